@@ -1,0 +1,67 @@
+"""What can go wrong, as the user sees it.
+
+    EdgeInspectError           exit status 2 unless said otherwise
+    ├── UsageError             the command line or a path it names is wrong
+    ├── ConfigurationError     the configuration file: every mistake in one message
+    ├── ImageError             a picture cannot be read
+    ├── DataSetError           a folder of pictures does not have the layout asked for
+    ├── CheckpointError        a checkpoint or a weight file cannot be used
+    ├── BundleError            a bundle is damaged, incomplete or of another format
+    ├── CameraError            a camera cannot be opened or stopped giving frames
+    ├── EngineError            no engine can be built, or one failed
+    ├── OutboxError            the outbox cannot be opened or written
+    └── CheckFailed            everything ran, and a check did not hold (exit status 1)
+
+A message says what was wrong, where (file, key, topic) and what to do about it. The command-line programs print it as one
+line without a traceback; any other exception is a bug and keeps its traceback.
+"""
+
+from __future__ import annotations
+
+
+class EdgeInspectError(Exception):
+    """The root of every error this project raises on purpose."""
+
+    exit_status = 2
+
+
+class UsageError(EdgeInspectError):
+    """The command line, or a path it names, is wrong."""
+
+
+class ConfigurationError(EdgeInspectError):
+    """The configuration file does not say what it has to; the message lists every mistake."""
+
+
+class ImageError(EdgeInspectError):
+    """A picture cannot be read."""
+
+
+class DataSetError(EdgeInspectError):
+    """A folder of pictures does not have the layout asked for."""
+
+
+class CheckpointError(EdgeInspectError):
+    """A checkpoint or a weight file cannot be used."""
+
+
+class BundleError(EdgeInspectError):
+    """A bundle is damaged, incomplete or of an unknown format."""
+
+
+class CameraError(EdgeInspectError):
+    """A camera cannot be opened, or stopped giving frames."""
+
+
+class EngineError(EdgeInspectError):
+    """No engine can be built for the bundle on this box, or a running one failed."""
+
+
+class OutboxError(EdgeInspectError):
+    """The outbox cannot be opened or written."""
+
+
+class CheckFailed(EdgeInspectError):
+    """Everything ran, and a check did not hold."""
+
+    exit_status = 1

@@ -1,0 +1,178 @@
+"""How a frame is fitted to the network, and how what the network sees is brought back to the frame.
+
+One definition for training, calibration and every engine: the fit is part of the model and travels in the checkpoint and
+the bundle.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.errors import UsageError
+from edge.images import Frame
+
+Mode = Literal["stretch", "pad", "crop"]
+MODES = get_args(Mode)
+MULTIPLE = 32
+
+MEAN = (0.485, 0.456, 0.406)
+"""ImageNet's mean of red, green and blue in [0, 1], by which the networks' input is normalised."""
+
+STD = (0.229, 0.224, 0.225)
+"""ImageNet's standard deviation, likewise."""
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where a fitted frame lies: frame = origin + scale * network, in pixels, pixel edges on whole numbers.
+
+    Attributes:
+        scale_x: Frame pixels per network pixel, horizontally.
+        scale_y: The same, vertically.
+        origin_x: The frame's x of the network image's left edge; negative where padding comes first.
+        origin_y: The same, for the top edge.
+        valid: x0, y0, x1, y1 in network pixels: the part that shows the frame, not padding.
+    """
+
+    scale_x: float
+    scale_y: float
+    origin_x: float
+    origin_y: float
+    valid: tuple[int, int, int, int]
+
+    def to_frame(self, x: float, y: float) -> tuple[float, float]:
+        """A point of the network image (pixel edges on whole numbers) in frame pixels."""
+        return self.origin_x + x * self.scale_x, self.origin_y + y * self.scale_y
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A rule that brings frames of any size to the network's.
+
+    Attributes:
+        width: The network's input width, a multiple of 32.
+        height: Its height, likewise.
+        mode: `stretch` to the size; `pad` (the whole frame, its proportions kept, the edges replicated into the rest); or
+            `crop` (the middle, proportions kept, nothing added: what lies outside is not inspected).
+        region: x, y, width, height of the region of interest in frame pixels; `None` is the whole frame.
+        grey: Colour is removed first.
+    """
+
+    width: int = 256
+    height: int = 256
+    mode: Mode = "stretch"
+    region: tuple[int, int, int, int] | None = None
+    grey: bool = False
+
+    def __post_init__(self) -> None:
+        for name, value in (("width", self.width), ("height", self.height)):
+            if value < MULTIPLE or value % MULTIPLE:
+                raise UsageError(f"input {name} {value} must be a positive multiple of {MULTIPLE}")
+        if self.mode not in MODES:
+            raise UsageError(f"fit {self.mode!r} is unknown; there are {', '.join(MODES)}")
+
+    def apply(self, frame: Frame) -> tuple[Frame, Placement]:
+        """Fits a frame: (height, width, 3) uint8 BGR of the network's size, and where it lies.
+
+        Bilinear, after halving a side that is at least twice too long: small defects must not fall between samples.
+
+        Raises:
+            UsageError: The region of interest lies outside the frame.
+        """
+        x, y, w, h = self._region(frame)
+        view = frame[y : y + h, x : x + w]
+        if self.grey:
+            view = cv2.cvtColor(cv2.cvtColor(view, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR).astype(np.uint8, copy=False)
+        if self.mode == "stretch":
+            fitted = _resize(view, self.width, self.height)
+            return fitted, Placement(w / self.width, h / self.height, x, y, (0, 0, self.width, self.height))
+        if self.mode == "pad":
+            scale = min(self.width / w, self.height / h)
+            inner_w, inner_h = max(1, round(w * scale)), max(1, round(h * scale))
+            left, top = (self.width - inner_w) // 2, (self.height - inner_h) // 2
+            fitted = cv2.copyMakeBorder(
+                _resize(view, inner_w, inner_h),
+                top,
+                self.height - inner_h - top,
+                left,
+                self.width - inner_w - left,
+                cv2.BORDER_REPLICATE,
+            ).astype(np.uint8, copy=False)
+            sx, sy = w / inner_w, h / inner_h
+            valid = (left, top, left + inner_w, top + inner_h)
+            return fitted, Placement(sx, sy, x - left * sx, y - top * sy, valid)
+        scale = max(self.width / w, self.height / h)
+        seen_w, seen_h = min(w, round(self.width / scale)), min(h, round(self.height / scale))
+        left, top = (w - seen_w) // 2, (h - seen_h) // 2
+        fitted = _resize(view[top : top + seen_h, left : left + seen_w], self.width, self.height)
+        sx, sy = seen_w / self.width, seen_h / self.height
+        return fitted, Placement(sx, sy, x + left, y + top, (0, 0, self.width, self.height))
+
+    def apply_mask(self, mask: NDArray[np.uint8], placement: Placement) -> NDArray[np.uint8]:
+        """Brings a frame-sized 0/1 mask to the network's image by nearest neighbour; padding is 0."""
+        matrix = np.array(
+            [
+                [placement.scale_x, 0, placement.origin_x + (placement.scale_x - 1) / 2],
+                [0, placement.scale_y, placement.origin_y + (placement.scale_y - 1) / 2],
+            ]
+        )
+        flags = cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP
+        fitted = np.zeros((self.height, self.width), np.uint8)
+        x0, y0, x1, y1 = placement.valid
+        warped = cv2.warpAffine(mask, matrix, (self.width, self.height), flags=flags)
+        fitted[y0:y1, x0:x1] = warped[y0:y1, x0:x1]
+        return fitted
+
+    def as_dict(self) -> dict[str, Any]:
+        """The fields as plain values, for YAML."""
+        region = None if self.region is None else list(self.region)
+        return {"width": self.width, "height": self.height, "mode": self.mode, "region": region, "grey": self.grey}
+
+    @classmethod
+    def from_dict(cls, fields: dict[str, Any]) -> Fit:
+        """The inverse of `as_dict`."""
+        region = fields.get("region")
+        return cls(**{**fields, "region": None if region is None else tuple(region)})
+
+    def _region(self, frame: Frame) -> tuple[int, int, int, int]:
+        height, width = frame.shape[:2]
+        if self.region is None:
+            return 0, 0, width, height
+        x, y, w, h = self.region
+        if x < 0 or y < 0 or w < 1 or h < 1 or x + w > width or y + h > height:
+            raise UsageError(f"region of interest {x},{y},{w},{h} lies outside a frame of {width}x{height} pixels")
+        return self.region
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """`256` or `320x192` to (width, height).
+
+    Raises:
+        UsageError: It is neither.
+    """
+    match = re.fullmatch(r"(\d+)(?:x(\d+))?", text)
+    if match is None:
+        raise UsageError(f"size {text!r} is neither a number like 256 nor WIDTHxHEIGHT like 320x192")
+    width = int(match[1])
+    return width, int(match[2] or width)
+
+
+def _resize(image: Frame, width: int, height: int) -> Frame:
+    """Bilinear to the size; a side at least twice too long is halved first, as often as it takes.
+
+    Bilinear sampling alone reads two pixels a side whatever the scale, so small defects would fall between the samples.
+    At exactly one half it is the mean of neighbours, and OpenCV does it several times faster than its area mode.
+    """
+    while image.shape[1] >= 2 * width or image.shape[0] >= 2 * height:
+        w = (image.shape[1] + 1) // 2 if image.shape[1] >= 2 * width else image.shape[1]
+        h = (image.shape[0] + 1) // 2 if image.shape[0] >= 2 * height else image.shape[0]
+        image = np.asarray(cv2.resize(image, (w, h), interpolation=cv2.INTER_LINEAR), np.uint8)
+    if image.shape[1] == width and image.shape[0] == height:
+        return np.ascontiguousarray(image)
+    return np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR), np.uint8)

@@ -1,0 +1,68 @@
+"""The discrepancy mathematics, once, in plain torch: every faster form (OpenVINO graph, CUDA kernel) is tested against it.
+
+    d_k(p) = 1 - cos(S_k(p), T_k(p))                        per scale and position, over channels
+    A      = G_sigma( sum_k up(d_k) )                       up: bilinear, align_corners; G: sigma 4, reflected borders
+    score  = max A, or the mean of its top k pixels
+
+Source: RD4AD, arXiv 2201.10703, and its code (METHODS.md 1.e).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+EPSILON = 1e-8
+SIGMA = 4.0
+TRUNCATE = 4.0
+
+
+def cosine_distance(teacher: Tensor, student: Tensor) -> Tensor:
+    """`1 - cos` over channels: two (N, C, H, W) to (N, 1, H, W) in [0, 2]; a zero vector has distance 1 to everything."""
+    return 1 - functional.cosine_similarity(teacher.float(), student.float(), dim=1, eps=EPSILON).unsqueeze(1)
+
+
+def gaussian_kernel(sigma: float = SIGMA) -> Tensor:
+    """The normalised 1-D Gaussian, cut at 4 sigma as scipy does: (2 * int(4 sigma + 0.5) + 1,) float32."""
+    radius = int(TRUNCATE * sigma + 0.5)
+    x = torch.arange(-radius, radius + 1, dtype=torch.float64)
+    kernel = torch.exp(-0.5 * (x / sigma) ** 2)
+    return (kernel / kernel.sum()).float()
+
+
+def gaussian_blur(maps: Tensor, sigma: float = SIGMA) -> Tensor:
+    """Separable Gaussian of (N, 1, H, W); borders mirror the edge pixel too (scipy's `reflect`, torch has no name for it)."""
+    kernel = gaussian_kernel(sigma).to(maps)
+    radius = len(kernel) // 2
+    rows = _mirrored(maps.shape[-2], radius, maps.device)
+    columns = _mirrored(maps.shape[-1], radius, maps.device)
+    padded = maps[:, :, rows][:, :, :, columns]
+    return functional.conv2d(functional.conv2d(padded, kernel[None, None, :, None]), kernel[None, None, None, :])
+
+
+def _mirrored(size: int, radius: int, device: torch.device) -> Tensor:
+    """Indices -radius .. size + radius - 1 folded back into the image: d c b a | a b c d | d c b a."""
+    index = torch.arange(-radius, size + radius, device=device) % (2 * size)
+    return torch.where(index < size, index, 2 * size - 1 - index)
+
+
+def upsample(maps: Tensor, size: tuple[int, int]) -> Tensor:
+    """Bilinear with aligned corners, (N, 1, h, w) to (N, 1, H, W)."""
+    return functional.interpolate(maps, size=size, mode="bilinear", align_corners=True)
+
+
+def anomaly_map(
+    teacher: Sequence[Tensor], student: Sequence[Tensor], size: tuple[int, int], sigma: float = SIGMA
+) -> Tensor:
+    """The anomaly map A: features of the scales to (N, 1, H, W) float32; `size` is (H, W)."""
+    total = sum(upsample(cosine_distance(t, s), size) for t, s in zip(teacher, student, strict=True))
+    assert isinstance(total, Tensor)
+    return gaussian_blur(total, sigma)
+
+
+def score(maps: Tensor, top: int = 1) -> Tensor:
+    """Image scores: the mean of the `top` largest pixels of each (N, 1, H, W) map; 1 is the maximum. (N,)."""
+    return maps.flatten(1).topk(top, dim=1).values.mean(1)

@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from models.bottleneck import OCBE
+from models.decoder import ReverseDecoder
+from models.losses import flattened_cosine
+from models.teacher import Teacher
+
+
+class ReverseDistillation(nn.Module):
+    """RD4AD: anomaly detection via reverse distillation from a one-class embedding (arXiv 2201.10703).
+
+    Args:
+        teacher: The frozen teacher. Bottleneck and decoder are built after its channels and blocks.
+    """
+
+    name = "rd"
+
+    def __init__(self, teacher: Teacher) -> None:
+        super().__init__()
+        self.teacher = teacher
+        self.bottleneck = OCBE(teacher.channels, teacher.style)
+        self.decoder = ReverseDecoder(teacher.channels, teacher.style)
+
+    def student(self, features: list[Tensor]) -> list[Tensor]:
+        """The student's features for the teacher's, in the same shapes and order: what is trained."""
+        return self.decoder(self.bottleneck(features))
+
+    def forward(self, image: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+        """(N, 3, H, W), H and W multiples of 32, to the teacher's and the student's features."""
+        features = self.teacher(image)
+        return features, self.student(features)
+
+    def loss(self, features: list[Tensor]) -> Tensor:
+        """The training loss of a batch of teacher features: a scalar."""
+        return flattened_cosine(features, self.student(features))

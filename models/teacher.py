@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import timm
+import torch
+from torch import Tensor, nn
+
+from models.blocks import BlockStyle
+
+STRIDES = (4, 8, 16)
+
+EMBEDDED = "embedded"
+"""The compact teacher that ships with the project: ResNet-18 at half width."""
+
+_EMBEDDED_ARCHITECTURE = {"channels": (32, 64, 128, 256), "stem_width": 32}
+
+_STYLES = {
+    "resnet34": BlockStyle("basic", 1.0, (3, 4, 6, 3)),
+    "resnet50": BlockStyle("bottleneck", 1 / 4, (3, 4, 6, 3)),
+    "wide_resnet50_2": BlockStyle("bottleneck", 1 / 2, (3, 4, 6, 3)),
+}
+
+
+class Teacher(nn.Module):
+    """A frozen convolutional network whose features at strides 4, 8 and 16 a student learns to predict.
+
+    ResNets give layer1 to layer3, post-ReLU; layer4 is never built. Other CNNs of timm give the last feature map of each
+    of these strides. It stays in evaluation mode whatever `train()` says, and has no gradients.
+
+    Args:
+        name: `embedded`, or the name of a timm CNN (`resnet18`, `wide_resnet50_2`, ...).
+        pretrained: Let timm load the weights of that name (from its cache or the model hub).
+
+    Attributes:
+        channels: Channels of the three scales.
+        style: The residual blocks a student of this teacher is built of.
+
+    Raises:
+        ValueError: timm knows no such model, or it has no features at strides 4, 8 and 16.
+    """
+
+    def __init__(self, name: str, *, pretrained: bool = False) -> None:
+        super().__init__()
+        architecture = "resnet18" if name == EMBEDDED else name
+        options = _EMBEDDED_ARCHITECTURE if name == EMBEDDED else {}
+        if not timm.is_model(architecture):
+            raise ValueError(f"timm knows no model {name!r}; it knows {', '.join(suggestions(name))}, ...")
+        try:
+            reductions = timm.create_model(architecture, features_only=True, **options).feature_info.reduction()
+            indices = [len(reductions) - 1 - reductions[::-1].index(stride) for stride in STRIDES]
+        except (RuntimeError, AttributeError, ValueError) as error:
+            raise ValueError(f"{name} has no convolutional features at strides 4, 8 and 16: {error}") from error
+        self.name = name
+        self.network = timm.create_model(
+            architecture, features_only=True, out_indices=indices, pretrained=pretrained, **options
+        )
+        self.channels: tuple[int, int, int] = tuple(self.network.feature_info.channels())
+        self.style = _STYLES.get(architecture, BlockStyle())
+        self.requires_grad_(False)
+        self.eval()
+
+    def train(self, mode: bool = True) -> Teacher:
+        """Stays in evaluation mode: its BatchNorm statistics are part of what it knows."""
+        return super().train(False)
+
+    @torch.no_grad()
+    def forward(self, image: Tensor) -> list[Tensor]:
+        """(N, 3, H, W), normalised as ImageNet, to three maps (N, c_k, H / stride_k, W / stride_k)."""
+        return list(self.network(image))
+
+
+def suggestions(name: str) -> list[str]:
+    """Names of timm models like `name`, the embedded teacher first."""
+    close = timm.list_models(f"*{name[:6]}*")[:4]
+    return [EMBEDDED, *(close or ["resnet18", "resnet34", "resnet50", "wide_resnet50_2"])]

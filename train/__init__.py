@@ -1,0 +1,1 @@
+"""Data sets, training loop, metrics and report: the command `edge-train`."""

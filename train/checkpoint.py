@@ -1,0 +1,101 @@
+"""A trained model on disk: `checkpoint.safetensors` with its tensors, `checkpoint.yaml` with all else. No pickle."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import yaml
+from safetensors import SafetensorError
+
+from edge.errors import CheckpointError, UsageError
+from edge.files import write_atomically
+from edge.fit import Fit
+from models import registry
+from models.rd import ReverseDistillation
+from models.teacher import Teacher
+
+FORMAT = 1
+TENSORS = "checkpoint.safetensors"
+DESCRIPTION = "checkpoint.yaml"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a checkpoint says beside its tensors.
+
+    Attributes:
+        model: The system: `rd`.
+        teacher: The teacher's name.
+        teacher_sha256: Digest of the teacher's tensors.
+        category: The product it was trained for.
+        fit: How frames are brought to the network.
+        epochs: Passes over the training pictures.
+        seed: The seed of everything random.
+        trained_on: sha256 of each picture it learned from.
+        held_out: sha256 of each good picture kept aside for the threshold.
+        training: The other settings and what was measured: batch, learning rate, losses, seconds, versions.
+    """
+
+    model: str
+    teacher: str
+    teacher_sha256: str
+    category: str
+    fit: Fit
+    epochs: int
+    seed: int
+    trained_on: list[str]
+    held_out: list[str]
+    training: dict[str, Any] = field(default_factory=dict)
+
+
+def save(folder: Path, checkpoint: Checkpoint, model: ReverseDistillation) -> None:
+    """Writes a checkpoint into a folder; the description comes last, so a folder that has one is complete."""
+    tensors = {name: tensor.contiguous().cpu() for name, tensor in model.state_dict().items()}
+    write_atomically(folder / TENSORS, safetensors.torch.save(tensors))
+    fields = {"format": FORMAT, **asdict(checkpoint), "fit": checkpoint.fit.as_dict()}
+    write_atomically(folder / DESCRIPTION, yaml.safe_dump(fields, sort_keys=False).encode())
+
+
+def load(folder: Path) -> tuple[Checkpoint, ReverseDistillation]:
+    """Reads a checkpoint and builds its model, in evaluation mode.
+
+    Raises:
+        CheckpointError: Something is missing, of another format or does not fit; the message names it.
+    """
+    description = folder / DESCRIPTION
+    if not description.is_file():
+        unfinished = "; its training has not finished" if folder.is_dir() and any(folder.iterdir()) else ""
+        raise CheckpointError(f"{folder}: holds no {DESCRIPTION}{unfinished}; make a checkpoint with edge-train fit")
+    try:
+        fields = yaml.safe_load(description.read_text())
+        version = fields.pop("format")
+    except (yaml.YAMLError, AttributeError, KeyError, UnicodeDecodeError) as error:
+        raise CheckpointError(f"{description}: is not the description of a checkpoint: {error}") from error
+    if version != FORMAT:
+        raise CheckpointError(f"{description}: has format {version}; this program reads format {FORMAT}")
+    try:
+        checkpoint = Checkpoint(**{**fields, "fit": Fit.from_dict(fields["fit"])})
+        model = registry.build(checkpoint.model, Teacher(checkpoint.teacher))
+    except (TypeError, KeyError, ValueError, UsageError) as error:
+        raise CheckpointError(f"{description}: {error}") from error
+    _load_tensors(model, folder / TENSORS)
+    return checkpoint, model.eval()
+
+
+def _load_tensors(model: ReverseDistillation, path: Path) -> None:
+    try:
+        tensors = safetensors.torch.load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"{path}: is not a safetensors file: {error}") from error
+    wanted = model.state_dict()
+    wrong = sorted(
+        name
+        for name in wanted.keys() | tensors.keys()
+        if name not in wanted or name not in tensors or wanted[name].shape != tensors[name].shape
+    )
+    if wrong:
+        raise CheckpointError(f"{path}: its tensors are not this model's; {len(wrong)} differ: {', '.join(wrong[:5])}")
+    model.load_state_dict(tensors)

@@ -1,0 +1,167 @@
+"""The embedded teacher: a compact CNN that learns an ImageNet network's features on rendered pictures.
+
+Two terms per scale. The first lets the compact features, through a 1x1 projection thrown away afterwards, predict the large
+network's standardised ones (as EfficientAD distils its teacher, arXiv 2303.14535). The second matches the cosines between
+positions, since the discrepancy is a cosine: what the large network finds alike or different, the compact one shall too
+(similarity-preserving distillation, arXiv 1907.09682).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import safetensors.torch
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from edge.errors import UsageError
+from edge.files import write_atomically
+from edge.images import list_images, read_image
+from models.blocks import initialise
+from models.teacher import EMBEDDED, Teacher
+from train.progress import Progress, tracked
+from train.teachers import open_teacher
+from train.textures import render_textures
+from train.training import normalise, open_device
+
+SIMILARITY_WEIGHT = 10.0
+POSITIONS = 512
+RENDERED_SIZE = 256
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How the compact teacher is made; the defaults made the one that ships.
+
+    Attributes:
+        source: The network to learn from.
+        source_weights: Its weight file.
+        out: The safetensors file to write.
+        images: A folder of further pictures, mixed with the rendered ones.
+        rendered: Rendered pictures.
+        steps: Optimiser steps.
+        batch: Crops a step.
+        crop: Side of the crops in pixels.
+        learning_rate: Adam's at the start; it falls to 0 along a cosine.
+        seed: Of everything random.
+        device: `auto`, `cpu`, `cuda`.
+    """
+
+    source: str
+    source_weights: Path | None
+    out: Path
+    images: Path | None = None
+    rendered: int = 4000
+    steps: int = 6000
+    batch: int = 16
+    crop: int = 128
+    learning_rate: float = 0.002
+    seed: int = 0
+    device: str = "auto"
+
+
+def distil(recipe: Recipe) -> float:
+    """Makes the compact teacher and writes its weights in float16; returns the mean loss of the last 200 steps.
+
+    Raises:
+        UsageError: The device or the folder of pictures is not there.
+        CheckpointError: The source's weights are not there.
+    """
+    device = open_device(recipe.device)
+    torch.manual_seed(recipe.seed)
+    source = open_teacher(recipe.source, recipe.source_weights).to(device, memory_format=torch.channels_last)
+    compact = Teacher(EMBEDDED)
+    initialise(compact.network)
+    compact.to(device, memory_format=torch.channels_last)
+    pictures = _pictures(recipe)
+    crops = _crops(pictures, recipe)
+    scales = [_Scale(*pair).to(device) for pair in zip(compact.channels, source.channels, strict=True)]
+    first = torch.cat([normalise(next(crops)) for _ in range(8)]).to(device)
+    for scale, features in zip(scales, source(first), strict=True):
+        scale.standardise(features)
+    parameters = [*compact.network.parameters(), *(p for scale in scales for p in scale.parameters())]
+    for parameter in parameters:
+        parameter.requires_grad_(True)
+    optimizer = torch.optim.Adam(parameters, lr=recipe.learning_rate, weight_decay=1e-6)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, recipe.steps)
+    compact.network.train()  # the module itself refuses: a teacher in use is frozen
+    losses: list[float] = []
+    with Progress(recipe.steps, f"{EMBEDDED} teacher", "steps") as progress:
+        for _ in range(recipe.steps):
+            image = normalise(next(crops)).to(device)
+            wanted, given = source(image), compact.network(image)
+            total = torch.stack([scale(s, t) for scale, s, t in zip(scales, given, wanted, strict=True)]).sum()
+            optimizer.zero_grad(set_to_none=True)
+            total.backward()
+            optimizer.step()
+            schedule.step()
+            losses.append(total.item())
+            progress.step(note=f"loss {np.mean(losses[-50:]):.3f}")
+    last = float(np.mean(losses[-200:]))
+    tensors = {
+        name: tensor.detach().half().contiguous().cpu()
+        for name, tensor in compact.network.state_dict().items()
+        if not name.endswith("num_batches_tracked")
+    }
+    about = {"source": recipe.source, "steps": recipe.steps, "rendered": recipe.rendered, "seed": recipe.seed}
+    metadata = {name: str(value) for name, value in about.items()} | {"loss": f"{last:.4f}"}
+    write_atomically(recipe.out, safetensors.torch.save(tensors, metadata))
+    return last
+
+
+class _Scale(nn.Module):
+    """The loss of one scale: standardised prediction through a projection, and cosines between positions."""
+
+    def __init__(self, compact: int, source: int) -> None:
+        super().__init__()
+        self.project = nn.Conv2d(compact, source, 1)
+        self.register_buffer("mean", torch.zeros(1, source, 1, 1))
+        self.register_buffer("std", torch.ones(1, source, 1, 1))
+
+    def standardise(self, features: Tensor) -> None:
+        self.mean = features.mean((0, 2, 3), keepdim=True)
+        self.std = features.std((0, 2, 3), keepdim=True) + 1e-3
+
+    def forward(self, given: Tensor, wanted: Tensor) -> Tensor:
+        predicted = functional.mse_loss(self.project(given), (wanted - self.mean) / self.std)
+        count = given.shape[0] * given.shape[2] * given.shape[3]
+        chosen = torch.randint(count, (POSITIONS,), device=given.device)
+        similarity = [_cosines(features, chosen) for features in (given, wanted)]
+        return predicted + SIMILARITY_WEIGHT * functional.mse_loss(*similarity)
+
+
+def _cosines(features: Tensor, chosen: Tensor) -> Tensor:
+    vectors = functional.normalize(features.permute(0, 2, 3, 1).flatten(0, 2)[chosen], dim=1)
+    return vectors @ vectors.T
+
+
+def _pictures(recipe: Recipe) -> list[NDArray[np.uint8]]:
+    size = (RENDERED_SIZE, RENDERED_SIZE)
+    rendered = render_textures(recipe.rendered, size, recipe.seed)
+    pictures = list(tracked(rendered, recipe.rendered, "rendering", "pictures"))
+    if recipe.images is not None:
+        if not recipe.images.is_dir():
+            raise UsageError(f"--images {recipe.images}: no such folder")
+        pictures += [read_image(path) for path in list_images(recipe.images)]
+    if not pictures or min(min(p.shape[:2]) for p in pictures) < recipe.crop:
+        raise UsageError(f"pictures must be at least {recipe.crop} pixels wide and high, the size of a crop")
+    return pictures
+
+
+def _crops(pictures: list[NDArray[np.uint8]], recipe: Recipe) -> Iterator[NDArray[np.uint8]]:
+    """Batches of random crops, flipped or turned at random: (batch, crop, crop, 3) uint8, for ever."""
+    rng = np.random.default_rng(recipe.seed)
+    side = recipe.crop
+    while True:
+        batch = np.empty((recipe.batch, side, side, 3), np.uint8)
+        for i in range(recipe.batch):
+            picture = pictures[rng.integers(len(pictures))]
+            y, x = rng.integers(picture.shape[0] - side + 1), rng.integers(picture.shape[1] - side + 1)
+            crop = np.rot90(picture[y : y + side, x : x + side], rng.integers(4))
+            batch[i] = crop[:, ::-1] if rng.random() < 0.5 else crop
+        yield batch

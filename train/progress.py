@@ -1,0 +1,63 @@
+"""Progress of long steps: a bar on a terminal, a plain line now and then elsewhere; always on standard error."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+
+from tqdm import tqdm
+
+T = TypeVar("T")
+LINE_EVERY_S = 10.0
+
+
+class Progress:
+    """Counts the steps of something that takes long.
+
+    Args:
+        total: Steps to come.
+        label: What is done.
+        unit: What a step is.
+    """
+
+    def __init__(self, total: int, label: str, unit: str) -> None:
+        self._label, self._unit, self._total = label, unit, total
+        self._done = 0
+        self._started = self._said = time.monotonic()
+        terminal = sys.stderr.isatty()
+        self._bar = tqdm(total=total, desc=label, unit=unit, dynamic_ncols=True) if terminal else None
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    def step(self, count: int = 1, note: str = "") -> None:
+        """`count` more steps are done; `note` says how it stands."""
+        self._done += count
+        if self._bar is not None:
+            self._bar.set_postfix_str(note, refresh=False)
+            self._bar.update(count)
+            return
+        now = time.monotonic()
+        if now - self._said >= LINE_EVERY_S or self._done == self._total:
+            self._said = now
+            left = (now - self._started) / self._done * (self._total - self._done)
+            tail = f", {note}" if note else ""
+            print(
+                f"{self._label}: {self._done}/{self._total} {self._unit}, {left:.0f} s left{tail}",
+                file=sys.stderr,
+                flush=True,
+            )
+
+
+def tracked(items: Iterable[T], total: int, label: str, unit: str) -> Iterator[T]:
+    """The items, with progress."""
+    with Progress(total, label, unit) as progress:
+        for item in items:
+            yield item
+            progress.step()

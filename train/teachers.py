@@ -1,0 +1,96 @@
+"""Teachers with their weights: the embedded one, a file, or timm's own."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from edge.errors import CheckpointError, UsageError
+from models.teacher import EMBEDDED, Teacher
+
+EMBEDDED_WEIGHTS = Path(__file__).with_name("embedded_teacher.safetensors")
+
+
+def open_teacher(name: str, weights: Path | None = None) -> Teacher:
+    """Builds a teacher and loads its weights.
+
+    Args:
+        name: `embedded` or a timm CNN.
+        weights: A weight file: torchvision's V1 `.pth`, timm's `.pth`, or `.safetensors`. Without one, the embedded teacher
+            brings its own and timm fetches others from the model hub.
+
+    Raises:
+        UsageError: timm knows no such model, or its weights cannot be fetched.
+        CheckpointError: The file is not a weight file of this model.
+    """
+    try:
+        teacher = Teacher(name)
+    except ValueError as error:
+        raise UsageError(f"--teacher {name}: {error}") from error
+    if weights is None and name == EMBEDDED:
+        weights = EMBEDDED_WEIGHTS
+    if weights is not None:
+        load_weights(teacher, weights)
+        return teacher
+    try:
+        return Teacher(name, pretrained=True)
+    except Exception as error:  # timm and the hub raise whatever their transport raises
+        raise UsageError(
+            f"--teacher {name}: its weights could not be fetched ({type(error).__name__}); "
+            "give a file with --teacher-weights, or use --teacher embedded, which ships with the program"
+        ) from error
+
+
+def load_weights(teacher: Teacher, path: Path) -> None:
+    """Loads a weight file into a teacher.
+
+    torchvision and timm name ResNet's tensors alike; what a features-only network leaves out (`layer4`, `fc`) is ignored.
+
+    Raises:
+        CheckpointError: The file is missing, holds a pickle with code, or its tensors are not this model's.
+    """
+    tensors = _read_tensors(path)
+    wanted = teacher.network.state_dict()
+    missing = [name for name in wanted if name not in tensors and not name.endswith("num_batches_tracked")]
+    if missing:
+        raise CheckpointError(
+            f"{path}: is not a weight file of {teacher.name}: of its {len(wanted)} tensors {len(missing)} are missing, "
+            f"{missing[0]} first; the file holds {', '.join(list(tensors)[:3])}, ..."
+        )
+    for name, tensor in wanted.items():
+        if name in tensors and tensors[name].shape != tensor.shape:
+            raise CheckpointError(
+                f"{path}: is not a weight file of {teacher.name}: {name} is {tuple(tensors[name].shape)} "
+                f"there and {tuple(tensor.shape)} in the model"
+            )
+    teacher.network.load_state_dict({name: tensors.get(name, tensor) for name, tensor in wanted.items()})
+
+
+def weights_digest(teacher: Teacher) -> str:
+    """The sha256 of a teacher's tensors, which tells two teachers of one name apart."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(teacher.network.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _read_tensors(path: Path) -> dict[str, Tensor]:
+    if not path.is_file():
+        raise CheckpointError(f"{path}: no such weight file")
+    try:
+        if path.suffix == ".safetensors":
+            tensors = load_file(path)
+        else:
+            tensors = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # pickle, zip and safetensors each raise their own
+        raise CheckpointError(f"{path}: is no weight file that can be read safely: {str(error).splitlines()[0]}") from error
+    if isinstance(tensors, dict) and isinstance(tensors.get("state_dict"), dict):
+        tensors = tensors["state_dict"]
+    if not isinstance(tensors, dict) or not all(isinstance(value, Tensor) for value in tensors.values()):
+        raise CheckpointError(f"{path}: holds no dictionary of tensors")
+    return {name.removeprefix("module."): tensor.float() for name, tensor in tensors.items()}
