@@ -50,6 +50,26 @@ class Placement:
         """A point of the network image (pixel edges on whole numbers) in frame pixels."""
         return self.origin_x + x * self.scale_x, self.origin_y + y * self.scale_y
 
+    def map_to_frame(self, values: NDArray[np.float32], width: int, height: int) -> NDArray[np.float32]:
+        """A map of the network's size, bilinear in a frame of `width` x `height`; 0 where the network saw nothing."""
+        x0, y0, x1, y1 = self.valid
+        seen = values[y0:y1, x0:x1]
+        left, top = self.to_frame(x0, y0)
+        # Between pixel centres: network = (frame + 1/2 - left) / scale - 1/2.
+        matrix = np.array(
+            [
+                [1 / self.scale_x, 0, (0.5 - left) / self.scale_x - 0.5],
+                [0, 1 / self.scale_y, (0.5 - top) / self.scale_y - 0.5],
+            ]
+        )
+        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        whole = cv2.warpAffine(seen, matrix, (width, height), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+        inside = np.zeros((height, width), np.float32)
+        right, bottom = self.to_frame(x1, y1)
+        rows, columns = slice(round(top), round(bottom)), slice(round(left), round(right))
+        inside[rows, columns] = whole[rows, columns]
+        return inside
+
 
 @dataclass(frozen=True)
 class Fit:

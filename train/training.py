@@ -123,7 +123,7 @@ def fit(settings: Settings) -> Checkpoint:
             "seconds_of_this_run": round(time.perf_counter() - started, 1),
             "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
             "loss": [round(loss, 6) for loss in losses],
-            "versions": {"python": platform.python_version(), "torch": torch.__version__},
+            "versions": {"python": platform.python_version(), "torch": str(torch.__version__)},
         },
     )
     checkpoint.save(settings.out, result, model)

@@ -1,0 +1,79 @@
+"""A trained model as ONNX: features out, BatchNorm folded, opset 17, one picture at a time."""
+
+from __future__ import annotations
+
+import io
+import logging
+import warnings
+
+import onnx
+import torch
+from onnx import ModelProto
+
+from edge.errors import CheckpointError
+from edge.fit import Fit
+from models.rd import ReverseDistillation
+
+OPSET = 17
+"""The newest that the parsers of TensorRT 8.5 to 11 and OpenVINO all read."""
+
+INPUT = "image"
+
+
+def output_names(scales: int = 3) -> tuple[list[str], list[str]]:
+    """The ONNX outputs: the teacher's features and the student's."""
+    return [f"teacher{k + 1}" for k in range(scales)], [f"student{k + 1}" for k in range(scales)]
+
+
+class _Features(torch.nn.Module):
+    """The model with its two lists of features as one flat tuple, which is what ONNX has."""
+
+    def __init__(self, model: ReverseDistillation) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        teacher, student = self.model(image)
+        return (*teacher, *student)
+
+
+def to_onnx(model: ReverseDistillation, fit: Fit) -> ModelProto:
+    """Exports a model in float32, for one picture of the fit's size.
+
+    Raises:
+        CheckpointError: A BatchNorm could not be folded into its convolution.
+    """
+    image = torch.zeros(1, 3, fit.height, fit.width)
+    teacher, student = output_names()
+    buffer = io.BytesIO()
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the exporter's own, about its version conversion
+        program = torch.onnx.export(
+            _Features(model.cpu().eval()).eval(),
+            (image,),
+            input_names=[INPUT],
+            output_names=[*teacher, *student],
+            opset_version=OPSET,
+            dynamo=True,
+            verbose=False,
+        )
+        program.save(buffer)
+    exported = onnx.load_from_string(buffer.getvalue())
+    if any(node.op_type == "BatchNormalization" for node in exported.graph.node):
+        raise CheckpointError("the exporter left a BatchNorm unfolded; INT8 would lose accuracy there")
+    _name_tensors(exported)
+    onnx.checker.check_model(exported)
+    return exported
+
+
+def _name_tensors(exported: ModelProto) -> None:
+    """Shortens what the exporter adds: names without the wrapper's prefix, no metadata of the tracing machine."""
+    for node in exported.graph.node:
+        del node.metadata_props[:]
+        node.doc_string = ""
+    del exported.graph.metadata_props[:]
+    del exported.metadata_props[:]
+    del exported.graph.value_info[:]
+    exported.functions.clear() if hasattr(exported.functions, "clear") else None
+    exported.producer_name = "edge-inspect"

@@ -1,0 +1,288 @@
+"""The bundle: everything a station needs to inspect one product, complete, checked and portable between boxes.
+
+    NAME/manifest.yaml        what it is, how a frame is fitted, how it is decided, and the sha256 of every file
+    NAME/model.<precision>.onnx
+    NAME/golden.npz           frames, and the scores and maps the FP32 model gives for them
+    NAME/report/              accuracy of each precision
+
+The same as one .zip is a bundle too. `calibrate` writes through `write_bundle`; everybody reads through `open_bundle`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import zipfile
+from collections.abc import Callable
+from pathlib import Path, PurePosixPath
+from typing import Any, Literal
+
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from edge.errors import BundleError, UsageError
+from edge.files import new_folder, sha256
+from edge.fit import Fit
+from edge.images import Frame
+from edge.messages import Precision
+
+FORMAT = 1
+MANIFEST = "manifest.yaml"
+GOLDEN = "golden.npz"
+PRECISIONS: tuple[Precision, ...] = ("int8", "fp16", "fp32")
+"""Fastest first."""
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ModelPart(_Part):
+    """Which networks these are."""
+
+    system: str = Field(description="rd, aand or dmdd")
+    teacher: str
+    teacher_sha256: str
+    category: str
+
+
+class InputPart(_Part):
+    """How a frame meets the network."""
+
+    name: str = Field(description="the ONNX input, (N, 3, height, width) float32, RGB")
+    fit: dict[str, Any] = Field(description="width, height, mode, region, grey")
+    mean: tuple[float, float, float] = Field(description="of R, G, B in [0, 1]")
+    std: tuple[float, float, float]
+
+    @model_validator(mode="after")
+    def _fit_is_one(self) -> InputPart:
+        try:
+            Fit.from_dict(self.fit)
+        except (UsageError, TypeError, ValueError) as error:
+            raise ValueError(f"fit: {error}") from error
+        return self
+
+
+class OutputPart(_Part):
+    """What the ONNX gives: features of the scales, (N, C_k, H_k, W_k), to be compared pair by pair."""
+
+    kind: Literal["feature_pairs"]
+    teacher: list[str] = Field(min_length=1)
+    student: list[str] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _paired(self) -> OutputPart:
+        if len(self.teacher) != len(self.student):
+            raise ValueError("teacher and student must name as many outputs")
+        return self
+
+
+class Thresholds(_Part):
+    """The limits of one precision: a part is rejected when its score is above `image`."""
+
+    image: float
+    pixel: float = Field(description="map values above it form the regions")
+
+
+class DecisionPart(_Part):
+    """How maps become verdicts."""
+
+    sigma: float = Field(gt=0, description="of the Gaussian over the map, in network pixels")
+    top: int = Field(ge=1, description="the score is the mean of this many largest map values")
+    min_area_px: int = Field(ge=1, description="smaller regions are not reported, in network pixels")
+    false_reject_rate: float = Field(gt=0, lt=1, description="share of good parts the threshold is set to reject")
+    held_out_images: int = Field(ge=1, description="good images, never trained on, that the threshold comes from")
+    method: str = Field(description="how the threshold was found")
+    thresholds: dict[Precision, Thresholds]
+
+
+class GoldenPart(_Part):
+    """How closely an engine must reproduce golden.npz."""
+
+    tolerance: dict[Precision, float] = Field(description="largest difference of a map value, per precision")
+
+
+class FilePart(_Part):
+    """One file of the bundle."""
+
+    sha256: str = Field(pattern="^[0-9a-f]{64}$")
+    bytes: int = Field(ge=0)
+
+
+class Manifest(_Part):
+    """`manifest.yaml`."""
+
+    format: Literal[1]
+    name: str = Field(min_length=1, max_length=128)
+    created: str
+    model: ModelPart
+    input: InputPart
+    outputs: OutputPart
+    decision: DecisionPart
+    golden: GoldenPart
+    precisions: list[Precision] = Field(min_length=1, description="those there are, fastest first")
+    preferred: Precision = Field(description="what a station runs unless told otherwise")
+    provenance: dict[str, Any] = Field(description="checkpoint, data, quantization and versions")
+    files: dict[str, FilePart]
+
+    @model_validator(mode="after")
+    def _complete(self) -> Manifest:
+        wanted = {GOLDEN, *(model_file(precision) for precision in self.precisions)}
+        if missing := sorted(wanted - self.files.keys()):
+            raise ValueError(f"files: {', '.join(missing)} missing")
+        unset = [p for p in self.precisions if p not in self.decision.thresholds or p not in self.golden.tolerance]
+        if unset or self.preferred not in self.precisions:
+            raise ValueError(f"thresholds or tolerance missing for {', '.join(unset) or self.preferred}")
+        return self
+
+
+class GoldenFrame(BaseModel):
+    """A frame with what the FP32 model says of it: score and (height, width) float32 map of the network's size."""
+
+    model_config = ConfigDict(arbitrary_types_allowed=True, frozen=True)
+
+    frame: Frame
+    score: float
+    map: NDArray[np.float32]
+
+
+class Bundle:
+    """An opened bundle whose every file has the sha256 its manifest says.
+
+    Attributes:
+        path: The folder or .zip.
+        manifest: What it says of itself.
+        digest: sha256 of the manifest, which stands for the whole.
+    """
+
+    def __init__(self, path: Path, manifest: Manifest, digest: str, read: Callable[[str], bytes]) -> None:
+        self.path, self.manifest, self.digest, self._read = path, manifest, digest, read
+
+    @property
+    def fit(self) -> Fit:
+        """How frames are brought to the network."""
+        return Fit.from_dict(self.manifest.input.fit)
+
+    def model(self, precision: Precision) -> bytes:
+        """The ONNX of a precision.
+
+        Raises:
+            BundleError: The bundle has none of that precision.
+        """
+        if precision not in self.manifest.precisions:
+            raise BundleError(f"{self.path}: has no {precision} model; it has {', '.join(self.manifest.precisions)}")
+        return self._read(model_file(precision))
+
+    def model_path(self, precision: Precision) -> Path | None:
+        """Where the ONNX of a precision lies as a file of its own; `None` inside a .zip."""
+        return self.path / model_file(precision) if self.path.is_dir() else None
+
+    def golden(self) -> list[GoldenFrame]:
+        """The golden frames."""
+        with np.load(io.BytesIO(self._read(GOLDEN)), allow_pickle=False) as arrays:
+            return [
+                GoldenFrame(frame=arrays[f"frame{i}"], score=float(arrays["scores"][i]), map=arrays["maps"][i])
+                for i in range(len(arrays["scores"]))
+            ]
+
+
+def model_file(precision: str) -> str:
+    """The ONNX file's name."""
+    return f"model.{precision}.onnx"
+
+
+def open_bundle(path: Path) -> Bundle:
+    """Opens a bundle and checks it whole: format, manifest, presence and sha256 of every file.
+
+    Raises:
+        BundleError: It is not there, damaged, incomplete or of another format; the message names the file.
+    """
+    if path.is_dir():
+        return _open(path, lambda name: (path / name).read_bytes(), lambda name: sha256(path / name))
+    if not path.is_file():
+        raise BundleError(f"{path}: no such bundle; make one with calibrate bundle")
+    try:
+        archive = zipfile.ZipFile(path)
+    except zipfile.BadZipFile as error:
+        raise BundleError(f"{path}: is neither the folder of a bundle nor its .zip") from error
+    with archive:
+        roots = {PurePosixPath(name).parent for name in archive.namelist() if PurePosixPath(name).name == MANIFEST}
+    root = min(roots, key=lambda p: len(p.parts), default=PurePosixPath())
+
+    def read(name: str) -> bytes:
+        with zipfile.ZipFile(path) as opened:
+            return opened.read(str(root / name))
+
+    return _open(path, read, lambda name: hashlib.sha256(read(name)).hexdigest())
+
+
+def write_bundle(path: Path, manifest: dict[str, Any], contents: dict[str, bytes]) -> Bundle:
+    """Writes a bundle folder: whole, or not at all.
+
+    Args:
+        path: The folder to make.
+        manifest: All of `Manifest` but `format` and `files`.
+        contents: The files by their name inside the bundle.
+
+    Raises:
+        BundleError: `path` exists, or it cannot be written (full disk, no permission).
+    """
+    try:
+        with new_folder(path) as folder:
+            for name, data in contents.items():
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                (folder / name).write_bytes(data)
+            files = {
+                name: {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
+                for name, data in contents.items()
+            }
+            complete = Manifest(format=FORMAT, files=files, **manifest)
+            text = yaml.safe_dump(complete.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+            (folder / MANIFEST).write_text(text)
+    except FileExistsError as error:
+        raise BundleError(f"{path}: is there already; give another --out or remove it") from error
+    except OSError as error:
+        raise BundleError(f"{path}: cannot be written: {error.strerror}; nothing was left behind") from error
+    return open_bundle(path)
+
+
+def _open(path: Path, read: Callable[[str], bytes], digest: Callable[[str], str]) -> Bundle:
+    try:
+        text = read(MANIFEST)
+    except (OSError, KeyError) as error:
+        raise BundleError(f"{path}: holds no {MANIFEST}; it is no bundle, or an unfinished one") from error
+    manifest = _parse_manifest(path, text)
+    for name, file in manifest.files.items():
+        if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
+            raise BundleError(f"{path}: {MANIFEST} names a file outside the bundle: {name}")
+        try:
+            found = digest(name)
+        except (OSError, KeyError, zipfile.BadZipFile) as error:
+            raise BundleError(f"{path}: {name} is missing or cannot be read; copy the bundle again") from error
+        if found != file.sha256:
+            raise BundleError(
+                f"{path}: {name} was changed after the bundle was made: sha256 {found[:16]}..., "
+                f"the manifest says {file.sha256[:16]}...; copy the bundle again"
+            )
+    return Bundle(path, manifest, hashlib.sha256(text).hexdigest(), read)
+
+
+def _parse_manifest(path: Path, text: bytes) -> Manifest:
+    try:
+        fields = yaml.safe_load(text)
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise BundleError(f"{path}: {MANIFEST} is no YAML: {error}") from error
+    version = fields.get("format") if isinstance(fields, dict) else None
+    if version != FORMAT:
+        raise BundleError(f"{path}: {MANIFEST} has format {version!r}; this program reads format {FORMAT}")
+    try:
+        return Manifest(**fields)
+    except (ValidationError, TypeError) as error:
+        wrong = (
+            "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+            if isinstance(error, ValidationError)
+            else str(error)
+        )
+        raise BundleError(f"{path}: {MANIFEST}: {wrong}") from error

@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+from edge.cameras import Address, Capture
+from edge.cameras.pace import Pace
+from edge.errors import CameraError, ImageError
+from edge.images import Frame, list_images, read_image
+from edge.messages import utc_now
+
+
+class FolderCamera:
+    """The pictures of a folder as a camera, in the order of their names; the file's stem is the part's id.
+
+    A picture that cannot be read is an error of the camera: on a line a part without a verdict must not pass unseen.
+
+    Args:
+        address: The folder; options `fps` (0, the default, is as fast as they are taken) and `loop`.
+
+    Raises:
+        CameraError: The folder is not there or holds no pictures.
+    """
+
+    def __init__(self, address: Address) -> None:
+        folder = Path(address.path)
+        if not folder.is_dir():
+            raise CameraError(f"camera folder:{folder}: no such folder")
+        self._images = list_images(folder)
+        if not self._images:
+            raise CameraError(f"camera folder:{folder}: holds no images")
+        self._pace = Pace(address.number("fps", 0, 0))
+        self._loop = address.flag("loop")
+        self._next = 0
+
+    def read(self, buffer: Frame | None) -> Capture | None:
+        """The next picture; see `edge.cameras.Camera`."""
+        if self._next == len(self._images):
+            if not self._loop:
+                return None
+            self._next = 0
+        path = self._images[self._next]
+        self._next += 1
+        self._pace.wait()
+        try:
+            return Capture(read_image(path), utc_now(), path.stem)
+        except ImageError as error:
+            raise CameraError(f"camera: {error}") from error
+
+    def close(self) -> None:
+        """Nothing is held."""

@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from edge.cameras import Address, Capture
+from edge.cameras.pace import Pace
+from edge.errors import CameraError
+from edge.images import Frame, to_frame
+from edge.messages import utc_now
+
+
+class VideoCamera:
+    """A video file as a camera, at its own frame rate.
+
+    Args:
+        address: The file; options `fps` (another rate; 0 is as fast as frames are taken) and `loop`.
+
+    Raises:
+        CameraError: The file is not there or OpenCV cannot decode it.
+    """
+
+    def __init__(self, address: Address) -> None:
+        self._path = Path(address.path)
+        if not self._path.is_file():
+            raise CameraError(f"camera video:{self._path}: no such file")
+        self._capture = cv2.VideoCapture(str(self._path))
+        if not self._capture.isOpened():
+            raise CameraError(f"camera video:{self._path}: OpenCV cannot decode it; re-encode it as H.264 MP4")
+        self._pace = Pace(address.number("fps", self._capture.get(cv2.CAP_PROP_FPS) or 25.0, 0))
+        self._loop = address.flag("loop")
+        self._seen = False
+
+    def read(self, buffer: Frame | None) -> Capture | None:
+        """The next frame; see `edge.cameras.Camera`."""
+        self._pace.wait()
+        done, image = self._capture.read(buffer)
+        if not done and self._loop and self._seen:
+            self._capture.set(cv2.CAP_PROP_POS_FRAMES, 0)
+            done, image = self._capture.read(buffer)
+        if not done:
+            if not self._seen:
+                raise CameraError(f"camera video:{self._path}: holds no frame that can be decoded")
+            return None
+        self._seen = True
+        return Capture(to_frame(np.asarray(image)), utc_now())
+
+    def close(self) -> None:
+        """Closes the file."""
+        self._capture.release()

@@ -1,0 +1,70 @@
+"""What the three command-line programs share: how they fail, and how they speak."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from edge.errors import EdgeInspectError, UsageError
+from edge.files import write_atomically
+
+Handler = Callable[[argparse.Namespace], None]
+
+
+def run_command(parser: argparse.ArgumentParser, argv: Sequence[str] | None = None) -> int:
+    """Parses the command line and runs the handler it names; returns the exit status.
+
+    0 done, 1 a check did not hold, 2 wrong use or configuration, 130 interrupted. A user's mistake is one line on standard
+    error; a bug keeps its traceback.
+    """
+    arguments = parser.parse_args(argv)
+    try:
+        arguments.handler(arguments)
+    except EdgeInspectError as error:
+        print(f"{parser.prog}: {error}", file=sys.stderr)
+        return error.exit_status
+    except KeyboardInterrupt:
+        print(f"\n{parser.prog}: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader of a pipe has gone, as `head` does
+        with contextlib.suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    return 0
+
+
+def say(text: str) -> None:
+    """Says something to a person, on standard error."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def write_json(value: Any, target: Path | None) -> None:
+    """Writes one JSON object to a file, or to standard output for `-`; nothing for `None`.
+
+    Raises:
+        UsageError: The file cannot be written.
+    """
+    if target is None:
+        return
+    text = json.dumps(value, indent=2, ensure_ascii=False)
+    if str(target) == "-":
+        print(text)
+        return
+    try:
+        write_atomically(target, text.encode() + b"\n")
+    except OSError as error:
+        raise UsageError(f"{target}: cannot be written: {error.strerror}") from error
+
+
+def add_json_option(parser: argparse.ArgumentParser) -> None:
+    """The option every command with a result has."""
+    parser.add_argument(
+        "--json", type=Path, metavar="FILE", nargs="?", const=Path("-"), help="write the result as one JSON object; "
+        "without FILE to standard output",
+    )

@@ -1,0 +1,79 @@
+"""The configuration file: YAML to `Settings`, with every mistake in one message."""
+
+from __future__ import annotations
+
+import types
+import typing
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from edge.errors import ConfigurationError
+from edge.settings import Settings
+
+
+def load_settings(path: Path) -> Settings:
+    """Reads a configuration file.
+
+    Relative paths in it are taken from the folder the program runs in.
+
+    Raises:
+        ConfigurationError: The file is missing, no YAML, or wrong; the message lists every mistake with its key.
+    """
+    try:
+        fields = yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise ConfigurationError(f"{path}: cannot be read: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{path}: is no YAML: {error}") from error
+    if not isinstance(fields, dict):
+        raise ConfigurationError(f"{path}: is empty or no mapping; it needs {', '.join(_required())}")
+    try:
+        return Settings(**{str(key): value for key, value in fields.items()})
+    except ValidationError as error:
+        mistakes = [_say(mistake) for mistake in error.errors()]
+        count = "1 mistake" if len(mistakes) == 1 else f"{len(mistakes)} mistakes"
+        raise ConfigurationError(f"{path}: {count}\n" + "\n".join(f"  {mistake}" for mistake in mistakes)) from error
+
+
+def _required() -> list[str]:
+    return [name for name, field in Settings.model_fields.items() if field.is_required()]
+
+
+def _say(mistake: Any) -> str:
+    """One mistake as `key: what is wrong; what is allowed`."""
+    where = ".".join(str(part) for part in mistake["loc"]) or "(the file)"
+    if mistake["type"] == "extra_forbidden":
+        model = _model_at(Settings, mistake["loc"][:-1])
+        allowed = f"; there are {', '.join(model.model_fields)}" if model else ""
+        return f"{where}: unknown key{allowed}"
+    if mistake["type"] == "missing":
+        model = _model_at(Settings, mistake["loc"][:-1])
+        field = model.model_fields.get(str(mistake["loc"][-1])) if model else None
+        meaning = f" ({field.description})" if field is not None and field.description else ""
+        return f"{where}: is missing{meaning}"
+    said = mistake["msg"].removeprefix("Value error, ")
+    value = mistake["input"]
+    got = "" if isinstance(value, (dict, list)) or mistake["type"] == "value_error" else f"; it is {value!r}"
+    return f"{where}: {said[0].lower()}{said[1:]}{got}"
+
+
+def _model_at(model: type[BaseModel], location: tuple[Any, ...]) -> type[BaseModel] | None:
+    """The settings model that a place in the file belongs to."""
+    for part in location:
+        if isinstance(part, int):
+            continue
+        field = model.model_fields.get(part)
+        inner = _model_in(field.annotation) if field else None
+        if inner is None:
+            return None
+        model = inner
+    return model
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and not isinstance(annotation, types.GenericAlias):
+        return annotation if issubclass(annotation, BaseModel) else None
+    return next((found for part in typing.get_args(annotation) if (found := _model_in(part))), None)

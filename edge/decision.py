@@ -1,0 +1,90 @@
+"""From an anomaly map to accept or reject, and to regions in pixels of the original frame."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.bundle import Bundle
+from edge.engines import AnomalyMap
+from edge.messages import Precision, Region
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What was decided about a part.
+
+    Attributes:
+        ok: Accept.
+        score: The image score.
+        threshold: Scores above it are rejected.
+        regions: Of a rejected part, largest peak first; none of an accepted one.
+    """
+
+    ok: bool
+    score: float
+    threshold: float
+    regions: tuple[Region, ...]
+
+
+class Decider:
+    """Applies a bundle's thresholds.
+
+    Args:
+        bundle: The bundle.
+        precision: The engine's; each precision has thresholds of its own.
+        mm_per_px: The camera's scale, where it is known.
+    """
+
+    def __init__(self, bundle: Bundle, precision: Precision, mm_per_px: float | None = None) -> None:
+        part = bundle.manifest.decision
+        self._thresholds = part.thresholds[precision]
+        self._min_area = part.min_area_px
+        self._mm_per_px = mm_per_px
+
+    def decide(self, anomaly: AnomalyMap) -> Decision:
+        """The decision on an engine's map. Regions are sought only in rejected parts."""
+        threshold = self._thresholds.image
+        ok = anomaly.score <= threshold
+        return Decision(ok, anomaly.score, threshold, () if ok else self._regions(anomaly))
+
+    def _regions(self, anomaly: AnomalyMap) -> tuple[Region, ...]:
+        """Connected areas (8 neighbours) above the pixel threshold; a lone peak counts however small it is."""
+        x0, y0, x1, y1 = anomaly.placement.valid
+        seen = anomaly.values[y0:y1, x0:x1]
+        above = (seen > self._thresholds.pixel).astype(np.uint8)
+        count, labels, stats, centroids = cv2.connectedComponentsWithStats(above, connectivity=8)
+        found = []
+        for label in range(1, count):
+            x, y, width, height, area = (int(v) for v in stats[label])
+            inside = labels[y : y + height, x : x + width] == label
+            peak = float(seen[y : y + height, x : x + width][inside].max())
+            found.append((peak, area, self._region(anomaly, stats[label], centroids[label], peak, (x0, y0))))
+        found.sort(key=lambda item: -item[0])
+        return tuple(region for i, (_, area, region) in enumerate(found) if area >= self._min_area or i == 0)
+
+    def _region(
+        self,
+        anomaly: AnomalyMap,
+        stats: NDArray[np.int32],
+        centroid: NDArray[np.float64],
+        peak: float,
+        offset: tuple[int, int],
+    ) -> Region:
+        x, y, width, height, area = (int(v) for v in stats)
+        place = anomaly.placement
+        left, top = place.to_frame(x + offset[0], y + offset[1])
+        right, bottom = place.to_frame(x + offset[0] + width, y + offset[1] + height)
+        # Pixel centres lie at halves, and a centroid is given as OpenCV gives it: the first pixel's centre is 0.
+        cx, cy = place.to_frame(centroid[0] + offset[0] + 0.5, centroid[1] + offset[1] + 0.5)
+        area_px = max(1, round(area * place.scale_x * place.scale_y))
+        return Region(
+            bbox=(round(left), round(top), max(1, round(right) - round(left)), max(1, round(bottom) - round(top))),
+            area_px=area_px,
+            area_mm2=None if self._mm_per_px is None else area_px * self._mm_per_px**2,
+            peak=peak,
+            centroid=(round(cx - 0.5, 2), round(cy - 0.5, 2)),
+        )

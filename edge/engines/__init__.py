@@ -1,0 +1,87 @@
+"""Engines: what turns a frame into an anomaly map. Each is one file here, behind one small interface."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.bundle import Bundle
+from edge.errors import BundleError, EngineError
+from edge.fit import Placement
+from edge.images import Frame
+from edge.messages import Precision
+
+
+@dataclass(frozen=True)
+class AnomalyMap:
+    """What an engine says of a frame.
+
+    Attributes:
+        values: The map, (height, width) float32 of the network's size. Valid until the engine's next call.
+        placement: Where it lies in the frame.
+        score: The bundle's statistic over the part that shows the frame.
+    """
+
+    values: NDArray[np.float32]
+    placement: Placement
+    score: float
+
+
+class Engine(Protocol):
+    """Turns frames into anomaly maps for one bundle.
+
+    Attributes:
+        name: `openvino`, ...
+        precision: What it computes in.
+    """
+
+    name: str
+    precision: Precision
+
+    def infer(self, frame: Frame) -> AnomalyMap:
+        """The anomaly map of a frame of any size.
+
+        Raises:
+            EngineError: The engine failed, or its result is not finite.
+        """
+
+
+def open_engine(bundle: Bundle, precision: Precision | None = None, *, threads: int = 0) -> Engine:
+    """Builds an engine for a bundle.
+
+    Args:
+        bundle: The bundle.
+        precision: Which of its models; without one, the bundle's preferred.
+        threads: Processor threads to use; 0 is all.
+
+    Raises:
+        EngineError: It cannot be built here.
+        BundleError: The bundle has no such precision.
+    """
+    from edge.engines.openvino import OpenVinoEngine  # the import takes a tenth of a second: only who infers pays
+
+    return OpenVinoEngine(bundle, precision or bundle.manifest.preferred, threads=threads)
+
+
+def check_golden(bundle: Bundle, engine: Engine) -> float:
+    """Runs the golden frames; returns the largest difference of a map value.
+
+    Raises:
+        EngineError: It exceeds the manifest's tolerance.
+    """
+    worst = 0.0
+    for golden in bundle.golden():
+        values = engine.infer(golden.frame).values
+        if values.shape != golden.map.shape:
+            raise BundleError(f"{bundle.path}: golden maps are not of the network's size")
+        worst = max(worst, float(np.abs(values - golden.map).max()))
+    tolerance = bundle.manifest.golden.tolerance[engine.precision]
+    if not worst <= tolerance:
+        raise EngineError(
+            f"{bundle.path}: the {engine.precision} {engine.name} engine does not reproduce the golden frames: "
+            f"a map value differs by {worst:.4g}, the manifest allows {tolerance:.4g}"
+        )
+    return worst

@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from io import BytesIO
+
+import numpy as np
+import openvino as ov
+from openvino import opset13 as ops
+
+from edge.bundle import Bundle, Manifest
+from edge.discrepancy import EPSILON, head_matrix
+from edge.engines import AnomalyMap
+from edge.errors import EngineError
+from edge.images import Frame
+from edge.messages import Precision
+
+_CORE = ov.Core()
+
+
+class OpenVinoEngine:
+    """The engine for any CPU: normalisation, network and discrepancy head in one OpenVINO graph.
+
+    Takes the bundle's ONNX of the precision asked for. What is not INT8 in it stays float32: cosines near 1 do not survive
+    bfloat16, which OpenVINO would choose by itself on processors that have it.
+
+    Args:
+        bundle: The bundle.
+        precision: Which of its models.
+        threads: Processor threads; 0 is all.
+
+    Raises:
+        EngineError: OpenVINO cannot read or compile the model.
+        BundleError: The bundle has no such precision.
+    """
+
+    name = "openvino"
+
+    def __init__(self, bundle: Bundle, precision: Precision, *, threads: int = 0) -> None:
+        self.precision = precision
+        self._fit = bundle.fit
+        self._top = bundle.manifest.decision.top
+        try:
+            model = with_head(read_onnx(bundle, precision), bundle.manifest)
+            self._request = compile_model(model, threads).create_infer_request()
+        except RuntimeError as error:
+            raise EngineError(f"{bundle.path}: OpenVINO cannot build the {precision} model: {error}") from error
+        # Written in place before each inference: no tensor is made per frame.
+        self._input = self._request.get_input_tensor().data
+        self._values = self._request.get_output_tensor().data.reshape(self._fit.height, self._fit.width)
+
+    def infer(self, frame: Frame) -> AnomalyMap:
+        """The anomaly map of a frame; see `edge.engines.Engine`."""
+        fitted, placement = self._fit.apply(frame)
+        self._input[0] = fitted
+        try:
+            self._request.infer()
+        except RuntimeError as error:
+            raise EngineError(f"OpenVINO failed on a frame: {error}") from error
+        x0, y0, x1, y1 = placement.valid
+        seen = self._values[y0:y1, x0:x1]
+        score = float(seen.max() if self._top == 1 else np.partition(seen, -self._top, axis=None)[-self._top :].mean())
+        if not np.isfinite(score):
+            raise EngineError("the engine's anomaly map is not finite; no verdict can rest on it")
+        return AnomalyMap(self._values, placement, score)
+
+
+def read_onnx(bundle: Bundle, precision: Precision) -> ov.Model:
+    """The bundle's network as OpenVINO reads it, at batch 1."""
+    path = bundle.model_path(precision)
+    return _CORE.read_model(str(path)) if path is not None else _CORE.read_model(BytesIO(bundle.model(precision)))
+
+
+def compile_model(model: ov.Model, threads: int = 0) -> ov.CompiledModel:
+    """Compiles for the CPU, for the shortest latency of one frame."""
+    options = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
+    if threads:
+        options["INFERENCE_NUM_THREADS"] = str(threads)
+    return _CORE.compile_model(model, "CPU", options)
+
+
+def with_head(network: ov.Model, manifest: Manifest) -> ov.Model:
+    """The network with its pre-processing and the discrepancy head: (1, H, W, 3) uint8 BGR to (H, W) float32."""
+    fit = manifest.input.fit
+    frame = ops.parameter([1, fit["height"], fit["width"], 3], np.uint8, name="frame")
+    image = network.input(manifest.input.name)
+    normalised = _normalise(frame, manifest.input.mean, manifest.input.std)
+    for consumer in image.get_target_inputs():
+        consumer.replace_source_output(normalised.output(0))
+    outputs = {name: output for output in network.outputs for name in output.get_names()}
+
+    def features(names: Sequence[str]) -> list[ov.Output]:
+        return [outputs[name].get_node().input_value(0) for name in names]
+
+    teacher, student = features(manifest.outputs.teacher), features(manifest.outputs.student)
+    anomaly = _head(teacher, student, (fit["height"], fit["width"]), manifest.decision.sigma)
+    return ov.Model([anomaly], [frame], "edge-inspect")
+
+
+def _normalise(frame: ov.Node, mean: Sequence[float], std: Sequence[float]) -> ov.Node:
+    """uint8 BGR, channels last, to the network's float32 RGB, channels first: one multiply-add a value."""
+    rgb = ops.gather(frame, np.array([2, 1, 0], np.int64), np.int64(3))
+    planes = ops.transpose(ops.convert(rgb, np.float32), np.array([0, 3, 1, 2], np.int64))
+    scale = 1 / (255 * np.array(std, np.float32))
+    shift = -np.array(mean, np.float32) / np.array(std, np.float32)
+    return ops.add(ops.multiply(planes, scale.reshape(1, 3, 1, 1)), shift.reshape(1, 3, 1, 1))
+
+
+def _head(teacher: list[ov.Output], student: list[ov.Output], size: tuple[int, int], sigma: float) -> ov.Node:
+    """Cosine distances per scale, then upsampling, sum and Gaussian as matrix products (edge/discrepancy.py)."""
+    tall, right = [], []
+    for t, s in zip(teacher, student, strict=True):
+        _, _, height, width = t.get_shape()
+        distance = ops.reshape(_cosine_distance(t, s), np.array([height, width], np.int64), special_zero=False)
+        tall.append(ops.matmul(head_matrix(height, size[0], sigma), distance, False, False))
+        right.append(head_matrix(width, size[1], sigma))
+    return ops.matmul(ops.concat(tall, 1), np.concatenate(right, 1), False, True)
+
+
+def _cosine_distance(t: ov.Output, s: ov.Output) -> ov.Node:
+    channels = np.array([1], np.int64)
+
+    def total(a: ov.Output, b: ov.Output) -> ov.Node:
+        return ops.reduce_sum(ops.multiply(a, b), channels, True)
+
+    def norm(a: ov.Output) -> ov.Node:
+        return ops.maximum(ops.sqrt(total(a, a)), np.float32(EPSILON))
+
+    return ops.subtract(np.float32(1), ops.divide(total(t, s), ops.multiply(norm(t), norm(s))))

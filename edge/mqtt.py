@@ -1,0 +1,188 @@
+"""One connection to the broker: client id, TLS, credentials, properties, and what a refusal means.
+
+paho is used without its threads and without its queue: a client lives as long as one connection.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import socket
+import ssl
+from collections.abc import Callable
+from pathlib import Path
+
+from paho.mqtt.client import Client
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+
+from edge.messages import CONTRACT_VERSION, Topics
+from edge.settings import MqttSettings, TlsSettings
+
+MQTT5 = MQTTProtocolVersion.MQTTv5
+MQTT311 = MQTTProtocolVersion.MQTTv311
+_UNSUPPORTED_PROTOCOL = 0x84
+
+# paho does not annotate this one.
+_new_properties: Callable[[int], Properties] = Properties
+
+# What a person can do about a reason code. These do not pass by themselves, so they are retried slowly.
+_REMEDIES = {
+    0x85: "another client id is wanted: look at the broker's rules for client ids",
+    0x86: "check mqtt.username and the password file against the broker's user list",
+    0x87: "let this user publish to the station's topics in the broker's access list",
+    0x8A: "the broker bans this client: look at its configuration",
+    0x8C: "the broker wants another way of authentication: use a password or a client certificate",
+    0x8E: "another client uses this client id: see that site, line and station are not configured twice",
+    0x90: "the broker does not take this topic: look at its access list",
+    0x97: "raise the broker's quota",
+    0x99: "the broker checks payloads: let it take JSON",
+}
+
+
+class ConnectionProblem(Exception):
+    """A connection could not be made, or ended; the message is for the log and holds no secret.
+
+    Args:
+        message: what happened.
+        slow: it will not pass by itself, so the next attempt can wait.
+        protocol_refused: the broker does not speak this version of MQTT.
+    """
+
+    def __init__(self, message: str, *, slow: bool = False, protocol_refused: bool = False) -> None:
+        super().__init__(message)
+        self.slow = slow
+        self.protocol_refused = protocol_refused
+
+
+def refusal(what: str, reason: ReasonCode) -> ConnectionProblem:
+    """Return the problem that a reason code of the broker means."""
+    remedy = _REMEDIES.get(reason.value)
+    return ConnectionProblem(
+        f"{what}: {reason.getName()} (0x{reason.value:02x})" + (f"; {remedy}" if remedy else ""),
+        slow=remedy is not None,
+        protocol_refused=reason.value == _UNSUPPORTED_PROTOCOL,
+    )
+
+
+def client_id(topics: Topics) -> str:
+    """Return the id of a station's client: the same at every start, another one on every box."""
+    try:
+        # machine-id(5) asks that the id itself is not shown.
+        box = hashlib.sha256(b"edge-inspect" + Path("/etc/machine-id").read_bytes().strip()).hexdigest()[:8]
+    except OSError:
+        box = socket.gethostname()
+    return f"edge-inspect-{topics.site}-{topics.line}-{topics.station}-{box}"
+
+
+def new_client(name: str, protocol: MQTTProtocolVersion, settings: MqttSettings) -> Client:
+    """Return a client that is ready to connect.
+
+    Raises:
+        ConnectionProblem: a credential cannot be read or used.
+    """
+    client = Client(
+        CallbackAPIVersion.VERSION2,
+        client_id=name,
+        protocol=protocol,
+        clean_session=None if protocol == MQTT5 else True,
+        reconnect_on_failure=False,
+    )
+    client.connect_timeout = settings.connect_timeout_s
+    # The publisher's window is the only one.
+    client.max_inflight_messages_set(0)
+    if settings.username is not None:
+        client.username_pw_set(settings.username, _password(settings.password_file))
+    if settings.tls is not None:
+        client.tls_set_context(_tls_context(settings.tls))
+    return client
+
+
+def connect(client: Client, protocol: MQTTProtocolVersion, settings: MqttSettings) -> None:
+    """Send CONNECT.
+
+    Raises:
+        ConnectionProblem: nobody answers, or the certificates do not fit.
+    """
+    try:
+        if protocol == MQTT5:
+            client.connect(settings.host, settings.port, settings.keepalive_s, clean_start=True)
+        else:
+            client.connect(settings.host, settings.port, settings.keepalive_s)
+    except ssl.SSLError as problem:
+        raise ConnectionProblem(
+            f"TLS: {problem.reason or problem}; check mqtt.tls against the broker's certificate", slow=True
+        ) from problem
+    except OSError as problem:
+        raise ConnectionProblem(f"not reachable: {problem.strerror or problem}") from problem
+
+
+def message_properties(schema: str, expiry_s: int | None) -> Properties:
+    """Return the MQTT 5 properties of a message of the contract."""
+    properties = _new_properties(PacketTypes.PUBLISH)
+    _describe(properties, schema)
+    if expiry_s is not None:
+        properties.MessageExpiryInterval = expiry_s
+    return properties
+
+
+def will_properties(schema: str) -> Properties:
+    """Return the MQTT 5 properties of the last will."""
+    properties = _new_properties(PacketTypes.WILLMESSAGE)
+    _describe(properties, schema)
+    return properties
+
+
+def _describe(properties: Properties, schema: str) -> None:
+    properties.PayloadFormatIndicator = 1
+    properties.ContentType = "application/json"
+    properties.UserProperty = ("schema", f"{schema}/{CONTRACT_VERSION}")
+
+
+def _credential(name: Path) -> Path:
+    """Return where a credential lies: a relative name belongs to systemd where systemd hands out credentials."""
+    folder = os.environ.get("CREDENTIALS_DIRECTORY")
+    return Path(folder) / name if folder and not name.is_absolute() else name
+
+
+class _TlsSocket(ssl.SSLSocket):
+    """Closes itself when the handshake fails; paho drops it open."""
+
+    def do_handshake(self, block: bool = False) -> None:
+        try:
+            super().do_handshake(block)
+        except BaseException:
+            self.close()
+            raise
+
+
+def _password(file: Path | None) -> str | None:
+    if file is None:
+        return None
+    try:
+        return _credential(file).read_text(encoding="utf-8").rstrip("\r\n")
+    except (OSError, UnicodeDecodeError) as problem:
+        # The text of a UnicodeDecodeError holds bytes of the password.
+        why = problem.strerror if isinstance(problem, OSError) else "not UTF-8"
+        raise ConnectionProblem(f"mqtt.password_file {_credential(file)}: {why}", slow=True) from None
+
+
+def _tls_context(tls: TlsSettings) -> ssl.SSLContext:
+    for key, file in (("ca_file", tls.ca_file), ("certificate", tls.certificate), ("key", tls.key)):
+        # ssl does not say which of its files it could not read.
+        if file is not None and not os.access(_credential(file), os.R_OK):
+            raise ConnectionProblem(f"mqtt.tls.{key} {_credential(file)}: no such file, or not readable", slow=True)
+    try:
+        context = ssl.create_default_context(cafile=_credential(tls.ca_file) if tls.ca_file else None)
+        context.sslsocket_class = _TlsSocket
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        if tls.certificate is not None and tls.key is not None:
+            # Without a password ssl would ask for one on the terminal.
+            context.load_cert_chain(_credential(tls.certificate), _credential(tls.key), password="")
+    except (ssl.SSLError, OSError, ValueError) as problem:
+        raise ConnectionProblem(
+            f"mqtt.tls: {problem}; see that the files are PEM and belong together", slow=True
+        ) from None
+    return context

@@ -1,0 +1,71 @@
+"""Pictures for people: the anomaly map over the frame, regions, contact sheets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.images import Frame
+from edge.messages import Region
+
+ACCEPT = (80, 180, 60)
+REJECT = (60, 60, 230)
+MARGIN = 6
+CAPTION = 18
+
+
+def heat(values: NDArray[np.float32], low: float, high: float) -> Frame:
+    """A map as colours: (H, W) float to (H, W, 3) BGR, dark blue at `low`, dark red at `high`."""
+    scaled = np.clip((values - low) / max(high - low, 1e-12), 0, 1)
+    return np.asarray(cv2.applyColorMap((scaled * 255).astype(np.uint8), cv2.COLORMAP_TURBO), np.uint8)
+
+
+def blend(frame: Frame, values: NDArray[np.float32], low: float, high: float) -> Frame:
+    """The frame in grey with a frame-sized map over it, the more opaque the higher the map."""
+    grey = cv2.cvtColor(cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR)
+    opacity = 0.7 * np.clip((values - low) / max(high - low, 1e-12), 0, 1)[..., None]
+    return (grey * (1 - opacity) + heat(values, low, high) * opacity).astype(np.uint8)
+
+
+def draw_regions(frame: Frame, regions: Iterable[Region], ok: bool) -> Frame:
+    """A copy of the frame with a border that says accept or reject, and a box around each region."""
+    drawn = frame.copy()
+    thickness = max(1, round(max(frame.shape[:2]) / 320))
+    for region in regions:
+        x, y, width, height = region.bbox
+        cv2.rectangle(drawn, (x, y), (x + width - 1, y + height - 1), REJECT, thickness)
+    cv2.rectangle(drawn, (0, 0), (frame.shape[1] - 1, frame.shape[0] - 1), ACCEPT if ok else REJECT, 2 * thickness)
+    return drawn
+
+
+def contact_sheet(rows: Sequence[tuple[str, Sequence[Frame]]], height: int = 180, columns: int = 1) -> Frame:
+    """Rows of pictures, each under its caption, side by side in `columns`; pictures are brought to one height."""
+    strips = [_strip(caption, pictures, height) for caption, pictures in rows]
+    width = max(strip.shape[1] for strip in strips)
+    per_column = -(-len(strips) // columns)
+    sheet = np.full((per_column * strips[0].shape[0], columns * width, 3), 250, np.uint8)
+    for i, strip in enumerate(strips):
+        y, x = i % per_column * strip.shape[0], i // per_column * width
+        sheet[y : y + strip.shape[0], x : x + strip.shape[1]] = strip
+    return sheet
+
+
+def _strip(caption: str, pictures: Sequence[Frame], height: int) -> Frame:
+    scaled = [_scaled(picture, height) for picture in pictures]
+    width = sum(p.shape[1] for p in scaled) + MARGIN * (len(scaled) + 1)
+    strip = np.full((height + CAPTION + MARGIN, width, 3), 250, np.uint8)
+    cv2.putText(strip, caption, (MARGIN, CAPTION - 5), cv2.FONT_HERSHEY_SIMPLEX, 0.42, (40, 40, 40), 1, cv2.LINE_AA)
+    x = MARGIN
+    for picture in scaled:
+        strip[CAPTION : CAPTION + height, x : x + picture.shape[1]] = picture
+        x += picture.shape[1] + MARGIN
+    return strip
+
+
+def _scaled(picture: Frame, height: int) -> Frame:
+    width = max(1, round(picture.shape[1] * height / picture.shape[0]))
+    interpolation = cv2.INTER_AREA if picture.shape[0] > height else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(picture, (width, height), interpolation=interpolation), np.uint8)

@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from typing import Literal, NamedTuple
+
+from edge.cameras import Capture
+from edge.images import Frame
+
+
+class Waiting(NamedTuple):
+    """A frame in the ring.
+
+    Attributes:
+        capture: The frame.
+        since: When it came, in `time.monotonic` seconds.
+    """
+
+    capture: Capture
+    since: float
+
+
+class FrameRing:
+    """A station's frames between its camera thread and the engine thread, bounded.
+
+    Args:
+        size: Frames that may wait.
+        policy: `latest` drops the oldest waiting frame to make room; `every` lets the camera wait.
+        ready: Set whenever a frame has come; shared by the rings that one engine thread serves.
+    """
+
+    def __init__(self, size: int, policy: Literal["latest", "every"], ready: threading.Event) -> None:
+        self._size, self._policy, self._ready = size, policy, ready
+        self._changed = threading.Condition()
+        self._waiting: deque[Waiting] = deque()
+        self._spare: deque[Frame] = deque(maxlen=size + 2)
+        self._closed = False
+        self.dropped = 0
+        self.blocked = False
+        """Whether the camera is waiting for room now: the alarm of `every`."""
+
+    def offer(self, capture: Capture) -> bool:
+        """Puts a frame in; returns whether the ring still takes any."""
+        with self._changed:
+            if self._policy == "latest" and len(self._waiting) == self._size:
+                self._spare.append(self._waiting.popleft().capture.frame)
+                self.dropped += 1
+            while len(self._waiting) >= self._size and not self._closed:
+                self.blocked = True
+                self._changed.wait()
+            self.blocked = False
+            if self._closed:
+                return False
+            self._waiting.append(Waiting(capture, time.monotonic()))
+        self._ready.set()
+        return True
+
+    def take(self) -> Waiting | None:
+        """The oldest waiting frame, or `None`."""
+        with self._changed:
+            if not self._waiting:
+                return None
+            self._changed.notify_all()
+            return self._waiting.popleft()
+
+    def recycle(self, frame: Frame) -> None:
+        """Gives a frame back, to be written over by the camera."""
+        self._spare.append(frame)
+
+    def spare(self) -> Frame | None:
+        """A frame that may be written over, if there is one."""
+        try:
+            return self._spare.popleft()
+        except IndexError:
+            return None
+
+    def close(self) -> None:
+        """No more frames: a camera that waits for room is let go. Frames that wait can still be taken."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()

@@ -1,0 +1,148 @@
+"""The configuration's models: what can be set, within which limits, and what holds when it is not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from edge.cameras import check_uri
+from edge.errors import CameraError
+from edge.messages import Precision, Topics
+
+
+class TlsSettings(BaseModel):
+    """TLS to the broker, 1.2 or newer. A relative file is looked for in $CREDENTIALS_DIRECTORY where that is set."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    ca_file: Path | None = Field(default=None, description="PEM file of the CA to trust; default: the system's CAs")
+    certificate: Path | None = Field(default=None, description="PEM file of this box's certificate, for mutual TLS")
+    key: Path | None = Field(default=None, description="PEM file of this box's private key, without a passphrase")
+
+    @model_validator(mode="after")
+    def _certificate_needs_key(self) -> TlsSettings:
+        if (self.certificate is None) != (self.key is None):
+            raise ValueError("mutual TLS needs both 'certificate' and 'key'; give both or neither")
+        return self
+
+
+class MqttSettings(BaseModel):
+    """The connection to the broker."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    host: str = Field(default="localhost", min_length=1, description="name or address of the broker")
+    port: int = Field(default=1883, ge=1, le=65535, description="default: 1883, or 8883 with tls")
+    tls: TlsSettings | None = Field(default=None, description="leave out for a connection without TLS")
+    username: str | None = Field(default=None, min_length=1, description="as the broker knows this box")
+    password_file: Path | None = Field(
+        default=None,
+        description="file with the password, read at every connect; a relative one is looked for in "
+        "$CREDENTIALS_DIRECTORY where that is set",
+    )
+    keepalive_s: int = Field(default=30, ge=5, le=3600, description="silence after which a connection counts as lost")
+    connect_timeout_s: float = Field(
+        default=5.0, gt=0, le=60, description="for the connection, and again for its answer"
+    )
+    acknowledge_timeout_s: float = Field(
+        default=20.0, gt=0, le=3600, description="without an acknowledgement for this long the connection is made anew"
+    )
+    backoff_cap_s: float = Field(
+        default=30.0, gt=0, le=3600, description="longest pause between two attempts to connect"
+    )
+    window: int = Field(default=64, ge=1, le=10_000, description="messages sent and not yet acknowledged, at most")
+    message_expiry_s: int | None = Field(
+        default=None, ge=1, le=0xFFFFFFFE, description="how long the broker keeps verdicts for a subscriber (MQTT 5)"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _port_follows_tls(cls, data: Any) -> Any:
+        if isinstance(data, dict) and "port" not in data and data.get("tls") is not None:
+            return {**data, "port": 8883}
+        return data
+
+    @model_validator(mode="after")
+    def _password_needs_username(self) -> MqttSettings:
+        if self.password_file is not None and self.username is None:
+            raise ValueError("'password_file' is given without 'username'; give both")
+        return self
+
+
+class OutboxSettings(BaseModel):
+    """Where verdicts wait for the broker, and how many."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    path: Path = Field(
+        default=Path("/var/lib/edge-inspect/outbox.db"), description="the SQLite file; its folder must exist"
+    )
+    durability: Literal["normal", "full"] = Field(
+        default="normal",
+        description="normal: nothing is lost when the process dies, the last verdicts may be in a power cut; "
+        "full: nothing is lost in a power cut either, at the cost of one disk flush a part",
+    )
+    max_bytes: int = Field(
+        default=256 * 2**20, ge=2**16, description="of waiting messages; then the oldest are dropped"
+    )
+    max_age_s: float = Field(default=7 * 86400.0, ge=60, description="older messages are dropped at the next verdict")
+
+
+class EngineSettings(BaseModel):
+    """The engine that all stations share."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    threads: int = Field(default=0, ge=0, le=1024, description="processor threads to use; 0: all")
+
+
+class StationSettings(BaseModel):
+    """One camera and the product it looks at."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(description="the last level of its topics")
+    camera: str = Field(description="where frames come from: folder:/path?fps=10&loop=true or video:/path/file.mp4")
+    bundle: Path = Field(description="the product's bundle, a folder or a .zip")
+    precision: Precision | None = Field(default=None, description="default: what the bundle prefers")
+    policy: Literal["latest", "every"] = Field(
+        default="latest",
+        description="latest: the oldest waiting frame is dropped and counted when the engine is busy; "
+        "every: none is dropped, the trigger waits",
+    )
+    queue: int = Field(default=4, ge=1, le=256, description="frames that may wait for the engine")
+    mm_per_px: float | None = Field(default=None, gt=0, description="the camera's scale, for areas in mm²")
+
+    @field_validator("camera")
+    @classmethod
+    def _camera_is_known(cls, uri: str) -> str:
+        try:
+            check_uri(uri)
+        except CameraError as error:
+            raise ValueError(str(error)) from error
+        return uri
+
+
+class Settings(BaseModel):
+    """The whole configuration file."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    site: str = Field(description="the first level of every topic: the plant")
+    line: str = Field(description="the second level: the line")
+    stations: list[StationSettings] = Field(min_length=1)
+    mqtt: MqttSettings = Field(default_factory=MqttSettings)
+    outbox: OutboxSettings = Field(default_factory=OutboxSettings)
+    engine: EngineSettings = Field(default_factory=EngineSettings)
+    health_every_s: float = Field(default=10.0, ge=0.5, le=3600, description="how often health is published")
+
+    @model_validator(mode="after")
+    def _names_are_topics(self) -> Settings:
+        names = [station.name for station in self.stations]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"stations: two are named {', '.join(twice)}; each needs a name of its own")
+        for station in names:
+            Topics(self.site, self.line, station)
+        return self

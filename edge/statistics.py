@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import threading
+import time
+
+import numpy as np
+
+from edge.messages import FrameCounts, LatencyPercentiles
+
+RECENT = 1024
+
+
+class Statistics:
+    """What a station counts: parts, and the latencies of the last 1024."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._latencies = np.zeros(RECENT)
+        self._moments = np.zeros(RECENT)
+        self._inspected = self._rejected = self._failed = 0
+
+    def count(self, ok: bool, latency_ms: float) -> None:
+        """A part was inspected."""
+        with self._lock:
+            self._latencies[self._inspected % RECENT] = latency_ms
+            self._moments[self._inspected % RECENT] = time.monotonic()
+            self._inspected += 1
+            self._rejected += not ok
+
+    def count_failed(self) -> None:
+        """A frame could not be inspected."""
+        with self._lock:
+            self._failed += 1
+
+    @property
+    def inspected(self) -> int:
+        """Parts inspected."""
+        return self._inspected
+
+    def frames(self, dropped: int) -> FrameCounts:
+        """The counts, with the frames the ring dropped."""
+        with self._lock:
+            return FrameCounts(
+                inspected=self._inspected,
+                accepted=self._inspected - self._rejected,
+                rejected=self._rejected,
+                dropped=dropped + self._failed,
+            )
+
+    def latency(self) -> LatencyPercentiles | None:
+        """Percentiles of the recent latencies; `None` before the first part."""
+        with self._lock:
+            if not self._inspected:
+                return None
+            p50, p95, p99 = np.percentile(self._latencies[: min(self._inspected, RECENT)], (50, 95, 99))
+        return LatencyPercentiles(p50=float(p50), p95=float(p95), p99=float(p99))
+
+    def fps(self) -> float:
+        """Parts a second over the last 10 seconds."""
+        with self._lock:
+            recent = self._moments[: min(self._inspected, RECENT)]
+            inside = recent[recent > time.monotonic() - 10.0]
+            span = time.monotonic() - inside.min() if inside.size > 1 else 0.0
+        return float(inside.size / span) if span > 0 else 0.0

@@ -1,0 +1,226 @@
+from __future__ import annotations
+
+import json
+import threading
+import time
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from edge.messages import (
+    BundleReference,
+    Defect,
+    FrameCounts,
+    FrameSize,
+    Health,
+    LatencyPercentiles,
+    MqttHealth,
+    OutboxHealth,
+    Region,
+    Status,
+    Topics,
+    Verdict,
+    format_time,
+    json_schemas,
+    uuid7,
+)
+
+MOMENT = datetime(2026, 1, 31, 6, 7, 8, 9, tzinfo=timezone.utc)
+REGION = Region(bbox=(1, 2, 3, 4), area_px=9, peak=0.7, centroid=(2.5, 3.5))
+
+
+def verdict(**changes: Any) -> Verdict:
+    values: dict[str, Any] = {
+        "boot_id": "b",
+        "id": uuid7(),
+        "sequence": 1,
+        "captured_at": MOMENT,
+        "decided_at": MOMENT,
+        "ok": False,
+        "score": 0.8,
+        "threshold": 0.5,
+        "bundle": BundleReference(name="bottle-v3", digest="sha256:00"),
+        "precision": "int8",
+        "engine": "openvino",
+        "latency_ms": 12.5,
+        "frame": FrameSize(width=640, height=480),
+    }
+    return Verdict(**{**values, **changes})
+
+
+def health(**changes: Any) -> Health:
+    values: dict[str, Any] = {
+        "boot_id": "b",
+        "at": MOMENT,
+        "uptime_s": 3.5,
+        "frames": FrameCounts(inspected=3, accepted=2, rejected=1, dropped=0),
+        "fps": 29.9,
+        "latency_ms": LatencyPercentiles(p50=1, p95=2, p99=3),
+        "outbox": OutboxHealth(entries=0, bytes=0, dropped_verdicts=0, dropped_defects=0),
+        "mqtt": MqttHealth(connected=True, reconnects=0),
+        "engine": "openvino",
+        "precision": "fp32",
+        "bundle": BundleReference(name="bottle-v3", digest="sha256:00"),
+    }
+    return Health(**{**values, **changes})
+
+
+def test_a_verdict_is_what_the_contract_says() -> None:
+    message = verdict(part_id="Teil-7ü")
+    payload = message.to_json()
+    assert json.loads(payload) == {
+        "contract": 1,
+        "boot_id": "b",
+        "id": message.id,
+        "sequence": 1,
+        "part_id": "Teil-7ü",
+        "captured_at": "2026-01-31T06:07:08.000009Z",
+        "decided_at": "2026-01-31T06:07:08.000009Z",
+        "ok": False,
+        "score": 0.8,
+        "threshold": 0.5,
+        "bundle": {"name": "bottle-v3", "digest": "sha256:00"},
+        "precision": "int8",
+        "engine": "openvino",
+        "latency_ms": 12.5,
+        "frame": {"width": 640, "height": 480},
+    }
+    assert "ü".encode() in payload
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        verdict(),
+        Defect.of(verdict(), (REGION, REGION), "aGVsbG8="),
+        Status(boot_id="b", state="degraded", at=MOMENT, reason="INT8 refused", version="0.1.0"),
+        health(),
+        health(latency_ms=None, temperature_c=61.5),
+    ],
+    ids=lambda message: type(message).__name__,
+)
+def test_a_payload_reads_back_as_the_same_message(message: Any) -> None:
+    assert type(message).model_validate_json(message.to_json()) == message
+
+
+def test_a_defect_has_the_verdicts_id_and_sequence() -> None:
+    rejected = verdict(sequence=41)
+    defect = Defect.of(rejected, (REGION,))
+    assert (defect.id, defect.sequence) == (rejected.id, 41)
+    with pytest.raises(ValidationError, match="ok"):
+        Defect.of(verdict(ok=True), (REGION,))
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), float("-inf")])
+@pytest.mark.parametrize("field", ["score", "threshold", "latency_ms"])
+def test_a_number_that_is_not_finite_is_refused(field: str, bad: float) -> None:
+    with pytest.raises(ValidationError, match=field):
+        verdict(**{field: bad})
+    with pytest.raises(ValueError, match="JSON compliant"):
+        verdict().model_copy(update={field: bad}).to_json()
+
+
+def test_a_region_with_a_number_that_is_not_finite_is_refused() -> None:
+    with pytest.raises(ValidationError, match="centroid"):
+        Region(bbox=(1, 2, 3, 4), area_px=9, peak=0.7, centroid=(2.5, float("nan")))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"more": 1},
+        {"sequence": 0},
+        {"id": "7"},
+        {"captured_at": datetime(2026, 1, 1)},
+        {"precision": "int4"},
+        {"contract": 2},
+    ],
+    ids=str,
+)
+def test_what_the_contract_does_not_know_is_refused(changes: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError, match=next(iter(changes))):
+        verdict(**changes)
+
+
+def test_numpy_numbers_are_taken() -> None:
+    payload = json.loads(verdict(score=np.float32(0.5), latency_ms=np.float64(2)).to_json())
+    assert (payload["score"], payload["latency_ms"]) == (0.5, 2.0)
+
+
+def test_times_are_utc_with_microseconds() -> None:
+    local = datetime(2026, 1, 31, 8, 7, 8, tzinfo=timezone(timedelta(hours=2)))
+    assert format_time(local) == "2026-01-31T06:07:08.000000Z"
+    assert json.loads(verdict(captured_at=local).to_json())["captured_at"] == "2026-01-31T06:07:08.000000Z"
+
+
+def test_topics() -> None:
+    topics = Topics("plant", "line 1", "über")
+    assert topics.verdict == "edge-inspect/v1/plant/line 1/über/verdict"
+    levels = [topics.verdict, topics.defect, topics.status, topics.health, topics.command, topics.reply]
+    assert [topic.rsplit("/", 1)[1] for topic in levels] == [
+        "verdict",
+        "defect",
+        "status",
+        "health",
+        "command",
+        "reply",
+    ]
+    assert topics.image("7") == "edge-inspect/v1/plant/line 1/über/image/7"
+
+
+@pytest.mark.parametrize("bad", ["", "a/b", "a+", "#", "a\0", "\n", "\ud800", "x" * 65])
+@pytest.mark.parametrize("field", ["site", "line", "station"])
+def test_a_name_that_is_no_topic_level_is_refused(field: str, bad: str) -> None:
+    with pytest.raises(ValueError, match=f"^{field}: "):
+        Topics(**{"site": "s", "line": "l", "station": "t", field: bad})
+
+
+@given(st.text(min_size=1, max_size=64))
+def test_a_topic_has_one_level_a_name(name: str) -> None:
+    try:
+        topics = Topics(name, name, name)
+    except ValueError:
+        return
+    assert len(topics.verdict.encode().split(b"/")) == 6
+
+
+def test_uuid7_is_what_rfc_9562_says() -> None:
+    before = time.time_ns() // 1_000_000
+    text = uuid7()
+    assert verdict(id=text).id == text
+    milliseconds = int(text.replace("-", "")[:12], 16)
+    assert before <= milliseconds <= before + 5_000
+
+
+def test_uuid7_rises_when_the_clock_steps_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = uuid7()
+    monkeypatch.setattr(time, "time_ns", lambda: 0)
+    later = [uuid7() for _ in range(10_000)]
+    assert [first, *later] == sorted({first, *later})
+    assert all(verdict(id=text) for text in later[::1000])
+
+
+def test_uuid7_is_unique_between_threads() -> None:
+    found: list[list[str]] = [[] for _ in range(4)]
+    threads = [threading.Thread(target=lambda out=out: out.extend(uuid7() for _ in range(2000))) for out in found]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert all(ids == sorted(ids) for ids in found)
+    assert len({text for ids in found for text in ids}) == 8000
+
+
+def test_schemas_name_every_field() -> None:
+    schemas = json_schemas()
+    assert set(schemas) == {"verdict", "defect", "status", "health"}
+    assert set(schemas["verdict"]["properties"]) == set(json.loads(verdict().to_json()))
+    assert schemas["verdict"]["properties"]["captured_at"]["format"] == "date-time"
+    assert all(schema["additionalProperties"] is False for schema in schemas.values())
+    # Every field is always there.
+    assert set(schemas["health"]["required"]) == set(json.loads(health().to_json()))

@@ -1,0 +1,176 @@
+"""The command `edge-train`: good images to a checkpoint, and what it is worth."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from edge import __version__
+from edge.command import add_json_option, run_command, say, write_json
+from edge.fit import MODES, Fit, parse_size
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs `edge-train`; returns the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="edge-train",
+        description="Learns what good parts look like, from images of good parts alone.",
+        epilog="Next: calibrate bundle RUN --good DIR --out BUNDLE",
+    )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_fit(commands.add_parser("fit", help="train a model", formatter_class=argparse.RawDescriptionHelpFormatter))
+    _add_evaluate(commands.add_parser("evaluate", help="measure a checkpoint on a test split"))
+    _add_teacher(commands.add_parser("teacher", help="make the compact teacher that ships with the program"))
+    return run_command(parser, argv)
+
+
+def _add_fit(parser: argparse.ArgumentParser) -> None:
+    parser.description = """Trains one model for one category.
+
+The data set has the layout of MVTec AD: DIR/NAME/train/good/*.png. Images may differ in size (each is fitted), be
+greyscale (taken as three equal channels) or 16-bit (divided by 257). Interrupted, the same command goes on where it was;
+the checkpoint is that of the last epoch."""
+    parser.epilog = """example:
+  edge-train fit --data mvtec --category bottle --epochs 100 --out runs/bottle
+  edge-train fit --data mvtec --category bottle --teacher resnet18 --teacher-weights resnet18-f37072fd.pth --out runs/b18"""
+    parser.add_argument("--model", default="rd", help="the system: rd (default)")
+    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder of categories")
+    parser.add_argument("--category", required=True, metavar="NAME", help="the product")
+    parser.add_argument("--out", type=Path, required=True, metavar="RUN", help="folder for the checkpoint")
+    parser.add_argument(
+        "--teacher", default="embedded", metavar="NAME", help="embedded (default), or a timm CNN such as resnet18"
+    )
+    parser.add_argument(
+        "--teacher-weights", type=Path, metavar="FILE", help="its weights: torchvision V1 or timm, .pth or .safetensors"
+    )
+    parser.add_argument("--size", default="256", metavar="N|WxH", help="network input, multiples of 32 (default 256)")
+    parser.add_argument("--fit", choices=MODES, default="stretch", help="how a frame is brought to that size")
+    parser.add_argument(
+        "--region", metavar="X,Y,W,H", help="region of interest in frame pixels; nothing outside is looked at"
+    )
+    parser.add_argument("--grey", action="store_true", help="remove colour first")
+    parser.add_argument("--epochs", type=int, default=100, help="passes over the images (default 100)")
+    parser.add_argument("--batch", type=int, default=16, help="images a step (default 16)")
+    parser.add_argument("--learning-rate", type=float, default=0.005, metavar="R", help="Adam's (default 0.005)")
+    parser.add_argument("--seed", type=int, default=0, help="of everything random (default 0)")
+    parser.add_argument(
+        "--hold-out", type=float, default=0.1, metavar="SHARE", help="good images kept for the threshold (default 0.1)"
+    )
+    parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda, cuda:1")
+    parser.add_argument(
+        "--precision",
+        choices=("auto", "float32", "bfloat16"),
+        default="auto",
+        help="auto (default): bfloat16 where the processor multiplies it in hardware",
+    )
+    parser.add_argument("--cache-gb", type=float, default=4.0, metavar="GB", help="memory for teacher features")
+    parser.set_defaults(handler=_fit)
+
+
+def _fit(arguments: argparse.Namespace) -> None:
+    from train.training import Settings, fit
+
+    width, height = parse_size(arguments.size)
+    settings = Settings(
+        data=arguments.data,
+        category=arguments.category,
+        out=arguments.out,
+        model=arguments.model,
+        teacher=arguments.teacher,
+        teacher_weights=arguments.teacher_weights,
+        fit=Fit(width, height, arguments.fit, _parse_region(arguments.region), arguments.grey),
+        epochs=arguments.epochs,
+        batch=arguments.batch,
+        learning_rate=arguments.learning_rate,
+        seed=arguments.seed,
+        hold_out=arguments.hold_out,
+        device=arguments.device,
+        precision=arguments.precision,
+        cache_gb=arguments.cache_gb,
+    )
+    checkpoint = fit(settings)
+    say(
+        f"{arguments.out}: {checkpoint.model} with teacher {checkpoint.teacher}, {checkpoint.epochs} epochs on "
+        f"{len(checkpoint.trained_on)} images, {len(checkpoint.held_out)} held out, {checkpoint.training['seconds']:.0f} s"
+    )
+
+
+def _add_evaluate(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Runs a checkpoint over the test split: image AUROC, pixel AUROC, pixel AP, AUPRO at 0.3 over the data set, "
+        "RD4AD's per-image PRO, F1-max. Pixel metrics are taken in the network's plane; padding does not count."
+    )
+    parser.add_argument("run", type=Path, metavar="RUN", help="folder of the checkpoint")
+    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder of categories")
+    parser.add_argument("--category", metavar="NAME", help="default: the one it was trained for")
+    parser.add_argument("--report", type=Path, metavar="DIR", help="write a page of example maps there (PNG)")
+    parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda")
+    add_json_option(parser)
+    parser.set_defaults(handler=_evaluate)
+
+
+def _evaluate(arguments: argparse.Namespace) -> None:
+    from train import checkpoint
+    from train.datasets import Category
+    from train.evaluation import evaluate, torch_predictor
+    from train.training import open_device
+
+    about, model = checkpoint.load(arguments.run)
+    images = Category.open(arguments.data, arguments.category or about.category).test_images()
+    evaluation = evaluate(torch_predictor(model, open_device(arguments.device)), images, about.fit)
+    metrics = evaluation.metrics()
+    for name, value in metrics.items():
+        say(f"{name:20} {value:.4f}")
+    if arguments.report is not None:
+        page = arguments.report / "examples.png"
+        evaluation.write_examples(page, about.fit)
+        say(f"example maps: {page}")
+    write_json({"images": len(images), "epochs": about.epochs, "seed": about.seed, **metrics}, arguments.json)
+
+
+def _add_teacher(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Distils a compact teacher (ResNet-18 at half width) from a large one on rendered pictures: no photographs, so "
+        "nobody's licence. The defaults make the file that ships; on two cores it takes about half an hour."
+    )
+    parser.add_argument("--source", default="resnet18", metavar="NAME", help="network to learn from (default resnet18)")
+    parser.add_argument("--source-weights", type=Path, metavar="FILE", help="its weights; without, timm fetches them")
+    parser.add_argument("--images", type=Path, metavar="DIR", help="further pictures to learn on")
+    parser.add_argument("--rendered", type=int, default=4000, metavar="N", help="rendered pictures (default 4000)")
+    parser.add_argument("--steps", type=int, default=3600, help="optimiser steps (default 3600)")
+    parser.add_argument("--seed", type=int, default=0, help="of everything random (default 0)")
+    parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda")
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="safetensors file to write")
+    parser.set_defaults(handler=_teacher)
+
+
+def _teacher(arguments: argparse.Namespace) -> None:
+    from train.distill import Recipe, distil
+
+    loss = distil(
+        Recipe(
+            source=arguments.source,
+            source_weights=arguments.source_weights,
+            out=arguments.out,
+            images=arguments.images,
+            rendered=arguments.rendered,
+            steps=arguments.steps,
+            seed=arguments.seed,
+            device=arguments.device,
+        )
+    )
+    say(f"{arguments.out}: {arguments.steps} steps, loss {loss:.3f}; use it with --teacher embedded --teacher-weights")
+
+
+def _parse_region(text: str | None) -> tuple[int, int, int, int] | None:
+    from edge.errors import UsageError
+
+    if text is None:
+        return None
+    try:
+        x, y, width, height = (int(part) for part in text.split(","))
+    except ValueError as error:
+        raise UsageError(f"--region {text}: is not X,Y,WIDTH,HEIGHT in pixels") from error
+    return x, y, width, height
