@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -109,3 +110,7 @@ def _show(arguments: argparse.Namespace) -> None:
         size = manifest.files[f"model.{precision}.onnx"].bytes / 1e6
         preferred = ", preferred" if precision == manifest.preferred else ""
         print(f"  {precision}      {size:.1f} MB, threshold {limits.image:.4f}, regions above {limits.pixel:.4f}{preferred}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import types
 import typing
 from pathlib import Path
@@ -10,7 +11,10 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from edge.errors import ConfigurationError
+from edge.bundle import open_bundle
+from edge.cameras import open_camera
+from edge.errors import BundleError, CameraError, ConfigurationError
+from edge.mqtt import credential_path
 from edge.settings import Settings
 
 
@@ -33,9 +37,12 @@ def load_settings(path: Path) -> Settings:
     try:
         return Settings(**{str(key): value for key, value in fields.items()})
     except ValidationError as error:
-        mistakes = [_say(mistake) for mistake in error.errors()]
-        count = "1 mistake" if len(mistakes) == 1 else f"{len(mistakes)} mistakes"
-        raise ConfigurationError(f"{path}: {count}\n" + "\n".join(f"  {mistake}" for mistake in mistakes)) from error
+        raise ConfigurationError(_list(path, [_say(mistake) for mistake in error.errors()])) from error
+
+
+def _list(path: Path, mistakes: list[str]) -> str:
+    count = "1 mistake" if len(mistakes) == 1 else f"{len(mistakes)} mistakes"
+    return f"{path}: {count}\n" + "\n".join(f"  {mistake}" for mistake in mistakes)
 
 
 def _required() -> list[str]:
@@ -77,3 +84,35 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:
     if isinstance(annotation, type) and not isinstance(annotation, types.GenericAlias):
         return annotation if issubclass(annotation, BaseModel) else None
     return next((found for part in typing.get_args(annotation) if (found := _model_in(part))), None)
+
+
+def check_settings(path: Path, settings: Settings) -> None:
+    """Looks at what a configuration names: bundles, cameras' folders, the outbox's folder, credential files.
+
+    Raises:
+        ConfigurationError: Something is not there; the message lists all of it.
+    """
+    mistakes = []
+    for i, station in enumerate(settings.stations):
+        try:
+            bundle = open_bundle(station.bundle)
+            if station.precision is not None:
+                bundle.model(station.precision)
+        except BundleError as error:
+            mistakes.append(f"stations.{i}.bundle: {error}")
+        try:
+            open_camera(station.camera).close()
+        except CameraError as error:
+            mistakes.append(f"stations.{i}.camera: {error}")
+    folder = settings.outbox.path.absolute().parent
+    if not os.access(folder, os.W_OK | os.X_OK):
+        mistakes.append(f"outbox.path: {folder} is not there or cannot be written; make it, or name another")
+    secrets = {"mqtt.password_file": settings.mqtt.password_file}
+    if settings.mqtt.tls is not None:
+        tls = settings.mqtt.tls
+        secrets |= {"mqtt.tls.ca_file": tls.ca_file, "mqtt.tls.certificate": tls.certificate, "mqtt.tls.key": tls.key}
+    for key, file in secrets.items():
+        if file is not None and not os.access(credential_path(file), os.R_OK):
+            mistakes.append(f"{key}: {credential_path(file)} cannot be read")
+    if mistakes:
+        raise ConfigurationError(_list(path, mistakes))

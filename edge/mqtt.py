@@ -141,7 +141,7 @@ def _describe(properties: Properties, schema: str) -> None:
     properties.UserProperty = ("schema", f"{schema}/{CONTRACT_VERSION}")
 
 
-def _credential(name: Path) -> Path:
+def credential_path(name: Path) -> Path:
     """Return where a credential lies: a relative name belongs to systemd where systemd hands out credentials."""
     folder = os.environ.get("CREDENTIALS_DIRECTORY")
     return Path(folder) / name if folder and not name.is_absolute() else name
@@ -162,25 +162,25 @@ def _password(file: Path | None) -> str | None:
     if file is None:
         return None
     try:
-        return _credential(file).read_text(encoding="utf-8").rstrip("\r\n")
+        return credential_path(file).read_text(encoding="utf-8").rstrip("\r\n")
     except (OSError, UnicodeDecodeError) as problem:
         # The text of a UnicodeDecodeError holds bytes of the password.
         why = problem.strerror if isinstance(problem, OSError) else "not UTF-8"
-        raise ConnectionProblem(f"mqtt.password_file {_credential(file)}: {why}", slow=True) from None
+        raise ConnectionProblem(f"mqtt.password_file {credential_path(file)}: {why}", slow=True) from None
 
 
 def _tls_context(tls: TlsSettings) -> ssl.SSLContext:
     for key, file in (("ca_file", tls.ca_file), ("certificate", tls.certificate), ("key", tls.key)):
         # ssl does not say which of its files it could not read.
-        if file is not None and not os.access(_credential(file), os.R_OK):
-            raise ConnectionProblem(f"mqtt.tls.{key} {_credential(file)}: no such file, or not readable", slow=True)
+        if file is not None and not os.access(credential_path(file), os.R_OK):
+            raise ConnectionProblem(f"mqtt.tls.{key} {credential_path(file)}: no such file, or not readable", slow=True)
     try:
-        context = ssl.create_default_context(cafile=_credential(tls.ca_file) if tls.ca_file else None)
+        context = ssl.create_default_context(cafile=credential_path(tls.ca_file) if tls.ca_file else None)
         context.sslsocket_class = _TlsSocket
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         if tls.certificate is not None and tls.key is not None:
             # Without a password ssl would ask for one on the terminal.
-            context.load_cert_chain(_credential(tls.certificate), _credential(tls.key), password="")
+            context.load_cert_chain(credential_path(tls.certificate), credential_path(tls.key), password="")
     except (ssl.SSLError, OSError, ValueError) as problem:
         raise ConnectionProblem(
             f"mqtt.tls: {problem}; see that the files are PEM and belong together", slow=True

@@ -83,6 +83,9 @@ class Outbox(Protocol):
     def depth(self) -> Depth:
         """Return how much waits, of all stations."""
 
+    def sequence(self, station: str) -> int:
+        """Return the last sequence number given out for a station; 0 before the first."""
+
     def dropped(self) -> dict[Kind, int]:
         """Return how many entries of each kind were dropped since the outbox was made."""
 
@@ -137,6 +140,11 @@ class BoundedOutbox:
                 self._wakes[station].remove(wake)
 
         return unsubscribe
+
+    def sequence(self, station: str) -> int:
+        """See `Outbox.sequence`."""
+        with self._lock:
+            return self._sequences.get(station, 0)
 
     def dropped(self) -> dict[Kind, int]:
         """See `Outbox.dropped`."""

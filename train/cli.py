@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -174,3 +175,7 @@ def _parse_region(text: str | None) -> tuple[int, int, int, int] | None:
     except ValueError as error:
         raise UsageError(f"--region {text}: is not X,Y,WIDTH,HEIGHT in pixels") from error
     return x, y, width, height
+
+
+if __name__ == "__main__":
+    sys.exit(main())

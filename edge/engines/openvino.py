@@ -5,6 +5,7 @@ from io import BytesIO
 
 import numpy as np
 import openvino as ov
+from numpy.typing import NDArray
 from openvino import opset13 as ops
 
 from edge.bundle import Bundle, Manifest
@@ -46,22 +47,30 @@ class OpenVinoEngine:
             raise EngineError(f"{bundle.path}: OpenVINO cannot build the {precision} model: {error}") from error
         # Written in place before each inference: no tensor is made per frame.
         self._input = self._request.get_input_tensor().data
-        self._values = self._request.get_output_tensor().data.reshape(self._fit.height, self._fit.width)
+        self._values: NDArray[np.float32] = self._request.get_output_tensor().data.reshape(self._fit.height, self._fit.width)
 
     def infer(self, frame: Frame) -> AnomalyMap:
         """The anomaly map of a frame; see `edge.engines.Engine`."""
         fitted, placement = self._fit.apply(frame)
+        x0, y0, x1, y1 = placement.valid
+        seen = self.infer_fitted(fitted)[y0:y1, x0:x1]
+        score = float(seen.max() if self._top == 1 else np.partition(seen, -self._top, axis=None)[-self._top :].mean())
+        if not np.isfinite(score):
+            raise EngineError("the engine's anomaly map is not finite; no verdict can rest on it")
+        return AnomalyMap(self._values, placement, score)
+
+    def infer_fitted(self, fitted: Frame) -> NDArray[np.float32]:
+        """The map of a frame that was fitted already, (height, width), valid until the next call.
+
+        Raises:
+            EngineError: OpenVINO failed.
+        """
         self._input[0] = fitted
         try:
             self._request.infer()
         except RuntimeError as error:
             raise EngineError(f"OpenVINO failed on a frame: {error}") from error
-        x0, y0, x1, y1 = placement.valid
-        seen = self._values[y0:y1, x0:x1]
-        score = float(seen.max() if self._top == 1 else np.partition(seen, -self._top, axis=None)[-self._top :].mean())
-        if not np.isfinite(score):
-            raise EngineError("the engine's anomaly map is not finite; no verdict can rest on it")
-        return AnomalyMap(self._values, placement, score)
+        return self._values
 
 
 def read_onnx(bundle: Bundle, precision: Precision) -> ov.Model:

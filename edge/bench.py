@@ -1,0 +1,88 @@
+"""How fast a bundle is on this box, against its own floor."""
+
+from __future__ import annotations
+
+import resource
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edge.bundle import open_bundle
+from edge.decision import Decider
+from edge.engines import open_engine
+from edge.images import Frame
+from edge.messages import Precision
+
+WARM_UP = 10
+
+
+def bench(path: Path, precision: Precision | None, frames: int, size: tuple[int, int]) -> dict[str, Any]:
+    """Times a bundle end to end and its engine alone, frame by frame in turn, so that both see the same machine.
+
+    Raw is the compiled network with its input in place and its features left where they are: the floor. End to end begins
+    with a frame in memory and ends with the verdict and its regions (every frame is decided as if it were rejected, which
+    costs the most).
+
+    Args:
+        path: The bundle.
+        precision: Which of its models; its preferred one by default.
+        frames: How many are timed.
+        size: Width and height of the frames.
+
+    Raises:
+        BundleError: The bundle is damaged.
+        EngineError: No engine can be built.
+    """
+    from edge.engines.openvino import compile_model, read_onnx
+
+    started = time.perf_counter()
+    bundle = open_bundle(path)
+    engine = open_engine(bundle, precision)
+    decider = Decider(bundle, engine.precision)
+    pictures = _pictures(size)
+    engine.infer(pictures[0])
+    first = time.perf_counter() - started
+    raw = compile_model(read_onnx(bundle, engine.precision)).create_infer_request()
+    raw.get_input_tensor().data[:] = np.random.default_rng(0).standard_normal(raw.get_input_tensor().shape)
+
+    def whole(i: int) -> None:
+        decider.decide(engine.infer(pictures[i % len(pictures)]))
+
+    def network(_: int) -> None:
+        raw.infer()
+
+    for i in range(WARM_UP):
+        whole(i)
+        network(i)
+    times = np.array([(_seconds(whole, i), _seconds(network, i)) for i in range(frames)]) * 1000
+    end_to_end, floor = np.median(times, axis=0)
+    p50, p95, p99 = np.percentile(times[:, 0], (50, 95, 99))
+    return {
+        "bundle": bundle.manifest.name,
+        "engine": engine.name,
+        "precision": engine.precision,
+        "frame": f"{size[0]}x{size[1]}",
+        "frames": frames,
+        "raw_ms_p50": round(float(floor), 3),
+        "end_to_end_ms_p50": round(float(p50), 3),
+        "end_to_end_ms_p95": round(float(p95), 3),
+        "end_to_end_ms_p99": round(float(p99), 3),
+        "end_to_end_over_raw": round(float(end_to_end / floor), 4),
+        "fps": round(1000 / float(p50), 2),
+        "open_to_first_verdict_s": round(first, 3),
+        "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+    }
+
+
+def _pictures(size: tuple[int, int]) -> list[Frame]:
+    rng = np.random.default_rng(0)
+    return [rng.integers(0, 256, (size[1], size[0], 3), np.uint8) for _ in range(4)]
+
+
+def _seconds(step: Callable[[int], None], i: int) -> float:
+    started = time.perf_counter()
+    step(i)
+    return time.perf_counter() - started

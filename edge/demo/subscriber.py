@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import paho.mqtt.client as mqtt
+from paho.mqtt.enums import CallbackAPIVersion
+
+from edge.errors import CheckFailed
+from edge.messages import TOPIC_ROOT
+
+Message = dict[str, Any]
+
+
+class Subscriber:
+    """What a PLC bridge would see: every verdict and defect, repeats dropped by their id.
+
+    Args:
+        port: Of the broker on loopback.
+        on_verdict: Called with each new verdict as it arrives.
+    """
+
+    def __init__(self, port: int, on_verdict: Callable[[Message], None]) -> None:
+        self.verdicts: dict[str, Message] = {}
+        self.defects: dict[str, Message] = {}
+        self._on_verdict = on_verdict
+        self._ready = threading.Event()
+        # A session of its own name, so that the broker keeps what comes while the connection is away.
+        self._client = mqtt.Client(CallbackAPIVersion.VERSION2, "demo-subscriber", clean_session=False)
+        self._client.on_connect = lambda client, *_: client.subscribe(f"{TOPIC_ROOT}/#", qos=1)
+        self._client.on_subscribe = lambda *_: self._ready.set()
+        self._client.on_message = self._receive
+        self._client.connect("127.0.0.1", port)
+        self._client.loop_start()
+        if not self._ready.wait(10):
+            raise CheckFailed("the demo's broker does not answer a subscription")
+
+    def __enter__(self) -> Subscriber:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._client.disconnect()
+        self._client.loop_stop()
+
+    def wait_for(self, verdicts: int, seconds: float) -> None:
+        """Waits until so many verdicts have come, at most so long."""
+        deadline = time.monotonic() + seconds
+        while len(self.verdicts) < verdicts and time.monotonic() < deadline:
+            time.sleep(0.05)
+
+    def _receive(self, client: mqtt.Client, data: object, message: mqtt.MQTTMessage) -> None:
+        kind = message.topic.rsplit("/", 1)[-1]
+        if kind == "verdict":
+            verdict = json.loads(message.payload)
+            if verdict["id"] not in self.verdicts:
+                self.verdicts[verdict["id"]] = verdict
+                self._on_verdict(verdict)
+        elif kind == "defect":
+            defect = json.loads(message.payload)
+            self.defects[defect["id"]] = defect

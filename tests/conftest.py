@@ -1,0 +1,55 @@
+"""A small product, once a session: rendered parts, a checkpoint trained on them, and its bundle."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from edge.bundle import Bundle, open_bundle
+from edge.demo.line import CATEGORY, write_dataset
+
+SIZE = "96"
+
+
+@pytest.fixture(scope="session")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of one category, `flange`: 16 good parts to learn from, 4 good and 4 defective ones to test with."""
+    folder = tmp_path_factory.mktemp("data")
+    write_dataset(folder, train_good=16, test_good=4, test_defects=1, seed=3)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def run(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint at 96x96 after two epochs: of no use, but real."""
+    from train.cli import main
+
+    out = tmp_path_factory.mktemp("runs") / "flange"
+    options = ["--size", SIZE, "--fit", "crop", "--epochs", "2", "--batch", "4", "--hold-out", "0.25"]
+    assert main(["fit", "--data", str(data), "--category", CATEGORY, "--out", str(out), *options]) == 0
+    return out
+
+
+@pytest.fixture(scope="session")
+def bundle_path(data: Path, run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The checkpoint's bundle."""
+    from calibrate.cli import main
+
+    out = tmp_path_factory.mktemp("bundles") / "flange"
+    good = data / CATEGORY / "train" / "good"
+    assert main(["bundle", str(run), "--good", str(good), "--out", str(out), "--calibration-images", "8"]) == 0
+    return out
+
+
+@pytest.fixture(scope="session")
+def bundle(bundle_path: Path) -> Bundle:
+    """The bundle, opened."""
+    return open_bundle(bundle_path)
+
+
+@pytest.fixture
+def program() -> list[str]:
+    """How to start one of the project's programs: `[*program, "edge.cli", ...]`."""
+    return [sys.executable, "-m"]
