@@ -28,18 +28,30 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _add_bundle(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Exports a checkpoint, quantizes it to INT8 in the form that measures fastest here, sets the thresholds from good "
+        "Exports a checkpoint, quantizes it to INT8 in the form that measures fastest here, sets thresholds from good "
         "images the model has not seen, and writes the bundle whole or not at all. Of the images in --good, those the "
         "model was trained on (told by their content) only help to choose INT8 scales."
     )
     parser.add_argument("run", type=Path, metavar="RUN", help="folder of the checkpoint")
-    parser.add_argument("--good", type=Path, required=True, metavar="DIR", help="good images; those trained on may be among them")
-    parser.add_argument("--defects", type=Path, metavar="DIR", help="defective images: reported on, never used to decide")
     parser.add_argument(
-        "--false-reject-rate", type=float, default=0.001, metavar="R", help="good parts that may be rejected (default 0.001)"
+        "--good", type=Path, required=True, metavar="DIR", help="good images; those trained on may be among them"
     )
     parser.add_argument(
-        "--calibration-images", type=int, default=64, metavar="N", help="images for the INT8 scales, at most (default 64)"
+        "--defects", type=Path, metavar="DIR", help="defective images: reported on, never used to decide"
+    )
+    parser.add_argument(
+        "--false-reject-rate",
+        type=float,
+        default=0.001,
+        metavar="R",
+        help="good parts that may be rejected (default 0.001)",
+    )
+    parser.add_argument(
+        "--calibration-images",
+        type=int,
+        default=64,
+        metavar="N",
+        help="images for the INT8 scales, at most (default 64)",
     )
     parser.add_argument("--seed", type=int, default=0, help="which images those are (default 0)")
     parser.add_argument("--out", type=Path, required=True, metavar="BUNDLE", help="folder to make")
@@ -109,7 +121,8 @@ def _show(arguments: argparse.Namespace) -> None:
         limits = manifest.decision.thresholds[precision]
         size = manifest.files[f"model.{precision}.onnx"].bytes / 1e6
         preferred = ", preferred" if precision == manifest.preferred else ""
-        print(f"  {precision}      {size:.1f} MB, threshold {limits.image:.4f}, regions above {limits.pixel:.4f}{preferred}")
+        above = f"threshold {limits.image:.4f}, regions above {limits.pixel:.4f}"
+        print(f"  {precision}      {size:.1f} MB, {above}{preferred}")
 
 
 if __name__ == "__main__":

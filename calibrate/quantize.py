@@ -1,8 +1,9 @@
-"""Explicit INT8: QuantizeLinear and DequantizeLinear pairs in the ONNX, the one form TensorRT 8.5 to 11 and OpenVINO share.
+"""Explicit INT8: QuantizeLinear and DequantizeLinear pairs in the ONNX, the form TensorRT and OpenVINO share.
 
-Activations have one symmetric scale a tensor, weights one a channel, rounded to int8 here. Each convolution gets pairs on
-its input and its weights. At a residual addition the pair goes on the shortcut's side: with it, an engine runs convolution,
-addition and ReLU as one INT8 kernel (NVIDIA/TensorRT issue 1992); the side that ends in a convolution needs none.
+Activations have one symmetric scale a tensor, weights one a channel, rounded to int8 here. Each convolution gets pairs
+on its input and its weights. At a residual addition the pair goes on the shortcut's side: with it, an engine runs
+convolution, addition and ReLU as one INT8 kernel (NVIDIA/TensorRT issue 1992); the side that ends in a convolution
+needs none.
 """
 
 from __future__ import annotations

@@ -31,8 +31,8 @@ def tail_threshold(scores: Sequence[float], false_reject_rate: float) -> TailFit
     """The score that good parts exceed at a rate, extrapolated from the tail of held-out good scores.
 
     Excesses over a high score follow a generalised Pareto distribution (Pickands 1975; Coles 2001, chapter 4). With 100
-    scores or more, its shape and scale are fitted to the highest 15 %. Fewer do not determine the shape: then it is 0 (an
-    exponential tail), fitted to the upper half.
+    scores or more, its shape and scale are fitted to the highest 15 %. Fewer do not determine the shape: then it is 0
+    (an exponential tail), fitted to the upper half.
 
     Args:
         scores: Scores of good parts the model has never seen.

@@ -13,7 +13,8 @@ from __future__ import annotations
 import hashlib
 import io
 import zipfile
-from collections.abc import Callable
+import zlib
+from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
@@ -34,9 +35,12 @@ GOLDEN = "golden.npz"
 PRECISIONS: tuple[Precision, ...] = ("int8", "fp16", "fp32")
 """Fastest first."""
 
+_DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError)
+"""What `zipfile` raises on an archive whose bytes were changed."""
+
 
 class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class ModelPart(_Part):
@@ -171,13 +175,15 @@ class Bundle:
         Raises:
             BundleError: The bundle has none of that precision.
         """
-        if precision not in self.manifest.precisions:
-            raise BundleError(f"{self.path}: has no {precision} model; it has {', '.join(self.manifest.precisions)}")
-        return self._read(model_file(precision))
+        return self._read(self._model_file(precision))
 
     def model_path(self, precision: Precision) -> Path | None:
-        """Where the ONNX of a precision lies as a file of its own; `None` inside a .zip."""
-        return self.path / model_file(precision) if self.path.is_dir() else None
+        """Where the ONNX of a precision lies as a file of its own; `None` inside a .zip.
+
+        Raises:
+            BundleError: The bundle has none of that precision.
+        """
+        return self.path / self._model_file(precision) if self.path.is_dir() else None
 
     def golden(self) -> list[GoldenFrame]:
         """The golden frames."""
@@ -187,10 +193,24 @@ class Bundle:
                 for i in range(len(arrays["scores"]))
             ]
 
+    def _model_file(self, precision: Precision) -> str:
+        if precision not in self.manifest.precisions:
+            raise BundleError(f"{self.path}: has no {precision} model; it has {', '.join(self.manifest.precisions)}")
+        return model_file(precision)
+
 
 def model_file(precision: str) -> str:
     """The ONNX file's name."""
     return f"model.{precision}.onnx"
+
+
+def pack_golden(frames: Sequence[GoldenFrame]) -> bytes:
+    """The content of `golden.npz`."""
+    arrays: dict[str, Any] = {f"frame{i}": golden.frame for i, golden in enumerate(frames)}
+    scores, maps = np.array([golden.score for golden in frames]), np.stack([golden.map for golden in frames])
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays, scores=scores, maps=maps)
+    return buffer.getvalue()
 
 
 def open_bundle(path: Path) -> Bundle:
@@ -205,15 +225,18 @@ def open_bundle(path: Path) -> Bundle:
         raise BundleError(f"{path}: no such bundle; make one with calibrate bundle")
     try:
         archive = zipfile.ZipFile(path)
-    except zipfile.BadZipFile as error:
+    except (OSError, *_DAMAGED) as error:
         raise BundleError(f"{path}: is neither the folder of a bundle nor its .zip") from error
     with archive:
         roots = {PurePosixPath(name).parent for name in archive.namelist() if PurePosixPath(name).name == MANIFEST}
     root = min(roots, key=lambda p: len(p.parts), default=PurePosixPath())
 
     def read(name: str) -> bytes:
-        with zipfile.ZipFile(path) as opened:
-            return opened.read(str(root / name))
+        try:
+            with zipfile.ZipFile(path) as opened:
+                return opened.read(str(root / name))
+        except _DAMAGED as error:
+            raise BundleError(f"{path}: {name} is damaged: {error}; copy the bundle again") from error
 
     return _open(path, read, lambda name: hashlib.sha256(read(name)).hexdigest())
 
@@ -238,9 +261,9 @@ def write_bundle(path: Path, manifest: dict[str, Any], contents: dict[str, bytes
                 name: {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
                 for name, data in contents.items()
             }
-            complete = Manifest(format=FORMAT, files=files, **manifest)
+            complete = Manifest.model_validate({"format": FORMAT, **manifest, "files": files})
             text = yaml.safe_dump(complete.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
-            (folder / MANIFEST).write_text(text)
+            (folder / MANIFEST).write_text(text, encoding="utf-8")
     except FileExistsError as error:
         raise BundleError(f"{path}: is there already; give another --out or remove it") from error
     except OSError as error:
@@ -259,7 +282,7 @@ def _open(path: Path, read: Callable[[str], bytes], digest: Callable[[str], str]
             raise BundleError(f"{path}: {MANIFEST} names a file outside the bundle: {name}")
         try:
             found = digest(name)
-        except (OSError, KeyError, zipfile.BadZipFile) as error:
+        except (OSError, KeyError, ValueError) as error:
             raise BundleError(f"{path}: {name} is missing or cannot be read; copy the bundle again") from error
         if found != file.sha256:
             raise BundleError(
@@ -272,7 +295,7 @@ def _open(path: Path, read: Callable[[str], bytes], digest: Callable[[str], str]
 def _parse_manifest(path: Path, text: bytes) -> Manifest:
     try:
         fields = yaml.safe_load(text)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except Exception as error:  # a date like 2026-02-30 or deep nesting: PyYAML raises much that is no YAMLError
         raise BundleError(f"{path}: {MANIFEST} is no YAML: {error}") from error
     version = fields.get("format") if isinstance(fields, dict) else None
     if version != FORMAT:

@@ -34,8 +34,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _add_run(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Inspects every frame of every station in the configuration and publishes the verdicts over MQTT. A broker that "
-        "is away is no error: verdicts wait in the outbox. Ends on SIGTERM or Ctrl-C after the part in hand, or when "
+        "Inspects every frame of every station in the configuration and publishes the verdicts over MQTT. A broker "
+        "that is away is no error: verdicts wait in the outbox. Ends on SIGTERM or Ctrl-C after the part in hand, or when "
         "every source has ended."
     )
     parser.add_argument("--config", type=Path, required=True, metavar="FILE", help="configuration, YAML")
@@ -71,7 +71,8 @@ def _check(arguments: argparse.Namespace) -> None:
 
     settings = load_settings(arguments.config)
     check_settings(arguments.config, settings)
-    say(f"{arguments.config}: good; {len(settings.stations)} station(s), broker {settings.mqtt.host}:{settings.mqtt.port}")
+    broker = f"{settings.mqtt.host}:{settings.mqtt.port}"
+    say(f"{arguments.config}: good; {len(settings.stations)} station(s), broker {broker}")
 
 
 def _add_image(parser: argparse.ArgumentParser) -> None:
@@ -135,7 +136,9 @@ def _doctor(arguments: argparse.Namespace) -> None:
     findings = examine()
     for finding in findings:
         say(f"{'ok     ' if finding.found else 'missing'}  {finding.what:12} {finding.detail}")
-    write_json({finding.what: {"found": finding.found, "detail": finding.detail} for finding in findings}, arguments.json)
+    write_json(
+        {finding.what: {"found": finding.found, "detail": finding.detail} for finding in findings}, arguments.json
+    )
 
 
 def _add_demo(parser: argparse.ArgumentParser) -> None:
@@ -144,7 +147,9 @@ def _add_demo(parser: argparse.ArgumentParser) -> None:
         "runs the service over a stream of parts, and shows each verdict as it arrives at a subscriber. Nothing is "
         "downloaded. Needs the extras [train] and [demo]."
     )
-    parser.add_argument("--out", type=Path, default=Path("out/demo"), metavar="DIR", help="default out/demo; emptied first")
+    parser.add_argument(
+        "--out", type=Path, default=Path("out/demo"), metavar="DIR", help="default out/demo; emptied first"
+    )
     parser.add_argument("--frames", type=int, default=120, metavar="N", help="parts in the stream (default 120)")
     parser.set_defaults(handler=_demo)
 

@@ -20,8 +20,8 @@ Handler = Callable[[argparse.Namespace], None]
 def run_command(parser: argparse.ArgumentParser, argv: Sequence[str] | None = None) -> int:
     """Parses the command line and runs the handler it names; returns the exit status.
 
-    0 done, 1 a check did not hold, 2 wrong use or configuration, 130 interrupted. A user's mistake is one line on standard
-    error; a bug keeps its traceback.
+    0 done, 1 a check did not hold, 2 wrong use or configuration, 130 interrupted. A user's mistake is one line on
+    standard error; a bug keeps its traceback.
     """
     arguments = parser.parse_args(argv)
     try:
@@ -65,6 +65,10 @@ def write_json(value: Any, target: Path | None) -> None:
 def add_json_option(parser: argparse.ArgumentParser) -> None:
     """The option every command with a result has."""
     parser.add_argument(
-        "--json", type=Path, metavar="FILE", nargs="?", const=Path("-"), help="write the result as one JSON object; "
-        "without FILE to standard output",
+        "--json",
+        type=Path,
+        metavar="FILE",
+        nargs="?",
+        const=Path("-"),
+        help="write the result as one JSON object; without FILE to standard output",
     )

@@ -27,10 +27,10 @@ def load_settings(path: Path) -> Settings:
         ConfigurationError: The file is missing, no YAML, or wrong; the message lists every mistake with its key.
     """
     try:
-        fields = yaml.safe_load(path.read_text())
+        fields = yaml.safe_load(path.read_bytes())
     except OSError as error:
         raise ConfigurationError(f"{path}: cannot be read: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except Exception as error:  # a date like 2026-02-30 or deep nesting: PyYAML raises much that is no YAMLError
         raise ConfigurationError(f"{path}: is no YAML: {error}") from error
     if not isinstance(fields, dict):
         raise ConfigurationError(f"{path}: is empty or no mapping; it needs {', '.join(_required())}")

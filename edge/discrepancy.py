@@ -30,7 +30,7 @@ def upsampling_matrix(size: int, target: int) -> NDArray[np.float64]:
 
 
 def blurring_matrix(size: int, sigma: float) -> NDArray[np.float64]:
-    """The Gaussian, cut at 4 sigma, borders mirrored with their edge pixel (scipy's `reflect`), as a matrix (size, size)."""
+    """The Gaussian, cut at 4 sigma, borders mirrored (scipy's `reflect`), as a matrix (size, size)."""
     radius = int(TRUNCATE * sigma + 0.5)
     offsets = np.arange(-radius, radius + 1)
     kernel = np.exp(-0.5 * (offsets / sigma) ** 2)

@@ -61,8 +61,10 @@ def _processor() -> Finding:
 def _package(name: str, remedy: str) -> Finding:
     try:
         module = importlib.import_module(name)
-    except ImportError as error:
-        return Finding(name, False, remedy if isinstance(error, ModuleNotFoundError) else f"{error}; {remedy}")
+    except ModuleNotFoundError:
+        return Finding(name, False, remedy)
+    except Exception as error:  # a package without its shared libraries fails with whatever it likes
+        return Finding(name, False, f"{error}; {remedy}")
     return Finding(name, True, str(getattr(module, "__version__", "")))
 
 

@@ -12,8 +12,8 @@
     ├── OutboxError            the outbox cannot be opened or written
     └── CheckFailed            everything ran, and a check did not hold (exit status 1)
 
-A message says what was wrong, where (file, key, topic) and what to do about it. The command-line programs print it as one
-line without a traceback; any other exception is a bug and keeps its traceback.
+A message says what was wrong, where (file, key, topic) and what to do about it. The command-line programs print it as
+one line without a traceback; any other exception is a bug and keeps its traceback.
 """
 
 from __future__ import annotations

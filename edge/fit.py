@@ -1,7 +1,7 @@
 """How a frame is fitted to the network, and how what the network sees is brought back to the frame.
 
-One definition for training, calibration and every engine: the fit is part of the model and travels in the checkpoint and
-the bundle.
+One definition for training, calibration and every engine: the fit is part of the model and travels in the checkpoint
+and the bundle.
 """
 
 from __future__ import annotations
@@ -78,8 +78,8 @@ class Fit:
     Attributes:
         width: The network's input width, a multiple of 32.
         height: Its height, likewise.
-        mode: `stretch` to the size; `pad` (the whole frame, its proportions kept, the edges replicated into the rest); or
-            `crop` (the middle, proportions kept, nothing added: what lies outside is not inspected).
+        mode: `stretch` to the size; `pad` (the whole frame, its proportions kept, the edges replicated into the rest);
+            or `crop` (the middle, proportions kept, nothing added: what lies outside is not inspected).
         region: x, y, width, height of the region of interest in frame pixels; `None` is the whole frame.
         grey: Colour is removed first.
     """
@@ -92,10 +92,12 @@ class Fit:
 
     def __post_init__(self) -> None:
         for name, value in (("width", self.width), ("height", self.height)):
-            if value < MULTIPLE or value % MULTIPLE:
+            if not isinstance(value, int) or value < MULTIPLE or value % MULTIPLE:
                 raise UsageError(f"input {name} {value} must be a positive multiple of {MULTIPLE}")
         if self.mode not in MODES:
             raise UsageError(f"fit {self.mode!r} is unknown; there are {', '.join(MODES)}")
+        if self.region is not None and not (len(self.region) == 4 and all(isinstance(v, int) for v in self.region)):
+            raise UsageError(f"region of interest {self.region} must be four whole numbers: x, y, width, height")
 
     def apply(self, frame: Frame) -> tuple[Frame, Placement]:
         """Fits a frame: (height, width, 3) uint8 BGR of the network's size, and where it lies.
@@ -128,7 +130,7 @@ class Fit:
             valid = (left, top, left + inner_w, top + inner_h)
             return fitted, Placement(sx, sy, x - left * sx, y - top * sy, valid)
         scale = max(self.width / w, self.height / h)
-        seen_w, seen_h = min(w, round(self.width / scale)), min(h, round(self.height / scale))
+        seen_w, seen_h = min(w, max(1, round(self.width / scale))), min(h, max(1, round(self.height / scale)))
         left, top = (w - seen_w) // 2, (h - seen_h) // 2
         fitted = _resize(view[top : top + seen_h, left : left + seen_w], self.width, self.height)
         sx, sy = seen_w / self.width, seen_h / self.height

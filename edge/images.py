@@ -33,7 +33,10 @@ def read_image(path: Path) -> Frame:
         raise ImageError(f"{path}: cannot be read: {error.strerror}") from error
     if _truncated(data):
         raise ImageError(f"{path}: is cut off before its end; copy the file again or remove it")
-    image = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None
+    try:
+        image = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None
+    except cv2.error as error:  # more pixels than OpenCV takes
+        raise ImageError(f"{path}: OpenCV cannot decode it: {error.err}") from error
     if image is None:
         raise ImageError(f"{path}: is not a picture OpenCV can read; remove it or save it again as PNG")
     return to_frame(np.asarray(image), str(path))
@@ -59,19 +62,20 @@ def to_frame(image: NDArray[np.generic], source: str = "image") -> Frame:
 
 
 def read_mask(path: Path) -> NDArray[np.uint8]:
-    """Reads a ground-truth mask: (height, width) uint8, 1 where the picture is marked (any value above 127), 0 elsewhere."""
-    return (read_image(path).max(axis=2) > 127).astype(np.uint8)
+    """Reads a ground-truth mask: (height, width) uint8, 1 where the picture is above 127, 0 elsewhere."""
+    return np.asarray(read_image(path).max(axis=2) > 127, np.uint8)
 
 
 def write_image(path: Path, image: NDArray[np.uint8]) -> None:
     """Writes a picture; the format follows the suffix.
 
     Raises:
-        ImageError: The folder cannot be written, or the disk is full.
+        ImageError: OpenCV has no such format, the folder cannot be written, or the disk is full.
     """
-    done, data = cv2.imencode(path.suffix, image)
-    if not done:
-        raise ImageError(f"{path}: OpenCV cannot encode {path.suffix}")
+    try:
+        _, data = cv2.imencode(path.suffix, image)
+    except cv2.error as error:
+        raise ImageError(f"{path}: OpenCV cannot encode {path.suffix!r}; take {', '.join(SUFFIXES)}") from error
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data.tobytes())

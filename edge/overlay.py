@@ -27,12 +27,12 @@ def blend(frame: Frame, values: NDArray[np.float32], low: float, high: float) ->
     """The frame in grey with a frame-sized map over it, the more opaque the higher the map."""
     grey = cv2.cvtColor(cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR)
     opacity = 0.7 * np.clip((values - low) / max(high - low, 1e-12), 0, 1)[..., None]
-    return (grey * (1 - opacity) + heat(values, low, high) * opacity).astype(np.uint8)
+    return np.asarray(grey * (1 - opacity) + heat(values, low, high) * opacity, np.uint8)
 
 
 def draw_regions(frame: Frame, regions: Iterable[Region], ok: bool) -> Frame:
     """A copy of the frame with a border that says accept or reject, and a box around each region."""
-    drawn = frame.copy()
+    drawn: Frame = frame.copy()
     thickness = max(1, round(max(frame.shape[:2]) / 320))
     for region in regions:
         x, y, width, height = region.bbox

@@ -43,6 +43,8 @@ class FrameRing:
     def offer(self, capture: Capture) -> bool:
         """Puts a frame in; returns whether the ring still takes any."""
         with self._changed:
+            if self._closed:
+                return False
             if self._policy == "latest" and len(self._waiting) == self._size:
                 self._spare.append(self._waiting.popleft().capture.frame)
                 self.dropped += 1

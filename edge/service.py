@@ -31,7 +31,8 @@ def run(settings: Settings) -> None:
         EngineError: No engine can be built for one.
     """
     stop = threading.Event()
-    with _stopped_by_signals(stop), contextlib.ExitStack() as stack:
+    ready = threading.Event()
+    with _stopped_by_signals(stop, ready), contextlib.ExitStack() as stack:
         outbox = stack.enter_context(
             SqliteOutbox(
                 settings.outbox.path,
@@ -40,7 +41,6 @@ def run(settings: Settings) -> None:
                 max_age_s=settings.outbox.max_age_s,
             )
         )
-        ready = threading.Event()
         boot_id = read_boot_id()
         stations = []
         for station in settings.stations:
@@ -76,7 +76,7 @@ def _inspect(stations: list[Station], ready: threading.Event, stop: threading.Ev
             if stop.is_set():
                 for station in stations:
                     station.stop()
-            if any([station.inspect_next() for station in stations]):
+            if sum(station.inspect_next() for station in stations):
                 ready.set()
             elif ended:
                 return
@@ -87,14 +87,15 @@ def _inspect(stations: list[Station], ready: threading.Event, stop: threading.Ev
 
 
 @contextlib.contextmanager
-def _stopped_by_signals(stop: threading.Event) -> Iterator[None]:
-    """SIGTERM and SIGINT end the service in order; the second one ends it at once."""
+def _stopped_by_signals(stop: threading.Event, ready: threading.Event) -> Iterator[None]:
+    """SIGTERM and SIGINT end the service in order, waking the engine thread; the second one ends it at once."""
 
     def handle(number: int, frame: object) -> None:
         if stop.is_set():
             raise SystemExit(128 + number)
         log.info("%s: finishing the part in hand", signal.Signals(number).name)
         stop.set()
+        ready.set()
 
     before = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
@@ -120,4 +121,3 @@ def notify_systemd(message: str) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
         channel.connect("\0" + address[1:] if address.startswith("@") else address)
         channel.sendall(message.encode())
-

@@ -1,4 +1,4 @@
-"""Residual blocks of the teacher's family, plain and upsampling, from which the bottleneck and the decoder are built."""
+"""Residual blocks of the teacher's family, plain and upsampling: what bottleneck and decoder are built of."""
 
 from __future__ import annotations
 

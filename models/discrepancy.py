@@ -1,4 +1,4 @@
-"""The discrepancy mathematics, once, in plain torch: every faster form (OpenVINO graph, CUDA kernel) is tested against it.
+"""The discrepancy mathematics, once, in plain torch: every faster form (graph, CUDA kernel) is tested against it.
 
     d_k(p) = 1 - cos(S_k(p), T_k(p))                        per scale and position, over channels
     A      = G_sigma( sum_k up(d_k) )                       up: bilinear, align_corners; G: sigma 4, reflected borders
@@ -21,7 +21,7 @@ TRUNCATE = 4.0
 
 
 def cosine_distance(teacher: Tensor, student: Tensor) -> Tensor:
-    """`1 - cos` over channels: two (N, C, H, W) to (N, 1, H, W) in [0, 2]; a zero vector has distance 1 to everything."""
+    """`1 - cos` over channels: two (N, C, H, W) to (N, 1, H, W) in [0, 2]; 1 where a vector is zero."""
     return 1 - functional.cosine_similarity(teacher.float(), student.float(), dim=1, eps=EPSILON).unsqueeze(1)
 
 
@@ -34,7 +34,7 @@ def gaussian_kernel(sigma: float = SIGMA) -> Tensor:
 
 
 def gaussian_blur(maps: Tensor, sigma: float = SIGMA) -> Tensor:
-    """Separable Gaussian of (N, 1, H, W); borders mirror the edge pixel too (scipy's `reflect`, torch has no name for it)."""
+    """Separable Gaussian of (N, 1, H, W); borders mirror the edge pixel too: scipy's `reflect`, not torch's."""
     kernel = gaussian_kernel(sigma).to(maps)
     radius = len(kernel) // 2
     rows = _mirrored(maps.shape[-2], radius, maps.device)

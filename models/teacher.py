@@ -8,6 +8,8 @@ from models.blocks import BlockStyle
 
 STRIDES = (4, 8, 16)
 
+_PROBE = 64
+
 EMBEDDED = "embedded"
 """The compact teacher that ships with the project: ResNet-18 at half width."""
 
@@ -23,8 +25,8 @@ _STYLES = {
 class Teacher(nn.Module):
     """A frozen convolutional network whose features at strides 4, 8 and 16 a student learns to predict.
 
-    ResNets give layer1 to layer3, post-ReLU; layer4 is never built. Other CNNs of timm give the last feature map of each
-    of these strides. It stays in evaluation mode whatever `train()` says, and has no gradients.
+    ResNets give layer1 to layer3, post-ReLU; layer4 is never built. Other CNNs of timm give the last feature map of
+    each of these strides. It stays in evaluation mode whatever `train()` says, and has no gradients.
 
     Args:
         name: `embedded`, or the name of a timm CNN (`resnet18`, `wide_resnet50_2`, ...).
@@ -35,7 +37,7 @@ class Teacher(nn.Module):
         style: The residual blocks a student of this teacher is built of.
 
     Raises:
-        ValueError: timm knows no such model, or it has no features at strides 4, 8 and 16.
+        ValueError: timm knows no such model, or it has no features at strides 4, 8 and 16; the message names others.
     """
 
     def __init__(self, name: str, *, pretrained: bool = False) -> None:
@@ -48,7 +50,7 @@ class Teacher(nn.Module):
             reductions = timm.create_model(architecture, features_only=True, **options).feature_info.reduction()
             indices = [len(reductions) - 1 - reductions[::-1].index(stride) for stride in STRIDES]
         except (RuntimeError, AttributeError, ValueError) as error:
-            raise ValueError(f"{name} has no convolutional features at strides 4, 8 and 16: {error}") from error
+            raise ValueError(_not_a_cnn(name, error)) from error
         self.name = name
         self.network = timm.create_model(
             architecture, features_only=True, out_indices=indices, pretrained=pretrained, **options
@@ -57,6 +59,7 @@ class Teacher(nn.Module):
         self.style = _STYLES.get(architecture, BlockStyle())
         self.requires_grad_(False)
         self.eval()
+        self._check_shapes()
 
     def train(self, mode: bool = True) -> Teacher:
         """Stays in evaluation mode: its BatchNorm statistics are part of what it knows."""
@@ -66,6 +69,23 @@ class Teacher(nn.Module):
     def forward(self, image: Tensor) -> list[Tensor]:
         """(N, 3, H, W), normalised as ImageNet, to three maps (N, c_k, H / stride_k, W / stride_k)."""
         return list(self.network(image))
+
+    def _check_shapes(self) -> None:
+        """Refuses a feature network that takes one input size alone, or orders or sizes its maps otherwise."""
+        wanted = [(c, _PROBE // stride, _PROBE // stride) for c, stride in zip(self.channels, STRIDES, strict=True)]
+        try:
+            given = [tuple(f.shape[1:]) for f in self(torch.zeros(1, 3, _PROBE, _PROBE))]
+        except (RuntimeError, AssertionError) as error:
+            raise ValueError(_not_a_cnn(self.name, error)) from error
+        if given != wanted:
+            raise ValueError(_not_a_cnn(self.name, f"a {_PROBE}x{_PROBE} image gives {given}, not {wanted}"))
+
+
+def _not_a_cnn(name: str, reason: object) -> str:
+    return (
+        f"{name} has no convolutional features at strides 4, 8 and 16: {reason}; "
+        f"there are {EMBEDDED}, resnet18, wide_resnet50_2, mobilenetv3_small_100 and other CNNs of timm"
+    )
 
 
 def suggestions(name: str) -> list[str]:

@@ -72,15 +72,15 @@ def load(folder: Path) -> tuple[Checkpoint, ReverseDistillation]:
     try:
         fields = yaml.safe_load(description.read_text())
         version = fields.pop("format")
-    except (yaml.YAMLError, AttributeError, KeyError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, AttributeError, KeyError, TypeError, UnicodeDecodeError) as error:
         raise CheckpointError(f"{description}: is not the description of a checkpoint: {error}") from error
     if version != FORMAT:
         raise CheckpointError(f"{description}: has format {version}; this program reads format {FORMAT}")
     try:
         checkpoint = Checkpoint(**{**fields, "fit": Fit.from_dict(fields["fit"])})
         model = registry.build(checkpoint.model, Teacher(checkpoint.teacher))
-    except (TypeError, KeyError, ValueError, UsageError) as error:
-        raise CheckpointError(f"{description}: {error}") from error
+    except (AttributeError, TypeError, KeyError, ValueError, UsageError) as error:
+        raise CheckpointError(f"{description}: is not the description of a checkpoint: {error}") from error
     _load_tensors(model, folder / TENSORS)
     return checkpoint, model.eval()
 

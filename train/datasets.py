@@ -1,9 +1,9 @@
 """Inspection pictures on disk, in the layout of MVTec AD.
 
-    DIR/CATEGORY/train/good/*.png                    good parts, to learn from
-    DIR/CATEGORY/test/good/*.png                     good parts, to test with
-    DIR/CATEGORY/test/<kind of defect>/*.png
-    DIR/CATEGORY/ground_truth/<kind>/<stem>_mask.png, or <stem>.png
+DIR/CATEGORY/train/good/*.png                    good parts, to learn from
+DIR/CATEGORY/test/good/*.png                     good parts, to test with
+DIR/CATEGORY/test/<kind of defect>/*.png
+DIR/CATEGORY/ground_truth/<kind>/<stem>_mask.png, or <stem>.png
 """
 
 from __future__ import annotations
@@ -61,7 +61,9 @@ class Category:
             raise DataSetError(f"{data}: no such folder")
         if not (data / name / "train" / "good").is_dir():
             there = sorted(path.name for path in data.iterdir() if (path / "train" / "good").is_dir())
-            known = f"there are {', '.join(there)}" if there else "there is none; " + LAYOUT.format(root=data / "CATEGORY")
+            known = (
+                f"there are {', '.join(there)}" if there else "there is none; " + LAYOUT.format(root=data / "CATEGORY")
+            )
             raise DataSetError(f"{data}: has no category {name!r}; {known}")
         return cls(data / name)
 
@@ -106,7 +108,8 @@ class Category:
 
     def _refuse_stray_masks(self, used: set[Path]) -> None:
         folder = self.root / "ground_truth"
-        there = {path for kind in folder.iterdir() for path in list_images(kind)} if folder.is_dir() else set()
+        kinds = [kind for kind in folder.iterdir() if kind.is_dir()] if folder.is_dir() else []
+        there = {path for kind in kinds for path in list_images(kind)}
         stray = sorted(there - used)
         if stray:
             raise DataSetError(

@@ -141,12 +141,12 @@ def _cosines(features: Tensor, chosen: Tensor) -> Tensor:
 
 
 def _pictures(recipe: Recipe) -> list[NDArray[np.uint8]]:
+    if recipe.images is not None and not recipe.images.is_dir():
+        raise UsageError(f"--images {recipe.images}: no such folder")
     size = (RENDERED_SIZE, RENDERED_SIZE)
     rendered = render_textures(recipe.rendered, size, recipe.seed)
     pictures = list(tracked(rendered, recipe.rendered, "rendering", "pictures"))
     if recipe.images is not None:
-        if not recipe.images.is_dir():
-            raise UsageError(f"--images {recipe.images}: no such folder")
         pictures += [read_image(path) for path in list_images(recipe.images)]
     if not pictures or min(min(p.shape[:2]) for p in pictures) < recipe.crop:
         raise UsageError(f"pictures must be at least {recipe.crop} pixels wide and high, the size of a crop")

@@ -45,9 +45,7 @@ class Evaluation:
 
     def metrics(self) -> dict[str, float]:
         """Every metric by name."""
-        return summarise(
-            self.scores.tolist(), [image.good for image in self.images], self.maps, self.masks, self.valid
-        )
+        return summarise(self.scores.tolist(), [image.good for image in self.images], self.maps, self.masks, self.valid)
 
     def write_examples(self, path: Path, fit: Fit, count: int = 12) -> None:
         """Writes a page: picture, ground truth, map and overlay of defects (highest, lowest) and of the worst good parts."""

@@ -54,7 +54,7 @@ def aupro(
         maps: Anomaly maps, (N, H, W).
         masks: Ground truth, (N, H, W), 0 or 1.
         limit: The false-positive rate to integrate to.
-        valid: Pixels that count, (N, H, W); without it, all.
+        valid: Pixels that count, (N, H, W); without it, all. The others are as if they were not there.
 
     Raises:
         ValueError: There is no defective or no normal pixel.
@@ -62,7 +62,7 @@ def aupro(
     counted = np.ones(masks.shape, bool) if valid is None else valid
     weights = np.zeros(masks.shape, np.float64)
     regions = 0
-    for mask, weight in zip(masks, weights, strict=True):
+    for mask, weight in zip(masks * counted, weights, strict=True):
         count, labels = cv2.connectedComponents(mask, connectivity=8)
         areas = np.bincount(labels.ravel(), minlength=count)
         shares = np.concatenate([[0.0], 1.0 / areas[1:]])
@@ -91,7 +91,8 @@ def pro_per_image(
         ValueError: There is no defective picture.
     """
     counted = np.ones(masks.shape, bool) if valid is None else valid
-    areas = [_pro_of_image(m, g, c, limit) for m, g, c in zip(maps, masks, counted, strict=True) if g.any()]
+    seen = zip(maps, masks * counted, counted, strict=True)
+    areas = [_pro_of_image(anomaly, mask, inside, limit) for anomaly, mask, inside in seen if mask.any()]
     if not areas:
         raise ValueError("PRO needs defective pictures")
     return float(np.mean(areas))
@@ -126,7 +127,7 @@ def _accumulate(scores: NDArray[np.floating], gains: ArrayLike, costs: ArrayLike
     """Sums of `gains` and of `costs` over scores at or above each distinct score, falling; both begin with 0."""
     if not np.isfinite(scores).all():
         raise ValueError("scores must be finite")
-    order = np.argsort(-scores, kind="stable")
+    order = np.argsort(scores)[::-1]  # not of -scores, which unsigned integers do not have
     ranked = scores[order]
     last = np.append(np.flatnonzero(np.diff(ranked)), ranked.size - 1)  # the last of each run of equal scores
 

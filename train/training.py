@@ -89,6 +89,8 @@ def fit(settings: Settings) -> Checkpoint:
         raise UsageError(f"--model {settings.model}: there are {', '.join(registry.MODELS)}")
     if settings.epochs < 1 or settings.batch < 2:
         raise UsageError("--epochs must be at least 1, and --batch at least 2 (BatchNorm needs two pictures)")
+    if not 0 <= settings.hold_out < 1 or settings.learning_rate <= 0:
+        raise UsageError("--hold-out must be at least 0 and below 1, and --learning-rate above 0")
     device = open_device(settings.device)
     reduced = _use_bfloat16(settings.precision, device)
     images = Category.open(settings.data, settings.category).train_images()
@@ -103,7 +105,7 @@ def fit(settings: Settings) -> Checkpoint:
     started = time.perf_counter()
     pictures = load_fitted(learn_from, settings.fit)
     source = _FeatureSource(model, pictures, device, settings, reduced)
-    losses, seconds = _train(model, source, settings, digests)
+    losses, seconds = _train(model, source, settings, {"pictures": digests, "teacher weights": weights_digest(teacher)})
     result = Checkpoint(
         model=settings.model,
         teacher=settings.teacher,
@@ -184,7 +186,9 @@ class _FeatureSource:
         size = sum(f.numel() * f.element_size() for f in first) * self.count
         self._cached: list[Tensor] | None = None
         if size <= settings.cache_gb * 2**30:
-            self._cached = [f.new_empty((self.count, *f.shape[1:])).to(memory_format=torch.channels_last) for f in first]
+            self._cached = [
+                f.new_empty((self.count, *f.shape[1:])).to(memory_format=torch.channels_last) for f in first
+            ]
             starts = range(0, self.count, settings.batch)
             for start in tracked(starts, len(starts), f"{settings.teacher} features", "batches"):
                 chunk = slice(start, start + settings.batch)
@@ -209,12 +213,12 @@ class _FeatureSource:
 
 
 def _train(
-    model: ReverseDistillation, source: _FeatureSource, settings: Settings, digests: list[str]
+    model: ReverseDistillation, source: _FeatureSource, settings: Settings, inputs: dict[str, Any]
 ) -> tuple[list[float], float]:
     optimizer = torch.optim.Adam(
         [p for p in model.parameters() if p.requires_grad], lr=settings.learning_rate, betas=(0.5, 0.999)
     )
-    state = _ResumeState(settings, digests)
+    state = _ResumeState(settings, inputs)
     losses, spent = state.load(model, optimizer)
     started = time.perf_counter()
     saved = time.monotonic()
@@ -259,12 +263,12 @@ def _epoch(
 class _ResumeState:
     """Model and optimiser between two epochs, in one safetensors file whose metadata names the training it belongs to."""
 
-    def __init__(self, settings: Settings, digests: list[str]) -> None:
+    def __init__(self, settings: Settings, inputs: dict[str, Any]) -> None:
         self._path = settings.out / RESUME
         fields = dataclasses.asdict(settings)
         for irrelevant in ("out", "data", "device", "cache_gb", "teacher_weights"):
             fields.pop(irrelevant)
-        self._training = json.loads(json.dumps({**fields, "pictures": digests}))
+        self._training = json.loads(json.dumps({**fields, **inputs}))
 
     def save(
         self, model: ReverseDistillation, optimizer: torch.optim.Optimizer, losses: list[float], seconds: float

@@ -1,7 +1,7 @@
 """Cameras: where frames come from, by one URI scheme. Each kind is one file here, behind one small interface.
 
-    folder:/path?fps=10&loop=true      the pictures of a folder, sorted by name
-    video:/path/line.mp4?loop=true     a video file
+folder:/path?fps=10&loop=true      the pictures of a folder, sorted by name
+video:/path/line.mp4?loop=true     a video file
 """
 
 from __future__ import annotations
@@ -109,7 +109,10 @@ def _resolve(uri: str) -> tuple[Callable[[Address], Camera], Address]:
         "folder": (FolderCamera, {"fps", "loop"}),
         "video": (VideoCamera, {"fps", "loop"}),
     }
-    parts = urlsplit(uri)
+    try:
+        parts = urlsplit(uri, allow_fragments=False)  # a folder's name may hold a '#'
+    except ValueError as error:
+        raise CameraError(f"camera {uri!r}: is no URI: {error}") from error
     if parts.scheme not in schemes:
         raise CameraError(f"camera {uri!r}: the scheme must be one of {', '.join(f'{s}:' for s in schemes)}")
     maker, known = schemes[parts.scheme]

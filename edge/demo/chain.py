@@ -53,7 +53,10 @@ def run_demo(out: Path, frames: int) -> None:
     times: dict[str, float] = {}
     with _step("rendering the line", times):
         write_dataset(out / "data", train_good=TRAIN_GOOD, test_good=TEST_GOOD, test_defects=TEST_DEFECTS, seed=SEED)
-        truth = {part.file: part for part in write_stream(out / "stream", frames=frames, defect_share=DEFECT_SHARE, seed=SEED)}
+        truth = {
+            part.file: part
+            for part in write_stream(out / "stream", frames=frames, defect_share=DEFECT_SHARE, seed=SEED)
+        }
     data = ["--data", str(out / "data"), "--category", CATEGORY]
     with _step(f"training on {TRAIN_GOOD} good parts", times):
         _program("train.cli", "fit", *data, "--fit", "crop", "--epochs", str(EPOCHS), "--out", str(out / "run"))
@@ -122,7 +125,8 @@ def _inspect_stream(out: Path, truth: dict[str, StreamPart]) -> tuple[list[Messa
         right += verdict["ok"] == part.ok
         word = "accept" if verdict["ok"] else "REJECT"
         known = "good" if part.ok else str(part.defect)
-        say(f"  {verdict['sequence']:4d}  {word}  score {verdict['score']:.3f}  {verdict['latency_ms']:6.1f} ms  is: {known}")
+        score, latency = verdict["score"], verdict["latency_ms"]
+        say(f"  {verdict['sequence']:4d}  {word}  score {score:.3f}  {latency:6.1f} ms  is: {known}")
 
     with running_broker() as (broker, port):
         say(f"{broker} on 127.0.0.1:{port}")
@@ -160,7 +164,7 @@ def _configuration(out: Path, port: int) -> dict[str, Any]:
 
 
 def _accuracy(out: Path, truth: dict[str, StreamPart], verdicts: Sequence[Message]) -> dict[str, Any]:
-    """What the verdicts are worth against the known truth: the INT8 engine of the running service, not the trainer's."""
+    """What the service's own verdicts are worth against the known truth."""
     good = np.array([truth[f"{v['part_id']}.png"].ok for v in verdicts])
     scores = np.array([v["score"] for v in verdicts])
     accepted = np.array([v["ok"] for v in verdicts])

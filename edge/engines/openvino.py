@@ -21,8 +21,8 @@ _CORE = ov.Core()
 class OpenVinoEngine:
     """The engine for any CPU: normalisation, network and discrepancy head in one OpenVINO graph.
 
-    Takes the bundle's ONNX of the precision asked for. What is not INT8 in it stays float32: cosines near 1 do not survive
-    bfloat16, which OpenVINO would choose by itself on processors that have it.
+    Takes the bundle's ONNX of the precision asked for. What is not INT8 in it stays float32: cosines near 1 do not
+    survive bfloat16, which OpenVINO would choose by itself on processors that have it.
 
     Args:
         bundle: The bundle.
@@ -47,7 +47,9 @@ class OpenVinoEngine:
             raise EngineError(f"{bundle.path}: OpenVINO cannot build the {precision} model: {error}") from error
         # Written in place before each inference: no tensor is made per frame.
         self._input = self._request.get_input_tensor().data
-        self._values: NDArray[np.float32] = self._request.get_output_tensor().data.reshape(self._fit.height, self._fit.width)
+        self._values: NDArray[np.float32] = self._request.get_output_tensor().data.reshape(
+            self._fit.height, self._fit.width
+        )
 
     def infer(self, frame: Frame) -> AnomalyMap:
         """The anomaly map of a frame; see `edge.engines.Engine`."""

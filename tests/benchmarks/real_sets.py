@@ -44,12 +44,16 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--seed", type=int, default=111)
     parser.add_argument("--fit", default="stretch")
-    parser.add_argument("--work", type=Path, default=Path("out/real_sets"), help="checkpoints and bundles are kept here")
+    parser.add_argument(
+        "--work", type=Path, default=Path("out/real_sets"), help="checkpoints and bundles are kept here"
+    )
     arguments = parser.parse_args()
     for category in arguments.category:
         for row in measure(arguments, category):
             store(row)
-            print({name: row[name] for name in ("data", "teacher", "precision", "image_auroc", "aupro_0.3", "latency_ms")})
+            print(
+                {name: row[name] for name in ("data", "teacher", "precision", "image_auroc", "aupro_0.3", "latency_ms")}
+            )
 
 
 def measure(arguments: argparse.Namespace, category: str) -> list[dict[str, object]]:

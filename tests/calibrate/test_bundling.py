@@ -1,0 +1,177 @@
+"""`calibrate bundle`, `verify` and `show`, as their user runs them."""
+
+from __future__ import annotations
+
+import json
+import resource
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from calibrate.cli import main
+from edge.bundle import Bundle, open_bundle
+from edge.demo.line import CATEGORY
+from edge.engines import check_golden, open_engine
+from edge.images import list_images, read_image
+from train import checkpoint
+from train.evaluation import torch_predictor
+
+
+@pytest.fixture
+def good(data: Path) -> Path:
+    return data / CATEGORY / "train" / "good"
+
+
+def test_the_fp32_engine_gives_the_trained_models_maps(run: Path, bundle: Bundle, good: Path) -> None:
+    import torch
+
+    about, model = checkpoint.load(run)
+    predict = torch_predictor(model, torch.device("cpu"))
+    engine = open_engine(bundle, "fp32")
+    for path in list_images(good)[:3]:
+        frame = read_image(path)
+        anomaly = engine.infer(frame)
+        wanted = predict(about.fit.apply(frame)[0])
+        np.testing.assert_allclose(anomaly.values, wanted, atol=1e-4)
+        assert anomaly.score == pytest.approx(wanted.max(), abs=1e-4)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_every_precision_reproduces_the_golden_frames(bundle: Bundle, precision: str) -> None:
+    assert check_golden(bundle, open_engine(bundle, precision)) <= bundle.manifest.golden.tolerance[precision]
+
+
+def test_int8_is_explicit_and_folded(bundle: Bundle) -> None:
+    model = onnx.load_from_string(bundle.model("int8"))
+    kinds = [node.op_type for node in model.graph.node]
+    assert "QuantizeLinear" in kinds and "DequantizeLinear" in kinds
+    assert "BatchNormalization" not in kinds
+    assert model.opset_import[0].version == 17
+    assert len(bundle.model("int8")) < 0.5 * len(bundle.model("fp32"))
+
+
+def test_the_threshold_comes_from_images_the_model_has_not_seen(run: Path, bundle: Bundle) -> None:
+    about, _ = checkpoint.load(run)
+    assert bundle.manifest.decision.held_out_images == len(about.held_out) == 4
+    report = json.loads((bundle.path / "report" / "calibration.json").read_text())
+    assert len(report["precisions"]["int8"]["good_scores"]) == 4
+    assert sum(plan["chosen"] for plan in report["int8_plans"]) == 1
+
+
+def test_images_all_trained_on_are_refused(
+    run: Path, good: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from edge.files import sha256
+
+    trained = set(checkpoint.load(run)[0].trained_on)
+    folder = tmp_path / "seen"
+    folder.mkdir()
+    for path in list_images(good):
+        if sha256(path) in trained:
+            shutil.copy(path, folder)
+    assert main(["bundle", str(run), "--good", str(folder), "--out", str(tmp_path / "b")]) == 2
+    assert "trained on each of these 12 images" in capsys.readouterr().err
+    assert not (tmp_path / "b").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--good", "{tmp}/nowhere"], "no such folder"),
+        (["--good", "{tmp}/empty"], "holds no images"),
+        (["--good", "{good}", "--false-reject-rate", "1.5"], "between 0 and 1"),
+        (["--good", "{good}", "--out", "{tmp}"], "is there already"),
+        (["--good", "{good}", "--defects", "{tmp}/empty"], "holds no images"),
+    ],
+)
+def test_bad_input_is_one_line_and_leaves_nothing(
+    run: Path, good: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str], said: str
+) -> None:
+    (tmp_path / "empty").mkdir()
+    before = sorted(tmp_path.iterdir())
+    filled = [option.format(tmp=tmp_path, good=good) for option in options]
+    assert main(["bundle", str(run), "--out", str(tmp_path / "b"), *filled]) == 2
+    error = capsys.readouterr().err
+    assert said in error and "Traceback" not in error
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_truncated_good_image_is_named(
+    run: Path, good: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "good"
+    shutil.copytree(good, folder)
+    image = list_images(folder)[0]
+    image.write_bytes(image.read_bytes()[:2000])
+    assert main(["bundle", str(run), "--good", str(folder), "--out", str(tmp_path / "b")]) == 2
+    assert f"{image}: is cut off" in capsys.readouterr().err
+    assert not (tmp_path / "b").exists()
+
+
+def test_a_full_disk_leaves_nothing_behind(run: Path, good: Path, tmp_path: Path, program: list[str]) -> None:
+    """A limit on the size of files stands for the full disk: the same write fails in the same place."""
+
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (2_000_000, 2_000_000))
+
+    options = ["bundle", str(run), "--good", str(good), "--calibration-images", "2", "--out", str(tmp_path / "b")]
+    done = subprocess.run(
+        [*program, "calibrate.cli", *options], preexec_fn=limit, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2, done.stderr
+    assert "cannot be written: File too large; nothing was left behind" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_verify_passes_a_good_bundle_and_names_a_changed_byte(
+    bundle_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(bundle_path, copy)
+    assert main(["verify", str(copy), "--json"]) == 0
+    assert set(json.loads(capsys.readouterr().out)["golden"]) == {"int8", "fp32"}
+    model = copy / "model.int8.onnx"
+    data = bytearray(model.read_bytes())
+    data[len(data) // 2] ^= 1
+    model.write_bytes(data)
+    assert main(["verify", str(copy)]) == 1
+    assert "model.int8.onnx was changed" in capsys.readouterr().err
+    assert main(["verify", str(tmp_path / "nowhere")]) == 2
+
+
+def test_an_engine_that_drifts_is_refused(bundle_path: Path, tmp_path: Path) -> None:
+    """The golden maps of another model: digests hold, the numbers do not."""
+    import hashlib
+    import io
+
+    import yaml
+
+    from edge.errors import EngineError
+
+    copy = tmp_path / "copy"
+    shutil.copytree(bundle_path, copy)
+    with np.load(copy / "golden.npz") as arrays:
+        changed = {**arrays, "maps": arrays["maps"] + 1.0}
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **changed)
+    (copy / "golden.npz").write_bytes(buffer.getvalue())
+    manifest = yaml.safe_load((copy / "manifest.yaml").read_text())
+    manifest["files"]["golden.npz"] = {
+        "sha256": hashlib.sha256(buffer.getvalue()).hexdigest(),
+        "bytes": len(buffer.getvalue()),
+    }
+    (copy / "manifest.yaml").write_text(yaml.safe_dump(manifest))
+    drifting = open_bundle(copy)
+    with pytest.raises(EngineError, match=r"does not reproduce the golden frames: a map value differs by 1,"):
+        check_golden(drifting, open_engine(drifting, "fp32"))
+    assert main(["verify", str(copy)]) == 1
+
+
+def test_show_says_what_it_is(bundle_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["show", str(bundle_path)]) == 0
+    said = capsys.readouterr().out
+    assert "rd for flange" in said and "96x96, crop" in said and "int8" in said

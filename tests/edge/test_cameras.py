@@ -1,0 +1,205 @@
+from __future__ import annotations
+
+import time
+from datetime import timedelta
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edge.cameras import Camera, check_uri, open_camera
+from edge.errors import CameraError
+from edge.images import write_image
+from edge.messages import utc_now
+
+VIDEO_FRAMES = 5
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    """Three pictures, one brighter than the other in the order of their names, and a file that is none."""
+    folder = tmp_path / "parts #1"
+    for name, value in (("b.png", 20), ("a.png", 10), ("c.png", 30)):
+        write_image(folder / name, np.full((8, 12, 3), value, np.uint8))
+    (folder / "notes.txt").touch()
+    return folder
+
+
+@pytest.fixture
+def video(tmp_path: Path) -> Path:
+    path = tmp_path / "line.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 50.0, (64, 48))
+    assert writer.isOpened()
+    for number in range(VIDEO_FRAMES):
+        writer.write(np.full((48, 64, 3), 40 * number, np.uint8))
+    writer.release()
+    return path
+
+
+def part_ids(camera: Camera, count: int) -> list[str | None]:
+    captures = [camera.read(None) for _ in range(count)]
+    return [capture.part_id if capture else "end" for capture in captures]
+
+
+def test_a_folder_comes_in_the_order_of_names_and_ends(pictures: Path) -> None:
+    camera = open_camera(f"folder:{pictures}")
+    assert part_ids(camera, 5) == ["a", "b", "c", "end", "end"]
+    camera.close()
+
+
+def test_a_capture_says_when_it_was_taken(pictures: Path) -> None:
+    before = utc_now()
+    capture = open_camera(f"folder:{pictures}").read(None)
+    assert capture is not None
+    assert capture.frame.shape == (8, 12, 3)
+    assert (capture.frame == 10).all()
+    assert before <= capture.captured_at <= utc_now()
+    assert capture.captured_at.utcoffset() == timedelta(0)
+
+
+def test_a_folder_loops(pictures: Path) -> None:
+    camera = open_camera(f"folder:{pictures}?loop=true")
+    assert part_ids(camera, 7) == ["a", "b", "c", "a", "b", "c", "a"]
+
+
+def test_a_folder_keeps_its_pace(pictures: Path) -> None:
+    camera = open_camera(f"folder:{pictures}?fps=50&loop=true")
+    started = time.monotonic()
+    part_ids(camera, 6)
+    assert time.monotonic() - started >= 5 / 50
+
+
+def test_a_source_that_fell_behind_does_not_burst(pictures: Path) -> None:
+    camera = open_camera(f"folder:{pictures}?fps=50&loop=true")
+    part_ids(camera, 1)
+    time.sleep(0.1)
+    started = time.monotonic()
+    part_ids(camera, 3)
+    assert time.monotonic() - started >= 2 / 50
+
+
+def test_a_broken_picture_is_an_error_and_the_next_one_is_read(pictures: Path) -> None:
+    (pictures / "b.png").write_bytes((pictures / "b.png").read_bytes()[:-20])
+    camera = open_camera(f"folder:{pictures}")
+    assert part_ids(camera, 1) == ["a"]
+    with pytest.raises(CameraError, match=r"b\.png: is cut off before its end"):
+        camera.read(None)
+    assert part_ids(camera, 2) == ["c", "end"]
+
+
+def test_a_picture_that_went_is_an_error_and_the_next_one_is_read(pictures: Path) -> None:
+    camera = open_camera(f"folder:{pictures}")
+    (pictures / "a.png").unlink()
+    with pytest.raises(CameraError, match=r"a\.png: cannot be read: No such file"):
+        camera.read(None)
+    assert part_ids(camera, 1) == ["b"]
+
+
+def test_a_path_may_be_quoted(pictures: Path) -> None:
+    quoted = str(pictures).replace(" ", "%20").replace("#", "%23")
+    assert part_ids(open_camera(f"folder:{quoted}"), 1) == ["a"]
+
+
+def test_a_missing_folder_and_an_empty_one_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(CameraError, match=f"folder:{tmp_path}/none: no such folder"):
+        open_camera(f"folder:{tmp_path}/none")
+    with pytest.raises(CameraError, match="holds no images"):
+        open_camera(f"folder:{tmp_path}")
+
+
+def test_a_video_is_read_to_its_end(video: Path) -> None:
+    camera = open_camera(f"video:{video}?fps=0")
+    levels = []
+    while (capture := camera.read(None)) is not None:
+        assert capture.frame.shape == (48, 64, 3)
+        assert capture.frame.dtype == np.uint8
+        levels.append(float(capture.frame.mean()))
+    camera.close()
+    np.testing.assert_allclose(levels, [40 * number for number in range(VIDEO_FRAMES)], atol=3)
+
+
+def test_a_video_loops(video: Path) -> None:
+    camera = open_camera(f"video:{video}?fps=0&loop=true")
+    captures = [camera.read(None) for _ in range(2 * VIDEO_FRAMES + 1)]
+    levels = [float(capture.frame.mean()) for capture in captures if capture is not None]
+    camera.close()
+    expected = [40 * (number % VIDEO_FRAMES) for number in range(2 * VIDEO_FRAMES + 1)]
+    np.testing.assert_allclose(levels, expected, atol=3)
+
+
+def test_a_video_keeps_its_own_pace(video: Path) -> None:
+    camera = open_camera(f"video:{video}")
+    started = time.monotonic()
+    for _ in range(VIDEO_FRAMES):
+        camera.read(None)
+    camera.close()
+    assert time.monotonic() - started >= (VIDEO_FRAMES - 1) / 50
+
+
+@pytest.mark.parametrize("shape", [(48, 64, 3), (10, 10, 3)])
+def test_a_video_writes_over_a_frame_given_back(video: Path, shape: tuple[int, ...]) -> None:
+    camera = open_camera(f"video:{video}?fps=0")
+    camera.read(None)
+    capture = camera.read(np.zeros(shape, np.uint8))
+    camera.close()
+    assert capture is not None and capture.frame.shape == (48, 64, 3)
+    assert abs(float(capture.frame.mean()) - 40) < 3
+
+
+def test_a_missing_video_and_a_file_that_is_none_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(CameraError, match="no such file"):
+        open_camera(f"video:{tmp_path}/none.mp4")
+    (tmp_path / "text.mp4").write_text("this is a text")
+    with pytest.raises(CameraError, match="OpenCV cannot decode it; re-encode it as H.264 MP4"):
+        open_camera(f"video:{tmp_path}/text.mp4")
+
+
+@pytest.mark.parametrize(
+    ("uri", "message"),
+    [
+        ("", "the scheme must be one of folder:, video:"),
+        ("/data/parts", "the scheme must be one of folder:, video:"),
+        ("rtsp://camera/1", "the scheme must be one of"),
+        ("folder:", "names no path"),
+        ("folder:?loop=true", "names no path"),
+        ("folder:/data?speed=3&fps=2", "unknown option speed; there are fps, loop"),
+        ("folder://[data", "is no URI"),
+    ],
+)
+def test_a_wrong_uri_is_refused_without_looking(uri: str, message: str) -> None:
+    with pytest.raises(CameraError, match=message):
+        check_uri(uri)
+    with pytest.raises(CameraError, match=message):
+        open_camera(uri)
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("fps=fast", "fps=fast is no number"),
+        ("fps=", "fps= is no number"),
+        ("fps=-1", "must be at least 0"),
+        ("fps=nan", "must be at least 0"),
+        ("fps=inf", "must be at least 0"),
+        ("loop=yes", "loop=yes must be true or false"),
+    ],
+)
+def test_a_wrong_option_is_refused(pictures: Path, option: str, message: str) -> None:
+    with pytest.raises(CameraError, match=message):
+        open_camera(f"folder:{pictures}?{option}")
+
+
+def test_a_good_uri_need_not_point_anywhere_yet() -> None:
+    check_uri("folder:/not/there?fps=10&loop=true")
+    check_uri("VIDEO:relative/line.mp4")
+
+
+@given(st.text(max_size=30) | st.text(alphabet="folder:video/?=&%#[]@", max_size=30))
+def test_any_text_is_a_uri_or_a_camera_error(uri: str) -> None:
+    try:
+        check_uri(uri)
+    except CameraError as error:
+        assert str(error).startswith("camera ")

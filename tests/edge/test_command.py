@@ -1,0 +1,152 @@
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from edge.cli import main
+from edge.command import add_json_option, run_command, say, write_json
+from edge.errors import BundleError, CheckFailed, ConfigurationError, EdgeInspectError, UsageError
+
+
+def parser_of(error: BaseException | None) -> argparse.ArgumentParser:
+    def handler(_: argparse.Namespace) -> None:
+        if error is not None:
+            raise error
+
+    parser = argparse.ArgumentParser(prog="program")
+    parser.set_defaults(handler=handler)
+    return parser
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (None, 0),
+        (CheckFailed("it does not hold"), 1),
+        (UsageError("it is wrong"), 2),
+        (ConfigurationError("it is wrong"), 2),
+        (BundleError("it is wrong"), 2),
+        (EdgeInspectError("it is wrong"), 2),
+    ],
+)
+def test_the_exit_status_says_how_it_went(
+    error: EdgeInspectError | None, status: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_command(parser_of(error), []) == status
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert output.err == ("" if error is None else f"program: {error}\n")
+
+
+def test_an_interruption_is_no_traceback(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(parser_of(KeyboardInterrupt()), []) == 130
+    assert capsys.readouterr().err == "\nprogram: interrupted\n"
+
+
+def test_a_bug_keeps_its_traceback() -> None:
+    with pytest.raises(ZeroDivisionError):
+        run_command(parser_of(ZeroDivisionError()), [])
+
+
+def test_wrong_use_ends_with_two(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        run_command(parser_of(None), ["--unknown"])
+    assert caught.value.code == 2
+    assert "unrecognized arguments: --unknown" in capsys.readouterr().err
+
+
+def test_what_is_said_goes_to_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
+    say("heard")
+    assert capsys.readouterr() == ("", "heard\n")
+
+
+def test_json_goes_to_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_json({"name": "Flänge", "scores": [0.5]}, tmp_path / "new" / "result.json")
+    text = (tmp_path / "new" / "result.json").read_bytes().decode()
+    assert json.loads(text) == {"name": "Flänge", "scores": [0.5]}
+    assert "Flänge" in text and text.endswith("}\n")
+    assert capsys.readouterr().out == ""
+
+
+def test_json_goes_to_standard_output(capsys: pytest.CaptureFixture[str]) -> None:
+    write_json({"a": 1}, Path("-"))
+    assert json.loads(capsys.readouterr().out) == {"a": 1}
+
+
+def test_json_not_asked_for_is_not_written(capsys: pytest.CaptureFixture[str]) -> None:
+    write_json({"a": 1}, None)
+    assert capsys.readouterr().out == ""
+
+
+def test_a_json_file_that_cannot_be_written_is_wrong_use(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError, match=r"result\.json: cannot be written: "):
+        write_json({}, tmp_path / "file" / "result.json")
+    with pytest.raises(UsageError, match="cannot be written: Is a directory"):
+        write_json({}, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "target"), [([], None), (["--json"], Path("-")), (["--json", "result.json"], Path("result.json"))]
+)
+def test_the_json_option(arguments: list[str], target: Path | None) -> None:
+    parser = argparse.ArgumentParser()
+    add_json_option(parser)
+    assert parser.parse_args(arguments).json == target
+
+
+def test_a_users_mistake_is_one_line(tmp_path: Path, program: list[str]) -> None:
+    done = subprocess.run(
+        [*program, "edge.cli", "bench", str(tmp_path / "none")], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr == f"edge-inspect: {tmp_path}/none: no such bundle; make one with calibrate bundle\n"
+
+
+def test_a_configurations_mistakes_are_all_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text("site: plant\nlune: a\n")
+    assert main(["check", "--config", str(config)]) == 2
+    output = capsys.readouterr().err
+    assert output.startswith(f"edge-inspect: {config}: 3 mistakes\n")
+    assert "lune: unknown key" in output and "Traceback" not in output
+
+
+def test_a_reader_that_has_gone_is_no_error(program: list[str]) -> None:
+    code = """
+import argparse, sys
+from edge.command import run_command
+def handler(_):
+    while True:
+        print("line " * 1000)
+parser = argparse.ArgumentParser()
+parser.set_defaults(handler=handler)
+sys.exit(run_command(parser, []))
+"""
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None and process.stderr is not None
+        process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait(20) == 0
+
+
+def test_the_doctor_writes_json(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["doctor", "--json"]) == 0
+    output = capsys.readouterr()
+    found = json.loads(output.out)
+    assert found["python"]["found"] is True
+    assert set(found["gpu"]) == {"found", "detail"}
+    assert "python" in output.err
+
+
+@pytest.mark.parametrize("arguments", [["bench", "x", "--frames", "0"], ["bench", "x", "--size", "wide"]])
+def test_wrong_numbers_are_refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(arguments) == 2
+    assert arguments[-1] in capsys.readouterr().err

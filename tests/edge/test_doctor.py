@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from edge.doctor import examine
+
+
+def test_every_finding_says_what_is_there_or_what_brings_it() -> None:
+    findings = {finding.what: finding for finding in examine()}
+    assert findings["python"].detail.startswith(platform.python_version())
+    assert findings["cv2"].found
+    for finding in findings.values():
+        assert finding.found or finding.detail, finding
+    wanted = {"int8 units", "openvino", "paho.mqtt", "gpu", "tensorrt", "pycuda", "nvcc", "mosquitto", "systemctl"}
+    assert wanted <= findings.keys()
+
+
+def broken(folder: Path, name: str, statement: str) -> None:
+    (folder / name).mkdir(parents=True)
+    (folder / name / "__init__.py").write_text(statement)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "raise OSError('libnvinfer.so.10: cannot open shared object file')",
+        "raise RuntimeError('no driver')",
+        "raise ImportError('undefined symbol')",
+        "import a_library_that_is_not_there",
+    ],
+)
+def test_a_package_that_is_there_but_broken_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, statement: str
+) -> None:
+    broken(tmp_path, "tensorrt", statement)
+    monkeypatch.syspath_prepend(tmp_path)
+    found = {finding.what: finding for finding in examine()}["tensorrt"]
+    assert not found.found
+    assert "pip install edge-inspect[tensorrt]" in found.detail
+
+
+def test_a_bare_box_gets_every_remedy(tmp_path: Path) -> None:
+    """Neither packages nor programs: everything but the standard library fails to import."""
+    for name in ("openvino", "cv2", "paho", "tensorrt", "pycuda"):
+        broken(tmp_path, name, f"raise ModuleNotFoundError('No module named {name}')")
+    code = """
+import json
+from edge.doctor import examine
+print(json.dumps({f.what: [f.found, f.detail] for f in examine()}))
+"""
+    environment = {**os.environ, "PATH": str(tmp_path), "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    found = json.loads(done.stdout)
+    assert found["openvino"] == [False, "pip install openvino"]
+    assert found["paho.mqtt"] == [False, "pip install paho-mqtt"]
+    assert "opencv-python" in found["cv2"][1] and not found["cv2"][0]
+    assert "pip install pycuda" in found["pycuda"][1]
+    assert found["systemctl"] == [False, "the service needs systemd to start with the box"]

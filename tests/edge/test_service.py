@@ -1,0 +1,223 @@
+"""The service as its process: a real broker, real signals, a real outbox."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from mosquitto import Broker, Subscriber, wait_until
+
+from edge.demo.line import write_stream
+from edge.outbox_sqlite import SqliteOutbox
+
+FRAMES = 20
+
+
+@pytest.fixture(scope="module")
+def stream(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("stream")
+    write_stream(folder, frames=FRAMES, defect_share=0.3, seed=5)
+    return folder
+
+
+@pytest.fixture
+def configure(tmp_path: Path, stream: Path, bundle_path: Path) -> Callable[..., Path]:
+    def write(port: int, options: str = "", **station: Any) -> Path:
+        settings = {
+            "site": "plant",
+            "line": "line1",
+            "stations": [
+                {
+                    "name": "station1",
+                    "camera": f"folder:{stream}{options}",
+                    "bundle": str(bundle_path),
+                    "policy": "every",
+                    **station,
+                }
+            ],
+            "mqtt": {"host": "127.0.0.1", "port": port, "backoff_cap_s": 0.5},
+            "outbox": {"path": str(tmp_path / "outbox.db")},
+            "health_every_s": 0.5,
+        }
+        path = tmp_path / "config.yaml"
+        path.write_text(yaml.safe_dump(settings))
+        return path
+
+    return write
+
+
+@pytest.fixture
+def start(program: list[str]) -> Iterator[Callable[[Path], subprocess.Popen[str]]]:
+    started: list[subprocess.Popen[str]] = []
+
+    def run(config: Path) -> subprocess.Popen[str]:
+        command = [*program, "edge.cli", "run", "--config", str(config)]
+        started.append(subprocess.Popen(command, stderr=subprocess.PIPE, text=True))
+        return started[-1]
+
+    yield run
+    for process in started:
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
+
+
+def waiting(path: Path) -> list[dict[str, Any]]:
+    with SqliteOutbox(path) as outbox:
+        entries = outbox.pending("station1", 0, 10**6)
+    return [json.loads(entry.payload) for entry in entries if entry.kind == "verdict"]
+
+
+def test_every_frame_of_a_finite_source_becomes_a_verdict(
+    broker: Broker, subscribe: Callable[..., Subscriber], configure: Callable[..., Path], start: Callable[..., Any]
+) -> None:
+    subscriber = subscribe(broker.port)
+    service = start(configure(broker.port))
+    assert service.wait(60) == 0
+    wait_until(lambda: len(subscriber.payloads("verdict")) >= FRAMES, 30)
+    verdicts = subscriber.payloads("verdict")
+    assert [v["sequence"] for v in verdicts] == list(range(1, FRAMES + 1))
+    assert [v["part_id"] for v in verdicts] == [f"{i:06d}" for i in range(FRAMES)]
+    assert all(v["frame"] == {"width": 640, "height": 480} and v["latency_ms"] > 0 for v in verdicts)
+    assert {d["id"] for d in subscriber.payloads("defect")} == {v["id"] for v in verdicts if not v["ok"]}
+    states = [s["state"] for s in subscriber.payloads("status")]
+    assert states[0] in ("starting", "online") and "online" in states and states[-1] == "offline"
+    health = subscriber.payloads("health")[-1]
+    assert health["frames"]["inspected"] == FRAMES and health["frames"]["dropped"] == 0
+
+
+def test_killed_with_the_broker_away_nothing_is_lost(
+    broker: Broker,
+    subscribe: Callable[..., Subscriber],
+    configure: Callable[..., Path],
+    start: Callable[..., Any],
+    tmp_path: Path,
+) -> None:
+    config = configure(broker.port, "?fps=40&loop=true")
+    subscriber = subscribe(broker.port)
+    service = start(config)
+    wait_until(lambda: len(subscriber.payloads("verdict")) >= 5, 30)
+    broker.stop()
+    time.sleep(1.0)  # the stream goes on into the outbox
+    service.send_signal(signal.SIGKILL)
+    service.wait()
+    kept = waiting(tmp_path / "outbox.db")
+    assert len(kept) >= 5
+    broker.start()
+    again = start(config)
+    last = kept[-1]["sequence"]
+    wait_until(lambda: any(v["sequence"] > last for v in subscriber.payloads("verdict")), 30)
+    again.send_signal(signal.SIGTERM)
+    assert again.wait(20) == 0
+    # The subscriber's session may be younger than the broker's restart: it sees all that was kept, once or more.
+    seen = subscriber.payloads("verdict")
+    by_id = {v["id"]: v["sequence"] for v in seen}
+    assert all(by_id[v["id"]] == v["sequence"] for v in kept)
+    first_seen = list(dict.fromkeys(v["sequence"] for v in seen))
+    assert first_seen == sorted(first_seen)
+    assert set(range(1, max(first_seen) + 1)) == set(first_seen)
+
+
+def test_it_starts_without_a_broker_says_so_once_and_delivers_later(
+    make_broker: Callable[..., Broker],
+    subscribe: Callable[..., Subscriber],
+    configure: Callable[..., Path],
+    start: Callable[..., Any],
+) -> None:
+    late = make_broker()
+    service = start(configure(late.port, "?fps=40&loop=true"))
+    time.sleep(2.5)
+    assert service.poll() is None
+    late.start()
+    subscriber = subscribe(late.port)
+    wait_until(lambda: len(subscriber.payloads("verdict")) >= 10, 30)
+    service.send_signal(signal.SIGTERM)
+    _, said = service.communicate(timeout=20)
+    assert service.returncode == 0
+    assert said.count("Verdicts wait in the outbox") == 1, said
+    # Those sent before the subscription was there are the broker's to forget; from the first one seen there is no gap.
+    sequences = [v["sequence"] for v in subscriber.payloads("verdict")]
+    assert sequences == list(range(sequences[0], sequences[0] + len(sequences)))
+
+
+def test_sigterm_finishes_flushes_and_says_offline(
+    broker: Broker,
+    subscribe: Callable[..., Subscriber],
+    configure: Callable[..., Path],
+    start: Callable[..., Any],
+    tmp_path: Path,
+) -> None:
+    subscriber = subscribe(broker.port)
+    service = start(configure(broker.port, "?fps=40&loop=true"))
+    wait_until(lambda: len(subscriber.payloads("verdict")) >= 5, 30)
+    service.send_signal(signal.SIGTERM)
+    assert service.wait(10) == 0
+    assert waiting(tmp_path / "outbox.db") == []
+    wait_until(lambda: subscriber.payloads("status")[-1]["state"] == "offline", 30)
+    sequences = [v["sequence"] for v in subscriber.payloads("verdict")]
+    assert sequences == list(range(1, len(sequences) + 1))
+
+
+def test_a_broken_frame_degrades_and_the_next_one_is_inspected(
+    broker: Broker,
+    subscribe: Callable[..., Subscriber],
+    configure: Callable[..., Path],
+    start: Callable[..., Any],
+    stream: Path,
+    tmp_path: Path,
+) -> None:
+    folder = tmp_path / "frames"
+    folder.mkdir()
+    for i, image in enumerate(sorted(stream.glob("*.png"))[:5]):
+        data = image.read_bytes()
+        (folder / image.name).write_bytes(data[:3000] if i == 2 else data)
+    subscriber = subscribe(broker.port)
+    service = start(configure(broker.port, camera=f"folder:{folder}"))
+    _, said = service.communicate(timeout=60)
+    assert service.returncode == 0
+    assert "000002.png: is cut off" in said and "Traceback" not in said
+    wait_until(lambda: len(subscriber.payloads("verdict")) >= 4, 30)
+    assert [v["part_id"] for v in subscriber.payloads("verdict")] == ["000000", "000001", "000003", "000004"]
+    assert any(s["state"] == "degraded" and "cut off" in s["reason"] for s in subscriber.payloads("status"))
+    assert subscriber.payloads("health")[-1]["frames"]["dropped"] == 1
+
+
+def test_systemd_is_told_when_it_is_ready(
+    broker: Broker, configure: Callable[..., Path], program: list[str], tmp_path: Path
+) -> None:
+    import os
+    import socket
+
+    address = tmp_path / "notify"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+        listener.bind(str(address))
+        listener.settimeout(30)
+        environment = {**os.environ, "NOTIFY_SOCKET": str(address)}
+        command = [*program, "edge.cli", "run", "--config", str(configure(broker.port))]
+        service = subprocess.run(command, env=environment, stderr=subprocess.PIPE, check=False)
+        assert service.returncode == 0, service.stderr
+        assert [listener.recv(100), listener.recv(100)] == [b"READY=1", b"STOPPING=1"]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"bundle": "/nowhere/bundle"}, "/nowhere/bundle: no such bundle"),
+        ({"precision": "fp16"}, "has no fp16 model; it has int8, fp32"),
+        ({"policy": "sometimes"}, "stations.0.policy"),
+    ],
+)
+def test_what_is_wrong_ends_it_with_status_2(
+    configure: Callable[..., Path], start: Callable[..., Any], change: dict[str, str], said: str
+) -> None:
+    service = start(configure(1, **change))
+    _, error = service.communicate(timeout=30)
+    assert service.returncode == 2
+    assert said in error and "Traceback" not in error

@@ -1,0 +1,76 @@
+"""The frozen teacher: shapes, and that nothing changes it."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from models.rd import ReverseDistillation
+from models.teacher import EMBEDDED, Teacher
+
+
+@pytest.mark.parametrize(
+    ("name", "channels"),
+    [
+        ("resnet18", (64, 128, 256)),
+        ("wide_resnet50_2", (256, 512, 1024)),
+        (EMBEDDED, (32, 64, 128)),
+        ("mobilenetv3_small_100", (16, 24, 48)),
+    ],
+)
+def test_features_come_at_strides_4_8_and_16(name: str, channels: tuple[int, int, int]) -> None:
+    device = "meta" if name.startswith("wide") else "cpu"  # shapes need no seconds of initialisation
+    with torch.device(device):
+        teacher = Teacher(name)
+        features = teacher(torch.zeros(2, 3, 64, 96))
+    assert teacher.channels == channels
+    assert [tuple(f.shape) for f in features] == [(2, c, 64 // s, 96 // s) for c, s in zip(channels, (4, 8, 16), strict=True)]
+
+
+def test_features_of_a_resnet_are_post_relu() -> None:
+    assert all(float(f.min()) >= 0 for f in Teacher("resnet18")(torch.randn(1, 3, 64, 64)))
+
+
+def test_layer4_is_not_built() -> None:
+    assert not any("layer4" in name or "fc" in name for name in Teacher("resnet18").network.state_dict())
+
+
+def test_stays_in_evaluation_mode() -> None:
+    model = ReverseDistillation(Teacher(EMBEDDED))
+    model.train()
+    assert model.decoder.training
+    assert not any(module.training for module in model.teacher.modules())
+
+
+def test_has_no_gradients() -> None:
+    teacher = Teacher(EMBEDDED)
+    image = torch.randn(1, 3, 64, 64, requires_grad=True)
+    assert not any(p.requires_grad for p in teacher.parameters())
+    assert not any(f.requires_grad for f in teacher(image))
+
+
+def test_a_training_step_leaves_the_teacher_as_it_was() -> None:
+    torch.manual_seed(0)
+    model = ReverseDistillation(Teacher(EMBEDDED))
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    model.train()
+    optimizer = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], lr=0.005)
+    model.loss(model.teacher(torch.randn(2, 3, 64, 64))).backward()
+    optimizer.step()
+    after = model.state_dict()
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert not any(name.startswith("teacher.") for name in changed)
+    assert any(name.endswith("running_mean") for name in changed)
+    assert changed == {name for name in before if not name.startswith("teacher.")}
+
+
+@pytest.mark.parametrize("name", ["resnet9000", "", "*"])
+def test_an_unknown_name_is_refused_with_others_to_take(name: str) -> None:
+    with pytest.raises(ValueError, match=r"knows no model .*; it knows embedded, \w+"):
+        Teacher(name)
+
+
+@pytest.mark.parametrize("name", ["vit_tiny_patch16_224", "swin_tiny_patch4_window7_224", "inception_v3"])
+def test_what_has_no_maps_of_these_strides_is_refused_with_others_to_take(name: str) -> None:
+    with pytest.raises(ValueError, match=rf"^{name} has no convolutional features.*there are embedded, resnet18"):
+        Teacher(name)

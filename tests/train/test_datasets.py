@@ -1,0 +1,173 @@
+"""Pictures on disk: what is found, and what is said when something is not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edge.errors import DataSetError, ImageError
+from edge.fit import Fit
+from train.datasets import Category, hold_out, load_fitted, load_ground_truth
+
+SMALL = Fit(32, 32)
+
+
+def picture(path: Path, width: int = 40, height: int = 40, value: int = 90) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    assert cv2.imwrite(str(path), np.full((height, width, 3), value, np.uint8))
+    return path
+
+
+@pytest.fixture
+def nut(tmp_path: Path) -> Path:
+    """The root of a complete category, `nut`."""
+    root = tmp_path / "nut"
+    for name in ("b", "a", "c"):
+        picture(root / "train" / "good" / f"{name}.png")
+    picture(root / "test" / "good" / "000.png")
+    for kind in ("scratch", "bent"):
+        picture(root / "test" / kind / "001.png")
+        picture(root / "test" / kind / "000.png")
+        picture(root / "ground_truth" / kind / "000_mask.png", value=255)
+        picture(root / "ground_truth" / kind / "001.png", value=255)
+    return root
+
+
+def test_pictures_come_sorted_with_their_masks(nut: Path) -> None:
+    category = Category.open(nut.parent, "nut")
+    (nut / "train" / "good" / "notes.txt").write_text("not a picture")
+    assert [path.name for path in category.train_images()] == ["a.png", "b.png", "c.png"]
+    images = category.test_images()
+    assert [(i.kind, i.path.name) for i in images] == [
+        ("bent", "000.png"),
+        ("bent", "001.png"),
+        ("good", "000.png"),
+        ("scratch", "000.png"),
+        ("scratch", "001.png"),
+    ]
+    assert [i.mask and i.mask.name for i in images] == ["000_mask.png", "001.png", None, "000_mask.png", "001.png"]
+    assert [i.good for i in images] == [False, False, True, False, False]
+
+
+def test_stray_files_beside_the_folders_do_not_matter(nut: Path) -> None:
+    for folder in (nut, nut / "test", nut / "ground_truth"):
+        (folder / ".DS_Store").write_bytes(b"\0")
+    assert len(Category.open(nut.parent, "nut").test_images()) == 5
+
+
+def test_a_missing_folder_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DataSetError, match=r"nowhere: no such folder"):
+        Category.open(tmp_path / "nowhere", "nut")
+
+
+def test_an_unknown_category_is_answered_with_those_there_are(nut: Path) -> None:
+    picture(nut.parent / "bolt" / "train" / "good" / "0.png")
+    (nut.parent / "something else").mkdir()
+    with pytest.raises(DataSetError, match=r"has no category 'bottle'; there are bolt, nut$"):
+        Category.open(nut.parent, "bottle")
+
+
+def test_a_folder_without_categories_is_answered_with_the_layout(tmp_path: Path) -> None:
+    with pytest.raises(DataSetError, match=r"there is none; expected the layout of MVTec AD: .*CATEGORY/train/good"):
+        Category.open(tmp_path, "nut")
+
+
+def test_no_images_to_learn_from(tmp_path: Path) -> None:
+    good = tmp_path / "nut" / "train" / "good"
+    good.mkdir(parents=True)
+    with pytest.raises(DataSetError, match=r"train/good: holds no images; expected the layout"):
+        Category.open(tmp_path, "nut").train_images()
+
+
+def test_no_test_folder(tmp_path: Path) -> None:
+    picture(tmp_path / "nut" / "train" / "good" / "0.png")
+    with pytest.raises(DataSetError, match=r"nut/test: no such folder; expected the layout"):
+        Category.open(tmp_path, "nut").test_images()
+
+
+@pytest.mark.parametrize("kind", ["good", "scratch"])
+def test_a_test_split_of_one_class_alone_is_refused(tmp_path: Path, kind: str) -> None:
+    picture(tmp_path / "nut" / "train" / "good" / "0.png")
+    picture(tmp_path / "nut" / "test" / kind / "0.png")
+    with pytest.raises(DataSetError, match=r"nut/test: needs images in good/ and in at least one folder of defects"):
+        Category.open(tmp_path, "nut").test_images()
+
+
+def test_masks_without_an_image_are_refused(nut: Path) -> None:
+    picture(nut / "ground_truth" / "scratch" / "002_mask.png")
+    picture(nut / "ground_truth" / "dent" / "000_mask.png")
+    with pytest.raises(DataSetError, match=r"dent/000_mask.png: matches no image in .*test/dent \(2 such masks\)"):
+        Category.open(nut.parent, "nut").test_images()
+
+
+def test_a_defect_without_a_mask_is_refused_where_it_is_needed(nut: Path) -> None:
+    (nut / "ground_truth" / "bent" / "000_mask.png").unlink()
+    image = Category.open(nut.parent, "nut").test_images()[0]
+    assert image.mask is None
+    with pytest.raises(DataSetError, match=r"test/bent/000.png: has no mask in ground_truth/bent/"):
+        load_ground_truth(image, SMALL)
+
+
+def test_a_mask_of_another_size_is_refused(nut: Path) -> None:
+    picture(nut / "ground_truth" / "bent" / "000_mask.png", 30, 20)
+    image = Category.open(nut.parent, "nut").test_images()[0]
+    with pytest.raises(DataSetError, match=r"bent/000_mask.png: is 30x20 pixels, its image 40x40"):
+        load_ground_truth(image, SMALL)
+
+
+def test_ground_truth_is_0_for_good_parts_and_follows_the_fit(nut: Path) -> None:
+    mask = np.zeros((40, 40), np.uint8)
+    mask[:20] = 255
+    cv2.imwrite(str(nut / "ground_truth" / "bent" / "000_mask.png"), mask)
+    bent, _, good, *_ = Category.open(nut.parent, "nut").test_images()
+    truth = load_ground_truth(bent, SMALL)
+    assert truth.dtype == np.uint8
+    assert truth[:16].all()
+    assert not truth[16:].any()
+    assert not load_ground_truth(good, SMALL).any()
+
+
+def test_any_size_depth_and_colour_is_accepted(tmp_path: Path) -> None:
+    pictures = {
+        "small.png": np.full((20, 30, 3), 100, np.uint8),
+        "large.png": np.full((200, 90, 3), 100, np.uint8),
+        "grey.png": np.full((50, 50), 100, np.uint8),
+        "deep.png": np.full((50, 50), 100 * 257, np.uint16),
+        "deep colour.png": np.full((50, 50, 3), 100 * 257, np.uint16),
+        "alpha.png": np.full((50, 50, 4), 100, np.uint8),
+        "photo.JPG": np.full((64, 48, 3), 100, np.uint8),
+    }
+    for name, pixels in pictures.items():
+        assert cv2.imwrite(str(tmp_path / name), pixels)
+    fitted = load_fitted([tmp_path / name for name in pictures], Fit(64, 32))
+    assert fitted.shape == (7, 32, 64, 3)
+    assert fitted.dtype == np.uint8
+    assert np.abs(fitted.astype(int) - 100).max() <= 1
+
+
+def test_a_picture_that_is_none_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_text("hello")
+    with pytest.raises(ImageError, match=r"a\.png: is not a picture"):
+        load_fitted([tmp_path / "a.png"], SMALL)
+
+
+@given(st.integers(0, 60), st.floats(0, 1), st.integers(0, 1000))
+@settings(deadline=None, max_examples=60)
+def test_hold_out_splits_by_seed_into_two_sorted_halves(count: int, share: float, seed: int) -> None:
+    images = [Path(f"{i:03d}.png") for i in range(count)]
+    learn, held = hold_out(images, share, seed)
+    assert len(held) == round(count * share)
+    assert not set(learn) & set(held)
+    assert sorted(learn + held) == images
+    assert (learn, held) == (sorted(learn), sorted(held))
+    assert (learn, held) == hold_out(images, share, seed)
+
+
+def test_hold_out_of_another_seed_is_another() -> None:
+    images = [Path(f"{i:03d}.png") for i in range(50)]
+    assert hold_out(images, 0.2, 0) != hold_out(images, 0.2, 1)
