@@ -35,8 +35,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _add_run(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Inspects every frame of every station in the configuration and publishes the verdicts over MQTT. A broker "
-        "that is away is no error: verdicts wait in the outbox. Ends on SIGTERM or Ctrl-C after the part in hand, or when "
-        "every source has ended."
+        "that is away is no error: verdicts wait in the outbox. Ends on SIGTERM or Ctrl-C after the part in hand, or "
+        "when every source has ended."
     )
     parser.add_argument("--config", type=Path, required=True, metavar="FILE", help="configuration, YAML")
     parser.add_argument("--verbose", action="store_true", help="log more")

@@ -38,7 +38,9 @@ class FrameRing:
         self._closed = False
         self.dropped = 0
         self.blocked = False
-        """Whether the camera is waiting for room now: the alarm of `every`."""
+        """Whether the camera is waiting for room now."""
+        self.waits = 0
+        """How often it had to: the alarm of `every`."""
 
     def offer(self, capture: Capture) -> bool:
         """Puts a frame in; returns whether the ring still takes any."""
@@ -48,10 +50,11 @@ class FrameRing:
             if self._policy == "latest" and len(self._waiting) == self._size:
                 self._spare.append(self._waiting.popleft().capture.frame)
                 self.dropped += 1
-            while len(self._waiting) >= self._size and not self._closed:
+            if len(self._waiting) >= self._size:
                 self.blocked = True
-                self._changed.wait()
-            self.blocked = False
+                self.waits += 1
+                self._changed.wait_for(lambda: len(self._waiting) < self._size or self._closed)
+                self.blocked = False
             if self._closed:
                 return False
             self._waiting.append(Waiting(capture, time.monotonic()))

@@ -36,6 +36,7 @@ from edge.statistics import Statistics
 log = logging.getLogger(__name__)
 
 REOPEN_AFTER_S = 1.0
+OVERLOAD = "the trigger waits: parts come faster than the engine inspects them"
 
 
 class Station:
@@ -75,6 +76,8 @@ class Station:
         self.ended = threading.Event()
         """Set when the camera gives no more frames."""
         self._problem: str | None = None
+        self._live = False
+        self._waits_said = 0
         self._started = time.monotonic()
         self._publisher = Publisher(self._topics, outbox, settings.mqtt, self._status("starting"))
         try:
@@ -140,8 +143,11 @@ class Station:
             bundle=self._bundle,
         )
         self._publisher.publish_health(health)
-        if self._ring.blocked:
-            self._trouble("the trigger waits: parts come faster than the engine inspects them")
+        waits, self._waits_said = self._ring.waits - self._waits_said, self._ring.waits
+        if waits and self._live:
+            self._trouble(OVERLOAD)
+        elif self._problem == OVERLOAD:
+            self._recovered()
 
     @property
     def inspected(self) -> int:
@@ -155,7 +161,7 @@ class Station:
         latency_ms = (time.monotonic() - waiting.since) * 1000
         self._outbox.put(self.name, lambda sequence: self._messages(sequence, capture, decision, latency_ms))
         self._statistics.count(decision.ok, latency_ms)
-        if self._problem is not None:
+        if self._problem not in (None, OVERLOAD):
             self._recovered()
 
     def _messages(self, sequence: int, capture: Capture, decision: Decision, latency_ms: float) -> list[Outgoing]:
@@ -201,6 +207,7 @@ class Station:
     def _read_all(self, camera: Camera) -> bool:
         """Reads until the end (true) or until the camera fails twice in a row (false)."""
         failed = False
+        self._live = camera.live
         while not self._stopping.is_set():
             spare: Frame | None = self._ring.spare()
             try:

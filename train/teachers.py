@@ -88,11 +88,10 @@ def _read_tensors(path: Path) -> dict[str, Tensor]:
         else:
             tensors = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # pickle, zip and safetensors each raise their own
-        raise CheckpointError(
-            f"{path}: is no weight file that can be read safely: {str(error).splitlines()[0]}"
-        ) from error
+        reason = (str(error).splitlines() or ["it ends too early"])[0]  # an EOFError says nothing
+        raise CheckpointError(f"{path}: is no weight file that can be read safely: {reason}") from error
     if isinstance(tensors, dict) and isinstance(tensors.get("state_dict"), dict):
         tensors = tensors["state_dict"]
-    if not isinstance(tensors, dict) or not all(isinstance(value, Tensor) for value in tensors.values()):
+    if not isinstance(tensors, dict) or not all(isinstance(k, str) and isinstance(v, Tensor) for k, v in tensors.items()):
         raise CheckpointError(f"{path}: holds no dictionary of tensors")
     return {name.removeprefix("module."): tensor.float() for name, tensor in tensors.items()}

@@ -101,9 +101,9 @@ def fit(settings: Settings) -> Checkpoint:
     teacher = open_teacher(settings.teacher, settings.teacher_weights)
     model = registry.build(settings.model, teacher).to(device, memory_format=torch.channels_last)
     digests = [sha256(path) for path in learn_from]
-    settings.out.mkdir(parents=True, exist_ok=True)
     started = time.perf_counter()
     pictures = load_fitted(learn_from, settings.fit)
+    settings.out.mkdir(parents=True, exist_ok=True)
     source = _FeatureSource(model, pictures, device, settings, reduced)
     losses, seconds = _train(model, source, settings, {"pictures": digests, "teacher weights": weights_digest(teacher)})
     result = Checkpoint(

@@ -32,7 +32,13 @@ class Capture:
 
 
 class Camera(Protocol):
-    """Gives frames one after another."""
+    """Gives frames one after another.
+
+    Attributes:
+        live: Frames come at a rate of their own. A source that waits to be asked never comes too fast.
+    """
+
+    live: bool
 
     def read(self, buffer: Frame | None) -> Capture | None:
         """Waits for the next frame; `None` is the end of a source that ends.

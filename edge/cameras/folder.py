@@ -29,6 +29,7 @@ class FolderCamera:
         if not self._images:
             raise CameraError(f"camera folder:{folder}: holds no images")
         self._pace = Pace(address.number("fps", 0, 0))
+        self.live = self._pace.live
         self._loop = address.flag("loop")
         self._next = 0
 

@@ -13,6 +13,7 @@ class Pace:
     def __init__(self, fps: float) -> None:
         self._period = 1 / fps if fps else 0.0
         self._due = 0.0
+        self.live = bool(fps)
 
     def wait(self) -> None:
         """Sleeps until the next frame is due; a source that fell behind goes on from now, without a burst."""

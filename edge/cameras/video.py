@@ -30,6 +30,7 @@ class VideoCamera:
         if not self._capture.isOpened():
             raise CameraError(f"camera video:{self._path}: OpenCV cannot decode it; re-encode it as H.264 MP4")
         self._pace = Pace(address.number("fps", self._capture.get(cv2.CAP_PROP_FPS) or 25.0, 0))
+        self.live = self._pace.live
         self._loop = address.flag("loop")
         self._seen = False
 

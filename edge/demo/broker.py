@@ -1,14 +1,16 @@
-"""A broker on loopback for the demo: amqtt inside the process, or the box's mosquitto."""
+"""A broker on loopback for the demo, as a process of its own: the box's mosquitto, or amqtt from PyPI."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib.util
 import shutil
+import signal
 import socket
 import subprocess
+import sys
 import tempfile
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,54 +28,26 @@ def running_broker() -> Iterator[tuple[str, int]]:
         UsageError: Neither mosquitto nor amqtt is there, or it does not start.
     """
     port = _free_port()
-    mosquitto = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin")
-    runner = _mosquitto(mosquitto, port) if mosquitto else _amqtt(port)
-    with runner:
-        _await_listening(port)
-        yield ("mosquitto" if mosquitto else "amqtt"), port
-
-
-@contextlib.contextmanager
-def _mosquitto(program: str, port: int) -> Iterator[None]:
     with tempfile.TemporaryDirectory(prefix="edge-inspect-") as folder:
-        config = Path(folder) / "mosquitto.conf"
-        config.write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\nmax_queued_messages 100000\n")
-        process = subprocess.Popen([program, "-c", str(config)], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        name, command = _command(Path(folder), port)
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
-            yield
+            _await_listening(process, port, name)
+            yield name, port
         finally:
             process.terminate()
             process.wait()
 
 
-@contextlib.contextmanager
-def _amqtt(port: int) -> Iterator[None]:
-    try:
-        from amqtt.broker import Broker
-    except ImportError as error:
-        raise UsageError("the demo needs a broker: pip install 'edge-inspect[demo]', or install mosquitto") from error
-    loop = asyncio.new_event_loop()
-    # Started and stopped inside the loop's own thread; amqtt binds to the loop it was made in.
-    thread = threading.Thread(target=loop.run_forever, name="broker", daemon=True)
-    thread.start()
-    config = {
-        "listeners": {"default": {"type": "tcp", "bind": f"127.0.0.1:{port}"}},
-        "plugins": {"amqtt.plugins.authentication.AnonymousAuthPlugin": {"allow_anonymous": True}},
-    }
-
-    async def start() -> Broker:
-        broker = Broker(config)
-        await broker.start()
-        return broker
-
-    broker = asyncio.run_coroutine_threadsafe(start(), loop).result(START_S)
-    try:
-        yield
-    finally:
-        asyncio.run_coroutine_threadsafe(broker.shutdown(), loop).result(START_S)
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join()
-        loop.close()
+def _command(folder: Path, port: int) -> tuple[str, list[str]]:
+    mosquitto = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin")
+    if mosquitto:
+        config = folder / "mosquitto.conf"
+        config.write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\nmax_queued_messages 100000\n")
+        return "mosquitto", [mosquitto, "-c", str(config)]
+    if importlib.util.find_spec("amqtt") is None:
+        raise UsageError("the demo needs a broker: pip install 'edge-inspect[demo]', or apt install mosquitto")
+    return "amqtt", [sys.executable, "-m", __name__, str(port)]
 
 
 def _free_port() -> int:
@@ -83,10 +57,31 @@ def _free_port() -> int:
         return port
 
 
-def _await_listening(port: int) -> None:
+def _await_listening(process: subprocess.Popen[bytes], port: int, name: str) -> None:
     deadline = time.monotonic() + START_S
-    while time.monotonic() < deadline:
+    while time.monotonic() < deadline and process.poll() is None:
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
             return
         time.sleep(0.05)
-    raise UsageError(f"the demo's broker did not start on port {port}")
+    raise UsageError(f"the demo's broker, {name}, did not start on port {port}")
+
+
+async def _serve(port: int) -> None:
+    """Runs amqtt until SIGTERM."""
+    from amqtt.broker import Broker
+
+    stop = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    broker = Broker(
+        {
+            "listeners": {"default": {"type": "tcp", "bind": f"127.0.0.1:{port}"}},
+            "plugins": {"amqtt.plugins.authentication.AnonymousAuthPlugin": {"allow_anonymous": True}},
+        }
+    )
+    await broker.start()
+    await stop.wait()
+    await broker.shutdown()
+
+
+if __name__ == "__main__":
+    asyncio.run(_serve(int(sys.argv[1])))

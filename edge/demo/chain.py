@@ -29,11 +29,11 @@ from edge.inspection import draw_overlay
 from edge.outbox_sqlite import SqliteOutbox
 from edge.overlay import contact_sheet
 
-TRAIN_GOOD = 80
+TRAIN_GOOD = 100
 TEST_GOOD = 20
 TEST_DEFECTS = 8
 DEFECT_SHARE = 0.3
-EPOCHS = 2
+EPOCHS = 24
 SEED = 7
 STATION = "station1"
 MARKER = ".edge-inspect-demo"
@@ -59,7 +59,8 @@ def run_demo(out: Path, frames: int) -> None:
         }
     data = ["--data", str(out / "data"), "--category", CATEGORY]
     with _step(f"training on {TRAIN_GOOD} good parts", times):
-        _program("train.cli", "fit", *data, "--fit", "crop", "--epochs", str(EPOCHS), "--out", str(out / "run"))
+        options = ["--fit", "crop", "--hold-out", "0.2", "--epochs", str(EPOCHS)]
+        _program("train.cli", "fit", *data, *options, "--out", str(out / "run"))
     with _step("evaluating on the test parts", times):
         metrics = ["--json", str(out / "evaluation.json"), "--report", str(out / "evaluation")]
         _program("train.cli", "evaluate", str(out / "run"), *data, *metrics)
@@ -158,6 +159,7 @@ def _configuration(out: Path, port: int) -> dict[str, Any]:
                 "camera": f"folder:{os.path.abspath(out / 'stream')}",
                 "bundle": str(out / "bundle"),
                 "policy": "every",
+                "queue": 1,  # as on a line: a part is judged before the next one comes
             }
         ],
     }

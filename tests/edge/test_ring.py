@@ -15,7 +15,7 @@ SOON_S = 10.0
 
 
 def capture(number: int) -> Capture:
-    return Capture(np.full((2, 3, 3), number, np.uint8), utc_now(), str(number))
+    return Capture(np.full((2, 3, 3), number % 256, np.uint8), utc_now(), str(number))
 
 
 def taken(ring: FrameRing) -> list[str | None]:

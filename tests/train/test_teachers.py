@@ -95,7 +95,7 @@ def test_a_wide_resnet50_2_file_of_torchvision_is_taken(tmp_path: Path) -> None:
     with torch.device("meta"):
         shapes = torchvision.models.wide_resnet50_2(weights=None).state_dict()
     # One number each, so that the file is small.
-    tensors = {name: torch.full((1,), 0.01 * (i % 9)).expand(t.shape) for i, (name, t) in enumerate(shapes.items())}
+    tensors = {name: torch.tensor(0.01 * (i % 9)).expand(t.shape) for i, (name, t) in enumerate(shapes.items())}
     torch.save(tensors, tmp_path / "wide.pth")
     teacher = open_teacher("wide_resnet50_2", tmp_path / "wide.pth")
     assert teacher.channels == (256, 512, 1024)
@@ -171,7 +171,7 @@ def test_files_that_hold_no_weights_are_refused_in_one_line(tmp_path: Path, suff
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("content", [torch.zeros(3), [1, 2], {"epoch": 3}])
+@pytest.mark.parametrize("content", [torch.zeros(3), [1, 2], {"epoch": 3}, {0: torch.zeros(3)}])
 def test_files_of_something_else_are_refused(tmp_path: Path, content: object) -> None:
     torch.save(content, tmp_path / "other.pth")
     with pytest.raises(CheckpointError, match=r"other.pth: holds no dictionary of tensors"):

@@ -1,0 +1,235 @@
+"""The training loop: repeatable, resumable, and clear about what it refuses."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from edge.errors import CheckpointError, DataSetError, UsageError
+from edge.files import sha256
+from edge.fit import MEAN, STD, Fit
+from models.teacher import EMBEDDED, Teacher
+from train import checkpoint, training
+from train.textures import render_textures
+from train.training import RESUME, Settings, fit, normalise, open_device
+
+Change = Callable[..., Settings]
+
+
+@pytest.fixture(scope="module")
+def textures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data set of ten pictures of one kind, `cloth`."""
+    folder = tmp_path_factory.mktemp("textures")
+    good = folder / "cloth" / "train" / "good"
+    good.mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    base = next(render_textures(1, (64, 64), seed=11)).astype(int)
+    for i in range(10):
+        cv2.imwrite(str(good / f"{i:02d}.png"), np.clip(base + rng.normal(0, 12, base.shape), 0, 255).astype(np.uint8))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An embedded teacher of this file's own."""
+    torch.manual_seed(9)
+    path = tmp_path_factory.mktemp("weights") / "teacher.safetensors"
+    save_file(Teacher(EMBEDDED).network.state_dict(), path)
+    return path
+
+
+@pytest.fixture
+def settings(textures: Path, weights: Path, tmp_path: Path) -> Change:
+    """Settings of a short training, with changes."""
+    usual = Settings(
+        data=textures,
+        category="cloth",
+        out=tmp_path / "run",
+        teacher_weights=weights,
+        fit=Fit(64, 64),
+        epochs=3,
+        batch=4,
+        device="cpu",
+        precision="float32",
+    )
+    return lambda **changes: dataclasses.replace(usual, **changes)
+
+
+def tensors_of(folder: Path) -> bytes:
+    return (folder / checkpoint.TENSORS).read_bytes()
+
+
+def interrupt_in_epoch(monkeypatch: pytest.MonkeyPatch, epoch: int) -> None:
+    """Lets the next training be interrupted as by Ctrl-C in this epoch, and saves after each one before."""
+    done = 0
+    step = training.Progress.step
+
+    def counted(self: training.Progress, count: int = 1, note: str = "") -> None:
+        nonlocal done
+        done += note.startswith("loss")
+        if done == epoch:
+            raise KeyboardInterrupt
+        step(self, count, note)
+
+    monkeypatch.setattr(training, "SAVE_EVERY_S", -1.0)
+    monkeypatch.setattr(training.Progress, "step", counted)
+
+
+def interrupted(settings: Settings, epoch: int) -> None:
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        interrupt_in_epoch(monkeypatch, epoch)
+        with pytest.raises(KeyboardInterrupt):
+            fit(settings)
+
+
+def test_two_runs_of_one_seed_are_identical_and_another_seeds_is_not(settings: Change, tmp_path: Path) -> None:
+    one = fit(settings(out=tmp_path / "one"))
+    two = fit(settings(out=tmp_path / "two"))
+    other = fit(settings(out=tmp_path / "other", seed=1))
+    assert tensors_of(tmp_path / "one") == tensors_of(tmp_path / "two")
+    assert one.training["loss"] == two.training["loss"]
+    assert (one.trained_on, one.held_out) == (two.trained_on, two.held_out)
+    assert tensors_of(tmp_path / "one") != tensors_of(tmp_path / "other")
+    assert one.training["loss"] != other.training["loss"]
+
+
+def test_the_checkpoint_says_what_was_done(settings: Change, textures: Path) -> None:
+    asked = settings(hold_out=0.2, seed=4)
+    result = fit(asked)
+    about, model = checkpoint.load(asked.out)
+    assert about == result
+    assert (about.model, about.teacher, about.category, about.fit) == ("rd", EMBEDDED, "cloth", Fit(64, 64))
+    assert (about.epochs, about.seed, about.training["batch"]) == (3, 4, 4)
+    assert (len(about.trained_on), len(about.held_out), len(about.training["loss"])) == (8, 2, 3)
+    digests = {sha256(path) for path in (textures / "cloth" / "train" / "good").iterdir()}
+    assert {*about.trained_on, *about.held_out} == digests
+    assert not model.training
+    assert sorted(path.name for path in asked.out.iterdir()) == [checkpoint.TENSORS, checkpoint.DESCRIPTION]
+
+
+def test_the_loss_falls(settings: Change) -> None:
+    losses = fit(settings(epochs=8)).training["loss"]
+    assert losses[-1] < 0.7 * losses[0]
+    assert all(0 < loss < 6 for loss in losses)
+
+
+@pytest.mark.parametrize("epoch", [2, 3])
+def test_an_interrupted_training_goes_on_to_the_same_result(settings: Change, tmp_path: Path, epoch: int) -> None:
+    whole = fit(settings(out=tmp_path / "whole", epochs=4))
+    asked = settings(out=tmp_path / "halved", epochs=4)
+    interrupted(asked, epoch)
+    assert [path.name for path in asked.out.iterdir()] == [RESUME]
+    resumed = fit(asked)
+    assert resumed.training["loss"] == whole.training["loss"]
+    assert tensors_of(asked.out) == tensors_of(tmp_path / "whole")
+    assert not (asked.out / RESUME).exists()
+
+
+def test_a_training_interrupted_before_its_first_save_starts_again(settings: Change, tmp_path: Path) -> None:
+    interrupted(settings(), 1)
+    assert not any(settings().out.iterdir())
+    fit(settings())
+    fit(settings(out=tmp_path / "whole"))
+    assert tensors_of(settings().out) == tensors_of(tmp_path / "whole")
+
+
+def test_resuming_with_other_settings_is_refused_by_name(settings: Change, weights: Path, tmp_path: Path) -> None:
+    interrupted(settings(), 2)
+    with pytest.raises(UsageError, match=r"belongs to a training with another batch, learning_rate; give another --out"):
+        fit(settings(batch=5, learning_rate=0.001))
+    with pytest.raises(UsageError, match=r"another fit;"):
+        fit(settings(fit=Fit(64, 96)))
+    with pytest.raises(UsageError, match=r"another seed, pictures;"):
+        fit(settings(seed=1))
+    torch.manual_seed(1)
+    save_file(Teacher(EMBEDDED).network.state_dict(), tmp_path / "other.safetensors")
+    with pytest.raises(UsageError, match=r"another teacher weights;"):
+        fit(settings(teacher_weights=tmp_path / "other.safetensors"))
+    assert (settings().out / RESUME).is_file()
+    copy = tmp_path / "copy.safetensors"
+    copy.write_bytes(weights.read_bytes())
+    assert fit(settings(teacher_weights=copy, cache_gb=0.0)).epochs == 3
+
+
+def test_features_computed_step_by_step_give_the_same_training(settings: Change, tmp_path: Path) -> None:
+    cached = fit(settings(out=tmp_path / "cached", epochs=2))
+    anew = fit(settings(out=tmp_path / "anew", epochs=2, cache_gb=0.0))
+    assert anew.training["loss"] == pytest.approx(cached.training["loss"], rel=1e-3)
+
+
+def test_bfloat16_comes_close_to_float32(settings: Change, tmp_path: Path) -> None:
+    full = fit(settings(out=tmp_path / "full", epochs=1))
+    reduced = fit(settings(out=tmp_path / "reduced", epochs=1, precision="bfloat16"))
+    assert reduced.training["precision"] == "bfloat16"
+    assert reduced.training["loss"] == pytest.approx(full.training["loss"], rel=0.05)
+    _, model = checkpoint.load(tmp_path / "reduced")
+    assert all(p.dtype == torch.float32 for p in model.parameters())
+
+
+def test_a_last_batch_of_one_picture_is_left_out(settings: Change) -> None:
+    assert np.isfinite(fit(settings(epochs=1, hold_out=0.0, batch=9)).training["loss"]).all()
+
+
+def test_a_finished_folder_is_not_overwritten(settings: Change) -> None:
+    fit(settings(epochs=1))
+    before = tensors_of(settings().out)
+    with pytest.raises(UsageError, match=r"run: holds a finished checkpoint; give another --out or remove it"):
+        fit(settings(epochs=1))
+    assert tensors_of(settings().out) == before
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"model": "padim"}, r"--model padim: there are rd"),
+        ({"device": "abacus"}, r"--device abacus: "),
+        ({"precision": "float8"}, r"--precision float8: there are auto, float32, bfloat16"),
+        ({"epochs": 0}, r"--epochs must be at least 1"),
+        ({"batch": 1}, r"--batch at least 2"),
+        ({"hold_out": 1.0}, r"--hold-out must be at least 0 and below 1"),
+        ({"hold_out": -0.1}, r"--hold-out"),
+        ({"learning_rate": 0.0}, r"--learning-rate above 0"),
+        ({"teacher": "resnet9000"}, r"--teacher resnet9000: timm knows no model"),
+    ],
+)
+def test_settings_that_cannot_be_used_are_refused(settings: Change, changes: dict[str, object], said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        fit(settings(**changes))
+    assert not settings().out.exists()
+
+
+def test_too_few_pictures_are_refused(settings: Change) -> None:
+    with pytest.raises(DataSetError, match=r"cloth: 10 good images are too few to learn from"):
+        fit(settings(hold_out=0.9))
+
+
+def test_a_loss_that_is_no_number_stops_the_training(settings: Change, tmp_path: Path) -> None:
+    teacher = Teacher(EMBEDDED).network.state_dict()
+    save_file({n: t * float("nan") if n == "conv1.weight" else t for n, t in teacher.items()}, tmp_path / "nan.safetensors")
+    with pytest.raises(CheckpointError, match=r"the loss became nan in epoch 1; lower --learning-rate"):
+        fit(settings(teacher_weights=tmp_path / "nan.safetensors"))
+    assert not (settings().out / checkpoint.DESCRIPTION).exists()
+
+
+def test_pictures_are_normalised_as_imagenet_in_rgb_order() -> None:
+    bgr = np.zeros((1, 2, 3, 3), np.uint8)
+    bgr[..., 0], bgr[..., 1], bgr[..., 2] = 10, 128, 255
+    found = normalise(bgr)
+    assert found.shape == (1, 3, 2, 3)
+    assert found.dtype == torch.float32
+    assert found.is_contiguous(memory_format=torch.channels_last)
+    for channel, value in enumerate((255, 128, 10)):
+        wanted = (value / 255 - MEAN[channel]) / STD[channel]
+        assert found[0, channel].numpy() == pytest.approx(np.full((2, 3), wanted), abs=1e-6)
+
+
+def test_the_automatic_device_is_there() -> None:
+    assert open_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
+    assert open_device("cpu") == torch.device("cpu")
