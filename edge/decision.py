@@ -78,13 +78,20 @@ class Decider:
         place = anomaly.placement
         left, top = place.to_frame(x + offset[0], y + offset[1])
         right, bottom = place.to_frame(x + offset[0] + width, y + offset[1] + height)
+        (x_px, width_px), (y_px, height_px) = _span(left, right), _span(top, bottom)
         # Pixel centres lie at halves, and a centroid is given as OpenCV gives it: the first pixel's centre is 0.
         cx, cy = place.to_frame(centroid[0] + offset[0] + 0.5, centroid[1] + offset[1] + 0.5)
         area_px = max(1, round(area * place.scale_x * place.scale_y))
         return Region(
-            bbox=(round(left), round(top), max(1, round(right) - round(left)), max(1, round(bottom) - round(top))),
+            bbox=(x_px, y_px, width_px, height_px),
             area_px=area_px,
             area_mm2=None if self._mm_per_px is None else area_px * self._mm_per_px**2,
             peak=peak,
             centroid=(round(cx - 0.5, 2), round(cy - 0.5, 2)),
         )
+
+
+def _span(start: float, end: float) -> tuple[int, int]:
+    """First whole pixel and number of pixels between two places: at least one, and none beyond the end."""
+    first = min(round(start), max(round(end) - 1, int(start)))
+    return first, max(1, round(end) - first)

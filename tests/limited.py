@@ -19,7 +19,11 @@ def run_limited(code: str, *arguments: str) -> str:
     """Runs code that may call `full(BYTES)`: from then on longer files give EFBIG. Returns what it printed."""
     environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run(
-        [sys.executable, "-c", PREAMBLE + code, *arguments], capture_output=True, text=True, env=environment, check=False
+        [sys.executable, "-c", PREAMBLE + code, *arguments],
+        capture_output=True,
+        text=True,
+        env=environment,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()

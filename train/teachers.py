@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import pickle
+import warnings
 from pathlib import Path
 
 import torch
@@ -20,8 +22,8 @@ def open_teacher(name: str, weights: Path | None = None) -> Teacher:
 
     Args:
         name: `embedded` or a timm CNN.
-        weights: A weight file: torchvision's V1 `.pth`, timm's `.pth`, or `.safetensors`. Without one, the embedded teacher
-            brings its own and timm fetches others from the model hub.
+        weights: A weight file: torchvision's V1 `.pth`, timm's `.pth`, or `.safetensors`. Without one, the embedded
+            teacher brings its own and timm fetches others from the model hub.
 
     Raises:
         UsageError: timm knows no such model, or its weights cannot be fetched.
@@ -48,7 +50,8 @@ def open_teacher(name: str, weights: Path | None = None) -> Teacher:
 def load_weights(teacher: Teacher, path: Path) -> None:
     """Loads a weight file into a teacher.
 
-    torchvision and timm name ResNet's tensors alike; what a features-only network leaves out (`layer4`, `fc`) is ignored.
+    torchvision and timm name ResNet's tensors alike; what a features-only network leaves out (`layer4`, `fc`) is
+    ignored.
 
     Raises:
         CheckpointError: The file is missing, holds a pickle with code, or its tensors are not this model's.
@@ -86,12 +89,19 @@ def _read_tensors(path: Path) -> dict[str, Tensor]:
         if path.suffix == ".safetensors":
             tensors = load_file(path)
         else:
-            tensors = torch.load(path, map_location="cpu", weights_only=True)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of torch on pickles it is about to refuse
+                tensors = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:  # torch's own text advises to open the file without protection
+        raise CheckpointError(
+            f"{path}: is no weight file that can be read safely: it holds something else than tensors"
+        ) from error
     except Exception as error:  # pickle, zip and safetensors each raise their own
         reason = (str(error).splitlines() or ["it ends too early"])[0]  # an EOFError says nothing
         raise CheckpointError(f"{path}: is no weight file that can be read safely: {reason}") from error
     if isinstance(tensors, dict) and isinstance(tensors.get("state_dict"), dict):
         tensors = tensors["state_dict"]
-    if not isinstance(tensors, dict) or not all(isinstance(k, str) and isinstance(v, Tensor) for k, v in tensors.items()):
+    items = tensors.items() if isinstance(tensors, dict) else [(None, None)]
+    if not all(isinstance(name, str) and isinstance(value, Tensor) for name, value in items):
         raise CheckpointError(f"{path}: holds no dictionary of tensors")
     return {name.removeprefix("module."): tensor.float() for name, tensor in tensors.items()}

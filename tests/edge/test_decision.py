@@ -24,7 +24,9 @@ def place(fit: Fit, width: int, height: int) -> Placement:
     return fit.apply(np.zeros((height, width, 3), np.uint8))[1]
 
 
-def anomaly(fit: Fit, frame: tuple[int, int], *blocks: tuple[int, int, int, int, float], score: float = 1.0) -> AnomalyMap:
+def anomaly(
+    fit: Fit, frame: tuple[int, int], *blocks: tuple[int, int, int, int, float], score: float = 1.0
+) -> AnomalyMap:
     """A map that is 0 but for blocks of x, y, width, height, value in network pixels."""
     values = np.zeros((fit.height, fit.width), np.float32)
     for x, y, w, h, value in blocks:
@@ -127,16 +129,21 @@ def test_a_peak_is_that_of_its_own_region(bundle: Bundle) -> None:
 
 
 @given(
-    st.integers(2, 300), st.integers(2, 300), st.sampled_from(MODES), st.integers(0, 63), st.integers(0, 63), st.integers(1, 9)
-)  # fmt: skip
-@settings(max_examples=150, deadline=None)
+    st.integers(2, 300),
+    st.integers(2, 300),
+    st.sampled_from(MODES),
+    st.integers(0, 63),
+    st.integers(0, 63),
+    st.integers(1, 9),
+)
+@settings(max_examples=80, deadline=None)
 def test_a_region_lies_inside_its_frame(
     bundle: Bundle, width: int, height: int, mode: str, x: int, y: int, size: int
 ) -> None:
     for region in decide(bundle, anomaly(Fit(64, 64, mode), (width, height), (x, y, size, size, 0.6))).regions:
         left, top, w, h = region.bbox
-        assert 0 <= left and left + w <= width and w >= 1
-        assert 0 <= top and top + h <= height and h >= 1
+        assert left >= 0 and w >= 1 and left + w <= width
+        assert top >= 0 and h >= 1 and top + h <= height
         assert left - 1 <= region.centroid[0] <= left + w
         assert top - 1 <= region.centroid[1] <= top + h
 

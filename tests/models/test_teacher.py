@@ -24,7 +24,8 @@ def test_features_come_at_strides_4_8_and_16(name: str, channels: tuple[int, int
         teacher = Teacher(name)
         features = teacher(torch.zeros(2, 3, 64, 96))
     assert teacher.channels == channels
-    assert [tuple(f.shape) for f in features] == [(2, c, 64 // s, 96 // s) for c, s in zip(channels, (4, 8, 16), strict=True)]
+    wanted = [(2, c, 64 // s, 96 // s) for c, s in zip(channels, (4, 8, 16), strict=True)]
+    assert [tuple(f.shape) for f in features] == wanted
 
 
 def test_features_of_a_resnet_are_post_relu() -> None:

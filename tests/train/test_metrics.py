@@ -187,7 +187,7 @@ def test_aupro_takes_regions_that_touch_at_a_corner_for_one() -> None:
 
 
 def test_aupro_reads_the_curve_by_hand() -> None:
-    # 10 normal pixels, 2 defective in one region. At 0.9 half the region, at 0.5 one false pixel, at 0.4 the other half.
+    # 10 normal pixels and a region of 2: at 0.9 half of it, at 0.5 one false pixel, at 0.4 its other half.
     maps = np.array([[[0.9, 0.4, 0.5] + [0.0] * 9]])
     masks = np.array([[[1, 1, 0] + [0] * 9]], np.uint8)
     # (0, 0) (0, .5) (.1, .5) (.1, 1) (1, 1), cut at .3

@@ -130,7 +130,7 @@ def test_the_embedded_teacher_brings_its_weights() -> None:
 def test_another_architectures_file_is_refused_by_its_missing_tensors(tmp_path: Path) -> None:
     network = timm.create_model("mobilenetv3_small_100", pretrained=False)
     torch.save(network.state_dict(), tmp_path / "mobile.pth")
-    with pytest.raises(CheckpointError, match=r"mobile.pth: is not a weight file of resnet18: .* missing, \S+ first; the"):
+    with pytest.raises(CheckpointError, match=r"is not a weight file of resnet18: .* missing, \S+ first; the file"):
         open_teacher("resnet18", tmp_path / "mobile.pth")
 
 
@@ -156,9 +156,10 @@ def test_a_pickle_with_code_is_refused_and_not_run(tensors: dict[str, Tensor], t
         torch.save(content, path)
     else:
         path.write_bytes(pickle.dumps(content))
-    with pytest.raises(CheckpointError, match=r"evil\.\w+: is no weight file that can be read safely"):
+    with pytest.raises(CheckpointError, match=r"evil\.\w+: is no weight file that can be read safely") as caught:
         open_teacher("resnet18", path)
     assert not marker.exists()
+    assert "weights_only" not in str(caught.value)  # no advice to open it all the same
 
 
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])

@@ -1,0 +1,295 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from small_bundle import write
+
+from edge.configuration import check_settings, load_settings
+from edge.errors import ConfigurationError
+from edge.images import write_image
+from edge.settings import Settings
+
+Fields = dict[str, Any]
+
+
+def station(**changes: Any) -> Fields:
+    return {"name": "station1", "camera": "folder:/data/parts?fps=5", "bundle": "/data/flange", **changes}
+
+
+def good(**changes: Any) -> Fields:
+    return {"site": "plant", "line": "line1", "stations": [station()], **changes}
+
+
+def load(tmp_path: Path, content: Any) -> Settings:
+    path = tmp_path / "config.yaml"
+    path.write_bytes(content if isinstance(content, bytes) else yaml.safe_dump(content).encode())
+    return load_settings(path)
+
+
+def mistakes(tmp_path: Path, content: Any) -> list[str]:
+    """The lines of the message, each one mistake; the first one, which counts them, is checked here."""
+    with pytest.raises(ConfigurationError) as caught:
+        load(tmp_path, content)
+    first, *lines = str(caught.value).splitlines()
+    count = "1 mistake" if len(lines) == 1 else f"{len(lines)} mistakes"
+    assert first == f"{tmp_path / 'config.yaml'}: {count}"
+    return [line.strip() for line in lines]
+
+
+def refused(tmp_path: Path, content: Any) -> str:
+    with pytest.raises(ConfigurationError) as caught:
+        load(tmp_path, content)
+    assert str(tmp_path / "config.yaml") in str(caught.value)
+    return str(caught.value)
+
+
+def test_the_least_that_must_be_said(tmp_path: Path) -> None:
+    settings_ = load(tmp_path, good())
+    assert (settings_.site, settings_.line, settings_.stations[0].name) == ("plant", "line1", "station1")
+    assert settings_.stations[0].policy == "latest"
+    assert (settings_.mqtt.host, settings_.mqtt.port, settings_.mqtt.tls) == ("localhost", 1883, None)
+    assert settings_.outbox.durability == "normal"
+
+
+def test_the_port_follows_tls(tmp_path: Path) -> None:
+    assert load(tmp_path, good(mqtt={"tls": {}})).mqtt.port == 8883
+    assert load(tmp_path, good(mqtt={"tls": {}, "port": 1234})).mqtt.port == 1234
+
+
+def test_comments_and_names_may_be_written_in_any_language(tmp_path: Path) -> None:
+    text = "# mm² je Bildpunkt\n" + yaml.safe_dump(good(site="Köln"), allow_unicode=True)
+    assert load(tmp_path, text.encode()).site == "Köln"
+
+
+def test_every_mistake_is_said_at_once_with_its_key(tmp_path: Path) -> None:
+    wrong = good(
+        stations=[station(policy="newest", queue=0), station(name="b", camera="rtsp://camera", mm_per_px=-1, sped=3)],
+        mqtt={"port": 70_000, "username": "", "hots": "broker"},
+        outbox={"max_bytes": "many"},
+        health_every_s=0,
+    )
+    del wrong["line"]
+    said = mistakes(tmp_path, wrong)
+    keys = [line.split(": ")[0] for line in said]
+    assert sorted(keys) == sorted(
+        [
+            "line",
+            "stations.0.policy",
+            "stations.0.queue",
+            "stations.1.camera",
+            "stations.1.mm_per_px",
+            "stations.1.sped",
+            "mqtt.port",
+            "mqtt.username",
+            "mqtt.hots",
+            "outbox.max_bytes",
+            "health_every_s",
+        ]
+    )
+
+
+def test_unknown_keys_name_those_there_are(tmp_path: Path) -> None:
+    wrong = good(sites="x", mqtt={"tls": {"ca": "ca.pem"}}, engine={"treads": 2}, stations=[station(nmae="a")])
+    assert mistakes(tmp_path, wrong) == [
+        "stations.0.nmae: unknown key; there are name, camera, bundle, precision, policy, queue, mm_per_px",
+        "mqtt.tls.ca: unknown key; there are ca_file, certificate, key",
+        "engine.treads: unknown key; there are threads",
+        "sites: unknown key; there are site, line, stations, mqtt, outbox, engine, health_every_s",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("content", "mistake"),
+    [
+        (good(site=5), "site: input should be a valid string; it is 5"),
+        (good(stations={}), "stations: input should be a valid list"),
+        (good(stations=[]), "stations: list should have at least 1 item after validation, not 0"),
+        (good(stations=["a"]), "stations.0: input should be a valid dictionary or instance of StationSettings"),
+        (good(mqtt=None), "mqtt: input should be a valid dictionary or instance of MqttSettings; it is None"),
+        (good(mqtt={"port": "broker"}), "mqtt.port: input should be a valid integer"),
+        (good(mqtt={"port": 0}), "mqtt.port: input should be greater than or equal to 1; it is 0"),
+        (good(outbox={"durability": "some"}), "outbox.durability: input should be 'normal' or 'full'; it is 'some'"),
+        (good(stations=[station(precision="int4")]), "stations.0.precision: input should be 'int8', 'fp16' or 'fp32'"),
+        (good(stations=[station(camera="")]), "stations.0.camera: camera '': the scheme must be one of"),
+        (good(stations=[station(camera="folder:/a?v=2")]), "stations.0.camera: camera 'folder:/a?"),
+        (good(mqtt={"password_file": "secret"}), "mqtt: 'password_file' is given without 'username'; give both"),
+        (good(mqtt={"tls": {"key": "a.key"}}), "mqtt.tls: mutual TLS needs both 'certificate' and 'key'"),
+    ],
+)
+def test_a_wrong_value_is_said_with_its_key(tmp_path: Path, content: Fields, mistake: str) -> None:
+    (said,) = mistakes(tmp_path, content)
+    assert said.startswith(mistake)
+
+
+def test_what_is_missing_is_said_with_its_meaning(tmp_path: Path) -> None:
+    assert mistakes(tmp_path, {"stations": [{}]}) == [
+        "site: is missing (the first level of every topic: the plant)",
+        "line: is missing (the second level: the line)",
+        "stations.0.name: is missing (the last level of its topics)",
+        "stations.0.camera: is missing (where frames come from: folder:/path?fps=10&loop=true or video:/path/file.mp4)",
+        "stations.0.bundle: is missing (the product's bundle, a folder or a .zip)",
+    ]
+
+
+def test_two_stations_need_two_names(tmp_path: Path) -> None:
+    stations = [station(name=name) for name in ("a", "b", "a", "c", "b")]
+    (said,) = mistakes(tmp_path, good(stations=stations))
+    assert "stations: two are named a, b; each needs a name of its own" in said
+
+
+@pytest.mark.parametrize("change", [{"site": "a/b"}, {"line": ""}, {"stations": [station(name="#")]}])
+def test_names_must_be_levels_of_a_topic(tmp_path: Path, change: Fields) -> None:
+    (said,) = mistakes(tmp_path, good(**change))
+    assert "topic level" in said or "holds '/'" in said
+
+
+@pytest.mark.parametrize("content", [b"", b"# nothing\n", b"- a\n- b\n", b"plant", b"3"])
+def test_an_empty_file_says_what_it_needs(tmp_path: Path, content: bytes) -> None:
+    assert refused(tmp_path, content).endswith("is empty or no mapping; it needs site, line, stations")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"site: [",
+        b"\xff\xfe\xfa",
+        b"site: 2026-02-30",
+        b"site: !!timestamp no",
+        b"a: !!python/name:os.system",
+        b"[" * 500,
+    ],
+    ids=["open bracket", "no text", "no date", "no time", "python tag", "deep"],
+)
+def test_what_is_no_yaml_is_refused(tmp_path: Path, content: bytes) -> None:
+    assert "is no YAML: " in refused(tmp_path, content)
+
+
+def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="none.yaml: cannot be read: No such file"):
+        load_settings(tmp_path / "none.yaml")
+    with pytest.raises(ConfigurationError, match="cannot be read: Is a directory"):
+        load_settings(tmp_path)
+
+
+names = st.sampled_from(
+    ["site", "line", "stations", "mqtt", "outbox", "engine", "name", "camera", "bundle", "tls", "port"]
+)
+scalars = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=8)
+    | st.dates()
+    | st.datetimes()
+    | st.binary()
+)
+values = st.recursive(
+    scalars,
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(names | st.text(max_size=5) | st.integers(), inner, max_size=4)
+    ),
+    max_leaves=8,
+)
+fast = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+def takes_or_refuses(tmp_path: Path, content: Any) -> None:
+    try:
+        load(tmp_path, content)
+    except ConfigurationError as error:
+        assert str(tmp_path / "config.yaml") in str(error)
+
+
+@given(st.dictionaries(names | st.text(max_size=5), values, max_size=6))
+@fast
+def test_any_mapping_is_a_configuration_or_refused(tmp_path: Path, content: Fields) -> None:
+    takes_or_refuses(tmp_path, content)
+
+
+@given(values, st.data())
+@fast
+def test_a_configuration_with_any_value_anywhere_is_taken_or_refused(
+    tmp_path: Path, value: Any, data: st.DataObject
+) -> None:
+    content = good(mqtt={"tls": {}}, outbox={}, engine={})
+    container = data.draw(
+        st.sampled_from([content, content["stations"][0], content["mqtt"], content["mqtt"]["tls"], content["outbox"]])
+    )
+    container[data.draw(names | st.sampled_from(sorted(container) or ["x"]))] = value
+    takes_or_refuses(tmp_path, content)
+
+
+@given(st.binary(max_size=40) | st.text(alphabet="[]{}:-!&*#?|>'\"%@` \n\tsite10", max_size=40).map(str.encode))
+@fast
+def test_any_bytes_are_a_configuration_or_refused(tmp_path: Path, content: bytes) -> None:
+    takes_or_refuses(tmp_path, content)
+
+
+@pytest.fixture
+def present(tmp_path: Path) -> Fields:
+    """A configuration whose bundle, camera and outbox are there."""
+    write(tmp_path / "flange")
+    write_image(tmp_path / "parts" / "a.png", np.zeros((8, 8, 3), np.uint8))
+    one = station(camera=f"folder:{tmp_path / 'parts'}", bundle=str(tmp_path / "flange"))
+    return good(stations=[one], outbox={"path": str(tmp_path / "outbox.db")})
+
+
+def check(tmp_path: Path, content: Fields) -> list[str]:
+    """What `check_settings` says, line by line."""
+    loaded = load(tmp_path, content)
+    try:
+        check_settings(tmp_path / "config.yaml", loaded)
+    except ConfigurationError as error:
+        return [line.strip() for line in str(error).splitlines()]
+    return []
+
+
+def test_what_a_configuration_names_is_there(tmp_path: Path, present: Fields) -> None:
+    assert check(tmp_path, present) == []
+
+
+def test_all_that_is_not_there_is_said_at_once(tmp_path: Path, present: Fields) -> None:
+    present["stations"] += [station(name="b", camera="video:/not/there.mp4", bundle=str(tmp_path / "none"))]
+    present["stations"][0]["camera"] = f"folder:{tmp_path / 'no folder'}"
+    present["outbox"]["path"] = str(tmp_path / "nowhere" / "outbox.db")
+    present["mqtt"] = {
+        "username": "box",
+        "password_file": str(tmp_path / "password"),
+        "tls": {"ca_file": str(tmp_path / "ca.pem")},
+    }
+    first, *said = check(tmp_path, present)
+    assert first == f"{tmp_path / 'config.yaml'}: 6 mistakes"
+    assert said == [
+        f"stations.0.camera: camera folder:{tmp_path}/no folder: no such folder",
+        f"stations.1.bundle: {tmp_path}/none: no such bundle; make one with calibrate bundle",
+        "stations.1.camera: camera video:/not/there.mp4: no such file",
+        f"outbox.path: {tmp_path}/nowhere is not there or cannot be written; make it, or name another",
+        f"mqtt.password_file: {tmp_path}/password cannot be read",
+        f"mqtt.tls.ca_file: {tmp_path}/ca.pem cannot be read",
+    ]
+
+
+def test_a_precision_the_bundle_has_not_is_said(tmp_path: Path, present: Fields) -> None:
+    present["stations"][0]["precision"] = "fp16"
+    first, said = check(tmp_path, present)
+    assert first.endswith("1 mistake")
+    assert "stations.0.bundle: " in said and "has no fp16 model; it has int8, fp32" in said
+
+
+def test_a_changed_bundle_is_said(tmp_path: Path, present: Fields) -> None:
+    (tmp_path / "flange" / "model.int8.onnx").write_bytes(b"another")
+    _, said = check(tmp_path, present)
+    assert "model.int8.onnx was changed after the bundle was made" in said
+
+
+def test_a_wrong_option_of_a_camera_is_said(tmp_path: Path, present: Fields) -> None:
+    present["stations"][0]["camera"] += "?loop=perhaps"
+    _, said = check(tmp_path, present)
+    assert said == "stations.0.camera: camera option loop=perhaps must be true or false"

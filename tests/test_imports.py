@@ -1,0 +1,86 @@
+"""Who may import whom: DESIGN's rules, read from the source."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = ("edge", "models", "train", "calibrate")
+NOT_IN_EDGE = {"models", "train", "calibrate", "torch", "torchvision", "timm", "onnx", "scipy", "tqdm"}
+PICKLES = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
+
+
+def modules(package: str) -> list[Path]:
+    found = sorted((ROOT / package).rglob("*.py"))
+    assert found, f"no module of {package} was found"
+    return found
+
+
+def imports(path: Path) -> Iterator[tuple[int, str]]:
+    """Line and full name of everything a module imports, at its top or inside functions."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}:{node.lineno}: relative import"
+            assert node.module is not None
+            yield node.lineno, node.module
+
+
+def offences(package: str, forbidden: set[str]) -> list[str]:
+    return [
+        f"{path.relative_to(ROOT)}:{line} imports {name}"
+        for path in modules(package)
+        for line, name in imports(path)
+        if name.split(".")[0] in forbidden
+    ]
+
+
+def test_edge_imports_no_other_package_and_no_torch() -> None:
+    assert offences("edge", NOT_IN_EDGE) == []
+
+
+def test_models_imports_torch_timm_itself_and_the_standard_library() -> None:
+    allowed = {"torch", "timm", "models", *sys.stdlib_module_names}
+    found = {name.split(".")[0] for path in modules("models") for _, name in imports(path)}
+    assert found <= allowed, offences("models", found - allowed)
+
+
+def test_train_does_not_import_calibrate() -> None:
+    assert offences("train", {"calibrate"}) == []
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_nothing_imports_pickle(package: str) -> None:
+    assert offences(package, PICKLES) == []
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_nothing_imports_the_tests(package: str) -> None:
+    assert offences(package, {"tests", "pytest", "hypothesis", "conftest"}) == []
+
+
+def test_edge_runs_where_torch_and_the_broker_of_the_demo_are_not_installed() -> None:
+    names = [".".join(path.relative_to(ROOT).with_suffix("").parts) for path in modules("edge")]
+    names = [name.removesuffix(".__init__") for name in names]
+    missing = sorted({*NOT_IN_EDGE, "amqtt", "tensorrt", "pycuda"})
+    code = f"""
+import importlib, sys
+for name in {missing}:
+    sys.modules[name] = None
+for name in {names}:
+    importlib.import_module(name)
+loaded = [name for name in {missing} if sys.modules.get(name) is not None]
+assert not loaded, loaded
+del sys.modules["torch"]
+import edge.cli
+assert "torch" not in sys.modules
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
