@@ -186,12 +186,19 @@ class Bundle:
         return self.path / self._model_file(precision) if self.path.is_dir() else None
 
     def golden(self) -> list[GoldenFrame]:
-        """The golden frames."""
-        with np.load(io.BytesIO(self._read(GOLDEN)), allow_pickle=False) as arrays:
-            return [
-                GoldenFrame(frame=arrays[f"frame{i}"], score=float(arrays["scores"][i]), map=arrays["maps"][i])
-                for i in range(len(arrays["scores"]))
-            ]
+        """The golden frames.
+
+        Raises:
+            BundleError: `golden.npz` does not hold what it should.
+        """
+        try:
+            with np.load(io.BytesIO(self._read(GOLDEN)), allow_pickle=False) as arrays:
+                return [
+                    GoldenFrame(frame=arrays[f"frame{i}"], score=float(arrays["scores"][i]), map=arrays["maps"][i])
+                    for i in range(len(arrays["scores"]))
+                ]
+        except (KeyError, IndexError, ValueError, zipfile.BadZipFile) as error:
+            raise BundleError(f"{self.path}: {GOLDEN} does not hold golden frames: {error}") from error
 
     def _model_file(self, precision: Precision) -> str:
         if precision not in self.manifest.precisions:

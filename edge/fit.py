@@ -190,8 +190,8 @@ def _resize(image: Frame, width: int, height: int) -> Frame:
     """Bilinear to the size; a side at least one and a half times too long is halved first, as often as it takes.
 
     Bilinear sampling alone reads two pixels a side whatever the scale: from a scale of 1.5 on, a line of one pixel may
-    keep less than a quarter of its light, and near 2 it may fall between the samples. At exactly one half it is the mean
-    of neighbours, and OpenCV does it several times faster than its area mode; an odd side is first made even.
+    keep less than a quarter of its light, and near 2 it may fall between the samples. At exactly one half it is the
+    mean of neighbours, and OpenCV does it several times faster than its area mode; an odd side is first made even.
     """
     while image.shape[1] >= SHRINK * width or image.shape[0] >= SHRINK * height:
         h, w = image.shape[:2]

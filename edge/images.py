@@ -62,8 +62,12 @@ def to_frame(image: NDArray[np.generic], source: str = "image") -> Frame:
 
 
 def read_mask(path: Path) -> NDArray[np.uint8]:
-    """Reads a ground-truth mask: (height, width) uint8, 1 where the picture is above 127, 0 elsewhere."""
-    return np.asarray(read_image(path).max(axis=2) > 127, np.uint8)
+    """Reads a ground-truth mask: (height, width) uint8, 1 where it is marked, 0 elsewhere.
+
+    Marked is above 127; in a mask of values 0 and 1, above 0.
+    """
+    mask = read_image(path).max(axis=2)
+    return np.asarray(mask > (127 if mask.max() > 1 else 0), np.uint8)
 
 
 def write_image(path: Path, image: NDArray[np.uint8]) -> None:

@@ -210,7 +210,7 @@ class Topics:
 
     def __post_init__(self) -> None:
         for field in fields(self):
-            _check_level(field.name, getattr(self, field.name))
+            check_level(field.name, getattr(self, field.name))
 
     @property
     def prefix(self) -> str:
@@ -249,11 +249,16 @@ class Topics:
 
     def image(self, verdict_id: str) -> str:
         """Return the topic of the picture that belongs to a verdict; QoS 0."""
-        _check_level("verdict_id", verdict_id)
+        check_level("verdict_id", verdict_id)
         return f"{self.prefix}/image/{verdict_id}"
 
 
-def _check_level(name: str, level: str) -> None:
+def check_level(name: str, level: str) -> None:
+    """Check a name that is to be a topic level.
+
+    Raises:
+        ValueError: it is empty, longer than 64 characters, or holds what a topic level cannot hold.
+    """
     if not level or len(level) > 64:
         raise ValueError(f"{name}: {level[:80]!r} has {len(level)} characters; a topic level here has 1 to 64")
     if not level.isprintable() or any(character in "/+#" for character in level):

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from edge.cameras import check_uri
 from edge.errors import CameraError
-from edge.messages import Precision, Topics
+from edge.messages import Precision, check_level
+
+
+def _level(name: str) -> str:
+    check_level("a topic's level", name)
+    return name
+
+
+Level = Annotated[str, AfterValidator(_level)]
 
 
 class TlsSettings(BaseModel):
@@ -103,7 +111,7 @@ class StationSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    name: str = Field(description="the last level of its topics")
+    name: Level = Field(description="the last level of its topics")
     camera: str = Field(description="where frames come from: folder:/path?fps=10&loop=true or video:/path/file.mp4")
     bundle: Path = Field(description="the product's bundle, a folder or a .zip")
     precision: Precision | None = Field(default=None, description="default: what the bundle prefers")
@@ -130,8 +138,8 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    site: str = Field(description="the first level of every topic: the plant")
-    line: str = Field(description="the second level: the line")
+    site: Level = Field(description="the first level of every topic: the plant")
+    line: Level = Field(description="the second level: the line")
     stations: list[StationSettings] = Field(min_length=1)
     mqtt: MqttSettings = Field(default_factory=MqttSettings)
     outbox: OutboxSettings = Field(default_factory=OutboxSettings)
@@ -139,10 +147,8 @@ class Settings(BaseModel):
     health_every_s: float = Field(default=10.0, ge=0.5, le=3600, description="how often health is published")
 
     @model_validator(mode="after")
-    def _names_are_topics(self) -> Settings:
+    def _stations_differ(self) -> Settings:
         names = [station.name for station in self.stations]
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"stations: two are named {', '.join(twice)}; each needs a name of its own")
-        for station in names:
-            Topics(self.site, self.line, station)
         return self

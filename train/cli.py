@@ -31,11 +31,12 @@ def _add_fit(parser: argparse.ArgumentParser) -> None:
     parser.description = """Trains one model for one category.
 
 The data set has the layout of MVTec AD: DIR/NAME/train/good/*.png. Images may differ in size (each is fitted), be
-greyscale (taken as three equal channels) or 16-bit (divided by 257). Interrupted, the same command goes on where it was;
-the checkpoint is that of the last epoch."""
+greyscale (taken as three equal channels) or 16-bit (divided by 257). Interrupted, the same command goes on where it
+was; the checkpoint is that of the last epoch."""
     parser.epilog = """example:
   edge-train fit --data mvtec --category bottle --epochs 100 --out runs/bottle
-  edge-train fit --data mvtec --category bottle --teacher resnet18 --teacher-weights resnet18-f37072fd.pth --out runs/b18"""
+  edge-train fit --data mvtec --category bottle --teacher resnet18 --teacher-weights resnet18-f37072fd.pth --out
+  runs/b18"""
     parser.add_argument("--model", default="rd", help="the system: rd (default)")
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder of categories")
     parser.add_argument("--category", required=True, metavar="NAME", help="the product")
@@ -92,9 +93,10 @@ def _fit(arguments: argparse.Namespace) -> None:
         cache_gb=arguments.cache_gb,
     )
     checkpoint = fit(settings)
+    images = f"{len(checkpoint.trained_on)} images, {len(checkpoint.held_out)} held out"
     say(
-        f"{arguments.out}: {checkpoint.model} with teacher {checkpoint.teacher}, {checkpoint.epochs} epochs on "
-        f"{len(checkpoint.trained_on)} images, {len(checkpoint.held_out)} held out, {checkpoint.training['seconds']:.0f} s"
+        f"{arguments.out}: {checkpoint.model} with teacher {checkpoint.teacher}, {checkpoint.epochs} epochs "
+        f"on {images}, {checkpoint.training['seconds']:.0f} s"
     )
 
 

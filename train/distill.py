@@ -1,13 +1,14 @@
 """The embedded teacher: a compact CNN that learns an ImageNet network's features on rendered pictures.
 
-Two terms per scale. The first lets the compact features, through a 1x1 projection thrown away afterwards, predict the large
-network's standardised ones (as EfficientAD distils its teacher, arXiv 2303.14535). The second matches the cosines between
-positions, since the discrepancy is a cosine: what the large network finds alike or different, the compact one shall too
-(similarity-preserving distillation, arXiv 1907.09682).
+Two terms per scale. The first lets the compact features, through a 1x1 projection thrown away afterwards, predict the
+large network's standardised ones (as EfficientAD distils its teacher, arXiv 2303.14535). The second matches the cosines
+between positions, since the discrepancy is a cosine: what the large network finds alike or different, the compact one
+shall too (similarity-preserving distillation, arXiv 1907.09682).
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,6 +73,8 @@ def distil(recipe: Recipe) -> float:
         UsageError: The device or the folder of pictures is not there.
         CheckpointError: The source's weights are not there.
     """
+    if recipe.out.suffix != ".safetensors":
+        raise UsageError(f"--out {recipe.out}: must end in .safetensors")
     device = open_device(recipe.device)
     torch.manual_seed(recipe.seed)
     source = open_teacher(recipe.source, recipe.source_weights).to(device, memory_format=torch.channels_last)
@@ -109,7 +112,8 @@ def distil(recipe: Recipe) -> float:
         if not name.endswith("num_batches_tracked")
     }
     about = {"source": recipe.source, "steps": recipe.steps, "rendered": recipe.rendered, "seed": recipe.seed}
-    metadata = {name: str(value) for name, value in about.items()} | {"loss": f"{last:.4f}"}
+    # One key: the file format writes several in an order that differs from run to run.
+    metadata = {"recipe": json.dumps({**about, "loss": round(last, 4)})}
     write_atomically(recipe.out, safetensors.torch.save(tensors, metadata))
     return last
 

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from edge.errors import DataSetError
 from edge.fit import Fit
 from edge.images import Frame, read_image, write_image
 from edge.overlay import blend, contact_sheet
@@ -44,11 +45,18 @@ class Evaluation:
     valid: NDArray[np.bool_]
 
     def metrics(self) -> dict[str, float]:
-        """Every metric by name."""
-        return summarise(self.scores.tolist(), [image.good for image in self.images], self.maps, self.masks, self.valid)
+        """Every metric by name.
+
+        Raises:
+            DataSetError: No defective pixel is left in the network's plane.
+        """
+        good = [image.good for image in self.images]
+        if not (self.masks.astype(bool) & self.valid).any():
+            raise DataSetError("no ground-truth mask marks a pixel the network sees; check the masks and --fit")
+        return summarise(self.scores.tolist(), good, self.maps, self.masks, self.valid)
 
     def write_examples(self, path: Path, fit: Fit, count: int = 12) -> None:
-        """Writes a page: picture, ground truth, map and overlay of defects (highest, lowest) and of the worst good parts."""
+        """Writes a page: picture, ground truth and map of defects (highest, lowest) and of the worst good parts."""
         bad = [i for i in np.argsort(-self.scores) if not self.images[i].good]
         good = [i for i in np.argsort(-self.scores) if self.images[i].good]
         third = max(1, count // 3)

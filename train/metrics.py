@@ -1,6 +1,7 @@
-"""The metrics of anomaly detection, in float64 and exact: every distinct score is a threshold, ties are resolved as areas.
+"""The metrics of anomaly detection, in float64 and exact.
 
-Image level takes one score a picture; pixel level takes every pixel of every picture. `labels` are 1 for defective.
+Every distinct score is a threshold, and ties are resolved as areas. Image level takes one score a picture; pixel level
+takes every pixel of every picture. `labels` are 1 for defective.
 """
 
 from __future__ import annotations
@@ -47,8 +48,8 @@ def aupro(
 ) -> float:
     """Area under the per-region overlap curve over the whole data set, up to a false-positive rate, divided by it.
 
-    Every connected region (8 neighbours) of the ground truth counts alike, whatever its size; the false-positive rate is
-    that of all normal pixels of all pictures. Source: Bergmann et al., MVTec AD, IJCV 2021, section 5.1.
+    Every connected region (8 neighbours) of the ground truth counts alike, whatever its size; the false-positive rate
+    is that of all normal pixels of all pictures. Source: Bergmann et al., MVTec AD, IJCV 2021, section 5.1.
 
     Args:
         maps: Anomaly maps, (N, H, W).
@@ -83,9 +84,9 @@ def pro_per_image(
 ) -> float:
     """PRO as RD4AD's family of code computes it: not the data set's AUPRO, and not to be compared with it.
 
-    One curve per defective picture: 200 thresholds evenly between the extremes of that picture's own map, mean overlap of
-    its regions against its own false-positive rate, kept where that is below `limit` and stretched by the largest kept
-    value, area by trapezoids; then the mean over defective pictures (METHODS.md 1.g.2). Same arguments as `aupro`.
+    One curve per defective picture: 200 thresholds evenly between the extremes of that picture's own map, mean overlap
+    of its regions against its own false-positive rate, kept where that is below `limit` and stretched by the largest
+    kept value, area by trapezoids; then the mean over defective pictures (METHODS.md 1.g.2). Same arguments as `aupro`.
 
     Raises:
         ValueError: There is no defective picture.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import pickle
 import warnings
 from pathlib import Path
 
@@ -92,12 +91,10 @@ def _read_tensors(path: Path) -> dict[str, Tensor]:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of torch on pickles it is about to refuse
                 tensors = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:  # torch's own text advises to open the file without protection
-        raise CheckpointError(
-            f"{path}: is no weight file that can be read safely: it holds something else than tensors"
-        ) from error
     except Exception as error:  # pickle, zip and safetensors each raise their own
         reason = (str(error).splitlines() or ["it ends too early"])[0]  # an EOFError says nothing
+        if "weights_only" in reason:  # torch advises to open the file without protection; we do not
+            reason = "it holds something else than tensors"
         raise CheckpointError(f"{path}: is no weight file that can be read safely: {reason}") from error
     if isinstance(tensors, dict) and isinstance(tensors.get("state_dict"), dict):
         tensors = tensors["state_dict"]

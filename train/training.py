@@ -85,6 +85,8 @@ def fit(settings: Settings) -> Checkpoint:
     """
     if (settings.out / checkpoint.DESCRIPTION).exists():
         raise UsageError(f"{settings.out}: holds a finished checkpoint; give another --out or remove it")
+    if settings.out.exists() and not settings.out.is_dir():
+        raise UsageError(f"--out {settings.out}: is a file; give a folder")
     if settings.model not in registry.MODELS:
         raise UsageError(f"--model {settings.model}: there are {', '.join(registry.MODELS)}")
     if settings.epochs < 1 or settings.batch < 2:
@@ -169,7 +171,7 @@ def _use_bfloat16(precision: str, device: torch.device) -> bool:
 
 
 class _FeatureSource:
-    """The teacher's features of the training pictures: all computed once where they fit in memory, else step by step."""
+    """The teacher's features of the training pictures: computed once where they fit in memory, else step by step."""
 
     def __init__(
         self,
@@ -261,7 +263,7 @@ def _epoch(
 
 
 class _ResumeState:
-    """Model and optimiser between two epochs, in one safetensors file whose metadata names the training it belongs to."""
+    """Model and optimiser between two epochs, in one safetensors file that names the training it belongs to."""
 
     def __init__(self, settings: Settings, inputs: dict[str, Any]) -> None:
         self._path = settings.out / RESUME
@@ -282,9 +284,12 @@ class _ResumeState:
     def load(self, model: ReverseDistillation, optimizer: torch.optim.Optimizer) -> tuple[list[float], float]:
         if not self._path.is_file():
             return [], 0.0
-        with safetensors.safe_open(self._path, "pt") as file:
-            about = json.loads(file.metadata()["state"])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no iterator of its own)
+        try:
+            with safetensors.safe_open(self._path, "pt") as file:
+                about = json.loads(file.metadata()["state"])
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no iterator of its own)
+        except (safetensors.SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+            raise CheckpointError(f"{self._path}: cannot be read, so training cannot go on; remove it") from error
         if about["training"] != self._training:
             other = [k for k, v in self._training.items() if about["training"].get(k) != v]
             raise UsageError(

@@ -56,36 +56,17 @@ class Camera(Protocol):
 
 @dataclass(frozen=True)
 class Address:
-    """A camera URI, taken apart: what it points at, and its options."""
+    """A camera URI, taken apart.
+
+    Attributes:
+        path: What it points at.
+        fps: Frames a second of a recorded source; 0 is as fast as they are taken, `None` the source's own rate.
+        loop: A recorded source begins again at its end.
+    """
 
     path: str
-    options: dict[str, str]
-
-    def number(self, name: str, default: float, least: float) -> float:
-        """A numeric option.
-
-        Raises:
-            CameraError: It is no number, or too small.
-        """
-        text = self.options.get(name, str(default))
-        try:
-            value = float(text)
-        except ValueError as error:
-            raise CameraError(f"camera option {name}={text} is no number") from error
-        if not least <= value < float("inf"):
-            raise CameraError(f"camera option {name}={text} must be at least {least:g}")
-        return value
-
-    def flag(self, name: str) -> bool:
-        """An option that is true or false.
-
-        Raises:
-            CameraError: It is neither.
-        """
-        text = self.options.get(name, "false").lower()
-        if text not in ("true", "false"):
-            raise CameraError(f"camera option {name}={text} must be true or false")
-        return text == "true"
+    fps: float | None = None
+    loop: bool = False
 
 
 def open_camera(uri: str) -> Camera:
@@ -111,21 +92,34 @@ def _resolve(uri: str) -> tuple[Callable[[Address], Camera], Address]:
     from edge.cameras.folder import FolderCamera
     from edge.cameras.video import VideoCamera
 
-    schemes: dict[str, tuple[Callable[[Address], Camera], set[str]]] = {
-        "folder": (FolderCamera, {"fps", "loop"}),
-        "video": (VideoCamera, {"fps", "loop"}),
-    }
+    schemes: dict[str, Callable[[Address], Camera]] = {"folder": FolderCamera, "video": VideoCamera}
     try:
         parts = urlsplit(uri, allow_fragments=False)  # a folder's name may hold a '#'
     except ValueError as error:
         raise CameraError(f"camera {uri!r}: is no URI: {error}") from error
     if parts.scheme not in schemes:
         raise CameraError(f"camera {uri!r}: the scheme must be one of {', '.join(f'{s}:' for s in schemes)}")
-    maker, known = schemes[parts.scheme]
-    options = dict(parse_qsl(parts.query, keep_blank_values=True))
-    if unknown := sorted(options.keys() - known):
-        raise CameraError(f"camera {uri!r}: unknown option {', '.join(unknown)}; there are {', '.join(sorted(known))}")
     path = unquote(parts.netloc + parts.path)
     if not path:
         raise CameraError(f"camera {uri!r}: names no path")
-    return maker, Address(path, options)
+    options = dict(parse_qsl(parts.query, keep_blank_values=True))
+    fps, loop = options.pop("fps", None), options.pop("loop", "false")
+    if options:
+        raise CameraError(f"camera {uri!r}: unknown option {', '.join(sorted(options))}; there are fps, loop")
+    return schemes[parts.scheme], Address(path, None if fps is None else _rate(fps), _flag(loop))
+
+
+def _rate(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError as error:
+        raise CameraError(f"camera option fps={text} is no number") from error
+    if not 0 <= value < float("inf"):
+        raise CameraError(f"camera option fps={text} must be at least 0")
+    return value
+
+
+def _flag(text: str) -> bool:
+    if text.lower() not in ("true", "false"):
+        raise CameraError(f"camera option loop={text} must be true or false")
+    return text.lower() == "true"

@@ -28,9 +28,9 @@ class FolderCamera:
         self._images = list_images(folder)
         if not self._images:
             raise CameraError(f"camera folder:{folder}: holds no images")
-        self._pace = Pace(address.number("fps", 0, 0))
+        self._pace = Pace(address.fps or 0.0)
         self.live = self._pace.live
-        self._loop = address.flag("loop")
+        self._loop = address.loop
         self._next = 0
 
     def read(self, buffer: Frame | None) -> Capture | None:

@@ -29,9 +29,10 @@ class VideoCamera:
         self._capture = cv2.VideoCapture(str(self._path))
         if not self._capture.isOpened():
             raise CameraError(f"camera video:{self._path}: OpenCV cannot decode it; re-encode it as H.264 MP4")
-        self._pace = Pace(address.number("fps", self._capture.get(cv2.CAP_PROP_FPS) or 25.0, 0))
+        recorded = self._capture.get(cv2.CAP_PROP_FPS) or 25.0
+        self._pace = Pace(recorded if address.fps is None else address.fps)
         self.live = self._pace.live
-        self._loop = address.flag("loop")
+        self._loop = address.loop
         self._seen = False
 
     def read(self, buffer: Frame | None) -> Capture | None:

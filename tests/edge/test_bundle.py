@@ -309,7 +309,7 @@ def test_golden_frames_are_never_unpickled(tmp_path: Path) -> None:
     file = io.BytesIO()
     np.savez(file, frame0=np.array([{}], dtype=object), scores=np.zeros(1), maps=np.zeros((1, 32, 64), np.float32))
     written = write_bundle(tmp_path / "flange", fields(), contents() | {"golden.npz": file.getvalue()})
-    with pytest.raises(ValueError, match="allow_pickle=False"):
+    with pytest.raises(BundleError, match="allow_pickle=False"):
         written.golden()
 
 

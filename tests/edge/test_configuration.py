@@ -291,5 +291,4 @@ def test_a_changed_bundle_is_said(tmp_path: Path, present: Fields) -> None:
 
 def test_a_wrong_option_of_a_camera_is_said(tmp_path: Path, present: Fields) -> None:
     present["stations"][0]["camera"] += "?loop=perhaps"
-    _, said = check(tmp_path, present)
-    assert said == "stations.0.camera: camera option loop=perhaps must be true or false"
+    assert mistakes(tmp_path, present) == ["stations.0.camera: camera option loop=perhaps must be true or false"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 from typing import NamedTuple
 
@@ -69,7 +70,8 @@ def test_three_steps_make_a_teacher_that_loads(made: Made) -> None:
 def test_the_file_says_how_it_was_made(made: Made) -> None:
     with safe_open(made.path, "pt") as file:
         about = file.metadata()
-    assert about == {"source": "resnet18", "steps": "3", "rendered": "2", "seed": "0", "loss": f"{made.loss:.4f}"}
+    wanted = {"source": "resnet18", "steps": 3, "rendered": 2, "seed": 0, "loss": round(made.loss, 4)}
+    assert json.loads(about["recipe"]) == wanted
 
 
 def test_the_same_recipe_makes_the_same_teacher(recipe: Recipe, made: Made) -> None:
