@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +13,7 @@ from edge.bundle import open_bundle
 from edge.decision import Decider
 from edge.engines import open_engine
 from edge.images import Frame
+from edge.memory import peak_mb
 from edge.messages import Precision
 
 WARM_UP = 10
@@ -73,7 +73,7 @@ def bench(path: Path, precision: Precision | None, frames: int, size: tuple[int,
         "end_to_end_over_raw": round(float(end_to_end / floor), 4),
         "fps": round(1000 / float(p50), 2),
         "open_to_first_verdict_s": round(first, 3),
-        "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+        "peak_mb": peak_mb(),
     }
 
 

@@ -6,7 +6,6 @@ import contextlib
 import dataclasses
 import json
 import platform
-import resource
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +21,7 @@ from torch import Tensor
 from edge.errors import CheckpointError, DataSetError, UsageError
 from edge.files import sha256, write_atomically
 from edge.fit import MEAN, STD, Fit
+from edge.memory import peak_mb
 from models import registry
 from models.rd import ReverseDistillation
 from train import checkpoint
@@ -125,7 +125,7 @@ def fit(settings: Settings) -> Checkpoint:
             "precision": "bfloat16" if reduced else "float32",
             "seconds": round(seconds + source.seconds, 1),
             "seconds_of_this_run": round(time.perf_counter() - started, 1),
-            "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+            "peak_mb": peak_mb(),
             "loss": [round(loss, 6) for loss in losses],
             "versions": {"python": platform.python_version(), "torch": str(torch.__version__)},
         },

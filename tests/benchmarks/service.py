@@ -25,6 +25,7 @@ from real_sets import processor, program
 from edge.demo.broker import running_broker
 from edge.demo.line import CATEGORY, write_dataset, write_stream
 from edge.demo.subscriber import Subscriber
+from edge.memory import peak_mb
 
 RESULTS = Path(__file__).parent / "results" / "service.csv"
 
@@ -99,12 +100,11 @@ def run_service(work: Path, bundle: Path, frames: int) -> dict[str, float]:
         deadline = started + 300
         while len(arrived) < frames and time.perf_counter() < deadline:
             time.sleep(0.05)
-        status = Path(f"/proc/{service.pid}/status").read_text()
+        peak = peak_mb(service.pid)
         service.terminate()
         service.wait()
-    peak = next(line for line in status.splitlines() if line.startswith("VmHWM")).split()[1]
     return {
-        "run_peak_mb": round(int(peak) / 1024, 1),
+        "run_peak_mb": peak,
         "run_start_to_first_verdict_s": round(arrived[0] - started, 3),
         "run_verdicts": len(arrived),
     }

@@ -1,0 +1,16 @@
+from __future__ import annotations
+
+import resource
+from pathlib import Path
+
+
+def peak_mb(pid: int | None = None) -> float:
+    """The most memory a process has held so far, in MiB; this one by default.
+
+    Not `ru_maxrss`, which a process takes over from the one that started it.
+    """
+    status = Path(f"/proc/{pid or 'self'}/status")
+    if status.is_file():
+        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+        return round(int(line.split()[1]) / 1024, 1)
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1)
