@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import difflib
+
 import timm
 import torch
 from torch import Tensor, nn
@@ -90,5 +92,4 @@ def _not_a_cnn(name: str, reason: object) -> str:
 
 def suggestions(name: str) -> list[str]:
     """Names of timm models like `name`, the embedded teacher first."""
-    close = timm.list_models(f"*{name[:6]}*")[:4]
-    return [EMBEDDED, *(close or ["resnet18", "resnet34", "resnet50", "wide_resnet50_2"])]
+    return [EMBEDDED, *difflib.get_close_matches(name, timm.list_models(), n=4, cutoff=0.3)]
