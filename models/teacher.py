@@ -92,4 +92,5 @@ def _not_a_cnn(name: str, reason: object) -> str:
 
 def suggestions(name: str) -> list[str]:
     """Names of timm models like `name`, the embedded teacher first."""
-    return [EMBEDDED, *difflib.get_close_matches(name, timm.list_models(), n=4, cutoff=0.3)]
+    close = difflib.get_close_matches(name, timm.list_models(), n=4, cutoff=0.3)
+    return [EMBEDDED, *(close or ["resnet18", "resnet34", "resnet50", "wide_resnet50_2"])]
