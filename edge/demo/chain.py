@@ -36,6 +36,7 @@ DEFECT_SHARE = 0.3
 EPOCHS = 24
 SEED = 7
 STATION = "station1"
+BUNDLE = "flange-v1"
 MARKER = ".edge-inspect-demo"
 
 
@@ -66,7 +67,7 @@ def run_demo(out: Path, frames: int) -> None:
         _program("train.cli", "evaluate", str(out / "run"), *data, *metrics)
     with _step("calibrating INT8", times):
         good = out / "data" / CATEGORY / "train" / "good"
-        _program("calibrate.cli", "bundle", str(out / "run"), "--good", str(good), "--out", str(out / "bundle"))
+        _program("calibrate.cli", "bundle", str(out / "run"), "--good", str(good), "--out", str(out / BUNDLE))
     with _step("inspecting the stream", times):
         verdicts, defects, published = _inspect_stream(out, truth)
     summary = {
@@ -157,7 +158,7 @@ def _configuration(out: Path, port: int) -> dict[str, Any]:
             {
                 "name": STATION,
                 "camera": f"folder:{os.path.abspath(out / 'stream')}",
-                "bundle": str(out / "bundle"),
+                "bundle": str(out / BUNDLE),
                 "policy": "every",
                 "queue": 1,  # as on a line: a part is judged before the next one comes
             }
@@ -200,7 +201,7 @@ def _speed(verdicts: Sequence[Message]) -> dict[str, Any]:
 
 def _write_sheet(out: Path, truth: dict[str, StreamPart], verdicts: Sequence[Message], most: int = 16) -> None:
     """The rejected parts and the wrong verdicts, each frame beside its map."""
-    bundle = open_bundle(out / "bundle")
+    bundle = open_bundle(out / BUNDLE)
     engine = open_engine(bundle)
     decider = Decider(bundle, engine.precision)
     wrong = [v for v in verdicts if v["ok"] != truth[f"{v['part_id']}.png"].ok]
