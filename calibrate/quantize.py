@@ -1,7 +1,7 @@
 """Explicit INT8: QuantizeLinear and DequantizeLinear pairs in the ONNX, the form TensorRT and OpenVINO share.
 
-Activations have one symmetric scale a tensor, weights one a channel, rounded to int8 here. Each convolution gets pairs
-on its input and its weights. At a residual addition the pair goes on the shortcut's side: with it, an engine runs
+Activations have one symmetric scale a tensor, weights one a channel, rounded to 7 bits here. Each convolution gets
+pairs on its input and its weights. At a residual addition the pair goes on the shortcut's side: with it, an engine runs
 convolution, addition and ReLU as one INT8 kernel (NVIDIA/TensorRT issue 1992); the side that ends in a convolution
 needs none.
 """
@@ -16,7 +16,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, helper, numpy_helper
 
-from calibrate.activations import LEVELS, collect, mse_clip
+from calibrate.activations import LEVELS, WEIGHT_LEVELS, collect, mse_clip
 
 CONVOLUTIONS = ("Conv", "ConvTranspose")
 
@@ -152,9 +152,9 @@ class _Rewriter:
         name = node.input[1]
         weights = numpy_helper.to_array(self._weights[name])
         others = tuple(i for i in range(weights.ndim) if i != axis)
-        scales = np.maximum(np.abs(weights).max(axis=others), 1e-12).astype(np.float32) / LEVELS
+        scales = np.maximum(np.abs(weights).max(axis=others), 1e-12).astype(np.float32) / WEIGHT_LEVELS
         shape = [-1 if i == axis else 1 for i in range(weights.ndim)]
-        integers = np.clip(np.rint(weights / scales.reshape(shape)), -LEVELS, LEVELS).astype(np.int8)
+        integers = np.clip(np.rint(weights / scales.reshape(shape)), -WEIGHT_LEVELS, WEIGHT_LEVELS).astype(np.int8)
         self._weights[name].CopyFrom(numpy_helper.from_array(integers, name))
         scale = self._constant(f"{name}_scale", scales)
         zero = self._constant(f"{name}_zero", np.zeros(scales.shape, np.int8))

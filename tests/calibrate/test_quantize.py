@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from calibrate.activations import BINS, LEVELS, collect, mse_clip
+from calibrate.activations import BINS, WEIGHT_LEVELS, collect, mse_clip
 from calibrate.quantize import Plan, activation_scales, pixel_shuffle, quantize
 
 PLANS = [Plan(), Plan(residuals=False), Plan(first=False), Plan(deconvolutions=False), Plan(pixel_shuffle=True)]
@@ -74,7 +74,7 @@ def test_every_pair_is_symmetric_and_weights_are_per_channel(
     assert all(not constants[node.input[2]].any() for node in pairs)
     weights = {node.input[0]: node for node in pairs if node.input[0] in constants}
     assert {name: constants[node.input[1]].size for name, node in weights.items()} == {"w0": 8, "w1": 8, "w2": 5}
-    assert all(constants[name].dtype == np.int8 and np.abs(constants[name]).max() == LEVELS for name in weights)
+    assert all(constants[name].dtype == np.int8 and np.abs(constants[name]).max() == WEIGHT_LEVELS for name in weights)
     axes = {name: next(a.i for a in node.attribute if a.name == "axis") for name, node in weights.items()}
     assert axes == {"w0": 0, "w1": 0, "w2": 1}
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from mosquitto import Broker, wait_until
 from pydantic import ValidationError
-from test_publisher import TOPICS, Subscribe, mqtt, put, status
+from station_parts import TOPICS, Subscribe, mqtt, put, status
 
 from edge.messages import Topics
 from edge.mqtt import client_id

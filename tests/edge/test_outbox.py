@@ -11,14 +11,12 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+from outbox_parts import PAYLOAD, both, one, sequences
 
 from edge.outbox import Entry, Kind, MemoryOutbox, Outbox, Outgoing
 from edge.outbox_sqlite import SqliteOutbox
 
 NOW = 1_800_000_000.0
-Make = Callable[[int], list[Outgoing]]
-# Two of these are 200 bytes with their topic.
-PAYLOAD = b"{" + b" " * 93 + b"}"
 
 
 class Clock:
@@ -27,23 +25,6 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now
-
-
-def message(kind: Kind = "verdict", payload: bytes = PAYLOAD) -> Outgoing:
-    return Outgoing("topic", payload, kind)
-
-
-def one(kind: Kind = "verdict") -> Make:
-    return lambda sequence: [message(kind)]
-
-
-def both(sequence: int) -> list[Outgoing]:
-    text = json.dumps({"sequence": sequence}).encode()
-    return [Outgoing("v", text, "verdict"), Outgoing("d", text, "defect")]
-
-
-def sequences(outbox: Outbox, station: str = "a") -> list[int]:
-    return [entry.sequence for entry in outbox.pending(station, 0, 10_000)]
 
 
 @pytest.fixture(params=["memory", "sqlite", "sqlite, full durability"])

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_outbox import both, message, one, sequences
+from outbox_parts import both, message, one, sequences
 
 from edge.errors import OutboxError
 from edge.outbox import Outgoing

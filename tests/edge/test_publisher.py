@@ -11,35 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mosquitto import Between, Broker, Subscriber, free_port, wait_until
+from mosquitto import Between, Broker, free_port, wait_until
 from paho.mqtt.enums import MQTTProtocolVersion
+from station_parts import TOPICS, Subscribe, mqtt, put, status
 
-from edge.messages import FrameCounts, Health, MqttHealth, OutboxHealth, Status, Topics, utc_now
-from edge.outbox import MemoryOutbox, Outbox, Outgoing
+from edge.messages import FrameCounts, Health, MqttHealth, OutboxHealth, Topics, utc_now
+from edge.outbox import MemoryOutbox, Outgoing
 from edge.outbox_sqlite import SqliteOutbox
 from edge.publisher import Publisher
-from edge.settings import MqttSettings
-
-TOPICS = Topics("plant", "line1", "a")
-Subscribe = Callable[..., Subscriber]
-
-
-def status(state: Any = "online") -> Status:
-    return Status(boot_id="b", state=state, at=utc_now(), version="0")
-
-
-def mqtt(port: int, **more: Any) -> MqttSettings:
-    return MqttSettings(**{"host": "127.0.0.1", "port": port, "backoff_cap_s": 0.2, "window": 16, **more})
-
-
-def put(outbox: Outbox, count: int, topics: Topics = TOPICS, pad: int = 0) -> None:
-    for _ in range(count):
-        outbox.put(
-            topics.station,
-            lambda sequence: [
-                Outgoing(topics.verdict, f'{{"sequence":{sequence},"pad":"{"x" * pad}"}}'.encode(), "verdict")
-            ],
-        )
 
 
 def without_repeats(numbers: list[int]) -> list[int]:

@@ -1,0 +1,33 @@
+"""What tests of the connection to the broker share: a station's topics, status, settings and messages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from mosquitto import Subscriber
+
+from edge.messages import Status, Topics, utc_now
+from edge.outbox import Outbox, Outgoing
+from edge.settings import MqttSettings
+
+TOPICS = Topics("plant", "line1", "a")
+Subscribe = Callable[..., Subscriber]
+
+
+def status(state: Any = "online") -> Status:
+    return Status(boot_id="b", state=state, at=utc_now(), version="0")
+
+
+def mqtt(port: int, **more: Any) -> MqttSettings:
+    return MqttSettings(**{"host": "127.0.0.1", "port": port, "backoff_cap_s": 0.2, "window": 16, **more})
+
+
+def put(outbox: Outbox, count: int, topics: Topics = TOPICS, pad: int = 0) -> None:
+    for _ in range(count):
+        outbox.put(
+            topics.station,
+            lambda sequence: [
+                Outgoing(topics.verdict, f'{{"sequence":{sequence},"pad":"{"x" * pad}"}}'.encode(), "verdict")
+            ],
+        )
