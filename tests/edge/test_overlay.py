@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+import numpy as np
+
+from edge.messages import Region
+from edge.overlay import ACCEPT, REJECT, blend, contact_sheet, draw_regions, heat
+
+
+def test_heat_goes_from_blue_to_red() -> None:
+    colours = heat(np.array([[0.0, 0.5, 1.0, 9.0]], np.float32), 0.0, 1.0)[0].astype(int)
+    assert colours[0, 0] > colours[0, 2] and colours[2, 2] > colours[2, 0]
+    assert (colours[2] == colours[3]).all()
+
+
+def test_where_the_map_is_low_the_frame_shows_in_grey() -> None:
+    frame = np.zeros((4, 6, 3), np.uint8)
+    frame[...] = (10, 120, 200)
+    values = np.zeros((4, 6), np.float32)
+    values[0, 0] = 1.0
+    blended = blend(frame, values, 0.0, 1.0)
+    assert (blended[1:, :, 0] == blended[1:, :, 2]).all()
+    assert (blended[0, 0] != blended[1, 1]).any()
+
+
+def test_the_border_says_the_verdict_and_the_frame_is_left_alone() -> None:
+    frame = np.full((40, 60, 3), 7, np.uint8)
+    region = Region(bbox=(10, 12, 8, 6), area_px=48, peak=1.0, centroid=(13.5, 14.5))
+    rejected, accepted = draw_regions(frame, [region], ok=False), draw_regions(frame, [], ok=True)
+    assert tuple(rejected[0, 0]) == REJECT and tuple(accepted[0, 0]) == ACCEPT
+    assert tuple(rejected[12, 10]) == tuple(rejected[17, 17]) == REJECT and tuple(rejected[14, 13]) == (7, 7, 7)
+    assert (frame == 7).all()
+
+
+def test_a_contact_sheet_holds_every_picture() -> None:
+    pictures = [np.full((30 + i, 50, 3), 40 * i, np.uint8) for i in range(5)]
+    sheet = contact_sheet([(str(i), [p, p]) for i, p in enumerate(pictures)], height=60, columns=2)
+    found = {int(value) for value in np.unique(sheet)}
+    assert {0, 40, 80, 120, 160} <= found
+    assert sheet.shape[0] >= 3 * 60 and sheet.shape[1] >= 4 * 80
