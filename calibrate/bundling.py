@@ -48,6 +48,7 @@ from train.training import normalise
 FP32_TOLERANCE = 1e-3
 GOLDEN_FRAMES = 4
 TRIAL_FRAMES = 8
+MOST_SHIFT = 0.5
 
 
 @dataclass(frozen=True)
@@ -118,9 +119,7 @@ def make_bundle(request: Request, say: Callable[[str], None]) -> Bundle:
     fits = {name: tail_threshold(m.scores, request.false_reject_rate) for name, m in measured.items()}
     for name, fit in fits.items():
         say(f"{name}: {measured[name].latency_ms:.1f} ms, threshold {fit.threshold:.4f} ({fit.method})")
-    preferred: Precision = min(measured, key=lambda name: measured[name].latency_ms)
-    if preferred != "int8":
-        say("INT8 is no faster than FP32 on this box, so the bundle prefers FP32; INT8 is in it all the same")
+    preferred = _preferred(measured, say)
     thresholds = {name: _thresholds(m, fits[name].threshold) for name, m in measured.items()}
     report: dict[str, Any] = {
         "precisions": {name: _describe(m, fits[name]) for name, m in measured.items()},
@@ -139,6 +138,19 @@ def make_bundle(request: Request, say: Callable[[str], None]) -> Bundle:
     manifest["decision"]["method"] = fits[preferred].method
     manifest["provenance"]["int8_plan"] = str(chosen.plan)
     return write_bundle(request.out, manifest, contents)
+
+
+def _preferred(measured: Mapping[Precision, Measurement], say: Callable[[str], None]) -> Precision:
+    """INT8, unless it is no faster here or moves good scores by more than half of what they differ among themselves."""
+    fp32, int8 = measured["fp32"], measured["int8"]
+    shift, spread = float(np.mean(np.abs(np.subtract(int8.scores, fp32.scores)))), float(np.std(fp32.scores))
+    if len(fp32.scores) > 1 and shift > MOST_SHIFT * spread:
+        say(f"INT8 moves good scores by {shift:.4f}, and they differ by {spread:.4f}: the bundle prefers FP32")
+        return "fp32"
+    if int8.latency_ms >= fp32.latency_ms:
+        say("INT8 is no faster than FP32 on this box, so the bundle prefers FP32; INT8 is in it all the same")
+        return "fp32"
+    return "int8"
 
 
 def _thresholds(measured: Measurement, image: float) -> dict[str, float]:

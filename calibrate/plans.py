@@ -19,8 +19,10 @@ PLANS = (
     Plan(),
     Plan(deconvolutions=False),
     Plan(pixel_shuffle=True),
-    Plan(residuals=False),
-    Plan(residuals=False, deconvolutions=False),
+    Plan(shortcuts=False),
+    Plan(shortcuts=False, deconvolutions=False),
+    Plan(shortcuts=False, pixel_shuffle=True),
+    Plan(shortcuts=False, residuals=False, deconvolutions=False),
 )
 SLACK = 1.25
 """A faster plan may move the scores this much more than the most faithful one."""

@@ -28,12 +28,15 @@ class Plan:
     Attributes:
         residuals: Pairs on the shortcut's side of additions.
         first: The first convolution too, which sees the picture.
+        shortcuts: Strided 1x1 convolutions too, which project a residual block's shortcut. OpenVINO 2026.4 on AVX2
+            gives wrong numbers where such a convolution and the block's own share an INT8 input (seen: RD4AD on MTD).
         deconvolutions: Transposed convolutions too.
         pixel_shuffle: Transposed convolutions are written as 1x1 convolution and depth-to-space first.
     """
 
     residuals: bool = True
     first: bool = True
+    shortcuts: bool = True
     deconvolutions: bool = True
     pixel_shuffle: bool = False
 
@@ -41,6 +44,7 @@ class Plan:
         words = [
             "residual additions INT8" if self.residuals else "residual additions float",
             "first convolution INT8" if self.first else "first convolution float",
+            "projected shortcuts INT8" if self.shortcuts else "projected shortcuts float",
             ("transposed convolutions as 1x1 and pixel shuffle" if self.pixel_shuffle else "transposed convolutions")
             + (" INT8" if self.deconvolutions else " float"),
         ]
@@ -77,7 +81,11 @@ def quantize(model: ModelProto, scales: dict[str, float], plan: Plan) -> ModelPr
         if node.op_type in CONVOLUTIONS:
             shuffled = node.name.endswith(_SHUFFLED)
             deconvolution = node.op_type == "ConvTranspose" or shuffled
-            if (node.input[0] == image and not plan.first) or (deconvolution and not plan.deconvolutions):
+            if (
+                (node.input[0] == image and not plan.first)
+                or (_projects(node) and not plan.shortcuts)
+                or (deconvolution and not plan.deconvolutions)
+            ):
                 continue
             graph.quantize_input(node, 0)
             graph.quantize_weights(node, axis=1 if node.op_type == "ConvTranspose" else 0)
@@ -89,6 +97,12 @@ def quantize(model: ModelProto, scales: dict[str, float], plan: Plan) -> ModelPr
     graph.finish()
     onnx.checker.check_model(result)
     return result
+
+
+def _projects(node: NodeProto) -> bool:
+    """Whether a convolution is a strided 1x1 one."""
+    sizes = {attribute.name: list(attribute.ints) for attribute in node.attribute}
+    return sizes.get("kernel_shape") == [1, 1] and max(sizes.get("strides", [1])) > 1
 
 
 _SHUFFLED = "_as_1x1"

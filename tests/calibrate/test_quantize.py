@@ -12,7 +12,14 @@ from onnx import TensorProto, helper, numpy_helper
 from calibrate.activations import BINS, WEIGHT_LEVELS, collect, mse_clip
 from calibrate.quantize import Plan, activation_scales, pixel_shuffle, quantize
 
-PLANS = [Plan(), Plan(residuals=False), Plan(first=False), Plan(deconvolutions=False), Plan(pixel_shuffle=True)]
+PLANS = [
+    Plan(),
+    Plan(residuals=False),
+    Plan(first=False),
+    Plan(shortcuts=False),
+    Plan(deconvolutions=False),
+    Plan(pixel_shuffle=True),
+]
 
 
 @pytest.fixture
