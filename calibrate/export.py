@@ -62,13 +62,13 @@ def to_onnx(model: ReverseDistillation, fit: Fit) -> ModelProto:
     exported = onnx.load_from_string(buffer.getvalue())
     if any(node.op_type == "BatchNormalization" for node in exported.graph.node):
         raise CheckpointError("the exporter left a BatchNorm unfolded; INT8 would lose accuracy there")
-    _name_tensors(exported)
+    _strip(exported)
     onnx.checker.check_model(exported)
     return exported
 
 
-def _name_tensors(exported: ModelProto) -> None:
-    """Shortens what the exporter adds: names without the wrapper's prefix, no metadata of the tracing machine."""
+def _strip(exported: ModelProto) -> None:
+    """Takes out what the exporter adds of the machine it ran on: source paths, stack traces, unused functions."""
     for node in exported.graph.node:
         del node.metadata_props[:]
         node.doc_string = ""

@@ -23,8 +23,8 @@ def bench(path: Path, precision: Precision | None, frames: int, size: tuple[int,
     """Times a bundle end to end and its engine alone, frame by frame in turn, so that both see the same machine.
 
     Raw is the compiled network with its input in place and its features left where they are: the floor. End to end
-    begins with a frame in memory and ends with the verdict and its regions (every frame is decided as if it were
-    rejected, which costs the most).
+    begins with a frame in memory and ends with the verdict, and its regions where the frame is rejected; the frames are
+    noise, as far from a good part as can be.
 
     Args:
         path: The bundle.

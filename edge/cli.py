@@ -116,9 +116,10 @@ def _bench(arguments: argparse.Namespace) -> None:
     from edge.errors import UsageError
     from edge.fit import parse_size
 
-    if arguments.frames < 1:
-        raise UsageError(f"--frames {arguments.frames} must be at least 1")
-    result = bench(arguments.bundle, arguments.precision, arguments.frames, parse_size(arguments.size))
+    size = parse_size(arguments.size)
+    if arguments.frames < 1 or min(size) < 1:
+        raise UsageError(f"--frames {arguments.frames} and --size {arguments.size} must be at least 1")
+    result = bench(arguments.bundle, arguments.precision, arguments.frames, size)
     for name, value in result.items():
         say(f"{name:24} {value}")
     write_json(result, arguments.json)

@@ -10,7 +10,7 @@ from edge import __version__
 from edge.bundle import Bundle
 from edge.cameras import Camera, Capture, open_camera
 from edge.decision import Decider, Decision
-from edge.engines import Engine, check_golden, open_engine
+from edge.engines import Engine, open_checked_engine
 from edge.errors import CameraError, EngineError
 from edge.images import Frame
 from edge.messages import (
@@ -81,8 +81,7 @@ class Station:
         self._started = time.monotonic()
         self._publisher = Publisher(self._topics, outbox, settings.mqtt, self._status("starting"))
         try:
-            self._engine: Engine = open_engine(bundle, station.precision, threads=settings.engine.threads)
-            check_golden(bundle, self._engine)
+            self._engine: Engine = open_checked_engine(bundle, station.precision, threads=settings.engine.threads)
         except BaseException:
             self._publisher.close()
             raise

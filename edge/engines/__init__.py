@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -13,6 +14,8 @@ from edge.errors import BundleError, EngineError
 from edge.fit import Placement
 from edge.images import Frame
 from edge.messages import Precision
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,33 @@ def open_engine(bundle: Bundle, precision: Precision | None = None, *, threads: 
     from edge.engines.openvino import OpenVinoEngine  # the import takes a tenth of a second: only who infers pays
 
     return OpenVinoEngine(bundle, precision or bundle.manifest.preferred, threads=threads)
+
+
+def open_checked_engine(bundle: Bundle, precision: Precision | None = None, *, threads: int = 0) -> Engine:
+    """Builds an engine that reproduces the golden frames.
+
+    Where no precision is asked for, one that does not is refused with a warning, and the next more precise one tried.
+    Arguments as of `open_engine`.
+
+    Raises:
+        EngineError: None does, or the one asked for does not.
+        BundleError: The bundle has no such precision.
+    """
+    first = precision or bundle.manifest.preferred
+    there = bundle.manifest.precisions
+    more_precise = [] if precision else there[there.index(first) + 1 :]
+    for candidate, following in zip([first, *more_precise], more_precise, strict=False):
+        try:
+            return _checked(bundle, candidate, threads)
+        except EngineError as error:
+            log.warning("%s; trying %s", error, following)
+    return _checked(bundle, more_precise[-1] if more_precise else first, threads)
+
+
+def _checked(bundle: Bundle, precision: Precision, threads: int) -> Engine:
+    engine = open_engine(bundle, precision, threads=threads)
+    check_golden(bundle, engine)
+    return engine
 
 
 def check_golden(bundle: Bundle, engine: Engine) -> float:

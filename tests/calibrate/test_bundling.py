@@ -15,7 +15,8 @@ import pytest
 from calibrate.cli import main
 from edge.bundle import Bundle, open_bundle
 from edge.demo.line import CATEGORY
-from edge.engines import check_golden, open_engine
+from edge.engines import check_golden, open_checked_engine, open_engine
+from edge.errors import EngineError
 from edge.images import list_images, read_image
 from train import checkpoint
 from train.evaluation import torch_predictor
@@ -150,8 +151,6 @@ def test_an_engine_that_drifts_is_refused(bundle_path: Path, tmp_path: Path) -> 
 
     import yaml
 
-    from edge.errors import EngineError
-
     copy = tmp_path / "copy"
     shutil.copytree(bundle_path, copy)
     with np.load(copy / "golden.npz") as arrays:
@@ -175,3 +174,16 @@ def test_show_says_what_it_is(bundle_path: Path, capsys: pytest.CaptureFixture[s
     assert main(["show", str(bundle_path)]) == 0
     said = capsys.readouterr().out
     assert "rd for flange" in said and "96x96, crop" in said and "int8" in said
+
+
+def test_a_station_falls_back_to_the_next_precision_and_says_so(
+    bundle: Bundle, caplog: pytest.LogCaptureFixture
+) -> None:
+    tolerance = {"int8": -1.0, "fp32": bundle.manifest.golden.tolerance["fp32"]}
+    golden = bundle.manifest.golden.model_copy(update={"tolerance": tolerance})
+    manifest = bundle.manifest.model_copy(update={"golden": golden, "preferred": "int8"})
+    strict = Bundle(bundle.path, manifest, bundle.digest, lambda name: (bundle.path / name).read_bytes())
+    assert open_checked_engine(strict).precision == "fp32"
+    assert "int8 openvino engine does not reproduce the golden frames" in caplog.text
+    with pytest.raises(EngineError, match="int8 openvino engine"):
+        open_checked_engine(strict, "int8")

@@ -20,6 +20,6 @@ def test_bench_says_its_floor_and_its_total(bundle_path: Path, tmp_path: Path) -
 
 def test_wrong_use_is_said(bundle_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["bench", str(bundle_path), "--frames", "0"]) == 2
-    assert "--frames 0 must be at least 1" in capsys.readouterr().err
+    assert "--frames 0 and --size 640x480 must be at least 1" in capsys.readouterr().err
     assert main(["bench", str(bundle_path / "none")]) == 2
     assert "no such bundle" in capsys.readouterr().err
