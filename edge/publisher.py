@@ -13,6 +13,7 @@ import random
 import socket
 import threading
 import time
+from collections import deque
 
 from edge.messages import Health, State, Status, Topics, utc_now
 from edge.mqtt import MQTT5, MQTT311, ConnectionProblem, client_id
@@ -23,6 +24,7 @@ from edge.settings import MqttSettings
 log = logging.getLogger(__name__)
 
 _FIRST_PAUSE_S = 0.25
+_STATUSES_KEPT = 16
 # At an orderly end this part of the time is for draining, the rest for the offline status.
 _DRAIN_SHARE = 0.8
 
@@ -31,7 +33,8 @@ class Publisher:
     """One station's connection to the broker.
 
     The thread starts at once and tries until `close`; a broker that is away or refuses is never an error here. `status`
-    is published when the connection is made and at every change; the last will says `offline`.
+    is published when the connection is made and at every change, however short: an operator asks why a part was missed.
+    The last will says `offline`.
 
     Args:
         topics: of the station; `topics.station` is its name in the outbox.
@@ -49,7 +52,7 @@ class Publisher:
         self._protocol = self._lasting_protocol = MQTT5
         self._lock = threading.Lock()
         self._status = status
-        self._status_due = True
+        self._statuses = deque([status], maxlen=_STATUSES_KEPT)
         self._health: Health | None = None
         self._closing = threading.Event()
         self._drain_until = self._close_until = float("inf")
@@ -80,10 +83,10 @@ class Publisher:
         return max(0, self._connections - 1)
 
     def set_status(self, status: Status) -> None:
-        """Publish a status, now or when there is a connection; the newest one wins."""
+        """Publish a status, now or when there is a connection: then the newest 16, in order."""
         with self._lock:
             self._status = status
-            self._status_due = True
+            self._statuses.append(status)
         self._wake()
 
     def publish_health(self, health: Health) -> None:
@@ -102,11 +105,8 @@ class Publisher:
             self._unsubscribe()
             now = time.monotonic()
             self._drain_until, self._close_until = now + _DRAIN_SHARE * timeout, now + timeout
-            with self._lock:
-                self._status = _now(self._status, "stopping", None)
-                self._status_due = True
             self._closing.set()
-            self._wake()
+            self.set_status(_now(self._status, "stopping", None))
         self._thread.join(timeout + self._settings.connect_timeout_s)
         if self._thread.is_alive():
             log.warning("%s: the connection to the broker did not end in time", self._name)
@@ -160,7 +160,8 @@ class Publisher:
         protocol, self._protocol = self._protocol, self._lasting_protocol
         with self._lock:
             will = _now(self._status, "offline", "connection lost")
-            self._status_due = True
+            if not self._statuses:
+                self._statuses.append(self._status)
             self._health = None
         session = Session(self._client_id, protocol, self._settings, self._topics.status, will)
         orderly = False
@@ -219,9 +220,10 @@ class Publisher:
 
     def _send_slots(self, session: Session) -> None:
         with self._lock:
-            status, self._status_due = (self._status if self._status_due else None), False
+            statuses = list(self._statuses)
+            self._statuses.clear()
             health, self._health = self._health, None
-        if status is not None:
+        for status in statuses:
             self._send_status(session, status)
         if health is not None:
             session.send_health(self._topics.health, health.to_json())

@@ -160,6 +160,16 @@ def test_status_and_health_are_retained_and_the_end_is_told(
     publisher.close()
 
 
+def test_every_change_of_status_is_told_however_short(
+    broker: Broker, subscribe: Subscribe, outbox: MemoryOutbox
+) -> None:
+    subscriber = subscribe(broker.port)
+    with Publisher(TOPICS, outbox, mqtt(broker.port), status("starting")) as publisher:
+        publisher.set_status(status("degraded"))
+        publisher.set_status(status("online"))
+    wait_until(lambda: subscriber.states() == ["starting", "degraded", "online", "stopping", "offline"])
+
+
 def test_stations_share_an_outbox(broker: Broker, subscribe: Subscribe, outbox: MemoryOutbox) -> None:
     subscriber = subscribe(broker.port)
     other = Topics("plant", "line1", "b")
