@@ -1,22 +1,99 @@
+"""The training losses of the three systems. In float32 whatever the features' type; every one is a scalar."""
+
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor
 from torch.nn import functional
 
-from models.discrepancy import EPSILON
+from models.discrepancy import EPSILON, cosine_distance
+
+HARDEST = 10
+MARGIN = 0.3
+NORMALS, ANOMALIES = 5000, 1000
+CLAMP = 1e-6
 
 
 def flattened_cosine(teacher: Sequence[Tensor], student: Sequence[Tensor]) -> Tensor:
     """`sum_k mean_batch [1 - COS(T_k, S_k)]`: one cosine per image and scale over the whole tensor.
 
     The per-position form of the paper's text does not reach the published figures; this one, of the released code, does
-    (METHODS.md 1.c and 1.g.1). In float32 whatever the features' type. Features are (N, C, H, W); the loss is a scalar
-    in [0, 2 x scales].
+    (METHODS.md 1.c and 1.g.1). Features are (N, C, H, W); the loss lies in [0, 2 x scales].
     """
     total = teacher[0].new_zeros((), dtype=teacher[0].float().dtype)
     for t, s in zip(teacher, student, strict=True):
         cosine = functional.cosine_similarity(t.float().flatten(1), s.float().flatten(1), dim=1, eps=EPSILON)
         total = total + (1 - cosine).mean()
     return total
+
+
+def hardest_cosine(teacher: Sequence[Tensor], student: Sequence[Tensor], count: int = HARDEST) -> Tensor:
+    """Hard-knowledge distillation: `sum_k` of the mean distance at each image's `count` worst positions.
+
+    Source: AAND, arXiv 2405.02068 (METHODS.md 2.c, stage II). Features are (N, C, H, W).
+    """
+    total = teacher[0].new_zeros((), dtype=teacher[0].float().dtype)
+    for t, s in zip(teacher, student, strict=True):
+        distance = cosine_distance(t, s).flatten(1)
+        total = total + distance.topk(min(count, distance.shape[1]), dim=1).values.mean()
+    return total
+
+
+def focal(probability: Tensor, mask: Tensor, gamma: float = 2.0, alpha: float | None = None) -> Tensor:
+    """Focal loss on probabilities, the mean over positions (Lin et al., arXiv 1708.02002).
+
+    Args:
+        probability: Of the marked class, in [0, 1].
+        mask: 0 or 1, of the same shape.
+        gamma: How little what is easy counts.
+        alpha: Weight of the marked class, and 1 - alpha of the other; `None` weighs both 1.
+    """
+    p = probability.float().clamp(CLAMP, 1 - CLAMP)
+    marked = (1 - p) ** gamma * mask * p.log()
+    other = p**gamma * (1 - mask) * (1 - p).log()
+    a, b = (1.0, 1.0) if alpha is None else (alpha, 1 - alpha)
+    return -(a * marked + b * other).mean()
+
+
+def dice(probability: Tensor, mask: Tensor, smooth: float = 1.0) -> Tensor:
+    """`1 - (2 |P M| + smooth) / (|P| + |M| + smooth)`, each image by itself, then the mean; (N, 1, H, W) both."""
+    p, m = probability.float().flatten(1), mask.float().flatten(1)
+    return (1 - (2 * (p * m).sum(1) + smooth) / (p.sum(1) + m.sum(1) + smooth)).mean()
+
+
+def amplification(
+    vanilla: Tensor, amplified: Tensor, anomalous: Tensor, normal: Tensor, generator: torch.Generator | None = None
+) -> Tensor:
+    """Pushes amplified anomalous features of one scale away from every vanilla normal one, by a margin of cosine.
+
+        mean over n normal, a anomalous of max(0, cos(T_n, A_a) - (cos(T_n, T_a) - 0.3))
+
+    At most 5000 normal and 1000 anomalous positions are drawn from the whole batch; pairs cross images. Only the
+    anomalous side carries gradient. 0 where either kind is missing. Source: AAND's code (METHODS.md 2.c, stage I).
+
+    Args:
+        vanilla: The teacher's feature, (N, C, H, W).
+        amplified: The same, amplified.
+        anomalous: (N, 1, H, W), 1 at anomalous positions.
+        normal: (N, 1, H, W), 1 at normal positions of the foreground.
+        generator: Of the draw, on the CPU.
+    """
+    rows = vanilla.float().permute(0, 2, 3, 1).flatten(0, 2)
+    pushed = amplified.float().permute(0, 2, 3, 1).flatten(0, 2)
+    n, a = _drawn(normal, NORMALS, generator), _drawn(anomalous, ANOMALIES, generator)
+    if not len(n) or not len(a):
+        return pushed.sum() * 0
+    reference = functional.normalize(rows[n], dim=1, eps=EPSILON)
+    before = functional.normalize(rows[a], dim=1, eps=EPSILON)
+    after = functional.normalize(pushed[a], dim=1, eps=EPSILON)
+    return functional.relu(reference @ after.T - (reference @ before.T - MARGIN)).mean()
+
+
+def _drawn(marks: Tensor, most: int, generator: torch.Generator | None) -> Tensor:
+    """Flat indices of at most `most` marked positions, drawn without replacement."""
+    index = marks.flatten().nonzero().squeeze(1)
+    if len(index) <= most:
+        return index
+    return index[torch.randperm(len(index), generator=generator)[:most].to(index.device)]

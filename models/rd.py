@@ -4,6 +4,7 @@ from torch import Tensor, nn
 
 from models.bottleneck import OCBE
 from models.decoder import ReverseDecoder
+from models.discrepancy import anomaly_map
 from models.losses import flattened_cosine
 from models.teacher import Teacher
 
@@ -23,14 +24,23 @@ class ReverseDistillation(nn.Module):
         self.bottleneck = OCBE(teacher.channels, teacher.style)
         self.decoder = ReverseDecoder(teacher.channels, teacher.style)
 
+    def targets(self, image: Tensor) -> list[Tensor]:
+        """(N, 3, H, W), H and W multiples of 32, to what the student learns to predict: the teacher's features."""
+        features: list[Tensor] = self.teacher(image)
+        return features
+
     def student(self, features: list[Tensor]) -> list[Tensor]:
         """The student's features for the teacher's, in the same shapes and order: what is trained."""
         return self.decoder(self.bottleneck(features))
 
     def forward(self, image: Tensor) -> tuple[list[Tensor], list[Tensor]]:
-        """(N, 3, H, W), H and W multiples of 32, to the teacher's and the student's features."""
-        features = self.teacher(image)
+        """(N, 3, H, W) to the teacher's and the student's features."""
+        features = self.targets(image)
         return features, self.student(features)
+
+    def anomaly_map(self, image: Tensor) -> Tensor:
+        """(N, 3, H, W) to (N, 1, H, W) float32."""
+        return anomaly_map(*self(image), image.shape[-2:])
 
     def loss(self, features: list[Tensor]) -> Tensor:
         """The training loss of a batch of teacher features: a scalar."""

@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from models.amplification import ResidualAmplification
+from models.bottleneck import OCBE
+from models.decoder import ReverseDecoder
+from models.discrepancy import anomaly_map
+from models.losses import amplification, flattened_cosine, focal, hardest_cosine
+from models.masks import mask_pyramid
+from models.teacher import Teacher
+
+GATE_WEIGHT = 0.8
+AMPLIFICATION_WEIGHT = 0.1
+
+
+class AmplifiedDistillation(nn.Module):
+    """AAND: anomaly amplification, then normality distillation (arXiv 2405.02068; METHODS.md 2).
+
+    In the first stage, on synthetic defects, only the amplification learns; in the second, on good images, bottleneck
+    and decoder learn to predict the amplified features. The teacher's layers always receive vanilla features.
+
+    Args:
+        teacher: The frozen teacher.
+    """
+
+    name = "aand"
+
+    def __init__(self, teacher: Teacher) -> None:
+        super().__init__()
+        self.teacher = teacher
+        self.amplification = nn.ModuleList(ResidualAmplification(channels) for channels in teacher.channels)
+        self.bottleneck = OCBE(teacher.channels, teacher.style)
+        self.decoder = ReverseDecoder(teacher.channels, teacher.style)
+
+    def amplify(self, features: list[Tensor]) -> list[Tensor]:
+        """The teacher's features, amplified where the gates find them anomalous: same shapes."""
+        return [raa(feature, raa.gate(feature)) for raa, feature in zip(self.amplification, features, strict=True)]
+
+    def targets(self, image: Tensor) -> list[Tensor]:
+        """(N, 3, H, W), H and W multiples of 32, to what the student learns to predict: the amplified features."""
+        return self.amplify(self.teacher(image))
+
+    def student(self, amplified: list[Tensor]) -> list[Tensor]:
+        """The student's features for the amplified ones."""
+        return self.decoder(self.bottleneck(amplified))
+
+    def forward(self, image: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+        """(N, 3, H, W) to the amplified teacher's and the student's features."""
+        amplified = self.targets(image)
+        return amplified, self.student(amplified)
+
+    def anomaly_map(self, image: Tensor) -> Tensor:
+        """(N, 3, H, W) to (N, 1, H, W) float32."""
+        return anomaly_map(*self(image), image.shape[-2:])
+
+    def amplification_loss(
+        self,
+        features: list[Tensor],
+        masks: Tensor,
+        foregrounds: Tensor,
+        generator: torch.Generator | None = None,
+    ) -> Tensor:
+        """The first stage's loss, gates by their focal loss and residuals by the amplification loss (METHODS.md 2.c).
+
+        The true mask stands in for the gate where the residual is applied, so each part learns from its own loss alone.
+
+        Args:
+            features: The teacher's, of images with synthetic defects.
+            masks: Of the defects, (N, 1, H, W), 0 or 1.
+            foregrounds: Of the parts, likewise.
+            generator: Of the positions drawn.
+        """
+        total = features[0].new_zeros((), dtype=torch.float32)
+        anomalous, parts = mask_pyramid(masks, features), mask_pyramid(foregrounds, features)
+        for raa, feature, marked, part in zip(self.amplification, features, anomalous, parts, strict=True):
+            total = total + focal(raa.gate(feature), marked, alpha=GATE_WEIGHT)
+            amplified = raa(feature, marked)
+            pushed = amplification(feature, amplified, marked, (1 - marked) * part, generator)
+            total = total + AMPLIFICATION_WEIGHT * pushed
+        return total
+
+    def loss(self, amplified: list[Tensor]) -> Tensor:
+        """The second stage's loss: reverse distillation and hard-knowledge distillation (METHODS.md 2.c)."""
+        student = self.student(amplified)
+        return flattened_cosine(amplified, student) + hardest_cosine(amplified, student)

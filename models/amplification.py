@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from models.discrepancy import EPSILON
+
+PROTOTYPES = 50
+TEMPERATURE = 0.2
+WIDEST = 1024
+
+
+def positional_code(channels: int, height: int, width: int) -> Tensor:
+    """The fixed 2-D sine-cosine code, (channels, height, width) float32: x in the first half of the channels, then y.
+
+    Within a half even channels are sines, odd ones cosines, of frequencies exp(-i ln(10000) / (channels / 2)), i = 0,
+    2, ... Made for the size at hand, so any input size will do.
+    """
+    half = channels // 2
+    frequency = torch.exp(torch.arange(0, half, 2).float() * (-math.log(10000.0) / half))
+    x, y = torch.arange(width).float(), torch.arange(height).float()
+    code = torch.zeros(channels, height, width)
+    across, down = frequency[:, None] * x[None], frequency[:, None] * y[None]
+    code[0:half:2] = across.sin()[:, None, :]
+    code[1:half:2] = across.cos()[: half // 2, None, :]
+    code[half::2] = down.sin()[:, :, None]
+    code[half + 1 :: 2] = down.cos()[: half // 2, :, None]
+    return code
+
+
+def _stack(channels: int) -> nn.Sequential:
+    hidden = min(2 * channels, WIDEST)
+    return nn.Sequential(
+        nn.Conv2d(channels, hidden, 1),
+        nn.ReLU(inplace=True),
+        nn.Conv2d(hidden, hidden, 1),
+        nn.ReLU(inplace=True),
+        nn.Conv2d(hidden, channels, 1),
+    )
+
+
+class ResidualAmplification(nn.Module):
+    """Residual anomaly amplification (RAA) of one scale: `A = T + g * tanh(ARG(T)) * T`.
+
+    The matching-guided residual gate (MRG) compares a query of every position with a memory of normal and anomalous
+    prototypes; its softmax mass on the anomalous half is, in closed form,
+    `g = sigmoid(logsumexp(s_anomalous / t) - logsumexp(s_normal / t))` of cosines s. The attribute-scaling residual
+    generator (ARG) scales each channel by less than its own size, so no sign ever flips. Source: AAND, arXiv 2405.02068
+    and its code (METHODS.md 2.b).
+
+    Args:
+        channels: Channels of the scale.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.query = _stack(channels)
+        self.memory = nn.Parameter(torch.randn(2 * PROTOTYPES, channels))
+        self.generator = _stack(channels)
+
+    def gate(self, feature: Tensor) -> Tensor:
+        """How anomalous each position is: (N, C, H, W) to (N, 1, H, W) in (0, 1), float32."""
+        code = positional_code(*feature.shape[1:]).to(feature)
+        query = functional.normalize(self.query(feature + code).float(), dim=1, eps=EPSILON)
+        memory = functional.normalize(self.memory.float(), dim=1, eps=EPSILON)
+        match = functional.conv2d(query, memory[:, :, None, None]) / TEMPERATURE
+        normal, anomalous = match.split(PROTOTYPES, dim=1)
+        return torch.sigmoid(anomalous.logsumexp(1, keepdim=True) - normal.logsumexp(1, keepdim=True))
+
+    def forward(self, feature: Tensor, gate: Tensor) -> Tensor:
+        """Amplifies a teacher feature.
+
+        Args:
+            feature: (N, C, H, W), post-ReLU.
+            gate: (N, 1, H, W): the predicted one, or the true mask in the first stage.
+
+        Returns:
+            The amplified feature, of the same shape: each channel between 0 and 2 times what it was.
+        """
+        return feature + gate.to(feature) * torch.tanh(self.generator(feature)) * feature

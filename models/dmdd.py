@@ -1,0 +1,142 @@
+from __future__ import annotations
+
+import copy
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from models.blocks import conv_bn, initialise
+from models.bottleneck import OCBE
+from models.decoder import ReverseDecoder
+from models.discrepancy import cosine_distance, gaussian_blur, upsample
+from models.losses import dice, flattened_cosine, focal
+from models.masks import mask_pyramid
+from models.pyramid import PyramidModeling
+from models.segmentation import MultiPerceptionHead
+from models.teacher import Teacher
+
+Trunk = Literal["reverse", "forward"]
+TRUNKS: tuple[str, ...] = get_args(Trunk)
+FOCUS = 4.0
+DICE_WEIGHT = 0.5
+
+
+class DecoupledDistillation(nn.Module):
+    """DMDD: dual-modeling decouple distillation (arXiv 2408.03888), rebuilt from its description: no code is public.
+
+    Known of the paper: 1x1 convolutions decouple the student's features into normality and abnormality features of
+    equal capacity; normality guidance (NGM) makes the normality feature of a defective image the teacher's feature of
+    the good one; abnormality inverse mimicking (AIM) drives the abnormality feature away from the teacher's inside
+    defects; a segmentation head fuses the distance maps. Reconstructed (METHODS.md 3 marks each): the trunk, the
+    layers of pyramids and head, the hinge of AIM, all weights and the recipe. It is not a reproduction.
+
+    Args:
+        teacher: The frozen teacher.
+        trunk: `reverse`: bottleneck and decoder, as in RD4AD; `forward`: the teacher's own layout, untrained.
+
+    Raises:
+        ValueError: There is no such trunk.
+    """
+
+    name = "dmdd"
+
+    def __init__(self, teacher: Teacher, trunk: Trunk = "reverse") -> None:
+        super().__init__()
+        if trunk not in TRUNKS:
+            raise ValueError(f"trunk {trunk!r} is unknown; there are {', '.join(TRUNKS)}")
+        channels = teacher.channels
+        width = channels[0] if teacher.style.kind == "basic" else channels[0] // 2
+        self.teacher = teacher
+        self.reverse = trunk == "reverse"
+        self.trunk: nn.Module
+        if self.reverse:
+            self.trunk = nn.Sequential(OCBE(channels, teacher.style), ReverseDecoder(channels, teacher.style))
+        else:
+            self.trunk = _untrained(teacher.network)
+        self.decouple = nn.ModuleList(nn.Sequential(conv_bn(c, 2 * c, 1), nn.ReLU(inplace=True)) for c in channels)
+        self.normality = PyramidModeling(channels, width)
+        self.abnormality = PyramidModeling(channels, width)
+        for part in (self.decouple, self.normality, self.abnormality):
+            initialise(part)
+        self.head = MultiPerceptionHead(2 * len(channels), width // 2)
+
+    def branches(self, image: Tensor, features: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+        """Normality and abnormality features, each in the shapes of the teacher's `features` of the same `image`."""
+        student = self.trunk(features if self.reverse else image)
+        halves = [decouple(s).chunk(2, dim=1) for decouple, s in zip(self.decouple, student, strict=True)]
+        return self.normality([n for n, _ in halves]), self.abnormality([a for _, a in halves])
+
+    def distances(self, image: Tensor) -> Tensor:
+        """(N, 3, H, W), H and W multiples of 32, to (N, 6, H / 4, W / 4): three scales of each branch."""
+        features = self.teacher(image)
+        normality, abnormality = self.branches(image, features)
+        size = features[0].shape[-2:]
+        return torch.cat(
+            [
+                upsample(cosine_distance(t, s), size)
+                for branch in (normality, abnormality)
+                for t, s in zip(features, branch, strict=True)
+            ],
+            1,
+        )
+
+    def forward(self, image: Tensor) -> Tensor:
+        """(N, 3, H, W) to the head's logits, (N, 1, H / 4, W / 4)."""
+        logits: Tensor = self.head(self.distances(image))
+        return logits
+
+    def anomaly_map(self, image: Tensor) -> Tensor:
+        """(N, 3, H, W) to (N, 1, H, W) float32: the logits, for sigmoids saturate, upsampled and smoothed."""
+        return gaussian_blur(upsample(self(image).float(), image.shape[-2:]))
+
+    def student_loss(self, good: Tensor, defective: Tensor, masks: Tensor, targets: list[Tensor]) -> Tensor:
+        """NGM and AIM of a batch of pairs (METHODS.md 3.c).
+
+        Args:
+            good: Images of good parts, (N, 3, H, W).
+            defective: The same with synthetic defects.
+            masks: Of the defects, (N, 1, H, W), 0 or 1.
+            targets: The teacher's features of `good`.
+        """
+        seen = self.teacher(defective)
+        both = [torch.cat([t, s]) for t, s in zip(targets, seen, strict=True)]
+        # One pass over both halves: BatchNorm must see one set of statistics.
+        normality, abnormality = self.branches(torch.cat([good, defective]), both)
+        guidance = 2 * flattened_cosine([torch.cat([t, t]) for t in targets], normality)
+        mimicking = guidance.new_zeros(())
+        for teacher, student, marks in zip(both, abnormality, mask_pyramid(masks, seen), strict=True):
+            clean, broken = cosine_distance(teacher, student).chunk(2)
+            mimicking = mimicking + clean.mean() + _mean_where(broken, 1 - marks)
+            mimicking = mimicking + _mean_where(functional.relu(1 - broken), marks)
+        return guidance + mimicking
+
+    def head_loss(self, distances: Tensor, masks: Tensor) -> Tensor:
+        """Focal, L1 and dice loss of the head (METHODS.md 3.c).
+
+        Args:
+            distances: As `distances` gives them, of good and defective images, (N, 6, h, w).
+            masks: Of the defects, (N, 1, H, W), 0 or 1; empty for good images.
+        """
+        logits = self.head(distances)
+        (marks,) = mask_pyramid(masks, [logits], 0.5)
+        probability = torch.sigmoid(logits.float())
+        marked = marks.flatten(1).any(1)
+        loss = focal(probability, marks, gamma=FOCUS) + (probability - marks).abs().mean()
+        return loss + DICE_WEIGHT * dice(probability[marked], marks[marked]) if marked.any() else loss
+
+
+def _mean_where(values: Tensor, marks: Tensor) -> Tensor:
+    """The mean over marked positions; 0 where there is none."""
+    return (values * marks).sum() / marks.sum().clamp(min=1)
+
+
+def _untrained(network: nn.Module) -> nn.Module:
+    """A copy of a frozen network with fresh weights, which learns."""
+    fresh = copy.deepcopy(network).requires_grad_(True)
+    for module in fresh.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.reset_parameters()
+    initialise(fresh)
+    return fresh

@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from models.blocks import conv_bn
+
+DILATIONS = (1, 2, 3)
+
+
+def conv_bn_relu(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Sequential:
+    """A bias-free convolution, BatchNorm and ReLU."""
+    return nn.Sequential(*conv_bn(inputs, outputs, kernel, stride), nn.ReLU(inplace=True))
+
+
+class ReceptiveFields(nn.Module):
+    """Depthwise 3x3 convolutions of dilation 1, 2 and 3 side by side, brought together, added to their input."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.fields = nn.ModuleList(
+            nn.Sequential(
+                nn.Conv2d(width, width, 3, padding=dilation, dilation=dilation, groups=width, bias=False),
+                nn.BatchNorm2d(width),
+                nn.ReLU(inplace=True),
+            )
+            for dilation in DILATIONS
+        )
+        self.merge = nn.Sequential(conv_bn_relu(len(DILATIONS) * width, width, 1), conv_bn_relu(width, width, 3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, width, H, W) to the same shape."""
+        merged: Tensor = self.merge(torch.cat([field(x) for field in self.fields], 1))
+        return merged + x
+
+
+class PyramidModeling(nn.Module):
+    """One branch of DMDD's student: each scale is modelled with the context of the coarser ones.
+
+    The paper has a pyramid modeling network, its layers are not public: a top-down pyramid with several receptive
+    fields at each level, because the paper's argument is one of receptive fields (METHODS.md 3.b; reconstructed).
+
+    Args:
+        channels: Channels of the three scales (strides 4, 8, 16).
+        width: Channels inside.
+    """
+
+    def __init__(self, channels: tuple[int, int, int], width: int) -> None:
+        super().__init__()
+        self.lateral = nn.ModuleList(conv_bn_relu(c, width, 1) for c in channels)
+        self.top = conv_bn_relu(channels[2], width, 3, 2)
+        self.fields = nn.ModuleList(ReceptiveFields(width) for _ in channels)
+        self.expand = nn.ModuleList(conv_bn(width, c, 1) for c in channels)
+
+    def forward(self, features: list[Tensor]) -> list[Tensor]:
+        """(N, c_k, H_k, W_k) of each scale to the same shapes, post-ReLU."""
+        context: Tensor = self.top(features[2])
+        modelled: list[Tensor] = []
+        for k in (2, 1, 0):
+            size = features[k].shape[-2:]
+            context = functional.interpolate(context, size=size, mode="bilinear", align_corners=False)
+            context = self.fields[k](self.lateral[k](features[k]) + context)
+            modelled.insert(0, functional.relu(features[k] + self.expand[k](context)))
+        return modelled
