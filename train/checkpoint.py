@@ -14,7 +14,7 @@ from edge.errors import CheckpointError, UsageError
 from edge.files import write_atomically
 from edge.fit import Fit
 from models import registry
-from models.rd import ReverseDistillation
+from models.registry import System
 from models.teacher import Teacher
 
 FORMAT = 1
@@ -27,7 +27,7 @@ class Checkpoint:
     """What a checkpoint says beside its tensors.
 
     Attributes:
-        model: The system: `rd`.
+        model: The system: `rd`, `aand` or `dmdd`.
         teacher: The teacher's name.
         teacher_sha256: Digest of the teacher's tensors.
         category: The product it was trained for.
@@ -36,6 +36,7 @@ class Checkpoint:
         seed: The seed of everything random.
         trained_on: sha256 of each picture it learned from.
         held_out: sha256 of each good picture kept aside for the threshold.
+        options: Of the system: DMDD's trunk.
         training: The other settings and what was measured: batch, learning rate, losses, seconds, versions.
     """
 
@@ -48,10 +49,11 @@ class Checkpoint:
     seed: int
     trained_on: list[str]
     held_out: list[str]
+    options: dict[str, Any] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
 
 
-def save(folder: Path, checkpoint: Checkpoint, model: ReverseDistillation) -> None:
+def save(folder: Path, checkpoint: Checkpoint, model: System) -> None:
     """Writes a checkpoint into a folder; the description comes last, so a folder that has one is complete."""
     tensors = {name: tensor.contiguous().cpu() for name, tensor in model.state_dict().items()}
     write_atomically(folder / TENSORS, safetensors.torch.save(tensors))
@@ -59,7 +61,7 @@ def save(folder: Path, checkpoint: Checkpoint, model: ReverseDistillation) -> No
     write_atomically(folder / DESCRIPTION, yaml.safe_dump(fields, sort_keys=False).encode())
 
 
-def load(folder: Path) -> tuple[Checkpoint, ReverseDistillation]:
+def load(folder: Path) -> tuple[Checkpoint, System]:
     """Reads a checkpoint and builds its model, in evaluation mode.
 
     Raises:
@@ -78,14 +80,14 @@ def load(folder: Path) -> tuple[Checkpoint, ReverseDistillation]:
         raise CheckpointError(f"{description}: has format {version}; this program reads format {FORMAT}")
     try:
         checkpoint = Checkpoint(**{**fields, "fit": Fit.from_dict(fields["fit"])})
-        model = registry.build(checkpoint.model, Teacher(checkpoint.teacher))
+        model = registry.build(checkpoint.model, Teacher(checkpoint.teacher), checkpoint.options)
     except (AttributeError, TypeError, KeyError, ValueError, UsageError) as error:
         raise CheckpointError(f"{description}: is not the description of a checkpoint: {error}") from error
     _load_tensors(model, folder / TENSORS)
     return checkpoint, model.eval()
 
 
-def _load_tensors(model: ReverseDistillation, path: Path) -> None:
+def _load_tensors(model: System, path: Path) -> None:
     try:
         tensors = safetensors.torch.load_file(path)
     except (OSError, SafetensorError) as error:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from edge import __version__
 from edge.command import add_json_option, run_command, say, write_json
-from edge.fit import MODES, Fit, parse_size
+from edge.errors import CheckFailed, EdgeInspectError, UsageError
+from edge.fit import MODES, MOST_TILES, OVERLAP, Fit, grid_for, parse_size
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -30,17 +33,33 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _add_fit(parser: argparse.ArgumentParser) -> None:
     parser.description = """Trains one model for one category.
 
-The data set has the layout of MVTec AD: DIR/NAME/train/good/*.png. Images may differ in size (each is fitted), be
-greyscale (taken as three equal channels) or 16-bit (divided by 257). Interrupted, the same command goes on where it
-was; the checkpoint is that of the last epoch."""
-    parser.epilog = """example:
+The data set is MVTec AD, MVTec 3D-AD (its colour images), VisA or BTAD as published, or a folder of your own: good
+parts in DIR/NAME/good, and if there are any, defects in DIR/NAME/defects with masks in DIR/NAME/masks. Images may
+differ in size (each is fitted), be greyscale (taken as three equal channels) or 16-bit (divided by 257). Interrupted,
+the same command goes on where it was; the checkpoint is that of the last epoch."""
+    parser.epilog = """examples:
   edge-train fit --data mvtec --category bottle --epochs 100 --out runs/bottle
-  edge-train fit --data mvtec --category bottle --teacher resnet18 --teacher-weights resnet18-f37072fd.pth --out
-  runs/b18"""
-    parser.add_argument("--model", default="rd", help="the system: rd (default)")
+  edge-train fit --data my-parts --model aand --out runs/my-parts
+  edge-train fit --data mvtec --category bottle --teacher resnet18 --teacher-weights resnet18-f37072fd.pth --out runs/b
+  torchrun --nproc-per-node 4 -m train.cli fit --data mvtec --category all --out runs     (four GPUs, a category each)"""
+    parser.add_argument(
+        "--model",
+        default="rd",
+        help="the system: rd (default, cheapest to train), aand (learns from synthetic defects too), dmdd (likewise)",
+    )
+    parser.add_argument(
+        "--trunk", default="reverse", help="of dmdd's student: reverse (default) or forward, see models/dmdd.py"
+    )
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder of categories")
-    parser.add_argument("--category", required=True, metavar="NAME", help="the product")
-    parser.add_argument("--out", type=Path, required=True, metavar="RUN", help="folder for the checkpoint")
+    parser.add_argument(
+        "--category",
+        default=".",
+        metavar="NAME",
+        help="the product; several with commas between them, or all; without, DIR itself is one",
+    )
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="RUN", help="folder for the checkpoint; of several, RUN/NAME"
+    )
     parser.add_argument(
         "--teacher", default="embedded", metavar="NAME", help="embedded (default), or a timm CNN such as resnet18"
     )
@@ -48,7 +67,25 @@ was; the checkpoint is that of the last epoch."""
         "--teacher-weights", type=Path, metavar="FILE", help="its weights: torchvision V1 or timm, .pth or .safetensors"
     )
     parser.add_argument("--size", default="256", metavar="N|WxH", help="network input, multiples of 32 (default 256)")
-    parser.add_argument("--fit", choices=MODES, default="stretch", help="how a frame is brought to that size")
+    parser.add_argument(
+        "--fit",
+        choices=MODES,
+        default="stretch",
+        help="how a frame is brought to that size; tile, for defects too small to survive shrinking, cuts it into "
+        "tiles of that size, and time grows with their number, in training as on the box",
+    )
+    parser.add_argument(
+        "--tiles",
+        metavar="auto|CxR",
+        help=f"with --fit tile: columns and rows, such as 3x1; auto (default): the fewest that do not shrink the first "
+        f"training picture (or --region), {MOST_TILES} at most",
+    )
+    parser.add_argument(
+        "--overlap",
+        type=int,
+        metavar="PIXELS",
+        help=f"with --fit tile: network pixels that neighbouring tiles share (default {OVERLAP})",
+    )
     parser.add_argument(
         "--region", metavar="X,Y,W,H", help="region of interest in frame pixels; nothing outside is looked at"
     )
@@ -59,6 +96,18 @@ was; the checkpoint is that of the last epoch."""
     parser.add_argument("--seed", type=int, default=0, help="of everything random (default 0)")
     parser.add_argument(
         "--hold-out", type=float, default=0.1, metavar="SHARE", help="good images kept for the threshold (default 0.1)"
+    )
+    parser.add_argument(
+        "--textures",
+        type=Path,
+        metavar="DIR",
+        help="pictures whose texture synthetic defects show, such as DTD (default: rendered ones; not for rd)",
+    )
+    parser.add_argument(
+        "--foreground",
+        default="auto",
+        metavar="HOW",
+        help="where synthetic defects may lie: auto (default), full, otsu, otsu-inverse, grabcut, disc",
     )
     parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda, cuda:1")
     parser.add_argument(
@@ -72,30 +121,56 @@ was; the checkpoint is that of the last epoch."""
 
 
 def _fit(arguments: argparse.Namespace) -> None:
+    from train.checkpoint import DESCRIPTION
+    from train.launch import own_share, wanted_categories
+
+    names = wanted_categories(arguments.category, arguments.data)
+    if len(names) == 1:
+        _fit_one(arguments, names[0], arguments.out)
+        return
+    failed = []
+    for name in own_share(names):
+        out = arguments.out / name
+        if (out / DESCRIPTION).exists():
+            say(f"{out}: is there already")
+            continue
+        try:
+            _fit_one(arguments, name, out)
+        except EdgeInspectError as error:
+            say(f"{name}: {error}")
+            failed.append(name)
+    if failed:
+        raise CheckFailed(f"not trained: {', '.join(failed)}; the reasons are above, the same command tries again")
+
+
+def _fit_one(arguments: argparse.Namespace, category: str, out: Path) -> None:
+    from train.launch import own_device
     from train.training import Settings, fit
 
-    width, height = parse_size(arguments.size)
     settings = Settings(
         data=arguments.data,
-        category=arguments.category,
-        out=arguments.out,
+        category=category,
+        out=out,
         model=arguments.model,
+        trunk=arguments.trunk,
         teacher=arguments.teacher,
         teacher_weights=arguments.teacher_weights,
-        fit=Fit(width, height, arguments.fit, _parse_region(arguments.region), arguments.grey),
+        fit=_parse_fit(arguments, category),
         epochs=arguments.epochs,
         batch=arguments.batch,
         learning_rate=arguments.learning_rate,
         seed=arguments.seed,
         hold_out=arguments.hold_out,
-        device=arguments.device,
+        textures=arguments.textures,
+        foreground=arguments.foreground,
+        device=own_device(arguments.device),
         precision=arguments.precision,
         cache_gb=arguments.cache_gb,
     )
     checkpoint = fit(settings)
     images = f"{len(checkpoint.trained_on)} images, {len(checkpoint.held_out)} held out"
     say(
-        f"{arguments.out}: {checkpoint.model} with teacher {checkpoint.teacher}, {checkpoint.epochs} epochs "
+        f"{out}: {checkpoint.model} with teacher {checkpoint.teacher}, {checkpoint.epochs} epochs "
         f"on {images}, {checkpoint.training['seconds']:.0f} s"
     )
 
@@ -108,7 +183,7 @@ def _add_evaluate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", type=Path, metavar="RUN", help="folder of the checkpoint")
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder of categories")
     parser.add_argument("--category", metavar="NAME", help="default: the one it was trained for")
-    parser.add_argument("--report", type=Path, metavar="DIR", help="write a page of example maps there (PNG)")
+    parser.add_argument("--report", type=Path, metavar="DIR", help="write the report there, one HTML page: index.html")
     parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda")
     add_json_option(parser)
     parser.set_defaults(handler=_evaluate)
@@ -116,20 +191,21 @@ def _add_evaluate(parser: argparse.ArgumentParser) -> None:
 
 def _evaluate(arguments: argparse.Namespace) -> None:
     from train import checkpoint
-    from train.datasets import Category
+    from train.datasets import Category, categories
+    from train.device import open_device
     from train.evaluation import evaluate, torch_predictor
-    from train.training import open_device
+    from train.report import write_report
 
     about, model = checkpoint.load(arguments.run)
-    images = Category.open(arguments.data, arguments.category or about.category).test_images()
-    evaluation = evaluate(torch_predictor(model, open_device(arguments.device)), images, about.fit)
+    itself = categories(arguments.data) == ["."]
+    category = Category.open(arguments.data, arguments.category or ("." if itself else about.category))
+    images = category.test_images()
+    evaluation = evaluate(torch_predictor(model, open_device(arguments.device), about.fit), images, about.fit)
     metrics = evaluation.metrics()
     for name, value in metrics.items():
         say(f"{name:20} {value:.4f}")
     if arguments.report is not None:
-        page = arguments.report / "examples.png"
-        evaluation.write_examples(page, about.fit)
-        say(f"example maps: {page}")
+        say(f"report: {write_report(arguments.report, evaluation, metrics, about, category.root)}")
     write_json({"images": len(images), "epochs": about.epochs, "seed": about.seed, **metrics}, arguments.json)
 
 
@@ -167,9 +243,35 @@ def _teacher(arguments: argparse.Namespace) -> None:
     say(f"{arguments.out}: {arguments.steps} steps, loss {loss:.3f}; use it with --teacher embedded --teacher-weights")
 
 
-def _parse_region(text: str | None) -> tuple[int, int, int, int] | None:
-    from edge.errors import UsageError
+def _parse_fit(arguments: argparse.Namespace, category: str) -> Fit:
+    """The fit asked for; the first training picture decides about the tiles where they are not named."""
+    from edge.images import read_image
+    from train.datasets import Category
 
+    width, height = parse_size(arguments.size)
+    overlap = OVERLAP if arguments.overlap is None else arguments.overlap
+    fit = Fit(width, height, arguments.fit, _parse_region(arguments.region), arguments.grey, overlap=overlap)
+    if fit.mode != "tile":
+        if arguments.tiles is not None or arguments.overlap is not None:
+            raise UsageError(f"--tiles and --overlap belong to --fit tile, not to --fit {fit.mode}")
+        return fit
+    if arguments.tiles not in (None, "auto"):
+        return replace(fit, tiles=_parse_tiles(arguments.tiles))
+    first = Category.open(arguments.data, category).train_images()[0]
+    _, _, region_w, region_h = fit.region_of(read_image(first))
+    columns, rows = grid_for((region_w, region_h), (width, height), overlap)
+    say(f"{columns}x{rows} tiles of {width}x{height}, as {first.name} has {region_w}x{region_h} pixels to inspect")
+    return replace(fit, tiles=(columns, rows))
+
+
+def _parse_tiles(text: str) -> tuple[int, int]:
+    match = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", text)
+    if match is None:
+        raise UsageError(f"--tiles {text}: is neither auto nor COLUMNSxROWS like 3x1")
+    return int(match[1]), int(match[2])
+
+
+def _parse_region(text: str | None) -> tuple[int, int, int, int] | None:
     if text is None:
         return None
     try:

@@ -1,10 +1,4 @@
-"""Inspection pictures on disk, in the layout of MVTec AD.
-
-DIR/CATEGORY/train/good/*.png                    good parts, to learn from
-DIR/CATEGORY/test/good/*.png                     good parts, to test with
-DIR/CATEGORY/test/<kind of defect>/*.png
-DIR/CATEGORY/ground_truth/<kind>/<stem>_mask.png, or <stem>.png
-"""
+"""The categories of a data set, each one product, and their pictures; `train.layouts` says how they lie on disk."""
 
 from __future__ import annotations
 
@@ -17,31 +11,10 @@ from numpy.typing import NDArray
 
 from edge.errors import DataSetError
 from edge.fit import Fit
-from edge.images import list_images, read_image, read_mask
+from edge.images import read_image, read_mask
+from train.layouts import EXPECTED, Layout, TestImage, recognise, subfolders
 
-LAYOUT = "expected the layout of MVTec AD: {root}/train/good/*.png, test/good/*.png, test/<defect>/*.png"
-
-
-@dataclass(frozen=True)
-class TestImage:
-    """A picture of the test split.
-
-    Attributes:
-        path: The picture.
-        kind: `good`, or the kind of defect.
-        mask: Its ground truth, where there is one.
-    """
-
-    __test__ = False  # not a test, whatever pytest thinks of the name
-
-    path: Path
-    kind: str
-    mask: Path | None
-
-    @property
-    def good(self) -> bool:
-        """Whether the part is good."""
-        return self.kind == "good"
+__all__ = ["Category", "TestImage", "categories", "hold_out", "load_fitted", "load_ground_truth"]
 
 
 @dataclass(frozen=True)
@@ -49,73 +22,54 @@ class Category:
     """One product of a data set: its training and test pictures."""
 
     root: Path
+    layout: Layout
 
     @classmethod
-    def open(cls, data: Path, name: str) -> Category:
-        """Finds category `name` in the folder `data`.
+    def open(cls, data: Path, name: str = ".") -> Category:
+        """Finds category `name` in the folder `data`; `.` is the folder itself.
 
         Raises:
             DataSetError: There is no such folder or category; the message names those that exist.
         """
-        if not data.is_dir():
-            raise DataSetError(f"{data}: no such folder")
-        if not (data / name / "train" / "good").is_dir():
-            there = sorted(path.name for path in data.iterdir() if (path / "train" / "good").is_dir())
-            known = (
-                f"there are {', '.join(there)}" if there else "there is none; " + LAYOUT.format(root=data / "CATEGORY")
-            )
-            raise DataSetError(f"{data}: has no category {name!r}; {known}")
-        return cls(data / name)
+        _require_folder(data)
+        layout = recognise(data / name)
+        if layout is None:
+            raise DataSetError(_unknown(data, name))
+        return cls(data / name, layout)
 
     def train_images(self) -> list[Path]:
         """The good pictures to learn from, sorted by name.
 
         Raises:
-            DataSetError: There is none.
+            DataSetError: There is none, or VisA's split file is wrong.
         """
-        folder = self.root / "train" / "good"
-        images = list_images(folder)
-        if not images:
-            raise DataSetError(f"{folder}: holds no images; " + LAYOUT.format(root=self.root))
-        return images
+        return self.layout.train_images(self.root)
+
+    def held_out_images(self) -> list[Path]:
+        """Good pictures that the data set itself keeps from both training and test, sorted by name; most have none."""
+        return self.layout.held_out_images(self.root)
 
     def test_images(self) -> list[TestImage]:
         """The test pictures, sorted by kind and name, each with its mask.
 
         Raises:
-            DataSetError: There is none, only one of good and defective, or a mask matches no picture.
+            DataSetError: There is none, only one of good and defective, a mask matches no picture, or VisA's split file
+                is wrong.
         """
-        folder = self.root / "test"
-        if not folder.is_dir():
-            raise DataSetError(f"{folder}: no such folder; " + LAYOUT.format(root=self.root))
-        images = [
-            TestImage(path, kind.name, None if kind.name == "good" else self._mask(kind.name, path.stem))
-            for kind in sorted(folder.iterdir())
-            if kind.is_dir()
-            for path in list_images(kind)
-        ]
-        if not any(image.good for image in images) or all(image.good for image in images):
-            raise DataSetError(f"{folder}: needs images in good/ and in at least one folder of defects")
-        self._refuse_stray_masks({image.mask for image in images if image.mask})
-        return images
+        return sorted(self.layout.test_images(self.root), key=lambda image: (image.kind, image.path))
 
-    def _mask(self, kind: str, stem: str) -> Path | None:
-        for name in (f"{stem}_mask.png", f"{stem}.png"):
-            path = self.root / "ground_truth" / kind / name
-            if path.is_file():
-                return path
-        return None
 
-    def _refuse_stray_masks(self, used: set[Path]) -> None:
-        folder = self.root / "ground_truth"
-        kinds = [kind for kind in folder.iterdir() if kind.is_dir()] if folder.is_dir() else []
-        there = {path for kind in kinds for path in list_images(kind)}
-        stray = sorted(there - used)
-        if stray:
-            raise DataSetError(
-                f"{stray[0]}: matches no image in {self.root / 'test' / stray[0].parent.name} "
-                f"({len(stray)} such masks); a mask is named after its image, with or without _mask"
-            )
+def categories(data: Path) -> list[str]:
+    """The names of all categories in the folder `data`, sorted; `.` alone where the folder is one itself.
+
+    Raises:
+        DataSetError: There is no such folder, or no category in it.
+    """
+    _require_folder(data)
+    names = _names(data)
+    if not names:
+        raise DataSetError(f"{data}: has no categories; {EXPECTED}")
+    return names
 
 
 def hold_out(images: Sequence[Path], share: float, seed: int) -> tuple[list[Path], list[Path]]:
@@ -126,15 +80,19 @@ def hold_out(images: Sequence[Path], share: float, seed: int) -> tuple[list[Path
 
 
 def load_fitted(paths: Sequence[Path], fit: Fit) -> NDArray[np.uint8]:
-    """Reads and fits pictures: (N, height, width, 3) uint8 BGR."""
-    fitted = np.empty((len(paths), fit.height, fit.width, 3), np.uint8)
+    """Reads pictures as the network sees them: (N, height, width, 3) uint8 BGR.
+
+    N is the number of pictures times that of the fit's tiles; a picture's tiles follow each other.
+    """
+    tiles = fit.grid.count
+    fitted = np.empty((len(paths) * tiles, fit.height, fit.width, 3), np.uint8)
     for i, path in enumerate(paths):
-        fitted[i] = fit.apply(read_image(path))[0]
+        fitted[i * tiles : (i + 1) * tiles] = fit.cut(fit.apply(read_image(path))[0])
     return fitted
 
 
 def load_ground_truth(image: TestImage, fit: Fit) -> NDArray[np.uint8]:
-    """The fitted 0/1 mask of a test picture, (height, width) uint8: all 0 for a good part.
+    """The fitted 0/1 mask of a test picture, (height, width) uint8 of the fit's canvas: all 0 for a good part.
 
     Raises:
         DataSetError: A defective part has no mask, or the mask has another size than its picture.
@@ -142,12 +100,37 @@ def load_ground_truth(image: TestImage, fit: Fit) -> NDArray[np.uint8]:
     frame = read_image(image.path)
     placement = fit.apply(frame)[1]
     if image.good:
-        return np.zeros((fit.height, fit.width), np.uint8)
+        width, height = fit.canvas
+        return np.zeros((height, width), np.uint8)
     if image.mask is None:
-        raise DataSetError(f"{image.path}: has no mask in ground_truth/{image.kind}/")
-    mask = read_mask(image.mask)
+        raise DataSetError(f"{image.path}: has no mask in {image.mask_place}")
+    mask = _read_any_value(image.mask) if image.any_value else read_mask(image.mask)
     if mask.shape != frame.shape[:2]:
         raise DataSetError(
             f"{image.mask}: is {mask.shape[1]}x{mask.shape[0]} pixels, its image {frame.shape[1]}x{frame.shape[0]}"
         )
     return fit.apply_mask(mask, placement)
+
+
+def _read_any_value(path: Path) -> NDArray[np.uint8]:
+    return np.asarray(read_image(path).max(axis=2) > 0, np.uint8)
+
+
+def _names(data: Path) -> list[str]:
+    return ["."] if recognise(data) else sorted(name for name in subfolders(data) if recognise(data / name))
+
+
+def _require_folder(data: Path) -> None:
+    if not data.is_dir():
+        raise DataSetError(f"{data}: no such folder")
+
+
+def _unknown(data: Path, name: str) -> str:
+    """What to say when `name` is no category of `data`; a folder of that name gets the layouts, any other the names."""
+    names, itself = _names(data), Path(name) == Path()
+    what = f"{data}: is not itself a category" if itself else f"{data}: has no category {name!r}"
+    if names == ["."]:
+        return f"{what}; it is one itself, so leave the category out or give '.'"
+    known = f"there are {', '.join(names)}" if names else "there is none"
+    hint = not names or (not itself and (data / name).is_dir())
+    return f"{what}; {known}" + (f"; {EXPECTED}" if hint else "")

@@ -25,10 +25,11 @@ from edge.files import write_atomically
 from edge.images import list_images, read_image
 from models.blocks import initialise
 from models.teacher import EMBEDDED, Teacher
+from train.device import open_device
+from train.material import normalise
 from train.progress import Progress, tracked
 from train.teachers import open_teacher
 from train.textures import render_textures
-from train.training import normalise, open_device
 
 SIMILARITY_WEIGHT = 10.0
 POSITIONS = 512

@@ -21,8 +21,17 @@ def auroc(scores: ArrayLike, labels: ArrayLike) -> float:
     Raises:
         ValueError: Only one of the two classes is there.
     """
+    return float(np.trapezoid(*roc(scores, labels)[::-1]))
+
+
+def roc(scores: ArrayLike, labels: ArrayLike) -> tuple[Floats, Floats]:
+    """The receiver operating characteristic: false- and true-positive rate, from 0 to 1, a point a distinct score.
+
+    Raises:
+        ValueError: Only one of the two classes is there.
+    """
     true, false, _ = _curve(scores, labels)
-    return float(np.trapezoid(true / true[-1], false / false[-1]))
+    return false / false[-1], true / true[-1]
 
 
 def average_precision(scores: ArrayLike, labels: ArrayLike) -> float:
@@ -51,29 +60,53 @@ def aupro(
     Every connected region (8 neighbours) of the ground truth counts alike, whatever its size; the false-positive rate
     is that of all normal pixels of all pictures. Source: Bergmann et al., MVTec AD, IJCV 2021, section 5.1.
 
+    The curve is a mean over regions of means over their pixels, and so is its area. A pixel enters the curve on the
+    line from (a, 0) to (b, 1), where a is the share of normal pixels that score above it and b that of those that
+    score at least as high. So no more is sorted than the defective pixels and the highest normal ones.
+
     Args:
-        maps: Anomaly maps, (N, H, W).
+        maps: Anomaly maps, (N, H, W), finite.
         masks: Ground truth, (N, H, W), 0 or 1.
-        limit: The false-positive rate to integrate to.
+        limit: The false-positive rate to integrate to, above 0 and at most 1.
         valid: Pixels that count, (N, H, W); without it, all. The others are as if they were not there.
 
     Raises:
-        ValueError: There is no defective or no normal pixel.
+        ValueError: There is no defective or no normal pixel, or a score is not finite.
     """
     counted = np.ones(masks.shape, bool) if valid is None else valid
-    weights = np.zeros(masks.shape, np.float64)
+    scores: list[NDArray[np.floating]] = []
+    shares: list[Floats] = []
     regions = 0
-    for mask, weight in zip(masks * counted, weights, strict=True):
+    for anomaly, mask in zip(maps, masks * counted, strict=True):
         count, labels = cv2.connectedComponents(mask, connectivity=8)
-        areas = np.bincount(labels.ravel(), minlength=count)
-        shares = np.concatenate([[0.0], 1.0 / areas[1:]])
-        weight[...] = shares[labels]
+        inside = labels > 0
+        region = labels[inside]
+        scores.append(anomaly[inside])
+        shares.append(1 / np.bincount(region)[region])
         regions += count - 1
-    normal = masks[counted] == 0
-    if regions == 0 or not normal.any():
+    normal = maps[(masks == 0) & counted]
+    if regions == 0 or normal.size == 0:
         raise ValueError("AUPRO needs defective and normal pixels")
-    overlap, false, _ = _accumulate(maps[counted], weights[counted] / regions, normal / np.count_nonzero(normal))
-    return _area_up_to(false, overlap, limit) / limit
+    entered = _areas_up_to(np.concatenate(scores), normal, limit)
+    return float(np.sum(entered * np.concatenate(shares)) / regions / limit)
+
+
+def _areas_up_to(scores: NDArray[np.floating], normal: NDArray[np.floating], limit: float) -> Floats:
+    """Area from 0 to `limit` under the line by which each score enters the curve, (K,); reorders `normal`."""
+    _require_finite(scores)
+    _require_finite(normal)
+    reach = limit * normal.size
+    lowest = normal.size - 1 - min(int(reach), normal.size - 1)
+    normal.partition(lowest)
+    highest = np.sort(normal[normal >= normal[lowest]])  # scores below them enter past the limit
+    order = np.argsort(scores)  # a search in order is several times faster
+    above, at_least = np.empty(scores.size), np.empty(scores.size)
+    above[order] = highest.size - np.searchsorted(highest, scores[order], side="right")
+    at_least[order] = highest.size - np.searchsorted(highest, scores[order], side="left")
+    end = np.minimum(at_least, reach)
+    # Counts: where no normal pixel scores the same, `end - above` is 0 and any divisor will do.
+    ramp = (end - above) ** 2 / (2 * np.maximum(at_least - above, 1))
+    return np.where(above < reach, ramp + reach - end, 0) / normal.size
 
 
 def pro_per_image(
@@ -86,16 +119,23 @@ def pro_per_image(
 
     One curve per defective picture: 200 thresholds evenly between the extremes of that picture's own map, mean overlap
     of its regions against its own false-positive rate, kept where that is below `limit` and stretched by the largest
-    kept value, area by trapezoids; then the mean over defective pictures (METHODS.md 1.g.2). Same arguments as `aupro`.
+    kept value, area by trapezoids; then the mean over defective pictures (METHODS.md 1.g.2). Where that code has no
+    answer, because the kept rates are all 0 or there are fewer than two, the mean of the kept overlaps stands for the
+    area, 0 without any. Same arguments as `aupro`.
 
     Raises:
-        ValueError: There is no defective picture.
+        ValueError: There is no defective picture with normal pixels, or a score is not finite.
     """
     counted = np.ones(masks.shape, bool) if valid is None else valid
+    _require_finite(maps[counted])
     seen = zip(maps, masks * counted, counted, strict=True)
-    areas = [_pro_of_image(anomaly, mask, inside, limit) for anomaly, mask, inside in seen if mask.any()]
+    areas = [
+        _pro_of_image(anomaly, mask, inside, limit)
+        for anomaly, mask, inside in seen
+        if mask.any() and not mask[inside].all()
+    ]
     if not areas:
-        raise ValueError("PRO needs defective pictures")
+        raise ValueError("PRO needs defective pictures with normal pixels")
     return float(np.mean(areas))
 
 
@@ -103,10 +143,11 @@ def _pro_of_image(
     anomaly: NDArray[np.floating], mask: NDArray[np.uint8], counted: NDArray[np.bool_], limit: float
 ) -> float:
     _, labels = cv2.connectedComponents(mask, connectivity=8)
-    thresholds = np.linspace(anomaly[counted].min(), anomaly[counted].max(), 201)[:-1]
+    low, high = float(anomaly[counted].min()), float(anomaly[counted].max())
+    thresholds = np.linspace(low, high, 200, endpoint=False)
 
     def above(values: NDArray[np.floating]) -> Floats:
-        return 1 - np.searchsorted(np.sort(values), thresholds, side="right") / max(1, values.size)
+        return 1 - np.searchsorted(np.sort(values), thresholds, side="right") / values.size
 
     overlap = np.mean([above(anomaly[labels == region]) for region in range(1, labels.max() + 1)], axis=0)
     false = above(anomaly[(mask == 0) & counted])
@@ -118,35 +159,22 @@ def _pro_of_image(
 
 
 def _curve(scores: ArrayLike, labels: ArrayLike) -> tuple[Floats, Floats, Floats]:
-    truth = np.asarray(labels).ravel().astype(bool)
+    """Defective and good samples at or above each distinct score, falling, both beginning with 0; and those scores."""
+    values, truth = np.asarray(scores).ravel(), np.asarray(labels).ravel().astype(bool)
     if truth.all() or not truth.any():
         raise ValueError("both good and defective samples are needed")
-    return _accumulate(np.asarray(scores).ravel(), truth, ~truth)
+    _require_finite(values)
+    order = np.argsort(values)[::-1]  # not of -values, which unsigned integers do not have
+    ranked = values[order]
+    last = np.append(np.flatnonzero(np.diff(ranked)), ranked.size - 1)  # the last of each run of equal scores
+    true = np.cumsum(truth[order])[last]
+    counts = np.concatenate([[0.0], true]), np.concatenate([[0.0], last + 1 - true])
+    return *counts, ranked[last].astype(np.float64)
 
 
-def _accumulate(scores: NDArray[np.floating], gains: ArrayLike, costs: ArrayLike) -> tuple[Floats, Floats, Floats]:
-    """Sums of `gains` and of `costs` over scores at or above each distinct score, falling; both begin with 0."""
+def _require_finite(scores: NDArray[np.floating]) -> None:
     if not np.isfinite(scores).all():
         raise ValueError("scores must be finite")
-    order = np.argsort(scores)[::-1]  # not of -scores, which unsigned integers do not have
-    ranked = scores[order]
-    last = np.append(np.flatnonzero(np.diff(ranked)), ranked.size - 1)  # the last of each run of equal scores
-
-    def summed(values: ArrayLike) -> Floats:
-        return np.concatenate([[0.0], np.cumsum(np.asarray(values)[order], dtype=np.float64)[last]])
-
-    return summed(gains), summed(costs), ranked[last].astype(np.float64)
-
-
-def _area_up_to(x: Floats, y: Floats, limit: float) -> float:
-    """Trapezoids under y(x) from 0 to `limit`, the last one cut by linear interpolation; x rises."""
-    inside = int(np.searchsorted(x, limit, side="right"))
-    area = float(np.trapezoid(y[:inside], x[:inside]))
-    if inside < x.size and x[inside - 1] < limit:
-        x0, y0 = x[inside - 1], y[inside - 1]
-        edge = y0 + (y[inside] - y0) * (limit - x0) / (x[inside] - x0)
-        area += (limit - x0) * (y0 + edge) / 2
-    return area
 
 
 def summarise(

@@ -20,14 +20,15 @@ class Progress:
         total: Steps to come.
         label: What is done.
         unit: What a step is.
+        done: Steps that were done before; the time left is reckoned from those of now.
     """
 
-    def __init__(self, total: int, label: str, unit: str) -> None:
+    def __init__(self, total: int, label: str, unit: str, done: int = 0) -> None:
         self._label, self._unit, self._total = label, unit, total
-        self._done = 0
+        self._done, self._before = done, done
         self._started = self._said = time.monotonic()
         terminal = sys.stderr.isatty()
-        self._bar = tqdm(total=total, desc=label, unit=unit, dynamic_ncols=True) if terminal else None
+        self._bar = tqdm(total=total, initial=done, desc=label, unit=unit, dynamic_ncols=True) if terminal else None
 
     def __enter__(self) -> Progress:
         return self
@@ -46,7 +47,7 @@ class Progress:
         now = time.monotonic()
         if now - self._said >= LINE_EVERY_S or self._done == self._total:
             self._said = now
-            left = (now - self._started) / self._done * (self._total - self._done)
+            left = (now - self._started) / (self._done - self._before) * (self._total - self._done)
             tail = f", {note}" if note else ""
             print(
                 f"{self._label}: {self._done}/{self._total} {self._unit}, {left:.0f} s left{tail}",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import json
 import platform
@@ -15,19 +14,22 @@ import numpy as np
 import safetensors
 import safetensors.torch
 import torch
-from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from edge.errors import CheckpointError, DataSetError, UsageError
 from edge.files import sha256, write_atomically
-from edge.fit import MEAN, STD, Fit
+from edge.fit import Fit
 from edge.memory import peak_mb
 from models import registry
-from models.rd import ReverseDistillation
+from models.dmdd import TRUNKS, DecoupledDistillation
 from train import checkpoint
 from train.checkpoint import Checkpoint
 from train.datasets import Category, hold_out, load_fitted
-from train.progress import Progress, tracked
+from train.device import open_arithmetic
+from train.material import Material
+from train.phases import Phase, phases_of, synthesis_of
+from train.progress import Progress
+from train.synthesis import Synthesis
 from train.teachers import open_teacher, weights_digest
 
 RESUME = "resume.safetensors"
@@ -43,14 +45,17 @@ class Settings:
         category: The product.
         out: Where the checkpoint goes.
         model: The system.
+        trunk: DMDD's: `reverse` or `forward`.
         teacher: The teacher's name.
         teacher_weights: Its weight file.
         fit: How frames are brought to the network.
-        epochs: Passes over the training pictures.
+        epochs: Passes over the training pictures, of the longest phase; the others' are a fixed share of it.
         batch: Pictures a step.
         learning_rate: Adam's.
         seed: Of everything random.
-        hold_out: Share of the good pictures kept aside for the threshold.
+        hold_out: Share of the good pictures kept aside for the threshold, unless the data set keeps some itself.
+        textures: Folder of pictures whose texture synthetic defects show; procedural ones without.
+        foreground: How the part is told from its background, so that defects lie on it (train/foreground.py).
         device: `auto`, `cpu`, `cuda`, `cuda:1`, ...
         precision: `auto`, `float32` or `bfloat16`: `auto` is bfloat16 where the processor multiplies it in hardware.
         cache_gb: Memory for the teacher's features; above it they are computed anew in each step.
@@ -60,6 +65,7 @@ class Settings:
     category: str
     out: Path
     model: str = "rd"
+    trunk: str = "reverse"
     teacher: str = "embedded"
     teacher_weights: Path | None = None
     fit: Fit = dataclasses.field(default_factory=Fit)
@@ -68,9 +74,26 @@ class Settings:
     learning_rate: float = 0.005
     seed: int = 0
     hold_out: float = 0.1
+    textures: Path | None = None
+    foreground: str = "auto"
     device: str = "auto"
     precision: str = "auto"
     cache_gb: float = 4.0
+
+
+@dataclass
+class History:
+    """What has been trained so far.
+
+    Attributes:
+        losses: The mean loss of each finished epoch, by phase, in order.
+        seconds: Spent.
+        waited: Seconds of them in which steps waited for synthetic defects.
+    """
+
+    losses: dict[str, list[float]] = dataclasses.field(default_factory=dict)
+    seconds: float = 0.0
+    waited: float = 0.0
 
 
 def fit(settings: Settings) -> Checkpoint:
@@ -83,50 +106,50 @@ def fit(settings: Settings) -> Checkpoint:
         DataSetError: The pictures are not there.
         CheckpointError: The teacher's weights are not there.
     """
-    if (settings.out / checkpoint.DESCRIPTION).exists():
-        raise UsageError(f"{settings.out}: holds a finished checkpoint; give another --out or remove it")
-    if settings.out.exists() and not settings.out.is_dir():
-        raise UsageError(f"--out {settings.out}: is a file; give a folder")
-    if settings.model not in registry.MODELS:
-        raise UsageError(f"--model {settings.model}: there are {', '.join(registry.MODELS)}")
-    if settings.epochs < 1 or settings.batch < 2:
-        raise UsageError("--epochs must be at least 1, and --batch at least 2 (BatchNorm needs two pictures)")
-    if not 0 <= settings.hold_out < 1 or settings.learning_rate <= 0:
-        raise UsageError("--hold-out must be at least 0 and below 1, and --learning-rate above 0")
-    device = open_device(settings.device)
-    reduced = _use_bfloat16(settings.precision, device)
-    images = Category.open(settings.data, settings.category).train_images()
-    learn_from, held = hold_out(images, settings.hold_out, settings.seed)
+    _check(settings)
+    arithmetic = open_arithmetic(settings.device, settings.precision)
+    category = Category.open(settings.data, settings.category)
+    images = category.train_images()
+    held = category.held_out_images()
+    learn_from, held = (images, held) if held else hold_out(images, settings.hold_out, settings.seed)
     if len(learn_from) < 2:
-        raise DataSetError(f"{settings.data / settings.category}: {len(images)} good images are too few to learn from")
+        raise DataSetError(f"{category.root}: {len(images)} good images are too few to learn from")
     torch.manual_seed(settings.seed)
     teacher = open_teacher(settings.teacher, settings.teacher_weights)
-    model = registry.build(settings.model, teacher).to(device, memory_format=torch.channels_last)
+    teacher_digest = weights_digest(teacher)
+    options = {"trunk": settings.trunk} if settings.model == DecoupledDistillation.name else {}
+    model = registry.build(settings.model, teacher, options).to(arithmetic.device, memory_format=torch.channels_last)
     digests = [sha256(path) for path in learn_from]
-    started = time.perf_counter()
     pictures = load_fitted(learn_from, settings.fit)
+    wanted = synthesis_of(settings.model)
+    synthesis = None
+    if wanted is not None:
+        seed, textures, foreground = settings.seed, settings.textures, settings.foreground
+        synthesis = Synthesis(pictures, seed=seed, textures=textures, foreground=foreground, **wanted)
+    material = Material(pictures, synthesis, arithmetic, settings.batch, settings.seed, settings.cache_gb)
     settings.out.mkdir(parents=True, exist_ok=True)
-    source = _FeatureSource(model, pictures, device, settings, reduced)
-    losses, seconds = _train(model, source, settings, {"pictures": digests, "teacher weights": weights_digest(teacher)})
+    state = _ResumeState(settings, {"pictures": digests, "teacher weights": teacher_digest})
+    history = _train(model, phases_of(model, material, settings.epochs, settings.learning_rate), state, material)
     result = Checkpoint(
         model=settings.model,
         teacher=settings.teacher,
-        teacher_sha256=weights_digest(teacher),
-        category=settings.category,
+        teacher_sha256=teacher_digest,
+        category=category.root.resolve().name,
         fit=settings.fit,
         epochs=settings.epochs,
         seed=settings.seed,
         trained_on=digests,
         held_out=[sha256(path) for path in held],
+        options=options,
         training={
             "batch": settings.batch,
             "learning_rate": settings.learning_rate,
-            "device": device.type,
-            "precision": "bfloat16" if reduced else "float32",
-            "seconds": round(seconds + source.seconds, 1),
-            "seconds_of_this_run": round(time.perf_counter() - started, 1),
+            "device": arithmetic.device.type,
+            "precision": "bfloat16" if arithmetic.reduced else "float32",
+            "seconds": round(history.seconds, 1),
+            "seconds_waited_for_data": round(history.waited, 2),
             "peak_mb": peak_mb(),
-            "loss": [round(loss, 6) for loss in losses],
+            "loss": {name: [round(loss, 6) for loss in losses] for name, losses in history.losses.items()},
             "versions": {"python": platform.python_version(), "torch": str(torch.__version__)},
         },
     )
@@ -135,159 +158,131 @@ def fit(settings: Settings) -> Checkpoint:
     return result
 
 
-def open_device(name: str) -> torch.device:
-    """The device to compute on; `auto` is the GPU where there is one.
-
-    Raises:
-        UsageError: There is no such device here.
-    """
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        device = torch.device(name)
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise UsageError(f"--device {name}: {str(error).splitlines()[0]}") from error
-    return device
-
-
-def normalise(pictures: NDArray[np.uint8]) -> Tensor:
-    """(N, H, W, 3) uint8 BGR to (N, 3, H, W) float32 RGB, ImageNet-normalised, channels last in memory."""
-    rgb = torch.from_numpy(np.ascontiguousarray(pictures[..., ::-1])).permute(0, 3, 1, 2).float()
-    mean, std = torch.tensor(MEAN).view(1, 3, 1, 1), torch.tensor(STD).view(1, 3, 1, 1)
-    return ((rgb / 255 - mean) / std).contiguous(memory_format=torch.channels_last)
+def _check(settings: Settings) -> None:
+    if (settings.out / checkpoint.DESCRIPTION).exists():
+        raise UsageError(f"{settings.out}: holds a finished checkpoint; give another --out or remove it")
+    if settings.out.exists() and not settings.out.is_dir():
+        raise UsageError(f"--out {settings.out}: is a file; give a folder")
+    if settings.model not in registry.MODELS:
+        raise UsageError(f"--model {settings.model}: there are {', '.join(registry.MODELS)}")
+    if settings.trunk not in TRUNKS:
+        raise UsageError(f"--trunk {settings.trunk}: there are {', '.join(TRUNKS)}")
+    if settings.epochs < 1 or settings.batch < 2:
+        raise UsageError("--epochs must be at least 1, and --batch at least 2 (BatchNorm needs two pictures)")
+    if not 0 <= settings.hold_out < 1 or settings.learning_rate <= 0:
+        raise UsageError("--hold-out must be at least 0 and below 1, and --learning-rate above 0")
 
 
-def _use_bfloat16(precision: str, device: torch.device) -> bool:
-    if precision not in ("auto", "float32", "bfloat16"):
-        raise UsageError(f"--precision {precision}: there are auto, float32, bfloat16")
-    if precision != "auto":
-        return precision == "bfloat16"
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    # Emulated, it is several times slower than float32.
-    flags = Path("/proc/cpuinfo")
-    return flags.is_file() and any(flag in flags.read_text() for flag in ("amx_bf16", "avx512_bf16"))
-
-
-class _FeatureSource:
-    """The teacher's features of the training pictures: computed once where they fit in memory, else step by step."""
-
-    def __init__(
-        self,
-        model: ReverseDistillation,
-        pictures: NDArray[np.uint8],
-        device: torch.device,
-        settings: Settings,
-        reduced: bool,
-    ) -> None:
-        self._model, self._pictures, self._device, self._reduced = model, pictures, device, reduced
-        self.count = len(pictures)
-        started = time.perf_counter()
-        first = self._compute(slice(0, 1))
-        size = sum(f.numel() * f.element_size() for f in first) * self.count
-        self._cached: list[Tensor] | None = None
-        if size <= settings.cache_gb * 2**30:
-            self._cached = [
-                f.new_empty((self.count, *f.shape[1:])).to(memory_format=torch.channels_last) for f in first
-            ]
-            starts = range(0, self.count, settings.batch)
-            for start in tracked(starts, len(starts), f"{settings.teacher} features", "batches"):
-                chunk = slice(start, start + settings.batch)
-                for store, features in zip(self._cached, self._compute(chunk), strict=True):
-                    store[chunk] = features
-        self.seconds = time.perf_counter() - started
-
-    def batch(self, index: Tensor) -> list[Tensor]:
-        """Features of the pictures with these indices."""
-        if self._cached is not None:
-            return [store[index].contiguous(memory_format=torch.channels_last) for store in self._cached]
-        return self._compute(index.numpy())
-
-    def autocast(self) -> contextlib.AbstractContextManager[Any]:
-        """The precision of the arithmetic."""
-        return torch.autocast(self._device.type, torch.bfloat16, enabled=self._reduced)
-
-    def _compute(self, chunk: slice | NDArray[np.int64]) -> list[Tensor]:
-        with self.autocast():
-            features: list[Tensor] = self._model.teacher(normalise(self._pictures[chunk]).to(self._device))
-        return features
-
-
-def _train(
-    model: ReverseDistillation, source: _FeatureSource, settings: Settings, inputs: dict[str, Any]
-) -> tuple[list[float], float]:
-    optimizer = torch.optim.Adam(
-        [p for p in model.parameters() if p.requires_grad], lr=settings.learning_rate, betas=(0.5, 0.999)
-    )
-    state = _ResumeState(settings, inputs)
-    losses, spent = state.load(model, optimizer)
-    started = time.perf_counter()
-    saved = time.monotonic()
-    model.train()
-    with Progress(settings.epochs, f"{settings.model} {settings.category}", "epochs") as progress:
-        progress.step(len(losses))
-        for epoch in range(len(losses), settings.epochs):
-            losses.append(_epoch(model, optimizer, source, settings, epoch))
-            progress.step(note=f"loss {losses[-1]:.4f}")
-            if time.monotonic() - saved > SAVE_EVERY_S and epoch + 1 < settings.epochs:
-                state.save(model, optimizer, losses, spent + time.perf_counter() - started)
-                saved = time.monotonic()
-    model.eval()
-    return losses, spent + time.perf_counter() - started
-
-
-def _epoch(
-    model: ReverseDistillation,
-    optimizer: torch.optim.Optimizer,
-    source: _FeatureSource,
-    settings: Settings,
-    epoch: int,
-) -> float:
-    generator = torch.Generator().manual_seed(settings.seed * 1_000_003 + epoch)
-    order = torch.randperm(source.count, generator=generator)
-    total = 0.0
-    for index in order.split(settings.batch):
-        if len(index) < 2:  # BatchNorm statistics of one picture are noise
+def _train(model: nn.Module, phases: list[Phase], state: _ResumeState, material: Material) -> History:
+    saved = state.load()
+    history = saved.history if saved is not None else History()
+    if saved is not None:
+        model.load_state_dict(saved.model)
+    for phase in phases:
+        done = len(history.losses.get(phase.name, []))
+        if done == phase.epochs:
             continue
-        features = source.batch(index)
-        with source.autocast():
-            loss = model.loss(features)
+        started = time.perf_counter()
+        phase.begin()
+        optimizer = torch.optim.Adam(
+            [p for part in phase.parts for p in part.parameters()],
+            lr=phase.rate,
+            betas=(0.5, 0.999),
+            weight_decay=phase.weight_decay,
+        )
+        if done and saved is not None:
+            saved.restore(optimizer)
+        history.seconds += time.perf_counter() - started
+        _run_phase(model, phase, optimizer, history, state, material)
+    model.eval()
+    return history
+
+
+def _run_phase(
+    model: nn.Module,
+    phase: Phase,
+    optimizer: torch.optim.Optimizer,
+    history: History,
+    state: _ResumeState,
+    material: Material,
+) -> None:
+    losses = history.losses.setdefault(phase.name, [])
+    saved = time.monotonic()
+    # Frozen parts stay in evaluation mode: their BatchNorm statistics are part of what they have learned.
+    model.eval()
+    for part in phase.parts:
+        part.train()
+    with Progress(phase.epochs, f"{state.label}: {phase.name}", "epochs", done=len(losses)) as progress:
+        for epoch in range(len(losses), phase.epochs):
+            started, waited = time.perf_counter(), material.waited
+            for group in optimizer.param_groups:
+                group["lr"] = phase.rate * phase.factor(epoch / phase.epochs)
+            losses.append(_epoch(phase, optimizer, material, epoch))
+            history.seconds += time.perf_counter() - started
+            history.waited += material.waited - waited
+            progress.step(note=f"loss {losses[-1]:.4f}")
+            if time.monotonic() - saved > SAVE_EVERY_S:
+                state.save(model, optimizer, history)
+                saved = time.monotonic()
+
+
+def _epoch(phase: Phase, optimizer: torch.optim.Optimizer, material: Material, epoch: int) -> float:
+    losses: list[Tensor] = []
+    for batch in phase.batches(epoch):
+        with material.arithmetic.autocast():
+            loss = phase.loss(batch)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()
-        total += loss.item() * len(index)
-    if not np.isfinite(total):
-        raise CheckpointError(f"the loss became {total} in epoch {epoch + 1}; lower --learning-rate")
-    return total / source.count
+        losses.append(loss.detach())
+    mean = float(torch.stack(losses).mean())
+    if not np.isfinite(mean):
+        raise CheckpointError(f"the loss became {mean} in epoch {epoch + 1}; lower --learning-rate")
+    return mean
+
+
+@dataclass
+class _Saved:
+    """What an interrupted training left behind."""
+
+    history: History
+    model: dict[str, Tensor]
+    moments: dict[str, Tensor]
+
+    def restore(self, optimizer: torch.optim.Optimizer) -> None:
+        state = optimizer.state_dict()
+        for name, tensor in self.moments.items():
+            index, moment = name.split(".")
+            state["state"].setdefault(int(index), {})[moment] = tensor
+        optimizer.load_state_dict(state)
 
 
 class _ResumeState:
     """Model and optimiser between two epochs, in one safetensors file that names the training it belongs to."""
 
     def __init__(self, settings: Settings, inputs: dict[str, Any]) -> None:
+        self.label = f"{settings.model} {settings.category}"
         self._path = settings.out / RESUME
         fields = dataclasses.asdict(settings)
-        for irrelevant in ("out", "data", "device", "cache_gb", "teacher_weights"):
+        for irrelevant in ("out", "data", "device", "cache_gb", "teacher_weights", "textures"):
             fields.pop(irrelevant)
         self._training = json.loads(json.dumps({**fields, **inputs}))
 
-    def save(
-        self, model: ReverseDistillation, optimizer: torch.optim.Optimizer, losses: list[float], seconds: float
-    ) -> None:
+    def save(self, model: nn.Module, optimizer: torch.optim.Optimizer, history: History) -> None:
         tensors = {f"model.{k}": v.contiguous().cpu() for k, v in model.state_dict().items()}
         for index, moments in optimizer.state_dict()["state"].items():
             tensors |= {f"adam.{index}.{k}": v.contiguous().cpu() for k, v in moments.items()}
-        about = {"training": self._training, "losses": losses, "seconds": seconds}
+        about = {"training": self._training, "history": dataclasses.asdict(history)}
         write_atomically(self._path, safetensors.torch.save(tensors, {"state": json.dumps(about)}))
 
-    def load(self, model: ReverseDistillation, optimizer: torch.optim.Optimizer) -> tuple[list[float], float]:
+    def load(self) -> _Saved | None:
         if not self._path.is_file():
-            return [], 0.0
+            return None
         try:
             with safetensors.safe_open(self._path, "pt") as file:
                 about = json.loads(file.metadata()["state"])
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no iterator of its own)
+            history = History(**about["history"])
         except (safetensors.SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
             raise CheckpointError(f"{self._path}: cannot be read, so training cannot go on; remove it") from error
         if about["training"] != self._training:
@@ -295,11 +290,8 @@ class _ResumeState:
             raise UsageError(
                 f"{self._path}: belongs to a training with another {', '.join(other)}; give another --out or remove it"
             )
-        model.load_state_dict({k[6:]: v for k, v in tensors.items() if k.startswith("model.")})
-        state = optimizer.state_dict()
-        for name, tensor in tensors.items():
-            if name.startswith("adam."):
-                _, index, moment = name.split(".")
-                state["state"].setdefault(int(index), {})[moment] = tensor
-        optimizer.load_state_dict(state)
-        return about["losses"], about["seconds"]
+        return _Saved(history, _under("model.", tensors), _under("adam.", tensors))
+
+
+def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}

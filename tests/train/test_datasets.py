@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from edge.errors import DataSetError, ImageError
 from edge.fit import Fit
-from train.datasets import Category, hold_out, load_fitted, load_ground_truth
+from train.datasets import Category, TestImage, categories, hold_out, load_fitted, load_ground_truth
 
 SMALL = Fit(32, 32)
 
@@ -72,9 +72,35 @@ def test_an_unknown_category_is_answered_with_those_there_are(nut: Path) -> None
         Category.open(nut.parent, "bottle")
 
 
-def test_a_folder_without_categories_is_answered_with_the_layout(tmp_path: Path) -> None:
-    with pytest.raises(DataSetError, match=r"there is none; expected the layout of MVTec AD: .*CATEGORY/train/good"):
+def test_a_folder_without_categories_is_answered_with_the_layouts(tmp_path: Path) -> None:
+    layouts = r"expected one of .*NAME/train/good \(MVTec AD\), NAME/train/ok \(BTAD\), .*NAME/good \(plain\)$"
+    with pytest.raises(DataSetError, match=rf"has no category 'nut'; there is none; {layouts}"):
         Category.open(tmp_path, "nut")
+    with pytest.raises(DataSetError, match=rf"has no categories; {layouts}"):
+        categories(tmp_path)
+
+
+def test_a_folder_in_no_layout_is_answered_with_both(nut: Path) -> None:
+    picture(nut.parent / "bolt" / "0.png")
+    with pytest.raises(DataSetError, match=r"has no category 'bolt'; there are nut; expected one of "):
+        Category.open(nut.parent, "bolt")
+
+
+def test_a_category_is_its_own_data_set(nut: Path) -> None:
+    assert Category.open(nut) == Category.open(nut, ".") == Category.open(nut.parent, "nut")
+    with pytest.raises(DataSetError, match=r"nut: has no category 'nut'; it is one itself, so leave the category out"):
+        Category.open(nut, "nut")
+    with pytest.raises(DataSetError, match=r"is not itself a category; there are nut$"):
+        Category.open(nut.parent)
+
+
+def test_categories_of_any_layout_are_named_in_order(nut: Path) -> None:
+    for place in ("d/train/ok", "c/Data/Images", "b/good", "a/train/good/rgb", "no category", ".hidden"):
+        (nut.parent / place).mkdir(parents=True)
+    assert categories(nut.parent) == ["a", "b", "c", "d", "nut"]
+    assert categories(nut) == ["."]
+    with pytest.raises(DataSetError, match=r"nowhere: no such folder"):
+        categories(nut.parent / "nowhere")
 
 
 def test_no_images_to_learn_from(tmp_path: Path) -> None:
@@ -101,7 +127,7 @@ def test_a_test_split_of_one_class_alone_is_refused(tmp_path: Path, kind: str) -
 def test_masks_without_an_image_are_refused(nut: Path) -> None:
     picture(nut / "ground_truth" / "scratch" / "002_mask.png")
     picture(nut / "ground_truth" / "dent" / "000_mask.png")
-    with pytest.raises(DataSetError, match=r"dent/000_mask.png: matches no image in .*test/dent \(2 such masks\)"):
+    with pytest.raises(DataSetError, match=r"dent/000_mask.png: matches no image in .*test/dent \(1 such\)"):
         Category.open(nut.parent, "nut").test_images()
 
 
@@ -132,6 +158,15 @@ def test_ground_truth_is_0_for_good_parts_and_follows_the_fit(nut: Path) -> None
     assert not load_ground_truth(good, SMALL).any()
 
 
+@pytest.mark.parametrize(("any_value", "marked"), [(False, [0, 0, 0, 1]), (True, [0, 1, 1, 1])])
+def test_which_values_of_a_mask_mark_a_defect(tmp_path: Path, any_value: bool, marked: list[int]) -> None:
+    image = picture(tmp_path / "image.png", 32, 32)
+    mask = np.repeat(np.array([0, 1, 100, 200], np.uint8), 8)[:, None].repeat(32, axis=1)
+    assert cv2.imwrite(str(tmp_path / "mask.bmp"), mask)
+    truth = load_ground_truth(TestImage(image, "bent", tmp_path / "mask.bmp", "masks/", any_value), SMALL)
+    assert truth[::8, 0].tolist() == marked
+
+
 def test_any_size_depth_and_colour_is_accepted(tmp_path: Path) -> None:
     pictures = {
         "small.png": np.full((20, 30, 3), 100, np.uint8),
@@ -148,6 +183,17 @@ def test_any_size_depth_and_colour_is_accepted(tmp_path: Path) -> None:
     assert fitted.shape == (7, 32, 64, 3)
     assert fitted.dtype == np.uint8
     assert np.abs(fitted.astype(int) - 100).max() <= 1
+
+
+def test_in_tiles_every_tile_is_loaded_and_ground_truth_is_of_the_canvas(nut: Path) -> None:
+    fit = Fit(32, 32, "tile", tiles=(2, 1), overlap=8)
+    pictures = Category.open(nut.parent, "nut").train_images()
+    assert load_fitted(pictures, fit).shape == (2 * len(pictures), 32, 32, 3)
+    bent, _, good, *_ = Category.open(nut.parent, "nut").test_images()
+    for image in (bent, good):
+        truth = load_ground_truth(image, fit)
+        assert truth.shape == (32, 56)
+        assert truth.all() == (image is bent)
 
 
 def test_a_picture_that_is_none_is_named(tmp_path: Path) -> None:

@@ -18,8 +18,10 @@ from edge.fit import MEAN, STD, Fit
 from models.teacher import EMBEDDED, Teacher
 from train import checkpoint, training
 from train.checkpoint import Checkpoint
+from train.device import open_device
+from train.material import normalise
 from train.textures import render_textures
-from train.training import RESUME, Settings, fit, normalise, open_device
+from train.training import RESUME, Settings, fit
 
 Change = Callable[..., Settings]
 
@@ -104,14 +106,14 @@ def interrupted(settings: Settings, epoch: int) -> None:
 def test_two_runs_of_one_seed_are_identical(settings: Change, usual: Settings, whole: Checkpoint) -> None:
     again = fit(settings())
     assert tensors_of(settings().out) == tensors_of(usual.out)
-    assert again.training["loss"] == whole.training["loss"]
+    assert again.training["loss"]["distillation"] == whole.training["loss"]["distillation"]
     assert (again.trained_on, again.held_out) == (whole.trained_on, whole.held_out)
 
 
 def test_a_run_of_another_seed_is_another(settings: Change, usual: Settings, whole: Checkpoint) -> None:
     other = fit(settings(seed=1))
     assert tensors_of(settings().out) != tensors_of(usual.out)
-    assert other.training["loss"] != whole.training["loss"]
+    assert other.training["loss"]["distillation"] != whole.training["loss"]["distillation"]
     assert other.held_out != whole.held_out
 
 
@@ -122,7 +124,7 @@ def test_the_checkpoint_says_what_was_done(settings: Change, textures: Path) -> 
     assert about == result
     assert (about.model, about.teacher, about.category, about.fit) == ("rd", EMBEDDED, "cloth", Fit(64, 64))
     assert (about.epochs, about.seed, about.training["batch"]) == (1, 4, 4)
-    assert (len(about.trained_on), len(about.held_out), len(about.training["loss"])) == (8, 2, 1)
+    assert (len(about.trained_on), len(about.held_out), len(about.training["loss"]["distillation"])) == (8, 2, 1)
     digests = {sha256(path) for path in (textures / "cloth" / "train" / "good").iterdir()}
     assert {*about.trained_on, *about.held_out} == digests
     assert not model.training
@@ -130,7 +132,7 @@ def test_the_checkpoint_says_what_was_done(settings: Change, textures: Path) -> 
 
 
 def test_the_loss_falls(whole: Checkpoint) -> None:
-    first, second, third = whole.training["loss"]
+    first, second, third = whole.training["loss"]["distillation"]
     assert 3 > first > second > third > 0
 
 
@@ -142,7 +144,7 @@ def test_an_interrupted_training_goes_on_to_the_same_result(
     interrupted(asked, epoch)
     assert [path.name for path in asked.out.iterdir()] == ([RESUME] if epoch > 1 else [])
     resumed = fit(asked)
-    assert resumed.training["loss"] == whole.training["loss"]
+    assert resumed.training["loss"]["distillation"] == whole.training["loss"]["distillation"]
     assert tensors_of(asked.out) == tensors_of(usual.out)
     assert not (asked.out / RESUME).exists()
 
@@ -165,19 +167,21 @@ def test_resuming_with_other_settings_is_refused_by_name(settings: Change, weigh
 
 def test_features_computed_step_by_step_give_the_same_training(settings: Change, whole: Checkpoint) -> None:
     anew = fit(settings(epochs=2, cache_gb=0.0))
-    assert anew.training["loss"] == pytest.approx(whole.training["loss"][:2], rel=1e-3)
+    assert anew.training["loss"]["distillation"] == pytest.approx(whole.training["loss"]["distillation"][:2], rel=1e-3)
 
 
 def test_bfloat16_comes_close_to_float32(settings: Change, whole: Checkpoint) -> None:
     reduced = fit(settings(epochs=1, precision="bfloat16"))
     assert reduced.training["precision"] == "bfloat16"
-    assert reduced.training["loss"] == pytest.approx(whole.training["loss"][:1], rel=0.05)
+    assert reduced.training["loss"]["distillation"] == pytest.approx(
+        whole.training["loss"]["distillation"][:1], rel=0.05
+    )
     _, model = checkpoint.load(settings().out)
     assert all(p.dtype == torch.float32 for p in model.parameters())
 
 
 def test_a_last_batch_of_one_picture_is_left_out(settings: Change) -> None:
-    assert np.isfinite(fit(settings(epochs=1, hold_out=0.0, batch=9)).training["loss"]).all()
+    assert np.isfinite(fit(settings(epochs=1, hold_out=0.0, batch=9)).training["loss"]["distillation"]).all()
 
 
 def test_a_finished_folder_is_not_overwritten(usual: Settings, whole: Checkpoint) -> None:

@@ -1,0 +1,75 @@
+"""Several categories in one call, and their shares under torch's launcher."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from edge.errors import UsageError
+from train import checkpoint
+from train.launch import own_device, own_share, wanted_categories
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """Three products of eight pictures each."""
+    rng = np.random.default_rng(0)
+    for name in ("bolt", "cap", "nut"):
+        folder = tmp_path / "data" / name / "good"
+        folder.mkdir(parents=True)
+        for i in range(8):
+            cv2.imwrite(str(folder / f"{i}.png"), rng.integers(0, 255, (64, 64, 3), np.uint8))
+    return tmp_path / "data"
+
+
+def test_names_are_one_several_or_all(data: Path) -> None:
+    assert wanted_categories("bolt", data) == ["bolt"]
+    assert wanted_categories("nut, bolt", data) == ["nut", "bolt"]
+    assert wanted_categories("all", data) == ["bolt", "cap", "nut"]
+    for wrong in ("", "bolt,", "nut,nut"):
+        with pytest.raises(UsageError, match="give names with commas between them, each once, or all"):
+            wanted_categories(wrong, data)
+
+
+def test_every_category_has_one_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = [str(i) for i in range(7)]
+    assert own_share(names) == names
+    monkeypatch.setenv("WORLD_SIZE", "3")
+    shares = []
+    for rank in range(3):
+        monkeypatch.setenv("RANK", str(rank))
+        shares += own_share(names)
+    assert sorted(shares) == names
+    monkeypatch.setenv("RANK", "first")
+    with pytest.raises(UsageError, match="RANK='first' is no number"):
+        own_share(names)
+
+
+def test_a_device_named_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    assert own_device("cpu") == "cpu"
+    assert own_device("cuda:3") == "cuda:3"
+
+
+def test_two_launched_processes_share_the_work_and_a_broken_category_stops_no_other(data: Path, tmp_path: Path) -> None:
+    (data / "cap" / "good" / "3.png").write_bytes(b"no picture")
+    out = tmp_path / "runs"
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--no-python"]
+    fit = ["fit", "--data", data, "--category", "all", "--size", "64", "--epochs", "1", "--device", "cpu", "--out", out]
+    program = [sys.executable, "-m", "train.cli", *fit]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run([*command, *program], capture_output=True, text=True, timeout=300, env=environment)
+    assert done.returncode != 0
+    assert "cap: " in done.stderr
+    assert "3.png" in done.stderr
+    assert "not trained: cap; the reasons are above" in done.stderr
+    assert sorted(path.parent.name for path in out.glob(f"*/{checkpoint.DESCRIPTION}")) == ["bolt", "nut"]
+    again = subprocess.run(program, capture_output=True, text=True, timeout=300)
+    assert again.returncode == 1
+    assert again.stderr.count("is there already") == 2

@@ -1,0 +1,64 @@
+"""Where the arithmetic happens, and in which precision."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from edge.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Arithmetic:
+    """A device, and whether it multiplies in bfloat16 where that is safe.
+
+    Attributes:
+        device: Where.
+        reduced: Whether `autocast` reduces to bfloat16.
+    """
+
+    device: torch.device
+    reduced: bool = False
+
+    def autocast(self) -> contextlib.AbstractContextManager[Any]:
+        """The context in which networks run; losses compute in float32 all the same."""
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.reduced)
+
+
+def open_device(name: str) -> torch.device:
+    """The device to compute on; `auto` is the GPU where there is one.
+
+    Raises:
+        UsageError: There is no such device here.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise UsageError(f"--device {name}: {str(error).splitlines()[0]}") from error
+    return device
+
+
+def open_arithmetic(device: str, precision: str) -> Arithmetic:
+    """The device by name, and the precision: `auto` is bfloat16 where the hardware multiplies it.
+
+    Raises:
+        UsageError: There is no such device here, or no such precision.
+    """
+    opened = open_device(device)
+    if precision not in ("auto", "float32", "bfloat16"):
+        raise UsageError(f"--precision {precision}: there are auto, float32, bfloat16")
+    if precision != "auto":
+        return Arithmetic(opened, precision == "bfloat16")
+    if opened.type == "cuda":
+        return Arithmetic(opened, torch.cuda.is_bf16_supported(including_emulation=False))
+    # Emulated, it is several times slower than float32.
+    flags = Path("/proc/cpuinfo")
+    fast = flags.is_file() and any(flag in flags.read_text() for flag in ("amx_bf16", "avx512_bf16"))
+    return Arithmetic(opened, fast)

@@ -1,0 +1,58 @@
+"""Several categories in one call, shared among the processes that torch's launcher started, a GPU each."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from edge.errors import UsageError
+from train.datasets import categories
+
+ALL = "all"
+
+
+def wanted_categories(text: str, data: Path) -> list[str]:
+    """The categories that `a`, `a,b` or `all` names.
+
+    Raises:
+        UsageError: It names none, or one twice.
+        DataSetError: `all` finds none in `data`.
+    """
+    names = categories(data) if text == ALL else [name.strip() for name in text.split(",")]
+    if not all(names) or len(set(names)) != len(names):
+        raise UsageError(f"--category {text}: give names with commas between them, each once, or all")
+    return names
+
+
+def own_share(names: Sequence[str]) -> list[str]:
+    """Those this process trains: all of them, or every n-th under `torchrun` with n processes.
+
+    Raises:
+        UsageError: The launcher's environment is not a launcher's.
+    """
+    rank, count = _from_launcher("RANK", 0), _from_launcher("WORLD_SIZE", 1)
+    return list(names[rank::count])
+
+
+def own_device(name: str) -> str:
+    """The device of this process: under `torchrun` with `cuda` or `auto`, each has a GPU of its own.
+
+    Raises:
+        UsageError: There are fewer GPUs than processes on this machine.
+    """
+    import torch
+
+    if "LOCAL_RANK" not in os.environ or name not in ("auto", "cuda") or not torch.cuda.is_available():
+        return name
+    local = _from_launcher("LOCAL_RANK", 0)
+    if local >= torch.cuda.device_count():
+        raise UsageError(f"process {local} has no GPU: there are {torch.cuda.device_count()}; lower --nproc-per-node")
+    return f"cuda:{local}"
+
+
+def _from_launcher(name: str, otherwise: int) -> int:
+    text = os.environ.get(name, str(otherwise))
+    if not text.isdigit():
+        raise UsageError(f"environment variable {name}={text!r} is no number; torchrun sets it, so unset it here")
+    return int(text)

@@ -1,0 +1,245 @@
+"""Inspection pictures on disk, in any of five layouts; the folders that are there tell which.
+
+MVTec AD, https://www.mvtec.com/company/research/datasets/mvtec-ad
+    DIR/CATEGORY/train/good/*                        good parts, to learn from
+    DIR/CATEGORY/test/good/*                         good parts, to test with
+    DIR/CATEGORY/test/<kind of defect>/*
+    DIR/CATEGORY/ground_truth/<kind>/<stem>_mask.png, or <stem>.png
+
+MVTec 3D-AD, its colour pictures alone, https://www.mvtec.com/company/research/datasets/mvtec-3d-ad
+    DIR/CATEGORY/train/good/rgb/*
+    DIR/CATEGORY/validation/good/rgb/*               further good parts, held out
+    DIR/CATEGORY/test/<good or kind of defect>/rgb/*
+    DIR/CATEGORY/test/<kind>/gt/<stem>.png
+
+BTAD, https://github.com/pankajmishra000/VT-ADL
+    DIR/CATEGORY/train/ok/*
+    DIR/CATEGORY/test/ok/*, test/ko/*
+    DIR/CATEGORY/ground_truth/ko/<stem>.png or .bmp
+
+VisA, https://github.com/amazon-science/spot-diff
+    DIR/CATEGORY/Data/Images/Normal/*.JPG, Data/Images/Anomaly/*.JPG
+    DIR/CATEGORY/Data/Masks/Anomaly/*.png            any value above 0 is a defect
+    DIR/split_csv/1cls.csv                           the split, see `train.visa`
+
+Plain
+    DIR/CATEGORY/good/*
+    DIR/CATEGORY/defects/*                           to test with; may be missing
+    DIR/CATEGORY/masks/<stem>_mask.png, or <stem>.png
+    There is no split, so a fifth of the good pictures is for the test, and models never learn from them, whether there
+    are defects or not: those whose names have the smallest SHA-256. The same folder gives the same split anywhere, and
+    a picture added or removed moves at most one other.
+
+The folder of a category may be given itself, with no category or `.`. A mask of any picture format will do.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from edge.errors import DataSetError
+from edge.images import list_images
+from train import visa
+
+PLAIN_TEST_SHARE = 0.2
+
+
+@dataclass(frozen=True)
+class TestImage:
+    """A picture of the test split.
+
+    Attributes:
+        path: The picture.
+        kind: `good`, or the kind of defect.
+        mask: Its ground truth, where there is one.
+        mask_place: Where the ground truth belongs, from the category's folder.
+        any_value: Whether every value above 0 of the mask marks a defect; else as `read_mask` has it.
+    """
+
+    __test__ = False  # not a test, whatever pytest thinks of the name
+
+    path: Path
+    kind: str
+    mask: Path | None
+    mask_place: str = "its data set"
+    any_value: bool = False
+
+    @property
+    def good(self) -> bool:
+        """Whether the part is good."""
+        return self.kind == "good"
+
+
+class Layout(Protocol):
+    """Where the pictures of a category are; `root` is the category's folder. What is missing is a `DataSetError`."""
+
+    @property
+    def name(self) -> str:
+        """What the layout is called."""
+
+    @property
+    def mark(self) -> str:
+        """The folder, from `root`, by which the layout is told."""
+
+    def train_images(self, root: Path) -> list[Path]:
+        """The good pictures to learn from, sorted; at least one."""
+
+    def held_out_images(self, root: Path) -> list[Path]:
+        """Good pictures that belong to neither training nor test, sorted."""
+
+    def test_images(self, root: Path) -> list[TestImage]:
+        """The test pictures, at least one good and one defective."""
+
+
+def recognise(root: Path) -> Layout | None:
+    """The layout of the category whose folder is `root`; none if it is no category's."""
+    return next((layout for layout in LAYOUTS if (root / layout.mark).is_dir()), None)
+
+
+@dataclass(frozen=True)
+class _Folders:
+    """A layout whose folders say all: MVTec AD and what was made after it. Paths are from the category's folder.
+
+    Attributes:
+        name: What the layout is called.
+        mark: Folder of the good pictures to learn from; the layout is told by it.
+        test: Folder of the test pictures of one kind.
+        masks: Folder of their masks.
+        good: What the kind without a defect is called.
+        held_out: Folder of further good pictures.
+    """
+
+    name: str
+    mark: str
+    test: str = "test/{kind}"
+    masks: str = "ground_truth/{kind}"
+    good: str = "good"
+    held_out: str | None = None
+
+    def train_images(self, root: Path) -> list[Path]:
+        images = _list(root / self.mark)
+        if not images:
+            raise DataSetError(f"{root / self.mark}: holds no images; {self._expected(root)}")
+        return images
+
+    def held_out_images(self, root: Path) -> list[Path]:
+        return _list(root / self.held_out) if self.held_out else []
+
+    def test_images(self, root: Path) -> list[TestImage]:
+        folder = root / "test"
+        if not folder.is_dir():
+            raise DataSetError(f"{folder}: no such folder; {self._expected(root)}")
+        kinds = subfolders(folder) | subfolders(root / self.masks.split("{kind}")[0])
+        images: list[TestImage] = []
+        for kind in sorted(kinds):
+            pictures, masks = self.test.format(kind=kind), self.masks.format(kind=kind)
+            images += _pair(root, pictures, masks, "good" if kind == self.good else kind)
+        if not _both_classes(images):
+            raise DataSetError(f"{folder}: needs images in {self.good}/ and in at least one folder of defects")
+        return images
+
+    def _expected(self, root: Path) -> str:
+        good, defects = (self.test.format(kind=kind) for kind in (self.good, "<defect>"))
+        return f"expected the layout of {self.name}: {root / self.mark}/*, {good}/*, {defects}/*"
+
+
+class _VisA:
+    name = "VisA"
+    mark = "Data/Images"
+
+    def train_images(self, root: Path) -> list[Path]:
+        images = [row.image for row in self._rows(root) if row.train]
+        if not images:
+            raise DataSetError(f"{root}: has no row for training in {visa.SPLIT}")
+        return images
+
+    def held_out_images(self, root: Path) -> list[Path]:
+        return []
+
+    def test_images(self, root: Path) -> list[TestImage]:
+        images = [
+            TestImage(row.image, "good" if row.good else "anomaly", row.mask, visa.SPLIT, any_value=True)
+            for row in self._rows(root)
+            if not row.train
+        ]
+        if not _both_classes(images):
+            raise DataSetError(f"{root}: needs both normal and anomaly rows to test with in {visa.SPLIT}")
+        return images
+
+    def _rows(self, root: Path) -> list[visa.Row]:
+        root = root.absolute()  # `.` has neither name nor parent
+        return visa.read_split(root.parent, root.name)
+
+
+class _Plain:
+    name = "plain"
+    mark = "good"
+
+    def train_images(self, root: Path) -> list[Path]:
+        return self._split(root)[0]
+
+    def held_out_images(self, root: Path) -> list[Path]:
+        return []
+
+    def test_images(self, root: Path) -> list[TestImage]:
+        defects = _pair(root, "defects", "masks", "defect")
+        if not defects:
+            raise DataSetError(f"{root / 'defects'}: holds no images, so there is nothing to test with; put some there")
+        good = self._split(root)[1]
+        if not good:
+            raise DataSetError(f"{root / self.mark}: has too few images to set some aside for the test; add some")
+        return [*defects, *(TestImage(path, "good", None, "masks/") for path in good)]
+
+    def _split(self, root: Path) -> tuple[list[Path], list[Path]]:
+        """The good pictures to learn from and to test with."""
+        images = _list(root / self.mark)
+        if not images:
+            raise DataSetError(f"{root / self.mark}: holds no images; put those of good parts there")
+        drawn = sorted(images, key=lambda path: hashlib.sha256(os.fsencode(path.name)).digest())
+        count = round(len(images) * PLAIN_TEST_SHARE)
+        return sorted(drawn[count:]), sorted(drawn[:count])
+
+
+LAYOUTS: tuple[Layout, ...] = (
+    _Folders("MVTec 3D-AD", "train/good/rgb", "test/{kind}/rgb", "test/{kind}/gt", held_out="validation/good/rgb"),
+    _Folders("MVTec AD", "train/good"),  # after MVTec 3D-AD, whose folders it would match too
+    _Folders("BTAD", "train/ok", good="ok"),
+    _VisA(),
+    _Plain(),
+)
+EXPECTED = "expected one of " + ", ".join(f"NAME/{layout.mark} ({layout.name})" for layout in LAYOUTS)
+
+
+def subfolders(folder: Path) -> set[str]:
+    """The names of the folders directly in `folder`; none if it is not there."""
+    return {path.name for path in folder.iterdir() if path.is_dir()} if folder.is_dir() else set()
+
+
+def _list(folder: Path) -> list[Path]:
+    return list_images(folder) if folder.is_dir() else []
+
+
+def _pair(root: Path, pictures: str, masks: str, kind: str) -> list[TestImage]:
+    """The pictures of one kind with their masks; good ones may have masks (MVTec 3D-AD has), which mark nothing."""
+    images, there = _list(root / pictures), _list(root / masks)
+    by_stem = {path.stem: path for path in there}
+    found = [by_stem.get(f"{path.stem}_mask") or by_stem.get(path.stem) for path in images]
+    stray = sorted(set(there) - set(found))
+    if stray:
+        raise DataSetError(
+            f"{stray[0]}: matches no image in {root / pictures} ({len(stray)} such); "
+            "a mask is named after its image, with or without _mask"
+        )
+    return [
+        TestImage(path, kind, None if kind == "good" else mask, f"{masks}/")
+        for path, mask in zip(images, found, strict=True)
+    ]
+
+
+def _both_classes(images: Sequence[TestImage]) -> bool:
+    return len({image.good for image in images}) == 2

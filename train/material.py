@@ -1,0 +1,175 @@
+"""The training pictures in memory, and what is computed of them: batches, teacher features, synthetic defects."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from edge.fit import MEAN, STD
+from train.device import Arithmetic
+from train.progress import tracked
+from train.synthesis import Synthesis
+
+S = TypeVar("S")
+T = TypeVar("T")
+
+AHEAD = 3
+Compute = Callable[[Tensor], list[Tensor]]
+
+
+def normalise(pictures: NDArray[np.uint8]) -> Tensor:
+    """(N, H, W, 3) uint8 BGR to (N, 3, H, W) float32 RGB, ImageNet-normalised, channels last in memory."""
+    rgb = torch.from_numpy(np.ascontiguousarray(pictures[..., ::-1])).permute(0, 3, 1, 2).float()
+    mean, std = torch.tensor(MEAN).view(1, 3, 1, 1), torch.tensor(STD).view(1, 3, 1, 1)
+    return ((rgb / 255 - mean) / std).contiguous(memory_format=torch.channels_last)
+
+
+@dataclass
+class Defects:
+    """A batch of pictures with synthetic defects.
+
+    Attributes:
+        index: Which training pictures they were made of, (N,).
+        images: Normalised, (N, 3, H, W).
+        masks: Of the defects, (N, 1, H, W) float32, 0 or 1.
+        foregrounds: Of the parts, likewise.
+    """
+
+    index: Tensor
+    images: Tensor
+    masks: Tensor
+    foregrounds: Tensor
+
+
+@dataclass
+class Material:
+    """What a training learns from.
+
+    Attributes:
+        pictures: Fitted good pictures, (N, H, W, 3) uint8 BGR.
+        synthesis: Makes defects of them.
+        arithmetic: Where and how networks run.
+        batch: Pictures a step.
+        seed: Of the order.
+        cache_gb: Memory for features; above it they are computed anew in each step.
+        waited: Seconds that steps have waited for synthetic defects.
+    """
+
+    pictures: NDArray[np.uint8]
+    synthesis: Synthesis | None
+    arithmetic: Arithmetic
+    batch: int
+    seed: int
+    cache_gb: float
+    waited: float = field(default=0.0)
+
+    def order(self, epoch: int) -> list[Tensor]:
+        """The batches of an epoch as indices. A last batch of one is left out: its BatchNorm statistics are noise."""
+        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
+        batches = torch.randperm(len(self.pictures), generator=generator).split(self.batch)
+        return [index for index in batches if len(index) > 1]
+
+    def images(self, index: Tensor) -> Tensor:
+        """The pictures with these indices, normalised, (N, 3, H, W)."""
+        return normalise(self.pictures[index.numpy()]).to(self.arithmetic.device)
+
+    def features(self, compute: Compute, label: str) -> Features:
+        """What a frozen network makes of the pictures."""
+        return Features(self, compute, label)
+
+    def defects(self, epoch: int, share: float = 1.0) -> Iterator[Defects]:
+        """The batches of an epoch with synthetic defects, drawn by a thread while the network learns from the last.
+
+        Args:
+            epoch: Decides the order and the defects.
+            share: Of the pictures that have one; the others are good, with an empty mask.
+        """
+        synthesis = self.synthesis
+        assert synthesis is not None, "this training was not given synthetic defects"
+
+        def draw(item: tuple[int, Tensor]) -> Defects:
+            step, index = item
+            pictures, masks = synthesis.draw_batch(index.tolist(), epoch)
+            clean = np.random.default_rng([self.seed, epoch, step]).random(len(index)) >= share
+            pictures[clean], masks[clean] = self.pictures[index.numpy()[clean]], 0
+            parts = synthesis.foregrounds[index.numpy()]
+            return Defects(index, normalise(pictures), _marks(masks), _marks(parts))
+
+        for batch in self._timed(_ahead(draw, enumerate(self.order(epoch)))):
+            device = self.arithmetic.device
+            yield Defects(batch.index, batch.images.to(device), batch.masks.to(device), batch.foregrounds.to(device))
+
+    def _timed(self, items: Iterable[T]) -> Iterator[T]:
+        iterator = iter(items)
+        while True:
+            started = time.perf_counter()
+            try:
+                item = next(iterator)
+            except StopIteration:
+                return
+            self.waited += time.perf_counter() - started
+            yield item
+
+
+class Features:
+    """What a frozen network makes of the training pictures: kept where it fits in memory, else computed step by step.
+
+    Args:
+        material: The pictures.
+        compute: (N, 3, H, W) normalised to a list of (N, C_k, H_k, W_k).
+        label: What progress calls it.
+    """
+
+    def __init__(self, material: Material, compute: Compute, label: str) -> None:
+        self._material, self._compute = material, compute
+        count = len(material.pictures)
+        first = self._run(np.arange(1))
+        size = sum(f.numel() * f.element_size() for f in first) * count
+        self._kept: list[Tensor] | None = None
+        if size <= material.cache_gb * 2**30:
+            self._kept = [f.new_empty((count, *f.shape[1:])).to(memory_format=torch.channels_last) for f in first]
+            starts = range(0, count, material.batch)
+            for start in tracked(starts, len(starts), label, "batches"):
+                chunk = np.arange(start, min(start + material.batch, count))
+                for store, features in zip(self._kept, self._run(chunk), strict=True):
+                    store[chunk[0] : chunk[-1] + 1] = features
+
+    def batch(self, index: Tensor) -> list[Tensor]:
+        """Those of the pictures with these indices."""
+        if self._kept is None:
+            return self._run(index.numpy())
+        return [store[index].contiguous(memory_format=torch.channels_last) for store in self._kept]
+
+    @torch.no_grad()
+    def _run(self, index: NDArray[np.int64]) -> list[Tensor]:
+        with self._material.arithmetic.autocast():
+            return self._compute(self._material.images(torch.from_numpy(index)))
+
+
+def _marks(masks: NDArray[np.uint8]) -> Tensor:
+    return torch.from_numpy(masks).unsqueeze(1).float()
+
+
+def _ahead(make: Callable[[S], T], items: Iterable[S]) -> Iterator[T]:
+    """`map`, with the next few already being made by a thread."""
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="defects") as pool:
+        waiting: deque[Future[T]] = deque()
+        try:
+            for item in items:
+                waiting.append(pool.submit(make, item))
+                if len(waiting) > AHEAD:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()

@@ -1,0 +1,240 @@
+"""A model's evaluation as one HTML page: charts, tables, and the cases to look at.
+
+The page needs nothing but itself: pictures are inline, nothing is fetched, there is no script.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timezone
+from html import escape
+from importlib import resources
+from pathlib import Path
+from string import Template
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge import __version__
+from edge.errors import UsageError
+from edge.files import write_atomically
+from train.cases import Case, Threshold, galleries, show_galleries
+from train.charts import Axis, curve, histogram
+from train.checkpoint import Checkpoint
+from train.evaluation import Evaluation
+from train.metrics import auroc, f1_max, roc
+
+PAGE = "index.html"
+BINS = 20
+CASES = 6
+
+DEFINITIONS = {
+    "image_auroc": (
+        "Area under the ROC curve of the images: the chance that a defective one scores above a good one, ties half. "
+        "An image’s score is the largest value of its map; padding does not count."
+    ),
+    "image_f1_max": (
+        "The largest F1 = 2TP / (2TP + FP + FN) over all thresholds, images at or above one being rejected. Chosen on "
+        "the images it is measured on: an upper bound, not what a line will see."
+    ),
+    "image_f1_threshold": "The score threshold that gives this F1.",
+    "pixel_auroc": (
+        "Area under the ROC curve of all pixels of all images, on the fit’s canvas. High for any model where "
+        "defects are small."
+    ),
+    "pixel_ap": (
+        "Average precision over the same pixels: the sum of (R<sub>n</sub> − R<sub>n−1</sub>) P<sub>n</sub> over "
+        "falling thresholds, without interpolation."
+    ),
+    "aupro_0.3": (
+        "<b>The data set’s AUPRO</b>: area under the per-region overlap curve up to a false-positive rate of 0.3, "
+        "divided by 0.3. One threshold for all images at a time; every connected region (8 neighbours) of the ground "
+        "truth counts alike, whatever its size; the false-positive rate is that of all normal pixels of all images "
+        "(Bergmann et al., IJCV 2021, section 5.1). Compare this one with published AUPRO."
+    ),
+    "pro_per_image": (
+        "<b>Not AUPRO</b>, and not to be compared with it: PRO as RD4AD’s family of code computes it. One curve for "
+        "each defective image, 200 thresholds evenly between the extremes of its own map, against its own "
+        "false-positive rate, kept below 0.3 and stretched by the largest kept value, its area by trapezoids (where "
+        "the kept rates are all 0 or fewer than two, the mean of the kept overlaps); then the mean over defective "
+        "images. Compare it only with figures of that code."
+    ),
+}
+"""What each metric of `train.metrics.summarise` is, as HTML."""
+
+
+def write_report(
+    folder: Path,
+    evaluation: Evaluation,
+    metrics: Mapping[str, float],
+    about: Checkpoint,
+    data: Path,
+    threshold: float | None = None,
+) -> Path:
+    """Writes the page `index.html` into a folder, made where it is not there; gives its path.
+
+    Args:
+        folder: Where the page goes.
+        evaluation: The model's maps and scores.
+        metrics: `evaluation.metrics()`.
+        about: The checkpoint's description.
+        data: The category's folder, to be named on the page.
+        threshold: Scores above it are rejected; without one, the F1-max threshold of the test split stands in.
+
+    Raises:
+        ImageError: A picture cannot be read.
+        UsageError: The page cannot be written.
+    """
+    page = folder / PAGE
+    text = render(evaluation, metrics, about, data, threshold)
+    try:
+        write_atomically(page, text.encode(errors="replace"))  # a file's name need not be valid UTF-8
+    except OSError as error:
+        raise UsageError(f"--report {page}: cannot be written: {error.strerror}; give another folder") from error
+    return page
+
+
+def render(
+    evaluation: Evaluation,
+    metrics: Mapping[str, float],
+    about: Checkpoint,
+    data: Path,
+    threshold: float | None = None,
+    count: int = CASES,
+) -> str:
+    """The page as HTML, with at most `count` cases in each gallery; arguments and errors as of `write_report`."""
+    good = np.array([image.good for image in evaluation.images])
+    at = Threshold(f1_max(evaluation.scores, ~good)[1], False) if threshold is None else Threshold(threshold, True)
+    cases = [
+        Case(i, image, float(score), at.rejects(float(score)))
+        for i, (image, score) in enumerate(zip(evaluation.images, evaluation.scores, strict=True))
+    ]
+    template = Template(resources.files("train").joinpath("report.html").read_text(encoding="utf-8"))
+    written = datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
+    return template.substitute(
+        title=escape(f"{data.resolve().name}: {about.model} with teacher {about.teacher}"),
+        facts=_facts(about, data, cases, written),
+        tiles=_tiles(metrics, cases),
+        threshold=_threshold_text(at),
+        charts=_charts(evaluation.scores, good, at, metrics["image_auroc"], about.training.get("loss", [])),
+        kinds=_kinds(cases),
+        metrics="\n".join(
+            _row(name, f"{value:.4f}") + f"<td>{DEFINITIONS.get(name, '')}</td></tr>" for name, value in metrics.items()
+        ),
+        galleries=show_galleries(evaluation, about.fit, galleries(cases, at.value, count), at.value),
+        footer=f"Written by edge-train evaluate, edge-inspect {escape(__version__)}, on {written}.",
+    )
+
+
+def bin_scores(
+    scores: NDArray[np.float32], good: NDArray[np.bool_], threshold: float, bins: int = BINS
+) -> tuple[list[float], dict[str, list[int]]]:
+    """Borders of even bins over all scores, and how many good and defective images lie in each; every image in one.
+
+    The threshold is a border, or would be further out: what lies right of it is rejected.
+    """
+    values = scores.astype(np.float64)
+    low, high = values.min(), values.max()
+    width = (high - low) / bins or 1.0
+    first, last = np.floor((low - threshold) / width), np.floor((high - threshold) / width) + 1
+    edges = threshold + width * np.arange(first, last + 1)
+    edges[0], edges[-1] = min(edges[0], low), max(edges[-1], high)
+    counts = {
+        name: np.histogram(values[chosen], edges)[0].tolist() for name, chosen in (("good", good), ("defective", ~good))
+    }
+    return edges.tolist(), counts
+
+
+def _facts(about: Checkpoint, data: Path, cases: Sequence[Case], written: str) -> str:
+    good = sum(case.image.good for case in cases)
+    facts = {
+        "system": about.model,
+        "teacher": f"{about.teacher} ({about.teacher_sha256[:12]})",
+        "category": about.category,
+        "epochs": about.epochs,
+        "seed": about.seed,
+        "input": f"{about.fit.canvas[0]}x{about.fit.canvas[1]}, {about.fit.mode}",
+        "learned from": f"{len(about.trained_on)} good images, {len(about.held_out)} held out",
+        "tested on": f"{good} good, {len(cases) - good} defective images",
+        "data": data.resolve(),
+        "date": written,
+        "program": f"edge-inspect {__version__}",
+    }
+    return "\n".join(f"<div><dt>{name}</dt><dd>{escape(str(value))}</dd></div>" for name, value in facts.items())
+
+
+def _tiles(metrics: Mapping[str, float], cases: Sequence[Case]) -> str:
+    bad, good = [c for c in cases if not c.image.good], [c for c in cases if c.image.good]
+    tiles = [
+        (f"{metrics['image_auroc']:.4f}", "image AUROC"),
+        (f"{metrics['aupro_0.3']:.4f}", "AUPRO at 0.3, data set"),
+        (_share(bad), "defects detected"),
+        (_share(good), "good parts rejected"),
+    ]
+    return "\n".join(f"<div><b>{value}</b>{label}</div>" for value, label in tiles)
+
+
+def _share(cases: Sequence[Case]) -> str:
+    rejected = sum(case.rejected for case in cases)
+    return f"{rejected} of {len(cases)}"
+
+
+def _threshold_text(threshold: Threshold) -> str:
+    if threshold.given:
+        return f"Threshold <b>{threshold.value:.4f}</b>: parts that score above it are rejected."
+    return (
+        f"Threshold <b>{threshold.value:.4f}</b>: F1-max threshold, chosen on the test split, for orientation only. "
+        "A checkpoint has none; <code>calibrate bundle</code> sets one from good images the model has not seen."
+    )
+
+
+def _charts(
+    scores: NDArray[np.float32],
+    good: NDArray[np.bool_],
+    threshold: Threshold,
+    area: float,
+    loss: Sequence[float] | Mapping[str, Sequence[float]],
+) -> str:
+    edges, counts = bin_scores(scores, good, threshold.value)
+    mark = (threshold.value, f"threshold {threshold.value:.4g}")
+    false, true = roc(scores, ~good)
+    rejected = np.array([threshold.rejects(float(score)) for score in scores])
+    point = (float(rejected[good].mean()), float(rejected[~good].mean()), "threshold")
+    x, y = Axis("good images rejected, share", 0, 1), Axis("defects detected, share", 0, 1)
+    title = "Training loss"
+    phases = {f"{title}: {name}": part for name, part in loss.items()} if isinstance(loss, Mapping) else {title: loss}
+    charts = {
+        "Scores of the images": histogram(edges, counts, "score of the image", mark),
+        "ROC curve of the images": curve(
+            list(zip(false, true, strict=True)), x, y, f"AUROC {area:.4f}", point, "chance"
+        ),
+        **{title: _loss_chart(values) for title, values in phases.items() if values},
+    }
+    return "\n".join(
+        f"<figure><figcaption>{escape(title)}</figcaption>{chart}</figure>" for title, chart in charts.items()
+    )
+
+
+def _loss_chart(values: Sequence[float]) -> str:
+    """Loss by epoch, on a logarithmic axis where it falls far."""
+    low, high = min(values), max(values)
+    log = low > 0 and high > 10 * low
+    x = Axis("epoch", 1, len(values), whole=True)
+    y = Axis("loss", low if log else min(0, low), high, log)
+    return curve(list(enumerate(values, start=1)), x, y, f"{values[-1]:.4g} at the end")
+
+
+def _kinds(cases: Sequence[Case]) -> str:
+    good = [case for case in cases if case.image.good]
+    rows = []
+    for kind in sorted({case.image.kind for case in cases if not case.image.good}):
+        own = [case for case in cases if case.image.kind == kind]
+        area = auroc([case.score for case in good + own], [not case.image.good for case in good + own])
+        rows.append(_row(kind, str(len(own)), f"{area:.4f}", _share(own)) + "</tr>")
+    return "\n".join(rows)
+
+
+def _row(name: str, *numbers: str) -> str:
+    """A table's row with its name and numbers, open to more cells."""
+    cells = "".join(f'<td class="number">{number}</td>' for number in numbers)
+    return f'<tr><th scope="row">{escape(name)}</th>{cells}'

@@ -1,0 +1,293 @@
+"""Synthetic defects: good pictures with foreign or misplaced texture blended in, and the mask of where.
+
+One way for AAND's first stage and for DMDD: Perlin shapes from DRAEM (Zavrtanik et al. 2021, arXiv 2108.07610; also
+DeSTSeg, Zhang et al. 2023, arXiv 2211.11317), kept to the part by a foreground mask (AAND, arXiv 2405.02068; DMDD,
+arXiv 2408.03888), structural defects from the picture itself (MemSeg, Yang et al. 2022, arXiv 2205.00908):
+
+    I_a = (1 - M) I + M (beta I + (1 - beta) X),    M = [Perlin > 1/2] foreground,    beta ~ U(0, opacity)
+
+on grey levels, before any normalisation, so that I_a is I outside M to the bit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.errors import DataSetError, ImageError, UsageError
+from edge.images import SUFFIXES, Frame, read_image
+from train.foreground import Mask, foreground_masks
+from train.textures import perlin_noise, render_texture
+
+Rng = np.random.Generator
+
+BANK = 256
+"""Procedural textures of 256x256 pixels; fewer of larger ones, for they take longer (35 ms each at that size)."""
+
+VISIBLE = 4.0
+"""Grey levels by which a defect has to differ from the good picture, on average over its mask; 2 cannot be seen."""
+
+_MASK_TRIES, _TEXTURE_TRIES = 10, 4
+_DRAWS, _BANK = 1, 2  # keep the streams of random numbers apart
+
+
+@dataclass(frozen=True)
+class SyntheticDefect:
+    """A good picture made bad.
+
+    Attributes:
+        picture: (H, W, 3) uint8 BGR; the good picture wherever the mask is 0.
+        mask: (H, W) uint8, 1 on the defect, 0 elsewhere; never empty.
+    """
+
+    picture: Frame
+    mask: Mask
+
+
+class Synthesis:
+    """Draws defects on good pictures of one product.
+
+    Where all pictures are grey, so are the defects: a grey camera sees no colour, and colour would give them away.
+    AAND as published: `self_texture=0, jitter=1`; DMDD's authors in their later code: both 0.
+
+    Args:
+        pictures: (N, H, W, 3) uint8 BGR, fitted to the network; H and W multiples of 32.
+        seed: With index and turn, decides everything.
+        textures: A folder of pictures to take foreign texture from, such as DTD, with all its subfolders; without one
+            it is rendered (`train.textures`), each texture when it is first wanted.
+        foreground: How the part is found, see `train.foreground`.
+        self_texture: Share of defects made of the picture itself, shifted or in shuffled patches.
+        jitter: Share of foreign textures that three random colour operations are applied to.
+        opacity: The largest share beta of the good picture that shows through.
+
+    Attributes:
+        foregrounds: (N, H, W) uint8, 1 where defects may lie.
+
+    Raises:
+        DataSetError: `textures` is no folder or holds no picture.
+        UsageError: A share outside [0, 1], or an unknown foreground.
+    """
+
+    def __init__(
+        self,
+        pictures: NDArray[np.uint8],
+        *,
+        seed: int,
+        textures: Path | None = None,
+        foreground: str = "auto",
+        self_texture: float = 0.25,
+        jitter: float = 0.5,
+        opacity: float = 0.8,
+    ) -> None:
+        for name, share in (("self_texture", self_texture), ("jitter", jitter), ("opacity", opacity)):
+            if not 0 <= share <= 1:
+                raise UsageError(f"{name} {share} must be from 0 to 1")
+        self.foregrounds = foreground_masks(pictures, foreground)
+        self._pictures, self._seed = pictures, seed
+        self._self_texture, self._jitter, self._opacity = self_texture, jitter, opacity
+        self._grey = bool((pictures == pictures[..., :1]).all())
+        size = (pictures.shape[1], pictures.shape[2])
+        self._foreign = _Rendered(size, seed) if textures is None else _Folder(textures, size)
+
+    def draw(self, index: int, turn: int) -> SyntheticDefect:
+        """A defect on picture `index`, the `turn`-th: depends on seed, index and turn alone, from any thread.
+
+        A texture that hardly differs from what it covers (by less than `VISIBLE` grey levels after a 3x3 mean, so that
+        noise does not count) would teach that good is bad: it is drawn again, and after four failures the picture with
+        its grey levels moved by 128 takes its place.
+
+        Raises:
+            DataSetError: A file of the folder of textures is damaged.
+        """
+        rng = np.random.default_rng([self._seed, _DRAWS, index, turn])
+        good = self._pictures[index]
+        mask = defect_mask(self.foregrounds[index], rng)
+        for _ in range(_TEXTURE_TRIES):
+            beta = rng.uniform(0, self._opacity)
+            bad = _laid(good, cv2.addWeighted(good, beta, self._texture(good, rng), 1 - beta, 0), mask)
+            change = cv2.blur(cv2.subtract(bad, good, dtype=cv2.CV_32F), (3, 3))
+            if np.mean(cv2.mean(np.abs(change), mask)[:3]) >= VISIBLE:
+                return SyntheticDefect(bad, mask)
+        return SyntheticDefect(_laid(good, good ^ 128, mask), mask)
+
+    def draw_batch(self, indices: Sequence[int], turn: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """Defects on B pictures: (B, H, W, 3) uint8 BGR and their masks, (B, H, W) uint8."""
+        defects = [self.draw(index, turn) for index in indices]
+        return np.stack([defect.picture for defect in defects]), np.stack([defect.mask for defect in defects])
+
+    def _texture(self, good: Frame, rng: Rng) -> Frame:
+        if rng.random() < self._self_texture:
+            return _rearranged(good, rng)
+        texture = self._foreign.pick(rng)
+        if rng.random() < self._jitter:
+            texture = _jittered(texture, rng)
+        return cv2.cvtColor(cv2.cvtColor(texture, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR) if self._grey else texture
+
+
+def defect_mask(foreground: Mask, rng: Rng) -> Mask:
+    """A random shape on the part: Perlin noise above 1/2, on 1 to 32 cells down and across, turned by up to 90 degrees.
+
+    As in DRAEM: the median defect takes 5 % of the frame. Drawn again while it has fewer than 16 of every 65536 pixels
+    of the frame, or more than half of the part; after ten failures, the twentieth of the part where the last noise is
+    highest.
+
+    Args:
+        foreground: (H, W) uint8, 1 on the part, of which there are at least a few pixels.
+        rng: Source of everything random.
+
+    Returns:
+        (H, W) uint8 0/1: not empty, and 0 wherever the foreground is.
+    """
+    height, width = foreground.shape
+    part = int(foreground.sum())
+    least, most = max(4, round(foreground.size / 4096)), part // 2
+    for _ in range(_MASK_TRIES):
+        # At least four pixels a cell: noise is 0 at the nodes, and only between them does it show.
+        down, across = (2 ** int(rng.integers(min(6, (side // 4).bit_length()))) for side in (height, width))
+        matrix = cv2.getRotationMatrix2D((width / 2, height / 2), rng.uniform(-90, 90), 1)
+        noise = perlin_noise((height, width), (down, across), rng)
+        noise = cv2.warpAffine(noise, matrix, (width, height), borderMode=cv2.BORDER_REFLECT_101)
+        mask = cv2.bitwise_and(cv2.compare(noise, 0.5, cv2.CMP_GT), foreground)
+        if least <= cv2.countNonZero(mask) <= most:
+            return np.asarray(mask, np.uint8)
+    wanted = min(part, max(least, part // 20))
+    lowest = np.partition(noise[foreground > 0], part - wanted)[part - wanted]
+    return np.asarray((noise >= lowest) & (foreground > 0), np.uint8)
+
+
+class _Folder:
+    """Foreign texture from files."""
+
+    def __init__(self, folder: Path, size: tuple[int, int]) -> None:
+        if not folder.is_dir():
+            raise DataSetError(f"{folder}: no such folder of textures")
+        self._paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+        if not self._paths:
+            raise DataSetError(f"{folder}: holds no textures; expected pictures ({', '.join(SUFFIXES)}) at any depth")
+        self._size = size
+
+    def pick(self, rng: Rng) -> Frame:
+        path = self._paths[rng.integers(len(self._paths))]
+        try:
+            texture = read_image(path)
+        except ImageError as error:
+            raise DataSetError(f"texture {error}") from error
+        return np.asarray(cv2.resize(texture, self._size[::-1], interpolation=cv2.INTER_AREA), np.uint8)
+
+
+class _Rendered:
+    """Foreign texture that is rendered, kept, and shown from ever other sides."""
+
+    def __init__(self, size: tuple[int, int], seed: int) -> None:
+        self._size, self._seed = size, seed
+        self._count = min(BANK, max(BANK // 8, BANK * 256 * 256 // (size[0] * size[1])))
+        self._kept: dict[int, Frame] = {}
+
+    def pick(self, rng: Rng) -> Frame:
+        """A random texture, flipped and turned at random, of which a window of half to full size is enlarged."""
+        number = int(rng.integers(self._count))
+        if number not in self._kept:  # two threads may both render it: the same picture
+            self._kept[number] = render_texture(np.random.default_rng([self._seed, _BANK, number]), self._size)
+        texture = self._kept[number][:: rng.choice((-1, 1)), :: rng.choice((-1, 1))]
+        texture = texture.swapaxes(0, 1) if rng.random() < 0.5 else texture
+        room = np.array(texture.shape[:2])
+        window = (room * rng.uniform(0.5, 1)).astype(int)
+        y, x = rng.integers(0, room - window + 1)
+        view = np.ascontiguousarray(texture[y : y + window[0], x : x + window[1]])
+        return np.asarray(cv2.resize(view, self._size[::-1]), np.uint8)
+
+
+def _laid(good: Frame, other: Frame, mask: Mask) -> Frame:
+    """The other picture where the mask is 1, the good one elsewhere."""
+    return np.asarray(cv2.copyTo(other, mask, good.copy()), np.uint8)
+
+
+def _rearranged(good: Frame, rng: Rng) -> Frame:
+    """The picture shifted around its edges by an eighth to seven eighths of its sides, or its tiles in random order."""
+    height, width = good.shape[:2]
+    if rng.random() < 0.5:
+        shift = [int(rng.integers(side // 8, side - side // 8 + 1)) for side in (height, width)]
+        return np.roll(good, shift, axis=(0, 1))
+    cells = int(rng.choice((2, 4, 8)))
+    tiles = good.reshape(cells, height // cells, cells, width // cells, 3).swapaxes(1, 2)
+    tiles = rng.permutation(tiles.reshape(cells * cells, *tiles.shape[2:])).reshape(tiles.shape)
+    return np.ascontiguousarray(tiles.swapaxes(1, 2)).reshape(good.shape)
+
+
+def _jittered(texture: Frame, rng: Rng) -> Frame:
+    """Three different operations out of ten, those of DRAEM, in random order."""
+    for number in rng.choice(len(_OPERATIONS), 3, replace=False):
+        texture = _OPERATIONS[number](texture, rng)
+    return texture
+
+
+_LEVELS = np.arange(256)[:, None]
+
+
+def _mapped(texture: Frame, curve: NDArray[np.generic]) -> Frame:
+    """Grey levels through a curve, (256, 1) or one for every channel, (256, 3)."""
+    table = np.clip(curve, 0, 255).astype(np.uint8)
+    return np.asarray(cv2.LUT(texture, np.ascontiguousarray(np.broadcast_to(table, (256, 3)))[None]), np.uint8)
+
+
+def _gamma(texture: Frame, rng: Rng) -> Frame:
+    return _mapped(texture, (_LEVELS / 255) ** rng.uniform(0.5, 2, 3) * 255)
+
+
+def _brightness(texture: Frame, rng: Rng) -> Frame:
+    return _mapped(texture, _LEVELS * rng.uniform(0.8, 1.2) + rng.uniform(-30, 30))
+
+
+def _sharpness(texture: Frame, rng: Rng) -> Frame:
+    """Between a 3x3 blur (0), the picture (1) and its opposite (2)."""
+    factor = rng.uniform(0, 2)
+    return np.asarray(cv2.addWeighted(texture, factor, cv2.GaussianBlur(texture, (3, 3), 0), 1 - factor, 0), np.uint8)
+
+
+def _hue_saturation(texture: Frame, rng: Rng) -> Frame:
+    """Both moved by up to 50 of 255; a full circle of hue is 180 in OpenCV."""
+    hue, saturation = rng.uniform(-50, 50, 2) * (180 / 255, 1)
+    curve = np.hstack([(_LEVELS + hue) % 180, _LEVELS + saturation, _LEVELS])
+    moved = _mapped(np.asarray(cv2.cvtColor(texture, cv2.COLOR_BGR2HSV), np.uint8), curve)
+    return np.asarray(cv2.cvtColor(moved, cv2.COLOR_HSV2BGR), np.uint8)
+
+
+def _solarise(texture: Frame, rng: Rng) -> Frame:
+    return _mapped(texture, np.where(rng.uniform(32, 128) < _LEVELS, 255 - _LEVELS, _LEVELS))
+
+
+def _posterise(texture: Frame, rng: Rng) -> Frame:
+    """Only the highest 1 to 7 bits are kept."""
+    return _mapped(texture, _LEVELS & (256 - 2 ** int(rng.integers(1, 8))))
+
+
+def _invert(texture: Frame, _: Rng) -> Frame:
+    return np.asarray(cv2.bitwise_not(texture), np.uint8)
+
+
+def _autocontrast(texture: Frame, rng: Rng) -> Frame:
+    """Each channel stretched to 0..255, after up to 20 % of the pixels at either end are given up."""
+    share = rng.uniform(0, 20)
+    low, high = np.percentile(texture[::4, ::4], (share, 100 - share), axis=(0, 1))
+    return _mapped(texture, (_LEVELS - low) * (255 / np.maximum(high - low, 1)))
+
+
+def _equalise(texture: Frame, _: Rng) -> Frame:
+    return np.asarray(cv2.merge([cv2.equalizeHist(channel) for channel in cv2.split(texture)]), np.uint8)
+
+
+def _rotate(texture: Frame, rng: Rng) -> Frame:
+    height, width = texture.shape[:2]
+    matrix = cv2.getRotationMatrix2D((width / 2, height / 2), rng.uniform(-45, 45), 1)
+    return np.asarray(cv2.warpAffine(texture, matrix, (width, height), borderMode=cv2.BORDER_REFLECT_101), np.uint8)
+
+
+_OPERATIONS: tuple[Callable[[Frame, Rng], Frame], ...] = (
+    _gamma, _brightness, _sharpness, _hue_saturation, _solarise,
+    _posterise, _invert, _autocontrast, _equalise, _rotate,
+)  # fmt: skip
