@@ -1,10 +1,11 @@
-"""A trained model as ONNX: features out, BatchNorm folded, opset 17, one picture at a time."""
+"""A trained model as ONNX: features or map out, BatchNorm folded, opset 17, one picture at a time."""
 
 from __future__ import annotations
 
 import io
 import logging
 import warnings
+from typing import Any
 
 import onnx
 import torch
@@ -12,7 +13,8 @@ from onnx import ModelProto
 
 from edge.errors import CheckpointError
 from edge.fit import Fit
-from models.rd import ReverseDistillation
+from models.dmdd import DecoupledDistillation
+from models.registry import System
 
 OPSET = 17
 """The newest that the parsers of TensorRT 8.5 to 11 and OpenVINO all read."""
@@ -20,40 +22,50 @@ OPSET = 17
 INPUT = "image"
 
 
-def output_names(scales: int = 3) -> tuple[list[str], list[str]]:
-    """The ONNX outputs: the teacher's features and the student's."""
-    return [f"teacher{k + 1}" for k in range(scales)], [f"student{k + 1}" for k in range(scales)]
+SCALES = 3
 
 
-class _Features(torch.nn.Module):  # type: ignore[misc]  # torch is not followed: the box checks types without it
-    """The model with its two lists of features as one flat tuple, which is what ONNX has."""
+def outputs_of(system: str) -> dict[str, Any]:
+    """What the ONNX of a system gives, as the manifest says it: feature pairs, or DMDD's map."""
+    if system == DecoupledDistillation.name:
+        return {"kind": "map", "map": "map"}
+    names = {side: [f"{side}{k + 1}" for k in range(SCALES)] for side in ("teacher", "student")}
+    return {"kind": "feature_pairs", **names}
 
-    def __init__(self, model: ReverseDistillation) -> None:
+
+class _Flat(torch.nn.Module):  # type: ignore[misc]  # torch is not followed: the box checks types without it
+    """The model with what it gives as one flat tuple, which is what ONNX has."""
+
+    def __init__(self, model: System) -> None:
         super().__init__()
         self.model = model
 
     def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        teacher, student = self.model(image)
+        given = self.model(image)
+        if isinstance(given, torch.Tensor):
+            return (given,)
+        teacher, student = given
         return (*teacher, *student)
 
 
-def to_onnx(model: ReverseDistillation, fit: Fit) -> ModelProto:
+def to_onnx(model: System, fit: Fit) -> ModelProto:
     """Exports a model in float32, for one picture of the fit's size.
 
     Raises:
         CheckpointError: A BatchNorm could not be folded into its convolution.
     """
     image = torch.zeros(1, 3, fit.height, fit.width)
-    teacher, student = output_names()
+    told = outputs_of(model.name)
+    names = [told["map"]] if told["kind"] == "map" else [*told["teacher"], *told["student"]]
     buffer = io.BytesIO()
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter's own, about its version conversion
         program = torch.onnx.export(
-            _Features(model.cpu().eval()).eval(),
+            _Flat(model.cpu().eval()).eval(),
             (image,),
             input_names=[INPUT],
-            output_names=[*teacher, *student],
+            output_names=names,
             opset_version=OPSET,
             dynamo=True,
             verbose=False,

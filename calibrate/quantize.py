@@ -59,10 +59,11 @@ def activation_scales(model: ModelProto, images: Sequence[NDArray[np.float32]]) 
         images: Calibration inputs, (1, 3, H, W) each.
     """
     tensors: dict[str, None] = {}
+    made = {output: node for node in model.graph.node for output in node.output}
     for node in model.graph.node:
         if node.op_type in CONVOLUTIONS:
             tensors[node.input[0]] = None
-        elif node.op_type == "Add":
+        elif node.op_type == "Add" and _is_residual(node, made):
             tensors.update(dict.fromkeys(node.input))
     histograms = collect(model, list(tensors), images)
     return {name: mse_clip(histogram) / LEVELS for name, histogram in histograms.items()}
@@ -82,14 +83,15 @@ def quantize(model: ModelProto, scales: dict[str, float], plan: Plan) -> ModelPr
             shuffled = node.name.endswith(_SHUFFLED)
             deconvolution = node.op_type == "ConvTranspose" or shuffled
             if (
-                (node.input[0] == image and not plan.first)
+                node.input[1] not in graph.weights  # computed, as the normalised memory of AAND's gates: it stays float
+                or (node.input[0] == image and not plan.first)
                 or (_projects(node) and not plan.shortcuts)
                 or (deconvolution and not plan.deconvolutions)
             ):
                 continue
             graph.quantize_input(node, 0)
             graph.quantize_weights(node, axis=1 if node.op_type == "ConvTranspose" else 0)
-        elif node.op_type == "Add" and plan.residuals:
+        elif node.op_type == "Add" and plan.residuals and _is_residual(node, made):
             sides = [made[name].op_type if name in made else "" for name in node.input]
             # Both sides may end in a convolution (projected shortcut): one of them stays float to be fused.
             shortcut = 0 if sides[0] not in CONVOLUTIONS else 1
@@ -97,6 +99,11 @@ def quantize(model: ModelProto, scales: dict[str, float], plan: Plan) -> ModelPr
     graph.finish()
     onnx.checker.check_model(result)
     return result
+
+
+def _is_residual(node: NodeProto, made: dict[str, NodeProto]) -> bool:
+    """Whether an addition ends a residual block: one of its sides is a convolution's."""
+    return any(made[name].op_type in CONVOLUTIONS for name in node.input if name in made)
 
 
 def _projects(node: NodeProto) -> bool:
@@ -145,7 +152,7 @@ class _Rewriter:
         self._scales = scales
         self._pairs: dict[str, str] = {}
         self._before: dict[str, list[NodeProto]] = {}
-        self._weights = {tensor.name: tensor for tensor in model.graph.initializer}
+        self.weights = {tensor.name: tensor for tensor in model.graph.initializer}
 
     def quantize_input(self, node: NodeProto, index: int) -> None:
         name = node.input[index]
@@ -164,12 +171,12 @@ class _Rewriter:
 
     def quantize_weights(self, node: NodeProto, axis: int) -> None:
         name = node.input[1]
-        weights = numpy_helper.to_array(self._weights[name])
+        weights = numpy_helper.to_array(self.weights[name])
         others = tuple(i for i in range(weights.ndim) if i != axis)
         scales = np.maximum(np.abs(weights).max(axis=others), 1e-12).astype(np.float32) / WEIGHT_LEVELS
         shape = [-1 if i == axis else 1 for i in range(weights.ndim)]
         integers = np.clip(np.rint(weights / scales.reshape(shape)), -WEIGHT_LEVELS, WEIGHT_LEVELS).astype(np.int8)
-        self._weights[name].CopyFrom(numpy_helper.from_array(integers, name))
+        self.weights[name].CopyFrom(numpy_helper.from_array(integers, name))
         scale = self._constant(f"{name}_scale", scales)
         zero = self._constant(f"{name}_zero", np.zeros(scales.shape, np.int8))
         floats = f"{name}_dequantized"

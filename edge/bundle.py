@@ -56,7 +56,7 @@ class InputPart(_Part):
     """How a frame meets the network."""
 
     name: str = Field(description="the ONNX input, (N, 3, height, width) float32, RGB")
-    fit: dict[str, Any] = Field(description="width, height, mode, region, grey")
+    fit: dict[str, Any] = Field(description="width, height, mode, region, grey, tiles, overlap")
     mean: tuple[float, float, float] = Field(description="of R, G, B in [0, 1]")
     std: tuple[float, float, float]
 
@@ -69,18 +69,25 @@ class InputPart(_Part):
         return self
 
 
-class OutputPart(_Part):
-    """What the ONNX gives: features of the scales, (N, C_k, H_k, W_k), to be compared pair by pair."""
+class FeaturePairs(_Part):
+    """The ONNX gives features of the scales, (N, C_k, H_k, W_k), to be compared pair by pair."""
 
     kind: Literal["feature_pairs"]
     teacher: list[str] = Field(min_length=1)
     student: list[str] = Field(min_length=1)
 
     @model_validator(mode="after")
-    def _paired(self) -> OutputPart:
+    def _paired(self) -> FeaturePairs:
         if len(self.teacher) != len(self.student):
             raise ValueError("teacher and student must name as many outputs")
         return self
+
+
+class MapOutput(_Part):
+    """The ONNX gives an anomaly map of lower resolution, (N, 1, h, w), to be upsampled and smoothed."""
+
+    kind: Literal["map"]
+    map: str
 
 
 class Thresholds(_Part):
@@ -95,7 +102,7 @@ class DecisionPart(_Part):
 
     sigma: float = Field(gt=0, description="of the Gaussian over the map, in network pixels")
     top: int = Field(ge=1, description="the score is the mean of this many largest map values")
-    min_area_px: int = Field(ge=1, description="smaller regions are not reported, in network pixels")
+    min_area_px: int = Field(ge=1, description="smaller regions are not reported, in canvas pixels")
     false_reject_rate: float = Field(gt=0, lt=1, description="share of good parts the threshold is set to reject")
     held_out_images: int = Field(ge=1, description="good images, never trained on, that the threshold comes from")
     method: str = Field(description="how the threshold was found")
@@ -123,7 +130,7 @@ class Manifest(_Part):
     created: str
     model: ModelPart
     input: InputPart
-    outputs: OutputPart
+    outputs: FeaturePairs | MapOutput = Field(discriminator="kind")
     decision: DecisionPart
     golden: GoldenPart
     precisions: list[Precision] = Field(min_length=1, description="those there are, fastest first")
@@ -143,7 +150,7 @@ class Manifest(_Part):
 
 
 class GoldenFrame(BaseModel):
-    """A frame with what the FP32 model says of it: score and (height, width) float32 map of the network's size."""
+    """A frame with what the FP32 model says of it: score and (height, width) float32 map of the fit's canvas."""
 
     model_config = ConfigDict(arbitrary_types_allowed=True, frozen=True)
 

@@ -1,0 +1,58 @@
+"""Every system goes the whole way: trained, evaluated, exported, calibrated, and run by `edge-inspect` on OpenVINO."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+
+from calibrate.cli import main as calibrate
+from edge.bundle import open_bundle
+from edge.cli import main as inspect
+from edge.demo.line import CATEGORY
+from edge.engines import open_engine
+from edge.images import list_images, read_image
+from models.registry import MODELS
+from train import checkpoint
+from train.cli import main as train
+from train.evaluation import torch_predictor
+
+
+@pytest.mark.parametrize("system", ["rd", "aand", "dmdd"])
+def test_a_system_goes_the_whole_way(
+    system: str, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, bundle_path, result = tmp_path / "run", tmp_path / "bundle", tmp_path / "result.json"
+    good = data / CATEGORY / "train" / "good"
+    options = ["--size", "64", "--epochs", "1", "--batch", "4", "--hold-out", "0.25", "--model", system]
+    assert train(["fit", "--data", str(data), "--category", CATEGORY, "--out", str(run), *options]) == 0
+    assert train(["evaluate", str(run), "--data", str(data), "--json", str(result)]) == 0
+    assert 0 <= json.loads(result.read_text())["image_auroc"] <= 1
+    options = ["--good", str(good), "--out", str(bundle_path), "--calibration-images", "4"]
+    assert calibrate(["bundle", str(run), *options]) == 0
+    assert calibrate(["verify", str(bundle_path)]) == 0
+    capsys.readouterr()
+
+    about, model = checkpoint.load(run)
+    assert about.model == model.name == system
+    bundle = open_bundle(bundle_path)
+    predict = torch_predictor(model, torch.device("cpu"), about.fit)
+    engine = open_engine(bundle, "fp32")
+    frames = [read_image(path) for path in list_images(good)[:3]]
+    for frame in frames:
+        np.testing.assert_allclose(engine.infer(frame).values, predict(about.fit.apply(frame)[0]), atol=1e-3)
+    int8 = onnx.load_from_string(bundle.model("int8"))
+    assert any(node.op_type == "QuantizeLinear" for node in int8.graph.node)
+
+    defects = [str(path) for path in list_images(data / CATEGORY / "test" / "good")]
+    assert inspect(["image", str(bundle_path), *defects, "--json", "-"]) in (0, 1)
+    told = json.loads(capsys.readouterr().out)
+    assert len(json.dumps(told)) > 100
+
+
+def test_every_system_is_tested_here() -> None:
+    assert list(MODELS) == ["rd", "aand", "dmdd"]
