@@ -15,7 +15,7 @@ import openvino as ov
 import torch
 from numpy.typing import NDArray
 
-from calibrate.export import INPUT, output_names, to_onnx
+from calibrate.export import INPUT, outputs_of, to_onnx
 from calibrate.measurement import Measurement, measure
 from calibrate.plans import try_plans
 from calibrate.quantize import activation_scales
@@ -39,11 +39,12 @@ from edge.fit import MEAN, STD
 from edge.images import Frame, list_images, read_image
 from edge.messages import Precision, format_time, utc_now
 from models.discrepancy import SIGMA
-from models.rd import ReverseDistillation
+from models.registry import System
 from train import checkpoint
 from train.checkpoint import Checkpoint
+from train.datasets import load_fitted
 from train.evaluation import torch_predictor
-from train.training import normalise
+from train.material import normalise
 
 FP32_TOLERANCE = 1e-3
 GOLDEN_FRAMES = 4
@@ -61,7 +62,7 @@ class Request:
         out: The bundle to write.
         defects: Folder of defective images, only reported on.
         false_reject_rate: Share of good parts that may be rejected.
-        calibration_images: Images the INT8 scales are taken from, at most.
+        calibration_images: Images (tiles, where frames are cut) the INT8 scales are taken from, at most.
         seed: Which ones.
     """
 
@@ -213,7 +214,6 @@ def _manifest(
     tolerance: Mapping[Precision, float],
     preferred: Precision,
 ) -> dict[str, Any]:
-    teacher, student = output_names()
     return {
         "name": request.out.name.removesuffix(".zip"),
         "created": format_time(utc_now()),
@@ -224,7 +224,7 @@ def _manifest(
             "category": about.category,
         },
         "input": {"name": INPUT, "fit": about.fit.as_dict(), "mean": MEAN, "std": STD},
-        "outputs": {"kind": "feature_pairs", "teacher": teacher, "student": student},
+        "outputs": outputs_of(about.model),
         "decision": {
             "sigma": SIGMA,
             "top": 1,
@@ -247,10 +247,10 @@ def _manifest(
     }
 
 
-def _golden(about: Checkpoint, model: ReverseDistillation, frames: list[Frame], draft: Bundle) -> tuple[bytes, float]:
+def _golden(about: Checkpoint, model: System, frames: list[Frame], draft: Bundle) -> tuple[bytes, float]:
     """The golden frames as .npz, and how far the exported FP32 model's maps lie from the trained model's."""
     engine = OpenVinoEngine(draft, "fp32")
-    predict = torch_predictor(model, torch.device("cpu"))
+    predict = torch_predictor(model, torch.device("cpu"), about.fit)
     golden, drift = [], 0.0
     for frame in frames[:GOLDEN_FRAMES]:
         anomaly = engine.infer(frame)
@@ -264,9 +264,12 @@ def _golden(about: Checkpoint, model: ReverseDistillation, frames: list[Frame], 
 
 
 def _calibration_inputs(about: Checkpoint, images: list[Path], request: Request) -> list[NDArray[np.float32]]:
-    chosen = np.random.default_rng(request.seed).permutation(len(images))[: request.calibration_images]
+    """Images drawn at random as the network sees them; where the fit has tiles, each one drawn is a tile."""
+    tiles = about.fit.grid.count
+    drawn = np.random.default_rng(request.seed).permutation(len(images) * tiles)[: request.calibration_images]
     return [
-        np.ascontiguousarray(normalise(about.fit.apply(read_image(images[i]))[0][None]).numpy()) for i in sorted(chosen)
+        np.ascontiguousarray(normalise(load_fitted([images[i // tiles]], about.fit)[i % tiles][None]).numpy())
+        for i in sorted(drawn)
     ]
 
 

@@ -115,7 +115,8 @@ def _show(arguments: argparse.Namespace) -> None:
     manifest, fit = bundle.manifest, bundle.fit
     print(f"{manifest.name}: {manifest.model.system} for {manifest.model.category}, teacher {manifest.model.teacher}")
     print(f"  made      {manifest.created}, digest {bundle.digest[:16]}")
-    print(f"  input     {fit.width}x{fit.height}, {fit.mode}" + (", grey" if fit.grey else ""))
+    tiles = f" {fit.tiles[0]}x{fit.tiles[1]} to {fit.canvas[0]}x{fit.canvas[1]}" if fit.mode == "tile" else ""
+    print(f"  input     {fit.width}x{fit.height}, {fit.mode}{tiles}" + (", grey" if fit.grey else ""))
     print(f"  decided   {manifest.decision.false_reject_rate:g} of good parts rejected; {manifest.decision.method}")
     for precision in manifest.precisions:
         limits = manifest.decision.thresholds[precision]

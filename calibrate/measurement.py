@@ -23,7 +23,7 @@ class Measurement:
 
     Attributes:
         scores: Image scores.
-        maps: Anomaly maps, (height, width) float32 of the network's size.
+        maps: Anomaly maps, (height, width) float32 of the fit's canvas.
         latency_ms: The median of 12 frames, end to end.
     """
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import math
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -47,12 +48,14 @@ def say(text: str) -> None:
 def write_json(value: Any, target: Path | None) -> None:
     """Writes one JSON object to a file, or to standard output for `-`; nothing for `None`.
 
+    A number that is not finite becomes null: JSON has no other word for it, and readers refuse Python's own NaN.
+
     Raises:
         UsageError: The file cannot be written.
     """
     if target is None:
         return
-    text = json.dumps(value, indent=2, ensure_ascii=False)
+    text = json.dumps(_finite(value), indent=2, ensure_ascii=False, allow_nan=False)
     if str(target) == "-":
         print(text)
         return
@@ -60,6 +63,17 @@ def write_json(value: Any, target: Path | None) -> None:
         write_atomically(target, text.encode() + b"\n")
     except OSError as error:
         raise UsageError(f"{target}: cannot be written: {error.strerror}") from error
+
+
+def _finite(value: Any) -> Any:
+    """The same value with null for every number in it that is not finite."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return value
 
 
 def add_json_option(parser: argparse.ArgumentParser) -> None:

@@ -16,10 +16,13 @@ from numpy.typing import NDArray
 
 from edge.errors import UsageError
 from edge.images import Frame
+from edge.tiles import Grid, Merger
 
-Mode = Literal["stretch", "pad", "crop"]
+Mode = Literal["stretch", "pad", "crop", "tile"]
 MODES = get_args(Mode)
 MULTIPLE = 32
+OVERLAP = 32
+MOST_TILES = 16
 SHRINK = 1.5
 
 MEAN = (0.485, 0.456, 0.406)
@@ -31,14 +34,14 @@ STD = (0.229, 0.224, 0.225)
 
 @dataclass(frozen=True)
 class Placement:
-    """Where a fitted frame lies: frame = origin + scale * network, in pixels, pixel edges on whole numbers.
+    """Where a fitted frame lies: frame = origin + scale * canvas, in pixels, pixel edges on whole numbers.
 
     Attributes:
-        scale_x: Frame pixels per network pixel, horizontally.
+        scale_x: Frame pixels per canvas pixel, horizontally.
         scale_y: The same, vertically.
-        origin_x: The frame's x of the network image's left edge; negative where padding comes first.
+        origin_x: The frame's x of the canvas's left edge; negative where padding comes first.
         origin_y: The same, for the top edge.
-        valid: x0, y0, x1, y1 in network pixels: the part that shows the frame, not padding.
+        valid: x0, y0, x1, y1 in canvas pixels: the part that shows the frame, not padding.
     """
 
     scale_x: float
@@ -48,15 +51,15 @@ class Placement:
     valid: tuple[int, int, int, int]
 
     def to_frame(self, x: float, y: float) -> tuple[float, float]:
-        """A point of the network image (pixel edges on whole numbers) in frame pixels."""
+        """A point of the canvas (pixel edges on whole numbers) in frame pixels."""
         return self.origin_x + x * self.scale_x, self.origin_y + y * self.scale_y
 
     def map_to_frame(self, values: NDArray[np.float32], width: int, height: int) -> NDArray[np.float32]:
-        """A map of the network's size, bilinear in a frame of `width` x `height`; 0 where the network saw nothing."""
+        """A map of the canvas's size, bilinear in a frame of `width` x `height`; 0 where the network saw nothing."""
         x0, y0, x1, y1 = self.valid
         seen = values[y0:y1, x0:x1]
         left, top = self.to_frame(x0, y0)
-        # Between pixel centres: network = (frame + 1/2 - left) / scale - 1/2.
+        # Between pixel centres: canvas = (frame + 1/2 - left) / scale - 1/2.
         matrix = np.array(
             [
                 [1 / self.scale_x, 0, (0.5 - left) / self.scale_x - 0.5],
@@ -76,13 +79,20 @@ class Placement:
 class Fit:
     """A rule that brings frames of any size to the network's.
 
+    A frame is brought to the *canvas*, which is what maps, masks and decisions refer to. The canvas is the network's
+    input itself, except in mode `tile`: there it is larger, is cut into overlapping tiles of the network's size, and
+    the maps of the tiles are merged into one of the canvas (edge/tiles.py).
+
     Attributes:
         width: The network's input width, a multiple of 32.
         height: Its height, likewise.
         mode: `stretch` to the size; `pad` (the whole frame, its proportions kept, the edges replicated into the rest);
-            or `crop` (the middle, proportions kept, nothing added: what lies outside is not inspected).
+            `crop` (the middle, proportions kept, nothing added: what lies outside is not inspected); or `tile`
+            (stretched to the canvas of several tiles).
         region: x, y, width, height of the region of interest in frame pixels; `None` is the whole frame.
         grey: Colour is removed first.
+        tiles: Columns and rows of tiles; other modes than `tile` have one.
+        overlap: Network pixels that neighbouring tiles share, at most half a tile's side.
     """
 
     width: int = 256
@@ -90,6 +100,8 @@ class Fit:
     mode: Mode = "stretch"
     region: tuple[int, int, int, int] | None = None
     grey: bool = False
+    tiles: tuple[int, int] = (1, 1)
+    overlap: int = OVERLAP
 
     def __post_init__(self) -> None:
         for name, value in (("width", self.width), ("height", self.height)):
@@ -99,22 +111,50 @@ class Fit:
             raise UsageError(f"fit {self.mode!r} is unknown; there are {', '.join(MODES)}")
         if self.region is not None and not (len(self.region) == 4 and all(isinstance(v, int) for v in self.region)):
             raise UsageError(f"region of interest {self.region} must be four whole numbers: x, y, width, height")
+        if len(self.tiles) != 2 or not all(isinstance(v, int) and v >= 1 for v in self.tiles):
+            raise UsageError(f"tiles {self.tiles} must be two positive whole numbers: columns, rows")
+        if self.mode != "tile" and self.tiles != (1, 1):
+            raise UsageError(f"fit {self.mode} has one tile, not {self.tiles[0]}x{self.tiles[1]}; that is the fit tile")
+        if not isinstance(self.overlap, int) or self.overlap < 0:
+            raise UsageError(f"overlap {self.overlap} must be a whole number of pixels, 0 or more")
+        for side, count in zip((self.width, self.height), self.tiles, strict=True):
+            if count > 1 and 2 * self.overlap > side:
+                raise UsageError(f"overlap {self.overlap} must be at most half a tile's side, {side // 2}")
+
+    @property
+    def grid(self) -> Grid:
+        """Where the tiles lie on the canvas."""
+        columns, rows = self.tiles
+        return Grid(self.width, self.height, columns, rows, self.overlap)
+
+    @property
+    def canvas(self) -> tuple[int, int]:
+        """Width and height of fitted frames and their maps."""
+        return self.grid.canvas
+
+    def cut(self, canvas: Frame) -> Frame:
+        """What the network sees of a fitted frame: (tiles, height, width, 3) uint8, row by row."""
+        return self.grid.cut(canvas)
+
+    def merge(self, maps: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The tiles' maps as one: (tiles, height, width) to (height, width) of the canvas, float32, without seams."""
+        return Merger(self.grid).merge(maps)
 
     def apply(self, frame: Frame) -> tuple[Frame, Placement]:
-        """Fits a frame: (height, width, 3) uint8 BGR of the network's size, and where it lies.
+        """Fits a frame: (height, width, 3) uint8 BGR of the canvas's size, and where it lies.
 
         Bilinear, after halving a side that is at least twice too long: small defects must not fall between samples.
 
         Raises:
             UsageError: The region of interest lies outside the frame.
         """
-        x, y, w, h = self._region(frame)
+        x, y, w, h = self.region_of(frame)
         view = frame[y : y + h, x : x + w]
         if self.grey:
             view = cv2.cvtColor(cv2.cvtColor(view, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR).astype(np.uint8, copy=False)
-        if self.mode == "stretch":
-            fitted = _resize(view, self.width, self.height)
-            return fitted, Placement(w / self.width, h / self.height, x, y, (0, 0, self.width, self.height))
+        if self.mode in ("stretch", "tile"):
+            width, height = self.canvas
+            return _resize(view, width, height), Placement(w / width, h / height, x, y, (0, 0, width, height))
         if self.mode == "pad":
             scale = min(self.width / w, self.height / h)
             inner_w, inner_h = max(1, round(w * scale)), max(1, round(h * scale))
@@ -138,7 +178,7 @@ class Fit:
         return fitted, Placement(sx, sy, x + left, y + top, (0, 0, self.width, self.height))
 
     def apply_mask(self, mask: NDArray[np.uint8], placement: Placement) -> NDArray[np.uint8]:
-        """Brings a frame-sized 0/1 mask to the network's image by nearest neighbour; padding is 0."""
+        """Brings a frame-sized 0/1 mask to the canvas by nearest neighbour; padding is 0."""
         matrix = np.array(
             [
                 [placement.scale_x, 0, placement.origin_x + (placement.scale_x - 1) / 2],
@@ -146,24 +186,39 @@ class Fit:
             ]
         )
         flags = cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP
-        fitted = np.zeros((self.height, self.width), np.uint8)
+        width, height = self.canvas
+        fitted = np.zeros((height, width), np.uint8)
         x0, y0, x1, y1 = placement.valid
-        warped = cv2.warpAffine(mask, matrix, (self.width, self.height), flags=flags)
+        warped = cv2.warpAffine(mask, matrix, (width, height), flags=flags)
         fitted[y0:y1, x0:x1] = warped[y0:y1, x0:x1]
         return fitted
 
     def as_dict(self) -> dict[str, Any]:
         """The fields as plain values, for YAML."""
         region = None if self.region is None else list(self.region)
-        return {"width": self.width, "height": self.height, "mode": self.mode, "region": region, "grey": self.grey}
+        return {
+            "width": self.width,
+            "height": self.height,
+            "mode": self.mode,
+            "region": region,
+            "grey": self.grey,
+            "tiles": list(self.tiles),
+            "overlap": self.overlap,
+        }
 
     @classmethod
     def from_dict(cls, fields: dict[str, Any]) -> Fit:
         """The inverse of `as_dict`."""
         region = fields.get("region")
-        return cls(**{**fields, "region": None if region is None else tuple(region)})
+        tiles = fields.get("tiles", (1, 1))
+        return cls(**{**fields, "region": None if region is None else tuple(region), "tiles": tuple(tiles)})
 
-    def _region(self, frame: Frame) -> tuple[int, int, int, int]:
+    def region_of(self, frame: Frame) -> tuple[int, int, int, int]:
+        """x, y, width, height of the region of interest in a frame.
+
+        Raises:
+            UsageError: It lies outside the frame.
+        """
         height, width = frame.shape[:2]
         if self.region is None:
             return 0, 0, width, height
@@ -184,6 +239,31 @@ def parse_size(text: str) -> tuple[int, int]:
         raise UsageError(f"size {text!r} is neither a number like 256 nor WIDTHxHEIGHT like 320x192")
     width = int(match[1])
     return width, int(match[2] or width)
+
+
+def grid_for(region: tuple[int, int], tile: tuple[int, int], overlap: int = OVERLAP) -> tuple[int, int]:
+    """The fewest tiles, columns and rows, whose canvas is at least the region's size: nothing is shrunk.
+
+    Args:
+        region: Width and height of what is inspected, in frame pixels.
+        tile: The network's width and height.
+        overlap: Pixels that neighbouring tiles share.
+
+    Raises:
+        UsageError: It takes more than 16, or the overlap leaves no room.
+    """
+    if not 0 <= 2 * overlap <= min(tile):
+        raise UsageError(f"overlap {overlap} must lie between 0 and half a tile's side, {min(tile) // 2}")
+    columns, rows = (
+        max(1, -(-(length - overlap) // (side - overlap))) for length, side in zip(region, tile, strict=True)
+    )
+    if columns * rows > MOST_TILES:
+        raise UsageError(
+            f"{region[0]}x{region[1]} pixels make {columns}x{rows} = {columns * rows} tiles of {tile[0]}x{tile[1]}, "
+            f"and auto stops at {MOST_TILES}; name fewer with --tiles (the picture is then shrunk to them), narrow "
+            "--region, or give a larger --size"
+        )
+    return columns, rows
 
 
 def _resize(image: Frame, width: int, height: int) -> Frame:

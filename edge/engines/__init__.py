@@ -23,7 +23,7 @@ class AnomalyMap:
     """What an engine says of a frame.
 
     Attributes:
-        values: The map, (height, width) float32 of the network's size. Valid until the engine's next call.
+        values: The map, (height, width) float32 of the fit's canvas. Valid until the engine's next call.
         placement: Where it lies in the frame.
         score: The bundle's statistic over the part that shows the frame.
     """
@@ -106,7 +106,7 @@ def check_golden(bundle: Bundle, engine: Engine) -> float:
     for golden in bundle.golden():
         values = engine.infer(golden.frame).values
         if values.shape != golden.map.shape:
-            raise BundleError(f"{bundle.path}: golden maps are not of the network's size")
+            raise BundleError(f"{bundle.path}: golden maps are not of the canvas's size")
         worst = max(worst, float(np.abs(values - golden.map).max()))
     tolerance = bundle.manifest.golden.tolerance[engine.precision]
     if not worst <= tolerance:

@@ -8,12 +8,13 @@ import openvino as ov
 from numpy.typing import NDArray
 from openvino import opset13 as ops
 
-from edge.bundle import Bundle, Manifest
+from edge.bundle import Bundle, Manifest, MapOutput
 from edge.discrepancy import EPSILON, head_matrix
 from edge.engines import AnomalyMap
 from edge.errors import EngineError
 from edge.images import Frame
 from edge.messages import Precision
+from edge.tiles import Merger
 
 _CORE = ov.Core()
 
@@ -47,32 +48,41 @@ class OpenVinoEngine:
             raise EngineError(f"{bundle.path}: OpenVINO cannot build the {precision} model: {error}") from error
         # Written in place before each inference: no tensor is made per frame.
         self._input = self._request.get_input_tensor().data
-        self._values: NDArray[np.float32] = self._request.get_output_tensor().data.reshape(
+        self._output: NDArray[np.float32] = self._request.get_output_tensor().data.reshape(
             self._fit.height, self._fit.width
         )
+        grid = self._fit.grid
+        self._places = grid.places()
+        self._merger = Merger(grid) if grid.count > 1 else None
 
     def infer(self, frame: Frame) -> AnomalyMap:
         """The anomaly map of a frame; see `edge.engines.Engine`."""
         fitted, placement = self._fit.apply(frame)
         x0, y0, x1, y1 = placement.valid
-        seen = self.infer_fitted(fitted)[y0:y1, x0:x1]
+        values = self.infer_fitted(fitted)
+        seen = values[y0:y1, x0:x1]
         score = float(seen.max() if self._top == 1 else np.partition(seen, -self._top, axis=None)[-self._top :].mean())
         if not np.isfinite(score):
             raise EngineError("the engine's anomaly map is not finite; no verdict can rest on it")
-        return AnomalyMap(self._values, placement, score)
+        return AnomalyMap(values, placement, score)
 
     def infer_fitted(self, fitted: Frame) -> NDArray[np.float32]:
-        """The map of a frame that was fitted already, (height, width), valid until the next call.
+        """The map of a frame that was fitted already, (height, width) of the canvas, valid until the next call.
 
         Raises:
             EngineError: OpenVINO failed.
         """
-        self._input[0] = fitted
+        if self._merger is None:
+            return self._infer_tile(fitted)
+        return self._merger.merge(self._infer_tile(fitted[place]) for place in self._places)
+
+    def _infer_tile(self, tile: Frame) -> NDArray[np.float32]:
+        self._input[0] = tile
         try:
             self._request.infer()
         except RuntimeError as error:
             raise EngineError(f"OpenVINO failed on a frame: {error}") from error
-        return self._values
+        return self._output
 
 
 def read_onnx(bundle: Bundle, precision: Precision) -> ov.Model:
@@ -102,8 +112,13 @@ def with_head(network: ov.Model, manifest: Manifest) -> ov.Model:
     def features(names: Sequence[str]) -> list[ov.Output]:
         return [outputs[name].get_node().input_value(0) for name in names]
 
-    teacher, student = features(manifest.outputs.teacher), features(manifest.outputs.student)
-    anomaly = _head(teacher, student, (fit["height"], fit["width"]), manifest.decision.sigma)
+    told = manifest.outputs
+    if isinstance(told, MapOutput):
+        maps = features([told.map])
+    else:
+        pairs = zip(features(told.teacher), features(told.student), strict=True)
+        maps = [_cosine_distance(t, s).output(0) for t, s in pairs]
+    anomaly = _head(maps, (fit["height"], fit["width"]), manifest.decision.sigma)
     return ov.Model([anomaly], [frame], "edge-inspect")
 
 
@@ -116,13 +131,13 @@ def _normalise(frame: ov.Node, mean: Sequence[float], std: Sequence[float]) -> o
     return ops.add(ops.multiply(planes, scale.reshape(1, 3, 1, 1)), shift.reshape(1, 3, 1, 1))
 
 
-def _head(teacher: list[ov.Output], student: list[ov.Output], size: tuple[int, int], sigma: float) -> ov.Node:
-    """Cosine distances per scale, then upsampling, sum and Gaussian as matrix products (edge/discrepancy.py)."""
+def _head(maps: list[ov.Output], size: tuple[int, int], sigma: float) -> ov.Node:
+    """(1, 1, h, w) maps upsampled, summed and blurred to (H, W), as matrix products (edge/discrepancy.py)."""
     tall, right = [], []
-    for t, s in zip(teacher, student, strict=True):
-        _, _, height, width = t.get_shape()
-        distance = ops.reshape(_cosine_distance(t, s), np.array([height, width], np.int64), special_zero=False)
-        tall.append(ops.matmul(head_matrix(height, size[0], sigma), distance, False, False))
+    for output in maps:
+        _, _, height, width = output.get_shape()
+        plane = ops.reshape(output, np.array([height, width], np.int64), special_zero=False)
+        tall.append(ops.matmul(head_matrix(height, size[0], sigma), plane, False, False))
         right.append(head_matrix(width, size[1], sigma))
     return ops.matmul(ops.concat(tall, 1), np.concatenate(right, 1), False, True)
 

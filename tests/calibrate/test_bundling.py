@@ -31,7 +31,7 @@ def test_the_fp32_engine_gives_the_trained_models_maps(run: Path, bundle: Bundle
     import torch
 
     about, model = checkpoint.load(run)
-    predict = torch_predictor(model, torch.device("cpu"))
+    predict = torch_predictor(model, torch.device("cpu"), about.fit)
     engine = open_engine(bundle, "fp32")
     for path in list_images(good)[:3]:
         frame = read_image(path)

@@ -78,6 +78,23 @@ def test_json_goes_to_standard_output(capsys: pytest.CaptureFixture[str]) -> Non
     assert json.loads(capsys.readouterr().out) == {"a": 1}
 
 
+@pytest.mark.parametrize("undefined", [float("nan"), float("inf"), -float("inf")])
+def test_a_number_that_json_does_not_have_is_null(undefined: float, capsys: pytest.CaptureFixture[str]) -> None:
+    def refuse(constant: str) -> None:
+        raise AssertionError(f"{constant} is not JSON")
+
+    value = {"auroc": undefined, "scores": [0.5, undefined], "by_kind": {"a": (1, undefined)}, "none": None, "ok": True}
+    write_json(value, Path("-"))
+    assert json.loads(capsys.readouterr().out, parse_constant=refuse) == {
+        "auroc": None,
+        "scores": [0.5, None],
+        "by_kind": {"a": [1, None]},
+        "none": None,
+        "ok": True,
+    }
+    assert value["auroc"] is undefined
+
+
 def test_json_not_asked_for_is_not_written(capsys: pytest.CaptureFixture[str]) -> None:
     write_json({"a": 1}, None)
     assert capsys.readouterr().out == ""

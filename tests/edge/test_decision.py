@@ -27,8 +27,9 @@ def place(fit: Fit, width: int, height: int) -> Placement:
 def anomaly(
     fit: Fit, frame: tuple[int, int], *blocks: tuple[int, int, int, int, float], score: float = 1.0
 ) -> AnomalyMap:
-    """A map that is 0 but for blocks of x, y, width, height, value in network pixels."""
-    values = np.zeros((fit.height, fit.width), np.float32)
+    """A map that is 0 but for blocks of x, y, width, height, value in canvas pixels."""
+    width, height = fit.canvas
+    values = np.zeros((height, width), np.float32)
     for x, y, w, h, value in blocks:
         values[y : y + h, x : x + w] = value
     return AnomalyMap(values, place(fit, *frame), score)
@@ -92,6 +93,14 @@ def test_a_region_inside_a_region_of_interest(bundle: Bundle) -> None:
     assert region.bbox == (104, 66, 2, 8)
     assert region.area_px == 16
     assert region.centroid == (104.5, 69.5)
+
+
+def test_a_region_on_the_canvas_of_several_tiles(bundle: Bundle) -> None:
+    fit = Fit(64, 64, "tile", tiles=(3, 1), overlap=16)  # a canvas of 160x64
+    (region,) = decide(bundle, anomaly(fit, (320, 64), (60, 10, 10, 4, 0.6))).regions
+    assert region.bbox == (120, 10, 20, 4)
+    assert region.area_px == 80
+    assert region.centroid == (129.5, 11.5)
 
 
 def test_the_largest_peak_comes_first(bundle: Bundle) -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -7,7 +9,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from edge.errors import UsageError
-from edge.fit import MODES, Fit, Placement, parse_size
+from edge.fit import MODES, MOST_TILES, Fit, Placement, grid_for, parse_size
 from edge.images import Frame
 
 sides = st.integers(24, 400)
@@ -15,6 +17,14 @@ network_sides = st.integers(1, 4).map(lambda n: 32 * n)
 modes = st.sampled_from(MODES)
 share = st.floats(0, 1)
 few = settings(max_examples=30, deadline=None)
+
+
+@st.composite
+def tiled(draw: st.DrawFn) -> Fit:
+    """A fit of several tiles."""
+    width, height = draw(network_sides), draw(network_sides)
+    tiles = draw(st.tuples(st.integers(1, 4), st.integers(1, 3)).filter(lambda tiles: tiles != (1, 1)))
+    return Fit(width, height, "tile", tiles=tiles, overlap=draw(st.integers(0, min(width, height) // 2)))
 
 
 def black(width: int, height: int) -> Frame:
@@ -152,6 +162,128 @@ def test_a_map_is_zero_where_the_network_saw_nothing(w: int, h: int, nw: int, nh
     np.testing.assert_allclose(whole, expected, atol=1e-6)
 
 
+@given(tiled(), sides, sides, st.booleans())
+@few
+def test_a_tiled_frame_fills_its_canvas(fit: Fit, w: int, h: int, inside: bool) -> None:
+    fit = replace(fit, region=(w // 5, h // 7, w // 2, h // 2)) if inside else fit
+    frame = np.random.default_rng(0).integers(0, 256, (h, w, 3), np.uint8)
+    fitted, placement = fit.apply(frame)
+    (columns, rows), (width, height) = fit.tiles, fit.canvas
+    assert width == columns * fit.width - (columns - 1) * fit.overlap
+    assert height == rows * fit.height - (rows - 1) * fit.overlap
+    assert fitted.shape == (height, width, 3)
+    assert placement.valid == (0, 0, width, height)
+    assert seen(placement) == ((w // 5, h // 7, w // 5 + w // 2, h // 7 + h // 2) if inside else (0, 0, w, h))
+    tiles = fit.cut(fitted)
+    assert tiles.shape == (columns * rows, fit.height, fit.width, 3)
+    assert tiles.flags.c_contiguous
+    grey = tiles[..., 0].astype(np.float32)
+    np.testing.assert_allclose(fit.merge(grey), fitted[:, :, 0], atol=1e-3)
+
+
+@given(tiled(), sides, sides, st.tuples(share, share))
+@few
+def test_a_dot_comes_back_from_its_tiles(fit: Fit, w: int, h: int, at: tuple[float, float]) -> None:
+    """Frame to canvas, to tiles, each seen by a network that answers its brightness, to a map, to the frame."""
+    frame = black(w, h)
+    placement = fit.apply(frame)[1]
+    x, y, dot_w, dot_h = rectangle(placement, at, 3)
+    dot_w, dot_h = max(3, dot_w), max(3, dot_h)
+    assume(x + dot_w < w and y + dot_h < h)
+    frame[y : y + dot_h, x : x + dot_w] = 255
+    fitted = fit.apply(frame)[0]
+    merged = fit.merge(fit.cut(fitted)[..., 0].astype(np.float32))
+    for found_x, found_y in (
+        placement.to_frame(*centroid(merged)),
+        centroid(placement.map_to_frame(merged, w, h)),
+    ):
+        assert abs(found_x - (x + dot_w / 2)) <= max(1, placement.scale_x)
+        assert abs(found_y - (y + dot_h / 2)) <= max(1, placement.scale_y)
+
+
+@given(tiled(), sides, sides, st.tuples(share, share))
+@few
+def test_a_mask_is_fitted_to_the_canvas(fit: Fit, w: int, h: int, at: tuple[float, float]) -> None:
+    frame = black(w, h)
+    placement = fit.apply(frame)[1]
+    x, y, part_w, part_h = rectangle(placement, at, 5)
+    frame[y : y + part_h, x : x + part_w] = 255
+    mask = fit.apply_mask(frame[:, :, 0] // 255, placement)
+    assert mask.shape == fit.canvas[::-1]
+    assert abs(mask.max(axis=0).sum() - part_w / placement.scale_x) <= 1.5
+    assert abs(mask.max(axis=1).sum() - part_h / placement.scale_y) <= 1.5
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_one_tile_is_cut_and_merged_as_it_is(mode: str) -> None:
+    fit = Fit(64, 32, mode)
+    fitted = np.random.default_rng(0).integers(0, 256, (32, 64, 3), np.uint8)
+    assert fit.canvas == (64, 32)
+    np.testing.assert_array_equal(fit.cut(fitted), fitted[None])
+    values = np.random.default_rng(0).random((1, 32, 64), np.float32)
+    np.testing.assert_array_equal(fit.merge(values), values[0])
+
+
+@pytest.mark.parametrize(
+    ("region", "grid"),
+    [
+        ((256, 256), (1, 1)),
+        ((10, 300), (1, 2)),
+        ((257, 480), (2, 2)),
+        ((480, 704), (2, 3)),
+        ((1000, 100), (5, 1)),
+        ((928, 928), (4, 4)),
+    ],
+)
+def test_a_grid_of_the_fewest_tiles_that_do_not_shrink(region: tuple[int, int], grid: tuple[int, int]) -> None:
+    assert grid_for(region, (256, 256), 32) == grid
+
+
+@given(st.integers(1, 4000), st.integers(1, 4000), network_sides, network_sides, st.integers(0, 16))
+def test_a_grid_is_just_large_enough(w: int, h: int, nw: int, nh: int, overlap: int) -> None:
+    try:
+        columns, rows = grid_for((w, h), (nw, nh), overlap)
+    except UsageError:
+        columns, rows = -(-(w - overlap) // (nw - overlap)), -(-(h - overlap) // (nh - overlap))
+        assert max(1, columns) * max(1, rows) > MOST_TILES
+        return
+    width, height = Fit(nw, nh, "tile", tiles=(columns, rows), overlap=overlap).canvas
+    assert width >= w and height >= h
+    assert columns == 1 or width - (nw - overlap) < w
+    assert rows == 1 or height - (nh - overlap) < h
+
+
+def test_too_many_tiles_are_refused_with_their_number_and_the_remedies() -> None:
+    with pytest.raises(UsageError, match=r"4000x3000 pixels make 18x14 = 252 tiles of 256x256.*--tiles.*--region"):
+        grid_for((4000, 3000), (256, 256), 32)
+    with pytest.raises(UsageError, match="overlap 128 must lie between 0 and half a tile's side, 32"):
+        grid_for((4000, 3000), (64, 256), 128)
+
+
+@pytest.mark.parametrize("tiles", [(0, 1), (1, -2), (2,), (1, 2, 3), (2.0, 1), ("2", "1"), ()])
+def test_tiles_are_two_positive_whole_numbers(tiles: tuple[object, ...]) -> None:
+    with pytest.raises(UsageError, match="must be two positive whole numbers: columns, rows"):
+        Fit.from_dict({"mode": "tile", "tiles": list(tiles)})
+
+
+@pytest.mark.parametrize("mode", [mode for mode in MODES if mode != "tile"])
+def test_other_modes_have_one_tile(mode: str) -> None:
+    with pytest.raises(UsageError, match=f"fit {mode} has one tile, not 3x1; that is the fit tile"):
+        Fit(mode=mode, tiles=(3, 1))
+
+
+@pytest.mark.parametrize("overlap", [-1, 8.0, "8", None])
+def test_an_overlap_is_a_whole_number(overlap: object) -> None:
+    with pytest.raises(UsageError, match="must be a whole number of pixels, 0 or more"):
+        Fit.from_dict({"mode": "tile", "overlap": overlap})
+
+
+def test_an_overlap_is_at_most_half_a_tile_along_sides_that_have_neighbours() -> None:
+    Fit(32, 256, "tile", tiles=(1, 2), overlap=128)
+    with pytest.raises(UsageError, match="overlap 17 must be at most half a tile's side, 16"):
+        Fit(32, 256, "tile", tiles=(2, 1), overlap=17)
+
+
 def test_stretching_fills_the_network() -> None:
     placement = Fit(64, 32).apply(black(128, 128))[1]
     assert placement == Placement(2.0, 4.0, 0, 0, (0, 0, 64, 32))
@@ -281,6 +413,13 @@ def test_a_fit_survives_as_plain_values(
     width: int, height: int, mode: str, region: tuple[int, int, int, int] | None, grey: bool
 ) -> None:
     fit = Fit(width, height, mode, region, grey)
+    plain = fit.as_dict()
+    assert all(value is None or type(value) in (int, str, bool, list) for value in plain.values())
+    assert Fit.from_dict(plain) == fit
+
+
+@given(tiled())
+def test_a_tiled_fit_survives_as_plain_values(fit: Fit) -> None:
     plain = fit.as_dict()
     assert all(value is None or type(value) in (int, str, bool, list) for value in plain.values())
     assert Fit.from_dict(plain) == fit
