@@ -6,18 +6,27 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 from scipy.ndimage import label
-from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score
+from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score, roc_curve
 
-from train.metrics import aupro, auroc, average_precision, f1_max, pro_per_image, summarise
+from train.metrics import aupro, auroc, average_precision, f1_max, pro_per_image, roc, summarise
 
 EIGHT = np.ones((3, 3))
 SEEDS = range(6)
 
-samples = st.lists(st.tuples(st.integers(-3, 3), st.booleans()), min_size=2, max_size=25).filter(
+numbers = st.integers(-3, 3) | st.floats(-1e6, 1e6, width=32)  # the former for ties
+samples = st.lists(st.tuples(numbers, st.booleans()), min_size=2, max_size=25).filter(
     lambda pairs: len({defective for _, defective in pairs}) == 2
 )
+SMALL = (2, 4, 4)
+small_maps = arrays(np.float32, SMALL, elements=st.integers(0, 3).map(float)) | arrays(
+    np.float32, SMALL, elements=st.floats(-100, 100, width=32), fill=st.nothing()
+)
+small_masks = arrays(np.uint8, SMALL, elements=st.integers(0, 1))
+small_valid = arrays(np.bool_, SMALL, elements=st.integers(0, 3).map(bool))
+limits = st.sampled_from([0.05, 0.1, 0.3, 0.5, 1.0]) | st.floats(0.01, 1)
 
 
 def random_scores(seed: int, count: int = 400, levels: int = 0) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
@@ -43,14 +52,17 @@ def trapezoids(x: list[float], y: list[float]) -> float:
     return sum((x[i + 1] - x[i]) * (y[i + 1] + y[i]) / 2 for i in range(len(x) - 1))
 
 
-def slow_aupro(maps: NDArray[np.float64], masks: NDArray[np.uint8], limit: float) -> float:
+def slow_aupro(
+    maps: NDArray[np.floating], masks: NDArray[np.uint8], limit: float, valid: NDArray[np.bool_] | None = None
+) -> float:
+    valid = np.ones(masks.shape, bool) if valid is None else valid
     regions = []
-    for picture, mask in zip(maps, masks, strict=True):
+    for picture, mask in zip(maps, (masks == 1) & valid, strict=True):
         labels, count = label(mask, EIGHT)
         regions += [picture[labels == i + 1] for i in range(count)]
-    normal = maps[masks == 0]
+    normal = maps[(masks == 0) & valid]
     x, y = [0.0], [0.0]
-    for threshold in sorted(set(maps.ravel().tolist()), reverse=True):
+    for threshold in sorted(set(maps[valid].tolist()), reverse=True):
         rate = float((normal >= threshold).mean())
         overlap = float(np.mean([(region >= threshold).mean() for region in regions]))
         if rate > limit:
@@ -62,57 +74,90 @@ def slow_aupro(maps: NDArray[np.float64], masks: NDArray[np.uint8], limit: float
     return trapezoids(x, y) / limit
 
 
-def slow_pro(maps: NDArray[np.float64], masks: NDArray[np.uint8], limit: float = 0.3) -> float:
+def slow_pro(
+    maps: NDArray[np.floating], masks: NDArray[np.uint8], limit: float = 0.3, valid: NDArray[np.bool_] | None = None
+) -> float:
     """METHODS.md 1.g.2, step by step."""
+    valid = np.ones(masks.shape, bool) if valid is None else valid
     areas = []
-    for picture, mask in zip(maps, masks, strict=True):
-        if not mask.any():
+    for picture, mask, inside in zip(maps, masks, valid, strict=True):
+        defective, normal = (mask == 1) & inside, (mask == 0) & inside
+        if not defective.any() or not normal.any():
             continue
-        labels, count = label(mask, EIGHT)
-        low, high = picture.min(), picture.max()
+        labels, count = label(defective, EIGHT)
+        low, high = float(picture[inside].min()), float(picture[inside].max())
         points = []
         for step in range(200):
-            marked = picture > low + step * (high - low) / 200
+            marked = picture.astype(np.float64) > low + step * ((high - low) / 200)
             overlap = np.mean([marked[labels == i + 1].mean() for i in range(count)])
-            rate = marked[mask == 0].mean()
+            rate = marked[normal].mean()
             if rate < limit:
                 points.append((float(rate), float(overlap)))
         points.sort()
+        if len(points) < 2 or points[-1][0] == 0:
+            areas.append(float(np.mean([overlap for _, overlap in points])) if points else 0.0)
+            continue
         largest = points[-1][0]
         areas.append(trapezoids([rate / largest for rate, _ in points], [overlap for _, overlap in points]))
     return float(np.mean(areas))
 
 
-@given(samples)
-@settings(deadline=None, max_examples=60)
-def test_auroc_is_the_chance_that_a_defect_scores_higher_ties_half(pairs: list[tuple[int, bool]]) -> None:
-    bad, good = ([score for score, defective in pairs if defective is kind] for kind in (True, False))
-    wins = [(b > g) + (b == g) / 2 for b in bad for g in good]
-    assert auroc(*zip(*pairs, strict=True)) == pytest.approx(np.mean(wins), abs=1e-9)
+def slow_auroc(scores: NDArray[np.floating], labels: NDArray[np.generic]) -> float:
+    bad, good = scores[labels != 0].astype(float)[:, None], scores[labels == 0].astype(float)[None]
+    return float(((bad > good) + (bad == good) / 2).mean())
 
 
-@given(samples)
-@settings(deadline=None, max_examples=60)
-def test_average_precision_is_the_sum_over_all_thresholds(pairs: list[tuple[int, bool]]) -> None:
-    positives = sum(defective for _, defective in pairs)
+def slow_average_precision(scores: NDArray[np.floating], labels: NDArray[np.generic]) -> float:
     total = recall = 0.0
-    for threshold in sorted({score for score, _ in pairs}, reverse=True):
-        chosen = [defective for score, defective in pairs if score >= threshold]
-        total += (sum(chosen) / positives - recall) * sum(chosen) / len(chosen)
-        recall = sum(chosen) / positives
-    assert average_precision(*zip(*pairs, strict=True)) == pytest.approx(total, abs=1e-9)
+    for threshold in sorted(set(scores.tolist()), reverse=True):
+        chosen = labels[scores >= threshold] != 0
+        found = chosen.sum() / (labels != 0).sum()
+        total += (found - recall) * chosen.mean()
+        recall = found
+    return float(total)
+
+
+def slow_f1(scores: NDArray[np.floating], labels: NDArray[np.generic], threshold: float) -> float:
+    marked, truth = scores >= threshold, labels != 0
+    return float(2 * (marked & truth).sum() / (marked.sum() + truth.sum()))
+
+
+def split(pairs: list[tuple[float, bool]]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    scores, labels = zip(*pairs, strict=True)
+    return np.array(scores, np.float64), np.array(labels, np.int64)
 
 
 @given(samples)
-@settings(deadline=None, max_examples=60)
-def test_f1_max_is_the_best_over_all_thresholds(pairs: list[tuple[int, bool]]) -> None:
-    def f1(threshold: float) -> float:
-        hits = sum(defective for score, defective in pairs if score >= threshold)
-        return 2 * hits / (sum(score >= threshold for score, _ in pairs) + sum(defective for _, defective in pairs))
+@settings(deadline=None, max_examples=100)
+def test_auroc_is_the_chance_that_a_defect_scores_higher_ties_half(pairs: list[tuple[float, bool]]) -> None:
+    scores, labels = split(pairs)
+    assert auroc(scores, labels) == pytest.approx(slow_auroc(scores, labels), abs=1e-9)
+    assert auroc(scores, labels) == pytest.approx(roc_auc_score(labels, scores), abs=1e-9)
 
-    found, threshold = f1_max(*zip(*pairs, strict=True))
-    assert found == pytest.approx(max(f1(score) for score, _ in pairs), abs=1e-9)
-    assert f1(threshold) == pytest.approx(found, abs=1e-9)
+
+@given(samples)
+@settings(deadline=None, max_examples=100)
+def test_average_precision_is_the_sum_over_all_thresholds(pairs: list[tuple[float, bool]]) -> None:
+    scores, labels = split(pairs)
+    assert average_precision(scores, labels) == pytest.approx(slow_average_precision(scores, labels), abs=1e-9)
+    assert average_precision(scores, labels) == pytest.approx(average_precision_score(labels, scores), abs=1e-9)
+
+
+@given(samples)
+@settings(deadline=None, max_examples=100)
+def test_f1_max_is_the_best_over_all_thresholds(pairs: list[tuple[float, bool]]) -> None:
+    scores, labels = split(pairs)
+    found, threshold = f1_max(scores, labels)
+    assert found == pytest.approx(max(slow_f1(scores, labels, score) for score in scores), abs=1e-9)
+    assert slow_f1(scores, labels, threshold) == pytest.approx(found, abs=1e-9)
+
+
+@given(samples)
+@settings(deadline=None, max_examples=100)
+def test_the_receiver_operating_characteristic_is_that_of_scikit_learn(pairs: list[tuple[float, bool]]) -> None:
+    scores, labels = split(pairs)
+    false, true, _ = roc_curve(labels, scores, drop_intermediate=False)
+    assert np.allclose(roc(scores, labels), (false, true), rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("levels", [0, 2])
@@ -125,6 +170,25 @@ def test_image_metrics_agree_with_scikit_learn(seed: int, levels: int) -> None:
     assert average_precision(scores, labels) == pytest.approx(average_precision_score(labels, scores), abs=1e-9)
     assert f1_max(scores, labels)[0] == pytest.approx(f1.max(), abs=1e-9)
     assert f1_max(scores, labels)[1] in thresholds[np.isclose(f1[:-1], f1.max())]
+
+
+@pytest.mark.parametrize("levels", [0, 3])
+@pytest.mark.parametrize("seed", SEEDS)
+def test_pixel_metrics_are_those_of_all_pixels_at_once(seed: int, levels: int) -> None:
+    maps, masks = random_maps(seed)
+    maps = (np.round(maps * levels) if levels else maps).astype(np.float32)
+    scores, labels = maps.ravel(), masks.ravel()
+    assert auroc(maps, masks) == pytest.approx(slow_auroc(scores, labels), abs=1e-9)
+    assert auroc(maps, masks) == pytest.approx(roc_auc_score(labels, scores), abs=1e-9)
+    assert average_precision(maps, masks) == pytest.approx(slow_average_precision(scores, labels), abs=1e-9)
+    assert average_precision(maps, masks) == pytest.approx(average_precision_score(labels, scores), abs=1e-9)
+
+
+def test_scores_that_say_nothing_are_worth_what_chance_is() -> None:
+    scores, labels = np.full(10, 0.7), np.array([1, 1, 0, 0, 0, 0, 0, 0, 0, 0])
+    assert auroc(scores, labels) == pytest.approx(0.5)
+    assert average_precision(scores, labels) == pytest.approx(0.2)
+    assert f1_max(scores, labels) == (pytest.approx(2 * 0.2 / 1.2), 0.7)
 
 
 @pytest.mark.parametrize("kind", [np.float32, np.float64, np.int8, np.uint8])
@@ -149,6 +213,16 @@ def test_scores_that_are_no_numbers_are_refused(bad: float) -> None:
         auroc([0.0, bad], [0, 1])
     with pytest.raises(ValueError, match="finite"):
         aupro(np.full(masks.shape, bad), masks)
+    for where in ((0, 5, 6), (2, 0, 0)):  # a defective pixel, and a normal one
+        maps = np.zeros(masks.shape)
+        maps[where] = bad
+        for metric in (aupro, pro_per_image):
+            with pytest.raises(ValueError, match="finite"):
+                metric(maps, masks)
+        valid = np.ones(masks.shape, bool)
+        valid[where] = False
+        for metric in (aupro, pro_per_image):
+            assert np.isfinite(metric(maps, masks, valid=valid))
 
 
 def test_aupro_of_a_perfect_map_is_1() -> None:
@@ -204,21 +278,63 @@ def test_aupro_is_the_area_over_all_thresholds(seed: int, levels: int, limit: fl
     assert aupro(maps, masks, limit) == pytest.approx(slow_aupro(maps, masks, limit), abs=1e-6)
 
 
-@given(st.lists(st.integers(0, 3), min_size=24, max_size=24), st.lists(st.booleans(), min_size=24, max_size=24))
-@settings(deadline=None, max_examples=60)
-def test_aupro_holds_for_any_small_map(scores: list[int], truth: list[bool]) -> None:
-    maps, masks = np.array(scores, float).reshape(2, 3, 4), np.array(truth, np.uint8).reshape(2, 3, 4)
-    if masks.all() or not masks.any():
+@given(small_maps, small_masks, small_valid, limits)
+@settings(deadline=None, max_examples=300)
+def test_aupro_holds_for_any_small_map(
+    maps: NDArray[np.float32], masks: NDArray[np.uint8], valid: NDArray[np.bool_], limit: float
+) -> None:
+    if np.unique(masks[valid]).size < 2:
         with pytest.raises(ValueError, match="defective and normal"):
-            aupro(maps, masks)
+            aupro(maps, masks, limit, valid)
     else:
-        assert aupro(maps, masks) == pytest.approx(slow_aupro(maps, masks, 0.3), abs=1e-6)
+        assert aupro(maps, masks, limit, valid) == pytest.approx(slow_aupro(maps, masks, limit, valid), abs=1e-6)
+
+
+@given(small_maps, small_masks, small_valid, limits)
+@settings(deadline=None, max_examples=100)
+def test_pro_per_image_holds_for_any_small_map(
+    maps: NDArray[np.float32], masks: NDArray[np.uint8], valid: NDArray[np.bool_], limit: float
+) -> None:
+    if not any(np.unique(mask[inside]).size == 2 for mask, inside in zip(masks, valid, strict=True)):
+        with pytest.raises(ValueError, match="defective pictures"):
+            pro_per_image(maps, masks, limit, valid)
+    else:
+        assert pro_per_image(maps, masks, limit, valid) == pytest.approx(slow_pro(maps, masks, limit, valid), abs=1e-6)
+
+
+@given(small_maps, small_masks, small_valid)
+@settings(deadline=None, max_examples=100)
+def test_a_summary_holds_for_any_small_map(
+    maps: NDArray[np.float32], masks: NDArray[np.uint8], valid: NDArray[np.bool_]
+) -> None:
+    masks[0, :2, :2] = [[0, 1], [1, 1]]  # at least one good picture, and one with both kinds of pixel
+    masks[1] = 0
+    valid[:, :2, :2] = True
+    scores = np.where(valid, maps, -np.inf).max(axis=(1, 2))
+    found = summarise(scores.tolist(), [False, True], maps, masks, valid)
+    labels = np.array([1, 0])
+    threshold = found["image_f1_threshold"]
+    assert found == pytest.approx(
+        {
+            "image_auroc": slow_auroc(scores, labels),
+            "image_f1_max": max(slow_f1(scores, labels, score) for score in scores),
+            "image_f1_threshold": threshold,
+            "pixel_auroc": roc_auc_score(masks[valid], maps[valid]),
+            "pixel_ap": average_precision_score(masks[valid], maps[valid]),
+            "aupro_0.3": slow_aupro(maps, masks, 0.3, valid),
+            "pro_per_image": slow_pro(maps, masks, 0.3, valid),
+        },
+        abs=1e-6,
+    )
+    assert np.isclose(scores, threshold, rtol=0, atol=1e-6).any()
 
 
 @pytest.mark.parametrize("limit", [0.1, 0.3])
+@pytest.mark.parametrize("levels", [0, 5])
 @pytest.mark.parametrize("seed", SEEDS)
-def test_pro_per_image_is_the_procedure_of_the_notes(seed: int, limit: float) -> None:
+def test_pro_per_image_is_the_procedure_of_the_notes(seed: int, levels: int, limit: float) -> None:
     maps, masks = random_maps(seed)
+    maps = (np.round(maps * levels) if levels else maps).astype(np.float32)
     assert pro_per_image(maps, masks, limit) == pytest.approx(slow_pro(maps, masks, limit), abs=1e-6)
 
 
@@ -272,7 +388,8 @@ def test_pixel_metrics_need_defective_and_normal_pixels() -> None:
         aupro(maps, np.ones_like(masks))
     with pytest.raises(ValueError, match="defective and normal"):
         aupro(maps, masks, valid=nowhere)
-    with pytest.raises(ValueError, match="defective pictures"):
-        pro_per_image(maps, none)
+    for nothing in (none, np.ones_like(masks)):
+        with pytest.raises(ValueError, match="defective pictures with normal pixels"):
+            pro_per_image(maps, nothing)
     with pytest.raises(ValueError, match="defective pictures"):
         pro_per_image(maps, masks, valid=nowhere)
