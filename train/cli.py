@@ -8,11 +8,15 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edge import __version__
 from edge.command import add_json_option, run_command, say, write_json
 from edge.errors import CheckFailed, EdgeInspectError, UsageError
 from edge.fit import MODES, MOST_TILES, OVERLAP, Fit, grid_for, parse_size
+
+if TYPE_CHECKING:
+    from train.checkpoint import Checkpoint
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -40,8 +44,8 @@ the same command goes on where it was; the checkpoint is that of the last epoch.
     parser.epilog = """examples:
   edge-train fit --data mvtec --category bottle --epochs 100 --out runs/bottle
   edge-train fit --data my-parts --model aand --out runs/my-parts
-  edge-train fit --data mvtec --category bottle --teacher resnet18 --teacher-weights resnet18-f37072fd.pth --out runs/b
-  torchrun --nproc-per-node 4 -m train.cli fit --data mvtec --category all --out runs     (four GPUs, a category each)"""
+  edge-train fit --data mvtec --category bottle --teacher resnet18 --teacher-weights resnet18-f37072fd.pth --out runs/1
+  torchrun --nproc-per-node 4 -m train.cli fit --data mvtec --category all --out runs       (a category a GPU)"""
     parser.add_argument(
         "--model",
         default="rd",
@@ -183,6 +187,11 @@ def _add_evaluate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", type=Path, metavar="RUN", help="folder of the checkpoint")
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder of categories")
     parser.add_argument("--category", metavar="NAME", help="default: the one it was trained for")
+    parser.add_argument(
+        "--synthetic",
+        action="store_true",
+        help="instead of the test split, synthetic defects on the good images held out: to choose between systems",
+    )
     parser.add_argument("--report", type=Path, metavar="DIR", help="write the report there, one HTML page: index.html")
     parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda")
     add_json_option(parser)
@@ -195,18 +204,30 @@ def _evaluate(arguments: argparse.Namespace) -> None:
     from train.device import open_device
     from train.evaluation import evaluate, torch_predictor
     from train.report import write_report
+    from train.validation import held_out_pictures, validate
 
     about, model = checkpoint.load(arguments.run)
     itself = categories(arguments.data) == ["."]
     category = Category.open(arguments.data, arguments.category or ("." if itself else about.category))
+    device = open_device(arguments.device)
+    if arguments.synthetic:
+        if arguments.report is not None:
+            raise UsageError("--report needs a test split; it cannot be combined with --synthetic")
+        pictures = held_out_pictures(about, category)
+        _tell(validate(model, pictures, about.fit, device), about, len(pictures), arguments.json)
+        return
     images = category.test_images()
-    evaluation = evaluate(torch_predictor(model, open_device(arguments.device), about.fit), images, about.fit)
+    evaluation = evaluate(torch_predictor(model, device, about.fit), images, about.fit)
     metrics = evaluation.metrics()
-    for name, value in metrics.items():
-        say(f"{name:20} {value:.4f}")
+    _tell(metrics, about, len(images), arguments.json)
     if arguments.report is not None:
         say(f"report: {write_report(arguments.report, evaluation, metrics, about, category.root)}")
-    write_json({"images": len(images), "epochs": about.epochs, "seed": about.seed, **metrics}, arguments.json)
+
+
+def _tell(metrics: dict[str, float], about: Checkpoint, images: int, target: Path | None) -> None:
+    for name, value in metrics.items():
+        say(f"{name:20} {value:.4f}")
+    write_json({"images": images, "epochs": about.epochs, "seed": about.seed, **metrics}, target)
 
 
 def _add_teacher(parser: argparse.ArgumentParser) -> None:
