@@ -18,7 +18,6 @@ more than 1e-4 apart.
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import os
 import subprocess
@@ -32,11 +31,11 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from real_sets import processor
+from table import RESULTS, processor, write
 
 from train.metrics import aupro
 
-RESULTS = Path(__file__).parent / "results" / "aupro.csv"
+TABLE = RESULTS / "aupro.csv"
 MAPS, SIZE, SEED = 200, 256, 0
 LEAST_RATIO, LARGEST_DIFFERENCE = 5, 1e-4
 
@@ -87,11 +86,7 @@ def main() -> None:
             ]
             assert theirs.stdin is not None
             theirs.stdin.close()
-    RESULTS.parent.mkdir(exist_ok=True)
-    with RESULTS.open("w", newline="") as file:
-        writer = csv.DictWriter(file, rows[0], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+    write(TABLE, rows)
     for row in rows:
         print(*(f"{key:18} {value}" for key, value in row.items()), sep="\n", end="\n\n")
     if any(row["ratio"] < LEAST_RATIO or row["difference"] > LARGEST_DIFFERENCE for row in rows):

@@ -11,13 +11,11 @@ precision. Metrics: train/metrics.py, in the network's plane; the last epoch; no
 from __future__ import annotations
 
 import argparse
-import csv
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import numpy as np
+from table import RESULTS, processor, program, store
 
 from edge.bundle import open_bundle
 from edge.engines import open_engine
@@ -26,7 +24,7 @@ from train import checkpoint
 from train.datasets import Category
 from train.evaluation import evaluate
 
-RESULTS = Path(__file__).parent / "results" / "real_sets.csv"
+TABLE = RESULTS / "real_sets.csv"
 KEY = ("data", "teacher", "fit", "epochs", "seed", "precision")
 COLUMNS = (
     *KEY, "image_auroc", "pixel_auroc", "pixel_ap", "aupro_0.3", "pro_per_image", "image_f1_max", "threshold",
@@ -50,7 +48,7 @@ def main() -> None:
     arguments = parser.parse_args()
     for category in arguments.category:
         for row in measure(arguments, category):
-            store(row)
+            store(TABLE, row, KEY)
             print(
                 {name: row[name] for name in ("data", "teacher", "precision", "image_auroc", "aupro_0.3", "latency_ms")}
             )
@@ -109,32 +107,6 @@ def latency(engine: object, frame: np.ndarray, runs: int = 50) -> float:
         engine.infer(frame)
         seconds.append(time.perf_counter() - started)
     return round(float(np.median(seconds)) * 1000, 2)
-
-
-def processor() -> str:
-    """The processor's name and how many of it there are."""
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return f"{names[0]} x{len(names)}" if names else "unknown"
-
-
-def program(module: str, *arguments: str) -> None:
-    """Runs one of the project's programs as its user would."""
-    subprocess.run([sys.executable, "-m", module, *arguments], check=True)
-
-
-def store(row: dict[str, object]) -> None:
-    """Replaces the row of the same key."""
-    rows: list[dict[str, object]] = []
-    if RESULTS.exists():
-        with RESULTS.open(newline="") as file:
-            rows = [r for r in csv.DictReader(file) if any(str(r[k]) != str(row[k]) for k in KEY)]
-    rows = sorted([*rows, row], key=lambda r: tuple(str(r[k]) for k in KEY))
-    RESULTS.parent.mkdir(exist_ok=True)
-    with RESULTS.open("w", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
 
 
 if __name__ == "__main__":

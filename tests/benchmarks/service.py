@@ -11,7 +11,6 @@ memory (VmHWM), and the time from its start to the first verdict at a subscriber
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import subprocess
 import sys
@@ -20,14 +19,14 @@ import time
 from pathlib import Path
 
 import yaml
-from real_sets import processor, program
+from table import RESULTS, processor, program, write
 
 from edge.demo.broker import running_broker
 from edge.demo.line import CATEGORY, write_dataset, write_stream
 from edge.demo.subscriber import Subscriber
 from edge.memory import peak_mb
 
-RESULTS = Path(__file__).parent / "results" / "service.csv"
+TABLE = RESULTS / "service.csv"
 
 
 def main() -> None:
@@ -43,11 +42,7 @@ def main() -> None:
         bench = work / "bench.json"
         program("edge.cli", "bench", str(bundle), "--frames", str(arguments.frames), "--json", str(bench))
         row = json.loads(bench.read_text()) | run_service(work, bundle, arguments.frames) | {"processor": processor()}
-    RESULTS.parent.mkdir(exist_ok=True)
-    with RESULTS.open("w", newline="") as file:
-        writer = csv.DictWriter(file, row, lineterminator="\n")
-        writer.writeheader()
-        writer.writerow(row)
+    write(TABLE, [row])
     for key, value in row.items():
         print(f"{key:24} {value}")
 
