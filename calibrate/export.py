@@ -9,7 +9,7 @@ from typing import Any
 
 import onnx
 import torch
-from onnx import ModelProto
+from onnx import ModelProto, helper, numpy_helper
 
 from edge.errors import CheckpointError
 from edge.fit import Fit
@@ -18,6 +18,14 @@ from models.registry import System
 
 OPSET = 17
 """The newest that the parsers of TensorRT 8.5 to 11 and OpenVINO all read."""
+
+_EXPORTED = 18
+"""What torch's exporter writes by itself; its own way down to 17 fails where axes are an input."""
+
+_AXES_ATTRIBUTE = {
+    f"Reduce{kind}" for kind in ("Max", "Min", "Mean", "Prod", "L1", "L2", "LogSum", "LogSumExp", "SumSquare")
+}
+_NEW_ATTRIBUTES = {"Resize": {"antialias", "axes", "keep_aspect_ratio_policy"}, "Split": {"num_outputs"}}
 
 INPUT = "image"
 
@@ -66,7 +74,7 @@ def to_onnx(model: System, fit: Fit) -> ModelProto:
             (image,),
             input_names=[INPUT],
             output_names=names,
-            opset_version=OPSET,
+            opset_version=_EXPORTED,
             dynamo=True,
             verbose=False,
         )
@@ -74,9 +82,34 @@ def to_onnx(model: System, fit: Fit) -> ModelProto:
     exported = onnx.load_from_string(buffer.getvalue())
     if any(node.op_type == "BatchNormalization" for node in exported.graph.node):
         raise CheckpointError("the exporter left a BatchNorm unfolded; INT8 would lose accuracy there")
+    _to_opset_17(exported)
     _strip(exported)
     onnx.checker.check_model(exported)
     return exported
+
+
+def _to_opset_17(exported: ModelProto) -> None:
+    """Rewrites what opset 18 changed of the operators these networks have: axes of reductions, and new attributes."""
+    constants = {tensor.name: tensor for tensor in exported.graph.initializer}
+    for node in exported.graph.node:
+        if node.op_type == "Constant":
+            constants |= {node.output[0]: a.t for a in node.attribute if a.name == "value"}
+    for node in exported.graph.node:
+        if node.op_type in _AXES_ATTRIBUTE and len(node.input) > 1:
+            axes = numpy_helper.to_array(constants[node.input[1]]).tolist()
+            del node.input[1:]
+            node.attribute.append(helper.make_attribute("axes", axes))
+        dropped = _NEW_ATTRIBUTES.get(node.op_type, set())
+        if node.op_type in _AXES_ATTRIBUTE:
+            dropped = {"noop_with_empty_axes"}
+        kept = [attribute for attribute in node.attribute if attribute.name not in dropped]
+        del node.attribute[:]
+        node.attribute.extend(kept)
+    unused = constants.keys() - {name for node in exported.graph.node for name in node.input}
+    initializers = [tensor for tensor in exported.graph.initializer if tensor.name not in unused]
+    del exported.graph.initializer[:]
+    exported.graph.initializer.extend(initializers)
+    exported.opset_import[0].version = OPSET
 
 
 def _strip(exported: ModelProto) -> None:

@@ -58,8 +58,9 @@ class DecoupledDistillation(nn.Module):
         self.decouple = nn.ModuleList(nn.Sequential(conv_bn(c, 2 * c, 1), nn.ReLU(inplace=True)) for c in channels)
         self.normality = PyramidModeling(channels, width)
         self.abnormality = PyramidModeling(channels, width)
-        for part in (self.decouple, self.normality, self.abnormality):
+        for part in (self.normality, self.abnormality):
             initialise(part)
+        _begin_as_trunk(self.decouple, self.normality, self.abnormality)
         self.head = MultiPerceptionHead(2 * len(channels), width // 2)
 
     def branches(self, image: Tensor, features: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
@@ -130,6 +131,18 @@ class DecoupledDistillation(nn.Module):
 def _mean_where(values: Tensor, marks: Tensor) -> Tensor:
     """The mean over marked positions; 0 where there is none."""
     return (values * marks).sum() / marks.sum().clamp(min=1)
+
+
+def _begin_as_trunk(decouple: nn.ModuleList, *branches: PyramidModeling) -> None:
+    """Both branches begin as the trunk's features: 1x1 convolutions as the identity, pyramids adding nothing yet.
+
+    So the student starts where RD4AD's does, and a few hundred steps are worth something.
+    """
+    for block in decouple:
+        nn.init.dirac_(block[0][0].weight, groups=2)
+    for branch in branches:
+        for expand in branch.expand:
+            nn.init.zeros_(expand[1].weight)
 
 
 def _untrained(network: nn.Module) -> nn.Module:

@@ -79,6 +79,16 @@ def test_a_forward_trunk_starts_untrained_and_learns_while_the_teacher_stays() -
     assert all(p.grad is None for p in model.head.parameters())
 
 
+def test_both_branches_begin_as_the_trunk() -> None:
+    torch.manual_seed(0)
+    model = DecoupledDistillation(Teacher(EMBEDDED)).eval()
+    image = torch.randn(1, 3, 64, 64)
+    features = model.teacher(image)
+    trunk = model.trunk(features)
+    for branch in model.branches(image, features):
+        assert all(torch.allclose(b, t, rtol=1e-4) for b, t in zip(branch, trunk, strict=True))
+
+
 def test_the_student_loss_is_guidance_and_mimicking(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.manual_seed(0)
     model = DecoupledDistillation(Teacher(EMBEDDED)).eval()

@@ -1,0 +1,145 @@
+"""The phases of AAND and DMDD: what learns, what stays, and that an interruption changes nothing."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from edge.fit import Fit
+from models import registry
+from models.teacher import EMBEDDED, Teacher
+from train import checkpoint, training
+from train.checkpoint import Checkpoint
+from train.device import Arithmetic
+from train.material import Material
+from train.phases import phases_of, synthesis_of
+from train.synthesis import Synthesis
+from train.textures import render_textures
+from train.training import Settings, fit
+
+PHASES = {"aand": {"amplification": 2, "distillation": 2}, "dmdd": {"decoupling": 2, "segmentation": 1}}
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """A short training on ten pictures of cloth."""
+    folder = tmp_path_factory.mktemp("textures")
+    (folder / "good").mkdir()
+    rng = np.random.default_rng(0)
+    base = next(render_textures(1, (64, 64), seed=11)).astype(int)
+    for i in range(10):
+        noisy = np.clip(base + rng.normal(0, 12, base.shape), 0, 255).astype(np.uint8)
+        cv2.imwrite(str(folder / "good" / f"{i:02d}.png"), noisy)
+    return Settings(
+        data=folder, category=".", out=folder / "runs", fit=Fit(64, 64), epochs=2, batch=4, device="cpu", hold_out=0.0
+    )
+
+
+@pytest.fixture(scope="module", params=["aand", "dmdd"])
+def trained(request: pytest.FixtureRequest, settings: Settings) -> tuple[Settings, Checkpoint]:
+    """Either system, trained without interruption."""
+    asked = dataclasses.replace(settings, model=request.param, out=settings.out / request.param)
+    return asked, fit(asked)
+
+
+def test_the_phases_are_those_of_the_method(trained: tuple[Settings, Checkpoint]) -> None:
+    asked, about = trained
+    assert {name: len(losses) for name, losses in about.training["loss"].items()} == PHASES[asked.model]
+    assert 0 <= about.training["seconds_waited_for_data"] <= about.training["seconds"]
+    assert about.options == ({"trunk": "reverse"} if asked.model == "dmdd" else {})
+
+
+def test_an_interruption_in_any_epoch_changes_nothing(
+    trained: tuple[Settings, Checkpoint], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, about = trained
+    again = dataclasses.replace(asked, out=tmp_path / "run")
+    step = training.Progress.step
+    monkeypatch.setattr(training, "SAVE_EVERY_S", -1.0)
+    for _ in range(sum(PHASES[asked.model].values())):
+        done = 0
+
+        def interrupted(self: training.Progress, count: int = 1, note: str = "") -> None:
+            nonlocal done
+            step(self, count, note)
+            if note.startswith("loss"):
+                done += 1
+                if done == 2:  # the state of the first is saved by now
+                    raise KeyboardInterrupt
+
+        monkeypatch.setattr(training.Progress, "step", interrupted)
+        try:
+            resumed = fit(again)
+            break
+        except KeyboardInterrupt:
+            continue
+    assert resumed.training["loss"] == about.training["loss"]
+    assert (again.out / checkpoint.TENSORS).read_bytes() == (asked.out / checkpoint.TENSORS).read_bytes()
+
+
+def test_each_phase_changes_its_parts_alone(settings: Settings) -> None:
+    pictures = np.stack([cv2.imread(str(p)) for p in sorted((settings.data / "good").iterdir())])
+    for name, wanted in PHASES.items():
+        torch.manual_seed(0)
+        model = registry.build(name, Teacher(EMBEDDED))
+        synthesis = Synthesis(pictures, seed=0, **(synthesis_of(name) or {}))
+        material = Material(pictures, synthesis, Arithmetic(torch.device("cpu")), batch=5, seed=0, cache_gb=1.0)
+        phases = phases_of(model, material, 2, 0.005)
+        assert [phase.name for phase in phases] == list(wanted)
+        for phase in phases:
+            own = {id(p) for part in phase.parts for p in part.parameters()}
+            before = {key: tensor.clone() for key, tensor in model.state_dict().items()}
+            model.eval()
+            for part in phase.parts:
+                part.train()
+            phase.begin()
+            optimizer = torch.optim.Adam([p for part in phase.parts for p in part.parameters()], lr=0.001)
+            phase.loss(next(iter(phase.batches(0)))).backward()
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+            changed = {key for key, tensor in model.state_dict().items() if not torch.equal(tensor, before[key])}
+            learning = {key for key, p in model.named_parameters() if id(p) in own}
+            assert changed & {key for key, _ in model.named_parameters()} <= learning
+            assert len(changed & learning) > 0.9 * len(learning)
+            # BatchNorm's running statistics are part of what a frozen network has learned.
+            frozen = {key for key in changed if "running" in key} - {
+                key for part in phase.parts for key in _names_under(model, part)
+            }
+            assert not frozen
+
+
+def _names_under(model: torch.nn.Module, part: torch.nn.Module) -> list[str]:
+    prefix = next(name for name, module in model.named_modules() if module is part)
+    return [f"{prefix}.{name}" for name, _ in part.named_buffers()]
+
+
+def test_good_pictures_are_among_those_aand_amplifies(settings: Settings) -> None:
+    pictures = np.full((40, 64, 64, 3), 90, np.uint8)
+    material = Material(
+        pictures, Synthesis(pictures, seed=0), Arithmetic(torch.device("cpu")), batch=40, seed=0, cache_gb=1.0
+    )
+    (batch,) = list(material.defects(0, share=0.8))
+    marked = batch.masks.flatten(1).any(1)
+    assert 0.6 < float(marked.float().mean()) < 0.95
+    good = material.images(batch.index)
+    assert torch.equal(batch.images[~marked], good[~marked])
+    outside = (batch.masks == 0).expand_as(batch.images)
+    assert torch.equal(batch.images[outside], good[outside])
+    again = next(iter(material.defects(0, share=0.8)))
+    assert torch.equal(again.images, batch.images)
+    assert not torch.equal(next(iter(material.defects(1, share=0.8))).images, batch.images)
+
+
+def test_what_fails_in_the_drawing_thread_reaches_the_training(settings: Settings) -> None:
+    pictures = np.full((8, 64, 64, 3), 90, np.uint8)
+    material = Material(
+        pictures, Synthesis(pictures, seed=0), Arithmetic(torch.device("cpu")), batch=4, seed=0, cache_gb=1.0
+    )
+    material.synthesis.draw_batch = lambda *_: (_ for _ in ()).throw(OSError("disk gone"))  # type: ignore
+    with pytest.raises(OSError, match="disk gone"):
+        list(material.defects(0))
