@@ -72,10 +72,10 @@ class Material:
     cache_gb: float
     waited: float = field(default=0.0)
 
-    def order(self, epoch: int) -> list[Tensor]:
+    def order(self, epoch: int, batch: int | None = None) -> list[Tensor]:
         """The batches of an epoch as indices. A last batch of one is left out: its BatchNorm statistics are noise."""
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
-        batches = torch.randperm(len(self.pictures), generator=generator).split(self.batch)
+        batches = torch.randperm(len(self.pictures), generator=generator).split(batch or self.batch)
         return [index for index in batches if len(index) > 1]
 
     def images(self, index: Tensor) -> Tensor:
@@ -86,12 +86,13 @@ class Material:
         """What a frozen network makes of the pictures."""
         return Features(self, compute, label)
 
-    def defects(self, epoch: int, share: float = 1.0) -> Iterator[Defects]:
+    def defects(self, epoch: int, share: float = 1.0, batch: int | None = None) -> Iterator[Defects]:
         """The batches of an epoch with synthetic defects, drawn by a thread while the network learns from the last.
 
         Args:
             epoch: Decides the order and the defects.
             share: Of the pictures that have one; the others are good, with an empty mask.
+            batch: Pictures a step, where it is not the usual number.
         """
         synthesis = self.synthesis
         assert synthesis is not None, "this training was not given synthetic defects"
@@ -104,9 +105,9 @@ class Material:
             parts = synthesis.foregrounds[index.numpy()]
             return Defects(index, normalise(pictures), _marks(masks), _marks(parts))
 
-        for batch in self._timed(_ahead(draw, enumerate(self.order(epoch)))):
-            device = self.arithmetic.device
-            yield Defects(batch.index, batch.images.to(device), batch.masks.to(device), batch.foregrounds.to(device))
+        device = self.arithmetic.device
+        for drawn in self._timed(_ahead(draw, enumerate(self.order(epoch, batch)))):
+            yield Defects(drawn.index, drawn.images.to(device), drawn.masks.to(device), drawn.foregrounds.to(device))
 
     def _timed(self, items: Iterable[T]) -> Iterator[T]:
         iterator = iter(items)

@@ -129,7 +129,8 @@ class Decoupling(Phase):
 
     @override
     def batches(self, epoch: int) -> Iterator[Defects]:
-        return self.material.defects(epoch)
+        # A pair is two images, so half as many of them make a step of the usual size, and a pass has twice the steps.
+        return self.material.defects(epoch, batch=max(2, self.material.batch // 2))
 
     @override
     def loss(self, batch: Defects) -> Tensor:
