@@ -62,6 +62,8 @@ class DecoupledDistillation(nn.Module):
             initialise(part)
         _begin_as_trunk(self.decouple, self.normality, self.abnormality)
         self.head = MultiPerceptionHead(2 * len(channels), width // 2)
+        self.mixture: Tensor
+        self.register_buffer("mixture", torch.tensor([1.0, 0.0, 0.0]))
 
     def branches(self, image: Tensor, features: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
         """Normality and abnormality features, each in the shapes of the teacher's `features` of the same `image`."""
@@ -83,13 +85,21 @@ class DecoupledDistillation(nn.Module):
             1,
         )
 
+    def parts(self, image: Tensor) -> Tensor:
+        """(N, 3, H, W) to (N, 3, H / 4, W / 4): the head's logits, the normality and the abnormality distances."""
+        distances = self.distances(image)
+        normality, abnormality = (half.sum(1, keepdim=True) for half in distances.chunk(2, dim=1))
+        return torch.cat([self.head(distances), normality, abnormality], 1)
+
     def forward(self, image: Tensor) -> Tensor:
-        """(N, 3, H, W) to the head's logits, (N, 1, H / 4, W / 4)."""
-        logits: Tensor = self.head(self.distances(image))
-        return logits
+        """(N, 3, H, W) to the map that is shipped, (N, 1, H / 4, W / 4): `parts`, weighed by `mixture`.
+
+        Logits and not probabilities, for sigmoids saturate and lose ranks.
+        """
+        return (self.parts(image) * self.mixture[:, None, None]).sum(1, keepdim=True)
 
     def anomaly_map(self, image: Tensor) -> Tensor:
-        """(N, 3, H, W) to (N, 1, H, W) float32: the logits, for sigmoids saturate, upsampled and smoothed."""
+        """(N, 3, H, W) to (N, 1, H, W) float32: the shipped map, upsampled and smoothed."""
         return gaussian_blur(upsample(self(image).float(), image.shape[-2:]))
 
     def student_loss(self, good: Tensor, defective: Tensor, masks: Tensor, targets: list[Tensor]) -> Tensor:

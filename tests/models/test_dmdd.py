@@ -89,6 +89,17 @@ def test_both_branches_begin_as_the_trunk() -> None:
         assert all(torch.allclose(b, t, rtol=1e-4) for b, t in zip(branch, trunk, strict=True))
 
 
+def test_the_shipped_map_is_the_mixture_of_its_parts() -> None:
+    torch.manual_seed(0)
+    model = DecoupledDistillation(Teacher(EMBEDDED)).eval()
+    image = torch.randn(1, 3, 64, 64)
+    distances = model.distances(image)
+    assert torch.equal(model(image), model.head(distances))
+    model.mixture.copy_(torch.tensor([0.0, 2.0, 1.0]))
+    wanted = 2 * distances[:, :3].sum(1, keepdim=True) + distances[:, 3:].sum(1, keepdim=True)
+    assert torch.allclose(model(image), wanted, atol=1e-5)
+
+
 def test_the_student_loss_is_guidance_and_mimicking(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.manual_seed(0)
     model = DecoupledDistillation(Teacher(EMBEDDED)).eval()

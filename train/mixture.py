@@ -1,0 +1,61 @@
+"""Which of DMDD's maps is shipped: the head's, the distances it was made of, or both; told by synthetic defects."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from models.discrepancy import gaussian_blur, upsample
+from models.dmdd import DecoupledDistillation
+from train.material import normalise
+from train.metrics import aupro, auroc
+from train.synthesis import Synthesis
+
+SEED = 0x317
+MOST_PICTURES, DRAWS = 40, 3
+SELF_TEXTURE = 0.5
+
+CANDIDATES = (
+    (1.0, 0.0, 0.0), (1.0, 0.5, 0.0), (1.0, 1.0, 0.0), (1.0, 2.0, 0.0),
+    (1.0, 0.5, 0.5), (1.0, 1.0, 1.0), (0.0, 1.0, 0.0), (0.0, 1.0, 1.0),
+)  # fmt: skip
+"""Weights of the logits, the normality and the abnormality distances, each in units of its spread on good pictures."""
+
+
+def choose_mixture(model: DecoupledDistillation, pictures: NDArray[np.uint8], device: torch.device) -> dict[str, Any]:
+    """Sets `model.mixture` to the candidate with the best mean of image AUROC and AUPRO on synthetic defects.
+
+    A head that learned from synthetic texture alone trusts it too much; distances to what is normal do not. Half of the
+    defects here are made of the picture itself; the seed is none that a training or a validation uses.
+
+    Args:
+        model: Trained, in evaluation mode.
+        pictures: Good ones it has not learned from, (N, H, W, 3) uint8 BGR; the first 40 are used.
+        device: Where the model is.
+
+    Returns:
+        For the checkpoint: the weights chosen, and what each candidate was worth.
+    """
+    good = pictures[:MOST_PICTURES]
+    synthesis = Synthesis(good, seed=SEED, self_texture=SELF_TEXTURE)
+    parts, masks = [], []
+    for i, picture in enumerate(good):
+        defects = [synthesis.draw(i, turn) for turn in range(DRAWS)]
+        batch = normalise(np.stack([picture, *(defect.picture for defect in defects)])).to(device)
+        with torch.inference_mode():
+            parts.append(model.parts(batch).float().cpu())
+        masks.append(np.stack([np.zeros_like(defects[0].mask), *(defect.mask for defect in defects)]))
+    every, marks = torch.cat(parts), np.concatenate(masks)
+    defective = marks.any(axis=(1, 2))
+    spread = every[:: 1 + DRAWS].std(dim=(0, 2, 3)).clamp(min=1e-6)
+    worth = {}
+    for weights in CANDIDATES:
+        mixed = (every * (torch.tensor(weights) / spread)[:, None, None]).sum(1, keepdim=True)
+        maps = gaussian_blur(upsample(mixed, good.shape[1:3]))[:, 0].numpy()
+        worth[weights] = (auroc(maps.max(axis=(1, 2)), defective) + aupro(maps, marks)) / 2
+    best = max(worth, key=lambda weights: worth[weights])
+    model.mixture.copy_(torch.tensor(best) / spread)
+    return {"weights": list(best), "worth": {str(list(k)): round(v, 4) for k, v in worth.items()}}
