@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -18,17 +17,18 @@ def positional_code(channels: int, height: int, width: int) -> Tensor:
     """The fixed 2-D sine-cosine code, (channels, height, width) float32: x in the first half of the channels, then y.
 
     Within a half even channels are sines, odd ones cosines, of frequencies exp(-i ln(10000) / (channels / 2)), i = 0,
-    2, ... Made for the size at hand, so any input size will do; of numbers alone, so that it is exported as a constant.
+    2, ... Made for the size at hand, so any input size will do.
     """
     half = channels // 2
-    frequency = np.exp(np.arange(0, half, 2) * (-math.log(10000.0) / half))
-    code = np.zeros((channels, height, width), np.float32)
-    across, down = np.outer(frequency, np.arange(width)), np.outer(frequency, np.arange(height))
-    code[0:half:2] = np.sin(across)[:, None, :]
-    code[1:half:2] = np.cos(across)[: half // 2, None, :]
-    code[half::2] = np.sin(down)[:, :, None]
-    code[half + 1 :: 2] = np.cos(down)[: half // 2, :, None]
-    return torch.from_numpy(code)
+    frequency = torch.exp(torch.arange(0, half, 2).float() * (-math.log(10000.0) / half))
+
+    def wave(count: int, length: int) -> Tensor:
+        angle = frequency[:, None] * torch.arange(length).float()
+        return torch.stack([angle.sin(), angle.cos()], 1).flatten(0, 1)[:count]
+
+    across = wave(half, width)[:, None, :].expand(-1, height, -1)
+    down = wave(channels - half, height)[:, :, None].expand(-1, -1, width)
+    return torch.cat([across, down])
 
 
 def _stack(channels: int) -> nn.Sequential:

@@ -27,7 +27,7 @@ def test_the_part_that_sees_is_chosen(part: int) -> None:
     told = choose_mixture(model, pictures, torch.device("cpu"))
     assert set(told["worth"]) == {str(list(weights)) for weights in CANDIDATES}
     best = told["worth"][str(told["weights"])]
-    assert best == max(told["worth"].values()) > 0.9
+    assert best == max(told["worth"].values()) > 0.8
     assert told["weights"][part] > 0
     assert all(told["worth"][str(list(weights))] < best for weights in CANDIDATES if weights[part] == 0)
     # Weighed by its spread, the part that sees outweighs the noise of the others.
