@@ -121,6 +121,16 @@ def curve(
     return _chart(x, y, body, keys, f"{y.label} over {x.label}: {said}")
 
 
+def loss_curve(values: Sequence[float], epochs: int) -> str:
+    """Loss by epoch, one value for each finished one of `epochs`; on a logarithmic axis where it falls far."""
+    low, high = min(values), max(values)
+    log = low > 0 and high > 10 * low
+    x = Axis("epoch", 1, epochs, whole=True)
+    y = Axis("loss", low if log else min(0, low), high, log)
+    when = "at the end" if len(values) == epochs else "now"
+    return curve(list(enumerate(values, start=1)), x, y, f"{values[-1]:.4g} {when}")
+
+
 def _x(axis: Axis, value: float) -> float:
     return LEFT + axis.place(value) * (WIDTH - LEFT - RIGHT)
 

@@ -40,7 +40,8 @@ def _add_fit(parser: argparse.ArgumentParser) -> None:
 The data set is MVTec AD, MVTec 3D-AD (its colour images), VisA or BTAD as published, or a folder of your own: good
 parts in DIR/NAME/good, and if there are any, defects in DIR/NAME/defects with masks in DIR/NAME/masks. Images may
 differ in size (each is fitted), be greyscale (taken as three equal channels) or 16-bit (divided by 257). Interrupted,
-the same command goes on where it was; the checkpoint is that of the last epoch."""
+the same command goes on where it was; the checkpoint is that of the last epoch. RUN/progress.html, written once a
+minute, shows the loss and example maps: leave it open in a browser."""
     parser.epilog = """examples:
   edge-train fit --data mvtec --category bottle --epochs 100 --out runs/bottle
   edge-train fit --data my-parts --model aand --out runs/my-parts

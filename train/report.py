@@ -6,11 +6,8 @@ The page needs nothing but itself: pictures are inline, nothing is fetched, ther
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timezone
 from html import escape
-from importlib import resources
 from pathlib import Path
-from string import Template
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,10 +16,11 @@ from edge import __version__
 from edge.errors import UsageError
 from edge.files import write_atomically
 from train.cases import Case, Threshold, galleries, show_galleries
-from train.charts import Axis, curve, histogram
+from train.charts import Axis, curve, histogram, loss_curve
 from train.checkpoint import Checkpoint
 from train.evaluation import Evaluation
 from train.metrics import auroc, f1_max, roc
+from train.pages import facts_of, fill, heading, now, show_charts, show_facts, show_tiles
 
 PAGE = "index.html"
 BINS = 20
@@ -109,10 +107,10 @@ def render(
         Case(i, image, float(score), at.rejects(float(score)))
         for i, (image, score) in enumerate(zip(evaluation.images, evaluation.scores, strict=True))
     ]
-    template = Template(resources.files("train").joinpath("report.html").read_text(encoding="utf-8"))
-    written = datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
-    return template.substitute(
-        title=escape(f"{data.resolve().name}: {about.model} with teacher {about.teacher}"),
+    written = now()
+    return fill(
+        "report.html",
+        title=heading(data.resolve().name, about),
         facts=_facts(about, data, cases, written),
         tiles=_tiles(metrics, cases),
         threshold=_threshold_text(at),
@@ -148,19 +146,13 @@ def bin_scores(
 def _facts(about: Checkpoint, data: Path, cases: Sequence[Case], written: str) -> str:
     good = sum(case.image.good for case in cases)
     facts = {
-        "system": about.model,
-        "teacher": f"{about.teacher} ({about.teacher_sha256[:12]})",
-        "category": about.category,
-        "epochs": about.epochs,
-        "seed": about.seed,
-        "input": f"{about.fit.canvas[0]}x{about.fit.canvas[1]}, {about.fit.mode}",
-        "learned from": f"{len(about.trained_on)} good images, {len(about.held_out)} held out",
+        **facts_of(about),
         "tested on": f"{good} good, {len(cases) - good} defective images",
         "data": data.resolve(),
         "date": written,
         "program": f"edge-inspect {__version__}",
     }
-    return "\n".join(f"<div><dt>{name}</dt><dd>{escape(str(value))}</dd></div>" for name, value in facts.items())
+    return show_facts(facts)
 
 
 def _tiles(metrics: Mapping[str, float], cases: Sequence[Case]) -> str:
@@ -171,7 +163,7 @@ def _tiles(metrics: Mapping[str, float], cases: Sequence[Case]) -> str:
         (_share(bad), "defects detected"),
         (_share(good), "good parts rejected"),
     ]
-    return "\n".join(f"<div><b>{value}</b>{label}</div>" for value, label in tiles)
+    return show_tiles(tiles)
 
 
 def _share(cases: Sequence[Case]) -> str:
@@ -208,20 +200,9 @@ def _charts(
         "ROC curve of the images": curve(
             list(zip(false, true, strict=True)), x, y, f"AUROC {area:.4f}", point, "chance"
         ),
-        **{title: _loss_chart(values) for title, values in phases.items() if values},
+        **{title: loss_curve(values, len(values)) for title, values in phases.items() if values},
     }
-    return "\n".join(
-        f"<figure><figcaption>{escape(title)}</figcaption>{chart}</figure>" for title, chart in charts.items()
-    )
-
-
-def _loss_chart(values: Sequence[float]) -> str:
-    """Loss by epoch, on a logarithmic axis where it falls far."""
-    low, high = min(values), max(values)
-    log = low > 0 and high > 10 * low
-    x = Axis("epoch", 1, len(values), whole=True)
-    y = Axis("loss", low if log else min(0, low), high, log)
-    return curve(list(enumerate(values, start=1)), x, y, f"{values[-1]:.4g} at the end")
+    return show_charts(charts)
 
 
 def _kinds(cases: Sequence[Case]) -> str:

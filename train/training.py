@@ -22,11 +22,15 @@ from edge.fit import Fit
 from edge.memory import peak_mb
 from models import registry
 from models.dmdd import TRUNKS, DecoupledDistillation
+from models.registry import System
 from train import checkpoint
 from train.checkpoint import Checkpoint
 from train.datasets import Category, hold_out, load_fitted
 from train.device import open_arithmetic
+from train.examples import Examples
+from train.journal import History, Journal
 from train.material import Material
+from train.mixture import choose_mixture
 from train.phases import Phase, phases_of, synthesis_of
 from train.progress import Progress
 from train.synthesis import Synthesis
@@ -81,21 +85,6 @@ class Settings:
     cache_gb: float = 4.0
 
 
-@dataclass
-class History:
-    """What has been trained so far.
-
-    Attributes:
-        losses: The mean loss of each finished epoch, by phase, in order.
-        seconds: Spent.
-        waited: Seconds of them in which steps waited for synthetic defects.
-    """
-
-    losses: dict[str, list[float]] = dataclasses.field(default_factory=dict)
-    seconds: float = 0.0
-    waited: float = 0.0
-
-
 def fit(settings: Settings) -> Checkpoint:
     """Trains and writes the checkpoint of the last epoch.
 
@@ -128,9 +117,7 @@ def fit(settings: Settings) -> Checkpoint:
         synthesis = Synthesis(pictures, seed=seed, textures=textures, foreground=foreground, **wanted)
     material = Material(pictures, synthesis, arithmetic, settings.batch, settings.seed, settings.cache_gb)
     settings.out.mkdir(parents=True, exist_ok=True)
-    state = _ResumeState(settings, {"pictures": digests, "teacher weights": teacher_digest})
-    history = _train(model, phases_of(model, material, settings.epochs, settings.learning_rate), state, material)
-    result = Checkpoint(
+    about = Checkpoint(
         model=settings.model,
         teacher=settings.teacher,
         teacher_sha256=teacher_digest,
@@ -146,15 +133,27 @@ def fit(settings: Settings) -> Checkpoint:
             "learning_rate": settings.learning_rate,
             "device": arithmetic.device.type,
             "precision": "bfloat16" if arithmetic.reduced else "float32",
-            "seconds": round(history.seconds, 1),
-            "seconds_waited_for_data": round(history.waited, 2),
-            "peak_mb": peak_mb(),
-            "loss": {name: [round(loss, 6) for loss in losses] for name, losses in history.losses.items()},
-            "versions": {"python": platform.python_version(), "torch": str(torch.__version__)},
         },
     )
+    state = _ResumeState(settings, {"pictures": digests, "teacher weights": teacher_digest})
+    phases = phases_of(model, material, settings.epochs, settings.learning_rate)
+    examples = Examples(held or learn_from, settings.fit, settings.foreground)
+    journal = Journal(settings.out, about, phases, examples)
+    history = _train(model, phases, state, journal)
+    if isinstance(model, DecoupledDistillation):
+        unseen = load_fitted(held, settings.fit) if held else pictures
+        about.training["mixture"] = choose_mixture(model, unseen, arithmetic.device)
+    measured = {
+        "seconds": round(history.seconds, 1),
+        "seconds_waited_for_data": round(history.waited, 2),
+        "peak_mb": peak_mb(),
+        "loss": {name: [round(loss, 6) for loss in losses] for name, losses in history.losses.items()},
+        "versions": {"python": platform.python_version(), "torch": str(torch.__version__)},
+    }
+    result = dataclasses.replace(about, training=about.training | measured)
     checkpoint.save(settings.out, result, model)
     (settings.out / RESUME).unlink(missing_ok=True)
+    journal.write(model, history, finished=True)
     return result
 
 
@@ -173,13 +172,13 @@ def _check(settings: Settings) -> None:
         raise UsageError("--hold-out must be at least 0 and below 1, and --learning-rate above 0")
 
 
-def _train(model: nn.Module, phases: list[Phase], state: _ResumeState, material: Material) -> History:
+def _train(model: System, phases: list[Phase], state: _ResumeState, journal: Journal) -> History:
     saved = state.load()
     history = saved.history if saved is not None else History()
     if saved is not None:
         model.load_state_dict(saved.model)
     for phase in phases:
-        done = len(history.losses.get(phase.name, []))
+        done = history.done(phase)
         if done == phase.epochs:
             continue
         started = time.perf_counter()
@@ -193,20 +192,22 @@ def _train(model: nn.Module, phases: list[Phase], state: _ResumeState, material:
         if done and saved is not None:
             saved.restore(optimizer)
         history.seconds += time.perf_counter() - started
-        _run_phase(model, phase, optimizer, history, state, material)
+        _run_phase(model, phase, optimizer, history, state, journal)
     model.eval()
     return history
 
 
 def _run_phase(
-    model: nn.Module,
+    model: System,
     phase: Phase,
     optimizer: torch.optim.Optimizer,
     history: History,
     state: _ResumeState,
-    material: Material,
+    journal: Journal,
 ) -> None:
+    material = phase.material
     losses = history.losses.setdefault(phase.name, [])
+    journal.begin(history)
     saved = time.monotonic()
     # Frozen parts stay in evaluation mode: their BatchNorm statistics are part of what they have learned.
     model.eval()
@@ -217,16 +218,22 @@ def _run_phase(
             started, waited = time.perf_counter(), material.waited
             for group in optimizer.param_groups:
                 group["lr"] = phase.rate * phase.factor(epoch / phase.epochs)
-            losses.append(_epoch(phase, optimizer, material, epoch))
+            losses.append(train_epoch(phase, optimizer, material, epoch))
             history.seconds += time.perf_counter() - started
             history.waited += material.waited - waited
             progress.step(note=f"loss {losses[-1]:.4f}")
             if time.monotonic() - saved > SAVE_EVERY_S:
                 state.save(model, optimizer, history)
+                journal.write(model, history)
                 saved = time.monotonic()
 
 
-def _epoch(phase: Phase, optimizer: torch.optim.Optimizer, material: Material, epoch: int) -> float:
+def train_epoch(phase: Phase, optimizer: torch.optim.Optimizer, material: Material, epoch: int) -> float:
+    """One pass over the pictures; the mean loss of its steps.
+
+    Raises:
+        CheckpointError: The loss is no number any more.
+    """
     losses: list[Tensor] = []
     for batch in phase.batches(epoch):
         with material.arithmetic.autocast():

@@ -7,24 +7,24 @@ import os
 import re
 from collections import Counter
 from dataclasses import replace
-from html.parser import HTMLParser
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from parsed_page import Page
 
 from edge.errors import UsageError
 from edge.fit import Fit
 from edge.images import write_image
-from train.cases import THUMBNAIL, Case, Gallery, Threshold, galleries
+from train.cases import Case, Gallery, Threshold, galleries
 from train.charts import Axis, curve, histogram
 from train.checkpoint import Checkpoint
 from train.datasets import TestImage
 from train.evaluation import Evaluation
 from train.report import DEFINITIONS, bin_scores, render, write_report
+from train.thumbnails import THUMBNAIL
 
-VOID = {"meta", "img", "br", "link", "input"}
 GOOD, BAD = 9, 7
 HOSTILE = "<b>&\"'$title.png"
 FIT = Fit(96, 64, "pad")
@@ -40,50 +40,6 @@ ABOUT = Checkpoint(
     held_out=["c" * 64] * 2,
     training={"loss": [1.0, 0.5, 0.25]},
 )
-
-
-class Page(HTMLParser):
-    """A page, parsed: what it refers to, its rows, its pictures and its text; elements must be balanced."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.tags: Counter[str] = Counter()
-        self.references: list[str] = []
-        self.alts: list[str] = []
-        self.rows: list[list[str]] = []
-        self.said: list[str] = []
-        self.feed(html)
-        self.close()
-        assert self.open == []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.handle_startendtag(tag, attrs)
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags[tag] += 1
-        found = dict(attrs)
-        self.references += [str(found[name]) for name in ("src", "href", "srcset", "xlink:href") if name in found]
-        if tag == "img":
-            self.alts.append(found["alt"] or "")
-        if tag == "tr":
-            self.rows.append([])
-        if tag in ("td", "th"):
-            self.rows[-1].append("")
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        self.said.append(data)
-        if self.rows and self.open and {"td", "th"} & set(self.open):
-            self.rows[-1][-1] += data
-
-    @property
-    def text(self) -> str:
-        return " ".join(" ".join(self.said).split())
 
 
 @pytest.fixture

@@ -15,10 +15,13 @@ from safetensors.torch import save_file
 from edge.errors import CheckpointError, DataSetError, UsageError
 from edge.files import sha256
 from edge.fit import MEAN, STD, Fit
+from models.registry import System
 from models.teacher import EMBEDDED, Teacher
-from train import checkpoint, training
+from train import checkpoint, journal, training
 from train.checkpoint import Checkpoint
 from train.device import open_device
+from train.examples import Examples
+from train.journal import PAGE, REFRESH
 from train.material import normalise
 from train.textures import render_textures
 from train.training import RESUME, Settings, fit
@@ -128,7 +131,7 @@ def test_the_checkpoint_says_what_was_done(settings: Change, textures: Path) -> 
     digests = {sha256(path) for path in (textures / "cloth" / "train" / "good").iterdir()}
     assert {*about.trained_on, *about.held_out} == digests
     assert not model.training
-    assert sorted(path.name for path in asked.out.iterdir()) == [checkpoint.TENSORS, checkpoint.DESCRIPTION]
+    assert sorted(path.name for path in asked.out.iterdir()) == [checkpoint.TENSORS, checkpoint.DESCRIPTION, PAGE]
 
 
 def test_the_loss_falls(whole: Checkpoint) -> None:
@@ -142,11 +145,45 @@ def test_an_interrupted_training_goes_on_to_the_same_result(
 ) -> None:
     asked = settings()
     interrupted(asked, epoch)
-    assert [path.name for path in asked.out.iterdir()] == ([RESUME] if epoch > 1 else [])
+    assert sorted(path.name for path in asked.out.iterdir()) == ([PAGE, RESUME] if epoch > 1 else [PAGE])
+    assert REFRESH in (asked.out / PAGE).read_text()
     resumed = fit(asked)
     assert resumed.training["loss"]["distillation"] == whole.training["loss"]["distillation"]
     assert tensors_of(asked.out) == tensors_of(usual.out)
     assert not (asked.out / RESUME).exists()
+    assert REFRESH not in (asked.out / PAGE).read_text()
+
+
+@pytest.mark.parametrize("model", ["rd", "aand"])
+def test_maps_drawn_after_every_epoch_change_nothing(
+    settings: Change, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: str
+) -> None:
+    asked = [settings(model=model, out=tmp_path / name, epochs=2) for name in ("plain", "drawn")]
+    fit(asked[0])
+    drawn = 0
+    draw = Examples.draw
+
+    def counted(self: Examples, model: System) -> str:
+        nonlocal drawn
+        drawn += 1
+        return draw(self, model)
+
+    monkeypatch.setattr(Examples, "draw", counted)
+    monkeypatch.setattr(training, "SAVE_EVERY_S", -1.0)
+    monkeypatch.setattr(journal, "SHARE", 1e9)
+    fit(asked[1])
+    assert drawn == 3  # after both epochs of the last phase, and at the end
+    assert tensors_of(asked[0].out) == tensors_of(asked[1].out)
+
+
+def test_a_page_that_cannot_be_written_does_not_end_the_training(
+    settings: Change, usual: Settings, whole: Checkpoint, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = settings()
+    (asked.out / PAGE / "in the way").mkdir(parents=True)
+    assert fit(asked).epochs == whole.epochs
+    assert tensors_of(asked.out) == tensors_of(usual.out)
+    assert capsys.readouterr().err.count(f"{PAGE}: cannot be written: ") == 1
 
 
 def test_resuming_with_other_settings_is_refused_by_name(settings: Change, weights: Path, tmp_path: Path) -> None:

@@ -1,0 +1,174 @@
+"""How a training goes, as one HTML page beside its checkpoint that a browser can be left open on.
+
+The page needs nothing but itself: pictures are inline, nothing is fetched, there is no script.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from html import escape
+from pathlib import Path
+
+from edge import __version__
+from edge.command import say
+from edge.errors import EdgeInspectError
+from edge.files import write_atomically
+from models.registry import System
+from train.charts import loss_curve
+from train.checkpoint import Checkpoint
+from train.examples import Examples
+from train.pages import facts_of, fill, heading, now, show_charts, show_facts, show_tiles
+from train.phases import Phase
+
+PAGE = "progress.html"
+REFRESH = '<meta http-equiv="refresh" content="30">\n'
+SHARE = 0.02
+"""Of the time of a training that example maps may take while it runs; the last ones are always drawn."""
+
+
+@dataclass
+class History:
+    """What has been trained so far.
+
+    Attributes:
+        losses: The mean loss of each finished epoch, by phase, in order.
+        seconds: Spent.
+        waited: Seconds of them in which steps waited for synthetic defects.
+    """
+
+    losses: dict[str, list[float]] = field(default_factory=dict)
+    seconds: float = 0.0
+    waited: float = 0.0
+
+    def done(self, phase: Phase) -> int:
+        """Finished epochs of a phase."""
+        return len(self.losses.get(phase.name, []))
+
+
+class Journal:
+    """Writes `progress.html`: what is trained, how far it is, its loss, and example maps.
+
+    Only in its last phase has a system a map worth a look. A page that cannot be written ends no training: it is said
+    once.
+
+    Args:
+        folder: Where the page goes.
+        about: What is trained.
+        phases: How.
+        examples: What example maps are drawn of.
+    """
+
+    def __init__(self, folder: Path, about: Checkpoint, phases: Sequence[Phase], examples: Examples) -> None:
+        self._page, self._about, self._phases, self._examples = folder / PAGE, about, phases, examples
+        self._maps = ""
+        self._complained = False
+        self._begun = (0.0, 0)
+        self._spent = self._last = 0.0
+
+    def begin(self, history: History) -> None:
+        """A phase begins, or goes on after an interruption: the time left and the time for maps count from here."""
+        self._begun = history.seconds, history.done(self._phase(history))
+        self._spent = 0.0
+        self._write(history)
+
+    def write(self, model: System, history: History, finished: bool = False) -> None:
+        """Brings the page up to date. The model stays as it is, and so do the random numbers of the training."""
+        allowed = SHARE * (history.seconds - self._begun[0])
+        if finished or (history.done(self._phases[-1]) and self._spent + self._last <= allowed):
+            started = time.perf_counter()
+            self._maps = self._draw(model, history)
+            self._last = time.perf_counter() - started
+            self._spent += self._last
+        self._write(history, finished)
+
+    def _draw(self, model: System, history: History) -> str:
+        try:
+            maps = self._examples.draw(model)
+        except (OSError, EdgeInspectError) as error:
+            return f"<p>There are none: {escape(str(error))}</p>"
+        last = self._phases[-1]
+        what = "Good images that were held out" if self._about.held_out else "Training images, as none was held out"
+        tile = ", one tile of each" if self._about.fit.grid.count > 1 else ""
+        return (
+            f"<p>{what}{tile}, each followed by the same with a synthetic defect, outlined in yellow. Maps after epoch "
+            f"{history.done(last)} of {last.epochs}, on one scale:</p>\n{maps}"
+        )
+
+    def _write(self, history: History, finished: bool = False) -> None:
+        page = self._render(history, finished).encode(errors="replace")  # a file's name need not be valid UTF-8
+        try:
+            write_atomically(self._page, page)
+        except OSError as error:
+            if not self._complained:
+                say(f"{self._page}: cannot be written: {error.strerror}; the training does without")
+            self._complained = True
+
+    def _render(self, history: History, finished: bool) -> str:
+        about = self._about
+        settings = {name.replace("_", " "): value for name, value in about.training.items()}
+        standing = (
+            f"Finished on {now()}; the checkpoint is beside this page."
+            if finished
+            else f"Written on {now()}, and again with every save: after an epoch, at most once a minute. If none "
+            "follows, the training was interrupted; the same command goes on from the last save."
+        )
+        return fill(
+            "journal.html",
+            refresh="" if finished else REFRESH,
+            state="finished" if finished else "training",
+            title=heading(about.category, about),
+            facts=show_facts({**facts_of(about), **settings}),
+            tiles=show_tiles(self._tiles(history, finished)),
+            standing=standing,
+            charts=show_charts(dict(_loss(phase, history) for phase in self._phases)),
+            examples=self._maps or f"<p>{self._awaited(history)}</p>",
+            footer=f"Written by edge-train fit, edge-inspect {escape(__version__)}.",
+        )
+
+    def _tiles(self, history: History, finished: bool) -> list[tuple[str, str]]:
+        phase = self._phase(history)
+        left = self._left(history)
+        pace = "left, about" if phase is self._phases[-1] else "left, at this phase’s pace"
+        return [
+            (f"{self._phases.index(phase) + 1} of {len(self._phases)}", f"phase: {phase.name}"),
+            (f"{history.done(phase)} of {phase.epochs}", "epochs of this phase"),
+            (_span(history.seconds), "spent"),
+            ("finished", "nothing is left") if finished else (_span(left) if left is not None else "unknown", pace),
+        ]
+
+    def _awaited(self, history: History) -> str:
+        last = self._phases[-1]
+        if self._phase(history) is last:
+            return "They follow with one of the next saves."
+        return f"They follow in the last phase, {last.name}: before it the system has no map worth a look."
+
+    def _phase(self, history: History) -> Phase:
+        """The first phase that is not finished; the last where all are."""
+        return next((phase for phase in self._phases if history.done(phase) < phase.epochs), self._phases[-1])
+
+    def _left(self, history: History) -> float | None:
+        """Seconds, at this phase's pace for all epochs to come; `None` before its first."""
+        seconds, before = self._begun
+        done = history.done(self._phase(history)) - before
+        if done <= 0:
+            return None
+        to_come = sum(phase.epochs - history.done(phase) for phase in self._phases)
+        return (history.seconds - seconds) / done * to_come
+
+
+def _loss(phase: Phase, history: History) -> tuple[str, str]:
+    """A phase's title and its chart."""
+    title = f"{phase.name}, {history.done(phase)} of {phase.epochs} epochs"
+    losses = history.losses.get(phase.name)
+    return title, loss_curve(losses, phase.epochs) if losses else '<p class="soft">No epoch is finished yet.</p>'
+
+
+def _span(seconds: float) -> str:
+    """`45 s`, `3 min 20 s`, `2 h 05 min`."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    return f"{minutes} min {rest:02} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02} min"

@@ -1,0 +1,58 @@
+"""What the HTML pages share: their style, and how they describe a model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timezone
+from html import escape
+from importlib import resources
+from string import Template
+
+from train.checkpoint import Checkpoint
+
+
+def fill(template: str, **parts: str) -> str:
+    """A page: a template of this package with its parts, which are HTML, and the style `page.css`."""
+    folder = resources.files("train")
+    style = folder.joinpath("page.css").read_text(encoding="utf-8")
+    return Template(folder.joinpath(template).read_text(encoding="utf-8")).substitute(parts, style=style)
+
+
+def heading(category: str, about: Checkpoint) -> str:
+    """The title of a page about a model."""
+    return escape(f"{category}: {about.model} with teacher {about.teacher}")
+
+
+def facts_of(about: Checkpoint) -> dict[str, object]:
+    """What a model is, by name."""
+    return {
+        "system": about.model,
+        "teacher": f"{about.teacher} ({about.teacher_sha256[:12]})",
+        "category": about.category,
+        "epochs": about.epochs,
+        "seed": about.seed,
+        "input": f"{about.fit.canvas[0]}x{about.fit.canvas[1]}, {about.fit.mode}",
+        "learned from": f"{len(about.trained_on)} good images, {len(about.held_out)} held out",
+    }
+
+
+def show_facts(named: Mapping[str, object]) -> str:
+    """Facts as a list of terms."""
+    return "\n".join(f"<div><dt>{name}</dt><dd>{escape(str(value))}</dd></div>" for name, value in named.items())
+
+
+def show_tiles(shown: Iterable[tuple[str, str]]) -> str:
+    """Figures to be seen first, each a value and what it is."""
+    return "\n".join(f"<div><b>{escape(value)}</b>{escape(label)}</div>" for value, label in shown)
+
+
+def show_charts(titled: Mapping[str, str]) -> str:
+    """Charts, SVG, by title."""
+    return "\n".join(
+        f"<figure><figcaption>{escape(title)}</figcaption>{chart}</figure>" for title, chart in titled.items()
+    )
+
+
+def now() -> str:
+    """The time, to the minute."""
+    return datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC")

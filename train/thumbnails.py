@@ -1,0 +1,91 @@
+"""Small pictures inside a page: what the network sees, a defect outlined, and the anomaly map over it."""
+
+from __future__ import annotations
+
+import base64
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.images import Frame
+from edge.overlay import blend, heat
+
+THUMBNAIL = 320
+JPEG_QUALITY = 82
+
+Mask = NDArray[np.uint8]
+"""(H, W) uint8, 0 or 1."""
+
+
+def size_of(width: float, height: float) -> tuple[int, int]:
+    """Width and height of a thumbnail of something this large: its proportions, at most 320 pixels a side."""
+    scale = min(1.0, THUMBNAIL / max(width, height))
+    return max(1, round(width * scale)), max(1, round(height * scale))
+
+
+def small(picture: Frame, size: tuple[int, int]) -> Frame:
+    """A picture at the size of a thumbnail."""
+    shrinks = size[0] <= picture.shape[1] and size[1] <= picture.shape[0]
+    return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR))
+
+
+def small_map(values: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
+    """An anomaly map at the size of a thumbnail."""
+    return np.asarray(cv2.resize(values, size, interpolation=cv2.INTER_LINEAR), np.float32)
+
+
+def small_mask(mask: NDArray[np.bool_], size: tuple[int, int]) -> Mask:
+    """A mask at the size of a thumbnail; nothing is too small to remain."""
+    return np.asarray(cv2.resize(mask.astype(np.float32), size, interpolation=cv2.INTER_AREA) > 0, np.uint8)
+
+
+def side_by_side(
+    name: str,
+    picture: Frame,
+    anomaly: NDArray[np.float32],
+    scale: tuple[float, float],
+    truth: Mask | None = None,
+    above: Mask | None = None,
+) -> str:
+    """A picture, the true defect outlined where there is one, and the map over the picture; all of one size.
+
+    Args:
+        name: What the pictures show, as HTML.
+        picture: (H, W, 3) uint8 BGR.
+        anomaly: Its map, (H, W).
+        scale: The values at which the colours of maps begin and end.
+        truth: Where the defect is.
+        above: Where the map reaches the threshold, to be outlined too.
+    """
+    images = [_inline(picture, f"{name}: the image")]
+    if truth is not None:
+        outlined = _outlined(_outlined(picture, truth, (0, 0, 0), 4), truth, (0, 255, 255), 2)  # shows on any ground
+        images.append(_inline(outlined, f"{name}: the true defect outlined"))
+    overlay = blend(picture, anomaly, *scale)
+    if above is not None:
+        overlay = _outlined(overlay, above, (255, 255, 255), 1)
+    images.append(_inline(overlay, f"{name}: the anomaly map over the image"))
+    return f'<div class="pictures{" three" if len(images) == 3 else ""}">{"".join(images)}</div>'
+
+
+def scale_bar(low: float, high: float) -> str:
+    """The colours of maps, and the values at which they begin and end."""
+    colours = heat(np.linspace(0, 1, 160, dtype=np.float32)[None].repeat(12, axis=0), 0, 1)
+    return f'<div class="scale soft">≤ {low:.3g} {_inline(colours, "colours from low to high")} ≥ {high:.3g}</div>'
+
+
+def _outlined(picture: Frame, mask: Mask, colour: tuple[int, int, int], thickness: int) -> Frame:
+    """A copy with the outlines of a mask, BGR."""
+    drawn: Frame = picture.copy()
+    contours = cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)[0]
+    cv2.drawContours(drawn, contours, -1, colour, thickness)
+    return drawn
+
+
+def _inline(picture: Frame, alt: str) -> str:
+    """An `img` element that holds its picture; `alt` is HTML."""
+    data = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1].tobytes()
+    height, width = picture.shape[:2]
+    source = f"data:image/jpeg;base64,{base64.b64encode(data).decode()}"
+    return f'<img alt="{alt}" width="{width}" height="{height}" src="{source}">'
