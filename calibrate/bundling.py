@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import platform
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from calibrate.measurement import Measurement, measure
 from calibrate.plans import try_plans
 from calibrate.quantize import activation_scales
 from calibrate.threshold import TailFit, tail_threshold
+from calibrate.verdicts import Agreement, agreements, judge_defects
 from edge import __version__
 from edge.bundle import (
     FORMAT,
@@ -50,6 +51,7 @@ FP32_TOLERANCE = 1e-3
 GOLDEN_FRAMES = 4
 TRIAL_FRAMES = 8
 MOST_SHIFT = 0.5
+PIXEL_QUANTILE = 0.999
 
 
 @dataclass(frozen=True)
@@ -119,23 +121,26 @@ def make_bundle(request: Request, say: Callable[[str], None]) -> Bundle:
     measured = {precision: measure(bundle, precision, frames) for precision in bundle.manifest.precisions}
     fits = {name: tail_threshold(m.scores, request.false_reject_rate) for name, m in measured.items()}
     for name, fit in fits.items():
-        say(f"{name}: {measured[name].latency_ms:.1f} ms, threshold {fit.threshold:.4f} ({fit.method})")
+        say(f"{name}: {measured[name].latency_ms:.1f} ms, {fit}")
+    limits = {name: fit.threshold for name, fit in fits.items()}
+    agreed = agreements({name: m.scores for name, m in measured.items()}, limits)
+    for name, agreement in agreed.items():
+        say(f"{name} {agreement} held-out good images")
     preferred = _preferred(measured, say)
-    thresholds = {name: _thresholds(m, fits[name].threshold) for name, m in measured.items()}
+    thresholds = {name: _thresholds(m, fits[name]) for name, m in measured.items()}
     report: dict[str, Any] = {
-        "precisions": {name: _describe(m, fits[name]) for name, m in measured.items()},
+        "precisions": {name: _describe(m, fits[name], agreed.get(name)) for name, m in measured.items()},
         "int8_plans": [trial.as_dict() for trial in trials],
         "calibration_images": len(inputs),
         "machine": {"processor": platform.processor() or platform.machine(), "openvino": ov.__version__},
     }
     if defects:
-        report["defects"] = _defects(bundle, defects, thresholds)
-        for name, found in report["defects"].items():
-            say(f"{name}: {found['rejected']} of {found['images']} defective images above the threshold")
+        report["defects"] = judge_defects(bundle, [read_image(path) for path in defects], limits, say)
     contents[GOLDEN] = golden
     contents["report/calibration.json"] = json.dumps(report, indent=2).encode()
     manifest = _manifest(about, request, thresholds, _tolerance(measured), preferred)
     manifest["decision"]["held_out_images"] = len(frames)
+    manifest["decision"]["images_wanted"] = fits[preferred].images_wanted
     manifest["decision"]["method"] = fits[preferred].method
     manifest["provenance"]["int8_plan"] = str(chosen.plan)
     return write_bundle(request.out, manifest, contents)
@@ -154,9 +159,24 @@ def _preferred(measured: Mapping[Precision, Measurement], say: Callable[[str], N
     return "int8"
 
 
-def _thresholds(measured: Measurement, image: float) -> dict[str, float]:
-    """The pixel threshold is the value one good pixel in a thousand exceeds, and never above the image threshold."""
-    return {"image": image, "pixel": min(float(np.quantile(np.stack(measured.maps), 0.999)), image)}
+def _thresholds(measured: Measurement, fit: TailFit) -> dict[str, Any]:
+    """The thresholds of one precision.
+
+    The pixel threshold is the value that one pixel in a thousand of good parts exceeds. It rejects nothing: it outlines
+    the regions of parts that are rejected anyway, and for that rate a single good image has pixels enough: no tail is
+    fitted. It is never above the image threshold, so that a rejected part has a region. Padding, where no region can
+    lie, does not count.
+    """
+    shown = np.concatenate([values.ravel() for values in measured.shown])
+    return {
+        "image": fit.threshold,
+        "pixel": min(float(np.quantile(shown, PIXEL_QUANTILE)), fit.threshold),
+        "method": fit.method,
+        "image_low": fit.threshold_low,
+        "image_high": fit.threshold_high,
+        "rate_low": fit.rate_low,
+        "rate_high": fit.rate_high,
+    }
 
 
 def _tolerance(measured: Mapping[Precision, Measurement]) -> dict[Precision, float]:
@@ -166,13 +186,14 @@ def _tolerance(measured: Mapping[Precision, Measurement]) -> dict[Precision, flo
     return {"int8": round(max(2 * largest, 0.01), 4), "fp32": FP32_TOLERANCE}
 
 
-def _describe(measured: Measurement, fit: TailFit) -> dict[str, Any]:
-    return {
+def _describe(measured: Measurement, fit: TailFit, agreement: Agreement | None) -> dict[str, Any]:
+    described = {
         "latency_ms_median": round(measured.latency_ms, 3),
-        "threshold": fit.threshold,
-        "threshold_method": fit.method,
+        **asdict(fit),
+        "enough": fit.enough,
         "good_scores": [round(score, 6) for score in measured.scores],
     }
+    return described | ({"verdicts_as_fp32": asdict(agreement)} if agreement else {})
 
 
 def _images(option: str, folder: Path) -> list[Path]:
@@ -271,14 +292,3 @@ def _calibration_inputs(about: Checkpoint, images: list[Path], request: Request)
         np.ascontiguousarray(normalise(load_fitted([images[i // tiles]], about.fit)[i % tiles][None]).numpy())
         for i in sorted(drawn)
     ]
-
-
-def _defects(bundle: Bundle, images: list[Path], thresholds: Mapping[Precision, dict[str, float]]) -> dict[str, Any]:
-    """How many defective images each precision would let escape; nothing is decided by them."""
-    frames = [read_image(path) for path in images]
-    found: dict[str, Any] = {}
-    for precision in bundle.manifest.precisions:
-        scores = measure(bundle, precision, frames).scores
-        rejected = sum(score > thresholds[precision]["image"] for score in scores)
-        found[precision] = {"images": len(scores), "rejected": rejected, "scores": [round(s, 6) for s in scores]}
-    return found

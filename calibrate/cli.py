@@ -21,8 +21,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_bundle(commands.add_parser("bundle", help="make a bundle"))
-    _add_verify(commands.add_parser("verify", help="check a bundle's digests, and an engine against its golden frames"))
+    _add_verify(commands.add_parser("verify", help="check a bundle's signature, digests, and engines on golden frames"))
     _add_show(commands.add_parser("show", help="say what a bundle holds"))
+    _add_diff(commands.add_parser("diff", help="say what changed between two bundles, and which verdicts with it"))
+    _add_keygen(commands.add_parser("keygen", help="make the keys that bundles are signed with"))
+    _add_sign(commands.add_parser("sign", help="sign a bundle"))
     return run_command(parser, argv)
 
 
@@ -77,29 +80,35 @@ def _bundle(arguments: argparse.Namespace) -> None:
 
 
 def _add_verify(parser: argparse.ArgumentParser) -> None:
-    parser.description = "Checks every digest, and that the engine reproduces the golden frames. Exit status 1 if not."
+    parser.description = (
+        "Checks that a bundle, a folder or a .zip, is what it was made to be: that it is signed with one of the public "
+        "keys, where some are given; that every file has its digest; that each precision reproduces the golden frames "
+        "on this box. Exit status 1 if something does not hold; the message names the file or the check, with numbers."
+    )
+    parser.epilog = "Example: calibrate verify bundles/bottle --public-key keys/signing-key.pub.pem"
     parser.add_argument("bundle", type=Path, metavar="BUNDLE")
     parser.add_argument("--engine", choices=("openvino",), default="openvino", help="openvino (default)")
+    parser.add_argument(
+        "--public-key",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="it must be signed with this key, or with one of these where given more than once",
+    )
     add_json_option(parser)
     parser.set_defaults(handler=_verify)
 
 
 def _verify(arguments: argparse.Namespace) -> None:
-    from edge.bundle import open_bundle
-    from edge.engines import check_golden, open_engine
-    from edge.errors import BundleError, CheckFailed, EngineError
+    from calibrate.verification import verify
+    from edge.signature import read_public_key
 
-    try:
-        bundle = open_bundle(arguments.bundle)
-        differences = {p: check_golden(bundle, open_engine(bundle, p)) for p in bundle.manifest.precisions}
-    except (BundleError, EngineError) as error:
-        if not arguments.bundle.exists():
-            raise
-        raise CheckFailed(str(error)) from error
-    for precision, difference in differences.items():
-        allowed = bundle.manifest.golden.tolerance[precision]
-        say(f"{precision}: golden maps differ by {difference:.2e} at most; {allowed:g} is allowed")
-    write_json({"bundle": bundle.manifest.name, "digest": bundle.digest, "golden": differences}, arguments.json)
+    verification = verify(arguments.bundle, [read_public_key(path) for path in arguments.public_key])
+    for check in verification.checks:
+        say(f"{'ok    ' if check.ok else 'FAILED'}  {check.what:11}  {check.detail if check.ok else ''}".rstrip())
+    write_json(verification.as_dict(), arguments.json)
+    verification.raise_failed()
 
 
 def _add_show(parser: argparse.ArgumentParser) -> None:
@@ -109,21 +118,122 @@ def _add_show(parser: argparse.ArgumentParser) -> None:
 
 
 def _show(arguments: argparse.Namespace) -> None:
+    from calibrate.threshold import LEVEL, percent
+    from calibrate.verification import describe_signature
     from edge.bundle import open_bundle
 
     bundle = open_bundle(arguments.bundle)
     manifest, fit = bundle.manifest, bundle.fit
     print(f"{manifest.name}: {manifest.model.system} for {manifest.model.category}, teacher {manifest.model.teacher}")
     print(f"  made      {manifest.created}, digest {bundle.digest[:16]}")
+    print(f"  signed    {describe_signature(bundle)}")
     tiles = f" {fit.tiles[0]}x{fit.tiles[1]} to {fit.canvas[0]}x{fit.canvas[1]}" if fit.mode == "tile" else ""
     print(f"  input     {fit.width}x{fit.height}, {fit.mode}{tiles}" + (", grey" if fit.grey else ""))
-    print(f"  decided   {manifest.decision.false_reject_rate:g} of good parts rejected; {manifest.decision.method}")
+    decision = manifest.decision
+    asked = f"to reject {percent(decision.false_reject_rate)} of good parts, from {decision.held_out_images} held-out"
+    few = decision.images_wanted is not None and decision.held_out_images < decision.images_wanted
+    print(f"  decided   {asked}" + (f"; {decision.images_wanted} would be enough" if few else ""))
     for precision in manifest.precisions:
         limits = manifest.decision.thresholds[precision]
         size = manifest.files[f"model.{precision}.onnx"].bytes / 1e6
         preferred = ", preferred" if precision == manifest.preferred else ""
         above = f"threshold {limits.image:.4f}, regions above {limits.pixel:.4f}"
         print(f"  {precision}      {size:.1f} MB, {above}{preferred}")
+        print(f"            {limits.method or decision.method}")
+        if limits.rate_low is not None and limits.rate_high is not None:
+            rates = f"{percent(limits.rate_low)} to {percent(limits.rate_high)}"
+            print(f"            will reject {rates} of good parts ({percent(LEVEL)} confidence)")
+
+
+def _add_diff(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Says what changed from bundle A to bundle B: network, fit, thresholds, sizes, scores of held-out good images, "
+        "latency, provenance. With --images, also which images get another verdict, each bundle run as a station "
+        "would. Exit status 0 whether or not they differ."
+    )
+    parser.epilog = "Example: calibrate diff bundles/bottle-v1 bundles/bottle-v2 --images photos"
+    parser.add_argument("a", type=Path, metavar="A", help="the one before")
+    parser.add_argument("b", type=Path, metavar="B", help="the one after")
+    parser.add_argument(
+        "--images",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FOLDER",
+        help="images to judge with both; may be given more than once",
+    )
+    add_json_option(parser)
+    parser.set_defaults(handler=_diff)
+
+
+def _diff(arguments: argparse.Namespace) -> None:
+    from calibrate.comparison import compare
+    from edge.bundle import open_bundle
+
+    comparison = compare(open_bundle(arguments.a), open_bundle(arguments.b), arguments.images)
+    if str(arguments.json) != "-":
+        for line in comparison.lines():
+            print(line)
+    write_json(comparison.as_dict(), arguments.json)
+
+
+def _add_passphrase(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--passphrase-file",
+        type=Path,
+        metavar="FILE",
+        help="its first line protects the private key (default: no passphrase)",
+    )
+
+
+def _add_keygen(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Makes a pair of Ed25519 keys. The private one signs bundles: it stays where bundles are made, readable by its "
+        "owner alone. The public one goes to every box, where `bundles: {public_keys: [FILE]}` in the configuration "
+        "lets in only bundles signed with its other half. A key that is there is never overwritten."
+    )
+    parser.epilog = "Example: calibrate keygen --out keys; calibrate sign bundles/bottle --key keys/signing-key.pem"
+    parser.add_argument(
+        "--out",
+        type=Path,
+        required=True,
+        metavar="DIR|FILE",
+        help="a folder, for signing-key.pem and signing-key.pub.pem; or NAME.pem, with NAME.pub.pem beside it",
+    )
+    _add_passphrase(parser)
+    parser.set_defaults(handler=_keygen)
+
+
+def _keygen(arguments: argparse.Namespace) -> None:
+    from calibrate.signing import make_keys, read_passphrase
+
+    pair = make_keys(arguments.out, read_passphrase(arguments.passphrase_file) if arguments.passphrase_file else None)
+    say(f"{pair.private}: private key {pair.id}; keep it here, and a copy of it in a safe place")
+    say(f"{pair.public}: public key {pair.id}; copy it to every box and name it in bundles.public_keys")
+
+
+def _add_sign(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Signs a bundle, a folder or a .zip, after a check of every file: writes manifest.sig beside manifest.yaml. "
+        "Signing again replaces the signature. Copies of the bundle, packed or unpacked, stay signed."
+    )
+    parser.epilog = "Example: calibrate sign bundles/bottle --key keys/signing-key.pem"
+    parser.add_argument("bundle", type=Path, metavar="BUNDLE")
+    parser.add_argument("--key", type=Path, required=True, metavar="FILE", help="the private key of calibrate keygen")
+    _add_passphrase(parser)
+    parser.set_defaults(handler=_sign)
+
+
+def _sign(arguments: argparse.Namespace) -> None:
+    from calibrate.signing import is_open_to_others, read_passphrase, read_private_key, sign_bundle
+    from edge.signature import key_id
+
+    passphrase = read_passphrase(arguments.passphrase_file) if arguments.passphrase_file else None
+    key = read_private_key(arguments.key, passphrase)
+    if is_open_to_others(arguments.key):
+        say(f"warning: others may read {arguments.key}; chmod 600 {arguments.key}")
+    bundle = sign_bundle(arguments.bundle, key)
+    say(f"{bundle.path}: signed with key {key_id(key.public_key())}; calibrate verify --public-key FILE checks it")
 
 
 if __name__ == "__main__":

@@ -92,9 +92,6 @@ def _to_opset_17(exported: ModelProto) -> None:
     """Rewrites what opset 18 changed of the operators these networks have: axes of reductions, and new attributes."""
     constants = {tensor.name: tensor for tensor in exported.graph.initializer}
     for node in exported.graph.node:
-        if node.op_type == "Constant":
-            constants |= {node.output[0]: a.t for a in node.attribute if a.name == "value"}
-    for node in exported.graph.node:
         if node.op_type in _AXES_ATTRIBUTE and len(node.input) > 1:
             axes = numpy_helper.to_array(constants[node.input[1]]).tolist()
             del node.input[1:]

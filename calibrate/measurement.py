@@ -24,11 +24,13 @@ class Measurement:
     Attributes:
         scores: Image scores.
         maps: Anomaly maps, (height, width) float32 of the fit's canvas.
+        shown: Of each map, the part that shows the frame, not padding.
         latency_ms: The median of 12 frames, end to end.
     """
 
     scores: list[float]
     maps: list[NDArray[np.float32]]
+    shown: list[NDArray[np.float32]]
     latency_ms: float
 
 
@@ -39,10 +41,15 @@ def measure(bundle: Bundle, precision: Precision, frames: Sequence[Frame]) -> Me
         EngineError: The engine cannot be built or failed.
     """
     engine = OpenVinoEngine(bundle, precision)
-    results = [(anomaly.score, anomaly.values.copy()) for anomaly in map(engine.infer, frames)]
+    scores, maps, shown = [], [], []
+    for anomaly in map(engine.infer, frames):
+        x0, y0, x1, y1 = anomaly.placement.valid
+        scores.append(anomaly.score)
+        maps.append(anomaly.values.copy())
+        shown.append(maps[-1][y0:y1, x0:x1])
     seconds = []
     for i in range(TIMED_RUNS):
         started = time.perf_counter()
         engine.infer(frames[i % len(frames)])
         seconds.append(time.perf_counter() - started)
-    return Measurement([s for s, _ in results], [m for _, m in results], float(np.median(seconds)) * 1000)
+    return Measurement(scores, maps, shown, float(np.median(seconds)) * 1000)

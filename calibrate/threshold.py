@@ -1,66 +1,247 @@
-"""Thresholds from good images alone."""
+"""Thresholds from good images alone, with what can be promised of them."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
-from scipy import stats
+from numpy.typing import NDArray
+from scipy import special, stats
+
+LEVEL = 0.9
+"""Of every interval here, two-sided."""
 
 ENOUGH_FOR_SHAPE = 100
-TAIL = 0.5
-TAIL_WITH_SHAPE = 0.15
-LARGEST_SHAPE = 0.5
+TAIL = 0.15
+QUARTER = 0.25
+SMALLEST_SHAPE, LARGEST_SHAPE = -1.0, 0.5
+SHAPE_PRIOR = 10
+STRAIGHT = 1e-9
+"""Stands for shapes nearer to 0, where the formulas would divide 0 by 0."""
+REPEATS = 200
+
+Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class TailFit:
-    """A threshold and how it was found.
+    """A threshold, how it was found, and what it will do to good parts.
 
     Attributes:
         threshold: Good parts score above it at the rate asked for.
         method: In words, for the manifest and the report.
+        threshold_low: The threshold's interval: where it would lie with other good parts of the same production.
+        threshold_high: Its upper end.
+        rate: The share of good parts to reject that was asked for.
+        rate_low: The interval of the share of good parts that the threshold will really reject.
+        rate_high: Its upper end.
+        images: Held-out good scores it comes from.
+        above: Those above the threshold.
+        images_wanted: How many would keep `rate_high` at twice the rate asked for.
     """
 
     threshold: float
     method: str
+    threshold_low: float
+    threshold_high: float
+    rate: float
+    rate_low: float
+    rate_high: float
+    images: int
+    above: int
+    images_wanted: int
+
+    @property
+    def enough(self) -> bool:
+        """Whether the scores are enough to promise no more than twice the rate asked for."""
+        return self.images >= self.images_wanted
+
+    def rates_on(self, images: int) -> tuple[float, float]:
+        """Between which shares of so many new good images will be found above the threshold, at `LEVEL`.
+
+        Wider than `rate_low` to `rate_high`, as so many images do not show their own true rate exactly. Old and new
+        scores are exchangeable, so the number of new ones above the k-th highest of n is beta-binomial with k and
+        n - k + 1, whatever their distribution (Wilks 1942). The ends are the outer order statistics of `rate_low` and
+        `rate_high`.
+        """
+        below = self.images - self.above
+        low = _counts(images, self.above, below + 1, (1 - LEVEL) / 2) if self.above else 0
+        high = _counts(images, self.above + 1, below, (1 + LEVEL) / 2) if below else images
+        return low / images, high / images
+
+    def __str__(self) -> str:
+        """One line for a person."""
+        said = (
+            f"threshold {self.threshold:.4f} ({self.threshold_low:.4f} to {self.threshold_high:.4f}), {self.method}; "
+            f"asked to reject {percent(self.rate)} of good parts, it will reject {percent(self.rate_low)} to "
+            f"{percent(self.rate_high)} ({percent(LEVEL)} confidence)"
+        )
+        wanted = f"{self.images_wanted} images would keep it below about {percent(min(1, 2 * self.rate))}"
+        return said if self.enough else f"{said}; {wanted}"
 
 
 def tail_threshold(scores: Sequence[float], false_reject_rate: float) -> TailFit:
-    """The score that good parts exceed at a rate, extrapolated from the tail of held-out good scores.
+    """The score that good parts exceed at a rate, from held-out good scores; a larger rate never gives a larger one.
 
-    Excesses over a high score follow a generalised Pareto distribution (Pickands 1975; Coles 2001, chapter 4). With 100
-    scores or more, its shape and scale are fitted to the highest 15 %. Fewer do not determine the shape: then it is 0
-    (an exponential tail), fitted to the upper half.
+    With 100 scores or more, the excesses of the highest (15 %, fewer from 400 scores on) over the next one follow a
+    generalised Pareto distribution (Pickands 1975; Coles 2001, chapter 4). Its shape is drawn towards 0, an exponential
+    tail, as if by 10 further excesses.
+
+    Fewer scores do not determine a shape. Then the threshold is an order statistic, interpolated: the k-th highest of n
+    has the rate k / (n + 1) on average over all samples, whatever the distribution. So it is for rates that do not lie
+    in the tail. Where even the highest has too large a rate, an exponential tail goes on from there; its scale is the
+    mean excess of the highest quarter.
+
+    The rate that the threshold will really have is bounded by the interval of Clopper and Pearson for the scores found
+    above it. That assumes no distribution: neither ties nor outliers nor a misjudged tail invalidate it. At an order
+    statistic its upper end is the exact one, as the rate above the k-th highest follows Beta(k, n - k + 1).
+
+    The threshold's own interval is the percentile interval of a parametric bootstrap: 200 samples of n drawn from the
+    fitted distribution, and the same rule for each.
 
     Args:
         scores: Scores of good parts the model has never seen.
         false_reject_rate: The share to exceed the threshold, in (0, 1).
 
     Raises:
-        ValueError: There is no score.
+        ValueError: There is no score, one is not finite, or the rate is not in (0, 1).
     """
-    ordered = np.sort(np.asarray(scores, np.float64))
-    if ordered.size == 0:
+    falling = np.sort(np.asarray(scores, np.float64))[None, ::-1]
+    if falling.size == 0:
         raise ValueError("a threshold needs at least one score")
-    enough = ordered.size >= ENOUGH_FOR_SHAPE
-    share = TAIL_WITH_SHAPE if enough else TAIL
-    start = float(np.quantile(ordered, 1 - share))
-    excesses = ordered[ordered > start] - start
-    if excesses.size == 0:  # all equal
-        return TailFit(float(ordered[-1]), f"largest of {ordered.size} equal scores")
-    above = excesses.size / ordered.size
-    if false_reject_rate >= above:
-        level = float(np.quantile(ordered, 1 - false_reject_rate))
-        return TailFit(level, f"quantile of {ordered.size} held-out good scores")
-    if enough:
-        shape, _, scale = stats.genpareto.fit(excesses, floc=0)
-        shape = float(np.clip(shape, -LARGEST_SHAPE, LARGEST_SHAPE))
-        method = f"generalised Pareto tail (shape {shape:.2f}) of {ordered.size} held-out good scores"
-    else:
-        shape, scale = 0.0, float(excesses.mean())
-        wanted = max(ENOUGH_FOR_SHAPE, round(10 / false_reject_rate))
-        method = f"exponential tail of {ordered.size} held-out good scores; {wanted} would settle this rate"
-    beyond = float(stats.genpareto.isf(false_reject_rate / above, shape, 0, scale))
-    return TailFit(start + beyond, method)
+    if not np.isfinite(falling).all():
+        raise ValueError(f"{np.count_nonzero(~np.isfinite(falling))} of {falling.size} scores are not finite")
+    if not 0 < false_reject_rate < 1:
+        raise ValueError(f"the false-reject rate {false_reject_rate} must lie between 0 and 1")
+    rate = np.array([false_reject_rate])
+    threshold = _levels(falling, rate).item()
+    low, high = np.quantile(_bootstrap(falling, rate), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    above = int(np.count_nonzero(falling > threshold))
+    rate_low, rate_high = clopper_pearson(above, falling.size)
+    return TailFit(
+        threshold=threshold,
+        method=_method(falling, false_reject_rate),
+        threshold_low=min(float(low), threshold),
+        threshold_high=max(float(high), threshold),
+        rate=false_reject_rate,
+        rate_low=rate_low,
+        rate_high=rate_high,
+        images=falling.size,
+        above=above,
+        images_wanted=images_wanted(false_reject_rate),
+    )
+
+
+def clopper_pearson(count: float, total: float) -> tuple[float, float]:
+    """The interval of a share of which `count` in `total` were seen, at `LEVEL` (Clopper & Pearson 1934)."""
+    tail = (1 - LEVEL) / 2
+    low = float(special.betaincinv(count, total - count + 1, tail)) if count > 0 else 0.0
+    high = float(special.betaincinv(count + 1, total - count, 1 - tail)) if count < total else 1.0
+    return low, high
+
+
+def images_wanted(rate: float) -> int:
+    """The fewest good images of which that share, seen above a threshold, would promise no more than twice the rate."""
+    few, enough = 0, 1
+    while clopper_pearson(rate * enough, enough)[1] > 2 * rate:
+        few, enough = enough, 2 * enough
+    while enough - few > 1:
+        middle = (few + enough) // 2
+        few, enough = (middle, enough) if clopper_pearson(rate * middle, middle)[1] > 2 * rate else (few, middle)
+    return enough
+
+
+def percent(share: float) -> str:
+    """A share for a person, to 3 digits."""
+    return f"{100 * share:.3g} %"
+
+
+class _Tail(NamedTuple):
+    """Excesses over the scores `start`, (S, 1), each the `rank`-th highest, are generalised Pareto."""
+
+    rank: int
+    start: Floats
+    shape: Floats
+    scale: Floats
+
+
+def _levels(falling: Floats, rates: Floats) -> Floats:
+    """The scores exceeded at the rates, (R,), by samples sorted from the highest, (S, N): (S, R)."""
+    tail = _tail(falling)
+    n = falling.shape[1]
+    ranks = rates * (n + 1)
+    inside = np.clip(ranks, 1, n)
+    upper = inside.astype(np.intp)
+    above, below = falling[:, upper - 1], falling[:, np.minimum(upper, n - 1)]
+    steps = np.maximum(np.log(tail.rank / ranks), 0)
+    shape = np.where(np.abs(tail.shape) < STRAIGHT, STRAIGHT, tail.shape)
+    beyond = tail.start + tail.scale * np.expm1(shape * steps) / shape
+    levels: Floats = np.where(ranks < tail.rank, beyond, above - (inside - upper) * (above - below))
+    return levels
+
+
+def _tail(falling: Floats) -> _Tail:
+    n = falling.shape[1]
+    if n < ENOUGH_FOR_SHAPE:
+        quarter = min(max(1, round(QUARTER * n)), n - 1)
+        excesses = falling[:, :quarter] - falling[:, quarter : quarter + 1]
+        scale = excesses.mean(axis=1, keepdims=True) if quarter else np.zeros((len(falling), 1))
+        return _Tail(1, falling[:, :1], np.zeros_like(scale), scale)
+    size = _tail_size(n)
+    start = falling[:, size : size + 1]
+    return _Tail(size + 1, start, *_fit(falling[:, :size] - start))
+
+
+def _tail_size(n: int) -> int:
+    """15 % of the scores, and from 400 on 3 sqrt(n), as in Vehtari et al., JMLR 25, 2024: a tail, the more of them."""
+    return round(min(TAIL * n, 3 * math.sqrt(n)))
+
+
+def _fit(excesses: Floats) -> tuple[Floats, Floats]:
+    """Shape and scale, (S, 1), of excesses that fall, (S, E): Zhang & Stephens, Technometrics 51, 2009.
+
+    The mean of theta = -shape / scale over its profile likelihood times a weak prior; it always exists.
+    """
+    size = excesses.shape[1]
+    largest = excesses[:, :1]
+    units = np.divide(
+        excesses, largest, out=np.ones_like(excesses), where=largest > 0
+    )  # of equal scores the scale is 0
+    smallest = np.min(units, axis=1, keepdims=True, where=units > 0, initial=1)
+    quartile = np.maximum(units[:, size - int(size / 4 + 0.5), None], smallest)
+    count = 20 + math.isqrt(size)
+    thetas = 1 + (1 - np.sqrt(count / (np.arange(count) + 0.5))) / (3 * quartile)
+    thetas = np.where(np.abs(thetas) < STRAIGHT, STRAIGHT, thetas)
+    shapes = np.log1p(-thetas[:, :, None] * units[:, None, :]).mean(axis=2)
+    likelihood = size * (np.log(-thetas / shapes) - shapes - 1)
+    theta = np.sum(special.softmax(likelihood, axis=1) * thetas, axis=1, keepdims=True)
+    theta = np.where(np.abs(theta) < STRAIGHT, STRAIGHT, theta)
+    shape = np.log1p(-theta * units).mean(axis=1, keepdims=True)
+    drawn = np.clip(shape * size / (size + SHAPE_PRIOR), SMALLEST_SHAPE, LARGEST_SHAPE)
+    return drawn, -shape / theta * largest
+
+
+def _bootstrap(falling: Floats, rate: Floats) -> Floats:
+    """The threshold of each of the samples drawn from the fitted distribution."""
+    drawn = np.sort(np.random.default_rng(0).random((REPEATS, falling.shape[1])))
+    return _levels(_levels(falling, drawn.ravel()).reshape(drawn.shape), rate)
+
+
+def _counts(images: int, a: int, b: int, share: float) -> int:
+    """The smallest count whose beta-binomial distribution function reaches a share."""
+    return int(np.searchsorted(np.cumsum(stats.betabinom.pmf(np.arange(images + 1), images, a, b)), share))
+
+
+def _method(falling: Floats, rate: float) -> str:
+    tail, n = _tail(falling), falling.size
+    rank, of = rate * (n + 1), f"of {n} held-out good scores"
+    if falling[0, 0] == falling[0, -1]:
+        return "the only held-out good score" if n == 1 else f"all {n} held-out good scores are equal"
+    if rank >= tail.rank:
+        return f"order statistic, rank {rank:.3g} {of}"
+    if n < ENOUGH_FOR_SHAPE:
+        return f"exponential tail beyond the highest {of}"
+    return f"generalised Pareto tail (shape {tail.shape.item():.2f}) over the highest {tail.rank - 1} {of}"

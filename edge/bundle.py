@@ -4,6 +4,7 @@
     NAME/model.<precision>.onnx
     NAME/golden.npz           frames, and the scores and maps the FP32 model gives for them
     NAME/report/              accuracy of each precision
+    NAME/manifest.sig         where it is signed (edge/signature.py)
 
 The same as one .zip is a bundle too. `calibrate` writes through `write_bundle`; everybody reads through `open_bundle`.
 """
@@ -13,7 +14,6 @@ from __future__ import annotations
 import hashlib
 import io
 import zipfile
-import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
@@ -23,20 +23,19 @@ import yaml
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from edge.container import Container, open_container
 from edge.errors import BundleError, UsageError
-from edge.files import new_folder, sha256
+from edge.files import new_folder
 from edge.fit import Fit
 from edge.images import Frame
 from edge.messages import Precision
+from edge.signature import PublicKey, Signature, check_signature, read_signature
 
 FORMAT = 1
 MANIFEST = "manifest.yaml"
 GOLDEN = "golden.npz"
 PRECISIONS: tuple[Precision, ...] = ("int8", "fp16", "fp32")
 """Fastest first."""
-
-_DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError)
-"""What `zipfile` raises on an archive whose bytes were changed."""
 
 
 class _Part(BaseModel):
@@ -95,6 +94,11 @@ class Thresholds(_Part):
 
     image: float
     pixel: float = Field(description="map values above it form the regions")
+    method: str | None = Field(None, description="how `image` was found")
+    image_low: float | None = Field(None, description="`image` from other good parts: a 90 % interval")
+    image_high: float | None = None
+    rate_low: float | None = Field(None, ge=0, le=1, description="share of good parts above `image`: a 90 % interval")
+    rate_high: float | None = Field(None, ge=0, le=1)
 
 
 class DecisionPart(_Part):
@@ -105,6 +109,7 @@ class DecisionPart(_Part):
     min_area_px: int = Field(ge=1, description="smaller regions are not reported, in canvas pixels")
     false_reject_rate: float = Field(gt=0, lt=1, description="share of good parts the threshold is set to reject")
     held_out_images: int = Field(ge=1, description="good images, never trained on, that the threshold comes from")
+    images_wanted: int | None = Field(None, ge=1, description="how many would promise no more than twice that share")
     method: str = Field(description="how the threshold was found")
     thresholds: dict[Precision, Thresholds]
 
@@ -166,10 +171,19 @@ class Bundle:
         path: The folder or .zip.
         manifest: What it says of itself.
         digest: sha256 of the manifest, which stands for the whole.
+        signed_by: The trusted key it is signed with; `None` where no signature was asked for.
     """
 
-    def __init__(self, path: Path, manifest: Manifest, digest: str, read: Callable[[str], bytes]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        manifest: Manifest,
+        digest: str,
+        read: Callable[[str], bytes],
+        signed_by: PublicKey | None = None,
+    ) -> None:
         self.path, self.manifest, self.digest, self._read = path, manifest, digest, read
+        self.signed_by = signed_by
 
     @property
     def fit(self) -> Fit:
@@ -187,10 +201,31 @@ class Bundle:
     def model_path(self, precision: Precision) -> Path | None:
         """Where the ONNX of a precision lies as a file of its own; `None` inside a .zip.
 
+        `None` also where a signature was asked for: whoever reads the file later might find another than was checked.
+
         Raises:
             BundleError: The bundle has none of that precision.
         """
-        return self.path / self._model_file(precision) if self.path.is_dir() else None
+        name = self._model_file(precision)
+        return self.path / name if self.path.is_dir() and self.signed_by is None else None
+
+    def file(self, name: str) -> bytes:
+        """Any file that the manifest lists.
+
+        Raises:
+            BundleError: It lists none of that name, or the file has changed since the bundle was opened.
+        """
+        if name not in self.manifest.files:
+            raise BundleError(f"{self.path}: has no {name}")
+        return self._read(name)
+
+    def signature(self) -> Signature | None:
+        """What the bundle itself says of who signed it; `None` where it is not signed.
+
+        Raises:
+            SignatureError: It is damaged.
+        """
+        return read_signature(self.path, self._read)
 
     def golden(self) -> list[GoldenFrame]:
         """The golden frames.
@@ -200,6 +235,8 @@ class Bundle:
         """
         try:
             with np.load(io.BytesIO(self._read(GOLDEN)), allow_pickle=False) as arrays:
+                if not len(arrays["scores"]):
+                    raise ValueError("there are none")
                 return [
                     GoldenFrame(frame=arrays[f"frame{i}"], score=float(arrays["scores"][i]), map=arrays["maps"][i])
                     for i in range(len(arrays["scores"]))
@@ -227,32 +264,35 @@ def pack_golden(frames: Sequence[GoldenFrame]) -> bytes:
     return buffer.getvalue()
 
 
-def open_bundle(path: Path) -> Bundle:
-    """Opens a bundle and checks it whole: format, manifest, presence and sha256 of every file.
+def open_bundle(path: Path, trusted: Sequence[PublicKey] = ()) -> Bundle:
+    """Opens a bundle and checks it whole: signature, format, manifest, presence and sha256 of every file.
+
+    Args:
+        path: The folder or .zip.
+        trusted: It must be signed with one of these keys; without any, no signature is asked for.
 
     Raises:
+        SignatureError: It is not signed with one of them.
         BundleError: It is not there, damaged, incomplete or of another format; the message names the file.
     """
-    if path.is_dir():
-        return _open(path, lambda name: (path / name).read_bytes(), lambda name: sha256(path / name))
-    if not path.is_file():
-        raise BundleError(f"{path}: no such bundle; make one with calibrate bundle")
+    files = open_container(path, MANIFEST)
     try:
-        archive = zipfile.ZipFile(path)
-    except (OSError, *_DAMAGED) as error:
-        raise BundleError(f"{path}: is neither the folder of a bundle nor its .zip") from error
-    with archive:
-        roots = {PurePosixPath(name).parent for name in archive.namelist() if PurePosixPath(name).name == MANIFEST}
-    root = min(roots, key=lambda p: len(p.parts), default=PurePosixPath())
+        text = files.read(MANIFEST)
+    except (OSError, KeyError) as error:
+        raise BundleError(f"{path}: holds no {MANIFEST}; it is no bundle, or an unfinished one") from error
+    # Before the manifest is so much as parsed: nothing of a bundle is believed that nobody trusted has signed.
+    signed_by = check_signature(path, text, read_signature(path, files.read), trusted) if trusted else None
+    manifest = _parse_manifest(path, text)
+    for name in manifest.files:
+        _check_file(path, manifest, name, files)
 
     def read(name: str) -> bytes:
-        try:
-            with zipfile.ZipFile(path) as opened:
-                return opened.read(str(root / name))
-        except _DAMAGED as error:
-            raise BundleError(f"{path}: {name} is damaged: {error}; copy the bundle again") from error
+        data = files.read(name)
+        if name in manifest.files:
+            _check_digest(path, manifest, name, hashlib.sha256(data).hexdigest())
+        return data
 
-    return _open(path, read, lambda name: hashlib.sha256(read(name)).hexdigest())
+    return Bundle(path, manifest, hashlib.sha256(text).hexdigest(), read, signed_by)
 
 
 def write_bundle(path: Path, manifest: dict[str, Any], contents: dict[str, bytes]) -> Bundle:
@@ -285,25 +325,26 @@ def write_bundle(path: Path, manifest: dict[str, Any], contents: dict[str, bytes
     return open_bundle(path)
 
 
-def _open(path: Path, read: Callable[[str], bytes], digest: Callable[[str], str]) -> Bundle:
+def _check_file(path: Path, manifest: Manifest, name: str, files: Container) -> None:
+    if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
+        raise BundleError(f"{path}: {MANIFEST} names a file outside the bundle: {name}")
     try:
-        text = read(MANIFEST)
-    except (OSError, KeyError) as error:
-        raise BundleError(f"{path}: holds no {MANIFEST}; it is no bundle, or an unfinished one") from error
-    manifest = _parse_manifest(path, text)
-    for name, file in manifest.files.items():
-        if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
-            raise BundleError(f"{path}: {MANIFEST} names a file outside the bundle: {name}")
-        try:
-            found = digest(name)
-        except (OSError, KeyError, ValueError) as error:
-            raise BundleError(f"{path}: {name} is missing or cannot be read; copy the bundle again") from error
-        if found != file.sha256:
-            raise BundleError(
-                f"{path}: {name} was changed after the bundle was made: sha256 {found[:16]}..., "
-                f"the manifest says {file.sha256[:16]}...; copy the bundle again"
-            )
-    return Bundle(path, manifest, hashlib.sha256(text).hexdigest(), read)
+        found = files.digest(name)
+    except (OSError, KeyError, ValueError) as error:
+        raise BundleError(f"{path}: {name} is missing or cannot be read; copy the bundle again") from error
+    _check_digest(path, manifest, name, found)
+
+
+def _check_digest(path: Path, manifest: Manifest, name: str, found: str) -> None:
+    wanted = manifest.files[name].sha256
+    if found == wanted:
+        return
+    twins = [other for other, file in manifest.files.items() if file.sha256 == found]
+    swapped = f" (it is {twins[0]})" if twins else ""
+    raise BundleError(
+        f"{path}: {name} was changed after the bundle was made: sha256 {found[:16]}...{swapped}, "
+        f"the manifest says {wanted[:16]}...; copy the bundle again"
+    )
 
 
 def _parse_manifest(path: Path, text: bytes) -> Manifest:

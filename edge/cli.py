@@ -59,20 +59,23 @@ def _run(arguments: argparse.Namespace) -> None:
 
 def _add_check(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Reads a configuration, opens its bundles, and looks for its folders and files, without starting anything. "
-        "Lists every mistake with its key. Exit status 2 if there is one."
+        "Reads a configuration, opens its bundles, checks their signatures where it names public keys, and looks for "
+        "its folders and files, without starting anything. Lists every mistake with its key. Exit status 2 if there "
+        "is one."
     )
     parser.add_argument("--config", type=Path, required=True, metavar="FILE", help="configuration, YAML")
     parser.set_defaults(handler=_check)
 
 
 def _check(arguments: argparse.Namespace) -> None:
-    from edge.configuration import check_settings, load_settings
+    from edge.configuration import check_settings, load_settings, trusted_keys
 
     settings = load_settings(arguments.config)
     check_settings(arguments.config, settings)
     broker = f"{settings.mqtt.host}:{settings.mqtt.port}"
     say(f"{arguments.config}: good; {len(settings.stations)} station(s), broker {broker}")
+    keys = ", ".join(key.id for key in trusted_keys(settings))
+    say(f"bundles are signed with {keys}" if keys else "bundles need no signature; bundles.public_keys asks for one")
 
 
 def _add_image(parser: argparse.ArgumentParser) -> None:

@@ -13,9 +13,10 @@ from pydantic import BaseModel, ValidationError
 
 from edge.bundle import open_bundle
 from edge.cameras import open_camera
-from edge.errors import BundleError, CameraError, ConfigurationError
+from edge.errors import BundleError, CameraError, ConfigurationError, UsageError
 from edge.mqtt import credential_path
 from edge.settings import Settings
+from edge.signature import PublicKey, read_public_key
 
 
 def load_settings(path: Path) -> Settings:
@@ -86,16 +87,38 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:
     return next((found for part in typing.get_args(annotation) if (found := _model_in(part))), None)
 
 
+def trusted_keys(settings: Settings) -> list[PublicKey]:
+    """The keys that bundles must be signed with; none where no signature is asked for.
+
+    Raises:
+        ConfigurationError: A key cannot be read; the message lists every one.
+    """
+    keys, mistakes = [], []
+    for i, file in enumerate(settings.bundles.public_keys):
+        try:
+            keys.append(read_public_key(credential_path(file)))
+        except UsageError as error:
+            mistakes.append(f"bundles.public_keys.{i}: {error}")
+    if mistakes:
+        raise ConfigurationError("\n".join(mistakes))
+    return keys
+
+
 def check_settings(path: Path, settings: Settings) -> None:
-    """Looks at what a configuration names: bundles, cameras' folders, the outbox's folder, credential files.
+    """Looks at what a configuration names: bundles and their signatures, keys, cameras, folders, credential files.
 
     Raises:
         ConfigurationError: Something is not there; the message lists all of it.
     """
-    mistakes = []
+    mistakes: list[str] = []
+    trusted: list[PublicKey] = []
+    try:
+        trusted = trusted_keys(settings)
+    except ConfigurationError as error:
+        mistakes += str(error).splitlines()
     for i, station in enumerate(settings.stations):
         try:
-            bundle = open_bundle(station.bundle)
+            bundle = open_bundle(station.bundle, trusted)
             if station.precision is not None:
                 bundle.model(station.precision)
         except BundleError as error:

@@ -41,6 +41,7 @@ def examine() -> list[Finding]:
         _package("openvino", "pip install openvino"),
         _package("cv2", "pip install opencv-python, or JetPack's own with --system-site-packages"),
         _package("paho.mqtt", "pip install paho-mqtt"),
+        _package("cryptography", "pip install cryptography; it checks the signatures of bundles"),
         _gpu(),
         _package("tensorrt", "JetPack: apt install python3-libnvinfer; elsewhere pip install edge-inspect[tensorrt]"),
         _package("pycuda", "pip install pycuda (needs nvcc: JetPack's cuda-toolkit)"),

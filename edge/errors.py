@@ -7,6 +7,7 @@
     ├── DataSetError           a folder of pictures does not have the layout asked for
     ├── CheckpointError        a checkpoint or a weight file cannot be used
     ├── BundleError            a bundle is damaged, incomplete or of another format
+    │   └── SignatureError     a signature was asked for, and there is none or a wrong one
     ├── CameraError            a camera cannot be opened or stopped giving frames
     ├── EngineError            no engine can be built, or one failed
     ├── OutboxError            the outbox cannot be opened or written
@@ -47,6 +48,10 @@ class CheckpointError(EdgeInspectError):
 
 class BundleError(EdgeInspectError):
     """A bundle is damaged, incomplete or of an unknown format."""
+
+
+class SignatureError(BundleError):
+    """A bundle's signature is missing, damaged, by another key or of another manifest."""
 
 
 class CameraError(EdgeInspectError):

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from edge.bundle import open_bundle
+from edge.configuration import trusted_keys
 from edge.messages import uuid7
 from edge.outbox_sqlite import SqliteOutbox
 from edge.settings import Settings
@@ -26,12 +27,16 @@ def run(settings: Settings) -> None:
     """Inspects until SIGTERM or SIGINT, or until every camera's source has ended; then flushes and returns.
 
     Raises:
+        ConfigurationError: A public key cannot be read.
         OutboxError: The outbox cannot be opened.
-        BundleError: A bundle is damaged.
+        BundleError: A bundle is damaged, or not signed as the configuration asks.
         EngineError: No engine can be built for one.
     """
     stop = threading.Event()
     ready = threading.Event()
+    trusted = trusted_keys(settings)
+    if not trusted:
+        log.info("bundles need no signature: the configuration names no bundles.public_keys")
     with _stopped_by_signals(stop, ready), contextlib.ExitStack() as stack:
         outbox = stack.enter_context(
             SqliteOutbox(
@@ -44,7 +49,9 @@ def run(settings: Settings) -> None:
         boot_id = read_boot_id()
         stations = []
         for station in settings.stations:
-            bundle = open_bundle(station.bundle)
+            bundle = open_bundle(station.bundle, trusted)
+            if bundle.signed_by is not None:
+                log.info("%s: signed with key %s", bundle.path, bundle.signed_by.id)
             stations.append(Station(settings, station, bundle, outbox, ready, boot_id))
             stack.callback(stations[-1].close, FLUSH_S)
         engine = threading.Thread(target=_inspect, args=(stations, ready, stop), name="engine")

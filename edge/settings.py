@@ -106,6 +106,18 @@ class EngineSettings(BaseModel):
     threads: int = Field(default=0, ge=0, le=1024, description="processor threads to use; 0: all")
 
 
+class BundleSettings(BaseModel):
+    """Which bundles the stations may run."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    public_keys: list[Path] = Field(
+        default_factory=list,
+        description="PEM files of public keys: every bundle must be signed with one of them; default: none, and then "
+        "no signature is asked for. A relative one is looked for in $CREDENTIALS_DIRECTORY where that is set",
+    )
+
+
 class StationSettings(BaseModel):
     """One camera and the product it looks at."""
 
@@ -141,6 +153,7 @@ class Settings(BaseModel):
     site: Level = Field(description="the first level of every topic: the plant")
     line: Level = Field(description="the second level: the line")
     stations: list[StationSettings] = Field(min_length=1)
+    bundles: BundleSettings = Field(default_factory=BundleSettings)
     mqtt: MqttSettings = Field(default_factory=MqttSettings)
     outbox: OutboxSettings = Field(default_factory=OutboxSettings)
     engine: EngineSettings = Field(default_factory=EngineSettings)

@@ -101,17 +101,29 @@ def check_golden(bundle: Bundle, engine: Engine) -> float:
 
     Raises:
         EngineError: It exceeds the manifest's tolerance.
+        BundleError: The golden maps are of another size than the engine's.
     """
-    worst = 0.0
-    for golden in bundle.golden():
-        values = engine.infer(golden.frame).values
-        if values.shape != golden.map.shape:
-            raise BundleError(f"{bundle.path}: golden maps are not of the canvas's size")
-        worst = max(worst, float(np.abs(values - golden.map).max()))
+    worst = golden_difference(bundle, engine)
     tolerance = bundle.manifest.golden.tolerance[engine.precision]
     if not worst <= tolerance:
         raise EngineError(
             f"{bundle.path}: the {engine.precision} {engine.name} engine does not reproduce the golden frames: "
             f"a map value differs by {worst:.4g}, the manifest allows {tolerance:.4g}"
         )
+    return worst
+
+
+def golden_difference(bundle: Bundle, engine: Engine) -> float:
+    """The largest difference of a map value over the golden frames; NaN where one is not a number.
+
+    Raises:
+        EngineError: The engine failed.
+        BundleError: The golden maps are of another size than the engine's.
+    """
+    worst = 0.0
+    for golden in bundle.golden():
+        values = engine.infer(golden.frame).values
+        if values.shape != golden.map.shape:
+            raise BundleError(f"{bundle.path}: golden maps are not of the canvas's size")
+        worst = float(np.maximum(worst, np.abs(values - golden.map).max()))
     return worst

@@ -45,7 +45,8 @@ class OpenVinoEngine:
             model = with_head(read_onnx(bundle, precision), bundle.manifest)
             self._request = compile_model(model, threads).create_infer_request()
         except RuntimeError as error:
-            raise EngineError(f"{bundle.path}: OpenVINO cannot build the {precision} model: {error}") from error
+            why = " ".join(str(error).split())
+            raise EngineError(f"{bundle.path}: OpenVINO cannot build the {precision} model: {why}") from error
         # Written in place before each inference: no tensor is made per frame.
         self._input = self._request.get_input_tensor().data
         self._output: NDArray[np.float32] = self._request.get_output_tensor().data.reshape(

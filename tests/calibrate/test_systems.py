@@ -47,6 +47,7 @@ def test_a_system_goes_the_whole_way(
         np.testing.assert_allclose(engine.infer(frame).values, predict(about.fit.apply(frame)[0]), atol=1e-3)
     int8 = onnx.load_from_string(bundle.model("int8"))
     assert any(node.op_type == "QuantizeLinear" for node in int8.graph.node)
+    assert [(opset.domain, opset.version) for opset in int8.opset_import] == [("", 17)]
 
     defects = [str(path) for path in list_images(data / CATEGORY / "test" / "good")]
     assert inspect(["image", str(bundle_path), *defects, "--json", "-"]) in (0, 1)

@@ -100,7 +100,7 @@ def test_unknown_keys_name_those_there_are(tmp_path: Path) -> None:
         "stations.0.nmae: unknown key; there are name, camera, bundle, precision, policy, queue, mm_per_px",
         "mqtt.tls.ca: unknown key; there are ca_file, certificate, key",
         "engine.treads: unknown key; there are threads",
-        "sites: unknown key; there are site, line, stations, mqtt, outbox, engine, health_every_s",
+        "sites: unknown key; there are site, line, stations, bundles, mqtt, outbox, engine, health_every_s",
     ]
 
 

@@ -48,7 +48,7 @@ def test_a_package_that_is_there_but_broken_is_missing(
 
 def test_a_bare_box_gets_every_remedy(tmp_path: Path) -> None:
     """Neither packages nor programs: everything but the standard library fails to import."""
-    for name in ("openvino", "cv2", "paho", "tensorrt", "pycuda"):
+    for name in ("openvino", "cv2", "paho", "cryptography", "tensorrt", "pycuda"):
         broken(tmp_path, name, f"raise ModuleNotFoundError('No module named {name}')")
     code = """
 import json
@@ -62,4 +62,5 @@ print(json.dumps({f.what: [f.found, f.detail] for f in examine()}))
     assert found["paho.mqtt"] == [False, "pip install paho-mqtt"]
     assert "opencv-python" in found["cv2"][1] and not found["cv2"][0]
     assert "pip install pycuda" in found["pycuda"][1]
+    assert found["cryptography"] == [False, "pip install cryptography; it checks the signatures of bundles"]
     assert found["systemctl"] == [False, "the service needs systemd to start with the box"]

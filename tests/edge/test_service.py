@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 import time
@@ -12,10 +13,13 @@ from typing import Any
 
 import pytest
 import yaml
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from mosquitto import Broker, Subscriber, wait_until
 
 from edge.demo.line import write_stream
 from edge.outbox_sqlite import SqliteOutbox
+from edge.signature import Signature, key_id, signed_message
 
 FRAMES = 20
 
@@ -91,6 +95,29 @@ def test_every_frame_of_a_finite_source_becomes_a_verdict(
     assert states[0] in ("starting", "online") and "online" in states and states[-1] == "offline"
     health = subscriber.payloads("health")[-1]
     assert health["frames"]["inspected"] == FRAMES and health["frames"]["dropped"] == 0
+
+
+def test_where_a_key_is_configured_a_signed_bundle_runs(
+    broker: Broker,
+    subscribe: Callable[..., Subscriber],
+    configure: Callable[..., Path],
+    start: Callable[..., Any],
+    bundle_path: Path,
+    tmp_path: Path,
+) -> None:
+    key = Ed25519PrivateKey.generate()
+    public = tmp_path / "key.pub.pem"
+    public.write_bytes(key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+    bundle = shutil.copytree(bundle_path, tmp_path / "signed")
+    value = key.sign(signed_message((bundle / "manifest.yaml").read_bytes()))
+    (bundle / "manifest.sig").write_bytes(Signature(key_id(key.public_key()), value).line())
+    config = configure(broker.port, bundle=str(bundle))
+    config.write_text(config.read_text() + yaml.safe_dump({"bundles": {"public_keys": [str(public)]}}))
+    subscriber = subscribe(broker.port)
+    service = start(config)
+    assert f"{bundle}: signed with key {key_id(key.public_key())}" in service.communicate(timeout=60)[1]
+    assert service.returncode == 0
+    wait_until(lambda: len(subscriber.payloads("verdict")) >= FRAMES, 30)
 
 
 def test_killed_with_the_broker_away_nothing_is_lost(

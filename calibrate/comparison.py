@@ -1,0 +1,264 @@
+"""What changed between two bundles: what they say of themselves, and what they say of images."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edge.bundle import Bundle
+from edge.decision import Decider
+from edge.engines import open_checked_engine
+from edge.errors import BundleError, ImageError, SignatureError
+from edge.images import Frame, list_images, read_image
+from edge.signature import SIGNATURE
+from train.progress import tracked
+
+REPORT = "report/calibration.json"
+SHOWN = 20
+"""Changed verdicts a person is told of one by one."""
+COLUMN = 36
+"""Longer texts have a line of their own."""
+REPEATED = {"threshold", "threshold_method"}
+"""What the report says a second time; the manifest decides."""
+
+Facts = dict[str, Any]
+"""What a bundle says, by dotted key."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Something the bundles do not agree in.
+
+    Attributes:
+        key: Where it stands: a key of the manifest, `report.*`, `files.*`, `manifest.sig`.
+        a: What the first says; `None` where it says nothing.
+        b: What the second says.
+    """
+
+    key: str
+    a: Any
+    b: Any
+
+    def as_dict(self) -> dict[str, Any]:
+        """For `--json`."""
+        return {"key": self.key, "a": self.a, "b": self.b}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a bundle says of an image: accept or not, and why."""
+
+    ok: bool
+    score: float
+    threshold: float
+
+    def as_dict(self) -> dict[str, Any]:
+        """For `--json`."""
+        return {"ok": self.ok, "score": round(self.score, 6), "threshold": round(self.threshold, 6)}
+
+
+@dataclass(frozen=True)
+class ImagePair:
+    """An image with what each bundle says of it."""
+
+    path: Path
+    a: Outcome
+    b: Outcome
+
+    @property
+    def changed(self) -> bool:
+        """Whether the verdict is another."""
+        return self.a.ok != self.b.ok
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What `calibrate diff` found.
+
+    Attributes:
+        a: The first bundle.
+        b: The second.
+        differences: In the order of the manifest.
+        images: What each says of the images; `None` where none were given.
+    """
+
+    a: Bundle
+    b: Bundle
+    differences: list[Difference]
+    images: list[ImagePair] | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """For `--json`."""
+        return {
+            "a": _identity(self.a),
+            "b": _identity(self.b),
+            "same": not self.differences,
+            "differences": [difference.as_dict() for difference in self.differences],
+            "images": None if self.images is None else _summary(self.images),
+        }
+
+    def lines(self) -> Iterator[str]:
+        """For a person."""
+        yield from (f"{letter}  {bundle.path}" for letter, bundle in (("A", self.a), ("B", self.b)))
+        if not self.differences:
+            yield "no difference"
+        rows = [(d.key, _text(d.a), _text(d.b), _change(d.a, d.b)) for d in self.differences]
+        short = [row for row in rows if max(len(row[1]), len(row[2])) <= COLUMN]
+        wide = [max((len(row[i]) for row in short), default=0) for i in range(3)]
+        for key, a, b, change in rows:
+            if (key, a, b, change) in short:
+                yield f"  {key:{wide[0]}}  {a:{wide[1]}}  ->  {b:{wide[2]}}  {change}".rstrip()
+            else:
+                yield from (f"  {key}", f"    A  {a}", f"    B  {b}")
+        if self.images is not None:
+            yield from _image_lines(self.images)
+
+
+def compare(a: Bundle, b: Bundle, images: Sequence[Path] = ()) -> Comparison:
+    """Compares two bundles, and runs images through what a station would run of each.
+
+    Args:
+        a: The first bundle.
+        b: The second.
+        images: Files, and folders whose images are taken.
+
+    Raises:
+        ImageError: There are no images, or one cannot be read.
+        EngineError: No engine of a bundle reproduces its golden frames.
+        BundleError: A report is no JSON.
+    """
+    if missing := [str(path) for path in images if not path.exists()]:
+        raise ImageError(f"{', '.join(missing)}: no such file or folder")
+    paths = [image for path in images for image in (list_images(path) if path.is_dir() else [path])]
+    if images and not paths:
+        raise ImageError(f"{', '.join(map(str, images))}: holds no images; folders inside are not looked into")
+    facts = _facts(a), _facts(b)
+    keys = list(dict.fromkeys([*facts[0], *facts[1]]))
+    found = [Difference(key, facts[0].get(key), facts[1].get(key)) for key in keys]
+    differences = [difference for difference in found if difference.a != difference.b]
+    return Comparison(a, b, differences, list(_judge(a, b, paths)) if paths else None)
+
+
+def _judge(a: Bundle, b: Bundle, paths: list[Path]) -> Iterator[ImagePair]:
+    judges = _Judge(a), _Judge(b)
+    for path in tracked(paths, len(paths), "images", "compared"):
+        frame = read_image(path)
+        yield ImagePair(path, judges[0].outcome(frame), judges[1].outcome(frame))
+
+
+class _Judge:
+    """The engine and the decision a station would have of a bundle."""
+
+    def __init__(self, bundle: Bundle) -> None:
+        self._engine = open_checked_engine(bundle)
+        self._decider = Decider(bundle, self._engine.precision)
+
+    def outcome(self, frame: Frame) -> Outcome:
+        decision = self._decider.decide(self._engine.infer(frame))
+        return Outcome(decision.ok, decision.score, decision.threshold)
+
+
+def _facts(bundle: Bundle) -> Facts:
+    """All a bundle says: its manifest, then its files, its signature and its report."""
+    manifest = bundle.manifest.model_dump(mode="json")
+    manifest["input"]["fit"] = bundle.fit.as_dict()  # with what an older manifest leaves to the default
+    files = manifest.pop("files")
+    facts = dict(_flat("", manifest))
+    for name, file in files.items():
+        if name != REPORT:  # its content is compared, which says more
+            facts[f"files.{name}"] = f"{file['bytes'] / 1e6:.2f} MB, sha256 {file['sha256'][:12]}"
+    facts[SIGNATURE] = _signature(bundle)
+    return facts | dict(_flat("report.", _report(bundle)))
+
+
+def _signature(bundle: Bundle) -> str | None:
+    try:
+        signature = bundle.signature()
+    except SignatureError:
+        return "damaged"
+    return f"by key {signature.key_id}" if signature else None
+
+
+def _report(bundle: Bundle) -> Facts:
+    if REPORT not in bundle.manifest.files:
+        return {}
+    try:
+        report = json.loads(bundle.file(REPORT), parse_constant=lambda _: None)
+    except ValueError as error:
+        raise BundleError(f"{bundle.path}: {REPORT} is no JSON: {error}") from error
+    return report if isinstance(report, dict) else {}
+
+
+def _flat(prefix: str, value: Facts) -> Iterator[tuple[str, Any]]:
+    """Dotted keys with their values. Scores become their number, median and largest; lists of tables are left out."""
+    for key, inner in value.items():
+        if prefix.startswith("report.") and key in REPEATED:
+            continue
+        if isinstance(inner, dict):
+            yield from _flat(f"{prefix}{key}.", inner)
+        elif isinstance(inner, list) and key.endswith("scores") and inner and all(map(_is_number, inner)):
+            name = f"{prefix}{key}"
+            summary = len(inner), round(float(np.median(inner)), 6), round(float(np.max(inner)), 6)
+            yield from zip((f"{name}.count", f"{name}.median", f"{name}.largest"), summary, strict=True)
+        elif not (isinstance(inner, list) and any(isinstance(item, dict) for item in inner)):
+            yield f"{prefix}{key}", inner
+
+
+def _identity(bundle: Bundle) -> dict[str, str]:
+    return {"path": str(bundle.path), "name": bundle.manifest.name, "digest": bundle.digest}
+
+
+def _summary(images: Sequence[ImagePair]) -> dict[str, Any]:
+    return {
+        "count": len(images),
+        "rejected": {"a": sum(not pair.a.ok for pair in images), "b": sum(not pair.b.ok for pair in images)},
+        "changed": sum(pair.changed for pair in images),
+        "verdicts": [
+            {"path": str(pair.path), "changed": pair.changed, "a": pair.a.as_dict(), "b": pair.b.as_dict()}
+            for pair in images
+        ],
+    }
+
+
+def _image_lines(images: Sequence[ImagePair]) -> Iterator[str]:
+    summary = _summary(images)
+    rejected = summary["rejected"]
+    yield (
+        f"images: A rejects {rejected['a']} and B {rejected['b']} of {len(images)}; "
+        f"{summary['changed']} have another verdict"
+    )
+    for title, ok in (("accept -> reject", True), ("reject -> accept", False)):
+        changed = [pair for pair in images if pair.changed and pair.a.ok == ok]
+        for pair in changed[:SHOWN]:
+            yield f"  {title}  {_reason(pair.a)}  ->  {_reason(pair.b)}  {pair.path}"
+        if len(changed) > SHOWN:
+            yield f"  {title}  {len(changed) - SHOWN} more; --json has them all"
+
+
+def _reason(outcome: Outcome) -> str:
+    return f"{outcome.score:.4f} {'<=' if outcome.score <= outcome.threshold else '> '} {outcome.threshold:.4f}"
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return "none"
+    if isinstance(value, list):
+        return ", ".join(map(_text, value))
+    if isinstance(value, str) and re.fullmatch("[0-9a-f]{64}", value):
+        return f"{value[:12]}..."
+    return f"{value:.5g}" if isinstance(value, float) else str(value)
+
+
+def _change(a: Any, b: Any) -> str:
+    """By how much a number grew."""
+    return f"{(b - a) / abs(a):+.1%}" if _is_number(a) and _is_number(b) and a else ""
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

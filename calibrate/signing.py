@@ -1,0 +1,138 @@
+"""Keys and signatures of bundles, where the private key is; how they are checked is in `edge/signature.py`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    KeySerializationEncryption,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_pem_private_key,
+)
+
+from edge.bundle import MANIFEST, Bundle, open_bundle
+from edge.container import open_container
+from edge.errors import BundleError, UsageError
+from edge.files import write_new
+from edge.signature import SIGNATURE, PublicKey, Signature, key_id, signed_message
+
+KEY_NAME = "signing-key.pem"
+
+
+@dataclass(frozen=True)
+class KeyPair:
+    """Where a new pair of keys lies.
+
+    Attributes:
+        private: PEM file, PKCS #8, that only its owner may read.
+        public: PEM file for every box.
+        id: How messages name the key.
+    """
+
+    private: Path
+    public: Path
+    id: str
+
+
+def make_keys(out: Path, passphrase: bytes | None = None) -> KeyPair:
+    """Makes a pair of keys; files that are there already are left alone.
+
+    Args:
+        out: The private key's file if it ends in .pem, else a folder for both. The public key lies beside it.
+        passphrase: The private key is encrypted with it.
+
+    Raises:
+        UsageError: A file is there already or cannot be written; neither is left behind.
+    """
+    private = out if out.suffix == ".pem" else out / KEY_NAME
+    public = private.with_suffix(".pub.pem")
+    for path in (private, public):
+        if path.exists():
+            raise UsageError(f"{path}: is there already, and a key is never overwritten; give another --out")
+    key = Ed25519PrivateKey.generate()
+    protection: KeySerializationEncryption = BestAvailableEncryption(passphrase) if passphrase else NoEncryption()
+    secret = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, protection)
+    told = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    try:
+        private.parent.mkdir(parents=True, exist_ok=True)
+        write_new(private, secret, mode=0o600)
+        try:
+            write_new(public, told)
+        except BaseException:
+            private.unlink()
+            raise
+    except OSError as error:
+        raise UsageError(f"{error.filename or private}: cannot be written: {error.strerror}") from error
+    return KeyPair(private, public, key_id(key.public_key()))
+
+
+def sign_bundle(path: Path, key: Ed25519PrivateKey) -> Bundle:
+    """Signs a bundle, a folder or a .zip, after a check of every file; an earlier signature is replaced.
+
+    Returns:
+        The bundle, opened anew with the key that signed it.
+
+    Raises:
+        BundleError: It is damaged, or the signature cannot be written; an earlier signature is then still there.
+    """
+    open_bundle(path)
+    files = open_container(path, MANIFEST)
+    public = PublicKey(path, key.public_key())
+    signature = Signature(public.id, key.sign(signed_message(files.read(MANIFEST))))
+    try:
+        files.write(SIGNATURE, signature.line())
+    except OSError as error:
+        raise BundleError(f"{path}: the signature cannot be written: {error.strerror}") from error
+    return open_bundle(path, [public])
+
+
+def read_private_key(path: Path, passphrase: bytes | None = None) -> Ed25519PrivateKey:
+    """Reads the PEM file of a private key.
+
+    Raises:
+        UsageError: It cannot be read, holds no private Ed25519 key, or the passphrase is missing or wrong.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise UsageError(f"{path}: the private key cannot be read: {error.strerror}") from error
+    if b"PUBLIC KEY" in data:
+        raise UsageError(f"{path}: holds a public key; signing needs the private one, made beside it")
+    locked = b"BEGIN ENCRYPTED PRIVATE KEY" in data
+    if locked and passphrase is None:
+        raise UsageError(f"{path}: is protected by a passphrase; give --passphrase-file FILE")
+    try:
+        key = load_pem_private_key(data, passphrase if locked else None)
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        why = "the passphrase is wrong, or the file is damaged" if locked else "holds no private key in PEM"
+        raise UsageError(f"{path}: {why}; calibrate keygen makes one") from error
+    if not isinstance(key, Ed25519PrivateKey):
+        raise UsageError(f"{path}: the key is not Ed25519; calibrate keygen makes one")
+    return key
+
+
+def read_passphrase(path: Path) -> bytes:
+    """The first line of a file.
+
+    Raises:
+        UsageError: It cannot be read or is empty.
+    """
+    try:
+        lines = path.read_bytes().splitlines()
+    except OSError as error:
+        raise UsageError(f"{path}: the passphrase cannot be read: {error.strerror}") from error
+    if not lines or not lines[0]:
+        raise UsageError(f"{path}: holds no passphrase in its first line")
+    return lines[0]
+
+
+def is_open_to_others(path: Path) -> bool:
+    """Whether more users than its owner may read a private key."""
+    return bool(path.stat().st_mode & 0o077)

@@ -1,0 +1,90 @@
+"""What the thresholds make of images: whether the precisions agree, and which defects escape."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from calibrate.measurement import measure
+from calibrate.threshold import LEVEL, clopper_pearson, percent
+from edge.bundle import Bundle
+from edge.images import Frame
+from edge.messages import Precision
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How often a precision and FP32, each by its own threshold, give the same verdict.
+
+    Attributes:
+        images: Those both judged.
+        same: Those they agree on.
+    """
+
+    images: int
+    same: int
+
+    def __str__(self) -> str:
+        """What a precision does, for a person."""
+        return f"gives the verdict of FP32 on {self.same} of {self.images}"
+
+
+@dataclass(frozen=True)
+class Escapes:
+    """How many defective images a precision accepts.
+
+    Attributes:
+        images: The defective images.
+        rejected: Those above the threshold.
+        escape_rate: The share that is not.
+        escape_low: The interval of that share among all defects like these, of Clopper and Pearson.
+        escape_high: Its upper end.
+    """
+
+    images: int
+    rejected: int
+    escape_rate: float
+    escape_low: float
+    escape_high: float
+
+    def __str__(self) -> str:
+        """One line for a person."""
+        return (
+            f"{self.images - self.rejected} of {self.images} defective images escape, {percent(self.escape_rate)}; "
+            f"of all like them {percent(self.escape_low)} to {percent(self.escape_high)} ({percent(LEVEL)} confidence)"
+        )
+
+
+def agreements(
+    scores: Mapping[Precision, Sequence[float]], thresholds: Mapping[Precision, float]
+) -> dict[Precision, Agreement]:
+    """How each other precision agrees with FP32 on the same images."""
+    verdicts = {precision: [score > thresholds[precision] for score in found] for precision, found in scores.items()}
+    reference = verdicts.pop("fp32")
+    return {
+        precision: Agreement(len(reference), sum(a == b for a, b in zip(found, reference, strict=True)))
+        for precision, found in verdicts.items()
+    }
+
+
+def escapes(scores: Sequence[float], threshold: float) -> Escapes:
+    """What a threshold makes of the scores of defective images, at least one."""
+    escaped = sum(score <= threshold for score in scores)
+    return Escapes(len(scores), len(scores) - escaped, escaped / len(scores), *clopper_pearson(escaped, len(scores)))
+
+
+def judge_defects(
+    bundle: Bundle, frames: Sequence[Frame], thresholds: Mapping[Precision, float], say: Callable[[str], None]
+) -> dict[str, Any]:
+    """How many defective images each precision would let escape, for the report; nothing is decided by them."""
+    scores = {precision: measure(bundle, precision, frames).scores for precision in bundle.manifest.precisions}
+    report: dict[str, Any] = {}
+    for precision, found in scores.items():
+        escaped = escapes(found, thresholds[precision])
+        say(f"{precision}: {escaped}")
+        report[precision] = {**asdict(escaped), "scores": [round(score, 6) for score in found]}
+    for precision, agreement in agreements(scores, thresholds).items():
+        say(f"{precision} {agreement} defective images")
+        report[precision]["verdicts_as_fp32"] = asdict(agreement)
+    return report

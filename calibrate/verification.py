@@ -1,0 +1,122 @@
+"""Whether a bundle is what it was made to be: signature, digests, golden frames. Runs on the box, without torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from edge.bundle import Bundle, open_bundle
+from edge.engines import golden_difference, open_engine
+from edge.errors import BundleError, CheckFailed, EngineError, SignatureError
+from edge.messages import Precision
+from edge.signature import PublicKey
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing looked at.
+
+    Attributes:
+        what: `signature`, `files`, or `golden` with the precision.
+        ok: Whether it holds.
+        detail: What was found, with the numbers.
+    """
+
+    what: str
+    ok: bool
+    detail: str
+
+
+@dataclass
+class Verification:
+    """All that was looked at.
+
+    Attributes:
+        path: The bundle.
+        checks: In the order they were made; after a wrong signature or file there are no more.
+        bundle: The bundle, where its signature and files hold.
+        golden: The largest difference of a golden map's value, for each precision whose engine could be built.
+    """
+
+    path: Path
+    checks: list[Check] = field(default_factory=list)
+    bundle: Bundle | None = None
+    golden: dict[Precision, float] = field(default_factory=dict)
+
+    @property
+    def failed(self) -> list[Check]:
+        """The checks that do not hold."""
+        return [check for check in self.checks if not check.ok]
+
+    def as_dict(self) -> dict[str, Any]:
+        """For `--json`."""
+        signed_by = self.bundle.signed_by if self.bundle else None
+        return {
+            "bundle": self.bundle.manifest.name if self.bundle else None,
+            "digest": self.bundle.digest if self.bundle else None,
+            "ok": not self.failed,
+            "signed_by": signed_by.id if signed_by else None,
+            "golden": self.golden,
+            "checks": [asdict(check) for check in self.checks],
+        }
+
+    def raise_failed(self) -> None:
+        """Does nothing where every check holds.
+
+        Raises:
+            CheckFailed: One does not; the message names each.
+        """
+        if self.failed:
+            raise CheckFailed("; ".join(f"{check.what}: {check.detail}" for check in self.failed))
+
+
+def verify(path: Path, trusted: Sequence[PublicKey] = ()) -> Verification:
+    """Checks a bundle: its signature where keys are given, every digest, and that each engine gives the golden maps.
+
+    Raises:
+        BundleError: There is nothing at `path`.
+    """
+    verification = Verification(path)
+    try:
+        bundle = open_bundle(path, trusted)
+    except BundleError as error:
+        if not path.exists():
+            raise
+        what = "signature" if isinstance(error, SignatureError) else "files"
+        verification.checks.append(Check(what, False, str(error)))
+        return verification
+    verification.bundle = bundle
+    size = sum(file.bytes for file in bundle.manifest.files.values()) / 1e6
+    files = f"{len(bundle.manifest.files)} files, {size:.1f} MB, have the sha256 of the manifest"
+    verification.checks += [Check("signature", True, describe_signature(bundle)), Check("files", True, files)]
+    for precision in bundle.manifest.precisions:
+        verification.checks.append(_golden(bundle, precision, verification.golden))
+    return verification
+
+
+def describe_signature(bundle: Bundle) -> str:
+    """How a bundle stands: signed by whom, and whether that was checked."""
+    if bundle.signed_by is not None:
+        return f"by key {bundle.signed_by.id} ({bundle.signed_by.path})"
+    try:
+        signature = bundle.signature()
+    except SignatureError as error:
+        return f"damaged, not checked: {error}"
+    if signature is None:
+        return "none; calibrate sign makes one"
+    return f"by key {signature.key_id}, it says; calibrate verify --public-key FILE checks it"
+
+
+def _golden(bundle: Bundle, precision: Precision, found: dict[Precision, float]) -> Check:
+    allowed = bundle.manifest.golden.tolerance[precision]
+    try:
+        difference = golden_difference(bundle, open_engine(bundle, precision))
+    except (BundleError, EngineError) as error:
+        return Check(f"golden {precision}", False, str(error))
+    found[precision] = difference
+    numbers = f"golden maps differ by {difference:.2e} at most, {allowed:g} is allowed"
+    if difference <= allowed:
+        return Check(f"golden {precision}", True, numbers)
+    return Check(f"golden {precision}", False, f"{bundle.path}: the {precision} engine drifts: {numbers}")

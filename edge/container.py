@@ -1,0 +1,122 @@
+"""Where the files of a bundle lie: in a folder, or in one .zip of it."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import zipfile
+import zlib
+from pathlib import Path, PurePosixPath
+from typing import Protocol
+
+from edge.errors import BundleError
+from edge.files import sha256, write_atomically
+
+_DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError)
+"""What `zipfile` raises on an archive whose bytes were changed."""
+
+
+class Container(Protocol):
+    """Files by their name inside the bundle, with `/` between folders."""
+
+    def read(self, name: str) -> bytes:
+        """The content of a file.
+
+        Raises:
+            OSError, KeyError, ValueError: There is none of that name, or none that can be read.
+            BundleError: It is damaged.
+        """
+
+    def digest(self, name: str) -> str:
+        """The sha256 of a file in hexadecimal; raises as `read`."""
+
+    def write(self, name: str, data: bytes) -> None:
+        """Adds a file, or puts it in the place of one: whole, or not at all.
+
+        Raises:
+            OSError: It cannot be written.
+            BundleError: What is there already is damaged.
+        """
+
+
+def open_container(path: Path, marker: str) -> Container:
+    """The files of a bundle.
+
+    Args:
+        path: The folder or .zip.
+        marker: A file that lies at the bundle's top; a .zip may hold the bundle inside a folder.
+
+    Raises:
+        BundleError: There is neither.
+    """
+    if path.is_dir():
+        return Folder(path)
+    if not path.is_file():
+        raise BundleError(f"{path}: no such bundle; make one with calibrate bundle")
+    return Archive(path, marker)
+
+
+class Folder:
+    """A folder; see `Container`."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def read(self, name: str) -> bytes:
+        """See `Container`."""
+        return (self._path / name).read_bytes()
+
+    def digest(self, name: str) -> str:
+        """See `Container`."""
+        return sha256(self._path / name)
+
+    def write(self, name: str, data: bytes) -> None:
+        """See `Container`."""
+        write_atomically(self._path / name, data)
+
+
+class Archive:
+    """A .zip; see `Container`.
+
+    Raises:
+        BundleError: It is no .zip, or a damaged one.
+    """
+
+    def __init__(self, path: Path, marker: str) -> None:
+        self._path = path
+        try:
+            archive = zipfile.ZipFile(path)
+        except (OSError, *_DAMAGED) as error:
+            raise BundleError(f"{path}: is neither the folder of a bundle nor its .zip") from error
+        with archive:
+            tops = {PurePosixPath(name).parent for name in archive.namelist() if PurePosixPath(name).name == marker}
+        self._top = min(tops, key=lambda top: (len(top.parts), str(top)), default=PurePosixPath())
+
+    def read(self, name: str) -> bytes:
+        """See `Container`."""
+        try:
+            with zipfile.ZipFile(self._path) as opened:
+                return opened.read(self._entry(name))
+        except _DAMAGED as error:
+            raise BundleError(f"{self._path}: {name} is damaged: {error}; copy the bundle again") from error
+
+    def digest(self, name: str) -> str:
+        """See `Container`."""
+        return hashlib.sha256(self.read(name)).hexdigest()
+
+    def write(self, name: str, data: bytes) -> None:
+        """See `Container`. The archive is written anew; its other files keep their content, dates and compression."""
+        content = io.BytesIO()
+        try:
+            with zipfile.ZipFile(self._path) as old, zipfile.ZipFile(content, "w") as new:
+                new.comment = old.comment
+                others = {entry.filename: entry for entry in old.infolist() if entry.filename != self._entry(name)}
+                for entry in others.values():
+                    new.writestr(entry, old.read(entry))
+                new.writestr(self._entry(name), data)
+        except _DAMAGED as error:
+            raise BundleError(f"{self._path}: is damaged: {error}; copy the bundle again") from error
+        write_atomically(self._path, content.getvalue(), mode=self._path.stat().st_mode & 0o777)
+
+    def _entry(self, name: str) -> str:
+        return str(self._top / name)

@@ -1,0 +1,174 @@
+"""Who answers for a bundle: an Ed25519 signature (RFC 8032) of its manifest, which holds the sha256 of every file.
+
+    NAME/manifest.sig         one line: ed25519, the key's id, the signature in base64
+
+`calibrate keygen` makes a pair of keys, `calibrate sign` signs with the private one, and whoever opens the bundle
+checks with the public one. Signed is `PREFIX` followed by the manifest's bytes, so that nothing else ever signed with
+the key passes for a bundle. A signature says whose a bundle is; not that it is the newest, nor for which product.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edge.errors import SignatureError, UsageError
+
+if TYPE_CHECKING:  # at run time only who checks or signs pays for the import
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+SIGNATURE = "manifest.sig"
+PREFIX = b"edge-inspect bundle manifest, version 1\n"
+
+_LINE = re.compile(rb"ed25519 ([0-9a-f]{16}) ([A-Za-z0-9+/]{86}==)\n")
+
+
+@dataclass(frozen=True)
+class Signature:
+    """What `manifest.sig` says: a claim, until a `PublicKey` has checked it.
+
+    Attributes:
+        key_id: Of the key it claims to be made with.
+        value: The 64 bytes.
+    """
+
+    key_id: str
+    value: bytes
+
+    @classmethod
+    def parse(cls, line: bytes) -> Signature:
+        """The content of `manifest.sig`.
+
+        Raises:
+            ValueError: It is no signature.
+        """
+        found = _LINE.fullmatch(line)
+        signature = cls(found[1].decode(), base64.b64decode(found[2])) if found else None
+        if signature is None or signature.line() != line:  # base64 has more than one spelling; one is taken
+            raise ValueError("no line of ed25519, key id and signature")
+        return signature
+
+    def line(self) -> bytes:
+        """The content of `manifest.sig`."""
+        return f"ed25519 {self.key_id} {base64.b64encode(self.value).decode()}\n".encode()
+
+
+@dataclass(frozen=True)
+class PublicKey:
+    """A key that bundles may be signed with.
+
+    Attributes:
+        path: Its file.
+        key: The key.
+    """
+
+    path: Path
+    key: Ed25519PublicKey
+
+    @property
+    def id(self) -> str:
+        """How it is named in messages; see `key_id`."""
+        return key_id(self.key)
+
+    def made(self, signature: Signature, manifest: bytes) -> bool:
+        """Whether the signature is of this manifest and by this key."""
+        from cryptography.exceptions import InvalidSignature
+
+        try:
+            self.key.verify(signature.value, signed_message(manifest))
+        except InvalidSignature:
+            return False
+        return True
+
+
+def signed_message(manifest: bytes) -> bytes:
+    """What is signed for a manifest."""
+    return PREFIX + manifest
+
+
+def key_id(key: Ed25519PublicKey) -> str:
+    """The first 16 hexadecimal digits of the sha256 of the key's 32 bytes: a name for people, nothing rests on it."""
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+    return hashlib.sha256(key.public_bytes(Encoding.Raw, PublicFormat.Raw)).hexdigest()[:16]
+
+
+def read_public_key(path: Path) -> PublicKey:
+    """Reads the PEM file of a public key.
+
+    Raises:
+        UsageError: It cannot be read, or holds no public Ed25519 key.
+    """
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+    from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise UsageError(f"{path}: the public key cannot be read: {error.strerror}") from error
+    if b"PRIVATE KEY" in data:
+        raise UsageError(f"{path}: holds a private key, which belongs on no box; give the public one, *.pub.pem")
+    try:
+        key = load_pem_public_key(data)
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise UsageError(f"{path}: holds no public key in PEM; calibrate keygen makes one") from error
+    if not isinstance(key, Ed25519PublicKey):
+        raise UsageError(f"{path}: the key is not Ed25519; calibrate keygen makes one")
+    return PublicKey(path, key)
+
+
+def read_signature(path: Path, read: Callable[[str], bytes]) -> Signature | None:
+    """A bundle's signature, not checked; `None` where it has none.
+
+    Args:
+        path: The bundle, for messages.
+        read: Gives the content of one of its files.
+
+    Raises:
+        SignatureError: `manifest.sig` is there and cannot be read, or is no signature.
+    """
+    try:
+        line = read(SIGNATURE)
+    except (FileNotFoundError, KeyError):
+        return None
+    except OSError as error:
+        raise SignatureError(f"{path}: {SIGNATURE} cannot be read: {error.strerror}") from error
+    try:
+        return Signature.parse(line)
+    except ValueError as error:
+        raise SignatureError(f"{path}: {SIGNATURE} is damaged: {error}; {_sign_again(path)}") from error
+
+
+def check_signature(
+    path: Path, manifest: bytes, signature: Signature | None, trusted: Sequence[PublicKey]
+) -> PublicKey:
+    """The trusted key that the manifest is signed with.
+
+    Raises:
+        SignatureError: There is no signature, it is by another key, or of another manifest; with the remedy.
+    """
+    if signature is None:
+        raise SignatureError(f"{path}: is not signed, and a signature is asked for; {_sign_again(path)}")
+    for key in trusted:
+        if key.made(signature, manifest):
+            return key
+    if any(key.id == signature.key_id for key in trusted):
+        raise SignatureError(
+            f"{path}: manifest.yaml is not what key {signature.key_id} signed: it or {SIGNATURE} was changed; copy the "
+            f"bundle again, or, if the change was meant, {_sign_again(path)}"
+        )
+    names = ", ".join(f"{key.id} ({key.path})" for key in trusted)
+    raise SignatureError(
+        f"{path}: is signed with key {signature.key_id}, and trusted is only {names}; {_sign_again(path)}, or trust "
+        "that key too, if you know whose it is"
+    )
+
+
+def _sign_again(path: Path) -> str:
+    return f"sign it where the private key is: calibrate sign {path} --key FILE"
