@@ -118,7 +118,7 @@ def _add_show(parser: argparse.ArgumentParser) -> None:
 
 
 def _show(arguments: argparse.Namespace) -> None:
-    from calibrate.threshold import LEVEL, percent
+    from calibrate.confidence import LEVEL, percent
     from calibrate.verification import describe_signature
     from edge.bundle import open_bundle
 

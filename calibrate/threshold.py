@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special, stats
 
-LEVEL = 0.9
-"""Of every interval here, two-sided."""
+from calibrate.confidence import LEVEL, percent
 
 ENOUGH_FOR_SHAPE = 100
+COUNTED = 5
+"""So many scores beyond a threshold are counted, fewer extrapolated."""
 TAIL = 0.15
 QUARTER = 0.25
 SMALLEST_SHAPE, LARGEST_SHAPE = -1.0, 0.5
@@ -33,7 +34,7 @@ class TailFit:
     Attributes:
         threshold: Good parts score above it at the rate asked for.
         method: In words, for the manifest and the report.
-        threshold_low: The threshold's interval: where it would lie with other good parts of the same production.
+        threshold_low: The threshold's interval: the score that good parts really exceed at that rate lies in it.
         threshold_high: Its upper end.
         rate: The share of good parts to reject that was asked for.
         rate_low: The interval of the share of good parts that the threshold will really reject.
@@ -60,7 +61,7 @@ class TailFit:
         return self.images >= self.images_wanted
 
     def rates_on(self, images: int) -> tuple[float, float]:
-        """Between which shares of so many new good images will be found above the threshold, at `LEVEL`.
+        """Between which shares of so many new good images, at least one, will be found above the threshold, at `LEVEL`.
 
         Wider than `rate_low` to `rate_high`, as so many images do not show their own true rate exactly. Old and new
         scores are exchangeable, so the number of new ones above the k-th highest of n is beta-binomial with k and
@@ -86,21 +87,23 @@ class TailFit:
 def tail_threshold(scores: Sequence[float], false_reject_rate: float) -> TailFit:
     """The score that good parts exceed at a rate, from held-out good scores; a larger rate never gives a larger one.
 
-    With 100 scores or more, the excesses of the highest (15 %, fewer from 400 scores on) over the next one follow a
-    generalised Pareto distribution (Pickands 1975; Coles 2001, chapter 4). Its shape is drawn towards 0, an exponential
-    tail, as if by 10 further excesses.
+    Where the scores resolve the rate, the threshold is an order statistic, interpolated: the rate of the k-th highest
+    of n is k / (n + 1) on average over samples, whatever the distribution. A fitted tail is hardly steadier there, and
+    misses the rate where the scores are not of its kind, as those of parts of two sorts.
 
-    Fewer scores do not determine a shape. Then the threshold is an order statistic, interpolated: the k-th highest of n
-    has the rate k / (n + 1) on average over all samples, whatever the distribution. So it is for rates that do not lie
-    in the tail. Where even the highest has too large a rate, an exponential tail goes on from there; its scale is the
-    mean excess of the highest quarter.
+    Smaller rates are extrapolated. With 100 scores or more that is from the fifth highest on: the excesses of the
+    highest (15 %, a smaller share from 400 scores on) over the next one follow a generalised Pareto distribution
+    (Pickands 1975; Coles 2001, chapter 4), whose shape is drawn towards 0, an exponential tail, as if by 10 further
+    excesses. Fewer scores do not determine a shape: from the highest on an exponential tail is assumed, of the mean
+    excess of the highest quarter.
 
     The rate that the threshold will really have is bounded by the interval of Clopper and Pearson for the scores found
     above it. That assumes no distribution: neither ties nor outliers nor a misjudged tail invalidate it. At an order
     statistic its upper end is the exact one, as the rate above the k-th highest follows Beta(k, n - k + 1).
 
-    The threshold's own interval is the percentile interval of a parametric bootstrap: 200 samples of n drawn from the
-    fitted distribution, and the same rule for each.
+    The threshold's own interval is of order statistics too, which assumes no distribution either. Its upper end needs
+    about 3 / rate scores; with fewer it is as good as the tail: the upper end of a parametric bootstrap, 200 samples
+    drawn from the fitted distribution, each with its threshold by the same rule.
 
     Args:
         scores: Scores of good parts the model has never seen.
@@ -118,14 +121,14 @@ def tail_threshold(scores: Sequence[float], false_reject_rate: float) -> TailFit
         raise ValueError(f"the false-reject rate {false_reject_rate} must lie between 0 and 1")
     rate = np.array([false_reject_rate])
     threshold = _levels(falling, rate).item()
-    low, high = np.quantile(_bootstrap(falling, rate), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    low, high = _interval(falling, rate)
     above = int(np.count_nonzero(falling > threshold))
     rate_low, rate_high = clopper_pearson(above, falling.size)
     return TailFit(
         threshold=threshold,
         method=_method(falling, false_reject_rate),
-        threshold_low=min(float(low), threshold),
-        threshold_high=max(float(high), threshold),
+        threshold_low=min(low, threshold),
+        threshold_high=max(high, threshold),
         rate=false_reject_rate,
         rate_low=rate_low,
         rate_high=rate_high,
@@ -154,13 +157,8 @@ def images_wanted(rate: float) -> int:
     return enough
 
 
-def percent(share: float) -> str:
-    """A share for a person, to 3 digits."""
-    return f"{100 * share:.3g} %"
-
-
 class _Tail(NamedTuple):
-    """Excesses over the scores `start`, (S, 1), each the `rank`-th highest, are generalised Pareto."""
+    """Beyond the scores `start`, (S, 1), each the `rank`-th highest, excesses are generalised Pareto."""
 
     rank: int
     start: Floats
@@ -191,8 +189,9 @@ def _tail(falling: Floats) -> _Tail:
         scale = excesses.mean(axis=1, keepdims=True) if quarter else np.zeros((len(falling), 1))
         return _Tail(1, falling[:, :1], np.zeros_like(scale), scale)
     size = _tail_size(n)
-    start = falling[:, size : size + 1]
-    return _Tail(size + 1, start, *_fit(falling[:, :size] - start))
+    shape, scale = _fit(falling[:, :size] - falling[:, size : size + 1])
+    # Excesses over a higher score are generalised Pareto again, of the same shape (Coles 2001, section 4.2).
+    return _Tail(COUNTED, falling[:, COUNTED - 1 : COUNTED], shape, scale * ((size + 1) / COUNTED) ** shape)
 
 
 def _tail_size(n: int) -> int:
@@ -207,9 +206,7 @@ def _fit(excesses: Floats) -> tuple[Floats, Floats]:
     """
     size = excesses.shape[1]
     largest = excesses[:, :1]
-    units = np.divide(
-        excesses, largest, out=np.ones_like(excesses), where=largest > 0
-    )  # of equal scores the scale is 0
+    units = np.divide(excesses, largest, out=np.ones_like(excesses), where=largest > 0)  # equal scores: the scale is 0
     smallest = np.min(units, axis=1, keepdims=True, where=units > 0, initial=1)
     quartile = np.maximum(units[:, size - int(size / 4 + 0.5), None], smallest)
     count = 20 + math.isqrt(size)
@@ -220,13 +217,21 @@ def _fit(excesses: Floats) -> tuple[Floats, Floats]:
     theta = np.sum(special.softmax(likelihood, axis=1) * thetas, axis=1, keepdims=True)
     theta = np.where(np.abs(theta) < STRAIGHT, STRAIGHT, theta)
     shape = np.log1p(-theta * units).mean(axis=1, keepdims=True)
-    drawn = np.clip(shape * size / (size + SHAPE_PRIOR), SMALLEST_SHAPE, LARGEST_SHAPE)
-    return drawn, -shape / theta * largest
+    steadied = np.clip(shape * size / (size + SHAPE_PRIOR), SMALLEST_SHAPE, LARGEST_SHAPE)
+    return steadied, -shape / theta * largest
+
+
+def _interval(falling: Floats, rate: Floats) -> tuple[float, float]:
+    """Between which scores the one that is exceeded at the rate lies: so many scores above it are not unlikely."""
+    n = falling.size
+    fewest, most = (int(k) for k in stats.binom.ppf([(1 - LEVEL) / 2, (1 + LEVEL) / 2], n, rate))
+    high = falling[0, fewest - 1] if fewest else np.quantile(_bootstrap(falling, rate), (1 + LEVEL) / 2)
+    return float(falling[0, min(most, n - 1)]), float(high)
 
 
 def _bootstrap(falling: Floats, rate: Floats) -> Floats:
     """The threshold of each of the samples drawn from the fitted distribution."""
-    drawn = np.sort(np.random.default_rng(0).random((REPEATS, falling.shape[1])))
+    drawn = np.sort(np.random.default_rng(0).random((REPEATS, falling.size)))
     return _levels(_levels(falling, drawn.ravel()).reshape(drawn.shape), rate)
 
 
@@ -244,4 +249,4 @@ def _method(falling: Floats, rate: float) -> str:
         return f"order statistic, rank {rank:.3g} {of}"
     if n < ENOUGH_FOR_SHAPE:
         return f"exponential tail beyond the highest {of}"
-    return f"generalised Pareto tail (shape {tail.shape.item():.2f}) over the highest {tail.rank - 1} {of}"
+    return f"generalised Pareto tail (shape {tail.shape.item():.2f}) beyond the {COUNTED}th highest {of}"

@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from calibrate.confidence import LEVEL, percent
 from calibrate.measurement import measure
-from calibrate.threshold import LEVEL, clopper_pearson, percent
+from calibrate.threshold import clopper_pearson
 from edge.bundle import Bundle
 from edge.images import Frame
 from edge.messages import Precision

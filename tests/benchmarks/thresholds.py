@@ -163,7 +163,8 @@ def measure(
         inside.append(low <= measured[-1] <= high)
         if above:
             true_inside.append(fit.rate_low <= above(fit.threshold) <= fit.rate_high)
-            threshold_inside.append(above(fit.threshold_high) <= rate <= above(fit.threshold_low))
+            at_least = above(float(np.nextafter(fit.threshold_low, -np.inf)))  # not the same where scores are tied
+            threshold_inside.append(above(fit.threshold_high) <= rate <= at_least)
     return {
         "scores": name,
         "fitted": fitted,

@@ -12,7 +12,11 @@ import numpy as np
 import onnx
 import pytest
 
+from calibrate.bundling import _thresholds
 from calibrate.cli import main
+from calibrate.measurement import Measurement
+from calibrate.threshold import tail_threshold
+from calibrate.verdicts import Agreement, agreements, escapes, judge_defects
 from edge.bundle import Bundle, open_bundle
 from edge.demo.line import CATEGORY
 from edge.engines import check_golden, open_checked_engine, open_engine
@@ -60,7 +64,52 @@ def test_the_threshold_comes_from_images_the_model_has_not_seen(run: Path, bundl
     assert bundle.manifest.decision.held_out_images == len(about.held_out) == 4
     report = json.loads((bundle.path / "report" / "calibration.json").read_text())
     assert len(report["precisions"]["int8"]["good_scores"]) == 4
+    assert report["precisions"]["int8"]["verdicts_as_fp32"]["images"] == 4
     assert report["int8_plans"][0]["plan"] == bundle.manifest.provenance["int8_plan"]
+
+
+def test_manifest_and_report_carry_what_each_threshold_promises(bundle: Bundle) -> None:
+    decision = bundle.manifest.decision
+    assert decision.images_wanted == 5760
+    report = json.loads((bundle.path / "report" / "calibration.json").read_text())
+    for precision, limits in decision.thresholds.items():
+        fit = tail_threshold(report["precisions"][precision]["good_scores"], decision.false_reject_rate)
+        assert limits.image == pytest.approx(fit.threshold, abs=1e-4)
+        assert (
+            (limits.rate_low, limits.rate_high) == (fit.rate_low, fit.rate_high) == (0, pytest.approx(0.527, abs=1e-3))
+        )
+        assert limits.image_low is not None and limits.image_high is not None
+        assert limits.image_low <= limits.image <= limits.image_high
+        assert limits.method == fit.method
+        told = report["precisions"][precision]
+        assert (told["enough"], told["images_wanted"], told["rate_high"]) == (False, 5760, limits.rate_high)
+
+
+def test_padding_has_no_part_in_the_pixel_threshold() -> None:
+    values = np.zeros((20, 20), np.float32)
+    values[5:15] = 1
+    fit = tail_threshold([3.0], 0.1)
+    assert _thresholds(Measurement([3.0], [values], [values[5:15]], 1.0), fit)["pixel"] == 1
+    assert _thresholds(Measurement([3.0], [values * 9], [values[5:15] * 9], 1.0), fit)["pixel"] == 3, "no higher"
+
+
+def test_escapes_have_an_interval_and_precisions_are_compared() -> None:
+    found = escapes([0.1, 0.2, 0.5, 0.6], 0.5)
+    assert (found.images, found.rejected, found.escape_rate) == (4, 1, 0.75)
+    assert 0 < found.escape_low < 0.75 < found.escape_high < 1
+    assert str(found).startswith("3 of 4 defective images escape, 75 %")
+    assert escapes([1.0] * 10, 0.5).escape_low == 0
+    agreed = agreements({"int8": [1.0, 2.0, 3.0], "fp32": [0.1, 0.2, 0.3]}, {"int8": 1.5, "fp32": 0.25})
+    assert agreed == {"int8": Agreement(3, 2)}
+
+
+def test_defects_are_judged_in_every_precision(bundle: Bundle, data: Path) -> None:
+    frames = [read_image(path) for path in list_images(data / CATEGORY / "test" / "scratch")]
+    said: list[str] = []
+    report = judge_defects(bundle, frames, {"int8": 0.0, "fp32": 0.0}, said.append)
+    assert report["fp32"]["rejected"] == report["int8"]["rejected"] == len(frames)
+    assert report["int8"]["verdicts_as_fp32"] == {"images": len(frames), "same": len(frames)}
+    assert [line.split()[0].rstrip(":") for line in said] == ["int8", "fp32", "int8"]
 
 
 def test_images_all_trained_on_are_refused(
@@ -174,6 +223,8 @@ def test_show_says_what_it_is(bundle_path: Path, capsys: pytest.CaptureFixture[s
     assert main(["show", str(bundle_path)]) == 0
     said = capsys.readouterr().out
     assert "rd for flange" in said and "96x96, crop" in said and "int8" in said
+    assert "to reject 0.1 % of good parts, from 4 held-out; 5760 would be enough" in said
+    assert "will reject 0 % to 52.7 % of good parts (90 % confidence)" in said
 
 
 def test_a_station_falls_back_to_the_next_precision_and_says_so(

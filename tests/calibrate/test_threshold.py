@@ -9,13 +9,12 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import stats
 
+from calibrate.confidence import LEVEL, percent
 from calibrate.threshold import (
     ENOUGH_FOR_SHAPE,
-    LEVEL,
     TailFit,
     clopper_pearson,
     images_wanted,
-    percent,
     tail_threshold,
 )
 
@@ -93,6 +92,16 @@ def test_the_rate_is_the_one_asked_for_on_average(rate: float, n: int) -> None:
     assert np.mean(found) == pytest.approx(rate, rel=0.3)
 
 
+@pytest.mark.parametrize(("n", "rate"), [(30, 0.05), (100, 0.05), (200, 0.02)])
+def test_the_true_threshold_lies_in_the_stated_interval(n: int, rate: float) -> None:
+    rng = np.random.default_rng(0)
+    true, inside = stats.gamma.isf(rate, 2), []
+    for _ in range(200):
+        fit = tail_threshold(rng.gamma(2, size=n).tolist(), rate)
+        inside.append(fit.threshold_low <= true <= fit.threshold_high)
+    assert np.mean(inside) >= LEVEL - 0.04
+
+
 def bimodal(rng: np.random.Generator, n: int) -> Scores:
     return np.where(rng.random(n) < 0.07, rng.normal(4, 0.5, n), rng.normal(0, 1, n))
 
@@ -151,7 +160,10 @@ def fit_of(n: int, rate: float) -> TailFit:
 
 
 def test_it_says_how_it_was_found_and_how_many_images_would_be_enough() -> None:
-    assert "generalised Pareto tail (shape " in fit_of(ENOUGH_FOR_SHAPE, 0.001).method
+    tail = fit_of(ENOUGH_FOR_SHAPE, 0.001).method
+    assert tail.startswith("generalised Pareto tail (shape ") and tail.endswith(
+        "beyond the 5th highest of 100 held-out good scores"
+    )
     assert fit_of(40, 0.05).method == "order statistic, rank 2.05 of 40 held-out good scores"
     assert "order statistic" in fit_of(500, 0.2).method
     few = fit_of(20, 0.001)
