@@ -57,6 +57,8 @@ def _strip(caption: str, pictures: Sequence[Frame], height: int) -> Frame:
     scaled = [_scaled(picture, height) for picture in pictures]
     width = sum(p.shape[1] for p in scaled) + MARGIN * (len(scaled) + 1)
     strip = np.full((height + CAPTION + MARGIN, width, 3), 250, np.uint8)
+    # OpenCV's fonts are ASCII alone, and a lone surrogate (a file's name that is no UTF-8) crashes it.
+    caption = caption.encode("ascii", "replace").decode()
     cv2.putText(strip, caption, (MARGIN, CAPTION - 5), cv2.FONT_HERSHEY_SIMPLEX, 0.42, (40, 40, 40), 1, cv2.LINE_AA)
     x = MARGIN
     for picture in scaled:

@@ -31,6 +31,13 @@ def test_the_border_says_the_verdict_and_the_frame_is_left_alone() -> None:
     assert (frame == 7).all()
 
 
+def test_a_caption_of_any_bytes_is_written() -> None:
+    picture = np.full((40, 60, 3), 90, np.uint8)
+    sheets = [contact_sheet([(caption, [picture])], height=40) for caption in ("\udcff.png", "?.png", "")]
+    assert np.array_equal(sheets[0], sheets[1])
+    assert not np.array_equal(sheets[1], sheets[2])
+
+
 def test_a_contact_sheet_holds_every_picture() -> None:
     pictures = [np.full((30 + i, 50, 3), 40 * i, np.uint8) for i in range(5)]
     sheet = contact_sheet([(str(i), [p, p]) for i, p in enumerate(pictures)], height=60, columns=2)
