@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -21,7 +22,25 @@ HEAD_SHARE = 0.2
 SEGMENTATION_TURNS = 1_000_000
 
 
-class Phase:
+Schedule = Callable[[float], float]
+
+
+def constant(progress: float) -> float:
+    """RD4AD's schedule: none."""
+    return 1.0
+
+
+def steps(progress: float) -> float:
+    """AAND's schedule: a fifth at 80 % of the epochs, a twenty-fifth at 90 %."""
+    return 1.0 if progress < 0.8 else 0.2 if progress < 0.9 else 0.04
+
+
+def cosine(progress: float) -> float:
+    """Half a cosine, to 0."""
+    return 0.5 + 0.5 * math.cos(math.pi * progress)
+
+
+class Phase(ABC):
     """A part of a training with an optimiser of its own.
 
     Attributes:
@@ -30,28 +49,29 @@ class Phase:
         rate: The learning rate at its start.
         weight_decay: Adam's.
         parts: The modules that learn.
+        schedule: The learning rate as a share of its start, by progress in [0, 1).
     """
 
     name: str
     weight_decay = 0.0
 
-    def __init__(self, material: Material, epochs: int, rate: float, parts: Sequence[nn.Module]) -> None:
-        self.material, self.epochs, self.rate, self.parts = material, epochs, rate, parts
+    def __init__(
+        self, material: Material, epochs: int, rate: float, parts: Sequence[nn.Module], schedule: Schedule
+    ) -> None:
+        self.material, self.epochs, self.rate = material, epochs, rate
+        self.parts, self.schedule = parts, schedule
 
+    @abstractmethod
     def begin(self) -> None:
         """Prepares what all epochs share; called once, after a resumed model has its weights."""
 
-    def factor(self, progress: float) -> float:
-        """The learning rate as a share of its start; `progress` is in [0, 1)."""
-        return 1.0
-
+    @abstractmethod
     def batches(self, epoch: int) -> Iterator[Any]:
         """What `loss` takes, step by step."""
-        raise NotImplementedError
 
+    @abstractmethod
     def loss(self, batch: Any) -> Tensor:
         """The loss of a batch: a scalar."""
-        raise NotImplementedError
 
 
 class Distillation(Phase):
@@ -61,18 +81,19 @@ class Distillation(Phase):
     _features: Features
 
     def __init__(
-        self, model: ReverseDistillation | AmplifiedDistillation, material: Material, epochs: int, rate: float
+        self,
+        model: ReverseDistillation | AmplifiedDistillation,
+        material: Material,
+        epochs: int,
+        rate: float,
+        schedule: Schedule,
     ) -> None:
-        super().__init__(material, epochs, rate, [model.bottleneck, model.decoder])
+        super().__init__(material, epochs, rate, [model.bottleneck, model.decoder], schedule)
         self._model = model
 
     @override
     def begin(self) -> None:
         self._features = self.material.features(self._model.targets, "features")
-
-    @override
-    def factor(self, progress: float) -> float:
-        return _steps(progress) if isinstance(self._model, AmplifiedDistillation) else 1.0
 
     @override
     def batches(self, epoch: int) -> Iterator[list[Tensor]]:
@@ -89,12 +110,12 @@ class Amplification(Phase):
     name = "amplification"
 
     def __init__(self, model: AmplifiedDistillation, material: Material, epochs: int, rate: float) -> None:
-        super().__init__(material, epochs, rate, [model.amplification])
+        super().__init__(material, epochs, rate, [model.amplification], steps)
         self._model = model
 
     @override
-    def factor(self, progress: float) -> float:
-        return _steps(progress)
+    def begin(self) -> None:
+        """Nothing is shared: every batch has new defects."""
 
     @override
     def batches(self, epoch: int) -> Iterator[tuple[Defects, torch.Generator]]:
@@ -116,16 +137,13 @@ class Decoupling(Phase):
 
     def __init__(self, model: DecoupledDistillation, material: Material, epochs: int, rate: float) -> None:
         parts = [model.trunk, model.decouple, model.normality, model.abnormality]
-        super().__init__(material, epochs, rate if model.reverse else rate * FORWARD_SHARE, parts)
+        share, schedule = (1.0, constant) if model.reverse else (FORWARD_SHARE, cosine)
+        super().__init__(material, epochs, rate * share, parts, schedule)
         self._model = model
 
     @override
     def begin(self) -> None:
         self._features = self.material.features(self._model.teacher, "features")
-
-    @override
-    def factor(self, progress: float) -> float:
-        return 1.0 if self._model.reverse else 0.5 + 0.5 * math.cos(math.pi * progress)
 
     @override
     def batches(self, epoch: int) -> Iterator[Defects]:
@@ -146,7 +164,7 @@ class Segmentation(Phase):
     _good: Features
 
     def __init__(self, model: DecoupledDistillation, material: Material, epochs: int, rate: float) -> None:
-        super().__init__(material, epochs, rate * HEAD_SHARE, [model.head])
+        super().__init__(material, epochs, rate * HEAD_SHARE, [model.head], constant)
         self._model = model
 
     @override
@@ -166,21 +184,16 @@ class Segmentation(Phase):
         return self._model.head_loss(distances, masks)
 
 
-def _steps(progress: float) -> float:
-    """AAND's schedule: a fifth at 80 % of the epochs, a twenty-fifth at 90 %."""
-    return 1.0 if progress < 0.8 else 0.2 if progress < 0.9 else 0.04
-
-
 def phases_of(model: nn.Module, material: Material, epochs: int, rate: float) -> list[Phase]:
     """The phases of a system's training, in order; `epochs` are those of the longest, the published shares hold."""
     if isinstance(model, AmplifiedDistillation):
         first = Amplification(model, material, max(1, round(epochs * 100 / 120)), rate)
-        return [first, Distillation(model, material, epochs, rate)]
+        return [first, Distillation(model, material, epochs, rate, steps)]
     if isinstance(model, DecoupledDistillation):
         last = Segmentation(model, material, max(1, round(epochs * 3000 / 5000)), rate)
         return [Decoupling(model, material, epochs, rate), last]
     assert isinstance(model, ReverseDistillation)
-    return [Distillation(model, material, epochs, rate)]
+    return [Distillation(model, material, epochs, rate, constant)]
 
 
 def synthesis_of(name: str) -> dict[str, float] | None:

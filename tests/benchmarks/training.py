@@ -25,7 +25,7 @@ from models.rd import ReverseDistillation
 from models.teacher import Teacher
 from train.device import open_arithmetic
 from train.material import Material, normalise
-from train.phases import Distillation
+from train.phases import Distillation, constant
 from train.training import train_epoch
 
 TABLE = RESULTS / "training.csv"
@@ -45,7 +45,7 @@ def main() -> None:
     plain.to(arithmetic.device)
     published = timm.create_model("resnet18", features_only=True, out_indices=(1, 2, 3, 4)).eval().to(arithmetic.device)
     material = Material(pictures, None, arithmetic, BATCH, 0, 4.0)
-    phase = Distillation(ours, material, 1, RATE)
+    phase = Distillation(ours, material, 1, RATE, constant)
     started = time.perf_counter()
     phase.begin()
     prepare = time.perf_counter() - started
