@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import platform
 from collections.abc import Callable, Mapping
@@ -287,8 +288,9 @@ def _golden(about: Checkpoint, model: System, frames: list[Frame], draft: Bundle
 def _calibration_inputs(about: Checkpoint, images: list[Path], request: Request) -> list[NDArray[np.float32]]:
     """Images drawn at random as the network sees them; where the fit has tiles, each one drawn is a tile."""
     tiles = about.fit.grid.count
-    drawn = np.random.default_rng(request.seed).permutation(len(images) * tiles)[: request.calibration_images]
+    drawn = sorted(np.random.default_rng(request.seed).permutation(len(images) * tiles)[: request.calibration_images])
     return [
-        np.ascontiguousarray(normalise(load_fitted([images[i // tiles]], about.fit)[i % tiles][None]).numpy())
-        for i in sorted(drawn)
+        np.ascontiguousarray(normalise(tile[None]).numpy())
+        for image, places in itertools.groupby(drawn, lambda place: place // tiles)
+        for tile in load_fitted([images[image]], about.fit)[[place % tiles for place in places]]
     ]

@@ -24,7 +24,7 @@ SHOWN = 20
 """Changed verdicts a person is told of one by one."""
 COLUMN = 36
 """Longer texts have a line of their own."""
-REPEATED = {"threshold", "threshold_method"}
+REPEATED = {"threshold", "threshold_low", "threshold_high", "method", "rate", "rate_low", "rate_high", "images_wanted"}
 """What the report says a second time; the manifest decides."""
 
 Facts = dict[str, Any]
