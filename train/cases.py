@@ -13,7 +13,7 @@ from edge.fit import Fit
 from edge.images import Frame, read_image
 from train.datasets import TestImage
 from train.evaluation import Evaluation
-from train.thumbnails import scale_bar, side_by_side, size_of, small, small_map, small_mask
+from train.thumbnails import Panel, panels, scale_bar, side_by_side, size_of, small, small_map, small_mask
 
 
 @dataclass(frozen=True)
@@ -84,36 +84,48 @@ def galleries(cases: Sequence[Case], threshold: float, count: int) -> list[Galle
     ]
 
 
-def show_galleries(evaluation: Evaluation, fit: Fit, shown: Sequence[Gallery], threshold: float) -> str:
-    """Galleries as HTML: each case's picture, the true defect's outline and the map over the picture, side by side.
+def draw_galleries(
+    evaluation: Evaluation, fit: Fit, shown: Sequence[Gallery], threshold: float
+) -> tuple[str, list[tuple[str, list[Frame]]]]:
+    """Each case's picture, the true defect's outline and the map over the picture, side by side.
+
+    Returns:
+        The galleries as HTML, and the rows of a contact sheet: each case once, its caption and pictures.
 
     Raises:
         ImageError: A picture cannot be read.
     """
     seen = evaluation.maps[evaluation.valid]
-    low, high = float(np.median(seen)), float(np.quantile(evaluation.scores, 0.9))
+    scale = float(np.median(seen)), float(np.quantile(evaluation.scores, 0.9))
     chosen = {case.index: case for gallery in shown for case in gallery.cases}
-    figures = {i: _figure(case, evaluation, fit, (low, high), threshold) for i, case in chosen.items()}
+    drawn = {i: _panels(case, evaluation, fit, scale, threshold) for i, case in chosen.items()}
     parts = [
         "<h2>Cases</h2>\n<p>What the network sees of each image; the same with the true defect outlined in yellow; and "
         "with the anomaly map, where a white line surrounds what reaches the threshold. One scale for all maps:</p>\n"
-        f"{scale_bar(low, high)}"
+        f"{scale_bar(*scale)}"
     ]
     for gallery in shown:
-        inside = "\n".join(figures[case.index] for case in gallery.cases)
+        inside = "\n".join(_figure(case, drawn[case.index]) for case in gallery.cases)
         parts.append(f'<h2>{gallery.title}</h2>\n<p class="soft">{gallery.text}</p>\n<div class="cases">{inside}</div>')
-    return "\n".join(parts)
+    rows = [
+        (f"{case.name}  score {case.score:.4f}  {case.verdict[0]}", [picture for _, picture in drawn[i]])
+        for i, case in chosen.items()
+    ]
+    return "\n".join(parts), rows
 
 
-def _figure(case: Case, evaluation: Evaluation, fit: Fit, scale: tuple[float, float], threshold: float) -> str:
-    picture, anomaly, mask, above = _thumbnails(case, evaluation, fit, threshold)
-    name = escape(case.name)
+def _figure(case: Case, drawn: Sequence[Panel]) -> str:
     verdict, right = case.verdict
     return (
-        f'<figure class="case">{side_by_side(name, picture, anomaly, scale, None if case.image.good else mask, above)}'
-        f"<figcaption><b>{name}</b> score {case.score:.4f} "
+        f'<figure class="case">{side_by_side(drawn)}'
+        f"<figcaption><b>{escape(case.name)}</b> score {case.score:.4f} "
         f'<span class="verdict {"right" if right else "wrong"}">{verdict}</span></figcaption></figure>'
     )
+
+
+def _panels(case: Case, evaluation: Evaluation, fit: Fit, scale: tuple[float, float], threshold: float) -> list[Panel]:
+    picture, anomaly, mask, above = _thumbnails(case, evaluation, fit, threshold)
+    return panels(escape(case.name), picture, anomaly, scale, None if case.image.good else mask, above)
 
 
 def _thumbnails(

@@ -130,11 +130,13 @@ def _fit(arguments: argparse.Namespace) -> None:
     from train.launch import own_share, wanted_categories
 
     names = wanted_categories(arguments.category, arguments.data)
+    mine = own_share(names)
     if len(names) == 1:
-        _fit_one(arguments, names[0], arguments.out)
+        for name in mine:  # under torchrun, of one process alone
+            _fit_one(arguments, name, arguments.out)
         return
     failed = []
-    for name in own_share(names):
+    for name in mine:
         out = arguments.out / name
         if (out / DESCRIPTION).exists():
             say(f"{out}: is there already")
@@ -193,7 +195,15 @@ def _add_evaluate(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="instead of the test split, synthetic defects on the good images held out: to choose between systems",
     )
-    parser.add_argument("--report", type=Path, metavar="DIR", help="write the report there, one HTML page: index.html")
+    parser.add_argument(
+        "--report", type=Path, metavar="DIR", help="write the report there: index.html, and its cases as examples.png"
+    )
+    parser.add_argument(
+        "--threshold",
+        type=float,
+        metavar="SCORE",
+        help="of the report: a bundle's, as calibrate show has it (default: the best of the test split, to orient)",
+    )
     parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda")
     add_json_option(parser)
     parser.set_defaults(handler=_evaluate)
@@ -222,7 +232,8 @@ def _evaluate(arguments: argparse.Namespace) -> None:
     metrics = evaluation.metrics()
     _tell(metrics, about, len(images), arguments.json)
     if arguments.report is not None:
-        say(f"report: {write_report(arguments.report, evaluation, metrics, about, category.root)}")
+        page = write_report(arguments.report, evaluation, metrics, about, category.root, arguments.threshold)
+        say(f"report: {page}")
 
 
 def _tell(metrics: dict[str, float], about: Checkpoint, images: int, target: Path | None) -> None:

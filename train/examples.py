@@ -17,7 +17,7 @@ from edge.images import Frame, read_image
 from models.registry import System
 from train.material import normalise
 from train.synthesis import Synthesis, SyntheticDefect
-from train.thumbnails import scale_bar, side_by_side, size_of, small, small_map, small_mask
+from train.thumbnails import panels, scale_bar, side_by_side, size_of, small, small_map, small_mask
 from train.validation import SEED, SELF_TEXTURE
 
 COUNT = 3
@@ -121,7 +121,7 @@ def _figures(example: Example, maps: NDArray[np.float32], scale: tuple[float, fl
     )
     return "\n".join(
         '<figure class="case">'
-        f"{side_by_side(title, small(picture[example.seen], size), small_map(values, size), scale, mask)}"
+        f"{side_by_side(panels(title, small(picture[example.seen], size), small_map(values, size), scale, mask))}"
         f"<figcaption><b>{title}</b> score {values.max():.4f}</figcaption></figure>"
         for title, picture, values, mask in shown
     )

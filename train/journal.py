@@ -114,11 +114,12 @@ class Journal:
             else f"Written on {now()}, and again with every save: after an epoch, at most once a minute. If none "
             "follows, the training was interrupted; the same command goes on from the last save."
         )
+        title = heading(about.category, about)
+        state = "finished" if finished else "training"
         return fill(
             "journal.html",
-            refresh="" if finished else REFRESH,
-            state="finished" if finished else "training",
-            title=heading(about.category, about),
+            head=f"{'' if finished else REFRESH}<title>{state}: {title}</title>",
+            title=title,
             facts=show_facts({**facts_of(about), **settings}),
             tiles=show_tiles(self._tiles(history, finished)),
             standing=standing,

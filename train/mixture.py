@@ -10,13 +10,12 @@ from numpy.typing import NDArray
 
 from models.discrepancy import gaussian_blur, upsample
 from models.dmdd import DecoupledDistillation
-from train.material import normalise
 from train.metrics import aupro, auroc
 from train.synthesis import Synthesis
+from train.validation import SELF_TEXTURE, on_defects
 
 SEED = 0x317
 MOST_PICTURES, DRAWS = 40, 3
-SELF_TEXTURE = 0.5
 
 CANDIDATES = (
     (1.0, 0.0, 0.0), (1.0, 0.5, 0.0), (1.0, 1.0, 0.0), (1.0, 2.0, 0.0),
@@ -41,14 +40,7 @@ def choose_mixture(model: DecoupledDistillation, pictures: NDArray[np.uint8], de
     """
     good = pictures[:MOST_PICTURES]
     synthesis = Synthesis(good, seed=SEED, self_texture=SELF_TEXTURE)
-    parts, masks = [], []
-    for i, picture in enumerate(good):
-        defects = [synthesis.draw(i, turn) for turn in range(DRAWS)]
-        batch = normalise(np.stack([picture, *(defect.picture for defect in defects)])).to(device)
-        with torch.inference_mode():
-            parts.append(model.parts(batch).float().cpu())
-        masks.append(np.stack([np.zeros_like(defects[0].mask), *(defect.mask for defect in defects)]))
-    every, marks = torch.cat(parts), np.concatenate(masks)
+    every, marks = on_defects(lambda images: model.parts(images.to(device)), good, synthesis, DRAWS)
     defective = marks.any(axis=(1, 2))
     spread = every[:: 1 + DRAWS].std(dim=(0, 2, 3)).clamp(min=1e-6)
     worth = {}

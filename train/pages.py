@@ -11,11 +11,19 @@ from string import Template
 from train.checkpoint import Checkpoint
 
 
-def fill(template: str, **parts: str) -> str:
-    """A page: a template of this package with its parts, which are HTML, and the style `page.css`."""
-    folder = resources.files("train")
-    style = folder.joinpath("page.css").read_text(encoding="utf-8")
-    return Template(folder.joinpath(template).read_text(encoding="utf-8")).substitute(parts, style=style)
+def fill(body: str, *, title: str, facts: str, tiles: str, footer: str, head: str, **parts: str) -> str:
+    """A page: the frame `page.html` with the style `page.css`, and in it the template `body` with its parts.
+
+    Everything is HTML; `head` holds the title of the window.
+    """
+    inside = Template(_read(body)).substitute(parts)
+    frame = Template(_read("page.html"))
+    style = _read("page.css")
+    return frame.substitute(style=style, head=head, title=title, facts=facts, tiles=tiles, body=inside, footer=footer)
+
+
+def _read(name: str) -> str:
+    return resources.files("train").joinpath(name).read_text(encoding="utf-8")
 
 
 def heading(category: str, about: Checkpoint) -> str:

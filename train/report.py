@@ -1,4 +1,4 @@
-"""A model's evaluation as one HTML page: charts, tables, and the cases to look at.
+"""A model's evaluation as one HTML page: charts, tables, and the cases to look at, which are a PNG too.
 
 The page needs nothing but itself: pictures are inline, nothing is fetched, there is no script.
 """
@@ -6,6 +6,7 @@ The page needs nothing but itself: pictures are inline, nothing is fetched, ther
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
@@ -15,7 +16,9 @@ from numpy.typing import NDArray
 from edge import __version__
 from edge.errors import UsageError
 from edge.files import write_atomically
-from train.cases import Case, Threshold, galleries, show_galleries
+from edge.images import Frame, write_image
+from edge.overlay import contact_sheet
+from train.cases import Case, Threshold, draw_galleries, galleries
 from train.charts import Axis, curve, histogram, loss_curve
 from train.checkpoint import Checkpoint
 from train.evaluation import Evaluation
@@ -23,6 +26,7 @@ from train.metrics import auroc, f1_max, roc
 from train.pages import facts_of, fill, heading, now, show_charts, show_facts, show_tiles
 
 PAGE = "index.html"
+EXAMPLES = "examples.png"
 BINS = 20
 CASES = 6
 
@@ -61,6 +65,19 @@ DEFINITIONS = {
 """What each metric of `train.metrics.summarise` is, as HTML."""
 
 
+@dataclass(frozen=True)
+class Report:
+    """What a report consists of.
+
+    Attributes:
+        page: The page, HTML.
+        examples: Its cases as one picture, (H, W, 3) uint8 BGR.
+    """
+
+    page: str
+    examples: Frame
+
+
 def write_report(
     folder: Path,
     evaluation: Evaluation,
@@ -69,7 +86,7 @@ def write_report(
     data: Path,
     threshold: float | None = None,
 ) -> Path:
-    """Writes the page `index.html` into a folder, made where it is not there; gives its path.
+    """Writes `index.html`, and its cases as one picture, `examples.png`, into a folder; gives the page's path.
 
     Args:
         folder: Where the page goes.
@@ -80,15 +97,16 @@ def write_report(
         threshold: Scores above it are rejected; without one, the F1-max threshold of the test split stands in.
 
     Raises:
-        ImageError: A picture cannot be read.
+        ImageError: A picture cannot be read, or `examples.png` not be written.
         UsageError: The page cannot be written.
     """
     page = folder / PAGE
-    text = render(evaluation, metrics, about, data, threshold)
+    report = render(evaluation, metrics, about, data, threshold)
     try:
-        write_atomically(page, text.encode(errors="replace"))  # a file's name need not be valid UTF-8
+        write_atomically(page, report.page.encode(errors="replace"))  # a file's name need not be valid UTF-8
     except OSError as error:
         raise UsageError(f"--report {page}: cannot be written: {error.strerror}; give another folder") from error
+    write_image(folder / EXAMPLES, report.examples)
     return page
 
 
@@ -99,8 +117,8 @@ def render(
     data: Path,
     threshold: float | None = None,
     count: int = CASES,
-) -> str:
-    """The page as HTML, with at most `count` cases in each gallery; arguments and errors as of `write_report`."""
+) -> Report:
+    """The report with at most `count` cases in each gallery; arguments and errors as of `write_report`."""
     good = np.array([image.good for image in evaluation.images])
     at = Threshold(f1_max(evaluation.scores, ~good)[1], False) if threshold is None else Threshold(threshold, True)
     cases = [
@@ -108,9 +126,12 @@ def render(
         for i, (image, score) in enumerate(zip(evaluation.images, evaluation.scores, strict=True))
     ]
     written = now()
-    return fill(
+    shown, rows = draw_galleries(evaluation, about.fit, galleries(cases, at.value, count), at.value)
+    title = heading(data.resolve().name, about)
+    page = fill(
         "report.html",
-        title=heading(data.resolve().name, about),
+        head=f"<title>{title}</title>",
+        title=title,
         facts=_facts(about, data, cases, written),
         tiles=_tiles(metrics, cases),
         threshold=_threshold_text(at),
@@ -119,9 +140,10 @@ def render(
         metrics="\n".join(
             _row(name, f"{value:.4f}") + f"<td>{DEFINITIONS.get(name, '')}</td></tr>" for name, value in metrics.items()
         ),
-        galleries=show_galleries(evaluation, about.fit, galleries(cases, at.value, count), at.value),
+        galleries=shown,
         footer=f"Written by edge-train evaluate, edge-inspect {escape(__version__)}, on {written}.",
     )
+    return Report(page, contact_sheet(rows, columns=2))
 
 
 def bin_scores(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -16,6 +17,9 @@ JPEG_QUALITY = 82
 
 Mask = NDArray[np.uint8]
 """(H, W) uint8, 0 or 1."""
+
+Panel = tuple[str, Frame]
+"""What a picture shows, as HTML, and the picture."""
 
 
 def size_of(width: float, height: float) -> tuple[int, int]:
@@ -40,14 +44,14 @@ def small_mask(mask: NDArray[np.bool_], size: tuple[int, int]) -> Mask:
     return np.asarray(cv2.resize(mask.astype(np.float32), size, interpolation=cv2.INTER_AREA) > 0, np.uint8)
 
 
-def side_by_side(
+def panels(
     name: str,
     picture: Frame,
     anomaly: NDArray[np.float32],
     scale: tuple[float, float],
     truth: Mask | None = None,
     above: Mask | None = None,
-) -> str:
+) -> list[Panel]:
     """A picture, the true defect outlined where there is one, and the map over the picture; all of one size.
 
     Args:
@@ -58,15 +62,20 @@ def side_by_side(
         truth: Where the defect is.
         above: Where the map reaches the threshold, to be outlined too.
     """
-    images = [_inline(picture, f"{name}: the image")]
+    shown = [(f"{name}: the image", picture)]
     if truth is not None:
         outlined = _outlined(_outlined(picture, truth, (0, 0, 0), 4), truth, (0, 255, 255), 2)  # shows on any ground
-        images.append(_inline(outlined, f"{name}: the true defect outlined"))
+        shown.append((f"{name}: the true defect outlined", outlined))
     overlay = blend(picture, anomaly, *scale)
     if above is not None:
         overlay = _outlined(overlay, above, (255, 255, 255), 1)
-    images.append(_inline(overlay, f"{name}: the anomaly map over the image"))
-    return f'<div class="pictures{" three" if len(images) == 3 else ""}">{"".join(images)}</div>'
+    return [*shown, (f"{name}: the anomaly map over the image", overlay)]
+
+
+def side_by_side(shown: Sequence[Panel]) -> str:
+    """Panels in one row, as HTML."""
+    images = "".join(_inline(picture, title) for title, picture in shown)
+    return f'<div class="pictures{" three" if len(shown) == 3 else ""}">{images}</div>'
 
 
 def scale_bar(low: float, high: float) -> str:

@@ -28,6 +28,7 @@ from train.checkpoint import Checkpoint
 from train.datasets import Category, hold_out, load_fitted
 from train.device import open_arithmetic
 from train.examples import Examples
+from train.foreground import POLICIES
 from train.journal import History, Journal
 from train.material import Material
 from train.mixture import choose_mixture
@@ -166,6 +167,12 @@ def _check(settings: Settings) -> None:
         raise UsageError(f"--model {settings.model}: there are {', '.join(registry.MODELS)}")
     if settings.trunk not in TRUNKS:
         raise UsageError(f"--trunk {settings.trunk}: there are {', '.join(TRUNKS)}")
+    if settings.trunk != TRUNKS[0] and settings.model != DecoupledDistillation.name:
+        raise UsageError(f"--trunk {settings.trunk}: belongs to --model dmdd; {settings.model} has no other")
+    if settings.foreground not in POLICIES:
+        raise UsageError(f"--foreground {settings.foreground}: there are {', '.join(POLICIES)}")
+    if settings.textures is not None and synthesis_of(settings.model) is None:
+        raise UsageError(f"--textures: {settings.model} learns from good images alone; they are for aand and dmdd")
     if settings.epochs < 1 or settings.batch < 2:
         raise UsageError("--epochs must be at least 1, and --batch at least 2 (BatchNorm needs two pictures)")
     if not 0 <= settings.hold_out < 1 or settings.learning_rate <= 0:
@@ -217,7 +224,7 @@ def _run_phase(
         for epoch in range(len(losses), phase.epochs):
             started, waited = time.perf_counter(), material.waited
             for group in optimizer.param_groups:
-                group["lr"] = phase.rate * phase.factor(epoch / phase.epochs)
+                group["lr"] = phase.rate * phase.schedule(epoch / phase.epochs)
             losses.append(train_epoch(phase, optimizer, material, epoch))
             history.seconds += time.perf_counter() - started
             history.waited += material.waited - waited

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
 from edge.errors import DataSetError
 from edge.files import sha256
@@ -62,21 +64,40 @@ def validate(
     model = model.to(device).eval()
     tiles, valid = _tiles(pictures, fit)
     synthesis = Synthesis(tiles, seed=SEED, textures=textures, self_texture=SELF_TEXTURE)
-    maps, masks, good, seen = [], [], [], []
-    for i in tracked(range(len(tiles)), len(tiles), "validating", "images"):
-        defects = [synthesis.draw(i, turn) for turn in range(draws)]
-        batch = np.stack([tiles[i], *(defect.picture for defect in defects)])
-        with torch.inference_mode():
-            maps.append(model.anomaly_map(normalise(batch).to(device))[:, 0].cpu().numpy())
-        masks += [np.zeros_like(defects[0].mask), *(defect.mask for defect in defects)]
-        good += [True] + [False] * draws
-        seen += [valid[i]] * (1 + draws)
-    every, where = np.concatenate(maps), np.stack(seen)
+    maps, masks = on_defects(lambda images: model.anomaly_map(images.to(device)), tiles, synthesis, draws)
+    every, where = maps[:, 0].numpy(), np.repeat(valid, 1 + draws, axis=0)
     scores = np.where(where, every, -np.inf).max(axis=(1, 2))
-    return summarise(scores.tolist(), good, every, np.stack(masks), where)
+    return summarise(scores.tolist(), (~masks.any(axis=(1, 2))).tolist(), every, masks, where)
 
 
-def _tiles(pictures: Sequence[Path], fit: Fit) -> tuple[np.ndarray, np.ndarray]:
+def on_defects(
+    compute: Callable[[Tensor], Tensor], pictures: NDArray[np.uint8], synthesis: Synthesis, draws: int
+) -> tuple[Tensor, NDArray[np.uint8]]:
+    """What a network says of good pictures and of defects on them, each good one followed by its own.
+
+    Args:
+        compute: (1 + draws, 3, H, W), normalised, to (1 + draws, C, h, w).
+        pictures: (N, H, W, 3) uint8 BGR.
+        synthesis: Of the same pictures.
+        draws: Defects on each.
+
+    Returns:
+        (N (1 + draws), C, h, w) float32 on the CPU, and the masks, (N (1 + draws), H, W), empty for good pictures.
+
+    Raises:
+        DataSetError: A texture is damaged.
+    """
+    given, masks = [], []
+    for i, picture in enumerate(tracked(pictures, len(pictures), "synthetic defects", "images")):
+        defects = [synthesis.draw(i, turn) for turn in range(draws)]
+        with torch.inference_mode():
+            batch = normalise(np.stack([picture, *(defect.picture for defect in defects)]))
+            given.append(compute(batch).float().cpu())
+        masks += [np.zeros(picture.shape[:2], np.uint8), *(defect.mask for defect in defects)]
+    return torch.cat(given), np.stack(masks)
+
+
+def _tiles(pictures: Sequence[Path], fit: Fit) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
     """(N, H, W, 3) uint8, and (N, H, W) bool: which pixels show the frame and not padding."""
     tiles, valid = [], []
     for path in pictures:

@@ -29,7 +29,7 @@ def millions(module: torch.nn.Module) -> float:
 )
 def test_parameters_are_those_of_the_method(name: str, trunk: str, total: float, parts: tuple[float, ...]) -> None:
     with torch.device("meta"):
-        model = DecoupledDistillation(Teacher(name), trunk)  # type: ignore[arg-type]
+        model = DecoupledDistillation(Teacher(name), trunk)
     assert round(millions(model), 1) == total
     found = (model.decouple, model.normality, model.head)
     assert [round(millions(part), 2) for part in found] == pytest.approx(list(parts), abs=0.0051)
@@ -39,7 +39,7 @@ def test_parameters_are_those_of_the_method(name: str, trunk: str, total: float,
 @pytest.mark.parametrize("trunk", ["reverse", "forward"])
 @pytest.mark.parametrize("size", [(64, 64), (64, 96)])
 def test_shapes(trunk: str, size: tuple[int, int]) -> None:
-    model = DecoupledDistillation(Teacher(EMBEDDED), trunk).eval()  # type: ignore[arg-type]
+    model = DecoupledDistillation(Teacher(EMBEDDED), trunk).eval()
     image = torch.randn(2, 3, *size)
     features = model.teacher(image)
     normality, abnormality = model.branches(image, features)
@@ -56,7 +56,7 @@ def test_other_cnns_of_timm_can_teach() -> None:
 
 def test_an_unknown_trunk_is_refused() -> None:
     with pytest.raises(ValueError, match="'sideways' is unknown; there are reverse, forward"):
-        DecoupledDistillation(Teacher(EMBEDDED), "sideways")  # type: ignore[arg-type]
+        DecoupledDistillation(Teacher(EMBEDDED), "sideways")
 
 
 def test_a_forward_trunk_starts_untrained_and_learns_while_the_teacher_stays() -> None:
@@ -67,8 +67,8 @@ def test_a_forward_trunk_starts_untrained_and_learns_while_the_teacher_stays() -
             buffer.add_(1)
     model = DecoupledDistillation(teacher, "forward").train()
     assert all(p.requires_grad for p in model.trunk.parameters())
-    assert model.trunk.bn1.running_mean.sum() == 0  # type: ignore[union-attr, operator]
-    assert not torch.equal(model.trunk.conv1.weight, model.teacher.network.conv1.weight)  # type: ignore[union-attr]
+    assert model.trunk.bn1.running_mean.sum() == 0
+    assert not torch.equal(model.trunk.conv1.weight, model.teacher.network.conv1.weight)
     before = {name: tensor.clone() for name, tensor in model.teacher.state_dict().items()}
     masks = torch.zeros(2, 1, 64, 64)
     masks[:, :, 8:24] = 1

@@ -75,7 +75,7 @@ def test_the_model_and_all_random_numbers_stay_as_they_are(paths: list[Path], mo
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     modes = [module.training for module in model.modules()]
     assert True in modes and False in modes
-    numbers = torch.get_rng_state(), np.random.get_state()[1].copy(), random.getstate()  # type: ignore[union-attr]
+    numbers = torch.get_rng_state(), np.random.get_state()[1].copy(), random.getstate()
     Examples(paths, Fit(64, 64)).draw(model)
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
     assert [module.training for module in model.modules()] == modes

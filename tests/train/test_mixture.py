@@ -23,7 +23,7 @@ def test_the_part_that_sees_is_chosen(part: int) -> None:
         noise[:, part] = noise[:, part] * 0.01 + torch.nn.functional.avg_pool2d(seen, 4)[:, 0]
         return noise
 
-    model.parts = parts  # type: ignore[method-assign]
+    model.parts = parts
     told = choose_mixture(model, pictures, torch.device("cpu"))
     assert set(told["worth"]) == {str(list(weights)) for weights in CANDIDATES}
     best = told["worth"][str(told["weights"])]

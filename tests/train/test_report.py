@@ -82,7 +82,7 @@ def good_of(evaluation: Evaluation) -> np.ndarray[tuple[int], np.dtype[np.bool_]
 def test_the_page_holds_all_it_needs(evaluation: Evaluation, data: Path, tmp_path: Path) -> None:
     path = write_report(tmp_path / "new" / "report", evaluation, evaluation.metrics(), ABOUT, data)
     assert path == tmp_path / "new" / "report" / "index.html"
-    assert [p.name for p in path.parent.iterdir()] == ["index.html"]
+    assert sorted(p.name for p in path.parent.iterdir()) == ["examples.png", "index.html"]
     html = path.read_text(encoding="utf-8")
     page = Page(html)
     assert page.references and all(source.startswith("data:image/jpeg;base64,") for source in page.references)
@@ -93,7 +93,7 @@ def test_the_page_holds_all_it_needs(evaluation: Evaluation, data: Path, tmp_pat
 
 
 def test_every_picture_decodes_and_is_small(evaluation: Evaluation, data: Path) -> None:
-    page = Page(render(evaluation, evaluation.metrics(), ABOUT, data, count=3))
+    page = Page(render(evaluation, evaluation.metrics(), ABOUT, data, count=3).page)
     pictures = [
         cv2.imdecode(np.frombuffer(base64.b64decode(source.split(",")[1], validate=True), np.uint8), cv2.IMREAD_COLOR)
         for source in page.references
@@ -116,7 +116,7 @@ def test_large_pictures_become_thumbnails_and_a_lone_pixel_keeps_its_outline(tmp
     valid = np.ones(masks.shape, bool)
     images = [TestImage(path, "dent", None), TestImage(good, "good", None)]
     evaluation = Evaluation(images, np.array([0.5, 0.0], np.float32), maps, masks, valid)
-    page = Page(render(evaluation, evaluation.metrics(), replace(ABOUT, fit=fit), tmp_path))
+    page = Page(render(evaluation, evaluation.metrics(), replace(ABOUT, fit=fit), tmp_path).page)
     _, picture, truth, overlay, *_ = (
         cv2.imdecode(np.frombuffer(base64.b64decode(s.split(",")[1]), np.uint8), cv2.IMREAD_COLOR)
         for s in page.references
@@ -130,7 +130,7 @@ def test_large_pictures_become_thumbnails_and_a_lone_pixel_keeps_its_outline(tmp
 
 def test_names_are_escaped(evaluation: Evaluation, data: Path) -> None:
     about = replace(ABOUT, category="<i>&", teacher='"<u>', training={"loss": {"<s>&": [2.0, 1.0]}})
-    page = Page(render(evaluation, evaluation.metrics(), about, data, count=GOOD + BAD))
+    page = Page(render(evaluation, evaluation.metrics(), about, data, count=GOOD + BAD).page)
     assert not page.tags.keys() & {"i", "u", "s"}
     assert "a<b>&kind" in [row[0] for row in page.rows]
     assert f"good/{HOSTILE}" in page.text and f"a<b>&kind/{HOSTILE}" in page.text
@@ -138,7 +138,13 @@ def test_names_are_escaped(evaluation: Evaluation, data: Path) -> None:
     assert "<i>&" in page.text and '"<u>' in page.text and "Training loss: <s>&" in page.text
 
 
-@pytest.mark.skipif(os.name != "posix", reason="names of bytes")
+def test_the_cases_are_a_picture_too(evaluation: Evaluation, data: Path, tmp_path: Path) -> None:
+    write_report(tmp_path, evaluation, evaluation.metrics(), ABOUT, data)
+    picture = cv2.imread(str(tmp_path / "examples.png"))
+    assert picture.shape[0] > 300
+    assert len(np.unique(picture.reshape(-1, 3), axis=0)) > 50
+
+
 def test_a_name_that_is_not_utf8_does_not_stop_it(evaluation: Evaluation, data: Path, tmp_path: Path) -> None:
     old = evaluation.images[1].path
     new = Path(os.fsdecode(os.fsencode(old.parent) + b"/\xff.png"))
@@ -158,7 +164,7 @@ def test_a_page_that_cannot_be_written_is_named(evaluation: Evaluation, data: Pa
 def test_the_table_has_every_metric_with_its_definition(evaluation: Evaluation, data: Path) -> None:
     metrics = evaluation.metrics()
     assert DEFINITIONS.keys() == metrics.keys()
-    rows = {row[0]: row[1:] for row in Page(render(evaluation, metrics, ABOUT, data)).rows}
+    rows = {row[0]: row[1:] for row in Page(render(evaluation, metrics, ABOUT, data).page).rows}
     for name, value in metrics.items():
         number, definition = rows[name]
         assert float(number) == pytest.approx(value, abs=5.1e-5)
@@ -168,27 +174,27 @@ def test_the_table_has_every_metric_with_its_definition(evaluation: Evaluation, 
 
 
 def test_the_page_says_what_was_measured(evaluation: Evaluation, data: Path) -> None:
-    text = Page(render(evaluation, evaluation.metrics(), ABOUT, data)).text
+    text = Page(render(evaluation, evaluation.metrics(), ABOUT, data).page).text
     for said in ("rd with teacher embedded", "epochs 3", "seed 5", f"data {data}", "9 good, 7 defective images"):
         assert said in text
     assert re.search(r"edge-inspect \d", text) and re.search(r"date \d{4}-\d\d-\d\d", text)
 
 
 def test_without_a_threshold_the_best_f1_stands_in_and_is_called_so(evaluation: Evaluation, data: Path) -> None:
-    text = Page(render(evaluation, evaluation.metrics(), ABOUT, data)).text
+    text = Page(render(evaluation, evaluation.metrics(), ABOUT, data).page).text
     assert "F1-max threshold, chosen on the test split, for orientation only" in text
     assert "6 of 7 defects detected 1 of 9 good parts rejected" in text  # the part at the threshold is one of them
 
 
 def test_a_given_threshold_rejects_what_lies_above(evaluation: Evaluation, data: Path) -> None:
     top = float(evaluation.scores[~good_of(evaluation)].max())
-    text = Page(render(evaluation, evaluation.metrics(), ABOUT, data, threshold=top)).text
+    text = Page(render(evaluation, evaluation.metrics(), ABOUT, data, threshold=top).page).text
     assert "F1-max threshold" not in text
     assert "0 of 7 defects detected 1 of 9 good parts rejected" in text
 
 
 def test_each_kind_is_measured_against_all_good_parts(evaluation: Evaluation, data: Path) -> None:
-    rows = {row[0]: row[1:] for row in Page(render(evaluation, evaluation.metrics(), ABOUT, data)).rows}
+    rows = {row[0]: row[1:] for row in Page(render(evaluation, evaluation.metrics(), ABOUT, data).page).rows}
     # One dent scores below all good parts; the other defects lie above all of them but one.
     assert rows["dent"] == ["4", f"{3 / 4 * 8 / 9:.4f}", "3 of 4"]
     assert rows["a<b>&kind"] == ["3", f"{8 / 9:.4f}", "3 of 3"]
@@ -196,7 +202,7 @@ def test_each_kind_is_measured_against_all_good_parts(evaluation: Evaluation, da
 
 @pytest.mark.parametrize("threshold", [None, -3.0, 0.31, 50.0])
 def test_every_image_is_in_the_histogram(evaluation: Evaluation, data: Path, threshold: float | None) -> None:
-    html = render(evaluation, evaluation.metrics(), ABOUT, data, threshold)
+    html = render(evaluation, evaluation.metrics(), ABOUT, data, threshold).page
     counted = Counter[str]()
     for number, name in re.findall(r": (\d+) (good|defective)</title>", html):
         counted[name] += int(number)
@@ -264,7 +270,7 @@ def test_at_a_given_threshold_a_part_is_good_and_at_the_best_f1_it_is_not() -> N
 )
 def test_each_phase_has_its_loss_curve(evaluation: Evaluation, data: Path, loss: object, titles: list[str]) -> None:
     about = replace(ABOUT, training={} if loss is None else {"loss": loss})
-    page = Page(render(evaluation, evaluation.metrics(), about, data))
+    page = Page(render(evaluation, evaluation.metrics(), about, data).page)
     assert page.tags["svg"] == 2 + len(titles)
     assert [said.strip() for said in page.said if said.startswith("Training loss")] == titles
 
@@ -273,7 +279,7 @@ def test_a_page_of_the_default_size_is_small(evaluation: Evaluation, data: Path)
     """Noise is the worst that JPEG can meet."""
     for image in evaluation.images:
         write_image(image.path, np.random.default_rng(1).integers(0, 256, (400, 800, 3), np.uint8))
-    assert len(render(evaluation, evaluation.metrics(), ABOUT, data)) < 3_000_000
+    assert len(render(evaluation, evaluation.metrics(), ABOUT, data).page) < 3_000_000
 
 
 @pytest.mark.parametrize(

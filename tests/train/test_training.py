@@ -233,6 +233,10 @@ def test_a_finished_folder_is_not_overwritten(usual: Settings, whole: Checkpoint
     ("changes", "said"),
     [
         ({"model": "padim"}, r"--model padim: there are rd"),
+        ({"trunk": "sideways"}, r"--trunk sideways: there are reverse, forward"),
+        ({"trunk": "forward"}, r"--trunk forward: belongs to --model dmdd"),
+        ({"foreground": "left"}, r"--foreground left: there are auto, full"),
+        ({"textures": Path("dtd")}, r"--textures: rd learns from good images alone"),
         ({"device": "abacus"}, r"--device abacus: "),
         ({"precision": "float8"}, r"--precision float8: there are auto, float32, bfloat16"),
         ({"epochs": 0}, r"--epochs must be at least 1"),
