@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 from edge.fit import Fit
 from edge.images import Frame, read_image
 from models.registry import System
+from train.flaws import Flaws
 from train.material import normalise
-from train.synthesis import Synthesis, SyntheticDefect
+from train.synthesis import SyntheticDefect
 from train.thumbnails import panels, scale_bar, side_by_side, size_of, small, small_map, small_mask
-from train.validation import SEED, SELF_TEXTURE
+from train.validation import SEED
 
 COUNT = 3
 
@@ -43,7 +44,7 @@ class Example:
 
 
 class Examples:
-    """Example maps for a page. The defects are those of one seed, none that a training uses, and of rendered textures.
+    """Example maps for a page. The defects are flaws (`train.flaws`) of one seed, of kinds that no system trains with.
 
     Args:
         paths: Good pictures; the first few are shown.
@@ -77,15 +78,8 @@ class Examples:
             x0, y0, x1, y1 = placement.valid if grid.count == 1 else (0, 0, self._fit.width, self._fit.height)
             size = size_of((x1 - x0) * placement.scale_x, (y1 - y0) * placement.scale_y)
             read.append((path.name, tile, (slice(y0, y1), slice(x0, x1)), size))
-        synthesis = Synthesis(
-            np.stack([good for _, good, _, _ in read]),
-            seed=SEED,
-            foreground=self._foreground,
-            self_texture=SELF_TEXTURE,
-        )
-        return [
-            Example(name, good, synthesis.draw(i, 0), seen, size) for i, (name, good, seen, size) in enumerate(read)
-        ]
+        flaws = Flaws(np.stack([good for _, good, _, _ in read]), seed=SEED, foreground=self._foreground)
+        return [Example(name, good, flaws.draw(i, 0), seen, size) for i, (name, good, seen, size) in enumerate(read)]
 
 
 def _maps(model: System, example: Example) -> NDArray[np.float32]:

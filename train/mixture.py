@@ -10,25 +10,25 @@ from numpy.typing import NDArray
 
 from models.discrepancy import gaussian_blur, upsample
 from models.dmdd import DecoupledDistillation
+from train.flaws import Flaws
 from train.metrics import aupro, auroc
-from train.synthesis import Synthesis
-from train.validation import SELF_TEXTURE, on_defects
+from train.validation import DRAWS, on_defects
 
 SEED = 0x317
-MOST_PICTURES, DRAWS = 40, 3
+MOST_PICTURES = 40
 
 CANDIDATES = (
     (1.0, 0.0, 0.0), (1.0, 0.5, 0.0), (1.0, 1.0, 0.0), (1.0, 2.0, 0.0),
-    (1.0, 0.5, 0.5), (1.0, 1.0, 1.0), (0.0, 1.0, 0.0), (0.0, 1.0, 1.0),
+    (1.0, 1.0, 1.0), (0.0, 1.0, 0.0), (0.0, 1.0, 0.5), (0.0, 1.0, 1.0),
 )  # fmt: skip
 """Weights of the logits, the normality and the abnormality distances, each in units of its spread on good pictures."""
 
 
 def choose_mixture(model: DecoupledDistillation, pictures: NDArray[np.uint8], device: torch.device) -> dict[str, Any]:
-    """Sets `model.mixture` to the candidate with the best mean of image AUROC and AUPRO on synthetic defects.
+    """Sets `model.mixture` to the candidate with the best mean of image AUROC and AUPRO on flaws (`train.flaws`).
 
-    A head that learned from synthetic texture alone trusts it too much; distances to what is normal do not. Half of the
-    defects here are made of the picture itself; the seed is none that a training or a validation uses.
+    A head that learned from synthetic texture alone trusts it too much; distances to what is normal do not. So it is
+    told by defects of other kinds; the seed is none that a validation uses.
 
     Args:
         model: Trained, in evaluation mode.
@@ -39,8 +39,8 @@ def choose_mixture(model: DecoupledDistillation, pictures: NDArray[np.uint8], de
         For the checkpoint: the weights chosen, and what each candidate was worth.
     """
     good = pictures[:MOST_PICTURES]
-    synthesis = Synthesis(good, seed=SEED, self_texture=SELF_TEXTURE)
-    every, marks = on_defects(lambda images: model.parts(images.to(device)), good, synthesis, DRAWS)
+    flaws = Flaws(good, seed=SEED)
+    every, marks = on_defects(lambda images: model.parts(images.to(device)), good, flaws, DRAWS)
     defective = marks.any(axis=(1, 2))
     spread = every[:: 1 + DRAWS].std(dim=(0, 2, 3)).clamp(min=1e-6)
     worth = {}

@@ -97,9 +97,8 @@ class Synthesis:
     def draw(self, index: int, turn: int) -> SyntheticDefect:
         """A defect on picture `index`, the `turn`-th: depends on seed, index and turn alone, from any thread.
 
-        A texture that hardly differs from what it covers (by less than `VISIBLE` grey levels after a 3x3 mean, so that
-        noise does not count) would teach that good is bad: it is drawn again, and after four failures the picture with
-        its grey levels moved by 128 takes its place.
+        A texture that hardly differs from what it covers would teach that good is bad: it is drawn again, and after
+        four failures the picture with its grey levels moved by 128 takes its place.
 
         Raises:
             DataSetError: A file of the folder of textures is damaged.
@@ -109,11 +108,10 @@ class Synthesis:
         mask = defect_mask(self.foregrounds[index], rng)
         for _ in range(_TEXTURE_TRIES):
             beta = rng.uniform(0, self._opacity)
-            bad = _laid(good, cv2.addWeighted(good, beta, self._texture(good, rng), 1 - beta, 0), mask)
-            change = cv2.blur(cv2.subtract(bad, good, dtype=cv2.CV_32F), (3, 3))
-            if np.mean(cv2.mean(np.abs(change), mask)[:3]) >= VISIBLE:
+            bad = laid(good, cv2.addWeighted(good, beta, self._texture(good, rng), 1 - beta, 0), mask)
+            if visible(bad, good, mask):
                 return SyntheticDefect(bad, mask)
-        return SyntheticDefect(_laid(good, good ^ 128, mask), mask)
+        return SyntheticDefect(laid(good, good ^ 128, mask), mask)
 
     def draw_batch(self, indices: Sequence[int], turn: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         """Defects on B pictures: (B, H, W, 3) uint8 BGR and their masks, (B, H, W) uint8."""
@@ -127,6 +125,17 @@ class Synthesis:
         if rng.random() < self._jitter:
             texture = _jittered(texture, rng)
         return cv2.cvtColor(cv2.cvtColor(texture, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR) if self._grey else texture
+
+
+def laid(good: Frame, other: Frame, mask: Mask) -> Frame:
+    """The other picture where the mask is 1, the good one elsewhere."""
+    return np.asarray(cv2.copyTo(other, mask, good.copy()), np.uint8)
+
+
+def visible(bad: Frame, good: Frame, mask: Mask) -> bool:
+    """Whether two pictures differ by `VISIBLE` over the mask, after a 3x3 mean, so that noise does not count."""
+    change = cv2.blur(cv2.subtract(bad, good, dtype=cv2.CV_32F), (3, 3))
+    return bool(np.mean(cv2.mean(np.abs(change), mask)[:3]) >= VISIBLE)
 
 
 def defect_mask(foreground: Mask, rng: Rng) -> Mask:
@@ -200,11 +209,6 @@ class _Rendered:
         y, x = rng.integers(0, room - window + 1)
         view = np.ascontiguousarray(texture[y : y + window[0], x : x + window[1]])
         return np.asarray(cv2.resize(view, self._size[::-1]), np.uint8)
-
-
-def _laid(good: Frame, other: Frame, mask: Mask) -> Frame:
-    """The other picture where the mask is 1, the good one elsewhere."""
-    return np.asarray(cv2.copyTo(other, mask, good.copy()), np.uint8)
 
 
 def _rearranged(good: Frame, rng: Rng) -> Frame:

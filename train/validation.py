@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -17,14 +18,22 @@ from edge.images import read_image
 from models.registry import System
 from train.checkpoint import Checkpoint
 from train.datasets import Category
+from train.flaws import Flaws
 from train.material import normalise
 from train.metrics import summarise
 from train.progress import tracked
-from train.synthesis import Synthesis
+from train.synthesis import SyntheticDefect
 
 SEED = 0x5EED
-DRAWS = 4
-SELF_TEXTURE = 0.5
+DRAWS = 6
+"""Flaws on each picture: one of each kind."""
+
+
+class Drawing(Protocol):
+    """What draws defects on good pictures: `train.flaws.Flaws`, `train.synthesis.Synthesis`."""
+
+    def draw(self, index: int, turn: int) -> SyntheticDefect:
+        """The `turn`-th defect on picture `index`."""
 
 
 def held_out_pictures(about: Checkpoint, category: Category) -> list[Path]:
@@ -44,52 +53,43 @@ def held_out_pictures(about: Checkpoint, category: Category) -> list[Path]:
 
 
 def validate(
-    model: System,
-    pictures: Sequence[Path],
-    fit: Fit,
-    device: torch.device,
-    textures: Path | None = None,
-    draws: int = DRAWS,
+    model: System, pictures: Sequence[Path], fit: Fit, device: torch.device, draws: int = DRAWS
 ) -> dict[str, float]:
-    """The metrics of `train.metrics.summarise`, of good pictures and as many synthetic defects on each as `draws` says.
+    """The metrics of `train.metrics.summarise`, of good pictures and as many flaws on each as `draws` says.
 
-    A picture is what the network sees at once, so a tile counts as one. Half of the defects are made of the picture
-    itself, more than any system trains with; the seed is none that a training uses. Systems, fits and epochs may be
-    chosen by it; how many real defects will be found it does not tell.
+    A picture is what the network sees at once, so a tile counts as one. The flaws (`train.flaws`) are of kinds that no
+    system trains with. Systems, fits and epochs may be chosen by it; how many real defects will be found it does not
+    tell.
 
     Raises:
-        DataSetError: A texture is damaged.
         ImageError: A picture cannot be read.
     """
     model = model.to(device).eval()
     tiles, valid = _tiles(pictures, fit)
-    synthesis = Synthesis(tiles, seed=SEED, textures=textures, self_texture=SELF_TEXTURE)
-    maps, masks = on_defects(lambda images: model.anomaly_map(images.to(device)), tiles, synthesis, draws)
+    flaws = Flaws(tiles, seed=SEED)
+    maps, masks = on_defects(lambda images: model.anomaly_map(images.to(device)), tiles, flaws, draws)
     every, where = maps[:, 0].numpy(), np.repeat(valid, 1 + draws, axis=0)
     scores = np.where(where, every, -np.inf).max(axis=(1, 2))
     return summarise(scores.tolist(), (~masks.any(axis=(1, 2))).tolist(), every, masks, where)
 
 
 def on_defects(
-    compute: Callable[[Tensor], Tensor], pictures: NDArray[np.uint8], synthesis: Synthesis, draws: int
+    compute: Callable[[Tensor], Tensor], pictures: NDArray[np.uint8], drawing: Drawing, draws: int
 ) -> tuple[Tensor, NDArray[np.uint8]]:
     """What a network says of good pictures and of defects on them, each good one followed by its own.
 
     Args:
         compute: (1 + draws, 3, H, W), normalised, to (1 + draws, C, h, w).
         pictures: (N, H, W, 3) uint8 BGR.
-        synthesis: Of the same pictures.
+        drawing: Of the same pictures.
         draws: Defects on each.
 
     Returns:
         (N (1 + draws), C, h, w) float32 on the CPU, and the masks, (N (1 + draws), H, W), empty for good pictures.
-
-    Raises:
-        DataSetError: A texture is damaged.
     """
     given, masks = [], []
     for i, picture in enumerate(tracked(pictures, len(pictures), "synthetic defects", "images")):
-        defects = [synthesis.draw(i, turn) for turn in range(draws)]
+        defects = [drawing.draw(i, turn) for turn in range(draws)]
         with torch.inference_mode():
             batch = normalise(np.stack([picture, *(defect.picture for defect in defects)]))
             given.append(compute(batch).float().cpu())
