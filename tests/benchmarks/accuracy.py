@@ -5,8 +5,9 @@
 
 Each combination is trained by `edge-train fit` as its user would (a finished run in --work is taken as it is, an
 interrupted one goes on) and measured by `edge-train evaluate` on the test split: the last epoch, in float32; no test
-image chooses anything. `synthetic_ap` is the pixel AP of synthetic defects on the held-out good images, by which
-systems and settings may be chosen. The rows go to results/accuracy.csv, replacing those of the same combination.
+image chooses anything. `flaws_image_auroc` and `flaws_aupro` are of synthetic flaws on the held-out good images
+(`edge-train evaluate --synthetic`), by which systems and settings may be chosen. The rows go to
+results/accuracy.csv, replacing those of the same combination.
 Metrics: train/metrics.py, in the plane of the fit's canvas. `--table` prints the table for the README instead.
 """
 
@@ -87,7 +88,8 @@ def measure(arguments: argparse.Namespace, category: str, model: str, seed: int)
         "epochs": about.epochs,
         "seed": about.seed,
         **{column: round(found["test"][name], 4) for column, name in METRICS.items()},
-        "synthetic_ap": round(found["synthetic"]["pixel_ap"], 4),
+        "flaws_image_auroc": round(found["synthetic"]["image_auroc"], 4),
+        "flaws_aupro": round(found["synthetic"]["aupro_0.3"], 4),
         "train_seconds": about.training["seconds"],
         "peak_mb": about.training["peak_mb"],
         "device": processor() if about.training["device"] == "cpu" else about.training["device"],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from model_cost import millions, multiply_adds
 from torch import Tensor
 from torch.nn import functional
 
@@ -12,10 +13,6 @@ from models.amplification import PROTOTYPES, TEMPERATURE, ResidualAmplification,
 from models.losses import amplification, hardest_cosine
 from models.masks import mask_pyramid
 from models.teacher import EMBEDDED, Teacher
-
-
-def millions(module: torch.nn.Module) -> float:
-    return sum(p.numel() for p in module.parameters()) / 1e6
 
 
 @pytest.fixture
@@ -34,6 +31,13 @@ def test_parameters_are_those_of_the_method(name: str, scales: tuple[float, ...]
     assert [millions(raa) for raa in model.amplification] == pytest.approx(scales, rel=5e-3)
     assert millions(model) == pytest.approx(total, rel=1e-3)
     assert round(total, 1) == {"resnet18": 19.6, "wide_resnet50_2": 120.4}[name]
+
+
+@pytest.mark.parametrize(("name", "total"), [("resnet18", 5.17), ("wide_resnet50_2", 40.8)])
+def test_multiply_adds_are_those_of_the_method(name: str, total: float) -> None:
+    with torch.device("meta"):
+        model = AmplifiedDistillation(Teacher(name))
+    assert sum(multiply_adds(model, 256).values()) == pytest.approx(total, rel=0.015)
 
 
 def test_the_closed_form_of_the_gate_is_its_softmax_form() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from model_cost import millions, multiply_adds
 
 from models.discrepancy import cosine_distance
 from models.dmdd import DecoupledDistillation
@@ -12,10 +13,6 @@ from models.masks import mask_pyramid
 from models.pyramid import PyramidModeling
 from models.segmentation import MultiPerceptionHead
 from models.teacher import EMBEDDED, Teacher
-
-
-def millions(module: torch.nn.Module) -> float:
-    return sum(p.numel() for p in module.parameters()) / 1e6
 
 
 @pytest.mark.parametrize(
@@ -34,6 +31,21 @@ def test_parameters_are_those_of_the_method(name: str, trunk: str, total: float,
     found = (model.decouple, model.normality, model.head)
     assert [round(millions(part), 2) for part in found] == pytest.approx(list(parts), abs=0.0051)
     assert millions(model.normality) == millions(model.abnormality)
+
+
+@pytest.mark.parametrize(
+    ("name", "trunk", "total"),
+    [
+        ("resnet18", "forward", 4.67),
+        ("resnet18", "reverse", 5.33),
+        ("wide_resnet50_2", "forward", 29.7),
+        ("wide_resnet50_2", "reverse", 36.2),
+    ],
+)
+def test_multiply_adds_are_those_of_the_method(name: str, trunk: str, total: float) -> None:
+    with torch.device("meta"):
+        model = DecoupledDistillation(Teacher(name), trunk)
+    assert sum(multiply_adds(model, 256).values()) == pytest.approx(total, rel=0.015)
 
 
 @pytest.mark.parametrize("trunk", ["reverse", "forward"])

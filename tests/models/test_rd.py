@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 import torch
-from torch import Tensor, nn
+from model_cost import millions, multiply_adds
+from torch import Tensor
 
 from models.rd import ReverseDistillation
 from models.registry import build
@@ -22,35 +21,6 @@ def models() -> dict[str, ReverseDistillation]:
     """RD4AD on every teacher, without memory behind it: shapes and counts need none."""
     with torch.device("meta"):
         return {name: ReverseDistillation(Teacher(name)) for name in NAMES}
-
-
-def millions(module: nn.Module) -> float:
-    return sum(p.numel() for p in module.parameters()) / 1e6
-
-
-def multiply_adds(model: ReverseDistillation, size: int) -> dict[str, float]:
-    """GMAC of the convolutions, by part of the model."""
-    counts = dict.fromkeys(PARTS, 0.0)
-
-    def counter(part: str) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
-        def count(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-            assert isinstance(module, nn.Conv2d | nn.ConvTranspose2d)
-            at = inputs[0] if isinstance(module, nn.ConvTranspose2d) else output  # where the kernel is laid once
-            counts[part] += module.weight.numel() * at.shape[2] * at.shape[3] / 1e9
-
-        return count
-
-    convolutions = (nn.Conv2d, nn.ConvTranspose2d)
-    hooks = [
-        module.register_forward_hook(counter(part))
-        for part in PARTS
-        for module in model.get_submodule(part).modules()
-        if isinstance(module, convolutions)
-    ]
-    model(torch.zeros(1, 3, size, size, device="meta"))
-    for hook in hooks:
-        hook.remove()
-    return counts
 
 
 @pytest.mark.parametrize(
