@@ -55,7 +55,7 @@ class DecoupledDistillation(nn.Module):
             self.trunk = nn.Sequential(OCBE(channels, teacher.style), ReverseDecoder(channels, teacher.style))
         else:
             self.trunk = _untrained(teacher.network)
-        self.decouple = nn.ModuleList(nn.Sequential(conv_bn(c, 2 * c, 1), nn.ReLU(inplace=True)) for c in channels)
+        self.decouple = nn.ModuleList(nn.ModuleList(_half(c) for _ in range(2)) for c in channels)
         self.normality = PyramidModeling(channels, width)
         self.abnormality = PyramidModeling(channels, width)
         for part in (self.normality, self.abnormality):
@@ -66,10 +66,16 @@ class DecoupledDistillation(nn.Module):
         self.register_buffer("mixture", torch.tensor([1.0, 0.0, 0.0]))
 
     def branches(self, image: Tensor, features: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
-        """Normality and abnormality features, each in the shapes of the teacher's `features` of the same `image`."""
+        """Normality and abnormality features, each in the shapes of the teacher's `features` of the same `image`.
+
+        The abnormality branch does not teach the trunk: pulled two ways, it predicts what is normal less well
+        (normality distances alone, flaws on held-out transistors, embedded teacher, 10 epochs: image AUROC .796 without
+        and .779 with it, AUPRO .757 and .744).
+        """
         student = self.trunk(features if self.reverse else image)
-        halves = [decouple(s).chunk(2, dim=1) for decouple, s in zip(self.decouple, student, strict=True)]
-        return self.normality([n for n, _ in halves]), self.abnormality([a for _, a in halves])
+        normality = [half(s) for (half, _), s in zip(self.decouple, student, strict=True)]
+        abnormality = [half(s.detach()) for (_, half), s in zip(self.decouple, student, strict=True)]
+        return self.normality(normality), self.abnormality(abnormality)
 
     def distances(self, image: Tensor) -> Tensor:
         """(N, 3, H, W), H and W multiples of 32, to (N, 6, H / 4, W / 4): three scales of each branch."""
@@ -138,6 +144,11 @@ class DecoupledDistillation(nn.Module):
         return loss + DICE_WEIGHT * dice(probability[marked], marks[marked]) if marked.any() else loss
 
 
+def _half(channels: int) -> nn.Module:
+    """Half of a 1x1 convolution to twice the channels, which is what the paper splits."""
+    return nn.Sequential(conv_bn(channels, channels, 1), nn.ReLU(inplace=True))
+
+
 def _mean_where(values: Tensor, marks: Tensor) -> Tensor:
     """The mean over marked positions; 0 where there is none."""
     return (values * marks).sum() / marks.sum().clamp(min=1)
@@ -148,8 +159,9 @@ def _begin_as_trunk(decouple: nn.ModuleList, *branches: PyramidModeling) -> None
 
     So the student starts where RD4AD's does, and a few hundred steps are worth something.
     """
-    for block in decouple:
-        nn.init.dirac_(block[0][0].weight, groups=2)
+    for halves in decouple:
+        for half in halves:
+            nn.init.dirac_(half[0][0].weight)
     for branch in branches:
         for expand in branch.expand:
             nn.init.zeros_(expand[1].weight)

@@ -16,7 +16,7 @@ from edge.images import Frame
 from train.foreground import Mask, foreground_masks
 from train.synthesis import Rng, SyntheticDefect, laid, visible
 
-SMALLEST, LARGEST = 0.0005, 0.03
+SMALLEST, LARGEST = 0.0005, 0.1
 """Of the frame: the area of a flaw's shape, drawn evenly on a logarithmic scale."""
 
 _TRIES = 20
