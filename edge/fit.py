@@ -266,19 +266,29 @@ def grid_for(region: tuple[int, int], tile: tuple[int, int], overlap: int = OVER
     return columns, rows
 
 
-def _resize(image: Frame, width: int, height: int) -> Frame:
-    """Bilinear to the size; a side at least one and a half times too long is halved first, as often as it takes.
+def resize_steps(size: tuple[int, int], target: tuple[int, int]) -> list[tuple[int, int]]:
+    """The widths and heights a picture goes through on its way to the target, the last: each step is bilinear.
 
     Bilinear sampling alone reads two pixels a side whatever the scale: from a scale of 1.5 on, a line of one pixel may
-    keep less than a quarter of its light, and near 2 it may fall between the samples. At exactly one half it is the
-    mean of neighbours, and OpenCV does it several times faster than its area mode; an odd side is first made even.
+    keep less than a quarter of its light, and near 2 it may fall between the samples. So a side at least one and a
+    half times too long is halved first, as often as it takes. At exactly one half bilinear is the mean of neighbours,
+    and OpenCV does it several times faster than its area mode; an odd side is first made even.
     """
-    while image.shape[1] >= SHRINK * width or image.shape[0] >= SHRINK * height:
-        h, w = image.shape[:2]
-        halve_w, halve_h = w >= SHRINK * width, h >= SHRINK * height
-        image = _bilinear(image, w + w % 2 * halve_w, h + h % 2 * halve_h)
-        image = _bilinear(image, image.shape[1] // (1 + halve_w), image.shape[0] // (1 + halve_h))
-    return np.ascontiguousarray(_bilinear(image, width, height))
+    w, h = size
+    steps = []
+    while w >= SHRINK * target[0] or h >= SHRINK * target[1]:
+        halve_w, halve_h = w >= SHRINK * target[0], h >= SHRINK * target[1]
+        w, h = w + w % 2 * halve_w, h + h % 2 * halve_h
+        steps.append((w, h))
+        w, h = w // (1 + halve_w), h // (1 + halve_h)
+        steps.append((w, h))
+    return [*steps, target]
+
+
+def _resize(image: Frame, width: int, height: int) -> Frame:
+    for step in resize_steps((image.shape[1], image.shape[0]), (width, height)):
+        image = _bilinear(image, *step)
+    return np.ascontiguousarray(image)
 
 
 def _bilinear(image: Frame, width: int, height: int) -> Frame:

@@ -1,0 +1,254 @@
+"""Launches of discrepancy.cu: its tables, its buffers and its arguments.
+
+The head's matrices (edge/discrepancy.py) are banded: an output pixel depends on the low-resolution ones within the
+Gaussian's reach alone. `head_tables` cuts the zeros away. Where a frame is cut into tiles, their merging
+(edge/tiles.py) is part of the same matrices, which then refer to the maps of all tiles laid side by side.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.discrepancy import head_matrix
+from edge.errors import EngineError
+from edge.kernels.launch import Launch, blocks, structure
+from edge.tiles import Grid, Merger
+
+Layout = Literal["nchw", "nhwc"]
+Kind = Literal["float32", "float16"]
+
+SCALES = 4
+"""At most; SCALES of numbers.cuh."""
+
+_THREADS, _LANES, _NHWC_TILE = 256, 8, 32  # of distance.cuh
+_STRIP, _ACROSS = 8, 128  # of head.cuh
+
+_SCALE = structure(
+    [("teacher", "u8"), ("student", "u8"), ("map", "u8")]
+    + [(name, "i4") for name in ("channels", "height", "width", "first")]
+)
+_DISTANCE = structure([("scales", _SCALE, (SCALES,)), ("count", "i4"), ("columns", "i4")])
+_ARRANGE = structure([("from", "u8"), ("to", "u8"), ("height", "i4"), ("width", "i4"), ("columns", "i4")])
+_LAYER = structure(
+    [(name, "u8") for name in ("map", "rows", "rows_from", "columns", "columns_from")]
+    + [(name, "i4") for name in ("height", "width", "depth", "taps", "span")]
+)
+_HEAD = structure(
+    [("layers", _LAYER, (SCALES,))]
+    + [(name, "u8") for name in ("map", "mask", "score", "peaks", "done")]
+    + [(name, "i4") for name in ("count", "height", "width", "x0", "y0", "x1", "y1", "top")]
+    + [("threshold", "f4")]
+)
+
+
+@dataclass(frozen=True)
+class Features:
+    """One scale of the features on the GPU, and where its map goes; three addresses.
+
+    Attributes:
+        teacher: (images, channels, height, width), or channels last.
+        student: The same.
+        map: (frames, rows * height, columns * width) float32; an image is a tile of a frame, or a frame.
+        channels: Of the scale.
+        height: Of the scale.
+        width: Of the scale.
+    """
+
+    teacher: int
+    student: int
+    map: int
+    channels: int
+    height: int
+    width: int
+
+
+def distance(
+    scales: Sequence[Features], images: int, *, kind: Kind = "float32", layout: Layout = "nchw", columns: int = 1
+) -> Launch:
+    """The low-resolution maps of all scales and images.
+
+    Args:
+        scales: One to four.
+        images: The batch.
+        kind: Of the features.
+        layout: Of the features.
+        columns: Of the grid of tiles.
+    """
+    parameters = np.zeros(1, _DISTANCE)
+    parameters["count"], parameters["columns"] = _counted(len(scales)), columns
+    tile = _NHWC_TILE if layout == "nhwc" else _LANES * 16 // np.dtype(kind).itemsize
+    first = 0
+    # The longest blocks first: those of the most channels.
+    for entry, scale in zip(parameters["scales"][0], sorted(scales, key=lambda s: -s.channels), strict=False):
+        for name, value in vars(scale).items():
+            entry[name] = value
+        entry["first"] = first
+        first += blocks(scale.height * scale.width, tile)
+    return Launch(f"distance_{layout}_{kind}", (first, images, 1), (_THREADS, 1, 1), parameters)
+
+
+def arrange(from_: int, to: int, size: tuple[int, int], images: int, *, kind: Kind, columns: int) -> Launch:
+    """The maps that a network gives, (images, height, width), as float32 and laid side by side.
+
+    Args:
+        from_: Their address.
+        to: Address of (frames, rows * height, columns * width) float32.
+        size: Height and width of each.
+        images: The batch.
+        kind: Of the maps.
+        columns: Of the grid of tiles.
+    """
+    parameters = np.zeros(1, _ARRANGE)
+    parameters[0] = (from_, to, *size, columns)
+    return Launch(f"arrange_{kind}", (blocks(size[0] * size[1], _THREADS), images, 1), (_THREADS, 1, 1), parameters)
+
+
+@dataclass(frozen=True)
+class Band:
+    """One scale's share in the head, on the processor or, `arrays` replaced by addresses, on the GPU.
+
+    Attributes:
+        size: Height and width of the maps, of all tiles side by side.
+        arrays: `rows` (strips, depth, 8) float32, `rows_from` (strips,) int32, `columns` (taps, canvas width) float32,
+            `columns_from` (canvas width,) int32.
+        span: Low-resolution columns that a block of 128 output columns needs at most.
+    """
+
+    size: tuple[int, int]
+    arrays: dict[str, NDArray[Any]]
+    span: int
+
+
+def head_tables(sizes: Sequence[tuple[int, int]], grid: Grid, sigma: float) -> list[Band]:
+    """The head's matrices without their zeros.
+
+    Args:
+        sizes: Height and width of each scale's map of one tile.
+        grid: The tiles.
+        sigma: Of the Gaussian, canvas pixels.
+    """
+    return [_band(size, grid, sigma) for size in sizes]
+
+
+def head_launch(
+    tables: Sequence[Band],
+    addresses: Sequence[dict[str, int]],
+    outputs: dict[str, int],
+    grid: Grid,
+    frames: int,
+    *,
+    valid: tuple[int, int, int, int],
+    top: int,
+    threshold: float,
+) -> Launch:
+    """The anomaly map, its score and its mask.
+
+    Args:
+        tables: As `head_tables` gives them.
+        addresses: Of each table's `arrays`, and of its `map`, (frames, *size) float32.
+        outputs: Addresses of `map` and `mask`, (frames, canvas height, canvas width) float32 and uint8; `score`,
+            (frames,) float32; `peaks`, (frames, `patches(grid)`) uint32; `done`, (frames,) uint32, all 0.
+        grid: The tiles.
+        frames: The batch.
+        valid: x0, y0, x1, y1 of the part that shows the frame, in canvas pixels.
+        top: The score is the mean of this many largest pixels.
+        threshold: The mask is 1 where the map is above it.
+
+    Raises:
+        EngineError: The valid part has fewer pixels than `top`.
+    """
+    width, height = grid.canvas
+    x0, y0, x1, y1 = valid
+    if not 1 <= top <= (x1 - x0) * (y1 - y0):
+        raise EngineError(
+            f"the score is the mean of {top} pixels, and the frame covers {(x1 - x0) * (y1 - y0)} of the map; "
+            "make the bundle with a smaller top"
+        )
+    parameters = np.zeros(1, _HEAD)
+    fields = {"count": _counted(len(tables)), "height": height, "width": width, "top": top, "threshold": threshold}
+    for name, value in (fields | outputs | dict(zip(("x0", "y0", "x1", "y1"), valid, strict=True))).items():
+        parameters[name] = value
+    for entry, band, places in zip(parameters["layers"][0], tables, addresses, strict=False):
+        for name, address in places.items():
+            entry[name] = address
+        entry["height"], entry["width"] = band.size
+        entry["depth"], entry["taps"] = band.arrays["rows"].shape[1], band.arrays["columns"].shape[0]
+        entry["span"] = band.span
+    shared = sum(band.span for band in tables) * _STRIP * 4
+    size = blocks(width, _ACROSS), blocks(height, _STRIP), frames
+    return Launch("head", size, (_ACROSS, 1, 1), parameters, shared)
+
+
+def patches(grid: Grid) -> int:
+    """How many peaks the head leaves of a frame: one of each 32x8 pixels, in whole blocks."""
+    width, height = grid.canvas
+    return blocks(height, _STRIP) * blocks(width, _ACROSS) * (_ACROSS // 32)
+
+
+def _counted(scales: int) -> int:
+    if not 1 <= scales <= SCALES:
+        raise EngineError(f"the kernels take 1 to {SCALES} scales, not {scales}; the openvino engine takes any number")
+    return scales
+
+
+def _band(size: tuple[int, int], grid: Grid, sigma: float) -> Band:
+    down = _merging_matrix(size[0], grid.height, grid.rows, grid.overlap, sigma)
+    across = _merging_matrix(size[1], grid.width, grid.columns, grid.overlap, sigma)
+    rows, rows_from = _strips(down)
+    columns, columns_from = _taps(across)
+    starts = columns_from[::_ACROSS]
+    ends = [columns_from[i : i + _ACROSS].max() + len(columns) for i in range(0, len(columns_from), _ACROSS)]
+    arrays = {"rows": rows, "rows_from": rows_from, "columns": columns, "columns_from": columns_from}
+    return Band((down.shape[1], across.shape[1]), arrays, int((ends - starts).max()))
+
+
+def _merging_matrix(size: int, side: int, count: int, overlap: int, sigma: float) -> NDArray[np.float32]:
+    """The head's matrix of `count` tiles in a row, each weighed as `Merger` does: (canvas, count * size)."""
+    merger = Merger(Grid(side, 1, count, 1, overlap))
+    one, other = np.ones((1, side), np.float32), np.zeros((1, side), np.float32)
+    matrix = head_matrix(size, side, sigma)
+    step = side - overlap
+    merged = np.zeros((side + (count - 1) * step, count * size), np.float32)
+    for tile in range(count):
+        weights = merger.merge([one if i == tile else other for i in range(count)])[0]
+        place = slice(tile * step, tile * step + side)
+        merged[place, tile * size : (tile + 1) * size] = weights[place, None] * matrix
+    return merged
+
+
+def _reach(matrix: NDArray[np.float32]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """The first column of each row that is not 0, and the one after its last."""
+    filled = matrix != 0
+    return filled.argmax(1), matrix.shape[1] - filled[:, ::-1].argmax(1)
+
+
+def _strips(matrix: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+    """Eight output rows at a time with all they depend on: (strips, depth, 8), and the first row of each strip."""
+    output, size = matrix.shape
+    starts, ends = _reach(matrix)
+    first = np.minimum.reduceat(starts, np.arange(0, output, _STRIP))
+    last = np.maximum.reduceat(ends, np.arange(0, output, _STRIP))
+    depth = int((last - first).max())
+    first = np.minimum(first, size - depth).astype(np.int32)
+    strips = np.zeros((len(first), depth, _STRIP), np.float32)
+    for i, start in enumerate(first):
+        rows = matrix[i * _STRIP : (i + 1) * _STRIP, start : start + depth]
+        strips[i, :, : len(rows)] = rows.T
+    return strips, first
+
+
+def _taps(matrix: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+    """What each output column depends on: (taps, output), and the first column of each."""
+    output, size = matrix.shape
+    starts, ends = _reach(matrix)
+    # A block reads from its first column's start on: no later column may begin before it.
+    first = np.minimum.accumulate(starts[::-1])[::-1]
+    taps = int((ends - first).max())
+    first = np.minimum(first, size - taps).astype(np.int32)
+    places = first + np.arange(taps)[:, None]
+    return np.ascontiguousarray(matrix[np.arange(output), places]), first

@@ -1,0 +1,180 @@
+// The second stage: low-resolution maps to the anomaly map, its score and its mask, in one launch.
+//
+// Bilinear upsampling, the Gaussian and the merging of overlapping tiles are linear and separable, so all are one
+// banded matrix a side (edge/kernels/discrepancy.py makes them; edge/discrepancy.py has the formula):
+//     A = sum_k R_k d_k C_k^T
+// A block of 128 threads makes 8 rows of 128 pixels. Rows first, on the few low-resolution columns it needs:
+// V_k = R_k d_k, 8 rows of each column in shared memory; then each thread makes a column of 8 pixels from V_k C_k^T.
+//
+// At 256x256 from 64, 32 and 16: rows, 66 columns of 12, 7 or 5 weights, 8 rows each, and 1,024 pixels of 20 weights are
+// 26 thousand multiply-adds a block, 1.6 million an image, where upsampling and a 33-tap blur take 5 million, dense
+// matrices 9. Bytes: the maps in (4 each), 5 a pixel out: 0.35 MB an image, 0.08 us at an H200's 4.3 TB/s and 1.7 us at
+// an AGX Orin's 204.8 GB/s. At batch 1 it is latency that counts: two waits for memory, one barrier, one for the score.
+//
+// The score is the mean of the `top` largest pixels inside `valid`. Every warp leaves the largest of its 32x8 patch;
+// the block of a frame that finishes last joins those. For `top` > 1 it selects among the patches that can hold one of
+// the `top` largest: those whose largest is not below the `top`-th largest of them.
+//
+// A value that is not finite makes the score NaN, wherever it lies; the host refuses such a frame.
+#pragma once
+
+#include "top.cuh"
+
+constexpr int STRIP = 8;     // rows of a block
+constexpr int ACROSS = 128;  // columns and threads of a block
+constexpr int WARPS = ACROSS / 32;
+
+struct Layer {
+    const float* map;         // (frames, height, width)
+    const float* rows;        // (strips, depth, 8): weights of 8 output rows each
+    const int* rows_from;     // (strips): the first low-resolution row they refer to
+    const float* columns;     // (taps, canvas width): weights of an output column each
+    const int* columns_from;  // (canvas width): the first low-resolution column they refer to
+    int height, width;
+    int depth, taps;
+    int span;                 // low-resolution columns that a block needs at most
+};
+
+struct Head {
+    Layer layers[SCALES];
+    float* map;               // (frames, height, width)
+    unsigned char* mask;      // likewise: 1 where the map is above the threshold, inside `valid`
+    float* score;             // (frames)
+    unsigned* peaks;          // (frames, gridDim.y, gridDim.x, 4): keys
+    unsigned* done;           // (frames): 0 before and after
+    int count;
+    int height, width;        // of the canvas
+    int x0, y0, x1, y1;       // valid: the part that shows the frame
+    int top;
+    float threshold;
+};
+
+// Row sums: 8 rows of every low-resolution column the block needs, layer after layer, (columns, 2) of 4 rows each.
+__device__ __forceinline__ void rows_of(const Head& p, float4* tall) {
+    int begin = 0;
+    for (int k = 0; k < p.count; ++k) {
+        const Layer& layer = p.layers[k];
+        const int left = __ldg(layer.columns_from + blockIdx.x * ACROSS);
+        const int top = __ldg(layer.rows_from + blockIdx.y);
+        const float4* weights = reinterpret_cast<const float4*>(layer.rows) + 2 * layer.depth * blockIdx.y;
+        // Layers take turns from where the last one ended: all fit into one round of the block's threads.
+        for (int i = (threadIdx.x + ACROSS - begin % ACROSS) % ACROSS; i < layer.span; i += ACROSS) {
+            if (left + i >= layer.width) break;
+            const float* from = layer.map + (static_cast<size_t>(blockIdx.z) * layer.height + top) * layer.width + left + i;
+            float4 upper{}, lower{};
+#pragma unroll 4
+            for (int j = 0; j < layer.depth; ++j) {
+                const float value = __ldg(from + j * layer.width);
+                const float4 a = __ldg(weights + 2 * j), b = __ldg(weights + 2 * j + 1);
+                upper.x = fmaf(a.x, value, upper.x), upper.y = fmaf(a.y, value, upper.y);
+                upper.z = fmaf(a.z, value, upper.z), upper.w = fmaf(a.w, value, upper.w);
+                lower.x = fmaf(b.x, value, lower.x), lower.y = fmaf(b.y, value, lower.y);
+                lower.z = fmaf(b.z, value, lower.z), lower.w = fmaf(b.w, value, lower.w);
+            }
+            tall[2 * (begin + i)] = upper;
+            tall[2 * (begin + i) + 1] = lower;
+        }
+        begin += layer.span;
+    }
+}
+
+// Column sums: the 8 pixels of column `x`.
+__device__ __forceinline__ void pixels_of(const Head& p, const float4* tall, int x, float (&pixels)[STRIP]) {
+    for (int k = 0; k < p.count; ++k) {
+        const Layer& layer = p.layers[k];
+        const int left = __ldg(layer.columns_from + blockIdx.x * ACROSS);
+        const float4* from = tall + 2 * (__ldg(layer.columns_from + x) - left);
+#pragma unroll 4
+        for (int i = 0; i < layer.taps; ++i) {
+            const float weight = __ldg(layer.columns + static_cast<size_t>(i) * p.width + x);
+            const float4 upper = from[2 * i], lower = from[2 * i + 1];
+            pixels[0] = fmaf(weight, upper.x, pixels[0]), pixels[1] = fmaf(weight, upper.y, pixels[1]);
+            pixels[2] = fmaf(weight, upper.z, pixels[2]), pixels[3] = fmaf(weight, upper.w, pixels[3]);
+            pixels[4] = fmaf(weight, lower.x, pixels[4]), pixels[5] = fmaf(weight, lower.y, pixels[5]);
+            pixels[6] = fmaf(weight, lower.z, pixels[6]), pixels[7] = fmaf(weight, lower.w, pixels[7]);
+        }
+        tall += 2 * layer.span;
+    }
+}
+
+// Writes the 8 pixels of column `x` and their mask; the key of the largest of them that counts.
+__device__ __forceinline__ unsigned write_pixels(const Head& p, int x, const float (&pixels)[STRIP]) {
+    unsigned peak = 0;
+#pragma unroll
+    for (int i = 0; i < STRIP; ++i) {
+        const int y = blockIdx.y * STRIP + i;
+        if (y >= p.height) break;
+        const size_t place = (static_cast<size_t>(blockIdx.z) * p.height + y) * p.width + x;
+        const bool finite = isfinite(pixels[i]);
+        const float value = finite ? pixels[i] : not_a_number();
+        const bool inside = p.x0 <= x && x < p.x1 && p.y0 <= y && y < p.y1;
+        p.map[place] = value;
+        p.mask[place] = inside && value > p.threshold;
+        if (inside || !finite) peak = max(peak, key_of(value));
+    }
+    return peak;
+}
+
+// The mean of the `top` largest, `top` > 1. `peaks` are the frame's.
+__device__ float top_mean(const Head& p, const unsigned* peaks, int patches) {
+    unsigned rank = p.top;
+    const unsigned bound = kth_largest(
+        [&](auto use) {
+            for (int i = threadIdx.x; i - static_cast<int>(threadIdx.x) < patches; i += ACROSS)
+                use(i < patches ? __ldcg(peaks + i) : 0u);
+        },
+        rank);
+    const auto each = [&](auto use) {
+        const int lane = threadIdx.x % 32;
+        for (int patch = threadIdx.x / 32; patch < patches; patch += WARPS) {
+            if (__ldcg(peaks + patch) < bound) continue;
+            const int x = patch % (gridDim.x * WARPS) * 32 + lane, y = patch / (gridDim.x * WARPS) * STRIP;
+            for (int i = y; i < y + STRIP; ++i) {
+                const bool inside = p.x0 <= x && x < p.x1 && p.y0 <= i && i < p.y1;
+                const size_t place = (static_cast<size_t>(blockIdx.z) * p.height + i) * p.width + x;
+                use(inside ? key_of(__ldcg(p.map + place)) : 0u);
+            }
+        }
+    };
+    rank = p.top;
+    const unsigned least = kth_largest(each, rank);
+    float sum = 0;
+    each([&](unsigned key) { sum += key > least ? value_of(key) : 0.0f; });
+    sum = join_block<ACROSS>(sum, [](float a, float b) { return a + b; });
+    return (sum + static_cast<float>(rank) * value_of(least)) / static_cast<float>(p.top);
+}
+
+// Whether this block is the last of its frame to come here; what the others wrote before can be read then.
+__device__ __forceinline__ bool is_last(unsigned* done) {
+    __shared__ bool last;
+    __threadfence();
+    __syncthreads();
+    const unsigned blocks = gridDim.x * gridDim.y;
+    if (threadIdx.x == 0) last = atomicInc(done + blockIdx.z, blocks - 1) == blocks - 1;
+    __syncthreads();
+    __threadfence();
+    return last;
+}
+
+__device__ __forceinline__ void make_map(const Head& p, float4* tall) {
+    rows_of(p, tall);
+    __syncthreads();
+    const int x = blockIdx.x * ACROSS + threadIdx.x;
+    unsigned peak = 0;
+    if (x < p.width) {
+        float pixels[STRIP] = {};
+        pixels_of(p, tall, x, pixels);
+        peak = write_pixels(p, x, pixels);
+    }
+    for (int distance = 16; distance > 0; distance /= 2) peak = max(peak, __shfl_xor_sync(WARP, peak, distance));
+    const int patches = gridDim.y * gridDim.x * WARPS;
+    unsigned* peaks = p.peaks + static_cast<size_t>(blockIdx.z) * patches;
+    if (threadIdx.x % 32 == 0) peaks[(blockIdx.y * gridDim.x + blockIdx.x) * WARPS + threadIdx.x / 32] = peak;
+    if (!is_last(p.done)) return;
+    unsigned highest = 0;
+    for (int i = threadIdx.x; i < patches; i += ACROSS) highest = max(highest, __ldcg(peaks + i));
+    highest = join_block<ACROSS>(highest, [](unsigned a, unsigned b) { return max(a, b); });
+    const bool finite = isfinite(value_of(highest));
+    const float score = p.top == 1 || !finite ? value_of(highest) : top_mean(p, peaks, patches);
+    if (threadIdx.x == 0) p.score[blockIdx.z] = score;
+}

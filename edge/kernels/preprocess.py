@@ -1,0 +1,98 @@
+"""Launches of preprocess.cu: the same fit as edge/fit.py makes on the processor."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from edge.fit import Fit, Placement, resize_steps
+from edge.kernels.launch import Launch, blocks, structure
+
+_BLOCK = (32, 8, 1)
+
+_PICTURE = structure([("pixels", "u8")] + [(name, "i4") for name in ("width", "height", "pitch", "grey")])
+_RESIZE = structure([("from", _PICTURE), ("to", "u8"), ("width", "i4"), ("height", "i4")])
+_PREPROCESS = structure(
+    [("from", _PICTURE), ("to", "u8")]
+    + [(name, "i4") for name in ("width", "height", "columns", "step_x", "step_y", "left", "top")]
+    + [("inner_width", "i4"), ("inner_height", "i4"), ("scale", "f4", (3,)), ("shift", "f4", (3,))]
+)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How frames of one size become the network's input.
+
+    Attributes:
+        placement: Where the canvas lies in the frame.
+        view: x, y, width, height of what is seen of the frame.
+        steps: Widths and heights of the pictures in between, each (height, width, 3) uint8 without gaps.
+    """
+
+    fit: Fit
+    placement: Placement
+    view: tuple[int, int, int, int]
+    steps: tuple[tuple[int, int], ...]
+
+    def launches(
+        self,
+        frame: int,
+        pitch: int,
+        between: Sequence[int],
+        to: int,
+        *,
+        mean: Sequence[float],
+        std: Sequence[float],
+        kind: Literal["float32", "float16"] = "float32",
+    ) -> list[Launch]:
+        """What brings a frame to the network's input.
+
+        Args:
+            frame: Address of (height, width, 3) uint8 BGR.
+            pitch: Bytes from one of its rows to the next.
+            between: Addresses of the pictures of `steps`.
+            to: Address of (tiles, 3, height, width), RGB.
+            mean: Of R, G, B in [0, 1].
+            std: Likewise.
+            kind: Of the network's input.
+        """
+        x, y, width, height = self.view
+        picture = (frame + y * pitch + 3 * x, width, height, pitch, self.fit.grey)
+        launches = []
+        for step, address in zip(self.steps, between, strict=True):
+            parameters = np.zeros(1, _RESIZE)
+            parameters[0] = (picture, address, *step)
+            grid = blocks(step[0], _BLOCK[0]), blocks(step[1], _BLOCK[1]), 1
+            launches.append(Launch("resize", grid, _BLOCK, parameters))
+            picture = (address, *step, 3 * step[0], self.fit.grey)
+        fit, (x0, y0, x1, y1) = self.fit, self.placement.valid
+        scale = 1 / (255 * np.array(std, np.float32))
+        shift = -np.array(mean, np.float32) / np.array(std, np.float32)
+        tiles = fit.width, fit.height, fit.grid.columns, fit.width - fit.grid.overlap, fit.height - fit.grid.overlap
+        parameters = np.zeros(1, _PREPROCESS)
+        parameters[0] = (picture, to, *tiles, x0, y0, x1 - x0, y1 - y0, scale, shift)
+        grid = blocks(fit.width, _BLOCK[0]), blocks(fit.height, _BLOCK[1]), fit.grid.count
+        return [*launches, Launch(f"preprocess_{kind}", grid, _BLOCK, parameters)]
+
+
+def plan(fit: Fit, width: int, height: int) -> Plan:
+    """How frames of `width` x `height` pixels become the network's input.
+
+    Raises:
+        UsageError: The region of interest lies outside the frame.
+    """
+    # The fit itself says where a frame's pixels go, so there is one definition of it.
+    _, placement = fit.apply(np.zeros((height, width, 3), np.uint8))
+    x0, y0, x1, y1 = placement.valid
+    left, top = placement.to_frame(x0, y0)
+    right, bottom = placement.to_frame(x1, y1)
+    seen = round(right) - round(left), round(bottom) - round(top)
+    inner = x1 - x0, y1 - y0
+    sizes = [seen, *resize_steps(seen, inner)[:-1]]
+    steps = tuple(size for before, size in zip(sizes, sizes[1:], strict=False) if size != before)
+    if steps and steps[-1] == inner:
+        steps = steps[:-1]  # the last step is made with the normalisation
+    return Plan(fit, placement, (round(left), round(top), *seen), steps)

@@ -1,0 +1,59 @@
+// The mean of the k largest values, exactly: a radix select, 8 bits at a time, by one block.
+#pragma once
+
+#include "numbers.cuh"
+
+// The `rank`-th largest key, and in `rank` how many of those equal to it are wanted; 0 where there are fewer keys.
+// `each(use)` calls `use(key)` for the thread's share of the keys, all lanes of a warp together; the key 0 is none.
+// All threads of a block call it.
+template <typename Each>
+__device__ unsigned kth_largest(Each each, unsigned& rank) {
+    __shared__ unsigned bins[256], found, left;
+    unsigned prefix = 0;
+    for (int shift = 24; shift >= 0; shift -= 8) {
+        for (int bin = threadIdx.x; bin < 256; bin += blockDim.x) bins[bin] = 0;
+        __syncthreads();
+        if (threadIdx.x == 0) found = 0;  // nobody reads the last one's any more
+        each([&](unsigned key) {
+            // Neighbours share their high bits: a warp adds once for each of its bins, not 32 times to the same.
+            const int bin = key != 0 && (key ^ prefix) >> shift < 256 ? static_cast<int>(key >> shift & 255) : -1;
+            const unsigned same = __match_any_sync(WARP, bin);
+            if (bin >= 0 && __ffs(same) - 1 == static_cast<int>(threadIdx.x % 32)) atomicAdd(&bins[bin], __popc(same));
+        });
+        __syncthreads();
+        if (threadIdx.x < 32) {
+            const int high = 255 - 8 * threadIdx.x;
+            unsigned own = 0;
+            for (int i = 0; i < 8; ++i) own += bins[high - i];
+            unsigned above = own;
+            for (int distance = 1; distance < 32; distance *= 2) {
+                const unsigned other = __shfl_up_sync(WARP, above, distance);
+                if (static_cast<int>(threadIdx.x) >= distance) above += other;
+            }
+            above -= own;
+            if (above < rank && rank <= above + own) {
+                int bin = high;
+                unsigned wanted = rank - above;
+                while (wanted > bins[bin]) wanted -= bins[bin--];
+                found = prefix | static_cast<unsigned>(bin) << shift;
+                left = wanted;
+            }
+        }
+        __syncthreads();
+        prefix = found;
+        rank = left;
+    }
+    return prefix;
+}
+
+// What all threads of a block hold, joined; every thread has the result. `join` is associative.
+template <int THREADS, typename T, typename Join>
+__device__ T join_block(T value, Join join) {
+    __shared__ T parts[THREADS / 32];
+    for (int distance = 16; distance > 0; distance /= 2) value = join(value, __shfl_xor_sync(WARP, value, distance));
+    if (threadIdx.x % 32 == 0) parts[threadIdx.x / 32] = value;
+    __syncthreads();
+    value = parts[0];
+    for (int i = 1; i < THREADS / 32; ++i) value = join(value, parts[i]);
+    return value;
+}
