@@ -12,6 +12,7 @@ from edge.command import add_json_option, run_command, say, write_json
 from edge.messages import Precision
 
 PRECISIONS: tuple[Precision, ...] = ("int8", "fp16", "fp32")
+ENGINES = ("openvino", "tensorrt")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -47,12 +48,15 @@ def _run(arguments: argparse.Namespace) -> None:
     import logging
 
     from edge.configuration import load_settings
+    from edge.log_limit import LogLimit
     from edge.service import run
 
+    handler = logging.StreamHandler()
+    handler.addFilter(LogLimit())
     logging.basicConfig(
         level=logging.DEBUG if arguments.verbose else logging.INFO,
         format="%(levelname)s %(name)s: %(message)s",
-        stream=sys.stderr,
+        handlers=[handler],
     )
     run(load_settings(arguments.config))
 
@@ -108,6 +112,7 @@ def _add_bench(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("bundle", type=Path, metavar="BUNDLE")
     parser.add_argument("--precision", choices=PRECISIONS, help="default: what the bundle prefers")
+    parser.add_argument("--engine", choices=ENGINES, help="default: tensorrt where it can run here, else openvino")
     parser.add_argument("--frames", type=int, default=200, metavar="N", help="frames to time (default 200)")
     parser.add_argument("--size", default="640x480", metavar="WxH", help="size of the frames (default 640x480)")
     add_json_option(parser)
@@ -122,7 +127,7 @@ def _bench(arguments: argparse.Namespace) -> None:
     size = parse_size(arguments.size)
     if arguments.frames < 1 or min(size) < 1:
         raise UsageError(f"--frames {arguments.frames} and --size {arguments.size} must be at least 1")
-    result = bench(arguments.bundle, arguments.precision, arguments.frames, size)
+    result = bench(arguments.bundle, arguments.precision, arguments.frames, size, arguments.engine)
     for name, value in result.items():
         say(f"{name:24} {value}")
     write_json(result, arguments.json)

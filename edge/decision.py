@@ -37,17 +37,21 @@ class Decider:
         bundle: The bundle.
         precision: The engine's; each precision has thresholds of its own.
         mm_per_px: The camera's scale, where it is known.
+
+    Attributes:
+        threshold: Of the image score; the bundle's, unless it is set.
     """
 
     def __init__(self, bundle: Bundle, precision: Precision, mm_per_px: float | None = None) -> None:
         part = bundle.manifest.decision
         self._thresholds = part.thresholds[precision]
+        self.threshold = self._thresholds.image
         self._min_area = part.min_area_px
         self._mm_per_px = mm_per_px
 
     def decide(self, anomaly: AnomalyMap) -> Decision:
         """The decision on an engine's map. Regions are sought only in rejected parts."""
-        threshold = self._thresholds.image
+        threshold = self.threshold
         ok = anomaly.score <= threshold
         return Decision(ok, anomaly.score, threshold, () if ok else self._regions(anomaly))
 

@@ -62,6 +62,10 @@ class EngineError(EdgeInspectError):
     """No engine can be built for the bundle on this box, or a running one failed."""
 
 
+class DriftError(EngineError):
+    """An engine's maps are not finite, or not those of the golden frames."""
+
+
 class OutboxError(EdgeInspectError):
     """The outbox cannot be opened or written."""
 

@@ -5,21 +5,21 @@
     Status     what the station is doing; retained, and the last will
     Health     rates, latencies, drops, the outbox; retained
 
-Payloads are JSON in UTF-8, times RFC 3339 in UTC with microseconds, ids UUIDv7. A field is never renamed or retyped
-within version 1. Every field is always present; one without a value is null.
+Commands and replies are in edge/commands.py; edge/schema.py writes all of it to docs/mqtt/. Payloads are JSON in UTF-8,
+times RFC 3339 in UTC with microseconds, ids UUIDv7. A field is never renamed or retyped within version 1. Every field
+of a message is always present; one without a value is null.
 """
 
 from __future__ import annotations
 
 import json
-import os
-import threading
-import time
 from dataclasses import dataclass, fields
 from datetime import datetime, timezone
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, PlainSerializer, WithJsonSchema
+
+from edge.ids import UUID7_PATTERN, uuid7
 
 CONTRACT_VERSION: Literal[1] = 1
 TOPIC_ROOT = f"edge-inspect/v{CONTRACT_VERSION}"
@@ -28,7 +28,6 @@ State = Literal["starting", "online", "degraded", "paused", "stopping", "offline
 Precision = Literal["int8", "fp16", "fp32"]
 
 _TIME_PATTERN = r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{6}Z$"
-_UUID7_PATTERN = r"^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$"
 _BASE64_PATTERN = r"^[A-Za-z0-9+/]+={0,2}$"
 
 
@@ -48,12 +47,14 @@ Time = Annotated[
     PlainSerializer(format_time, return_type=str),
     WithJsonSchema({"type": "string", "format": "date-time", "pattern": _TIME_PATTERN}),
 ]
-Uuid7 = Annotated[str, Field(pattern=_UUID7_PATTERN)]
+Uuid7 = Annotated[str, Field(pattern=UUID7_PATTERN)]
 Name = Annotated[str, Field(min_length=1, max_length=256)]
 Count = Annotated[int, Field(ge=0)]
 
 
-class _Model(BaseModel):
+class ContractModel(BaseModel):
+    """What the contract knows, and nothing else: a field it does not know is refused."""
+
     model_config = ConfigDict(
         extra="forbid",
         frozen=True,
@@ -63,11 +64,16 @@ class _Model(BaseModel):
     )
 
 
-class Message(_Model):
+class Message(ContractModel):
     """What every message of the contract has."""
 
     contract: Literal[1] = Field(default=CONTRACT_VERSION, description="version of the contract")
     boot_id: Name = Field(description="changes with every boot of the box")
+    id: Uuid7 = Field(
+        default_factory=uuid7,
+        description="the same in every repeat of this message, so that a subscriber can drop repeats",
+    )
+    sequence: Count = Field(description="of the station's newest part; one that has not arrived is waiting, or lost")
 
     def to_json(self) -> bytes:
         """Return the payload.
@@ -79,21 +85,21 @@ class Message(_Model):
         return json.dumps(fields_, allow_nan=False, ensure_ascii=False, separators=(",", ":")).encode()
 
 
-class BundleReference(_Model):
+class BundleReference(ContractModel):
     """Which bundle decided."""
 
     name: Name
     digest: Name = Field(description="digest of the bundle's manifest")
 
 
-class FrameSize(_Model):
+class FrameSize(ContractModel):
     """Size of the original frame in pixels."""
 
     width: int = Field(gt=0)
     height: int = Field(gt=0)
 
 
-class Region(_Model):
+class Region(ContractModel):
     """One connected area above the pixel threshold, in pixels of the original frame."""
 
     bbox: tuple[int, int, int, int] = Field(description="x, y, width, height")
@@ -106,7 +112,6 @@ class Region(_Model):
 class Verdict(Message):
     """What was decided about one part."""
 
-    id: Uuid7 = Field(description="the same in every repeat of this message, so that a subscriber can drop repeats")
     sequence: int = Field(ge=1, description="counts the station's parts from 1, over reboots; a gap is a loss")
     part_id: str | None = Field(default=None, max_length=256, description="as given with the trigger")
     captured_at: Time
@@ -147,7 +152,7 @@ class Status(Message):
     version: Name = Field(description="version of edge-inspect")
 
 
-class FrameCounts(_Model):
+class FrameCounts(ContractModel):
     """Frames since the service started."""
 
     inspected: Count
@@ -156,7 +161,7 @@ class FrameCounts(_Model):
     dropped: Count = Field(description="frames that no engine looked at")
 
 
-class LatencyPercentiles(_Model):
+class LatencyPercentiles(ContractModel):
     """Latency from the frame to the verdict, in milliseconds."""
 
     p50: float = Field(ge=0)
@@ -164,20 +169,42 @@ class LatencyPercentiles(_Model):
     p99: float = Field(ge=0)
 
 
-class OutboxHealth(_Model):
-    """How full the outbox is, and what it had to drop since it was made."""
+class OutboxHealth(ContractModel):
+    """How full the outbox is, what it had to drop since it was made, and what is wrong with it."""
 
     entries: Count
     bytes: Count
     dropped_verdicts: Count
     dropped_defects: Count
+    problem: str | None = Field(default=None, description="why the disk takes nothing; messages are kept in memory")
+    set_aside: str | None = Field(
+        default=None, description="where the damaged file lies that the service found at its start"
+    )
 
 
-class MqttHealth(_Model):
+class MqttHealth(ContractModel):
     """The station's connection to the broker."""
 
     connected: bool
     reconnects: Count
+
+
+class RefusalCounts(ContractModel):
+    """Commands refused since the service started, by the reply's `refusal`."""
+
+    malformed: Count = 0
+    oversized: Count = 0
+    unauthorised: Count = 0
+    expired: Count = 0
+    replayed: Count = 0
+    impossible: Count = 0
+
+
+class CommandCounts(ContractModel):
+    """Commands since the service started."""
+
+    done: Count = 0
+    refused: RefusalCounts = RefusalCounts()
 
 
 class Health(Message):
@@ -190,9 +217,11 @@ class Health(Message):
     latency_ms: LatencyPercentiles | None = Field(default=None, description="null before the first part")
     outbox: OutboxHealth
     mqtt: MqttHealth
+    commands: CommandCounts = CommandCounts()
     engine: Name
     precision: Precision
     bundle: BundleReference
+    threshold: float = Field(description="in force: the bundle's, or what a command has set")
     temperature_c: float | None = None
 
 
@@ -263,41 +292,3 @@ def check_level(name: str, level: str) -> None:
         raise ValueError(f"{name}: {level[:80]!r} has {len(level)} characters; a topic level here has 1 to 64")
     if not level.isprintable() or any(character in "/+#" for character in level):
         raise ValueError(f"{name}: {level!r} holds '/', '+', '#' or a character that cannot be printed; leave it out")
-
-
-_uuid7_lock = threading.Lock()
-_uuid7_last = (0, 0)
-
-
-def uuid7() -> str:
-    """Return a UUID version 7 that sorts after every earlier one of this process (RFC 9562, 5.7 and 6.2, method 2).
-
-    The order holds between threads and when the clock steps back: the last time is then kept and the 74 random bits
-    are counted up by a random amount.
-    """
-    global _uuid7_last
-    with _uuid7_lock:
-        last_ms, last_random = _uuid7_last
-        now_ms = time.time_ns() // 1_000_000
-        if now_ms > last_ms:
-            # The highest bit starts at zero to leave room for counting up.
-            _uuid7_last = (now_ms, int.from_bytes(os.urandom(10), "big") >> 7)
-        else:
-            counted = last_random + 1 + int.from_bytes(os.urandom(4), "big")
-            _uuid7_last = (last_ms + (counted >> 74), counted & ((1 << 74) - 1))
-        milliseconds, random = _uuid7_last
-    number = (milliseconds & ((1 << 48) - 1)) << 80 | 0x7 << 76 | (random >> 62) << 64 | 0b10 << 62
-    digits = f"{number | random & ((1 << 62) - 1):032x}"
-    return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
-
-
-def json_schemas() -> dict[str, dict[str, Any]]:
-    """Return the JSON Schema (2020-12) of each message, by the last level of its topic."""
-    messages: dict[str, type[Message]] = {"verdict": Verdict, "defect": Defect, "status": Status, "health": Health}
-    return {
-        name: {
-            "$schema": "https://json-schema.org/draft/2020-12/schema",
-            **model.model_json_schema(mode="serialization"),
-        }
-        for name, model in messages.items()
-    }

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import select
 import socket
 import ssl
 import time
+from collections.abc import Callable
 
-from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags
+from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTMessage
 from paho.mqtt.enums import MQTTErrorCode, MQTTProtocolVersion
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
@@ -24,6 +26,11 @@ from edge.mqtt import (
 )
 from edge.settings import MqttSettings
 
+log = logging.getLogger(__name__)
+
+OnCommand = Callable[[bytes, bool], None]
+"""Called with a command's payload, and whether the broker had retained it."""
+
 # What a publish packet needs besides topic and payload: fixed header, packet id, properties.
 _PACKET_OVERHEAD = 128
 
@@ -37,17 +44,25 @@ class Session:
         settings: of the connection.
         will_topic: where the broker publishes `will`, retained, when the connection is lost.
         will: the status that says so.
+        commands: the topic that brings commands, and what is called with each, inside `turn`; `None` for none.
 
     Raises:
         ConnectionProblem: from every method: the connection cannot be made, or has ended.
     """
 
     def __init__(
-        self, client_id: str, protocol: MQTTProtocolVersion, settings: MqttSettings, will_topic: str, will: Message
+        self,
+        client_id: str,
+        protocol: MQTTProtocolVersion,
+        settings: MqttSettings,
+        will_topic: str,
+        will: Message,
+        commands: tuple[str, OnCommand] | None = None,
     ) -> None:
         self.connected = False
         self.answered = False
         self._settings = settings
+        self._commands = commands
         self._is_5 = protocol == MQTT5
         self._window = settings.window
         self._largest: int | None = None
@@ -60,6 +75,8 @@ class Session:
         self._client.on_connect = self._on_connect
         self._client.on_disconnect = self._on_disconnect
         self._client.on_publish = self._on_publish
+        self._client.on_subscribe = self._on_subscribe
+        self._client.on_message = self._on_message
         self._client.will_set(
             will_topic, will.to_json(), 1, retain=True, properties=will_properties("status") if self._is_5 else None
         )
@@ -81,18 +98,21 @@ class Session:
         return self._largest if self._largest is not None and size + _PACKET_OVERHEAD > self._largest else None
 
     def send(self, schema: str, topic: str, payload: bytes, *, token: int | None = None) -> None:
-        """Send a verdict, defect or status with QoS 1; `token` comes back from `take_acknowledged`."""
+        """Send a verdict, defect, status or reply with QoS 1; `token` comes back from `take_acknowledged`."""
         if not self._in_flight:
             self._progress_at = time.monotonic()
-        expiry = None if schema == "status" else self._settings.message_expiry_s
-        sent = self._client.publish(topic, payload, 1, schema == "status", self._describe(schema, expiry))
+        sent = self._client.publish(topic, payload, 1, schema == "status", self._describe(schema))
         # Otherwise the connection has just ended, and `turn` says why.
         if sent.rc == MQTTErrorCode.MQTT_ERR_SUCCESS:
             self._in_flight[sent.mid] = token
 
     def send_health(self, topic: str, payload: bytes) -> None:
         """Send health: QoS 0, retained."""
-        self._client.publish(topic, payload, 0, True, self._describe("health", None))
+        self._client.publish(topic, payload, 0, True, self._describe("health"))
+
+    def send_image(self, topic: str, jpeg: bytes) -> None:
+        """Send a picture: QoS 0, not retained."""
+        self._client.publish(topic, jpeg, 0, False, self._describe("image"))
 
     def turn(self, wake: socket.socket, timeout: float) -> None:
         """Wait until the broker sends, `wake` can be read or the time is over, and handle what there is."""
@@ -133,11 +153,12 @@ class Session:
         if connection is not None:
             connection.close()
 
-    def _describe(self, schema: str, expiry_s: int | None) -> Properties | None:
+    def _describe(self, schema: str) -> Properties | None:
         if not self._is_5:
             return None
         if schema not in self._properties:
-            self._properties[schema] = message_properties(schema, expiry_s)
+            expires = schema in ("verdict", "defect")
+            self._properties[schema] = message_properties(schema, self._settings.message_expiry_s if expires else None)
         return self._properties[schema]
 
     def _on_connect(
@@ -151,6 +172,8 @@ class Session:
         self._progress_at = time.monotonic()
         self._window = min(self._window, getattr(properties, "ReceiveMaximum", self._window))
         self._largest = getattr(properties, "MaximumPacketSize", None)
+        if self._commands is not None:
+            client.subscribe(self._commands[0], qos=1)
 
     def _on_disconnect(
         self,
@@ -164,8 +187,27 @@ class Session:
         if self._problem is None:
             if flags.is_disconnect_packet_from_server:
                 self._problem = refusal("ended the connection", reason)
+            elif self.answered:
+                self._problem = ConnectionProblem(
+                    "the connection was lost; if that repeats, see that no other client uses this client id"
+                )
             else:
-                self._problem = ConnectionProblem("the connection was lost")
+                certificate = "; see that it accepts this box's certificate" if self._settings.tls else ""
+                self._problem = ConnectionProblem(f"the broker hung up without an answer{certificate}")
+
+    def _on_subscribe(
+        self, client: Client, userdata: object, mid: int, reasons: list[ReasonCode], properties: Properties | None
+    ) -> None:
+        if self._commands is not None and any(reason.is_failure for reason in reasons):
+            log.warning(
+                "the broker gives no commands: %s; let this user subscribe to %s in its access list",
+                reasons[0].getName(),
+                self._commands[0],
+            )
+
+    def _on_message(self, client: Client, userdata: object, message: MQTTMessage) -> None:
+        if self._commands is not None:
+            self._commands[1](bytes(message.payload), message.retain)
 
     def _on_publish(
         self, client: Client, userdata: object, mid: int, reason: ReasonCode, properties: Properties

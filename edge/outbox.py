@@ -1,20 +1,22 @@
 """The outbox: where every verdict waits until the broker has acknowledged it.
 
 One `put` gives out the station's next sequence number and stores the messages that carry it, as one step: no number
-is lost or used twice. The outbox is bounded; what goes first when it is full is the oldest verdict, then the oldest
-defect. `SqliteOutbox` (edge/outbox_sqlite.py) is the durable one; `MemoryOutbox` forgets when the process ends.
+is lost or used twice. The outbox is bounded in bytes and age; a policy says what goes when it is full, but no defect
+goes while there is a verdict. What the broker has acknowledged is kept for a while, in a history bounded in bytes, for
+subscribers that have missed it. `SqliteOutbox` (edge/outbox_sqlite.py) is the durable one; `MemoryOutbox`
+(edge/outbox_memory.py) forgets when the process ends.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple, Protocol
 
 Kind = Literal["verdict", "defect"]
+WhenFull = Literal["drop_oldest", "drop_newest"]
 # In the order in which they are dropped.
 KINDS: tuple[Kind, Kind] = ("verdict", "defect")
 
@@ -65,6 +67,10 @@ class Outbox(Protocol):
     def recovered_from(self) -> Path | None:
         """Where a damaged outbox was set aside when this one was opened."""
 
+    @property
+    def problem(self) -> str | None:
+        """Why messages are kept in memory alone at present; `None` while all is well."""
+
     def put(self, station: str, make: Make) -> int:
         """Give `make` the station's next sequence number, store the messages it returns, and return the number.
 
@@ -75,10 +81,16 @@ class Outbox(Protocol):
         """Return the station's oldest entries with an id above `after`, in order, `limit` at most."""
 
     def remove(self, ids: Iterable[int]) -> None:
-        """Forget entries that the broker has acknowledged. An unknown id is no mistake."""
+        """Take out entries that the broker has acknowledged; they go to the history. An unknown id is no mistake."""
 
     def drop(self, ids: Iterable[int]) -> None:
         """Forget entries that the broker can never take, and count them as dropped."""
+
+    def history(self, station: str, first: int, last: int, after: int, limit: int) -> list[Entry]:
+        """Return acknowledged entries of the parts `first` to `last` with an id above `after`, in order."""
+
+    def history_range(self, station: str) -> tuple[int, int] | None:
+        """Return the first and the last part of a station in the history; `None` where there is none."""
 
     def depth(self) -> Depth:
         """Return how much waits, of all stations."""
@@ -90,7 +102,7 @@ class Outbox(Protocol):
         """Return how many entries of each kind were dropped since the outbox was made."""
 
     def subscribe(self, station: str, wake: Callable[[], None]) -> Callable[[], None]:
-        """Call `wake` after every put of the station; return the function that ends this."""
+        """Call `wake` when there is more to send for the station; return the function that ends this."""
 
     def close(self) -> None:
         """Close the outbox; what it holds stays for the next process."""
@@ -100,10 +112,21 @@ class BoundedOutbox:
     """What both outboxes share: sequence numbers, counts, and waking the publishers."""
 
     recovered_from: Path | None = None
+    problem: str | None = None
 
-    def __init__(self, *, max_bytes: int, max_age_s: float, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        *,
+        max_bytes: int,
+        max_age_s: float,
+        when_full: WhenFull,
+        history_bytes: int,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         self._max_bytes = max_bytes
+        self._when_full = when_full
         self._max_age_s = max_age_s
+        self._history_bytes = history_bytes
         self._clock = clock
         self._lock = threading.RLock()
         self._sequences: dict[str, int] = {}
@@ -125,9 +148,7 @@ class BoundedOutbox:
             self._store(entries)
             self._sequences[station] = sequence
             self._last_id = entries[-1].id
-            wakes = list(self._wakes.get(station, ()))
-        for wake in wakes:
-            wake()
+        self._announce(station)
         return sequence
 
     def subscribe(self, station: str, wake: Callable[[], None]) -> Callable[[], None]:
@@ -151,6 +172,13 @@ class BoundedOutbox:
         with self._lock:
             return dict(self._dropped)
 
+    def _announce(self, station: str) -> None:
+        """There is more to send for a station."""
+        with self._lock:
+            wakes = list(self._wakes.get(station, ()))
+        for wake in wakes:
+            wake()
+
     def _count_dropped(self, kinds: Iterable[Kind]) -> None:
         for kind in kinds:
             self._dropped[kind] += 1
@@ -161,102 +189,3 @@ class BoundedOutbox:
 
     def _store(self, entries: Sequence[Entry]) -> None:
         raise NotImplementedError
-
-
-class EntryQueue:
-    """Entries in memory, in order, with a bound. Not safe between threads by itself."""
-
-    def __init__(self) -> None:
-        self._all: dict[int, Entry] = {}
-        self._by_kind: dict[Kind, OrderedDict[int, Entry]] = {kind: OrderedDict() for kind in KINDS}
-        self._by_station: dict[str, OrderedDict[int, Entry]] = {}
-        self.bytes = 0
-
-    def __len__(self) -> int:
-        return len(self._all)
-
-    def add(self, entries: Iterable[Entry]) -> None:
-        """Append entries, whose ids must rise."""
-        for entry in entries:
-            self._all[entry.id] = entry
-            self._by_kind[entry.kind][entry.id] = entry
-            self._by_station.setdefault(entry.station, OrderedDict())[entry.id] = entry
-            self.bytes += entry.size
-
-    def remove(self, ids: Iterable[int]) -> list[Entry]:
-        """Take entries out and return those that were there."""
-        found = [self._all.pop(number) for number in ids if number in self._all]
-        for entry in found:
-            del self._by_kind[entry.kind][entry.id]
-            del self._by_station[entry.station][entry.id]
-            self.bytes -= entry.size
-        return found
-
-    def pending(self, station: str, after: int, limit: int) -> list[Entry]:
-        """Return the oldest entries of a station above an id."""
-        found: list[Entry] = []
-        for entry in self._by_station.get(station, OrderedDict()).values():
-            if len(found) == limit:
-                break
-            if entry.id > after:
-                found.append(entry)
-        return found
-
-    def entries(self) -> list[Entry]:
-        """Return all entries in order."""
-        return list(self._all.values())
-
-    def trim(self, max_bytes: int, too_old: float) -> list[Entry]:
-        """Drop what is too old and then what is too much, oldest verdicts first; return what was dropped."""
-        trimmed: list[Entry] = []
-        for limit, too_old_now in ((self.bytes, too_old), (max_bytes, 0.0)):
-            for queue in self._by_kind.values():
-                while queue:
-                    oldest = next(iter(queue.values()))
-                    if self.bytes <= limit and not CLOCK_PLAUSIBLE < oldest.created < too_old_now:
-                        break
-                    trimmed += self.remove([oldest.id])
-        return trimmed
-
-
-class MemoryOutbox(BoundedOutbox):
-    """An outbox that forgets when the process ends: for tests, the demo, and a box without a disk to write to."""
-
-    def __init__(
-        self, *, max_bytes: int = 64 * 2**20, max_age_s: float = 7 * 86400.0, clock: Callable[[], float] = time.time
-    ) -> None:
-        super().__init__(max_bytes=max_bytes, max_age_s=max_age_s, clock=clock)
-        self._queue = EntryQueue()
-
-    def __enter__(self) -> MemoryOutbox:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.close()
-
-    def pending(self, station: str, after: int, limit: int) -> list[Entry]:
-        """See `Outbox.pending`."""
-        with self._lock:
-            return self._queue.pending(station, after, limit)
-
-    def remove(self, ids: Iterable[int]) -> None:
-        """See `Outbox.remove`."""
-        with self._lock:
-            self._queue.remove(ids)
-
-    def drop(self, ids: Iterable[int]) -> None:
-        """See `Outbox.drop`."""
-        with self._lock:
-            self._count_dropped(entry.kind for entry in self._queue.remove(ids))
-
-    def depth(self) -> Depth:
-        """See `Outbox.depth`."""
-        with self._lock:
-            return Depth(len(self._queue), self._queue.bytes)
-
-    def close(self) -> None:
-        """See `Outbox.close`."""
-
-    def _store(self, entries: Sequence[Entry]) -> None:
-        self._queue.add(entries)
-        self._count_dropped(entry.kind for entry in self._queue.trim(self._max_bytes, self._too_old()))

@@ -17,12 +17,12 @@ from edge.outbox import Entry
 log = logging.getLogger(__name__)
 
 _APPLICATION_ID = 0x45494F42
-_FORMAT = 1
+_FORMAT = 2
 # What must hold for every row; SQLite checks none of it by itself. Numbers stay exact in JSON up to 2^53.
 _ROWS_HOLD = {
     "entries": "typeof(station) = 'text' AND typeof(sequence) = 'integer' AND sequence BETWEEN 1 AND 9007199254740992 "
     "AND kind IN ('verdict', 'defect') AND typeof(topic) = 'text' AND typeof(payload) = 'blob' "
-    "AND typeof(created) = 'real' AND size = length(CAST(topic AS BLOB)) + length(payload)",
+    "AND typeof(created) = 'real' AND size = length(CAST(topic AS BLOB)) + length(payload) AND sent IN (0, 1)",
     "sequences": "typeof(station) = 'text' AND typeof(last) = 'integer' AND last BETWEEN 1 AND 9007199254740992",
     "dropped": "kind IN ('verdict', 'defect') AND typeof(count) = 'integer' AND count BETWEEN 0 AND 9007199254740992",
 }
@@ -31,9 +31,10 @@ PRAGMA journal_mode = WAL;
 BEGIN;
 CREATE TABLE entries (
     id INTEGER PRIMARY KEY, station TEXT NOT NULL, sequence INTEGER NOT NULL, kind TEXT NOT NULL, topic TEXT NOT NULL,
-    payload BLOB NOT NULL, created REAL NOT NULL, size INTEGER NOT NULL);
-CREATE INDEX entries_station ON entries (station, id);
-CREATE INDEX entries_kind ON entries (kind, id, created, size);
+    payload BLOB NOT NULL, created REAL NOT NULL, size INTEGER NOT NULL, sent INTEGER NOT NULL);
+CREATE INDEX entries_station ON entries (station, id) WHERE sent = 0;
+CREATE INDEX entries_kind ON entries (kind, id, created, size) WHERE sent = 0;
+CREATE INDEX entries_sent ON entries (id, station, sequence, size) WHERE sent = 1;
 CREATE TABLE sequences (station TEXT PRIMARY KEY, last INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE dropped (kind TEXT PRIMARY KEY, count INTEGER NOT NULL) WITHOUT ROWID;
 PRAGMA application_id = {_APPLICATION_ID};
@@ -89,6 +90,8 @@ def connect(path: Path) -> sqlite3.Connection:
     try:
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute("PRAGMA journal_size_limit = 16777216")
+        # A checkpoint flushes the disk, for which no put shall wait: edge/outbox_keeper.py does them.
+        connection.execute("PRAGMA wal_autocheckpoint = 0")
     except BaseException:
         connection.close()
         raise
@@ -132,7 +135,7 @@ def open_file(path: Path) -> tuple[sqlite3.Connection, Path | None]:
 
 
 def read_damaged(path: Path) -> tuple[list[Entry], dict[str, int]]:
-    """Return what can still be read of a damaged outbox: entries in order, and each station's last sequence number."""
+    """Return what can still be read of a damaged outbox: what waits, in order, and each station's last number."""
     entries: list[Entry] = []
     sequences: dict[str, int] = {}
     unreadable = (sqlite3.Error, UnicodeDecodeError)
@@ -142,12 +145,14 @@ def read_damaged(path: Path) -> tuple[list[Entry], dict[str, int]]:
                 connection.execute(f"SELECT station, last FROM sequences WHERE {_ROWS_HOLD['sequences']}").fetchall()
             )
         with suppress(*unreadable):
-            query = f"SELECT {ENTRY_COLUMNS} FROM entries WHERE {_ROWS_HOLD['entries']} ORDER BY id"
-            for entry in map(Entry._make, connection.execute(query)):
+            query = f"SELECT {ENTRY_COLUMNS}, sent FROM entries WHERE {_ROWS_HOLD['entries']} ORDER BY id"
+            for *columns, sent in connection.execute(query):
+                entry = Entry._make(columns)
                 # A payload is a JSON object; half of one is worse than none.
                 if entry.payload[:1] == b"{" and entry.payload[-1:] == b"}":
-                    entries.append(entry._replace(id=len(entries) + 1))
                     sequences[entry.station] = max(entry.sequence, sequences.get(entry.station, 0))
+                    if not sent:
+                        entries.append(entry._replace(id=len(entries) + 1))
     return entries, sequences
 
 

@@ -1,9 +1,10 @@
-"""The publisher: drains one station's part of the outbox to the broker, and tells the station's status and health.
+"""The publisher: drains one station's part of the outbox to the broker, tells how it is, and hears its commands.
 
 One connection a station, because an MQTT connection has one last will. One thread a connection: it sends what the
 outbox holds in order, `window` messages ahead of the broker's acknowledgements, and removes an entry only when it is
 acknowledged. After a lost connection it begins again at the oldest entry, so a subscriber sees every message once or
-more, in order once repeats are dropped.
+more, in order once repeats are dropped. Commands are asked for anew with every connection: the broker keeps none
+for a station that is away.
 """
 
 from __future__ import annotations
@@ -14,17 +15,22 @@ import socket
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 
+from edge.commands import Reply
+from edge.ids import uuid7
 from edge.messages import Health, State, Status, Topics, utc_now
 from edge.mqtt import MQTT5, MQTT311, ConnectionProblem, client_id
-from edge.mqtt_session import Session
+from edge.mqtt_session import OnCommand, Session
 from edge.outbox import Outbox
+from edge.resends import Resends
 from edge.settings import MqttSettings
 
 log = logging.getLogger(__name__)
 
 _FIRST_PAUSE_S = 0.25
 _STATUSES_KEPT = 16
+_REPLIES_KEPT = 256
 # At an orderly end this part of the time is for draining, the rest for the offline status.
 _DRAIN_SHARE = 0.8
 
@@ -41,9 +47,17 @@ class Publisher:
         outbox: shared between stations.
         settings: of the connection.
         status: what the station is doing now.
+        on_command: called in the publisher's thread with each command's payload, and whether it was retained.
     """
 
-    def __init__(self, topics: Topics, outbox: Outbox, settings: MqttSettings, status: Status) -> None:
+    def __init__(
+        self,
+        topics: Topics,
+        outbox: Outbox,
+        settings: MqttSettings,
+        status: Status,
+        on_command: OnCommand | None = None,
+    ) -> None:
         self._topics = topics
         self._outbox = outbox
         self._settings = settings
@@ -54,6 +68,10 @@ class Publisher:
         self._status = status
         self._statuses = deque([status], maxlen=_STATUSES_KEPT)
         self._health: Health | None = None
+        self._answers: deque[tuple[str, bytes]] = deque(maxlen=_REPLIES_KEPT)
+        self._commands = None if on_command is None else (topics.command, on_command)
+        self._resends = Resends(outbox, topics.station)
+        self._limit: Callable[[int], int | None] = lambda size: None
         self._closing = threading.Event()
         self._drain_until = self._close_until = float("inf")
         self._connected = False
@@ -96,6 +114,29 @@ class Publisher:
                 self._health = health
             self._wake()
 
+    def reply(self, reply: Reply) -> None:
+        """Publish a reply, after those before it."""
+        self._answer(self._topics.reply, reply.to_json())
+
+    def publish_image(self, identity: str, jpeg: bytes) -> str | None:
+        """Publish a picture, before any later reply; returns its topic, or `None` if the broker takes none so large."""
+        topic = self._topics.image(identity)
+        if not self._connected or self._limit(len(topic.encode()) + len(jpeg)) is not None:
+            return None
+        self._answer(topic, jpeg)
+        return topic
+
+    def resend(self, first: int, last: int) -> bool:
+        """Publish parts of the history again; returns whether there was room for the request."""
+        asked = self._resends.ask(first, last)
+        self._wake()
+        return asked
+
+    def _answer(self, topic: str, payload: bytes) -> None:
+        with self._lock:
+            self._answers.append((topic, payload))
+        self._wake()
+
     def close(self, timeout: float = 5.0) -> None:
         """Send what can be sent within `timeout` seconds, say `stopping` and `offline`, and disconnect.
 
@@ -106,7 +147,7 @@ class Publisher:
             now = time.monotonic()
             self._drain_until, self._close_until = now + _DRAIN_SHARE * timeout, now + timeout
             self._closing.set()
-            self.set_status(_now(self._status, "stopping", None))
+            self.set_status(self._now("stopping", None))
         self._thread.join(timeout + self._settings.connect_timeout_s)
         if self._thread.is_alive():
             log.warning("%s: the connection to the broker did not end in time", self._name)
@@ -159,11 +200,12 @@ class Publisher:
         """Live through one connection; return after an orderly end, raise ConnectionProblem after any other."""
         protocol, self._protocol = self._protocol, self._lasting_protocol
         with self._lock:
-            will = _now(self._status, "offline", "connection lost")
+            will = self._now("offline", "connection lost")
             if not self._statuses:
                 self._statuses.append(self._status)
             self._health = None
-        session = Session(self._client_id, protocol, self._settings, self._topics.status, will)
+        self._resends.begin_anew()
+        session = Session(self._client_id, protocol, self._settings, self._topics.status, will, self._commands)
         orderly = False
         try:
             orderly = self._serve(session)
@@ -176,7 +218,7 @@ class Publisher:
             raise
         finally:
             session.close(orderly=orderly)
-            self._outbox.remove(session.take_acknowledged())
+            self._take_acknowledged(session)
 
     def _serve(self, session: Session) -> bool:
         """Send until the end; return whether it was orderly."""
@@ -184,14 +226,14 @@ class Publisher:
         offline_sent = False
         while True:
             if session.connected:
-                self._say_connected()
+                self._say_connected(session)
                 self._send_slots(session)
                 sent_up_to = self._send_entries(session, sent_up_to)
             now = time.monotonic()
             if self._closing.is_set() and session.connected and not offline_sent:
                 drained = not session.outstanding and not self._outbox.pending(self._topics.station, sent_up_to, 1)
                 if drained or now >= self._drain_until:
-                    self._send_status(session, _now(self._status, "offline", None))
+                    self._send_status(session, self._now("offline", None))
                     offline_sent = True
             if offline_sent and not session.outstanding:
                 return True
@@ -201,9 +243,12 @@ class Publisher:
             limit = self._close_until if now >= self._drain_until else self._drain_until
             session.turn(self._wake_out, max(0.0, min(1.0, limit - now)))
             self._clear_wake()
-            acknowledged = session.take_acknowledged()
-            if acknowledged:
-                self._outbox.remove(acknowledged)
+            self._take_acknowledged(session)
+
+    def _take_acknowledged(self, session: Session) -> None:
+        if acknowledged := session.take_acknowledged():
+            self._outbox.remove(acknowledged)
+            self._resends.acknowledge(acknowledged)
 
     def _clear_wake(self) -> None:
         try:
@@ -211,8 +256,9 @@ class Publisher:
         except BlockingIOError:
             return
 
-    def _say_connected(self) -> None:
+    def _say_connected(self, session: Session) -> None:
         if not self._connected:
+            self._limit = session.limit
             self._connected = True
             self._connections += 1
             self._last_problem = ""
@@ -222,11 +268,18 @@ class Publisher:
         with self._lock:
             statuses = list(self._statuses)
             self._statuses.clear()
+            answers = list(self._answers)
+            self._answers.clear()
             health, self._health = self._health, None
         for status in statuses:
             self._send_status(session, status)
         if health is not None:
             session.send_health(self._topics.health, health.to_json())
+        for topic, payload in answers:
+            if topic == self._topics.reply:
+                session.send("reply", topic, payload)
+            else:
+                session.send_image(topic, payload)
 
     def _send_status(self, session: Session, status: Status) -> None:
         session.send("status", self._topics.status, status.to_json())
@@ -250,8 +303,11 @@ class Publisher:
                     entry.size,
                     limit,
                 )
+        for entry in self._resends.next(session.free) if session.free else ():
+            session.send(entry.kind, entry.topic, entry.payload, token=entry.id)
         return sent_up_to
 
-
-def _now(status: Status, state: State, reason: str | None) -> Status:
-    return status.model_copy(update={"state": state, "reason": reason, "at": utc_now()})
+    def _now(self, state: State, reason: str | None) -> Status:
+        sequence = self._outbox.sequence(self._topics.station)
+        fields = {"id": uuid7(), "sequence": sequence, "state": state, "reason": reason, "at": utc_now()}
+        return self._status.model_copy(update=fields)

@@ -13,10 +13,11 @@ from pathlib import Path
 
 from edge.bundle import open_bundle
 from edge.configuration import trusted_keys
-from edge.messages import uuid7
+from edge.ids import uuid7
 from edge.outbox_sqlite import SqliteOutbox
 from edge.settings import Settings
 from edge.station import Station
+from edge.threshold_record import ThresholdRecord
 
 log = logging.getLogger(__name__)
 
@@ -44,15 +45,18 @@ def run(settings: Settings) -> None:
                 durability=settings.outbox.durability,
                 max_bytes=settings.outbox.max_bytes,
                 max_age_s=settings.outbox.max_age_s,
+                when_full=settings.outbox.when_full,
+                history_bytes=settings.outbox.history_bytes,
             )
         )
         boot_id = read_boot_id()
+        record = ThresholdRecord(settings.outbox.path.with_suffix(".thresholds.jsonl"))
         stations = []
         for station in settings.stations:
             bundle = open_bundle(station.bundle, trusted)
             if bundle.signed_by is not None:
                 log.info("%s: signed with key %s", bundle.path, bundle.signed_by.id)
-            stations.append(Station(settings, station, bundle, outbox, ready, boot_id))
+            stations.append(Station(settings, station, bundle, outbox, ready, boot_id, record))
             stack.callback(stations[-1].close, FLUSH_S)
         engine = threading.Thread(target=_inspect, args=(stations, ready, stop), name="engine")
         for started in stations:

@@ -8,8 +8,11 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from edge.cameras import check_uri
+from edge.commands import Verb
+from edge.engines import EngineName
 from edge.errors import CameraError
 from edge.messages import Precision, check_level
+from edge.outbox import WhenFull
 
 
 def _level(name: str) -> str:
@@ -90,12 +93,32 @@ class OutboxSettings(BaseModel):
     durability: Literal["normal", "full"] = Field(
         default="normal",
         description="normal: nothing is lost when the process dies, the last verdicts may be in a power cut; "
-        "full: nothing is lost in a power cut either, at the cost of one disk flush a part",
+        "full: nothing is sent before it is on the disk, some milliseconds later",
     )
-    max_bytes: int = Field(
-        default=256 * 2**20, ge=2**16, description="of waiting messages; then the oldest are dropped"
-    )
+    max_bytes: int = Field(default=256 * 2**20, ge=2**16, description="of waiting messages; see when_full")
     max_age_s: float = Field(default=7 * 86400.0, ge=60, description="older messages are dropped at the next verdict")
+    when_full: WhenFull = Field(
+        default="drop_oldest",
+        description="drop_oldest: the oldest verdicts go, and when there are none, the oldest defects; "
+        "drop_newest: the newest verdicts go, and when there are none, the newest defects",
+    )
+    history_bytes: int = Field(
+        default=64 * 2**20, ge=0, description="of delivered messages, kept for the command resend; 0: none are kept"
+    )
+
+
+class CommandSettings(BaseModel):
+    """Which commands over MQTT are carried out. Who may send them is for the broker's access list to say."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    allow: list[Verb] = Field(default_factory=list, description="the others are refused; default: none")
+    max_age_s: float = Field(
+        default=30.0, ge=1, le=3600, description="how far the time in a command's id may be from the box's clock"
+    )
+    threshold_factor: float = Field(
+        default=1.25, ge=1, le=10, description="how far a threshold may be from the bundle's: times this, or through it"
+    )
 
 
 class EngineSettings(BaseModel):
@@ -103,7 +126,15 @@ class EngineSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    name: EngineName | None = Field(
+        default=None, description="openvino or tensorrt; default: tensorrt where it can run here, openvino elsewhere"
+    )
     threads: int = Field(default=0, ge=0, le=1024, description="processor threads to use; 0: all")
+    cache: Path | None = Field(
+        default=None,
+        description="folder of the engines that TensorRT builds; default: /var/lib/edge-inspect/engines, or "
+        "~/.cache/edge-inspect/engines for who may not write there",
+    )
 
 
 class BundleSettings(BaseModel):
@@ -132,7 +163,12 @@ class StationSettings(BaseModel):
         description="latest: the oldest waiting frame is dropped and counted when the engine is busy; "
         "every: none is dropped, the trigger waits",
     )
-    queue: int = Field(default=4, ge=1, le=256, description="frames that may wait for the engine")
+    trigger: Literal["camera", "command"] = Field(
+        default="camera",
+        description="camera: every frame that the camera gives is a part; command: a frame is taken at each command "
+        "trigger, which commands.allow must name",
+    )
+    queue: int = Field(default=4, ge=1, le=256, description="frames, and triggers, that may wait")
     mm_per_px: float | None = Field(default=None, gt=0, description="the camera's scale, for areas in mm²")
 
     @field_validator("camera")
@@ -156,8 +192,19 @@ class Settings(BaseModel):
     bundles: BundleSettings = Field(default_factory=BundleSettings)
     mqtt: MqttSettings = Field(default_factory=MqttSettings)
     outbox: OutboxSettings = Field(default_factory=OutboxSettings)
+    commands: CommandSettings = Field(default_factory=CommandSettings)
     engine: EngineSettings = Field(default_factory=EngineSettings)
     health_every_s: float = Field(default=10.0, ge=0.5, le=3600, description="how often health is published")
+
+    @model_validator(mode="after")
+    def _triggers_are_allowed(self) -> Settings:
+        triggered = [station.name for station in self.stations if station.trigger == "command"]
+        if triggered and "trigger" not in self.commands.allow:
+            raise ValueError(
+                f"commands.allow: {', '.join(triggered)} waits for the command trigger, which is not allowed; "
+                "add trigger, or set the station's trigger to camera"
+            )
+        return self
 
     @model_validator(mode="after")
     def _stations_differ(self) -> Settings:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
+from dataclasses import replace
 
 from edge import __version__
 from edge.bundle import Bundle
@@ -12,7 +12,8 @@ from edge.cameras import Camera, Capture, open_camera
 from edge.decision import Decider, Decision
 from edge.engines import Engine, open_checked_engine
 from edge.errors import CameraError, EngineError
-from edge.images import Frame
+from edge.gate import Gate
+from edge.ids import uuid7
 from edge.messages import (
     BundleReference,
     Defect,
@@ -25,18 +26,20 @@ from edge.messages import (
     Topics,
     Verdict,
     utc_now,
-    uuid7,
 )
 from edge.outbox import Outbox, Outgoing
 from edge.publisher import Publisher
 from edge.ring import FrameRing, Waiting
 from edge.settings import Settings, StationSettings
+from edge.station_commands import StationCommands
+from edge.station_state import StationState
 from edge.statistics import Statistics
-
-log = logging.getLogger(__name__)
+from edge.threshold_record import ThresholdRecord
 
 REOPEN_AFTER_S = 1.0
 OVERLOAD = "the trigger waits: parts come faster than the engine inspects them"
+DISK = "the outbox's disk takes nothing: verdicts are kept in memory; make room on it or replace it"
+LASTING = (OVERLOAD, DISK)
 
 
 class Station:
@@ -51,8 +54,10 @@ class Station:
         outbox: Shared by all stations.
         ready: Set whenever a frame waits.
         boot_id: Of the box.
+        record: Of the thresholds that commands have set.
 
     Raises:
+        OutboxError: The record of thresholds cannot be read.
         EngineError: No engine that reproduces the golden frames can be built.
     """
 
@@ -64,6 +69,7 @@ class Station:
         outbox: Outbox,
         ready: threading.Event,
         boot_id: str,
+        record: ThresholdRecord,
     ) -> None:
         self.name = station.name
         self._station, self._outbox, self._boot_id = station, outbox, boot_id
@@ -75,22 +81,29 @@ class Station:
         self._stopping = threading.Event()
         self.ended = threading.Event()
         """Set when the camera gives no more frames."""
-        self._problem: str | None = None
+        self._gate = Gate(triggered=station.trigger == "command", waiting=station.queue)
+        self._state = StationState(self.name, lambda *state: self._publisher.set_status(self._status(*state)))
+        self._commands = StationCommands(settings.commands, station, boot_id, self._gate, self._state, outbox, record)
         self._live = False
         self._waits_said = 0
         self._started = time.monotonic()
-        self._publisher = Publisher(self._topics, outbox, settings.mqtt, self._status("starting"))
+        starting = self._status("starting")
+        self._publisher = Publisher(self._topics, outbox, settings.mqtt, starting, self._commands.receive)
         try:
             self._engine: Engine = open_checked_engine(bundle, station.precision, threads=settings.engine.threads)
+            self._decider = Decider(bundle, self._engine.precision, station.mm_per_px)
+            self._commands.open(self._decider, bundle.digest, self._publisher)
         except BaseException:
             self._publisher.close()
             raise
-        self._decider = Decider(bundle, self._engine.precision, station.mm_per_px)
         self._thread = threading.Thread(target=self._watch, name=f"camera-{self.name}", daemon=True)
 
     def start(self) -> None:
         """Opens the camera and says `online`."""
-        self._publisher.set_status(self._status("online"))
+        if self._outbox.recovered_from is not None:
+            self._state.degrade(f"the outbox was damaged and set aside as {self._outbox.recovered_from}")
+        else:
+            self._state.start()
         self._thread.start()
 
     def inspect_next(self) -> bool:
@@ -102,7 +115,7 @@ class Station:
             self._inspect(waiting)
         except EngineError as error:
             self._statistics.count_failed()
-            self._trouble(str(error))
+            self._state.degrade(str(error))
         finally:
             self._ring.recycle(waiting.capture.frame)
         return True
@@ -110,6 +123,7 @@ class Station:
     def stop(self) -> None:
         """Takes no more frames; those that wait can still be inspected."""
         self._stopping.set()
+        self._gate.close()
         self._ring.close()
 
     def close(self, timeout: float) -> None:
@@ -125,6 +139,7 @@ class Station:
         depth, dropped = self._outbox.depth(), self._outbox.dropped()
         health = Health(
             boot_id=self._boot_id,
+            sequence=self._outbox.sequence(self.name),
             at=utc_now(),
             uptime_s=time.monotonic() - self._started,
             frames=self._statistics.frames(self._ring.dropped),
@@ -135,18 +150,28 @@ class Station:
                 bytes=depth.bytes,
                 dropped_verdicts=dropped["verdict"],
                 dropped_defects=dropped["defect"],
+                problem=self._outbox.problem,
+                set_aside=str(self._outbox.recovered_from) if self._outbox.recovered_from else None,
             ),
             mqtt=MqttHealth(connected=self._publisher.connected, reconnects=self._publisher.reconnects),
+            commands=self._commands.counts(),
             engine=self._engine.name,
             precision=self._engine.precision,
             bundle=self._bundle,
+            threshold=self._decider.threshold,
         )
         self._publisher.publish_health(health)
+        self._say_alarms()
+
+    def _say_alarms(self) -> None:
+        """Degrades for what lasts, and recovers when it is over."""
         waits, self._waits_said = self._ring.waits - self._waits_said, self._ring.waits
-        if waits and self._live:
-            self._trouble(OVERLOAD)
-        elif self._problem == OVERLOAD:
-            self._recovered()
+        if self._outbox.problem is not None:
+            self._state.degrade(DISK)
+        elif waits and self._live:
+            self._state.degrade(OVERLOAD)
+        elif self._state.problem in LASTING:
+            self._state.recover()
 
     @property
     def inspected(self) -> int:
@@ -160,8 +185,8 @@ class Station:
         latency_ms = (time.monotonic() - waiting.since) * 1000
         self._outbox.put(self.name, lambda sequence: self._messages(sequence, capture, decision, latency_ms))
         self._statistics.count(decision.ok, latency_ms)
-        if self._problem not in (None, OVERLOAD):
-            self._recovered()
+        if self._state.problem not in (None, *LASTING):
+            self._state.recover()
 
     def _messages(self, sequence: int, capture: Capture, decision: Decision, latency_ms: float) -> list[Outgoing]:
         verdict = Verdict(
@@ -192,7 +217,8 @@ class Station:
             try:
                 camera = open_camera(self._station.camera)
             except CameraError as error:
-                self._trouble(str(error))
+                self._state.degrade(str(error))
+                self._forget(str(error))
                 self._stopping.wait(REOPEN_AFTER_S)
                 continue
             try:
@@ -200,6 +226,8 @@ class Station:
                     break
             finally:
                 camera.close()
+        self._gate.close()
+        self._forget("the camera gives no more frames")
         self.ended.set()
         self._ready.set()
 
@@ -207,13 +235,13 @@ class Station:
         """Reads until the end (true) or until the camera fails twice in a row (false)."""
         failed = False
         self._live = camera.live
-        while not self._stopping.is_set():
-            spare: Frame | None = self._ring.spare()
+        while (turn := self._gate.wait()) is not None:
             try:
-                capture = camera.read(spare)
+                capture = camera.read(self._ring.spare())
             except CameraError as error:
                 self._statistics.count_failed()
-                self._trouble(str(error))
+                self._state.degrade(str(error))
+                self._commands.show(turn.pictures, None, str(error))
                 if failed:
                     self._stopping.wait(REOPEN_AFTER_S)
                     return False
@@ -221,23 +249,28 @@ class Station:
                 continue
             failed = False
             if capture is None:
+                self._commands.show(turn.pictures, None, "the camera gives no more frames")
                 return True
+            if turn.pictures:
+                self._commands.show(turn.pictures, capture.frame)
+            if not turn.inspect:
+                continue
+            if turn.part_id is not None:
+                capture = replace(capture, part_id=turn.part_id)
             if not self._ring.offer(capture):
                 return True
         return True
 
-    def _trouble(self, reason: str) -> None:
-        """Says `degraded` with its reason, once a reason."""
-        if reason != self._problem:
-            log.warning("%s: %s", self.name, reason)
-            self._problem = reason
-            self._publisher.set_status(self._status("degraded", reason))
-
-    def _recovered(self) -> None:
-        log.info("%s: inspects again", self.name)
-        self._problem = None
-        self._publisher.set_status(self._status("online"))
+    def _forget(self, reason: str) -> None:
+        """Drops the triggers and snapshots that wait for a camera that is lost."""
+        triggers, pictures = self._gate.forget()
+        for _ in range(triggers):
+            self._statistics.count_failed()
+        self._commands.show(pictures, None, reason)
 
     def _status(self, state: State, reason: str | None = None) -> Status:
         reason = reason[:1024] if reason else None
-        return Status(boot_id=self._boot_id, state=state, at=utc_now(), reason=reason, version=__version__)
+        sequence = self._outbox.sequence(self.name)
+        return Status(
+            boot_id=self._boot_id, sequence=sequence, state=state, at=utc_now(), reason=reason, version=__version__
+        )

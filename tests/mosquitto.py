@@ -94,6 +94,9 @@ class Subscriber:
     def wait_ready(self) -> None:
         assert self._ready.wait(10), "the subscriber did not connect"
 
+    def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> None:
+        self._client.publish(topic, payload, qos=1, retain=retain).wait_for_publish(10)
+
     def payloads(self, last_level: str) -> list[dict[str, Any]]:
         found = [message for message in list(self.messages) if message.topic.endswith("/" + last_level)]
         return [json.loads(message.payload) for message in found]
@@ -115,6 +118,8 @@ class Between:
     def __init__(self, target: int, *, refuse_5: bool = False) -> None:
         self.versions: list[int] = []
         self.silent = False
+        self.cut_after: int | None = None
+        """Bytes that still pass from the client; then the connection is cut, wherever in a packet that is."""
         self._target = target
         self._refuse_5 = refuse_5
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -146,8 +151,17 @@ class Between:
     def _pump(self, source: socket.socket, sink: socket.socket, is_answer: bool) -> None:
         with contextlib.suppress(OSError):
             while data := source.recv(4096):
-                if not (is_answer and self.silent):
-                    sink.sendall(data)
+                if is_answer:
+                    if not self.silent:
+                        sink.sendall(data)
+                    continue
+                if self.cut_after is not None:
+                    data, self.cut_after = data[: self.cut_after], self.cut_after - len(data)
+                sink.sendall(data)
+                if self.cut_after is not None and self.cut_after <= 0:
+                    self.cut_after = None
+                    break
+            source.shutdown(socket.SHUT_RDWR)
             sink.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:

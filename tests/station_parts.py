@@ -16,7 +16,7 @@ Subscribe = Callable[..., Subscriber]
 
 
 def status(state: Any = "online") -> Status:
-    return Status(boot_id="b", state=state, at=utc_now(), version="0")
+    return Status(boot_id="b", sequence=0, state=state, at=utc_now(), version="0")
 
 
 def mqtt(port: int, **more: Any) -> MqttSettings:

@@ -97,10 +97,10 @@ def test_every_mistake_is_said_at_once_with_its_key(tmp_path: Path) -> None:
 def test_unknown_keys_name_those_there_are(tmp_path: Path) -> None:
     wrong = good(sites="x", mqtt={"tls": {"ca": "ca.pem"}}, engine={"treads": 2}, stations=[station(nmae="a")])
     assert mistakes(tmp_path, wrong) == [
-        "stations.0.nmae: unknown key; there are name, camera, bundle, precision, policy, queue, mm_per_px",
+        "stations.0.nmae: unknown key; there are name, camera, bundle, precision, policy, trigger, queue, mm_per_px",
         "mqtt.tls.ca: unknown key; there are ca_file, certificate, key",
-        "engine.treads: unknown key; there are threads",
-        "sites: unknown key; there are site, line, stations, bundles, mqtt, outbox, engine, health_every_s",
+        "engine.treads: unknown key; there are name, threads, cache",
+        "sites: unknown key; there are site, line, stations, bundles, mqtt, outbox, commands, engine, health_every_s",
     ]
 
 
@@ -292,3 +292,19 @@ def test_a_changed_bundle_is_said(tmp_path: Path, present: Fields) -> None:
 def test_a_wrong_option_of_a_camera_is_said(tmp_path: Path, present: Fields) -> None:
     present["stations"][0]["camera"] += "?loop=perhaps"
     assert mistakes(tmp_path, present) == ["stations.0.camera: camera option loop=perhaps must be true or false"]
+
+
+def test_commands_are_refused_unless_they_are_named(tmp_path: Path) -> None:
+    assert load(tmp_path, good()).commands.allow == []
+    assert load(tmp_path, good(commands={"allow": ["pause", "resume"]})).commands.allow == ["pause", "resume"]
+    (mistake,) = mistakes(tmp_path, good(commands={"allow": ["fly"]}))
+    assert mistake.startswith("commands.allow.0: ") and "'trigger'" in mistake
+    triggered = good(stations=[station(trigger="command")])
+    assert "station1 waits for the command trigger, which is not allowed" in refused(tmp_path, triggered)
+    load(tmp_path, {**triggered, "commands": {"allow": ["trigger"]}})
+
+
+def test_what_the_outbox_does_when_full_has_a_name(tmp_path: Path) -> None:
+    assert load(tmp_path, good()).outbox.when_full == "drop_oldest"
+    assert load(tmp_path, good(outbox={"when_full": "drop_newest"})).outbox.when_full == "drop_newest"
+    assert "outbox.when_full" in refused(tmp_path, good(outbox={"when_full": "stop"}))

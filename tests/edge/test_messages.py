@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from edge.ids import uuid7, uuid7_time
 from edge.messages import (
     BundleReference,
     Defect,
@@ -26,9 +27,8 @@ from edge.messages import (
     Topics,
     Verdict,
     format_time,
-    json_schemas,
-    uuid7,
 )
+from edge.schema import json_schemas
 
 MOMENT = datetime(2026, 1, 31, 6, 7, 8, 9, tzinfo=timezone.utc)
 REGION = Region(bbox=(1, 2, 3, 4), area_px=9, peak=0.7, centroid=(2.5, 3.5))
@@ -56,6 +56,7 @@ def verdict(**changes: Any) -> Verdict:
 def health(**changes: Any) -> Health:
     values: dict[str, Any] = {
         "boot_id": "b",
+        "sequence": 7,
         "at": MOMENT,
         "uptime_s": 3.5,
         "frames": FrameCounts(inspected=3, accepted=2, rejected=1, dropped=0),
@@ -66,6 +67,7 @@ def health(**changes: Any) -> Health:
         "engine": "openvino",
         "precision": "fp32",
         "bundle": BundleReference(name="bottle-v3", digest="sha256:00"),
+        "threshold": 0.5,
     }
     return Health(**{**values, **changes})
 
@@ -98,7 +100,7 @@ def test_a_verdict_is_what_the_contract_says() -> None:
     [
         verdict(),
         Defect.of(verdict(), (REGION, REGION), "aGVsbG8="),
-        Status(boot_id="b", state="degraded", at=MOMENT, reason="INT8 refused", version="0.1.0"),
+        Status(boot_id="b", sequence=7, state="degraded", at=MOMENT, reason="INT8 refused", version="0.1.0"),
         health(),
         health(latency_ms=None, temperature_c=61.5),
     ],
@@ -195,6 +197,7 @@ def test_uuid7_is_what_rfc_9562_says() -> None:
     assert verdict(id=text).id == text
     milliseconds = int(text.replace("-", "")[:12], 16)
     assert before <= milliseconds <= before + 5_000
+    assert uuid7_time(text) == milliseconds / 1000
 
 
 def test_uuid7_rises_when_the_clock_steps_back(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -218,9 +221,11 @@ def test_uuid7_is_unique_between_threads() -> None:
 
 def test_schemas_name_every_field() -> None:
     schemas = json_schemas()
-    assert set(schemas) == {"verdict", "defect", "status", "health"}
+    assert set(schemas) == {"verdict", "defect", "status", "health", "command", "reply"}
     assert set(schemas["verdict"]["properties"]) == set(json.loads(verdict().to_json()))
     assert schemas["verdict"]["properties"]["captured_at"]["format"] == "date-time"
-    assert all(schema["additionalProperties"] is False for schema in schemas.values())
+    messages = [schema for name, schema in schemas.items() if name != "command"]
+    assert all(schema["additionalProperties"] is False for schema in messages)
+    assert all({"id", "boot_id", "sequence"} <= set(schema["required"]) for schema in messages)
     # Every field is always there.
     assert set(schemas["health"]["required"]) == set(json.loads(health().to_json()))

@@ -14,7 +14,7 @@ from station_parts import TOPICS, Subscribe, mqtt, put, status
 
 from edge.messages import Topics
 from edge.mqtt import client_id
-from edge.outbox import MemoryOutbox
+from edge.outbox_memory import MemoryOutbox
 from edge.publisher import Publisher
 from edge.settings import MqttSettings, TlsSettings
 

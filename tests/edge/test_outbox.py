@@ -3,6 +3,7 @@ from __future__ import annotations
 import itertools
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,11 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+from mosquitto import wait_until
 from outbox_parts import PAYLOAD, both, one, sequences
 
-from edge.outbox import Entry, Kind, MemoryOutbox, Outbox, Outgoing
+from edge.outbox import Entry, Kind, Outbox, Outgoing
+from edge.outbox_memory import MemoryOutbox
 from edge.outbox_sqlite import SqliteOutbox
 
 NOW = 1_800_000_000.0
@@ -27,6 +30,14 @@ class Clock:
         return self.now
 
 
+class FlushedOutbox(SqliteOutbox):
+    """With full durability a message is given out once it is on the disk: some milliseconds later, or here at once."""
+
+    def pending(self, station: str, after: int, limit: int) -> list[Entry]:
+        self.flush()
+        return super().pending(station, after, limit)
+
+
 @pytest.fixture(params=["memory", "sqlite", "sqlite, full durability"])
 def make_outbox(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[..., Any]]:
     numbers = itertools.count()
@@ -36,8 +47,9 @@ def make_outbox(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Call
         if request.param == "memory":
             made.append(MemoryOutbox(**bounds))
         else:
-            durability = "full" if "full" in request.param else "normal"
-            made.append(SqliteOutbox(tmp_path / f"{next(numbers)}.db", durability=durability, **bounds))
+            full = "full" in request.param
+            kind, durability = (FlushedOutbox, "full") if full else (SqliteOutbox, "normal")
+            made.append(kind(tmp_path / f"{next(numbers)}.db", durability=durability, **bounds))
         return made[-1]
 
     yield make
@@ -131,6 +143,68 @@ def test_a_message_above_the_bound_is_dropped_not_refused(make_outbox: Callable[
     assert (outbox.depth(), outbox.dropped()["defect"]) == ((0, 0), 1)
 
 
+def test_the_policy_may_drop_the_newest_verdicts_instead(make_outbox: Callable[..., Outbox]) -> None:
+    outbox = make_outbox(max_bytes=400, when_full="drop_newest")
+    for kind in ("defect", "verdict", "verdict", "defect", "verdict"):
+        outbox.put("a", one(kind))
+    assert sequences(outbox) == [1, 2, 3, 4]
+    for _ in range(3):
+        outbox.put("a", one("defect"))
+    assert sequences(outbox) == [1, 4, 6, 7]
+    assert outbox.dropped() == {"verdict": 3, "defect": 1}
+
+
+def history(outbox: Outbox, first: int = 1, last: int = 10**6, after: int = 0, limit: int = 100) -> list[int]:
+    return [entry.sequence for entry in outbox.history("a", first, last, after, limit)]
+
+
+def acknowledge(outbox: Outbox, count: int, station: str = "a") -> list[Entry]:
+    entries = outbox.pending(station, 0, count)
+    outbox.remove([entry.id for entry in entries])
+    return entries
+
+
+def test_what_was_acknowledged_can_be_had_again(make_outbox: Callable[..., Outbox]) -> None:
+    outbox = make_outbox()
+    assert outbox.history_range("a") is None
+    for _ in range(6):
+        outbox.put("a", one())
+        outbox.put("b", one())
+    sent = acknowledge(outbox, 4)
+    acknowledge(outbox, 6, "b")
+    assert outbox.history("a", 1, 9, 0, 100) == sent
+    assert history(outbox, 2, 3) == [2, 3]
+    assert history(outbox, 2, 9, after=sent[1].id, limit=1) == [3]
+    assert (outbox.history_range("a"), outbox.history_range("b"), outbox.history_range("c")) == ((1, 4), (1, 6), None)
+    # It waits no more, and acknowledging it again changes nothing.
+    outbox.remove([entry.id for entry in sent])
+    assert (sequences(outbox), outbox.depth()) == ([5, 6], (2, 200))
+    assert history(outbox) == [1, 2, 3, 4]
+
+
+def test_the_history_is_bounded_and_no_bound_of_what_waits(make_outbox: Callable[..., Outbox]) -> None:
+    outbox = make_outbox(max_bytes=400, history_bytes=300)
+    for _ in range(5):
+        outbox.put("a", one("defect"))
+        acknowledge(outbox, 1)
+    assert history(outbox) == [3, 4, 5]
+    for _ in range(4):
+        outbox.put("a", one())
+    assert (sequences(outbox), outbox.dropped()["verdict"]) == ([6, 7, 8, 9], 0)
+    assert history(outbox) == [3, 4, 5]
+
+
+def test_what_was_dropped_is_no_history(make_outbox: Callable[..., Outbox]) -> None:
+    outbox = make_outbox(history_bytes=10**6)
+    outbox.put("a", one())
+    outbox.drop([entry.id for entry in outbox.pending("a", 0, 1)])
+    assert history(outbox) == []
+    without = make_outbox(history_bytes=0)
+    without.put("a", one())
+    acknowledge(without, 1)
+    assert history(without) == []
+
+
 def test_what_is_too_old_goes_at_the_next_put(make_outbox: Callable[..., Outbox]) -> None:
     clock = Clock()
     outbox = make_outbox(max_age_s=60, clock=clock)
@@ -159,9 +233,11 @@ def test_a_put_wakes_the_station_until_it_unsubscribes(make_outbox: Callable[...
     stop = outbox.subscribe("a", lambda: heard.append(len(outbox.pending("a", 0, 9))))
     outbox.put("b", one())
     outbox.put("a", one())
+    wait_until(lambda: 1 in heard)
     stop()
     outbox.put("a", one())
-    assert heard == [1]
+    time.sleep(0.05)
+    assert 2 not in heard
 
 
 def test_threads_put_and_remove_at_once(make_outbox: Callable[..., Outbox]) -> None:
@@ -190,10 +266,16 @@ class Model(RuleBasedStateMachine):
     folder: Path
     names = itertools.count()
 
-    @initialize(durable=st.booleans(), max_bytes=st.integers(100, 900))
-    def start(self, durable: bool, max_bytes: int) -> None:
+    @initialize(
+        durable=st.booleans(),
+        max_bytes=st.integers(100, 900),
+        history_bytes=st.integers(0, 500),
+        when_full=st.sampled_from(["drop_oldest", "drop_newest"]),
+    )
+    def start(self, durable: bool, **bounds: Any) -> None:
         self.path = self.folder / f"{next(self.names)}.db" if durable else None
-        self.max_bytes = max_bytes
+        self.bounds = bounds
+        self.sent: list[Entry] = []
         self.outbox: Any = self.open()
         self.last = {"a": 0, "b": 0}
         self.stored: list[tuple[str, int, Kind, str]] = []
@@ -201,8 +283,8 @@ class Model(RuleBasedStateMachine):
 
     def open(self) -> Any:
         if self.path is None:
-            return MemoryOutbox(max_bytes=self.max_bytes)
-        return SqliteOutbox(self.path, max_bytes=self.max_bytes)
+            return MemoryOutbox(**self.bounds)
+        return SqliteOutbox(self.path, **self.bounds)
 
     @rule(station=st.sampled_from("ab"), kinds=st.lists(st.sampled_from(["verdict", "defect"]), min_size=1, max_size=3))
     def put(self, station: str, kinds: list[Kind]) -> None:
@@ -211,8 +293,9 @@ class Model(RuleBasedStateMachine):
         sequence = self.outbox.put(station, lambda sequence: messages)
         assert sequence == self.last[station]
         self.stored += [(station, sequence, message.kind, message.topic) for message in messages]
-        while 100 * len(self.stored) > self.max_bytes:
-            goes = next((item for item in self.stored if item[2] == "verdict"), self.stored[0])
+        while 100 * len(self.stored) > self.bounds["max_bytes"]:
+            verdicts = [item for item in self.stored if item[2] == "verdict"]
+            goes = (verdicts or self.stored)[0 if self.bounds["when_full"] == "drop_oldest" else -1]
             self.stored.remove(goes)
             self.lost[goes[2]] += 1
 
@@ -222,6 +305,9 @@ class Model(RuleBasedStateMachine):
         self.outbox.remove([entry.id for entry in entries])
         for entry in entries:
             self.stored.remove((entry.station, entry.sequence, entry.kind, entry.topic))
+        self.sent += entries
+        while 100 * len(self.sent) > self.bounds["history_bytes"]:
+            self.sent.remove(min(self.sent, key=lambda entry: entry.id))
 
     @rule()
     def reopen(self) -> None:
@@ -235,8 +321,12 @@ class Model(RuleBasedStateMachine):
             entries = self.outbox.pending(station, 0, 99)
             found = [(entry.station, entry.sequence, entry.kind, entry.topic) for entry in entries]
             assert found == [item for item in self.stored if item[0] == station]
+            kept = self.outbox.history(station, 1, 10**6, 0, 99)
+            assert kept == sorted(
+                (entry for entry in self.sent if entry.station == station), key=lambda entry: entry.id
+            )
         assert self.outbox.depth() == (len(self.stored), 100 * len(self.stored))
-        assert self.outbox.depth().bytes <= self.max_bytes
+        assert self.outbox.depth().bytes <= self.bounds["max_bytes"]
         assert self.outbox.dropped() == self.lost
 
     def teardown(self) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import signal
 import subprocess
 import sys
@@ -15,8 +16,10 @@ from mosquitto import Between, Broker, free_port, wait_until
 from paho.mqtt.enums import MQTTProtocolVersion
 from station_parts import TOPICS, Subscribe, mqtt, put, status
 
+from edge.commands import Reply
 from edge.messages import FrameCounts, Health, MqttHealth, OutboxHealth, Topics, utc_now
-from edge.outbox import MemoryOutbox, Outgoing
+from edge.outbox import Outgoing
+from edge.outbox_memory import MemoryOutbox
 from edge.outbox_sqlite import SqliteOutbox
 from edge.publisher import Publisher
 
@@ -107,11 +110,11 @@ def test_a_killed_process_leaves_the_last_will(broker: Broker, subscribe: Subscr
     code = f"""
 import time
 from edge.messages import Status, Topics, utc_now
-from edge.outbox import MemoryOutbox
+from edge.outbox_memory import MemoryOutbox
 from edge.publisher import Publisher
 from edge.settings import MqttSettings
 Publisher(Topics("plant", "line1", "a"), MemoryOutbox(), MqttSettings(host="127.0.0.1", port={broker.port}),
-          Status(boot_id="b", state="online", at=utc_now(), version="0"))
+          Status(boot_id="b", sequence=0, state="online", at=utc_now(), version="0"))
 time.sleep(60)
 """
     with subprocess.Popen([sys.executable, "-c", code]) as process:
@@ -135,6 +138,7 @@ def test_status_and_health_are_retained_and_the_end_is_told(
     publisher.publish_health(
         Health(
             boot_id="b",
+            sequence=0,
             at=utc_now(),
             uptime_s=1,
             frames=FrameCounts(inspected=0, accepted=0, rejected=0, dropped=0),
@@ -144,6 +148,7 @@ def test_status_and_health_are_retained_and_the_end_is_told(
             engine="openvino",
             precision="fp32",
             bundle={"name": "n", "digest": "d"},
+            threshold=0.5,
         )
     )
     wait_until(lambda: subscriber.payloads("health") and len(subscriber.states()) == 2)
@@ -180,9 +185,8 @@ def test_stations_share_an_outbox(broker: Broker, subscribe: Subscribe, outbox: 
         put(outbox, 50)
         put(outbox, 50, other)
         wait_until(lambda: outbox.depth() == (0, 0))
-        for topics in (TOPICS, other):
-            sent = [message.payload for message in list(subscriber.messages) if message.topic == topics.verdict]
-            wait_until(lambda sent=sent: len(sent) == 50)
+        for topic in (TOPICS.verdict, other.verdict):
+            wait_until(lambda topic=topic: sum(one.topic == topic for one in list(subscriber.messages)) == 50)
         second.close()
         wait_until(lambda: subscriber.payloads("status")[-1]["state"] == "offline")
         assert subscriber.messages[-1].topic == other.status
@@ -259,3 +263,113 @@ def test_a_message_above_the_brokers_limit_does_not_block_the_others(
         wait_until(lambda: outbox.depth() == (0, 0))
     assert outbox.dropped()["verdict"] == 1
     assert "sequence 2: a verdict of 3" in caplog.text
+
+
+def test_connections_cut_in_the_middle_of_packets_lose_nothing(
+    broker: Broker, between: Callable[..., Between], subscribe: Subscribe, outbox: MemoryOutbox
+) -> None:
+    subscriber = subscribe(broker.port)
+    door = between(broker.port)
+    with Publisher(TOPICS, outbox, mqtt(door.port), status()) as publisher:
+        wait_until(lambda: publisher.connected)
+        for number in range(5):
+            # Anywhere: in a header, in a topic, in a payload.
+            door.cut_after = 300 + 37 * number
+            reconnects = publisher.reconnects
+            put(outbox, 40, pad=50)
+            wait_until(lambda before=reconnects: publisher.reconnects > before)
+        wait_until(lambda: outbox.depth() == (0, 0))
+    wait_until(lambda: 200 in subscriber.sequences())
+    assert without_repeats(subscriber.sequences()) == list(range(1, 201))
+
+
+def test_two_clients_of_one_id_lose_nothing_and_the_log_says_where_to_look(
+    broker: Broker, subscribe: Subscribe, outbox: MemoryOutbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    subscriber = subscribe(broker.port)
+    put(outbox, 50)
+    with MemoryOutbox() as empty:
+        twin = Publisher(TOPICS, empty, mqtt(broker.port), status())
+        wait_until(lambda: twin.connected)
+        with Publisher(TOPICS, outbox, mqtt(broker.port), status()):
+            # Old mosquittos throw a client out without a word, newer ones with reason 0x8E.
+            wait_until(lambda: re.search("(no other|another) client uses this", caplog.text))
+            wait_until(lambda: 50 in subscriber.sequences(), 30)
+            twin.close()
+    assert without_repeats(subscriber.sequences()) == list(range(1, 51))
+
+
+def test_commands_come_to_the_station_of_their_topic(
+    broker: Broker, subscribe: Subscribe, outbox: MemoryOutbox
+) -> None:
+    subscriber = subscribe(broker.port)
+    subscriber.publish(TOPICS.command, b"retained", retain=True)
+    heard: list[tuple[bytes, bool]] = []
+    with Publisher(TOPICS, outbox, mqtt(broker.port), status(), lambda *came: heard.append(came)) as publisher:
+        wait_until(lambda: heard == [(b"retained", True)])
+        subscriber.publish(Topics("plant", "line1", "b").command, b"another's")
+        subscriber.publish(TOPICS.command, b"x" * 100_000)
+        wait_until(lambda: len(heard) == 2)
+        assert heard[1] == (b"x" * 100_000, False)
+        # Larger packets are the broker's to drop, and the connection outlives them.
+        subscriber.publish(TOPICS.command, b"x" * 300_000)
+        subscriber.publish(TOPICS.command, b"after")
+        wait_until(lambda: heard[-1] == (b"after", False))
+        assert publisher.reconnects == 0
+        broker.stop()
+        wait_until(lambda: not publisher.connected)
+        broker.start()
+        wait_until(lambda: publisher.connected)
+        subscriber.wait_ready()
+        subscriber.publish(TOPICS.command, b"again")
+        wait_until(lambda: (b"again", False) in heard)
+
+
+def test_a_picture_comes_before_its_reply(broker: Broker, subscribe: Subscribe, outbox: MemoryOutbox) -> None:
+    subscriber = subscribe(broker.port)
+    reply = Reply(boot_id="b", sequence=0, command_id=None, command=None, at=utc_now(), done=True)
+    with Publisher(TOPICS, outbox, mqtt(broker.port), status()) as publisher:
+        wait_until(lambda: publisher.connected)
+        assert publisher.publish_image("7", b"jpeg") == TOPICS.image("7")
+        publisher.reply(reply)
+        wait_until(lambda: subscriber.payloads("reply"))
+    picture, answer = [m for m in subscriber.messages if m.topic in (TOPICS.image("7"), TOPICS.reply)]
+    assert (picture.payload, picture.qos, picture.retain, picture.properties.ContentType) == (
+        b"jpeg", 0, False, "image/jpeg"
+    )  # fmt: skip
+    assert (answer.payload, answer.qos, answer.retain) == (reply.to_json(), 1, False)
+
+
+def test_a_picture_above_the_brokers_limit_is_not_sent(
+    make_broker: Callable[..., Broker], outbox: MemoryOutbox
+) -> None:
+    broker = make_broker(settings="allow_anonymous true\nmax_packet_size 2000")
+    broker.start()
+    with Publisher(TOPICS, outbox, mqtt(broker.port), status()) as publisher:
+        wait_until(lambda: publisher.connected)
+        assert publisher.publish_image("7", b"x" * 1999) is None
+        assert publisher.publish_image("7", b"x" * 1000) is not None
+
+
+def test_what_a_subscriber_missed_is_sent_again_beside_what_is_new(
+    broker: Broker, between: Callable[..., Between], subscribe: Subscribe, tmp_path: Path
+) -> None:
+    door = between(broker.port)
+    with (
+        SqliteOutbox(tmp_path / "o.db") as outbox,
+        Publisher(TOPICS, outbox, mqtt(door.port), status()) as publisher,
+    ):
+        put(outbox, 200)
+        wait_until(lambda: outbox.depth() == (0, 0))
+        late = subscribe(broker.port)
+        assert publisher.resend(51, 150) and publisher.resend(199, 200)
+        # A connection that is lost meanwhile is no reason to stop.
+        door.cut_after = 2000
+        put(outbox, 20)
+        wait_until(lambda: set(late.sequences()) == {*range(51, 151), *range(199, 221)})
+        wait_until(lambda: outbox.depth() == (0, 0))
+        new = [number for number in without_repeats(late.sequences()) if number > 200]
+        assert new == list(range(201, 221))
+        old = [number for number in without_repeats(late.sequences()) if number <= 200]
+        assert old == [*range(51, 151), 199, 200]
+        assert outbox.dropped() == {"verdict": 0, "defect": 0}

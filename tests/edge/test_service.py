@@ -18,6 +18,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from mosquitto import Broker, Subscriber, wait_until
 
 from edge.demo.line import write_stream
+from edge.ids import uuid7
+from edge.messages import Topics
 from edge.outbox_sqlite import SqliteOutbox
 from edge.signature import Signature, key_id, signed_message
 
@@ -33,7 +35,7 @@ def stream(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def configure(tmp_path: Path, stream: Path, bundle_path: Path) -> Callable[..., Path]:
-    def write(port: int, options: str = "", **station: Any) -> Path:
+    def write(port: int, options: str = "", more: dict[str, Any] | None = None, **station: Any) -> Path:
         settings = {
             "site": "plant",
             "line": "line1",
@@ -49,6 +51,7 @@ def configure(tmp_path: Path, stream: Path, bundle_path: Path) -> Callable[..., 
             "mqtt": {"host": "127.0.0.1", "port": port, "backoff_cap_s": 0.5},
             "outbox": {"path": str(tmp_path / "outbox.db")},
             "health_every_s": 0.5,
+            **(more or {}),
         }
         path = tmp_path / "config.yaml"
         path.write_text(yaml.safe_dump(settings))
@@ -91,7 +94,8 @@ def test_every_frame_of_a_finite_source_becomes_a_verdict(
     assert [v["part_id"] for v in verdicts] == [f"{i:06d}" for i in range(FRAMES)]
     assert all(v["frame"] == {"width": 640, "height": 480} and v["latency_ms"] > 0 for v in verdicts)
     assert {d["id"] for d in subscriber.payloads("defect")} == {v["id"] for v in verdicts if not v["ok"]}
-    states = [s["state"] for s in subscriber.payloads("status")]
+    wait_until(lambda: subscriber.states()[-1:] == ["offline"])
+    states = subscriber.states()
     assert states[0] in ("starting", "online") and "online" in states and states[-1] == "offline"
     health = subscriber.payloads("health")[-1]
     assert health["frames"]["inspected"] == FRAMES and health["frames"]["dropped"] == 0
@@ -157,10 +161,12 @@ def test_it_starts_without_a_broker_says_so_once_and_delivers_later(
     subscribe: Callable[..., Subscriber],
     configure: Callable[..., Path],
     start: Callable[..., Any],
+    tmp_path: Path,
 ) -> None:
     late = make_broker()
     service = start(configure(late.port, "?fps=40&loop=true"))
-    time.sleep(2.5)
+    wait_until((tmp_path / "outbox.db").exists, 60)
+    time.sleep(1.0)
     assert service.poll() is None
     late.start()
     subscriber = subscribe(late.port)
@@ -233,12 +239,115 @@ def test_systemd_is_told_when_it_is_ready(
         assert [listener.recv(100), listener.recv(100)] == [b"READY=1", b"STOPPING=1"]
 
 
+class Commander:
+    """Sends commands to the station and waits for their replies."""
+
+    def __init__(self, subscriber: Subscriber) -> None:
+        self._subscriber = subscriber
+
+    def __call__(self, verb: str, **fields: Any) -> dict[str, Any]:
+        identity = uuid7()
+        payload = json.dumps({"command": verb, "id": identity, **fields}).encode()
+        self._subscriber.publish(Topics("plant", "line1", "station1").command, payload)
+        wait_until(lambda: self._answer(identity), 20)
+        return self._answer(identity)[0]
+
+    def _answer(self, identity: str) -> list[dict[str, Any]]:
+        return [reply for reply in self._subscriber.payloads("reply") if reply["command_id"] == identity]
+
+
+def test_commands_are_carried_out_and_answered(
+    broker: Broker, subscribe: Callable[..., Subscriber], configure: Callable[..., Path], start: Callable[..., Any]
+) -> None:
+    subscriber = subscribe(broker.port)
+    command = Commander(subscriber)
+    allowed = {"commands": {"allow": ["pause", "resume", "threshold", "snapshot", "resend"], "threshold_factor": 2}}
+    config = configure(broker.port, "?fps=40&loop=true", allowed)
+    service = start(config)
+    wait_until(lambda: len(subscriber.payloads("verdict")) >= 5, 30)
+    assert command("trigger")["refusal"] == "unauthorised"
+
+    assert command("pause", by="test")["done"]
+    wait_until(lambda: subscriber.payloads("status")[-1]["state"] == "paused")
+    time.sleep(0.3)
+    stopped_at = subscriber.sequences()[-1]
+    picture = command("snapshot")
+    images = [message for message in subscriber.messages if message.topic == picture["image"]]
+    assert images[0].payload[:3] == b"\xff\xd8\xff"
+    assert subscriber.sequences()[-1] == stopped_at == picture["sequence"]
+
+    bundle = subscriber.payloads("verdict")[0]["threshold"]
+    changed = command("threshold", value=bundle * 1.5)
+    assert changed["threshold"] == {"before": bundle, "after": bundle * 1.5, "bundle": bundle}
+    assert command("threshold", value=bundle * 3)["refusal"] == "impossible"
+    assert command("resume")["done"]
+    wait_until(lambda: subscriber.payloads("verdict")[-1]["threshold"] == bundle * 1.5)
+
+    seen = len(subscriber.sequences())
+    again = command("resend", from_sequence=2, to_sequence=4)
+    assert again["resend"] == {"first": 2, "last": 4}
+    wait_until(lambda: [n for n in subscriber.sequences()[seen:] if n <= 4] == [2, 3, 4])
+    repeats = [v for v in subscriber.payloads("verdict") if v["sequence"] == 3]
+    assert repeats[0] == repeats[1]
+
+    counts = {
+        "done": 5,
+        "malformed": 0,
+        "oversized": 0,
+        "unauthorised": 1,
+        "expired": 0,
+        "replayed": 0,
+        "impossible": 1,
+    }
+    expected = {"done": counts.pop("done"), "refused": counts}
+    wait_until(lambda: subscriber.payloads("health")[-1]["commands"] == expected)
+    service.send_signal(signal.SIGTERM)
+    assert service.wait(10) == 0
+    start(config)
+    later = len(subscriber.payloads("verdict"))
+    wait_until(lambda: len(subscriber.payloads("verdict")) > later, 30)
+    assert subscriber.payloads("verdict")[-1]["threshold"] == bundle * 1.5
+
+
+def test_a_triggered_station_takes_a_frame_at_each_trigger(
+    broker: Broker, subscribe: Callable[..., Subscriber], configure: Callable[..., Path], start: Callable[..., Any]
+) -> None:
+    subscriber = subscribe(broker.port)
+    command = Commander(subscriber)
+    start(configure(broker.port, more={"commands": {"allow": ["trigger"]}}, trigger="command"))
+    wait_until(lambda: "online" in subscriber.states(), 30)
+    for part in ("SN-1", "SN-2"):
+        assert command("trigger", part_id=part)["done"]
+    wait_until(lambda: len(subscriber.payloads("verdict")) == 2)
+    time.sleep(0.3)
+    assert [v["part_id"] for v in subscriber.payloads("verdict")] == ["SN-1", "SN-2"]
+
+
+def test_a_damaged_outbox_is_told(
+    broker: Broker,
+    subscribe: Callable[..., Subscriber],
+    configure: Callable[..., Path],
+    start: Callable[..., Any],
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "outbox.db").write_bytes(b"\0" * 100 + b"damage" * 2000)
+    subscriber = subscribe(broker.port)
+    service = start(configure(broker.port))
+    assert service.wait(60) == 0
+    wait_until(lambda: subscriber.states()[-1:] == ["offline"])
+    told = [s for s in subscriber.payloads("status") if s["state"] == "degraded"]
+    assert "the outbox was damaged and set aside as" in told[0]["reason"]
+    aside = subscriber.payloads("health")[-1]["outbox"]["set_aside"]
+    assert Path(aside).read_bytes().endswith(b"damage")
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
         ({"bundle": "/nowhere/bundle"}, "/nowhere/bundle: no such bundle"),
         ({"precision": "fp16"}, "has no fp16 model; it has int8, fp32"),
         ({"policy": "sometimes"}, "stations.0.policy"),
+        ({"trigger": "command"}, "waits for the command trigger, which is not allowed"),
     ],
 )
 def test_what_is_wrong_ends_it_with_status_2(

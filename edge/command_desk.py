@@ -1,0 +1,98 @@
+"""The command desk: which commands a station carries out, and the count of those it does not.
+
+Who may publish to the topic `command` is the broker's to say (its access list). The station adds what a broker cannot:
+only the verbs that the configuration names are carried out, by default none; a command is used once; one that was made
+too long ago, or before the service started, is not carried out late.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Collection
+from typing import NamedTuple, get_args
+
+from edge.commands import AnyCommand, Refusal, Refused, Sender, Verb, parse_command, read_sender
+from edge.ids import uuid7_time
+from edge.messages import CommandCounts, RefusalCounts
+
+_REMEMBERED = 10_000
+
+
+class Receipt(NamedTuple):
+    """What came of a payload: the command, or why it was refused."""
+
+    sender: Sender
+    command: AnyCommand | None = None
+    refused: Refused | None = None
+
+
+class CommandDesk:
+    """Lets commands in, or refuses them. Used by one thread.
+
+    Args:
+        allowed: The verbs that may be carried out.
+        max_age_s: How far a command's id may be from now, either way.
+        clock: Seconds since 1970.
+    """
+
+    def __init__(self, allowed: Collection[Verb], max_age_s: float, clock: Callable[[], float] = time.time) -> None:
+        self._allowed, self._max_age_s, self._clock = allowed, max_age_s, clock
+        # An id's time is cut to milliseconds.
+        self._since = math.floor(clock() * 1000) / 1000
+        self._seen: OrderedDict[str, float] = OrderedDict()
+        self._done = 0
+        self._refused: dict[Refusal, int] = dict.fromkeys(get_args(Refusal), 0)
+
+    def receive(self, payload: bytes, *, retained: bool) -> Receipt:
+        """Look at a payload of the topic `command`."""
+        sender = read_sender(payload)
+        try:
+            if retained:
+                raise Refused("replayed", "it was retained by the broker; publish commands without retain")
+            command = parse_command(payload)
+            self._admit(command)
+        except Refused as refused:
+            return Receipt(sender, refused=refused)
+        return Receipt(sender, command=command)
+
+    def count(self, refused: Refused | None) -> None:
+        """Count a command that was refused, or for `None` done."""
+        if refused is None:
+            self._done += 1
+        else:
+            self._refused[refused.refusal] += 1
+
+    def counts(self) -> CommandCounts:
+        """Return the counts since the start."""
+        return CommandCounts(done=self._done, refused=RefusalCounts(**self._refused))
+
+    def _admit(self, command: AnyCommand) -> None:
+        if command.command not in self._allowed:
+            raise Refused(
+                "unauthorised",
+                f"this station does not allow {command.command}; commands.allow in its configuration names "
+                f"{', '.join(sorted(self._allowed)) or 'none'}",
+            )
+        now, made = self._clock(), uuid7_time(command.id)
+        if abs(now - made) > self._max_age_s:
+            raise Refused(
+                "expired",
+                f"its id says it was made {now - made:+.1f} s ago, {self._max_age_s:g} s are allowed; "
+                "make a new one, and see that both clocks are right",
+            )
+        if command.id in self._seen:
+            raise Refused("replayed", "its id was used before; give every command an id of its own")
+        # Ids of an earlier process are not known, so nothing made before this one is believed. A clock that was set
+        # back must not shut everybody out.
+        if made < self._since <= now:
+            raise Refused("expired", "it was made before the service started; make a new one")
+        self._remember(command.id, made, now)
+
+    def _remember(self, identity: str, made: float, now: float) -> None:
+        while self._seen and next(iter(self._seen.values())) < now - self._max_age_s:
+            self._seen.popitem(last=False)
+        if len(self._seen) >= _REMEMBERED:
+            raise Refused("impossible", f"there were {_REMEMBERED} commands in {self._max_age_s:g} s; send fewer")
+        self._seen[identity] = made

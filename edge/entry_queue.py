@@ -1,0 +1,63 @@
+"""Outbox entries in memory."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable
+
+from edge.outbox import CLOCK_PLAUSIBLE, KINDS, Entry, Kind, WhenFull
+
+
+class EntryQueue:
+    """Entries in memory, in order, with a bound. Not safe between threads by itself."""
+
+    def __init__(self) -> None:
+        self._all: dict[int, Entry] = {}
+        self._by_kind: dict[Kind, OrderedDict[int, Entry]] = {kind: OrderedDict() for kind in KINDS}
+        self._by_station: dict[str, OrderedDict[int, Entry]] = {}
+        self.bytes = 0
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+    def add(self, entries: Iterable[Entry]) -> None:
+        """Append entries, whose ids must rise."""
+        for entry in entries:
+            self._all[entry.id] = entry
+            self._by_kind[entry.kind][entry.id] = entry
+            self._by_station.setdefault(entry.station, OrderedDict())[entry.id] = entry
+            self.bytes += entry.size
+
+    def remove(self, ids: Iterable[int]) -> list[Entry]:
+        """Take entries out and return those that were there."""
+        found = [self._all.pop(number) for number in ids if number in self._all]
+        for entry in found:
+            del self._by_kind[entry.kind][entry.id]
+            del self._by_station[entry.station][entry.id]
+            self.bytes -= entry.size
+        return found
+
+    def pending(self, station: str, after: int, limit: int) -> list[Entry]:
+        """Return the oldest entries of a station above an id."""
+        found: list[Entry] = []
+        for entry in self._by_station.get(station, OrderedDict()).values():
+            if len(found) == limit:
+                break
+            if entry.id > after:
+                found.append(entry)
+        return found
+
+    def entries(self) -> list[Entry]:
+        """Return all entries in order."""
+        return list(self._all.values())
+
+    def trim(self, max_bytes: int, too_old: float, when_full: WhenFull) -> list[Entry]:
+        """Drop what is too old and then what is too much, verdicts before defects; return what was dropped."""
+        trimmed: list[Entry] = []
+        for queue in self._by_kind.values():
+            while queue and CLOCK_PLAUSIBLE < (oldest := next(iter(queue.values()))).created < too_old:
+                trimmed += self.remove([oldest.id])
+        for queue in self._by_kind.values():
+            while queue and self.bytes > max_bytes:
+                trimmed += self.remove([next(iter(queue) if when_full == "drop_oldest" else reversed(queue))])
+        return trimmed

@@ -1,0 +1,94 @@
+"""The gate before a camera: when its thread may take a frame, and what for."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from typing import NamedTuple
+
+
+class Turn(NamedTuple):
+    """Leave to take one frame.
+
+    Attributes:
+        inspect: It is a part, to be judged.
+        part_id: As given with the trigger.
+        pictures: Ids of the snapshots it is wanted for.
+    """
+
+    inspect: bool
+    part_id: str | None = None
+    pictures: tuple[str, ...] = ()
+
+
+class Gate:
+    """Lets the camera thread through: at every frame, or once a trigger, and not while paused.
+
+    Args:
+        triggered: One frame a trigger.
+        waiting: Triggers, and snapshots, that may wait.
+    """
+
+    def __init__(self, *, triggered: bool, waiting: int) -> None:
+        self._triggered, self._waiting = triggered, waiting
+        self._changed = threading.Condition()
+        self._triggers: deque[str | None] = deque()
+        self._pictures: deque[str] = deque()
+        self._paused = self._closed = False
+
+    def wait(self) -> Turn | None:
+        """Wait for leave to take a frame; `None` when there will be none any more."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._closed or self._pictures or self._open())
+            if self._closed:
+                return None
+            pictures = tuple(self._pictures)
+            self._pictures.clear()
+            if not self._open():
+                return Turn(False, None, pictures)
+            return Turn(True, self._triggers.popleft() if self._triggered else None, pictures)
+
+    def trigger(self, part_id: str | None) -> bool:
+        """Ask for the frame of a part; returns whether there was room."""
+        with self._changed:
+            if self._closed or len(self._triggers) >= self._waiting:
+                return False
+            self._triggers.append(part_id)
+            self._changed.notify()
+            return True
+
+    def picture(self, identity: str) -> bool:
+        """Ask for a frame to show; returns whether there was room."""
+        with self._changed:
+            if self._closed or len(self._pictures) >= self._waiting:
+                return False
+            self._pictures.append(identity)
+            self._changed.notify()
+            return True
+
+    def set_paused(self, paused: bool) -> None:
+        """Let nothing but snapshots, and triggers that were taken, through; or let frames through again."""
+        with self._changed:
+            self._paused = paused
+            self._changed.notify()
+
+    def forget(self) -> tuple[int, tuple[str, ...]]:
+        """Drop what waits: a part that has gone by must not be judged by a later frame.
+
+        Returns:
+            How many triggers there were, and which snapshots.
+        """
+        with self._changed:
+            dropped = len(self._triggers), tuple(self._pictures)
+            self._triggers.clear()
+            self._pictures.clear()
+        return dropped
+
+    def close(self) -> None:
+        """Let nothing through any more."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
+
+    def _open(self) -> bool:
+        return bool(self._triggers) if self._triggered else not self._paused

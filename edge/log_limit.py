@@ -1,0 +1,41 @@
+"""A limit on how often the log says the same."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+
+_PERIOD_S = 60.0
+_LINES = 10
+
+
+class LogLimit(logging.Filter):
+    """Lets ten lines a minute of each kind through; the first one after that tells how many were left out.
+
+    A fault that comes with every part, or every attempt to connect, must not fill the disk that the outbox needs. Lines
+    are of a kind when they come from the same statement.
+
+    Args:
+        clock: Seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._kinds: dict[tuple[str, int], tuple[float, int]] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether a line may pass."""
+        kind = record.pathname, record.lineno
+        now = self._clock()
+        with self._lock:
+            since, lines = self._kinds.get(kind, (now, 0))
+            if now - since >= _PERIOD_S:
+                if lines > _LINES:
+                    record.msg = f"{record.msg} (and {lines - _LINES} more like it before)"
+                since, lines = now, 0
+            self._kinds[kind] = since, lines + 1
+        return lines < _LINES

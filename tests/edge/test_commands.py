@@ -1,0 +1,225 @@
+"""Commands: what is taken for one, and which are let in."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edge.command_desk import CommandDesk, Receipt
+from edge.commands import LARGEST_COMMAND, VERBS, Refused, Reply, parse_command, read_sender
+from edge.ids import uuid7
+from edge.messages import utc_now
+
+NOW = 1_800_000_000.0
+numbers = itertools.count()
+
+
+def made(seconds: float = NOW) -> str:
+    """A command's id with a time of its own."""
+    text = f"{round(seconds * 1000):012x}70008{next(numbers):015x}"
+    return "-".join((text[:8], text[8:12], text[12:16], text[16:20], text[20:]))
+
+
+def payload(verb: str = "pause", **fields: Any) -> bytes:
+    return json.dumps({"command": verb, "id": made(), **fields}).encode()
+
+
+@pytest.mark.parametrize(
+    ("verb", "fields"),
+    [
+        ("trigger", {}),
+        ("trigger", {"part_id": "Teil-7ü"}),
+        ("pause", {"by": "hmi", "contract": 1}),
+        ("resume", {}),
+        ("threshold", {"value": 1}),
+        ("threshold", {"value": None}),
+        ("snapshot", {}),
+        ("resend", {"from_sequence": 7}),
+        ("resend", {"from_sequence": 7, "to_sequence": 7}),
+    ],
+    ids=str,
+)
+def test_a_command_is_read(verb: str, fields: dict[str, Any]) -> None:
+    command = parse_command(payload(verb, **fields))
+    assert command.command == verb
+    assert {name: getattr(command, name) for name in fields} == fields
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (b"", "JSON"),
+        (b"{", "JSON"),
+        (b"\xff\xfe", "JSON"),
+        (b"[" * LARGEST_COMMAND, "recursion"),
+        (b"[]", "object"),
+        (b"{}", "command"),
+        (payload("fly"), "does not match any of the expected tags"),
+        (payload(id="7"), "pause.id"),
+        (payload(id=made().replace("-7", "-4", 1)), "pause.id"),
+        (payload(more=1), "pause.more"),
+        (payload(contract=2), "pause.contract"),
+        (payload("threshold"), "threshold.value: Field required"),
+        (payload("threshold", value="1"), "valid number"),
+        (payload("threshold", value=True), "valid number"),
+        (payload("threshold", value=float("nan")), "finite"),
+        (payload("resend", from_sequence=0), "greater than or equal to 1"),
+        (payload("resend", from_sequence=2.5), "valid integer"),
+        (payload("resend", from_sequence=5, to_sequence=4), "below from_sequence"),
+        (payload("trigger", part_id="x" * 257), "at most 256"),
+        (payload("trigger", part_id=7), "valid string"),
+        (b'{"command":"trigger","part_id":"\\ud800"}', "JSON"),
+    ],
+)
+def test_what_is_malformed_is_refused_with_a_reason(text: bytes, reason: str) -> None:
+    with pytest.raises(Refused, match=reason) as caught:
+        parse_command(text)
+    assert caught.value.refusal == "malformed"
+    assert len(str(caught.value)) <= 1000
+
+
+def test_what_is_too_large_is_refused_unread() -> None:
+    largest = payload(by="x").ljust(LARGEST_COMMAND)
+    assert parse_command(largest).command == "pause"
+    with pytest.raises(Refused, match="at most 4096 bytes, this one 4097") as caught:
+        parse_command(largest + b" ")
+    assert caught.value.refusal == "oversized"
+
+
+def test_who_sent_a_malformed_command_is_read_as_far_as_it_goes() -> None:
+    identity = made()
+    assert read_sender(payload("fly", id=identity)).id == identity
+    assert read_sender(payload("pause", id=5)).command == "pause"
+    assert read_sender(b"{") == read_sender(b"[1]") == read_sender(b'{"id": {}, "command": []}')
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(), lambda inner: st.lists(inner, max_size=3)
+)
+near_commands = st.fixed_dictionaries(
+    {},
+    optional={
+        "command": st.sampled_from(VERBS) | json_values,
+        "id": st.sampled_from([made(), made().upper()]) | json_values,
+        "contract": st.just(1) | json_values,
+        "by": json_values,
+        "value": json_values,
+        "part_id": json_values,
+        "from_sequence": json_values,
+        "to_sequence": json_values,
+    },
+)
+
+
+@given(st.binary(max_size=200) | near_commands.map(lambda fields: json.dumps(fields).encode()))
+@settings(max_examples=400, deadline=None)
+def test_no_payload_makes_the_parser_fail_otherwise(text: bytes) -> None:
+    sender = read_sender(text)
+    try:
+        command = parse_command(text)
+    except Refused as refused:
+        assert str(refused)
+        reply = Reply(
+            boot_id="b", sequence=0, command_id=sender.id, command=sender.command, at=utc_now(), done=False,
+            refusal=refused.refusal, reason=str(refused),
+        )  # fmt: skip
+        assert Reply.model_validate_json(reply.to_json()) == reply
+    else:
+        assert (command.id, command.command) == (sender.id, sender.command)
+        assert parse_command(command.model_dump_json().encode()) == command
+
+
+class Clock:
+    now = NOW
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+def desk(clock: Clock, *allowed: Any) -> CommandDesk:
+    return CommandDesk(allowed or VERBS, 30.0, clock)
+
+
+def refusal(receipt: Receipt) -> str | None:
+    return receipt.refused.refusal if receipt.refused else None
+
+
+def test_only_what_is_allowed_is_let_in(clock: Clock) -> None:
+    some = desk(clock, "pause", "resume")
+    assert refusal(some.receive(payload("pause"), retained=False)) is None
+    receipt = some.receive(payload("snapshot"), retained=False)
+    assert refusal(receipt) == "unauthorised"
+    assert "does not allow snapshot; commands.allow in its configuration names pause, resume" in str(receipt.refused)
+    none = CommandDesk([], 30.0, clock)
+    assert "names none" in str(none.receive(payload("pause"), retained=False).refused)
+
+
+def test_a_command_is_used_once(clock: Clock) -> None:
+    one = desk(clock)
+    text = payload()
+    assert refusal(one.receive(text, retained=False)) is None
+    assert refusal(one.receive(text, retained=False)) == "replayed"
+    clock.now += 29
+    assert refusal(one.receive(text, retained=False)) == "replayed"
+    clock.now += 2
+    assert refusal(one.receive(text, retained=False)) == "expired"
+
+
+@pytest.mark.parametrize("seconds", [-30.5, 30.5, -86400])
+def test_a_command_of_another_time_is_refused(clock: Clock, seconds: float) -> None:
+    receipt = desk(clock).receive(payload(id=made(NOW + seconds)), retained=False)
+    assert refusal(receipt) == "expired"
+    assert f"made {-seconds:+.1f} s ago, 30 s are allowed" in str(receipt.refused)
+
+
+def test_what_an_earlier_process_may_have_carried_out_is_refused(clock: Clock) -> None:
+    before = payload(id=made(NOW - 5))
+    assert refusal(desk(clock).receive(before, retained=False)) == "expired"
+    clock.now -= 3
+    earlier = desk(clock)
+    clock.now += 3
+    assert refusal(earlier.receive(payload(id=made(NOW - 2)), retained=False)) is None
+
+
+def test_a_clock_that_is_set_back_shuts_nobody_out(clock: Clock) -> None:
+    one = desk(clock)
+    clock.now -= 7200
+    assert refusal(one.receive(payload(id=made(clock.now)), retained=False)) is None
+
+
+def test_a_retained_command_is_refused(clock: Clock) -> None:
+    assert refusal(desk(clock).receive(payload(), retained=True)) == "replayed"
+
+
+def test_the_memory_of_ids_is_bounded(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edge.command_desk._REMEMBERED", 3)
+    one = desk(clock)
+    assert [refusal(one.receive(payload(), retained=False)) for _ in range(4)] == [None, None, None, "impossible"]
+    clock.now += 31
+    assert refusal(one.receive(payload(id=made(clock.now)), retained=False)) is None
+
+
+def test_what_is_done_and_refused_is_counted(clock: Clock) -> None:
+    one = desk(clock)
+    one.count(None)
+    for kind in ("malformed", "malformed", "oversized"):
+        one.count(Refused(kind, "why"))
+    counts = one.counts()
+    assert counts.done == 1
+    assert counts.refused.model_dump() == {
+        "malformed": 2, "oversized": 1, "unauthorised": 0, "expired": 0, "replayed": 0, "impossible": 0
+    }  # fmt: skip
+
+
+def test_our_own_ids_are_taken() -> None:
+    assert refusal(CommandDesk(VERBS, 30.0).receive(payload(id=uuid7()), retained=False)) is None
