@@ -1,6 +1,6 @@
 # One command each. Everything installs into .venv; PYTHON names the interpreter to make it with.
 #   make demo     the whole chain on a rendered production line, nothing downloaded but packages
-#   make test     every test; needs mosquitto (apt install mosquitto)
+#   make test     every test; needs mosquitto and g++ (apt install mosquitto g++)
 #   make lint     ruff and mypy
 #   make bench    what is measured: writes tests/benchmarks/results/
 

@@ -9,18 +9,23 @@ from pathlib import Path
 
 from edge import __version__
 from edge.command import add_json_option, run_command, say, write_json
+from edge.errors import UsageError
+
+PRECISIONS = ("int8", "fp16", "fp32")
+ENGINES = ("openvino", "tensorrt")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs `calibrate`; returns the exit status."""
     parser = argparse.ArgumentParser(
         prog="calibrate",
-        description="Turns a trained checkpoint into a bundle: ONNX in FP32 and INT8, thresholds, golden frames.",
+        description="Turns a trained checkpoint into a bundle: ONNX in FP32, FP16 and INT8, thresholds, golden frames.",
         epilog="Next: edge-inspect run --config FILE, on the box.",
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_bundle(commands.add_parser("bundle", help="make a bundle"))
+    _add_compile(commands.add_parser("compile", help="build TensorRT engines on this box, and check them"))
     _add_verify(commands.add_parser("verify", help="check a bundle's signature, digests, and engines on golden frames"))
     _add_show(commands.add_parser("show", help="say what a bundle holds"))
     _add_diff(commands.add_parser("diff", help="say what changed between two bundles, and which verdicts with it"))
@@ -31,9 +36,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _add_bundle(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Exports a checkpoint, quantizes it to INT8 in the form that measures fastest here, sets thresholds from good "
-        "images the model has not seen, and writes the bundle whole or not at all. Of the images in --good, those the "
-        "model was trained on (told by their content) only help to choose INT8 scales."
+        "Exports a checkpoint in FP32 and FP16, quantizes it to INT8 in the form that measures best here, sets each "
+        "one's threshold from good images the model has not seen, and writes the bundle whole or not at all; its "
+        "report/index.html shows what each precision is worth. Of the images in --good, those the model was trained on "
+        "(told by their content) only help to choose INT8 scales. INT8 is judged on synthetic flaws; where it loses "
+        "more than the budget, its layers are ranked by the harm of each, and the worst are left float."
     )
     parser.add_argument("run", type=Path, metavar="RUN", help="folder of the checkpoint")
     parser.add_argument(
@@ -57,12 +64,31 @@ def _add_bundle(parser: argparse.ArgumentParser) -> None:
         help="images for the INT8 scales, at most (default 64)",
     )
     parser.add_argument("--seed", type=int, default=0, help="which images those are (default 0)")
+    parser.add_argument(
+        "--budget-auroc", type=float, default=0.5, metavar="P", help="points of image AUROC INT8 may lose (default 0.5)"
+    )
+    parser.add_argument(
+        "--budget-aupro", type=float, default=1.0, metavar="P", help="points of AUPRO INT8 may lose (default 1)"
+    )
+    parser.add_argument(
+        "--budget-rank",
+        type=float,
+        default=0.98,
+        metavar="R",
+        help="least rank correlation of INT8's scores with FP32's (default 0.98)",
+    )
+    parser.add_argument(
+        "--sensitivity",
+        action="store_true",
+        help="rank INT8's layers by the harm of each even where the budget holds (a few minutes)",
+    )
     parser.add_argument("--out", type=Path, required=True, metavar="BUNDLE", help="folder to make")
     parser.set_defaults(handler=_bundle)
 
 
 def _bundle(arguments: argparse.Namespace) -> None:
     from calibrate.bundling import Request, make_bundle
+    from calibrate.damage import Budget
 
     bundle = make_bundle(
         Request(
@@ -73,10 +99,68 @@ def _bundle(arguments: argparse.Namespace) -> None:
             false_reject_rate=arguments.false_reject_rate,
             calibration_images=arguments.calibration_images,
             seed=arguments.seed,
+            budget=Budget(arguments.budget_auroc, arguments.budget_aupro, arguments.budget_rank),
+            sensitivity=arguments.sensitivity,
         ),
         say,
     )
     say(f"{bundle.path}: {', '.join(bundle.manifest.precisions)}; a station runs {bundle.manifest.preferred}")
+
+
+def _add_compile(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Builds the bundle's TensorRT engine for this box's GPU, checks it on the golden frames and keeps it where the "
+        "service looks for it. One that drifts or cannot be built is refused with the numbers, and the next more "
+        "precise one tried. Runs without torch. The service does the same at its first start. Exit status 1 if none "
+        "holds."
+    )
+    parser.epilog = "On the box: sudo -u edge-inspect calibrate compile bundles/bottle"
+    parser.add_argument("bundle", type=Path, metavar="BUNDLE")
+    parser.add_argument(
+        "--precision",
+        choices=("auto", *PRECISIONS),
+        default="auto",
+        help="auto (default): the preferred one, then those more precise",
+    )
+    parser.add_argument(
+        "--cache", type=Path, metavar="DIR", help="default /var/lib/edge-inspect/engines, or ~/.cache/edge-inspect"
+    )
+    parser.add_argument(
+        "--workspace", type=int, default=1024, metavar="MIB", help="memory a tactic may use (default 1024)"
+    )
+    parser.add_argument("--again", action="store_true", help="build even where an engine is kept, or was refused")
+    parser.add_argument(
+        "--via",
+        choices=("tensorrt", "torch-tensorrt"),
+        default="tensorrt",
+        help="torch-tensorrt compiles the checkpoint instead, for comparison on a workstation; it keeps nothing",
+    )
+    parser.add_argument("--run", type=Path, metavar="RUN", help="the checkpoint's folder, with --via torch-tensorrt")
+    add_json_option(parser)
+    parser.set_defaults(handler=_compile)
+
+
+def _compile(arguments: argparse.Namespace) -> None:
+    from dataclasses import asdict
+
+    from calibrate.compiling import try_in_turn, with_tensorrt
+    from edge.bundle import open_bundle
+
+    via_torch = arguments.via == "torch-tensorrt"
+    if via_torch != (arguments.run is not None):
+        raise UsageError("--via torch-tensorrt and --run RUN, its checkpoint, go together")
+    if arguments.workspace < 1:
+        raise UsageError(f"--workspace {arguments.workspace} must be at least 1")
+    bundle = open_bundle(arguments.bundle)
+    if via_torch:
+        from calibrate.torch_route import with_torch_tensorrt
+
+        open_one = with_torch_tensorrt(bundle, arguments.run, arguments.workspace)
+    else:
+        open_one = with_tensorrt(bundle, arguments.cache, arguments.workspace, arguments.again)
+    attempts = try_in_turn(bundle, None if arguments.precision == "auto" else arguments.precision, open_one, say)
+    attempted = [asdict(attempt) for attempt in attempts]
+    write_json({"bundle": bundle.manifest.name, "via": arguments.via, "attempts": attempted}, arguments.json)
 
 
 def _add_verify(parser: argparse.ArgumentParser) -> None:
@@ -87,7 +171,7 @@ def _add_verify(parser: argparse.ArgumentParser) -> None:
     )
     parser.epilog = "Example: calibrate verify bundles/bottle --public-key keys/signing-key.pub.pem"
     parser.add_argument("bundle", type=Path, metavar="BUNDLE")
-    parser.add_argument("--engine", choices=("openvino",), default="openvino", help="openvino (default)")
+    parser.add_argument("--engine", choices=ENGINES, default="openvino", help="openvino (default), or tensorrt")
     parser.add_argument(
         "--public-key",
         type=Path,
@@ -104,7 +188,8 @@ def _verify(arguments: argparse.Namespace) -> None:
     from calibrate.verification import verify
     from edge.signature import read_public_key
 
-    verification = verify(arguments.bundle, [read_public_key(path) for path in arguments.public_key])
+    trusted = [read_public_key(path) for path in arguments.public_key]
+    verification = verify(arguments.bundle, trusted, arguments.engine)
     for check in verification.checks:
         say(f"{'ok    ' if check.ok else 'FAILED'}  {check.what:11}  {check.detail if check.ok else ''}".rstrip())
     write_json(verification.as_dict(), arguments.json)

@@ -41,14 +41,15 @@ def outputs_of(system: str) -> dict[str, Any]:
     return {"kind": "feature_pairs", **names}
 
 
-class _Flat(torch.nn.Module):  # type: ignore[misc]  # torch is not followed: the box checks types without it
-    """The model with what it gives as one flat tuple, which is what ONNX has."""
+class Flat(torch.nn.Module):  # type: ignore[misc]  # torch is not followed: the box checks types without it
+    """The model with what it gives as one flat tuple, which is what ONNX and TensorRT have."""
 
     def __init__(self, model: System) -> None:
         super().__init__()
         self.model = model
 
     def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Features in the order of the outputs' names, or the map alone."""
         given = self.model(image)
         if isinstance(given, torch.Tensor):
             return (given,)
@@ -70,7 +71,7 @@ def to_onnx(model: System, fit: Fit) -> ModelProto:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter's own, about its version conversion
         program = torch.onnx.export(
-            _Flat(model.cpu().eval()).eval(),
+            Flat(model.cpu().eval()).eval(),
             (image,),
             input_names=[INPUT],
             output_names=names,

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from edge.bundle import Bundle, open_bundle
-from edge.engines import golden_difference, open_engine
+from edge.engines import EngineName, golden_difference, open_engine
 from edge.errors import BundleError, CheckFailed, EngineError, SignatureError
 from edge.messages import Precision
 from edge.signature import PublicKey
@@ -72,8 +72,13 @@ class Verification:
             raise CheckFailed("; ".join(f"{check.what}: {check.detail}" for check in self.failed))
 
 
-def verify(path: Path, trusted: Sequence[PublicKey] = ()) -> Verification:
-    """Checks a bundle: its signature where keys are given, every digest, and that each engine gives the golden maps.
+def verify(path: Path, trusted: Sequence[PublicKey] = (), engine: EngineName = "openvino") -> Verification:
+    """Checks a bundle: its signature where keys are given, every digest, and that each precision gives the golden maps.
+
+    Args:
+        path: The bundle.
+        trusted: It must be signed with one of these keys, where there are any.
+        engine: What runs the golden frames.
 
     Raises:
         BundleError: There is nothing at `path`.
@@ -92,7 +97,7 @@ def verify(path: Path, trusted: Sequence[PublicKey] = ()) -> Verification:
     files = f"{len(bundle.manifest.files)} files, {size:.1f} MB, have the sha256 of the manifest"
     verification.checks += [Check("signature", True, describe_signature(bundle)), Check("files", True, files)]
     for precision in bundle.manifest.precisions:
-        verification.checks.append(_golden(bundle, precision, verification.golden))
+        verification.checks.append(_golden(bundle, precision, engine, verification.golden))
     return verification
 
 
@@ -109,10 +114,10 @@ def describe_signature(bundle: Bundle) -> str:
     return f"by key {signature.key_id}, it says; calibrate verify --public-key FILE checks it"
 
 
-def _golden(bundle: Bundle, precision: Precision, found: dict[Precision, float]) -> Check:
+def _golden(bundle: Bundle, precision: Precision, engine: EngineName, found: dict[Precision, float]) -> Check:
     allowed = bundle.manifest.golden.tolerance[precision]
     try:
-        difference = golden_difference(bundle, open_engine(bundle, precision))
+        difference = golden_difference(bundle, open_engine(bundle, precision, engine=engine))
     except (BundleError, EngineError) as error:
         return Check(f"golden {precision}", False, str(error))
     found[precision] = difference

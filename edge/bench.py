@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from edge.bundle import open_bundle
+from edge.bundle import Bundle, open_bundle
 from edge.decision import Decider
-from edge.engines import open_engine
+from edge.engines import Engine, EngineName, open_engine
+from edge.engines.tensorrt import TensorRtEngine
 from edge.images import Frame
 from edge.memory import peak_mb
 from edge.messages import Precision
@@ -19,7 +20,9 @@ from edge.messages import Precision
 WARM_UP = 10
 
 
-def bench(path: Path, precision: Precision | None, frames: int, size: tuple[int, int]) -> dict[str, Any]:
+def bench(
+    path: Path, precision: Precision | None, frames: int, size: tuple[int, int], name: EngineName | None = None
+) -> dict[str, Any]:
     """Times a bundle end to end and its engine alone, frame by frame in turn, so that both see the same machine.
 
     Raw is the compiled network with its input in place and its features left where they are: the floor. End to end
@@ -31,28 +34,23 @@ def bench(path: Path, precision: Precision | None, frames: int, size: tuple[int,
         precision: Which of its models; its preferred one by default.
         frames: How many are timed.
         size: Width and height of the frames.
+        name: Which engine; the best there is by default.
 
     Raises:
         BundleError: The bundle is damaged.
         EngineError: No engine can be built.
     """
-    from edge.engines.openvino import compile_model, read_onnx
-
     started = time.perf_counter()
     bundle = open_bundle(path)
-    engine = open_engine(bundle, precision)
+    engine = open_engine(bundle, precision, engine=name)
     decider = Decider(bundle, engine.precision)
     pictures = _pictures(size)
     engine.infer(pictures[0])
     first = time.perf_counter() - started
-    raw = compile_model(read_onnx(bundle, engine.precision)).create_infer_request()
-    raw.get_input_tensor().data[:] = np.random.default_rng(0).standard_normal(raw.get_input_tensor().shape)
+    network = _network_alone(bundle, engine)
 
     def whole(i: int) -> None:
         decider.decide(engine.infer(pictures[i % len(pictures)]))
-
-    def network(_: int) -> None:
-        raw.infer()
 
     for i in range(WARM_UP):
         whole(i)
@@ -75,6 +73,17 @@ def bench(path: Path, precision: Precision | None, frames: int, size: tuple[int,
         "open_to_first_verdict_s": round(first, 3),
         "peak_mb": peak_mb(),
     }
+
+
+def _network_alone(bundle: Bundle, engine: Engine) -> Callable[[int], None]:
+    if isinstance(engine, TensorRtEngine):
+        device = engine
+        return lambda _: device.run_network()
+    from edge.engines.openvino import compile_model, read_onnx
+
+    raw = compile_model(read_onnx(bundle, engine.precision)).create_infer_request()
+    raw.get_input_tensor().data[:] = np.random.default_rng(0).standard_normal(raw.get_input_tensor().shape)
+    return lambda _: raw.infer()
 
 
 def _pictures(size: tuple[int, int]) -> list[Frame]:

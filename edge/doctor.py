@@ -5,9 +5,17 @@ from __future__ import annotations
 import importlib
 import os
 import platform
+import re
 import shutil
+import subprocess
 from dataclasses import dataclass
 from pathlib import Path
+
+from edge.cuda import Cuda
+from edge.errors import EngineError
+
+JETPACK = {"R36": 6, "R38": 7, "R39": 7}
+"""By the release of Linux for Tegra."""
 
 ACCELERATED = ("amx_int8", "avx512_vnni", "avx_vnni", "asimddp")
 
@@ -29,13 +37,15 @@ class Finding:
 
 def examine() -> list[Finding]:
     """Looks at Python, processor, packages, GPU and systemd; never fails for want of one."""
-    jetson = Path("/etc/nv_tegra_release")
+    tegra = Path("/etc/nv_tegra_release")
+    jetson = tegra.read_text().splitlines()[0].lstrip("# ") if tegra.is_file() else ""
+    jetpack = JETPACK.get(jetson[:3])
     system = [
         Finding("python", True, f"{platform.python_version()} on {platform.machine()}, {os.cpu_count()} processors"),
         _processor(),
     ]
-    if jetson.is_file():
-        system.append(Finding("jetson", True, jetson.read_text().splitlines()[0].lstrip("# ")))
+    if jetson:
+        system.append(Finding("jetson", True, jetson + (f" (JetPack {jetpack})" if jetpack else "")))
     return [
         *system,
         _package("openvino", "pip install openvino"),
@@ -43,9 +53,10 @@ def examine() -> list[Finding]:
         _package("paho.mqtt", "pip install paho-mqtt"),
         _package("cryptography", "pip install cryptography; it checks the signatures of bundles"),
         _gpu(),
-        _package("tensorrt", "JetPack: apt install python3-libnvinfer; elsewhere pip install edge-inspect[tensorrt]"),
-        _package("pycuda", "pip install pycuda (needs nvcc: JetPack's cuda-toolkit)"),
-        _program("nvcc", "JetPack: apt install nvidia-jetpack; only pycuda's installation needs it"),
+        _package("tensorrt", tensorrt_remedy(jetpack)),
+        _cuda(jetpack),
+        _package("pycuda", pycuda_remedy(jetpack)),
+        _engine(),
         _program("mosquitto", "apt install mosquitto; only where this box is also the broker"),
         _program("systemctl", "the service needs systemd to start with the box"),
     ]
@@ -69,11 +80,52 @@ def _package(name: str, remedy: str) -> Finding:
     return Finding(name, True, str(getattr(module, "__version__", "")))
 
 
+def tensorrt_remedy(jetpack: int | None) -> str:
+    """The command that brings TensorRT: on a Jetson its own package, which only a venv with the system's sees."""
+    if jetpack is None:
+        return "pip install edge-inspect[tensorrt]; on a Jetson: sudo apt install python3-libnvinfer"
+    return "sudo apt install python3-libnvinfer, and a venv made with --system-site-packages; pip's is for servers"
+
+
+def pycuda_remedy(jetpack: int | None) -> str:
+    """The command that brings pycuda, which is compiled where it is installed; CUDA 13 needs a new one."""
+    wanted = "'pycuda>=2026.1'" if jetpack == 7 else "pycuda"
+    return f"PATH=/usr/local/cuda/bin:$PATH pip install {wanted} (it needs nvcc)"
+
+
+def toolkit_remedy(jetpack: int | None) -> str:
+    """The command that brings nvcc."""
+    package = {6: "cuda-toolkit-12-6 (JetPack 6.0: cuda-toolkit-12-2)", 7: "cuda-toolkit-13-0"}.get(jetpack or 0)
+    return f"sudo apt install {package or 'nvidia-cuda-toolkit'}; only pycuda's installation needs it"
+
+
 def _gpu() -> Finding:
-    for name in ("/dev/nvidia0", "/dev/nvhost-gpu", "/dev/nvgpu/igpu0"):
-        if Path(name).exists():
-            return Finding("gpu", True, name)
+    """The first NVIDIA device, by the name that engines are kept under where pycuda can ask for it."""
+    try:
+        return Finding("gpu", True, str(Cuda().gpu))
+    except EngineError as error:
+        for name in ("/dev/nvidia0", "/dev/nvhost-gpu", "/dev/nvgpu/igpu0"):
+            if Path(name).exists():
+                return Finding("gpu", True, f"{name}; its name is not known: {error}")
     return Finding("gpu", False, "no NVIDIA device; the OpenVINO engine runs on the processor")
+
+
+def _engine() -> Finding:
+    try:
+        from edge.engines import best_engine
+
+        return Finding("engine", True, f"{best_engine()} is what the service runs here")
+    except ImportError as error:
+        return Finding("engine", False, f"none runs before what is missing above is there: {error}")
+
+
+def _cuda(jetpack: int | None) -> Finding:
+    found = _program("nvcc", toolkit_remedy(jetpack))
+    if not found.found:
+        return found
+    said = subprocess.run([found.detail, "--version"], capture_output=True, text=True, check=False).stdout
+    release = re.search(r"release ([\d.]+)", said)
+    return Finding("nvcc", True, f"CUDA {release[1]}, {found.detail}" if release else found.detail)
 
 
 def _program(name: str, remedy: str) -> Finding:

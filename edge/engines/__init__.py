@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from typing import Protocol
+from pathlib import Path
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge.bundle import Bundle
-from edge.errors import BundleError, EngineError
+from edge.errors import BundleError, DriftError, EngineError
 from edge.fit import Placement
 from edge.images import Frame
 from edge.messages import Precision
 
 log = logging.getLogger(__name__)
+
+EngineName = Literal["openvino", "tensorrt"]
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,7 @@ class Engine(Protocol):
     """Turns frames into anomaly maps for one bundle.
 
     Attributes:
-        name: `openvino`, ...
+        name: `openvino` or `tensorrt`.
         precision: What it computes in.
     """
 
@@ -52,46 +55,90 @@ class Engine(Protocol):
         """
 
 
-def open_engine(bundle: Bundle, precision: Precision | None = None, *, threads: int = 0) -> Engine:
+def open_engine(
+    bundle: Bundle,
+    precision: Precision | None = None,
+    *,
+    engine: EngineName | None = None,
+    threads: int = 0,
+    cache: Path | None = None,
+) -> Engine:
     """Builds an engine for a bundle.
 
     Args:
         bundle: The bundle.
         precision: Which of its models; without one, the bundle's preferred.
+        engine: Which engine; without one, TensorRT where the package, pycuda and a GPU are there, else OpenVINO.
         threads: Processor threads to use; 0 is all.
+        cache: The folder of TensorRT's engines; without one, edge/engine_cache.py chooses.
 
     Raises:
         EngineError: It cannot be built here.
         BundleError: The bundle has no such precision.
     """
-    from edge.engines.openvino import OpenVinoEngine  # the import takes a tenth of a second: only who infers pays
+    wanted = precision or bundle.manifest.preferred
+    # Each import takes a tenth of a second and more: only who infers pays, and only for the engine that runs.
+    if (engine or best_engine()) == "tensorrt":
+        from edge.engine_cache import EngineCache, default_cache
+        from edge.engines.tensorrt_cached import find_device, open_cached
 
-    return OpenVinoEngine(bundle, precision or bundle.manifest.preferred, threads=threads)
+        return open_cached(bundle, wanted, EngineCache(cache or default_cache()), find_device())
+    from edge.engines.openvino import OpenVinoEngine
+
+    return OpenVinoEngine(bundle, wanted, threads=threads)
 
 
-def open_checked_engine(bundle: Bundle, precision: Precision | None = None, *, threads: int = 0) -> Engine:
+def best_engine() -> EngineName:
+    """TensorRT where this box can run it, else OpenVINO."""
+    from edge.engines.tensorrt_cached import find_device
+
+    try:
+        find_device()
+    except EngineError as error:
+        log.debug("OpenVINO runs: %s", error)
+        return "openvino"
+    return "tensorrt"
+
+
+def open_checked_engine(
+    bundle: Bundle,
+    precision: Precision | None = None,
+    *,
+    engine: EngineName | None = None,
+    threads: int = 0,
+    cache: Path | None = None,
+) -> Engine:
     """Builds an engine that reproduces the golden frames.
 
-    Where no precision is asked for, one that does not is refused with a warning, and the next more precise one tried.
-    Arguments as of `open_engine`.
+    One that does not, or cannot be built, is refused with a warning, and the next is tried: where no precision is asked
+    for, the more precise ones; where no engine is asked for, OpenVINO after TensorRT. Arguments as of `open_engine`.
 
     Raises:
-        EngineError: None does, or the one asked for does not.
+        EngineError: None does.
         BundleError: The bundle has no such precision.
     """
-    first = precision or bundle.manifest.preferred
-    there = bundle.manifest.precisions
-    more_precise = [] if precision else there[there.index(first) + 1 :]
-    for candidate, following in zip([first, *more_precise], more_precise, strict=False):
+    first: EngineName = engine or best_engine()
+    engines: list[EngineName] = [first] if engine or first == "openvino" else [first, "openvino"]
+    candidates = [(name, each) for name in engines for each in fall_back(bundle, precision)]
+    for (name, candidate), following in zip(candidates, candidates[1:], strict=False):
         try:
-            return _checked(bundle, candidate, threads)
+            return _checked(bundle, candidate, name, threads, cache)
         except EngineError as error:
-            log.warning("%s; trying %s", error, following)
-    return _checked(bundle, more_precise[-1] if more_precise else first, threads)
+            log.warning("%s; trying %s on %s", error, following[1], following[0])
+    name, candidate = candidates[-1]
+    return _checked(bundle, candidate, name, threads, cache)
 
 
-def _checked(bundle: Bundle, precision: Precision, threads: int) -> Engine:
-    engine = open_engine(bundle, precision, threads=threads)
+def fall_back(bundle: Bundle, precision: Precision | None) -> list[Precision]:
+    """The precisions to try, in turn: the one asked for alone, or the preferred and those more precise."""
+    if precision:
+        return [precision]
+    there = bundle.manifest.precisions
+    return there[there.index(bundle.manifest.preferred) :]
+
+
+def _checked(bundle: Bundle, precision: Precision, name: EngineName, threads: int, cache: Path | None) -> Engine:
+    engine = open_engine(bundle, precision, engine=name, threads=threads, cache=cache)
     check_golden(bundle, engine)
     return engine
 
@@ -100,13 +147,14 @@ def check_golden(bundle: Bundle, engine: Engine) -> float:
     """Runs the golden frames; returns the largest difference of a map value.
 
     Raises:
-        EngineError: It exceeds the manifest's tolerance.
+        DriftError: It exceeds the manifest's tolerance.
+        EngineError: The engine failed.
         BundleError: The golden maps are of another size than the engine's.
     """
     worst = golden_difference(bundle, engine)
     tolerance = bundle.manifest.golden.tolerance[engine.precision]
     if not worst <= tolerance:
-        raise EngineError(
+        raise DriftError(
             f"{bundle.path}: the {engine.precision} {engine.name} engine does not reproduce the golden frames: "
             f"a map value differs by {worst:.4g}, the manifest allows {tolerance:.4g}"
         )

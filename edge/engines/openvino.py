@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from io import BytesIO
 
 import numpy as np
@@ -10,16 +10,15 @@ from openvino import opset13 as ops
 
 from edge.bundle import Bundle, Manifest, MapOutput
 from edge.discrepancy import EPSILON, head_matrix
-from edge.engines import AnomalyMap
+from edge.engines.base import FittedEngine
 from edge.errors import EngineError
 from edge.images import Frame
 from edge.messages import Precision
-from edge.tiles import Merger
 
 _CORE = ov.Core()
 
 
-class OpenVinoEngine:
+class OpenVinoEngine(FittedEngine):
     """The engine for any CPU: normalisation, network and discrepancy head in one OpenVINO graph.
 
     Takes the bundle's ONNX of the precision asked for. What is not INT8 in it stays float32: cosines near 1 do not
@@ -38,9 +37,7 @@ class OpenVinoEngine:
     name = "openvino"
 
     def __init__(self, bundle: Bundle, precision: Precision, *, threads: int = 0) -> None:
-        self.precision = precision
-        self._fit = bundle.fit
-        self._top = bundle.manifest.decision.top
+        super().__init__(bundle, precision)
         try:
             model = with_head(read_onnx(bundle, precision), bundle.manifest)
             self._request = compile_model(model, threads).create_infer_request()
@@ -52,30 +49,9 @@ class OpenVinoEngine:
         self._output: NDArray[np.float32] = self._request.get_output_tensor().data.reshape(
             self._fit.height, self._fit.width
         )
-        grid = self._fit.grid
-        self._places = grid.places()
-        self._merger = Merger(grid) if grid.count > 1 else None
 
-    def infer(self, frame: Frame) -> AnomalyMap:
-        """The anomaly map of a frame; see `edge.engines.Engine`."""
-        fitted, placement = self._fit.apply(frame)
-        x0, y0, x1, y1 = placement.valid
-        values = self.infer_fitted(fitted)
-        seen = values[y0:y1, x0:x1]
-        score = float(seen.max() if self._top == 1 else np.partition(seen, -self._top, axis=None)[-self._top :].mean())
-        if not np.isfinite(score):
-            raise EngineError("the engine's anomaly map is not finite; no verdict can rest on it")
-        return AnomalyMap(values, placement, score)
-
-    def infer_fitted(self, fitted: Frame) -> NDArray[np.float32]:
-        """The map of a frame that was fitted already, (height, width) of the canvas, valid until the next call.
-
-        Raises:
-            EngineError: OpenVINO failed.
-        """
-        if self._merger is None:
-            return self._infer_tile(fitted)
-        return self._merger.merge(self._infer_tile(fitted[place]) for place in self._places)
+    def _maps(self, tiles: Iterable[Frame]) -> Iterator[NDArray[np.float32]]:
+        return map(self._infer_tile, tiles)
 
     def _infer_tile(self, tile: Frame) -> NDArray[np.float32]:
         self._input[0] = tile

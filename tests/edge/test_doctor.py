@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from edge.doctor import examine
+from edge.doctor import examine, pycuda_remedy, tensorrt_remedy, toolkit_remedy
 
 
 def test_every_finding_says_what_is_there_or_what_brings_it() -> None:
@@ -52,7 +52,7 @@ def test_a_bare_box_gets_every_remedy(tmp_path: Path) -> None:
         broken(tmp_path, name, f"raise ModuleNotFoundError('No module named {name}')")
     code = """
 import json
-from edge.doctor import examine
+from edge.doctor import examine, pycuda_remedy, tensorrt_remedy, toolkit_remedy
 print(json.dumps({f.what: [f.found, f.detail] for f in examine()}))
 """
     environment = {**os.environ, "PATH": str(tmp_path), "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
@@ -64,3 +64,22 @@ print(json.dumps({f.what: [f.found, f.detail] for f in examine()}))
     assert "pip install pycuda" in found["pycuda"][1]
     assert found["cryptography"] == [False, "pip install cryptography; it checks the signatures of bundles"]
     assert found["systemctl"] == [False, "the service needs systemd to start with the box"]
+
+
+def test_the_remedies_are_those_of_the_jetpack() -> None:
+    assert "python3-libnvinfer" in tensorrt_remedy(6) and "--system-site-packages" in tensorrt_remedy(7)
+    assert "cuda-toolkit-12-6" in toolkit_remedy(6) and "cuda-toolkit-13-0" in toolkit_remedy(7)
+    assert "pip install pycuda " in pycuda_remedy(6) and "'pycuda>=2026.1'" in pycuda_remedy(7)
+
+
+def test_the_engine_that_the_service_would_run_is_said() -> None:
+    found = {finding.what: finding for finding in examine()}
+    assert found["engine"].detail.startswith("tensorrt" if found["tensorrt"].found and found["pycuda"].found else "op")
+
+
+def test_nvcc_says_its_cuda(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "nvcc"
+    program.write_text("#!/bin/sh\necho 'Cuda compilation tools, release 12.6, V12.6.68'\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    assert {f.what: f.detail for f in examine()}["nvcc"] == f"CUDA 12.6, {program}"

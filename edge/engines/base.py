@@ -1,0 +1,102 @@
+"""What every engine does alike: fit a frame, cut it into tiles, merge their maps, take the score."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Iterable, Iterator
+from itertools import chain, islice
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.bundle import Bundle
+from edge.engines import AnomalyMap
+from edge.errors import DriftError
+from edge.fit import Placement
+from edge.images import Frame
+from edge.messages import Precision
+from edge.tiles import Merger
+
+
+class FittedEngine(ABC):
+    """An engine that computes the map of one tile of the network's size at a time; see `edge.engines.Engine`.
+
+    Args:
+        bundle: The bundle.
+        precision: Which of its models.
+    """
+
+    name: str
+
+    def __init__(self, bundle: Bundle, precision: Precision) -> None:
+        self.precision = precision
+        self._fit = bundle.fit
+        self._top = bundle.manifest.decision.top
+        grid = self._fit.grid
+        self._count, self._places = grid.count, grid.places()
+        self._merger = Merger(grid) if grid.count > 1 else None
+
+    @abstractmethod
+    def _maps(self, tiles: Iterable[Frame]) -> Iterator[NDArray[np.float32]]:
+        """The map of each tile, (height, width) float32, valid until the next is asked for; tiles may be read ahead.
+
+        Raises:
+            EngineError: The engine failed.
+        """
+
+    def infer(self, frame: Frame) -> AnomalyMap:
+        """The anomaly map of a frame; see `edge.engines.Engine`."""
+        return next(self.infer_all([frame]))
+
+    def infer_all(self, frames: Iterable[Frame]) -> Iterator[AnomalyMap]:
+        """The anomaly maps of frames, in order, each valid until the next is asked for; frames may be read ahead.
+
+        Raises:
+            EngineError: The engine failed.
+            DriftError: A result is not finite.
+        """
+        placements: deque[Placement] = deque()
+
+        def fitted() -> Iterator[Frame]:
+            for frame in frames:
+                image, placement = self._fit.apply(frame)
+                placements.append(placement)
+                yield image
+
+        for values in self._merged(fitted()):
+            placement = placements.popleft()
+            yield AnomalyMap(values, placement, self._score(values, placement))
+
+    def infer_fitted(self, fitted: Frame) -> NDArray[np.float32]:
+        """The map of a frame that was fitted already, (height, width) of the canvas, valid until the next call.
+
+        Raises:
+            EngineError: The engine failed.
+        """
+        return next(self._merged([fitted]))
+
+    def _merged(self, canvases: Iterable[Frame]) -> Iterator[NDArray[np.float32]]:
+        if self._merger is None:
+            yield from self._maps(canvases)
+            return
+        maps = self._maps(canvas[place] for canvas in canvases for place in self._places)
+        for first in maps:
+            yield self._merger.merge(chain([first], islice(maps, self._count - 1)))
+
+    def _score(self, values: NDArray[np.float32], placement: Placement) -> float:
+        x0, y0, x1, y1 = placement.valid
+        seen = values[y0:y1, x0:x1]
+        top = self._top
+        return checked_score(float(seen.max() if top == 1 else np.partition(seen, -top, axis=None)[-top:].mean()))
+
+
+def checked_score(score: float) -> float:
+    """The score of a map, where it is a number.
+
+    Raises:
+        DriftError: It is not finite.
+    """
+    if not np.isfinite(score):
+        raise DriftError("the engine's anomaly map is not finite; no verdict can rest on it")
+    return score
