@@ -2,8 +2,9 @@
 
 `tensorrt(version)` gives a module whose classes and enumerations have the members that the bindings of that release
 have (tests/edge/tensorrt_releases.json, read from the wheels) and no others. A plan is the ONNX with the release before
-it; OpenVINO runs it. `HostCuda` is a device in host memory: nothing that is begun on a stream happens before the stream
-is waited for, so a buffer read too early or written too soon shows.
+it; OpenVINO runs it. `HostCuda` is a device in host memory, where tests/kernels/host.py runs the kernels' own source:
+nothing that is begun on a stream happens before the stream is waited for, so a buffer read too early or written too
+soon shows.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import io
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from enum import IntEnum
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,9 +23,11 @@ from typing import Any
 import numpy as np
 import onnx
 import openvino as ov
+from kernels.host import Host
 
 from edge.cuda import Gpu, Graph
 from edge.errors import EngineError
+from edge.kernels.launch import Launch
 
 RELEASES: dict[str, Any] = json.loads((Path(__file__).parent / "edge" / "tensorrt_releases.json").read_text())
 ORIN = Gpu("Orin", (8, 7), "12.6", 7620)
@@ -37,6 +41,9 @@ NAMES = {
     "Cache": "ITimingCache",
 }
 
+ALIGNED = 256
+"""What device memory begins at multiples of, and TensorRT asks for."""
+
 _streams: dict[int, HostStream] = {}
 
 
@@ -44,6 +51,7 @@ class HostStream:
     def __init__(self, capturable: bool) -> None:
         self.handle, self._capturable = len(_streams) + 1, capturable
         self._waiting: list[Callable[[], None]] = []
+        self.graphs = 0
         _streams[self.handle] = self
 
     def do(self, work: Callable[[], None]) -> None:
@@ -54,6 +62,12 @@ class HostStream:
 
     def download(self, host: np.ndarray, device: HostMemory) -> None:
         self.do(lambda: host.__setitem__(..., device.view(host)))
+
+    def launch(self, kernels: Host, launch: Launch) -> None:
+        # pycuda takes no other integers; and it copies the argument now.
+        assert all(type(value) is int for value in (*launch.grid, *launch.block, launch.shared))
+        copied = replace(launch, parameters=launch.parameters.copy())
+        self.do(lambda: kernels.run(copied))
 
     def synchronize(self) -> None:
         waiting, self._waiting = self._waiting, []
@@ -66,12 +80,19 @@ class HostStream:
         assert not self._waiting, "the device is at work while a graph is captured"
         work()
         captured, self._waiting = self._waiting, []
-        return Graph(lambda: self._waiting.extend(captured))
+        self.graphs += 1
+        return Graph(lambda: self._waiting.extend(captured), self._free)
+
+    def _free(self) -> None:
+        assert not self._waiting, "a graph is freed while it runs"
+        self.graphs -= 1
 
 
 class HostMemory:
     def __init__(self, nbytes: int) -> None:
-        self._bytes = np.full(nbytes, 0xFF, np.uint8)  # NaN, until something is written
+        room = np.full(nbytes + ALIGNED, 0xFF, np.uint8)  # NaN, until something is written
+        start = -room.ctypes.data % ALIGNED
+        self._bytes = room[start : start + nbytes]
 
     def __int__(self) -> int:
         return int(self._bytes.ctypes.data)
@@ -81,10 +102,11 @@ class HostMemory:
 
 
 class HostCuda:
-    """See `edge.cuda.Cuda`. `failing` is what the next block on the device ends with."""
+    """See `edge.cuda.Cuda`. `failing` is what the next block on the device ends with; `host` is what runs kernels."""
 
-    def __init__(self, gpu: Gpu = ORIN, capturable: bool = True) -> None:
-        self.gpu, self.capturable, self.failing = gpu, capturable, ""
+    def __init__(self, gpu: Gpu = ORIN, capturable: bool = True, host: Host | None = None) -> None:
+        self.gpu, self.capturable, self.failing, self.host = gpu, capturable, "", host
+        self.streams: list[HostStream] = []
         self.pinned_bytes = self.device_bytes = 0
         self._entered = 0
 
@@ -111,7 +133,14 @@ class HostCuda:
 
     def stream(self) -> HostStream:
         assert self._entered
-        return HostStream(self.capturable)
+        self.streams.append(HostStream(self.capturable))
+        return self.streams[-1]
+
+    def kernels(self, folder: Path) -> Host:
+        assert self._entered
+        if self.host is None:
+            raise EngineError("the GPU kernels need nvcc")
+        return self.host
 
 
 class Recorded:
@@ -301,27 +330,30 @@ class Context:
         self._engine, self._addresses = engine, dict[str, int]()
 
     def set_tensor_address(self, name: str, memory: int) -> bool:
+        assert memory % ALIGNED == 0
         self._addresses[name] = memory
         return name in self._engine._names
 
     def execute_async_v3(self, stream_handle: int) -> bool:
         if set(self._addresses) != set(self._engine._names):
             return False
-        _streams[stream_handle].do(self._run)
+        addresses = dict(self._addresses)  # those of now: the next tile's may be others
+        _streams[stream_handle].do(lambda: self._run(addresses))
         return True
 
-    def _run(self) -> None:
+    def _run(self, addresses: dict[str, int]) -> None:
         engine = self._engine
         (image,) = engine._inputs
-        results = engine._compiled({image: self._at(image).astype(np.float32)})
+        results = engine._compiled({image: self._at(addresses, image).astype(np.float32)})
         for name in engine._names[1:]:
             values = results[name]
-            self._at(name)[...] = values + engine._spoil * np.arange(values.size).reshape(values.shape) % 7
+            spoilt = values + engine._spoil * np.arange(values.size).reshape(values.shape) % 7
+            self._at(addresses, name)[...] = spoilt
 
-    def _at(self, name: str) -> np.ndarray:
+    def _at(self, addresses: dict[str, int], name: str) -> np.ndarray:
         shape, dtype = self._engine.get_tensor_shape(name), np.dtype(self._engine._dtype)
         nbytes = int(np.prod(shape)) * dtype.itemsize
-        memory = (ctypes.c_uint8 * nbytes).from_address(self._addresses[name])
+        memory = (ctypes.c_uint8 * nbytes).from_address(addresses[name])
         return np.frombuffer(memory, dtype).reshape(shape)
 
 

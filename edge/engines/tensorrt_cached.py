@@ -109,9 +109,14 @@ def _kernels(device: Device, cache: EngineCache) -> Kernels | None:
 
 
 def _open(bundle: Bundle, precision: Precision, plan: bytes, device: Device, kernels: Kernels | None) -> TensorRtEngine:
-    if kernels is None:
-        return TensorRtEngine(bundle, precision, plan, device.trt, device.cuda)
-    return FusedTensorRtEngine(bundle, precision, plan, device.trt, device.cuda, kernels)
+    if kernels is not None:
+        try:
+            fused = FusedTensorRtEngine(bundle, precision, plan, device.trt, device.cuda, kernels)
+            check_golden(bundle, fused)
+            return fused
+        except EngineError as error:  # whether kernels or plan are to blame, the next engine will show
+            log.warning("%s; once more with the processor in the kernels' place, which costs milliseconds", error)
+    return TensorRtEngine(bundle, precision, plan, device.trt, device.cuda)
 
 
 def _build(bundle: Bundle, key: EngineKey, cache: EngineCache, device: Device, workspace_mb: int) -> Built:

@@ -3,7 +3,7 @@
 //   rd    teacher's and student's features   distance_*, head
 //   aand  the same: gate and amplification come before the student's bottleneck and so stay in the network, where
 //         TensorRT fuses them; doing them here would read the teacher's features, the generator's and the gates again
-//   dmdd  a low-resolution map               arrange_*, head; in FP32 without tiles, head alone
+//   dmdd  a low-resolution map               arrange_*, head
 //
 // Every kernel takes one structure by value; edge/kernels/discrepancy.py fills them in. Reference: models/discrepancy.py.
 #include "distance.cuh"

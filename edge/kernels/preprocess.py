@@ -39,7 +39,7 @@ class Plan:
 
     def launches(
         self,
-        frame: int,
+        view: int,
         pitch: int,
         between: Sequence[int],
         to: int,
@@ -51,7 +51,7 @@ class Plan:
         """What brings a frame to the network's input.
 
         Args:
-            frame: Address of (height, width, 3) uint8 BGR.
+            view: Address of the first pixel of what is seen of the frame, (height, width, 3) uint8 BGR.
             pitch: Bytes from one of its rows to the next.
             between: Addresses of the pictures of `steps`.
             to: Address of (tiles, 3, height, width), RGB.
@@ -59,8 +59,7 @@ class Plan:
             std: Likewise.
             kind: Of the network's input.
         """
-        x, y, width, height = self.view
-        picture = (frame + y * pitch + 3 * x, width, height, pitch, self.fit.grey)
+        picture = (view, *self.view[2:], pitch, self.fit.grey)
         launches = []
         for step, address in zip(self.steps, between, strict=True):
             parameters = np.zeros(1, _RESIZE)

@@ -1,6 +1,7 @@
 """The fused kernels on a real GPU: right, and how far from torch and from the bytes they must move.
 
     python tests/benchmarks/gpu.py [--teacher resnet18] [--size 256] [--batch 1] [--kind float16] [--no-compile]
+                                   [--bundle BUNDLE]
 
 Needs an NVIDIA GPU, nvcc, torch and cuda-bindings, which torch brings. For features of ResNet-18 and WideResNet-50-2:
 
@@ -11,10 +12,12 @@ Needs an NVIDIA GPU, nvcc, torch and cuda-bindings, which torch brings. For feat
     eager_us, compiled_us   models/discrepancy.py and the mask, by torch, and by torch.compile
 
 and the largest errors of map and score against models/discrepancy.py. Then a whole 640x480 frame, ResNet-18 RD4AD at
-256x256 under one CUDA graph: upload, preprocess.cu, the torch model, discrepancy.cu, score and mask back. Kernels and
-copies are timed 20 in one CUDA graph, torch as it is called; medians. At batch 1 inputs stay in the L2 cache, as they
-do after the network. Writes results/gpu.csv and results/gpu_frame.csv; exit status 1 where an error is above 1e-5
-(float32) or 2e-3 (float16).
+256x256 under one CUDA graph: upload, preprocess.cu, the torch model, discrepancy.cu, score and mask back. With
+--bundle, where tensorrt and pycuda are, such a frame through the TensorRT engine in each of the bundle's precisions,
+from memory to the anomaly map: with the kernels, and with the processor in their place. Kernels and copies are timed 20
+in one CUDA graph, torch as it is called; medians. At batch 1 inputs stay in the L2 cache, as they do after the network.
+Writes results/gpu.csv and results/gpu_frame.csv; exit status 1 where an error is above 1e-5 (float32) or 2e-3
+(float16).
 """
 
 from __future__ import annotations
@@ -24,7 +27,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from statistics import median, quantiles
 from typing import Any
@@ -32,8 +37,14 @@ from typing import Any
 import numpy as np
 import torch
 from cuda.bindings import driver
+from numpy.typing import NDArray
 from table import RESULTS, Row, store
 
+from edge.bundle import open_bundle
+from edge.engine_cache import EngineCache, default_cache
+from edge.engines.tensorrt import TensorRtEngine
+from edge.engines.tensorrt_cached import find_device, open_cached
+from edge.engines.tensorrt_fused import FusedTensorRtEngine
 from edge.fit import MEAN, STD, Fit
 from edge.kernels.discrepancy import Features, distance, head_launch, head_tables, patches
 from edge.kernels.launch import COMPILE, SOURCES, Launch
@@ -58,6 +69,7 @@ def main() -> int:
     parser.add_argument("--batch", type=int, action="append")
     parser.add_argument("--kind", choices=TOLERANCE, action="append")
     parser.add_argument("--no-compile", action="store_true", help="leave torch.compile out: it takes a minute or more")
+    parser.add_argument("--bundle", type=Path, help="whose TensorRT engines are timed too; they are built if need be")
     arguments = parser.parse_args()
     gpu = Gpu()
     right = True
@@ -70,9 +82,12 @@ def main() -> int:
                     print(*(f"{key} {value}" for key, value in row.items()), sep="  ", flush=True)
                     # Written so that NaN is wrong.
                     right &= bool(row["map_error"] <= TOLERANCE[kind] and row["score_error"] <= TOLERANCE[kind])  # type: ignore[operator]
-    for kind in arguments.kind or TOLERANCE:
-        row = whole_frame(gpu, kind)
-        store(RESULTS / "gpu_frame.csv", row, ("card", "kind"))
+    rows = chain(
+        (whole_frame(gpu, kind) for kind in arguments.kind or TOLERANCE),
+        by_tensorrt(gpu, arguments.bundle) if arguments.bundle else (),
+    )
+    for row in rows:
+        store(RESULTS / "gpu_frame.csv", row, ("card", "network", "kind"))
         print(*(f"{key} {value}" for key, value in row.items()), sep="  ", flush=True)
     return 0 if right else 1
 
@@ -285,21 +300,46 @@ def whole_frame(gpu: Gpu, kind: Any) -> Row:
         mask.copy_(fused.mask, non_blocking=True)
 
     graph = captured(work)
+
+    def through() -> None:
+        graph.replay()
+        torch.cuda.synchronize()
+
+    row = frame_row(gpu, "rd resnet18 256x256, torch", kind, f"torch {torch.__version__}", through)
+    assert np.isfinite(result.item())
+    return row
+
+
+def by_tensorrt(gpu: Gpu, path: Path) -> Iterator[Row]:
+    """A frame in memory to its map and score there, through the engine that a station runs."""
+    bundle, device = open_bundle(path), find_device()
+    frame: NDArray[np.uint8] = np.random.default_rng(0).integers(0, 256, (480, 640, 3), np.uint8)
+    cache, version = EngineCache(default_cache()), f"tensorrt {device.trt.__version__}"
+    for precision in bundle.manifest.precisions:
+        fused = open_cached(bundle, precision, cache, device)
+        plan = cache.find(device.key(bundle, precision))
+        assert isinstance(fused, FusedTensorRtEngine) and plan is not None
+        around = TensorRtEngine(bundle, precision, plan, device.trt, device.cuda)
+        for engine, name in ((fused, "tensorrt, fused"), (around, "tensorrt, discrepancy on the processor")):
+            run = partial(engine.infer, frame)
+            yield frame_row(gpu, f"{bundle.manifest.name}, {name}", precision, version, run)
+
+
+def frame_row(gpu: Gpu, network: str, kind: str, version: str, through: Callable[[], object]) -> Row:
+    """A row of the frame's table, as the processor's clock has it."""
     taken = []
     for _ in range(500):
         started = time.perf_counter()
-        graph.replay()
-        torch.cuda.synchronize()
+        through()
         taken.append((time.perf_counter() - started) * 1e6)
-    assert np.isfinite(result.item())
     return {
         "card": gpu.name,
+        "network": network,
         "kind": kind,
         "frame": "640x480",
-        "network": "rd resnet18 256x256, torch",
         "p50_us": round(median(taken[100:]), 1),
         "p99_us": round(quantiles(taken[100:], n=100)[98], 1),
-        "torch": str(torch.__version__),
+        "version": version,
     }
 
 

@@ -30,6 +30,8 @@ def test_it_compiles_without_warnings_and_spills(source: Path, architecture: str
     command = [
         str(NVCC),
         *COMPILE,
+        "-Xptxas=-v",
+        "-Werror=all-warnings",
         f"-arch={architecture}",
         "-cubin",
         "-o",

@@ -38,8 +38,9 @@ def preprocess(host: Host, fit: Fit, frame: np.ndarray, kind: str = "float32") -
     between = [np.full((h, w, 3), 99, np.uint8) for w, h in made.steps]
     result = np.full((fit.grid.count, 3, fit.height, fit.width), 99, kind)
     addresses = [picture.ctypes.data for picture in between]
+    x, y, _, _ = made.view
     launches: list[Launch] = made.launches(
-        frame.ctypes.data, frame.strides[0], addresses, result.ctypes.data, mean=MEAN, std=STD, kind=kind
+        frame[y:, x:].ctypes.data, frame.strides[0], addresses, result.ctypes.data, mean=MEAN, std=STD, kind=kind
     )
     for launch in launches:
         host.run(launch)

@@ -1,0 +1,80 @@
+"""The kernels' machine code for one GPU: compiled by nvcc the first time, then read from disk."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+from edge.errors import EngineError
+from edge.files import write_atomically
+from edge.kernels.launch import COMPILE, FOLDER, SOURCES
+
+log = logging.getLogger(__name__)
+
+TOOLKIT = "/usr/local/cuda/bin"
+"""Where NVIDIA's packages put nvcc, which a service's PATH does not name."""
+
+
+def load_cubin(capability: tuple[int, int], folder: Path) -> bytes:
+    """All kernels in one cubin, `kernels-<architecture>-<digest of sources, options and nvcc>.cubin`.
+
+    Args:
+        capability: The GPU's compute capability.
+        folder: Where it is kept; made at the first write. Nobody but the service should be able to write there.
+
+    Raises:
+        EngineError: There is no nvcc, it fails, or the folder cannot be used; the message has the remedy.
+    """
+    nvcc = _find_nvcc()
+    architecture = "sm_{}{}".format(*capability)
+    path = folder / f"kernels-{architecture}-{_digest(nvcc)}.cubin"
+    try:
+        if path.exists():
+            return path.read_bytes()
+        log.info("compiling the GPU kernels for %s; this takes seconds", architecture)
+        cubin = _compile(nvcc, architecture)
+        write_atomically(path, cubin)
+    except OSError as error:
+        raise EngineError(
+            f"{path}: the GPU kernels cannot be kept there: {error.strerror or error}; make room or give the service's "
+            "user the folder, or name another (engine.cache in the configuration, --cache)"
+        ) from error
+    return cubin
+
+
+def _find_nvcc() -> str:
+    found = shutil.which("nvcc") or shutil.which("nvcc", path=TOOLKIT)
+    if found is None:
+        raise EngineError(
+            f"the GPU kernels need nvcc, which is neither in PATH nor in {TOOLKIT}; install JetPack's cuda-toolkit, or "
+            "NVIDIA's CUDA toolkit"
+        )
+    return found
+
+
+def _digest(nvcc: str) -> str:
+    """Of all that decides what is compiled, but for the architecture."""
+    parts = [source.read_bytes() for source in sorted(FOLDER.glob("*.cu*"))]
+    version = subprocess.run([nvcc, "--version"], capture_output=True, check=False).stdout
+    return hashlib.sha256(b"\0".join([*parts, " ".join(COMPILE).encode(), version])).hexdigest()[:16]
+
+
+def _compile(nvcc: str, architecture: str) -> bytes:
+    """One run of nvcc for all sources, so that they are one module."""
+    *others, source = SOURCES
+    included = [word for other in others for word in ("-include", str(other))]
+    with tempfile.TemporaryDirectory() as folder:
+        cubin = Path(folder) / "kernels.cubin"
+        command = [nvcc, *COMPILE, f"-arch={architecture}", "-cubin", "-o", str(cubin), *included, str(source)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            said = " ".join((done.stderr or done.stdout).split())[-500:]
+            raise EngineError(
+                f"{nvcc} cannot compile the GPU kernels for {architecture}: {said}; it needs the CUDA of this GPU, "
+                "and a C++ compiler (apt install g++)"
+            )
+        return cubin.read_bytes()
