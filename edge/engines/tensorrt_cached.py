@@ -102,7 +102,7 @@ def _kernels(device: Device, cache: EngineCache) -> Kernels | None:
     except EngineError as error:
         log.warning(
             "%s; until then the processor prepares every frame and compares the features of every tile, and all of "
-            "them are copied to it: milliseconds a frame that the GPU would not take",
+            "them are copied to it: a millisecond or more a frame",
             error,
         )
         return None
