@@ -2,45 +2,38 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import json
-import platform
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
-import openvino as ov
 import torch
 from numpy.typing import NDArray
 
-from calibrate.export import INPUT, outputs_of, to_onnx
-from calibrate.measurement import Measurement, measure
-from calibrate.plans import try_plans
-from calibrate.quantize import activation_scales
+from calibrate.activations import collect
+from calibrate.damage import Budget
+from calibrate.export import to_onnx
+from calibrate.manifest import draft, manifest_fields
+from calibrate.measurement import Measurement, latency, measure
+from calibrate.networks import Networks, make_networks
+from calibrate.quantize import quantizable
+from calibrate.report import Decided, describe, render
 from calibrate.threshold import TailFit, tail_threshold
-from calibrate.verdicts import Agreement, agreements, judge_defects
-from edge import __version__
-from edge.bundle import (
-    FORMAT,
-    GOLDEN,
-    PRECISIONS,
-    Bundle,
-    GoldenFrame,
-    Manifest,
-    model_file,
-    pack_golden,
-    write_bundle,
-)
+from calibrate.trials import Workbench
+from calibrate.validation import Validation, draw_validation
+from calibrate.verdicts import agreements, judge_defects
+from edge.bundle import GOLDEN, Bundle, GoldenFrame, model_file, pack_golden, write_bundle
 from edge.engines.openvino import OpenVinoEngine
 from edge.errors import BundleError, CheckFailed, DataSetError, UsageError
 from edge.files import sha256
-from edge.fit import MEAN, STD
+from edge.fit import Fit
 from edge.images import Frame, list_images, read_image
-from edge.messages import Precision, format_time, utc_now
-from models.discrepancy import SIGMA
+from edge.messages import Precision
 from models.registry import System
 from train import checkpoint
 from train.checkpoint import Checkpoint
@@ -50,9 +43,10 @@ from train.material import normalise
 
 FP32_TOLERANCE = 1e-3
 GOLDEN_FRAMES = 4
-TRIAL_FRAMES = 8
+LEAST_TOLERANCE = 0.01
 MOST_SHIFT = 0.5
 PIXEL_QUANTILE = 0.999
+REPORT, PAGE = "report/calibration.json", "report/index.html"
 
 
 @dataclass(frozen=True)
@@ -67,6 +61,8 @@ class Request:
         false_reject_rate: Share of good parts that may be rejected.
         calibration_images: Images (tiles, where frames are cut) the INT8 scales are taken from, at most.
         seed: Which ones.
+        budget: What INT8 may lose on validation.
+        sensitivity: INT8's layers are ranked by the damage each does, even where the budget holds.
     """
 
     run: Path
@@ -76,6 +72,8 @@ class Request:
     false_reject_rate: float = 0.001
     calibration_images: int = 64
     seed: int = 0
+    budget: Budget = Budget()
+    sensitivity: bool = False
 
 
 def make_bundle(request: Request, say: Callable[[str], None]) -> Bundle:
@@ -88,12 +86,7 @@ def make_bundle(request: Request, say: Callable[[str], None]) -> Bundle:
         CheckFailed: The exported model does not give the trained model's maps.
         BundleError: The bundle cannot be written.
     """
-    if not 0 < request.false_reject_rate < 1:
-        raise UsageError(f"--false-reject-rate {request.false_reject_rate} must lie between 0 and 1")
-    if request.calibration_images < 1:
-        raise UsageError(f"--calibration-images {request.calibration_images} must be at least 1")
-    if request.out.exists():
-        raise BundleError(f"{request.out}: is there already; give another --out or remove it")
+    _check(request)
     good = _images("--good", request.good)
     defects = _images("--defects", request.defects) if request.defects is not None else []
     about, model = checkpoint.load(request.run)
@@ -101,25 +94,64 @@ def make_bundle(request: Request, say: Callable[[str], None]) -> Bundle:
     say(f"{len(unseen)} good images the model has not seen set the threshold; {len(seen)} others only the INT8 scales")
     frames = [read_image(path) for path in unseen]
     fp32 = to_onnx(model, about.fit)
-    contents = {model_file("fp32"): fp32.SerializeToString()}
-    draft = _draft(about, contents, request)
-    golden, drift = _golden(about, model, frames, draft)
+    golden, drift = _golden(about, model, frames, draft(about, {"fp32": fp32.SerializeToString()}, request.out))
     say(f"exported; maps differ from the trained model's by {drift:.1e} at most")
     inputs = _calibration_inputs(about, [*seen, *unseen], request)
-    scales = activation_scales(fp32, inputs)
-    few = frames[:TRIAL_FRAMES]
-    trials = try_plans(
-        fp32,
-        scales,
-        few,
-        measure(draft, "fp32", few),
-        lambda onnx_int8: _draft(about, {model_file("int8"): onnx_int8}, request),
-    )
-    chosen = trials[0]
-    say(f"INT8: {chosen.plan}; scores move by {chosen.score_shift:.4f} on average")
-    contents[model_file("int8")] = chosen.model
-    bundle = _draft(about, contents, request)
-    measured = {precision: measure(bundle, precision, frames) for precision in bundle.manifest.precisions}
+    validation = draw_validation(frames, about.fit)
+    networks = _make_networks(request, about, fp32, inputs, validation, say)
+    decided = _decide(request, about, networks, frames, say)
+    report = describe(decided, networks, validation, len(inputs))
+    if defects:
+        bundle = draft(about, networks.files, request.out)
+        report["defects"] = judge_defects(bundle, [read_image(path) for path in defects], decided.limits, say)
+    contents = {model_file(p): data for p, data in networks.files.items()} | {GOLDEN: golden}
+    contents[REPORT] = json.dumps(report, indent=2).encode()
+    contents[PAGE] = render(about, decided, networks, validation, report).encode(errors="replace")
+    return write_bundle(request.out, _manifest(request, about, decided, networks), contents)
+
+
+def _check(request: Request) -> None:
+    if not 0 < request.false_reject_rate < 1:
+        raise UsageError(f"--false-reject-rate {request.false_reject_rate} must lie between 0 and 1")
+    if request.calibration_images < 1:
+        raise UsageError(f"--calibration-images {request.calibration_images} must be at least 1")
+    for name, value in (("auroc", request.budget.image_auroc), ("aupro", request.budget.aupro)):
+        if not value >= 0:
+            raise UsageError(f"--budget-{name} {value} must be at least 0")
+    if not -1 <= request.budget.rank_correlation <= 1:
+        raise UsageError(f"--budget-rank {request.budget.rank_correlation} must be from -1 to 1")
+    if request.out.exists():
+        raise BundleError(f"{request.out}: is there already; give another --out or remove it")
+
+
+def _make_networks(
+    request: Request,
+    about: Checkpoint,
+    fp32: onnx.ModelProto,
+    inputs: list[NDArray[np.float32]],
+    validation: Validation,
+    say: Callable[[str], None],
+) -> Networks:
+    plain = Fit(about.fit.width, about.fit.height)
+
+    def of_fitted(networks: Mapping[Precision, bytes]) -> Bundle:
+        return draft(about, networks, request.out, plain)
+
+    tensors = dict.fromkeys([*quantizable(fp32), *(value.name for value in fp32.graph.output)])
+    histograms = collect(fp32, list(tensors), inputs)
+    workbench = Workbench(fp32, histograms, validation, of_fitted)
+    return make_networks(fp32, histograms, workbench, of_fitted, request.budget, request.sensitivity, say)
+
+
+def _decide(
+    request: Request, about: Checkpoint, networks: Networks, frames: list[Frame], say: Callable[[str], None]
+) -> Decided:
+    """Thresholds of each precision from its own arithmetic, so that the verdict does not change with the engine."""
+    arithmetic = draft(about, networks.arithmetic, request.out)
+    measured = {precision: measure(arithmetic, precision, frames) for precision in arithmetic.manifest.precisions}
+    if "fp16" in measured:
+        spent = latency(OpenVinoEngine(draft(about, networks.files, request.out), "fp16"), frames)
+        measured["fp16"] = dataclasses.replace(measured["fp16"], latency_ms=spent)
     fits = {name: tail_threshold(m.scores, request.false_reject_rate) for name, m in measured.items()}
     for name, fit in fits.items():
         say(f"{name}: {measured[name].latency_ms:.1f} ms, {fit}")
@@ -127,37 +159,26 @@ def make_bundle(request: Request, say: Callable[[str], None]) -> Bundle:
     agreed = agreements({name: m.scores for name, m in measured.items()}, limits)
     for name, agreement in agreed.items():
         say(f"{name} {agreement} held-out good images")
-    preferred = _preferred(measured, say)
-    thresholds = {name: _thresholds(m, fits[name]) for name, m in measured.items()}
-    report: dict[str, Any] = {
-        "precisions": {name: _describe(m, fits[name], agreed.get(name)) for name, m in measured.items()},
-        "int8_plans": [trial.as_dict() for trial in trials],
-        "calibration_images": len(inputs),
-        "machine": {"processor": platform.processor() or platform.machine(), "openvino": ov.__version__},
-    }
-    if defects:
-        report["defects"] = judge_defects(bundle, [read_image(path) for path in defects], limits, say)
-    contents[GOLDEN] = golden
-    contents["report/calibration.json"] = json.dumps(report, indent=2).encode()
-    manifest = _manifest(about, request, thresholds, _tolerance(measured), preferred)
-    manifest["decision"]["held_out_images"] = len(frames)
-    manifest["decision"]["images_wanted"] = fits[preferred].images_wanted
-    manifest["decision"]["method"] = fits[preferred].method
-    manifest["provenance"]["int8_plan"] = str(chosen.plan)
-    return write_bundle(request.out, manifest, contents)
+    preferred, why = _preferred(measured, networks.broken)
+    if why:
+        say(f"{why}: the bundle prefers FP32; INT8 is in it all the same")
+    return Decided(measured, fits, agreed, preferred, why)
 
 
-def _preferred(measured: Mapping[Precision, Measurement], say: Callable[[str], None]) -> Precision:
-    """INT8, unless it is no faster here or moves good scores by more than half of what they differ among themselves."""
+def _preferred(measured: Mapping[Precision, Measurement], broken: str) -> tuple[Precision, str]:
+    """INT8 where nothing speaks against it; otherwise FP32, and what does.
+
+    FP16 never: it is for engines that compute in it, and a processor is no faster with it.
+    """
     fp32, int8 = measured["fp32"], measured["int8"]
     shift, spread = float(np.mean(np.abs(np.subtract(int8.scores, fp32.scores)))), float(np.std(fp32.scores))
+    if broken:
+        return "fp32", f"INT8 is beyond the budget ({broken})"
     if len(fp32.scores) > 1 and shift > MOST_SHIFT * spread:
-        say(f"INT8 moves good scores by {shift:.4f}, and they differ by {spread:.4f}: the bundle prefers FP32")
-        return "fp32"
+        return "fp32", f"INT8 moves good scores by {shift:.4f}, and they differ by {spread:.4f}"
     if int8.latency_ms >= fp32.latency_ms:
-        say("INT8 is no faster than FP32 on this box, so the bundle prefers FP32; INT8 is in it all the same")
-        return "fp32"
-    return "int8"
+        return "fp32", "INT8 is no faster than FP32 on this box"
+    return "int8", ""
 
 
 def _thresholds(measured: Measurement, fit: TailFit) -> dict[str, Any]:
@@ -181,20 +202,13 @@ def _thresholds(measured: Measurement, fit: TailFit) -> dict[str, Any]:
 
 
 def _tolerance(measured: Mapping[Precision, Measurement]) -> dict[Precision, float]:
-    """How far golden maps may drift: in INT8 twice what it moves held-out maps here, as kernels differ by processor."""
-    pairs = zip(measured["fp32"].maps, measured["int8"].maps, strict=True)
-    largest = max(float(np.abs(a - b).max()) for a, b in pairs)
-    return {"int8": round(max(2 * largest, 0.01), 4), "fp32": FP32_TOLERANCE}
-
-
-def _describe(measured: Measurement, fit: TailFit, agreement: Agreement | None) -> dict[str, Any]:
-    described = {
-        "latency_ms_median": round(measured.latency_ms, 3),
-        **asdict(fit),
-        "enough": fit.enough,
-        "good_scores": [round(score, 6) for score in measured.scores],
-    }
-    return described | ({"verdicts_as_fp32": asdict(agreement)} if agreement else {})
+    """How far golden maps may drift: twice what a precision moves held-out maps here, for kernels differ."""
+    tolerance: dict[Precision, float] = {"fp32": FP32_TOLERANCE}
+    for precision in measured.keys() - {"fp32"}:
+        pairs = zip(measured["fp32"].maps, measured[precision].maps, strict=True)
+        largest = max(float(np.abs(a - b).max()) for a, b in pairs)
+        tolerance[precision] = round(max(2 * largest, LEAST_TOLERANCE), 4)
+    return tolerance
 
 
 def _images(option: str, folder: Path) -> list[Path]:
@@ -219,54 +233,18 @@ def _split(about: Checkpoint, images: list[Path]) -> tuple[list[Path], list[Path
     return [path for path in images if known[path]], unseen
 
 
-def _draft(about: Checkpoint, contents: dict[str, bytes], request: Request) -> Bundle:
-    """A bundle in memory, not decided yet, so that the engine measured here is the one that runs on the box."""
-    precisions = [p for p in PRECISIONS if model_file(p) in contents]
-    none = {p: {"image": 0.0, "pixel": 0.0} for p in precisions}
-    fields = _manifest(about, request, none, dict.fromkeys(precisions, 0.0), precisions[0])
-    files = dict.fromkeys([GOLDEN, *contents], {"sha256": "0" * 64, "bytes": 0})
-    manifest = Manifest.model_validate({"format": FORMAT, **fields, "files": files})
-    return Bundle(request.out, manifest, "", contents.__getitem__)
-
-
-def _manifest(
-    about: Checkpoint,
-    request: Request,
-    thresholds: Mapping[Precision, dict[str, float]],
-    tolerance: Mapping[Precision, float],
-    preferred: Precision,
-) -> dict[str, Any]:
-    return {
-        "name": request.out.name.removesuffix(".zip"),
-        "created": format_time(utc_now()),
-        "model": {
-            "system": about.model,
-            "teacher": about.teacher,
-            "teacher_sha256": about.teacher_sha256,
-            "category": about.category,
-        },
-        "input": {"name": INPUT, "fit": about.fit.as_dict(), "mean": MEAN, "std": STD},
-        "outputs": outputs_of(about.model),
-        "decision": {
-            "sigma": SIGMA,
-            "top": 1,
-            "min_area_px": 4,
-            "false_reject_rate": request.false_reject_rate,
-            "held_out_images": 1,
-            "method": "none yet",
-            "thresholds": thresholds,
-        },
-        "golden": {"tolerance": tolerance},
-        "precisions": [p for p in PRECISIONS if p in thresholds],
-        "preferred": preferred,
-        "provenance": {
-            "edge_inspect": __version__,
-            "epochs": about.epochs,
-            "seed": about.seed,
-            "trained_on_images": len(about.trained_on),
-            "versions": {"torch": str(torch.__version__), "onnx": onnx.__version__, "openvino": ov.__version__},
-        },
-    }
+def _manifest(request: Request, about: Checkpoint, decided: Decided, networks: Networks) -> dict[str, Any]:
+    measured, fits, chosen = decided.measured, decided.fits, networks.trials[0].recipe
+    thresholds = {name: _thresholds(m, fits[name]) for name, m in measured.items()}
+    tolerance, preferred = _tolerance(measured), decided.preferred
+    fields = manifest_fields(about, request.out, request.false_reject_rate, thresholds, tolerance, preferred)
+    fields["decision"]["held_out_images"] = len(measured["fp32"].scores)
+    fields["decision"]["images_wanted"] = fits[preferred].images_wanted
+    fields["decision"]["method"] = fits[preferred].method
+    fields["provenance"]["int8_plan"] = str(chosen.plan)
+    fields["provenance"]["int8_method"] = chosen.method
+    fields["provenance"]["int8_left_float"] = len(chosen.released)
+    return fields
 
 
 def _golden(about: Checkpoint, model: System, frames: list[Frame], draft: Bundle) -> tuple[bytes, float]:

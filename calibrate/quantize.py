@@ -1,14 +1,23 @@
 """Explicit INT8: QuantizeLinear and DequantizeLinear pairs in the ONNX, the form TensorRT and OpenVINO share.
 
 Activations have one symmetric scale a tensor, weights one a channel, rounded to 7 bits here. Each convolution gets
-pairs on its input and its weights. At a residual addition the pair goes on the shortcut's side: with it, an engine runs
-convolution, addition and ReLU as one INT8 kernel (NVIDIA/TensorRT issue 1992); the side that ends in a convolution
-needs none.
+pairs on its input and its weights. Where engines differ:
+
+- Residual additions: the pair goes on the shortcut's side: with it, TensorRT runs convolution, addition and ReLU as one
+  INT8 kernel (NVIDIA/TensorRT issue 1992); the side that ends in a convolution needs none. OpenVINO fuses either way
+  and may be faster without it.
+- Transposed convolutions: slower in INT8 than in float on TensorRT, and wrong in some releases (issue 1699); OpenVINO
+  has fast kernels for few shapes. They are tried in INT8, in float, and as 1x1 convolution and pixel shuffle.
+- The first convolution sees three channels of wide range and is among the most harmful; in INT8 by default, for it has
+  the largest maps, and among the first to be left float where the budget breaks.
+- Norms, divisions and cosines are in no plan: they stay float32, and so do AAND's gates (`has_weights`).
+
+Which form is best is measured (calibrate/trials.py), on OpenVINO: on TensorRT the same form runs, untried.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,9 +25,16 @@ import onnx
 from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, helper, numpy_helper
 
-from calibrate.activations import LEVELS, WEIGHT_LEVELS, collect, mse_clip
-
 CONVOLUTIONS = ("Conv", "ConvTranspose")
+
+WEIGHT_LEVELS = 63
+"""Weights have 7 bits: -63 to 63.
+
+A processor without VNNI (AVX2, early AVX-512) adds two products of an 8-bit activation and a weight in 16 bits, and
+with 8-bit weights that sum saturates: 255 * 127 * 2 > 32767. Measured on such a processor with RD4AD on ResNet-18
+(BSData), 8 bits cost half of the image AUROC in OpenVINO's kernels, 7 bits nothing; in exact arithmetic the seventh
+bit's loss is a difference of 0.002 in a map value. A bundle has to be right on every box.
+"""
 
 
 @dataclass(frozen=True)
@@ -51,47 +67,49 @@ class Plan:
         return ", ".join(words)
 
 
-def activation_scales(model: ModelProto, images: Sequence[NDArray[np.float32]]) -> dict[str, float]:
-    """Symmetric INT8 scales, by tensor, of everything that any `Plan` may quantize.
-
-    Args:
-        model: The float32 network.
-        images: Calibration inputs, (1, 3, H, W) each.
-    """
+def quantizable(model: ModelProto) -> list[str]:
+    """The tensors that some `Plan` quantizes: inputs of convolutions, and both sides of residual additions."""
     tensors: dict[str, None] = {}
-    made = {output: node for node in model.graph.node for output in node.output}
+    made = makers(model)
     for node in model.graph.node:
         if node.op_type in CONVOLUTIONS:
             tensors[node.input[0]] = None
         elif node.op_type == "Add" and _is_residual(node, made):
             tensors.update(dict.fromkeys(node.input))
-    histograms = collect(model, list(tensors), images)
-    return {name: mse_clip(histogram) / LEVELS for name, histogram in histograms.items()}
+    return list(tensors)
 
 
-def quantize(model: ModelProto, scales: dict[str, float], plan: Plan) -> ModelProto:
-    """The network with Q/DQ pairs where `plan` says; `scales` as of `activation_scales` for the same network."""
+def layers(model: ModelProto, plan: Plan) -> dict[str, str]:
+    """What `quantize` makes INT8 by a plan: node names, in order, each with a name for a person."""
+    chosen = _chosen(model, plan, frozenset())
+    return {node.name: _title(node) for node in model.graph.node if node.name in chosen}
+
+
+def quantize(
+    model: ModelProto, scales: Mapping[str, float], plan: Plan, released: Collection[str] = frozenset()
+) -> ModelProto:
+    """The network with Q/DQ pairs where `plan` says.
+
+    Args:
+        model: The float32 network.
+        scales: The INT8 step of each tensor of `quantizable`.
+        plan: Which places become INT8.
+        released: Layers that stay float all the same, names as of `layers`.
+    """
     result = ModelProto()
     result.CopyFrom(model)
+    chosen = _chosen(model, plan, released)
+    made = makers(model)
     if plan.pixel_shuffle:
         pixel_shuffle(result)
     graph = _Rewriter(result, scales)
-    image = result.graph.input[0].name
-    made = {output: node for node in result.graph.node for output in node.output}
     for node in list(result.graph.node):
+        if node.name.removesuffix(_SHUFFLED) not in chosen:
+            continue
         if node.op_type in CONVOLUTIONS:
-            shuffled = node.name.endswith(_SHUFFLED)
-            deconvolution = node.op_type == "ConvTranspose" or shuffled
-            if (
-                node.input[1] not in graph.weights  # computed, as the normalised memory of AAND's gates: it stays float
-                or (node.input[0] == image and not plan.first)
-                or (_projects(node) and not plan.shortcuts)
-                or (deconvolution and not plan.deconvolutions)
-            ):
-                continue
             graph.quantize_input(node, 0)
             graph.quantize_weights(node, axis=1 if node.op_type == "ConvTranspose" else 0)
-        elif node.op_type == "Add" and plan.residuals and _is_residual(node, made):
+        else:
             sides = [made[name].op_type if name in made else "" for name in node.input]
             # Both sides may end in a convolution (projected shortcut): one of them stays float to be fused.
             shortcut = 0 if sides[0] not in CONVOLUTIONS else 1
@@ -101,9 +119,53 @@ def quantize(model: ModelProto, scales: dict[str, float], plan: Plan) -> ModelPr
     return result
 
 
+def _chosen(model: ModelProto, plan: Plan, released: Collection[str]) -> set[str]:
+    """Names of the nodes that become INT8."""
+    image = model.graph.input[0].name
+    constants = {tensor.name for tensor in model.graph.initializer}
+    made = makers(model)
+    chosen = set()
+    for node in model.graph.node:
+        if node.op_type in CONVOLUTIONS:
+            wanted = (
+                has_weights(node, constants, made)
+                and (plan.first or node.input[0] != image)
+                and (plan.shortcuts or not _projects(node))
+                and (plan.deconvolutions or node.op_type != "ConvTranspose")
+            )
+        else:
+            wanted = plan.residuals and node.op_type == "Add" and _is_residual(node, made)
+        if wanted and node.name not in released:
+            chosen.add(node.name)
+    return chosen
+
+
+def makers(model: ModelProto) -> dict[str, NodeProto]:
+    """The node that makes each tensor."""
+    return {output: node for node in model.graph.node for output in node.output}
+
+
+def _title(node: NodeProto) -> str:
+    """A convolution by its weights' name, as in the checkpoint; an addition by what it gives."""
+    if node.op_type in CONVOLUTIONS:
+        return str(node.input[1]).removeprefix("model.").removesuffix(".weight")
+    return f"residual addition {node.output[0]}"
+
+
 def _is_residual(node: NodeProto, made: dict[str, NodeProto]) -> bool:
     """Whether an addition ends a residual block: one of its sides is a convolution's."""
     return any(made[name].op_type in CONVOLUTIONS for name in node.input if name in made)
+
+
+def has_weights(node: NodeProto, constants: Collection[str], made: Mapping[str, NodeProto]) -> bool:
+    """Whether a node is a convolution with weights of its own.
+
+    AAND's gates compare by one: what they read was divided by its norm, and their memory too, which the exporter
+    computes in the graph or folds into a constant by its size. A cosine in either wants float32.
+    """
+    if node.op_type not in CONVOLUTIONS or node.input[1] not in constants:
+        return False
+    return node.input[0] not in made or made[node.input[0]].op_type != "Div"
 
 
 def _projects(node: NodeProto) -> bool:
@@ -147,7 +209,7 @@ def pixel_shuffle(model: ModelProto) -> None:
 class _Rewriter:
     """Puts Q/DQ pairs into a graph; a tensor wanted in INT8 by several nodes gets one pair."""
 
-    def __init__(self, model: ModelProto, scales: dict[str, float]) -> None:
+    def __init__(self, model: ModelProto, scales: Mapping[str, float]) -> None:
         self._graph = model.graph
         self._scales = scales
         self._pairs: dict[str, str] = {}

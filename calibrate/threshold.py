@@ -138,6 +138,12 @@ def tail_threshold(scores: Sequence[float], false_reject_rate: float) -> TailFit
     )
 
 
+def exceeded_at(scores: Sequence[float], rates: Sequence[float]) -> list[float]:
+    """The scores that `tail_threshold` finds for several rates, for a chart."""
+    falling = np.sort(np.asarray(scores, np.float64))[None, ::-1]
+    return [float(level) for level in _levels(falling, np.asarray(rates, np.float64))[0]]
+
+
 def clopper_pearson(count: float, total: float) -> tuple[float, float]:
     """The interval of a share of which `count` in `total` were seen, at `LEVEL` (Clopper & Pearson 1934)."""
     tail = (1 - LEVEL) / 2

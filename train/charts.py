@@ -95,6 +95,7 @@ def curve(
     name: str,
     mark: tuple[float, float, str] | None = None,
     diagonal: str | None = None,
+    seen: Sequence[tuple[float, float]] = (),
 ) -> str:
     """A line through points.
 
@@ -105,6 +106,7 @@ def curve(
         name: The line's name in the legend.
         mark: A point to mark, and its name in the legend.
         diagonal: Name of a dashed line from corner to corner, where one is wanted.
+        seen: Points to be drawn small, without a name.
     """
     keys = [("line", name)]
     body = ""
@@ -113,6 +115,7 @@ def curve(
         keys.append(("diagonal", diagonal))
     path = " ".join(f"{_x(x, a):.1f},{_y(y, b):.1f}" for a, b in points)
     body += f'<polyline class="line" points="{path}"/>'
+    body += "".join(f'<circle class="good" cx="{_x(x, a):.1f}" cy="{_y(y, b):.1f}" r="2.5"/>' for a, b in seen)
     dots = [mark[:2]] if mark else points if len(points) == 1 else []
     body += "".join(f'<circle class="dot" cx="{_x(x, a):.1f}" cy="{_y(y, b):.1f}" r="4.5"/>' for a, b in dots)
     if mark:

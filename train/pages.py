@@ -11,19 +11,21 @@ from string import Template
 from train.checkpoint import Checkpoint
 
 
-def fill(body: str, *, title: str, facts: str, tiles: str, footer: str, head: str, **parts: str) -> str:
+def fill(
+    body: str, *, title: str, facts: str, tiles: str, footer: str, head: str, package: str = "train", **parts: str
+) -> str:
     """A page: the frame `page.html` with the style `page.css`, and in it the template `body` with its parts.
 
-    Everything is HTML; `head` holds the title of the window.
+    Everything is HTML; `head` holds the title of the window, `package` has the template.
     """
-    inside = Template(_read(body)).substitute(parts)
+    inside = Template(_read(body, package)).substitute(parts)
     frame = Template(_read("page.html"))
     style = _read("page.css")
     return frame.substitute(style=style, head=head, title=title, facts=facts, tiles=tiles, body=inside, footer=footer)
 
 
-def _read(name: str) -> str:
-    return resources.files("train").joinpath(name).read_text(encoding="utf-8")
+def _read(name: str, package: str = "train") -> str:
+    return resources.files(package).joinpath(name).read_text(encoding="utf-8")
 
 
 def heading(category: str, about: Checkpoint) -> str:

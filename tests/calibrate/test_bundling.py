@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from parsed_page import Page
 
 from calibrate.bundling import _thresholds
 from calibrate.cli import main
@@ -45,7 +46,7 @@ def test_the_fp32_engine_gives_the_trained_models_maps(run: Path, bundle: Bundle
         assert anomaly.score == pytest.approx(wanted.max(), abs=1e-4)
 
 
-@pytest.mark.parametrize("precision", ["fp32", "int8"])
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
 def test_every_precision_reproduces_the_golden_frames(bundle: Bundle, precision: str) -> None:
     assert check_golden(bundle, open_engine(bundle, precision)) <= bundle.manifest.golden.tolerance[precision]
 
@@ -59,13 +60,39 @@ def test_int8_is_explicit_and_folded(bundle: Bundle) -> None:
     assert len(bundle.model("int8")) < 0.5 * len(bundle.model("fp32"))
 
 
+def test_fp16_is_strongly_typed_and_half_the_size(bundle: Bundle) -> None:
+    model = onnx.load_from_string(bundle.model("fp16"))
+    weights = [tensor for tensor in model.graph.initializer if tensor.name.endswith("weight_half")]
+    assert weights and all(tensor.data_type == onnx.TensorProto.FLOAT16 for tensor in weights)
+    assert [value.type.tensor_type.elem_type for value in model.graph.input] == [onnx.TensorProto.FLOAT]
+    assert {value.type.tensor_type.elem_type for value in model.graph.output} == {onnx.TensorProto.FLOAT}
+    assert model.opset_import[0].version == 17
+    assert 0.45 < len(bundle.model("fp16")) / len(bundle.model("fp32")) < 0.6
+
+
+def test_the_page_holds_every_precision_and_needs_nothing_else(bundle: Bundle) -> None:
+    text = (bundle.path / "report" / "index.html").read_text(encoding="utf-8")
+    page = Page(text)
+    assert page.tags["svg"] == 6 and page.tags["script"] == 0 and page.tags["img"] > 6
+    assert all(reference.startswith("data:image/jpeg;base64,") for reference in page.references)
+    report = json.loads((bundle.path / "report" / "calibration.json").read_text())
+    for precision, told in report["precisions"].items():
+        assert f"Scores in {precision}" in text and f"Tail of the good scores in {precision}" in text
+        assert f"{told['threshold']:.4f}" in text and f"{told['latency_ms_median']:.1f}" in text
+    assert report["int8_chosen"]["recipe"] in text
+    assert "report/index.html" in bundle.manifest.files
+
+
 def test_the_threshold_comes_from_images_the_model_has_not_seen(run: Path, bundle: Bundle) -> None:
     about, _ = checkpoint.load(run)
     assert bundle.manifest.decision.held_out_images == len(about.held_out) == 4
     report = json.loads((bundle.path / "report" / "calibration.json").read_text())
     assert len(report["precisions"]["int8"]["good_scores"]) == 4
     assert report["precisions"]["int8"]["verdicts_as_fp32"]["images"] == 4
-    assert report["int8_plans"][0]["plan"] == bundle.manifest.provenance["int8_plan"]
+    made = bundle.manifest.provenance
+    assert report["int8_chosen"]["recipe"].startswith(f"{made['int8_plan']}; clipped by {made['int8_method']}")
+    assert len(report["int8_trials"]) == 5 + 3
+    assert report["validation"] == {"good": 4, "flawed": 8}
 
 
 def test_manifest_and_report_carry_what_each_threshold_promises(bundle: Bundle) -> None:
@@ -106,10 +133,10 @@ def test_escapes_have_an_interval_and_precisions_are_compared() -> None:
 def test_defects_are_judged_in_every_precision(bundle: Bundle, data: Path) -> None:
     frames = [read_image(path) for path in list_images(data / CATEGORY / "test" / "scratch")]
     said: list[str] = []
-    report = judge_defects(bundle, frames, {"int8": 0.0, "fp32": 0.0}, said.append)
+    report = judge_defects(bundle, frames, {"int8": 0.0, "fp16": 0.0, "fp32": 0.0}, said.append)
     assert report["fp32"]["rejected"] == report["int8"]["rejected"] == len(frames)
     assert report["int8"]["verdicts_as_fp32"] == {"images": len(frames), "same": len(frames)}
-    assert [line.split()[0].rstrip(":") for line in said] == ["int8", "fp32", "int8"]
+    assert [line.split()[0].rstrip(":") for line in said] == ["int8", "fp16", "fp32", "int8", "fp16"]
 
 
 def test_images_all_trained_on_are_refused(
@@ -134,6 +161,8 @@ def test_images_all_trained_on_are_refused(
         (["--good", "{tmp}/nowhere"], "no such folder"),
         (["--good", "{tmp}/empty"], "holds no images"),
         (["--good", "{good}", "--false-reject-rate", "1.5"], "between 0 and 1"),
+        (["--good", "{good}", "--budget-auroc", "-1"], "--budget-auroc -1.0 must be at least 0"),
+        (["--good", "{good}", "--budget-rank", "2"], "--budget-rank 2.0 must be from -1 to 1"),
         (["--good", "{good}", "--out", "{tmp}"], "is there already"),
         (["--good", "{good}", "--defects", "{tmp}/empty"], "holds no images"),
     ],
@@ -183,7 +212,7 @@ def test_verify_passes_a_good_bundle_and_names_a_changed_byte(
     copy = tmp_path / "copy"
     shutil.copytree(bundle_path, copy)
     assert main(["verify", str(copy), "--json"]) == 0
-    assert set(json.loads(capsys.readouterr().out)["golden"]) == {"int8", "fp32"}
+    assert set(json.loads(capsys.readouterr().out)["golden"]) == {"int8", "fp16", "fp32"}
     model = copy / "model.int8.onnx"
     data = bytearray(model.read_bytes())
     data[len(data) // 2] ^= 1
@@ -230,7 +259,7 @@ def test_show_says_what_it_is(bundle_path: Path, capsys: pytest.CaptureFixture[s
 def test_a_station_falls_back_to_the_next_precision_and_says_so(
     bundle: Bundle, caplog: pytest.LogCaptureFixture
 ) -> None:
-    tolerance = {"int8": -1.0, "fp32": bundle.manifest.golden.tolerance["fp32"]}
+    tolerance = {**bundle.manifest.golden.tolerance, "int8": -1.0, "fp16": -1.0}
     golden = bundle.manifest.golden.model_copy(update={"tolerance": tolerance})
     manifest = bundle.manifest.model_copy(update={"golden": golden, "preferred": "int8"})
     strict = Bundle(bundle.path, manifest, bundle.digest, lambda name: (bundle.path / name).read_bytes())

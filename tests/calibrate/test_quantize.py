@@ -9,8 +9,9 @@ import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from calibrate.activations import BINS, WEIGHT_LEVELS, collect, mse_clip
-from calibrate.quantize import Plan, activation_scales, pixel_shuffle, quantize
+from calibrate.activations import collect
+from calibrate.clipping import METHODS, scale
+from calibrate.quantize import WEIGHT_LEVELS, Plan, layers, pixel_shuffle, quantizable, quantize
 
 PLANS = [
     Plan(),
@@ -51,6 +52,10 @@ def images() -> list[NDArray[np.float32]]:
     return [rng.normal(size=(1, 3, 16, 24)).astype(np.float32) for _ in range(4)]
 
 
+def scales(model: onnx.ModelProto, images: list[NDArray[np.float32]], method: str = "mse") -> dict[str, float]:
+    return {name: scale(seen, method) for name, seen in collect(model, quantizable(model), images).items()}
+
+
 def infer(model: onnx.ModelProto, image: NDArray[np.float32]) -> NDArray[np.float32]:
     core = ov.Core()
     network = core.read_model(io.BytesIO(model.SerializeToString()))
@@ -67,7 +72,7 @@ def test_pixel_shuffle_gives_the_same_numbers(network: onnx.ModelProto, images: 
 
 @pytest.mark.parametrize("plan", PLANS, ids=str)
 def test_int8_stays_close_to_float(network: onnx.ModelProto, images: list[NDArray[np.float32]], plan: Plan) -> None:
-    quantized = quantize(network, activation_scales(network, images), plan)
+    quantized = quantize(network, scales(network, images), plan)
     wanted, got = infer(network, images[0]), infer(quantized, images[0])
     assert np.abs(got - wanted).mean() < 0.03 * np.abs(wanted).mean() + 0.02 * wanted.std()
 
@@ -75,7 +80,7 @@ def test_int8_stays_close_to_float(network: onnx.ModelProto, images: list[NDArra
 def test_every_pair_is_symmetric_and_weights_are_per_channel(
     network: onnx.ModelProto, images: list[NDArray[np.float32]]
 ) -> None:
-    quantized = quantize(network, activation_scales(network, images), Plan())
+    quantized = quantize(network, scales(network, images), Plan())
     constants = {t.name: numpy_helper.to_array(t) for t in quantized.graph.initializer}
     pairs = [node for node in quantized.graph.node if node.op_type == "DequantizeLinear"]
     assert all(not constants[node.input[2]].any() for node in pairs)
@@ -89,7 +94,7 @@ def test_every_pair_is_symmetric_and_weights_are_per_channel(
 def test_the_shortcut_of_an_addition_shares_the_pair_of_the_next_convolution(
     network: onnx.ModelProto, images: list[NDArray[np.float32]]
 ) -> None:
-    quantized = quantize(network, activation_scales(network, images), Plan())
+    quantized = quantize(network, scales(network, images), Plan())
     by_name = {node.name: node for node in quantized.graph.node}
     assert by_name["residual"].input[0] == "c1"
     assert by_name["residual"].input[1] == by_name["second"].input[0] == "r0_dequantized"
@@ -97,25 +102,50 @@ def test_the_shortcut_of_an_addition_shares_the_pair_of_the_next_convolution(
 
 def test_the_float_network_is_left_as_it_was(network: onnx.ModelProto, images: list[NDArray[np.float32]]) -> None:
     before = network.SerializeToString()
-    quantize(network, activation_scales(network, images), Plan(pixel_shuffle=True))
+    quantize(network, scales(network, images), Plan(pixel_shuffle=True))
     assert network.SerializeToString() == before
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_every_way_to_clip_stays_close_to_float(
+    network: onnx.ModelProto, images: list[NDArray[np.float32]], method: str
+) -> None:
+    quantized = quantize(network, scales(network, images, method), Plan())
+    wanted, got = infer(network, images[0]), infer(quantized, images[0])
+    assert np.abs(got - wanted).mean() < 0.05 * wanted.std()
+
+
 def test_histograms_hold_every_value(network: onnx.ModelProto, images: list[NDArray[np.float32]]) -> None:
-    histograms = collect(network, ["image", "r0"], images)
-    assert histograms["image"][:-1].sum() == 4 * 3 * 16 * 24
-    assert histograms["image"][-1] == pytest.approx(max(np.abs(i).max() for i in images))
-    assert histograms["r0"].size == BINS + 1
+    histograms = collect(network, ["image", "r0", "out"], images)
+    assert histograms["image"].counts.sum() == 4 * 3 * 16 * 24
+    assert histograms["image"].largest == pytest.approx(max(np.abs(i).max() for i in images))
+    assert histograms["out"].largest == pytest.approx(max(np.abs(infer(network, i)).max() for i in images), rel=1e-5)
 
 
-def test_mse_clip_cuts_an_outlier_and_keeps_a_uniform_range() -> None:
-    uniform = np.append(np.ones(BINS), 4.0)
-    assert mse_clip(uniform) == pytest.approx(4.0, rel=0.02)
-    spiked = np.zeros(BINS + 1)
-    spiked[: BINS // 4] = 1e6
-    spiked[BINS - 1], spiked[-1] = 1, 4.0
-    assert mse_clip(spiked) < 1.5
+def test_a_released_layer_stays_float_and_the_others_do_not(
+    network: onnx.ModelProto, images: list[NDArray[np.float32]]
+) -> None:
+    every = layers(network, Plan())
+    assert every == {"first": "w0", "second": "w1", "residual": "residual addition a1", "double": "w2"}
+    quantized = quantize(network, scales(network, images), Plan(), released={"second", "double"})
+    by_name = {node.name: node for node in quantized.graph.node}
+    assert list(by_name["second"].input) == ["r0", "w1"]
+    assert by_name["double"].input[0] == "r1"
+    assert by_name["first"].input[0] == "image_dequantized"
+    assert by_name["residual"].input[1] == "r0_dequantized"
+    untouched = quantize(network, scales(network, images), Plan(), released=every)
+    assert [node.op_type for node in untouched.graph.node] == [node.op_type for node in network.graph.node]
 
 
-def test_a_tensor_that_is_always_zero_has_a_scale() -> None:
-    assert mse_clip(np.zeros(BINS + 1)) > 0
+def test_a_released_layer_is_found_behind_a_pixel_shuffle(
+    network: onnx.ModelProto, images: list[NDArray[np.float32]]
+) -> None:
+    plan = Plan(pixel_shuffle=True)
+    quantized = quantize(network, scales(network, images), plan, released={"double"})
+    names = {tensor.name for tensor in quantized.graph.initializer if tensor.data_type == TensorProto.INT8}
+    assert {"w0", "w1"} <= names and "w2" not in names
+    assert "w2" in {
+        tensor.name
+        for tensor in quantize(network, scales(network, images), plan).graph.initializer
+        if tensor.data_type == TensorProto.INT8
+    }

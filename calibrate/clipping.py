@@ -1,0 +1,88 @@
+"""Where INT8 ends: four ways to choose the largest value it represents, from a histogram of what flows.
+
+Clipping rare large values makes the steps finer for all others. No rule for it is best for every network
+(NVIDIA/TensorRT issues 3922 and 4024), so each is tried and measured (calibrate/trials.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calibrate.activations import BINS, Histogram
+
+LEVELS = 127
+"""Activations, symmetric INT8: -127 to 127."""
+
+PERCENTILE = 99.99
+CANDIDATES = 128
+SMOOTHING = 1e-4
+"""The least of Q where P is not 0: values may be clipped into a bin that is empty itself (as in ONNX Runtime)."""
+
+SMALLEST = 1e-6
+"""What is always zero has a scale too."""
+
+
+def maximum(histogram: Histogram) -> float:
+    """Nothing is clipped."""
+    return histogram.largest
+
+
+def percentile(histogram: Histogram) -> float:
+    """One value in ten thousand is clipped: the end of the bin in which the 99.99th percentile lies."""
+    seen = np.cumsum(histogram.counts)
+    bins = int(np.searchsorted(seen, PERCENTILE / 100 * seen[-1])) + 1
+    return bins * histogram.end / BINS
+
+
+def mse(histogram: Histogram) -> float:
+    """The mean squared error of INT8 is smallest; the squares of clipped values weigh against finer steps."""
+    centres = (np.arange(BINS) + 0.5) * (histogram.end / BINS)
+    clips = np.linspace(0.2, 1.0, CANDIDATES) * histogram.largest
+    steps = clips[:, None] / LEVELS
+    quantized = np.minimum(np.round(centres / steps), LEVELS) * steps
+    errors = ((quantized - centres) ** 2 * histogram.counts).sum(axis=1)
+    return float(clips[int(np.argmin(errors))])
+
+
+def entropy(histogram: Histogram) -> float:
+    """The distribution loses least: smallest Kullback-Leibler divergence, as TensorRT's entropy calibration.
+
+    For each end: P is the histogram up to it with all beyond in its last bin, Q the same bins gathered into 128 levels,
+    each spread evenly over its bins that hold something. Zeros, most of what follows a ReLU, cost nothing to represent
+    and would drown the rest: their bin counts as much as the next. Source: Migacz, 8-bit Inference with TensorRT, GTC
+    2017.
+    """
+    counts = histogram.counts.copy()
+    counts[0] = counts[1]
+    used = int(np.ceil(histogram.largest / histogram.end * BINS))
+    ends = np.unique(np.linspace(min(LEVELS + 1, used), used, CANDIDATES).astype(int))
+    return float(ends[int(np.argmin([_divergence(counts, end) for end in ends]))] * histogram.end / BINS)
+
+
+def _divergence(counts: NDArray[np.float64], end: int) -> float:
+    inside = counts[:end]
+    level = np.arange(end) * (LEVELS + 1) // end
+    held = np.bincount(level, inside > 0)
+    q = np.where(inside > 0, (np.bincount(level, inside) / np.maximum(held, 1))[level], 0)
+    p = inside.copy()
+    p[-1] += counts[end:].sum()
+    if not q.any():
+        return np.inf
+    p, q = p[p > 0] / p.sum(), np.maximum(q[p > 0] / q.sum(), SMOOTHING)
+    return float(np.sum(p * np.log(p / q)))
+
+
+METHODS: dict[str, Callable[[Histogram], float]] = {
+    "mse": mse,
+    "entropy": entropy,
+    "percentile": percentile,
+    "max": maximum,
+}
+
+
+def scale(histogram: Histogram, method: str) -> float:
+    """The step of symmetric INT8 for what was counted, by one of `METHODS`."""
+    return max(METHODS[method](histogram) if histogram.largest > 0 else 0, SMALLEST) / LEVELS

@@ -1,0 +1,140 @@
+"""What a precision costs against FP32 on the validation pictures, and how much of it is allowed."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from calibrate.validation import Validation
+from train.metrics import aupro, auroc
+
+Maps = NDArray[np.float32]
+Scores = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Damage:
+    """What was lost, and how far scores and maps moved.
+
+    Attributes:
+        image_auroc: Points of image AUROC lost; negative where it is better.
+        image_auroc_error: Its standard error: of few pictures, some change places whatever is done to them.
+        aupro: Points of AUPRO lost.
+        rank_correlation: Of the pictures' scores (Spearman).
+        score_shift: Mean absolute difference of the scores, in standard deviations of FP32's.
+        map_shift: The same of map values.
+    """
+
+    image_auroc: float
+    image_auroc_error: float
+    aupro: float
+    rank_correlation: float
+    score_shift: float
+    map_shift: float
+
+    @property
+    def size(self) -> float:
+        """One number to rank by: of so few pictures AUROC and AUPRO are too coarse for it."""
+        return self.score_shift + self.map_shift
+
+    def __str__(self) -> str:
+        return (
+            f"on flaws image AUROC {-self.image_auroc:+.2f} ± {self.image_auroc_error:.2f} points, AUPRO "
+            f"{-self.aupro:+.2f}, rank correlation of scores {self.rank_correlation:.4f}, scores move by "
+            f"{100 * self.score_shift:.1f} % of their standard deviation"
+        )
+
+    def as_dict(self) -> dict[str, float]:
+        """For the report."""
+        return {name: round(value, 6) for name, value in asdict(self).items()}
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What a precision may lose on validation.
+
+    Attributes:
+        image_auroc: Points of image AUROC, told from chance: a loss counts less its standard error.
+        aupro: Points of AUPRO.
+        rank_correlation: The least rank correlation of the scores.
+    """
+
+    image_auroc: float = 0.5
+    aupro: float = 1.0
+    rank_correlation: float = 0.98
+
+    def broken(self, damage: Damage) -> str:
+        """What of it does not hold, for a person; empty where all does."""
+        wrong = []
+        if damage.image_auroc - damage.image_auroc_error > self.image_auroc:
+            lost = f"{damage.image_auroc:.2f} ± {damage.image_auroc_error:.2f} points of image AUROC lost"
+            wrong.append(f"{lost}, {self.image_auroc:g} allowed")
+        if damage.aupro > self.aupro:
+            wrong.append(f"{damage.aupro:.2f} points of AUPRO lost, {self.aupro:g} allowed")
+        if damage.rank_correlation < self.rank_correlation:
+            wrong.append(f"rank correlation {damage.rank_correlation:.4f}, {self.rank_correlation:g} wanted")
+        return ", ".join(wrong)
+
+
+@dataclass(frozen=True)
+class Worth:
+    """What maps of the validation pictures are worth.
+
+    Attributes:
+        maps: (N, H, W) float32.
+        scores: The largest value of each, padding apart, (N,).
+        image_auroc: From 0 to 1.
+        aupro: Likewise, up to a false-positive rate of 0.3.
+    """
+
+    maps: Maps
+    scores: Scores
+    image_auroc: float
+    aupro: float
+
+
+def worth(validation: Validation, maps: Maps) -> Worth:
+    """Scores and metrics of the maps of the first pictures, as many as there are maps."""
+    seen = validation.first(len(maps))
+    scores = np.where(seen.valid, maps, -np.inf).max(axis=(1, 2))
+    return Worth(maps, scores, auroc(scores, seen.flawed), aupro(maps, seen.masks, valid=seen.valid))
+
+
+def damage(validation: Validation, reference: Maps, maps: Maps) -> Damage:
+    """What `maps`, of the first pictures, have lost against FP32's."""
+    before, after = worth(validation, reference[: len(maps)]), worth(validation, maps)
+    valid = validation.valid[: len(maps)]
+    return Damage(
+        image_auroc=100 * (before.image_auroc - after.image_auroc),
+        image_auroc_error=100 * _auroc_error(before.scores, after.scores, validation.flawed[: len(maps)]),
+        aupro=100 * (before.aupro - after.aupro),
+        rank_correlation=_rank_correlation(before.scores, after.scores),
+        score_shift=_shift(before.scores, after.scores),
+        map_shift=_shift(reference[: len(maps)][valid], maps[valid]),
+    )
+
+
+def _rank_correlation(before: Scores, after: Scores) -> float:
+    """Spearman's; 0 where all scores of a side are equal, for ranks are lost."""
+    ranks = [stats.rankdata(scores) for scores in (before, after)]
+    return float(np.corrcoef(ranks)[0, 1]) if all(np.ptp(side) for side in ranks) else 0.0
+
+
+def _shift(before: NDArray[np.float32], after: NDArray[np.float32]) -> float:
+    return float(np.mean(np.abs(after - before)) / max(float(np.std(before)), 1e-12))
+
+
+def _auroc_error(before: Scores, after: Scores, flawed: NDArray[np.bool_]) -> float:
+    """Standard error of the difference of two AUROCs of the same pictures (DeLong et al., Biometrics 44, 1988)."""
+    changed = _wins(before, flawed) - _wins(after, flawed)
+    sides = (changed.mean(axis=0), changed.mean(axis=1))
+    return float(np.sqrt(sum(side.var(ddof=1) / len(side) for side in sides if len(side) > 1)))
+
+
+def _wins(scores: Scores, flawed: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Whether each flawed picture scores above each good one, ties half: (flawed, good)."""
+    bad, good = scores[flawed][:, None], scores[~flawed][None]
+    return np.asarray((bad > good) + 0.5 * (bad == good))

@@ -1,0 +1,81 @@
+"""The manifest of a bundle in the making, and bundles in memory so that what is measured is what runs on the box."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import onnx
+import openvino as ov
+import torch
+
+from calibrate.export import INPUT, outputs_of
+from edge import __version__
+from edge.bundle import FORMAT, GOLDEN, PRECISIONS, Bundle, Manifest, model_file
+from edge.fit import MEAN, STD, Fit
+from edge.messages import Precision, format_time, utc_now
+from models.discrepancy import SIGMA
+from train.checkpoint import Checkpoint
+
+
+def draft(about: Checkpoint, networks: Mapping[Precision, bytes], out: Path, fit: Fit | None = None) -> Bundle:
+    """A bundle in memory of these ONNX, not decided yet.
+
+    Args:
+        about: The checkpoint's description.
+        networks: By precision.
+        out: What error messages call it.
+        fit: How frames meet the network, where not as the checkpoint has it.
+    """
+    precisions = [p for p in PRECISIONS if p in networks]
+    none = {p: {"image": 0.0, "pixel": 0.0} for p in precisions}
+    fields = manifest_fields(about, out, 0.5, none, dict.fromkeys(precisions, 0.0), precisions[0])
+    if fit is not None:
+        fields["input"]["fit"] = fit.as_dict()
+    contents = {model_file(p): data for p, data in networks.items()}
+    files = dict.fromkeys([GOLDEN, *contents], {"sha256": "0" * 64, "bytes": 0})
+    manifest = Manifest.model_validate({"format": FORMAT, **fields, "files": files})
+    return Bundle(out, manifest, "", contents.__getitem__)
+
+
+def manifest_fields(
+    about: Checkpoint,
+    out: Path,
+    false_reject_rate: float,
+    thresholds: Mapping[Precision, dict[str, Any]],
+    tolerance: Mapping[Precision, float],
+    preferred: Precision,
+) -> dict[str, Any]:
+    """All of `Manifest` but `format`, `files`, and what the decision rests on."""
+    return {
+        "name": out.name.removesuffix(".zip"),
+        "created": format_time(utc_now()),
+        "model": {
+            "system": about.model,
+            "teacher": about.teacher,
+            "teacher_sha256": about.teacher_sha256,
+            "category": about.category,
+        },
+        "input": {"name": INPUT, "fit": about.fit.as_dict(), "mean": MEAN, "std": STD},
+        "outputs": outputs_of(about.model),
+        "decision": {
+            "sigma": SIGMA,
+            "top": 1,
+            "min_area_px": 4,
+            "false_reject_rate": false_reject_rate,
+            "held_out_images": 1,
+            "method": "none yet",
+            "thresholds": thresholds,
+        },
+        "golden": {"tolerance": tolerance},
+        "precisions": [p for p in PRECISIONS if p in thresholds],
+        "preferred": preferred,
+        "provenance": {
+            "edge_inspect": __version__,
+            "epochs": about.epochs,
+            "seed": about.seed,
+            "trained_on_images": len(about.trained_on),
+            "versions": {"torch": str(torch.__version__), "onnx": onnx.__version__, "openvino": ov.__version__},
+        },
+    }

@@ -1,0 +1,120 @@
+"""The ONNX of every precision, made of the float32 one, and what each is worth on validation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import onnx
+
+from calibrate.activations import Histogram
+from calibrate.damage import Budget, Damage, Maps, damage
+from calibrate.float16 import beyond_float16, rounded, to_float16
+from calibrate.measurement import infer_fitted
+from calibrate.sensitivity import Layer, rank_layers, release
+from calibrate.trials import Draft, Trial, Workbench, try_recipes
+from edge.messages import Precision
+
+Say = Callable[[str], None]
+
+
+@dataclass
+class Networks:
+    """What was made.
+
+    Attributes:
+        files: The ONNX of each precision.
+        arithmetic: The ONNX that gives each precision's numbers here: FP16's is `calibrate.float16.rounded`.
+        maps: What each says of the validation pictures, (N, H, W).
+        damages: Of each but FP32.
+        trials: What was tried for INT8; the chosen one, judged on all pictures, comes first.
+        ranking: Its layers by sensitivity, where that was asked for or needed.
+        broken: What INT8 loses beyond the budget; empty where it holds.
+    """
+
+    files: dict[Precision, bytes]
+    arithmetic: dict[Precision, bytes]
+    maps: dict[Precision, Maps]
+    damages: dict[Precision, Damage] = field(default_factory=dict)
+    trials: list[Trial] = field(default_factory=list)
+    ranking: list[Layer] = field(default_factory=list)
+    broken: str = ""
+
+    def add(self, precision: Precision, file: bytes, arithmetic: bytes, maps: Maps, lost: Damage) -> None:
+        """Takes a network in."""
+        self.files[precision], self.arithmetic[precision] = file, arithmetic
+        self.maps[precision], self.damages[precision] = maps, lost
+
+
+def make_networks(
+    fp32: onnx.ModelProto,
+    histograms: Mapping[str, Histogram],
+    workbench: Workbench,
+    draft: Draft,
+    budget: Budget,
+    sensitivity: bool,
+    say: Say,
+) -> Networks:
+    """INT8 and FP16 of a float32 network.
+
+    Args:
+        fp32: The float32 network.
+        histograms: Of its activations on calibration images.
+        workbench: Where INT8 is tried.
+        draft: Makes a bundle in memory, of pictures that are fitted already.
+        budget: What INT8 may lose.
+        sensitivity: Layers are ranked even where the budget holds.
+        say: Is told what is decided.
+    """
+    file = fp32.SerializeToString()
+    networks = Networks({"fp32": file}, {"fp32": file}, {"fp32": workbench.reference})
+    _add_int8(networks, workbench, budget, sensitivity, say)
+    _add_fp16(networks, fp32, histograms, workbench, draft, say)
+    return networks
+
+
+def _add_int8(networks: Networks, workbench: Workbench, budget: Budget, sensitivity: bool, say: Say) -> None:
+    tried = try_recipes(workbench)
+    chosen, maps = workbench.judge(tried[0].recipe)
+    say(f"INT8: {chosen.recipe}; {chosen.damage}")
+    networks.broken = budget.broken(chosen.damage)
+    if sensitivity or networks.broken:
+        networks.ranking = rank_layers(workbench, chosen.recipe)
+        worst = ", ".join(layer.title for layer in networks.ranking[:3])
+        say(f"layers that INT8 harms most: {worst}")
+    if networks.broken:
+        say(f"INT8 is beyond the budget: {networks.broken}")
+        released = release(workbench, chosen.recipe, networks.ranking, budget)
+        if released is None:
+            say("no number of its layers left float brings INT8 within the budget")
+        else:
+            networks.broken = ""
+            chosen, maps = workbench.judge(released.recipe)
+            say(f"INT8: {chosen.recipe}; {chosen.damage}")
+    networks.trials = [chosen, *tried]
+    model = workbench.model(chosen.recipe)
+    networks.add("int8", model, model, maps, chosen.damage)
+
+
+def _add_fp16(
+    networks: Networks,
+    fp32: onnx.ModelProto,
+    histograms: Mapping[str, Histogram],
+    workbench: Workbench,
+    draft: Draft,
+    say: Say,
+) -> None:
+    if beyond := beyond_float16(histograms):
+        name, largest = max(beyond.items(), key=lambda item: item[1])
+        say(f"no FP16: {name} reaches {largest:.0f} on the calibration images, too near float16's end at 65504")
+        return
+    try:
+        typed = to_float16(fp32)
+    except ValueError as error:
+        say(f"no FP16: {error}")
+        return
+    arithmetic = rounded(typed).SerializeToString()
+    maps, _ = infer_fitted(draft({"fp16": arithmetic}), "fp16", workbench.validation.pictures)
+    lost = damage(workbench.validation, workbench.reference, maps)
+    networks.add("fp16", typed.SerializeToString(), arithmetic, maps, lost)
+    say(f"FP16: {lost}; a processor computes it in float32, as fast as FP32")

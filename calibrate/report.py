@@ -1,0 +1,206 @@
+"""What a bundle says of how it was made: figures as JSON, and a page for a person.
+
+The page needs nothing but itself, as that of `edge-train evaluate`.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from html import escape
+from typing import Any
+
+import openvino as ov
+
+from calibrate.damage import worth
+from calibrate.measurement import Measurement
+from calibrate.networks import Networks
+from calibrate.report_parts import cases, cells, score_chart, tail_chart
+from calibrate.sensitivity import Layer
+from calibrate.threshold import TailFit
+from calibrate.trials import FEW, Trial
+from calibrate.validation import Validation
+from calibrate.verdicts import Agreement
+from edge import __version__
+from edge.memory import peak_mb
+from edge.messages import Precision
+from train.checkpoint import Checkpoint
+from train.pages import facts_of, fill, heading, now, show_charts, show_facts, show_tiles
+
+Described = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Decided:
+    """What held-out good images say of each precision, and what follows.
+
+    Attributes:
+        measured: Scores, maps and latency.
+        fits: The threshold of each.
+        agreed: How often each gives FP32's verdict.
+        preferred: What a station runs unless told otherwise.
+        why: What speaks against INT8; empty where nothing does.
+    """
+
+    measured: Mapping[Precision, Measurement]
+    fits: Mapping[Precision, TailFit]
+    agreed: Mapping[Precision, Agreement]
+    preferred: Precision
+    why: str
+
+    @property
+    def limits(self) -> dict[Precision, float]:
+        """The thresholds."""
+        return {name: fit.threshold for name, fit in self.fits.items()}
+
+
+def describe(decided: Decided, networks: Networks, validation: Validation, calibrated: int) -> dict[str, Any]:
+    """The report as JSON has it.
+
+    Args:
+        decided: On held-out images.
+        networks: Of each precision.
+        validation: What they were judged on.
+        calibrated: Images the INT8 scales were taken from.
+    """
+    flawed = int(validation.flawed.sum())
+    return {
+        "precisions": {name: _precision(name, decided, networks, validation) for name in decided.measured},
+        "validation": {"good": len(validation.masks) - flawed, "flawed": flawed},
+        "int8_chosen": networks.trials[0].as_dict(),
+        "int8_trials": [trial.as_dict() for trial in networks.trials[1:]],
+        "int8_sensitivity": [layer.as_dict() for layer in networks.ranking],
+        "int8_left_float": sorted(layer.title for layer in networks.ranking if _released(layer, networks)),
+        "preferred": decided.preferred,
+        "preferred_because": decided.why or "INT8 is faster here and within its budget",
+        "calibration_images": calibrated,
+        "machine": {
+            "processor": platform.processor() or platform.machine(),
+            "openvino": ov.__version__,
+            "peak_memory_mb": round(peak_mb()),
+        },
+    }
+
+
+def _precision(name: Precision, decided: Decided, networks: Networks, validation: Validation) -> dict[str, Any]:
+    measured, fit = decided.measured[name], decided.fits[name]
+    found = worth(validation, networks.maps[name])
+    described = {
+        "size_mb": round(len(networks.files[name]) / 1e6, 2),
+        "latency_ms_median": round(measured.latency_ms, 3),
+        "validation": {"image_auroc": round(found.image_auroc, 6), "aupro_0.3": round(found.aupro, 6)},
+        **asdict(fit),
+        "enough": fit.enough,
+        "good_scores": [round(score, 6) for score in measured.scores],
+    }
+    if name in networks.damages:
+        described["validation"] |= {"lost": networks.damages[name].as_dict()}
+    return described | ({"verdicts_as_fp32": asdict(decided.agreed[name])} if name in decided.agreed else {})
+
+
+def render(
+    about: Checkpoint, decided: Decided, networks: Networks, validation: Validation, described: Described
+) -> str:
+    """The page; `described` as of `describe`."""
+    title, written = heading(about.category, about), now()
+    counted = described["validation"]
+    facts = {
+        **facts_of(about),
+        "calibrated on": f"{described['calibration_images']} images",
+        "machine": f"{described['machine']['processor']}, OpenVINO {described['machine']['openvino']}",
+        "date": written,
+    }
+    shown = validation.first(len(networks.maps["int8"]))
+    pictures = cases(shown, networks.maps["fp32"], networks.maps["int8"], decided.limits)
+    return fill(
+        "bundle.html",
+        package="calibrate",
+        head=f"<title>{title}</title>",
+        title=title,
+        facts=show_facts(facts),
+        tiles=_tiles(described["precisions"], decided),
+        preferred=f"A station runs <b>{decided.preferred}</b>: {escape(described['preferred_because'])}.",
+        precisions="\n".join(_precision_row(name, part) for name, part in described["precisions"].items()),
+        validation=f"{counted['good']} held-out good pictures and {counted['flawed']} synthetic flaws on them",
+        thresholds="<br>".join(f"<b>{name}</b> {escape(str(fit))}" for name, fit in decided.fits.items()),
+        charts=_charts(decided, networks, validation),
+        trials="\n".join(_trial_row(trial, len(shown.masks), i) for i, trial in enumerate(networks.trials)),
+        sensitivity=_sensitivity(networks),
+        scale=pictures.scale,
+        cases=pictures.html,
+        footer=f"Written by calibrate bundle, edge-inspect {escape(__version__)}, on {written}.",
+    )
+
+
+def _tiles(parts: Described, decided: Decided) -> str:
+    int8, fp32 = parts["int8"], parts["fp32"]
+    lost = int8["validation"]["lost"]
+    tiles = [
+        (f"{int8['latency_ms_median']:.1f} ms", f"a frame in INT8 here; {fp32['latency_ms_median']:.1f} in FP32"),
+        (f"{int8['size_mb']:.1f} MB", f"in INT8; {fp32['size_mb']:.1f} in FP32"),
+        (f"{-lost['image_auroc']:+.2f}", f"points image AUROC of INT8 on flaws (± {lost['image_auroc_error']:.2f})"),
+        (f"{-lost['aupro']:+.2f}", "points AUPRO of INT8 on flaws"),
+    ]
+    return show_tiles(tiles)
+
+
+def _precision_row(name: str, part: Described) -> str:
+    found = part["validation"]
+    lost, agreed = found.get("lost"), part.get("verdicts_as_fp32")
+    return cells(
+        name,
+        f"{part['size_mb']:.1f}",
+        f"{part['latency_ms_median']:.1f}",
+        f"{found['image_auroc']:.4f}",
+        f"{found['aupro_0.3']:.4f}",
+        f"{lost['rank_correlation']:.4f}" if lost else "",
+        f"{100 * lost['score_shift']:.1f} %" if lost else "",
+        f"{part['threshold']:.4f}",
+        f"{agreed['same']} of {agreed['images']}" if agreed else "",
+    )
+
+
+def _charts(decided: Decided, networks: Networks, validation: Validation) -> str:
+    charts = {}
+    for name, measured in decided.measured.items():
+        flawed = worth(validation, networks.maps[name]).scores[validation.flawed]
+        charts[f"Scores in {name}"] = score_chart(measured.scores, flawed, decided.limits[name])
+    for name, measured in decided.measured.items():
+        charts[f"Tail of the good scores in {name}"] = tail_chart(measured.scores, decided.fits[name])
+    return show_charts(charts)
+
+
+def _trial_row(trial: Trial, every: int, place: int) -> str:
+    damage = trial.damage
+    kept = "kept: " if place == 0 else ""
+    count = every if place == 0 else min(FEW, every)
+    shifts = f"{100 * damage.score_shift:.1f} %", f"{100 * damage.map_shift:.1f} %"
+    return cells(f"{kept}{trial.recipe}", str(count), f"{trial.latency_ms:.1f}", *shifts)
+
+
+def _sensitivity(networks: Networks) -> str:
+    if not networks.ranking:
+        return "<p>Not asked for, and not needed: INT8 is within its budget. <code>--sensitivity</code> ranks them.</p>"
+    rows = [
+        cells(
+            layer.title + (" (left float)" if _released(layer, networks) else ""),
+            f"{100 * layer.trial.damage.score_shift:.2f} %",
+            f"{100 * layer.trial.damage.map_shift:.2f} %",
+        )
+        for layer in networks.ranking
+    ]
+    head = "".join(f'<th scope="col"{kind}>{name}</th>' for name, kind in _RANKING)
+    text = "<p>What INT8 in one layer alone does to the float32 network, the most harmful first.</p>"
+    return f"{text}<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
+
+
+_RANKING: Sequence[tuple[str, str]] = (
+    ("layer", ""),
+    ("score shift", ' class="number"'),
+    ("map shift", ' class="number"'),
+)
+
+
+def _released(layer: Layer, networks: Networks) -> bool:
+    return layer.name in networks.trials[0].recipe.released

@@ -1,0 +1,84 @@
+"""Charts, rows and pictures of a bundle's page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+
+import numpy as np
+
+from calibrate.damage import Maps, Scores
+from calibrate.threshold import TailFit, exceeded_at
+from calibrate.validation import Validation
+from edge.messages import Precision
+from train.charts import Axis, curve, histogram
+from train.report import bin_scores
+from train.thumbnails import panels, scale_bar, side_by_side, size_of, small, small_map, small_mask
+
+CASES = 6
+POINTS = 60
+
+
+def cells(name: str, *numbers: str) -> str:
+    """A table's row."""
+    values = "".join(f'<td class="number">{number}</td>' for number in numbers)
+    return f'<tr><th scope="row">{escape(name)}</th>{values}</tr>'
+
+
+def score_chart(good: Sequence[float], flawed: Scores, threshold: float) -> str:
+    """The histogram of held-out good scores and of those of flaws, with the threshold."""
+    scores = np.concatenate([np.asarray(good, np.float32), flawed])
+    edges, counts = bin_scores(scores, np.arange(len(scores)) < len(good), threshold)
+    return histogram(edges, counts, "score of the picture", (threshold, f"threshold {threshold:.4g}"))
+
+
+def tail_chart(good: Sequence[float], fit: TailFit) -> str:
+    """The share of good parts above a score: as fitted, and as seen (the k-th highest of n: k / (n + 1))."""
+    n = len(good)
+    rates = np.geomspace(min(fit.rate, 1 / (n + 1)), 1 - 1 / (n + 1), POINTS)
+    levels = exceeded_at(good, rates.tolist())
+    seen = [(score, (k + 1) / (n + 1)) for k, score in enumerate(sorted(good, reverse=True))]
+    x = Axis("score", min(levels), max(*levels, fit.threshold))
+    y = Axis("share of good parts above it", float(rates[0]), 1, log=True)
+    return curve(
+        list(zip(levels, rates.tolist(), strict=True)),
+        x,
+        y,
+        "fitted",
+        (fit.threshold, fit.rate, "threshold"),
+        seen=seen,
+    )
+
+
+@dataclass(frozen=True)
+class Cases:
+    """Pictures with their maps.
+
+    Attributes:
+        html: Figures.
+        scale: The colours of their maps.
+    """
+
+    html: str
+    scale: str
+
+
+def cases(validation: Validation, fp32: Maps, int8: Maps, limits: Mapping[Precision, float]) -> Cases:
+    """The six pictures whose scores INT8 moves most."""
+    scores = [np.where(validation.valid, maps, -np.inf).max(axis=(1, 2)) for maps in (fp32, int8)]
+    most = np.argsort(-np.abs(scores[1] - scores[0]))[:CASES]
+    scale = float(np.median(fp32[validation.valid])), float(np.quantile(scores[0], 0.9))
+    figures = []
+    for i in most:
+        size = size_of(fp32.shape[2], fp32.shape[1])
+        picture, truth = small(validation.pictures[i], size), small_mask(validation.masks[i] > 0, size)
+        drawn = [
+            panels(name, picture, small_map(maps[i], size), scale, truth, small_mask(maps[i] >= limit, size))
+            for name, maps, limit in (("FP32", fp32, limits["fp32"]), ("INT8", int8, limits["int8"]))
+        ]
+        kind = "a flaw" if validation.flawed[i] else "good"
+        said = f"<b>{kind}</b> score {scores[0][i]:.4f} in FP32, {scores[1][i]:.4f} in INT8"
+        shown = side_by_side([*drawn[0][1:], drawn[1][-1]])
+        figures.append(f'<figure class="case">{shown}<figcaption>{said}</figcaption></figure>')
+    return Cases("\n".join(figures), scale_bar(*scale))

@@ -1,0 +1,72 @@
+"""What each precision is judged on: good pictures the model has not seen, and flaws drawn on them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.fit import Fit
+from edge.images import Frame
+from train.flaws import Flaws
+
+SEED = 0xCA1
+GOOD = 16
+DRAWS = 2
+
+
+@dataclass(frozen=True)
+class Validation:
+    """Pictures as the network sees them, each good one followed by its flaws; a tile counts as one.
+
+    Attributes:
+        pictures: (N, H, W, 3) uint8 BGR.
+        masks: Of the flaws, (N, H, W) uint8; empty for good pictures.
+        valid: Pixels that show the frame and not padding, (N, H, W) bool.
+    """
+
+    pictures: NDArray[np.uint8]
+    masks: NDArray[np.uint8]
+    valid: NDArray[np.bool_]
+
+    @property
+    def flawed(self) -> NDArray[np.bool_]:
+        """Which pictures have a flaw, (N,)."""
+        return np.asarray(self.masks.any(axis=(1, 2)))
+
+    def first(self, count: int) -> Validation:
+        """Fewer of them."""
+        return Validation(self.pictures[:count], self.masks[:count], self.valid[:count])
+
+
+def draw_validation(frames: Sequence[Frame], fit: Fit) -> Validation:
+    """At most 16 good pictures, tiles drawn at random where the fit has them, with two flaws each.
+
+    Args:
+        frames: Of good parts that the model has not seen.
+        fit: How they meet the network.
+    """
+    tiles, shown = [], []
+    order = np.random.default_rng(SEED).permutation(len(frames) * fit.grid.count)
+    for which, tile in (divmod(int(place), fit.grid.count) for place in order):
+        fitted, placement = fit.apply(frames[which])
+        x0, y0, x1, y1 = placement.valid
+        inside = np.zeros(fitted.shape[:2], bool)
+        inside[y0:y1, x0:x1] = True
+        inside = inside[fit.grid.places()[tile]]
+        if inside.any():
+            tiles.append(fit.cut(fitted)[tile])
+            shown.append(inside)
+        if len(tiles) == GOOD:
+            break
+    flaws = Flaws(np.stack(tiles), seed=SEED)
+    pictures, masks, valid = [], [], []
+    for i, (tile, inside) in enumerate(zip(tiles, shown, strict=True)):
+        drawn = [flaws.draw(i, turn) for turn in range(DRAWS)]
+        seen = [flaw for flaw in drawn if flaw.mask[inside].any()]
+        pictures += [tile, *(flaw.picture for flaw in seen)]
+        masks += [np.zeros(inside.shape, np.uint8), *(flaw.mask for flaw in seen)]
+        valid += [inside] * (1 + len(seen))
+    return Validation(np.stack(pictures), np.stack(masks), np.stack(valid))

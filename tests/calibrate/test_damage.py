@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from calibrate.damage import Budget, Damage, damage, worth
+from calibrate.validation import DRAWS, GOOD, Validation, draw_validation
+from edge.fit import Fit
+from train.metrics import auroc
+
+
+def validation(good: int = 4, flawed: int = 6, size: int = 16) -> Validation:
+    masks = np.zeros((good + flawed, size, size), np.uint8)
+    masks[good:, 4:8, 4:8] = 1
+    return Validation(np.zeros((*masks.shape, 3), np.uint8), masks, np.ones(masks.shape, bool))
+
+
+def maps_of(scores: list[float], masks: np.ndarray) -> np.ndarray:
+    """A ramp below 0.1 everywhere, and each picture's score where flaws lie."""
+    ramp = np.linspace(0, 0.1, masks[0].size, dtype=np.float32).reshape(masks[0].shape)
+    maps = np.repeat(ramp[None], len(masks), 0)
+    maps[:, 4:8, 4:8] = np.array(scores, np.float32)[:, None, None]
+    return maps
+
+
+def test_nothing_is_lost_where_nothing_changes() -> None:
+    seen = validation()
+    maps = maps_of([0.2, 0.3, 0.4, 0.5, 0.35, 0.6, 0.7, 0.8, 0.9, 1.0], seen.masks)
+    assert damage(seen, maps, maps) == Damage(0, 0, 0, pytest.approx(1), 0, 0)
+
+
+def test_the_loss_is_that_of_the_metrics() -> None:
+    seen = validation()
+    before = maps_of([0.2, 0.3, 0.4, 0.5, 0.35, 0.6, 0.7, 0.8, 0.9, 1.0], seen.masks)
+    after = maps_of([0.2, 0.3, 0.4, 0.75, 0.35, 0.6, 0.7, 0.8, 0.9, 1.0], seen.masks)
+    lost = damage(seen, before, after)
+    scores = [maps.max(axis=(1, 2)) for maps in (before, after)]
+    assert lost.image_auroc == pytest.approx(100 * (auroc(scores[0], seen.flawed) - auroc(scores[1], seen.flawed)))
+    assert lost.image_auroc == pytest.approx(100 * 2 / 24)
+    assert lost.score_shift == pytest.approx(0.025 / np.std(scores[0]), rel=1e-5)
+    assert lost.rank_correlation < 1 and lost.size == lost.score_shift + lost.map_shift
+    assert worth(seen, after).aupro == pytest.approx(worth(seen, before).aupro - lost.aupro / 100)
+
+
+def test_the_standard_error_is_the_spread_over_drawn_pictures() -> None:
+    """DeLong's formula against what redrawing the pictures does to the difference."""
+    rng = np.random.default_rng(0)
+    good, flawed = 60, 60
+    seen = validation(good, flawed)
+    base = np.concatenate([rng.normal(0.4, 0.05, good), rng.normal(0.45, 0.05, flawed)])
+    noisy = base + rng.normal(0, 0.02, len(base))
+    lost = damage(seen, maps_of(base.tolist(), seen.masks), maps_of(noisy.tolist(), seen.masks))
+    drawn = []
+    for _ in range(400):
+        picked = np.concatenate([rng.integers(0, good, good), good + rng.integers(0, flawed, flawed)])
+        labels = picked >= good
+        drawn.append(100 * (auroc(base[picked], labels) - auroc(noisy[picked], labels)))
+    assert lost.image_auroc_error == pytest.approx(np.std(drawn), rel=0.2)
+
+
+def test_a_budget_names_what_is_beyond_it() -> None:
+    fine = Damage(0.4, 0.0, 0.9, 0.99, 0.1, 0.1)
+    assert Budget().broken(fine) == ""
+    assert Budget().broken(Damage(0.9, 0.5, 0.9, 0.99, 0, 0)) == "", "within its standard error"
+    assert "1.10 ± 0.50 points of image AUROC lost, 0.5" in Budget().broken(Damage(1.1, 0.5, 0, 1, 0, 0))
+    assert "1.50 points of AUPRO lost, 1 allowed" in Budget().broken(Damage(0, 0, 1.5, 1, 0, 0))
+    assert "rank correlation 0.9000, 0.98 wanted" in Budget().broken(Damage(0, 0, 0, 0.9, 0, 0))
+    assert Budget(aupro=0.5).broken(fine).startswith("0.90 points of AUPRO")
+
+
+def test_validation_pictures_are_good_ones_each_with_its_flaws() -> None:
+    frames = [np.random.default_rng(i).integers(60, 200, (64, 96, 3), np.uint8) for i in range(3)]
+    seen = draw_validation(frames, Fit(64, 64))
+    assert seen.flawed.tolist() == ([False] + [True] * DRAWS) * 3
+    for i in np.flatnonzero(~seen.flawed):
+        for turn in range(1, DRAWS + 1):
+            changed = (seen.pictures[i] != seen.pictures[i + turn]).any(axis=2)
+            assert changed.any() and not (changed & (seen.masks[i + turn] == 0)).any()
+    again = draw_validation(frames, Fit(64, 64))
+    np.testing.assert_array_equal(seen.pictures, again.pictures)
+
+
+def test_of_tiles_no_more_than_wanted_and_none_of_padding() -> None:
+    frames = [np.random.default_rng(i).integers(60, 200, (64, 256, 3), np.uint8) for i in range(6)]
+    tiled = Fit(64, 64, "tile", tiles=(5, 2), overlap=16)
+    seen = draw_validation(frames, tiled)
+    assert int((~seen.flawed).sum()) <= GOOD
+    assert seen.pictures.shape[1:] == (64, 64, 3)
+    assert seen.valid.any(axis=(1, 2)).all()
+    assert all(
+        (mask & inside).any() for mask, inside in zip(seen.masks[seen.flawed], seen.valid[seen.flawed], strict=True)
+    )
