@@ -16,6 +16,10 @@ BINS = 4096
 """Two thousand at least over the values seen, however late the largest came."""
 
 
+THINNED, EACH = 1 << 15, 5
+"""Of a tensor with more values every fifth is counted, in a tenth of the time; by turns: no column is left out."""
+
+
 class Histogram:
     """Counts of absolute values that grows with them: a value beyond its end doubles the width of all bins.
 
@@ -31,9 +35,10 @@ class Histogram:
         self.counts = np.zeros(BINS)
         self.end = 0.0
         self.largest = 0.0
+        self._turn = 0
 
     def add(self, values: NDArray[np.float32]) -> None:
-        """Counts values of any sign."""
+        """Counts values of any sign; of very many only some, but the largest always."""
         largest = max(float(values.max()), -float(values.min()))
         self.largest = max(self.largest, largest)
         if self.end == 0:
@@ -43,7 +48,10 @@ class Histogram:
             self.counts = np.concatenate([self.counts.reshape(-1, 2).sum(1), np.zeros(BINS // 2)])
             self.end *= 2
         if self.end > 0:
-            index = np.minimum((np.abs(values.ravel()) * (BINS / self.end)).astype(np.intp), BINS - 1)
+            counted = values.ravel()
+            if values.size > THINNED:
+                counted, self._turn = counted[self._turn :: EACH], (self._turn + 1) % EACH
+            index = np.minimum((np.abs(counted) * (BINS / self.end)).astype(np.intp), BINS - 1)
             self.counts += np.bincount(index, minlength=BINS)
 
 

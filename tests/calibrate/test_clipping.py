@@ -3,14 +3,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from calibrate.activations import BINS, Histogram
+from calibrate.activations import BINS, EACH, THINNED, Histogram
 from calibrate.clipping import METHODS, entropy, maximum, mse, percentile, scale
 
 
 def counted(*values: np.ndarray) -> Histogram:
     histogram = Histogram()
     for part in values:
-        histogram.add(part.astype(np.float32))
+        for few in np.array_split(part.astype(np.float32), -(-part.size // THINNED)):
+            histogram.add(few)
     return histogram
 
 
@@ -30,6 +31,16 @@ def test_a_histogram_grows_and_loses_nothing() -> None:
 def test_zeros_before_the_first_value_are_counted() -> None:
     histogram = counted(np.zeros(7), np.ones(3))
     assert (histogram.counts[0], histogram.counts.sum()) == (7, 10)
+
+
+def test_of_very_many_values_each_column_has_its_turn() -> None:
+    """Columns of 5 k: a fixed step of five would see the same ones for ever."""
+    histogram = Histogram()
+    values = np.tile(np.arange(20, dtype=np.float32), (THINNED, 1))
+    for _ in range(EACH):
+        histogram.add(values)
+    assert histogram.counts.sum() == values.size
+    assert np.count_nonzero(histogram.counts) == 20
 
 
 def test_the_methods_on_a_normal_distribution() -> None:

@@ -50,7 +50,7 @@ def test_messages_go_through_either_broker(kind: str, monkeypatch: pytest.Monkey
     else:
         assert shutil.which("mosquitto", path="/usr/sbin:/usr/bin"), "apt install mosquitto"
     topics = Topics("site", "line", "station")
-    status = Status(boot_id="b", state="online", at=utc_now(), version="0")
+    status = Status(boot_id="b", sequence=0, state="online", at=utc_now(), version="0")
     with contextlib.ExitStack() as stack:
         name, port = stack.enter_context(running_broker())
         assert name == kind

@@ -345,7 +345,7 @@ def test_a_damaged_outbox_is_told(
     ("change", "said"),
     [
         ({"bundle": "/nowhere/bundle"}, "/nowhere/bundle: no such bundle"),
-        ({"precision": "fp16"}, "has no fp16 model; it has int8, fp32"),
+        ({"precision": "fp8"}, "stations.0.precision"),
         ({"policy": "sometimes"}, "stations.0.policy"),
         ({"trigger": "command"}, "waits for the command trigger, which is not allowed"),
     ],

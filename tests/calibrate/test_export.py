@@ -1,0 +1,32 @@
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import openvino as ov
+import torch
+from torch import nn
+
+from calibrate.export import to_onnx
+from edge.fit import Fit
+from models.aand import AmplifiedDistillation
+from models.teacher import Teacher
+
+
+def test_aands_gates_are_the_models_where_positions_differ() -> None:
+    """Gates as a training leaves them, far from 1/2 and from each other: what is reduced over positions shows."""
+    torch.manual_seed(0)
+    model = AmplifiedDistillation(Teacher("resnet18")).eval()
+    for raa in model.amplification:
+        nn.init.normal_(raa.query[-1].weight, std=0.5)
+        nn.init.normal_(raa.generator[-1].weight, std=0.5)
+    image = torch.randn(1, 3, 64, 64)
+    with torch.inference_mode():
+        teacher, _ = model(image)
+        gates = [raa.gate(feature) for raa, feature in zip(model.amplification, model.teacher(image), strict=True)]
+    assert all(float(gate.std()) > 1e-3 for gate in gates)
+    core = ov.Core()
+    network = core.read_model(io.BytesIO(to_onnx(model, Fit(64, 64)).SerializeToString()))
+    given = core.compile_model(network, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})([image.numpy()])
+    for name, wanted in zip(("teacher1", "teacher2", "teacher3"), teacher, strict=True):
+        np.testing.assert_allclose(given[name], wanted.numpy(), atol=1e-4 * float(wanted.abs().max()))
