@@ -193,7 +193,7 @@ def _add_evaluate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--synthetic",
         action="store_true",
-        help="instead of the test split, synthetic defects on the good images held out: to choose between systems",
+        help="instead of the test split, synthetic flaws on the good images held out: to choose between systems",
     )
     parser.add_argument(
         "--report", type=Path, metavar="DIR", help="write the report there: index.html, and its cases as examples.png"
@@ -221,6 +221,8 @@ def _evaluate(arguments: argparse.Namespace) -> None:
     itself = categories(arguments.data) == ["."]
     category = Category.open(arguments.data, arguments.category or ("." if itself else about.category))
     device = open_device(arguments.device)
+    if arguments.threshold is not None and arguments.report is None:
+        raise UsageError("--threshold is for the report; give --report DIR too")
     if arguments.synthetic:
         if arguments.report is not None:
             raise UsageError("--report needs a test split; it cannot be combined with --synthetic")

@@ -44,7 +44,7 @@ class Example:
 
 
 class Examples:
-    """Example maps for a page. The defects are flaws (`train.flaws`) of one seed, of kinds that no system trains with.
+    """Example maps for a page. The defects are flaws (`train.flaws`) of one seed, none that a training uses.
 
     Args:
         paths: Good pictures; the first few are shown.

@@ -1,7 +1,8 @@
-"""Flaws for validation: synthetic defects of kinds that no system trains with.
+"""Flaws for validation: synthetic defects of other kinds and shapes than those that systems train with.
 
 A model that learned from blended texture (`train.synthesis`) finds more of the same easily, and says little by that
 about real parts. These change the picture itself as wear and handling do, and their shapes are none of Perlin noise.
+Nearest to a training's is `misplaced`: a quarter of DMDD's defects show the picture's own texture, shifted or shuffled.
 """
 
 from __future__ import annotations
@@ -17,13 +18,13 @@ from train.foreground import Mask, foreground_masks
 from train.synthesis import Rng, SyntheticDefect, laid, visible
 
 SMALLEST, LARGEST = 0.0005, 0.1
-"""Of the frame: the area of a flaw's shape, drawn evenly on a logarithmic scale."""
+"""Of the frame: the area of an ellipse, drawn evenly on a logarithmic scale."""
 
 _TRIES = 20
 
 
 class Flaws:
-    """Draws flaws on good pictures of one product, each of the six kinds equally often.
+    """Draws flaws on good pictures of one product: the six kinds take turns.
 
     Args:
         pictures: (N, H, W, 3) uint8 BGR, fitted to the network.

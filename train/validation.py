@@ -57,9 +57,9 @@ def validate(
 ) -> dict[str, float]:
     """The metrics of `train.metrics.summarise`, of good pictures and as many flaws on each as `draws` says.
 
-    A picture is what the network sees at once, so a tile counts as one. The flaws (`train.flaws`) are of kinds that no
-    system trains with. Systems, fits and epochs may be chosen by it; how many real defects will be found it does not
-    tell.
+    A picture is what the network sees at once, so a tile counts as one. The flaws (`train.flaws`) are of other kinds
+    than those that systems train with. Systems, fits and epochs may be chosen by it; how many real defects will be
+    found it does not tell.
 
     Raises:
         ImageError: A picture cannot be read.

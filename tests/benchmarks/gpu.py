@@ -81,7 +81,7 @@ def main() -> int:
                     store(RESULTS / "gpu.csv", row, ("card", "teacher", "size", "batch", "kind"))
                     print(*(f"{key} {value}" for key, value in row.items()), sep="  ", flush=True)
                     # Written so that NaN is wrong.
-                    right &= bool(row["map_error"] <= TOLERANCE[kind] and row["score_error"] <= TOLERANCE[kind])  # type: ignore[operator]
+                    right &= bool(row["map_error"] <= TOLERANCE[kind] and row["score_error"] <= TOLERANCE[kind])
     rows = chain(
         (whole_frame(gpu, kind) for kind in arguments.kind or TOLERANCE),
         by_tensorrt(gpu, arguments.bundle) if arguments.bundle else (),

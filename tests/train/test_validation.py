@@ -58,3 +58,5 @@ def test_the_command_says_it_as_json(run: Path, data: Path, tmp_path: Path, caps
     assert np.isfinite(list(told.values())).all()
     assert main(["evaluate", str(run), "--data", str(data), "--synthetic", "--report", str(tmp_path / "r")]) == 2
     assert "--report needs a test split" in capsys.readouterr().err
+    assert main(["evaluate", str(run), "--data", str(data), "--threshold", "0.5"]) == 2
+    assert "--threshold is for the report; give --report DIR too" in capsys.readouterr().err
