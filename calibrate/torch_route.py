@@ -18,7 +18,7 @@ from calibrate.export import Flat, outputs_of
 from edge.bundle import Bundle
 from edge.engines import Engine
 from edge.engines.base import FittedEngine
-from edge.engines.host_head import HostHead
+from edge.engines.tensorrt.host_head import HostHead
 from edge.errors import EngineError, UsageError
 from edge.images import Frame
 from edge.messages import Precision

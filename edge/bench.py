@@ -12,7 +12,7 @@ import numpy as np
 from edge.bundle import Bundle, open_bundle
 from edge.decision import Decider
 from edge.engines import Engine, EngineName, open_engine
-from edge.engines.tensorrt import TensorRtEngine
+from edge.engines.tensorrt.engine import TensorRtEngine
 from edge.images import Frame
 from edge.memory import peak_mb
 from edge.messages import Precision

@@ -9,7 +9,7 @@
     Reply         what became of a command
 
 A command is one JSON object on the station's topic `command`, not retained, with an id of its own. Whether it may be
-carried out is for the broker's access list to say, and for edge/command_desk.py.
+carried out is for the broker's access list to say, and for edge/station/command_desk.py.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 from edge.bundle import open_bundle
 from edge.cameras import open_camera
 from edge.errors import BundleError, CameraError, ConfigurationError, UsageError
-from edge.mqtt import credential_path
+from edge.mqtt.connection import credential_path
 from edge.settings import Settings
 from edge.signature import PublicKey, read_public_key
 

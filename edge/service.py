@@ -14,10 +14,10 @@ from pathlib import Path
 from edge.bundle import open_bundle
 from edge.configuration import trusted_keys
 from edge.ids import uuid7
-from edge.outbox_sqlite import SqliteOutbox
+from edge.outbox.sqlite import SqliteOutbox
 from edge.settings import Settings
-from edge.station import Station
-from edge.threshold_record import ThresholdRecord
+from edge.station.station import Station
+from edge.station.threshold_record import ThresholdRecord
 
 log = logging.getLogger(__name__)
 

@@ -1,10 +1,10 @@
 """TensorRT and a GPU where there is neither: what is called is what the real bindings have, what is computed is real.
 
 `tensorrt(version)` gives a module whose classes and enumerations have the members that the bindings of that release
-have (tests/edge/tensorrt_releases.json, read from the wheels) and no others. A plan is the ONNX with the release before
-it; OpenVINO runs it. `HostCuda` is a device in host memory, where tests/kernels/host.py runs the kernels' own source:
-nothing that is begun on a stream happens before the stream is waited for, so a buffer read too early or written too
-soon shows.
+have (edge/engines/tensorrt/releases.json here, read from the wheels) and no others. A plan is the ONNX with the release
+before it; OpenVINO runs it. `HostCuda` is a device in host memory, where tests/kernels/host.py runs the kernels' own
+source: nothing that is begun on a stream happens before the stream is waited for, so a buffer read too early or written
+too soon shows.
 """
 
 from __future__ import annotations
@@ -29,7 +29,9 @@ from edge.cuda import Gpu, Graph
 from edge.errors import EngineError
 from edge.kernels.launch import Launch
 
-RELEASES: dict[str, Any] = json.loads((Path(__file__).parent / "edge" / "tensorrt_releases.json").read_text())
+RELEASES: dict[str, Any] = json.loads(
+    (Path(__file__).parent / "edge" / "engines" / "tensorrt" / "releases.json").read_text()
+)
 ORIN = Gpu("Orin", (8, 7), "12.6", 7620)
 NAMES = {
     "Builder": "Builder",

@@ -26,7 +26,7 @@ from edge.engines import open_engine
 from edge.errors import CheckFailed, UsageError
 from edge.images import read_image, write_image
 from edge.inspection import draw_overlay
-from edge.outbox_sqlite import SqliteOutbox
+from edge.outbox.sqlite import SqliteOutbox
 from edge.overlay import contact_sheet
 
 TRAIN_GOOD = 100

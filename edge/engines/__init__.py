@@ -70,7 +70,7 @@ def open_engine(
         precision: Which of its models; without one, the bundle's preferred.
         engine: Which engine; without one, TensorRT where the package, pycuda and a GPU are there, else OpenVINO.
         threads: Processor threads to use; 0 is all.
-        cache: The folder of TensorRT's engines; without one, edge/engine_cache.py chooses.
+        cache: The folder of TensorRT's engines; without one, edge/engines/tensorrt/cache.py chooses.
 
     Raises:
         EngineError: It cannot be built here.
@@ -79,8 +79,8 @@ def open_engine(
     wanted = precision or bundle.manifest.preferred
     # Each import takes a tenth of a second and more: only who infers pays, and only for the engine that runs.
     if (engine or best_engine()) == "tensorrt":
-        from edge.engine_cache import EngineCache, default_cache
-        from edge.engines.tensorrt_cached import find_device, open_cached
+        from edge.engines.tensorrt.cache import EngineCache, default_cache
+        from edge.engines.tensorrt.cached import find_device, open_cached
 
         return open_cached(bundle, wanted, EngineCache(cache or default_cache()), find_device())
     from edge.engines.openvino import OpenVinoEngine
@@ -90,7 +90,7 @@ def open_engine(
 
 def best_engine() -> EngineName:
     """TensorRT where this box can run it, else OpenVINO."""
-    from edge.engines.tensorrt_cached import find_device
+    from edge.engines.tensorrt.cached import find_device
 
     try:
         find_device()

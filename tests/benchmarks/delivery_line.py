@@ -20,9 +20,9 @@ from typing import Any
 from edge.ids import uuid7
 from edge.memory import peak_mb
 from edge.messages import BundleReference, Defect, FrameSize, Region, Status, Topics, Verdict, utc_now
+from edge.mqtt.publisher import Publisher
 from edge.outbox import Outgoing
-from edge.outbox_sqlite import SqliteOutbox
-from edge.publisher import Publisher
+from edge.outbox.sqlite import SqliteOutbox
 from edge.settings import MqttSettings
 
 TOPICS = Topics("bench", "line", "station")

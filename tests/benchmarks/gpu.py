@@ -41,10 +41,10 @@ from numpy.typing import NDArray
 from table import RESULTS, Row, store
 
 from edge.bundle import open_bundle
-from edge.engine_cache import EngineCache, default_cache
-from edge.engines.tensorrt import TensorRtEngine
-from edge.engines.tensorrt_cached import find_device, open_cached
-from edge.engines.tensorrt_fused import FusedTensorRtEngine
+from edge.engines.tensorrt.cache import EngineCache, default_cache
+from edge.engines.tensorrt.cached import find_device, open_cached
+from edge.engines.tensorrt.engine import TensorRtEngine
+from edge.engines.tensorrt.fused import FusedTensorRtEngine
 from edge.fit import MEAN, STD, Fit
 from edge.kernels.discrepancy import Features, distance, head_launch, head_tables, patches
 from edge.kernels.launch import COMPILE, SOURCES, Launch

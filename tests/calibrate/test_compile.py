@@ -14,8 +14,8 @@ from stand_in_tensorrt import HostCuda, Recorded, tensorrt
 
 from calibrate.cli import main
 from edge.bundle import Bundle
-from edge.engines import tensorrt_cached
-from edge.engines.tensorrt_cached import Device
+from edge.engines.tensorrt import cached
+from edge.engines.tensorrt.cached import Device
 from models.registry import build
 from models.teacher import Teacher
 from train.checkpoint import Checkpoint, save
@@ -31,7 +31,7 @@ def box(monkeypatch: pytest.MonkeyPatch) -> Recorded:
     """A box with TensorRT and a GPU."""
     trt, recorded = tensorrt("10.3.0")
     made = Device(trt, HostCuda())
-    monkeypatch.setattr(tensorrt_cached, "find_device", lambda: made)
+    monkeypatch.setattr(cached, "find_device", lambda: made)
     return recorded
 
 
@@ -79,7 +79,7 @@ def test_where_none_holds_the_status_is_1_and_each_is_named(
 
 def test_verify_runs_the_golden_frames_on_tensorrt(bundle: Bundle, box: Recorded, monkeypatch: Any) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(bundle.path.parent / "cache"))
-    monkeypatch.setattr("edge.engine_cache.SERVICE_FOLDER", Path("/nowhere"))
+    monkeypatch.setattr("edge.engines.tensorrt.cache.SERVICE_FOLDER", Path("/nowhere"))
     assert main(["verify", str(bundle.path), "--engine", "tensorrt"]) == 0
     assert box.builds == len(bundle.manifest.precisions)
 

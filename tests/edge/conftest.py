@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from mosquitto import Broker, Subscriber
 
-from edge.outbox_memory import MemoryOutbox
+from edge.outbox.memory import MemoryOutbox
 
 
 @pytest.fixture

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge.command_desk import CommandDesk, Receipt
 from edge.commands import LARGEST_COMMAND, VERBS, Refused, Reply, parse_command, read_sender
 from edge.ids import uuid7
 from edge.messages import utc_now
+from edge.station.command_desk import CommandDesk, Receipt
 
 NOW = 1_800_000_000.0
 numbers = itertools.count()
@@ -202,7 +202,7 @@ def test_a_retained_command_is_refused(clock: Clock) -> None:
 
 
 def test_the_memory_of_ids_is_bounded(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edge.command_desk._REMEMBERED", 3)
+    monkeypatch.setattr("edge.station.command_desk._REMEMBERED", 3)
     one = desk(clock)
     assert [refusal(one.receive(payload(), retained=False)) for _ in range(4)] == [None, None, None, "impossible"]
     clock.now += 31

@@ -14,9 +14,9 @@ from edge.demo import chain
 from edge.demo.broker import running_broker
 from edge.demo.subscriber import Subscriber
 from edge.messages import Status, Topics, utc_now
+from edge.mqtt.publisher import Publisher
 from edge.outbox import Outgoing
-from edge.outbox_memory import MemoryOutbox
-from edge.publisher import Publisher
+from edge.outbox.memory import MemoryOutbox
 from edge.settings import MqttSettings
 
 

@@ -20,7 +20,7 @@ from mosquitto import Broker, Subscriber, wait_until
 from edge.demo.line import write_stream
 from edge.ids import uuid7
 from edge.messages import Topics
-from edge.outbox_sqlite import SqliteOutbox
+from edge.outbox.sqlite import SqliteOutbox
 from edge.signature import Signature, key_id, signed_message
 
 FRAMES = 20

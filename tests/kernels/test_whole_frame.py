@@ -22,11 +22,11 @@ from stand_in_tensorrt import HostCuda, tensorrt
 
 from edge.bundle import GOLDEN, Bundle, write_bundle
 from edge.decision import Decider
-from edge.engine_cache import EngineCache
 from edge.engines import AnomalyMap, check_golden, golden_difference
 from edge.engines.openvino import OpenVinoEngine
-from edge.engines.tensorrt_cached import Device, open_cached
-from edge.engines.tensorrt_fused import FusedTensorRtEngine
+from edge.engines.tensorrt.cache import EngineCache
+from edge.engines.tensorrt.cached import Device, open_cached
+from edge.engines.tensorrt.fused import FusedTensorRtEngine
 from edge.errors import DriftError, UsageError
 from edge.kernels.launch import Launch
 

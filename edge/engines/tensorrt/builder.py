@@ -1,0 +1,107 @@
+"""An ONNX to a TensorRT engine: parse, set what the release needs, build, and keep what was said and measured."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from edge.engines.tensorrt.bindings import BuilderConfig, TensorRt, collecting_log, reason
+from edge.engines.tensorrt.release import Options, options_for
+from edge.errors import EngineError
+from edge.messages import Precision
+
+WORKSPACE_MB = 1024
+"""What a tactic may use beside the network; on a Jetson it is taken from everything else that runs."""
+
+
+@dataclass(frozen=True)
+class Built:
+    """A serialized engine.
+
+    Attributes:
+        plan: The engine.
+        log: What TensorRT said, a line each.
+        timing: The timing cache afterwards.
+        seconds: How long it took.
+    """
+
+    plan: bytes
+    log: str
+    timing: bytes
+    seconds: float
+
+
+class BuildError(EngineError):
+    """TensorRT built no engine.
+
+    Attributes:
+        log: What it said, a line each.
+    """
+
+    def __init__(self, message: str, log: str) -> None:
+        super().__init__(message)
+        self.log = log
+
+
+def build(
+    trt: TensorRt, model: bytes, precision: Precision, *, workspace_mb: int = WORKSPACE_MB, timing: bytes = b""
+) -> Built:
+    """Builds an engine on this box's GPU; takes minutes.
+
+    Args:
+        trt: The `tensorrt` package.
+        model: The ONNX, without external data.
+        precision: What it is written in.
+        workspace_mb: What a tactic may use, in units of 2^20 bytes.
+        timing: A timing cache from before; one of another GPU or release is left aside.
+
+    Raises:
+        BuildError: TensorRT cannot read or build it; the message has its reason and the remedy.
+        EngineError: The release is too old.
+    """
+    options = options_for(trt.__version__, precision)
+    logger, lines = collecting_log(trt)
+    lines.append(f"TensorRT {trt.__version__}, {precision}, {options}, workspace {workspace_mb} MiB")
+    started = time.monotonic()
+    try:
+        builder = trt.Builder(logger)
+        network = builder.create_network(_bits(trt.NetworkDefinitionCreationFlag, options.network))
+        _parse(trt, logger, network, model)
+        config = builder.create_builder_config()
+        _configure(trt, config, options, workspace_mb, timing)
+        plan = builder.build_serialized_network(network, config)
+        if plan is None:
+            raise ValueError("no engine was built")
+        # Read while builder and configuration live: the memory is theirs.
+        measured = config.get_timing_cache()
+        kept = bytes(measured.serialize()) if measured is not None else b""
+        return Built(bytes(plan), "\n".join(lines) + "\n", kept, time.monotonic() - started)
+    except (TypeError, ValueError, RuntimeError, MemoryError) as error:  # the bindings' own, e.g. without a device
+        raise BuildError(
+            f"TensorRT {trt.__version__} built no {precision} engine: {error}: {reason(lines)}; "
+            "if it lacks memory, end other programs or allow less workspace (calibrate compile --workspace)",
+            "\n".join(lines) + "\n",
+        ) from error
+
+
+def _parse(trt: TensorRt, logger: Any, network: Any, model: bytes) -> None:
+    parser = trt.OnnxParser(network, logger)
+    if not parser.parse(model):
+        errors = [parser.get_error(i) for i in range(parser.num_errors)]
+        raise ValueError("the ONNX is not read: " + "; ".join(f"node {e.node()}: {e.desc()}" for e in errors))
+
+
+def _configure(trt: TensorRt, config: BuilderConfig, options: Options, workspace_mb: int, timing: bytes) -> None:
+    config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, workspace_mb << 20)
+    for name in options.on:
+        config.set_flag(getattr(trt.BuilderFlag, name))
+    for name in options.off:
+        config.clear_flag(getattr(trt.BuilderFlag, name))
+    cache = config.create_timing_cache(timing)
+    if cache is None or not config.set_timing_cache(cache, False):
+        config.set_timing_cache(config.create_timing_cache(b""), False)
+
+
+def _bits(flags: Any, names: tuple[str, ...]) -> int:
+    return sum(1 << int(getattr(flags, name)) for name in names)

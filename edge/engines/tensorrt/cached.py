@@ -1,0 +1,131 @@
+"""TensorRT engines from the cache, or built now: at the service's first start, and by `calibrate compile`."""
+
+from __future__ import annotations
+
+import functools
+import logging
+from dataclasses import dataclass
+
+from edge.bundle import Bundle
+from edge.cuda import Cuda, Kernels
+from edge.engines import check_golden
+from edge.engines.tensorrt.bindings import TensorRt, load_tensorrt
+from edge.engines.tensorrt.builder import WORKSPACE_MB, BuildError, Built, build
+from edge.engines.tensorrt.cache import EngineCache, EngineKey
+from edge.engines.tensorrt.engine import TensorRtEngine
+from edge.engines.tensorrt.fused import FusedTensorRtEngine
+from edge.engines.tensorrt.release import parse_version
+from edge.errors import DriftError, EngineError
+from edge.messages import Precision
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Device:
+    """What TensorRT engines are built and run with.
+
+    Attributes:
+        trt: The `tensorrt` package, 8.5 or newer.
+        cuda: The GPU.
+    """
+
+    trt: TensorRt
+    cuda: Cuda
+
+    def key(self, bundle: Bundle, precision: Precision) -> EngineKey:
+        """What an engine of a bundle is kept under here."""
+        gpu = self.cuda.gpu
+        return EngineKey(bundle.digest, gpu.name, gpu.capability, self.trt.__version__, precision)
+
+
+@functools.cache
+def find_device() -> Device:
+    """This box's, opened once a process.
+
+    Raises:
+        EngineError: TensorRT, pycuda, the driver or the GPU is missing; the message has the remedy.
+    """
+    trt = load_tensorrt()
+    parse_version(trt.__version__)
+    return Device(trt, Cuda())
+
+
+def open_cached(
+    bundle: Bundle,
+    precision: Precision,
+    cache: EngineCache,
+    device: Device,
+    *,
+    workspace_mb: int = WORKSPACE_MB,
+    again: bool = False,
+) -> TensorRtEngine:
+    """The engine from the cache; where it has none that this box runs, one is built, checked and kept.
+
+    Args:
+        bundle: The bundle.
+        precision: Which of its models.
+        cache: Where engines are kept.
+        device: This box's GPU and TensorRT.
+        workspace_mb: What a tactic may use during the build.
+        again: Build even where there is one, or where one was refused.
+
+    Raises:
+        EngineError: None can be built here.
+        DriftError: What was built, now or before, does not reproduce the golden frames.
+        BundleError: The bundle has no such precision.
+    """
+    key = device.key(bundle, precision)
+    plan, kernels = None if again else cache.find(key), _kernels(device, cache)
+    if plan is not None:
+        try:
+            return _open(bundle, precision, plan, device, kernels)
+        except EngineError as error:
+            log.warning("%s: %s; it is built again", cache.path(key), error)
+    log.info("%s: building the %s engine for %s; this takes minutes", bundle.path, precision, device.cuda.gpu)
+    built = _build(bundle, key, cache, device, workspace_mb)
+    engine = _open(bundle, precision, built.plan, device, kernels)
+    try:
+        worst = check_golden(bundle, engine)
+    except DriftError as error:
+        cache.refuse(key, str(error), built.log)
+        raise
+    facts = {"seconds": round(built.seconds, 1), "golden": worst, "driver": device.cuda.gpu.cuda}
+    log.info("%s: golden maps differ by %.2e at most", cache.store(key, built.plan, built.log, facts), worst)
+    return engine
+
+
+def _kernels(device: Device, cache: EngineCache) -> Kernels | None:
+    try:
+        with device.cuda.current():
+            return device.cuda.kernels(cache.folder)
+    except EngineError as error:
+        log.warning(
+            "%s; until then the processor prepares every frame and compares the features of every tile, and all of "
+            "them are copied to it: a millisecond or more a frame",
+            error,
+        )
+        return None
+
+
+def _open(bundle: Bundle, precision: Precision, plan: bytes, device: Device, kernels: Kernels | None) -> TensorRtEngine:
+    if kernels is not None:
+        try:
+            fused = FusedTensorRtEngine(bundle, precision, plan, device.trt, device.cuda, kernels)
+            check_golden(bundle, fused)
+            return fused
+        except EngineError as error:  # whether kernels or plan are to blame, the next engine will show
+            log.warning("%s; once more with the processor in the kernels' place, which costs milliseconds", error)
+    return TensorRtEngine(bundle, precision, plan, device.trt, device.cuda)
+
+
+def _build(bundle: Bundle, key: EngineKey, cache: EngineCache, device: Device, workspace_mb: int) -> Built:
+    model = bundle.model(key.precision)
+    try:
+        with device.cuda.current():
+            built = build(device.trt, model, key.precision, workspace_mb=workspace_mb, timing=cache.timing(key))
+    except BuildError as error:
+        # Not remembered as refused: next time there may be memory enough.
+        raise EngineError(f"{bundle.path}: {error}; see {cache.keep_log(key, error.log)}") from error
+    cache.store_timing(key, built.timing)
+    return built

@@ -1,0 +1,84 @@
+"""The engine for NVIDIA GPUs: TensorRT runs the network, the processor what stands before and behind it."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.bundle import Bundle
+from edge.cuda import Cuda
+from edge.engines.base import FittedEngine
+from edge.engines.tensorrt.bindings import TensorRt
+from edge.engines.tensorrt.host_head import HostHead
+from edge.engines.tensorrt.network import Network
+from edge.engines.tensorrt.slot import HostSlot, Slot
+from edge.images import Frame
+from edge.messages import Precision
+
+IN_FLIGHT = 2
+"""Slots: the processor prepares or judges in one while the device computes in the other."""
+
+
+class TensorRtEngine(FittedEngine):
+    """Two slots of page-locked and device memory, taken once; each tile is one CUDA graph of copy, network, copy.
+
+    For boxes where the kernels cannot be compiled; edge/engines/tensorrt/fused.py has the engine for the others.
+
+    Args:
+        bundle: The bundle.
+        precision: Which of its models the plan was built from.
+        plan: The serialized engine.
+        trt: The `tensorrt` package it was built with.
+        cuda: The GPU it was built on.
+
+    Raises:
+        EngineError: TensorRT refuses the plan, its tensors are not the bundle's, or the device lacks memory.
+    """
+
+    name = "tensorrt"
+
+    def __init__(self, bundle: Bundle, precision: Precision, plan: bytes, trt: TensorRt, cuda: Cuda) -> None:
+        super().__init__(bundle, precision)
+        self._cuda = cuda
+        with cuda.current():
+            self._slots = self._make_slots(bundle, Network(bundle, precision, plan, trt))
+
+    def run_network(self) -> None:
+        """The network alone, on whatever lies in its input, features left on the device: what no frame can undercut.
+
+        Raises:
+            EngineError: It failed.
+        """
+        with self._cuda.current():
+            self._slots[0].run_network()
+
+    def _make_slots(self, bundle: Bundle, network: Network) -> list[Slot[Any, Any]]:
+        head = HostHead(bundle.manifest, {name: tensor.shape for name, tensor in network.tensors.items()})
+        return [HostSlot(self._cuda, network, head) for _ in range(IN_FLIGHT)]
+
+    def _maps(self, tiles: Iterable[Frame]) -> Iterator[NDArray[np.float32]]:
+        return self._through(tiles)
+
+    def _through(self, given: Iterable[Any]) -> Iterator[Any]:
+        """What comes of each on its way through the slots, in order, valid until the next is asked for."""
+        # What is given up half way needs no clean-up: a slot's next one waits behind it on the same stream.
+        free, busy = deque(self._slots), deque[Slot[Any, Any]]()
+        for each in given:
+            if not free:
+                yield self._finish(busy, free)
+            with self._cuda.current():
+                free[0].begin(each)
+            busy.append(free.popleft())
+        while busy:
+            yield self._finish(busy, free)
+
+    def _finish(self, busy: deque[Slot[Any, Any]], free: deque[Slot[Any, Any]]) -> Any:
+        slot = busy.popleft()
+        free.append(slot)
+        with self._cuda.current():
+            slot.wait()
+        return slot.result()

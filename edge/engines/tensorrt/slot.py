@@ -1,0 +1,106 @@
+"""A slot: one frame or tile on its way through the GPU, in a stream and in memory of its own."""
+
+from __future__ import annotations
+
+import logging
+from abc import ABC, abstractmethod
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.cuda import Cuda, Graph
+from edge.engines.tensorrt.host_head import HostHead
+from edge.engines.tensorrt.network import Network
+from edge.errors import EngineError
+from edge.images import Frame
+
+log = logging.getLogger(__name__)
+
+Given = TypeVar("Given")
+Result = TypeVar("Result")
+
+
+class Slot(ABC, Generic[Given, Result]):
+    """What every slot has: the network's tensors, taken once, and all of its work as one CUDA graph.
+
+    Args:
+        cuda: The GPU.
+        network: What runs.
+        images: How many images its input holds.
+    """
+
+    def __init__(self, cuda: Cuda, network: Network, images: int = 1) -> None:
+        self._cuda, self._network = cuda, network
+        self._stream = cuda.stream()
+        self._context = network.context()
+        self._device: dict[str, Any] = {
+            name: cuda.allocate(tensor.nbytes * (images if tensor.is_input else 1))
+            for name, tensor in network.tensors.items()
+        }
+        for name, memory in self._device.items():
+            network.bind(self._context, name, int(memory))
+        self._graph: Graph | None = None
+
+    @abstractmethod
+    def begin(self, given: Given) -> None:
+        """Puts something on its way."""
+
+    @abstractmethod
+    def result(self) -> Result:
+        """What came of it, valid until the next begins."""
+
+    @abstractmethod
+    def _enqueue(self) -> None:
+        """Begins all work of one frame on the stream."""
+
+    def wait(self) -> None:
+        """Waits until it is through."""
+        self._stream.synchronize()
+
+    def run_network(self) -> None:
+        """The network alone; waits for it."""
+        self._network.execute(self._context, self._stream)
+        self._stream.synchronize()
+
+    def _capture(self) -> None:
+        self._enqueue()  # a first time outside the graph: TensorRT and CUDA take some of their memory only now
+        self._stream.synchronize()
+        try:
+            self._graph = self._stream.capture(self._enqueue)
+        except EngineError as error:
+            log.warning("the engine runs without a CUDA graph, a little slower: %s", error)
+
+    def _launch(self) -> None:
+        if self._graph is not None:
+            self._graph.launch()
+        else:
+            self._enqueue()
+
+
+class HostSlot(Slot[Frame, NDArray[np.float32]]):
+    """A tile whose normalisation and discrepancy are the processor's."""
+
+    def __init__(self, cuda: Cuda, network: Network, head: HostHead) -> None:
+        super().__init__(cuda, network)
+        self._head = head
+        self._host = {name: cuda.pinned(tensor.shape, tensor.dtype) for name, tensor in network.tensors.items()}
+        self._image = self._host[network.input]
+        self._image.fill(0)
+        self._capture()
+
+    def begin(self, given: Frame) -> None:
+        """Puts a tile on its way."""
+        self._head.load(given, self._image)
+        self._launch()
+
+    def result(self) -> NDArray[np.float32]:
+        """Its anomaly map, (height, width)."""
+        return self._head.map(self._host)
+
+    def _enqueue(self) -> None:
+        self._stream.upload(self._device[self._network.input], self._image)
+        self._network.execute(self._context, self._stream)
+        for name, host in self._host.items():
+            if name != self._network.input:
+                self._stream.download(host, self._device[name])

@@ -1,0 +1,313 @@
+"""The publisher: drains one station's part of the outbox to the broker, tells how it is, and hears its commands.
+
+One connection a station, because an MQTT connection has one last will. One thread a connection: it sends what the
+outbox holds in order, `window` messages ahead of the broker's acknowledgements, and removes an entry only when it is
+acknowledged. After a lost connection it begins again at the oldest entry, so a subscriber sees every message once or
+more, in order once repeats are dropped. Commands are asked for anew with every connection: the broker keeps none
+for a station that is away.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import socket
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+
+from edge.commands import Reply
+from edge.ids import uuid7
+from edge.messages import Health, State, Status, Topics, utc_now
+from edge.mqtt.connection import MQTT5, MQTT311, ConnectionProblem, client_id
+from edge.mqtt.resends import Resends
+from edge.mqtt.session import OnCommand, Session
+from edge.outbox import Outbox
+from edge.settings import MqttSettings
+
+log = logging.getLogger(__name__)
+
+_FIRST_PAUSE_S = 0.25
+_STATUSES_KEPT = 16
+_REPLIES_KEPT = 256
+# At an orderly end this part of the time is for draining, the rest for the offline status.
+_DRAIN_SHARE = 0.8
+
+
+class Publisher:
+    """One station's connection to the broker.
+
+    The thread starts at once and tries until `close`; a broker that is away or refuses is never an error here. `status`
+    is published when the connection is made and at every change, however short: an operator asks why a part was missed.
+    The last will says `offline`.
+
+    Args:
+        topics: of the station; `topics.station` is its name in the outbox.
+        outbox: shared between stations.
+        settings: of the connection.
+        status: what the station is doing now.
+        on_command: called in the publisher's thread with each command's payload, and whether it was retained.
+    """
+
+    def __init__(
+        self,
+        topics: Topics,
+        outbox: Outbox,
+        settings: MqttSettings,
+        status: Status,
+        on_command: OnCommand | None = None,
+    ) -> None:
+        self._topics = topics
+        self._outbox = outbox
+        self._settings = settings
+        self._name = f"{topics.site}/{topics.line}/{topics.station}"
+        self._client_id = client_id(topics)
+        self._protocol = self._lasting_protocol = MQTT5
+        self._lock = threading.Lock()
+        self._status = status
+        self._statuses = deque([status], maxlen=_STATUSES_KEPT)
+        self._health: Health | None = None
+        self._answers: deque[tuple[str, bytes]] = deque(maxlen=_REPLIES_KEPT)
+        self._commands = None if on_command is None else (topics.command, on_command)
+        self._resends = Resends(outbox, topics.station)
+        self._limit: Callable[[int], int | None] = lambda size: None
+        self._closing = threading.Event()
+        self._drain_until = self._close_until = float("inf")
+        self._connected = False
+        self._connections = 0
+        self._last_problem = ""
+        self._wake_in, self._wake_out = socket.socketpair()
+        self._wake_in.setblocking(False)
+        self._wake_out.setblocking(False)
+        self._unsubscribe = outbox.subscribe(topics.station, self._wake)
+        self._thread = threading.Thread(target=self._run, name=f"mqtt-{topics.station}", daemon=True)
+        self._thread.start()
+
+    def __enter__(self) -> Publisher:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    @property
+    def connected(self) -> bool:
+        """Whether the broker has accepted the connection."""
+        return self._connected
+
+    @property
+    def reconnects(self) -> int:
+        """How often the connection was made again."""
+        return max(0, self._connections - 1)
+
+    def set_status(self, status: Status) -> None:
+        """Publish a status, now or when there is a connection: then the newest 16, in order."""
+        with self._lock:
+            self._status = status
+            self._statuses.append(status)
+        self._wake()
+
+    def publish_health(self, health: Health) -> None:
+        """Publish health if there is a connection."""
+        if self._connected:
+            with self._lock:
+                self._health = health
+            self._wake()
+
+    def reply(self, reply: Reply) -> None:
+        """Publish a reply, after those before it."""
+        self._answer(self._topics.reply, reply.to_json())
+
+    def publish_image(self, identity: str, jpeg: bytes) -> str | None:
+        """Publish a picture, before any later reply; returns its topic, or `None` if the broker takes none so large."""
+        topic = self._topics.image(identity)
+        if not self._connected or self._limit(len(topic.encode()) + len(jpeg)) is not None:
+            return None
+        self._answer(topic, jpeg)
+        return topic
+
+    def resend(self, first: int, last: int) -> bool:
+        """Publish parts of the history again; returns whether there was room for the request."""
+        asked = self._resends.ask(first, last)
+        self._wake()
+        return asked
+
+    def _answer(self, topic: str, payload: bytes) -> None:
+        with self._lock:
+            self._answers.append((topic, payload))
+        self._wake()
+
+    def close(self, timeout: float = 5.0) -> None:
+        """Send what can be sent within `timeout` seconds, say `stopping` and `offline`, and disconnect.
+
+        Without a connection it ends at once; what was not acknowledged stays in the outbox.
+        """
+        if not self._closing.is_set():
+            self._unsubscribe()
+            now = time.monotonic()
+            self._drain_until, self._close_until = now + _DRAIN_SHARE * timeout, now + timeout
+            self._closing.set()
+            self.set_status(self._now("stopping", None))
+        self._thread.join(timeout + self._settings.connect_timeout_s)
+        if self._thread.is_alive():
+            log.warning("%s: the connection to the broker did not end in time", self._name)
+        else:
+            self._wake_in.close()
+            self._wake_out.close()
+
+    def _wake(self) -> None:
+        try:
+            self._wake_in.send(b"\0")
+        except OSError:
+            # Full: the thread is awake anyway. Closed: there is no thread.
+            return
+
+    def _run(self) -> None:
+        attempt = 0
+        while True:
+            started = time.monotonic()
+            slow = False
+            try:
+                self._live()
+            except ConnectionProblem as problem:
+                slow = problem.slow
+                self._say(str(problem))
+            except Exception:
+                # The thread must outlive a malformed packet; a bug keeps its traceback.
+                log.exception("%s: the connection to the broker failed", self._name)
+            self._connected = False
+            if self._closing.is_set():
+                return
+            # A connection that lasted was a good one; two clients that throw each other out never have one.
+            attempt = 0 if time.monotonic() - started > self._settings.backoff_cap_s else attempt + 1
+            self._closing.wait(self._pause(attempt, slow))
+
+    def _pause(self, attempt: int, slow: bool) -> float:
+        """Return the seconds to the next attempt, with full jitter: not all boxes at once."""
+        cap = self._settings.backoff_cap_s
+        if slow:
+            return random.uniform(cap / 2, cap)
+        return random.uniform(0, min(cap, _FIRST_PAUSE_S * 2 ** min(attempt, 20)))
+
+    def _say(self, problem: str) -> None:
+        """Log a problem once, not at every attempt."""
+        where = f"{self._settings.host}:{self._settings.port}"
+        level = logging.DEBUG if problem == self._last_problem else logging.WARNING
+        log.log(level, "%s: broker %s: %s. Verdicts wait in the outbox; trying again", self._name, where, problem)
+        self._last_problem = problem
+
+    def _live(self) -> None:
+        """Live through one connection; return after an orderly end, raise ConnectionProblem after any other."""
+        protocol, self._protocol = self._protocol, self._lasting_protocol
+        with self._lock:
+            will = self._now("offline", "connection lost")
+            if not self._statuses:
+                self._statuses.append(self._status)
+            self._health = None
+        self._resends.begin_anew()
+        session = Session(self._client_id, protocol, self._settings, self._topics.status, will, self._commands)
+        orderly = False
+        try:
+            orderly = self._serve(session)
+        except ConnectionProblem as problem:
+            if problem.protocol_refused:
+                self._protocol = self._lasting_protocol = MQTT311
+            elif not session.answered and protocol == MQTT5:
+                # Some old brokers hang up on MQTT 5 without a word.
+                self._protocol = MQTT311
+            raise
+        finally:
+            session.close(orderly=orderly)
+            self._take_acknowledged(session)
+
+    def _serve(self, session: Session) -> bool:
+        """Send until the end; return whether it was orderly."""
+        sent_up_to = 0
+        offline_sent = False
+        while True:
+            if session.connected:
+                self._say_connected(session)
+                self._send_slots(session)
+                sent_up_to = self._send_entries(session, sent_up_to)
+            now = time.monotonic()
+            if self._closing.is_set() and session.connected and not offline_sent:
+                drained = not session.outstanding and not self._outbox.pending(self._topics.station, sent_up_to, 1)
+                if drained or now >= self._drain_until:
+                    self._send_status(session, self._now("offline", None))
+                    offline_sent = True
+            if offline_sent and not session.outstanding:
+                return True
+            if now >= self._close_until:
+                # The broker publishes the will, since it did not take the offline status.
+                return False
+            limit = self._close_until if now >= self._drain_until else self._drain_until
+            session.turn(self._wake_out, max(0.0, min(1.0, limit - now)))
+            self._clear_wake()
+            self._take_acknowledged(session)
+
+    def _take_acknowledged(self, session: Session) -> None:
+        if acknowledged := session.take_acknowledged():
+            self._outbox.remove(acknowledged)
+            self._resends.acknowledge(acknowledged)
+
+    def _clear_wake(self) -> None:
+        try:
+            self._wake_out.recv(4096)
+        except BlockingIOError:
+            return
+
+    def _say_connected(self, session: Session) -> None:
+        if not self._connected:
+            self._limit = session.limit
+            self._connected = True
+            self._connections += 1
+            self._last_problem = ""
+            log.info("%s: connected to broker %s:%d", self._name, self._settings.host, self._settings.port)
+
+    def _send_slots(self, session: Session) -> None:
+        with self._lock:
+            statuses = list(self._statuses)
+            self._statuses.clear()
+            answers = list(self._answers)
+            self._answers.clear()
+            health, self._health = self._health, None
+        for status in statuses:
+            self._send_status(session, status)
+        if health is not None:
+            session.send_health(self._topics.health, health.to_json())
+        for topic, payload in answers:
+            if topic == self._topics.reply:
+                session.send("reply", topic, payload)
+            else:
+                session.send_image(topic, payload)
+
+    def _send_status(self, session: Session, status: Status) -> None:
+        session.send("status", self._topics.status, status.to_json())
+
+    def _send_entries(self, session: Session, sent_up_to: int) -> int:
+        """Fill the window from the outbox; return the id of the last entry sent."""
+        if not session.free or time.monotonic() >= self._drain_until:
+            return sent_up_to
+        for entry in self._outbox.pending(self._topics.station, sent_up_to, session.free):
+            sent_up_to = entry.id
+            limit = session.limit(entry.size)
+            if limit is None:
+                session.send(entry.kind, entry.topic, entry.payload, token=entry.id)
+            else:
+                self._outbox.drop([entry.id])
+                log.error(
+                    "%s: sequence %d: a %s of %d bytes is dropped, the broker takes packets of %d; raise its limit",
+                    self._name,
+                    entry.sequence,
+                    entry.kind,
+                    entry.size,
+                    limit,
+                )
+        for entry in self._resends.next(session.free) if session.free else ():
+            session.send(entry.kind, entry.topic, entry.payload, token=entry.id)
+        return sent_up_to
+
+    def _now(self, state: State, reason: str | None) -> Status:
+        sequence = self._outbox.sequence(self._topics.station)
+        fields = {"id": uuid7(), "sequence": sequence, "state": state, "reason": reason, "at": utc_now()}
+        return self._status.model_copy(update=fields)

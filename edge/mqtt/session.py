@@ -1,0 +1,222 @@
+"""One MQTT connection from CONNECT to its end, driven by one thread."""
+
+from __future__ import annotations
+
+import logging
+import select
+import socket
+import ssl
+import time
+from collections.abc import Callable
+
+from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTMessage
+from paho.mqtt.enums import MQTTErrorCode, MQTTProtocolVersion
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+
+from edge.messages import Message
+from edge.mqtt.connection import (
+    MQTT5,
+    ConnectionProblem,
+    connect,
+    message_properties,
+    new_client,
+    refusal,
+    will_properties,
+)
+from edge.settings import MqttSettings
+
+log = logging.getLogger(__name__)
+
+OnCommand = Callable[[bytes, bool], None]
+"""Called with a command's payload, and whether the broker had retained it."""
+
+# What a publish packet needs besides topic and payload: fixed header, packet id, properties.
+_PACKET_OVERHEAD = 128
+
+
+class Session:
+    """One connection. Not safe between threads.
+
+    Args:
+        client_id: of the station.
+        protocol: MQTT 5 or 3.1.1.
+        settings: of the connection.
+        will_topic: where the broker publishes `will`, retained, when the connection is lost.
+        will: the status that says so.
+        commands: the topic that brings commands, and what is called with each, inside `turn`; `None` for none.
+
+    Raises:
+        ConnectionProblem: from every method: the connection cannot be made, or has ended.
+    """
+
+    def __init__(
+        self,
+        client_id: str,
+        protocol: MQTTProtocolVersion,
+        settings: MqttSettings,
+        will_topic: str,
+        will: Message,
+        commands: tuple[str, OnCommand] | None = None,
+    ) -> None:
+        self.connected = False
+        self.answered = False
+        self._settings = settings
+        self._commands = commands
+        self._is_5 = protocol == MQTT5
+        self._window = settings.window
+        self._largest: int | None = None
+        self._in_flight: dict[int, int | None] = {}
+        self._acknowledged: list[int] = []
+        self._problem: ConnectionProblem | None = None
+        self._properties: dict[str, Properties] = {}
+        self._progress_at = time.monotonic()
+        self._client = new_client(client_id, protocol, settings)
+        self._client.on_connect = self._on_connect
+        self._client.on_disconnect = self._on_disconnect
+        self._client.on_publish = self._on_publish
+        self._client.on_subscribe = self._on_subscribe
+        self._client.on_message = self._on_message
+        self._client.will_set(
+            will_topic, will.to_json(), 1, retain=True, properties=will_properties("status") if self._is_5 else None
+        )
+        connect(self._client, protocol, settings)
+        self._progress_at = time.monotonic()
+
+    @property
+    def outstanding(self) -> int:
+        """Messages sent with QoS 1 and not yet acknowledged."""
+        return len(self._in_flight)
+
+    @property
+    def free(self) -> int:
+        """Messages that may be sent now."""
+        return max(0, self._window - len(self._in_flight))
+
+    def limit(self, size: int) -> int | None:
+        """Return the broker's limit if a message of this size (topic and payload) is above it."""
+        return self._largest if self._largest is not None and size + _PACKET_OVERHEAD > self._largest else None
+
+    def send(self, schema: str, topic: str, payload: bytes, *, token: int | None = None) -> None:
+        """Send a verdict, defect, status or reply with QoS 1; `token` comes back from `take_acknowledged`."""
+        if not self._in_flight:
+            self._progress_at = time.monotonic()
+        sent = self._client.publish(topic, payload, 1, schema == "status", self._describe(schema))
+        # Otherwise the connection has just ended, and `turn` says why.
+        if sent.rc == MQTTErrorCode.MQTT_ERR_SUCCESS:
+            self._in_flight[sent.mid] = token
+
+    def send_health(self, topic: str, payload: bytes) -> None:
+        """Send health: QoS 0, retained."""
+        self._client.publish(topic, payload, 0, True, self._describe("health"))
+
+    def send_image(self, topic: str, jpeg: bytes) -> None:
+        """Send a picture: QoS 0, not retained."""
+        self._client.publish(topic, jpeg, 0, False, self._describe("image"))
+
+    def turn(self, wake: socket.socket, timeout: float) -> None:
+        """Wait until the broker sends, `wake` can be read or the time is over, and handle what there is."""
+        connection = self._client.socket()
+        if connection is not None and self._problem is None:
+            # What TLS has already decrypted does not show in the socket.
+            if not (isinstance(connection, ssl.SSLSocket) and connection.pending()):
+                poll = select.poll()
+                poll.register(connection.fileno(), select.POLLIN | (select.POLLOUT if self._client.want_write() else 0))
+                poll.register(wake, select.POLLIN)
+                poll.poll(1000 * timeout)
+            self._client.loop_read()
+            if self._client.want_write():
+                self._client.loop_write()
+            self._client.loop_misc()
+        if self._problem is None and self._client.socket() is None:
+            self._problem = ConnectionProblem("the connection was closed")
+        if self._problem is not None:
+            raise self._problem
+        waited = time.monotonic() - self._progress_at
+        if not self.answered and waited > self._settings.connect_timeout_s:
+            raise ConnectionProblem("no answer to the attempt to connect")
+        if self._in_flight and waited > self._settings.acknowledge_timeout_s:
+            raise ConnectionProblem(f"no acknowledgement for {waited:.0f} s")
+
+    def take_acknowledged(self) -> list[int]:
+        """Return the tokens acknowledged since the last call."""
+        taken, self._acknowledged = self._acknowledged, []
+        return taken
+
+    def close(self, *, orderly: bool) -> None:
+        """End the connection; not orderly, the broker publishes the will."""
+        self.connected = False
+        if orderly:
+            self._client.disconnect()
+        # paho closes its socket by itself only once a DISCONNECT is written.
+        connection = self._client.socket()
+        if connection is not None:
+            connection.close()
+
+    def _describe(self, schema: str) -> Properties | None:
+        if not self._is_5:
+            return None
+        if schema not in self._properties:
+            expires = schema in ("verdict", "defect")
+            self._properties[schema] = message_properties(schema, self._settings.message_expiry_s if expires else None)
+        return self._properties[schema]
+
+    def _on_connect(
+        self, client: Client, userdata: object, flags: ConnectFlags, reason: ReasonCode, properties: Properties | None
+    ) -> None:
+        self.answered = True
+        if reason.is_failure:
+            self._problem = refusal("refused the connection", reason)
+            return
+        self.connected = True
+        self._progress_at = time.monotonic()
+        self._window = min(self._window, getattr(properties, "ReceiveMaximum", self._window))
+        self._largest = getattr(properties, "MaximumPacketSize", None)
+        if self._commands is not None:
+            client.subscribe(self._commands[0], qos=1)
+
+    def _on_disconnect(
+        self,
+        client: Client,
+        userdata: object,
+        flags: DisconnectFlags,
+        reason: ReasonCode,
+        properties: Properties | None,
+    ) -> None:
+        self.connected = False
+        if self._problem is None:
+            if flags.is_disconnect_packet_from_server:
+                self._problem = refusal("ended the connection", reason)
+            elif self.answered:
+                self._problem = ConnectionProblem(
+                    "the connection was lost; if that repeats, see that no other client uses this client id"
+                )
+            else:
+                certificate = "; see that it accepts this box's certificate" if self._settings.tls else ""
+                self._problem = ConnectionProblem(f"the broker hung up without an answer{certificate}")
+
+    def _on_subscribe(
+        self, client: Client, userdata: object, mid: int, reasons: list[ReasonCode], properties: Properties | None
+    ) -> None:
+        if self._commands is not None and any(reason.is_failure for reason in reasons):
+            log.warning(
+                "the broker gives no commands: %s; let this user subscribe to %s in its access list",
+                reasons[0].getName(),
+                self._commands[0],
+            )
+
+    def _on_message(self, client: Client, userdata: object, message: MQTTMessage) -> None:
+        if self._commands is not None:
+            self._commands[1](bytes(message.payload), message.retain)
+
+    def _on_publish(
+        self, client: Client, userdata: object, mid: int, reason: ReasonCode, properties: Properties
+    ) -> None:
+        if mid not in self._in_flight:
+            return
+        token = self._in_flight.pop(mid)
+        self._progress_at = time.monotonic()
+        if reason.is_failure:
+            self._problem = self._problem or refusal("refused a message", reason)
+        elif token is not None:
+            self._acknowledged.append(token)

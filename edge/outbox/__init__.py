@@ -1,0 +1,191 @@
+"""The outbox: where every verdict waits until the broker has acknowledged it.
+
+One `put` gives out the station's next sequence number and stores the messages that carry it, as one step: no number
+is lost or used twice. The outbox is bounded in bytes and age; a policy says what goes when it is full, but no defect
+goes while there is a verdict. What the broker has acknowledged is kept for a while, in a history bounded in bytes, for
+subscribers that have missed it. `SqliteOutbox` (edge/outbox/sqlite.py) is the durable one; `MemoryOutbox`
+(edge/outbox/memory.py) forgets when the process ends.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Literal, NamedTuple, Protocol
+
+Kind = Literal["verdict", "defect"]
+WhenFull = Literal["drop_oldest", "drop_newest"]
+# In the order in which they are dropped.
+KINDS: tuple[Kind, Kind] = ("verdict", "defect")
+
+# A box without a battery clock starts in the past and jumps when it hears of the time: an age counted from
+# before this moment (2024-01-01) says nothing.
+CLOCK_PLAUSIBLE = 1_704_067_200.0
+
+
+class Outgoing(NamedTuple):
+    """A message to store."""
+
+    topic: str
+    payload: bytes
+    kind: Kind
+
+
+class Entry(NamedTuple):
+    """A stored message. Ids rise in the order of the puts; they hold for the life of the process."""
+
+    id: int
+    station: str
+    sequence: int
+    kind: Kind
+    topic: str
+    payload: bytes
+    created: float
+
+    @property
+    def size(self) -> int:
+        """What the entry counts against the bound, in bytes."""
+        return len(self.topic.encode()) + len(self.payload)
+
+
+class Depth(NamedTuple):
+    """How much waits."""
+
+    entries: int
+    bytes: int
+
+
+Make = Callable[[int], Sequence[Outgoing]]
+
+
+class Outbox(Protocol):
+    """What the engine thread puts into and the publishers drain. Every method may be called from any thread."""
+
+    @property
+    def recovered_from(self) -> Path | None:
+        """Where a damaged outbox was set aside when this one was opened."""
+
+    @property
+    def problem(self) -> str | None:
+        """Why messages are kept in memory alone at present; `None` while all is well."""
+
+    def put(self, station: str, make: Make) -> int:
+        """Give `make` the station's next sequence number, store the messages it returns, and return the number.
+
+        An exception in `make` leaves the outbox and the number as they were. A full outbox drops, it never refuses.
+        """
+
+    def pending(self, station: str, after: int, limit: int) -> list[Entry]:
+        """Return the station's oldest entries with an id above `after`, in order, `limit` at most."""
+
+    def remove(self, ids: Iterable[int]) -> None:
+        """Take out entries that the broker has acknowledged; they go to the history. An unknown id is no mistake."""
+
+    def drop(self, ids: Iterable[int]) -> None:
+        """Forget entries that the broker can never take, and count them as dropped."""
+
+    def history(self, station: str, first: int, last: int, after: int, limit: int) -> list[Entry]:
+        """Return acknowledged entries of the parts `first` to `last` with an id above `after`, in order."""
+
+    def history_range(self, station: str) -> tuple[int, int] | None:
+        """Return the first and the last part of a station in the history; `None` where there is none."""
+
+    def depth(self) -> Depth:
+        """Return how much waits, of all stations."""
+
+    def sequence(self, station: str) -> int:
+        """Return the last sequence number given out for a station; 0 before the first."""
+
+    def dropped(self) -> dict[Kind, int]:
+        """Return how many entries of each kind were dropped since the outbox was made."""
+
+    def subscribe(self, station: str, wake: Callable[[], None]) -> Callable[[], None]:
+        """Call `wake` when there is more to send for the station; return the function that ends this."""
+
+    def close(self) -> None:
+        """Close the outbox; what it holds stays for the next process."""
+
+
+class BoundedOutbox:
+    """What both outboxes share: sequence numbers, counts, and waking the publishers."""
+
+    recovered_from: Path | None = None
+    problem: str | None = None
+
+    def __init__(
+        self,
+        *,
+        max_bytes: int,
+        max_age_s: float,
+        when_full: WhenFull,
+        history_bytes: int,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._max_bytes = max_bytes
+        self._when_full = when_full
+        self._max_age_s = max_age_s
+        self._history_bytes = history_bytes
+        self._clock = clock
+        self._lock = threading.RLock()
+        self._sequences: dict[str, int] = {}
+        self._dropped: dict[Kind, int] = dict.fromkeys(KINDS, 0)
+        self._last_id = 0
+        self._wakes: dict[str, list[Callable[[], None]]] = {}
+
+    def put(self, station: str, make: Make) -> int:
+        """See `Outbox.put`."""
+        with self._lock:
+            sequence = self._sequences.get(station, 0) + 1
+            now = self._clock()
+            entries = [
+                Entry(self._last_id + number, station, sequence, message.kind, message.topic, message.payload, now)
+                for number, message in enumerate(make(sequence), start=1)
+            ]
+            if not entries:
+                raise ValueError(f"station {station!r}: a sequence number without a message would be a gap")
+            self._store(entries)
+            self._sequences[station] = sequence
+            self._last_id = entries[-1].id
+        self._announce(station)
+        return sequence
+
+    def subscribe(self, station: str, wake: Callable[[], None]) -> Callable[[], None]:
+        """See `Outbox.subscribe`."""
+        with self._lock:
+            self._wakes.setdefault(station, []).append(wake)
+
+        def unsubscribe() -> None:
+            with self._lock:
+                self._wakes[station].remove(wake)
+
+        return unsubscribe
+
+    def sequence(self, station: str) -> int:
+        """See `Outbox.sequence`."""
+        with self._lock:
+            return self._sequences.get(station, 0)
+
+    def dropped(self) -> dict[Kind, int]:
+        """See `Outbox.dropped`."""
+        with self._lock:
+            return dict(self._dropped)
+
+    def _announce(self, station: str) -> None:
+        """There is more to send for a station."""
+        with self._lock:
+            wakes = list(self._wakes.get(station, ()))
+        for wake in wakes:
+            wake()
+
+    def _count_dropped(self, kinds: Iterable[Kind]) -> None:
+        for kind in kinds:
+            self._dropped[kind] += 1
+
+    def _too_old(self) -> float:
+        """Return the time before which an entry is too old."""
+        return self._clock() - self._max_age_s
+
+    def _store(self, entries: Sequence[Entry]) -> None:
+        raise NotImplementedError

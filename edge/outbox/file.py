@@ -1,0 +1,207 @@
+"""The outbox's file: locking it for one process, opening it, and setting it aside when it is damaged."""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from datetime import datetime, timezone
+from pathlib import Path
+
+from edge.errors import OutboxError
+from edge.outbox import Entry
+
+log = logging.getLogger(__name__)
+
+_APPLICATION_ID = 0x45494F42
+_FORMAT = 2
+# What must hold for every row; SQLite checks none of it by itself. Numbers stay exact in JSON up to 2^53.
+_ROWS_HOLD = {
+    "entries": "typeof(station) = 'text' AND typeof(sequence) = 'integer' AND sequence BETWEEN 1 AND 9007199254740992 "
+    "AND kind IN ('verdict', 'defect') AND typeof(topic) = 'text' AND typeof(payload) = 'blob' "
+    "AND typeof(created) = 'real' AND size = length(CAST(topic AS BLOB)) + length(payload) AND sent IN (0, 1)",
+    "sequences": "typeof(station) = 'text' AND typeof(last) = 'integer' AND last BETWEEN 1 AND 9007199254740992",
+    "dropped": "kind IN ('verdict', 'defect') AND typeof(count) = 'integer' AND count BETWEEN 0 AND 9007199254740992",
+}
+_SCHEMA = f"""
+PRAGMA journal_mode = WAL;
+BEGIN;
+CREATE TABLE entries (
+    id INTEGER PRIMARY KEY, station TEXT NOT NULL, sequence INTEGER NOT NULL, kind TEXT NOT NULL, topic TEXT NOT NULL,
+    payload BLOB NOT NULL, created REAL NOT NULL, size INTEGER NOT NULL, sent INTEGER NOT NULL);
+CREATE INDEX entries_station ON entries (station, id) WHERE sent = 0;
+CREATE INDEX entries_kind ON entries (kind, id, created, size) WHERE sent = 0;
+CREATE INDEX entries_sent ON entries (id, station, sequence, size) WHERE sent = 1;
+CREATE TABLE sequences (station TEXT PRIMARY KEY, last INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE dropped (kind TEXT PRIMARY KEY, count INTEGER NOT NULL) WITHOUT ROWID;
+PRAGMA application_id = {_APPLICATION_ID};
+PRAGMA user_version = {_FORMAT};
+COMMIT;
+"""
+# Python 3.10 does not tell SQLite's error codes; these are texts of IOERR, FULL, CANTOPEN, READONLY, BUSY and PERM.
+_NOT_DAMAGE = {
+    "disk I/O error",
+    "database or disk is full",
+    "unable to open database file",
+    "attempt to write a readonly database",
+    "database is locked",
+    "access permission denied",
+}
+ENTRY_COLUMNS = "id, station, sequence, kind, topic, payload, created"
+
+
+def lock(path: Path) -> int:
+    """Lock the outbox for this process until the returned file descriptor is closed.
+
+    Raises:
+        OutboxError: the folder is missing or cannot be written, or another process holds the lock.
+    """
+    if not path.parent.is_dir():
+        raise OutboxError(
+            f"outbox {path}: there is no folder {path.parent}; make it, or set outbox.path to another one"
+        )
+    try:
+        descriptor = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as problem:
+        raise OutboxError(
+            f"outbox {path}: {problem.strerror}; let this user write to {path.parent}, or change outbox.path"
+        ) from problem
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as problem:
+        owner = os.read(descriptor, 32).decode(errors="replace").strip() or "unknown"
+        os.close(descriptor)
+        raise OutboxError(
+            f"outbox {path}: process {owner} uses it; stop that one, or give each service its own outbox.path"
+        ) from problem
+    # For the message above only: a full disk must not keep the service from starting.
+    with suppress(OSError):
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+    return descriptor
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """Return a connection in autocommit mode that leaves locking between threads to its user."""
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5.0)
+    try:
+        connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute("PRAGMA journal_size_limit = 16777216")
+        # A checkpoint flushes the disk, for which no put shall wait: edge/outbox/keeper.py does them.
+        connection.execute("PRAGMA wal_autocheckpoint = 0")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+@contextmanager
+def transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    """Do all of the block or nothing of it."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            with suppress(sqlite3.Error):
+                connection.execute("ROLLBACK")
+        raise
+
+
+def open_file(path: Path) -> tuple[sqlite3.Connection, Path | None]:
+    """Open or make the file; a damaged one is set aside and a fresh one made.
+
+    Returns:
+        The connection, and where the damaged file lies now.
+
+    Raises:
+        OutboxError: it is the file of another program or another version.
+        sqlite3.Error: it cannot be opened.
+    """
+    try:
+        return _verified(path), None
+    except (sqlite3.DatabaseError, UnicodeDecodeError) as damage:
+        if str(damage) in _NOT_DAMAGE:
+            raise
+        aside = _set_aside(path)
+        log.error(
+            "outbox %s: the file is damaged (%s); it was set aside as %s and a fresh one made", path, damage, aside
+        )
+        return _verified(path), aside
+
+
+def read_damaged(path: Path) -> tuple[list[Entry], dict[str, int]]:
+    """Return what can still be read of a damaged outbox: what waits, in order, and each station's last number."""
+    entries: list[Entry] = []
+    sequences: dict[str, int] = {}
+    unreadable = (sqlite3.Error, UnicodeDecodeError)
+    with suppress(*unreadable), closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
+        with suppress(*unreadable):
+            sequences.update(
+                connection.execute(f"SELECT station, last FROM sequences WHERE {_ROWS_HOLD['sequences']}").fetchall()
+            )
+        with suppress(*unreadable):
+            query = f"SELECT {ENTRY_COLUMNS}, sent FROM entries WHERE {_ROWS_HOLD['entries']} ORDER BY id"
+            for *columns, sent in connection.execute(query):
+                entry = Entry._make(columns)
+                # A payload is a JSON object; half of one is worse than none.
+                if entry.payload[:1] == b"{" and entry.payload[-1:] == b"}":
+                    sequences[entry.station] = max(entry.sequence, sequences.get(entry.station, 0))
+                    if not sent:
+                        entries.append(entry._replace(id=len(entries) + 1))
+    return entries, sequences
+
+
+def _verified(path: Path) -> sqlite3.Connection:
+    connection = connect(path)
+    try:
+        schema = _schema(connection)
+        (application,) = connection.execute("PRAGMA application_id").fetchone()
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        if not schema and application == 0:
+            connection.executescript(_SCHEMA)
+        elif application != _APPLICATION_ID:
+            raise OutboxError(
+                f"outbox {path}: this is the SQLite file of another program; set outbox.path to another file"
+            )
+        elif version != _FORMAT:
+            raise OutboxError(
+                f"outbox {path}: format {version}, this version knows {_FORMAT}; "
+                "drain it with the version that made it, then delete it"
+            )
+        else:
+            _check(connection, schema)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _schema(connection: sqlite3.Connection) -> list[tuple[object, ...]]:
+    return connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY name").fetchall()
+
+
+def _check(connection: sqlite3.Connection, schema: list[tuple[object, ...]]) -> None:
+    """Raise sqlite3.DatabaseError, as SQLite itself does, for every damage that would show later in a put."""
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as fresh:
+        fresh.executescript(_SCHEMA)
+        if schema != _schema(fresh):
+            raise sqlite3.DatabaseError("the tables are not as they were made")
+    (report,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
+    if report != "ok":
+        raise sqlite3.DatabaseError(report)
+    for table, holds in _ROWS_HOLD.items():
+        if connection.execute(f"SELECT 1 FROM {table} WHERE NOT ({holds}) LIMIT 1").fetchone():
+            raise sqlite3.DatabaseError(f"a row of {table} holds what was never written")
+
+
+def _set_aside(path: Path) -> Path:
+    aside = path.with_name(f"{path.name}.corrupt-{datetime.now(timezone.utc):%Y%m%dT%H%M%S.%fZ}")
+    for suffix in ("-wal", "-shm", ""):
+        with suppress(FileNotFoundError):
+            os.rename(f"{path}{suffix}", f"{aside}{suffix}")
+    return aside

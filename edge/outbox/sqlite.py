@@ -1,0 +1,334 @@
+"""The durable outbox: one SQLite file in WAL mode, used by one process.
+
+A put is one transaction: it survives the death of the process. With durability `full` the publisher is given a message
+only when it is on the disk too (edge/outbox/keeper.py flushes in groups): a power cut takes nothing that anybody has
+heard of, and at most the last hundredths of a second of what nobody has. With `normal` it may take some seconds.
+Removing acknowledged entries is never waited for: what comes back after a power cut is sent again, and the subscriber
+drops the repeat by its id.
+
+While the disk takes nothing (full, or failing) entries are kept in memory, bounded alike, and moved to the file as soon
+as it takes them; what is in memory, and the numbers given out meanwhile, do not survive the death of the process.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sqlite3
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack, closing
+from pathlib import Path
+from typing import Any, Literal
+
+from edge.errors import OutboxError
+from edge.outbox import CLOCK_PLAUSIBLE, KINDS, BoundedOutbox, Depth, Entry, Kind, WhenFull
+from edge.outbox.entry_queue import EntryQueue
+from edge.outbox.file import ENTRY_COLUMNS, connect, lock, open_file, read_damaged, transaction
+from edge.outbox.keeper import Checkpointer, Flusher
+
+log = logging.getLogger(__name__)
+
+_RETRY_S = 1.0
+_OVERFLOW_BYTES = 32 * 2**20
+
+
+class SqliteOutbox(BoundedOutbox):
+    """An outbox in a SQLite file.
+
+    Args:
+        path: the file; made when it is not there, set aside as `<name>.corrupt-<time>` when it is damaged.
+        durability: what a put survives, see above.
+        max_bytes: bound of topics and payloads that wait; the file is somewhat larger.
+        max_age_s: older entries are dropped at the next put.
+        when_full: which verdicts go when the bound is reached, and when there are none, which defects.
+        history_bytes: bound of what is kept after the broker's acknowledgement.
+        clock: seconds since 1970.
+
+    Raises:
+        OutboxError: the file cannot be used, or another process uses it.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        durability: Literal["normal", "full"] = "normal",
+        max_bytes: int = 256 * 2**20,
+        max_age_s: float = 7 * 86400.0,
+        when_full: WhenFull = "drop_oldest",
+        history_bytes: int = 64 * 2**20,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        super().__init__(
+            max_bytes=max_bytes, max_age_s=max_age_s, when_full=when_full, history_bytes=history_bytes, clock=clock
+        )
+        self._path = path
+        self._stored = Depth(0, 0)
+        self._sent_bytes = 0
+        self._stored_up_to = self._durable_up_to = 0
+        self._flusher: Flusher | None = None
+        self._overflow = EntryQueue()
+        self._saved_dropped = dict(self._dropped)
+        self._retry_at = 0.0
+        self._unremoved: set[int] = set()
+        self._resources = ExitStack()
+        with ExitStack() as opened:
+            opened.callback(os.close, lock(path))
+            try:
+                self._db, self.recovered_from = open_file(path)
+                opened.callback(self._db.close)
+                self._drain_db = opened.enter_context(closing(connect(path)))
+                self._checkpoints = opened.enter_context(closing(Checkpointer(path, self._lock)))
+                self._load()
+                if self.recovered_from is not None:
+                    self._salvage(self.recovered_from)
+                if durability == "full":
+                    self._flusher = opened.enter_context(closing(Flusher(path, self._flush, self._announce_all)))
+                    self._flusher.ask()
+            except (sqlite3.Error, OSError) as problem:
+                raise OutboxError(
+                    f"outbox {path}: {problem}; check that the disk is not full and this user may write to the folder"
+                ) from problem
+            self._resources = opened.pop_all()
+
+    def __enter__(self) -> SqliteOutbox:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def pending(self, station: str, after: int, limit: int) -> list[Entry]:
+        """See `Outbox.pending`."""
+        query = f"""SELECT {ENTRY_COLUMNS} FROM entries
+            WHERE sent = 0 AND station = ? AND id > ? AND id <= ? ORDER BY id LIMIT ?"""
+        with self._lock:
+            up_to = self._stored_up_to if self._flusher is None else self._durable_up_to
+            rows = self._read(query, (station, after, up_to, limit + len(self._unremoved)))
+            found = [entry for entry in map(Entry._make, rows) if entry.id not in self._unremoved]
+            if up_to == self._stored_up_to:
+                found += self._overflow.pending(station, after, limit)
+            return found[:limit]
+
+    def remove(self, ids: Iterable[int]) -> None:
+        """See `Outbox.remove`."""
+        with self._lock:
+            removed = self._take_out(list(ids), "UPDATE entries SET sent = 1 WHERE id = ?")
+            self._sent_bytes += sum(size for number, _, size in removed if number <= self._stored_up_to)
+            if self._sent_bytes > self._history_bytes + self._history_bytes // 256:
+                self._trim_history()
+
+    def drop(self, ids: Iterable[int]) -> None:
+        """See `Outbox.drop`."""
+        with self._lock:
+            removed = self._take_out(list(ids), "DELETE FROM entries WHERE id = ?")
+            self._count_dropped(kind for _, kind, _ in removed)
+
+    def history(self, station: str, first: int, last: int, after: int, limit: int) -> list[Entry]:
+        """See `Outbox.history`."""
+        query = f"""SELECT {ENTRY_COLUMNS} FROM entries INDEXED BY entries_sent
+            WHERE sent = 1 AND id > ? AND station = ? AND sequence BETWEEN ? AND ? ORDER BY id LIMIT ?"""
+        with self._lock:
+            return [Entry._make(row) for row in self._read(query, (after, station, first, last, limit))]
+
+    def history_range(self, station: str) -> tuple[int, int] | None:
+        """See `Outbox.history_range`."""
+        query = """SELECT MIN(sequence), MAX(sequence) FROM entries INDEXED BY entries_sent
+            WHERE sent = 1 AND station = ? HAVING COUNT(*)"""
+        with self._lock:
+            rows = self._read(query, (station,))
+        return (rows[0][0], rows[0][1]) if rows else None
+
+    def depth(self) -> Depth:
+        """See `Outbox.depth`."""
+        with self._lock:
+            return Depth(self._stored.entries + len(self._overflow), self._stored.bytes + self._overflow.bytes)
+
+    def close(self) -> None:
+        """See `Outbox.close`."""
+        with self._lock:
+            if len(self._overflow) or self._dropped != self._saved_dropped:
+                try:
+                    self._write(self._overflow.entries())
+                except sqlite3.Error as problem:
+                    log.error("outbox %s: %d messages in memory are lost: %s", self._path, len(self._overflow), problem)
+            self._overflow = EntryQueue()
+        self._resources.close()
+
+    def _store(self, entries: Sequence[Entry]) -> None:
+        if self.problem is None or time.monotonic() >= self._retry_at:
+            try:
+                self._write([*self._overflow.entries(), *entries])
+            except sqlite3.Error as problem:
+                self._report(problem)
+            else:
+                if self.problem is not None:
+                    log.warning("outbox %s: the disk takes messages again", self._path)
+                self._overflow = EntryQueue()
+                self.problem = None
+                return
+        self._overflow.add(entries)
+        trimmed = self._overflow.trim(min(self._max_bytes, _OVERFLOW_BYTES), self._too_old(), self._when_full)
+        self._count_dropped(entry.kind for entry in trimmed)
+
+    def _announce(self, station: str) -> None:
+        """See `BoundedOutbox._announce`: the publishers are woken by a put, or where it has to be flushed, by that."""
+        if self._flusher is None:
+            super()._announce(station)
+        else:
+            self._flusher.ask()
+
+    def flush(self) -> None:
+        """With durability `full`, flush what was put until now; a thread does it anyway, some milliseconds later."""
+        if self._flusher is not None:
+            self._flusher.flush()
+
+    def _flush(self, file: int) -> None:
+        with self._lock:
+            up_to, durable = self._stored_up_to, self._durable_up_to
+        if up_to > durable:
+            try:
+                os.fdatasync(file)
+            except OSError as problem:
+                # What cannot be made safe is sent all the same.
+                self._report(problem)
+            self._durable_up_to = up_to
+
+    def _announce_all(self) -> None:
+        for station in list(self._wakes):
+            super()._announce(station)
+
+    def _read(self, query: str, values: tuple[object, ...]) -> list[tuple[Any, ...]]:
+        try:
+            return self._drain_db.execute(query, values).fetchall()
+        except sqlite3.Error as problem:
+            self._report(problem)
+            return []
+
+    def _report(self, problem: Exception) -> None:
+        if self.problem is None:
+            log.error(
+                "outbox %s: %s; messages are kept in memory until it works again: make room on the disk or replace it",
+                self._path,
+                problem,
+            )
+        self.problem = str(problem)
+        self._retry_at = time.monotonic() + _RETRY_S
+
+    def _write(self, entries: Sequence[Entry]) -> None:
+        """Store entries, their sequence numbers, and what has to go for them, in one transaction."""
+        sequences = {entry.station: entry.sequence for entry in entries}
+        if self.problem is not None:
+            sequences = {**self._sequences, **sequences}
+        stored = Depth(self._stored.entries + len(entries), self._stored.bytes + sum(entry.size for entry in entries))
+        with transaction(self._db):
+            self._db.executemany(
+                "INSERT INTO entries VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0)", [(*entry, entry.size) for entry in entries]
+            )
+            self._db.executemany("INSERT OR REPLACE INTO sequences VALUES (?, ?)", sequences.items())
+            trimmed = self._choose(stored.bytes)
+            self._db.executemany("DELETE FROM entries WHERE id = ?", [(number,) for number, _, _ in trimmed])
+            gone = Counter(kind for _, kind, _ in trimmed)
+            dropped = {kind: self._dropped[kind] + gone[kind] for kind in KINDS}
+            if dropped != self._saved_dropped:
+                self._db.executemany("INSERT OR REPLACE INTO dropped VALUES (?, ?)", dropped.items())
+        self._dropped = dropped
+        self._saved_dropped = dict(dropped)
+        self._stored = Depth(stored.entries - len(trimmed), stored.bytes - sum(size for _, _, size in trimmed))
+        self._unremoved.difference_update(number for number, _, _ in trimmed)
+        if entries:
+            self._stored_up_to = entries[-1].id
+        self._checkpoints.count()
+
+    def _choose(self, stored_bytes: int) -> list[tuple[int, Kind, int]]:
+        """Return id, kind and size of what has to go: what is too old, then what is too much, verdicts first."""
+        query = "SELECT id, created, size FROM entries WHERE sent = 0 AND kind = ? ORDER BY id"
+        chosen: dict[int, tuple[int, Kind, int]] = {}
+        too_old = self._too_old()
+        for kind in KINDS:
+            for number, created, size in self._db.execute(query, (kind,)):
+                if not CLOCK_PLAUSIBLE < created < too_old:
+                    break
+                chosen[number] = (number, kind, size)
+                stored_bytes -= size
+        for kind in KINDS:
+            if stored_bytes <= self._max_bytes:
+                break
+            order = "" if self._when_full == "drop_oldest" else " DESC"
+            for number, _, size in self._db.execute(query + order, (kind,)):
+                if stored_bytes <= self._max_bytes:
+                    break
+                if number not in chosen:
+                    chosen[number] = (number, kind, size)
+                    stored_bytes -= size
+        return list(chosen.values())
+
+    def _take_out(self, ids: list[int], statement: str) -> list[tuple[int, Kind, int]]:
+        """Have entries wait no more and return id, kind and size of those that did."""
+        in_memory = self._overflow.remove(ids)
+        found: list[tuple[int, Kind, int]] = []
+        wanted = self._unremoved.union(ids) - {entry.id for entry in in_memory}
+        try:
+            with transaction(self._drain_db):
+                for number in sorted(wanted):
+                    query = "SELECT id, kind, size FROM entries WHERE id = ? AND sent = 0"
+                    found += self._drain_db.execute(query, (number,)).fetchall()
+                    self._drain_db.execute(statement + " AND sent = 0", (number,))
+        except sqlite3.Error as problem:
+            self._report(problem)
+            self._unremoved = wanted
+            found = []
+        else:
+            self._unremoved = set()
+        freed = sum(size for _, _, size in found)
+        self._stored = Depth(self._stored.entries - len(found), self._stored.bytes - freed)
+        self._checkpoints.count()
+        return [*found, *((entry.id, entry.kind, entry.size) for entry in in_memory)]
+
+    def _trim_history(self) -> None:
+        """Forget the oldest acknowledged entries, down to the bound."""
+        query = "SELECT id, size FROM entries INDEXED BY entries_sent WHERE sent = 1 ORDER BY id"
+        freed, chosen = 0, []
+        try:
+            with transaction(self._drain_db):
+                for number, size in self._drain_db.execute(query):
+                    if self._sent_bytes - freed <= self._history_bytes:
+                        break
+                    freed += size
+                    chosen.append((number,))
+                self._drain_db.executemany("DELETE FROM entries WHERE id = ?", chosen)
+        except sqlite3.Error as problem:
+            self._report(problem)
+        else:
+            self._sent_bytes -= freed
+
+    def _load(self) -> None:
+        self._sequences = dict(self._db.execute("SELECT station, last FROM sequences"))
+        self._dropped.update(self._db.execute("SELECT kind, count FROM dropped"))
+        self._saved_dropped = dict(self._dropped)
+        totals = self._db.execute(
+            "SELECT COUNT(*) FILTER (WHERE sent = 0), COALESCE(SUM(size) FILTER (WHERE sent = 0), 0), "
+            "COALESCE(SUM(size) FILTER (WHERE sent = 1), 0), COALESCE(MAX(id), 0) FROM entries"
+        ).fetchone()
+        self._stored, self._sent_bytes = Depth(*totals[:2]), totals[2]
+        self._last_id = self._stored_up_to = totals[3]
+
+    def _salvage(self, damaged: Path) -> None:
+        entries, sequences = read_damaged(damaged)
+        if not sequences:
+            log.error("outbox %s: nothing could be read of %s; sequence numbers start again at 1", self._path, damaged)
+            return
+        self._sequences = sequences
+        with transaction(self._db):
+            self._db.executemany("INSERT INTO sequences VALUES (?, ?)", sequences.items())
+        if entries:
+            self._write(entries)
+            self._last_id = entries[-1].id
+        log.warning(
+            "outbox %s: %d messages and the numbers of %d stations were read from %s",
+            self._path,
+            len(entries),
+            len(sequences),
+            damaged,
+        )

@@ -1,0 +1,1 @@
+"""A station: one camera, one product, one place in the topic tree."""

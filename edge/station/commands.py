@@ -1,0 +1,241 @@
+"""What a station does when it is told to: the commands of the contract, each carried out or refused, and answered."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol
+
+import cv2
+
+from edge.commands import (
+    AnyCommand,
+    Pause,
+    Refused,
+    Reply,
+    Resend,
+    Resume,
+    Sender,
+    SequenceRange,
+    SetThreshold,
+    Snapshot,
+    ThresholdChange,
+    Trigger,
+)
+from edge.decision import Decider
+from edge.images import Frame
+from edge.messages import CommandCounts, utc_now
+from edge.outbox import Outbox
+from edge.settings import CommandSettings, StationSettings
+from edge.station.command_desk import CommandDesk
+from edge.station.gate import Gate
+from edge.station.state import StationState
+from edge.station.threshold_record import ThresholdEntry, ThresholdRecord
+
+log = logging.getLogger(__name__)
+
+_EARLY = 64
+Fields = dict[str, Any]
+"""What a reply has beside what every reply has; `None` where it comes later."""
+
+
+class Answers(Protocol):
+    """Where replies go; `edge.mqtt.publisher.Publisher` is one."""
+
+    def reply(self, reply: Reply) -> None:
+        """Publish a reply."""
+
+    def publish_image(self, identity: str, jpeg: bytes) -> str | None:
+        """Publish a picture; returns its topic, or `None` where it cannot be."""
+
+    def resend(self, first: int, last: int) -> bool:
+        """Publish parts again; returns whether there was room for the request."""
+
+
+class StationCommands:
+    """Carries out commands. They come in the publisher's thread; `show` belongs to the camera's.
+
+    Args:
+        settings: What is allowed.
+        station: This station's part of it.
+        boot_id: Of the box.
+        gate: Of the station's camera.
+        state: Of the station.
+        outbox: With the station's history.
+        record: Of thresholds.
+    """
+
+    def __init__(
+        self,
+        settings: CommandSettings,
+        station: StationSettings,
+        boot_id: str,
+        gate: Gate,
+        state: StationState,
+        outbox: Outbox,
+        record: ThresholdRecord,
+    ) -> None:
+        self._settings, self._station, self._boot_id = settings, station, boot_id
+        self._gate, self._state, self._outbox, self._record = gate, state, outbox, record
+        self._desk = CommandDesk(settings.allow, settings.max_age_s)
+        self._lock = threading.RLock()
+        self._early: deque[tuple[bytes, bool]] = deque(maxlen=_EARLY)
+        self._pictures: dict[str, Sender] = {}
+        self._answers: Answers | None = None
+        self._do: dict[type[AnyCommand], Callable[[Any], Fields | None]] = {
+            Trigger: self._trigger,
+            Pause: self._pause,
+            Resume: self._resume,
+            SetThreshold: self._set_threshold,
+            Snapshot: self._snapshot,
+            Resend: self._resend,
+        }
+
+    def open(self, decider: Decider, bundle: str, answers: Answers) -> None:
+        """The engine is there: bring back the recorded threshold, then carry out what has come and what comes.
+
+        Args:
+            decider: Whose threshold commands set.
+            bundle: The bundle's digest.
+            answers: Where replies go.
+
+        Raises:
+            OutboxError: The record cannot be read.
+        """
+        self._decider, self._bundle, self._own = decider, bundle, decider.threshold
+        value = self._record.last(self._station.name, bundle)
+        low, high = self._bounds()
+        if value is not None and low <= value <= high:
+            decider.threshold = value
+            log.info("%s: threshold %g, set by a command; the bundle's is %g", self._station.name, value, self._own)
+        with self._lock:
+            self._answers = answers
+            for payload, retained in self._early:
+                self.receive(payload, retained)
+            self._early.clear()
+
+    def receive(self, payload: bytes, retained: bool) -> None:
+        """Carry out or refuse what came on the topic `command`, and reply."""
+        with self._lock:
+            if self._answers is None:
+                self._early.append((payload, retained))
+                return
+            sender, command, refused = self._desk.receive(payload, retained=retained)
+            fields: Fields | None = {}
+            if command is not None:
+                try:
+                    fields = self._do[type(command)](command)
+                except Refused as problem:
+                    refused = problem
+            if fields is not None:
+                self._reply(sender, refused, fields)
+
+    def counts(self) -> CommandCounts:
+        """Return the counts since the start."""
+        return self._desk.counts()
+
+    def show(self, pictures: Iterable[str], frame: Frame | None, problem: str = "") -> None:
+        """Publish a frame for the snapshots that wait for it; without one, refuse them."""
+        for identity in pictures:
+            with self._lock:
+                sender = self._pictures.pop(identity)
+                topic = self._publish(identity, frame) if frame is not None else None
+                if topic is not None:
+                    self._reply(sender, None, {"image": topic})
+                else:
+                    problem = problem or "the picture is above the broker's limit; raise its max_packet_size"
+                    self._reply(sender, Refused("impossible", problem), {})
+
+    def _publish(self, identity: str, frame: Frame) -> str | None:
+        _, jpeg = cv2.imencode(".jpg", frame)
+        return self._answers.publish_image(identity, jpeg.tobytes()) if self._answers else None
+
+    def _reply(self, sender: Sender, refused: Refused | None, fields: Fields) -> None:
+        self._desk.count(refused)
+        name = self._station.name
+        if refused is None:
+            log.info("%s: command %s %s: done", name, sender.command, sender.id)
+        else:
+            log.warning("%s: command %s %s: %s: %r", name, sender.command, sender.id, refused.refusal, str(refused))
+        reply = Reply(
+            boot_id=self._boot_id,
+            sequence=self._outbox.sequence(name),
+            command_id=sender.id,
+            command=sender.command,
+            at=utc_now(),
+            done=refused is None,
+            refusal=refused.refusal if refused else None,
+            reason=str(refused)[:1024] if refused else None,
+            **fields,
+        )
+        if self._answers is not None:
+            self._answers.reply(reply)
+
+    def _trigger(self, command: Trigger) -> Fields:
+        if self._station.trigger != "command":
+            raise Refused("impossible", "every frame is a part here; set the station's trigger to command")
+        if self._state.paused:
+            raise Refused("impossible", "the station is paused; send resume first")
+        if not self._gate.trigger(command.part_id):
+            raise Refused("impossible", "triggers come faster than parts are inspected, or the camera gives no frames")
+        return {}
+
+    def _pause(self, command: Pause) -> Fields:
+        self._gate.set_paused(True)
+        self._state.pause(f"by command {command.id}" + (f" of {command.by}" if command.by else ""))
+        return {}
+
+    def _resume(self, command: Resume) -> Fields:
+        self._gate.set_paused(False)
+        self._state.resume()
+        return {}
+
+    def _set_threshold(self, command: SetThreshold) -> Fields:
+        low, high = self._bounds()
+        before = self._decider.threshold
+        after = self._own if command.value is None else command.value
+        if not low <= after <= high:
+            raise Refused(
+                "impossible",
+                f"{after:g} is not between {low:g} and {high:g}, which commands.threshold_factor allows around the "
+                f"bundle's {self._own:g}",
+            )
+        entry = ThresholdEntry(
+            at=utc_now(),
+            station=self._station.name,
+            bundle=self._bundle,
+            before=before,
+            value=command.value,
+            by=command.by,
+            command_id=command.id,
+        )
+        try:
+            self._record.add(entry)
+        except OSError as error:
+            raise Refused("impossible", f"it cannot be recorded, so it is not set: {error}") from error
+        self._decider.threshold = after
+        return {"threshold": ThresholdChange(before=before, after=after, bundle=self._own)}
+
+    def _bounds(self) -> tuple[float, float]:
+        around = (self._own / self._settings.threshold_factor, self._own * self._settings.threshold_factor)
+        return min(around), max(around)
+
+    def _snapshot(self, command: Snapshot) -> None:
+        if not self._gate.picture(command.id):
+            raise Refused("impossible", "too many snapshots wait, or the camera gives no more frames")
+        self._pictures[command.id] = Sender(id=command.id, command=command.command)
+
+    def _resend(self, command: Resend) -> Fields:
+        kept = self._outbox.history_range(self._station.name)
+        if kept is None:
+            raise Refused("impossible", "the history is empty; outbox.history_bytes says how much it keeps")
+        first, last = max(command.from_sequence, kept[0]), min(command.to_sequence or kept[1], kept[1])
+        if first > last:
+            raise Refused(
+                "impossible", f"the history holds parts {kept[0]} to {kept[1]}; later ones wait, earlier ones are gone"
+            )
+        if self._answers is None or not self._answers.resend(first, last):
+            raise Refused("impossible", "too many requests wait; ask again when they have come")
+        return {"resend": SequenceRange(first=first, last=last)}

@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from mosquitto import Broker, wait_until
+from pydantic import ValidationError
+from station_parts import TOPICS, Subscribe, mqtt, put, status
+
+from edge.messages import Topics
+from edge.mqtt.connection import client_id
+from edge.mqtt.publisher import Publisher
+from edge.outbox.memory import MemoryOutbox
+from edge.settings import MqttSettings, TlsSettings
+
+
+def test_a_wrong_password_is_named_and_can_be_put_right(
+    make_broker: Callable[..., Broker],
+    subscribe: Subscribe,
+    outbox: MemoryOutbox,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    passwords = tmp_path / "passwords"
+    subprocess.run(["mosquitto_passwd", "-b", "-c", str(passwords), "box", "right"], check=True, capture_output=True)
+    broker = make_broker(settings=f"allow_anonymous false\npassword_file {passwords}")
+    broker.start()
+    subscriber = subscribe(broker.port, username="box", password="right")
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+    caplog.set_level(logging.DEBUG)
+    settings = mqtt(broker.port, username="box", password_file="mqtt-password")
+    put(outbox, 3)
+    with Publisher(TOPICS, outbox, settings, status()) as publisher:
+        wait_until(lambda: "mqtt-password: No such file" in caplog.text)
+        (tmp_path / "mqtt-password").write_text("wr0ng-secret\n")
+        wait_until(lambda: "(0x87)" in caplog.text or "(0x86)" in caplog.text)
+        assert "refused the connection" in caplog.text
+        assert not publisher.connected
+        (tmp_path / "mqtt-password").write_text("right\n")
+        wait_until(lambda: subscriber.sequences() == [1, 2, 3])
+    assert "wr0ng-secret" not in caplog.text
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a CA and certificates for the broker and a box."""
+    if shutil.which("openssl") is None:
+        pytest.fail("this test needs openssl: apt-get install openssl")
+    folder = tmp_path_factory.mktemp("tls")
+
+    def openssl(*arguments: str) -> None:
+        subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True)
+
+    new_key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
+    openssl("req", "-x509", *new_key, "-keyout", "ca.key", "-out", "ca.pem", "-subj", "/CN=test CA", "-days", "2")
+    (folder / "san").write_text("subjectAltName=IP:127.0.0.1")
+    for name in ("broker", "box"):
+        openssl("req", *new_key, "-keyout", f"{name}.key", "-out", f"{name}.csr", "-subj", f"/CN={name}")
+        signed = ("-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", "2", "-extfile", "san")
+        openssl("x509", "-req", "-in", f"{name}.csr", *signed, "-out", f"{name}.pem")
+    return folder
+
+
+def test_mutual_tls(
+    make_broker: Callable[..., Broker],
+    authority: Path,
+    outbox: MemoryOutbox,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    files = {"cafile": "ca.pem", "certfile": "broker.pem", "keyfile": "broker.key"}
+    lines = [f"{key} {authority / name}" for key, name in files.items()]
+    broker = make_broker(settings="\n".join(["allow_anonymous true", "require_certificate true", *lines]))
+    broker.start()
+    put(outbox, 20)
+    trusted = authority / "ca.pem"
+    monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
+    with Publisher(TOPICS, outbox, mqtt(broker.port, tls=TlsSettings()), status()):
+        wait_until(lambda: "certificate verify failed" in caplog.text.lower().replace("_", " "))
+    with Publisher(TOPICS, outbox, mqtt(broker.port, tls=TlsSettings(ca_file=trusted)), status()):
+        wait_until(lambda: caplog.text.count("trying again") >= 2)
+    assert outbox.depth().entries == 20
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(authority))
+    mutual = TlsSettings(ca_file=trusted, certificate=Path("box.pem"), key=Path("box.key"))
+    with Publisher(TOPICS, outbox, mqtt(broker.port, tls=mutual), status()):
+        wait_until(lambda: outbox.depth() == (0, 0))
+
+
+def test_a_client_id_is_its_stations_own() -> None:
+    assert client_id(TOPICS) == client_id(TOPICS)
+    assert client_id(TOPICS).startswith("edge-inspect-plant-line1-a-")
+    assert os.path.basename(client_id(TOPICS)) != client_id(Topics("plant", "line1", "b"))
+
+
+def test_settings() -> None:
+    assert (MqttSettings().port, MqttSettings(tls=TlsSettings()).port, MqttSettings(tls={}, port=9).port) == (
+        1883,
+        8883,
+        9,
+    )
+    with pytest.raises(ValidationError, match="both 'certificate' and 'key'"):
+        TlsSettings(certificate=Path("c"))
+    with pytest.raises(ValidationError, match="without 'username'"):
+        MqttSettings(password_file=Path("p"))

@@ -1,0 +1,238 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from mosquitto import wait_until
+from outbox_parts import both, message, one, sequences
+
+from edge.errors import OutboxError
+from edge.outbox import Outgoing
+from edge.outbox.sqlite import SqliteOutbox
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "outbox.db"
+
+
+def test_entries_sequences_and_counts_outlive_the_process(path: Path) -> None:
+    with SqliteOutbox(path, max_bytes=200) as outbox:
+        for _ in range(3):
+            outbox.put("a", one())
+    with SqliteOutbox(path, max_bytes=200) as outbox:
+        assert (sequences(outbox), outbox.dropped()["verdict"]) == ([2, 3], 1)
+        outbox.remove([entry.id for entry in outbox.pending("a", 0, 9)])
+    with SqliteOutbox(path) as outbox:
+        assert outbox.depth() == (0, 0)
+        assert outbox.put("a", one()) == 4
+
+
+@pytest.mark.parametrize("damage", ["no database", "header", "middle", "cut off", "tables"])
+def test_a_damaged_file_is_set_aside(path: Path, damage: str) -> None:
+    with SqliteOutbox(path) as outbox:
+        for _ in range(200):
+            outbox.put("a", both)
+    data = bytearray(path.read_bytes())
+    if damage == "no database":
+        data = bytearray(os.urandom(8192))
+    elif damage == "header":
+        data[:64] = bytes(64)
+    elif damage == "middle":
+        data[len(data) // 2 : len(data) // 2 + 8192] = os.urandom(8192)
+    elif damage == "cut off":
+        del data[len(data) // 2 :]
+    path.write_bytes(data)
+    if damage == "tables":
+        connection = sqlite3.connect(path)
+        connection.execute("DROP TABLE entries")
+        connection.close()
+    with SqliteOutbox(path) as outbox:
+        aside = outbox.recovered_from
+        assert aside is not None and aside.name.startswith("outbox.db.corrupt-") and aside.exists()
+        # What could be read is in order; the number goes on wherever it could be read.
+        found = sequences(outbox)
+        assert found == sorted(found)
+        assert outbox.put("a", both) >= max([0, *found]) + 1
+        if damage == "tables":
+            assert sequences(outbox) == [201, 201]
+    with SqliteOutbox(path) as outbox:
+        assert outbox.recovered_from is None
+
+
+@given(position=st.floats(0, 1), junk=st.binary(min_size=1, max_size=5000))
+@settings(max_examples=25, deadline=None)
+def test_no_damage_keeps_the_service_from_starting(
+    tmp_path_factory: pytest.TempPathFactory, position: float, junk: bytes
+) -> None:
+    path = tmp_path_factory.mktemp("damage") / "outbox.db"
+    with SqliteOutbox(path) as outbox:
+        for _ in range(40):
+            outbox.put("a", both)
+    # The first 100 bytes say whose file it is: one of another program is refused, not set aside.
+    data = bytearray(path.read_bytes())
+    start = 100 + int(position * (len(data) - 100))
+    data[start : start + len(junk)] = junk
+    path.write_bytes(data)
+    with SqliteOutbox(path) as outbox:
+        assert outbox.put("a", one()) >= 1
+        depth = outbox.depth()
+        assert len(outbox.pending("a", 0, 1000)) <= depth.entries
+    with SqliteOutbox(path) as outbox:
+        assert outbox.put("a", one()) >= 1
+
+
+def test_the_file_of_another_program_is_left_alone(path: Path) -> None:
+    connection = sqlite3.connect(path)
+    connection.execute("CREATE TABLE theirs (x)")
+    connection.close()
+    before = path.read_bytes()
+    with pytest.raises(OutboxError, match="another program"):
+        SqliteOutbox(path)
+    assert path.read_bytes() == before
+
+
+def test_a_folder_that_is_missing_is_named(tmp_path: Path) -> None:
+    with pytest.raises(OutboxError, match=r"there is no folder .*/missing; make it"):
+        SqliteOutbox(tmp_path / "missing" / "outbox.db")
+
+
+def test_a_path_that_cannot_be_opened_is_named(path: Path) -> None:
+    path.mkdir()
+    with pytest.raises(OutboxError, match=rf"outbox {path}: .*; check"):
+        SqliteOutbox(path)
+
+
+def test_a_second_process_is_refused(path: Path) -> None:
+    code = f"from pathlib import Path; from edge.outbox.sqlite import SqliteOutbox; SqliteOutbox(Path({str(path)!r}))"
+    with SqliteOutbox(path):
+        second = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+        assert f"process {os.getpid()} uses it" in second.stderr
+        with pytest.raises(OutboxError, match="uses it; stop that one"):
+            SqliteOutbox(path)
+    SqliteOutbox(path).close()
+
+
+def test_with_full_durability_nothing_is_given_out_before_it_is_on_the_disk(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flushed, go_on = threading.Event(), threading.Event()
+
+    def slow_disk(file: int) -> None:
+        assert os.readlink(f"/proc/self/fd/{file}") == f"{path}-wal"
+        go_on.wait(10)
+        flushed.set()
+
+    with SqliteOutbox(path, durability="full") as outbox:
+        outbox.flush()
+        monkeypatch.setattr(os, "fdatasync", slow_disk)
+        woken = threading.Event()
+        outbox.subscribe("a", woken.set)
+        # Puts do not wait for the disk, and one flush is for all of them.
+        assert [outbox.put("a", one()) for _ in range(50)][-1] == 50
+        assert outbox.pending("a", 0, 99) == [] and not woken.is_set()
+        assert outbox.depth().entries == 50
+        go_on.set()
+        assert flushed.wait(10) and woken.wait(10)
+        wait_until(lambda: sequences(outbox) == list(range(1, 51)))
+
+
+def test_a_disk_that_cannot_be_flushed_is_told_and_delivery_goes_on(
+    path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken_disk(file: int) -> None:
+        raise OSError(5, "Input/output error")
+
+    with SqliteOutbox(path, durability="full") as outbox:
+        outbox.flush()
+        monkeypatch.setattr(os, "fdatasync", broken_disk)
+        outbox.put("a", one())
+        wait_until(lambda: sequences(outbox) == [1])
+        assert "Input/output error" in str(outbox.problem)
+        assert "Input/output error" in caplog.text
+
+
+def test_the_log_is_moved_into_the_database_beside_the_puts(path: Path) -> None:
+    with SqliteOutbox(path) as outbox:
+        for _ in range(3000):
+            outbox.put("a", both)
+            outbox.remove([entry.id for entry in outbox.pending("a", 0, 2)])
+        wait_until(lambda: path.stat().st_size > 10**5)
+        # 6000 transactions of some 20 KiB; the log begins anew all the while.
+        assert path.with_name(f"{path.name}-wal").stat().st_size < 40 * 2**20
+        assert outbox.put("a", one()) == 3001
+
+
+WRITER = """
+import json, sys
+from pathlib import Path
+from edge.outbox import Outgoing
+from edge.outbox.sqlite import SqliteOutbox
+def both(sequence):
+    text = json.dumps({"sequence": sequence, "more": "x" * 500}).encode()
+    return [Outgoing("v", text, "verdict"), Outgoing("d", text, "defect")]
+outbox = SqliteOutbox(Path(sys.argv[1]))
+while True:
+    sys.stdout.write(f"{outbox.put('a', both)}\\n")
+    sys.stdout.flush()
+"""
+
+
+def test_kill_9_loses_nothing_that_put_returned_for(path: Path) -> None:
+    expected = 0
+    for round_ in range(3):
+        with subprocess.Popen([sys.executable, "-c", WRITER, str(path)], stdout=subprocess.PIPE, text=True) as writer:
+            assert writer.stdout is not None
+            first = int(writer.stdout.readline())
+            time.sleep(0.05 + 0.03 * round_)
+            writer.send_signal(signal.SIGKILL)
+            lines = [line for line in writer.stdout.read().splitlines(keepends=True) if line.endswith("\n")]
+        assert first == expected + 1
+        acknowledged = int(lines[-1]) if lines else first
+        with SqliteOutbox(path) as outbox:
+            assert outbox.recovered_from is None
+            entries = outbox.pending("a", 0, 1_000_000)
+        numbers = [entry.sequence for entry in entries]
+        # The last put may be in the file without having been reported; each is there with both its messages.
+        expected = numbers[-1]
+        assert expected in (acknowledged, acknowledged + 1)
+        assert numbers == [number for number in range(1, expected + 1) for _ in range(2)]
+        assert all(json.loads(entry.payload)["sequence"] == entry.sequence for entry in entries)
+
+
+def test_a_full_disk_keeps_the_service_up(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    def large(sequence: int) -> list[Outgoing]:
+        return [message(payload=b"{" + b" " * 20_000 + b"}")]
+
+    with SqliteOutbox(path) as outbox:
+        outbox.put("a", large)
+        # SQLite's own way to have no room: the same error as from a full disk.
+        pages = outbox._db.execute("PRAGMA page_count").fetchone()[0]
+        outbox._db.execute(f"PRAGMA max_page_count = {pages + 2}")
+        assert [outbox.put("a", large) for _ in range(4)] == [2, 3, 4, 5]
+        assert sequences(outbox) == [1, 2, 3, 4, 5]
+        assert outbox.depth().entries == 5
+        assert outbox.problem == "database or disk is full"
+        assert [record.message for record in caplog.records if "database or disk is full" in record.message]
+        assert len(caplog.records) == 1
+        ids = [entry.id for entry in outbox.pending("a", 0, 3)]
+        outbox.remove(ids)
+        assert sequences(outbox) == [4, 5]
+        outbox._db.execute("PRAGMA max_page_count = 100000")
+        time.sleep(1.05)
+        assert outbox.put("a", large) == 6
+        assert "takes messages again" in caplog.text
+        assert outbox.problem is None
+    with SqliteOutbox(path) as outbox:
+        assert sequences(outbox) == [4, 5, 6]
+        assert outbox.put("a", one()) == 7

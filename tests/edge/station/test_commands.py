@@ -1,0 +1,294 @@
+"""A station carries out commands: every verb, what it refuses, what it answers; without a camera and a broker."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from outbox_parts import both
+from small_bundle import THRESHOLD, write
+
+from edge.bundle import open_bundle
+from edge.commands import VERBS, Reply
+from edge.decision import Decider
+from edge.engines import AnomalyMap
+from edge.fit import Placement
+from edge.ids import uuid7
+from edge.messages import utc_now
+from edge.outbox.memory import MemoryOutbox
+from edge.settings import CommandSettings, StationSettings
+from edge.station.commands import StationCommands
+from edge.station.gate import Gate, Turn
+from edge.station.state import StationState
+from edge.station.threshold_record import KEPT, ThresholdEntry, ThresholdRecord
+
+FRAME = np.full((24, 32, 3), 128, np.uint8)
+
+
+class Station:
+    """All of a station that commands touch."""
+
+    def __init__(self, folder: Path, outbox: MemoryOutbox, *, trigger: str = "camera", **commands: Any) -> None:
+        self.replies: list[Reply] = []
+        self.images: dict[str, bytes] = {}
+        self.resent: list[tuple[int, int]] = []
+        self.said: list[tuple[str, str | None]] = []
+        self.limit = 10**6
+        settings = StationSettings(name="a", camera="folder:/x", bundle=folder / "bundle", trigger=trigger)
+        self.gate = Gate(triggered=trigger == "command", waiting=2)
+        self.state = StationState("a", lambda state, reason: self.said.append((state, reason)))
+        self.record = ThresholdRecord(folder / "thresholds.jsonl")
+        self.commands = StationCommands(
+            CommandSettings(**{"allow": VERBS, **commands}), settings, "b", self.gate, self.state, outbox, self.record
+        )
+        path = folder / "bundle"
+        self.bundle = open_bundle(path) if path.exists() else write(path)
+        self.decider = Decider(self.bundle, "fp32")
+
+    def open(self) -> Station:
+        self.commands.open(self.decider, self.bundle.digest, self)
+        return self
+
+    def reply(self, reply: Reply) -> None:
+        self.replies.append(reply)
+
+    def publish_image(self, identity: str, jpeg: bytes) -> str | None:
+        if len(jpeg) > self.limit:
+            return None
+        self.images[identity] = jpeg
+        return f"image/{identity}"
+
+    def resend(self, first: int, last: int) -> bool:
+        self.resent.append((first, last))
+        return len(self.resent) <= 2
+
+    def tell(self, verb: str, **fields: Any) -> Reply | None:
+        before = len(self.replies)
+        self.commands.receive(json.dumps({"command": verb, "id": uuid7(), **fields}).encode(), False)
+        return self.replies[-1] if len(self.replies) > before else None
+
+
+@pytest.fixture
+def make(tmp_path: Path, outbox: MemoryOutbox) -> Callable[..., Station]:
+    return lambda **settings: Station(tmp_path, outbox, **settings).open()
+
+
+def refused(reply: Reply | None) -> str:
+    assert reply is not None and not reply.done and reply.refusal == "impossible" and reply.reason
+    return reply.reason
+
+
+def test_pause_and_resume(make: Callable[..., Station]) -> None:
+    station = make()
+    assert station.gate.wait() == Turn(True)
+    reply = station.tell("pause", by="hmi")
+    assert reply is not None and (reply.done, reply.command, reply.refusal, reply.reason) == (True, "pause", None, None)
+    assert station.said[-1] == ("paused", f"by command {reply.command_id} of hmi")
+    came: list[Turn | None] = []
+    waiting = threading.Thread(target=lambda: came.append(station.gate.wait()))
+    waiting.start()
+    waiting.join(0.1)
+    assert waiting.is_alive()
+    station.tell("resume")
+    waiting.join(5)
+    assert came == [Turn(True)]
+    assert station.said[-1] == ("online", None)
+
+
+def test_a_problem_during_a_pause_is_told_after_it(make: Callable[..., Station]) -> None:
+    station = make()
+    station.tell("pause")
+    station.state.degrade("no camera")
+    assert station.said[-1][0] == "paused"
+    station.tell("resume")
+    assert station.said[-1] == ("degraded", "no camera")
+    station.state.recover()
+    assert station.said[-1] == ("online", None)
+
+
+def test_a_trigger_takes_one_frame_with_its_part_id(make: Callable[..., Station]) -> None:
+    station = make(trigger="command")
+    for part in ("p1", None):
+        reply = station.tell("trigger", part_id=part)
+        assert reply is not None and reply.done
+    assert "faster" in refused(station.tell("trigger"))
+    assert [station.gate.wait(), station.gate.wait()] == [Turn(True, "p1"), Turn(True, None)]
+    station.tell("trigger", part_id="p3")
+    station.tell("pause")
+    assert "resume" in refused(station.tell("trigger"))
+    # What was taken is served.
+    assert station.gate.wait() == Turn(True, "p3")
+    station.gate.close()
+    assert station.gate.wait() is None
+    station.tell("resume")
+    assert "no frames" in refused(station.tell("trigger"))
+
+
+def test_triggers_do_not_outlive_a_lost_camera(make: Callable[..., Station]) -> None:
+    station = make(trigger="command")
+    station.tell("trigger")
+    station.tell("snapshot")
+    assert station.gate.forget()[0] == 1
+    assert station.gate.forget() == (0, ())
+
+
+def test_a_trigger_where_every_frame_is_a_part_is_refused(make: Callable[..., Station]) -> None:
+    assert "set the station's trigger to command" in refused(make().tell("trigger"))
+
+
+def test_a_threshold_is_bounded_recorded_and_reversible(make: Callable[..., Station]) -> None:
+    station = make(threshold_factor=1.25)
+    reply = station.tell("threshold", value=0.6, by="hmi")
+    assert reply is not None and reply.threshold is not None
+    assert (reply.threshold.before, reply.threshold.after, reply.threshold.bundle) == (THRESHOLD, 0.6, THRESHOLD)
+    assert station.decider.threshold == 0.6
+    for value in (0.39, 0.63, -1, 1e300):
+        assert "between 0.4 and 0.625" in refused(station.tell("threshold", value=value))
+    assert station.decider.threshold == 0.6
+    # A restart brings it back; null brings the bundle's.
+    again = make()
+    assert again.decider.threshold == 0.6
+    reply = again.tell("threshold", value=None)
+    assert reply is not None and reply.threshold is not None and reply.threshold.after == THRESHOLD
+    assert make().decider.threshold == THRESHOLD
+    lines = [json.loads(line) for line in (again.record._path).read_text().splitlines() if line]
+    assert [(line["value"], line["before"], line["by"]) for line in lines] == [(0.6, 0.5, "hmi"), (None, 0.6, None)]
+    assert lines[1]["command_id"] == reply.command_id
+
+
+def test_a_threshold_changes_the_verdict(make: Callable[..., Station]) -> None:
+    station = make()
+    anomaly = AnomalyMap(np.full((4, 4), 0.55, np.float32), Placement(1, 1, 0, 0, (0, 0, 4, 4)), 0.55)
+    assert not station.decider.decide(anomaly).ok
+    station.tell("threshold", value=0.6)
+    decision = station.decider.decide(anomaly)
+    assert (decision.ok, decision.threshold) == (True, 0.6)
+
+
+def test_a_threshold_that_cannot_be_recorded_is_not_set(make: Callable[..., Station]) -> None:
+    station = make()
+    station.record._path.mkdir()
+    assert "cannot be recorded" in refused(station.tell("threshold", value=0.6))
+    assert station.decider.threshold == THRESHOLD
+
+
+def test_a_recorded_threshold_outside_the_bounds_is_not_taken(make: Callable[..., Station]) -> None:
+    make(threshold_factor=2).tell("threshold", value=0.9)
+    assert make(threshold_factor=1.1).decider.threshold == THRESHOLD
+
+
+def test_a_snapshot_is_published_and_then_answered(make: Callable[..., Station]) -> None:
+    station = make()
+    assert station.tell("snapshot") is None
+    turn = station.gate.wait()
+    assert turn is not None and turn.inspect and len(turn.pictures) == 1
+    station.commands.show(turn.pictures, FRAME)
+    reply = station.replies[-1]
+    assert (reply.done, reply.image, reply.command_id) == (True, f"image/{turn.pictures[0]}", turn.pictures[0])
+    picture = cv2.imdecode(np.frombuffer(station.images[turn.pictures[0]], np.uint8), cv2.IMREAD_COLOR)
+    assert picture.shape == FRAME.shape and abs(int(picture.mean()) - 128) < 3
+
+
+def test_a_paused_station_shows_a_frame_that_is_no_part(make: Callable[..., Station]) -> None:
+    station = make()
+    station.tell("pause")
+    station.tell("snapshot")
+    turn = station.gate.wait()
+    assert turn is not None and not turn.inspect
+    station.commands.show(turn.pictures, None, "the camera is gone")
+    assert refused(station.replies[-1]) == "the camera is gone"
+
+
+def test_a_picture_above_the_brokers_limit_is_refused(make: Callable[..., Station]) -> None:
+    station = make()
+    station.limit = 10
+    station.tell("snapshot")
+    station.commands.show(station.gate.forget()[1], FRAME)
+    assert "max_packet_size" in refused(station.replies[-1])
+
+
+def test_snapshots_that_wait_are_bounded(make: Callable[..., Station]) -> None:
+    station = make()
+    assert [station.tell("snapshot"), station.tell("snapshot")] == [None, None]
+    assert "too many" in refused(station.tell("snapshot"))
+
+
+def test_a_resend_is_cut_to_the_history(make: Callable[..., Station], outbox: MemoryOutbox) -> None:
+    station = make()
+    assert "history is empty" in refused(station.tell("resend", from_sequence=1))
+    for _ in range(6):
+        outbox.put("a", both)
+    outbox.remove([entry.id for entry in outbox.pending("a", 0, 8)])
+    reply = station.tell("resend", from_sequence=2, to_sequence=9)
+    assert reply is not None and reply.resend is not None
+    assert (reply.resend.first, reply.resend.last, reply.sequence) == (2, 4, 6)
+    station.tell("resend", from_sequence=3)
+    assert station.resent == [(2, 4), (3, 4)]
+    assert "history holds parts 1 to 4" in refused(station.tell("resend", from_sequence=5))
+    assert "too many" in refused(station.tell("resend", from_sequence=1))
+
+
+def test_every_command_is_answered_and_counted(make: Callable[..., Station]) -> None:
+    station = make(allow=["pause"])
+    station.commands.receive(b"{", False)
+    station.commands.receive(b" " * 5000, False)
+    station.tell("resume")
+    station.tell("pause")
+    station.commands.receive(json.dumps({"command": "pause", "id": station.replies[-1].command_id}).encode(), False)
+    assert [reply.refusal for reply in station.replies] == ["malformed", "oversized", "unauthorised", None, "replayed"]
+    assert [reply.done for reply in station.replies] == [False, False, False, True, False]
+    assert station.replies[0].command_id is None and station.replies[2].command == "resume"
+    counts = station.commands.counts()
+    assert (counts.done, sum(counts.refused.model_dump().values())) == (1, 4)
+    assert not make(allow=[]).tell("pause").done
+
+
+def test_what_comes_before_the_engine_is_there_waits_for_it(tmp_path: Path, outbox: MemoryOutbox) -> None:
+    station = Station(tmp_path, outbox)
+    assert station.tell("pause") is None
+    assert not station.state.paused
+    station.open()
+    assert station.replies[-1].done and station.state.paused
+
+
+def entry(value: float | None, station: str = "a", bundle: str = "d") -> ThresholdEntry:
+    return ThresholdEntry(
+        at=utc_now(), station=station, bundle=bundle, before=0.5, value=value, by=None, command_id=uuid7()
+    )
+
+
+def test_the_record_is_a_stations_and_a_bundles(tmp_path: Path) -> None:
+    record = ThresholdRecord(tmp_path / "t.jsonl")
+    assert record.last("a", "d") is None
+    for one in (entry(0.6), entry(0.7, station="b"), entry(0.8, bundle="e")):
+        record.add(one)
+    again = ThresholdRecord(tmp_path / "t.jsonl")
+    assert [again.last("a", "d"), again.last("b", "d"), again.last("a", "e"), again.last("b", "e")] == [
+        0.6, 0.7, 0.8, None
+    ]  # fmt: skip
+
+
+def test_a_line_that_a_power_cut_has_cut_is_passed_over(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "t.jsonl"
+    record = ThresholdRecord(path)
+    record.add(entry(0.6))
+    path.write_bytes(path.read_bytes() + b'{"at": "20')
+    assert record.last("a", "d") == 0.6
+    assert "passed over" in caplog.text
+    record.add(entry(0.7))
+    assert record.last("a", "d") == 0.7
+
+
+def test_the_record_is_bounded(tmp_path: Path) -> None:
+    path = tmp_path / "t.jsonl"
+    record = ThresholdRecord(path)
+    path.write_text("\n".join(entry(0.5).model_dump_json() for _ in range(2 * KEPT)) + "\n")
+    record.add(entry(0.9))
+    assert len(path.read_text().splitlines()) == KEPT
+    assert record.last("a", "d") == 0.9
