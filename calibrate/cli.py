@@ -6,13 +6,13 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import get_args
 
 from edge import __version__
 from edge.command import add_json_option, run_command, say, write_json
+from edge.engines import EngineName
 from edge.errors import UsageError
-
-PRECISIONS = ("int8", "fp16", "fp32")
-ENGINES = ("openvino", "tensorrt")
+from edge.messages import Precision
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -118,7 +118,7 @@ def _add_compile(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("bundle", type=Path, metavar="BUNDLE")
     parser.add_argument(
         "--precision",
-        choices=("auto", *PRECISIONS),
+        choices=("auto", *get_args(Precision)),
         default="auto",
         help="auto (default): the preferred one, then those more precise",
     )
@@ -171,7 +171,9 @@ def _add_verify(parser: argparse.ArgumentParser) -> None:
     )
     parser.epilog = "Example: calibrate verify bundles/bottle --public-key keys/signing-key.pub.pem"
     parser.add_argument("bundle", type=Path, metavar="BUNDLE")
-    parser.add_argument("--engine", choices=ENGINES, default="openvino", help="openvino (default), or tensorrt")
+    parser.add_argument(
+        "--engine", choices=get_args(EngineName), default="openvino", help="openvino (default), or tensorrt"
+    )
     parser.add_argument(
         "--public-key",
         type=Path,
