@@ -3,13 +3,24 @@
 #   make test     every test; needs mosquitto and g++ (apt install mosquitto g++)
 #   make lint     ruff and mypy
 #   make bench    what is measured: writes tests/benchmarks/results/
+#   make install  on a box, as root: into /opt/edge-inspect, as a service; uninstall leaves configuration and data
 
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test lint bench clean
+# Of `install`: EXTRAS=tensorrt,gpio installs those extras too; DESTDIR=DIR puts everything under DIR and touches no user.
+PREFIX ?= /opt/edge-inspect
+CONFIGURATION := $(DESTDIR)/etc/edge-inspect
+UNIT := $(DESTDIR)/etc/systemd/system/edge-inspect.service
+PLACE := $(DESTDIR)$(PREFIX)
+# JetPack's OpenCV (with GStreamer) and TensorRT are packages of the system.
+VENV_OPTIONS ?= $(if $(wildcard /etc/nv_tegra_release),--system-site-packages)
+PIP_OPTIONS ?=
+GROUPS := video render plugdev gpio dialout
+
+.PHONY: demo test lint bench install uninstall clean
 
 demo: $(INSTALLED)
 	$(BIN)/edge-inspect demo --out out/demo
@@ -34,6 +45,31 @@ $(INSTALLED): pyproject.toml
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet --editable '.[train,demo,dev]'
 	touch $@
+
+install:
+	$(PYTHON) -m venv $(VENV_OPTIONS) $(PLACE)
+	$(PLACE)/bin/python -m pip install --quiet --upgrade $(PIP_OPTIONS) '.$(if $(EXTRAS),[$(EXTRAS)])'
+	$(if $(DESTDIR),sed -i '1s|^#!$(DESTDIR)|#!|' $(PLACE)/bin/edge-inspect $(PLACE)/bin/edge-train $(PLACE)/bin/calibrate)
+	install -D --mode 644 --target-directory $(PLACE)/share/doc/edge-inspect README.md docs/*.md systemd/devices.conf
+	install -d $(dir $(UNIT)) $(CONFIGURATION)
+	sed 's|/opt/edge-inspect|$(PREFIX)|' systemd/edge-inspect.service > $(UNIT)
+	test -e $(CONFIGURATION)/config.yaml || install --mode 644 systemd/config.yaml $(CONFIGURATION)/config.yaml
+ifeq ($(DESTDIR),)
+	getent passwd edge-inspect > /dev/null || useradd --system --home-dir /var/lib/edge-inspect edge-inspect
+	for group in $(GROUPS); do getent group $$group > /dev/null && usermod --append --groups $$group edge-inspect || true; done
+	systemctl daemon-reload
+	@echo "Edit /etc/edge-inspect/config.yaml, then: systemctl enable --now edge-inspect"
+endif
+
+uninstall:
+ifeq ($(DESTDIR),)
+	systemctl disable --now edge-inspect
+endif
+	rm -rf $(PLACE) $(UNIT)
+ifeq ($(DESTDIR),)
+	systemctl daemon-reload
+	@echo "Left: /etc/edge-inspect, /var/lib/edge-inspect and the user edge-inspect"
+endif
 
 clean:
 	rm -rf $(VENV) out

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,7 @@ from edge.engines.openvino import OpenVinoEngine
 from edge.errors import BundleError, CheckFailed, DataSetError, UsageError
 from edge.files import sha256
 from edge.fit import Fit
+from edge.health.picture import examine, picture_range
 from edge.images import Frame, list_images, read_image
 from edge.messages import Precision
 from models.registry import System
@@ -107,7 +108,9 @@ def make_bundle(request: Request, say: Callable[[str], None]) -> Bundle:
     contents = {model_file(p): data for p, data in networks.files.items()} | {GOLDEN: golden}
     contents[REPORT] = json.dumps(report, indent=2).encode()
     contents[PAGE] = render(about, decided, networks, validation, report).encode(errors="replace")
-    return write_bundle(request.out, _manifest(request, about, decided, networks), contents)
+    manifest = _manifest(request, about, decided, networks)
+    manifest["input"]["pictures"] = picture_range([examine(frame) for frame in frames]).model_dump()
+    return write_bundle(request.out, manifest, contents)
 
 
 def _check(request: Request) -> None:
@@ -198,7 +201,15 @@ def _thresholds(measured: Measurement, fit: TailFit) -> dict[str, Any]:
         "image_high": fit.threshold_high,
         "rate_low": fit.rate_low,
         "rate_high": fit.rate_high,
+        "scores": _scores(measured.scores),
     }
+
+
+def _scores(scores: Sequence[float]) -> dict[str, float] | None:
+    """How good parts score; one image does not tell how far they differ."""
+    if len(scores) < 2:
+        return None
+    return {"mean": float(np.mean(scores)), "deviation": float(np.std(scores, ddof=1))}
 
 
 def _tolerance(measured: Mapping[Precision, Measurement]) -> dict[Precision, float]:

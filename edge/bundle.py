@@ -27,6 +27,7 @@ from edge.container import Container, open_container
 from edge.errors import BundleError, UsageError
 from edge.files import new_folder
 from edge.fit import Fit
+from edge.health.picture import PictureRange
 from edge.images import Frame
 from edge.messages import Precision
 from edge.signature import PublicKey, Signature, check_signature, read_signature
@@ -58,6 +59,7 @@ class InputPart(_Part):
     fit: dict[str, Any] = Field(description="width, height, mode, region, grey, tiles, overlap")
     mean: tuple[float, float, float] = Field(description="of R, G, B in [0, 1]")
     std: tuple[float, float, float]
+    pictures: PictureRange | None = Field(None, description="what the held-out good images showed")
 
     @model_validator(mode="after")
     def _fit_is_one(self) -> InputPart:
@@ -89,6 +91,13 @@ class MapOutput(_Part):
     map: str
 
 
+class ScorePart(_Part):
+    """How the held-out good images score."""
+
+    mean: float
+    deviation: float = Field(ge=0, description="standard deviation of one score")
+
+
 class Thresholds(_Part):
     """The limits of one precision: a part is rejected when its score is above `image`."""
 
@@ -99,6 +108,7 @@ class Thresholds(_Part):
     image_high: float | None = None
     rate_low: float | None = Field(None, ge=0, le=1, description="share of good parts above `image`: a 90 % interval")
     rate_high: float | None = Field(None, ge=0, le=1)
+    scores: ScorePart | None = Field(None, description="what the service holds good parts' scores against")
 
 
 class DecisionPart(_Part):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -27,7 +29,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     _add_run(commands.add_parser("run", help="run the service"))
     _add_check(commands.add_parser("check", help="check a configuration: every mistake at once"))
     _add_image(commands.add_parser("image", help="inspect image files"))
+    _add_review(commands.add_parser("review", help="a contact sheet of saved evidence"))
     _add_bench(commands.add_parser("bench", help="measure a bundle on this box"))
+    _add_bridge(commands.add_parser("bridge", help="show the verdicts to a PLC over Modbus TCP"))
     _add_doctor(commands.add_parser("doctor", help="say what this box has and lacks"))
     _add_demo(commands.add_parser("demo", help="the whole chain on a rendered production line"))
     return run_command(parser, argv)
@@ -37,7 +41,8 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Inspects every frame of every station in the configuration and publishes the verdicts over MQTT. A broker "
         "that is away is no error: verdicts wait in the outbox. Ends on SIGTERM or Ctrl-C after the part in hand, or "
-        "when every source has ended."
+        "when every source has ended. SIGHUP reads the configuration again. Exit status 75: something hung that could "
+        "not be helped from inside."
     )
     parser.add_argument("--config", type=Path, required=True, metavar="FILE", help="configuration, YAML")
     parser.add_argument("--verbose", action="store_true", help="log more")
@@ -48,17 +53,29 @@ def _run(arguments: argparse.Namespace) -> None:
     import logging
 
     from edge.configuration import load_settings
-    from edge.log_limit import LogLimit
     from edge.service import run
 
-    handler = logging.StreamHandler()
+    _start_log(arguments.verbose)
+    run(load_settings(arguments.config), lambda: load_settings(arguments.config))
+    if any(thread.daemon for thread in threading.enumerate()):
+        # One that is in native code yet, as where an engine is being built, aborts the process when Python ends.
+        logging.shutdown()
+        os._exit(0)
+
+
+def _start_log(verbose: bool) -> None:
+    import logging
+
+    from edge.log_limit import LogLimit
+    from edge.systemd import log_handler
+
+    handler = log_handler()
     handler.addFilter(LogLimit())
     logging.basicConfig(
-        level=logging.DEBUG if arguments.verbose else logging.INFO,
+        level=logging.DEBUG if verbose else logging.INFO,
         format="%(levelname)s %(name)s: %(message)s",
         handlers=[handler],
     )
-    run(load_settings(arguments.config))
 
 
 def _add_check(parser: argparse.ArgumentParser) -> None:
@@ -105,6 +122,34 @@ def _image(arguments: argparse.Namespace) -> None:
     write_json({"images": found}, arguments.json)
 
 
+def _add_review(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Draws a contact sheet of the evidence that the service has saved: each rejected or borderline part beside its "
+        "map, newest first. One line a part on standard output, in the order of the sheet, with the picture's path."
+    )
+    parser.add_argument("folder", type=Path, metavar="DIR", help="what evidence.folder names in the configuration")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="the sheet (default DIR/review.jpg)")
+    parser.add_argument("--only", choices=("rejects", "borderline"), help="default: both")
+    parser.add_argument("--newest", type=int, default=90, metavar="N", help="parts on the sheet (default 90)")
+    add_json_option(parser)
+    parser.set_defaults(handler=_review)
+
+
+def _review(arguments: argparse.Namespace) -> None:
+    from edge.errors import UsageError
+    from edge.evidence.review import review
+
+    if arguments.newest < 1:
+        raise UsageError(f"--newest {arguments.newest} must be at least 1")
+    sheet = arguments.out or arguments.folder / "review.jpg"
+    listed = review(arguments.folder, sheet, arguments.newest, arguments.only)
+    for i, part in enumerate(listed, 1):
+        if str(arguments.json) != "-":
+            print(f"#{i}  {'accept' if part['ok'] else 'reject'}  {part['score']:.4f}  {part['path']}")
+    write_json({"evidence": listed}, arguments.json)
+    say(f"contact sheet: {sheet}")
+
+
 def _add_bench(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Measures a bundle on this box: the engine alone (network input ready, features out), and end to end from a "
@@ -131,6 +176,38 @@ def _bench(arguments: argparse.Namespace) -> None:
     for name, value in result.items():
         say(f"{name:24} {value}")
     write_json(result, arguments.json)
+
+
+def _add_bridge(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Follows stations over MQTT, asks them for parts that did not come, and shows their verdicts to a PLC as "
+        "registers over Modbus TCP; docs/bridge.md has the map. Needs the extra [bridge]. Ends on SIGTERM or Ctrl-C."
+    )
+    parser.add_argument("--config", type=Path, required=True, metavar="FILE", help="the bridge's configuration, YAML")
+    parser.add_argument("--map", action="store_true", help="print the registers of its stations, and end")
+    parser.add_argument("--verbose", action="store_true", help="log more")
+    parser.set_defaults(handler=_bridge)
+
+
+def _bridge(arguments: argparse.Namespace) -> None:
+    from edge.bridge.registers import document
+    from edge.bridge.settings import BridgeSettings
+    from edge.configuration import read_settings
+    from edge.errors import UsageError
+
+    settings = read_settings(arguments.config, BridgeSettings)
+    if arguments.map:
+        for number, name in enumerate(settings.stations):
+            print(f"## {name.site}/{name.line}/{name.station}\n\n{document(number)}")
+        return
+    try:
+        from edge.bridge.service import run
+    except ModuleNotFoundError as error:
+        if error.name != "pymodbus":
+            raise
+        raise UsageError("the bridge needs pymodbus: pip install 'edge-inspect[bridge]'") from error
+    _start_log(arguments.verbose)
+    run(settings)
 
 
 def _add_doctor(parser: argparse.ArgumentParser) -> None:

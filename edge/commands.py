@@ -6,6 +6,7 @@
     SetThreshold  judge by another threshold, or by the bundle's again
     Snapshot      publish a picture of what the camera sees
     Resend        publish again what a subscriber has missed
+    ChangeBundle  judge by another bundle, or by the one before again
     Reply         what became of a command
 
 A command is one JSON object on the station's topic `command`, not retained, with an id of its own. Whether it may be
@@ -26,12 +27,12 @@ from pydantic import (
     model_validator,
 )
 
-from edge.messages import CONTRACT_VERSION, ContractModel, Message, Time, Uuid7
+from edge.messages import CONTRACT_VERSION, BundleReference, ContractModel, Message, Time, Uuid7
 
 LARGEST_COMMAND = 4096
 """Bytes. None needs a fifth of it."""
 
-Verb = Literal["trigger", "pause", "resume", "threshold", "snapshot", "resend"]
+Verb = Literal["trigger", "pause", "resume", "threshold", "snapshot", "resend", "bundle"]
 VERBS: tuple[Verb, ...] = get_args(Verb)
 Refusal = Literal["malformed", "oversized", "unauthorised", "expired", "replayed", "impossible"]
 PartSequence = Annotated[int, Field(ge=1, le=2**53)]
@@ -92,7 +93,19 @@ class Resend(Command):
         return self
 
 
-AnyCommand = Trigger | Pause | Resume | SetThreshold | Snapshot | Resend
+class ChangeBundle(Command):
+    """Judge by another bundle, from one part to the next. The reply comes when it does, or when it has failed to load.
+
+    It holds over restarts, until the configuration names another bundle.
+    """
+
+    command: Literal["bundle"]
+    name: str | None = Field(
+        min_length=1, max_length=256, description="a folder or .zip below `bundles.folder`; null: roll back"
+    )
+
+
+AnyCommand = Trigger | Pause | Resume | SetThreshold | Snapshot | Resend | ChangeBundle
 COMMANDS: TypeAdapter[AnyCommand] = TypeAdapter(Annotated[AnyCommand, Field(discriminator="command")])
 
 
@@ -102,6 +115,13 @@ class ThresholdChange(ContractModel):
     before: float
     after: float
     bundle: float = Field(description="what the bundle says")
+
+
+class BundleChange(ContractModel):
+    """Which bundle judged, and which does now."""
+
+    before: BundleReference
+    after: BundleReference
 
 
 class SequenceRange(ContractModel):
@@ -123,6 +143,7 @@ class Reply(Message):
     threshold: ThresholdChange | None = None
     resend: SequenceRange | None = None
     image: str | None = Field(default=None, description="topic of the picture")
+    bundle: BundleChange | None = None
 
 
 class Refused(Exception):

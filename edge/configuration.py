@@ -6,7 +6,7 @@ import os
 import types
 import typing
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -18,11 +18,22 @@ from edge.mqtt.connection import credential_path
 from edge.settings import Settings
 from edge.signature import PublicKey, read_public_key
 
+Model = TypeVar("Model", bound=BaseModel)
+
 
 def load_settings(path: Path) -> Settings:
+    """Reads the service's configuration file; see `read_settings`."""
+    return read_settings(path, Settings)
+
+
+def read_settings(path: Path, whole: type[Model]) -> Model:
     """Reads a configuration file.
 
     Relative paths in it are taken from the folder the program runs in.
+
+    Args:
+        path: The file, YAML.
+        whole: The model of the whole file.
 
     Raises:
         ConfigurationError: The file is missing, no YAML, or wrong; the message lists every mistake with its key.
@@ -34,11 +45,11 @@ def load_settings(path: Path) -> Settings:
     except Exception as error:  # a date like 2026-02-30 or deep nesting: PyYAML raises much that is no YAMLError
         raise ConfigurationError(f"{path}: is no YAML: {error}") from error
     if not isinstance(fields, dict):
-        raise ConfigurationError(f"{path}: is empty or no mapping; it needs {', '.join(_required())}")
+        raise ConfigurationError(f"{path}: is empty or no mapping; it needs {', '.join(_required(whole))}")
     try:
-        return Settings(**{str(key): value for key, value in fields.items()})
+        return whole(**{str(key): value for key, value in fields.items()})
     except ValidationError as error:
-        raise ConfigurationError(_list(path, [_say(mistake) for mistake in error.errors()])) from error
+        raise ConfigurationError(_list(path, [_say(mistake, whole) for mistake in error.errors()])) from error
 
 
 def _list(path: Path, mistakes: list[str]) -> str:
@@ -46,19 +57,19 @@ def _list(path: Path, mistakes: list[str]) -> str:
     return f"{path}: {count}\n" + "\n".join(f"  {mistake}" for mistake in mistakes)
 
 
-def _required() -> list[str]:
-    return [name for name, field in Settings.model_fields.items() if field.is_required()]
+def _required(model: type[BaseModel]) -> list[str]:
+    return [name for name, field in model.model_fields.items() if field.is_required()]
 
 
-def _say(mistake: Any) -> str:
+def _say(mistake: Any, whole: type[BaseModel]) -> str:
     """One mistake as `key: what is wrong; what is allowed`."""
     where = ".".join(str(part) for part in mistake["loc"]) or "(the file)"
     if mistake["type"] == "extra_forbidden":
-        model = _model_at(Settings, mistake["loc"][:-1])
+        model = _model_at(whole, mistake["loc"][:-1])
         allowed = f"; there are {', '.join(model.model_fields)}" if model else ""
         return f"{where}: unknown key{allowed}"
     if mistake["type"] == "missing":
-        model = _model_at(Settings, mistake["loc"][:-1])
+        model = _model_at(whole, mistake["loc"][:-1])
         field = model.model_fields.get(str(mistake["loc"][-1])) if model else None
         meaning = f" ({field.description})" if field is not None and field.description else ""
         return f"{where}: is missing{meaning}"
@@ -127,9 +138,7 @@ def check_settings(path: Path, settings: Settings) -> None:
             open_camera(station.camera).close()
         except CameraError as error:
             mistakes.append(f"stations.{i}.camera: {error}")
-    folder = settings.outbox.path.absolute().parent
-    if not os.access(folder, os.W_OK | os.X_OK):
-        mistakes.append(f"outbox.path: {folder} is not there or cannot be written; make it, or name another")
+    mistakes += _look_at_folders(settings)
     secrets = {"mqtt.password_file": settings.mqtt.password_file}
     if settings.mqtt.tls is not None:
         tls = settings.mqtt.tls
@@ -139,3 +148,19 @@ def check_settings(path: Path, settings: Settings) -> None:
             mistakes.append(f"{key}: {credential_path(file)} cannot be read")
     if mistakes:
         raise ConfigurationError(_list(path, mistakes))
+
+
+def _look_at_folders(settings: Settings) -> list[str]:
+    mistakes = []
+    folder = settings.outbox.path.absolute().parent
+    if not os.access(folder, os.W_OK | os.X_OK):
+        mistakes.append(f"outbox.path: {folder} is not there or cannot be written; make it, or name another")
+    bundles = settings.bundles.folder
+    if bundles is not None and not bundles.is_dir():
+        mistakes.append(f"bundles.folder: {bundles} is no folder; make it, or name another")
+    if settings.evidence is not None:
+        evidence = settings.evidence.folder.absolute()
+        there = next(path for path in (evidence, *evidence.parents) if path.exists())
+        if not (there.is_dir() and os.access(there, os.W_OK | os.X_OK)):
+            mistakes.append(f"evidence.folder: {evidence} cannot be made or written; name another, or let this user")
+    return mistakes

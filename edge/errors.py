@@ -9,6 +9,9 @@
     ├── BundleError            a bundle is damaged, incomplete or of another format
     │   └── SignatureError     a signature was asked for, and there is none or a wrong one
     ├── CameraError            a camera cannot be opened or stopped giving frames
+    │   ├── CameraLost         the source is gone: it has to be opened again
+    │   └── CameraIdle         nothing came in time, and nothing is wrong: the camera waits for its own trigger
+    ├── TriggerError           a trigger is wrong, or what it needs is not installed
     ├── EngineError            no engine can be built, or one failed
     ├── OutboxError            the outbox cannot be opened or written
     └── CheckFailed            everything ran, and a check did not hold (exit status 1)
@@ -56,6 +59,18 @@ class SignatureError(BundleError):
 
 class CameraError(EdgeInspectError):
     """A camera cannot be opened, or stopped giving frames."""
+
+
+class CameraLost(CameraError):
+    """A camera that was open gives nothing any more until it is opened again."""
+
+
+class CameraIdle(CameraError):
+    """A camera gave nothing in time, and nothing says that it is gone."""
+
+
+class TriggerError(EdgeInspectError):
+    """A station's trigger is written wrong, or what it needs is not installed."""
 
 
 class EngineError(EdgeInspectError):

@@ -26,6 +26,7 @@ TOPIC_ROOT = f"edge-inspect/v{CONTRACT_VERSION}"
 
 State = Literal["starting", "online", "degraded", "paused", "stopping", "offline"]
 Precision = Literal["int8", "fp16", "fp32"]
+HealthWarning = Literal["frozen", "dark", "overexposed", "out_of_focus", "score_drift", "disk", "throttled"]
 
 _TIME_PATTERN = r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{6}Z$"
 _BASE64_PATTERN = r"^[A-Za-z0-9+/]+={0,2}$"
@@ -207,6 +208,39 @@ class CommandCounts(ContractModel):
     refused: RefusalCounts = RefusalCounts()
 
 
+class EvidenceHealth(ContractModel):
+    """Pictures of rejected and borderline parts, kept on the box."""
+
+    saved: Count = Field(description="of this station, since the service started")
+    dropped: Count = Field(description="of this station, because the disk was too slow, or full")
+    bytes: Count = Field(description="of all stations")
+    problem: str | None = Field(default=None, description="why the disk takes none")
+
+
+class StageHealth(ContractModel):
+    """Whether a stage gets on."""
+
+    state: Literal["working", "failed", "idle", "stuck"]
+    seconds: float = Field(ge=0, description="for which it has been so; at work: with what it has in hand")
+    progress: Count = Field(description="pieces of work done since the service started")
+    reason: str | None = Field(default=None, max_length=1024, description="why it is idle, or what failed")
+
+
+class PictureHealth(ContractModel):
+    """What the camera's last frame shows."""
+
+    level: float = Field(ge=0, le=255, description="mean grey level")
+    saturated: float = Field(ge=0, le=1, description="share of values at 250 and above")
+    sharpness: float = Field(ge=0, description="deviation of the Laplacian over that of the grey levels")
+
+
+class DriftHealth(ContractModel):
+    """Whether good parts score as those of the calibration did."""
+
+    shift: float = Field(description="moving average of accepted parts' scores, in standard deviations; + is worse")
+    limit: float = Field(gt=0, description="a larger shift, either way, is a drift")
+
+
 class Health(Message):
     """How the station is doing."""
 
@@ -222,7 +256,16 @@ class Health(Message):
     precision: Precision
     bundle: BundleReference
     threshold: float = Field(description="in force: the bundle's, or what a command has set")
-    temperature_c: float | None = None
+    stages: dict[Literal["camera", "engine", "outbox"], StageHealth] = Field(default_factory=dict)
+    picture: PictureHealth | None = Field(default=None, description="null before the first frame")
+    drift: DriftHealth | None = Field(
+        default=None, description="null where the bundle does not say how good parts score"
+    )
+    warnings: tuple[HealthWarning, ...] = Field(default=(), description="what will spoil verdicts, or soon stop them")
+    disk_free_bytes: Count | None = Field(default=None, description="room for the outbox")
+    throttled: bool | None = Field(default=None, description="heat or current slows the box; null: it cannot tell")
+    temperature_c: float | None = Field(default=None, description="the hottest part of the box")
+    evidence: EvidenceHealth | None = Field(default=None, description="null where none is saved")
 
 
 @dataclass(frozen=True)

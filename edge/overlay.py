@@ -54,20 +54,21 @@ def contact_sheet(rows: Sequence[tuple[str, Sequence[Frame]]], height: int = 180
 
 
 def _strip(caption: str, pictures: Sequence[Frame], height: int) -> Frame:
-    scaled = [_scaled(picture, height) for picture in pictures]
-    width = sum(p.shape[1] for p in scaled) + MARGIN * (len(scaled) + 1)
+    fitted = [scaled(picture, height) for picture in pictures]
+    width = sum(p.shape[1] for p in fitted) + MARGIN * (len(fitted) + 1)
     strip = np.full((height + CAPTION + MARGIN, width, 3), 250, np.uint8)
     # OpenCV's fonts are ASCII alone, and a lone surrogate (a file's name that is no UTF-8) crashes it.
     caption = caption.encode("ascii", "replace").decode()
     cv2.putText(strip, caption, (MARGIN, CAPTION - 5), cv2.FONT_HERSHEY_SIMPLEX, 0.42, (40, 40, 40), 1, cv2.LINE_AA)
     x = MARGIN
-    for picture in scaled:
+    for picture in fitted:
         strip[CAPTION : CAPTION + height, x : x + picture.shape[1]] = picture
         x += picture.shape[1] + MARGIN
     return strip
 
 
-def _scaled(picture: Frame, height: int) -> Frame:
+def scaled(picture: Frame, height: int) -> Frame:
+    """A picture brought to a height, its proportions kept."""
     width = max(1, round(picture.shape[1] * height / picture.shape[0]))
     interpolation = cv2.INTER_AREA if picture.shape[0] > height else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(picture, (width, height), interpolation=interpolation), np.uint8)

@@ -18,6 +18,8 @@ from pydantic import BaseModel
 
 from edge.commands import (
     COMMANDS,
+    BundleChange,
+    ChangeBundle,
     Command,
     Pause,
     Reply,
@@ -36,6 +38,8 @@ from edge.messages import (
     BundleReference,
     CommandCounts,
     Defect,
+    DriftHealth,
+    EvidenceHealth,
     FrameCounts,
     FrameSize,
     Health,
@@ -43,8 +47,10 @@ from edge.messages import (
     Message,
     MqttHealth,
     OutboxHealth,
+    PictureHealth,
     RefusalCounts,
     Region,
+    StageHealth,
     Status,
     Verdict,
 )
@@ -175,7 +181,18 @@ def examples() -> dict[str, list[BaseModel]]:
         precision="int8",
         bundle=bundle,
         threshold=0.51,
+        stages={
+            "camera": StageHealth(state="working", seconds=0.03, progress=4712),
+            "engine": StageHealth(state="working", seconds=0.01, progress=4711),
+            "outbox": StageHealth(state="idle", seconds=0.06, progress=4711, reason="nothing to store"),
+        },
+        picture=PictureHealth(level=61.5, saturated=0.002, sharpness=0.21),
+        drift=DriftHealth(shift=0.82, limit=0.55),
+        warnings=("score_drift",),
+        disk_free_bytes=21_474_836_480,
+        throttled=False,
         temperature_c=58.5,
+        evidence=EvidenceHealth(saved=31, dropped=0, bytes=28_311_552),
     )
     return {
         "verdict": [verdict],
@@ -198,6 +215,8 @@ def _commands() -> list[BaseModel]:
         SetThreshold(id=_id(8), command="threshold", value=0.55, by="hmi-2"),
         Snapshot(id=_id(9), command="snapshot"),
         Resend(id=_id(10), command="resend", from_sequence=4650, by="mes"),
+        ChangeBundle(id=_id(15), command="bundle", name="bottle-v4.zip", by="mes"),
+        ChangeBundle(id=_id(16), command="bundle", name=None, by="hmi-2"),
     ]
 
 
@@ -205,10 +224,15 @@ def _replies(head: dict[str, Any], at: datetime) -> list[BaseModel]:
     head = {**head, "sequence": 4711, "at": at}
     change = ThresholdChange(before=0.51, after=0.55, bundle=0.51)
     range_ = SequenceRange(first=4650, last=4711)
+    bundles = BundleChange(
+        before=BundleReference(name="bottle-v3", digest="9f2c" * 16),
+        after=BundleReference(name="bottle-v4", digest="41d7" * 16),
+    )
     return [
         Reply(**head, id=_id(11), command_id=_id(5), command="trigger", done=True),
         Reply(**head, id=_id(12), command_id=_id(8), command="threshold", done=True, threshold=change),
         Reply(**head, id=_id(13), command_id=_id(10), command="resend", done=True, resend=range_),
+        Reply(**head, id=_id(17), command_id=_id(15), command="bundle", done=True, bundle=bundles),
         Reply(
             **head,
             id=_id(14),

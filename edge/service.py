@@ -2,118 +2,199 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import os
-import signal
-import socket
-import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 from edge.bundle import open_bundle
 from edge.configuration import trusted_keys
+from edge.engine_loop import EngineLoop
+from edge.errors import EdgeInspectError, EngineError
+from edge.health.http import HealthServer
+from edge.health.supervisor import Supervisor
+from edge.health.watchdog import Due, Step
 from edge.ids import uuid7
+from edge.messages import Health
 from edge.outbox.sqlite import SqliteOutbox
 from edge.settings import Settings
+from edge.signals import Signals
+from edge.station.box import open_box
 from edge.station.station import Station
-from edge.station.threshold_record import ThresholdRecord
+from edge.systemd import notify, watchdog_usec
 
 log = logging.getLogger(__name__)
 
-FLUSH_S = 5.0
+# A stop takes two seconds at most: these, and what a frame and a flush of the disk take.
+FINISH_S, FLUSH_S, EVIDENCE_S = 0.6, 1.0, 0.2
+# Beyond this it hangs. Below TimeoutStopSec of the unit.
+STOP_S = 10.0
+# Between two starts in one process engines may have to be built: as long as the unit's TimeoutStartSec.
+RELOAD_USEC = 30 * 60 * 1_000_000
+_POLL_S = 0.1
 
 
-def run(settings: Settings) -> None:
+def run(settings: Settings, read_again: Callable[[], Settings] | None = None) -> None:
     """Inspects until SIGTERM or SIGINT, or until every camera's source has ended; then flushes and returns.
 
+    At SIGHUP the configuration is read again. Where only bundles have changed, the stations go on and load them; else
+    they are stopped in order and started anew, in this process. One that is wrong is not taken, and the log says why.
+
+    Args:
+        settings: The configuration.
+        read_again: Reads it; without it, SIGHUP is only logged.
+
     Raises:
-        ConfigurationError: A public key cannot be read.
+        ConfigurationError: A public key cannot be read, or the port for health is taken.
         OutboxError: The outbox cannot be opened.
         BundleError: A bundle is damaged, or not signed as the configuration asks.
         EngineError: No engine can be built for one.
     """
-    stop = threading.Event()
-    ready = threading.Event()
-    trusted = trusted_keys(settings)
-    if not trusted:
-        log.info("bundles need no signature: the configuration names no bundles.public_keys")
-    with _stopped_by_signals(stop, ready), contextlib.ExitStack() as stack:
-        outbox = stack.enter_context(
-            SqliteOutbox(
-                settings.outbox.path,
-                durability=settings.outbox.durability,
-                max_bytes=settings.outbox.max_bytes,
-                max_age_s=settings.outbox.max_age_s,
-                when_full=settings.outbox.when_full,
-                history_bytes=settings.outbox.history_bytes,
+    following: Settings | None = settings
+    with Signals() as signals:
+        while following is not None:
+            with Service(following) as service:
+                following = service.serve(signals, read_again)
+                if following is None:
+                    notify(STOPPING=1)
+                else:
+                    notify(WATCHDOG_USEC=RELOAD_USEC)
+
+
+class Service:
+    """The stations of one configuration, from their start to their end. A context manager; not to be used twice.
+
+    Args:
+        settings: The configuration.
+
+    Raises:
+        EdgeInspectError: As `run`.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._stations: list[Station] = []
+        trusted = trusted_keys(settings)
+        if not trusted:
+            log.info("bundles need no signature: the configuration names no bundles.public_keys")
+        self._engine = EngineLoop(self._stations)
+        with ExitStack() as opened:
+            self._outbox = opened.enter_context(
+                SqliteOutbox(
+                    settings.outbox.path,
+                    durability=settings.outbox.durability,
+                    max_bytes=settings.outbox.max_bytes,
+                    max_age_s=settings.outbox.max_age_s,
+                    when_full=settings.outbox.when_full,
+                    history_bytes=settings.outbox.history_bytes,
+                )
             )
-        )
-        boot_id = read_boot_id()
-        record = ThresholdRecord(settings.outbox.path.with_suffix(".thresholds.jsonl"))
-        stations = []
-        for station in settings.stations:
-            bundle = open_bundle(station.bundle, trusted)
-            if bundle.signed_by is not None:
-                log.info("%s: signed with key %s", bundle.path, bundle.signed_by.id)
-            stations.append(Station(settings, station, bundle, outbox, ready, boot_id, record))
-            stack.callback(stations[-1].close, FLUSH_S)
-        engine = threading.Thread(target=_inspect, args=(stations, ready, stop), name="engine")
-        for started in stations:
-            started.start()
-        engine.start()
-        notify_systemd("READY=1")
-        log.info("%d station(s) online", len(stations))
+            box = open_box(settings, read_boot_id(), self._outbox, self._engine.ready, trusted)
+            if box.evidence is not None:
+                opened.callback(box.evidence.close, EVIDENCE_S)
+            opened.callback(self._close_stations)
+            for station in settings.stations:
+                self._stations.append(Station(settings, station, box))
+            stages = [stage for station in self._stations for stage in station.stages.values()]
+            self._supervisor = Supervisor(stages, self._help, self._flush)
+            if settings.health.http_port is not None:
+                opened.callback(HealthServer(settings.health.http_port, self._read_health).close)
+            self._opened = opened.pop_all()
+
+    def __enter__(self) -> Service:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        """Inspects what waits, flushes, and says `offline`."""
+        self._supervisor.stop_within(STOP_S)
+        self._engine.stop(FINISH_S)
+        self._opened.close()
+        self._supervisor.close()
+        log.info("stopped after %d parts", sum(station.inspected for station in self._stations))
+
+    def serve(self, signals: Signals, read_again: Callable[[], Settings] | None = None) -> Settings | None:
+        """Inspects; returns the configuration to start again with, or `None` at the end.
+
+        Raises:
+            Exception: The engine thread failed on a mistake in the code.
+        """
+        for station in self._stations:
+            station.start()
+        self._engine.start()
+        notify(READY=1, STATUS=f"{len(self._stations)} station(s) online", WATCHDOG_USEC=watchdog_usec())
+        log.info("%d station(s) online", len(self._stations))
+        due = 0.0
+        while not signals.stop and self._engine.running:
+            if signals.take_reload() and read_again is not None:
+                following = self._reload(read_again)
+                if following is not None:
+                    return following
+            if time.monotonic() >= due:
+                due = time.monotonic() + self._settings.health_every_s
+                for station in self._stations:
+                    station.publish_health()
+            self._engine.join(_POLL_S)
+        self._engine.join(0)
+        return None
+
+    def _reload(self, read_again: Callable[[], Settings]) -> Settings | None:
+        """Reads the configuration again; returns it where the stations have to start anew with it."""
+        notify(RELOADING=1, MONOTONIC_USEC=time.monotonic_ns() // 1000)
         try:
-            while engine.is_alive():
-                for inspecting in stations:
-                    inspecting.publish_health()
-                engine.join(settings.health_every_s)
-        finally:
-            stop.set()
-            ready.set()
-            engine.join()
-            notify_systemd("STOPPING=1")
-    log.info("stopped after %d parts", sum(station.inspected for station in stations))
+            settings = read_again()
+            trusted = trusted_keys(settings)
+            if not self._differs_in_bundles_alone(settings):
+                for station in settings.stations:
+                    open_bundle(station.bundle, trusted)
+                log.info("the configuration has changed: the stations start anew with it")
+                return settings
+        except EdgeInspectError as error:
+            log.error("the configuration is not taken, the one before holds: %s", error)
+        else:
+            for running, wanted in zip(self._stations, settings.stations, strict=True):
+                running.load_bundle(wanted.bundle)
+            self._settings = settings
+        notify(READY=1)
+        return None
 
+    def _differs_in_bundles_alone(self, settings: Settings) -> bool:
+        if len(settings.stations) != len(self._settings.stations):
+            return False
+        pairs = zip(settings.stations, self._settings.stations, strict=True)
+        stations = [new.model_copy(update={"bundle": old.bundle}) for new, old in pairs]
+        return settings.model_copy(update={"stations": stations}) == self._settings
 
-def _inspect(stations: list[Station], ready: threading.Event, stop: threading.Event) -> None:
-    """The engine thread: one frame of each station in turn, so that none starves another."""
-    try:
-        while True:
-            ready.clear()
-            # Read before the frames: a source that ends later wakes this thread again.
-            ended = stop.is_set() or all(station.ended.is_set() for station in stations)
-            if stop.is_set():
-                for station in stations:
-                    station.stop()
-            if sum(station.inspect_next() for station in stations):
-                ready.set()
-            elif ended:
-                return
-            ready.wait()
-    finally:
-        for station in stations:
-            station.stop()
+    def _help(self, due: Due) -> None:
+        """Takes a step for a stage that hangs."""
+        station = next(station for station in self._stations if station.name == due.stage.station)
+        if due.step is Step.REOPEN:
+            station.reopen_camera()
+            return
+        try:
+            for each in self._stations:
+                if each.engine is station.engine and each is not station:
+                    each.rebuild_engine()
+            station.rebuild_engine()
+        except EngineError as error:
+            log.error("%s: the engine cannot be built again: %s", station.name, error)
+        else:
+            self._engine.start()
 
+    def _flush(self) -> None:
+        """Sends and stores what can be, where something hangs."""
+        self._close_stations()
+        self._outbox.close()
 
-@contextlib.contextmanager
-def _stopped_by_signals(stop: threading.Event, ready: threading.Event) -> Iterator[None]:
-    """SIGTERM and SIGINT end the service in order, waking the engine thread; the second one ends it at once."""
+    def _close_stations(self) -> None:
+        if self._stations:
+            with ThreadPoolExecutor(len(self._stations), "close") as pool:
+                list(pool.map(lambda station: station.close(FLUSH_S), self._stations))
 
-    def handle(number: int, frame: object) -> None:
-        if stop.is_set():
-            raise SystemExit(128 + number)
-        log.info("%s: finishing the part in hand", signal.Signals(number).name)
-        stop.set()
-        ready.set()
-
-    before = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    def _read_health(self) -> tuple[list[str], dict[str, Health]]:
+        healths = {station.name: station.health for station in self._stations}
+        return self._supervisor.stuck, {name: health for name, health in healths.items() if health is not None}
 
 
 def read_boot_id() -> str:
@@ -122,13 +203,3 @@ def read_boot_id() -> str:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except OSError:
         return uuid7()
-
-
-def notify_systemd(message: str) -> None:
-    """Tells systemd (Type=notify) how the service stands; does nothing when systemd did not start it."""
-    address = os.environ.get("NOTIFY_SOCKET")
-    if not address:
-        return
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
-        channel.connect("\0" + address[1:] if address.startswith("@") else address)
-        channel.sendall(message.encode())

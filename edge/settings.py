@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -10,9 +11,10 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validat
 from edge.cameras import check_uri
 from edge.commands import Verb
 from edge.engines import EngineName
-from edge.errors import CameraError
+from edge.errors import CameraError, TriggerError
 from edge.messages import Precision, check_level
 from edge.outbox import WhenFull
+from edge.triggers import parse_trigger
 
 
 def _level(name: str) -> str:
@@ -21,6 +23,13 @@ def _level(name: str) -> str:
 
 
 Level = Annotated[str, AfterValidator(_level)]
+
+
+def _is_installed(package: str) -> bool:
+    try:
+        return importlib.util.find_spec(package) is not None
+    except ModuleNotFoundError:
+        return False
 
 
 class TlsSettings(BaseModel):
@@ -37,6 +46,15 @@ class TlsSettings(BaseModel):
         if (self.certificate is None) != (self.key is None):
             raise ValueError("mutual TLS needs both 'certificate' and 'key'; give both or neither")
         return self
+
+
+class HomeAssistantSettings(BaseModel):
+    """Home Assistant's MQTT discovery: each station is a device there."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    announce: bool = Field(default=True, description="false: the devices announced before are removed")
+    prefix: Level = Field(default="homeassistant", description="Home Assistant's discovery prefix")
 
 
 class MqttSettings(BaseModel):
@@ -67,6 +85,16 @@ class MqttSettings(BaseModel):
     message_expiry_s: int | None = Field(
         default=None, ge=1, le=0xFFFFFFFE, description="how long the broker keeps verdicts for a subscriber (MQTT 5)"
     )
+    encoding: Literal["json", "sparkplug_b"] = Field(
+        default="json", description="json: the contract's topics; sparkplug_b: each station is a Sparkplug edge node"
+    )
+    primary_host: Level | None = Field(
+        default=None,
+        description="id of the Sparkplug host without which nothing is sent; default: only the broker must be there",
+    )
+    home_assistant: HomeAssistantSettings | None = Field(
+        default=None, description="announce the stations to Home Assistant; default: not"
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -79,6 +107,17 @@ class MqttSettings(BaseModel):
     def _password_needs_username(self) -> MqttSettings:
         if self.password_file is not None and self.username is None:
             raise ValueError("'password_file' is given without 'username'; give both")
+        return self
+
+    @model_validator(mode="after")
+    def _encoding_can_be_used(self) -> MqttSettings:
+        if self.encoding == "json":
+            if self.primary_host is not None:
+                raise ValueError("'primary_host' is Sparkplug's; set encoding to sparkplug_b, or leave it out")
+        elif self.home_assistant is not None:
+            raise ValueError("'home_assistant' reads JSON; set encoding to json, or leave it out")
+        elif not _is_installed("google.protobuf"):
+            raise ValueError("encoding sparkplug_b needs protobuf: pip install 'edge-inspect[sparkplug]'")
         return self
 
 
@@ -137,6 +176,25 @@ class EngineSettings(BaseModel):
     )
 
 
+class HealthSettings(BaseModel):
+    """What counts as a hang, and who may ask."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    http_port: int | None = Field(
+        default=None, ge=1, le=65535, description="/healthz and /metrics on 127.0.0.1; default: no port is opened"
+    )
+    camera_limit_s: float = Field(
+        default=15.0, ge=1, le=3600, description="a frame takes no longer; then the camera is opened again"
+    )
+    engine_limit_s: float = Field(
+        default=30.0, ge=1, le=3600, description="a part takes no longer; then the engine is built again"
+    )
+    outbox_limit_s: float = Field(
+        default=30.0, ge=1, le=3600, description="the disk takes no longer for a verdict; then the process ends"
+    )
+
+
 class BundleSettings(BaseModel):
     """Which bundles the stations may run."""
 
@@ -147,6 +205,28 @@ class BundleSettings(BaseModel):
         description="PEM files of public keys: every bundle must be signed with one of them; default: none, and then "
         "no signature is asked for. A relative one is looked for in $CREDENTIALS_DIRECTORY where that is set",
     )
+    folder: Path | None = Field(
+        default=None, description="the command bundle may load what lies below this folder, and nothing else"
+    )
+
+
+class EvidenceSettings(BaseModel):
+    """Rejected and borderline frames, saved for those who check them and for training."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    folder: Path = Field(description="it is made where it is not there")
+    max_bytes: int = Field(default=4 * 2**30, ge=2**20, description="of all stations; the oldest go first")
+    keep_free_bytes: int = Field(default=2**29, ge=0, description="of the disk; nothing is saved where less is free")
+    borderline: float = Field(
+        default=0.1,
+        ge=0,
+        le=1,
+        description="accepted parts are saved too whose score is within this share of the "
+        "threshold; 0.1: from 0.9 times it",
+    )
+    format: Literal["png", "jpeg"] = Field(default="png", description="png: nothing is lost; jpeg: a tenth of the size")
+    queue: int = Field(default=8, ge=1, le=256, description="frames that may wait for the disk; others are dropped")
 
 
 class StationSettings(BaseModel):
@@ -155,7 +235,10 @@ class StationSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: Level = Field(description="the last level of its topics")
-    camera: str = Field(description="where frames come from: folder:/path?fps=10&loop=true or video:/path/file.mp4")
+    camera: str = Field(
+        description="where frames come from: folder:, video:, v4l2:, rtsp:, gst:, aravis: or genicam:; "
+        "docs/cameras.md has the options"
+    )
     bundle: Path = Field(description="the product's bundle, a folder or a .zip")
     precision: Precision | None = Field(default=None, description="default: what the bundle prefers")
     policy: Literal["latest", "every"] = Field(
@@ -163,10 +246,10 @@ class StationSettings(BaseModel):
         description="latest: the oldest waiting frame is dropped and counted when the engine is busy; "
         "every: none is dropped, the trigger waits",
     )
-    trigger: Literal["camera", "command"] = Field(
+    trigger: str = Field(
         default="camera",
         description="camera: every frame that the camera gives is a part; command: a frame is taken at each command "
-        "trigger, which commands.allow must name",
+        "trigger, which commands.allow must name; every N ms: by the clock; gpio:/dev/gpiochipN/LINE: at an edge",
     )
     queue: int = Field(default=4, ge=1, le=256, description="frames, and triggers, that may wait")
     mm_per_px: float | None = Field(default=None, gt=0, description="the camera's scale, for areas in mm²")
@@ -179,6 +262,15 @@ class StationSettings(BaseModel):
         except CameraError as error:
             raise ValueError(str(error)) from error
         return uri
+
+    @field_validator("trigger")
+    @classmethod
+    def _trigger_is_known(cls, text: str) -> str:
+        try:
+            parse_trigger(text)
+        except TriggerError as error:
+            raise ValueError(str(error)) from error
+        return text
 
 
 class Settings(BaseModel):
@@ -194,6 +286,8 @@ class Settings(BaseModel):
     outbox: OutboxSettings = Field(default_factory=OutboxSettings)
     commands: CommandSettings = Field(default_factory=CommandSettings)
     engine: EngineSettings = Field(default_factory=EngineSettings)
+    evidence: EvidenceSettings | None = Field(default=None, description="leave out to save none")
+    health: HealthSettings = Field(default_factory=HealthSettings)
     health_every_s: float = Field(default=10.0, ge=0.5, le=3600, description="how often health is published")
 
     @model_validator(mode="after")
@@ -204,6 +298,18 @@ class Settings(BaseModel):
                 f"commands.allow: {', '.join(triggered)} waits for the command trigger, which is not allowed; "
                 "add trigger, or set the station's trigger to camera"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _edge_nodes_differ(self) -> Settings:
+        if self.mqtt.encoding == "sparkplug_b" and ":" in self.line:
+            raise ValueError(f"line: {self.line!r} holds ':', which parts line and station in Sparkplug; leave it out")
+        return self
+
+    @model_validator(mode="after")
+    def _bundles_have_a_folder(self) -> Settings:
+        if "bundle" in self.commands.allow and self.bundles.folder is None:
+            raise ValueError("commands.allow: bundle needs bundles.folder, the folder of the bundles it may load")
         return self
 
     @model_validator(mode="after")

@@ -7,16 +7,34 @@ from typing import Any
 
 from mosquitto import Subscriber
 
-from edge.messages import Status, Topics, utc_now
+from edge.messages import BundleReference, FrameCounts, Health, MqttHealth, OutboxHealth, Status, Topics, utc_now
 from edge.outbox import Outbox, Outgoing
 from edge.settings import MqttSettings
 
 TOPICS = Topics("plant", "line1", "a")
+BUNDLE = BundleReference(name="flange", digest="d")
 Subscribe = Callable[..., Subscriber]
 
 
 def status(state: Any = "online") -> Status:
     return Status(boot_id="b", sequence=0, state=state, at=utc_now(), version="0")
+
+
+def health() -> Health:
+    return Health(
+        boot_id="b",
+        sequence=0,
+        at=utc_now(),
+        uptime_s=1,
+        frames=FrameCounts(inspected=3, accepted=2, rejected=1, dropped=0),
+        fps=2.5,
+        outbox=OutboxHealth(entries=0, bytes=0, dropped_verdicts=0, dropped_defects=0),
+        mqtt=MqttHealth(connected=True, reconnects=0),
+        engine="openvino",
+        precision="fp32",
+        bundle=BUNDLE,
+        threshold=0.5,
+    )
 
 
 def mqtt(port: int, **more: Any) -> MqttSettings:

@@ -16,9 +16,12 @@ from edge.engines.openvino import OpenVinoEngine
 SIDE, SCALES, CHANNELS = 32, (16, 8), 4
 
 
-def network(step: float = 0.0) -> bytes:
-    """Features of two scales, teacher and student, of a (1, 3, 32, 32) image; weights in multiples of `step`."""
-    rng = np.random.default_rng(11)
+def network(step: float = 0.0, seed: int = 11, fails_in_the_dark: bool = False) -> bytes:
+    """Features of two scales, teacher and student, of a (1, 3, 32, 32) image; weights in multiples of `step`.
+
+    One that `fails_in_the_dark` takes the root of a brightness that is negative there.
+    """
+    rng = np.random.default_rng(seed)
     nodes, weights = [], []
     for side in ("teacher", "student"):
         source, depth = "image", 3
@@ -31,6 +34,16 @@ def network(step: float = 0.0) -> bytes:
             nodes.append(helper.make_node("Relu", [f"c_{side}{k}"], [f"{side}{k + 1}"]))
             source, depth = f"{side}{k + 1}", CHANNELS
             assert size == SIDE >> (k + 1)
+    if fails_in_the_dark:
+        weights.append(numpy_helper.from_array(np.full((1, 1, 1, 1), 1.5, np.float32), "offset"))
+        nodes[1].output[0] = "bright"
+        nodes[2].input[0] = "bright"
+        nodes += [
+            helper.make_node("ReduceMean", ["image"], ["mean"]),
+            helper.make_node("Add", ["mean", "offset"], ["above"]),
+            helper.make_node("Sqrt", ["above"], ["root"]),
+            helper.make_node("Mul", ["bright", "root"], ["teacher1"]),
+        ]
     shapes = {f"{side}{k + 1}": [1, CHANNELS, n, n] for side in ("teacher", "student") for k, n in enumerate(SCALES)}
     graph = helper.make_graph(
         nodes,
@@ -45,14 +58,20 @@ def network(step: float = 0.0) -> bytes:
     return bytes(model.SerializeToString())
 
 
-def write(path: Path, tiles: tuple[int, int] = (1, 1)) -> Bundle:
+def write(path: Path, tiles: tuple[int, int] = (1, 1), **network_: Any) -> Bundle:
     """Writes the bundle: int8 (coarse weights) and fp32, preferring int8; golden maps are of FP32 on OpenVINO."""
     fields: dict[str, Any] = small_bundle.fields()
+    if network_:
+        fields["name"] = path.name
     mode = {"mode": "tile", "tiles": list(tiles), "overlap": 8} if tiles != (1, 1) else {"mode": "stretch"}
     fields["input"]["fit"] = {"width": SIDE, "height": SIDE, "region": None, "grey": False, **mode}
     names = [[f"{side}{k + 1}" for k in range(len(SCALES))] for side in ("teacher", "student")]
     fields["outputs"] = {"kind": "feature_pairs", "teacher": names[0], "student": names[1]}
-    contents = {"model.fp32.onnx": network(), "model.int8.onnx": network(1 / 256), GOLDEN: small_bundle.golden()}
+    contents = {
+        "model.fp32.onnx": network(**network_),
+        "model.int8.onnx": network(1 / 256, **network_),
+        GOLDEN: small_bundle.golden(),
+    }
     engine = OpenVinoEngine(write_bundle(path.with_name(path.name + "-draft"), fields, contents), "fp32")
     rng, golden = np.random.default_rng(12), []
     for _ in range(2):

@@ -1,7 +1,14 @@
 """Cameras: where frames come from, by one URI scheme. Each kind is one file here, behind one small interface.
 
-folder:/path?fps=10&loop=true      the pictures of a folder, sorted by name
-video:/path/line.mp4?loop=true     a video file
+folder:/path?fps=10&loop=true                    the pictures of a folder, sorted by name
+video:/path/line.mp4?loop=true                   a video file
+v4l2:///dev/video0?size=1280x720&format=MJPG     a camera that the kernel knows, by Video4Linux
+rtsp://user:password@host/stream#timeout=5       a network camera
+gst:nvarguscamerasrc ! nvvidconv                 any GStreamer pipeline; edge-inspect adds its end
+aravis:Vendor-Serial?exposure=8000&gain=2        GigE Vision or USB3 Vision, by Aravis
+genicam:/path/producer.cti?device=SERIAL         any GenTL producer, by harvesters
+
+docs/cameras.md has every option, and what each kind needs installed.
 """
 
 from __future__ import annotations
@@ -10,9 +17,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
-from urllib.parse import parse_qsl, unquote, urlsplit
 
-from edge.errors import CameraError
+from edge.cameras.address import Address, parse_uri
 from edge.images import Frame
 
 
@@ -24,11 +30,13 @@ class Capture:
         frame: The picture.
         captured_at: Aware, in UTC, as near the sensor as the source gives.
         part_id: Which part it shows, where the source knows.
+        missed: Frames that the source gave since the last one read, and nobody took.
     """
 
     frame: Frame
     captured_at: datetime
     part_id: str | None = None
+    missed: int = 0
 
 
 class Camera(Protocol):
@@ -40,43 +48,31 @@ class Camera(Protocol):
 
     live: bool
 
-    def read(self, buffer: Frame | None) -> Capture | None:
+    def read(self, buffer: Frame | None, after: float = 0.0) -> Capture | None:
         """Waits for the next frame; `None` is the end of a source that ends.
 
         Args:
             buffer: An earlier frame that may be written over.
+            after: A live source gives no frame older than this, in `time.monotonic` seconds; 0: the next one.
 
         Raises:
-            CameraError: No frame can be had.
+            CameraError: No frame can be had; the next call may give one.
+            CameraLost: The source is gone, until it is opened again.
+            CameraIdle: The camera waits for its own trigger.
         """
 
     def close(self) -> None:
         """Lets the source go."""
 
 
-@dataclass(frozen=True)
-class Address:
-    """A camera URI, taken apart.
-
-    Attributes:
-        path: What it points at.
-        fps: Frames a second of a recorded source; 0 is as fast as they are taken, `None` the source's own rate.
-        loop: A recorded source begins again at its end.
-    """
-
-    path: str
-    fps: float | None = None
-    loop: bool = False
-
-
 def open_camera(uri: str) -> Camera:
     """Opens the camera a URI names.
 
     Raises:
-        CameraError: The scheme or an option is unknown, or the source is not there.
+        CameraError: The scheme or an option is unknown, the source is not there, or it refuses a value.
     """
-    maker, address = _resolve(uri)
-    return maker(address)
+    scheme, address = parse_uri(uri)
+    return _makers()[scheme](address)
 
 
 def check_uri(uri: str) -> None:
@@ -85,41 +81,25 @@ def check_uri(uri: str) -> None:
     Raises:
         CameraError: The scheme or an option is unknown.
     """
-    _resolve(uri)
+    parse_uri(uri)
 
 
-def _resolve(uri: str) -> tuple[Callable[[Address], Camera], Address]:
+def _makers() -> dict[str, Callable[[Address], Camera]]:
+    from edge.cameras.aravis import open_aravis
     from edge.cameras.folder import FolderCamera
+    from edge.cameras.genicam import open_genicam
+    from edge.cameras.gstreamer import open_pipeline
+    from edge.cameras.rtsp import open_rtsp
+    from edge.cameras.v4l2 import open_v4l2
     from edge.cameras.video import VideoCamera
 
-    schemes: dict[str, Callable[[Address], Camera]] = {"folder": FolderCamera, "video": VideoCamera}
-    try:
-        parts = urlsplit(uri, allow_fragments=False)  # a folder's name may hold a '#'
-    except ValueError as error:
-        raise CameraError(f"camera {uri!r}: is no URI: {error}") from error
-    if parts.scheme not in schemes:
-        raise CameraError(f"camera {uri!r}: the scheme must be one of {', '.join(f'{s}:' for s in schemes)}")
-    path = unquote(parts.netloc + parts.path)
-    if not path:
-        raise CameraError(f"camera {uri!r}: names no path")
-    options = dict(parse_qsl(parts.query, keep_blank_values=True))
-    fps, loop = options.pop("fps", None), options.pop("loop", "false")
-    if options:
-        raise CameraError(f"camera {uri!r}: unknown option {', '.join(sorted(options))}; there are fps, loop")
-    return schemes[parts.scheme], Address(path, None if fps is None else _rate(fps), _flag(loop))
-
-
-def _rate(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError as error:
-        raise CameraError(f"camera option fps={text} is no number") from error
-    if not 0 <= value < float("inf"):
-        raise CameraError(f"camera option fps={text} must be at least 0")
-    return value
-
-
-def _flag(text: str) -> bool:
-    if text.lower() not in ("true", "false"):
-        raise CameraError(f"camera option loop={text} must be true or false")
-    return text.lower() == "true"
+    return {
+        "folder": FolderCamera,
+        "video": VideoCamera,
+        "v4l2": open_v4l2,
+        "rtsp": open_rtsp,
+        "rtsps": open_rtsp,
+        "gst": open_pipeline,
+        "aravis": open_aravis,
+        "genicam": open_genicam,
+    }

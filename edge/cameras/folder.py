@@ -2,7 +2,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from edge.cameras import Address, Capture
+from edge.cameras import Capture
+from edge.cameras.address import Address
 from edge.cameras.pace import Pace
 from edge.errors import CameraError, ImageError
 from edge.images import Frame, list_images, read_image
@@ -33,7 +34,7 @@ class FolderCamera:
         self._loop = address.loop
         self._next = 0
 
-    def read(self, buffer: Frame | None) -> Capture | None:
+    def read(self, buffer: Frame | None, after: float = 0.0) -> Capture | None:
         """The next picture; see `edge.cameras.Camera`."""
         if self._next == len(self._images):
             if not self._loop:

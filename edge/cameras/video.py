@@ -5,9 +5,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from edge.cameras import Address, Capture
+from edge.cameras import Capture
+from edge.cameras.address import Address
 from edge.cameras.pace import Pace
-from edge.errors import CameraError
+from edge.errors import CameraError, CameraLost
 from edge.images import Frame, to_frame
 from edge.messages import utc_now
 
@@ -35,7 +36,7 @@ class VideoCamera:
         self._loop = address.loop
         self._seen = False
 
-    def read(self, buffer: Frame | None) -> Capture | None:
+    def read(self, buffer: Frame | None, after: float = 0.0) -> Capture | None:
         """The next frame; see `edge.cameras.Camera`."""
         self._pace.wait()
         done, image = self._capture.read(buffer)
@@ -45,6 +46,8 @@ class VideoCamera:
         if not done:
             if not self._seen:
                 raise CameraError(f"camera video:{self._path}: holds no frame that can be decoded")
+            if self._loop:
+                raise CameraLost(f"camera video:{self._path}: cannot be read any more; was it moved or cut off?")
             return None
         self._seen = True
         return Capture(to_frame(np.asarray(image)), utc_now())

@@ -72,12 +72,16 @@ def refusal(what: str, reason: ReasonCode) -> ConnectionProblem:
 
 def client_id(topics: Topics) -> str:
     """Return the id of a station's client: the same at every start, another one on every box."""
+    return f"edge-inspect-{topics.site}-{topics.line}-{topics.station}-{box_id()}"
+
+
+def box_id() -> str:
+    """Return what tells this box from others: the same at every start."""
     try:
         # machine-id(5) asks that the id itself is not shown.
-        box = hashlib.sha256(b"edge-inspect" + Path("/etc/machine-id").read_bytes().strip()).hexdigest()[:8]
+        return hashlib.sha256(b"edge-inspect" + Path("/etc/machine-id").read_bytes().strip()).hexdigest()[:8]
     except OSError:
-        box = socket.gethostname()
-    return f"edge-inspect-{topics.site}-{topics.line}-{topics.station}-{box}"
+        return socket.gethostname()
 
 
 def new_client(name: str, protocol: MQTTProtocolVersion, settings: MqttSettings) -> Client:

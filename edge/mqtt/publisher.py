@@ -20,9 +20,10 @@ from collections.abc import Callable
 from edge.commands import Reply
 from edge.ids import uuid7
 from edge.messages import Health, State, Status, Topics, utc_now
-from edge.mqtt.connection import MQTT5, MQTT311, ConnectionProblem, client_id
+from edge.mqtt.connection import MQTT5, MQTT311, ConnectionProblem
+from edge.mqtt.opening import opener
 from edge.mqtt.resends import Resends
-from edge.mqtt.session import OnCommand, Session
+from edge.mqtt.session import OnMessage, Session
 from edge.outbox import Outbox
 from edge.settings import MqttSettings
 
@@ -56,20 +57,19 @@ class Publisher:
         outbox: Outbox,
         settings: MqttSettings,
         status: Status,
-        on_command: OnCommand | None = None,
+        on_command: OnMessage | None = None,
     ) -> None:
         self._topics = topics
         self._outbox = outbox
         self._settings = settings
         self._name = f"{topics.site}/{topics.line}/{topics.station}"
-        self._client_id = client_id(topics)
+        self._open = opener(topics, settings, lambda: outbox.sequence(topics.station), on_command)
         self._protocol = self._lasting_protocol = MQTT5
         self._lock = threading.Lock()
         self._status = status
         self._statuses = deque([status], maxlen=_STATUSES_KEPT)
         self._health: Health | None = None
         self._answers: deque[tuple[str, bytes]] = deque(maxlen=_REPLIES_KEPT)
-        self._commands = None if on_command is None else (topics.command, on_command)
         self._resends = Resends(outbox, topics.station)
         self._limit: Callable[[int], int | None] = lambda size: None
         self._closing = threading.Event()
@@ -205,7 +205,7 @@ class Publisher:
                 self._statuses.append(self._status)
             self._health = None
         self._resends.begin_anew()
-        session = Session(self._client_id, protocol, self._settings, self._topics.status, will, self._commands)
+        session = self._open(protocol, will)
         orderly = False
         try:
             orderly = self._serve(session)

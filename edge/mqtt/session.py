@@ -7,14 +7,14 @@ import select
 import socket
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTMessage
 from paho.mqtt.enums import MQTTErrorCode, MQTTProtocolVersion
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-from edge.messages import Message
 from edge.mqtt.connection import (
     MQTT5,
     ConnectionProblem,
@@ -28,11 +28,20 @@ from edge.settings import MqttSettings
 
 log = logging.getLogger(__name__)
 
-OnCommand = Callable[[bytes, bool], None]
-"""Called with a command's payload, and whether the broker had retained it."""
+OnMessage = Callable[[bytes, bool], None]
+"""Called with a payload, and whether the broker had retained it."""
 
 # What a publish packet needs besides topic and payload: fixed header, packet id, properties.
 _PACKET_OVERHEAD = 128
+
+
+class LastWill(NamedTuple):
+    """What the broker publishes with QoS 1 when the connection is lost."""
+
+    topic: str
+    payload: bytes
+    of_contract: bool = True
+    """It is a status of the contract: retained, and described by properties."""
 
 
 class Session:
@@ -42,9 +51,8 @@ class Session:
         client_id: of the station.
         protocol: MQTT 5 or 3.1.1.
         settings: of the connection.
-        will_topic: where the broker publishes `will`, retained, when the connection is lost.
-        will: the status that says so.
-        commands: the topic that brings commands, and what is called with each, inside `turn`; `None` for none.
+        will: what the broker publishes when the connection is lost; `None` for nothing.
+        subscriptions: the topics to hear, and what is called with each message, inside `turn`.
 
     Raises:
         ConnectionProblem: from every method: the connection cannot be made, or has ended.
@@ -55,14 +63,14 @@ class Session:
         client_id: str,
         protocol: MQTTProtocolVersion,
         settings: MqttSettings,
-        will_topic: str,
-        will: Message,
-        commands: tuple[str, OnCommand] | None = None,
+        will: LastWill | None,
+        subscriptions: Mapping[str, OnMessage],
     ) -> None:
         self.connected = False
         self.answered = False
         self._settings = settings
-        self._commands = commands
+        self._subscriptions = subscriptions
+        self._subscribing: dict[int | None, str] = {}
         self._is_5 = protocol == MQTT5
         self._window = settings.window
         self._largest: int | None = None
@@ -77,9 +85,9 @@ class Session:
         self._client.on_publish = self._on_publish
         self._client.on_subscribe = self._on_subscribe
         self._client.on_message = self._on_message
-        self._client.will_set(
-            will_topic, will.to_json(), 1, retain=True, properties=will_properties("status") if self._is_5 else None
-        )
+        if will is not None:
+            described = will_properties("status") if self._is_5 and will.of_contract else None
+            self._client.will_set(will.topic, will.payload, 1, retain=will.of_contract, properties=described)
         connect(self._client, protocol, settings)
         self._progress_at = time.monotonic()
 
@@ -99,12 +107,10 @@ class Session:
 
     def send(self, schema: str, topic: str, payload: bytes, *, token: int | None = None) -> None:
         """Send a verdict, defect, status or reply with QoS 1; `token` comes back from `take_acknowledged`."""
-        if not self._in_flight:
-            self._progress_at = time.monotonic()
         sent = self._client.publish(topic, payload, 1, schema == "status", self._describe(schema))
         # Otherwise the connection has just ended, and `turn` says why.
         if sent.rc == MQTTErrorCode.MQTT_ERR_SUCCESS:
-            self._in_flight[sent.mid] = token
+            self._expect(sent.mid, token)
 
     def send_health(self, topic: str, payload: bytes) -> None:
         """Send health: QoS 0, retained."""
@@ -147,11 +153,26 @@ class Session:
         """End the connection; not orderly, the broker publishes the will."""
         self.connected = False
         if orderly:
-            self._client.disconnect()
+            self._disconnect()
         # paho closes its socket by itself only once a DISCONNECT is written.
         connection = self._client.socket()
         if connection is not None:
             connection.close()
+
+    def _disconnect(self) -> None:
+        self._client.disconnect()
+
+    def _expect(self, number: int, token: int | None) -> None:
+        """The broker is to acknowledge this number."""
+        if not self._in_flight:
+            self._progress_at = time.monotonic()
+        self._in_flight[number] = token
+
+    def _acknowledge(self, number: int) -> None:
+        token = self._in_flight.pop(number)
+        self._progress_at = time.monotonic()
+        if token is not None:
+            self._acknowledged.append(token)
 
     def _describe(self, schema: str) -> Properties | None:
         if not self._is_5:
@@ -172,8 +193,8 @@ class Session:
         self._progress_at = time.monotonic()
         self._window = min(self._window, getattr(properties, "ReceiveMaximum", self._window))
         self._largest = getattr(properties, "MaximumPacketSize", None)
-        if self._commands is not None:
-            client.subscribe(self._commands[0], qos=1)
+        for topic in self._subscriptions:
+            self._subscribing[client.subscribe(topic, qos=1)[1]] = topic
 
     def _on_disconnect(
         self,
@@ -198,25 +219,25 @@ class Session:
     def _on_subscribe(
         self, client: Client, userdata: object, mid: int, reasons: list[ReasonCode], properties: Properties | None
     ) -> None:
-        if self._commands is not None and any(reason.is_failure for reason in reasons):
+        topic = self._subscribing.pop(mid, None)
+        if any(reason.is_failure for reason in reasons):
             log.warning(
-                "the broker gives no commands: %s; let this user subscribe to %s in its access list",
+                "the broker gives no messages: %s; let this user subscribe to %s in its access list",
                 reasons[0].getName(),
-                self._commands[0],
+                topic,
             )
 
     def _on_message(self, client: Client, userdata: object, message: MQTTMessage) -> None:
-        if self._commands is not None:
-            self._commands[1](bytes(message.payload), message.retain)
+        if message.topic in self._subscriptions:
+            self._subscriptions[message.topic](bytes(message.payload), message.retain)
 
     def _on_publish(
         self, client: Client, userdata: object, mid: int, reason: ReasonCode, properties: Properties
     ) -> None:
         if mid not in self._in_flight:
             return
-        token = self._in_flight.pop(mid)
-        self._progress_at = time.monotonic()
         if reason.is_failure:
+            # Whoever sent it keeps it.
+            self._in_flight[mid] = None
             self._problem = self._problem or refusal("refused a message", reason)
-        elif token is not None:
-            self._acknowledged.append(token)
+        self._acknowledge(mid)

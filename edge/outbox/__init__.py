@@ -104,6 +104,9 @@ class Outbox(Protocol):
     def subscribe(self, station: str, wake: Callable[[], None]) -> Callable[[], None]:
         """Call `wake` when there is more to send for the station; return the function that ends this."""
 
+    def flushing_s(self) -> float:
+        """Return for how long the disk has been at a flush; 0 while it is at none. Takes no lock."""
+
     def close(self) -> None:
         """Close the outbox; what it holds stays for the next process."""
 
@@ -171,6 +174,10 @@ class BoundedOutbox:
         """See `Outbox.dropped`."""
         with self._lock:
             return dict(self._dropped)
+
+    def flushing_s(self) -> float:
+        """See `Outbox.flushing_s`."""
+        return 0.0
 
     def _announce(self, station: str) -> None:
         """There is more to send for a station."""

@@ -69,6 +69,7 @@ class SqliteOutbox(BoundedOutbox):
         self._sent_bytes = 0
         self._stored_up_to = self._durable_up_to = 0
         self._flusher: Flusher | None = None
+        self._flush_began: float | None = None
         self._overflow = EntryQueue()
         self._saved_dropped = dict(self._dropped)
         self._retry_at = 0.0
@@ -184,15 +185,22 @@ class SqliteOutbox(BoundedOutbox):
         if self._flusher is not None:
             self._flusher.flush()
 
+    def flushing_s(self) -> float:
+        """See `Outbox.flushing_s`."""
+        began = self._flush_began
+        return 0.0 if began is None else time.monotonic() - began
+
     def _flush(self, file: int) -> None:
         with self._lock:
             up_to, durable = self._stored_up_to, self._durable_up_to
         if up_to > durable:
+            self._flush_began = time.monotonic()
             try:
                 os.fdatasync(file)
             except OSError as problem:
                 # What cannot be made safe is sent all the same.
                 self._report(problem)
+            self._flush_began = None
             self._durable_up_to = up_to
 
     def _announce_all(self) -> None:

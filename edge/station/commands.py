@@ -12,6 +12,8 @@ import cv2
 
 from edge.commands import (
     AnyCommand,
+    BundleChange,
+    ChangeBundle,
     Pause,
     Refused,
     Reply,
@@ -24,15 +26,15 @@ from edge.commands import (
     ThresholdChange,
     Trigger,
 )
-from edge.decision import Decider
 from edge.images import Frame
 from edge.messages import CommandCounts, utc_now
-from edge.outbox import Outbox
 from edge.settings import CommandSettings, StationSettings
+from edge.station.box import Box
 from edge.station.command_desk import CommandDesk
 from edge.station.gate import Gate
+from edge.station.inspector import Asker, Inspector
 from edge.station.state import StationState
-from edge.station.threshold_record import ThresholdEntry, ThresholdRecord
+from edge.station.threshold_record import ThresholdEntry
 
 log = logging.getLogger(__name__)
 
@@ -60,25 +62,21 @@ class StationCommands:
     Args:
         settings: What is allowed.
         station: This station's part of it.
-        boot_id: Of the box.
+        box: What the stations share.
         gate: Of the station's camera.
         state: Of the station.
-        outbox: With the station's history.
-        record: Of thresholds.
     """
 
     def __init__(
         self,
         settings: CommandSettings,
         station: StationSettings,
-        boot_id: str,
+        box: Box,
         gate: Gate,
         state: StationState,
-        outbox: Outbox,
-        record: ThresholdRecord,
     ) -> None:
-        self._settings, self._station, self._boot_id = settings, station, boot_id
-        self._gate, self._state, self._outbox, self._record = gate, state, outbox, record
+        self._settings, self._station, self._box = settings, station, box
+        self._gate, self._state = gate, state
         self._desk = CommandDesk(settings.allow, settings.max_age_s)
         self._lock = threading.RLock()
         self._early: deque[tuple[bytes, bool]] = deque(maxlen=_EARLY)
@@ -91,25 +89,17 @@ class StationCommands:
             SetThreshold: self._set_threshold,
             Snapshot: self._snapshot,
             Resend: self._resend,
+            ChangeBundle: self._change_bundle,
         }
 
-    def open(self, decider: Decider, bundle: str, answers: Answers) -> None:
-        """The engine is there: bring back the recorded threshold, then carry out what has come and what comes.
+    def open(self, inspector: Inspector, answers: Answers) -> None:
+        """The engine is there: carry out what has come and what comes.
 
         Args:
-            decider: Whose threshold commands set.
-            bundle: The bundle's digest.
+            inspector: Whose threshold and bundle commands change.
             answers: Where replies go.
-
-        Raises:
-            OutboxError: The record cannot be read.
         """
-        self._decider, self._bundle, self._own = decider, bundle, decider.threshold
-        value = self._record.last(self._station.name, bundle)
-        low, high = self._bounds()
-        if value is not None and low <= value <= high:
-            decider.threshold = value
-            log.info("%s: threshold %g, set by a command; the bundle's is %g", self._station.name, value, self._own)
+        self._inspector = inspector
         with self._lock:
             self._answers = answers
             for payload, retained in self._early:
@@ -160,8 +150,8 @@ class StationCommands:
         else:
             log.warning("%s: command %s %s: %s: %r", name, sender.command, sender.id, refused.refusal, str(refused))
         reply = Reply(
-            boot_id=self._boot_id,
-            sequence=self._outbox.sequence(name),
+            boot_id=self._box.boot_id,
+            sequence=self._box.outbox.sequence(name),
             command_id=sender.id,
             command=sender.command,
             at=utc_now(),
@@ -193,34 +183,41 @@ class StationCommands:
         return {}
 
     def _set_threshold(self, command: SetThreshold) -> Fields:
-        low, high = self._bounds()
-        before = self._decider.threshold
-        after = self._own if command.value is None else command.value
+        judge = self._inspector.judge
+        low, high = judge.bounds(self._settings.threshold_factor)
+        before = judge.decider.threshold
+        after = judge.own if command.value is None else command.value
         if not low <= after <= high:
             raise Refused(
                 "impossible",
                 f"{after:g} is not between {low:g} and {high:g}, which commands.threshold_factor allows around the "
-                f"bundle's {self._own:g}",
+                f"bundle's {judge.own:g}",
             )
         entry = ThresholdEntry(
             at=utc_now(),
             station=self._station.name,
-            bundle=self._bundle,
+            bundle=judge.reference.digest,
             before=before,
             value=command.value,
             by=command.by,
             command_id=command.id,
         )
         try:
-            self._record.add(entry)
+            self._box.thresholds.add(entry)
         except OSError as error:
             raise Refused("impossible", f"it cannot be recorded, so it is not set: {error}") from error
-        self._decider.threshold = after
-        return {"threshold": ThresholdChange(before=before, after=after, bundle=self._own)}
+        judge.decider.threshold = after
+        return {"threshold": ThresholdChange(before=before, after=after, bundle=judge.own)}
 
-    def _bounds(self) -> tuple[float, float]:
-        around = (self._own / self._settings.threshold_factor, self._own * self._settings.threshold_factor)
-        return min(around), max(around)
+    def _change_bundle(self, command: ChangeBundle) -> None:
+        sender = Sender(id=command.id, command=command.command)
+
+        def answer(refused: Refused | None, change: BundleChange | None) -> None:
+            with self._lock:
+                self._reply(sender, refused, {"bundle": change})
+
+        path = None if command.name is None else self._inspector.find(command.name)
+        self._inspector.change(path, Asker(command.by, command.id), answer)
 
     def _snapshot(self, command: Snapshot) -> None:
         if not self._gate.picture(command.id):
@@ -228,7 +225,7 @@ class StationCommands:
         self._pictures[command.id] = Sender(id=command.id, command=command.command)
 
     def _resend(self, command: Resend) -> Fields:
-        kept = self._outbox.history_range(self._station.name)
+        kept = self._box.outbox.history_range(self._station.name)
         if kept is None:
             raise Refused("impossible", "the history is empty; outbox.history_bytes says how much it keeps")
         first, last = max(command.from_sequence, kept[0]), min(command.to_sequence or kept[1], kept[1])

@@ -40,13 +40,15 @@ class FrameRing:
         self.blocked = False
         """Whether the camera is waiting for room now."""
         self.waits = 0
-        """How often it had to: the alarm of `every`."""
+        """How often it had to, or frames were lost before it: the alarm of `every`."""
 
     def offer(self, capture: Capture) -> bool:
         """Puts a frame in; returns whether the ring still takes any."""
         with self._changed:
             if self._closed:
                 return False
+            if capture.missed and self._policy == "every":
+                self.waits += 1
             if self._policy == "latest" and len(self._waiting) == self._size:
                 self._spare.append(self._waiting.popleft().capture.frame)
                 self.dropped += 1

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
-from dataclasses import replace
+from collections.abc import Iterable
+from pathlib import Path
 
 from edge import __version__
-from edge.bundle import Bundle
-from edge.cameras import Camera, Capture, open_camera
-from edge.decision import Decider, Decision
-from edge.engines import Engine, open_checked_engine
-from edge.errors import CameraError, EngineError
-from edge.ids import uuid7
+from edge.cameras import Capture
+from edge.commands import BundleChange, Refused
+from edge.engines import Engine
+from edge.errors import EngineError
+from edge.health.stage import Stage, StageName
+from edge.health.vitals import SAID
+from edge.images import Frame
 from edge.messages import (
-    BundleReference,
-    Defect,
-    FrameSize,
     Health,
     MqttHealth,
     OutboxHealth,
@@ -27,19 +27,28 @@ from edge.messages import (
     utc_now,
 )
 from edge.mqtt.publisher import Publisher
-from edge.outbox import Outbox, Outgoing
+from edge.outbox import Outgoing
 from edge.settings import Settings, StationSettings
+from edge.station.box import Box
+from edge.station.camera_thread import CameraThread
 from edge.station.commands import StationCommands
 from edge.station.gate import Gate
+from edge.station.inspector import Asker, Inspector
+from edge.station.part import Part, outgoing
 from edge.station.ring import FrameRing, Waiting
 from edge.station.state import StationState
 from edge.station.statistics import Statistics
-from edge.station.threshold_record import ThresholdRecord
+from edge.triggers import Trigger, start_trigger
 
-REOPEN_AFTER_S = 1.0
+log = logging.getLogger(__name__)
+
+FAILURES = 10
+"""In a row; then the engine is built again."""
+SLOW_FLUSH_S = 1.0
+"""Verdicts that are not flushed are not sent: then storing them is no progress."""
 OVERLOAD = "the trigger waits: parts come faster than the engine inspects them"
 DISK = "the outbox's disk takes nothing: verdicts are kept in memory; make room on it or replace it"
-LASTING = (OVERLOAD, DISK)
+LASTING = (OVERLOAD, DISK, *SAID.values())
 
 
 class Station:
@@ -50,53 +59,45 @@ class Station:
     Args:
         settings: The whole configuration.
         station: This station's part of it.
-        bundle: Its opened bundle.
-        outbox: Shared by all stations.
-        ready: Set whenever a frame waits.
-        boot_id: Of the box.
-        record: Of the thresholds that commands have set.
+        box: What the stations share.
 
     Raises:
-        OutboxError: The record of thresholds cannot be read.
+        OutboxError: A record of what commands have changed cannot be read.
+        BundleError: The bundle is damaged, or not signed as the configuration asks.
         EngineError: No engine that reproduces the golden frames can be built.
     """
 
-    def __init__(
-        self,
-        settings: Settings,
-        station: StationSettings,
-        bundle: Bundle,
-        outbox: Outbox,
-        ready: threading.Event,
-        boot_id: str,
-        record: ThresholdRecord,
-    ) -> None:
+    def __init__(self, settings: Settings, station: StationSettings, box: Box) -> None:
         self.name = station.name
-        self._station, self._outbox, self._boot_id = station, outbox, boot_id
+        self._station, self._box, self._outbox, self._boot_id = station, box, box.outbox, box.boot_id
         self._topics = Topics(settings.site, settings.line, station.name)
-        self._bundle = BundleReference(name=bundle.manifest.name, digest=bundle.digest)
-        self._ring = FrameRing(station.queue, station.policy, ready)
-        self._ready = ready
+        limits = settings.health
+        self.stages: dict[StageName, Stage] = {
+            "camera": Stage(station.name, "camera", limits.camera_limit_s),
+            "engine": Stage(station.name, "engine", limits.engine_limit_s, FAILURES),
+            "outbox": Stage(station.name, "outbox", limits.outbox_limit_s),
+        }
+        self.health: Health | None = None
+        """As published last."""
+        self._ring = FrameRing(station.queue, station.policy, box.ready)
         self._statistics = Statistics()
-        self._stopping = threading.Event()
         self.ended = threading.Event()
         """Set when the camera gives no more frames."""
-        self._gate = Gate(triggered=station.trigger == "command", waiting=station.queue)
+        self._gate = Gate(triggered=station.trigger != "camera", waiting=station.queue)
+        self._camera = CameraThread(self.name, station.camera, self._gate, self._ring, self.stages["camera"], self)
         self._state = StationState(self.name, lambda *state: self._publisher.set_status(self._status(*state)))
-        self._commands = StationCommands(settings.commands, station, boot_id, self._gate, self._state, outbox, record)
-        self._live = False
+        self._commands = StationCommands(settings.commands, station, box, self._gate, self._state)
+        self._trigger: Trigger | None = None
         self._waits_said = 0
         self._started = time.monotonic()
         starting = self._status("starting")
-        self._publisher = Publisher(self._topics, outbox, settings.mqtt, starting, self._commands.receive)
+        self._publisher = Publisher(self._topics, box.outbox, settings.mqtt, starting, self._commands.receive)
         try:
-            self._engine: Engine = open_checked_engine(bundle, station.precision, threads=settings.engine.threads)
-            self._decider = Decider(bundle, self._engine.precision, station.mm_per_px)
-            self._commands.open(self._decider, bundle.digest, self._publisher)
+            self._inspector = Inspector(settings, station, box, self._state.degrade)
+            self._commands.open(self._inspector, self._publisher)
         except BaseException:
             self._publisher.close()
             raise
-        self._thread = threading.Thread(target=self._watch, name=f"camera-{self.name}", daemon=True)
 
     def start(self) -> None:
         """Opens the camera and says `online`."""
@@ -104,40 +105,108 @@ class Station:
             self._state.degrade(f"the outbox was damaged and set aside as {self._outbox.recovered_from}")
         else:
             self._state.start()
-        self._thread.start()
+        self._camera.start()
+        trigger, name = self._station.trigger, f"trigger-{self.name}"
+        self._trigger = start_trigger(trigger, self._take_part, self._state.degrade, name=name)
 
     def inspect_next(self) -> bool:
         """Inspects the oldest waiting frame, if there is one; returns whether there was."""
+        self._inspector.take_next()
+        stage = self.stages["engine"]
         waiting = self._ring.take()
         if waiting is None:
+            if stage.situation.doing != "failed":
+                stage.idle("no frame waits")
             return False
+        saved = False
+        stage.work()
         try:
-            self._inspect(waiting)
+            saved = self._inspect(waiting)
         except EngineError as error:
+            stage.fail(str(error))
             self._statistics.count_failed()
             self._state.degrade(str(error))
-        finally:
+        if not saved:
             self._ring.recycle(waiting.capture.frame)
         return True
 
+    def load_bundle(self, path: Path) -> None:
+        """Begins to load the bundle that the configuration names now; logs, and tells in the status, why it cannot.
+
+        The one in use goes on meanwhile, and where the new one cannot be loaded. Returns at once.
+        """
+
+        def answer(refused: Refused | None, change: BundleChange | None) -> None:
+            if refused is not None:
+                self._state.degrade(f"bundle {path}: {refused}")
+            elif change is not None and change.before != change.after:
+                log.info("%s: judges by %s, before by %s", self.name, change.after.name, change.before.name)
+
+        try:
+            self._inspector.change(path.absolute(), Asker("configuration"), answer, configured=path.absolute())
+        except Refused as refused:
+            answer(refused, None)
+
+    def reopen_camera(self) -> None:
+        """Leaves the camera that hangs behind, with its thread, and opens it again."""
+        self._camera.reopen()
+
+    @property
+    def engine(self) -> Engine:
+        """The engine that judges."""
+        return self._inspector.judge.engine
+
+    def rebuild_engine(self) -> None:
+        """Leaves the engine that hangs behind, with the part it has, and judges by a new one. Takes its time.
+
+        Raises:
+            EngineError: None can be built.
+        """
+        self.miss(f"the engine hangs for {self.stages['engine'].limit_s:g} s; it is built again")
+        self._inspector.rebuild()
+
+    def see(self, capture: Capture, live: bool) -> None:
+        """Looks at a frame; see `edge.station.camera_thread.Eyes`, as of the next three."""
+        self._statistics.count_failed(capture.missed)
+        self._inspector.judge.vitals.see(capture.frame, live=live)
+
+    def show(self, pictures: Iterable[str], frame: Frame | None, problem: str = "") -> None:
+        """Answers snapshots."""
+        self._commands.show(pictures, frame, problem)
+
+    def miss(self, problem: str, parts: int = 1) -> None:
+        """Counts and tells parts that get no verdict."""
+        self._statistics.count_failed(parts)
+        self._state.degrade(problem)
+
+    def end(self) -> None:
+        """The camera gives no more frames."""
+        self.ended.set()
+        self._box.ready.set()
+
     def stop(self) -> None:
         """Takes no more frames; those that wait can still be inspected."""
-        self._stopping.set()
+        self._camera.stop()
         self._gate.close()
         self._ring.close()
 
     def close(self, timeout: float) -> None:
         """Publishes what can be published in time, says `offline`, and ends the threads."""
         self.stop()
-        if self._thread.ident is not None:
-            self._thread.join(timeout)
+        if self._trigger is not None:
+            self._trigger.close()
+        self._inspector.close()
+        self._camera.join(timeout / 4)
+        while self._ring.take() is not None:  # there was no time to inspect them
+            self._statistics.count_failed()
         self.publish_health()
-        self._publisher.close(timeout)
+        self._publisher.close(timeout * 3 / 4)
 
     def publish_health(self) -> None:
         """Publishes how the station is doing."""
-        depth, dropped = self._outbox.depth(), self._outbox.dropped()
-        health = Health(
+        depth, dropped, judge = self._outbox.depth(), self._outbox.dropped(), self._inspector.judge
+        machine = self._box.machine.look()
+        self.health = Health(
             boot_id=self._boot_id,
             sequence=self._outbox.sequence(self.name),
             at=utc_now(),
@@ -155,12 +224,20 @@ class Station:
             ),
             mqtt=MqttHealth(connected=self._publisher.connected, reconnects=self._publisher.reconnects),
             commands=self._commands.counts(),
-            engine=self._engine.name,
-            precision=self._engine.precision,
-            bundle=self._bundle,
-            threshold=self._decider.threshold,
+            engine=judge.engine.name,
+            precision=judge.engine.precision,
+            bundle=judge.reference,
+            threshold=judge.decider.threshold,
+            stages={name: stage.health() for name, stage in self.stages.items()},
+            picture=judge.vitals.picture(),
+            drift=judge.vitals.drift(),
+            warnings=(*judge.vitals.warnings(), *machine.warnings),
+            disk_free_bytes=machine.free_bytes,
+            throttled=machine.throttled,
+            temperature_c=machine.temperature_c,
+            evidence=self._box.evidence.health(self.name) if self._box.evidence else None,
         )
-        self._publisher.publish_health(health)
+        self._publisher.publish_health(self.health)
         self._say_alarms()
 
     def _say_alarms(self) -> None:
@@ -168,105 +245,55 @@ class Station:
         waits, self._waits_said = self._ring.waits - self._waits_said, self._ring.waits
         if self._outbox.problem is not None:
             self._state.degrade(DISK)
-        elif waits and self._live:
+        elif waits and (self._camera.live or self._station.trigger != "camera"):
             self._state.degrade(OVERLOAD)
+        elif self.health is not None and self.health.warnings:
+            self._state.degrade(SAID[self.health.warnings[0]])
         elif self._state.problem in LASTING:
             self._state.recover()
+
+    def _take_part(self) -> None:
+        """A part is before the camera, says a trigger of the box. The clock can wait for room, a line's parts go by."""
+        if self._state.paused or self._gate.closed:
+            return
+        wait = self._station.policy == "every" and self._station.trigger.startswith("every")
+        if not self._gate.trigger(None, wait=wait) and not self._gate.closed:
+            self.miss(OVERLOAD)
 
     @property
     def inspected(self) -> int:
         """Parts inspected since the start."""
         return self._statistics.inspected
 
-    def _inspect(self, waiting: Waiting) -> None:
+    def _inspect(self, waiting: Waiting) -> bool:
+        """Inspects a frame; returns whether it is kept as evidence, and so must not be written over."""
         capture = waiting.capture
-        anomaly = self._engine.infer(capture.frame)
-        decision = self._decider.decide(anomaly)
-        latency_ms = (time.monotonic() - waiting.since) * 1000
-        self._outbox.put(self.name, lambda sequence: self._messages(sequence, capture, decision, latency_ms))
-        self._statistics.count(decision.ok, latency_ms)
+        judge, anomaly, decision = self._inspector.inspect(capture.frame)
+        engine, outbox = self.stages["engine"], self.stages["outbox"]
+        if judge is not self._inspector.judge:
+            return False  # it hung, and this part was counted as missed when the engine was built again
+        judge.vitals.judge(decision)
+        engine.advance()
+        engine.idle("its verdict is being stored")
+        part = Part(capture, judge, decision, (time.monotonic() - waiting.since) * 1000)
+        verdicts: list[Verdict] = []
+
+        def make(sequence: int) -> list[Outgoing]:
+            verdicts.append(part.verdict(self._boot_id, sequence))
+            return outgoing(verdicts[-1], decision.regions, self._topics)
+
+        outbox.work()
+        self._outbox.put(self.name, make)
+        if self._outbox.flushing_s() < SLOW_FLUSH_S:
+            outbox.advance()
+            outbox.idle("nothing to store")
+        self._statistics.count(decision.ok, part.latency_ms)
         if self._state.problem not in (None, *LASTING):
             self._state.recover()
-
-    def _messages(self, sequence: int, capture: Capture, decision: Decision, latency_ms: float) -> list[Outgoing]:
-        verdict = Verdict(
-            boot_id=self._boot_id,
-            id=uuid7(),
-            sequence=sequence,
-            part_id=capture.part_id,
-            captured_at=capture.captured_at,
-            decided_at=utc_now(),
-            ok=decision.ok,
-            score=decision.score,
-            threshold=decision.threshold,
-            bundle=self._bundle,
-            precision=self._engine.precision,
-            engine=self._engine.name,
-            latency_ms=round(latency_ms, 3),
-            frame=FrameSize(width=capture.frame.shape[1], height=capture.frame.shape[0]),
+        evidence = self._box.evidence
+        return evidence is not None and evidence.offer(
+            self.name, verdicts[-1], decision.regions, capture.frame, anomaly
         )
-        messages = [Outgoing(self._topics.verdict, verdict.to_json(), "verdict")]
-        if not decision.ok:
-            defect = Defect.of(verdict, decision.regions)
-            messages.append(Outgoing(self._topics.defect, defect.to_json(), "defect"))
-        return messages
-
-    def _watch(self) -> None:
-        """The camera thread: reads until told to stop or the source ends; a lost camera is opened again."""
-        while not self._stopping.is_set():
-            try:
-                camera = open_camera(self._station.camera)
-            except CameraError as error:
-                self._state.degrade(str(error))
-                self._forget(str(error))
-                self._stopping.wait(REOPEN_AFTER_S)
-                continue
-            try:
-                if self._read_all(camera):
-                    break
-            finally:
-                camera.close()
-        self._gate.close()
-        self._forget("the camera gives no more frames")
-        self.ended.set()
-        self._ready.set()
-
-    def _read_all(self, camera: Camera) -> bool:
-        """Reads until the end (true) or until the camera fails twice in a row (false)."""
-        failed = False
-        self._live = camera.live
-        while (turn := self._gate.wait()) is not None:
-            try:
-                capture = camera.read(self._ring.spare())
-            except CameraError as error:
-                self._statistics.count_failed()
-                self._state.degrade(str(error))
-                self._commands.show(turn.pictures, None, str(error))
-                if failed:
-                    self._stopping.wait(REOPEN_AFTER_S)
-                    return False
-                failed = True
-                continue
-            failed = False
-            if capture is None:
-                self._commands.show(turn.pictures, None, "the camera gives no more frames")
-                return True
-            if turn.pictures:
-                self._commands.show(turn.pictures, capture.frame)
-            if not turn.inspect:
-                continue
-            if turn.part_id is not None:
-                capture = replace(capture, part_id=turn.part_id)
-            if not self._ring.offer(capture):
-                return True
-        return True
-
-    def _forget(self, reason: str) -> None:
-        """Drops the triggers and snapshots that wait for a camera that is lost."""
-        triggers, pictures = self._gate.forget()
-        for _ in range(triggers):
-            self._statistics.count_failed()
-        self._commands.show(pictures, None, reason)
 
     def _status(self, state: State, reason: str | None = None) -> Status:
         reason = reason[:1024] if reason else None

@@ -27,10 +27,10 @@ class Statistics:
             self._inspected += 1
             self._rejected += not ok
 
-    def count_failed(self) -> None:
-        """A frame could not be inspected."""
+    def count_failed(self, frames: int = 1) -> None:
+        """Frames could not be inspected."""
         with self._lock:
-            self._failed += 1
+            self._failed += frames
 
     @property
     def inspected(self) -> int:

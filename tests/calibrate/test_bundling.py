@@ -98,6 +98,8 @@ def test_the_threshold_comes_from_images_the_model_has_not_seen(run: Path, bundl
 def test_manifest_and_report_carry_what_each_threshold_promises(bundle: Bundle) -> None:
     decision = bundle.manifest.decision
     assert decision.images_wanted == 5760
+    pictures = bundle.manifest.input.pictures
+    assert pictures is not None and 0 < pictures.level_low < 255 and pictures.sharpness_low > 0
     report = json.loads((bundle.path / "report" / "calibration.json").read_text())
     for precision, limits in decision.thresholds.items():
         fit = tail_threshold(report["precisions"][precision]["good_scores"], decision.false_reject_rate)
@@ -108,6 +110,10 @@ def test_manifest_and_report_carry_what_each_threshold_promises(bundle: Bundle) 
         assert limits.image_low is not None and limits.image_high is not None
         assert limits.image_low <= limits.image <= limits.image_high
         assert limits.method == fit.method
+        scores = report["precisions"][precision]["good_scores"]
+        assert limits.scores is not None
+        assert limits.scores.mean == pytest.approx(np.mean(scores), abs=1e-4)
+        assert limits.scores.deviation == pytest.approx(np.std(scores, ddof=1), abs=1e-4)
         told = report["precisions"][precision]
         assert (told["enough"], told["images_wanted"], told["rate_high"]) == (False, 5760, limits.rate_high)
 

@@ -162,7 +162,7 @@ def test_a_missing_video_and_a_file_that_is_none_are_refused(tmp_path: Path) -> 
     [
         ("", "the scheme must be one of folder:, video:"),
         ("/data/parts", "the scheme must be one of folder:, video:"),
-        ("rtsp://camera/1", "the scheme must be one of"),
+        ("ftp://user:secret@camera/1", "camera 'ftp://camera/1': the scheme must be one of"),
         ("folder:", "names no path"),
         ("folder:?loop=true", "names no path"),
         ("folder:/data?speed=3&fps=2", "unknown option speed; there are fps, loop"),

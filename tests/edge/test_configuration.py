@@ -69,7 +69,7 @@ def test_comments_and_names_may_be_written_in_any_language(tmp_path: Path) -> No
 
 def test_every_mistake_is_said_at_once_with_its_key(tmp_path: Path) -> None:
     wrong = good(
-        stations=[station(policy="newest", queue=0), station(name="b", camera="rtsp://camera", mm_per_px=-1, sped=3)],
+        stations=[station(policy="newest", queue=0), station(name="b", camera="ftp://camera", mm_per_px=-1, sped=3)],
         mqtt={"port": 70_000, "username": "", "hots": "broker"},
         outbox={"max_bytes": "many"},
         health_every_s=0,
@@ -100,7 +100,8 @@ def test_unknown_keys_name_those_there_are(tmp_path: Path) -> None:
         "stations.0.nmae: unknown key; there are name, camera, bundle, precision, policy, trigger, queue, mm_per_px",
         "mqtt.tls.ca: unknown key; there are ca_file, certificate, key",
         "engine.treads: unknown key; there are name, threads, cache",
-        "sites: unknown key; there are site, line, stations, bundles, mqtt, outbox, commands, engine, health_every_s",
+        "sites: unknown key; there are site, line, stations, bundles, mqtt, outbox, commands, engine, "
+        "evidence, health, health_every_s",
     ]
 
 
@@ -117,7 +118,7 @@ def test_unknown_keys_name_those_there_are(tmp_path: Path) -> None:
         (good(outbox={"durability": "some"}), "outbox.durability: input should be 'normal' or 'full'; it is 'some'"),
         (good(stations=[station(precision="int4")]), "stations.0.precision: input should be 'int8', 'fp16' or 'fp32'"),
         (good(stations=[station(camera="")]), "stations.0.camera: camera '': the scheme must be one of"),
-        (good(stations=[station(camera="folder:/a?v=2")]), "stations.0.camera: camera 'folder:/a?"),
+        (good(stations=[station(camera="folder:/a?v=2")]), "stations.0.camera: camera 'folder:/a': unknown option v"),
         (good(mqtt={"password_file": "secret"}), "mqtt: 'password_file' is given without 'username'; give both"),
         (good(mqtt={"tls": {"key": "a.key"}}), "mqtt.tls: mutual TLS needs both 'certificate' and 'key'"),
     ],
@@ -132,7 +133,8 @@ def test_what_is_missing_is_said_with_its_meaning(tmp_path: Path) -> None:
         "site: is missing (the first level of every topic: the plant)",
         "line: is missing (the second level: the line)",
         "stations.0.name: is missing (the last level of its topics)",
-        "stations.0.camera: is missing (where frames come from: folder:/path?fps=10&loop=true or video:/path/file.mp4)",
+        "stations.0.camera: is missing (where frames come from: folder:, video:, v4l2:, rtsp:, gst:, aravis: or "
+        "genicam:; docs/cameras.md has the options)",
         "stations.0.bundle: is missing (the product's bundle, a folder or a .zip)",
     ]
 
@@ -259,18 +261,23 @@ def test_all_that_is_not_there_is_said_at_once(tmp_path: Path, present: Fields) 
     present["stations"] += [station(name="b", camera="video:/not/there.mp4", bundle=str(tmp_path / "none"))]
     present["stations"][0]["camera"] = f"folder:{tmp_path / 'no folder'}"
     present["outbox"]["path"] = str(tmp_path / "nowhere" / "outbox.db")
+    present["bundles"] = {"folder": str(tmp_path / "bundles")}
+    file = tmp_path / "parts" / "a.png"
+    present["evidence"] = {"folder": str(file / "evidence")}
     present["mqtt"] = {
         "username": "box",
         "password_file": str(tmp_path / "password"),
         "tls": {"ca_file": str(tmp_path / "ca.pem")},
     }
     first, *said = check(tmp_path, present)
-    assert first == f"{tmp_path / 'config.yaml'}: 6 mistakes"
+    assert first == f"{tmp_path / 'config.yaml'}: 8 mistakes"
     assert said == [
         f"stations.0.camera: camera folder:{tmp_path}/no folder: no such folder",
         f"stations.1.bundle: {tmp_path}/none: no such bundle; make one with calibrate bundle",
         "stations.1.camera: camera video:/not/there.mp4: no such file",
         f"outbox.path: {tmp_path}/nowhere is not there or cannot be written; make it, or name another",
+        f"bundles.folder: {tmp_path}/bundles is no folder; make it, or name another",
+        f"evidence.folder: {file}/evidence cannot be made or written; name another, or let this user",
         f"mqtt.password_file: {tmp_path}/password cannot be read",
         f"mqtt.tls.ca_file: {tmp_path}/ca.pem cannot be read",
     ]
@@ -302,9 +309,23 @@ def test_commands_are_refused_unless_they_are_named(tmp_path: Path) -> None:
     triggered = good(stations=[station(trigger="command")])
     assert "station1 waits for the command trigger, which is not allowed" in refused(tmp_path, triggered)
     load(tmp_path, {**triggered, "commands": {"allow": ["trigger"]}})
+    assert "bundle needs bundles.folder" in refused(tmp_path, good(commands={"allow": ["bundle"]}))
+    load(tmp_path, good(commands={"allow": ["bundle"]}, bundles={"folder": str(tmp_path)}))
 
 
 def test_what_the_outbox_does_when_full_has_a_name(tmp_path: Path) -> None:
     assert load(tmp_path, good()).outbox.when_full == "drop_oldest"
     assert load(tmp_path, good(outbox={"when_full": "drop_newest"})).outbox.when_full == "drop_newest"
     assert "outbox.when_full" in refused(tmp_path, good(outbox={"when_full": "stop"}))
+
+
+@pytest.mark.parametrize("trigger", ["camera", "every 500 ms", "gpio:/dev/gpiochip0/17?edge=both&delay=20"])
+def test_a_trigger_may_be_the_clock_or_a_line(tmp_path: Path, trigger: str) -> None:
+    assert load(tmp_path, good(stations=[station(trigger=trigger)])).stations[0].trigger == trigger
+
+
+def test_an_unknown_trigger_is_refused_with_its_forms(tmp_path: Path) -> None:
+    (mistake,) = mistakes(tmp_path, good(stations=[station(trigger="every 5 s")]))
+    assert mistake == (
+        "stations.0.trigger: trigger 'every 5 s': must be camera, command, every N ms, or gpio:/dev/gpiochipN/LINE"
+    )

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import logging
 import os
-import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -45,26 +44,6 @@ def test_a_wrong_password_is_named_and_can_be_put_right(
         (tmp_path / "mqtt-password").write_text("right\n")
         wait_until(lambda: subscriber.sequences() == [1, 2, 3])
     assert "wr0ng-secret" not in caplog.text
-
-
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a CA and certificates for the broker and a box."""
-    if shutil.which("openssl") is None:
-        pytest.fail("this test needs openssl: apt-get install openssl")
-    folder = tmp_path_factory.mktemp("tls")
-
-    def openssl(*arguments: str) -> None:
-        subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True)
-
-    new_key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
-    openssl("req", "-x509", *new_key, "-keyout", "ca.key", "-out", "ca.pem", "-subj", "/CN=test CA", "-days", "2")
-    (folder / "san").write_text("subjectAltName=IP:127.0.0.1")
-    for name in ("broker", "box"):
-        openssl("req", *new_key, "-keyout", f"{name}.key", "-out", f"{name}.csr", "-subj", f"/CN={name}")
-        signed = ("-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", "2", "-extfile", "san")
-        openssl("x509", "-req", "-in", f"{name}.csr", *signed, "-out", f"{name}.pem")
-    return folder
 
 
 def test_mutual_tls(

@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 from mosquitto import Between, Broker, free_port, wait_until
 from paho.mqtt.enums import MQTTProtocolVersion
-from station_parts import TOPICS, Subscribe, mqtt, put, status
+from station_parts import TOPICS, Subscribe, health, mqtt, put, status
 
 from edge.commands import Reply
-from edge.messages import FrameCounts, Health, MqttHealth, OutboxHealth, Topics, utc_now
+from edge.messages import Topics, utc_now
 from edge.mqtt.publisher import Publisher
 from edge.outbox import Outgoing
 from edge.outbox.memory import MemoryOutbox
@@ -135,22 +135,7 @@ def test_status_and_health_are_retained_and_the_end_is_told(
     publisher = Publisher(TOPICS, outbox, mqtt(broker.port), status("starting"))
     wait_until(lambda: subscriber.states() == ["starting"])
     publisher.set_status(status("online"))
-    publisher.publish_health(
-        Health(
-            boot_id="b",
-            sequence=0,
-            at=utc_now(),
-            uptime_s=1,
-            frames=FrameCounts(inspected=0, accepted=0, rejected=0, dropped=0),
-            fps=0,
-            outbox=OutboxHealth(entries=0, bytes=0, dropped_verdicts=0, dropped_defects=0),
-            mqtt=MqttHealth(connected=True, reconnects=0),
-            engine="openvino",
-            precision="fp32",
-            bundle={"name": "n", "digest": "d"},
-            threshold=0.5,
-        )
-    )
+    publisher.publish_health(health())
     wait_until(lambda: subscriber.payloads("health") and len(subscriber.states()) == 2)
     late = subscribe(broker.port)
     wait_until(lambda: late.states() == ["online"] and late.payloads("health"))
@@ -244,6 +229,7 @@ def test_a_broker_that_takes_and_stays_silent_loses_nothing(
         assert outbox.depth().entries == 100
         door.silent = False
         wait_until(lambda: outbox.depth() == (0, 0))
+    wait_until(lambda: 120 in subscriber.sequences())
     received = subscriber.sequences()
     assert without_repeats(received) == list(range(1, 121))
     assert len(received) > 120

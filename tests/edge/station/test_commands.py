@@ -11,22 +11,24 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from box_parts import make_box, make_settings
 from outbox_parts import both
-from small_bundle import THRESHOLD, write
+from small_bundle import THRESHOLD
+from tiny_bundle import write
 
-from edge.bundle import open_bundle
 from edge.commands import VERBS, Reply
-from edge.decision import Decider
 from edge.engines import AnomalyMap
 from edge.fit import Placement
 from edge.ids import uuid7
 from edge.messages import utc_now
 from edge.outbox.memory import MemoryOutbox
-from edge.settings import CommandSettings, StationSettings
+from edge.settings import Settings
 from edge.station.commands import StationCommands
 from edge.station.gate import Gate, Turn
+from edge.station.inspector import Inspector
+from edge.station.record import KEPT
 from edge.station.state import StationState
-from edge.station.threshold_record import KEPT, ThresholdEntry, ThresholdRecord
+from edge.station.threshold_record import ThresholdEntry, ThresholdRecord
 
 FRAME = np.full((24, 32, 3), 128, np.uint8)
 
@@ -40,20 +42,27 @@ class Station:
         self.resent: list[tuple[int, int]] = []
         self.said: list[tuple[str, str | None]] = []
         self.limit = 10**6
-        settings = StationSettings(name="a", camera="folder:/x", bundle=folder / "bundle", trigger=trigger)
+        if not (folder / "bundle").exists():
+            write(folder / "bundle")
+        self.settings: Settings = make_settings(
+            folder, folder / "bundle", trigger=trigger, commands={"allow": VERBS, **commands}
+        )
         self.gate = Gate(triggered=trigger == "command", waiting=2)
         self.state = StationState("a", lambda state, reason: self.said.append((state, reason)))
-        self.record = ThresholdRecord(folder / "thresholds.jsonl")
+        self.box = make_box(self.settings, outbox)
+        self.record = self.box.thresholds
         self.commands = StationCommands(
-            CommandSettings(**{"allow": VERBS, **commands}), settings, "b", self.gate, self.state, outbox, self.record
+            self.settings.commands, self.settings.stations[0], self.box, self.gate, self.state
         )
-        path = folder / "bundle"
-        self.bundle = open_bundle(path) if path.exists() else write(path)
-        self.decider = Decider(self.bundle, "fp32")
 
     def open(self) -> Station:
-        self.commands.open(self.decider, self.bundle.digest, self)
+        self.inspector = Inspector(self.settings, self.settings.stations[0], self.box, self.state.degrade)
+        self.commands.open(self.inspector, self)
         return self
+
+    @property
+    def threshold(self) -> float:
+        return self.inspector.judge.decider.threshold
 
     def reply(self, reply: Reply) -> None:
         self.replies.append(reply)
@@ -147,16 +156,16 @@ def test_a_threshold_is_bounded_recorded_and_reversible(make: Callable[..., Stat
     reply = station.tell("threshold", value=0.6, by="hmi")
     assert reply is not None and reply.threshold is not None
     assert (reply.threshold.before, reply.threshold.after, reply.threshold.bundle) == (THRESHOLD, 0.6, THRESHOLD)
-    assert station.decider.threshold == 0.6
+    assert station.threshold == 0.6
     for value in (0.39, 0.63, -1, 1e300):
         assert "between 0.4 and 0.625" in refused(station.tell("threshold", value=value))
-    assert station.decider.threshold == 0.6
+    assert station.threshold == 0.6
     # A restart brings it back; null brings the bundle's.
     again = make()
-    assert again.decider.threshold == 0.6
+    assert again.threshold == 0.6
     reply = again.tell("threshold", value=None)
     assert reply is not None and reply.threshold is not None and reply.threshold.after == THRESHOLD
-    assert make().decider.threshold == THRESHOLD
+    assert make().threshold == THRESHOLD
     lines = [json.loads(line) for line in (again.record._path).read_text().splitlines() if line]
     assert [(line["value"], line["before"], line["by"]) for line in lines] == [(0.6, 0.5, "hmi"), (None, 0.6, None)]
     assert lines[1]["command_id"] == reply.command_id
@@ -165,9 +174,9 @@ def test_a_threshold_is_bounded_recorded_and_reversible(make: Callable[..., Stat
 def test_a_threshold_changes_the_verdict(make: Callable[..., Station]) -> None:
     station = make()
     anomaly = AnomalyMap(np.full((4, 4), 0.55, np.float32), Placement(1, 1, 0, 0, (0, 0, 4, 4)), 0.55)
-    assert not station.decider.decide(anomaly).ok
+    assert not station.inspector.judge.decider.decide(anomaly).ok
     station.tell("threshold", value=0.6)
-    decision = station.decider.decide(anomaly)
+    decision = station.inspector.judge.decider.decide(anomaly)
     assert (decision.ok, decision.threshold) == (True, 0.6)
 
 
@@ -175,12 +184,12 @@ def test_a_threshold_that_cannot_be_recorded_is_not_set(make: Callable[..., Stat
     station = make()
     station.record._path.mkdir()
     assert "cannot be recorded" in refused(station.tell("threshold", value=0.6))
-    assert station.decider.threshold == THRESHOLD
+    assert station.threshold == THRESHOLD
 
 
 def test_a_recorded_threshold_outside_the_bounds_is_not_taken(make: Callable[..., Station]) -> None:
     make(threshold_factor=2).tell("threshold", value=0.9)
-    assert make(threshold_factor=1.1).decider.threshold == THRESHOLD
+    assert make(threshold_factor=1.1).threshold == THRESHOLD
 
 
 def test_a_snapshot_is_published_and_then_answered(make: Callable[..., Station]) -> None:

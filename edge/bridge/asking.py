@@ -1,0 +1,152 @@
+"""What a station's follower misses is asked for: how much at a time, when again, and when it is lost."""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import dataclass
+
+from edge.bridge.following import Follower
+from edge.bridge.part import SeenReply
+from edge.ids import uuid7
+
+log = logging.getLogger(__name__)
+
+# A part is two messages at most, and a stock mosquitto keeps 1000 for a subscriber that is slow.
+_AT_ONCE = 250
+# A gap closes by itself where two publishers' messages cross, or a defect is on its way.
+_GAP_S = 0.1
+# An outbox that drains announces parts before they come.
+_TAIL_S = 1.0
+_ANSWER_S = 5.0
+_ATTEMPTS = 4
+_LONGEST_PAUSE_S = 30.0
+
+
+@dataclass
+class _Request:
+    first: int
+    last: int
+    command_id: str
+    left: int
+    since: float
+    granted: bool = False
+
+
+class Asker:
+    """Makes the commands `resend` of one station, one request at a time.
+
+    The newest missing parts are asked for first: a station's history reaches back from now, so what cannot be had any
+    more tells that everything older is gone too. Parts are lost when the station's history begins after them, or when
+    four requests in a row were impossible or brought nothing; not because the station does not answer, nor because it
+    refuses for a reason that a person can mend.
+
+    Args:
+        name: The station's, for the log.
+        follower: What is missing.
+    """
+
+    def __init__(self, name: str, follower: Follower) -> None:
+        self._name, self._follower = name, follower
+        self._request: _Request | None = None
+        self._attempts = 0
+        self._for_tail = False
+        self._not_before = 0.0
+        self._gap_since: float | None = None
+        self._tail: tuple[int, float] = (-1, 0.0)
+
+    def forget(self) -> None:
+        """The connection was lost, or the station's was: no answer will come."""
+        self._request = None
+        self._gap_since = None
+        self._tail = (-1, 0.0)
+
+    def ask(self, now: float) -> bytes | None:
+        """Return the next command to send, if it is time; call this while the station is connected."""
+        if self._request is not None and not self._is_over(self._request, now):
+            return None
+        wanted = self._wanted(now)
+        if wanted is None or now < self._not_before:
+            return None
+        if self._for_tail != (for_tail := wanted[0] > self._follower.highest):
+            self._for_tail, self._attempts = for_tail, 0
+        command_id = uuid7()
+        self._request = _Request(*wanted, command_id, self._left(*wanted), now)
+        log.info("%s: parts %d to %d are missing and asked for", self._name, *wanted)
+        fields = {"contract": 1, "command": "resend", "id": command_id, "by": "bridge"}
+        return json.dumps({**fields, "from_sequence": wanted[0], "to_sequence": wanted[1]}).encode()
+
+    def answer(self, reply: SeenReply, now: float) -> None:
+        """Take the station's answer."""
+        request = self._request
+        if request is None or reply.command_id != request.command_id:
+            return
+        if reply.done and reply.resend is not None:
+            if reply.resend.first > request.first:
+                self._lose(reply.resend.first - 1, "the station's history begins later; see outbox.history_bytes")
+            # What is left of the request was not in the history yet, and is asked for when these have come.
+            request.first, request.last = reply.resend.first, reply.resend.last
+            request.left, request.since, request.granted = self._left(request.first, request.last), now, True
+            return
+        self._request = None
+        self._try_later(now)
+        if reply.refusal != "impossible":
+            log.error(
+                "%s: the station does not send again: %s: %s; its configuration's commands.allow must name resend, and "
+                "both clocks be right",
+                self._name,
+                reply.refusal,
+                reply.reason,
+            )
+        elif self._attempts >= _ATTEMPTS:
+            self._lose(request.last, reply.reason or "")
+
+    def _is_over(self, request: _Request, now: float) -> bool:
+        """Whether all of a request has come, or nothing has for too long."""
+        left = self._left(request.first, request.last)
+        if left < request.left:
+            request.left, request.since = left, now
+            self._attempts = 0
+        if left and now < request.since + _ANSWER_S:
+            return False
+        self._request = None
+        if not left and self._for_tail:
+            # More of the same follows at once.
+            self._tail = (self._follower.highest, float("-inf"))
+        if left:
+            self._try_later(now)
+            log.warning("%s: parts %d to %d did not come", self._name, request.first, request.last)
+            if request.granted and self._attempts >= _ATTEMPTS:
+                self._lose(request.last, "the station has not got them", request.first)
+        return True
+
+    def _wanted(self, now: float) -> tuple[int, int] | None:
+        """The newest missing parts; where none are, those that the station has counted and that do not come."""
+        missing, highest = self._follower.missing, self._follower.highest
+        if not len(missing):
+            self._gap_since = None
+        elif self._gap_since is None:
+            self._gap_since = now
+        if highest != self._tail[0]:
+            self._tail = (highest, now)
+        if self._gap_since is not None:
+            if now < self._gap_since + _GAP_S:
+                return None
+            last = missing.last()
+            return missing.from_(last - _AT_ONCE + 1), last
+        if highest < self._follower.announced and self._follower.next and now >= self._tail[1] + _TAIL_S:
+            return highest + 1, min(highest + _AT_ONCE, self._follower.announced)
+        return None
+
+    def _left(self, first: int, last: int) -> int:
+        """How many of these parts have not come."""
+        return self._follower.missing.count(first, last) + max(0, last - max(first - 1, self._follower.highest))
+
+    def _lose(self, last: int, why: str, first: int = 0) -> None:
+        if lost := self._follower.give_up(first, last):
+            self._attempts = 0
+            log.error("%s: %d parts up to %d are lost: %s", self._name, lost, last, why)
+
+    def _try_later(self, now: float) -> None:
+        self._not_before = now + min(_LONGEST_PAUSE_S, 2.0**self._attempts)
+        self._attempts += 1

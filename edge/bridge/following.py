@@ -1,0 +1,196 @@
+"""A station's parts in their order: repeats dropped, gaps known, each part handed on once."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from pydantic import BaseModel
+
+from edge.bridge.intervals import Intervals
+from edge.bridge.part import Part, Sign
+
+# Both bound what a station that counts wildly can make the bridge keep.
+_MOST_GAPS = 10_000
+_BOOTS_KEPT = 16
+
+
+class Delivery(NamedTuple):
+    """A part to be handed on; `late`: one with a higher number was handed on before it."""
+
+    part: Part
+    late: bool
+
+
+class Position(BaseModel):
+    """How far a station has been followed: what must survive the bridge's restart."""
+
+    first: int = 0
+    next: int = 0
+    missing: list[tuple[int, int]] = []
+    newest_id: str = ""
+    boots: list[str] = []
+    lost: int = 0
+    repeats: int = 0
+    resets: int = 0
+
+
+@dataclass
+class _Waiting:
+    part: Part
+    since: float
+
+
+class Follower:
+    """Puts the parts of one station in order.
+
+    A part is handed on when all before it are; but none waits longer than `hold_s`, neither for the missing ones before
+    it nor for its own defect. What comes after that is handed on at once, as late. What is given up stays so.
+
+    The station counts its parts over its restarts, so a number that was handed on is a repeat. The count begins anew
+    with a new outbox: then a low number comes with an id younger than all before (ids are UUIDv7), or from a boot of
+    the box that had not been seen when that number was handed on.
+
+    Args:
+        position: Where to go on.
+        hold_s: In seconds.
+    """
+
+    def __init__(self, position: Position, hold_s: float) -> None:
+        self._hold_s = hold_s
+        self._first, self.next = position.first, position.next
+        self.missing = Intervals(position.missing)
+        """Up to `highest`: what has not come, or not completely."""
+        self.highest = max(0, position.next - 1)
+        """The highest number that came."""
+        self.announced = 0
+        """The highest number that the station says it has given out."""
+        self._newest_id, self._boots = position.newest_id, list(position.boots)
+        self.lost, self.repeats, self.resets = position.lost, position.repeats, position.resets
+        self._held: dict[int, _Waiting] = {}
+        self._order: list[int] = []
+        self._late: dict[int, _Waiting] = {}
+
+    @property
+    def position(self) -> Position:
+        """Return the present position; parts that wait here are counted as not come."""
+        return Position(
+            first=self._first,
+            next=self.next,
+            missing=[(first, min(last, self.next - 1)) for first, last in self.missing if first < self.next],
+            newest_id=self._newest_id,
+            boots=self._boots,
+            lost=self.lost,
+            repeats=self.repeats,
+            resets=self.resets,
+        )
+
+    @property
+    def absent(self) -> int:
+        """How many of the missing have not come at all: a rejected part that waits for its defect has."""
+        waiting = (*self._held.values(), *self._late.values())
+        return self.missing.total() - sum(not one.part.complete for one in waiting)
+
+    def take(self, part: Part, now: float) -> list[Delivery]:
+        """Take a part that came; returns what can be handed on, in order."""
+        found: list[Delivery] = []
+        number = part.sequence
+        if not self._first:
+            self._first = self.next = number
+            self.highest = number - 1
+        elif self._begins_anew(part):
+            found = self._begin_anew()
+        self._know(part.boot_id)
+        self._newest_id = max(self._newest_id, part.id)
+        if number > self.highest:
+            self.missing.add(self.highest + 1, number)
+            self.highest = number
+        elif number not in self.missing:
+            self.repeats += 1
+            return found + self.release(now)
+        if part.complete:
+            self.missing.remove(number, number)
+        self._wait(part, now)
+        while len(self.missing) > _MOST_GAPS:
+            self.give_up(*next(iter(self.missing)))
+        return found + self.release(now)
+
+    def release(self, now: float) -> list[Delivery]:
+        """Return what has waited long enough, or need not wait; call this every few milliseconds."""
+        found = []
+        for number in sorted(self._late):
+            waiting = self._late[number]
+            if waiting.part.complete or self._is_over(waiting, now):
+                del self._late[number]
+                self.missing.remove(number, number)
+                found.append(Delivery(waiting.part, late=True))
+        while self._order:
+            number = self._order[0]
+            waiting = self._held[number]
+            if not self._is_over(waiting, now) and (number > self.next or not waiting.part.complete):
+                break
+            del self._held[number], self._order[0]
+            self.missing.remove(number, number)
+            self.next = number + 1
+            found.append(Delivery(waiting.part, late=False))
+        return found
+
+    def announce(self, sign: Sign, *, retained: bool) -> list[Delivery]:
+        """Hear how far the station has counted; returns what is handed on because it has begun anew."""
+        found: list[Delivery] = []
+        # A retained one may be older than what was followed since.
+        if self._first and not retained and sign.boot_id not in self._boots:
+            if sign.sequence < self.highest:
+                found = self._begin_anew()
+            self._know(sign.boot_id)
+        self.announced = max(self.announced, sign.sequence)
+        return found
+
+    def give_up(self, first: int, last: int) -> int:
+        """The missing parts `first` to `last` cannot be had any more; returns how many these are."""
+        # A rejected part that waits for its defect is handed on without.
+        here = [number for number in (*self._held, *self._late) if first <= number <= last and number in self.missing]
+        lost = self.missing.remove(first, last) - len(here)
+        for number in here:
+            self.missing.add(number, number)
+        self.lost += lost
+        return lost
+
+    def _begins_anew(self, part: Part) -> bool:
+        if part.sequence > self.highest:
+            return False
+        unknown_boot = part.boot_id not in self._boots
+        had = part.sequence >= self._first and part.sequence not in self.missing
+        return part.id > self._newest_id or (had and unknown_boot)
+
+    def _begin_anew(self) -> list[Delivery]:
+        """Hand on what waits, give up what is missing (the new outbox does not have it), and expect part 1."""
+        found = self.release(float("inf"))
+        self.lost += self.missing.remove(0, self.highest)
+        self._first = self.next = 1
+        self.highest = self.announced = 0
+        self._newest_id, self._boots = "", []
+        self.resets += 1
+        return found
+
+    def _know(self, boot_id: str) -> None:
+        if boot_id not in self._boots:
+            self._boots = [*self._boots, boot_id][-_BOOTS_KEPT:]
+
+    def _wait(self, part: Part, now: float) -> None:
+        waiting = self._late if part.sequence < self.next else self._held
+        if (before := waiting.get(part.sequence)) is not None:
+            if part.complete:
+                before.part = part
+            return
+        waiting[part.sequence] = _Waiting(part, now)
+        if waiting is self._held:
+            at = bisect_left(self._order, part.sequence)
+            if at < len(self._order):
+                # One that fills a gap waits no longer than those that wait for it.
+                waiting[part.sequence].since = self._held[self._order[at]].since
+            self._order.insert(at, part.sequence)
+
+    def _is_over(self, waiting: _Waiting, now: float) -> bool:
+        return now >= waiting.since + self._hold_s

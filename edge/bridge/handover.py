@@ -1,0 +1,141 @@
+"""The parts of a station as the PLC gets them: counters, and the last sixteen parts in a ring."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+
+from pydantic import BaseModel
+
+from edge.bridge.following import Delivery
+from edge.bridge.part import Part
+from edge.bridge.registers import CLASSES, PART_FLAGS, RESULTS, RING, Values, bits, text_bytes
+from edge.bridge.settings import DefectClass
+
+_MOST_WAITING = 10_000
+
+
+class Shown(BaseModel):
+    """A part as the PLC sees it."""
+
+    number: int
+    sequence: int
+    ok: bool
+    late: bool
+    defect_class: int
+    regions: int
+    score: float
+    threshold: float
+    decided: float
+    part_id: str
+
+    def values(self) -> Values:
+        """Return what its registers hold."""
+        return {
+            "number": self.number,
+            "result": RESULTS["accept" if self.ok else "reject"],
+            "part_flags": bits(PART_FLAGS, late=self.late, cut=text_bytes(self.part_id) != self.part_id.encode()),
+            "class": self.defect_class,
+            "regions": self.regions,
+            "sequence": self.sequence,
+            "score": self.score,
+            "threshold": self.threshold,
+            "decided": int(self.decided),
+            "decided_ms": int(self.decided % 1 * 1000),
+            "part_id": self.part_id,
+        }
+
+
+class Tally(BaseModel):
+    """What was handed over: what must survive the bridge's restart."""
+
+    parts: int = 0
+    accepted: int = 0
+    rejected: int = 0
+    classes: list[int] = [0] * CLASSES
+    overruns: int = 0
+    acknowledged: int = 0
+    ring: list[Shown] = []
+    waiting: list[Shown] = []
+
+
+class Handover:
+    """Hands parts over one after another.
+
+    Where the PLC acknowledges, a part enters the ring when the one that it takes the place of has been dealt with; the
+    others wait, at most 10,000.
+
+    Args:
+        tally: Where to go on.
+        classes: Of defects, the first that holds counts.
+        acknowledge: Whether the PLC acknowledges.
+    """
+
+    def __init__(self, tally: Tally, classes: Sequence[DefectClass], *, acknowledge: bool) -> None:
+        self.tally = tally
+        self._classes, self._acknowledge = classes, acknowledge
+        self._waiting = deque(tally.waiting)
+        if not acknowledge:
+            self._enter()
+
+    @property
+    def waiting(self) -> int:
+        """How many parts wait for an acknowledgement."""
+        return len(self._waiting)
+
+    def saved(self) -> Tally:
+        """Return a copy of the tally, with the parts that wait."""
+        return self.tally.model_copy(update={"classes": list(self.tally.classes), "waiting": list(self._waiting)})
+
+    def give(self, delivery: Delivery) -> None:
+        """Hand a part over."""
+        part = delivery.part
+        self._waiting.append(
+            Shown(
+                number=0,
+                sequence=part.sequence,
+                ok=part.ok,
+                late=delivery.late,
+                defect_class=self._class_of(part),
+                regions=len(part.regions or ()),
+                score=part.score,
+                threshold=part.threshold,
+                decided=part.decided_at.timestamp(),
+                part_id=part.part_id or "",
+            )
+        )
+        self._enter()
+        while len(self._waiting) > _MOST_WAITING:
+            self._waiting.popleft()
+            self.tally.overruns += 1
+
+    def acknowledge(self, low_half: int) -> bool:
+        """The PLC has dealt with the parts up to this one; returns whether that can be.
+
+        It cannot where the part was not shown yet, or is older than the last acknowledged.
+        """
+        behind = (self.tally.parts - low_half) % 0x10000
+        number = self.tally.parts - behind
+        if number < self.tally.acknowledged:
+            return False
+        self.tally.acknowledged = number
+        self._enter()
+        return True
+
+    def _enter(self) -> None:
+        tally = self.tally
+        while self._waiting and (not self._acknowledge or tally.parts - tally.acknowledged < RING):
+            shown = self._waiting.popleft()
+            tally.parts += 1
+            tally.ring = [*tally.ring, shown.model_copy(update={"number": tally.parts})][-RING:]
+            if shown.ok:
+                tally.accepted += 1
+            else:
+                tally.rejected += 1
+                tally.classes[shown.defect_class] += 1
+
+    def _class_of(self, part: Part) -> int:
+        if part.ok:
+            return 0
+        holding = (number for number, one in enumerate(self._classes, start=1) if one.holds(part.regions or ()))
+        return next(holding, 0)

@@ -1,0 +1,65 @@
+"""What the bridge reads of a station's messages; a later release may add fields, so the others are not looked at."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from edge.commands import PartSequence
+from edge.messages import Time, Uuid7
+
+
+class Read(BaseModel):
+    """Fields of a message, the others ignored."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True, allow_inf_nan=False)
+
+
+class SeenRegion(Read):
+    """A region, as far as classes of defects go."""
+
+    area_px: int
+    area_mm2: float | None = None
+
+
+class Part(Read):
+    """One part, from its verdict, or from its defect, which is a verdict too."""
+
+    sequence: PartSequence
+    id: Uuid7
+    boot_id: str
+    part_id: str | None = None
+    decided_at: Time
+    ok: bool
+    score: float
+    threshold: float
+    regions: tuple[SeenRegion, ...] | None = Field(default=None, description="null: a verdict, no defect")
+
+    @property
+    def complete(self) -> bool:
+        """Whether no message about it is still to come: a rejected part has a defect after its verdict."""
+        return self.ok or self.regions is not None
+
+
+class Sign(Read):
+    """A status or a health: what shows that a station lives, and how far it has counted."""
+
+    boot_id: str
+    sequence: int = Field(ge=0, le=2**53)
+    state: str | None = Field(default=None, description="of a status")
+
+
+class SentAgain(Read):
+    """Which parts are sent again."""
+
+    first: int
+    last: int
+
+
+class SeenReply(Read):
+    """The answer to a command."""
+
+    command_id: str | None = None
+    done: bool
+    refusal: str | None = None
+    reason: str | None = None
+    resend: SentAgain | None = None

@@ -1,0 +1,62 @@
+"""The bridge as a service: stations, broker and PLC, from its start to SIGTERM."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import signal
+import time
+
+from edge.bridge.record import RecordFile
+from edge.bridge.server import Server
+from edge.bridge.session import Subscriber
+from edge.bridge.settings import BridgeSettings
+from edge.bridge.station import BridgedStation
+from edge.messages import Topics
+from edge.systemd import notify
+
+log = logging.getLogger(__name__)
+
+_TICK_S = 0.02
+_BEAT_S = 1.0
+
+
+def run(settings: BridgeSettings) -> None:
+    """Follows the stations until SIGTERM or SIGINT.
+
+    Raises:
+        ConfigurationError: The state cannot be kept, or the Modbus address cannot be listened on.
+    """
+    asked: list[int] = []
+    for number in (signal.SIGTERM, signal.SIGINT):
+        # A handler that set an event could wait for the very lock that this thread holds.
+        signal.signal(number, lambda number, frame: asked.append(number))
+    record = RecordFile(settings.state)
+    stations = {}
+    for name in settings.stations:
+        topics = Topics(name.site, name.line, name.station)
+        stations[topics.prefix] = BridgedStation(topics, settings, record.station(topics.prefix), record.starts)
+
+    def save() -> None:
+        record.save({prefix: station.record() for prefix, station in stations.items()})
+
+    followed = list(stations.values())
+    with contextlib.ExitStack() as stack:
+        stack.callback(save)
+        stack.callback(Server(settings.modbus, followed).close)
+        stack.callback(Subscriber(settings.name, settings.mqtt, followed).close)
+        notify(READY=1)
+        log.info("%d station(s), Modbus on %s:%d", len(followed), settings.modbus.host, settings.modbus.port)
+        beat_at = time.monotonic()
+        while not asked:
+            time.sleep(_TICK_S)
+            now = time.monotonic()
+            for station in followed:
+                station.release(now)
+            if now >= beat_at:
+                beat_at = now + _BEAT_S
+                for station in followed:
+                    station.beat()
+                save()
+                notify(WATCHDOG=1)
+        notify(STOPPING=1)

@@ -1,0 +1,199 @@
+"""One station: what came of it, what is asked of it, what the PLC reads, and whether it is to be believed."""
+
+from __future__ import annotations
+
+import logging
+import threading
+
+from pydantic import BaseModel
+
+from edge.bridge.asking import Asker
+from edge.bridge.following import Delivery, Follower, Position
+from edge.bridge.handover import Handover, Tally
+from edge.bridge.part import Part, SeenReply, Sign
+from edge.bridge.registers import (
+    BLOCK,
+    FLAGS,
+    MAP_VERSION,
+    NEWEST,
+    PART_FIELDS,
+    RING,
+    SLOT,
+    SLOTS,
+    STATES,
+    STATION_FIELDS,
+    Values,
+    bits,
+    encode,
+)
+from edge.bridge.settings import BridgeSettings
+from edge.messages import Topics
+
+log = logging.getLogger(__name__)
+
+_LONGEST_SILENCE = 0xFFFF
+_MODELS: dict[str, type[Part | Sign | SeenReply]] = {
+    "verdict": Part,
+    "defect": Part,
+    "status": Sign,
+    "health": Sign,
+    "reply": SeenReply,
+}
+
+
+class StationRecord(BaseModel):
+    """What must survive the bridge's restart."""
+
+    position: Position = Position()
+    tally: Tally = Tally()
+
+
+class BridgedStation:
+    """Follows one station. Every method may be called from any thread.
+
+    Args:
+        topics: The station's.
+        settings: The whole configuration.
+        record: Where to go on.
+        starts: How often the bridge has started.
+    """
+
+    def __init__(self, topics: Topics, settings: BridgeSettings, record: StationRecord, starts: int) -> None:
+        self.topics = topics
+        self._name = f"{topics.site}/{topics.line}/{topics.station}"
+        self._low_first = settings.modbus.word_order == "low_first"
+        self._acknowledges = settings.modbus.acknowledge
+        self._stale_after_s = settings.stale_after_s
+        self._starts = starts
+        self._follower = Follower(record.position, settings.hold_s)
+        self._asker = Asker(self._name, self._follower)
+        self._handover = Handover(record.tally, settings.defect_classes, acknowledge=self._acknowledges)
+        self._lock = threading.Lock()
+        self._connected = False
+        self._state = "unknown"
+        self._heard = 0
+        self._heard_at = float("-inf")
+        self._beats = 0
+        self._slots, self._encoded = [0] * (RING * SLOT), 0
+
+    @property
+    def subscriptions(self) -> list[str]:
+        """The topics to hear."""
+        return [self.topics.verdict, self.topics.defect, self.topics.status, self.topics.health, self.topics.reply]
+
+    def connect(self, connected: bool) -> None:
+        """The connection to the broker was made or lost."""
+        with self._lock:
+            self._connected = connected
+            # What was known may not hold any more: the retained status comes with the next connection, and only what is
+            # new after that shows that the station lives.
+            self._state, self._heard_at = "unknown", float("-inf")
+            self._asker.forget()
+
+    def receive(self, topic: str, payload: bytes, now: float, *, retained: bool) -> None:
+        """Take a message of one of the `subscriptions`; what cannot be read is left out, and is then a gap."""
+        level = topic.rsplit("/", 1)[-1]
+        try:
+            message = _MODELS[level].model_validate_json(payload)
+        except ValueError as error:
+            log.error("%s: a %s cannot be read and is left out: %s", self._name, level, str(error).splitlines()[0])
+            return
+        with self._lock:
+            if isinstance(message, Part):
+                self._give(self._follower.take(message, now))
+            elif isinstance(message, SeenReply):
+                self._asker.answer(message, now)
+            else:
+                self._hear(message, retained=retained)
+            # The last will is the broker's word, and a retained message may be of any age.
+            if not retained and self._state != "offline":
+                self._heard += 1
+                self._heard_at = now
+
+    def release(self, now: float) -> None:
+        """Hand on what has waited long enough; call this every few milliseconds."""
+        with self._lock:
+            self._give(self._follower.release(now))
+
+    def ask(self, now: float) -> bytes | None:
+        """Return a command for the station, if there is one to send."""
+        with self._lock:
+            return self._asker.ask(now) if self._connected and self._state != "offline" else None
+
+    def beat(self) -> None:
+        """Count the heartbeat up."""
+        with self._lock:
+            self._beats += 1
+
+    def record(self) -> StationRecord:
+        """Return what must be saved."""
+        with self._lock:
+            return StationRecord(position=self._follower.position, tally=self._handover.saved())
+
+    def acknowledge(self, low_half: int) -> bool:
+        """The PLC has written `acknowledged`; returns whether it may, and that number can be."""
+        with self._lock:
+            return self._acknowledges and self._handover.acknowledge(low_half)
+
+    def registers(self, now: float) -> list[int]:
+        """Return the station's block, as it is now."""
+        with self._lock:
+            for shown in self._handover.tally.ring:
+                if shown.number > self._encoded:
+                    at = shown.number % RING * SLOT
+                    self._slots[at : at + SLOT] = encode(PART_FIELDS, shown.values(), SLOT, low_first=self._low_first)
+                    self._encoded = shown.number
+            block = encode(STATION_FIELDS, self._values(now), BLOCK, low_first=self._low_first)
+            newest = self._encoded % RING * SLOT
+            block[NEWEST : NEWEST + SLOT] = self._slots[newest : newest + SLOT]
+            block[SLOTS : SLOTS + RING * SLOT] = self._slots
+            return block
+
+    def _values(self, now: float) -> Values:
+        follower, tally = self._follower, self._handover.tally
+        silence = now - self._heard_at
+        why = {
+            "broker_lost": not self._connected,
+            "offline": self._state == "offline",
+            "silent": silence >= self._stale_after_s,
+        }
+        flags = bits(
+            FLAGS,
+            **why,
+            stale=any(why.values()),
+            gap=follower.absent > 0,
+            lost=follower.lost > 0,
+            overrun=tally.overruns > 0,
+            waiting=self._handover.waiting > 0,
+        )
+        return {
+            "map_version": MAP_VERSION,
+            "flags": flags,
+            "state": STATES.index(self._state),
+            "heartbeat": self._beats,
+            "heard": self._heard,
+            "silence": int(min(_LONGEST_SILENCE, silence)),
+            "starts": self._starts,
+            "resets": follower.resets,
+            "parts": tally.parts,
+            "accepted": tally.accepted,
+            "rejected": tally.rejected,
+            "missing": follower.absent,
+            "lost": follower.lost,
+            "repeats": follower.repeats,
+            "overruns": tally.overruns,
+            "acknowledged": tally.acknowledged,
+            **{f"class_{number}": count for number, count in enumerate(tally.classes)},
+        }
+
+    def _hear(self, sign: Sign, *, retained: bool) -> None:
+        if sign.state is not None:
+            if sign.state == "offline":
+                self._asker.forget()
+            # A later release may know more states.
+            self._state = sign.state if sign.state in STATES else "unknown"
+        self._give(self._follower.announce(sign, retained=retained))
+
+    def _give(self, deliveries: list[Delivery]) -> None:
+        for delivery in deliveries:
+            self._handover.give(delivery)

@@ -1,0 +1,159 @@
+from __future__ import annotations
+
+import contextlib
+import time
+from typing import Any
+
+import numpy as np
+
+from edge.cameras import Camera
+from edge.cameras.address import Address
+from edge.cameras.features import configure
+from edge.cameras.feed import Feed
+from edge.cameras.introspection import load
+from edge.cameras.pixels import check_format, to_bgr
+from edge.cameras.source import Shot
+from edge.cameras.triggered import TriggeredCamera
+from edge.errors import CameraError, CameraIdle, CameraLost, ImageError
+from edge.images import Frame
+
+BUFFERS = 8
+"""Frames that may wait in the driver while the station is busy."""
+_LOOK_US = 200_000
+
+
+def open_aravis(address: Address) -> Camera:
+    """A GigE Vision or USB3 Vision camera, by Aravis 0.8.
+
+    Args:
+        address: Vendor and serial number, an IP address, or nothing for the first camera found; options `exposure`,
+            `gain`, `size`, `region`, `format`, `fps`, `trigger` and `timeout`.
+
+    Raises:
+        CameraError: Aravis is not installed, there is no such camera, or it refuses a value.
+    """
+    source = AravisSource(address, load("Aravis", "0.8"), load("GLib", "2.0"))
+    if address.trigger is not None:
+        return TriggeredCamera(source, address.shown, software=address.trigger.lower() == "software")
+    return Feed(source, address.shown, address.timeout)
+
+
+class AravisSource:
+    """An open camera that gives frames; see `edge.cameras.triggered.TriggeredSource`.
+
+    Args:
+        address: Of the camera.
+        aravis: The namespace `Aravis`.
+        glib: The namespace `GLib`.
+    """
+
+    def __init__(self, address: Address, aravis: Any, glib: Any) -> None:
+        self._name, self._timeout = address.shown, address.timeout
+        self._aravis, self._error = aravis, glib.Error
+        self._lost: list[bool] = []
+        self._last: int | None = None
+        try:
+            self._camera = aravis.Camera.new(address.path or None)
+            device = self._camera.get_device()
+            # The list and not self: a closure over self would keep the camera open for ever.
+            device.connect("control-lost", lambda _, lost=self._lost: lost.append(True))
+            configure(AravisNodes(device, aravis), address)
+            self._format = device.get_string_feature_value("PixelFormat")
+            check_format(self._name, self._format)
+            self._stream = self._camera.create_stream(None, None)
+            payload = self._camera.get_payload()
+            for _ in range(BUFFERS):
+                self._stream.push_buffer(aravis.Buffer.new_allocate(payload))
+            self._camera.start_acquisition()
+        except glib.Error as error:
+            raise CameraError(f"camera {self._name}: {error.message}; arv-tool-0.8 lists the cameras") from error
+
+    def grab(self, buffer: Frame | None) -> Shot:
+        """The next frame; one with packets lost is passed over, and counted by the next one's number."""
+        until, torn = time.monotonic() + self._timeout, 0
+        while True:
+            taken = self._stream.timeout_pop_buffer(_LOOK_US)
+            if self._lost:
+                raise CameraLost(f"camera {self._name}: it does not answer any more, or another program took it")
+            if taken is not None:
+                try:
+                    if taken.get_status() == self._aravis.BufferStatus.SUCCESS:
+                        return self._shot(taken, buffer)
+                    torn += 1
+                finally:
+                    self._stream.push_buffer(taken)
+            if time.monotonic() >= until:
+                raise CameraIdle(f"camera {self._name}: no frame for {self._timeout:g} s{_advise(torn)}")
+
+    def fire(self) -> None:
+        """Sends the software trigger; see `edge.cameras.triggered.TriggeredSource`."""
+        while (waiting := self._stream.try_pop_buffer()) is not None:
+            self._stream.push_buffer(waiting)
+        self._last = None
+        try:
+            self._camera.software_trigger()
+        except self._error as error:
+            raise CameraLost(f"camera {self._name}: {error.message}") from error
+
+    def close(self) -> None:
+        """Ends the stream; the camera is let go with its last reference."""
+        if self._camera is not None and not self._lost:  # one that has gone would be waited for
+            with contextlib.suppress(self._error):
+                self._camera.stop_acquisition()
+        self._stream = self._camera = None
+
+    def _shot(self, taken: Any, buffer: Frame | None) -> Shot:
+        number = taken.get_frame_id()
+        missed = max(0, number - self._last - 1) if self._last is not None else 0  # the number begins again: no loss
+        self._last = number
+        pixels = np.frombuffer(taken.get_data(), np.uint8)
+        try:
+            frame = to_bgr(pixels, taken.get_image_width(), taken.get_image_height(), self._format, buffer)
+        except ImageError as error:
+            raise CameraLost(f"camera {self._name}: {error}") from error
+        # The box's clock when the frame's first packet came, after exposure and readout.
+        return Shot(frame, max(0.0, (time.time_ns() - taken.get_system_timestamp()) / 1e9), missed)
+
+
+def _advise(torn: int) -> str:
+    if not torn:
+        return ""
+    return f": {torn} lacked packets; raise net.core.rmem_max above a frame's size, or the network's packet size"
+
+
+class AravisNodes:
+    """A device's features; see `edge.cameras.features.Nodes`."""
+
+    def __init__(self, device: Any, aravis: Any) -> None:
+        self._device, self._aravis = device, aravis
+
+    def has(self, name: str) -> bool:
+        """Whether the camera has a feature, and lets it be set now."""
+        if not self._device.is_feature_available(name):
+            return False
+        modes = self._aravis.GcAccessMode
+        return self._device.get_feature(name).get_actual_access_mode() in (modes.RW, modes.WO)
+
+    def bounds(self, name: str) -> tuple[float, float, float]:
+        """Lowest, highest, step."""
+        if isinstance(self._device.get_feature(name), self._aravis.GcFloat):
+            low, high = self._device.get_float_feature_bounds(name)
+            return low, high, 0.0
+        low, high = self._device.get_integer_feature_bounds(name)
+        return low, high, self._device.get_integer_feature_increment(name)
+
+    def choices(self, name: str) -> list[str]:
+        """What a choice can be now."""
+        return list(self._device.dup_available_enumeration_feature_values_as_strings(name))
+
+    def set(self, name: str, value: float | str) -> None:
+        """Set a number or a choice."""
+        node = self._device.get_feature(name)
+        if isinstance(value, str):
+            self._device.set_string_feature_value(name, value)
+        elif isinstance(node, self._aravis.GcBoolean):
+            self._device.set_boolean_feature_value(name, bool(value))
+        elif isinstance(node, self._aravis.GcFloat):
+            self._device.set_float_feature_value(name, float(value))
+        else:
+            self._device.set_integer_feature_value(name, int(value))

@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import time
+
+import cv2
+
+from edge.cameras.address import Address
+from edge.cameras.feed import Feed
+from edge.cameras.source import Shot
+from edge.cameras.v4l2_controls import Controls
+from edge.errors import CameraError, CameraLost
+from edge.images import Frame, to_frame
+
+
+def open_v4l2(address: Address) -> Feed:
+    """A camera that the kernel knows, by Video4Linux.
+
+    Args:
+        address: The device's file; options `exposure`, `gain`, `size`, `format` (four letters), `fps` and `timeout`.
+
+    Raises:
+        CameraError: There is no such device, it is in use, or it refuses a value.
+    """
+    return Feed(V4l2Source(address), address.shown, address.timeout)
+
+
+class V4l2Source:
+    """A Video4Linux device; see `edge.cameras.source.Source`."""
+
+    def __init__(self, address: Address) -> None:
+        self._name = address.shown
+        with Controls(address.path, self._name) as controls:
+            if address.format is not None:
+                controls.check_format(address.format)
+            if address.size is not None:
+                controls.check_size(address.size, address.format)
+            self._capture = cv2.VideoCapture(address.path, cv2.CAP_V4L2)
+            if not self._capture.isOpened():
+                raise CameraError(f"camera {self._name}: cannot be opened; does another program use it?")
+            try:
+                self._configure(address)
+                controls.set_exposure_and_gain(address.exposure, address.gain)
+            except BaseException:
+                self.close()
+                raise
+
+    def grab(self, buffer: Frame | None) -> Shot:
+        """The next frame."""
+        done, image = self._capture.read(buffer)
+        if not done:
+            raise CameraLost(f"camera {self._name}: gives no frames any more")
+        # The driver's stamp, by the clock that time.monotonic reads; 0 where it has none.
+        stamped = self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
+        age = time.monotonic() - stamped
+        return Shot(to_frame(image), age if stamped and 0 <= age < 10 else 0.0)
+
+    def close(self) -> None:
+        """Closes the device."""
+        self._capture.release()
+
+    def _configure(self, address: Address) -> None:
+        """Sets format, size and rate, in the order that the driver needs."""
+        wanted: list[tuple[str, int, float]] = []
+        if address.format is not None:
+            wanted.append(("format", cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*address.format)))
+        if address.size is not None:
+            wanted += [("size", cv2.CAP_PROP_FRAME_WIDTH, address.size[0])]
+            wanted += [("size", cv2.CAP_PROP_FRAME_HEIGHT, address.size[1])]
+        if address.fps is not None:
+            wanted.append(("fps", cv2.CAP_PROP_FPS, address.fps))
+        for _, number, value in wanted:
+            self._capture.set(number, value)
+        for option, number, value in wanted:
+            got = self._capture.get(number)
+            if abs(got - value) > 0.01 * value:
+                raise CameraError(
+                    f"camera {self._name}: the device took {got:g} where {option} asks for {value:g}; "
+                    f"v4l2-ctl -d {address.path} --list-formats-ext tells what goes together"
+                )

@@ -1,0 +1,11 @@
+"""Evidence: the frames of rejected and borderline parts on disk, for those who check them and for training.
+
+    DIR/<day>/<station>/good/<id>.png        accepted, but near the threshold
+    DIR/<day>/<station>/defects/<id>.png     rejected
+    DIR/<day>/<station>/maps/<id>.png        the anomaly map, 16 bits: `low` at 0, `high` at 65535, both in the case
+    DIR/<day>/<station>/verdicts/<id>.json   the case: verdict, regions, and where the map lies in the frame
+
+`<day>` is that of the verdict in UTC, `<id>` the verdict's. A day is a data set and a station a category of it in the
+plain layout of `edge-train --data DIR/<day> --category <station>`: whoever looks through it moves what was judged
+wrongly to the other folder.
+"""

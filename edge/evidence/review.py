@@ -1,0 +1,106 @@
+"""A contact sheet of evidence: each part beside its map, newest first, to see what was rejected and what nearly was."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from pydantic import ValidationError
+
+from edge.decision import Decision
+from edge.errors import ImageError, UsageError
+from edge.evidence.case import Case, find_picture, read_map
+from edge.images import Frame, read_image, write_image
+from edge.inspection import draw_overlay
+from edge.overlay import contact_sheet, scaled
+
+Only = Literal["rejects", "borderline"]
+
+_HEIGHT = 180
+_COLUMNS = 3
+_ROWS = 300  # a JPEG has at most 65535 lines
+
+
+class Found(NamedTuple):
+    """A part on disk."""
+
+    folder: Path
+    case: Case
+    picture: Path
+
+
+def review(folder: Path, sheet: Path, newest: int, only: Only | None = None) -> list[dict[str, Any]]:
+    """Writes the contact sheet of the newest parts; gives what is on it, in its order.
+
+    Args:
+        folder: Where evidence lies.
+        sheet: The picture to write.
+        newest: How many parts, at most.
+        only: Rejects alone, or parts whose score was near the threshold alone, accepted or rejected.
+
+    Raises:
+        UsageError: There is no such evidence.
+        ImageError: The sheet cannot be written.
+    """
+    rows: list[tuple[str, list[Frame]]] = []
+    listed: list[dict[str, Any]] = []
+    for found in _newest(folder, only):
+        if len(rows) == newest:
+            break
+        try:
+            pictures = _draw(found)
+        except ImageError:  # cut off by a power cut, or moved away while this runs
+            continue
+        rows.append((f"#{len(rows) + 1} {_caption(found.case)}", pictures))
+        listed.append(_describe(found))
+    if not rows:
+        raise UsageError(f"{folder}: holds no {only or 'evidence'}; it is the folder that evidence.folder names")
+    columns = max(min(_COLUMNS, len(rows)), -(-len(rows) // _ROWS))
+    write_image(sheet, contact_sheet(rows, _HEIGHT, columns))
+    return listed
+
+
+def _newest(folder: Path, only: Only | None) -> Iterator[Found]:
+    files = sorted(folder.glob("*/*/verdicts/*.json"), key=lambda file: file.stem, reverse=True)
+    for file in files:
+        try:
+            case = Case.model_validate_json(file.read_bytes())
+        except (OSError, ValidationError):  # removed while this runs, or no case
+            continue
+        if (only == "rejects" and case.verdict.ok) or (only == "borderline" and not case.borderline):
+            continue
+        picture = find_picture(file.parents[1], case.verdict.id)
+        if picture is not None:
+            yield Found(file.parents[1], case, picture)
+
+
+def _draw(found: Found) -> list[Frame]:
+    """The frame, and beside it the frame with its map where there is one."""
+    frame, verdict = read_image(found.picture), found.case.verdict
+    anomaly = read_map(found.folder, found.case)
+    if anomaly is None:
+        return [scaled(frame, _HEIGHT)]
+    decision = Decision(verdict.ok, verdict.score, verdict.threshold, found.case.regions)
+    return [scaled(frame, _HEIGHT), scaled(draw_overlay(frame, anomaly, decision), _HEIGHT)]
+
+
+def _caption(case: Case) -> str:
+    verdict = case.verdict
+    word, sign = ("accept", "<=") if verdict.ok else ("REJECT", ">")
+    figures = f"{verdict.score:.3f} {sign} {verdict.threshold:.3f}"
+    return f"{word} {figures}  {verdict.decided_at:%m-%d %H:%M:%S} {case.station} {verdict.part_id or ''}"
+
+
+def _describe(found: Found) -> dict[str, Any]:
+    verdict = found.case.verdict
+    return {
+        "path": str(found.picture),
+        "ok": verdict.ok,
+        "borderline": found.case.borderline,
+        "score": round(verdict.score, 6),
+        "threshold": round(verdict.threshold, 6),
+        "station": found.case.station,
+        "part_id": verdict.part_id,
+        "bundle": verdict.bundle.name,
+    }

@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+import contextlib
+import logging
+import queue
+import threading
+from collections import Counter
+from dataclasses import replace
+
+from edge.engines import AnomalyMap
+from edge.evidence.case import Seen, pack
+from edge.evidence.folder import EvidenceFolder
+from edge.images import Frame
+from edge.messages import EvidenceHealth, Region, Verdict
+from edge.settings import EvidenceSettings
+
+log = logging.getLogger(__name__)
+
+
+class EvidenceWriter:
+    """Saves frames in a thread of its own. Nobody waits for it: what it has no time for is dropped and counted.
+
+    Args:
+        settings: What to save, and where.
+    """
+
+    def __init__(self, settings: EvidenceSettings) -> None:
+        self._settings = settings
+        self._queue: queue.Queue[Seen | None] = queue.Queue(settings.queue)
+        self._lock = threading.Lock()
+        self._saved: Counter[str] = Counter()
+        self._dropped: Counter[str] = Counter()
+        self._folder: EvidenceFolder | None = None
+        self._problem: str | None = None
+        self._thread = threading.Thread(target=self._run, name="evidence", daemon=True)
+        self._thread.start()
+
+    def offer(
+        self, station: str, verdict: Verdict, regions: tuple[Region, ...], frame: Frame, anomaly: AnomalyMap
+    ) -> bool:
+        """Take a part that is worth saving; returns whether it keeps the frame. Never waits.
+
+        Args:
+            station: Which inspected it.
+            verdict: On it.
+            regions: Of a rejected one.
+            frame: The picture; if it is taken, it must not be written over.
+            anomaly: The map; its values are copied.
+        """
+        borderline = abs(verdict.score - verdict.threshold) <= self._settings.borderline * abs(verdict.threshold)
+        if verdict.ok and not borderline:
+            return False
+        if self._queue.full():
+            self._drop(station)
+            return False
+        anomaly = replace(anomaly, values=anomaly.values.copy())
+        self._queue.put_nowait(Seen(station, verdict, regions, borderline, frame, anomaly))
+        return True
+
+    def health(self, station: str) -> EvidenceHealth:
+        """Return what was saved and dropped of a station."""
+        with self._lock:
+            return EvidenceHealth(
+                saved=self._saved[station],
+                dropped=self._dropped[station],
+                bytes=self._folder.bytes if self._folder else 0,
+                problem=self._problem,
+            )
+
+    def close(self, timeout: float) -> None:
+        """Save what waits, as far as there is time."""
+        with contextlib.suppress(queue.Full):
+            self._queue.put(None, timeout=timeout)
+            self._thread.join(timeout)
+
+    def _run(self) -> None:
+        self._open()
+        while (seen := self._queue.get()) is not None:
+            try:
+                self._save(seen)
+            except OSError as error:
+                self._report(error)
+                self._drop(seen.station)
+            except Exception:  # a mistake of ours, which must not end the thread
+                log.exception("evidence of %s is not saved", seen.station)
+                self._drop(seen.station)
+
+    def _open(self) -> EvidenceFolder | None:
+        """What is there is counted at the start; where that fails, once more at each part."""
+        settings = self._settings
+        try:
+            self._folder = EvidenceFolder(settings.folder, settings.max_bytes, settings.keep_free_bytes)
+        except OSError as error:
+            self._report(error)
+        return self._folder
+
+    def _save(self, seen: Seen) -> None:
+        folder = self._folder or self._open()
+        if folder is None:
+            self._drop(seen.station)
+            return
+        day = f"{seen.verdict.decided_at:%Y-%m-%d}"
+        folder.add(day, seen.station, seen.verdict.id, pack(seen, self._settings.format))
+        with self._lock:
+            self._saved[seen.station] += 1
+        if self._problem is not None:
+            log.info("evidence %s: is saved again", self._settings.folder)
+            self._problem = None
+
+    def _drop(self, station: str) -> None:
+        with self._lock:
+            self._dropped[station] += 1
+
+    def _report(self, error: OSError) -> None:
+        problem = f"{error.strerror}: {error.filename or self._settings.folder}"
+        if self._problem is None:
+            log.warning("evidence %s: nothing is saved: %s", self._settings.folder, problem)
+        self._problem = problem

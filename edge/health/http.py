@@ -1,0 +1,89 @@
+"""`/healthz` and `/metrics` on loopback, for a monitor on the same box. Off unless the configuration names a port."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+from collections.abc import Callable
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from edge.errors import ConfigurationError
+from edge.health.exposition import CONTENT_TYPE, expose
+from edge.messages import Health
+
+log = logging.getLogger(__name__)
+
+Read = Callable[[], tuple[list[str], dict[str, Health]]]
+"""What hangs, and the newest health by station; must not wait for anything that can hang itself."""
+
+
+class HealthServer:
+    """Answers until it is closed.
+
+        GET /healthz    200 while every stage gets on or is idle, else 503; JSON either way
+        GET /metrics    the text format of Prometheus
+
+    Args:
+        port: On 127.0.0.1; 0 takes a free one.
+        read: Asked at every request.
+
+    Raises:
+        ConfigurationError: The port is taken.
+    """
+
+    def __init__(self, port: int, read: Read) -> None:
+        handler = type("Handler", (_Handler,), {"read": staticmethod(read)})
+        try:
+            self._server = ThreadingHTTPServer(("127.0.0.1", port), handler)
+        except OSError as error:
+            raise ConfigurationError(
+                f"health.http_port: 127.0.0.1:{port} cannot be had: {error.strerror}; name another"
+            ) from error
+        self.port: int = self._server.server_address[1]
+        self._thread = threading.Thread(target=self._server.serve_forever, name="health-http", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stops answering."""
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    read: Read
+    server_version = "edge-inspect"
+    sys_version = ""
+    timeout = 10
+
+    def do_GET(self) -> None:  # the name that http.server calls
+        stuck, healths = self.read()
+        if self.path == "/metrics":
+            self._answer(HTTPStatus.OK, CONTENT_TYPE, expose(healths))
+        elif self.path == "/healthz":
+            told: dict[str, Any] = {
+                "ok": not stuck,
+                "stuck": stuck,
+                "stations": {
+                    name: {"at": health.model_dump(mode="json")["at"], "warnings": list(health.warnings)}
+                    for name, health in healths.items()
+                },
+            }
+            status = HTTPStatus.SERVICE_UNAVAILABLE if stuck else HTTPStatus.OK
+            self._answer(status, "application/json", json.dumps(told) + "\n")
+        else:
+            self._answer(HTTPStatus.NOT_FOUND, "text/plain", "there are /healthz and /metrics\n")
+
+    def _answer(self, status: HTTPStatus, kind: str, text: str) -> None:
+        data = text.encode()
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def log_message(self, format: str, *args: object) -> None:
+        log.debug("health: " + format, *args)

@@ -1,0 +1,112 @@
+"""The camera's pictures: frozen, dark, overexposed or out of focus, against what the calibration's images showed."""
+
+from __future__ import annotations
+
+import zlib
+from typing import Literal, NamedTuple
+
+import cv2
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from edge.images import Frame
+
+PictureWarning = Literal["frozen", "dark", "overexposed", "out_of_focus"]
+
+GRID = 8
+"""Every eighth pixel both ways tells brightness and sameness."""
+PATCH = 320
+"""Pixels, at most, of the side of the square in the frame's middle that tells sharpness."""
+SATURATED = 250
+IN_A_ROW = 10
+"""Frames before anything is said: a hand in front of the lens is no fault."""
+
+# Where the bundle does not say what its images showed.
+DARK_LEVEL, MOST_SATURATED = 16.0, 0.5
+# Where it does: under half the light of the darkest, a quarter of the frame more than in the brightest, half as sharp.
+LESS_LIGHT, MORE_SATURATED, LESS_SHARP = 0.5, 0.25, 0.5
+
+
+class PictureRange(BaseModel):
+    """What the good images of the calibration showed."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    level_low: float = Field(ge=0, le=255, description="mean grey level of the darkest")
+    saturated_high: float = Field(ge=0, le=1, description="share of saturated values in the brightest")
+    sharpness_low: float = Field(ge=0, description="of the least sharp: deviation of the Laplacian, in grey deviations")
+
+
+class PictureFigures(NamedTuple):
+    """What one frame shows.
+
+    Attributes:
+        level: Mean grey level, 0 to 255, of its green.
+        saturated: Share of values at 250 and above.
+        sharpness: Standard deviation of the Laplacian over that of the grey levels: the light cancels out.
+        digest: Equal for equal frames.
+    """
+
+    level: float
+    saturated: float
+    sharpness: float
+    digest: int
+
+
+def examine(frame: Frame) -> PictureFigures:
+    """The figures of a frame of any size: (height, width, 3) uint8 BGR."""
+    grid = np.ascontiguousarray(frame[::GRID, ::GRID])
+    top, left = (max(0, (side - PATCH) // 2) for side in frame.shape[:2])
+    patch = np.ascontiguousarray(frame[top : top + PATCH, left : left + PATCH, 1])
+    edges = cv2.meanStdDev(cv2.Laplacian(patch, cv2.CV_16S))[1].item()
+    contrast = cv2.meanStdDev(patch)[1].item()
+    return PictureFigures(
+        level=cv2.mean(grid)[1],
+        saturated=float(np.count_nonzero(grid >= SATURATED)) / grid.size,
+        sharpness=edges / contrast if contrast > 0 else 0.0,
+        digest=zlib.crc32(grid.data),
+    )
+
+
+def picture_range(figures: list[PictureFigures]) -> PictureRange:
+    """The range of the calibration's images; one at least."""
+    return PictureRange(
+        level_low=min(each.level for each in figures),
+        saturated_high=max(each.saturated for each in figures),
+        sharpness_low=min(each.sharpness for each in figures),
+    )
+
+
+class PictureWatch:
+    """Looks at every frame of one camera. `see` belongs to the camera's thread.
+
+    Args:
+        seen: What the calibration's images showed; `None` where the bundle does not say: then nothing is out of focus,
+            and only what is dark or saturated by any measure is told.
+    """
+
+    def __init__(self, seen: PictureRange | None) -> None:
+        self._darkest = DARK_LEVEL if seen is None else seen.level_low * LESS_LIGHT
+        self._most_saturated = MOST_SATURATED if seen is None else seen.saturated_high + MORE_SATURATED
+        self._least_sharp = 0.0 if seen is None else seen.sharpness_low * LESS_SHARP
+        self._in_a_row: dict[PictureWarning, int] = {"frozen": 0, "dark": 0, "overexposed": 0, "out_of_focus": 0}
+        self.last: PictureFigures | None = None
+
+    def see(self, frame: Frame, *, live: bool) -> None:
+        """Looks at a frame; only a live camera can freeze."""
+        before, now = self.last, examine(frame)
+        dark, overexposed = now.level < self._darkest, now.saturated > self._most_saturated
+        found: dict[PictureWarning, bool] = {
+            "frozen": live and before is not None and now.digest == before.digest,
+            "dark": dark,
+            "overexposed": overexposed,
+            "out_of_focus": not dark and not overexposed and now.sharpness < self._least_sharp,
+        }
+        for warning, holds in found.items():
+            self._in_a_row[warning] = self._in_a_row[warning] + 1 if holds else 0
+        self.last = now
+
+    @property
+    def warnings(self) -> list[PictureWarning]:
+        """What the last ten frames all were."""
+        return [warning for warning, count in self._in_a_row.items() if count >= IN_A_ROW]

@@ -1,0 +1,87 @@
+"""The supervisor: feeds systemd's watchdog while every stage gets on, and does something about one that hangs."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+from edge.health.stage import Stage
+from edge.health.watchdog import Due, Step, Watchdog
+from edge.systemd import notify, watchdog_usec
+
+log = logging.getLogger(__name__)
+
+EXIT_STUCK = 75
+"""Exit status of a process that hung: EX_TEMPFAIL of sysexits.h, for systemd to start it again."""
+FLUSH_S = 2.0
+_EVERY_S = 1.0
+
+
+class Supervisor:
+    """A thread that takes no lock and waits for nothing that a stage may hold.
+
+    A thread that hangs in a driver cannot be ended. So the last step is `os._exit`, after an attempt to flush what can
+    be flushed that is not waited for longer than two seconds.
+
+    Args:
+        stages: All of the box.
+        help: Takes a step, `Step.EXIT` excepted, in a thread of its own; it may hang too.
+        flush: Sends and stores what can be, before the process ends.
+    """
+
+    def __init__(self, stages: Sequence[Stage], help: Callable[[Due], None], flush: Callable[[], None]) -> None:
+        self._watchdog = Watchdog(stages)
+        self._help, self._flush = help, flush
+        self._every_s = min(_EVERY_S, *(stage.limit_s / 4 for stage in stages))
+        self._fed = watchdog_usec() is not None
+        self._deadline = float("inf")
+        self._closed = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="supervisor", daemon=True)
+        self._thread.start()
+
+    @property
+    def stuck(self) -> list[str]:
+        """The stages that hang."""
+        return [str(stage) for stage in self._watchdog.stuck]
+
+    def stop_within(self, seconds: float) -> None:
+        """The service stops; if `close` has not been called by then, the process ends."""
+        self._deadline = time.monotonic() + seconds
+
+    def close(self) -> None:
+        """Ends the thread: nothing is watched any more."""
+        self._closed.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        said = False
+        while not self._closed.wait(self._every_s):
+            for due in self._watchdog.look():
+                self._take(due)
+            if time.monotonic() > self._deadline:
+                self._leave("the service does not stop")
+            stuck = self.stuck
+            if self._fed and not stuck:
+                notify(WATCHDOG=1)
+            if bool(stuck) != said:
+                said = bool(stuck)
+                notify(STATUS=f"{', '.join(stuck)} hangs" if stuck else "every stage gets on again")
+
+    def _take(self, due: Due) -> None:
+        situation = due.stage.situation
+        seconds = time.monotonic() - situation.owing
+        why = f" ({situation.why})" if situation.why else ""
+        log.error("%s hangs: no progress for %.0f s%s; %s", due.stage, seconds, why, due.step.value)
+        if due.step is Step.EXIT:
+            self._leave(f"{due.stage} hangs")
+        threading.Thread(target=self._help, args=(due,), name=f"help-{due.stage.name}", daemon=True).start()
+
+    def _leave(self, why: str) -> None:
+        log.critical("%s: the process ends with status %d, to be started again", why, EXIT_STUCK)
+        flush = threading.Thread(target=self._flush, name="flush", daemon=True)
+        flush.start()
+        flush.join(FLUSH_S)
+        os._exit(EXIT_STUCK)

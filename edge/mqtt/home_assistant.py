@@ -1,0 +1,176 @@
+"""Home Assistant's MQTT discovery: a station as one device with its sensors, over the topics of the contract.
+
+One retained message a station (device discovery, Home Assistant 2024.11 or newer) names the sensors and how to read
+them from the contract's JSON. Home Assistant needs nothing else: status and health are retained, so their sensors have
+a value at once. See https://www.home-assistant.io/integrations/mqtt/#mqtt-discovery.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from typing import Any, get_args
+
+from paho.mqtt.client import Client, ConnectFlags
+from paho.mqtt.enums import MQTTProtocolVersion
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+
+from edge import __version__
+from edge.messages import State, Topics
+from edge.mqtt.session import LastWill, OnMessage, Session
+from edge.settings import HomeAssistantSettings, MqttSettings
+
+Component = dict[str, Any]
+
+
+class Discovery:
+    """What one station says to Home Assistant.
+
+    Args:
+        topics: Of the station.
+        settings: Where Home Assistant listens, and whether the device is there or is removed.
+    """
+
+    def __init__(self, topics: Topics, settings: HomeAssistantSettings) -> None:
+        self._topics = topics
+        # Names may hold what a discovery topic may not, and become alike without it.
+        name = re.sub(r"[^a-zA-Z0-9]+", "_", f"{topics.site}_{topics.line}_{topics.station}")
+        self._device = f"{name}_{hashlib.sha256(topics.prefix.encode()).hexdigest()[:8]}"
+        self.topic = f"{settings.prefix}/device/{self._device}/config"
+        """Where the device is announced, retained."""
+        self.status_topic = f"{settings.prefix}/status"
+        """Where Home Assistant says `online` when it has started."""
+        self.payload = self._announcement() if settings.announce else b""
+        """The announcement; an empty one removes the device."""
+
+    def _announcement(self) -> bytes:
+        components = self._components()
+        for key, component in components.items():
+            component["unique_id"] = f"{self._device}_{key}"
+        announcement = {
+            "device": {
+                "identifiers": [self._device],
+                "name": f"{self._topics.line} {self._topics.station}",
+                "manufacturer": "edge-inspect",
+                "model": "inspection station",
+                "sw_version": __version__,
+                "suggested_area": self._topics.site,
+            },
+            "origin": {"name": "edge-inspect", "sw_version": __version__},
+            "availability_topic": self._topics.status,
+            "availability_template": "{{ 'offline' if value_json.state == 'offline' else 'online' }}",
+            "components": components,
+        }
+        return json.dumps(announcement, ensure_ascii=False, separators=(",", ":")).encode()
+
+    def _components(self) -> dict[str, Component]:
+        status, verdict = self._topics.status, self._topics.verdict
+        return {
+            "state": _sensor("State", status, "state", device_class="enum", options=list(get_args(State)))
+            | {
+                "json_attributes_topic": status,
+                "json_attributes_template": "{{ {'reason': value_json.reason} | tojson }}",
+            },
+            "rejected_part": {
+                "platform": "binary_sensor",
+                "name": "Last part rejected",
+                "state_topic": verdict,
+                "value_template": "{{ 'OFF' if value_json.ok else 'ON' }}",
+                "device_class": "problem",
+            },
+            # A value a part fills Home Assistant's database: who wants that switches it on.
+            "score": _sensor("Score", verdict, "score", state_class="measurement", enabled_by_default=False),
+            "picture": {
+                "platform": "image",
+                "name": "Snapshot",
+                "image_topic": f"{self._topics.prefix}/image/+",
+                "content_type": "image/jpeg",
+            },
+            **self._health(),
+        }
+
+    def _health(self) -> dict[str, Component]:
+        health = self._topics.health
+        counts = {
+            f"parts_{count}": _sensor(f"Parts {count}", health, f"frames.{count}", state_class="total_increasing")
+            for count in ("inspected", "accepted", "rejected")
+        }
+        about = {
+            key: _sensor(name, health, path, entity_category="diagnostic")
+            for key, name, path in (
+                ("bundle", "Bundle", "bundle.name"),
+                ("engine", "Engine", "engine"),
+                ("precision", "Precision", "precision"),
+                ("threshold", "Threshold", "threshold"),
+            )
+        }
+        measured = {"state_class": "measurement", "entity_category": "diagnostic"}
+        p95 = "latency_ms.p95 if value_json.latency_ms else None"
+        return {
+            **counts,
+            "frames_dropped": _sensor("Frames dropped", health, "frames.dropped", state_class="total_increasing"),
+            "rate": _sensor("Rate", health, "fps", state_class="measurement", unit_of_measurement="parts/s"),
+            "waiting": _sensor("Messages waiting", health, "outbox.entries", **measured),
+            "latency": _sensor(
+                "Latency, 95th percentile", health, p95, unit_of_measurement="ms", device_class="duration", **measured
+            ),
+            "temperature": _sensor(
+                "Temperature",
+                health,
+                "temperature_c",
+                unit_of_measurement="°C",
+                device_class="temperature",
+                **measured,
+            ),
+            **about,
+        }
+
+
+class DiscoverySession(Session):
+    """One connection that announces its station when it is made, and whenever Home Assistant has started.
+
+    Args:
+        client_id: As `Session` has it, and all before `discovery`.
+        protocol: MQTT 5 or 3.1.1.
+        settings: Of the connection.
+        will: What the broker publishes when the connection is lost.
+        subscriptions: The topics to hear.
+        discovery: What to announce.
+    """
+
+    def __init__(
+        self,
+        client_id: str,
+        protocol: MQTTProtocolVersion,
+        settings: MqttSettings,
+        will: LastWill,
+        subscriptions: Mapping[str, OnMessage],
+        discovery: Discovery,
+    ) -> None:
+        self._discovery = discovery
+        heard = {**subscriptions, discovery.status_topic: self._hear}
+        super().__init__(client_id, protocol, settings, will, heard)
+
+    def _on_connect(
+        self, client: Client, userdata: object, flags: ConnectFlags, reason: ReasonCode, properties: Properties | None
+    ) -> None:
+        super()._on_connect(client, userdata, flags, reason, properties)
+        if self.connected:
+            self._announce()
+
+    def _hear(self, payload: bytes, retained: bool) -> None:
+        if payload == b"online":
+            self._announce()
+
+    def _announce(self) -> None:
+        # QoS 0: a broker that does not let this user announce must not hold up the verdicts.
+        self._client.publish(self._discovery.topic, self._discovery.payload, 0, True)
+
+
+def _sensor(name: str, topic: str, path: str, **more: Any) -> Component:
+    """Return a sensor that shows one field of a message; a field without a value is rendered as None: unknown."""
+    template = f"{{{{ value_json.{path} }}}}"
+    return {"platform": "sensor", "name": name, "state_topic": topic, "value_template": template, **more}

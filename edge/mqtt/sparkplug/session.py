@@ -1,0 +1,189 @@
+"""One connection of a station that speaks Sparkplug B.
+
+Sparkplug's births and data are sent with QoS 0, which no broker acknowledges. A verdict must not leave the outbox
+before the broker has it, so after what it has sent the session takes back a subscription it never had: the broker must
+answer that (MQTT-3.10.4-5), and it reads a connection's packets in their order. That costs a few bytes a turn, needs no
+topic and no right of its own, and leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import socket
+from collections.abc import Callable
+
+from paho.mqtt.client import Client, ConnectFlags
+from paho.mqtt.enums import MQTTErrorCode, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+
+from edge.mqtt.connection import ConnectionProblem
+from edge.mqtt.session import LastWill, OnMessage, Session
+from edge.mqtt.sparkplug.node import COMMAND, NAMESPACE, REBIRTH, EdgeNode
+from edge.mqtt.sparkplug.payload import PayloadError, decode
+from edge.settings import MqttSettings
+
+log = logging.getLogger(__name__)
+
+# A metric has a longer name than a JSON field, and a timestamp of its own.
+_LARGER_THAN_JSON = 1024
+_WITH_WILL = 0x04
+
+
+class SparkplugSession(Session):
+    """One connection: born when the broker, and the primary host where one is configured, are there.
+
+    Args:
+        client_id: Of the station.
+        protocol: MQTT 5 or 3.1.1.
+        settings: Of the connection.
+        node: Which edge node it is.
+        newest: Says which is the station's newest part.
+        on_command: Called with each command, inside `turn`; `None` for none.
+
+    Raises:
+        ConnectionProblem: As `Session` does.
+    """
+
+    def __init__(
+        self,
+        client_id: str,
+        protocol: MQTTProtocolVersion,
+        settings: MqttSettings,
+        node: EdgeNode,
+        newest: Callable[[], int],
+        on_command: OnMessage | None = None,
+    ) -> None:
+        self._node, self._newest, self._on_command = node, newest, on_command
+        self._host = settings.primary_host
+        self._unconfirmed: list[int] = []
+        self._confirmations: dict[int, list[int]] = {}
+        self._sent = 0
+        subscriptions = {node.topic("NCMD"): self._obey}
+        if self._host is not None:
+            subscriptions[f"{NAMESPACE}/STATE/{self._host}"] = self._hear_host
+        will = LastWill(node.topic("NDEATH"), node.will(), of_contract=False)
+        super().__init__(client_id, protocol, settings, will, subscriptions)
+        node.connect()
+        connection = self._client.socket()
+        if isinstance(connection, socket.socket):
+            # Only the last of some packets is answered: it must not wait for the others to be acknowledged.
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._client.on_unsubscribe = self._on_confirmed
+
+    def limit(self, size: int) -> int | None:
+        """Return the broker's limit if a message of the contract of this size may be above it."""
+        return super().limit(size + _LARGER_THAN_JSON)
+
+    def send(self, schema: str, topic: str, payload: bytes, *, token: int | None = None) -> None:
+        """Send a message of the contract as NDATA; an offline status as NDEATH."""
+        if schema == "status" and json.loads(payload)["state"] == "offline":
+            self._die()
+            return
+        self._publish_data(self._node.data(schema, payload))
+        # Where nothing has changed, the birth has said it.
+        self._sent += 1
+        self._unconfirmed.append(-self._sent)
+        self._expect(-self._sent, token)
+        # While the broker confirms one part of the window, another is on its way.
+        if len(self._unconfirmed) * 4 >= self._window:
+            self._ask()
+
+    def send_health(self, topic: str, payload: bytes) -> None:
+        """Send what has changed in health."""
+        self._publish_data(self._node.data("health", payload))
+
+    def send_image(self, topic: str, jpeg: bytes) -> None:
+        """Send a picture as a metric."""
+        self._publish_data(self._node.picture(topic.rsplit("/", 1)[-1], jpeg))
+
+    def turn(self, wake: socket.socket, timeout: float) -> None:
+        """Ask the broker to confirm what was sent, then as `Session.turn`."""
+        if self._unconfirmed:
+            self._ask()
+        super().turn(wake, timeout)
+
+    def _ask(self) -> None:
+        result, number = self._client.unsubscribe(self._node.topic("NDATA"))
+        if result == MQTTErrorCode.MQTT_ERR_SUCCESS and number is not None:
+            self._confirmations[number], self._unconfirmed = self._unconfirmed, []
+
+    def _on_connect(
+        self, client: Client, userdata: object, flags: ConnectFlags, reason: ReasonCode, properties: Properties | None
+    ) -> None:
+        super()._on_connect(client, userdata, flags, reason, properties)
+        if not self.connected:
+            return
+        # Nothing may be sent before the birth. The broker's limit of what waits for it counts QoS 1 alone.
+        self.connected, self._window = False, self._settings.window
+        if self._host is None:
+            self._bear(self._newest())
+        else:
+            log.info("%s: no birth before the primary host %s is online", self._node.topic("NBIRTH"), self._host)
+
+    def _on_confirmed(
+        self, client: Client, userdata: object, mid: int, reasons: list[ReasonCode], properties: Properties | None
+    ) -> None:
+        for number in self._confirmations.pop(mid, ()):
+            self._acknowledge(number)
+
+    def _obey(self, payload: bytes, retained: bool) -> None:
+        try:
+            metrics = decode(payload)
+        except PayloadError as error:
+            log.warning("%s: %s; it is ignored", self._node.topic("NCMD"), error)
+            return
+        for name, value in metrics:
+            if name == REBIRTH and value is True:
+                if self.connected:
+                    self._bear()
+            elif name == COMMAND and isinstance(value, str) and self._on_command is not None:
+                self._on_command(value.encode(), retained)
+            else:
+                log.warning("%s: writes %r to %r, which takes no such value", self._node.topic("NCMD"), value, name)
+
+    def _hear_host(self, payload: bytes, retained: bool) -> None:
+        """The primary host says whether it is online; what is older than what it has said does not count."""
+        try:
+            state = json.loads(payload)
+            online, at = bool(state["online"]), int(state["timestamp"])
+        except (ValueError, TypeError, KeyError):
+            log.warning(
+                "%s/STATE/%s: %r is no STATE of Sparkplug 3; it is ignored", NAMESPACE, self._host, payload[:80]
+            )
+            return
+        if at < self._node.host_heard_at:
+            return
+        self._node.host_heard_at = at
+        if online and not self.connected:
+            self._bear(self._newest())
+        elif not online and self.connected:
+            self._die()
+            self._disconnect()
+            self._problem = ConnectionProblem(f"the primary host {self._host} is offline")
+
+    def _bear(self, newest: int | None = None) -> None:
+        payload = self._node.birth(newest)
+        limit = super().limit(len(payload))
+        if limit is not None:
+            self._problem = ConnectionProblem(
+                f"its birth has {len(payload)} bytes, the broker takes packets of {limit}; raise its limit", slow=True
+            )
+            return
+        self._client.publish(self._node.topic("NBIRTH"), payload, 0, False)
+        self.connected = True
+
+    def _die(self) -> None:
+        sent = self._client.publish(self._node.topic("NDEATH"), self._node.death(), 1, False)
+        if sent.rc == MQTTErrorCode.MQTT_ERR_SUCCESS:
+            self._expect(sent.mid, None)
+
+    def _disconnect(self) -> None:
+        # tck-id-payloads-ndeath-will-message-publisher-disconnect-mqtt50
+        self._client.disconnect(ReasonCode(PacketTypes.DISCONNECT, identifier=_WITH_WILL) if self._is_5 else None)
+
+    def _publish_data(self, payload: bytes | None) -> None:
+        if payload is not None:
+            self._client.publish(self._node.topic("NDATA"), payload, 0, False)

@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from edge.evidence.writer import EvidenceWriter
+from edge.health.machine import Machine
+from edge.outbox import Outbox
+from edge.settings import Settings
+from edge.signature import PublicKey
+from edge.station.bundle_record import BundleRecord
+from edge.station.judge import SharedEngines
+from edge.station.threshold_record import ThresholdRecord
+
+
+@dataclass(frozen=True)
+class Box:
+    """What the stations of a box share.
+
+    Attributes:
+        boot_id: Of the box.
+        outbox: Where messages wait for the broker.
+        ready: Set to wake the engine thread: a frame waits, or a bundle.
+        trusted: Bundles must be signed with one of these keys; without any, no signature is asked for.
+        engines: One a bundle and precision.
+        thresholds: The record of those that commands have set.
+        bundles: The record of those that commands have loaded.
+        machine: What the stations run on.
+        evidence: Where it is saved, if it is.
+    """
+
+    boot_id: str
+    outbox: Outbox
+    ready: threading.Event
+    trusted: Sequence[PublicKey]
+    engines: SharedEngines
+    thresholds: ThresholdRecord
+    bundles: BundleRecord
+    machine: Machine
+    evidence: EvidenceWriter | None = None
+
+
+def open_box(
+    settings: Settings, boot_id: str, outbox: Outbox, ready: threading.Event, trusted: Sequence[PublicKey]
+) -> Box:
+    """What the configuration has the stations share; the records lie beside the outbox."""
+    beside = settings.outbox.path
+    return Box(
+        boot_id,
+        outbox,
+        ready,
+        trusted,
+        SharedEngines(settings.engine),
+        ThresholdRecord(beside.with_suffix(".thresholds.jsonl")),
+        BundleRecord(beside.with_suffix(".bundles.jsonl")),
+        Machine(beside.parent, settings.outbox.max_bytes + settings.outbox.history_bytes),
+        EvidenceWriter(settings.evidence) if settings.evidence else None,
+    )

@@ -1,0 +1,167 @@
+"""The camera thread of a station: from the camera, when the gate lets it, into the ring."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Protocol
+
+from edge.cameras import Camera, Capture, open_camera
+from edge.errors import CameraError, CameraIdle, CameraLost
+from edge.health.stage import Stage
+from edge.images import Frame
+from edge.station.gate import Gate, Turn
+from edge.station.ring import FrameRing
+
+REOPEN_AFTER_S = 0.5
+NO_MORE = "the camera gives no more frames"
+
+
+class Eyes(Protocol):
+    """Who the frames are for; `edge.station.station.Station` is one."""
+
+    def see(self, capture: Capture, live: bool) -> None:
+        """A frame has come, and some may have been lost before it."""
+
+    def show(self, pictures: Iterable[str], frame: Frame | None, problem: str = "") -> None:
+        """Snapshots that were asked for, or why they cannot be had."""
+
+    def miss(self, problem: str, parts: int = 1) -> None:
+        """Parts that there is no frame of."""
+
+    def end(self) -> None:
+        """There are no more frames."""
+
+
+class CameraThread:
+    """Reads until it is told to stop or the source ends; a lost camera is opened again, and one that hangs left behind.
+
+    Args:
+        name: Of the station.
+        uri: Of the camera.
+        gate: When to take a frame, and what for.
+        ring: Where parts go.
+        stage: Told what this thread is at.
+        eyes: Who the frames are for.
+    """
+
+    def __init__(self, name: str, uri: str, gate: Gate, ring: FrameRing, stage: Stage, eyes: Eyes) -> None:
+        self._name, self._uri = f"camera-{name}", uri
+        self._gate, self._ring, self._stage, self._eyes = gate, ring, stage, eyes
+        self._stopping = threading.Event()
+        self._turn: Turn | None = None
+        self._thread: threading.Thread | None = None
+        self.live = False
+        """Whether frames come at a rate of their own."""
+
+    def start(self) -> None:
+        """Opens the camera, in a thread of its own."""
+        self._stage.work()
+        self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
+        self._thread.start()
+
+    def reopen(self) -> None:
+        """Opens the camera again in a new thread; the one that hangs ends when it comes back, and gives no frame."""
+        turn, self._turn = self._turn, None
+        self.start()
+        problem = f"the camera hangs for {self._stage.limit_s:g} s; it is opened again"
+        self._eyes.miss(problem, 1 if turn is not None and turn.inspect else 0)
+        self._eyes.show(turn.pictures if turn is not None else (), None, problem)
+
+    def stop(self) -> None:
+        """Takes no more frames."""
+        self._stopping.set()
+
+    def join(self, timeout: float) -> None:
+        """Waits for the end."""
+        if self._thread is not None:
+            self._thread.join(timeout)
+
+    def _mine(self) -> bool:
+        """Whether the calling thread was not left behind."""
+        return self._thread is threading.current_thread()
+
+    def _run(self) -> None:
+        while self._mine() and not self._stopping.is_set():
+            self._stage.work()
+            try:
+                camera = open_camera(self._uri)
+            except CameraError as error:
+                if self._mine():
+                    self._wait_for_camera(error)
+                continue
+            try:
+                if self._read_all(camera):
+                    break
+            finally:
+                if self._mine():
+                    self._stage.work()  # to let a source go can hang too
+                camera.close()
+        if self._mine():
+            self._gate.close()
+            self._forget(NO_MORE)
+            self._stage.idle(NO_MORE)
+            self._eyes.end()
+
+    def _wait_for_camera(self, error: CameraError) -> None:
+        self._stage.fail(str(error))
+        self._eyes.miss(str(error), 0)
+        self._forget(str(error))
+        self._stopping.wait(REOPEN_AFTER_S)
+
+    def _read_all(self, camera: Camera) -> bool:
+        """Reads until the end (true), or until the camera is lost or fails twice in a row (false)."""
+        failed = False
+        self.live = camera.live
+        while self._mine() and (turn := self._wait_for_turn()) is not None:
+            self._turn = turn
+            try:
+                capture = camera.read(self._ring.spare(), turn.after)
+            except CameraIdle as error:
+                self._stage.idle(str(error))
+                self._eyes.show(turn.pictures, None, str(error))
+                continue
+            except CameraError as error:
+                if not self._mine():
+                    break
+                self._tell(turn, error)
+                if failed or isinstance(error, CameraLost):
+                    self._stopping.wait(REOPEN_AFTER_S)
+                    self._forget(str(error))
+                    return False
+                failed = True
+                continue
+            if not self._mine():
+                break
+            failed, self._turn = False, None
+            if capture is None:
+                self._eyes.show(turn.pictures, None, NO_MORE)
+                return True
+            self._stage.advance()
+            self._eyes.see(capture, camera.live)
+            self._eyes.show(turn.pictures, capture.frame)
+            if not turn.inspect:
+                continue
+            if turn.part_id is not None:
+                capture = replace(capture, part_id=turn.part_id)
+            with self._stage.idling("the engine has frames enough"):
+                if not self._ring.offer(capture):
+                    return True
+        return True
+
+    def _tell(self, turn: Turn, error: CameraError) -> None:
+        self._stage.fail(str(error))
+        self._eyes.miss(str(error))
+        self._eyes.show(turn.pictures, None, str(error))
+
+    def _wait_for_turn(self) -> Turn | None:
+        with self._stage.idling("paused, or waiting for a trigger"):
+            return self._gate.wait()
+
+    def _forget(self, problem: str) -> None:
+        """Drops the triggers and snapshots that wait for a camera that is lost."""
+        triggers, pictures = self._gate.forget()
+        if triggers:
+            self._eyes.miss(problem, triggers)
+        self._eyes.show(pictures, None, problem)

@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import threading
+from weakref import WeakValueDictionary
+
+from edge.bundle import Bundle
+from edge.decision import Decider, Decision
+from edge.engines import AnomalyMap, Engine, open_checked_engine
+from edge.health.vitals import Vitals
+from edge.images import Frame
+from edge.messages import BundleReference, Precision
+from edge.settings import EngineSettings
+
+
+class Judge:
+    """A bundle at work: its engine, and its decision on the engine's maps.
+
+    Args:
+        bundle: The bundle.
+        engine: One of that bundle; others may use it too, all in the engine thread.
+        mm_per_px: The camera's scale, where it is known.
+
+    Attributes:
+        bundle: The bundle.
+        reference: How verdicts name it.
+        engine: The engine.
+        decider: With the threshold in force.
+        own: The bundle's threshold.
+        vitals: Whether pictures and scores are as at its calibration.
+    """
+
+    def __init__(self, bundle: Bundle, engine: Engine, mm_per_px: float | None = None) -> None:
+        self.bundle, self.engine = bundle, engine
+        self.reference = BundleReference(name=bundle.manifest.name, digest=bundle.digest)
+        self.decider = Decider(bundle, engine.precision, mm_per_px)
+        self.own = self.decider.threshold
+        self.vitals = Vitals(bundle, engine.precision)
+
+    def judge(self, frame: Frame) -> tuple[AnomalyMap, Decision]:
+        """The map of a frame, valid until the engine's next, and the decision on it.
+
+        Raises:
+            EngineError: The engine failed.
+        """
+        anomaly = self.engine.infer(frame)
+        return anomaly, self.decider.decide(anomaly)
+
+    def bounds(self, factor: float) -> tuple[float, float]:
+        """The lowest and highest threshold that commands may set: the bundle's through `factor`, and times it."""
+        around = (self.own / factor, self.own * factor)
+        return min(around), max(around)
+
+
+class SharedEngines:
+    """Engines that reproduce their golden frames: one for all stations with the same bundle and precision.
+
+    Args:
+        settings: Which engine to build.
+    """
+
+    def __init__(self, settings: EngineSettings) -> None:
+        self._settings = settings
+        self._lock = threading.Lock()
+        # An engine goes when no station judges with it any more.
+        self._open: WeakValueDictionary[tuple[str, Precision | None], Engine] = WeakValueDictionary()
+
+    def open(self, bundle: Bundle, precision: Precision | None) -> Engine:
+        """The engine that is there, or a new one, built in this thread; one is built at a time.
+
+        Raises:
+            EngineError: None that reproduces the golden frames can be built.
+            BundleError: The bundle has no such precision.
+        """
+        with self._lock:
+            engine = self._open.get((bundle.digest, precision))
+            if engine is None and precision is None:
+                engine = self._open.get((bundle.digest, bundle.manifest.preferred))
+            if engine is None:
+                settings = self._settings
+                engine = open_checked_engine(
+                    bundle, precision, engine=settings.name, threads=settings.threads, cache=settings.cache
+                )
+                self._open[bundle.digest, precision] = self._open[bundle.digest, engine.precision] = engine
+            return engine
+
+    def forget(self, engine: Engine) -> None:
+        """Has nobody judge by an engine any more who does not do so now: it hangs."""
+        with self._lock:
+            for key in [key for key, each in self._open.items() if each is engine]:
+                del self._open[key]

@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from edge.cameras import Capture
+from edge.decision import Decision
+from edge.ids import uuid7
+from edge.messages import Defect, FrameSize, Region, Topics, Verdict, utc_now
+from edge.outbox import Outgoing
+from edge.station.judge import Judge
+
+
+class Part(NamedTuple):
+    """An inspected part.
+
+    Attributes:
+        capture: Its frame.
+        judge: The bundle that judged it.
+        decision: What was decided.
+        latency_ms: From the frame to the decision.
+    """
+
+    capture: Capture
+    judge: Judge
+    decision: Decision
+    latency_ms: float
+
+    def verdict(self, boot_id: str, sequence: int) -> Verdict:
+        """The verdict, with an id of its own."""
+        height, width = self.capture.frame.shape[:2]
+        return Verdict(
+            boot_id=boot_id,
+            id=uuid7(),
+            sequence=sequence,
+            part_id=self.capture.part_id,
+            captured_at=self.capture.captured_at,
+            decided_at=utc_now(),
+            ok=self.decision.ok,
+            score=self.decision.score,
+            threshold=self.decision.threshold,
+            bundle=self.judge.reference,
+            precision=self.judge.engine.precision,
+            engine=self.judge.engine.name,
+            latency_ms=round(self.latency_ms, 3),
+            frame=FrameSize(width=width, height=height),
+        )
+
+
+def outgoing(verdict: Verdict, regions: tuple[Region, ...], topics: Topics) -> list[Outgoing]:
+    """The messages of a part: the verdict, and the defect of a rejected one."""
+    messages = [Outgoing(topics.verdict, verdict.to_json(), "verdict")]
+    if not verdict.ok:
+        messages.append(Outgoing(topics.defect, Defect.of(verdict, regions).to_json(), "defect"))
+    return messages

@@ -1,0 +1,100 @@
+"""The record of what commands have changed, for all stations of a box: who changed what, when, and what holds now."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections import Counter
+from pathlib import Path
+from typing import Generic, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from edge.errors import OutboxError
+from edge.files import write_atomically
+from edge.messages import Time
+
+log = logging.getLogger(__name__)
+
+KEPT = 1000
+"""Lines of a station that are kept at the least."""
+
+
+class RecordEntry(BaseModel):
+    """What every line has."""
+
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
+
+    at: Time
+    station: str
+    by: str | None
+    command_id: str | None
+
+
+E = TypeVar("E", bound=RecordEntry)
+
+
+class Record(Generic[E]):
+    """A file of JSON lines, oldest first. May be used by several threads.
+
+    Args:
+        path: The file; made at the first entry. When `KEPT` lines are too many, the oldest of each station go.
+        model: Of a line.
+    """
+
+    def __init__(self, path: Path, model: type[E]) -> None:
+        self._path, self._model = path, model
+        self._lock = threading.Lock()
+
+    def entries(self, station: str) -> list[E]:
+        """Return a station's entries, oldest first.
+
+        Raises:
+            OutboxError: the file is there and cannot be read.
+        """
+        try:
+            return [entry for line in self._lines() if (entry := self._parse(line)) and entry.station == station]
+        except OSError as error:
+            raise OutboxError(f"{self._path}: cannot be read: {error.strerror}; let this user read it") from error
+
+    def add(self, entry: E) -> None:
+        """Write an entry; it is on the disk when this returns.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        with self._lock:
+            lines = [*self._lines(), entry.model_dump_json().encode()]
+            if len(lines) > 2 * KEPT and len(kept := self._newest(lines)) <= len(lines) - KEPT:
+                write_atomically(self._path, b"\n".join(kept) + b"\n")
+                return
+            with self._path.open("ab") as file:
+                # A line that a power cut has cut must not spoil this one.
+                file.write(b"\n" + lines[-1] + b"\n")
+                file.flush()
+                os.fsync(file.fileno())
+
+    def _newest(self, lines: list[bytes]) -> list[bytes]:
+        """Return the newest `KEPT` lines of each station; what cannot be read goes."""
+        found: Counter[str] = Counter()
+        kept = []
+        for line in reversed(lines):
+            entry = self._parse(line)
+            if entry is not None and found[entry.station] < KEPT:
+                found[entry.station] += 1
+                kept.append(line)
+        return kept[::-1]
+
+    def _parse(self, line: bytes) -> E | None:
+        try:
+            return self._model.model_validate_json(line)
+        except ValidationError:
+            log.warning("%s: a line cannot be read and is passed over; a power cut may cut one", self._path)
+            return None
+
+    def _lines(self) -> list[bytes]:
+        try:
+            return [line for line in self._path.read_bytes().splitlines() if line]
+        except FileNotFoundError:
+            return []

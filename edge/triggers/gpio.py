@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from edge.errors import TriggerError
+
+REOPEN_AFTER_S = 1.0
+_LOOK_S = 0.2
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of the box's GPIO.
+
+    Attributes:
+        chip: The chip's file.
+        line: Number or name on it.
+        edge: `rising`, `falling` or `both`.
+        bias: `as_is`, `pull_up`, `pull_down` or `disabled`.
+        debounce_s: Edges that come sooner after another one are no part.
+        delay_s: From the edge to the frame: the part's way from the light barrier to the camera.
+    """
+
+    chip: str
+    line: int | str
+    edge: str = "rising"
+    bias: str = "as_is"
+    debounce_s: float = 0.0
+    delay_s: float = 0.0
+
+
+class GpioTrigger:
+    """Fires at the edges of a line, by libgpiod 2: the kernel keeps edges that come while this thread is busy.
+
+    A line that is lost, or is not there yet, is asked for again every second.
+
+    Args:
+        line: What to watch.
+        fire: Called in this trigger's thread, `line.delay_s` after each edge.
+        say: Called with what is wrong.
+        name: Of the thread.
+
+    Raises:
+        TriggerError: The package gpiod is not installed.
+    """
+
+    def __init__(self, line: Line, fire: Callable[[], None], say: Callable[[str], None], name: str) -> None:
+        try:
+            import gpiod
+        except ImportError as error:
+            raise TriggerError(f"trigger gpio: {error}; pip install 'edge-inspect[gpio]'") from error
+        self._gpiod: Any = gpiod
+        self._line, self._fire, self._say = line, fire, say
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Ends the thread and gives the line back."""
+        self._closing.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._closing.is_set():
+            try:
+                with self._request() as request:
+                    while not self._closing.is_set():
+                        if request.wait_edge_events(timedelta(seconds=_LOOK_S)):
+                            self._pass_on(request.read_edge_events())
+            except (OSError, ValueError) as error:  # ValueError: no line of that number or name
+                self._say(f"trigger gpio:{self._line.chip}/{self._line.line}: {error}; gpioinfo lists the lines")
+                self._closing.wait(REOPEN_AFTER_S)
+
+    def _request(self) -> Any:
+        words = self._gpiod.line
+        settings = self._gpiod.LineSettings(
+            direction=words.Direction.INPUT,
+            edge_detection=words.Edge[self._line.edge.upper()],
+            bias=words.Bias[self._line.bias.upper()],
+            debounce_period=timedelta(seconds=self._line.debounce_s),
+            event_clock=words.Clock.MONOTONIC,
+        )
+        return self._gpiod.request_lines(self._line.chip, consumer="edge-inspect", config={self._line.line: settings})
+
+    def _pass_on(self, events: list[Any]) -> None:
+        for event in events:
+            # The stamp is the kernel's, by the clock that time.monotonic reads.
+            if self._closing.wait(max(0.0, event.timestamp_ns / 1e9 + self._line.delay_s - time.monotonic())):
+                return
+            self._fire()

@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+from bridge_parts import part
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edge.bridge.following import Delivery
+from edge.bridge.handover import Handover, Tally
+from edge.bridge.registers import RING
+from edge.bridge.settings import DefectClass
+
+CLASSES = [
+    DefectClass(name="many", min_regions=3),
+    DefectClass(name="large", min_area_px=500),
+    DefectClass(name="small"),
+]
+
+
+def handover(*, acknowledge: bool = False, tally: Tally | None = None) -> Handover:
+    return Handover(tally or Tally(), CLASSES, acknowledge=acknowledge)
+
+
+def give(one: Handover, *sequences: int) -> None:
+    for sequence in sequences:
+        one.give(Delivery(part(sequence), late=False))
+
+
+def shown(one: Handover) -> list[int]:
+    return [each.sequence for each in one.tally.ring]
+
+
+def test_counts_and_classes() -> None:
+    one = handover()
+    for regions in ((10,), (10, 600), (1, 2, 3), (), None):
+        one.give(Delivery(part(1, ok=False, regions=regions), late=False))
+    give(one, 2, 3)
+    assert (one.tally.parts, one.tally.accepted, one.tally.rejected) == (7, 2, 5)
+    assert one.tally.classes == [2, 1, 1, 1, 0, 0, 0, 0]
+    assert [each.defect_class for each in one.tally.ring] == [3, 2, 1, 0, 0, 0, 0]
+    assert [each.number for each in one.tally.ring] == list(range(1, 8))
+
+
+def test_without_acknowledgements_the_ring_has_the_newest() -> None:
+    one = handover()
+    give(one, *range(1, 41))
+    assert shown(one) == list(range(25, 41)) and one.waiting == 0
+
+
+def test_with_acknowledgements_no_part_is_overwritten_before_its_time() -> None:
+    one = handover(acknowledge=True)
+    give(one, *range(1, 41))
+    assert shown(one) == list(range(1, 17)) and (one.tally.parts, one.waiting) == (16, 24)
+    assert one.acknowledge(5)
+    assert shown(one) == list(range(6, 22))
+    assert not one.acknowledge(4) and not one.acknowledge(22) and one.acknowledge(5)
+    again = handover(acknowledge=True, tally=Tally.model_validate_json(one.saved().model_dump_json()))
+    assert again.acknowledge(21) and again.acknowledge(37)
+    assert shown(again) == list(range(25, 41)) and again.waiting == 0
+    # Without acknowledgements what had waited is shown.
+    rest = handover(tally=Tally.model_validate_json(one.saved().model_dump_json()))
+    assert shown(rest)[-1] == 40
+
+
+def test_a_plc_that_never_acknowledges_costs_the_oldest() -> None:
+    one = handover(acknowledge=True)
+    give(one, *range(1, 10_019))
+    assert (one.waiting, one.tally.overruns, one.tally.parts) == (10_000, 2, 16)
+
+
+@settings(deadline=None)
+@given(st.integers(0, 200_000), st.lists(st.integers(0, 40), max_size=12))
+def test_acknowledgements_survive_the_low_half_s_end(start: int, steps: list[int]) -> None:
+    one = handover(acknowledge=True, tally=Tally(parts=start, accepted=start, acknowledged=start))
+    for step in steps:
+        give(one, *range(1, step + 1))
+        for _ in range(step):
+            newest = one.tally.parts
+            assert one.acknowledge(newest % 0x10000) and one.tally.acknowledged == newest
+    assert one.waiting == 0 and one.tally.parts == start + sum(steps) == one.tally.accepted
+    assert len(one.tally.ring) <= RING

@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+from bridge_parts import KINDS
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pymodbus.client import ModbusTcpClient
+
+from edge.bridge.registers import (
+    ACKNOWLEDGED,
+    BLOCK,
+    CLASSES,
+    FLAGS,
+    NEWEST,
+    PART_FIELDS,
+    PART_FLAGS,
+    RING,
+    SLOT,
+    SLOTS,
+    STATES,
+    STATION_FIELDS,
+    Field,
+    document,
+    encode,
+)
+
+PAGE = Path(__file__).parents[3] / "docs" / "bridge.md"
+
+
+@pytest.mark.parametrize(("fields", "size"), [(STATION_FIELDS, NEWEST), (PART_FIELDS, SLOT)])
+def test_fields_lie_apart_and_inside(fields: tuple[Field, ...], size: int) -> None:
+    taken = [field.offset + i for field in fields for i in range(field.registers)]
+    assert len(taken) == len(set(taken)) and max(taken) < size
+    assert len({field.name for field in fields}) == len(fields)
+
+
+def test_the_block_is_read_in_few_requests() -> None:
+    assert NEWEST + SLOT <= 125 and NEWEST + SLOT <= SLOTS and SLOTS + RING * SLOT <= BLOCK
+    assert next(field.offset for field in STATION_FIELDS if field.name == "acknowledged") == ACKNOWLEDGED
+    assert sum(field.name.startswith("class_") for field in STATION_FIELDS) == CLASSES
+
+
+VALUES = {
+    "u16": st.integers(0, 0xFFFF),
+    "u32": st.integers(0, 0xFFFFFFFF),
+    "f32": st.floats(width=32, allow_nan=False, allow_infinity=False).filter(lambda value: abs(value) < 3e38),
+    "text": st.text(st.characters(min_codepoint=32, codec="utf-8"), max_size=8),
+}
+
+
+@settings(deadline=None)
+@given(st.fixed_dictionaries({field.name: VALUES[field.kind] for field in PART_FIELDS}), st.booleans())
+def test_pymodbus_reads_what_was_written(values: dict[str, Any], low_first: bool) -> None:
+    registers = encode(PART_FIELDS, values, SLOT, low_first=low_first)
+    for field in PART_FIELDS:
+        own = registers[field.offset : field.offset + field.registers]
+        order: Any = "little" if low_first and field.kind != "text" else "big"
+        kind = getattr(ModbusTcpClient.DATATYPE, KINDS[field.kind])
+        assert ModbusTcpClient.convert_from_registers(own, kind, word_order=order) == values[field.name]
+
+
+def test_counts_begin_anew_and_long_texts_are_cut_between_characters() -> None:
+    values: dict[str, Any] = {field.name: "" if field.kind == "text" else 0 for field in PART_FIELDS}
+    one = encode(PART_FIELDS, {**values, "number": 2**32 + 7, "part_id": "x" + "é" * 20}, SLOT, low_first=False)
+    assert one[:2] == [0, 7]
+    assert b"".join(word.to_bytes(2, "big") for word in one[16:]).rstrip(b"\0").decode() == "x" + "é" * 15
+    assert all(math.isfinite(word) for word in encode(PART_FIELDS, {**values, "score": 1e300}, SLOT, low_first=True))
+
+
+def test_the_page_has_the_map() -> None:
+    page = PAGE.read_text()
+    assert document() in page
+    for at, (name, meaning) in enumerate(FLAGS.items()):
+        assert f"| {at} | `{name}` | {meaning} |" in page
+    for at, (name, meaning) in enumerate(PART_FLAGS.items()):
+        assert f"| {at} | `{name}` | {meaning} |" in page
+    assert ", ".join(f"{number} {state}" for number, state in enumerate(STATES)) in page

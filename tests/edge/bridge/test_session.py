@@ -1,0 +1,140 @@
+"""The bridge's connection: TLS, brokers of old, access lists; in this process, so that the log can be read."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from bridge_parts import Line, settings
+from mosquitto import Between, Broker, wait_until
+from station_parts import TOPICS
+
+from edge.bridge.registers import FLAGS
+from edge.bridge.session import Subscriber
+from edge.bridge.settings import BridgeSettings
+from edge.bridge.station import BridgedStation, StationRecord
+from edge.outbox.memory import MemoryOutbox
+
+PATIENCE = 60.0
+
+
+@contextlib.contextmanager
+def following(chosen: BridgeSettings) -> Iterator[BridgedStation]:
+    station = BridgedStation(TOPICS, chosen, StationRecord(), 1)
+    subscriber = Subscriber(chosen.name, chosen.mqtt, [station])
+    try:
+        yield station
+    finally:
+        subscriber.close()
+
+
+def parts(station: BridgedStation) -> int:
+    return station.record().tally.parts
+
+
+def flags(station: BridgedStation) -> set[str]:
+    value = station.registers(time.monotonic())[1]
+    return {name for at, name in enumerate(FLAGS) if value >> at & 1}
+
+
+def test_mutual_tls(
+    make_broker: Callable[..., Broker],
+    authority: Path,
+    outbox: MemoryOutbox,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    files = {"cafile": "ca.pem", "certfile": "broker.pem", "keyfile": "broker.key"}
+    lines = [f"{key} {authority / name}" for key, name in files.items()]
+    broker = make_broker(settings="\n".join(["allow_anonymous true", "require_certificate true", *lines]))
+    broker.start()
+    monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
+    trusted = {"ca_file": str(authority / "ca.pem")}
+    mutual = {**trusted, "certificate": str(authority / "box.pem"), "key": str(authority / "box.key")}
+
+    def chosen(tls: dict[str, Any]) -> BridgeSettings:
+        return settings(broker.port, tmp_path, mqtt={"tls": tls})
+
+    line = Line(broker.port, outbox, tls=mutual)
+    try:
+        with following(chosen({})) as station:
+            wait_until(lambda: "certificate verify failed" in caplog.text.lower().replace("_", " "), PATIENCE)
+            assert "broker_lost" in flags(station)
+        caplog.clear()
+        with following(chosen(trusted)) as station:
+            # TLS 1.3: the broker says so only after the handshake, and hangs up.
+            wait_until(lambda: "The stale bits are set" in caplog.text, PATIENCE)
+            line.put(1)
+            wait_until(lambda: outbox.depth().entries == 0, PATIENCE)
+            time.sleep(0.5)
+            assert parts(station) == 0 and {"stale", "broker_lost"} <= flags(station)
+        with following(chosen(mutual)) as station:
+            wait_until(lambda: "broker_lost" not in flags(station), PATIENCE)
+            line.put(5, bad=2)
+            wait_until(lambda: parts(station) == 5, PATIENCE)
+            assert flags(station) == set()
+    finally:
+        line.publisher.close()
+
+
+def test_a_broker_of_old_is_spoken_to_in_its_version(broker: Broker, outbox: MemoryOutbox, tmp_path: Path) -> None:
+    door = Between(broker.port, refuse_5=True)
+    line = Line(broker.port, outbox)
+    try:
+        with following(settings(door.port, tmp_path)) as station:
+            wait_until(lambda: "broker_lost" not in flags(station), PATIENCE)
+            line.put(3)
+            wait_until(lambda: parts(station) == 3, PATIENCE)
+            assert door.versions[:2] == [5, 4]
+    finally:
+        line.publisher.close()
+        door.close()
+
+
+def test_a_broker_that_falls_silent(broker: Broker, outbox: MemoryOutbox, tmp_path: Path) -> None:
+    """Packets go nowhere, and no one hangs up: only time tells."""
+    door = Between(broker.port)
+    line = Line(broker.port, outbox)
+    try:
+        with following(settings(door.port, tmp_path, stale_after_s=1)) as station:
+            wait_until(lambda: "broker_lost" not in flags(station), PATIENCE)
+            line.put(1)
+            wait_until(lambda: flags(station) == set(), PATIENCE)
+            door.silent = True
+            line.put(7)
+            wait_until(lambda: flags(station) == {"stale", "silent"}, PATIENCE)
+            assert parts(station) == 1
+    finally:
+        line.publisher.close()
+        door.close()
+
+
+def test_messages_lost_on_a_cut_connection_come_again(broker: Broker, outbox: MemoryOutbox, tmp_path: Path) -> None:
+    door = Between(broker.port)
+    line = Line(broker.port, outbox)
+    try:
+        with following(settings(door.port, tmp_path)) as station:
+            wait_until(lambda: "broker_lost" not in flags(station), PATIENCE)
+            for size in (50, 200, 800):
+                line.put(20, bad=3)
+                door.cut_after = size
+                wait_until(lambda: "broker_lost" in flags(station) or door.cut_after is None, PATIENCE)
+                line.put(20, bad=3)
+            wait_until(lambda: "broker_lost" not in flags(station), PATIENCE)
+            line.put(1)
+
+            def complete() -> bool:
+                station.release(time.monotonic())
+                return parts(station) == 121
+
+            wait_until(complete, PATIENCE)
+            position = station.record().position
+            assert (position.missing, position.lost, position.resets) == ([], 0, 0)
+    finally:
+        line.publisher.close()
+        door.close()

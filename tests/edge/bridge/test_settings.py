@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from edge.bridge.settings import BridgeSettings
+from edge.cli import main
+from edge.configuration import read_settings
+from edge.errors import ConfigurationError
+
+EXAMPLE = Path(__file__).parents[3] / "systemd" / "bridge.yaml"
+STATION = "{site: plant, line: line1, station: a}"
+
+
+def refused(tmp_path: Path, text: str) -> str:
+    path = tmp_path / "bridge.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigurationError) as caught:
+        read_settings(path, BridgeSettings)
+    return str(caught.value)
+
+
+def test_the_example_is_good_and_so_is_what_it_leaves_out(tmp_path: Path) -> None:
+    assert read_settings(EXAMPLE, BridgeSettings).stations[0].station == "station1"
+    path = tmp_path / "all.yaml"
+    # The first two lines are for people.
+    path.write_text("\n".join(line.removeprefix("#") for line in EXAMPLE.read_text().splitlines()[2:]))
+    made = read_settings(path, BridgeSettings)
+    assert made.modbus.word_order == "low_first" and made.mqtt.port == 8883 and len(made.defect_classes) == 2
+
+
+def test_mistakes_are_listed_with_their_keys(tmp_path: Path) -> None:
+    said = refused(tmp_path, f"stations: [{STATION}, {STATION}]\nmodbus: {{prot: 1}}\nhold_s: -1\n")
+    assert "3 mistakes" in said and "stations: a station is named twice" in said
+    assert "modbus.prot: unknown key; there are host, port, word_order, acknowledge" in said
+    assert "hold_s: input should be greater than or equal to 0; it is -1" in said
+
+
+def test_what_only_a_station_can_do_is_refused(tmp_path: Path) -> None:
+    said = refused(tmp_path, f"stations: [{STATION}]\nmqtt: {{encoding: sparkplug_b}}\n")
+    assert "mqtt: the bridge reads JSON" in said
+    assert "mqtt: the bridge reads JSON" in refused(
+        tmp_path, f"stations: [{STATION}]\nmqtt: {{home_assistant: {{}}}}\n"
+    )
+
+
+def test_the_map_of_all_stations(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "bridge.yaml"
+    path.write_text(f"stations: [{STATION}, {{site: plant, line: line1, station: b}}]\n")
+    assert main(["bridge", "--config", str(path), "--map"]) == 0
+    said = capsys.readouterr().out
+    assert "## plant/line1/b\n" in said and "| 1008 to 1009 | `parts` |" in said

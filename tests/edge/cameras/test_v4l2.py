@@ -1,0 +1,108 @@
+"""Video4Linux without a device: what the kernel is asked, and what is made of its answers, by its own layouts."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import struct
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edge.cameras import open_camera
+from edge.cameras.v4l2_controls import Controls
+from edge.errors import CameraError
+
+FORMATS = [b"YUYV", b"MJPG"]
+SIZES = {b"YUYV": [(640, 480), (1280, 720)], b"MJPG": [(1920, 1080)]}
+CONTROLS = {0x009A0901: (0, 3, 1), 0x009A0902: (3, 2047, 1), 0x00980913: (0, 100, 1)}
+
+
+class Kernel:
+    """Answers as uvcvideo does; layouts written down from linux/videodev2.h a second time."""
+
+    def __init__(self) -> None:
+        self.set: dict[int, int] = {}
+
+    def ioctl(self, file: int, request: int, data: bytes) -> bytes:
+        assert request >> 30 == 3 and (request >> 8) & 0xFF == ord("V"), "_IOWR('V', ...)"
+        assert (request >> 16) & 0x3FFF == len(data)
+        return bytes(getattr(self, f"_answer_{request & 0xFF}")(bytearray(data)))
+
+    def _answer_2(self, data: bytearray) -> bytearray:  # VIDIOC_ENUM_FMT
+        (index,) = struct.unpack_from("=I", data)
+        if index >= len(FORMATS):
+            raise OSError(errno.EINVAL, "Invalid argument")
+        data[44:48] = FORMATS[index]
+        return data
+
+    def _answer_74(self, data: bytearray) -> bytearray:  # VIDIOC_ENUM_FRAMESIZES
+        index, form = struct.unpack_from("=I4s", data)
+        if index >= len(SIZES.get(form, [])):
+            raise OSError(errno.EINVAL, "Invalid argument")
+        struct.pack_into("=III", data, 8, 1, *SIZES[form][index])
+        return data
+
+    def _answer_36(self, data: bytearray) -> bytearray:  # VIDIOC_QUERYCTRL
+        (control,) = struct.unpack_from("=I", data)
+        if control not in CONTROLS:
+            raise OSError(errno.EINVAL, "Invalid argument")
+        struct.pack_into("=iii", data, 40, *CONTROLS[control])
+        return data
+
+    def _answer_28(self, data: bytearray) -> bytearray:  # VIDIOC_S_CTRL
+        control, value = struct.unpack("=Ii", data)
+        self.set[control] = value
+        return data
+
+
+@pytest.fixture
+def kernel(monkeypatch: pytest.MonkeyPatch) -> Kernel:
+    made = Kernel()
+    monkeypatch.setattr(fcntl, "ioctl", made.ioctl)
+    return made
+
+
+@pytest.fixture
+def controls(kernel: Kernel, tmp_path: Path) -> Any:
+    device = tmp_path / "video0"
+    device.touch()
+    with Controls(str(device), "v4l2:/dev/video0") as opened:
+        yield opened
+
+
+def test_formats_and_sizes_that_the_device_has_are_taken(controls: Controls) -> None:
+    controls.check_format("MJPG")
+    controls.check_size((1280, 720), "YUYV")
+    controls.check_size((1920, 1080), None)
+
+
+def test_others_are_refused_with_what_it_has(controls: Controls) -> None:
+    with pytest.raises(CameraError, match="format cannot be H264; allowed: YUYV, MJPG"):
+        controls.check_format("H264")
+    with pytest.raises(CameraError, match="size cannot be 1920x1080; allowed: 640x480, 1280x720"):
+        controls.check_size((1920, 1080), "YUYV")
+    with pytest.raises(CameraError, match="size cannot be 8x8; allowed: 640x480, 1280x720, 1920x1080"):
+        controls.check_size((8, 8), None)
+
+
+def test_exposure_and_gain_end_the_automatics(controls: Controls, kernel: Kernel) -> None:
+    controls.set_exposure_and_gain(8000.0, 50.0)
+    assert kernel.set == {0x009A0901: 1, 0x009A0902: 80, 0x00980913: 50}
+
+
+def test_a_refused_value_is_an_error_with_the_range(controls: Controls, kernel: Kernel) -> None:
+    with pytest.raises(CameraError, match="exposure cannot be 250; allowed: 300 to 204700 in steps of 100"):
+        controls.set_exposure_and_gain(250.0, None)
+    with pytest.raises(CameraError, match="gain cannot be 101; allowed: 0 to 100 in steps of 1"):
+        controls.set_exposure_and_gain(None, 101.0)
+    assert 0x009A0902 not in kernel.set and 0x00980913 not in kernel.set
+
+
+def test_no_device_and_a_file_that_is_none_are_said(tmp_path: Path) -> None:
+    with pytest.raises(CameraError, match="camera v4l2:/dev/video99: No such file or directory"):
+        open_camera("v4l2:///dev/video99")
+    (tmp_path / "file").touch()
+    with pytest.raises(CameraError, match="size cannot be 640x480|cannot be opened"):
+        open_camera(f"v4l2:{tmp_path}/file?size=640x480")

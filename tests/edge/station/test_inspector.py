@@ -1,0 +1,367 @@
+"""A bundle is changed between two parts, back where it fails, and what judges is remembered: with real engines."""
+
+from __future__ import annotations
+
+import gc
+import shutil
+import weakref
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from box_parts import make_box, make_settings
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from mosquitto import wait_until
+from tiny_bundle import write
+
+from edge.bundle import open_bundle
+from edge.commands import BundleChange, Refused
+from edge.errors import EngineError
+from edge.ids import uuid7
+from edge.messages import utc_now
+from edge.outbox.memory import MemoryOutbox
+from edge.station.inspector import PROVEN_AFTER, Asker, Inspector
+from edge.station.record import KEPT
+from edge.station.threshold_record import ThresholdEntry
+
+BRIGHT = np.random.default_rng(5).integers(0, 256, (48, 80, 3), np.uint8)
+DARK = np.zeros((48, 80, 3), np.uint8)
+
+
+@pytest.fixture(scope="module")
+def bundles(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Bundles that give different scores: `a`, `b`, `c`; `dim` fails on dark frames; `cut` is damaged."""
+    folder = tmp_path_factory.mktemp("bundles")
+    for seed, name in enumerate("abc", start=21):
+        write(folder / name, seed=seed)
+    write(folder / "dim", seed=31, fails_in_the_dark=True)
+    shutil.copytree(folder / "b", folder / "cut")
+    (folder / "cut" / "model.int8.onnx").write_bytes((folder / "b" / "model.int8.onnx").read_bytes()[:-1])
+    return folder
+
+
+class Line:
+    """An inspector, its box, and what it has said."""
+
+    def __init__(self, bundles: Path, work: Path, outbox: MemoryOutbox, configured: str = "a", **more: Any) -> None:
+        self.settings = make_settings(work, bundles / configured, bundles={"folder": bundles, **more})
+        self.box = make_box(self.settings, outbox)
+        self.problems: list[str] = []
+        self.answers: list[tuple[Refused | None, BundleChange | None]] = []
+        self.inspector = Inspector(self.settings, self.settings.stations[0], self.box, self.problems.append)
+        self._bundles = bundles
+
+    @property
+    def name(self) -> str:
+        return self.inspector.judge.reference.name
+
+    def ask(self, name: str | None) -> None:
+        path = None if name is None else self._bundles / name
+        self.inspector.change(path, Asker("hmi", uuid7()), lambda *answer: self.answers.append(answer))
+
+    def change(self, name: str | None) -> str | None:
+        """Change to a bundle, or back; returns why it was refused."""
+        before = len(self.answers)
+        self.ask(name)
+
+        def answered() -> bool:
+            self.inspector.take_next()
+            return len(self.answers) > before
+
+        wait_until(answered, 120)
+        refused, change = self.answers[-1]
+        assert (refused is None) == (change is not None)
+        return str(refused) if refused else None
+
+
+@pytest.fixture
+def make(bundles: Path, tmp_path: Path, outbox: MemoryOutbox) -> Callable[..., Line]:
+    return lambda *arguments, **more: Line(bundles, tmp_path, outbox, *arguments, **more)
+
+
+def test_the_bundle_changes_between_two_parts_and_not_before(make: Callable[..., Line], bundles: Path) -> None:
+    line = make()
+    scores = {}
+    for name in "ab":
+        judge = make(name).inspector.judge
+        scores[name] = judge.judge(BRIGHT)[1].score
+    assert scores["a"] != scores["b"]
+    line.ask("b")
+    wait_until(line.box.ready.is_set, 120)
+    judge, _, decision = line.inspector.inspect(BRIGHT)
+    assert (judge.reference.name, decision.score) == ("a", scores["a"]) and not line.answers
+    line.inspector.take_next()
+    judge, _, decision = line.inspector.inspect(BRIGHT)
+    assert (judge.reference.name, decision.score) == ("b", scores["b"])
+    wait_until(lambda: line.answers)
+    change = line.answers[0][1]
+    assert change is not None and (change.before.name, change.after.name) == ("a", "b")
+    assert change.after.digest == open_bundle(bundles / "b").digest
+
+
+def test_roll_back_goes_back_bundle_by_bundle(make: Callable[..., Line]) -> None:
+    line = make()
+    assert "no bundle was before a" in (line.change(None) or "")
+    for name in "bc":
+        assert line.change(name) is None
+    for name in "ba":
+        assert line.change(None) is None and line.name == name
+    assert line.change(None) is not None and line.name == "a"
+    kept = [(entry.change, entry.bundles[0].name, entry.by) for entry in line.box.bundles.entries("a")]
+    assert kept == [("load", "b", "hmi"), ("load", "c", "hmi"), ("roll back", "b", "hmi"), ("roll back", "a", "hmi")]
+
+
+def test_what_cannot_be_loaded_leaves_the_old_one(make: Callable[..., Line], bundles: Path, tmp_path: Path) -> None:
+    line = make()
+    judge = line.inspector.judge
+    assert "model.int8.onnx was changed" in (line.change("cut") or "")
+    assert "no such bundle" in (line.change("none") or "")
+    assert "a goes on" in (line.change("none") or "")
+    # Golden frames that its own engine does not give.
+    wrong = shutil.copytree(bundles / "b", tmp_path / "wrong")
+    manifest = (wrong / "manifest.yaml").read_text()
+    lowered = manifest.replace("fp32: 0.001", "fp32: -1").replace("int8: 0.1", "int8: -1")
+    assert lowered != manifest
+    (wrong / "manifest.yaml").write_text(lowered)
+    assert "does not reproduce the golden frames" in (line.change(str(wrong)) or "")
+    assert line.inspector.judge is judge and not line.box.bundles.entries("a")
+    assert line.change("b") is None
+
+
+def test_where_keys_are_configured_an_unsigned_bundle_is_refused(
+    make: Callable[..., Line], bundles: Path, tmp_path: Path
+) -> None:
+    key = tmp_path / "key.pub.pem"
+    public = Ed25519PrivateKey.generate().public_key()
+    key.write_bytes(public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+    line = make()
+    line.inspector._box = make_box(
+        make_settings(tmp_path, bundles / "a", bundles={"public_keys": [key]}), line.box.outbox
+    )
+    assert "not signed" in (line.change("b") or "") and line.name == "a"
+
+
+def test_a_bundle_that_fails_on_a_part_goes_and_the_one_before_judges_the_part(make: Callable[..., Line]) -> None:
+    line = make()
+    expected = line.inspector.judge.judge(DARK)[1].score
+    assert line.change("dim") is None
+    line.inspector.inspect(BRIGHT)
+    judge, _, decision = line.inspector.inspect(DARK)
+    assert (judge.reference.name, decision.score) == ("a", expected)
+    assert "dim failed, a judges again" in line.problems[0]
+    entry = line.box.bundles.entries("a")[-1]
+    assert (entry.change, [place.name for place in entry.bundles]) == ("failed", ["a"])
+    assert "not finite" in str(entry.reason)
+    assert make().name == "a"
+
+
+def test_a_bundle_that_was_rolled_back_to_and_fails_goes_too(make: Callable[..., Line]) -> None:
+    line = make()
+    for name in ("dim", "b", None):
+        assert line.change(name) is None
+    assert line.name == "dim"
+    assert line.inspector.inspect(DARK)[0].reference.name == "b"
+    assert [place.name for place in line.box.bundles.entries("a")[-1].bundles] == ["b", "a"]
+
+
+def test_a_bundle_that_waits_while_the_one_before_it_fails_is_taken(make: Callable[..., Line]) -> None:
+    line = make()
+    assert line.change("dim") is None
+    line.ask("c")
+    wait_until(lambda: line.inspector._next, 120)
+    assert line.inspector.inspect(DARK)[0].reference.name == "a"
+    line.inspector.take_next()
+    assert line.name == "c"
+    assert [place.name for place in line.box.bundles.entries("a")[-1].bundles] == ["c", "a"]
+
+
+def test_a_new_bundle_whose_engine_hangs_goes(make: Callable[..., Line]) -> None:
+    line = make()
+    line.change("b")
+    line.inspector.rebuild()
+    assert line.name == "a" and "its engine hangs" in line.problems[0]
+    engine = line.inspector.judge.engine
+    line.inspector.rebuild()
+    assert line.name == "a" and line.inspector.judge.engine is not engine
+
+
+def test_a_bundle_that_has_proved_itself_stays_when_a_part_fails(make: Callable[..., Line]) -> None:
+    line = make()
+    before = weakref.ref(line.inspector.judge)
+    assert line.change("dim") is None
+    for _ in range(PROVEN_AFTER):
+        line.inspector.inspect(BRIGHT)
+    gc.collect()
+    assert before() is None
+    with pytest.raises(EngineError, match="not finite"):
+        line.inspector.inspect(DARK)
+    assert line.name == "dim"
+
+
+def test_what_judges_is_remembered_until_the_configuration_changes(make: Callable[..., Line]) -> None:
+    line = make()
+    line.change("b")
+    line.change("c")
+    again = make()
+    assert again.name == "c" and not again.problems
+    assert again.change(None) is None and again.name == "b"
+    assert make("b").name == "b"
+    other = make("c")
+    assert other.name == "c" and "no bundle was before" in (other.change(None) or "")
+
+
+def test_what_the_configuration_names_is_loaded_again_where_it_has_changed(
+    make: Callable[..., Line], bundles: Path, tmp_path: Path
+) -> None:
+    configured = shutil.copytree(bundles / "a", tmp_path / "configured")
+    line = make(str(configured))
+    line.change("b")
+
+    def reload(path: Path) -> str:
+        before = len(line.answers)
+        line.inspector.change(path, Asker("configuration"), lambda *one: line.answers.append(one), configured=path)
+        wait_until(lambda: line.inspector.take_next() or len(line.answers) > before, 120)
+        return line.name
+
+    assert reload(configured) == "b"
+    shutil.rmtree(configured)
+    shutil.copytree(bundles / "c", configured)
+    assert reload(configured) == "c"
+    assert reload(bundles / "a") == "a"
+    assert make("a").change(None) is None
+
+
+def test_where_the_last_bundle_is_gone_or_another_the_one_before_judges(
+    make: Callable[..., Line], bundles: Path, tmp_path: Path
+) -> None:
+    moved, replaced = tmp_path / "moved", tmp_path / "replaced"
+    shutil.copytree(bundles / "b", replaced)
+    shutil.copytree(bundles / "c", moved)
+    line = make()
+    assert line.change(str(replaced)) is None and line.change(str(moved)) is None
+    shutil.rmtree(moved)
+    again = make()
+    assert again.name == "b" and "no such bundle" in again.problems[0]
+    shutil.rmtree(replaced)
+    shutil.copytree(bundles / "c", replaced)
+    again = make()
+    assert again.name == "a" and "is another bundle than it was" in again.problems[1]
+    # What the configuration names may be replaced where it lies.
+    configured = shutil.copytree(bundles / "a", tmp_path / "configured")
+    line = make(str(configured))
+    line.change("b")
+    line.change(None)
+    shutil.rmtree(configured)
+    shutil.copytree(bundles / "c", configured)
+    again = make(str(configured))
+    assert again.name == "c" and not again.problems
+
+
+def test_a_threshold_belongs_to_its_bundle(make: Callable[..., Line]) -> None:
+    line = make()
+    digest = line.inspector.judge.reference.digest
+    entry = {"at": utc_now(), "station": "a", "by": None, "command_id": uuid7(), "before": 0.5, "value": 0.55}
+    line.box.thresholds.add(ThresholdEntry(bundle=digest, **entry))
+    line.change("b")
+    assert line.inspector.judge.decider.threshold == 0.5
+    line.change(None)
+    assert line.inspector.judge.decider.threshold == 0.55
+
+
+@pytest.mark.parametrize("name", ["..", "../x", ".", "", "/etc", "a/../..", "out", "x\0y", "x" * 5000, "none"])
+def test_a_name_leads_to_nothing_outside_the_folder(
+    bundles: Path, tmp_path: Path, outbox: MemoryOutbox, name: str
+) -> None:
+    folder = tmp_path / "bundles"
+    (folder / "line").mkdir(parents=True)
+    (tmp_path / "x").mkdir()
+    (folder / "out").symlink_to(tmp_path / "x")
+    shutil.copytree(bundles / "a", folder / "line" / "a")
+    line = Line(folder, tmp_path, outbox, "line/a")
+    with pytest.raises(Refused, match="holds no"):
+        line.inspector.find(name)
+    assert line.inspector.find("line/a") == folder / "line" / "a"
+
+
+def test_one_bundle_is_loaded_at_a_time(make: Callable[..., Line]) -> None:
+    line = make()
+    with line.box.engines._lock:
+        line.ask("b")
+        with pytest.raises(Refused, match="is being loaded"):
+            line.ask("c")
+    wait_until(line.box.ready.is_set, 120)
+    with pytest.raises(Refused, match="is being loaded"):
+        line.ask("c")
+    line.inspector.take_next()
+    wait_until(lambda: line.answers)
+    assert line.change("c") is None
+
+
+def test_a_change_that_nobody_takes_any_more_is_answered(make: Callable[..., Line]) -> None:
+    line = make()
+    line.ask("b")
+    wait_until(line.box.ready.is_set, 120)
+    line.inspector.close()
+    wait_until(lambda: line.answers)
+    assert "from its next start" in str(line.answers[0][0])
+    assert make().name == "b"
+
+
+def test_a_change_that_cannot_be_recorded_is_not_made(make: Callable[..., Line]) -> None:
+    line = make()
+    line.box.bundles._path.mkdir()
+    assert "Is a directory" in (line.change("b") or "") and line.name == "a"
+
+
+def test_the_bundle_in_use_is_not_loaded_twice(make: Callable[..., Line], bundles: Path, tmp_path: Path) -> None:
+    line = make()
+    judge = line.inspector.judge
+    assert line.change("a") is None and line.inspector.judge is judge
+    copied = shutil.copytree(bundles / "a", tmp_path / "copy")
+    assert line.change(str(copied)) is None and line.inspector.judge is judge
+    assert make().inspector._places[0].path == copied
+
+
+def test_stations_with_the_same_bundle_share_an_engine(bundles: Path, tmp_path: Path, outbox: MemoryOutbox) -> None:
+    settings = make_settings(tmp_path, bundles / "a", names="ab")
+    box = make_box(settings, outbox)
+    first, second = (Inspector(settings, station, box, lambda problem: None) for station in settings.stations)
+    assert first.judge.engine is second.judge.engine and first.judge.decider is not second.judge.decider
+    first.judge.decider.threshold = 9.0
+    assert second.inspect(BRIGHT)[2].threshold == 0.5
+    other = make_settings(tmp_path, bundles / "a", precision="fp32").stations[0]
+    assert Inspector(settings, other, box, lambda problem: None).judge.engine is not first.judge.engine
+    same = make_settings(tmp_path, bundles / "a", precision="int8").stations[0]
+    assert Inspector(settings, same, box, lambda problem: None).judge.engine is first.judge.engine
+    engine = weakref.ref(first.judge.engine)
+    del first, second
+    gc.collect()
+    assert engine() is None
+
+
+def test_the_history_is_bounded_for_each_station(make: Callable[..., Line]) -> None:
+    line = make()
+    line.change("b")
+    path = line.box.bundles._path
+    mine = path.read_text().strip()
+    others = [mine.replace('"station":"a"', '"station":"z"')] * (2 * KEPT)
+    path.write_text("\n".join([mine, *others]) + "\n")
+    line.change("c")
+    assert len(path.read_text().splitlines()) == KEPT + 2
+    assert [entry.bundles[0].name for entry in line.box.bundles.entries("a")] == ["b", "c"]
+
+
+def test_a_mistake_of_ours_is_answered_and_the_old_one_goes_on(
+    make: Callable[..., Line], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    line = make()
+
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr(line.box.engines, "open", broken)
+    assert "a mistake in edge-inspect" in (line.change("b") or "")
+    assert "ZeroDivisionError" in caplog.text and line.name == "a"

@@ -1,0 +1,155 @@
+"""Stations of one box in one engine thread: real cameras, engines, outbox; no broker."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from box_parts import make_box, make_settings
+from mosquitto import wait_until
+from tiny_bundle import write
+
+from edge.engine_loop import EngineLoop
+from edge.images import read_image, write_image
+from edge.outbox.memory import MemoryOutbox
+from edge.settings import Settings
+from edge.station.box import Box
+from edge.station.station import Station
+
+
+@pytest.fixture(scope="module")
+def bundles(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("bundles")
+    write(folder / "a", seed=21)
+    write(folder / "b", seed=22)
+    shutil.copytree(folder / "b", folder / "cut")
+    (folder / "cut" / "golden.npz").write_bytes(b"cut")
+    return folder
+
+
+@pytest.fixture
+def frames(tmp_path: Path) -> Path:
+    return write_frames(tmp_path / "frames")
+
+
+def write_frames(folder: Path) -> Path:
+    rng = np.random.default_rng(3)
+    for i in range(6):
+        write_image(folder / f"{i}.png", rng.integers(0, 256, (48, 80, 3), np.uint8))
+    return folder
+
+
+@pytest.fixture
+def run(outbox: MemoryOutbox) -> Iterator[Callable[[Settings], tuple[list[Station], Box]]]:
+    ends: list[Callable[[], None]] = []
+
+    def start(settings: Settings) -> tuple[list[Station], Box]:
+        stations: list[Station] = []
+        loop = EngineLoop(stations)
+        box = make_box(settings, outbox, loop.ready)
+        stations += [Station(settings, station, box) for station in settings.stations]
+        for station in stations:
+            station.start()
+        loop.start()
+        ends.append(lambda: loop.stop(20))
+        ends.extend(lambda station=station: station.close(1) for station in stations)
+        if box.evidence is not None:
+            ends.append(lambda: box.evidence.close(20))
+        return stations, box
+
+    yield start
+    for end in ends:
+        end()
+
+
+def verdicts(outbox: MemoryOutbox, station: str) -> list[dict[str, Any]]:
+    entries = outbox.pending(station, 0, 10**6)
+    return [json.loads(entry.payload) for entry in entries if entry.kind == "verdict"]
+
+
+def states(station: Station) -> list[tuple[str, str | None]]:
+    return [(status.state, status.reason) for status in station._publisher._statuses]
+
+
+def test_a_camera_that_dies_does_not_touch_the_others(
+    run: Callable[..., Any], outbox: MemoryOutbox, bundles: Path, frames: Path, tmp_path: Path
+) -> None:
+    settings = make_settings(tmp_path, bundles / "a", names="ab", policy="every")
+    dying = write_frames(tmp_path / "dying")
+    cameras = {"a": f"folder:{frames}?loop=true&fps=50", "b": f"folder:{dying}?loop=true&fps=50"}
+    stations = [one.model_copy(update={"camera": cameras[one.name]}) for one in settings.stations]
+    (living, dead), _ = run(settings.model_copy(update={"stations": stations}))
+    wait_until(lambda: dead.inspected >= 3, 60)
+    shutil.rmtree(dying)
+    wait_until(lambda: any("no such folder" in str(reason) for _, reason in states(dead)), 60)
+    inspected, parts = dead.inspected, living.inspected
+    wait_until(lambda: living.inspected >= parts + 30, 60)
+    assert dead.inspected == inspected
+    assert not any(state == "degraded" for state, _ in states(living))
+    assert [one["sequence"] for one in verdicts(outbox, "a")[:parts]] == list(range(1, parts + 1))
+    write_frames(dying)
+    wait_until(lambda: dead.inspected >= inspected + 3, 60)
+
+
+def test_stations_of_one_bundle_share_its_engine_in_turn(
+    run: Callable[..., Any], outbox: MemoryOutbox, bundles: Path, frames: Path, tmp_path: Path
+) -> None:
+    camera = f"folder:{frames}?loop=true"
+    settings = make_settings(tmp_path, bundles / "a", names="abc", policy="every", camera=camera, queue=1)
+    stations, _ = run(settings)
+    assert len({id(station.engine) for station in stations}) == 1
+    wait_until(lambda: min(station.inspected for station in stations) >= 50, 120)
+    # Each engine turn takes one frame a station: none is far behind, and each frame has one score everywhere.
+    counts = [station.inspected for station in stations]
+    assert max(counts) <= 3 * min(counts)
+    scores = {(one["part_id"], one["score"]) for name in "abc" for one in verdicts(outbox, name)}
+    assert len(scores) == 6
+
+
+def test_a_bundle_that_the_configuration_names_now_is_loaded_beside_the_running_one(
+    run: Callable[..., Any], outbox: MemoryOutbox, bundles: Path, frames: Path, tmp_path: Path
+) -> None:
+    camera = f"folder:{frames}?loop=true&fps=50"
+    (station,), box = run(make_settings(tmp_path, bundles / "a", policy="every", camera=camera))
+    wait_until(lambda: station.inspected >= 3, 60)
+
+    def newest() -> str:
+        return str(verdicts(outbox, "a")[-1]["bundle"]["name"])
+
+    assert newest() == "a"
+    station.load_bundle(bundles / "cut")
+    wait_until(lambda: any("golden.npz was changed" in str(reason) for _, reason in states(station)), 60)
+    assert newest() == "a" and not box.bundles.entries("a")
+    station.load_bundle(bundles / "b")
+    wait_until(lambda: newest() == "b", 60)
+    assert box.bundles.last("a", bundles / "b")[0].name == "b"
+    names = [one["bundle"]["name"] for one in verdicts(outbox, "a")]
+    assert names == sorted(names)
+    assert [one["sequence"] for one in verdicts(outbox, "a")] == list(range(1, len(names) + 1))
+
+
+def test_evidence_is_saved_while_the_camera_writes_over_its_frames(
+    run: Callable[..., Any], outbox: MemoryOutbox, bundles: Path, frames: Path, tmp_path: Path
+) -> None:
+    video, folder = tmp_path / "line.avi", tmp_path / "evidence"
+    recorder = cv2.VideoWriter(str(video), cv2.VideoWriter_fourcc(*"MJPG"), 25, (80, 48))
+    for i in range(30):
+        recorder.write(np.roll(read_image(frames / "0.png"), i, axis=1))
+    recorder.release()
+    evidence = {"folder": folder, "keep_free_bytes": 0, "queue": 64}
+    camera = f"video:{video}?fps=0"
+    (station,), box = run(make_settings(tmp_path, bundles / "a", policy="every", camera=camera, evidence=evidence))
+    wait_until(lambda: box.evidence.health("a").saved == 30, 60)
+    originals = cv2.VideoCapture(str(video))
+    for one in verdicts(outbox, "a"):
+        assert not one["ok"]
+        saved = read_image(next(folder.glob(f"*/a/defects/{one['id']}.png")))
+        assert (saved == originals.read()[1]).all()
+    station.publish_health()
+    assert station.health.evidence.saved == 30

@@ -1,0 +1,373 @@
+"""The service supervised: real processes, a real NOTIFY_SOCKET, and a camera, an engine and a disk that hang."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import tiny_bundle
+import yaml
+from mosquitto import Broker, Subscriber, free_port, wait_until
+
+from edge.health.supervisor import EXIT_STUCK
+
+PATIENCE = 90.0
+Run = Callable[..., subprocess.Popen[str]]
+
+# A driver, and a network, that does not return: a thread that waits for ever, whenever the file `hang` is there.
+HANGS = """
+import os, sys, threading
+import edge.cameras.folder, edge.engines.openvino
+
+def hang(kind, method, once):
+    def wrapped(*arguments):
+        if os.path.exists(kind):
+            if once:
+                os.unlink(kind)
+            threading.Event().wait()
+        return method(*arguments)
+    return wrapped
+
+once = "once" in sys.argv.pop(1)
+camera, engine = edge.cameras.folder.FolderCamera, edge.engines.openvino.OpenVinoEngine
+camera.read = hang("camera", camera.read, once)
+engine._infer_tile = hang("engine", engine._infer_tile, once)
+import edge.cli
+sys.exit(edge.cli.main(sys.argv[1:]))
+"""
+
+
+class Systemd:
+    """Listens as systemd does, and remembers."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.heard: list[str] = []
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.bind(str(path))
+        self._thread = threading.Thread(target=self._listen)
+        self._thread.start()
+
+    def _listen(self) -> None:
+        while (message := self._socket.recv(4096)) != b"end":
+            self.heard.append(message.decode())
+
+    def fed(self) -> int:
+        return self.heard.count("WATCHDOG=1")
+
+    def close(self) -> None:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as last:
+            last.sendto(b"end", str(self.path))
+        self._thread.join()
+        self._socket.close()
+
+
+@pytest.fixture
+def systemd(tmp_path: Path) -> Iterator[Systemd]:
+    listening = Systemd(tmp_path / "notify")
+    yield listening
+    listening.close()
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_bundle.write(tmp_path_factory.mktemp("bundles") / "tiny").path
+
+
+@pytest.fixture
+def frames(tmp_path: Path) -> Path:
+    folder = tmp_path / "frames"
+    folder.mkdir()
+    rng = np.random.default_rng(5)
+    for i in range(6):
+        cv2.imwrite(str(folder / f"{i:06d}.png"), rng.integers(0, 256, (48, 80, 3), np.uint8))
+    return folder
+
+
+@pytest.fixture
+def configure(tmp_path: Path, bundle: Path, frames: Path) -> Callable[..., Path]:
+    def write(port: int, more: dict[str, Any] | None = None, fps: int = 20, **station: Any) -> Path:
+        settings = {
+            "site": "plant",
+            "line": "line1",
+            "stations": [
+                {"name": "station1", "camera": f"folder:{frames}?fps={fps}&loop=true", "bundle": str(bundle), **station}
+            ],
+            "mqtt": {"host": "127.0.0.1", "port": port, "backoff_cap_s": 0.5},
+            "outbox": {"path": str(tmp_path / "outbox.db")},
+            "health": {"camera_limit_s": 3, "engine_limit_s": 3, "outbox_limit_s": 3},
+            "health_every_s": 0.5,
+            **(more or {}),
+        }
+        path = tmp_path / "config.yaml"
+        path.write_text(yaml.safe_dump(settings))
+        return path
+
+    return write
+
+
+@pytest.fixture
+def start(tmp_path: Path, systemd: Systemd) -> Iterator[Run]:
+    started: list[subprocess.Popen[str]] = []
+
+    def run(config: Path, hangs: str = "", **environment: str) -> subprocess.Popen[str]:
+        program = ["-c", HANGS, hangs] if hangs else ["-m", "edge.cli"]
+        variables = {**os.environ, "NOTIFY_SOCKET": str(systemd.path), "WATCHDOG_USEC": "60000000", **environment}
+        variables["PYTHONPATH"] = os.getcwd()
+        log = (tmp_path / "log").open("a")
+        command = [sys.executable, *program, "run", "--config", str(config)]
+        started.append(subprocess.Popen(command, stderr=log, text=True, env=variables, cwd=tmp_path))
+        log.close()
+        wait_until(lambda: "READY=1" in " ".join(systemd.heard), PATIENCE)
+        return started[-1]
+
+    yield run
+    for process in started:
+        if process.poll() is None:
+            process.kill()
+        process.wait()
+
+
+def test_the_watchdog_is_fed_while_frames_flow_and_while_a_trigger_is_waited_for(
+    broker: Broker, configure: Callable[..., Path], start: Run, systemd: Systemd
+) -> None:
+    flowing = start(configure(broker.port))
+    wait_until(lambda: systemd.fed() >= 5, PATIENCE)
+    flowing.send_signal(signal.SIGTERM)
+    assert flowing.wait(PATIENCE) == 0
+    assert systemd.heard[-1] == "STOPPING=1"
+    systemd.heard.clear()
+    allowed = {"commands": {"allow": ["trigger"]}}
+    start(configure(broker.port, allowed, trigger="command"))
+    wait_until(lambda: systemd.fed() >= 8, PATIENCE)  # longer than the camera's limit
+    assert not any("hangs" in message for message in systemd.heard)
+
+
+def test_a_source_that_is_stopped_is_left_behind_and_the_camera_opened_again(
+    broker: Broker,
+    subscribe: Callable[..., Subscriber],
+    configure: Callable[..., Path],
+    start: Run,
+    systemd: Systemd,
+    frames: Path,
+) -> None:
+    subscriber = subscribe(broker.port)
+    service = start(configure(broker.port))
+    wait_until(lambda: len(subscriber.payloads("verdict")) >= 10, PATIENCE)
+    pipe = frames.with_name("pipe")
+    os.mkfifo(pipe)
+    # The next picture comes from a process that is stopped before it gives any: the camera's read does not return.
+    source = subprocess.Popen(["sh", "-c", f"cat {frames}/000001.png > {pipe}"])
+    source.send_signal(signal.SIGSTOP)
+    try:
+        os.replace(pipe, frames / "000003.png")
+        wait_until(lambda: any("camera hangs" in message for message in systemd.heard), PATIENCE)
+        seen = len(subscriber.payloads("verdict"))
+        wait_until(lambda: len(subscriber.payloads("verdict")) > seen + 10, PATIENCE)
+        fed = systemd.fed()
+        wait_until(lambda: systemd.fed() > fed, PATIENCE)
+        assert service.poll() is None
+        degraded = [status for status in subscriber.payloads("status") if status["state"] == "degraded"]
+        assert any("the camera hangs" in status["reason"] for status in degraded)
+        assert subscriber.payloads("health")[-1]["frames"]["dropped"] >= 1
+        sequences = [verdict["sequence"] for verdict in subscriber.payloads("verdict")]
+        assert sequences == list(range(1, len(sequences) + 1))
+        service.send_signal(signal.SIGTERM)
+        assert service.wait(PATIENCE) == 0
+    finally:
+        source.kill()
+        source.wait()
+
+
+def test_an_engine_that_hangs_is_built_again(
+    broker: Broker,
+    subscribe: Callable[..., Subscriber],
+    configure: Callable[..., Path],
+    start: Run,
+    systemd: Systemd,
+    tmp_path: Path,
+) -> None:
+    subscriber = subscribe(broker.port)
+    service = start(configure(broker.port), "once")
+    wait_until(lambda: len(subscriber.payloads("verdict")) >= 10, PATIENCE)
+    (tmp_path / "engine").touch()
+    wait_until(lambda: any("engine hangs" in message for message in systemd.heard), PATIENCE)
+    seen = len(subscriber.payloads("verdict"))
+    wait_until(lambda: len(subscriber.payloads("verdict")) > seen + 10, PATIENCE)
+    sequences = [verdict["sequence"] for verdict in subscriber.payloads("verdict")]
+    assert sequences == list(range(1, len(sequences) + 1))
+    service.send_signal(signal.SIGTERM)
+    assert service.wait(PATIENCE) == 0
+
+
+@pytest.mark.parametrize("stage", ["camera", "engine"])
+def test_what_hangs_for_good_ends_the_process_and_the_next_one_goes_on(
+    stage: str,
+    broker: Broker,
+    subscribe: Callable[..., Subscriber],
+    configure: Callable[..., Path],
+    start: Run,
+    systemd: Systemd,
+    tmp_path: Path,
+) -> None:
+    subscriber = subscribe(broker.port)
+    config = configure(broker.port)
+    service = start(config, "always")
+    wait_until(lambda: len(subscriber.payloads("verdict")) >= 10, PATIENCE)
+    (tmp_path / stage).touch()
+    assert service.wait(PATIENCE) == EXIT_STUCK
+    assert f"station1: {stage} hangs: the process ends with status 75" in (tmp_path / "log").read_text()
+    wait_until(lambda: subscriber.states()[-1:] == ["offline"], PATIENCE)
+    (tmp_path / stage).unlink()
+    seen = subscriber.sequences()[-1]
+    start(config)
+    wait_until(lambda: subscriber.sequences()[-1] > seen + 5, PATIENCE)
+    assert list(dict.fromkeys(subscriber.sequences())) == list(range(1, subscriber.sequences()[-1] + 1))
+
+
+@pytest.fixture(scope="module")
+def hanging_disk(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A library that lets writes hang."""
+    library = tmp_path_factory.mktemp("hang") / "hang.so"
+    source = Path(__file__).parents[1] / "hang.c"
+    compile_ = ["g++", "-x", "c", "-shared", "-fPIC", "-o", str(library), str(source), "-ldl"]
+    subprocess.run(compile_, check=True)
+    return library
+
+
+@pytest.mark.parametrize(("durability", "call"), [("normal", "pwrite64"), ("full", "fdatasync")])
+def test_a_disk_that_hangs_ends_the_process_and_no_verdict_is_lost(
+    durability: str,
+    call: str,
+    broker: Broker,
+    subscribe: Callable[..., Subscriber],
+    configure: Callable[..., Path],
+    start: Run,
+    systemd: Systemd,
+    tmp_path: Path,
+    hanging_disk: Path,
+) -> None:
+    subscriber = subscribe(broker.port)
+    config = configure(broker.port, {"outbox": {"path": str(tmp_path / "outbox.db"), "durability": durability}})
+    flag = tmp_path / "stuck"
+    hang = {"HANG_CALL": call, "HANG_PATH": str(tmp_path / "outbox.db"), "HANG_FLAG": str(flag)}
+    service = start(config, LD_PRELOAD=str(hanging_disk), **hang)
+    wait_until(lambda: len(subscriber.payloads("verdict")) >= 10, PATIENCE)
+    flag.touch()
+    wait_until(lambda: any("outbox hangs" in message for message in systemd.heard) or service.poll(), PATIENCE)
+    assert service.wait(PATIENCE) == EXIT_STUCK
+    flag.unlink()
+    seen = subscriber.sequences()[-1]
+    start(config)
+    wait_until(lambda: subscriber.sequences()[-1] > seen + 5, PATIENCE)
+    assert list(dict.fromkeys(subscriber.sequences())) == list(range(1, subscriber.sequences()[-1] + 1))
+
+
+def test_sigterm_under_load_loses_no_verdict(
+    broker: Broker,
+    subscribe: Callable[..., Subscriber],
+    configure: Callable[..., Path],
+    start: Run,
+    tmp_path: Path,
+) -> None:
+    subscriber = subscribe(broker.port)
+    config = configure(broker.port, fps=0, policy="every", queue=64)
+    for _ in range(3):
+        seen = len(subscriber.payloads("verdict"))
+        service = start(config)
+        wait_until(lambda before=seen: len(subscriber.payloads("verdict")) > before + 50, PATIENCE)
+        service.send_signal(signal.SIGTERM)
+        assert service.wait(PATIENCE) == 0
+    stopped = [line for line in (tmp_path / "log").read_text().splitlines() if "stopped after" in line]
+    inspected = sum(int(line.split()[-2]) for line in stopped)
+    service = start(configure(broker.port, trigger="command", more={"commands": {"allow": ["trigger"]}}))
+    wait_until(lambda: subscriber.sequences()[-1] == inspected, PATIENCE)
+    assert list(dict.fromkeys(subscriber.sequences())) == list(range(1, inspected + 1))
+
+
+def test_sighup_loads_bundles_live_starts_anew_for_the_rest_and_takes_no_mistake(
+    broker: Broker,
+    subscribe: Callable[..., Subscriber],
+    configure: Callable[..., Path],
+    start: Run,
+    systemd: Systemd,
+    tmp_path: Path,
+    bundle: Path,
+) -> None:
+    subscriber = subscribe(broker.port)
+    service = start(configure(broker.port))
+    wait_until(lambda: len(subscriber.payloads("verdict")) >= 5, PATIENCE)
+    first = subscriber.payloads("verdict")[0]["bundle"]["digest"]
+    log = tmp_path / "log"
+
+    other = tiny_bundle.write(tmp_path / "other", tiles=(2, 1))
+    configure(broker.port, bundle=str(other.path))
+    service.send_signal(signal.SIGHUP)
+    wait_until(lambda: subscriber.payloads("verdict")[-1]["bundle"]["digest"] == other.digest, PATIENCE)
+    assert "offline" not in subscriber.states()
+    assert any(message.startswith("RELOADING=1\nMONOTONIC_USEC=") for message in systemd.heard)
+
+    (tmp_path / "config.yaml").write_text("site: [")
+    service.send_signal(signal.SIGHUP)
+    wait_until(lambda: "the configuration is not taken" in log.read_text(), PATIENCE)
+    seen = subscriber.sequences()[-1]
+    wait_until(lambda: subscriber.sequences()[-1] > seen + 5, PATIENCE)
+
+    configure(broker.port, {"site": "elsewhere"})
+    service.send_signal(signal.SIGHUP)
+    topic = "edge-inspect/v1/elsewhere/line1/station1/verdict"
+    wait_until(lambda: any(message.topic == topic for message in list(subscriber.messages)), PATIENCE)
+    assert subscriber.payloads("verdict")[-1]["bundle"]["digest"] == first
+    assert service.poll() is None
+    assert systemd.heard.count("STOPPING=1") == 0, "a stop that is none must not be told"
+    service.send_signal(signal.SIGTERM)
+    assert service.wait(PATIENCE) == 0
+
+
+def get(port: int, path: str) -> tuple[int, str]:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=30) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read().decode()
+
+
+def test_health_is_told_over_http_and_says_what_hangs(
+    broker: Broker,
+    subscribe: Callable[..., Subscriber],
+    configure: Callable[..., Path],
+    start: Run,
+    tmp_path: Path,
+) -> None:
+    subscriber = subscribe(broker.port)
+    port = free_port()
+    limits = {"camera_limit_s": 3, "engine_limit_s": 10, "outbox_limit_s": 3, "http_port": port}
+    service = start(configure(broker.port, {"health": limits}), "always")
+    wait_until(lambda: len(subscriber.payloads("verdict")) >= 5, PATIENCE)
+    wait_until(lambda: "station1" in get(port, "/healthz")[1], PATIENCE)
+    assert get(port, "/healthz")[0] == 200
+    wait_until(
+        lambda: 'edge_inspect_stage_progress_total{station="station1",stage="engine"}' in get(port, "/metrics")[1]
+    )
+    wait_until(lambda: subscriber.payloads("health")[-1]["picture"], PATIENCE)
+    health = subscriber.payloads("health")[-1]
+    assert set(health["stages"]) == {"camera", "engine", "outbox"}
+    assert health["picture"]["level"] > 0 and health["disk_free_bytes"] > 0
+    (tmp_path / "engine").touch()
+    wait_until(lambda: get(port, "/healthz")[0] == 503, PATIENCE)
+    assert json.loads(get(port, "/healthz")[1])["stuck"] == ["station1: engine"]
+    assert service.poll() is None

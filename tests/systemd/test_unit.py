@@ -1,0 +1,85 @@
+"""The unit as systemd-analyze sees it, and `make install` into a folder."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+ANALYZE = shutil.which("systemd-analyze")
+needs_systemd = pytest.mark.skipif(ANALYZE is None, reason="needs systemd-analyze: apt-get install systemd")
+
+
+def analyze(*arguments: str) -> subprocess.CompletedProcess[str]:
+    assert ANALYZE is not None
+    return subprocess.run([ANALYZE, *arguments, "--no-pager"], capture_output=True, text=True, check=False)
+
+
+@pytest.fixture
+def unit(tmp_path: Path) -> Path:
+    """The unit, of a program that is there."""
+    path = tmp_path / "edge-inspect.service"
+    text = (ROOT / "systemd" / "edge-inspect.service").read_text()
+    path.write_text(text.replace("/opt/edge-inspect/bin/edge-inspect", "/bin/true"))
+    return path
+
+
+@needs_systemd
+@pytest.mark.parametrize("devices", [False, True])
+def test_systemd_finds_no_mistake_in_the_unit(unit: Path, devices: bool) -> None:
+    if devices:
+        more = unit.with_name("edge-inspect.service.d")
+        more.mkdir()
+        shutil.copy(ROOT / "systemd" / "devices.conf", more)
+    checked = analyze("verify", "--man=no", str(unit))
+    assert checked.returncode == 0 and checked.stderr == "", checked.stderr
+
+
+@needs_systemd
+def test_the_units_exposure_is_at_most_2_5(unit: Path) -> None:
+    checked = analyze("security", "--offline=true", "--threshold=25", str(unit))
+    assert checked.returncode == 0, checked.stdout
+    exposure = re.search(r"Overall exposure level for .*: ([\d.]+)", checked.stdout)
+    assert exposure is not None and float(exposure[1]) <= 2.5
+
+
+def test_what_cameras_and_gpus_need_is_not_taken_away() -> None:
+    text = (ROOT / "systemd" / "edge-inspect.service").read_text()
+    lines = [line for line in text.splitlines() if not line.startswith("#")]
+    for never in ("PrivateDevices", "MemoryDenyWriteExecute", "ProtectClock", "DevicePolicy", "PrivateNetwork"):
+        assert not any(line.startswith(never) for line in lines), never
+
+
+def make(target: str, destination: Path, **variables: str) -> None:
+    command = ["make", "-C", str(ROOT), target, f"DESTDIR={destination}", *(f"{k}={v}" for k, v in variables.items())]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=280)
+    assert done.returncode == 0, done.stderr
+
+
+def test_make_installs_into_a_folder_and_uninstalls_all_but_the_configuration(tmp_path: Path) -> None:
+    destination = tmp_path / "box"
+    variables = {"PREFIX": "/usr/lib/edge", "PYTHON": sys.executable, "PIP_OPTIONS": "--no-deps"}
+    make("install", destination, **variables)
+    place = destination / "usr/lib/edge"
+    unit = destination / "etc/systemd/system/edge-inspect.service"
+    assert "ExecStart=/usr/lib/edge/bin/edge-inspect run" in unit.read_text()
+    assert "/opt/" not in unit.read_text()
+    config = destination / "etc/edge-inspect/config.yaml"
+    config.write_text("site: kept\n")
+    # What it installed is what runs; its dependencies are lent by this environment.
+    environment = {**os.environ, "PYTHONPATH": sysconfig.get_path("purelib")}
+    command = [str(place / "bin/python"), "-c", "import edge.cli, sys; sys.exit(edge.cli.main(['--version']))"]
+    ran = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert ran.stdout.startswith("edge-inspect "), ran.stderr
+    assert str(destination) not in (place / "bin/edge-inspect").read_text()
+    make("install", destination, **variables)
+    assert config.read_text() == "site: kept\n"
+    make("uninstall", destination, PREFIX="/usr/lib/edge")
+    assert not place.exists() and not unit.exists() and config.exists()
