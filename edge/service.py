@@ -29,6 +29,8 @@ log = logging.getLogger(__name__)
 
 # A stop takes two seconds at most: these, and what a frame and a flush of the disk take.
 FINISH_S, FLUSH_S, EVIDENCE_S = 0.6, 1.0, 0.2
+# Where every source has ended nobody waits.
+ENDED_FLUSH_S = 5.0
 # Beyond this it hangs. Below TimeoutStopSec of the unit.
 STOP_S = 10.0
 # Between two starts in one process engines may have to be built: as long as the unit's TimeoutStartSec.
@@ -80,6 +82,7 @@ class Service:
         if not trusted:
             log.info("bundles need no signature: the configuration names no bundles.public_keys")
         self._engine = EngineLoop(self._stations)
+        self._flush_s = FLUSH_S
         with ExitStack() as opened:
             self._outbox = opened.enter_context(
                 SqliteOutbox(
@@ -137,6 +140,8 @@ class Service:
                     station.publish_health()
             self._engine.join(_POLL_S)
         self._engine.join(0)
+        if not signals.stop:
+            self._flush_s = ENDED_FLUSH_S
         return None
 
     def _reload(self, read_again: Callable[[], Settings]) -> Settings | None:
@@ -190,7 +195,7 @@ class Service:
     def _close_stations(self) -> None:
         if self._stations:
             with ThreadPoolExecutor(len(self._stations), "close") as pool:
-                list(pool.map(lambda station: station.close(FLUSH_S), self._stations))
+                list(pool.map(lambda station: station.close(self._flush_s), self._stations))
 
     def _read_health(self) -> tuple[list[str], dict[str, Health]]:
         healths = {station.name: station.health for station in self._stations}

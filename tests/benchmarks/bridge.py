@@ -1,6 +1,6 @@
 """The bridge as its process, between a real mosquitto and a real Modbus client, on loopback.
 
-    python tests/benchmarks/bridge.py [NAME ...] [--parts 500] [--behind 20000] [--reads 2000]
+    python tests/benchmarks/bridge.py [NAME ...] [--parts 500] [--behind 5000] [--reads 2000]
 
 Names: latency, catch_up, read; all without any. Each writes its row of results/bridge.csv.
 
@@ -136,7 +136,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", metavar="NAME")
     parser.add_argument("--parts", type=int, default=500)
-    parser.add_argument("--behind", type=int, default=20_000)
+    parser.add_argument("--behind", type=int, default=5000)
     parser.add_argument("--reads", type=int, default=2000)
     options = parser.parse_args()
     known = {scenario.__name__: scenario for scenario in SCENARIOS}
