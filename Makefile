@@ -13,7 +13,8 @@ INSTALLED := $(VENV)/.installed
 # Of `install`: EXTRAS=tensorrt,gpio installs those extras too; DESTDIR=DIR puts everything under DIR and touches no user.
 PREFIX ?= /opt/edge-inspect
 CONFIGURATION := $(DESTDIR)/etc/edge-inspect
-UNIT := $(DESTDIR)/etc/systemd/system/edge-inspect.service
+UNITS := edge-inspect.service edge-inspect-bridge.service
+UNIT_FOLDER := $(DESTDIR)/etc/systemd/system
 PLACE := $(DESTDIR)$(PREFIX)
 # JetPack's OpenCV (with GStreamer) and TensorRT are packages of the system.
 VENV_OPTIONS ?= $(if $(wildcard /etc/nv_tegra_release),--system-site-packages)
@@ -47,13 +48,16 @@ $(INSTALLED): pyproject.toml
 	touch $@
 
 install:
+	@test -e $(PLACE)/pyvenv.cfg || test -z "$$(ls -A $(PLACE) 2> /dev/null)" || \
+	    { echo "PREFIX=$(PREFIX): holds other things, and uninstall removes it whole; name a folder of its own"; exit 1; }
 	$(PYTHON) -m venv $(VENV_OPTIONS) $(PLACE)
 	$(PLACE)/bin/python -m pip install --quiet --upgrade $(PIP_OPTIONS) '.$(if $(EXTRAS),[$(EXTRAS)])'
 	$(if $(DESTDIR),sed -i '1s|^#!$(DESTDIR)|#!|' $(PLACE)/bin/edge-inspect $(PLACE)/bin/edge-train $(PLACE)/bin/calibrate)
 	install -D --mode 644 --target-directory $(PLACE)/share/doc/edge-inspect README.md docs/*.md systemd/devices.conf
-	install -d $(dir $(UNIT)) $(CONFIGURATION)
-	sed 's|/opt/edge-inspect|$(PREFIX)|' systemd/edge-inspect.service > $(UNIT)
-	test -e $(CONFIGURATION)/config.yaml || install --mode 644 systemd/config.yaml $(CONFIGURATION)/config.yaml
+	install -d $(UNIT_FOLDER) $(CONFIGURATION)
+	for unit in $(UNITS); do sed 's|/opt/edge-inspect|$(PREFIX)|' systemd/$$unit > $(UNIT_FOLDER)/$$unit || exit; done
+	for file in config.yaml bridge.yaml; do \
+	    test -e $(CONFIGURATION)/$$file || install --mode 644 systemd/$$file $(CONFIGURATION)/$$file || exit; done
 ifeq ($(DESTDIR),)
 	getent passwd edge-inspect > /dev/null || useradd --system --home-dir /var/lib/edge-inspect edge-inspect
 	for group in $(GROUPS); do getent group $$group > /dev/null && usermod --append --groups $$group edge-inspect || true; done
@@ -62,10 +66,11 @@ ifeq ($(DESTDIR),)
 endif
 
 uninstall:
+	@test -e $(PLACE)/pyvenv.cfg || { echo "PREFIX=$(PREFIX): nothing is installed there"; exit 1; }
 ifeq ($(DESTDIR),)
-	systemctl disable --now edge-inspect
+	systemctl disable --now $(UNITS)
 endif
-	rm -rf $(PLACE) $(UNIT)
+	rm -rf $(PLACE) $(UNITS:%=$(UNIT_FOLDER)/%)
 ifeq ($(DESTDIR),)
 	systemctl daemon-reload
 	@echo "Left: /etc/edge-inspect, /var/lib/edge-inspect and the user edge-inspect"

@@ -108,9 +108,7 @@ def make_bundle(request: Request, say: Callable[[str], None]) -> Bundle:
     contents = {model_file(p): data for p, data in networks.files.items()} | {GOLDEN: golden}
     contents[REPORT] = json.dumps(report, indent=2).encode()
     contents[PAGE] = render(about, decided, networks, validation, report).encode(errors="replace")
-    manifest = _manifest(request, about, decided, networks)
-    manifest["input"]["pictures"] = picture_range([examine(frame) for frame in frames]).model_dump()
-    return write_bundle(request.out, manifest, contents)
+    return write_bundle(request.out, _manifest(request, about, decided, networks, frames), contents)
 
 
 def _check(request: Request) -> None:
@@ -244,11 +242,14 @@ def _split(about: Checkpoint, images: list[Path]) -> tuple[list[Path], list[Path
     return [path for path in images if known[path]], unseen
 
 
-def _manifest(request: Request, about: Checkpoint, decided: Decided, networks: Networks) -> dict[str, Any]:
+def _manifest(
+    request: Request, about: Checkpoint, decided: Decided, networks: Networks, frames: list[Frame]
+) -> dict[str, Any]:
     measured, fits, chosen = decided.measured, decided.fits, networks.trials[0].recipe
     thresholds = {name: _thresholds(m, fits[name]) for name, m in measured.items()}
     tolerance, preferred = _tolerance(measured), decided.preferred
     fields = manifest_fields(about, request.out, request.false_reject_rate, thresholds, tolerance, preferred)
+    fields["input"]["pictures"] = picture_range([examine(frame) for frame in frames]).model_dump()
     fields["decision"]["held_out_images"] = len(measured["fp32"].scores)
     fields["decision"]["images_wanted"] = fits[preferred].images_wanted
     fields["decision"]["method"] = fits[preferred].method

@@ -156,11 +156,12 @@ def _look_at_folders(settings: Settings) -> list[str]:
     if not os.access(folder, os.W_OK | os.X_OK):
         mistakes.append(f"outbox.path: {folder} is not there or cannot be written; make it, or name another")
     bundles = settings.bundles.folder
-    if bundles is not None and not bundles.is_dir():
+    # Not Path's own: they raise where a folder above may not be looked into.
+    if bundles is not None and not os.path.isdir(bundles):
         mistakes.append(f"bundles.folder: {bundles} is no folder; make it, or name another")
     if settings.evidence is not None:
         evidence = settings.evidence.folder.absolute()
-        there = next(path for path in (evidence, *evidence.parents) if path.exists())
-        if not (there.is_dir() and os.access(there, os.W_OK | os.X_OK)):
+        there = next(path for path in (evidence, *evidence.parents) if os.path.exists(path))
+        if not (os.path.isdir(there) and os.access(there, os.W_OK | os.X_OK)):
             mistakes.append(f"evidence.folder: {evidence} cannot be made or written; name another, or let this user")
     return mistakes

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge.cuda import Cuda
-from edge.errors import EngineError
+from edge.errors import CameraError, EngineError
 
 JETPACK = {"R36": 6, "R38": 7, "R39": 7}
 """By the release of Linux for Tegra."""
@@ -36,7 +36,7 @@ class Finding:
 
 
 def examine() -> list[Finding]:
-    """Looks at Python, processor, packages, GPU and systemd; never fails for want of one."""
+    """Looks at Python, processor, packages, GPU, cameras and systemd; never fails for want of one."""
     tegra = Path("/etc/nv_tegra_release")
     jetson = tegra.read_text().splitlines()[0].lstrip("# ") if tegra.is_file() else ""
     jetpack = JETPACK.get(jetson[:3])
@@ -57,6 +57,10 @@ def examine() -> list[Finding]:
         _cuda(jetpack),
         _package("pycuda", pycuda_remedy(jetpack)),
         _engine(),
+        _gstreamer(),
+        _introspected("aravis", "aravis", ("Aravis", "0.8")),
+        _package("harvesters", "pip install 'edge-inspect[genicam]'; only for genicam: cameras"),
+        _package("gpiod", "pip install 'edge-inspect[gpio]'; only for gpio: triggers"),
         _program("mosquitto", "apt install mosquitto; only where this box is also the broker"),
         _program("systemctl", "the service needs systemd to start with the box"),
     ]
@@ -117,6 +121,33 @@ def _engine() -> Finding:
         return Finding("engine", True, f"{best_engine()} is what the service runs here")
     except ImportError as error:
         return Finding("engine", False, f"none runs before what is missing above is there: {error}")
+
+
+def _gstreamer() -> Finding:
+    """What runs the pipelines of `gst:`, in the order in which the camera takes them."""
+    found = _introspected("gstreamer", "gst", ("Gst", "1.0"), ("GstApp", "1.0"))
+    if not found.found:
+        try:
+            import cv2
+
+            if cv2.videoio_registry.hasBackend(cv2.CAP_GSTREAMER):
+                return Finding("gstreamer", True, "by OpenCV, which does not know when a frame was taken")
+        except Exception:  # a broken OpenCV is a finding of its own
+            pass
+    return found
+
+
+def _introspected(what: str, scheme: str, *namespaces: tuple[str, str]) -> Finding:
+    try:
+        from edge.cameras.introspection import load
+
+        for name, version in namespaces:
+            load(name, version)
+    except CameraError as error:
+        return Finding(what, False, f"{str(error).removeprefix('camera: ')}; only for {scheme}: cameras")
+    except Exception as error:  # cv2 is missing, or what is there is broken
+        return Finding(what, False, f"not looked for: {error}")
+    return Finding(what, True, f"{namespaces[0][0]} {namespaces[0][1]} by introspection")
 
 
 def _cuda(jetpack: int | None) -> Finding:

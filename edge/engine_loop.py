@@ -8,6 +8,9 @@ from collections.abc import Sequence
 
 from edge.station.station import Station
 
+# What the part in hand is waited for: at the end, and of a thread that may hang before another one follows it.
+_PART_S, _LEAVE_S = 5.0, 1.0
+
 
 class EngineLoop:
     """One frame of each station in turn, so that none starves another.
@@ -23,14 +26,21 @@ class EngineLoop:
         self._stations = stations
         self.ready = threading.Event()
         self._stopping = False
+        self._starting = threading.Lock()
         self._until = float("inf")
         self._thread: threading.Thread | None = None
         self._problem: BaseException | None = None
 
     def start(self) -> None:
-        """Begins, or goes on in a new thread: the one before may hang, and ends when it comes back."""
-        self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
-        self._thread.start()
+        """Begins, or goes on in a new thread: the one before may hang, and ends when it comes back.
+
+        One that does not hang ends after the part it has, and is waited for: two must not use one engine at a time.
+        """
+        with self._starting:
+            thread = threading.Thread(target=self._run, args=(self._thread,), name="engine", daemon=True)
+            thread.start()
+            self._thread = thread
+        self.ready.set()
 
     @property
     def running(self) -> bool:
@@ -49,15 +59,21 @@ class EngineLoop:
             raise self._problem
 
     def stop(self, seconds: float) -> None:
-        """Judges what waits, as far as there is time, and ends."""
+        """Judges what waits, as far as there is time, and ends.
+
+        The part in hand is waited for beyond that: once the outbox is closed its verdict would be lost.
+        """
         self._until = time.monotonic() + seconds
         self._stopping = True
         self.ready.set()
         if self._thread is not None:
-            self._thread.join(seconds)
+            self._thread.join(seconds + _PART_S)
 
-    def _run(self) -> None:
-        mine = threading.current_thread()
+    def _run(self, before: threading.Thread | None) -> None:
+        with self._starting:
+            mine = threading.current_thread()
+        if before is not None:
+            before.join(_LEAVE_S)
         try:
             while self._thread is mine and time.monotonic() < self._until:
                 self.ready.clear()

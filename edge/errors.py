@@ -13,6 +13,7 @@
     │   └── CameraIdle         nothing came in time, and nothing is wrong: the camera waits for its own trigger
     ├── TriggerError           a trigger is wrong, or what it needs is not installed
     ├── EngineError            no engine can be built, or one failed
+    │   └── DriftError         its maps are not finite, or not those of the golden frames
     ├── OutboxError            the outbox cannot be opened or written
     └── CheckFailed            everything ran, and a check did not hold (exit status 1)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import logging
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +14,7 @@ from pathlib import Path
 from edge.bundle import open_bundle
 from edge.configuration import trusted_keys
 from edge.engine_loop import EngineLoop
-from edge.errors import EdgeInspectError, EngineError
+from edge.errors import EdgeInspectError
 from edge.health.http import HealthServer
 from edge.health.supervisor import Supervisor
 from edge.health.watchdog import Due, Step
@@ -23,7 +25,7 @@ from edge.settings import Settings
 from edge.signals import Signals
 from edge.station.box import open_box
 from edge.station.station import Station
-from edge.systemd import notify, watchdog_usec
+from edge.systemd import give_time, notify, watchdog_usec
 
 log = logging.getLogger(__name__)
 
@@ -36,13 +38,15 @@ STOP_S = 10.0
 # Between two starts in one process engines may have to be built: as long as the unit's TimeoutStartSec.
 RELOAD_USEC = 30 * 60 * 1_000_000
 _POLL_S = 0.1
+NOT_TAKEN = "the configuration is not taken, the one before holds: %s"
 
 
 def run(settings: Settings, read_again: Callable[[], Settings] | None = None) -> None:
     """Inspects until SIGTERM or SIGINT, or until every camera's source has ended; then flushes and returns.
 
     At SIGHUP the configuration is read again. Where only bundles have changed, the stations go on and load them; else
-    they are stopped in order and started anew, in this process. One that is wrong is not taken, and the log says why.
+    they are stopped in order and started anew, in this process. One that is wrong is not taken, and the log says why;
+    where that shows only at the start, the one before is started again.
 
     Args:
         settings: The configuration.
@@ -55,14 +59,26 @@ def run(settings: Settings, read_again: Callable[[], Settings] | None = None) ->
         EngineError: No engine can be built for one.
     """
     following: Settings | None = settings
+    before: Settings | None = None
     with Signals() as signals:
         while following is not None:
-            with Service(following) as service:
+            try:
+                service = Service(following)
+            except EdgeInspectError as error:
+                if before is None:
+                    raise
+                log.error(NOT_TAKEN, error)
+                following, before = before, None
+                continue
+            with service:
                 following = service.serve(signals, read_again)
                 if following is None:
                     notify(STOPPING=1)
                 else:
-                    notify(WATCHDOG_USEC=RELOAD_USEC)
+                    give_time(RELOAD_USEC)
+            before = service.settings
+            del service
+            gc.collect()  # the engines go before the next ones are built
 
 
 class Service:
@@ -71,17 +87,22 @@ class Service:
     Args:
         settings: The configuration.
 
+    Attributes:
+        settings: That in force: bundles may have changed since.
+
     Raises:
         EdgeInspectError: As `run`.
     """
 
     def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+        self.settings = settings
         self._stations: list[Station] = []
         trusted = trusted_keys(settings)
+        self._trusted = [key.id for key in trusted]
         if not trusted:
             log.info("bundles need no signature: the configuration names no bundles.public_keys")
         self._engine = EngineLoop(self._stations)
+        self._rebuilding = threading.Lock()
         self._flush_s = FLUSH_S
         with ExitStack() as opened:
             self._outbox = opened.enter_context(
@@ -107,14 +128,17 @@ class Service:
             self._opened = opened.pop_all()
 
     def __enter__(self) -> Service:
+        self._supervisor.start()
         return self
 
     def __exit__(self, *exception: object) -> None:
         """Inspects what waits, flushes, and says `offline`."""
         self._supervisor.stop_within(STOP_S)
-        self._engine.stop(FINISH_S)
-        self._opened.close()
-        self._supervisor.close()
+        try:
+            self._engine.stop(FINISH_S)
+            self._opened.close()
+        finally:
+            self._supervisor.close()
         log.info("stopped after %d parts", sum(station.inspected for station in self._stations))
 
     def serve(self, signals: Signals, read_again: Callable[[], Settings] | None = None) -> Settings | None:
@@ -129,19 +153,21 @@ class Service:
         notify(READY=1, STATUS=f"{len(self._stations)} station(s) online", WATCHDOG_USEC=watchdog_usec())
         log.info("%d station(s) online", len(self._stations))
         due = 0.0
-        while not signals.stop and self._engine.running:
+        while signals.stop is None and self._engine.running:
             if signals.take_reload() and read_again is not None:
                 following = self._reload(read_again)
                 if following is not None:
                     return following
             if time.monotonic() >= due:
-                due = time.monotonic() + self._settings.health_every_s
+                due = time.monotonic() + self.settings.health_every_s
                 for station in self._stations:
                     station.publish_health()
             self._engine.join(_POLL_S)
         self._engine.join(0)
-        if not signals.stop:
+        if signals.stop is None:
             self._flush_s = ENDED_FLUSH_S
+        else:
+            log.info("%s: finishing the part in hand", signals.stop.name)
         return None
 
     def _reload(self, read_again: Callable[[], Settings]) -> Settings | None:
@@ -150,26 +176,27 @@ class Service:
         try:
             settings = read_again()
             trusted = trusted_keys(settings)
-            if not self._differs_in_bundles_alone(settings):
+            same_keys = [key.id for key in trusted] == self._trusted  # the files may hold others by now
+            if not (same_keys and self._differs_in_bundles_alone(settings)):
                 for station in settings.stations:
                     open_bundle(station.bundle, trusted)
                 log.info("the configuration has changed: the stations start anew with it")
                 return settings
         except EdgeInspectError as error:
-            log.error("the configuration is not taken, the one before holds: %s", error)
+            log.error(NOT_TAKEN, error)
         else:
             for running, wanted in zip(self._stations, settings.stations, strict=True):
                 running.load_bundle(wanted.bundle)
-            self._settings = settings
+            self.settings = settings
         notify(READY=1)
         return None
 
     def _differs_in_bundles_alone(self, settings: Settings) -> bool:
-        if len(settings.stations) != len(self._settings.stations):
+        if len(settings.stations) != len(self.settings.stations):
             return False
-        pairs = zip(settings.stations, self._settings.stations, strict=True)
+        pairs = zip(settings.stations, self.settings.stations, strict=True)
         stations = [new.model_copy(update={"bundle": old.bundle}) for new, old in pairs]
-        return settings.model_copy(update={"stations": stations}) == self._settings
+        return settings.model_copy(update={"stations": stations}) == self.settings
 
     def _help(self, due: Due) -> None:
         """Takes a step for a stage that hangs."""
@@ -177,14 +204,17 @@ class Service:
         if due.step is Step.REOPEN:
             station.reopen_camera()
             return
-        try:
-            for each in self._stations:
-                if each.engine is station.engine and each is not station:
+        hanging = station.engine
+        with self._rebuilding:
+            # None where another station's step has built it again meanwhile.
+            judging = [each for each in self._stations if each.engine is hanging]
+            try:
+                for each in judging:
                     each.rebuild_engine()
-            station.rebuild_engine()
-        except EngineError as error:
-            log.error("%s: the engine cannot be built again: %s", station.name, error)
-        else:
+            except EdgeInspectError as error:
+                log.error("%s: the engine cannot be built again: %s", station.name, error)
+                return
+        if judging:
             self._engine.start()
 
     def _flush(self) -> None:

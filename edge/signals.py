@@ -14,12 +14,13 @@ class Signals:
     """Remembers what was asked for while its block runs. In the main thread, which asks it now and then.
 
     A handler runs between any two steps of the main thread, which may hold the very lock that an event or a queue
-    would take. So it only sets a flag. The second SIGTERM or SIGINT ends the process at once.
+    would take; the log's limit has one too. So it only sets a flag. The second SIGTERM or SIGINT ends the process at
+    once.
     """
 
     def __init__(self) -> None:
-        self.stop = False
-        """Whether the service is to end."""
+        self.stop: signal.Signals | None = None
+        """What ends the service, once that is asked for."""
         self._reload = False
 
     def __enter__(self) -> Signals:
@@ -34,14 +35,14 @@ class Signals:
     def take_reload(self) -> bool:
         """Whether the configuration is to be read again; once a SIGHUP."""
         asked, self._reload = self._reload, False
+        if asked:
+            log.info("SIGHUP: reading the configuration again")
         return asked
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
-        if self.stop:
+        if self.stop is not None:
             raise SystemExit(128 + number)
-        self.stop = True
-        log.info("%s: finishing the part in hand", signal.Signals(number).name)
+        self.stop = signal.Signals(number)
 
     def _hang_up(self, number: int, frame: FrameType | None) -> None:
         self._reload = True
-        log.info("SIGHUP: reading the configuration again")

@@ -35,6 +35,12 @@ def watchdog_usec() -> int | None:
     return int(usec) if usec.isdigit() and pid in ("", str(os.getpid())) else None
 
 
+def give_time(usec: int) -> None:
+    """Has the watchdog wait so long from now on; where there is none, none is begun: nobody would feed it."""
+    if watchdog_usec() is not None:
+        notify(WATCHDOG_USEC=usec)
+
+
 def log_handler() -> logging.Handler:
     """Where the log goes: to the journal with its fields where systemd has connected it, else to standard error."""
     stream, _, inode = os.environ.get("JOURNAL_STREAM", "").partition(":")

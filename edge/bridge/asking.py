@@ -39,7 +39,7 @@ class Asker:
     The newest missing parts are asked for first: a station's history reaches back from now, so what cannot be had any
     more tells that everything older is gone too. Parts are lost when the station's history begins after them, or when
     four requests in a row were impossible or brought nothing; not because the station does not answer, nor because it
-    refuses for a reason that a person can mend.
+    refuses for a reason that a person can mend, nor while its outbox drains: what is sent again comes after that.
 
     Args:
         name: The station's, for the log.
@@ -63,6 +63,8 @@ class Asker:
 
     def ask(self, now: float) -> bytes | None:
         """Return the next command to send, if it is time; call this while the station is connected."""
+        if self._follower.highest != self._tail[0]:
+            self._tail = (self._follower.highest, now)
         if self._request is not None and not self._is_over(self._request, now):
             return None
         wanted = self._wanted(now)
@@ -107,7 +109,8 @@ class Asker:
         if left < request.left:
             request.left, request.since = left, now
             self._attempts = 0
-        if left and now < request.since + _ANSWER_S:
+        draining = self._follower.highest < self._follower.announced and now < self._tail[1] + _TAIL_S
+        if left and (now < request.since + _ANSWER_S or draining):
             return False
         self._request = None
         if not left and self._for_tail:
@@ -115,7 +118,9 @@ class Asker:
             self._tail = (self._follower.highest, float("-inf"))
         if left:
             self._try_later(now)
-            log.warning("%s: parts %d to %d did not come", self._name, request.first, request.last)
+            remedy = "no answer; see that the broker lets the bridge write the station's command and read its reply"
+            why = "the station was to send them again" if request.granted else remedy
+            log.warning("%s: parts %d to %d did not come: %s", self._name, request.first, request.last, why)
             if request.granted and self._attempts >= _ATTEMPTS:
                 self._lose(request.last, "the station has not got them", request.first)
         return True
@@ -127,8 +132,6 @@ class Asker:
             self._gap_since = None
         elif self._gap_since is None:
             self._gap_since = now
-        if highest != self._tail[0]:
-            self._tail = (highest, now)
         if self._gap_since is not None:
             if now < self._gap_since + _GAP_S:
                 return None

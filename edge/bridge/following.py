@@ -30,7 +30,7 @@ class Position(BaseModel):
     next: int = 0
     missing: list[tuple[int, int]] = []
     newest_id: str = ""
-    boots: list[str] = []
+    boots: dict[str, int] = {}
     lost: int = 0
     repeats: int = 0
     resets: int = 0
@@ -66,7 +66,7 @@ class Follower:
         """The highest number that came."""
         self.announced = 0
         """The highest number that the station says it has given out."""
-        self._newest_id, self._boots = position.newest_id, list(position.boots)
+        self._newest_id, self._boots = position.newest_id, dict(position.boots)
         self.lost, self.repeats, self.resets = position.lost, position.repeats, position.resets
         self._held: dict[int, _Waiting] = {}
         self._order: list[int] = []
@@ -80,7 +80,7 @@ class Follower:
             next=self.next,
             missing=[(first, min(last, self.next - 1)) for first, last in self.missing if first < self.next],
             newest_id=self._newest_id,
-            boots=self._boots,
+            boots=dict(self._boots),
             lost=self.lost,
             repeats=self.repeats,
             resets=self.resets,
@@ -101,19 +101,20 @@ class Follower:
             self.highest = number - 1
         elif self._begins_anew(part):
             found = self._begin_anew()
-        self._know(part.boot_id)
-        self._newest_id = max(self._newest_id, part.id)
         if number > self.highest:
             self.missing.add(self.highest + 1, number)
             self.highest = number
         elif number not in self.missing:
             self.repeats += 1
             return found + self.release(now)
+        self._know(part.boot_id, number)
+        self._newest_id = max(self._newest_id, part.id)
         if part.complete:
             self.missing.remove(number, number)
         self._wait(part, now)
-        while len(self.missing) > _MOST_GAPS:
-            self.give_up(*next(iter(self.missing)))
+        # What waits here for its defect cannot be given up; it goes by itself.
+        while len(self.missing) > _MOST_GAPS and self.give_up(*next(iter(self.missing))):
+            pass
         return found + self.release(now)
 
     def release(self, now: float) -> list[Delivery]:
@@ -143,7 +144,7 @@ class Follower:
         if self._first and not retained and sign.boot_id not in self._boots:
             if sign.sequence < self.highest:
                 found = self._begin_anew()
-            self._know(sign.boot_id)
+            self._know(sign.boot_id, sign.sequence + 1)
         self.announced = max(self.announced, sign.sequence)
         return found
 
@@ -170,13 +171,16 @@ class Follower:
         self.lost += self.missing.remove(0, self.highest)
         self._first = self.next = 1
         self.highest = self.announced = 0
-        self._newest_id, self._boots = "", []
+        self._newest_id, self._boots = "", {}
         self.resets += 1
         return found
 
-    def _know(self, boot_id: str) -> None:
-        if boot_id not in self._boots:
-            self._boots = [*self._boots, boot_id][-_BOOTS_KEPT:]
+    def _know(self, boot_id: str, number: int) -> None:
+        """Keep the newest boots, each with the first number seen of it; older parts are repeats whatever their boot."""
+        self._boots.setdefault(boot_id, number)
+        if len(self._boots) > _BOOTS_KEPT:
+            del self._boots[min(self._boots, key=self._boots.__getitem__)]
+            self._first = max(self._first, min(self._boots.values()))
 
     def _wait(self, part: Part, now: float) -> None:
         waiting = self._late if part.sequence < self.next else self._held

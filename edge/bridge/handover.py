@@ -31,6 +31,8 @@ class Shown(BaseModel):
 
     def values(self) -> Values:
         """Return what its registers hold."""
+        # A float of this size is exact to less than a microsecond, and mostly a little below it.
+        decided, decided_ms = divmod(round(self.decided * 1_000_000) // 1000, 1000)
         return {
             "number": self.number,
             "result": RESULTS["accept" if self.ok else "reject"],
@@ -40,8 +42,8 @@ class Shown(BaseModel):
             "sequence": self.sequence,
             "score": self.score,
             "threshold": self.threshold,
-            "decided": int(self.decided),
-            "decided_ms": int(self.decided % 1 * 1000),
+            "decided": decided,
+            "decided_ms": decided_ms,
             "part_id": self.part_id,
         }
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import signal
 import time
 
 from edge.bridge.record import RecordFile
@@ -13,6 +12,7 @@ from edge.bridge.session import Subscriber
 from edge.bridge.settings import BridgeSettings
 from edge.bridge.station import BridgedStation
 from edge.messages import Topics
+from edge.signals import Signals
 from edge.systemd import notify
 
 log = logging.getLogger(__name__)
@@ -27,10 +27,6 @@ def run(settings: BridgeSettings) -> None:
     Raises:
         ConfigurationError: The state cannot be kept, or the Modbus address cannot be listened on.
     """
-    asked: list[int] = []
-    for number in (signal.SIGTERM, signal.SIGINT):
-        # A handler that set an event could wait for the very lock that this thread holds.
-        signal.signal(number, lambda number, frame: asked.append(number))
     record = RecordFile(settings.state)
     stations = {}
     for name in settings.stations:
@@ -41,14 +37,14 @@ def run(settings: BridgeSettings) -> None:
         record.save({prefix: station.record() for prefix, station in stations.items()})
 
     followed = list(stations.values())
-    with contextlib.ExitStack() as stack:
+    with Signals() as signals, contextlib.ExitStack() as stack:
         stack.callback(save)
         stack.callback(Server(settings.modbus, followed).close)
         stack.callback(Subscriber(settings.name, settings.mqtt, followed).close)
         notify(READY=1)
         log.info("%d station(s), Modbus on %s:%d", len(followed), settings.modbus.host, settings.modbus.port)
         beat_at = time.monotonic()
-        while not asked:
+        while not signals.stop:
             time.sleep(_TICK_S)
             now = time.monotonic()
             for station in followed:

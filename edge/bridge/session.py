@@ -81,6 +81,8 @@ class Subscriber:
         try:
             while not session.connected:
                 session.turn(self._wake_out, _TURN_S)
+                if self._closing.is_set():
+                    return
             self._last_problem = ""
             log.info("connected to broker %s:%d", self._settings.host, self._settings.port)
             for station in self._stations:
@@ -88,7 +90,7 @@ class Subscriber:
             while not self._closing.is_set():
                 for station in self._stations:
                     if (command := station.ask(time.monotonic())) is not None:
-                        session.send("command", station.topics.command, command)
+                        session.send_command(station.topics.command, command)
                 session.turn(self._wake_out, _TURN_S)
         except ConnectionProblem as problem:
             if problem.protocol_refused:

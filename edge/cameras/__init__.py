@@ -56,7 +56,7 @@ class Camera(Protocol):
             after: A live source gives no frame older than this, in `time.monotonic` seconds; 0: the next one.
 
         Raises:
-            CameraError: No frame can be had; the next call may give one.
+            CameraError: This frame cannot be had; the next call gives another one.
             CameraLost: The source is gone, until it is opened again.
             CameraIdle: The camera waits for its own trigger.
         """

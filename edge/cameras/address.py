@@ -120,11 +120,8 @@ def _host(url: str) -> str:
 
 
 def _rate(name: str, text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError as error:
-        raise CameraError(f"camera option {name}={text} is no number") from error
-    if not 0 <= value < float("inf"):
+    value = _number(name, text)
+    if value < 0:
         raise CameraError(f"camera option {name}={text} must be at least 0")
     return value
 

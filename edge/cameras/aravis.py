@@ -34,7 +34,7 @@ def open_aravis(address: Address) -> Camera:
     """
     source = AravisSource(address, load("Aravis", "0.8"), load("GLib", "2.0"))
     if address.trigger is not None:
-        return TriggeredCamera(source, address.shown, software=address.trigger.lower() == "software")
+        return TriggeredCamera(source, software=address.trigger.lower() == "software")
     return Feed(source, address.shown, address.timeout)
 
 
@@ -46,6 +46,8 @@ class AravisSource:
         aravis: The namespace `Aravis`.
         glib: The namespace `GLib`.
     """
+
+    stamps = True
 
     def __init__(self, address: Address, aravis: Any, glib: Any) -> None:
         self._name, self._timeout = address.shown, address.timeout
@@ -85,11 +87,14 @@ class AravisSource:
             if time.monotonic() >= until:
                 raise CameraIdle(f"camera {self._name}: no frame for {self._timeout:g} s{_advise(torn)}")
 
-    def fire(self) -> None:
-        """Sends the software trigger; see `edge.cameras.triggered.TriggeredSource`."""
+    def forget(self) -> None:
+        """Drops the frames that wait; see `edge.cameras.triggered.TriggeredSource`."""
         while (waiting := self._stream.try_pop_buffer()) is not None:
             self._stream.push_buffer(waiting)
         self._last = None
+
+    def fire(self) -> None:
+        """Sends the software trigger; see `edge.cameras.triggered.TriggeredSource`."""
         try:
             self._camera.software_trigger()
         except self._error as error:

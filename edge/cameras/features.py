@@ -40,11 +40,10 @@ def configure(nodes: Nodes, address: Address) -> None:
     _configure_region(nodes, address)
     for option, value, names in (("exposure", address.exposure, EXPOSURE), ("gain", address.gain, GAIN)):
         if value is not None:
-            name = _find(nodes, address, option, names)
             automatic = "ExposureAuto" if option == "exposure" else "GainAuto"
-            if nodes.has(automatic):
+            if nodes.has(automatic):  # first: it locks the value
                 nodes.set(automatic, "Off")
-            _set_number(nodes, address, option, name, value)
+            _set_number(nodes, address, option, _find(nodes, address, option, names), value)
     if address.fps is not None:
         for switch in ("AcquisitionFrameRateEnable", "AcquisitionFrameRateEnabled"):
             if nodes.has(switch):

@@ -23,12 +23,8 @@ class FolderCamera:
     """
 
     def __init__(self, address: Address) -> None:
-        folder = Path(address.path)
-        if not folder.is_dir():
-            raise CameraError(f"camera folder:{folder}: no such folder")
-        self._images = list_images(folder)
-        if not self._images:
-            raise CameraError(f"camera folder:{folder}: holds no images")
+        self._folder = Path(address.path)
+        self._images = self._list()
         self._pace = Pace(address.fps or 0.0)
         self.live = self._pace.live
         self._loop = address.loop
@@ -39,7 +35,7 @@ class FolderCamera:
         if self._next == len(self._images):
             if not self._loop:
                 return None
-            self._next = 0
+            self._images, self._next = self._list(), 0  # pictures may have come and gone
         path = self._images[self._next]
         self._next += 1
         self._pace.wait()
@@ -50,3 +46,11 @@ class FolderCamera:
 
     def close(self) -> None:
         """Nothing is held."""
+
+    def _list(self) -> list[Path]:
+        if not self._folder.is_dir():
+            raise CameraError(f"camera folder:{self._folder}: no such folder")
+        images = list_images(self._folder)
+        if not images:
+            raise CameraError(f"camera folder:{self._folder}: holds no images")
+        return images

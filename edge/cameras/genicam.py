@@ -16,6 +16,9 @@ from edge.cameras.triggered import TriggeredCamera
 from edge.errors import CameraError, CameraIdle, CameraLost
 from edge.images import Frame
 
+_LOOK_S = 0.001
+"""For a frame that waits; with 0 harvesters waits until one comes."""
+
 
 def open_genicam(address: Address) -> Camera:
     """A camera of any GenTL producer, by harvesters.
@@ -29,12 +32,14 @@ def open_genicam(address: Address) -> Camera:
     """
     source = GenTlSource(address)
     if address.trigger is not None:
-        return TriggeredCamera(source, address.shown, software=address.trigger.lower() == "software")
+        return TriggeredCamera(source, software=address.trigger.lower() == "software")
     return Feed(source, address.shown, address.timeout)
 
 
 class GenTlSource:
     """An open camera that gives frames; see `edge.cameras.triggered.TriggeredSource`."""
+
+    stamps = False
 
     def __init__(self, address: Address) -> None:
         self._name, self._timeout = address.shown, address.timeout
@@ -65,19 +70,24 @@ class GenTlSource:
 
     def grab(self, buffer: Frame | None) -> Shot:
         """The next frame."""
-        try:
-            with self._said(), self._acquirer.fetch(timeout=self._timeout) as taken:
-                image = taken.payload.components[0]
-                pixels = np.frombuffer(image.data, np.uint8)
-                return Shot(to_bgr(pixels, image.width, image.height, self._format, buffer))
-        except self._nothing as error:
-            raise CameraIdle(f"camera {self._name}: no frame for {self._timeout:g} s") from error
+        with self._said():
+            try:
+                with self._acquirer.fetch(timeout=self._timeout) as taken:
+                    image = taken.payload.components[0]
+                    pixels = np.frombuffer(image.data, np.uint8)
+                    return Shot(to_bgr(pixels, image.width, image.height, self._format, buffer))
+            except self._nothing as error:
+                raise CameraIdle(f"camera {self._name}: no frame for {self._timeout:g} s") from error
+
+    def forget(self) -> None:
+        """Drops the frames that wait; see `edge.cameras.triggered.TriggeredSource`."""
+        with self._said():
+            while (waiting := self._acquirer.try_fetch(timeout=_LOOK_S)) is not None:
+                waiting.queue()
 
     def fire(self) -> None:
         """Sends the software trigger; see `edge.cameras.triggered.TriggeredSource`."""
         with self._said():
-            while (waiting := self._acquirer.try_fetch(timeout=0.0)) is not None:
-                waiting.queue()
             self._map.TriggerSoftware.execute()
 
     def close(self) -> None:
@@ -92,7 +102,7 @@ class GenTlSource:
         """What the producer raises, which has no common class, is said as an error of the camera."""
         try:
             yield
-        except (CameraError, self._nothing):
+        except CameraError:
             raise
         except Exception as error:
             raise CameraLost(f"camera {self._name}: {error}") from error

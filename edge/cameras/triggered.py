@@ -12,10 +12,23 @@ from edge.messages import utc_now
 
 
 class TriggeredSource(Source, Protocol):
-    """A source that takes a frame at each trigger, in the order of the triggers."""
+    """A source that takes a frame at each trigger, in the order of the triggers.
+
+    Attributes:
+        stamps: Its frames say how old they are.
+    """
+
+    stamps: bool
+
+    def forget(self) -> None:
+        """Drops the frames that wait.
+
+        Raises:
+            CameraLost: The source is gone.
+        """
 
     def fire(self) -> None:
-        """Sends the software trigger; frames that wait are forgotten.
+        """Sends the software trigger.
 
         Raises:
             CameraLost: The source is gone.
@@ -27,29 +40,29 @@ class TriggeredCamera:
 
     Args:
         source: Closed by `close`.
-        name: As messages show it.
         software: `read` triggers the camera itself; otherwise a line of the camera does.
     """
 
-    def __init__(self, source: TriggeredSource, name: str, *, software: bool) -> None:
-        self._source, self._name, self._software = source, name, software
+    def __init__(self, source: TriggeredSource, *, software: bool) -> None:
+        self._source, self._software = source, software
         self.live = not software
 
     def read(self, buffer: Frame | None, after: float = 0.0) -> Capture | None:
         """The frame of the next trigger; see `edge.cameras.Camera`."""
+        if self._software or (after and not self._source.stamps):
+            self._source.forget()
         if self._software:
             self._source.fire()
-        missed = 0
         while True:
             try:
                 shot = self._source.grab(buffer)
             except CameraIdle as error:
                 if self._software:
-                    raise CameraLost(f"camera {self._name}: gave no frame for a software trigger") from error
+                    raise CameraLost(f"{error} (after a software trigger)") from error
                 raise
-            missed += shot.missed
             if time.monotonic() - shot.age_s >= after or self._software:
-                return Capture(shot.frame, utc_now() - timedelta(seconds=shot.age_s), missed=0 if after else missed)
+                missed = 0 if after else shot.missed
+                return Capture(shot.frame, utc_now() - timedelta(seconds=shot.age_s), missed=missed)
             buffer = shot.frame
 
     def close(self) -> None:

@@ -45,7 +45,7 @@ class VideoCamera:
             done, image = self._capture.read(buffer)
         if not done:
             if not self._seen:
-                raise CameraError(f"camera video:{self._path}: holds no frame that can be decoded")
+                raise CameraLost(f"camera video:{self._path}: holds no frame that can be decoded")
             if self._loop:
                 raise CameraLost(f"camera video:{self._path}: cannot be read any more; was it moved or cut off?")
             return None

@@ -2,15 +2,12 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import logging
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 from edge.evidence.case import FOLDERS, SUFFIXES, is_identity
 from edge.files import write_atomically
-
-log = logging.getLogger(__name__)
 
 _BLOCK = 4096
 

@@ -32,6 +32,7 @@ class EvidenceWriter:
         self._dropped: Counter[str] = Counter()
         self._folder: EvidenceFolder | None = None
         self._problem: str | None = None
+        self._closed = False
         self._thread = threading.Thread(target=self._run, name="evidence", daemon=True)
         self._thread.start()
 
@@ -69,13 +70,14 @@ class EvidenceWriter:
 
     def close(self, timeout: float) -> None:
         """Save what waits, as far as there is time."""
-        with contextlib.suppress(queue.Full):
-            self._queue.put(None, timeout=timeout)
-            self._thread.join(timeout)
+        self._closed = True
+        with contextlib.suppress(queue.Full):  # then the thread has parts yet, and ends after the last one
+            self._queue.put_nowait(None)
+        self._thread.join(timeout)
 
     def _run(self) -> None:
         self._open()
-        while (seen := self._queue.get()) is not None:
+        while not (self._closed and self._queue.empty()) and (seen := self._queue.get()) is not None:
             try:
                 self._save(seen)
             except OSError as error:

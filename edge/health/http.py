@@ -16,6 +16,9 @@ from edge.messages import Health
 
 log = logging.getLogger(__name__)
 
+_CLOSE_S = 0.05
+"""A stop waits for it."""
+
 Read = Callable[[], tuple[list[str], dict[str, Health]]]
 """What hangs, and the newest health by station; must not wait for anything that can hang itself."""
 
@@ -43,7 +46,9 @@ class HealthServer:
                 f"health.http_port: 127.0.0.1:{port} cannot be had: {error.strerror}; name another"
             ) from error
         self.port: int = self._server.server_address[1]
-        self._thread = threading.Thread(target=self._server.serve_forever, name="health-http", daemon=True)
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=(_CLOSE_S,), name="health-http", daemon=True
+        )
         self._thread.start()
 
     def close(self) -> None:

@@ -52,8 +52,9 @@ class Machine:
     def look(self) -> MachineState:
         """How it is now; stations that ask within a second are told the same."""
         if time.monotonic() - self._looked_at > _FRESH_S:
-            self._looked_at = time.monotonic()
+            # In this order: another station's thread may ask meanwhile.
             self._state = self._read()
+            self._looked_at = time.monotonic()
         return self._state
 
     def _read(self) -> MachineState:

@@ -21,7 +21,7 @@ _EVERY_S = 1.0
 
 
 class Supervisor:
-    """A thread that takes no lock and waits for nothing that a stage may hold.
+    """A thread that takes no lock but the log's, and waits for nothing that a stage may hold.
 
     A thread that hangs in a driver cannot be ended. So the last step is `os._exit`, after an attempt to flush what can
     be flushed that is not waited for longer than two seconds.
@@ -40,6 +40,9 @@ class Supervisor:
         self._deadline = float("inf")
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._run, name="supervisor", daemon=True)
+
+    def start(self) -> None:
+        """Begins to watch."""
         self._thread.start()
 
     @property

@@ -24,7 +24,8 @@ from edge.settings import MqttSettings, TlsSettings
 MQTT5 = MQTTProtocolVersion.MQTTv5
 MQTT311 = MQTTProtocolVersion.MQTTv311
 _UNSUPPORTED_PROTOCOL = 0x84
-# Only commands come in. What is above their own limit is refused with a reply, what is above this by the broker.
+# Commands come in, and to the bridge verdicts and defects. What is above a command's own limit is refused with a reply,
+# what is above this by the broker.
 _LARGEST_INCOMING = 2**18
 
 # paho does not annotate these.

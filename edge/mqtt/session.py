@@ -120,6 +120,10 @@ class Session:
         """Send a picture: QoS 0, not retained."""
         self._client.publish(topic, jpeg, 0, False, self._describe("image"))
 
+    def send_command(self, topic: str, payload: bytes) -> None:
+        """Send a command: QoS 0, for its reply is the acknowledgement, and a refusal must not end the connection."""
+        self._client.publish(topic, payload, 0, False, self._describe("command"))
+
     def turn(self, wake: socket.socket, timeout: float) -> None:
         """Wait until the broker sends, `wake` can be read or the time is over, and handle what there is."""
         connection = self._client.socket()

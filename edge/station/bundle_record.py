@@ -39,11 +39,11 @@ class BundleRecord(Record[BundleEntry]):
     def __init__(self, path: Path) -> None:
         super().__init__(path, BundleEntry)
 
-    def last(self, station: str, configured: Path) -> tuple[BundlePlace, ...]:
-        """Return the bundle a station judged by last, and those before it; none where the configuration has changed.
+    def last(self, station: str) -> BundleEntry | None:
+        """Return a station's last entry, where it has one.
 
         Raises:
             OutboxError: the file is there and cannot be read.
         """
         found = self.entries(station)
-        return found[-1].bundles if found and found[-1].configured == configured else ()
+        return found[-1] if found else None

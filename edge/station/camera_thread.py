@@ -51,6 +51,8 @@ class CameraThread:
         self._gate, self._ring, self._stage, self._eyes = gate, ring, stage, eyes
         self._stopping = threading.Event()
         self._turn: Turn | None = None
+        """What the camera has been asked for, and is not answered yet."""
+        self._again = False
         self._thread: threading.Thread | None = None
         self.live = False
         """Whether frames come at a rate of their own."""
@@ -85,12 +87,15 @@ class CameraThread:
     def _run(self) -> None:
         while self._mine() and not self._stopping.is_set():
             self._stage.work()
+            again, self._again = self._again, True
             try:
                 camera = open_camera(self._uri)
             except CameraError as error:
                 if self._mine():
                     self._wait_for_camera(error)
                 continue
+            if again and self._mine():
+                self._forget("the camera was lost; it is open again")
             try:
                 if self._read_all(camera):
                     break
@@ -111,31 +116,31 @@ class CameraThread:
         self._stopping.wait(REOPEN_AFTER_S)
 
     def _read_all(self, camera: Camera) -> bool:
-        """Reads until the end (true), or until the camera is lost or fails twice in a row (false)."""
-        failed = False
-        self.live = camera.live
+        """Reads until the end (true), or until the camera is lost (false)."""
+        if self._mine():
+            self.live = camera.live
         while self._mine() and (turn := self._wait_for_turn()) is not None:
             self._turn = turn
+            problem: CameraError | None = None
             try:
                 capture = camera.read(self._ring.spare(), turn.after)
-            except CameraIdle as error:
-                self._stage.idle(str(error))
-                self._eyes.show(turn.pictures, None, str(error))
-                continue
             except CameraError as error:
-                if not self._mine():
-                    break
-                self._tell(turn, error)
-                if failed or isinstance(error, CameraLost):
-                    self._stopping.wait(REOPEN_AFTER_S)
-                    self._forget(str(error))
-                    return False
-                failed = True
-                continue
+                problem = error
             if not self._mine():
-                break
-            failed, self._turn = False, None
+                break  # what it was asked for was counted when this thread was left behind
+            self._turn = None
+            if problem is not None:
+                self._tell(turn, problem)
+                if isinstance(problem, CameraIdle):
+                    continue
+                self._stopping.wait(REOPEN_AFTER_S)
+                if isinstance(problem, CameraLost):
+                    self._forget(str(problem))
+                    return False
+                continue
             if capture is None:
+                if self._gate.triggered and turn.inspect:
+                    self._eyes.miss(NO_MORE)
                 self._eyes.show(turn.pictures, None, NO_MORE)
                 return True
             self._stage.advance()
@@ -151,8 +156,13 @@ class CameraThread:
         return True
 
     def _tell(self, turn: Turn, error: CameraError) -> None:
-        self._stage.fail(str(error))
-        self._eyes.miss(str(error))
+        """Says why a turn got no frame; a camera that nobody asked for a part has missed none while it is idle."""
+        if isinstance(error, CameraIdle):
+            self._stage.idle(str(error))
+        else:
+            self._stage.fail(str(error))
+        if self._gate.triggered or not isinstance(error, CameraIdle):
+            self._eyes.miss(str(error), int(turn.inspect))
         self._eyes.show(turn.pictures, None, str(error))
 
     def _wait_for_turn(self) -> Turn | None:

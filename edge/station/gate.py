@@ -40,11 +40,12 @@ class Gate:
         self._triggers: deque[tuple[str | None, float]] = deque()
         self._pictures: deque[str] = deque()
         self._paused = self._closed = False
+        self._resumed = 0.0
+        """When the last pause ended, until the first frame after it."""
 
     def wait(self) -> Turn | None:
         """Wait for leave to take a frame; `None` when there will be none any more."""
         with self._changed:
-            flowing = self._open()
             self._changed.wait_for(lambda: self._closed or self._pictures or self._open())
             if self._closed:
                 return None
@@ -53,7 +54,8 @@ class Gate:
             if not self._open():
                 return Turn(False, None, pictures, time.monotonic())
             if not self._triggered:
-                return Turn(True, None, pictures, 0.0 if flowing else time.monotonic())
+                after, self._resumed = self._resumed, 0.0
+                return Turn(True, None, pictures, after)
             part_id, came = self._triggers.popleft()
             self._changed.notify_all()
             return Turn(True, part_id, pictures, came)
@@ -86,6 +88,8 @@ class Gate:
     def set_paused(self, paused: bool) -> None:
         """Let nothing but snapshots, and triggers that were taken, through; or let frames through again."""
         with self._changed:
+            if self._paused and not paused:
+                self._resumed = time.monotonic()
             self._paused = paused
             self._changed.notify_all()
 
@@ -101,6 +105,11 @@ class Gate:
             self._pictures.clear()
             self._changed.notify_all()
         return dropped
+
+    @property
+    def triggered(self) -> bool:
+        """Whether each part was asked for."""
+        return self._triggered
 
     @property
     def closed(self) -> bool:

@@ -71,6 +71,22 @@ class Inspector:
         self._unproven = 0
         self._places, self.judge = self._first()
 
+    def start(self) -> None:
+        """The configuration holds: what commands have loaded under another one does not come back with that one.
+
+        Raises:
+            OutboxError: The record cannot be read.
+        """
+        with self._lock:
+            last = self._box.bundles.last(self._station.name)
+            if last is None or last.configured == self._configured:
+                return
+            try:
+                self._remember("load", self._places, Asker("configuration"), self._configured)
+            except OSError as error:
+                name = self._places[0].name
+                log.error("%s: %s judges, which cannot be recorded: %s", self._station.name, name, error)
+
     def inspect(self, frame: Frame) -> tuple[Judge, AnomalyMap, Decision]:
         """What the bundle says of a frame, and which it was.
 
@@ -81,12 +97,13 @@ class Inspector:
         try:
             anomaly, decision = judge.judge(frame)
         except EngineError as error:
-            if self._before is None:
+            before = self._before
+            if before is None or judge is not self.judge:  # the second: it hung, and another judges by now
                 raise
-            judge = self._before
-            self._go_back(judge, error)
+            self._go_back(before, error)
+            judge = before
             anomaly, decision = judge.judge(frame)
-        if self._before is not None:
+        if self._before is not None and judge is self.judge:
             self._unproven -= 1
             if not self._unproven:
                 self._before = None
@@ -105,13 +122,16 @@ class Inspector:
 
         Raises:
             EngineError: None that reproduces the golden frames can be built.
+            BundleError: The bundle's files are not there any more, or others.
         """
         hanging = self.judge
         self._box.engines.forget(hanging.engine)
         if self._before is not None and self._before.engine is not hanging.engine:
             self._go_back(self._before, EngineError("its engine hangs"))
-        else:
-            self.judge = self._make(hanging.bundle)
+            return
+        again = self._make(hanging.bundle)
+        if self.judge is hanging:  # one that fails, and does not hang, may have been changed meanwhile
+            self.judge = again
 
     def find(self, name: str) -> Path:
         """The bundle of a name below `bundles.folder`.
@@ -233,7 +253,8 @@ class Inspector:
 
     def _first(self) -> tuple[tuple[BundlePlace, ...], Judge]:
         """The bundle that judged last; where it cannot be had, one before it, and in the end the configured one."""
-        places = self._box.bundles.last(self._station.name, self._configured)
+        last = self._box.bundles.last(self._station.name)
+        places = last.bundles if last is not None and last.configured == self._configured else ()
         for i, place in enumerate(places):
             # What the configuration names may have been replaced in its place.
             configured = place.path == self._configured

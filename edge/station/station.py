@@ -14,7 +14,6 @@ from edge.commands import BundleChange, Refused
 from edge.engines import Engine
 from edge.errors import EngineError
 from edge.health.stage import Stage, StageName
-from edge.health.vitals import SAID
 from edge.images import Frame
 from edge.messages import (
     Health,
@@ -29,10 +28,12 @@ from edge.messages import (
 from edge.mqtt.publisher import Publisher
 from edge.outbox import Outgoing
 from edge.settings import Settings, StationSettings
+from edge.station.alarms import OVERLOAD, Alarms
 from edge.station.box import Box
 from edge.station.camera_thread import CameraThread
 from edge.station.commands import StationCommands
 from edge.station.gate import Gate
+from edge.station.hand import Hand
 from edge.station.inspector import Asker, Inspector
 from edge.station.part import Part, outgoing
 from edge.station.ring import FrameRing, Waiting
@@ -46,9 +47,6 @@ FAILURES = 10
 """In a row; then the engine is built again."""
 SLOW_FLUSH_S = 1.0
 """Verdicts that are not flushed are not sent: then storing them is no progress."""
-OVERLOAD = "the trigger waits: parts come faster than the engine inspects them"
-DISK = "the outbox's disk takes nothing: verdicts are kept in memory; make room on it or replace it"
-LASTING = (OVERLOAD, DISK, *SAID.values())
 
 
 class Station:
@@ -86,9 +84,10 @@ class Station:
         self._gate = Gate(triggered=station.trigger != "camera", waiting=station.queue)
         self._camera = CameraThread(self.name, station.camera, self._gate, self._ring, self.stages["camera"], self)
         self._state = StationState(self.name, lambda *state: self._publisher.set_status(self._status(*state)))
+        self._alarms = Alarms(self._state, box.outbox, self._ring)
         self._commands = StationCommands(settings.commands, station, box, self._gate, self._state)
+        self._hand = Hand()
         self._trigger: Trigger | None = None
-        self._waits_said = 0
         self._started = time.monotonic()
         starting = self._status("starting")
         self._publisher = Publisher(self._topics, box.outbox, settings.mqtt, starting, self._commands.receive)
@@ -100,11 +99,16 @@ class Station:
             raise
 
     def start(self) -> None:
-        """Opens the camera and says `online`."""
+        """Opens the camera and says `online`.
+
+        Raises:
+            OutboxError: The record of bundles cannot be read.
+        """
         if self._outbox.recovered_from is not None:
             self._state.degrade(f"the outbox was damaged and set aside as {self._outbox.recovered_from}")
         else:
             self._state.start()
+        self._inspector.start()
         self._camera.start()
         trigger, name = self._station.trigger, f"trigger-{self.name}"
         self._trigger = start_trigger(trigger, self._take_part, self._state.degrade, name=name)
@@ -120,12 +124,13 @@ class Station:
             return False
         saved = False
         stage.work()
+        self._hand.take(waiting)
         try:
             saved = self._inspect(waiting)
         except EngineError as error:
-            stage.fail(str(error))
-            self._statistics.count_failed()
-            self._state.degrade(str(error))
+            if self._hand.release(waiting):
+                stage.fail(str(error))
+                self.miss(str(error))
         if not saved:
             self._ring.recycle(waiting.capture.frame)
         return True
@@ -161,9 +166,12 @@ class Station:
 
         Raises:
             EngineError: None can be built.
+            BundleError: The bundle's files are not there any more, or others.
         """
-        self.miss(f"the engine hangs for {self.stages['engine'].limit_s:g} s; it is built again")
+        self._state.degrade("the engine hangs, or fails at every part; it is built again")
         self._inspector.rebuild()
+        self._statistics.count_failed(self._hand.leave())
+        self.stages["engine"].idle("it was built again")
 
     def see(self, capture: Capture, live: bool) -> None:
         """Looks at a frame; see `edge.station.camera_thread.Eyes`, as of the next three."""
@@ -238,19 +246,7 @@ class Station:
             evidence=self._box.evidence.health(self.name) if self._box.evidence else None,
         )
         self._publisher.publish_health(self.health)
-        self._say_alarms()
-
-    def _say_alarms(self) -> None:
-        """Degrades for what lasts, and recovers when it is over."""
-        waits, self._waits_said = self._ring.waits - self._waits_said, self._ring.waits
-        if self._outbox.problem is not None:
-            self._state.degrade(DISK)
-        elif waits and (self._camera.live or self._station.trigger != "camera"):
-            self._state.degrade(OVERLOAD)
-        elif self.health is not None and self.health.warnings:
-            self._state.degrade(SAID[self.health.warnings[0]])
-        elif self._state.problem in LASTING:
-            self._state.recover()
+        self._alarms.look(self.health.warnings, hurried=self._camera.live or self._station.trigger != "camera")
 
     def _take_part(self) -> None:
         """A part is before the camera, says a trigger of the box. The clock can wait for room, a line's parts go by."""
@@ -270,8 +266,8 @@ class Station:
         capture = waiting.capture
         judge, anomaly, decision = self._inspector.inspect(capture.frame)
         engine, outbox = self.stages["engine"], self.stages["outbox"]
-        if judge is not self._inspector.judge:
-            return False  # it hung, and this part was counted as missed when the engine was built again
+        if not self._hand.release(waiting):
+            return False
         judge.vitals.judge(decision)
         engine.advance()
         engine.idle("its verdict is being stored")
@@ -288,8 +284,7 @@ class Station:
             outbox.advance()
             outbox.idle("nothing to store")
         self._statistics.count(decision.ok, part.latency_ms)
-        if self._state.problem not in (None, *LASTING):
-            self._state.recover()
+        self._alarms.inspected()
         evidence = self._box.evidence
         return evidence is not None and evidence.offer(
             self.name, verdicts[-1], decision.regions, capture.frame, anomaly

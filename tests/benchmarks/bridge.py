@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import subprocess
 import sys
 import tempfile
@@ -29,7 +28,6 @@ from bridge_parts import Line, Plc, settings
 from mosquitto import Broker, wait_until
 from table import RESULTS, Row, processor, store
 
-from edge.bridge.settings import BridgeSettings
 from edge.outbox.sqlite import SqliteOutbox
 
 TABLE = RESULTS / "bridge.csv"
@@ -49,12 +47,11 @@ class Bench:
     @contextlib.contextmanager
     def bridge(self) -> Iterator[Plc]:
         """The bridge runs; gives a client of it."""
-        chosen: BridgeSettings = self._chosen
         # JSON is YAML.
-        self._config.write_text(json.dumps(json.loads(chosen.model_dump_json(exclude_unset=True))))
+        self._config.write_text(self._chosen.model_dump_json(exclude_unset=True))
         command = [sys.executable, "-m", "edge.cli", "bridge", "--config", str(self._config)]
         with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
-            plc = Plc(chosen.modbus.port)
+            plc = Plc(self._chosen.modbus.port)
             try:
                 wait_until(lambda: plc.client.connect() and "broker_lost" not in plc.flags(), 120)
                 yield plc

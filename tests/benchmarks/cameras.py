@@ -12,7 +12,8 @@ every    One camera with `every`, triggered at 80 % and at 150 % of the engine's
 
 Without names all three. Without a bundle one is made of two convolutions a side, which leaves the work to the cameras.
 --short: 3 kills, 1 minute. Writes results/cameras.csv; exit status 1 if a promise of the project's card is not kept:
-2 s to resume, nothing leaked, 5 MB, no camera below half of its equal share, nothing lost, the alarm raised.
+2 s to resume, nothing leaked, memory within ±5 MB, no camera below half of its equal share, nothing lost, the alarm
+raised.
 """
 
 from __future__ import annotations

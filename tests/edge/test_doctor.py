@@ -18,6 +18,9 @@ def test_every_finding_says_what_is_there_or_what_brings_it() -> None:
     assert findings["cv2"].found
     for finding in findings.values():
         assert finding.found or finding.detail, finding
+    for what in ("gstreamer", "aravis"):
+        assert findings[what].found or "apt install python3-gi" in findings[what].detail
+    assert {"gpiod", "harvesters"} <= findings.keys()
     wanted = {"int8 units", "openvino", "paho.mqtt", "gpu", "tensorrt", "pycuda", "nvcc", "mosquitto", "systemctl"}
     assert wanted <= findings.keys()
 
@@ -48,7 +51,7 @@ def test_a_package_that_is_there_but_broken_is_missing(
 
 def test_a_bare_box_gets_every_remedy(tmp_path: Path) -> None:
     """Neither packages nor programs: everything but the standard library fails to import."""
-    for name in ("openvino", "cv2", "paho", "cryptography", "tensorrt", "pycuda"):
+    for name in ("openvino", "cv2", "paho", "cryptography", "tensorrt", "pycuda", "gpiod"):
         broken(tmp_path, name, f"raise ModuleNotFoundError('No module named {name}')")
     code = """
 import json
@@ -63,6 +66,8 @@ print(json.dumps({f.what: [f.found, f.detail] for f in examine()}))
     assert "opencv-python" in found["cv2"][1] and not found["cv2"][0]
     assert "pip install pycuda" in found["pycuda"][1]
     assert found["cryptography"] == [False, "pip install cryptography; it checks the signatures of bundles"]
+    assert not found["gstreamer"][0] and not found["aravis"][0]
+    assert found["gpiod"][1].startswith("pip install 'edge-inspect[gpio]'")
     assert found["systemctl"] == [False, "the service needs systemd to start with the box"]
 
 

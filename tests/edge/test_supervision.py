@@ -165,15 +165,18 @@ def test_a_source_that_is_stopped_is_left_behind_and_the_camera_opened_again(
     frames: Path,
 ) -> None:
     subscriber = subscribe(broker.port)
-    service = start(configure(broker.port))
-    wait_until(lambda: len(subscriber.payloads("verdict")) >= 10, PATIENCE)
+    service = start(configure(broker.port, fps=5))
     pipe = frames.with_name("pipe")
     os.mkfifo(pipe)
     # The next picture comes from a process that is stopped before it gives any: the camera's read does not return.
     source = subprocess.Popen(["sh", "-c", f"cat {frames}/000001.png > {pipe}"])
     source.send_signal(signal.SIGSTOP)
     try:
-        os.replace(pipe, frames / "000003.png")
+        # The folder is listed before its first picture: the pipe takes the place of one that is to come.
+        wait_until(
+            lambda: [verdict["part_id"] for verdict in subscriber.payloads("verdict")][-1:] == ["000000"], PATIENCE
+        )
+        os.replace(pipe, frames / "000005.png")
         wait_until(lambda: any("camera hangs" in message for message in systemd.heard), PATIENCE)
         seen = len(subscriber.payloads("verdict"))
         wait_until(lambda: len(subscriber.payloads("verdict")) > seen + 10, PATIENCE)
@@ -325,6 +328,14 @@ def test_sighup_loads_bundles_live_starts_anew_for_the_rest_and_takes_no_mistake
     wait_until(lambda: "the configuration is not taken" in log.read_text(), PATIENCE)
     seen = subscriber.sequences()[-1]
     wait_until(lambda: subscriber.sequences()[-1] > seen + 5, PATIENCE)
+
+    # What shows only when the stations have ended: the one before is started again.
+    configure(broker.port, {"health": {"http_port": broker.port}})
+    service.send_signal(signal.SIGHUP)
+    wait_until(lambda: "holds: health.http_port" in log.read_text(), PATIENCE)
+    seen = subscriber.sequences()[-1]
+    wait_until(lambda: subscriber.sequences()[-1] > seen + 5, PATIENCE)
+    assert subscriber.payloads("verdict")[-1]["bundle"]["digest"] == other.digest
 
     configure(broker.port, {"site": "elsewhere"})
     service.send_signal(signal.SIGHUP)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from edge.systemd import JournalHandler, log_handler, notify, watchdog_usec
+from edge.systemd import JournalHandler, give_time, log_handler, notify, watchdog_usec
 
 
 @pytest.fixture
@@ -67,6 +67,17 @@ def test_notifications_are_sd_notifys(listener: socket.socket, monkeypatch: pyte
     monkeypatch.setenv("NOTIFY_SOCKET", listener.getsockname())
     notify(READY=1, STATUS="2 stations", WATCHDOG_USEC=None)
     assert listener.recv(100) == b"READY=1\nSTATUS=2 stations"
+
+
+def test_time_is_asked_for_only_of_a_watchdog_that_there_is(
+    listener: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NOTIFY_SOCKET", listener.getsockname())
+    for usec, heard in (("", b"STATUS=next"), ("60000000", b"WATCHDOG_USEC=1000")):
+        monkeypatch.setenv("WATCHDOG_USEC", usec)
+        give_time(1000)
+        notify(STATUS="next")
+        assert listener.recv(100) == heard
 
 
 def test_an_abstract_socket_is_notified_too(monkeypatch: pytest.MonkeyPatch) -> None:

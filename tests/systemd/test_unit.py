@@ -1,4 +1,4 @@
-"""The unit as systemd-analyze sees it, and `make install` into a folder."""
+"""The units as systemd-analyze sees it, and `make install` into a folder."""
 
 from __future__ import annotations
 
@@ -22,20 +22,23 @@ def analyze(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([ANALYZE, *arguments, "--no-pager"], capture_output=True, text=True, check=False)
 
 
-@pytest.fixture
-def unit(tmp_path: Path) -> Path:
-    """The unit, of a program that is there."""
-    path = tmp_path / "edge-inspect.service"
-    text = (ROOT / "systemd" / "edge-inspect.service").read_text()
+UNITS = ["edge-inspect.service", "edge-inspect-bridge.service"]
+
+
+@pytest.fixture(params=UNITS)
+def unit(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """A unit, of a program that is there."""
+    path: Path = tmp_path / request.param
+    text = (ROOT / "systemd" / path.name).read_text()
     path.write_text(text.replace("/opt/edge-inspect/bin/edge-inspect", "/bin/true"))
     return path
 
 
 @needs_systemd
 @pytest.mark.parametrize("devices", [False, True])
-def test_systemd_finds_no_mistake_in_the_unit(unit: Path, devices: bool) -> None:
+def test_systemd_finds_no_mistake_in_a_unit(unit: Path, devices: bool) -> None:
     if devices:
-        more = unit.with_name("edge-inspect.service.d")
+        more = unit.with_name(f"{unit.name}.d")
         more.mkdir()
         shutil.copy(ROOT / "systemd" / "devices.conf", more)
     checked = analyze("verify", "--man=no", str(unit))
@@ -43,7 +46,7 @@ def test_systemd_finds_no_mistake_in_the_unit(unit: Path, devices: bool) -> None
 
 
 @needs_systemd
-def test_the_units_exposure_is_at_most_2_5(unit: Path) -> None:
+def test_a_units_exposure_is_at_most_2_5(unit: Path) -> None:
     checked = analyze("security", "--offline=true", "--threshold=25", str(unit))
     assert checked.returncode == 0, checked.stdout
     exposure = re.search(r"Overall exposure level for .*: ([\d.]+)", checked.stdout)
@@ -70,7 +73,12 @@ def test_make_installs_into_a_folder_and_uninstalls_all_but_the_configuration(tm
     place = destination / "usr/lib/edge"
     unit = destination / "etc/systemd/system/edge-inspect.service"
     assert "ExecStart=/usr/lib/edge/bin/edge-inspect run" in unit.read_text()
-    assert "/opt/" not in unit.read_text()
+    units = [unit.with_name(name) for name in UNITS]
+    for each in units:
+        assert "/opt/" not in each.read_text()
+        documentation = next(line for line in each.read_text().splitlines() if line.startswith("Documentation=file://"))
+        assert (destination / documentation.removeprefix("Documentation=file:///")).is_file()
+    assert (destination / "etc/edge-inspect/bridge.yaml").is_file()
     config = destination / "etc/edge-inspect/config.yaml"
     config.write_text("site: kept\n")
     # What it installed is what runs; its dependencies are lent by this environment.
@@ -82,4 +90,15 @@ def test_make_installs_into_a_folder_and_uninstalls_all_but_the_configuration(tm
     make("install", destination, **variables)
     assert config.read_text() == "site: kept\n"
     make("uninstall", destination, PREFIX="/usr/lib/edge")
-    assert not place.exists() and not unit.exists() and config.exists()
+    assert not place.exists() and not any(each.exists() for each in units) and config.exists()
+
+
+@pytest.mark.parametrize("target", ["install", "uninstall"])
+def test_make_leaves_a_folder_that_holds_other_things(tmp_path: Path, target: str) -> None:
+    other = tmp_path / "usr/local/bin/other"
+    other.parent.mkdir(parents=True)
+    other.touch()
+    command = ["make", "-C", str(ROOT), target, f"DESTDIR={tmp_path}", "PREFIX=/usr/local", "PYTHON=false"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode != 0 and "PREFIX=/usr/local: " in done.stdout
+    assert other.exists() and not (tmp_path / "etc").exists()

@@ -18,6 +18,7 @@ from paho.mqtt.enums import MQTTErrorCode, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
+from pydantic import BaseModel, ValidationError
 
 from edge.mqtt.connection import ConnectionProblem
 from edge.mqtt.session import LastWill, OnMessage, Session
@@ -30,6 +31,11 @@ log = logging.getLogger(__name__)
 # A metric has a longer name than a JSON field, and a timestamp of its own.
 _LARGER_THAN_JSON = 1024
 _WITH_WILL = 0x04
+
+
+class _HostState(BaseModel):
+    online: bool
+    timestamp: int
 
 
 class SparkplugSession(Session):
@@ -147,19 +153,18 @@ class SparkplugSession(Session):
     def _hear_host(self, payload: bytes, retained: bool) -> None:
         """The primary host says whether it is online; what is older than what it has said does not count."""
         try:
-            state = json.loads(payload)
-            online, at = bool(state["online"]), int(state["timestamp"])
-        except (ValueError, TypeError, KeyError):
+            state = _HostState.model_validate_json(payload)
+        except ValidationError:
             log.warning(
                 "%s/STATE/%s: %r is no STATE of Sparkplug 3; it is ignored", NAMESPACE, self._host, payload[:80]
             )
             return
-        if at < self._node.host_heard_at:
+        if state.timestamp < self._node.host_heard_at:
             return
-        self._node.host_heard_at = at
-        if online and not self.connected:
+        self._node.host_heard_at = state.timestamp
+        if state.online and not self.connected:
             self._bear(self._newest())
-        elif not online and self.connected:
+        elif not state.online and self.connected:
             self._die()
             self._disconnect()
             self._problem = ConnectionProblem(f"the primary host {self._host} is offline")

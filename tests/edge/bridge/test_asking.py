@@ -30,7 +30,7 @@ class Station:
     def __post_init__(self) -> None:
         made = [verdict(sequence, ok=sequence % 5 != 0) for sequence in range(1, self.total + 1)]
         self.parts = {one.sequence: [read(one)] + ([] if one.ok else [read(defect(one, 7))]) for one in made}
-        self.follower = Follower(Position(first=1, next=1, boots=["b"]), 0.5)
+        self.follower = Follower(Position(first=1, next=1, boots={"b": 1}), 0.5)
         self.asker = Asker("a", self.follower)
         self.now = 0.0
         self.handed: list[int] = []
@@ -138,6 +138,17 @@ def test_the_newest_parts_are_missed_by_what_the_station_says() -> None:
     station.follower.announce(Sign(boot_id="b", sequence=300), retained=True)
     station.run(10)
     assert station.handed == list(range(1, 301)) and station.asked == [(6, 255), (256, 300)]
+
+
+def test_parts_that_come_again_after_the_outbox_has_drained_are_not_lost() -> None:
+    station = Station(1200, loses={3}, forgets={3})
+    station.send(1, 10)
+    station.follower.announce(Sign(boot_id="b", sequence=1200), retained=False)
+    for sequence in range(11, 1201):
+        station.run(TICK).send(sequence, sequence)
+    assert station.asked == [(3, 3)] and station.follower.lost == 0
+    station.send(3, 3)
+    assert sorted(station.handed) == list(range(1, 1201))
 
 
 def test_parts_that_wait_in_the_outbox_are_not_lost() -> None:

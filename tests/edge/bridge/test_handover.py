@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from datetime import datetime, timedelta, timezone
+
 from bridge_parts import part
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -65,6 +67,16 @@ def test_a_plc_that_never_acknowledges_costs_the_oldest() -> None:
     one = handover(acknowledge=True)
     give(one, *range(1, 10_019))
     assert (one.waiting, one.tally.overruns, one.tally.parts) == (10_000, 2, 16)
+
+
+@settings(deadline=None)
+@given(st.integers(0, 4_000_000_000_000), st.sampled_from([0, 1, 999]))
+def test_the_time_of_the_decision_is_cut_to_whole_milliseconds(milliseconds: int, more: int) -> None:
+    at = datetime.fromtimestamp(0, timezone.utc) + timedelta(milliseconds=milliseconds, microseconds=more)
+    one = handover()
+    one.give(Delivery(part(1).model_copy(update={"decided_at": at}), late=False))
+    values = one.tally.ring[0].values()
+    assert (values["decided"], values["decided_ms"]) == divmod(milliseconds, 1000)
 
 
 @settings(deadline=None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import socket
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ from bridge_parts import Line, settings
 from mosquitto import Between, Broker, wait_until
 from station_parts import TOPICS
 
+from edge.bridge.following import Position
 from edge.bridge.registers import FLAGS
 from edge.bridge.session import Subscriber
 from edge.bridge.settings import BridgeSettings
@@ -23,8 +25,8 @@ PATIENCE = 60.0
 
 
 @contextlib.contextmanager
-def following(chosen: BridgeSettings) -> Iterator[BridgedStation]:
-    station = BridgedStation(TOPICS, chosen, StationRecord(), 1)
+def following(chosen: BridgeSettings, record: StationRecord | None = None) -> Iterator[BridgedStation]:
+    station = BridgedStation(TOPICS, chosen, record or StationRecord(), 1)
     subscriber = Subscriber(chosen.name, chosen.mqtt, [station])
     try:
         yield station
@@ -94,6 +96,39 @@ def test_a_broker_of_old_is_spoken_to_in_its_version(broker: Broker, outbox: Mem
     finally:
         line.publisher.close()
         door.close()
+
+
+def test_a_broker_that_takes_no_command_still_gives_verdicts(
+    make_broker: Callable[..., Broker], outbox: MemoryOutbox, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    rights = tmp_path / "acl"
+    levels = ("verdict", "defect", "status", "health", "reply")
+    rights.write_text("".join(f"topic readwrite {TOPICS.prefix}/{level}\n" for level in levels))
+    broker = make_broker(settings=f"allow_anonymous true\nacl_file {rights}")
+    broker.start()
+    line = Line(broker.port, outbox)
+    line.put(4)
+    wait_until(lambda: outbox.depth().entries == 0, PATIENCE)
+    missing = Position(first=1, next=5, missing=[(2, 3)], newest_id="z", boots={"b": 1})
+    try:
+        with following(settings(broker.port, tmp_path), StationRecord(position=missing)) as station:
+            wait_until(lambda: "no answer; see that the broker lets the bridge write" in caplog.text, PATIENCE)
+            line.put(1)
+            wait_until(lambda: parts(station) == 1, PATIENCE)
+            assert flags(station) == {"gap"} and line.asked == []
+            assert "The stale bits are set" not in caplog.text
+    finally:
+        line.publisher.close()
+
+
+def test_it_ends_at_once_while_a_broker_does_not_answer(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        chosen = settings(mute.getsockname()[1], tmp_path, mqtt={"connect_timeout_s": 60})
+        with following(chosen):
+            caller, _ = mute.accept()
+            began = time.monotonic()
+        assert time.monotonic() - began < 30
+        caller.close()
 
 
 def test_a_broker_that_falls_silent(broker: Broker, outbox: MemoryOutbox, tmp_path: Path) -> None:

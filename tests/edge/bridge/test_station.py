@@ -25,7 +25,7 @@ class Bench:
         self.one.receive(topic, payload, self.now, retained=retained)
 
     def say(self, state: str, *, retained: bool = False, boot_id: str = "b", sequence: int = 0) -> None:
-        status = Status(boot_id=boot_id, sequence=sequence, state=state, at=utc_now(), version="0")  # type: ignore[arg-type]
+        status = Status(boot_id=boot_id, sequence=sequence, state=state, at=utc_now(), version="0")
         self.send(TOPICS.status, status.to_json(), retained=retained)
 
     def put(self, *sequences: int) -> None:

@@ -98,11 +98,11 @@ def test_frames_that_the_network_tears_are_counted(gige: Gige, open_soon: Open) 
 @pytest.mark.parametrize("source", ["aravis"], indirect=True)
 @pytest.mark.parametrize("trigger", ["software", "Line0"])
 def test_a_triggered_camera_that_dies_is_lost(source: object, open_soon: Open, trigger: str) -> None:
-    source.start()  # type: ignore[attr-defined]
-    camera = open_soon(f"{source.uri}&trigger={trigger}")  # type: ignore[attr-defined]
+    source.start()
+    camera = open_soon(f"{source.uri}&trigger={trigger}")
     if trigger == "software":
         assert camera.read(None) is not None
-    source.kill()  # type: ignore[attr-defined]
+    source.kill()
     with pytest.raises(CameraLost):
         for _ in range(6):
             with contextlib.suppress(CameraIdle):

@@ -12,14 +12,15 @@ from edge.errors import CameraError
 
 
 class Table:
-    """Nodes: a number is (low, high, step), a choice a list."""
+    """Nodes: a number is (low, high, step), a choice a list; the automatic exposure locks the exposure time."""
 
     def __init__(self, **nodes: Any) -> None:
         self.nodes = nodes
         self.sets: list[tuple[str, Any]] = []
 
     def has(self, name: str) -> bool:
-        return name in self.nodes
+        locked = name == "ExposureTime" and ("ExposureAuto", "Off") not in self.sets
+        return name in self.nodes and not locked
 
     def bounds(self, name: str) -> tuple[float, float, float]:
         found: tuple[float, float, float] = self.nodes[name]

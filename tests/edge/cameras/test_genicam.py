@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import gc
 import importlib.util
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from edge.cameras import Camera, open_camera
+from edge.cameras.address import parse_uri
+from edge.cameras.genicam import GenTlSource
 from edge.errors import CameraError
 
 
@@ -65,6 +68,14 @@ def test_a_colour_camera_gives_colours(producer: str) -> None:
 def test_what_the_camera_refuses_is_said(producer: str, options: str, message: str) -> None:
     with pytest.raises(CameraError, match=message):
         open_camera(f"{producer}?{options}")
+
+
+def test_frames_that_wait_are_forgotten_and_none_is_waited_for(producer: str) -> None:
+    source = GenTlSource(parse_uri(f"{producer}?fps=1")[1])
+    done = threading.Event()
+    threading.Thread(target=lambda: (source.forget(), done.set()), daemon=True).start()
+    assert done.wait(30)
+    source.close()
 
 
 def test_no_producer_is_said(producer: str) -> None:

@@ -53,7 +53,7 @@ def test_a_source_that_freezes_is_lost(source: Killable, open_soon: Callable[[st
     source.start()
     camera = open_soon(source.uri)
     assert camera.read(None) is not None
-    source.freeze()  # type: ignore[attr-defined]
+    source.freeze()
     with pytest.raises(CameraLost):
         for _ in range(1000):
             camera.read(None)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -65,3 +67,18 @@ def test_a_pc(tmp_path: Path) -> None:
 def test_too_little_room_is_a_warning_and_no_disk_is_unknown(tmp_path: Path) -> None:
     assert Machine(tmp_path, 2**70, tmp_path).look().warnings == ("disk",)
     assert Machine(tmp_path / "gone", 2**70, tmp_path).look() == MachineState(None, None, None, ())
+
+
+def test_stations_may_ask_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "_FRESH_S", 1.0)
+    box, reading = Machine(tmp_path, 0, tmp_path), threading.Barrier(2)
+    count = box._count
+
+    def count_slowly() -> int | None:
+        reading.wait(20)
+        return count()
+
+    monkeypatch.setattr(box, "_count", count_slowly)
+    with ThreadPoolExecutor(2) as pool:
+        states = list(pool.map(lambda _: box.look(), range(2)))
+    assert states[0].throttled is states[1].throttled is None

@@ -22,7 +22,7 @@ class Clock:
 
 def make(name: str, failures: int | None = None) -> tuple[Clock, Stage, Watchdog]:
     clock = Clock()
-    stage = Stage("a", name, LIMIT, failures, clock)  # type: ignore[arg-type]
+    stage = Stage("a", name, LIMIT, failures, clock)
     return clock, stage, Watchdog([stage], clock)
 
 

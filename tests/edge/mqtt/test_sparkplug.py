@@ -195,6 +195,7 @@ def test_nothing_is_sent_before_the_primary_host_is_online(
 
     def has_heard(times: int) -> bool:
         """What is retained comes with the subscription, so before this message of an older Sparkplug."""
+        host.publish("spBv1.0/STATE/scada", b'{"online": true, "timestamp": Infinity}')
         host.publish("spBv1.0/STATE/scada", b"ONLINE")
         return caplog.text.count("is no STATE of Sparkplug 3") >= times
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import shutil
+import threading
 import weakref
 from collections.abc import Callable
 from pathlib import Path
@@ -23,6 +24,7 @@ from edge.errors import EngineError
 from edge.ids import uuid7
 from edge.messages import utc_now
 from edge.outbox.memory import MemoryOutbox
+from edge.station.bundle_record import BundleRecord
 from edge.station.inspector import PROVEN_AFTER, Asker, Inspector
 from edge.station.record import KEPT
 from edge.station.threshold_record import ThresholdEntry
@@ -211,6 +213,61 @@ def test_what_judges_is_remembered_until_the_configuration_changes(make: Callabl
     assert make("b").name == "b"
     other = make("c")
     assert other.name == "c" and "no bundle was before" in (other.change(None) or "")
+
+
+def test_a_configuration_that_comes_back_does_not_bring_back_what_a_command_had_loaded(
+    make: Callable[..., Line],
+) -> None:
+    make("a").change("b")
+    assert make("c").name == "c"
+    line = make("a")  # the other one was not taken: it never started
+    assert line.name == "b"
+    line.inspector.start()
+    assert [entry.change for entry in line.box.bundles.entries("a")] == ["load"]
+    line = make("c")
+    line.inspector.start()
+    assert line.name == "c"
+    assert make("a").name == "a"
+
+
+def test_where_that_cannot_be_recorded_the_station_judges_all_the_same(
+    make: Callable[..., Line], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    make("a").change("b")
+
+    def full(*_: object) -> None:
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(BundleRecord, "add", full)
+    line = make("c")
+    line.inspector.start()
+    assert line.name == "c"
+    assert "c judges, which cannot be recorded: No space left" in caplog.text
+
+
+def test_an_engine_that_was_left_behind_does_not_undo_a_later_bundle(make: Callable[..., Line]) -> None:
+    line = make()
+    go = threading.Event()
+    hanging, failed = line.inspector.judge.engine, []
+
+    def infer(frame: object) -> None:
+        go.wait(60)
+        raise EngineError("it came back")
+
+    def inspect() -> None:
+        with pytest.raises(EngineError, match="it came back"):
+            line.inspector.inspect(BRIGHT)
+        failed.append(True)
+
+    hanging.infer = infer
+    thread = threading.Thread(target=inspect)
+    thread.start()
+    line.inspector.rebuild()
+    assert line.inspector.judge.engine is not hanging
+    assert line.change("b") is None
+    go.set()
+    thread.join(60)
+    assert failed and line.name == "b" and not line.problems
 
 
 def test_what_the_configuration_names_is_loaded_again_where_it_has_changed(

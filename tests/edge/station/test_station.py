@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from mosquitto import wait_until
 from tiny_bundle import write
 
 from edge.engine_loop import EngineLoop
+from edge.errors import EngineError
 from edge.images import read_image, write_image
 from edge.outbox.memory import MemoryOutbox
 from edge.settings import Settings
@@ -112,6 +114,43 @@ def test_stations_of_one_bundle_share_its_engine_in_turn(
     assert len(scores) == 6
 
 
+@pytest.mark.parametrize("comes_back", ["with a map", "with an error"])
+def test_a_part_that_is_left_behind_with_its_engine_is_counted_once(
+    comes_back: str, outbox: MemoryOutbox, bundles: Path, frames: Path, tmp_path: Path
+) -> None:
+    settings = make_settings(tmp_path, bundles / "a", policy="every", camera=f"folder:{frames}")
+    station = Station(settings, settings.stations[0], make_box(settings, outbox))
+    hanging, infer = station.engine, station.engine.infer
+    begun, go = threading.Event(), threading.Event()
+
+    def hang(frame: Any) -> Any:
+        begun.set()
+        go.wait(60)
+        if comes_back == "with an error":
+            raise EngineError("it came back")
+        return infer(frame)
+
+    hanging.infer = hang
+    station.start()
+    try:
+        wait_until(lambda: station._ring._waiting, 60)
+        left = threading.Thread(target=station.inspect_next)
+        left.start()
+        assert begun.wait(60)
+        station.rebuild_engine()
+        station.rebuild_engine()  # nothing is in hand
+        go.set()
+        left.join(60)
+        assert station.stages["engine"].situation.doing == "idle"
+        wait_until(lambda: station.inspect_next() and station.inspected == 5, 60)
+        station.publish_health()
+        assert (station.health.frames.inspected, station.health.frames.dropped) == (5, 1)
+        assert [one["part_id"] for one in verdicts(outbox, "a")] == ["1", "2", "3", "4", "5"]
+    finally:
+        go.set()
+        station.close(1)
+
+
 def test_a_bundle_that_the_configuration_names_now_is_loaded_beside_the_running_one(
     run: Callable[..., Any], outbox: MemoryOutbox, bundles: Path, frames: Path, tmp_path: Path
 ) -> None:
@@ -128,7 +167,8 @@ def test_a_bundle_that_the_configuration_names_now_is_loaded_beside_the_running_
     assert newest() == "a" and not box.bundles.entries("a")
     station.load_bundle(bundles / "b")
     wait_until(lambda: newest() == "b", 60)
-    assert box.bundles.last("a", bundles / "b")[0].name == "b"
+    entry = box.bundles.last("a")
+    assert (entry.bundles[0].name, entry.configured) == ("b", bundles / "b")
     names = [one["bundle"]["name"] for one in verdicts(outbox, "a")]
     assert names == sorted(names)
     assert [one["sequence"] for one in verdicts(outbox, "a")] == list(range(1, len(names) + 1))

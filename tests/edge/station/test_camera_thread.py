@@ -1,0 +1,192 @@
+"""The camera thread and its gate, with a camera that does what the test says."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+
+import numpy as np
+import pytest
+from mosquitto import wait_until
+
+from edge.cameras import Capture
+from edge.errors import CameraError, CameraIdle, CameraLost
+from edge.health.stage import Stage
+from edge.images import Frame
+from edge.messages import utc_now
+from edge.station import camera_thread
+from edge.station.camera_thread import CameraThread
+from edge.station.gate import Gate
+from edge.station.ring import FrameRing
+
+Answer = str | None | CameraError
+"""A part's id, the end, or what is raised."""
+
+
+class Scripted:
+    """A camera that gives what it is handed."""
+
+    live = False
+
+    def __init__(self) -> None:
+        self.answers: queue.Queue[Answer] = queue.Queue()
+        self.opened = 0
+        self.afters: list[float] = []
+        self.closing = self.opening = lambda: None
+
+    def open(self, uri: str) -> Scripted:
+        self.opened += 1
+        self.opening()
+        return self
+
+    def read(self, buffer: Frame | None, after: float = 0.0) -> Capture | None:
+        self.afters.append(after)
+        answer = self.answers.get(timeout=30)
+        if isinstance(answer, CameraError):
+            raise answer
+        return None if answer is None else Capture(np.zeros((2, 2, 3), np.uint8), utc_now(), answer)
+
+    def close(self) -> None:
+        self.closing()
+
+
+class Watcher:
+    """Keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.missed: list[tuple[str, int]] = []
+        self.shown: list[tuple[str, str]] = []
+        self.ended = threading.Event()
+
+    def see(self, capture: Capture, live: bool) -> None: ...
+
+    def show(self, pictures: Iterable[str], frame: Frame | None, problem: str = "") -> None:
+        self.shown += [(picture, problem) for picture in pictures]
+
+    def miss(self, problem: str, parts: int = 1) -> None:
+        self.missed += [(problem, parts)] if parts else []
+
+    def end(self) -> None:
+        self.ended.set()
+
+
+class Line:
+    """A camera thread and what is around it."""
+
+    def __init__(self, *, triggered: bool) -> None:
+        self.gate = Gate(triggered=triggered, waiting=4)
+        self.ring = FrameRing(16, "every", threading.Event())
+        self.eyes = Watcher()
+        self.thread = CameraThread("a", "any:", self.gate, self.ring, Stage("a", "camera", 15.0), self.eyes)
+
+    def parts(self) -> list[str | None]:
+        return [waiting.capture.part_id for waiting in self.ring._waiting]
+
+
+Make = Callable[..., Line]
+
+
+@pytest.fixture
+def camera(monkeypatch: pytest.MonkeyPatch) -> Scripted:
+    made = Scripted()
+    monkeypatch.setattr(camera_thread, "open_camera", made.open)
+    return made
+
+
+@pytest.fixture
+def make(camera: Scripted) -> Iterator[Make]:
+    lines: list[Line] = []
+
+    def start(*, triggered: bool = False) -> Line:
+        lines.append(Line(triggered=triggered))
+        lines[-1].thread.start()
+        return lines[-1]
+
+    yield start
+    for line in lines:
+        line.thread.stop()
+        line.gate.close()
+        line.ring.close()
+        camera.answers.put(None)
+        line.thread.join(30)
+
+
+def test_frames_that_fail_one_after_another_do_not_begin_a_recorded_source_again(camera: Scripted, make: Make) -> None:
+    for answer in ("1", CameraError("torn 2"), CameraError("torn 3"), "4", None):
+        camera.answers.put(answer)
+    line = make()
+    assert line.eyes.ended.wait(30)
+    assert line.parts() == ["1", "4"] and camera.opened == 1
+    assert line.eyes.missed == [("torn 2", 1), ("torn 3", 1)]
+
+
+def test_a_camera_that_hangs_while_it_is_let_go_misses_its_part_once(camera: Scripted, make: Make) -> None:
+    hangs, go = threading.Event(), threading.Event()
+
+    def hang() -> None:
+        hangs.set()
+        go.wait(30)
+
+    camera.closing = hang
+    line = make(triggered=True)
+    assert line.gate.picture("snapshot") and line.gate.trigger("p1")
+    camera.answers.put(CameraLost("gone"))
+    assert hangs.wait(30)
+    line.thread.reopen()
+    go.set()
+    assert sum(parts for _, parts in line.eyes.missed) == 1
+    assert [picture for picture, _ in line.eyes.shown] == ["snapshot"]
+
+
+def test_parts_that_went_by_while_the_camera_was_opened_again_are_missed(camera: Scripted, make: Make) -> None:
+    line = make(triggered=True)
+    wait_until(lambda: camera.opened == 1)
+    camera.opening = lambda: line.gate.trigger("late")
+    assert line.gate.trigger("p1")
+    camera.answers.put(CameraLost("gone"))
+    wait_until(lambda: sum(parts for _, parts in line.eyes.missed) == 2, 30)
+    assert line.gate.trigger("p2")
+    camera.answers.put("file")
+    wait_until(lambda: line.parts() == ["p2"], 30)
+
+
+def test_a_trigger_without_a_frame_is_a_part_missed(camera: Scripted, make: Make) -> None:
+    line = make(triggered=True)
+    assert line.gate.trigger("p1") and line.gate.trigger("p2")
+    camera.answers.put(CameraIdle("no frame"))
+    camera.answers.put(None)
+    assert line.eyes.ended.wait(30)
+    assert [parts for _, parts in line.eyes.missed] == [1, 1]
+
+
+def test_a_camera_that_waits_for_its_own_trigger_misses_nothing(camera: Scripted, make: Make) -> None:
+    line = make()
+    for answer in (CameraIdle("no frame"), "1", None):
+        camera.answers.put(answer)
+    assert line.eyes.ended.wait(30)
+    assert line.parts() == ["1"] and line.eyes.missed == []
+
+
+def test_a_snapshot_that_fails_is_no_part(camera: Scripted, make: Make) -> None:
+    line = make(triggered=True)
+    assert line.gate.picture("snapshot")
+    camera.answers.put(CameraError("torn"))
+    wait_until(lambda: line.eyes.shown == [("snapshot", "torn")], 30)
+    assert line.eyes.missed == []
+
+
+def test_frames_of_a_pause_are_not_taken_though_the_camera_thread_was_busy() -> None:
+    gate = Gate(triggered=False, waiting=1)
+    afters = []
+    for pause in (False, True, False):
+        before = time.monotonic()
+        if pause:
+            gate.set_paused(True)
+            gate.set_paused(False)
+        turn = gate.wait()
+        assert turn is not None and turn.inspect
+        afters.append(turn.after >= before)
+        assert pause or turn.after == 0
+    assert afters == [False, True, False]
