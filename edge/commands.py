@@ -34,7 +34,8 @@ LARGEST_COMMAND = 4096
 
 Verb = Literal["trigger", "pause", "resume", "threshold", "snapshot", "resend", "bundle"]
 VERBS: tuple[Verb, ...] = get_args(Verb)
-Refusal = Literal["malformed", "oversized", "unauthorised", "expired", "replayed", "impossible"]
+Refusal = Literal["malformed", "oversized", "unauthorised", "expired", "replayed", "busy", "impossible"]
+"""`busy`: ask again later; `impossible`: not while things are as the reason says."""
 PartSequence = Annotated[int, Field(ge=1, le=2**53)]
 
 

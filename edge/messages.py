@@ -198,6 +198,7 @@ class RefusalCounts(ContractModel):
     unauthorised: Count = 0
     expired: Count = 0
     replayed: Count = 0
+    busy: Count = 0
     impossible: Count = 0
 
 

@@ -94,5 +94,5 @@ class CommandDesk:
         while self._seen and next(iter(self._seen.values())) < now - self._max_age_s:
             self._seen.popitem(last=False)
         if len(self._seen) >= _REMEMBERED:
-            raise Refused("impossible", f"there were {_REMEMBERED} commands in {self._max_age_s:g} s; send fewer")
+            raise Refused("busy", f"there were {_REMEMBERED} commands in {self._max_age_s:g} s; send fewer")
         self._seen[identity] = made

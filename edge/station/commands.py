@@ -169,7 +169,7 @@ class StationCommands:
         if self._state.paused:
             raise Refused("impossible", "the station is paused; send resume first")
         if not self._gate.trigger(command.part_id):
-            raise Refused("impossible", "triggers come faster than parts are inspected, or the camera gives no frames")
+            raise Refused("busy", "triggers come faster than parts are inspected, or the camera gives no frames")
         return {}
 
     def _pause(self, command: Pause) -> Fields:
@@ -221,7 +221,7 @@ class StationCommands:
 
     def _snapshot(self, command: Snapshot) -> None:
         if not self._gate.picture(command.id):
-            raise Refused("impossible", "too many snapshots wait, or the camera gives no more frames")
+            raise Refused("busy", "too many snapshots wait, or the camera gives no more frames")
         self._pictures[command.id] = Sender(id=command.id, command=command.command)
 
     def _resend(self, command: Resend) -> Fields:
@@ -234,5 +234,5 @@ class StationCommands:
                 "impossible", f"the history holds parts {kept[0]} to {kept[1]}; later ones wait, earlier ones are gone"
             )
         if self._answers is None or not self._answers.resend(first, last):
-            raise Refused("impossible", "too many requests wait; ask again when they have come")
+            raise Refused("busy", "too many requests wait; ask again when they have come")
         return {"resend": SequenceRange(first=first, last=last)}

@@ -165,7 +165,7 @@ class Inspector:
             Refused: One is being loaded.
         """
         if not self._busy.acquire(blocking=False):
-            raise Refused("impossible", "a bundle is being loaded; ask again when that is answered")
+            raise Refused("busy", "a bundle is being loaded; ask again when that is answered")
         arguments = (path, asker, answer, configured)
         threading.Thread(target=self._change, args=arguments, name=f"bundle-{self._station.name}", daemon=True).start()
 

@@ -317,7 +317,7 @@ def fuzz(work: Path, options: argparse.Namespace) -> Row:
         json.dumps({"command": verb, "id": "019f2b1c-7e40-7000-8000-000000000001", "by": "x", **fields}).encode()
         for verb, fields in zip(
             VERBS,
-            ({"part_id": "é"}, {}, {}, {"value": 0.5}, {}, {"from_sequence": 1, "to_sequence": 2}),
+            ({"part_id": "é"}, {}, {}, {"value": 0.5}, {}, {"from_sequence": 1, "to_sequence": 2}, {"name": "v2"}),
             strict=True,
         )
     ]

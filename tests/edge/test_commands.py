@@ -204,7 +204,7 @@ def test_a_retained_command_is_refused(clock: Clock) -> None:
 def test_the_memory_of_ids_is_bounded(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("edge.station.command_desk._REMEMBERED", 3)
     one = desk(clock)
-    assert [refusal(one.receive(payload(), retained=False)) for _ in range(4)] == [None, None, None, "impossible"]
+    assert [refusal(one.receive(payload(), retained=False)) for _ in range(4)] == [None, None, None, "busy"]
     clock.now += 31
     assert refusal(one.receive(payload(id=made(clock.now)), retained=False)) is None
 
@@ -217,7 +217,7 @@ def test_what_is_done_and_refused_is_counted(clock: Clock) -> None:
     counts = one.counts()
     assert counts.done == 1
     assert counts.refused.model_dump() == {
-        "malformed": 2, "oversized": 1, "unauthorised": 0, "expired": 0, "replayed": 0, "impossible": 0
+        "malformed": 2, "oversized": 1, "unauthorised": 0, "expired": 0, "replayed": 0, "busy": 0, "impossible": 0
     }  # fmt: skip
 
 

@@ -306,6 +306,7 @@ def test_commands_are_carried_out_and_answered(
         "unauthorised": 1,
         "expired": 0,
         "replayed": 0,
+        "busy": 0,
         "impossible": 1,
     }
     expected = {"done": counts.pop("done"), "refused": counts}

@@ -120,6 +120,17 @@ def test_a_refusal_that_can_be_mended_loses_nothing(caplog: Any) -> None:
     assert sorted(station.handed) == list(range(1, 11)) and 5 < len(station.asked) < 12
 
 
+def test_a_busy_station_is_asked_until_it_has_time(caplog: Any) -> None:
+    station = Station(10, loses={3}, refuses="busy")
+    station.send(1, 10)
+    station.run(30)
+    assert station.follower.lost == 0 and 10 < len(station.asked) < 40
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+    station.refuses = None
+    station.run(10)
+    assert sorted(station.handed) == list(range(1, 11))
+
+
 def test_a_silent_station_is_asked_again_and_a_new_connection_at_once() -> None:
     station = Station(10, loses={3}, silent=True)
     station.send(1, 10)
