@@ -38,8 +38,9 @@ class Asker:
 
     The newest missing parts are asked for first: a station's history reaches back from now, so what cannot be had any
     more tells that everything older is gone too. Parts are lost when the station's history begins after them, or when
-    four requests in a row were impossible or brought nothing; not because the station does not answer or is busy, nor because
-    it refuses for a reason that a person can mend, nor while its outbox drains: what is sent again comes after that.
+    four requests in a row were impossible or brought nothing; not because the station does not answer or is busy, nor
+    because it refuses for a reason that a person can mend, nor while its outbox drains: what is sent again comes after
+    that.
 
     Args:
         name: The station's, for the log.
