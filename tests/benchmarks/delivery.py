@@ -65,9 +65,16 @@ class Bench:
     def finish(self, subscriber: Subscriber, **more: Any) -> Row:
         """Let a last line deliver all that waits; give what the subscriber has of it."""
         with self.line(count=1, drain=True, **more) as process:
-            last = json.loads(process.communicate(timeout=600)[0])["last"]
+            last = told_at_end(process)["last"]
         wait_until(lambda: any(v["sequence"] == last for v in recent(subscriber)), 120)
         return verdict_of(subscriber, last)
+
+
+def told_at_end(process: subprocess.Popen[str]) -> Any:
+    """What a line says at its end. `communicate` would miss what came together with its first words."""
+    process.wait(timeout=600)
+    assert process.stdout is not None
+    return json.loads(process.stdout.read())
 
 
 def recent(subscriber: Subscriber) -> list[dict[str, Any]]:
@@ -264,7 +271,7 @@ def backlog(work: Path, options: argparse.Namespace) -> Row:
             wait_until(lambda: any(v["sequence"] > options.backlog for v in recent(subscriber)), 600)
             took = time.monotonic() - began
             process.terminate()
-            ended = json.loads(process.communicate(timeout=60)[0])
+            ended = told_at_end(process)
         row = bench.finish(subscriber)
         grown = ended["mb_peak"] - ended["mb_before"]
         return {**row, "figure": f"{options.backlog / took:.0f} a second; {grown:.1f} MB more"}
@@ -275,7 +282,7 @@ def latency(work: Path, options: argparse.Namespace, durability: str) -> Row:
     bench = Bench(work, options)
     with subscribed(bench) as subscriber:
         with bench.line(durability=durability, rate=100, count=3000, wait=True, drain=True) as process:
-            process.communicate(timeout=120)
+            told_at_end(process)
         since = time.time() - time.monotonic()
         found = sorted(
             since
@@ -304,7 +311,7 @@ def rate(work: Path, options: argparse.Namespace) -> Row:
     bench = Bench(work, options)
     with subscribed(bench) as subscriber:
         with bench.line(durability="full", rate=500, count=10_000, wait=True, drain=True) as process:
-            ended = json.loads(process.communicate(timeout=120)[0])
+            ended = told_at_end(process)
         row = bench.finish(subscriber)
         put = f"{ended['put'] / ended['put_s']:.0f} a second put, {ended['waiting_at_end']} waiting at the end"
         return {**row, "figure": put}
