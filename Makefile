@@ -1,6 +1,6 @@
 # One command each. Everything installs into .venv; PYTHON names the interpreter to make it with.
 #   make demo     the whole chain on a rendered production line, nothing downloaded but packages
-#   make test     every test; needs mosquitto and g++ (apt install mosquitto g++)
+#   make test     every test; needs mosquitto, g++ and openssl (apt install them)
 #   make lint     ruff and mypy
 #   make bench    what is measured: writes tests/benchmarks/results/
 #   make install  on a box, as root: into /opt/edge-inspect, as a service; uninstall leaves configuration and data
@@ -26,9 +26,10 @@ GROUPS := video render plugdev gpio dialout
 demo: $(INSTALLED)
 	$(BIN)/edge-inspect demo --out out/demo
 
-# Two at a time, a file each: most tests keep one core busy. More threads than cores would spin and wait.
+# Two at a time, a file each: most tests keep one core busy. More threads than cores would spin and wait. A worker that
+# dies is not replaced: xdist then waits for ever for the files it had been given.
 test: $(INSTALLED)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --max-worker-restart 0
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

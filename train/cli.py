@@ -127,7 +127,7 @@ minute, shows the loss and example maps: leave it open in a browser."""
 
 def _fit(arguments: argparse.Namespace) -> None:
     from train.checkpoint import DESCRIPTION
-    from train.launch import own_share, wanted_categories
+    from train.launch import own_share, wait_for_others, wanted_categories
 
     names = wanted_categories(arguments.category, arguments.data)
     mine = own_share(names)
@@ -146,6 +146,7 @@ def _fit(arguments: argparse.Namespace) -> None:
         except EdgeInspectError as error:
             say(f"{name}: {error}")
             failed.append(name)
+    wait_for_others()
     if failed:
         raise CheckFailed(f"not trained: {', '.join(failed)}; the reasons are above, the same command tries again")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from datetime import timedelta
 from pathlib import Path
 
 from edge.errors import UsageError
@@ -33,6 +34,21 @@ def own_share(names: Sequence[str]) -> list[str]:
     """
     rank, count = _from_launcher("RANK", 0), _from_launcher("WORLD_SIZE", 1)
     return list(names[rank::count])
+
+
+def wait_for_others() -> None:
+    """Under `torchrun`, waits until every process has gone through its share.
+
+    The launcher ends them all, in the middle of a training, at the first that ends with an error.
+    """
+    rank, count = _from_launcher("RANK", 0), _from_launcher("WORLD_SIZE", 1)
+    if count == 1:
+        return
+    from torch.distributed import rendezvous
+
+    store, _, _ = next(rendezvous("env://"))
+    store.set(f"ended/{rank}", "")
+    store.wait([f"ended/{other}" for other in range(count)], timedelta(days=365))
 
 
 def own_device(name: str) -> str:
