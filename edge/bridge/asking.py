@@ -16,11 +16,13 @@ log = logging.getLogger(__name__)
 _AT_ONCE = 250
 # A gap closes by itself where two publishers' messages cross, or a defect is on its way.
 _GAP_S = 0.1
-# An outbox that drains announces parts before they come.
+# An outbox that drains announces parts before they come; when none comes for so long, they are overdue.
 _TAIL_S = 1.0
 _ANSWER_S = 5.0
 _ATTEMPTS = 4
 _LONGEST_PAUSE_S = 30.0
+_NO_ANSWER = "no answer; see that the broker lets the bridge write the station's command and read its reply"
+_SENT_AGAIN = "the station was to send them again; see that the broker lets the bridge read its verdict and defect"
 
 
 @dataclass
@@ -55,6 +57,12 @@ class Asker:
         self._not_before = 0.0
         self._gap_since: float | None = None
         self._tail: tuple[int, float] = (-1, 0.0)
+        self._is_overdue = False
+
+    @property
+    def overdue(self) -> int:
+        """How many parts the station has announced in vain: until all of them have come."""
+        return self._follower.behind if self._is_overdue else 0
 
     def forget(self) -> None:
         """The connection was lost, or the station's was: no answer will come."""
@@ -64,8 +72,7 @@ class Asker:
 
     def ask(self, now: float) -> bytes | None:
         """Return the next command to send, if it is time; call this while the station is connected."""
-        if self._follower.highest != self._tail[0]:
-            self._tail = (self._follower.highest, now)
+        self._follow_tail(now)
         if self._request is not None and not self._is_over(self._request, now):
             return None
         wanted = self._wanted(now)
@@ -107,23 +114,29 @@ class Asker:
         elif self._attempts >= _ATTEMPTS:
             self._lose(request.last, reply.reason or "")
 
+    def _follow_tail(self, now: float) -> None:
+        """Know since when none of the announced parts has come."""
+        behind, highest = self._follower.behind, self._follower.highest
+        if not behind or highest != self._tail[0]:
+            self._tail = (highest, now)
+        self._is_overdue = behind > 0 and (self._is_overdue or now >= self._tail[1] + _TAIL_S)
+
     def _is_over(self, request: _Request, now: float) -> bool:
         """Whether all of a request has come, or nothing has for too long."""
         left = self._left(request.first, request.last)
         if left < request.left:
             request.left, request.since = left, now
             self._attempts = 0
-        draining = self._follower.highest < self._follower.announced and now < self._tail[1] + _TAIL_S
+        draining = self._follower.behind and now < self._tail[1] + _TAIL_S
         if left and (now < request.since + _ANSWER_S or draining):
             return False
         self._request = None
-        if not left and self._for_tail:
+        if not left and self._for_tail and self._follower.behind:
             # More of the same follows at once.
             self._tail = (self._follower.highest, float("-inf"))
         if left:
             self._try_later(now)
-            remedy = "no answer; see that the broker lets the bridge write the station's command and read its reply"
-            why = "the station was to send them again" if request.granted else remedy
+            why = _SENT_AGAIN if request.granted else _NO_ANSWER
             log.warning("%s: parts %d to %d did not come: %s", self._name, request.first, request.last, why)
             if request.granted and self._attempts >= _ATTEMPTS:
                 self._lose(request.last, "the station has not got them", request.first)
@@ -141,7 +154,7 @@ class Asker:
                 return None
             last = missing.last()
             return missing.from_(last - _AT_ONCE + 1), last
-        if highest < self._follower.announced and self._follower.next and now >= self._tail[1] + _TAIL_S:
+        if self._follower.behind and now >= self._tail[1] + _TAIL_S:
             return highest + 1, min(highest + _AT_ONCE, self._follower.announced)
         return None
 

@@ -52,6 +52,9 @@ class Follower:
     with a new outbox: then a low number comes with an id younger than all before (ids are UUIDv7), or from a boot of
     the box that had not been seen when that number was handed on.
 
+    A station of which nothing has come is followed from the count in its first health on; but what its outbox still
+    holds of before may come first, and is then the beginning.
+
     Args:
         position: Where to go on.
         hold_s: In seconds.
@@ -92,13 +95,18 @@ class Follower:
         waiting = (*self._held.values(), *self._late.values())
         return self.missing.total() - sum(not one.part.complete for one in waiting)
 
+    @property
+    def behind(self) -> int:
+        """How many parts the station has given out after the highest that came; some may be on their way."""
+        return max(0, self.announced - self.highest) if self.next else 0
+
     def take(self, part: Part, now: float) -> list[Delivery]:
         """Take a part that came; returns what can be handed on, in order."""
         found: list[Delivery] = []
         number = part.sequence
         if not self._first:
-            self._first = self.next = number
-            self.highest = number - 1
+            self._first = self.next = min(number, self.next or number)
+            self.highest = self._first - 1
         elif self._begins_anew(part):
             found = self._begin_anew()
         if number > self.highest:
@@ -140,12 +148,16 @@ class Follower:
     def announce(self, sign: Sign, *, retained: bool) -> list[Delivery]:
         """Hear how far the station has counted; returns what is handed on because it has begun anew."""
         found: list[Delivery] = []
+        # A status is repeated with every connection, with the count that it had; health is of now.
+        is_of_now = not retained and sign.state is None
+        if is_of_now and not self.next:
+            self.next, self.highest = sign.sequence + 1, sign.sequence
         # A retained one may be older than what was followed since.
-        if self._first and not retained and sign.boot_id not in self._boots:
+        if self.next and not retained and sign.boot_id not in self._boots:
             if sign.sequence < self.highest:
                 found = self._begin_anew()
             self._know(sign.boot_id, sign.sequence + 1)
-        self.announced = max(self.announced, sign.sequence)
+        self.announced = sign.sequence if is_of_now else max(self.announced, sign.sequence)
         return found
 
     def give_up(self, first: int, last: int) -> int:

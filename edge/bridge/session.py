@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import functools
 import logging
-import random
 import socket
 import threading
 import time
 from collections.abc import Sequence
 
+from paho.mqtt.enums import MQTTProtocolVersion
+
 from edge.bridge.station import BridgedStation
-from edge.mqtt.connection import MQTT5, MQTT311, ConnectionProblem, box_id
+from edge.mqtt.connection import box_id
+from edge.mqtt.reconnection import Reconnection
 from edge.mqtt.session import Session
 from edge.settings import MqttSettings
 
 log = logging.getLogger(__name__)
 
 _TURN_S = 0.05
-_FIRST_PAUSE_S = 0.25
 
 
 class Subscriber:
@@ -40,9 +41,8 @@ class Subscriber:
             for station in stations
             for topic in station.subscriptions
         }
-        self._protocol = self._lasting_protocol = MQTT5
+        self._reconnection = Reconnection(settings, log, "The stale bits are set")
         self._closing = threading.Event()
-        self._last_problem = ""
         self._wake_in, self._wake_out = socket.socketpair()
         self._thread = threading.Thread(target=self._run, name="mqtt", daemon=True)
         self._thread.start()
@@ -55,59 +55,30 @@ class Subscriber:
         self._wake_out.close()
 
     def _run(self) -> None:
-        attempt = 0
         while not self._closing.is_set():
-            started = time.monotonic()
-            slow = False
-            try:
-                self._live()
-            except ConnectionProblem as problem:
-                slow = problem.slow
-                self._say(str(problem))
-            except Exception:
-                # The thread must outlive a malformed packet; a bug keeps its traceback.
-                log.exception("the connection to the broker failed")
+            pause = self._reconnection.live(self._connect, self._serve)
             for station in self._stations:
                 station.connect(False)
-            cap = self._settings.backoff_cap_s
-            attempt = 0 if time.monotonic() - started > cap else attempt + 1
-            low, high = (cap / 2, cap) if slow else (0, min(cap, _FIRST_PAUSE_S * 2 ** min(attempt, 20)))
-            self._closing.wait(random.uniform(low, high))
+            self._closing.wait(pause)
 
-    def _live(self) -> None:
-        """Live through one connection, until it is lost or `close` is called."""
-        protocol, self._protocol = self._protocol, self._lasting_protocol
-        session = Session(self._client_id, protocol, self._settings, None, self._subscriptions)
-        try:
-            while not session.connected:
-                session.turn(self._wake_out, _TURN_S)
-                if self._closing.is_set():
-                    return
-            self._last_problem = ""
-            log.info("connected to broker %s:%d", self._settings.host, self._settings.port)
+    def _connect(self, protocol: MQTTProtocolVersion) -> Session:
+        return Session(self._client_id, protocol, self._settings, None, self._subscriptions)
+
+    def _serve(self, session: Session) -> bool:
+        """Hear and ask until `close` is called."""
+        while not session.connected:
+            session.turn(self._wake_out, _TURN_S)
+            if self._closing.is_set():
+                return True
+        self._reconnection.say_connected()
+        for station in self._stations:
+            station.connect(True)
+        while not self._closing.is_set():
             for station in self._stations:
-                station.connect(True)
-            while not self._closing.is_set():
-                for station in self._stations:
-                    if (command := station.ask(time.monotonic())) is not None:
-                        session.send_command(station.topics.command, command)
-                session.turn(self._wake_out, _TURN_S)
-        except ConnectionProblem as problem:
-            if problem.protocol_refused:
-                self._protocol = self._lasting_protocol = MQTT311
-            elif not session.answered and protocol == MQTT5:
-                # Some old brokers hang up on MQTT 5 without a word.
-                self._protocol = MQTT311
-            raise
-        finally:
-            session.close(orderly=self._closing.is_set())
-
-    def _say(self, problem: str) -> None:
-        """Log a problem once, not at every attempt."""
-        level = logging.DEBUG if problem == self._last_problem else logging.WARNING
-        where = f"{self._settings.host}:{self._settings.port}"
-        log.log(level, "broker %s: %s. The stale bits are set; trying again", where, problem)
-        self._last_problem = problem
+                if (command := station.ask(time.monotonic())) is not None:
+                    session.send_command(station.topics.command, command)
+            session.turn(self._wake_out, _TURN_S)
+        return True
 
 
 def _receive(station: BridgedStation, topic: str, payload: bytes, retained: bool) -> None:

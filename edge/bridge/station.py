@@ -152,6 +152,7 @@ class BridgedStation:
     def _values(self, now: float) -> Values:
         follower, tally = self._follower, self._handover.tally
         silence = now - self._heard_at
+        missing = follower.absent + self._asker.overdue
         why = {
             "broker_lost": not self._connected,
             "offline": self._state == "offline",
@@ -161,7 +162,7 @@ class BridgedStation:
             FLAGS,
             **why,
             stale=any(why.values()),
-            gap=follower.absent > 0,
+            gap=missing > 0,
             lost=follower.lost > 0,
             overrun=tally.overruns > 0,
             waiting=self._handover.waiting > 0,
@@ -178,7 +179,7 @@ class BridgedStation:
             "parts": tally.parts,
             "accepted": tally.accepted,
             "rejected": tally.rejected,
-            "missing": follower.absent,
+            "missing": missing,
             "lost": follower.lost,
             "repeats": follower.repeats,
             "overruns": tally.overruns,

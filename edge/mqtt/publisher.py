@@ -10,18 +10,19 @@ for a station that is away.
 from __future__ import annotations
 
 import logging
-import random
 import socket
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
 
+from paho.mqtt.enums import MQTTProtocolVersion
+
 from edge.commands import Reply
 from edge.ids import uuid7
 from edge.messages import Health, State, Status, Topics, utc_now
-from edge.mqtt.connection import MQTT5, MQTT311, ConnectionProblem
 from edge.mqtt.opening import opener
+from edge.mqtt.reconnection import Reconnection
 from edge.mqtt.resends import Resends
 from edge.mqtt.session import OnMessage, Session
 from edge.outbox import Outbox
@@ -29,7 +30,6 @@ from edge.settings import MqttSettings
 
 log = logging.getLogger(__name__)
 
-_FIRST_PAUSE_S = 0.25
 _STATUSES_KEPT = 16
 _REPLIES_KEPT = 256
 # At an orderly end this part of the time is for draining, the rest for the offline status.
@@ -64,7 +64,7 @@ class Publisher:
         self._settings = settings
         self._name = f"{topics.site}/{topics.line}/{topics.station}"
         self._open = opener(topics, settings, lambda: outbox.sequence(topics.station), on_command)
-        self._protocol = self._lasting_protocol = MQTT5
+        self._reconnection = Reconnection(settings, log, "Verdicts wait in the outbox", self._name)
         self._lock = threading.Lock()
         self._status = status
         self._statuses = deque([status], maxlen=_STATUSES_KEPT)
@@ -76,7 +76,6 @@ class Publisher:
         self._drain_until = self._close_until = float("inf")
         self._connected = False
         self._connections = 0
-        self._last_problem = ""
         self._wake_in, self._wake_out = socket.socketpair()
         self._wake_in.setblocking(False)
         self._wake_out.setblocking(False)
@@ -163,62 +162,21 @@ class Publisher:
             return
 
     def _run(self) -> None:
-        attempt = 0
         while True:
-            started = time.monotonic()
-            slow = False
-            try:
-                self._live()
-            except ConnectionProblem as problem:
-                slow = problem.slow
-                self._say(str(problem))
-            except Exception:
-                # The thread must outlive a malformed packet; a bug keeps its traceback.
-                log.exception("%s: the connection to the broker failed", self._name)
+            pause = self._reconnection.live(self._connect, self._serve)
             self._connected = False
             if self._closing.is_set():
                 return
-            # A connection that lasted was a good one; two clients that throw each other out never have one.
-            attempt = 0 if time.monotonic() - started > self._settings.backoff_cap_s else attempt + 1
-            self._closing.wait(self._pause(attempt, slow))
+            self._closing.wait(pause)
 
-    def _pause(self, attempt: int, slow: bool) -> float:
-        """Return the seconds to the next attempt, with full jitter: not all boxes at once."""
-        cap = self._settings.backoff_cap_s
-        if slow:
-            return random.uniform(cap / 2, cap)
-        return random.uniform(0, min(cap, _FIRST_PAUSE_S * 2 ** min(attempt, 20)))
-
-    def _say(self, problem: str) -> None:
-        """Log a problem once, not at every attempt."""
-        where = f"{self._settings.host}:{self._settings.port}"
-        level = logging.DEBUG if problem == self._last_problem else logging.WARNING
-        log.log(level, "%s: broker %s: %s. Verdicts wait in the outbox; trying again", self._name, where, problem)
-        self._last_problem = problem
-
-    def _live(self) -> None:
-        """Live through one connection; return after an orderly end, raise ConnectionProblem after any other."""
-        protocol, self._protocol = self._protocol, self._lasting_protocol
+    def _connect(self, protocol: MQTTProtocolVersion) -> Session:
         with self._lock:
             will = self._now("offline", "connection lost")
             if not self._statuses:
                 self._statuses.append(self._status)
             self._health = None
         self._resends.begin_anew()
-        session = self._open(protocol, will)
-        orderly = False
-        try:
-            orderly = self._serve(session)
-        except ConnectionProblem as problem:
-            if problem.protocol_refused:
-                self._protocol = self._lasting_protocol = MQTT311
-            elif not session.answered and protocol == MQTT5:
-                # Some old brokers hang up on MQTT 5 without a word.
-                self._protocol = MQTT311
-            raise
-        finally:
-            session.close(orderly=orderly)
-            self._take_acknowledged(session)
+        return self._open(protocol, will)
 
     def _serve(self, session: Session) -> bool:
         """Send until the end; return whether it was orderly."""
@@ -241,9 +199,12 @@ class Publisher:
                 # The broker publishes the will, since it did not take the offline status.
                 return False
             limit = self._close_until if now >= self._drain_until else self._drain_until
-            session.turn(self._wake_out, max(0.0, min(1.0, limit - now)))
+            try:
+                session.turn(self._wake_out, max(0.0, min(1.0, limit - now)))
+            finally:
+                # The last turn of a lost connection may have brought some, too.
+                self._take_acknowledged(session)
             self._clear_wake()
-            self._take_acknowledged(session)
 
     def _take_acknowledged(self, session: Session) -> None:
         if acknowledged := session.take_acknowledged():
@@ -261,8 +222,7 @@ class Publisher:
             self._limit = session.limit
             self._connected = True
             self._connections += 1
-            self._last_problem = ""
-            log.info("%s: connected to broker %s:%d", self._name, self._settings.host, self._settings.port)
+            self._reconnection.say_connected()
 
     def _send_slots(self, session: Session) -> None:
         with self._lock:

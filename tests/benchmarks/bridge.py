@@ -5,7 +5,7 @@
 Names: latency, catch_up, read; all without any. Each writes its row of results/bridge.csv.
 
 latency     from the verdict's put into the outbox, at 20 a second, every fifth rejected, to the end of the Modbus
-            request that shows it; the client reads every 10 ms
+            request that shows it; the client reads every 10 ms; counters and newest part must then be right
 catch_up    parts a second that were missed while the bridge was stopped, on mosquitto's defaults, until all are there
 read        Modbus requests a second of a station's first 72 registers, with nothing else to do
 """
@@ -21,6 +21,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -28,9 +29,12 @@ from bridge_parts import Line, Plc, settings
 from mosquitto import Broker, wait_until
 from table import RESULTS, Row, processor, store
 
+from edge.bridge import registers
 from edge.outbox.sqlite import SqliteOutbox
 
 TABLE = RESULTS / "bridge.csv"
+# Without a new part for so long there will be none.
+PATIENCE_S = 30.0
 
 
 class Bench:
@@ -42,7 +46,7 @@ class Bench:
         self.outbox = SqliteOutbox(work / "outbox.db")
         self.line = Line(self.broker.port, self.outbox, window=64)
         self._config = work / "bridge.yaml"
-        self._chosen = settings(self.broker.port, work)
+        self._chosen = settings(self.broker.port, work, defect_classes=[{"name": "any"}])
 
     @contextlib.contextmanager
     def bridge(self) -> Iterator[Plc]:
@@ -66,6 +70,25 @@ class Bench:
         self.broker.stop()
 
 
+def check(found: dict[str, Any], parts: int, bad: int) -> None:
+    """Ends the program where the registers are not those of so many parts, every `bad`-th of them rejected."""
+    rejected, newest_is_good = parts // bad, parts % bad != 0
+    expected = {
+        "flags": 0,
+        "parts": parts,
+        "accepted": parts - rejected,
+        "rejected": rejected,
+        **dict.fromkeys(("missing", "lost", "resets", "overruns"), 0),
+        **{f"class_{number}": rejected if number == 1 else 0 for number in range(registers.CLASSES)},
+        "number": parts,
+        "sequence": parts,
+        "result": registers.RESULTS["accept" if newest_is_good else "reject"],
+        "class": 0 if newest_is_good else 1,
+    }
+    if wrong := [f"{name} is {found[name]}, not {value}" for name, value in expected.items() if found[name] != value]:
+        sys.exit(f"the registers are not what was put: {'; '.join(wrong)}")
+
+
 def latency(bench: Bench, options: argparse.Namespace) -> Row:
     """From the put to the register."""
     with bench.bridge() as plc:
@@ -80,11 +103,14 @@ def latency(bench: Bench, options: argparse.Namespace) -> Row:
         writer = threading.Thread(target=put)
         writer.start()
         seen_at: list[float] = []
-        while len(seen_at) < options.parts:
-            parts = plc.read()["parts"]
-            seen_at += [time.monotonic()] * (parts - len(seen_at))
+        last = time.monotonic()
+        while len(seen_at) < options.parts and time.monotonic() < last + PATIENCE_S:
+            if (new := plc.read()["parts"] - len(seen_at)) > 0:
+                last = time.monotonic()
+                seen_at += [last] * new
             time.sleep(0.01)
         writer.join()
+        check(plc.read(), options.parts, bad=5)
     took = sorted(1000 * (seen - put) for put, seen in zip(put_at, seen_at, strict=True))
     p50, p99 = (took[len(took) * share // 100] for share in (50, 99))
     within = sum(one <= 100 for one in took)

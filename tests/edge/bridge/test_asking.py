@@ -151,6 +151,47 @@ def test_the_newest_parts_are_missed_by_what_the_station_says() -> None:
     assert station.handed == list(range(1, 301)) and station.asked == [(6, 255), (256, 300)]
 
 
+def test_announced_parts_that_do_not_come_are_overdue_until_they_have() -> None:
+    station = Station(300, loses=set(range(6, 301)), silent=True)
+    station.send(1, 5)
+    station.follower.announce(Sign(boot_id="b", sequence=299), retained=False)
+    assert station.run(0.9).asker.overdue == 0
+    assert station.run(0.3).asker.overdue == 294
+    # A new connection changes nothing, nor that it goes on counting.
+    station.asker.forget()
+    station.follower.announce(Sign(boot_id="b", sequence=300), retained=False)
+    assert station.run(0.1).asker.overdue == 295
+    station.silent = False
+    station.run(40)
+    assert station.asker.overdue == 0 and station.handed == list(range(1, 301))
+
+
+def test_parts_on_their_way_are_neither_overdue_nor_asked_for() -> None:
+    station = Station(40, loses={6, 7})
+    station.send(1, 7)
+    station.follower.announce(Sign(boot_id="b", sequence=7), retained=False)
+    station.run(5)
+    assert station.asked == [(6, 7)]
+    # One part every ten seconds, whose health is faster than its verdict; then an outbox that drains slowly.
+    for sequence in range(8, 41):
+        station.follower.announce(Sign(boot_id="b", sequence=sequence if sequence < 20 else 40), retained=False)
+        assert station.run(0.8).asker.overdue == 0
+        station.send(sequence, sequence)
+        station.run(9.2 if sequence < 19 else 0)
+    assert station.asked == [(6, 7)] and station.handed == list(range(1, 41))
+
+
+def test_the_next_part_is_not_overdue_because_those_before_it_were() -> None:
+    station = Station(20)
+    station.send(1, 5)
+    station.follower.announce(Sign(boot_id="b", sequence=10), retained=False)
+    while station.follower.behind:
+        station.run(TICK)
+    # With its next turn the asker sees that its request is over.
+    station.run(TICK).follower.announce(Sign(boot_id="b", sequence=11), retained=False)
+    assert station.run(0.8).asker.overdue == 0 and station.asked == [(6, 10)]
+
+
 def test_parts_that_come_again_after_the_outbox_has_drained_are_not_lost() -> None:
     station = Station(1200, loses={3}, forgets={3})
     station.send(1, 10)

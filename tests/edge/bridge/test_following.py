@@ -129,6 +129,42 @@ def test_a_station_that_says_less_than_it_has_sent_has_begun_anew() -> None:
     assert one.resets == 1 and one.next == 1
 
 
+def test_a_station_of_which_nothing_has_come_is_followed_from_its_health_on() -> None:
+    one = follower()
+    # A retained count, or a status repeated with a new connection, may be of any age.
+    one.announce(Sign(boot_id="b", sequence=400), retained=True)
+    one.announce(Sign(boot_id="b", sequence=3, state="online"), retained=False)
+    assert one.behind == 0
+    one.announce(Sign(boot_id="b", sequence=300), retained=False)
+    assert one.behind == 0
+    one.announce(Sign(boot_id="b", sequence=303), retained=False)
+    assert one.behind == 3
+    one = Follower(Position.model_validate_json(one.position.model_dump_json()), HOLD)
+    one.announce(Sign(boot_id="b", sequence=303), retained=True)
+    assert one.behind == 3
+    parts = {sequence: part(sequence) for sequence in (301, 302, 303)}
+    assert one.take(parts[302], 0.0) == [] and (one.absent, one.behind) == (1, 1)
+    assert numbers([*one.take(parts[301], 0.0), *one.take(parts[303], 0.0)]) == [301, 302, 303]
+    assert (one.absent, one.behind, one.resets) == (0, 0, 0)
+
+
+def test_what_the_outbox_still_held_may_come_before() -> None:
+    one = follower()
+    one.announce(Sign(boot_id="b", sequence=300), retained=False)
+    assert take(one, 298) == [298] and one.behind == 2
+    assert take(one, 299, 300, 301) == [299, 300, 301] and (one.absent, one.behind, one.resets) == (0, 0, 0)
+    # The retained health of an outbox that was replaced counts until the new one's comes.
+    one.announce(Sign(boot_id="b", sequence=5000), retained=True)
+    assert one.behind == 4699
+    one.announce(Sign(boot_id="b", sequence=302), retained=False)
+    assert one.behind == 1
+    # Replaced before anything came.
+    one = follower()
+    one.announce(Sign(boot_id="b", sequence=300), retained=False)
+    one.announce(Sign(boot_id="other", sequence=2), retained=False)
+    assert (one.behind, one.resets) == (2, 1)
+
+
 def test_what_is_given_up_stays_so_but_not_what_is_here() -> None:
     one = follower()
     take(one, 1)
