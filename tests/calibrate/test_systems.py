@@ -22,6 +22,7 @@ from train.cli import main as train
 from train.evaluation import torch_predictor
 
 
+@pytest.mark.timeout(900)  # DMDD takes two minutes on an idle core: an engine is built for each of its layers
 @pytest.mark.parametrize("system", ["rd", "aand", "dmdd"])
 def test_a_system_goes_the_whole_way(
     system: str, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
