@@ -20,6 +20,8 @@ PLACE := $(DESTDIR)$(PREFIX)
 VENV_OPTIONS ?= $(if $(wildcard /etc/nv_tegra_release),--system-site-packages)
 PIP_OPTIONS ?=
 GROUPS := video render plugdev gpio dialout
+# Where systemd runs: not while an image is being made.
+BOOTED := $(wildcard /run/systemd/system)
 
 .PHONY: demo test lint bench install uninstall clean
 
@@ -64,18 +66,18 @@ install:
 ifeq ($(DESTDIR),)
 	getent passwd edge-inspect > /dev/null || useradd --system --home-dir /var/lib/edge-inspect edge-inspect
 	for group in $(GROUPS); do getent group $$group > /dev/null && usermod --append --groups $$group edge-inspect || true; done
-	systemctl daemon-reload
+	$(if $(BOOTED),systemctl daemon-reload)
 	@echo "Edit /etc/edge-inspect/config.yaml, then: systemctl enable --now edge-inspect"
 endif
 
 uninstall:
 	@test -e $(PLACE)/pyvenv.cfg || { echo "PREFIX=$(PREFIX): nothing is installed there"; exit 1; }
 ifeq ($(DESTDIR),)
-	systemctl disable --now $(UNITS)
+	systemctl disable $(if $(BOOTED),--now) $(UNITS)
 endif
 	rm -rf $(PLACE) $(UNITS:%=$(UNIT_FOLDER)/%)
 ifeq ($(DESTDIR),)
-	systemctl daemon-reload
+	$(if $(BOOTED),systemctl daemon-reload)
 	@echo "Left: /etc/edge-inspect, /var/lib/edge-inspect and the user edge-inspect"
 endif
 
