@@ -13,10 +13,11 @@ from pydantic import BaseModel, ValidationError
 
 from edge.bundle import open_bundle
 from edge.cameras import open_camera
-from edge.errors import BundleError, CameraError, ConfigurationError, UsageError
+from edge.errors import BundleError, CameraError, ConfigurationError, TriggerError, UsageError
 from edge.mqtt.connection import credential_path
 from edge.settings import Settings
 from edge.signature import PublicKey, read_public_key
+from edge.triggers import check_trigger
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -116,7 +117,7 @@ def trusted_keys(settings: Settings) -> list[PublicKey]:
 
 
 def check_settings(path: Path, settings: Settings) -> None:
-    """Looks at what a configuration names: bundles and their signatures, keys, cameras, folders, credential files.
+    """Looks at what a configuration names: bundles and signatures, keys, cameras, triggers, folders, credential files.
 
     Raises:
         ConfigurationError: Something is not there; the message lists all of it.
@@ -138,6 +139,10 @@ def check_settings(path: Path, settings: Settings) -> None:
             open_camera(station.camera).close()
         except CameraError as error:
             mistakes.append(f"stations.{i}.camera: {error}")
+        try:
+            check_trigger(station.trigger)
+        except TriggerError as error:
+            mistakes.append(f"stations.{i}.trigger: {error}")
     mistakes += _look_at_folders(settings)
     secrets = {"mqtt.password_file": settings.mqtt.password_file}
     if settings.mqtt.tls is not None:

@@ -11,7 +11,7 @@
     ├── CameraError            a camera cannot be opened or stopped giving frames
     │   ├── CameraLost         the source is gone: it has to be opened again
     │   └── CameraIdle         nothing came in time, and nothing is wrong: the camera waits for its own trigger
-    ├── TriggerError           a trigger is wrong, or what it needs is not installed
+    ├── TriggerError           a trigger is wrong, or what it needs is not there
     ├── EngineError            no engine can be built, or one failed
     │   └── DriftError         its maps are not finite, or not those of the golden frames
     ├── OutboxError            the outbox cannot be opened or written
@@ -71,7 +71,7 @@ class CameraIdle(CameraError):
 
 
 class TriggerError(EdgeInspectError):
-    """A station's trigger is written wrong, or what it needs is not installed."""
+    """A station's trigger is written wrong, or what it needs is not there."""
 
 
 class EngineError(EdgeInspectError):

@@ -26,6 +26,7 @@ from edge.signals import Signals
 from edge.station.box import open_box
 from edge.station.station import Station
 from edge.systemd import give_time, notify, watchdog_usec
+from edge.triggers import check_trigger
 
 log = logging.getLogger(__name__)
 
@@ -54,23 +55,25 @@ def run(settings: Settings, read_again: Callable[[], Settings] | None = None) ->
 
     Raises:
         ConfigurationError: A public key cannot be read, or the port for health is taken.
-        OutboxError: The outbox cannot be opened.
+        OutboxError: The outbox cannot be opened, or a record not read.
         BundleError: A bundle is damaged, or not signed as the configuration asks.
         EngineError: No engine can be built for one.
+        TriggerError: What a trigger needs is not installed.
     """
     following: Settings | None = settings
     before: Settings | None = None
     with Signals() as signals:
         while following is not None:
-            try:
-                service = Service(following)
-            except EdgeInspectError as error:
-                if before is None:
-                    raise
-                log.error(NOT_TAKEN, error)
-                following, before = before, None
-                continue
-            with service:
+            gc.collect()  # the engines before go before the next ones are built
+            with ExitStack() as running:
+                try:
+                    service = running.enter_context(Service(following))
+                except EdgeInspectError as error:
+                    if before is None:
+                        raise
+                    log.error(NOT_TAKEN, error)
+                    following, before = before, None
+                    continue
                 following = service.serve(signals, read_again)
                 if following is None:
                     notify(STOPPING=1)
@@ -78,11 +81,10 @@ def run(settings: Settings, read_again: Callable[[], Settings] | None = None) ->
                     give_time(RELOAD_USEC)
             before = service.settings
             del service
-            gc.collect()  # the engines go before the next ones are built
 
 
 class Service:
-    """The stations of one configuration, from their start to their end. A context manager; not to be used twice.
+    """The stations of one configuration. A context manager, which starts and ends them; not to be used twice.
 
     Args:
         settings: The configuration.
@@ -129,6 +131,12 @@ class Service:
 
     def __enter__(self) -> Service:
         self._supervisor.start()
+        try:
+            for station in self._stations:
+                station.start()
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -147,8 +155,6 @@ class Service:
         Raises:
             Exception: The engine thread failed on a mistake in the code.
         """
-        for station in self._stations:
-            station.start()
         self._engine.start()
         notify(READY=1, STATUS=f"{len(self._stations)} station(s) online", WATCHDOG_USEC=watchdog_usec())
         log.info("%d station(s) online", len(self._stations))
@@ -180,6 +186,7 @@ class Service:
             if not (same_keys and self._differs_in_bundles_alone(settings)):
                 for station in settings.stations:
                     open_bundle(station.bundle, trusted)
+                    check_trigger(station.trigger)
                 log.info("the configuration has changed: the stations start anew with it")
                 return settings
         except EdgeInspectError as error:

@@ -1,4 +1,4 @@
-"""What tests of stations share: a configuration of one or more, and the box they share."""
+"""What tests of stations share: a configuration of one or more, the box they share, and an inspector in it."""
 
 from __future__ import annotations
 
@@ -6,10 +6,15 @@ import threading
 from pathlib import Path
 from typing import Any
 
+from mosquitto import wait_until
+
+from edge.commands import BundleChange, Refused
 from edge.configuration import trusted_keys
+from edge.ids import uuid7
 from edge.outbox import Outbox
 from edge.settings import Settings
 from edge.station.box import Box, open_box
+from edge.station.inspector import Asker, Inspector
 
 
 def make_settings(folder: Path, bundle: Path, *, names: str = "a", **more: Any) -> Settings:
@@ -28,3 +33,37 @@ def make_settings(folder: Path, bundle: Path, *, names: str = "a", **more: Any) 
 
 def make_box(settings: Settings, outbox: Outbox, ready: threading.Event | None = None) -> Box:
     return open_box(settings, "boot", outbox, ready or threading.Event(), trusted_keys(settings))
+
+
+class Line:
+    """An inspector, its box, and what it has said."""
+
+    def __init__(self, bundles: Path, work: Path, outbox: Outbox, configured: str = "a", **more: Any) -> None:
+        self.settings = make_settings(work, bundles / configured, bundles={"folder": bundles, **more})
+        self.box = make_box(self.settings, outbox)
+        self.problems: list[str] = []
+        self.answers: list[tuple[Refused | None, BundleChange | None]] = []
+        self.inspector = Inspector(self.settings, self.settings.stations[0], self.box, self.problems.append)
+        self._bundles = bundles
+
+    @property
+    def name(self) -> str:
+        return self.inspector.judge.reference.name
+
+    def ask(self, name: str | None) -> None:
+        path = None if name is None else self._bundles / name
+        self.inspector.change(path, Asker("hmi", uuid7()), lambda *answer: self.answers.append(answer))
+
+    def change(self, name: str | None) -> str | None:
+        """Change to a bundle, or back; returns why it was refused."""
+        before = len(self.answers)
+        self.ask(name)
+
+        def answered() -> bool:
+            self.inspector.take_next()
+            return len(self.answers) > before
+
+        wait_until(answered, 120)
+        refused, change = self.answers[-1]
+        assert (refused is None) == (change is not None)
+        return str(refused) if refused else None

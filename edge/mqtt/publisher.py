@@ -145,8 +145,9 @@ class Publisher:
             self._unsubscribe()
             now = time.monotonic()
             self._drain_until, self._close_until = now + _DRAIN_SHARE * timeout, now + timeout
-            self._closing.set()
             self.set_status(self._now("stopping", None))
+            self._closing.set()
+            self._wake()
         self._thread.join(timeout + self._settings.connect_timeout_s)
         if self._thread.is_alive():
             log.warning("%s: the connection to the broker did not end in time", self._name)
@@ -183,12 +184,13 @@ class Publisher:
         sent_up_to = 0
         offline_sent = False
         while True:
-            if session.connected:
+            closing = self._closing.is_set()  # asked first: `stopping` is then among the statuses, before `offline`
+            if session.connected and not offline_sent:
                 self._say_connected(session)
                 self._send_slots(session)
                 sent_up_to = self._send_entries(session, sent_up_to)
             now = time.monotonic()
-            if self._closing.is_set() and session.connected and not offline_sent:
+            if closing and session.connected and not offline_sent:
                 drained = not session.outstanding and not self._outbox.pending(self._topics.station, sent_up_to, 1)
                 if drained or now >= self._drain_until:
                     self._send_status(session, self._now("offline", None))

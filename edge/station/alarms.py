@@ -12,11 +12,10 @@ from edge.station.state import StationState
 
 OVERLOAD = "the trigger waits: parts come faster than the engine inspects them"
 _DISK = "the outbox's disk takes nothing: verdicts are kept in memory; make room on it or replace it"
-_LASTING = (OVERLOAD, _DISK, *SAID.values())
 
 
 class Alarms:
-    """Degrades a station for what lasts, until a look finds it over. What else was wrong ends with the next verdict.
+    """Raises a station's alarm for the worst of what lasts, until a look finds it over.
 
     Args:
         state: Of the station.
@@ -26,7 +25,13 @@ class Alarms:
 
     def __init__(self, state: StationState, outbox: Outbox, ring: FrameRing) -> None:
         self._state, self._outbox, self._ring = state, outbox, ring
-        self._waits_said = 0
+        self._passed = self._seen = 0
+
+    def let_pass(self) -> None:
+        """A part goes by, as the trigger has no room for it. Called by the trigger's thread."""
+        self._passed += 1
+        if self._outbox.problem is None:
+            self._state.alarm(OVERLOAD)
 
     def look(self, warnings: Sequence[HealthWarning], *, hurried: bool) -> None:
         """Looks at what lasts.
@@ -35,17 +40,10 @@ class Alarms:
             warnings: Of pictures, scores and the machine.
             hurried: Parts do not wait for the engine: that the ring is full is an alarm.
         """
-        waits, self._waits_said = self._ring.waits - self._waits_said, self._ring.waits
+        before, self._seen = self._seen, self._ring.waits + self._passed
         if self._outbox.problem is not None:
-            self._state.degrade(_DISK)
-        elif waits and hurried:
-            self._state.degrade(OVERLOAD)
-        elif warnings:
-            self._state.degrade(SAID[warnings[0]])
-        elif self._state.problem in _LASTING:
-            self._state.recover()
-
-    def inspected(self) -> None:
-        """A part has its verdict."""
-        if self._state.problem not in (None, *_LASTING):
-            self._state.recover()
+            self._state.alarm(_DISK)
+        elif self._seen > before and hurried:
+            self._state.alarm(OVERLOAD)
+        else:
+            self._state.alarm(SAID[warnings[0]] if warnings else None)

@@ -12,7 +12,9 @@ log = logging.getLogger(__name__)
 
 
 class StationState:
-    """Says every change once. May be used by several threads.
+    """Says what it is whenever that changes, and logs it. May be used by several threads.
+
+    A fault and an alarm are kept apart, so that neither ends the other; of the two the fault is said.
 
     Args:
         name: Of the station, for the log.
@@ -23,8 +25,14 @@ class StationState:
         self._name, self._say = name, say
         self._lock = threading.RLock()
         self._paused: str | None = None
-        self.problem: str | None = None
+        self._fault: str | None = None
+        self._alarm: str | None = None
+        self._said: tuple[State, str | None] | None = None
+
+    @property
+    def problem(self) -> str | None:
         """Why the station is degraded."""
+        return self._alarm if self._fault is None else self._fault
 
     def start(self) -> None:
         """The station is online, if nothing is wrong."""
@@ -32,19 +40,23 @@ class StationState:
             self._tell()
 
     def degrade(self, reason: str) -> None:
-        """Something is wrong; said once a reason."""
+        """A fault, until `recover`: a lost camera, an engine that fails at a part."""
         with self._lock:
-            if reason != self.problem:
-                log.warning("%s: %s", self._name, reason)
-                self.problem = reason
-                self._tell()
+            self._fault = reason
+            self._tell()
 
     def recover(self) -> None:
-        """Nothing is wrong any more."""
+        """A part has its verdict: the fault is over."""
+        if self._fault is not None:  # without the lock: every part comes by
+            with self._lock:
+                self._fault = None
+                self._tell()
+
+    def alarm(self, reason: str | None) -> None:
+        """What is wrong while parts are inspected; `None` when that is over."""
         with self._lock:
-            if self.problem is not None:
-                log.info("%s: inspects again", self._name)
-                self.problem = None
+            if reason != self._alarm:
+                self._alarm = reason
                 self._tell()
 
     @property
@@ -65,9 +77,17 @@ class StationState:
             self._tell()
 
     def _tell(self) -> None:
+        state: State = "online"
+        reason = self.problem
         if self._paused is not None:
-            self._say("paused", self._paused)
-        elif self.problem is not None:
-            self._say("degraded", self.problem)
-        else:
-            self._say("online", None)
+            state, reason = "paused", self._paused
+        elif reason is not None:
+            state = "degraded"
+        if (state, reason) == self._said:
+            return
+        if state == "degraded":
+            log.warning("%s: %s", self._name, reason)
+        elif state == "online" and self._said is not None:
+            log.info("%s: inspects again", self._name)
+        self._said = state, reason
+        self._say(state, reason)

@@ -28,7 +28,7 @@ from edge.messages import (
 from edge.mqtt.publisher import Publisher
 from edge.outbox import Outgoing
 from edge.settings import Settings, StationSettings
-from edge.station.alarms import OVERLOAD, Alarms
+from edge.station.alarms import Alarms
 from edge.station.box import Box
 from edge.station.camera_thread import CameraThread
 from edge.station.commands import StationCommands
@@ -39,7 +39,8 @@ from edge.station.part import Part, outgoing
 from edge.station.ring import FrameRing, Waiting
 from edge.station.state import StationState
 from edge.station.statistics import Statistics
-from edge.triggers import Trigger, start_trigger
+from edge.triggers import start_trigger
+from edge.triggers.thread import Trigger
 
 log = logging.getLogger(__name__)
 
@@ -103,11 +104,11 @@ class Station:
 
         Raises:
             OutboxError: The record of bundles cannot be read.
+            TriggerError: What the trigger needs is not installed.
         """
         if self._outbox.recovered_from is not None:
             self._state.degrade(f"the outbox was damaged and set aside as {self._outbox.recovered_from}")
-        else:
-            self._state.start()
+        self._state.start()
         self._inspector.start()
         self._camera.start()
         trigger, name = self._station.trigger, f"trigger-{self.name}"
@@ -254,7 +255,8 @@ class Station:
             return
         wait = self._station.policy == "every" and self._station.trigger.startswith("every")
         if not self._gate.trigger(None, wait=wait) and not self._gate.closed:
-            self.miss(OVERLOAD)
+            self._statistics.count_failed()
+            self._alarms.let_pass()
 
     @property
     def inspected(self) -> int:
@@ -284,7 +286,7 @@ class Station:
             outbox.advance()
             outbox.idle("nothing to store")
         self._statistics.count(decision.ok, part.latency_ms)
-        self._alarms.inspected()
+        self._state.recover()
         evidence = self._box.evidence
         return evidence is not None and evidence.offer(
             self.name, verdicts[-1], decision.regions, capture.frame, anomaly

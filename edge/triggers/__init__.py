@@ -12,23 +12,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Protocol
 from urllib.parse import parse_qsl, unquote
 
 from edge.errors import TriggerError
-from edge.triggers.gpio import GpioTrigger, Line
+from edge.triggers.gpio import GpioTrigger, Line, load_gpiod
 from edge.triggers.interval import IntervalTrigger
+from edge.triggers.thread import Trigger
 
 FORMS = "camera, command, every N ms, or gpio:/dev/gpiochipN/LINE"
 _NUMBERS = {"debounce": 1000.0, "delay": 60000.0}
 _WORDS = {"edge": ("rising", "falling", "both"), "bias": ("as_is", "pull_up", "pull_down", "disabled")}
-
-
-class Trigger(Protocol):
-    """Asks for frames, in a thread of its own, until it is closed."""
-
-    def close(self) -> None:
-        """Ends the thread."""
 
 
 def parse_trigger(text: str) -> float | Line | None:
@@ -47,6 +40,17 @@ def parse_trigger(text: str) -> float | Line | None:
     if match := re.fullmatch(r"gpio:(/[^?]+)/([^/?]+)(?:\?(.*))?", text):
         return _parse_line(text, match[1], unquote(match[2]), match[3] or "")
     raise TriggerError(f"trigger {text!r}: must be {FORMS}")
+
+
+def check_trigger(text: str) -> None:
+    """Looks for what a trigger needs, and opens nothing that a running service may hold.
+
+    Raises:
+        TriggerError: The text is wrong, or what the trigger needs is not installed or not there.
+    """
+    parsed = parse_trigger(text)
+    if isinstance(parsed, Line) and not load_gpiod().is_gpiochip_device(parsed.chip):
+        raise TriggerError(f"trigger {text!r}: {parsed.chip} is no GPIO chip; gpiodetect lists those there are")
 
 
 def start_trigger(

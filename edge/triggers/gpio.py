@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 from edge.errors import TriggerError
+from edge.triggers.thread import Trigger
 
 REOPEN_AFTER_S = 1.0
 _LOOK_S = 0.2
@@ -34,7 +34,20 @@ class Line:
     delay_s: float = 0.0
 
 
-class GpioTrigger:
+def load_gpiod() -> Any:
+    """The package gpiod.
+
+    Raises:
+        TriggerError: It is not installed, or older than 2.
+    """
+    try:
+        import gpiod.line  # which gpiod 1 has not
+    except ImportError as error:
+        raise TriggerError(f"trigger gpio: {error}; pip install 'edge-inspect[gpio]'") from error
+    return gpiod
+
+
+class GpioTrigger(Trigger):
     """Fires at the edges of a line, by libgpiod 2: the kernel keeps edges that come while this thread is busy.
 
     A line that is lost, or is not there yet, is asked for again every second.
@@ -46,24 +59,13 @@ class GpioTrigger:
         name: Of the thread.
 
     Raises:
-        TriggerError: The package gpiod is not installed.
+        TriggerError: As `load_gpiod`.
     """
 
     def __init__(self, line: Line, fire: Callable[[], None], say: Callable[[str], None], name: str) -> None:
-        try:
-            import gpiod
-        except ImportError as error:
-            raise TriggerError(f"trigger gpio: {error}; pip install 'edge-inspect[gpio]'") from error
-        self._gpiod: Any = gpiod
-        self._line, self._fire, self._say = line, fire, say
-        self._closing = threading.Event()
-        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
-        self._thread.start()
-
-    def close(self) -> None:
-        """Ends the thread and gives the line back."""
-        self._closing.set()
-        self._thread.join()
+        self._gpiod = load_gpiod()
+        self._line, self._say = line, say
+        super().__init__(fire, name)
 
     def _run(self) -> None:
         while not self._closing.is_set():

@@ -1,14 +1,18 @@
-"""Fixtures: a real broker on a free loopback port, and subscribers that keep what they hear."""
+"""Fixtures: a real broker on a free loopback port, subscribers that keep what they hear, edge-inspect as a process."""
 
 from __future__ import annotations
 
+import contextlib
+import itertools
+import os
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
 from mosquitto import Broker, Subscriber
+from service_process import Launch, Process
 
 from edge.outbox.memory import MemoryOutbox
 
@@ -47,6 +51,12 @@ def subscribe() -> Iterator[Callable[..., Subscriber]]:
         one.close()
 
 
+@pytest.fixture
+def subscriber(broker: Broker, subscribe: Callable[..., Subscriber]) -> Subscriber:
+    """Hears everything of the running broker."""
+    return subscribe(broker.port)
+
+
 @pytest.fixture(scope="session")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a CA and certificates for the broker and a box."""
@@ -65,6 +75,32 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
         signed = ("-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", "2", "-extfile", "san")
         openssl("x509", "-req", "-in", f"{name}.csr", *signed, "-out", f"{name}.pem")
     return folder
+
+
+@pytest.fixture
+def tls_broker(make_broker: Callable[..., Broker], authority: Path) -> Broker:
+    """A running broker that lets in only who shows a certificate of the authority."""
+    files = {"cafile": "ca.pem", "certfile": "broker.pem", "keyfile": "broker.key"}
+    lines = [f"{key} {authority / name}" for key, name in files.items()]
+    started = make_broker(settings="\n".join(["allow_anonymous true", "require_certificate true", *lines]))
+    started.start()
+    return started
+
+
+@pytest.fixture
+def launch(program: list[str], tmp_path: Path) -> Iterator[Launch]:
+    """Starts `edge-inspect COMMAND --config FILE` as a process in the test's folder, and ends it with the test."""
+    numbers = itertools.count(1)
+    # From that folder it finds the packages where this process does.
+    variables = {**os.environ, "PYTHONPATH": os.getcwd()}
+    with contextlib.ExitStack() as ends:
+
+        def start(config: Path, command: str = "run", by: Sequence[str] = (), **environment: str) -> Process:
+            whole = [*(by or [*program, "edge.cli"]), command, "--config", str(config)]
+            log = tmp_path / f"said-{next(numbers)}"
+            return ends.enter_context(Process(whole, log, cwd=tmp_path, env=variables | environment))
+
+        yield start
 
 
 @pytest.fixture

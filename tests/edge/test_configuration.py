@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -281,6 +282,25 @@ def test_all_that_is_not_there_is_said_at_once(tmp_path: Path, present: Fields) 
         f"mqtt.password_file: {tmp_path}/password cannot be read",
         f"mqtt.tls.ca_file: {tmp_path}/ca.pem cannot be read",
     ]
+
+
+@pytest.mark.parametrize(
+    ("installed", "said"),
+    [
+        (True, "trigger 'gpio:/dev/null/1': /dev/null is no GPIO chip; gpiodetect lists those there are"),
+        (False, "trigger gpio: import of gpiod halted; None in sys.modules; pip install 'edge-inspect[gpio]'"),
+    ],
+)
+def test_what_a_trigger_needs_is_looked_for(
+    tmp_path: Path, present: Fields, monkeypatch: pytest.MonkeyPatch, installed: bool, said: str
+) -> None:
+    present["stations"] += [{**present["stations"][0], "name": "b", "trigger": "gpio:/dev/null/1"}]
+    if installed:
+        pytest.importorskip("gpiod", reason="pip install gpiod")
+    else:
+        monkeypatch.setitem(sys.modules, "gpiod", None)
+    first, *mistakes_ = check(tmp_path, present)
+    assert first.endswith("1 mistake") and mistakes_ == [f"stations.1.trigger: {said}"]
 
 
 def test_a_precision_the_bundle_has_not_is_said(tmp_path: Path, present: Fields) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import shutil
 import signal
-import subprocess
+import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +17,9 @@ import yaml
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from mosquitto import Broker, Subscriber, wait_until
+from service_process import PATIENCE, Commander, Configure, Launch, write_settings
 
 from edge.demo.line import write_stream
-from edge.ids import uuid7
-from edge.messages import Topics
 from edge.outbox.sqlite import SqliteOutbox
 from edge.signature import Signature, key_id, signed_message
 
@@ -41,47 +40,13 @@ def bundle_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def configure(tmp_path: Path, stream: Path, bundle_path: Path) -> Callable[..., Path]:
+def configure(tmp_path: Path, stream: Path, bundle_path: Path) -> Configure:
     # Not as fast as the engine goes: a service that is done before it has a connection leaves its verdicts to the next.
     def write(port: int, options: str = "?fps=10", more: dict[str, Any] | None = None, **station: Any) -> Path:
-        settings = {
-            "site": "plant",
-            "line": "line1",
-            "stations": [
-                {
-                    "name": "station1",
-                    "camera": f"folder:{stream}{options}",
-                    "bundle": str(bundle_path),
-                    "policy": "every",
-                    **station,
-                }
-            ],
-            "mqtt": {"host": "127.0.0.1", "port": port, "backoff_cap_s": 0.5},
-            "outbox": {"path": str(tmp_path / "outbox.db")},
-            "health_every_s": 0.5,
-            **(more or {}),
-        }
-        path = tmp_path / "config.yaml"
-        path.write_text(yaml.safe_dump(settings))
-        return path
+        looks = {"camera": f"folder:{stream}{options}", "bundle": str(bundle_path), "policy": "every"}
+        return write_settings(tmp_path, port, looks | station, **(more or {}))
 
     return write
-
-
-@pytest.fixture
-def start(program: list[str]) -> Iterator[Callable[[Path], subprocess.Popen[str]]]:
-    started: list[subprocess.Popen[str]] = []
-
-    def run(config: Path) -> subprocess.Popen[str]:
-        command = [*program, "edge.cli", "run", "--config", str(config)]
-        started.append(subprocess.Popen(command, stderr=subprocess.PIPE, text=True))
-        return started[-1]
-
-    yield run
-    for process in started:
-        if process.poll() is None:
-            process.kill()
-        process.communicate()
 
 
 def waiting(path: Path) -> list[dict[str, Any]]:
@@ -91,10 +56,9 @@ def waiting(path: Path) -> list[dict[str, Any]]:
 
 
 def test_every_frame_of_a_finite_source_becomes_a_verdict(
-    broker: Broker, subscribe: Callable[..., Subscriber], configure: Callable[..., Path], start: Callable[..., Any]
+    broker: Broker, subscriber: Subscriber, configure: Configure, launch: Launch
 ) -> None:
-    subscriber = subscribe(broker.port)
-    service = start(configure(broker.port))
+    service = launch(configure(broker.port))
     assert service.wait(60) == 0
     wait_until(lambda: len(subscriber.payloads("verdict")) >= FRAMES, 30)
     verdicts = subscriber.payloads("verdict")
@@ -110,12 +74,7 @@ def test_every_frame_of_a_finite_source_becomes_a_verdict(
 
 
 def test_where_a_key_is_configured_a_signed_bundle_runs(
-    broker: Broker,
-    subscribe: Callable[..., Subscriber],
-    configure: Callable[..., Path],
-    start: Callable[..., Any],
-    bundle_path: Path,
-    tmp_path: Path,
+    broker: Broker, subscriber: Subscriber, configure: Configure, launch: Launch, bundle_path: Path, tmp_path: Path
 ) -> None:
     key = Ed25519PrivateKey.generate()
     public = tmp_path / "key.pub.pem"
@@ -125,36 +84,28 @@ def test_where_a_key_is_configured_a_signed_bundle_runs(
     (bundle / "manifest.sig").write_bytes(Signature(key_id(key.public_key()), value).line())
     config = configure(broker.port, bundle=str(bundle))
     config.write_text(config.read_text() + yaml.safe_dump({"bundles": {"public_keys": [str(public)]}}))
-    subscriber = subscribe(broker.port)
-    service = start(config)
-    assert f"{bundle}: signed with key {key_id(key.public_key())}" in service.communicate(timeout=60)[1]
-    assert service.returncode == 0
+    service = launch(config)
+    assert service.wait(60) == 0
+    assert f"{bundle}: signed with key {key_id(key.public_key())}" in service.said()
     wait_until(lambda: len(subscriber.payloads("verdict")) >= FRAMES, 30)
 
 
 def test_killed_with_the_broker_away_nothing_is_lost(
-    broker: Broker,
-    subscribe: Callable[..., Subscriber],
-    configure: Callable[..., Path],
-    start: Callable[..., Any],
-    tmp_path: Path,
+    broker: Broker, subscriber: Subscriber, configure: Configure, launch: Launch, tmp_path: Path
 ) -> None:
     config = configure(broker.port, "?fps=40&loop=true")
-    subscriber = subscribe(broker.port)
-    service = start(config)
+    service = launch(config)
     wait_until(lambda: len(subscriber.payloads("verdict")) >= 5, 30)
     broker.stop()
     time.sleep(1.0)  # the stream goes on into the outbox
-    service.send_signal(signal.SIGKILL)
-    service.wait()
+    service.end(signal.SIGKILL)
     kept = waiting(tmp_path / "outbox.db")
     assert len(kept) >= 5
     broker.start()
-    again = start(config)
+    again = launch(config)
     last = kept[-1]["sequence"]
     wait_until(lambda: any(v["sequence"] > last for v in subscriber.payloads("verdict")), 30)
-    again.send_signal(signal.SIGTERM)
-    assert again.wait(20) == 0
+    assert again.end(timeout=20) == 0
     # The subscriber's session may be younger than the broker's restart: it sees all that was kept, once or more.
     seen = subscriber.payloads("verdict")
     by_id = {v["id"]: v["sequence"] for v in seen}
@@ -167,112 +118,71 @@ def test_killed_with_the_broker_away_nothing_is_lost(
 def test_it_starts_without_a_broker_says_so_once_and_delivers_later(
     make_broker: Callable[..., Broker],
     subscribe: Callable[..., Subscriber],
-    configure: Callable[..., Path],
-    start: Callable[..., Any],
+    configure: Configure,
+    launch: Launch,
     tmp_path: Path,
 ) -> None:
     late = make_broker()
-    service = start(configure(late.port, "?fps=40&loop=true"))
+    service = launch(configure(late.port, "?fps=40&loop=true"))
     wait_until((tmp_path / "outbox.db").exists, 60)
     time.sleep(1.0)
     assert service.poll() is None
     late.start()
     subscriber = subscribe(late.port)
     wait_until(lambda: len(subscriber.payloads("verdict")) >= 10, 30)
-    service.send_signal(signal.SIGTERM)
-    _, said = service.communicate(timeout=20)
-    assert service.returncode == 0
-    assert said.count("Verdicts wait in the outbox") == 1, said
+    assert service.end(timeout=20) == 0
+    assert service.said().count("Verdicts wait in the outbox") == 1, service.said()
     # Those sent before the subscription was there are the broker's to forget; from the first one seen there is no gap.
-    sequences = [v["sequence"] for v in subscriber.payloads("verdict")]
+    sequences = subscriber.sequences()
     assert sequences == list(range(sequences[0], sequences[0] + len(sequences)))
 
 
 def test_sigterm_finishes_flushes_and_says_offline(
-    broker: Broker,
-    subscribe: Callable[..., Subscriber],
-    configure: Callable[..., Path],
-    start: Callable[..., Any],
-    tmp_path: Path,
+    broker: Broker, subscriber: Subscriber, configure: Configure, launch: Launch, tmp_path: Path
 ) -> None:
-    subscriber = subscribe(broker.port)
-    service = start(configure(broker.port, "?fps=40&loop=true"))
+    service = launch(configure(broker.port, "?fps=40&loop=true"))
     wait_until(lambda: len(subscriber.payloads("verdict")) >= 5, 30)
-    service.send_signal(signal.SIGTERM)
-    assert service.wait(10) == 0
+    assert service.end(timeout=10) == 0
     assert waiting(tmp_path / "outbox.db") == []
     wait_until(lambda: subscriber.payloads("status")[-1]["state"] == "offline", 30)
-    sequences = [v["sequence"] for v in subscriber.payloads("verdict")]
+    sequences = subscriber.sequences()
     assert sequences == list(range(1, len(sequences) + 1))
 
 
 def test_a_broken_frame_degrades_and_the_next_one_is_inspected(
-    broker: Broker,
-    subscribe: Callable[..., Subscriber],
-    configure: Callable[..., Path],
-    start: Callable[..., Any],
-    stream: Path,
-    tmp_path: Path,
+    broker: Broker, subscriber: Subscriber, configure: Configure, launch: Launch, stream: Path, tmp_path: Path
 ) -> None:
     folder = tmp_path / "frames"
     folder.mkdir()
     for i, image in enumerate(sorted(stream.glob("*.png"))[:5]):
         data = image.read_bytes()
         (folder / image.name).write_bytes(data[:3000] if i == 2 else data)
-    subscriber = subscribe(broker.port)
-    service = start(configure(broker.port, camera=f"folder:{folder}?fps=4"))
-    _, said = service.communicate(timeout=60)
-    assert service.returncode == 0
-    assert "000002.png: is cut off" in said and "Traceback" not in said
+    service = launch(configure(broker.port, camera=f"folder:{folder}?fps=4"))
+    assert service.wait(60) == 0
+    assert "000002.png: is cut off" in service.said() and "Traceback" not in service.said()
     wait_until(lambda: len(subscriber.payloads("verdict")) >= 4, 30)
     assert [v["part_id"] for v in subscriber.payloads("verdict")] == ["000000", "000001", "000003", "000004"]
     assert any(s["state"] == "degraded" and "cut off" in s["reason"] for s in subscriber.payloads("status"))
     assert subscriber.payloads("health")[-1]["frames"]["dropped"] == 1
 
 
-def test_systemd_is_told_when_it_is_ready(
-    broker: Broker, configure: Callable[..., Path], program: list[str], tmp_path: Path
-) -> None:
-    import os
-    import socket
-
+def test_systemd_is_told_when_it_is_ready(broker: Broker, configure: Configure, launch: Launch, tmp_path: Path) -> None:
     address = tmp_path / "notify"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
         listener.bind(str(address))
         listener.settimeout(30)
-        environment = {**os.environ, "NOTIFY_SOCKET": str(address)}
-        command = [*program, "edge.cli", "run", "--config", str(configure(broker.port))]
-        service = subprocess.run(command, env=environment, stderr=subprocess.PIPE, check=False)
-        assert service.returncode == 0, service.stderr
+        assert launch(configure(broker.port), NOTIFY_SOCKET=str(address)).wait(PATIENCE) == 0
         first, last = listener.recv(100), listener.recv(100)
         assert first == b"READY=1\nSTATUS=1 station(s) online" and last == b"STOPPING=1"
 
 
-class Commander:
-    """Sends commands to the station and waits for their replies."""
-
-    def __init__(self, subscriber: Subscriber) -> None:
-        self._subscriber = subscriber
-
-    def __call__(self, verb: str, **fields: Any) -> dict[str, Any]:
-        identity = uuid7()
-        payload = json.dumps({"command": verb, "id": identity, **fields}).encode()
-        self._subscriber.publish(Topics("plant", "line1", "station1").command, payload)
-        wait_until(lambda: self._answer(identity), 20)
-        return self._answer(identity)[0]
-
-    def _answer(self, identity: str) -> list[dict[str, Any]]:
-        return [reply for reply in self._subscriber.payloads("reply") if reply["command_id"] == identity]
-
-
 def test_commands_are_carried_out_and_answered(
-    broker: Broker, subscribe: Callable[..., Subscriber], configure: Callable[..., Path], start: Callable[..., Any]
+    broker: Broker, subscriber: Subscriber, configure: Configure, launch: Launch
 ) -> None:
-    subscriber = subscribe(broker.port)
     command = Commander(subscriber)
     allowed = {"commands": {"allow": ["pause", "resume", "threshold", "snapshot", "resend"], "threshold_factor": 2}}
     config = configure(broker.port, "?fps=40&loop=true", allowed)
-    service = start(config)
+    service = launch(config)
     wait_until(lambda: len(subscriber.payloads("verdict")) >= 5, 30)
     assert command("trigger")["refusal"] == "unauthorised"
 
@@ -311,20 +221,18 @@ def test_commands_are_carried_out_and_answered(
     }
     expected = {"done": counts.pop("done"), "refused": counts}
     wait_until(lambda: subscriber.payloads("health")[-1]["commands"] == expected)
-    service.send_signal(signal.SIGTERM)
-    assert service.wait(10) == 0
-    start(config)
+    assert service.end(timeout=10) == 0
+    launch(config)
     later = len(subscriber.payloads("verdict"))
     wait_until(lambda: len(subscriber.payloads("verdict")) > later, 30)
     assert subscriber.payloads("verdict")[-1]["threshold"] == bundle * 1.5
 
 
 def test_a_triggered_station_takes_a_frame_at_each_trigger(
-    broker: Broker, subscribe: Callable[..., Subscriber], configure: Callable[..., Path], start: Callable[..., Any]
+    broker: Broker, subscriber: Subscriber, configure: Configure, launch: Launch
 ) -> None:
-    subscriber = subscribe(broker.port)
     command = Commander(subscriber)
-    start(configure(broker.port, more={"commands": {"allow": ["trigger"]}}, trigger="command"))
+    launch(configure(broker.port, more={"commands": {"allow": ["trigger"]}}, trigger="command"))
     wait_until(lambda: "online" in subscriber.states(), 30)
     for part in ("SN-1", "SN-2"):
         assert command("trigger", part_id=part)["done"]
@@ -334,15 +242,10 @@ def test_a_triggered_station_takes_a_frame_at_each_trigger(
 
 
 def test_a_damaged_outbox_is_told(
-    broker: Broker,
-    subscribe: Callable[..., Subscriber],
-    configure: Callable[..., Path],
-    start: Callable[..., Any],
-    tmp_path: Path,
+    broker: Broker, subscriber: Subscriber, configure: Configure, launch: Launch, tmp_path: Path
 ) -> None:
     (tmp_path / "outbox.db").write_bytes(b"\0" * 100 + b"damage" * 2000)
-    subscriber = subscribe(broker.port)
-    service = start(configure(broker.port))
+    service = launch(configure(broker.port))
     assert service.wait(60) == 0
     wait_until(lambda: subscriber.states()[-1:] == ["offline"])
     told = [s for s in subscriber.payloads("status") if s["state"] == "degraded"]
@@ -361,9 +264,8 @@ def test_a_damaged_outbox_is_told(
     ],
 )
 def test_what_is_wrong_ends_it_with_status_2(
-    configure: Callable[..., Path], start: Callable[..., Any], change: dict[str, str], said: str
+    configure: Configure, launch: Launch, change: dict[str, str], said: str
 ) -> None:
-    service = start(configure(1, **change))
-    _, error = service.communicate(timeout=30)
-    assert service.returncode == 2
-    assert said in error and "Traceback" not in error
+    service = launch(configure(1, **change))
+    assert service.wait(30) == 2
+    assert said in service.said() and "Traceback" not in service.said()

@@ -19,13 +19,10 @@ import cv2
 import numpy as np
 import pytest
 import tiny_bundle
-import yaml
 from mosquitto import Broker, Subscriber, free_port, wait_until
+from service_process import PATIENCE, Configure, Launch, Process, write_settings
 
 from edge.health.supervisor import EXIT_STUCK
-
-PATIENCE = 90.0
-Run = Callable[..., subprocess.Popen[str]]
 
 # A driver, and a network, that does not return: a thread that waits for ever, whenever the file `hang` is there.
 HANGS = """
@@ -98,56 +95,42 @@ def frames(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def configure(tmp_path: Path, bundle: Path, frames: Path) -> Callable[..., Path]:
+def configure(tmp_path: Path, bundle: Path, frames: Path) -> Configure:
     def write(port: int, more: dict[str, Any] | None = None, fps: int = 20, **station: Any) -> Path:
-        settings = {
-            "site": "plant",
-            "line": "line1",
-            "stations": [
-                {"name": "station1", "camera": f"folder:{frames}?fps={fps}&loop=true", "bundle": str(bundle), **station}
-            ],
-            "mqtt": {"host": "127.0.0.1", "port": port, "backoff_cap_s": 0.5},
-            "outbox": {"path": str(tmp_path / "outbox.db")},
-            "health": {"camera_limit_s": 3, "engine_limit_s": 3, "outbox_limit_s": 3},
-            "health_every_s": 0.5,
-            **(more or {}),
-        }
-        path = tmp_path / "config.yaml"
-        path.write_text(yaml.safe_dump(settings))
-        return path
+        looks = {"camera": f"folder:{frames}?fps={fps}&loop=true", "bundle": str(bundle)}
+        limits = {"health": {"camera_limit_s": 3, "engine_limit_s": 3, "outbox_limit_s": 3}}
+        return write_settings(tmp_path, port, looks | station, **(limits | (more or {})))
 
     return write
 
 
 @pytest.fixture
-def start(tmp_path: Path, systemd: Systemd) -> Iterator[Run]:
-    started: list[subprocess.Popen[str]] = []
+def start(systemd: Systemd, launch: Launch) -> Launch:
+    """Starts the service under systemd, and waits until it is ready."""
 
-    def run(config: Path, hangs: str = "", **environment: str) -> subprocess.Popen[str]:
-        program = ["-c", HANGS, hangs] if hangs else ["-m", "edge.cli"]
-        variables = {**os.environ, "NOTIFY_SOCKET": str(systemd.path), "WATCHDOG_USEC": "60000000", **environment}
-        variables["PYTHONPATH"] = os.getcwd()
-        log = (tmp_path / "log").open("a")
-        command = [sys.executable, *program, "run", "--config", str(config)]
-        started.append(subprocess.Popen(command, stderr=log, text=True, env=variables, cwd=tmp_path))
-        log.close()
+    def run(config: Path, hangs: str = "", **environment: str) -> Process:
+        by = [sys.executable, "-c", HANGS, hangs] if hangs else []
+        variables = {"NOTIFY_SOCKET": str(systemd.path), "WATCHDOG_USEC": "60000000", **environment}
+        process = launch(config, by=by, **variables)
         wait_until(lambda: "READY=1" in " ".join(systemd.heard), PATIENCE)
-        return started[-1]
+        return process
 
-    yield run
-    for process in started:
-        if process.poll() is None:
-            process.kill()
-        process.wait()
+    return run
+
+
+def goes_on(subscriber: Subscriber, after: Callable[[], object] = lambda: None) -> None:
+    """Parts come that are newer than all before, where need be after something is done."""
+    seen = subscriber.sequences()[-1]
+    after()
+    wait_until(lambda: subscriber.sequences()[-1] > seen + 5, PATIENCE)
 
 
 def test_the_watchdog_is_fed_while_frames_flow_and_while_a_trigger_is_waited_for(
-    broker: Broker, configure: Callable[..., Path], start: Run, systemd: Systemd
+    broker: Broker, configure: Configure, start: Launch, systemd: Systemd
 ) -> None:
     flowing = start(configure(broker.port))
     wait_until(lambda: systemd.fed() >= 5, PATIENCE)
-    flowing.send_signal(signal.SIGTERM)
-    assert flowing.wait(PATIENCE) == 0
+    assert flowing.end() == 0
     assert systemd.heard[-1] == "STOPPING=1"
     systemd.heard.clear()
     allowed = {"commands": {"allow": ["trigger"]}}
@@ -157,21 +140,14 @@ def test_the_watchdog_is_fed_while_frames_flow_and_while_a_trigger_is_waited_for
 
 
 def test_a_source_that_is_stopped_is_left_behind_and_the_camera_opened_again(
-    broker: Broker,
-    subscribe: Callable[..., Subscriber],
-    configure: Callable[..., Path],
-    start: Run,
-    systemd: Systemd,
-    frames: Path,
+    broker: Broker, subscriber: Subscriber, configure: Configure, start: Launch, systemd: Systemd, frames: Path
 ) -> None:
-    subscriber = subscribe(broker.port)
     service = start(configure(broker.port, fps=5))
     pipe = frames.with_name("pipe")
     os.mkfifo(pipe)
     # The next picture comes from a process that is stopped before it gives any: the camera's read does not return.
-    source = subprocess.Popen(["sh", "-c", f"cat {frames}/000001.png > {pipe}"])
-    source.send_signal(signal.SIGSTOP)
-    try:
+    with Process(["sh", "-c", f"cat {frames}/000001.png > {pipe}"], frames.with_name("source")) as source:
+        source.send_signal(signal.SIGSTOP)
         # The folder is listed before its first picture: the pipe takes the place of one that is to come.
         wait_until(
             lambda: [verdict["part_id"] for verdict in subscriber.payloads("verdict")][-1:] == ["000000"], PATIENCE
@@ -186,58 +162,38 @@ def test_a_source_that_is_stopped_is_left_behind_and_the_camera_opened_again(
         degraded = [status for status in subscriber.payloads("status") if status["state"] == "degraded"]
         assert any("the camera hangs" in status["reason"] for status in degraded)
         assert subscriber.payloads("health")[-1]["frames"]["dropped"] >= 1
-        sequences = [verdict["sequence"] for verdict in subscriber.payloads("verdict")]
+        sequences = subscriber.sequences()
         assert sequences == list(range(1, len(sequences) + 1))
-        service.send_signal(signal.SIGTERM)
-        assert service.wait(PATIENCE) == 0
-    finally:
-        source.kill()
-        source.wait()
+        assert service.end() == 0
 
 
 def test_an_engine_that_hangs_is_built_again(
-    broker: Broker,
-    subscribe: Callable[..., Subscriber],
-    configure: Callable[..., Path],
-    start: Run,
-    systemd: Systemd,
-    tmp_path: Path,
+    broker: Broker, subscriber: Subscriber, configure: Configure, start: Launch, systemd: Systemd, tmp_path: Path
 ) -> None:
-    subscriber = subscribe(broker.port)
     service = start(configure(broker.port), "once")
     wait_until(lambda: len(subscriber.payloads("verdict")) >= 10, PATIENCE)
     (tmp_path / "engine").touch()
     wait_until(lambda: any("engine hangs" in message for message in systemd.heard), PATIENCE)
     seen = len(subscriber.payloads("verdict"))
     wait_until(lambda: len(subscriber.payloads("verdict")) > seen + 10, PATIENCE)
-    sequences = [verdict["sequence"] for verdict in subscriber.payloads("verdict")]
+    sequences = subscriber.sequences()
     assert sequences == list(range(1, len(sequences) + 1))
-    service.send_signal(signal.SIGTERM)
-    assert service.wait(PATIENCE) == 0
+    assert service.end() == 0
 
 
 @pytest.mark.parametrize("stage", ["camera", "engine"])
 def test_what_hangs_for_good_ends_the_process_and_the_next_one_goes_on(
-    stage: str,
-    broker: Broker,
-    subscribe: Callable[..., Subscriber],
-    configure: Callable[..., Path],
-    start: Run,
-    systemd: Systemd,
-    tmp_path: Path,
+    stage: str, broker: Broker, subscriber: Subscriber, configure: Configure, start: Launch, tmp_path: Path
 ) -> None:
-    subscriber = subscribe(broker.port)
     config = configure(broker.port)
     service = start(config, "always")
     wait_until(lambda: len(subscriber.payloads("verdict")) >= 10, PATIENCE)
     (tmp_path / stage).touch()
     assert service.wait(PATIENCE) == EXIT_STUCK
-    assert f"station1: {stage} hangs: the process ends with status 75" in (tmp_path / "log").read_text()
+    assert f"station1: {stage} hangs: the process ends with status 75" in service.said()
     wait_until(lambda: subscriber.states()[-1:] == ["offline"], PATIENCE)
     (tmp_path / stage).unlink()
-    seen = subscriber.sequences()[-1]
-    start(config)
-    wait_until(lambda: subscriber.sequences()[-1] > seen + 5, PATIENCE)
+    goes_on(subscriber, lambda: start(config))
     assert list(dict.fromkeys(subscriber.sequences())) == list(range(1, subscriber.sequences()[-1] + 1))
 
 
@@ -256,14 +212,13 @@ def test_a_disk_that_hangs_ends_the_process_and_no_verdict_is_lost(
     durability: str,
     call: str,
     broker: Broker,
-    subscribe: Callable[..., Subscriber],
-    configure: Callable[..., Path],
-    start: Run,
+    subscriber: Subscriber,
+    configure: Configure,
+    start: Launch,
     systemd: Systemd,
     tmp_path: Path,
     hanging_disk: Path,
 ) -> None:
-    subscriber = subscribe(broker.port)
     config = configure(broker.port, {"outbox": {"path": str(tmp_path / "outbox.db"), "durability": durability}})
     flag = tmp_path / "stuck"
     hang = {"HANG_CALL": call, "HANG_PATH": str(tmp_path / "outbox.db"), "HANG_FLAG": str(flag)}
@@ -273,28 +228,22 @@ def test_a_disk_that_hangs_ends_the_process_and_no_verdict_is_lost(
     wait_until(lambda: any("outbox hangs" in message for message in systemd.heard) or service.poll(), PATIENCE)
     assert service.wait(PATIENCE) == EXIT_STUCK
     flag.unlink()
-    seen = subscriber.sequences()[-1]
-    start(config)
-    wait_until(lambda: subscriber.sequences()[-1] > seen + 5, PATIENCE)
+    goes_on(subscriber, lambda: start(config))
     assert list(dict.fromkeys(subscriber.sequences())) == list(range(1, subscriber.sequences()[-1] + 1))
 
 
 def test_sigterm_under_load_loses_no_verdict(
-    broker: Broker,
-    subscribe: Callable[..., Subscriber],
-    configure: Callable[..., Path],
-    start: Run,
-    tmp_path: Path,
+    broker: Broker, subscriber: Subscriber, configure: Configure, start: Launch, tmp_path: Path
 ) -> None:
-    subscriber = subscribe(broker.port)
     config = configure(broker.port, fps=0, policy="every", queue=64)
+    said = ""
     for _ in range(3):
         seen = len(subscriber.payloads("verdict"))
         service = start(config)
         wait_until(lambda before=seen: len(subscriber.payloads("verdict")) > before + 50, PATIENCE)
-        service.send_signal(signal.SIGTERM)
-        assert service.wait(PATIENCE) == 0
-    stopped = [line for line in (tmp_path / "log").read_text().splitlines() if "stopped after" in line]
+        assert service.end() == 0
+        said += service.said()
+    stopped = [line for line in said.splitlines() if "stopped after" in line]
     inspected = sum(int(line.split()[-2]) for line in stopped)
     service = start(configure(broker.port, trigger="command", more={"commands": {"allow": ["trigger"]}}))
     wait_until(lambda: subscriber.sequences()[-1] == inspected, PATIENCE)
@@ -303,18 +252,16 @@ def test_sigterm_under_load_loses_no_verdict(
 
 def test_sighup_loads_bundles_live_starts_anew_for_the_rest_and_takes_no_mistake(
     broker: Broker,
-    subscribe: Callable[..., Subscriber],
-    configure: Callable[..., Path],
-    start: Run,
+    subscriber: Subscriber,
+    configure: Configure,
+    start: Launch,
     systemd: Systemd,
     tmp_path: Path,
     bundle: Path,
 ) -> None:
-    subscriber = subscribe(broker.port)
     service = start(configure(broker.port))
     wait_until(lambda: len(subscriber.payloads("verdict")) >= 5, PATIENCE)
     first = subscriber.payloads("verdict")[0]["bundle"]["digest"]
-    log = tmp_path / "log"
 
     other = tiny_bundle.write(tmp_path / "other", tiles=(2, 1))
     configure(broker.port, bundle=str(other.path))
@@ -325,16 +272,14 @@ def test_sighup_loads_bundles_live_starts_anew_for_the_rest_and_takes_no_mistake
 
     (tmp_path / "config.yaml").write_text("site: [")
     service.send_signal(signal.SIGHUP)
-    wait_until(lambda: "the configuration is not taken" in log.read_text(), PATIENCE)
-    seen = subscriber.sequences()[-1]
-    wait_until(lambda: subscriber.sequences()[-1] > seen + 5, PATIENCE)
+    wait_until(lambda: "the configuration is not taken" in service.said(), PATIENCE)
+    goes_on(subscriber)
 
     # What shows only when the stations have ended: the one before is started again.
     configure(broker.port, {"health": {"http_port": broker.port}})
     service.send_signal(signal.SIGHUP)
-    wait_until(lambda: "holds: health.http_port" in log.read_text(), PATIENCE)
-    seen = subscriber.sequences()[-1]
-    wait_until(lambda: subscriber.sequences()[-1] > seen + 5, PATIENCE)
+    wait_until(lambda: "holds: health.http_port" in service.said(), PATIENCE)
+    goes_on(subscriber)
     assert subscriber.payloads("verdict")[-1]["bundle"]["digest"] == other.digest
 
     configure(broker.port, {"site": "elsewhere"})
@@ -344,8 +289,7 @@ def test_sighup_loads_bundles_live_starts_anew_for_the_rest_and_takes_no_mistake
     assert subscriber.payloads("verdict")[-1]["bundle"]["digest"] == first
     assert service.poll() is None
     assert systemd.heard.count("STOPPING=1") == 0, "a stop that is none must not be told"
-    service.send_signal(signal.SIGTERM)
-    assert service.wait(PATIENCE) == 0
+    assert service.end() == 0
 
 
 def get(port: int, path: str) -> tuple[int, str]:
@@ -358,13 +302,8 @@ def get(port: int, path: str) -> tuple[int, str]:
 
 
 def test_health_is_told_over_http_and_says_what_hangs(
-    broker: Broker,
-    subscribe: Callable[..., Subscriber],
-    configure: Callable[..., Path],
-    start: Run,
-    tmp_path: Path,
+    broker: Broker, subscriber: Subscriber, configure: Configure, start: Launch, tmp_path: Path
 ) -> None:
-    subscriber = subscribe(broker.port)
     port = free_port()
     limits = {"camera_limit_s": 3, "engine_limit_s": 10, "outbox_limit_s": 3, "http_port": port}
     service = start(configure(broker.port, {"health": limits}), "always")

@@ -4,65 +4,21 @@ from __future__ import annotations
 
 import json
 import signal
-import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pytest
-import yaml
 from bridge_parts import Beating, Line, Plc, settings
 from mosquitto import Broker, wait_until
+from service_process import Process
 from station_parts import TOPICS
 
 from edge.bridge.settings import BridgeSettings
 from edge.outbox.memory import MemoryOutbox
 
-Start = Callable[[BridgeSettings], subprocess.Popen[bytes]]
+Start = Callable[[BridgeSettings], Process]
 PATIENCE = 60.0
-
-
-@pytest.fixture
-def start(program: list[str], tmp_path: Path) -> Iterator[Start]:
-    """Starts `edge-inspect bridge` and waits until it answers."""
-    started: list[subprocess.Popen[bytes]] = []
-
-    def run(chosen: BridgeSettings) -> subprocess.Popen[bytes]:
-        config = tmp_path / "bridge.yaml"
-        config.write_text(yaml.safe_dump(json.loads(chosen.model_dump_json(exclude_unset=True))))
-        with (tmp_path / "bridge.log").open("ab") as log:
-            command = [*program, "edge.cli", "bridge", "--config", str(config)]
-            started.append(subprocess.Popen(command, stderr=log))
-        plc = Plc(chosen.modbus.port)
-        wait_until(lambda: plc.client.connect(), PATIENCE, "the bridge answers")
-        wait_until(lambda: "broker_lost" not in plc.flags(), PATIENCE, "the bridge is connected")
-        plc.client.close()
-        return started[-1]
-
-    yield run
-    for process in started:
-        if process.poll() is None:
-            process.kill()
-        process.wait()
-
-
-@pytest.fixture
-def plc() -> Iterator[Callable[[BridgeSettings], Plc]]:
-    made: list[Plc] = []
-
-    def make(chosen: BridgeSettings) -> Plc:
-        made.append(Plc(chosen.modbus.port))
-        return made[-1]
-
-    yield make
-    for one in made:
-        one.client.close()
-
-
-def end(process: subprocess.Popen[bytes], number: int = signal.SIGTERM) -> None:
-    process.send_signal(number)
-    process.wait(PATIENCE)
 
 
 def taken(plc: Plc, count: int, **options: Any) -> None:
@@ -114,7 +70,7 @@ def test_a_restart_misses_nothing_and_a_kill_repeats_at_most(
     try:
         line.put(5)
         taken(reader, 5)
-        end(process)
+        process.end()
         reader.client.close()
         line.put(8)
         wait_until(lambda: outbox.depth().entries == 0, PATIENCE)
@@ -125,7 +81,7 @@ def test_a_restart_misses_nothing_and_a_kill_repeats_at_most(
         wait_until(lambda: json.loads(chosen.state.read_text())["stations"][TOPICS.prefix]["tally"]["parts"] == 14)
         line.put(1)
         taken(reader, 15)
-        end(process, signal.SIGKILL)
+        process.end(signal.SIGKILL)
         reader.client.close()
         line.put(2)
         start(chosen)
@@ -154,6 +110,69 @@ def test_a_new_outbox_is_followed_from_its_first_part(
         taken(reader, 13)
         line.publisher.close()
     assert reader.sequences == [*range(1, 10), *range(1, 5)] and reader.read()["resets"] == 1
+
+
+def test_parts_that_the_broker_keeps_from_the_bridge_are_missing_until_they_come(
+    make_broker: Callable[..., Broker], outbox: MemoryOutbox, start: Start, plc: Callable[..., Plc], tmp_path: Path
+) -> None:
+    rights = tmp_path / "acl"
+    broker = make_broker(settings=f"allow_anonymous true\nacl_file {rights}")
+
+    def let_the_bridge_read(*levels: str) -> None:
+        broker.stop()
+        lines = ["topic readwrite #", "user bridge", f"topic write {TOPICS.command}"]
+        rights.write_text("\n".join([*lines, *(f"topic read {TOPICS.prefix}/{level}" for level in levels), ""]))
+        broker.start()
+
+    let_the_bridge_read("status", "health", "reply")
+    chosen = settings(broker.port, tmp_path, mqtt={"username": "bridge"})
+    start(chosen)
+    reader = plc(chosen)
+    line = Line(broker.port, outbox)
+    line.put(3)
+    wait_until(lambda: outbox.depth().entries == 0, PATIENCE)
+    beating = Beating(line)
+    try:
+        wait_until(lambda: reader.read()["heard"] > 3, PATIENCE, "health")
+        for before, after in ((3, 8), (8, 12)):
+            line.put(after - before)
+            wait_until(lambda count=after - before: reader.read()["missing"] == count, PATIENCE, "overdue parts")
+            found = reader.read()
+            assert (reader.flags(), found["parts"], found["lost"]) == ({"gap"}, before - 3, 0)
+            wait_until(lambda part=before + 1: part in [one.from_sequence for one in line.asked], PATIENCE, "a request")
+            let_the_bridge_read("status", "health", "reply", "verdict", "defect")
+            wait_until(lambda: reader.flags() == set(), PATIENCE, "all parts")
+            found = reader.read()
+            assert (found["missing"], found["parts"], found["lost"]) == (0, after - 3, 0)
+            let_the_bridge_read("status", "health", "reply")
+            wait_until(lambda: reader.flags() == set(), PATIENCE, "a station that lives")
+    finally:
+        beating.close()
+        line.publisher.close()
+    assert reader.take() == 0 and reader.sequences == list(range(4, 13))
+
+
+def test_parts_in_flight_are_not_missing(
+    broker: Broker, outbox: MemoryOutbox, start: Start, plc: Callable[..., Plc], tmp_path: Path
+) -> None:
+    chosen = settings(broker.port, tmp_path)
+    start(chosen)
+    reader = plc(chosen)
+    # One at a time: the rest waits in the outbox, and health has counted it.
+    line = Line(broker.port, outbox, window=1)
+    beating = Beating(line)
+    try:
+        wait_until(lambda: reader.flags() == set(), PATIENCE, "a station that lives")
+        line.put(1500, bad=5)
+        line.health()
+        seen = [reader.read()]
+        while seen[-1]["parts"] < 1500:
+            seen.append(reader.read())
+    finally:
+        beating.close()
+        line.publisher.close()
+    assert any(0 < found["parts"] < 1500 for found in seen), "nothing was in flight: this test shows nothing"
+    assert {(found["flags"], found["missing"]) for found in seen} == {(0, 0)} and line.asked == []
 
 
 def test_the_stale_bit(

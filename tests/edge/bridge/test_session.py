@@ -44,25 +44,21 @@ def flags(station: BridgedStation) -> set[str]:
 
 
 def test_mutual_tls(
-    make_broker: Callable[..., Broker],
+    tls_broker: Broker,
     authority: Path,
     outbox: MemoryOutbox,
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    files = {"cafile": "ca.pem", "certfile": "broker.pem", "keyfile": "broker.key"}
-    lines = [f"{key} {authority / name}" for key, name in files.items()]
-    broker = make_broker(settings="\n".join(["allow_anonymous true", "require_certificate true", *lines]))
-    broker.start()
     monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
     trusted = {"ca_file": str(authority / "ca.pem")}
     mutual = {**trusted, "certificate": str(authority / "box.pem"), "key": str(authority / "box.key")}
 
     def chosen(tls: dict[str, Any]) -> BridgeSettings:
-        return settings(broker.port, tmp_path, mqtt={"tls": tls})
+        return settings(tls_broker.port, tmp_path, mqtt={"tls": tls})
 
-    line = Line(broker.port, outbox, tls=mutual)
+    line = Line(tls_broker.port, outbox, tls=mutual)
     try:
         with following(chosen({})) as station:
             wait_until(lambda: "certificate verify failed" in caplog.text.lower().replace("_", " "), PATIENCE)

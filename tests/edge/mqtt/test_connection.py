@@ -47,27 +47,23 @@ def test_a_wrong_password_is_named_and_can_be_put_right(
 
 
 def test_mutual_tls(
-    make_broker: Callable[..., Broker],
+    tls_broker: Broker,
     authority: Path,
     outbox: MemoryOutbox,
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    files = {"cafile": "ca.pem", "certfile": "broker.pem", "keyfile": "broker.key"}
-    lines = [f"{key} {authority / name}" for key, name in files.items()]
-    broker = make_broker(settings="\n".join(["allow_anonymous true", "require_certificate true", *lines]))
-    broker.start()
     put(outbox, 20)
     trusted = authority / "ca.pem"
     monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
-    with Publisher(TOPICS, outbox, mqtt(broker.port, tls=TlsSettings()), status()):
+    with Publisher(TOPICS, outbox, mqtt(tls_broker.port, tls=TlsSettings()), status()):
         wait_until(lambda: "certificate verify failed" in caplog.text.lower().replace("_", " "))
-    with Publisher(TOPICS, outbox, mqtt(broker.port, tls=TlsSettings(ca_file=trusted)), status()):
+    with Publisher(TOPICS, outbox, mqtt(tls_broker.port, tls=TlsSettings(ca_file=trusted)), status()):
         wait_until(lambda: caplog.text.count("trying again") >= 2)
     assert outbox.depth().entries == 20
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(authority))
     mutual = TlsSettings(ca_file=trusted, certificate=Path("box.pem"), key=Path("box.key"))
-    with Publisher(TOPICS, outbox, mqtt(broker.port, tls=mutual), status()):
+    with Publisher(TOPICS, outbox, mqtt(tls_broker.port, tls=mutual), status()):
         wait_until(lambda: outbox.depth() == (0, 0))
 
 

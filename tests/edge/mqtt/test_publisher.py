@@ -19,7 +19,7 @@ from station_parts import TOPICS, Subscribe, health, mqtt, put, status
 from edge.commands import Reply
 from edge.messages import Topics, utc_now
 from edge.mqtt.publisher import Publisher
-from edge.outbox import Outgoing
+from edge.outbox import Entry, Outgoing
 from edge.outbox.memory import MemoryOutbox
 from edge.outbox.sqlite import SqliteOutbox
 
@@ -158,6 +158,29 @@ def test_every_change_of_status_is_told_however_short(
         publisher.set_status(status("degraded"))
         publisher.set_status(status("online"))
     wait_until(lambda: subscriber.states() == ["starting", "degraded", "online", "stopping", "offline"])
+
+
+class SlowOutbox(MemoryOutbox):
+    """As on a disk that is busy: every question takes its time."""
+
+    def pending(self, station: str, after: int, limit: int) -> list[Entry]:
+        time.sleep(0.1)
+        return super().pending(station, after, limit)
+
+    def sequence(self, station: str) -> int:
+        time.sleep(0.05)
+        return super().sequence(station)
+
+
+def test_offline_is_the_last_word(broker: Broker, subscribe: Subscribe) -> None:
+    subscriber = subscribe(broker.port)
+    with SlowOutbox() as outbox:
+        for part in range(8):  # ends at another moment of the publisher's turn each time
+            with Publisher(TOPICS, outbox, mqtt(broker.port), status()) as publisher:
+                wait_until(lambda publisher=publisher: publisher.connected)
+                publisher.publish_health(health())  # wakes it
+                time.sleep(part * 0.015)
+            wait_until(lambda part=part: subscriber.states() == ["online", "stopping", "offline"] * (part + 1))
 
 
 def test_stations_share_an_outbox(broker: Broker, subscribe: Subscribe, outbox: MemoryOutbox) -> None:

@@ -2,44 +2,34 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import signal
-import subprocess
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import yaml
 from mosquitto import Broker, Subscriber, wait_until
+from service_process import PATIENCE, Commander, Launch, write_settings
 from tiny_bundle import write
 
 from edge.bundle import open_bundle
-from edge.ids import uuid7
 from edge.images import write_image
-from edge.messages import Topics
-
-START_S = 120.0
 
 
 class Service:
     """The process, and its subscriber."""
 
-    def __init__(self, program: list[str], config: Path, subscriber: Subscriber) -> None:
-        self._command = [*program, "edge.cli", "run", "--config", str(config)]
+    def __init__(self, launch: Launch, config: Path, subscriber: Subscriber) -> None:
+        self._launch, self._config = launch, config
         self.subscriber = subscriber
+        self.command = Commander(subscriber, "a")
         self.start()
 
     def start(self) -> None:
         seen = len(self.subscriber.payloads("verdict"))
-        self.process = subprocess.Popen(self._command, stderr=subprocess.DEVNULL)
-        wait_until(lambda: len(self.subscriber.payloads("verdict")) > seen + 3, START_S)
-
-    def end(self, number: signal.Signals) -> None:
-        self.process.send_signal(number)
-        self.process.wait(60)
+        self.process = self._launch(self._config)
+        wait_until(lambda: len(self.subscriber.payloads("verdict")) > seen + 3, PATIENCE)
 
     def bundle(self) -> str:
         return str(self.subscriber.payloads("verdict")[-1]["bundle"]["name"])
@@ -50,22 +40,9 @@ class Service:
     def load(self, name: str | None) -> dict[str, Any]:
         return self.command("bundle", name=name)
 
-    def command(self, verb: str, **fields: Any) -> dict[str, Any]:
-        identity = uuid7()
-        payload = json.dumps({"command": verb, "id": identity, **fields}).encode()
-        self.subscriber.publish(Topics("plant", "line1", "a").command, payload)
-
-        def answers() -> list[dict[str, Any]]:
-            return [reply for reply in self.subscriber.payloads("reply") if reply["command_id"] == identity]
-
-        wait_until(answers, START_S)
-        return answers()[0]
-
 
 @pytest.fixture
-def service(
-    broker: Broker, subscribe: Callable[..., Subscriber], program: list[str], tmp_path: Path
-) -> Iterator[Service]:
+def service(broker: Broker, subscriber: Subscriber, launch: Launch, tmp_path: Path) -> Service:
     rng = np.random.default_rng(3)
     for i in range(5):
         write_image(tmp_path / "frames" / f"{i}.png", rng.integers(0, 256, (48, 80, 3), np.uint8))
@@ -74,25 +51,20 @@ def service(
     write(bundles / "v2", seed=22)
     shutil.copytree(bundles / "v2", bundles / "cut")
     (bundles / "cut" / "model.fp32.onnx").write_bytes(b"cut")
-    camera = f"folder:{tmp_path / 'frames'}?loop=true&fps=20"
-    settings = {
-        "site": "plant",
-        "line": "line1",
-        "stations": [{"name": "a", "camera": camera, "bundle": str(bundles / "v1"), "policy": "every"}],
-        "mqtt": {"host": "127.0.0.1", "port": broker.port, "backoff_cap_s": 0.5},
-        "outbox": {"path": str(tmp_path / "outbox.db")},
-        "bundles": {"folder": str(bundles)},
-        "commands": {"allow": ["bundle", "threshold"]},
-        "evidence": {"folder": str(tmp_path / "evidence"), "keep_free_bytes": 0},
-        "health_every_s": 0.5,
-    }
-    config = tmp_path / "config.yaml"
-    config.write_text(yaml.safe_dump(settings))
-    started = Service(program, config, subscribe(broker.port))
-    yield started
-    if started.process.poll() is None:
-        started.process.kill()
-        started.process.wait()
+    config = write_settings(
+        tmp_path,
+        broker.port,
+        {
+            "name": "a",
+            "camera": f"folder:{tmp_path / 'frames'}?loop=true&fps=20",
+            "bundle": str(bundles / "v1"),
+            "policy": "every",
+        },
+        bundles={"folder": str(bundles)},
+        commands={"allow": ["bundle", "threshold"]},
+        evidence={"folder": str(tmp_path / "evidence"), "keep_free_bytes": 0},
+    )
+    return Service(launch, config, subscriber)
 
 
 def test_a_bundle_is_loaded_remembered_and_rolled_back(service: Service, tmp_path: Path) -> None:
@@ -107,7 +79,7 @@ def test_a_bundle_is_loaded_remembered_and_rolled_back(service: Service, tmp_pat
     wait_until(lambda: service.bundle() == "v2", 60)
     wait_until(lambda: service.subscriber.payloads("health")[-1]["bundle"]["name"] == "v2", 60)
     assert service.command("threshold", value=0.6)["threshold"]["bundle"] == 0.5
-    service.end(signal.SIGKILL)
+    service.process.end(signal.SIGKILL)
     service.start()
     assert service.bundle() == "v2" and service.threshold() == 0.6
 
@@ -115,8 +87,7 @@ def test_a_bundle_is_loaded_remembered_and_rolled_back(service: Service, tmp_pat
     wait_until(lambda: service.bundle() == "v1", 60)
     assert service.threshold() == 0.5
     assert "no bundle was before v1" in service.load(None)["reason"]
-    service.end(signal.SIGTERM)
-    assert service.process.returncode == 0
+    assert service.process.end() == 0
     service.start()
     assert service.bundle() == "v1"
 

@@ -1,4 +1,4 @@
-"""A bundle is changed between two parts, back where it fails, and what judges is remembered: with real engines."""
+"""A bundle is changed between two parts, and back where it fails: with real engines."""
 
 from __future__ import annotations
 
@@ -8,80 +8,25 @@ import threading
 import weakref
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-from box_parts import make_box, make_settings
+from box_parts import Line, make_box, make_settings
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from mosquitto import wait_until
-from tiny_bundle import write
 
 from edge.bundle import open_bundle
-from edge.commands import BundleChange, Refused
+from edge.commands import Refused
 from edge.errors import EngineError
 from edge.ids import uuid7
 from edge.messages import utc_now
 from edge.outbox.memory import MemoryOutbox
-from edge.station.bundle_record import BundleRecord
-from edge.station.inspector import PROVEN_AFTER, Asker, Inspector
-from edge.station.record import KEPT
+from edge.station.inspector import PROVEN_AFTER, Inspector
 from edge.station.threshold_record import ThresholdEntry
 
 BRIGHT = np.random.default_rng(5).integers(0, 256, (48, 80, 3), np.uint8)
 DARK = np.zeros((48, 80, 3), np.uint8)
-
-
-@pytest.fixture(scope="module")
-def bundles(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Bundles that give different scores: `a`, `b`, `c`; `dim` fails on dark frames; `cut` is damaged."""
-    folder = tmp_path_factory.mktemp("bundles")
-    for seed, name in enumerate("abc", start=21):
-        write(folder / name, seed=seed)
-    write(folder / "dim", seed=31, fails_in_the_dark=True)
-    shutil.copytree(folder / "b", folder / "cut")
-    (folder / "cut" / "model.int8.onnx").write_bytes((folder / "b" / "model.int8.onnx").read_bytes()[:-1])
-    return folder
-
-
-class Line:
-    """An inspector, its box, and what it has said."""
-
-    def __init__(self, bundles: Path, work: Path, outbox: MemoryOutbox, configured: str = "a", **more: Any) -> None:
-        self.settings = make_settings(work, bundles / configured, bundles={"folder": bundles, **more})
-        self.box = make_box(self.settings, outbox)
-        self.problems: list[str] = []
-        self.answers: list[tuple[Refused | None, BundleChange | None]] = []
-        self.inspector = Inspector(self.settings, self.settings.stations[0], self.box, self.problems.append)
-        self._bundles = bundles
-
-    @property
-    def name(self) -> str:
-        return self.inspector.judge.reference.name
-
-    def ask(self, name: str | None) -> None:
-        path = None if name is None else self._bundles / name
-        self.inspector.change(path, Asker("hmi", uuid7()), lambda *answer: self.answers.append(answer))
-
-    def change(self, name: str | None) -> str | None:
-        """Change to a bundle, or back; returns why it was refused."""
-        before = len(self.answers)
-        self.ask(name)
-
-        def answered() -> bool:
-            self.inspector.take_next()
-            return len(self.answers) > before
-
-        wait_until(answered, 120)
-        refused, change = self.answers[-1]
-        assert (refused is None) == (change is not None)
-        return str(refused) if refused else None
-
-
-@pytest.fixture
-def make(bundles: Path, tmp_path: Path, outbox: MemoryOutbox) -> Callable[..., Line]:
-    return lambda *arguments, **more: Line(bundles, tmp_path, outbox, *arguments, **more)
 
 
 def test_the_bundle_changes_between_two_parts_and_not_before(make: Callable[..., Line], bundles: Path) -> None:
@@ -203,48 +148,6 @@ def test_a_bundle_that_has_proved_itself_stays_when_a_part_fails(make: Callable[
     assert line.name == "dim"
 
 
-def test_what_judges_is_remembered_until_the_configuration_changes(make: Callable[..., Line]) -> None:
-    line = make()
-    line.change("b")
-    line.change("c")
-    again = make()
-    assert again.name == "c" and not again.problems
-    assert again.change(None) is None and again.name == "b"
-    assert make("b").name == "b"
-    other = make("c")
-    assert other.name == "c" and "no bundle was before" in (other.change(None) or "")
-
-
-def test_a_configuration_that_comes_back_does_not_bring_back_what_a_command_had_loaded(
-    make: Callable[..., Line],
-) -> None:
-    make("a").change("b")
-    assert make("c").name == "c"
-    line = make("a")  # the other one was not taken: it never started
-    assert line.name == "b"
-    line.inspector.start()
-    assert [entry.change for entry in line.box.bundles.entries("a")] == ["load"]
-    line = make("c")
-    line.inspector.start()
-    assert line.name == "c"
-    assert make("a").name == "a"
-
-
-def test_where_that_cannot_be_recorded_the_station_judges_all_the_same(
-    make: Callable[..., Line], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    make("a").change("b")
-
-    def full(*_: object) -> None:
-        raise OSError("No space left on device")
-
-    monkeypatch.setattr(BundleRecord, "add", full)
-    line = make("c")
-    line.inspector.start()
-    assert line.name == "c"
-    assert "c judges, which cannot be recorded: No space left" in caplog.text
-
-
 def test_an_engine_that_was_left_behind_does_not_undo_a_later_bundle(make: Callable[..., Line]) -> None:
     line = make()
     go = threading.Event()
@@ -268,53 +171,6 @@ def test_an_engine_that_was_left_behind_does_not_undo_a_later_bundle(make: Calla
     go.set()
     thread.join(60)
     assert failed and line.name == "b" and not line.problems
-
-
-def test_what_the_configuration_names_is_loaded_again_where_it_has_changed(
-    make: Callable[..., Line], bundles: Path, tmp_path: Path
-) -> None:
-    configured = shutil.copytree(bundles / "a", tmp_path / "configured")
-    line = make(str(configured))
-    line.change("b")
-
-    def reload(path: Path) -> str:
-        before = len(line.answers)
-        line.inspector.change(path, Asker("configuration"), lambda *one: line.answers.append(one), configured=path)
-        wait_until(lambda: line.inspector.take_next() or len(line.answers) > before, 120)
-        return line.name
-
-    assert reload(configured) == "b"
-    shutil.rmtree(configured)
-    shutil.copytree(bundles / "c", configured)
-    assert reload(configured) == "c"
-    assert reload(bundles / "a") == "a"
-    assert make("a").change(None) is None
-
-
-def test_where_the_last_bundle_is_gone_or_another_the_one_before_judges(
-    make: Callable[..., Line], bundles: Path, tmp_path: Path
-) -> None:
-    moved, replaced = tmp_path / "moved", tmp_path / "replaced"
-    shutil.copytree(bundles / "b", replaced)
-    shutil.copytree(bundles / "c", moved)
-    line = make()
-    assert line.change(str(replaced)) is None and line.change(str(moved)) is None
-    shutil.rmtree(moved)
-    again = make()
-    assert again.name == "b" and "no such bundle" in again.problems[0]
-    shutil.rmtree(replaced)
-    shutil.copytree(bundles / "c", replaced)
-    again = make()
-    assert again.name == "a" and "is another bundle than it was" in again.problems[1]
-    # What the configuration names may be replaced where it lies.
-    configured = shutil.copytree(bundles / "a", tmp_path / "configured")
-    line = make(str(configured))
-    line.change("b")
-    line.change(None)
-    shutil.rmtree(configured)
-    shutil.copytree(bundles / "c", configured)
-    again = make(str(configured))
-    assert again.name == "c" and not again.problems
 
 
 def test_a_threshold_belongs_to_its_bundle(make: Callable[..., Line]) -> None:
@@ -367,12 +223,6 @@ def test_a_change_that_nobody_takes_any_more_is_answered(make: Callable[..., Lin
     assert make().name == "b"
 
 
-def test_a_change_that_cannot_be_recorded_is_not_made(make: Callable[..., Line]) -> None:
-    line = make()
-    line.box.bundles._path.mkdir()
-    assert "Is a directory" in (line.change("b") or "") and line.name == "a"
-
-
 def test_the_bundle_in_use_is_not_loaded_twice(make: Callable[..., Line], bundles: Path, tmp_path: Path) -> None:
     line = make()
     judge = line.inspector.judge
@@ -397,18 +247,6 @@ def test_stations_with_the_same_bundle_share_an_engine(bundles: Path, tmp_path: 
     del first, second
     gc.collect()
     assert engine() is None
-
-
-def test_the_history_is_bounded_for_each_station(make: Callable[..., Line]) -> None:
-    line = make()
-    line.change("b")
-    path = line.box.bundles._path
-    mine = path.read_text().strip()
-    others = [mine.replace('"station":"a"', '"station":"z"')] * (2 * KEPT)
-    path.write_text("\n".join([mine, *others]) + "\n")
-    line.change("c")
-    assert len(path.read_text().splitlines()) == KEPT + 2
-    assert [entry.bundles[0].name for entry in line.box.bundles.entries("a")] == ["b", "c"]
 
 
 def test_a_mistake_of_ours_is_answered_and_the_old_one_goes_on(

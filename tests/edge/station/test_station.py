@@ -18,6 +18,7 @@ from tiny_bundle import write
 
 from edge.engine_loop import EngineLoop
 from edge.errors import EngineError
+from edge.health.vitals import SAID
 from edge.images import read_image, write_image
 from edge.outbox.memory import MemoryOutbox
 from edge.settings import Settings
@@ -97,6 +98,33 @@ def test_a_camera_that_dies_does_not_touch_the_others(
     assert [one["sequence"] for one in verdicts(outbox, "a")[:parts]] == list(range(1, parts + 1))
     write_frames(dying)
     wait_until(lambda: dead.inspected >= inspected + 3, 60)
+
+
+def test_a_lost_camera_and_a_warning_that_lasts_are_each_said_once(
+    run: Callable[..., Any], bundles: Path, frames: Path, tmp_path: Path
+) -> None:
+    settings = make_settings(tmp_path, bundles / "a", policy="every", camera=f"folder:{frames}?loop=true&fps=50")
+    larger_than_any_disk = settings.outbox.model_copy(update={"max_bytes": 2**60})
+    (station,), _ = run(settings.model_copy(update={"outbox": larger_than_any_disk}))
+
+    def says_no_more(problem: str) -> None:
+        wait_until(lambda: problem in str(station._state.problem), 60)
+        said = states(station)
+        for _ in range(3):
+            station.publish_health()
+        assert states(station) == said
+
+    station.publish_health()
+    wait_until(lambda: station.inspected >= 3, 60)
+    says_no_more(SAID["disk"])
+    shutil.rmtree(frames)
+    engine = station.stages["engine"]
+    wait_until(lambda: not station._ring._waiting and engine.situation.why == "no frame waits", 60)
+    says_no_more("no such folder")
+    write_frames(frames)
+    inspected = station.inspected
+    wait_until(lambda: station.inspected > inspected + 3, 60)
+    says_no_more(SAID["disk"])
 
 
 def test_stations_of_one_bundle_share_its_engine_in_turn(

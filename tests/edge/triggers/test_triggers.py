@@ -1,16 +1,17 @@
 from __future__ import annotations
 
+import sys
 import threading
 import time
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
 from mosquitto import wait_until
 
 from edge.errors import TriggerError
-from edge.triggers import parse_trigger, start_trigger
-from edge.triggers.gpio import GpioTrigger, Line
+from edge.triggers import check_trigger, parse_trigger, start_trigger
+from edge.triggers.gpio import GpioTrigger, Line, load_gpiod
 from edge.triggers.interval import IntervalTrigger
 
 
@@ -82,6 +83,32 @@ def test_a_chip_that_is_not_there_is_said_and_asked_for_again() -> None:
     wait_until(lambda: len(said) >= 2, 60)
     trigger.close()
     assert said[0].startswith("trigger gpio:/dev/gpiochip99/17: ") and "gpioinfo lists the lines" in said[0]
+
+
+def test_a_check_opens_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    gpiod = pytest.importorskip("gpiod", reason="pip install gpiod")
+    for name in ("Chip", "request_lines"):
+        monkeypatch.setattr(gpiod, name, pytest.fail)
+    for text in ("camera", "command", "every 500 ms"):
+        check_trigger(text)
+    with pytest.raises(TriggerError, match="gpiochip99 is no GPIO chip; gpiodetect lists those there are"):
+        check_trigger("gpio:/dev/gpiochip99/17")
+    monkeypatch.setattr(gpiod, "is_gpiochip_device", lambda path: path == "/dev/gpiochip0")
+    check_trigger("gpio:/dev/gpiochip0/17")
+
+
+@pytest.mark.parametrize("installed", [None, ModuleType("gpiod")], ids=["none", "libgpiod 1's, which is no package"])
+def test_a_trigger_that_needs_gpiod_says_how_to_get_it(
+    installed: ModuleType | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(sys.modules, "gpiod.line", raising=False)
+    monkeypatch.setitem(sys.modules, "gpiod", installed)
+    with pytest.raises(TriggerError, match=r"trigger gpio: .*gpiod.*; pip install 'edge-inspect\[gpio\]'"):
+        load_gpiod()
+    with pytest.raises(TriggerError, match="pip install"):
+        check_trigger("gpio:/dev/gpiochip0/17")
+    with pytest.raises(TriggerError, match="pip install"):
+        start_trigger("gpio:/dev/gpiochip0/17", pytest.fail, pytest.fail)
 
 
 class Request:

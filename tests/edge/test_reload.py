@@ -1,0 +1,95 @@
+"""SIGHUP with a configuration whose stations cannot start: the service as its process, and a trigger that cannot be."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tiny_bundle
+from mosquitto import Broker, Subscriber, wait_until
+from service_process import PATIENCE, Configure, Launch, write_settings
+
+from edge.images import write_image
+
+GPIO = "gpio:/dev/gpiochip99/1"
+REMEDY = "pip install 'edge-inspect[gpio]'"
+
+# The service where the package gpiod is not installed; once there is the file `blind`, nobody looks for it before.
+WITHOUT_GPIOD = """
+import os, sys
+sys.modules["gpiod"] = None
+import edge.cli, edge.service
+check = edge.service.check_trigger
+edge.service.check_trigger = lambda text: None if os.path.exists("blind") else check(text)
+sys.exit(edge.cli.main(sys.argv[1:]))
+"""
+BY = [sys.executable, "-c", WITHOUT_GPIOD]
+
+
+@pytest.fixture
+def configure(tmp_path: Path) -> Configure:
+    bundle = tiny_bundle.write(tmp_path / "tiny")
+    for i in range(3):
+        write_image(tmp_path / "frames" / f"{i}.png", np.full((48, 80, 3), 80 * i, np.uint8))
+
+    def write(port: int, *triggers: str) -> Path:
+        looks = {"camera": f"folder:{tmp_path}/frames?fps=20&loop=true", "bundle": str(bundle.path)}
+        stations: list[dict[str, Any]] = [
+            {"name": f"station{i}", **looks, "trigger": trigger} for i, trigger in enumerate(triggers, 1)
+        ]
+        return write_settings(tmp_path, port, {}, stations=stations)
+
+    return write
+
+
+def wait_for_more(subscriber: Subscriber) -> None:
+    seen = len(subscriber.sequences())
+    wait_until(lambda: len(subscriber.sequences()) > seen + 5, PATIENCE)
+
+
+@pytest.mark.parametrize(("by", "said"), [([], "/dev/gpiochip99 is no GPIO chip; gpiodetect"), (BY, REMEDY)])
+def test_a_trigger_that_cannot_be_is_not_taken(
+    by: list[str], said: str, broker: Broker, subscriber: Subscriber, configure: Configure, launch: Launch
+) -> None:
+    if not by:
+        pytest.importorskip("gpiod", reason="pip install gpiod")
+    service = launch(configure(broker.port, "camera"), by=by)
+    wait_for_more(subscriber)
+    configure(broker.port, GPIO)
+    service.send_signal(signal.SIGHUP)
+    wait_until(lambda: "the configuration is not taken, the one before holds: trigger" in service.said(), PATIENCE)
+    assert said in service.said()
+    wait_for_more(subscriber)
+    assert set(subscriber.states()) <= {"starting", "online"}
+    assert service.end() == 0
+
+
+def test_where_a_station_does_not_start_the_configuration_before_is_started_again(
+    broker: Broker, subscriber: Subscriber, configure: Configure, launch: Launch, tmp_path: Path
+) -> None:
+    service = launch(configure(broker.port, "camera"), by=BY)
+    wait_for_more(subscriber)
+    (tmp_path / "blind").touch()
+    configure(broker.port, "camera", "camera", GPIO)
+    service.send_signal(signal.SIGHUP)
+    wait_until(lambda: "one before holds: trigger gpio" in service.said(), PATIENCE)
+    wait_for_more(subscriber)
+    others = [m.topic.split("/")[-2] for m in list(subscriber.messages) if m.topic.endswith("/verdict")]
+    assert set(others) == {"station1"}
+    assert subscriber.sequences() == list(range(1, len(subscriber.sequences()) + 1))
+
+    configure(broker.port, "camera", "every 50 ms")
+    service.send_signal(signal.SIGHUP)
+    wait_until(lambda: any("station2/verdict" in m.topic for m in list(subscriber.messages)), PATIENCE)
+    assert service.end() == 0
+    assert "Traceback" not in service.said()
+
+
+def test_where_there_is_none_before_it_ends_with_status_2(configure: Configure, launch: Launch) -> None:
+    service = launch(configure(1, "camera", GPIO), by=BY)
+    assert service.wait(PATIENCE) == 2
+    assert REMEDY in service.said() and "Traceback" not in service.said()
