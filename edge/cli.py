@@ -81,8 +81,8 @@ def _start_log(verbose: bool) -> None:
 def _add_check(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Reads a configuration, opens its bundles, checks their signatures where it names public keys, and looks for "
-        "its folders and files, without starting anything. Lists every mistake with its key. Exit status 2 if there "
-        "is one."
+        "its cameras, triggers, folders and files, without starting anything. Lists every mistake with its key. Exit "
+        "status 2 if there is one."
     )
     parser.add_argument("--config", type=Path, required=True, metavar="FILE", help="configuration, YAML")
     parser.set_defaults(handler=_check)

@@ -6,7 +6,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from mosquitto import wait_until
+from mosquitto import free_port, wait_until
 
 from edge.commands import BundleChange, Refused
 from edge.configuration import trusted_keys
@@ -27,6 +27,7 @@ def make_settings(folder: Path, bundle: Path, *, names: str = "a", **more: Any) 
         stations=[{"name": name, **station} for name in names],
         outbox={"path": folder / "outbox.db"},
         bundles={"folder": folder, **more.pop("bundles", {})},
+        mqtt={"host": "127.0.0.1", "port": free_port(), **more.pop("mqtt", {})},
         **more,
     )
 
