@@ -92,9 +92,11 @@ def _check(arguments: argparse.Namespace) -> None:
     from edge.configuration import check_settings, load_settings, trusted_keys
 
     settings = load_settings(arguments.config)
-    check_settings(arguments.config, settings)
+    unseen = check_settings(arguments.config, settings)
     broker = f"{settings.mqtt.host}:{settings.mqtt.port}"
     say(f"{arguments.config}: good; {len(settings.stations)} station(s), broker {broker}")
+    for one in unseen:
+        say(one)
     keys = ", ".join(key.id for key in trusted_keys(settings))
     say(f"bundles are signed with {keys}" if keys else "bundles need no signature; bundles.public_keys asks for one")
 

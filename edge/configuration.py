@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 from edge.bundle import open_bundle
 from edge.cameras import open_camera
 from edge.errors import BundleError, CameraError, ConfigurationError, TriggerError, UsageError
-from edge.mqtt.connection import credential_path
+from edge.mqtt.connection import credential_path, credential_remedy
 from edge.settings import Settings
 from edge.signature import PublicKey, read_public_key
 from edge.triggers import check_trigger
@@ -116,8 +116,11 @@ def trusted_keys(settings: Settings) -> list[PublicKey]:
     return keys
 
 
-def check_settings(path: Path, settings: Settings) -> None:
+def check_settings(path: Path, settings: Settings) -> list[str]:
     """Looks at what a configuration names: bundles and signatures, keys, cameras, triggers, folders, credential files.
+
+    Returns:
+        What cannot be looked at from here: credentials that systemd hands to the service alone.
 
     Raises:
         ConfigurationError: Something is not there; the message lists all of it.
@@ -148,11 +151,17 @@ def check_settings(path: Path, settings: Settings) -> None:
     if settings.mqtt.tls is not None:
         tls = settings.mqtt.tls
         secrets |= {"mqtt.tls.ca_file": tls.ca_file, "mqtt.tls.certificate": tls.certificate, "mqtt.tls.key": tls.key}
+    unseen = []
     for key, file in secrets.items():
-        if file is not None and not os.access(credential_path(file), os.R_OK):
-            mistakes.append(f"{key}: {credential_path(file)} cannot be read")
+        if file is None or os.access(credential_path(file), os.R_OK):
+            continue
+        if file.is_absolute() or "CREDENTIALS_DIRECTORY" in os.environ:
+            mistakes.append(f"{key}: {credential_path(file)} cannot be read{credential_remedy(file)}")
+        else:
+            unseen.append(f"{key}: {file} is not looked at{credential_remedy(file)}")
     if mistakes:
         raise ConfigurationError(_list(path, mistakes))
+    return unseen
 
 
 def _look_at_folders(settings: Settings) -> list[str]:

@@ -163,6 +163,15 @@ def credential_path(name: Path) -> Path:
     return Path(folder) / name if folder and not name.is_absolute() else name
 
 
+def credential_remedy(name: Path) -> str:
+    """What to do about a credential that is not there, to be put behind that it is not."""
+    if name.is_absolute():
+        return ""
+    return (
+        f"; a name without a folder is a credential of systemd's: LoadCredential={name}:FILE in the unit hands it out"
+    )
+
+
 class _TlsSocket(ssl.SSLSocket):
     """Closes itself when the handshake fails; paho drops it open."""
 
@@ -181,7 +190,7 @@ def _password(file: Path | None) -> str | None:
         return credential_path(file).read_text(encoding="utf-8").rstrip("\r\n")
     except (OSError, UnicodeDecodeError) as problem:
         # The text of a UnicodeDecodeError holds bytes of the password.
-        why = problem.strerror if isinstance(problem, OSError) else "not UTF-8"
+        why = f"{problem.strerror}{credential_remedy(file)}" if isinstance(problem, OSError) else "not UTF-8"
         raise ConnectionProblem(f"mqtt.password_file {credential_path(file)}: {why}", slow=True) from None
 
 
@@ -189,7 +198,8 @@ def _tls_context(tls: TlsSettings) -> ssl.SSLContext:
     for key, file in (("ca_file", tls.ca_file), ("certificate", tls.certificate), ("key", tls.key)):
         # ssl does not say which of its files it could not read.
         if file is not None and not os.access(credential_path(file), os.R_OK):
-            raise ConnectionProblem(f"mqtt.tls.{key} {credential_path(file)}: no such file, or not readable", slow=True)
+            what = f"mqtt.tls.{key} {credential_path(file)}: no such file, or not readable{credential_remedy(file)}"
+            raise ConnectionProblem(what, slow=True)
     try:
         context = ssl.create_default_context(cafile=credential_path(tls.ca_file) if tls.ca_file else None)
         context.sslsocket_class = _TlsSocket

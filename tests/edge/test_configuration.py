@@ -284,6 +284,22 @@ def test_all_that_is_not_there_is_said_at_once(tmp_path: Path, present: Fields) 
     ]
 
 
+def test_a_credential_of_systemds_is_not_missed_in_a_shell(
+    tmp_path: Path, present: Fields, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    present["mqtt"] = {"username": "box", "password_file": "mqtt-password"}
+    loaded = load(tmp_path, present)
+    remedy = "; a name without a folder is a credential of systemd's: LoadCredential=mqtt-password:FILE in the unit"
+    monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
+    (unseen,) = check_settings(tmp_path / "config.yaml", loaded)
+    assert unseen.startswith(f"mqtt.password_file: mqtt-password is not looked at{remedy}")
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+    (said,) = check(tmp_path, present)[1:]
+    assert said.startswith(f"mqtt.password_file: {tmp_path}/mqtt-password cannot be read{remedy}")
+    (tmp_path / "mqtt-password").write_text("secret")
+    assert check(tmp_path, present) == []
+
+
 @pytest.mark.parametrize(
     ("installed", "said"),
     [
