@@ -55,6 +55,12 @@ minute, shows the loss and example maps: leave it open in a browser."""
     parser.add_argument(
         "--trunk", default="reverse", help="of dmdd's student: reverse (default) or forward, see models/dmdd.py"
     )
+    parser.add_argument(
+        "--map",
+        default="chosen",
+        help="of dmdd: chosen on synthetic flaws (default), head, or distances (of the normality branch alone; better "
+        "on the real parts that were measured, see the README)",
+    )
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder of categories")
     parser.add_argument(
         "--category",
@@ -161,6 +167,7 @@ def _fit_one(arguments: argparse.Namespace, category: str, out: Path) -> None:
         out=out,
         model=arguments.model,
         trunk=arguments.trunk,
+        map=arguments.map,
         teacher=arguments.teacher,
         teacher_weights=arguments.teacher_weights,
         fit=_parse_fit(arguments, category),

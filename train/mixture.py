@@ -14,6 +14,10 @@ from train.flaws import Flaws
 from train.metrics import aupro, auroc
 from train.validation import DRAWS, on_defects
 
+CHOSEN = "chosen"
+MAPS = {"head": (1.0, 0.0, 0.0), "distances": (0.0, 1.0, 0.0)}
+"""Maps that may be asked for instead: weights of the logits, the normality and the abnormality distances."""
+
 SEED = 0x317
 MOST_PICTURES = 40
 
@@ -21,7 +25,7 @@ CANDIDATES = (
     (1.0, 0.0, 0.0), (1.0, 0.5, 0.0), (1.0, 1.0, 0.0), (1.0, 2.0, 0.0),
     (1.0, 1.0, 1.0), (0.0, 1.0, 0.0), (0.0, 1.0, 0.5), (0.0, 1.0, 1.0),
 )  # fmt: skip
-"""Weights of the logits, the normality and the abnormality distances, each in units of its spread on good pictures."""
+"""As in `MAPS`, each in units of its spread on good pictures."""
 
 
 def choose_mixture(model: DecoupledDistillation, pictures: NDArray[np.uint8], device: torch.device) -> dict[str, Any]:

@@ -31,7 +31,7 @@ from train.examples import Examples
 from train.foreground import POLICIES
 from train.journal import History, Journal
 from train.material import Material
-from train.mixture import choose_mixture
+from train.mixture import CHOSEN, MAPS, choose_mixture
 from train.phases import Phase, phases_of, synthesis_of
 from train.progress import Progress
 from train.synthesis import Synthesis
@@ -51,6 +51,7 @@ class Settings:
         out: Where the checkpoint goes.
         model: The system.
         trunk: DMDD's: `reverse` or `forward`.
+        map: DMDD's: `chosen` on synthetic flaws, `head`, or `distances`, see train/mixture.py.
         teacher: The teacher's name.
         teacher_weights: Its weight file.
         fit: How frames are brought to the network.
@@ -71,6 +72,7 @@ class Settings:
     out: Path
     model: str = "rd"
     trunk: str = "reverse"
+    map: str = CHOSEN
     teacher: str = "embedded"
     teacher_weights: Path | None = None
     fit: Fit = dataclasses.field(default_factory=Fit)
@@ -142,8 +144,11 @@ def fit(settings: Settings) -> Checkpoint:
     journal = Journal(settings.out, about, phases, examples)
     history = _train(model, phases, state, journal)
     if isinstance(model, DecoupledDistillation):
-        unseen = load_fitted(held, settings.fit) if held else pictures
-        about.training["mixture"] = choose_mixture(model, unseen, arithmetic.device)
+        if settings.map == CHOSEN:
+            unseen = load_fitted(held, settings.fit) if held else pictures
+            about.training["mixture"] = choose_mixture(model, unseen, arithmetic.device)
+        else:
+            model.mixture.copy_(torch.tensor(MAPS[settings.map]))
     measured = {
         "seconds": round(history.seconds, 1),
         "seconds_waited_for_data": round(history.waited, 2),
@@ -169,6 +174,10 @@ def _check(settings: Settings) -> None:
         raise UsageError(f"--trunk {settings.trunk}: there are {', '.join(TRUNKS)}")
     if settings.trunk != TRUNKS[0] and settings.model != DecoupledDistillation.name:
         raise UsageError(f"--trunk {settings.trunk}: belongs to --model dmdd; {settings.model} has no other")
+    if settings.map not in (CHOSEN, *MAPS):
+        raise UsageError(f"--map {settings.map}: there are {', '.join((CHOSEN, *MAPS))}")
+    if settings.map != CHOSEN and settings.model != DecoupledDistillation.name:
+        raise UsageError(f"--map {settings.map}: belongs to --model dmdd; {settings.model} has no other")
     if settings.foreground not in POLICIES:
         raise UsageError(f"--foreground {settings.foreground}: there are {', '.join(POLICIES)}")
     if settings.textures is not None and synthesis_of(settings.model) is None:

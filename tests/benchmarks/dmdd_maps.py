@@ -3,7 +3,8 @@
     python tests/benchmarks/dmdd_maps.py DATA RUN...
 
 An ablation, for reading: what is shipped was chosen on synthetic flaws when the run was trained (train/mixture.py), and
-nothing here changes it. Test split, last epoch, float32, metrics as in accuracy.csv; rows go to results/dmdd_maps.csv.
+nothing here changes it; `edge-train fit --map` does. Test split, last epoch, float32, metrics as in accuracy.csv; rows go
+to results/dmdd_maps.csv.
 """
 
 from __future__ import annotations
@@ -24,12 +25,9 @@ from train import checkpoint
 from train.datasets import Category
 from train.evaluation import evaluate
 from train.material import normalise
+from train.mixture import MAPS
 
-MAPS = {
-    "head": (1.0, 0.0, 0.0),
-    "normality distances": (0.0, 1.0, 0.0),
-    "normality and abnormality distances": (0.0, 1.0, 1.0),
-}
+PARTS = {**MAPS, "distances of both branches": (0.0, 1.0, 1.0)}
 METRICS = ("image_auroc", "pixel_auroc", "pixel_ap", "aupro_0.3")
 
 
@@ -51,7 +49,7 @@ def measure(data: Path, run: Path) -> list[dict[str, object]]:
     if not isinstance(model, DecoupledDistillation):
         raise SystemExit(f"{run}: is no DMDD but {about.model}")
     model.eval()
-    weights = torch.tensor([model.mixture.tolist(), *MAPS.values()])
+    weights = torch.tensor([model.mixture.tolist(), *PARTS.values()])
     every: list[NDArray[np.float32]] = []
 
     @torch.inference_mode()
@@ -65,7 +63,7 @@ def measure(data: Path, run: Path) -> list[dict[str, object]]:
 
     shipped = evaluate(predict, Category.open(data, about.category).test_images(), about.fit)
     rows = []
-    for name, maps in zip(("shipped", *MAPS), np.stack(every, 1), strict=True):
+    for name, maps in zip(("shipped", *PARTS), np.stack(every, 1), strict=True):
         scores = np.where(shipped.valid, maps, -np.inf).max((1, 2))
         found = dataclasses.replace(shipped, maps=maps, scores=scores).metrics()
         key = {"data": about.category, "teacher": about.teacher, "fit": about.fit.mode, "epochs": about.epochs}

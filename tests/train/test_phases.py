@@ -54,6 +54,13 @@ def test_the_phases_are_those_of_the_method(trained: tuple[Settings, Checkpoint]
     assert about.options == ({"trunk": "reverse"} if asked.model == "dmdd" else {})
 
 
+def test_the_map_that_is_asked_for_is_shipped(settings: Settings, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    about = fit(dataclasses.replace(settings, model="dmdd", map="distances", out=run))
+    assert "mixture" not in about.training
+    assert checkpoint.load(run)[1].mixture.tolist() == [0, 1, 0]
+
+
 def test_an_interruption_in_any_epoch_changes_nothing(
     trained: tuple[Settings, Checkpoint], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -235,6 +235,8 @@ def test_a_finished_folder_is_not_overwritten(usual: Settings, whole: Checkpoint
         ({"model": "padim"}, r"--model padim: there are rd"),
         ({"trunk": "sideways"}, r"--trunk sideways: there are reverse, forward"),
         ({"trunk": "forward"}, r"--trunk forward: belongs to --model dmdd"),
+        ({"map": "best"}, r"--map best: there are chosen, head, distances"),
+        ({"map": "head"}, r"--map head: belongs to --model dmdd"),
         ({"foreground": "left"}, r"--foreground left: there are auto, full"),
         ({"textures": Path("dtd")}, r"--textures: rd learns from good images alone"),
         ({"device": "abacus"}, r"--device abacus: "),
