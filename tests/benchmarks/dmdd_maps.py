@@ -3,8 +3,8 @@
     python tests/benchmarks/dmdd_maps.py DATA RUN...
 
 An ablation, for reading: what is shipped was chosen on synthetic flaws when the run was trained (train/mixture.py), and
-nothing here changes it; `edge-train fit --map` does. Test split, last epoch, float32, metrics as in accuracy.csv; rows go
-to results/dmdd_maps.csv.
+nothing here changes it; `edge-train fit --map` does. Test split, last epoch, float32, metrics as in accuracy.csv; rows
+go to results/dmdd_maps.csv.
 """
 
 from __future__ import annotations
