@@ -6,11 +6,16 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from edge.bundle import Bundle, open_bundle
 from edge.demo.line import CATEGORY, write_dataset
 
 SIZE = "96"
+
+# The same examples everywhere, so that a change is refused for what it did; `--hypothesis-profile default` looks further.
+settings.register_profile("steady", derandomize=True)
+settings.load_profile("steady")
 
 
 @pytest.fixture(scope="session")

@@ -43,7 +43,7 @@ class SqliteOutbox(BoundedOutbox):
         max_bytes: bound of topics and payloads that wait; the file is somewhat larger.
         max_age_s: older entries are dropped at the next put.
         when_full: which verdicts go when the bound is reached, and when there are none, which defects.
-        history_bytes: bound of what is kept after the broker's acknowledgement.
+        history_bytes: bound of what is kept after the broker's acknowledgement; a 256th more until it is trimmed.
         clock: seconds since 1970.
 
     Raises:
