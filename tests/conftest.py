@@ -13,7 +13,7 @@ from edge.demo.line import CATEGORY, write_dataset
 
 SIZE = "96"
 
-# The same examples everywhere, so that a change is refused for what it did; `--hypothesis-profile default` looks further.
+# The same examples everywhere: a change is refused for what it did. `--hypothesis-profile default` looks further.
 settings.register_profile("steady", derandomize=True)
 settings.load_profile("steady")
 
