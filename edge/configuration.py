@@ -155,7 +155,7 @@ def check_settings(path: Path, settings: Settings) -> list[str]:
     for key, file in secrets.items():
         if file is None or os.access(credential_path(file), os.R_OK):
             continue
-        if file.is_absolute() or "CREDENTIALS_DIRECTORY" in os.environ:
+        if file.is_absolute() or os.environ.get("CREDENTIALS_DIRECTORY"):
             mistakes.append(f"{key}: {credential_path(file)} cannot be read{credential_remedy(file)}")
         else:
             unseen.append(f"{key}: {file} is not looked at{credential_remedy(file)}")

@@ -41,12 +41,11 @@ def wait_for_others() -> None:
 
     The launcher ends them all, in the middle of a training, at the first that ends with an error.
     """
-    rank, count = _from_launcher("RANK", 0), _from_launcher("WORLD_SIZE", 1)
-    if count == 1:
-        return
-    from torch.distributed import rendezvous
+    from torch.distributed import is_torchelastic_launched, rendezvous
 
-    store, _, _ = next(rendezvous("env://"))
+    if not is_torchelastic_launched():
+        return
+    store, rank, count = next(rendezvous("env://"))
     store.set(f"ended/{rank}", "")
     store.wait([f"ended/{other}" for other in range(count)], timedelta(days=365))
 

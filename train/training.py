@@ -149,6 +149,7 @@ def fit(settings: Settings) -> Checkpoint:
             about.training["mixture"] = choose_mixture(model, unseen, arithmetic.device)
         else:
             model.mixture.copy_(torch.tensor(MAPS[settings.map]))
+            about.training["mixture"] = {"weights": list(MAPS[settings.map])}
     measured = {
         "seconds": round(history.seconds, 1),
         "seconds_waited_for_data": round(history.waited, 2),
@@ -170,14 +171,11 @@ def _check(settings: Settings) -> None:
         raise UsageError(f"--out {settings.out}: is a file; give a folder")
     if settings.model not in registry.MODELS:
         raise UsageError(f"--model {settings.model}: there are {', '.join(registry.MODELS)}")
-    if settings.trunk not in TRUNKS:
-        raise UsageError(f"--trunk {settings.trunk}: there are {', '.join(TRUNKS)}")
-    if settings.trunk != TRUNKS[0] and settings.model != DecoupledDistillation.name:
-        raise UsageError(f"--trunk {settings.trunk}: belongs to --model dmdd; {settings.model} has no other")
-    if settings.map not in (CHOSEN, *MAPS):
-        raise UsageError(f"--map {settings.map}: there are {', '.join((CHOSEN, *MAPS))}")
-    if settings.map != CHOSEN and settings.model != DecoupledDistillation.name:
-        raise UsageError(f"--map {settings.map}: belongs to --model dmdd; {settings.model} has no other")
+    for option, value, known in (("trunk", settings.trunk, TRUNKS), ("map", settings.map, (CHOSEN, *MAPS))):
+        if value not in known:
+            raise UsageError(f"--{option} {value}: there are {', '.join(known)}")
+        if value != known[0] and settings.model != DecoupledDistillation.name:
+            raise UsageError(f"--{option} {value}: belongs to --model dmdd; {settings.model} has no other")
     if settings.foreground not in POLICIES:
         raise UsageError(f"--foreground {settings.foreground}: there are {', '.join(POLICIES)}")
     if settings.textures is not None and synthesis_of(settings.model) is None:

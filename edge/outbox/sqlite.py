@@ -43,7 +43,7 @@ class SqliteOutbox(BoundedOutbox):
         max_bytes: bound of topics and payloads that wait; the file is somewhat larger.
         max_age_s: older entries are dropped at the next put.
         when_full: which verdicts go when the bound is reached, and when there are none, which defects.
-        history_bytes: bound of what is kept after the broker's acknowledgement; a 256th more until it is trimmed.
+        history_bytes: bound of what is kept after the broker's acknowledgement.
         clock: seconds since 1970.
 
     Raises:
@@ -117,7 +117,7 @@ class SqliteOutbox(BoundedOutbox):
         with self._lock:
             removed = self._take_out(list(ids), "UPDATE entries SET sent = 1 WHERE id = ?")
             self._sent_bytes += sum(size for number, _, size in removed if number <= self._stored_up_to)
-            if self._sent_bytes > self._history_bytes + self._history_bytes // 256:
+            if self._sent_bytes > self._history_bytes:
                 self._trim_history()
 
     def drop(self, ids: Iterable[int]) -> None:
@@ -295,13 +295,13 @@ class SqliteOutbox(BoundedOutbox):
         return [*found, *((entry.id, entry.kind, entry.size) for entry in in_memory)]
 
     def _trim_history(self) -> None:
-        """Forget the oldest acknowledged entries, down to the bound."""
+        """Forget the oldest acknowledged entries, down to the bound; a 256th of it at least, so not at every part."""
         query = "SELECT id, size FROM entries INDEXED BY entries_sent WHERE sent = 1 ORDER BY id"
         freed, chosen = 0, []
         try:
             with transaction(self._drain_db):
                 for number, size in self._drain_db.execute(query):
-                    if self._sent_bytes - freed <= self._history_bytes:
+                    if self._sent_bytes - freed <= self._history_bytes and freed >= self._history_bytes // 256:
                         break
                     freed += size
                     chosen.append((number,))

@@ -57,7 +57,7 @@ def test_the_phases_are_those_of_the_method(trained: tuple[Settings, Checkpoint]
 def test_the_map_that_is_asked_for_is_shipped(settings: Settings, tmp_path: Path) -> None:
     run = tmp_path / "run"
     about = fit(dataclasses.replace(settings, model="dmdd", map="distances", out=run))
-    assert "mixture" not in about.training
+    assert about.training["mixture"] == {"weights": [0, 1, 0]}
     assert checkpoint.load(run)[1].mixture.tolist() == [0, 1, 0]
 
 

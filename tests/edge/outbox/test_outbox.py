@@ -269,8 +269,7 @@ class Model(RuleBasedStateMachine):
     @initialize(
         durable=st.booleans(),
         max_bytes=st.integers(100, 900),
-        # In tens: before it is trimmed a file's history may be larger by a 256th, which is less than an entry here.
-        history_bytes=st.integers(0, 50).map(lambda tens: 10 * tens),
+        history_bytes=st.integers(0, 500),
         when_full=st.sampled_from(["drop_oldest", "drop_newest"]),
     )
     def start(self, durable: bool, **bounds: Any) -> None:
