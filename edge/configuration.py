@@ -107,10 +107,11 @@ def trusted_keys(settings: Settings) -> list[PublicKey]:
     """
     keys, mistakes = [], []
     for i, file in enumerate(settings.bundles.public_keys):
+        path = credential_path(file)
         try:
-            keys.append(read_public_key(credential_path(file)))
+            keys.append(read_public_key(path))
         except UsageError as error:
-            mistakes.append(f"bundles.public_keys.{i}: {error}")
+            mistakes.append(f"bundles.public_keys.{i}: {error}{'' if os.path.exists(path) else credential_remedy(file)}")
     if mistakes:
         raise ConfigurationError("\n".join(mistakes))
     return keys

@@ -282,7 +282,10 @@ def test_a_slip_in_the_configuration_never_means_that_no_signature_is_asked_for(
 
 
 def test_a_relative_key_may_be_a_credential_of_systemd(
-    configure: Callable[..., str], public: Path, monkeypatch: pytest.MonkeyPatch
+    configure: Callable[..., str], public: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(public.parent))
     assert main(["check", "--config", configure(Path(public.name))]) == 0
+    monkeypatch.delenv("CREDENTIALS_DIRECTORY")
+    assert main(["check", "--config", configure(Path(public.name))]) == 2
+    assert f"is a credential of systemd's: LoadCredential={public.name}:FILE" in capsys.readouterr().err
