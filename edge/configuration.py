@@ -111,7 +111,9 @@ def trusted_keys(settings: Settings) -> list[PublicKey]:
         try:
             keys.append(read_public_key(path))
         except UsageError as error:
-            mistakes.append(f"bundles.public_keys.{i}: {error}{'' if os.path.exists(path) else credential_remedy(file)}")
+            mistakes.append(
+                f"bundles.public_keys.{i}: {error}{'' if os.path.exists(path) else credential_remedy(file)}"
+            )
     if mistakes:
         raise ConfigurationError("\n".join(mistakes))
     return keys
