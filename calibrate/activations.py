@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 import numpy as np
 import onnx
-import openvino as ov
 from numpy.typing import NDArray
 
+from edge.engines.openvino import CORE, compile_model
 from train.progress import tracked
 
 BINS = 4096
@@ -65,10 +65,10 @@ def collect(
         tensors: Names of the tensors to look at.
         images: Network inputs, (1, 3, H, W) each.
     """
-    network = ov.Core().read_model(io.BytesIO(model.SerializeToString()))
+    network = CORE.read_model(io.BytesIO(model.SerializeToString()))
     there = {value.name for value in [*model.graph.input, *model.graph.output]}
     network.add_outputs([name for name in tensors if name not in there])
-    request = ov.Core().compile_model(network, "CPU", {"INFERENCE_PRECISION_HINT": "f32"}).create_infer_request()
+    request = compile_model(network).create_infer_request()
     histograms = {name: Histogram() for name in tensors}
     picture = model.graph.input[0].name
     for image in tracked(images, len(images), "calibration", "images"):

@@ -26,6 +26,7 @@ import openvino as ov
 from kernels.host import Host
 
 from edge.cuda import Gpu, Graph
+from edge.engines.openvino import CORE, compile_model
 from edge.errors import EngineError
 from edge.kernels.launch import Launch
 
@@ -300,7 +301,7 @@ class Engine:
         self._trt, self._dtype = trt, np.float16 if trt.recorded.half else np.float32
         self._spoil = trt.recorded.spoil.get(model, 0.0)
         network = _read(model)
-        self._compiled = ov.Core().compile_model(network, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+        self._compiled = compile_model(network)
         graph = onnx.load_from_string(model).graph
         self._inputs = [value.name for value in graph.input]
         self._names = [*self._inputs, *(value.name for value in graph.output)]
@@ -366,4 +367,4 @@ def _start_cuda(trt: Any, logger: Any) -> None:
 
 
 def _read(model: bytes) -> ov.Model:
-    return ov.Core().read_model(io.BytesIO(model))
+    return CORE.read_model(io.BytesIO(model))

@@ -15,7 +15,13 @@ from edge.errors import EngineError
 from edge.images import Frame
 from edge.messages import Precision
 
-_CORE = ov.Core()
+CORE = ov.Core()
+"""The one of the process: no other is made.
+
+OpenVINO's CPU plugin gives the thread that first compiles for it a signal stack, and frees that memory with the last
+core. Where another thread lets that go, the next signal to the first kills the process (seen: 2026.4, SIGTERM): Python
+handles signals on such a stack.
+"""
 
 
 class OpenVinoEngine(FittedEngine):
@@ -65,7 +71,7 @@ class OpenVinoEngine(FittedEngine):
 def read_onnx(bundle: Bundle, precision: Precision) -> ov.Model:
     """The bundle's network as OpenVINO reads it, at batch 1."""
     path = bundle.model_path(precision)
-    return _CORE.read_model(str(path)) if path is not None else _CORE.read_model(BytesIO(bundle.model(precision)))
+    return CORE.read_model(str(path)) if path is not None else CORE.read_model(BytesIO(bundle.model(precision)))
 
 
 def compile_model(model: ov.Model, threads: int = 0) -> ov.CompiledModel:
@@ -73,7 +79,7 @@ def compile_model(model: ov.Model, threads: int = 0) -> ov.CompiledModel:
     options = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
     if threads:
         options["INFERENCE_NUM_THREADS"] = str(threads)
-    return _CORE.compile_model(model, "CPU", options)
+    return CORE.compile_model(model, "CPU", options)
 
 
 def with_head(network: ov.Model, manifest: Manifest) -> ov.Model:

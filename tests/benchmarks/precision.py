@@ -20,7 +20,7 @@ import openvino as ov
 from table import RESULTS, Row, processor, program, store
 
 from edge.bundle import Bundle, open_bundle
-from edge.engines.openvino import OpenVinoEngine, read_onnx, with_head
+from edge.engines.openvino import CORE, OpenVinoEngine, read_onnx, with_head
 from edge.images import read_image
 from edge.messages import Precision
 from train import checkpoint
@@ -78,7 +78,7 @@ def rows(bundle: Bundle, images: list[TestImage]) -> list[Row]:
 def own_default(bundle: Bundle) -> ov.CompiledModel:
     """FP32 with the head, as OpenVINO compiles it where nobody names a precision."""
     model = with_head(read_onnx(bundle, "fp32"), bundle.manifest)
-    return ov.Core().compile_model(model, "CPU", {"PERFORMANCE_HINT": "LATENCY"})
+    return CORE.compile_model(model, "CPU", {"PERFORMANCE_HINT": "LATENCY"})
 
 
 def _row(bundle: Bundle, precision: Precision, engine: str, latency_ms: float) -> Row:

@@ -3,11 +3,11 @@ from __future__ import annotations
 import io
 
 import numpy as np
-import openvino as ov
 import torch
 from torch import nn
 
 from calibrate.export import to_onnx
+from edge.engines.openvino import CORE, compile_model
 from edge.fit import Fit
 from models.aand import AmplifiedDistillation
 from models.teacher import Teacher
@@ -25,8 +25,7 @@ def test_aands_gates_are_the_models_where_positions_differ() -> None:
         teacher, _ = model(image)
         gates = [raa.gate(feature) for raa, feature in zip(model.amplification, model.teacher(image), strict=True)]
     assert all(float(gate.std()) > 1e-3 for gate in gates)
-    core = ov.Core()
-    network = core.read_model(io.BytesIO(to_onnx(model, Fit(64, 64)).SerializeToString()))
-    given = core.compile_model(network, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})([image.numpy()])
+    network = CORE.read_model(io.BytesIO(to_onnx(model, Fit(64, 64)).SerializeToString()))
+    given = compile_model(network)([image.numpy()])
     for name, wanted in zip(("teacher1", "teacher2", "teacher3"), teacher, strict=True):
         np.testing.assert_allclose(given[name], wanted.numpy(), atol=1e-4 * float(wanted.abs().max()))

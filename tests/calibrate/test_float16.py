@@ -4,13 +4,13 @@ import io
 
 import numpy as np
 import onnx
-import openvino as ov
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
 from calibrate.activations import Histogram
 from calibrate.float16 import beyond_float16, rounded, to_float16
+from edge.engines.openvino import CORE, compile_model
 
 
 @pytest.fixture
@@ -53,9 +53,7 @@ def image() -> np.ndarray:
 
 
 def infer(model: onnx.ModelProto, image: np.ndarray) -> list[np.ndarray]:
-    core = ov.Core()
-    network = core.read_model(io.BytesIO(model.SerializeToString()))
-    compiled = core.compile_model(network, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    compiled = compile_model(CORE.read_model(io.BytesIO(model.SerializeToString())))
     return list(compiled([image]).values())
 
 

@@ -4,7 +4,6 @@ import io
 
 import numpy as np
 import onnx
-import openvino as ov
 import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
@@ -12,6 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 from calibrate.activations import collect
 from calibrate.clipping import METHODS, scale
 from calibrate.quantize import WEIGHT_LEVELS, Plan, layers, pixel_shuffle, quantizable, quantize
+from edge.engines.openvino import CORE, compile_model
 
 PLANS = [
     Plan(),
@@ -57,9 +57,7 @@ def scales(model: onnx.ModelProto, images: list[NDArray[np.float32]], method: st
 
 
 def infer(model: onnx.ModelProto, image: NDArray[np.float32]) -> NDArray[np.float32]:
-    core = ov.Core()
-    network = core.read_model(io.BytesIO(model.SerializeToString()))
-    compiled = core.compile_model(network, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    compiled = compile_model(CORE.read_model(io.BytesIO(model.SerializeToString())))
     return compiled([image])[0]
 
 
