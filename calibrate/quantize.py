@@ -11,6 +11,8 @@ pairs on its input and its weights. Where engines differ:
 - The first convolution sees three channels of wide range and is among the most harmful; in INT8 by default, for it has
   the largest maps, and among the first to be left float where the budget breaks.
 - Norms, divisions and cosines are in no plan: they stay float32, and so do AAND's gates (`has_weights`).
+- What reads distances alone stays float32, DMDD's segmentation head (`_features`): a step is set by what calibration
+  images show, and they are good: INT8 would cut off the very distances by which a defect is told.
 
 Which form is best is measured (calibrate/trials.py), on OpenVINO: on TensorRT the same form runs, untried.
 """
@@ -71,12 +73,13 @@ def quantizable(model: ModelProto) -> list[str]:
     """The tensors that some `Plan` quantizes: inputs of convolutions, and both sides of residual additions."""
     tensors: dict[str, None] = {}
     made = makers(model)
+    features = _features(model, made)
     for node in model.graph.node:
         if node.op_type in CONVOLUTIONS:
             tensors[node.input[0]] = None
         elif node.op_type == "Add" and _is_residual(node, made):
             tensors.update(dict.fromkeys(node.input))
-    return list(tensors)
+    return [name for name in tensors if name in features]
 
 
 def layers(model: ModelProto, plan: Plan) -> dict[str, str]:
@@ -124,8 +127,11 @@ def _chosen(model: ModelProto, plan: Plan, released: Collection[str]) -> set[str
     image = model.graph.input[0].name
     constants = {tensor.name for tensor in model.graph.initializer}
     made = makers(model)
+    features = _features(model, made)
     chosen = set()
     for node in model.graph.node:
+        if node.input[0] not in features:
+            continue
         if node.op_type in CONVOLUTIONS:
             wanted = (
                 has_weights(node, constants, made)
@@ -143,6 +149,23 @@ def _chosen(model: ModelProto, plan: Plan, released: Collection[str]) -> set[str
 def makers(model: ModelProto) -> dict[str, NodeProto]:
     """The node that makes each tensor."""
     return {output: node for node in model.graph.node for output in node.output}
+
+
+def _features(model: ModelProto, made: Mapping[str, NodeProto]) -> set[str]:
+    """The tensors that some path from the picture reaches other than through a cosine; the rest are of distances."""
+    reached = {model.graph.input[0].name}
+    for node in model.graph.node:
+        if reached.intersection(node.input) and not _is_cosine(node, made):
+            reached.update(node.output)
+    return reached
+
+
+def _is_cosine(node: NodeProto, made: Mapping[str, NodeProto]) -> bool:
+    """Whether a node sums the products of two normalised tensors."""
+    product = made.get(node.input[0]) if node.op_type == "ReduceSum" else None
+    if product is None or product.op_type != "Mul":
+        return False
+    return all(name in made and made[name].op_type == "Div" for name in product.input)
 
 
 def _title(node: NodeProto) -> str:

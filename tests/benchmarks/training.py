@@ -6,8 +6,8 @@ The plain loop is careful, but nothing is done for speed: the teacher in each st
 default memory layout, the same Adam. `as_published` is the same loop as RD4AD's code has it: layer4 is computed and
 thrown away, and gradients are computed through the teacher, which needs none (METHODS.md 1.b, 1.d). Ours is the phase
 `edge-train fit` runs, in the precision it chooses here: features computed once (told apart as `prepare_seconds`, spent
-once a training) and channels last. Pictures are in memory for all. Writes results/training.csv. Weights are random:
-they cost the same.
+once a training) and channels last. Pictures are in memory for all. The row goes to results/training.csv, in the place
+of this processor's. Weights are random: they cost the same.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from statistics import median
 import numpy as np
 import timm
 import torch
-from table import RESULTS, processor, write
+from table import RESULTS, processor, store
 
 from models.rd import ReverseDistillation
 from models.teacher import Teacher
@@ -75,7 +75,7 @@ def main() -> None:
         "torch": str(torch.__version__),
         "device": processor() if arithmetic.device.type == "cpu" else torch.cuda.get_device_name(),
     }
-    write(TABLE, [row])
+    store(TABLE, row, ("device",))
     for key, value in row.items():
         print(f"{key:20} {value}")
 

@@ -10,8 +10,13 @@ from onnx import TensorProto, helper, numpy_helper
 
 from calibrate.activations import collect
 from calibrate.clipping import METHODS, scale
-from calibrate.quantize import WEIGHT_LEVELS, Plan, layers, pixel_shuffle, quantizable, quantize
+from calibrate.export import to_onnx
+from calibrate.quantize import CONVOLUTIONS, WEIGHT_LEVELS, Plan, layers, pixel_shuffle, quantizable, quantize
 from edge.engines.openvino import CORE, compile_model
+from edge.fit import Fit
+from models.aand import AmplifiedDistillation
+from models.dmdd import DecoupledDistillation
+from models.teacher import Teacher
 
 PLANS = [
     Plan(),
@@ -147,3 +152,21 @@ def test_a_released_layer_is_found_behind_a_pixel_shuffle(
         for tensor in quantize(network, scales(network, images), plan).graph.initializer
         if tensor.data_type == TensorProto.INT8
     }
+
+
+def test_what_reads_distances_alone_stays_float() -> None:
+    """DMDD's head; calibration images are good, and their distances say nothing of a defect's."""
+    exported = to_onnx(DecoupledDistillation(Teacher("resnet18")), Fit(64, 64))
+    weighted = {str(node.input[1]) for node in exported.graph.node if node.op_type in CONVOLUTIONS}
+    head = {name for name in weighted if name.startswith("model.head.")}
+    quantized = quantize(exported, dict.fromkeys(quantizable(exported), 0.1), Plan())
+    floats = {str(node.input[1]) for node in quantized.graph.node if node.op_type in CONVOLUTIONS} & weighted
+    assert floats == head
+    assert len(head) == 10
+
+
+def test_features_behind_a_gate_that_compares_become_int8() -> None:
+    """AAND's: a way leads past the gate's cosine; the gate itself is compared and stays float."""
+    exported = to_onnx(AmplifiedDistillation(Teacher("resnet18")), Fit(64, 64))
+    titles = [title for title in layers(exported, Plan()).values() if not title.startswith("residual addition")]
+    assert {title.split(".")[0] for title in titles} == {"teacher", "amplification", "bottleneck", "decoder"}
