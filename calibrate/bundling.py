@@ -19,7 +19,7 @@ from calibrate.activations import collect
 from calibrate.damage import Budget
 from calibrate.export import to_onnx
 from calibrate.manifest import draft, manifest_fields
-from calibrate.measurement import Measurement, measure
+from calibrate.measurement import Measurement, measure, measure_own_default
 from calibrate.networks import Networks, make_networks
 from calibrate.quantize import quantizable
 from calibrate.report import Decided, describe, render
@@ -157,13 +157,16 @@ def _decide(
     for name, fit in fits.items():
         say(f"{name}: {measured[name].latency_ms:.1f} ms, {fit}")
     limits = {name: fit.threshold for name, fit in fits.items()}
+    own_default = measure_own_default(arithmetic, frames, measured["fp32"])
+    if own_default is not None:
+        say(str(own_default))
     agreed = agreements({name: m.scores for name, m in measured.items()}, limits)
     for name, agreement in agreed.items():
         say(f"{name} {agreement} held-out good images")
     preferred, why = _preferred(measured, networks.broken)
     if why:
         say(f"{why}: the bundle prefers FP32; INT8 is in it all the same")
-    return Decided(measured, fits, agreed, preferred, why)
+    return Decided(measured, fits, agreed, preferred, why, own_default)
 
 
 def _preferred(measured: Mapping[Precision, Measurement], broken: str) -> tuple[Precision, str]:

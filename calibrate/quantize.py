@@ -10,6 +10,8 @@ pairs on its input and its weights. Where engines differ:
   has fast kernels for few shapes. They are tried in INT8, in float, and as 1x1 convolution and pixel shuffle.
 - The first convolution sees three channels of wide range and is among the most harmful; in INT8 by default, for it has
   the largest maps, and among the first to be left float where the budget breaks.
+- A max pool before a convolution works on integers: its pair stands before it, so what else reads it (the first block's
+  shortcut) is INT8 in every form.
 - Norms, divisions and cosines are in no plan: they stay float32, and so do AAND's gates (`has_weights`).
 - What reads distances alone stays float32, DMDD's segmentation head (`_features`): a step is set by what calibration
   images show, and they are good: INT8 would cut off the very distances by which a defect is told.
@@ -235,24 +237,34 @@ class _Rewriter:
     def __init__(self, model: ModelProto, scales: Mapping[str, float]) -> None:
         self._graph = model.graph
         self._scales = scales
+        self._pools = {node.output[0]: node for node in model.graph.node if node.op_type == "MaxPool"}
         self._pairs: dict[str, str] = {}
         self._before: dict[str, list[NodeProto]] = {}
         self.weights = {tensor.name: tensor for tensor in model.graph.initializer}
 
     def quantize_input(self, node: NodeProto, index: int) -> None:
         name = node.input[index]
+        pool = self._pools.get(name)
+        if pool is None:
+            node.input[index] = self._pair(name, self._scales[name], node)
+        elif pool.input[0] not in self._pairs.values():
+            # The largest of rounded values is the rounded largest: the same numbers, and a quarter of the pool's bytes.
+            pool.input[0] = self._pair(pool.input[0], self._scales[name], pool)
+
+    def _pair(self, name: str, step: float, reader: NodeProto) -> str:
+        """The dequantized tensor; its nodes come before the first `reader`."""
         if name not in self._pairs:
-            scale = self._constant(f"{name}_scale", np.float32(self._scales[name]))
+            scale = self._constant(f"{name}_scale", np.float32(step))
             zero = self._constant(f"{name}_zero", np.int8(0))
             integers, floats = f"{name}_int8", f"{name}_dequantized"
-            self._before.setdefault(node.output[0], []).extend(
+            self._before.setdefault(reader.output[0], []).extend(
                 [
                     helper.make_node("QuantizeLinear", [name, scale, zero], [integers], name=f"{name}_quantize"),
                     helper.make_node("DequantizeLinear", [integers, scale, zero], [floats], name=f"{name}_dequantize"),
                 ]
             )
             self._pairs[name] = floats
-        node.input[index] = self._pairs[name]
+        return self._pairs[name]
 
     def quantize_weights(self, node: NodeProto, axis: int) -> None:
         name = node.input[1]

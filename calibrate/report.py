@@ -14,7 +14,7 @@ from typing import Any
 import openvino as ov
 
 from calibrate.damage import worth
-from calibrate.measurement import Measurement
+from calibrate.measurement import Measurement, OwnDefault
 from calibrate.networks import Networks
 from calibrate.report_parts import cases, cells, score_chart, tail_chart
 from calibrate.sensitivity import Layer
@@ -41,6 +41,7 @@ class Decided:
         agreed: How often each gives FP32's verdict.
         preferred: What a station runs unless told otherwise.
         why: What speaks against INT8; empty where nothing does.
+        own_default: What OpenVINO would do by itself on a processor with a faster float.
     """
 
     measured: Mapping[Precision, Measurement]
@@ -48,6 +49,7 @@ class Decided:
     agreed: Mapping[Precision, Agreement]
     preferred: Precision
     why: str
+    own_default: OwnDefault | None
 
     @property
     def limits(self) -> dict[Precision, float]:
@@ -74,6 +76,7 @@ def describe(decided: Decided, networks: Networks, validation: Validation, calib
         "int8_left_float": sorted(layer.title for layer in networks.ranking if _released(layer, networks)),
         "preferred": decided.preferred,
         "preferred_because": decided.why or "INT8 is faster here and within its budget",
+        "own_default": asdict(decided.own_default) if decided.own_default is not None else None,
         "calibration_images": calibrated,
         "machine": {
             "processor": platform.processor() or platform.machine(),
@@ -120,7 +123,7 @@ def render(
         title=title,
         facts=show_facts(facts),
         tiles=_tiles(described["precisions"], decided),
-        preferred=f"A station runs <b>{decided.preferred}</b>: {escape(described['preferred_because'])}.",
+        preferred=_preferred(decided, described),
         precisions="\n".join(_precision_row(name, part) for name, part in described["precisions"].items()),
         validation=f"{counted['good']} held-out good pictures and {counted['flawed']} synthetic flaws on them",
         thresholds="<br>".join(f"<b>{name}</b> {escape(str(fit))}" for name, fit in decided.fits.items()),
@@ -143,6 +146,11 @@ def _tiles(parts: Described, decided: Decided) -> str:
         (f"{-lost['aupro']:+.2f}", "points AUPRO of INT8 on flaws"),
     ]
     return show_tiles(tiles)
+
+
+def _preferred(decided: Decided, described: Described) -> str:
+    told = f"A station runs <b>{decided.preferred}</b>: {escape(described['preferred_because'])}."
+    return f"{told} {escape(str(decided.own_default))}." if decided.own_default is not None else told
 
 
 def _precision_row(name: str, part: Described) -> str:

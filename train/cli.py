@@ -59,7 +59,7 @@ minute, shows the loss and example maps: leave it open in a browser."""
         "--map",
         default="chosen",
         help="of dmdd: chosen on synthetic flaws (default), head, or distances (of the normality branch alone; better "
-        "on the real parts that were measured, see the README)",
+        "on the real parts that were measured, see docs/measurements.md)",
     )
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder of categories")
     parser.add_argument(

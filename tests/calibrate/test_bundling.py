@@ -19,6 +19,7 @@ from calibrate.verdicts import Agreement, agreements, escapes, judge_defects
 from edge.bundle import Bundle, open_bundle
 from edge.demo.line import CATEGORY
 from edge.engines import check_golden, open_checked_engine, open_engine
+from edge.engines.openvino import default_type
 from edge.errors import EngineError
 from edge.images import list_images, read_image
 from train import checkpoint
@@ -81,6 +82,15 @@ def test_the_page_holds_every_precision_and_needs_nothing_else(bundle: Bundle) -
         assert f"{told['threshold']:.4f}" in text and f"{told['latency_ms_median']:.1f}" in text
     assert report["int8_chosen"]["recipe"] in text
     assert "report/index.html" in bundle.manifest.files
+
+
+def test_the_report_says_what_openvino_would_do_by_itself(bundle: Bundle) -> None:
+    text = (bundle.path / "report" / "index.html").read_text(encoding="utf-8")
+    told = json.loads((bundle.path / "report" / "calibration.json").read_text())["own_default"]
+    assert (told is None) == (default_type() == "f32") == ("OpenVINO left to itself" not in text)
+    if told is not None:
+        assert told["type"] == default_type() and told["latency_ms"] > 0
+        assert 0 < told["score_shift"] < 0.2
 
 
 def test_the_threshold_comes_from_images_the_model_has_not_seen(run: Path, bundle: Bundle) -> None:

@@ -170,3 +170,41 @@ def test_features_behind_a_gate_that_compares_become_int8() -> None:
     exported = to_onnx(AmplifiedDistillation(Teacher("resnet18")), Fit(64, 64))
     titles = [title for title in layers(exported, Plan()).values() if not title.startswith("residual addition")]
     assert {title.split(".")[0] for title in titles} == {"teacher", "amplification", "bottleneck", "decoder"}
+
+
+def test_a_max_pool_works_on_integers_and_gives_the_same_numbers(images: list[NDArray[np.float32]]) -> None:
+    weights = [
+        numpy_helper.from_array(np.random.default_rng(i).normal(0, 0.3, shape).astype(np.float32), f"w{i}")
+        for i, shape in enumerate([(8, 3, 3, 3), (8, 8, 3, 3), (8, 8, 3, 3)])
+    ]
+    pool = {"kernel_shape": [3, 3], "strides": [2, 2], "pads": [1, 1, 1, 1]}
+    nodes = [
+        helper.make_node("Conv", ["image", "w0"], ["c0"], name="first", pads=[1, 1, 1, 1]),
+        helper.make_node("Relu", ["c0"], ["r0"], name="relu0"),
+        helper.make_node("MaxPool", ["r0"], ["p0"], name="pool", **pool),
+        helper.make_node("Conv", ["p0", "w1"], ["c1"], name="second", pads=[1, 1, 1, 1]),
+        helper.make_node("Conv", ["p0", "w2"], ["c2"], name="third", pads=[1, 1, 1, 1]),
+        helper.make_node("Add", ["c1", "c2"], ["out"], name="sum"),
+    ]
+    image = helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, 3, 16, 24])
+    out = helper.make_tensor_value_info("out", TensorProto.FLOAT, [1, 8, 8, 12])
+    graph = helper.make_graph(nodes, "net", [image], [out], weights)
+    network = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    plan = Plan(residuals=False)
+    before = quantize(network, scales(network, images), plan)
+    by_name = {node.name: node for node in before.graph.node}
+    assert by_name["pool"].input[0] == "r0_dequantized"
+    assert [by_name[name].input[0] for name in ("second", "third")] == ["p0", "p0"]
+    after = onnx.ModelProto()
+    after.CopyFrom(before)
+    moved = {node.name: node for node in after.graph.node}
+    moved["pool"].input[0], moved["r0_quantize"].input[0] = "r0", "p0"
+    moved["second"].input[0] = moved["third"].input[0] = "r0_dequantized"
+    order = [n for n in after.graph.node if n.name not in ("r0_quantize", "r0_dequantize")]
+    place = [n.name for n in order].index("pool") + 1
+    order[place:place] = [moved["r0_quantize"], moved["r0_dequantize"]]
+    ordered = [onnx.NodeProto.FromString(n.SerializeToString()) for n in order]
+    del after.graph.node[:]
+    after.graph.node.extend(ordered)
+    for picture in images:
+        np.testing.assert_array_equal(infer(before, picture), infer(after, picture))
