@@ -8,7 +8,7 @@ interrupted one goes on) and measured by `edge-train evaluate` on the test split
 image chooses anything. `flaws_image_auroc` and `flaws_aupro` are of synthetic flaws on the held-out good images
 (`edge-train evaluate --synthetic`), by which systems and settings may be chosen. The rows go to
 results/accuracy.csv, replacing those of the same combination.
-Metrics: train/metrics.py, in the plane of the fit's canvas. `--table` prints the table for the README instead.
+Metrics: train/metrics.py, in the plane of the fit's canvas. `--table` prints the means instead.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ def measure(arguments: argparse.Namespace, category: str, model: str, seed: int)
 
 
 def print_table() -> None:
-    """The table for the README: a line for data, system, teacher and fit; means over seeds, their number beside."""
+    """As Markdown: a line for data, system, teacher and fit; means over seeds, their number beside."""
     groups: dict[tuple[str, ...], list[dict[str, str]]] = defaultdict(list)
     with TABLE.open(newline="") as file:
         for row in csv.DictReader(file):

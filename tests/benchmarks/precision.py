@@ -4,8 +4,9 @@
 
 Each RUN, a finished `edge-train fit` of a category in DATA, is calibrated with 100 images (a bundle in --work is taken
 as it is), and the test split inspected by OpenVINO in every precision. FP32 also as OpenVINO runs it by its own
-default, which is bfloat16 where the processor has it (`own default`). The rows go to results/precision.csv, in the
-place of those of the same data, model, precision and engine. No test image chooses anything.
+default, which is bfloat16 where the processor has it (`own default`). Times are from the frame in memory to the map,
+all engines in turns. The rows go to results/precision.csv, in the place of those of the same data, model, precision,
+engine and processor. No test image chooses anything.
 """
 
 from __future__ import annotations
@@ -13,23 +14,26 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import openvino as ov
 from table import RESULTS, Row, processor, program, store
 
 from edge.bundle import Bundle, open_bundle
-from edge.engines.openvino import CORE, OpenVinoEngine, read_onnx, with_head
-from edge.images import read_image
+from edge.engines.openvino import OpenVinoEngine
+from edge.images import Frame, read_image
 from edge.messages import Precision
 from train import checkpoint
 from train.datasets import Category, TestImage
 from train.evaluation import evaluate
 
 TABLE = RESULTS / "precision.csv"
-KEY = ("data", "model", "precision", "engine")
-RUNS = 50
+KEY = ("data", "model", "precision", "engine", "processor")
+TURNS, WARM, FRAMES = 5, 3, 20
+OWN_DEFAULT = "openvino, own default"
+
+Key = tuple[Precision, str]
 
 
 def main() -> None:
@@ -44,7 +48,7 @@ def main() -> None:
         about, _ = checkpoint.load(run)
         bundle = calibrated(run, arguments.data / about.category, arguments.work / f"{run.name}-bundle")
         images = Category.open(arguments.data, about.category).test_images()
-        names = {"data": about.category, "model": f"{about.model}-{about.teacher}"}
+        names = {"data": about.category, "model": f"{about.model}-{about.teacher}", "seed": about.seed}
         for row in rows(bundle, images):
             store(arguments.table, row | names, KEY)
             print(row | names)
@@ -59,32 +63,39 @@ def calibrated(run: Path, data: Path, path: Path) -> Bundle:
 
 
 def rows(bundle: Bundle, images: list[TestImage]) -> list[Row]:
-    """A row for each precision, and one for the time FP32 takes as OpenVINO runs it by itself."""
+    """A row for each precision, and one for FP32 as OpenVINO runs it by itself."""
     report = json.loads(bundle.file("report/calibration.json"))
-    frame = read_image(images[0].path)
-    default = _milliseconds(own_default(bundle), [bundle.fit.cut(bundle.fit.apply(frame)[0])[:1]])
+    engines = {(precision, "openvino"): OpenVinoEngine(bundle, precision) for precision in bundle.manifest.precisions}
+    engines["fp32", OWN_DEFAULT] = OpenVinoEngine(bundle, "fp32", exact=False)
+    latency = in_turns({key: engine.infer for key, engine in engines.items()}, read_image(images[0].path))
     found = []
-    for precision in bundle.manifest.precisions:
-        engine = OpenVinoEngine(bundle, precision)
+    for (precision, name), engine in engines.items():
         metrics = evaluate(lambda fitted, run=engine: run.infer_fitted(fitted).copy(), images, bundle.fit).metrics()
-        row = _row(bundle, precision, "openvino", _milliseconds(engine.infer, [frame]))
+        row = _row(bundle, precision, name, latency[precision, name])
         row |= {"image_auroc": round(metrics["image_auroc"], 4), "aupro": round(metrics["aupro_0.3"], 4)}
         row |= {"calibration": report["int8_chosen"]["recipe"] if precision == "int8" else ""}
-        found.append(row)
-    unknown = dict.fromkeys(("image_auroc", "aupro", "threshold"), "")  # only its time was taken
-    return [*found, found[-1] | unknown | {"engine": "openvino, own default, network alone", "latency_ms": default}]
+        found.append(row if name != OWN_DEFAULT else row | {"threshold": ""})
+    return found
 
 
-def own_default(bundle: Bundle) -> ov.CompiledModel:
-    """FP32 with the head, as OpenVINO compiles it where nobody names a precision."""
-    model = with_head(read_onnx(bundle, "fp32"), bundle.manifest)
-    return CORE.compile_model(model, "CPU", {"PERFORMANCE_HINT": "LATENCY"})
+def in_turns(inferring: dict[Key, Callable[[Frame], object]], frame: Frame) -> dict[Key, float]:
+    """The median milliseconds from the frame in memory to the map, of 5 turns of 20 frames each."""
+    seconds: dict[Key, list[float]] = {key: [] for key in inferring}
+    for _ in range(TURNS):
+        for key, infer in inferring.items():
+            for i in range(WARM + FRAMES):
+                started = time.perf_counter()
+                infer(frame)
+                if i >= WARM:
+                    seconds[key].append(time.perf_counter() - started)
+    return {key: round(float(np.median(taken)) * 1000, 2) for key, taken in seconds.items()}
 
 
 def _row(bundle: Bundle, precision: Precision, engine: str, latency_ms: float) -> Row:
     return {
         "data": "",
         "model": "",
+        "seed": "",
         "precision": precision,
         "engine": engine,
         "image_auroc": "",
@@ -96,16 +107,6 @@ def _row(bundle: Bundle, precision: Precision, engine: str, latency_ms: float) -
         "preferred": bundle.manifest.preferred,
         "processor": processor(),
     }
-
-
-def _milliseconds(infer: object, frames: list[np.ndarray]) -> float:
-    """The median of a frame."""
-    seconds = []
-    for _ in range(RUNS):
-        started = time.perf_counter()
-        infer(frames[0])
-        seconds.append(time.perf_counter() - started)
-    return round(float(np.median(seconds)) * 1000, 2)
 
 
 if __name__ == "__main__":
