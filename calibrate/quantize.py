@@ -60,6 +60,11 @@ class Plan:
     deconvolutions: bool = True
     pixel_shuffle: bool = False
 
+    @property
+    def places(self) -> int:
+        """How many kinds of places are INT8."""
+        return sum((self.residuals, self.first, self.shortcuts, self.deconvolutions))
+
     def __str__(self) -> str:
         words = [
             "residual additions INT8" if self.residuals else "residual additions float",

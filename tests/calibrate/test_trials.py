@@ -12,11 +12,11 @@ from onnx import TensorProto, helper, numpy_helper
 
 from calibrate.activations import Histogram, collect
 from calibrate.clipping import METHODS
-from calibrate.damage import Budget
+from calibrate.damage import Budget, Damage
 from calibrate.networks import make_networks
 from calibrate.quantize import Plan, quantizable
 from calibrate.sensitivity import rank_layers, release
-from calibrate.trials import Recipe, Workbench, try_recipes
+from calibrate.trials import Recipe, Trial, Workbench, _best_first, try_recipes
 from calibrate.validation import Validation, draw_validation
 from edge.bundle import FORMAT, GOLDEN, PRECISIONS, Bundle, Manifest, model_file
 from edge.fit import MEAN, STD, Fit
@@ -104,6 +104,16 @@ def test_forms_and_every_way_to_clip_are_tried_and_the_most_faithful_clipping_ke
     clipped = [trial for trial in trials if trial.recipe.plan == trials[0].recipe.plan]
     assert {trial.recipe.method for trial in clipped} == set(METHODS)
     assert trials[0].damage.size == min(trial.damage.size for trial in clipped)
+
+
+def test_of_equally_fast_forms_that_with_most_in_int8_comes_first() -> None:
+    def trial(latency_ms: float, shift: float, **plan: bool) -> Trial:
+        return Trial(Recipe(Plan(**plan)), latency_ms, Damage(0, 0, 0, 1, shift, 0, 12))
+
+    unfaithful, fast = trial(1.0, 2.0), trial(4.0, 1.0, shortcuts=False)
+    even, slow, slower = trial(4.1, 1.1), trial(4.3, 1.0, residuals=False), trial(5.0, 0.9, deconvolutions=False)
+    assert _best_first([slower, unfaithful, slow, fast, even]) == [even, fast, slow, slower, unfaithful]
+    assert _best_first([slower, fast, slow]) == [fast, slow, slower]
 
 
 def test_the_layer_that_int8_ruins_ranks_first_and_is_left_float(workbench: Workbench) -> None:
