@@ -155,7 +155,7 @@ def test_a_released_layer_is_found_behind_a_pixel_shuffle(
 
 
 def test_what_reads_distances_alone_stays_float() -> None:
-    """DMDD's head; calibration images are good, and their distances say nothing of a defect's."""
+    """DMDD's head."""
     exported = to_onnx(DecoupledDistillation(Teacher("resnet18")), Fit(64, 64))
     weighted = {str(node.input[1]) for node in exported.graph.node if node.op_type in CONVOLUTIONS}
     head = {name for name in weighted if name.startswith("model.head.")}
