@@ -15,7 +15,7 @@ pairs on its input and its weights. Where engines differ:
 - Norms, divisions and cosines are in no plan: they stay float32, and so do AAND's gates (`has_weights`).
 - What reads distances alone stays float32, DMDD's segmentation head (`_features`), as a caution: a step is set by what
   calibration images show, and they are good, so INT8 cuts distances off that only defects have. Measured (ResNet-18,
-  seed 112) it matters little: in INT8 the head loses 0.1 to 0.2 points of image AUROC more on BSData, none on transistor.
+  seed 112) it matters little: in INT8 the head loses 0.1 to 0.2 points of image AUROC on BSData, none on transistor.
 
 Which form is best is measured (calibrate/trials.py), on OpenVINO: on TensorRT the same form runs, untried.
 """
