@@ -162,6 +162,8 @@ class Recorded:
         self.network_flags: list[str] = []
         self.on: list[str] = []
         self.off: list[str] = []
+        self.tactics: list[str] = []
+        self.preview: list[str] = []
         self.workspace: int | None = None
         self.timing_given: list[bytes] = []
         self.builds = 0
@@ -175,8 +177,9 @@ def tensorrt(version: str) -> tuple[Any, Recorded]:
     """The module of a release, and the record of what is asked of it."""
     release, recorded = RELEASES[version], Recorded()
     trt = SimpleNamespace(__version__=version, recorded=recorded)
-    for name in ("BuilderFlag", "NetworkDefinitionCreationFlag", "MemoryPoolType", "TensorIOMode", "DataType"):
-        setattr(trt, name, IntEnum(name, release[name]))
+    for name, members in release.items():
+        if isinstance(members, dict):
+            setattr(trt, name, IntEnum(name, members))
     trt.ILogger = _Logger
     parts = {made.__name__: made for made in (Builder, Config, Parser, Runtime, Engine, Context, Cache)}
     for ours, theirs in NAMES.items():
@@ -231,13 +234,21 @@ class Builder:
 class Config:
     def __init__(self, trt: Any) -> None:
         self._trt, self._cache = trt, None
-        trt.recorded.on, trt.recorded.off = [], []
+        trt.recorded.on, trt.recorded.off, trt.recorded.tactics, trt.recorded.preview = [], [], [], []
 
     def set_flag(self, flag: Any) -> None:
         self._trt.recorded.on.append(flag.name)
 
     def clear_flag(self, flag: Any) -> None:
         self._trt.recorded.off.append(flag.name)
+
+    def set_tactic_sources(self, tactic_sources: int) -> bool:
+        self._trt.recorded.tactics = [each.name for each in self._trt.TacticSource if tactic_sources & 1 << int(each)]
+        return True
+
+    def set_preview_feature(self, feature: Any, enable: bool) -> None:
+        assert enable
+        self._trt.recorded.preview.append(feature.name)
 
     def set_memory_pool_limit(self, pool: Any, pool_size: int) -> None:
         assert pool == self._trt.MemoryPoolType.WORKSPACE

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from edge.engines.tensorrt.bindings import BuilderConfig, TensorRt, collecting_log, reason
+from edge.engines.tensorrt.float_weights import with_float_weights
 from edge.engines.tensorrt.release import Options, options_for
 from edge.errors import EngineError
 from edge.messages import Precision
@@ -58,12 +59,14 @@ def build(
 
     Raises:
         BuildError: TensorRT cannot read or build it; the message has its reason and the remedy.
-        EngineError: The release is too old.
+        EngineError: The release is too old, or needs the onnx package, which is missing.
     """
     options = options_for(trt.__version__, precision)
     logger, lines = collecting_log(trt)
     lines.append(f"TensorRT {trt.__version__}, {precision}, {options}, workspace {workspace_mb} MiB")
     started = time.monotonic()
+    if options.float_weights:
+        model = with_float_weights(model)
     try:
         builder = trt.Builder(logger)
         network = builder.create_network(_bits(trt.NetworkDefinitionCreationFlag, options.network))
@@ -98,6 +101,10 @@ def _configure(trt: TensorRt, config: BuilderConfig, options: Options, workspace
         config.set_flag(getattr(trt.BuilderFlag, name))
     for name in options.off:
         config.clear_flag(getattr(trt.BuilderFlag, name))
+    if options.tactics:
+        config.set_tactic_sources(_bits(trt.TacticSource, options.tactics))
+    for name in options.preview:
+        config.set_preview_feature(getattr(trt.PreviewFeature, name), True)
     cache = config.create_timing_cache(timing)
     if cache is None or not config.set_timing_cache(cache, False):
         config.set_timing_cache(config.create_timing_cache(b""), False)

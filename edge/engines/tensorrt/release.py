@@ -1,6 +1,7 @@
 """What differs from one TensorRT release to the next, decided by its version alone.
 
-    8.5 to 9     explicit batch is a flag; types are chosen by the builder within what FP16 and INT8 allow
+    8.5 to 9     explicit batch is a flag; types are chosen by the builder within what FP16 and INT8 allow; INT8 weights
+                 are read as floats alone; cuBLAS and cuDNN are used unless they are named out
     10           a strongly typed network is a flag: the ONNX says every type, and FP16 and INT8 are refused
     11           every network is strongly typed; the flags for explicit batch, FP16 and INT8 are gone
 
@@ -28,17 +29,26 @@ class Options:
         network: Names in NetworkDefinitionCreationFlag.
         on: Names in BuilderFlag to set.
         off: Names in BuilderFlag to clear.
+        tactics: Names in TacticSource, all that are to be used; empty for the release's own choice.
+        preview: Names in PreviewFeature to set.
+        float_weights: INT8 weights have to be written as floats (edge/engines/tensorrt/float_weights.py).
     """
 
     network: tuple[str, ...]
     on: tuple[str, ...] = ()
     off: tuple[str, ...] = ()
+    tactics: tuple[str, ...] = ()
+    preview: tuple[str, ...] = ()
+    float_weights: bool = False
 
 
 def options_for(version: str, precision: Precision) -> Options:
     """The flags that a release needs for a precision.
 
     TF32, on by default, keeps 10 bits of a float32 product: the FP32 engine, the last to fall back to, does without.
+    Before 10, cuBLAS and cuDNN are among the sources of tactics. These networks are convolutions, for which TensorRT
+    has kernels of its own, and the two libraries take hundreds of megabytes of a Jetson's memory once loaded: they stay
+    out, and a box need not have them. From 10 on they are out by default.
 
     Args:
         version: `tensorrt.__version__`, such as `8.5.3.1` or `10.3.0`.
@@ -57,7 +67,14 @@ def options_for(version: str, precision: Precision) -> Options:
         "fp16": ("FP16", "PREFER_PRECISION_CONSTRAINTS"),
         "fp32": (),
     }
-    return Options(("EXPLICIT_BATCH",), on[precision], off)
+    return Options(
+        ("EXPLICIT_BATCH",),
+        on[precision],
+        off,
+        tactics=("EDGE_MASK_CONVOLUTIONS", "JIT_CONVOLUTIONS"),
+        preview=("DISABLE_EXTERNAL_TACTIC_SOURCES_FOR_CORE_0805",),
+        float_weights=precision == "int8",
+    )
 
 
 def parse_version(version: str) -> tuple[int, int]:

@@ -23,6 +23,7 @@ def test_the_releases_flags_reach_the_builder(version: str, precision: Precision
     options = options_for(version, precision)
     assert recorded.network_flags == list(options.network)
     assert recorded.on == list(options.on) and recorded.off == list(options.off)
+    assert recorded.tactics == list(options.tactics) and recorded.preview == list(options.preview)
     assert recorded.workspace == 64 << 20
     assert built.plan.endswith(MODEL)
 

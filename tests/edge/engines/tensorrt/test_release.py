@@ -47,6 +47,19 @@ def test_before_10_precisions_are_flags(version: str) -> None:
     assert options_for(version, "fp32").network == ("EXPLICIT_BATCH",)
 
 
+@pytest.mark.parametrize("version", OLD)
+def test_before_10_cublas_and_cudnn_are_named_out(version: str) -> None:
+    options, release = options_for(version, "fp16"), RELEASES[version]
+    left = release["TacticSource"].keys() - set(options.tactics)
+    assert left == {"CUBLAS", "CUBLAS_LT", "CUDNN"} and set(options.tactics) < release["TacticSource"].keys()
+    assert set(options.preview) <= release["PreviewFeature"].keys()
+
+
+def test_only_before_10_int8_weights_are_floats() -> None:
+    found = [v for v in RELEASES for p in get_args(Precision) if options_for(v, p).float_weights]
+    assert found == OLD
+
+
 @pytest.mark.parametrize("version", [version for version in RELEASES if version not in OLD])
 def test_from_10_on_the_onnx_says_every_type(version: str) -> None:
     for precision in get_args(Precision):
