@@ -30,19 +30,23 @@ __device__ __forceinline__ void arrange(const Arrange& p) {
 extern "C" {
 
 __global__ void __launch_bounds__(THREADS) distance_nchw_float32(const __grid_constant__ Distance p) {
-    distance<float, false>(p);
+    distance<float, false, 4>(p);
 }
 
 __global__ void __launch_bounds__(THREADS) distance_nchw_float16(const __grid_constant__ Distance p) {
-    distance<__half, false>(p);
+    distance<__half, false, 4>(p);
+}
+
+__global__ void __launch_bounds__(THREADS) distance_nchw_float16_narrow(const __grid_constant__ Distance p) {
+    distance<__half, false, 2>(p);
 }
 
 __global__ void __launch_bounds__(THREADS) distance_nhwc_float32(const __grid_constant__ Distance p) {
-    distance<float, true>(p);
+    distance<float, true, 4>(p);
 }
 
 __global__ void __launch_bounds__(THREADS) distance_nhwc_float16(const __grid_constant__ Distance p) {
-    distance<__half, true>(p);
+    distance<__half, true, 4>(p);
 }
 
 __global__ void __launch_bounds__(THREADS) arrange_float32(const __grid_constant__ Arrange p) { arrange<float>(p); }

@@ -26,6 +26,7 @@ SCALES = 4
 """At most; SCALES of numbers.cuh."""
 
 _THREADS, _LANES, _NHWC_TILE = 256, 8, 32  # of distance.cuh
+_NARROW = 64  # channels: two loads for each group of lanes there
 _STRIP, _ACROSS = 8, 128  # of head.cuh
 
 _SCALE = structure(
@@ -89,7 +90,9 @@ def distance(
             entry[name] = value
         entry["first"] = first
         first += blocks(scale.height * scale.width, tile)
-    return Launch(f"distance_{layout}_{kind}", (first, images, 1), (_THREADS, 1, 1), parameters)
+    largest = max(scales, key=lambda s: s.height * s.width)
+    narrow = "_narrow" if (layout, kind) == ("nchw", "float16") and largest.channels <= _NARROW else ""
+    return Launch(f"distance_{layout}_{kind}{narrow}", (first, images, 1), (_THREADS, 1, 1), parameters)
 
 
 def arrange(from_: int, to: int, size: tuple[int, int], images: int, *, kind: Kind, columns: int) -> Launch:

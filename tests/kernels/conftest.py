@@ -3,18 +3,31 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from kernels.host import Host, build, compiler
+from kernels.host import Runner, build, compiler, runner
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--card", action="store_true", help="run the kernels on the first GPU: tests/kernels/card.py")
+
+
+def on_card(config: pytest.Config) -> bool:
+    return bool(config.getoption("--card", False))
 
 
 @pytest.fixture(scope="session")
-def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The kernels, built for the host once a session."""
+def library(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Path:
+    """The kernels, built for the host once a session, or for the GPU."""
+    folder = tmp_path_factory.mktemp("kernels")
+    if on_card(pytestconfig):
+        from kernels.card import build_for_card
+
+        return build_for_card(folder)
     if compiler() is None:
         pytest.skip("NO C++ COMPILER: the GPU kernels' arithmetic is NOT checked; apt install g++")
-    return build(tmp_path_factory.mktemp("kernels"))
+    return build(folder)
 
 
 @pytest.fixture(params=[0, 1, 2])
-def host(library: Path, request: pytest.FixtureRequest) -> Host:
-    """The kernels in the plain order of blocks and threads, and in two random ones."""
-    return Host(library, request.param)
+def host(library: Path, request: pytest.FixtureRequest) -> Runner:
+    """The kernels in the plain order of blocks and threads, and in two random ones; a GPU has its own, each time."""
+    return runner(library, request.param)

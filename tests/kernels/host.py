@@ -7,6 +7,7 @@ import shutil
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
@@ -50,6 +51,10 @@ class Host:
         self._launch.restype = None
         self.seed = seed
 
+    def address(self, array: np.ndarray) -> int:
+        """Where the array lies for the kernels: where it is."""
+        return int(array.ctypes.data)
+
     def run(self, launch: Launch) -> None:
         """Launches one kernel and waits for it.
 
@@ -74,8 +79,27 @@ class Host:
             raise KernelFault(f"{launch.kernel}: {error.value.decode()}")
 
 
+class Runner(Protocol):
+    """What launches kernels on numpy's arrays: `Host`, or tests/kernels/card.py on a GPU."""
+
+    def address(self, array: np.ndarray) -> int:
+        """What a launch names the array by."""
+
+    def run(self, launch: Launch) -> None:
+        """Launches one kernel and waits for it."""
+
+
+def runner(library: Path, seed: int = 0) -> Runner:
+    """For what the fixture `library` gives: the shim's library, or a cubin."""
+    if library.suffix == ".so":
+        return Host(library, seed)
+    from kernels.card import Card
+
+    return Card(library)
+
+
 def distances(
-    host: Host,
+    host: Runner,
     teacher: Sequence[np.ndarray],
     student: Sequence[np.ndarray],
     *,
@@ -92,7 +116,7 @@ def distances(
             pair = tuple(side.transpose(0, 2, 3, 1) for side in pair)
         kept += [np.ascontiguousarray(side) for side in pair]
         maps.append(np.full((images // (columns * rows), rows * h, columns * w), -7, np.float32))
-        addresses = [array.ctypes.data for array in (*kept[-2:], maps[-1])]
+        addresses = [host.address(array) for array in (*kept[-2:], maps[-1])]
         scales.append(Features(*addresses, channels=channels, height=h, width=w))
     host.run(distance(scales, images, kind=kind, layout=layout, columns=columns))
     return maps
@@ -119,7 +143,7 @@ class HeadRun:
 
     def __call__(
         self,
-        host: Host,
+        host: Runner,
         maps: Sequence[np.ndarray],
         *,
         valid: tuple[int, int, int, int] | None = None,
@@ -129,9 +153,9 @@ class HeadRun:
         """Runs it on the low-resolution maps."""
         self._peaks.fill(0xFFFFFFFF)  # not a number: one that is read before it is written shows in the score
         named = (("map", self.map), ("mask", self.mask), ("score", self.score))
-        outputs = {name: array.ctypes.data for name, array in (*named, ("peaks", self._peaks), ("done", self._done))}
+        outputs = {name: host.address(array) for name, array in (*named, ("peaks", self._peaks), ("done", self._done))}
         addresses = [
-            {"map": m.ctypes.data} | {name: array.ctypes.data for name, array in band.arrays.items()}
+            {"map": host.address(m)} | {name: host.address(array) for name, array in band.arrays.items()}
             for m, band in zip(maps, self.tables, strict=True)
         ]
         whole = valid or (0, 0, *self.grid.canvas)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from kernels.host import HeadRun, Host, distances
+from kernels.host import HeadRun, Runner, distances, runner
 from kernels.test_distance import features
 
 from edge.errors import EngineError
@@ -37,7 +37,7 @@ def expected(maps: list[np.ndarray], size: tuple[int, int], sigma: float = 4.0) 
 @pytest.mark.parametrize("sigma", [4.0, 1.5])
 @pytest.mark.parametrize(("size", "sizes"), SIZES.values(), ids=SIZES)
 def test_the_map_is_the_references(
-    host: Host, size: tuple[int, int], sizes: list[tuple[int, int]], sigma: float
+    host: Runner, size: tuple[int, int], sizes: list[tuple[int, int]], sigma: float
 ) -> None:
     maps, head = maps_of(sizes, 2), HeadRun(sizes, Grid(size[1], size[0]), 2, sigma)
     head(host, maps, threshold=2.9)
@@ -47,7 +47,7 @@ def test_the_map_is_the_references(
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(np.float32, 1e-5), (np.float16, 2e-3)])
-def test_both_stages_are_the_references_map_and_score(host: Host, dtype: type, tolerance: float) -> None:
+def test_both_stages_are_the_references_map_and_score(host: Runner, dtype: type, tolerance: float) -> None:
     shapes = [(64, 16, 24), (128, 8, 12), (256, 4, 6)]
     teacher, student = features(shapes, 2, dtype)
     head = HeadRun([shape[1:] for shape in shapes], Grid(96, 64), 2)
@@ -63,7 +63,7 @@ def test_the_score_is_the_mean_of_the_top_inside_the_valid_part(library: Path, t
     maps, valid = maps_of([(12, 35), (6, 18)], 2, seed=top), (3, 5, 43, 49)
     maps[0][1] = np.round(maps[0][1])  # ties
     head = HeadRun([m.shape[1:] for m in maps], Grid(140, 50), 2, sigma=0.5)
-    head(Host(library, seed), maps, valid=valid, top=top, threshold=2)
+    head(runner(library, seed), maps, valid=valid, top=top, threshold=2)
     seen = head.map[:, 5:49, 3:43].reshape(2, -1)
     wanted = np.sort(seen.astype(np.float64), axis=1)[:, -top:].mean(1)
     np.testing.assert_allclose(head.score, wanted, rtol=3e-7)
@@ -78,7 +78,7 @@ def test_equal_and_negative_values_are_selected_too(library: Path, top: int) -> 
     """DMDD's map has logits in it."""
     head = HeadRun([(8, 8)], Grid(32, 32), 2, sigma=0.3)
     maps = np.stack([np.full((8, 8), -3.0), -1 - np.arange(64.0).reshape(8, 8)]).astype(np.float32)
-    head(Host(library), [maps], top=top)
+    head(runner(library), [maps], top=top)
     wanted = np.sort(head.map.reshape(2, -1), axis=1)[:, -top:].mean(1)
     np.testing.assert_allclose(head.score, wanted, rtol=1e-6)
 
@@ -87,7 +87,7 @@ def test_launches_follow_each_other_without_clearing_anything(library: Path) -> 
     head = HeadRun([(8, 40)], Grid(160, 32), 3)
     for seed in range(4):
         maps = maps_of([(8, 40)], 3, seed)
-        head(Host(library, seed), maps, top=1 + 8 * (seed % 2))
+        head(runner(library, seed), maps, top=1 + 8 * (seed % 2))
         np.testing.assert_allclose(head.score, score(torch.from_numpy(head.map), 1 + 8 * (seed % 2)), rtol=1e-6)
 
 
@@ -96,7 +96,7 @@ def test_the_order_of_threads_and_blocks_changes_no_bit(library: Path, top: int)
     maps, head = maps_of([(12, 40), (6, 20)], 2), HeadRun([(12, 40), (6, 20)], Grid(160, 48), 2)
     found = []
     for seed in range(20):
-        head(Host(library, seed), maps, top=top, threshold=2)
+        head(runner(library, seed), maps, top=top, threshold=2)
         found.append((head.map.copy(), head.mask.copy(), head.score.copy()))
     for other in found[1:]:
         for one, two in zip(found[0], other, strict=True):
@@ -113,13 +113,13 @@ def test_a_value_that_is_not_finite_makes_the_frames_score_nan(
     maps = maps_of([(12, 35)], 3)
     maps[0][(1, *place)] = value
     head = HeadRun([(12, 35)], Grid(140, 48), 3)
-    head(Host(library), maps, valid=(40, 16, 80, 24), top=top)
+    head(runner(library), maps, valid=(40, 16, 80, 24), top=top)
     assert np.isnan(head.score).tolist() == [False, True, False]
     assert np.isnan(head.map[1]).any() and np.isfinite(head.map[[0, 2]]).all()
 
 
 @pytest.mark.parametrize(("columns", "rows", "overlap"), [(2, 3, 16), (3, 1, 32), (1, 2, 8), (2, 2, 0)])
-def test_tiles_are_merged_without_seams(host: Host, columns: int, rows: int, overlap: int) -> None:
+def test_tiles_are_merged_without_seams(host: Runner, columns: int, rows: int, overlap: int) -> None:
     sizes, grid = [(16, 24), (8, 12)], Grid(96, 64, columns, rows, overlap)
     tiles = maps_of(sizes, 2 * columns * rows)
     wanted = [Merger(grid).merge(frame).copy() for frame in np.split(expected(tiles, (64, 96)), 2)]
@@ -133,10 +133,10 @@ def test_tiles_are_merged_without_seams(host: Host, columns: int, rows: int, ove
 
 
 @pytest.mark.parametrize("kind", ["float32", "float16"])
-def test_the_maps_of_a_network_are_arranged(host: Host, kind: str) -> None:
+def test_the_maps_of_a_network_are_arranged(host: Runner, kind: str) -> None:
     given = np.random.default_rng(0).standard_normal((12, 5, 7)).astype(kind)  # 2 frames of 3 x 2 tiles
     found = np.full((2, 10, 21), np.nan, np.float32)
-    host.run(arrange(given.ctypes.data, found.ctypes.data, (5, 7), 12, kind=kind, columns=3))
+    host.run(arrange(host.address(given), host.address(found), (5, 7), 12, kind=kind, columns=3))
     wanted = given.reshape(2, 2, 3, 5, 7).transpose(0, 1, 3, 2, 4).reshape(2, 10, 21)
     np.testing.assert_array_equal(found, wanted.astype(np.float32))
 
@@ -144,4 +144,4 @@ def test_the_maps_of_a_network_are_arranged(host: Host, kind: str) -> None:
 def test_more_pixels_than_the_frame_covers_cannot_be_averaged(library: Path) -> None:
     head = HeadRun([(8, 8)], Grid(32, 32), 1)
     with pytest.raises(EngineError, match="mean of 7 pixels, and the frame covers 6"):
-        head(Host(library), maps_of([(8, 8)], 1), valid=(0, 0, 2, 3), top=7)
+        head(runner(library), maps_of([(8, 8)], 1), valid=(0, 0, 2, 3), top=7)

@@ -7,7 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from kernels.host import Host
+from kernels.host import Runner, runner
 
 from edge.fit import MEAN, STD, Fit
 from edge.kernels.launch import Launch
@@ -33,14 +33,14 @@ def frame_of(height: int, width: int, pitch: int) -> np.ndarray:
     return frame
 
 
-def preprocess(host: Host, fit: Fit, frame: np.ndarray, kind: str = "float32") -> np.ndarray:
+def preprocess(host: Runner, fit: Fit, frame: np.ndarray, kind: str = "float32") -> np.ndarray:
     made = plan(fit, frame.shape[1], frame.shape[0])
     between = [np.full((h, w, 3), 99, np.uint8) for w, h in made.steps]
     result = np.full((fit.grid.count, 3, fit.height, fit.width), 99, kind)
-    addresses = [picture.ctypes.data for picture in between]
+    addresses = [host.address(picture) for picture in between]
     x, y, _, _ = made.view
     launches: list[Launch] = made.launches(
-        frame[y:, x:].ctypes.data, frame.strides[0], addresses, result.ctypes.data, mean=MEAN, std=STD, kind=kind
+        host.address(frame[y:, x:]), frame.strides[0], addresses, host.address(result), mean=MEAN, std=STD, kind=kind
     )
     for launch in launches:
         host.run(launch)
@@ -58,7 +58,7 @@ def levels(inputs: np.ndarray) -> np.ndarray:
 def test_the_input_is_the_fits_within_a_level(library: Path, fit: Fit, size: tuple[int, int]) -> None:
     frame = frame_of(*size, pitch=3 * size[1] + 13)
     wanted = fit.cut(fit.apply(frame)[0]).astype(np.float32)
-    difference = np.abs(levels(preprocess(Host(library, 1), fit, frame)) - wanted)
+    difference = np.abs(levels(preprocess(runner(library, 1), fit, frame)) - wanted)
     assert difference.max() < 1.01
     assert (difference > 0.5).mean() < 0.005
 
@@ -68,17 +68,17 @@ def test_one_step_is_opencvs_bilinear_within_a_level(library: Path, size: tuple[
     frame, fit = frame_of(*size, pitch=3 * size[1]), Fit(64, 64)
     assert not plan(fit, size[1], size[0]).steps
     wanted = cv2.resize(frame, (64, 64), interpolation=cv2.INTER_LINEAR)
-    assert np.abs(levels(preprocess(Host(library), fit, frame))[0] - wanted).max() < 1.01
+    assert np.abs(levels(preprocess(runner(library), fit, frame))[0] - wanted).max() < 1.01
 
 
 def test_halving_is_exact(library: Path) -> None:
     frame = frame_of(128, 192, pitch=600)
     fit = Fit(96, 64)
     wanted = fit.apply(frame)[0]
-    np.testing.assert_allclose(levels(preprocess(Host(library), fit, frame))[0], wanted, atol=1e-3)
+    np.testing.assert_allclose(levels(preprocess(runner(library), fit, frame))[0], wanted, atol=1e-3)
 
 
-def test_halves_are_the_floats_rounded(host: Host) -> None:
+def test_halves_are_the_floats_rounded(host: Runner) -> None:
     frame = frame_of(70, 70, pitch=210)
     fit = Fit(64, 64)
     single, half = (preprocess(host, fit, frame, kind) for kind in ("float32", "float16"))

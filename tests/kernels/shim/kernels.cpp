@@ -22,6 +22,7 @@ struct Entry {
 const Entry ENTRIES[] = {
     KERNEL(distance_nchw_float32, Distance), KERNEL(distance_nchw_float16, Distance),
     KERNEL(distance_nhwc_float32, Distance), KERNEL(distance_nhwc_float16, Distance),
+    KERNEL(distance_nchw_float16_narrow, Distance),
     KERNEL(arrange_float32, Arrange),        KERNEL(arrange_float16, Arrange),
     KERNEL(head, Head),                      KERNEL(resize, Resize),
     KERNEL(preprocess_float32, Preprocess),  KERNEL(preprocess_float16, Preprocess),
