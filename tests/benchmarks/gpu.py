@@ -1,7 +1,6 @@
 """The fused kernels on a real GPU: right, and how far from torch and from the bytes they must move.
 
     python tests/benchmarks/gpu.py [--teacher resnet18] [--size 256] [--batch 1] [--kind float16] [--no-compile]
-                                   [--bundle BUNDLE]
 
 Needs an NVIDIA GPU, nvcc, torch and cuda-bindings, which torch brings. For features of ResNet-18 and WideResNet-50-2:
 
@@ -12,12 +11,10 @@ Needs an NVIDIA GPU, nvcc, torch and cuda-bindings, which torch brings. For feat
     eager_us, compiled_us   models/discrepancy.py and the mask, by torch, and by torch.compile
 
 and the largest errors of map and score against models/discrepancy.py. Then a whole 640x480 frame, ResNet-18 RD4AD at
-256x256 under one CUDA graph: upload, preprocess.cu, the torch model, discrepancy.cu, score and mask back. With
---bundle, where tensorrt and pycuda are, such a frame through the TensorRT engine in each of the bundle's precisions,
-from memory to the anomaly map: with the kernels, and with the processor in their place. Kernels and copies are timed 20
-in one CUDA graph, torch as it is called; medians. At batch 1 inputs stay in the L2 cache, as they do after the network.
-Writes results/gpu.csv and results/gpu_frame.csv; exit status 1 where an error is above 1e-5 (float32) or 2e-3
-(float16).
+256x256 under one CUDA graph: upload, preprocess.cu, the torch model, discrepancy.cu, score and mask back; beside it,
+tests/benchmarks/tensorrt_frame.py has the same of TensorRT. Kernels and copies are timed 20 in one CUDA graph, torch as
+it is called; medians. At batch 1 inputs stay in the L2 cache, as they do after the network. Writes results/gpu.csv and
+results/gpu_frame.csv; exit status 1 where an error is above 1e-5 (float32) or 2e-3 (float16).
 """
 
 from __future__ import annotations
@@ -26,25 +23,17 @@ import argparse
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator
-from functools import partial
-from itertools import chain
+from collections.abc import Callable
 from pathlib import Path
-from statistics import median, quantiles
+from statistics import median
 from typing import Any
 
 import numpy as np
 import torch
 from cuda.bindings import driver
-from numpy.typing import NDArray
 from table import RESULTS, Row, store
+from tensorrt_frame import FRAME_KEY, FRAMES, frame_row
 
-from edge.bundle import open_bundle
-from edge.engines.tensorrt.cache import EngineCache, default_cache
-from edge.engines.tensorrt.cached import find_device, open_cached
-from edge.engines.tensorrt.engine import TensorRtEngine
-from edge.engines.tensorrt.fused import FusedTensorRtEngine
 from edge.fit import MEAN, STD, Fit
 from edge.kernels.discrepancy import Features, distance, head_launch, head_tables, patches
 from edge.kernels.launch import COMPILE, SOURCES, Launch
@@ -69,7 +58,6 @@ def main() -> int:
     parser.add_argument("--batch", type=int, action="append")
     parser.add_argument("--kind", choices=TOLERANCE, action="append")
     parser.add_argument("--no-compile", action="store_true", help="leave torch.compile out: it takes a minute or more")
-    parser.add_argument("--bundle", type=Path, help="whose TensorRT engines are timed too; they are built if need be")
     arguments = parser.parse_args()
     gpu = Gpu()
     right = True
@@ -78,16 +66,13 @@ def main() -> int:
             for batch in arguments.batch or (1, 8, 32):
                 for kind in arguments.kind or TOLERANCE:
                     row = measure(gpu, teacher, size, batch, kind, not arguments.no_compile)
-                    store(RESULTS / "gpu.csv", row, ("card", "teacher", "size", "batch", "kind"))
+                    store(RESULTS / "gpu.csv", row, ("card", "teacher", "size", "batch", "kernel"))
                     print(*(f"{key} {value}" for key, value in row.items()), sep="  ", flush=True)
                     # Written so that NaN is wrong.
                     right &= bool(row["map_error"] <= TOLERANCE[kind] and row["score_error"] <= TOLERANCE[kind])
-    rows = chain(
-        (whole_frame(gpu, kind) for kind in arguments.kind or TOLERANCE),
-        by_tensorrt(gpu, arguments.bundle) if arguments.bundle else (),
-    )
-    for row in rows:
-        store(RESULTS / "gpu_frame.csv", row, ("card", "network", "kind"))
+    for kind in arguments.kind or TOLERANCE:
+        row = whole_frame(gpu, kind)
+        store(FRAMES, row, FRAME_KEY)
         print(*(f"{key} {value}" for key, value in row.items()), sep="  ", flush=True)
     return 0 if right else 1
 
@@ -167,7 +152,9 @@ class Discrepancy:
             for t, s, m in zip(teacher, student, self._maps, strict=True)
         ]
         kind: Any = str(teacher[0].dtype).removeprefix("torch.")
-        self._gpu.run(distance(scales, len(teacher[0]), kind=kind))
+        launch = distance(scales, len(teacher[0]), kind=kind)
+        self.kernel = launch.kernel
+        self._gpu.run(launch)
 
     def head(self) -> None:
         """The second."""
@@ -225,7 +212,7 @@ def measure(gpu: Gpu, teacher: str, size: int, batch: int, kind: str, compiled: 
         "teacher": teacher,
         "size": size,
         "batch": batch,
-        "kind": kind,
+        "kernel": fused.kernel,
         **{name: round(value, 2) for name, value in times.items()},
         "megabytes": round(moved / 1e6, 2),
         "lowres_over_floor": round(times["lowres_us"] / times["floor_us"], 2),
@@ -305,42 +292,9 @@ def whole_frame(gpu: Gpu, kind: Any) -> Row:
         graph.replay()
         torch.cuda.synchronize()
 
-    row = frame_row(gpu, "rd resnet18 256x256, torch", kind, f"torch {torch.__version__}", through)
+    row = frame_row(gpu.name, "rd resnet18 256x256, torch", kind, f"torch {torch.__version__}", through)
     assert np.isfinite(result.item())
     return row
-
-
-def by_tensorrt(gpu: Gpu, path: Path) -> Iterator[Row]:
-    """A frame in memory to its map and score there, through the engine that a station runs."""
-    bundle, device = open_bundle(path), find_device()
-    frame: NDArray[np.uint8] = np.random.default_rng(0).integers(0, 256, (480, 640, 3), np.uint8)
-    cache, version = EngineCache(default_cache()), f"tensorrt {device.trt.__version__}"
-    for precision in bundle.manifest.precisions:
-        fused = open_cached(bundle, precision, cache, device)
-        plan = cache.find(device.key(bundle, precision))
-        assert isinstance(fused, FusedTensorRtEngine) and plan is not None
-        around = TensorRtEngine(bundle, precision, plan, device.trt, device.cuda)
-        for engine, name in ((fused, "tensorrt, fused"), (around, "tensorrt, discrepancy on the processor")):
-            run = partial(engine.infer, frame)
-            yield frame_row(gpu, f"{bundle.manifest.name}, {name}", precision, version, run)
-
-
-def frame_row(gpu: Gpu, network: str, kind: str, version: str, through: Callable[[], object]) -> Row:
-    """A row of the frame's table, as the processor's clock has it."""
-    taken = []
-    for _ in range(500):
-        started = time.perf_counter()
-        through()
-        taken.append((time.perf_counter() - started) * 1e6)
-    return {
-        "card": gpu.name,
-        "network": network,
-        "kind": kind,
-        "frame": "640x480",
-        "p50_us": round(median(taken[100:]), 1),
-        "p99_us": round(quantiles(taken[100:], n=100)[98], 1),
-        "version": version,
-    }
 
 
 if __name__ == "__main__":
