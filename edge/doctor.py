@@ -81,7 +81,8 @@ def _package(name: str, remedy: str) -> Finding:
         return Finding(name, False, remedy)
     except Exception as error:  # a package without its shared libraries fails with whatever it likes
         return Finding(name, False, f"{error}; {remedy}")
-    return Finding(name, True, str(getattr(module, "__version__", "")))
+    version = getattr(module, "__version__", None) or getattr(module, "VERSION_TEXT", "")  # the latter: pycuda
+    return Finding(name, True, str(version))
 
 
 def tensorrt_remedy(jetpack: int | None) -> str:
