@@ -7,6 +7,7 @@ import itertools
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,9 @@ from calibrate.activations import collect
 from calibrate.damage import Budget
 from calibrate.export import to_onnx
 from calibrate.manifest import draft, manifest_fields
-from calibrate.measurement import Measurement, measure, measure_own_default
+from calibrate.measurement import Measurement, measure
 from calibrate.networks import Networks, make_networks
+from calibrate.own_default import measure_own_default
 from calibrate.quantize import quantizable
 from calibrate.report import Decided, describe, render
 from calibrate.threshold import TailFit, tail_threshold
@@ -100,7 +102,7 @@ def make_bundle(request: Request, say: Callable[[str], None]) -> Bundle:
     inputs = _calibration_inputs(about, [*seen, *unseen], request)
     validation = draw_validation(frames, about.fit)
     networks = _make_networks(request, about, fp32, inputs, validation, say)
-    decided = _decide(request, about, networks, frames, say)
+    decided = _decide(request, about, networks, validation, frames, say)
     report = describe(decided, networks, validation, len(inputs))
     if defects:
         bundle = draft(about, networks.files, request.out)
@@ -133,19 +135,25 @@ def _make_networks(
     validation: Validation,
     say: Callable[[str], None],
 ) -> Networks:
-    plain = Fit(about.fit.width, about.fit.height)
-
-    def of_fitted(networks: Mapping[Precision, bytes]) -> Bundle:
-        return draft(about, networks, request.out, plain)
-
+    of_fitted = partial(_draft_of_fitted, request, about)
     tensors = dict.fromkeys([*quantizable(fp32), *(value.name for value in fp32.graph.output)])
     histograms = collect(fp32, list(tensors), inputs)
     workbench = Workbench(fp32, histograms, validation, of_fitted)
     return make_networks(fp32, histograms, workbench, of_fitted, request.budget, request.sensitivity, say)
 
 
+def _draft_of_fitted(request: Request, about: Checkpoint, networks: Mapping[Precision, bytes]) -> Bundle:
+    """A bundle of pictures that are fitted already."""
+    return draft(about, networks, request.out, Fit(about.fit.width, about.fit.height))
+
+
 def _decide(
-    request: Request, about: Checkpoint, networks: Networks, frames: list[Frame], say: Callable[[str], None]
+    request: Request,
+    about: Checkpoint,
+    networks: Networks,
+    validation: Validation,
+    frames: list[Frame],
+    say: Callable[[str], None],
 ) -> Decided:
     """Thresholds of each precision from its own arithmetic, so that the verdict does not change with the engine."""
     arithmetic = draft(about, networks.arithmetic, request.out)
@@ -157,7 +165,8 @@ def _decide(
     for name, fit in fits.items():
         say(f"{name}: {measured[name].latency_ms:.1f} ms, {fit}")
     limits = {name: fit.threshold for name, fit in fits.items()}
-    own_default = measure_own_default(arithmetic, frames, measured["fp32"])
+    fitted = _draft_of_fitted(request, about, networks.arithmetic)
+    own_default = measure_own_default(fitted, validation, networks.maps["fp32"], request.budget)
     if own_default is not None:
         say(str(own_default))
     agreed = agreements({name: m.scores for name, m in measured.items()}, limits)

@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.bundle import Bundle
-from edge.engines.openvino import OpenVinoEngine, default_type
+from edge.engines.openvino import OpenVinoEngine
 from edge.images import Frame
 from edge.messages import Precision
 
 TIMED_RUNS = 12
 TIMED_S = 0.25
-"""Fast networks are timed on their pictures again until they have run so long: forms differ by a few per cent."""
+"""Fast networks are timed on their pictures again until each has run so long: forms differ by a few per cent."""
 
 
 @dataclass(frozen=True)
@@ -36,44 +36,13 @@ class Measurement:
     latency_ms: float
 
 
-@dataclass(frozen=True)
-class OwnDefault:
-    """The float network as OpenVINO computes it where nobody names a type.
-
-    Attributes:
-        type: That of this processor.
-        latency_ms: As of `Measurement`.
-        score_shift: Mean absolute difference of the scores from FP32's.
-    """
-
-    type: str
-    latency_ms: float
-    score_shift: float
-
-    def __str__(self) -> str:
-        return (
-            f"OpenVINO left to itself computes the float network in {self.type} here: {self.latency_ms:.1f} ms, good "
-            f"scores move by {self.score_shift:.4f}; its thresholds would hold on such processors alone, so no "
-            "precision of the bundle is that"
-        )
-
-
-def measure_own_default(bundle: Bundle, frames: Sequence[Frame], fp32: Measurement) -> OwnDefault | None:
-    """What INT8 competes with on a processor that has a faster float than float32; `None` on others."""
-    if default_type() == "f32":
-        return None
-    found = measure(bundle, "fp32", frames, exact=False)
-    shift = float(np.abs(np.subtract(found.scores, fp32.scores)).mean())
-    return OwnDefault(default_type(), found.latency_ms, shift)
-
-
-def measure(bundle: Bundle, precision: Precision, frames: Sequence[Frame], exact: bool = True) -> Measurement:
-    """Runs the frames through a bundle's model; `exact` as of the engine.
+def measure(bundle: Bundle, precision: Precision, frames: Sequence[Frame]) -> Measurement:
+    """Runs the frames through a bundle's model.
 
     Raises:
         EngineError: The engine cannot be built or failed.
     """
-    engine = OpenVinoEngine(bundle, precision, exact=exact)
+    engine = OpenVinoEngine(bundle, precision)
     scores, maps, shown, seconds = [], [], [], []
     for i in range(max(TIMED_RUNS, len(frames))):
         started = time.perf_counter()
@@ -88,21 +57,24 @@ def measure(bundle: Bundle, precision: Precision, frames: Sequence[Frame], exact
 
 
 def infer_fitted(
-    bundle: Bundle, precision: Precision, pictures: NDArray[np.uint8]
-) -> tuple[NDArray[np.float32], float]:
-    """The maps of pictures that are fitted already, (N, H, W), and the median milliseconds of one.
+    engines: Sequence[OpenVinoEngine], pictures: NDArray[np.uint8]
+) -> list[tuple[NDArray[np.float32], float]]:
+    """The maps of pictures that are fitted already, (N, H, W), and the median milliseconds of one, of each engine.
+
+    The engines take turns at every picture: a machine that slows down meanwhile slows all of them.
 
     Raises:
-        EngineError: The engine cannot be built or failed.
+        EngineError: An engine failed.
     """
-    engine = OpenVinoEngine(bundle, precision)
-    maps, seconds = np.empty(pictures.shape[:3], np.float32), []
-    for i, picture in enumerate(pictures):
-        started = time.perf_counter()
-        maps[i] = engine.infer_fitted(picture)
-        seconds.append(time.perf_counter() - started)
-    while sum(seconds) < TIMED_S:
-        started = time.perf_counter()
-        engine.infer_fitted(pictures[len(seconds) % len(pictures)])
-        seconds.append(time.perf_counter() - started)
-    return maps, float(np.median(seconds)) * 1000
+    maps = [np.empty(pictures.shape[:3], np.float32) for _ in engines]
+    seconds: list[list[float]] = [[] for _ in engines]
+    turn = 0
+    while turn < len(pictures) or min(map(sum, seconds)) < TIMED_S:
+        for engine, taken, found in zip(engines, seconds, maps, strict=True):
+            started = time.perf_counter()
+            values = engine.infer_fitted(pictures[turn % len(pictures)])
+            taken.append(time.perf_counter() - started)
+            if turn < len(pictures):
+                found[turn] = values
+        turn += 1
+    return [(found, float(np.median(taken)) * 1000) for found, taken in zip(maps, seconds, strict=True)]

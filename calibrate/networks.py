@@ -13,6 +13,7 @@ from calibrate.float16 import beyond_float16, rounded, to_float16
 from calibrate.measurement import infer_fitted
 from calibrate.sensitivity import Layer, rank_layers, release
 from calibrate.trials import Draft, Trial, Workbench, try_recipes
+from edge.engines.openvino import OpenVinoEngine
 from edge.messages import Precision
 
 Say = Callable[[str], None]
@@ -114,7 +115,8 @@ def _add_fp16(
         say(f"no FP16: {error}")
         return
     arithmetic = rounded(typed).SerializeToString()
-    maps, _ = infer_fitted(draft({"fp16": arithmetic}), "fp16", workbench.validation.pictures)
+    engine = OpenVinoEngine(draft({"fp16": arithmetic}), "fp16")
+    ((maps, _),) = infer_fitted([engine], workbench.validation.pictures)
     lost = damage(workbench.validation, workbench.reference, maps)
     networks.add("fp16", typed.SerializeToString(), arithmetic, maps, lost)
     say(f"FP16: {lost}; a processor computes it in float32, as fast as FP32")

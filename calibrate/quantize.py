@@ -13,9 +13,8 @@ pairs on its input and its weights. Where engines differ:
 - A max pool before a convolution works on integers: its pair stands before it, so what else reads it (the first block's
   shortcut) is INT8 in every form.
 - Norms, divisions and cosines are in no plan: they stay float32, and so do AAND's gates (`has_weights`).
-- What reads distances alone stays float32, DMDD's segmentation head (`_features`), as a caution: a step is set by what
-  calibration images show, and they are good, so INT8 cuts distances off that only defects have. Measured (ResNet-18,
-  seed 112) it matters little: in INT8 the head loses 0.1 to 0.2 points of image AUROC on BSData, none on transistor.
+- What reads distances alone, DMDD's segmentation head, is tried in INT8 and in float: a step is set by what calibration
+  images show, and they are good, so INT8 cuts distances off that only defects have.
 
 Which form is best is measured (calibrate/trials.py), on OpenVINO: on TensorRT the same form runs, untried.
 """
@@ -52,6 +51,7 @@ class Plan:
         shortcuts: Strided 1x1 convolutions too, which project a residual block's shortcut. OpenVINO 2026.4 on AVX2
             gives wrong numbers where such a convolution and the block's own share an INT8 input (seen: RD4AD on MTD).
         deconvolutions: Transposed convolutions too.
+        head: What reads distances alone too.
         pixel_shuffle: Transposed convolutions are written as 1x1 convolution and depth-to-space first.
     """
 
@@ -59,12 +59,13 @@ class Plan:
     first: bool = True
     shortcuts: bool = True
     deconvolutions: bool = True
+    head: bool = True
     pixel_shuffle: bool = False
 
     @property
     def places(self) -> int:
         """How many kinds of places are INT8."""
-        return sum((self.residuals, self.first, self.shortcuts, self.deconvolutions))
+        return sum((self.residuals, self.first, self.shortcuts, self.deconvolutions, self.head))
 
     def __str__(self) -> str:
         words = [
@@ -74,6 +75,8 @@ class Plan:
             ("transposed convolutions as 1x1 and pixel shuffle" if self.pixel_shuffle else "transposed convolutions")
             + (" INT8" if self.deconvolutions else " float"),
         ]
+        if not self.head:
+            words.append("what reads distances alone float")
         return ", ".join(words)
 
 
@@ -81,13 +84,12 @@ def quantizable(model: ModelProto) -> list[str]:
     """The tensors that some `Plan` quantizes: inputs of convolutions, and both sides of residual additions."""
     tensors: dict[str, None] = {}
     made = makers(model)
-    features = _features(model, made)
     for node in model.graph.node:
         if node.op_type in CONVOLUTIONS:
             tensors[node.input[0]] = None
         elif node.op_type == "Add" and _is_residual(node, made):
             tensors.update(dict.fromkeys(node.input))
-    return [name for name in tensors if name in features]
+    return list(tensors)
 
 
 def layers(model: ModelProto, plan: Plan) -> dict[str, str]:
@@ -138,7 +140,7 @@ def _chosen(model: ModelProto, plan: Plan, released: Collection[str]) -> set[str
     features = _features(model, made)
     chosen = set()
     for node in model.graph.node:
-        if node.input[0] not in features:
+        if not plan.head and node.input[0] not in features:
             continue
         if node.op_type in CONVOLUTIONS:
             wanted = (

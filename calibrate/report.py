@@ -14,8 +14,9 @@ from typing import Any
 import openvino as ov
 
 from calibrate.damage import worth
-from calibrate.measurement import Measurement, OwnDefault
+from calibrate.measurement import Measurement
 from calibrate.networks import Networks
+from calibrate.own_default import OwnDefault
 from calibrate.report_parts import cases, cells, score_chart, tail_chart
 from calibrate.sensitivity import Layer
 from calibrate.threshold import TailFit
@@ -76,7 +77,7 @@ def describe(decided: Decided, networks: Networks, validation: Validation, calib
         "int8_left_float": sorted(layer.title for layer in networks.ranking if _released(layer, networks)),
         "preferred": decided.preferred,
         "preferred_because": decided.why or "INT8 is faster here and within its budget",
-        "own_default": asdict(decided.own_default) if decided.own_default is not None else None,
+        "own_default": decided.own_default.as_dict() if decided.own_default is not None else None,
         "calibration_images": calibrated,
         "machine": {
             "processor": platform.processor() or platform.machine(),

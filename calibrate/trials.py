@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ from calibrate.measurement import infer_fitted
 from calibrate.quantize import Plan, layers, quantizable, quantize
 from calibrate.validation import Validation
 from edge.bundle import Bundle
+from edge.engines.openvino import OpenVinoEngine
 from edge.messages import Precision
 from train.progress import tracked
 
@@ -25,8 +26,8 @@ Draft = Callable[[Mapping[Precision, bytes]], Bundle]
 SLACK = 1.25
 """A faster plan may do this much more damage than the most faithful one."""
 
-EVEN = 1.05
-"""Forms whose times differ by less are equally fast: so do two timings of one."""
+EVEN = 1.03
+"""Forms whose times differ by less are equally fast: so do two timings of one, in turns."""
 
 FEW = 12
 """Pictures that plans and methods are tried on."""
@@ -48,6 +49,21 @@ class Recipe:
 
     def __str__(self) -> str:
         return f"{self.plan}; clipped by {self.method}" + (f"; {len(self.released)} left float" * bool(self.released))
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A recipe's network, ready to run.
+
+    Attributes:
+        recipe: The recipe.
+        model: The INT8 ONNX.
+        engine: The box's, with it.
+    """
+
+    recipe: Recipe
+    model: bytes
+    engine: OpenVinoEngine
 
 
 @dataclass(frozen=True)
@@ -94,7 +110,8 @@ class Workbench:
         self._fp32, self._draft = fp32, draft
         self._histograms = {name: histograms[name] for name in quantizable(fp32)}
         self._scales: dict[str, dict[str, float]] = {}
-        self.reference = infer_fitted(draft({"fp32": fp32.SerializeToString()}), "fp32", validation.pictures)[0]
+        exact = OpenVinoEngine(draft({"fp32": fp32.SerializeToString()}), "fp32")
+        ((self.reference, _),) = infer_fitted([exact], validation.pictures)
 
     def model(self, recipe: Recipe) -> bytes:
         """The INT8 ONNX."""
@@ -107,11 +124,22 @@ class Workbench:
         """What a plan makes INT8: node names, each with a name for a person."""
         return layers(self._fp32, plan)
 
+    def candidate(self, recipe: Recipe) -> Candidate:
+        """Makes an INT8 network."""
+        model = self.model(recipe)
+        return Candidate(recipe, model, OpenVinoEngine(self._draft({"int8": model}), "int8"))
+
+    def race(self, candidates: Sequence[Candidate], count: int | None = None) -> list[tuple[Trial, Maps]]:
+        """Measures INT8 networks in turns, on the first `count` pictures or all; gives their maps too."""
+        measured = infer_fitted([each.engine for each in candidates], self.validation.pictures[:count])
+        return [
+            (Trial(each.recipe, latency_ms, damage(self.validation, self.reference, maps)), maps)
+            for each, (maps, latency_ms) in zip(candidates, measured, strict=True)
+        ]
+
     def judge(self, recipe: Recipe, count: int | None = None) -> tuple[Trial, Maps]:
-        """Makes and measures an INT8 network, on the first `count` pictures or all; gives its maps too."""
-        pictures = self.validation.pictures[:count]
-        maps, latency_ms = infer_fitted(self._draft({"int8": self.model(recipe)}), "int8", pictures)
-        return Trial(recipe, latency_ms, damage(self.validation, self.reference, maps)), maps
+        """Makes and measures one INT8 network."""
+        return self.race([self.candidate(recipe)], count)[0]
 
     def trial(self, recipe: Recipe, count: int | None = None) -> Trial:
         """`judge` without the maps."""
@@ -119,22 +147,31 @@ class Workbench:
 
 
 def try_recipes(workbench: Workbench) -> list[Trial]:
-    """Tries forms of the network, then on the best of them the ways to clip; the chosen one comes first.
+    """Tries forms of the network, each beside the best so far, then ways to clip; the chosen recipe comes first.
 
     Of the forms about as faithful as the best the fastest, and of equally fast ones that with most in INT8, which is
     worth more on TensorRT. How activations are clipped changes no latency, so there the most faithful is kept.
     """
+    best = workbench.candidate(Recipe(Plan(shortcuts=False)))
     forms: list[Trial] = []
-    for plans in (_upsampling, _shortcuts, _residuals):
-        new = [Recipe(plan) for plan in plans(forms[0].recipe.plan if forms else Plan(shortcuts=False))]
-        forms = _best_first([*forms, *(workbench.trial(r, FEW) for r in tracked(new, len(new), "INT8 forms", "tried"))])
-    recipes = [dataclasses.replace(forms[0].recipe, method=method) for method in METHODS]
+    for variants in (_upsampling, _shortcuts, _residuals, _heads):
+        plans = variants(best.recipe.plan)
+        made = [workbench.candidate(Recipe(plan)) for plan in tracked(plans, len(plans), "INT8 forms", "made")]
+        # Not every network has what a form leaves out.
+        field = [best, *(each for each in made if each.model != best.model)]
+        if len(field) == 1 and forms:
+            continue
+        raced = _best_first([trial for trial, _ in workbench.race(field, FEW)])
+        forms = [*raced, *forms[1:]]
+        best = next(each for each in field if each.recipe == raced[0].recipe)
+    form, *others = forms
+    recipes = [dataclasses.replace(form.recipe, method=method) for method in METHODS]
     clipped = [workbench.trial(r, FEW) for r in tracked(recipes[1:], len(recipes) - 1, "INT8 scales", "tried")]
-    return [*sorted([forms[0], *clipped], key=lambda trial: trial.damage.size), *forms[1:]]
+    return [*sorted([form, *clipped], key=lambda trial: trial.damage.size), *others]
 
 
 def _upsampling(plan: Plan) -> list[Plan]:
-    return [plan, dataclasses.replace(plan, deconvolutions=False), dataclasses.replace(plan, pixel_shuffle=True)]
+    return [dataclasses.replace(plan, deconvolutions=False), dataclasses.replace(plan, pixel_shuffle=True)]
 
 
 def _shortcuts(plan: Plan) -> list[Plan]:
@@ -143,6 +180,10 @@ def _shortcuts(plan: Plan) -> list[Plan]:
 
 def _residuals(plan: Plan) -> list[Plan]:
     return [dataclasses.replace(plan, residuals=False)]
+
+
+def _heads(plan: Plan) -> list[Plan]:
+    return [dataclasses.replace(plan, head=False)]
 
 
 def _best_first(trials: list[Trial]) -> list[Trial]:

@@ -89,8 +89,9 @@ def test_the_report_says_what_openvino_would_do_by_itself(bundle: Bundle) -> Non
     told = json.loads((bundle.path / "report" / "calibration.json").read_text())["own_default"]
     assert (told is None) == (default_type() == "f32") == ("OpenVINO left to itself" not in text)
     if told is not None:
-        assert told["type"] == default_type() and told["latency_ms"] > 0
-        assert 0 < told["score_shift"] < 0.2
+        assert told["type"] == default_type() and told["latency_ms"] > 0 and told["int8_latency_ms"] > 0
+        assert 0 < told["damage"]["score_shift"] < 0.2
+        assert f"{told['latency_ms'] / told['int8_latency_ms']:.2f} times as fast" in text
 
 
 def test_the_threshold_comes_from_images_the_model_has_not_seen(run: Path, bundle: Bundle) -> None:

@@ -100,7 +100,8 @@ def draft(networks: Mapping[Precision, bytes]) -> Bundle:
 
 def test_forms_and_every_way_to_clip_are_tried_and_the_most_faithful_clipping_kept(workbench: Workbench) -> None:
     trials = try_recipes(workbench)
-    assert len({trial.recipe.plan for trial in trials}) == 5
+    plans = {trial.recipe.plan for trial in trials}
+    assert plans == {Plan(shortcuts=False), Plan(shortcuts=False, residuals=False)}  # else nothing differs
     clipped = [trial for trial in trials if trial.recipe.plan == trials[0].recipe.plan]
     assert {trial.recipe.method for trial in clipped} == set(METHODS)
     assert trials[0].damage.size == min(trial.damage.size for trial in clipped)
@@ -111,7 +112,7 @@ def test_of_equally_fast_forms_that_with_most_in_int8_comes_first() -> None:
         return Trial(Recipe(Plan(**plan)), latency_ms, Damage(0, 0, 0, 1, shift, 0, 12))
 
     unfaithful, fast = trial(1.0, 2.0), trial(4.0, 1.0, shortcuts=False)
-    even, slow, slower = trial(4.1, 1.1), trial(4.3, 1.0, residuals=False), trial(5.0, 0.9, deconvolutions=False)
+    even, slow, slower = trial(4.1, 1.1), trial(4.2, 1.0, residuals=False), trial(5.0, 0.9, deconvolutions=False)
     assert _best_first([slower, unfaithful, slow, fast, even]) == [even, fast, slow, slower, unfaithful]
     assert _best_first([slower, fast, slow]) == [fast, slow, slower]
 
