@@ -1,9 +1,9 @@
 """What an encoding costs: a backlog drained to a real mosquitto on loopback, JSON against Sparkplug B.
 
-    python tests/benchmarks/encodings.py [--parts 20000] [--rounds 3]
+    python tests/benchmarks/mqtt_encodings.py [--parts 20000] [--rounds 3]
 
 Every tenth part is a reject. All parts but the newest are late, which is Sparkplug's longer form. Writes
-results/encodings.csv: parts a second until the outbox is empty (the best round), processor time of this process a part
+results/mqtt_encodings.csv: parts a second until the outbox is empty (the best round), processor time of this process a part
 (publisher alone: the subscriber is a process of its own), and bytes a part on the wire's payload.
 """
 
@@ -26,7 +26,7 @@ from table import RESULTS, Row, processor, store
 from edge.mqtt.publisher import Publisher
 from edge.outbox.memory import MemoryOutbox
 
-TABLE = RESULTS / "encodings.csv"
+TABLE = RESULTS / "mqtt_encodings.csv"
 
 
 def drained(port: int, encoding: str, parts: int) -> tuple[float, float]:
