@@ -23,7 +23,7 @@ from calibrate.manifest import draft, manifest_fields
 from calibrate.measurement import Measurement, measure
 from calibrate.networks import Networks, make_networks
 from calibrate.own_default import measure_own_default
-from calibrate.quantize import quantizable
+from calibrate.quantize import of_distances, quantizable
 from calibrate.report import Decided, describe, render
 from calibrate.threshold import TailFit, tail_threshold
 from calibrate.trials import Workbench
@@ -42,11 +42,13 @@ from train import checkpoint
 from train.checkpoint import Checkpoint
 from train.datasets import load_fitted
 from train.evaluation import torch_predictor
+from train.flaws import Flaws
 from train.material import normalise
 
 FP32_TOLERANCE = 1e-3
 GOLDEN_FRAMES = 4
 LEAST_TOLERANCE = 0.01
+FLAWED = 16
 MOST_SHIFT = 0.5
 PIXEL_QUANTILE = 0.999
 REPORT, PAGE = "report/calibration.json", "report/index.html"
@@ -99,11 +101,11 @@ def make_bundle(request: Request, say: Callable[[str], None]) -> Bundle:
     fp32 = to_onnx(model, about.fit)
     golden, drift = _golden(about, model, frames, draft(about, {"fp32": fp32.SerializeToString()}, request.out))
     say(f"exported; maps differ from the trained model's by {drift:.1e} at most")
-    inputs = _calibration_inputs(about, [*seen, *unseen], request)
+    pictures = _calibration_pictures(about, [*seen, *unseen], request)
     validation = draw_validation(frames, about.fit)
-    networks = _make_networks(request, about, fp32, inputs, validation, say)
+    networks = _make_networks(request, about, fp32, pictures, validation, say)
     decided = _decide(request, about, networks, validation, frames, say)
-    report = describe(decided, networks, validation, len(inputs))
+    report = describe(decided, networks, validation, len(pictures))
     if defects:
         bundle = draft(about, networks.files, request.out)
         report["defects"] = judge_defects(bundle, [read_image(path) for path in defects], decided.limits, say)
@@ -131,13 +133,17 @@ def _make_networks(
     request: Request,
     about: Checkpoint,
     fp32: onnx.ModelProto,
-    inputs: list[NDArray[np.float32]],
+    pictures: NDArray[np.uint8],
     validation: Validation,
     say: Callable[[str], None],
 ) -> Networks:
     of_fitted = partial(_draft_of_fitted, request, about)
     tensors = dict.fromkeys([*quantizable(fp32), *(value.name for value in fp32.graph.output)])
-    histograms = collect(fp32, list(tensors), inputs)
+    histograms = collect(fp32, list(tensors), _inputs(pictures))
+    if distances := of_distances(fp32):
+        flaws = Flaws(pictures[:FLAWED], seed=request.seed)
+        flawed = [flaws.draw(i, 0).picture for i in range(len(flaws.foregrounds))]
+        histograms |= collect(fp32, distances, _inputs(np.stack(flawed)))
     workbench = Workbench(fp32, histograms, validation, of_fitted)
     return make_networks(fp32, histograms, workbench, of_fitted, request.budget, request.sensitivity, say)
 
@@ -287,12 +293,18 @@ def _golden(about: Checkpoint, model: System, frames: list[Frame], draft: Bundle
     return pack_golden(golden), drift
 
 
-def _calibration_inputs(about: Checkpoint, images: list[Path], request: Request) -> list[NDArray[np.float32]]:
-    """Images drawn at random as the network sees them; where the fit has tiles, each one drawn is a tile."""
+def _calibration_pictures(about: Checkpoint, images: list[Path], request: Request) -> NDArray[np.uint8]:
+    """Images drawn at random, fitted; where the fit has tiles, each one drawn is a tile."""
     tiles = about.fit.grid.count
     drawn = sorted(np.random.default_rng(request.seed).permutation(len(images) * tiles)[: request.calibration_images])
-    return [
-        np.ascontiguousarray(normalise(tile[None]).numpy())
-        for image, places in itertools.groupby(drawn, lambda place: place // tiles)
-        for tile in load_fitted([images[image]], about.fit)[[place % tiles for place in places]]
-    ]
+    return np.concatenate(
+        [
+            load_fitted([images[image]], about.fit)[[place % tiles for place in places]]
+            for image, places in itertools.groupby(drawn, lambda place: place // tiles)
+        ]
+    )
+
+
+def _inputs(pictures: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
+    """What the network sees of each, (1, 3, H, W)."""
+    return [np.ascontiguousarray(normalise(picture[None]).numpy()) for picture in pictures]

@@ -13,8 +13,8 @@ pairs on its input and its weights. Where engines differ:
 - A max pool before a convolution works on integers: its pair stands before it, so what else reads it (the first block's
   shortcut) is INT8 in every form.
 - Norms, divisions and cosines are in no plan: they stay float32, and so do AAND's gates (`has_weights`).
-- What reads distances alone, DMDD's segmentation head, is tried in INT8 and in float: a step is set by what calibration
-  images show, and they are good, so INT8 cuts distances off that only defects have.
+- What reads distances alone, DMDD's segmentation head, is tried in INT8 and in float. Its steps come from calibration
+  images with flaws drawn on them: of good ones alone, INT8 would cut off the distances that only defects have.
 
 Which form is best is measured (calibrate/trials.py), on OpenVINO: on TensorRT the same form runs, untried.
 """
@@ -90,6 +90,12 @@ def quantizable(model: ModelProto) -> list[str]:
         elif node.op_type == "Add" and _is_residual(node, made):
             tensors.update(dict.fromkeys(node.input))
     return list(tensors)
+
+
+def of_distances(model: ModelProto) -> list[str]:
+    """Those of `quantizable` that say how far features are apart, and nothing else: of DMDD's head."""
+    features = _features(model, makers(model))
+    return [name for name in quantizable(model) if name not in features]
 
 
 def layers(model: ModelProto, plan: Plan) -> dict[str, str]:

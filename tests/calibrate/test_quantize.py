@@ -11,11 +11,21 @@ from onnx import TensorProto, helper, numpy_helper
 from calibrate.activations import collect
 from calibrate.clipping import METHODS, scale
 from calibrate.export import to_onnx
-from calibrate.quantize import CONVOLUTIONS, WEIGHT_LEVELS, Plan, layers, pixel_shuffle, quantizable, quantize
+from calibrate.quantize import (
+    CONVOLUTIONS,
+    WEIGHT_LEVELS,
+    Plan,
+    layers,
+    of_distances,
+    pixel_shuffle,
+    quantizable,
+    quantize,
+)
 from edge.engines.openvino import CORE, compile_model
 from edge.fit import Fit
 from models.aand import AmplifiedDistillation
 from models.dmdd import DecoupledDistillation
+from models.rd import ReverseDistillation
 from models.teacher import Teacher
 
 PLANS = [
@@ -164,6 +174,9 @@ def test_what_reads_distances_alone_stays_float_where_a_plan_says_so() -> None:
         quantized = quantize(exported, dict.fromkeys(quantizable(exported), 0.1), plan)
         floats = {str(node.input[1]) for node in quantized.graph.node if node.op_type in CONVOLUTIONS} & weighted
         assert floats == wanted
+    behind = {node.input[0] for node in exported.graph.node if node.op_type in CONVOLUTIONS and node.input[1] in head}
+    assert behind <= set(of_distances(exported)) < set(quantizable(exported))
+    assert of_distances(to_onnx(ReverseDistillation(Teacher("resnet18")), Fit(64, 64))) == []
 
 
 def test_features_behind_a_gate_that_compares_become_int8() -> None:
