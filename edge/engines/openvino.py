@@ -114,12 +114,19 @@ def with_head(network: ov.Model, manifest: Manifest) -> ov.Model:
 
 
 def _normalise(frame: ov.Node, mean: Sequence[float], std: Sequence[float]) -> ov.Node:
-    """uint8 BGR, channels last, to the network's float32 RGB, channels first: one multiply-add a value."""
-    rgb = ops.gather(frame, np.array([2, 1, 0], np.int64), np.int64(3))
-    planes = ops.transpose(ops.convert(rgb, np.float32), np.array([0, 3, 1, 2], np.int64))
-    scale = 1 / (255 * np.array(std, np.float32))
-    shift = -np.array(mean, np.float32) / np.array(std, np.float32)
-    return ops.add(ops.multiply(planes, scale.reshape(1, 3, 1, 1)), shift.reshape(1, 3, 1, 1))
+    """uint8 BGR, channels last, to the network's float32 RGB, channels first: one multiply-add a value.
+
+    Written on whole rows, three values a pixel side by side, so that it fills the processor's vectors; the order of
+    channels changes behind it, and the plugin's convolutions want it the way it is.
+    """
+    _, height, width, _ = frame.shape
+    scale = (1 / (255 * np.array(std, np.float32)))[::-1]
+    shift = (-np.array(mean, np.float32) / np.array(std, np.float32))[::-1]
+    rows = ops.convert(ops.reshape(frame, np.array([1, height, 3 * width], np.int64), special_zero=False), np.float32)
+    bgr = ops.add(ops.multiply(rows, np.tile(scale, width)), np.tile(shift, width))
+    pixels = ops.reshape(bgr, np.array([1, height, width, 3], np.int64), special_zero=False)
+    rgb = ops.gather(pixels, np.array([2, 1, 0], np.int64), np.int64(3))
+    return ops.transpose(rgb, np.array([0, 3, 1, 2], np.int64))
 
 
 def _head(maps: list[ov.Output], size: tuple[int, int], sigma: float) -> ov.Node:
