@@ -3,8 +3,8 @@
     python tests/benchmarks/mqtt_encodings.py [--parts 20000] [--rounds 3]
 
 Every tenth part is a reject. All parts but the newest are late, which is Sparkplug's longer form. Writes
-results/mqtt_encodings.csv: parts a second until the outbox is empty (the best round), processor time of this process a part
-(publisher alone: the subscriber is a process of its own), and bytes a part on the wire's payload.
+results/mqtt_encodings.csv: parts a second until the outbox is empty (the best round), processor time of this process a
+part (publisher alone: the subscriber is a process of its own), and bytes a part on the wire's payload.
 """
 
 from __future__ import annotations
