@@ -54,6 +54,7 @@ def examine() -> list[Finding]:
         _package("cryptography", "pip install cryptography; it checks the signatures of bundles"),
         _gpu(),
         _package("tensorrt", tensorrt_remedy(jetpack)),
+        _package("onnx", "pip install onnx; only for INT8 with TensorRT before 10, JetPack 6.0's"),
         _cuda(jetpack),
         _package("pycuda", pycuda_remedy(jetpack)),
         _engine(),

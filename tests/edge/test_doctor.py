@@ -23,6 +23,7 @@ def test_every_finding_says_what_is_there_or_what_brings_it() -> None:
     assert {"gpiod", "harvesters"} <= findings.keys()
     wanted = {"int8 units", "openvino", "paho.mqtt", "gpu", "tensorrt", "pycuda", "nvcc", "mosquitto", "systemctl"}
     assert wanted <= findings.keys()
+    assert findings["onnx"].found
 
 
 def broken(folder: Path, name: str, statement: str) -> None:
@@ -51,7 +52,7 @@ def test_a_package_that_is_there_but_broken_is_missing(
 
 def test_a_bare_box_gets_every_remedy(tmp_path: Path) -> None:
     """Neither packages nor programs: everything but the standard library fails to import."""
-    for name in ("openvino", "cv2", "paho", "cryptography", "tensorrt", "pycuda", "gpiod"):
+    for name in ("openvino", "cv2", "paho", "cryptography", "tensorrt", "onnx", "pycuda", "gpiod"):
         broken(tmp_path, name, f"raise ModuleNotFoundError('No module named {name}')")
     code = """
 import json
