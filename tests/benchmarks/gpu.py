@@ -20,7 +20,6 @@ results/gpu_frame.csv; exit status 1 where an error is above 1e-5 (float32) or 2
 from __future__ import annotations
 
 import argparse
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
@@ -28,15 +27,19 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
 import numpy as np
 import torch
 from cuda.bindings import driver
+from kernels.card import checked
 from table import RESULTS, Row, store
 from tensorrt_frame import FRAME_KEY, FRAMES, frame_row
 
 from edge.fit import MEAN, STD, Fit
+from edge.kernels.cubin import load_cubin
 from edge.kernels.discrepancy import Features, distance, head_launch, head_tables, patches
-from edge.kernels.launch import COMPILE, SOURCES, Launch
+from edge.kernels.launch import Launch
 from edge.kernels.preprocess import plan
 from edge.tiles import Grid
 from models.discrepancy import anomaly_map, score
@@ -83,42 +86,19 @@ class Gpu:
     def __init__(self) -> None:
         torch.zeros(1, device="cuda")  # makes the context that the module is loaded into
         self.name = torch.cuda.get_device_name()
-        architecture = "sm_{}{}".format(*torch.cuda.get_device_capability())
-        self._functions: dict[str, Any] = {}
-        self._modules = []
         with tempfile.TemporaryDirectory() as folder:
-            for source in SOURCES:
-                cubin = Path(folder) / f"{source.stem}.cubin"
-                command = ["nvcc", *COMPILE, f"-arch={architecture}", "-cubin", "-o", str(cubin), str(source)]
-                subprocess.run(command, check=True, capture_output=True)
-                self._modules.append(checked(driver.cuModuleLoadData(cubin.read_bytes())))
+            cubin = load_cubin(torch.cuda.get_device_capability(), Path(folder))
+        self._module = checked(driver.cuModuleLoadData(cubin))
+        self._functions: dict[str, Any] = {}
 
     def run(self, launch: Launch) -> None:
         """Launches on torch's current stream."""
         if launch.kernel not in self._functions:
-            self._functions[launch.kernel] = self._find(launch.kernel.encode())
+            self._functions[launch.kernel] = checked(driver.cuModuleGetFunction(self._module, launch.kernel.encode()))
         arguments = np.array([launch.parameters.ctypes.data], np.uint64)
         stream = torch.cuda.current_stream().cuda_stream
         function, where = self._functions[launch.kernel], arguments.ctypes.data
         checked(driver.cuLaunchKernel(function, *launch.grid, *launch.block, launch.shared, stream, where, 0))
-
-    def _find(self, name: bytes) -> Any:
-        for module in self._modules:
-            error, function = driver.cuModuleGetFunction(module, name)
-            if error == driver.CUresult.CUDA_SUCCESS:
-                return function
-        raise KeyError(name)
-
-
-def checked(result: tuple[Any, ...]) -> Any:
-    """What a driver call gave.
-
-    Raises:
-        RuntimeError: It failed.
-    """
-    if result[0] != driver.CUresult.CUDA_SUCCESS:
-        raise RuntimeError(str(result[0]))
-    return result[1] if len(result) > 1 else None
 
 
 class Discrepancy:

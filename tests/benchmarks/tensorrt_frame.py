@@ -26,7 +26,7 @@ from edge.engines.tensorrt.cache import EngineCache, default_cache
 from edge.engines.tensorrt.cached import find_device, open_cached
 from edge.engines.tensorrt.engine import TensorRtEngine
 from edge.engines.tensorrt.fused import FusedTensorRtEngine
-from edge.errors import BundleError
+from edge.messages import Precision
 
 FRAMES = RESULTS / "gpu_frame.csv"
 FRAME_KEY = ("card", "network", "kind")
@@ -48,27 +48,24 @@ def main() -> None:
                 print(*(f"{key} {value}" for key, value in row.items()), sep="  ", flush=True)
 
 
-def measure(path: Path, precision: str, cache: EngineCache) -> Iterator[Row]:
+def measure(path: Path, precision: Precision, cache: EngineCache) -> Iterator[Row]:
     """Both ways of a precision.
 
     Raises:
         BundleError: The bundle has no such precision.
     """
     bundle, device = open_bundle(path), find_device()
-    known = next((each for each in bundle.manifest.precisions if each == precision), None)
-    if known is None:
-        raise BundleError(f"{path} has no {precision}")
     frame: NDArray[np.uint8] = np.random.default_rng(0).integers(0, 256, (480, 640, 3), np.uint8)
-    fused = open_cached(bundle, known, cache, device)
-    plan = cache.find(device.key(bundle, known))
+    fused = open_cached(bundle, precision, cache, device)
+    plan = cache.find(device.key(bundle, precision))
     assert isinstance(fused, FusedTensorRtEngine) and plan is not None
-    around = TensorRtEngine(bundle, known, plan, device.trt, device.cuda)
+    around = TensorRtEngine(bundle, precision, plan, device.trt, device.cuda)
     difference = np.abs(fused.infer(frame).values - around.infer(frame).values).max()
     for engine, name in ((fused, "kernels"), (around, "the processor")):
         row = frame_row(
             device.cuda.gpu.name,
             f"{bundle.manifest.name}, tensorrt and {name}",
-            known,
+            precision,
             f"tensorrt {device.trt.__version__}",
             partial(engine.infer, frame),
             engine.run_network,

@@ -22,11 +22,11 @@ _ALIGNED = 16  # bytes that one load brings
 
 def build_for_card(folder: Path) -> Path:
     """Compiles the kernels for the first GPU to a cubin in `folder`."""
-    _checked(driver.cuInit(0))
-    device = _checked(driver.cuDeviceGet(0))
+    checked(driver.cuInit(0))
+    device = checked(driver.cuDeviceGet(0))
     sides = ("MAJOR", "MINOR")
     names = [getattr(driver.CUdevice_attribute, f"CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_{side}") for side in sides]
-    major, minor = (int(_checked(driver.cuDeviceGetAttribute(name, device))) for name in names)
+    major, minor = (int(checked(driver.cuDeviceGetAttribute(name, device))) for name in names)
     load_cubin((major, minor), folder)
     (made,) = folder.glob("*.cubin")
     return made
@@ -40,10 +40,10 @@ class Card:
     """
 
     def __init__(self, cubin: Path) -> None:
-        _checked(driver.cuInit(0))
-        self._context = _checked(driver.cuDevicePrimaryCtxRetain(0))
-        _checked(driver.cuCtxSetCurrent(self._context))
-        self._module = _checked(driver.cuModuleLoadData(cubin.read_bytes()))
+        checked(driver.cuInit(0))
+        self._context = checked(driver.cuDevicePrimaryCtxRetain(0))
+        checked(driver.cuCtxSetCurrent(self._context))
+        self._module = checked(driver.cuModuleLoadData(cubin.read_bytes()))
         self._there: dict[int, tuple[np.ndarray, int, Any]] = {}
 
     def address(self, array: np.ndarray) -> int:
@@ -51,7 +51,7 @@ class Card:
         key = array.ctypes.data
         if key not in self._there:
             shift = key % _ALIGNED
-            memory = _checked(driver.cuMemAlloc(shift + _extent(array)))
+            memory = checked(driver.cuMemAlloc(shift + _extent(array)))
             self._there[key] = array, int(memory) + shift, memory
         known, address, _ = self._there[key]
         assert _extent(known) == _extent(array)
@@ -59,17 +59,17 @@ class Card:
 
     def run(self, launch: Launch) -> None:
         """Launches one kernel and waits for it."""
-        function = _checked(driver.cuModuleGetFunction(self._module, launch.kernel.encode()))
+        function = checked(driver.cuModuleGetFunction(self._module, launch.kernel.encode()))
         arguments = np.array([launch.parameters.ctypes.data], np.uint64)
         for array, address, _ in self._there.values():
-            _checked(driver.cuMemcpyHtoD(address, array.ctypes.data, _extent(array)))
-        _checked(
+            checked(driver.cuMemcpyHtoD(address, array.ctypes.data, _extent(array)))
+        checked(
             driver.cuLaunchKernel(function, *launch.grid, *launch.block, launch.shared, 0, arguments.ctypes.data, 0)
         )
-        _checked(driver.cuCtxSynchronize())
+        checked(driver.cuCtxSynchronize())
         for array, address, _ in self._there.values():
             if array.flags.writeable:
-                _checked(driver.cuMemcpyDtoH(array.ctypes.data, address, _extent(array)))
+                checked(driver.cuMemcpyDtoH(array.ctypes.data, address, _extent(array)))
 
     def __del__(self) -> None:
         for _, _, memory in self._there.values():
@@ -81,7 +81,12 @@ def _extent(array: np.ndarray) -> int:
     return int(sum((n - 1) * step for n, step in zip(array.shape, array.strides, strict=True)) + array.itemsize)
 
 
-def _checked(result: tuple[Any, ...]) -> Any:
+def checked(result: tuple[Any, ...]) -> Any:
+    """What a driver call gave.
+
+    Raises:
+        RuntimeError: It failed.
+    """
     if result[0] != driver.CUresult.CUDA_SUCCESS:
         raise RuntimeError(str(result[0]))
     return result[1] if len(result) > 1 else None

@@ -10,15 +10,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--card", action="store_true", help="run the kernels on the first GPU: tests/kernels/card.py")
 
 
-def on_card(config: pytest.Config) -> bool:
-    return bool(config.getoption("--card", False))
-
-
 @pytest.fixture(scope="session")
 def library(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Path:
     """The kernels, built for the host once a session, or for the GPU."""
     folder = tmp_path_factory.mktemp("kernels")
-    if on_card(pytestconfig):
+    if pytestconfig.getoption("--card", False):
         from kernels.card import build_for_card
 
         return build_for_card(folder)
