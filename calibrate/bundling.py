@@ -141,8 +141,9 @@ def _make_networks(
     tensors = dict.fromkeys([*quantizable(fp32), *(value.name for value in fp32.graph.output)])
     histograms = collect(fp32, list(tensors), _inputs(pictures))
     if distances := of_distances(fp32):
-        flaws = Flaws(pictures[:FLAWED], seed=request.seed)
-        flawed = [flaws.draw(i, 0).picture for i in range(len(flaws.foregrounds))]
+        few = pictures[:FLAWED]
+        flaws = Flaws(few, seed=request.seed)
+        flawed = [flaws.draw(i, 0).picture for i in range(len(few))]
         histograms |= collect(fp32, distances, _inputs(np.stack(flawed)))
     workbench = Workbench(fp32, histograms, validation, of_fitted)
     return make_networks(fp32, histograms, workbench, of_fitted, request.budget, request.sensitivity, say)

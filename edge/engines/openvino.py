@@ -116,8 +116,8 @@ def with_head(network: ov.Model, manifest: Manifest) -> ov.Model:
 def _normalise(frame: ov.Node, mean: Sequence[float], std: Sequence[float]) -> ov.Node:
     """uint8 BGR, channels last, to the network's float32 RGB, channels first: one multiply-add a value.
 
-    Written on whole rows, three values a pixel side by side, so that it fills the processor's vectors; the order of
-    channels changes behind it, and the plugin's convolutions want it the way it is.
+    Written on whole rows, three values a pixel side by side, so that it fills the processor's vectors. The transpose
+    behind it costs nothing: the plugin's convolutions read channels last.
     """
     _, height, width, _ = frame.shape
     scale = (1 / (255 * np.array(std, np.float32)))[::-1]

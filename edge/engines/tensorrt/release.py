@@ -47,8 +47,8 @@ def options_for(version: str, precision: Precision) -> Options:
 
     TF32, on by default, keeps 10 bits of a float32 product: the FP32 engine, the last to fall back to, does without.
     Before 10, cuBLAS and cuDNN are among the sources of tactics. These networks are convolutions, for which TensorRT
-    has kernels of its own, and the two libraries take hundreds of megabytes of a Jetson's memory once loaded: they stay
-    out, and a box need not have them. From 10 on they are out by default.
+    has kernels of its own: the two stay out, and a box need neither have nor load them. From 10 on they are out by
+    default, says NVIDIA's reference of TacticSource.
 
     Args:
         version: `tensorrt.__version__`, such as `8.5.3.1` or `10.3.0`.
