@@ -1,8 +1,8 @@
 """INT8 weights as TensorRT before release 10 reads them: floats with a QuantizeLinear, not integers.
 
-A bundle holds weights as integers with a DequantizeLinear, a quarter of the size. The older releases take no integers
-there: their developer guide, under "Quantized Weights", asks for FP32 constants, which the builder quantizes itself.
-The step is the same, so it arrives at the same integers.
+A bundle holds weights as integers with a DequantizeLinear, a quarter of the size. The older parsers want floats before
+it (their maintainer in onnx/onnx-tensorrt issue 850; integers were not tried on a card), which the builder quantizes
+itself. The step is the same, so it arrives at the same integers.
 """
 
 from __future__ import annotations
