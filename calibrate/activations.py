@@ -1,4 +1,4 @@
-"""What values flow through a network on real pictures, from which INT8 scales are chosen."""
+"""What values flow through a network on real pictures: INT8 scales and biases are made from them."""
 
 from __future__ import annotations
 
@@ -55,10 +55,34 @@ class Histogram:
             self.counts += np.bincount(index, minlength=BINS)
 
 
+class Activation:
+    """The values of one tensor.
+
+    Attributes:
+        histogram: All of them.
+    """
+
+    def __init__(self) -> None:
+        self.histogram = Histogram()
+        self._sums: NDArray[np.float64] | float = 0.0
+        self._pictures = 0
+
+    def add(self, values: NDArray[np.float32]) -> None:
+        """Takes in those of a picture, (1, channels, ...)."""
+        self.histogram.add(values)
+        self._sums = self._sums + values.reshape(values.shape[1], -1).mean(axis=1, dtype=np.float64)
+        self._pictures += 1
+
+    @property
+    def means(self) -> NDArray[np.float64]:
+        """The mean of each channel, (channels,)."""
+        return np.asarray(self._sums) / self._pictures
+
+
 def collect(
     model: onnx.ModelProto, tensors: Sequence[str], images: Sequence[NDArray[np.float32]]
-) -> dict[str, Histogram]:
-    """The histogram of each tensor, in one pass over the images.
+) -> dict[str, Activation]:
+    """What flows in each tensor, in one pass over the images.
 
     Args:
         model: The float32 network.
@@ -69,10 +93,10 @@ def collect(
     there = {value.name for value in [*model.graph.input, *model.graph.output]}
     network.add_outputs([name for name in tensors if name not in there])
     request = compile_model(network).create_infer_request()
-    histograms = {name: Histogram() for name in tensors}
+    activations = {name: Activation() for name in tensors}
     picture = model.graph.input[0].name
     for image in tracked(images, len(images), "calibration", "images"):
         request.infer([image])
-        for name, histogram in histograms.items():
-            histogram.add(image if name == picture else request.get_tensor(name).data)
-    return histograms
+        for name, activation in activations.items():
+            activation.add(image if name == picture else request.get_tensor(name).data)
+    return activations

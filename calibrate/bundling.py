@@ -139,14 +139,14 @@ def _make_networks(
 ) -> Networks:
     of_fitted = partial(_draft_of_fitted, request, about)
     tensors = dict.fromkeys([*quantizable(fp32), *(value.name for value in fp32.graph.output)])
-    histograms = collect(fp32, list(tensors), _inputs(pictures))
+    activations = collect(fp32, list(tensors), _inputs(pictures))
     if distances := of_distances(fp32):
         few = pictures[:FLAWED]
         flaws = Flaws(few, seed=request.seed)
         flawed = [flaws.draw(i, 0).picture for i in range(len(few))]
-        histograms |= collect(fp32, distances, _inputs(np.stack(flawed)))
-    workbench = Workbench(fp32, histograms, validation, of_fitted)
-    return make_networks(fp32, histograms, workbench, of_fitted, request.budget, request.sensitivity, say)
+        activations |= collect(fp32, distances, _inputs(np.stack(flawed)))
+    workbench = Workbench(fp32, activations, validation, of_fitted)
+    return make_networks(fp32, activations, workbench, of_fitted, request.budget, request.sensitivity, say)
 
 
 def _draft_of_fitted(request: Request, about: Checkpoint, networks: Mapping[Precision, bytes]) -> Bundle:

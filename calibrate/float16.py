@@ -15,7 +15,7 @@ import numpy as np
 import onnx
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
-from calibrate.activations import Histogram
+from calibrate.activations import Activation
 from calibrate.quantize import has_weights, makers
 
 EXACT = {"Relu", "MaxPool", "Concat", "Slice", "DepthToSpace"}
@@ -30,9 +30,10 @@ HEADROOM = 4
 SPLITTER = np.float32(2**13 + 1)
 
 
-def beyond_float16(histograms: Mapping[str, Histogram]) -> dict[str, float]:
+def beyond_float16(activations: Mapping[str, Activation]) -> dict[str, float]:
     """The tensors whose largest value is no safe float16, with that value."""
-    return {name: seen.largest for name, seen in histograms.items() if seen.largest * HEADROOM > LARGEST}
+    largest = {name: activation.histogram.largest for name, activation in activations.items()}
+    return {name: value for name, value in largest.items() if value * HEADROOM > LARGEST}
 
 
 def to_float16(model: ModelProto) -> ModelProto:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import onnx
 
-from calibrate.activations import Histogram
+from calibrate.activations import Activation
 from calibrate.damage import Budget, Damage, Maps, damage
 from calibrate.float16 import beyond_float16, rounded, to_float16
 from calibrate.measurement import infer_fitted
@@ -49,7 +49,7 @@ class Networks:
 
 def make_networks(
     fp32: onnx.ModelProto,
-    histograms: Mapping[str, Histogram],
+    activations: Mapping[str, Activation],
     workbench: Workbench,
     draft: Draft,
     budget: Budget,
@@ -60,7 +60,7 @@ def make_networks(
 
     Args:
         fp32: The float32 network.
-        histograms: Of its activations on calibration images.
+        activations: What flows through it on calibration images.
         workbench: Where INT8 is tried.
         draft: Makes a bundle in memory, of pictures that are fitted already.
         budget: What INT8 may lose.
@@ -70,7 +70,7 @@ def make_networks(
     file = fp32.SerializeToString()
     networks = Networks({"fp32": file}, {"fp32": file}, {"fp32": workbench.reference})
     _add_int8(networks, workbench, budget, sensitivity, say)
-    _add_fp16(networks, fp32, histograms, workbench, draft, say)
+    _add_fp16(networks, fp32, activations, workbench, draft, say)
     return networks
 
 
@@ -100,12 +100,12 @@ def _add_int8(networks: Networks, workbench: Workbench, budget: Budget, sensitiv
 def _add_fp16(
     networks: Networks,
     fp32: onnx.ModelProto,
-    histograms: Mapping[str, Histogram],
+    activations: Mapping[str, Activation],
     workbench: Workbench,
     draft: Draft,
     say: Say,
 ) -> None:
-    if beyond := beyond_float16(histograms):
+    if beyond := beyond_float16(activations):
         name, largest = max(beyond.items(), key=lambda item: item[1])
         say(f"no FP16: {name} reaches {largest:.0f} on the calibration images, too near float16's end at 65504")
         return

@@ -1,7 +1,8 @@
 """Explicit INT8: QuantizeLinear and DequantizeLinear pairs in the ONNX, the form TensorRT and OpenVINO share.
 
 Activations have one symmetric scale a tensor, weights one a channel, rounded to 7 bits here. Each convolution gets
-pairs on its input and its weights. Where engines differ:
+pairs on its input and its weights, and a bias that makes up for what the rounding of its weights does to the mean of
+each channel (Nagel et al., Data-Free Quantization, ICCV 2019). Where engines differ:
 
 - Residual additions: the pair goes on the shortcut's side: with it, TensorRT runs convolution, addition and ReLU as one
   INT8 kernel (NVIDIA/TensorRT issue 1992); the side that ends in a convolution needs none. OpenVINO fuses either way
@@ -21,6 +22,7 @@ Which form is best is measured (calibrate/trials.py), on OpenVINO: on TensorRT t
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
@@ -105,13 +107,18 @@ def layers(model: ModelProto, plan: Plan) -> dict[str, str]:
 
 
 def quantize(
-    model: ModelProto, scales: Mapping[str, float], plan: Plan, released: Collection[str] = frozenset()
+    model: ModelProto,
+    scales: Mapping[str, float],
+    means: Mapping[str, NDArray[np.float64]],
+    plan: Plan,
+    released: Collection[str] = frozenset(),
 ) -> ModelProto:
     """The network with Q/DQ pairs where `plan` says.
 
     Args:
         model: The float32 network.
         scales: The INT8 step of each tensor of `quantizable`.
+        means: The mean of each of its channels.
         plan: Which places become INT8.
         released: Layers that stay float all the same, names as of `layers`.
     """
@@ -126,8 +133,8 @@ def quantize(
         if node.name.removesuffix(_SHUFFLED) not in chosen:
             continue
         if node.op_type in CONVOLUTIONS:
+            graph.quantize_weights(node, means[node.input[0]])
             graph.quantize_input(node, 0)
-            graph.quantize_weights(node, axis=1 if node.op_type == "ConvTranspose" else 0)
         else:
             sides = [made[name].op_type if name in made else "" for name in node.input]
             # Both sides may end in a convolution (projected shortcut): one of them stays float to be fused.
@@ -213,6 +220,12 @@ def _projects(node: NodeProto) -> bool:
     return sizes.get("kernel_shape") == [1, 1] and max(sizes.get("strides", [1])) > 1
 
 
+def _pixels(node: NodeProto) -> int:
+    """How many pixels a transposed convolution gives for each it reads: so many share the kernel's positions."""
+    strides = (list(attribute.ints) for attribute in node.attribute if attribute.name == "strides")
+    return math.prod(next(strides, [1]))
+
+
 _SHUFFLED = "_as_1x1"
 
 
@@ -280,7 +293,9 @@ class _Rewriter:
             self._pairs[name] = floats
         return self._pairs[name]
 
-    def quantize_weights(self, node: NodeProto, axis: int) -> None:
+    def quantize_weights(self, node: NodeProto, means: NDArray[np.float64]) -> None:
+        """Makes the weights integers; `means` are those of the channels of the node's input."""
+        axis = 1 if node.op_type == "ConvTranspose" else 0
         name = node.input[1]
         weights = numpy_helper.to_array(self.weights[name])
         others = tuple(i for i in range(weights.ndim) if i != axis)
@@ -295,6 +310,20 @@ class _Rewriter:
             helper.make_node("DequantizeLinear", [name, scale, zero], [floats], name=f"{name}_dequantize", axis=axis)
         )
         node.input[1] = floats
+        lost = (weights - integers * scales.reshape(shape)).sum(axis=tuple(range(2, weights.ndim)))
+        if axis == 1:
+            self._add_to_bias(node, means @ lost / _pixels(node))
+        else:
+            groups = means.reshape(-1, lost.shape[1])
+            self._add_to_bias(node, (lost * groups.repeat(len(lost) // len(groups), axis=0)).sum(axis=1))
+
+    def _add_to_bias(self, node: NodeProto, values: NDArray[np.float64]) -> None:
+        if len(node.input) > 2:
+            bias = self.weights[node.input[2]]
+            sums = numpy_helper.to_array(bias) + values
+            bias.CopyFrom(numpy_helper.from_array(sums.astype(np.float32), node.input[2]))
+        else:
+            node.input.append(self._constant(f"{node.name}_bias", values.astype(np.float32)))
 
     def finish(self) -> None:
         """Puts the new nodes before those that need them: ONNX wants its nodes in order."""

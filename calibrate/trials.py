@@ -9,7 +9,7 @@ from typing import Any
 
 import onnx
 
-from calibrate.activations import Histogram
+from calibrate.activations import Activation
 from calibrate.clipping import METHODS, scale
 from calibrate.damage import Damage, Maps, damage
 from calibrate.measurement import infer_fitted
@@ -90,7 +90,7 @@ class Workbench:
 
     Args:
         fp32: The float32 network.
-        histograms: Of its activations on calibration images, all that are `quantizable`.
+        activations: What flows through it on calibration images, in all that is `quantizable`.
         validation: What they are judged on.
         draft: Makes bundles of pictures that are fitted already.
 
@@ -102,13 +102,14 @@ class Workbench:
     def __init__(
         self,
         fp32: onnx.ModelProto,
-        histograms: Mapping[str, Histogram],
+        activations: Mapping[str, Activation],
         validation: Validation,
         draft: Draft,
     ) -> None:
         self.validation = validation
         self._fp32, self._draft = fp32, draft
-        self._histograms = {name: histograms[name] for name in quantizable(fp32)}
+        self._activations = {name: activations[name] for name in quantizable(fp32)}
+        self._means = {name: activation.means for name, activation in self._activations.items()}
         self._scales: dict[str, dict[str, float]] = {}
         exact = OpenVinoEngine(draft({"fp32": fp32.SerializeToString()}), "fp32")
         ((self.reference, _),) = infer_fitted([exact], validation.pictures)
@@ -116,8 +117,10 @@ class Workbench:
     def model(self, recipe: Recipe) -> bytes:
         """The INT8 ONNX."""
         if recipe.method not in self._scales:
-            self._scales[recipe.method] = {name: scale(h, recipe.method) for name, h in self._histograms.items()}
-        made = quantize(self._fp32, self._scales[recipe.method], recipe.plan, recipe.released)
+            self._scales[recipe.method] = {
+                name: scale(activation.histogram, recipe.method) for name, activation in self._activations.items()
+            }
+        made = quantize(self._fp32, self._scales[recipe.method], self._means, recipe.plan, recipe.released)
         return bytes(made.SerializeToString())
 
     def layers(self, plan: Plan) -> dict[str, str]:

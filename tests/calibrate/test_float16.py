@@ -8,7 +8,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
-from calibrate.activations import Histogram
+from calibrate.activations import Activation
 from calibrate.float16 import beyond_float16, rounded, to_float16
 from edge.engines.openvino import CORE, compile_model
 
@@ -109,7 +109,7 @@ def test_a_weight_beyond_float16_is_refused(network: onnx.ModelProto) -> None:
 
 
 def test_activations_near_the_end_of_float16_are_named() -> None:
-    calm, wild = Histogram(), Histogram()
-    calm.add(np.array([0.0, 900.0], np.float32))
-    wild.add(np.array([0.0, -20_000.0], np.float32))
+    calm, wild = Activation(), Activation()
+    calm.add(np.array([[0.0, 900.0]], np.float32))
+    wild.add(np.array([[0.0, -20_000.0]], np.float32))
     assert beyond_float16({"calm": calm, "wild": wild}) == {"wild": 20_000.0}

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Collection
 
 import numpy as np
 import onnx
@@ -67,8 +68,17 @@ def images() -> list[NDArray[np.float32]]:
     return [rng.normal(size=(1, 3, 16, 24)).astype(np.float32) for _ in range(4)]
 
 
-def scales(model: onnx.ModelProto, images: list[NDArray[np.float32]], method: str = "mse") -> dict[str, float]:
-    return {name: scale(seen, method) for name, seen in collect(model, quantizable(model), images).items()}
+def calibrated(
+    model: onnx.ModelProto,
+    images: list[NDArray[np.float32]],
+    plan: Plan,
+    method: str = "mse",
+    released: Collection[str] = frozenset(),
+) -> onnx.ModelProto:
+    """The network in INT8, by what the images say."""
+    activations = collect(model, quantizable(model), images)
+    scales = {name: scale(seen.histogram, method) for name, seen in activations.items()}
+    return quantize(model, scales, {name: seen.means for name, seen in activations.items()}, plan, released)
 
 
 def infer(model: onnx.ModelProto, image: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -85,7 +95,7 @@ def test_pixel_shuffle_gives_the_same_numbers(network: onnx.ModelProto, images: 
 
 @pytest.mark.parametrize("plan", PLANS, ids=str)
 def test_int8_stays_close_to_float(network: onnx.ModelProto, images: list[NDArray[np.float32]], plan: Plan) -> None:
-    quantized = quantize(network, scales(network, images), plan)
+    quantized = calibrated(network, images, plan)
     wanted, got = infer(network, images[0]), infer(quantized, images[0])
     assert np.abs(got - wanted).mean() < 0.03 * np.abs(wanted).mean() + 0.02 * wanted.std()
 
@@ -93,7 +103,7 @@ def test_int8_stays_close_to_float(network: onnx.ModelProto, images: list[NDArra
 def test_every_pair_is_symmetric_and_weights_are_per_channel(
     network: onnx.ModelProto, images: list[NDArray[np.float32]]
 ) -> None:
-    quantized = quantize(network, scales(network, images), Plan())
+    quantized = calibrated(network, images, Plan())
     constants = {t.name: numpy_helper.to_array(t) for t in quantized.graph.initializer}
     pairs = [node for node in quantized.graph.node if node.op_type == "DequantizeLinear"]
     assert all(not constants[node.input[2]].any() for node in pairs)
@@ -107,7 +117,7 @@ def test_every_pair_is_symmetric_and_weights_are_per_channel(
 def test_the_shortcut_of_an_addition_shares_the_pair_of_the_next_convolution(
     network: onnx.ModelProto, images: list[NDArray[np.float32]]
 ) -> None:
-    quantized = quantize(network, scales(network, images), Plan())
+    quantized = calibrated(network, images, Plan())
     by_name = {node.name: node for node in quantized.graph.node}
     assert by_name["residual"].input[0] == "c1"
     assert by_name["residual"].input[1] == by_name["second"].input[0] == "r0_dequantized"
@@ -115,7 +125,7 @@ def test_the_shortcut_of_an_addition_shares_the_pair_of_the_next_convolution(
 
 def test_the_float_network_is_left_as_it_was(network: onnx.ModelProto, images: list[NDArray[np.float32]]) -> None:
     before = network.SerializeToString()
-    quantize(network, scales(network, images), Plan(pixel_shuffle=True))
+    calibrated(network, images, Plan(pixel_shuffle=True))
     assert network.SerializeToString() == before
 
 
@@ -123,16 +133,59 @@ def test_the_float_network_is_left_as_it_was(network: onnx.ModelProto, images: l
 def test_every_way_to_clip_stays_close_to_float(
     network: onnx.ModelProto, images: list[NDArray[np.float32]], method: str
 ) -> None:
-    quantized = quantize(network, scales(network, images, method), Plan())
+    quantized = calibrated(network, images, Plan(), method)
     wanted, got = infer(network, images[0]), infer(quantized, images[0])
     assert np.abs(got - wanted).mean() < 0.05 * wanted.std()
 
 
+def test_means_are_of_each_channel(network: onnx.ModelProto, images: list[NDArray[np.float32]]) -> None:
+    seen = collect(network, ["image", "out"], images)
+    np.testing.assert_allclose(seen["image"].means, np.mean(images, axis=(0, 1, 3, 4)), atol=1e-6)
+    outputs = [infer(network, image) for image in images]
+    np.testing.assert_allclose(seen["out"].means, np.mean(outputs, axis=(0, 1, 3, 4)), atol=1e-5)
+
+
 def test_histograms_hold_every_value(network: onnx.ModelProto, images: list[NDArray[np.float32]]) -> None:
-    histograms = collect(network, ["image", "r0", "out"], images)
+    histograms = {name: seen.histogram for name, seen in collect(network, ["image", "r0", "out"], images).items()}
     assert histograms["image"].counts.sum() == 4 * 3 * 16 * 24
     assert histograms["image"].largest == pytest.approx(max(np.abs(i).max() for i in images))
     assert histograms["out"].largest == pytest.approx(max(np.abs(infer(network, i)).max() for i in images), rel=1e-5)
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("transposed", [False, True])
+def test_rounded_weights_move_no_channels_mean(transposed: bool, bias: bool) -> None:
+    """Of a picture whose channels are even, the mean is all there is."""
+    rng = np.random.default_rng(3)
+    values = [rng.normal(0, 0.3, (6, 6, 2, 2)), rng.normal(size=6)]
+    weights = [numpy_helper.from_array(v.astype(np.float32), n) for v, n in zip(values, "wb", strict=True)]
+    kind = "ConvTranspose" if transposed else "Conv"
+    inputs = ["image", "w", "b"] if bias else ["image", "w"]
+    node = helper.make_node(kind, inputs, ["out"], name="only", strides=[2, 2])
+    sides = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 6, None, None]) for name in ("image", "out")]
+    graph = helper.make_graph([node], "net", sides[:1], sides[1:], weights[: len(inputs) - 1])
+    network = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    picture = np.broadcast_to(rng.integers(-127, 128, (1, 6, 1, 1)), (1, 6, 8, 8)).astype(np.float32)
+    scales, means = {"image": 1.0}, {"image": picture[0, :, 0, 0].astype(np.float64)}
+    wanted = infer(network, picture).mean(axis=(2, 3))
+    for plan in [Plan(), Plan(pixel_shuffle=True)]:
+        got, uncorrected = (infer(quantize(network, scales, m, plan), picture).mean(axis=(2, 3))
+                            for m in (means, {"image": np.zeros(6)}))  # fmt: skip
+        np.testing.assert_allclose(got, wanted, atol=1e-3)
+        assert np.abs(uncorrected - wanted).max() > 0.1
+
+
+def test_a_grouped_convolution_sees_the_means_of_its_own_channels(images: list[NDArray[np.float32]]) -> None:
+    weights = numpy_helper.from_array(np.random.default_rng(3).normal(size=(6, 1, 3, 3)).astype(np.float32), "w")
+    node = helper.make_node("Conv", ["image", "w"], ["out"], name="only", group=3)
+    image = helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, 3, 16, 24])
+    out = helper.make_tensor_value_info("out", TensorProto.FLOAT, [1, 6, 14, 22])
+    graph = helper.make_graph([node], "net", [image], [out], [weights])
+    network = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    shifted = [image + np.array([5, 10, 40], np.float32).reshape(1, 3, 1, 1) for image in images]
+    quantized = calibrated(network, shifted, Plan(), "max")
+    moved = [infer(quantized, picture) - infer(network, picture) for picture in shifted]
+    assert np.abs(np.mean(moved, axis=(0, 1, 3, 4))).max() < 0.02
 
 
 def test_a_released_layer_stays_float_and_the_others_do_not(
@@ -140,13 +193,13 @@ def test_a_released_layer_stays_float_and_the_others_do_not(
 ) -> None:
     every = layers(network, Plan())
     assert every == {"first": "w0", "second": "w1", "residual": "residual addition a1", "double": "w2"}
-    quantized = quantize(network, scales(network, images), Plan(), released={"second", "double"})
+    quantized = calibrated(network, images, Plan(), released={"second", "double"})
     by_name = {node.name: node for node in quantized.graph.node}
     assert list(by_name["second"].input) == ["r0", "w1"]
     assert by_name["double"].input[0] == "r1"
     assert by_name["first"].input[0] == "image_dequantized"
     assert by_name["residual"].input[1] == "r0_dequantized"
-    untouched = quantize(network, scales(network, images), Plan(), released=every)
+    untouched = calibrated(network, images, Plan(), released=every)
     assert [node.op_type for node in untouched.graph.node] == [node.op_type for node in network.graph.node]
 
 
@@ -154,12 +207,12 @@ def test_a_released_layer_is_found_behind_a_pixel_shuffle(
     network: onnx.ModelProto, images: list[NDArray[np.float32]]
 ) -> None:
     plan = Plan(pixel_shuffle=True)
-    quantized = quantize(network, scales(network, images), plan, released={"double"})
+    quantized = calibrated(network, images, plan, released={"double"})
     names = {tensor.name for tensor in quantized.graph.initializer if tensor.data_type == TensorProto.INT8}
     assert {"w0", "w1"} <= names and "w2" not in names
     assert "w2" in {
         tensor.name
-        for tensor in quantize(network, scales(network, images), plan).graph.initializer
+        for tensor in calibrated(network, images, plan).graph.initializer
         if tensor.data_type == TensorProto.INT8
     }
 
@@ -170,8 +223,9 @@ def test_what_reads_distances_alone_stays_float_where_a_plan_says_so() -> None:
     weighted = {str(node.input[1]) for node in exported.graph.node if node.op_type in CONVOLUTIONS}
     head = {name for name in weighted if name.startswith("model.head.")}
     assert len(head) == 10
+    picture = np.random.default_rng(0).normal(size=(1, 3, 64, 64)).astype(np.float32)
     for plan, wanted in ((Plan(head=False), head), (Plan(), set())):
-        quantized = quantize(exported, dict.fromkeys(quantizable(exported), 0.1), plan)
+        quantized = calibrated(exported, [picture], plan)
         floats = {str(node.input[1]) for node in quantized.graph.node if node.op_type in CONVOLUTIONS} & weighted
         assert floats == wanted
     behind = {node.input[0] for node in exported.graph.node if node.op_type in CONVOLUTIONS and node.input[1] in head}
@@ -205,7 +259,7 @@ def test_a_max_pool_works_on_integers_and_gives_the_same_numbers(images: list[ND
     graph = helper.make_graph(nodes, "net", [image], [out], weights)
     network = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     plan = Plan(residuals=False)
-    before = quantize(network, scales(network, images), plan)
+    before = calibrated(network, images, plan)
     by_name = {node.name: node for node in before.graph.node}
     assert by_name["pool"].input[0] == "r0_dequantized"
     assert [by_name[name].input[0] for name in ("second", "third")] == ["p0", "p0"]

@@ -10,7 +10,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from calibrate.activations import Histogram, collect
+from calibrate.activations import Activation, collect
 from calibrate.clipping import METHODS
 from calibrate.damage import Budget, Damage
 from calibrate.networks import make_networks
@@ -62,7 +62,7 @@ def validation() -> Validation:
 
 
 @pytest.fixture(scope="module")
-def histograms(network: onnx.ModelProto, validation: Validation) -> dict[str, Histogram]:
+def activations(network: onnx.ModelProto, validation: Validation) -> dict[str, Activation]:
     inputs = [
         (((picture[None, ..., ::-1] / 255 - MEAN) / STD).transpose(0, 3, 1, 2)).astype(np.float32)
         for picture in validation.pictures
@@ -71,8 +71,8 @@ def histograms(network: onnx.ModelProto, validation: Validation) -> dict[str, Hi
 
 
 @pytest.fixture(scope="module")
-def workbench(network: onnx.ModelProto, validation: Validation, histograms: dict[str, Histogram]) -> Workbench:
-    return Workbench(network, histograms, validation, draft)
+def workbench(network: onnx.ModelProto, validation: Validation, activations: dict[str, Activation]) -> Workbench:
+    return Workbench(network, activations, validation, draft)
 
 
 def draft(networks: Mapping[Precision, bytes]) -> Bundle:
@@ -135,34 +135,34 @@ def test_the_layer_that_int8_ruins_ranks_first_and_is_left_float(workbench: Work
 
 
 def test_a_budget_that_cannot_be_held_is_said_and_not_hidden(
-    network: onnx.ModelProto, histograms: dict[str, Histogram], workbench: Workbench
+    network: onnx.ModelProto, activations: dict[str, Activation], workbench: Workbench
 ) -> None:
     said: list[str] = []
-    made = make_networks(network, histograms, workbench, draft, Budget(-100, -100), False, said.append)
+    made = make_networks(network, activations, workbench, draft, Budget(-100, -100), False, said.append)
     assert made.broken and made.ranking and not made.trials[0].recipe.released
     assert "no number of its layers left float brings INT8 within the budget" in said
     assert set(made.files) == {"int8", "fp16", "fp32"}
 
 
 def test_within_the_budget_layers_are_ranked_only_where_asked(
-    network: onnx.ModelProto, histograms: dict[str, Histogram], workbench: Workbench
+    network: onnx.ModelProto, activations: dict[str, Activation], workbench: Workbench
 ) -> None:
     wide = Budget(100, 100, -1)
-    made = make_networks(network, histograms, workbench, draft, wide, False, lambda line: None)
+    made = make_networks(network, activations, workbench, draft, wide, False, lambda line: None)
     assert made.broken == "" and made.ranking == []
-    made = make_networks(network, histograms, workbench, draft, wide, True, lambda line: None)
+    made = make_networks(network, activations, workbench, draft, wide, True, lambda line: None)
     chosen = made.trials[0].recipe
     assert made.broken == "" and not chosen.released
     assert {layer.name for layer in made.ranking} == set(workbench.layers(chosen.plan))
 
 
 def test_where_activations_leave_float16_there_is_no_fp16_and_that_is_said(
-    network: onnx.ModelProto, histograms: dict[str, Histogram], workbench: Workbench
+    network: onnx.ModelProto, activations: dict[str, Activation], workbench: Workbench
 ) -> None:
     said: list[str] = []
-    wild = Histogram()
-    wild.add(np.array([70_000.0], np.float32))
-    seen = {**histograms, "r1": wild}
+    wild = Activation()
+    wild.add(np.array([[70_000.0]], np.float32))
+    seen = {**activations, "r1": wild}
     made = make_networks(network, seen, workbench, draft, Budget(100, 100, -1), False, said.append)
     assert set(made.files) == {"int8", "fp32"}
     assert any(line.startswith("no FP16: r1 reaches 70000") for line in said)
