@@ -24,8 +24,10 @@ class Damage:
         image_auroc_error: Its standard error: of few pictures, some change places whatever is done to them.
         aupro: Points of AUPRO lost.
         rank_correlation: Of the pictures' scores (Spearman).
-        score_shift: Mean absolute difference of the scores, in standard deviations of FP32's.
-        map_shift: The same of map values.
+        score_shift: Mean difference of the scores, in standard deviations of FP32's: that precision's own thresholds
+            make up for it.
+        score_noise: Standard deviation of the difference, likewise: nothing makes up for it.
+        map_noise: The same of map values.
         pictures: How many tell.
     """
 
@@ -34,7 +36,8 @@ class Damage:
     aupro: float
     rank_correlation: float
     score_shift: float
-    map_shift: float
+    score_noise: float
+    map_noise: float
     pictures: int
 
     @property
@@ -48,13 +51,13 @@ class Damage:
     @property
     def size(self) -> float:
         """One number to rank by: of so few pictures AUROC and AUPRO are too coarse for it."""
-        return self.score_shift + self.map_shift
+        return self.score_noise + self.map_noise
 
     def __str__(self) -> str:
         return (
             f"on flaws image AUROC {-self.image_auroc:+.2f} ± {self.image_auroc_error:.2f} points, AUPRO "
             f"{-self.aupro:+.2f}, rank correlation of scores {self.rank_correlation:.4f}, scores move by "
-            f"{100 * self.score_shift:.1f} % of their standard deviation"
+            f"{100 * self.score_shift:+.1f} ± {100 * self.score_noise:.1f} % of their standard deviation"
         )
 
     def as_dict(self) -> dict[str, float]:
@@ -116,15 +119,17 @@ def worth(validation: Validation, maps: Maps) -> Worth:
 
 def damage(validation: Validation, reference: Maps, maps: Maps) -> Damage:
     """What `maps`, of the first pictures, have lost against FP32's."""
-    before, after = worth(validation, reference[: len(maps)]), worth(validation, maps)
+    known = reference[: len(maps)]
+    before, after = worth(validation, known), worth(validation, maps)
     valid = validation.valid[: len(maps)]
     return Damage(
         image_auroc=100 * (before.image_auroc - after.image_auroc),
         image_auroc_error=100 * _auroc_error(before.scores, after.scores, validation.flawed[: len(maps)]),
         aupro=100 * (before.aupro - after.aupro),
         rank_correlation=_rank_correlation(before.scores, after.scores),
-        score_shift=_shift(before.scores, after.scores),
-        map_shift=_shift(reference[: len(maps)][valid], maps[valid]),
+        score_shift=float(np.mean(after.scores - before.scores)) / _spread(before.scores),
+        score_noise=float(np.std(after.scores - before.scores)) / _spread(before.scores),
+        map_noise=float(np.std(maps[valid] - known[valid])) / _spread(known[valid]),
         pictures=len(maps),
     )
 
@@ -135,8 +140,8 @@ def _rank_correlation(before: Scores, after: Scores) -> float:
     return float(np.corrcoef(ranks)[0, 1]) if all(np.ptp(side) for side in ranks) else 0.0
 
 
-def _shift(before: NDArray[np.float32], after: NDArray[np.float32]) -> float:
-    return float(np.mean(np.abs(after - before)) / max(float(np.std(before)), 1e-12))
+def _spread(values: NDArray[np.float32]) -> float:
+    return max(float(np.std(values)), 1e-12)
 
 
 def _auroc_error(before: Scores, after: Scores, flawed: NDArray[np.bool_]) -> float:

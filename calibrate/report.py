@@ -20,7 +20,7 @@ from calibrate.own_default import OwnDefault
 from calibrate.report_parts import cases, cells, score_chart, tail_chart
 from calibrate.sensitivity import Layer
 from calibrate.threshold import TailFit
-from calibrate.trials import FEW, Trial
+from calibrate.trials import Trial
 from calibrate.validation import Validation
 from calibrate.verdicts import Agreement
 from edge import __version__
@@ -129,7 +129,7 @@ def render(
         validation=f"{counted['good']} held-out good pictures and {counted['flawed']} synthetic flaws on them",
         thresholds="<br>".join(f"<b>{name}</b> {escape(str(fit))}" for name, fit in decided.fits.items()),
         charts=_charts(decided, networks, validation),
-        trials="\n".join(_trial_row(trial, len(shown.masks), i) for i, trial in enumerate(networks.trials)),
+        trials="\n".join(_trial_row(trial, i) for i, trial in enumerate(networks.trials)),
         sensitivity=_sensitivity(networks),
         scale=pictures.scale,
         cases=pictures.html,
@@ -164,7 +164,7 @@ def _precision_row(name: str, part: Described) -> str:
         f"{found['image_auroc']:.4f}",
         f"{found['aupro_0.3']:.4f}",
         f"{lost['rank_correlation']:.4f}" if lost else "",
-        f"{100 * lost['score_shift']:.1f} %" if lost else "",
+        f"{100 * lost['score_shift']:+.1f} ± {100 * lost['score_noise']:.1f} %" if lost else "",
         f"{part['threshold']:.4f}",
         f"{agreed['same']} of {agreed['images']}" if agreed else "",
     )
@@ -180,12 +180,11 @@ def _charts(decided: Decided, networks: Networks, validation: Validation) -> str
     return show_charts(charts)
 
 
-def _trial_row(trial: Trial, every: int, place: int) -> str:
+def _trial_row(trial: Trial, place: int) -> str:
     damage = trial.damage
     kept = "kept: " if place == 0 else ""
-    count = every if place == 0 else min(FEW, every)
-    shifts = f"{100 * damage.score_shift:.1f} %", f"{100 * damage.map_shift:.1f} %"
-    return cells(f"{kept}{trial.recipe}", str(count), f"{trial.latency_ms:.1f}", *shifts)
+    noise = f"{100 * damage.score_noise:.1f} %", f"{100 * damage.map_noise:.1f} %"
+    return cells(f"{kept}{trial.recipe}", str(damage.pictures), f"{trial.latency_ms:.1f}", *noise)
 
 
 def _sensitivity(networks: Networks) -> str:
@@ -194,8 +193,8 @@ def _sensitivity(networks: Networks) -> str:
     rows = [
         cells(
             layer.title + (" (left float)" if _released(layer, networks) else ""),
-            f"{100 * layer.trial.damage.score_shift:.2f} %",
-            f"{100 * layer.trial.damage.map_shift:.2f} %",
+            f"{100 * layer.trial.damage.score_noise:.2f} %",
+            f"{100 * layer.trial.damage.map_noise:.2f} %",
         )
         for layer in networks.ranking
     ]
@@ -206,8 +205,8 @@ def _sensitivity(networks: Networks) -> str:
 
 _RANKING: Sequence[tuple[str, str]] = (
     ("layer", ""),
-    ("score shift", ' class="number"'),
-    ("map shift", ' class="number"'),
+    ("score noise", ' class="number"'),
+    ("map noise", ' class="number"'),
 )
 
 

@@ -30,7 +30,7 @@ EVEN = 1.03
 """Forms whose times differ by less are equally fast: so do two timings of one, in turns."""
 
 FEW = 12
-"""Pictures that plans and methods are tried on."""
+"""Pictures that forms are tried on."""
 
 
 @dataclass(frozen=True)
@@ -153,7 +153,8 @@ def try_recipes(workbench: Workbench) -> list[Trial]:
     """Tries forms of the network, each beside the best so far, then ways to clip; the chosen recipe comes first.
 
     Of the forms about as faithful as the best the fastest, and of equally fast ones that with most in INT8, which is
-    worth more on TensorRT. How activations are clipped changes no latency, so there the most faithful is kept.
+    worth more on TensorRT. How activations are clipped changes no latency, so there the most faithful is kept, of all
+    pictures: of few, the wrong one would often be.
     """
     best = workbench.candidate(Recipe(Plan(shortcuts=False)))
     forms: list[Trial] = []
@@ -167,10 +168,9 @@ def try_recipes(workbench: Workbench) -> list[Trial]:
         raced = _best_first([trial for trial, _ in workbench.race(field, FEW)])
         forms = [*raced, *forms[1:]]
         best = next(each for each in field if each.recipe == raced[0].recipe)
-    form, *others = forms
-    recipes = [dataclasses.replace(form.recipe, method=method) for method in METHODS]
-    clipped = [workbench.trial(r, FEW) for r in tracked(recipes[1:], len(recipes) - 1, "INT8 scales", "tried")]
-    return [*sorted([form, *clipped], key=lambda trial: trial.damage.size), *others]
+    recipes = [dataclasses.replace(best.recipe, method=method) for method in METHODS]
+    clipped = [workbench.trial(recipe) for recipe in tracked(recipes, len(recipes), "INT8 scales", "tried")]
+    return [*sorted(clipped, key=lambda trial: trial.damage.size), *forms[1:]]
 
 
 def _upsampling(plan: Plan) -> list[Plan]:

@@ -90,7 +90,7 @@ def test_the_report_says_what_openvino_would_do_by_itself(bundle: Bundle) -> Non
     assert (told is None) == (default_type() == "f32") == ("OpenVINO left to itself" not in text)
     if told is not None:
         assert told["type"] == default_type() and told["latency_ms"] > 0 and told["int8_latency_ms"] > 0
-        assert 0 < told["damage"]["score_shift"] < 1
+        assert 0 < told["damage"]["score_noise"] < 1
         assert f"{told['latency_ms'] / told['int8_latency_ms']:.2f} times as fast" in text
 
 

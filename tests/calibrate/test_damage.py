@@ -26,7 +26,7 @@ def maps_of(scores: list[float], masks: np.ndarray) -> np.ndarray:
 def test_nothing_is_lost_where_nothing_changes() -> None:
     seen = validation()
     maps = maps_of([0.2, 0.3, 0.4, 0.5, 0.35, 0.6, 0.7, 0.8, 0.9, 1.0], seen.masks)
-    assert damage(seen, maps, maps) == Damage(0, 0, 0, pytest.approx(1), 0, 0, 10)
+    assert damage(seen, maps, maps) == Damage(0, 0, 0, pytest.approx(1), 0, 0, 0, 10)
 
 
 def test_the_loss_is_that_of_the_metrics() -> None:
@@ -38,8 +38,18 @@ def test_the_loss_is_that_of_the_metrics() -> None:
     assert lost.image_auroc == pytest.approx(100 * (auroc(scores[0], seen.flawed) - auroc(scores[1], seen.flawed)))
     assert lost.image_auroc == pytest.approx(100 * 2 / 24)
     assert lost.score_shift == pytest.approx(0.025 / np.std(scores[0]), rel=1e-5)
-    assert lost.rank_correlation < 1 and lost.size == lost.score_shift + lost.map_shift
+    assert lost.score_noise == pytest.approx(np.std(scores[1] - scores[0]) / np.std(scores[0]), rel=1e-5)
+    assert lost.rank_correlation < 1 and lost.size == lost.score_noise + lost.map_noise
     assert worth(seen, after).aupro == pytest.approx(worth(seen, before).aupro - lost.aupro / 100)
+
+
+def test_what_moves_all_alike_is_a_shift_and_no_noise() -> None:
+    """A precision's own thresholds make up for it."""
+    seen = validation()
+    maps = maps_of([0.2, 0.3, 0.4, 0.5, 0.35, 0.6, 0.7, 0.8, 0.9, 1.0], seen.masks)
+    lost = damage(seen, maps, maps - 0.05)
+    assert lost.score_shift == pytest.approx(-0.05 / np.std(maps.max(axis=(1, 2))), rel=1e-4)
+    assert lost.size < 1e-5 and lost.image_auroc == 0 and lost.rank_correlation == pytest.approx(1)
 
 
 def test_the_standard_error_is_the_spread_over_drawn_pictures() -> None:
@@ -59,13 +69,13 @@ def test_the_standard_error_is_the_spread_over_drawn_pictures() -> None:
 
 
 def test_a_budget_names_what_is_beyond_it() -> None:
-    fine = Damage(0.4, 0.0, 0.9, 0.99, 0.1, 0.1, 48)
+    fine = Damage(0.4, 0.0, 0.9, 0.99, 0.1, 0.1, 0.1, 48)
     assert Budget().broken(fine) == ""
-    assert Budget().broken(Damage(0.9, 0.5, 0.9, 0.99, 0, 0, 48)) == "", "within its standard error"
-    assert "1.10 ± 0.50 points of image AUROC lost, 0.5" in Budget().broken(Damage(1.1, 0.5, 0, 1, 0, 0, 48))
-    assert "1.50 points of AUPRO lost, 1 allowed" in Budget().broken(Damage(0, 0, 1.5, 1, 0, 0, 48))
-    assert "rank correlation 0.9700 of 48 pictures, 0.98 wanted" in Budget().broken(Damage(0, 0, 0, 0.97, 0, 0, 48))
-    assert Budget().broken(Damage(0, 0, 0, 0.97, 0, 0, 12)) == "", "a swap or two of twelve"
+    assert Budget().broken(Damage(0.9, 0.5, 0.9, 0.99, 0, 0, 0, 48)) == "", "within its standard error"
+    assert "1.10 ± 0.50 points of image AUROC lost, 0.5" in Budget().broken(Damage(1.1, 0.5, 0, 1, 0, 0, 0, 48))
+    assert "1.50 points of AUPRO lost, 1 allowed" in Budget().broken(Damage(0, 0, 1.5, 1, 0, 0, 0, 48))
+    assert "rank correlation 0.9700 of 48 pictures, 0.98 wanted" in Budget().broken(Damage(0, 0, 0, 0.97, 0, 0, 0, 48))
+    assert Budget().broken(Damage(0, 0, 0, 0.97, 0, 0, 0, 12)) == "", "a swap or two of twelve"
     assert Budget(aupro=0.5).broken(fine).startswith("0.90 points of AUPRO")
 
 

@@ -108,8 +108,8 @@ def test_forms_and_every_way_to_clip_are_tried_and_the_most_faithful_clipping_ke
 
 
 def test_of_equally_fast_forms_that_with_most_in_int8_comes_first() -> None:
-    def trial(latency_ms: float, shift: float, **plan: bool) -> Trial:
-        return Trial(Recipe(Plan(**plan)), latency_ms, Damage(0, 0, 0, 1, shift, 0, 12))
+    def trial(latency_ms: float, noise: float, **plan: bool) -> Trial:
+        return Trial(Recipe(Plan(**plan)), latency_ms, Damage(0, 0, 0, 1, 0, noise, 0, 12))
 
     unfaithful, fast = trial(1.0, 2.0), trial(4.0, 1.0, shortcuts=False)
     even, slow, slower = trial(4.1, 1.1), trial(4.2, 1.0, residuals=False), trial(5.0, 0.9, deconvolutions=False)

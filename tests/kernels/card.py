@@ -1,4 +1,4 @@
-"""The kernels on a real GPU, launched as tests/kernels/host.py launches them: on numpy's arrays, by copies of them.
+"""The kernels on a real GPU, launched on numpy's arrays by copies of them.
 
     python -m pytest tests/kernels/test_{distance,head,preprocess}.py --card
 
@@ -32,48 +32,73 @@ def build_for_card(folder: Path) -> Path:
     return made
 
 
-class Card:
-    """Launches kernels; every array that has been given an address is there during the launch, and comes back after it.
+class Gpu:
+    """Launches kernels on arrays that stay on the GPU.
 
-    An array's memory on the GPU begins as far from a multiple of 16 as its own, and has its size: what is read or
-    written outside of it, compute-sanitizer sees.
+    An array's memory there begins as far from a multiple of 16 as its own, and has its size: what is read or written
+    outside of it, compute-sanitizer sees.
+
+    Attributes:
+        name: The card's.
+        stream: Where launches go; the default stream at first.
     """
 
     def __init__(self, cubin: Path) -> None:
-        checked(driver.cuInit(0))
-        self._context = checked(driver.cuDevicePrimaryCtxRetain(0))
-        checked(driver.cuCtxSetCurrent(self._context))
-        self._module = checked(driver.cuModuleLoadData(cubin.read_bytes()))
         self._there: dict[int, tuple[np.ndarray, int, Any]] = {}
+        checked(driver.cuInit(0))
+        device = checked(driver.cuDeviceGet(0))
+        self.name = checked(driver.cuDeviceGetName(128, device)).split(b"\0")[0].decode()
+        self.stream: Any = 0
+        checked(driver.cuCtxSetCurrent(checked(driver.cuDevicePrimaryCtxRetain(device))))
+        self._module = checked(driver.cuModuleLoadData(cubin.read_bytes()))
+        self._functions: dict[str, Any] = {}
 
     def address(self, array: np.ndarray) -> int:
-        """Where the array lies during every launch from now on."""
+        """Where the array lies from now on; it is copied there the first time."""
         key = array.ctypes.data
         if key not in self._there:
             shift = key % _ALIGNED
             memory = checked(driver.cuMemAlloc(shift + _extent(array)))
             self._there[key] = array, int(memory) + shift, memory
+            self._upload(array)
         known, address, _ = self._there[key]
         assert _extent(known) == _extent(array)
         return address
 
     def run(self, launch: Launch) -> None:
-        """Launches one kernel and waits for it."""
-        function = checked(driver.cuModuleGetFunction(self._module, launch.kernel.encode()))
+        """Begins one kernel."""
+        if launch.kernel not in self._functions:
+            self._functions[launch.kernel] = checked(driver.cuModuleGetFunction(self._module, launch.kernel.encode()))
         arguments = np.array([launch.parameters.ctypes.data], np.uint64)
-        for array, address, _ in self._there.values():
-            checked(driver.cuMemcpyHtoD(address, array.ctypes.data, _extent(array)))
-        checked(
-            driver.cuLaunchKernel(function, *launch.grid, *launch.block, launch.shared, 0, arguments.ctypes.data, 0)
-        )
+        function, where = self._functions[launch.kernel], arguments.ctypes.data
+        checked(driver.cuLaunchKernel(function, *launch.grid, *launch.block, launch.shared, self.stream, where, 0))
+
+    def fetch(self, array: np.ndarray) -> np.ndarray:
+        """Waits for all that was begun, and brings back what is in the array on the GPU."""
         checked(driver.cuCtxSynchronize())
-        for array, address, _ in self._there.values():
-            if array.flags.writeable:
-                checked(driver.cuMemcpyDtoH(array.ctypes.data, address, _extent(array)))
+        checked(driver.cuMemcpyDtoH(array.ctypes.data, self.address(array), _extent(array)))
+        return array
+
+    def _upload(self, array: np.ndarray) -> None:
+        checked(driver.cuMemcpyHtoD(self.address(array), array.ctypes.data, _extent(array)))
 
     def __del__(self) -> None:
         for _, _, memory in self._there.values():
             driver.cuMemFree(memory)
+
+
+class Card(Gpu):
+    """Launches kernels as the shim does: every array is there as it is now, and comes back."""
+
+    def run(self, launch: Launch) -> None:
+        """Launches one kernel and waits for it."""
+        arrays = [array for array, _, _ in self._there.values()]
+        for array in arrays:
+            self._upload(array)
+        super().run(launch)
+        for array in arrays:
+            if array.flags.writeable:
+                self.fetch(array)
 
 
 def _extent(array: np.ndarray) -> int:

@@ -98,6 +98,14 @@ def runner(library: Path, seed: int = 0) -> Runner:
     return Card(library)
 
 
+def features(shapes: Sequence[tuple[int, int, int]], images: int, dtype: type, seed: int = 0) -> list[list[np.ndarray]]:
+    """Teacher's and student's, post-ReLU, near each other as trained ones are."""
+    rng = np.random.default_rng(seed)
+    teacher = [np.maximum(rng.standard_normal((images, *shape)), 0) for shape in shapes]
+    student = [np.maximum(t + 0.3 * rng.standard_normal(t.shape), 0) for t in teacher]
+    return [[f.astype(dtype) for f in side] for side in (teacher, student)]
+
+
 def distances(
     host: Runner,
     teacher: Sequence[np.ndarray],

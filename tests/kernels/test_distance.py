@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from kernels.host import Runner, distances, runner
+from kernels.host import Runner, distances, features, runner
 
 from edge.errors import EngineError
 from edge.kernels.discrepancy import Features, Layout, distance
@@ -20,14 +20,6 @@ SHAPES = {
     "one pixel, many channels": [(515, 1, 1)],
     "four scales": [(8, 9, 16), (16, 5, 8), (32, 3, 4), (64, 2, 2)],
 }
-
-
-def features(shapes: list[tuple[int, int, int]], images: int, dtype: type, seed: int = 0) -> list[list[np.ndarray]]:
-    """Teacher's and student's, post-ReLU, near each other as trained ones are."""
-    rng = np.random.default_rng(seed)
-    teacher = [np.maximum(rng.standard_normal((images, *shape)), 0) for shape in shapes]
-    student = [np.maximum(t + 0.3 * rng.standard_normal(t.shape), 0) for t in teacher]
-    return [[f.astype(dtype) for f in side] for side in (teacher, student)]
 
 
 def expected(teacher: list[np.ndarray], student: list[np.ndarray]) -> list[np.ndarray]:

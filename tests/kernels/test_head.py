@@ -7,8 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from kernels.host import HeadRun, Runner, distances, runner
-from kernels.test_distance import features
+from kernels.host import HeadRun, Runner, distances, features, runner
 
 from edge.errors import EngineError
 from edge.kernels.discrepancy import arrange
