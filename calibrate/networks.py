@@ -75,8 +75,8 @@ def make_networks(
 
 
 def _add_int8(networks: Networks, workbench: Workbench, budget: Budget, sensitivity: bool, say: Say) -> None:
-    tried = try_recipes(workbench)
-    chosen, maps = workbench.judge(tried[0].recipe)
+    networks.trials, maps = try_recipes(workbench)
+    chosen = networks.trials[0]
     say(f"INT8: {chosen.recipe}; {chosen.damage}")
     networks.broken = budget.broken(chosen.damage)
     if sensitivity or networks.broken:
@@ -91,8 +91,8 @@ def _add_int8(networks: Networks, workbench: Workbench, budget: Budget, sensitiv
         else:
             networks.broken = ""
             chosen, maps = workbench.judge(released.recipe)
+            networks.trials.insert(0, chosen)
             say(f"INT8: {chosen.recipe}; {chosen.damage}")
-    networks.trials = [chosen, *tried]
     model = workbench.model(chosen.recipe)
     networks.add("int8", model, model, maps, chosen.damage)
 

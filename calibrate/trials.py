@@ -149,8 +149,8 @@ class Workbench:
         return self.judge(recipe, count)[0]
 
 
-def try_recipes(workbench: Workbench) -> list[Trial]:
-    """Tries forms of the network, each beside the best so far, then ways to clip; the chosen recipe comes first.
+def try_recipes(workbench: Workbench) -> tuple[list[Trial], Maps]:
+    """Tries forms of the network, each beside the best so far, then ways to clip; the chosen one first, and its maps.
 
     Of the forms about as faithful as the best the fastest, and of equally fast ones that with most in INT8, which is
     worth more on TensorRT. How activations are clipped changes no latency, so there the most faithful is kept, of all
@@ -169,8 +169,9 @@ def try_recipes(workbench: Workbench) -> list[Trial]:
         forms = [*raced, *forms[1:]]
         best = next(each for each in field if each.recipe == raced[0].recipe)
     recipes = [dataclasses.replace(best.recipe, method=method) for method in METHODS]
-    clipped = [workbench.trial(recipe) for recipe in tracked(recipes, len(recipes), "INT8 scales", "tried")]
-    return [*sorted(clipped, key=lambda trial: trial.damage.size), *forms[1:]]
+    judged = [workbench.judge(recipe) for recipe in tracked(recipes, len(recipes), "INT8 scales", "tried")]
+    clipped = sorted(judged, key=lambda each: each[0].damage.size)
+    return [*(trial for trial, _ in clipped), *forms[1:]], clipped[0][1]
 
 
 def _upsampling(plan: Plan) -> list[Plan]:

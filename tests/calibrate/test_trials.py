@@ -99,12 +99,14 @@ def draft(networks: Mapping[Precision, bytes]) -> Bundle:
 
 
 def test_forms_and_every_way_to_clip_are_tried_and_the_most_faithful_clipping_kept(workbench: Workbench) -> None:
-    trials = try_recipes(workbench)
+    trials, maps = try_recipes(workbench)
     plans = {trial.recipe.plan for trial in trials}
     assert plans == {Plan(shortcuts=False), Plan(shortcuts=False, residuals=False)}  # else nothing differs
     clipped = [trial for trial in trials if trial.recipe.plan == trials[0].recipe.plan]
     assert {trial.recipe.method for trial in clipped} == set(METHODS)
     assert trials[0].damage.size == min(trial.damage.size for trial in clipped)
+    assert len({trial.recipe for trial in trials}) == len(trials)
+    np.testing.assert_array_equal(maps, workbench.judge(trials[0].recipe)[1])
 
 
 def test_of_equally_fast_forms_that_with_most_in_int8_comes_first() -> None:
