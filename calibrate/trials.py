@@ -109,7 +109,6 @@ class Workbench:
         self.validation = validation
         self._fp32, self._draft = fp32, draft
         self._activations = {name: activations[name] for name in quantizable(fp32)}
-        self._means = {name: activation.means for name, activation in self._activations.items()}
         self._scales: dict[str, dict[str, float]] = {}
         exact = OpenVinoEngine(draft({"fp32": fp32.SerializeToString()}), "fp32")
         ((self.reference, _),) = infer_fitted([exact], validation.pictures)
@@ -120,7 +119,8 @@ class Workbench:
             self._scales[recipe.method] = {
                 name: scale(activation.histogram, recipe.method) for name, activation in self._activations.items()
             }
-        made = quantize(self._fp32, self._scales[recipe.method], self._means, recipe.plan, recipe.released)
+        means = {name: activation.means for name, activation in self._activations.items()}
+        made = quantize(self._fp32, self._scales[recipe.method], means, recipe.plan, recipe.released)
         return bytes(made.SerializeToString())
 
     def layers(self, plan: Plan) -> dict[str, str]:

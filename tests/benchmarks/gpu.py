@@ -25,18 +25,16 @@ import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from statistics import median
 from types import ModuleType
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import numpy as np
 from cuda.bindings import driver
-from kernels.card import Gpu, build_for_card, checked
+from kernels.card import Gpu, build_for_card, checked, microseconds
 from kernels.host import HeadRun, features
 from numpy.typing import NDArray
 from table import RESULTS, Row, store
-from tensorrt_frame import FRAME_KEY, FRAMES
 
 from edge.discrepancy import EPSILON, blurring_matrix, upsampling_matrix
 from edge.kernels.discrepancy import Features, Kind, distance
@@ -45,7 +43,7 @@ from edge.tiles import Grid
 CHANNELS = {"resnet18": (64, 128, 256), "wide_resnet50_2": (256, 512, 1024)}
 STRIDES = (4, 8, 16)
 TOLERANCE: dict[Kind, float] = {"float32": 1e-5, "float16": 2e-3}
-REPEATS, ROUNDS, WARM_UP = 20, 30, 3
+REPEATS = 20
 THRESHOLD, SIGMA = 0.5, 4.0
 DISTINCT = 4
 """Pictures of a batch; the others are the same ones again."""
@@ -74,7 +72,7 @@ def main() -> int:
                         right &= bool(row["map_error"] <= TOLERANCE[kind] and row["score_error"] <= TOLERANCE[kind])
         if torch_side is not None:
             for kind in arguments.kind or TOLERANCE:
-                show(torch_side.whole_frame(Gpu(cubin), kind), FRAMES, FRAME_KEY)
+                show(torch_side.whole_frame(Gpu(cubin), kind), torch_side.FRAMES, torch_side.FRAME_KEY)
     return 0 if right else 1
 
 
@@ -143,13 +141,11 @@ def measure(
     moved = sum(array.nbytes for array in (*sides[0], *sides[1], *maps))
     source, target = (gpu.address(np.empty(moved // 2, np.uint8)) for _ in range(2))
     times = {
-        "lowres_us": microseconds(gpu, lowres),
-        "floor_us": microseconds(
-            gpu, lambda: checked(driver.cuMemcpyDtoDAsync(target, source, moved // 2, gpu.stream))
-        ),
-        "head_us": microseconds(gpu, head),
-        "head_top100_us": microseconds(gpu, lambda: head(100)),
-        "fused_us": microseconds(gpu, fused),
+        "lowres_us": in_graph(gpu, lowres),
+        "floor_us": in_graph(gpu, lambda: checked(driver.cuMemcpyDtoDAsync(target, source, moved // 2, gpu.stream))),
+        "head_us": in_graph(gpu, head),
+        "head_top100_us": in_graph(gpu, lambda: head(100)),
+        "fused_us": in_graph(gpu, fused),
     }
     eager = comparison["eager_us"]
     return {
@@ -181,22 +177,15 @@ def reference(sides: Sequence[Sequence[np.ndarray]], size: int) -> NDArray[np.fl
     return maps
 
 
-def microseconds(gpu: Gpu, work: Callable[[], object]) -> float:
-    """Of `work`, 20 times in one CUDA graph, the median of 30; what it needs on the GPU must be there already."""
+def in_graph(gpu: Gpu, work: Callable[[], object]) -> float:
+    """Microseconds of `work`, 20 times in one CUDA graph; what it needs on the GPU must be there already."""
     checked(driver.cuStreamBeginCapture(gpu.stream, driver.CUstreamCaptureMode.CU_STREAM_CAPTURE_MODE_THREAD_LOCAL))
     for _ in range(REPEATS):
         work()
     graph = checked(driver.cuGraphInstantiate(checked(driver.cuStreamEndCapture(gpu.stream)), 0))
-    before, after = (checked(driver.cuEventCreate(0)) for _ in range(2))
-    taken = []
-    for _ in range(WARM_UP + ROUNDS):
-        checked(driver.cuEventRecord(before, gpu.stream))
-        checked(driver.cuGraphLaunch(graph, gpu.stream))
-        checked(driver.cuEventRecord(after, gpu.stream))
-        checked(driver.cuEventSynchronize(after))
-        taken.append(checked(driver.cuEventElapsedTime(before, after)) * 1000 / REPEATS)
+    taken = microseconds(gpu.stream, lambda: checked(driver.cuGraphLaunch(graph, gpu.stream)))
     checked(driver.cuGraphExecDestroy(graph))
-    return median(taken[WARM_UP:])
+    return taken / REPEATS
 
 
 if __name__ == "__main__":

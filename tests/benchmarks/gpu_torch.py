@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from statistics import median
 
 import numpy as np
 import torch
 from cuda.bindings import driver
-from kernels.card import Gpu, checked
+from kernels.card import Gpu, checked, microseconds
 from kernels.host import HeadRun
 from numpy.typing import NDArray
 from table import Row
-from tensorrt_frame import frame_row
+from tensorrt_frame import FRAME_KEY, FRAMES, frame_row
 
 from edge.fit import MEAN, STD, Fit
 from edge.kernels.discrepancy import Features, Kind, distance
@@ -22,7 +21,9 @@ from models.discrepancy import anomaly_map, score
 from models.rd import ReverseDistillation
 from models.teacher import Teacher
 
-REPEATS, ROUNDS, WARM_UP = 20, 30, 3
+REPEATS = 20
+
+__all__ = ["FRAMES", "FRAME_KEY", "compare", "whole_frame"]
 
 
 def compare(
@@ -43,25 +44,17 @@ def compare(
         return found, score(found), found > threshold
 
     maps: NDArray[np.float32] = work()[0][:, 0].cpu().numpy()
-    times: Row = {"eager_us": _microseconds(work), "compiled_us": "", "torch": str(torch.__version__)}
+    times: Row = {"eager_us": _called(work), "compiled_us": "", "torch": str(torch.__version__)}
     if compiled:
-        times["compiled_us"] = _microseconds(torch.compile(work))
+        times["compiled_us"] = _called(torch.compile(work))
         torch.compiler.reset()
     return maps, times
 
 
-def _microseconds(work: Callable[[], object]) -> float:
-    """Of `work` as it is called, 20 calls one after another, the median of 30 times."""
-    taken = []
-    for _ in range(WARM_UP + ROUNDS):
-        before, after = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-        before.record()
-        for _ in range(REPEATS):
-            work()
-        after.record()
-        after.synchronize()
-        taken.append(before.elapsed_time(after) * 1000 / REPEATS)
-    return round(median(taken[WARM_UP:]), 2)
+def _called(work: Callable[[], object]) -> float:
+    """Microseconds of `work` as it is called, one call after another."""
+    stream = torch.cuda.current_stream().cuda_stream
+    return round(microseconds(stream, lambda: [work() for _ in range(REPEATS)]) / REPEATS, 2)
 
 
 @torch.no_grad()

@@ -8,7 +8,9 @@ cuda-bindings, which torch brings.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -18,6 +20,8 @@ from edge.kernels.cubin import load_cubin
 from edge.kernels.launch import Launch
 
 _ALIGNED = 16  # bytes that one load brings
+
+ROUNDS, WARM_UP = 30, 3
 
 
 def build_for_card(folder: Path) -> Path:
@@ -99,6 +103,19 @@ class Card(Gpu):
         for array in arrays:
             if array.flags.writeable:
                 self.fetch(array)
+
+
+def microseconds(stream: Any, work: Callable[[], object]) -> float:
+    """Between events around `work` on a stream: the median of 30 times, after 3 to warm up."""
+    before, after = (checked(driver.cuEventCreate(0)) for _ in range(2))
+    taken = []
+    for _ in range(WARM_UP + ROUNDS):
+        checked(driver.cuEventRecord(before, stream))
+        work()
+        checked(driver.cuEventRecord(after, stream))
+        checked(driver.cuEventSynchronize(after))
+        taken.append(checked(driver.cuEventElapsedTime(before, after)) * 1000)
+    return median(taken[WARM_UP:])
 
 
 def _extent(array: np.ndarray) -> int:
