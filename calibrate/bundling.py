@@ -49,7 +49,7 @@ FP32_TOLERANCE = 1e-3
 GOLDEN_FRAMES = 4
 LEAST_TOLERANCE = 0.01
 FLAWED = 16
-MOST_SHIFT = 0.5
+MOST_NOISE = 0.5
 PIXEL_QUANTILE = 0.999
 REPORT, PAGE = "report/calibration.json", "report/index.html"
 
@@ -191,11 +191,11 @@ def _preferred(measured: Mapping[Precision, Measurement], broken: str) -> tuple[
     FP16 never: it is for engines that compute in it, and a processor is no faster with it.
     """
     fp32, int8 = measured["fp32"], measured["int8"]
-    shift, spread = float(np.mean(np.abs(np.subtract(int8.scores, fp32.scores)))), float(np.std(fp32.scores))
+    noise, spread = float(np.std(np.subtract(int8.scores, fp32.scores))), float(np.std(fp32.scores))
     if broken:
         return "fp32", f"INT8 is beyond the budget ({broken})"
-    if len(fp32.scores) > 1 and shift > MOST_SHIFT * spread:
-        return "fp32", f"INT8 moves good scores by {shift:.4f}, and they differ by {spread:.4f}"
+    if len(fp32.scores) > 1 and noise > MOST_NOISE * spread:
+        return "fp32", f"INT8 scatters good scores by {noise:.4f}, and they differ by {spread:.4f}"
     if int8.latency_ms >= fp32.latency_ms:
         return "fp32", "INT8 is no faster than FP32 on this box"
     return "int8", ""

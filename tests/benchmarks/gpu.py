@@ -2,8 +2,8 @@
 
     python tests/benchmarks/gpu.py [--teacher resnet18] [--size 256] [--batch 1] [--kind float16] [--no-compile]
 
-Needs an NVIDIA GPU, nvcc, numpy and cuda-bindings; torch for the comparison. For features of ResNet-18 and
-WideResNet-50-2:
+Needs an NVIDIA GPU, nvcc, numpy, OpenCV (edge/ reads pictures with it) and cuda-bindings; torch for the comparison. For
+features of ResNet-18 and WideResNet-50-2:
 
     lowres_us    discrepancy.cu's distance_*, all scales and images
     floor_us     a copy on the same card that moves as many bytes (half of them read, half written)
@@ -171,9 +171,9 @@ def reference(sides: Sequence[Sequence[np.ndarray]], size: int) -> NDArray[np.fl
     maps = np.zeros(())
     for pair in zip(*sides, strict=True):
         t, s = (side.astype(np.float64) for side in pair)
-        norms = np.linalg.norm(t, axis=1) * np.linalg.norm(s, axis=1)
+        norms = np.prod([np.maximum(np.linalg.norm(side, axis=1), EPSILON) for side in (t, s)], axis=0)
         head = blurring_matrix(size, SIGMA) @ upsampling_matrix(t.shape[-1], size)
-        maps = maps + head @ (1 - (t * s).sum(axis=1) / np.maximum(norms, EPSILON)) @ head.T
+        maps = maps + head @ (1 - (t * s).sum(axis=1) / norms) @ head.T
     return maps
 
 

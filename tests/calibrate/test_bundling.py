@@ -11,7 +11,7 @@ import onnx
 import pytest
 from parsed_page import Page
 
-from calibrate.bundling import _thresholds
+from calibrate.bundling import _preferred, _thresholds
 from calibrate.cli import main
 from calibrate.measurement import Measurement
 from calibrate.threshold import tail_threshold
@@ -92,6 +92,19 @@ def test_the_report_says_what_openvino_would_do_by_itself(bundle: Bundle) -> Non
         assert told["type"] == default_type() and told["latency_ms"] > 0 and told["int8_latency_ms"] > 0
         assert 0 < told["damage"]["score_noise"] < 1
         assert f"{told['latency_ms'] / told['int8_latency_ms']:.2f} times as fast" in text
+
+
+def test_int8_may_move_good_scores_alike_and_not_scatter_them() -> None:
+    """What moves all alike, its own threshold makes up for."""
+    scores = [0.4, 0.5, 0.45, 0.6]
+
+    def preferred(int8: list[float], broken: str = "", latency_ms: float = 1.0) -> str:
+        fp32 = Measurement(scores, [], [], 2.0)
+        return _preferred({"fp32": fp32, "int8": Measurement(int8, [], [], latency_ms)}, broken)[0]
+
+    assert preferred([score + 0.2 for score in scores]) == "int8"
+    assert preferred([0.3, 0.6, 0.55, 0.5]) == "fp32"
+    assert preferred(scores, broken="too much") == preferred(scores, latency_ms=2.0) == "fp32"
 
 
 def test_the_threshold_comes_from_images_the_model_has_not_seen(run: Path, bundle: Bundle) -> None:
