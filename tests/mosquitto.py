@@ -120,6 +120,8 @@ class Between:
         self.silent = False
         self.cut_after: int | None = None
         """Bytes that still pass from the client; then the connection is cut, wherever in a packet that is."""
+        self.slow_s = 0.0
+        """How long what the client sends is on its way."""
         self._target = target
         self._refuse_5 = refuse_5
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -155,6 +157,7 @@ class Between:
                     if not self.silent:
                         sink.sendall(data)
                     continue
+                time.sleep(self.slow_s)
                 if self.cut_after is not None:
                     data, self.cut_after = data[: self.cut_after], self.cut_after - len(data)
                 sink.sendall(data)

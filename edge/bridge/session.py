@@ -66,7 +66,7 @@ class Subscriber:
 
     def _serve(self, session: Session) -> bool:
         """Hear and ask until `close` is called."""
-        while not session.connected:
+        while not session.subscribed:
             session.turn(self._wake_out, _TURN_S)
             if self._closing.is_set():
                 return True

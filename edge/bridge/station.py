@@ -82,13 +82,14 @@ class BridgedStation:
         return [self.topics.verdict, self.topics.defect, self.topics.status, self.topics.health, self.topics.reply]
 
     def connect(self, connected: bool) -> None:
-        """The connection to the broker was made or lost."""
+        """The broker has taken the `subscriptions`, or the connection was lost."""
         with self._lock:
             self._connected = connected
-            # What was known may not hold any more: the retained status comes with the next connection, and only what is
-            # new after that shows that the station lives.
-            self._state, self._heard_at = "unknown", float("-inf")
-            self._asker.forget()
+            if not connected:
+                # What was known may not hold any more: the retained status comes with the next subscription, and only
+                # what is new after that shows that the station lives.
+                self._state, self._heard_at = "unknown", float("-inf")
+                self._asker.forget()
 
     def receive(self, topic: str, payload: bytes, now: float, *, retained: bool) -> None:
         """Take a message of one of the `subscriptions`; what cannot be read is left out, and is then a gap."""

@@ -92,6 +92,11 @@ class Session:
         self._progress_at = time.monotonic()
 
     @property
+    def subscribed(self) -> bool:
+        """Whether the broker has answered every subscription: from then on nothing passes unheard."""
+        return self.connected and not self._subscribing
+
+    @property
     def outstanding(self) -> int:
         """Messages sent with QoS 1 and not yet acknowledged."""
         return len(self._in_flight)
@@ -145,7 +150,7 @@ class Session:
         waited = time.monotonic() - self._progress_at
         if not self.answered and waited > self._settings.connect_timeout_s:
             raise ConnectionProblem("no answer to the attempt to connect")
-        if self._in_flight and waited > self._settings.acknowledge_timeout_s:
+        if (self._in_flight or self._subscribing) and waited > self._settings.acknowledge_timeout_s:
             raise ConnectionProblem(f"no acknowledgement for {waited:.0f} s")
 
     def take_acknowledged(self) -> list[int]:
@@ -224,6 +229,7 @@ class Session:
         self, client: Client, userdata: object, mid: int, reasons: list[ReasonCode], properties: Properties | None
     ) -> None:
         topic = self._subscribing.pop(mid, None)
+        self._progress_at = time.monotonic()
         if any(reason.is_failure for reason in reasons):
             log.warning(
                 "the broker gives no messages: %s; let this user subscribe to %s in its access list",

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bridge_parts import Line, settings
+from bridge_parts import Beating, Line, settings
 from mosquitto import Between, Broker, wait_until
 from station_parts import TOPICS
 
@@ -127,6 +127,22 @@ def test_it_ends_at_once_while_a_broker_does_not_answer(tmp_path: Path) -> None:
         caller.close()
 
 
+def test_what_passes_once_the_broker_is_found_is_heard(broker: Broker, outbox: MemoryOutbox, tmp_path: Path) -> None:
+    """An accepted connection is not enough: until the subscriptions have arrived, parts pass unheard."""
+    door = Between(broker.port)
+    door.slow_s = 0.3
+    line = Line(broker.port, outbox)
+    try:
+        with following(settings(door.port, tmp_path)) as station:
+            wait_until(lambda: "broker_lost" not in flags(station), PATIENCE)
+            line.put(1)
+            wait_until(lambda: parts(station) == 1, PATIENCE)
+            assert flags(station) == set()
+    finally:
+        line.publisher.close()
+        door.close()
+
+
 def test_a_broker_that_falls_silent(broker: Broker, outbox: MemoryOutbox, tmp_path: Path) -> None:
     """Packets go nowhere, and no one hangs up: only time tells."""
     door = Between(broker.port)
@@ -148,6 +164,8 @@ def test_a_broker_that_falls_silent(broker: Broker, outbox: MemoryOutbox, tmp_pa
 def test_messages_lost_on_a_cut_connection_come_again(broker: Broker, outbox: MemoryOutbox, tmp_path: Path) -> None:
     door = Between(broker.port)
     line = Line(broker.port, outbox)
+    # Part 121 may be lost too, and nothing after it: health tells.
+    beating = Beating(line)
     try:
         with following(settings(door.port, tmp_path)) as station:
             wait_until(lambda: "broker_lost" not in flags(station), PATIENCE)
@@ -167,5 +185,6 @@ def test_messages_lost_on_a_cut_connection_come_again(broker: Broker, outbox: Me
             position = station.record().position
             assert (position.missing, position.lost, position.resets) == ([], 0, 0)
     finally:
+        beating.close()
         line.publisher.close()
         door.close()
