@@ -10,6 +10,7 @@ from typing import Any
 import onnx
 import torch
 from onnx import ModelProto, helper, numpy_helper
+from onnx.reference import ReferenceEvaluator
 
 from edge.errors import CheckpointError
 from edge.fit import Fit
@@ -83,6 +84,7 @@ def to_onnx(model: System, fit: Fit) -> ModelProto:
         raise CheckpointError("the exporter left a BatchNorm unfolded; INT8 would lose accuracy there")
     spell_out_logsumexp(exported)
     _to_opset_17(exported)
+    _fold_constants(exported)
     _strip(exported)
     onnx.checker.check_model(exported)
     return exported
@@ -121,11 +123,25 @@ def _to_opset_17(exported: ModelProto) -> None:
         kept = [attribute for attribute in node.attribute if attribute.name not in dropped]
         del node.attribute[:]
         node.attribute.extend(kept)
-    unused = constants.keys() - {name for node in exported.graph.node for name in node.input}
-    initializers = [tensor for tensor in exported.graph.initializer if tensor.name not in unused]
-    del exported.graph.initializer[:]
-    exported.graph.initializer.extend(initializers)
     exported.opset_import[0].version = OPSET
+
+
+def _fold_constants(exported: ModelProto) -> None:
+    """Computes what no picture changes, AAND's memory: torch's exporter leaves that in the graph where it is large."""
+    constants = {tensor.name: tensor for tensor in exported.graph.initializer}
+    nodes = []
+    for node in exported.graph.node:
+        if not constants.keys() >= set(node.input):
+            nodes.append(node)
+            continue
+        values = {name: numpy_helper.to_array(constants[name]) for name in node.input}
+        found = zip(node.output, ReferenceEvaluator(node).run(None, values), strict=True)
+        folded = [numpy_helper.from_array(value, name) for name, value in found]
+        constants |= {tensor.name: tensor for tensor in folded}
+    used = {name for node in nodes for name in node.input}
+    del exported.graph.node[:], exported.graph.initializer[:]
+    exported.graph.node.extend(nodes)
+    exported.graph.initializer.extend(tensor for tensor in constants.values() if tensor.name in used)
 
 
 def _strip(exported: ModelProto) -> None:

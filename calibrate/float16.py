@@ -16,7 +16,7 @@ import onnx
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from calibrate.activations import Activation
-from calibrate.quantize import has_weights, makers
+from calibrate.quantize import CONVOLUTIONS, makers
 
 EXACT = {"Relu", "MaxPool", "Concat", "Slice", "DepthToSpace"}
 """Give float16 of float16 without rounding."""
@@ -67,9 +67,8 @@ class _Typing:
 
     def take(self, node: NodeProto) -> None:
         computed = [name for name in node.input if name and name not in self._constants]
-        half = has_weights(node, self._constants, self._made) or (
-            node.op_type in FOLLOWING and self._native.issuperset(computed)
-        )
+        follows = node.op_type in FOLLOWING and self._native.issuperset(computed)
+        half = follows or (node.op_type in CONVOLUTIONS and not self._compares(node))
         for i, name in enumerate(node.input):
             if name:
                 node.input[i] = self._as_half(name) if half else self._as_float(name)
@@ -88,6 +87,10 @@ class _Typing:
         constants = [tensor for name, tensor in self._constants.items() if name in used]
         del self._graph.initializer[:]
         self._graph.initializer.extend(constants)
+
+    def _compares(self, node: NodeProto) -> bool:
+        """Whether a convolution takes cosines with AAND's memory: what it reads was divided by its norm."""
+        return node.input[0] in self._made and self._made[node.input[0]].op_type == "Div"
 
     def _as_half(self, name: str) -> str:
         constant = self._constants.get(name)

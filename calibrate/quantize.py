@@ -4,16 +4,19 @@ Activations have one symmetric scale a tensor, weights one a channel, rounded to
 pairs on its input and its weights, and a bias that makes up for what the rounding of its weights does to the mean of
 each channel (Nagel et al., Data-Free Quantization, ICCV 2019). Where engines differ:
 
-- Residual additions: the pair goes on the shortcut's side: with it, TensorRT runs convolution, addition and ReLU as one
-  INT8 kernel (NVIDIA/TensorRT issue 1992); the side that ends in a convolution needs none. OpenVINO fuses either way
-  and may be faster without it.
+- What has a pair is read rounded by everything but the convolutions that stay float. So the shortcut of a residual
+  addition is INT8, without which TensorRT does not run convolution, addition and ReLU as one kernel (NVIDIA/TensorRT
+  issue 1992); the side that ends in a convolution needs no pair there. OpenVINO fuses them only with one: its engine
+  adds that by itself (edge/engines/openvino_sums.py).
+- Features that are compared by a cosine are INT8 too, in the form that is tried first: read as bytes they cost a
+  quarter, and the noise of maps hardly grows. The arithmetic of norms and cosines is float32 in every form.
 - Transposed convolutions: slower in INT8 than in float on TensorRT, and wrong in some releases (issue 1699); OpenVINO
   has fast kernels for few shapes. They are tried in INT8, in float, and as 1x1 convolution and pixel shuffle.
 - The first convolution sees three channels of wide range and is among the most harmful; in INT8 by default, for it has
   the largest maps, and among the first to be left float where the budget breaks.
 - A max pool before a convolution works on integers: its pair stands before it, so what else reads it (the first block's
   shortcut) is INT8 in every form.
-- Norms, divisions and cosines are in no plan: they stay float32, and so do AAND's gates (`has_weights`).
+- AAND's gates are 1x1 convolutions of unit vectors with a memory, in INT8 like any other.
 - What reads distances alone, DMDD's segmentation head, is tried in INT8 and in float. Its steps come from calibration
   images with flaws drawn on them: of good ones alone, INT8 would cut off the distances that only defects have.
 
@@ -48,7 +51,7 @@ class Plan:
     """Which places of a network become INT8.
 
     Attributes:
-        residuals: Pairs on the shortcut's side of additions.
+        features: What is compared by a cosine too, where nothing else reads it in INT8.
         first: The first convolution too, which sees the picture.
         shortcuts: Strided 1x1 convolutions too, which project a residual block's shortcut. OpenVINO 2026.4 on AVX2
             gives wrong numbers where such a convolution and the block's own share an INT8 input (seen: RD4AD on MTD).
@@ -57,7 +60,7 @@ class Plan:
         pixel_shuffle: Transposed convolutions are written as 1x1 convolution and depth-to-space first.
     """
 
-    residuals: bool = True
+    features: bool = True
     first: bool = True
     shortcuts: bool = True
     deconvolutions: bool = True
@@ -67,11 +70,11 @@ class Plan:
     @property
     def places(self) -> int:
         """How many kinds of places are INT8."""
-        return sum((self.residuals, self.first, self.shortcuts, self.deconvolutions, self.head))
+        return sum((self.features, self.first, self.shortcuts, self.deconvolutions, self.head))
 
     def __str__(self) -> str:
         words = [
-            "residual additions INT8" if self.residuals else "residual additions float",
+            "compared features INT8" if self.features else "compared features float",
             "first convolution INT8" if self.first else "first convolution float",
             "projected shortcuts INT8" if self.shortcuts else "projected shortcuts float",
             ("transposed convolutions as 1x1 and pixel shuffle" if self.pixel_shuffle else "transposed convolutions")
@@ -83,15 +86,12 @@ class Plan:
 
 
 def quantizable(model: ModelProto) -> list[str]:
-    """The tensors that some `Plan` quantizes: inputs of convolutions, and both sides of residual additions."""
-    tensors: dict[str, None] = {}
+    """The tensors that some `Plan` quantizes: inputs of convolutions, projected shortcuts and compared features."""
+    constants = {tensor.name for tensor in model.graph.initializer}
     made = makers(model)
-    for node in model.graph.node:
-        if node.op_type in CONVOLUTIONS:
-            tensors[node.input[0]] = None
-        elif node.op_type == "Add" and _is_residual(node, made):
-            tensors.update(dict.fromkeys(node.input))
-    return list(tensors)
+    tensors = [node.input[0] for node in model.graph.node if _has_weights(node, constants)]
+    tensors += [node.input[1] for node in model.graph.node if _ends_projected(node, made)]
+    return list(dict.fromkeys([*tensors, *_compared(model, made)]))
 
 
 def of_distances(model: ModelProto) -> list[str]:
@@ -101,9 +101,11 @@ def of_distances(model: ModelProto) -> list[str]:
 
 
 def layers(model: ModelProto, plan: Plan) -> dict[str, str]:
-    """What `quantize` makes INT8 by a plan: node names, in order, each with a name for a person."""
+    """What `quantize` makes INT8 by a plan: names of nodes and of compared features, each with a name for a person."""
     chosen = _chosen(model, plan, frozenset())
-    return {node.name: _title(node) for node in model.graph.node if node.name in chosen}
+    titles = {node.name: _title(node) for node in model.graph.node if node.name in chosen}
+    compared = _compared(model, makers(model))
+    return titles | {name: f"compared feature {name}" for name in compared if name in chosen}
 
 
 def quantize(
@@ -125,48 +127,46 @@ def quantize(
     result = ModelProto()
     result.CopyFrom(model)
     chosen = _chosen(model, plan, released)
-    made = makers(model)
     if plan.pixel_shuffle:
         pixel_shuffle(result)
     graph = _Rewriter(result, scales)
-    for node in list(result.graph.node):
+    for node in result.graph.node:
         if node.name.removesuffix(_SHUFFLED) not in chosen:
-            continue
-        if node.op_type in CONVOLUTIONS:
+            if node.op_type in CONVOLUTIONS:
+                graph.leave_float(node)
+        elif node.op_type in CONVOLUTIONS:
             graph.quantize_weights(node, means[node.input[0]])
-            graph.quantize_input(node, 0)
+            graph.quantize(node.input[0])
         else:
-            sides = [made[name].op_type if name in made else "" for name in node.input]
-            # Both sides may end in a convolution (projected shortcut): one of them stays float to be fused.
-            shortcut = 0 if sides[0] not in CONVOLUTIONS else 1
-            graph.quantize_input(node, shortcut)
+            # Both sides end in a convolution: the other stays float to be fused.
+            graph.quantize(node.input[1])
+    for name in _compared(model, makers(model)):
+        if name in chosen:
+            graph.quantize(name)
     graph.finish()
     onnx.checker.check_model(result)
     return result
 
 
 def _chosen(model: ModelProto, plan: Plan, released: Collection[str]) -> set[str]:
-    """Names of the nodes that become INT8."""
+    """Names of the nodes and compared features that become INT8."""
     image = model.graph.input[0].name
     constants = {tensor.name for tensor in model.graph.initializer}
     made = makers(model)
     features = _features(model, made)
-    chosen = set()
+    chosen = set(_compared(model, made)) if plan.features else set()
     for node in model.graph.node:
         if not plan.head and node.input[0] not in features:
             continue
-        if node.op_type in CONVOLUTIONS:
-            wanted = (
-                has_weights(node, constants, made)
-                and (plan.first or node.input[0] != image)
-                and (plan.shortcuts or not _projects(node))
-                and (plan.deconvolutions or node.op_type != "ConvTranspose")
-            )
-        else:
-            wanted = plan.residuals and node.op_type == "Add" and _is_residual(node, made)
-        if wanted and node.name not in released:
+        wanted = _ends_projected(node, made) or (
+            _has_weights(node, constants)
+            and (plan.first or node.input[0] != image)
+            and (plan.shortcuts or not _projects(node))
+            and (plan.deconvolutions or node.op_type != "ConvTranspose")
+        )
+        if wanted:
             chosen.add(node.name)
-    return chosen
+    return chosen - set(released)
 
 
 def makers(model: ModelProto) -> dict[str, NodeProto]:
@@ -184,34 +184,36 @@ def _features(model: ModelProto, made: Mapping[str, NodeProto]) -> set[str]:
 
 
 def _is_cosine(node: NodeProto, made: Mapping[str, NodeProto]) -> bool:
-    """Whether a node sums the products of two normalised tensors."""
-    product = made.get(node.input[0]) if node.op_type == "ReduceSum" else None
-    if product is None or product.op_type != "Mul":
+    """Whether a node divides a sum of products: by the norms of what was multiplied."""
+    total = made.get(node.input[0]) if node.op_type == "Div" else None
+    if total is None or total.op_type != "ReduceSum":
         return False
-    return all(name in made and made[name].op_type == "Div" for name in product.input)
+    return total.input[0] in made and made[total.input[0]].op_type == "Mul"
 
 
 def _title(node: NodeProto) -> str:
-    """A convolution by its weights' name, as in the checkpoint; an addition by what it gives."""
-    if node.op_type in CONVOLUTIONS:
-        return str(node.input[1]).removeprefix("model.").removesuffix(".weight")
-    return f"residual addition {node.output[0]}"
+    """A convolution by its weights' name, as in the checkpoint where that has them; an addition by what it gives."""
+    if node.op_type not in CONVOLUTIONS:
+        return f"residual addition {node.output[0]}"
+    name = str(node.input[1])
+    return name.removeprefix("model.").removesuffix(".weight") if name.startswith("model.") else f"convolution {name}"
 
 
-def _is_residual(node: NodeProto, made: dict[str, NodeProto]) -> bool:
-    """Whether an addition ends a residual block: one of its sides is a convolution's."""
-    return any(made[name].op_type in CONVOLUTIONS for name in node.input if name in made)
+def _ends_projected(node: NodeProto, made: Mapping[str, NodeProto]) -> bool:
+    """Whether an addition ends a residual block whose shortcut is a convolution too, its second side."""
+    return node.op_type == "Add" and all(name in made and made[name].op_type in CONVOLUTIONS for name in node.input)
 
 
-def has_weights(node: NodeProto, constants: Collection[str], made: Mapping[str, NodeProto]) -> bool:
-    """Whether a node is a convolution with weights of its own.
+def _has_weights(node: NodeProto, constants: Collection[str]) -> bool:
+    return node.op_type in CONVOLUTIONS and node.input[1] in constants
 
-    AAND's gates compare by one: what they read was divided by its norm, and their memory too, which the exporter
-    computes in the graph or folds into a constant by its size. A cosine in either wants float32.
-    """
-    if node.op_type not in CONVOLUTIONS or node.input[1] not in constants:
-        return False
-    return node.input[0] not in made or made[node.input[0]].op_type != "Div"
+
+def _compared(model: ModelProto, made: Mapping[str, NodeProto]) -> list[str]:
+    """The features that a cosine reads: in the graph, or the engine's of the outputs, which then are several."""
+    cosines = [node for node in model.graph.node if _is_cosine(node, made)]
+    inside = [name for node in cosines for name in made[made[node.input[0]].input[0]].input]
+    outputs = [value.name for value in model.graph.output]
+    return list(dict.fromkeys([*inside, *(outputs if len(outputs) > 1 else [])]))
 
 
 def _projects(node: NodeProto) -> bool:
@@ -259,39 +261,38 @@ def pixel_shuffle(model: ModelProto) -> None:
 
 
 class _Rewriter:
-    """Puts Q/DQ pairs into a graph; a tensor wanted in INT8 by several nodes gets one pair."""
+    """Puts Q/DQ pairs into a graph; a tensor that has one is read rounded, but by convolutions that stay float."""
 
     def __init__(self, model: ModelProto, scales: Mapping[str, float]) -> None:
         self._graph = model.graph
         self._scales = scales
-        self._pools = {node.output[0]: node for node in model.graph.node if node.op_type == "MaxPool"}
-        self._pairs: dict[str, str] = {}
-        self._before: dict[str, list[NodeProto]] = {}
+        self._pools = {node.output[0]: node.input[0] for node in model.graph.node if node.op_type == "MaxPool"}
+        self._pairs: dict[str, tuple[NodeProto, NodeProto]] = {}
+        self._weights: list[NodeProto] = []
+        self._float: set[str] = set()
         self.weights = {tensor.name: tensor for tensor in model.graph.initializer}
 
-    def quantize_input(self, node: NodeProto, index: int) -> None:
-        name = node.input[index]
-        pool = self._pools.get(name)
-        if pool is None:
-            node.input[index] = self._pair(name, self._scales[name], node)
-        elif pool.input[0] not in self._pairs.values():
-            # The largest of rounded values is the rounded largest: the same numbers, and a quarter of the pool's bytes.
-            pool.input[0] = self._pair(pool.input[0], self._scales[name], pool)
+    def leave_float(self, node: NodeProto) -> None:
+        """A convolution reads what was not rounded."""
+        self._float.add(node.name)
 
-    def _pair(self, name: str, step: float, reader: NodeProto) -> str:
-        """The dequantized tensor; its nodes come before the first `reader`."""
-        if name not in self._pairs:
-            scale = self._constant(f"{name}_scale", np.float32(step))
-            zero = self._constant(f"{name}_zero", np.int8(0))
-            integers, floats = f"{name}_int8", f"{name}_dequantized"
-            self._before.setdefault(reader.output[0], []).extend(
-                [
-                    helper.make_node("QuantizeLinear", [name, scale, zero], [integers], name=f"{name}_quantize"),
-                    helper.make_node("DequantizeLinear", [integers, scale, zero], [floats], name=f"{name}_dequantize"),
-                ]
-            )
-            self._pairs[name] = floats
-        return self._pairs[name]
+    def quantize(self, name: str) -> None:
+        """Rounds a tensor.
+
+        What a max pool gives is rounded before it: the largest of rounded values is the rounded largest, the same
+        numbers at a quarter of the pool's bytes.
+        """
+        step = self._scales[name]
+        name = self._pools.get(name, name)
+        if name in self._pairs:
+            return
+        scale = self._constant(f"{name}_scale", np.float32(step))
+        zero = self._constant(f"{name}_zero", np.int8(0))
+        integers, floats = f"{name}_int8", f"{name}_dequantized"
+        self._pairs[name] = (
+            helper.make_node("QuantizeLinear", [name, scale, zero], [integers], name=f"{name}_quantize"),
+            helper.make_node("DequantizeLinear", [integers, scale, zero], [floats], name=f"{name}_dequantize"),
+        )
 
     def quantize_weights(self, node: NodeProto, means: NDArray[np.float64]) -> None:
         """Makes the weights integers; `means` are those of the channels of the node's input."""
@@ -306,7 +307,7 @@ class _Rewriter:
         scale = self._constant(f"{name}_scale", scales)
         zero = self._constant(f"{name}_zero", np.zeros(scales.shape, np.int8))
         floats = f"{name}_dequantized"
-        self._before.setdefault(node.output[0], []).append(
+        self._weights.append(
             helper.make_node("DequantizeLinear", [name, scale, zero], [floats], name=f"{name}_dequantize", axis=axis)
         )
         node.input[1] = floats
@@ -326,12 +327,25 @@ class _Rewriter:
             node.input.append(self._constant(f"{node.name}_bias", values.astype(np.float32)))
 
     def finish(self) -> None:
-        """Puts the new nodes before those that need them: ONNX wants its nodes in order."""
-        ordered: list[NodeProto] = []
+        """Leads readers to the rounded tensors, and puts each pair behind what makes its tensor."""
         for node in self._graph.node:
-            ordered += [*self._before.get(node.output[0], []), node]
+            if node.name not in self._float:
+                node.input[:] = [f"{name}_dequantized" if name in self._pairs else name for name in node.input]
+        ordered = list(self._weights)
+        for name in (value.name for value in self._graph.input):
+            ordered += self._pairs.get(name, ())
+        for node in self._graph.node:
+            ordered += [node, *(new for name in node.output for new in self._pairs.get(name, ()))]
+        # An output keeps its name.
+        names: dict[str, str] = {}
+        for name in self._pairs.keys() & {value.name for value in self._graph.output}:
+            names |= {name: f"{name}_exact", f"{name}_dequantized": name}
+        for node in ordered:
+            node.input[:] = [names.get(name, name) for name in node.input]
+            node.output[:] = [names.get(name, name) for name in node.output]
+        copies = [NodeProto.FromString(node.SerializeToString()) for node in ordered]
         del self._graph.node[:]
-        self._graph.node.extend(ordered)
+        self._graph.node.extend(copies)
 
     def _constant(self, name: str, value: NDArray[np.generic] | np.generic) -> str:
         self._graph.initializer.append(numpy_helper.from_array(np.asarray(value), name))

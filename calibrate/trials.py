@@ -158,7 +158,7 @@ def try_recipes(workbench: Workbench) -> tuple[list[Trial], Maps]:
     """
     best = workbench.candidate(Recipe(Plan(shortcuts=False)))
     forms: list[Trial] = []
-    for variants in (_upsampling, _shortcuts, _residuals, _heads):
+    for variants in (_upsampling, _shortcuts, _features, _heads):
         plans = variants(best.recipe.plan)
         made = [workbench.candidate(Recipe(plan)) for plan in tracked(plans, len(plans), "INT8 forms", "made")]
         # Not every network has what a form leaves out.
@@ -182,8 +182,8 @@ def _shortcuts(plan: Plan) -> list[Plan]:
     return [dataclasses.replace(plan, shortcuts=True)]
 
 
-def _residuals(plan: Plan) -> list[Plan]:
-    return [dataclasses.replace(plan, residuals=False)]
+def _features(plan: Plan) -> list[Plan]:
+    return [dataclasses.replace(plan, features=False)]
 
 
 def _heads(plan: Plan) -> list[Plan]:
@@ -196,7 +196,6 @@ def _best_first(trials: list[Trial]) -> list[Trial]:
 
     def place(trial: Trial) -> tuple[float, ...]:
         slower = trial.latency_ms > EVEN * fastest
-        order = (trial.latency_ms,) if slower else (-trial.recipe.plan.places, trial.damage.size)
-        return trial.damage.size > bound, slower, *order
+        return trial.damage.size > bound, slower, 0 if slower else -trial.recipe.plan.places, trial.latency_ms
 
     return sorted(trials, key=place)

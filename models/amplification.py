@@ -66,9 +66,12 @@ class ResidualAmplification(nn.Module):
         code = positional_code(*feature.shape[1:]).to(feature)
         query = functional.normalize(self.query(feature + code).float(), dim=1, eps=EPSILON)
         memory = functional.normalize(self.memory.float(), dim=1, eps=EPSILON)
-        match = functional.conv2d(query, memory[:, :, None, None]) / TEMPERATURE
-        normal, anomalous = match.split(PROTOTYPES, dim=1)
-        return torch.sigmoid(anomalous.logsumexp(1, keepdim=True) - normal.logsumexp(1, keepdim=True))
+        # Two convolutions and not the halves of one: OpenVINO copies halves.
+        normal, anomalous = (
+            functional.conv2d(query, half[:, :, None, None]).logsumexp(1, keepdim=True)
+            for half in (memory / TEMPERATURE).split(PROTOTYPES)
+        )
+        return torch.sigmoid(anomalous - normal)
 
     def forward(self, feature: Tensor, gate: Tensor) -> Tensor:
         """Amplifies a teacher feature.

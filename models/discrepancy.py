@@ -22,7 +22,10 @@ TRUNCATE = 4.0
 
 def cosine_distance(teacher: Tensor, student: Tensor) -> Tensor:
     """`1 - cos` over channels: two (N, C, H, W) to (N, 1, H, W) in [0, 2]; 1 where a vector is zero."""
-    return 1 - functional.cosine_similarity(teacher.float(), student.float(), dim=1, eps=EPSILON).unsqueeze(1)
+    t, s = teacher.float(), student.float()
+    norms = [torch.linalg.vector_norm(x, dim=1, keepdim=True).clamp(min=EPSILON) for x in (t, s)]
+    # Divided at the end: as unit vectors first, features would be written once more before they are multiplied.
+    return 1 - (t * s).sum(1, keepdim=True) / (norms[0] * norms[1])
 
 
 def gaussian_kernel(sigma: float = SIGMA) -> Tensor:
@@ -51,6 +54,8 @@ def _mirrored(size: int, radius: int, device: torch.device) -> Tensor:
 
 def upsample(maps: Tensor, size: tuple[int, int]) -> Tensor:
     """Bilinear with aligned corners, (N, 1, h, w) to (N, 1, H, W)."""
+    if maps.shape[-2:] == size:
+        return maps
     return functional.interpolate(maps, size=size, mode="bilinear", align_corners=True)
 
 

@@ -11,6 +11,7 @@ from openvino import opset13 as ops
 from edge.bundle import Bundle, Manifest, MapOutput
 from edge.discrepancy import EPSILON, head_matrix
 from edge.engines.base import FittedEngine
+from edge.engines.openvino_sums import fuses_sums, round_sums
 from edge.errors import EngineError
 from edge.images import Frame
 from edge.messages import Precision
@@ -46,7 +47,10 @@ class OpenVinoEngine(FittedEngine):
     def __init__(self, bundle: Bundle, precision: Precision, *, threads: int = 0, exact: bool = True) -> None:
         super().__init__(bundle, precision)
         try:
-            model = with_head(read_onnx(bundle, precision), bundle.manifest)
+            network = read_onnx(bundle, precision)
+            if precision == "int8" and fuses_sums():
+                round_sums(network)
+            model = with_head(network, bundle.manifest)
             self._request = compile_model(model, threads, exact).create_infer_request()
         except RuntimeError as error:
             why = " ".join(str(error).split())

@@ -31,7 +31,6 @@ from models.teacher import Teacher
 
 PLANS = [
     Plan(),
-    Plan(residuals=False),
     Plan(first=False),
     Plan(shortcuts=False),
     Plan(deconvolutions=False),
@@ -123,6 +122,26 @@ def test_the_shortcut_of_an_addition_shares_the_pair_of_the_next_convolution(
     assert by_name["residual"].input[1] == by_name["second"].input[0] == "r0_dequantized"
 
 
+def test_what_is_compared_is_rounded_and_keeps_its_name(
+    network: onnx.ModelProto, images: list[NDArray[np.float32]]
+) -> None:
+    network.graph.output.append(helper.make_tensor_value_info("r1", TensorProto.FLOAT, [1, 8, 16, 24]))
+    activations = collect(network, quantizable(network), images)
+    steps = {name: scale(seen.histogram, "max") for name, seen in activations.items()}
+    quantized = calibrated(network, images, Plan(), "max")
+    compiled = compile_model(CORE.read_model(io.BytesIO(quantized.SerializeToString())))
+    for name, values in zip(("out", "r1"), compiled([images[0]]).values(), strict=True):
+        np.testing.assert_allclose(values / steps[name], np.rint(values / steps[name]), atol=1e-3)
+    left = calibrated(network, images, Plan(features=False), "max")
+    assert not [node for node in left.graph.node if node.input[0] == "out"]
+
+
+def test_every_feature_that_a_cosine_reads_is_compared() -> None:
+    for system, count in ((ReverseDistillation, 6), (AmplifiedDistillation, 6), (DecoupledDistillation, 9)):
+        titles = layers(to_onnx(system(Teacher("resnet18")), Fit(64, 64)), Plan()).values()
+        assert len([title for title in titles if title.startswith("compared feature")]) == count
+
+
 def test_the_float_network_is_left_as_it_was(network: onnx.ModelProto, images: list[NDArray[np.float32]]) -> None:
     before = network.SerializeToString()
     calibrated(network, images, Plan(pixel_shuffle=True))
@@ -192,13 +211,15 @@ def test_a_released_layer_stays_float_and_the_others_do_not(
     network: onnx.ModelProto, images: list[NDArray[np.float32]]
 ) -> None:
     every = layers(network, Plan())
-    assert every == {"first": "w0", "second": "w1", "residual": "residual addition a1", "double": "w2"}
+    assert every == {"first": "convolution w0", "second": "convolution w1", "double": "convolution w2"}
     quantized = calibrated(network, images, Plan(), released={"second", "double"})
     by_name = {node.name: node for node in quantized.graph.node}
     assert list(by_name["second"].input) == ["r0", "w1"]
     assert by_name["double"].input[0] == "r1"
     assert by_name["first"].input[0] == "image_dequantized"
-    assert by_name["residual"].input[1] == "r0_dequantized"
+    assert by_name["residual"].input[1] == "r0"
+    only = {node.name: node for node in calibrated(network, images, Plan(), released={"double"}).graph.node}
+    assert (only["residual"].input[1], only["double"].input[0]) == ("r0_dequantized", "r1")
     untouched = calibrated(network, images, Plan(), released=every)
     assert [node.op_type for node in untouched.graph.node] == [node.op_type for node in network.graph.node]
 
@@ -234,10 +255,10 @@ def test_what_reads_distances_alone_stays_float_where_a_plan_says_so() -> None:
 
 
 def test_features_behind_a_gate_that_compares_become_int8() -> None:
-    """AAND's: a way leads past the gate's cosine; the gate itself is compared and stays float."""
+    """AAND's, and the gate's own convolutions with a memory."""
     exported = to_onnx(AmplifiedDistillation(Teacher("resnet18")), Fit(64, 64))
-    titles = [title for title in layers(exported, Plan()).values() if not title.startswith("residual addition")]
-    assert {title.split(".")[0] for title in titles} == {"teacher", "amplification", "bottleneck", "decoder"}
+    convolutions = {node.name for node in exported.graph.node if node.op_type in CONVOLUTIONS}
+    assert convolutions <= layers(exported, Plan()).keys()
 
 
 def test_a_max_pool_works_on_integers_and_gives_the_same_numbers(images: list[NDArray[np.float32]]) -> None:
@@ -258,8 +279,7 @@ def test_a_max_pool_works_on_integers_and_gives_the_same_numbers(images: list[ND
     out = helper.make_tensor_value_info("out", TensorProto.FLOAT, [1, 8, 8, 12])
     graph = helper.make_graph(nodes, "net", [image], [out], weights)
     network = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    plan = Plan(residuals=False)
-    before = calibrated(network, images, plan)
+    before = calibrated(network, images, Plan(), released={"sum"})
     by_name = {node.name: node for node in before.graph.node}
     assert by_name["pool"].input[0] == "r0_dequantized"
     assert [by_name[name].input[0] for name in ("second", "third")] == ["p0", "p0"]
