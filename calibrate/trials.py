@@ -23,13 +23,13 @@ from train.progress import tracked
 Draft = Callable[[Mapping[Precision, bytes]], Bundle]
 """Makes a bundle in memory from the ONNX of precisions."""
 
-SLACK = 1.25
-"""A faster plan may do this much more damage than the most faithful one."""
+SLACK = 1.5
+"""A faster plan may do this much more damage than the most faithful one: the budget is looked at afterwards."""
 
 EVEN = 1.03
 """Forms whose times differ by less are equally fast: so do two timings of one, in turns."""
 
-FEW = 12
+FEW = 24
 """Pictures that forms are tried on."""
 
 
@@ -196,6 +196,7 @@ def _best_first(trials: list[Trial]) -> list[Trial]:
 
     def place(trial: Trial) -> tuple[float, ...]:
         slower = trial.latency_ms > EVEN * fastest
-        return trial.damage.size > bound, slower, 0 if slower else -trial.recipe.plan.places, trial.latency_ms
+        order = (trial.latency_ms,) if slower else (-trial.recipe.plan.places, trial.damage.size)
+        return trial.damage.size > bound, slower, *order
 
     return sorted(trials, key=place)
