@@ -69,8 +69,8 @@ class Plan:
 
     @property
     def places(self) -> int:
-        """How many kinds of convolutions are INT8."""
-        return sum((self.first, self.shortcuts, self.deconvolutions, self.head))
+        """How many kinds of places are INT8."""
+        return sum((self.features, self.first, self.shortcuts, self.deconvolutions, self.head))
 
     def __str__(self) -> str:
         words = [

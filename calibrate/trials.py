@@ -26,8 +26,8 @@ Draft = Callable[[Mapping[Precision, bytes]], Bundle]
 SLACK = 1.5
 """A faster plan may do this much more damage than the most faithful one: the budget is looked at afterwards."""
 
-EVEN = 1.03
-"""Forms whose times differ by less are equally fast: so do two timings of one, in turns."""
+EVEN = 1.05
+"""Forms whose times differ by less are equally fast: so do two copies of one, by where their memory lies."""
 
 FEW = 24
 """Pictures that forms are tried on."""

@@ -29,3 +29,14 @@ def test_aands_gates_are_the_models_where_positions_differ() -> None:
     given = compile_model(network)([image.numpy()])
     for name, wanted in zip(("teacher1", "teacher2", "teacher3"), teacher, strict=True):
         np.testing.assert_allclose(given[name], wanted.numpy(), atol=1e-4 * float(wanted.abs().max()))
+
+
+def test_what_no_picture_changes_is_computed_at_export() -> None:
+    """AAND's memory of unit vectors: INT8 needs its values."""
+    exported = to_onnx(AmplifiedDistillation(Teacher("resnet18")), Fit(64, 64))
+    constants = {tensor.name for tensor in exported.graph.initializer}
+    assert not [node.name for node in exported.graph.node if constants.issuperset(node.input)]
+    convolutions = [node for node in exported.graph.node if node.op_type in ("Conv", "ConvTranspose")]
+    assert all(node.input[1] in constants for node in convolutions)
+    read = {name for node in exported.graph.node for name in node.input}
+    assert constants <= read

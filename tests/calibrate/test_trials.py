@@ -115,7 +115,7 @@ def test_of_equally_fast_forms_that_with_most_in_int8_comes_first() -> None:
         return Trial(Recipe(Plan(**plan)), latency_ms, Damage(0, 0, 0, 1, 0, noise, 0, 12))
 
     unfaithful, fast = trial(1.0, 2.0), trial(4.0, 1.0, shortcuts=False)
-    even, slow, slower = trial(4.1, 1.1), trial(4.2, 1.0, head=False), trial(5.0, 0.9, deconvolutions=False)
+    even, slow, slower = trial(4.1, 1.1), trial(4.3, 1.0, head=False), trial(5.0, 0.9, deconvolutions=False)
     assert _best_first([slower, unfaithful, slow, fast, even]) == [even, fast, slow, slower, unfaithful]
     assert _best_first([slower, fast, slow]) == [fast, slow, slower]
 
