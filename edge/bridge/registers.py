@@ -45,7 +45,7 @@ class Field(NamedTuple):
 
 FLAGS = {
     "stale": "nothing here is to be believed: one of the three below, or the bridge has not heard the station yet",
-    "broker_lost": "no connection to the broker",
+    "broker_lost": "no connection to the broker, or its answer to the subscriptions has not come",
     "offline": "the station says so, or its last will",
     "silent": "nothing came from the station for `stale_after_s`",
     "gap": "parts are missing and are asked for",
