@@ -13,6 +13,7 @@ from pathlib import Path
 
 from edge.cuda import Cuda
 from edge.errors import CameraError, EngineError
+from edge.processor import features
 
 JETPACK = {"R36": 6, "R38": 7, "R39": 7}
 """By the release of Linux for Tegra."""
@@ -68,9 +69,8 @@ def examine() -> list[Finding]:
 
 
 def _processor() -> Finding:
-    information = Path("/proc/cpuinfo")
-    words = set(information.read_text().split()) if information.is_file() else set()
-    found = [flag for flag in ACCELERATED if flag in words]
+    had = features()
+    found = [flag for flag in ACCELERATED if flag in had]
     detail = ", ".join(found) if found else "none of " + ", ".join(ACCELERATED) + ": INT8 gains less on this processor"
     return Finding("int8 units", bool(found), detail)
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from edge.errors import UsageError
+from edge.processor import features
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,4 @@ def open_arithmetic(device: str, precision: str) -> Arithmetic:
     if opened.type == "cuda":
         return Arithmetic(opened, torch.cuda.is_bf16_supported(including_emulation=False))
     # Emulated, it is several times slower than float32.
-    flags = Path("/proc/cpuinfo")
-    fast = flags.is_file() and any(flag in flags.read_text() for flag in ("amx_bf16", "avx512_bf16"))
-    return Arithmetic(opened, fast)
+    return Arithmetic(opened, not features().isdisjoint({"amx_bf16", "avx512_bf16"}))

@@ -1,9 +1,9 @@
 from __future__ import annotations
 
-from pathlib import Path
-
 import openvino as ov
 from openvino import opset13 as ops
+
+from edge.processor import features
 
 _CONVOLUTIONS = {"Convolution", "ConvolutionBackpropData"}
 _LEVELS = 256
@@ -14,8 +14,7 @@ def fuses_sums() -> bool:
 
     On one with AVX2 alone, OpenVINO 2026.4 has given wrong numbers where it adds INT8 into a convolution.
     """
-    flags = Path("/proc/cpuinfo")
-    return flags.is_file() and "amx_int8" in flags.read_text()
+    return "amx_int8" in features()
 
 
 def round_sums(network: ov.Model) -> int:

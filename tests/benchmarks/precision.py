@@ -6,8 +6,8 @@ Each RUN, a finished `edge-train fit` of a category in DATA, is calibrated with 
 as it is), and the test split inspected by OpenVINO in every precision. FP32 also as OpenVINO runs it by its own
 default, which is bfloat16 where the processor has it (`own default`). `latency_ms` is from the frame in memory to the
 map, `engine_ms` what of that is OpenVINO's (the frame was fitted before); all engines in turns. The rows go to
-results/precision.csv, in the place of those of the same data, model, precision,
-engine and processor. No test image chooses anything.
+results/precision.csv, in the place of those of the same data, model, precision, engine and processor. No test image
+chooses anything.
 """
 
 from __future__ import annotations
