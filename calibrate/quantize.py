@@ -8,8 +8,8 @@ each channel (Nagel et al., Data-Free Quantization, ICCV 2019). Where engines di
   addition is INT8, without which TensorRT does not run convolution, addition and ReLU as one kernel (NVIDIA/TensorRT
   issue 1992); the side that ends in a convolution needs no pair there. OpenVINO fuses them only with one: its engine
   adds that by itself (edge/engines/openvino_sums.py).
-- Features that are compared by a cosine are INT8 too, in the form that is tried first: read as bytes they cost a
-  quarter, and the noise of maps hardly grows. The arithmetic of norms and cosines is float32 in every form.
+- Features that are compared by a cosine are INT8 too, in the form that is tried first: OpenVINO reads bytes faster, and
+  the noise of maps hardly grows. The arithmetic of norms and cosines is float32 in every form.
 - Transposed convolutions: slower in INT8 than in float on TensorRT, and wrong in some releases (issue 1699); OpenVINO
   has fast kernels for few shapes. They are tried in INT8, in float, and as 1x1 convolution and pixel shuffle.
 - The first convolution sees three channels of wide range and is among the most harmful; in INT8 by default, for it has

@@ -12,7 +12,8 @@ _LEVELS = 256
 def fuses_sums() -> bool:
     """Whether this processor has AMX: elsewhere nobody has measured what `round_sums` gains.
 
-    On one with AVX2 alone, OpenVINO 2026.4 has given wrong numbers where it adds INT8 into a convolution.
+    On one with AVX2 alone, OpenVINO 2026.4 has given wrong numbers in residual blocks with a projected shortcut, and those
+    it adds inside of the convolution without help.
     """
     return "amx_int8" in features()
 
@@ -22,7 +23,7 @@ def round_sums(network: ov.Model) -> int:
 
     Its CPU plugin adds inside of a convolution where the addition reads convolution and quantization: nothing is
     written in float then. Otherwise the sum is a kernel of its own that reads floats (2026.4: SnippetsMarkSkipped knows
-    no convolution with a scale behind it). The step is the sum's: a little more noise. TensorRT wants no pair there
+    no convolution with a scale behind it). The step is the sum's: a little more noise. TensorRT needs no pair there
     (see calibrate/quantize.py), so this is not in the ONNX.
 
     Returns:
