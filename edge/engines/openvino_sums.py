@@ -12,8 +12,8 @@ _LEVELS = 256
 def fuses_sums() -> bool:
     """Whether this processor has AMX: elsewhere nobody has measured what `round_sums` gains.
 
-    On one with AVX2 alone, OpenVINO 2026.4 has given wrong numbers in residual blocks with a projected shortcut, and those
-    it adds inside of the convolution without help.
+    On one with AVX2 alone, OpenVINO 2026.4 has given wrong numbers in residual blocks with a projected shortcut, and
+    those it adds inside of the convolution without help.
     """
     return "amx_int8" in features()
 
