@@ -37,7 +37,7 @@ from edge.fit import Fit
 from edge.health.picture import examine, picture_range
 from edge.images import Frame, list_images, read_image
 from edge.messages import Precision
-from models.registry import System
+from models.network import Network
 from train import checkpoint
 from train.checkpoint import Checkpoint
 from train.datasets import load_fitted
@@ -278,7 +278,7 @@ def _manifest(
     return fields
 
 
-def _golden(about: Checkpoint, model: System, frames: list[Frame], draft: Bundle) -> tuple[bytes, float]:
+def _golden(about: Checkpoint, model: Network, frames: list[Frame], draft: Bundle) -> tuple[bytes, float]:
     """The golden frames as .npz, and how far the exported FP32 model's maps lie from the trained model's."""
     engine = OpenVinoEngine(draft, "fp32")
     predict = torch_predictor(model, torch.device("cpu"), about.fit)

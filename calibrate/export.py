@@ -14,8 +14,7 @@ from onnx.reference import ReferenceEvaluator
 
 from edge.errors import CheckpointError
 from edge.fit import Fit
-from models.dmdd import DecoupledDistillation
-from models.registry import System
+from models.network import Network
 
 OPSET = 17
 """The newest that the parsers of TensorRT 8.5 to 11 and OpenVINO all read."""
@@ -32,9 +31,9 @@ INPUT = "image"
 SCALES = 3
 
 
-def outputs_of(system: str) -> dict[str, Any]:
-    """What the ONNX of a system gives, as the manifest says it: feature pairs, or DMDD's map."""
-    if system == DecoupledDistillation.name:
+def outputs_of(network: Network | type[Network]) -> dict[str, Any]:
+    """Return what the ONNX of a network gives, as the manifest says it: feature pairs, or a map."""
+    if network.gives_map:
         return {"kind": "map", "map": "map"}
     names = {side: [f"{side}{k + 1}" for k in range(SCALES)] for side in ("teacher", "student")}
     return {"kind": "feature_pairs", **names}
@@ -43,7 +42,7 @@ def outputs_of(system: str) -> dict[str, Any]:
 class Flat(torch.nn.Module):  # type: ignore[misc]  # torch is not followed: the box checks types without it
     """The model with what it gives as one flat tuple, which is what ONNX and TensorRT have."""
 
-    def __init__(self, model: System) -> None:
+    def __init__(self, model: Network) -> None:
         super().__init__()
         self.model = model
 
@@ -56,14 +55,14 @@ class Flat(torch.nn.Module):  # type: ignore[misc]  # torch is not followed: the
         return (*teacher, *student)
 
 
-def to_onnx(model: System, fit: Fit) -> ModelProto:
+def to_onnx(model: Network, fit: Fit) -> ModelProto:
     """Exports a model in float32, for one picture of the fit's size.
 
     Raises:
         CheckpointError: A BatchNorm could not be folded into its convolution.
     """
     image = torch.zeros(1, 3, fit.height, fit.width)
-    told = outputs_of(model.name)
+    told = outputs_of(model)
     names = [told["map"]] if told["kind"] == "map" else [*told["teacher"], *told["student"]]
     buffer = io.BytesIO()
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)

@@ -22,7 +22,7 @@ from edge.engines.tensorrt.host_head import HostHead
 from edge.errors import EngineError, UsageError
 from edge.images import Frame
 from edge.messages import Precision
-from models.registry import System
+from models.network import Network
 from train import checkpoint
 
 
@@ -67,13 +67,13 @@ class TorchTensorRtEngine(FittedEngine):
 
     name = "torch-tensorrt"
 
-    def __init__(self, bundle: Bundle, precision: Precision, model: System, compiler: Any, workspace_mb: int) -> None:
+    def __init__(self, bundle: Bundle, precision: Precision, model: Network, compiler: Any, workspace_mb: int) -> None:
         super().__init__(bundle, precision)
         if precision == "int8":
             raise EngineError("the INT8 scales are in the bundle's ONNX, which Torch-TensorRT does not read")
         dtype = torch.float16 if precision == "fp16" else torch.float32
         self._image = torch.zeros(1, 3, self._fit.height, self._fit.width, dtype=dtype, device="cuda")
-        told = outputs_of(model.name)
+        told = outputs_of(model)
         self._names = [told["map"]] if told["kind"] == "map" else [*told["teacher"], *told["student"]]
         options: dict[str, Any] = {"disable_tf32": precision == "fp32", "workspace_size": workspace_mb << 20}
         if "use_explicit_typing" in inspect.signature(compiler.compile).parameters:  # from 2.14 on it is always so

@@ -9,13 +9,14 @@ from models.decoder import ReverseDecoder
 from models.discrepancy import anomaly_map
 from models.losses import amplification, flattened_cosine, focal, hardest_cosine
 from models.masks import mask_pyramid
+from models.network import Network
 from models.teacher import Teacher
 
 GATE_WEIGHT = 0.8
 AMPLIFICATION_WEIGHT = 0.1
 
 
-class AmplifiedDistillation(nn.Module):
+class AmplifiedDistillation(Network):
     """AAND: anomaly amplification, then normality distillation (arXiv 2405.02068; METHODS.md 2).
 
     In the first stage, on synthetic defects, only the amplification learns; in the second, on good images, bottleneck

@@ -13,6 +13,7 @@ from models.decoder import ReverseDecoder
 from models.discrepancy import cosine_distance, gaussian_blur, upsample
 from models.losses import dice, flattened_cosine, focal
 from models.masks import mask_pyramid
+from models.network import Network
 from models.pyramid import PyramidModeling
 from models.segmentation import MultiPerceptionHead
 from models.teacher import Teacher
@@ -23,7 +24,7 @@ FOCUS = 4.0
 DICE_WEIGHT = 0.5
 
 
-class DecoupledDistillation(nn.Module):
+class DecoupledDistillation(Network):
     """DMDD: dual-modeling decouple distillation (arXiv 2408.03888), rebuilt from its description: no code is public.
 
     Known of the paper: 1x1 convolutions decouple the student's features into normality and abnormality features of
@@ -41,6 +42,7 @@ class DecoupledDistillation(nn.Module):
     """
 
     name = "dmdd"
+    gives_map = True
 
     def __init__(self, teacher: Teacher, trunk: Trunk = "reverse") -> None:
         super().__init__()

@@ -1,15 +1,16 @@
 from __future__ import annotations
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from models.bottleneck import OCBE
 from models.decoder import ReverseDecoder
 from models.discrepancy import anomaly_map
 from models.losses import flattened_cosine
+from models.network import Network
 from models.teacher import Teacher
 
 
-class ReverseDistillation(nn.Module):
+class ReverseDistillation(Network):
     """RD4AD: anomaly detection via reverse distillation from a one-class embedding (arXiv 2201.10703).
 
     Args:

@@ -13,9 +13,9 @@ from safetensors import SafetensorError
 from edge.errors import CheckpointError, UsageError
 from edge.files import write_atomically
 from edge.fit import Fit
-from models import registry
-from models.registry import System
+from models.network import Network
 from models.teacher import Teacher
+from train.systems import system_of
 
 FORMAT = 1
 TENSORS = "checkpoint.safetensors"
@@ -27,7 +27,7 @@ class Checkpoint:
     """What a checkpoint says beside its tensors.
 
     Attributes:
-        model: The system: `rd`, `aand` or `dmdd`.
+        model: The system, see `train.systems`.
         teacher: The teacher's name.
         teacher_sha256: Digest of the teacher's tensors.
         category: The product it was trained for.
@@ -36,7 +36,7 @@ class Checkpoint:
         seed: The seed of everything random.
         trained_on: sha256 of each picture it learned from.
         held_out: sha256 of each good picture kept aside for the threshold.
-        options: Of the system: DMDD's trunk.
+        options: Those that the network is built by: DMDD's trunk.
         training: The other settings and what was measured: batch, learning rate, losses, seconds, versions.
     """
 
@@ -53,7 +53,7 @@ class Checkpoint:
     training: dict[str, Any] = field(default_factory=dict)
 
 
-def save(folder: Path, checkpoint: Checkpoint, model: System) -> None:
+def save(folder: Path, checkpoint: Checkpoint, model: Network) -> None:
     """Writes a checkpoint into a folder; the description comes last, so a folder that has one is complete."""
     tensors = {name: tensor.contiguous().cpu() for name, tensor in model.state_dict().items()}
     write_atomically(folder / TENSORS, safetensors.torch.save(tensors))
@@ -61,7 +61,7 @@ def save(folder: Path, checkpoint: Checkpoint, model: System) -> None:
     write_atomically(folder / DESCRIPTION, yaml.safe_dump(fields, sort_keys=False).encode())
 
 
-def load(folder: Path) -> tuple[Checkpoint, System]:
+def load(folder: Path) -> tuple[Checkpoint, Network]:
     """Reads a checkpoint and builds its model, in evaluation mode.
 
     Raises:
@@ -80,14 +80,14 @@ def load(folder: Path) -> tuple[Checkpoint, System]:
         raise CheckpointError(f"{description}: has format {version}; this program reads format {FORMAT}")
     try:
         checkpoint = Checkpoint(**{**fields, "fit": Fit.from_dict(fields["fit"])})
-        model = registry.build(checkpoint.model, Teacher(checkpoint.teacher), checkpoint.options)
+        model = system_of(checkpoint.model).build(Teacher(checkpoint.teacher), checkpoint.options)
     except (AttributeError, TypeError, KeyError, ValueError, UsageError) as error:
         raise CheckpointError(f"{description}: is not the description of a checkpoint: {error}") from error
     _load_tensors(model, folder / TENSORS)
     return checkpoint, model.eval()
 
 
-def _load_tensors(model: System, path: Path) -> None:
+def _load_tensors(model: Network, path: Path) -> None:
     try:
         tensors = safetensors.torch.load_file(path)
     except (OSError, SafetensorError) as error:

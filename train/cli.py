@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from edge import __version__
 from edge.command import add_json_option, run_command, say, write_json
@@ -17,6 +17,24 @@ from edge.fit import MODES, MOST_TILES, OVERLAP, Fit, grid_for, parse_size
 
 if TYPE_CHECKING:
     from train.checkpoint import Checkpoint
+
+OPTION = "option_"
+"""Before the names of systems' options among the arguments."""
+
+
+class _LazyParser(argparse.ArgumentParser):
+    """A command's parser, some of whose options are added once the command is used.
+
+    The systems' options come from their registry, which imports torch; `edge-train --help` need not wait for that.
+    """
+
+    later: Callable[[argparse.ArgumentParser], None] | None = None
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        add, self.later = self.later, None
+        if add is not None:
+            add(self)
+        return super().parse_known_args(args, namespace)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -27,11 +45,31 @@ def main(argv: Sequence[str] | None = None) -> int:
         epilog="Next: calibrate bundle RUN --good DIR --out BUNDLE",
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    _add_fit(commands.add_parser("fit", help="train a model", formatter_class=argparse.RawDescriptionHelpFormatter))
+    commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=_LazyParser)
+    fit = commands.add_parser("fit", help="train a model", formatter_class=argparse.RawDescriptionHelpFormatter)
+    _add_fit(fit)
+    fit.later = _add_systems
     _add_evaluate(commands.add_parser("evaluate", help="measure a checkpoint on a test split"))
     _add_teacher(commands.add_parser("teacher", help="make the compact teacher that ships with the program"))
     return run_command(parser, argv)
+
+
+def _add_systems(parser: argparse.ArgumentParser) -> None:
+    """Adds `--model` and the options of each system."""
+    from train.systems import SYSTEMS
+
+    default, *others = (f"{name} ({system.summary})" for name, system in SYSTEMS.items())
+    choices = ", ".join([default.replace("(", "(default; "), *others])
+    group = parser.add_argument_group("systems")
+    group.add_argument("--model", default=next(iter(SYSTEMS)), metavar="NAME", help=f"the system: {choices}")
+    for name, system in SYSTEMS.items():
+        for option in system.options:
+            group.add_argument(
+                f"--{option.name}",
+                dest=f"{OPTION}{option.name}",
+                metavar="|".join(option.values),
+                help=f"of {name}: {option.help}",
+            )
 
 
 def _add_fit(parser: argparse.ArgumentParser) -> None:
@@ -47,20 +85,6 @@ minute, shows the loss and example maps: leave it open in a browser."""
   edge-train fit --data my-parts --model aand --out runs/my-parts
   edge-train fit --data mvtec --category bottle --teacher resnet18 --teacher-weights resnet18-f37072fd.pth --out runs/1
   torchrun --nproc-per-node 4 -m train.cli fit --data mvtec --category all --out runs       (a category a GPU)"""
-    parser.add_argument(
-        "--model",
-        default="rd",
-        help="the system: rd (default, cheapest to train), aand (learns from synthetic defects too), dmdd (likewise)",
-    )
-    parser.add_argument(
-        "--trunk", default="reverse", help="of dmdd's student: reverse (default) or forward, see models/dmdd.py"
-    )
-    parser.add_argument(
-        "--map",
-        default="chosen",
-        help="of dmdd: chosen on synthetic flaws (default), head, or distances (of the normality branch alone; better "
-        "on the real parts that were measured, see docs/measurements.md)",
-    )
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder of categories")
     parser.add_argument(
         "--category",
@@ -166,8 +190,7 @@ def _fit_one(arguments: argparse.Namespace, category: str, out: Path) -> None:
         category=category,
         out=out,
         model=arguments.model,
-        trunk=arguments.trunk,
-        map=arguments.map,
+        options=_system_options(arguments),
         teacher=arguments.teacher,
         teacher_weights=arguments.teacher_weights,
         fit=_parse_fit(arguments, category),
@@ -188,6 +211,11 @@ def _fit_one(arguments: argparse.Namespace, category: str, out: Path) -> None:
         f"{out}: {checkpoint.model} with teacher {checkpoint.teacher}, {checkpoint.epochs} epochs "
         f"on {images}, {checkpoint.training['seconds']:.0f} s"
     )
+
+
+def _system_options(arguments: argparse.Namespace) -> dict[str, str]:
+    given = {name.removeprefix(OPTION): value for name, value in vars(arguments).items() if name.startswith(OPTION)}
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def _add_evaluate(parser: argparse.ArgumentParser) -> None:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from edge.errors import DataSetError
 from edge.fit import Fit
 from edge.images import Frame, read_image
-from models.registry import System
+from models.network import Network
 from train.datasets import TestImage, load_ground_truth
 from train.material import normalise
 from train.metrics import summarise
@@ -73,7 +73,7 @@ def evaluate(predict: Predict, images: list[TestImage], fit: Fit) -> Evaluation:
     return Evaluation(images, scores, maps, masks, valid)
 
 
-def torch_predictor(model: System, device: torch.device, fit: Fit) -> Predict:
+def torch_predictor(model: Network, device: torch.device, fit: Fit) -> Predict:
     """The model in float32, as the reference mathematics has it; all tiles of a picture in one batch."""
     model = model.to(device).eval()
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from edge.fit import Fit
 from edge.images import Frame, read_image
-from models.registry import System
+from models.network import Network
 from train.flaws import Flaws
 from train.material import normalise
 from train.synthesis import SyntheticDefect
@@ -56,7 +56,7 @@ class Examples:
         self._paths, self._fit, self._foreground = paths[:COUNT], fit, foreground
         self._examples: list[Example] = []
 
-    def draw(self, model: System) -> str:
+    def draw(self, model: Network) -> str:
         """The model's maps as HTML; the model stays as it is, and the random numbers of a training too.
 
         Raises:
@@ -82,7 +82,7 @@ class Examples:
         return [Example(name, good, flaws.draw(i, 0), seen, size) for i, (name, good, seen, size) in enumerate(read)]
 
 
-def _maps(model: System, example: Example) -> NDArray[np.float32]:
+def _maps(model: Network, example: Example) -> NDArray[np.float32]:
     """The maps without and with the defect, (2, h, w) of what shows the frame, in float32 as the bundle has them.
 
     Two pictures at a time, as many as the smallest step of a training: they never need more memory than that.

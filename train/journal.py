@@ -15,12 +15,12 @@ from edge import __version__
 from edge.command import say
 from edge.errors import EdgeInspectError
 from edge.files import write_atomically
-from models.registry import System
+from models.network import Network
 from train.charts import loss_curve
 from train.checkpoint import Checkpoint
 from train.examples import Examples
 from train.pages import facts_of, fill, heading, now, show_charts, show_facts, show_tiles
-from train.phases import Phase
+from train.phase import Phase
 
 PAGE = "progress.html"
 REFRESH = '<meta http-equiv="refresh" content="30">\n'
@@ -73,7 +73,7 @@ class Journal:
         self._spent = 0.0
         self._write(history)
 
-    def write(self, model: System, history: History, finished: bool = False) -> None:
+    def write(self, model: Network, history: History, finished: bool = False) -> None:
         """Brings the page up to date. The model stays as it is, and so do the random numbers of the training."""
         allowed = SHARE * (history.seconds - self._begun[0])
         if finished or (history.done(self._phases[-1]) and self._spent + self._last <= allowed):
@@ -83,7 +83,7 @@ class Journal:
             self._spent += self._last
         self._write(history, finished)
 
-    def _draw(self, model: System, history: History) -> str:
+    def _draw(self, model: Network, history: History) -> str:
         try:
             maps = self._examples.draw(model)
         except (OSError, EdgeInspectError) as error:

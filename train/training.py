@@ -20,9 +20,7 @@ from edge.errors import CheckpointError, DataSetError, UsageError
 from edge.files import sha256, write_atomically
 from edge.fit import Fit
 from edge.memory import peak_mb
-from models import registry
-from models.dmdd import TRUNKS, DecoupledDistillation
-from models.registry import System
+from models.network import Network
 from train import checkpoint
 from train.checkpoint import Checkpoint
 from train.datasets import Category, hold_out, load_fitted
@@ -31,10 +29,10 @@ from train.examples import Examples
 from train.foreground import POLICIES
 from train.journal import History, Journal
 from train.material import Material
-from train.mixture import CHOSEN, MAPS, choose_mixture
-from train.phases import Phase, phases_of, synthesis_of
+from train.phase import Phase
 from train.progress import Progress
 from train.synthesis import Synthesis
+from train.systems import SYSTEMS, system_of
 from train.teachers import open_teacher, weights_digest
 
 RESUME = "resume.safetensors"
@@ -50,8 +48,7 @@ class Settings:
         category: The product.
         out: Where the checkpoint goes.
         model: The system.
-        trunk: DMDD's: `reverse` or `forward`.
-        map: DMDD's: `chosen` on synthetic flaws, `head`, or `distances`, see train/mixture.py.
+        options: The system's own, by name (train/systems); what is not given has its default.
         teacher: The teacher's name.
         teacher_weights: Its weight file.
         fit: How frames are brought to the network.
@@ -70,9 +67,8 @@ class Settings:
     data: Path
     category: str
     out: Path
-    model: str = "rd"
-    trunk: str = "reverse"
-    map: str = CHOSEN
+    model: str = next(iter(SYSTEMS))
+    options: dict[str, str] = dataclasses.field(default_factory=dict)
     teacher: str = "embedded"
     teacher_weights: Path | None = None
     fit: Fit = dataclasses.field(default_factory=Fit)
@@ -99,6 +95,8 @@ def fit(settings: Settings) -> Checkpoint:
         CheckpointError: The teacher's weights are not there.
     """
     _check(settings)
+    system = system_of(settings.model)
+    options = system.complete(settings.options)
     arithmetic = open_arithmetic(settings.device, settings.precision)
     category = Category.open(settings.data, settings.category)
     images = category.train_images()
@@ -109,15 +107,14 @@ def fit(settings: Settings) -> Checkpoint:
     torch.manual_seed(settings.seed)
     teacher = open_teacher(settings.teacher, settings.teacher_weights)
     teacher_digest = weights_digest(teacher)
-    options = {"trunk": settings.trunk} if settings.model == DecoupledDistillation.name else {}
-    model = registry.build(settings.model, teacher, options).to(arithmetic.device, memory_format=torch.channels_last)
+    building = system.building(options)
+    model = system.build(teacher, building).to(arithmetic.device, memory_format=torch.channels_last)
     digests = [sha256(path) for path in learn_from]
     pictures = load_fitted(learn_from, settings.fit)
-    wanted = synthesis_of(settings.model)
     synthesis = None
-    if wanted is not None:
+    if system.synthesis is not None:
         seed, textures, foreground = settings.seed, settings.textures, settings.foreground
-        synthesis = Synthesis(pictures, seed=seed, textures=textures, foreground=foreground, **wanted)
+        synthesis = Synthesis(pictures, seed=seed, textures=textures, foreground=foreground, **system.synthesis)
     material = Material(pictures, synthesis, arithmetic, settings.batch, settings.seed, settings.cache_gb)
     settings.out.mkdir(parents=True, exist_ok=True)
     about = Checkpoint(
@@ -130,7 +127,7 @@ def fit(settings: Settings) -> Checkpoint:
         seed=settings.seed,
         trained_on=digests,
         held_out=[sha256(path) for path in held],
-        options=options,
+        options=building,
         training={
             "batch": settings.batch,
             "learning_rate": settings.learning_rate,
@@ -139,17 +136,11 @@ def fit(settings: Settings) -> Checkpoint:
         },
     )
     state = _ResumeState(settings, {"pictures": digests, "teacher weights": teacher_digest})
-    phases = phases_of(model, material, settings.epochs, settings.learning_rate)
+    phases = system.phases(model, material, settings.epochs, settings.learning_rate)
     examples = Examples(held or learn_from, settings.fit, settings.foreground)
     journal = Journal(settings.out, about, phases, examples)
     history = _train(model, phases, state, journal)
-    if isinstance(model, DecoupledDistillation):
-        if settings.map == CHOSEN:
-            unseen = load_fitted(held, settings.fit) if held else pictures
-            about.training["mixture"] = choose_mixture(model, unseen, arithmetic.device)
-        else:
-            model.mixture.copy_(torch.tensor(MAPS[settings.map]))
-            about.training["mixture"] = {"weights": list(MAPS[settings.map])}
+    found = system.finish(model, material, lambda: load_fitted(held, settings.fit) if held else pictures, options)
     measured = {
         "seconds": round(history.seconds, 1),
         "seconds_waited_for_data": round(history.waited, 2),
@@ -157,7 +148,7 @@ def fit(settings: Settings) -> Checkpoint:
         "loss": {name: [round(loss, 6) for loss in losses] for name, losses in history.losses.items()},
         "versions": {"python": platform.python_version(), "torch": str(torch.__version__)},
     }
-    result = dataclasses.replace(about, training=about.training | measured)
+    result = dataclasses.replace(about, training=about.training | found | measured)
     checkpoint.save(settings.out, result, model)
     (settings.out / RESUME).unlink(missing_ok=True)
     journal.write(model, history, finished=True)
@@ -169,24 +160,24 @@ def _check(settings: Settings) -> None:
         raise UsageError(f"{settings.out}: holds a finished checkpoint; give another --out or remove it")
     if settings.out.exists() and not settings.out.is_dir():
         raise UsageError(f"--out {settings.out}: is a file; give a folder")
-    if settings.model not in registry.MODELS:
-        raise UsageError(f"--model {settings.model}: there are {', '.join(registry.MODELS)}")
-    for option, value, known in (("trunk", settings.trunk, TRUNKS), ("map", settings.map, (CHOSEN, *MAPS))):
-        if value not in known:
-            raise UsageError(f"--{option} {value}: there are {', '.join(known)}")
-        if value != known[0] and settings.model != DecoupledDistillation.name:
-            raise UsageError(f"--{option} {value}: belongs to --model dmdd; {settings.model} has no other")
+    system = system_of(settings.model)
+    system.complete(settings.options)
     if settings.foreground not in POLICIES:
         raise UsageError(f"--foreground {settings.foreground}: there are {', '.join(POLICIES)}")
-    if settings.textures is not None and synthesis_of(settings.model) is None:
-        raise UsageError(f"--textures: {settings.model} learns from good images alone; they are for aand and dmdd")
+    if settings.textures is not None and system.synthesis is None:
+        raise UsageError(f"--textures: {settings.model} learns from good images alone; they are for {_synthetic()}")
     if settings.epochs < 1 or settings.batch < 2:
         raise UsageError("--epochs must be at least 1, and --batch at least 2 (BatchNorm needs two pictures)")
     if not 0 <= settings.hold_out < 1 or settings.learning_rate <= 0:
         raise UsageError("--hold-out must be at least 0 and below 1, and --learning-rate above 0")
 
 
-def _train(model: System, phases: list[Phase], state: _ResumeState, journal: Journal) -> History:
+def _synthetic() -> str:
+    """The names of the systems that learn from synthetic defects."""
+    return " and ".join(name for name, system in SYSTEMS.items() if system.synthesis is not None)
+
+
+def _train(model: Network, phases: list[Phase], state: _ResumeState, journal: Journal) -> History:
     saved = state.load()
     history = saved.history if saved is not None else History()
     if saved is not None:
@@ -212,7 +203,7 @@ def _train(model: System, phases: list[Phase], state: _ResumeState, journal: Jou
 
 
 def _run_phase(
-    model: System,
+    model: Network,
     phase: Phase,
     optimizer: torch.optim.Optimizer,
     history: History,

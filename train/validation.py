@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import torch
@@ -15,14 +15,16 @@ from edge.errors import DataSetError
 from edge.files import sha256
 from edge.fit import Fit
 from edge.images import read_image
-from models.registry import System
-from train.checkpoint import Checkpoint
+from models.network import Network
 from train.datasets import Category
 from train.flaws import Flaws
 from train.material import normalise
 from train.metrics import summarise
 from train.progress import tracked
 from train.synthesis import SyntheticDefect
+
+if TYPE_CHECKING:
+    from train.checkpoint import Checkpoint
 
 SEED = 0x5EED
 DRAWS = 6
@@ -53,7 +55,7 @@ def held_out_pictures(about: Checkpoint, category: Category) -> list[Path]:
 
 
 def validate(
-    model: System, pictures: Sequence[Path], fit: Fit, device: torch.device, draws: int = DRAWS
+    model: Network, pictures: Sequence[Path], fit: Fit, device: torch.device, draws: int = DRAWS
 ) -> dict[str, float]:
     """The metrics of `train.metrics.summarise`, of good pictures and as many flaws on each as `draws` says.
 

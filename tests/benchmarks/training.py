@@ -25,7 +25,7 @@ from models.rd import ReverseDistillation
 from models.teacher import Teacher
 from train.device import open_arithmetic
 from train.material import Material, normalise
-from train.phases import Distillation, constant
+from train.phase import Distillation, constant
 from train.training import train_epoch
 
 TABLE = RESULTS / "training.csv"

@@ -16,9 +16,10 @@ from pathlib import Path
 import torch
 
 from edge.fit import Fit
-from models.registry import MODELS, System, build
+from models.network import Network
 from models.teacher import Teacher
 from train.checkpoint import Checkpoint, save
+from train.systems import SYSTEMS, system_of
 
 PERIOD = 1009
 """Prime, so that it fits into no layer's shape."""
@@ -31,11 +32,11 @@ def main() -> None:
     """Writes the checkpoint."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--model", choices=MODELS, default="rd")
+    parser.add_argument("--model", choices=SYSTEMS, default="rd")
     parser.add_argument("--teacher", default="wide_resnet50_2")
     parser.add_argument("--size", type=int, default=256)
     arguments = parser.parse_args()
-    model = build(arguments.model, Teacher(arguments.teacher))
+    model = system_of(arguments.model).build(Teacher(arguments.teacher), {})
     fill(model)
     fit = Fit(arguments.size, arguments.size)
     about = Checkpoint(arguments.model, arguments.teacher, "0" * 64, "untrained", fit, 0, 0, [], [])
@@ -44,7 +45,7 @@ def main() -> None:
 
 
 @torch.no_grad()
-def fill(model: System) -> None:
+def fill(model: Network) -> None:
     """Gives every convolution its signs; what normalises keeps what it is born with."""
     signs = torch.randint(0, 2, (PERIOD,), generator=torch.Generator().manual_seed(0)) * 2.0 - 1
     for weight in model.parameters():

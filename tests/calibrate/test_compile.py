@@ -16,7 +16,7 @@ from calibrate.cli import main
 from edge.bundle import Bundle
 from edge.engines.tensorrt import cached
 from edge.engines.tensorrt.cached import Device
-from models.registry import build
+from models.rd import ReverseDistillation
 from models.teacher import Teacher
 from train.checkpoint import Checkpoint, save
 
@@ -102,7 +102,7 @@ def test_wrong_use_is_said(
 def test_the_torch_route_asks_for_the_bundles_own_checkpoint(
     bundle: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    model = build("rd", Teacher("embedded"), {})
+    model = ReverseDistillation(Teacher("embedded"))
     about = Checkpoint("rd", "embedded", "1" * 64, "bottle", bundle.fit, 1, 0, [], [])
     save(tmp_path / "run", about, model)
     assert compile_to(tmp_path, bundle, "--via", "torch-tensorrt", "--run", str(tmp_path / "run")) == (2, [])

@@ -16,10 +16,10 @@ from edge.cli import main as inspect
 from edge.demo.line import CATEGORY
 from edge.engines import open_engine
 from edge.images import list_images, read_image
-from models.registry import MODELS
 from train import checkpoint
 from train.cli import main as train
 from train.evaluation import torch_predictor
+from train.systems import SYSTEMS
 
 
 @pytest.mark.timeout(900)  # DMDD takes two minutes on an idle core: an engine is built for each of its layers
@@ -57,4 +57,4 @@ def test_a_system_goes_the_whole_way(
 
 
 def test_every_system_is_tested_here() -> None:
-    assert list(MODELS) == ["rd", "aand", "dmdd"]
+    assert list(SYSTEMS) == ["rd", "aand", "dmdd"]

@@ -8,7 +8,6 @@ from model_cost import millions, multiply_adds
 from torch import Tensor
 
 from models.rd import ReverseDistillation
-from models.registry import build
 from models.teacher import EMBEDDED, Teacher
 from train.teachers import EMBEDDED_WEIGHTS
 
@@ -123,8 +122,3 @@ def test_convolutions_start_as_kaiming_fan_out() -> None:
     torch.manual_seed(0)
     weight = ReverseDistillation(Teacher(EMBEDDED)).bottleneck.fuse1[0][0].weight  # 32 -> 64, 3x3
     assert float(weight.detach().std()) == pytest.approx((2 / (64 * 9)) ** 0.5, rel=0.03)
-
-
-def test_an_unknown_system_is_refused_with_those_there_are() -> None:
-    with pytest.raises(ValueError, match=r"'padim' is unknown; there are rd"):
-        build("padim", Teacher(EMBEDDED))

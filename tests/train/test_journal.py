@@ -14,14 +14,14 @@ from parsed_page import Page
 
 from edge.errors import ImageError
 from edge.fit import Fit
-from models.registry import System
+from models.network import Network
 from train import journal as journal_module
 from train.checkpoint import Checkpoint
 from train.examples import Examples
 from train.journal import PAGE, REFRESH, SHARE, History, Journal, _span
-from train.phases import Phase
+from train.phase import Phase
 
-MODEL = cast(System, None)
+MODEL = cast(Network, None)
 ABOUT = Checkpoint(
     model="dmdd",
     teacher="embedded",
@@ -43,7 +43,7 @@ class Drawn(Examples):
         super().__init__([], Fit())
         self.times, self.takes, self.clock = 0, 0.0, 0.0
 
-    def draw(self, model: System) -> str:
+    def draw(self, model: Network) -> str:
         self.times += 1
         self.clock += self.takes
         return "<p>THE MAPS</p>"
@@ -205,7 +205,7 @@ def test_a_full_disk_is_said_once(
 def test_a_picture_that_cannot_be_read_does_not_stop_it(
     journal: Journal, examples: Drawn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def damaged(model: System) -> str:
+    def damaged(model: Network) -> str:
         raise ImageError("<u>.png: is not a picture")
 
     monkeypatch.setattr(examples, "draw", damaged)

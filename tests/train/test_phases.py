@@ -11,14 +11,13 @@ import pytest
 import torch
 
 from edge.fit import Fit
-from models import registry
 from models.teacher import EMBEDDED, Teacher
 from train import checkpoint, training
 from train.checkpoint import Checkpoint
 from train.device import Arithmetic
 from train.material import Material
-from train.phases import phases_of, synthesis_of
 from train.synthesis import Synthesis
+from train.systems import system_of
 from train.textures import render_textures
 from train.training import Settings, fit
 
@@ -56,7 +55,7 @@ def test_the_phases_are_those_of_the_method(trained: tuple[Settings, Checkpoint]
 
 def test_the_map_that_is_asked_for_is_shipped(settings: Settings, tmp_path: Path) -> None:
     run = tmp_path / "run"
-    about = fit(dataclasses.replace(settings, model="dmdd", map="distances", out=run))
+    about = fit(dataclasses.replace(settings, model="dmdd", options={"map": "distances"}, out=run))
     assert about.training["mixture"] == {"weights": [0, 1, 0]}
     assert checkpoint.load(run)[1].mixture.tolist() == [0, 1, 0]
 
@@ -93,10 +92,11 @@ def test_each_phase_changes_its_parts_alone(settings: Settings) -> None:
     pictures = np.stack([cv2.imread(str(p)) for p in sorted((settings.data / "good").iterdir())])
     for name, wanted in PHASES.items():
         torch.manual_seed(0)
-        model = registry.build(name, Teacher(EMBEDDED))
-        synthesis = Synthesis(pictures, seed=0, **(synthesis_of(name) or {}))
+        system = system_of(name)
+        model = system.build(Teacher(EMBEDDED), {})
+        synthesis = Synthesis(pictures, seed=0, **(system.synthesis or {}))
         material = Material(pictures, synthesis, Arithmetic(torch.device("cpu")), batch=5, seed=0, cache_gb=1.0)
-        phases = phases_of(model, material, 2, 0.005)
+        phases = system.phases(model, material, 2, 0.005)
         assert [phase.name for phase in phases] == list(wanted)
         for phase in phases:
             own = {id(p) for part in phase.parts for p in part.parameters()}

@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from edge.errors import CheckpointError, DataSetError, UsageError
 from edge.files import sha256
 from edge.fit import MEAN, STD, Fit
-from models.registry import System
+from models.network import Network
 from models.teacher import EMBEDDED, Teacher
 from train import checkpoint, journal, training
 from train.checkpoint import Checkpoint
@@ -163,7 +163,7 @@ def test_maps_drawn_after_every_epoch_change_nothing(
     drawn = 0
     draw = Examples.draw
 
-    def counted(self: Examples, model: System) -> str:
+    def counted(self: Examples, model: Network) -> str:
         nonlocal drawn
         drawn += 1
         return draw(self, model)
@@ -233,10 +233,8 @@ def test_a_finished_folder_is_not_overwritten(usual: Settings, whole: Checkpoint
     ("changes", "said"),
     [
         ({"model": "padim"}, r"--model padim: there are rd"),
-        ({"trunk": "sideways"}, r"--trunk sideways: there are reverse, forward"),
-        ({"trunk": "forward"}, r"--trunk forward: belongs to --model dmdd"),
-        ({"map": "best"}, r"--map best: there are chosen, head, distances"),
-        ({"map": "head"}, r"--map head: belongs to --model dmdd"),
+        ({"options": {"trunk": "forward"}}, r"--trunk forward: --model rd has no such option"),
+        ({"model": "dmdd", "options": {"map": "best"}}, r"--map best: there are chosen, head, distances"),
         ({"foreground": "left"}, r"--foreground left: there are auto, full"),
         ({"textures": Path("dtd")}, r"--textures: rd learns from good images alone"),
         ({"device": "abacus"}, r"--device abacus: "),

@@ -1,0 +1,41 @@
+"""The registry of systems, and what it says of wrong options."""
+
+from __future__ import annotations
+
+import pytest
+
+from edge.errors import UsageError
+from models.teacher import EMBEDDED, Teacher
+from train.systems import SYSTEMS, system_of
+
+
+def test_an_unknown_system_is_refused_with_those_there_are() -> None:
+    with pytest.raises(UsageError, match="--model padim: there are rd, "):
+        system_of("padim")
+
+
+def test_options_that_are_not_given_have_their_defaults() -> None:
+    assert system_of("dmdd").complete({"map": "head"}) == {"trunk": "reverse", "map": "head"}
+    assert system_of("rd").complete({}) == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "reason"),
+    [
+        ("rd", {"trunk": "forward"}, "--trunk forward: --model rd has no such option"),
+        ("dmdd", {"trunk": "sideways"}, "--trunk sideways: there are reverse, forward"),
+    ],
+)
+def test_wrong_options_are_refused(name: str, given: dict[str, str], reason: str) -> None:
+    with pytest.raises(UsageError, match=reason):
+        system_of(name).complete(given)
+
+
+def test_a_network_is_built_by_its_own_options_alone() -> None:
+    with pytest.raises(ValueError, match="dmdd has no option map"):
+        system_of("dmdd").build(Teacher(EMBEDDED), {"map": "head"})
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_a_system_is_called_as_its_network(name: str) -> None:
+    assert system_of(name).network.name == name

@@ -1,0 +1,54 @@
+"""AAND: amplification on synthetic defects, then distillation on good pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+from typing_extensions import override
+
+from models.aand import AmplifiedDistillation
+from train.material import Defects, Material
+from train.phase import Distillation, Phase, steps
+from train.systems.system import System
+
+WITH_DEFECT = 0.8
+FIRST_SHARE = 100 / 120
+"""Of the second phase's epochs, as published."""
+
+
+class Amplification(Phase):
+    """AAND, stage I: gates and residuals learn from synthetic defects, four pictures in five."""
+
+    name = "amplification"
+
+    def __init__(self, model: AmplifiedDistillation, material: Material, epochs: int, rate: float) -> None:
+        super().__init__(material, epochs, rate, [model.amplification], steps)
+        self._model = model
+
+    @override
+    def begin(self) -> None:
+        """Nothing is shared: every batch has new defects."""
+
+    @override
+    def batches(self, epoch: int) -> Iterator[tuple[Defects, torch.Generator]]:
+        generator = torch.Generator().manual_seed(self.material.seed * 1_000_003 + epoch)
+        return ((batch, generator) for batch in self.material.defects(epoch, WITH_DEFECT))
+
+    @override
+    def loss(self, batch: tuple[Defects, torch.Generator]) -> Tensor:
+        defects, generator = batch
+        features = self._model.teacher(defects.images)
+        return self._model.amplification_loss(features, defects.masks, defects.foregrounds, generator)
+
+
+def phases(model: AmplifiedDistillation, material: Material, epochs: int, rate: float) -> list[Phase]:
+    """Return AAND's two phases; `epochs` are those of the second."""
+    first = Amplification(model, material, max(1, round(epochs * FIRST_SHARE)), rate)
+    return [first, Distillation(model, material, epochs, rate, steps)]
+
+
+SYSTEM = System(
+    AmplifiedDistillation, "learns from synthetic defects too", phases, synthesis={"self_texture": 0.0, "jitter": 1.0}
+)

@@ -1,0 +1,114 @@
+"""DMDD: both branches of the student on pairs, then the segmentation head; last, which of its maps is shipped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+from typing_extensions import override
+
+from models.dmdd import TRUNKS, DecoupledDistillation
+from train.material import Defects, Features, Material
+from train.mixture import CHOSEN, MAPS, choose_mixture
+from train.phase import Phase, constant, cosine
+from train.systems.system import Option, System, Unseen
+
+FORWARD_SHARE = 0.2
+HEAD_SHARE = 0.2
+LAST_SHARE = 3000 / 5000
+"""Of the first phase's epochs."""
+SEGMENTATION_TURNS = 1_000_000
+
+
+class Decoupling(Phase):
+    """DMDD, phase A: both branches of the student learn from pairs of a good picture and the same with a defect."""
+
+    name = "decoupling"
+    _features: Features
+
+    def __init__(self, model: DecoupledDistillation, material: Material, epochs: int, rate: float) -> None:
+        parts = [model.trunk, model.decouple, model.normality, model.abnormality]
+        share, schedule = (1.0, constant) if model.reverse else (FORWARD_SHARE, cosine)
+        super().__init__(material, epochs, rate * share, parts, schedule)
+        self._model = model
+
+    @override
+    def begin(self) -> None:
+        self._features = self.material.features(self._model.teacher, "features")
+
+    @override
+    def batches(self, epoch: int) -> Iterator[Defects]:
+        # A pair is two images, so half as many of them make a step of the usual size, and a pass has twice the steps.
+        return self.material.defects(epoch, batch=max(2, self.material.batch // 2))
+
+    @override
+    def loss(self, batch: Defects) -> Tensor:
+        good = self.material.images(batch.index)
+        return self._model.student_loss(good, batch.images, batch.masks, self._features.batch(batch.index))
+
+
+class Segmentation(Phase):
+    """DMDD, phase B: the head learns to find defects in the frozen student's maps, half of them of good pictures."""
+
+    name = "segmentation"
+    weight_decay = 1e-4
+    _good: Features
+
+    def __init__(self, model: DecoupledDistillation, material: Material, epochs: int, rate: float) -> None:
+        super().__init__(material, epochs, rate * HEAD_SHARE, [model.head], constant)
+        self._model = model
+
+    @override
+    def begin(self) -> None:
+        self._good = self.material.features(lambda images: [self._model.distances(images)], "maps of good pictures")
+
+    @override
+    def batches(self, epoch: int) -> Iterator[Defects]:
+        # Other defects than the student has seen.
+        return self.material.defects(SEGMENTATION_TURNS + epoch)
+
+    @override
+    def loss(self, batch: Defects) -> Tensor:
+        with torch.no_grad():
+            distances = torch.cat([*self._good.batch(batch.index), self._model.distances(batch.images)])
+        masks = torch.cat([torch.zeros_like(batch.masks), batch.masks])
+        return self._model.head_loss(distances, masks)
+
+
+def phases(model: DecoupledDistillation, material: Material, epochs: int, rate: float) -> list[Phase]:
+    """Return DMDD's two phases; `epochs` are those of the first."""
+    last = Segmentation(model, material, max(1, round(epochs * LAST_SHARE)), rate)
+    return [Decoupling(model, material, epochs, rate), last]
+
+
+def choose_map(
+    model: DecoupledDistillation, material: Material, unseen: Unseen, options: Mapping[str, str]
+) -> dict[str, Any]:
+    """Set the map that is shipped to the one asked for, or to the best on synthetic flaws; return what was found."""
+    if options["map"] == CHOSEN:
+        return {"mixture": choose_mixture(model, unseen(), material.arithmetic.device)}
+    weights = MAPS[options["map"]]
+    model.mixture.copy_(torch.tensor(weights))
+    return {"mixture": {"weights": list(weights)}}
+
+
+# Structural defects, and colours changed half the time, are ours (METHODS.md 3.b).
+SYSTEM = System(
+    DecoupledDistillation,
+    "learns from synthetic defects too",
+    phases,
+    options=(
+        Option("trunk", TRUNKS, "the student's trunk: reverse (default) or forward, see models/dmdd.py"),
+        Option(
+            "map",
+            (CHOSEN, *MAPS),
+            "which map is shipped: chosen on synthetic flaws (default), head, or distances (of the normality branch "
+            "alone; better on the real parts that were measured, see docs/measurements.md)",
+            builds=False,
+        ),
+    ),
+    synthesis={"self_texture": 0.25, "jitter": 0.5},
+    finish=choose_map,
+)

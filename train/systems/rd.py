@@ -1,0 +1,16 @@
+"""RD4AD: one phase, on good pictures alone."""
+
+from __future__ import annotations
+
+from models.rd import ReverseDistillation
+from train.material import Material
+from train.phase import Distillation, Phase, constant
+from train.systems.system import System
+
+
+def phases(model: ReverseDistillation, material: Material, epochs: int, rate: float) -> list[Phase]:
+    """Return RD4AD's one phase."""
+    return [Distillation(model, material, epochs, rate, constant)]
+
+
+SYSTEM = System(ReverseDistillation, "cheapest to train", phases)
