@@ -67,7 +67,7 @@ def _add_systems(parser: argparse.ArgumentParser) -> None:
             group.add_argument(
                 f"--{option.name}",
                 dest=f"{OPTION}{option.name}",
-                metavar="|".join(option.values),
+                metavar=option.metavar,
                 help=f"of {name}: {option.help}",
             )
 

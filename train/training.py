@@ -116,6 +116,7 @@ def fit(settings: Settings) -> Checkpoint:
         seed, textures, foreground = settings.seed, settings.textures, settings.foreground
         synthesis = Synthesis(pictures, seed=seed, textures=textures, foreground=foreground, **system.synthesis)
     material = Material(pictures, synthesis, arithmetic, settings.batch, settings.seed, settings.cache_gb)
+    phases = system.phases(model, material, settings.epochs, settings.learning_rate)
     settings.out.mkdir(parents=True, exist_ok=True)
     about = Checkpoint(
         model=settings.model,
@@ -123,7 +124,7 @@ def fit(settings: Settings) -> Checkpoint:
         teacher_sha256=teacher_digest,
         category=category.root.resolve().name,
         fit=settings.fit,
-        epochs=settings.epochs,
+        epochs=settings.epochs if phases else 0,
         seed=settings.seed,
         trained_on=digests,
         held_out=[sha256(path) for path in held],
@@ -136,7 +137,6 @@ def fit(settings: Settings) -> Checkpoint:
         },
     )
     state = _ResumeState(settings, {"pictures": digests, "teacher weights": teacher_digest})
-    phases = system.phases(model, material, settings.epochs, settings.learning_rate)
     examples = Examples(held or learn_from, settings.fit, settings.foreground)
     journal = Journal(settings.out, about, phases, examples)
     history = _train(model, phases, state, journal)
@@ -151,7 +151,8 @@ def fit(settings: Settings) -> Checkpoint:
     result = dataclasses.replace(about, training=about.training | found | measured)
     checkpoint.save(settings.out, result, model)
     (settings.out / RESUME).unlink(missing_ok=True)
-    journal.write(model, history, finished=True)
+    if phases:
+        journal.write(model, history, finished=True)
     return result
 
 

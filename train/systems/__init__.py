@@ -7,12 +7,12 @@ list below, and a test. The command line, the checkpoint, the bundle and the rep
 from __future__ import annotations
 
 from edge.errors import UsageError
-from train.systems import aand, dmdd, rd
+from train.systems import aand, dmdd, memory, rd
 from train.systems.system import Option, System
 
 __all__ = ["SYSTEMS", "Option", "System", "system_of"]
 
-SYSTEMS: dict[str, System] = {system.name: system for system in (rd.SYSTEM, aand.SYSTEM, dmdd.SYSTEM)}
+SYSTEMS: dict[str, System] = {system.name: system for system in (rd.SYSTEM, aand.SYSTEM, dmdd.SYSTEM, memory.SYSTEM)}
 """By name; the first is the default."""
 
 
@@ -23,5 +23,5 @@ def system_of(name: str) -> System:
         UsageError: There is none of that name; the message names those there are.
     """
     if name not in SYSTEMS:
-        raise UsageError(f"--model {name}: there are {', '.join(SYSTEMS)}")
+        raise UsageError(f"model {name!r} is unknown; there are {', '.join(SYSTEMS)}")
     return SYSTEMS[name]

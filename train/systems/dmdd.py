@@ -13,7 +13,7 @@ from models.dmdd import TRUNKS, DecoupledDistillation
 from train.material import Defects, Features, Material
 from train.mixture import CHOSEN, MAPS, choose_mixture
 from train.phase import Phase, constant, cosine
-from train.systems.system import Option, System, Unseen
+from train.systems.system import System, Unseen, choice
 
 FORWARD_SHARE = 0.2
 HEAD_SHARE = 0.2
@@ -84,7 +84,7 @@ def phases(model: DecoupledDistillation, material: Material, epochs: int, rate: 
 
 
 def choose_map(
-    model: DecoupledDistillation, material: Material, unseen: Unseen, options: Mapping[str, str]
+    model: DecoupledDistillation, material: Material, unseen: Unseen, options: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Set the map that is shipped to the one asked for, or to the best on synthetic flaws; return what was found."""
     if options["map"] == CHOSEN:
@@ -100,8 +100,8 @@ SYSTEM = System(
     "learns from synthetic defects too",
     phases,
     options=(
-        Option("trunk", TRUNKS, "the student's trunk: reverse (default) or forward, see models/dmdd.py"),
-        Option(
+        choice("trunk", TRUNKS, "the student's trunk: reverse (default) or forward, see models/dmdd.py"),
+        choice(
             "map",
             (CHOSEN, *MAPS),
             "which map is shipped: chosen on synthetic flaws (default), head, or distances (of the normality branch "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,12 +18,12 @@ from train.phase import Phase
 Unseen = Callable[[], NDArray[np.uint8]]
 """Reads the good pictures the training has kept aside, fitted, (N, H, W, 3) uint8 BGR."""
 
-Finish = Callable[[Any, Material, Unseen, Mapping[str, str]], dict[str, Any]]
+Finish = Callable[[Any, Material, Unseen, Mapping[str, Any]], dict[str, Any]]
 """Called with the trained network, what it learned from, the unseen good pictures and the system's options; returns
 what the checkpoint is to say of it."""
 
 
-def _nothing(model: Any, material: Material, unseen: Unseen, options: Mapping[str, str]) -> dict[str, Any]:
+def _nothing(model: Any, material: Material, unseen: Unseen, options: Mapping[str, Any]) -> dict[str, Any]:
     return {}
 
 
@@ -33,15 +33,41 @@ class Option:
 
     Attributes:
         name: Its name, without dashes in front.
-        values: What it may be; the first is the default.
+        default: Its value where none is given.
+        read: Turns what was given into the value; raises ValueError, whose text says what may be given.
+        metavar: What `--help` shows for the value.
         help: What `--help` says of it.
         builds: Whether the network is built by it: then its class takes it by that name, and the checkpoint keeps it.
     """
 
     name: str
-    values: tuple[str, ...]
+    default: Any
+    read: Callable[[str], Any]
+    metavar: str
     help: str
     builds: bool = True
+
+
+def choice(name: str, values: Sequence[str], help: str, builds: bool = True) -> Option:
+    """Return an option that takes one of a few words; the first is the default."""
+
+    def read(given: str) -> str:
+        if given not in values:
+            raise ValueError(f"there are {', '.join(values)}")
+        return given
+
+    return Option(name, values[0], read, "|".join(values), help, builds)
+
+
+def number(name: str, default: int, least: int, most: int, help: str) -> Option:
+    """Return an option that takes a whole number between two others."""
+
+    def read(given: str) -> int:
+        if not given.isdecimal() or not least <= int(given) <= most:
+            raise ValueError(f"give a whole number from {least} to {most}")
+        return int(given)
+
+    return Option(name, default, read, "N", f"{help} (default {default})")
 
 
 @dataclass(frozen=True)
@@ -55,7 +81,7 @@ class System:
         options: Those it has.
         synthesis: How it wants its synthetic defects (`train.synthesis.Synthesis`); `None`: it learns from good
             pictures alone.
-        finish: The last step of a training, behind its phases.
+        finish: The last step of a training, behind its phases; all of it for a system that has none.
     """
 
     network: type[Network]
@@ -70,21 +96,24 @@ class System:
         """What the command line, the checkpoint and the bundle call it."""
         return self.network.name
 
-    def complete(self, given: Mapping[str, str]) -> dict[str, str]:
+    def complete(self, given: Mapping[str, str]) -> dict[str, Any]:
         """Return all options of the system with their values: those given, and the defaults of the others.
 
         Raises:
             UsageError: An option belongs to another system, or has no such value.
         """
-        own = {option.name: option for option in self.options}
-        for name, value in given.items():
-            if name not in own:
-                raise UsageError(f"--{name} {value}: --model {self.name} has no such option")
-            if value not in own[name].values:
-                raise UsageError(f"--{name} {value}: there are {', '.join(own[name].values)}")
-        return {name: given.get(name, option.values[0]) for name, option in own.items()}
+        values = {option.name: option.default for option in self.options}
+        readers = {option.name: option.read for option in self.options}
+        for name, text in given.items():
+            if name not in readers:
+                raise UsageError(f"--{name} {text}: --model {self.name} has no such option")
+            try:
+                values[name] = readers[name](text)
+            except ValueError as error:
+                raise UsageError(f"--{name} {text}: {error}") from error
+        return values
 
-    def building(self, options: Mapping[str, str]) -> dict[str, str]:
+    def building(self, options: Mapping[str, Any]) -> dict[str, Any]:
         """Return those of the options that the network is built by."""
         return {option.name: options[option.name] for option in self.options if option.builds}
 

@@ -1,0 +1,102 @@
+"""The memory of good parts: prototypes of the teacher's features, and how far a picture is from the nearest one.
+
+    f(p) = [avg3(T_2)(p), up(avg3(T_3))(p)]                 strides 8 and 16, each averaged over 3x3 positions
+    u(p) = n(f(p)) / |n(f(p))|                              n: as it is, or each channel less its mean, by its spread
+    d(p) = 1 - max_k u(p) . P_k                             P_k: unit vectors, chosen among those of good parts
+    map  = sum over both banks of d / spread
+
+The family is PatchCore's (Roth et al., Towards Total Recall in Industrial Anomaly Detection, arXiv 2106.08265): two
+middle scales, local averages, prototypes by greedy k-centre. Distances are cosines here and not Euclidean, so that the
+nearest prototype is a 1x1 convolution and a maximum over channels: a weight tensor, which every engine runs and
+quantizes. Two banks, one of features as they are and one of standardised channels: each is better on some parts, and
+their sum was better than either on synthetic flaws.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from models.discrepancy import EPSILON, gaussian_blur, upsample
+from models.network import Network
+from models.teacher import Teacher
+
+SCALES = (1, 2)
+"""Of the teacher's three: strides 8 and 16."""
+
+
+def local_features(features: Sequence[Tensor]) -> Tensor:
+    """Return what a memory compares: the teacher's features, (N, c_k, H_k, W_k), to (N, c_2 + c_3, H / 8, W / 8)."""
+    fine, coarse = (functional.avg_pool2d(features[k].float(), 3, 1, 1, count_include_pad=False) for k in SCALES)
+    coarse = functional.interpolate(coarse, size=fine.shape[-2:], mode="bilinear", align_corners=False)
+    return torch.cat([fine, coarse], 1)
+
+
+class Bank(nn.Module):
+    """Prototypes of good features.
+
+    Args:
+        channels: Of the features.
+        size: How many prototypes; before they are set, all are zero and every distance is 1.
+
+    Attributes:
+        mean: Of each channel, taken off first, (C,).
+        scale: Of each channel, multiplied by then, (C,).
+        prototypes: Unit vectors, (K, C).
+        spread: How much the distances of good parts differ; a map is in units of it.
+    """
+
+    mean: Tensor
+    scale: Tensor
+    prototypes: Tensor
+    spread: Tensor
+
+    def __init__(self, channels: int, size: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(channels))
+        self.register_buffer("scale", torch.ones(channels))
+        self.register_buffer("prototypes", torch.zeros(size, channels))
+        self.register_buffer("spread", torch.ones(()))
+
+    def directions(self, features: Tensor) -> Tensor:
+        """Return the unit vectors of features, (N, C, H, W) both."""
+        return functional.normalize((features - self.mean[:, None, None]) * self.scale[:, None, None], eps=EPSILON)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return how far features, (N, C, H, W), are from the nearest prototype, (N, 1, H, W), in units of `spread`."""
+        similar = functional.conv2d(self.directions(features), self.prototypes[:, :, None, None])
+        return (1 - similar.amax(1, keepdim=True)) / self.spread
+
+
+class Memory(Network):
+    """A frozen teacher and two banks of prototypes: nothing is trained, and a few good pictures will do.
+
+    Args:
+        teacher: The frozen teacher.
+        prototypes: How many each bank keeps.
+
+    Attributes:
+        banks: Of features as they are, and of standardised ones.
+    """
+
+    name = "memory"
+    gives_map = True
+
+    def __init__(self, teacher: Teacher, prototypes: int) -> None:
+        super().__init__()
+        self.teacher = teacher
+        channels = sum(teacher.channels[k] for k in SCALES)
+        self.banks = nn.ModuleList(Bank(channels, prototypes) for _ in range(2))
+
+    def forward(self, image: Tensor) -> Tensor:
+        """(N, 3, H, W), H and W multiples of 32, to the map, (N, 1, H / 8, W / 8)."""
+        features = local_features(self.teacher(image))
+        plain, standardised = self.banks
+        return plain(features) + standardised(features)
+
+    def anomaly_map(self, image: Tensor) -> Tensor:
+        """(N, 3, H, W) to (N, 1, H, W) float32: the map, upsampled and smoothed."""
+        return gaussian_blur(upsample(self(image).float(), image.shape[-2:]))
