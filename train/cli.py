@@ -96,7 +96,9 @@ minute, shows the loss and example maps: leave it open in a browser."""
         "--out", type=Path, required=True, metavar="RUN", help="folder for the checkpoint; of several, RUN/NAME"
     )
     parser.add_argument(
-        "--teacher", default="embedded", metavar="NAME", help="embedded (default), or a timm CNN such as resnet18"
+        "--teacher",
+        metavar="NAME",
+        help="embedded, or a timm CNN such as tf_efficientnet_lite0 or resnet18 (default: the system's own)",
     )
     parser.add_argument(
         "--teacher-weights", type=Path, metavar="FILE", help="its weights: torchvision V1 or timm, .pth or .safetensors"

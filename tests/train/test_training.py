@@ -232,7 +232,7 @@ def test_a_finished_folder_is_not_overwritten(usual: Settings, whole: Checkpoint
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"model": "padim"}, r"model 'padim' is unknown; there are rd"),
+        ({"model": "padim"}, r"model 'padim' is unknown; there are memory, rd"),
         ({"options": {"trunk": "forward"}}, r"--trunk forward: --model rd has no such option"),
         ({"model": "dmdd", "options": {"map": "best"}}, r"--map best: there are chosen, head, distances"),
         ({"foreground": "left"}, r"--foreground left: there are auto, full"),

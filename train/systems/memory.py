@@ -71,5 +71,6 @@ SYSTEM = System(
     "nothing is trained: ready in seconds, from 10 pictures on",
     no_phases,
     options=(number("prototypes", 1000, 1, 20_000, "how many features of good parts each of its two banks keeps"),),
+    teacher="tf_efficientnet_lite0",
     finish=fill,
 )

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from edge.errors import UsageError
 from models.network import Network
-from models.teacher import Teacher
+from models.teacher import EMBEDDED, Teacher
 from train.material import Material
 from train.phase import Phase
 
@@ -79,6 +79,7 @@ class System:
         summary: A few words for `--help`.
         phases: Called with the network, the material, the epochs of the longest phase and the learning rate.
         options: Those it has.
+        teacher: Its teacher where none is named.
         synthesis: How it wants its synthetic defects (`train.synthesis.Synthesis`); `None`: it learns from good
             pictures alone.
         finish: The last step of a training, behind its phases; all of it for a system that has none.
@@ -88,6 +89,7 @@ class System:
     summary: str
     phases: Callable[[Any, Material, int, float], list[Phase]]
     options: tuple[Option, ...] = ()
+    teacher: str = EMBEDDED
     synthesis: Mapping[str, float] | None = None
     finish: Finish = _nothing
 

