@@ -183,7 +183,7 @@ def _bench(arguments: argparse.Namespace) -> None:
 def _add_bridge(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Follows stations over MQTT, asks them for parts that did not come, and shows their verdicts to a PLC as "
-        "registers over Modbus TCP; docs/bridge.md has the map. Needs the extra [bridge]. Ends on SIGTERM or Ctrl-C."
+        "registers over Modbus TCP; docs/bridge.md has the map. Ends on SIGTERM or Ctrl-C."
     )
     parser.add_argument("--config", type=Path, required=True, metavar="FILE", help="the bridge's configuration, YAML")
     parser.add_argument("--map", action="store_true", help="print the registers of its stations, and end")
@@ -193,21 +193,15 @@ def _add_bridge(parser: argparse.ArgumentParser) -> None:
 
 def _bridge(arguments: argparse.Namespace) -> None:
     from edge.bridge.registers import document
+    from edge.bridge.service import run
     from edge.bridge.settings import BridgeSettings
     from edge.configuration import read_settings
-    from edge.errors import UsageError
 
     settings = read_settings(arguments.config, BridgeSettings)
     if arguments.map:
         for number, name in enumerate(settings.stations):
             print(f"## {name.site}/{name.line}/{name.station}\n\n{document(number)}")
         return
-    try:
-        from edge.bridge.service import run
-    except ModuleNotFoundError as error:
-        if error.name != "pymodbus":
-            raise
-        raise UsageError("the bridge needs pymodbus: pip install 'edge-inspect[bridge]'") from error
     _start_log(arguments.verbose)
     run(settings)
 
