@@ -229,6 +229,14 @@ class RawPlc:
         assert protocol == 0 and 3 <= length <= 254
         return transaction, unit, self._stream.read(length - 1)
 
+    def end(self) -> None:
+        """Say that no more will be sent."""
+        self.socket.shutdown(socket.SHUT_WR)
+
+    def rest(self) -> bytes:
+        """All that still comes until the server hangs up."""
+        return self._stream.read()
+
     def ask(self, pdu: bytes) -> bytes:
         """Answer to one request."""
         self.send(request(7, pdu))

@@ -29,10 +29,11 @@ log = logging.getLogger(__name__)
 MOST_CONNECTIONS = 64
 REST_S = 10.0
 """How long the rest of a request may take once a piece has come."""
+LINGER_S = 1.0
+"""How long a client that is hung up on may go on sending."""
 _START_S = 10.0
 _STOP_S = 5.0
 _READ_BYTES = 4096
-_LINGER_S = 1.0
 # A client that lost its power or its cable is noticed after 60 + 3 * 10 s.
 _KEEP_ALIVE = {socket.TCP_KEEPIDLE: 60, socket.TCP_KEEPINTVL: 10, socket.TCP_KEEPCNT: 3}
 
@@ -178,4 +179,4 @@ async def _hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -
 
     writer.write_eof()
     with contextlib.suppress(asyncio.TimeoutError):
-        await asyncio.wait_for(throw_away(), _LINGER_S)
+        await asyncio.wait_for(throw_away(), LINGER_S)

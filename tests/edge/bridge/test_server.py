@@ -14,6 +14,7 @@ import pytest
 from bridge_parts import Plc, RawPlc, put, reading, request, serving
 from mosquitto import wait_until
 
+from edge.bridge.answers import Answers
 from edge.bridge.registers import BLOCK
 from edge.bridge.server import MOST_CONNECTIONS
 from edge.errors import ConfigurationError
@@ -118,7 +119,7 @@ def test_a_piece_and_its_rest(tmp_path: Path) -> None:
 def test_a_client_that_sends_no_more_gets_its_answers(tmp_path: Path) -> None:
     with serving(tmp_path) as (_, port), raw(port) as client:
         client.send(*(request(number, READ_72) for number in range(500)))
-        client.socket.shutdown(socket.SHUT_WR)
+        client.end()
         assert answered(client, 500) == list(range(500)) and client.answer() is None
 
 
@@ -196,12 +197,25 @@ def test_a_client_that_does_not_read_costs_nobody_else(tmp_path: Path) -> None:
         assert other.ask(READ_72)[:2] == bytes((3, 144))
 
 
-def test_one_that_asks_without_pause_leaves_the_others_their_turn(tmp_path: Path) -> None:
+def test_one_that_asks_without_pause_leaves_the_others_their_turn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, go_on, answer = [], threading.Event(), Answers.answer
+
+    def slow(self: Answers, pdu: bytes) -> bytes:
+        asked.append(pdu)
+        assert go_on.wait(60)
+        return answer(self, pdu)
+
+    monkeypatch.setattr(Answers, "answer", slow)
     with serving(tmp_path) as (_, port), raw(port) as greedy, raw(port) as other:
         greedy.send(*(request(number, READ_72) for number in range(300)))
-        assert other.ask(READ_72)[:2] == bytes((3, 144))
-        greedy.socket.settimeout(30)
+        wait_until(lambda: bool(asked), 30, "the first is under way")
+        other.send(*(request(number, reading(1, 1)) for number in range(3)))
+        go_on.set()
         assert answered(greedy, 300) == list(range(300))
+        assert [found[0] for found in (other.answer(), other.answer(), other.answer()) if found] == [0, 1, 2]
+    assert [at for at, pdu in enumerate(asked) if pdu != READ_72][-1] < 20
 
 
 def test_too_many_connections(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
