@@ -10,13 +10,16 @@ from typing import NamedTuple
 
 import pytest
 from bridge_parts import RawPlc, put, reading, request, serving
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
+
+from edge.bridge.answers import Answers
 
 SHOWN = 10
 
 
 class Served(NamedTuple):
+    answers: Answers
     port: int
     registers: list[int]
     steady: RawPlc
@@ -32,7 +35,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         put(stations[0], *range(1, SHOWN + 1))
         steady = RawPlc(port)
         stack.callback(steady.close)
-        yield Served(port, [word for station in stations for word in station.registers(0.0)], steady)
+        yield Served(Answers(stations), port, [word for station in stations for word in station.registers(0.0)], steady)
 
 
 def model(stream: bytes, registers: list[int]) -> bytes:
@@ -117,7 +120,13 @@ def test_the_model_knows_the_specification() -> None:
     )
 
 
-@settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, max_examples=2000)
+@given(PDUS)
+def test_every_request_has_the_answer_that_the_specification_says(served: Served, pdu: bytes) -> None:
+    assert served.answers.answer(pdu) == model_answer(pdu, served.registers)
+
+
+@settings(deadline=None, max_examples=150)
 @given(conversations())
 @example(
     ([request(n, reading(0, 72)) * 30 for n in range(4)], [(n, request(n, reading(0, 72)) * 30) for n in range(4)])
