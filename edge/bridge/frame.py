@@ -39,7 +39,7 @@ class Frame(NamedTuple):
 def take_frames(received: bytearray) -> Iterator[Frame]:
     """Take all complete frames from the beginning of what was received; the piece of a frame that is left stays there.
 
-    A frame of another protocol than 0 is skipped, as the guide's section 4.4.2 wants it.
+    A frame of another protocol than 0 is skipped: the guide has such a request discarded.
 
     Raises:
         NotModbusError: A length is impossible; the frames before it have been given.

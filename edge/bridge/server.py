@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import logging
 import socket
 import threading
@@ -75,10 +76,8 @@ class Server:
         try:
             self._started.result(_START_S)
         except (OSError, ValueError, FutureTimeoutError) as error:
-            reason = str(error) or "it does not start"
             raise ConfigurationError(
-                f"modbus: {settings.host}:{settings.port} cannot be listened on: {reason}; name another address "
-                "or port, and see that no other bridge runs"
+                f"modbus: {settings.host}:{settings.port} cannot be listened on: {_explain(settings, error)}"
             ) from error
 
     def close(self) -> None:
@@ -118,10 +117,10 @@ class Server:
             self._connections.discard(connection)
 
     def _admit(self, writer: asyncio.StreamWriter) -> _Connection:
-        """Count a new connection, and see that there are not too many.
+        """Count a new connection, and close another where there are too many.
 
-        It is the old one that goes, as section 4.2.2 of the guide wants it: a PLC that was switched off and on must get
-        in although its old connection, and many more, seem to live.
+        The new one is not refused: a PLC that was switched off and on must get in although its old connections seem to
+        live.
         """
         if len(self._connections) >= MOST_CONNECTIONS:
             idle = min(self._connections, key=lambda one: (one.has_asked, one.used_at))
@@ -180,3 +179,17 @@ async def _hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -
     writer.write_eof()
     with contextlib.suppress(asyncio.TimeoutError):
         await asyncio.wait_for(throw_away(), LINGER_S)
+
+
+def _explain(settings: ModbusSettings, error: Exception) -> str:
+    """Return why an address cannot be listened on, and what to do."""
+    if isinstance(error, (socket.gaierror, UnicodeError)):
+        return f"this box knows no host {settings.host!r}; set modbus.host to an address of the PLC's network"
+    number = error.errno if isinstance(error, OSError) else None
+    if number == errno.EADDRINUSE:
+        return "the port is in use; end the other program, perhaps another bridge, or choose another modbus.port"
+    if number == errno.EADDRNOTAVAIL:
+        return "that is no address of this box (`ip address` lists them); set modbus.host to one, or to 0.0.0.0 for all"
+    if number in (errno.EACCES, errno.EPERM):
+        return "ports below 1024 need a privilege, which the systemd unit gives; or choose another modbus.port"
+    return str(error) or f"nothing happened for {_START_S:g} s; see modbus.host"

@@ -25,7 +25,7 @@ def test_frames_are_found_however_they_are_cut(frames: list[Frame], rest: bytes,
 
 
 def test_a_frame_is_as_the_specification_has_it() -> None:
-    # The example of section 3.1.3 of the guide: read one register at 5 of unit 255.
+    # Read one register, that at 5, of unit 255.
     stream = bytes.fromhex("1501 0000 0006 ff 03 0005 0001")
     assert list(take_frames(bytearray(stream))) == [Frame(0x1501, 0xFF, reading(5, 1))]
     assert Frame(0x1501, 0xFF, reading(5, 1)).to_bytes() == stream

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import socket
 import struct
 import threading
@@ -268,5 +269,37 @@ def test_closing_hangs_up_on_everyone(tmp_path: Path, caplog: pytest.LogCaptureF
 
 def test_a_port_that_is_taken_is_said(tmp_path: Path) -> None:
     taken = serving(tmp_path)
-    with taken as (_, port), pytest.raises(ConfigurationError, match=rf"modbus: 127.0.0.1:{port} cannot be listened"):
+    with (
+        taken as (_, port),
+        pytest.raises(ConfigurationError, match=rf"modbus: 127.0.0.1:{port} cannot be listened on: the port is in use"),
+    ):
         serving(tmp_path, port=port).__enter__()
+
+
+@pytest.mark.parametrize(
+    ("host", "why"),
+    [
+        ("no-such-host.invalid", "this box knows no host 'no-such-host.invalid'; set modbus.host"),
+        ("10.0.0.7:502", "this box knows no host '10.0.0.7:502'"),
+        ("a..b", "this box knows no host"),
+        ("192.0.2.1", "no address of this box .* or to 0.0.0.0 for all"),
+        ("a\0b", "embedded null character"),
+    ],
+)
+def test_an_address_that_cannot_be_listened_on(tmp_path: Path, host: str, why: str) -> None:
+    with pytest.raises(ConfigurationError, match=rf"modbus: .* cannot be listened on: .*{why}"):
+        serving(tmp_path, host=host).__enter__()
+
+
+def test_a_port_that_needs_a_privilege(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bind = socket.socket.bind
+
+    def refuse(self: socket.socket, address: tuple[str, int]) -> None:
+        if address[1] == 502:
+            raise PermissionError(errno.EACCES, "Permission denied")
+        bind(self, address)
+
+    # Tests may run as root, who may use every port.
+    monkeypatch.setattr(socket.socket, "bind", refuse)
+    with pytest.raises(ConfigurationError, match="ports below 1024 need a privilege"):
+        serving(tmp_path, port=502).__enter__()
