@@ -35,8 +35,13 @@ LINGER_S = 1.0
 _START_S = 10.0
 _STOP_S = 5.0
 _READ_BYTES = 4096
-# A client that lost its power or its cable is noticed after 60 + 3 * 10 s.
-_KEEP_ALIVE = {socket.TCP_KEEPIDLE: 60, socket.TCP_KEEPINTVL: 10, socket.TCP_KEEPCNT: 3}
+TCP_OPTIONS = {
+    socket.TCP_KEEPIDLE: 60,
+    socket.TCP_KEEPINTVL: 10,
+    socket.TCP_KEEPCNT: 3,
+    socket.TCP_USER_TIMEOUT: 90_000,
+}
+"""A client that lost its power or its cable is noticed after 60 + 3 * 10 s, or 90,000 ms where answers are under way."""
 
 
 @dataclass(eq=False)
@@ -54,7 +59,7 @@ class Server:
     A client that misbehaves harms nobody else:
 
     - Clients are answered in turns, one request each.
-    - A client that does not read its answers gets no more of them, and holds less than 100 KB.
+    - A client that does not read its answers gets no more of them, holds less than 100 KB, and is hung up on after 90 s.
     - A client that sends what is not Modbus, or a piece of a request and no more for 10 s, is hung up on.
     - There are 64 connections at most. For the next one a client is hung up on that has never asked, else the one that
       has not asked for the longest time.
@@ -130,7 +135,7 @@ class Server:
         connected = writer.get_extra_info("socket")
         with contextlib.suppress(OSError):  # it may be gone already
             connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-            for option, value in _KEEP_ALIVE.items():
+            for option, value in TCP_OPTIONS.items():
                 connected.setsockopt(socket.IPPROTO_TCP, option, value)
         peer = ":".join(map(str, (writer.get_extra_info("peername") or ("an unknown client",))[:2]))
         task = asyncio.current_task()

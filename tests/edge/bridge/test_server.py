@@ -17,7 +17,7 @@ from mosquitto import wait_until
 
 from edge.bridge.answers import Answers
 from edge.bridge.registers import BLOCK
-from edge.bridge.server import MOST_CONNECTIONS
+from edge.bridge.server import MOST_CONNECTIONS, TCP_OPTIONS
 from edge.errors import ConfigurationError
 
 ILLEGAL_FUNCTION, ILLEGAL_ADDRESS, ILLEGAL_VALUE = 1, 2, 3
@@ -198,6 +198,24 @@ def test_a_client_that_does_not_read_costs_nobody_else(tmp_path: Path) -> None:
         assert other.ask(READ_72)[:2] == bytes((3, 144))
 
 
+def test_a_client_that_does_not_read_is_hung_up_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(TCP_OPTIONS, socket.TCP_USER_TIMEOUT, 300)
+    with serving(tmp_path) as (_, port), raw(port) as deaf, raw(port) as idle:
+
+        def ask_on() -> bool:
+            try:
+                deaf.socket.send(request(1, READ_72) * 100)
+            except BlockingIOError:
+                return False
+            except ConnectionError:
+                return True
+            return False
+
+        deaf.socket.setblocking(False)
+        wait_until(ask_on, 60, "the server hangs up")
+        assert idle.ask(READ_72)[:2] == bytes((3, 144))
+
+
 def test_one_that_asks_without_pause_leaves_the_others_their_turn(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -255,12 +273,11 @@ def test_connections_that_are_dropped_leave_nothing_behind(tmp_path: Path) -> No
 def test_closing_hangs_up_on_everyone(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with contextlib.ExitStack() as stack:
         with serving(tmp_path) as (_, port):
-            half = stack.enter_context(raw(port))
-            half.send(b"rubbish")
-            idle, busy = stack.enter_context(raw(port)), stack.enter_context(raw(port))
-            busy.send(request(1, READ_72)[:5])
-            assert idle.ask(READ_72)[:2] == bytes((3, 144))
-        assert idle.answer() is None and busy.answer() is None and half.answer() is None
+            clients = [stack.enter_context(raw(port)) for _ in range(3)]
+            for client, more in zip(clients, (b"", b"rubbish", request(1, READ_72)[:5]), strict=True):
+                client.send(request(1, READ_72) + more)
+                assert answered(client, 1) == [1]
+        assert [client.answer() for client in clients] == [None, None, None]
         assert not caplog.records[1:], "asyncio complains"
         with pytest.raises(ConnectionRefusedError):
             RawPlc(port)
