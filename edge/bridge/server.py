@@ -41,7 +41,8 @@ TCP_OPTIONS = {
     socket.TCP_KEEPCNT: 3,
     socket.TCP_USER_TIMEOUT: 90_000,
 }
-"""A client that lost its power or its cable is noticed after 60 + 3 * 10 s, or 90,000 ms where answers are under way."""
+"""How a client that lost its power or its cable is noticed: 60 + 3 * 10 s after it was last heard, or 90,000 ms after an
+answer that it does not take."""
 
 
 @dataclass(eq=False)
@@ -59,10 +60,10 @@ class Server:
     A client that misbehaves harms nobody else:
 
     - Clients are answered in turns, one request each.
-    - A client that does not read its answers gets no more of them, holds less than 100 KB, and is hung up on after 90 s.
-    - A client that sends what is not Modbus, or a piece of a request and no more for 10 s, is hung up on.
-    - There are 64 connections at most. For the next one a client is hung up on that has never asked, else the one that
-      has not asked for the longest time.
+    - A client that does not read its answers gets no more, holds less than 100 KB, and is hung up on after 90 s.
+    - A client that sends what is not Modbus, or a piece of a request and then nothing for 10 s, is hung up on.
+    - There are 64 connections at most. To let a further client in, the oldest that has never asked is hung up on; where
+      all have asked, the one whose last request is the longest ago.
 
     Args:
         settings: Where to listen.

@@ -211,6 +211,7 @@ def test_a_client_that_does_not_read_is_hung_up_on(tmp_path: Path, monkeypatch: 
                 return True
             return False
 
+        deaf.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         deaf.socket.setblocking(False)
         wait_until(ask_on, 60, "the server hangs up")
         assert idle.ask(READ_72)[:2] == bytes((3, 144))
