@@ -41,8 +41,8 @@ TCP_OPTIONS = {
     socket.TCP_KEEPCNT: 3,
     socket.TCP_USER_TIMEOUT: 90_000,
 }
-"""How a client that lost its power or its cable is noticed: 60 + 3 * 10 s after it was last heard, or 90,000 ms after an
-answer that it does not take."""
+"""How a client that lost its power or its cable is noticed: 60 + 3 * 10 s after it was last heard, or 90,000 ms after
+an answer that it does not take."""
 
 
 @dataclass(eq=False)
