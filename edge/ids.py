@@ -46,7 +46,7 @@ def sort_after(identity: str) -> None:
         identity: A UUID version 7; anything else, or one of a time that cannot be, is passed over.
     """
     global _uuid7_last
-    if re.match(UUID7_PATTERN, identity) is None:
+    if not is_uuid7(identity):
         return
     made_ms = round(uuid7_time(identity) * 1000)
     with _uuid7_lock:
@@ -59,6 +59,11 @@ def _format(milliseconds: int, random: int) -> str:
     number = (milliseconds & ((1 << 48) - 1)) << 80 | 0x7 << 76 | (random >> 62) << 64 | 0b10 << 62
     digits = f"{number | random & ((1 << 62) - 1):032x}"
     return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
+
+
+def is_uuid7(text: str) -> bool:
+    """Return whether a text is a UUID version 7, in small letters."""
+    return re.fullmatch(UUID7_PATTERN, text) is not None
 
 
 def uuid7_time(text: str) -> float:

@@ -177,10 +177,19 @@ class OutboxHealth(ContractModel):
     bytes: Count
     dropped_verdicts: Count
     dropped_defects: Count
-    problem: str | None = Field(default=None, description="why the disk takes nothing; messages are kept in memory")
+    problem: str | None = Field(
+        default=None, description="why the file takes nothing, and what to do; messages are kept in memory"
+    )
     set_aside: str | None = Field(
         default=None, description="where the damaged file lies that the service found at its start"
     )
+
+
+class ClockHealth(ContractModel):
+    """Whether the box's clock can be believed: times in messages are by it, durations and limits are not."""
+
+    steps: Count = Field(default=0, description="how often it was set by more than 1 s since the service started")
+    last_step_s: float | None = Field(default=None, description="by how much the last time; above 0 is forward")
 
 
 class MqttHealth(ContractModel):
@@ -267,6 +276,7 @@ class Health(Message):
     throttled: bool | None = Field(default=None, description="heat or current slows the box; null: it cannot tell")
     temperature_c: float | None = Field(default=None, description="the hottest part of the box")
     evidence: EvidenceHealth | None = Field(default=None, description="null where none is saved")
+    clock: ClockHealth = ClockHealth()
 
 
 @dataclass(frozen=True)

@@ -135,7 +135,12 @@ class OutboxSettings(BaseModel):
         "full: nothing is sent before it is on the disk, some milliseconds later",
     )
     max_bytes: int = Field(default=256 * 2**20, ge=2**16, description="of waiting messages; see when_full")
-    max_age_s: float = Field(default=7 * 86400.0, ge=60, description="older messages are dropped at the next verdict")
+    max_age_s: float = Field(
+        default=7 * 86400.0,
+        ge=60,
+        description="messages that have waited longer are dropped at the next verdict; the time counts while the "
+        "service runs, whatever the clock is set to",
+    )
     when_full: WhenFull = Field(
         default="drop_oldest",
         description="drop_oldest: the oldest verdicts go, and when there are none, the oldest defects; "

@@ -77,7 +77,7 @@ class StationCommands:
     ) -> None:
         self._settings, self._station, self._box = settings, station, box
         self._gate, self._state = gate, state
-        self._desk = CommandDesk(settings.allow, settings.max_age_s)
+        self._desk = CommandDesk(settings.allow, settings.max_age_s, memory=box.command_memory(station.name))
         self._lock = threading.RLock()
         self._early: deque[tuple[bytes, bool]] = deque(maxlen=_EARLY)
         self._pictures: dict[str, Sender] = {}

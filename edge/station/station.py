@@ -16,6 +16,7 @@ from edge.errors import EngineError
 from edge.health.stage import Stage, StageName
 from edge.images import Frame
 from edge.messages import (
+    ClockHealth,
     Health,
     MqttHealth,
     OutboxHealth,
@@ -245,6 +246,7 @@ class Station:
             throttled=machine.throttled,
             temperature_c=machine.temperature_c,
             evidence=self._box.evidence.health(self.name) if self._box.evidence else None,
+            clock=ClockHealth(steps=self._box.clock.steps, last_step_s=self._box.clock.last_step_s),
         )
         self._publisher.publish_health(self.health)
         self._alarms.look(self.health.warnings, hurried=self._camera.live or self._station.trigger != "camera")
