@@ -98,12 +98,12 @@ class StampAge:
 
 
 def show_time(seconds: float) -> str:
-    """Return a time for people, in UTC: `2026-11-29 06:37:00 UTC`.
+    """Return a time for people, in UTC: `2026-11-29T06:37:00Z`.
 
     Args:
         seconds: Since 1970; any number that a clock may show.
     """
     try:
-        return f"{datetime.fromtimestamp(seconds, timezone.utc):%Y-%m-%d %H:%M:%S} UTC"
+        return f"{datetime.fromtimestamp(seconds, timezone.utc):%Y-%m-%dT%H:%M:%SZ}"
     except (ValueError, OverflowError, OSError):
-        return f"{seconds:.0f} s since 1970"
+        return f"{seconds:.0f} s after 1970"

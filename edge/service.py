@@ -137,6 +137,8 @@ class Service:
         try:
             for station in self._stations:
                 station.start()
+            for station in self._stations:
+                station.confirm()
         except BaseException:
             self.__exit__()
             raise

@@ -19,8 +19,8 @@ from edge.ids import uuid7_time
 from edge.messages import CommandCounts, RefusalCounts
 from edge.station.command_memory import KEPT, CommandMemory
 
-# A clock before 2026-01-01 is wrong: no release of this software is older.
-_PLAUSIBLE = 1_767_225_600.0
+# Seconds since 1970 of the years 2024 and 2100. A clock outside was never set: without a battery it begins in 1970.
+_POSSIBLE = (1_704_067_200, 4_102_444_800)
 
 
 class Receipt(NamedTuple):
@@ -88,12 +88,12 @@ class CommandDesk:
                 f"this station does not allow {command.command}; commands.allow in its configuration names "
                 f"{', '.join(sorted(self._allowed)) or 'none'}",
             )
+        now, made = self._clock(), uuid7_time(command.id)
+        if abs(now - made) > self._max_age_s:
+            raise Refused("expired", _compare(now, made, self._max_age_s))
         identity = command.id.lower()
         if identity in self._memory:
             raise Refused("replayed", "its id was used before; give every command an id of its own")
-        now, made = self._clock(), uuid7_time(identity)
-        if abs(now - made) > self._max_age_s:
-            raise Refused("expired", _name_the_clock(now, made, self._max_age_s))
         # The memory may have lost the last ids of an earlier process, so nothing made before this one is believed. A
         # clock that was set back must not shut everybody out.
         if made < self._since <= now:
@@ -111,15 +111,14 @@ class CommandDesk:
         self._memory.add(identity)
 
 
-def _name_the_clock(now: float, made: float, allowed_s: float) -> str:
-    if now < _PLAUSIBLE:
-        wrong = "this box's clock is wrong: set it, or let it reach a time server"
-    elif made < _PLAUSIBLE:
-        wrong = "the clock of who made the id is wrong: set it"
-    else:
-        wrong = "make a new id; where that does not help, one of the two clocks is wrong"
-    apart = f"{abs(now - made):.1f} s {'ago' if made <= now else 'ahead'}"
-    return (
-        f"its id was made at {show_time(made)}, {apart} by this box's clock, which says {show_time(now)}; "
-        f"{allowed_s:g} s are allowed: {wrong}"
-    )
+def _compare(now: float, made: float, allowed: float) -> str:
+    """Return which clock seems wrong, given this box's time and that of a command's id, in seconds since 1970."""
+    apart = f"{abs(now - made):.1f} s {'earlier' if made < now else 'later'}, {allowed:g} s are allowed"
+    times = f"this box's clock says {show_time(now)}, the command's id was made at {show_time(made)}: {apart}"
+    if not _POSSIBLE[0] < now < _POSSIBLE[1]:
+        return f"{times}. This box's clock is wrong; set it (timedatectl shows whether it is synchronised)"
+    if not _POSSIBLE[0] < made < _POSSIBLE[1]:
+        return f"{times}. The sender's clock is wrong, or its id holds no time in milliseconds since 1970"
+    if made > now:
+        return f"{times}. One of the two clocks is wrong; set both by NTP"
+    return f"{times}. Send a new command with a new id; if this was one, a clock is wrong: set both by NTP"

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from mosquitto import wait_until
 
-from edge.cameras import Capture
+from edge.cameras import Capture, Place
 from edge.errors import CameraError, CameraIdle, CameraLost
 from edge.health.stage import Stage
 from edge.images import Frame
@@ -36,7 +36,7 @@ class Scripted:
         self.afters: list[float] = []
         self.closing = self.opening = lambda: None
 
-    def open(self, uri: str) -> Scripted:
+    def open(self, uri: str, place: Place) -> Scripted:
         self.opened += 1
         self.opening()
         return self
