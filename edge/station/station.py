@@ -316,7 +316,11 @@ class Station:
         evidence = self._box.evidence
         if evidence is None:
             return False
-        return evidence.offer(self.name, verdict, part.decision.regions, part.capture.frame, anomaly)
+        try:
+            return evidence.offer(self.name, verdict, part.decision.regions, part.capture.frame, anomaly)
+        except Exception:  # a mistake of ours; the part has its verdict
+            log.exception("%s: evidence of a part is not saved", self.name)
+            return True
 
     def _store(self, part: Part) -> Verdict:
         verdicts: list[Verdict] = []
