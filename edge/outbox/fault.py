@@ -6,7 +6,6 @@ import errno
 import logging
 import os
 import time
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -77,7 +76,7 @@ def _remedy(path: Path, problem: Exception) -> str:
     if isinstance(problem, OSError):
         known = _ERRNO_REMEDIES.get(problem.errno or 0)
     elif text.startswith(("database is locked", "database table is locked", "locking protocol")):
-        holder = next(_holders(path), None)
+        holder = other_user(path)
         who = f"another program, {holder}," if holder else "another program"
         hint = "" if holder else f" (fuser -v {clean(path)}, as root, names it)"
         return f"{who} holds the file{hint}; have it write or undo its change and close the file"
@@ -105,8 +104,8 @@ def _rights() -> str:
     return "let the service's user write to the file, to those beside it (-wal, -shm) and to their folder"
 
 
-def _holders(path: Path) -> Iterator[str]:
-    """Give the other processes that have the file open, as far as this user may see."""
+def other_user(path: Path) -> str | None:
+    """Return another process that has the outbox's file open; `None` where this user may see none."""
     files = {f"{os.path.realpath(path)}{suffix}" for suffix in ("", "-wal", "-shm")}
     for process in Path("/proc").glob("[0-9]*"):
         if process.name == str(os.getpid()):
@@ -114,4 +113,5 @@ def _holders(path: Path) -> Iterator[str]:
         with suppress(OSError):
             if any(os.readlink(file) in files for file in process.glob("fd/*")):
                 name = clean((process / "comm").read_text(errors="surrogateescape").strip())
-                yield f"{name} (process {process.name})"
+                return f"{name} (process {process.name})"
+    return None

@@ -22,9 +22,37 @@ from outbox_parts import both, message, one, sequences
 
 from edge.errors import OutboxError
 from edge.ids import uuid7
-from edge.outbox import Outgoing
+from edge.outbox import Outgoing, keeper
 from edge.outbox.fault import describe
 from edge.outbox.sqlite import SqliteOutbox
+
+HOLDER = """
+import sqlite3, sys
+connection = sqlite3.connect(sys.argv[1], isolation_level=None)
+for statement in sys.argv[2].split(';'):
+    connection.execute(statement).fetchone()
+print("held", flush=True)
+sys.stdin.readline()
+"""
+
+
+@contextmanager
+def another_program(path: Path, statement: str) -> Iterator[int]:
+    """Another process that has done something to the file and has it open; gives its number."""
+    command = [sys.executable, "-c", HOLDER, str(path), statement]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout is not None and holder.stdin is not None
+        assert holder.stdout.readline() == "held\n"
+        yield holder.pid
+        holder.stdin.close()
+
+
+def put_within(seconds: float, outbox: SqliteOutbox, count: int) -> None:
+    """Put parts, or fail where that hangs."""
+    thread = threading.Thread(target=lambda: [outbox.put("a", both) for _ in range(count)], daemon=True)
+    thread.start()
+    thread.join(seconds)
+    assert not thread.is_alive(), "parts wait for another program"
 
 
 @pytest.fixture
@@ -179,11 +207,24 @@ def test_the_log_is_moved_into_the_database_beside_the_puts(path: Path) -> None:
         assert outbox.put("a", one()) == 3001
 
 
+def test_a_program_that_reads_without_end_is_named_before_the_log_fills_the_disk(
+    path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keeper, "_LONGEST_LOG_PAGES", 100)
+    with SqliteOutbox(path) as outbox:
+        put_within(30, outbox, 1)
+        with another_program(path, "BEGIN; SELECT * FROM entries") as process:
+            put_within(60, outbox, 1000)
+            wait_until(lambda: f"(process {process}) reads the file and does not end" in caplog.text, 30)
+        assert outbox.problem is None
+
+
 WRITER = """
 import json, sys
 from pathlib import Path
 from edge.ids import uuid7
 from edge.outbox import Outgoing
+from edge.outbox import keeper
 from edge.outbox.fault import describe
 from edge.outbox.sqlite import SqliteOutbox
 def both(sequence):
@@ -216,34 +257,6 @@ def test_kill_9_loses_nothing_that_put_returned_for(path: Path) -> None:
         assert expected in (acknowledged, acknowledged + 1)
         assert numbers == [number for number in range(1, expected + 1) for _ in range(2)]
         assert all(json.loads(entry.payload)["sequence"] == entry.sequence for entry in entries)
-
-
-HOLDER = """
-import sqlite3, sys
-connection = sqlite3.connect(sys.argv[1], isolation_level=None)
-connection.execute(sys.argv[2])
-print("held", flush=True)
-sys.stdin.readline()
-"""
-
-
-@contextmanager
-def another_program(path: Path, statement: str) -> Iterator[int]:
-    """Another process that has done something to the file and has it open; gives its number."""
-    command = [sys.executable, "-c", HOLDER, str(path), statement]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
-        assert holder.stdout is not None and holder.stdin is not None
-        assert holder.stdout.readline() == "held\n"
-        yield holder.pid
-        holder.stdin.close()
-
-
-def put_within(seconds: float, outbox: SqliteOutbox, count: int) -> None:
-    """Put parts, or fail where that hangs."""
-    thread = threading.Thread(target=lambda: [outbox.put("a", both) for _ in range(count)], daemon=True)
-    thread.start()
-    thread.join(seconds)
-    assert not thread.is_alive(), "parts wait for another program"
 
 
 @pytest.mark.parametrize("statement", ["BEGIN IMMEDIATE", "BEGIN EXCLUSIVE"])
