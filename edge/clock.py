@@ -13,6 +13,8 @@ from datetime import datetime, timedelta, timezone
 
 log = logging.getLogger(__name__)
 
+# Seconds since 1970 of the years 2024 and 2100.
+_POSSIBLE = (1_704_067_200, 4_102_444_800)
 _STEP_S = 1.0
 # Two clocks are not read at one moment; where more than this lies between, the reading says nothing.
 _READ_WITHIN_S = 0.1
@@ -42,6 +44,8 @@ class ClockWatch:
     def __init__(self, wall: Callable[[], float] = time.time, steady: Callable[[], float] = _booted) -> None:
         self._wall, self._steady = wall, steady
         self._offset = wall() - steady()
+        if not is_possible(wall()):
+            log.warning("the clock says %s: it was never set, and times in messages are wrong", show_time(wall()))
         self.steps = 0
         self.last_step_s: float | None = None
 
@@ -95,6 +99,15 @@ class StampAge:
         # future, and of two such the newer, since a frame does not lie about for long.
         possible = [age for age in (wall - stamp, wall - stamp - (offset - self._before)) if age >= -_STEP_S]
         return max(0.0, min(possible, default=0.0))
+
+
+def is_possible(seconds: float) -> bool:
+    """Return whether a clock that says so may be right: one that was never set begins in 1970 where it has no battery.
+
+    Args:
+        seconds: Since 1970.
+    """
+    return _POSSIBLE[0] < seconds < _POSSIBLE[1]
 
 
 def show_time(seconds: float) -> str:

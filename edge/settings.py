@@ -221,7 +221,11 @@ class EvidenceSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     folder: Path = Field(description="it is made where it is not there")
-    max_bytes: int = Field(default=4 * 2**30, ge=2**20, description="of all stations; then the parts saved first are deleted")
+    max_bytes: int = Field(
+        default=4 * 2**30,
+        ge=2**20,
+        description="of all stations; at the bound the parts saved first are deleted",
+    )
     keep_free_bytes: int = Field(default=2**29, ge=0, description="of the disk; nothing is saved where less is free")
     borderline: float = Field(
         default=0.1,

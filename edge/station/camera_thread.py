@@ -14,6 +14,7 @@ from edge.health.stage import Stage
 from edge.images import Frame
 from edge.station.gate import Gate, Turn
 from edge.station.ring import FrameRing
+from edge.text import clean
 
 log = logging.getLogger(__name__)
 
@@ -133,9 +134,10 @@ class CameraThread:
         return CameraError(f"an error that nobody expected: {error!r}; the log has more")
 
     def _wait_for_camera(self, error: CameraError) -> None:
-        self._stage.fail(str(error))
-        self._eyes.miss(str(error), 0)
-        self._forget(str(error))
+        why = clean(str(error))
+        self._stage.fail(why)
+        self._eyes.miss(why, 0)
+        self._forget(why)
         self._stopping.wait(REOPEN_AFTER_S)
 
     def _read_all(self, camera: Camera) -> bool:
@@ -158,7 +160,7 @@ class CameraThread:
                     continue
                 self._stopping.wait(REOPEN_AFTER_S)
                 if isinstance(problem, CameraLost):
-                    self._forget(str(problem))
+                    self._forget(clean(str(problem)))
                     return False
                 continue
             if capture is None:
@@ -187,13 +189,14 @@ class CameraThread:
 
     def _tell(self, turn: Turn, error: CameraError) -> None:
         """Says why a turn got no frame; a camera that nobody asked for a part has missed none while it is idle."""
+        why = clean(str(error))
         if isinstance(error, CameraIdle):
-            self._stage.idle(str(error))
+            self._stage.idle(why)
         else:
-            self._stage.fail(str(error))
+            self._stage.fail(why)
         if self._gate.triggered or not isinstance(error, CameraIdle):
-            self._eyes.miss(str(error), int(turn.inspect))
-        self._eyes.show(turn.pictures, None, str(error))
+            self._eyes.miss(why, int(turn.inspect))
+        self._eyes.show(turn.pictures, None, why)
 
     def _wait_for_turn(self) -> Turn | None:
         with self._stage.idling("paused, or waiting for a trigger"):

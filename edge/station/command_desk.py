@@ -13,14 +13,11 @@ from collections import deque
 from collections.abc import Callable, Collection
 from typing import NamedTuple, get_args
 
-from edge.clock import show_time
+from edge.clock import is_possible, show_time
 from edge.commands import AnyCommand, Refusal, Refused, Sender, Verb, parse_command, read_sender
 from edge.ids import uuid7_time
 from edge.messages import CommandCounts, RefusalCounts
 from edge.station.command_memory import KEPT, CommandMemory
-
-# Seconds since 1970 of the years 2024 and 2100. A clock outside was never set: without a battery it begins in 1970.
-_POSSIBLE = (1_704_067_200, 4_102_444_800)
 
 
 class Receipt(NamedTuple):
@@ -115,9 +112,9 @@ def _compare(now: float, made: float, allowed: float) -> str:
     """Return which clock seems wrong, given this box's time and that of a command's id, in seconds since 1970."""
     apart = f"{abs(now - made):.1f} s {'earlier' if made < now else 'later'}, {allowed:g} s are allowed"
     times = f"this box's clock says {show_time(now)}, the command's id was made at {show_time(made)}: {apart}"
-    if not _POSSIBLE[0] < now < _POSSIBLE[1]:
+    if not is_possible(now):
         return f"{times}. This box's clock is wrong; set it (timedatectl shows whether it is synchronised)"
-    if not _POSSIBLE[0] < made < _POSSIBLE[1]:
+    if not is_possible(made):
         return f"{times}. The sender's clock is wrong, or its id holds no time in milliseconds since 1970"
     if made > now:
         return f"{times}. One of the two clocks is wrong; set both by NTP"

@@ -40,6 +40,7 @@ from edge.station.part import Part, outgoing
 from edge.station.ring import FrameRing, Waiting
 from edge.station.state import StationState
 from edge.station.statistics import Statistics
+from edge.text import clean
 from edge.triggers import start_trigger
 from edge.triggers.thread import Trigger
 
@@ -146,7 +147,7 @@ class Station:
 
     def _lose(self, error: Exception) -> None:
         """A part gets no verdict; after ten in a row the supervisor has the engine built again."""
-        problem = str(error)
+        problem = clean(str(error))
         if not isinstance(error, EngineError):  # a mistake of ours, which must cost this part alone
             log.exception("%s: a part gets no verdict", self.name)
             problem = f"an error that nobody expected: {error!r}; the log has more"

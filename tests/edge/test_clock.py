@@ -35,6 +35,12 @@ class Clocks:
 def test_a_step_is_said_once(caplog: pytest.LogCaptureFixture, began: float, step: float, said: str) -> None:
     clocks = Clocks(began)
     watch = ClockWatch(clocks.wall, clocks.steady)
+    assert [record.message for record in caplog.records] == (
+        ["the clock says 1970-01-01T00:00:12Z: it was never set, and times in messages are wrong"]
+        if began == 12
+        else []
+    )
+    caplog.clear()
     clocks.passed += 10
     watch.look()
     assert (watch.steps, watch.last_step_s) == (0, None)
