@@ -27,7 +27,7 @@ from pydantic import (
     model_validator,
 )
 
-from edge.messages import CONTRACT_VERSION, BundleReference, ContractModel, Message, Time, Uuid7
+from edge.messages import CONTRACT_VERSION, BundleReference, ContractModel, Message, Reason, Time, Uuid7
 
 LARGEST_COMMAND = 4096
 """Bytes. None needs a fifth of it."""
@@ -140,7 +140,7 @@ class Reply(Message):
     at: Time
     done: bool = Field(description="carried out; a trigger: taken, its verdict follows")
     refusal: Refusal | None = Field(default=None, description="what kind of reason; null where it is done")
-    reason: str | None = Field(default=None, max_length=1024)
+    reason: Reason | None = None
     threshold: ThresholdChange | None = None
     resend: SequenceRange | None = None
     image: str | None = Field(default=None, description="topic of the picture")

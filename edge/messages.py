@@ -15,11 +15,21 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, fields
 from datetime import datetime, timezone
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, PlainSerializer, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    WithJsonSchema,
+)
 
 from edge.ids import UUID7_PATTERN, uuid7
+from edge.text import clean
 
 CONTRACT_VERSION: Literal[1] = 1
 TOPIC_ROOT = f"edge-inspect/v{CONTRACT_VERSION}"
@@ -51,6 +61,25 @@ Time = Annotated[
 Uuid7 = Annotated[str, Field(pattern=UUID7_PATTERN)]
 Name = Annotated[str, Field(min_length=1, max_length=256)]
 Count = Annotated[int, Field(ge=0)]
+_LONGEST_REASON = 1024
+
+
+def _fit_reason(text: Any) -> Any:
+    return clean(text)[:_LONGEST_REASON] if isinstance(text, str) else text
+
+
+def _fit_part_id(text: Any) -> Any:
+    try:
+        return text.encode().decode()[:256] if isinstance(text, str) else text
+    except UnicodeEncodeError:
+        return clean(text)[:256]
+
+
+# What is said may come from a system, a driver or the name of a file: anything can be sent, and what is long is cut.
+Said = Annotated[str, BeforeValidator(_fit_reason)]
+Reason = Annotated[Said, Field(max_length=_LONGEST_REASON)]
+# A scanner's control characters are the part's, as the separators of a GS1 code are: they come back as they were given.
+PartId = Annotated[str, BeforeValidator(_fit_part_id), Field(max_length=256)]
 
 
 class ContractModel(BaseModel):
@@ -114,7 +143,7 @@ class Verdict(Message):
     """What was decided about one part."""
 
     sequence: int = Field(ge=1, description="counts the station's parts from 1, over reboots; a gap is a loss")
-    part_id: str | None = Field(default=None, max_length=256, description="as given with the trigger")
+    part_id: PartId | None = Field(default=None, description="as given with the trigger")
     captured_at: Time
     decided_at: Time
     ok: bool = Field(description="true: accept; false: reject")
@@ -149,7 +178,7 @@ class Status(Message):
 
     state: State
     at: Time = Field(description="since when; in an offline status left by the last will: when the station connected")
-    reason: str | None = Field(default=None, max_length=1024)
+    reason: Reason | None = None
     version: Name = Field(description="version of edge-inspect")
 
 
@@ -177,10 +206,19 @@ class OutboxHealth(ContractModel):
     bytes: Count
     dropped_verdicts: Count
     dropped_defects: Count
-    problem: str | None = Field(default=None, description="why the disk takes nothing; messages are kept in memory")
-    set_aside: str | None = Field(
+    problem: Said | None = Field(
+        default=None, description="why the file takes nothing, and what to do; messages are kept in memory"
+    )
+    set_aside: Said | None = Field(
         default=None, description="where the damaged file lies that the service found at its start"
     )
+
+
+class ClockHealth(ContractModel):
+    """Whether the box's clock can be believed: times in messages are by it, durations and limits are not."""
+
+    steps: Count = Field(default=0, description="how often it was set by more than 1 s since the service started")
+    last_step_s: float | None = Field(default=None, description="by how much the last time; above 0 is forward")
 
 
 class MqttHealth(ContractModel):
@@ -215,7 +253,7 @@ class EvidenceHealth(ContractModel):
     saved: Count = Field(description="of this station, since the service started")
     dropped: Count = Field(description="of this station, because the disk was too slow, or full")
     bytes: Count = Field(description="of all stations")
-    problem: str | None = Field(default=None, description="why the disk takes none")
+    problem: Said | None = Field(default=None, description="why the disk takes none")
 
 
 class StageHealth(ContractModel):
@@ -224,7 +262,7 @@ class StageHealth(ContractModel):
     state: Literal["working", "failed", "idle", "stuck"]
     seconds: float = Field(ge=0, description="for which it has been so; at work: with what it has in hand")
     progress: Count = Field(description="pieces of work done since the service started")
-    reason: str | None = Field(default=None, max_length=1024, description="why it is idle, or what failed")
+    reason: Reason | None = Field(default=None, description="why it is idle, or what failed")
 
 
 class PictureHealth(ContractModel):
@@ -267,6 +305,7 @@ class Health(Message):
     throttled: bool | None = Field(default=None, description="heat or current slows the box; null: it cannot tell")
     temperature_c: float | None = Field(default=None, description="the hottest part of the box")
     evidence: EvidenceHealth | None = Field(default=None, description="null where none is saved")
+    clock: ClockHealth = ClockHealth()
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from edge.errors import EdgeInspectError
 from edge.health.http import HealthServer
 from edge.health.supervisor import Supervisor
 from edge.health.watchdog import Due, Step
+from edge.identity import keep_identity
 from edge.ids import uuid7
 from edge.messages import Health
 from edge.outbox.sqlite import SqliteOutbox
@@ -117,7 +118,9 @@ class Service:
                     history_bytes=settings.outbox.history_bytes,
                 )
             )
+            keep_identity(settings.outbox.path)
             box = open_box(settings, read_boot_id(), self._outbox, self._engine.ready, trusted)
+            self._clock = box.clock
             if box.evidence is not None:
                 opened.callback(box.evidence.close, EVIDENCE_S)
             opened.callback(self._close_stations)
@@ -134,6 +137,8 @@ class Service:
         try:
             for station in self._stations:
                 station.start()
+            for station in self._stations:
+                station.confirm()
         except BaseException:
             self.__exit__()
             raise
@@ -164,6 +169,7 @@ class Service:
                 following = self._reload(read_again)
                 if following is not None:
                     return following
+            self._clock.look()
             if time.monotonic() >= due:
                 due = time.monotonic() + self.settings.health_every_s
                 for station in self._stations:

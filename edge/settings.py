@@ -135,7 +135,12 @@ class OutboxSettings(BaseModel):
         "full: nothing is sent before it is on the disk, some milliseconds later",
     )
     max_bytes: int = Field(default=256 * 2**20, ge=2**16, description="of waiting messages; see when_full")
-    max_age_s: float = Field(default=7 * 86400.0, ge=60, description="older messages are dropped at the next verdict")
+    max_age_s: float = Field(
+        default=7 * 86400.0,
+        ge=60,
+        description="messages that have waited longer are dropped at the next verdict; the time counts while the "
+        "service runs, whatever the clock is set to",
+    )
     when_full: WhenFull = Field(
         default="drop_oldest",
         description="drop_oldest: the oldest verdicts go, and when there are none, the oldest defects; "
@@ -216,7 +221,11 @@ class EvidenceSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     folder: Path = Field(description="it is made where it is not there")
-    max_bytes: int = Field(default=4 * 2**30, ge=2**20, description="of all stations; the oldest go first")
+    max_bytes: int = Field(
+        default=4 * 2**30,
+        ge=2**20,
+        description="of all stations; at the bound the parts saved first are deleted",
+    )
     keep_free_bytes: int = Field(default=2**29, ge=0, description="of the disk; nothing is saved where less is free")
     borderline: float = Field(
         default=0.1,

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from paho.mqtt.enums import MQTTProtocolVersion
 
 from edge.bridge.station import BridgedStation
-from edge.mqtt.connection import box_id
+from edge.identity import box_id
 from edge.mqtt.reconnection import Reconnection
 from edge.mqtt.session import Session
 from edge.settings import MqttSettings

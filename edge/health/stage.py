@@ -109,7 +109,7 @@ class Stage:
         if self.overdue(now):
             state = "stuck"
         seconds = round(now - situation.since, 3)
-        return StageHealth(state=state, seconds=seconds, progress=self.progress, reason=situation.why[:1024] or None)
+        return StageHealth(state=state, seconds=seconds, progress=self.progress, reason=situation.why or None)
 
     def overdue(self, now: float) -> bool:
         """Whether it hangs: too long at one piece of work, or failed too often in a row."""

@@ -5,9 +5,7 @@ paho is used without its threads and without its queue: a client lives as long a
 
 from __future__ import annotations
 
-import hashlib
 import os
-import socket
 import ssl
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +16,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
+from edge.identity import box_id
 from edge.messages import CONTRACT_VERSION, Topics
 from edge.settings import MqttSettings, TlsSettings
 
@@ -39,7 +38,7 @@ _REMEDIES = {
     0x87: "check mqtt.username and the password file, and that the broker's access list lets this user publish",
     0x8A: "the broker bans this client: look at its configuration",
     0x8C: "the broker wants another way of authentication: use a password or a client certificate",
-    0x8E: "another client uses this client id: see that site, line and station are not configured twice",
+    0x8E: "another client uses this client id: see that no other box, nor a copy of this one, is the same station",
     0x90: "the broker does not take this topic: look at its access list",
     0x97: "raise the broker's quota",
     0x99: "the broker checks payloads: let it take JSON",
@@ -74,15 +73,6 @@ def refusal(what: str, reason: ReasonCode) -> ConnectionProblem:
 def client_id(topics: Topics) -> str:
     """Return the id of a station's client: the same at every start, another one on every box."""
     return f"edge-inspect-{topics.site}-{topics.line}-{topics.station}-{box_id()}"
-
-
-def box_id() -> str:
-    """Return what tells this box from others: the same at every start."""
-    try:
-        # machine-id(5) asks that the id itself is not shown.
-        return hashlib.sha256(b"edge-inspect" + Path("/etc/machine-id").read_bytes().strip()).hexdigest()[:8]
-    except OSError:
-        return socket.gethostname()
 
 
 def new_client(name: str, protocol: MQTTProtocolVersion, settings: MqttSettings) -> Client:

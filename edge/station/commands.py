@@ -77,7 +77,7 @@ class StationCommands:
     ) -> None:
         self._settings, self._station, self._box = settings, station, box
         self._gate, self._state = gate, state
-        self._desk = CommandDesk(settings.allow, settings.max_age_s)
+        self._desk = CommandDesk(settings.allow, settings.max_age_s, memory=box.command_memory(station.name))
         self._lock = threading.RLock()
         self._early: deque[tuple[bytes, bool]] = deque(maxlen=_EARLY)
         self._pictures: dict[str, Sender] = {}
@@ -119,6 +119,10 @@ class StationCommands:
                     fields = self._do[type(command)](command)
                 except Refused as problem:
                     refused = problem
+                except Exception as error:  # a mistake of ours, which must not end the connection's thread
+                    log.exception("%s: command %s %s", self._station.name, command.command, command.id)
+                    refused = Refused("impossible", f"{error!r}, which is a mistake in edge-inspect; its log has more")
+                    fields = {}
             if fields is not None:
                 self._reply(sender, refused, fields)
 
@@ -130,7 +134,9 @@ class StationCommands:
         """Publish a frame for the snapshots that wait for it; without one, refuse them."""
         for identity in pictures:
             with self._lock:
-                sender = self._pictures.pop(identity)
+                sender = self._pictures.pop(identity, None)
+                if sender is None:  # answered before something went wrong
+                    continue
                 topic = self._publish(identity, frame) if frame is not None else None
                 if topic is not None:
                     self._reply(sender, None, {"image": topic})
@@ -157,7 +163,7 @@ class StationCommands:
             at=utc_now(),
             done=refused is None,
             refusal=refused.refusal if refused else None,
-            reason=str(refused)[:1024] if refused else None,
+            reason=str(refused) if refused else None,
             **fields,
         )
         if self._answers is not None:

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 
 from edge.messages import State
+from edge.text import clean
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +43,7 @@ class StationState:
     def degrade(self, reason: str) -> None:
         """A fault, until `recover`: a lost camera, an engine that fails at a part."""
         with self._lock:
-            self._fault = reason
+            self._fault = clean(reason)
             self._tell()
 
     def recover(self) -> None:
@@ -67,7 +68,7 @@ class StationState:
     def pause(self, reason: str) -> None:
         """The station takes no frames."""
         with self._lock:
-            self._paused = reason
+            self._paused = clean(reason)
             self._tell()
 
     def resume(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from edge.commands import LARGEST_COMMAND, VERBS, Refused, Reply, parse_command,
 from edge.ids import uuid7
 from edge.messages import utc_now
 from edge.station.command_desk import CommandDesk, Receipt
+from edge.station.command_memory import CommandMemory
 
 NOW = 1_800_000_000.0
 numbers = itertools.count()
@@ -173,13 +175,33 @@ def test_a_command_is_used_once(clock: Clock) -> None:
     assert refusal(one.receive(text, retained=False)) == "replayed"
     clock.now += 2
     assert refusal(one.receive(text, retained=False)) == "expired"
+    for step in (-31, 86400, -86400):  # the clock is set forward, and back again
+        clock.now += step
+        assert refusal(one.receive(text, retained=False)) in ("replayed", "expired")
+    clock.now = NOW
+    assert refusal(one.receive(text, retained=False)) == "replayed"
 
 
 @pytest.mark.parametrize("seconds", [-30.5, 30.5, -86400])
 def test_a_command_of_another_time_is_refused(clock: Clock, seconds: float) -> None:
     receipt = desk(clock).receive(payload(id=made(NOW + seconds)), retained=False)
     assert refusal(receipt) == "expired"
-    assert f"made {-seconds:+.1f} s ago, 30 s are allowed" in str(receipt.refused)
+    apart = f"{abs(seconds):.1f} s {'earlier' if seconds < 0 else 'later'}, 30 s are allowed"
+    assert apart in str(receipt.refused) and "NTP" in str(receipt.refused)
+
+
+@pytest.mark.parametrize(
+    ("now", "when"), [(0.0, "1970-01-01T00:00:00Z"), (9.9e8, "2001-05-16T08:00:00Z"), (5e9, "2128-06-11T08:53:20Z")]
+)
+def test_a_clock_that_is_wrong_is_named(clock: Clock, now: float, when: str) -> None:
+    right = payload(id=made(NOW))
+    clock.now = now
+    said = str(desk(clock).receive(right, retained=False).refused)
+    assert f"this box's clock says {when}" in said and "This box's clock is wrong; set it" in said
+    wrong = payload(id=made(now + 3))
+    clock.now = NOW
+    said = str(desk(clock).receive(wrong, retained=False).refused)
+    assert "The sender's clock is wrong" in said
 
 
 def test_what_an_earlier_process_may_have_carried_out_is_refused(clock: Clock) -> None:
@@ -201,12 +223,65 @@ def test_a_retained_command_is_refused(clock: Clock) -> None:
     assert refusal(desk(clock).receive(payload(), retained=True)) == "replayed"
 
 
-def test_the_memory_of_ids_is_bounded(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edge.station.command_desk._REMEMBERED", 3)
-    one = desk(clock)
-    assert [refusal(one.receive(payload(), retained=False)) for _ in range(4)] == [None, None, None, "busy"]
-    clock.now += 31
+def test_no_command_is_taken_that_would_have_another_one_forgotten(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edge.station.command_desk.KEPT", 3)
+    monkeypatch.setattr("edge.station.command_memory.KEPT", 3)
+    steady = Clock()
+    one = CommandDesk(VERBS, 30.0, clock, steady=steady)
+    first = payload()
+    assert refusal(one.receive(first, retained=False)) is None
+    assert [refusal(one.receive(payload(), retained=False)) for _ in range(3)] == [None, None, "busy"]
+    assert refusal(one.receive(first, retained=False)) == "replayed"
+    clock.now += 61
+    assert refusal(one.receive(payload(id=made(clock.now)), retained=False)) == "busy"
+    steady.now += 61
     assert refusal(one.receive(payload(id=made(clock.now)), retained=False)) is None
+
+
+@pytest.mark.parametrize("step", [-60, -3600, -21 * 86400, 0, 5])
+def test_a_command_is_not_carried_out_again_after_a_restart(clock: Clock, tmp_path: Path, step: float) -> None:
+    file = tmp_path / "ids"
+    text = payload(id=made(NOW + 1))
+    assert refusal(CommandDesk(VERBS, 30.0, clock, CommandMemory(file)).receive(text, retained=False)) is None
+    clock.now += 60
+    again = CommandDesk(VERBS, 30.0, clock, CommandMemory(file))
+    # By -60 s the command is of now again, and was made after the service's start.
+    clock.now += step
+    assert refusal(again.receive(text, retained=False)) == ("replayed" if step == -60 else "expired")
+    assert refusal(again.receive(payload(id=made(clock.now + 1)), retained=False)) is None
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff\xfe\n\n", b"0190-cut", b"no id\n" * 5, b"\0" * 4096])
+def test_a_damaged_memory_is_no_obstacle(tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / "ids"
+    file.write_bytes(content)
+    first, second = uuid7(), uuid7()
+    CommandMemory(file).add(first)
+    CommandMemory(file).add(second)
+    memory = CommandMemory(file)
+    assert first in memory and second in memory and uuid7() not in memory
+
+
+def test_the_file_of_a_memory_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edge.station.command_memory.KEPT", 5)
+    memory = CommandMemory(tmp_path / "ids")
+    made_ids = [uuid7() for _ in range(40)]
+    for identity in made_ids:
+        memory.add(identity)
+    assert len((tmp_path / "ids").read_text().splitlines()) <= 12
+    again = CommandMemory(tmp_path / "ids")
+    assert [identity for identity in made_ids if identity in again] == made_ids[-5:]
+
+
+def test_a_memory_that_cannot_be_written_is_said_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    memory = CommandMemory(tmp_path / "missing" / "ids")
+    identity = uuid7()
+    memory.add(identity)
+    memory.add(uuid7())
+    assert identity in memory
+    assert len(caplog.records) == 1 and "No such file" in caplog.text
 
 
 def test_what_is_done_and_refused_is_counted(clock: Clock) -> None:
