@@ -106,7 +106,9 @@ def _add_image(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("bundle", type=Path, metavar="BUNDLE")
     parser.add_argument("paths", type=Path, nargs="+", metavar="PATH", help="images, or folders of them")
     parser.add_argument("--precision", choices=PRECISIONS, help="default: what the bundle prefers")
-    parser.add_argument("--overlay", type=Path, metavar="DIR", help="write each image with its map and regions there")
+    parser.add_argument(
+        "--overlay", type=Path, metavar="DIR", help="write each image with its map and regions there, as STEM.png"
+    )
     add_json_option(parser)
     parser.set_defaults(handler=_image)
 

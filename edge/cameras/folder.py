@@ -6,8 +6,9 @@ from edge.cameras import Capture
 from edge.cameras.address import Address
 from edge.cameras.pace import Pace
 from edge.errors import CameraError, ImageError
-from edge.images import Frame, list_images, read_image
+from edge.images import Frame, list_images, nothing_here, read_image
 from edge.messages import utc_now
+from edge.text import clean
 
 
 class FolderCamera:
@@ -16,7 +17,7 @@ class FolderCamera:
     A picture that cannot be read is an error of the camera: on a line a part without a verdict must not pass unseen.
 
     Args:
-        address: The folder; options `fps` (0, the default, is as fast as they are taken) and `loop`.
+        address: The folder; options `fps` (0, the default, is as fast as they are taken), `loop` and `bits`.
 
     Raises:
         CameraError: The folder is not there or holds no pictures.
@@ -27,7 +28,7 @@ class FolderCamera:
         self._images = self._list()
         self._pace = Pace(address.fps or 0.0)
         self.live = self._pace.live
-        self._loop = address.loop
+        self._loop, self._bits = address.loop, address.bits
         self._next = 0
 
     def read(self, buffer: Frame | None, after: float = 0.0) -> Capture | None:
@@ -40,7 +41,7 @@ class FolderCamera:
         self._next += 1
         self._pace.wait()
         try:
-            return Capture(read_image(path), utc_now(), path.stem)
+            return Capture(read_image(path, self._bits), utc_now(), path.stem)
         except ImageError as error:
             raise CameraError(f"camera: {error}") from error
 
@@ -49,8 +50,11 @@ class FolderCamera:
 
     def _list(self) -> list[Path]:
         if not self._folder.is_dir():
-            raise CameraError(f"camera folder:{self._folder}: no such folder")
-        images = list_images(self._folder)
-        if not images:
-            raise CameraError(f"camera folder:{self._folder}: holds no images")
+            raise CameraError(f"camera folder:{clean(self._folder)}: no such folder")
+        try:
+            images = list_images(self._folder)
+            if not images:
+                raise CameraError(f"camera folder:{nothing_here(self._folder)}")
+        except ImageError as error:
+            raise CameraError(f"camera folder:{error}") from error
         return images
