@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -11,19 +12,37 @@ from edge.images.facts import Facts, Unreadable, cut_off, damaged, not_read
 SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 MOST_PAGES = 10_000
 
-_SUBFILE, _OLD_SUBFILE, _BITS, _PHOTOMETRIC, _ORIENTATION, _LARGEST = 254, 255, 258, 262, 274, 281
+_SUBFILE, _OLD_SUBFILE, _BITS, _COMPRESSION, _PHOTOMETRIC, _ORIENTATION, _LARGEST = 254, 255, 258, 259, 262, 274, 281
 _REDUCED, _MASK = 1, 4
 _WHITE_IS_ZERO, _KNOWN_PHOTOMETRIC = 0, (0, 1, 2, 3, 5, 6)
-_FORMS = {1: "B", 3: "H", 4: "I"}
-"""The types of a value, of one, two and four bytes."""
+_DEFLATED = (8, 32946)
+_PARTS = ((273, 279), (324, 325))
+"""Where a picture's strips, or its tiles, lie, and how long they are."""
+_FORMS = {1: "B", 3: "H", 4: "I", 16: "Q"}
+"""The types of a value that is a whole number."""
 
 
 @dataclass(frozen=True)
 class Directory:
-    """One of a file's directories: the first value of each entry that is a whole number, and where it lies."""
+    """One of a file's directories.
+
+    Attributes:
+        values: The first value of each entry of whole numbers.
+        places: Where that lies in the file.
+        forms: How all values of the entry are packed.
+    """
 
     values: dict[int, int]
     places: dict[int, int]
+    forms: dict[int, str]
+
+    def all_of(self, tag: int, data: bytes) -> tuple[int, ...]:
+        """Every value of an entry; nothing where it is not there."""
+        if tag not in self.places:
+            return ()
+        if self.places[tag] + struct.calcsize(self.forms[tag]) > len(data):
+            raise cut_off()
+        return struct.unpack_from(self.forms[tag], data, self.places[tag])
 
     @property
     def orientation(self) -> int:
@@ -60,6 +79,8 @@ def examine(data: bytes) -> Facts:
     if len(pages) > 1:
         raise not_read(f"holds {len(pages)} pages, and one picture is wanted")
     values = pages[0].values
+    if values.get(_COMPRESSION) in _DEFLATED:
+        _check_deflated(pages[0], data)
     photometric, bits = values.get(_PHOTOMETRIC, 1), values.get(_BITS, 8)
     if photometric not in _KNOWN_PHOTOMETRIC or (photometric == _WHITE_IS_ZERO and bits > 8):
         raise not_read(f"has colours (photometric interpretation {photometric}, {bits} bits) that are not read here")
@@ -77,6 +98,18 @@ def upright(data: bytes) -> bytes:
             struct.pack_into(f"{order}H", changed, page.places[_ORIENTATION], 1)
             data = bytes(changed)
     return data
+
+
+def _check_deflated(page: Directory, data: bytes) -> None:
+    """Unpacks every strip or tile, for its checksum: libtiff leaves that alone."""
+    for offsets, lengths in _PARTS:
+        for start, length in zip(page.all_of(offsets, data), page.all_of(lengths, data), strict=False):
+            if start + length > len(data):
+                raise cut_off()
+            try:
+                zlib.decompress(data[start : start + length])
+            except zlib.error as error:
+                raise damaged(f"the part at byte {start} cannot be unpacked ({error})") from error
 
 
 def _directories(data: bytes) -> Iterator[Directory]:
@@ -99,7 +132,7 @@ def _directory(data: bytes, offset: int, order: str, big: bool) -> tuple[Directo
     first = offset + (8 if big else 2)
     if first + count * size > len(data):
         raise cut_off()
-    values, places = {}, {}
+    values, places, forms = {}, {}, {}
     for place in range(first, first + count * size, size):
         tag, kind = struct.unpack_from(f"{order}HH", data, place)
         number = _number(data, place + 4, f"{order}{'Q' if big else 'I'}")
@@ -111,7 +144,8 @@ def _directory(data: bytes, offset: int, order: str, big: bool) -> tuple[Directo
             if inside + width > len(data):
                 continue
         values[tag], places[tag] = _number(data, inside, f"{order}{_FORMS[kind]}"), inside
-    return Directory(values, places), _number(data, first + count * size, f"{order}{'Q' if big else 'I'}", 0)
+        forms[tag] = f"{order}{number}{_FORMS[kind]}"
+    return Directory(values, places, forms), _number(data, first + count * size, f"{order}{'Q' if big else 'I'}", 0)
 
 
 def _number(data: bytes, offset: int, form: str, default: int | None = None) -> int:
