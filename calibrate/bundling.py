@@ -97,8 +97,11 @@ def make_bundle(request: Request, say: Callable[[str], None]) -> Bundle:
     good = _images("--good", request.good)
     defects = _images("--defects", request.defects) if request.defects is not None else []
     about, model = checkpoint.load(request.run)
-    seen, unseen = _split(about, good, say)
+    copies = Copies()
+    seen, unseen = _split(about, good, copies)
     frames = list(unseen.values())
+    if str(copies):
+        say(str(copies))
     say(f"{len(unseen)} good images the model has not seen set the threshold; {len(seen)} others only the INT8 scales")
     fp32 = to_onnx(model, about.fit)
     golden, drift = _golden(about, model, frames, draft(about, {"fp32": fp32.SerializeToString()}, request.out))
@@ -110,8 +113,7 @@ def make_bundle(request: Request, say: Callable[[str], None]) -> Bundle:
     report = describe(decided, networks, validation, len(pictures))
     if defects:
         bundle = draft(about, networks.files, request.out)
-        shown = [read_image(path, about.fit.bits) for path in defects]
-        report["defects"] = judge_defects(bundle, shown, decided.limits, say)
+        report["defects"] = judge_defects(bundle, _read_defects(about, defects, copies, say), decided.limits, say)
     contents = {model_file(p): data for p, data in networks.files.items()} | {GOLDEN: golden}
     contents[REPORT] = json.dumps(report, indent=2).encode()
     contents[PAGE] = render(about, decided, networks, validation, report).encode(errors="replace")
@@ -251,12 +253,12 @@ def _images(option: str, folder: Path) -> list[Path]:
     return images
 
 
-def _split(about: Checkpoint, images: list[Path], say: Callable[[str], None]) -> tuple[list[Path], dict[Path, Frame]]:
-    """Images the model was trained on, and those it was not, with their pixels; copies of either are left out.
+def _split(about: Checkpoint, images: list[Path], copies: Copies) -> tuple[list[Path], dict[Path, Frame]]:
+    """Images the model was trained on, and those it was not, with their pixels; copies of either go to `copies`.
 
     Scores of the former are too low to set a threshold.
     """
-    trained, copies = set(about.trained_on), Copies()
+    trained = set(about.trained_on)
     seen: list[Path] = []
     unseen: dict[Path, Frame] = {}
     for path in images:
@@ -268,14 +270,21 @@ def _split(about: Checkpoint, images: list[Path], say: Callable[[str], None]) ->
             seen.append(path)
         else:
             unseen[path] = frame
-    if str(copies):
-        say(str(copies))
     if not unseen:
         raise DataSetError(
             f"{clean(images[0].parent)}: the model was trained on each of these {len(images)} images, so they cannot "
             "set a threshold; give good images it has not seen, or train with --hold-out above 0"
         )
     return seen, unseen
+
+
+def _read_defects(about: Checkpoint, defects: list[Path], good: Copies, say: Callable[[str], None]) -> list[Frame]:
+    """The defective images; those that are among the good ones too are said."""
+    frames = [read_image(path, about.fit.bits) for path in defects]
+    pairs = zip(defects, frames, strict=True)
+    if both := [clean(path) for path, frame in pairs if pixel_digest(frame) in good.first]:
+        say(f"{len(both)} images are among --good and --defects: {both[0]}" + (", ..." if len(both) > 1 else ""))
+    return frames
 
 
 def _manifest(

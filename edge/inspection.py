@@ -13,7 +13,7 @@ import numpy as np
 from edge.bundle import open_bundle
 from edge.decision import Decider, Decision
 from edge.engines import AnomalyMap, open_engine
-from edge.errors import UsageError
+from edge.errors import ImageError, UsageError
 from edge.images import Frame, pictures_of, read_image, write_image
 from edge.messages import Precision
 from edge.overlay import blend, draw_regions
@@ -28,9 +28,11 @@ def inspect_files(
 ) -> Iterator[dict[str, Any]]:
     """Inspects image files and the images of folders, one result each: path, ok, score, threshold, regions, overlay.
 
+    Of one that cannot be read the result is path and error, and those after it are inspected all the same.
+
     Raises:
         BundleError: The bundle is damaged.
-        ImageError: A file is missing or no image; those before it have been given.
+        ImageError: There is no image, or an overlay cannot be written.
         UsageError: Overlays would lie among the images.
         EngineError: No engine can be built.
     """
@@ -40,7 +42,11 @@ def inspect_files(
     engine = open_engine(bundle, precision)
     decider = Decider(bundle, engine.precision)
     for path in images:
-        frame = read_image(path, bundle.fit.bits)
+        try:
+            frame = read_image(path, bundle.fit.bits)
+        except ImageError as error:
+            yield {"path": clean(path), "error": str(error)}
+            continue
         anomaly = engine.infer(frame)
         decision = decider.decide(anomaly)
         result = {

@@ -95,7 +95,7 @@ def upright(data: bytes) -> bytes:
         if page.orientation != 1:
             order = "<" if data[:2] == b"II" else ">"
             changed = bytearray(data)
-            struct.pack_into(f"{order}H", changed, page.places[_ORIENTATION], 1)
+            struct.pack_into(f"{order}{page.forms[_ORIENTATION][-1]}", changed, page.places[_ORIENTATION], 1)
             data = bytes(changed)
     return data
 

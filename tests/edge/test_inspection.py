@@ -143,9 +143,25 @@ def test_a_damaged_picture_with_such_a_name_is_named(
     path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff\n.png"))
     path.write_bytes(b"\x89PNG\r\n\x1a\n")
     assert main(["image", str(bundle_path), str(tmp_path)]) == 2
-    assert capsys.readouterr().err == f"edge-inspect: {tmp_path}/\\xff\\n.png: is cut off before its end; " + (
-        "copy the file again or remove it\n"
-    )
+    assert capsys.readouterr().err.splitlines() == [
+        f"{tmp_path}/\\xff\\n.png: is cut off before its end; copy the file again or remove it",
+        "edge-inspect: 1 of 1 images could not be read; the reasons are above",
+    ]
+
+
+def test_a_damaged_picture_costs_itself_alone(
+    bundle_path: Path, good: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, source in zip("acd", list_images(good), strict=False):
+        shutil.copy(source, tmp_path / f"{name}.png")
+    (tmp_path / "b.png").write_bytes(b"")
+    target = tmp_path / "out.json"
+    assert main(["image", str(bundle_path), str(tmp_path), "--json", str(target)]) == 2
+    shown = capsys.readouterr()
+    assert [Path(line.split()[-1]).name for line in shown.out.splitlines()] == ["a.png", "c.png", "d.png"]
+    images = json.loads(target.read_text())["images"]
+    assert ["error" in image for image in images] == [False, True, False, False]
+    assert f"{tmp_path}/b.png: is an empty file" in images[1]["error"] and images[1]["error"] in shown.err
 
 
 @pytest.mark.parametrize("name", ["nothing.png", "empty"])
