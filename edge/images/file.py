@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -18,6 +19,10 @@ from edge.text import clean
 
 DEPTHS = (10, 12, 14, 16)
 """Bits that a picture of 16 bits a pixel may use."""
+
+_SILENT = 0
+_set_log_level: Callable[[int], int] = getattr(cv2, "setLogLevel", None) or cv2.utils.logging.setLogLevel
+"""Returns the level before. OpenCV 5 has it in another place."""
 
 _TURNS: dict[int, tuple[bool, int | None]] = {
     1: (False, None),
@@ -114,13 +119,13 @@ def _decode(data: bytes) -> NDArray[np.generic]:
         return jpeg.decode(data)
     if data.startswith(tiff.SIGNATURES):
         data = tiff.upright(data)
-    level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # the reason is told by an error
+    before = _set_log_level(_SILENT)  # the reason is told by an error
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error as error:  # more pixels than OpenCV takes
         raise Unreadable(f"OpenCV cannot decode it: {error.err}") from error
     finally:
-        cv2.utils.logging.setLogLevel(level)
+        _set_log_level(before)
     if image is None:
         raise Unreadable("is not a picture OpenCV can read; remove it or save it again as PNG")
     return np.asarray(image)

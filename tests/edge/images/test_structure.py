@@ -72,7 +72,7 @@ JPEGS = {
 @pytest.mark.parametrize("name", JPEGS)
 def test_a_jpeg_is_what_libjpeg_makes_of_it(tmp_path: Path, name: str) -> None:
     found = read(tmp_path, JPEGS[name])
-    np.testing.assert_array_equal(found, cv2.imdecode(np.frombuffer(JPEGS[name], np.uint8), cv2.IMREAD_COLOR_BGR))
+    np.testing.assert_array_equal(found, cv2.imdecode(np.frombuffer(JPEGS[name], np.uint8), cv2.IMREAD_COLOR))
 
 
 @pytest.mark.parametrize(
