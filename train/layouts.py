@@ -30,8 +30,8 @@ Plain
     are defects or not: those whose names have the smallest SHA-256. The same folder gives the same split anywhere, and
     a picture added or removed moves at most one other.
 
-The folder of a category may be given itself, with no category or `.`. A mask of any picture format will do; what it marks says
-`edge.images.mask`. Hidden files, other suffixes and folders inside are passed over and said.
+The folder of a category may be given itself, with no category or `.`. A mask of any picture format will do;
+`edge.images.mask` says what it marks. Hidden files, other suffixes and folders inside are passed over and said.
 """
 
 from __future__ import annotations

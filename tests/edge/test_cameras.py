@@ -130,9 +130,7 @@ def test_a_folder_of_12_of_16_bits_is_read_where_it_is_said(tmp_path: Path) -> N
 
 def test_a_folder_of_other_files_says_what_is_there(tmp_path: Path) -> None:
     (tmp_path / "a.heic").touch()
-    with pytest.raises(
-        CameraError, match=rf"folder:{tmp_path}: holds no images \(1 file passed over \(.heic 1\)"
-    ):
+    with pytest.raises(CameraError, match=rf"folder:{tmp_path}: holds no images \(1 file passed over \(.heic 1\)"):
         open_camera(f"folder:{tmp_path}")
 
 
