@@ -60,7 +60,7 @@ class V4l2Source:
             stamped = self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
             age = time.monotonic() - stamped
             try:
-                packed = self._packed and image.size == max(image.shape)  # a driver may not heed what was set
+                packed = self._packed and image.shape[2:] != (3,)  # a driver may not heed what was set
                 frame = to_frame(jpeg.decode(image.tobytes(), padded=True) if packed else image)
                 return Shot(frame, age if stamped and 0 <= age < 10 else 0.0, torn)
             except Unreadable as error:
