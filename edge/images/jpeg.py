@@ -4,8 +4,8 @@ Noticed are: an end that is missing, segments that do not follow each other, wha
 early, data left over, a code that is none, a restart marker out of order), and zeros where no picture has any. Where a
 damaged stretch happens to be read as the same number of blocks, no decoder can tell, and the rest of the picture is
 brighter or darker. Of 60 pictures each, 64 lost bytes were missed in up to 22, 512 lost bytes in none (in progressive
-ones, which show it less, in 10), 4096 in none. One changed bit is missed more often than not. A checksum, as PNG has, is
-the only safe way.
+ones, which show it less, in 10), 4096 in none. One changed bit is missed more often than not. A checksum,
+as PNG has, is the only safe way.
 """
 
 from __future__ import annotations
