@@ -35,11 +35,13 @@ from edge.errors import BundleError, CheckFailed, DataSetError, UsageError
 from edge.files import sha256
 from edge.fit import Fit
 from edge.health.picture import examine, picture_range
-from edge.images import Frame, list_images, read_image
+from edge.images import Frame, list_images, nothing_here, pixel_digest, read_image
 from edge.messages import Precision
+from edge.text import clean
 from models.registry import System
 from train import checkpoint
 from train.checkpoint import Checkpoint
+from train.copies import Copies
 from train.datasets import load_fitted
 from train.evaluation import torch_predictor
 from train.flaws import Flaws
@@ -95,9 +97,12 @@ def make_bundle(request: Request, say: Callable[[str], None]) -> Bundle:
     good = _images("--good", request.good)
     defects = _images("--defects", request.defects) if request.defects is not None else []
     about, model = checkpoint.load(request.run)
-    seen, unseen = _split(about, good)
+    copies = Copies()
+    seen, unseen = _split(about, good, copies)
+    frames = list(unseen.values())
+    if str(copies):
+        say(str(copies))
     say(f"{len(unseen)} good images the model has not seen set the threshold; {len(seen)} others only the INT8 scales")
-    frames = [read_image(path) for path in unseen]
     fp32 = to_onnx(model, about.fit)
     golden, drift = _golden(about, model, frames, draft(about, {"fp32": fp32.SerializeToString()}, request.out))
     say(f"exported; maps differ from the trained model's by {drift:.1e} at most")
@@ -108,7 +113,7 @@ def make_bundle(request: Request, say: Callable[[str], None]) -> Bundle:
     report = describe(decided, networks, validation, len(pictures))
     if defects:
         bundle = draft(about, networks.files, request.out)
-        report["defects"] = judge_defects(bundle, [read_image(path) for path in defects], decided.limits, say)
+        report["defects"] = judge_defects(bundle, _read_defects(about, defects, copies, say), decided.limits, say)
     contents = {model_file(p): data for p, data in networks.files.items()} | {GOLDEN: golden}
     contents[REPORT] = json.dumps(report, indent=2).encode()
     contents[PAGE] = render(about, decided, networks, validation, report).encode(errors="replace")
@@ -241,24 +246,45 @@ def _tolerance(measured: Mapping[Precision, Measurement]) -> dict[Precision, flo
 
 def _images(option: str, folder: Path) -> list[Path]:
     if not folder.is_dir():
-        raise DataSetError(f"{option} {folder}: no such folder")
+        raise DataSetError(f"{option} {clean(folder)}: no such folder")
     images = list_images(folder)
     if not images:
-        raise DataSetError(f"{option} {folder}: holds no images")
+        raise DataSetError(f"{option} {nothing_here(folder)}")
     return images
 
 
-def _split(about: Checkpoint, images: list[Path]) -> tuple[list[Path], list[Path]]:
-    """Images the model was trained on, and those it was not: scores of the former are too low to set a threshold."""
+def _split(about: Checkpoint, images: list[Path], copies: Copies) -> tuple[list[Path], dict[Path, Frame]]:
+    """Images the model was trained on, and those it was not, with their pixels; copies of either go to `copies`.
+
+    Scores of the former are too low to set a threshold.
+    """
     trained = set(about.trained_on)
-    known = {path: sha256(path) in trained for path in images}
-    unseen = [path for path in images if not known[path]]
+    seen: list[Path] = []
+    unseen: dict[Path, Frame] = {}
+    for path in images:
+        frame = read_image(path, about.fit.bits)
+        digest = pixel_digest(frame)
+        if not copies.is_new(path, digest):
+            continue
+        if digest in trained or sha256(path) in trained:  # the file's, in checkpoints of before
+            seen.append(path)
+        else:
+            unseen[path] = frame
     if not unseen:
         raise DataSetError(
-            f"{images[0].parent}: the model was trained on each of these {len(images)} images, so they cannot set a "
-            "threshold; give good images it has not seen, or train with --hold-out above 0"
+            f"{clean(images[0].parent)}: the model was trained on each of these {len(images)} images, so they cannot "
+            "set a threshold; give good images it has not seen, or train with --hold-out above 0"
         )
-    return [path for path in images if known[path]], unseen
+    return seen, unseen
+
+
+def _read_defects(about: Checkpoint, defects: list[Path], good: Copies, say: Callable[[str], None]) -> list[Frame]:
+    """The defective images; those that are among the good ones too are said."""
+    frames = [read_image(path, about.fit.bits) for path in defects]
+    pairs = zip(defects, frames, strict=True)
+    if both := [clean(path) for path, frame in pairs if pixel_digest(frame) in good.first]:
+        say(f"{len(both)} images are among --good and --defects: {both[0]}" + (", ..." if len(both) > 1 else ""))
+    return frames
 
 
 def _manifest(

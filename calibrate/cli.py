@@ -215,7 +215,8 @@ def _show(arguments: argparse.Namespace) -> None:
     print(f"  made      {manifest.created}, digest {bundle.digest[:16]}")
     print(f"  signed    {describe_signature(bundle)}")
     tiles = f" {fit.tiles[0]}x{fit.tiles[1]} to {fit.canvas[0]}x{fit.canvas[1]}" if fit.mode == "tile" else ""
-    print(f"  input     {fit.width}x{fit.height}, {fit.mode}{tiles}" + (", grey" if fit.grey else ""))
+    further = (", grey" if fit.grey else "") + (f", {fit.bits} of 16 bits" if fit.bits else "")
+    print(f"  input     {fit.width}x{fit.height}, {fit.mode}{tiles}{further}")
     decision = manifest.decision
     asked = f"to reject {percent(decision.false_reject_rate)} of good parts, from {decision.held_out_images} held-out"
     few = decision.images_wanted is not None and decision.held_out_images < decision.images_wanted

@@ -56,7 +56,7 @@ class InputPart(_Part):
     """How a frame meets the network."""
 
     name: str = Field(description="the ONNX input, (N, 3, height, width) float32, RGB")
-    fit: dict[str, Any] = Field(description="width, height, mode, region, grey, tiles, overlap")
+    fit: dict[str, Any] = Field(description="width, height, mode, region, grey, tiles, overlap, bits")
     mean: tuple[float, float, float] = Field(description="of R, G, B in [0, 1]")
     std: tuple[float, float, float]
     pictures: PictureRange | None = Field(None, description="what the held-out good images showed")

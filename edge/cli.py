@@ -102,26 +102,37 @@ def _check(arguments: argparse.Namespace) -> None:
 
 
 def _add_image(parser: argparse.ArgumentParser) -> None:
-    parser.description = "Inspects image files with a bundle: one line a file on standard output, accept or reject."
+    parser.description = (
+        "Inspects image files with a bundle: one line a file on standard output, accept or reject. One that cannot be "
+        "read is told of on standard error, the others are inspected, and the exit status is 2."
+    )
     parser.add_argument("bundle", type=Path, metavar="BUNDLE")
     parser.add_argument("paths", type=Path, nargs="+", metavar="PATH", help="images, or folders of them")
     parser.add_argument("--precision", choices=PRECISIONS, help="default: what the bundle prefers")
-    parser.add_argument("--overlay", type=Path, metavar="DIR", help="write each image with its map and regions there")
+    parser.add_argument(
+        "--overlay", type=Path, metavar="DIR", help="write each image with its map and regions there, as STEM.png"
+    )
     add_json_option(parser)
     parser.set_defaults(handler=_image)
 
 
 def _image(arguments: argparse.Namespace) -> None:
+    from edge.errors import ImageError
     from edge.inspection import inspect_files
 
     results = inspect_files(arguments.bundle, arguments.paths, arguments.precision, arguments.overlay)
-    found = []
+    found, unread = [], []
     for result in results:
         found.append(result)
-        if str(arguments.json) != "-":
+        if "error" in result:
+            unread.append(result["error"])
+            say(result["error"])
+        elif str(arguments.json) != "-":
             verdict = "accept" if result["ok"] else "reject"
             print(f"{verdict}  {result['score']:.4f}  {result['path']}", flush=True)
     write_json({"images": found}, arguments.json)
+    if unread:
+        raise ImageError(f"{len(unread)} of {len(found)} images could not be read; the reasons are above")
 
 
 def _add_review(parser: argparse.ArgumentParser) -> None:

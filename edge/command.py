@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import io
 import json
 import math
 import os
@@ -14,6 +15,7 @@ from typing import Any
 
 from edge.errors import EdgeInspectError, UsageError
 from edge.files import write_atomically
+from edge.text import clean
 
 Handler = Callable[[argparse.Namespace], None]
 
@@ -24,11 +26,13 @@ def run_command(parser: argparse.ArgumentParser, argv: Sequence[str] | None = No
     0 done, 1 a check did not hold, 2 wrong use or configuration, 130 interrupted. A user's mistake is one line on
     standard error; a bug keeps its traceback.
     """
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a name that the terminal's encoding lacks is shown, and ends nothing
+        sys.stdout.reconfigure(errors="backslashreplace")
     arguments = parser.parse_args(argv)
     try:
         arguments.handler(arguments)
     except EdgeInspectError as error:
-        print(f"{parser.prog}: {error}", file=sys.stderr)
+        say(f"{parser.prog}: {error}")
         return error.exit_status
     except KeyboardInterrupt:
         print(f"\n{parser.prog}: interrupted", file=sys.stderr)
@@ -41,7 +45,8 @@ def run_command(parser: argparse.ArgumentParser, argv: Sequence[str] | None = No
 
 
 def say(text: str) -> None:
-    """Says something to a person, on standard error."""
+    """Says something to a person, on standard error; what no terminal should be told is escaped."""
+    text = "\n".join(map(clean, text.split("\n")))
     print(text, file=sys.stderr, flush=True)
 
 
@@ -60,9 +65,9 @@ def write_json(value: Any, target: Path | None) -> None:
         print(text)
         return
     try:
-        write_atomically(target, text.encode() + b"\n")
+        write_atomically(target, text.encode(errors="backslashreplace") + b"\n")
     except OSError as error:
-        raise UsageError(f"{target}: cannot be written: {error.strerror}") from error
+        raise UsageError(f"{clean(target)}: cannot be written: {error.strerror}") from error
 
 
 def _finite(value: Any) -> Any:

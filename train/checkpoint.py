@@ -34,8 +34,8 @@ class Checkpoint:
         fit: How frames are brought to the network.
         epochs: Passes over the training pictures.
         seed: The seed of everything random.
-        trained_on: sha256 of each picture it learned from.
-        held_out: sha256 of each good picture kept aside for the threshold.
+        trained_on: `edge.images.pixel_digest` of each picture it learned from; once it was the file's sha256.
+        held_out: Likewise, of each good picture kept aside for the threshold.
         options: Of the system: DMDD's trunk.
         training: The other settings and what was measured: batch, learning rate, losses, seconds, versions.
     """

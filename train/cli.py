@@ -14,6 +14,7 @@ from edge import __version__
 from edge.command import add_json_option, run_command, say, write_json
 from edge.errors import CheckFailed, EdgeInspectError, UsageError
 from edge.fit import MODES, MOST_TILES, OVERLAP, Fit, grid_for, parse_size
+from edge.images import DEPTHS
 
 if TYPE_CHECKING:
     from train.checkpoint import Checkpoint
@@ -39,8 +40,9 @@ def _add_fit(parser: argparse.ArgumentParser) -> None:
 
 The data set is MVTec AD, MVTec 3D-AD (its colour images), VisA or BTAD as published, or a folder of your own: good
 parts in DIR/NAME/good, and if there are any, defects in DIR/NAME/defects with masks in DIR/NAME/masks. Images may
-differ in size (each is fitted), be greyscale (taken as three equal channels) or 16-bit (divided by 257). Interrupted,
-the same command goes on where it was; the checkpoint is that of the last epoch. RUN/progress.html, written once a
+differ in size (each is fitted), be greyscale (taken as three equal channels) or 16-bit (see --bits). Each is turned as
+its EXIF orientation says, and copies of an image count once. Interrupted, the same command goes on where it was; the
+checkpoint is that of the last epoch. RUN/progress.html, written once a
 minute, shows the loss and example maps: leave it open in a browser."""
     parser.epilog = """examples:
   edge-train fit --data mvtec --category bottle --epochs 100 --out runs/bottle
@@ -101,6 +103,13 @@ minute, shows the loss and example maps: leave it open in a browser."""
         "--region", metavar="X,Y,W,H", help="region of interest in frame pixels; nothing outside is looked at"
     )
     parser.add_argument("--grey", action="store_true", help="remove colour first")
+    parser.add_argument(
+        "--bits",
+        type=int,
+        choices=DEPTHS,
+        help="of 16-bit image files: how many bits a pixel uses, where the file does not say so (default 16); kept in "
+        "the bundle; folder: on the box has an option of this name",
+    )
     parser.add_argument("--epochs", type=int, default=100, help="passes over the images (default 100)")
     parser.add_argument("--batch", type=int, default=16, help="images a step (default 16)")
     parser.add_argument("--learning-rate", type=float, default=0.005, metavar="R", help="Adam's (default 0.005)")
@@ -193,7 +202,8 @@ def _fit_one(arguments: argparse.Namespace, category: str, out: Path) -> None:
 def _add_evaluate(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Runs a checkpoint over the test split: image AUROC, pixel AUROC, pixel AP, AUPRO at 0.3 over the data set, "
-        "RD4AD's per-image PRO, F1-max. Pixel metrics are taken in the network's plane; padding does not count."
+        "RD4AD's per-image PRO, F1-max. Pixel metrics are taken in the network's plane; padding does not count. They "
+        "need masks of the defects; without, the image metrics are given alone."
     )
     parser.add_argument("run", type=Path, metavar="RUN", help="folder of the checkpoint")
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder of categories")
@@ -238,9 +248,11 @@ def _evaluate(arguments: argparse.Namespace) -> None:
         _tell(validate(model, pictures, about.fit, device), about, len(pictures), arguments.json)
         return
     images = category.test_images()
-    evaluation = evaluate(torch_predictor(model, device, about.fit), images, about.fit)
+    evaluation = evaluate(torch_predictor(model, device, about.fit), images, about.fit, about.trained_on)
     metrics = evaluation.metrics()
-    _tell(metrics, about, len(images), arguments.json)
+    for remark in evaluation.remarks:
+        say(remark)
+    _tell(metrics, about, len(evaluation.images), arguments.json)
     if arguments.report is not None:
         page = write_report(arguments.report, evaluation, metrics, about, category.root, arguments.threshold)
         say(f"report: {page}")
@@ -289,11 +301,13 @@ def _teacher(arguments: argparse.Namespace) -> None:
 def _parse_fit(arguments: argparse.Namespace, category: str) -> Fit:
     """The fit asked for; the first training picture decides about the tiles where they are not named."""
     from edge.images import read_image
+    from edge.text import clean
     from train.datasets import Category
 
     width, height = parse_size(arguments.size)
     overlap = OVERLAP if arguments.overlap is None else arguments.overlap
-    fit = Fit(width, height, arguments.fit, _parse_region(arguments.region), arguments.grey, overlap=overlap)
+    region, bits = _parse_region(arguments.region), arguments.bits
+    fit = Fit(width, height, arguments.fit, region, arguments.grey, overlap=overlap, bits=bits)
     if fit.mode != "tile":
         if arguments.tiles is not None or arguments.overlap is not None:
             raise UsageError(f"--tiles and --overlap belong to --fit tile, not to --fit {fit.mode}")
@@ -301,9 +315,10 @@ def _parse_fit(arguments: argparse.Namespace, category: str) -> Fit:
     if arguments.tiles not in (None, "auto"):
         return replace(fit, tiles=_parse_tiles(arguments.tiles))
     first = Category.open(arguments.data, category).train_images()[0]
-    _, _, region_w, region_h = fit.region_of(read_image(first))
+    _, _, region_w, region_h = fit.region_of(read_image(first, fit.bits))
     columns, rows = grid_for((region_w, region_h), (width, height), overlap)
-    say(f"{columns}x{rows} tiles of {width}x{height}, as {first.name} has {region_w}x{region_h} pixels to inspect")
+    seen = f"{region_w}x{region_h} pixels to inspect"
+    say(f"{columns}x{rows} tiles of {width}x{height}, as {clean(first.name)} has {seen}")
     return replace(fit, tiles=(columns, rows))
 
 

@@ -16,16 +16,18 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
+from edge.command import say
 from edge.errors import CheckpointError, DataSetError, UsageError
-from edge.files import sha256, write_atomically
+from edge.files import write_atomically
 from edge.fit import Fit
 from edge.memory import peak_mb
+from edge.text import clean
 from models import registry
 from models.dmdd import TRUNKS, DecoupledDistillation
 from models.registry import System
 from train import checkpoint
 from train.checkpoint import Checkpoint
-from train.datasets import Category, hold_out, load_fitted
+from train.datasets import Category, GoodImages, hold_out, load_fitted
 from train.device import open_arithmetic
 from train.examples import Examples
 from train.foreground import POLICIES
@@ -101,18 +103,19 @@ def fit(settings: Settings) -> Checkpoint:
     _check(settings)
     arithmetic = open_arithmetic(settings.device, settings.precision)
     category = Category.open(settings.data, settings.category)
-    images = category.train_images()
-    held = category.held_out_images()
-    learn_from, held = (images, held) if held else hold_out(images, settings.hold_out, settings.seed)
+    own = category.held_out_images()
+    good = GoodImages([*category.train_images(), *own], settings.fit)
+    if str(good.copies):
+        say(str(good.copies))
+    learn_from, held = _split(good.paths, own, settings)
     if len(learn_from) < 2:
-        raise DataSetError(f"{category.root}: {len(images)} good images are too few to learn from")
+        raise DataSetError(f"{category.root}: {len(good.paths)} good images are too few to learn from")
     torch.manual_seed(settings.seed)
     teacher = open_teacher(settings.teacher, settings.teacher_weights)
     teacher_digest = weights_digest(teacher)
     options = {"trunk": settings.trunk} if settings.model == DecoupledDistillation.name else {}
     model = registry.build(settings.model, teacher, options).to(arithmetic.device, memory_format=torch.channels_last)
-    digests = [sha256(path) for path in learn_from]
-    pictures = load_fitted(learn_from, settings.fit)
+    pictures = good.only(learn_from)
     wanted = synthesis_of(settings.model)
     synthesis = None
     if wanted is not None:
@@ -124,12 +127,12 @@ def fit(settings: Settings) -> Checkpoint:
         model=settings.model,
         teacher=settings.teacher,
         teacher_sha256=teacher_digest,
-        category=category.root.resolve().name,
+        category=clean(category.root.resolve().name),
         fit=settings.fit,
         epochs=settings.epochs,
         seed=settings.seed,
-        trained_on=digests,
-        held_out=[sha256(path) for path in held],
+        trained_on=[good.digests[path] for path in learn_from],
+        held_out=[good.digests[path] for path in held],
         options=options,
         training={
             "batch": settings.batch,
@@ -138,7 +141,7 @@ def fit(settings: Settings) -> Checkpoint:
             "precision": "bfloat16" if arithmetic.reduced else "float32",
         },
     )
-    state = _ResumeState(settings, {"pictures": digests, "teacher weights": teacher_digest})
+    state = _ResumeState(settings, {"pictures": about.trained_on, "teacher weights": teacher_digest})
     phases = phases_of(model, material, settings.epochs, settings.learning_rate)
     examples = Examples(held or learn_from, settings.fit, settings.foreground)
     journal = Journal(settings.out, about, phases, examples)
@@ -162,6 +165,14 @@ def fit(settings: Settings) -> Checkpoint:
     (settings.out / RESUME).unlink(missing_ok=True)
     journal.write(model, history, finished=True)
     return result
+
+
+def _split(good: list[Path], own: list[Path], settings: Settings) -> tuple[list[Path], list[Path]]:
+    """The pictures to learn from, and those that are held out: the data set's own, or a share drawn by the seed."""
+    if not own:
+        return hold_out(good, settings.hold_out, settings.seed)
+    kept_aside = set(own)
+    return [path for path in good if path not in kept_aside], [path for path in good if path in kept_aside]
 
 
 def _check(settings: Settings) -> None:

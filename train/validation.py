@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from edge.errors import DataSetError
-from edge.files import sha256
 from edge.fit import Fit
 from edge.images import read_image
 from models.registry import System
 from train.checkpoint import Checkpoint
-from train.datasets import Category
+from train.copies import Copies
+from train.datasets import Category, digests_of
 from train.flaws import Flaws
 from train.material import normalise
 from train.metrics import summarise
@@ -42,8 +42,12 @@ def held_out_pictures(about: Checkpoint, category: Category) -> list[Path]:
     Raises:
         DataSetError: There is none, because nothing was held out or the pictures have changed.
     """
-    wanted = set(about.held_out)
-    found = [path for path in [*category.train_images(), *category.held_out_images()] if sha256(path) in wanted]
+    wanted, copies = set(about.held_out), Copies()
+    found = []
+    for path in [*category.train_images(), *category.held_out_images()]:
+        digests = digests_of(path, about.fit)
+        if wanted & digests and copies.is_new(path, min(wanted & digests)):
+            found.append(path)
     if not found:
         raise DataSetError(
             f"{category.root}: holds none of the {len(wanted)} good images that the training kept aside; "
@@ -101,7 +105,7 @@ def _tiles(pictures: Sequence[Path], fit: Fit) -> tuple[NDArray[np.uint8], NDArr
     """(N, H, W, 3) uint8, and (N, H, W) bool: which pixels show the frame and not padding."""
     tiles, valid = [], []
     for path in pictures:
-        fitted, placement = fit.apply(read_image(path))
+        fitted, placement = fit.apply(read_image(path, fit.bits))
         shown = np.zeros(fitted.shape[:2], bool)
         x0, y0, x1, y1 = placement.valid
         shown[y0:y1, x0:x1] = True

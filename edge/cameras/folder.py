@@ -6,7 +6,7 @@ from edge.cameras import Capture, Place
 from edge.cameras.address import Address
 from edge.cameras.pace import Pace
 from edge.errors import CameraError, ImageError
-from edge.images import Frame, list_images, read_image
+from edge.images import Frame, list_images, nothing_here, read_image
 from edge.messages import utc_now
 from edge.text import clean
 
@@ -18,7 +18,7 @@ class FolderCamera:
     No picture is given twice, also where the folder has to be opened again.
 
     Args:
-        address: The folder; options `fps` (0, the default, is as fast as they are taken) and `loop`.
+        address: The folder; options `fps` (0, the default, is as fast as they are taken), `loop` and `bits`.
         place: Where it goes on.
 
     Raises:
@@ -30,7 +30,7 @@ class FolderCamera:
         self._images = self._list()
         self._pace = Pace(address.fps or 0.0)
         self.live = self._pace.live
-        self._loop = address.loop
+        self._loop, self._bits = address.loop, address.bits
         self._next = sum(path.name <= place.name for path in self._images)
 
     def read(self, buffer: Frame | None, after: float = 0.0) -> Capture | None:
@@ -44,7 +44,7 @@ class FolderCamera:
         self._place.name = path.name  # before it is read: that may hang
         self._pace.wait()
         try:
-            return Capture(read_image(path), utc_now(), clean(path.stem))
+            return Capture(read_image(path, self._bits), utc_now(), clean(path.stem))
         except ImageError as error:
             raise CameraError(f"camera: {error}") from error
 
@@ -53,8 +53,11 @@ class FolderCamera:
 
     def _list(self) -> list[Path]:
         if not self._folder.is_dir():
-            raise CameraError(f"camera folder:{self._folder}: no such folder")
-        images = list_images(self._folder)
-        if not images:
-            raise CameraError(f"camera folder:{self._folder}: holds no images")
+            raise CameraError(f"camera folder:{clean(self._folder)}: no such folder")
+        try:
+            images = list_images(self._folder)
+            if not images:
+                raise CameraError(f"camera folder:{nothing_here(self._folder)}")
+        except ImageError as error:
+            raise CameraError(f"camera folder:{error}") from error
         return images

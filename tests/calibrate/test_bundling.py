@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import onnx
 import pytest
 from parsed_page import Page
 
-from calibrate.bundling import _preferred, _thresholds
+from calibrate.bundling import _preferred, _read_defects, _split, _thresholds
 from calibrate.cli import main
 from calibrate.measurement import Measurement
 from calibrate.threshold import tail_threshold
@@ -21,8 +23,10 @@ from edge.demo.line import CATEGORY
 from edge.engines import check_golden, open_checked_engine, open_engine
 from edge.engines.openvino import default_type
 from edge.errors import EngineError
-from edge.images import list_images, read_image
+from edge.files import sha256
+from edge.images import list_images, pixel_digest, read_image
 from train import checkpoint
+from train.copies import Copies
 from train.evaluation import torch_predictor
 
 
@@ -170,16 +174,40 @@ def test_defects_are_judged_in_every_precision(bundle: Bundle, data: Path) -> No
     assert [line.split()[0].rstrip(":") for line in said] == ["int8", "fp16", "fp32", "int8", "fp16"]
 
 
+def test_copies_of_good_images_count_once(run: Path, good: Path, tmp_path: Path) -> None:
+    about = checkpoint.load(run)[0]
+    folder = Path(shutil.copytree(good, tmp_path / "good"))
+    for path in list_images(good):  # under another name, in another format
+        cv2.imwrite(str(folder / f"copy of {path.stem}.bmp"), read_image(path))
+    copies = Copies()
+    seen, unseen = _split(about, list_images(folder), copies)
+    assert (len(seen), len(unseen), len(copies.found)) == (12, 4, 16)
+    assert f"16 of 32 good images are copies, and count once: {folder}" in str(copies)
+    assert {pixel_digest(frame) for frame in unseen.values()} == set(about.held_out)
+
+
+def test_a_checkpoint_that_names_files_is_understood(run: Path, good: Path) -> None:
+    about, trained = checkpoint.load(run)[0], list_images(good)[:5]
+    before = replace(about, trained_on=[sha256(path) for path in trained])
+    assert _split(before, list_images(good), Copies())[0] == trained
+
+
+def test_defects_among_the_good_images_are_said(run: Path, good: Path) -> None:
+    about, copies, said = checkpoint.load(run)[0], Copies(), []
+    images = list_images(good)
+    _split(about, images[1:], copies)
+    assert len(_read_defects(about, images[:3], copies, said.append)) == 3
+    assert said == [f"2 images are among --good and --defects: {images[1]}, ..."]
+
+
 def test_images_all_trained_on_are_refused(
     run: Path, good: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from edge.files import sha256
-
     trained = set(checkpoint.load(run)[0].trained_on)
     folder = tmp_path / "seen"
     folder.mkdir()
     for path in list_images(good):
-        if sha256(path) in trained:
+        if pixel_digest(read_image(path)) in trained:
             shutil.copy(path, folder)
     assert main(["bundle", str(run), "--good", str(folder), "--out", str(tmp_path / "b")]) == 2
     assert "trained on each of these 12 images" in capsys.readouterr().err

@@ -111,6 +111,30 @@ def test_a_path_may_be_quoted(pictures: Path) -> None:
     assert part_ids(open_camera(f"folder:{quoted}"), 1) == ["a"]
 
 
+def test_a_folder_s_hidden_files_are_no_parts(tmp_path: Path) -> None:
+    for name in ("b.png", "a.PGM"):
+        cv2.imwrite(str(tmp_path / name), np.zeros((8, 8), np.uint8))
+    (tmp_path / "._b.png").write_bytes(bytes(4096))
+    (tmp_path / "day.png").mkdir()
+    assert part_ids(open_camera(f"folder:{tmp_path}"), 2) == ["a", "b"]
+
+
+def test_a_folder_of_12_of_16_bits_is_read_where_it_is_said(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "a.png"), np.full((8, 8), 2048, np.uint16))
+    with pytest.raises(CameraError, match=r"camera: .*a\.png: has 16 bits a pixel, and no value above 2048"):
+        open_camera(f"folder:{tmp_path}").read(None)
+    capture = open_camera(f"folder:{tmp_path}?bits=12").read(None)
+    assert capture is not None and (capture.frame == 128).all()
+    with pytest.raises(CameraError, match="camera option bits=11 must be one of 10, 12, 14, 16"):
+        open_camera(f"folder:{tmp_path}?bits=11")
+
+
+def test_a_folder_of_other_files_says_what_is_there(tmp_path: Path) -> None:
+    (tmp_path / "a.heic").touch()
+    with pytest.raises(CameraError, match=rf"folder:{tmp_path}: holds no images \(1 file passed over \(.heic 1\)"):
+        open_camera(f"folder:{tmp_path}")
+
+
 def test_a_missing_folder_and_an_empty_one_are_refused(tmp_path: Path) -> None:
     with pytest.raises(CameraError, match=f"folder:{tmp_path}/none: no such folder"):
         open_camera(f"folder:{tmp_path}/none")

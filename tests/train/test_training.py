@@ -13,8 +13,8 @@ import torch
 from safetensors.torch import save_file
 
 from edge.errors import CheckpointError, DataSetError, UsageError
-from edge.files import sha256
 from edge.fit import MEAN, STD, Fit
+from edge.images import pixel_digest, read_image
 from models.registry import System
 from models.teacher import EMBEDDED, Teacher
 from train import checkpoint, journal, training
@@ -128,7 +128,7 @@ def test_the_checkpoint_says_what_was_done(settings: Change, textures: Path) -> 
     assert (about.model, about.teacher, about.category, about.fit) == ("rd", EMBEDDED, "cloth", Fit(64, 64))
     assert (about.epochs, about.seed, about.training["batch"]) == (1, 4, 4)
     assert (len(about.trained_on), len(about.held_out), len(about.training["loss"]["distillation"])) == (8, 2, 1)
-    digests = {sha256(path) for path in (textures / "cloth" / "train" / "good").iterdir()}
+    digests = {pixel_digest(read_image(path)) for path in (textures / "cloth" / "train" / "good").iterdir()}
     assert {*about.trained_on, *about.held_out} == digests
     assert not model.training
     assert sorted(path.name for path in asked.out.iterdir()) == [checkpoint.TENSORS, checkpoint.DESCRIPTION, PAGE]
