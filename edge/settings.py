@@ -3,26 +3,55 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from edge.cameras import check_uri
 from edge.commands import Verb
 from edge.engines import EngineName
 from edge.errors import CameraError, TriggerError
+from edge.host import check_host
 from edge.messages import Precision, check_level
 from edge.outbox import WhenFull
 from edge.triggers import parse_trigger
 
+_MOST_BYTES = 2**50
+
+
+class Section(BaseModel):
+    """A part of a configuration file: no key but its own, only finite numbers, and text that can be printed."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _value_is_plain(cls, value: Any, info: ValidationInfo) -> Any:
+        annotation = cls.model_fields[str(info.field_name)].annotation
+        if isinstance(value, bool) and {annotation, *get_args(annotation)} & {int, float}:
+            raise ValueError(f"must be a number, and {str(value).lower()} is none")
+        for text in value if isinstance(value, list) else [value]:
+            if text == "":
+                raise ValueError("is empty; write a value, or leave the key out")
+            # A path with a NUL, or a name with a line's end, fails far from here.
+            if isinstance(text, str) and (wrong := re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", text)):
+                raise ValueError(f"holds the control character U+{ord(wrong[0]):04X}; take it out")
+        return value
+
 
 def _level(name: str) -> str:
     check_level("a topic's level", name)
+    if name != name.strip():
+        raise ValueError(f"{name!r} has blanks around it, which nobody sees in a topic; take them out")
+    if name in (".", ".."):  # folders are named after stations
+        raise ValueError(f"{name!r} is no name; take another")
     return name
 
 
 Level = Annotated[str, AfterValidator(_level)]
+Host = Annotated[str, AfterValidator(check_host)]
 
 
 def _is_installed(package: str) -> bool:
@@ -32,10 +61,8 @@ def _is_installed(package: str) -> bool:
         return False
 
 
-class TlsSettings(BaseModel):
+class TlsSettings(Section):
     """TLS to the broker, 1.2 or newer. A relative file is looked for in $CREDENTIALS_DIRECTORY where that is set."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     ca_file: Path | None = Field(default=None, description="PEM file of the CA to trust; default: the system's CAs")
     certificate: Path | None = Field(default=None, description="PEM file of this box's certificate, for mutual TLS")
@@ -48,21 +75,17 @@ class TlsSettings(BaseModel):
         return self
 
 
-class HomeAssistantSettings(BaseModel):
+class HomeAssistantSettings(Section):
     """Home Assistant's MQTT discovery: each station is a device there."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     announce: bool = Field(default=True, description="false: the devices announced before are removed")
     prefix: Level = Field(default="homeassistant", description="Home Assistant's discovery prefix")
 
 
-class MqttSettings(BaseModel):
+class MqttSettings(Section):
     """The connection to the broker."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    host: str = Field(default="localhost", min_length=1, description="name or address of the broker")
+    host: Host = Field(default="localhost", description="name or address of the broker")
     port: int = Field(default=1883, ge=1, le=65535, description="default: 1883, or 8883 with tls")
     tls: TlsSettings | None = Field(default=None, description="leave out for a connection without TLS")
     username: str | None = Field(default=None, min_length=1, description="as the broker knows this box")
@@ -121,10 +144,8 @@ class MqttSettings(BaseModel):
         return self
 
 
-class OutboxSettings(BaseModel):
+class OutboxSettings(Section):
     """Where verdicts wait for the broker, and how many."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     path: Path = Field(
         default=Path("/var/lib/edge-inspect/outbox.db"), description="the SQLite file; its folder must exist"
@@ -134,22 +155,27 @@ class OutboxSettings(BaseModel):
         description="normal: nothing is lost when the process dies, the last verdicts may be in a power cut; "
         "full: nothing is sent before it is on the disk, some milliseconds later",
     )
-    max_bytes: int = Field(default=256 * 2**20, ge=2**16, description="of waiting messages; see when_full")
-    max_age_s: float = Field(default=7 * 86400.0, ge=60, description="older messages are dropped at the next verdict")
+    max_bytes: int = Field(
+        default=256 * 2**20, ge=2**16, le=_MOST_BYTES, description="of waiting messages; see when_full"
+    )
+    max_age_s: float = Field(
+        default=7 * 86400.0, ge=60, le=1e9, description="older messages are dropped at the next verdict"
+    )
     when_full: WhenFull = Field(
         default="drop_oldest",
         description="drop_oldest: the oldest verdicts go, and when there are none, the oldest defects; "
         "drop_newest: the newest verdicts go, and when there are none, the newest defects",
     )
     history_bytes: int = Field(
-        default=64 * 2**20, ge=0, description="of delivered messages, kept for the command resend; 0: none are kept"
+        default=64 * 2**20,
+        ge=0,
+        le=_MOST_BYTES,
+        description="of delivered messages, kept for the command resend; 0: none are kept",
     )
 
 
-class CommandSettings(BaseModel):
+class CommandSettings(Section):
     """Which commands over MQTT are carried out. Who may send them is for the broker's access list to say."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     allow: list[Verb] = Field(default_factory=list, description="the others are refused; default: none")
     max_age_s: float = Field(
@@ -160,10 +186,8 @@ class CommandSettings(BaseModel):
     )
 
 
-class EngineSettings(BaseModel):
+class EngineSettings(Section):
     """The engine that all stations share."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: EngineName | None = Field(
         default=None, description="openvino or tensorrt; default: tensorrt where it can run here, openvino elsewhere"
@@ -176,10 +200,8 @@ class EngineSettings(BaseModel):
     )
 
 
-class HealthSettings(BaseModel):
+class HealthSettings(Section):
     """What counts as a hang, and who may ask."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     http_port: int | None = Field(
         default=None, ge=1, le=65535, description="/healthz and /metrics on 127.0.0.1; default: no port is opened"
@@ -195,10 +217,8 @@ class HealthSettings(BaseModel):
     )
 
 
-class BundleSettings(BaseModel):
+class BundleSettings(Section):
     """Which bundles the stations may run."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     public_keys: list[Path] = Field(
         default_factory=list,
@@ -210,14 +230,16 @@ class BundleSettings(BaseModel):
     )
 
 
-class EvidenceSettings(BaseModel):
+class EvidenceSettings(Section):
     """Rejected and borderline frames, saved for those who check them and for training."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
     folder: Path = Field(description="it is made where it is not there")
-    max_bytes: int = Field(default=4 * 2**30, ge=2**20, description="of all stations; the oldest go first")
-    keep_free_bytes: int = Field(default=2**29, ge=0, description="of the disk; nothing is saved where less is free")
+    max_bytes: int = Field(
+        default=4 * 2**30, ge=2**20, le=_MOST_BYTES, description="of all stations; the oldest go first"
+    )
+    keep_free_bytes: int = Field(
+        default=2**29, ge=0, le=_MOST_BYTES, description="of the disk; nothing is saved where less is free"
+    )
     borderline: float = Field(
         default=0.1,
         ge=0,
@@ -229,10 +251,8 @@ class EvidenceSettings(BaseModel):
     queue: int = Field(default=8, ge=1, le=256, description="frames that may wait for the disk; others are dropped")
 
 
-class StationSettings(BaseModel):
+class StationSettings(Section):
     """One camera and the product it looks at."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: Level = Field(description="the last level of its topics")
     camera: str = Field(
@@ -252,7 +272,7 @@ class StationSettings(BaseModel):
         "trigger, which commands.allow must name; every N ms: by the clock; gpio:/dev/gpiochipN/LINE: at an edge",
     )
     queue: int = Field(default=4, ge=1, le=256, description="frames, and triggers, that may wait")
-    mm_per_px: float | None = Field(default=None, gt=0, description="the camera's scale, for areas in mm²")
+    mm_per_px: float | None = Field(default=None, ge=1e-6, le=1e6, description="the camera's scale, for areas in mm²")
 
     @field_validator("camera")
     @classmethod
@@ -273,10 +293,8 @@ class StationSettings(BaseModel):
         return text
 
 
-class Settings(BaseModel):
+class Settings(Section):
     """The whole configuration file."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     site: Level = Field(description="the first level of every topic: the plant")
     line: Level = Field(description="the second level: the line")
