@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 from edge.bundle import open_bundle
 from edge.cameras import open_camera
 from edge.errors import BundleError, CameraError, ConfigurationError, TriggerError, UsageError, YamlError
-from edge.mqtt.connection import credential_path, credential_remedy
+from edge.mqtt.credentials import credential_path, credential_remedy
 from edge.settings import Settings
 from edge.signature import PublicKey, read_public_key
 from edge.triggers import check_trigger

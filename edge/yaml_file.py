@@ -11,9 +11,7 @@ It is stricter than PyYAML's, and takes a scalar for what it looks like:
 
 from __future__ import annotations
 
-import os
 import re
-import stat
 from collections import defaultdict
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,6 +25,7 @@ from yaml.resolver import BaseResolver
 from yaml.scanner import Scanner
 
 from edge.errors import YamlError
+from edge.files import read_file
 
 Place = tuple[str | int, ...]
 """Where a value stands: the keys and the numbers in lists that lead to it."""
@@ -77,18 +76,9 @@ def read_yaml(path: Path) -> Document:
         YamlError: The file cannot be read, or as `parse_yaml`. The message does not name the file.
     """
     try:
-        # Opening a FIFO would wait for somebody who writes to it.
-        if not stat.S_ISREG(os.stat(path).st_mode):
-            kind = "a folder" if os.path.isdir(path) else "a device, a pipe or a socket"
-            raise YamlError(f"cannot be read: it is {kind}; name a file")
-        with path.open("rb") as file:
-            text = file.read(_LARGEST_FILE + 1)
+        text = read_file(path, _LARGEST_FILE)
     except OSError as error:
         raise YamlError(f"cannot be read: {error.strerror}") from error
-    except ValueError as error:
-        raise YamlError(f"cannot be read: {error}") from error
-    if len(text) > _LARGEST_FILE:
-        raise YamlError("is no YAML: it has more than 1 MiB; is it the right file?")
     return parse_yaml(text)
 
 

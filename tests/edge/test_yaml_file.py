@@ -130,7 +130,7 @@ def test_what_is_no_file_is_refused_at_once(tmp_path: Path) -> None:
             "none": "No such file",
             "a\0b": "cannot be read",
             "x" * 300: "File name too long",
-            "large": "more than 1 MiB",
+            "large": "more than 1048576 bytes",
         }.items():
             with pytest.raises(YamlError, match=why):
                 read_yaml(tmp_path / name)
