@@ -2,22 +2,35 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
+import socket
 import types
 import typing
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from edge.bundle import open_bundle
 from edge.cameras import open_camera
-from edge.errors import BundleError, CameraError, ConfigurationError, TriggerError, UsageError, YamlError
-from edge.mqtt.credentials import credential_path, credential_remedy
+from edge.errors import (
+    BundleError,
+    CameraError,
+    ConfigurationError,
+    EngineError,
+    TriggerError,
+    UsageError,
+    YamlError,
+)
+from edge.mqtt.credentials import check_credentials, credential_path, credential_remedy
 from edge.settings import Settings
 from edge.signature import PublicKey, read_public_key
 from edge.triggers import check_trigger
 from edge.yaml_file import Document, read_yaml, show_place
+
+if TYPE_CHECKING:
+    from edge.bridge.settings import BridgeSettings
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -172,28 +185,59 @@ def check_settings(path: Path, settings: Settings) -> list[str]:
         except TriggerError as error:
             mistakes.append(f"stations.{i}.trigger: {error}")
     mistakes += _look_at_folders(settings)
-    secrets = {"mqtt.password_file": settings.mqtt.password_file}
-    if settings.mqtt.tls is not None:
-        tls = settings.mqtt.tls
-        secrets |= {"mqtt.tls.ca_file": tls.ca_file, "mqtt.tls.certificate": tls.certificate, "mqtt.tls.key": tls.key}
-    unseen = []
-    for key, file in secrets.items():
-        if file is None or os.access(credential_path(file), os.R_OK):
-            continue
-        if file.is_absolute() or os.environ.get("CREDENTIALS_DIRECTORY"):
-            mistakes.append(f"{key}: {credential_path(file)} cannot be read{credential_remedy(file)}")
-        else:
-            unseen.append(f"{key}: {file} is not looked at{credential_remedy(file)}")
+    of_broker, unseen = check_credentials(settings.mqtt)
+    mistakes += of_broker
+    if settings.engine.name == "tensorrt":
+        from edge.engines.tensorrt.cached import find_device
+
+        try:
+            find_device()
+        except EngineError as error:
+            mistakes.append(f"engine.name: {error}")
     if mistakes:
         raise ConfigurationError(_list(path, mistakes))
     return unseen
 
 
-def _look_at_folders(settings: Settings) -> list[str]:
-    mistakes = []
-    folder = settings.outbox.path.absolute().parent
+def check_bridge_settings(path: Path, settings: BridgeSettings) -> list[str]:
+    """Looks at what the bridge's configuration names: its state, its address, credential files.
+
+    Returns:
+        As `check_settings`.
+
+    Raises:
+        ConfigurationError: Something is not there; the message lists all of it.
+    """
+    mistakes, unseen = check_credentials(settings.mqtt)
+    mistakes += _look_at_file("state", settings.state)
+    if importlib.util.find_spec("pymodbus") is None:
+        mistakes.append("modbus: needs pymodbus: pip install 'edge-inspect[bridge]'")
+    try:
+        # Any free port: the bridge may be running at its own.
+        family = socket.getaddrinfo(settings.modbus.host, 0, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family[0], family[1]) as listening:
+            listening.bind(family[4])
+    except OSError as error:
+        mistakes.append(
+            f"modbus.host: {settings.modbus.host} is no address of this box: {error.strerror}; see `ip addr`"
+        )
+    if mistakes:
+        raise ConfigurationError(_list(path, mistakes))
+    return unseen
+
+
+def _look_at_file(key: str, file: Path) -> list[str]:
+    """What keeps a file from being made and written."""
+    folder = file.absolute().parent
     if not os.access(folder, os.W_OK | os.X_OK):
-        mistakes.append(f"outbox.path: {folder} is not there or cannot be written; make it, or name another")
+        return [f"{key}: {folder} is not there or cannot be written; make it, or name another"]
+    if os.path.exists(file) and not (os.path.isfile(file) and os.access(file, os.R_OK | os.W_OK)):
+        return [f"{key}: {file} is no file, or cannot be written; name another, or let this user"]
+    return []
+
+
+def _look_at_folders(settings: Settings) -> list[str]:
+    mistakes = _look_at_file("outbox.path", settings.outbox.path)
     bundles = settings.bundles.folder
     # Not Path's own: they raise where a folder above may not be looked into.
     if bundles is not None and not os.path.isdir(bundles):

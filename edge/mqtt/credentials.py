@@ -6,6 +6,7 @@ import contextlib
 import os
 import re
 import ssl
+from collections.abc import Callable
 from pathlib import Path
 
 from cryptography import x509
@@ -13,7 +14,7 @@ from cryptography import x509
 from edge.errors import ConfigurationError
 from edge.files import read_file
 from edge.mqtt.validity import date_problem
-from edge.settings import TlsSettings
+from edge.settings import MqttSettings, TlsSettings
 
 _LARGEST_FILE = 2**20
 # Of MQTT: the length of a password is sent in two bytes.
@@ -76,19 +77,57 @@ def tls_context(tls: TlsSettings) -> ssl.SSLContext:
     return context
 
 
-def expired_certificates(tls: TlsSettings) -> list[str]:
-    """Return what is to be said of files whose certificates are not valid now, by this box's clock.
+def check_credentials(settings: MqttSettings) -> tuple[list[str], list[str]]:
+    """Look at the files as a connection would.
 
-    Raises:
-        ConfigurationError: A file cannot be read.
+    Returns:
+        Every mistake; and what cannot be looked at from here, since systemd hands it to the service alone.
     """
-    said = []
-    for key, file in (("mqtt.tls.ca_file", tls.ca_file), ("mqtt.tls.certificate", tls.certificate)):
+    tls = settings.tls or TlsSettings()
+    files = {
+        "mqtt.password_file": settings.password_file,
+        "mqtt.tls.ca_file": tls.ca_file,
+        "mqtt.tls.certificate": tls.certificate,
+        "mqtt.tls.key": tls.key,
+    }
+    unseen = {key: file for key, file in files.items() if file is not None and _is_systemds(file)}
+    mistakes = []
+    for key, file in files.items():
+        if file is not None and key not in unseen:
+            mistakes += _mistakes(_look, key, file)
+    if not mistakes and not unseen:
+        # Each is good; certificate and key must also belong together.
+        mistakes += _mistakes(tls_context, tls)
+    return mistakes, [f"{key}: {file} is not looked at{credential_remedy(file)}" for key, file in unseen.items()]
+
+
+def _is_systemds(file: Path) -> bool:
+    return not file.is_absolute() and not os.environ.get("CREDENTIALS_DIRECTORY") and not os.path.lexists(file)
+
+
+def _mistakes(look: Callable[..., object], *of: object) -> list[str]:
+    try:
+        look(*of)
+    except ConfigurationError as error:
+        return [str(error)]
+    return []
+
+
+def _look(key: str, file: Path) -> None:
+    """Look at one file."""
+    if key == "mqtt.password_file":
+        read_password(file)
+    elif key == "mqtt.tls.key":
+        _read_key(file)
+    else:
+        if key == "mqtt.tls.ca_file":
+            _trust(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), file)
+        else:
+            _read_pem(key, file, "CERTIFICATE", "x509")
         # Of several CAs one may well be an old one.
-        problems = [date_problem(certificate) for certificate in read_certificates(key, file)] if file else []
+        problems = [date_problem(certificate) for certificate in read_certificates(key, file)]
         if problems and all(problems):
-            said.append(f"{key}: {credential_path(file) if file else ''}: {problems[0]}")
-    return said
+            raise _mistake(key, file, problems[0])
 
 
 def read_certificates(key: str, file: Path) -> list[x509.Certificate]:
@@ -114,11 +153,7 @@ def _trust(context: ssl.SSLContext, file: Path) -> None:
 
 def _show(context: ssl.SSLContext, certificate: Path, key: Path) -> None:
     _read_pem("mqtt.tls.certificate", certificate, "CERTIFICATE", "x509")
-    held = _read_pem("mqtt.tls.key", key, "PRIVATE KEY", "pkey")
-    if b"ENCRYPTED" in held:
-        raise _mistake(
-            "mqtt.tls.key", key, f"has a passphrase; write it without one: openssl pkey -in {key} -out {key}.plain"
-        )
+    _read_key(key)
     try:
         # Without a password ssl would ask for one on the terminal.
         context.load_cert_chain(credential_path(certificate), credential_path(key), password="")
@@ -129,6 +164,14 @@ def _show(context: ssl.SSLContext, certificate: Path, key: Path) -> None:
                 "mqtt.tls.key", key, f"does not belong to mqtt.tls.certificate {credential_path(certificate)}"
             ) from None
         raise _mistake("mqtt.tls.certificate", certificate, f"it or mqtt.tls.key cannot be used: {reason}") from None
+
+
+def _read_key(file: Path) -> None:
+    if b"ENCRYPTED" in _read_pem("mqtt.tls.key", file, "PRIVATE KEY", "pkey"):
+        path = credential_path(file)
+        raise _mistake(
+            "mqtt.tls.key", file, f"has a passphrase; write it without one: openssl pkey -in {path} -out {path}.plain"
+        )
 
 
 def _read_pem(key: str, file: Path, wanted: str, command: str) -> bytes:

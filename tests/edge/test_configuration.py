@@ -402,8 +402,8 @@ def test_all_that_is_not_there_is_said_at_once(tmp_path: Path, present: Fields) 
         f"outbox.path: {tmp_path}/nowhere is not there or cannot be written; make it, or name another",
         f"bundles.folder: {tmp_path}/bundles is no folder; make it, or name another",
         f"evidence.folder: {file}/evidence cannot be made or written; name another, or let this user",
-        f"mqtt.password_file: {tmp_path}/password cannot be read",
-        f"mqtt.tls.ca_file: {tmp_path}/ca.pem cannot be read",
+        f"mqtt.password_file: {tmp_path}/password: No such file or directory",
+        f"mqtt.tls.ca_file: {tmp_path}/ca.pem: No such file or directory",
     ]
 
 
@@ -418,7 +418,7 @@ def test_a_credential_of_systemds_is_not_missed_in_a_shell(
     assert unseen.startswith(f"mqtt.password_file: mqtt-password is not looked at{remedy}")
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
     (said,) = check(tmp_path, present)[1:]
-    assert said.startswith(f"mqtt.password_file: {tmp_path}/mqtt-password cannot be read{remedy}")
+    assert said.startswith(f"mqtt.password_file: {tmp_path}/mqtt-password: No such file or directory{remedy}")
     (tmp_path / "mqtt-password").write_text("secret")
     assert check(tmp_path, present) == []
 

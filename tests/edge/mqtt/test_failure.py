@@ -170,11 +170,13 @@ def answering(answer: bytes | ssl.SSLContext | None) -> Iterator[int]:
         taken: list[socket.socket] = []
         thread = threading.Thread(target=run)
         thread.start()
-        yield listening.getsockname()[1]
-        listening.shutdown(socket.SHUT_RDWR)
-        thread.join(10)
-        for one in taken:
-            one.close()
+        try:
+            yield listening.getsockname()[1]
+        finally:
+            listening.shutdown(socket.SHUT_RDWR)
+            thread.join(10)
+            for one in taken:
+                one.close()
 
 
 @pytest.mark.parametrize(
