@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import pwd
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +12,9 @@ from edge.errors import CheckFailed
 from edge.ids import uuid7
 from edge.messages import Topics
 from edge.settings import MqttSettings, Settings
+
+SERVICE_USER = "edge-inspect"
+"""As whom the unit runs the service."""
 
 
 def check(path: Path, *, of_bridge: bool, connect: bool) -> Iterator[str]:
@@ -24,6 +29,11 @@ def check(path: Path, *, of_bridge: bool, connect: bool) -> Iterator[str]:
         ConfigurationError: Something is wrong or not there; the message lists all of it.
         CheckFailed: The broker cannot be reached, or does not allow what is needed.
     """
+    if os.geteuid() == 0 and _is_user(SERVICE_USER):
+        yield (
+            f"root may read everything; what the service's own user may is seen with: sudo -u {SERVICE_USER} "
+            f"edge-inspect check --config {path}"
+        )
     if of_bridge:
         yield from _check_bridge(path, connect)
         return
@@ -90,6 +100,14 @@ def _try(path: Path, mqtt: MqttSettings, publish: list[str], subscribe: list[str
     yield from (f"{broker}: {line}" for line in trial.said)
     if trial.mistakes:
         raise CheckFailed("\n".join([f"{path}: {broker}:", *(f"  {mistake}" for mistake in trial.mistakes)]))
+
+
+def _is_user(name: str) -> bool:
+    try:
+        pwd.getpwnam(name)
+    except KeyError:
+        return False
+    return True
 
 
 def _place(mqtt: MqttSettings) -> str:

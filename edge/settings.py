@@ -3,55 +3,24 @@
 from __future__ import annotations
 
 import importlib.util
-import re
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from edge.cameras import check_uri
+from edge.cameras.address import parse_uri
 from edge.commands import Verb
 from edge.engines import EngineName
 from edge.errors import CameraError, TriggerError
-from edge.host import check_host
-from edge.messages import Precision, check_level
+from edge.messages import Precision
 from edge.outbox import WhenFull
+from edge.section import Host, Level, Section
 from edge.triggers import parse_trigger
 
 _MOST_BYTES = 2**50
-
-
-class Section(BaseModel):
-    """A part of a configuration file: no key but its own, only finite numbers, and text that can be printed."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _value_is_plain(cls, value: Any, info: ValidationInfo) -> Any:
-        annotation = cls.model_fields[str(info.field_name)].annotation
-        if isinstance(value, bool) and {annotation, *get_args(annotation)} & {int, float}:
-            raise ValueError(f"must be a number, and {str(value).lower()} is none")
-        for text in value if isinstance(value, list) else [value]:
-            if text == "":
-                raise ValueError("is empty; write a value, or leave the key out")
-            # A path with a NUL, or a name with a line's end, fails far from here.
-            if isinstance(text, str) and (wrong := re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", text)):
-                raise ValueError(f"holds the control character U+{ord(wrong[0]):04X}; take it out")
-        return value
-
-
-def _level(name: str) -> str:
-    check_level("a topic's level", name)
-    if name != name.strip():
-        raise ValueError(f"{name!r} has blanks around it, which nobody sees in a topic; take them out")
-    if name in (".", ".."):  # folders are named after stations
-        raise ValueError(f"{name!r} is no name; take another")
-    return name
-
-
-Level = Annotated[str, AfterValidator(_level)]
-Host = Annotated[str, AfterValidator(check_host)]
+# Sources of which only one program, and one station of it, can be given frames.
+_EXCLUSIVE = ("v4l2", "aravis", "genicam")
 
 
 def _is_installed(package: str) -> bool:
@@ -328,6 +297,21 @@ class Settings(Section):
     def _bundles_have_a_folder(self) -> Settings:
         if "bundle" in self.commands.allow and self.bundles.folder is None:
             raise ValueError("commands.allow: bundle needs bundles.folder, the folder of the bundles it may load")
+        return self
+
+    @model_validator(mode="after")
+    def _devices_differ(self) -> Settings:
+        users: dict[tuple[str, str, str | None], str] = {}
+        for station in self.stations:
+            scheme, address = parse_uri(station.camera)
+            if scheme not in _EXCLUSIVE:
+                continue
+            first = users.setdefault((scheme, address.path, address.device), station.name)
+            if first != station.name:
+                raise ValueError(
+                    f"stations: {first} and {station.name} name the same camera {address.shown or station.camera}, and "
+                    "it gives its frames to one; name another, or leave one of the stations out"
+                )
         return self
 
     @model_validator(mode="after")

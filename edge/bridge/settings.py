@@ -10,7 +10,8 @@ from pydantic import Field, field_validator
 
 from edge.bridge.part import SeenRegion
 from edge.bridge.registers import BLOCK, CLASSES
-from edge.settings import Host, Level, MqttSettings, Section
+from edge.section import Host, Level, Section
+from edge.settings import MqttSettings
 
 
 class StationName(Section):

@@ -95,3 +95,11 @@ def test_a_key_that_is_there_twice_is_said(check: Check, tmp_path: Path, capsys:
     path.write_text(path.read_text() + "line: again\n")
     assert main(["check", "--config", str(path)]) == 2
     assert "line: is there twice, lines 1 and " in capsys.readouterr().err
+
+
+def test_root_is_told_that_it_sees_more_than_the_service(check: Check, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    monkeypatch.setattr("edge.check.SERVICE_USER", "root")
+    assert "sudo -u root edge-inspect check --config " in check()[1]
+    monkeypatch.setattr("edge.check.SERVICE_USER", "nobody-of-this-name")
+    assert "sudo -u" not in check()[1]

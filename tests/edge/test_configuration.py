@@ -167,6 +167,25 @@ def test_names_must_be_levels_of_a_topic(tmp_path: Path, name: str, why: str) ->
         assert why in said
 
 
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("v4l2:///dev/video0", "v4l2:///dev/video0?size=640x480"),
+        ("aravis:Vendor-1?gain=2", "aravis:Vendor-1"),
+        ("genicam:/a.cti?device=1", "genicam:/a.cti?device=1&fps=5"),
+    ],
+)
+def test_two_stations_cannot_share_a_device(tmp_path: Path, first: str, second: str) -> None:
+    stations = [station(camera=first), station(name="b", camera=second)]
+    (said,) = mistakes(tmp_path, good(stations=stations))
+    assert "station1 and b name the same camera " in said
+
+
+def test_what_gives_frames_to_several_can_be_shared(tmp_path: Path) -> None:
+    for camera in ("folder:/a", "rtsp://camera/stream", "genicam:/a.cti?device={}", "v4l2:///dev/video{}"):
+        load(tmp_path, good(stations=[station(name=str(i), camera=camera.format(i)) for i in range(2)]))
+
+
 def test_mistakes_have_the_line_of_their_key(tmp_path: Path) -> None:
     text = """\
 site: plant

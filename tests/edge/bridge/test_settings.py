@@ -24,8 +24,8 @@ def refused(tmp_path: Path, text: str) -> str:
 def test_the_example_is_good_and_so_is_what_it_leaves_out(tmp_path: Path) -> None:
     assert read_settings(EXAMPLE, BridgeSettings).stations[0].station == "station1"
     path = tmp_path / "all.yaml"
-    # The first two lines are for people.
-    path.write_text("\n".join(line.removeprefix("#") for line in EXAMPLE.read_text().splitlines()[2:]))
+    # The first three lines are for people.
+    path.write_text("\n".join(line.removeprefix("#") for line in EXAMPLE.read_text().splitlines()[3:]))
     made = read_settings(path, BridgeSettings)
     assert made.modbus.word_order == "low_first" and made.mqtt.port == 8883 and len(made.defect_classes) == 2
 
