@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import errno
 import json
 import math
 import os
@@ -17,16 +18,23 @@ from edge.files import write_atomically
 
 Handler = Callable[[argparse.Namespace], None]
 
+# A disk that is full, broken or may not be written, a path that leads nowhere: wherever that shows, it is no bug.
+_OF_THE_MACHINE = {
+    *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE),
+    *(errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG),
+}
+
 
 def run_command(parser: argparse.ArgumentParser, argv: Sequence[str] | None = None) -> int:
     """Parses the command line and runs the handler it names; returns the exit status.
 
-    0 done, 1 a check did not hold, 2 wrong use or configuration, 130 interrupted. A user's mistake is one line on
-    standard error; a bug keeps its traceback.
+    0 done, 1 a check did not hold, 2 wrong use or configuration, or a machine whose disk, memory or permissions do not
+    do, 130 interrupted. A user's mistake is one line on standard error; a bug keeps its traceback.
     """
     arguments = parser.parse_args(argv)
     try:
         arguments.handler(arguments)
+        sys.stdout.flush()
     except EdgeInspectError as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)
         return error.exit_status
@@ -35,9 +43,26 @@ def run_command(parser: argparse.ArgumentParser, argv: Sequence[str] | None = No
         return 130
     except BrokenPipeError:  # the reader of a pipe has gone, as `head` does
         with contextlib.suppress(OSError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            _drop_output()
         return 0
+    except MemoryError as error:
+        print(
+            f"{parser.prog}: this machine has too little memory for it: {error or 'nothing is left'}", file=sys.stderr
+        )
+        return UsageError.exit_status
+    except OSError as error:
+        if error.errno not in _OF_THE_MACHINE:
+            raise
+        print(f"{parser.prog}: {error.filename or 'a file or the output'}: {error.strerror}", file=sys.stderr)
+        with contextlib.suppress(OSError):
+            _drop_output()
+        return UsageError.exit_status
     return 0
+
+
+def _drop_output() -> None:
+    """What is still to be written to standard output goes nowhere: Python would complain at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def say(text: str) -> None:

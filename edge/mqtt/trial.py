@@ -1,9 +1,9 @@
 """A trial connection to the broker: whether it lets this box in, what it announces, and what it allows.
 
 No station notices it. It has a client id of its own, no will and a session that ends with it. What it may publish it
-asks with empty messages of QoS 2 that it never releases: a broker says at once whether it takes such a message (MQTT 5),
-and most hand it on only when it is released. Where one hands it on at once, as MQTT allows, subscribers get an empty
-message.
+asks with empty messages of QoS 2 that it never releases: with MQTT 5 a broker says at once whether it takes such a
+message, and most hand it on only when it is released. Where one hands it on at once, as MQTT allows, subscribers get an
+empty message.
 """
 
 from __future__ import annotations
