@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 
 Model = TypeVar("Model", bound=BaseModel)
 
+_SHAPES = {"model_type": "a mapping (`key: value`)", "list_type": "a list (`- item`)"}
+_LONGEST_SHOWN = 80
+
 
 def load_settings(path: Path) -> Settings:
     """Reads the service's configuration file; see `read_settings`."""
@@ -101,10 +104,6 @@ def _explain(mistake: Any, whole: type[BaseModel]) -> str:
     said = mistake["msg"].removeprefix("Value error, ")
     got = "" if isinstance(value, dict | list) or kind == "value_error" else f"; it is {_show(value)}"
     return f"{said[0].lower()}{said[1:]}{got}"
-
-
-_SHAPES = {"model_type": "a mapping (`key: value`)", "list_type": "a list (`- item`)"}
-_LONGEST_SHOWN = 80
 
 
 def _show(value: Any) -> str:

@@ -43,6 +43,7 @@ _ALERTS = {
     "UNRECOGNIZED_NAME": "the broker does not know the name mqtt.host; use a name of its certificate",
     "INTERNAL_ERROR": "the broker failed in the handshake; look at its log",
 }
+_REMEDY_NO_TLS = "set mqtt.port to the broker's port for TLS, often 8883, or leave mqtt.tls out"
 _NO_TLS = ("WRONG_VERSION_NUMBER", "HTTP", "RECORD_LAYER", "PACKET_LENGTH", "UNEXPECTED_MESSAGE", "BAD_RECORD")
 _VERSIONS = ("UNSUPPORTED_PROTOCOL", "WRONG_SSL_VERSION", "NO_PROTOCOLS_AVAILABLE", "UNSUPPORTED_SSL_VERSION")
 
@@ -92,9 +93,6 @@ def explain_silence(settings: MqttSettings) -> str:
             "broker's certificate as its ca_file, or mqtt.port to a port without TLS"
         )
     return "the broker hung up without an answer"
-
-
-_REMEDY_NO_TLS = "set mqtt.port to the broker's port for TLS, often 8883, or leave mqtt.tls out"
 
 
 def _place(settings: MqttSettings) -> str:

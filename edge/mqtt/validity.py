@@ -14,7 +14,8 @@ def date_problem(certificate: x509.Certificate) -> str:
     """Return that a certificate is not valid now, as a sentence with the remedy; empty where it is."""
     now = datetime.now(timezone.utc)
     first, last = _span(certificate)
-    clock = f"this box's clock says {now:%Y-%m-%d %H:%M} UTC"
+    # To the hour: a log that tells a problem once would take every minute's for a new one.
+    clock = f"this box's clock says {now:%Y-%m-%d, %H} h UTC"
     if now < first:
         return f"is not valid before {first:%Y-%m-%d %H:%M} UTC, and {clock}; set the clock (timedatectl)"
     if now > last:
