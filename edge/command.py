@@ -51,13 +51,19 @@ def run_command(parser: argparse.ArgumentParser, argv: Sequence[str] | None = No
         )
         return UsageError.exit_status
     except OSError as error:
-        if error.errno not in _OF_THE_MACHINE:
+        if error.errno not in _OF_THE_MACHINE and not _is_named(error.filename, arguments):
             raise
         print(f"{parser.prog}: {error.filename or 'a file or the output'}: {error.strerror}", file=sys.stderr)
         with contextlib.suppress(OSError):
             _drop_output()
         return UsageError.exit_status
     return 0
+
+
+def _is_named(file: Any, arguments: argparse.Namespace) -> bool:
+    """Whether a file is, or lies below, one that the command line names."""
+    given = [item for value in vars(arguments).values() for item in (value if isinstance(value, list) else [value])]
+    return isinstance(file, str) and any(Path(file).is_relative_to(item) for item in given if isinstance(item, Path))
 
 
 def _drop_output() -> None:

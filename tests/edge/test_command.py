@@ -187,6 +187,13 @@ def test_what_the_machine_does_not_do_is_no_traceback(
     assert capsys.readouterr().err.startswith(f"program: {said}")
 
 
+def test_a_file_that_the_command_line_names_is_no_bug(capsys: pytest.CaptureFixture[str]) -> None:
+    parser = parser_of(FileNotFoundError(errno.ENOENT, "No such file or directory", "/proc/out/log"))
+    parser.add_argument("--out", type=Path)
+    assert run_command(parser, ["--out", "/proc/out"]) == 2
+    assert capsys.readouterr().err == "program: /proc/out/log: No such file or directory\n"
+
+
 def test_another_error_of_files_is_a_bug() -> None:
     with pytest.raises(FileNotFoundError):
         run_command(parser_of(FileNotFoundError(errno.ENOENT, "No such file or directory", "x")), [])
