@@ -16,6 +16,7 @@ from typing import Any
 from edge.errors import EdgeInspectError, UsageError
 from edge.files import write_atomically
 
+_LARGEST_SEED = 2**32 - 1
 Handler = Callable[[argparse.Namespace], None]
 
 # A disk that is full, broken or may not be written, a path that leads nowhere: wherever that shows, it is no bug.
@@ -105,6 +106,17 @@ def _finite(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_finite(item) for item in value]
     return value
+
+
+def seed(text: str) -> int:
+    """Return the random seed that a command line gives; to be the `type` of an option.
+
+    Raises:
+        argparse.ArgumentTypeError: It is no whole number that every generator takes.
+    """
+    if not (text.isascii() and text.isdigit() and int(text) <= _LARGEST_SEED):
+        raise argparse.ArgumentTypeError(f"{text!r} must be a whole number from 0 to {_LARGEST_SEED}")
+    return int(text)
 
 
 def add_json_option(parser: argparse.ArgumentParser) -> None:

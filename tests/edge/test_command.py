@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from edge.cli import main
-from edge.command import add_json_option, run_command, say, write_json
+from edge.command import add_json_option, run_command, say, seed, write_json
 from edge.errors import BundleError, CheckFailed, ConfigurationError, EdgeInspectError, UsageError
 
 
@@ -224,3 +224,10 @@ def test_a_reader_that_goes_is_no_mistake(lines: int) -> None:
         process.stdout.close()
         assert process.stderr.read() == ""
         assert process.wait(30) == 0
+
+
+@pytest.mark.parametrize("text", ["-1", "1.5", "nan", "4294967296", "", "\u0663", "9" * 30])
+def test_a_seed_is_a_number_that_every_generator_takes(text: str) -> None:
+    assert (seed("0"), seed("4294967295")) == (0, 4294967295)
+    with pytest.raises(argparse.ArgumentTypeError, match="must be a whole number from 0 to 4294967295"):
+        seed(text)
