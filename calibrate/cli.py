@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import get_args
 
 from edge import __version__
-from edge.command import add_json_option, run_command, say, write_json
+from edge.command import add_json_option, run_command, say, seed, write_json
 from edge.engines import EngineName
 from edge.errors import UsageError
 from edge.messages import Precision
@@ -63,7 +63,7 @@ def _add_bundle(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="images for the INT8 scales, at most (default 64)",
     )
-    parser.add_argument("--seed", type=int, default=0, help="which images those are (default 0)")
+    parser.add_argument("--seed", type=seed, default=0, help="which images those are (default 0)")
     parser.add_argument(
         "--budget-auroc", type=float, default=0.5, metavar="P", help="points of image AUROC INT8 may lose (default 0.5)"
     )

@@ -24,13 +24,14 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from edge.container import Container, open_container
-from edge.errors import BundleError, UsageError
+from edge.errors import BundleError, UsageError, YamlError
 from edge.files import new_folder
 from edge.fit import Fit
 from edge.health.picture import PictureRange
 from edge.images import Frame
 from edge.messages import Precision
 from edge.signature import PublicKey, Signature, check_signature, read_signature
+from edge.yaml_file import parse_yaml
 
 FORMAT = 1
 MANIFEST = "manifest.yaml"
@@ -359,18 +360,14 @@ def _check_digest(path: Path, manifest: Manifest, name: str, found: str) -> None
 
 def _parse_manifest(path: Path, text: bytes) -> Manifest:
     try:
-        fields = yaml.safe_load(text)
-    except Exception as error:  # a date like 2026-02-30 or deep nesting: PyYAML raises much that is no YAMLError
-        raise BundleError(f"{path}: {MANIFEST} is no YAML: {error}") from error
+        fields = parse_yaml(text).value
+    except YamlError as error:
+        raise BundleError(f"{path}: {MANIFEST}{': ' if error.in_keys else ' '}{error}") from error
     version = fields.get("format") if isinstance(fields, dict) else None
     if version != FORMAT:
         raise BundleError(f"{path}: {MANIFEST} has format {version!r}; this program reads format {FORMAT}")
     try:
-        return Manifest(**fields)
-    except (ValidationError, TypeError) as error:
-        wrong = (
-            "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-            if isinstance(error, ValidationError)
-            else str(error)
-        )
+        return Manifest.model_validate(fields)
+    except ValidationError as error:
+        wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
         raise BundleError(f"{path}: {MANIFEST}: {wrong}") from error

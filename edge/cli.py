@@ -81,24 +81,25 @@ def _start_log(verbose: bool) -> None:
 def _add_check(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Reads a configuration, opens its bundles, checks their signatures where it names public keys, and looks for "
-        "its cameras, triggers, folders and files, without starting anything. Lists every mistake with its key. Exit "
-        "status 2 if there is one."
+        "its cameras, triggers, folders and files, without starting anything; certificates, keys and passwords are "
+        "loaded as the service does. Lists every mistake with its key. Exit status 2 if there is one."
     )
     parser.add_argument("--config", type=Path, required=True, metavar="FILE", help="configuration, YAML")
+    parser.add_argument("--bridge", action="store_true", help="it is the configuration of `edge-inspect bridge`")
+    parser.add_argument(
+        "--connect",
+        action="store_true",
+        help="connect to the broker too, as a client of its own that no running station notices: say what the broker "
+        "announces, and ask for the topics that are needed; exit status 1 if the broker refuses any of it",
+    )
     parser.set_defaults(handler=_check)
 
 
 def _check(arguments: argparse.Namespace) -> None:
-    from edge.configuration import check_settings, load_settings, trusted_keys
+    from edge.check import check
 
-    settings = load_settings(arguments.config)
-    unseen = check_settings(arguments.config, settings)
-    broker = f"{settings.mqtt.host}:{settings.mqtt.port}"
-    say(f"{arguments.config}: good; {len(settings.stations)} station(s), broker {broker}")
-    for one in unseen:
-        say(one)
-    keys = ", ".join(key.id for key in trusted_keys(settings))
-    say(f"bundles are signed with {keys}" if keys else "bundles need no signature; bundles.public_keys asks for one")
+    for line in check(arguments.config, of_bridge=arguments.bridge, connect=arguments.connect):
+        say(line)
 
 
 def _add_image(parser: argparse.ArgumentParser) -> None:

@@ -3,6 +3,7 @@
     EdgeInspectError           exit status 2 unless said otherwise
     ├── UsageError             the command line or a path it names is wrong
     ├── ConfigurationError     the configuration file: every mistake in one message
+    ├── YamlError              a text is no YAML; whoever reads the file makes its own error of it, with the file's name
     ├── ImageError             a picture cannot be read
     ├── DataSetError           a folder of pictures does not have the layout asked for
     ├── CheckpointError        a checkpoint or a weight file cannot be used
@@ -36,6 +37,19 @@ class UsageError(EdgeInspectError):
 
 class ConfigurationError(EdgeInspectError):
     """The configuration file does not say what it has to; the message lists every mistake."""
+
+
+class YamlError(EdgeInspectError):
+    """A text is no YAML, or says a key twice.
+
+    Args:
+        message: What is wrong, with the line and the remedy; without the file's name.
+        in_keys: The text is YAML, and each line of the message is a mistake that begins with its key.
+    """
+
+    def __init__(self, message: str, *, in_keys: bool = False) -> None:
+        super().__init__(message)
+        self.in_keys = in_keys
 
 
 class ImageError(EdgeInspectError):

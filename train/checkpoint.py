@@ -10,9 +10,10 @@ import safetensors.torch
 import yaml
 from safetensors import SafetensorError
 
-from edge.errors import CheckpointError, UsageError
+from edge.errors import CheckpointError, UsageError, YamlError
 from edge.files import write_atomically
 from edge.fit import Fit
+from edge.yaml_file import parse_yaml
 from models import registry
 from models.registry import System
 from models.teacher import Teacher
@@ -72,9 +73,9 @@ def load(folder: Path) -> tuple[Checkpoint, System]:
         unfinished = "; its training has not finished" if folder.is_dir() and any(folder.iterdir()) else ""
         raise CheckpointError(f"{folder}: holds no {DESCRIPTION}{unfinished}; make a checkpoint with edge-train fit")
     try:
-        fields = yaml.safe_load(description.read_text())
+        fields = parse_yaml(description.read_bytes()).value
         version = fields.pop("format")
-    except (yaml.YAMLError, AttributeError, KeyError, TypeError, UnicodeDecodeError) as error:
+    except (YamlError, AttributeError, KeyError, TypeError, OSError) as error:
         raise CheckpointError(f"{description}: is not the description of a checkpoint: {error}") from error
     if version != FORMAT:
         raise CheckpointError(f"{description}: has format {version}; this program reads format {FORMAT}")

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge import __version__
-from edge.command import add_json_option, run_command, say, write_json
+from edge.command import add_json_option, run_command, say, seed, write_json
 from edge.errors import CheckFailed, EdgeInspectError, UsageError
 from edge.fit import MODES, MOST_TILES, OVERLAP, Fit, grid_for, parse_size
 from edge.images import DEPTHS
@@ -113,7 +113,7 @@ minute, shows the loss and example maps: leave it open in a browser."""
     parser.add_argument("--epochs", type=int, default=100, help="passes over the images (default 100)")
     parser.add_argument("--batch", type=int, default=16, help="images a step (default 16)")
     parser.add_argument("--learning-rate", type=float, default=0.005, metavar="R", help="Adam's (default 0.005)")
-    parser.add_argument("--seed", type=int, default=0, help="of everything random (default 0)")
+    parser.add_argument("--seed", type=seed, default=0, help="of everything random (default 0)")
     parser.add_argument(
         "--hold-out", type=float, default=0.1, metavar="SHARE", help="good images kept for the threshold (default 0.1)"
     )
@@ -274,7 +274,7 @@ def _add_teacher(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--images", type=Path, metavar="DIR", help="further pictures to learn on")
     parser.add_argument("--rendered", type=int, default=4000, metavar="N", help="rendered pictures (default 4000)")
     parser.add_argument("--steps", type=int, default=3600, help="optimiser steps (default 3600)")
-    parser.add_argument("--seed", type=int, default=0, help="of everything random (default 0)")
+    parser.add_argument("--seed", type=seed, default=0, help="of everything random (default 0)")
     parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="safetensors file to write")
     parser.set_defaults(handler=_teacher)

@@ -193,8 +193,8 @@ def _check(settings: Settings) -> None:
         raise UsageError(f"--textures: {settings.model} learns from good images alone; they are for aand and dmdd")
     if settings.epochs < 1 or settings.batch < 2:
         raise UsageError("--epochs must be at least 1, and --batch at least 2 (BatchNorm needs two pictures)")
-    if not 0 <= settings.hold_out < 1 or settings.learning_rate <= 0:
-        raise UsageError("--hold-out must be at least 0 and below 1, and --learning-rate above 0")
+    if not 0 <= settings.hold_out < 1 or not 0 < settings.learning_rate < float("inf"):
+        raise UsageError("--hold-out must be at least 0 and below 1, and --learning-rate above 0 and finite")
 
 
 def _train(model: System, phases: list[Phase], state: _ResumeState, journal: Journal) -> History:

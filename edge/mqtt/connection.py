@@ -5,10 +5,12 @@ paho is used without its threads and without its queue: a client lives as long a
 
 from __future__ import annotations
 
-import os
+import contextlib
+import socket
 import ssl
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
@@ -16,8 +18,11 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
+from edge.errors import ConfigurationError
 from edge.identity import box_id
 from edge.messages import CONTRACT_VERSION, Topics
+from edge.mqtt.credentials import read_password, tls_context
+from edge.mqtt.failure import explain, explain_alert
 from edge.settings import MqttSettings, TlsSettings
 
 MQTT5 = MQTTProtocolVersion.MQTTv5
@@ -91,10 +96,14 @@ def new_client(name: str, protocol: MQTTProtocolVersion, settings: MqttSettings)
     client.connect_timeout = settings.connect_timeout_s
     # The publisher's window is the only one.
     client.max_inflight_messages_set(0)
-    if settings.username is not None:
-        client.username_pw_set(settings.username, _password(settings.password_file))
-    if settings.tls is not None:
-        client.tls_set_context(_tls_context(settings.tls))
+    try:
+        if settings.username is not None:
+            file = settings.password_file
+            client.username_pw_set(settings.username, read_password(file) if file is not None else None)
+        if settings.tls is not None:
+            client.tls_set_context(_secure_context(settings, settings.tls))
+    except ConfigurationError as problem:
+        raise ConnectionProblem(str(problem), slow=True) from None
     return client
 
 
@@ -111,12 +120,10 @@ def connect(client: Client, protocol: MQTTProtocolVersion, settings: MqttSetting
             client.connect(settings.host, settings.port, settings.keepalive_s, clean_start=True, properties=properties)
         else:
             client.connect(settings.host, settings.port, settings.keepalive_s)
-    except ssl.SSLError as problem:
-        raise ConnectionProblem(
-            f"TLS: {problem.reason or problem}; check mqtt.tls against the broker's certificate", slow=True
-        ) from problem
-    except OSError as problem:
-        raise ConnectionProblem(f"not reachable: {problem.strerror or problem}") from problem
+    except (OSError, UnicodeError) as problem:
+        # What the broker or the files have to be changed for does not pass by itself.
+        slow = isinstance(problem, ssl.SSLError) and not isinstance(problem, ssl.SSLEOFError)
+        raise ConnectionProblem(explain(problem, settings), slow=slow) from problem
 
 
 def message_properties(schema: str, expiry_s: int | None) -> Properties:
@@ -147,58 +154,39 @@ def _describe(properties: Properties, schema: str) -> None:
     properties.UserProperty = ("schema", f"{schema}/{CONTRACT_VERSION}")
 
 
-def credential_path(name: Path) -> Path:
-    """Return where a credential lies: a relative name belongs to systemd where systemd hands out credentials."""
-    folder = os.environ.get("CREDENTIALS_DIRECTORY")
-    return Path(folder) / name if folder and not name.is_absolute() else name
+def _secure_context(settings: MqttSettings, tls: TlsSettings) -> ssl.SSLContext:
+    """What paho makes the connection's TLS with."""
 
+    class TlsSocket(ssl.SSLSocket):
+        """Closes itself when the handshake fails; paho drops it open. And says what paho swallows."""
 
-def credential_remedy(name: Path) -> str:
-    """What to do about a credential that is not there, to be put behind that it is not."""
-    if name.is_absolute():
-        return ""
-    return (
-        f"; a name without a folder is a credential of systemd's: LoadCredential={name}:FILE in the unit hands it out"
-    )
+        def do_handshake(self, block: bool = False) -> None:
+            try:
+                super().do_handshake(block)
+            except BaseException:
+                self.close()
+                raise
 
+        def recv(self, buflen: int = 1024, flags: int = 0) -> bytes:
+            # With TLS 1.3 the broker refuses this box's certificate after the handshake.
+            try:
+                return super().recv(buflen, flags)
+            except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+                raise
+            except ssl.SSLError as problem:
+                raise ConnectionProblem(explain_alert(problem, settings), slow=True) from problem
 
-class _TlsSocket(ssl.SSLSocket):
-    """Closes itself when the handshake fails; paho drops it open."""
+        def send(self, data: Any, flags: int = 0) -> int:
+            try:
+                return super().send(data, flags)
+            except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+                raise
+            except OSError:
+                # The broker has hung up already; what it said before can still be read.
+                with contextlib.suppress(OSError):
+                    self.recv(1)
+                raise
 
-    def do_handshake(self, block: bool = False) -> None:
-        try:
-            super().do_handshake(block)
-        except BaseException:
-            self.close()
-            raise
-
-
-def _password(file: Path | None) -> str | None:
-    if file is None:
-        return None
-    try:
-        return credential_path(file).read_text(encoding="utf-8").rstrip("\r\n")
-    except (OSError, UnicodeDecodeError) as problem:
-        # The text of a UnicodeDecodeError holds bytes of the password.
-        why = f"{problem.strerror}{credential_remedy(file)}" if isinstance(problem, OSError) else "not UTF-8"
-        raise ConnectionProblem(f"mqtt.password_file {credential_path(file)}: {why}", slow=True) from None
-
-
-def _tls_context(tls: TlsSettings) -> ssl.SSLContext:
-    for key, file in (("ca_file", tls.ca_file), ("certificate", tls.certificate), ("key", tls.key)):
-        # ssl does not say which of its files it could not read.
-        if file is not None and not os.access(credential_path(file), os.R_OK):
-            what = f"mqtt.tls.{key} {credential_path(file)}: no such file, or not readable{credential_remedy(file)}"
-            raise ConnectionProblem(what, slow=True)
-    try:
-        context = ssl.create_default_context(cafile=credential_path(tls.ca_file) if tls.ca_file else None)
-        context.sslsocket_class = _TlsSocket
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
-        if tls.certificate is not None and tls.key is not None:
-            # Without a password ssl would ask for one on the terminal.
-            context.load_cert_chain(credential_path(tls.certificate), credential_path(tls.key), password="")
-    except (ssl.SSLError, OSError, ValueError) as problem:
-        raise ConnectionProblem(
-            f"mqtt.tls: {problem}; see that the files are PEM and belong together", slow=True
-        ) from None
+    context = tls_context(tls)
+    context.sslsocket_class = TlsSocket
     return context

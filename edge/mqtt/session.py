@@ -24,6 +24,7 @@ from edge.mqtt.connection import (
     refusal,
     will_properties,
 )
+from edge.mqtt.failure import explain_silence
 from edge.settings import MqttSettings
 
 log = logging.getLogger(__name__)
@@ -222,8 +223,7 @@ class Session:
                     "the connection was lost; if that repeats, see that no other client uses this client id"
                 )
             else:
-                certificate = "; see that it accepts this box's certificate" if self._settings.tls else ""
-                self._problem = ConnectionProblem(f"the broker hung up without an answer{certificate}")
+                self._problem = ConnectionProblem(explain_silence(self._settings))
 
     def _on_subscribe(
         self, client: Client, userdata: object, mid: int, reasons: list[ReasonCode], properties: Properties | None

@@ -68,6 +68,20 @@ def test_a_trigger_that_cannot_be_is_not_taken(
     assert service.end() == 0
 
 
+def test_a_key_that_is_there_twice_is_not_taken(
+    broker: Broker, subscriber: Subscriber, configure: Configure, launch: Launch
+) -> None:
+    config = configure(broker.port, "camera")
+    service = launch(config)
+    wait_for_more(subscriber)
+    config.write_text(config.read_text() + "mqtt: {host: localhost}\n")
+    service.send_signal(signal.SIGHUP)
+    wait_until(lambda: "mqtt: is there twice, lines " in service.said(), PATIENCE)
+    assert "the configuration is not taken, the one before holds" in service.said()
+    wait_for_more(subscriber)
+    assert service.end() == 0
+
+
 def test_where_a_station_does_not_start_the_configuration_before_is_started_again(
     broker: Broker, subscriber: Subscriber, configure: Configure, launch: Launch, tmp_path: Path
 ) -> None:
