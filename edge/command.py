@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from edge.dependencies import explain
 from edge.errors import EdgeInspectError, UsageError
 from edge.files import write_atomically
 
@@ -19,14 +20,19 @@ Handler = Callable[[argparse.Namespace], None]
 
 
 def run_command(parser: argparse.ArgumentParser, argv: Sequence[str] | None = None) -> int:
-    """Parses the command line and runs the handler it names; returns the exit status.
+    """Parse the command line and run the handler it names; return the exit status.
 
-    0 done, 1 a check did not hold, 2 wrong use or configuration, 130 interrupted. A user's mistake is one line on
-    standard error; a bug keeps its traceback.
+    0 done, 1 a check did not hold, 2 wrong use or configuration or a missing extra, 69 a package that every box needs
+    does not load, 130 interrupted. A user's mistake is one line on standard error; a bug keeps its traceback.
     """
     arguments = parser.parse_args(argv)
     try:
-        arguments.handler(arguments)
+        try:
+            arguments.handler(arguments)
+        except Exception as error:
+            if (told := explain(error)) is None:
+                raise
+            raise told from error
     except EdgeInspectError as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)
         return error.exit_status

@@ -10,7 +10,7 @@ import numpy as np
 
 from edge.bundle import open_bundle
 from edge.decision import Decider, Decision
-from edge.engines import AnomalyMap, open_engine
+from edge.engines import AnomalyMap, open_checked_engine
 from edge.errors import ImageError
 from edge.images import Frame, list_images, read_image, write_image
 from edge.messages import Precision
@@ -20,18 +20,20 @@ from edge.overlay import blend, draw_regions
 def inspect_files(
     bundle_path: Path, paths: list[Path], precision: Precision | None, overlay: Path | None
 ) -> Iterator[dict[str, Any]]:
-    """Inspects image files and the images of folders, one result each: path, ok, score, threshold, regions.
+    """Inspect image files and the images of folders, one result each: path, ok, score, threshold, regions.
+
+    The engine reproduces the golden frames first, as the service's does.
 
     Raises:
         BundleError: The bundle is damaged.
         ImageError: A file is missing or no image; those before it have been given.
-        EngineError: No engine can be built.
+        EngineError: No engine can be built that reproduces the golden frames.
     """
     images = [image for path in paths for image in (list_images(path) if path.is_dir() else [path])]
     if not images:
         raise ImageError(f"{', '.join(map(str, paths))}: holds no images")
     bundle = open_bundle(bundle_path)
-    engine = open_engine(bundle, precision)
+    engine = open_checked_engine(bundle, precision)
     decider = Decider(bundle, engine.precision)
     for path in images:
         frame = read_image(path)
