@@ -20,20 +20,26 @@ TRAIN_GOOD = 100
 TEST_GOOD = 20
 TEST_DEFECTS = 8
 DEFECT_SHARE = 0.3
-EPOCHS = 24
 SEED = 7
 MARKER = ".edge-inspect-demo"
 
 
-def run_demo(out: Path, frames: int) -> None:
+def run_demo(out: Path, frames: int, epochs: int) -> None:
     """Run the demo and leave data, bundle, messages, contact sheet and summary in `out`.
 
+    Args:
+        out: The folder, made if missing; that of an earlier demo is emptied.
+        frames: Parts in the stream, at least 10.
+        epochs: Passes of the training over the good parts, at least 1.
+
     Raises:
-        UsageError: `out` holds something else, `frames` is too small, or an extra is not installed.
+        UsageError: `out` holds something else, or a number is too small.
         CheckFailed: A step failed, or verdicts did not arrive.
     """
     if frames < 10:
         raise UsageError(f"--frames {frames} is too few to show anything; take at least 10")
+    if epochs < 1:
+        raise UsageError(f"--epochs {epochs} must be at least 1")
     _clear(out)
     started = time.perf_counter()
     times: dict[str, float] = {}
@@ -43,7 +49,7 @@ def run_demo(out: Path, frames: int) -> None:
         truth = {part.file: part for part in parts}
     data = ["--data", str(out / "data"), "--category", CATEGORY]
     with _step(f"training on {TRAIN_GOOD} good parts", times):
-        options = ["--fit", "crop", "--hold-out", "0.2", "--epochs", str(EPOCHS)]
+        options = ["--fit", "crop", "--hold-out", "0.2", "--epochs", str(epochs)]
         _program("train.cli", "fit", *data, *options, "--out", str(out / "run"))
     with _step("evaluating on the test parts", times):
         metrics = ["--json", str(out / "evaluation.json"), "--report", str(out / "evaluation")]
