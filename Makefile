@@ -59,7 +59,7 @@ $(INSTALLED): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet --editable '.[train,demo,dev]'
-	$(call WITH_OPENCV,$(BIN)/python)
+	@$(call WITH_OPENCV,$(BIN)/python)
 	touch $@
 
 install:
@@ -68,7 +68,7 @@ install:
 	@PYTHON=$(PYTHON) ./requirements.sh run
 	$(PYTHON) -m venv $(VENV_OPTIONS) $(PLACE)
 	$(PLACE)/bin/python -m pip install --quiet --upgrade $(PIP_OPTIONS) '.$(if $(EXTRAS),[$(EXTRAS)])'
-	$(if $(DESTDIR),,$(call WITH_OPENCV,$(PLACE)/bin/python))
+	@$(if $(DESTDIR),:,$(call WITH_OPENCV,$(PLACE)/bin/python))
 	$(if $(DESTDIR),sed -i '1s|^#!$(DESTDIR)|#!|' $(PLACE)/bin/edge-inspect $(PLACE)/bin/edge-train $(PLACE)/bin/calibrate)
 	install -D --mode 644 --target-directory $(PLACE)/share/doc/edge-inspect README.md docs/*.md systemd/devices.conf
 	install -d $(UNIT_FOLDER) $(CONFIGURATION)

@@ -159,7 +159,7 @@ def test_the_doctor_writes_json(capsys: pytest.CaptureFixture[str]) -> None:
     output = capsys.readouterr()
     found = json.loads(output.out)
     assert found["python"]["found"] is True
-    assert set(found["gpu"]) == {"found", "detail"}
+    assert set(found["gpu"]) == {"found", "needed", "detail"}
     assert "python" in output.err
 
 
