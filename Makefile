@@ -11,6 +11,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
+# PIP_OPTIONS are handed to pip, such as the index of torch without CUDA (README).
 # Of `install`: EXTRAS=tensorrt,gpio installs those extras too; DESTDIR=DIR puts everything under DIR and touches no user.
 PREFIX ?= /opt/edge-inspect
 CONFIGURATION := $(DESTDIR)/etc/edge-inspect
@@ -58,7 +59,7 @@ $(INSTALLED): pyproject.toml
 	@PYTHON=$(PYTHON) ./requirements.sh run
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --editable '.[train,demo,dev]'
+	$(BIN)/python -m pip install --quiet $(PIP_OPTIONS) --editable '.[train,demo,dev]'
 	@$(call WITH_OPENCV,$(BIN)/python)
 	touch $@
 

@@ -31,13 +31,14 @@ from calibrate.export import to_onnx
 from calibrate.float16 import to_float16
 from calibrate.manifest import draft, manifest_fields
 from calibrate.quantize import Plan, quantizable, quantize
-from edge.bundle import GOLDEN, MANIFEST, PRECISIONS, GoldenFrame, model_file, pack_golden, write_bundle
+from edge.bundle import GOLDEN, MANIFEST, GoldenFrame, model_file, pack_golden, write_bundle
 from edge.command import say
 from edge.demo.line import CATEGORY, write_dataset
 from edge.engines.openvino import OpenVinoEngine
 from edge.fit import Fit
 from edge.images import Frame, list_images, read_image, write_image
 from edge.messages import Precision
+from models.registry import System
 from models.teacher import Teacher
 from train import checkpoint
 from train.material import normalise
@@ -92,7 +93,7 @@ def _render(folder: Path) -> list[Path]:
     return good
 
 
-def _train(folder: Path) -> tuple[checkpoint.Checkpoint, checkpoint.System]:
+def _train(folder: Path) -> tuple[checkpoint.Checkpoint, System]:
     weights = folder / "teacher.safetensors"
     torch.manual_seed(SEED)
     save_file(Teacher(edge_inspect_narrow.__name__).network.state_dict(), weights)
@@ -136,7 +137,7 @@ def _pack(
     tolerance["fp32"] = FP32_TOLERANCE
     limit = float(maps["fp32"].max())
     limits: dict[Precision, dict[str, Any]] = {name: {"image": limit, "pixel": limit} for name in networks}
-    fields = manifest_fields(about, folder, 0.001, limits, tolerance, PRECISIONS[0])
+    fields = manifest_fields(about, folder, 0.001, limits, tolerance, "int8")
     fields["decision"] |= {"held_out_images": len(frames), "method": "the highest of the good images"}
     fields["provenance"] = {"made_by": "python -m calibrate.selftest_bundle", "seed": SEED, "int8_plan": str(PLAN)}
     golden = [

@@ -5,12 +5,16 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
+from edge import cli
 from edge.cli import main
 from edge.command import add_json_option, run_command, say, write_json
+from edge.engines import EngineName
 from edge.errors import BundleError, CheckFailed, ConfigurationError, EdgeInspectError, UsageError
+from edge.messages import Precision
 
 
 def parser_of(error: BaseException | None) -> argparse.ArgumentParser:
@@ -167,3 +171,8 @@ def test_the_doctor_writes_json(capsys: pytest.CaptureFixture[str]) -> None:
 def test_wrong_numbers_are_refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(arguments) == 2
     assert arguments[-1] in capsys.readouterr().err
+
+
+def test_the_choices_of_the_command_line_are_those_of_the_code() -> None:
+    """The command line writes them itself: their modules load packages that may be missing."""
+    assert set(cli.PRECISIONS) == set(get_args(Precision)) and set(cli.ENGINES) == set(get_args(EngineName))
