@@ -22,11 +22,12 @@ PLACE := $(DESTDIR)$(PREFIX)
 VENV_OPTIONS ?= $(if $(wildcard /etc/nv_tegra_release),--system-site-packages)
 PIP_OPTIONS ?=
 GROUPS := video render plugdev gpio dialout
-# opencv-python loads libraries of a desktop. Where they are not, and could not be installed, the headless one takes its
-# place; pip cannot be told that either will do.
+# opencv-python loads libraries of a desktop. Where they are missing and could not be installed, opencv-python-headless
+# takes its place; pip cannot be told that either will do. Both own the same files, so the one that stays is put in anew.
 define WITH_OPENCV
 $(1) -c 'import cv2' 2> /dev/null || { echo "opencv-python does not load here; opencv-python-headless takes its place"; \
-	    $(1) -m pip uninstall --quiet --yes opencv-python && $(1) -m pip install --quiet opencv-python-headless; }
+	    $(1) -m pip uninstall --quiet --yes opencv-python && \
+	    $(1) -m pip install --quiet --force-reinstall --no-deps opencv-python-headless && $(1) -c 'import cv2'; }
 endef
 # Where systemd runs: not while an image is being made.
 BOOTED := $(wildcard /run/systemd/system)

@@ -32,7 +32,7 @@ EXTRAS = {
 
 _OWN = ("edge", "models", "train", "calibrate")
 OPENCV_LIBRARIES = "apt-get install libgl1 libglib2.0-0 libxcb1"
-HEADLESS = "pip uninstall opencv-python && pip install opencv-python-headless"
+HEADLESS = "pip uninstall -y opencv-python && pip install --force-reinstall --no-deps opencv-python-headless"
 
 
 def explain(error: BaseException) -> EdgeInspectError | None:

@@ -95,3 +95,22 @@ def test_wrong_use_says_the_right_one(tmp_path: Path, wrong: str) -> None:
     done = Machine(tmp_path).run(wrong)
     assert done.returncode == 2 and "./requirements.sh run" in done.stdout
     assert os.access(SCRIPT, os.X_OK)
+
+
+@pytest.mark.parametrize("loads", [True, False])
+def test_make_takes_the_headless_opencv_where_the_other_does_not_load(tmp_path: Path, loads: bool) -> None:
+    """With a Python that writes down what it is asked, and imports cv2 once the headless one is there."""
+    asked, headless = tmp_path / "asked", tmp_path / "headless"
+    if loads:
+        headless.touch()
+    python = tmp_path / "python"
+    answers = f"-c*) test -e {headless}; exit;; *headless*) touch {headless};;"
+    python.write_text(f'#!/bin/sh\ncase "$*" in {answers} esac\necho "$@" >> {asked}\n')
+    python.chmod(0o755)
+    rule = f"opencv:\n\t@$(call WITH_OPENCV,{python})\n"
+    (tmp_path / "Makefile").write_text(f"include {SCRIPT.with_name('Makefile')}\n{rule}")
+    done = subprocess.run(["make", "-C", str(tmp_path), "opencv"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    steps = asked.read_text().splitlines() if asked.exists() else []
+    assert ("takes its place" in done.stdout) is not loads
+    assert [step.split()[2] for step in steps] == ([] if loads else ["uninstall", "install"])
