@@ -100,7 +100,7 @@ def _processor() -> Finding:
 
 def _needed(module: str) -> Finding:
     """A module that every box needs, imported in a process of its own: one of another processor's kills that."""
-    code = f"{USED[module]}; print(__version__)"
+    code = f"import edge; {USED[module]}; print(__version__)"  # edge keeps OpenVINO from telling the internet
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     if done.returncode < 0:
         how = f"import {module} is killed by {signal.Signals(-done.returncode).name}: it is for another processor"
