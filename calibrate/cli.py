@@ -6,13 +6,11 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import get_args
 
 from edge import __version__
+from edge.cli import ENGINES, PRECISIONS
 from edge.command import add_json_option, run_command, say, seed, write_json
-from edge.engines import EngineName
 from edge.errors import UsageError
-from edge.messages import Precision
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -118,7 +116,7 @@ def _add_compile(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("bundle", type=Path, metavar="BUNDLE")
     parser.add_argument(
         "--precision",
-        choices=("auto", *get_args(Precision)),
+        choices=("auto", *PRECISIONS),
         default="auto",
         help="auto (default): the preferred one, then those more precise",
     )
@@ -171,9 +169,7 @@ def _add_verify(parser: argparse.ArgumentParser) -> None:
     )
     parser.epilog = "Example: calibrate verify bundles/bottle --public-key keys/signing-key.pub.pem"
     parser.add_argument("bundle", type=Path, metavar="BUNDLE")
-    parser.add_argument(
-        "--engine", choices=get_args(EngineName), default="openvino", help="openvino (default), or tensorrt"
-    )
+    parser.add_argument("--engine", choices=ENGINES, default="openvino", help="openvino (default), or tensorrt")
     parser.add_argument(
         "--public-key",
         type=Path,

@@ -11,7 +11,7 @@ import numpy as np
 
 from edge.bundle import Bundle, open_bundle
 from edge.decision import Decider
-from edge.engines import Engine, EngineName, open_engine
+from edge.engines import Engine, EngineName, open_checked_engine
 from edge.engines.tensorrt.engine import TensorRtEngine
 from edge.images import Frame
 from edge.memory import peak_mb
@@ -38,11 +38,11 @@ def bench(
 
     Raises:
         BundleError: The bundle is damaged.
-        EngineError: No engine can be built.
+        EngineError: No engine can be built that reproduces the golden frames.
     """
     started = time.perf_counter()
     bundle = open_bundle(path)
-    engine = open_engine(bundle, precision, engine=name)
+    engine = open_checked_engine(bundle, precision, engine=name)
     decider = Decider(bundle, engine.precision)
     pictures = _pictures(size)
     engine.infer(pictures[0])

@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from edge.dependencies import explain
 from edge.errors import EdgeInspectError, UsageError
 from edge.files import write_atomically
 from edge.text import clean
@@ -29,17 +30,23 @@ _OF_THE_MACHINE = {
 
 
 def run_command(parser: argparse.ArgumentParser, argv: Sequence[str] | None = None) -> int:
-    """Parses the command line and runs the handler it names; returns the exit status.
+    """Parse the command line and run the handler it names; return the exit status.
 
-    0 done, 1 a check did not hold, 2 wrong use or configuration, or a machine whose disk, memory or permissions do not
-    do, 130 interrupted. A user's mistake is one line on standard error; a bug keeps its traceback.
+    0 done, 1 a check did not hold, 2 wrong use or configuration, a missing extra, or a machine whose disk, memory or
+    permissions do not do, 69 a package that every box needs does not load, 130 interrupted. A user's mistake is one line
+    on standard error; a bug keeps its traceback.
     """
     if isinstance(sys.stdout, io.TextIOWrapper):  # a name that the terminal's encoding lacks is shown, and ends nothing
         sys.stdout.reconfigure(errors="backslashreplace")
     arguments = parser.parse_args(argv)
     try:
-        arguments.handler(arguments)
-        sys.stdout.flush()
+        try:
+            arguments.handler(arguments)
+            sys.stdout.flush()
+        except Exception as error:
+            if (told := explain(error)) is None:
+                raise
+            raise told from error
     except EdgeInspectError as error:
         say(f"{parser.prog}: {error}")
         return error.exit_status

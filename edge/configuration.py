@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import socket
 import types
@@ -209,8 +208,6 @@ def check_bridge_settings(path: Path, settings: BridgeSettings) -> list[str]:
     """
     mistakes, unseen = check_credentials(settings.mqtt)
     mistakes += _look_at_file("state", settings.state)
-    if importlib.util.find_spec("pymodbus") is None:
-        mistakes.append("modbus: needs pymodbus: pip install 'edge-inspect[bridge]'")
     try:
         # Any free port: the bridge may be running at its own.
         family = socket.getaddrinfo(settings.modbus.host, 0, type=socket.SOCK_STREAM)[0]

@@ -16,6 +16,7 @@
     ├── EngineError            no engine can be built, or one failed
     │   └── DriftError         its maps are not finite, or not those of the golden frames
     ├── OutboxError            the outbox cannot be opened or written
+    ├── DependencyError        a package or library that the program needs does not load (exit status 69)
     └── CheckFailed            everything ran, and a check did not hold (exit status 1)
 
 A message says what was wrong, where (file, key, topic) and what to do about it. The command-line programs print it as
@@ -98,6 +99,15 @@ class DriftError(EngineError):
 
 class OutboxError(EdgeInspectError):
     """The outbox cannot be opened or written."""
+
+
+class DependencyError(EdgeInspectError):
+    """A package or library that the program needs is missing or does not load.
+
+    Starting again does not help, so the units name this status in RestartPreventExitStatus.
+    """
+
+    exit_status = 69  # EX_UNAVAILABLE of sysexits.h
 
 
 class CheckFailed(EdgeInspectError):

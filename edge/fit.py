@@ -8,21 +8,18 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from edge.errors import UsageError
-from edge.images import DEPTHS, Frame
+from edge.fit_modes import DEPTHS, MODES, MOST_TILES, OVERLAP, Mode
+from edge.images import Frame
 from edge.tiles import Grid, Merger
 
-Mode = Literal["stretch", "pad", "crop", "tile"]
-MODES = get_args(Mode)
 MULTIPLE = 32
-OVERLAP = 32
-MOST_TILES = 16
 SHRINK = 1.5
 
 MEAN = (0.485, 0.456, 0.406)

@@ -12,7 +12,7 @@ import numpy as np
 
 from edge.bundle import open_bundle
 from edge.decision import Decider, Decision
-from edge.engines import AnomalyMap, open_engine
+from edge.engines import AnomalyMap, open_checked_engine
 from edge.errors import ImageError, UsageError
 from edge.images import Frame, pictures_of, read_image, write_image
 from edge.messages import Precision
@@ -26,20 +26,21 @@ MOST_BYTES = 200
 def inspect_files(
     bundle_path: Path, paths: list[Path], precision: Precision | None, overlay: Path | None
 ) -> Iterator[dict[str, Any]]:
-    """Inspects image files and the images of folders, one result each: path, ok, score, threshold, regions, overlay.
+    """Inspect image files and the images of folders, one result each: path, ok, score, threshold, regions, overlay.
 
-    Of one that cannot be read the result is path and error, and those after it are inspected all the same.
+    The engine reproduces the golden frames first, as the service's does. Of an image that cannot be read the result is
+    path and error, and those after it are inspected all the same.
 
     Raises:
         BundleError: The bundle is damaged.
         ImageError: There is no image, or an overlay cannot be written.
         UsageError: Overlays would lie among the images.
-        EngineError: No engine can be built.
+        EngineError: No engine can be built that reproduces the golden frames.
     """
     images = pictures_of(paths)
     overlays = name_overlays(overlay, images) if overlay is not None else {}
     bundle = open_bundle(bundle_path)
-    engine = open_engine(bundle, precision)
+    engine = open_checked_engine(bundle, precision)
     decider = Decider(bundle, engine.precision)
     for path in images:
         try:

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING
 from edge import __version__
 from edge.command import add_json_option, run_command, say, seed, write_json
 from edge.errors import CheckFailed, EdgeInspectError, UsageError
-from edge.fit import MODES, MOST_TILES, OVERLAP, Fit, grid_for, parse_size
-from edge.images import DEPTHS
+from edge.fit_modes import DEPTHS, MODES, MOST_TILES, OVERLAP
 
+# Nothing here imports what may not be installed before a handler runs: run_command says what is missing.
 if TYPE_CHECKING:
+    from edge.fit import Fit
     from train.checkpoint import Checkpoint
 
 
@@ -300,6 +301,7 @@ def _teacher(arguments: argparse.Namespace) -> None:
 
 def _parse_fit(arguments: argparse.Namespace, category: str) -> Fit:
     """The fit asked for; the first training picture decides about the tiles where they are not named."""
+    from edge.fit import Fit, grid_for, parse_size
     from edge.images import read_image
     from edge.text import clean
     from train.datasets import Category

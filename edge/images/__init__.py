@@ -8,13 +8,12 @@ In JPEG (see `jpeg`), WebP, JPEG 2000 and LZW nearly all loss of data is noticed
 pixels, as in BMP, PGM and uncompressed TIFF, show only that some are missing at the end.
 """
 
-from edge.images.file import DEPTHS, pixel_digest, read_image, write_image
+from edge.images.file import pixel_digest, read_image, write_image
 from edge.images.folder import SUFFIXES, list_images, nothing_here, pictures_of
 from edge.images.frame import Frame, to_frame
 from edge.images.mask import Mask, read_mask
 
 __all__ = [
-    "DEPTHS",
     "SUFFIXES",
     "Frame",
     "Mask",

@@ -17,9 +17,6 @@ from edge.images.folder import SUFFIXES
 from edge.images.frame import Frame, to_frame
 from edge.text import clean
 
-DEPTHS = (10, 12, 14, 16)
-"""Bits that a picture of 16 bits a pixel may use."""
-
 _SILENT = 0
 _set_log_level: Callable[[int], int] = getattr(cv2, "setLogLevel", None) or cv2.utils.logging.setLogLevel
 """Returns the level before. OpenCV 5 has it in another place."""

@@ -6,10 +6,8 @@ paho is used without its threads and without its queue: a client lives as long a
 from __future__ import annotations
 
 import contextlib
-import socket
 import ssl
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from paho.mqtt.client import Client

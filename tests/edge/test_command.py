@@ -6,12 +6,16 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
+from edge import cli
 from edge.cli import main
 from edge.command import add_json_option, run_command, say, seed, write_json
+from edge.engines import EngineName
 from edge.errors import BundleError, CheckFailed, ConfigurationError, EdgeInspectError, UsageError
+from edge.messages import Precision
 
 
 def parser_of(error: BaseException | None) -> argparse.ArgumentParser:
@@ -160,7 +164,7 @@ def test_the_doctor_writes_json(capsys: pytest.CaptureFixture[str]) -> None:
     output = capsys.readouterr()
     found = json.loads(output.out)
     assert found["python"]["found"] is True
-    assert set(found["gpu"]) == {"found", "detail"}
+    assert set(found["gpu"]) == {"found", "needed", "detail"}
     assert "python" in output.err
 
 
@@ -231,3 +235,8 @@ def test_a_seed_is_a_number_that_every_generator_takes(text: str) -> None:
     assert (seed("0"), seed("4294967295")) == (0, 4294967295)
     with pytest.raises(argparse.ArgumentTypeError, match="must be a whole number from 0 to 4294967295"):
         seed(text)
+
+
+def test_the_choices_of_the_command_line_are_those_of_the_code() -> None:
+    """The command line writes them itself: their modules load packages that may be missing."""
+    assert set(cli.PRECISIONS) == set(get_args(Precision)) and set(cli.ENGINES) == set(get_args(EngineName))
