@@ -13,7 +13,7 @@ from edge import __version__
 from edge.command import add_json_option, run_command, say, write_json
 from edge.messages import Precision
 
-PRECISIONS: tuple[Precision, ...] = ("int8", "fp16", "fp32")
+PRECISIONS: tuple[Precision, ...] = ("int8", "bf16", "fp16", "fp32")
 ENGINES = ("openvino", "tensorrt")
 
 
