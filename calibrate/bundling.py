@@ -17,13 +17,13 @@ import torch
 from numpy.typing import NDArray
 
 from calibrate.activations import collect
+from calibrate.confidence import percent
 from calibrate.contest import Contest, hold_contest
-from calibrate.damage import Budget
 from calibrate.export import to_onnx
 from calibrate.manifest import draft, manifest_fields
 from calibrate.measurement import Measurement, measure
 from calibrate.networks import Networks, Search, make_networks
-from calibrate.preference import EVEN, prefer
+from calibrate.preference import EVEN, objection, prefer
 from calibrate.quantize import of_distances, quantizable
 from calibrate.report import Decided, describe, render
 from calibrate.threshold import TailFit, tail_threshold
@@ -50,8 +50,8 @@ FP32_TOLERANCE, FP32_RELATIVE = 1e-3, 1e-4
 GOLDEN_FRAMES = 4
 LEAST_TOLERANCE = 0.01
 FLAWED = 16
-MOST_NOISE = 0.5
 PIXEL_QUANTILE = 0.999
+FEW_GOOD, MANY_GOOD = 30, 100
 REPORT, PAGE = "report/calibration.json", "report/index.html"
 
 
@@ -177,17 +177,30 @@ def _decide(
     fits = {name: tail_threshold(m.scores, request.false_reject_rate) for name, m in measured.items()}
     for name, fit in fits.items():
         say(f"{name}: {measured[name].latency_ms:.1f} ms, {fit}")
+    _warn(measured["fp32"].scores, fits["fp32"], say)
     limits = {name: fit.threshold for name, fit in fits.items()}
     agreed = agreements({name: m.scores for name, m in measured.items()}, limits)
     for name, agreement in agreed.items():
         say(f"{name} {agreement} held-out good images")
-    against = {name: _against(name, measured, networks, request.search.budget) for name in measured}
+    against = {name: objection(name, measured, networks, request.search.budget) for name in measured}
     own = contest.own_default
     if own is not None and own.type == "bf16" and own.broken:
         against["bf16"] = f"is beyond the budget ({own.broken})"
     preference = prefer(contest.latency_ms, against)
     say(f"a station runs {preference.preferred}: {preference.why}")
     return Decided(measured, fits, agreed, preference, contest)
+
+
+def _warn(scores: Sequence[float], fit: TailFit, say: Callable[[str], None]) -> None:
+    """Tells what a threshold of few good images is worth, and that it is worth nothing where they are all alike."""
+    if fit.images < FEW_GOOD:
+        say(
+            f"warning: the threshold is a guess, for only {fit.images} good images that the model has not seen set it: "
+            f"it may reject up to {percent(fit.rate_high)} of good parts; give at least {FEW_GOOD}, better "
+            f"{MANY_GOOD}, and {fit.images_wanted} to rely on {percent(fit.rate)}"
+        )
+    if fit.images > 1 and np.ptp(scores) == 0:
+        say("warning: these good images all score the same, so the threshold allows for no variation: are they copies?")
 
 
 def _add_bf16(networks: Networks, contest: Contest, say: Callable[[str], None]) -> None:
@@ -200,20 +213,6 @@ def _add_bf16(networks: Networks, contest: Contest, say: Callable[[str], None]) 
     if own.type == "bf16" and not own.broken and faster and contest.own_maps is not None:
         file = networks.files["fp32"]
         networks.add("bf16", file, file, contest.own_maps, own.damage)
-
-
-def _against(name: Precision, measured: Mapping[Precision, Measurement], networks: Networks, budget: Budget) -> str:
-    """Why a station should not judge in a precision; empty where nothing speaks against it."""
-    if name == "fp32":
-        return ""
-    broken = networks.broken if name == "int8" else budget.broken(networks.damages[name])
-    if broken:
-        return f"is beyond the budget ({broken})"
-    exact = measured["fp32"].scores
-    noise, spread = float(np.std(np.subtract(measured[name].scores, exact))), float(np.std(exact))
-    if len(exact) > 1 and noise > MOST_NOISE * spread:
-        return f"scatters good scores by {noise:.4f}, and they differ by {spread:.4f}"
-    return ""
 
 
 def _thresholds(measured: Measurement, fit: TailFit) -> dict[str, Any]:

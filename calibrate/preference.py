@@ -5,10 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
+
+from calibrate.damage import Budget
+from calibrate.measurement import Measurement
+from calibrate.networks import Networks
 from edge.messages import Precision
 
 EVEN = 1.05
 """INT8 may be slower than BF16 by this factor and still be taken: it runs on every processor."""
+
+MOST_NOISE = 0.5
+"""Of the spread of FP32's good scores: a precision that scatters them by more does not judge."""
 
 NAMES: dict[Precision, str] = {"int8": "INT8", "bf16": "bfloat16", "fp16": "FP16", "fp32": "FP32"}
 
@@ -48,6 +56,27 @@ def prefer(latency_ms: Mapping[Precision, float], against: Mapping[Precision, st
     openvino: list[Precision] = [*quick, *(half if quick else []), "fp32"]
     whole: list[Precision] = ["int8"] if "int8" in fitting else []
     return Preference(openvino, [*whole, *half, "fp32"], _why(openvino[0], latency_ms, against))
+
+
+def objection(name: Precision, measured: Mapping[Precision, Measurement], networks: Networks, budget: Budget) -> str:
+    """Return why a station should not judge in a precision; an empty text where nothing speaks against it.
+
+    Args:
+        name: The precision.
+        measured: What each precision says of held-out good images.
+        networks: What each loses on flaws.
+        budget: What it may lose.
+    """
+    if name == "fp32":
+        return ""
+    broken = networks.broken if name == "int8" else budget.broken(networks.damages[name])
+    if broken:
+        return f"is beyond the budget ({broken})"
+    exact = measured["fp32"].scores
+    noise, spread = float(np.std(np.subtract(measured[name].scores, exact))), float(np.std(exact))
+    if len(exact) > 1 and noise > MOST_NOISE * spread:
+        return f"scatters good scores by {noise:.4f}, and they differ by {spread:.4f}"
+    return ""
 
 
 def _why(chosen: Precision, latency_ms: Mapping[Precision, float], against: Mapping[Precision, str]) -> str:

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from edge.errors import DataSetError
 from edge.fit import Fit
 from edge.images import read_image, read_mask
-from train.layouts import EXPECTED, Layout, TestImage, recognise, subfolders
+from train.layouts import EXPECTED, Layout, NoDefects, TestImage, recognise, subfolders
 
-__all__ = ["Category", "TestImage", "categories", "hold_out", "load_fitted", "load_ground_truth"]
+__all__ = ["Category", "NoDefects", "TestImage", "categories", "hold_out", "load_fitted", "load_ground_truth"]
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,8 @@ class Category:
         """The test pictures, sorted by kind and name, each with its mask.
 
         Raises:
-            DataSetError: There is none, only one of good and defective, a mask matches no picture, or VisA's split file
+            NoDefects: There is no defective one.
+            DataSetError: There is no good one, a mask matches no picture, or VisA's split file
                 is wrong.
         """
         return sorted(self.layout.test_images(self.root), key=lambda image: (image.kind, image.path))
@@ -73,8 +74,13 @@ def categories(data: Path) -> list[str]:
 
 
 def hold_out(images: Sequence[Path], share: float, seed: int) -> tuple[list[Path], list[Path]]:
-    """Splits sorted pictures into those to learn from and those held out for thresholds, by seed; both stay sorted."""
+    """Splits sorted pictures into those to learn from and those held out for thresholds, by seed; both stay sorted.
+
+    With a share above 0, three pictures or more have at least one held out.
+    """
     count = round(len(images) * share)
+    if share > 0 and len(images) > 2:
+        count = max(1, count)
     chosen = set(np.random.default_rng(seed).permutation(len(images))[:count].tolist())
     return [p for i, p in enumerate(images) if i not in chosen], [p for i, p in enumerate(images) if i in chosen]
 

@@ -32,6 +32,7 @@ class Evaluation:
         maps: Anomaly maps, (N, H, W) float32.
         masks: Ground truth, (N, H, W), 0 or 1.
         valid: Pixels that show the frame, (N, H, W).
+        drawn: Where the pictures were drawn and are in no file: as the network sees them, (N, H, W, 3) uint8 BGR.
     """
 
     images: list[TestImage]
@@ -39,6 +40,7 @@ class Evaluation:
     maps: NDArray[np.float32]
     masks: NDArray[np.uint8]
     valid: NDArray[np.bool_]
+    drawn: NDArray[np.uint8] | None = None
 
     def metrics(self) -> dict[str, float]:
         """Every metric by name.

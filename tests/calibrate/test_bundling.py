@@ -11,11 +11,9 @@ import onnx
 import pytest
 from parsed_page import Page
 
-from calibrate.bundling import _against, _thresholds
+from calibrate.bundling import _thresholds
 from calibrate.cli import main
-from calibrate.damage import Budget
 from calibrate.measurement import Measurement
-from calibrate.networks import Networks
 from calibrate.threshold import tail_threshold
 from calibrate.verdicts import Agreement, agreements, escapes, judge_defects
 from edge.bundle import Bundle, open_bundle
@@ -24,7 +22,6 @@ from edge.engines import check_golden, open_checked_engine, open_engine
 from edge.engines.openvino import default_type
 from edge.errors import EngineError
 from edge.images import list_images, read_image
-from edge.messages import Precision
 from train import checkpoint
 from train.evaluation import torch_predictor
 
@@ -95,24 +92,6 @@ def test_the_report_says_what_openvino_would_do_by_itself(bundle: Bundle) -> Non
         assert told["type"] == default_type() and told["latency_ms"] > 0 and told["int8_latency_ms"] > 0
         assert 0 < told["damage"]["score_noise"] < 1
         assert f"{told['latency_ms'] / told['int8_latency_ms']:.2f} times as fast" in text
-
-
-def test_int8_may_move_good_scores_alike_and_not_scatter_them() -> None:
-    """What moves all alike, its own threshold makes up for."""
-    scores = [0.4, 0.5, 0.45, 0.6]
-
-    def against(int8: list[float], broken: str = "") -> str:
-        measured: dict[Precision, Measurement] = {
-            "fp32": Measurement(scores, [], [], 2.0),
-            "int8": Measurement(int8, [], [], 1.0),
-        }
-        networks = Networks({}, {}, {}, broken=broken)
-        assert _against("fp32", measured, networks, Budget()) == ""
-        return _against("int8", measured, networks, Budget())
-
-    assert against([score + 0.2 for score in scores]) == ""
-    assert against([0.3, 0.6, 0.55, 0.5]).startswith("scatters good scores by")
-    assert against(scores, broken="too much") == "is beyond the budget (too much)"
 
 
 def test_the_manifest_says_what_was_measured_and_in_which_order_engines_try(bundle: Bundle) -> None:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from calibrate.preference import prefer
+from calibrate.damage import Budget
+from calibrate.measurement import Measurement
+from calibrate.networks import Networks
+from calibrate.preference import objection, prefer
 from edge.messages import Precision
 
 FINE: dict[Precision, str] = {"int8": "", "bf16": "", "fp16": "", "fp32": ""}
@@ -44,3 +47,21 @@ def test_the_reason_has_the_times_and_what_speaks_against_the_faster() -> None:
     why = prefer({"fp32": 10, "int8": 3, "bf16": 4}, FINE | {"int8": "is beyond the budget (AUPRO)"}).why
     assert why.startswith("bfloat16 takes 4.0 ms a picture here, the fastest that keeps the budget; ")
     assert "INT8 takes 3.0 ms, but is beyond the budget (AUPRO)" in why and "FP32 takes 10.0 ms" in why
+
+
+def test_int8_may_move_good_scores_alike_and_not_scatter_them() -> None:
+    """What moves all alike, its own threshold makes up for."""
+    scores = [0.4, 0.5, 0.45, 0.6]
+
+    def against(int8: list[float], broken: str = "") -> str:
+        measured: dict[Precision, Measurement] = {
+            "fp32": Measurement(scores, [], [], 2.0),
+            "int8": Measurement(int8, [], [], 1.0),
+        }
+        networks = Networks({}, {}, {}, broken=broken)
+        assert objection("fp32", measured, networks, Budget()) == ""
+        return objection("int8", measured, networks, Budget())
+
+    assert against([score + 0.2 for score in scores]) == ""
+    assert against([0.3, 0.6, 0.55, 0.5]).startswith("scatters good scores by")
+    assert against(scores, broken="too much") == "is beyond the budget (too much)"
