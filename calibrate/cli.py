@@ -38,7 +38,9 @@ def _add_bundle(parser: argparse.ArgumentParser) -> None:
         "one's threshold from good images the model has not seen, and writes the bundle whole or not at all; its "
         "report/index.html shows what each precision is worth. Of the images in --good, those the model was trained on "
         "(told by their content) only help to choose INT8 scales. INT8 is judged on synthetic flaws; where it loses "
-        "more than the budget, its layers are ranked by the harm of each, and the worst are left float."
+        "more than the budget, its layers are ranked by the harm of each, and the worst are left float, within "
+        "--search-seconds. Of the precisions that keep the budget, a station runs the one that is fastest on this "
+        "processor; with TensorRT it runs INT8 first."
     )
     parser.add_argument("run", type=Path, metavar="RUN", help="folder of the checkpoint")
     parser.add_argument(
@@ -76,9 +78,17 @@ def _add_bundle(parser: argparse.ArgumentParser) -> None:
         help="least rank correlation of INT8's scores with FP32's (default 0.98)",
     )
     parser.add_argument(
+        "--search-seconds",
+        type=float,
+        default=60.0,
+        metavar="S",
+        help="where INT8 is beyond the budget: how long layers to leave float are looked for, at most (default 60; "
+        "0: not at all)",
+    )
+    parser.add_argument(
         "--sensitivity",
         action="store_true",
-        help="rank INT8's layers by the harm of each even where the budget holds (a few minutes)",
+        help="rank all of INT8's layers by the harm of each, even where the budget holds, however long it takes",
     )
     parser.add_argument("--out", type=Path, required=True, metavar="BUNDLE", help="folder to make")
     parser.set_defaults(handler=_bundle)
@@ -87,6 +97,7 @@ def _add_bundle(parser: argparse.ArgumentParser) -> None:
 def _bundle(arguments: argparse.Namespace) -> None:
     from calibrate.bundling import Request, make_bundle
     from calibrate.damage import Budget
+    from calibrate.networks import Search
 
     bundle = make_bundle(
         Request(
@@ -97,8 +108,11 @@ def _bundle(arguments: argparse.Namespace) -> None:
             false_reject_rate=arguments.false_reject_rate,
             calibration_images=arguments.calibration_images,
             seed=arguments.seed,
-            budget=Budget(arguments.budget_auroc, arguments.budget_aupro, arguments.budget_rank),
-            sensitivity=arguments.sensitivity,
+            search=Search(
+                Budget(arguments.budget_auroc, arguments.budget_aupro, arguments.budget_rank),
+                arguments.search_seconds,
+                arguments.sensitivity,
+            ),
         ),
         say,
     )
@@ -116,9 +130,9 @@ def _add_compile(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("bundle", type=Path, metavar="BUNDLE")
     parser.add_argument(
         "--precision",
-        choices=("auto", *PRECISIONS),
+        choices=("auto", *(precision for precision in PRECISIONS if precision != "bf16")),
         default="auto",
-        help="auto (default): the preferred one, then those more precise",
+        help="auto (default): those of the bundle's order for TensorRT, in turn",
     )
     parser.add_argument(
         "--cache", type=Path, metavar="DIR", help="default /var/lib/edge-inspect/engines, or ~/.cache/edge-inspect"

@@ -31,7 +31,7 @@ def bench(
 
     Args:
         path: The bundle.
-        precision: Which of its models; its preferred one by default.
+        precision: Which of its precisions; by default the first that the bundle names for the engine.
         frames: How many are timed.
         size: Width and height of the frames.
         name: Which engine; the best there is by default.
@@ -81,7 +81,8 @@ def _network_alone(bundle: Bundle, engine: Engine) -> Callable[[int], None]:
         return lambda _: device.run_network()
     from edge.engines.openvino import compile_model, read_onnx
 
-    raw = compile_model(read_onnx(bundle, engine.precision)).create_infer_request()
+    computes = "bf16" if engine.precision == "bf16" else "f32"
+    raw = compile_model(read_onnx(bundle, engine.precision), computes=computes).create_infer_request()
     raw.get_input_tensor().data[:] = np.random.default_rng(0).standard_normal(raw.get_input_tensor().shape)
     return lambda _: raw.infer()
 

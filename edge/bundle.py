@@ -36,8 +36,8 @@ from edge.yaml_file import parse_yaml
 FORMAT = 1
 MANIFEST = "manifest.yaml"
 GOLDEN = "golden.npz"
-PRECISIONS: tuple[Precision, ...] = ("int8", "fp16", "fp32")
-"""Fastest first."""
+PRECISIONS: tuple[Precision, ...] = ("int8", "bf16", "fp16", "fp32")
+"""Fastest first, and from `bf16` on more precise from one to the next."""
 
 
 class _Part(BaseModel):
@@ -150,7 +150,11 @@ class Manifest(_Part):
     decision: DecisionPart
     golden: GoldenPart
     precisions: list[Precision] = Field(min_length=1, description="those there are, fastest first")
-    preferred: Precision = Field(description="what a station runs unless told otherwise")
+    preferred: Precision = Field(description="what a station runs with OpenVINO unless told otherwise")
+    order: dict[Literal["openvino", "tensorrt"], list[Precision]] | None = Field(
+        None,
+        description="the precisions that each engine tries, in turn; without it the preferred, then those after it",
+    )
     provenance: dict[str, Any] = Field(description="checkpoint, data, quantization and versions")
     files: dict[str, FilePart]
 
@@ -162,7 +166,16 @@ class Manifest(_Part):
         unset = [p for p in self.precisions if p not in self.decision.thresholds or p not in self.golden.tolerance]
         if unset or self.preferred not in self.precisions:
             raise ValueError(f"thresholds or tolerance missing for {', '.join(unset) or self.preferred}")
+        for engine, tried in (self.order or {}).items():
+            if not tried or len(set(tried)) < len(tried) or not set(tried) <= set(self.precisions):
+                raise ValueError(f"order: {engine} must name precisions of the bundle, each once")
         return self
+
+    def order_of(self, engine: str) -> list[Precision]:
+        """Return the precisions that an engine tries where none is asked for, in turn; at least one."""
+        if self.order is not None and engine in self.order:
+            return [*self.order[engine]]
+        return self.precisions[self.precisions.index(self.preferred) :]
 
 
 class GoldenFrame(BaseModel):
@@ -262,8 +275,8 @@ class Bundle:
 
 
 def model_file(precision: str) -> str:
-    """The ONNX file's name."""
-    return f"model.{precision}.onnx"
+    """Return the name of the ONNX file: `bf16` has FP32's, as the engine rounds what it computes."""
+    return f"model.{'fp32' if precision == 'bf16' else precision}.onnx"
 
 
 def pack_golden(frames: Sequence[GoldenFrame]) -> bytes:

@@ -17,7 +17,7 @@ from edge.command import add_json_option, run_command, say, write_json
 if TYPE_CHECKING:
     from edge.messages import Precision
 
-PRECISIONS: tuple[Precision, ...] = ("int8", "fp16", "fp32")
+PRECISIONS: tuple[Precision, ...] = ("int8", "bf16", "fp16", "fp32")
 ENGINES = ("openvino", "tensorrt")
 
 

@@ -33,8 +33,8 @@ def run_command(parser: argparse.ArgumentParser, argv: Sequence[str] | None = No
     """Parse the command line and run the handler it names; return the exit status.
 
     0 done, 1 a check did not hold, 2 wrong use or configuration, a missing extra, or a machine whose disk, memory or
-    permissions do not do, 69 a package that every box needs does not load, 130 interrupted. A user's mistake is one line
-    on standard error; a bug keeps its traceback.
+    permissions do not do, 69 a package that every box needs does not load, 130 interrupted. A user's mistake is one
+    line on standard error; a bug keeps its traceback.
     """
     if isinstance(sys.stdout, io.TextIOWrapper):  # a name that the terminal's encoding lacks is shown, and ends nothing
         sys.stdout.reconfigure(errors="backslashreplace")

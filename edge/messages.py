@@ -35,7 +35,7 @@ CONTRACT_VERSION: Literal[1] = 1
 TOPIC_ROOT = f"edge-inspect/v{CONTRACT_VERSION}"
 
 State = Literal["starting", "online", "degraded", "paused", "stopping", "offline"]
-Precision = Literal["int8", "fp16", "fp32"]
+Precision = Literal["int8", "bf16", "fp16", "fp32"]
 HealthWarning = Literal["frozen", "dark", "overexposed", "out_of_focus", "score_drift", "disk", "throttled"]
 
 _TIME_PATTERN = r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{6}Z$"

@@ -18,7 +18,10 @@ from edge.fit_modes import DEPTHS, MODES, MOST_TILES, OVERLAP
 # Nothing here imports what may not be installed before a handler runs: run_command says what is missing.
 if TYPE_CHECKING:
     from edge.fit import Fit
+    from models.registry import System
     from train.checkpoint import Checkpoint
+    from train.datasets import Category
+    from train.evaluation import Evaluation
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -204,7 +207,8 @@ def _add_evaluate(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Runs a checkpoint over the test split: image AUROC, pixel AUROC, pixel AP, AUPRO at 0.3 over the data set, "
         "RD4AD's per-image PRO, F1-max. Pixel metrics are taken in the network's plane; padding does not count. They "
-        "need masks of the defects; without, the image metrics are given alone."
+        "need masks of the defects; without, the image metrics are given alone. Where there are no defects to test "
+        "with, synthetic flaws on good images that the training held out stand in."
     )
     parser.add_argument("run", type=Path, metavar="RUN", help="folder of the checkpoint")
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder of categories")
@@ -212,7 +216,7 @@ def _add_evaluate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--synthetic",
         action="store_true",
-        help="instead of the test split, synthetic flaws on the good images held out: to choose between systems",
+        help="synthetic flaws on the good images held out, even where there is a test split: to choose between systems",
     )
     parser.add_argument(
         "--report", type=Path, metavar="DIR", help="write the report there: index.html, and its cases as examples.png"
@@ -221,7 +225,7 @@ def _add_evaluate(parser: argparse.ArgumentParser) -> None:
         "--threshold",
         type=float,
         metavar="SCORE",
-        help="of the report: a bundle's, as calibrate show has it (default: the best of the test split, to orient)",
+        help="of the report: a bundle's, as calibrate show has it (default: the best of these images, to orient)",
     )
     parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda")
     add_json_option(parser)
@@ -231,38 +235,55 @@ def _add_evaluate(parser: argparse.ArgumentParser) -> None:
 def _evaluate(arguments: argparse.Namespace) -> None:
     from train import checkpoint
     from train.datasets import Category, categories
-    from train.device import open_device
-    from train.evaluation import evaluate, torch_predictor
     from train.report import write_report
-    from train.validation import held_out_pictures, validate
 
+    if arguments.threshold is not None and arguments.report is None:
+        raise UsageError("--threshold is for the report; give --report DIR too")
     about, model = checkpoint.load(arguments.run)
     itself = categories(arguments.data) == ["."]
     category = Category.open(arguments.data, arguments.category or ("." if itself else about.category))
-    device = open_device(arguments.device)
-    if arguments.threshold is not None and arguments.report is None:
-        raise UsageError("--threshold is for the report; give --report DIR too")
-    if arguments.synthetic:
-        if arguments.report is not None:
-            raise UsageError("--report needs a test split; it cannot be combined with --synthetic")
-        pictures = held_out_pictures(about, category)
-        _tell(validate(model, pictures, about.fit, device), about, len(pictures), arguments.json)
-        return
-    images = category.test_images()
-    evaluation = evaluate(torch_predictor(model, device, about.fit), images, about.fit, about.trained_on)
+    evaluation = _run_test(arguments, about, model, category)
     metrics = evaluation.metrics()
     for remark in evaluation.remarks:
         say(remark)
-    _tell(metrics, about, len(evaluation.images), arguments.json)
+    images = len(evaluation.images) if evaluation.drawn is None else sum(image.good for image in evaluation.images)
+    _tell(metrics, about, images, evaluation.drawn is not None, arguments.json)
     if arguments.report is not None:
         page = write_report(arguments.report, evaluation, metrics, about, category.root, arguments.threshold)
         say(f"report: {page}")
 
 
-def _tell(metrics: dict[str, float], about: Checkpoint, images: int, target: Path | None) -> None:
+def _run_test(arguments: argparse.Namespace, about: Checkpoint, model: System, category: Category) -> Evaluation:
+    """The test split through the model; synthetic flaws where they are asked for, or where there are no defects."""
+    from train.datasets import NoDefects
+    from train.device import open_device
+    from train.evaluation import evaluate, torch_predictor
+    from train.validation import evaluate_flaws, held_out_pictures
+
+    device = open_device(arguments.device)
+    missing = ""
+    if not arguments.synthetic:
+        try:
+            images = category.test_images()
+        except NoDefects as error:
+            missing = str(error)
+        else:
+            return evaluate(torch_predictor(model, device, about.fit), images, about.fit, about.trained_on)
+    pictures = held_out_pictures(about, category)
+    if missing:
+        say(f"{missing}. Measured instead, as with --synthetic:")
+    say(
+        f"synthetic flaws on {len(pictures)} good images held out in training: they compare models, and do not say how "
+        "many real defects will be found"
+    )
+    return evaluate_flaws(model, pictures, about.fit, device)
+
+
+def _tell(metrics: dict[str, float], about: Checkpoint, images: int, synthetic: bool, target: Path | None) -> None:
     for name, value in metrics.items():
         say(f"{name:20} {value:.4f}")
-    write_json({"images": images, "epochs": about.epochs, "seed": about.seed, **metrics}, target)
+    told = {"images": images, "epochs": about.epochs, "seed": about.seed}
+    write_json({**told, **({"synthetic": True} if synthetic else {}), **metrics}, target)
 
 
 def _add_teacher(parser: argparse.ArgumentParser) -> None:

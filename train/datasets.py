@@ -15,10 +15,10 @@ from edge.fit import Fit
 from edge.images import Frame, Mask, pixel_digest, read_image, read_mask
 from edge.text import clean
 from train.copies import Copies
-from train.layouts import EXPECTED, Layout, TestImage, recognise, subfolders
+from train.layouts import EXPECTED, Layout, NoDefects, TestImage, recognise, subfolders
 from train.progress import tracked
 
-__all__ = ["Category", "GoodImages", "TestImage", "categories", "hold_out", "load_fitted", "load_mask"]
+__all__ = ["Category", "GoodImages", "NoDefects", "TestImage", "categories", "hold_out", "load_fitted", "load_mask"]
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,8 @@ class Category:
         """The test pictures, sorted by kind and name, each with its mask.
 
         Raises:
-            DataSetError: There is none, only one of good and defective, a mask matches no picture, or VisA's split file
+            NoDefects: There is no defective one.
+            DataSetError: There is no good one, a mask matches no picture, or VisA's split file
                 is wrong.
         """
         return sorted(self.layout.test_images(self.root), key=lambda image: (image.kind, image.path))
@@ -77,8 +78,13 @@ def categories(data: Path) -> list[str]:
 
 
 def hold_out(images: Sequence[Path], share: float, seed: int) -> tuple[list[Path], list[Path]]:
-    """Splits sorted pictures into those to learn from and those held out for thresholds, by seed; both stay sorted."""
+    """Splits sorted pictures into those to learn from and those held out for thresholds, by seed; both stay sorted.
+
+    With a share above 0, three pictures or more have at least one held out.
+    """
     count = round(len(images) * share)
+    if share > 0 and len(images) > 2:
+        count = max(1, count)
     chosen = set(np.random.default_rng(seed).permutation(len(images))[:count].tolist())
     return [p for i, p in enumerate(images) if i not in chosen], [p for i, p in enumerate(images) if i in chosen]
 

@@ -36,6 +36,7 @@ class Evaluation:
         valid: Pixels that show the frame, (N, H, W).
         known: Pictures whose pixels are known: good ones, and defective ones with a mask that can be meant, (N,).
         remarks: What to say of masks and copies, a sentence each.
+        drawn: Where the pictures were drawn and are in no file: as the network sees them, (N, H, W, 3) uint8 BGR.
     """
 
     images: list[TestImage]
@@ -45,6 +46,7 @@ class Evaluation:
     valid: NDArray[np.bool_]
     known: NDArray[np.bool_]
     remarks: list[str] = field(default_factory=list)
+    drawn: NDArray[np.uint8] | None = None
 
     def metrics(self) -> dict[str, float]:
         """Every metric by name; those of pixels only where a mask marks a pixel that the network sees."""

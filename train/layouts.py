@@ -52,6 +52,10 @@ from train import visa
 PLAIN_TEST_SHARE = 0.2
 
 
+class NoDefects(DataSetError):
+    """There is no picture of a defect to test with; what belongs to good parts may be there."""
+
+
 @dataclass(frozen=True)
 class TestImage:
     """A picture of the test split.
@@ -134,14 +138,15 @@ class _Folders:
     def test_images(self, root: Path) -> list[TestImage]:
         folder = root / "test"
         if not folder.is_dir():
-            raise DataSetError(f"{folder}: no such folder; {self._expected(root)}")
+            raise NoDefects(f"{folder}: no such folder; {self._expected(root)}")
         kinds = subfolders(folder) | subfolders(root / self.masks.split("{kind}")[0])
         images: list[TestImage] = []
         for kind in sorted(kinds):
             pictures, masks = self.test.format(kind=kind), self.masks.format(kind=kind)
             images += _pair(root, pictures, masks, "good" if kind == self.good else kind)
         if not _both_classes(images):
-            raise DataSetError(f"{clean(folder)}: needs images in {self.good}/ and in at least one folder of defects")
+            needed = f"{clean(folder)}: needs images in {self.good}/ and in at least one folder of defects"
+            raise _incomplete(images)(needed)
         return images
 
     def _expected(self, root: Path) -> str:
@@ -169,7 +174,7 @@ class _VisA:
             if not row.train
         ]
         if not _both_classes(images):
-            raise DataSetError(f"{root}: needs both normal and anomaly rows to test with in {visa.SPLIT}")
+            raise _incomplete(images)(f"{root}: needs both normal and anomaly rows to test with in {visa.SPLIT}")
         return images
 
     def _rows(self, root: Path) -> list[visa.Row]:
@@ -190,7 +195,7 @@ class _Plain:
     def test_images(self, root: Path) -> list[TestImage]:
         defects = _pair(root, "defects", "masks", "defect")
         if not defects:
-            raise DataSetError(f"{_nothing(root / 'defects')}, so there is nothing to test with; put some there")
+            raise NoDefects(f"{_nothing(root / 'defects')}, so there is nothing to test with; put some there")
         good = self._split(root)[1]
         if not good:
             raise DataSetError(f"{root / self.mark}: has too few images to set some aside for the test; add some")
@@ -248,6 +253,11 @@ def _pair(root: Path, pictures: str, masks: str, kind: str) -> list[TestImage]:
         TestImage(path, kind, None if kind == "good" else mask, f"{masks}/")
         for path, mask in zip(images, found, strict=True)
     ]
+
+
+def _incomplete(images: Sequence[TestImage]) -> type[DataSetError]:
+    """What a test split is that does not have both classes."""
+    return DataSetError if any(not image.good for image in images) else NoDefects
 
 
 def _both_classes(images: Sequence[TestImage]) -> bool:

@@ -133,9 +133,9 @@ def render(
         "report.html",
         head=f"<title>{title}</title>",
         title=title,
-        facts=_facts(about, data, cases, written, evaluation.remarks),
+        facts=_facts(about, data, cases, written, evaluation),
         tiles=_tiles(metrics, cases),
-        threshold=_threshold_text(at),
+        threshold=_threshold_text(at, evaluation.drawn is not None),
         charts=_charts(evaluation.scores, good, at, metrics["image_auroc"], about.training.get("loss", [])),
         kinds=_kinds(cases),
         metrics="\n".join(
@@ -166,17 +166,19 @@ def bin_scores(
     return edges.tolist(), counts
 
 
-def _facts(about: Checkpoint, data: Path, cases: Sequence[Case], written: str, remarks: Sequence[str]) -> str:
+def _facts(about: Checkpoint, data: Path, cases: Sequence[Case], written: str, evaluation: Evaluation) -> str:
     good = sum(case.image.good for case in cases)
+    drawn = evaluation.drawn is not None
+    what = "good images held out, {} synthetic flaws on them" if drawn else "good, {} defective images"
     facts = {
         **facts_of(about),
-        "tested on": f"{good} good, {len(cases) - good} defective images",
+        "tested on": f"{good} {what.format(len(cases) - good)}",
         "data": clean(data.resolve()),
         "date": written,
         "program": f"edge-inspect {__version__}",
     }
-    if remarks:
-        facts["remarks"] = ". ".join(remarks)
+    if evaluation.remarks:
+        facts["remarks"] = ". ".join(evaluation.remarks)
     return show_facts(facts)
 
 
@@ -196,12 +198,14 @@ def _share(cases: Sequence[Case]) -> str:
     return f"{rejected} of {len(cases)}"
 
 
-def _threshold_text(threshold: Threshold) -> str:
+def _threshold_text(threshold: Threshold, drawn: bool) -> str:
+    flaws = "The defects here are synthetic: they compare models, and do not say how many real defects will be found. "
+    before = flaws if drawn else ""
     if threshold.given:
-        return f"Threshold <b>{threshold.value:.4f}</b>: parts that score above it are rejected."
+        return f"{before}Threshold <b>{threshold.value:.4f}</b>: parts that score above it are rejected."
     return (
-        f"Threshold <b>{threshold.value:.4f}</b>: F1-max threshold, chosen on the test split, for orientation only. "
-        "A checkpoint has none; <code>calibrate bundle</code> sets one from good images the model has not seen."
+        f"{before}Threshold <b>{threshold.value:.4f}</b>: F1-max threshold, chosen on these images, for orientation "
+        "only. A checkpoint has none; <code>calibrate bundle</code> sets one from good images the model has not seen."
     )
 
 

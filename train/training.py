@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import platform
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,6 +43,8 @@ from train.teachers import open_teacher, weights_digest
 
 RESUME = "resume.safetensors"
 SAVE_EVERY_S = 60.0
+ENOUGH = 50
+"""Good images; training works with fewer, and rejects what it has not seen of good parts."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +100,7 @@ def fit(settings: Settings) -> Checkpoint:
     Interrupted, it goes on from the last saved epoch when called again with the same settings; the result is the same.
 
     Raises:
-        UsageError: A setting cannot be used here, or `out` holds another training.
+        UsageError: A setting cannot be used here, or `out` holds another training or cannot be written.
         DataSetError: The pictures are not there.
         CheckpointError: The teacher's weights are not there.
     """
@@ -109,7 +113,16 @@ def fit(settings: Settings) -> Checkpoint:
         say(str(good.copies))
     learn_from, held = _split(good.paths, own, settings)
     if len(learn_from) < 2:
-        raise DataSetError(f"{category.root}: {len(good.paths)} good images are too few to learn from")
+        raise DataSetError(
+            f"{category.root}: good images to learn from: {len(learn_from)}, of {len(good.paths)} that are there; "
+            f"training needs 2 at least, and {ENOUGH} or more to be of use: add some"
+            + (", or lower --hold-out" if len(good.paths) > len(learn_from) else "")
+        )
+    if len(learn_from) < ENOUGH:
+        say(
+            f"warning: {len(learn_from)} good images to learn from, {len(held)} held out for the threshold: "
+            f"{ENOUGH} or more are wanted to learn how good parts differ"
+        )
     torch.manual_seed(settings.seed)
     teacher = open_teacher(settings.teacher, settings.teacher_weights)
     teacher_digest = weights_digest(teacher)
@@ -122,7 +135,8 @@ def fit(settings: Settings) -> Checkpoint:
         seed, textures, foreground = settings.seed, settings.textures, settings.foreground
         synthesis = Synthesis(pictures, seed=seed, textures=textures, foreground=foreground, **wanted)
     material = Material(pictures, synthesis, arithmetic, settings.batch, settings.seed, settings.cache_gb)
-    settings.out.mkdir(parents=True, exist_ok=True)
+    with _writing(settings.out):
+        settings.out.mkdir(parents=True, exist_ok=True)
     about = Checkpoint(
         model=settings.model,
         teacher=settings.teacher,
@@ -161,8 +175,9 @@ def fit(settings: Settings) -> Checkpoint:
         "versions": {"python": platform.python_version(), "torch": str(torch.__version__)},
     }
     result = dataclasses.replace(about, training=about.training | measured)
-    checkpoint.save(settings.out, result, model)
-    (settings.out / RESUME).unlink(missing_ok=True)
+    with _writing(settings.out):
+        checkpoint.save(settings.out, result, model)
+        (settings.out / RESUME).unlink(missing_ok=True)
     journal.write(model, history, finished=True)
     return result
 
@@ -195,6 +210,17 @@ def _check(settings: Settings) -> None:
         raise UsageError("--epochs must be at least 1, and --batch at least 2 (BatchNorm needs two pictures)")
     if not 0 <= settings.hold_out < 1 or not 0 < settings.learning_rate < float("inf"):
         raise UsageError("--hold-out must be at least 0 and below 1, and --learning-rate above 0 and finite")
+
+
+@contextlib.contextmanager
+def _writing(out: Path) -> Iterator[None]:
+    """Turns what the disk refuses into a sentence."""
+    try:
+        yield
+    except OSError as error:
+        raise UsageError(
+            f"--out {out}: cannot be written: {error.strerror}; make room there or give another folder"
+        ) from error
 
 
 def _train(model: System, phases: list[Phase], state: _ResumeState, journal: Journal) -> History:
@@ -243,7 +269,11 @@ def _run_phase(
             started, waited = time.perf_counter(), material.waited
             for group in optimizer.param_groups:
                 group["lr"] = phase.rate * phase.schedule(epoch / phase.epochs)
-            losses.append(train_epoch(phase, optimizer, material, epoch))
+            try:
+                losses.append(train_epoch(phase, optimizer, material, epoch))
+            except KeyboardInterrupt:
+                say(f"\n{state.kept()}")
+                raise
             history.seconds += time.perf_counter() - started
             history.waited += material.waited - waited
             progress.step(note=f"loss {losses[-1]:.4f}")
@@ -294,7 +324,8 @@ class _ResumeState:
 
     def __init__(self, settings: Settings, inputs: dict[str, Any]) -> None:
         self.label = f"{settings.model} {settings.category}"
-        self._path = settings.out / RESUME
+        self._path, self._out = settings.out / RESUME, settings.out
+        self._epochs = 0
         fields = dataclasses.asdict(settings)
         for irrelevant in ("out", "data", "device", "cache_gb", "teacher_weights", "textures"):
             fields.pop(irrelevant)
@@ -305,7 +336,15 @@ class _ResumeState:
         for index, moments in optimizer.state_dict()["state"].items():
             tensors |= {f"adam.{index}.{k}": v.contiguous().cpu() for k, v in moments.items()}
         about = {"training": self._training, "history": dataclasses.asdict(history)}
-        write_atomically(self._path, safetensors.torch.save(tensors, {"state": json.dumps(about)}))
+        with _writing(self._out):
+            write_atomically(self._path, safetensors.torch.save(tensors, {"state": json.dumps(about)}))
+        self._epochs = sum(map(len, history.losses.values()))
+
+    def kept(self) -> str:
+        """What of the training is on the disk, for a person who interrupts it."""
+        if not self._path.is_file():
+            return f"{self.label}: nothing is saved yet, so the same command begins anew; a save is made once a minute"
+        return f"{self.label}: {self._epochs} epochs are saved in {self._path}; the same command goes on from there"
 
     def load(self) -> _Saved | None:
         if not self._path.is_file():
@@ -322,6 +361,7 @@ class _ResumeState:
             raise UsageError(
                 f"{self._path}: belongs to a training with another {', '.join(other)}; give another --out or remove it"
             )
+        self._epochs = sum(map(len, history.losses.values()))
         return _Saved(history, _under("model.", tensors), _under("adam.", tensors))
 
 

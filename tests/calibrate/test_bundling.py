@@ -13,7 +13,7 @@ import onnx
 import pytest
 from parsed_page import Page
 
-from calibrate.bundling import _preferred, _read_defects, _split, _thresholds
+from calibrate.bundling import _read_defects, _split, _thresholds
 from calibrate.cli import main
 from calibrate.measurement import Measurement
 from calibrate.threshold import tail_threshold
@@ -78,7 +78,7 @@ def test_fp16_is_strongly_typed_and_half_the_size(bundle: Bundle) -> None:
 def test_the_page_holds_every_precision_and_needs_nothing_else(bundle: Bundle) -> None:
     text = (bundle.path / "report" / "index.html").read_text(encoding="utf-8")
     page = Page(text)
-    assert page.tags["svg"] == 6 and page.tags["script"] == 0 and page.tags["img"] > 6
+    assert page.tags["svg"] == 2 * len(bundle.manifest.precisions) and page.tags["script"] == 0 and page.tags["img"] > 6
     assert all(reference.startswith("data:image/jpeg;base64,") for reference in page.references)
     report = json.loads((bundle.path / "report" / "calibration.json").read_text())
     for precision, told in report["precisions"].items():
@@ -98,17 +98,14 @@ def test_the_report_says_what_openvino_would_do_by_itself(bundle: Bundle) -> Non
         assert f"{told['latency_ms'] / told['int8_latency_ms']:.2f} times as fast" in text
 
 
-def test_int8_may_move_good_scores_alike_and_not_scatter_them() -> None:
-    """What moves all alike, its own threshold makes up for."""
-    scores = [0.4, 0.5, 0.45, 0.6]
-
-    def preferred(int8: list[float], broken: str = "", latency_ms: float = 1.0) -> str:
-        fp32 = Measurement(scores, [], [], 2.0)
-        return _preferred({"fp32": fp32, "int8": Measurement(int8, [], [], latency_ms)}, broken)[0]
-
-    assert preferred([score + 0.2 for score in scores]) == "int8"
-    assert preferred([0.3, 0.6, 0.55, 0.5]) == "fp32"
-    assert preferred(scores, broken="too much") == preferred(scores, latency_ms=2.0) == "fp32"
+def test_the_manifest_says_what_was_measured_and_in_which_order_engines_try(bundle: Bundle) -> None:
+    manifest = bundle.manifest
+    assert manifest.order is not None and manifest.order["openvino"][0] == manifest.preferred
+    assert manifest.order["openvino"][-1] == manifest.order["tensorrt"][-1] == "fp32"
+    assert "bf16" not in manifest.order["tensorrt"]
+    measured = manifest.provenance["measured"]
+    assert measured["int8"]["latency_ms"] > 0 and measured["fp32"]["latency_ms"] > 0
+    assert {"lost_image_auroc", "lost_aupro"} <= measured["int8"].keys()
 
 
 def test_the_threshold_comes_from_images_the_model_has_not_seen(run: Path, bundle: Bundle) -> None:
@@ -305,7 +302,7 @@ def test_a_station_falls_back_to_the_next_precision_and_says_so(
 ) -> None:
     tolerance = {**bundle.manifest.golden.tolerance, "int8": -1.0, "fp16": -1.0}
     golden = bundle.manifest.golden.model_copy(update={"tolerance": tolerance})
-    manifest = bundle.manifest.model_copy(update={"golden": golden, "preferred": "int8"})
+    manifest = bundle.manifest.model_copy(update={"golden": golden, "preferred": "int8", "order": None})
     strict = Bundle(bundle.path, manifest, bundle.digest, lambda name: (bundle.path / name).read_bytes())
     assert open_checked_engine(strict).precision == "fp32"
     assert "int8 openvino engine does not reproduce the golden frames" in caplog.text

@@ -173,6 +173,13 @@ def test_a_manifest_of_another_kind_is_refused(folder: Path, text: str) -> None:
         (lambda m: m["decision"]["thresholds"].pop("int8"), "thresholds or tolerance missing for int8"),
         (lambda m: m["golden"]["tolerance"].pop("fp32"), "thresholds or tolerance missing for fp32"),
         (lambda m: m.update(preferred="fp16"), "missing for fp16"),
+        (lambda m: m.update(order={"openvino": ["fp16"]}), "order: openvino must name precisions of the bundle"),
+        (lambda m: m.update(order={"tensorrt": []}), "order: tensorrt must name precisions of the bundle"),
+        (
+            lambda m: m.update(order={"openvino": ["int8", "int8"]}),
+            "order: openvino must name precisions of the bundle",
+        ),
+        (lambda m: m.update(order={"onnxruntime": ["int8"]}), "order.onnxruntime"),
         (lambda m: m.update(precisions=[]), "precisions: List should have at least 1"),
         (lambda m: m["outputs"].update(student=["s1", "s2"]), "teacher and student must name as many outputs"),
         (lambda m: m["files"].pop("golden.npz"), "files: golden.npz missing"),

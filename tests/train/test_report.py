@@ -191,7 +191,7 @@ def test_the_page_says_what_was_measured(evaluation: Evaluation, data: Path) -> 
 
 def test_without_a_threshold_the_best_f1_stands_in_and_is_called_so(evaluation: Evaluation, data: Path) -> None:
     text = Page(render(evaluation, evaluation.metrics(), ABOUT, data).page).text
-    assert "F1-max threshold, chosen on the test split, for orientation only" in text
+    assert "F1-max threshold, chosen on these images, for orientation only" in text
     assert "6 of 7 defects detected 1 of 9 good parts rejected" in text  # the part at the threshold is one of them
 
 
