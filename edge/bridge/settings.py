@@ -92,6 +92,10 @@ class BridgeSettings(BaseModel):
     def _json_alone(cls, mqtt: MqttSettings) -> MqttSettings:
         if mqtt.encoding != "json" or mqtt.home_assistant is not None:
             raise ValueError("the bridge reads JSON and announces nothing; leave out encoding and home_assistant")
+        if mqtt.client_id is not None and "{" in mqtt.client_id:
+            raise ValueError(
+                f"client_id: {mqtt.client_id!r} names a station, which a bridge is not; leave out the braces"
+            )
         return mqtt
 
     @field_validator("stations")
