@@ -33,10 +33,10 @@ class DefectClass(BaseModel):
     min_area_px: int = Field(default=0, ge=0, description="the largest region's area or more, in px of the frame")
     min_area_mm2: float = Field(default=0, ge=0, description="the same in mm², where the station knows its scale")
 
-    def holds(self, regions: Sequence[SeenRegion]) -> bool:
-        """Whether a part with these regions is of this class."""
+    def holds(self, regions: Sequence[SeenRegion], count: int) -> bool:
+        """Whether a part with these regions, the largest of `count`, is of this class."""
         return (
-            len(regions) >= self.min_regions
+            count >= self.min_regions
             and max((region.area_px for region in regions), default=0) >= self.min_area_px
             and max((region.area_mm2 or 0.0 for region in regions), default=0.0) >= self.min_area_mm2
         )

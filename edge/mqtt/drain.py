@@ -6,7 +6,6 @@ import logging
 import time
 from collections.abc import Callable
 
-from edge.ids import uuid7
 from edge.messages import Status, Topics
 from edge.mqtt.broker import REMEMBERED_S
 from edge.mqtt.connection import ConnectionProblem
@@ -21,8 +20,6 @@ log = logging.getLogger(__name__)
 
 # For so long a connection must have held before a message that is suspected is sent.
 _CALM_S = 0.5
-# The same where there is no other message to see whether the broker takes any.
-_LONG_CALM_S = 30.0
 
 
 class Drain:
@@ -38,6 +35,8 @@ class Drain:
         notices: What is said beside the parts.
         resends: Parts that were asked for again.
         on_set_aside: Called with a sentence when a message is set aside.
+        long_calm_s: For so long the connection must have held before a message that was passed over is sent again
+            without another one to see whether the broker takes any.
     """
 
     def __init__(
@@ -47,10 +46,12 @@ class Drain:
         notices: Notices,
         resends: Resends,
         on_set_aside: Callable[[str], None],
+        long_calm_s: float,
     ) -> None:
         self._station, self._name = topics.station, f"{topics.site}/{topics.line}/{topics.station}"
         self._outbox, self._notices, self._resends = outbox, notices, resends
         self._on_set_aside = on_set_aside
+        self._long_calm_s = max(long_calm_s, 2 * _CALM_S)
         self._suspicion = Suspicion()
         self._entries: dict[Token, Entry] = {}
         self._sent_up_to = 0
@@ -59,7 +60,7 @@ class Drain:
         self._too_large_said: set[str] = set()
         # Until when messages of a kind are not sent any more.
         self._withheld: dict[str, float] = {}
-        self._calm_since = time.monotonic()
+        self._began = time.monotonic()
         self.set_aside = 0
         """Messages set aside since the start."""
         self.held_since: float | None = None
@@ -73,7 +74,7 @@ class Drain:
         self._sent_up_to = 0
         self._held.clear()
         self.held_since = None
-        self._calm_since = time.monotonic()
+        self._began = time.monotonic()
 
     def send(self, session: Session, *, parts: bool) -> None:
         """Send what may be sent now; without `parts` only notices."""
@@ -98,7 +99,6 @@ class Drain:
         """Take in what the broker has acknowledged, and what it has refused."""
         acknowledged = session.in_flight.take_acknowledged()
         if acknowledged:
-            self._calm_since = time.monotonic()
             self._outbox.remove(_numbers(acknowledged, "entry"))
             self._resends.acknowledge(_numbers(acknowledged, "resend"))
         for token in acknowledged:
@@ -149,7 +149,7 @@ class Drain:
         )
 
     def _has_been_calm(self, seconds: float) -> bool:
-        return time.monotonic() >= self._calm_since + seconds
+        return time.monotonic() >= self._began + seconds
 
     def _next_suspect(self) -> Entry | None:
         """Return a message that was passed over and whose turn has come; with no other to send, a long calm will do."""
@@ -158,7 +158,7 @@ class Drain:
             found = self._outbox.pending(self._station, number - 1, 1)
             if not found or found[0].id != number:
                 self._suspicion.forget(token)
-            elif self._may_send(token) or self._has_been_calm(_LONG_CALM_S):
+            elif self._may_send(token) or self._has_been_calm(self._long_calm_s):
                 return found[0]
         return None
 
@@ -247,8 +247,8 @@ class Drain:
             what, size = str(notice.schema), len(notice.payload)
             if notice.schema in ("health", "image"):
                 self._withheld[notice.schema] = time.monotonic() + REMEMBERED_S
-            elif isinstance(notice.content, Status) and notice.content.reason is not None:
-                self._notices.add_status(notice.content.model_copy(update={"id": uuid7(), "reason": None}))
+            elif isinstance(notice.content, Status):
+                self._notices.shorten(notice.content)
         elif entry is not None:
             what, size = entry.kind, entry.size
             if token[0] == "resend":
@@ -259,7 +259,8 @@ class Drain:
                     self._suspicion.remember_size(size)
         else:
             return
-        self._tell(f"a {what} of {size} bytes is set aside: connections end at it, while others pass: {problem}", entry)
+        said = "the broker hangs up on it" if problem.code is None else f"the broker {problem}"
+        self._tell(f"a {what} of {size} bytes is set aside: {said}, while others pass", entry)
 
     def _tell(self, what: str, entry: Entry | None) -> None:
         self.set_aside += 1

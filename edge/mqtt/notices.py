@@ -56,6 +56,7 @@ class Notices:
         # In the order in which they are sent.
         self._waiting: dict[Token, Notice] = {}
         self._sent: set[Token] = set()
+        self._without_reason: Status | None = None
 
     def add_status(self, status: Status) -> None:
         """Have a status published, after those before it."""
@@ -73,6 +74,12 @@ class Notices:
         """Have a picture published."""
         self._add(Notice("image", topic, Picture(topic, jpeg), ("image", topic)))
 
+    def shorten(self, status: Status) -> None:
+        """The broker does not take this status: say it without its reason, now and whenever it is repeated."""
+        if status.reason is not None:
+            self._without_reason = status
+            self.add_status(status.model_copy(update={"id": uuid7(), "reason": None}))
+
     def begin_anew(self, status: Status, sequence: int) -> None:
         """There is a new connection: send again what may not have arrived, with the status that holds.
 
@@ -80,10 +87,17 @@ class Notices:
             status: That holds; one that was set longer ago says by now too little of the station's parts.
             sequence: Of the station's newest part.
         """
-        now = status if status.sequence == sequence else _at_part(status, sequence)
+        changes: dict[str, object] = {} if status.sequence == sequence else {"sequence": sequence}
+        if self._without_reason is not None and _say_the_same(self._without_reason, status):
+            changes["reason"] = None
+        now = status.model_copy(update={"id": uuid7(), **changes}) if changes else status
         with self._lock:
             self._sent.clear()
-            old = [notice for notice in self._waiting.values() if notice.schema == "status" and not _says(notice, now)]
+            old = [
+                notice
+                for notice in self._waiting.values()
+                if notice.schema == "status" and not _repeats(notice, status)
+            ]
             others = [notice for notice in self._waiting.values() if notice.schema in ("reply", "image")]
             again = Notice("status", self._topics.status, now, ("status", now.id))
             self._waiting = {notice.token: notice for notice in (*old, again, *others)}
@@ -113,11 +127,10 @@ class Notices:
                 del self._waiting[token]
 
 
-def _at_part(status: Status, sequence: int) -> Status:
-    return status.model_copy(update={"id": uuid7(), "sequence": sequence})
+def _repeats(notice: Notice, status: Status) -> bool:
+    return isinstance(notice.content, Status) and _say_the_same(notice.content, status)
 
 
-def _says(notice: Notice, status: Status) -> bool:
-    """Whether it says the same, of an older part perhaps."""
-    said = notice.content
-    return isinstance(said, Status) and (said.state, said.at, said.reason) == (status.state, status.at, status.reason)
+def _say_the_same(one: Status, other: Status) -> bool:
+    """Whether they tell the same change, of another part perhaps, or without its reason."""
+    return (one.state, one.at) == (other.state, other.at)

@@ -72,7 +72,7 @@ class Publisher:
         self._notices = Notices(topics)
         self._notices.add_status(status)
         self._resends = Resends(outbox, topics.station)
-        self._drain = Drain(topics, outbox, self._notices, self._resends, on_set_aside)
+        self._drain = Drain(topics, outbox, self._notices, self._resends, on_set_aside, settings.backoff_cap_s)
         self._limit: Callable[[int, str], int | None] = lambda size, schema: None
         self._closing = threading.Event()
         self._drain_until = self._close_until = float("inf")

@@ -163,13 +163,14 @@ class Reconnection:
             )
 
     def _say_311(self, given_up: ConnectionProblem) -> None:
+        why = "it refuses it" if given_up.code == UNSUPPORTED_VERSION else given_up
         if self._broker.lack("MQTT 5"):
             self._log.warning(
                 "%sbroker %s speaks MQTT 3.1.1, not MQTT 5 (%s): falling back to 3.1.1; MQTT 5 is tried again after "
                 "%.0f minutes, and mqtt.protocol: 3.1.1 spares that",
                 self._prefix,
                 self._where,
-                given_up,
+                why,
                 REMEMBERED_S / 60,
             )
 

@@ -73,7 +73,7 @@ class Suspicion:
             in_flight: What was on its way.
             refused: What the broker has refused by its name.
         """
-        for key in {_key(token) for token in in_flight}:
+        for key in {_key(token) for token in (in_flight if refused is None else {*in_flight, refused})}:
             self._endings[key] = self._endings.get(key, 0) + 1
         alone = refused or (next(iter(in_flight)) if len(in_flight) == 1 else None)
         if alone is None:

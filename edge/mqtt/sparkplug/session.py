@@ -105,6 +105,12 @@ class SparkplugSession(Session):
         else:
             log.info("%s: no birth before the primary host %s is online", self._node.topic("NBIRTH"), self._host)
 
+    def _on_confirmed(
+        self, client: Client, userdata: object, mid: int, reasons: list[ReasonCode], properties: Properties | None
+    ) -> None:
+        super()._on_confirmed(client, userdata, mid, reasons, properties)
+        self._node.hear()
+
     def _obey(self, payload: bytes, retained: bool) -> None:
         try:
             metrics = decode(payload)
