@@ -70,6 +70,7 @@ class Drain:
         """There is a new connection: send again what may not have arrived, with the status that holds."""
         self._notices.begin_anew(status, self._outbox.sequence(self._station))
         self._resends.begin_anew()
+        self._suspicion.begin_anew()
         self._entries.clear()
         self._sent_up_to = 0
         self._held.clear()

@@ -2,9 +2,9 @@
 
 A broker that does not take a message may hang up on it without a word, and so does a network that is bad. The two are
 told apart in steps: a message on which connections end again and again is sent alone, after a while in which the
-connection holds; when it has failed so three times it is passed over, and tried again only when another message has
-passed. If it fails then too, it is set aside. A network or a broker that takes nothing lets no other pass, so nothing
-is set aside for it.
+connection holds; when it has failed three times it is passed over, and tried again when another message has passed, or
+after a long while. If it fails then too, and others have passed, it is set aside. A network or a broker that takes
+nothing lets no other pass, so nothing is set aside for it.
 """
 
 from __future__ import annotations
@@ -23,8 +23,11 @@ class Suspicion:
     def __init__(self) -> None:
         self._endings: dict[Token, int] = {}
         self._alone: dict[Token, int] = {}
-        # Suspects of which it is known that another message has passed meanwhile.
+        # Those of which it is known that another message has passed since they failed.
         self._due: set[Token] = set()
+        # Those that failed on a connection that another message had passed on.
+        self._among_others: set[Token] = set()
+        self._passed: set[Token] = set()
         self._too_large: int | None = None
         self.trial: Token | None = None
         """The message sent last that is as large as one that was set aside."""
@@ -56,15 +59,18 @@ class Suspicion:
         """Such a message is sent."""
         self.trial = token
 
+    def begin_anew(self) -> None:
+        """There is a new connection."""
+        self._passed.clear()
+
     def acknowledge(self, token: Token) -> None:
         """The broker has it."""
         self.forget(token)
+        self._passed.add((token[0], 0))
         if token == self.trial:
             self.trial = self._too_large = None
-        for suspect, count in self._alone.items():
-            # A broker may take a status and no part.
-            if count >= _ALONE and (suspect[0] != "entry" or token[0] == "entry"):
-                self._due.add(suspect)
+        # A broker may take a status and no part.
+        self._due.update(failed for failed in self._alone if failed[0] != "entry" or token[0] == "entry")
 
     def end(self, in_flight: set[Token], refused: Token | None) -> Token | None:
         """The connection has ended; return the message to set aside, if it is certain now.
@@ -80,7 +86,10 @@ class Suspicion:
             return None
         key = _key(alone)
         self._alone[key] = self._alone.get(key, 0) + 1
-        if key in self._due or alone == self.trial:
+        if ("entry", 0) in self._passed or (key[0] != "entry" and self._passed):
+            self._among_others.add(key)
+        is_singular = key in self._due or key in self._among_others
+        if (is_singular and self._alone[key] > _ALONE) or alone == self.trial:
             self.forget(alone)
             self.trial = None
             return alone
@@ -96,6 +105,7 @@ class Suspicion:
         self._endings.pop(key, None)
         self._alone.pop(key, None)
         self._due.discard(key)
+        self._among_others.discard(key)
 
     def forget_those_gone(self) -> None:
         """Nothing waits that could be sent: only those that are passed over are suspected still."""

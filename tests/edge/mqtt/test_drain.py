@@ -129,17 +129,17 @@ def test_a_bad_network_loses_nothing(outbox: MemoryOutbox, seed: int) -> None:
     chance = random.Random(seed)
     over = threading.Event()
     with (
-        ByteBroker(on_publish=lambda each: TAKES if over.is_set() or chance.random() > 0.3 else HANGS_UP) as broker,
+        ByteBroker(on_publish=lambda each: TAKES if over.is_set() or chance.random() > 0.1 else HANGS_UP) as broker,
         Publisher(TOPICS, outbox, mqtt(broker.port, backoff_cap_s=0.05), status()) as publisher,
     ):
-        put(outbox, 20)
+        put(outbox, 40)
         end = time.monotonic() + 6
         while time.monotonic() < end and outbox.depth().entries:
             time.sleep(0.05)
         over.set()
         wait_until(lambda: not outbox.depth().entries, PATIENCE)
         assert publisher.set_aside == 0
-    assert set(parts(broker)) == set(range(1, 21)) and outbox.dropped()["verdict"] == 0
+    assert set(parts(broker)) == set(range(1, 41)) and outbox.dropped()["verdict"] == 0
 
 
 def test_other_clients_of_the_same_id_lose_nothing(broker: Broker, subscribe: Subscribe, outbox: MemoryOutbox) -> None:
