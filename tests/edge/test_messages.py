@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from edge.ids import uuid7, uuid7_time
 from edge.messages import (
+    LARGEST_REGIONS,
     BundleReference,
     Defect,
     FrameCounts,
@@ -229,3 +230,16 @@ def test_schemas_name_every_field() -> None:
     assert all({"id", "boot_id", "sequence"} <= set(schema["required"]) for schema in messages)
     # Every field is always there.
     assert set(schemas["health"]["required"]) == set(json.loads(health().to_json()))
+
+
+def test_a_defect_of_very_many_regions_has_the_largest_and_says_how_many() -> None:
+    rejected = verdict(ok=False)
+    regions = tuple(REGION.model_copy(update={"area_px": area, "peak": 1000.0 - area}) for area in range(1, 270))
+    defect = Defect.of(rejected, regions)
+    assert defect.region_count == 269 and len(defect.regions) == LARGEST_REGIONS
+    # In their order: the highest peak first, though its region is the smallest.
+    assert [region.area_px for region in defect.regions] == [1, *range(270 - LARGEST_REGIONS + 1, 270)]
+    assert len(defect.to_json()) < 6000
+    for count in (0, 1, LARGEST_REGIONS, LARGEST_REGIONS + 1):
+        few = Defect.of(rejected, regions[:count])
+        assert (few.region_count, len(few.regions)) == (count, min(count, LARGEST_REGIONS))
