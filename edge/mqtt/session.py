@@ -115,6 +115,7 @@ class Session:
         self._client.on_subscribe = self._on_subscribe
         self._client.on_unsubscribe = self._on_confirmed
         self._client.on_message = self._on_message
+        self._retains_will = will is not None and will.of_contract and terms.retain and not self._is_5
         if will is not None:
             described = will_properties("status") if self._is_5 and will.of_contract else None
             retain = will.of_contract and terms.retain
@@ -316,7 +317,10 @@ class Session:
                 )
             else:
                 certificate = "; see that it accepts this box's certificate" if self._settings.tls else ""
-                self._problem = ConnectionProblem(f"the broker hung up without an answer{certificate}", hung_up=True)
+                # In MQTT 5 it says so by a reason code.
+                retain = "; one that keeps no retained messages needs mqtt.retain: false" if self._retains_will else ""
+                said = f"the broker hung up without an answer{certificate}{retain}"
+                self._problem = ConnectionProblem(said, hung_up=True)
 
     def _on_subscribe(
         self, client: Client, userdata: object, mid: int, reasons: list[ReasonCode], properties: Properties | None

@@ -92,6 +92,18 @@ def test_retain_can_be_switched_off(
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
 
 
+def test_a_hint_at_retain_where_the_broker_cannot_say_it(
+    make_broker: Make, outbox: MemoryOutbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    broker = started(make_broker, "retain_available false")
+    door = Between(broker.port, refuse_5=True)
+    try:
+        with Publisher(TOPICS, outbox, mqtt(door.port), status()):
+            wait_until(lambda: "keeps no retained messages needs mqtt.retain: false" in caplog.text, PATIENCE)
+    finally:
+        door.close()
+
+
 def test_what_is_larger_than_the_brokers_packets_is_not_sent(
     make_broker: Make, subscribe: Subscribe, outbox: MemoryOutbox, caplog: pytest.LogCaptureFixture
 ) -> None:
