@@ -156,21 +156,40 @@ class Verdict(Message):
     frame: FrameSize
 
 
+LARGEST_REGIONS = 32
+"""So many regions a defect message has at most: brokers limit the size of a message."""
+
+
 class Defect(Verdict):
     """A rejected part: its verdict, with the same id and sequence, and the regions."""
 
     ok: Literal[False] = Field(default=False, description="a defect is always a reject")
-    regions: tuple[Region, ...]
+    regions: tuple[Region, ...] = Field(
+        max_length=LARGEST_REGIONS, description="highest peak first; of more, the one with that peak and the largest"
+    )
+    region_count: Count = Field(description="of all regions of the part; above 32 not all of them are in `regions`")
     thumbnail: str | None = Field(default=None, pattern=_BASE64_PATTERN, description="JPEG, base64")
 
     @classmethod
     def of(cls, verdict: Verdict, regions: tuple[Region, ...], thumbnail: str | None = None) -> Defect:
         """Return the defect that belongs to a rejecting verdict.
 
+        Args:
+            verdict: The verdict.
+            regions: All of the part's regions, highest peak first; of very many the largest are kept.
+            thumbnail: JPEG, base64.
+
         Raises:
             ValueError: the verdict accepts the part.
         """
-        return cls(**dict(verdict), regions=regions, thumbnail=thumbnail)
+        return cls(**dict(verdict), regions=_largest(regions), region_count=len(regions), thumbnail=thumbnail)
+
+
+def _largest(regions: tuple[Region, ...]) -> tuple[Region, ...]:
+    """Return the regions that fit a message, in their order: the first, and the largest of the others."""
+    others = sorted(range(1, len(regions)), key=lambda at: -regions[at].area_px)
+    kept = {0, *others[: LARGEST_REGIONS - 1]}
+    return tuple(region for at, region in enumerate(regions) if at in kept)
 
 
 class Status(Message):
@@ -226,6 +245,10 @@ class MqttHealth(ContractModel):
 
     connected: bool
     reconnects: Count
+    set_aside: Count = Field(
+        default=0,
+        description="messages that the broker does not take and that were given up, since the service started",
+    )
 
 
 class RefusalCounts(ContractModel):

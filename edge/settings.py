@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 from pathlib import Path
 from typing import Any, Literal
 
@@ -63,6 +64,20 @@ class MqttSettings(Section):
         description="file with the password, read at every connect; a relative one is looked for in "
         "$CREDENTIALS_DIRECTORY where that is set",
     )
+    client_id: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=256,
+        description="for brokers with rules for client ids; {site}, {line} and {station} stand for the names in the "
+        "station's topics, and every station needs an id of its own; default: one that is made of these and of the box",
+    )
+    protocol: Literal["auto", "5", "3.1.1"] = Field(
+        default="auto", description="of MQTT; auto: 5, and 3.1.1 where the broker does not answer that within a second"
+    )
+    retain: bool = Field(
+        default=True,
+        description="false: the broker is not asked to keep status and health, for brokers that keep nothing",
+    )
     keepalive_s: int = Field(default=30, ge=5, le=3600, description="silence after which a connection counts as lost")
     connect_timeout_s: float = Field(
         default=5.0, gt=0, le=60, description="for the connection, and again for its answer"
@@ -94,6 +109,24 @@ class MqttSettings(Section):
         if isinstance(data, dict) and "port" not in data and data.get("tls") is not None:
             return {**data, "port": 8883}
         return data
+
+    @field_validator("protocol", mode="before")
+    @classmethod
+    def _protocol_may_be_a_number(cls, value: Any) -> Any:
+        # YAML reads 5 as a number.
+        return str(value) if type(value) in (int, float) and value == 5 else value
+
+    @field_validator("client_id")
+    @classmethod
+    def _client_id_can_be_sent(cls, text: str | None) -> str | None:
+        if text is not None:
+            if not text.isprintable():
+                raise ValueError(f"{text!r} holds a character that cannot be printed; leave it out")
+            if left := set(re.findall(r"{[^{}]*}|[{}]", text)) - {"{site}", "{line}", "{station}"}:
+                raise ValueError(
+                    f"{text!r} holds {', '.join(sorted(left))}; what can be put in is {{site}}, {{line}}, {{station}}"
+                )
+        return text
 
     @model_validator(mode="after")
     def _password_needs_username(self) -> MqttSettings:
@@ -298,6 +331,16 @@ class Settings(Section):
     def _edge_nodes_differ(self) -> Settings:
         if self.mqtt.encoding == "sparkplug_b" and ":" in self.line:
             raise ValueError(f"line: {self.line!r} holds ':', which parts line and station in Sparkplug; leave it out")
+        return self
+
+    @model_validator(mode="after")
+    def _client_ids_differ(self) -> Settings:
+        given = self.mqtt.client_id
+        if given is not None and "{station}" not in given and len(self.stations) > 1:
+            raise ValueError(
+                f"mqtt.client_id: {len(self.stations)} stations would connect as {given!r}, and a broker lets in one "
+                f"client of an id; write {{station}} into it, as in '{given}-{{station}}'"
+            )
         return self
 
     @model_validator(mode="after")

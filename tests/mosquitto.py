@@ -171,8 +171,9 @@ class Between:
                 if self.cut_after is not None and self.cut_after <= 0:
                     self.cut_after = None
                     break
-            source.shutdown(socket.SHUT_RDWR)
-            sink.shutdown(socket.SHUT_RDWR)
+        for one in (source, sink):
+            with contextlib.suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
         with contextlib.suppress(OSError):

@@ -34,10 +34,10 @@ class DefectClass(Section):
         default=0, ge=0, le=1e12, description="the same in mm², where the station knows its scale"
     )
 
-    def holds(self, regions: Sequence[SeenRegion]) -> bool:
-        """Whether a part with these regions is of this class."""
+    def holds(self, regions: Sequence[SeenRegion], count: int) -> bool:
+        """Whether a part with these regions, the largest of `count`, is of this class."""
         return (
-            len(regions) >= self.min_regions
+            count >= self.min_regions
             and max((region.area_px for region in regions), default=0) >= self.min_area_px
             and max((region.area_mm2 or 0.0 for region in regions), default=0.0) >= self.min_area_mm2
         )
@@ -89,6 +89,10 @@ class BridgeSettings(Section):
     def _json_alone(cls, mqtt: MqttSettings) -> MqttSettings:
         if mqtt.encoding != "json" or mqtt.home_assistant is not None:
             raise ValueError("the bridge reads JSON and announces nothing; leave out encoding and home_assistant")
+        if mqtt.client_id is not None and "{" in mqtt.client_id:
+            raise ValueError(
+                f"client_id: {mqtt.client_id!r} names a station, which a bridge is not; leave out the braces"
+            )
         return mqtt
 
     @field_validator("stations")

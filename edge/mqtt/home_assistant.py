@@ -14,12 +14,12 @@ from collections.abc import Mapping
 from typing import Any, get_args
 
 from paho.mqtt.client import Client, ConnectFlags
-from paho.mqtt.enums import MQTTProtocolVersion
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from edge import __version__
 from edge.messages import State, Topics
+from edge.mqtt.broker import Terms
 from edge.mqtt.session import LastWill, OnMessage, Session
 from edge.settings import HomeAssistantSettings, MqttSettings
 
@@ -134,7 +134,7 @@ class DiscoverySession(Session):
 
     Args:
         client_id: As `Session` has it, and all before `discovery`.
-        protocol: MQTT 5 or 3.1.1.
+        terms: On what terms it is made.
         settings: Of the connection.
         will: What the broker publishes when the connection is lost.
         subscriptions: The topics to hear.
@@ -144,7 +144,7 @@ class DiscoverySession(Session):
     def __init__(
         self,
         client_id: str,
-        protocol: MQTTProtocolVersion,
+        terms: Terms,
         settings: MqttSettings,
         will: LastWill,
         subscriptions: Mapping[str, OnMessage],
@@ -152,7 +152,7 @@ class DiscoverySession(Session):
     ) -> None:
         self._discovery = discovery
         heard = {**subscriptions, discovery.status_topic: self._hear}
-        super().__init__(client_id, protocol, settings, will, heard)
+        super().__init__(client_id, terms, settings, will, heard)
 
     def _on_connect(
         self, client: Client, userdata: object, flags: ConnectFlags, reason: ReasonCode, properties: Properties | None
@@ -167,7 +167,7 @@ class DiscoverySession(Session):
 
     def _announce(self) -> None:
         # QoS 0: a broker that does not let this user announce must not hold up the verdicts.
-        self._client.publish(self._discovery.topic, self._discovery.payload, 0, True)
+        self._publish(self._discovery.topic, self._discovery.payload, 0, retain=True)
 
 
 def _sensor(name: str, topic: str, path: str, **more: Any) -> Component:

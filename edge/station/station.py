@@ -93,7 +93,9 @@ class Station:
         self._trigger: Trigger | None = None
         self._started = time.monotonic()
         starting = self._status("starting")
-        self._publisher = Publisher(self._topics, box.outbox, settings.mqtt, starting, self._commands.receive)
+        self._publisher = Publisher(
+            self._topics, box.outbox, settings.mqtt, starting, self._commands.receive, self._state.degrade
+        )
         try:
             self._inspector = Inspector(settings, station, box, self._state.degrade)
             self._commands.open(self._inspector, self._publisher)
@@ -255,7 +257,11 @@ class Station:
                 problem=self._outbox.problem,
                 set_aside=str(self._outbox.recovered_from) if self._outbox.recovered_from else None,
             ),
-            mqtt=MqttHealth(connected=self._publisher.connected, reconnects=self._publisher.reconnects),
+            mqtt=MqttHealth(
+                connected=self._publisher.connected,
+                reconnects=self._publisher.reconnects,
+                set_aside=self._publisher.set_aside,
+            ),
             commands=self._commands.counts(),
             engine=judge.engine.name,
             precision=judge.engine.precision,

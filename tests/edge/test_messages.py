@@ -16,6 +16,7 @@ from edge import ids
 from edge.commands import Reply
 from edge.ids import is_uuid7, sort_after, uuid7, uuid7_of_now, uuid7_time
 from edge.messages import (
+    LARGEST_REGIONS,
     BundleReference,
     Defect,
     EvidenceHealth,
@@ -278,3 +279,16 @@ def test_ids_of_now_are_of_now_though_the_clock_was_ahead(monkeypatch: pytest.Mo
         assert all(is_uuid7(one) and abs(uuid7_time(one) - now / 1e9) < 600 for one in of_now)
         assert len(set(of_now)) == 100
         assert uuid7() > later
+
+
+def test_a_defect_of_very_many_regions_has_the_largest_and_says_how_many() -> None:
+    rejected = verdict(ok=False)
+    regions = tuple(REGION.model_copy(update={"area_px": area, "peak": 1000.0 - area}) for area in range(1, 270))
+    defect = Defect.of(rejected, regions)
+    assert defect.region_count == 269 and len(defect.regions) == LARGEST_REGIONS
+    # In their order: the highest peak first, though its region is the smallest.
+    assert [region.area_px for region in defect.regions] == [1, *range(270 - LARGEST_REGIONS + 1, 270)]
+    assert len(defect.to_json()) < 6000
+    for count in (0, 1, LARGEST_REGIONS, LARGEST_REGIONS + 1):
+        few = Defect.of(rejected, regions[:count])
+        assert (few.region_count, len(few.regions)) == (count, min(count, LARGEST_REGIONS))
