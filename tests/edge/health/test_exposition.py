@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 
 import pytest
+from http_get import get
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 from promtool import promtool
@@ -50,16 +49,6 @@ def server() -> Iterator[HealthServer]:
     started.close()
 
 
-def get(server: HealthServer, path: str, method: str = "GET") -> tuple[int, str]:
-    request = urllib.request.Request(f"http://127.0.0.1:{server.port}{path}", method=method)
-    try:
-        with urllib.request.urlopen(request, timeout=20) as answer:
-            return answer.status, answer.read().decode()
-    except urllib.error.HTTPError as error:
-        with error:
-            return error.code, error.read().decode()
-
-
 def families(*reports: StationReport) -> dict[str, Metric]:
     return {family.name: family for family in text_string_to_metric_families(expose(reports))}
 
@@ -76,7 +65,7 @@ STRANGE = BundleReference(name='fl"än\\ge\n1', digest="0")
 def test_prometheus_reads_every_figure_of_every_station(server: HealthServer) -> None:
     cold = health(bundle=STRANGE, drift=None, temperature_c=None, warnings=())
     Told.reports = [report("a", told=health()), report("b", told=cold)]
-    status, text = get(server, "/metrics")
+    status, text = get(server.port, "/metrics")
     assert status == 200
     found = {family.name: family for family in text_string_to_metric_families(text)}
     assert all(name.startswith("edge_inspect_") for name in found)
@@ -125,10 +114,10 @@ def test_a_state_is_the_only_one_of_its_kind(state: State) -> None:
 
 
 def test_before_the_first_health_the_state_is_told(server: HealthServer) -> None:
-    assert get(server, "/metrics") == (200, "")
+    assert get(server.port, "/metrics") == (200, "")
     Told.reports = [report(state="starting")]
-    assert 'station="a",state="starting"} 1.0' in get(server, "/metrics")[1]
-    assert get(server, "/healthz")[0] == 503
+    assert 'station="a",state="starting"} 1.0' in get(server.port, "/metrics")[1]
+    assert get(server.port, "/healthz")[0] == 503
 
 
 @pytest.mark.parametrize(
@@ -151,7 +140,7 @@ def test_promtool_finds_nothing_to_mend(reports: list[StationReport]) -> None:
 )
 def test_healthz_says_what_the_status_says(server: HealthServer, state: State, status: int) -> None:
     Told.reports = [report("a", told=health()), report("b", state, "because", health())]
-    code, text = get(server, "/healthz")
+    code, text = get(server.port, "/healthz")
     told = json.loads(text)
     assert (code, told["ok"]) == (status, status == 200)
     assert (told["stations"]["b"]["state"], told["stations"]["b"]["reason"]) == (state, "because")
@@ -159,22 +148,22 @@ def test_healthz_says_what_the_status_says(server: HealthServer, state: State, s
         "state": "online", "reason": None, "connected": True, "at": "2026-11-22T14:30:05.120000Z",
         "warnings": ["score_drift"],
     }  # fmt: skip
-    assert get(server, "/livez")[0] == 200
+    assert get(server.port, "/livez")[0] == 200
 
 
 def test_what_hangs_is_503_everywhere(server: HealthServer) -> None:
     Told.reports, Told.stuck = [report(told=health())], ["a: camera"]
     for path in ("/healthz", "/livez"):
-        status, text = get(server, path)
+        status, text = get(server.port, path)
         assert status == 503 and json.loads(text)["stuck"] == ["a: camera"]
 
 
 def test_requests_as_monitors_make_them(server: HealthServer) -> None:
     Told.reports = [report(told=health())]
-    assert get(server, "/healthz?verbose=1")[0] == 200
-    assert get(server, "/healthz", "HEAD") == (200, "")
-    assert get(server, "/metrics?name[]=x")[0] == 200
-    assert get(server, "/")[0] == 404
+    assert get(server.port, "/healthz?verbose=1")[0] == 200
+    assert get(server.port, "/healthz", "HEAD") == (200, "")
+    assert get(server.port, "/metrics?name[]=x")[0] == 200
+    assert get(server.port, "/")[0] == 404
 
 
 def test_a_port_that_is_taken_is_a_mistake_of_the_configuration(server: HealthServer) -> None:
