@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from paho.mqtt.enums import MQTTProtocolVersion
 
 from edge.bridge.station import BridgedStation
+from edge.commands import ReturnAddress
 from edge.mqtt.connection import box_id
 from edge.mqtt.reconnection import Reconnection
 from edge.mqtt.session import Session
@@ -81,5 +82,5 @@ class Subscriber:
         return True
 
 
-def _receive(station: BridgedStation, topic: str, payload: bytes, retained: bool) -> None:
+def _receive(station: BridgedStation, topic: str, payload: bytes, retained: bool, back: ReturnAddress | None) -> None:
     station.receive(topic, payload, time.monotonic(), retained=retained)

@@ -110,7 +110,7 @@ def _counted(health: Health) -> Iterator[Family]:
     yield _one("mqtt_reconnects_total", "counter", "Connections to the broker made again.", health.mqtt.reconnects)
     results = {"done": health.commands.done, **health.commands.refused.model_dump()}
     yield _by("commands_total", "counter", "Commands by what became of them: done, or why not.", "result", results)
-    progress = {name: stage.progress for name, stage in health.stages.items()}
+    progress: dict[str, float] = {name: stage.progress for name, stage in health.stages.items()}
     yield _by("stage_progress_total", "counter", "Pieces of work that a stage has done.", "stage", progress)
     for name, stage in health.stages.items():
         states = get_args(StageState)

@@ -19,6 +19,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from edge import __version__
+from edge.commands import ReturnAddress
 from edge.messages import State, Topics
 from edge.mqtt.session import LastWill, OnMessage, Session
 from edge.settings import HomeAssistantSettings, MqttSettings
@@ -161,7 +162,7 @@ class DiscoverySession(Session):
         if self.connected:
             self._announce()
 
-    def _hear(self, payload: bytes, retained: bool) -> None:
+    def _hear(self, payload: bytes, retained: bool, back: ReturnAddress | None) -> None:
         if payload == b"online":
             self._announce()
 

@@ -15,12 +15,13 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from typing import NamedTuple
 
 from paho.mqtt.enums import MQTTProtocolVersion
 
-from edge.commands import Reply
+from edge.commands import Reply, ReturnAddress
 from edge.ids import uuid7
-from edge.messages import Health, State, Status, Topics, utc_now
+from edge.messages import TOPIC_ROOT, Health, State, Status, Topics, utc_now
 from edge.mqtt.opening import opener
 from edge.mqtt.reconnection import Reconnection
 from edge.mqtt.resends import Resends
@@ -36,6 +37,14 @@ _REPLIES_KEPT = 256
 _DRAIN_SHARE = 0.8
 
 
+class _Answer(NamedTuple):
+    """A reply, or a picture."""
+
+    topic: str
+    payload: bytes
+    back: ReturnAddress | None = None
+
+
 class Publisher:
     """One station's connection to the broker.
 
@@ -48,7 +57,8 @@ class Publisher:
         outbox: shared between stations.
         settings: of the connection.
         status: what the station is doing now.
-        on_command: called in the publisher's thread with each command's payload, and whether it was retained.
+        on_command: called in the publisher's thread with each command's payload, whether it was retained, and where
+            its requester wants the reply.
     """
 
     def __init__(
@@ -69,7 +79,7 @@ class Publisher:
         self._status = status
         self._statuses = deque([status], maxlen=_STATUSES_KEPT)
         self._health: Health | None = None
-        self._answers: deque[tuple[str, bytes]] = deque(maxlen=_REPLIES_KEPT)
+        self._answers: deque[_Answer] = deque(maxlen=_REPLIES_KEPT)
         self._resends = Resends(outbox, topics.station)
         self._limit: Callable[[int], int | None] = lambda size: None
         self._closing = threading.Event()
@@ -113,16 +123,19 @@ class Publisher:
                 self._health = health
             self._wake()
 
-    def reply(self, reply: Reply) -> None:
-        """Publish a reply, after those before it."""
-        self._answer(self._topics.reply, reply.to_json())
+    def reply(self, reply: Reply, back: ReturnAddress | None = None) -> None:
+        """Publish a reply, after those before it, and to whom else wants it."""
+        if back is not None and back.topic is not None and not self._is_open(back.topic):
+            log.warning("%s: no reply to %r; name a topic outside of %s/", self._name, back.topic, TOPIC_ROOT)
+            back = back._replace(topic=None)
+        self._answer(_Answer(self._topics.reply, reply.to_json(), back))
 
     def publish_image(self, identity: str, jpeg: bytes) -> str | None:
         """Publish a picture, before any later reply; returns its topic, or `None` if the broker takes none so large."""
         topic = self._topics.image(identity)
         if not self._connected or self._limit(len(topic.encode()) + len(jpeg)) is not None:
             return None
-        self._answer(topic, jpeg)
+        self._answer(_Answer(topic, jpeg))
         return topic
 
     def resend(self, first: int, last: int) -> bool:
@@ -131,9 +144,15 @@ class Publisher:
         self._wake()
         return asked
 
-    def _answer(self, topic: str, payload: bytes) -> None:
+    def _is_open(self, topic: str) -> bool:
+        """Whether a requester may name this topic: this station's right to publish must not be borrowed for others."""
+        own = f"{self._topics.reply}/"
+        outside = not topic.startswith(("$", f"{TOPIC_ROOT}/"))
+        return (outside or f"{topic}/".startswith(own)) and not set(topic) & set("+#\0") and bool(topic)
+
+    def _answer(self, answer: _Answer) -> None:
         with self._lock:
-            self._answers.append((topic, payload))
+            self._answers.append(answer)
         self._wake()
 
     def close(self, timeout: float = 5.0) -> None:
@@ -237,9 +256,9 @@ class Publisher:
             self._send_status(session, status)
         if health is not None:
             session.send_health(self._topics.health, health.to_json())
-        for topic, payload in answers:
+        for topic, payload, back in answers:
             if topic == self._topics.reply:
-                session.send("reply", topic, payload)
+                session.send("reply", topic, payload, back=back)
             else:
                 session.send_image(topic, payload)
 

@@ -15,6 +15,7 @@ from paho.mqtt.enums import MQTTErrorCode, MQTTProtocolVersion
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
+from edge.commands import ReturnAddress
 from edge.mqtt.connection import (
     MQTT5,
     ConnectionProblem,
@@ -28,8 +29,8 @@ from edge.settings import MqttSettings
 
 log = logging.getLogger(__name__)
 
-OnMessage = Callable[[bytes, bool], None]
-"""Called with a payload, and whether the broker had retained it."""
+OnMessage = Callable[[bytes, bool, ReturnAddress | None], None]
+"""Called with a payload, whether the broker had retained it, and where its sender wants an answer."""
 
 # What a publish packet needs besides topic and payload: fixed header, packet id, properties.
 _PACKET_OVERHEAD = 128
@@ -110,9 +111,31 @@ class Session:
         """Return the broker's limit if a message of this size (topic and payload) is above it."""
         return self._largest if self._largest is not None and size + _PACKET_OVERHEAD > self._largest else None
 
-    def send(self, schema: str, topic: str, payload: bytes, *, token: int | None = None) -> None:
-        """Send a verdict, defect, status or reply with QoS 1; `token` comes back from `take_acknowledged`."""
-        sent = self._client.publish(topic, payload, 1, schema == "status", self._describe(schema))
+    def send(
+        self,
+        schema: str,
+        topic: str,
+        payload: bytes,
+        *,
+        token: int | None = None,
+        back: ReturnAddress | None = None,
+    ) -> None:
+        """Send a verdict, defect, status or reply with QoS 1.
+
+        Args:
+            schema: Which of them.
+            topic: Of the station.
+            payload: JSON.
+            token: Comes back from `take_acknowledged`.
+            back: Of a reply: who else wants it.
+        """
+        properties = self._describe(schema)
+        if back is not None and self._can_answer(back, topic, payload):
+            properties = message_properties(schema, correlation=back.correlation)
+            if back.topic not in (None, topic):
+                # QoS 0: a broker that does not let the station publish there must not end the connection for it.
+                self._client.publish(back.topic, payload, 0, False, properties)
+        sent = self._client.publish(topic, payload, 1, schema == "status", properties)
         # Otherwise the connection has just ended, and `turn` says why.
         if sent.rc == MQTTErrorCode.MQTT_ERR_SUCCESS:
             self._expect(sent.mid, token)
@@ -167,6 +190,11 @@ class Session:
         connection = self._client.socket()
         if connection is not None:
             connection.close()
+
+    def _can_answer(self, back: ReturnAddress, topic: str, payload: bytes) -> bool:
+        """Whether MQTT 5 is spoken, and the broker takes a reply that this address makes larger."""
+        size = len((back.topic or topic).encode()) + len(topic.encode()) + len(payload) + len(back.correlation or b"")
+        return self._is_5 and self.limit(size) is None
 
     def _disconnect(self) -> None:
         self._client.disconnect()
@@ -239,7 +267,7 @@ class Session:
 
     def _on_message(self, client: Client, userdata: object, message: MQTTMessage) -> None:
         if message.topic in self._subscriptions:
-            self._subscriptions[message.topic](bytes(message.payload), message.retain)
+            self._subscriptions[message.topic](bytes(message.payload), message.retain, _return_address(message))
 
     def _on_publish(
         self, client: Client, userdata: object, mid: int, reason: ReasonCode, properties: Properties
@@ -251,3 +279,10 @@ class Session:
             self._in_flight[mid] = None
             self._problem = self._problem or refusal("refused a message", reason)
         self._acknowledge(mid)
+
+
+def _return_address(message: MQTTMessage) -> ReturnAddress | None:
+    """Return where an MQTT 5 requester wants its reply; `None` where it does not say."""
+    topic = getattr(message.properties, "ResponseTopic", None)
+    correlation = getattr(message.properties, "CorrelationData", None)
+    return None if topic is None and correlation is None else ReturnAddress(topic, correlation)
