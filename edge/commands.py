@@ -44,11 +44,17 @@ Refusal = Literal["malformed", "oversized", "unauthorised", "expired", "replayed
 
 
 def _whole(value: Any) -> Any:
-    """Return a whole number that is written like 7300.0 as an integer: JSON has one kind of number."""
+    """Return a whole number that is written like 7300.0 as an integer: JSON has one kind of number.
+
+    Raises:
+        ValueError: It is true or false, which Python takes for 1 and 0.
+    """
+    if isinstance(value, bool):
+        raise ValueError("Input should be a valid integer, not true or false")
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-PartSequence = Annotated[int, BeforeValidator(_whole), Field(ge=1, le=2**53)]
+PartSequence = Annotated[int, Field(ge=1, le=2**53), BeforeValidator(_whole)]
 CommandId = Annotated[str, Field(pattern=UUID7_PATTERN_READ)]
 
 
