@@ -128,6 +128,7 @@ class ChangeBundle(Command):
 
 
 AnyCommand = Trigger | Pause | Resume | SetThreshold | Snapshot | Resend | ChangeBundle
+MODELS: dict[str, type[Command]] = {get_args(m.model_fields["command"].annotation)[0]: m for m in get_args(AnyCommand)}
 COMMANDS: TypeAdapter[AnyCommand] = TypeAdapter(Annotated[AnyCommand, Field(discriminator="command")])
 
 
@@ -237,7 +238,6 @@ def parse_command(payload: bytes) -> AnyCommand:
         raise Refused("malformed", said[:1000]) from None
 
 
-_MODELS: dict[str, type[Command]] = {get_args(m.model_fields["command"].annotation)[0]: m for m in get_args(AnyCommand)}
 _EXAMPLE = 'send an object like {"command": "pause", "id": "a new UUIDv7"}'
 
 
@@ -245,7 +245,7 @@ def _explain(mistake: Any) -> str:
     """Return what is wrong with a field, and what belongs there."""
     kind, place, context = mistake["type"], mistake["loc"], mistake.get("ctx", {})
     where = ".".join(map(str, place)) or "payload"
-    model = _MODELS.get(place[0]) if place else None
+    model = MODELS.get(place[0]) if place else None
     field = model.model_fields.get(str(place[1])) if model is not None and len(place) > 1 else None
     if kind == "json_invalid":
         return f"{where}: is no JSON ({context['error']}); {_EXAMPLE}"

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from paho.mqtt.enums import MQTTProtocolVersion
 
+from edge.commands import Verb
 from edge.messages import Status, Topics
 from edge.mqtt.connection import client_id
 from edge.mqtt.home_assistant import Discovery, DiscoverySession
@@ -16,7 +17,13 @@ Open = Callable[[MQTTProtocolVersion, Status], Session]
 """Opens one connection; given the version of MQTT, and the status that a lost connection is to leave."""
 
 
-def opener(topics: Topics, settings: MqttSettings, newest: Callable[[], int], on_command: OnMessage | None) -> Open:
+def opener(
+    topics: Topics,
+    settings: MqttSettings,
+    newest: Callable[[], int],
+    on_command: OnMessage | None,
+    allowed: Collection[Verb] = (),
+) -> Open:
     """Return what opens a station's connections, one after another.
 
     Args:
@@ -24,6 +31,7 @@ def opener(topics: Topics, settings: MqttSettings, newest: Callable[[], int], on
         settings: Of the connection.
         newest: Says which is the station's newest part.
         on_command: Called with each command; `None` for none.
+        allowed: Commands that the station carries out.
     """
     name = client_id(topics)
     if settings.encoding == "sparkplug_b":
@@ -35,7 +43,7 @@ def opener(topics: Topics, settings: MqttSettings, newest: Callable[[], int], on
         return lambda protocol, will: SparkplugSession(name, protocol, settings, node, newest, on_command)
     commands = {} if on_command is None else {topics.command: on_command}
     if settings.home_assistant is not None:
-        discovery = Discovery(topics, settings.home_assistant)
+        discovery = Discovery(topics, settings.home_assistant, allowed)
         return lambda protocol, will: DiscoverySession(
             name, protocol, settings, LastWill(topics.status, will.to_json()), commands, discovery
         )

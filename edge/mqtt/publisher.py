@@ -14,12 +14,12 @@ import socket
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import NamedTuple
 
 from paho.mqtt.enums import MQTTProtocolVersion
 
-from edge.commands import Reply, ReturnAddress
+from edge.commands import Reply, ReturnAddress, Verb
 from edge.ids import uuid7
 from edge.messages import TOPIC_ROOT, Health, State, Status, Topics, utc_now
 from edge.mqtt.opening import opener
@@ -59,6 +59,7 @@ class Publisher:
         status: what the station is doing now.
         on_command: called in the publisher's thread with each command's payload, whether it was retained, and where
             its requester wants the reply.
+        allowed: commands that the station carries out.
     """
 
     def __init__(
@@ -68,12 +69,14 @@ class Publisher:
         settings: MqttSettings,
         status: Status,
         on_command: OnMessage | None = None,
+        *,
+        allowed: Collection[Verb] = (),
     ) -> None:
         self._topics = topics
         self._outbox = outbox
         self._settings = settings
         self._name = f"{topics.site}/{topics.line}/{topics.station}"
-        self._open = opener(topics, settings, lambda: outbox.sequence(topics.station), on_command)
+        self._open = opener(topics, settings, lambda: outbox.sequence(topics.station), on_command, allowed)
         self._reconnection = Reconnection(settings, log, "Verdicts wait in the outbox", self._name)
         self._lock = threading.Lock()
         self._status = status

@@ -26,6 +26,7 @@ from edge.commands import (
     Snapshot,
     ThresholdChange,
     Trigger,
+    Verb,
 )
 from edge.images import Frame
 from edge.messages import CommandCounts, utc_now
@@ -123,6 +124,12 @@ class StationCommands:
                     refused = problem
             if fields is not None:
                 self._reply(sender, refused, fields)
+
+    @property
+    def possible(self) -> list[Verb]:
+        """The commands that are allowed, without those that mean nothing to this station."""
+        triggered = self._station.trigger == "command"
+        return [verb for verb in self._settings.allow if verb != "trigger" or triggered]
 
     def counts(self) -> CommandCounts:
         """Return the counts since the start."""

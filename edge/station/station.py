@@ -93,7 +93,14 @@ class Station:
         self._trigger: Trigger | None = None
         self._started = time.monotonic()
         starting = self._status("starting")
-        self._publisher = Publisher(self._topics, box.outbox, settings.mqtt, starting, self._commands.receive)
+        self._publisher = Publisher(
+            self._topics,
+            box.outbox,
+            settings.mqtt,
+            starting,
+            self._commands.receive,
+            allowed=self._commands.possible,
+        )
         try:
             self._inspector = Inspector(settings, station, box, self._state.degrade)
             self._commands.open(self._inspector, self._publisher)

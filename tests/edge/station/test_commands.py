@@ -153,6 +153,12 @@ def test_a_trigger_where_every_frame_is_a_part_is_refused(make: Callable[..., St
     assert "set the station's trigger to command" in refused(make().tell("trigger"))
 
 
+def test_what_is_possible_is_what_is_allowed_and_means_something_here(make: Callable[..., Station]) -> None:
+    assert make(allow=["pause", "trigger"]).commands.possible == ["pause"]
+    assert make(allow=["pause", "trigger"], trigger="command").commands.possible == ["pause", "trigger"]
+    assert make(allow=[]).commands.possible == []
+
+
 def test_a_threshold_is_bounded_recorded_and_reversible(make: Callable[..., Station]) -> None:
     station = make(threshold_factor=1.25)
     reply = station.tell("threshold", value=0.6, by="hmi")
