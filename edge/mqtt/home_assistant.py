@@ -120,7 +120,7 @@ class Discovery:
         }
 
     def _commands(self) -> dict[str, Component]:
-        made = {verb: self._button(verb) for verb in BUTTONS if verb in self._buttons}
+        made: dict[str, Component] = {verb: self._button(verb) for verb in BUTTONS if verb in self._buttons}
         if not made:
             return {}
         value = "{{ value_json.command }}: {{ 'done' if value_json.done else value_json.refusal }}"
