@@ -14,7 +14,7 @@ from station_parts import BUNDLE, TOPICS, health, mqtt, status
 from edge.bridge.part import Part, SeenReply
 from edge.bridge.registers import BLOCK, FLAGS, NEWEST, PART_FIELDS, RING, SLOT, SLOTS, STATION_FIELDS, Field
 from edge.bridge.settings import BridgeSettings
-from edge.commands import Reply, Resend, SequenceRange, parse_command
+from edge.commands import Reply, Resend, ReturnAddress, SequenceRange, parse_command
 from edge.messages import Defect, FrameSize, Region, Topics, Verdict, utc_now
 from edge.mqtt.publisher import Publisher
 from edge.outbox import Outbox, Outgoing
@@ -80,7 +80,7 @@ class Line:
             found.append(Outgoing(self._topics.defect, defect(made, 100).to_json(), "defect"))
         return found
 
-    def _on_command(self, payload: bytes, retained: bool) -> None:
+    def _on_command(self, payload: bytes, retained: bool, back: ReturnAddress | None) -> None:
         command = parse_command(payload)
         assert isinstance(command, Resend) and not retained
         self.asked.append(command)

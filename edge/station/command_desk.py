@@ -11,6 +11,7 @@ import math
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Collection
+from datetime import datetime, timezone
 from typing import NamedTuple, get_args
 
 from edge.commands import AnyCommand, Refusal, Refused, Sender, Verb, parse_command, read_sender
@@ -18,6 +19,8 @@ from edge.ids import uuid7_time
 from edge.messages import CommandCounts, RefusalCounts
 
 _REMEMBERED = 10_000
+# Seconds since 1970 of the years 2024 and 2100. A clock outside was never set: without a battery it begins in 1970.
+_POSSIBLE = (1_704_067_200, 4_102_444_800)
 
 
 class Receipt(NamedTuple):
@@ -77,18 +80,15 @@ class CommandDesk:
             )
         now, made = self._clock(), uuid7_time(command.id)
         if abs(now - made) > self._max_age_s:
-            raise Refused(
-                "expired",
-                f"its id says it was made {now - made:+.1f} s ago, {self._max_age_s:g} s are allowed; "
-                "make a new one, and see that both clocks are right",
-            )
-        if command.id in self._seen:
+            raise Refused("expired", _compare(now, made, self._max_age_s))
+        identity = command.id.lower()
+        if identity in self._seen:
             raise Refused("replayed", "its id was used before; give every command an id of its own")
         # Ids of an earlier process are not known, so nothing made before this one is believed. A clock that was set
         # back must not shut everybody out.
         if made < self._since <= now:
             raise Refused("expired", "it was made before the service started; make a new one")
-        self._remember(command.id, made, now)
+        self._remember(identity, made, now)
 
     def _remember(self, identity: str, made: float, now: float) -> None:
         while self._seen and next(iter(self._seen.values())) < now - self._max_age_s:
@@ -96,3 +96,23 @@ class CommandDesk:
         if len(self._seen) >= _REMEMBERED:
             raise Refused("busy", f"there were {_REMEMBERED} commands in {self._max_age_s:g} s; send fewer")
         self._seen[identity] = made
+
+
+def _compare(now: float, made: float, allowed: float) -> str:
+    """Return which clock seems wrong, given this box's time and that of a command's id, in seconds since 1970."""
+    apart = f"{abs(now - made):.1f} s {'earlier' if made < now else 'later'}, {allowed:g} s are allowed"
+    times = f"this box's clock says {_show(now)}, the command's id was made at {_show(made)}: {apart}"
+    if not _POSSIBLE[0] < now < _POSSIBLE[1]:
+        return f"{times}. This box's clock is wrong; set it (timedatectl shows whether it is synchronised)"
+    if not _POSSIBLE[0] < made < _POSSIBLE[1]:
+        return f"{times}. The sender's clock is wrong, or its id holds no time in milliseconds since 1970"
+    if made > now:
+        return f"{times}. One of the two clocks is wrong; set both by NTP"
+    return f"{times}. Send a new command with a new id; if this was one, a clock is wrong: set both by NTP"
+
+
+def _show(seconds: float) -> str:
+    try:
+        return datetime.fromtimestamp(seconds, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+    except (ValueError, OverflowError, OSError):  # an id can say the year 10889
+        return f"{seconds:.0f} s after 1970"
