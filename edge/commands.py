@@ -271,4 +271,5 @@ def _explain_id(text: str) -> str:
     except ValueError:
         version = None
     found = f"is a UUID of version {version}" if version else "is no UUID like 019f2b1c-7e40-7000-8000-0123456789ab"
-    return f"{found}; send a new UUIDv7, which holds the time now: docs/mqtt/README.md shows how to make one"
+    how = "`edge-inspect command` makes one by itself, docs/mqtt/README.md has a shell line for it"
+    return f"{found}; send a new UUIDv7, which holds the time now: {how}"
