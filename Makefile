@@ -73,6 +73,7 @@ install:
 	@$(if $(DESTDIR),:,$(call WITH_OPENCV,$(PLACE)/bin/python))
 	$(if $(DESTDIR),sed -i '1s|^#!$(DESTDIR)|#!|' $(PLACE)/bin/edge-inspect $(PLACE)/bin/edge-train $(PLACE)/bin/calibrate)
 	install -D --mode 644 --target-directory $(PLACE)/share/doc/edge-inspect README.md docs/*.md systemd/devices.conf
+	install -D --mode 644 --target-directory $(PLACE)/share/doc/edge-inspect/monitoring docs/monitoring/*
 	install -d $(UNIT_FOLDER) $(CONFIGURATION)
 	for unit in $(UNITS); do sed 's|/opt/edge-inspect|$(PREFIX)|' systemd/$$unit > $(UNIT_FOLDER)/$$unit || exit; done
 	for file in config.yaml bridge.yaml; do \

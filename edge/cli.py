@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from edge import __version__
 from edge.command import add_json_option, run_command, say, write_json
+from edge.request_options import add_options, send
 
 # Nothing here imports what may not be installed before a handler runs: run_command says what is missing.
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     _add_image(commands.add_parser("image", help="inspect image files"))
     _add_review(commands.add_parser("review", help="a contact sheet of saved evidence"))
     _add_bench(commands.add_parser("bench", help="measure a bundle on this box"))
+    _add_command(commands.add_parser("command", help="send a command to a station and print its reply"))
     _add_bridge(commands.add_parser("bridge", help="show the verdicts to a PLC over Modbus TCP"))
     _add_doctor(commands.add_parser("doctor", help="say what this box has and lacks"))
     _add_selftest(commands.add_parser("selftest", help="run a small bundle in each precision: what this box can do"))
@@ -195,6 +197,11 @@ def _bench(arguments: argparse.Namespace) -> None:
     for name, value in result.items():
         say(f"{name:24} {value}")
     write_json(result, arguments.json)
+
+
+def _add_command(parser: argparse.ArgumentParser) -> None:
+    add_options(parser)
+    parser.set_defaults(handler=send)
 
 
 def _add_bridge(parser: argparse.ArgumentParser) -> None:

@@ -8,6 +8,9 @@ import threading
 import time
 
 UUID7_PATTERN = r"^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$"
+"""As this program writes them."""
+UUID7_PATTERN_READ = UUID7_PATTERN.replace("a-f", "A-Fa-f").replace("89ab", "89ABab")
+"""As others may write them: RFC 9562, 4, wants capitals to be read."""
 
 _uuid7_lock = threading.Lock()
 _uuid7_last = (0, 0)

@@ -35,6 +35,7 @@ CONTRACT_VERSION: Literal[1] = 1
 TOPIC_ROOT = f"edge-inspect/v{CONTRACT_VERSION}"
 
 State = Literal["starting", "online", "degraded", "paused", "stopping", "offline"]
+StageState = Literal["working", "failed", "idle", "stuck"]
 Precision = Literal["int8", "bf16", "fp16", "fp32"]
 HealthWarning = Literal["frozen", "dark", "overexposed", "out_of_focus", "score_drift", "disk", "throttled"]
 
@@ -282,7 +283,7 @@ class EvidenceHealth(ContractModel):
 class StageHealth(ContractModel):
     """Whether a stage gets on."""
 
-    state: Literal["working", "failed", "idle", "stuck"]
+    state: StageState
     seconds: float = Field(ge=0, description="for which it has been so; at work: with what it has in hand")
     progress: Count = Field(description="pieces of work done since the service started")
     reason: Reason | None = Field(default=None, description="why it is idle, or what failed")

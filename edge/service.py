@@ -16,11 +16,11 @@ from edge.configuration import trusted_keys
 from edge.engine_loop import EngineLoop
 from edge.errors import EdgeInspectError
 from edge.health.http import HealthServer
+from edge.health.report import StationReport
 from edge.health.supervisor import Supervisor
 from edge.health.watchdog import Due, Step
 from edge.identity import keep_identity
 from edge.ids import uuid7
-from edge.messages import Health
 from edge.outbox.sqlite import SqliteOutbox
 from edge.settings import Settings
 from edge.signals import Signals
@@ -240,9 +240,8 @@ class Service:
             with ThreadPoolExecutor(len(self._stations), "close") as pool:
                 list(pool.map(lambda station: station.close(self._flush_s), self._stations))
 
-    def _read_health(self) -> tuple[list[str], dict[str, Health]]:
-        healths = {station.name: station.health for station in self._stations}
-        return self._supervisor.stuck, {name: health for name, health in healths.items() if health is not None}
+    def _read_health(self) -> tuple[list[str], list[StationReport]]:
+        return self._supervisor.stuck, [station.report() for station in self._stations]
 
 
 def read_boot_id() -> str:

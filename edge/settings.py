@@ -210,7 +210,7 @@ class HealthSettings(Section):
     """What counts as a hang, and who may ask."""
 
     http_port: int | None = Field(
-        default=None, ge=1, le=65535, description="/healthz and /metrics on 127.0.0.1; default: no port is opened"
+        default=None, ge=1, le=65535, description="/healthz, /livez, /metrics on 127.0.0.1; default: no port is opened"
     )
     camera_limit_s: float = Field(
         default=15.0, ge=1, le=3600, description="a frame takes no longer; then the camera is opened again"

@@ -20,7 +20,7 @@ from edge.bridge.registers import BLOCK, FLAGS, NEWEST, PART_FIELDS, RING, SLOT,
 from edge.bridge.server import Server
 from edge.bridge.settings import BridgeSettings
 from edge.bridge.station import BridgedStation, StationRecord
-from edge.commands import Reply, Resend, SequenceRange, parse_command
+from edge.commands import Reply, Resend, ReturnAddress, SequenceRange, parse_command
 from edge.messages import Defect, FrameSize, Region, Topics, Verdict, utc_now
 from edge.mqtt.publisher import Publisher
 from edge.outbox import Outbox, Outgoing
@@ -86,7 +86,7 @@ class Line:
             found.append(Outgoing(self._topics.defect, defect(made, 100).to_json(), "defect"))
         return found
 
-    def _on_command(self, payload: bytes, retained: bool) -> None:
+    def _on_command(self, payload: bytes, retained: bool, back: ReturnAddress | None) -> None:
         command = parse_command(payload)
         assert isinstance(command, Resend) and not retained
         self.asked.append(command)

@@ -101,8 +101,12 @@ class Subscriber:
     def wait_ready(self) -> None:
         assert self._ready.wait(10), "the subscriber did not connect"
 
-    def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> None:
-        self._client.publish(topic, payload, qos=1, retain=retain).wait_for_publish(10)
+    def publish(self, topic: str, payload: bytes, *, retain: bool = False, **properties: Any) -> None:
+        """Publishes and waits for the acknowledgement; `properties` are those of MQTT 5, as ResponseTopic="a"."""
+        described = Properties(PacketTypes.PUBLISH)
+        for name, value in properties.items():
+            setattr(described, name, value)
+        self._client.publish(topic, payload, qos=1, retain=retain, properties=described).wait_for_publish(10)
 
     def payloads(self, last_level: str) -> list[dict[str, Any]]:
         found = [message for message in list(self.messages) if message.topic.endswith("/" + last_level)]

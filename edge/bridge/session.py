@@ -10,6 +10,7 @@ import time
 from collections.abc import Sequence
 
 from edge.bridge.station import BridgedStation
+from edge.commands import ReturnAddress
 from edge.identity import box_id
 from edge.mqtt.broker import Terms
 from edge.mqtt.reconnection import Reconnection
@@ -80,5 +81,5 @@ class Subscriber:
         return True
 
 
-def _receive(station: BridgedStation, topic: str, payload: bytes, retained: bool) -> None:
+def _receive(station: BridgedStation, topic: str, payload: bytes, retained: bool, back: ReturnAddress | None) -> None:
     station.receive(topic, payload, time.monotonic(), retained=retained)

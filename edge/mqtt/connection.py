@@ -147,10 +147,12 @@ def connect(client: Client, protocol: MQTTProtocolVersion, settings: MqttSetting
         raise ConnectionProblem(explain(problem, settings), slow=slow) from problem
 
 
-def message_properties(schema: str, expiry_s: int | None) -> Properties:
+def message_properties(schema: str, expiry_s: int | None = None, correlation: bytes | None = None) -> Properties:
     """Return the MQTT 5 properties of a message of the contract."""
     properties = _new_properties(PacketTypes.PUBLISH)
     _describe(properties, schema)
+    if correlation is not None:
+        properties.CorrelationData = correlation
     if expiry_s is not None:
         properties.MessageExpiryInterval = expiry_s
     # paho packs them anew for every message, a quarter of all the time that publishing takes; they never change.

@@ -214,7 +214,7 @@ class Drain:
             limit = session.limit(len(topic.encode()) + len(payload), schema)
             if limit is None:
                 self._too_large_said.discard(schema)
-                session.send(schema, topic, payload, notice.token)
+                session.send(schema, topic, payload, notice.token, notice.back)
                 return
         self._notices.remove(notice.token)
         if schema not in self._too_large_said:

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from typing import Literal, NamedTuple
 
-from edge.commands import Reply
+from edge.commands import Reply, ReturnAddress
 from edge.ids import uuid7
 from edge.messages import Health, Status, Topics
 from edge.mqtt.in_flight import Token
@@ -30,6 +30,8 @@ class Notice(NamedTuple):
     topic: str
     content: Status | Health | Reply | Picture
     token: Token
+    back: ReturnAddress | None = None
+    """Of a reply: who else wants it."""
 
     @property
     def payload(self) -> bytes:
@@ -66,9 +68,9 @@ class Notices:
         """Have health published, instead of one that still waits."""
         self._add(Notice("health", self._topics.health, health, ("health", health.id)))
 
-    def add_reply(self, reply: Reply) -> None:
+    def add_reply(self, reply: Reply, back: ReturnAddress | None = None) -> None:
         """Have a reply published, after those and the pictures before it."""
-        self._add(Notice("reply", self._topics.reply, reply, ("reply", reply.id)))
+        self._add(Notice("reply", self._topics.reply, reply, ("reply", reply.id), back))
 
     def add_picture(self, topic: str, jpeg: bytes) -> None:
         """Have a picture published."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
+from edge.commands import Verb
 from edge.messages import Status, Topics
 from edge.mqtt.broker import Terms
 from edge.mqtt.connection import client_id
@@ -15,7 +16,13 @@ Open = Callable[[Terms, Status], Session]
 """Opens one connection; given its terms, and the status that a lost connection is to leave."""
 
 
-def opener(topics: Topics, settings: MqttSettings, newest: Callable[[], int], on_command: OnMessage | None) -> Open:
+def opener(
+    topics: Topics,
+    settings: MqttSettings,
+    newest: Callable[[], int],
+    on_command: OnMessage | None,
+    allowed: Collection[Verb] = (),
+) -> Open:
     """Return what opens a station's connections, one after another.
 
     Args:
@@ -23,6 +30,7 @@ def opener(topics: Topics, settings: MqttSettings, newest: Callable[[], int], on
         settings: Of the connection.
         newest: Says which is the station's newest part.
         on_command: Called with each command; `None` for none.
+        allowed: Commands that the station carries out.
     """
     name = _client_id(topics, settings)
     if settings.encoding == "sparkplug_b":
@@ -34,7 +42,7 @@ def opener(topics: Topics, settings: MqttSettings, newest: Callable[[], int], on
         return lambda terms, will: SparkplugSession(name, terms, settings, node, newest, on_command)
     commands = {} if on_command is None else {topics.command: on_command}
     if settings.home_assistant is not None:
-        discovery = Discovery(topics, settings.home_assistant)
+        discovery = Discovery(topics, settings.home_assistant, allowed)
         return lambda terms, will: DiscoverySession(
             name, terms, settings, LastWill(topics.status, will.to_json()), commands, discovery
         )

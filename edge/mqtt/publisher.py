@@ -13,11 +13,11 @@ import logging
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
-from edge.commands import Reply
+from edge.commands import Reply, ReturnAddress, Verb
 from edge.ids import uuid7
-from edge.messages import Health, State, Status, Topics, utc_now
+from edge.messages import TOPIC_ROOT, Health, State, Status, Topics, utc_now
 from edge.mqtt.broker import Terms
 from edge.mqtt.connection import ConnectionProblem
 from edge.mqtt.drain import Drain
@@ -47,9 +47,11 @@ class Publisher:
         outbox: shared between stations.
         settings: of the connection.
         status: what the station is doing now.
-        on_command: called in the publisher's thread with each command's payload, and whether it was retained.
+        on_command: called in the publisher's thread with each command's payload, whether it was retained, and where
+            its requester wants the reply.
         on_set_aside: called in the publisher's thread with a sentence when a message is given up that the broker
             does not take.
+        allowed: commands that the station carries out.
     """
 
     def __init__(
@@ -60,12 +62,14 @@ class Publisher:
         status: Status,
         on_command: OnMessage | None = None,
         on_set_aside: Callable[[str], None] = lambda sentence: None,
+        *,
+        allowed: Collection[Verb] = (),
     ) -> None:
         self._topics = topics
         self._outbox = outbox
         self._settings = settings
         self._name = f"{topics.site}/{topics.line}/{topics.station}"
-        self._open = opener(topics, settings, lambda: outbox.sequence(topics.station), on_command)
+        self._open = opener(topics, settings, lambda: outbox.sequence(topics.station), on_command, allowed)
         self._reconnection = Reconnection(settings, log, "Verdicts wait in the outbox", self._name)
         self._lock = threading.Lock()
         self._status = status
@@ -119,9 +123,12 @@ class Publisher:
             self._notices.add_health(health)
             self._wake()
 
-    def reply(self, reply: Reply) -> None:
-        """Publish a reply, after those before it."""
-        self._notices.add_reply(reply)
+    def reply(self, reply: Reply, back: ReturnAddress | None = None) -> None:
+        """Publish a reply, after those before it, and to whom else wants it."""
+        if back is not None and back.topic is not None and not self._is_open(back.topic):
+            log.warning("%s: no reply to %r; name a topic outside of %s/", self._name, back.topic, TOPIC_ROOT)
+            back = back._replace(topic=None)
+        self._notices.add_reply(reply, back)
         self._wake()
 
     def publish_image(self, identity: str, jpeg: bytes) -> str | None:
@@ -138,6 +145,12 @@ class Publisher:
         asked = self._resends.ask(first, last)
         self._wake()
         return asked
+
+    def _is_open(self, topic: str) -> bool:
+        """Whether a requester may name this topic: this station's right to publish must not be borrowed for others."""
+        own = f"{self._topics.reply}/"
+        outside = not topic.startswith(("$", f"{TOPIC_ROOT}/"))
+        return (outside or f"{topic}/".startswith(own)) and not set(topic) & set("+#\0") and bool(topic)
 
     def close(self, timeout: float = 5.0) -> None:
         """Send what can be sent within `timeout` seconds, say `stopping` and `offline`, and disconnect.

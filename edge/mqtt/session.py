@@ -16,6 +16,7 @@ from paho.mqtt.enums import MQTTErrorCode
 from paho.mqtt.properties import MQTTException, Properties  # type: ignore[attr-defined]
 from paho.mqtt.reasoncodes import ReasonCode
 
+from edge.commands import ReturnAddress
 from edge.mqtt.broker import VERSIONS, Terms
 from edge.mqtt.connection import (
     MQTT5,
@@ -35,8 +36,8 @@ from edge.settings import MqttSettings
 
 log = logging.getLogger(__name__)
 
-OnMessage = Callable[[bytes, bool], None]
-"""Called with a payload, and whether the broker had retained it."""
+OnMessage = Callable[[bytes, bool, ReturnAddress | None], None]
+"""Called with a payload, whether the broker had retained it, and where its sender wants an answer."""
 
 UNSUPPORTED_VERSION = 0x84
 # Not authorized, topic name invalid: others of this topic fare no better, and messages of other topics may pass.
@@ -153,10 +154,19 @@ class Session:
             self._sizes[schema] = _PACKET_OVERHEAD + (0 if properties is None else packed_size(properties))
         return largest if size + self._sizes[schema] > largest else None
 
-    def send(self, schema: str, topic: str, payload: bytes, token: Token) -> None:
-        """Send a message of the contract; `in_flight` says by its token what has become of it."""
+    def send(self, schema: str, topic: str, payload: bytes, token: Token, back: ReturnAddress | None = None) -> None:
+        """Send a message of the contract; `in_flight` says by its token what has become of it.
+
+        A reply goes to `back` too, with its correlation data.
+        """
         qos, retain = _DELIVERY[schema]
-        number = self._publish(topic, payload, qos, retain=retain, schema=schema)
+        properties = None
+        if back is not None and self._can_answer(back, topic, payload):
+            properties = message_properties(schema, correlation=back.correlation)
+            if back.topic not in (None, topic):
+                # QoS 0: a broker that does not let the station publish there must not end the connection for it.
+                self._client.publish(back.topic, payload, 0, False, properties)
+        number = self._publish(topic, payload, qos, retain=retain, schema=schema, properties=properties)
         # Without a number the connection has just ended, and `turn` says why.
         if number is not None:
             self._await(qos, number, token, topic)
@@ -205,11 +215,23 @@ class Session:
         if connection is not None:
             connection.close()
 
+    def _can_answer(self, back: ReturnAddress, topic: str, payload: bytes) -> bool:
+        """Whether MQTT 5 is spoken, and the broker takes a reply that this address makes larger."""
+        size = len((back.topic or topic).encode()) + len(topic.encode()) + len(payload) + len(back.correlation or b"")
+        return self._is_5 and self.limit(size) is None
+
     def _disconnect(self) -> None:
         self._client.disconnect()
 
     def _publish(
-        self, topic: str, payload: bytes, qos: int, *, retain: bool = False, schema: str | None = None
+        self,
+        topic: str,
+        payload: bytes,
+        qos: int,
+        *,
+        retain: bool = False,
+        schema: str | None = None,
+        properties: Properties | None = None,
     ) -> int | None:
         """Publish as the broker's limits allow; return the packet's number, `None` where it was not sent."""
         limit = Session.limit(self, len(topic.encode()) + len(payload), schema)
@@ -218,10 +240,8 @@ class Session:
                 "%s: %d bytes are not sent, the broker takes packets of %d; raise its limit", topic, len(payload), limit
             )
             return None
-        properties = self._describe(schema)
-        sent = self._client.publish(
-            topic, payload, min(qos, self.limits.qos), retain and self.limits.retain, properties
-        )
+        described = properties or self._describe(schema)
+        sent = self._client.publish(topic, payload, min(qos, self.limits.qos), retain and self.limits.retain, described)
         return sent.mid if sent.rc == MQTTErrorCode.MQTT_ERR_SUCCESS else None
 
     def _await(self, qos: int, number: int, token: Token, topic: str) -> None:
@@ -343,7 +363,7 @@ class Session:
         if message.topic in self._subscriptions:
             # A fault of whoever hears it is a bug, and keeps its traceback.
             self._handling = True
-            self._subscriptions[message.topic](bytes(message.payload), message.retain)
+            self._subscriptions[message.topic](bytes(message.payload), message.retain, _return_address(message))
             self._handling = False
 
     def _on_publish(
@@ -362,3 +382,10 @@ class Session:
         if self._problem is None:
             self._problem = refusal("refused a message", reason)
             self.refused_token = token
+
+
+def _return_address(message: MQTTMessage) -> ReturnAddress | None:
+    """Return where an MQTT 5 requester wants its reply; `None` where it does not say."""
+    topic = getattr(message.properties, "ResponseTopic", None)
+    correlation = getattr(message.properties, "CorrelationData", None)
+    return None if topic is None and correlation is None else ReturnAddress(topic, correlation)

@@ -35,6 +35,11 @@ class StationState:
         """Why the station is degraded."""
         return self._alarm if self._fault is None else self._fault
 
+    @property
+    def now(self) -> tuple[State, str | None]:
+        """What was said last, and its reason: the state that MQTT, `/healthz` and `/metrics` tell."""
+        return self._said or ("starting", None)
+
     def start(self) -> None:
         """The station is online, if nothing is wrong."""
         with self._lock:

@@ -7,12 +7,14 @@ import threading
 import time
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from edge import __version__
 from edge.cameras import Capture
 from edge.commands import BundleChange, Refused
 from edge.engines import AnomalyMap, Engine
 from edge.errors import EngineError
+from edge.health.report import StationReport
 from edge.health.stage import Stage, StageName
 from edge.images import Frame
 from edge.messages import (
@@ -94,7 +96,13 @@ class Station:
         self._started = time.monotonic()
         starting = self._status("starting")
         self._publisher = Publisher(
-            self._topics, box.outbox, settings.mqtt, starting, self._commands.receive, self._state.degrade
+            self._topics,
+            box.outbox,
+            settings.mqtt,
+            starting,
+            self._commands.receive,
+            self._state.degrade,
+            allowed=self._commands.possible,
         )
         try:
             self._inspector = Inspector(settings, station, box, self._state.degrade)
@@ -239,16 +247,12 @@ class Station:
             log.exception("%s: health cannot be published", self.name)
 
     def _publish_health(self) -> None:
-        depth, dropped, judge = self._outbox.depth(), self._outbox.dropped(), self._inspector.judge
+        depth, dropped = self._outbox.depth(), self._outbox.dropped()
         machine = self._box.machine.look()
         self.health = Health(
             boot_id=self._boot_id,
             sequence=self._outbox.sequence(self.name),
             at=utc_now(),
-            uptime_s=time.monotonic() - self._started,
-            frames=self._statistics.frames(self._ring.dropped),
-            fps=self._statistics.fps(),
-            latency_ms=self._statistics.latency(),
             outbox=OutboxHealth(
                 entries=depth.entries,
                 bytes=depth.bytes,
@@ -257,28 +261,48 @@ class Station:
                 problem=self._outbox.problem,
                 set_aside=str(self._outbox.recovered_from) if self._outbox.recovered_from else None,
             ),
-            mqtt=MqttHealth(
-                connected=self._publisher.connected,
-                reconnects=self._publisher.reconnects,
-                set_aside=self._publisher.set_aside,
-            ),
-            commands=self._commands.counts(),
-            engine=judge.engine.name,
-            precision=judge.engine.precision,
-            bundle=judge.reference,
-            threshold=judge.decider.threshold,
-            stages={name: stage.health() for name, stage in self.stages.items()},
-            picture=judge.vitals.picture(),
-            drift=judge.vitals.drift(),
-            warnings=(*judge.vitals.warnings(), *machine.warnings),
+            warnings=(*self._inspector.judge.vitals.warnings(), *machine.warnings),
             disk_free_bytes=machine.free_bytes,
             throttled=machine.throttled,
             temperature_c=machine.temperature_c,
             evidence=self._box.evidence.health(self.name) if self._box.evidence else None,
             clock=ClockHealth(steps=self._box.clock.steps, last_step_s=self._box.clock.last_step_s),
+            **self._figures(),
         )
         self._publisher.publish_health(self.health)
         self._alarms.look(self.health.warnings, hurried=self._camera.live or self._station.trigger != "camera")
+
+    def report(self) -> StationReport:
+        """Returns what `/healthz` and `/metrics` tell: its state and its figures now, the box's as of the last health.
+
+        Asks nothing of a disk, so it answers while one hangs.
+        """
+        state, reason = self._state.now
+        health = None if self.health is None else self.health.model_copy(update=self._figures())
+        return StationReport(self._topics, state, reason, self._statistics.histogram(), health)
+
+    def _figures(self) -> dict[str, Any]:
+        """What a health says that is in memory."""
+        judge = self._inspector.judge
+        return {
+            "uptime_s": time.monotonic() - self._started,
+            "frames": self._statistics.frames(self._ring.dropped),
+            "fps": self._statistics.fps(),
+            "latency_ms": self._statistics.latency(),
+            "mqtt": MqttHealth(
+                connected=self._publisher.connected,
+                reconnects=self._publisher.reconnects,
+                set_aside=self._publisher.set_aside,
+            ),
+            "commands": self._commands.counts(),
+            "engine": judge.engine.name,
+            "precision": judge.engine.precision,
+            "bundle": judge.reference,
+            "threshold": judge.decider.threshold,
+            "stages": {name: stage.health() for name, stage in self.stages.items()},
+            "picture": judge.vitals.picture(),
+            "drift": judge.vitals.drift(),
+        }
 
     def _take_part(self) -> None:
         """A part is before the camera, says a trigger of the box. The clock can wait for room, a line's parts go by."""

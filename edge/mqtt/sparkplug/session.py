@@ -16,6 +16,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from pydantic import BaseModel, ValidationError
 
+from edge.commands import ReturnAddress
 from edge.mqtt.broker import Terms
 from edge.mqtt.connection import ConnectionProblem
 from edge.mqtt.in_flight import Token
@@ -75,8 +76,8 @@ class SparkplugSession(Session):
         """Return the broker's limit if a message of the contract of this size may be above it."""
         return super().limit(size + _LARGER_THAN_JSON, schema)
 
-    def send(self, schema: str, topic: str, payload: bytes, token: Token) -> None:
-        """Send a message of the contract as NDATA; an offline status as NDEATH."""
+    def send(self, schema: str, topic: str, payload: bytes, token: Token, back: ReturnAddress | None = None) -> None:
+        """Send a message of the contract as NDATA; an offline status as NDEATH. Sparkplug has no return address."""
         if schema == "status" and json.loads(payload)["state"] == "offline":
             self._die(token)
             return
@@ -111,7 +112,7 @@ class SparkplugSession(Session):
         super()._on_confirmed(client, userdata, mid, reasons, properties)
         self._node.hear()
 
-    def _obey(self, payload: bytes, retained: bool) -> None:
+    def _obey(self, payload: bytes, retained: bool, back: ReturnAddress | None) -> None:
         try:
             metrics = decode(payload)
         except PayloadError as error:
@@ -122,11 +123,11 @@ class SparkplugSession(Session):
                 if self.connected:
                     self._bear()
             elif name == COMMAND and isinstance(value, str) and self._on_command is not None:
-                self._on_command(value.encode(), retained)
+                self._on_command(value.encode(), retained, None)
             else:
                 log.warning("%s: writes %r to %r, which takes no such value", self._node.topic("NCMD"), value, name)
 
-    def _hear_host(self, payload: bytes, retained: bool) -> None:
+    def _hear_host(self, payload: bytes, retained: bool, back: ReturnAddress | None) -> None:
         """The primary host says whether it is online; what is older than what it has said does not count."""
         try:
             state = _HostState.model_validate_json(payload)
