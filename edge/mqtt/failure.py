@@ -51,7 +51,8 @@ _VERSIONS = ("UNSUPPORTED_PROTOCOL", "WRONG_SSL_VERSION", "NO_PROTOCOLS_AVAILABL
 def explain(problem: OSError | UnicodeError, settings: MqttSettings) -> str:
     """Return why a connection could not be made; it may ask the broker again to find out, for some seconds."""
     if isinstance(problem, ssl.SSLCertVerificationError):
-        return f"TLS: {_explain_certificate(problem, settings)}"
+        # The words that people look for stay in it.
+        return f"TLS: certificate verify failed: {_explain_certificate(problem, settings)}"
     hung_up = isinstance(problem, ssl.SSLEOFError | ConnectionResetError | ConnectionAbortedError | BrokenPipeError)
     if hung_up and settings.tls is not None:
         return f"TLS: {_explain_hanging_up(settings)}"
@@ -83,16 +84,26 @@ def explain_alert(problem: ssl.SSLError, settings: MqttSettings) -> str:
     return f"TLS: {reason}; check mqtt.tls against the broker's configuration"
 
 
-def explain_silence(settings: MqttSettings) -> str:
-    """Return why the broker hung up without an answer to the attempt to connect; asks it again to find out."""
+def explain_silence(settings: MqttSettings, *, ask: bool = False) -> str:
+    """Return why the broker hung up without an answer to the attempt to connect.
+
+    Args:
+        settings: Of the connection.
+        ask: Connect again, to find out whether the broker speaks TLS at this port.
+    """
+    said = "the broker hung up without an answer"
     if settings.tls is not None:
-        return "the broker hung up without an answer; see that it accepts this box's certificate"
+        return f"{said}; see that it accepts this box's certificate"
+    if not ask:
+        return (
+            f"{said}; if {_place(settings)} is its port for TLS, set mqtt.tls (edge-inspect check --connect finds out)"
+        )
     if _certificate(settings) is not None:
         return (
-            f"the broker hung up without an answer: {_place(settings)} speaks TLS; set mqtt.tls, with the CA of the "
-            "broker's certificate as its ca_file, or mqtt.port to a port without TLS"
+            f"{said}: {_place(settings)} speaks TLS; set mqtt.tls, with the CA of the broker's certificate as its "
+            "ca_file, or mqtt.port to a port without TLS"
         )
-    return "the broker hung up without an answer"
+    return f"{said}; look at its log"
 
 
 def _place(settings: MqttSettings) -> str:
@@ -164,8 +175,8 @@ def _explain_address(problem: OSError | UnicodeError, settings: MqttSettings) ->
         return f"not reachable: no answer {within}; check mqtt.host, the network and its firewalls"
     if isinstance(problem, ConnectionRefusedError):
         return (
-            f"not reachable: nothing listens at {_place(settings)}; check mqtt.port, and that the broker runs and "
-            "listens to other machines"
+            f"not reachable: {problem.strerror}: nothing listens at {_place(settings)}; check mqtt.port, and that the "
+            "broker runs and listens to other machines"
         )
     if problem.errno in (errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ENETDOWN, errno.EHOSTDOWN):
         return f"not reachable: {problem.strerror}; check mqtt.host, this box's address and its gateway"

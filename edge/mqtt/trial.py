@@ -99,7 +99,7 @@ class _Visit:
             if not last:
                 return False
             if self._hung_up:
-                raise ConnectionProblem(explain_silence(self._settings))
+                raise ConnectionProblem(explain_silence(self._settings, ask=True))
             raise ConnectionProblem(
                 "it takes the connection and does not answer MQTT; check that mqtt.port is the broker's"
             )

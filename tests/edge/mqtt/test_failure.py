@@ -15,6 +15,7 @@ from mosquitto import Broker, free_port
 from edge.mqtt.connection import MQTT5, ConnectionProblem
 from edge.mqtt.failure import explain
 from edge.mqtt.session import Session
+from edge.mqtt.trial import try_broker
 from edge.settings import MqttSettings
 
 Serve = Callable[..., int]
@@ -61,8 +62,8 @@ def test_a_certificate_for_other_names_is_said_with_those_names(serve: Serve, au
     tls = {"ca_file": authority.file}
     said = problem(port, tls=tls)
     assert said == (
-        "TLS: the broker's certificate is for broker.lan, 10.0.0.7, localhost, not for 127.0.0.1; set mqtt.host to a "
-        "name it is for, or have one made for 127.0.0.1"
+        "TLS: certificate verify failed: the broker's certificate is for broker.lan, 10.0.0.7, localhost, not for "
+        "127.0.0.1; set mqtt.host to a name it is for, or have one made for 127.0.0.1"
     )
     assert problem(port, "localhost", tls=tls) == ""
 
@@ -87,7 +88,7 @@ def test_dates_are_said_beside_this_boxs_clock(
 def test_an_expired_authority_is_told_from_the_brokers_certificate(serve: Serve, tmp_path: Path) -> None:
     old = Authority(tmp_path, "old", last=-0.5)
     said = problem(serve(old.make("broker", "127.0.0.1")), tls={"ca_file": old.file})
-    assert said.startswith("TLS: of a CA of the broker's, certificate has expired; renew it")
+    assert said.startswith("TLS: certificate verify failed: of a CA of the broker's, certificate has expired; renew it")
 
 
 def test_an_authority_that_is_not_known_is_named(serve: Serve, authority: Authority, tmp_path: Path) -> None:
@@ -148,7 +149,9 @@ def test_tls_at_a_port_without_and_the_other_way_round(serve: Serve, authority: 
         "leave mqtt.tls out"
     )
     port = serve(authority.make("broker", "127.0.0.1"))
-    assert f"port {port} speaks TLS; set mqtt.tls" in problem(port)
+    assert f"if port {port} is its port for TLS, set mqtt.tls" in problem(port)
+    with pytest.raises(ConnectionProblem, match=f"port {port} speaks TLS; set mqtt.tls"):
+        try_broker(MqttSettings(host="127.0.0.1", port=port), [], [])
 
 
 @contextlib.contextmanager

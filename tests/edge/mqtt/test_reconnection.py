@@ -222,8 +222,12 @@ def test_a_problem_is_said_once_until_there_was_a_connection_or_another_problem(
     for settings in (away, away, away, broker.settings, away, broker.settings, away):
         live(reconnection, settings, 0)
     where = f"broker 127.0.0.1:{broker.port}"
-    refused = f"plant/line1/a: {where}: not reachable: Connection refused. It waits; trying again"
-    hung_up = f"plant/line1/a: {where}: the broker hung up without an answer. It waits; trying again"
+    said = {}
+    for problem, record in {"not reachable: Connection refused": 0, "the broker hung up without an answer": 5}.items():
+        said[problem] = caplog.records[record].getMessage()
+        assert said[problem].startswith(f"plant/line1/a: {where}: {problem}")
+        assert said[problem].endswith(". It waits; trying again")
+    refused, hung_up = said.values()
     assert caplog.record_tuples == [
         ("of.the.client", logging.WARNING, refused),
         ("of.the.client", logging.DEBUG, refused),
