@@ -11,8 +11,8 @@ from typing import get_args
 from edge import __version__
 from edge.command import add_json_option, run_command, say, write_json
 from edge.engines import EngineName
+from edge.engines.tensorrt.release import PRECISIONS
 from edge.errors import UsageError
-from edge.messages import Precision
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -132,7 +132,7 @@ def _add_compile(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("bundle", type=Path, metavar="BUNDLE")
     parser.add_argument(
         "--precision",
-        choices=("auto", *(p for p in get_args(Precision) if p != "bf16")),
+        choices=("auto", *PRECISIONS),
         default="auto",
         help="auto (default): those of the bundle's order for TensorRT, in turn",
     )
