@@ -217,7 +217,7 @@ def _add_show(parser: argparse.ArgumentParser) -> None:
 def _show(arguments: argparse.Namespace) -> None:
     from calibrate.confidence import LEVEL, percent
     from calibrate.verification import describe_signature
-    from edge.bundle import open_bundle
+    from edge.bundle import model_file, open_bundle
 
     bundle = open_bundle(arguments.bundle)
     manifest, fit = bundle.manifest, bundle.fit
@@ -233,7 +233,7 @@ def _show(arguments: argparse.Namespace) -> None:
     print(f"  decided   {asked}" + (f"; {decision.images_wanted} would be enough" if few else ""))
     for precision in manifest.precisions:
         limits = manifest.decision.thresholds[precision]
-        size = manifest.files[f"model.{precision}.onnx"].bytes / 1e6
+        size = manifest.files[model_file(precision)].bytes / 1e6
         preferred = ", preferred" if precision == manifest.preferred else ""
         above = f"threshold {limits.image:.4f}, regions above {limits.pixel:.4f}"
         print(f"  {precision}      {size:.1f} MB, {above}{preferred}")

@@ -97,6 +97,8 @@ def _add_int8(networks: Networks, workbench: Workbench, search: Search, say: Say
     if search.sensitivity or (networks.broken and _worth_a_search(workbench, search, say)):
         allowed = SearchTime(search.seconds)
         _rank(networks, workbench, None if search.sensitivity else allowed, say)
+        if search.sensitivity:
+            allowed = SearchTime(search.seconds)  # the ranking that was asked for does not count
         if networks.broken and (found := _release(networks, workbench, search.budget, allowed, say)):
             chosen, maps = found
     model = workbench.model(chosen.recipe)

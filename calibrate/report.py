@@ -189,6 +189,11 @@ def _trial_row(trial: Trial, place: int) -> str:
 
 
 def _sensitivity(networks: Networks) -> str:
+    if not networks.ranking and networks.broken:
+        return (
+            "<p>INT8 is beyond its budget, and no layers were looked for to leave float: <code>calibrate bundle</code> "
+            "said why. <code>--sensitivity</code> ranks them in any case.</p>"
+        )
     if not networks.ranking:
         return "<p>Not asked for, and not needed: INT8 is within its budget. <code>--sensitivity</code> ranks them.</p>"
     rows = [

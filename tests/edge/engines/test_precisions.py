@@ -11,6 +11,7 @@ import pytest
 import tiny_bundle
 
 import edge.engines.openvino
+from calibrate.cli import main
 from calibrate.verification import verify
 from edge.bundle import Bundle, Manifest, model_file, open_bundle
 from edge.engines import fall_back, open_checked_engine, open_engine, unsupported
@@ -71,6 +72,16 @@ def test_verify_does_not_fail_a_bundle_for_what_this_processor_lacks(
     (check,) = [check for check in verification.checks if check.what == "golden bf16"]
     assert check.ok and check.detail.startswith("not run: bf16 needs")
     assert verification.failed == [] and "bf16" not in verification.golden
+
+
+def test_show_names_bf16_and_the_size_of_the_network_it_runs(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("edge.bundle.open_bundle", lambda path: bundle)
+    assert main(["show", str(bundle.path)]) == 0
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("  bf16")]
+    size = bundle.manifest.files["model.fp32.onnx"].bytes / 1e6
+    assert f"{size:.1f} MB" in line and line.endswith(", preferred")
 
 
 def test_bf16_is_not_for_tensorrt(bundle: Bundle) -> None:
