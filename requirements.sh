@@ -2,7 +2,8 @@
 # Bring what pip cannot bring: packages of Debian or Ubuntu.
 #
 #   ./requirements.sh run    to install and run: a Python of 3.10 or newer with venv, and the libraries of opencv-python
-#   ./requirements.sh test   for every test too: a broker, a compiler, openssl, a camera that plays one, systemd's checks
+#   ./requirements.sh test   for every test too: a broker, a compiler, openssl, stand-ins for cameras, systemd's checks,
+#                            a Modbus client, node and npm
 #
 # What is there already is left alone. Where packages can be installed (as root, or with sudo that asks for no password)
 # they are; else the one command that brings them is named. Exit status 0 if nothing is missing that cannot be done
@@ -10,7 +11,7 @@
 set -u
 PYTHON="${PYTHON:-python3}"
 PATH="$PATH:/usr/sbin:/sbin:/usr/local/sbin"
-case "${1:-}" in run | test) ;; *) sed -n '2,9s/^# \{0,1\}//p' "$0"; exit 2 ;; esac
+case "${1:-}" in run | test) ;; *) sed -n '2,10s/^# \{0,1\}//p' "$0"; exit 2 ;; esac
 
 has_library() { ldconfig -p 2>/dev/null | grep -q "$1 "; }
 has_package() { dpkg --status "$1" 2>/dev/null | grep -q "^Status:.* installed"; }
@@ -29,7 +30,7 @@ missing() {
 }
 
 # What opencv-python loads, without which make takes opencv-python-headless; and for tests an RTSP server, a fake GigE
-# camera, systemd-analyze: not every release has all of them.
+# camera, systemd-analyze, other people's Modbus clients and validators: not every release has all of them.
 wanted() {
     has_opencv || {
         has_library libGL.so.1 || echo libgl1
@@ -41,6 +42,9 @@ wanted() {
         gir1.2-gst-rtsp-server-1.0 aravis-tools gir1.2-aravis-0.8; do
         has_package "$package" || echo "$package"
     done
+    command -v mbpoll >/dev/null || echo mbpoll
+    command -v node >/dev/null || echo nodejs
+    command -v npm >/dev/null || echo npm
 }
 
 if command -v "$PYTHON" >/dev/null && ! is_recent; then
