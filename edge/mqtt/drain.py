@@ -60,7 +60,8 @@ class Drain:
         self._too_large_said: set[str] = set()
         # Until when messages of a kind are not sent any more.
         self._withheld: dict[str, float] = {}
-        self._began = time.monotonic()
+        # When the present connection began to take messages; 0 before that.
+        self._began = 0.0
         self.set_aside = 0
         """Messages set aside since the start."""
         self.held_since: float | None = None
@@ -75,10 +76,11 @@ class Drain:
         self._sent_up_to = 0
         self._held.clear()
         self.held_since = None
-        self._began = time.monotonic()
+        self._began = 0.0
 
     def send(self, session: Session, *, parts: bool) -> None:
-        """Send what may be sent now; without `parts` only notices."""
+        """Send what may be sent now, over a connection that takes messages; without `parts` only notices."""
+        self._began = self._began or time.monotonic()
         if self._suspicion.careful:
             self._send_one(session, parts=parts)
             return
@@ -94,7 +96,8 @@ class Drain:
 
     def is_empty(self, session: Session) -> bool:
         """Whether all was sent that can be, and is acknowledged."""
-        return not len(session.in_flight) and not self._outbox.pending(self._station, self._sent_up_to, 1)
+        waits = self._notices.are_due or self._outbox.pending(self._station, self._sent_up_to, 1)
+        return not waits and not len(session.in_flight)
 
     def settle(self, session: Session) -> None:
         """Take in what the broker has acknowledged, and what it has refused."""
@@ -260,7 +263,7 @@ class Drain:
                     self._suspicion.remember_size(size)
         else:
             return
-        said = "the broker hangs up on it" if problem.code is None else f"the broker {problem}"
+        said = "connections end at it" if problem.code is None else f"the broker {problem}"
         self._tell(f"a {what} of {size} bytes is set aside: {said}, while others pass", entry)
 
     def _tell(self, what: str, entry: Entry | None) -> None:

@@ -113,6 +113,12 @@ class Notices:
                     return notice
         return None
 
+    @property
+    def are_due(self) -> bool:
+        """Whether a status or a reply has not been acknowledged yet."""
+        with self._lock:
+            return any(notice.schema in ("status", "reply") for notice in self._waiting.values())
+
     def remove(self, token: Token) -> Notice | None:
         """Forget one: the broker has it, or never takes it."""
         with self._lock:

@@ -57,9 +57,10 @@ def test_a_broker_without_retain_or_qos_1_gets_everything(
         assert publisher.reconnects == 0
     wait_until(lambda: len(subscriber.messages) > 45, PATIENCE)
     if encoding != "sparkplug_b":
-        assert list(dict.fromkeys(subscriber.sequences())) == list(range(1, 46))
-        assert subscriber.states()[0] == "online" and subscriber.states()[-1] == "offline"
-        assert subscriber.payloads("health") and subscriber.payloads("reply")
+        wait_until(lambda: list(dict.fromkeys(subscriber.sequences())) == list(range(1, 46)), PATIENCE)
+        wait_until(lambda: subscriber.payloads("health") and subscriber.payloads("reply"), PATIENCE)
+        wait_until(lambda: subscriber.states()[-1] == "offline", PATIENCE)
+        assert subscriber.states()[0] == "online"
     assert not any(message.retain for message in subscriber.messages)
 
 
