@@ -1,15 +1,17 @@
-# One command each. Everything installs into .venv; PYTHON names the interpreter to make it with.
+# One command each, with all of its set-up. Everything installs into .venv; PYTHON names the interpreter to make it with.
 #   make demo     the whole chain on a rendered production line, nothing downloaded but packages
-#   make test     every test; needs mosquitto, g++ and openssl (apt install them)
+#   make test     every test that this machine can run; those that cannot are skipped and say why
 #   make lint     ruff and mypy
 #   make bench    what is measured: writes tests/benchmarks/results/
 #   make install  on a box, as root: into /opt/edge-inspect, as a service; uninstall leaves configuration and data
+# What pip does not bring comes by apt where that is possible, else requirements.sh names the command that brings it.
 
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
+# PIP_OPTIONS are handed to pip, such as the index of torch without CUDA (README).
 # Of `install`: EXTRAS=tensorrt,gpio installs those extras too; DESTDIR=DIR puts everything under DIR and touches no user.
 PREFIX ?= /opt/edge-inspect
 CONFIGURATION := $(DESTDIR)/etc/edge-inspect
@@ -20,6 +22,13 @@ PLACE := $(DESTDIR)$(PREFIX)
 VENV_OPTIONS ?= $(if $(wildcard /etc/nv_tegra_release),--system-site-packages)
 PIP_OPTIONS ?=
 GROUPS := video render plugdev gpio dialout
+# opencv-python loads libraries of a desktop. Where they are missing and could not be installed, opencv-python-headless
+# takes its place; pip cannot be told that either will do. Both own the same files, so the one that stays is put in anew.
+define WITH_OPENCV
+$(1) -c 'import cv2' 2> /dev/null || { echo "opencv-python does not load here; opencv-python-headless takes its place"; \
+	    $(1) -m pip uninstall --quiet --yes opencv-python && \
+	    $(1) -m pip install --quiet --force-reinstall --no-deps opencv-python-headless && $(1) -c 'import cv2'; }
+endef
 # Where systemd runs: not while an image is being made.
 BOOTED := $(wildcard /run/systemd/system)
 
@@ -31,6 +40,7 @@ demo: $(INSTALLED)
 # Two at a time, a file each: most tests keep one core busy. More threads than cores would spin and wait. A worker that
 # dies is not replaced: xdist then waits for ever for the files it had been given.
 test: $(INSTALLED)
+	@./requirements.sh test || echo "tests that need what is missing are skipped"
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --max-worker-restart 0
 
 lint: $(INSTALLED)
@@ -47,18 +57,23 @@ bench: $(INSTALLED)
 	$(if $(DATA),$(BIN)/python tests/benchmarks/precision.py $(DATA) out/accuracy/*)
 
 $(INSTALLED): pyproject.toml
+	@PYTHON=$(PYTHON) ./requirements.sh run
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --editable '.[train,demo,dev]'
+	$(BIN)/python -m pip install --quiet $(PIP_OPTIONS) --editable '.[train,demo,dev]'
+	@$(call WITH_OPENCV,$(BIN)/python)
 	touch $@
 
 install:
 	@test -e $(PLACE)/pyvenv.cfg || test -z "$$(ls -A $(PLACE) 2> /dev/null)" || \
 	    { echo "PREFIX=$(PREFIX): holds other things, and uninstall removes it whole; name a folder of its own"; exit 1; }
+	@PYTHON=$(PYTHON) ./requirements.sh run
 	$(PYTHON) -m venv $(VENV_OPTIONS) $(PLACE)
 	$(PLACE)/bin/python -m pip install --quiet --upgrade $(PIP_OPTIONS) '.$(if $(EXTRAS),[$(EXTRAS)])'
+	@$(if $(DESTDIR),:,$(call WITH_OPENCV,$(PLACE)/bin/python))
 	$(if $(DESTDIR),sed -i '1s|^#!$(DESTDIR)|#!|' $(PLACE)/bin/edge-inspect $(PLACE)/bin/edge-train $(PLACE)/bin/calibrate)
 	install -D --mode 644 --target-directory $(PLACE)/share/doc/edge-inspect README.md docs/*.md systemd/devices.conf
+	install -D --mode 644 --target-directory $(PLACE)/share/doc/edge-inspect/monitoring docs/monitoring/*
 	install -d $(UNIT_FOLDER) $(CONFIGURATION)
 	for unit in $(UNITS); do sed 's|/opt/edge-inspect|$(PREFIX)|' systemd/$$unit > $(UNIT_FOLDER)/$$unit || exit; done
 	for file in config.yaml bridge.yaml; do \
@@ -67,6 +82,7 @@ ifeq ($(DESTDIR),)
 	getent passwd edge-inspect > /dev/null || useradd --system --home-dir /var/lib/edge-inspect edge-inspect
 	for group in $(GROUPS); do getent group $$group > /dev/null && usermod --append --groups $$group edge-inspect || true; done
 	$(if $(BOOTED),systemctl daemon-reload)
+	$(PLACE)/bin/edge-inspect selftest
 	@echo "Edit /etc/edge-inspect/config.yaml, then: systemctl enable --now edge-inspect"
 endif
 

@@ -6,13 +6,11 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import get_args
 
 from edge import __version__
-from edge.command import add_json_option, run_command, say, write_json
-from edge.engines import EngineName
+from edge.cli import ENGINES, PRECISIONS
+from edge.command import add_json_option, run_command, say, seed, write_json
 from edge.errors import UsageError
-from edge.messages import Precision
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -40,7 +38,9 @@ def _add_bundle(parser: argparse.ArgumentParser) -> None:
         "one's threshold from good images the model has not seen, and writes the bundle whole or not at all; its "
         "report/index.html shows what each precision is worth. Of the images in --good, those the model was trained on "
         "(told by their content) only help to choose INT8 scales. INT8 is judged on synthetic flaws; where it loses "
-        "more than the budget, its layers are ranked by the harm of each, and the worst are left float."
+        "more than the budget, its layers are ranked by the harm of each, and the worst are left float, within "
+        "--search-seconds. Of the precisions that keep the budget, a station runs the one that is fastest on this "
+        "processor; with TensorRT it runs INT8 first."
     )
     parser.add_argument("run", type=Path, metavar="RUN", help="folder of the checkpoint")
     parser.add_argument(
@@ -63,7 +63,7 @@ def _add_bundle(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="images for the INT8 scales, at most (default 64)",
     )
-    parser.add_argument("--seed", type=int, default=0, help="which images those are (default 0)")
+    parser.add_argument("--seed", type=seed, default=0, help="which images those are (default 0)")
     parser.add_argument(
         "--budget-auroc", type=float, default=0.5, metavar="P", help="points of image AUROC INT8 may lose (default 0.5)"
     )
@@ -78,9 +78,17 @@ def _add_bundle(parser: argparse.ArgumentParser) -> None:
         help="least rank correlation of INT8's scores with FP32's (default 0.98)",
     )
     parser.add_argument(
+        "--search-seconds",
+        type=float,
+        default=60.0,
+        metavar="S",
+        help="where INT8 is beyond the budget: how long layers to leave float are looked for, at most (default 60; "
+        "0: not at all)",
+    )
+    parser.add_argument(
         "--sensitivity",
         action="store_true",
-        help="rank INT8's layers by the harm of each even where the budget holds (a few minutes)",
+        help="rank all of INT8's layers by the harm of each, even where the budget holds, however long it takes",
     )
     parser.add_argument("--out", type=Path, required=True, metavar="BUNDLE", help="folder to make")
     parser.set_defaults(handler=_bundle)
@@ -89,6 +97,7 @@ def _add_bundle(parser: argparse.ArgumentParser) -> None:
 def _bundle(arguments: argparse.Namespace) -> None:
     from calibrate.bundling import Request, make_bundle
     from calibrate.damage import Budget
+    from calibrate.networks import Search
 
     bundle = make_bundle(
         Request(
@@ -99,8 +108,11 @@ def _bundle(arguments: argparse.Namespace) -> None:
             false_reject_rate=arguments.false_reject_rate,
             calibration_images=arguments.calibration_images,
             seed=arguments.seed,
-            budget=Budget(arguments.budget_auroc, arguments.budget_aupro, arguments.budget_rank),
-            sensitivity=arguments.sensitivity,
+            search=Search(
+                Budget(arguments.budget_auroc, arguments.budget_aupro, arguments.budget_rank),
+                arguments.search_seconds,
+                arguments.sensitivity,
+            ),
         ),
         say,
     )
@@ -118,9 +130,9 @@ def _add_compile(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("bundle", type=Path, metavar="BUNDLE")
     parser.add_argument(
         "--precision",
-        choices=("auto", *get_args(Precision)),
+        choices=("auto", *(precision for precision in PRECISIONS if precision != "bf16")),
         default="auto",
-        help="auto (default): the preferred one, then those more precise",
+        help="auto (default): those of the bundle's order for TensorRT, in turn",
     )
     parser.add_argument(
         "--cache", type=Path, metavar="DIR", help="default /var/lib/edge-inspect/engines, or ~/.cache/edge-inspect"
@@ -171,9 +183,7 @@ def _add_verify(parser: argparse.ArgumentParser) -> None:
     )
     parser.epilog = "Example: calibrate verify bundles/bottle --public-key keys/signing-key.pub.pem"
     parser.add_argument("bundle", type=Path, metavar="BUNDLE")
-    parser.add_argument(
-        "--engine", choices=get_args(EngineName), default="openvino", help="openvino (default), or tensorrt"
-    )
+    parser.add_argument("--engine", choices=ENGINES, default="openvino", help="openvino (default), or tensorrt")
     parser.add_argument(
         "--public-key",
         type=Path,
@@ -207,7 +217,7 @@ def _add_show(parser: argparse.ArgumentParser) -> None:
 def _show(arguments: argparse.Namespace) -> None:
     from calibrate.confidence import LEVEL, percent
     from calibrate.verification import describe_signature
-    from edge.bundle import open_bundle
+    from edge.bundle import model_file, open_bundle
 
     bundle = open_bundle(arguments.bundle)
     manifest, fit = bundle.manifest, bundle.fit
@@ -215,14 +225,15 @@ def _show(arguments: argparse.Namespace) -> None:
     print(f"  made      {manifest.created}, digest {bundle.digest[:16]}")
     print(f"  signed    {describe_signature(bundle)}")
     tiles = f" {fit.tiles[0]}x{fit.tiles[1]} to {fit.canvas[0]}x{fit.canvas[1]}" if fit.mode == "tile" else ""
-    print(f"  input     {fit.width}x{fit.height}, {fit.mode}{tiles}" + (", grey" if fit.grey else ""))
+    further = (", grey" if fit.grey else "") + (f", {fit.bits} of 16 bits" if fit.bits else "")
+    print(f"  input     {fit.width}x{fit.height}, {fit.mode}{tiles}{further}")
     decision = manifest.decision
     asked = f"to reject {percent(decision.false_reject_rate)} of good parts, from {decision.held_out_images} held-out"
     few = decision.images_wanted is not None and decision.held_out_images < decision.images_wanted
     print(f"  decided   {asked}" + (f"; {decision.images_wanted} would be enough" if few else ""))
     for precision in manifest.precisions:
         limits = manifest.decision.thresholds[precision]
-        size = manifest.files[f"model.{precision}.onnx"].bytes / 1e6
+        size = manifest.files[model_file(precision)].bytes / 1e6
         preferred = ", preferred" if precision == manifest.preferred else ""
         above = f"threshold {limits.image:.4f}, regions above {limits.pixel:.4f}"
         print(f"  {precision}      {size:.1f} MB, {above}{preferred}")

@@ -15,8 +15,9 @@ from edge.bundle import Bundle
 from edge.decision import Decider
 from edge.engines import open_checked_engine
 from edge.errors import BundleError, ImageError, SignatureError
-from edge.images import Frame, list_images, read_image
+from edge.images import Frame, pictures_of, read_image
 from edge.signature import SIGNATURE
+from edge.text import clean
 from train.progress import tracked
 
 REPORT = "report/calibration.json"
@@ -133,11 +134,9 @@ def compare(a: Bundle, b: Bundle, images: Sequence[Path] = ()) -> Comparison:
         EngineError: No engine of a bundle reproduces its golden frames.
         BundleError: A report is no JSON.
     """
-    if missing := [str(path) for path in images if not path.exists()]:
+    if missing := [clean(path) for path in images if not path.exists()]:
         raise ImageError(f"{', '.join(missing)}: no such file or folder")
-    paths = [image for path in images for image in (list_images(path) if path.is_dir() else [path])]
-    if images and not paths:
-        raise ImageError(f"{', '.join(map(str, images))}: holds no images; folders inside are not looked into")
+    paths = pictures_of(images)
     facts = _facts(a), _facts(b)
     keys = list(dict.fromkeys([*facts[0], *facts[1]]))
     found = [Difference(key, facts[0].get(key), facts[1].get(key)) for key in keys]
@@ -148,8 +147,8 @@ def compare(a: Bundle, b: Bundle, images: Sequence[Path] = ()) -> Comparison:
 def _judge(a: Bundle, b: Bundle, paths: list[Path]) -> Iterator[ImagePair]:
     judges = _Judge(a), _Judge(b)
     for path in tracked(paths, len(paths), "images", "compared"):
-        frame = read_image(path)
-        yield ImagePair(path, judges[0].outcome(frame), judges[1].outcome(frame))
+        frames = [read_image(path, bits) for bits in dict.fromkeys(judge.bits for judge in judges)]
+        yield ImagePair(path, judges[0].outcome(frames[0]), judges[1].outcome(frames[-1]))
 
 
 class _Judge:
@@ -157,6 +156,7 @@ class _Judge:
 
     def __init__(self, bundle: Bundle) -> None:
         self._engine = open_checked_engine(bundle)
+        self.bits = bundle.fit.bits
         self._decider = Decider(bundle, self._engine.precision)
 
     def outcome(self, frame: Frame) -> Outcome:
@@ -220,7 +220,7 @@ def _summary(images: Sequence[ImagePair]) -> dict[str, Any]:
         "rejected": {"a": sum(not pair.a.ok for pair in images), "b": sum(not pair.b.ok for pair in images)},
         "changed": sum(pair.changed for pair in images),
         "verdicts": [
-            {"path": str(pair.path), "changed": pair.changed, "a": pair.a.as_dict(), "b": pair.b.as_dict()}
+            {"path": clean(pair.path), "changed": pair.changed, "a": pair.a.as_dict(), "b": pair.b.as_dict()}
             for pair in images
         ],
     }
@@ -236,7 +236,7 @@ def _image_lines(images: Sequence[ImagePair]) -> Iterator[str]:
     for title, ok in (("accept -> reject", True), ("reject -> accept", False)):
         changed = [pair for pair in images if pair.changed and pair.a.ok == ok]
         for pair in changed[:SHOWN]:
-            yield f"  {title}  {_reason(pair.a)}  ->  {_reason(pair.b)}  {pair.path}"
+            yield f"  {title}  {_reason(pair.a)}  ->  {_reason(pair.b)}  {clean(pair.path)}"
         if len(changed) > SHOWN:
             yield f"  {title}  {len(changed) - SHOWN} more; --json has them all"
 

@@ -58,7 +58,7 @@ def try_in_turn(
 
     Args:
         bundle: The bundle.
-        precision: The only one to try; without one, the bundle's preferred and then the more precise ones.
+        precision: The only one to try; without one, those of the bundle's order for TensorRT.
         open_one: Builds an engine.
         say: Hears each attempt's line.
 
@@ -66,7 +66,7 @@ def try_in_turn(
         CheckFailed: None holds; the message has the numbers of each.
     """
     attempts: list[Attempt] = []
-    for candidate in fall_back(bundle, precision):
+    for candidate in fall_back(bundle, precision, "tensorrt"):
         attempts.append(_attempt(bundle, candidate, open_one))
         say(f"{'ok     ' if attempts[-1].ok else 'REFUSED'}  {candidate}  {attempts[-1]}")
         if attempts[-1].ok:

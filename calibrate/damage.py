@@ -102,19 +102,27 @@ class Worth:
         scores: The largest value of each, padding apart, (N,).
         image_auroc: From 0 to 1.
         aupro: Likewise, up to a false-positive rate of 0.3.
+        image_auroc_error: Standard error of `image_auroc`.
     """
 
     maps: Maps
     scores: Scores
     image_auroc: float
     aupro: float
+    image_auroc_error: float
+
+    @property
+    def at_chance(self) -> bool:
+        """Whether the scores tell flawed from good pictures no better than chance, within a standard error."""
+        return self.image_auroc - self.image_auroc_error <= 0.5
 
 
 def worth(validation: Validation, maps: Maps) -> Worth:
     """Scores and metrics of the maps of the first pictures, as many as there are maps."""
     seen = validation.first(len(maps))
     scores = np.where(seen.valid, maps, -np.inf).max(axis=(1, 2))
-    return Worth(maps, scores, auroc(scores, seen.flawed), aupro(maps, seen.masks, valid=seen.valid))
+    error = _standard_error(_wins(scores, seen.flawed))
+    return Worth(maps, scores, auroc(scores, seen.flawed), aupro(maps, seen.masks, valid=seen.valid), error)
 
 
 def damage(validation: Validation, reference: Maps, maps: Maps) -> Damage:
@@ -145,9 +153,13 @@ def _spread(values: NDArray[np.float32]) -> float:
 
 
 def _auroc_error(before: Scores, after: Scores, flawed: NDArray[np.bool_]) -> float:
-    """Standard error of the difference of two AUROCs of the same pictures (DeLong et al., Biometrics 44, 1988)."""
-    changed = _wins(before, flawed) - _wins(after, flawed)
-    sides = (changed.mean(axis=0), changed.mean(axis=1))
+    """Return the standard error of the difference of two AUROCs of the same pictures."""
+    return _standard_error(_wins(before, flawed) - _wins(after, flawed))
+
+
+def _standard_error(wins: NDArray[np.float64]) -> float:
+    """Return the standard error of the mean of (flawed, good) wins (DeLong et al., Biometrics 44, 1988)."""
+    sides = (wins.mean(axis=0), wins.mean(axis=1))
     return float(np.sqrt(sum(side.var(ddof=1) / len(side) for side in sides if len(side) > 1)))
 
 

@@ -15,6 +15,7 @@ from edge import __version__
 from edge.bundle import FORMAT, GOLDEN, PRECISIONS, Bundle, Manifest, model_file
 from edge.fit import MEAN, STD, Fit
 from edge.messages import Precision, format_time, utc_now
+from edge.text import clean
 from models.discrepancy import SIGMA
 from train.checkpoint import Checkpoint
 from train.systems import system_of
@@ -50,7 +51,7 @@ def manifest_fields(
 ) -> dict[str, Any]:
     """All of `Manifest` but `format`, `files`, and what the decision rests on."""
     return {
-        "name": out.name.removesuffix(".zip"),
+        "name": clean(out.name.removesuffix(".zip")),
         "created": format_time(utc_now()),
         "model": {
             "system": about.model,

@@ -60,11 +60,16 @@ def measure(bundle: Bundle, precision: Precision, frames: Sequence[Frame]) -> Me
 
 
 def infer_fitted(
-    engines: Sequence[OpenVinoEngine], pictures: NDArray[np.uint8]
+    engines: Sequence[OpenVinoEngine], pictures: NDArray[np.uint8], least_s: float = TIMED_S
 ) -> list[tuple[NDArray[np.float32], float]]:
     """The maps of pictures that are fitted already, (N, H, W), and the median milliseconds of one, of each engine.
 
     The engines take turns: a machine that slows down meanwhile slows all of them.
+
+    Args:
+        engines: The engines, at least one.
+        pictures: (N, H, W, 3) uint8 BGR.
+        least_s: Seconds that each engine runs at least; 0 where only the maps are wanted.
 
     Raises:
         EngineError: An engine failed.
@@ -72,7 +77,7 @@ def infer_fitted(
     maps = [np.empty(pictures.shape[:3], np.float32) for _ in engines]
     seconds: list[list[float]] = [[] for _ in engines]
     begun = 0
-    while begun < len(pictures) or min(map(sum, seconds)) < TIMED_S:
+    while begun < len(pictures) or min(map(sum, seconds)) < least_s:
         for engine, taken, found in zip(engines, seconds, maps, strict=True):
             for i in range(begun, begun + TURN):
                 started = time.perf_counter()

@@ -8,15 +8,30 @@ from dataclasses import dataclass, field
 import onnx
 
 from calibrate.activations import Activation
-from calibrate.damage import Budget, Damage, Maps, damage
+from calibrate.damage import Budget, Damage, Maps, damage, worth
 from calibrate.float16 import beyond_float16, rounded, to_float16
 from calibrate.measurement import infer_fitted
-from calibrate.sensitivity import Layer, rank_layers, release
+from calibrate.sensitivity import Layer, SearchTime, rank_layers, release
 from calibrate.trials import Draft, Trial, Workbench, try_recipes
 from edge.engines.openvino import OpenVinoEngine
 from edge.messages import Precision
 
 Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Search:
+    """What INT8 may lose, and how long that is worked on.
+
+    Attributes:
+        budget: What INT8 may lose on validation.
+        seconds: Seconds to look for layers to leave float, at most, where INT8 is beyond the budget.
+        sensitivity: All layers are ranked, however long it takes, even where the budget holds.
+    """
+
+    budget: Budget = Budget()
+    seconds: float = 60.0
+    sensitivity: bool = False
 
 
 @dataclass
@@ -52,8 +67,7 @@ def make_networks(
     activations: Mapping[str, Activation],
     workbench: Workbench,
     draft: Draft,
-    budget: Budget,
-    sensitivity: bool,
+    search: Search,
     say: Say,
 ) -> Networks:
     """INT8 and FP16 of a float32 network.
@@ -63,38 +77,72 @@ def make_networks(
         activations: What flows through it on calibration images.
         workbench: Where INT8 is tried.
         draft: Makes a bundle in memory, of pictures that are fitted already.
-        budget: What INT8 may lose.
-        sensitivity: Layers are ranked even where the budget holds.
+        search: What INT8 may lose, and how long that is worked on.
         say: Is told what is decided.
     """
     file = fp32.SerializeToString()
     networks = Networks({"fp32": file}, {"fp32": file}, {"fp32": workbench.reference})
-    _add_int8(networks, workbench, budget, sensitivity, say)
+    _add_int8(networks, workbench, search, say)
     _add_fp16(networks, fp32, activations, workbench, draft, say)
     return networks
 
 
-def _add_int8(networks: Networks, workbench: Workbench, budget: Budget, sensitivity: bool, say: Say) -> None:
+def _add_int8(networks: Networks, workbench: Workbench, search: Search, say: Say) -> None:
     networks.trials, maps = try_recipes(workbench)
     chosen = networks.trials[0]
     say(f"INT8: {chosen.recipe}; {chosen.damage}")
-    networks.broken = budget.broken(chosen.damage)
-    if sensitivity or networks.broken:
-        networks.ranking = rank_layers(workbench, chosen.recipe)
-        worst = ", ".join(layer.title for layer in networks.ranking[:3])
-        say(f"layers that INT8 harms most: {worst}")
+    networks.broken = search.budget.broken(chosen.damage)
     if networks.broken:
         say(f"INT8 is beyond the budget: {networks.broken}")
-        released = release(workbench, chosen.recipe, networks.ranking, budget)
-        if released is None:
-            say("no number of its layers left float brings INT8 within the budget")
-        else:
-            networks.broken = ""
-            chosen, maps = workbench.judge(released.recipe)
-            networks.trials.insert(0, chosen)
-            say(f"INT8: {chosen.recipe}; {chosen.damage}")
+    if search.sensitivity or (networks.broken and _worth_a_search(workbench, search, say)):
+        allowed = SearchTime(search.seconds)
+        _rank(networks, workbench, None if search.sensitivity else allowed, say)
+        if search.sensitivity:
+            allowed = SearchTime(search.seconds)  # the ranking that was asked for does not count
+        if networks.broken and (found := _release(networks, workbench, search.budget, allowed, say)):
+            chosen, maps = found
     model = workbench.model(chosen.recipe)
     networks.add("int8", model, model, maps, chosen.damage)
+
+
+def _worth_a_search(workbench: Workbench, search: Search, say: Say) -> bool:
+    """Whether leaving layers float can be judged at all."""
+    if search.seconds <= 0:
+        say("no layers are left float: --search-seconds 0")
+        return False
+    seen = worth(workbench.validation, workbench.reference)
+    if seen.at_chance:
+        told = f"image AUROC {seen.image_auroc:.2f} ± {seen.image_auroc_error:.2f} on {len(seen.scores)} pictures"
+        say(
+            "no layers are left float: FP32 itself tells synthetic flaws from good parts no better than chance "
+            f"({told}); train for more epochs, or on more images"
+        )
+    return not seen.at_chance
+
+
+def _rank(networks: Networks, workbench: Workbench, allowed: SearchTime | None, say: Say) -> None:
+    recipe = networks.trials[0].recipe
+    networks.ranking = rank_layers(workbench, recipe, allowed)
+    worst = ", ".join(layer.title for layer in networks.ranking[:3])
+    say(f"layers that INT8 harms most: {worst or 'none was tried in time'}")
+    tried, every = len(networks.ranking), len(workbench.layers(recipe.plan))
+    if allowed is not None and tried < every:
+        say(f"{tried} of {every} layers were tried in {allowed.seconds:g} s; --search-seconds allows more")
+
+
+def _release(
+    networks: Networks, workbench: Workbench, budget: Budget, allowed: SearchTime, say: Say
+) -> tuple[Trial, Maps] | None:
+    """Tries to bring INT8 within the budget by layers left float; its trial and maps where that works."""
+    released = release(workbench, networks.trials[0].recipe, networks.ranking, budget, allowed)
+    if released is None:
+        say("INT8 stays beyond the budget: no number of layers left float helps and keeps it faster than FP32")
+        return None
+    networks.broken = ""
+    chosen, maps = workbench.judge(released.recipe)
+    networks.trials.insert(0, chosen)
+    say(f"INT8: {chosen.recipe}; {chosen.damage}")
+    return chosen, maps
 
 
 def _add_fp16(

@@ -13,10 +13,11 @@ from typing import Any
 
 import openvino as ov
 
+from calibrate.contest import Contest
 from calibrate.damage import worth
 from calibrate.measurement import Measurement
 from calibrate.networks import Networks
-from calibrate.own_default import OwnDefault
+from calibrate.preference import Preference
 from calibrate.report_parts import cases, cells, score_chart, tail_chart
 from calibrate.sensitivity import Layer
 from calibrate.threshold import TailFit
@@ -40,17 +41,15 @@ class Decided:
         measured: Scores, maps and latency.
         fits: The threshold of each.
         agreed: How often each gives FP32's verdict.
-        preferred: What a station runs unless told otherwise.
-        why: What speaks against INT8; empty where nothing does.
-        own_default: What OpenVINO would do by itself on a processor with a faster float.
+        preference: What a station runs unless told otherwise, and why.
+        contest: What was timed in turns, and what OpenVINO would do by itself on a processor with a faster float.
     """
 
     measured: Mapping[Precision, Measurement]
     fits: Mapping[Precision, TailFit]
     agreed: Mapping[Precision, Agreement]
-    preferred: Precision
-    why: str
-    own_default: OwnDefault | None
+    preference: Preference
+    contest: Contest
 
     @property
     def limits(self) -> dict[Precision, float]:
@@ -67,7 +66,7 @@ def describe(decided: Decided, networks: Networks, validation: Validation, calib
         validation: What they were judged on.
         calibrated: Images the INT8 scales were taken from.
     """
-    flawed = int(validation.flawed.sum())
+    flawed, own_default = int(validation.flawed.sum()), decided.contest.own_default
     return {
         "precisions": {name: _precision(name, decided, networks, validation) for name in decided.measured},
         "validation": {"good": len(validation.masks) - flawed, "flawed": flawed},
@@ -75,9 +74,10 @@ def describe(decided: Decided, networks: Networks, validation: Validation, calib
         "int8_trials": [trial.as_dict() for trial in networks.trials[1:]],
         "int8_sensitivity": [layer.as_dict() for layer in networks.ranking],
         "int8_left_float": sorted(layer.title for layer in networks.ranking if _released(layer, networks)),
-        "preferred": decided.preferred,
-        "preferred_because": decided.why or "INT8 is faster here and within its budget",
-        "own_default": decided.own_default.as_dict() if decided.own_default is not None else None,
+        "preferred": decided.preference.preferred,
+        "preferred_because": decided.preference.why,
+        "order": {"openvino": decided.preference.openvino, "tensorrt": decided.preference.tensorrt},
+        "own_default": own_default.as_dict() if own_default is not None else None,
         "calibration_images": calibrated,
         "machine": {
             "processor": platform.processor() or platform.machine(),
@@ -150,8 +150,9 @@ def _tiles(parts: Described, decided: Decided) -> str:
 
 
 def _preferred(decided: Decided, described: Described) -> str:
-    told = f"A station runs <b>{decided.preferred}</b>: {escape(described['preferred_because'])}."
-    return f"{told} {escape(str(decided.own_default))}." if decided.own_default is not None else told
+    preferred, own_default = decided.preference.preferred, decided.contest.own_default
+    told = f"A station runs <b>{preferred}</b>: {escape(described['preferred_because'])}."
+    return f"{told} {escape(str(own_default))}." if own_default is not None else told
 
 
 def _precision_row(name: str, part: Described) -> str:
@@ -188,13 +189,18 @@ def _trial_row(trial: Trial, place: int) -> str:
 
 
 def _sensitivity(networks: Networks) -> str:
+    if not networks.ranking and networks.broken:
+        return (
+            "<p>INT8 is beyond its budget, and no layers were looked for to leave float: <code>calibrate bundle</code> "
+            "said why. <code>--sensitivity</code> ranks them in any case.</p>"
+        )
     if not networks.ranking:
         return "<p>Not asked for, and not needed: INT8 is within its budget. <code>--sensitivity</code> ranks them.</p>"
     rows = [
         cells(
             layer.title + (" (left float)" if _released(layer, networks) else ""),
-            f"{100 * layer.trial.damage.score_noise:.2f} %",
-            f"{100 * layer.trial.damage.map_noise:.2f} %",
+            f"{100 * layer.damage.score_noise:.2f} %",
+            f"{100 * layer.damage.map_noise:.2f} %",
         )
         for layer in networks.ranking
     ]

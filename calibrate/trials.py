@@ -110,8 +110,8 @@ class Workbench:
         self._fp32, self._draft = fp32, draft
         self._activations = {name: activations[name] for name in quantizable(fp32)}
         self._scales: dict[str, dict[str, float]] = {}
-        exact = OpenVinoEngine(draft({"fp32": fp32.SerializeToString()}), "fp32")
-        ((self.reference, _),) = infer_fitted([exact], validation.pictures)
+        self._exact = OpenVinoEngine(draft({"fp32": fp32.SerializeToString()}), "fp32")
+        ((self.reference, _),) = infer_fitted([self._exact], validation.pictures)
 
     def model(self, recipe: Recipe) -> bytes:
         """The INT8 ONNX."""
@@ -140,13 +140,20 @@ class Workbench:
             for each, (maps, latency_ms) in zip(candidates, measured, strict=True)
         ]
 
-    def judge(self, recipe: Recipe, count: int | None = None) -> tuple[Trial, Maps]:
+    def judge(self, recipe: Recipe) -> tuple[Trial, Maps]:
         """Makes and measures one INT8 network."""
-        return self.race([self.candidate(recipe)], count)[0]
+        return self.race([self.candidate(recipe)])[0]
 
-    def trial(self, recipe: Recipe, count: int | None = None) -> Trial:
-        """`judge` without the maps."""
-        return self.judge(recipe, count)[0]
+    def beside_fp32(self, recipe: Recipe) -> tuple[Trial, float]:
+        """Make and measure one INT8 network; return FP32's milliseconds too, measured in turns with it."""
+        engines = [self.candidate(recipe).engine, self._exact]
+        (maps, latency_ms), (_, exact_ms) = infer_fitted(engines, self.validation.pictures)
+        return Trial(recipe, latency_ms, damage(self.validation, self.reference, maps)), exact_ms
+
+    def harm(self, recipe: Recipe, count: int) -> Damage:
+        """Return what one INT8 network loses on the first `count` pictures, without timing it."""
+        ((maps, _),) = infer_fitted([self.candidate(recipe).engine], self.validation.pictures[:count], least_s=0)
+        return damage(self.validation, self.reference, maps)
 
 
 def try_recipes(workbench: Workbench) -> tuple[list[Trial], Maps]:

@@ -11,7 +11,7 @@ import numpy as np
 
 from edge.bundle import Bundle, open_bundle
 from edge.decision import Decider
-from edge.engines import Engine, EngineName, open_engine
+from edge.engines import Engine, EngineName, open_checked_engine
 from edge.engines.tensorrt.engine import TensorRtEngine
 from edge.images import Frame
 from edge.memory import peak_mb
@@ -31,18 +31,18 @@ def bench(
 
     Args:
         path: The bundle.
-        precision: Which of its models; its preferred one by default.
+        precision: Which of its precisions; by default the first that the bundle names for the engine.
         frames: How many are timed.
         size: Width and height of the frames.
         name: Which engine; the best there is by default.
 
     Raises:
         BundleError: The bundle is damaged.
-        EngineError: No engine can be built.
+        EngineError: No engine can be built that reproduces the golden frames.
     """
     started = time.perf_counter()
     bundle = open_bundle(path)
-    engine = open_engine(bundle, precision, engine=name)
+    engine = open_checked_engine(bundle, precision, engine=name)
     decider = Decider(bundle, engine.precision)
     pictures = _pictures(size)
     engine.infer(pictures[0])
@@ -81,7 +81,8 @@ def _network_alone(bundle: Bundle, engine: Engine) -> Callable[[int], None]:
         return lambda _: device.run_network()
     from edge.engines.openvino import compile_model, read_onnx
 
-    raw = compile_model(read_onnx(bundle, engine.precision)).create_infer_request()
+    computes = "bf16" if engine.precision == "bf16" else "f32"
+    raw = compile_model(read_onnx(bundle, engine.precision), computes=computes).create_infer_request()
     raw.get_input_tensor().data[:] = np.random.default_rng(0).standard_normal(raw.get_input_tensor().shape)
     return lambda _: raw.infer()
 

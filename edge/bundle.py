@@ -24,19 +24,20 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from edge.container import Container, open_container
-from edge.errors import BundleError, UsageError
+from edge.errors import BundleError, UsageError, YamlError
 from edge.files import new_folder
 from edge.fit import Fit
 from edge.health.picture import PictureRange
 from edge.images import Frame
 from edge.messages import Precision
 from edge.signature import PublicKey, Signature, check_signature, read_signature
+from edge.yaml_file import parse_yaml
 
 FORMAT = 1
 MANIFEST = "manifest.yaml"
 GOLDEN = "golden.npz"
-PRECISIONS: tuple[Precision, ...] = ("int8", "fp16", "fp32")
-"""Fastest first."""
+PRECISIONS: tuple[Precision, ...] = ("int8", "bf16", "fp16", "fp32")
+"""Fastest first, and from `bf16` on more precise from one to the next."""
 
 
 class _Part(BaseModel):
@@ -56,7 +57,7 @@ class InputPart(_Part):
     """How a frame meets the network."""
 
     name: str = Field(description="the ONNX input, (N, 3, height, width) float32, RGB")
-    fit: dict[str, Any] = Field(description="width, height, mode, region, grey, tiles, overlap")
+    fit: dict[str, Any] = Field(description="width, height, mode, region, grey, tiles, overlap, bits")
     mean: tuple[float, float, float] = Field(description="of R, G, B in [0, 1]")
     std: tuple[float, float, float]
     pictures: PictureRange | None = Field(None, description="what the held-out good images showed")
@@ -149,7 +150,11 @@ class Manifest(_Part):
     decision: DecisionPart
     golden: GoldenPart
     precisions: list[Precision] = Field(min_length=1, description="those there are, fastest first")
-    preferred: Precision = Field(description="what a station runs unless told otherwise")
+    preferred: Precision = Field(description="what a station runs with OpenVINO unless told otherwise")
+    order: dict[Literal["openvino", "tensorrt"], list[Precision]] | None = Field(
+        None,
+        description="the precisions that each engine tries, in turn; without it the preferred, then those after it",
+    )
     provenance: dict[str, Any] = Field(description="checkpoint, data, quantization and versions")
     files: dict[str, FilePart]
 
@@ -161,7 +166,16 @@ class Manifest(_Part):
         unset = [p for p in self.precisions if p not in self.decision.thresholds or p not in self.golden.tolerance]
         if unset or self.preferred not in self.precisions:
             raise ValueError(f"thresholds or tolerance missing for {', '.join(unset) or self.preferred}")
+        for engine, tried in (self.order or {}).items():
+            if not tried or len(set(tried)) < len(tried) or not set(tried) <= set(self.precisions):
+                raise ValueError(f"order: {engine} must name precisions of the bundle, each once")
         return self
+
+    def order_of(self, engine: str) -> list[Precision]:
+        """Return the precisions that an engine tries where none is asked for, in turn; at least one."""
+        if self.order is not None and engine in self.order:
+            return [*self.order[engine]]
+        return self.precisions[self.precisions.index(self.preferred) :]
 
 
 class GoldenFrame(BaseModel):
@@ -261,8 +275,8 @@ class Bundle:
 
 
 def model_file(precision: str) -> str:
-    """The ONNX file's name."""
-    return f"model.{precision}.onnx"
+    """Return the name of the ONNX file: `bf16` has FP32's, as the engine rounds what it computes."""
+    return f"model.{'fp32' if precision == 'bf16' else precision}.onnx"
 
 
 def pack_golden(frames: Sequence[GoldenFrame]) -> bytes:
@@ -359,18 +373,14 @@ def _check_digest(path: Path, manifest: Manifest, name: str, found: str) -> None
 
 def _parse_manifest(path: Path, text: bytes) -> Manifest:
     try:
-        fields = yaml.safe_load(text)
-    except Exception as error:  # a date like 2026-02-30 or deep nesting: PyYAML raises much that is no YAMLError
-        raise BundleError(f"{path}: {MANIFEST} is no YAML: {error}") from error
+        fields = parse_yaml(text).value
+    except YamlError as error:
+        raise BundleError(f"{path}: {MANIFEST}{': ' if error.in_keys else ' '}{error}") from error
     version = fields.get("format") if isinstance(fields, dict) else None
     if version != FORMAT:
         raise BundleError(f"{path}: {MANIFEST} has format {version!r}; this program reads format {FORMAT}")
     try:
-        return Manifest(**fields)
-    except (ValidationError, TypeError) as error:
-        wrong = (
-            "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-            if isinstance(error, ValidationError)
-            else str(error)
-        )
+        return Manifest.model_validate(fields)
+    except ValidationError as error:
+        wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
         raise BundleError(f"{path}: {MANIFEST}: {wrong}") from error

@@ -8,12 +8,17 @@ import sys
 import threading
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edge import __version__
 from edge.command import add_json_option, run_command, say, write_json
-from edge.messages import Precision
+from edge.request_options import add_options, send
 
-PRECISIONS: tuple[Precision, ...] = ("int8", "fp16", "fp32")
+# Nothing here imports what may not be installed before a handler runs: run_command says what is missing.
+if TYPE_CHECKING:
+    from edge.messages import Precision
+
+PRECISIONS: tuple[Precision, ...] = ("int8", "bf16", "fp16", "fp32")
 ENGINES = ("openvino", "tensorrt")
 
 
@@ -31,8 +36,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     _add_image(commands.add_parser("image", help="inspect image files"))
     _add_review(commands.add_parser("review", help="a contact sheet of saved evidence"))
     _add_bench(commands.add_parser("bench", help="measure a bundle on this box"))
+    _add_command(commands.add_parser("command", help="send a command to a station and print its reply"))
     _add_bridge(commands.add_parser("bridge", help="show the verdicts to a PLC over Modbus TCP"))
     _add_doctor(commands.add_parser("doctor", help="say what this box has and lacks"))
+    _add_selftest(commands.add_parser("selftest", help="run a small bundle in each precision: what this box can do"))
     _add_demo(commands.add_parser("demo", help="the whole chain on a rendered production line"))
     return run_command(parser, argv)
 
@@ -81,47 +88,59 @@ def _start_log(verbose: bool) -> None:
 def _add_check(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Reads a configuration, opens its bundles, checks their signatures where it names public keys, and looks for "
-        "its cameras, triggers, folders and files, without starting anything. Lists every mistake with its key. Exit "
-        "status 2 if there is one."
+        "its cameras, triggers, folders and files, without starting anything; certificates, keys and passwords are "
+        "loaded as the service does. Lists every mistake with its key. Exit status 2 if there is one."
     )
     parser.add_argument("--config", type=Path, required=True, metavar="FILE", help="configuration, YAML")
+    parser.add_argument("--bridge", action="store_true", help="it is the configuration of `edge-inspect bridge`")
+    parser.add_argument(
+        "--connect",
+        action="store_true",
+        help="connect to the broker too, as a client of its own that no running station notices: say what the broker "
+        "announces, and ask for the topics that are needed; exit status 1 if the broker refuses any of it",
+    )
     parser.set_defaults(handler=_check)
 
 
 def _check(arguments: argparse.Namespace) -> None:
-    from edge.configuration import check_settings, load_settings, trusted_keys
+    from edge.check import check
 
-    settings = load_settings(arguments.config)
-    unseen = check_settings(arguments.config, settings)
-    broker = f"{settings.mqtt.host}:{settings.mqtt.port}"
-    say(f"{arguments.config}: good; {len(settings.stations)} station(s), broker {broker}")
-    for one in unseen:
-        say(one)
-    keys = ", ".join(key.id for key in trusted_keys(settings))
-    say(f"bundles are signed with {keys}" if keys else "bundles need no signature; bundles.public_keys asks for one")
+    for line in check(arguments.config, of_bridge=arguments.bridge, connect=arguments.connect):
+        say(line)
 
 
 def _add_image(parser: argparse.ArgumentParser) -> None:
-    parser.description = "Inspects image files with a bundle: one line a file on standard output, accept or reject."
+    parser.description = (
+        "Inspects image files with a bundle: one line a file on standard output, accept or reject. One that cannot be "
+        "read is told of on standard error, the others are inspected, and the exit status is 2."
+    )
     parser.add_argument("bundle", type=Path, metavar="BUNDLE")
     parser.add_argument("paths", type=Path, nargs="+", metavar="PATH", help="images, or folders of them")
     parser.add_argument("--precision", choices=PRECISIONS, help="default: what the bundle prefers")
-    parser.add_argument("--overlay", type=Path, metavar="DIR", help="write each image with its map and regions there")
+    parser.add_argument(
+        "--overlay", type=Path, metavar="DIR", help="write each image with its map and regions there, as STEM.png"
+    )
     add_json_option(parser)
     parser.set_defaults(handler=_image)
 
 
 def _image(arguments: argparse.Namespace) -> None:
+    from edge.errors import ImageError
     from edge.inspection import inspect_files
 
     results = inspect_files(arguments.bundle, arguments.paths, arguments.precision, arguments.overlay)
-    found = []
+    found, unread = [], []
     for result in results:
         found.append(result)
-        if str(arguments.json) != "-":
+        if "error" in result:
+            unread.append(result["error"])
+            say(result["error"])
+        elif str(arguments.json) != "-":
             verdict = "accept" if result["ok"] else "reject"
             print(f"{verdict}  {result['score']:.4f}  {result['path']}", flush=True)
     write_json({"images": found}, arguments.json)
+    if unread:
+        raise ImageError(f"{len(unread)} of {len(found)} images could not be read; the reasons are above")
 
 
 def _add_review(parser: argparse.ArgumentParser) -> None:
@@ -180,10 +199,15 @@ def _bench(arguments: argparse.Namespace) -> None:
     write_json(result, arguments.json)
 
 
+def _add_command(parser: argparse.ArgumentParser) -> None:
+    add_options(parser)
+    parser.set_defaults(handler=send)
+
+
 def _add_bridge(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Follows stations over MQTT, asks them for parts that did not come, and shows their verdicts to a PLC as "
-        "registers over Modbus TCP; docs/bridge.md has the map. Needs the extra [bridge]. Ends on SIGTERM or Ctrl-C."
+        "registers over Modbus TCP; docs/bridge.md has the map. Ends on SIGTERM or Ctrl-C."
     )
     parser.add_argument("--config", type=Path, required=True, metavar="FILE", help="the bridge's configuration, YAML")
     parser.add_argument("--map", action="store_true", help="print the registers of its stations, and end")
@@ -193,40 +217,68 @@ def _add_bridge(parser: argparse.ArgumentParser) -> None:
 
 def _bridge(arguments: argparse.Namespace) -> None:
     from edge.bridge.registers import document
+    from edge.bridge.service import run
     from edge.bridge.settings import BridgeSettings
     from edge.configuration import read_settings
-    from edge.errors import UsageError
 
     settings = read_settings(arguments.config, BridgeSettings)
     if arguments.map:
         for number, name in enumerate(settings.stations):
             print(f"## {name.site}/{name.line}/{name.station}\n\n{document(number)}")
         return
-    try:
-        from edge.bridge.service import run
-    except ModuleNotFoundError as error:
-        if error.name != "pymodbus":
-            raise
-        raise UsageError("the bridge needs pymodbus: pip install 'edge-inspect[bridge]'") from error
     _start_log(arguments.verbose)
     run(settings)
 
 
 def _add_doctor(parser: argparse.ArgumentParser) -> None:
-    parser.description = "Says what this box has for edge-inspect, what it lacks, and the command that brings it."
+    parser.description = (
+        "Says what this box has for edge-inspect, what it lacks, and the command that brings it. Packages are not only "
+        "looked up but imported. Exit status 0 where everything that every box needs is there, 1 where it is not."
+    )
     add_json_option(parser)
     parser.set_defaults(handler=_doctor)
 
 
 def _doctor(arguments: argparse.Namespace) -> None:
     from edge.doctor import examine
+    from edge.errors import CheckFailed
 
     findings = examine()
     for finding in findings:
-        say(f"{'ok     ' if finding.found else 'missing'}  {finding.what:12} {finding.detail}")
+        say(str(finding))
     write_json(
-        {finding.what: {"found": finding.found, "detail": finding.detail} for finding in findings}, arguments.json
+        {each.what: {"found": each.found, "needed": each.needed, "detail": each.detail} for each in findings},
+        arguments.json,
     )
+    if missing := [finding.what for finding in findings if finding.needed and not finding.found]:
+        raise CheckFailed(f"missing: {', '.join(missing)}; the lines above say what brings them")
+
+
+def _add_selftest(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Runs the golden frames of a small bundle that ships with the program, in each precision, on every engine that "
+        "this box has, and says which give the right maps. Needs neither camera nor broker. Exit status 0 where all "
+        "do, 1 where one does not: bundles then run in a precision that does, which the service finds by itself."
+    )
+    add_json_option(parser)
+    parser.set_defaults(handler=_selftest)
+
+
+def _selftest(arguments: argparse.Namespace) -> None:
+    from dataclasses import asdict
+
+    from edge.errors import CheckFailed
+    from edge.selftest import try_all
+
+    trials = []
+    for trial in try_all():
+        trials.append(trial)
+        say(str(trial))
+    write_json({"trials": [asdict(trial) for trial in trials]}, arguments.json)
+    good = ", ".join(f"{trial.precision} on {trial.engine}" for trial in trials if trial.ok)
+    if failed := ", ".join(f"{trial.precision} on {trial.engine}" for trial in trials if not trial.ok):
+        raise CheckFailed(f"this box gives wrong maps, or none, in {failed}; it can run {good or 'nothing'}")
+    say(f"this box can run {good}")
 
 
 def _add_demo(parser: argparse.ArgumentParser) -> None:
@@ -239,13 +291,14 @@ def _add_demo(parser: argparse.ArgumentParser) -> None:
         "--out", type=Path, default=Path("out/demo"), metavar="DIR", help="default out/demo; emptied first"
     )
     parser.add_argument("--frames", type=int, default=120, metavar="N", help="parts in the stream (default 120)")
+    parser.add_argument("--epochs", type=int, default=24, metavar="N", help="passes over the good parts (default 24)")
     parser.set_defaults(handler=_demo)
 
 
 def _demo(arguments: argparse.Namespace) -> None:
     from edge.demo.chain import run_demo
 
-    run_demo(arguments.out, arguments.frames)
+    run_demo(arguments.out, arguments.frames, arguments.epochs)
 
 
 if __name__ == "__main__":

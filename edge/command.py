@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import errno
+import io
 import json
 import math
 import os
@@ -12,36 +14,78 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from edge.dependencies import explain
 from edge.errors import EdgeInspectError, UsageError
 from edge.files import write_atomically
+from edge.text import clean
 
+_LARGEST_SEED = 2**32 - 1
 Handler = Callable[[argparse.Namespace], None]
+
+# A disk that is full, broken or may not be written, a path that leads nowhere: wherever that shows, it is no bug.
+_OF_THE_MACHINE = {
+    *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE),
+    *(errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG),
+}
 
 
 def run_command(parser: argparse.ArgumentParser, argv: Sequence[str] | None = None) -> int:
-    """Parses the command line and runs the handler it names; returns the exit status.
+    """Parse the command line and run the handler it names; return the exit status.
 
-    0 done, 1 a check did not hold, 2 wrong use or configuration, 130 interrupted. A user's mistake is one line on
-    standard error; a bug keeps its traceback.
+    0 done, 1 a check did not hold, 2 wrong use or configuration, a missing extra, or a machine whose disk, memory or
+    permissions do not do, 69 a package that every box needs does not load, 130 interrupted. A user's mistake is one
+    line on standard error; a bug keeps its traceback.
     """
-    arguments = parser.parse_args(argv)
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a name that the terminal's encoding lacks is shown, and ends nothing
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        arguments.handler(arguments)
+        try:
+            arguments = parser.parse_args(argv)  # which may have to import what its options are about
+            arguments.handler(arguments)
+            sys.stdout.flush()
+        except Exception as error:
+            if (told := explain(error)) is None:
+                raise
+            raise told from error
     except EdgeInspectError as error:
-        print(f"{parser.prog}: {error}", file=sys.stderr)
+        say(f"{parser.prog}: {error}")
         return error.exit_status
     except KeyboardInterrupt:
         print(f"\n{parser.prog}: interrupted", file=sys.stderr)
         return 130
     except BrokenPipeError:  # the reader of a pipe has gone, as `head` does
         with contextlib.suppress(OSError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            _drop_output()
         return 0
+    except MemoryError as error:
+        print(
+            f"{parser.prog}: this machine has too little memory for it: {error or 'nothing is left'}", file=sys.stderr
+        )
+        return UsageError.exit_status
+    except OSError as error:
+        if error.errno not in _OF_THE_MACHINE and not _is_named(error.filename, arguments):
+            raise
+        print(f"{parser.prog}: {error.filename or 'a file or the output'}: {error.strerror}", file=sys.stderr)
+        with contextlib.suppress(OSError):
+            _drop_output()
+        return UsageError.exit_status
     return 0
 
 
+def _is_named(file: Any, arguments: argparse.Namespace) -> bool:
+    """Whether a file is, or lies below, one that the command line names."""
+    given = [item for value in vars(arguments).values() for item in (value if isinstance(value, list) else [value])]
+    return isinstance(file, str) and any(Path(file).is_relative_to(item) for item in given if isinstance(item, Path))
+
+
+def _drop_output() -> None:
+    """What is still to be written to standard output goes nowhere: Python would complain at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def say(text: str) -> None:
-    """Says something to a person, on standard error."""
+    """Says something to a person, on standard error; what no terminal should be told is escaped."""
+    text = "\n".join(map(clean, text.split("\n")))
     print(text, file=sys.stderr, flush=True)
 
 
@@ -60,9 +104,9 @@ def write_json(value: Any, target: Path | None) -> None:
         print(text)
         return
     try:
-        write_atomically(target, text.encode() + b"\n")
+        write_atomically(target, text.encode(errors="backslashreplace") + b"\n")
     except OSError as error:
-        raise UsageError(f"{target}: cannot be written: {error.strerror}") from error
+        raise UsageError(f"{clean(target)}: cannot be written: {error.strerror}") from error
 
 
 def _finite(value: Any) -> Any:
@@ -74,6 +118,17 @@ def _finite(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_finite(item) for item in value]
     return value
+
+
+def seed(text: str) -> int:
+    """Return the random seed that a command line gives; to be the `type` of an option.
+
+    Raises:
+        argparse.ArgumentTypeError: It is no whole number that every generator takes.
+    """
+    if not (text.isascii() and text.isdigit() and int(text) <= _LARGEST_SEED):
+        raise argparse.ArgumentTypeError(f"{text!r} must be a whole number from 0 to {_LARGEST_SEED}")
+    return int(text)
 
 
 def add_json_option(parser: argparse.ArgumentParser) -> None:

@@ -11,14 +11,18 @@
 
 A command is one JSON object on the station's topic `command`, not retained, with an id of its own. Whether it may be
 carried out is for the broker's access list to say, and for edge/station/command_desk.py.
+
+What the JSON Schema of a command takes is read: ids in capitals, and whole numbers that are written like 7300.0.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, get_args
+import uuid
+from typing import Annotated, Any, Literal, NamedTuple, get_args
 
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     Field,
     TypeAdapter,
     ValidationError,
@@ -27,7 +31,8 @@ from pydantic import (
     model_validator,
 )
 
-from edge.messages import CONTRACT_VERSION, BundleReference, ContractModel, Message, Time, Uuid7
+from edge.ids import UUID7_PATTERN_READ
+from edge.messages import CONTRACT_VERSION, BundleReference, ContractModel, Message, Reason, Time
 
 LARGEST_COMMAND = 4096
 """Bytes. None needs a fifth of it."""
@@ -36,15 +41,31 @@ Verb = Literal["trigger", "pause", "resume", "threshold", "snapshot", "resend", 
 VERBS: tuple[Verb, ...] = get_args(Verb)
 Refusal = Literal["malformed", "oversized", "unauthorised", "expired", "replayed", "busy", "impossible"]
 """`busy`: ask again later; `impossible`: not while things are as the reason says."""
-PartSequence = Annotated[int, Field(ge=1, le=2**53)]
+
+
+def _whole(value: Any) -> Any:
+    """Return a whole number that is written like 7300.0 as an integer: JSON has one kind of number.
+
+    Raises:
+        ValueError: It is true or false, which Python takes for 1 and 0.
+    """
+    if isinstance(value, bool):
+        raise ValueError("Input should be a valid integer, not true or false")
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+PartSequence = Annotated[int, Field(ge=1, le=2**53), BeforeValidator(_whole)]
+CommandId = Annotated[str, Field(pattern=UUID7_PATTERN_READ)]
 
 
 class Command(ContractModel):
     """What every command has."""
 
-    contract: Literal[1] = Field(default=CONTRACT_VERSION, description="version of the contract")
+    contract: Annotated[Literal[1], BeforeValidator(_whole)] = Field(
+        default=CONTRACT_VERSION, description="version of the contract"
+    )
     command: Verb
-    id: Uuid7 = Field(description="a new one for every command; its time must be now")
+    id: CommandId = Field(description="a new UUIDv7 for every command; its time must be now")
     by: str | None = Field(default=None, max_length=64, description="who asks, for the record; nobody checks it")
 
 
@@ -107,6 +128,7 @@ class ChangeBundle(Command):
 
 
 AnyCommand = Trigger | Pause | Resume | SetThreshold | Snapshot | Resend | ChangeBundle
+MODELS: dict[str, type[Command]] = {get_args(m.model_fields["command"].annotation)[0]: m for m in get_args(AnyCommand)}
 COMMANDS: TypeAdapter[AnyCommand] = TypeAdapter(Annotated[AnyCommand, Field(discriminator="command")])
 
 
@@ -135,12 +157,12 @@ class SequenceRange(ContractModel):
 class Reply(Message):
     """What became of a command."""
 
-    command_id: Uuid7 | None = Field(description="null where the command had none that could be read")
+    command_id: CommandId | None = Field(description="as it was sent; null where none could be read")
     command: Verb | None
     at: Time
     done: bool = Field(description="carried out; a trigger: taken, its verdict follows")
     refusal: Refusal | None = Field(default=None, description="what kind of reason; null where it is done")
-    reason: str | None = Field(default=None, max_length=1024)
+    reason: Reason | None = None
     threshold: ThresholdChange | None = None
     resend: SequenceRange | None = None
     image: str | None = Field(default=None, description="topic of the picture")
@@ -167,32 +189,87 @@ def _or_none(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
         return None
 
 
-class Sender(BaseModel):
-    """Which command it is: as much as can be read of one that may be malformed."""
+class ReturnAddress(NamedTuple):
+    """Where a requester wants the reply: the response topic and the correlation data of MQTT 5.
 
-    id: Annotated[Uuid7 | None, WrapValidator(_or_none)] = None
+    Attributes:
+        topic: Gets the reply too; `None` where only the station's topic `reply` does.
+        correlation: Goes with the reply.
+    """
+
+    topic: str | None
+    correlation: bytes | None
+
+
+class Sender(NamedTuple):
+    """Which command it is, as far as that can be read of one that may be malformed, and who else wants the reply."""
+
+    id: str | None = None
+    command: Verb | None = None
+    back: ReturnAddress | None = None
+
+
+class _Readable(BaseModel):
+    id: Annotated[CommandId | None, WrapValidator(_or_none)] = None
     command: Annotated[Verb | None, WrapValidator(_or_none)] = None
 
 
 def read_sender(payload: bytes) -> Sender:
     """Return the id and the verb of a payload, as far as it has any."""
     try:
-        return Sender.model_validate_json(payload[:LARGEST_COMMAND])
+        found = _Readable.model_validate_json(payload[:LARGEST_COMMAND])
     except ValidationError:
         return Sender()
+    return Sender(found.id, found.command)
 
 
 def parse_command(payload: bytes) -> AnyCommand:
     """Read a command.
 
     Raises:
-        Refused: `oversized` or `malformed`.
+        Refused: `oversized` or `malformed`; the reason says what to send instead.
     """
     if len(payload) > LARGEST_COMMAND:
         raise Refused("oversized", f"a command has at most {LARGEST_COMMAND} bytes, this one {len(payload)}")
     try:
         return COMMANDS.validate_json(payload, strict=True)
     except ValidationError as error:
-        mistakes = error.errors(include_url=False, include_input=False, include_context=False)
-        said = "; ".join(f"{'.'.join(map(str, m['loc'])) or 'payload'}: {m['msg']}" for m in mistakes)
+        said = "; ".join(_explain(mistake) for mistake in error.errors(include_url=False))
         raise Refused("malformed", said[:1000]) from None
+
+
+_EXAMPLE = 'send an object like {"command": "pause", "id": "a new UUIDv7"}'
+
+
+def _explain(mistake: Any) -> str:
+    """Return what is wrong with a field, and what belongs there."""
+    kind, place, context = mistake["type"], mistake["loc"], mistake.get("ctx", {})
+    where = ".".join(map(str, place)) or "payload"
+    model = MODELS.get(place[0]) if place else None
+    field = model.model_fields.get(str(place[1])) if model is not None and len(place) > 1 else None
+    if kind == "json_invalid":
+        return f"{where}: is no JSON ({context['error']}); {_EXAMPLE}"
+    if kind in ("union_tag_not_found", "model_attributes_type", "model_type", "dict_type"):
+        return f"{where}: has no command; {_EXAMPLE}, with one of {', '.join(VERBS)}"
+    if kind == "union_tag_invalid":
+        return f"command: there is no {context['tag'][:40]!r}; send one of {', '.join(VERBS)}"
+    if kind == "extra_forbidden" and model is not None:
+        return f"{where}: there is no such field; leave it out, {place[0]} has {', '.join(model.model_fields)}"
+    if kind == "missing" and field is not None:
+        return f"{where}: is missing; add it ({field.description})"
+    if kind == "literal_error":
+        return f"{where}: this station speaks contract {CONTRACT_VERSION}; send {CONTRACT_VERSION}, or leave it out"
+    if kind == "string_pattern_mismatch":
+        return f"{where}: {_explain_id(mistake['input'])}"
+    said = mistake["msg"].removeprefix("Value error, ")
+    return f"{where}: {said[0].lower()}{said[1:]}"
+
+
+def _explain_id(text: str) -> str:
+    try:
+        version = uuid.UUID(text).version if len(text) == 36 else None
+    except ValueError:
+        version = None
+    found = f"is a UUID of version {version}" if version else "is no UUID like 019f2b1c-7e40-7000-8000-0123456789ab"
+    how = "`edge-inspect command` makes one by itself, docs/mqtt/README.md has a shell line for it"
+    return f"{found}; send a new UUIDv7, which holds the time now: {how}"

@@ -3,23 +3,38 @@
 from __future__ import annotations
 
 import os
+import socket
 import types
 import typing
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-import yaml
 from pydantic import BaseModel, ValidationError
 
 from edge.bundle import open_bundle
 from edge.cameras import open_camera
-from edge.errors import BundleError, CameraError, ConfigurationError, TriggerError, UsageError
-from edge.mqtt.connection import credential_path, credential_remedy
+from edge.errors import (
+    BundleError,
+    CameraError,
+    ConfigurationError,
+    EngineError,
+    TriggerError,
+    UsageError,
+    YamlError,
+)
+from edge.mqtt.credentials import check_credentials, credential_path, credential_remedy
 from edge.settings import Settings
 from edge.signature import PublicKey, read_public_key
 from edge.triggers import check_trigger
+from edge.yaml_file import Document, read_yaml, show_place
+
+if TYPE_CHECKING:
+    from edge.bridge.settings import BridgeSettings
 
 Model = TypeVar("Model", bound=BaseModel)
+
+_SHAPES = {"model_type": "a mapping (`key: value`)", "list_type": "a list (`- item`)"}
+_LONGEST_SHOWN = 80
 
 
 def load_settings(path: Path) -> Settings:
@@ -40,17 +55,17 @@ def read_settings(path: Path, whole: type[Model]) -> Model:
         ConfigurationError: The file is missing, no YAML, or wrong; the message lists every mistake with its key.
     """
     try:
-        fields = yaml.safe_load(path.read_bytes())
-    except OSError as error:
-        raise ConfigurationError(f"{path}: cannot be read: {error.strerror}") from error
-    except Exception as error:  # a date like 2026-02-30 or deep nesting: PyYAML raises much that is no YAMLError
-        raise ConfigurationError(f"{path}: is no YAML: {error}") from error
-    if not isinstance(fields, dict):
+        document = read_yaml(path)
+    except YamlError as error:
+        said = _list(path, str(error).splitlines()) if error.in_keys else f"{path}: {error}"
+        raise ConfigurationError(said) from error
+    if not isinstance(document.value, dict):
         raise ConfigurationError(f"{path}: is empty or no mapping; it needs {', '.join(_required(whole))}")
     try:
-        return whole(**{str(key): value for key, value in fields.items()})
+        return whole.model_validate(document.value)
     except ValidationError as error:
-        raise ConfigurationError(_list(path, [_say(mistake, whole) for mistake in error.errors()])) from error
+        mistakes = [_say(mistake, whole, document) for mistake in error.errors()]
+        raise ConfigurationError(_list(path, mistakes)) from error
 
 
 def _list(path: Path, mistakes: list[str]) -> str:
@@ -62,22 +77,40 @@ def _required(model: type[BaseModel]) -> list[str]:
     return [name for name, field in model.model_fields.items() if field.is_required()]
 
 
-def _say(mistake: Any, whole: type[BaseModel]) -> str:
-    """One mistake as `key: what is wrong; what is allowed`."""
-    where = ".".join(str(part) for part in mistake["loc"]) or "(the file)"
-    if mistake["type"] == "extra_forbidden":
-        model = _model_at(whole, mistake["loc"][:-1])
-        allowed = f"; there are {', '.join(model.model_fields)}" if model else ""
-        return f"{where}: unknown key{allowed}"
-    if mistake["type"] == "missing":
-        model = _model_at(whole, mistake["loc"][:-1])
-        field = model.model_fields.get(str(mistake["loc"][-1])) if model else None
-        meaning = f" ({field.description})" if field is not None and field.description else ""
-        return f"{where}: is missing{meaning}"
+def _say(mistake: Any, whole: type[BaseModel], document: Document) -> str:
+    """One mistake as `key: what is wrong; what is allowed (line)`."""
+    place = mistake["loc"]
+    where = show_place(place) or "(the file)"
+    line = next((document.lines[place[:n]] for n in range(len(place), 0, -1) if place[:n] in document.lines), None)
+    return f"{where}: {_explain(mistake, whole)}" + (f" (line {line})" if line is not None else "")
+
+
+def _explain(mistake: Any, whole: type[BaseModel]) -> str:
+    place, kind, value = mistake["loc"], mistake["type"], mistake["input"]
+    if kind == "extra_forbidden":
+        model = _model_at(whole, place[:-1])
+        return "unknown key" + (f"; there are {', '.join(model.model_fields)}" if model else "")
+    if kind == "missing":
+        model = _model_at(whole, place[:-1])
+        field = model.model_fields.get(str(place[-1])) if model else None
+        return "is missing" + (f" ({field.description})" if field is not None and field.description else "")
+    if value is None and kind.endswith(("_type", "_parsing")):
+        return "has no value; write one, or leave the key out"
+    if kind == "string_type" and isinstance(value, bool | int | float):
+        return f"must be text, and {str(value).lower()} is none; put it in quotes"
+    if kind in _SHAPES:
+        return f"must be {_SHAPES[kind]}; it is {_show(value)}"
     said = mistake["msg"].removeprefix("Value error, ")
-    value = mistake["input"]
-    got = "" if isinstance(value, (dict, list)) or mistake["type"] == "value_error" else f"; it is {value!r}"
-    return f"{where}: {said[0].lower()}{said[1:]}{got}"
+    got = "" if isinstance(value, dict | list) or kind == "value_error" else f"; it is {_show(value)}"
+    return f"{said[0].lower()}{said[1:]}{got}"
+
+
+def _show(value: Any) -> str:
+    """A value as a message shows it."""
+    if isinstance(value, dict | list):
+        return "a mapping" if isinstance(value, dict) else "a list"
+    shown = repr(value)
+    return shown if len(shown) <= _LONGEST_SHOWN else f"{shown[:_LONGEST_SHOWN]}..."
 
 
 def _model_at(model: type[BaseModel], location: tuple[Any, ...]) -> type[BaseModel] | None:
@@ -150,28 +183,57 @@ def check_settings(path: Path, settings: Settings) -> list[str]:
         except TriggerError as error:
             mistakes.append(f"stations.{i}.trigger: {error}")
     mistakes += _look_at_folders(settings)
-    secrets = {"mqtt.password_file": settings.mqtt.password_file}
-    if settings.mqtt.tls is not None:
-        tls = settings.mqtt.tls
-        secrets |= {"mqtt.tls.ca_file": tls.ca_file, "mqtt.tls.certificate": tls.certificate, "mqtt.tls.key": tls.key}
-    unseen = []
-    for key, file in secrets.items():
-        if file is None or os.access(credential_path(file), os.R_OK):
-            continue
-        if file.is_absolute() or os.environ.get("CREDENTIALS_DIRECTORY"):
-            mistakes.append(f"{key}: {credential_path(file)} cannot be read{credential_remedy(file)}")
-        else:
-            unseen.append(f"{key}: {file} is not looked at{credential_remedy(file)}")
+    of_broker, unseen = check_credentials(settings.mqtt)
+    mistakes += of_broker
+    if settings.engine.name == "tensorrt":
+        from edge.engines.tensorrt.cached import find_device
+
+        try:
+            find_device()
+        except EngineError as error:
+            mistakes.append(f"engine.name: {error}")
     if mistakes:
         raise ConfigurationError(_list(path, mistakes))
     return unseen
 
 
-def _look_at_folders(settings: Settings) -> list[str]:
-    mistakes = []
-    folder = settings.outbox.path.absolute().parent
+def check_bridge_settings(path: Path, settings: BridgeSettings) -> list[str]:
+    """Looks at what the bridge's configuration names: its state, its address, credential files.
+
+    Returns:
+        As `check_settings`.
+
+    Raises:
+        ConfigurationError: Something is not there; the message lists all of it.
+    """
+    mistakes, unseen = check_credentials(settings.mqtt)
+    mistakes += _look_at_file("state", settings.state)
+    try:
+        # Any free port: the bridge may be running at its own.
+        family = socket.getaddrinfo(settings.modbus.host, 0, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family[0], family[1]) as listening:
+            listening.bind(family[4])
+    except OSError as error:
+        mistakes.append(
+            f"modbus.host: {settings.modbus.host} is no address of this box: {error.strerror}; see `ip addr`"
+        )
+    if mistakes:
+        raise ConfigurationError(_list(path, mistakes))
+    return unseen
+
+
+def _look_at_file(key: str, file: Path) -> list[str]:
+    """What keeps a file from being made and written."""
+    folder = file.absolute().parent
     if not os.access(folder, os.W_OK | os.X_OK):
-        mistakes.append(f"outbox.path: {folder} is not there or cannot be written; make it, or name another")
+        return [f"{key}: {folder} is not there or cannot be written; make it, or name another"]
+    if os.path.exists(file) and not (os.path.isfile(file) and os.access(file, os.R_OK | os.W_OK)):
+        return [f"{key}: {file} is no file, or cannot be written; name another, or let this user"]
+    return []
+
+
+def _look_at_folders(settings: Settings) -> list[str]:
+    mistakes = _look_at_file("outbox.path", settings.outbox.path)
     bundles = settings.bundles.folder
     # Not Path's own: they raise where a folder above may not be looked into.
     if bundles is not None and not os.path.isdir(bundles):

@@ -3,6 +3,7 @@
     EdgeInspectError           exit status 2 unless said otherwise
     ├── UsageError             the command line or a path it names is wrong
     ├── ConfigurationError     the configuration file: every mistake in one message
+    ├── YamlError              a text is no YAML; whoever reads the file makes its own error of it, with the file's name
     ├── ImageError             a picture cannot be read
     ├── DataSetError           a folder of pictures does not have the layout asked for
     ├── CheckpointError        a checkpoint or a weight file cannot be used
@@ -15,6 +16,7 @@
     ├── EngineError            no engine can be built, or one failed
     │   └── DriftError         its maps are not finite, or not those of the golden frames
     ├── OutboxError            the outbox cannot be opened or written
+    ├── DependencyError        a package or library that the program needs does not load (exit status 69)
     └── CheckFailed            everything ran, and a check did not hold (exit status 1)
 
 A message says what was wrong, where (file, key, topic) and what to do about it. The command-line programs print it as
@@ -36,6 +38,19 @@ class UsageError(EdgeInspectError):
 
 class ConfigurationError(EdgeInspectError):
     """The configuration file does not say what it has to; the message lists every mistake."""
+
+
+class YamlError(EdgeInspectError):
+    """A text is no YAML, or says a key twice.
+
+    Args:
+        message: What is wrong, with the line and the remedy; without the file's name.
+        in_keys: The text is YAML, and each line of the message is a mistake that begins with its key.
+    """
+
+    def __init__(self, message: str, *, in_keys: bool = False) -> None:
+        super().__init__(message)
+        self.in_keys = in_keys
 
 
 class ImageError(EdgeInspectError):
@@ -84,6 +99,15 @@ class DriftError(EngineError):
 
 class OutboxError(EdgeInspectError):
     """The outbox cannot be opened or written."""
+
+
+class DependencyError(EdgeInspectError):
+    """A package or library that the program needs is missing or does not load.
+
+    Starting again does not help, so the units name this status in RestartPreventExitStatus.
+    """
+
+    exit_status = 69  # EX_UNAVAILABLE of sysexits.h
 
 
 class CheckFailed(EdgeInspectError):

@@ -3,12 +3,38 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+
+
+def read_file(path: Path, largest: int) -> bytes:
+    """Return the content of a file that people name.
+
+    Args:
+        path: The file.
+        largest: In bytes.
+
+    Raises:
+        OSError: It is not there, cannot be read, is no ordinary file or too large; `strerror` says so.
+    """
+    try:
+        # Opening a FIFO would wait for somebody who writes to it.
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            kind = "a folder" if os.path.isdir(path) else "a device, a pipe or a socket"
+            raise OSError(errno.EINVAL, f"it is {kind}; name a file")
+        with path.open("rb") as file:
+            data = file.read(largest + 1)
+    except ValueError as error:  # a NUL in the name
+        raise OSError(errno.EINVAL, str(error)) from error
+    if len(data) > largest:
+        raise OSError(errno.EFBIG, f"it has more than {largest} bytes; is it the right file?")
+    return data
 
 
 def write_atomically(path: Path, data: bytes, *, mode: int = 0o644) -> None:

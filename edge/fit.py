@@ -8,21 +8,18 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from edge.errors import UsageError
+from edge.fit_modes import DEPTHS, MODES, MOST_TILES, OVERLAP, Mode
 from edge.images import Frame
 from edge.tiles import Grid, Merger
 
-Mode = Literal["stretch", "pad", "crop", "tile"]
-MODES = get_args(Mode)
 MULTIPLE = 32
-OVERLAP = 32
-MOST_TILES = 16
 SHRINK = 1.5
 
 MEAN = (0.485, 0.456, 0.406)
@@ -93,6 +90,7 @@ class Fit:
         grey: Colour is removed first.
         tiles: Columns and rows of tiles; other modes than `tile` have one.
         overlap: Network pixels that neighbouring tiles share, at most half a tile's side.
+        bits: How many of their 16 bits a pixel picture files use, where they do not say so (`edge.images.read_image`).
     """
 
     width: int = 256
@@ -102,6 +100,7 @@ class Fit:
     grey: bool = False
     tiles: tuple[int, int] = (1, 1)
     overlap: int = OVERLAP
+    bits: int | None = None
 
     def __post_init__(self) -> None:
         for name, value in (("width", self.width), ("height", self.height)):
@@ -113,6 +112,8 @@ class Fit:
             raise UsageError(f"region of interest {self.region} must be four whole numbers: x, y, width, height")
         if len(self.tiles) != 2 or not all(isinstance(v, int) and v >= 1 for v in self.tiles):
             raise UsageError(f"tiles {self.tiles} must be two positive whole numbers: columns, rows")
+        if self.bits is not None and self.bits not in DEPTHS:
+            raise UsageError(f"bits {self.bits} must be one of {', '.join(map(str, DEPTHS))}")
         if self.mode != "tile" and self.tiles != (1, 1):
             raise UsageError(f"fit {self.mode} has one tile, not {self.tiles[0]}x{self.tiles[1]}; that is the fit tile")
         if not isinstance(self.overlap, int) or self.overlap < 0:
@@ -204,7 +205,7 @@ class Fit:
             "grey": self.grey,
             "tiles": list(self.tiles),
             "overlap": self.overlap,
-        }
+        } | ({} if self.bits is None else {"bits": self.bits})
 
     @classmethod
     def from_dict(cls, fields: dict[str, Any]) -> Fit:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+import unicodedata
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,42 +12,86 @@ import numpy as np
 
 from edge.bundle import open_bundle
 from edge.decision import Decider, Decision
-from edge.engines import AnomalyMap, open_engine
-from edge.errors import ImageError
-from edge.images import Frame, list_images, read_image, write_image
+from edge.engines import AnomalyMap, open_checked_engine
+from edge.errors import ImageError, UsageError
+from edge.images import Frame, pictures_of, read_image, write_image
 from edge.messages import Precision
 from edge.overlay import blend, draw_regions
+from edge.text import clean
+
+MOST_BYTES = 200
+"""Of an overlay's name without suffix: file systems end at 255."""
 
 
 def inspect_files(
     bundle_path: Path, paths: list[Path], precision: Precision | None, overlay: Path | None
 ) -> Iterator[dict[str, Any]]:
-    """Inspects image files and the images of folders, one result each: path, ok, score, threshold, regions.
+    """Inspect image files and the images of folders, one result each: path, ok, score, threshold, regions, overlay.
+
+    The engine reproduces the golden frames first, as the service's does. Of an image that cannot be read the result is
+    path and error, and those after it are inspected all the same.
 
     Raises:
         BundleError: The bundle is damaged.
-        ImageError: A file is missing or no image; those before it have been given.
-        EngineError: No engine can be built.
+        ImageError: There is no image, or an overlay cannot be written.
+        UsageError: Overlays would lie among the images.
+        EngineError: No engine can be built that reproduces the golden frames.
     """
-    images = [image for path in paths for image in (list_images(path) if path.is_dir() else [path])]
-    if not images:
-        raise ImageError(f"{', '.join(map(str, paths))}: holds no images")
+    images = pictures_of(paths)
+    overlays = name_overlays(overlay, images) if overlay is not None else {}
     bundle = open_bundle(bundle_path)
-    engine = open_engine(bundle, precision)
+    engine = open_checked_engine(bundle, precision)
     decider = Decider(bundle, engine.precision)
     for path in images:
-        frame = read_image(path)
+        try:
+            frame = read_image(path, bundle.fit.bits)
+        except ImageError as error:
+            yield {"path": clean(path), "error": str(error)}
+            continue
         anomaly = engine.infer(frame)
         decision = decider.decide(anomaly)
-        if overlay is not None:
-            write_image(overlay / f"{path.stem}.png", draw_overlay(frame, anomaly, decision))
-        yield {
-            "path": str(path),
+        result = {
+            "path": clean(path),
             "ok": decision.ok,
             "score": round(decision.score, 6),
             "threshold": round(decision.threshold, 6),
             "regions": [region.model_dump(mode="json") for region in decision.regions],
         }
+        if path in overlays:
+            write_image(overlays[path], draw_overlay(frame, anomaly, decision))
+            result["overlay"] = clean(overlays[path])
+        yield result
+
+
+def name_overlays(folder: Path, images: Sequence[Path]) -> dict[Path, Path]:
+    """Return where each image's overlay goes: `STEM.png`, or `STEM-2.png` and so on where that name is taken.
+
+    Names that differ in capitals alone, or in how an accent is written, count as equal: on some disks they are.
+
+    Args:
+        folder: Where overlays go.
+        images: All of them.
+
+    Raises:
+        UsageError: Images lie in that folder, so that an overlay could take the place of one.
+    """
+    inside = folder.resolve()
+    if among := [path for path in images if path.parent.resolve() == inside]:
+        raise UsageError(
+            f"--overlay {clean(folder)}: {clean(among[0])} lies there, and an overlay could take its place; give "
+            "another folder"
+        )
+    named: dict[Path, Path] = {}
+    taken: set[str] = set()
+    for path in images:
+        stem, number = _short(clean(path.stem)), 1
+        name = stem
+        while _as_on_disk(name) in taken:
+            number += 1
+            name = f"{stem}-{number}"
+        taken.add(_as_on_disk(name))
+        named[path] = folder / f"{name}.png"
+    return named
 
 
 def draw_overlay(frame: Frame, anomaly: AnomalyMap, decision: Decision) -> Frame:
@@ -53,3 +99,13 @@ def draw_overlay(frame: Frame, anomaly: AnomalyMap, decision: Decision) -> Frame
     values = anomaly.placement.map_to_frame(anomaly.values, frame.shape[1], frame.shape[0])
     low = float(np.median(anomaly.values))
     return draw_regions(blend(frame, values, low, max(1.2 * decision.threshold, low)), decision.regions, decision.ok)
+
+
+def _short(stem: str) -> str:
+    while len(os.fsencode(stem)) > MOST_BYTES:
+        stem = stem[:-1]
+    return stem
+
+
+def _as_on_disk(name: str) -> str:
+    return unicodedata.normalize("NFC", name).casefold()

@@ -15,17 +15,28 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, fields
 from datetime import datetime, timezone
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, PlainSerializer, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    WithJsonSchema,
+)
 
 from edge.ids import UUID7_PATTERN, uuid7
+from edge.text import clean
 
 CONTRACT_VERSION: Literal[1] = 1
 TOPIC_ROOT = f"edge-inspect/v{CONTRACT_VERSION}"
 
 State = Literal["starting", "online", "degraded", "paused", "stopping", "offline"]
-Precision = Literal["int8", "fp16", "fp32"]
+StageState = Literal["working", "failed", "idle", "stuck"]
+Precision = Literal["int8", "bf16", "fp16", "fp32"]
 HealthWarning = Literal["frozen", "dark", "overexposed", "out_of_focus", "score_drift", "disk", "throttled"]
 
 _TIME_PATTERN = r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{6}Z$"
@@ -51,6 +62,25 @@ Time = Annotated[
 Uuid7 = Annotated[str, Field(pattern=UUID7_PATTERN)]
 Name = Annotated[str, Field(min_length=1, max_length=256)]
 Count = Annotated[int, Field(ge=0)]
+_LONGEST_REASON = 1024
+
+
+def _fit_reason(text: Any) -> Any:
+    return clean(text)[:_LONGEST_REASON] if isinstance(text, str) else text
+
+
+def _fit_part_id(text: Any) -> Any:
+    try:
+        return text.encode().decode()[:256] if isinstance(text, str) else text
+    except UnicodeEncodeError:
+        return clean(text)[:256]
+
+
+# What is said may come from a system, a driver or the name of a file: anything can be sent, and what is long is cut.
+Said = Annotated[str, BeforeValidator(_fit_reason)]
+Reason = Annotated[Said, Field(max_length=_LONGEST_REASON)]
+# A scanner's control characters are the part's, as the separators of a GS1 code are: they come back as they were given.
+PartId = Annotated[str, BeforeValidator(_fit_part_id), Field(max_length=256)]
 
 
 class ContractModel(BaseModel):
@@ -114,7 +144,7 @@ class Verdict(Message):
     """What was decided about one part."""
 
     sequence: int = Field(ge=1, description="counts the station's parts from 1, over reboots; a gap is a loss")
-    part_id: str | None = Field(default=None, max_length=256, description="as given with the trigger")
+    part_id: PartId | None = Field(default=None, description="as given with the trigger")
     captured_at: Time
     decided_at: Time
     ok: bool = Field(description="true: accept; false: reject")
@@ -127,21 +157,40 @@ class Verdict(Message):
     frame: FrameSize
 
 
+LARGEST_REGIONS = 32
+"""So many regions a defect message has at most: brokers limit the size of a message."""
+
+
 class Defect(Verdict):
     """A rejected part: its verdict, with the same id and sequence, and the regions."""
 
     ok: Literal[False] = Field(default=False, description="a defect is always a reject")
-    regions: tuple[Region, ...]
+    regions: tuple[Region, ...] = Field(
+        max_length=LARGEST_REGIONS, description="highest peak first; of more, the one with that peak and the largest"
+    )
+    region_count: Count = Field(description="of all regions of the part; above 32 not all of them are in `regions`")
     thumbnail: str | None = Field(default=None, pattern=_BASE64_PATTERN, description="JPEG, base64")
 
     @classmethod
     def of(cls, verdict: Verdict, regions: tuple[Region, ...], thumbnail: str | None = None) -> Defect:
         """Return the defect that belongs to a rejecting verdict.
 
+        Args:
+            verdict: The verdict.
+            regions: All of the part's regions, highest peak first; of very many the largest are kept.
+            thumbnail: JPEG, base64.
+
         Raises:
             ValueError: the verdict accepts the part.
         """
-        return cls(**dict(verdict), regions=regions, thumbnail=thumbnail)
+        return cls(**dict(verdict), regions=_largest(regions), region_count=len(regions), thumbnail=thumbnail)
+
+
+def _largest(regions: tuple[Region, ...]) -> tuple[Region, ...]:
+    """Return the regions that fit a message, in their order: the first, and the largest of the others."""
+    others = sorted(range(1, len(regions)), key=lambda at: -regions[at].area_px)
+    kept = {0, *others[: LARGEST_REGIONS - 1]}
+    return tuple(region for at, region in enumerate(regions) if at in kept)
 
 
 class Status(Message):
@@ -149,7 +198,7 @@ class Status(Message):
 
     state: State
     at: Time = Field(description="since when; in an offline status left by the last will: when the station connected")
-    reason: str | None = Field(default=None, max_length=1024)
+    reason: Reason | None = None
     version: Name = Field(description="version of edge-inspect")
 
 
@@ -177,10 +226,19 @@ class OutboxHealth(ContractModel):
     bytes: Count
     dropped_verdicts: Count
     dropped_defects: Count
-    problem: str | None = Field(default=None, description="why the disk takes nothing; messages are kept in memory")
-    set_aside: str | None = Field(
+    problem: Said | None = Field(
+        default=None, description="why the file takes nothing, and what to do; messages are kept in memory"
+    )
+    set_aside: Said | None = Field(
         default=None, description="where the damaged file lies that the service found at its start"
     )
+
+
+class ClockHealth(ContractModel):
+    """Whether the box's clock can be believed: times in messages are by it, durations and limits are not."""
+
+    steps: Count = Field(default=0, description="how often it was set by more than 1 s since the service started")
+    last_step_s: float | None = Field(default=None, description="by how much the last time; above 0 is forward")
 
 
 class MqttHealth(ContractModel):
@@ -188,6 +246,10 @@ class MqttHealth(ContractModel):
 
     connected: bool
     reconnects: Count
+    set_aside: Count = Field(
+        default=0,
+        description="messages that the broker does not take and that were given up, since the service started",
+    )
 
 
 class RefusalCounts(ContractModel):
@@ -215,16 +277,16 @@ class EvidenceHealth(ContractModel):
     saved: Count = Field(description="of this station, since the service started")
     dropped: Count = Field(description="of this station, because the disk was too slow, or full")
     bytes: Count = Field(description="of all stations")
-    problem: str | None = Field(default=None, description="why the disk takes none")
+    problem: Said | None = Field(default=None, description="why the disk takes none")
 
 
 class StageHealth(ContractModel):
     """Whether a stage gets on."""
 
-    state: Literal["working", "failed", "idle", "stuck"]
+    state: StageState
     seconds: float = Field(ge=0, description="for which it has been so; at work: with what it has in hand")
     progress: Count = Field(description="pieces of work done since the service started")
-    reason: str | None = Field(default=None, max_length=1024, description="why it is idle, or what failed")
+    reason: Reason | None = Field(default=None, description="why it is idle, or what failed")
 
 
 class PictureHealth(ContractModel):
@@ -267,6 +329,7 @@ class Health(Message):
     throttled: bool | None = Field(default=None, description="heat or current slows the box; null: it cannot tell")
     temperature_c: float | None = Field(default=None, description="the hottest part of the box")
     evidence: EvidenceHealth | None = Field(default=None, description="null where none is saved")
+    clock: ClockHealth = ClockHealth()
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from edge.images import Frame
 from edge.messages import Region
+from edge.text import clean
 
 ACCEPT = (80, 180, 60)
 REJECT = (60, 60, 230)
@@ -57,8 +58,7 @@ def _strip(caption: str, pictures: Sequence[Frame], height: int) -> Frame:
     fitted = [scaled(picture, height) for picture in pictures]
     width = sum(p.shape[1] for p in fitted) + MARGIN * (len(fitted) + 1)
     strip = np.full((height + CAPTION + MARGIN, width, 3), 250, np.uint8)
-    # OpenCV's fonts are ASCII alone, and a lone surrogate (a file's name that is no UTF-8) crashes it.
-    caption = caption.encode("ascii", "replace").decode()
+    caption = clean(caption).encode("ascii", "replace").decode()  # OpenCV's fonts are ASCII alone
     cv2.putText(strip, caption, (MARGIN, CAPTION - 5), cv2.FONT_HERSHEY_SIMPLEX, 0.42, (40, 40, 40), 1, cv2.LINE_AA)
     x = MARGIN
     for picture in fitted:

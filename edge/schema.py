@@ -7,6 +7,7 @@ Everything in them comes from edge/messages.py and edge/commands.py.
 
 from __future__ import annotations
 
+import inspect
 import json
 import sys
 from datetime import datetime, timezone
@@ -16,6 +17,7 @@ from typing import Any, NamedTuple
 import yaml
 from pydantic import BaseModel
 
+from edge.command_guide import guide
 from edge.commands import (
     COMMANDS,
     BundleChange,
@@ -88,6 +90,8 @@ def json_schemas() -> dict[str, dict[str, Any]]:
     """Return the JSON Schema (2020-12) of each message, by the last level of its topic."""
     schemas = {name: model.model_json_schema(mode="serialization") for name, model in _MESSAGES.items()}
     schemas["command"] = {"title": "Command", **COMMANDS.json_schema(mode="validation")}
+    # OpenAPI's keyword, which no strict validator knows; every branch says its command as a const anyway.
+    del schemas["command"]["discriminator"]
     return {name: {"$schema": _DIALECT, **schemas[name]} for name in CHANNELS}
 
 
@@ -273,8 +277,10 @@ def _readme() -> str:
             f"\n## `{name}` (QoS {channel.qos}{retained})\n\n{channel.summary} Schema: "
             f"[{name}.schema.json]({name}.schema.json)\n"
         )
+        if name == "command":
+            parts.append(guide())
         for example in found:
-            about = f"\n`{example.command}`: {type(example).__doc__}\n" if isinstance(example, Command) else ""
+            about = f"\n`{example.command}`: {inspect.getdoc(example)}\n" if isinstance(example, Command) else ""
             text = json.dumps(example.model_dump(mode="json"), indent=2, ensure_ascii=False)
             parts.append(f"{about}\n```json\n{text}\n```\n")
     return "".join(parts)

@@ -16,10 +16,11 @@ from edge.configuration import trusted_keys
 from edge.engine_loop import EngineLoop
 from edge.errors import EdgeInspectError
 from edge.health.http import HealthServer
+from edge.health.report import StationReport
 from edge.health.supervisor import Supervisor
 from edge.health.watchdog import Due, Step
+from edge.identity import keep_identity
 from edge.ids import uuid7
-from edge.messages import Health
 from edge.outbox.sqlite import SqliteOutbox
 from edge.settings import Settings
 from edge.signals import Signals
@@ -117,7 +118,9 @@ class Service:
                     history_bytes=settings.outbox.history_bytes,
                 )
             )
+            keep_identity(settings.outbox.path)
             box = open_box(settings, read_boot_id(), self._outbox, self._engine.ready, trusted)
+            self._clock = box.clock
             if box.evidence is not None:
                 opened.callback(box.evidence.close, EVIDENCE_S)
             opened.callback(self._close_stations)
@@ -134,6 +137,8 @@ class Service:
         try:
             for station in self._stations:
                 station.start()
+            for station in self._stations:
+                station.confirm()
         except BaseException:
             self.__exit__()
             raise
@@ -164,6 +169,7 @@ class Service:
                 following = self._reload(read_again)
                 if following is not None:
                     return following
+            self._clock.look()
             if time.monotonic() >= due:
                 due = time.monotonic() + self.settings.health_every_s
                 for station in self._stations:
@@ -234,9 +240,8 @@ class Service:
             with ThreadPoolExecutor(len(self._stations), "close") as pool:
                 list(pool.map(lambda station: station.close(self._flush_s), self._stations))
 
-    def _read_health(self) -> tuple[list[str], dict[str, Health]]:
-        healths = {station.name: station.health for station in self._stations}
-        return self._supervisor.stuck, {name: health for name, health in healths.items() if health is not None}
+    def _read_health(self) -> tuple[list[str], list[StationReport]]:
+        return self._supervisor.stuck, [station.report() for station in self._stations]
 
 
 def read_boot_id() -> str:

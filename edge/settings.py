@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from edge.cameras import check_uri
+from edge.cameras.address import parse_uri
 from edge.commands import Verb
 from edge.engines import EngineName
 from edge.errors import CameraError, TriggerError
-from edge.messages import Precision, check_level
+from edge.messages import Precision
 from edge.outbox import WhenFull
+from edge.section import Host, Level, Section
 from edge.triggers import parse_trigger
 
-
-def _level(name: str) -> str:
-    check_level("a topic's level", name)
-    return name
-
-
-Level = Annotated[str, AfterValidator(_level)]
+_MOST_BYTES = 2**50
+# Sources of which only one program, and one station of it, can be given frames.
+_EXCLUSIVE = ("v4l2", "aravis", "genicam")
 
 
 def _is_installed(package: str) -> bool:
@@ -32,10 +31,8 @@ def _is_installed(package: str) -> bool:
         return False
 
 
-class TlsSettings(BaseModel):
+class TlsSettings(Section):
     """TLS to the broker, 1.2 or newer. A relative file is looked for in $CREDENTIALS_DIRECTORY where that is set."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     ca_file: Path | None = Field(default=None, description="PEM file of the CA to trust; default: the system's CAs")
     certificate: Path | None = Field(default=None, description="PEM file of this box's certificate, for mutual TLS")
@@ -48,21 +45,17 @@ class TlsSettings(BaseModel):
         return self
 
 
-class HomeAssistantSettings(BaseModel):
+class HomeAssistantSettings(Section):
     """Home Assistant's MQTT discovery: each station is a device there."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     announce: bool = Field(default=True, description="false: the devices announced before are removed")
     prefix: Level = Field(default="homeassistant", description="Home Assistant's discovery prefix")
 
 
-class MqttSettings(BaseModel):
+class MqttSettings(Section):
     """The connection to the broker."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    host: str = Field(default="localhost", min_length=1, description="name or address of the broker")
+    host: Host = Field(default="localhost", description="name or address of the broker")
     port: int = Field(default=1883, ge=1, le=65535, description="default: 1883, or 8883 with tls")
     tls: TlsSettings | None = Field(default=None, description="leave out for a connection without TLS")
     username: str | None = Field(default=None, min_length=1, description="as the broker knows this box")
@@ -70,6 +63,20 @@ class MqttSettings(BaseModel):
         default=None,
         description="file with the password, read at every connect; a relative one is looked for in "
         "$CREDENTIALS_DIRECTORY where that is set",
+    )
+    client_id: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=256,
+        description="for brokers with rules for client ids; {site}, {line} and {station} stand for the names in the "
+        "station's topics, and every station needs an id of its own; default: one that is made of these and of the box",
+    )
+    protocol: Literal["auto", "5", "3.1.1"] = Field(
+        default="auto", description="of MQTT; auto: 5, and 3.1.1 where the broker does not answer that within a second"
+    )
+    retain: bool = Field(
+        default=True,
+        description="false: the broker is not asked to keep status and health, for brokers that keep nothing",
     )
     keepalive_s: int = Field(default=30, ge=5, le=3600, description="silence after which a connection counts as lost")
     connect_timeout_s: float = Field(
@@ -103,6 +110,24 @@ class MqttSettings(BaseModel):
             return {**data, "port": 8883}
         return data
 
+    @field_validator("protocol", mode="before")
+    @classmethod
+    def _protocol_may_be_a_number(cls, value: Any) -> Any:
+        # YAML reads 5 as a number.
+        return str(value) if type(value) in (int, float) and value == 5 else value
+
+    @field_validator("client_id")
+    @classmethod
+    def _client_id_can_be_sent(cls, text: str | None) -> str | None:
+        if text is not None:
+            if not text.isprintable():
+                raise ValueError(f"{text!r} holds a character that cannot be printed; leave it out")
+            if left := set(re.findall(r"{[^{}]*}|[{}]", text)) - {"{site}", "{line}", "{station}"}:
+                raise ValueError(
+                    f"{text!r} holds {', '.join(sorted(left))}; what can be put in is {{site}}, {{line}}, {{station}}"
+                )
+        return text
+
     @model_validator(mode="after")
     def _password_needs_username(self) -> MqttSettings:
         if self.password_file is not None and self.username is None:
@@ -121,10 +146,8 @@ class MqttSettings(BaseModel):
         return self
 
 
-class OutboxSettings(BaseModel):
+class OutboxSettings(Section):
     """Where verdicts wait for the broker, and how many."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     path: Path = Field(
         default=Path("/var/lib/edge-inspect/outbox.db"), description="the SQLite file; its folder must exist"
@@ -134,22 +157,31 @@ class OutboxSettings(BaseModel):
         description="normal: nothing is lost when the process dies, the last verdicts may be in a power cut; "
         "full: nothing is sent before it is on the disk, some milliseconds later",
     )
-    max_bytes: int = Field(default=256 * 2**20, ge=2**16, description="of waiting messages; see when_full")
-    max_age_s: float = Field(default=7 * 86400.0, ge=60, description="older messages are dropped at the next verdict")
+    max_bytes: int = Field(
+        default=256 * 2**20, ge=2**16, le=_MOST_BYTES, description="of waiting messages; see when_full"
+    )
+    max_age_s: float = Field(
+        default=7 * 86400.0,
+        ge=60,
+        le=1e9,
+        description="messages that have waited longer are dropped at the next verdict; the time counts while the "
+        "service runs, whatever the clock is set to",
+    )
     when_full: WhenFull = Field(
         default="drop_oldest",
         description="drop_oldest: the oldest verdicts go, and when there are none, the oldest defects; "
         "drop_newest: the newest verdicts go, and when there are none, the newest defects",
     )
     history_bytes: int = Field(
-        default=64 * 2**20, ge=0, description="of delivered messages, kept for the command resend; 0: none are kept"
+        default=64 * 2**20,
+        ge=0,
+        le=_MOST_BYTES,
+        description="of delivered messages, kept for the command resend; 0: none are kept",
     )
 
 
-class CommandSettings(BaseModel):
+class CommandSettings(Section):
     """Which commands over MQTT are carried out. Who may send them is for the broker's access list to say."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     allow: list[Verb] = Field(default_factory=list, description="the others are refused; default: none")
     max_age_s: float = Field(
@@ -160,10 +192,8 @@ class CommandSettings(BaseModel):
     )
 
 
-class EngineSettings(BaseModel):
+class EngineSettings(Section):
     """The engine that all stations share."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: EngineName | None = Field(
         default=None, description="openvino or tensorrt; default: tensorrt where it can run here, openvino elsewhere"
@@ -176,13 +206,11 @@ class EngineSettings(BaseModel):
     )
 
 
-class HealthSettings(BaseModel):
+class HealthSettings(Section):
     """What counts as a hang, and who may ask."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
     http_port: int | None = Field(
-        default=None, ge=1, le=65535, description="/healthz and /metrics on 127.0.0.1; default: no port is opened"
+        default=None, ge=1, le=65535, description="/healthz, /livez, /metrics on 127.0.0.1; default: no port is opened"
     )
     camera_limit_s: float = Field(
         default=15.0, ge=1, le=3600, description="a frame takes no longer; then the camera is opened again"
@@ -195,10 +223,8 @@ class HealthSettings(BaseModel):
     )
 
 
-class BundleSettings(BaseModel):
+class BundleSettings(Section):
     """Which bundles the stations may run."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     public_keys: list[Path] = Field(
         default_factory=list,
@@ -210,14 +236,19 @@ class BundleSettings(BaseModel):
     )
 
 
-class EvidenceSettings(BaseModel):
+class EvidenceSettings(Section):
     """Rejected and borderline frames, saved for those who check them and for training."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
     folder: Path = Field(description="it is made where it is not there")
-    max_bytes: int = Field(default=4 * 2**30, ge=2**20, description="of all stations; the oldest go first")
-    keep_free_bytes: int = Field(default=2**29, ge=0, description="of the disk; nothing is saved where less is free")
+    max_bytes: int = Field(
+        default=4 * 2**30,
+        ge=2**20,
+        le=_MOST_BYTES,
+        description="of all stations; at the bound the parts saved first are deleted",
+    )
+    keep_free_bytes: int = Field(
+        default=2**29, ge=0, le=_MOST_BYTES, description="of the disk; nothing is saved where less is free"
+    )
     borderline: float = Field(
         default=0.1,
         ge=0,
@@ -229,10 +260,8 @@ class EvidenceSettings(BaseModel):
     queue: int = Field(default=8, ge=1, le=256, description="frames that may wait for the disk; others are dropped")
 
 
-class StationSettings(BaseModel):
+class StationSettings(Section):
     """One camera and the product it looks at."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: Level = Field(description="the last level of its topics")
     camera: str = Field(
@@ -252,7 +281,7 @@ class StationSettings(BaseModel):
         "trigger, which commands.allow must name; every N ms: by the clock; gpio:/dev/gpiochipN/LINE: at an edge",
     )
     queue: int = Field(default=4, ge=1, le=256, description="frames, and triggers, that may wait")
-    mm_per_px: float | None = Field(default=None, gt=0, description="the camera's scale, for areas in mm²")
+    mm_per_px: float | None = Field(default=None, ge=1e-6, le=1e6, description="the camera's scale, for areas in mm²")
 
     @field_validator("camera")
     @classmethod
@@ -273,10 +302,8 @@ class StationSettings(BaseModel):
         return text
 
 
-class Settings(BaseModel):
+class Settings(Section):
     """The whole configuration file."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     site: Level = Field(description="the first level of every topic: the plant")
     line: Level = Field(description="the second level: the line")
@@ -307,9 +334,34 @@ class Settings(BaseModel):
         return self
 
     @model_validator(mode="after")
+    def _client_ids_differ(self) -> Settings:
+        given = self.mqtt.client_id
+        if given is not None and "{station}" not in given and len(self.stations) > 1:
+            raise ValueError(
+                f"mqtt.client_id: {len(self.stations)} stations would connect as {given!r}, and a broker lets in one "
+                f"client of an id; write {{station}} into it, as in '{given}-{{station}}'"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _bundles_have_a_folder(self) -> Settings:
         if "bundle" in self.commands.allow and self.bundles.folder is None:
             raise ValueError("commands.allow: bundle needs bundles.folder, the folder of the bundles it may load")
+        return self
+
+    @model_validator(mode="after")
+    def _devices_differ(self) -> Settings:
+        users: dict[tuple[str, str, str | None], str] = {}
+        for station in self.stations:
+            scheme, address = parse_uri(station.camera)
+            if scheme not in _EXCLUSIVE:
+                continue
+            first = users.setdefault((scheme, address.path, address.device), station.name)
+            if first != station.name:
+                raise ValueError(
+                    f"stations: {first} and {station.name} name the same camera {address.shown or station.camera}, and "
+                    "it gives its frames to one; name another, or leave one of the stations out"
+                )
         return self
 
     @model_validator(mode="after")

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import socket
+import struct
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +17,10 @@ from station_parts import BUNDLE, TOPICS, health, mqtt, status
 
 from edge.bridge.part import Part, SeenReply
 from edge.bridge.registers import BLOCK, FLAGS, NEWEST, PART_FIELDS, RING, SLOT, SLOTS, STATION_FIELDS, Field
+from edge.bridge.server import Server
 from edge.bridge.settings import BridgeSettings
-from edge.commands import Reply, Resend, SequenceRange, parse_command
+from edge.bridge.station import BridgedStation, StationRecord
+from edge.commands import Reply, Resend, ReturnAddress, SequenceRange, parse_command
 from edge.messages import Defect, FrameSize, Region, Topics, Verdict, utc_now
 from edge.mqtt.publisher import Publisher
 from edge.outbox import Outbox, Outgoing
@@ -80,7 +86,7 @@ class Line:
             found.append(Outgoing(self._topics.defect, defect(made, 100).to_json(), "defect"))
         return found
 
-    def _on_command(self, payload: bytes, retained: bool) -> None:
+    def _on_command(self, payload: bytes, retained: bool, back: ReturnAddress | None) -> None:
         command = parse_command(payload)
         assert isinstance(command, Resend) and not retained
         self.asked.append(command)
@@ -171,6 +177,76 @@ def settings(broker: int, folder: Path, stations: int = 1, **more: Any) -> Bridg
         **more,
     }
     return BridgeSettings.model_validate_json(json.dumps({**fields, "modbus": modbus}))
+
+
+@contextlib.contextmanager
+def serving(folder: Path, **modbus: Any) -> Iterator[tuple[list[BridgedStation], int]]:
+    """Two stations shown over Modbus, without a broker; gives them and the port."""
+    chosen = settings(1883, folder, stations=2, modbus=modbus)
+    stations = [
+        BridgedStation(Topics(name.site, name.line, name.station), chosen, StationRecord(), 1)
+        for name in chosen.stations
+    ]
+    server = Server(chosen.modbus, stations)
+    try:
+        yield stations, chosen.modbus.port
+    finally:
+        server.close()
+
+
+def put(station: BridgedStation, *sequences: int) -> None:
+    """Have a station hear of parts; retained messages, so that its registers do not change with time."""
+    for sequence in sequences:
+        station.receive(station.topics.verdict, verdict(sequence, part_id="SN-1").to_json(), 0.0, retained=True)
+
+
+def request(transaction: int, pdu: bytes, unit: int = 1, protocol: int = 0) -> bytes:
+    """A frame of Modbus TCP."""
+    return struct.pack(">HHHB", transaction, protocol, 1 + len(pdu), unit) + pdu
+
+
+def reading(address: int, count: int, function: int = 3) -> bytes:
+    """A request to read registers: function code and data."""
+    return struct.pack(">BHH", function, address, count)
+
+
+class RawPlc:
+    """A client that sends bytes as they are, and takes the answers apart."""
+
+    def __init__(self, port: int) -> None:
+        self.socket = socket.create_connection(("127.0.0.1", port), timeout=30)
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._stream = self.socket.makefile("rb")
+
+    def send(self, *frames: bytes) -> None:
+        self.socket.sendall(b"".join(frames))
+
+    def answer(self) -> tuple[int, int, bytes] | None:
+        """The next answer's transaction, unit and PDU; None: the server has hung up."""
+        if not (header := self._stream.read(7)):
+            return None
+        transaction, protocol, length, unit = struct.unpack(">HHHB", header)
+        assert protocol == 0 and 3 <= length <= 254
+        return transaction, unit, self._stream.read(length - 1)
+
+    def end(self) -> None:
+        """Say that no more will be sent."""
+        self.socket.shutdown(socket.SHUT_WR)
+
+    def rest(self) -> bytes:
+        """All that still comes until the server hangs up."""
+        return self._stream.read()
+
+    def ask(self, pdu: bytes) -> bytes:
+        """Answer to one request."""
+        self.send(request(7, pdu))
+        found = self.answer()
+        assert found is not None and found[:2] == (7, 1)
+        return found[2]
+
+    def close(self) -> None:
+        self._stream.close()
+        self.socket.close()
 
 
 class Beating(threading.Thread):

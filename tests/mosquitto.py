@@ -20,6 +20,13 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
+NO_MOSQUITTO = "no mosquitto, so nothing is delivered to a real broker: apt-get install mosquitto"
+
+
+def mosquitto_program() -> str | None:
+    """Where the broker's program is, which Debian puts where only root looks."""
+    return shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
+
 
 def wait_until(condition: Callable[[], Any], timeout: float = 10.0, what: str = "") -> None:
     """Wait for a condition, or fail."""
@@ -40,9 +47,9 @@ class Broker:
     """A mosquitto that can be stopped and started again on the same port."""
 
     def __init__(self, folder: Path, *, settings: str = "allow_anonymous true") -> None:
-        found = shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
+        found = mosquitto_program()
         if found is None:
-            pytest.fail("these tests need the broker mosquitto: apt-get install mosquitto")
+            pytest.skip(NO_MOSQUITTO)
         self.port = free_port()
         self._log = folder / "mosquitto.log"
         config = folder / "mosquitto.conf"
@@ -94,8 +101,12 @@ class Subscriber:
     def wait_ready(self) -> None:
         assert self._ready.wait(10), "the subscriber did not connect"
 
-    def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> None:
-        self._client.publish(topic, payload, qos=1, retain=retain).wait_for_publish(10)
+    def publish(self, topic: str, payload: bytes, *, retain: bool = False, **properties: Any) -> None:
+        """Publishes and waits for the acknowledgement; `properties` are those of MQTT 5, as ResponseTopic="a"."""
+        described = Properties(PacketTypes.PUBLISH)
+        for name, value in properties.items():
+            setattr(described, name, value)
+        self._client.publish(topic, payload, qos=1, retain=retain, properties=described).wait_for_publish(10)
 
     def payloads(self, last_level: str) -> list[dict[str, Any]]:
         found = [message for message in list(self.messages) if message.topic.endswith("/" + last_level)]
@@ -164,8 +175,9 @@ class Between:
                 if self.cut_after is not None and self.cut_after <= 0:
                     self.cut_after = None
                     break
-            source.shutdown(socket.SHUT_RDWR)
-            sink.shutdown(socket.SHUT_RDWR)
+        for one in (source, sink):
+            with contextlib.suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
         with contextlib.suppress(OSError):

@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 from mosquitto import Subscriber, wait_until
 
-from edge.ids import uuid7
+from edge.ids import uuid7_of_now
 from edge.messages import Topics
 
 PATIENCE = 120.0
@@ -71,7 +71,7 @@ class Commander:
         self._topic = Topics("plant", "line1", station).command
 
     def __call__(self, verb: str, **fields: Any) -> dict[str, Any]:
-        identity = uuid7()
+        identity = uuid7_of_now()
         self._subscriber.publish(self._topic, json.dumps({"command": verb, "id": identity, **fields}).encode())
 
         def answers() -> list[dict[str, Any]]:

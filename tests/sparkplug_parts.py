@@ -110,11 +110,11 @@ class Host(Subscriber):
         live = [metric for metric in found if not metric.is_historical]
         return value(live[-1]) if live else None
 
-    def write(self, name: str, value: bool | str) -> None:
+    def write(self, name: str, value: bool | str, node: str = NODE) -> None:
         payload = _Payload(timestamp=1, seq=0)
         metric = payload.metrics.add(name=name, timestamp=1)
         if isinstance(value, bool):
             metric.boolean_value = value
         else:
             metric.string_value = value
-        self.publish(f"spBv1.0/plant/NCMD/{NODE}", payload.SerializeToString())
+        self.publish(f"spBv1.0/plant/NCMD/{node}", payload.SerializeToString())

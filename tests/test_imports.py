@@ -90,6 +90,7 @@ assert "torch" not in sys.modules
 def test_no_import_tells_the_internet_or_writes_to_the_home(tmp_path: Path) -> None:
     """OpenVINO's telemetry keeps an id in ~/intel before it sends; where CI is set it is still by itself."""
     environment = {**{name: value for name, value in os.environ.items() if name != "CI"}, "HOME": str(tmp_path)}
-    for code in ("import edge.cli, edge.engines.openvino", "import calibrate.cli, calibrate.bundling"):
+    doctor = "from edge.doctor import examine; examine()"
+    for code in ("import edge.cli, edge.engines.openvino", "import calibrate.cli, calibrate.bundling", doctor):
         subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, check=True)
         assert list(tmp_path.iterdir()) == []

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from edge.fit import Fit
 from edge.images import Frame, read_image
+from edge.text import clean
 from train.datasets import TestImage
 from train.evaluation import Evaluation
 from train.thumbnails import Panel, panels, scale_bar, side_by_side, size_of, small, small_map, small_mask
@@ -52,7 +53,7 @@ class Case:
     @property
     def name(self) -> str:
         """Kind and file name."""
-        return f"{self.image.kind}/{self.image.path.name}"
+        return clean(f"{self.image.kind}/{self.image.path.name}")
 
     @property
     def verdict(self) -> tuple[str, bool]:
@@ -125,7 +126,7 @@ def _figure(case: Case, drawn: Sequence[Panel]) -> str:
 
 def _panels(case: Case, evaluation: Evaluation, fit: Fit, scale: tuple[float, float], threshold: float) -> list[Panel]:
     picture, anomaly, mask, above = _thumbnails(case, evaluation, fit, threshold)
-    return panels(escape(case.name), picture, anomaly, scale, None if case.image.good else mask, above)
+    return panels(escape(case.name), picture, anomaly, scale, mask if mask.any() else None, above)
 
 
 def _thumbnails(
@@ -136,14 +137,26 @@ def _thumbnails(
     Returns:
         The picture, its map, and two 0/1 masks: the ground truth and where the map reaches the threshold.
     """
-    frame = read_image(case.image.path)
-    placement = fit.apply(frame)[1]
-    x0, y0, x1, y1 = placement.valid
-    left, top = (round(v) for v in placement.to_frame(x0, y0))
-    right, bottom = (round(v) for v in placement.to_frame(x1, y1))
-    picture = frame[top:bottom, left:right]
+    if evaluation.drawn is None:
+        frame = read_image(case.image.path, fit.bits)
+        placement = fit.apply(frame)[1]
+        x0, y0, x1, y1 = placement.valid
+        left, top = (round(v) for v in placement.to_frame(x0, y0))
+        right, bottom = (round(v) for v in placement.to_frame(x1, y1))
+        picture = frame[top:bottom, left:right]
+    else:
+        x0, y0, x1, y1 = _shown(evaluation.valid[case.index])
+        picture = evaluation.drawn[case.index, y0:y1, x0:x1]
     size = size_of(picture.shape[1], picture.shape[0])
     values = evaluation.maps[case.index, y0:y1, x0:x1]
     mask = evaluation.masks[case.index, y0:y1, x0:x1] > 0
     above = small_mask(values >= threshold, size)
     return small(picture, size), small_map(values, size), small_mask(mask, size), above
+
+
+def _shown(valid: NDArray[np.bool_]) -> tuple[int, int, int, int]:
+    """The rectangle of the pixels that show the frame: left, top, right, bottom; all where none does."""
+    rows, columns = np.flatnonzero(valid.any(axis=1)), np.flatnonzero(valid.any(axis=0))
+    if not len(rows):
+        return 0, 0, valid.shape[1], valid.shape[0]
+    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1

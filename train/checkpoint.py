@@ -10,9 +10,10 @@ import safetensors.torch
 import yaml
 from safetensors import SafetensorError
 
-from edge.errors import CheckpointError, UsageError
+from edge.errors import CheckpointError, UsageError, YamlError
 from edge.files import write_atomically
 from edge.fit import Fit
+from edge.yaml_file import parse_yaml
 from models.network import Network
 from models.teacher import Teacher
 from train.systems import system_of
@@ -34,8 +35,8 @@ class Checkpoint:
         fit: How frames are brought to the network.
         epochs: Passes over the training pictures.
         seed: The seed of everything random.
-        trained_on: sha256 of each picture it learned from.
-        held_out: sha256 of each good picture kept aside for the threshold.
+        trained_on: `edge.images.pixel_digest` of each picture it learned from; once it was the file's sha256.
+        held_out: Likewise, of each good picture kept aside for the threshold.
         options: Those that the network is built by: DMDD's trunk.
         training: The other settings and what was measured: batch, learning rate, losses, seconds, versions.
     """
@@ -72,9 +73,9 @@ def load(folder: Path) -> tuple[Checkpoint, Network]:
         unfinished = "; its training has not finished" if folder.is_dir() and any(folder.iterdir()) else ""
         raise CheckpointError(f"{folder}: holds no {DESCRIPTION}{unfinished}; make a checkpoint with edge-train fit")
     try:
-        fields = yaml.safe_load(description.read_text())
+        fields = parse_yaml(description.read_bytes()).value
         version = fields.pop("format")
-    except (yaml.YAMLError, AttributeError, KeyError, TypeError, UnicodeDecodeError) as error:
+    except (YamlError, AttributeError, KeyError, TypeError, OSError) as error:
         raise CheckpointError(f"{description}: is not the description of a checkpoint: {error}") from error
     if version != FORMAT:
         raise CheckpointError(f"{description}: has format {version}; this program reads format {FORMAT}")

@@ -11,12 +11,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edge import __version__
-from edge.command import add_json_option, run_command, say, write_json
+from edge.command import add_json_option, run_command, say, seed, write_json
 from edge.errors import CheckFailed, EdgeInspectError, UsageError
-from edge.fit import MODES, MOST_TILES, OVERLAP, Fit, grid_for, parse_size
+from edge.fit_modes import DEPTHS, MODES, MOST_TILES, OVERLAP
 
+# Nothing here imports what may not be installed before a handler runs: run_command says what is missing.
 if TYPE_CHECKING:
+    from edge.fit import Fit
+    from models.network import Network
     from train.checkpoint import Checkpoint
+    from train.datasets import Category
+    from train.evaluation import Evaluation
 
 OPTION = "option_"
 """Before the names of systems' options among the arguments."""
@@ -77,8 +82,9 @@ def _add_fit(parser: argparse.ArgumentParser) -> None:
 
 The data set is MVTec AD, MVTec 3D-AD (its colour images), VisA or BTAD as published, or a folder of your own: good
 parts in DIR/NAME/good, and if there are any, defects in DIR/NAME/defects with masks in DIR/NAME/masks. Images may
-differ in size (each is fitted), be greyscale (taken as three equal channels) or 16-bit (divided by 257). Interrupted,
-the same command goes on where it was; the checkpoint is that of the last epoch. RUN/progress.html, written once a
+differ in size (each is fitted), be greyscale (taken as three equal channels) or 16-bit (see --bits). Each is turned as
+its EXIF orientation says, and copies of an image count once. Interrupted, the same command goes on where it was; the
+checkpoint is that of the last epoch. RUN/progress.html, written once a
 minute, shows the loss and example maps: leave it open in a browser."""
     parser.epilog = """examples:
   edge-train fit --data mvtec --category bottle --epochs 100 --out runs/bottle
@@ -127,10 +133,17 @@ minute, shows the loss and example maps: leave it open in a browser."""
         "--region", metavar="X,Y,W,H", help="region of interest in frame pixels; nothing outside is looked at"
     )
     parser.add_argument("--grey", action="store_true", help="remove colour first")
+    parser.add_argument(
+        "--bits",
+        type=int,
+        choices=DEPTHS,
+        help="of 16-bit image files: how many bits a pixel uses, where the file does not say so (default 16); kept in "
+        "the bundle; folder: on the box has an option of this name",
+    )
     parser.add_argument("--epochs", type=int, default=100, help="passes over the images (default 100)")
     parser.add_argument("--batch", type=int, default=16, help="images a step (default 16)")
     parser.add_argument("--learning-rate", type=float, default=0.005, metavar="R", help="Adam's (default 0.005)")
-    parser.add_argument("--seed", type=int, default=0, help="of everything random (default 0)")
+    parser.add_argument("--seed", type=seed, default=0, help="of everything random (default 0)")
     parser.add_argument(
         "--hold-out", type=float, default=0.1, metavar="SHARE", help="good images kept for the threshold (default 0.1)"
     )
@@ -223,7 +236,9 @@ def _system_options(arguments: argparse.Namespace) -> dict[str, str]:
 def _add_evaluate(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Runs a checkpoint over the test split: image AUROC, pixel AUROC, pixel AP, AUPRO at 0.3 over the data set, "
-        "RD4AD's per-image PRO, F1-max. Pixel metrics are taken in the network's plane; padding does not count."
+        "RD4AD's per-image PRO, F1-max. Pixel metrics are taken in the network's plane; padding does not count. They "
+        "need masks of the defects; without, the image metrics are given alone. Where there are no defects to test "
+        "with, synthetic flaws on good images that the training held out stand in."
     )
     parser.add_argument("run", type=Path, metavar="RUN", help="folder of the checkpoint")
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder of categories")
@@ -231,7 +246,7 @@ def _add_evaluate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--synthetic",
         action="store_true",
-        help="instead of the test split, synthetic flaws on the good images held out: to choose between systems",
+        help="synthetic flaws on the good images held out, even where there is a test split: to choose between systems",
     )
     parser.add_argument(
         "--report", type=Path, metavar="DIR", help="write the report there: index.html, and its cases as examples.png"
@@ -240,7 +255,7 @@ def _add_evaluate(parser: argparse.ArgumentParser) -> None:
         "--threshold",
         type=float,
         metavar="SCORE",
-        help="of the report: a bundle's, as calibrate show has it (default: the best of the test split, to orient)",
+        help="of the report: a bundle's, as calibrate show has it (default: the best of these images, to orient)",
     )
     parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda")
     add_json_option(parser)
@@ -250,36 +265,55 @@ def _add_evaluate(parser: argparse.ArgumentParser) -> None:
 def _evaluate(arguments: argparse.Namespace) -> None:
     from train import checkpoint
     from train.datasets import Category, categories
-    from train.device import open_device
-    from train.evaluation import evaluate, torch_predictor
     from train.report import write_report
-    from train.validation import held_out_pictures, validate
 
+    if arguments.threshold is not None and arguments.report is None:
+        raise UsageError("--threshold is for the report; give --report DIR too")
     about, model = checkpoint.load(arguments.run)
     itself = categories(arguments.data) == ["."]
     category = Category.open(arguments.data, arguments.category or ("." if itself else about.category))
-    device = open_device(arguments.device)
-    if arguments.threshold is not None and arguments.report is None:
-        raise UsageError("--threshold is for the report; give --report DIR too")
-    if arguments.synthetic:
-        if arguments.report is not None:
-            raise UsageError("--report needs a test split; it cannot be combined with --synthetic")
-        pictures = held_out_pictures(about, category)
-        _tell(validate(model, pictures, about.fit, device), about, len(pictures), arguments.json)
-        return
-    images = category.test_images()
-    evaluation = evaluate(torch_predictor(model, device, about.fit), images, about.fit)
+    evaluation = _run_test(arguments, about, model, category)
     metrics = evaluation.metrics()
-    _tell(metrics, about, len(images), arguments.json)
+    for remark in evaluation.remarks:
+        say(remark)
+    images = len(evaluation.images) if evaluation.drawn is None else sum(image.good for image in evaluation.images)
+    _tell(metrics, about, images, evaluation.drawn is not None, arguments.json)
     if arguments.report is not None:
         page = write_report(arguments.report, evaluation, metrics, about, category.root, arguments.threshold)
         say(f"report: {page}")
 
 
-def _tell(metrics: dict[str, float], about: Checkpoint, images: int, target: Path | None) -> None:
+def _run_test(arguments: argparse.Namespace, about: Checkpoint, model: Network, category: Category) -> Evaluation:
+    """The test split through the model; synthetic flaws where they are asked for, or where there are no defects."""
+    from train.datasets import NoDefects
+    from train.device import open_device
+    from train.evaluation import evaluate, torch_predictor
+    from train.validation import evaluate_flaws, held_out_pictures
+
+    device = open_device(arguments.device)
+    missing = ""
+    if not arguments.synthetic:
+        try:
+            images = category.test_images()
+        except NoDefects as error:
+            missing = str(error)
+        else:
+            return evaluate(torch_predictor(model, device, about.fit), images, about.fit, about.trained_on)
+    pictures = held_out_pictures(about, category)
+    if missing:
+        say(f"{missing}. Measured instead, as with --synthetic:")
+    say(
+        f"synthetic flaws on {len(pictures)} good images held out in training: they compare models, and do not say how "
+        "many real defects will be found"
+    )
+    return evaluate_flaws(model, pictures, about.fit, device)
+
+
+def _tell(metrics: dict[str, float], about: Checkpoint, images: int, synthetic: bool, target: Path | None) -> None:
     for name, value in metrics.items():
         say(f"{name:20} {value:.4f}")
-    write_json({"images": images, "epochs": about.epochs, "seed": about.seed, **metrics}, target)
+    told = {"images": images, "epochs": about.epochs, "seed": about.seed}
+    write_json({**told, **({"synthetic": True} if synthetic else {}), **metrics}, target)
 
 
 def _add_teacher(parser: argparse.ArgumentParser) -> None:
@@ -292,7 +326,7 @@ def _add_teacher(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--images", type=Path, metavar="DIR", help="further pictures to learn on")
     parser.add_argument("--rendered", type=int, default=4000, metavar="N", help="rendered pictures (default 4000)")
     parser.add_argument("--steps", type=int, default=3600, help="optimiser steps (default 3600)")
-    parser.add_argument("--seed", type=int, default=0, help="of everything random (default 0)")
+    parser.add_argument("--seed", type=seed, default=0, help="of everything random (default 0)")
     parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="safetensors file to write")
     parser.set_defaults(handler=_teacher)
@@ -318,12 +352,15 @@ def _teacher(arguments: argparse.Namespace) -> None:
 
 def _parse_fit(arguments: argparse.Namespace, category: str) -> Fit:
     """The fit asked for; the first training picture decides about the tiles where they are not named."""
+    from edge.fit import Fit, grid_for, parse_size
     from edge.images import read_image
+    from edge.text import clean
     from train.datasets import Category
 
     width, height = parse_size(arguments.size)
     overlap = OVERLAP if arguments.overlap is None else arguments.overlap
-    fit = Fit(width, height, arguments.fit, _parse_region(arguments.region), arguments.grey, overlap=overlap)
+    region, bits = _parse_region(arguments.region), arguments.bits
+    fit = Fit(width, height, arguments.fit, region, arguments.grey, overlap=overlap, bits=bits)
     if fit.mode != "tile":
         if arguments.tiles is not None or arguments.overlap is not None:
             raise UsageError(f"--tiles and --overlap belong to --fit tile, not to --fit {fit.mode}")
@@ -331,9 +368,10 @@ def _parse_fit(arguments: argparse.Namespace, category: str) -> Fit:
     if arguments.tiles not in (None, "auto"):
         return replace(fit, tiles=_parse_tiles(arguments.tiles))
     first = Category.open(arguments.data, category).train_images()[0]
-    _, _, region_w, region_h = fit.region_of(read_image(first))
+    _, _, region_w, region_h = fit.region_of(read_image(first, fit.bits))
     columns, rows = grid_for((region_w, region_h), (width, height), overlap)
-    say(f"{columns}x{rows} tiles of {width}x{height}, as {first.name} has {region_w}x{region_h} pixels to inspect")
+    seen = f"{region_w}x{region_h} pixels to inspect"
+    say(f"{columns}x{rows} tiles of {width}x{height}, as {clean(first.name)} has {seen}")
     return replace(fit, tiles=(columns, rows))
 
 

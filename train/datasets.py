@@ -10,11 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.errors import DataSetError
+from edge.files import sha256
 from edge.fit import Fit
-from edge.images import read_image, read_mask
-from train.layouts import EXPECTED, Layout, TestImage, recognise, subfolders
+from edge.images import Frame, Mask, pixel_digest, read_image, read_mask
+from edge.text import clean
+from train.copies import Copies
+from train.layouts import EXPECTED, Layout, NoDefects, TestImage, recognise, subfolders
+from train.progress import tracked
 
-__all__ = ["Category", "TestImage", "categories", "hold_out", "load_fitted", "load_ground_truth"]
+__all__ = ["Category", "GoodImages", "NoDefects", "TestImage", "categories", "hold_out", "load_fitted", "load_mask"]
 
 
 @dataclass(frozen=True)
@@ -53,7 +57,8 @@ class Category:
         """The test pictures, sorted by kind and name, each with its mask.
 
         Raises:
-            DataSetError: There is none, only one of good and defective, a mask matches no picture, or VisA's split file
+            NoDefects: There is no defective one.
+            DataSetError: There is no good one, a mask matches no picture, or VisA's split file
                 is wrong.
         """
         return sorted(self.layout.test_images(self.root), key=lambda image: (image.kind, image.path))
@@ -73,10 +78,69 @@ def categories(data: Path) -> list[str]:
 
 
 def hold_out(images: Sequence[Path], share: float, seed: int) -> tuple[list[Path], list[Path]]:
-    """Splits sorted pictures into those to learn from and those held out for thresholds, by seed; both stay sorted."""
+    """Splits sorted pictures into those to learn from and those held out for thresholds, by seed; both stay sorted.
+
+    With a share above 0, three pictures or more have at least one held out.
+    """
     count = round(len(images) * share)
+    if share > 0 and len(images) > 2:
+        count = max(1, count)
     chosen = set(np.random.default_rng(seed).permutation(len(images))[:count].tolist())
     return [p for i, p in enumerate(images) if i not in chosen], [p for i, p in enumerate(images) if i in chosen]
+
+
+class GoodImages:
+    """Good pictures as the network sees them, copies left out.
+
+    Args:
+        paths: The pictures.
+        fit: How they are brought to the network.
+
+    Attributes:
+        paths: Those that are no copies, in the same order.
+        digests: Of their pixels.
+        copies: The others.
+
+    Raises:
+        ImageError: One cannot be read.
+    """
+
+    def __init__(self, paths: Sequence[Path], fit: Fit) -> None:
+        self._tiles = fit.grid.count
+        self._fitted = np.empty((len(paths) * self._tiles, fit.height, fit.width, 3), np.uint8)
+        self.paths: list[Path] = []
+        self.digests: dict[Path, str] = {}
+        self.copies = Copies()
+        for path in tracked(paths, len(paths), "reading", "images"):
+            frame = read_image(path, fit.bits)
+            digest = pixel_digest(frame)
+            if self.copies.is_new(path, digest):
+                self._tiles_of(len(self.paths))[:] = fit.cut(fit.apply(frame)[0])
+                self.paths.append(path)
+                self.digests[path] = digest
+
+    def only(self, chosen: Sequence[Path]) -> NDArray[np.uint8]:
+        """Return some of them, (N, height, width, 3) uint8 BGR, a picture's tiles after each other; ends their use.
+
+        Args:
+            chosen: Which, in the order of `paths`: the rest gives way to them, as there may be no room for both.
+        """
+        places = {path: place for place, path in enumerate(self.paths)}
+        for to, path in enumerate(chosen):
+            self._tiles_of(to)[:] = self._tiles_of(places[path])
+        return self._fitted[: len(chosen) * self._tiles]
+
+    def _tiles_of(self, place: int) -> NDArray[np.uint8]:
+        return self._fitted[place * self._tiles : (place + 1) * self._tiles]
+
+
+def digests_of(path: Path, fit: Fit) -> set[str]:
+    """Return what a checkpoint may call a picture: the digest of its pixels, or, an older one, that of its file.
+
+    Raises:
+        ImageError: It cannot be read.
+    """
+    return {pixel_digest(read_image(path, fit.bits)), sha256(path)}
 
 
 def load_fitted(paths: Sequence[Path], fit: Fit) -> NDArray[np.uint8]:
@@ -87,33 +151,33 @@ def load_fitted(paths: Sequence[Path], fit: Fit) -> NDArray[np.uint8]:
     tiles = fit.grid.count
     fitted = np.empty((len(paths) * tiles, fit.height, fit.width, 3), np.uint8)
     for i, path in enumerate(paths):
-        fitted[i * tiles : (i + 1) * tiles] = fit.cut(fit.apply(read_image(path))[0])
+        fitted[i * tiles : (i + 1) * tiles] = fit.cut(fit.apply(read_image(path, fit.bits))[0])
     return fitted
 
 
-def load_ground_truth(image: TestImage, fit: Fit) -> NDArray[np.uint8]:
-    """The fitted 0/1 mask of a test picture, (height, width) uint8 of the fit's canvas: all 0 for a good part.
+def load_mask(image: TestImage, frame: Frame) -> Mask | None:
+    """Reads the mask of a defective test picture; `None` where there is none.
+
+    Args:
+        image: The picture.
+        frame: The same, as it was read.
 
     Raises:
-        DataSetError: A defective part has no mask, or the mask has another size than its picture.
+        DataSetError: The mask has another size than its picture.
+        ImageError: It cannot be read.
     """
-    frame = read_image(image.path)
-    placement = fit.apply(frame)[1]
-    if image.good:
-        width, height = fit.canvas
-        return np.zeros((height, width), np.uint8)
     if image.mask is None:
-        raise DataSetError(f"{image.path}: has no mask in {image.mask_place}")
-    mask = _read_any_value(image.mask) if image.any_value else read_mask(image.mask)
-    if mask.shape != frame.shape[:2]:
+        return None
+    mask = read_mask(image.mask)
+    (height, width), (tall, wide) = mask.marked.shape, frame.shape[:2]
+    if (height, width) != (tall, wide):
+        sideways = (height, width) == (wide, tall)
         raise DataSetError(
-            f"{image.mask}: is {mask.shape[1]}x{mask.shape[0]} pixels, its image {frame.shape[1]}x{frame.shape[0]}"
+            f"{clean(image.mask)}: is {width}x{height} pixels, its image {wide}x{tall}"
+            + ("; one of them lies on its side" if sideways else "")
+            + ". Both are turned as their EXIF orientation says: draw a mask on the upright image"
         )
-    return fit.apply_mask(mask, placement)
-
-
-def _read_any_value(path: Path) -> NDArray[np.uint8]:
-    return np.asarray(read_image(path).max(axis=2) > 0, np.uint8)
+    return mask
 
 
 def _names(data: Path) -> list[str]:

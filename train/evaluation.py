@@ -1,21 +1,23 @@
-"""A model against a test split: every picture through it, and every metric."""
+"""A model against a test split: every picture through it, and every metric that the ground truth allows."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from edge.errors import DataSetError
 from edge.fit import Fit
-from edge.images import Frame, read_image
+from edge.images import Frame, Mask, pixel_digest, read_image
+from edge.text import clean
 from models.network import Network
-from train.datasets import TestImage, load_ground_truth
+from train.copies import Copies
+from train.datasets import TestImage, load_mask
 from train.material import normalise
-from train.metrics import summarise
+from train.metrics import of_images, of_pixels
 from train.progress import tracked
 
 Predict = Callable[[Frame], NDArray[np.float32]]
@@ -27,11 +29,14 @@ class Evaluation:
     """What a model says of a test split; pixel values are in the plane of the fit's canvas, padding does not count.
 
     Attributes:
-        images: The pictures.
+        images: The pictures; copies of good ones are left out.
         scores: The largest value of each one's map, (N,).
         maps: Anomaly maps, (N, H, W) float32.
         masks: Ground truth, (N, H, W), 0 or 1.
         valid: Pixels that show the frame, (N, H, W).
+        known: Pictures whose pixels are known: good ones, and defective ones with a mask that can be meant, (N,).
+        remarks: What to say of masks and copies, a sentence each.
+        drawn: Where the pictures were drawn and are in no file: as the network sees them, (N, H, W, 3) uint8 BGR.
     """
 
     images: list[TestImage]
@@ -39,38 +44,133 @@ class Evaluation:
     maps: NDArray[np.float32]
     masks: NDArray[np.uint8]
     valid: NDArray[np.bool_]
+    known: NDArray[np.bool_]
+    remarks: list[str] = field(default_factory=list)
+    drawn: NDArray[np.uint8] | None = None
 
     def metrics(self) -> dict[str, float]:
-        """Every metric by name.
+        """Every metric by name; those of pixels only where a mask marks a pixel that the network sees."""
+        found = of_images(self.scores.tolist(), [image.good for image in self.images])
+        return found | self._of_pixels()
 
-        Raises:
-            DataSetError: No defective pixel is left on the canvas.
-        """
-        good = [image.good for image in self.images]
-        if not (self.masks.astype(bool) & self.valid).any():
-            raise DataSetError("no ground-truth mask marks a pixel the network sees; check the masks and --fit")
-        return summarise(self.scores.tolist(), good, self.maps, self.masks, self.valid)
+    @property
+    def has_pixels(self) -> bool:
+        """Whether there are defective and normal pixels to measure with."""
+        marked = self.masks[self.known].astype(bool)
+        valid = self.valid[self.known]
+        return bool((marked & valid).any() and (~marked & valid).any())
+
+    def _of_pixels(self) -> dict[str, float]:
+        if not self.has_pixels:
+            return {}
+        if self.known.all():
+            return of_pixels(self.maps, self.masks, self.valid)
+        return of_pixels(self.maps[self.known], self.masks[self.known], self.valid[self.known])
 
 
-def evaluate(predict: Predict, images: list[TestImage], fit: Fit) -> Evaluation:
+def evaluate(predict: Predict, images: list[TestImage], fit: Fit, trained_on: Collection[str] = ()) -> Evaluation:
     """Runs the pictures through a model, with progress.
 
+    Args:
+        predict: The model.
+        images: The test pictures.
+        fit: How they are brought to the network.
+        trained_on: Digests of pictures that the model has learned from.
+
     Raises:
-        DataSetError: A defective picture has no mask, or one of another size.
-        ImageError: A picture cannot be read.
+        DataSetError: A mask has another size than its picture.
+        ImageError: A picture or a mask cannot be read.
     """
     width, height = fit.canvas
     shape = (len(images), height, width)
     maps, masks, valid = np.zeros(shape, np.float32), np.zeros(shape, np.uint8), np.zeros(shape, bool)
-    scores = np.zeros(len(images), np.float32)
-    for i, image in enumerate(tracked(images, len(images), "evaluating", "images")):
-        fitted, placement = fit.apply(read_image(image.path))
+    scores, known = np.zeros(len(images), np.float32), np.zeros(len(images), bool)
+    notes, kept = _Notes(set(trained_on)), []
+    for image in tracked(images, len(images), "evaluating", "images"):
+        frame = read_image(image.path, fit.bits)
+        if notes.is_copy(image, frame):
+            continue
+        i = len(kept)
+        kept.append(image)
+        fitted, placement = fit.apply(frame)
         x0, y0, x1, y1 = placement.valid
         maps[i] = predict(fitted)
-        masks[i] = load_ground_truth(image, fit)
         valid[i, y0:y1, x0:x1] = True
         scores[i] = maps[i, y0:y1, x0:x1].max()
-    return Evaluation(images, scores, maps, masks, valid)
+        mask = None if image.good else notes.usable(image, load_mask(image, frame))
+        if mask is not None:
+            masks[i] = fit.apply_mask(mask.marked, placement)
+        known[i] = image.good or mask is not None
+    n = len(kept)
+    found = Evaluation(kept, scores[:n], maps[:n], masks[:n], valid[:n], known[:n], notes.lines)
+    notes.finish(found)
+    return found
+
+
+class _Notes:
+    """What is noticed of pictures and masks on the way.
+
+    Attributes:
+        lines: The sentences, complete after `finish`.
+    """
+
+    def __init__(self, trained_on: set[str]) -> None:
+        self.lines: list[str] = []
+        self._trained_on = trained_on
+        self._good, self._bad = Copies(), Copies()
+        self._learned: list[Path] = []
+        self._without: list[TestImage] = []
+        self._doubted: list[str] = []
+        self._shares: list[float] = []
+
+    def is_copy(self, image: TestImage, frame: Frame) -> bool:
+        """Whether it is a good picture that was there before."""
+        digest = pixel_digest(frame)
+        if digest in self._trained_on:
+            self._learned.append(image.path)
+        new = (self._good if image.good else self._bad).is_new(image.path, digest)
+        return image.good and not new
+
+    def usable(self, image: TestImage, mask: Mask | None) -> Mask | None:
+        """The mask of a defective picture, where it can be meant as it is."""
+        if mask is None:
+            self._without.append(image)
+        elif mask.doubt:
+            self._doubted.append(mask.doubt)
+        else:
+            self._shares.append(float(mask.marked.mean()))
+            return mask
+        return None
+
+    def finish(self, found: Evaluation) -> None:
+        """Puts the sentences together."""
+        lines, defects = self.lines, sum(not image.good for image in found.images)
+        if str(self._good):
+            lines.append(str(self._good))
+        both = sorted(self._good.first.keys() & self._bad.first.keys())
+        if both:
+            good, bad = self._good.first[both[0]], self._bad.first[both[0]]
+            lines.append(f"{len(both)} images are among the good and the defects: {clean(good)} is {clean(bad)}")
+        if self._learned:
+            lines.append(
+                f"the model has learned from {len(self._learned)} of the test images, so the figures are too good: "
+                f"{clean(self._learned[0])}" + (", ..." if len(self._learned) > 1 else "")
+            )
+        lines += self._doubted
+        if self._shares:
+            low, high = min(self._shares), max(self._shares)
+            lines.append(f"{len(self._shares)} masks mark {low:.2%} to {high:.2%} of their images")
+        if self._without:
+            first = self._without[0]
+            lines.append(
+                f"{len(self._without)} of {defects} defective images have no mask in {clean(first.mask_place)}, "
+                f"such as {clean(first.path)}"
+            )
+        if not found.has_pixels:
+            unseen = "; no mask marks a pixel that the network sees (--fit, --region)" if self._shares else ""
+            lines.append(f"image metrics alone: pixel metrics need masks of defects{unseen}")
+        elif self._without or self._doubted:
+            lines.append(f"pixel metrics are those of the good and of {len(self._shares)} defective images")
 
 
 def torch_predictor(model: Network, device: torch.device, fit: Fit) -> Predict:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from edge.fit import Fit
 from edge.images import Frame, read_image
+from edge.text import clean
 from models.network import Network
 from train.flaws import Flaws
 from train.material import normalise
@@ -73,11 +74,11 @@ class Examples:
     def _read(self) -> list[Example]:
         grid, read = self._fit.grid, []
         for path in self._paths:
-            fitted, placement = self._fit.apply(read_image(path))
+            fitted, placement = self._fit.apply(read_image(path, self._fit.bits))
             tile = self._fit.cut(fitted)[grid.count // 2]
             x0, y0, x1, y1 = placement.valid if grid.count == 1 else (0, 0, self._fit.width, self._fit.height)
             size = size_of((x1 - x0) * placement.scale_x, (y1 - y0) * placement.scale_y)
-            read.append((path.name, tile, (slice(y0, y1), slice(x0, x1)), size))
+            read.append((clean(path.name), tile, (slice(y0, y1), slice(x0, x1)), size))
         flaws = Flaws(np.stack([good for _, good, _, _ in read]), seed=SEED, foreground=self._foreground)
         return [Example(name, good, flaws.draw(i, 0), seen, size) for i, (name, good, seen, size) in enumerate(read)]
 

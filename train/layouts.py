@@ -19,7 +19,7 @@ BTAD, https://github.com/pankajmishra000/VT-ADL
 
 VisA, https://github.com/amazon-science/spot-diff
     DIR/CATEGORY/Data/Images/Normal/*.JPG, Data/Images/Anomaly/*.JPG
-    DIR/CATEGORY/Data/Masks/Anomaly/*.png            any value above 0 is a defect
+    DIR/CATEGORY/Data/Masks/Anomaly/*.png            the number of a kind of defect
     DIR/split_csv/1cls.csv                           the split, see `train.visa`
 
 Plain
@@ -30,23 +30,30 @@ Plain
     are defects or not: those whose names have the smallest SHA-256. The same folder gives the same split anywhere, and
     a picture added or removed moves at most one other.
 
-The folder of a category may be given itself, with no category or `.`. A mask of any picture format will do.
+The folder of a category may be given itself, with no category or `.`. A mask of any picture format will do;
+`edge.images.mask` says what it marks. Hidden files, other suffixes and folders inside are passed over and said.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from edge.errors import DataSetError
-from edge.images import list_images
+from edge.images import list_images, nothing_here
+from edge.text import clean
 from train import visa
 
 PLAIN_TEST_SHARE = 0.2
+
+
+class NoDefects(DataSetError):
+    """There is no picture of a defect to test with; what belongs to good parts may be there."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +65,6 @@ class TestImage:
         kind: `good`, or the kind of defect.
         mask: Its ground truth, where there is one.
         mask_place: Where the ground truth belongs, from the category's folder.
-        any_value: Whether every value above 0 of the mask marks a defect; else as `read_mask` has it.
     """
 
     __test__ = False  # not a test, whatever pytest thinks of the name
@@ -67,7 +73,6 @@ class TestImage:
     kind: str
     mask: Path | None
     mask_place: str = "its data set"
-    any_value: bool = False
 
     @property
     def good(self) -> bool:
@@ -124,7 +129,7 @@ class _Folders:
     def train_images(self, root: Path) -> list[Path]:
         images = _list(root / self.mark)
         if not images:
-            raise DataSetError(f"{root / self.mark}: holds no images; {self._expected(root)}")
+            raise DataSetError(f"{_nothing(root / self.mark)}; {self._expected(root)}")
         return images
 
     def held_out_images(self, root: Path) -> list[Path]:
@@ -133,14 +138,15 @@ class _Folders:
     def test_images(self, root: Path) -> list[TestImage]:
         folder = root / "test"
         if not folder.is_dir():
-            raise DataSetError(f"{folder}: no such folder; {self._expected(root)}")
+            raise NoDefects(f"{folder}: no such folder; {self._expected(root)}")
         kinds = subfolders(folder) | subfolders(root / self.masks.split("{kind}")[0])
         images: list[TestImage] = []
         for kind in sorted(kinds):
             pictures, masks = self.test.format(kind=kind), self.masks.format(kind=kind)
             images += _pair(root, pictures, masks, "good" if kind == self.good else kind)
         if not _both_classes(images):
-            raise DataSetError(f"{folder}: needs images in {self.good}/ and in at least one folder of defects")
+            needed = f"{clean(folder)}: needs images in {self.good}/ and in at least one folder of defects"
+            raise _incomplete(images)(needed)
         return images
 
     def _expected(self, root: Path) -> str:
@@ -163,12 +169,12 @@ class _VisA:
 
     def test_images(self, root: Path) -> list[TestImage]:
         images = [
-            TestImage(row.image, "good" if row.good else "anomaly", row.mask, visa.SPLIT, any_value=True)
+            TestImage(row.image, "good" if row.good else "anomaly", row.mask, visa.SPLIT)
             for row in self._rows(root)
             if not row.train
         ]
         if not _both_classes(images):
-            raise DataSetError(f"{root}: needs both normal and anomaly rows to test with in {visa.SPLIT}")
+            raise _incomplete(images)(f"{root}: needs both normal and anomaly rows to test with in {visa.SPLIT}")
         return images
 
     def _rows(self, root: Path) -> list[visa.Row]:
@@ -189,7 +195,7 @@ class _Plain:
     def test_images(self, root: Path) -> list[TestImage]:
         defects = _pair(root, "defects", "masks", "defect")
         if not defects:
-            raise DataSetError(f"{root / 'defects'}: holds no images, so there is nothing to test with; put some there")
+            raise NoDefects(f"{_nothing(root / 'defects')}, so there is nothing to test with; put some there")
         good = self._split(root)[1]
         if not good:
             raise DataSetError(f"{root / self.mark}: has too few images to set some aside for the test; add some")
@@ -199,7 +205,7 @@ class _Plain:
         """The good pictures to learn from and to test with."""
         images = _list(root / self.mark)
         if not images:
-            raise DataSetError(f"{root / self.mark}: holds no images; put those of good parts there")
+            raise DataSetError(f"{_nothing(root / self.mark)}; put those of good parts there")
         drawn = sorted(images, key=lambda path: hashlib.sha256(os.fsencode(path.name)).digest())
         count = round(len(images) * PLAIN_TEST_SHARE)
         return sorted(drawn[count:]), sorted(drawn[:count])
@@ -224,21 +230,34 @@ def _list(folder: Path) -> list[Path]:
     return list_images(folder) if folder.is_dir() else []
 
 
+def _nothing(folder: Path) -> str:
+    return nothing_here(folder) if folder.is_dir() else f"{clean(folder)}: holds no images"
+
+
 def _pair(root: Path, pictures: str, masks: str, kind: str) -> list[TestImage]:
     """The pictures of one kind with their masks; good ones may have masks (MVTec 3D-AD has), which mark nothing."""
     images, there = _list(root / pictures), _list(root / masks)
+    stems = Counter(path.stem for path in images)
+    if there and (same := [path for path in images if stems[path.stem] > 1]):
+        names = f"{clean(same[0])} and {clean(same[1].name)}"
+        raise DataSetError(f"{names}: differ in nothing but the suffix, so they share a mask; rename one")
     by_stem = {path.stem: path for path in there}
     found = [by_stem.get(f"{path.stem}_mask") or by_stem.get(path.stem) for path in images]
     stray = sorted(set(there) - set(found))
     if stray:
         raise DataSetError(
-            f"{stray[0]}: matches no image in {root / pictures} ({len(stray)} such); "
+            f"{clean(stray[0])}: matches no image in {clean(root / pictures)} ({len(stray)} such); "
             "a mask is named after its image, with or without _mask"
         )
     return [
         TestImage(path, kind, None if kind == "good" else mask, f"{masks}/")
         for path, mask in zip(images, found, strict=True)
     ]
+
+
+def _incomplete(images: Sequence[TestImage]) -> type[DataSetError]:
+    """What a test split is that does not have both classes."""
+    return DataSetError if any(not image.good for image in images) else NoDefects
 
 
 def _both_classes(images: Sequence[TestImage]) -> bool:

@@ -185,15 +185,29 @@ def summarise(
     valid: NDArray[np.bool_],
 ) -> dict[str, float]:
     """Every metric of a test split, by name, rounded to 6 digits; pixels that are not `valid` do not count."""
+    return of_images(scores, good) | of_pixels(maps, masks, valid)
+
+
+def of_images(scores: Sequence[float], good: Sequence[bool]) -> dict[str, float]:
+    """The metrics of image scores, by name, rounded to 6 digits."""
     labels = [not g for g in good]
     f1, threshold = f1_max(scores, labels)
+    values = {"image_auroc": auroc(scores, labels), "image_f1_max": f1, "image_f1_threshold": threshold}
+    return {name: round(value, 6) for name, value in values.items()}
+
+
+def of_pixels(maps: NDArray[np.floating], masks: NDArray[np.uint8], valid: NDArray[np.bool_]) -> dict[str, float]:
+    """The metrics of pixels, by name, rounded to 6 digits; those that are not `valid` do not count.
+
+    Raises:
+        ValueError: There is no defective or no normal pixel, or a score is not finite.
+    """
     values = {
-        "image_auroc": auroc(scores, labels),
-        "image_f1_max": f1,
-        "image_f1_threshold": threshold,
         "pixel_auroc": auroc(maps[valid], masks[valid]),
         "pixel_ap": average_precision(maps[valid], masks[valid]),
         "aupro_0.3": aupro(maps, masks, valid=valid),
-        "pro_per_image": pro_per_image(maps, masks, valid=valid),
     }
+    seen = zip(masks, valid, strict=True)
+    if any(mask[inside].any() and not mask[inside].all() for mask, inside in seen):  # else none has a curve of its own
+        values["pro_per_image"] = pro_per_image(maps, masks, valid=valid)
     return {name: round(value, 6) for name, value in values.items()}

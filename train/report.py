@@ -18,6 +18,7 @@ from edge.errors import UsageError
 from edge.files import write_atomically
 from edge.images import Frame, write_image
 from edge.overlay import contact_sheet
+from edge.text import clean
 from train.cases import Case, Threshold, draw_galleries, galleries
 from train.charts import Axis, curve, histogram, loss_curve
 from train.checkpoint import Checkpoint
@@ -103,7 +104,7 @@ def write_report(
     page = folder / PAGE
     report = render(evaluation, metrics, about, data, threshold)
     try:
-        write_atomically(page, report.page.encode(errors="replace"))  # a file's name need not be valid UTF-8
+        write_atomically(page, report.page.encode())
     except OSError as error:
         raise UsageError(f"--report {page}: cannot be written: {error.strerror}; give another folder") from error
     write_image(folder / EXAMPLES, report.examples)
@@ -127,14 +128,14 @@ def render(
     ]
     written = now()
     shown, rows = draw_galleries(evaluation, about.fit, galleries(cases, at.value, count), at.value)
-    title = heading(data.resolve().name, about)
+    title = heading(clean(data.resolve().name), about)
     page = fill(
         "report.html",
         head=f"<title>{title}</title>",
         title=title,
-        facts=_facts(about, data, cases, written),
+        facts=_facts(about, data, cases, written, evaluation),
         tiles=_tiles(metrics, cases),
-        threshold=_threshold_text(at),
+        threshold=_threshold_text(at, evaluation.drawn is not None),
         charts=_charts(evaluation.scores, good, at, metrics["image_auroc"], about.training.get("loss", [])),
         kinds=_kinds(cases),
         metrics="\n".join(
@@ -165,15 +166,19 @@ def bin_scores(
     return edges.tolist(), counts
 
 
-def _facts(about: Checkpoint, data: Path, cases: Sequence[Case], written: str) -> str:
+def _facts(about: Checkpoint, data: Path, cases: Sequence[Case], written: str, evaluation: Evaluation) -> str:
     good = sum(case.image.good for case in cases)
+    drawn = evaluation.drawn is not None
+    what = "good images held out, {} synthetic flaws on them" if drawn else "good, {} defective images"
     facts = {
         **facts_of(about),
-        "tested on": f"{good} good, {len(cases) - good} defective images",
-        "data": data.resolve(),
+        "tested on": f"{good} {what.format(len(cases) - good)}",
+        "data": clean(data.resolve()),
         "date": written,
         "program": f"edge-inspect {__version__}",
     }
+    if evaluation.remarks:
+        facts["remarks"] = ". ".join(evaluation.remarks)
     return show_facts(facts)
 
 
@@ -181,7 +186,7 @@ def _tiles(metrics: Mapping[str, float], cases: Sequence[Case]) -> str:
     bad, good = [c for c in cases if not c.image.good], [c for c in cases if c.image.good]
     tiles = [
         (f"{metrics['image_auroc']:.4f}", "image AUROC"),
-        (f"{metrics['aupro_0.3']:.4f}", "AUPRO at 0.3, data set"),
+        (f"{metrics['aupro_0.3']:.4f}" if "aupro_0.3" in metrics else "none", "AUPRO at 0.3, data set"),
         (_share(bad), "defects detected"),
         (_share(good), "good parts rejected"),
     ]
@@ -193,12 +198,14 @@ def _share(cases: Sequence[Case]) -> str:
     return f"{rejected} of {len(cases)}"
 
 
-def _threshold_text(threshold: Threshold) -> str:
+def _threshold_text(threshold: Threshold, drawn: bool) -> str:
+    flaws = "The defects here are synthetic: they compare models, and do not say how many real defects will be found. "
+    before = flaws if drawn else ""
     if threshold.given:
-        return f"Threshold <b>{threshold.value:.4f}</b>: parts that score above it are rejected."
+        return f"{before}Threshold <b>{threshold.value:.4f}</b>: parts that score above it are rejected."
     return (
-        f"Threshold <b>{threshold.value:.4f}</b>: F1-max threshold, chosen on the test split, for orientation only. "
-        "A checkpoint has none; <code>calibrate bundle</code> sets one from good images the model has not seen."
+        f"{before}Threshold <b>{threshold.value:.4f}</b>: F1-max threshold, chosen on these images, for orientation "
+        "only. A checkpoint has none; <code>calibrate bundle</code> sets one from good images the model has not seen."
     )
 
 

@@ -175,7 +175,7 @@ class _Folder:
     def __init__(self, folder: Path, size: tuple[int, int]) -> None:
         if not folder.is_dir():
             raise DataSetError(f"{folder}: no such folder of textures")
-        self._paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+        self._paths = sorted(p for p in folder.rglob("[!.]*") if p.suffix.lower() in SUFFIXES and p.is_file())
         if not self._paths:
             raise DataSetError(f"{folder}: holds no textures; expected pictures ({', '.join(SUFFIXES)}) at any depth")
         self._size = size

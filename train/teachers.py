@@ -68,8 +68,8 @@ def _load(teacher: Teacher, tensors: dict[str, Tensor], source: str) -> None:
     missing = [name for name in wanted if name not in tensors and not name.endswith("num_batches_tracked")]
     if missing:
         raise CheckpointError(
-            f"{source}: is not a weight file of {teacher.name}: {len(missing)} of its {len(wanted)} tensors are missing, "
-            f"{missing[0]} first; the file holds {', '.join(list(tensors)[:3])}, ..."
+            f"{source}: is not a weight file of {teacher.name}: {len(missing)} of its {len(wanted)} tensors are "
+            f"missing, {missing[0]} first; the file holds {', '.join(list(tensors)[:3])}, ..."
         )
     for name, tensor in wanted.items():
         if name in tensors and tensors[name].shape != tensor.shape:

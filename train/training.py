@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import platform
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,14 +18,16 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
+from edge.command import say
 from edge.errors import CheckpointError, DataSetError, UsageError
-from edge.files import sha256, write_atomically
+from edge.files import write_atomically
 from edge.fit import Fit
 from edge.memory import peak_mb
+from edge.text import clean
 from models.network import Network
 from train import checkpoint
 from train.checkpoint import Checkpoint
-from train.datasets import Category, hold_out, load_fitted
+from train.datasets import Category, GoodImages, hold_out, load_fitted
 from train.device import open_arithmetic
 from train.examples import Examples
 from train.foreground import POLICIES
@@ -37,6 +41,8 @@ from train.teachers import open_teacher, weights_digest
 
 RESUME = "resume.safetensors"
 SAVE_EVERY_S = 60.0
+ENOUGH = 50
+"""Good images; training works with fewer, and rejects what it has not seen of good parts."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +96,7 @@ def fit(settings: Settings) -> Checkpoint:
     Interrupted, it goes on from the last saved epoch when called again with the same settings; the result is the same.
 
     Raises:
-        UsageError: A setting cannot be used here, or `out` holds another training.
+        UsageError: A setting cannot be used here, or `out` holds another training or cannot be written.
         DataSetError: The pictures are not there.
         CheckpointError: The teacher's weights are not there.
     """
@@ -99,36 +105,47 @@ def fit(settings: Settings) -> Checkpoint:
     options = system.complete(settings.options)
     arithmetic = open_arithmetic(settings.device, settings.precision)
     category = Category.open(settings.data, settings.category)
-    images = category.train_images()
-    held = category.held_out_images()
-    learn_from, held = (images, held) if held else hold_out(images, settings.hold_out, settings.seed)
+    own = category.held_out_images()
+    good = GoodImages([*category.train_images(), *own], settings.fit)
+    if str(good.copies):
+        say(str(good.copies))
+    learn_from, held = _split(good.paths, own, settings)
     if len(learn_from) < 2:
-        raise DataSetError(f"{category.root}: {len(images)} good images are too few to learn from")
+        raise DataSetError(
+            f"{category.root}: good images to learn from: {len(learn_from)}, of {len(good.paths)} that are there; "
+            f"training needs 2 at least, and {ENOUGH} or more to be of use: add some"
+            + (", or lower --hold-out" if len(good.paths) > len(learn_from) else "")
+        )
+    if len(learn_from) < ENOUGH:
+        say(
+            f"warning: {len(learn_from)} good images to learn from, {len(held)} held out for the threshold: "
+            f"{ENOUGH} or more are wanted to learn how good parts differ"
+        )
     torch.manual_seed(settings.seed)
     name = settings.teacher or system.teacher
     teacher = open_teacher(name, settings.teacher_weights)
     teacher_digest = weights_digest(teacher)
     building = system.building(options)
     model = system.build(teacher, building).to(arithmetic.device, memory_format=torch.channels_last)
-    digests = [sha256(path) for path in learn_from]
-    pictures = load_fitted(learn_from, settings.fit)
+    pictures = good.only(learn_from)
     synthesis = None
     if system.synthesis is not None:
         seed, textures, foreground = settings.seed, settings.textures, settings.foreground
         synthesis = Synthesis(pictures, seed=seed, textures=textures, foreground=foreground, **system.synthesis)
     material = Material(pictures, synthesis, arithmetic, settings.batch, settings.seed, settings.cache_gb)
     phases = system.phases(model, material, settings.epochs, settings.learning_rate)
-    settings.out.mkdir(parents=True, exist_ok=True)
+    with _writing(settings.out):
+        settings.out.mkdir(parents=True, exist_ok=True)
     about = Checkpoint(
         model=settings.model,
         teacher=name,
         teacher_sha256=teacher_digest,
-        category=category.root.resolve().name,
+        category=clean(category.root.resolve().name),
         fit=settings.fit,
         epochs=settings.epochs if phases else 0,
         seed=settings.seed,
-        trained_on=digests,
-        held_out=[sha256(path) for path in held],
+        trained_on=[good.digests[path] for path in learn_from],
+        held_out=[good.digests[path] for path in held],
         options=building,
         training={
             "batch": settings.batch,
@@ -137,7 +154,7 @@ def fit(settings: Settings) -> Checkpoint:
             "precision": "bfloat16" if arithmetic.reduced else "float32",
         },
     )
-    state = _ResumeState(settings, {"pictures": digests, "teacher weights": teacher_digest})
+    state = _ResumeState(settings, {"pictures": about.trained_on, "teacher weights": teacher_digest})
     examples = Examples(held or learn_from, settings.fit, settings.foreground)
     journal = Journal(settings.out, about, phases, examples)
     history = _train(model, phases, state, journal)
@@ -150,11 +167,20 @@ def fit(settings: Settings) -> Checkpoint:
         "versions": {"python": platform.python_version(), "torch": str(torch.__version__)},
     }
     result = dataclasses.replace(about, training=about.training | found | measured)
-    checkpoint.save(settings.out, result, model)
-    (settings.out / RESUME).unlink(missing_ok=True)
+    with _writing(settings.out):
+        checkpoint.save(settings.out, result, model)
+        (settings.out / RESUME).unlink(missing_ok=True)
     if phases:
         journal.write(model, history, finished=True)
     return result
+
+
+def _split(good: list[Path], own: list[Path], settings: Settings) -> tuple[list[Path], list[Path]]:
+    """The pictures to learn from, and those that are held out: the data set's own, or a share drawn by the seed."""
+    if not own:
+        return hold_out(good, settings.hold_out, settings.seed)
+    kept_aside = set(own)
+    return [path for path in good if path not in kept_aside], [path for path in good if path in kept_aside]
 
 
 def _check(settings: Settings) -> None:
@@ -170,8 +196,19 @@ def _check(settings: Settings) -> None:
         raise UsageError(f"--textures: {settings.model} learns from good images alone; they are for {_synthetic()}")
     if settings.epochs < 1 or settings.batch < 2:
         raise UsageError("--epochs must be at least 1, and --batch at least 2 (BatchNorm needs two pictures)")
-    if not 0 <= settings.hold_out < 1 or settings.learning_rate <= 0:
-        raise UsageError("--hold-out must be at least 0 and below 1, and --learning-rate above 0")
+    if not 0 <= settings.hold_out < 1 or not 0 < settings.learning_rate < float("inf"):
+        raise UsageError("--hold-out must be at least 0 and below 1, and --learning-rate above 0 and finite")
+
+
+@contextlib.contextmanager
+def _writing(out: Path) -> Iterator[None]:
+    """Turns what the disk refuses into a sentence."""
+    try:
+        yield
+    except OSError as error:
+        raise UsageError(
+            f"--out {out}: cannot be written: {error.strerror}; make room there or give another folder"
+        ) from error
 
 
 def _synthetic() -> str:
@@ -225,7 +262,11 @@ def _run_phase(
             started, waited = time.perf_counter(), material.waited
             for group in optimizer.param_groups:
                 group["lr"] = phase.rate * phase.schedule(epoch / phase.epochs)
-            losses.append(train_epoch(phase, optimizer, material, epoch))
+            try:
+                losses.append(train_epoch(phase, optimizer, material, epoch))
+            except KeyboardInterrupt:
+                say(f"\n{state.kept()}")
+                raise
             history.seconds += time.perf_counter() - started
             history.waited += material.waited - waited
             progress.step(note=f"loss {losses[-1]:.4f}")
@@ -276,7 +317,8 @@ class _ResumeState:
 
     def __init__(self, settings: Settings, inputs: dict[str, Any]) -> None:
         self.label = f"{settings.model} {settings.category}"
-        self._path = settings.out / RESUME
+        self._path, self._out = settings.out / RESUME, settings.out
+        self._epochs = 0
         fields = dataclasses.asdict(settings)
         for irrelevant in ("out", "data", "device", "cache_gb", "teacher_weights", "textures"):
             fields.pop(irrelevant)
@@ -287,7 +329,15 @@ class _ResumeState:
         for index, moments in optimizer.state_dict()["state"].items():
             tensors |= {f"adam.{index}.{k}": v.contiguous().cpu() for k, v in moments.items()}
         about = {"training": self._training, "history": dataclasses.asdict(history)}
-        write_atomically(self._path, safetensors.torch.save(tensors, {"state": json.dumps(about)}))
+        with _writing(self._out):
+            write_atomically(self._path, safetensors.torch.save(tensors, {"state": json.dumps(about)}))
+        self._epochs = sum(map(len, history.losses.values()))
+
+    def kept(self) -> str:
+        """What of the training is on the disk, for a person who interrupts it."""
+        if not self._path.is_file():
+            return f"{self.label}: nothing is saved yet, so the same command begins anew; a save is made once a minute"
+        return f"{self.label}: {self._epochs} epochs are saved in {self._path}; the same command goes on from there"
 
     def load(self) -> _Saved | None:
         if not self._path.is_file():
@@ -304,6 +354,7 @@ class _ResumeState:
             raise UsageError(
                 f"{self._path}: belongs to a training with another {', '.join(other)}; give another --out or remove it"
             )
+        self._epochs = sum(map(len, history.losses.values()))
         return _Saved(history, _under("model.", tensors), _under("adam.", tensors))
 
 

@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from edge.errors import DataSetError
-from edge.files import sha256
 from edge.fit import Fit
-from edge.images import read_image
+from edge.images import Frame, read_image
 from models.network import Network
-from train.datasets import Category
+from train.copies import Copies
+from train.datasets import Category, TestImage, digests_of
+from train.evaluation import Evaluation
 from train.flaws import Flaws
 from train.material import normalise
-from train.metrics import summarise
 from train.progress import tracked
 from train.synthesis import SyntheticDefect
 
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 SEED = 0x5EED
 DRAWS = 6
 """Flaws on each picture: one of each kind."""
+
+FLAW = "synthetic flaw"
+"""The kind of a picture with a flaw, as of a test picture."""
 
 
 class Drawing(Protocol):
@@ -44,20 +47,29 @@ def held_out_pictures(about: Checkpoint, category: Category) -> list[Path]:
     Raises:
         DataSetError: There is none, because nothing was held out or the pictures have changed.
     """
-    wanted = set(about.held_out)
-    found = [path for path in [*category.train_images(), *category.held_out_images()] if sha256(path) in wanted]
+    if not about.held_out:
+        raise DataSetError(
+            f"{category.root}: the training on {len(about.trained_on)} good images kept none aside to draw flaws on; "
+            "train again with more images, or with a larger --hold-out"
+        )
+    wanted, copies = set(about.held_out), Copies()
+    found = []
+    for path in [*category.train_images(), *category.held_out_images()]:
+        digests = digests_of(path, about.fit)
+        if wanted & digests and copies.is_new(path, min(wanted & digests)):
+            found.append(path)
     if not found:
         raise DataSetError(
             f"{category.root}: holds none of the {len(wanted)} good images that the training kept aside; "
-            "train with --hold-out above 0, and give the same images"
+            "give the folder of images that it was trained with"
         )
     return found
 
 
-def validate(
+def evaluate_flaws(
     model: Network, pictures: Sequence[Path], fit: Fit, device: torch.device, draws: int = DRAWS
-) -> dict[str, float]:
-    """The metrics of `train.metrics.summarise`, of good pictures and as many flaws on each as `draws` says.
+) -> Evaluation:
+    """Run good pictures, and as many flaws on each as `draws` says, through a model, with progress.
 
     A picture is what the network sees at once, so a tile counts as one. The flaws (`train.flaws`) are of other kinds
     than those that systems train with. Systems, fits and epochs may be chosen by it; how many real defects will be
@@ -68,11 +80,34 @@ def validate(
     """
     model = model.to(device).eval()
     tiles, valid = _tiles(pictures, fit)
-    flaws = Flaws(tiles, seed=SEED)
+    flaws = _Kept(Flaws(tiles, seed=SEED))
     maps, masks = on_defects(lambda images: model.anomaly_map(images.to(device)), tiles, flaws, draws)
+    drawn = np.stack(flaws.pictures).reshape(len(tiles), draws, *tiles.shape[1:])
     every, where = maps[:, 0].numpy(), np.repeat(valid, 1 + draws, axis=0)
-    scores = np.where(where, every, -np.inf).max(axis=(1, 2))
-    return summarise(scores.tolist(), (~masks.any(axis=(1, 2))).tolist(), every, masks, where)
+    sources = [path for path in pictures for _ in range(fit.grid.count)]
+    return Evaluation(
+        images=[TestImage(path, kind, None) for path in sources for kind in ("good", *[FLAW] * draws)],
+        scores=np.where(where, every, -np.inf).max(axis=(1, 2)),
+        maps=every,
+        masks=masks,
+        valid=where,
+        known=np.ones(len(every), bool),
+        drawn=np.concatenate([tiles[:, None], drawn], axis=1).reshape(-1, *tiles.shape[1:]),
+    )
+
+
+class _Kept:
+    """Draws flaws, and keeps the pictures in the order in which they were drawn."""
+
+    def __init__(self, flaws: Flaws) -> None:
+        self.pictures: list[Frame] = []
+        self._flaws = flaws
+
+    def draw(self, index: int, turn: int) -> SyntheticDefect:
+        """The `turn`-th flaw on picture `index`."""
+        defect = self._flaws.draw(index, turn)
+        self.pictures.append(defect.picture)
+        return defect
 
 
 def on_defects(
@@ -103,7 +138,7 @@ def _tiles(pictures: Sequence[Path], fit: Fit) -> tuple[NDArray[np.uint8], NDArr
     """(N, H, W, 3) uint8, and (N, H, W) bool: which pixels show the frame and not padding."""
     tiles, valid = [], []
     for path in pictures:
-        fitted, placement = fit.apply(read_image(path))
+        fitted, placement = fit.apply(read_image(path, fit.bits))
         shown = np.zeros(fitted.shape[:2], bool)
         x0, y0, x1, y1 = placement.valid
         shown[y0:y1, x0:x1] = True

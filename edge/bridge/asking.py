@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from edge.bridge.following import Follower
 from edge.bridge.part import SeenReply
-from edge.ids import uuid7
+from edge.ids import uuid7_of_now
 
 log = logging.getLogger(__name__)
 
@@ -80,7 +80,7 @@ class Asker:
             return None
         if self._for_tail != (for_tail := wanted[0] > self._follower.highest):
             self._for_tail, self._attempts = for_tail, 0
-        command_id = uuid7()
+        command_id = uuid7_of_now()
         self._request = _Request(*wanted, command_id, self._left(*wanted), now)
         log.info("%s: parts %d to %d are missing and asked for", self._name, *wanted)
         fields = {"contract": 1, "command": "resend", "id": command_id, "by": "bridge"}

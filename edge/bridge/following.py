@@ -49,8 +49,10 @@ class Follower:
     it nor for its own defect. What comes after that is handed on at once, as late. What is given up stays so.
 
     The station counts its parts over its restarts, so a number that was handed on is a repeat. The count begins anew
-    with a new outbox: then a low number comes with an id younger than all before (ids are UUIDv7), or from a boot of
-    the box that had not been seen when that number was handed on.
+    with a new outbox: then a low number comes with an id younger than all before (ids are UUIDv7, and rise with the
+    count of an outbox whatever its clock is set to), or from a boot of the box that had not been seen when that number
+    was handed on. Where the clock was set back before the outbox was replaced, neither is so: then a health counts less
+    than what had come when the health before it came.
 
     A station of which nothing has come is followed from the count in its first health on; but what its outbox still
     holds of before may come first, and is then the beginning.
@@ -69,6 +71,7 @@ class Follower:
         """The highest number that came."""
         self.announced = 0
         """The highest number that the station says it has given out."""
+        self._came_before_health = 0
         self._newest_id, self._boots = position.newest_id, dict(position.boots)
         self.lost, self.repeats, self.resets = position.lost, position.repeats, position.resets
         self._held: dict[int, _Waiting] = {}
@@ -157,6 +160,10 @@ class Follower:
             if sign.sequence < self.highest:
                 found = self._begin_anew()
             self._know(sign.boot_id, sign.sequence + 1)
+        if is_of_now:
+            if sign.sequence < self._came_before_health:
+                found = self._begin_anew()
+            self._came_before_health = self.highest
         self.announced = sign.sequence if is_of_now else max(self.announced, sign.sequence)
         return found
 
@@ -182,7 +189,7 @@ class Follower:
         found = self.release(float("inf"))
         self.lost += self.missing.remove(0, self.highest)
         self._first = self.next = 1
-        self.highest = self.announced = 0
+        self.highest = self.announced = self._came_before_health = 0
         self._newest_id, self._boots = "", {}
         self.resets += 1
         return found

@@ -99,7 +99,7 @@ class Handover:
                 ok=part.ok,
                 late=delivery.late,
                 defect_class=self._class_of(part),
-                regions=len(part.regions or ()),
+                regions=part.all_regions,
                 score=part.score,
                 threshold=part.threshold,
                 decided=part.decided_at.timestamp(),
@@ -139,5 +139,6 @@ class Handover:
     def _class_of(self, part: Part) -> int:
         if part.ok:
             return 0
-        holding = (number for number, one in enumerate(self._classes, start=1) if one.holds(part.regions or ()))
+        regions, count = part.regions or (), part.all_regions
+        holding = (number for number, one in enumerate(self._classes, start=1) if one.holds(regions, count))
         return next(holding, 0)

@@ -33,6 +33,12 @@ class Part(Read):
     score: float
     threshold: float
     regions: tuple[SeenRegion, ...] | None = Field(default=None, description="null: a verdict, no defect")
+    region_count: int | None = Field(default=None, ge=0, description="of all; null: a release that does not say it")
+
+    @property
+    def all_regions(self) -> int:
+        """How many regions the part has; a defect does not bring all of very many."""
+        return len(self.regions or ()) if self.region_count is None else self.region_count
 
     @property
     def complete(self) -> bool:

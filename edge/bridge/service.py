@@ -11,6 +11,8 @@ from edge.bridge.server import Server
 from edge.bridge.session import Subscriber
 from edge.bridge.settings import BridgeSettings
 from edge.bridge.station import BridgedStation
+from edge.clock import ClockWatch
+from edge.identity import keep_identity
 from edge.messages import Topics
 from edge.signals import Signals
 from edge.systemd import notify
@@ -28,6 +30,7 @@ def run(settings: BridgeSettings) -> None:
         ConfigurationError: The state cannot be kept, or the Modbus address cannot be listened on.
     """
     record = RecordFile(settings.state)
+    keep_identity(settings.state)
     stations = {}
     for name in settings.stations:
         topics = Topics(name.site, name.line, name.station)
@@ -43,7 +46,7 @@ def run(settings: BridgeSettings) -> None:
         stack.callback(Subscriber(settings.name, settings.mqtt, followed).close)
         notify(READY=1)
         log.info("%d station(s), Modbus on %s:%d", len(followed), settings.modbus.host, settings.modbus.port)
-        beat_at = time.monotonic()
+        beat_at, clock = time.monotonic(), ClockWatch()
         while not signals.stop:
             time.sleep(_TICK_S)
             now = time.monotonic()
@@ -51,6 +54,7 @@ def run(settings: BridgeSettings) -> None:
                 station.release(now)
             if now >= beat_at:
                 beat_at = now + _BEAT_S
+                clock.look()
                 for station in followed:
                     station.beat()
                 save()

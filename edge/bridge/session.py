@@ -9,10 +9,10 @@ import threading
 import time
 from collections.abc import Sequence
 
-from paho.mqtt.enums import MQTTProtocolVersion
-
 from edge.bridge.station import BridgedStation
-from edge.mqtt.connection import box_id
+from edge.commands import ReturnAddress
+from edge.identity import box_id
+from edge.mqtt.broker import Terms
 from edge.mqtt.reconnection import Reconnection
 from edge.mqtt.session import Session
 from edge.settings import MqttSettings
@@ -34,7 +34,7 @@ class Subscriber:
     """
 
     def __init__(self, name: str, settings: MqttSettings, stations: Sequence[BridgedStation]) -> None:
-        self._client_id = f"edge-inspect-{name}-{box_id()}"
+        self._client_id = settings.client_id or f"edge-inspect-{name}-{box_id()}"
         self._settings, self._stations = settings, stations
         self._subscriptions = {
             topic: functools.partial(_receive, station, topic)
@@ -61,8 +61,8 @@ class Subscriber:
                 station.connect(False)
             self._closing.wait(pause)
 
-    def _connect(self, protocol: MQTTProtocolVersion) -> Session:
-        return Session(self._client_id, protocol, self._settings, None, self._subscriptions)
+    def _connect(self, terms: Terms) -> Session:
+        return Session(self._client_id, terms, self._settings, None, self._subscriptions)
 
     def _serve(self, session: Session) -> bool:
         """Hear and ask until `close` is called."""
@@ -70,7 +70,7 @@ class Subscriber:
             session.turn(self._wake_out, _TURN_S)
             if self._closing.is_set():
                 return True
-        self._reconnection.say_connected()
+        self._reconnection.say_connected(session)
         for station in self._stations:
             station.connect(True)
         while not self._closing.is_set():
@@ -81,5 +81,5 @@ class Subscriber:
         return True
 
 
-def _receive(station: BridgedStation, topic: str, payload: bytes, retained: bool) -> None:
+def _receive(station: BridgedStation, topic: str, payload: bytes, retained: bool, back: ReturnAddress | None) -> None:
     station.receive(topic, payload, time.monotonic(), retained=retained)

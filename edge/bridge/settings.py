@@ -6,48 +6,47 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
 
 from edge.bridge.part import SeenRegion
 from edge.bridge.registers import BLOCK, CLASSES
-from edge.settings import Level, MqttSettings
+from edge.section import Host, Level, Section
+from edge.settings import MqttSettings
 
 
-class StationName(BaseModel):
+class StationName(Section):
     """A station, as its topics name it."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     site: Level
     line: Level
     station: Level
 
 
-class DefectClass(BaseModel):
+class DefectClass(Section):
     """A kind of defect, by its regions: all conditions given must hold."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
     name: str = Field(min_length=1, max_length=64, description="for people; the PLC gets its number")
-    min_regions: int = Field(default=1, ge=0, description="this many regions or more")
-    min_area_px: int = Field(default=0, ge=0, description="the largest region's area or more, in px of the frame")
-    min_area_mm2: float = Field(default=0, ge=0, description="the same in mm², where the station knows its scale")
+    min_regions: int = Field(default=1, ge=0, le=2**31, description="this many regions or more")
+    min_area_px: int = Field(
+        default=0, ge=0, le=2**31, description="the largest region's area or more, in px of the frame"
+    )
+    min_area_mm2: float = Field(
+        default=0, ge=0, le=1e12, description="the same in mm², where the station knows its scale"
+    )
 
-    def holds(self, regions: Sequence[SeenRegion]) -> bool:
-        """Whether a part with these regions is of this class."""
+    def holds(self, regions: Sequence[SeenRegion], count: int) -> bool:
+        """Whether a part with these regions, the largest of `count`, is of this class."""
         return (
-            len(regions) >= self.min_regions
+            count >= self.min_regions
             and max((region.area_px for region in regions), default=0) >= self.min_area_px
             and max((region.area_mm2 or 0.0 for region in regions), default=0.0) >= self.min_area_mm2
         )
 
 
-class ModbusSettings(BaseModel):
+class ModbusSettings(Section):
     """The Modbus server. Modbus has no passwords: whoever reaches the port reads, and may acknowledge."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    host: str = Field(default="127.0.0.1", min_length=1, description="address to listen on: that of the PLC's network")
+    host: Host = Field(default="127.0.0.1", description="address to listen on: that of the PLC's network")
     port: int = Field(default=5020, ge=1, le=65535, description="Modbus' own, 502, needs a privilege; see the unit")
     word_order: Literal["high_first", "low_first"] = Field(
         default="high_first", description="which register of a 32-bit value comes first; bytes are big-endian always"
@@ -57,10 +56,8 @@ class ModbusSettings(BaseModel):
     )
 
 
-class BridgeSettings(BaseModel):
+class BridgeSettings(Section):
     """The whole configuration file of the bridge."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: Level = Field(default="bridge", description="part of its client id: two bridges on a box need two names")
     stations: list[StationName] = Field(
@@ -92,6 +89,10 @@ class BridgeSettings(BaseModel):
     def _json_alone(cls, mqtt: MqttSettings) -> MqttSettings:
         if mqtt.encoding != "json" or mqtt.home_assistant is not None:
             raise ValueError("the bridge reads JSON and announces nothing; leave out encoding and home_assistant")
+        if mqtt.client_id is not None and "{" in mqtt.client_id:
+            raise ValueError(
+                f"client_id: {mqtt.client_id!r} names a station, which a bridge is not; leave out the braces"
+            )
         return mqtt
 
     @field_validator("stations")

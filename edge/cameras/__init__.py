@@ -39,6 +39,19 @@ class Capture:
     missed: int = 0
 
 
+@dataclass
+class Place:
+    """Where a recorded source is. Who opens it again passes the same one on, and it goes on with the next frame.
+
+    Attributes:
+        name: Of a folder: the picture that was begun last.
+        frames: Of a video: how many were begun.
+    """
+
+    name: str = ""
+    frames: int = 0
+
+
 class Camera(Protocol):
     """Gives frames one after another.
 
@@ -65,14 +78,18 @@ class Camera(Protocol):
         """Lets the source go."""
 
 
-def open_camera(uri: str) -> Camera:
+def open_camera(uri: str, place: Place | None = None) -> Camera:
     """Opens the camera a URI names.
+
+    Args:
+        uri: See above.
+        place: Where a recorded source goes on; default: at its beginning. Live sources have none.
 
     Raises:
         CameraError: The scheme or an option is unknown, the source is not there, or it refuses a value.
     """
     scheme, address = parse_uri(uri)
-    return _makers()[scheme](address)
+    return _makers(place or Place())[scheme](address)
 
 
 def check_uri(uri: str) -> None:
@@ -84,7 +101,7 @@ def check_uri(uri: str) -> None:
     parse_uri(uri)
 
 
-def _makers() -> dict[str, Callable[[Address], Camera]]:
+def _makers(place: Place) -> dict[str, Callable[[Address], Camera]]:
     from edge.cameras.aravis import open_aravis
     from edge.cameras.folder import FolderCamera
     from edge.cameras.genicam import open_genicam
@@ -94,8 +111,8 @@ def _makers() -> dict[str, Callable[[Address], Camera]]:
     from edge.cameras.video import VideoCamera
 
     return {
-        "folder": FolderCamera,
-        "video": VideoCamera,
+        "folder": lambda address: FolderCamera(address, place),
+        "video": lambda address: VideoCamera(address, place),
         "v4l2": open_v4l2,
         "rtsp": open_rtsp,
         "rtsps": open_rtsp,

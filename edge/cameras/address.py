@@ -9,9 +9,10 @@ from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from edge.errors import CameraError
+from edge.fit_modes import DEPTHS
 
 SCHEMES: dict[str, tuple[str, ...]] = {
-    "folder": ("fps", "loop"),
+    "folder": ("fps", "loop", "bits"),
     "video": ("fps", "loop"),
     "v4l2": ("exposure", "gain", "size", "format", "fps", "timeout"),
     "rtsp": ("timeout",),
@@ -32,6 +33,7 @@ class Address:
         shown: How messages name the camera: nothing that may hold a password.
         fps: Frames a second; of a recorded source 0 is as fast as they are taken; `None` the source's own rate.
         loop: A recorded source begins again at its end.
+        bits: How many of 16 bits a pixel picture files use, where they do not say so.
         exposure: In microseconds.
         gain: In the camera's own unit.
         size: Width and height, in pixels.
@@ -46,6 +48,7 @@ class Address:
     shown: str = ""
     fps: float | None = None
     loop: bool = False
+    bits: int | None = None
     exposure: float | None = None
     gain: float | None = None
     size: tuple[int, int] | None = None
@@ -149,6 +152,12 @@ def _flag(name: str, text: str) -> bool:
     return text.lower() == "true"
 
 
+def _depth(name: str, text: str) -> int:
+    if text not in map(str, DEPTHS):
+        raise CameraError(f"camera option {name}={text} must be one of {', '.join(map(str, DEPTHS))}")
+    return int(text)
+
+
 def _text(name: str, text: str) -> str:
     if not text:
         raise CameraError(f"camera option {name}= is empty")
@@ -171,6 +180,7 @@ def _region(name: str, text: str) -> tuple[int, int, int, int]:
 _READ: dict[str, Callable[[str, str], Any]] = {
     "fps": _rate,
     "loop": _flag,
+    "bits": _depth,
     "exposure": _number,
     "gain": _number,
     "size": _size,

@@ -14,6 +14,7 @@ from edge.cameras.introspection import load
 from edge.cameras.pixels import check_format, to_bgr
 from edge.cameras.source import Shot
 from edge.cameras.triggered import TriggeredCamera
+from edge.clock import StampAge
 from edge.errors import CameraError, CameraIdle, CameraLost, ImageError
 from edge.images import Frame
 
@@ -54,6 +55,7 @@ class AravisSource:
         self._aravis, self._error = aravis, glib.Error
         self._lost: list[bool] = []
         self._last: int | None = None
+        self._stamps = StampAge()
         try:
             self._camera = aravis.Camera.new(address.path or None)
             device = self._camera.get_device()
@@ -117,7 +119,7 @@ class AravisSource:
         except ImageError as error:
             raise CameraLost(f"camera {self._name}: {error}") from error
         # The box's clock when the frame's first packet came, after exposure and readout.
-        return Shot(frame, max(0.0, (time.time_ns() - taken.get_system_timestamp()) / 1e9), missed)
+        return Shot(frame, self._stamps.age(taken.get_system_timestamp() / 1e9), missed)
 
 
 def _advise(torn: int) -> str:

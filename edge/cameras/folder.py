@@ -2,33 +2,36 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from edge.cameras import Capture
+from edge.cameras import Capture, Place
 from edge.cameras.address import Address
 from edge.cameras.pace import Pace
 from edge.errors import CameraError, ImageError
-from edge.images import Frame, list_images, read_image
+from edge.images import Frame, list_images, nothing_here, read_image
 from edge.messages import utc_now
+from edge.text import clean
 
 
 class FolderCamera:
     """The pictures of a folder as a camera, in the order of their names; the file's stem is the part's id.
 
     A picture that cannot be read is an error of the camera: on a line a part without a verdict must not pass unseen.
+    No picture is given twice, also where the folder has to be opened again.
 
     Args:
-        address: The folder; options `fps` (0, the default, is as fast as they are taken) and `loop`.
+        address: The folder; options `fps` (0, the default, is as fast as they are taken), `loop` and `bits`.
+        place: Where it goes on.
 
     Raises:
         CameraError: The folder is not there or holds no pictures.
     """
 
-    def __init__(self, address: Address) -> None:
-        self._folder = Path(address.path)
+    def __init__(self, address: Address, place: Place) -> None:
+        self._folder, self._place = Path(address.path), place
         self._images = self._list()
         self._pace = Pace(address.fps or 0.0)
         self.live = self._pace.live
-        self._loop = address.loop
-        self._next = 0
+        self._loop, self._bits = address.loop, address.bits
+        self._next = sum(path.name <= place.name for path in self._images)
 
     def read(self, buffer: Frame | None, after: float = 0.0) -> Capture | None:
         """The next picture; see `edge.cameras.Camera`."""
@@ -38,9 +41,10 @@ class FolderCamera:
             self._images, self._next = self._list(), 0  # pictures may have come and gone
         path = self._images[self._next]
         self._next += 1
+        self._place.name = path.name  # before it is read: that may hang
         self._pace.wait()
         try:
-            return Capture(read_image(path), utc_now(), path.stem)
+            return Capture(read_image(path, self._bits), utc_now(), clean(path.stem))
         except ImageError as error:
             raise CameraError(f"camera: {error}") from error
 
@@ -49,8 +53,11 @@ class FolderCamera:
 
     def _list(self) -> list[Path]:
         if not self._folder.is_dir():
-            raise CameraError(f"camera folder:{self._folder}: no such folder")
-        images = list_images(self._folder)
-        if not images:
-            raise CameraError(f"camera folder:{self._folder}: holds no images")
+            raise CameraError(f"camera folder:{clean(self._folder)}: no such folder")
+        try:
+            images = list_images(self._folder)
+            if not images:
+                raise CameraError(f"camera folder:{nothing_here(self._folder)}")
+        except ImageError as error:
+            raise CameraError(f"camera folder:{error}") from error
         return images

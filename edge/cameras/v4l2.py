@@ -9,7 +9,10 @@ from edge.cameras.feed import Feed
 from edge.cameras.source import Shot
 from edge.cameras.v4l2_controls import Controls
 from edge.errors import CameraError, CameraLost
-from edge.images import Frame, to_frame
+from edge.images import Frame, jpeg, to_frame
+from edge.images.facts import Unreadable
+
+_JPEG = (b"MJPG", b"JPEG")
 
 
 def open_v4l2(address: Address) -> Feed:
@@ -34,29 +37,48 @@ class V4l2Source:
                 controls.check_format(address.format)
             if address.size is not None:
                 controls.check_size(address.size, address.format)
+            self._timeout = address.timeout
             self._capture = cv2.VideoCapture(address.path, cv2.CAP_V4L2)
             if not self._capture.isOpened():
                 raise CameraError(f"camera {self._name}: cannot be opened; does another program use it?")
             try:
                 self._configure(address)
                 controls.set_exposure_and_gain(address.exposure, address.gain)
+                self._packed = self._take_packed()
             except BaseException:
                 self.close()
                 raise
 
     def grab(self, buffer: Frame | None) -> Shot:
-        """The next frame."""
-        done, image = self._capture.read(buffer)
-        if not done:
-            raise CameraLost(f"camera {self._name}: gives no frames any more")
-        # The driver's stamp, by the clock that time.monotonic reads; 0 where it has none.
-        stamped = self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
-        age = time.monotonic() - stamped
-        return Shot(to_frame(image), age if stamped and 0 <= age < 10 else 0.0)
+        """The next frame; a JPEG with damage inside is passed over and counted."""
+        until, torn = time.monotonic() + self._timeout, 0
+        while True:
+            done, image = self._capture.read(None if self._packed else buffer)
+            if not done:
+                raise CameraLost(f"camera {self._name}: gives no frames any more")
+            # The driver's stamp, by the clock that time.monotonic reads; 0 where it has none.
+            stamped = self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
+            age = time.monotonic() - stamped
+            try:
+                packed = self._packed and image.shape[2:] != (3,)  # a driver may not heed what was set
+                frame = to_frame(jpeg.decode(image.tobytes(), padded=True) if packed else image)
+                return Shot(frame, age if stamped and 0 <= age < 10 else 0.0, torn)
+            except Unreadable as error:
+                torn += 1
+                if time.monotonic() >= until:
+                    raise CameraLost(
+                        f"camera {self._name}: {torn} frames one after the other are damaged ({error}); take another "
+                        "cable or port, a smaller size, or format YUYV"
+                    ) from error
 
     def close(self) -> None:
         """Closes the device."""
         self._capture.release()
+
+    def _take_packed(self) -> bool:
+        """Whether frames come as JPEG and are decoded here: OpenCV would say nothing of lost data."""
+        code = int(self._capture.get(cv2.CAP_PROP_FOURCC))
+        return code.to_bytes(4, "little", signed=True) in _JPEG and bool(self._capture.set(cv2.CAP_PROP_CONVERT_RGB, 0))
 
     def _configure(self, address: Address) -> None:
         """Sets format, size and rate, in the order that the driver needs."""

@@ -5,7 +5,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from edge.cameras import Capture
+from edge.cameras import Capture, Place
 from edge.cameras.address import Address
 from edge.cameras.pace import Pace
 from edge.errors import CameraError, CameraLost
@@ -14,17 +14,18 @@ from edge.messages import utc_now
 
 
 class VideoCamera:
-    """A video file as a camera, at its own frame rate.
+    """A video file as a camera, at its own frame rate. No frame is given twice, also where it has to be opened again.
 
     Args:
         address: The file; options `fps` (another rate; 0 is as fast as frames are taken) and `loop`.
+        place: Where it goes on.
 
     Raises:
         CameraError: The file is not there or OpenCV cannot decode it.
     """
 
-    def __init__(self, address: Address) -> None:
-        self._path = Path(address.path)
+    def __init__(self, address: Address, place: Place) -> None:
+        self._path, self._place = Path(address.path), place
         if not self._path.is_file():
             raise CameraError(f"camera video:{self._path}: no such file")
         self._capture = cv2.VideoCapture(str(self._path))
@@ -34,14 +35,20 @@ class VideoCamera:
         self._pace = Pace(recorded if address.fps is None else address.fps)
         self.live = self._pace.live
         self._loop = address.loop
-        self._seen = False
+        self._seen = place.frames > 0
+        # Asked for a frame behind its end, OpenCV gives the last one.
+        self._over = 0 < self._capture.get(cv2.CAP_PROP_FRAME_COUNT) <= place.frames
+        if self._seen:
+            self._capture.set(cv2.CAP_PROP_POS_FRAMES, place.frames)
 
     def read(self, buffer: Frame | None, after: float = 0.0) -> Capture | None:
         """The next frame; see `edge.cameras.Camera`."""
+        self._place.frames += 1  # before it is read: that may hang
         self._pace.wait()
-        done, image = self._capture.read(buffer)
+        done, image = (False, None) if self._over else self._capture.read(buffer)
         if not done and self._loop and self._seen:
             self._capture.set(cv2.CAP_PROP_POS_FRAMES, 0)
+            self._place.frames, self._over = 1, False
             done, image = self._capture.read(buffer)
         if not done:
             if not self._seen:

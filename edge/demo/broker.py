@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import importlib.util
+import os
 import shutil
 import signal
 import socket
@@ -14,40 +15,67 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
-from edge.errors import UsageError
+from edge.errors import CheckFailed, UsageError
 
 START_S = 15.0
+STOP_S = 10.0
 
 
 @contextlib.contextmanager
-def running_broker() -> Iterator[tuple[str, int]]:
-    """Runs a broker on a free loopback port; gives its name and port.
+def running_broker(log: Path = Path(os.devnull)) -> Iterator[tuple[str, int]]:
+    """Run a broker on a free loopback port; yield its name and port.
+
+    Where mosquitto is there but does not start, amqtt takes its place.
+
+    Args:
+        log: The file for what the broker says.
 
     Raises:
-        UsageError: Neither mosquitto nor amqtt is there, or it does not start.
+        UsageError: Neither mosquitto nor amqtt is there.
+        CheckFailed: No broker starts.
     """
-    port = _free_port()
-    with tempfile.TemporaryDirectory(prefix="edge-inspect-") as folder:
-        name, command = _command(Path(folder), port)
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    with tempfile.TemporaryDirectory(prefix="edge-inspect-") as folder, log.open("wb") as said:
+        process, name, port = _start(Path(folder), said, log)
         try:
-            _await_listening(process, port, name)
             yield name, port
         finally:
-            process.terminate()
-            process.wait()
+            _stop(process)
 
 
-def _command(folder: Path, port: int) -> tuple[str, list[str]]:
+def _start(folder: Path, said: BinaryIO, log: Path) -> tuple[subprocess.Popen[bytes], str, int]:
+    port = _free_port()
+    commands = dict(_commands(folder, port))
+    if not commands:
+        raise UsageError("the demo needs a broker: pip install 'edge-inspect[demo]', or apt-get install mosquitto")
+    for name, command in commands.items():
+        process = subprocess.Popen(command, stdout=said, stderr=said)
+        if _listens(process, port):
+            return process, name, port
+        _stop(process)
+    raise CheckFailed(f"the demo's broker, {' or '.join(commands)}, did not start on port {port}; its log: {log}")
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(STOP_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def _commands(folder: Path, port: int) -> Iterator[tuple[str, list[str]]]:
+    """Names of the brokers that are there and the commands that start them, the better one first."""
     mosquitto = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin")
     if mosquitto:
         config = folder / "mosquitto.conf"
-        config.write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\nmax_queued_messages 100000\n")
-        return "mosquitto", [mosquitto, "-c", str(config)]
-    if importlib.util.find_spec("amqtt") is None:
-        raise UsageError("the demo needs a broker: pip install 'edge-inspect[demo]', or apt install mosquitto")
-    return "amqtt", [sys.executable, "-m", __name__, str(port)]
+        lines = [f"listener {port} 127.0.0.1", "allow_anonymous true", "max_queued_messages 100000", "log_dest stderr"]
+        config.write_text("\n".join(lines) + "\n")
+        yield "mosquitto", [mosquitto, "-c", str(config)]
+    if importlib.util.find_spec("amqtt") is not None:
+        yield "amqtt", [sys.executable, "-m", __name__, str(port)]
 
 
 def _free_port() -> int:
@@ -57,19 +85,22 @@ def _free_port() -> int:
         return port
 
 
-def _await_listening(process: subprocess.Popen[bytes], port: int, name: str) -> None:
+def _listens(process: subprocess.Popen[bytes], port: int) -> bool:
     deadline = time.monotonic() + START_S
     while time.monotonic() < deadline and process.poll() is None:
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-            return
+            return True
         time.sleep(0.05)
-    raise UsageError(f"the demo's broker, {name}, did not start on port {port}")
+    return False
 
 
 async def _serve(port: int) -> None:
     """Runs amqtt until SIGTERM."""
+    import logging
+
     from amqtt.broker import Broker
 
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     broker = Broker(

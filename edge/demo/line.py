@@ -15,6 +15,7 @@ import numpy as np
 
 from edge.demo.defects import DEFECTS, PATCH, difference, noticeable
 from edge.demo.flange import HALF, Bytes, Floats, f32, noise_banks, part_geometry, random_cut, random_look, shade
+from edge.demo.progress import tracked
 
 __all__ = [
     "CATEGORY",
@@ -132,7 +133,7 @@ def _save(path: Path, picture: Bytes) -> None:
 
 
 def write_dataset(folder: Path, *, train_good: int, test_good: int, test_defects: int, seed: int) -> None:
-    """Write a data set in MVTec layout under `folder`/`CATEGORY`.
+    """Write a data set in MVTec layout under `folder`/`CATEGORY`, and show the progress.
 
     Args:
         folder: made if missing; files of the same name are overwritten, others stay.
@@ -145,17 +146,19 @@ def write_dataset(folder: Path, *, train_good: int, test_good: int, test_defects
     root = folder / CATEGORY
     plan: list[tuple[str, str | None, int]] = [("train/good", None, train_good), ("test/good", None, test_good)]
     plan += [(f"test/{defect}", defect, test_defects) for defect in DEFECTS]
-    for where, defect, count in plan:
-        for index in range(count):
-            part = render_part(number, defect)
-            number += 1
-            _save(root / where / f"{index:03d}.png", part.frame)
-            if defect is not None:
-                _save(root / "ground_truth" / defect / f"{index:03d}_mask.png", part.mask)
+    parts = [(where, defect, index) for where, defect, count in plan for index in range(count)]
+    for where, defect, index in tracked(parts, len(parts), "parts of the data set"):
+        part = render_part(number, defect)
+        number += 1
+        _save(root / where / f"{index:03d}.png", part.frame)
+        if defect is not None:
+            _save(root / "ground_truth" / defect / f"{index:03d}_mask.png", part.mask)
 
 
 def write_stream(folder: Path, *, frames: int, defect_share: float, seed: int) -> list[StreamPart]:
     """Write the frames of a running line, `000000.png` and on, and what is true about them, `truth.json`.
+
+    Shows the progress.
 
     Args:
         folder: made if missing; files of the same name are overwritten, others stay.
@@ -165,7 +168,7 @@ def write_stream(folder: Path, *, frames: int, defect_share: float, seed: int) -
     """
     rng = np.random.default_rng([seed, 0x57])
     parts = []
-    for index in range(frames):
+    for index in tracked(range(frames), frames, "parts of the stream"):
         defect = DEFECTS[rng.integers(len(DEFECTS))] if rng.random() < defect_share else None
         parts.append(StreamPart(f"{index:06d}.png", defect is None, defect))
         _save(folder / parts[-1].file, render_part((2 * seed + 1) * _SPLIT + index, defect).frame)

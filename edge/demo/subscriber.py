@@ -19,8 +19,11 @@ class Subscriber:
     """What a PLC bridge would see: every verdict and defect, repeats dropped by their id.
 
     Args:
-        port: Of the broker on loopback.
+        port: Port of the broker on loopback.
         on_verdict: Called with each new verdict as it arrives.
+
+    Raises:
+        CheckFailed: The broker does not let it in, or does not answer the subscription.
     """
 
     def __init__(self, port: int, on_verdict: Callable[[Message], None]) -> None:
@@ -33,10 +36,14 @@ class Subscriber:
         self._client.on_connect = lambda client, *_: client.subscribe(f"{TOPIC_ROOT}/#", qos=1)
         self._client.on_subscribe = lambda *_: self._ready.set()
         self._client.on_message = self._receive
-        self._client.connect("127.0.0.1", port)
+        try:
+            self._client.connect("127.0.0.1", port)
+        except OSError as error:
+            raise CheckFailed(f"the broker on port {port} lets no subscriber in: {error}") from error
         self._client.loop_start()
         if not self._ready.wait(10):
-            raise CheckFailed("the demo's broker does not answer a subscription")
+            self._client.loop_stop()
+            raise CheckFailed(f"the broker on port {port} does not answer a subscription")
 
     def __enter__(self) -> Subscriber:
         return self

@@ -67,7 +67,7 @@ def open_engine(
 
     Args:
         bundle: The bundle.
-        precision: Which of its models; without one, the bundle's preferred.
+        precision: Which of its precisions; without one, the first that the bundle names for the engine.
         engine: Which engine; without one, TensorRT where the package, pycuda and a GPU are there, else OpenVINO.
         threads: Processor threads to use; 0 is all.
         cache: The folder of TensorRT's engines; without one, edge/engines/tensorrt/cache.py chooses.
@@ -76,9 +76,12 @@ def open_engine(
         EngineError: It cannot be built here.
         BundleError: The bundle has no such precision.
     """
-    wanted = precision or bundle.manifest.preferred
+    chosen: EngineName = engine or best_engine()
+    wanted = precision or bundle.manifest.order_of(chosen)[0]
     # Each import takes a tenth of a second and more: only who infers pays, and only for the engine that runs.
-    if (engine or best_engine()) == "tensorrt":
+    if chosen == "tensorrt":
+        if missing := unsupported(wanted, chosen):
+            raise EngineError(f"{bundle.path}: {missing}")
         from edge.engines.tensorrt.cache import EngineCache, default_cache
         from edge.engines.tensorrt.cached import find_device, open_cached
 
@@ -86,6 +89,17 @@ def open_engine(
     from edge.engines.openvino import OpenVinoEngine
 
     return OpenVinoEngine(bundle, wanted, threads=threads)
+
+
+def unsupported(precision: Precision, engine: EngineName) -> str:
+    """Return why an engine cannot compute in a precision on this box; an empty text where it can."""
+    if precision != "bf16":
+        return ""
+    if engine == "tensorrt":
+        return "bf16 is for OpenVINO; TensorRT runs int8, fp16 and fp32"
+    from edge.engines.openvino import default_type
+
+    return "" if default_type() == "bf16" else "bf16 needs a processor with bfloat16 instructions; this one has none"
 
 
 def best_engine() -> EngineName:
@@ -111,7 +125,8 @@ def open_checked_engine(
     """Builds an engine that reproduces the golden frames.
 
     One that does not, or cannot be built, is refused with a warning, and the next is tried: where no precision is asked
-    for, the more precise ones; where no engine is asked for, OpenVINO after TensorRT. Arguments as of `open_engine`.
+    for, those that follow in the bundle's order for the engine; where no engine is asked for, OpenVINO after TensorRT.
+    Arguments as of `open_engine`.
 
     Raises:
         EngineError: None does.
@@ -119,7 +134,7 @@ def open_checked_engine(
     """
     first: EngineName = engine or best_engine()
     engines: list[EngineName] = [first] if engine or first == "openvino" else [first, "openvino"]
-    candidates = [(name, each) for name in engines for each in fall_back(bundle, precision)]
+    candidates = [(name, each) for name in engines for each in fall_back(bundle, precision, name)]
     for (name, candidate), following in zip(candidates, candidates[1:], strict=False):
         try:
             return _checked(bundle, candidate, name, threads, cache)
@@ -129,12 +144,9 @@ def open_checked_engine(
     return _checked(bundle, candidate, name, threads, cache)
 
 
-def fall_back(bundle: Bundle, precision: Precision | None) -> list[Precision]:
-    """The precisions to try, in turn: the one asked for alone, or the preferred and those more precise."""
-    if precision:
-        return [precision]
-    there = bundle.manifest.precisions
-    return there[there.index(bundle.manifest.preferred) :]
+def fall_back(bundle: Bundle, precision: Precision | None, engine: EngineName) -> list[Precision]:
+    """Return the precisions to try, in turn: the one asked for alone, or those of the bundle's order for the engine."""
+    return [precision] if precision else bundle.manifest.order_of(engine)
 
 
 def _checked(bundle: Bundle, precision: Precision, name: EngineName, threads: int, cache: Path | None) -> Engine:

@@ -10,6 +10,7 @@ from openvino import opset13 as ops
 
 from edge.bundle import Bundle, Manifest, MapOutput
 from edge.discrepancy import EPSILON, head_matrix
+from edge.engines import unsupported
 from edge.engines.base import FittedEngine
 from edge.engines.openvino_sums import fuses_sums, round_sums
 from edge.errors import EngineError
@@ -28,8 +29,9 @@ handles signals on such a stack.
 class OpenVinoEngine(FittedEngine):
     """The engine for any CPU: normalisation, network and discrepancy head in one OpenVINO graph.
 
-    Takes the bundle's ONNX of the precision asked for. What is not INT8 in it stays float32: cosines near 1 do not
-    survive bfloat16, which OpenVINO would choose by itself on processors that have it.
+    Takes the bundle's ONNX of the precision asked for. What is not INT8 in it is computed in float32, though OpenVINO
+    would by itself choose bfloat16 on processors that have it: bfloat16 changes scores, so it is a precision of its
+    own, `bf16`, with its own thresholds.
 
     Args:
         bundle: The bundle.
@@ -38,7 +40,7 @@ class OpenVinoEngine(FittedEngine):
         exact: Otherwise OpenVINO chooses the type of what is not INT8, for comparison.
 
     Raises:
-        EngineError: OpenVINO cannot read or compile the model.
+        EngineError: OpenVINO cannot read or compile the model, or `precision` is bf16 on a processor without it.
         BundleError: The bundle has no such precision.
     """
 
@@ -46,12 +48,15 @@ class OpenVinoEngine(FittedEngine):
 
     def __init__(self, bundle: Bundle, precision: Precision, *, threads: int = 0, exact: bool = True) -> None:
         super().__init__(bundle, precision)
+        computes = None if not exact else "bf16" if precision == "bf16" else "f32"
+        if missing := unsupported(precision, "openvino"):
+            raise EngineError(f"{bundle.path}: {missing}")
         try:
             network = read_onnx(bundle, precision)
             if precision == "int8" and fuses_sums():
                 round_sums(network)
             model = with_head(network, bundle.manifest)
-            self._request = compile_model(model, threads, exact).create_infer_request()
+            self._request = compile_model(model, threads, computes).create_infer_request()
         except RuntimeError as error:
             why = " ".join(str(error).split())
             raise EngineError(f"{bundle.path}: OpenVINO cannot build the {precision} model: {why}") from error
@@ -84,11 +89,17 @@ def default_type() -> str:
     return str(CORE.get_property("CPU", "INFERENCE_PRECISION_HINT").get_type_name())
 
 
-def compile_model(model: ov.Model, threads: int = 0, exact: bool = True) -> ov.CompiledModel:
-    """Compiles for the CPU, for the shortest latency of one frame; not `exact`: in `default_type`."""
+def compile_model(model: ov.Model, threads: int = 0, computes: str | None = "f32") -> ov.CompiledModel:
+    """Compile for the CPU, for the shortest latency of one frame.
+
+    Args:
+        model: The network.
+        threads: Processor threads; 0 is all.
+        computes: The type of what is not INT8, `f32` or `bf16`; without one, `default_type`.
+    """
     options = {"PERFORMANCE_HINT": "LATENCY"}
-    if exact:
-        options["INFERENCE_PRECISION_HINT"] = "f32"
+    if computes is not None:
+        options["INFERENCE_PRECISION_HINT"] = computes
     if threads:
         options["INFERENCE_NUM_THREADS"] = str(threads)
     return CORE.compile_model(model, "CPU", options)

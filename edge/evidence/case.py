@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -11,7 +10,6 @@ from pydantic import BaseModel, ConfigDict
 
 from edge.engines import AnomalyMap
 from edge.fit import Placement
-from edge.ids import UUID7_PATTERN
 from edge.images import Frame
 from edge.messages import Region, Verdict
 
@@ -65,11 +63,6 @@ class Seen(NamedTuple):
     borderline: bool
     frame: Frame
     anomaly: AnomalyMap
-
-
-def is_identity(text: str) -> bool:
-    """Whether a file's stem is a verdict's id: other files are not evidence."""
-    return re.match(UUID7_PATTERN, text) is not None
 
 
 def pack(seen: Seen, format: Literal["png", "jpeg"]) -> dict[str, bytes]:

@@ -6,16 +6,18 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from edge.evidence.case import FOLDERS, SUFFIXES, is_identity
+from edge.evidence.case import FOLDERS, SUFFIXES
 from edge.files import write_atomically
+from edge.ids import is_uuid7, sort_after
 
 _BLOCK = 4096
 
 
 class EvidenceFolder:
-    """Files of parts on disk, bounded in bytes, oldest first. Used by one thread.
+    """Files of parts on disk, bounded in bytes: the oldest parts go. Used by one thread.
 
-    What is there already is found when the folder is opened. Files that are no evidence are left alone.
+    What is there already is found when the folder is opened, and ids made from then on sort after it: what is oldest
+    does not depend on the clock, which may have been set since. Files that are no evidence are left alone.
 
     Args:
         path: The folder; made where it is not there.
@@ -32,7 +34,9 @@ class EvidenceFolder:
         found: dict[str, tuple[Path, int]] = {}
         for folder, identity, size in self._scan():
             found[identity] = (folder, size + (found[identity][1] if identity in found else 0))
-        self._parts = dict(sorted(found.items()))  # ids sort by time
+        self._parts = dict(sorted(found.items()))
+        if self._parts:
+            sort_after(next(reversed(self._parts)))
         self.bytes = sum(size for _, size in self._parts.values())
 
     def add(self, day: str, station: str, identity: str, files: dict[str, bytes]) -> None:
@@ -80,9 +84,9 @@ class EvidenceFolder:
         for folder in self._path.glob("*/*"):
             for name in FOLDERS:
                 for file in (folder / name).glob("*"):
-                    if file.name.startswith(".") and is_identity(file.name[1:].split(".")[0]):
+                    if file.name.startswith(".") and is_uuid7(file.name[1:].split(".")[0]):
                         file.unlink(missing_ok=True)
-                    elif is_identity(file.stem):
+                    elif is_uuid7(file.stem):
                         yield folder, file.stem, _blocks(file.stat().st_size)
 
 

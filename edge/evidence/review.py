@@ -14,6 +14,7 @@ from edge.evidence.case import Case, find_picture, read_map
 from edge.images import Frame, read_image, write_image
 from edge.inspection import draw_overlay
 from edge.overlay import contact_sheet, scaled
+from edge.text import clean
 
 Only = Literal["rejects", "borderline"]
 
@@ -95,7 +96,7 @@ def _caption(case: Case) -> str:
 def _describe(found: Found) -> dict[str, Any]:
     verdict = found.case.verdict
     return {
-        "path": str(found.picture),
+        "path": clean(found.picture),
         "ok": verdict.ok,
         "borderline": found.case.borderline,
         "score": round(verdict.score, 6),

@@ -13,6 +13,7 @@ from edge.evidence.folder import EvidenceFolder
 from edge.images import Frame
 from edge.messages import EvidenceHealth, Region, Verdict
 from edge.settings import EvidenceSettings
+from edge.text import clean
 
 log = logging.getLogger(__name__)
 
@@ -114,7 +115,7 @@ class EvidenceWriter:
             self._dropped[station] += 1
 
     def _report(self, error: OSError) -> None:
-        problem = f"{error.strerror}: {error.filename or self._settings.folder}"
+        problem = clean(f"{error.strerror}: {error.filename or self._settings.folder}")
         if self._problem is None:
             log.warning("evidence %s: nothing is saved: %s", self._settings.folder, problem)
         self._problem = problem

@@ -1,103 +1,168 @@
-"""Health in the text format of Prometheus (version 0.0.4)."""
+"""Health in the text format of Prometheus (version 0.0.4).
+
+Every metric has the labels `site` and `line`. What belongs to one station has the label `station` too; what the
+stations of a box share stands once. docs/monitoring/ has alert rules and a dashboard that use them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from typing import NamedTuple, get_args
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Literal, NamedTuple, get_args
 
-from edge.messages import Health, HealthWarning
+from edge import __version__
+from edge.health.histogram import Buckets
+from edge.health.report import StationReport
+from edge.messages import Health, HealthWarning, StageState, State
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+_STATES: tuple[State, ...] = ("starting", "online", "degraded", "paused")
+"""Those in which the service answers; after them it is gone."""
+
+Kind = Literal["counter", "gauge", "histogram"]
+Labels = Mapping[str, str]
 
 
-class Metric(NamedTuple):
+class Sample(NamedTuple):
+    """One value of a family; the suffix is that of a histogram's parts."""
+
+    labels: Labels
+    value: float
+    suffix: str = ""
+
+
+class Family(NamedTuple):
     """A family of samples.
 
     Attributes:
         name: Without the prefix `edge_inspect_`.
-        kind: `counter` or `gauge`.
-        help: What it is.
-        samples: Labels and value of each; none where the box has no such thing.
+        kind: What it is to Prometheus.
+        help: What it says.
+        samples: None where the box has no such thing.
     """
 
     name: str
-    kind: str
+    kind: Kind
     help: str
-    samples: list[tuple[dict[str, str], float]]
+    samples: Sequence[Sample]
 
 
-def expose(healths: Mapping[str, Health]) -> str:
-    """The metrics of a box.
-
-    Args:
-        healths: The newest health of each station, by its name.
-    """
-    families: dict[str, Metric] = {}
-    for station, health in healths.items():
-        for metric in _metrics(health):
-            samples = [({"station": station, **labels}, value) for labels, value in metric.samples]
-            families.setdefault(metric.name, metric._replace(samples=[])).samples.extend(samples)
-    return "".join(line for metric in families.values() if metric.samples for line in _lines(metric))
+def expose(reports: Sequence[StationReport]) -> str:
+    """Return the metrics of a box, given what its stations report."""
+    families: dict[str, Family] = {}
+    for family in _box(reports):
+        _add(families, family, {"site": reports[0].topics.site, "line": reports[0].topics.line})
+    for report in reports:
+        topics = report.topics
+        for family in _station(report):
+            _add(families, family, {"site": topics.site, "line": topics.line, "station": topics.station})
+    return "".join(line for family in families.values() if family.samples for line in _lines(family))
 
 
-def _metrics(health: Health) -> Iterator[Metric]:
-    frames, outbox, mqtt = health.frames, health.outbox, health.mqtt
-    yield _one("uptime_seconds", "gauge", "Since the station's start.", health.uptime_s)
-    yield _by("parts_total", "verdict", "Parts inspected.", {"accept": frames.accepted, "reject": frames.rejected})
-    yield _one("frames_dropped_total", "counter", "Frames that no engine looked at.", frames.dropped)
-    yield _one("parts_per_second", "gauge", "Over the last ten seconds.", health.fps)
-    if (latency := health.latency_ms) is not None:
-        seconds = {"0.5": latency.p50 / 1000, "0.95": latency.p95 / 1000, "0.99": latency.p99 / 1000}
-        yield _by("latency_seconds", "quantile", "From the frame to the verdict, recent parts.", seconds, "gauge")
-    yield _one("outbox_entries", "gauge", "Messages that wait, of all stations.", outbox.entries)
-    yield _one("outbox_bytes", "gauge", "Their size.", outbox.bytes)
-    dropped = {"verdict": outbox.dropped_verdicts, "defect": outbox.dropped_defects}
-    yield _by("outbox_dropped_total", "kind", "Messages the outbox had to drop since it was made.", dropped)
-    yield _one("outbox_failing", "gauge", "1: the disk takes nothing.", outbox.problem is not None)
-    yield _one("mqtt_connected", "gauge", "1: connected to the broker.", mqtt.connected)
-    yield _one("mqtt_reconnects_total", "counter", "Connections made again.", mqtt.reconnects)
-    yield _one("threshold", "gauge", "In force.", health.threshold)
-    stages = health.stages
-    yield _by("stage_progress_total", "stage", "Work done.", {name: stage.progress for name, stage in stages.items()})
-    stuck: dict[str, float] = {name: stage.state == "stuck" for name, stage in stages.items()}
-    yield _by("stage_stuck", "stage", "1: it hangs.", stuck, "gauge")
+def _add(families: dict[str, Family], family: Family, labels: Labels) -> None:
+    before = families.get(family.name)
+    samples = [sample._replace(labels={**labels, **sample.labels}) for sample in family.samples]
+    families[family.name] = family._replace(samples=[*(before.samples if before else ()), *samples])
+
+
+def _box(reports: Sequence[StationReport]) -> Iterator[Family]:
+    """Yield what the stations share: all of them say the same of it."""
+    if reports:
+        yield Family("build_info", "gauge", "Version of edge-inspect; always 1.", [Sample({"version": __version__}, 1)])
+    health = next((report.health for report in reports if report.health is not None), None)
+    if health is None:
+        return
+    outbox = health.outbox
+    yield _one("outbox_entries", "gauge", "Messages that wait for the broker, of all stations.", outbox.entries)
+    yield _one("outbox_bytes", "gauge", "Size of the messages that wait for the broker.", outbox.bytes)
+    yield _by(
+        "outbox_dropped_total",
+        "counter",
+        "Messages that the outbox had to drop since its file was made.",
+        "kind",
+        {"verdict": outbox.dropped_verdicts, "defect": outbox.dropped_defects},
+    )
+    yield _one("outbox_failing", "gauge", "1 while the outbox's disk takes nothing.", outbox.problem is not None)
+    yield _one("temperature_celsius", "gauge", "Temperature of the hottest part of the box.", health.temperature_c)
+    yield _one("throttled", "gauge", "1 while heat or current slows the box.", health.throttled)
+    yield _one("disk_free_bytes", "gauge", "Room on the outbox's disk.", health.disk_free_bytes)
+    if health.evidence is not None:
+        yield _one("evidence_bytes", "gauge", "Size of the evidence of all stations.", health.evidence.bytes)
+
+
+def _station(report: StationReport) -> Iterator[Family]:
+    yield _states("station_state", "1 for the state that the station's MQTT status says.", _STATES, report.state)
+    yield Family("latency_seconds", "histogram", "Time from a frame to its verdict.", list(_histogram(report.latency)))
+    if report.health is not None:
+        yield from _counted(report.health)
+        yield from _seen(report.health)
+
+
+def _counted(health: Health) -> Iterator[Family]:
+    frames, evidence = health.frames, health.evidence
+    bundle = health.bundle
+    labels = {"bundle": bundle.name, "digest": bundle.digest, "engine": health.engine, "precision": health.precision}
+    yield Family("station_info", "gauge", "The bundle that judges, and its engine; always 1.", [Sample(labels, 1)])
+    yield _one("uptime_seconds", "gauge", "Time since the station's start.", health.uptime_s)
+    verdicts = {"accept": frames.accepted, "reject": frames.rejected}
+    yield _by("parts_total", "counter", "Parts inspected since the start.", "verdict", verdicts)
+    yield _one("frames_dropped_total", "counter", "Frames and parts that no engine looked at.", frames.dropped)
+    yield _one("mqtt_connected", "gauge", "1 while the station is connected to the broker.", health.mqtt.connected)
+    yield _one("mqtt_reconnects_total", "counter", "Connections to the broker made again.", health.mqtt.reconnects)
+    results = {"done": health.commands.done, **health.commands.refused.model_dump()}
+    yield _by("commands_total", "counter", "Commands by what became of them: done, or why not.", "result", results)
+    progress: dict[str, float] = {name: stage.progress for name, stage in health.stages.items()}
+    yield _by("stage_progress_total", "counter", "Pieces of work that a stage has done.", "stage", progress)
+    for name, stage in health.stages.items():
+        states = get_args(StageState)
+        yield _states("stage_state", "1 for what a stage is doing.", states, stage.state, {"stage": name})
+    if evidence is not None:
+        yield _one("evidence_saved_total", "counter", "Pictures saved as evidence.", evidence.saved)
+        yield _one("evidence_dropped_total", "counter", "Pictures that could not be saved.", evidence.dropped)
+        yield _one("evidence_failing", "gauge", "1 while no evidence can be saved.", evidence.problem is not None)
+
+
+def _seen(health: Health) -> Iterator[Family]:
+    yield _one("threshold", "gauge", "The score from which parts are rejected.", health.threshold)
     told = {name: name in health.warnings for name in get_args(HealthWarning)}
-    yield _by("warning", "warning", "1: see the message health.", told, "gauge")
+    yield _by("warning", "gauge", "1 for what will spoil verdicts, or soon stop them.", "warning", told)
     if (picture := health.picture) is not None:
         yield _one("picture_level", "gauge", "Mean grey level of the last frame, 0 to 255.", picture.level)
-        yield _one("picture_saturated_ratio", "gauge", "Share of saturated values in it.", picture.saturated)
         yield _one(
-            "picture_sharpness", "gauge", "Deviation of its Laplacian over that of its levels.", picture.sharpness
+            "picture_saturated_ratio", "gauge", "Share of saturated values in the last frame.", picture.saturated
         )
+        about = "Deviation of the last frame's Laplacian over that of its grey levels."
+        yield _one("picture_sharpness", "gauge", about, picture.sharpness)
     if (drift := health.drift) is not None:
-        yield _one("score_drift", "gauge", "Shift of good scores, in the calibration's deviations.", drift.shift)
-        yield _one("score_drift_limit", "gauge", "Beyond it, they drift.", drift.limit)
-    for name, help_, value in (
-        ("temperature_celsius", "The hottest part of the box.", health.temperature_c),
-        ("throttled", "1: heat or current slows the box.", health.throttled),
-        ("disk_free_bytes", "Room for the outbox.", health.disk_free_bytes),
-    ):
-        if value is not None:
-            yield _one(name, "gauge", help_, value)
-    labels = {"bundle": health.bundle.name, "engine": health.engine, "precision": health.precision}
-    yield Metric("info", "gauge", "What runs.", [(labels, 1)])
+        yield _one("score_drift", "gauge", "Shift of good parts' scores, in the calibration's deviations.", drift.shift)
+        yield _one("score_drift_limit", "gauge", "A larger shift, either way, is a drift.", drift.limit)
 
 
-def _one(name: str, kind: str, help_: str, value: float) -> Metric:
-    return Metric(name, kind, help_, [({}, value)])
+def _one(name: str, kind: Kind, help_: str, value: float | None) -> Family:
+    return Family(name, kind, help_, [] if value is None else [Sample({}, value)])
 
 
-def _by(name: str, label: str, help_: str, values: Mapping[str, float], kind: str = "counter") -> Metric:
-    return Metric(name, kind, help_, [({label: key}, value) for key, value in values.items()])
+def _by(name: str, kind: Kind, help_: str, label: str, values: Mapping[str, float]) -> Family:
+    return Family(name, kind, help_, [Sample({label: key}, value) for key, value in values.items()])
 
 
-def _lines(metric: Metric) -> Iterable[str]:
-    name = f"edge_inspect_{metric.name}"
-    yield f"# HELP {name} {metric.help}\n"
-    yield f"# TYPE {name} {metric.kind}\n"
-    for labels, value in metric.samples:
+def _states(name: str, help_: str, all_: Iterable[str], current: str, labels: Labels | None = None) -> Family:
+    return Family(name, "gauge", help_, [Sample({**(labels or {}), "state": one}, one == current) for one in all_])
+
+
+def _histogram(buckets: Buckets) -> Iterator[Sample]:
+    for bound, count in buckets.counts:
+        yield Sample({"le": "+Inf" if bound == float("inf") else repr(bound)}, count, "_bucket")
+    yield Sample({}, buckets.sum, "_sum")
+    yield Sample({}, buckets.counts[-1][1], "_count")
+
+
+def _lines(family: Family) -> Iterator[str]:
+    name = f"edge_inspect_{family.name}"
+    yield f"# HELP {name} {family.help}\n"
+    yield f"# TYPE {name} {family.kind}\n"
+    for labels, value, suffix in family.samples:
         shown = ",".join(f'{label}="{_escape(text)}"' for label, text in labels.items())
-        yield f"{name}{{{shown}}} {float(value)!r}\n"
+        yield f"{name}{suffix}{{{shown}}} {float(value)!r}\n"
 
 
 def _escape(text: str) -> str:

@@ -1,4 +1,7 @@
-"""`/healthz` and `/metrics` on loopback, for a monitor on the same box. Off unless the configuration names a port."""
+"""`/healthz`, `/livez` and `/metrics` on loopback, for a monitor on the same box.
+
+Off unless the configuration names a port. `/healthz` tells what the stations' MQTT status tells.
+"""
 
 from __future__ import annotations
 
@@ -12,21 +15,22 @@ from typing import Any
 
 from edge.errors import ConfigurationError
 from edge.health.exposition import CONTENT_TYPE, expose
-from edge.messages import Health
+from edge.health.report import StationReport
 
 log = logging.getLogger(__name__)
 
 _CLOSE_S = 0.05
 """A stop waits for it."""
 
-Read = Callable[[], tuple[list[str], dict[str, Health]]]
-"""What hangs, and the newest health by station; must not wait for anything that can hang itself."""
+Read = Callable[[], tuple[list[str], list[StationReport]]]
+"""Returns which stages hang, and what each station reports; must not wait for anything that can hang itself."""
 
 
 class HealthServer:
     """Answers until it is closed.
 
-        GET /healthz    200 while every stage gets on or is idle, else 503; JSON either way
+        GET /healthz    200 while every station is online or paused and nothing hangs, else 503; JSON either way
+        GET /livez      200 while nothing hangs, else 503; the same JSON: for what starts a box or process anew
         GET /metrics    the text format of Prometheus
 
     Args:
@@ -65,22 +69,19 @@ class _Handler(BaseHTTPRequestHandler):
     timeout = 10
 
     def do_GET(self) -> None:  # the name that http.server calls
-        stuck, healths = self.read()
-        if self.path == "/metrics":
-            self._answer(HTTPStatus.OK, CONTENT_TYPE, expose(healths))
-        elif self.path == "/healthz":
-            told: dict[str, Any] = {
-                "ok": not stuck,
-                "stuck": stuck,
-                "stations": {
-                    name: {"at": health.model_dump(mode="json")["at"], "warnings": list(health.warnings)}
-                    for name, health in healths.items()
-                },
-            }
-            status = HTTPStatus.SERVICE_UNAVAILABLE if stuck else HTTPStatus.OK
+        stuck, reports = self.read()
+        path = self.path.partition("?")[0]
+        if path == "/metrics":
+            self._answer(HTTPStatus.OK, CONTENT_TYPE, expose(reports))
+        elif path in ("/healthz", "/livez"):
+            ok = not stuck and (path == "/livez" or all(report.is_well for report in reports))
+            told = {"ok": ok, "stuck": stuck, "stations": {r.topics.station: _tell(r) for r in reports}}
+            status = HTTPStatus.OK if ok else HTTPStatus.SERVICE_UNAVAILABLE
             self._answer(status, "application/json", json.dumps(told) + "\n")
         else:
-            self._answer(HTTPStatus.NOT_FOUND, "text/plain", "there are /healthz and /metrics\n")
+            self._answer(HTTPStatus.NOT_FOUND, "text/plain", "there are /healthz, /livez and /metrics\n")
+
+    do_HEAD = do_GET
 
     def _answer(self, status: HTTPStatus, kind: str, text: str) -> None:
         data = text.encode()
@@ -88,7 +89,17 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()
-        self.wfile.write(data)
+        if self.command != "HEAD":
+            self.wfile.write(data)
 
     def log_message(self, format: str, *args: object) -> None:
         log.debug("health: " + format, *args)
+
+
+def _tell(report: StationReport) -> dict[str, Any]:
+    """Return what a station's status says and, once it has a health, whether it is connected and what it warns of."""
+    told: dict[str, Any] = {"state": report.state, "reason": report.reason}
+    if (health := report.health) is not None:
+        at = health.model_dump(mode="json")["at"]
+        told |= {"connected": health.mqtt.connected, "at": at, "warnings": list(health.warnings)}
+    return told

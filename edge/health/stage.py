@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Literal, NamedTuple
 
-from edge.messages import StageHealth
+from edge.messages import StageHealth, StageState
 
 StageName = Literal["camera", "engine", "outbox"]
 
@@ -103,13 +103,11 @@ class Stage:
     def health(self) -> StageHealth:
         """What it is doing, for the message health."""
         situation, now = self._situation, self._clock()
-        state: Literal["working", "failed", "idle", "stuck"] = (
-            "working" if situation.doing == "work" else situation.doing
-        )
+        state: StageState = "working" if situation.doing == "work" else situation.doing
         if self.overdue(now):
             state = "stuck"
         seconds = round(now - situation.since, 3)
-        return StageHealth(state=state, seconds=seconds, progress=self.progress, reason=situation.why[:1024] or None)
+        return StageHealth(state=state, seconds=seconds, progress=self.progress, reason=situation.why or None)
 
     def overdue(self, now: float) -> bool:
         """Whether it hangs: too long at one piece of work, or failed too often in a row."""

@@ -5,12 +5,10 @@ paho is used without its threads and without its queue: a client lives as long a
 
 from __future__ import annotations
 
-import hashlib
-import os
-import socket
+import contextlib
 import ssl
 from collections.abc import Callable
-from pathlib import Path
+from typing import Any
 
 from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
@@ -18,12 +16,15 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
+from edge.errors import ConfigurationError
+from edge.identity import box_id
 from edge.messages import CONTRACT_VERSION, Topics
+from edge.mqtt.credentials import read_password, tls_context
+from edge.mqtt.failure import explain, explain_alert
 from edge.settings import MqttSettings, TlsSettings
 
 MQTT5 = MQTTProtocolVersion.MQTTv5
 MQTT311 = MQTTProtocolVersion.MQTTv311
-_UNSUPPORTED_PROTOCOL = 0x84
 # Commands come in, and to the bridge verdicts and defects. What is above a command's own limit is refused with a reply,
 # what is above this by the broker.
 _LARGEST_INCOMING = 2**18
@@ -34,16 +35,22 @@ _pack: Callable[[Properties], bytes] = Properties.pack
 
 # What a person can do about a reason code. These do not pass by themselves, so they are retried slowly.
 _REMEDIES = {
-    0x85: "another client id is wanted: look at the broker's rules for client ids",
+    0x84: "the broker does not speak this MQTT: set mqtt.protocol to 3.1.1, or to auto",
+    0x85: "another client id is wanted: set mqtt.client_id as the broker's rules ask",
     0x86: "check mqtt.username and the password file against the broker's user list",
     0x87: "check mqtt.username and the password file, and that the broker's access list lets this user publish",
     0x8A: "the broker bans this client: look at its configuration",
     0x8C: "the broker wants another way of authentication: use a password or a client certificate",
-    0x8E: "another client uses this client id: see that site, line and station are not configured twice",
+    0x8E: "another client uses this client id: see that no other box, nor a copy of this one, is the same station",
     0x90: "the broker does not take this topic: look at its access list",
+    0x95: "raise the broker's limit for packets",
     0x97: "raise the broker's quota",
     0x99: "the broker checks payloads: let it take JSON",
+    0x9A: "the broker keeps no retained messages: set mqtt.retain to false, or let this user retain",
+    0x9B: "the broker takes QoS 0 only: let it take QoS 1",
 }
+# A broker that stops, is busy or over its quota, or lets another client in, does not mind what was sent last.
+_NOT_OF_A_MESSAGE = {0x00, 0x04, 0x88, 0x89, 0x8B, 0x8D, 0x8E, 0x97, 0x98, 0x9C, 0x9D, 0x9F, 0xA0}
 
 
 class ConnectionProblem(Exception):
@@ -52,37 +59,46 @@ class ConnectionProblem(Exception):
     Args:
         message: what happened.
         slow: it will not pass by itself, so the next attempt can wait.
-        protocol_refused: the broker does not speak this version of MQTT.
+        code: the broker's reason code; `None` where it gave none.
+        hung_up: the broker ended the connection, or answered with bytes that are no MQTT; it was not silent.
+        of_message: what was sent last may be why: the broker hung up, or answered no more.
     """
 
-    def __init__(self, message: str, *, slow: bool = False, protocol_refused: bool = False) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        slow: bool = False,
+        code: int | None = None,
+        hung_up: bool = False,
+        of_message: bool = False,
+    ) -> None:
         super().__init__(message)
         self.slow = slow
-        self.protocol_refused = protocol_refused
+        self.code = code
+        self.hung_up = hung_up
+        self.of_message = of_message
 
 
 def refusal(what: str, reason: ReasonCode) -> ConnectionProblem:
     """Return the problem that a reason code of the broker means."""
-    remedy = _REMEDIES.get(reason.value)
     return ConnectionProblem(
-        f"{what}: {reason.getName()} (0x{reason.value:02x})" + (f"; {remedy}" if remedy else ""),
-        slow=remedy is not None,
-        protocol_refused=reason.value == _UNSUPPORTED_PROTOCOL,
+        f"{what}: {describe_reason(reason)}",
+        slow=reason.value in _REMEDIES,
+        code=reason.value,
+        of_message=reason.value not in _NOT_OF_A_MESSAGE,
     )
+
+
+def describe_reason(reason: ReasonCode) -> str:
+    """Return a reason code in words, with what can be done about it."""
+    remedy = _REMEDIES.get(reason.value)
+    return f"{reason.getName()} (0x{reason.value:02x})" + (f"; {remedy}" if remedy else "")
 
 
 def client_id(topics: Topics) -> str:
     """Return the id of a station's client: the same at every start, another one on every box."""
     return f"edge-inspect-{topics.site}-{topics.line}-{topics.station}-{box_id()}"
-
-
-def box_id() -> str:
-    """Return what tells this box from others: the same at every start."""
-    try:
-        # machine-id(5) asks that the id itself is not shown.
-        return hashlib.sha256(b"edge-inspect" + Path("/etc/machine-id").read_bytes().strip()).hexdigest()[:8]
-    except OSError:
-        return socket.gethostname()
 
 
 def new_client(name: str, protocol: MQTTProtocolVersion, settings: MqttSettings) -> Client:
@@ -101,10 +117,14 @@ def new_client(name: str, protocol: MQTTProtocolVersion, settings: MqttSettings)
     client.connect_timeout = settings.connect_timeout_s
     # The publisher's window is the only one.
     client.max_inflight_messages_set(0)
-    if settings.username is not None:
-        client.username_pw_set(settings.username, _password(settings.password_file))
-    if settings.tls is not None:
-        client.tls_set_context(_tls_context(settings.tls))
+    try:
+        if settings.username is not None:
+            file = settings.password_file
+            client.username_pw_set(settings.username, read_password(file) if file is not None else None)
+        if settings.tls is not None:
+            client.tls_set_context(_secure_context(settings, settings.tls))
+    except ConfigurationError as problem:
+        raise ConnectionProblem(str(problem), slow=True) from None
     return client
 
 
@@ -121,24 +141,29 @@ def connect(client: Client, protocol: MQTTProtocolVersion, settings: MqttSetting
             client.connect(settings.host, settings.port, settings.keepalive_s, clean_start=True, properties=properties)
         else:
             client.connect(settings.host, settings.port, settings.keepalive_s)
-    except ssl.SSLError as problem:
-        raise ConnectionProblem(
-            f"TLS: {problem.reason or problem}; check mqtt.tls against the broker's certificate", slow=True
-        ) from problem
-    except OSError as problem:
-        raise ConnectionProblem(f"not reachable: {problem.strerror or problem}") from problem
+    except (OSError, UnicodeError) as problem:
+        # What the broker or the files have to be changed for does not pass by itself.
+        slow = isinstance(problem, ssl.SSLError) and not isinstance(problem, ssl.SSLEOFError)
+        raise ConnectionProblem(explain(problem, settings), slow=slow) from problem
 
 
-def message_properties(schema: str, expiry_s: int | None) -> Properties:
+def message_properties(schema: str, expiry_s: int | None = None, correlation: bytes | None = None) -> Properties:
     """Return the MQTT 5 properties of a message of the contract."""
     properties = _new_properties(PacketTypes.PUBLISH)
     _describe(properties, schema)
+    if correlation is not None:
+        properties.CorrelationData = correlation
     if expiry_s is not None:
         properties.MessageExpiryInterval = expiry_s
     # paho packs them anew for every message, a quarter of all the time that publishing takes; they never change.
     packed = _pack(properties)
     object.__setattr__(properties, "pack", lambda: packed)
     return properties
+
+
+def packed_size(properties: Properties) -> int:
+    """Return the bytes that properties take in a packet."""
+    return len(_pack(properties))
 
 
 def will_properties(schema: str) -> Properties:
@@ -157,58 +182,39 @@ def _describe(properties: Properties, schema: str) -> None:
     properties.UserProperty = ("schema", f"{schema}/{CONTRACT_VERSION}")
 
 
-def credential_path(name: Path) -> Path:
-    """Return where a credential lies: a relative name belongs to systemd where systemd hands out credentials."""
-    folder = os.environ.get("CREDENTIALS_DIRECTORY")
-    return Path(folder) / name if folder and not name.is_absolute() else name
+def _secure_context(settings: MqttSettings, tls: TlsSettings) -> ssl.SSLContext:
+    """What paho makes the connection's TLS with."""
 
+    class TlsSocket(ssl.SSLSocket):
+        """Closes itself when the handshake fails; paho drops it open. And says what paho swallows."""
 
-def credential_remedy(name: Path) -> str:
-    """What to do about a credential that is not there, to be put behind that it is not."""
-    if name.is_absolute():
-        return ""
-    return (
-        f"; a name without a folder is a credential of systemd's: LoadCredential={name}:FILE in the unit hands it out"
-    )
+        def do_handshake(self, block: bool = False) -> None:
+            try:
+                super().do_handshake(block)
+            except BaseException:
+                self.close()
+                raise
 
+        def recv(self, buflen: int = 1024, flags: int = 0) -> bytes:
+            # With TLS 1.3 the broker refuses this box's certificate after the handshake.
+            try:
+                return super().recv(buflen, flags)
+            except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+                raise
+            except ssl.SSLError as problem:
+                raise ConnectionProblem(explain_alert(problem, settings), slow=True) from problem
 
-class _TlsSocket(ssl.SSLSocket):
-    """Closes itself when the handshake fails; paho drops it open."""
+        def send(self, data: Any, flags: int = 0) -> int:
+            try:
+                return super().send(data, flags)
+            except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+                raise
+            except OSError:
+                # The broker has hung up already; what it said before can still be read.
+                with contextlib.suppress(OSError):
+                    self.recv(1)
+                raise
 
-    def do_handshake(self, block: bool = False) -> None:
-        try:
-            super().do_handshake(block)
-        except BaseException:
-            self.close()
-            raise
-
-
-def _password(file: Path | None) -> str | None:
-    if file is None:
-        return None
-    try:
-        return credential_path(file).read_text(encoding="utf-8").rstrip("\r\n")
-    except (OSError, UnicodeDecodeError) as problem:
-        # The text of a UnicodeDecodeError holds bytes of the password.
-        why = f"{problem.strerror}{credential_remedy(file)}" if isinstance(problem, OSError) else "not UTF-8"
-        raise ConnectionProblem(f"mqtt.password_file {credential_path(file)}: {why}", slow=True) from None
-
-
-def _tls_context(tls: TlsSettings) -> ssl.SSLContext:
-    for key, file in (("ca_file", tls.ca_file), ("certificate", tls.certificate), ("key", tls.key)):
-        # ssl does not say which of its files it could not read.
-        if file is not None and not os.access(credential_path(file), os.R_OK):
-            what = f"mqtt.tls.{key} {credential_path(file)}: no such file, or not readable{credential_remedy(file)}"
-            raise ConnectionProblem(what, slow=True)
-    try:
-        context = ssl.create_default_context(cafile=credential_path(tls.ca_file) if tls.ca_file else None)
-        context.sslsocket_class = _TlsSocket
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
-        if tls.certificate is not None and tls.key is not None:
-            # Without a password ssl would ask for one on the terminal.
-            context.load_cert_chain(credential_path(tls.certificate), credential_path(tls.key), password="")
-    except (ssl.SSLError, OSError, ValueError) as problem:
-        raise ConnectionProblem(
-            f"mqtt.tls: {problem}; see that the files are PEM and belong together", slow=True
-        ) from None
+    context = tls_context(tls)
+    context.sslsocket_class = TlsSocket
     return context

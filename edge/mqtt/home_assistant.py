@@ -10,20 +10,40 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, get_args
 
 from paho.mqtt.client import Client, ConnectFlags
-from paho.mqtt.enums import MQTTProtocolVersion
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from edge import __version__
+from edge.commands import ReturnAddress, Verb
 from edge.messages import State, Topics
+from edge.mqtt.broker import Terms
 from edge.mqtt.session import LastWill, OnMessage, Session
 from edge.settings import HomeAssistantSettings, MqttSettings
 
 Component = dict[str, Any]
+
+BUTTONS: dict[Verb, tuple[str, str]] = {
+    "trigger": ("Trigger", "mdi:camera-iris"),
+    "pause": ("Pause", "mdi:pause"),
+    "resume": ("Resume", "mdi:play"),
+    "snapshot": ("Take a snapshot", "mdi:camera"),
+}
+"""Commands that need nothing but an id: name and icon of each."""
+# A UUIDv7, made by Home Assistant when the button is pressed: each press is a command of its own, by Home Assistant's
+# clock. Its templates know now(), and ranges up to 100,000.
+_NEW_ID = (
+    "{% set ms = '%012x' % ((now().timestamp() * 1000) | int) %}"
+    "{{ ms[:8] }}-{{ ms[8:] }}-7{{ '%03x' % (range(4096) | random) }}-8{{ '%03x' % (range(4096) | random) }}-"
+    + 3
+    * "{{ '%04x' % (range(65536) | random) }}"
+)
+
+
+_REASON = "{{ {'reason': value_json.reason} | tojson }}"
 
 
 class Discovery:
@@ -32,10 +52,11 @@ class Discovery:
     Args:
         topics: Of the station.
         settings: Where Home Assistant listens, and whether the device is there or is removed.
+        buttons: Commands that the station carries out; those among `BUTTONS` become buttons.
     """
 
-    def __init__(self, topics: Topics, settings: HomeAssistantSettings) -> None:
-        self._topics = topics
+    def __init__(self, topics: Topics, settings: HomeAssistantSettings, buttons: Collection[Verb] = ()) -> None:
+        self._topics, self._buttons = topics, buttons
         # Names may hold what a discovery topic may not, and become alike without it.
         name = re.sub(r"[^a-zA-Z0-9]+", "_", f"{topics.site}_{topics.line}_{topics.station}")
         self._device = f"{name}_{hashlib.sha256(topics.prefix.encode()).hexdigest()[:8]}"
@@ -50,6 +71,9 @@ class Discovery:
         components = self._components()
         for key, component in components.items():
             component["unique_id"] = f"{self._device}_{key}"
+        # One that was announced before and is not any more: its platform alone removes it.
+        components |= {verb: {"platform": "button"} for verb in BUTTONS if verb not in components}
+        components.setdefault("last_command", {"platform": "sensor"})
         announcement = {
             "device": {
                 "identifiers": [self._device],
@@ -72,7 +96,7 @@ class Discovery:
             "state": _sensor("State", status, "state", device_class="enum", options=list(get_args(State)))
             | {
                 "json_attributes_topic": status,
-                "json_attributes_template": "{{ {'reason': value_json.reason} | tojson }}",
+                "json_attributes_template": _REASON,
             },
             "rejected_part": {
                 "platform": "binary_sensor",
@@ -82,7 +106,9 @@ class Discovery:
                 "device_class": "problem",
             },
             # A value a part fills Home Assistant's database: who wants that switches it on.
-            "score": _sensor("Score", verdict, "score", state_class="measurement", enabled_by_default=False),
+            "score": _sensor(
+                "Score", verdict, "score", precision=3, state_class="measurement", enabled_by_default=False
+            ),
             "picture": {
                 "platform": "image",
                 "name": "Snapshot",
@@ -90,12 +116,42 @@ class Discovery:
                 "content_type": "image/jpeg",
             },
             **self._health(),
+            **self._commands(),
+        }
+
+    def _commands(self) -> dict[str, Component]:
+        made: dict[str, Component] = {verb: self._button(verb) for verb in BUTTONS if verb in self._buttons}
+        if not made:
+            return {}
+        value = "{{ value_json.command }}: {{ 'done' if value_json.done else value_json.refusal }}"
+        last = {
+            "platform": "sensor",
+            "name": "Last command",
+            "state_topic": self._topics.reply,
+            "value_template": value,
+            "json_attributes_topic": self._topics.reply,
+            "json_attributes_template": _REASON,
+            "entity_category": "diagnostic",
+        }
+        return {**made, "last_command": last}
+
+    def _button(self, verb: Verb) -> Component:
+        name, icon = BUTTONS[verb]
+        fields = f'"contract":1,"command":"{verb}","id":"{_NEW_ID}","by":"home-assistant"'
+        return {
+            "platform": "button",
+            "name": name,
+            "icon": icon,
+            "command_topic": self._topics.command,
+            "command_template": f"{{{fields}}}",
+            "qos": 1,
         }
 
     def _health(self) -> dict[str, Component]:
         health = self._topics.health
+        counted: dict[str, Any] = {"precision": 0, "state_class": "total_increasing"}
         counts = {
-            f"parts_{count}": _sensor(f"Parts {count}", health, f"frames.{count}", state_class="total_increasing")
+            f"parts_{count}": _sensor(f"Parts {count}", health, f"frames.{count}", **counted)
             for count in ("inspected", "accepted", "rejected")
         }
         about = {
@@ -104,23 +160,32 @@ class Discovery:
                 ("bundle", "Bundle", "bundle.name"),
                 ("engine", "Engine", "engine"),
                 ("precision", "Precision", "precision"),
-                ("threshold", "Threshold", "threshold"),
             )
         }
-        measured = {"state_class": "measurement", "entity_category": "diagnostic"}
+        measured: dict[str, Any] = {"state_class": "measurement", "entity_category": "diagnostic"}
         p95 = "latency_ms.p95 if value_json.latency_ms else None"
         return {
             **counts,
-            "frames_dropped": _sensor("Frames dropped", health, "frames.dropped", state_class="total_increasing"),
-            "rate": _sensor("Rate", health, "fps", state_class="measurement", unit_of_measurement="parts/s"),
-            "waiting": _sensor("Messages waiting", health, "outbox.entries", **measured),
+            "frames_dropped": _sensor("Frames dropped", health, "frames.dropped", **counted),
+            "rate": _sensor(
+                "Rate", health, "fps", precision=1, state_class="measurement", unit_of_measurement="parts/s"
+            ),
+            "waiting": _sensor("Messages waiting", health, "outbox.entries", precision=0, **measured),
+            "threshold": _sensor("Threshold", health, "threshold", precision=3, **measured),
             "latency": _sensor(
-                "Latency, 95th percentile", health, p95, unit_of_measurement="ms", device_class="duration", **measured
+                "Latency, 95th percentile",
+                health,
+                p95,
+                precision=1,
+                unit_of_measurement="ms",
+                device_class="duration",
+                **measured,
             ),
             "temperature": _sensor(
                 "Temperature",
                 health,
                 "temperature_c",
+                precision=1,
                 unit_of_measurement="°C",
                 device_class="temperature",
                 **measured,
@@ -134,7 +199,7 @@ class DiscoverySession(Session):
 
     Args:
         client_id: As `Session` has it, and all before `discovery`.
-        protocol: MQTT 5 or 3.1.1.
+        terms: On what terms it is made.
         settings: Of the connection.
         will: What the broker publishes when the connection is lost.
         subscriptions: The topics to hear.
@@ -144,7 +209,7 @@ class DiscoverySession(Session):
     def __init__(
         self,
         client_id: str,
-        protocol: MQTTProtocolVersion,
+        terms: Terms,
         settings: MqttSettings,
         will: LastWill,
         subscriptions: Mapping[str, OnMessage],
@@ -152,7 +217,7 @@ class DiscoverySession(Session):
     ) -> None:
         self._discovery = discovery
         heard = {**subscriptions, discovery.status_topic: self._hear}
-        super().__init__(client_id, protocol, settings, will, heard)
+        super().__init__(client_id, terms, settings, will, heard)
 
     def _on_connect(
         self, client: Client, userdata: object, flags: ConnectFlags, reason: ReasonCode, properties: Properties | None
@@ -161,16 +226,26 @@ class DiscoverySession(Session):
         if self.connected:
             self._announce()
 
-    def _hear(self, payload: bytes, retained: bool) -> None:
+    def _hear(self, payload: bytes, retained: bool, back: ReturnAddress | None) -> None:
         if payload == b"online":
             self._announce()
 
     def _announce(self) -> None:
         # QoS 0: a broker that does not let this user announce must not hold up the verdicts.
-        self._client.publish(self._discovery.topic, self._discovery.payload, 0, True)
+        self._publish(self._discovery.topic, self._discovery.payload, 0, retain=True)
 
 
-def _sensor(name: str, topic: str, path: str, **more: Any) -> Component:
-    """Return a sensor that shows one field of a message; a field without a value is rendered as None: unknown."""
+def _sensor(name: str, topic: str, path: str, *, precision: int | None = None, **more: Any) -> Component:
+    """Return a sensor that shows one field of a message; a field without a value is rendered as None: unknown.
+
+    Args:
+        name: Of the sensor.
+        topic: Of the message.
+        path: Of the field.
+        precision: Digits that are shown behind the point, for a number.
+        more: What else Home Assistant is to know.
+    """
     template = f"{{{{ value_json.{path} }}}}"
+    if precision is not None:
+        more["suggested_display_precision"] = precision
     return {"platform": "sensor", "name": name, "state_topic": topic, "value_template": template, **more}

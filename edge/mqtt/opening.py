@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
-from paho.mqtt.enums import MQTTProtocolVersion
-
+from edge.commands import Verb
 from edge.messages import Status, Topics
+from edge.mqtt.broker import Terms
 from edge.mqtt.connection import client_id
 from edge.mqtt.home_assistant import Discovery, DiscoverySession
 from edge.mqtt.session import LastWill, OnMessage, Session
 from edge.settings import MqttSettings
 
-Open = Callable[[MQTTProtocolVersion, Status], Session]
-"""Opens one connection; given the version of MQTT, and the status that a lost connection is to leave."""
+Open = Callable[[Terms, Status], Session]
+"""Opens one connection; given its terms, and the status that a lost connection is to leave."""
 
 
-def opener(topics: Topics, settings: MqttSettings, newest: Callable[[], int], on_command: OnMessage | None) -> Open:
+def opener(
+    topics: Topics,
+    settings: MqttSettings,
+    newest: Callable[[], int],
+    on_command: OnMessage | None,
+    allowed: Collection[Verb] = (),
+) -> Open:
     """Return what opens a station's connections, one after another.
 
     Args:
@@ -24,19 +30,26 @@ def opener(topics: Topics, settings: MqttSettings, newest: Callable[[], int], on
         settings: Of the connection.
         newest: Says which is the station's newest part.
         on_command: Called with each command; `None` for none.
+        allowed: Commands that the station carries out.
     """
-    name = client_id(topics)
+    name = _client_id(topics, settings)
     if settings.encoding == "sparkplug_b":
         # protobuf is an extra.
         from edge.mqtt.sparkplug.node import EdgeNode
         from edge.mqtt.sparkplug.session import SparkplugSession
 
         node = EdgeNode(topics)
-        return lambda protocol, will: SparkplugSession(name, protocol, settings, node, newest, on_command)
+        return lambda terms, will: SparkplugSession(name, terms, settings, node, newest, on_command)
     commands = {} if on_command is None else {topics.command: on_command}
     if settings.home_assistant is not None:
-        discovery = Discovery(topics, settings.home_assistant)
-        return lambda protocol, will: DiscoverySession(
-            name, protocol, settings, LastWill(topics.status, will.to_json()), commands, discovery
+        discovery = Discovery(topics, settings.home_assistant, allowed)
+        return lambda terms, will: DiscoverySession(
+            name, terms, settings, LastWill(topics.status, will.to_json()), commands, discovery
         )
-    return lambda protocol, will: Session(name, protocol, settings, LastWill(topics.status, will.to_json()), commands)
+    return lambda terms, will: Session(name, terms, settings, LastWill(topics.status, will.to_json()), commands)
+
+
+def _client_id(topics: Topics, settings: MqttSettings) -> str:
+    if settings.client_id is None:
+        return client_id(topics)
+    return settings.client_id.format(site=topics.site, line=topics.line, station=topics.station)

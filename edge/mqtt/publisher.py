@@ -3,8 +3,8 @@
 One connection a station, because an MQTT connection has one last will. One thread a connection: it sends what the
 outbox holds in order, `window` messages ahead of the broker's acknowledgements, and removes an entry only when it is
 acknowledged. After a lost connection it begins again at the oldest entry, so a subscriber sees every message once or
-more, in order once repeats are dropped. Commands are asked for anew with every connection: the broker keeps none
-for a station that is away.
+more, in order once repeats are dropped. Replies to commands are kept until they are acknowledged, too. Commands are
+asked for anew with every connection: the broker keeps none for a station that is away.
 """
 
 from __future__ import annotations
@@ -13,14 +13,15 @@ import logging
 import socket
 import threading
 import time
-from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
-from paho.mqtt.enums import MQTTProtocolVersion
-
-from edge.commands import Reply
+from edge.commands import Reply, ReturnAddress, Verb
 from edge.ids import uuid7
-from edge.messages import Health, State, Status, Topics, utc_now
+from edge.messages import TOPIC_ROOT, Health, State, Status, Topics, utc_now
+from edge.mqtt.broker import Terms
+from edge.mqtt.connection import ConnectionProblem
+from edge.mqtt.drain import Drain
+from edge.mqtt.notices import Notices
 from edge.mqtt.opening import opener
 from edge.mqtt.reconnection import Reconnection
 from edge.mqtt.resends import Resends
@@ -30,8 +31,6 @@ from edge.settings import MqttSettings
 
 log = logging.getLogger(__name__)
 
-_STATUSES_KEPT = 16
-_REPLIES_KEPT = 256
 # At an orderly end this part of the time is for draining, the rest for the offline status.
 _DRAIN_SHARE = 0.8
 
@@ -48,7 +47,11 @@ class Publisher:
         outbox: shared between stations.
         settings: of the connection.
         status: what the station is doing now.
-        on_command: called in the publisher's thread with each command's payload, and whether it was retained.
+        on_command: called in the publisher's thread with each command's payload, whether it was retained, and where
+            its requester wants the reply.
+        on_set_aside: called in the publisher's thread with a sentence when a message is given up that the broker
+            does not take.
+        allowed: commands that the station carries out.
     """
 
     def __init__(
@@ -58,20 +61,23 @@ class Publisher:
         settings: MqttSettings,
         status: Status,
         on_command: OnMessage | None = None,
+        on_set_aside: Callable[[str], None] = lambda sentence: None,
+        *,
+        allowed: Collection[Verb] = (),
     ) -> None:
         self._topics = topics
         self._outbox = outbox
         self._settings = settings
         self._name = f"{topics.site}/{topics.line}/{topics.station}"
-        self._open = opener(topics, settings, lambda: outbox.sequence(topics.station), on_command)
+        self._open = opener(topics, settings, lambda: outbox.sequence(topics.station), on_command, allowed)
         self._reconnection = Reconnection(settings, log, "Verdicts wait in the outbox", self._name)
         self._lock = threading.Lock()
         self._status = status
-        self._statuses = deque([status], maxlen=_STATUSES_KEPT)
-        self._health: Health | None = None
-        self._answers: deque[tuple[str, bytes]] = deque(maxlen=_REPLIES_KEPT)
+        self._notices = Notices(topics)
+        self._notices.add_status(status)
         self._resends = Resends(outbox, topics.station)
-        self._limit: Callable[[int], int | None] = lambda size: None
+        self._drain = Drain(topics, outbox, self._notices, self._resends, on_set_aside, settings.backoff_cap_s)
+        self._limit: Callable[[int, str], int | None] = lambda size, schema: None
         self._closing = threading.Event()
         self._drain_until = self._close_until = float("inf")
         self._connected = False
@@ -99,30 +105,39 @@ class Publisher:
         """How often the connection was made again."""
         return max(0, self._connections - 1)
 
+    @property
+    def set_aside(self) -> int:
+        """How many messages were given up because the broker does not take them."""
+        return self._drain.set_aside
+
     def set_status(self, status: Status) -> None:
         """Publish a status, now or when there is a connection: then the newest 16, in order."""
         with self._lock:
             self._status = status
-            self._statuses.append(status)
+            self._notices.add_status(status)
         self._wake()
 
     def publish_health(self, health: Health) -> None:
         """Publish health if there is a connection."""
         if self._connected:
-            with self._lock:
-                self._health = health
+            self._notices.add_health(health)
             self._wake()
 
-    def reply(self, reply: Reply) -> None:
-        """Publish a reply, after those before it."""
-        self._answer(self._topics.reply, reply.to_json())
+    def reply(self, reply: Reply, back: ReturnAddress | None = None) -> None:
+        """Publish a reply, after those before it, and to whom else wants it."""
+        if back is not None and back.topic is not None and not self._is_open(back.topic):
+            log.warning("%s: no reply to %r; name a topic outside of %s/", self._name, back.topic, TOPIC_ROOT)
+            back = back._replace(topic=None)
+        self._notices.add_reply(reply, back)
+        self._wake()
 
     def publish_image(self, identity: str, jpeg: bytes) -> str | None:
         """Publish a picture, before any later reply; returns its topic, or `None` if the broker takes none so large."""
         topic = self._topics.image(identity)
-        if not self._connected or self._limit(len(topic.encode()) + len(jpeg)) is not None:
+        if not self._connected or self._limit(len(topic.encode()) + len(jpeg), "image") is not None:
             return None
-        self._answer(topic, jpeg)
+        self._notices.add_picture(topic, jpeg)
+        self._wake()
         return topic
 
     def resend(self, first: int, last: int) -> bool:
@@ -131,10 +146,11 @@ class Publisher:
         self._wake()
         return asked
 
-    def _answer(self, topic: str, payload: bytes) -> None:
-        with self._lock:
-            self._answers.append((topic, payload))
-        self._wake()
+    def _is_open(self, topic: str) -> bool:
+        """Whether a requester may name this topic: this station's right to publish must not be borrowed for others."""
+        own = f"{self._topics.reply}/"
+        outside = not topic.startswith(("$", f"{TOPIC_ROOT}/"))
+        return (outside or f"{topic}/".startswith(own)) and not set(topic) & set("+#\0") and bool(topic)
 
     def close(self, timeout: float = 5.0) -> None:
         """Send what can be sent within `timeout` seconds, say `stopping` and `offline`, and disconnect.
@@ -170,48 +186,51 @@ class Publisher:
                 return
             self._closing.wait(pause)
 
-    def _connect(self, protocol: MQTTProtocolVersion) -> Session:
+    def _connect(self, terms: Terms) -> Session:
         with self._lock:
             will = self._now("offline", "connection lost")
-            if not self._statuses:
-                self._statuses.append(self._status)
-            self._health = None
-        self._resends.begin_anew()
-        return self._open(protocol, will)
+            self._drain.begin_anew(self._status)
+        return self._open(terms, will)
 
     def _serve(self, session: Session) -> bool:
         """Send until the end; return whether it was orderly."""
-        sent_up_to = 0
+        try:
+            return self._work(session)
+        except ConnectionProblem as problem:
+            # The last turn of a lost connection may have brought some acknowledgements, too.
+            self._drain.end(session, problem)
+            raise
+        finally:
+            self._connected = False
+
+    def _work(self, session: Session) -> bool:
         offline_sent = False
         while True:
             closing = self._closing.is_set()  # asked first: `stopping` is then among the statuses, before `offline`
+            now = time.monotonic()
             if session.connected and not offline_sent:
                 self._say_connected(session)
-                self._send_slots(session)
-                sent_up_to = self._send_entries(session, sent_up_to)
-            now = time.monotonic()
-            if closing and session.connected and not offline_sent:
-                drained = not session.outstanding and not self._outbox.pending(self._topics.station, sent_up_to, 1)
-                if drained or now >= self._drain_until:
-                    self._send_status(session, self._now("offline", None))
+                self._drain.send(session, parts=now < self._drain_until)
+                if closing and (now >= self._drain_until or self._drain.is_empty(session)):
+                    offline = self._now("offline", None)
+                    session.send("status", self._topics.status, offline.to_json(), ("status", offline.id))
                     offline_sent = True
-            if offline_sent and not session.outstanding:
+            if offline_sent and not len(session.in_flight):
                 return True
             if now >= self._close_until:
                 # The broker publishes the will, since it did not take the offline status.
                 return False
+            if not closing and self._asks_again(now):
+                return True
             limit = self._close_until if now >= self._drain_until else self._drain_until
-            try:
-                session.turn(self._wake_out, max(0.0, min(1.0, limit - now)))
-            finally:
-                # The last turn of a lost connection may have brought some, too.
-                self._take_acknowledged(session)
+            session.turn(self._wake_out, max(0.0, min(0.1 if self._drain.careful else 1.0, limit - now)))
+            self._drain.settle(session)
             self._clear_wake()
 
-    def _take_acknowledged(self, session: Session) -> None:
-        if acknowledged := session.take_acknowledged():
-            self._outbox.remove(acknowledged)
-            self._resends.acknowledge(acknowledged)
+    def _asks_again(self, now: float) -> bool:
+        """Whether to connect again for what the broker has refused because of its topic."""
+        since = self._drain.held_since
+        return since is not None and now >= since + 2 * self._settings.backoff_cap_s
 
     def _clear_wake(self) -> None:
         try:
@@ -224,50 +243,7 @@ class Publisher:
             self._limit = session.limit
             self._connected = True
             self._connections += 1
-            self._reconnection.say_connected()
-
-    def _send_slots(self, session: Session) -> None:
-        with self._lock:
-            statuses = list(self._statuses)
-            self._statuses.clear()
-            answers = list(self._answers)
-            self._answers.clear()
-            health, self._health = self._health, None
-        for status in statuses:
-            self._send_status(session, status)
-        if health is not None:
-            session.send_health(self._topics.health, health.to_json())
-        for topic, payload in answers:
-            if topic == self._topics.reply:
-                session.send("reply", topic, payload)
-            else:
-                session.send_image(topic, payload)
-
-    def _send_status(self, session: Session, status: Status) -> None:
-        session.send("status", self._topics.status, status.to_json())
-
-    def _send_entries(self, session: Session, sent_up_to: int) -> int:
-        """Fill the window from the outbox; return the id of the last entry sent."""
-        if not session.free or time.monotonic() >= self._drain_until:
-            return sent_up_to
-        for entry in self._outbox.pending(self._topics.station, sent_up_to, session.free):
-            sent_up_to = entry.id
-            limit = session.limit(entry.size)
-            if limit is None:
-                session.send(entry.kind, entry.topic, entry.payload, token=entry.id)
-            else:
-                self._outbox.drop([entry.id])
-                log.error(
-                    "%s: sequence %d: a %s of %d bytes is dropped, the broker takes packets of %d; raise its limit",
-                    self._name,
-                    entry.sequence,
-                    entry.kind,
-                    entry.size,
-                    limit,
-                )
-        for entry in self._resends.next(session.free) if session.free else ():
-            session.send(entry.kind, entry.topic, entry.payload, token=entry.id)
-        return sent_up_to
+            self._reconnection.say_connected(session)
 
     def _now(self, state: State, reason: str | None) -> Status:
         sequence = self._outbox.sequence(self._topics.station)

@@ -1,4 +1,4 @@
-"""One connection after another: which version of MQTT to speak, what to tell of a problem, how long to wait."""
+"""One connection after another: on which terms, what to tell of a problem, how long to wait."""
 
 from __future__ import annotations
 
@@ -7,39 +7,54 @@ import random
 import time
 from collections.abc import Callable
 
-from paho.mqtt.enums import MQTTProtocolVersion
-
-from edge.mqtt.connection import MQTT5, MQTT311, ConnectionProblem
-from edge.mqtt.session import Session
+from edge.mqtt.broker import REMEMBERED_S, VERSIONS, Broker, Terms, known_broker
+from edge.mqtt.connection import MQTT5, ConnectionProblem
+from edge.mqtt.session import UNSUPPORTED_VERSION, Session
 from edge.settings import MqttSettings
 
 _FIRST_PAUSE_S = 0.25
+_NO_RETAIN, _NO_QOS_1 = 0x9A, 0x9B
+
+
+class _GivenUpTooSoon(ConnectionProblem):
+    """The broker is slow, with MQTT 3.1.1 too: it may speak MQTT 5."""
 
 
 class Reconnection:
     """What a client of the broker knows from one connection to the next. Not safe between threads.
 
-    It speaks MQTT 5 until the broker refuses that, then 3.1.1.
+    It speaks MQTT 5, and 3.1.1 to a broker that refuses MQTT 5, hangs up on it, or does not answer it in time.
 
     Args:
         settings: Of the connections.
         log: Of the client.
         meanwhile: What a problem means for the client, as a sentence without its full stop.
         name: Of the client in its log; empty where the process has only one.
+        broker: What is known of the broker; by default what all clients of this process have learnt.
     """
 
-    def __init__(self, settings: MqttSettings, log: logging.Logger, meanwhile: str, name: str = "") -> None:
+    def __init__(
+        self,
+        settings: MqttSettings,
+        log: logging.Logger,
+        meanwhile: str,
+        name: str = "",
+        broker: Broker | None = None,
+    ) -> None:
         self._settings, self._log, self._meanwhile = settings, log, meanwhile
         self._prefix = f"{name}: " if name else ""
-        self._protocol = self._lasting_protocol = MQTT5
+        self._where = f"{settings.host}:{settings.port}"
+        self._broker = broker or known_broker(settings)
         self._attempt = 0
         self._last_problem = ""
 
-    def live(self, connect: Callable[[MQTTProtocolVersion], Session], serve: Callable[[Session], bool]) -> float:
+    def live(self, connect: Callable[[Terms], Session], serve: Callable[[Session], bool]) -> float:
         """Live through one connection; whatever happens to it is logged, and never an error here.
 
+        Where the broker does not take a connection on the first terms, others are tried at once.
+
         Args:
-            connect: Opens the connection, in this version of MQTT.
+            connect: Opens the connection, on these terms.
             serve: Works until the end, and returns whether it was an orderly one; calls `say_connected` meanwhile.
 
         Returns:
@@ -53,7 +68,7 @@ class Reconnection:
             slow = problem.slow
             self._say(str(problem))
         except Exception:
-            # The thread must outlive a malformed packet; a bug keeps its traceback.
+            # The thread must outlive a bug, which keeps its traceback.
             self._log.exception("%sthe connection to the broker failed", self._prefix)
         cap = self._settings.backoff_cap_s
         # A connection that lasted was a good one; two clients that throw each other out never have one.
@@ -62,30 +77,105 @@ class Reconnection:
         low, high = (cap / 2, cap) if slow else (0, min(cap, _FIRST_PAUSE_S * 2 ** min(self._attempt, 20)))
         return random.uniform(low, high)
 
-    def say_connected(self) -> None:
-        """Log that the broker has accepted the connection; the next problem is a new one."""
+    def say_connected(self, session: Session) -> None:
+        """Log that the broker has accepted the connection, and what it does without; the next problem is a new one."""
         self._last_problem = ""
-        self._log.info("%sconnected to broker %s:%d", self._prefix, self._settings.host, self._settings.port)
+        self._log.info("%sconnected to broker %s in %s", self._prefix, self._where, session.version)
+        limits = session.limits
+        if self._settings.retain and not limits.retain:
+            self._say_lacking(_NO_RETAIN)
+        if not limits.qos:
+            self._say_lacking(_NO_QOS_1)
+        if limits.client_id is not None:
+            self._log.info("%sthe broker calls this client %r", self._prefix, limits.client_id)
 
-    def _live(self, connect: Callable[[MQTTProtocolVersion], Session], serve: Callable[[Session], bool]) -> None:
-        protocol, self._protocol = self._protocol, self._lasting_protocol
-        session = connect(protocol)
-        orderly = False
-        try:
-            orderly = serve(session)
-        except ConnectionProblem as problem:
-            if problem.protocol_refused:
-                self._protocol = self._lasting_protocol = MQTT311
-            elif not session.answered and protocol == MQTT5:
-                # Some old brokers hang up on MQTT 5 without a word.
-                self._protocol = MQTT311
-            raise
-        finally:
-            session.close(orderly=orderly)
+    def _live(self, connect: Callable[[Terms], Session], serve: Callable[[Session], bool]) -> None:
+        given_up: ConnectionProblem | None = None
+        while True:
+            terms = self._broker.terms(self._settings, only_311=given_up is not None)
+            session: Session | None = None
+            orderly = False
+            try:
+                session = connect(terms._replace(on_answer=self._hear_answer(terms, given_up)))
+                orderly = serve(session)
+                return
+            except _GivenUpTooSoon as problem:
+                self._log.debug("%s%s", self._prefix, problem)
+                given_up, orderly = None, True
+            except ConnectionProblem as problem:
+                if self._may_take_other_terms(terms, problem):
+                    continue
+                if session is None or session.answered or not self._gives_up_5(terms, problem):
+                    if session is not None and not session.answered:
+                        # A broker that answers no version says nothing about any.
+                        self._broker.forget_version()
+                    raise
+                given_up = problem
+            finally:
+                if session is not None:
+                    session.close(orderly=orderly)
+
+    def _hear_answer(
+        self, terms: Terms, given_up: ConnectionProblem | None
+    ) -> Callable[[float], ConnectionProblem | None]:
+        """Return what is called when the broker answers this attempt: what the answer says about MQTT 5."""
+
+        def hear(seconds: float) -> ConnectionProblem | None:
+            if terms.protocol == MQTT5:
+                self._broker.answered_5()
+            elif given_up is not None:
+                was_silent = given_up.code is None and not given_up.hung_up
+                if was_silent and self._broker.is_slow(seconds, self._settings):
+                    return _GivenUpTooSoon(f"answered {VERSIONS[terms.protocol]} after {seconds:.1f} s; MQTT 5 again")
+                self._say_311(given_up)
+            return None
+
+        return hear
+
+    def _gives_up_5(self, terms: Terms, problem: ConnectionProblem) -> bool:
+        """Whether MQTT 3.1.1 is to be tried at once, because of what came of this attempt with MQTT 5."""
+        if terms.protocol != MQTT5 or self._settings.protocol != "auto":
+            return False
+        # One that has spoken MQTT 5 before may be starting just now.
+        return problem.code == UNSUPPORTED_VERSION or not self._broker.speaks_5
+
+    def _may_take_other_terms(self, terms: Terms, problem: ConnectionProblem) -> bool:
+        """Whether the broker says that it would take a connection without something that it lacks."""
+        if (problem.code == _NO_RETAIN and terms.retain) or (problem.code == _NO_QOS_1 and terms.qos):
+            self._say_lacking(problem.code)
+            return True
+        return False
+
+    def _say_lacking(self, code: int) -> None:
+        if code == _NO_RETAIN and self._broker.lack("retained messages"):
+            self._log.warning(
+                "%sbroker %s keeps no retained messages: status and health reach those who listen at the time; "
+                "mqtt.retain: false says the same from the start",
+                self._prefix,
+                self._where,
+            )
+        elif code == _NO_QOS_1 and self._broker.lack("QoS 1"):
+            self._log.warning(
+                "%sbroker %s takes QoS 0 only: a message leaves the outbox when the broker has answered a packet after "
+                "it, and a subscriber that is away misses it",
+                self._prefix,
+                self._where,
+            )
+
+    def _say_311(self, given_up: ConnectionProblem) -> None:
+        why = "it refuses it" if given_up.code == UNSUPPORTED_VERSION else given_up
+        if self._broker.lack("MQTT 5"):
+            self._log.warning(
+                "%sbroker %s speaks MQTT 3.1.1, not MQTT 5 (%s): falling back to 3.1.1; MQTT 5 is tried again after "
+                "%.0f minutes, and mqtt.protocol: 3.1.1 spares that",
+                self._prefix,
+                self._where,
+                why,
+                REMEMBERED_S / 60,
+            )
 
     def _say(self, problem: str) -> None:
         """Log a problem once, not at every attempt."""
         level = logging.DEBUG if problem == self._last_problem else logging.WARNING
-        where = f"{self._settings.host}:{self._settings.port}"
-        self._log.log(level, "%sbroker %s: %s. %s; trying again", self._prefix, where, problem, self._meanwhile)
+        self._log.log(level, "%sbroker %s: %s. %s; trying again", self._prefix, self._where, problem, self._meanwhile)
         self._last_problem = problem

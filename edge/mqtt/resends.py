@@ -27,6 +27,7 @@ class Resends:
         self._requests: deque[tuple[int, int]] = deque()
         self._after = 0
         self._outstanding: set[int] = set()
+        self._skipped: set[int] = set()
 
     def ask(self, first: int, last: int) -> bool:
         """Have the parts `first` to `last` sent again; returns whether there was room for the request."""
@@ -48,12 +49,19 @@ class Resends:
         entries = self._outbox.history(self._station, *self._requests[0], self._after, limit)
         if entries:
             self._after = entries[-1].id
+            entries = [entry for entry in entries if entry.id not in self._skipped]
             self._outstanding.update(entry.id for entry in entries)
         elif not self._outstanding:
             with self._lock:
                 self._requests.popleft()
             self._after = 0
+            self._skipped.clear()
         return entries
+
+    def skip(self, identity: int) -> None:
+        """The broker does not take this one any more."""
+        self._skipped.add(identity)
+        self._outstanding.discard(identity)
 
     def acknowledge(self, ids: Iterable[int]) -> None:
         """The broker has these."""

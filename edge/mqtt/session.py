@@ -6,33 +6,55 @@ import logging
 import select
 import socket
 import ssl
+import struct
 import time
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTMessage
-from paho.mqtt.enums import MQTTErrorCode, MQTTProtocolVersion
-from paho.mqtt.properties import Properties
+from paho.mqtt.enums import MQTTErrorCode
+from paho.mqtt.properties import MQTTException, Properties  # type: ignore[attr-defined]
 from paho.mqtt.reasoncodes import ReasonCode
 
+from edge.commands import ReturnAddress
+from edge.mqtt.broker import VERSIONS, Terms
 from edge.mqtt.connection import (
     MQTT5,
     ConnectionProblem,
     connect,
+    describe_reason,
     message_properties,
     new_client,
+    packed_size,
     refusal,
     will_properties,
 )
+from edge.mqtt.failure import explain_silence
+from edge.mqtt.in_flight import InFlight, Token
+from edge.mqtt.limits import Limits
 from edge.settings import MqttSettings
 
 log = logging.getLogger(__name__)
 
-OnMessage = Callable[[bytes, bool], None]
-"""Called with a payload, and whether the broker had retained it."""
+OnMessage = Callable[[bytes, bool, ReturnAddress | None], None]
+"""Called with a payload, whether the broker had retained it, and where its sender wants an answer."""
 
-# What a publish packet needs besides topic and payload: fixed header, packet id, properties.
-_PACKET_OVERHEAD = 128
+UNSUPPORTED_VERSION = 0x84
+# Not authorized, topic name invalid: others of this topic fare no better, and messages of other topics may pass.
+_OF_A_TOPIC = {0x87, 0x90}
+# Fixed header, length of the topic, packet id.
+_PACKET_OVERHEAD = 1 + 4 + 2 + 2
+# What paho raises, depending on its version, on bytes that are no packet.
+_MALFORMED = (MQTTException, LookupError, ValueError, AssertionError, TypeError, struct.error)
+# Quality of service, and whether the broker is to retain it.
+_DELIVERY = {
+    "verdict": (1, False),
+    "defect": (1, False),
+    "status": (1, True),
+    "reply": (1, False),
+    "health": (0, True),
+    "image": (0, False),
+}
 
 
 class LastWill(NamedTuple):
@@ -49,7 +71,7 @@ class Session:
 
     Args:
         client_id: of the station.
-        protocol: MQTT 5 or 3.1.1.
+        terms: on which it is made.
         settings: of the connection.
         will: what the broker publishes when the connection is lost; `None` for nothing.
         subscriptions: the topics to hear, and what is called with each message, inside `turn`.
@@ -61,35 +83,56 @@ class Session:
     def __init__(
         self,
         client_id: str,
-        protocol: MQTTProtocolVersion,
+        terms: Terms,
         settings: MqttSettings,
         will: LastWill | None,
         subscriptions: Mapping[str, OnMessage],
     ) -> None:
         self.connected = False
+        """Whether messages may be sent."""
         self.answered = False
+        """Whether the broker has answered this version of MQTT."""
+        self.limits = Limits(qos=terms.qos, retain=terms.retain)
+        """The broker's, once it has answered."""
+        self.refused_token: Token | None = None
+        """The message that the broker has ended the connection with an error for."""
+        self._terms = terms
         self._settings = settings
         self._subscriptions = subscriptions
         self._subscribing: dict[int | None, str] = {}
-        self._is_5 = protocol == MQTT5
+        self._is_5 = terms.protocol == MQTT5
         self._window = settings.window
-        self._largest: int | None = None
-        self._in_flight: dict[int, int | None] = {}
-        self._acknowledged: list[int] = []
+        self.in_flight = InFlight()
+        self._unconfirmed: list[int] = []
+        self._confirmations: dict[int, list[int]] = {}
+        self._sent = 0
+        self._handling = False
         self._problem: ConnectionProblem | None = None
         self._properties: dict[str, Properties] = {}
-        self._progress_at = time.monotonic()
-        self._client = new_client(client_id, protocol, settings)
+        self._sizes: dict[str | None, int] = {}
+        self._client = new_client(client_id, terms.protocol, settings)
         self._client.on_connect = self._on_connect
         self._client.on_disconnect = self._on_disconnect
         self._client.on_publish = self._on_publish
         self._client.on_subscribe = self._on_subscribe
+        self._client.on_unsubscribe = self._on_confirmed
         self._client.on_message = self._on_message
+        self._retains_will = will is not None and will.of_contract and terms.retain and not self._is_5
         if will is not None:
             described = will_properties("status") if self._is_5 and will.of_contract else None
-            self._client.will_set(will.topic, will.payload, 1, retain=will.of_contract, properties=described)
-        connect(self._client, protocol, settings)
-        self._progress_at = time.monotonic()
+            retain = will.of_contract and terms.retain
+            self._client.will_set(will.topic, will.payload, terms.qos, retain=retain, properties=described)
+        connect(self._client, terms.protocol, settings)
+        connection = self._client.socket()
+        if isinstance(connection, socket.socket):
+            # A reply is a small packet behind another one: it must not wait until that is acknowledged.
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.in_flight.progress_at = time.monotonic()
+
+    @property
+    def version(self) -> str:
+        """The version of MQTT that is spoken, for the log."""
+        return VERSIONS[self._terms.protocol]
 
     @property
     def subscribed(self) -> bool:
@@ -97,40 +140,48 @@ class Session:
         return self.connected and not self._subscribing
 
     @property
-    def outstanding(self) -> int:
-        """Messages sent with QoS 1 and not yet acknowledged."""
-        return len(self._in_flight)
-
-    @property
     def free(self) -> int:
         """Messages that may be sent now."""
-        return max(0, self._window - len(self._in_flight))
+        return max(0, self._window - len(self.in_flight))
 
-    def limit(self, size: int) -> int | None:
+    def limit(self, size: int, schema: str | None = "verdict") -> int | None:
         """Return the broker's limit if a message of this size (topic and payload) is above it."""
-        return self._largest if self._largest is not None and size + _PACKET_OVERHEAD > self._largest else None
+        largest = self.limits.packet
+        if largest is None:
+            return None
+        if schema not in self._sizes:
+            properties = self._describe(schema)
+            self._sizes[schema] = _PACKET_OVERHEAD + (0 if properties is None else packed_size(properties))
+        return largest if size + self._sizes[schema] > largest else None
 
-    def send(self, schema: str, topic: str, payload: bytes, *, token: int | None = None) -> None:
-        """Send a verdict, defect, status or reply with QoS 1; `token` comes back from `take_acknowledged`."""
-        sent = self._client.publish(topic, payload, 1, schema == "status", self._describe(schema))
-        # Otherwise the connection has just ended, and `turn` says why.
-        if sent.rc == MQTTErrorCode.MQTT_ERR_SUCCESS:
-            self._expect(sent.mid, token)
+    def send(self, schema: str, topic: str, payload: bytes, token: Token, back: ReturnAddress | None = None) -> None:
+        """Send a message of the contract; `in_flight` says by its token what has become of it.
 
-    def send_health(self, topic: str, payload: bytes) -> None:
-        """Send health: QoS 0, retained."""
-        self._client.publish(topic, payload, 0, True, self._describe("health"))
-
-    def send_image(self, topic: str, jpeg: bytes) -> None:
-        """Send a picture: QoS 0, not retained."""
-        self._client.publish(topic, jpeg, 0, False, self._describe("image"))
+        A reply goes to `back` too, with its correlation data.
+        """
+        qos, retain = _DELIVERY[schema]
+        properties = None
+        if back is not None and self._can_answer(back, topic, payload):
+            properties = message_properties(schema, correlation=back.correlation)
+            if back.topic not in (None, topic):
+                # QoS 0: a broker that does not let the station publish there must not end the connection for it.
+                self._client.publish(back.topic, payload, 0, False, properties)
+        number = self._publish(topic, payload, qos, retain=retain, schema=schema, properties=properties)
+        # Without a number the connection has just ended, and `turn` says why.
+        if number is not None:
+            self._await(qos, number, token, topic)
 
     def send_command(self, topic: str, payload: bytes) -> None:
         """Send a command: QoS 0, for its reply is the acknowledgement, and a refusal must not end the connection."""
-        self._client.publish(topic, payload, 0, False, self._describe("command"))
+        self._publish(topic, payload, 0, schema="command")
 
     def turn(self, wake: socket.socket, timeout: float) -> None:
         """Wait until the broker sends, `wake` can be read or the time is over, and handle what there is."""
+        if self._unconfirmed:
+            self._ask()
+        answer_s = self._terms.patience_s or self._settings.connect_timeout_s
+        if not self.answered:
+            timeout = max(0.0, min(timeout, self.in_flight.progress_at + answer_s - time.monotonic() + 0.001))
         connection = self._client.socket()
         if connection is not None and self._problem is None:
             # What TLS has already decrypted does not show in the socket.
@@ -139,24 +190,20 @@ class Session:
                 poll.register(connection.fileno(), select.POLLIN | (select.POLLOUT if self._client.want_write() else 0))
                 poll.register(wake, select.POLLIN)
                 poll.poll(1000 * timeout)
-            self._client.loop_read()
+            self._read()
             if self._client.want_write():
                 self._client.loop_write()
             self._client.loop_misc()
         if self._problem is None and self._client.socket() is None:
-            self._problem = ConnectionProblem("the connection was closed")
+            self._problem = ConnectionProblem("the connection was closed", of_message=True)
         if self._problem is not None:
             raise self._problem
-        waited = time.monotonic() - self._progress_at
-        if not self.answered and waited > self._settings.connect_timeout_s:
-            raise ConnectionProblem("no answer to the attempt to connect")
-        if (self._in_flight or self._subscribing) and waited > self._settings.acknowledge_timeout_s:
-            raise ConnectionProblem(f"no acknowledgement for {waited:.0f} s")
-
-    def take_acknowledged(self) -> list[int]:
-        """Return the tokens acknowledged since the last call."""
-        taken, self._acknowledged = self._acknowledged, []
-        return taken
+        self.in_flight.settle()
+        waited = time.monotonic() - self.in_flight.progress_at
+        if not self.answered and waited > answer_s:
+            raise ConnectionProblem(f"no answer to the attempt to connect within {answer_s:g} s")
+        if (len(self.in_flight) or self._subscribing) and waited > self._settings.acknowledge_timeout_s:
+            raise ConnectionProblem(f"no acknowledgement for {waited:.0f} s", of_message=True)
 
     def close(self, *, orderly: bool) -> None:
         """End the connection; not orderly, the broker publishes the will."""
@@ -168,23 +215,82 @@ class Session:
         if connection is not None:
             connection.close()
 
+    def _can_answer(self, back: ReturnAddress, topic: str, payload: bytes) -> bool:
+        """Whether MQTT 5 is spoken, and the broker takes a reply that this address makes larger."""
+        size = len((back.topic or topic).encode()) + len(topic.encode()) + len(payload) + len(back.correlation or b"")
+        return self._is_5 and self.limit(size) is None
+
     def _disconnect(self) -> None:
         self._client.disconnect()
 
-    def _expect(self, number: int, token: int | None) -> None:
-        """The broker is to acknowledge this number."""
-        if not self._in_flight:
-            self._progress_at = time.monotonic()
-        self._in_flight[number] = token
+    def _publish(
+        self,
+        topic: str,
+        payload: bytes,
+        qos: int,
+        *,
+        retain: bool = False,
+        schema: str | None = None,
+        properties: Properties | None = None,
+    ) -> int | None:
+        """Publish as the broker's limits allow; return the packet's number, `None` where it was not sent."""
+        limit = Session.limit(self, len(topic.encode()) + len(payload), schema)
+        if limit is not None:
+            log.error(
+                "%s: %d bytes are not sent, the broker takes packets of %d; raise its limit", topic, len(payload), limit
+            )
+            return None
+        described = properties or self._describe(schema)
+        sent = self._client.publish(topic, payload, min(qos, self.limits.qos), retain and self.limits.retain, described)
+        return sent.mid if sent.rc == MQTTErrorCode.MQTT_ERR_SUCCESS else None
 
-    def _acknowledge(self, number: int) -> None:
-        token = self._in_flight.pop(number)
-        self._progress_at = time.monotonic()
-        if token is not None:
-            self._acknowledged.append(token)
+    def _await(self, qos: int, number: int, token: Token, topic: str) -> None:
+        """Follow what was sent until the broker has it."""
+        if not qos:
+            self.in_flight.let_settle(token)
+        elif self.limits.qos:
+            self.in_flight.expect(number, token)
+        else:
+            self._await_confirmation(token, topic)
 
-    def _describe(self, schema: str) -> Properties | None:
-        if not self._is_5:
+    def _await_confirmation(self, token: Token, topic: str) -> None:
+        """Have what was sent with QoS 0 acknowledged.
+
+        After it the session takes back a subscription it never had: the broker must answer that (MQTT-3.10.4-5), and it
+        reads a connection's packets in their order. That costs a few bytes a turn, needs no right, and leaves nothing.
+        """
+        self._sent += 1
+        self._unconfirmed.append(-self._sent)
+        self.in_flight.expect(-self._sent, token)
+        self._confirming = topic
+        # While the broker confirms one part of the window, another is on its way.
+        if len(self._unconfirmed) * 4 >= self._window:
+            self._ask()
+
+    def _ask(self) -> None:
+        result, number = self._client.unsubscribe(self._confirming)
+        if result == MQTTErrorCode.MQTT_ERR_SUCCESS and number is not None:
+            self._confirmations[number], self._unconfirmed = self._unconfirmed, []
+
+    def _read(self) -> None:
+        """Read what has come; bytes that are no packet are the broker's mistake, not an error here."""
+        try:
+            result = self._client.loop_read()
+        except _MALFORMED as error:
+            if self._handling:
+                raise
+            self._problem = self._malformed(f": {error}")
+        else:
+            # paho says the same of a refused connection.
+            if result == MQTTErrorCode.MQTT_ERR_PROTOCOL and (self._problem is None or self._problem.code is None):
+                self._problem = self._malformed("")
+
+    def _malformed(self, how: str) -> ConnectionProblem:
+        what = f"it sent what is not {self.version}{how}; see what listens on this port"
+        return ConnectionProblem(what, hung_up=True)
+
+    def _describe(self, schema: str | None) -> Properties | None:
+        if not self._is_5 or schema is None:
             return None
         if schema not in self._properties:
             expires = schema in ("verdict", "defect")
@@ -194,14 +300,22 @@ class Session:
     def _on_connect(
         self, client: Client, userdata: object, flags: ConnectFlags, reason: ReasonCode, properties: Properties | None
     ) -> None:
-        self.answered = True
-        if reason.is_failure:
-            self._problem = refusal("refused the connection", reason)
+        if self.answered:
+            self._problem = ConnectionProblem("it sent a second CONNACK")
+            return
+        self.answered = reason.value != UNSUPPORTED_VERSION
+        waited = time.monotonic() - self.in_flight.progress_at
+        problem = self._terms.on_answer(waited) if self.answered else None
+        self._problem = refusal("refused the connection", reason) if reason.is_failure else problem
+        if self._problem is not None:
             return
         self.connected = True
-        self._progress_at = time.monotonic()
-        self._window = min(self._window, getattr(properties, "ReceiveMaximum", self._window))
-        self._largest = getattr(properties, "MaximumPacketSize", None)
+        self.in_flight.progress_at = time.monotonic()
+        announced = Limits.read(properties)
+        self.limits = announced._replace(
+            qos=min(announced.qos, self._terms.qos), retain=announced.retain and self._terms.retain
+        )
+        self._window = min(self._window, self.limits.window)
         for topic in self._subscriptions:
             self._subscribing[client.subscribe(topic, qos=1)[1]] = topic
 
@@ -219,17 +333,19 @@ class Session:
                 self._problem = refusal("ended the connection", reason)
             elif self.answered:
                 self._problem = ConnectionProblem(
-                    "the connection was lost; if that repeats, see that no other client uses this client id"
+                    "the connection was lost; if that repeats, see that no other client uses this client id",
+                    of_message=True,
                 )
             else:
-                certificate = "; see that it accepts this box's certificate" if self._settings.tls else ""
-                self._problem = ConnectionProblem(f"the broker hung up without an answer{certificate}")
+                # In MQTT 5 it says so by a reason code.
+                retain = "; one that keeps no retained messages needs mqtt.retain: false" if self._retains_will else ""
+                self._problem = ConnectionProblem(explain_silence(self._settings) + retain, hung_up=True)
 
     def _on_subscribe(
         self, client: Client, userdata: object, mid: int, reasons: list[ReasonCode], properties: Properties | None
     ) -> None:
         topic = self._subscribing.pop(mid, None)
-        self._progress_at = time.monotonic()
+        self.in_flight.progress_at = time.monotonic()
         if any(reason.is_failure for reason in reasons):
             log.warning(
                 "the broker gives no messages: %s; let this user subscribe to %s in its access list",
@@ -237,17 +353,39 @@ class Session:
                 topic,
             )
 
+    def _on_confirmed(
+        self, client: Client, userdata: object, mid: int, reasons: list[ReasonCode], properties: Properties | None
+    ) -> None:
+        for number in self._confirmations.pop(mid, ()):
+            self.in_flight.acknowledge(number)
+
     def _on_message(self, client: Client, userdata: object, message: MQTTMessage) -> None:
         if message.topic in self._subscriptions:
-            self._subscriptions[message.topic](bytes(message.payload), message.retain)
+            # A fault of whoever hears it is a bug, and keeps its traceback.
+            self._handling = True
+            self._subscriptions[message.topic](bytes(message.payload), message.retain, _return_address(message))
+            self._handling = False
 
     def _on_publish(
         self, client: Client, userdata: object, mid: int, reason: ReasonCode, properties: Properties
     ) -> None:
-        if mid not in self._in_flight:
+        if mid not in self.in_flight:
             return
-        if reason.is_failure:
-            # Whoever sent it keeps it.
-            self._in_flight[mid] = None
-            self._problem = self._problem or refusal("refused a message", reason)
-        self._acknowledge(mid)
+        if not reason.is_failure:
+            self.in_flight.acknowledge(mid)
+            return
+        # Whoever sent it keeps it.
+        if reason.value in _OF_A_TOPIC:
+            self.in_flight.refuse(mid, describe_reason(reason))
+            return
+        token = self.in_flight.take(mid)
+        if self._problem is None:
+            self._problem = refusal("refused a message", reason)
+            self.refused_token = token
+
+
+def _return_address(message: MQTTMessage) -> ReturnAddress | None:
+    """Return where an MQTT 5 requester wants its reply; `None` where it does not say."""
+    topic = getattr(message.properties, "ResponseTopic", None)
+    correlation = getattr(message.properties, "CorrelationData", None)
+    return None if topic is None and correlation is None else ReturnAddress(topic, correlation)

@@ -5,10 +5,15 @@ is lost or used twice. The outbox is bounded in bytes and age; a policy says wha
 goes while there is a verdict. What the broker has acknowledged is kept for a while, in a history bounded in bytes, for
 subscribers that have missed it. `SqliteOutbox` (edge/outbox/sqlite.py) is the durable one; `MemoryOutbox`
 (edge/outbox/memory.py) forgets when the process ends.
+
+An age is the time for which a process had the message and could send it. It is counted by the monotonic clock and goes
+on at the next start. The wall clock has no part in it: a box without a battery sets that by weeks when it hears of the
+time, and a message that waited while the box was switched off or suspended had no chance to be sent.
 """
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -20,9 +25,9 @@ WhenFull = Literal["drop_oldest", "drop_newest"]
 # In the order in which they are dropped.
 KINDS: tuple[Kind, Kind] = ("verdict", "defect")
 
-# A box without a battery clock starts in the past and jumps when it hears of the time: an age counted from
-# before this moment (2024-01-01) says nothing.
-CLOCK_PLAUSIBLE = 1_704_067_200.0
+REFUSED = "the broker does not take them; the log has more"
+
+log = logging.getLogger(__name__)
 
 
 class Outgoing(NamedTuple):
@@ -34,7 +39,10 @@ class Outgoing(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """A stored message. Ids rise in the order of the puts; they hold for the life of the process."""
+    """A stored message. Ids rise in the order of the puts; they hold for the life of the process.
+
+    `created` is when it was stored, in seconds by the outbox's own clock, which runs while the outbox is open.
+    """
 
     id: int
     station: str
@@ -69,7 +77,11 @@ class Outbox(Protocol):
 
     @property
     def problem(self) -> str | None:
-        """Why messages are kept in memory alone at present; `None` while all is well."""
+        """Why messages are kept in memory alone at present, and what to do about it; `None` while all is well."""
+
+    @property
+    def why_dropped(self) -> str:
+        """Why messages were dropped the last time that some were; empty where none were."""
 
     def put(self, station: str, make: Make) -> int:
         """Give `make` the station's next sequence number, store the messages it returns, and return the number.
@@ -107,6 +119,9 @@ class Outbox(Protocol):
     def flushing_s(self) -> float:
         """Return for how long the disk has been at a flush; 0 while it is at none. Takes no lock."""
 
+    def retry(self) -> None:
+        """Move what is kept in memory alone to the disk, if that takes it again. A put does so too."""
+
     def close(self) -> None:
         """Close the outbox; what it holds stays for the next process."""
 
@@ -115,7 +130,7 @@ class BoundedOutbox:
     """What both outboxes share: sequence numbers, counts, and waking the publishers."""
 
     recovered_from: Path | None = None
-    problem: str | None = None
+    why_dropped = ""
 
     def __init__(
         self,
@@ -124,13 +139,13 @@ class BoundedOutbox:
         max_age_s: float,
         when_full: WhenFull,
         history_bytes: int,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._max_bytes = max_bytes
         self._when_full = when_full
         self._max_age_s = max_age_s
         self._history_bytes = history_bytes
-        self._clock = clock
+        self._clock, self._clock_began = clock, 0.0
         self._lock = threading.RLock()
         self._sequences: dict[str, int] = {}
         self._dropped: dict[Kind, int] = dict.fromkeys(KINDS, 0)
@@ -141,7 +156,7 @@ class BoundedOutbox:
         """See `Outbox.put`."""
         with self._lock:
             sequence = self._sequences.get(station, 0) + 1
-            now = self._clock()
+            now = self._now()
             entries = [
                 Entry(self._last_id + number, station, sequence, message.kind, message.topic, message.payload, now)
                 for number, message in enumerate(make(sequence), start=1)
@@ -179,6 +194,9 @@ class BoundedOutbox:
         """See `Outbox.flushing_s`."""
         return 0.0
 
+    def retry(self) -> None:
+        """See `Outbox.retry`."""
+
     def _announce(self, station: str) -> None:
         """There is more to send for a station."""
         with self._lock:
@@ -190,9 +208,26 @@ class BoundedOutbox:
         for kind in kinds:
             self._dropped[kind] += 1
 
+    def _tell_dropped(self, old: Sequence[Kind], surplus: Sequence[Kind], full: str) -> None:
+        """Say what was dropped unsent: what was too old, and what there was no room for because of `full`."""
+        aged = f"waited for more than outbox.max_age_s, {self._max_age_s:g} s; see why the broker does not take them"
+        for kinds, why in ((old, aged), (surplus, full)):
+            if kinds:
+                self.why_dropped = why
+                verdicts, defects = (kinds.count(kind) for kind in KINDS)
+                log.error("the outbox dropped %d verdicts and %d defects unsent: %s", verdicts, defects, why)
+
+    @property
+    def _full(self) -> str:
+        return f"outbox.max_bytes, {self._max_bytes}, is reached; see why the broker does not take them, or raise it"
+
+    def _now(self) -> float:
+        """Return the time by the outbox's own clock."""
+        return self._clock_began + self._clock()
+
     def _too_old(self) -> float:
-        """Return the time before which an entry is too old."""
-        return self._clock() - self._max_age_s
+        """Return the time before which an entry is too old, by the outbox's own clock."""
+        return self._now() - self._max_age_s
 
     def _store(self, entries: Sequence[Entry]) -> None:
         raise NotImplementedError

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterable
 
-from edge.outbox import CLOCK_PLAUSIBLE, KINDS, Entry, Kind, WhenFull
+from edge.outbox import KINDS, Entry, Kind, WhenFull
 
 
 class EntryQueue:
@@ -51,13 +51,18 @@ class EntryQueue:
         """Return all entries in order."""
         return list(self._all.values())
 
-    def trim(self, max_bytes: int, too_old: float, when_full: WhenFull) -> list[Entry]:
-        """Drop what is too old and then what is too much, verdicts before defects; return what was dropped."""
-        trimmed: list[Entry] = []
+    def drop_old(self, too_old: float) -> list[Entry]:
+        """Drop what was created before a time; returns it."""
+        dropped: list[Entry] = []
         for queue in self._by_kind.values():
-            while queue and CLOCK_PLAUSIBLE < (oldest := next(iter(queue.values()))).created < too_old:
-                trimmed += self.remove([oldest.id])
+            while queue and (oldest := next(iter(queue.values()))).created < too_old:
+                dropped += self.remove([oldest.id])
+        return dropped
+
+    def drop_surplus(self, max_bytes: int, when_full: WhenFull) -> list[Entry]:
+        """Drop what is above a bound, verdicts before defects; returns it."""
+        dropped: list[Entry] = []
         for queue in self._by_kind.values():
             while queue and self.bytes > max_bytes:
-                trimmed += self.remove([next(iter(queue) if when_full == "drop_oldest" else reversed(queue))])
-        return trimmed
+                dropped += self.remove([next(iter(queue) if when_full == "drop_oldest" else reversed(queue))])
+        return dropped

@@ -22,7 +22,8 @@ _FORMAT = 2
 _ROWS_HOLD = {
     "entries": "typeof(station) = 'text' AND typeof(sequence) = 'integer' AND sequence BETWEEN 1 AND 9007199254740992 "
     "AND kind IN ('verdict', 'defect') AND typeof(topic) = 'text' AND typeof(payload) = 'blob' "
-    "AND typeof(created) = 'real' AND size = length(CAST(topic AS BLOB)) + length(payload) AND sent IN (0, 1)",
+    "AND typeof(created) = 'real' AND created BETWEEN -1e11 AND 1e11 "
+    "AND size = length(CAST(topic AS BLOB)) + length(payload) AND sent IN (0, 1)",
     "sequences": "typeof(station) = 'text' AND typeof(last) = 'integer' AND last BETWEEN 1 AND 9007199254740992",
     "dropped": "kind IN ('verdict', 'defect') AND typeof(count) = 'integer' AND count BETWEEN 0 AND 9007199254740992",
 }
@@ -41,15 +42,19 @@ PRAGMA application_id = {_APPLICATION_ID};
 PRAGMA user_version = {_FORMAT};
 COMMIT;
 """
-# Python 3.10 does not tell SQLite's error codes; these are texts of IOERR, FULL, CANTOPEN, READONLY, BUSY and PERM.
+# Python 3.10 does not tell SQLite's error codes; these are texts of IOERR, FULL, CANTOPEN, READONLY, BUSY, PROTOCOL and
+# PERM.
 _NOT_DAMAGE = {
     "disk I/O error",
     "database or disk is full",
     "unable to open database file",
     "attempt to write a readonly database",
     "database is locked",
+    "locking protocol",
     "access permission denied",
 }
+# At the opening another program is waited for; later it holds up a part once, and no longer than this.
+_OPENING_WAIT_S, _WAIT_MS = 5.0, 200
 ENTRY_COLUMNS = "id, station, sequence, kind, topic, payload, created"
 
 
@@ -86,7 +91,7 @@ def lock(path: Path) -> int:
 
 def connect(path: Path) -> sqlite3.Connection:
     """Return a connection in autocommit mode that leaves locking between threads to its user."""
-    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5.0)
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=_OPENING_WAIT_S)
     try:
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute("PRAGMA journal_size_limit = 16777216")
@@ -96,6 +101,11 @@ def connect(path: Path) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def set_patience(connection: sqlite3.Connection, *, waits: bool) -> None:
+    """Have a connection wait a moment for another program that holds the file, or not at all."""
+    connection.execute(f"PRAGMA busy_timeout = {_WAIT_MS if waits else 0}")
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, closing
 from pathlib import Path
 
+from edge.outbox.fault import other_user
 from edge.outbox.file import connect
 
 log = logging.getLogger(__name__)
@@ -88,9 +89,20 @@ class Checkpointer:
                 if pages > _LONGEST_LOG_PAGES:
                     # The log begins anew only when all of it is moved, and puts add to it all the time.
                     with self._puts:
-                        database.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+                        _, pages, moved = database.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+                    if moved < pages:
+                        self._tell_reader(pages)
         except sqlite3.Error as problem:
             log.warning("outbox %s: its log cannot be moved into the database: %s", self._path, problem)
+
+    def _tell_reader(self, pages: int) -> None:
+        """A log of which another program still reads cannot begin anew: it grows until that has read."""
+        log.warning(
+            "outbox %s: its log has %d MB and grows, since %s reads the file and does not end; close it there",
+            self._path,
+            pages * 4096 // 10**6,
+            other_user(self._path) or "another program",
+        )
 
 
 class Flusher:

@@ -7,12 +7,14 @@ from bisect import insort
 from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 
-from edge.outbox import BoundedOutbox, Depth, Entry, WhenFull
+from edge.outbox import REFUSED, BoundedOutbox, Depth, Entry, WhenFull
 from edge.outbox.entry_queue import EntryQueue
 
 
 class MemoryOutbox(BoundedOutbox):
     """An outbox in memory; bounds as of `SqliteOutbox`."""
+
+    problem: str | None = None
 
     def __init__(
         self,
@@ -21,7 +23,7 @@ class MemoryOutbox(BoundedOutbox):
         max_age_s: float = 7 * 86400.0,
         when_full: WhenFull = "drop_oldest",
         history_bytes: int = 8 * 2**20,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         super().__init__(
             max_bytes=max_bytes, max_age_s=max_age_s, when_full=when_full, history_bytes=history_bytes, clock=clock
@@ -54,6 +56,7 @@ class MemoryOutbox(BoundedOutbox):
         """See `Outbox.drop`."""
         with self._lock:
             self._count_dropped(entry.kind for entry in self._queue.remove(ids))
+            self.why_dropped = REFUSED
 
     def history(self, station: str, first: int, last: int, after: int, limit: int) -> list[Entry]:
         """See `Outbox.history`."""
@@ -77,5 +80,7 @@ class MemoryOutbox(BoundedOutbox):
 
     def _store(self, entries: Sequence[Entry]) -> None:
         self._queue.add(entries)
-        trimmed = self._queue.trim(self._max_bytes, self._too_old(), self._when_full)
-        self._count_dropped(entry.kind for entry in trimmed)
+        old = [entry.kind for entry in self._queue.drop_old(self._too_old())]
+        surplus = [entry.kind for entry in self._queue.drop_surplus(self._max_bytes, self._when_full)]
+        self._count_dropped(old + surplus)
+        self._tell_dropped(old, surplus, self._full)

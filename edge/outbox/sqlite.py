@@ -6,32 +6,38 @@ heard of, and at most the last hundredths of a second of what nobody has. With `
 Removing acknowledged entries is never waited for: what comes back after a power cut is sent again, and the subscriber
 drops the repeat by its id.
 
-While the disk takes nothing (full, or failing) entries are kept in memory, bounded alike, and moved to the file as soon
-as it takes them; what is in memory, and the numbers given out meanwhile, do not survive the death of the process.
+While the file takes nothing (the disk is full or fails, another program holds the file) entries are kept in memory,
+bounded alike, and moved to the file as soon as it takes them; what is in memory, and the numbers given out meanwhile,
+do not survive the death of the process. Another program is waited for once, for a fifth of a second; after that no part
+waits for it until it has let go.
 """
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import sqlite3
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from typing import Any, Literal
 
 from edge.errors import OutboxError
-from edge.outbox import CLOCK_PLAUSIBLE, KINDS, BoundedOutbox, Depth, Entry, Kind, WhenFull
+from edge.ids import sort_after
+from edge.outbox import KINDS, REFUSED, BoundedOutbox, Depth, Entry, WhenFull
 from edge.outbox.entry_queue import EntryQueue
-from edge.outbox.file import ENTRY_COLUMNS, connect, lock, open_file, read_damaged, transaction
+from edge.outbox.fault import Fault, describe
+from edge.outbox.file import ENTRY_COLUMNS, connect, lock, open_file, read_damaged, set_patience, transaction
 from edge.outbox.keeper import Checkpointer, Flusher
+from edge.outbox.trimming import Row, choose, choose_history
 
 log = logging.getLogger(__name__)
 
-_RETRY_S = 1.0
 _OVERFLOW_BYTES = 32 * 2**20
+_MEMORY_FULL = f"the outbox's file takes nothing, and memory keeps {_OVERFLOW_BYTES} bytes at most"
 
 
 class SqliteOutbox(BoundedOutbox):
@@ -41,10 +47,10 @@ class SqliteOutbox(BoundedOutbox):
         path: the file; made when it is not there, set aside as `<name>.corrupt-<time>` when it is damaged.
         durability: what a put survives, see above.
         max_bytes: bound of topics and payloads that wait; the file is somewhat larger.
-        max_age_s: older entries are dropped at the next put.
+        max_age_s: entries that waited for longer are dropped at the next put, see edge/outbox/__init__.py.
         when_full: which verdicts go when the bound is reached, and when there are none, which defects.
         history_bytes: bound of what is kept after the broker's acknowledgement.
-        clock: seconds since 1970.
+        clock: seconds, by a clock that nobody sets.
 
     Raises:
         OutboxError: the file cannot be used, or another process uses it.
@@ -59,7 +65,7 @@ class SqliteOutbox(BoundedOutbox):
         max_age_s: float = 7 * 86400.0,
         when_full: WhenFull = "drop_oldest",
         history_bytes: int = 64 * 2**20,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         super().__init__(
             max_bytes=max_bytes, max_age_s=max_age_s, when_full=when_full, history_bytes=history_bytes, clock=clock
@@ -72,7 +78,7 @@ class SqliteOutbox(BoundedOutbox):
         self._flush_began: float | None = None
         self._overflow = EntryQueue()
         self._saved_dropped = dict(self._dropped)
-        self._retry_at = 0.0
+        self._fault = Fault(path)
         self._unremoved: set[int] = set()
         self._resources = ExitStack()
         with ExitStack() as opened:
@@ -89,9 +95,8 @@ class SqliteOutbox(BoundedOutbox):
                     self._flusher = opened.enter_context(closing(Flusher(path, self._flush, self._announce_all)))
                     self._flusher.ask()
             except (sqlite3.Error, OSError) as problem:
-                raise OutboxError(
-                    f"outbox {path}: {problem}; check that the disk is not full and this user may write to the folder"
-                ) from problem
+                raise OutboxError(f"outbox {path}: {describe(path, problem)}") from problem
+            self._be_patient(True)
             self._resources = opened.pop_all()
 
     def __enter__(self) -> SqliteOutbox:
@@ -100,6 +105,11 @@ class SqliteOutbox(BoundedOutbox):
     def __exit__(self, *exception: object) -> None:
         self.close()
 
+    @property
+    def problem(self) -> str | None:
+        """See `Outbox.problem`."""
+        return self._fault.text
+
     def pending(self, station: str, after: int, limit: int) -> list[Entry]:
         """See `Outbox.pending`."""
         query = f"""SELECT {ENTRY_COLUMNS} FROM entries
@@ -107,6 +117,8 @@ class SqliteOutbox(BoundedOutbox):
         with self._lock:
             up_to = self._stored_up_to if self._flusher is None else self._durable_up_to
             rows = self._read(query, (station, after, up_to, limit + len(self._unremoved)))
+            if rows is None:  # what is in memory comes after what is in the file
+                return []
             found = [entry for entry in map(Entry._make, rows) if entry.id not in self._unremoved]
             if up_to == self._stored_up_to:
                 found += self._overflow.pending(station, after, limit)
@@ -125,13 +137,14 @@ class SqliteOutbox(BoundedOutbox):
         with self._lock:
             removed = self._take_out(list(ids), "DELETE FROM entries WHERE id = ?")
             self._count_dropped(kind for _, kind, _ in removed)
+            self.why_dropped = REFUSED
 
     def history(self, station: str, first: int, last: int, after: int, limit: int) -> list[Entry]:
         """See `Outbox.history`."""
         query = f"""SELECT {ENTRY_COLUMNS} FROM entries INDEXED BY entries_sent
             WHERE sent = 1 AND id > ? AND station = ? AND sequence BETWEEN ? AND ? ORDER BY id LIMIT ?"""
         with self._lock:
-            return [Entry._make(row) for row in self._read(query, (after, station, first, last, limit))]
+            return [Entry._make(row) for row in self._read(query, (after, station, first, last, limit)) or ()]
 
     def history_range(self, station: str) -> tuple[int, int] | None:
         """See `Outbox.history_range`."""
@@ -149,29 +162,52 @@ class SqliteOutbox(BoundedOutbox):
     def close(self) -> None:
         """See `Outbox.close`."""
         with self._lock:
-            if len(self._overflow) or self._dropped != self._saved_dropped:
+            if len(self._overflow) or self._unremoved or self._dropped != self._saved_dropped:
                 try:
+                    self._be_patient(True)
                     self._write(self._overflow.entries())
+                    self.remove(())
                 except sqlite3.Error as problem:
-                    log.error("outbox %s: %d messages in memory are lost: %s", self._path, len(self._overflow), problem)
+                    log.error(
+                        "outbox %s: %d messages in memory are lost: %s",
+                        self._path,
+                        len(self._overflow),
+                        describe(self._path, problem),
+                    )
             self._overflow = EntryQueue()
         self._resources.close()
 
-    def _store(self, entries: Sequence[Entry]) -> None:
-        if self.problem is None or time.monotonic() >= self._retry_at:
-            try:
-                self._write([*self._overflow.entries(), *entries])
-            except sqlite3.Error as problem:
-                self._report(problem)
-            else:
-                if self.problem is not None:
-                    log.warning("outbox %s: the disk takes messages again", self._path)
-                self._overflow = EntryQueue()
-                self.problem = None
+    def retry(self) -> None:
+        """See `Outbox.retry`."""
+        with self._lock:
+            if self._fault.text is None or not self._fault.due or not self._try_to_write(self._overflow.entries()):
                 return
+            self.remove(())
+        if self._flusher is not None:
+            self._flusher.ask()
+
+    def _store(self, entries: Sequence[Entry]) -> None:
+        if self._fault.due and self._try_to_write([*self._overflow.entries(), *entries]):
+            return
         self._overflow.add(entries)
-        trimmed = self._overflow.trim(min(self._max_bytes, _OVERFLOW_BYTES), self._too_old(), self._when_full)
-        self._count_dropped(entry.kind for entry in trimmed)
+        old = [entry.kind for entry in self._overflow.drop_old(self._too_old())]
+        bound = min(self._max_bytes, _OVERFLOW_BYTES)
+        surplus = [entry.kind for entry in self._overflow.drop_surplus(bound, self._when_full)]
+        self._count_dropped(old + surplus)
+        self._tell_dropped(old, surplus, _MEMORY_FULL)
+
+    def _try_to_write(self, entries: Sequence[Entry]) -> bool:
+        """Move all that is in memory to the file; returns whether it took it."""
+        try:
+            self._write(entries)
+        except sqlite3.Error as problem:
+            self._report(problem)
+            return False
+        self._overflow = EntryQueue()
+        if self._fault.text is not None:
+            self._fault.clear()
+            self._be_patient(True)
+        return True
 
     def _announce(self, station: str) -> None:
         """See `BoundedOutbox._announce`: the publishers are woken by a put, or where it has to be flushed, by that."""
@@ -207,27 +243,28 @@ class SqliteOutbox(BoundedOutbox):
         for station in list(self._wakes):
             super()._announce(station)
 
-    def _read(self, query: str, values: tuple[object, ...]) -> list[tuple[Any, ...]]:
+    def _read(self, query: str, values: tuple[object, ...]) -> list[tuple[Any, ...]] | None:
+        """Return the rows; `None` where the file cannot be read now."""
         try:
             return self._drain_db.execute(query, values).fetchall()
         except sqlite3.Error as problem:
             self._report(problem)
-            return []
+            return None
 
     def _report(self, problem: Exception) -> None:
-        if self.problem is None:
-            log.error(
-                "outbox %s: %s; messages are kept in memory until it works again: make room on the disk or replace it",
-                self._path,
-                problem,
-            )
-        self.problem = str(problem)
-        self._retry_at = time.monotonic() + _RETRY_S
+        self._fault.note(problem)
+        self._be_patient(False)
+
+    def _be_patient(self, waits: bool) -> None:
+        """Whether to wait for another program that holds the file: once, not again at each part."""
+        for connection in (self._db, self._drain_db):
+            with suppress(sqlite3.Error):  # it is closed
+                set_patience(connection, waits=waits)
 
     def _write(self, entries: Sequence[Entry]) -> None:
         """Store entries, their sequence numbers, and what has to go for them, in one transaction."""
         sequences = {entry.station: entry.sequence for entry in entries}
-        if self.problem is not None:
+        if self._fault.text is not None:
             sequences = {**self._sequences, **sequences}
         stored = Depth(self._stored.entries + len(entries), self._stored.bytes + sum(entry.size for entry in entries))
         with transaction(self._db):
@@ -235,7 +272,8 @@ class SqliteOutbox(BoundedOutbox):
                 "INSERT INTO entries VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0)", [(*entry, entry.size) for entry in entries]
             )
             self._db.executemany("INSERT OR REPLACE INTO sequences VALUES (?, ?)", sequences.items())
-            trimmed = self._choose(stored.bytes)
+            old, surplus = choose(self._db, self._too_old(), stored.bytes - self._max_bytes, self._when_full)
+            trimmed = old + surplus
             self._db.executemany("DELETE FROM entries WHERE id = ?", [(number,) for number, _, _ in trimmed])
             gone = Counter(kind for _, kind, _ in trimmed)
             dropped = {kind: self._dropped[kind] + gone[kind] for kind in KINDS}
@@ -248,34 +286,12 @@ class SqliteOutbox(BoundedOutbox):
         if entries:
             self._stored_up_to = entries[-1].id
         self._checkpoints.count()
+        self._tell_dropped([kind for _, kind, _ in old], [kind for _, kind, _ in surplus], self._full)
 
-    def _choose(self, stored_bytes: int) -> list[tuple[int, Kind, int]]:
-        """Return id, kind and size of what has to go: what is too old, then what is too much, verdicts first."""
-        query = "SELECT id, created, size FROM entries WHERE sent = 0 AND kind = ? ORDER BY id"
-        chosen: dict[int, tuple[int, Kind, int]] = {}
-        too_old = self._too_old()
-        for kind in KINDS:
-            for number, created, size in self._db.execute(query, (kind,)):
-                if not CLOCK_PLAUSIBLE < created < too_old:
-                    break
-                chosen[number] = (number, kind, size)
-                stored_bytes -= size
-        for kind in KINDS:
-            if stored_bytes <= self._max_bytes:
-                break
-            order = "" if self._when_full == "drop_oldest" else " DESC"
-            for number, _, size in self._db.execute(query + order, (kind,)):
-                if stored_bytes <= self._max_bytes:
-                    break
-                if number not in chosen:
-                    chosen[number] = (number, kind, size)
-                    stored_bytes -= size
-        return list(chosen.values())
-
-    def _take_out(self, ids: list[int], statement: str) -> list[tuple[int, Kind, int]]:
+    def _take_out(self, ids: list[int], statement: str) -> list[Row]:
         """Have entries wait no more and return id, kind and size of those that did."""
         in_memory = self._overflow.remove(ids)
-        found: list[tuple[int, Kind, int]] = []
+        found: list[Row] = []
         wanted = self._unremoved.union(ids) - {entry.id for entry in in_memory}
         try:
             with transaction(self._drain_db):
@@ -296,16 +312,11 @@ class SqliteOutbox(BoundedOutbox):
 
     def _trim_history(self) -> None:
         """Forget the oldest acknowledged entries, down to the bound; a 256th of it at least, so not at every part."""
-        query = "SELECT id, size FROM entries INDEXED BY entries_sent WHERE sent = 1 ORDER BY id"
-        freed, chosen = 0, []
         try:
             with transaction(self._drain_db):
-                for number, size in self._drain_db.execute(query):
-                    if self._sent_bytes - freed <= self._history_bytes and freed >= self._history_bytes // 256:
-                        break
-                    freed += size
-                    chosen.append((number,))
-                self._drain_db.executemany("DELETE FROM entries WHERE id = ?", chosen)
+                excess = self._sent_bytes - self._history_bytes
+                chosen, freed = choose_history(self._drain_db, excess, self._history_bytes // 256)
+                self._drain_db.executemany("DELETE FROM entries WHERE id = ?", [(number,) for number in chosen])
         except sqlite3.Error as problem:
             self._report(problem)
         else:
@@ -321,6 +332,11 @@ class SqliteOutbox(BoundedOutbox):
         ).fetchone()
         self._stored, self._sent_bytes = Depth(*totals[:2]), totals[2]
         self._last_id = self._stored_up_to = totals[3]
+        newest = self._db.execute("SELECT created, payload FROM entries WHERE id = ?", (self._last_id,)).fetchone()
+        if newest is not None:
+            self._clock_began = newest[0] - self._clock()
+            with suppress(ValueError, KeyError, TypeError):
+                sort_after(json.loads(newest[1])["id"])
 
     def _salvage(self, damaged: Path) -> None:
         entries, sequences = read_damaged(damaged)

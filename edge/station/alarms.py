@@ -1,4 +1,4 @@
-"""What lasts while parts are inspected: a trigger that waits, a disk that takes nothing, pictures that are wrong."""
+"""What lasts while parts are inspected: a trigger that waits, an outbox that drops or takes nothing, wrong pictures."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from edge.station.ring import FrameRing
 from edge.station.state import StationState
 
 OVERLOAD = "the trigger waits: parts come faster than the engine inspects them"
-_DISK = "the outbox's disk takes nothing: verdicts are kept in memory; make room on it or replace it"
 
 
 class Alarms:
@@ -26,6 +25,7 @@ class Alarms:
     def __init__(self, state: StationState, outbox: Outbox, ring: FrameRing) -> None:
         self._state, self._outbox, self._ring = state, outbox, ring
         self._passed = self._seen = 0
+        self._dropped = sum(outbox.dropped().values())
 
     def let_pass(self) -> None:
         """A part goes by, as the trigger has no room for it. Called by the trigger's thread."""
@@ -41,8 +41,13 @@ class Alarms:
             hurried: Parts do not wait for the engine: that the ring is full is an alarm.
         """
         before, self._seen = self._seen, self._ring.waits + self._passed
-        if self._outbox.problem is not None:
-            self._state.alarm(_DISK)
+        self._outbox.retry()
+        kept, self._dropped = self._dropped, sum(self._outbox.dropped().values())
+        if self._dropped > kept:
+            why = self._outbox.why_dropped
+            self._state.alarm(f"the outbox dropped {self._dropped - kept} messages unsent: {why}")
+        elif (problem := self._outbox.problem) is not None:
+            self._state.alarm(f"the outbox's file takes nothing, verdicts are kept in memory: {problem}")
         elif self._seen > before and hurried:
             self._state.alarm(OVERLOAD)
         else:

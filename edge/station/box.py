@@ -3,13 +3,16 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
+from edge.clock import ClockWatch
 from edge.evidence.writer import EvidenceWriter
 from edge.health.machine import Machine
 from edge.outbox import Outbox
 from edge.settings import Settings
 from edge.signature import PublicKey
 from edge.station.bundle_record import BundleRecord
+from edge.station.command_memory import CommandMemory
 from edge.station.judge import SharedEngines
 from edge.station.threshold_record import ThresholdRecord
 
@@ -27,6 +30,8 @@ class Box:
         thresholds: The record of those that commands have set.
         bundles: The record of those that commands have loaded.
         machine: What the stations run on.
+        clock: Whether the box's clock was set.
+        state: What the names of the files begin with in which the stations remember something.
         evidence: Where it is saved, if it is.
     """
 
@@ -38,7 +43,13 @@ class Box:
     thresholds: ThresholdRecord
     bundles: BundleRecord
     machine: Machine
+    clock: ClockWatch
+    state: Path
     evidence: EvidenceWriter | None = None
+
+    def command_memory(self, station: str) -> CommandMemory:
+        """Open the memory of the commands that a station has taken."""
+        return CommandMemory(self.state.with_name(f"{self.state.name}.commands-{station}.txt"))
 
 
 def open_box(
@@ -55,5 +66,7 @@ def open_box(
         ThresholdRecord(beside.with_suffix(".thresholds.jsonl")),
         BundleRecord(beside.with_suffix(".bundles.jsonl")),
         Machine(beside.parent, settings.outbox.max_bytes + settings.outbox.history_bytes),
+        ClockWatch(),
+        beside.with_suffix(""),
         EvidenceWriter(settings.evidence) if settings.evidence else None,
     )

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import Protocol
 
-from edge.cameras import Camera, Capture, open_camera
+from edge.cameras import Camera, Capture, Place, open_camera
 from edge.errors import CameraError, CameraIdle, CameraLost
 from edge.health.stage import Stage
 from edge.images import Frame
 from edge.station.gate import Gate, Turn
 from edge.station.ring import FrameRing
+from edge.text import clean
+
+log = logging.getLogger(__name__)
 
 REOPEN_AFTER_S = 0.5
 NO_MORE = "the camera gives no more frames"
@@ -37,6 +41,9 @@ class Eyes(Protocol):
 class CameraThread:
     """Reads until it is told to stop or the source ends; a lost camera is opened again, and one that hangs left behind.
 
+    A recorded source goes on where it was, so that no part is judged twice. An error that nobody expected, of a driver
+    or of ours, costs the part that it came with.
+
     Args:
         name: Of the station.
         uri: Of the camera.
@@ -53,6 +60,7 @@ class CameraThread:
         self._turn: Turn | None = None
         """What the camera has been asked for, and is not answered yet."""
         self._again = False
+        self._place = Place()
         self._thread: threading.Thread | None = None
         self.live = False
         """Whether frames come at a rate of their own."""
@@ -85,34 +93,51 @@ class CameraThread:
         return self._thread is threading.current_thread()
 
     def _run(self) -> None:
-        while self._mine() and not self._stopping.is_set():
+        ended = False
+        while self._mine() and not ended and not self._stopping.is_set():
             self._stage.work()
-            again, self._again = self._again, True
             try:
-                camera = open_camera(self._uri)
-            except CameraError as error:
+                ended = self._open_and_read()
+            except Exception as error:
                 if self._mine():
-                    self._wait_for_camera(error)
-                continue
-            if again and self._mine():
-                self._forget("the camera was lost; it is open again")
-            try:
-                if self._read_all(camera):
-                    break
-            finally:
-                if self._mine():
-                    self._stage.work()  # to let a source go can hang too
-                camera.close()
+                    turn, self._turn = self._turn, None
+                    problem = self._unexpected(error)
+                    if turn is not None:
+                        self._tell(turn, problem)
+                    self._wait_for_camera(problem)
         if self._mine():
             self._gate.close()
             self._forget(NO_MORE)
             self._stage.idle(NO_MORE)
             self._eyes.end()
 
+    def _open_and_read(self) -> bool:
+        """Reads until the end (true), or until the camera has to be opened again (false)."""
+        again, self._again = self._again, True
+        try:
+            camera = open_camera(self._uri, self._place)
+        except CameraError as error:
+            if self._mine():
+                self._wait_for_camera(error)
+            return False
+        if again and self._mine():
+            self._forget("the camera was lost; it is open again")
+        try:
+            return self._read_all(camera)
+        finally:
+            if self._mine():
+                self._stage.work()  # to let a source go can hang too
+            camera.close()
+
+    def _unexpected(self, error: Exception) -> CameraError:
+        log.exception("%s: an error that nobody expected", self._name)
+        return CameraError(f"an error that nobody expected: {error!r}; the log has more")
+
     def _wait_for_camera(self, error: CameraError) -> None:
-        self._stage.fail(str(error))
-        self._eyes.miss(str(error), 0)
-        self._forget(str(error))
+        why = clean(str(error))
+        self._stage.fail(why)
+        self._eyes.miss(why, 0)
+        self._forget(why)
         self._stopping.wait(REOPEN_AFTER_S)
 
     def _read_all(self, camera: Camera) -> bool:
@@ -135,7 +160,7 @@ class CameraThread:
                     continue
                 self._stopping.wait(REOPEN_AFTER_S)
                 if isinstance(problem, CameraLost):
-                    self._forget(str(problem))
+                    self._forget(clean(str(problem)))
                     return False
                 continue
             if capture is None:
@@ -143,27 +168,35 @@ class CameraThread:
                     self._eyes.miss(NO_MORE)
                 self._eyes.show(turn.pictures, None, NO_MORE)
                 return True
-            self._stage.advance()
-            self._eyes.see(capture, camera.live)
-            self._eyes.show(turn.pictures, capture.frame)
-            if not turn.inspect:
-                continue
-            if turn.part_id is not None:
-                capture = replace(capture, part_id=turn.part_id)
-            with self._stage.idling("the engine has frames enough"):
-                if not self._ring.offer(capture):
+            try:
+                if not self._take(capture, turn, camera.live):
                     return True
+            except Exception as error:
+                self._tell(turn, self._unexpected(error))
         return True
+
+    def _take(self, capture: Capture, turn: Turn, live: bool) -> bool:
+        """Shows a frame, and puts it into the ring where it is a part; returns whether there may be more."""
+        self._stage.advance()
+        self._eyes.see(capture, live)
+        self._eyes.show(turn.pictures, capture.frame)
+        if not turn.inspect:
+            return True
+        if turn.part_id is not None:
+            capture = replace(capture, part_id=turn.part_id)
+        with self._stage.idling("the engine has frames enough"):
+            return self._ring.offer(capture)
 
     def _tell(self, turn: Turn, error: CameraError) -> None:
         """Says why a turn got no frame; a camera that nobody asked for a part has missed none while it is idle."""
+        why = clean(str(error))
         if isinstance(error, CameraIdle):
-            self._stage.idle(str(error))
+            self._stage.idle(why)
         else:
-            self._stage.fail(str(error))
+            self._stage.fail(why)
         if self._gate.triggered or not isinstance(error, CameraIdle):
-            self._eyes.miss(str(error), int(turn.inspect))
-        self._eyes.show(turn.pictures, None, str(error))
+            self._eyes.miss(why, int(turn.inspect))
+        self._eyes.show(turn.pictures, None, why)
 
     def _wait_for_turn(self) -> Turn | None:
         with self._stage.idling("paused, or waiting for a trigger"):

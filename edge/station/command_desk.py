@@ -1,23 +1,23 @@
 """The command desk: which commands a station carries out, and the count of those it does not.
 
 Who may publish to the topic `command` is the broker's to say (its access list). The station adds what a broker cannot:
-only the verbs that the configuration names are carried out, by default none; a command is used once; one that was made
-too long ago, or before the service started, is not carried out late.
+only the verbs that the configuration names are carried out, by default none; a command is used once, over restarts and
+whatever the clock is set to; one that was made too long ago, or before the service started, is not carried out late.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections import OrderedDict
+from collections import deque
 from collections.abc import Callable, Collection
 from typing import NamedTuple, get_args
 
+from edge.clock import is_possible, show_time
 from edge.commands import AnyCommand, Refusal, Refused, Sender, Verb, parse_command, read_sender
 from edge.ids import uuid7_time
 from edge.messages import CommandCounts, RefusalCounts
-
-_REMEMBERED = 10_000
+from edge.station.command_memory import KEPT, CommandMemory
 
 
 class Receipt(NamedTuple):
@@ -35,13 +35,23 @@ class CommandDesk:
         allowed: The verbs that may be carried out.
         max_age_s: How far a command's id may be from now, either way.
         clock: Seconds since 1970.
+        memory: The commands that were taken; default: those of this process alone.
+        steady: Seconds, by a clock that nobody sets.
     """
 
-    def __init__(self, allowed: Collection[Verb], max_age_s: float, clock: Callable[[], float] = time.time) -> None:
-        self._allowed, self._max_age_s, self._clock = allowed, max_age_s, clock
+    def __init__(
+        self,
+        allowed: Collection[Verb],
+        max_age_s: float,
+        clock: Callable[[], float] = time.time,
+        memory: CommandMemory | None = None,
+        steady: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._allowed, self._max_age_s, self._clock, self._steady = allowed, max_age_s, clock, steady
+        self._memory = memory or CommandMemory(None)
         # An id's time is cut to milliseconds.
         self._since = math.floor(clock() * 1000) / 1000
-        self._seen: OrderedDict[str, float] = OrderedDict()
+        self._taken: deque[float] = deque()
         self._done = 0
         self._refused: dict[Refusal, int] = dict.fromkeys(get_args(Refusal), 0)
 
@@ -77,22 +87,35 @@ class CommandDesk:
             )
         now, made = self._clock(), uuid7_time(command.id)
         if abs(now - made) > self._max_age_s:
-            raise Refused(
-                "expired",
-                f"its id says it was made {now - made:+.1f} s ago, {self._max_age_s:g} s are allowed; "
-                "make a new one, and see that both clocks are right",
-            )
-        if command.id in self._seen:
+            raise Refused("expired", _compare(now, made, self._max_age_s))
+        identity = command.id.lower()
+        if identity in self._memory:
             raise Refused("replayed", "its id was used before; give every command an id of its own")
-        # Ids of an earlier process are not known, so nothing made before this one is believed. A clock that was set
-        # back must not shut everybody out.
+        # The memory may have lost the last ids of an earlier process, so nothing made before this one is believed. A
+        # clock that was set back must not shut everybody out.
         if made < self._since <= now:
             raise Refused("expired", "it was made before the service started; make a new one")
-        self._remember(command.id, made, now)
+        self._remember(identity)
 
-    def _remember(self, identity: str, made: float, now: float) -> None:
-        while self._seen and next(iter(self._seen.values())) < now - self._max_age_s:
-            self._seen.popitem(last=False)
-        if len(self._seen) >= _REMEMBERED:
-            raise Refused("busy", f"there were {_REMEMBERED} commands in {self._max_age_s:g} s; send fewer")
-        self._seen[identity] = made
+    def _remember(self, identity: str) -> None:
+        """Take a command, unless there are so many that one could be forgotten while its time is still of now."""
+        now = self._steady()
+        while self._taken and self._taken[0] < now - 2 * self._max_age_s:
+            self._taken.popleft()
+        if len(self._taken) >= KEPT:
+            raise Refused("busy", f"there were {KEPT} commands in {2 * self._max_age_s:g} s; send fewer")
+        self._taken.append(now)
+        self._memory.add(identity)
+
+
+def _compare(now: float, made: float, allowed: float) -> str:
+    """Return which clock seems wrong, given this box's time and that of a command's id, in seconds since 1970."""
+    apart = f"{abs(now - made):.1f} s {'earlier' if made < now else 'later'}, {allowed:g} s are allowed"
+    times = f"this box's clock says {show_time(now)}, the command's id was made at {show_time(made)}: {apart}"
+    if not is_possible(now):
+        return f"{times}. This box's clock is wrong; set it (timedatectl shows whether it is synchronised)"
+    if not is_possible(made):
+        return f"{times}. The sender's clock is wrong, or its id holds no time in milliseconds since 1970"
+    if made > now:
+        return f"{times}. One of the two clocks is wrong; set both by NTP"
+    return f"{times}. Send a new command with a new id; if this was one, a clock is wrong: set both by NTP"

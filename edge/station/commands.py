@@ -19,12 +19,14 @@ from edge.commands import (
     Reply,
     Resend,
     Resume,
+    ReturnAddress,
     Sender,
     SequenceRange,
     SetThreshold,
     Snapshot,
     ThresholdChange,
     Trigger,
+    Verb,
 )
 from edge.images import Frame
 from edge.messages import CommandCounts, utc_now
@@ -46,8 +48,8 @@ Fields = dict[str, Any]
 class Answers(Protocol):
     """Where replies go; `edge.mqtt.publisher.Publisher` is one."""
 
-    def reply(self, reply: Reply) -> None:
-        """Publish a reply."""
+    def reply(self, reply: Reply, back: ReturnAddress | None = None) -> None:
+        """Publish a reply, and send it to whom else wants it."""
 
     def publish_image(self, identity: str, jpeg: bytes) -> str | None:
         """Publish a picture; returns its topic, or `None` where it cannot be."""
@@ -77,12 +79,12 @@ class StationCommands:
     ) -> None:
         self._settings, self._station, self._box = settings, station, box
         self._gate, self._state = gate, state
-        self._desk = CommandDesk(settings.allow, settings.max_age_s)
+        self._desk = CommandDesk(settings.allow, settings.max_age_s, memory=box.command_memory(station.name))
         self._lock = threading.RLock()
-        self._early: deque[tuple[bytes, bool]] = deque(maxlen=_EARLY)
+        self._early: deque[tuple[bytes, bool, ReturnAddress | None]] = deque(maxlen=_EARLY)
         self._pictures: dict[str, Sender] = {}
         self._answers: Answers | None = None
-        self._do: dict[type[AnyCommand], Callable[[Any], Fields | None]] = {
+        self._do: dict[type[AnyCommand], Callable[[Any, Sender], Fields | None]] = {
             Trigger: self._trigger,
             Pause: self._pause,
             Resume: self._resume,
@@ -102,25 +104,36 @@ class StationCommands:
         self._inspector = inspector
         with self._lock:
             self._answers = answers
-            for payload, retained in self._early:
-                self.receive(payload, retained)
+            for early in self._early:
+                self.receive(*early)
             self._early.clear()
 
-    def receive(self, payload: bytes, retained: bool) -> None:
+    def receive(self, payload: bytes, retained: bool, back: ReturnAddress | None = None) -> None:
         """Carry out or refuse what came on the topic `command`, and reply."""
         with self._lock:
             if self._answers is None:
-                self._early.append((payload, retained))
+                self._early.append((payload, retained, back))
                 return
             sender, command, refused = self._desk.receive(payload, retained=retained)
+            sender = sender._replace(back=back)
             fields: Fields | None = {}
             if command is not None:
                 try:
-                    fields = self._do[type(command)](command)
+                    fields = self._do[type(command)](command, sender)
                 except Refused as problem:
                     refused = problem
+                except Exception as error:  # a mistake of ours, which must not end the connection's thread
+                    log.exception("%s: command %s %s", self._station.name, command.command, command.id)
+                    refused = Refused("impossible", f"{error!r}, which is a mistake in edge-inspect; its log has more")
+                    fields = {}
             if fields is not None:
                 self._reply(sender, refused, fields)
+
+    @property
+    def possible(self) -> list[Verb]:
+        """The commands that are allowed, without those that mean nothing to this station."""
+        triggered = self._station.trigger == "command"
+        return [verb for verb in self._settings.allow if verb != "trigger" or triggered]
 
     def counts(self) -> CommandCounts:
         """Return the counts since the start."""
@@ -130,7 +143,9 @@ class StationCommands:
         """Publish a frame for the snapshots that wait for it; without one, refuse them."""
         for identity in pictures:
             with self._lock:
-                sender = self._pictures.pop(identity)
+                sender = self._pictures.pop(identity, None)
+                if sender is None:  # answered before something went wrong
+                    continue
                 topic = self._publish(identity, frame) if frame is not None else None
                 if topic is not None:
                     self._reply(sender, None, {"image": topic})
@@ -157,13 +172,13 @@ class StationCommands:
             at=utc_now(),
             done=refused is None,
             refusal=refused.refusal if refused else None,
-            reason=str(refused)[:1024] if refused else None,
+            reason=str(refused) if refused else None,
             **fields,
         )
         if self._answers is not None:
-            self._answers.reply(reply)
+            self._answers.reply(reply, sender.back)
 
-    def _trigger(self, command: Trigger) -> Fields:
+    def _trigger(self, command: Trigger, sender: Sender) -> Fields:
         if self._station.trigger != "command":
             raise Refused("impossible", "every frame is a part here; set the station's trigger to command")
         if self._state.paused:
@@ -172,17 +187,17 @@ class StationCommands:
             raise Refused("busy", "triggers come faster than parts are inspected, or the camera gives no frames")
         return {}
 
-    def _pause(self, command: Pause) -> Fields:
+    def _pause(self, command: Pause, sender: Sender) -> Fields:
         self._gate.set_paused(True)
         self._state.pause(f"by command {command.id}" + (f" of {command.by}" if command.by else ""))
         return {}
 
-    def _resume(self, command: Resume) -> Fields:
+    def _resume(self, command: Resume, sender: Sender) -> Fields:
         self._gate.set_paused(False)
         self._state.resume()
         return {}
 
-    def _set_threshold(self, command: SetThreshold) -> Fields:
+    def _set_threshold(self, command: SetThreshold, sender: Sender) -> Fields:
         judge = self._inspector.judge
         low, high = judge.bounds(self._settings.threshold_factor)
         before = judge.decider.threshold
@@ -209,9 +224,7 @@ class StationCommands:
         judge.decider.threshold = after
         return {"threshold": ThresholdChange(before=before, after=after, bundle=judge.own)}
 
-    def _change_bundle(self, command: ChangeBundle) -> None:
-        sender = Sender(id=command.id, command=command.command)
-
+    def _change_bundle(self, command: ChangeBundle, sender: Sender) -> None:
         def answer(refused: Refused | None, change: BundleChange | None) -> None:
             with self._lock:
                 self._reply(sender, refused, {"bundle": change})
@@ -219,12 +232,12 @@ class StationCommands:
         path = None if command.name is None else self._inspector.find(command.name)
         self._inspector.change(path, Asker(command.by, command.id), answer)
 
-    def _snapshot(self, command: Snapshot) -> None:
+    def _snapshot(self, command: Snapshot, sender: Sender) -> None:
         if not self._gate.picture(command.id):
             raise Refused("busy", "too many snapshots wait, or the camera gives no more frames")
-        self._pictures[command.id] = Sender(id=command.id, command=command.command)
+        self._pictures[command.id] = sender
 
-    def _resend(self, command: Resend) -> Fields:
+    def _resend(self, command: Resend, sender: Sender) -> Fields:
         kept = self._box.outbox.history_range(self._station.name)
         if kept is None:
             raise Refused("impossible", "the history is empty; outbox.history_bytes says how much it keeps")

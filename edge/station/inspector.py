@@ -71,7 +71,7 @@ class Inspector:
         self._unproven = 0
         self._places, self.judge = self._first()
 
-    def start(self) -> None:
+    def confirm(self) -> None:
         """The configuration holds: what commands have loaded under another one does not come back with that one.
 
         Raises:

@@ -5,7 +5,7 @@ from weakref import WeakValueDictionary
 
 from edge.bundle import Bundle
 from edge.decision import Decider, Decision
-from edge.engines import AnomalyMap, Engine, open_checked_engine
+from edge.engines import AnomalyMap, Engine, best_engine, open_checked_engine
 from edge.health.vitals import Vitals
 from edge.images import Frame
 from edge.messages import BundleReference, Precision
@@ -74,7 +74,8 @@ class SharedEngines:
         with self._lock:
             engine = self._open.get((bundle.digest, precision))
             if engine is None and precision is None:
-                engine = self._open.get((bundle.digest, bundle.manifest.preferred))
+                first = bundle.manifest.order_of(self._settings.name or best_engine())[0]
+                engine = self._open.get((bundle.digest, first))
             if engine is None:
                 settings = self._settings
                 engine = open_checked_engine(

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 
 from edge.messages import State
+from edge.text import clean
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +35,11 @@ class StationState:
         """Why the station is degraded."""
         return self._alarm if self._fault is None else self._fault
 
+    @property
+    def now(self) -> tuple[State, str | None]:
+        """What was said last, and its reason: the state that MQTT, `/healthz` and `/metrics` tell."""
+        return self._said or ("starting", None)
+
     def start(self) -> None:
         """The station is online, if nothing is wrong."""
         with self._lock:
@@ -42,7 +48,7 @@ class StationState:
     def degrade(self, reason: str) -> None:
         """A fault, until `recover`: a lost camera, an engine that fails at a part."""
         with self._lock:
-            self._fault = reason
+            self._fault = clean(reason)
             self._tell()
 
     def recover(self) -> None:
@@ -67,7 +73,7 @@ class StationState:
     def pause(self, reason: str) -> None:
         """The station takes no frames."""
         with self._lock:
-            self._paused = reason
+            self._paused = clean(reason)
             self._tell()
 
     def resume(self) -> None:

@@ -7,15 +7,18 @@ import threading
 import time
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from edge import __version__
 from edge.cameras import Capture
 from edge.commands import BundleChange, Refused
-from edge.engines import Engine
+from edge.engines import AnomalyMap, Engine
 from edge.errors import EngineError
+from edge.health.report import StationReport
 from edge.health.stage import Stage, StageName
 from edge.images import Frame
 from edge.messages import (
+    ClockHealth,
     Health,
     MqttHealth,
     OutboxHealth,
@@ -39,6 +42,7 @@ from edge.station.part import Part, outgoing
 from edge.station.ring import FrameRing, Waiting
 from edge.station.state import StationState
 from edge.station.statistics import Statistics
+from edge.text import clean
 from edge.triggers import start_trigger
 from edge.triggers.thread import Trigger
 
@@ -91,7 +95,15 @@ class Station:
         self._trigger: Trigger | None = None
         self._started = time.monotonic()
         starting = self._status("starting")
-        self._publisher = Publisher(self._topics, box.outbox, settings.mqtt, starting, self._commands.receive)
+        self._publisher = Publisher(
+            self._topics,
+            box.outbox,
+            settings.mqtt,
+            starting,
+            self._commands.receive,
+            self._state.degrade,
+            allowed=self._commands.possible,
+        )
         try:
             self._inspector = Inspector(settings, station, box, self._state.degrade)
             self._commands.open(self._inspector, self._publisher)
@@ -103,16 +115,22 @@ class Station:
         """Opens the camera and says `online`.
 
         Raises:
-            OutboxError: The record of bundles cannot be read.
             TriggerError: What the trigger needs is not installed.
         """
         if self._outbox.recovered_from is not None:
             self._state.degrade(f"the outbox was damaged and set aside as {self._outbox.recovered_from}")
         self._state.start()
-        self._inspector.start()
         self._camera.start()
         trigger, name = self._station.trigger, f"trigger-{self.name}"
         self._trigger = start_trigger(trigger, self._take_part, self._state.degrade, name=name)
+
+    def confirm(self) -> None:
+        """Every station of the configuration has started, so it holds.
+
+        Raises:
+            OutboxError: The record of bundles cannot be read.
+        """
+        self._inspector.confirm()
 
     def inspect_next(self) -> bool:
         """Inspects the oldest waiting frame, if there is one; returns whether there was."""
@@ -123,18 +141,28 @@ class Station:
             if stage.situation.doing != "failed":
                 stage.idle("no frame waits")
             return False
-        saved = False
         stage.work()
         self._hand.take(waiting)
+        part, saved = None, False
         try:
-            saved = self._inspect(waiting)
-        except EngineError as error:
+            part, anomaly = self._judge(waiting)
+        except Exception as error:
             if self._hand.release(waiting):
-                stage.fail(str(error))
-                self.miss(str(error))
+                self._lose(error)
+        if part is not None:
+            saved = self._finish(part, anomaly)
         if not saved:
             self._ring.recycle(waiting.capture.frame)
         return True
+
+    def _lose(self, error: Exception) -> None:
+        """A part gets no verdict; after ten in a row the supervisor has the engine built again."""
+        problem = clean(str(error))
+        if not isinstance(error, EngineError):  # a mistake of ours, which must cost this part alone
+            log.exception("%s: a part gets no verdict", self.name)
+            problem = f"an error that nobody expected: {error!r}; the log has more"
+        self.stages["engine"].fail(problem)
+        self.miss(problem)
 
     def load_bundle(self, path: Path) -> None:
         """Begins to load the bundle that the configuration names now; logs, and tells in the status, why it cannot.
@@ -213,16 +241,18 @@ class Station:
 
     def publish_health(self) -> None:
         """Publishes how the station is doing."""
-        depth, dropped, judge = self._outbox.depth(), self._outbox.dropped(), self._inspector.judge
+        try:
+            self._publish_health()
+        except Exception:  # a mistake of ours, which must not end the service
+            log.exception("%s: health cannot be published", self.name)
+
+    def _publish_health(self) -> None:
+        depth, dropped = self._outbox.depth(), self._outbox.dropped()
         machine = self._box.machine.look()
         self.health = Health(
             boot_id=self._boot_id,
             sequence=self._outbox.sequence(self.name),
             at=utc_now(),
-            uptime_s=time.monotonic() - self._started,
-            frames=self._statistics.frames(self._ring.dropped),
-            fps=self._statistics.fps(),
-            latency_ms=self._statistics.latency(),
             outbox=OutboxHealth(
                 entries=depth.entries,
                 bytes=depth.bytes,
@@ -231,23 +261,48 @@ class Station:
                 problem=self._outbox.problem,
                 set_aside=str(self._outbox.recovered_from) if self._outbox.recovered_from else None,
             ),
-            mqtt=MqttHealth(connected=self._publisher.connected, reconnects=self._publisher.reconnects),
-            commands=self._commands.counts(),
-            engine=judge.engine.name,
-            precision=judge.engine.precision,
-            bundle=judge.reference,
-            threshold=judge.decider.threshold,
-            stages={name: stage.health() for name, stage in self.stages.items()},
-            picture=judge.vitals.picture(),
-            drift=judge.vitals.drift(),
-            warnings=(*judge.vitals.warnings(), *machine.warnings),
+            warnings=(*self._inspector.judge.vitals.warnings(), *machine.warnings),
             disk_free_bytes=machine.free_bytes,
             throttled=machine.throttled,
             temperature_c=machine.temperature_c,
             evidence=self._box.evidence.health(self.name) if self._box.evidence else None,
+            clock=ClockHealth(steps=self._box.clock.steps, last_step_s=self._box.clock.last_step_s),
+            **self._figures(),
         )
         self._publisher.publish_health(self.health)
         self._alarms.look(self.health.warnings, hurried=self._camera.live or self._station.trigger != "camera")
+
+    def report(self) -> StationReport:
+        """Returns what `/healthz` and `/metrics` tell: its state and its figures now, the box's as of the last health.
+
+        Asks nothing of a disk, so it answers while one hangs.
+        """
+        state, reason = self._state.now
+        health = None if self.health is None else self.health.model_copy(update=self._figures())
+        return StationReport(self._topics, state, reason, self._statistics.histogram(), health)
+
+    def _figures(self) -> dict[str, Any]:
+        """What a health says that is in memory."""
+        judge = self._inspector.judge
+        return {
+            "uptime_s": time.monotonic() - self._started,
+            "frames": self._statistics.frames(self._ring.dropped),
+            "fps": self._statistics.fps(),
+            "latency_ms": self._statistics.latency(),
+            "mqtt": MqttHealth(
+                connected=self._publisher.connected,
+                reconnects=self._publisher.reconnects,
+                set_aside=self._publisher.set_aside,
+            ),
+            "commands": self._commands.counts(),
+            "engine": judge.engine.name,
+            "precision": judge.engine.precision,
+            "bundle": judge.reference,
+            "threshold": judge.decider.threshold,
+            "stages": {name: stage.health() for name, stage in self.stages.items()},
+            "picture": judge.vitals.picture(),
+            "drift": judge.vitals.drift(),
+        }
 
     def _take_part(self) -> None:
         """A part is before the camera, says a trigger of the box. The clock can wait for room, a line's parts go by."""
@@ -263,37 +318,52 @@ class Station:
         """Parts inspected since the start."""
         return self._statistics.inspected
 
-    def _inspect(self, waiting: Waiting) -> bool:
-        """Inspects a frame; returns whether it is kept as evidence, and so must not be written over."""
-        capture = waiting.capture
-        judge, anomaly, decision = self._inspector.inspect(capture.frame)
-        engine, outbox = self.stages["engine"], self.stages["outbox"]
+    def _judge(self, waiting: Waiting) -> tuple[Part | None, AnomalyMap]:
+        """Judges a frame; there is no part where it was left behind with its engine meanwhile."""
+        judge, anomaly, decision = self._inspector.inspect(waiting.capture.frame)
         if not self._hand.release(waiting):
-            return False
-        judge.vitals.judge(decision)
-        engine.advance()
+            return None, anomaly
+        return Part(waiting.capture, judge, decision, (time.monotonic() - waiting.since) * 1000), anomaly
+
+    def _finish(self, part: Part, anomaly: AnomalyMap) -> bool:
+        """Stores what was decided; returns whether the frame is kept as evidence, and so must not be written over."""
+        engine, outbox = self.stages["engine"], self.stages["outbox"]
         engine.idle("its verdict is being stored")
-        part = Part(capture, judge, decision, (time.monotonic() - waiting.since) * 1000)
+        outbox.work()
+        try:
+            part.judge.vitals.judge(part.decision)
+            verdict = self._store(part)
+        except Exception as error:
+            outbox.idle("nothing to store")
+            self._lose(error)
+            return False
+        if self._outbox.flushing_s() < SLOW_FLUSH_S:
+            outbox.advance()
+            outbox.idle("nothing to store")
+        engine.advance()
+        engine.idle("its verdict is stored")
+        self._statistics.count(part.decision.ok, part.latency_ms)
+        self._state.recover()
+        evidence = self._box.evidence
+        if evidence is None:
+            return False
+        try:
+            return evidence.offer(self.name, verdict, part.decision.regions, part.capture.frame, anomaly)
+        except Exception:  # a mistake of ours; the part has its verdict
+            log.exception("%s: evidence of a part is not saved", self.name)
+            return True
+
+    def _store(self, part: Part) -> Verdict:
         verdicts: list[Verdict] = []
 
         def make(sequence: int) -> list[Outgoing]:
             verdicts.append(part.verdict(self._boot_id, sequence))
-            return outgoing(verdicts[-1], decision.regions, self._topics)
+            return outgoing(verdicts[-1], part.decision.regions, self._topics)
 
-        outbox.work()
         self._outbox.put(self.name, make)
-        if self._outbox.flushing_s() < SLOW_FLUSH_S:
-            outbox.advance()
-            outbox.idle("nothing to store")
-        self._statistics.count(decision.ok, part.latency_ms)
-        self._state.recover()
-        evidence = self._box.evidence
-        return evidence is not None and evidence.offer(
-            self.name, verdicts[-1], decision.regions, capture.frame, anomaly
-        )
+        return verdicts[-1]
 
     def _status(self, state: State, reason: str | None = None) -> Status:
-        reason = reason[:1024] if reason else None
         sequence = self._outbox.sequence(self.name)
         return Status(
             boot_id=self._boot_id, sequence=sequence, state=state, at=utc_now(), reason=reason, version=__version__

@@ -5,18 +5,20 @@ import time
 
 import numpy as np
 
+from edge.health.histogram import Buckets, Histogram
 from edge.messages import FrameCounts, LatencyPercentiles
 
 RECENT = 1024
 
 
 class Statistics:
-    """What a station counts: parts, and the latencies of the last 1024."""
+    """What a station counts: parts and their latencies, for percentiles those of the last 1024."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._latencies = np.zeros(RECENT)
         self._moments = np.zeros(RECENT)
+        self._histogram = Histogram()
         self._inspected = self._rejected = self._failed = 0
 
     def count(self, ok: bool, latency_ms: float) -> None:
@@ -24,6 +26,7 @@ class Statistics:
         with self._lock:
             self._latencies[self._inspected % RECENT] = latency_ms
             self._moments[self._inspected % RECENT] = time.monotonic()
+            self._histogram.add(latency_ms / 1000)
             self._inspected += 1
             self._rejected += not ok
 
@@ -54,6 +57,11 @@ class Statistics:
                 return None
             p50, p95, p99 = np.percentile(self._latencies[: min(self._inspected, RECENT)], (50, 95, 99))
         return LatencyPercentiles(p50=float(p50), p95=float(p95), p99=float(p99))
+
+    def histogram(self) -> Buckets:
+        """The latencies of all parts, in seconds."""
+        with self._lock:
+            return self._histogram.buckets()
 
     def fps(self) -> float:
         """Parts a second over the last 10 seconds."""

@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 from table import RESULTS, Row, processor, program, store
 
-from edge.bundle import Bundle, open_bundle
+from edge.bundle import Bundle, model_file, open_bundle
 from edge.engines.openvino import OpenVinoEngine
 from edge.images import Frame, read_image
 from edge.messages import Precision
@@ -112,7 +112,7 @@ def _row(bundle: Bundle, precision: Precision, engine: str) -> Row:
         "threshold": round(bundle.manifest.decision.thresholds[precision].image, 4),
         "latency_ms": "",
         "engine_ms": "",
-        "size_mb": round(bundle.manifest.files[f"model.{precision}.onnx"].bytes / 1e6, 2),
+        "size_mb": round(bundle.manifest.files[model_file(precision)].bytes / 1e6, 2),
         "calibration": "",
         "preferred": bundle.manifest.preferred,
         "processor": processor(),

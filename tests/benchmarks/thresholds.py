@@ -30,10 +30,9 @@ from scipy import stats
 from table import RESULTS, Row, store
 
 from calibrate.threshold import tail_threshold
-from edge.files import sha256
 from edge.images import read_image
 from train import checkpoint
-from train.datasets import Category
+from train.datasets import Category, digests_of
 from train.evaluation import torch_predictor
 from train.progress import tracked
 
@@ -118,11 +117,15 @@ def good_scores(source: Path, data: Path | None) -> dict[str, Floats]:
     category = Category.open(data, about.category)
     good = [image.path for image in category.test_images() if image.good]
     trained = set(about.trained_on)
-    unseen = [p for p in {*category.train_images(), *category.held_out_images(), *good} if sha256(p) not in trained]
+    unseen = [
+        p
+        for p in {*category.train_images(), *category.held_out_images(), *good}
+        if not trained & digests_of(p, about.fit)
+    ]
     predict = torch_predictor(model, torch.device("cpu"), about.fit)
     scores = []
     for path in tracked(sorted(unseen), len(unseen), source.name, "images"):
-        fitted, placement = about.fit.apply(read_image(path))
+        fitted, placement = about.fit.apply(read_image(path, about.fit.bits))
         x0, y0, x1, y1 = placement.valid
         scores.append(float(predict(fitted)[y0:y1, x0:x1].max()))
     return {source.name: np.array(scores)}

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import onnx
 import pytest
 from parsed_page import Page
 
-from calibrate.bundling import _preferred, _thresholds
+from calibrate.bundling import _read_defects, _split, _thresholds
 from calibrate.cli import main
 from calibrate.measurement import Measurement
 from calibrate.threshold import tail_threshold
@@ -21,8 +23,10 @@ from edge.demo.line import CATEGORY
 from edge.engines import check_golden, open_checked_engine, open_engine
 from edge.engines.openvino import default_type
 from edge.errors import EngineError
-from edge.images import list_images, read_image
+from edge.files import sha256
+from edge.images import list_images, pixel_digest, read_image
 from train import checkpoint
+from train.copies import Copies
 from train.evaluation import torch_predictor
 
 
@@ -74,7 +78,7 @@ def test_fp16_is_strongly_typed_and_half_the_size(bundle: Bundle) -> None:
 def test_the_page_holds_every_precision_and_needs_nothing_else(bundle: Bundle) -> None:
     text = (bundle.path / "report" / "index.html").read_text(encoding="utf-8")
     page = Page(text)
-    assert page.tags["svg"] == 6 and page.tags["script"] == 0 and page.tags["img"] > 6
+    assert page.tags["svg"] == 2 * len(bundle.manifest.precisions) and page.tags["script"] == 0 and page.tags["img"] > 6
     assert all(reference.startswith("data:image/jpeg;base64,") for reference in page.references)
     report = json.loads((bundle.path / "report" / "calibration.json").read_text())
     for precision, told in report["precisions"].items():
@@ -94,17 +98,14 @@ def test_the_report_says_what_openvino_would_do_by_itself(bundle: Bundle) -> Non
         assert f"{told['latency_ms'] / told['int8_latency_ms']:.2f} times as fast" in text
 
 
-def test_int8_may_move_good_scores_alike_and_not_scatter_them() -> None:
-    """What moves all alike, its own threshold makes up for."""
-    scores = [0.4, 0.5, 0.45, 0.6]
-
-    def preferred(int8: list[float], broken: str = "", latency_ms: float = 1.0) -> str:
-        fp32 = Measurement(scores, [], [], 2.0)
-        return _preferred({"fp32": fp32, "int8": Measurement(int8, [], [], latency_ms)}, broken)[0]
-
-    assert preferred([score + 0.2 for score in scores]) == "int8"
-    assert preferred([0.3, 0.6, 0.55, 0.5]) == "fp32"
-    assert preferred(scores, broken="too much") == preferred(scores, latency_ms=2.0) == "fp32"
+def test_the_manifest_says_what_was_measured_and_in_which_order_engines_try(bundle: Bundle) -> None:
+    manifest = bundle.manifest
+    assert manifest.order is not None and manifest.order["openvino"][0] == manifest.preferred
+    assert manifest.order["openvino"][-1] == manifest.order["tensorrt"][-1] == "fp32"
+    assert "bf16" not in manifest.order["tensorrt"]
+    measured = manifest.provenance["measured"]
+    assert measured["int8"]["latency_ms"] > 0 and measured["fp32"]["latency_ms"] > 0
+    assert {"lost_image_auroc", "lost_aupro"} <= measured["int8"].keys()
 
 
 def test_the_threshold_comes_from_images_the_model_has_not_seen(run: Path, bundle: Bundle) -> None:
@@ -170,16 +171,40 @@ def test_defects_are_judged_in_every_precision(bundle: Bundle, data: Path) -> No
     assert [line.split()[0].rstrip(":") for line in said] == ["int8", "fp16", "fp32", "int8", "fp16"]
 
 
+def test_copies_of_good_images_count_once(run: Path, good: Path, tmp_path: Path) -> None:
+    about = checkpoint.load(run)[0]
+    folder = Path(shutil.copytree(good, tmp_path / "good"))
+    for path in list_images(good):  # under another name, in another format
+        cv2.imwrite(str(folder / f"copy of {path.stem}.bmp"), read_image(path))
+    copies = Copies()
+    seen, unseen = _split(about, list_images(folder), copies)
+    assert (len(seen), len(unseen), len(copies.found)) == (12, 4, 16)
+    assert f"16 of 32 good images are copies, and count once: {folder}" in str(copies)
+    assert {pixel_digest(frame) for frame in unseen.values()} == set(about.held_out)
+
+
+def test_a_checkpoint_that_names_files_is_understood(run: Path, good: Path) -> None:
+    about, trained = checkpoint.load(run)[0], list_images(good)[:5]
+    before = replace(about, trained_on=[sha256(path) for path in trained])
+    assert _split(before, list_images(good), Copies())[0] == trained
+
+
+def test_defects_among_the_good_images_are_said(run: Path, good: Path) -> None:
+    about, copies, said = checkpoint.load(run)[0], Copies(), []
+    images = list_images(good)
+    _split(about, images[1:], copies)
+    assert len(_read_defects(about, images[:3], copies, said.append)) == 3
+    assert said == [f"2 images are among --good and --defects: {images[1]}, ..."]
+
+
 def test_images_all_trained_on_are_refused(
     run: Path, good: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from edge.files import sha256
-
     trained = set(checkpoint.load(run)[0].trained_on)
     folder = tmp_path / "seen"
     folder.mkdir()
     for path in list_images(good):
-        if sha256(path) in trained:
+        if pixel_digest(read_image(path)) in trained:
             shutil.copy(path, folder)
     assert main(["bundle", str(run), "--good", str(folder), "--out", str(tmp_path / "b")]) == 2
     assert "trained on each of these 12 images" in capsys.readouterr().err
@@ -277,7 +302,7 @@ def test_a_station_falls_back_to_the_next_precision_and_says_so(
 ) -> None:
     tolerance = {**bundle.manifest.golden.tolerance, "int8": -1.0, "fp16": -1.0}
     golden = bundle.manifest.golden.model_copy(update={"tolerance": tolerance})
-    manifest = bundle.manifest.model_copy(update={"golden": golden, "preferred": "int8"})
+    manifest = bundle.manifest.model_copy(update={"golden": golden, "preferred": "int8", "order": None})
     strict = Bundle(bundle.path, manifest, bundle.digest, lambda name: (bundle.path / name).read_bytes())
     assert open_checked_engine(strict).precision == "fp32"
     assert "int8 openvino engine does not reproduce the golden frames" in caplog.text

@@ -13,9 +13,9 @@ from onnx import TensorProto, helper, numpy_helper
 from calibrate.activations import Activation, collect
 from calibrate.clipping import METHODS
 from calibrate.damage import Budget, Damage
-from calibrate.networks import make_networks
+from calibrate.networks import Search, make_networks
 from calibrate.quantize import Plan, quantizable
-from calibrate.sensitivity import rank_layers, release
+from calibrate.sensitivity import COUNT, RANKING_SHARE, SearchTime, rank_layers, release
 from calibrate.trials import Recipe, Trial, Workbench, _best_first, try_recipes
 from calibrate.validation import Validation, draw_validation
 from edge.bundle import FORMAT, GOLDEN, PRECISIONS, Bundle, Manifest, model_file
@@ -120,18 +120,22 @@ def test_of_equally_fast_forms_that_with_most_in_int8_comes_first() -> None:
     assert _best_first([slower, fast, slow]) == [fast, slow, slower]
 
 
-def test_the_layer_that_int8_ruins_ranks_first_and_is_left_float(workbench: Workbench) -> None:
+def test_the_layer_that_int8_ruins_ranks_first_and_is_left_float(
+    workbench: Workbench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # So small a network may be no faster in INT8, which would end the search.
+    monkeypatch.setattr(workbench, "beside_fp32", lambda recipe: (workbench.judge(recipe)[0], np.inf))
     recipe = Recipe(Plan(), "max")
     ranking = rank_layers(workbench, recipe)
     assert {layer.title for layer in ranking} == {"edges", "body", HARMED}
-    sizes = [layer.trial.damage.size for layer in ranking]
+    sizes = [layer.damage.size for layer in ranking]
     assert sizes == sorted(sizes, reverse=True)
-    harmful = {layer.title for layer in ranking if layer.trial.damage.size > 10 * sizes[-1]}
+    harmful = {layer.title for layer in ranking if layer.damage.size > 10 * sizes[-1]}
     assert HARMED in harmful
-    whole = workbench.trial(recipe)
+    whole, _ = workbench.judge(recipe)
     budget = Budget(rank_correlation=0.9)
     assert budget.broken(whole.damage)
-    released = release(workbench, recipe, ranking, budget)
+    released = release(workbench, recipe, ranking, budget, SearchTime(3600))
     assert released is not None and budget.broken(released.damage) == ""
     assert 0 < len(released.recipe.released) < len(ranking)
     assert {layer.name for layer in ranking if layer.title == HARMED} <= released.recipe.released
@@ -141,19 +145,83 @@ def test_a_budget_that_cannot_be_held_is_said_and_not_hidden(
     network: onnx.ModelProto, activations: dict[str, Activation], workbench: Workbench
 ) -> None:
     said: list[str] = []
-    made = make_networks(network, activations, workbench, draft, Budget(-100, -100), False, said.append)
+    made = make_networks(network, activations, workbench, draft, Search(Budget(-100, -100)), said.append)
     assert made.broken and made.ranking and not made.trials[0].recipe.released
-    assert "no number of its layers left float brings INT8 within the budget" in said
+    assert any(line.startswith("INT8 stays beyond the budget") for line in said)
     assert set(made.files) == {"int8", "fp16", "fp32"}
+
+
+class Ticking:
+    """A clock that goes on by a second whenever it is looked at."""
+
+    def __init__(self) -> None:
+        self.now = -1.0
+
+    def __call__(self) -> float:
+        self.now += 1
+        return self.now
+
+
+def test_a_ranking_that_runs_out_of_time_has_the_layers_next_to_the_picture(workbench: Workbench) -> None:
+    recipe = Recipe(Plan(), "max")
+    two = rank_layers(workbench, recipe, SearchTime(2.5 / RANKING_SHARE, Ticking()))
+    assert {layer.title for layer in two} == {"edges", "body"}
+    assert rank_layers(workbench, recipe, SearchTime(0)) == []
+    assert all(layer.damage.pictures == COUNT for layer in two)
+
+
+def test_without_time_no_layers_are_left_float(workbench: Workbench) -> None:
+    recipe, budget = Recipe(Plan(), "max"), Budget(rank_correlation=0.9)
+    ranking = rank_layers(workbench, recipe)
+    assert release(workbench, recipe, ranking, budget, SearchTime(0)) is None
+
+
+@pytest.mark.parametrize("seconds", [0.0, 1e-9])
+def test_without_search_time_int8_is_kept_whole_and_beyond_the_budget(
+    network: onnx.ModelProto, activations: dict[str, Activation], workbench: Workbench, seconds: float
+) -> None:
+    said: list[str] = []
+    search = Search(Budget(-100, -100), seconds=seconds)
+    made = make_networks(network, activations, workbench, draft, search, said.append)
+    assert made.broken and made.ranking == [] and not made.trials[0].recipe.released
+    assert any("--search-seconds" in line for line in said)
+
+
+def test_layers_that_make_int8_as_slow_as_fp32_are_not_left_float(
+    workbench: Workbench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing holds the budget, and the first step is slower than FP32: further steps would be slower still."""
+    steps: list[int] = []
+    lost = workbench.judge(Recipe(Plan(), "max"))[0].damage
+
+    def beside_fp32(recipe: Recipe) -> tuple[Trial, float]:
+        steps.append(len(recipe.released))
+        return Trial(recipe, 2.0, lost), 1.0
+
+    monkeypatch.setattr(workbench, "beside_fp32", beside_fp32)
+    ranking = rank_layers(workbench, Recipe(Plan(), "max")) * 8
+    assert release(workbench, Recipe(Plan(), "max"), ranking, Budget(-100, -100), SearchTime(3600)) is None
+    assert len(steps) == 1
+
+
+def test_a_model_no_better_than_chance_is_not_searched(
+    network: onnx.ModelProto, activations: dict[str, Activation], validation: Validation
+) -> None:
+    said: list[str] = []
+    blind = Validation(validation.pictures, np.roll(validation.masks, 1, axis=0), validation.valid)
+    bench = Workbench(network, activations, blind, draft)
+    made = make_networks(network, activations, bench, draft, Search(Budget(-100, -100)), said.append)
+    assert made.broken and made.ranking == []
+    assert any("no better than chance" in line and "train for more epochs" in line for line in said)
 
 
 def test_within_the_budget_layers_are_ranked_only_where_asked(
     network: onnx.ModelProto, activations: dict[str, Activation], workbench: Workbench
 ) -> None:
     wide = Budget(100, 100, -1)
-    made = make_networks(network, activations, workbench, draft, wide, False, lambda line: None)
+    made = make_networks(network, activations, workbench, draft, Search(wide), lambda line: None)
     assert made.broken == "" and made.ranking == []
-    made = make_networks(network, activations, workbench, draft, wide, True, lambda line: None)
+    made = make_networks(network, activations, workbench, draft, Search(wide, sensitivity=True), lambda line: None)
     chosen = made.trials[0].recipe
     assert made.broken == "" and not chosen.released
     assert {layer.name for layer in made.ranking} == set(workbench.layers(chosen.plan))
@@ -166,6 +234,6 @@ def test_where_activations_leave_float16_there_is_no_fp16_and_that_is_said(
     wild = Activation()
     wild.add(np.array([[70_000.0]], np.float32))
     seen = {**activations, "r1": wild}
-    made = make_networks(network, seen, workbench, draft, Budget(100, 100, -1), False, said.append)
+    made = make_networks(network, seen, workbench, draft, Search(Budget(100, 100, -1)), said.append)
     assert set(made.files) == {"int8", "fp32"}
     assert any(line.startswith("no FP16: r1 reaches 70000") for line in said)

@@ -133,7 +133,7 @@ def test_another_format_is_refused(folder: Path, version: object) -> None:
     [
         pytest.param(b"a: [", id="open bracket"),
         pytest.param(b"\xff\xfe\xfa", id="no text"),
-        pytest.param(b"a: 2026-02-30", id="no date"),
+        pytest.param(b"a: 1\n---\na: 1", id="two documents"),
         pytest.param(b"a: !!timestamp no", id="no time"),
         pytest.param(b"a: !!int ''", id="no number"),
         pytest.param(b"[" * 500, id="deep"),
@@ -144,6 +144,12 @@ def test_another_format_is_refused(folder: Path, version: object) -> None:
 def test_a_manifest_that_is_no_yaml_is_refused(folder: Path, text: bytes) -> None:
     (folder / "manifest.yaml").write_bytes(text)
     assert "manifest.yaml is no YAML" in said(folder)
+
+
+def test_a_manifest_that_says_something_twice_is_refused(folder: Path) -> None:
+    manifest = folder / "manifest.yaml"
+    manifest.write_text(manifest.read_text() + "preferred: fp32\n")
+    assert "manifest.yaml: preferred: is there twice, lines " in said(folder)
 
 
 @pytest.mark.parametrize("text", ["", "5", "[1, 2]", "format", "format: 1\n1: 2\n", "format: 1\n"])
@@ -167,6 +173,13 @@ def test_a_manifest_of_another_kind_is_refused(folder: Path, text: str) -> None:
         (lambda m: m["decision"]["thresholds"].pop("int8"), "thresholds or tolerance missing for int8"),
         (lambda m: m["golden"]["tolerance"].pop("fp32"), "thresholds or tolerance missing for fp32"),
         (lambda m: m.update(preferred="fp16"), "missing for fp16"),
+        (lambda m: m.update(order={"openvino": ["fp16"]}), "order: openvino must name precisions of the bundle"),
+        (lambda m: m.update(order={"tensorrt": []}), "order: tensorrt must name precisions of the bundle"),
+        (
+            lambda m: m.update(order={"openvino": ["int8", "int8"]}),
+            "order: openvino must name precisions of the bundle",
+        ),
+        (lambda m: m.update(order={"onnxruntime": ["int8"]}), "order.onnxruntime"),
         (lambda m: m.update(precisions=[]), "precisions: List should have at least 1"),
         (lambda m: m["outputs"].update(student=["s1", "s2"]), "teacher and student must name as many outputs"),
         (lambda m: m["files"].pop("golden.npz"), "files: golden.npz missing"),

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import time
 from datetime import timedelta
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.cameras import Camera, check_uri, open_camera
+from edge.cameras import Camera, Place, check_uri, open_camera
 from edge.errors import CameraError
 from edge.images import write_image
 from edge.messages import utc_now
@@ -108,6 +109,30 @@ def test_each_round_of_a_loop_takes_the_pictures_that_are_there(pictures: Path) 
 def test_a_path_may_be_quoted(pictures: Path) -> None:
     quoted = str(pictures).replace(" ", "%20").replace("#", "%23")
     assert part_ids(open_camera(f"folder:{quoted}"), 1) == ["a"]
+
+
+def test_a_folder_s_hidden_files_are_no_parts(tmp_path: Path) -> None:
+    for name in ("b.png", "a.PGM"):
+        cv2.imwrite(str(tmp_path / name), np.zeros((8, 8), np.uint8))
+    (tmp_path / "._b.png").write_bytes(bytes(4096))
+    (tmp_path / "day.png").mkdir()
+    assert part_ids(open_camera(f"folder:{tmp_path}"), 2) == ["a", "b"]
+
+
+def test_a_folder_of_12_of_16_bits_is_read_where_it_is_said(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "a.png"), np.full((8, 8), 2048, np.uint16))
+    with pytest.raises(CameraError, match=r"camera: .*a\.png: has 16 bits a pixel, and no value above 2048"):
+        open_camera(f"folder:{tmp_path}").read(None)
+    capture = open_camera(f"folder:{tmp_path}?bits=12").read(None)
+    assert capture is not None and (capture.frame == 128).all()
+    with pytest.raises(CameraError, match="camera option bits=11 must be one of 10, 12, 14, 16"):
+        open_camera(f"folder:{tmp_path}?bits=11")
+
+
+def test_a_folder_of_other_files_says_what_is_there(tmp_path: Path) -> None:
+    (tmp_path / "a.heic").touch()
+    with pytest.raises(CameraError, match=rf"folder:{tmp_path}: holds no images \(1 file passed over \(.heic 1\)"):
+        open_camera(f"folder:{tmp_path}")
 
 
 def test_a_missing_folder_and_an_empty_one_are_refused(tmp_path: Path) -> None:
@@ -210,3 +235,73 @@ def test_any_text_is_a_uri_or_a_camera_error(uri: str) -> None:
         check_uri(uri)
     except CameraError as error:
         assert str(error).startswith("camera ")
+
+
+@pytest.mark.parametrize("given", [0, 1, 2, 3])
+@pytest.mark.parametrize("loop", ["true", "false"])
+def test_a_folder_that_is_opened_again_goes_on_where_it_was(pictures: Path, given: int, loop: str) -> None:
+    place = Place()
+    assert part_ids(open_camera(f"folder:{pictures}?loop={loop}", place), given) == ["a", "b", "c"][:given]
+    # One before the place and one behind it have come meanwhile, and one has gone.
+    (pictures / "a.png").rename(pictures / "0.png")
+    (pictures / "c.png").rename(pictures / "e.png")
+    (pictures / "d.png").write_bytes((pictures / "b.png").read_bytes())
+    left = ["0", "b", "d", "e"] if given == 0 else ["b", "d", "e"] if given == 1 else ["d", "e"]
+    again = open_camera(f"folder:{pictures}?loop={loop}", place)
+    assert part_ids(again, len(left) + 1) == [*left, "0" if loop == "true" else "end"]
+
+
+def test_a_damaged_last_picture_is_told_once(pictures: Path) -> None:
+    place = Place()
+    (pictures / "c.png").write_bytes(b"no picture")
+    camera = open_camera(f"folder:{pictures}", place)
+    part_ids(camera, 2)
+    with pytest.raises(CameraError, match=r"c\.png"):
+        camera.read(None)
+    assert part_ids(open_camera(f"folder:{pictures}", place), 1) == ["end"]
+
+
+@pytest.mark.parametrize(
+    ("name", "part_id"),
+    [
+        (b"teil_\xfc", r"teil_\xfc"),
+        (b"a\nb\x1b[31m", r"a\nb\x1b[31m"),
+        ("Prüfplatz 7".encode(), "Prüfplatz 7"),
+        (b"\xff" * 200, r"\xff" * 200),
+        ("\u202egnp".encode(), r"\u202egnp"),
+    ],
+)
+def test_the_name_of_any_file_is_a_part_id_that_can_be_shown(pictures: Path, name: bytes, part_id: str) -> None:
+    for path in pictures.glob("[bc].png"):
+        path.unlink()
+    os.rename(pictures / "a.png", os.fsencode(pictures) + b"/" + name + b".png")
+    assert part_ids(open_camera(f"folder:{pictures}"), 2) == [part_id, "end"]
+
+
+def levels_of(camera: Camera, count: int) -> list[int | None]:
+    captures = [camera.read(None) for _ in range(count)]
+    return [round(float(capture.frame.mean()) / 40) if capture else None for capture in captures]
+
+
+@pytest.mark.parametrize("given", range(VIDEO_FRAMES + 1))
+@pytest.mark.parametrize("kind", ["avi", "mp4"])
+def test_a_video_that_is_opened_again_goes_on_where_it_was(video: Path, kind: str, given: int) -> None:
+    if kind == "mp4":
+        frames = cv2.VideoCapture(str(video))
+        video = video.with_suffix(".mp4")
+        writer = cv2.VideoWriter(str(video), cv2.VideoWriter.fourcc(*"mp4v"), 50.0, (64, 48))
+        for _ in range(VIDEO_FRAMES):
+            writer.write(frames.read()[1])
+        writer.release()
+    place = Place()
+    assert levels_of(open_camera(f"video:{video}?fps=0", place), given) == list(range(given))
+    left = [*range(given, VIDEO_FRAMES), None]
+    assert levels_of(open_camera(f"video:{video}?fps=0", place), len(left)) == left
+
+
+def test_a_video_that_loops_goes_on_in_its_round(video: Path) -> None:
+    place = Place()
+    uri = f"video:{video}?fps=0&loop=true"
+    assert levels_of(open_camera(uri, place), 7) == [0, 1, 2, 3, 4, 0, 1]
+    assert levels_of(open_camera(uri, place), 3) == [2, 3, 4]
+    assert levels_of(open_camera(uri, place), 6) == [0, 1, 2, 3, 4, 0]

@@ -1,16 +1,21 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
+from edge import cli
 from edge.cli import main
-from edge.command import add_json_option, run_command, say, write_json
+from edge.command import add_json_option, run_command, say, seed, write_json
+from edge.engines import EngineName
 from edge.errors import BundleError, CheckFailed, ConfigurationError, EdgeInspectError, UsageError
+from edge.messages import Precision
 
 
 def parser_of(error: BaseException | None) -> argparse.ArgumentParser:
@@ -159,7 +164,7 @@ def test_the_doctor_writes_json(capsys: pytest.CaptureFixture[str]) -> None:
     output = capsys.readouterr()
     found = json.loads(output.out)
     assert found["python"]["found"] is True
-    assert set(found["gpu"]) == {"found", "detail"}
+    assert set(found["gpu"]) == {"found", "needed", "detail"}
     assert "python" in output.err
 
 
@@ -167,3 +172,71 @@ def test_the_doctor_writes_json(capsys: pytest.CaptureFixture[str]) -> None:
 def test_wrong_numbers_are_refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(arguments) == 2
     assert arguments[-1] in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (MemoryError("Unable to allocate 26.6 PiB"), "this machine has too little memory for it: Unable to allocate"),
+        (OSError(errno.ENOSPC, "No space left on device", "/data/x"), "/data/x: No space left on device"),
+        (OSError(errno.EACCES, "Permission denied", "/etc/x"), "/etc/x: Permission denied"),
+        (OSError(errno.ENOTDIR, "Not a directory", "file"), "file: Not a directory"),
+        (OSError(errno.EROFS, "Read-only file system"), "a file or the output: Read-only file system"),
+    ],
+)
+def test_what_the_machine_does_not_do_is_no_traceback(
+    error: Exception, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_command(parser_of(error), []) == 2
+    assert capsys.readouterr().err.startswith(f"program: {said}")
+
+
+def test_a_file_that_the_command_line_names_is_no_bug(capsys: pytest.CaptureFixture[str]) -> None:
+    parser = parser_of(FileNotFoundError(errno.ENOENT, "No such file or directory", "/proc/out/log"))
+    parser.add_argument("--out", type=Path)
+    assert run_command(parser, ["--out", "/proc/out"]) == 2
+    assert capsys.readouterr().err == "program: /proc/out/log: No such file or directory\n"
+
+
+def test_another_error_of_files_is_a_bug() -> None:
+    with pytest.raises(FileNotFoundError):
+        run_command(parser_of(FileNotFoundError(errno.ENOENT, "No such file or directory", "x")), [])
+
+
+PRINTS = """
+import argparse
+from edge.command import run_command
+parser = argparse.ArgumentParser(prog="program")
+parser.set_defaults(handler=lambda _: print("line\\n" * {}))
+raise SystemExit(run_command(parser, []))
+"""
+
+
+@pytest.mark.parametrize("lines", [1, 100_000])
+def test_an_output_that_takes_nothing_is_said(lines: int) -> None:
+    command = [sys.executable, "-c", PRINTS.format(lines)]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr) == (2, "program: a file or the output: No space left on device\n")
+
+
+@pytest.mark.parametrize("lines", [1, 100_000])
+def test_a_reader_that_goes_is_no_mistake(lines: int) -> None:
+    command = [sys.executable, "-c", PRINTS.format(lines)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None and process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == ""
+        assert process.wait(30) == 0
+
+
+@pytest.mark.parametrize("text", ["-1", "1.5", "nan", "4294967296", "", "\u0663", "9" * 30])
+def test_a_seed_is_a_number_that_every_generator_takes(text: str) -> None:
+    assert (seed("0"), seed("4294967295")) == (0, 4294967295)
+    with pytest.raises(argparse.ArgumentTypeError, match="must be a whole number from 0 to 4294967295"):
+        seed(text)
+
+
+def test_the_choices_of_the_command_line_are_those_of_the_code() -> None:
+    """The command line writes them itself: their modules load packages that may be missing."""
+    assert set(cli.PRECISIONS) == set(get_args(Precision)) and set(cli.ENGINES) == set(get_args(EngineName))

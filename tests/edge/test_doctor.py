@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from edge.cli import main
 from edge.doctor import examine, pycuda_remedy, tensorrt_remedy, toolkit_remedy
 
 
@@ -21,7 +22,7 @@ def test_every_finding_says_what_is_there_or_what_brings_it() -> None:
     for what in ("gstreamer", "aravis"):
         assert findings[what].found or "apt install python3-gi" in findings[what].detail
     assert {"gpiod", "harvesters"} <= findings.keys()
-    wanted = {"int8 units", "openvino", "paho.mqtt", "gpu", "tensorrt", "pycuda", "nvcc", "mosquitto", "systemctl"}
+    wanted = {"int8 units", "openvino", "paho", "gpu", "tensorrt", "pycuda", "nvcc", "mosquitto", "systemctl"}
     assert wanted <= findings.keys()
     assert findings["onnx"].found
 
@@ -62,11 +63,12 @@ print(json.dumps({f.what: [f.found, f.detail] for f in examine()}))
     environment = {**os.environ, "PATH": str(tmp_path), "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     found = json.loads(done.stdout)
-    assert found["openvino"] == [False, "pip install openvino"]
-    assert found["paho.mqtt"] == [False, "pip install paho-mqtt"]
+    assert found["openvino"] == [False, "No module named openvino; pip install 'openvino>=2025.0'"]
+    assert found["paho"] == [False, "No module named paho; pip install 'paho-mqtt>=2.1'"]
+    assert found["engine"] == [False, "none runs before what is missing above is there"]
     assert "opencv-python" in found["cv2"][1] and not found["cv2"][0]
     assert "pip install pycuda" in found["pycuda"][1]
-    assert found["cryptography"] == [False, "pip install cryptography; it checks the signatures of bundles"]
+    assert "pip install 'cryptography>=3.4'" in found["cryptography"][1]
     assert not found["gstreamer"][0] and not found["aravis"][0]
     assert found["gpiod"][1].startswith("pip install 'edge-inspect[gpio]'")
     assert found["systemctl"] == [False, "the service needs systemd to start with the box"]
@@ -89,3 +91,33 @@ def test_nvcc_says_its_cuda(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     program.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
     assert {f.what: f.detail for f in examine()}["nvcc"] == f"CUDA 12.6, {program}"
+
+
+def test_a_box_with_all_that_is_needed_ends_with_0(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["doctor"]) == 0
+    assert "MISSING" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("module", "source", "said"),
+    [
+        ("openvino", "__version__ = '2024.6.0'", "pip install 'openvino>=2025.0'"),
+        ("cv2", "raise ImportError('libglib-2.0.so.0: cannot open shared object file')", "apt-get install libgl1"),
+        ("cv2", "raise ImportError('numpy.core.multiarray failed to import')", "pip install 'numpy<2'"),
+        ("yaml", "import os, signal; os.kill(os.getpid(), signal.SIGILL)", "killed by SIGILL"),
+        ("pydantic", "VERSION = '2.5.3'; BaseModel = object", "2.5.3 is too old: pip install 'pydantic>=2.8'"),
+        ("paho", "raise SystemExit(3)", "status 3"),
+    ],
+)
+def test_a_needed_package_that_does_not_load_or_is_too_old_ends_with_1(
+    tmp_path: Path, module: str, source: str, said: str
+) -> None:
+    broken(tmp_path, module, source)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
+    command = [sys.executable, "-m", "edge.cli", "doctor", "--json", str(tmp_path / "out.json")]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    found = json.loads((tmp_path / "out.json").read_text())
+    assert found[module]["needed"] and not found[module]["found"] and said in found[module]["detail"]
+    assert not found["engine"]["found"] and found["python"]["found"]
+    assert f"missing: {module}, engine" in done.stderr

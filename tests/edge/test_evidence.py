@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import numpy as np
 import pytest
 from mosquitto import wait_until
 
+from edge import ids
 from edge.cli import main
 from edge.engines import AnomalyMap
 from edge.evidence import folder as evidence_folder
@@ -266,3 +268,20 @@ def test_review_makes_a_contact_sheet_newest_first(
     assert capsys.readouterr().out.split()[:2] == ["#1", "accept"]
     assert main(["review", str(tmp_path / "none")]) == 2
     assert "holds no evidence" in capsys.readouterr().err
+
+
+def test_what_is_newest_stays_though_the_clock_was_in_1970(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    right = time.time_ns()
+    files_of = pack(part(2.0), "png")
+    size = sum(-(-len(data) // 4096) * 4096 for data in files_of.values())
+    saved: list[str] = []
+    # The right time, 1970 without a network, the right time, an hour ahead, back again.
+    for now in (right, 12 * 10**9, right + 60 * 10**9, right + 3600 * 10**9, right + 120 * 10**9):
+        monkeypatch.setattr(time, "time_ns", lambda now=now: now)
+        monkeypatch.setattr(ids, "_uuid7_last", (0, 0))  # a new process
+        folder = EvidenceFolder(tmp_path, 3 * size, 0)
+        for _ in range(2):
+            saved.append(uuid7())
+            named = {name.replace(Path(name).stem, saved[-1]): data for name, data in files_of.items()}
+            folder.add("day", "a", saved[-1], named)
+        assert {path.stem for path in files(tmp_path)} == set(saved[-3:])

@@ -353,3 +353,16 @@ def test_a_tiled_fit_survives_as_plain_values(fit: Fit) -> None:
     plain = fit.as_dict()
     assert all(value is None or type(value) in (int, str, bool, list) for value in plain.values())
     assert Fit.from_dict(plain) == fit
+
+
+@pytest.mark.parametrize("bits", [None, 10, 12, 14, 16])
+def test_bits_are_kept_where_they_are_said(bits: int | None) -> None:
+    fields = Fit(64, 64, bits=bits).as_dict()
+    assert ("bits" in fields) == (bits is not None)  # older programs know no such key
+    assert Fit.from_dict(fields) == Fit(64, 64, bits=bits)
+
+
+@pytest.mark.parametrize("bits", [0, 8, 13, True])
+def test_other_bits_are_refused(bits: int) -> None:
+    with pytest.raises(UsageError, match=f"bits {bits} must be one of 10, 12, 14, 16"):
+        Fit(64, 64, bits=bits)

@@ -12,10 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from edge.ids import uuid7, uuid7_time
+from edge import ids
+from edge.commands import Reply
+from edge.ids import is_uuid7, sort_after, uuid7, uuid7_of_now, uuid7_time
 from edge.messages import (
+    LARGEST_REGIONS,
     BundleReference,
     Defect,
+    EvidenceHealth,
     FrameCounts,
     FrameSize,
     Health,
@@ -23,12 +27,14 @@ from edge.messages import (
     MqttHealth,
     OutboxHealth,
     Region,
+    StageHealth,
     Status,
     Topics,
     Verdict,
     format_time,
 )
 from edge.schema import json_schemas
+from edge.text import clean
 
 MOMENT = datetime(2026, 1, 31, 6, 7, 8, 9, tzinfo=timezone.utc)
 REGION = Region(bbox=(1, 2, 3, 4), area_px=9, peak=0.7, centroid=(2.5, 3.5))
@@ -229,3 +235,60 @@ def test_schemas_name_every_field() -> None:
     assert all({"id", "boot_id", "sequence"} <= set(schema["required"]) for schema in messages)
     # Every field is always there.
     assert set(schemas["health"]["required"]) == set(json.loads(health().to_json()))
+
+
+ODD = ["teil_\udcfc.png", "\ud800", "a\nb\x1b[31m", "\u202e", "ü" * 5000, "\udcff" * 2000, "\0", ""]
+
+
+@pytest.mark.parametrize("text", ODD)
+def test_any_reason_can_be_sent(text: str) -> None:
+    fields = {"boot_id": "b", "sequence": 1, "at": MOMENT}
+    status = Status(**fields, state="degraded", reason=text, version="0")
+    assert status.reason is not None and len(status.reason) <= 1024 and status.reason == clean(text)[:1024]
+    assert Status.model_validate_json(status.to_json()) == status
+    reply = Reply(**fields, command_id=None, command=None, done=False, refusal="impossible", reason=text)
+    assert Reply.model_validate_json(reply.to_json()).reason == status.reason
+    outbox = {"entries": 0, "bytes": 0, "dropped_verdicts": 0, "dropped_defects": 0}
+    assert OutboxHealth(**outbox, problem=text, set_aside=text).problem == clean(text)[:1024]
+    assert EvidenceHealth(saved=0, dropped=0, bytes=0, problem=text).model_dump_json()
+    assert StageHealth(state="failed", seconds=0, progress=0, reason=text).model_dump_json()
+
+
+@given(text=st.text(st.characters(codec=None, categories=None), max_size=600))
+def test_any_part_id_can_be_sent_and_what_can_be_sent_is_kept(text: str) -> None:
+    made = verdict(part_id=text)
+    assert Verdict.model_validate_json(made.to_json()) == made
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        assert made.part_id == clean(text)[:256]
+    else:
+        assert made.part_id == text[:256]
+
+
+@pytest.mark.parametrize("ahead_s", [3600, 21 * 86400, 50 * 365 * 86400])
+def test_ids_of_now_are_of_now_though_the_clock_was_ahead(monkeypatch: pytest.MonkeyPatch, ahead_s: int) -> None:
+    now = time.time_ns()
+    with monkeypatch.context() as patch:
+        patch.setattr(ids, "_uuid7_last", (0, 0))
+        sort_after(ids._format(now // 10**6 + 1000 * ahead_s, 1))
+        later = uuid7()
+        assert uuid7_time(later) > now / 1e9 + ahead_s
+        assert uuid7() > later
+        of_now = [uuid7_of_now() for _ in range(100)]
+        assert all(is_uuid7(one) and abs(uuid7_time(one) - now / 1e9) < 600 for one in of_now)
+        assert len(set(of_now)) == 100
+        assert uuid7() > later
+
+
+def test_a_defect_of_very_many_regions_has_the_largest_and_says_how_many() -> None:
+    rejected = verdict(ok=False)
+    regions = tuple(REGION.model_copy(update={"area_px": area, "peak": 1000.0 - area}) for area in range(1, 270))
+    defect = Defect.of(rejected, regions)
+    assert defect.region_count == 269 and len(defect.regions) == LARGEST_REGIONS
+    # In their order: the highest peak first, though its region is the smallest.
+    assert [region.area_px for region in defect.regions] == [1, *range(270 - LARGEST_REGIONS + 1, 270)]
+    assert len(defect.to_json()) < 6000
+    for count in (0, 1, LARGEST_REGIONS, LARGEST_REGIONS + 1):
+        few = Defect.of(rejected, regions[:count])
+        assert (few.region_count, len(few.regions)) == (count, min(count, LARGEST_REGIONS))

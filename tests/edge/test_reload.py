@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import tiny_bundle
 from mosquitto import Broker, Subscriber, wait_until
-from service_process import PATIENCE, Configure, Launch, write_settings
+from service_process import PATIENCE, Commander, Configure, Launch, write_settings
 
 from edge.images import write_image
 
@@ -36,12 +36,12 @@ def configure(tmp_path: Path) -> Configure:
     for i in range(3):
         write_image(tmp_path / "frames" / f"{i}.png", np.full((48, 80, 3), 80 * i, np.uint8))
 
-    def write(port: int, *triggers: str) -> Path:
-        looks = {"camera": f"folder:{tmp_path}/frames?fps=20&loop=true", "bundle": str(bundle.path)}
+    def write(port: int, *triggers: str, **more: Any) -> Path:
+        looks = {"camera": f"folder:{tmp_path}/frames?fps=20&loop=true", "bundle": more.pop("bundle", str(bundle.path))}
         stations: list[dict[str, Any]] = [
             {"name": f"station{i}", **looks, "trigger": trigger} for i, trigger in enumerate(triggers, 1)
         ]
-        return write_settings(tmp_path, port, {}, stations=stations)
+        return write_settings(tmp_path, port, {}, stations=stations, **more)
 
     return write
 
@@ -68,6 +68,20 @@ def test_a_trigger_that_cannot_be_is_not_taken(
     assert service.end() == 0
 
 
+def test_a_key_that_is_there_twice_is_not_taken(
+    broker: Broker, subscriber: Subscriber, configure: Configure, launch: Launch
+) -> None:
+    config = configure(broker.port, "camera")
+    service = launch(config)
+    wait_for_more(subscriber)
+    config.write_text(config.read_text() + "mqtt: {host: localhost}\n")
+    service.send_signal(signal.SIGHUP)
+    wait_until(lambda: "mqtt: is there twice, lines " in service.said(), PATIENCE)
+    assert "the configuration is not taken, the one before holds" in service.said()
+    wait_for_more(subscriber)
+    assert service.end() == 0
+
+
 def test_where_a_station_does_not_start_the_configuration_before_is_started_again(
     broker: Broker, subscriber: Subscriber, configure: Configure, launch: Launch, tmp_path: Path
 ) -> None:
@@ -87,6 +101,35 @@ def test_where_a_station_does_not_start_the_configuration_before_is_started_agai
     wait_until(lambda: any("station2/verdict" in m.topic for m in list(subscriber.messages)), PATIENCE)
     assert service.end() == 0
     assert "Traceback" not in service.said()
+
+
+def test_a_bundle_loaded_by_command_outlives_a_configuration_that_cannot_be_started(
+    broker: Broker, subscriber: Subscriber, configure: Configure, launch: Launch, tmp_path: Path
+) -> None:
+    loaded = tiny_bundle.write(tmp_path / "bundles" / "loaded", seed=22)
+    other = tiny_bundle.write(tmp_path / "other", seed=23)
+    allowed = {"bundles": {"folder": str(tmp_path / "bundles")}, "commands": {"allow": ["bundle"]}}
+
+    def judged_by(name: str) -> None:
+        seen = len(subscriber.payloads("verdict"))
+        wait_until(lambda: len(subscriber.payloads("verdict")) > seen + 5, PATIENCE)
+        assert subscriber.payloads("verdict")[-1]["bundle"]["name"] == name
+
+    service = launch(configure(broker.port, "camera", **allowed), by=BY)
+    wait_for_more(subscriber)
+    assert Commander(subscriber)("bundle", name="loaded")["done"]
+    judged_by("loaded")
+    # The first station of the new configuration would start, with another bundle; its second cannot.
+    (tmp_path / "blind").touch()
+    configure(broker.port, "camera", GPIO, bundle=str(other.path), **allowed)
+    service.send_signal(signal.SIGHUP)
+    wait_until(lambda: "one before holds: trigger gpio" in service.said(), PATIENCE)
+    judged_by(loaded.manifest.name)
+    assert service.end() == 0
+    again = launch(configure(broker.port, "camera", **allowed), by=BY)
+    wait_until(lambda: "judges by" in again.said(), PATIENCE)
+    judged_by("loaded")
+    assert again.end() == 0
 
 
 def test_where_there_is_none_before_it_ends_with_status_2(configure: Configure, launch: Launch) -> None:

@@ -9,8 +9,6 @@ import socket
 import subprocess
 import sys
 import threading
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +17,7 @@ import cv2
 import numpy as np
 import pytest
 import tiny_bundle
+from http_get import get
 from mosquitto import Broker, Subscriber, free_port, wait_until
 from service_process import PATIENCE, Configure, Launch, Process, write_settings
 
@@ -292,15 +291,6 @@ def test_sighup_loads_bundles_live_starts_anew_for_the_rest_and_takes_no_mistake
     assert service.end() == 0
 
 
-def get(port: int, path: str) -> tuple[int, str]:
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=30) as answer:
-            return answer.status, answer.read().decode()
-    except urllib.error.HTTPError as error:
-        with error:
-            return error.code, error.read().decode()
-
-
 def test_health_is_told_over_http_and_says_what_hangs(
     broker: Broker, subscriber: Subscriber, configure: Configure, start: Launch, tmp_path: Path
 ) -> None:
@@ -308,11 +298,8 @@ def test_health_is_told_over_http_and_says_what_hangs(
     limits = {"camera_limit_s": 3, "engine_limit_s": 10, "outbox_limit_s": 3, "http_port": port}
     service = start(configure(broker.port, {"health": limits}), "always")
     wait_until(lambda: len(subscriber.payloads("verdict")) >= 5, PATIENCE)
-    wait_until(lambda: "station1" in get(port, "/healthz")[1], PATIENCE)
-    assert get(port, "/healthz")[0] == 200
-    wait_until(
-        lambda: 'edge_inspect_stage_progress_total{station="station1",stage="engine"}' in get(port, "/metrics")[1]
-    )
+    wait_until(lambda: get(port, "/healthz")[0] == 200, PATIENCE)
+    wait_until(lambda: 'station="station1",stage="engine"}' in get(port, "/metrics")[1], PATIENCE)
     wait_until(lambda: subscriber.payloads("health")[-1]["picture"], PATIENCE)
     health = subscriber.payloads("health")[-1]
     assert set(health["stages"]) == {"camera", "engine", "outbox"}

@@ -148,6 +148,13 @@ def test_a_broken_description_is_refused(folder: Path, text: str) -> None:
         load(folder)
 
 
+def test_a_description_that_says_something_twice_is_refused(folder: Path) -> None:
+    path = folder / "checkpoint.yaml"
+    path.write_text(path.read_text() + "epochs: 1\n")
+    with pytest.raises(CheckpointError, match="epochs: is there twice, lines "):
+        load(folder)
+
+
 def test_a_description_that_is_no_text_is_refused(folder: Path) -> None:
     (folder / DESCRIPTION).write_bytes(b"\xff\xfe\xfa")
     with pytest.raises(CheckpointError, match=r"checkpoint.yaml: is not the description of a checkpoint"):
@@ -157,7 +164,7 @@ def test_a_description_that_is_no_text_is_refused(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"model": "padim"}, "'padim' is unknown; there are memory, rd"),
+        ({"model": "padim"}, "'padim' is unknown; there are rd, memory"),
         ({"model": ["rd"]}, "unhashable"),
         ({"teacher": "resnet9000"}, "knows no model 'resnet9000'"),
         ({"teacher": 18}, ""),

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from edge.errors import DataSetError, ImageError
 from edge.fit import Fit
-from train.datasets import Category, TestImage, categories, hold_out, load_fitted, load_ground_truth
+from edge.images import read_image
+from train.datasets import Category, GoodImages, TestImage, categories, hold_out, load_fitted, load_mask
 
 SMALL = Fit(32, 32)
 
@@ -131,40 +132,59 @@ def test_masks_without_an_image_are_refused(nut: Path) -> None:
         Category.open(nut.parent, "nut").test_images()
 
 
-def test_a_defect_without_a_mask_is_refused_where_it_is_needed(nut: Path) -> None:
+def mask_of(image: TestImage) -> np.ndarray | None:
+    mask = load_mask(image, read_image(image.path))
+    return None if mask is None else mask.marked
+
+
+def test_a_defect_without_a_mask_has_none(nut: Path) -> None:
     (nut / "ground_truth" / "bent" / "000_mask.png").unlink()
     image = Category.open(nut.parent, "nut").test_images()[0]
-    assert image.mask is None
-    with pytest.raises(DataSetError, match=r"test/bent/000.png: has no mask in ground_truth/bent/"):
-        load_ground_truth(image, SMALL)
+    assert image.mask is None and mask_of(image) is None
 
 
 def test_a_mask_of_another_size_is_refused(nut: Path) -> None:
     picture(nut / "ground_truth" / "bent" / "000_mask.png", 30, 20)
     image = Category.open(nut.parent, "nut").test_images()[0]
-    with pytest.raises(DataSetError, match=r"bent/000_mask.png: is 30x20 pixels, its image 40x40"):
-        load_ground_truth(image, SMALL)
+    with pytest.raises(DataSetError, match=r"bent/000_mask.png: is 30x20 pixels, its image 40x40\. Both are turned"):
+        mask_of(image)
 
 
-def test_ground_truth_is_0_for_good_parts_and_follows_the_fit(nut: Path) -> None:
+def test_a_mask_on_its_side_is_refused_with_the_reason(nut: Path) -> None:
+    picture(nut / "test" / "bent" / "000.png", 40, 30)
+    picture(nut / "ground_truth" / "bent" / "000_mask.png", 30, 40)
+    with pytest.raises(DataSetError, match=r"is 30x40 pixels, its image 40x30; one of them lies on its side.*EXIF"):
+        mask_of(Category.open(nut.parent, "nut").test_images()[0])
+
+
+def test_two_pictures_of_one_stem_would_share_a_mask(nut: Path) -> None:
+    picture(nut / "test" / "bent" / "000.bmp")
+    with pytest.raises(DataSetError, match=r"bent/000\.bmp and 000\.png: differ in nothing but the suffix"):
+        Category.open(nut.parent, "nut").test_images()
+
+
+def test_a_mask_is_the_same_on_disk_and_read(nut: Path) -> None:
     mask = np.zeros((40, 40), np.uint8)
     mask[:20] = 255
     cv2.imwrite(str(nut / "ground_truth" / "bent" / "000_mask.png"), mask)
     bent, _, good, *_ = Category.open(nut.parent, "nut").test_images()
-    truth = load_ground_truth(bent, SMALL)
-    assert truth.dtype == np.uint8
-    assert truth[:16].all()
-    assert not truth[16:].any()
-    assert not load_ground_truth(good, SMALL).any()
+    read = mask_of(bent)
+    assert read is not None and (read[:20] == 1).all() and not read[20:].any()
+    assert mask_of(good) is None
 
 
-@pytest.mark.parametrize(("any_value", "marked"), [(False, [0, 0, 0, 1]), (True, [0, 1, 1, 1])])
-def test_which_values_of_a_mask_mark_a_defect(tmp_path: Path, any_value: bool, marked: list[int]) -> None:
-    image = picture(tmp_path / "image.png", 32, 32)
-    mask = np.repeat(np.array([0, 1, 100, 200], np.uint8), 8)[:, None].repeat(32, axis=1)
-    assert cv2.imwrite(str(tmp_path / "mask.bmp"), mask)
-    truth = load_ground_truth(TestImage(image, "bent", tmp_path / "mask.bmp", "masks/", any_value), SMALL)
-    assert truth[::8, 0].tolist() == marked
+def test_copies_are_read_once_and_remembered(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 256, (3, 20, 30, 3), np.uint8)
+    names = ("a.png", "b.bmp", "c.tif", "d.png")
+    for name, i in zip(names, (0, 1, 0, 2), strict=True):
+        cv2.imwrite(str(tmp_path / name), pixels[i])
+    good = GoodImages([tmp_path / name for name in names], SMALL)
+    assert [path.name for path in good.paths] == ["a.png", "b.bmp", "d.png"]
+    assert "1 of 4 good images are copies, and count once:" in str(good.copies)
+    assert "c.tif of" in str(good.copies)
+    wanted = load_fitted([good.paths[1], good.paths[2]], SMALL)
+    np.testing.assert_array_equal(good.only(good.paths[1:]), wanted)
 
 
 def test_any_size_depth_and_colour_is_accepted(tmp_path: Path) -> None:
@@ -185,15 +205,10 @@ def test_any_size_depth_and_colour_is_accepted(tmp_path: Path) -> None:
     assert np.abs(fitted.astype(int) - 100).max() <= 1
 
 
-def test_in_tiles_every_tile_is_loaded_and_ground_truth_is_of_the_canvas(nut: Path) -> None:
+def test_in_tiles_every_tile_is_loaded(nut: Path) -> None:
     fit = Fit(32, 32, "tile", tiles=(2, 1), overlap=8)
     pictures = Category.open(nut.parent, "nut").train_images()
     assert load_fitted(pictures, fit).shape == (2 * len(pictures), 32, 32, 3)
-    bent, _, good, *_ = Category.open(nut.parent, "nut").test_images()
-    for image in (bent, good):
-        truth = load_ground_truth(image, fit)
-        assert truth.shape == (32, 56)
-        assert truth.all() == (image is bent)
 
 
 def test_a_picture_that_is_none_is_named(tmp_path: Path) -> None:
@@ -207,7 +222,7 @@ def test_a_picture_that_is_none_is_named(tmp_path: Path) -> None:
 def test_hold_out_splits_by_seed_into_two_sorted_halves(count: int, share: float, seed: int) -> None:
     images = [Path(f"{i:03d}.png") for i in range(count)]
     learn, held = hold_out(images, share, seed)
-    assert len(held) == round(count * share)
+    assert len(held) == max(round(count * share), int(share > 0 and count > 2))
     assert not set(learn) & set(held)
     assert sorted(learn + held) == images
     assert (learn, held) == (sorted(learn), sorted(held))

@@ -7,16 +7,18 @@ import os
 import shutil
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from edge.demo.line import CATEGORY
 from edge.fit import Fit
-from edge.images import Frame, read_image
+from edge.images import Frame, pixel_digest, read_image
 from train import checkpoint
 from train.cli import main
-from train.datasets import Category
+from train.datasets import Category, TestImage
 from train.evaluation import evaluate, torch_predictor
 
 METRICS = {
@@ -92,12 +94,100 @@ def test_a_folder_without_a_checkpoint_is_named(data: Path, tmp_path: Path, caps
     assert [str(tmp_path) in line for line in complaints(capsys)] == [True]
 
 
-def test_a_defect_without_a_mask_is_named(own_data: Path, run: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    image = next(i for i in Category.open(own_data, CATEGORY).test_images() if not i.good)
-    assert image.mask is not None
-    image.mask.unlink()
-    assert main(["evaluate", str(run), "--data", str(own_data)]) == 2
-    assert complaints(capsys) == [f"edge-train: {image.path}: has no mask in ground_truth/{image.kind}/"]
+PIXELS = {"pixel_auroc", "pixel_ap", "aupro_0.3", "pro_per_image"}
+
+
+def defects(data: Path) -> list[TestImage]:
+    return [image for image in Category.open(data, CATEGORY).test_images() if not image.good]
+
+
+def brightness(fitted: Frame) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+    return fitted.mean(axis=2).astype(np.float32)
+
+
+def test_without_masks_the_image_metrics_and_the_report_are_had(
+    own_data: Path, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.rmtree(own_data / CATEGORY / "ground_truth")
+    target, report = tmp_path / "metrics.json", tmp_path / "report"
+    command = ["evaluate", str(run), "--data", str(own_data), "--json", str(target), "--report", str(report)]
+    assert main(command) == 0
+    assert json.loads(target.read_text()).keys() == {"images", "epochs", "seed"} | (METRICS - PIXELS)
+    said = capsys.readouterr().err
+    assert "4 of 4 defective images have no mask in ground_truth/" in said
+    assert "image metrics alone: pixel metrics need masks of defects" in said
+    assert "pixel metrics need masks" in (report / "index.html").read_text(encoding="utf-8")
+
+
+def test_what_masks_there_are_give_the_pixel_metrics(own_data: Path) -> None:
+    first, second, third, fourth = defects(own_data)
+    for image, value in ((first, None), (second, 0), (third, 255)):
+        assert image.mask is not None
+        shape = cv2.imread(str(image.mask)).shape[:2]
+        image.mask.unlink()
+        if value is not None:
+            cv2.imwrite(str(image.mask), np.full(shape, value, np.uint8))
+    images = Category.open(own_data, CATEGORY).test_images()
+    found = evaluate(brightness, images, Fit(64, 64))
+    assert {image.path for image, known in zip(found.images, found.known, strict=True) if not known} == {
+        first.path,
+        second.path,
+        third.path,
+    }
+    alone = evaluate(brightness, [i for i in images if i.good or i.path == fourth.path], Fit(64, 64))
+    assert {n: v for n, v in found.metrics().items() if n in PIXELS} == {
+        n: v for n, v in alone.metrics().items() if n in PIXELS
+    }
+    said = " ".join(found.remarks)
+    assert f"{second.mask}: marks nothing. It holds the value 0" in said
+    assert f"{third.mask}: marks 100.0% of the picture" in said
+    assert f"1 of 4 defective images have no mask in ground_truth/{first.kind}/, such as {first.path}" in said
+    assert "pixel metrics are those of the good and of 1 defective images" in said
+
+
+def test_a_defect_that_fills_what_the_network_sees_is_no_traceback(own_data: Path) -> None:
+    images = Category.open(own_data, CATEGORY).test_images()
+    for image in images:
+        if image.mask is not None:
+            mask = np.zeros(cv2.imread(str(image.mask)).shape[:2], np.uint8)
+            mask[100:300, 100:300] = 255
+            image.mask.unlink()
+            cv2.imwrite(str(image.mask), mask)
+    found = evaluate(brightness, images, Fit(64, 64, region=(120, 120, 100, 100))).metrics()
+    assert found.keys() == METRICS - {"pro_per_image"}
+    beside = evaluate(brightness, images, Fit(64, 64, region=(320, 320, 100, 100)))
+    assert beside.metrics().keys() == METRICS - PIXELS
+    assert "no mask marks a pixel that the network sees" in beside.remarks[-1]
+
+
+def test_copies_and_pictures_in_two_places_are_said(own_data: Path) -> None:
+    root = own_data / CATEGORY / "test"
+    good = sorted((root / "good").iterdir())
+    pixels = cv2.imread(str(good[0]))
+    cv2.imwrite(str(root / "good" / "copy.bmp"), pixels)
+    wrong = root / defects(own_data)[0].kind / "wrong.tif"
+    cv2.imwrite(str(wrong), cv2.imread(str(good[1])))
+    images = Category.open(own_data, CATEGORY).test_images()
+    found = evaluate(brightness, images, Fit(64, 64), [pixel_digest(read_image(good[2]))])
+    assert len(found.images) == len(images) - 1
+    said = " ".join(found.remarks)
+    assert "1 of 5 good images are copies, and count once:" in said and "copy.bmp" in said
+    assert f"1 images are among the good and the defects: {good[1]} is {wrong}" in said
+    assert f"the model has learned from 1 of the test images, so the figures are too good: {good[2]}" in said
+
+
+def test_upright_and_sideways_files_give_the_same_metrics(own_data: Path, tmp_path: Path) -> None:
+    images = Category.open(own_data, CATEGORY).test_images()
+    before = evaluate(brightness, images, Fit(64, 64)).metrics()
+    for number, image in enumerate(images):
+        for path in filter(None, (image.path, image.mask)):
+            with Image.open(path) as upright:
+                turned = upright.transpose(Image.Transpose.ROTATE_90 if number % 2 else Image.Transpose.ROTATE_270)
+            exif = Image.Exif()
+            exif[0x0112] = 6 if number % 2 else 8
+            path.unlink()
+            turned.save(path, exif=exif)
+    assert evaluate(brightness, Category.open(own_data, CATEGORY).test_images(), Fit(64, 64)).metrics() == before
 
 
 def test_the_prediction_depends_on_its_picture_alone(data: Path, run: Path) -> None:

@@ -11,7 +11,8 @@ import pytest
 
 from edge.errors import DataSetError
 from edge.fit import Fit
-from train.datasets import Category, load_ground_truth
+from edge.images import read_image
+from train.datasets import Category, load_mask
 
 SMALL = Fit(32, 32)
 
@@ -117,14 +118,13 @@ def test_pictures_are_sorted_and_always_the_same(tmp_path: Path, build: Callable
 @every_layout
 def test_masks_mark_the_defects_alone(tmp_path: Path, build: Callable[[Path], Category]) -> None:
     for image in build(tmp_path).test_images():
-        assert load_ground_truth(image, SMALL).all() == (image.kind != "good")
-        assert (image.mask is None) == image.good
+        mask = load_mask(image, read_image(image.path))
+        assert (mask is None) == (image.mask is None) == image.good
+        assert mask is None or mask.marked.all()
 
 
 @every_layout
-def test_a_defect_without_a_mask_is_refused_only_where_it_is_needed(
-    tmp_path: Path, build: Callable[[Path], Category]
-) -> None:
+def test_a_defect_without_a_mask_has_its_place_named(tmp_path: Path, build: Callable[[Path], Category]) -> None:
     category = build(tmp_path)
     defect = next(image for image in category.test_images() if not image.good)
     assert defect.mask is not None
@@ -135,8 +135,8 @@ def test_a_defect_without_a_mask_is_refused_only_where_it_is_needed(
     place = {"mvtec": "ground_truth/bent/", "mvtec_3d": "test/crack/gt/", "btad": "ground_truth/ko/"}
     place |= {"visa": "split_csv/1cls.csv", "plain": "masks/"}
     bare = next(image for image in category.test_images() if image.path == defect.path)
-    with pytest.raises(DataSetError, match=f"{bare.path.name}: has no mask in {place[build.__name__]}$"):
-        load_ground_truth(bare, SMALL)
+    assert bare.mask is None
+    assert bare.mask_place == place[build.__name__]
 
 
 def test_mvtec_3d_is_its_colour_pictures(tmp_path: Path) -> None:

@@ -67,7 +67,7 @@ def evaluation(tmp_path: Path) -> Evaluation:
         masks.append(mask)
         valid.append(inside)
     scores = np.array([m[v].max() for m, v in zip(maps, valid, strict=True)], np.float32)
-    return Evaluation(images, scores, np.stack(maps), np.stack(masks), np.stack(valid))
+    return Evaluation(images, scores, np.stack(maps), np.stack(masks), np.stack(valid), np.ones(len(images), bool))
 
 
 @pytest.fixture
@@ -115,7 +115,7 @@ def test_large_pictures_become_thumbnails_and_a_lone_pixel_keeps_its_outline(tmp
     maps = masks.astype(np.float32) * 0.5
     valid = np.ones(masks.shape, bool)
     images = [TestImage(path, "dent", None), TestImage(good, "good", None)]
-    evaluation = Evaluation(images, np.array([0.5, 0.0], np.float32), maps, masks, valid)
+    evaluation = Evaluation(images, np.array([0.5, 0.0], np.float32), maps, masks, valid, np.ones(2, bool))
     page = Page(render(evaluation, evaluation.metrics(), replace(ABOUT, fit=fit), tmp_path).page)
     _, picture, truth, overlay, *_ = (
         cv2.imdecode(np.frombuffer(base64.b64decode(s.split(",")[1]), np.uint8), cv2.IMREAD_COLOR)
@@ -151,7 +151,16 @@ def test_a_name_that_is_not_utf8_does_not_stop_it(evaluation: Evaluation, data: 
     old.rename(new)
     evaluation.images[1] = replace(evaluation.images[1], path=new)
     path = write_report(tmp_path / "report", evaluation, evaluation.metrics(), ABOUT, data, threshold=0.2)
-    assert path.read_text(encoding="utf-8")
+    assert r"\xff.png" in path.read_text(encoding="utf-8")
+
+
+def test_without_masks_the_page_has_its_image_part(evaluation: Evaluation, data: Path) -> None:
+    good = np.array([image.good for image in evaluation.images])
+    bare = replace(evaluation, masks=evaluation.masks * 0, known=good, remarks=["pixel metrics need masks"])
+    page = Page(render(bare, bare.metrics(), ABOUT, data).page)
+    assert "pixel_auroc" not in page.text and "aupro_0.3" not in page.text
+    assert "image_auroc" in page.text and "pixel metrics need masks" in page.text
+    assert not any("outlined" in alt for alt in page.alts)
 
 
 def test_a_page_that_cannot_be_written_is_named(evaluation: Evaluation, data: Path, tmp_path: Path) -> None:
@@ -182,7 +191,7 @@ def test_the_page_says_what_was_measured(evaluation: Evaluation, data: Path) -> 
 
 def test_without_a_threshold_the_best_f1_stands_in_and_is_called_so(evaluation: Evaluation, data: Path) -> None:
     text = Page(render(evaluation, evaluation.metrics(), ABOUT, data).page).text
-    assert "F1-max threshold, chosen on the test split, for orientation only" in text
+    assert "F1-max threshold, chosen on these images, for orientation only" in text
     assert "6 of 7 defects detected 1 of 9 good parts rejected" in text  # the part at the threshold is one of them
 
 

@@ -10,7 +10,7 @@ from train.systems import SYSTEMS, system_of
 
 
 def test_an_unknown_system_is_refused_with_those_there_are() -> None:
-    with pytest.raises(UsageError, match="model 'padim' is unknown; there are memory, rd, "):
+    with pytest.raises(UsageError, match="model 'padim' is unknown; there are rd, memory, "):
         system_of("padim")
 
 

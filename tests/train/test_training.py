@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
+import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import cv2
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
+from train.phases import Phase
 
 from edge.errors import CheckpointError, DataSetError, UsageError
-from edge.files import sha256
 from edge.fit import MEAN, STD, Fit
+from edge.images import pixel_digest, read_image
 from models.network import Network
 from models.teacher import EMBEDDED, Teacher
 from train import checkpoint, journal, training
@@ -22,7 +27,7 @@ from train.checkpoint import Checkpoint
 from train.device import open_device
 from train.examples import Examples
 from train.journal import PAGE, REFRESH
-from train.material import normalise
+from train.material import Material, normalise
 from train.textures import render_textures
 from train.training import RESUME, Settings, fit
 
@@ -128,7 +133,7 @@ def test_the_checkpoint_says_what_was_done(settings: Change, textures: Path) -> 
     assert (about.model, about.teacher, about.category, about.fit) == ("rd", EMBEDDED, "cloth", Fit(64, 64))
     assert (about.epochs, about.seed, about.training["batch"]) == (1, 4, 4)
     assert (len(about.trained_on), len(about.held_out), len(about.training["loss"]["distillation"])) == (8, 2, 1)
-    digests = {sha256(path) for path in (textures / "cloth" / "train" / "good").iterdir()}
+    digests = {pixel_digest(read_image(path)) for path in (textures / "cloth" / "train" / "good").iterdir()}
     assert {*about.trained_on, *about.held_out} == digests
     assert not model.training
     assert sorted(path.name for path in asked.out.iterdir()) == [checkpoint.TENSORS, checkpoint.DESCRIPTION, PAGE]
@@ -232,7 +237,7 @@ def test_a_finished_folder_is_not_overwritten(usual: Settings, whole: Checkpoint
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"model": "padim"}, r"model 'padim' is unknown; there are memory, rd"),
+        ({"model": "padim"}, r"model 'padim' is unknown; there are rd, memory"),
         ({"options": {"trunk": "forward"}}, r"--trunk forward: --model rd has no such option"),
         ({"model": "dmdd", "options": {"map": "best"}}, r"--map best: there are chosen, head, distances"),
         ({"foreground": "left"}, r"--foreground left: there are auto, full"),
@@ -254,7 +259,9 @@ def test_settings_that_cannot_be_used_are_refused(settings: Change, changes: dic
 
 
 def test_too_few_pictures_are_refused(settings: Change) -> None:
-    with pytest.raises(DataSetError, match=r"cloth: 10 good images are too few to learn from"):
+    with pytest.raises(
+        DataSetError, match=r"cloth: good images to learn from: 1, of 10 that are there; .* or lower --hold-out"
+    ):
         fit(settings(hold_out=0.9))
 
 
@@ -282,3 +289,56 @@ def test_pictures_are_normalised_as_imagenet_in_rgb_order() -> None:
 def test_the_automatic_device_is_there() -> None:
     assert open_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
     assert open_device("cpu") == torch.device("cpu")
+
+
+@pytest.mark.parametrize("made", ["folder/in/a/file", "file"])
+def test_a_place_that_cannot_be_written_is_said(settings: Change, tmp_path: Path, made: str) -> None:
+    (tmp_path / "folder").write_text("a file")
+    (tmp_path / "file").write_text("a file")
+    with pytest.raises(UsageError, match=r"--out .*(is a file|cannot be written: Not a directory; make room there)"):
+        fit(settings(out=tmp_path / made))
+
+
+@pytest.mark.parametrize("module", [checkpoint, training])
+def test_a_full_disk_is_said(settings: Change, monkeypatch: pytest.MonkeyPatch, module: ModuleType) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(training, "SAVE_EVERY_S", -1.0)
+    monkeypatch.setattr(module, "write_atomically", full)
+    with pytest.raises(UsageError, match=r"--out .*: cannot be written: No space left on device; make room"):
+        fit(settings())
+
+
+@pytest.mark.parametrize(("save_every_s", "kept"), [(-1.0, "1 epochs are saved in"), (1e9, "nothing is saved yet")])
+def test_an_interrupted_training_says_what_is_saved(
+    settings: Change,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    save_every_s: float,
+    kept: str,
+) -> None:
+    epoch = training.train_epoch
+
+    def interrupted(phase: Phase, optimizer: torch.optim.Optimizer, material: Material, number: int) -> float:
+        if number == 1:
+            raise KeyboardInterrupt
+        return epoch(phase, optimizer, material, number)
+
+    monkeypatch.setattr(training, "SAVE_EVERY_S", save_every_s)
+    monkeypatch.setattr(training, "train_epoch", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        fit(settings())
+    assert kept in capsys.readouterr().err
+
+
+def test_few_pictures_are_said_and_one_is_held_out(
+    settings: Change, textures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    good = tmp_path / "few" / "cloth" / "train" / "good"
+    good.mkdir(parents=True)
+    for path in sorted((textures / "cloth" / "train" / "good").iterdir())[:3]:
+        shutil.copy(path, good)
+    about = fit(settings(data=tmp_path / "few", epochs=1))
+    assert (len(about.trained_on), len(about.held_out)) == (2, 1)
+    assert "warning: 2 good images to learn from, 1 held out for the threshold: 50 or more" in capsys.readouterr().err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -16,7 +17,8 @@ from edge.fit import Fit
 from train import checkpoint
 from train.cli import main
 from train.datasets import Category
-from train.validation import held_out_pictures, validate
+from train.report import render
+from train.validation import evaluate_flaws, held_out_pictures
 
 
 def test_the_pictures_are_those_held_out(run: Path, data: Path) -> None:
@@ -44,10 +46,10 @@ def test_a_model_that_sees_every_change_finds_every_defect(run: Path, data: Path
         return (images - images[:1]).abs().amax(1, keepdim=True)  # the first of a batch is the good one
 
     model.anomaly_map = difference
-    found = validate(model, pictures, fit, torch.device("cpu"), draws=2)
+    found = evaluate_flaws(model, pictures, fit, torch.device("cpu"), draws=2).metrics()
     assert found["image_auroc"] == 1.0
     assert found["pixel_auroc"] > 0.95
-    assert validate(model, pictures, fit, torch.device("cpu"), draws=2) == found
+    assert evaluate_flaws(model, pictures, fit, torch.device("cpu"), draws=2).metrics() == found
 
 
 def test_the_command_says_it_as_json(run: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -56,7 +58,67 @@ def test_the_command_says_it_as_json(run: Path, data: Path, tmp_path: Path, caps
     told = json.loads(target.read_text())
     assert told["images"] == 4
     assert np.isfinite(list(told.values())).all()
-    assert main(["evaluate", str(run), "--data", str(data), "--synthetic", "--report", str(tmp_path / "r")]) == 2
-    assert "--report needs a test split" in capsys.readouterr().err
+    assert told["synthetic"] is True
     assert main(["evaluate", str(run), "--data", str(data), "--threshold", "0.5"]) == 2
     assert "--threshold is for the report; give --report DIR too" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("fit", [Fit(64, 64), Fit(64, 96, "pad"), Fit(64, 64, "tile", tiles=(2, 1), overlap=8)])
+def test_the_report_shows_the_flaws_as_the_network_sees_them(run: Path, data: Path, tmp_path: Path, fit: Fit) -> None:
+    about, model = checkpoint.load(run)
+    pictures = held_out_pictures(about, Category.open(data, CATEGORY))[:2]
+    evaluation = evaluate_flaws(model, pictures, fit, torch.device("cpu"), draws=2)
+    tiles = 2 * fit.grid.count
+    assert evaluation.drawn is not None and len(evaluation.drawn) == len(evaluation.images) == 3 * tiles
+    changed = (evaluation.drawn[1] != evaluation.drawn[0]).any(axis=2)
+    assert changed.any() and not (changed & (evaluation.masks[1] == 0)).any()
+    report = render(evaluation, evaluation.metrics(), about, data)
+    assert f"{tiles} good images held out, {2 * tiles} synthetic flaws on them" in report.page
+    assert "do not say how many real defects will be found" in report.page
+
+
+def plain(data: Path, folder: Path, count: int = 20) -> Path:
+    """A plain folder of the training's own good pictures, without any defect."""
+    good = folder / CATEGORY / "good"
+    good.mkdir(parents=True)
+    for path in Category.open(data, CATEGORY).train_images()[:count]:
+        shutil.copy(path, good)
+    return folder
+
+
+def mvtec(data: Path, folder: Path, test: tuple[str, ...] = ()) -> Path:
+    """The layout of MVTec AD with those folders of the test split alone."""
+    root = Category.open(data, CATEGORY).root
+    shutil.copytree(root / "train", folder / CATEGORY / "train")
+    for kind in test:
+        shutil.copytree(root / "test" / kind, folder / CATEGORY / "test" / kind)
+    return folder
+
+
+@pytest.mark.parametrize("synthetic", [[], ["--synthetic"]])
+@pytest.mark.parametrize("test", [None, (), ("good",)])
+def test_without_defects_flaws_stand_in_and_that_is_said(
+    run: Path,
+    data: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    test: tuple[str, ...] | None,
+    synthetic: list[str],
+) -> None:
+    own = plain(data, tmp_path / "own") if test is None else mvtec(data, tmp_path / "own", test)
+    report, target = tmp_path / "report", tmp_path / "metrics.json"
+    options = ["--data", str(own), "--report", str(report), "--json", str(target), *synthetic]
+    assert main(["evaluate", str(run), *options]) == 0
+    said = capsys.readouterr().err
+    assert "do not say how many real defects will be found" in said
+    assert ("Measured instead, as with --synthetic" in said) == (not synthetic)
+    told = json.loads(target.read_text())
+    assert told["synthetic"] is True and 0 <= told["image_auroc"] <= 1
+    assert (report / "index.html").is_file() and (report / "examples.png").is_file()
+
+
+def test_a_training_that_held_nothing_out_says_what_to_do(run: Path, data: Path) -> None:
+    about, _ = checkpoint.load(run)
+    none = dataclasses.replace(about, held_out=[])
+    with pytest.raises(DataSetError, match="kept none aside to draw flaws on; train again with more images"):
+        held_out_pictures(none, Category.open(data, CATEGORY))

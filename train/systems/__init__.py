@@ -12,7 +12,7 @@ from train.systems.system import Option, System
 
 __all__ = ["SYSTEMS", "Option", "System", "system_of"]
 
-SYSTEMS: dict[str, System] = {system.name: system for system in (memory.SYSTEM, rd.SYSTEM, aand.SYSTEM, dmdd.SYSTEM)}
+SYSTEMS: dict[str, System] = {system.name: system for system in (rd.SYSTEM, memory.SYSTEM, aand.SYSTEM, dmdd.SYSTEM)}
 """By name; the first is the default."""
 
 

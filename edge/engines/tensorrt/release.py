@@ -20,6 +20,9 @@ from edge.messages import Precision
 OLDEST = (8, 5)
 """The first with the I/O-tensor API, execute_async_v3 and memory pools."""
 
+PRECISIONS: tuple[Precision, ...] = ("int8", "fp16", "fp32")
+"""What TensorRT runs of a bundle."""
+
 
 @dataclass(frozen=True)
 class Options:

@@ -16,6 +16,8 @@ COMMAND = "Node Control/Command"
 PICTURE = "image/jpeg"
 _PICTURE_ID = "image/id"
 _BD_SEQ = "bdSeq"
+# Connections that end at their birth; the next birth holds no values.
+_BIRTHS_IN_VAIN = 3
 _NUMBERS = 256
 """bdSeq and seq count 0 to 255."""
 # When what a message says came to be.
@@ -43,6 +45,7 @@ class EdgeNode:
         self._live_up_to = dict.fromkeys(("verdict", "defect"), 0)
         self.host_heard_at = 0
         """The newest time of a STATE that the primary host has sent, in milliseconds since 1970."""
+        self._unheard_births = 0
         self._bd_seq = -1
         self._seq = 0
 
@@ -68,6 +71,10 @@ class EdgeNode:
         Args:
             newest: At a connection's first birth: the station's newest part. What comes of earlier ones is historical.
         """
+        self._unheard_births += 1
+        if self._unheard_births > _BIRTHS_IN_VAIN:
+            # A value that the broker did not take would be in every birth; the next messages bring values.
+            self._readings.clear()
         if newest is not None:
             self._live_up_to = dict.fromkeys(self._live_up_to, newest - 1)
         now = _now()
@@ -85,6 +92,10 @@ class EdgeNode:
         metrics.sort(key=lambda metric: metric.timestamp)
         self._seq = 0
         return encode(metrics, timestamp=now, seq=0, datatypes=True)
+
+    def hear(self) -> None:
+        """The broker has taken what came after the last birth, and so the birth."""
+        self._unheard_births = 0
 
     def data(self, schema: str, payload: bytes) -> bytes | None:
         """Return the payload of NDATA that says what a message of the contract says; `None`: it changes nothing.

@@ -1,26 +1,25 @@
 """One connection of a station that speaks Sparkplug B.
 
 Sparkplug's births and data are sent with QoS 0, which no broker acknowledges. A verdict must not leave the outbox
-before the broker has it, so after what it has sent the session takes back a subscription it never had: the broker must
-answer that (MQTT-3.10.4-5), and it reads a connection's packets in their order. That costs a few bytes a turn, needs no
-topic and no right of its own, and leaves nothing behind.
+before the broker has it, so each is confirmed as `Session` does it for a broker that takes no other QoS.
 """
 
 from __future__ import annotations
 
 import json
 import logging
-import socket
 from collections.abc import Callable
 
 from paho.mqtt.client import Client, ConnectFlags
-from paho.mqtt.enums import MQTTErrorCode, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from pydantic import BaseModel, ValidationError
 
+from edge.commands import ReturnAddress
+from edge.mqtt.broker import Terms
 from edge.mqtt.connection import ConnectionProblem
+from edge.mqtt.in_flight import Token
 from edge.mqtt.session import LastWill, OnMessage, Session
 from edge.mqtt.sparkplug.node import COMMAND, NAMESPACE, REBIRTH, EdgeNode
 from edge.mqtt.sparkplug.payload import PayloadError, decode
@@ -31,6 +30,8 @@ log = logging.getLogger(__name__)
 # A metric has a longer name than a JSON field, and a timestamp of its own.
 _LARGER_THAN_JSON = 1024
 _WITH_WILL = 0x04
+# The contract's messages with QoS 0: nobody waits for them.
+_UNCONFIRMED = ("health", "image")
 
 
 class _HostState(BaseModel):
@@ -43,7 +44,7 @@ class SparkplugSession(Session):
 
     Args:
         client_id: Of the station.
-        protocol: MQTT 5 or 3.1.1.
+        terms: On what terms it is made.
         settings: Of the connection.
         node: Which edge node it is.
         newest: Says which is the station's newest part.
@@ -56,7 +57,7 @@ class SparkplugSession(Session):
     def __init__(
         self,
         client_id: str,
-        protocol: MQTTProtocolVersion,
+        terms: Terms,
         settings: MqttSettings,
         node: EdgeNode,
         newest: Callable[[], int],
@@ -64,57 +65,33 @@ class SparkplugSession(Session):
     ) -> None:
         self._node, self._newest, self._on_command = node, newest, on_command
         self._host = settings.primary_host
-        self._unconfirmed: list[int] = []
-        self._confirmations: dict[int, list[int]] = {}
-        self._sent = 0
         subscriptions = {node.topic("NCMD"): self._obey}
         if self._host is not None:
             subscriptions[f"{NAMESPACE}/STATE/{self._host}"] = self._hear_host
         will = LastWill(node.topic("NDEATH"), node.will(), of_contract=False)
-        super().__init__(client_id, protocol, settings, will, subscriptions)
+        super().__init__(client_id, terms, settings, will, subscriptions)
         node.connect()
-        connection = self._client.socket()
-        if isinstance(connection, socket.socket):
-            # Only the last of some packets is answered: it must not wait for the others to be acknowledged.
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._client.on_unsubscribe = self._on_confirmed
 
-    def limit(self, size: int) -> int | None:
+    def limit(self, size: int, schema: str | None = "verdict") -> int | None:
         """Return the broker's limit if a message of the contract of this size may be above it."""
-        return super().limit(size + _LARGER_THAN_JSON)
+        return super().limit(size + _LARGER_THAN_JSON, schema)
 
-    def send(self, schema: str, topic: str, payload: bytes, *, token: int | None = None) -> None:
-        """Send a message of the contract as NDATA; an offline status as NDEATH."""
+    def send(self, schema: str, topic: str, payload: bytes, token: Token, back: ReturnAddress | None = None) -> None:
+        """Send a message of the contract as NDATA; an offline status as NDEATH. Sparkplug has no return address."""
         if schema == "status" and json.loads(payload)["state"] == "offline":
-            self._die()
+            self._die(token)
             return
-        self._publish_data(self._node.data(schema, payload))
+        if schema == "image":
+            data = self._node.picture(topic.rsplit("/", 1)[-1], payload)
+        else:
+            data = self._node.data(schema, payload)
         # Where nothing has changed, the birth has said it.
-        self._sent += 1
-        self._unconfirmed.append(-self._sent)
-        self._expect(-self._sent, token)
-        # While the broker confirms one part of the window, another is on its way.
-        if len(self._unconfirmed) * 4 >= self._window:
-            self._ask()
-
-    def send_health(self, topic: str, payload: bytes) -> None:
-        """Send what has changed in health."""
-        self._publish_data(self._node.data("health", payload))
-
-    def send_image(self, topic: str, jpeg: bytes) -> None:
-        """Send a picture as a metric."""
-        self._publish_data(self._node.picture(topic.rsplit("/", 1)[-1], jpeg))
-
-    def turn(self, wake: socket.socket, timeout: float) -> None:
-        """Ask the broker to confirm what was sent, then as `Session.turn`."""
-        if self._unconfirmed:
-            self._ask()
-        super().turn(wake, timeout)
-
-    def _ask(self) -> None:
-        result, number = self._client.unsubscribe(self._node.topic("NDATA"))
-        if result == MQTTErrorCode.MQTT_ERR_SUCCESS and number is not None:
-            self._confirmations[number], self._unconfirmed = self._unconfirmed, []
+        if data is not None:
+            self._publish(self._node.topic("NDATA"), data, 0)
+        if schema in _UNCONFIRMED:
+            self.in_flight.let_settle(token)
+        else:
+            self._await_confirmation(token, self._node.topic("NDATA"))
 
     def _on_connect(
         self, client: Client, userdata: object, flags: ConnectFlags, reason: ReasonCode, properties: Properties | None
@@ -132,10 +109,10 @@ class SparkplugSession(Session):
     def _on_confirmed(
         self, client: Client, userdata: object, mid: int, reasons: list[ReasonCode], properties: Properties | None
     ) -> None:
-        for number in self._confirmations.pop(mid, ()):
-            self._acknowledge(number)
+        super()._on_confirmed(client, userdata, mid, reasons, properties)
+        self._node.hear()
 
-    def _obey(self, payload: bytes, retained: bool) -> None:
+    def _obey(self, payload: bytes, retained: bool, back: ReturnAddress | None) -> None:
         try:
             metrics = decode(payload)
         except PayloadError as error:
@@ -146,11 +123,11 @@ class SparkplugSession(Session):
                 if self.connected:
                     self._bear()
             elif name == COMMAND and isinstance(value, str) and self._on_command is not None:
-                self._on_command(value.encode(), retained)
+                self._on_command(value.encode(), retained, None)
             else:
                 log.warning("%s: writes %r to %r, which takes no such value", self._node.topic("NCMD"), value, name)
 
-    def _hear_host(self, payload: bytes, retained: bool) -> None:
+    def _hear_host(self, payload: bytes, retained: bool, back: ReturnAddress | None) -> None:
         """The primary host says whether it is online; what is older than what it has said does not count."""
         try:
             state = _HostState.model_validate_json(payload)
@@ -171,24 +148,21 @@ class SparkplugSession(Session):
 
     def _bear(self, newest: int | None = None) -> None:
         payload = self._node.birth(newest)
-        limit = super().limit(len(payload))
+        limit = super().limit(len(self._node.topic("NBIRTH").encode()) + len(payload))
         if limit is not None:
             self._problem = ConnectionProblem(
                 f"its birth has {len(payload)} bytes, the broker takes packets of {limit}; raise its limit", slow=True
             )
             return
-        self._client.publish(self._node.topic("NBIRTH"), payload, 0, False)
+        self._publish(self._node.topic("NBIRTH"), payload, 0)
         self.connected = True
 
-    def _die(self) -> None:
-        sent = self._client.publish(self._node.topic("NDEATH"), self._node.death(), 1, False)
-        if sent.rc == MQTTErrorCode.MQTT_ERR_SUCCESS:
-            self._expect(sent.mid, None)
+    def _die(self, token: Token = ("death", 0)) -> None:
+        topic = self._node.topic("NDEATH")
+        number = self._publish(topic, self._node.death(), 1)
+        if number is not None:
+            self._await(1, number, token, topic)
 
     def _disconnect(self) -> None:
         # tck-id-payloads-ndeath-will-message-publisher-disconnect-mqtt50
         self._client.disconnect(ReasonCode(PacketTypes.DISCONNECT, identifier=_WITH_WILL) if self._is_5 else None)
-
-    def _publish_data(self, payload: bytes | None) -> None:
-        if payload is not None:
-            self._client.publish(self._node.topic("NDATA"), payload, 0, False)

@@ -106,6 +106,29 @@ def test_a_clock_that_was_set_back_is_no_new_count_but_another_boot_is() -> None
     assert numbers(one.take(stale, 0.0)) == [] and one.resets == 1 and list(one.missing) == [(1, 1)]
 
 
+def test_a_new_outbox_is_noticed_though_the_clock_was_set_back() -> None:
+    one = follower()
+    again = [part(sequence) for sequence in (1, 2)]  # ids of before those that follow, and of the same boot
+    take(one, 7, 8, 9)
+    one.announce(Sign(boot_id="b", sequence=9), retained=False)
+    assert [found for message in again for found in one.take(message, 0.0)] == [] and one.resets == 0
+    one.announce(Sign(boot_id="b", sequence=2), retained=False)
+    assert (one.resets, one.next, one.behind) == (1, 1, 2)
+    assert [number for message in again for number in numbers(one.take(message, 0.0))] == [1, 2]
+    one.announce(Sign(boot_id="b", sequence=2), retained=False)
+    assert one.resets == 1
+
+
+def test_a_health_that_is_slower_than_the_parts_is_no_new_count() -> None:
+    one = follower()
+    for newest in range(1, 60, 3):
+        take(one, newest, newest + 1, newest + 2)
+        # Made before the last two parts were, and heard after them.
+        one.announce(Sign(boot_id="b", sequence=newest), retained=False)
+        one.announce(Sign(boot_id="b", sequence=newest, state="online"), retained=False)
+    assert one.resets == 0
+
+
 def test_parts_of_many_boots_that_another_subscriber_has_sent_again_are_repeats() -> None:
     one = follower()
     made = [part(sequence, boot_id=f"boot {sequence // 4}") for sequence in range(1, 200)]

@@ -24,8 +24,8 @@ def refused(tmp_path: Path, text: str) -> str:
 def test_the_example_is_good_and_so_is_what_it_leaves_out(tmp_path: Path) -> None:
     assert read_settings(EXAMPLE, BridgeSettings).stations[0].station == "station1"
     path = tmp_path / "all.yaml"
-    # The first two lines are for people.
-    path.write_text("\n".join(line.removeprefix("#") for line in EXAMPLE.read_text().splitlines()[2:]))
+    # The first three lines are for people.
+    path.write_text("\n".join(line.removeprefix("#") for line in EXAMPLE.read_text().splitlines()[3:]))
     made = read_settings(path, BridgeSettings)
     assert made.modbus.word_order == "low_first" and made.mqtt.port == 8883 and len(made.defect_classes) == 2
 
@@ -51,3 +51,23 @@ def test_the_map_of_all_stations(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert main(["bridge", "--config", str(path), "--map"]) == 0
     said = capsys.readouterr().out
     assert "## plant/line1/b\n" in said and "| 1008 to 1009 | `parts` |" in said
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (f"stations: [{STATION}]\nmodbus: {{port: 502}}\nmodbus: {{}}\n", "modbus: is there twice, lines 2 and 3"),
+        ("stations:\n  - site: p\n    line: l\n    site: q\n", "stations.0.site: is there twice, lines 2 and 4"),
+        (
+            f"stations: [{STATION}]\nmqtt:\n  tls: {{ca_file: a, ca_file: b}}\n",
+            "mqtt.tls.ca_file: is there twice, line 3",
+        ),
+    ],
+)
+def test_a_key_that_is_there_twice_is_refused(tmp_path: Path, text: str, said: str) -> None:
+    assert said in refused(tmp_path, text)
+
+
+def test_an_address_to_listen_on_is_no_url(tmp_path: Path) -> None:
+    said = refused(tmp_path, f"stations: [{STATION}]\nmodbus: {{host: 'tcp://0.0.0.0:502'}}\n")
+    assert "modbus.host: is a URL (tcp://...); write host: 0.0.0.0 and port: 502" in said

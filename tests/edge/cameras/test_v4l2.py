@@ -5,14 +5,19 @@ from __future__ import annotations
 import errno
 import fcntl
 import struct
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
+import cv2
+import numpy as np
 import pytest
 
 from edge.cameras import open_camera
+from edge.cameras.address import Address
+from edge.cameras.v4l2 import V4l2Source
 from edge.cameras.v4l2_controls import Controls
-from edge.errors import CameraError
+from edge.errors import CameraError, CameraLost
 
 FORMATS = [b"YUYV", b"MJPG"]
 SIZES = {b"YUYV": [(640, 480), (1280, 720)], b"MJPG": [(1920, 1080)]}
@@ -106,3 +111,70 @@ def test_no_device_and_a_file_that_is_none_are_said(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(CameraError, match="size cannot be 640x480|cannot be opened"):
         open_camera(f"v4l2:{tmp_path}/file?size=640x480")
+
+
+class Capture:
+    """What OpenCV gives of a device that sends JPEG: the frames as they came, once it is asked not to convert."""
+
+    sent: ClassVar[list[bytes]] = []
+    converts = True
+
+    def __init__(self, path: str, backend: int) -> None:
+        self._frames = iter(self.sent)
+        self._converts = self.converts
+
+    def isOpened(self) -> bool:  # noqa: N802
+        return True
+
+    def get(self, number: int) -> float:
+        return float(cv2.VideoWriter.fourcc(*"MJPG")) if number == cv2.CAP_PROP_FOURCC else 0.0
+
+    def set(self, number: int, value: float) -> bool:
+        self._converts = self._converts and not (number == cv2.CAP_PROP_CONVERT_RGB and value == 0)
+        return True
+
+    def read(self, buffer: object = None) -> tuple[bool, np.ndarray | None]:
+        data = next(self._frames, None)
+        if data is None:
+            return False, None
+        packed = np.frombuffer(data, np.uint8)
+        return True, cv2.imdecode(packed, cv2.IMREAD_COLOR) if self._converts else packed[None]
+
+    def release(self) -> None:
+        pass
+
+
+def jpeg(value: int) -> bytes:
+    noise = np.random.default_rng(value).integers(0, 256, (120, 160, 3), np.uint8)
+    return bytes(cv2.imencode(".jpg", noise)[1].tobytes())
+
+
+@pytest.fixture
+def source(kernel: Kernel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., V4l2Source]:
+    """A device that sends these frames."""
+    (tmp_path / "video0").touch()
+    monkeypatch.setattr(cv2, "VideoCapture", Capture)
+
+    def start(*sent: bytes, timeout: float = 60.0) -> V4l2Source:
+        monkeypatch.setattr(Capture, "sent", list(sent))
+        return V4l2Source(Address(str(tmp_path / "video0"), "v4l2:video0", timeout=timeout))
+
+    return start
+
+
+def test_frames_that_lost_data_are_passed_over_and_counted(source: Callable[..., V4l2Source]) -> None:
+    whole = [jpeg(1), jpeg(2)]
+    lost = [data[:2000] + data[5000:] for data in whole]
+    opened = source(whole[0], lost[0], lost[1][:-2], b"", whole[1][:-2] + b"\x12\x34" + whole[1][-2:])
+    for data, missed in ((whole[0], 0), (whole[1], 3)):
+        shot = opened.grab(None)
+        np.testing.assert_array_equal(shot.frame, cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR))
+        assert shot.missed == missed
+    with pytest.raises(CameraLost, match="gives no frames any more"):
+        opened.grab(None)
+
+
+def test_a_camera_of_nothing_but_torn_frames_is_lost(source: Callable[..., V4l2Source]) -> None:
+    opened = source(*[jpeg(1)[:3000]] * 3, timeout=0.0)
+    with pytest.raises(CameraLost, match=r"1 frames one after the other are damaged .*take another cable or port"):
+        opened.grab(None)

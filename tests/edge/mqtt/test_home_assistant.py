@@ -2,43 +2,54 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import re
+import time
+from collections.abc import Collection
 from typing import Any
 
 import jinja2
+import jinja2.sandbox
 import pytest
 from mosquitto import Broker, wait_until
-from sparkplug_parts import defect, verdict
+from sparkplug_parts import defect, reply, verdict
 from station_parts import TOPICS, Subscribe, health, mqtt, put, status
 
+from edge.commands import Verb, parse_command
 from edge.messages import LatencyPercentiles, Message, Topics
 from edge.mqtt.home_assistant import Discovery
 from edge.mqtt.publisher import Publisher
 from edge.outbox.memory import MemoryOutbox
 from edge.settings import HomeAssistantSettings
+from edge.station.command_desk import CommandDesk
 
 PATIENCE = 60.0
 # https://www.home-assistant.io/integrations/mqtt/#device-discovery-payload, and the page of each platform.
 DEVICE = {"identifiers", "name", "manufacturer", "model", "sw_version", "suggested_area"}
 SHARED = {"platform", "name", "unique_id", "enabled_by_default", "entity_category"}
+COMMAND = {"command_topic", "command_template", "qos", "icon"}
 STATE = {"state_topic", "value_template", "device_class", "json_attributes_topic", "json_attributes_template"}
 PLATFORMS = {
-    "sensor": SHARED | STATE | {"state_class", "unit_of_measurement", "options"},
+    "sensor": SHARED | STATE | {"state_class", "unit_of_measurement", "options", "suggested_display_precision"},
+    "button": SHARED | COMMAND,
     "binary_sensor": SHARED | STATE,
     "image": SHARED | {"image_topic", "content_type"},
 }
-NEEDED = {"sensor": "state_topic", "binary_sensor": "state_topic", "image": "image_topic"}
+NEEDED = {"button": "command_topic", "sensor": "state_topic", "binary_sensor": "state_topic", "image": "image_topic"}
 DEVICE_CLASSES = {"sensor": {"enum", "duration", "temperature"}, "binary_sensor": {"problem"}}
 UNITS = {"duration": {"d", "h", "min", "s", "ms", "µs"}, "temperature": {"°C", "°F", "K"}}
 
 
-def discovery(topics: Topics = TOPICS, **settings: Any) -> Discovery:
-    return Discovery(topics, HomeAssistantSettings(**settings))
+ALLOWED: tuple[Verb, ...] = ("pause", "resume", "snapshot", "trigger", "resend", "threshold", "bundle")
 
 
-def announced() -> dict[str, Any]:
-    payload: dict[str, Any] = json.loads(discovery().payload)
+def discovery(topics: Topics = TOPICS, allowed: Collection[Verb] = ALLOWED, **settings: Any) -> Discovery:
+    return Discovery(topics, HomeAssistantSettings(**settings), allowed)
+
+
+def announced(allowed: Collection[Verb] = ALLOWED) -> dict[str, Any]:
+    payload: dict[str, Any] = json.loads(discovery(allowed=allowed).payload)
     return payload
 
 
@@ -68,6 +79,9 @@ def test_a_component_is_what_the_schema_takes(key: str) -> None:
     assert not (kind == "enum" and {"state_class", "unit_of_measurement"} & set(component))
     assert component.get("state_class") in (None, "measurement", "total_increasing")
     assert component.get("entity_category") in (None, "diagnostic")
+    # A number is shown with so many digits, and only a number.
+    is_number = platform == "sensor" and "state_class" in component
+    assert is_number == isinstance(component.get("suggested_display_precision"), int)
     # A value that changes with every part must not fill the database of whoever did not ask for it.
     assert key != "score" or component["enabled_by_default"] is False
 
@@ -93,7 +107,8 @@ def test_names_that_look_alike_are_other_devices() -> None:
 def test_the_templates_find_what_the_messages_say() -> None:
     components = announced()["components"]
     warm = health().model_copy(update={"temperature_c": 41.5, "latency_ms": LatencyPercentiles(p50=1, p95=2.5, p99=3)})
-    messages = {TOPICS.status: status("paused"), TOPICS.health: warm, TOPICS.verdict: verdict(1)}
+    done = reply(command="resume")
+    messages = {TOPICS.status: status("paused"), TOPICS.health: warm, TOPICS.verdict: verdict(1), TOPICS.reply: done}
     values = {
         key: rendered(component["value_template"], messages[component["state_topic"]])
         for key, component in components.items()
@@ -115,7 +130,10 @@ def test_the_templates_find_what_the_messages_say() -> None:
         "engine": "openvino",
         "precision": "fp32",
         "threshold": "0.5",
+        "last_command": "resume: done",
     }
+    refused = reply(done=False, refusal="expired", reason="a clock is wrong")
+    assert rendered(components["last_command"]["value_template"], refused) == "pause: expired"
     assert rendered(components["rejected_part"]["value_template"], defect(1)) == "ON"
     assert "paused" in components["state"]["options"]
     reason = status("degraded").model_copy(update={"reason": 'the "camera" is lost'})
@@ -135,6 +153,36 @@ def test_a_station_is_available_unless_it_is_offline(state: str, said: str) -> N
     assert rendered(announced()["availability_template"], status(state)) == said
 
 
+def pressed(template: str) -> str:
+    """What Home Assistant sends: its templates run in a sandbox with the function now."""
+    environment = jinja2.sandbox.ImmutableSandboxedEnvironment(undefined=jinja2.StrictUndefined)
+    environment.globals["now"] = lambda: datetime.datetime.now(datetime.timezone.utc)
+    return environment.from_string(template).render(value="PRESS")
+
+
+def test_a_button_sends_a_new_command_at_every_press() -> None:
+    components = announced()["components"]
+    buttons = {key: one for key, one in components.items() if one["platform"] == "button"}
+    assert set(buttons) == {"pause", "resume", "snapshot", "trigger"}
+    for verb, button in buttons.items():
+        assert button["command_topic"] == TOPICS.command and not button.get("retain")
+        desk = CommandDesk(ALLOWED, 30.0)
+        time.sleep(0.002)  # an id of the desk's own millisecond is not refused, one of the millisecond before is
+        receipts = [desk.receive(pressed(button["command_template"]).encode(), retained=False) for _ in range(50)]
+        assert [receipt.refused for receipt in receipts] == [None] * 50
+        assert {receipt.command.command for receipt in receipts if receipt.command} == {verb}
+        assert parse_command(pressed(button["command_template"]).encode()).by == "home-assistant"
+
+
+@pytest.mark.parametrize("allowed", [(), ("pause",), ("resend", "bundle"), ("resume", "trigger")])
+def test_a_button_that_is_not_allowed_is_removed(allowed: tuple[Verb, ...]) -> None:
+    components = announced(allowed)["components"]
+    for verb in ("pause", "resume", "snapshot", "trigger"):
+        assert (components[verb] == {"platform": "button"}) == (verb not in allowed)
+    no_buttons = not {"pause", "resume", "snapshot", "trigger"} & set(allowed)
+    assert (components["last_command"] == {"platform": "sensor"}) == no_buttons
+
+
 def test_snapshots_are_shown() -> None:
     assert announced()["components"]["picture"]["image_topic"] == f"{TOPICS.prefix}/image/+"
 
@@ -143,12 +191,13 @@ def test_the_station_is_announced_retained_and_again_when_home_assistant_starts(
     broker: Broker, subscribe: Subscribe, outbox: MemoryOutbox
 ) -> None:
     heard = subscribe(broker.port, "homeassistant/device/#")
-    with Publisher(TOPICS, outbox, mqtt(broker.port, home_assistant={}), status()) as publisher:
+    settings = mqtt(broker.port, home_assistant={})
+    with Publisher(TOPICS, outbox, settings, status(), allowed=["pause"]) as publisher:
         wait_until(lambda: publisher.connected and len(heard.messages) == 1, PATIENCE)
         late = subscribe(broker.port, "homeassistant/#")
         wait_until(lambda: late.messages, PATIENCE)
         assert late.messages[0].retain and late.messages[0].topic == discovery().topic
-        assert late.messages[0].payload == discovery().payload
+        assert late.messages[0].payload == discovery(allowed=["pause"]).payload
         heard.publish("homeassistant/status", b"offline")
         heard.publish("homeassistant/status", b"online")
         wait_until(lambda: len(heard.messages) == 2, PATIENCE)

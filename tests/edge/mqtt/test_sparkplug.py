@@ -94,7 +94,7 @@ def test_a_part_that_is_asked_for_again_is_historical(host: Host, broker: Broker
 def test_a_command_comes_in_and_its_reply_goes_out(host: Host, broker: Broker, outbox: MemoryOutbox) -> None:
     heard: list[bytes] = []
     command = Pause(command="pause", id=uuid7()).model_dump_json()
-    with publisher(broker.port, outbox, lambda payload, retained: heard.append(payload)) as one:
+    with publisher(broker.port, outbox, lambda payload, *_: heard.append(payload)) as one:
         wait_until(lambda: one.connected, PATIENCE)
         host.write("Node Control/Command", command)
         wait_until(lambda: heard, PATIENCE)

@@ -15,6 +15,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from mosquitto import wait_until
 from outbox_parts import PAYLOAD, both, one, sequences
 
+from edge import ids
+from edge.ids import uuid7
 from edge.outbox import Entry, Kind, Outbox, Outgoing
 from edge.outbox.memory import MemoryOutbox
 from edge.outbox.sqlite import SqliteOutbox
@@ -217,14 +219,35 @@ def test_what_is_too_old_goes_at_the_next_put(make_outbox: Callable[..., Outbox]
     assert outbox.dropped() == {"verdict": 1, "defect": 1}
 
 
-def test_a_clock_that_jumps_from_1970_drops_nothing(make_outbox: Callable[..., Outbox]) -> None:
+def test_what_is_dropped_unsent_is_logged_with_its_reason(
+    make_outbox: Callable[..., Outbox], caplog: pytest.LogCaptureFixture
+) -> None:
     clock = Clock()
-    clock.now = 12.0
-    outbox = make_outbox(max_age_s=60, clock=clock)
-    outbox.put("a", both)
-    clock.now = NOW
+    outbox = make_outbox(max_age_s=60, max_bytes=400, clock=clock)
     outbox.put("a", one())
-    assert sequences(outbox) == [1, 1, 2]
+    assert outbox.why_dropped == "" and not caplog.records
+    clock.now += 61
+    outbox.put("a", one("defect"))
+    assert "dropped 1 verdicts and 0 defects unsent: waited for more than outbox.max_age_s, 60 s" in caplog.text
+    assert "outbox.max_age_s" in outbox.why_dropped
+    for _ in range(4):
+        outbox.put("a", one("defect"))
+    assert "dropped 0 verdicts and 1 defects unsent: outbox.max_bytes, 400, is reached" in caplog.text
+    assert "outbox.max_bytes" in outbox.why_dropped
+    outbox.drop([outbox.pending("a", 0, 1)[0].id])
+    assert outbox.why_dropped == "the broker does not take them; the log has more"
+
+
+def test_the_wall_clock_has_no_part_in_an_age(
+    make_outbox: Callable[..., Outbox], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outbox = make_outbox(max_age_s=60)
+    for wall in (12.0, NOW, NOW + 21 * 86400, NOW - 7200, 2 * NOW):
+        monkeypatch.setattr(time, "time", lambda wall=wall: wall)
+        monkeypatch.setattr(time, "time_ns", lambda wall=wall: int(wall * 1e9))
+        outbox.put("a", both)
+    assert sequences(outbox) == [number for number in range(1, 6) for _ in range(2)]
+    assert outbox.dropped() == {"verdict": 0, "defect": 0}
 
 
 def test_a_put_wakes_the_station_until_it_unsubscribes(make_outbox: Callable[..., Outbox]) -> None:
@@ -337,3 +360,77 @@ class Model(RuleBasedStateMachine):
 def test_any_order_of_operations(tmp_path: Path) -> None:
     machine = type("Machine", (Model,), {"folder": tmp_path})
     run_state_machine_as_test(machine, settings=settings(max_examples=30, stateful_step_count=20, deadline=None))
+
+
+class Aging(RuleBasedStateMachine):
+    """Any order of puts, sends, time that passes, steps of the wall clock, and starts of the process or the box."""
+
+    folder: Path
+    names = itertools.count()
+    max_age_s = 100.0
+
+    @initialize()
+    def start(self) -> None:
+        self.path = self.folder / f"{next(self.names)}.db"
+        self.patch = pytest.MonkeyPatch()
+        self.patch.setattr(ids, "_uuid7_last", (0, 0))
+        self.step(NOW)
+        self.steady, self.ran = 5.0, 0.0
+        self.outbox = self.open()
+        self.waiting: list[tuple[int, float]] = []
+        """Number of each part that waits, and for how long an outbox was open before it."""
+        self.newest = 0.0
+        self.ids: list[str] = []
+
+    def open(self) -> SqliteOutbox:
+        return SqliteOutbox(self.path, max_age_s=self.max_age_s, clock=lambda: self.steady)
+
+    @rule()
+    def put(self) -> None:
+        def make(sequence: int) -> list[Outgoing]:
+            self.ids.append(uuid7())
+            return [Outgoing("v", json.dumps({"id": self.ids[-1]}).encode(), "verdict")]
+
+        self.waiting.append((self.outbox.put("a", make), self.ran))
+        self.newest = self.ran
+        self.waiting = [(number, at) for number, at in self.waiting if self.ran - at <= self.max_age_s]
+
+    @rule()
+    def send(self) -> None:
+        entries = self.outbox.pending("a", 0, 1)
+        self.outbox.remove([entry.id for entry in entries])
+        del self.waiting[: len(entries)]
+
+    @rule(seconds=st.integers(1, 80))
+    def run(self, seconds: int) -> None:
+        self.steady += seconds
+        self.ran += seconds
+
+    @rule(wall=st.floats(0, 2 * NOW))
+    def step(self, wall: float) -> None:
+        self.patch.setattr(time, "time", lambda: wall)
+        self.patch.setattr(time, "time_ns", lambda: int(wall * 1e9))
+
+    @rule(booted=st.booleans(), off_s=st.integers(1, 10**7))
+    def start_again(self, booted: bool, off_s: int) -> None:
+        self.outbox.close()
+        self.steady = 3.0 if booted else self.steady + off_s
+        # Nobody noted for how long the last process ran after its last part.
+        self.ran = self.newest
+        self.patch.setattr(ids, "_uuid7_last", (0, 0))
+        self.outbox = self.open()
+
+    @invariant()
+    def agrees(self) -> None:
+        assert sequences(self.outbox) == [number for number, _ in self.waiting]
+        assert sorted(self.ids) == self.ids and len(set(self.ids)) == len(self.ids)
+
+    def teardown(self) -> None:
+        if hasattr(self, "outbox"):
+            self.outbox.close()
+            self.patch.undo()
+
+
+def test_no_step_of_the_clock_and_no_start_drops_anything_or_turns_ids_round(tmp_path: Path) -> None:
+    machine = type("Machine", (Aging,), {"folder": tmp_path})
+    run_state_machine_as_test(machine, settings=settings(max_examples=40, stateful_step_count=25, deadline=None))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -8,7 +9,10 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -17,8 +21,38 @@ from mosquitto import wait_until
 from outbox_parts import both, message, one, sequences
 
 from edge.errors import OutboxError
-from edge.outbox import Outgoing
+from edge.ids import uuid7
+from edge.outbox import Outgoing, keeper
+from edge.outbox.fault import describe
 from edge.outbox.sqlite import SqliteOutbox
+
+HOLDER = """
+import sqlite3, sys
+connection = sqlite3.connect(sys.argv[1], isolation_level=None)
+for statement in sys.argv[2].split(';'):
+    connection.execute(statement).fetchone()
+print("held", flush=True)
+sys.stdin.readline()
+"""
+
+
+@contextmanager
+def another_program(path: Path, statement: str) -> Iterator[int]:
+    """Another process that has done something to the file and has it open; gives its number."""
+    command = [sys.executable, "-c", HOLDER, str(path), statement]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout is not None and holder.stdin is not None
+        assert holder.stdout.readline() == "held\n"
+        yield holder.pid
+        holder.stdin.close()
+
+
+def put_within(seconds: float, outbox: SqliteOutbox, count: int) -> None:
+    """Put parts, or fail where that hangs."""
+    thread = threading.Thread(target=lambda: [outbox.put("a", both) for _ in range(count)], daemon=True)
+    thread.start()
+    thread.join(seconds)
+    assert not thread.is_alive(), "parts wait for another program"
 
 
 @pytest.fixture
@@ -109,7 +143,7 @@ def test_a_folder_that_is_missing_is_named(tmp_path: Path) -> None:
 
 def test_a_path_that_cannot_be_opened_is_named(path: Path) -> None:
     path.mkdir()
-    with pytest.raises(OutboxError, match=rf"outbox {path}: .*; check"):
+    with pytest.raises(OutboxError, match=rf"outbox {path}: .*: this is a folder; name a file in outbox.path"):
         SqliteOutbox(path)
 
 
@@ -173,10 +207,25 @@ def test_the_log_is_moved_into_the_database_beside_the_puts(path: Path) -> None:
         assert outbox.put("a", one()) == 3001
 
 
+def test_a_program_that_reads_without_end_is_named_before_the_log_fills_the_disk(
+    path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keeper, "_LONGEST_LOG_PAGES", 100)
+    with SqliteOutbox(path) as outbox:
+        put_within(30, outbox, 1)
+        with another_program(path, "BEGIN; SELECT * FROM entries") as process:
+            put_within(60, outbox, 1000)
+            wait_until(lambda: f"(process {process}) reads the file and does not end" in caplog.text, 30)
+        assert outbox.problem is None
+
+
 WRITER = """
 import json, sys
 from pathlib import Path
+from edge.ids import uuid7
 from edge.outbox import Outgoing
+from edge.outbox import keeper
+from edge.outbox.fault import describe
 from edge.outbox.sqlite import SqliteOutbox
 def both(sequence):
     text = json.dumps({"sequence": sequence, "more": "x" * 500}).encode()
@@ -210,6 +259,81 @@ def test_kill_9_loses_nothing_that_put_returned_for(path: Path) -> None:
         assert all(json.loads(entry.payload)["sequence"] == entry.sequence for entry in entries)
 
 
+@pytest.mark.parametrize("statement", ["BEGIN IMMEDIATE", "BEGIN EXCLUSIVE"])
+@pytest.mark.parametrize("durability", ["normal", "full"])
+def test_parts_do_not_wait_for_another_program(
+    path: Path, caplog: pytest.LogCaptureFixture, statement: str, durability: Any
+) -> None:
+    with SqliteOutbox(path, durability=durability) as outbox:
+        put_within(30, outbox, 3)
+        with another_program(path, statement) as process:
+            put_within(30, outbox, 500)  # a fifth of a second each would be 100 s
+            assert f"(process {process}), holds the file; have it write or undo its change" in str(outbox.problem)
+            outbox.remove([entry.id for entry in outbox.pending("a", 0, 4)])
+            outbox.retry()
+            assert outbox.problem is not None
+        assert [record.message for record in caplog.records if "database is locked" in record.message]
+        assert len(caplog.records) == 1
+        wait_until(lambda: outbox.retry() or outbox.problem is None)
+        assert "takes messages again" in caplog.text
+        put_within(30, outbox, 1)
+        expected = [number for number in range(3, 505) for _ in range(2)]
+        wait_until(lambda: sequences(outbox) == expected)
+    with SqliteOutbox(path) as outbox:
+        assert sequences(outbox) == expected
+        assert outbox.history_range("a") == (1, 2)
+
+
+def test_a_service_that_ends_while_another_program_lets_go_loses_nothing(path: Path) -> None:
+    outbox = SqliteOutbox(path)
+    with another_program(path, "BEGIN IMMEDIATE"):
+        put_within(30, outbox, 5)
+    outbox.close()
+    with SqliteOutbox(path) as outbox:
+        assert sequences(outbox) == [number for number in range(1, 6) for _ in range(2)]
+
+
+def test_what_is_in_memory_is_never_sent_before_what_is_in_the_file(path: Path) -> None:
+    with SqliteOutbox(path) as outbox:
+        put_within(30, outbox, 3)
+        with another_program(path, "ALTER TABLE entries RENAME TO hidden"):
+            put_within(30, outbox, 3)
+            assert sequences(outbox) == []
+            assert "another program has changed its tables; the file is damaged" in str(outbox.problem)
+        with another_program(path, "ALTER TABLE hidden RENAME TO entries"):
+            wait_until(lambda: outbox.retry() or outbox.problem is None)
+        assert sequences(outbox) == [number for number in range(1, 7) for _ in range(2)]
+
+
+@pytest.mark.parametrize(
+    ("problem", "remedy"),
+    [
+        (sqlite3.OperationalError("database or disk is full"), "make room on the disk"),
+        (OSError(errno.ENOSPC, "No space left on device"), "make room on the disk"),
+        (sqlite3.OperationalError("attempt to write a readonly database"), "let the service's user write to the file"),
+        (OSError(errno.EROFS, "Read-only file system"), "the file system is read-only"),
+        (sqlite3.OperationalError("disk I/O error"), "the disk fails"),
+        (sqlite3.DatabaseError("database disk image is malformed"), "restart the service"),
+        (sqlite3.OperationalError("unable to open database file"), "is there and mounted"),
+        (sqlite3.OperationalError("database is locked"), "another program holds the file (fuser -v"),
+        (sqlite3.OperationalError("something new"), "see that the disk has room and works"),
+    ],
+)
+def test_each_fault_has_its_own_remedy(path: Path, problem: Exception, remedy: str) -> None:
+    assert remedy in describe(path, problem)
+
+
+@pytest.mark.parametrize(
+    "newest", ["{}", "null", '{"id": 7}', '{"id": "no id"}', '{"id": "ffffffff-ffff-7fff-bfff-ffffffffffff"}', "{"]
+)
+def test_no_payload_in_the_file_turns_the_ids_round(path: Path, newest: str) -> None:
+    with SqliteOutbox(path) as outbox:
+        outbox.put("a", lambda sequence: [message(payload=newest.encode())])
+    before = uuid7()
+    with SqliteOutbox(path):
+        assert before < uuid7() < "0fffffff"
+
+
 def test_a_full_disk_keeps_the_service_up(path: Path, caplog: pytest.LogCaptureFixture) -> None:
     def large(sequence: int) -> list[Outgoing]:
         return [message(payload=b"{" + b" " * 20_000 + b"}")]
@@ -222,7 +346,7 @@ def test_a_full_disk_keeps_the_service_up(path: Path, caplog: pytest.LogCaptureF
         assert [outbox.put("a", large) for _ in range(4)] == [2, 3, 4, 5]
         assert sequences(outbox) == [1, 2, 3, 4, 5]
         assert outbox.depth().entries == 5
-        assert outbox.problem == "database or disk is full"
+        assert outbox.problem == "database or disk is full: make room on the disk"
         assert [record.message for record in caplog.records if "database or disk is full" in record.message]
         assert len(caplog.records) == 1
         ids = [entry.id for entry in outbox.pending("a", 0, 3)]

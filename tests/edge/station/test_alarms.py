@@ -4,10 +4,12 @@ import threading
 
 import numpy as np
 import pytest
+from outbox_parts import one
 
 from edge.cameras import Capture
 from edge.health.vitals import SAID
 from edge.messages import utc_now
+from edge.outbox import REFUSED
 from edge.outbox.memory import MemoryOutbox
 from edge.station.alarms import OVERLOAD, Alarms
 from edge.station.ring import FrameRing
@@ -66,7 +68,7 @@ def test_the_worst_is_said(station: Station) -> None:
     station.outbox.problem = "Input/output error"
     station.alarms.let_pass()
     station.alarms.look(["dark"], hurried=True)
-    assert station.state.problem is not None and "outbox's disk" in station.state.problem
+    assert str(station.state.problem).endswith("verdicts are kept in memory: Input/output error")
     station.outbox.problem = None
     station.alarms.let_pass()
     station.alarms.look(["dark"], hurried=True)
@@ -84,3 +86,15 @@ def test_a_fault_is_none_of_theirs(station: Station) -> None:
     station.state.degrade("the camera is lost")
     station.alarms.look([], hurried=True)
     assert station.state.problem == "the camera is lost"
+
+
+def test_what_the_outbox_dropped_is_said_until_a_look_finds_no_more(station: Station) -> None:
+    for _ in range(3):
+        station.outbox.put("a", one())
+    station.alarms.look([], hurried=True)
+    assert station.state.problem is None
+    station.outbox.drop(entry.id for entry in station.outbox.pending("a", 0, 2))
+    station.alarms.look(["dark"], hurried=True)
+    assert station.state.problem == f"the outbox dropped 2 messages unsent: {REFUSED}"
+    station.alarms.look([], hurried=True)
+    assert station.state.problem is None

@@ -34,10 +34,10 @@ def test_a_configuration_that_comes_back_does_not_bring_back_what_a_command_had_
     assert make("c").name == "c"
     line = make("a")  # the other one was not taken: it never started
     assert line.name == "b"
-    line.inspector.start()
+    line.inspector.confirm()
     assert [entry.change for entry in line.box.bundles.entries("a")] == ["load"]
     line = make("c")
-    line.inspector.start()
+    line.inspector.confirm()
     assert line.name == "c"
     assert make("a").name == "a"
 
@@ -52,7 +52,7 @@ def test_where_that_cannot_be_recorded_the_station_judges_all_the_same(
 
     monkeypatch.setattr(BundleRecord, "add", full)
     line = make("c")
-    line.inspector.start()
+    line.inspector.confirm()
     assert line.name == "c"
     assert "c judges, which cannot be recorded: No space left" in caplog.text
 

@@ -6,22 +6,23 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
 from mosquitto import wait_until
 
-from edge.cameras import Capture
+from edge.cameras import Capture, Place, folder
 from edge.errors import CameraError, CameraIdle, CameraLost
 from edge.health.stage import Stage
-from edge.images import Frame
+from edge.images import Frame, read_image, write_image
 from edge.messages import utc_now
 from edge.station import camera_thread
 from edge.station.camera_thread import CameraThread
 from edge.station.gate import Gate
 from edge.station.ring import FrameRing
 
-Answer = str | None | CameraError
+Answer = str | None | Exception
 """A part's id, the end, or what is raised."""
 
 
@@ -36,7 +37,7 @@ class Scripted:
         self.afters: list[float] = []
         self.closing = self.opening = lambda: None
 
-    def open(self, uri: str) -> Scripted:
+    def open(self, uri: str, place: Place) -> Scripted:
         self.opened += 1
         self.opening()
         return self
@@ -44,7 +45,7 @@ class Scripted:
     def read(self, buffer: Frame | None, after: float = 0.0) -> Capture | None:
         self.afters.append(after)
         answer = self.answers.get(timeout=30)
-        if isinstance(answer, CameraError):
+        if isinstance(answer, Exception):
             raise answer
         return None if answer is None else Capture(np.zeros((2, 2, 3), np.uint8), utc_now(), answer)
 
@@ -60,7 +61,9 @@ class Watcher:
         self.shown: list[tuple[str, str]] = []
         self.ended = threading.Event()
 
-    def see(self, capture: Capture, live: bool) -> None: ...
+    def see(self, capture: Capture, live: bool) -> None:
+        if capture.part_id == "odd":
+            raise ZeroDivisionError("of a part")
 
     def show(self, pictures: Iterable[str], frame: Frame | None, problem: str = "") -> None:
         self.shown += [(picture, problem) for picture in pictures]
@@ -75,11 +78,11 @@ class Watcher:
 class Line:
     """A camera thread and what is around it."""
 
-    def __init__(self, *, triggered: bool) -> None:
+    def __init__(self, *, triggered: bool, uri: str = "any:") -> None:
         self.gate = Gate(triggered=triggered, waiting=4)
         self.ring = FrameRing(16, "every", threading.Event())
         self.eyes = Watcher()
-        self.thread = CameraThread("a", "any:", self.gate, self.ring, Stage("a", "camera", 15.0), self.eyes)
+        self.thread = CameraThread("a", uri, self.gate, self.ring, Stage("a", "camera", 15.0), self.eyes)
 
     def parts(self) -> list[str | None]:
         return [waiting.capture.part_id for waiting in self.ring._waiting]
@@ -190,3 +193,65 @@ def test_frames_of_a_pause_are_not_taken_though_the_camera_thread_was_busy() -> 
         afters.append(turn.after >= before)
         assert pause or turn.after == 0
     assert afters == [False, True, False]
+
+
+@pytest.mark.parametrize("triggered", [False, True])
+@pytest.mark.parametrize(
+    "error", [RuntimeError("driver"), UnicodeEncodeError("utf-8", "\udcfc", 0, 1, "surrogates"), MemoryError()]
+)
+def test_an_error_that_nobody_expected_costs_one_part(
+    camera: Scripted, make: Make, error: Exception, triggered: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    line = make(triggered=triggered)
+    for answer in ("1", error, "odd", "2", None):
+        if triggered and answer is not None:
+            assert line.gate.trigger(None)
+        camera.answers.put(answer)
+        if answer is error:
+            wait_until(lambda: camera.opened == 2, 30)
+    if triggered:
+        wait_until(lambda: len(line.parts()) == 2, 30)
+        line.gate.trigger(None)
+    assert line.eyes.ended.wait(30)
+    assert line.parts() == ["1", "2"]
+    assert [parts for _, parts in line.eyes.missed][:2] == [1, 1]
+    assert repr(error) in line.eyes.missed[0][0] and "of a part" in line.eyes.missed[1][0]
+    assert caplog.text.count("Traceback") == 2
+
+
+def test_what_fails_at_the_opening_and_at_the_closing_is_tried_again(camera: Scripted, make: Make) -> None:
+    def fail() -> None:
+        camera.opening = lambda: None
+        raise OSError("no such device")
+
+    camera.opening = camera.closing = fail
+    camera.answers.put(CameraLost("gone"))
+    camera.answers.put("1")
+    line = make()
+    wait_until(lambda: line.parts() == ["1"], 30)
+    assert camera.opened == 3
+    camera.closing = lambda: None
+
+
+def test_a_recorded_source_that_hangs_at_its_last_picture_has_ended_when_it_is_opened_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in "abc":
+        write_image(tmp_path / f"{name}.png", np.zeros((4, 4, 3), np.uint8))
+    hangs, go = threading.Event(), threading.Event()
+
+    def hang(path: Path, *more: object) -> Frame:
+        if path.name == "c.png":
+            hangs.set()
+            go.wait(30)
+        return read_image(path)
+
+    monkeypatch.setattr(folder, "read_image", hang)
+    line = Line(triggered=False, uri=f"folder:{tmp_path}")
+    line.thread.start()
+    assert hangs.wait(30)
+    line.thread.reopen()
+    assert line.eyes.ended.wait(30)
+    go.set()
+    assert line.parts() == ["a", "b"]
+    assert sum(parts for _, parts in line.eyes.missed) == 1

@@ -16,7 +16,7 @@ from outbox_parts import both
 from small_bundle import THRESHOLD
 from tiny_bundle import write
 
-from edge.commands import VERBS, Reply
+from edge.commands import VERBS, Reply, ReturnAddress
 from edge.engines import AnomalyMap
 from edge.fit import Placement
 from edge.ids import uuid7
@@ -38,6 +38,7 @@ class Station:
 
     def __init__(self, folder: Path, outbox: MemoryOutbox, *, trigger: str = "camera", **commands: Any) -> None:
         self.replies: list[Reply] = []
+        self.backs: list[ReturnAddress | None] = []
         self.images: dict[str, bytes] = {}
         self.resent: list[tuple[int, int]] = []
         self.said: list[tuple[str, str | None]] = []
@@ -64,8 +65,9 @@ class Station:
     def threshold(self) -> float:
         return self.inspector.judge.decider.threshold
 
-    def reply(self, reply: Reply) -> None:
+    def reply(self, reply: Reply, back: ReturnAddress | None = None) -> None:
         self.replies.append(reply)
+        self.backs.append(back)
 
     def publish_image(self, identity: str, jpeg: bytes) -> str | None:
         if len(jpeg) > self.limit:
@@ -149,6 +151,12 @@ def test_triggers_do_not_outlive_a_lost_camera(make: Callable[..., Station]) -> 
 
 def test_a_trigger_where_every_frame_is_a_part_is_refused(make: Callable[..., Station]) -> None:
     assert "set the station's trigger to command" in refused(make().tell("trigger"))
+
+
+def test_what_is_possible_is_what_is_allowed_and_means_something_here(make: Callable[..., Station]) -> None:
+    assert make(allow=["pause", "trigger"]).commands.possible == ["pause"]
+    assert make(allow=["pause", "trigger"], trigger="command").commands.possible == ["pause", "trigger"]
+    assert make(allow=[]).commands.possible == []
 
 
 def test_a_threshold_is_bounded_recorded_and_reversible(make: Callable[..., Station]) -> None:
@@ -256,6 +264,21 @@ def test_every_command_is_answered_and_counted(make: Callable[..., Station]) -> 
     counts = station.commands.counts()
     assert (counts.done, sum(counts.refused.model_dump().values())) == (1, 4)
     assert not make(allow=[]).tell("pause").done
+
+
+def test_a_reply_knows_who_else_wants_it(make: Callable[..., Station], tmp_path: Path, outbox: MemoryOutbox) -> None:
+    """Whether the command is done at once, later, refused or malformed, and before the engine is there."""
+    station = make(allow=["pause", "snapshot"])
+    backs = [ReturnAddress(f"to/{number}", bytes([number])) for number in range(5)]
+    for back, verb in zip(backs, ("pause", "resume", "snapshot", "fly"), strict=False):
+        station.commands.receive(json.dumps({"command": verb, "id": uuid7()}).encode(), False, back)
+    station.commands.show(station.gate.forget()[1], FRAME)
+    station.commands.receive(b"{", False, backs[4])
+    station.tell("pause")
+    assert station.backs == [backs[0], backs[1], backs[3], backs[2], backs[4], None]
+    early = Station(tmp_path, outbox)
+    early.commands.receive(json.dumps({"command": "pause", "id": uuid7()}).encode(), False, backs[0])
+    assert early.open().backs == [backs[0]]
 
 
 def test_what_comes_before_the_engine_is_there_waits_for_it(tmp_path: Path, outbox: MemoryOutbox) -> None:

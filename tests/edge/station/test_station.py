@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import threading
 from collections.abc import Callable, Iterator
@@ -18,12 +19,16 @@ from tiny_bundle import write
 
 from edge.engine_loop import EngineLoop
 from edge.errors import EngineError
-from edge.health.vitals import SAID
+from edge.evidence.writer import EvidenceWriter
+from edge.health.vitals import SAID, Vitals
 from edge.images import read_image, write_image
+from edge.messages import Status
 from edge.outbox.memory import MemoryOutbox
 from edge.settings import Settings
 from edge.station.box import Box
-from edge.station.station import Station
+from edge.station.judge import Judge
+from edge.station.part import Part
+from edge.station.station import FAILURES, Station
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +82,9 @@ def verdicts(outbox: MemoryOutbox, station: str) -> list[dict[str, Any]]:
 
 
 def states(station: Station) -> list[tuple[str, str | None]]:
-    return [(status.state, status.reason) for status in station._publisher._statuses]
+    # Without a broker all of them wait.
+    said = [notice.content for notice in list(station._publisher._notices._waiting.values())]
+    return [(status.state, status.reason) for status in said if isinstance(status, Status)]
 
 
 def test_a_camera_that_dies_does_not_touch_the_others(
@@ -221,3 +228,86 @@ def test_evidence_is_saved_while_the_camera_writes_over_its_frames(
         assert (saved == originals.read()[1]).all()
     station.publish_health()
     assert station.health.evidence.saved == 30
+
+
+@pytest.mark.parametrize("where", ["engine", "verdict", "score", "evidence"])
+def test_an_error_of_one_part_costs_that_part(
+    where: str,
+    run: Callable[..., Any],
+    outbox: MemoryOutbox,
+    bundles: Path,
+    frames: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    calls: list[int] = []
+
+    def third_fails(method: Callable[..., Any]) -> Callable[..., Any]:
+        def wrapped(*arguments: Any) -> Any:
+            calls.append(1)
+            if len(calls) == 3:
+                raise RuntimeError("odd")
+            return method(*arguments)
+
+        return wrapped
+
+    kind, name = {
+        "engine": (Judge, "judge"),
+        "verdict": (Part, "verdict"),
+        "score": (Vitals, "judge"),
+        "evidence": (EvidenceWriter, "offer"),
+    }[where]
+    monkeypatch.setattr(kind, name, third_fails(getattr(kind, name)))
+    more = {"evidence": {"folder": tmp_path / "evidence", "keep_free_bytes": 0}}
+    (station,), _ = run(make_settings(tmp_path, bundles / "a", policy="every", camera=f"folder:{frames}", **more))
+    wait_until(lambda: station.ended.is_set() and len(calls) == 6, 60)
+    kept = [str(number) for number in range(6) if number != 2 or where == "evidence"]
+    wait_until(lambda: [one["part_id"] for one in verdicts(outbox, "a")] == kept, 60)
+    assert [one["sequence"] for one in verdicts(outbox, "a")] == list(range(1, len(kept) + 1))
+    station.publish_health()
+    assert (station.health.frames.inspected, station.health.frames.dropped) == (len(kept), 6 - len(kept))
+    assert any("RuntimeError('odd')" in str(reason) for _, reason in states(station)) == (where != "evidence")
+    assert station.stages["outbox"].situation.doing == "idle"
+
+
+def test_a_part_that_always_fails_is_a_case_for_the_supervisor(
+    outbox: MemoryOutbox, bundles: Path, frames: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*arguments: Any) -> Any:
+        raise ValueError("every part")
+
+    monkeypatch.setattr(Part, "verdict", fails)
+    settings = make_settings(tmp_path, bundles / "a", policy="every", camera=f"folder:{frames}?loop=true")
+    station = Station(settings, settings.stations[0], make_box(settings, outbox))
+    station.start()
+    try:
+        failed = 0
+        while failed < FAILURES:
+            assert not station.stages["engine"].overdue(0.0)
+            wait_until(lambda: station._ring._waiting, 60)
+            failed += station.inspect_next()
+        assert station.stages["engine"].overdue(0.0)
+    finally:
+        station.close(1)
+
+
+def test_no_name_of_a_file_ends_a_station_or_another_one(
+    run: Callable[..., Any], outbox: MemoryOutbox, bundles: Path, frames: Path, tmp_path: Path
+) -> None:
+    odd = write_frames(tmp_path / "odd")
+    names = [b"teil_\xfc", b"line\nbreak", b"\xed\xa0\x80", b"\xff" * 250, "ü".encode() * 100, b"damaged_\xe9"]
+    for number, name in enumerate(names):
+        os.rename(odd / f"{number}.png", os.fsencode(odd) + b"/" + name + b".png")
+    with open(os.fsencode(odd) + b"/damaged_\xe9.png", "wb") as file:
+        file.write(b"\x89PNG\r\n\x1a\n")
+    settings = make_settings(tmp_path, bundles / "a", names="ab", policy="every")
+    cameras = {"a": f"folder:{frames}", "b": f"folder:{odd}"}
+    stations = [one.model_copy(update={"camera": cameras[one.name]}) for one in settings.stations]
+    (good, bad), _ = run(settings.model_copy(update={"stations": stations}))
+    wait_until(lambda: good.ended.is_set() and bad.ended.is_set(), 60)
+    wait_until(lambda: len(verdicts(outbox, "a")) == 6 and len(verdicts(outbox, "b")) == 5, 60)
+    expected = {r"teil_\xfc", r"line\nbreak", r"\xed\xa0\x80", (r"\xff" * 250)[:256], "ü" * 100}
+    assert {one["part_id"] for one in verdicts(outbox, "b")} == expected
+    assert any(r"damaged_\xe9.png" in str(reason) for _, reason in states(bad))
+    bad.publish_health()
+    assert (bad.health.frames.inspected, bad.health.frames.dropped) == (5, 1)

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from typing import get_args
-
 import pytest
 import tiny_bundle
 from stand_in_tensorrt import RELEASES, tensorrt
 
 from edge.engines.tensorrt.builder import BuildError, build
-from edge.engines.tensorrt.release import options_for
+from edge.engines.tensorrt.release import PRECISIONS, options_for
 from edge.messages import Precision
 
 MODEL = tiny_bundle.network()
 
 
-@pytest.mark.parametrize("precision", get_args(Precision))
+@pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("version", RELEASES)
 def test_the_releases_flags_reach_the_builder(version: str, precision: Precision) -> None:
     trt, recorded = tensorrt(version)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import inspect
-from typing import get_args
 
 import pytest
 from stand_in_tensorrt import RELEASES
 
 from edge.engines.tensorrt import bindings
-from edge.engines.tensorrt.release import options_for
+from edge.engines.tensorrt.release import PRECISIONS, options_for
 from edge.errors import EngineError
 from edge.messages import Precision
 
@@ -30,7 +29,7 @@ def test_the_releases_of_both_ends_are_there() -> None:
     assert [version.split(".")[0] for version in RELEASES] == ["8", "8", "10", "10", "10", "11", "11"]
 
 
-@pytest.mark.parametrize("precision", get_args(Precision))
+@pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("version", RELEASES)
 def test_every_flag_is_one_of_the_release(version: str, precision: Precision) -> None:
     options, release = options_for(version, precision), RELEASES[version]
@@ -56,13 +55,13 @@ def test_before_10_cublas_and_cudnn_are_named_out(version: str) -> None:
 
 
 def test_only_before_10_int8_weights_are_floats() -> None:
-    found = [v for v in RELEASES for p in get_args(Precision) if options_for(v, p).float_weights]
+    found = [v for v in RELEASES for p in PRECISIONS if options_for(v, p).float_weights]
     assert found == OLD
 
 
 @pytest.mark.parametrize("version", [version for version in RELEASES if version not in OLD])
 def test_from_10_on_the_onnx_says_every_type(version: str) -> None:
-    for precision in get_args(Precision):
+    for precision in PRECISIONS:
         assert options_for(version, precision).on == ()
     typed = ("STRONGLY_TYPED",) if version.startswith("10.") else ()
     assert options_for(version, "int8").network == typed

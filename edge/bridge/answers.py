@@ -1,0 +1,97 @@
+"""Answers to Modbus requests: what of the stations' registers can be read and written.
+
+Functions 3 and 4 read the same registers, 6 and 16 write `acknowledged`; every other function is refused. What is
+checked, in which order and with which exception: MODBUS Application Protocol Specification V1.1b3, sections 6 and 7.
+"""
+
+from __future__ import annotations
+
+import logging
+import struct
+import time
+from collections.abc import Sequence
+
+from edge.bridge.registers import ACKNOWLEDGED, BLOCK
+from edge.bridge.station import BridgedStation
+
+log = logging.getLogger(__name__)
+
+ILLEGAL_FUNCTION, ILLEGAL_ADDRESS, ILLEGAL_VALUE, DEVICE_FAILURE = 1, 2, 3, 4
+"""Exception codes."""
+_REFUSED = 0x80
+_MOST_READ = 125
+_MOST_WRITTEN = 123
+
+
+class _Refusal(Exception):
+    def __init__(self, code: int) -> None:
+        self.code = code
+
+
+class Answers:
+    """Answers requests from the stations' registers as they are at that moment.
+
+    Args:
+        stations: In the order of their blocks.
+    """
+
+    def __init__(self, stations: Sequence[BridgedStation]) -> None:
+        self._stations = stations
+        self._functions = {3: self._read, 4: self._read, 6: self._write_one, 16: self._write_several}
+
+    def answer(self, request: bytes) -> bytes:
+        """Return the answer to a request, both as function code and data; a refusal has the code's high bit set."""
+        function = request[0]
+        try:
+            if function not in self._functions:
+                raise _Refusal(ILLEGAL_FUNCTION)
+            return self._functions[function](request)
+        except _Refusal as refusal:
+            return bytes((function | _REFUSED, refusal.code))
+        except Exception:
+            log.exception("Modbus: the request %s cannot be answered", request.hex())
+            return bytes((function | _REFUSED, DEVICE_FAILURE))
+
+    def _read(self, request: bytes) -> bytes:
+        address, count = _unpack(">xHH", request)
+        if not 1 <= count <= _MOST_READ:
+            raise _Refusal(ILLEGAL_VALUE)
+        end = address + count
+        if end > BLOCK * len(self._stations):
+            raise _Refusal(ILLEGAL_ADDRESS)
+        now = time.monotonic()
+        first = address // BLOCK
+        found: list[int] = []
+        for station in self._stations[first : (end - 1) // BLOCK + 1]:
+            found += station.registers(now)
+        at = address - first * BLOCK
+        return struct.pack(f">BB{count}H", request[0], 2 * count, *found[at : at + count])
+
+    def _write_one(self, request: bytes) -> bytes:
+        self._acknowledge(*_unpack(">xHH", request))
+        return request
+
+    def _write_several(self, request: bytes) -> bytes:
+        head, data = request[:6], request[6:]
+        address, count, size = _unpack(">xHHB", head)
+        if not 1 <= count <= _MOST_WRITTEN or not size == len(data) == 2 * count:
+            raise _Refusal(ILLEGAL_VALUE)
+        if count > 1:
+            # Beside `acknowledged` there is nothing to write.
+            raise _Refusal(ILLEGAL_ADDRESS)
+        self._acknowledge(address, int.from_bytes(data, "big"))
+        return head[:5]
+
+    def _acknowledge(self, address: int, value: int) -> None:
+        number, offset = divmod(address, BLOCK)
+        if offset != ACKNOWLEDGED or number >= len(self._stations):
+            raise _Refusal(ILLEGAL_ADDRESS)
+        if not self._stations[number].acknowledge(value):
+            raise _Refusal(ILLEGAL_VALUE)
+
+
+def _unpack(layout: str, request: bytes) -> tuple[int, ...]:
+    """Return the numbers in a request; its length must be that of the layout."""
+    if len(request) != struct.calcsize(layout):
+        raise _Refusal(ILLEGAL_VALUE)
+    return struct.unpack(layout, request)

@@ -1,0 +1,114 @@
+"""What `edge-inspect check` does: a configuration of the service or of the bridge, and its broker."""
+
+from __future__ import annotations
+
+import os
+import pwd
+from collections.abc import Iterator
+from pathlib import Path
+
+from edge.configuration import check_bridge_settings, check_settings, load_settings, read_settings, trusted_keys
+from edge.errors import CheckFailed
+from edge.ids import uuid7
+from edge.messages import Topics
+from edge.settings import MqttSettings, Settings
+
+SERVICE_USER = "edge-inspect"
+"""As whom the unit runs the service."""
+
+
+def check(path: Path, *, of_bridge: bool, connect: bool) -> Iterator[str]:
+    """Look at all that a configuration file names, and say what is there.
+
+    Args:
+        path: The file.
+        of_bridge: It is the bridge's.
+        connect: Try the broker too.
+
+    Raises:
+        ConfigurationError: Something is wrong or not there; the message lists all of it.
+        CheckFailed: The broker cannot be reached, or does not allow what is needed.
+    """
+    if os.geteuid() == 0 and _is_user(SERVICE_USER):
+        yield (
+            f"root may read everything; what the service's own user may is seen with: sudo -u {SERVICE_USER} "
+            f"edge-inspect check --config {path}"
+        )
+    if of_bridge:
+        yield from _check_bridge(path, connect)
+        return
+    settings = load_settings(path)
+    unseen = check_settings(path, settings)
+    yield f"{path}: good; {len(settings.stations)} station(s), broker {_place(settings.mqtt)}"
+    yield from unseen
+    keys = ", ".join(key.id for key in trusted_keys(settings))
+    yield f"bundles are signed with {keys}" if keys else "bundles need no signature; bundles.public_keys asks for one"
+    if connect:
+        topics = [Topics(settings.site, settings.line, station.name) for station in settings.stations]
+        pairs = [_topics_of_a_station(each, settings) for each in topics]
+        yield from _try(
+            path, settings.mqtt, [t for pair in pairs for t in pair[0]], [t for pair in pairs for t in pair[1]]
+        )
+
+
+def _check_bridge(path: Path, connect: bool) -> Iterator[str]:
+    from edge.bridge.settings import BridgeSettings
+
+    settings = read_settings(path, BridgeSettings)
+    unseen = check_bridge_settings(path, settings)
+    modbus = f"{settings.modbus.host}:{settings.modbus.port}"
+    yield f"{path}: good; {len(settings.stations)} station(s), broker {_place(settings.mqtt)}, Modbus on {modbus}"
+    yield from unseen
+    if connect:
+        topics = [Topics(name.site, name.line, name.station) for name in settings.stations]
+        heard = [
+            topic for each in topics for topic in (each.verdict, each.defect, each.status, each.health, each.reply)
+        ]
+        yield from _try(path, settings.mqtt, [each.command for each in topics], heard)
+
+
+def _topics_of_a_station(topics: Topics, settings: Settings) -> tuple[list[str], list[str]]:
+    """What a station publishes to, and what it subscribes to."""
+    mqtt = settings.mqtt
+    if mqtt.encoding == "sparkplug_b":
+        from edge.mqtt.sparkplug.node import NAMESPACE, EdgeNode
+
+        node = EdgeNode(topics)
+        hosts = [f"{NAMESPACE}/STATE/{mqtt.primary_host}"] if mqtt.primary_host is not None else []
+        return [node.topic(verb) for verb in ("NBIRTH", "NDATA", "NDEATH")], [node.topic("NCMD"), *hosts]
+    publish = [topics.verdict, topics.defect, topics.status, topics.health, topics.reply, topics.image(uuid7())]
+    subscribe = [topics.command]
+    if mqtt.home_assistant is not None:
+        from edge.mqtt.home_assistant import Discovery
+
+        discovery = Discovery(topics, mqtt.home_assistant)
+        publish.append(discovery.topic)
+        subscribe.append(discovery.status_topic)
+    return publish, subscribe
+
+
+def _try(path: Path, mqtt: MqttSettings, publish: list[str], subscribe: list[str]) -> Iterator[str]:
+    from edge.mqtt.connection import ConnectionProblem
+    from edge.mqtt.trial import try_broker
+
+    broker = f"broker {_place(mqtt)}"
+    yield f"{broker}: connecting, as a client of its own"
+    try:
+        trial = try_broker(mqtt, publish, subscribe)
+    except ConnectionProblem as problem:
+        raise CheckFailed(f"{path}: {broker}: {problem}") from None
+    yield from (f"{broker}: {line}" for line in trial.said)
+    if trial.mistakes:
+        raise CheckFailed("\n".join([f"{path}: {broker}:", *(f"  {mistake}" for mistake in trial.mistakes)]))
+
+
+def _is_user(name: str) -> bool:
+    try:
+        pwd.getpwnam(name)
+    except KeyError:
+        return False
+    return True
+
+
+def _place(mqtt: MqttSettings) -> str:
+    return f"{mqtt.host}:{mqtt.port}"

@@ -1,0 +1,131 @@
+"""The pictures of a folder, and what in it is none."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from edge.errors import ImageError
+from edge.text import clean
+
+log = logging.getLogger(__name__)
+
+SUFFIXES = (
+    ".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".dib", ".tif", ".tiff", ".webp", ".pgm", ".ppm", ".pnm", ".pbm",
+    ".jp2",
+)  # fmt: skip
+"""What the name of a picture ends in, in small letters or capitals."""
+
+_HIDDEN = ("thumbs.db", "desktop.ini")
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What lies directly in a folder.
+
+    Attributes:
+        images: The pictures, sorted by name.
+        passed_over: How many files are none, by suffix.
+        folders: How many folders there are, which are not looked into.
+    """
+
+    images: list[Path]
+    passed_over: Counter[str]
+    folders: int
+
+    def __str__(self) -> str:
+        """What was passed over: `4 files passed over (.heic 3, hidden 1); 2 folders not looked into`."""
+        parts = []
+        if count := sum(self.passed_over.values()):
+            kinds = ", ".join(f"{kind} {number}" for kind, number in sorted(self.passed_over.items()))
+            parts.append(f"{count} {_plural('file', count)} passed over ({kinds})")
+        if self.folders:
+            parts.append(f"{self.folders} {_plural('folder', self.folders)} in it not looked into")
+        return "; ".join(parts)
+
+
+def look_into(folder: Path) -> Listing:
+    """Return what lies directly in a folder. Names that begin with a dot are no pictures, as macOS' `._000.png`.
+
+    Raises:
+        ImageError: The folder cannot be read.
+    """
+    images, passed_over, folders = [], Counter[str](), 0
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                kind = _kind(entry)
+                if kind == "folder":
+                    folders += 1
+                elif kind:
+                    passed_over[kind] += 1
+                else:
+                    images.append(folder / entry.name)
+    except OSError as error:
+        raise ImageError(f"{clean(folder)}: cannot be read: {error.strerror}") from error
+    return Listing(sorted(images), passed_over, folders)
+
+
+def list_images(folder: Path) -> list[Path]:
+    """Return the pictures directly in a folder, sorted by name; what else is there is said in the log.
+
+    Raises:
+        ImageError: The folder cannot be read.
+    """
+    listing = look_into(folder)
+    if listing.images and str(listing):
+        _tell_once(f"{clean(folder)}: {len(listing.images)} images; {listing}")
+    return listing.images
+
+
+def nothing_here(folder: Path) -> str:
+    """Return the sentence for a folder without pictures; where other things are there, which, and what is a picture."""
+    listing = look_into(folder)
+    instead = f" ({listing}; the name of an image ends in {', '.join(SUFFIXES)})" if str(listing) else ""
+    return f"{clean(folder)}: holds no images{instead}"
+
+
+def pictures_of(paths: Iterable[Path]) -> list[Path]:
+    """Return files as they are given, and of folders the pictures directly in them; each once.
+
+    Raises:
+        ImageError: There is none, or a folder cannot be read.
+    """
+    given = list(paths)
+    images = [image for path in given for image in (list_images(path) if path.is_dir() else [path])]
+    if given and not images:
+        raise ImageError("; ".join(nothing_here(path) for path in given))
+    return list(dict.fromkeys(images))
+
+
+def _kind(entry: os.DirEntry[str]) -> str:
+    """What something in a folder is, as the user would call it; nothing for a picture."""
+    hidden = entry.name.startswith(".") or entry.name.lower() in _HIDDEN
+    try:
+        if entry.is_dir():
+            return "hidden" if hidden else "folder"
+        regular = entry.is_file()
+    except OSError:  # a link in a circle
+        regular = False
+    if hidden:
+        return "hidden"
+    suffix = clean(Path(entry.name).suffix.lower())
+    if suffix not in SUFFIXES:
+        return suffix or "no suffix"
+    if not regular:
+        return "broken link" if entry.is_symlink() else "no regular file"
+    return ""
+
+
+def _plural(word: str, count: int) -> str:
+    return word if count == 1 else f"{word}s"
+
+
+@lru_cache(maxsize=1000)
+def _tell_once(text: str) -> None:
+    log.warning(text)

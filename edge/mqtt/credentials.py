@@ -1,0 +1,207 @@
+"""What this box shows to the broker and trusts of it: password, certificate, key and CA, each a file."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import ssl
+from collections.abc import Callable
+from pathlib import Path
+
+from cryptography import x509
+
+from edge.errors import ConfigurationError
+from edge.files import read_file
+from edge.mqtt.validity import date_problem
+from edge.settings import MqttSettings, TlsSettings
+
+_LARGEST_FILE = 2**20
+# Of MQTT: the length of a password is sent in two bytes.
+_LONGEST_PASSWORD = 0xFFFF
+_CERTIFICATE = re.compile(rb"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
+
+
+def credential_path(name: Path) -> Path:
+    """Return where a credential lies: a relative name belongs to systemd where systemd hands out credentials."""
+    folder = os.environ.get("CREDENTIALS_DIRECTORY")
+    return Path(folder) / name if folder and not name.is_absolute() else name
+
+
+def credential_remedy(name: Path) -> str:
+    """What to do about a credential that is not there, to be put behind that it is not."""
+    if name.is_absolute():
+        return ""
+    return (
+        f"; a name without a folder is a credential of systemd's: LoadCredential={name}:FILE in the unit hands it out"
+    )
+
+
+def read_password(file: Path) -> str:
+    """Return the password that a file holds, without the line's end.
+
+    Raises:
+        ConfigurationError: It cannot be read, or holds no password. The message holds nothing of it.
+    """
+    data = _read("mqtt.password_file", file)
+    try:
+        password = data.decode("utf-8-sig").rstrip("\r\n")
+    except UnicodeDecodeError:
+        # The text of the error holds bytes of the password.
+        raise _mistake("mqtt.password_file", file, "is not UTF-8; save it as UTF-8") from None
+    if not password:
+        raise _mistake("mqtt.password_file", file, "is empty; write the password into it, or leave the key out")
+    if "\n" in password or len(data) > _LONGEST_PASSWORD:
+        raise _mistake("mqtt.password_file", file, "holds more than one line of text; write the password alone into it")
+    return password
+
+
+def tls_context(tls: TlsSettings) -> ssl.SSLContext:
+    """Return what a connection with TLS 1.2 or newer is made with.
+
+    The CA file is believed as it is: also one that holds the broker's own certificate, or a CA below the root; and
+    alike by every version of Python, of which 3.13 asks more of a certificate than those before.
+
+    Raises:
+        ConfigurationError: A file cannot be read or used; the message names its key and says what to do.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    if tls.ca_file is None:
+        context.load_default_certs()
+    else:
+        _trust(context, tls.ca_file)
+    if tls.certificate is not None and tls.key is not None:
+        _show(context, tls.certificate, tls.key)
+    return context
+
+
+def check_credentials(settings: MqttSettings) -> tuple[list[str], list[str]]:
+    """Look at the files as a connection would.
+
+    Returns:
+        Every mistake; and what cannot be looked at from here, since systemd hands it to the service alone.
+    """
+    tls = settings.tls or TlsSettings()
+    files = {
+        "mqtt.password_file": settings.password_file,
+        "mqtt.tls.ca_file": tls.ca_file,
+        "mqtt.tls.certificate": tls.certificate,
+        "mqtt.tls.key": tls.key,
+    }
+    unseen = {key: file for key, file in files.items() if file is not None and _is_systemds(file)}
+    mistakes = []
+    for key, file in files.items():
+        if file is not None and key not in unseen:
+            mistakes += _mistakes(_look, key, file)
+    if not mistakes and not unseen:
+        # Each is good; certificate and key must also belong together.
+        mistakes += _mistakes(tls_context, tls)
+    return mistakes, [f"{key}: {file} is not looked at{credential_remedy(file)}" for key, file in unseen.items()]
+
+
+def _is_systemds(file: Path) -> bool:
+    return not file.is_absolute() and not os.environ.get("CREDENTIALS_DIRECTORY") and not os.path.lexists(file)
+
+
+def _mistakes(look: Callable[..., object], *of: object) -> list[str]:
+    try:
+        look(*of)
+    except ConfigurationError as error:
+        return [str(error)]
+    return []
+
+
+def _look(key: str, file: Path) -> None:
+    """Look at one file."""
+    if key == "mqtt.password_file":
+        read_password(file)
+    elif key == "mqtt.tls.key":
+        _read_key(file)
+    else:
+        if key == "mqtt.tls.ca_file":
+            _trust(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), file)
+        else:
+            _read_pem(key, file, "CERTIFICATE", "x509")
+        # Of several CAs one may well be an old one.
+        problems = [date_problem(certificate) for certificate in read_certificates(key, file)]
+        if problems and all(problems):
+            raise _mistake(key, file, problems[0])
+
+
+def read_certificates(key: str, file: Path) -> list[x509.Certificate]:
+    """Return the certificates in a PEM file, without those that cannot be read.
+
+    Raises:
+        ConfigurationError: The file cannot be read; the message begins with the key.
+    """
+    found = []
+    for pem in _CERTIFICATE.findall(_read(key, file)):
+        with contextlib.suppress(ValueError):
+            found.append(x509.load_pem_x509_certificate(pem))
+    return found
+
+
+def _trust(context: ssl.SSLContext, file: Path) -> None:
+    data = _read_pem("mqtt.tls.ca_file", file, "CERTIFICATE", "x509")
+    try:
+        context.load_verify_locations(cadata=data.decode("ascii", "ignore"))
+    except (ssl.SSLError, ValueError) as error:
+        raise _mistake("mqtt.tls.ca_file", file, f"is damaged: {_reason(error)}; copy it again") from None
+
+
+def _show(context: ssl.SSLContext, certificate: Path, key: Path) -> None:
+    _read_pem("mqtt.tls.certificate", certificate, "CERTIFICATE", "x509")
+    _read_key(key)
+    try:
+        # Without a password ssl would ask for one on the terminal.
+        context.load_cert_chain(credential_path(certificate), credential_path(key), password="")
+    except (ssl.SSLError, OSError, ValueError) as error:
+        reason = _reason(error)
+        if "MISMATCH" in reason:
+            raise _mistake(
+                "mqtt.tls.key", key, f"does not belong to mqtt.tls.certificate {credential_path(certificate)}"
+            ) from None
+        raise _mistake("mqtt.tls.certificate", certificate, f"it or mqtt.tls.key cannot be used: {reason}") from None
+
+
+def _read_key(file: Path) -> None:
+    if b"ENCRYPTED" in _read_pem("mqtt.tls.key", file, "PRIVATE KEY", "pkey"):
+        path = credential_path(file)
+        raise _mistake(
+            "mqtt.tls.key", file, f"has a passphrase; write it without one: openssl pkey -in {path} -out {path}.plain"
+        )
+
+
+def _read_pem(key: str, file: Path, wanted: str, command: str) -> bytes:
+    """The content of a PEM file that holds something of this label."""
+    data = _read(key, file)
+    found = [label.decode() for label in re.findall(rb"-----BEGIN ([A-Z0-9 ]+)-----", data)]
+    if any(wanted in label for label in found):
+        return data
+    if found:
+        swapped = "; are mqtt.tls.certificate and mqtt.tls.key swapped?" if key != "mqtt.tls.ca_file" else ""
+        raise _mistake(key, file, f"holds {', '.join(dict.fromkeys(found))}, and no {wanted}{swapped}")
+    if data.startswith(b"\x30"):
+        path = credential_path(file)
+        raise _mistake(
+            key, file, f"is DER, not PEM; write it as PEM: openssl {command} -inform DER -in {path} -out {path}.pem"
+        )
+    raise _mistake(key, file, f"is {'no PEM file' if data else 'empty'}; it needs the lines -----BEGIN {wanted}-----")
+
+
+def _read(key: str, file: Path) -> bytes:
+    try:
+        return read_file(credential_path(file), _LARGEST_FILE)
+    except OSError as error:
+        there = os.path.lexists(credential_path(file))
+        raise _mistake(key, file, f"{error.strerror}{'' if there else credential_remedy(file)}") from None
+
+
+def _mistake(key: str, file: Path, what: str) -> ConfigurationError:
+    return ConfigurationError(f"{key}: {credential_path(file)}: {what}")
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "reason", None) or str(error)

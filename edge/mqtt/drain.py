@@ -1,0 +1,278 @@
+"""The drain: sends what one station has to say, in order, over one connection after another."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+
+from edge.messages import Status, Topics
+from edge.mqtt.broker import REMEMBERED_S
+from edge.mqtt.connection import ConnectionProblem
+from edge.mqtt.in_flight import Token
+from edge.mqtt.notices import Notice, Notices
+from edge.mqtt.resends import Resends
+from edge.mqtt.session import Session
+from edge.mqtt.suspicion import Suspicion
+from edge.outbox import Entry, Outbox
+
+log = logging.getLogger(__name__)
+
+# For so long a connection must have held before a message that is suspected is sent.
+_CALM_S = 0.5
+
+
+class Drain:
+    """Sends a station's notices, what waits in its outbox, and what is sent again. Used by the publisher's thread.
+
+    An entry leaves the outbox when the broker has acknowledged it. After a lost connection the drain begins again at
+    the oldest entry. Entries of a topic that the broker refuses wait until another connection; a message that the
+    broker ends the connection at is set aside (edge/mqtt/suspicion.py).
+
+    Args:
+        topics: Of the station.
+        outbox: Shared between stations.
+        notices: What is said beside the parts.
+        resends: Parts that were asked for again.
+        on_set_aside: Called with a sentence when a message is set aside.
+        long_calm_s: For so long the connection must have held before a message that was passed over is sent again
+            without another one to see whether the broker takes any.
+    """
+
+    def __init__(
+        self,
+        topics: Topics,
+        outbox: Outbox,
+        notices: Notices,
+        resends: Resends,
+        on_set_aside: Callable[[str], None],
+        long_calm_s: float,
+    ) -> None:
+        self._station, self._name = topics.station, f"{topics.site}/{topics.line}/{topics.station}"
+        self._outbox, self._notices, self._resends = outbox, notices, resends
+        self._on_set_aside = on_set_aside
+        self._long_calm_s = max(long_calm_s, 2 * _CALM_S)
+        self._suspicion = Suspicion()
+        self._entries: dict[Token, Entry] = {}
+        self._sent_up_to = 0
+        self._held: set[str] = set()
+        self._held_said: set[str] = set()
+        self._too_large_said: set[str] = set()
+        # Until when messages of a kind are not sent any more.
+        self._withheld: dict[str, float] = {}
+        # When the present connection began to take messages; 0 before that.
+        self._began = 0.0
+        self.set_aside = 0
+        """Messages set aside since the start."""
+        self.held_since: float | None = None
+        """Since when entries are passed over because of their topic; seconds of the monotonic clock."""
+
+    def begin_anew(self, status: Status) -> None:
+        """There is a new connection: send again what may not have arrived, with the status that holds."""
+        self._notices.begin_anew(status, self._outbox.sequence(self._station))
+        self._resends.begin_anew()
+        self._suspicion.begin_anew()
+        self._entries.clear()
+        self._sent_up_to = 0
+        self._held.clear()
+        self.held_since = None
+        self._began = 0.0
+
+    def send(self, session: Session, *, parts: bool) -> None:
+        """Send what may be sent now, over a connection that takes messages; without `parts` only notices."""
+        self._began = self._began or time.monotonic()
+        if self._suspicion.careful:
+            self._send_one(session, parts=parts)
+            return
+        if self._suspicion.trial in session.in_flight.tokens:
+            return
+        while session.free and (notice := self._notices.next()) is not None:
+            self._send_notice(session, notice)
+        if parts:
+            self._send_entries(session)
+            if session.free:
+                for entry in self._resends.next(session.free):
+                    self._send_entry(session, entry, "resend")
+
+    def is_empty(self, session: Session) -> bool:
+        """Whether all was sent that can be, and is acknowledged."""
+        waits = self._notices.are_due or self._outbox.pending(self._station, self._sent_up_to, 1)
+        return not waits and not len(session.in_flight)
+
+    def settle(self, session: Session) -> None:
+        """Take in what the broker has acknowledged, and what it has refused."""
+        acknowledged = session.in_flight.take_acknowledged()
+        if acknowledged:
+            self._outbox.remove(_numbers(acknowledged, "entry"))
+            self._resends.acknowledge(_numbers(acknowledged, "resend"))
+        for token in acknowledged:
+            self._suspicion.acknowledge(token)
+            self._notices.remove(token)
+            entry = self._entries.pop(token, None)
+            if entry is not None:
+                self._held_said.discard(entry.topic)
+        for refused in session.in_flight.take_refused():
+            self._hold(refused.token, refused.why)
+
+    def end(self, session: Session, problem: ConnectionProblem) -> None:
+        """The connection has ended: find out whether that was a message's fault."""
+        self.settle(session)
+        if not problem.of_message:
+            return
+        refused = session.refused_token
+        token = self._suspicion.end(session.in_flight.tokens, refused)
+        if token is not None:
+            self._set_aside(token, problem, hung_up=refused is None)
+
+    @property
+    def careful(self) -> bool:
+        """Whether one message is sent at a time, to find the one that the broker ends the connection at."""
+        return self._suspicion.careful
+
+    def _send_one(self, session: Session, *, parts: bool) -> None:
+        """Send one message where none is on its way, and learn from what becomes of it."""
+        if session.in_flight.tokens:
+            return
+        if (notice := self._notices.next(self._may_send)) is not None:
+            self._send_notice(session, notice)
+            return
+        if not parts:
+            return
+        entry = self._next_suspect() or self._next_entry()
+        if entry is not None:
+            self._send_entry(session, entry)
+        elif self._has_been_calm(_CALM_S):
+            for entry in self._resends.next(1):
+                self._send_entry(session, entry, "resend")
+                return
+            self._suspicion.forget_those_gone()
+
+    def _may_send(self, token: Token) -> bool:
+        return self._suspicion.may_send(token) and (
+            not self._suspicion.wants_calm(token) or self._has_been_calm(_CALM_S)
+        )
+
+    def _has_been_calm(self, seconds: float) -> bool:
+        return time.monotonic() >= self._began + seconds
+
+    def _next_suspect(self) -> Entry | None:
+        """Return a message that was passed over and whose turn has come; with no other to send, a long calm will do."""
+        for token in self._suspicion.suspects:
+            number = int(token[1])
+            found = self._outbox.pending(self._station, number - 1, 1)
+            if not found or found[0].id != number:
+                self._suspicion.forget(token)
+            elif self._may_send(token) or self._has_been_calm(self._long_calm_s):
+                return found[0]
+        return None
+
+    def _next_entry(self) -> Entry | None:
+        """Return the oldest entry that is not passed over, if it may be sent now."""
+        while found := self._outbox.pending(self._station, self._sent_up_to, 1):
+            entry, token = found[0], ("entry", found[0].id)
+            passed_over = entry.topic in self._held or not self._suspicion.may_send(token)
+            if not passed_over and not self._may_send(token):
+                return None
+            self._sent_up_to = entry.id
+            if not passed_over:
+                return entry
+        return None
+
+    def _send_entries(self, session: Session) -> None:
+        """Fill the window from the outbox."""
+        while session.free and self._suspicion.trial not in session.in_flight.tokens:
+            entries = self._outbox.pending(self._station, self._sent_up_to, session.free)
+            for entry in entries:
+                if self._suspicion.is_like_set_aside(entry.size):
+                    if session.in_flight.tokens:
+                        return
+                    self._suspicion.begin_trial(("entry", entry.id))
+                self._sent_up_to = entry.id
+                if entry.topic not in self._held:
+                    self._send_entry(session, entry)
+                if self._suspicion.trial in session.in_flight.tokens:
+                    return
+            if not entries:
+                return
+
+    def _send_entry(self, session: Session, entry: Entry, why: str = "entry") -> None:
+        limit = session.limit(entry.size, entry.kind)
+        if limit is None:
+            token: Token = (why, entry.id)
+            self._entries[token] = entry
+            session.send(entry.kind, entry.topic, entry.payload, token)
+        elif why == "resend":
+            self._resends.skip(entry.id)
+        else:
+            self._outbox.drop([entry.id])
+            self._tell(f"a {entry.kind} of {entry.size} bytes is dropped, the broker takes packets of {limit}", entry)
+
+    def _send_notice(self, session: Session, notice: Notice) -> None:
+        schema, topic = notice.schema, notice.topic
+        if time.monotonic() < self._withheld.get(schema, 0.0):
+            self._notices.remove(notice.token)
+            return
+        for shown in (notice, notice.shortened()):
+            payload = shown.payload
+            limit = session.limit(len(topic.encode()) + len(payload), schema)
+            if limit is None:
+                self._too_large_said.discard(schema)
+                session.send(schema, topic, payload, notice.token, notice.back)
+                return
+        self._notices.remove(notice.token)
+        if schema not in self._too_large_said:
+            self._too_large_said.add(schema)
+            log.error(
+                "%s: %s of %d bytes is not sent, the broker takes packets of %d; raise its limit",
+                self._name,
+                schema,
+                len(payload),
+                limit,
+            )
+
+    def _hold(self, token: Token, why: str) -> None:
+        """The broker refuses a message because of its topic: others of that topic wait."""
+        entry, notice = self._entries.pop(token, None), self._notices.remove(token)
+        if token[0] == "resend":
+            self._resends.skip(int(token[1]))
+        topic = entry.topic if entry is not None else notice.topic if notice is not None else ""
+        if token[0] == "entry":
+            self._held.add(topic)
+            self.held_since = self.held_since or time.monotonic()
+        if topic not in self._held_said:
+            self._held_said.add(topic)
+            waits = "its messages wait in the outbox, and are tried again" if entry is not None else "it goes unheard"
+            log.error("%s: the broker refuses %s: %s; %s", self._name, topic, why, waits)
+
+    def _set_aside(self, token: Token, problem: ConnectionProblem, *, hung_up: bool) -> None:
+        """The broker does not take a message: count it, tell it, and go on without it."""
+        entry, notice = self._entries.get(token), self._notices.remove(token)
+        if notice is not None:
+            what, size = str(notice.schema), len(notice.payload)
+            if notice.schema in ("health", "image"):
+                self._withheld[notice.schema] = time.monotonic() + REMEMBERED_S
+            elif isinstance(notice.content, Status):
+                self._notices.shorten(notice.content)
+        elif entry is not None:
+            what, size = entry.kind, entry.size
+            if token[0] == "resend":
+                self._resends.skip(entry.id)
+            else:
+                self._outbox.drop([entry.id])
+                if hung_up:
+                    self._suspicion.remember_size(size)
+        else:
+            return
+        said = "connections end at it" if problem.code is None else f"the broker {problem}"
+        self._tell(f"a {what} of {size} bytes is set aside: {said}, while others pass", entry)
+
+    def _tell(self, what: str, entry: Entry | None) -> None:
+        self.set_aside += 1
+        where = "" if entry is None else f"sequence {entry.sequence}: "
+        advice = "; see the broker's limit for packets and its rules for payloads"
+        log.error("%s: %s%s%s", self._name, where, what, advice)
+        self._on_set_aside(f"{where}{what}")
+
+
+def _numbers(tokens: list[Token], kind: str) -> list[int]:
+    return [int(number) for sort, number in tokens if sort == kind]

@@ -1,0 +1,231 @@
+"""A trial connection to the broker: whether it lets this box in, what it announces, and what it allows.
+
+No station notices it. It has a client id of its own, no will and a session that ends with it. What it may publish it
+asks with empty messages of QoS 2 that it never releases: with MQTT 5 a broker says at once whether it takes such a
+message, and most hand it on only when it is released. Where one hands it on at once, as MQTT allows, subscribers get an
+empty message.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import socket
+import struct
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from paho.mqtt.client import Client
+from paho.mqtt.enums import MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+
+from edge.mqtt.connection import MQTT5, MQTT311, ConnectionProblem, connect, new_client, refusal
+from edge.mqtt.failure import explain_silence
+from edge.settings import MqttSettings
+
+_ANSWER_S = 10.0
+_TURN_S = 0.1
+_UNSUPPORTED_PROTOCOL = 0x84
+_DISCONNECT = b"\xe0\x00"
+# QoS 2, not retained.
+_PUBLISH = 0x34
+_EXPIRES_AFTER_1_S = b"\x05\x02\x00\x00\x00\x01"
+
+# What a broker may announce, as people read it.
+_LIMITS = {
+    "MaximumQoS": "QoS up to {}",
+    "RetainAvailable": "no retained messages",
+    "MaximumPacketSize": "packets up to {} bytes",
+    "ReceiveMaximum": "up to {} messages unacknowledged",
+    "ServerKeepAlive": "a keep-alive of {} s",
+}
+
+
+class Trial(NamedTuple):
+    """What came of a trial: what is to be said of the broker, and what it does not allow."""
+
+    said: list[str]
+    mistakes: list[str]
+
+
+def try_broker(settings: MqttSettings, publish: Sequence[str], subscribe: Sequence[str]) -> Trial:
+    """Connect as the service does, ask for what it needs, and close.
+
+    Args:
+        settings: Of the connection.
+        publish: The topics that the service publishes to.
+        subscribe: The topics that it subscribes to.
+
+    Raises:
+        ConnectionProblem: The broker cannot be reached, or does not let this box in.
+    """
+    for protocol in (MQTT5, MQTT311):
+        with contextlib.closing(_Visit(settings, protocol)) as visit:
+            if visit.is_let_in(last=protocol == MQTT311):
+                return visit.look(publish, subscribe)
+    raise AssertionError("the last version of MQTT is answered or raises")
+
+
+class _Visit:
+    """One connection; raises `ConnectionProblem`."""
+
+    def __init__(self, settings: MqttSettings, protocol: MQTTProtocolVersion) -> None:
+        self._settings, self._is_5 = settings, protocol == MQTT5
+        self._reason: ReasonCode | None = None
+        self._limits: dict[str, Any] = {}
+        self._subscribed: dict[int, list[ReasonCode]] = {}
+        self._hung_up = False
+        self._client = new_client(f"edge-inspect-check-{secrets.token_hex(4)}", protocol, settings)
+        self._client.on_connect = self._on_connect
+        self._client.on_disconnect = self._on_disconnect
+        self._client.on_subscribe = self._on_subscribe
+        connect(self._client, protocol, settings)
+
+    def close(self) -> None:
+        """End the connection, and with it all that it asked for."""
+        connection = self._client.socket()
+        if isinstance(connection, socket.socket):
+            with contextlib.suppress(OSError):
+                connection.sendall(_DISCONNECT)
+            connection.close()
+
+    def is_let_in(self, *, last: bool) -> bool:
+        """Return whether the broker accepts the connection; false: it may accept another version of MQTT."""
+        self._wait(lambda: self._reason is not None, self._settings.connect_timeout_s)
+        if self._reason is None:
+            if not last:
+                return False
+            if self._hung_up:
+                raise ConnectionProblem(explain_silence(self._settings, ask=True))
+            raise ConnectionProblem(
+                "it takes the connection and does not answer MQTT; check that mqtt.port is the broker's"
+            )
+        if self._reason.value == _UNSUPPORTED_PROTOCOL and not last:
+            return False
+        if self._reason.is_failure:
+            raise refusal("refused the connection", self._reason)
+        return True
+
+    def look(self, publish: Sequence[str], subscribe: Sequence[str]) -> Trial:
+        """Ask the broker for all that is needed."""
+        limits = [text.format(self._limits[name]) for name, text in _LIMITS.items() if name in self._limits]
+        announced = f"; it announces {', '.join(limits)}" if limits else ""
+        said = [f"answers with MQTT {'5' if self._is_5 else '3.1.1'}{announced}"]
+        mistakes = [problem for topic in subscribe if (problem := self._subscribe(topic))]
+        if not self._is_5 or self._limits.get("MaximumQoS", 2) < 2:
+            said.append("it does not tell what may be published; the service's log has what it refuses")
+        else:
+            mistakes += self._publish_all(publish)
+        return Trial(said, mistakes)
+
+    def _subscribe(self, topic: str) -> str:
+        """Subscribe to a topic; returns why that is not allowed."""
+        number = self._client.subscribe(topic, qos=1)[1]
+        self._wait(lambda: number in self._subscribed, _ANSWER_S)
+        if number is None or number not in self._subscribed:
+            return f"no answer to the subscription to {topic}"
+        refused = next((reason for reason in self._subscribed[number] if reason.is_failure), None)
+        if refused is None:
+            return ""
+        return f"may not subscribe to {topic}: {refused.getName()}; let this user read it in the broker's access list"
+
+    def _publish_all(self, topics: Sequence[str]) -> list[str]:
+        """Ask for each topic; returns why some are not allowed."""
+        connection = self._client.socket()
+        if not isinstance(connection, socket.socket):
+            raise ConnectionProblem("the connection was lost")
+        connection.settimeout(_ANSWER_S)
+        mistakes: list[str] = []
+        for number, topic in enumerate(topics, 1):
+            try:
+                connection.sendall(_publish_packet(number, topic))
+                reason = _read_answer(connection, number)
+            except OSError as problem:
+                return [*mistakes, f"hung up, or does not answer, at a message to {topic}: {problem or 'closed'}"]
+            if reason.is_failure:
+                mistakes.append(str(refusal(f"may not publish to {topic}", reason)))
+        return mistakes
+
+    def _wait(self, condition: Callable[[], bool], timeout: float) -> None:
+        until = time.monotonic() + timeout
+        while not condition() and not self._hung_up and time.monotonic() < until:
+            self._client.loop(_TURN_S)
+
+    def _on_connect(
+        self, client: Client, userdata: object, flags: object, reason: ReasonCode, properties: Properties | None
+    ) -> None:
+        self._reason = reason
+        for name in _LIMITS:
+            value = getattr(properties, name, None)
+            # 1 says that there are retained messages, as everywhere.
+            if value is not None and not (name == "RetainAvailable" and value):
+                self._limits[name] = value
+
+    def _on_disconnect(
+        self, client: Client, userdata: object, flags: object, reason: ReasonCode, properties: Properties | None
+    ) -> None:
+        self._hung_up = True
+
+    def _on_subscribe(
+        self, client: Client, userdata: object, mid: int, reasons: list[ReasonCode], properties: Properties | None
+    ) -> None:
+        self._subscribed[mid] = reasons
+
+
+def _publish_packet(number: int, topic: str) -> bytes:
+    """An empty message of QoS 2, as MQTT 5 sends it."""
+    name = topic.encode()
+    body = struct.pack("!H", len(name)) + name + struct.pack("!H", number) + _EXPIRES_AFTER_1_S
+    return bytes([_PUBLISH]) + _variable(len(body)) + body
+
+
+def _variable(number: int) -> bytes:
+    """A length, 7 bits a byte, the lowest first."""
+    encoded = bytearray()
+    while True:
+        number, low = divmod(number, 128)
+        encoded.append(low | (0x80 if number else 0))
+        if not number:
+            return bytes(encoded)
+
+
+def _read_answer(connection: socket.socket, number: int) -> ReasonCode:
+    """What the broker says of a message; whatever else it sends is passed over."""
+    while True:
+        kind, body = _read_packet(connection)
+        if kind == PacketTypes.PUBREC and body[:2] == struct.pack("!H", number):
+            return _reason(PacketTypes.PUBREC, body[2:3])
+        if kind == PacketTypes.DISCONNECT:
+            raise ConnectionResetError(_reason(kind, body[:1]).getName())
+
+
+def _reason(kind: int, code: bytes) -> ReasonCode:
+    """The reason code of a packet, which may leave out that all is well."""
+    try:
+        return ReasonCode(kind, identifier=code[0] if code else 0)
+    except KeyError:
+        return ReasonCode(kind, "Unspecified error")
+
+
+def _read_packet(connection: socket.socket) -> tuple[int, bytes]:
+    kind = _read(connection, 1)[0] >> 4
+    length = shift = 0
+    while True:
+        byte = _read(connection, 1)[0]
+        length |= (byte & 0x7F) << shift
+        shift += 7
+        if byte < 0x80 or shift > 21:
+            return kind, _read(connection, length)
+
+
+def _read(connection: socket.socket, size: int) -> bytes:
+    data = b""
+    while len(data) < size:
+        more = connection.recv(size - len(data))
+        if not more:
+            raise ConnectionResetError("the broker closed the connection")
+        data += more
+    return data

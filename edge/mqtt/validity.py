@@ -1,0 +1,48 @@
+"""When a certificate is valid, whom it is for, and what is wrong with it by this box's clock."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+
+from cryptography import x509
+from cryptography.x509.oid import ExtensionOID, NameOID
+
+_NAMES_SHOWN = 5
+
+
+def date_problem(certificate: x509.Certificate) -> str:
+    """Return that a certificate is not valid now, as a sentence with the remedy; empty where it is."""
+    now = datetime.now(timezone.utc)
+    first, last = _span(certificate)
+    # To the hour: a log that tells a problem once would take every minute's for a new one.
+    clock = f"this box's clock says {now:%Y-%m-%d, %H} h UTC"
+    if now < first:
+        return f"is not valid before {first:%Y-%m-%d %H:%M} UTC, and {clock}; set the clock (timedatectl)"
+    if now > last:
+        return f"expired on {last:%Y-%m-%d %H:%M} UTC, and {clock}; renew it, or set the clock if that is wrong"
+    return ""
+
+
+def names(certificate: x509.Certificate) -> str:
+    """Return the names and addresses that a certificate is for."""
+    try:
+        extension = certificate.extensions.get_extension_for_oid(ExtensionOID.SUBJECT_ALTERNATIVE_NAME)
+        found = [str(name.value) for name in extension.value if isinstance(name, x509.DNSName | x509.IPAddress)]  # type: ignore[attr-defined]
+    except (x509.ExtensionNotFound, ValueError):
+        found = []
+    found = found or common_names(certificate.subject)
+    shown = ", ".join(found[:_NAMES_SHOWN]) + (", ..." if len(found) > _NAMES_SHOWN else "")
+    return shown or "no name at all"
+
+
+def common_names(name: x509.Name) -> list[str]:
+    """Return what a name is called, as far as people read it."""
+    return [str(attribute.value) for attribute in name.get_attributes_for_oid(NameOID.COMMON_NAME)]
+
+
+def _span(certificate: x509.Certificate) -> tuple[datetime, datetime]:
+    try:
+        return certificate.not_valid_before_utc, certificate.not_valid_after_utc
+    except AttributeError:  # cryptography before 42
+        before, after = certificate.not_valid_before, certificate.not_valid_after
+        return before.replace(tzinfo=timezone.utc), after.replace(tzinfo=timezone.utc)

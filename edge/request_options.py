@@ -1,0 +1,165 @@
+"""The options of `edge-inspect command`, and what they ask for."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # what is heavy is imported where the command runs
+    from edge.commands import AnyCommand
+    from edge.messages import Topics
+    from edge.settings import MqttSettings, Settings
+
+_VERBS = {
+    "trigger": "take a frame now, where the station's trigger is `command`",
+    "pause": "take no more frames",
+    "resume": "take frames again",
+    "threshold": "judge by another threshold",
+    "snapshot": "publish a picture of what the camera sees",
+    "resend": "publish delivered verdicts and defects again",
+    "bundle": "judge by another bundle",
+}
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add a subcommand for each command, with what it needs."""
+    parser.description = (
+        "Sends a command to a station over MQTT, with a new id, and prints the reply as JSON. Exit status 0: done; 1: "
+        "refused, or no reply; 2: wrong use. The station carries out what commands.allow names in its configuration."
+    )
+    _add_shared(parser)
+    parser.set_defaults(by="edge-inspect command", timeout=10.0)
+    # Options may stand before the command or behind it; behind it, only those that are given count.
+    behind = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
+    _add_shared(behind)
+    verbs = parser.add_subparsers(required=True, metavar="COMMAND", dest="verb")
+    made = {verb: verbs.add_parser(verb, help=help_, parents=[behind]) for verb, help_ in _VERBS.items()}
+    made["trigger"].add_argument("--part-id", metavar="ID", help="comes back in the verdict")
+    made["threshold"].add_argument(
+        "value", metavar="VALUE", help="the score from which parts are rejected, or `bundle`"
+    )
+    made["resend"].add_argument("from_sequence", type=int, metavar="FROM", help="number of the first part")
+    made["resend"].add_argument(
+        "to_sequence", type=int, nargs="?", metavar="TO", help="of the last; default: the newest"
+    )
+    bundle = made["bundle"].add_mutually_exclusive_group(required=True)
+    bundle.add_argument("name", nargs="?", metavar="NAME", help="a folder or .zip below bundles.folder")
+    bundle.add_argument("--back", action="store_true", help="judge by the one before again")
+
+
+def _add_shared(parser: argparse.ArgumentParser) -> None:
+    where = parser.add_argument_group("station")
+    where.add_argument(
+        "--config", type=Path, metavar="FILE", help="the service's configuration: its broker, site and line"
+    )
+    where.add_argument("--site", help="default: the configuration's")
+    where.add_argument("--line", help="default: the configuration's")
+    where.add_argument("--station", metavar="NAME", help="default: the configuration's, where it has only one")
+    broker = parser.add_argument_group("broker (each option stands above the configuration)")
+    broker.add_argument("--host", help="default: localhost")
+    broker.add_argument("--port", type=int, help="default: 1883, with TLS 8883")
+    broker.add_argument("--username", metavar="NAME")
+    broker.add_argument("--password-file", type=Path, metavar="FILE")
+    broker.add_argument("--tls", action="store_true", help="with the system's CAs")
+    broker.add_argument("--ca-file", type=Path, metavar="FILE", help="TLS with this CA, PEM")
+    broker.add_argument("--certificate", type=Path, metavar="FILE", help="for mutual TLS, PEM")
+    broker.add_argument("--key", type=Path, metavar="FILE", help="of the certificate, PEM")
+    parser.add_argument("--by", metavar="NAME", help="who asks, for the record (default: edge-inspect command)")
+    parser.add_argument("--timeout", type=float, metavar="S", help="to wait for the reply (default 10)")
+
+
+def send(arguments: argparse.Namespace) -> None:
+    """Send the command that the options describe and print the reply.
+
+    Raises:
+        UsageError: The options do not say which station, or say it wrong.
+        ConfigurationError: The configuration is wrong.
+        CheckFailed: The command was refused, or there is no reply.
+    """
+    from edge.command import write_json
+    from edge.configuration import load_settings
+    from edge.errors import CheckFailed, UsageError
+    from edge.requester import Requester
+
+    if not 0 < arguments.timeout <= 3600:
+        raise UsageError(f"--timeout {arguments.timeout:g}: give 0 to 3600 seconds")
+    settings = load_settings(arguments.config) if arguments.config else None
+    if settings is not None and settings.mqtt.encoding == "sparkplug_b":
+        raise UsageError(
+            f"{arguments.config}: its stations speak Sparkplug B: have the host write the command to "
+            "Node Control/Command, see docs/sparkplug.md"
+        )
+    topics, command, broker = _topics(arguments, settings), _command(arguments), _broker(arguments, settings)
+    reply = Requester(broker, topics, command).ask(arguments.timeout)
+    write_json(reply.model_dump(mode="json"), Path("-"))
+    if not reply.done:
+        raise CheckFailed(f"refused: {reply.refusal}: {reply.reason}")
+
+
+def _topics(arguments: argparse.Namespace, settings: Settings | None) -> Topics:
+    from edge.errors import UsageError
+    from edge.messages import Topics
+
+    names = [] if settings is None else [station.name for station in settings.stations]
+    site = arguments.site or (settings and settings.site)
+    line = arguments.line or (settings and settings.line)
+    station = arguments.station or (names[0] if len(names) == 1 else None)
+    given = {"--site": site, "--line": line, "--station": station}
+    if missing := [option for option, value in given.items() if not value]:
+        there = f": {arguments.config} has {', '.join(names)}" if names else ", or --config with the configuration"
+        raise UsageError(f"which station? give {', '.join(missing)}{there}")
+    if names and station not in names and not (arguments.site or arguments.line):
+        raise UsageError(f"--station {station}: {arguments.config} has {', '.join(names)}")
+    try:
+        return Topics(str(site), str(line), str(station))
+    except ValueError as error:
+        raise UsageError(f"--{error}") from error
+
+
+def _command(arguments: argparse.Namespace) -> AnyCommand:
+    from edge.commands import Refused, parse_command
+    from edge.errors import UsageError
+    from edge.ids import uuid7
+
+    fields: dict[str, Any] = {"command": arguments.verb, "id": uuid7(), "by": arguments.by}
+    for name in ("part_id", "from_sequence", "to_sequence", "name"):
+        if hasattr(arguments, name):
+            fields[name] = getattr(arguments, name)
+    if arguments.verb == "threshold":
+        fields["value"] = None if arguments.value == "bundle" else _number(arguments.value)
+    try:
+        return parse_command(json.dumps(fields).encode())
+    except Refused as refused:
+        raise UsageError(str(refused)) from refused
+
+
+def _number(text: str) -> float:
+    from edge.errors import UsageError
+
+    try:
+        return float(text)
+    except ValueError:
+        raise UsageError(f"threshold {text!r}: give a number, or `bundle` for the bundle's own") from None
+
+
+def _broker(arguments: argparse.Namespace, settings: Settings | None) -> MqttSettings:
+    from pydantic import ValidationError
+
+    from edge.errors import UsageError
+    from edge.settings import MqttSettings
+
+    fields = {} if settings is None else settings.mqtt.model_dump(exclude_unset=True)
+    for name in ("host", "port", "username", "password_file"):
+        if getattr(arguments, name) is not None:
+            fields[name] = getattr(arguments, name)
+    files = {name: getattr(arguments, name) for name in ("ca_file", "certificate", "key")}
+    given = {name: file for name, file in files.items() if file is not None}
+    if given or arguments.tls:
+        fields["tls"] = {**(fields.get("tls") or {}), **given}
+    try:
+        return MqttSettings(**fields)
+    except ValidationError as error:
+        said = "; ".join(f"{'.'.join(map(str, one['loc'])) or 'broker'}: {one['msg']}" for one in error.errors())
+        raise UsageError(said) from error

@@ -1,0 +1,123 @@
+"""A requester: sends one command to one station and waits for the reply."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import time
+from typing import Any
+
+from pydantic import ValidationError
+
+from edge.commands import AnyCommand, Reply, ReturnAddress
+from edge.errors import CheckFailed
+from edge.ids import uuid7
+from edge.messages import Status, Topics
+from edge.mqtt.connection import ConnectionProblem
+from edge.mqtt.reconnection import Reconnection
+from edge.mqtt.session import Session
+from edge.settings import MqttSettings
+
+log = logging.getLogger(__name__)
+# What it logs is in the error that it raises.
+log.addHandler(logging.NullHandler())
+
+# A broker that does not speak MQTT 5 is asked again in 3.1.1.
+_ATTEMPTS = 2
+_TURN_S = 0.1
+
+
+class Requester:
+    """One request. Not to be used twice.
+
+    Args:
+        settings: Of the connection to the broker.
+        topics: Of the station.
+        command: What it shall do; with a new id.
+    """
+
+    def __init__(self, settings: MqttSettings, topics: Topics, command: AnyCommand) -> None:
+        self._settings, self._topics, self._command = settings, topics, command
+        self._reply: Reply | None = None
+        self._status: Status | None = None
+        self._problem: ConnectionProblem | None = None
+        self._sent = False
+        self._deadline = 0.0
+        self._wake_in, self._wake_out = socket.socketpair()
+
+    def ask(self, timeout_s: float) -> Reply:
+        """Send the command and return the station's reply, be it done or refused.
+
+        Raises:
+            CheckFailed: The broker cannot be reached, or no reply comes in time.
+        """
+        self._deadline = time.monotonic() + timeout_s
+        reconnection = Reconnection(self._settings, log, "The command is not sent")
+        with self._wake_in, self._wake_out:
+            for _ in range(_ATTEMPTS):
+                reconnection.live(self._connect, self._serve)
+                if self._sent or time.monotonic() > self._deadline or (self._problem and self._problem.slow):
+                    break
+        if self._reply is None:
+            raise CheckFailed(self._explain(timeout_s))
+        return self._reply
+
+    def _connect(self, terms: Any) -> Session:
+        subscriptions = {self._topics.reply: self._hear_reply, self._topics.status: self._hear_status}
+        try:
+            # A client id of its own: that of a station would end the station's connection.
+            return Session(f"edge-inspect-command-{uuid7()[-12:]}", terms, self._settings, None, subscriptions)
+        except ConnectionProblem as problem:
+            self._problem = problem
+            raise
+
+    def _serve(self, session: Session) -> bool:
+        try:
+            while not session.subscribed:
+                if time.monotonic() > self._deadline:
+                    return True
+                session.turn(self._wake_out, _TURN_S)
+            session.send_command(self._topics.command, self._command.model_dump_json().encode())
+            self._sent, self._problem = True, None
+            while self._reply is None and time.monotonic() < self._deadline:
+                session.turn(self._wake_out, _TURN_S)
+        except ConnectionProblem as problem:
+            self._problem = problem
+            raise
+        return True
+
+    def _hear_reply(self, payload: bytes, retained: bool, back: ReturnAddress | None) -> None:
+        try:
+            reply = Reply.model_validate_json(payload)
+        except ValidationError:  # of a later release, or of nobody's
+            return
+        if reply.command_id == self._command.id:
+            self._reply = reply
+
+    def _hear_status(self, payload: bytes, retained: bool, back: ReturnAddress | None) -> None:
+        try:
+            self._status = Status.model_validate_json(payload)
+        except ValidationError:
+            return
+
+    def _explain(self, timeout_s: float) -> str:
+        """Return why there is no reply, as far as that shows from here."""
+        topics, broker = self._topics, f"broker {self._settings.host}:{self._settings.port}"
+        if self._sent and self._problem is not None:
+            return f"{broker}: {self._problem}; the command was sent, and whether it was carried out is not known"
+        if self._problem is not None:
+            return f"{broker}: {self._problem}; the command was not sent"
+        if not self._sent:
+            return f"{broker}: no answer within {timeout_s:g} s; the command was not sent"
+        silence = f"no reply within {timeout_s:g} s"
+        if self._status is None:
+            return (
+                f"{silence}, and nothing is heard on {topics.status}: see that site, line and station are written as "
+                "in the station's configuration, and that the broker lets this user read there"
+            )
+        if self._status.state == "offline":
+            return f"{silence}: the station is offline ({self._status.reason or 'it was stopped'})"
+        return (
+            f"{silence}, and the station is {self._status.state}: see that the broker lets this user write "
+            f"{topics.command} and read {topics.reply}"
+        )

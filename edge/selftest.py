@@ -1,0 +1,68 @@
+"""Whether this box computes what it should: golden frames of a small bundle that ships with the package."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from edge.bundle import Bundle, open_bundle
+from edge.engines import EngineName, best_engine, golden_difference, open_engine
+from edge.errors import BundleError, EngineError
+from edge.messages import Precision
+
+BUNDLE = Path(__file__).with_name("selftest.zip")
+"""Made by `python -m calibrate.selftest_bundle edge/selftest.zip`."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What came of one precision on one engine.
+
+    Attributes:
+        engine: `openvino` or `tensorrt`.
+        precision: `fp32`, `fp16` or `int8`.
+        ok: Whether the golden frames come out as they should.
+        detail: The numbers, or why there are none.
+    """
+
+    engine: EngineName
+    precision: Precision
+    ok: bool
+    detail: str
+
+    def __str__(self) -> str:
+        return f"{'ok' if self.ok else 'FAILED':8}  {self.engine:8}  {self.precision:4}  {self.detail}"
+
+
+def try_all(path: Path = BUNDLE) -> Iterator[Trial]:
+    """Run the golden frames in each precision: on OpenVINO, and on TensorRT where this box has it.
+
+    Args:
+        path: The bundle.
+
+    Raises:
+        BundleError: The bundle is damaged.
+    """
+    bundle = open_bundle(path)
+    engines: list[EngineName] = ["openvino"]
+    if best_engine() == "tensorrt":
+        engines.append("tensorrt")
+    # TensorRT's engines go into a folder of their own: those of the service belong to its user.
+    with TemporaryDirectory(prefix="edge-inspect-") as cache:
+        for engine in engines:
+            for precision in reversed(bundle.manifest.precisions):
+                yield _try(bundle, engine, precision, Path(cache))
+
+
+def _try(bundle: Bundle, engine: EngineName, precision: Precision, cache: Path) -> Trial:
+    started = time.perf_counter()
+    allowed = bundle.manifest.golden.tolerance[precision]
+    try:
+        difference = golden_difference(bundle, open_engine(bundle, precision, engine=engine, cache=cache))
+    except (BundleError, EngineError) as error:
+        return Trial(engine, precision, False, str(error))
+    detail = f"golden maps differ by {difference:.2e} at most, {allowed:g} is allowed"
+    return Trial(engine, precision, difference <= allowed, f"{detail}; {time.perf_counter() - started:.1f} s")

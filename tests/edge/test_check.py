@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from mosquitto import Broker, free_port
+from small_bundle import write
+
+from edge.cli import main
+from edge.images import write_image
+
+Check = Callable[..., tuple[int, str]]
+
+
+@pytest.fixture
+def check(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Check:
+    """Runs `edge-inspect check`; returns its status and what it says."""
+    write(tmp_path / "flange")
+    write_image(tmp_path / "parts" / "a.png", np.zeros((8, 8, 3), np.uint8))
+
+    def run(*options: str, **changes: Any) -> tuple[int, str]:
+        station = {"name": "a", "camera": f"folder:{tmp_path / 'parts'}", "bundle": str(tmp_path / "flange")}
+        service = {"site": "p", "line": "l", "stations": [station], "outbox": {"path": str(tmp_path / "outbox.db")}}
+        bridge = {"stations": [{"site": "p", "line": "l", "station": "a"}], "state": str(tmp_path / "state.json")}
+        path = tmp_path / "config.yaml"
+        path.write_text(yaml.safe_dump((bridge if "--bridge" in options else service) | changes))
+        status = main(["check", "--config", str(path), *options])
+        return status, capsys.readouterr().err
+
+    return run
+
+
+def at(port: int, **more: Any) -> dict[str, Any]:
+    return {"host": "127.0.0.1", "port": port, **more}
+
+
+def test_the_broker_is_tried_for_every_topic(check: Check, broker: Broker) -> None:
+    for more in ({}, {"home_assistant": {}}, {"encoding": "sparkplug_b", "primary_host": "scada"}):
+        status, said = check("--connect", mqtt=at(broker.port, **more))
+        assert status == 0 and f"broker 127.0.0.1:{broker.port}: answers with MQTT 5" in said
+
+
+def test_what_the_broker_does_not_allow_is_status_1(
+    check: Check, make_broker: Callable[..., Broker], tmp_path: Path
+) -> None:
+    (tmp_path / "acl").write_text("topic write edge-inspect/v1/p/l/a/+\n")
+    broker = make_broker(settings=f"allow_anonymous true\nacl_file {tmp_path / 'acl'}")
+    broker.start()
+    status, said = check("--connect", mqtt=at(broker.port))
+    assert status == 1 and "may not publish to edge-inspect/v1/p/l/a/image/" in said and "Traceback" not in said
+    assert said.count("may not") == 1
+    (tmp_path / "acl").write_text("topic read edge-inspect/#\n")
+    broker.stop()
+    broker.start()
+    status, said = check("--bridge", "--connect", mqtt=at(broker.port))
+    assert status == 1 and "may not publish to edge-inspect/v1/p/l/a/command: Not authorized" in said
+
+
+def test_a_broker_that_is_away_is_status_1_with_the_reason(check: Check) -> None:
+    status, said = check("--connect", mqtt=at(free_port()))
+    assert status == 1 and "nothing listens at port" in said
+
+
+def test_without_connect_nothing_is_asked_of_the_broker(check: Check) -> None:
+    status, said = check(mqtt=at(free_port()))
+    assert status == 0 and ": good; 1 station(s)" in said
+
+
+def test_the_bridges_configuration_is_checked(check: Check, tmp_path: Path, broker: Broker) -> None:
+    status, said = check("--bridge", "--connect", mqtt=at(broker.port))
+    assert status == 0 and "Modbus on 127.0.0.1:5020" in said
+    status, said = check(
+        "--bridge",
+        state=str(tmp_path / "nowhere" / "state.json"),
+        modbus={"host": "192.0.2.1"},
+        mqtt={"tls": {"ca_file": str(tmp_path / "ca.pem")}},
+    )
+    assert status == 2 and "3 mistakes" in said
+    for key in ("state: ", "modbus.host: 192.0.2.1 is no address of this box", "mqtt.tls.ca_file: "):
+        assert f"\n  {key}" in said
+
+
+def test_what_is_in_the_place_of_a_file_is_said(check: Check, tmp_path: Path) -> None:
+    status, said = check(outbox={"path": str(tmp_path / "parts")})
+    assert status == 2 and f"outbox.path: {tmp_path / 'parts'} is no file" in said
+
+
+def test_a_key_that_is_there_twice_is_said(check: Check, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    check()
+    path = tmp_path / "config.yaml"
+    path.write_text(path.read_text() + "line: again\n")
+    assert main(["check", "--config", str(path)]) == 2
+    assert "line: is there twice, lines 1 and " in capsys.readouterr().err
+
+
+def test_root_is_told_that_it_sees_more_than_the_service(check: Check, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    monkeypatch.setattr("edge.check.SERVICE_USER", "root")
+    assert "sudo -u root edge-inspect check --config " in check()[1]
+    monkeypatch.setattr("edge.check.SERVICE_USER", "nobody-of-this-name")
+    assert "sudo -u" not in check()[1]

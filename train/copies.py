@@ -1,0 +1,36 @@
+"""Copies of a picture: equal pixels, whatever the files' names, formats and tags. Each picture counts once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from edge.text import clean
+
+
+class Copies:
+    """Tells the first of equal pictures from the others, and remembers those.
+
+    Attributes:
+        first: Of each digest (`edge.images.pixel_digest`), the picture that had it first.
+        found: The others, each with its first.
+    """
+
+    def __init__(self) -> None:
+        self.first: dict[str, Path] = {}
+        self.found: list[tuple[Path, Path]] = []
+
+    def is_new(self, path: Path, digest: str) -> bool:
+        """Return whether no picture before had this digest."""
+        first = self.first.setdefault(digest, path)
+        if first == path:
+            return True
+        self.found.append((path, first))
+        return False
+
+    def __str__(self) -> str:
+        """What to say of them; nothing where there is none."""
+        if not self.found:
+            return ""
+        (copy, first), whole = self.found[0], len(self.first) + len(self.found)
+        such = f"{clean(copy)} of {clean(first)}" + (", ..." if len(self.found) > 1 else "")
+        return f"{len(self.found)} of {whole} good images are copies, and count once: {such}"
