@@ -25,6 +25,7 @@ JETPACK = {"R36": 6, "R38": 7, "R39": 7}
 USED = {
     "numpy": "from numpy import __version__",
     "cv2": "from cv2 import __version__, imdecode",
+    "simplejpeg": "from simplejpeg import __version__, decode_jpeg",
     "yaml": "from yaml import __version__, safe_load",
     "paho": "from paho.mqtt import __version__; from paho.mqtt.enums import CallbackAPIVersion",
     "pydantic": "from pydantic import VERSION as __version__, BaseModel",

@@ -66,14 +66,6 @@ def test_without_the_extra_train_its_name_is_said(tmp_path: Path, module: str, c
     assert "needs the extra [train]" in done.stderr and "pip install 'edge-inspect[train]'" in done.stderr
 
 
-def test_the_bridge_without_its_extra_is_not_started_again_and_again(tmp_path: Path) -> None:
-    config = tmp_path / "bridge.yaml"
-    config.write_text((ROOT / "systemd/bridge.yaml").read_text())
-    done = run(tmp_path, {"pymodbus": NOT_THERE}, "edge.cli", "bridge", "--config", str(config))
-    assert done.returncode == 69, done.stderr
-    assert "pip install 'edge-inspect[bridge]'" in done.stderr
-
-
 @pytest.mark.parametrize("unit", ["edge-inspect.service", "edge-inspect-bridge.service"])
 def test_systemd_does_not_start_again_what_cannot_load(unit: str) -> None:
     assert "\nRestartPreventExitStatus=69\n" in (ROOT / "systemd" / unit).read_text()

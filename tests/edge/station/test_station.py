@@ -115,7 +115,7 @@ def test_a_lost_camera_and_a_warning_that_lasts_are_each_said_once(
     (station,), _ = run(settings.model_copy(update={"outbox": larger_than_any_disk}))
 
     def says_no_more(problem: str) -> None:
-        wait_until(lambda: problem in str(station._state.problem), 60)
+        wait_until(lambda: problem in str(states(station)[-1]), 60)
         said = states(station)
         for _ in range(3):
             station.publish_health()
