@@ -15,7 +15,6 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
-from train.phases import Phase
 
 from edge.errors import CheckpointError, DataSetError, UsageError
 from edge.fit import MEAN, STD, Fit
@@ -28,6 +27,7 @@ from train.device import open_device
 from train.examples import Examples
 from train.journal import PAGE, REFRESH
 from train.material import Material, normalise
+from train.phase import Phase
 from train.textures import render_textures
 from train.training import RESUME, Settings, fit
 
