@@ -33,7 +33,7 @@ class AmplifiedDistillation(Network):
         self.teacher = teacher
         self.amplification = nn.ModuleList(ResidualAmplification(channels) for channels in teacher.channels)
         self.bottleneck = OCBE(teacher.channels, teacher.style)
-        self.decoder = ReverseDecoder(teacher.channels, teacher.style)
+        self.decoder = ReverseDecoder(teacher.channels, teacher.style, teacher.signed)
 
     def amplify(self, features: list[Tensor]) -> list[Tensor]:
         """The teacher's features, amplified where the gates find them anomalous: same shapes."""

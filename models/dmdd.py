@@ -54,7 +54,7 @@ class DecoupledDistillation(Network):
         self.reverse = trunk == "reverse"
         self.trunk: nn.Module
         if self.reverse:
-            self.trunk = nn.Sequential(OCBE(channels, teacher.style), ReverseDecoder(channels, teacher.style))
+            self.trunk = nn.Sequential(OCBE(channels, teacher.style), ReverseDecoder(channels, teacher.style, teacher.signed))
         else:
             self.trunk = _untrained(teacher.network)
         self.decouple = nn.ModuleList(nn.ModuleList(_half(c) for _ in range(2)) for c in channels)

@@ -23,7 +23,7 @@ class ReverseDistillation(Network):
         super().__init__()
         self.teacher = teacher
         self.bottleneck = OCBE(teacher.channels, teacher.style)
-        self.decoder = ReverseDecoder(teacher.channels, teacher.style)
+        self.decoder = ReverseDecoder(teacher.channels, teacher.style, teacher.signed)
 
     def targets(self, image: Tensor) -> list[Tensor]:
         """(N, 3, H, W), H and W multiples of 32, to what the student learns to predict: the teacher's features."""

@@ -37,6 +37,7 @@ class Teacher(nn.Module):
     Attributes:
         channels: Channels of the three scales.
         style: The residual blocks a student of this teacher is built of.
+        signed: Whether features may be negative, as those of EfficientNets and MobileNets, which end in no ReLU.
 
     Raises:
         ValueError: timm knows no such model, or it has no features at strides 4, 8 and 16; the message names others.
@@ -61,7 +62,7 @@ class Teacher(nn.Module):
         self.style = _STYLES.get(architecture, BlockStyle())
         self.requires_grad_(False)
         self.eval()
-        self._check_shapes()
+        self.signed = self._check()
 
     def train(self, mode: bool = True) -> Teacher:
         """Stays in evaluation mode: its BatchNorm statistics are part of what it knows."""
@@ -72,15 +73,17 @@ class Teacher(nn.Module):
         """(N, 3, H, W), normalised as ImageNet, to three maps (N, c_k, H / stride_k, W / stride_k)."""
         return list(self.network(image))
 
-    def _check_shapes(self) -> None:
-        """Refuses a feature network that takes one input size alone, or orders or sizes its maps otherwise."""
+    def _check(self) -> bool:
+        """Tell whether features may be negative; refuse a network that takes one input size, or orders maps otherwise."""
         wanted = [(c, _PROBE // stride, _PROBE // stride) for c, stride in zip(self.channels, STRIDES, strict=True)]
         try:
-            given = [tuple(f.shape[1:]) for f in self(torch.zeros(1, 3, _PROBE, _PROBE))]
+            features = self(torch.randn(1, 3, _PROBE, _PROBE, generator=torch.Generator().manual_seed(0)))
+            given = [tuple(feature.shape[1:]) for feature in features]
         except (RuntimeError, AssertionError) as error:
             raise ValueError(_not_a_cnn(self.name, error)) from error
         if given != wanted:
             raise ValueError(_not_a_cnn(self.name, f"a {_PROBE}x{_PROBE} image gives {given}, not {wanted}"))
+        return any(bool((feature < 0).any()) for feature in features)
 
 
 def _not_a_cnn(name: str, reason: object) -> str:
