@@ -62,9 +62,10 @@ def try_broker(settings: MqttSettings, publish: Sequence[str], subscribe: Sequen
     Raises:
         ConnectionProblem: The broker cannot be reached, or does not let this box in.
     """
-    for protocol in (MQTT5, MQTT311):
+    protocols = {"auto": (MQTT5, MQTT311), "5": (MQTT5,), "3.1.1": (MQTT311,)}[settings.protocol]
+    for protocol in protocols:
         with contextlib.closing(_Visit(settings, protocol)) as visit:
-            if visit.is_let_in(last=protocol == MQTT311):
+            if visit.is_let_in(last=protocol == protocols[-1]):
                 return visit.look(publish, subscribe)
     raise AssertionError("the last version of MQTT is answered or raises")
 

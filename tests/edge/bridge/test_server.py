@@ -298,10 +298,7 @@ def test_a_port_that_is_taken_is_said(tmp_path: Path) -> None:
     ("host", "why"),
     [
         ("no-such-host.invalid", "this box knows no host 'no-such-host.invalid'; set modbus.host"),
-        ("10.0.0.7:502", "this box knows no host '10.0.0.7:502'"),
-        ("a..b", "this box knows no host"),
         ("192.0.2.1", "no address of this box .* or to 0.0.0.0 for all"),
-        ("a\0b", "embedded null character"),
     ],
 )
 def test_an_address_that_cannot_be_listened_on(tmp_path: Path, host: str, why: str) -> None:

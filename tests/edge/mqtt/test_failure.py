@@ -12,6 +12,7 @@ import pytest
 from certificates import Authority
 from mosquitto import Broker, free_port
 
+from edge.mqtt.broker import Terms
 from edge.mqtt.connection import MQTT5, ConnectionProblem
 from edge.mqtt.failure import explain
 from edge.mqtt.session import Session
@@ -46,7 +47,7 @@ def problem(port: int, host: str = "127.0.0.1", **more: object) -> str:
     session = None
     with wake, other:
         try:
-            session = Session("box", MQTT5, settings, None, {})
+            session = Session("box", Terms(MQTT5), settings, None, {})
             while not session.connected:
                 session.turn(wake, 0.05)
         except ConnectionProblem as found:
@@ -195,7 +196,7 @@ def test_who_does_not_answer_the_handshake_is_told() -> None:
     with answering(None) as port:
         settings = MqttSettings(host="127.0.0.1", port=port, tls={}, connect_timeout_s=0.2)
         with pytest.raises(ConnectionProblem, match="TLS: no answer in the handshake within 0.2 s; check that port"):
-            Session("box", MQTT5, settings, None, {})
+            Session("box", Terms(MQTT5), settings, None, {})
 
 
 @pytest.mark.filterwarnings("ignore:ssl.TLSVersion:DeprecationWarning")
