@@ -31,9 +31,9 @@ INPUT = "image"
 SCALES = 3
 
 
-def outputs_of(network: Network | type[Network]) -> dict[str, Any]:
+def outputs_of(gives_map: bool) -> dict[str, Any]:
     """Return what the ONNX of a network gives, as the manifest says it: feature pairs, or a map."""
-    if network.gives_map:
+    if gives_map:
         return {"kind": "map", "map": "map"}
     names = {side: [f"{side}{k + 1}" for k in range(SCALES)] for side in ("teacher", "student")}
     return {"kind": "feature_pairs", **names}
@@ -62,7 +62,7 @@ def to_onnx(model: Network, fit: Fit) -> ModelProto:
         CheckpointError: A BatchNorm could not be folded into its convolution.
     """
     image = torch.zeros(1, 3, fit.height, fit.width)
-    told = outputs_of(model)
+    told = outputs_of(model.gives_map)
     names = [told["map"]] if told["kind"] == "map" else [*told["teacher"], *told["student"]]
     buffer = io.BytesIO()
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)

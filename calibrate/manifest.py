@@ -18,7 +18,6 @@ from edge.messages import Precision, format_time, utc_now
 from edge.text import clean
 from models.discrepancy import SIGMA
 from train.checkpoint import Checkpoint
-from train.systems import system_of
 
 
 def draft(about: Checkpoint, networks: Mapping[Precision, bytes], out: Path, fit: Fit | None = None) -> Bundle:
@@ -60,7 +59,7 @@ def manifest_fields(
             "category": about.category,
         },
         "input": {"name": INPUT, "fit": about.fit.as_dict(), "mean": MEAN, "std": STD},
-        "outputs": outputs_of(system_of(about.model).network),
+        "outputs": outputs_of(about.gives_map),
         "decision": {
             "sigma": SIGMA,
             "top": 1,

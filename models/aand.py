@@ -9,7 +9,7 @@ from models.decoder import ReverseDecoder
 from models.discrepancy import anomaly_map
 from models.losses import amplification, flattened_cosine, focal, hardest_cosine
 from models.masks import mask_pyramid
-from models.network import Network
+from models.network import Network, sum_of_distances
 from models.teacher import Teacher
 
 GATE_WEIGHT = 0.8
@@ -51,6 +51,11 @@ class AmplifiedDistillation(Network):
         """(N, 3, H, W) to the amplified teacher's and the student's features."""
         amplified = self.targets(image)
         return amplified, self.student(amplified)
+
+    def map_of(self, image: Tensor, features: list[Tensor]) -> Tensor:
+        """Teacher features (N, c_k, H_k, W_k) to the summed distances of the amplified ones, (N, 1, H / 4, W / 4)."""
+        amplified = self.amplify(features)
+        return sum_of_distances(amplified, self.student(amplified))
 
     def anomaly_map(self, image: Tensor) -> Tensor:
         """(N, 3, H, W) to (N, 1, H, W) float32."""

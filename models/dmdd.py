@@ -10,7 +10,7 @@ from torch.nn import functional
 from models.blocks import conv_bn, initialise
 from models.bottleneck import OCBE
 from models.decoder import ReverseDecoder
-from models.discrepancy import cosine_distance, gaussian_blur, upsample
+from models.discrepancy import cosine_distance, upsample
 from models.losses import dice, flattened_cosine, focal
 from models.masks import mask_pyramid
 from models.network import Network
@@ -54,7 +54,9 @@ class DecoupledDistillation(Network):
         self.reverse = trunk == "reverse"
         self.trunk: nn.Module
         if self.reverse:
-            self.trunk = nn.Sequential(OCBE(channels, teacher.style), ReverseDecoder(channels, teacher.style, teacher.signed))
+            self.trunk = nn.Sequential(
+                OCBE(channels, teacher.style), ReverseDecoder(channels, teacher.style, teacher.signed)
+            )
         else:
             self.trunk = _untrained(teacher.network)
         self.decouple = nn.ModuleList(nn.ModuleList(_half(c) for _ in range(2)) for c in channels)
@@ -79,9 +81,15 @@ class DecoupledDistillation(Network):
         abnormality = [half(s.detach()) for (_, half), s in zip(self.decouple, student, strict=True)]
         return self.normality(normality), self.abnormality(abnormality)
 
-    def distances(self, image: Tensor) -> Tensor:
-        """(N, 3, H, W), H and W multiples of 32, to (N, 6, H / 4, W / 4): three scales of each branch."""
-        features = self.teacher(image)
+    def distances(self, image: Tensor, features: list[Tensor] | None = None) -> Tensor:
+        """(N, 3, H, W), H and W multiples of 32, to (N, 6, H / 4, W / 4): three scales of each branch.
+
+        Args:
+            image: Normalised pictures.
+            features: The teacher's, of these pictures, where they are known.
+        """
+        if features is None:
+            features = self.teacher(image)
         normality, abnormality = self.branches(image, features)
         size = features[0].shape[-2:]
         return torch.cat(
@@ -93,22 +101,22 @@ class DecoupledDistillation(Network):
             1,
         )
 
-    def parts(self, image: Tensor) -> Tensor:
+    def parts(self, image: Tensor, features: list[Tensor] | None = None) -> Tensor:
         """(N, 3, H, W) to (N, 3, H / 4, W / 4): the head's logits, the normality and the abnormality distances."""
-        distances = self.distances(image)
+        distances = self.distances(image, features)
         normality, abnormality = (half.sum(1, keepdim=True) for half in distances.chunk(2, dim=1))
         return torch.cat([self.head(distances), normality, abnormality], 1)
 
-    def forward(self, image: Tensor) -> Tensor:
-        """(N, 3, H, W) to the map that is shipped, (N, 1, H / 4, W / 4): `parts`, weighed by `mixture`.
+    def map_of(self, image: Tensor, features: list[Tensor] | None = None) -> Tensor:
+        """The map that is shipped, (N, 1, H / 4, W / 4): `parts`, weighed by `mixture`.
 
         Logits and not probabilities, for sigmoids saturate and lose ranks.
         """
-        return (self.parts(image) * self.mixture[:, None, None]).sum(1, keepdim=True)
+        return (self.parts(image, features) * self.mixture[:, None, None]).sum(1, keepdim=True)
 
-    def anomaly_map(self, image: Tensor) -> Tensor:
-        """(N, 3, H, W) to (N, 1, H, W) float32: the shipped map, upsampled and smoothed."""
-        return gaussian_blur(upsample(self(image).float(), image.shape[-2:]))
+    def forward(self, image: Tensor) -> Tensor:
+        """(N, 3, H, W) to the map that is shipped, (N, 1, H / 4, W / 4)."""
+        return self.map_of(image)
 
     def student_loss(self, good: Tensor, defective: Tensor, masks: Tensor, targets: list[Tensor]) -> Tensor:
         """NGM and AIM of a batch of pairs (METHODS.md 3.c).

@@ -3,7 +3,7 @@
     f(p) = [avg3(T_2)(p), up(avg3(T_3))(p)]                 strides 8 and 16, each averaged over 3x3 positions
     u(p) = n(f(p)) / |n(f(p))|                              n: as it is, or each channel less its mean, by its spread
     d(p) = 1 - max_k u(p) . P_k                             P_k: unit vectors, chosen among those of good parts
-    map  = sum over both banks of d / spread
+    map  = sum over both banks of d / spread; beside a student, map / spread + the student's map / spread
 
 The family is PatchCore's (Roth et al., Towards Total Recall in Industrial Anomaly Detection, arXiv 2106.08265): two
 middle scales, local averages, prototypes by greedy k-centre. Distances are cosines here and not Euclidean, so that the
@@ -20,9 +20,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.discrepancy import EPSILON, gaussian_blur, upsample
+from models.discrepancy import EPSILON, upsample
 from models.network import Network
 from models.teacher import Teacher
+
+PROTOTYPES = 1000
+"""How many each of the two banks keeps where nobody says."""
 
 SCALES = (1, 2)
 """Of the teacher's three: strides 8 and 16."""
@@ -71,15 +74,32 @@ class Bank(nn.Module):
         return (1 - similar.amax(1, keepdim=True)) / self.spread
 
 
+class Banks(nn.Module):
+    """The memory: one bank of features as they are, and one of standardised channels.
+
+    Args:
+        teacher: Whose features they are.
+        prototypes: How many each bank keeps.
+    """
+
+    def __init__(self, teacher: Teacher, prototypes: int) -> None:
+        super().__init__()
+        channels = sum(teacher.channels[k] for k in SCALES)
+        self.plain = Bank(channels, prototypes)
+        self.standardised = Bank(channels, prototypes)
+
+    def forward(self, features: list[Tensor]) -> Tensor:
+        """Teacher features, (N, c_k, H_k, W_k), to the sum of both banks' distances, (N, 1, H / 8, W / 8)."""
+        local = local_features(features)
+        return self.plain(local) + self.standardised(local)
+
+
 class Memory(Network):
-    """A frozen teacher and two banks of prototypes: nothing is trained, and a few good pictures will do.
+    """A frozen teacher and a memory: nothing is trained, and a few good pictures will do.
 
     Args:
         teacher: The frozen teacher.
-        prototypes: How many each bank keeps.
-
-    Attributes:
-        banks: Of features as they are, and of standardised ones.
+        prototypes: How many each of the two banks keeps.
     """
 
     name = "memory"
@@ -88,15 +108,56 @@ class Memory(Network):
     def __init__(self, teacher: Teacher, prototypes: int) -> None:
         super().__init__()
         self.teacher = teacher
-        channels = sum(teacher.channels[k] for k in SCALES)
-        self.banks = nn.ModuleList(Bank(channels, prototypes) for _ in range(2))
+        self.banks = Banks(teacher, prototypes)
+
+    def map_of(self, image: Tensor, features: list[Tensor]) -> Tensor:
+        """Teacher features (N, c_k, H_k, W_k) to the distances, (N, 1, H / 8, W / 8)."""
+        return self.banks(features)
 
     def forward(self, image: Tensor) -> Tensor:
         """(N, 3, H, W), H and W multiples of 32, to the map, (N, 1, H / 8, W / 8)."""
-        features = local_features(self.teacher(image))
-        plain, standardised = self.banks
-        return plain(features) + standardised(features)
+        return self.banks(self.teacher(image))
 
-    def anomaly_map(self, image: Tensor) -> Tensor:
-        """(N, 3, H, W) to (N, 1, H, W) float32: the map, upsampled and smoothed."""
-        return gaussian_blur(upsample(self(image).float(), image.shape[-2:]))
+
+class Remembering(Network):
+    """A system's network and a memory beside it; their maps are added, each in units of its spread on good pictures.
+
+    Args:
+        network: That of the system; its teacher is the memory's too.
+        prototypes: How many each of the memory's two banks keeps.
+
+    Attributes:
+        network: That of the system.
+        banks: The memory.
+        spreads: Of the network's map and of the memory's, (2,).
+    """
+
+    gives_map = True
+    spreads: Tensor
+
+    def __init__(self, network: Network, prototypes: int) -> None:
+        super().__init__()
+        self.name = network.name
+        self.network = network
+        self.banks = Banks(network.teacher, prototypes)
+        self.register_buffer("spreads", torch.ones(2))
+
+    @property
+    def teacher(self) -> Teacher:
+        """The frozen teacher, which is the network's."""
+        return self.network.teacher
+
+    def maps(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """(N, 3, H, W) to the network's map and the memory's, both (N, 1, h, w) in the plane of the former."""
+        features = self.teacher(image)
+        own = self.network.map_of(image, features).float()
+        return own, upsample(self.banks(features), own.shape[-2:])
+
+    def map_of(self, image: Tensor, features: list[Tensor]) -> Tensor:
+        """Teacher features (N, c_k, H_k, W_k) to the sum of both maps, (N, 1, h, w)."""
+        own = self.network.map_of(image, features).float()
+        return own / self.spreads[0] + upsample(self.banks(features), own.shape[-2:]) / self.spreads[1]
+
+    def forward(self, image: Tensor) -> Tensor:
+        """(N, 3, H, W), H and W multiples of 32, to the sum of both maps, (N, 1, h, w)."""
+        return self.map_of(image, self.teacher(image))

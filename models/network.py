@@ -1,10 +1,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar
 
 from torch import Tensor, nn
 
+from models.discrepancy import cosine_distance, gaussian_blur, upsample
 from models.teacher import Teacher
 
 
@@ -21,10 +21,28 @@ class Network(nn.Module, ABC):
         teacher: The frozen teacher.
     """
 
-    name: ClassVar[str]
-    gives_map: ClassVar[bool] = False
+    name: str
+    gives_map: bool = False
     teacher: Teacher
 
     @abstractmethod
+    def map_of(self, image: Tensor, features: list[Tensor]) -> Tensor:
+        """Return the anomaly map before any smoothing, (N, 1, h, w).
+
+        Args:
+            image: Normalised pictures, (N, 3, H, W).
+            features: The teacher's, of these pictures.
+        """
+
     def anomaly_map(self, image: Tensor) -> Tensor:
-        """Return the anomaly map of (N, 3, H, W) normalised pictures, (N, 1, H, W) float32."""
+        """Return the anomaly map of (N, 3, H, W) normalised pictures, upsampled and smoothed: (N, 1, H, W) float32."""
+        return gaussian_blur(upsample(self.map_of(image, self.teacher(image)).float(), image.shape[-2:]))
+
+
+def sum_of_distances(teacher: list[Tensor], student: list[Tensor]) -> Tensor:
+    """Return the cosine distances of all scales, summed in the plane of the first: (N, 1, H_1, W_1)."""
+    size = teacher[0].shape[-2:]
+    first, *others = (upsample(cosine_distance(t, s), size) for t, s in zip(teacher, student, strict=True))
+    for other in others:
+        first = first + other
+    return first

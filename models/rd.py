@@ -6,7 +6,7 @@ from models.bottleneck import OCBE
 from models.decoder import ReverseDecoder
 from models.discrepancy import anomaly_map
 from models.losses import flattened_cosine
-from models.network import Network
+from models.network import Network, sum_of_distances
 from models.teacher import Teacher
 
 
@@ -38,6 +38,10 @@ class ReverseDistillation(Network):
         """(N, 3, H, W) to the teacher's and the student's features."""
         features = self.targets(image)
         return features, self.student(features)
+
+    def map_of(self, image: Tensor, features: list[Tensor]) -> Tensor:
+        """Teacher features (N, c_k, H_k, W_k) to the summed distances, (N, 1, H / 4, W / 4)."""
+        return sum_of_distances(features, self.student(features))
 
     def anomaly_map(self, image: Tensor) -> Tensor:
         """(N, 3, H, W) to (N, 1, H, W) float32."""

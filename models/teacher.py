@@ -74,7 +74,7 @@ class Teacher(nn.Module):
         return list(self.network(image))
 
     def _check(self) -> bool:
-        """Tell whether features may be negative; refuse a network that takes one input size, or orders maps otherwise."""
+        """Return whether features may be negative; refuse a network of one input size, or with other maps."""
         wanted = [(c, _PROBE // stride, _PROBE // stride) for c, stride in zip(self.channels, STRIDES, strict=True)]
         try:
             features = self(torch.randn(1, 3, _PROBE, _PROBE, generator=torch.Generator().manual_seed(0)))

@@ -14,6 +14,7 @@ from edge.errors import CheckpointError, UsageError, YamlError
 from edge.files import write_atomically
 from edge.fit import Fit
 from edge.yaml_file import parse_yaml
+from models.memory import Remembering
 from models.network import Network
 from models.teacher import Teacher
 from train.systems import system_of
@@ -38,6 +39,7 @@ class Checkpoint:
         trained_on: `edge.images.pixel_digest` of each picture it learned from; once it was the file's sha256.
         held_out: Likewise, of each good picture kept aside for the threshold.
         options: Those that the network is built by: DMDD's trunk.
+        memory: Prototypes that each bank of the memory beside the student keeps; 0: it has none.
         training: The other settings and what was measured: batch, learning rate, losses, seconds, versions.
     """
 
@@ -51,7 +53,13 @@ class Checkpoint:
     trained_on: list[str]
     held_out: list[str]
     options: dict[str, Any] = field(default_factory=dict)
+    memory: int = 0
     training: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def gives_map(self) -> bool:
+        """Whether the network gives a map, and not features to be compared."""
+        return self.memory > 0 or system_of(self.model).network.gives_map
 
 
 def save(folder: Path, checkpoint: Checkpoint, model: Network) -> None:
@@ -82,6 +90,8 @@ def load(folder: Path) -> tuple[Checkpoint, Network]:
     try:
         checkpoint = Checkpoint(**{**fields, "fit": Fit.from_dict(fields["fit"])})
         model = system_of(checkpoint.model).build(Teacher(checkpoint.teacher), checkpoint.options)
+        if checkpoint.memory:
+            model = Remembering(model, checkpoint.memory)
     except (AttributeError, TypeError, KeyError, ValueError, UsageError) as error:
         raise CheckpointError(f"{description}: is not the description of a checkpoint: {error}") from error
     _load_tensors(model, folder / TENSORS)

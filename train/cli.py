@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from train.datasets import Category
     from train.evaluation import Evaluation
 
+MOST_PROTOTYPES = 20_000
+
 OPTION = "option_"
 """Before the names of systems' options among the arguments."""
 
@@ -100,6 +102,13 @@ minute, shows the loss and example maps: leave it open in a browser."""
     )
     parser.add_argument(
         "--out", type=Path, required=True, metavar="RUN", help="folder for the checkpoint; of several, RUN/NAME"
+    )
+    parser.add_argument(
+        "--memory",
+        default="1000",
+        metavar="K|off",
+        help="prototypes of good parts' features that each of two banks keeps; their distances are added to the "
+        "student's map (default 1000). --model memory has nothing else",
     )
     parser.add_argument(
         "--teacher",
@@ -206,6 +215,7 @@ def _fit_one(arguments: argparse.Namespace, category: str, out: Path) -> None:
         out=out,
         model=arguments.model,
         options=_system_options(arguments),
+        memory=_parse_memory(arguments.memory),
         teacher=arguments.teacher,
         teacher_weights=arguments.teacher_weights,
         fit=_parse_fit(arguments, category),
@@ -226,6 +236,14 @@ def _fit_one(arguments: argparse.Namespace, category: str, out: Path) -> None:
         f"{out}: {checkpoint.model} with teacher {checkpoint.teacher}, {checkpoint.epochs} epochs "
         f"on {images}, {checkpoint.training['seconds']:.0f} s"
     )
+
+
+def _parse_memory(text: str) -> int:
+    if text == "off":
+        return 0
+    if not text.isdecimal() or not 0 < int(text) <= MOST_PROTOTYPES:
+        raise UsageError(f"--memory {text}: give off, or a whole number from 1 to {MOST_PROTOTYPES}")
+    return int(text)
 
 
 def _system_options(arguments: argparse.Namespace) -> dict[str, str]:

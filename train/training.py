@@ -2,44 +2,43 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import json
+import functools
 import platform
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import safetensors
-import safetensors.torch
 import torch
-from torch import Tensor, nn
+from numpy.typing import NDArray
+from torch import Tensor
 
 from edge.command import say
 from edge.errors import CheckpointError, DataSetError, UsageError
-from edge.files import write_atomically
 from edge.fit import Fit
 from edge.memory import peak_mb
 from edge.text import clean
+from models.memory import PROTOTYPES, Remembering
 from models.network import Network
 from train import checkpoint
 from train.checkpoint import Checkpoint
+from train.combination import balance, worth
 from train.datasets import Category, GoodImages, hold_out, load_fitted
 from train.device import open_arithmetic
 from train.examples import Examples
 from train.foreground import POLICIES
 from train.journal import History, Journal
 from train.material import Material
+from train.memory import fill
 from train.phase import Phase
 from train.progress import Progress
+from train.resume import RESUME, ResumeState, writing
 from train.synthesis import Synthesis
 from train.systems import SYSTEMS, system_of
 from train.teachers import open_teacher, weights_digest
 
-RESUME = "resume.safetensors"
 SAVE_EVERY_S = 60.0
 ENOUGH = 50
 """Good images; training works with fewer, and rejects what it has not seen of good parts."""
@@ -55,6 +54,7 @@ class Settings:
         out: Where the checkpoint goes.
         model: The system.
         options: The system's own, by name (train/systems); what is not given has its default.
+        memory: Prototypes that each bank of the memory beside the student keeps; 0 is none.
         teacher: The teacher's name; without, the system's own choice.
         teacher_weights: Its weight file.
         fit: How frames are brought to the network.
@@ -75,6 +75,7 @@ class Settings:
     out: Path
     model: str = next(iter(SYSTEMS))
     options: dict[str, str] = dataclasses.field(default_factory=dict)
+    memory: int = PROTOTYPES
     teacher: str | None = None
     teacher_weights: Path | None = None
     fit: Fit = dataclasses.field(default_factory=Fit)
@@ -88,6 +89,13 @@ class Settings:
     device: str = "auto"
     precision: str = "auto"
     cache_gb: float = 4.0
+
+    def decisive(self) -> dict[str, Any]:
+        """Return the settings that decide the result, but for the pictures and the teacher's weights."""
+        fields = dataclasses.asdict(self)
+        for irrelevant in ("out", "data", "device", "cache_gb", "teacher_weights", "textures"):
+            fields.pop(irrelevant)
+        return fields
 
 
 def fit(settings: Settings) -> Checkpoint:
@@ -125,7 +133,7 @@ def fit(settings: Settings) -> Checkpoint:
     name = settings.teacher or system.teacher
     teacher = open_teacher(name, settings.teacher_weights)
     teacher_digest = weights_digest(teacher)
-    building = system.building(options)
+    building = system.building(options) | ({"prototypes": settings.memory} if system.own_memory else {})
     model = system.build(teacher, building).to(arithmetic.device, memory_format=torch.channels_last)
     pictures = good.only(learn_from)
     synthesis = None
@@ -134,7 +142,7 @@ def fit(settings: Settings) -> Checkpoint:
         synthesis = Synthesis(pictures, seed=seed, textures=textures, foreground=foreground, **system.synthesis)
     material = Material(pictures, synthesis, arithmetic, settings.batch, settings.seed, settings.cache_gb)
     phases = system.phases(model, material, settings.epochs, settings.learning_rate)
-    with _writing(settings.out):
+    with writing(settings.out):
         settings.out.mkdir(parents=True, exist_ok=True)
     about = Checkpoint(
         model=settings.model,
@@ -147,6 +155,7 @@ def fit(settings: Settings) -> Checkpoint:
         trained_on=[good.digests[path] for path in learn_from],
         held_out=[good.digests[path] for path in held],
         options=building,
+        memory=0 if system.own_memory else settings.memory,
         training={
             "batch": settings.batch,
             "learning_rate": settings.learning_rate,
@@ -154,20 +163,33 @@ def fit(settings: Settings) -> Checkpoint:
             "precision": "bfloat16" if arithmetic.reduced else "float32",
         },
     )
-    state = _ResumeState(settings, {"pictures": about.trained_on, "teacher weights": teacher_digest})
+    state = ResumeState(
+        settings.out,
+        f"{settings.model} {settings.category}",
+        {**settings.decisive(), "pictures": about.trained_on, "teacher weights": teacher_digest},
+    )
     examples = Examples(held or learn_from, settings.fit, settings.foreground)
     journal = Journal(settings.out, about, phases, examples)
     history = _train(model, phases, state, journal)
-    found = system.finish(model, material, lambda: load_fitted(held, settings.fit) if held else pictures, options)
+    started = time.perf_counter()
+    unseen = functools.cache(lambda: load_fitted(held, settings.fit) if held else pictures)
+    found = system.finish(model, material, unseen, options)
+    if about.memory:
+        both = Remembering(model, about.memory).to(arithmetic.device).eval()
+        found["memory"] = _remember(both, material, unseen(), bool(held))
+        if found["memory"].get("both", 1) < found["memory"].get("student", 0):
+            about = dataclasses.replace(about, memory=0)
+        else:
+            model = both
     measured = {
-        "seconds": round(history.seconds, 1),
+        "seconds": round(history.seconds + time.perf_counter() - started, 1),
         "seconds_waited_for_data": round(history.waited, 2),
         "peak_mb": peak_mb(),
         "loss": {name: [round(loss, 6) for loss in losses] for name, losses in history.losses.items()},
         "versions": {"python": platform.python_version(), "torch": str(torch.__version__)},
     }
     result = dataclasses.replace(about, training=about.training | found | measured)
-    with _writing(settings.out):
+    with writing(settings.out):
         checkpoint.save(settings.out, result, model)
         (settings.out / RESUME).unlink(missing_ok=True)
     if phases:
@@ -190,6 +212,8 @@ def _check(settings: Settings) -> None:
         raise UsageError(f"--out {settings.out}: is a file; give a folder")
     system = system_of(settings.model)
     system.complete(settings.options)
+    if system.own_memory and not settings.memory:
+        raise UsageError(f"--memory off: a memory is all that --model {settings.model} has")
     if settings.foreground not in POLICIES:
         raise UsageError(f"--foreground {settings.foreground}: there are {', '.join(POLICIES)}")
     if settings.textures is not None and system.synthesis is None:
@@ -200,15 +224,17 @@ def _check(settings: Settings) -> None:
         raise UsageError("--hold-out must be at least 0 and below 1, and --learning-rate above 0 and finite")
 
 
-@contextlib.contextmanager
-def _writing(out: Path) -> Iterator[None]:
-    """Turns what the disk refuses into a sentence."""
-    try:
-        yield
-    except OSError as error:
-        raise UsageError(
-            f"--out {out}: cannot be written: {error.strerror}; make room there or give another folder"
-        ) from error
+def _remember(model: Remembering, material: Material, pictures: NDArray[np.uint8], unseen: bool) -> dict[str, Any]:
+    """Fill the memory beside a student; return what student and both are worth, where unseen pictures can tell."""
+    device = material.arithmetic.device
+    fill(model.banks, model.teacher, material)
+    balance(model, pictures, unseen, device)
+    if not unseen:
+        return {}
+    found = worth(model, pictures, device)
+    kept = "it is kept" if found["both"] >= found["student"] else "so it is left out"
+    say(f"memory: on synthetic flaws {found['student']} without it, {found['both']} with it; {kept}")
+    return found
 
 
 def _synthetic() -> str:
@@ -216,7 +242,7 @@ def _synthetic() -> str:
     return " and ".join(name for name, system in SYSTEMS.items() if system.synthesis is not None)
 
 
-def _train(model: Network, phases: list[Phase], state: _ResumeState, journal: Journal) -> History:
+def _train(model: Network, phases: list[Phase], state: ResumeState, journal: Journal) -> History:
     saved = state.load()
     history = saved.history if saved is not None else History()
     if saved is not None:
@@ -246,7 +272,7 @@ def _run_phase(
     phase: Phase,
     optimizer: torch.optim.Optimizer,
     history: History,
-    state: _ResumeState,
+    state: ResumeState,
     journal: Journal,
 ) -> None:
     material = phase.material
@@ -294,69 +320,3 @@ def train_epoch(phase: Phase, optimizer: torch.optim.Optimizer, material: Materi
     if not np.isfinite(mean):
         raise CheckpointError(f"the loss became {mean} in epoch {epoch + 1}; lower --learning-rate")
     return mean
-
-
-@dataclass
-class _Saved:
-    """What an interrupted training left behind."""
-
-    history: History
-    model: dict[str, Tensor]
-    moments: dict[str, Tensor]
-
-    def restore(self, optimizer: torch.optim.Optimizer) -> None:
-        state = optimizer.state_dict()
-        for name, tensor in self.moments.items():
-            index, moment = name.split(".")
-            state["state"].setdefault(int(index), {})[moment] = tensor
-        optimizer.load_state_dict(state)
-
-
-class _ResumeState:
-    """Model and optimiser between two epochs, in one safetensors file that names the training it belongs to."""
-
-    def __init__(self, settings: Settings, inputs: dict[str, Any]) -> None:
-        self.label = f"{settings.model} {settings.category}"
-        self._path, self._out = settings.out / RESUME, settings.out
-        self._epochs = 0
-        fields = dataclasses.asdict(settings)
-        for irrelevant in ("out", "data", "device", "cache_gb", "teacher_weights", "textures"):
-            fields.pop(irrelevant)
-        self._training = json.loads(json.dumps({**fields, **inputs}))
-
-    def save(self, model: nn.Module, optimizer: torch.optim.Optimizer, history: History) -> None:
-        tensors = {f"model.{k}": v.contiguous().cpu() for k, v in model.state_dict().items()}
-        for index, moments in optimizer.state_dict()["state"].items():
-            tensors |= {f"adam.{index}.{k}": v.contiguous().cpu() for k, v in moments.items()}
-        about = {"training": self._training, "history": dataclasses.asdict(history)}
-        with _writing(self._out):
-            write_atomically(self._path, safetensors.torch.save(tensors, {"state": json.dumps(about)}))
-        self._epochs = sum(map(len, history.losses.values()))
-
-    def kept(self) -> str:
-        """What of the training is on the disk, for a person who interrupts it."""
-        if not self._path.is_file():
-            return f"{self.label}: nothing is saved yet, so the same command begins anew; a save is made once a minute"
-        return f"{self.label}: {self._epochs} epochs are saved in {self._path}; the same command goes on from there"
-
-    def load(self) -> _Saved | None:
-        if not self._path.is_file():
-            return None
-        try:
-            with safetensors.safe_open(self._path, "pt") as file:
-                about = json.loads(file.metadata()["state"])
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no iterator of its own)
-            history = History(**about["history"])
-        except (safetensors.SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
-            raise CheckpointError(f"{self._path}: cannot be read, so training cannot go on; remove it") from error
-        if about["training"] != self._training:
-            other = [k for k, v in self._training.items() if about["training"].get(k) != v]
-            raise UsageError(
-                f"{self._path}: belongs to a training with another {', '.join(other)}; give another --out or remove it"
-            )
-        self._epochs = sum(map(len, history.losses.values()))
-        return _Saved(history, _under("model.", tensors), _under("adam.", tensors))
-
-
-def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}

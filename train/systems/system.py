@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from edge.errors import UsageError
 from models.network import Network
-from models.teacher import EMBEDDED, Teacher
+from models.teacher import Teacher
 from train.material import Material
 from train.phase import Phase
 
@@ -59,17 +59,6 @@ def choice(name: str, values: Sequence[str], help: str, builds: bool = True) -> 
     return Option(name, values[0], read, "|".join(values), help, builds)
 
 
-def number(name: str, default: int, least: int, most: int, help: str) -> Option:
-    """Return an option that takes a whole number between two others."""
-
-    def read(given: str) -> int:
-        if not given.isdecimal() or not least <= int(given) <= most:
-            raise ValueError(f"give a whole number from {least} to {most}")
-        return int(given)
-
-    return Option(name, default, read, "N", f"{help} (default {default})")
-
-
 @dataclass(frozen=True)
 class System:
     """A system: its network and how that learns.
@@ -83,15 +72,17 @@ class System:
         synthesis: How it wants its synthetic defects (`train.synthesis.Synthesis`); `None`: it learns from good
             pictures alone.
         finish: The last step of a training, behind its phases; all of it for a system that has none.
+        own_memory: Its network is a memory, built by the argument `prototypes`; other systems may have one beside.
     """
 
     network: type[Network]
     summary: str
     phases: Callable[[Any, Material, int, float], list[Phase]]
     options: tuple[Option, ...] = ()
-    teacher: str = EMBEDDED
+    teacher: str = "tf_efficientnet_lite0"
     synthesis: Mapping[str, float] | None = None
     finish: Finish = _nothing
+    own_memory: bool = False
 
     @property
     def name(self) -> str:
@@ -125,7 +116,10 @@ class System:
         Raises:
             ValueError: It has no such option, or the option no such value.
         """
-        unknown = options.keys() - {option.name for option in self.options if option.builds}
+        known = {option.name for option in self.options if option.builds} | (
+            {"prototypes"} if self.own_memory else set()
+        )
+        unknown = options.keys() - known
         if unknown:
             raise ValueError(f"{self.name} has no option {', '.join(sorted(unknown))}")
         return self.network(teacher, **options)
