@@ -26,7 +26,7 @@ from calibrate.networks import Networks, Search, make_networks
 from calibrate.preference import EVEN, objection, prefer
 from calibrate.quantize import of_distances, quantizable
 from calibrate.report import Decided, describe, render
-from calibrate.threshold import TailFit, tail_threshold
+from calibrate.threshold import TailFit, resolvable_rate, tail_threshold
 from calibrate.trials import Workbench
 from calibrate.validation import Validation, draw_validation
 from calibrate.verdicts import agreements, judge_defects
@@ -66,7 +66,8 @@ class Request:
         good: Folder of good images, some of which the model was not trained on.
         out: The bundle to write.
         defects: Folder of defective images, only reported on.
-        false_reject_rate: Share of good parts that may be rejected.
+        false_reject_rate: Share of good parts that may be rejected; `None` is the smallest that the held-out good
+            images resolve.
         calibration_images: Images (tiles, where frames are cut) the INT8 scales are taken from, at most.
         seed: Which ones.
         search: What INT8 may lose on validation, and how long layers to leave float are looked for.
@@ -76,7 +77,7 @@ class Request:
     good: Path
     out: Path
     defects: Path | None = None
-    false_reject_rate: float = 0.001
+    false_reject_rate: float | None = None
     calibration_images: int = 64
     seed: int = 0
     search: Search = Search()
@@ -102,6 +103,10 @@ def make_bundle(request: Request, say: Callable[[str], None]) -> Bundle:
     if str(copies):
         say(str(copies))
     say(f"{len(unseen)} good images the model has not seen set the threshold; {len(seen)} others only the INT8 scales")
+    rate = request.false_reject_rate
+    if rate is None:
+        rate = resolvable_rate(len(unseen))
+        say(f"the threshold is set to reject {percent(rate)} of good parts, the least that so many images can tell")
     fp32 = to_onnx(model, about.fit)
     golden, drift = _golden(about, model, frames, draft(about, {"fp32": fp32.SerializeToString()}, request.out))
     say(f"exported; maps differ from the trained model's by {drift:.1e} at most")
@@ -112,7 +117,7 @@ def make_bundle(request: Request, say: Callable[[str], None]) -> Bundle:
         _draft_of_fitted(request, about, networks.arithmetic), validation, networks.maps["fp32"], request.search.budget
     )
     _add_bf16(networks, contest, say)
-    decided = _decide(request, about, networks, contest, frames, say)
+    decided = _decide(request, rate, about, networks, contest, frames, say)
     report = describe(decided, networks, validation, len(pictures))
     if defects:
         bundle = draft(about, networks.files, request.out)
@@ -120,11 +125,11 @@ def make_bundle(request: Request, say: Callable[[str], None]) -> Bundle:
     contents = {model_file(p): data for p, data in networks.files.items()} | {GOLDEN: golden}
     contents[REPORT] = json.dumps(report, indent=2).encode()
     contents[PAGE] = render(about, decided, networks, validation, report).encode(errors="replace")
-    return write_bundle(request.out, _manifest(request, about, decided, networks, frames), contents)
+    return write_bundle(request.out, _manifest(request, rate, about, decided, networks, frames), contents)
 
 
 def _check(request: Request) -> None:
-    if not 0 < request.false_reject_rate < 1:
+    if request.false_reject_rate is not None and not 0 < request.false_reject_rate < 1:
         raise UsageError(f"--false-reject-rate {request.false_reject_rate} must lie between 0 and 1")
     if request.calibration_images < 1:
         raise UsageError(f"--calibration-images {request.calibration_images} must be at least 1")
@@ -167,6 +172,7 @@ def _draft_of_fitted(request: Request, about: Checkpoint, networks: Mapping[Prec
 
 def _decide(
     request: Request,
+    rate: float,
     about: Checkpoint,
     networks: Networks,
     contest: Contest,
@@ -179,7 +185,7 @@ def _decide(
     if "fp16" in measured:
         here = measure(draft(about, networks.files, request.out), "fp16", frames[:1])
         measured["fp16"] = dataclasses.replace(measured["fp16"], latency_ms=here.latency_ms)
-    fits = {name: tail_threshold(m.scores, request.false_reject_rate) for name, m in measured.items()}
+    fits = {name: tail_threshold(m.scores, rate) for name, m in measured.items()}
     for name, fit in fits.items():
         say(f"{name}: {measured[name].latency_ms:.1f} ms, {fit}")
     _warn(measured["fp32"].scores, fits["fp32"], say)
@@ -308,12 +314,12 @@ def _read_defects(about: Checkpoint, defects: list[Path], good: Copies, say: Cal
 
 
 def _manifest(
-    request: Request, about: Checkpoint, decided: Decided, networks: Networks, frames: list[Frame]
+    request: Request, rate: float, about: Checkpoint, decided: Decided, networks: Networks, frames: list[Frame]
 ) -> dict[str, Any]:
     measured, fits, chosen = decided.measured, decided.fits, networks.trials[0].recipe
     thresholds = {name: _thresholds(m, fits[name]) for name, m in measured.items()}
     tolerance, preferred = _tolerance(measured), decided.preference.preferred
-    fields = manifest_fields(about, request.out, request.false_reject_rate, thresholds, tolerance, preferred)
+    fields = manifest_fields(about, request.out, rate, thresholds, tolerance, preferred)
     fields["input"]["pictures"] = picture_range([examine(frame) for frame in frames]).model_dump()
     fields["decision"]["held_out_images"] = len(measured["fp32"].scores)
     fields["decision"]["images_wanted"] = fits[preferred].images_wanted

@@ -13,6 +13,13 @@ from edge.command import add_json_option, run_command, say, seed, write_json
 from edge.errors import UsageError
 
 
+def _rate(text: str) -> float | None:
+    try:
+        return None if text == "auto" else float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither auto nor a share like 0.01") from None
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs `calibrate`; returns the exit status."""
     parser = argparse.ArgumentParser(
@@ -51,10 +58,10 @@ def _add_bundle(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--false-reject-rate",
-        type=float,
-        default=0.001,
-        metavar="R",
-        help="good parts that may be rejected (default 0.001)",
+        type=_rate,
+        metavar="R|auto",
+        help="share of good parts that may be rejected; auto (default): the smallest of 0.1, 0.2, 0.5, 1, 2 and 5 %% "
+        "that the held-out good images resolve",
     )
     parser.add_argument(
         "--calibration-images",

@@ -23,6 +23,8 @@ SHAPE_PRIOR = 10
 STRAIGHT = 1e-9
 """Stands for shapes nearer to 0, where the formulas would divide 0 by 0."""
 REPEATS = 200
+RATES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05)
+"""Shares of good parts to reject, of which `resolvable_rate` chooses."""
 
 Floats = NDArray[np.float64]
 
@@ -82,6 +84,16 @@ class TailFit:
         )
         wanted = f"{self.images_wanted} images would keep it below about {percent(min(1, 2 * self.rate))}"
         return said if self.enough else f"{said}; {wanted}"
+
+
+def resolvable_rate(images: int) -> float:
+    """Return the smallest of `RATES` that so many held-out good scores resolve; the largest where they resolve none.
+
+    A rate is resolved where one of the scores lies beyond its threshold on average. A smaller one would be found by an
+    extrapolation that few scores cannot support: it lets most defects through (MVTec AD transistor, 21 scores, asked
+    for 0.1 %: 23 of 40 defects found, where the highest score would have found 37).
+    """
+    return next((rate for rate in RATES if rate * (images + 1) >= 1), RATES[-1])
 
 
 def tail_threshold(scores: Sequence[float], false_reject_rate: float) -> TailFit:
