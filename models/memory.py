@@ -129,18 +129,18 @@ class Remembering(Network):
     Attributes:
         network: That of the system.
         banks: The memory.
-        spreads: Of the network's map and of the memory's, (2,).
+        weights: What the network's map and the memory's are multiplied by, (2,): one by the spread of each.
     """
 
     gives_map = True
-    spreads: Tensor
+    weights: Tensor
 
     def __init__(self, network: Network, prototypes: int) -> None:
         super().__init__()
         self.name = network.name
         self.network = network
         self.banks = Banks(network.teacher, prototypes)
-        self.register_buffer("spreads", torch.ones(2))
+        self.register_buffer("weights", torch.ones(2))
 
     @property
     def teacher(self) -> Teacher:
@@ -156,7 +156,7 @@ class Remembering(Network):
     def map_of(self, image: Tensor, features: list[Tensor]) -> Tensor:
         """Teacher features (N, c_k, H_k, W_k) to the sum of both maps, (N, 1, h, w)."""
         own = self.network.map_of(image, features).float()
-        return own / self.spreads[0] + upsample(self.banks(features), own.shape[-2:]) / self.spreads[1]
+        return own * self.weights[0] + upsample(self.banks(features), own.shape[-2:]) * self.weights[1]
 
     def forward(self, image: Tensor) -> Tensor:
         """(N, 3, H, W), H and W multiples of 32, to the sum of both maps, (N, 1, h, w)."""

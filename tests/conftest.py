@@ -33,6 +33,7 @@ def run(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     out = tmp_path_factory.mktemp("runs") / "flange"
     options = ["--size", SIZE, "--fit", "crop", "--epochs", "2", "--batch", "4", "--hold-out", "0.25"]
+    options += ["--teacher", "embedded", "--memory", "off"]
     assert main(["fit", "--data", str(data), "--category", CATEGORY, "--out", str(out), *options]) == 0
     return out
 

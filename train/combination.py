@@ -23,7 +23,7 @@ MOST_PICTURES = 40
 
 @torch.inference_mode()
 def balance(model: Remembering, pictures: NDArray[np.uint8], unseen: bool, device: torch.device) -> None:
-    """Set the spreads of a student's map and of its memory's, in whose units the two are added.
+    """Set by what a student's map and its memory's are multiplied: one by the spread of each on good pictures.
 
     Args:
         model: Its student trained and its memory filled.
@@ -36,7 +36,7 @@ def balance(model: Remembering, pictures: NDArray[np.uint8], unseen: bool, devic
     given = [model.maps(normalise(few[i : i + 1]).to(device)) for i in range(len(few))]
     own, remembered = (torch.cat(maps) for maps in zip(*given, strict=True))
     spreads = torch.stack([own.std(), remembered.std() if unseen else own.new_tensor(2.0)])
-    model.spreads.copy_(spreads.clamp(min=EPSILON))
+    model.weights.copy_(1 / spreads.clamp(min=EPSILON))
 
 
 def worth(model: Remembering, pictures: NDArray[np.uint8], device: torch.device) -> dict[str, Any]:
@@ -54,7 +54,8 @@ def worth(model: Remembering, pictures: NDArray[np.uint8], device: torch.device)
 
     def maps(images: torch.Tensor) -> torch.Tensor:
         own, remembered = model.maps(images.to(device))
-        return torch.cat([own / model.spreads[0], own / model.spreads[0] + remembered / model.spreads[1]], 1)
+        student = own * model.weights[0]
+        return torch.cat([student, student + remembered * model.weights[1]], 1)
 
     given, marks = on_defects(maps, good, Flaws(good, seed=SEED), DRAWS)
     defective = marks.any(axis=(1, 2))

@@ -55,11 +55,12 @@ def test_local_features_average_over_neighbours_and_borders_alike() -> None:
 
 def test_the_map_is_the_sum_of_both_banks_at_stride_8() -> None:
     model = Memory(Teacher(EMBEDDED), 3).eval()
-    for bank in model.banks:
+    banks = (model.banks.plain, model.banks.standardised)
+    for bank in banks:
         bank.prototypes.copy_(torch.nn.functional.normalize(torch.randn_like(bank.prototypes)))
     image = torch.randn(2, 3, 64, 96)
     given = model(image)
     assert given.shape == (2, 1, 8, 12)
     features = local_features(model.teacher(image))
-    assert torch.allclose(given, sum(bank(features) for bank in model.banks))
+    assert torch.allclose(given, sum(bank(features) for bank in banks))
     assert model.anomaly_map(image).shape == (2, 1, 64, 96)

@@ -35,7 +35,16 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
         noisy = np.clip(base + rng.normal(0, 12, base.shape), 0, 255).astype(np.uint8)
         cv2.imwrite(str(folder / "good" / f"{i:02d}.png"), noisy)
     return Settings(
-        data=folder, category=".", out=folder / "runs", fit=Fit(64, 64), epochs=2, batch=4, device="cpu", hold_out=0.0
+        data=folder,
+        category=".",
+        out=folder / "runs",
+        teacher=EMBEDDED,
+        memory=0,
+        fit=Fit(64, 64),
+        epochs=2,
+        batch=4,
+        device="cpu",
+        hold_out=0.0,
     )
 
 

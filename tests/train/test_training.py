@@ -21,7 +21,7 @@ from edge.fit import MEAN, STD, Fit
 from edge.images import pixel_digest, read_image
 from models.network import Network
 from models.teacher import EMBEDDED, Teacher
-from train import checkpoint, journal, training
+from train import checkpoint, journal, resume, training
 from train.checkpoint import Checkpoint
 from train.device import open_device
 from train.examples import Examples
@@ -63,7 +63,9 @@ def usual(textures: Path, weights: Path, tmp_path_factory: pytest.TempPathFactor
         data=textures,
         category="cloth",
         out=tmp_path_factory.mktemp("usual") / "run",
+        teacher=EMBEDDED,
         teacher_weights=weights,
+        memory=0,
         fit=Fit(64, 64),
         epochs=3,
         batch=4,
@@ -299,7 +301,7 @@ def test_a_place_that_cannot_be_written_is_said(settings: Change, tmp_path: Path
         fit(settings(out=tmp_path / made))
 
 
-@pytest.mark.parametrize("module", [checkpoint, training])
+@pytest.mark.parametrize("module", [checkpoint, resume])
 def test_a_full_disk_is_said(settings: Change, monkeypatch: pytest.MonkeyPatch, module: ModuleType) -> None:
     def full(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

@@ -1,0 +1,55 @@
+"""A student with a memory beside it as ONNX: the trained model's map in float32, and a valid graph in INT8."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import pytest
+import torch
+
+from calibrate.activations import collect
+from calibrate.clipping import scale
+from calibrate.export import to_onnx
+from calibrate.quantize import Plan, quantizable, quantize
+from edge.engines.openvino import CORE
+from edge.fit import Fit
+from models.memory import Memory, Remembering
+from models.network import Network
+from models.teacher import EMBEDDED, Teacher
+from train.systems import SYSTEMS, system_of
+
+
+def remembering(name: str) -> Network:
+    """The system with a memory of random prototypes; nothing is trained."""
+    torch.manual_seed(3)
+    teacher = Teacher(EMBEDDED)
+    model = (
+        Memory(teacher, 12) if name == Memory.name else Remembering(system_of(name).build(teacher, {}), prototypes=12)
+    )
+    for bank in (model.banks.plain, model.banks.standardised):
+        bank.prototypes.copy_(torch.nn.functional.normalize(torch.randn_like(bank.prototypes)))
+    if isinstance(model, Remembering):
+        model.weights.copy_(torch.tensor([3.0, 0.5]))
+    return model.eval()
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_the_graph_gives_the_models_map_and_takes_int8(name: str) -> None:
+    model = remembering(name)
+    exported = to_onnx(model, Fit(64, 64))
+    image = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(5))
+    with torch.inference_mode():
+        wanted = model(image).numpy()
+    assert [output.name for output in exported.graph.output] == ["map"]
+    compiled = CORE.compile_model(
+        CORE.read_model(exported.SerializeToString()), "CPU", {"INFERENCE_PRECISION_HINT": "f32"}
+    )
+    np.testing.assert_allclose(compiled(image.numpy())[0], wanted, atol=2e-4)
+
+    activations = collect(exported, quantizable(exported), [image.numpy()])
+    scales = {tensor: scale(activation.histogram, "max") for tensor, activation in activations.items()}
+    means = {tensor: activation.means for tensor, activation in activations.items()}
+    int8 = quantize(exported, scales, means, Plan())
+    onnx.checker.check_model(int8, full_check=True)
+    prototypes = [node for node in int8.graph.node if node.op_type == "ReduceMax"]
+    assert len(prototypes) == 2  # one a bank
