@@ -11,7 +11,7 @@ import yaml
 
 from edge.commands import COMMANDS, VERBS, Reply
 from edge.messages import Defect, Health, Status, Topics, Verdict
-from edge.schema import CHANNELS, asyncapi, documents, examples
+from edge.schema import CHANNELS, asyncapi, documents, examples, main
 
 FOLDER = Path(__file__).parents[2] / "docs" / "mqtt"
 MODELS: dict[str, Any] = {"verdict": Verdict, "defect": Defect, "status": Status, "health": Health, "reply": Reply}
@@ -32,6 +32,17 @@ def test_the_committed_documents_match_the_models(name: str) -> None:
 
 def test_no_other_document_is_there() -> None:
     assert {path.name for path in FOLDER.iterdir()} == set(documents())
+
+
+def test_an_option_is_no_folder_to_write_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["schema", "--help"])
+    with pytest.raises(SystemExit):
+        main()
+    assert "DIR" in capsys.readouterr().out
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("name", CHANNELS)
