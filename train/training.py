@@ -155,7 +155,7 @@ def fit(settings: Settings) -> Checkpoint:
             "precision": "bfloat16" if arithmetic.reduced else "float32",
         },
     )
-    state = _ResumeState(settings, {"pictures": about.trained_on, "teacher weights": teacher_digest})
+    state = _ResumeState(settings, about.category, {"pictures": about.trained_on, "teacher weights": teacher_digest})
     phases = phases_of(model, material, settings.epochs, settings.learning_rate)
     examples = Examples(held or learn_from, settings.fit, settings.foreground)
     journal = Journal(settings.out, about, phases, examples)
@@ -322,8 +322,8 @@ class _Saved:
 class _ResumeState:
     """Model and optimiser between two epochs, in one safetensors file that names the training it belongs to."""
 
-    def __init__(self, settings: Settings, inputs: dict[str, Any]) -> None:
-        self.label = f"{settings.model} {settings.category}"
+    def __init__(self, settings: Settings, category: str, inputs: dict[str, Any]) -> None:
+        self.label = f"{settings.model} {category}"
         self._path, self._out = settings.out / RESUME, settings.out
         self._epochs = 0
         fields = dataclasses.asdict(settings)
