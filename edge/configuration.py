@@ -96,7 +96,7 @@ def _explain(mistake: Any, whole: type[BaseModel]) -> str:
         return "is missing" + (f" ({field.description})" if field is not None and field.description else "")
     if value is None and kind.endswith(("_type", "_parsing")):
         return "has no value; write one, or leave the key out"
-    if kind == "string_type" and isinstance(value, bool | int | float):
+    if kind in ("string_type", "path_type") and isinstance(value, bool | int | float):
         return f"must be text, and {str(value).lower()} is none; put it in quotes"
     if kind in _SHAPES:
         return f"must be {_SHAPES[kind]}; it is {_show(value)}"

@@ -79,7 +79,7 @@ def test_every_command_of_a_service(config: Path, subscriber: Subscriber, capsys
         (["pause", "--site", "a/b", "--line", "l", "--station", "s"], "--site: 'a/b' holds '/'"),
         (["pause", *STATION, "--timeout", "0"], "--timeout 0"),
         (["pause", *STATION, "--timeout", "nan"], "--timeout nan"),
-        (["pause", *STATION, "--port", "99999"], "port: Input should be less than"),
+        (["pause", *STATION, "--port", "99999"], "--port: input should be less than"),
         (["pause", *STATION, "--certificate", "c.pem"], "both 'certificate' and 'key'"),
         (["pause", *STATION, "--password-file", "p"], "without 'username'"),
         (["pause", *STATION, "--by", "x" * 65], "pause.by: string should have at most 64"),
@@ -90,6 +90,8 @@ def test_every_command_of_a_service(config: Path, subscriber: Subscriber, capsys
         (["resend", "many", *STATION], "invalid int"),
         (["bundle", *STATION], "required"),
         (["fly", *STATION], "invalid choice"),
+        (["pause", *STATION, "--host", "broker:1884"], "--host: 'broker:1884' holds a port; write host: broker"),
+        (["pause", *STATION, "--key", "box.key"], "edge-inspect: --tls: "),
         (["pause", "--config", "none.yaml"], "none.yaml: cannot be read"),
     ],
 )
