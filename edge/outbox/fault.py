@@ -29,10 +29,14 @@ _ERRNO_REMEDIES = {
     errno.EROFS: "the file system is read-only; the kernel's log (dmesg) says why, a failing disk is a frequent cause",
     errno.EIO: "the disk fails; look at the kernel's log (dmesg) and replace it",
 }
+_GONE = (
+    "was deleted or replaced while the service uses it: what waits is lost when the service stops. Restart the service "
+    "once nothing waits for the broker (outbox.entries of health is 0), and see what cleans that folder up"
+)
 
 
 class Fault:
-    """Keeps why the file takes nothing, and when it is tried again.
+    """Keeps why the file takes nothing and when it is tried again, and whether it is there at all.
 
     Args:
         path: of the outbox's file.
@@ -45,7 +49,32 @@ class Fault:
         self._path = path
         self._kind = ""
         self._retry_at = 0.0
+        self._number: int | None = None
+        self._is_gone = False
         self.text: str | None = None
+
+    @property
+    def problem(self) -> str | None:
+        """What is wrong, to be put behind "the file"; `None` while all is well."""
+        if self._is_gone:
+            return _GONE
+        return None if self.text is None else f"takes nothing, messages are kept in memory: {self.text}"
+
+    def watch(self) -> None:
+        """The file is open: it must stay where it is."""
+        self._number = os.stat(self._path).st_ino
+
+    def look(self) -> None:
+        """Notice that the file was deleted: SQLite goes on writing to what no name leads to any more."""
+        try:
+            is_gone = os.stat(self._path).st_ino != self._number
+        except FileNotFoundError:
+            is_gone = True
+        except OSError:  # the disk fails, which the next message notices
+            return
+        if is_gone and not self._is_gone:
+            log.error("outbox %s: the file %s", self._path, _GONE)
+        self._is_gone = is_gone
 
     @property
     def due(self) -> bool:

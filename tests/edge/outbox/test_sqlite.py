@@ -346,7 +346,7 @@ def test_a_full_disk_keeps_the_service_up(path: Path, caplog: pytest.LogCaptureF
         assert [outbox.put("a", large) for _ in range(4)] == [2, 3, 4, 5]
         assert sequences(outbox) == [1, 2, 3, 4, 5]
         assert outbox.depth().entries == 5
-        assert outbox.problem == "database or disk is full: make room on the disk"
+        assert str(outbox.problem).endswith("kept in memory: database or disk is full: make room on the disk")
         assert [record.message for record in caplog.records if "database or disk is full" in record.message]
         assert len(caplog.records) == 1
         ids = [entry.id for entry in outbox.pending("a", 0, 3)]
@@ -360,3 +360,27 @@ def test_a_full_disk_keeps_the_service_up(path: Path, caplog: pytest.LogCaptureF
     with SqliteOutbox(path) as outbox:
         assert sequences(outbox) == [4, 5, 6]
         assert outbox.put("a", one()) == 7
+
+
+@pytest.mark.parametrize("how", ["deleted", "replaced", "moved"])
+def test_a_file_that_is_taken_away_is_said(path: Path, caplog: pytest.LogCaptureFixture, how: str) -> None:
+    with SqliteOutbox(path) as outbox:
+        outbox.put("a", one())
+        outbox.retry()
+        assert outbox.problem is None
+        there = path.rename(path.with_name("moved.db"))
+        if how == "deleted":
+            there.unlink()
+        elif how == "replaced":
+            path.write_bytes(there.read_bytes())
+        outbox.retry()
+        outbox.retry()
+        assert "was deleted or replaced while the service uses it" in str(outbox.problem)
+        assert caplog.text.count("Restart the service once nothing waits") == 1
+        # It delivers all the same.
+        outbox.put("a", one())
+        assert sequences(outbox) == [1, 2]
+        if how == "moved":
+            there.rename(path)
+            outbox.retry()
+            assert outbox.problem is None
