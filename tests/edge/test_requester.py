@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -133,6 +133,15 @@ def test_no_broker_no_station_and_a_station_that_is_away(
         assert deaf.status == 1 and "the station is paused: see that the broker lets" in deaf.error
     away = Said(capsys, "pause", *there)
     assert away.status == 1 and "the station is offline" in away.error
+
+
+def test_a_command_that_is_larger_than_the_brokers_packets(
+    make_broker: Callable[..., Broker], capsys: pytest.CaptureFixture[str]
+) -> None:
+    broker = make_broker(settings="allow_anonymous true\nmax_packet_size 100")
+    broker.start()
+    said = Said(capsys, "pause", *STATION, "--port", str(broker.port))
+    assert said.status == 1 and "no packets as large as this command" in said.error and "was not sent" in said.error
 
 
 @pytest.fixture
