@@ -224,11 +224,12 @@ def check_bridge_settings(path: Path, settings: BridgeSettings) -> list[str]:
 
 def _look_at_file(key: str, file: Path) -> list[str]:
     """What keeps a file from being made and written."""
-    folder = file.absolute().parent
+    # Of a link, where it leads to.
+    folder = Path(os.path.realpath(file)).parent
     if not os.access(folder, os.W_OK | os.X_OK):
         return [f"{key}: {folder} is not there or cannot be written; make it, or name another"]
     if os.path.exists(file) and not (os.path.isfile(file) and os.access(file, os.R_OK | os.W_OK)):
-        return [f"{key}: {file} is no file, or cannot be written; name another, or let this user"]
+        return [f"{key}: {file} is no file, or cannot be written; name another, or let this user write it"]
     return []
 
 

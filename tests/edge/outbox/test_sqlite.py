@@ -136,6 +136,33 @@ def test_the_file_of_another_program_is_left_alone(path: Path) -> None:
     assert path.read_bytes() == before
 
 
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [
+        (errno.EROFS, "Read-only file system; the file system is read-only; the kernel's log"),
+        (errno.ENOSPC, "No space left on device; make room on the disk"),
+        (errno.EACCES, "Permission denied; let this user write to "),
+    ],
+)
+def test_a_lock_that_cannot_be_made_comes_with_its_own_remedy(
+    path: Path, monkeypatch: pytest.MonkeyPatch, number: int, said: str
+) -> None:
+    def fail(*_: object) -> int:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "open", fail)
+    with pytest.raises(OutboxError) as caught:
+        SqliteOutbox(path)
+    monkeypatch.undo()
+    assert said in str(caught.value)
+
+
+def test_a_link_to_a_folder_that_is_not_there_names_that(path: Path) -> None:
+    path.symlink_to("/nowhere/outbox.db")
+    with pytest.raises(OutboxError, match="the folder /nowhere is there and mounted"):
+        SqliteOutbox(path)
+
+
 def test_a_folder_that_is_missing_is_named(tmp_path: Path) -> None:
     with pytest.raises(OutboxError, match=r"there is no folder .*/missing; make it"):
         SqliteOutbox(tmp_path / "missing" / "outbox.db")
