@@ -289,7 +289,7 @@ def _readme() -> str:
 def main() -> None:
     """Write the documents into the folder that the command line names."""
     parser = argparse.ArgumentParser(prog="python -m edge.schema", description="Writes the documents of the contract.")
-    parser.add_argument("folder", type=Path, metavar="DIR", help="docs/mqtt")
+    parser.add_argument("folder", type=Path, metavar="DIR", help="docs/mqtt, as a rule")
     folder = parser.parse_args().folder
     for name, text in documents().items():
         write_atomically(folder / name, text.encode())

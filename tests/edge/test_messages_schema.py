@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,15 @@ def test_the_examples_are_messages_of_the_contract(name: str) -> None:
         text = example.model_dump_json()
         again = COMMANDS.validate_json(text) if name == "command" else MODELS[name].model_validate_json(text)
         assert again == example
+
+
+@pytest.mark.parametrize("arguments", [["--help"], [], ["--folder"]])
+def test_an_option_is_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str]) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["schema", *arguments])
+    with pytest.raises(SystemExit):
+        main()
+    assert not list(tmp_path.iterdir())
 
 
 def test_there_is_an_example_of_every_command() -> None:
