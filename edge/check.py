@@ -15,6 +15,8 @@ from edge.settings import MqttSettings, Settings
 
 SERVICE_USER = "edge-inspect"
 """As whom the unit runs the service."""
+# A verdict has some 600 bytes, health 1500; a defect of many regions has more. The bridge sends only `resend`.
+_STATION_BYTES, _COMMAND_BYTES = 2048, 512
 
 
 def check(path: Path, *, of_bridge: bool, connect: bool) -> Iterator[str]:
@@ -46,9 +48,8 @@ def check(path: Path, *, of_bridge: bool, connect: bool) -> Iterator[str]:
     if connect:
         topics = [Topics(settings.site, settings.line, station.name) for station in settings.stations]
         pairs = [_topics_of_a_station(each, settings) for each in topics]
-        yield from _try(
-            path, settings.mqtt, [t for pair in pairs for t in pair[0]], [t for pair in pairs for t in pair[1]]
-        )
+        publish, subscribe = ([topic for pair in pairs for topic in pair[i]] for i in (0, 1))
+        yield from _try(path, settings.mqtt, publish, subscribe, _STATION_BYTES)
 
 
 def _check_bridge(path: Path, connect: bool) -> Iterator[str]:
@@ -64,7 +65,7 @@ def _check_bridge(path: Path, connect: bool) -> Iterator[str]:
         heard = [
             topic for each in topics for topic in (each.verdict, each.defect, each.status, each.health, each.reply)
         ]
-        yield from _try(path, settings.mqtt, [each.command for each in topics], heard)
+        yield from _try(path, settings.mqtt, [each.command for each in topics], heard, _COMMAND_BYTES)
 
 
 def _topics_of_a_station(topics: Topics, settings: Settings) -> tuple[list[str], list[str]]:
@@ -87,14 +88,14 @@ def _topics_of_a_station(topics: Topics, settings: Settings) -> tuple[list[str],
     return publish, subscribe
 
 
-def _try(path: Path, mqtt: MqttSettings, publish: list[str], subscribe: list[str]) -> Iterator[str]:
+def _try(path: Path, mqtt: MqttSettings, publish: list[str], subscribe: list[str], packet_bytes: int) -> Iterator[str]:
     from edge.mqtt.connection import ConnectionProblem
     from edge.mqtt.trial import try_broker
 
     broker = f"broker {_place(mqtt)}"
     yield f"{broker}: connecting, as a client of its own"
     try:
-        trial = try_broker(mqtt, publish, subscribe)
+        trial = try_broker(mqtt, publish, subscribe, packet_bytes=packet_bytes)
     except ConnectionProblem as problem:
         raise CheckFailed(f"{path}: {broker}: {problem}") from None
     yield from (f"{broker}: {line}" for line in trial.said)

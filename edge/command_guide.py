@@ -24,7 +24,8 @@ mosquitto_pub -q 1 -t 'edge-inspect/v1/plant1/line1/station1/command' -m '{"comm
 ```
 
 ```python
-import os, time, uuid                                # from Python 3.14 on: uuid.uuid7()
+import os, time, uuid  # from Python 3.14 on: uuid.uuid7()
+
 number = int(time.time() * 1000) << 80 | int.from_bytes(os.urandom(10), "big")
 id = str(uuid.UUID(int=number & ~(0xF << 76 | 0x3 << 62) | 0x7 << 76 | 0x2 << 62))
 ```

@@ -96,7 +96,7 @@ def _explain(mistake: Any, whole: type[BaseModel]) -> str:
         return "is missing" + (f" ({field.description})" if field is not None and field.description else "")
     if value is None and kind.endswith(("_type", "_parsing")):
         return "has no value; write one, or leave the key out"
-    if kind == "string_type" and isinstance(value, bool | int | float):
+    if kind in ("string_type", "path_type") and isinstance(value, bool | int | float):
         return f"must be text, and {str(value).lower()} is none; put it in quotes"
     if kind in _SHAPES:
         return f"must be {_SHAPES[kind]}; it is {_show(value)}"
@@ -224,11 +224,12 @@ def check_bridge_settings(path: Path, settings: BridgeSettings) -> list[str]:
 
 def _look_at_file(key: str, file: Path) -> list[str]:
     """What keeps a file from being made and written."""
-    folder = file.absolute().parent
+    # Of a link, where it leads to.
+    folder = Path(os.path.realpath(file)).parent
     if not os.access(folder, os.W_OK | os.X_OK):
         return [f"{key}: {folder} is not there or cannot be written; make it, or name another"]
     if os.path.exists(file) and not (os.path.isfile(file) and os.access(file, os.R_OK | os.W_OK)):
-        return [f"{key}: {file} is no file, or cannot be written; name another, or let this user"]
+        return [f"{key}: {file} is no file, or cannot be written; name another, or let this user write it"]
     return []
 
 

@@ -134,7 +134,7 @@ def _package(name: str, remedy: str) -> Finding:
 def tensorrt_remedy(jetpack: int | None) -> str:
     """The command that brings TensorRT: on a Jetson its own package, which only a venv with the system's sees."""
     if jetpack is None:
-        return "pip install edge-inspect[tensorrt]; on a Jetson: sudo apt install python3-libnvinfer"
+        return "pip install 'edge-inspect[tensorrt]'; on a Jetson: sudo apt install python3-libnvinfer"
     return "sudo apt install python3-libnvinfer, and a venv made with --system-site-packages; pip's is for servers"
 
 

@@ -29,6 +29,8 @@ def check_host(host: str) -> str:
     if match := re.fullmatch(r"([^:]*):(\d*)", host):
         port = f"port: {match[2]}" if match[2] else "the port as port:"
         raise ValueError(f"{host!r} holds a port; write host: {_quoted(match[1])} and {port}")
+    if host.count(":") == 1:
+        raise ValueError(f"{host!r} holds ':'; write the broker's name or address alone, and a port as port:")
     if ":" in host:
         return _check_ipv6(host)
     if "/" in host:

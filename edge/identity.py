@@ -66,15 +66,18 @@ def _read(path: Path) -> Identity | None:
         return Identity.model_validate_json(path.read_bytes())
     except FileNotFoundError:
         return None
-    except (OSError, ValidationError) as error:
-        log.warning("identity %s: cannot be read, a new one is made: %s", path, str(error).splitlines()[0])
-        return None
+    except OSError as error:
+        why = error.strerror or str(error)
+    except ValidationError:
+        why = "it is empty or damaged"
+    log.warning("identity %s: cannot be read: %s; a new id is made", path, why)
+    return None
 
 
 def _copied(kept: Identity, path: Path, hardware: list[str]) -> str | None:
     """Return why an identity is another one's; `None` where it is not."""
     if kept.hardware and hardware and not set(kept.hardware) & set(hardware):
-        return "it was made on another box, of which this is a copy"
+        return "it was made with other hardware: this is a copy on another box, or the hardware was exchanged"
     if kept.path != path and (other := _read(kept.path)) is not None and other.id == kept.id:
         return f"it is a copy of {kept.path}"
     return None

@@ -226,9 +226,7 @@ class OutboxHealth(ContractModel):
     bytes: Count
     dropped_verdicts: Count
     dropped_defects: Count
-    problem: Said | None = Field(
-        default=None, description="why the file takes nothing, and what to do; messages are kept in memory"
-    )
+    problem: Said | None = Field(default=None, description="what is wrong with the file, and what to do about it")
     set_aside: Said | None = Field(
         default=None, description="where the damaged file lies that the service found at its start"
     )

@@ -161,5 +161,11 @@ def _broker(arguments: argparse.Namespace, settings: Settings | None) -> MqttSet
     try:
         return MqttSettings(**fields)
     except ValidationError as error:
-        said = "; ".join(f"{'.'.join(map(str, one['loc'])) or 'broker'}: {one['msg']}" for one in error.errors())
-        raise UsageError(said) from error
+        raise UsageError("; ".join(_say(mistake) for mistake in error.errors())) from error
+
+
+def _say(mistake: Any) -> str:
+    """One mistake in the broker's options, by the option's name."""
+    said = mistake["msg"].removeprefix("Value error, ")
+    option = "--" + str(mistake["loc"][-1]).replace("_", "-") if mistake["loc"] else "broker"
+    return f"{option}: {said[0].lower()}{said[1:]}"

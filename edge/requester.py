@@ -77,7 +77,10 @@ class Requester:
                 if time.monotonic() > self._deadline:
                     return True
                 session.turn(self._wake_out, _TURN_S)
-            session.send_command(self._topics.command, self._command.model_dump_json().encode())
+            topic, payload = self._topics.command, self._command.model_dump_json().encode()
+            if session.limit(len(topic.encode()) + len(payload), "command") is not None:
+                raise ConnectionProblem("it takes no packets as large as this command; raise its limit", slow=True)
+            session.send_command(topic, payload)
             self._sent, self._problem = True, None
             while self._reply is None and time.monotonic() < self._deadline:
                 session.turn(self._wake_out, _TURN_S)

@@ -7,9 +7,9 @@ Everything in them comes from edge/messages.py and edge/commands.py.
 
 from __future__ import annotations
 
+import argparse
 import inspect
 import json
-import sys
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -288,8 +288,11 @@ def _readme() -> str:
 
 def main() -> None:
     """Write the documents into the folder that the command line names."""
+    parser = argparse.ArgumentParser(prog="python -m edge.schema", description="Writes the documents of the contract.")
+    parser.add_argument("folder", type=Path, metavar="DIR", help="docs/mqtt, as a rule")
+    folder = parser.parse_args().folder
     for name, text in documents().items():
-        write_atomically(Path(sys.argv[1]) / name, text.encode())
+        write_atomically(folder / name, text.encode())
 
 
 if __name__ == "__main__":

@@ -165,7 +165,7 @@ def fit(settings: Settings) -> Checkpoint:
     )
     state = ResumeState(
         settings.out,
-        f"{settings.model} {settings.category}",
+        f"{settings.model} {about.category}",
         {**settings.decisive(), "pictures": about.trained_on, "teacher weights": teacher_digest},
     )
     examples = Examples(held or learn_from, settings.fit, settings.foreground)

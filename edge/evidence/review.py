@@ -56,7 +56,8 @@ def review(folder: Path, sheet: Path, newest: int, only: Only | None = None) -> 
         rows.append((f"#{len(rows) + 1} {_caption(found.case)}", pictures))
         listed.append(_describe(found))
     if not rows:
-        raise UsageError(f"{folder}: holds no {only or 'evidence'}; it is the folder that evidence.folder names")
+        what = f"holds no {only or 'evidence'}" if folder.is_dir() else "no such folder"
+        raise UsageError(f"{clean(folder)}: {what}; give the folder that the configuration names as evidence.folder")
     columns = max(min(_COLUMNS, len(rows)), -(-len(rows) // _ROWS))
     write_image(sheet, contact_sheet(rows, _HEIGHT, columns))
     return listed

@@ -81,7 +81,9 @@ def _box(reports: Sequence[StationReport]) -> Iterator[Family]:
         "kind",
         {"verdict": outbox.dropped_verdicts, "defect": outbox.dropped_defects},
     )
-    yield _one("outbox_failing", "gauge", "1 while the outbox's disk takes nothing.", outbox.problem is not None)
+    yield _one(
+        "outbox_failing", "gauge", "1 while the outbox's file takes nothing or is gone.", outbox.problem is not None
+    )
     yield _one("temperature_celsius", "gauge", "Temperature of the hottest part of the box.", health.temperature_c)
     yield _one("throttled", "gauge", "1 while heat or current slows the box.", health.throttled)
     yield _one("disk_free_bytes", "gauge", "Room on the outbox's disk.", health.disk_free_bytes)

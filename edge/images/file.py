@@ -11,11 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.errors import ImageError
+from edge.files import read_file
 from edge.images import formats, jpeg, png, tiff
 from edge.images.facts import Facts, Unreadable
 from edge.images.folder import SUFFIXES
 from edge.images.frame import Frame, to_frame
 from edge.text import clean
+
+MOST_BYTES = 1 << 32
+"""Of a file: what the largest picture that OpenCV takes needs, with 16 bits, plain."""
 
 _SILENT = 0
 _set_log_level: Callable[[int], int] = getattr(cv2, "setLogLevel", None) or cv2.utils.logging.setLogLevel
@@ -62,7 +66,7 @@ def read_raw(path: Path) -> tuple[NDArray[np.generic], Facts]:
         ImageError: As `read_image`.
     """
     try:
-        data = path.read_bytes()
+        data = read_file(path, MOST_BYTES)
     except OSError as error:
         raise ImageError(f"{clean(path)}: cannot be read: {error.strerror}") from error
     try:
@@ -115,6 +119,9 @@ def _decode(data: bytes) -> NDArray[np.generic]:
     if data.startswith(jpeg.SIGNATURE):
         return jpeg.decode(data)
     if data.startswith(tiff.SIGNATURES):
+        for stream in tiff.jpeg_streams(data):  # libtiff hides what libjpeg warns of
+            jpeg.examine(stream)
+            jpeg.decode(stream)
         data = tiff.upright(data)
     before = _set_log_level(_SILENT)  # the reason is told by an error
     try:

@@ -64,6 +64,10 @@ def _pixmap(data: bytes) -> Facts:
         raise damaged("its header has no largest value")
     if not 0 < (largest := int(found[4])) <= 65535:
         raise damaged(f"its header says that {largest} is the largest value")
+    if found[1] in b"56":
+        values = int(found[2]) * int(found[3]) * (3 if found[1] == b"6" else 1)
+        if found.end() + values * (2 if largest > 255 else 1) > len(data):
+            raise cut_off()
     return Facts(white=None if largest in (255, 65535) else largest)
 
 

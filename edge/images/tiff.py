@@ -13,13 +13,15 @@ SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 MOST_PAGES = 10_000
 
 _SUBFILE, _OLD_SUBFILE, _BITS, _COMPRESSION, _PHOTOMETRIC, _ORIENTATION, _LARGEST = 254, 255, 258, 259, 262, 274, 281
+_JPEG_TABLES = 347
 _REDUCED, _MASK = 1, 4
 _WHITE_IS_ZERO, _KNOWN_PHOTOMETRIC = 0, (0, 1, 2, 3, 5, 6)
 _DEFLATED = (8, 32946)
+_JPEG = 7
 _PARTS = ((273, 279), (324, 325))
 """Where a picture's strips, or its tiles, lie, and how long they are."""
-_FORMS = {1: "B", 3: "H", 4: "I", 16: "Q"}
-"""The types of a value that is a whole number."""
+_FORMS = {1: "B", 3: "H", 4: "I", 7: "B", 16: "Q"}
+"""The types of a value that is a whole number, and 7, of plain bytes."""
 
 
 @dataclass(frozen=True)
@@ -100,16 +102,35 @@ def upright(data: bytes) -> bytes:
     return data
 
 
+def jpeg_streams(data: bytes) -> Iterator[bytes]:
+    """Yield each strip or tile of a TIFF whose pixels are packed as JPEG, as a JPEG of its own; else nothing.
+
+    Raises:
+        Unreadable: A strip lies outside of the file.
+    """
+    for page in _directories(data):
+        if page.values.get(_COMPRESSION) == _JPEG:
+            tables = bytes(page.all_of(_JPEG_TABLES, data))  # from a start marker to an end marker, which go
+            for _, part in _parts(page, data):
+                yield tables[:-2] + part[2:] if tables else part
+
+
 def _check_deflated(page: Directory, data: bytes) -> None:
     """Unpacks every strip or tile, for its checksum: libtiff leaves that alone."""
+    for start, part in _parts(page, data):
+        try:
+            zlib.decompress(part)
+        except zlib.error as error:
+            raise damaged(f"the part at byte {start} cannot be unpacked ({error})") from error
+
+
+def _parts(page: Directory, data: bytes) -> Iterator[tuple[int, bytes]]:
+    """Where each strip or tile begins, and its bytes."""
     for offsets, lengths in _PARTS:
         for start, length in zip(page.all_of(offsets, data), page.all_of(lengths, data), strict=False):
             if start + length > len(data):
                 raise cut_off()
-            try:
-                zlib.decompress(data[start : start + length])
-            except zlib.error as error:
-                raise damaged(f"the part at byte {start} cannot be unpacked ({error})") from error
+            yield start, data[start : start + length]
 
 
 def _directories(data: bytes) -> Iterator[Directory]:

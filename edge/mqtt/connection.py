@@ -49,6 +49,8 @@ _REMEDIES = {
     0x9A: "the broker keeps no retained messages: set mqtt.retain to false, or let this user retain",
     0x9B: "the broker takes QoS 0 only: let it take QoS 1",
 }
+# These tell nothing, and may pass by themselves.
+_UNEXPLAINED = dict.fromkeys((0x80, 0x83), "the broker's log may say why")
 # A broker that stops, is busy or over its quota, or lets another client in, does not mind what was sent last.
 _NOT_OF_A_MESSAGE = {0x00, 0x04, 0x88, 0x89, 0x8B, 0x8D, 0x8E, 0x97, 0x98, 0x9C, 0x9D, 0x9F, 0xA0}
 
@@ -92,7 +94,7 @@ def refusal(what: str, reason: ReasonCode) -> ConnectionProblem:
 
 def describe_reason(reason: ReasonCode) -> str:
     """Return a reason code in words, with what can be done about it."""
-    remedy = _REMEDIES.get(reason.value)
+    remedy = _REMEDIES.get(reason.value) or _UNEXPLAINED.get(reason.value)
     return f"{reason.getName()} (0x{reason.value:02x})" + (f"; {remedy}" if remedy else "")
 
 

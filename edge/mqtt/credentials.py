@@ -19,6 +19,8 @@ from edge.settings import MqttSettings, TlsSettings
 _LARGEST_FILE = 2**20
 # Of MQTT: the length of a password is sent in two bytes.
 _LONGEST_PASSWORD = 0xFFFF
+# A sequence, of any length, that begins with the version 3 (RFC 7292).
+_PKCS12 = re.compile(rb"\x30(?:[\x00-\x80]|\x81.|\x82..|\x83...)\x02\x01\x03", re.DOTALL)
 _CERTIFICATE = re.compile(rb"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
 
 
@@ -178,16 +180,22 @@ def _read_pem(key: str, file: Path, wanted: str, command: str) -> bytes:
     """The content of a PEM file that holds something of this label."""
     data = _read(key, file)
     found = [label.decode() for label in re.findall(rb"-----BEGIN ([A-Z0-9 ]+)-----", data)]
-    if any(wanted in label for label in found):
+    if any(label.endswith(wanted) for label in found):
         return data
     if found:
-        swapped = "; are mqtt.tls.certificate and mqtt.tls.key swapped?" if key != "mqtt.tls.ca_file" else ""
-        raise _mistake(key, file, f"holds {', '.join(dict.fromkeys(found))}, and no {wanted}{swapped}")
+        remedy = ""
+        if "CERTIFICATE REQUEST" in found[0]:
+            remedy = "; take the file that the CA has made of the request"
+        elif key != "mqtt.tls.ca_file":
+            remedy = "; are mqtt.tls.certificate and mqtt.tls.key swapped?"
+        raise _mistake(key, file, f"holds {', '.join(dict.fromkeys(found))}, and no {wanted}{remedy}")
     if data.startswith(b"\x30"):
-        path = credential_path(file)
-        raise _mistake(
-            key, file, f"is DER, not PEM; write it as PEM: openssl {command} -inform DER -in {path} -out {path}.pem"
-        )
+        path, kind = credential_path(file), "DER"
+        write = f"openssl {command} -inform DER -in {path} -out {path}.pem"
+        if _PKCS12.match(data):
+            what = "-nocerts -nodes" if command == "pkey" else "-nokeys"
+            kind, write = "PKCS#12", f"openssl pkcs12 {what} -in {path} -out {path}.pem"
+        raise _mistake(key, file, f"is {kind}, not PEM; write it as PEM: {write}")
     raise _mistake(key, file, f"is {'no PEM file' if data else 'empty'}; it needs the lines -----BEGIN {wanted}-----")
 
 

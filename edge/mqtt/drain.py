@@ -20,6 +20,9 @@ log = logging.getLogger(__name__)
 
 # For so long a connection must have held before a message that is suspected is sent.
 _CALM_S = 0.5
+# Health has QoS 0 and counts as taken after some seconds without a complaint. While one message is sent at a time, so
+# long passes before the next: parts would wait for it for ever otherwise.
+_HEALTH_PAUSE_S = 10.0
 
 
 class Drain:
@@ -60,6 +63,7 @@ class Drain:
         self._too_large_said: set[str] = set()
         # Until when messages of a kind are not sent any more.
         self._withheld: dict[str, float] = {}
+        self._health_taken_at = float("-inf")
         # When the present connection began to take messages; 0 before that.
         self._began = 0.0
         self.set_aside = 0
@@ -106,6 +110,8 @@ class Drain:
             self._outbox.remove(_numbers(acknowledged, "entry"))
             self._resends.acknowledge(_numbers(acknowledged, "resend"))
         for token in acknowledged:
+            if token[0] == "health":
+                self._health_taken_at = time.monotonic()
             self._suspicion.acknowledge(token)
             self._notices.remove(token)
             entry = self._entries.pop(token, None)
@@ -148,6 +154,8 @@ class Drain:
             self._suspicion.forget_those_gone()
 
     def _may_send(self, token: Token) -> bool:
+        if token[0] == "health" and time.monotonic() < self._health_taken_at + _HEALTH_PAUSE_S:
+            return False
         return self._suspicion.may_send(token) and (
             not self._suspicion.wants_calm(token) or self._has_been_calm(_CALM_S)
         )

@@ -51,13 +51,16 @@ class Trial(NamedTuple):
     mistakes: list[str]
 
 
-def try_broker(settings: MqttSettings, publish: Sequence[str], subscribe: Sequence[str]) -> Trial:
+def try_broker(
+    settings: MqttSettings, publish: Sequence[str], subscribe: Sequence[str], *, packet_bytes: int = 0
+) -> Trial:
     """Connect as the service does, ask for what it needs, and close.
 
     Args:
         settings: Of the connection.
         publish: The topics that the service publishes to.
         subscribe: The topics that it subscribes to.
+        packet_bytes: How large packets the broker must take.
 
     Raises:
         ConnectionProblem: The broker cannot be reached, or does not let this box in.
@@ -66,7 +69,7 @@ def try_broker(settings: MqttSettings, publish: Sequence[str], subscribe: Sequen
     for protocol in protocols:
         with contextlib.closing(_Visit(settings, protocol)) as visit:
             if visit.is_let_in(last=protocol == protocols[-1]):
-                return visit.look(publish, subscribe)
+                return visit.look(publish, subscribe, packet_bytes)
     raise AssertionError("the last version of MQTT is answered or raises")
 
 
@@ -110,12 +113,17 @@ class _Visit:
             raise refusal("refused the connection", self._reason)
         return True
 
-    def look(self, publish: Sequence[str], subscribe: Sequence[str]) -> Trial:
+    def look(self, publish: Sequence[str], subscribe: Sequence[str], packet_bytes: int) -> Trial:
         """Ask the broker for all that is needed."""
         limits = [text.format(self._limits[name]) for name, text in _LIMITS.items() if name in self._limits]
         announced = f"; it announces {', '.join(limits)}" if limits else ""
         said = [f"answers with MQTT {'5' if self._is_5 else '3.1.1'}{announced}"]
-        mistakes = [problem for topic in subscribe if (problem := self._subscribe(topic))]
+        mistakes = []
+        if (largest := self._limits.get("MaximumPacketSize", packet_bytes)) < packet_bytes:
+            mistakes.append(
+                f"takes packets up to {largest} bytes, and messages have up to some {packet_bytes}; raise its limit"
+            )
+        mistakes += [problem for topic in subscribe if (problem := self._subscribe(topic))]
         if not self._is_5 or self._limits.get("MaximumQoS", 2) < 2:
             said.append("it does not tell what may be published; the service's log has what it refuses")
         else:

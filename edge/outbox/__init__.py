@@ -77,7 +77,7 @@ class Outbox(Protocol):
 
     @property
     def problem(self) -> str | None:
-        """Why messages are kept in memory alone at present, and what to do about it; `None` while all is well."""
+        """What is wrong with the file and what to do, to be put behind "the file"; `None` while all is well."""
 
     @property
     def why_dropped(self) -> str:

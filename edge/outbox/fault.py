@@ -23,16 +23,21 @@ _REMEDIES = {
     "file is not a database": _DAMAGED,
     "access permission denied": "let the service's user write to the file and its folder",
 }
-_ERRNO_REMEDIES = {
+ERRNO_REMEDIES = {
     errno.ENOSPC: "make room on the disk",
     errno.EDQUOT: "the disk quota of the service's user is used up; raise it or make room",
     errno.EROFS: "the file system is read-only; the kernel's log (dmesg) says why, a failing disk is a frequent cause",
     errno.EIO: "the disk fails; look at the kernel's log (dmesg) and replace it",
 }
+"""What to do about an error of the system that is not one of rights."""
+_GONE = (
+    "was deleted or replaced while the service uses it: what waits is lost when the service stops. Restart the service "
+    "once nothing waits for the broker (outbox.entries of health is 0), and see what cleans that folder up"
+)
 
 
 class Fault:
-    """Keeps why the file takes nothing, and when it is tried again.
+    """Keeps why the file takes nothing and when it is tried again, and whether it is there at all.
 
     Args:
         path: of the outbox's file.
@@ -45,7 +50,32 @@ class Fault:
         self._path = path
         self._kind = ""
         self._retry_at = 0.0
+        self._number: int | None = None
+        self._is_gone = False
         self.text: str | None = None
+
+    @property
+    def problem(self) -> str | None:
+        """What is wrong, to be put behind "the file"; `None` while all is well."""
+        if self._is_gone:
+            return _GONE
+        return None if self.text is None else f"takes nothing, messages are kept in memory: {self.text}"
+
+    def watch(self) -> None:
+        """The file is open: it must stay where it is."""
+        self._number = os.stat(self._path).st_ino
+
+    def look(self) -> None:
+        """Notice that the file was deleted: SQLite goes on writing to what no name leads to any more."""
+        try:
+            is_gone = os.stat(self._path).st_ino != self._number
+        except FileNotFoundError:
+            is_gone = True
+        except OSError:  # the disk fails, which the next message notices
+            return
+        if is_gone and not self._is_gone:
+            log.error("outbox %s: the file %s", self._path, _GONE)
+        self._is_gone = is_gone
 
     @property
     def due(self) -> bool:
@@ -74,7 +104,7 @@ def describe(path: Path, problem: Exception) -> str:
 def _remedy(path: Path, problem: Exception) -> str:
     text = str(problem)
     if isinstance(problem, OSError):
-        known = _ERRNO_REMEDIES.get(problem.errno or 0)
+        known = ERRNO_REMEDIES.get(problem.errno or 0)
     elif text.startswith(("database is locked", "database table is locked", "locking protocol")):
         holder = other_user(path)
         who = f"another program, {holder}," if holder else "another program"
@@ -85,7 +115,8 @@ def _remedy(path: Path, problem: Exception) -> str:
     elif text.startswith("unable to open database file"):
         if path.is_dir():
             return "this is a folder; name a file in outbox.path"
-        return f"it cannot be opened; see that the folder {clean(path.parent)} is there and mounted, and " + _rights()
+        folder = clean(os.path.dirname(os.path.realpath(path)))
+        return f"it cannot be opened; see that the folder {folder} is there and mounted, and " + _rights()
     elif text.startswith(("no such table", "no such column", "no such index")):
         return f"another program has changed its tables; {_DAMAGED}"
     else:
@@ -96,7 +127,7 @@ def _remedy(path: Path, problem: Exception) -> str:
 def _read_only(path: Path) -> str:
     with suppress(OSError):
         if os.statvfs(path.parent).f_flag & os.ST_RDONLY:
-            return _ERRNO_REMEDIES[errno.EROFS]
+            return ERRNO_REMEDIES[errno.EROFS]
     return _rights()
 
 

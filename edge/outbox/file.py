@@ -13,6 +13,7 @@ from pathlib import Path
 
 from edge.errors import OutboxError
 from edge.outbox import Entry
+from edge.outbox.fault import ERRNO_REMEDIES
 
 log = logging.getLogger(__name__)
 
@@ -71,9 +72,9 @@ def lock(path: Path) -> int:
     try:
         descriptor = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as problem:
-        raise OutboxError(
-            f"outbox {path}: {problem.strerror}; let this user write to {path.parent}, or change outbox.path"
-        ) from problem
+        rights = f"let this user write to {path.parent}, or change outbox.path"
+        remedy = ERRNO_REMEDIES.get(problem.errno or 0, rights)
+        raise OutboxError(f"outbox {path}: {problem.strerror}; {remedy}") from problem
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as problem:

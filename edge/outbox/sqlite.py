@@ -88,6 +88,7 @@ class SqliteOutbox(BoundedOutbox):
                 opened.callback(self._db.close)
                 self._drain_db = opened.enter_context(closing(connect(path)))
                 self._checkpoints = opened.enter_context(closing(Checkpointer(path, self._lock)))
+                self._fault.watch()
                 self._load()
                 if self.recovered_from is not None:
                     self._salvage(self.recovered_from)
@@ -108,7 +109,7 @@ class SqliteOutbox(BoundedOutbox):
     @property
     def problem(self) -> str | None:
         """See `Outbox.problem`."""
-        return self._fault.text
+        return self._fault.problem
 
     def pending(self, station: str, after: int, limit: int) -> list[Entry]:
         """See `Outbox.pending`."""
@@ -179,6 +180,7 @@ class SqliteOutbox(BoundedOutbox):
 
     def retry(self) -> None:
         """See `Outbox.retry`."""
+        self._fault.look()
         with self._lock:
             if self._fault.text is None or not self._fault.due or not self._try_to_write(self._overflow.entries()):
                 return

@@ -47,7 +47,7 @@ class Alarms:
             why = self._outbox.why_dropped
             self._state.alarm(f"the outbox dropped {self._dropped - kept} messages unsent: {why}")
         elif (problem := self._outbox.problem) is not None:
-            self._state.alarm(f"the outbox's file takes nothing, verdicts are kept in memory: {problem}")
+            self._state.alarm(f"the outbox's file {problem}")
         elif self._seen > before and hurried:
             self._state.alarm(OVERLOAD)
         else:

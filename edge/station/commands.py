@@ -243,9 +243,10 @@ class StationCommands:
             raise Refused("impossible", "the history is empty; outbox.history_bytes says how much it keeps")
         first, last = max(command.from_sequence, kept[0]), min(command.to_sequence or kept[1], kept[1])
         if first > last:
-            raise Refused(
-                "impossible", f"the history holds parts {kept[0]} to {kept[1]}; later ones wait, earlier ones are gone"
+            beyond = (
+                "later ones wait for the broker, or are not made yet" if first > kept[1] else "earlier ones are gone"
             )
+            raise Refused("impossible", f"the history holds parts {kept[0]} to {kept[1]}; {beyond}")
         if self._answers is None or not self._answers.resend(first, last):
             raise Refused("busy", "too many requests wait; ask again when they have come")
         return {"resend": SequenceRange(first=first, last=last)}

@@ -198,7 +198,6 @@ def test_a_missing_video_and_a_file_that_is_none_are_refused(tmp_path: Path) -> 
         ("folder:", "names no path"),
         ("folder:?loop=true", "names no path"),
         ("folder:/data?speed=3&fps=2", "unknown option speed; there are fps, loop"),
-        ("folder://[data", "is no URI"),
     ],
 )
 def test_a_wrong_uri_is_refused_without_looking(uri: str, message: str) -> None:

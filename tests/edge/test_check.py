@@ -87,6 +87,9 @@ def test_the_bridges_configuration_is_checked(check: Check, tmp_path: Path, brok
 def test_what_is_in_the_place_of_a_file_is_said(check: Check, tmp_path: Path) -> None:
     status, said = check(outbox={"path": str(tmp_path / "parts")})
     assert status == 2 and f"outbox.path: {tmp_path / 'parts'} is no file" in said
+    (tmp_path / "link.db").symlink_to("/nowhere/outbox.db")
+    status, said = check(outbox={"path": str(tmp_path / "link.db")})
+    assert status == 2 and "outbox.path: /nowhere is not there" in said
 
 
 def test_a_key_that_is_there_twice_is_said(check: Check, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

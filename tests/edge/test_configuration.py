@@ -111,6 +111,7 @@ def test_unknown_keys_name_those_there_are(tmp_path: Path) -> None:
     ("content", "mistake"),
     [
         (good(site=5), "site: must be text, and 5 is none; put it in quotes"),
+        (good(outbox={"path": 1e3}), "outbox.path: must be text, and 1000.0 is none; put it in quotes"),
         (good(stations={}), "stations: must be a list (`- item`); it is a mapping"),
         (good(stations=[]), "stations: list should have at least 1 item after validation, not 0"),
         (good(stations=["a"]), "stations.0: must be a mapping (`key: value`); it is 'a'"),

@@ -48,7 +48,7 @@ def test_a_package_that_is_there_but_broken_is_missing(
     monkeypatch.syspath_prepend(tmp_path)
     found = {finding.what: finding for finding in examine()}["tensorrt"]
     assert not found.found
-    assert "pip install edge-inspect[tensorrt]" in found.detail
+    assert "pip install 'edge-inspect[tensorrt]'" in found.detail
 
 
 def test_a_bare_box_gets_every_remedy(tmp_path: Path) -> None:

@@ -266,8 +266,10 @@ def test_review_makes_a_contact_sheet_newest_first(
     next(folder.glob(f"*/*/maps/{parts[0].verdict.id}.png")).unlink()
     assert main(["review", str(folder)]) == 0
     assert capsys.readouterr().out.split()[:2] == ["#1", "accept"]
-    assert main(["review", str(tmp_path / "none")]) == 2
-    assert "holds no evidence" in capsys.readouterr().err
+    for name, said in (("none", "no such folder"), ("empty", "holds no evidence")):
+        (tmp_path / "empty").mkdir(exist_ok=True)
+        assert main(["review", str(tmp_path / name)]) == 2
+        assert f"{name}: {said}; give the folder that the configuration" in capsys.readouterr().err
 
 
 def test_what_is_newest_stays_though_the_clock_was_in_1970(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -36,6 +36,7 @@ def test_names_and_addresses_are_taken(host: str) -> None:
         ("broker a", "more than one word"),
         ("a,b", "more than one word"),
         ("box:secret@broker", "mqtt.username"),
+        ("tcp:broker", "holds ':'; write the broker's name"),
         ("1::2::3", "no IPv6 address"),
         ("192.168.0.300", "no IPv4 address"),
         ("192.168.1", "no IPv4 address"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import yaml
 
 from edge.commands import COMMANDS, VERBS, Reply
 from edge.messages import Defect, Health, Status, Topics, Verdict
-from edge.schema import CHANNELS, asyncapi, documents, examples
+from edge.schema import CHANNELS, asyncapi, documents, examples, main
 
 FOLDER = Path(__file__).parents[2] / "docs" / "mqtt"
 MODELS: dict[str, Any] = {"verdict": Verdict, "defect": Defect, "status": Status, "health": Health, "reply": Reply}
@@ -34,12 +35,32 @@ def test_no_other_document_is_there() -> None:
     assert {path.name for path in FOLDER.iterdir()} == set(documents())
 
 
+def test_an_option_is_no_folder_to_write_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["schema", "--help"])
+    with pytest.raises(SystemExit):
+        main()
+    assert "DIR" in capsys.readouterr().out
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("name", CHANNELS)
 def test_the_examples_are_messages_of_the_contract(name: str) -> None:
     for example in examples()[name]:
         text = example.model_dump_json()
         again = COMMANDS.validate_json(text) if name == "command" else MODELS[name].model_validate_json(text)
         assert again == example
+
+
+@pytest.mark.parametrize("arguments", [["--help"], [], ["--folder"]])
+def test_an_option_is_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str]) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["schema", *arguments])
+    with pytest.raises(SystemExit):
+        main()
+    assert not list(tmp_path.iterdir())
 
 
 def test_there_is_an_example_of_every_command() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +79,7 @@ def test_every_command_of_a_service(config: Path, subscriber: Subscriber, capsys
         (["pause", "--site", "a/b", "--line", "l", "--station", "s"], "--site: 'a/b' holds '/'"),
         (["pause", *STATION, "--timeout", "0"], "--timeout 0"),
         (["pause", *STATION, "--timeout", "nan"], "--timeout nan"),
-        (["pause", *STATION, "--port", "99999"], "port: Input should be less than"),
+        (["pause", *STATION, "--port", "99999"], "--port: input should be less than"),
         (["pause", *STATION, "--certificate", "c.pem"], "both 'certificate' and 'key'"),
         (["pause", *STATION, "--password-file", "p"], "without 'username'"),
         (["pause", *STATION, "--by", "x" * 65], "pause.by: string should have at most 64"),
@@ -90,6 +90,8 @@ def test_every_command_of_a_service(config: Path, subscriber: Subscriber, capsys
         (["resend", "many", *STATION], "invalid int"),
         (["bundle", *STATION], "required"),
         (["fly", *STATION], "invalid choice"),
+        (["pause", *STATION, "--host", "broker:1884"], "--host: 'broker:1884' holds a port; write host: broker"),
+        (["pause", *STATION, "--key", "box.key"], "edge-inspect: --tls: "),
         (["pause", "--config", "none.yaml"], "none.yaml: cannot be read"),
     ],
 )
@@ -131,6 +133,15 @@ def test_no_broker_no_station_and_a_station_that_is_away(
         assert deaf.status == 1 and "the station is paused: see that the broker lets" in deaf.error
     away = Said(capsys, "pause", *there)
     assert away.status == 1 and "the station is offline" in away.error
+
+
+def test_a_command_that_is_larger_than_the_brokers_packets(
+    make_broker: Callable[..., Broker], capsys: pytest.CaptureFixture[str]
+) -> None:
+    broker = make_broker(settings="allow_anonymous true\nmax_packet_size 100")
+    broker.start()
+    said = Said(capsys, "pause", *STATION, "--port", str(broker.port))
+    assert said.status == 1 and "no packets as large as this command" in said.error and "was not sent" in said.error
 
 
 @pytest.fixture

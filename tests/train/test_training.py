@@ -334,6 +334,14 @@ def test_an_interrupted_training_says_what_is_saved(
     assert kept in capsys.readouterr().err
 
 
+def test_a_category_that_is_the_folder_itself_is_called_by_its_name(
+    settings: Change, textures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(textures / "cloth", tmp_path / "cloth\nof 2026")
+    fit(settings(data=tmp_path / "cloth\nof 2026", category=".", epochs=1))
+    assert r"rd cloth\nof 2026: distillation: 1/1 epochs" in capsys.readouterr().err
+
+
 def test_few_pictures_are_said_and_one_is_held_out(
     settings: Change, textures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

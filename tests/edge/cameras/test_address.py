@@ -55,11 +55,18 @@ def test_no_message_tells_a_password(uri: str) -> None:
     assert "cret" not in shown
 
 
+@pytest.mark.parametrize("name", ["a\nb", "a\tb\r", "C#7", "[1", "100 % ü😀", "a//b"])
+def test_a_path_keeps_every_character(name: str) -> None:
+    for given in (name, name.replace("%", "%25").replace("#", "%23")):
+        assert parse_uri(f"folder:/data/{given}?fps=2")[1].path == f"/data/{name}"
+
+
 @pytest.mark.parametrize(
     ("uri", "message"),
     [
         ("v4l2:///dev/video0?size=1280", "size=1280 must be WIDTHxHEIGHT"),
         ("v4l2:///dev/video0?region=1,2,3,4", "unknown option region; there are exposure, gain, size"),
+        ("folder:/data/what?/good", r"unknown option /good; there are fps, loop, bits; a \? in the path .* %3F"),
         ("aravis:x?region=1,2,3", "region=1,2,3 must be X,Y,WIDTH,HEIGHT"),
         ("aravis:x?size=2x2&region=0,0,2,2", "has both size and region"),
         ("aravis:x?exposure=nan", "exposure=nan is not finite"),

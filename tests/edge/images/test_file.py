@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import struct
 import zlib
 from pathlib import Path
@@ -126,8 +127,20 @@ def test_a_picture_larger_than_opencv_takes_is_refused(tmp_path: Path) -> None:
 def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ImageError, match="none.png: cannot be read: No such file"):
         read_image(tmp_path / "none.png")
-    with pytest.raises(ImageError, match="cannot be read: Is a directory"):
+    with pytest.raises(ImageError, match="cannot be read: it is a folder; name a file"):
         read_image(tmp_path)
+
+
+def test_a_pipe_is_refused_instead_of_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.png")
+    with pytest.raises(ImageError, match=r"pipe\.png: cannot be read: it is a device, a pipe or a socket"):
+        read_image(tmp_path / "pipe.png")
+
+
+def test_a_name_that_no_file_can_have_is_refused(tmp_path: Path) -> None:
+    for name in ("a\0b.png", "a" * 300 + ".png"):
+        with pytest.raises(ImageError, match="cannot be read: "):
+            read_image(tmp_path / name)
 
 
 @pytest.mark.parametrize("name", ["part", "part.xyz"])

@@ -39,6 +39,7 @@ FILES = {
     "png of one row a chunk": packed("PNG", compress_level=0),
     "tiff": packed("TIFF"),
     "tiff deflated": packed("TIFF", compression="tiff_deflate"),
+    "tiff of jpeg": packed("TIFF", compression="jpeg"),
     "tiff lzw": packed("TIFF", compression="tiff_lzw"),
     "bmp": packed("BMP"),
     "webp": packed("WEBP", quality=90),
@@ -118,7 +119,9 @@ def test_lost_data_is_noticed_in_every_format(tmp_path: Path, name: str, mutatio
         assert read(tmp_path / "part.bin", mutation(whole, int(len(whole) * share), 700, 0)) is None
 
 
-@pytest.mark.parametrize("name", ["png", "tiff deflated", "jpeg in scans", "jpeg", "jpeg with restarts"])
+@pytest.mark.parametrize(
+    "name", ["png", "tiff deflated", "tiff of jpeg", "jpeg in scans", "jpeg", "jpeg with restarts"]
+)
 def test_a_sector_of_zeros_is_noticed_where_pixels_are_packed(tmp_path: Path, name: str) -> None:
     whole = FILES[name]
     for share in (0.3, 0.45, 0.6):

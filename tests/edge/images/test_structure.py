@@ -266,7 +266,15 @@ def test_a_pixmap_s_largest_value_is_white(tmp_path: Path) -> None:
     values = np.arange(100, dtype=np.uint8).reshape(10, 10)
     found = read(tmp_path, b"P5 10 10 99\n" + values.tobytes())
     np.testing.assert_allclose(found[..., 0], values / 99 * 255, atol=1)
-    assert "is not a picture" in refused(tmp_path, b"P5 10 10 99\n" + values.tobytes()[:-1])
+    assert "is cut off before its end" in refused(tmp_path, b"P5 10 10 99\n" + values.tobytes()[:-1])
+
+
+@pytest.mark.parametrize(
+    ("header", "count"), [(b"P5 10 10 4095\n", 200), (b"P6\n# a comment\n10 5 255\n", 150), (b"P6 5 5 65535 ", 150)]
+)
+def test_a_pixmap_that_lacks_a_byte_is_cut_off(tmp_path: Path, header: bytes, count: int) -> None:
+    read(tmp_path, header + b"\x1f" * count)
+    assert "is cut off before its end" in refused(tmp_path, header + b"\x1f" * (count - 1))
 
 
 @pytest.mark.parametrize(

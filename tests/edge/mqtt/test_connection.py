@@ -8,14 +8,28 @@ from pathlib import Path
 
 import pytest
 from mosquitto import Broker, wait_until
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.reasoncodes import ReasonCode
 from pydantic import ValidationError
 from station_parts import TOPICS, Subscribe, mqtt, put, status
 
 from edge.messages import Topics
-from edge.mqtt.connection import client_id
+from edge.mqtt.connection import client_id, describe_reason
 from edge.mqtt.publisher import Publisher
 from edge.outbox.memory import MemoryOutbox
 from edge.settings import MqttSettings, TlsSettings
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        (0x80, "Unspecified error (0x80); the broker's log may say why"),
+        (0x97, "Quota exceeded (0x97); raise the broker's quota"),
+        (0x00, "Success (0x00)"),
+    ],
+)
+def test_a_reason_comes_with_what_to_do(code: int, said: str) -> None:
+    assert describe_reason(ReasonCode(PacketTypes.PUBACK, identifier=code)) == said
 
 
 def test_a_wrong_password_is_named_and_can_be_put_right(

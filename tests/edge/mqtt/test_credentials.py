@@ -48,6 +48,7 @@ def test_good_files_are_taken(authority: Authority) -> None:
 def test_a_ca_file_that_cannot_be_used_is_said(authority: Authority, tmp_path: Path) -> None:
     openssl(tmp_path, "x509 -in ca.pem -outform der -out ca.der")
     openssl(tmp_path, "pkcs12 -export -in ca.pem -inkey ca.key -out ca.p12 -passout pass:x")
+    openssl(tmp_path, "req -new -key ca.key -subj /CN=ca -out ca.csr")
     (tmp_path / "empty").touch()
     (tmp_path / "text").write_text("the CA's certificate\n")
     (tmp_path / "cut").write_text(authority.file.read_text()[:200])
@@ -55,7 +56,8 @@ def test_a_ca_file_that_cannot_be_used_is_said(authority: Authority, tmp_path: P
     os.mkfifo(tmp_path / "pipe")
     for name, said in {
         "ca.der": f"is DER, not PEM; write it as PEM: openssl x509 -inform DER -in {tmp_path}/ca.der -out",
-        "ca.p12": "is DER, not PEM",
+        "ca.p12": f"is PKCS#12, not PEM; write it as PEM: openssl pkcs12 -nokeys -in {tmp_path}/ca.p12 -out",
+        "ca.csr": "holds CERTIFICATE REQUEST, and no CERTIFICATE; take the file that the CA has made",
         "empty": "is empty",
         "text": "is no PEM file; it needs the lines -----BEGIN CERTIFICATE-----",
         "cut": "is damaged",
@@ -77,11 +79,13 @@ def test_certificate_and_key_that_cannot_be_used_are_said(authority: Authority, 
     openssl(tmp_path, "pkey -in box.key -outform der -out box.der")
     openssl(tmp_path, "ec -in box.key -aes128 -passout pass:x -out old.key")
     openssl(tmp_path, "pkey -in box.key -pubout -out public.pem")
+    openssl(tmp_path, "pkcs12 -export -in box.pem -inkey box.key -out box.p12 -passout pass:x")
     for certificate, name, said in [
         (box, "other.key", f"does not belong to mqtt.tls.certificate {box}"),
         (secret, "secret.key", "has a passphrase; write it without one: openssl pkey -in "),
         (box, "old.key", "has a passphrase"),
         (box, "box.der", "is DER, not PEM; write it as PEM: openssl pkey"),
+        (box, "box.p12", "is PKCS#12, not PEM; write it as PEM: openssl pkcs12 -nocerts -nodes -in "),
         (box, "public.pem", "holds PUBLIC KEY, and no PRIVATE KEY"),
     ]:
         (found,) = mistakes(certificate=certificate, key=tmp_path / name)

@@ -222,6 +222,29 @@ def test_an_unannounced_limit_for_packets_of_a_real_broker(
     assert outbox.dropped()["verdict"] == 6
 
 
+def test_health_does_not_hold_up_parts_while_a_message_is_suspected(outbox: MemoryOutbox) -> None:
+    over = threading.Event()
+
+    def say_health(publisher: Publisher) -> None:
+        while not over.wait(0.1):
+            publisher.publish_health(health())
+
+    put(outbox, 5)
+    with (
+        ByteBroker(on_publish=lambda each: HANGS_UP if b'"sequence":2,' in each.payload else TAKES) as broker,
+        Publisher(TOPICS, outbox, mqtt(broker.port, backoff_cap_s=0.1), status()) as publisher,
+    ):
+        teller = threading.Thread(target=say_health, args=(publisher,))
+        teller.start()
+        try:
+            wait_until(lambda: not outbox.depth().entries, PATIENCE)
+        finally:
+            over.set()
+            teller.join()
+    assert set(parts(broker)) >= {1, 3, 4, 5}
+    assert outbox.dropped()["verdict"] == 1
+
+
 @pytest.mark.parametrize("schema", ["health", "reply", "image", "status"])
 def test_what_is_no_part_may_be_the_message(
     outbox: MemoryOutbox, schema: str, caplog: pytest.LogCaptureFixture

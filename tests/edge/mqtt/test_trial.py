@@ -48,6 +48,14 @@ def test_limits_are_said(make_broker: Callable[..., Broker]) -> None:
         assert limit in said
 
 
+def test_packets_that_are_too_small_are_a_mistake(make_broker: Callable[..., Broker]) -> None:
+    broker = make_broker(settings="allow_anonymous true\nmax_packet_size 600")
+    broker.start()
+    (mistake,) = try_broker(settings(broker.port), PUBLISH, [], packet_bytes=601).mistakes
+    assert "takes packets up to 600 bytes" in mistake and "raise its limit" in mistake
+    assert not try_broker(settings(broker.port), PUBLISH, [], packet_bytes=600).mistakes
+
+
 def test_a_wrong_password_is_said(make_broker: Callable[..., Broker]) -> None:
     broker = make_broker(settings="allow_anonymous false")
     broker.start()

@@ -136,6 +136,33 @@ def test_the_file_of_another_program_is_left_alone(path: Path) -> None:
     assert path.read_bytes() == before
 
 
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [
+        (errno.EROFS, "Read-only file system; the file system is read-only; the kernel's log"),
+        (errno.ENOSPC, "No space left on device; make room on the disk"),
+        (errno.EACCES, "Permission denied; let this user write to "),
+    ],
+)
+def test_a_lock_that_cannot_be_made_comes_with_its_own_remedy(
+    path: Path, monkeypatch: pytest.MonkeyPatch, number: int, said: str
+) -> None:
+    def fail(*_: object) -> int:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "open", fail)
+    with pytest.raises(OutboxError) as caught:
+        SqliteOutbox(path)
+    monkeypatch.undo()
+    assert said in str(caught.value)
+
+
+def test_a_link_to_a_folder_that_is_not_there_names_that(path: Path) -> None:
+    path.symlink_to("/nowhere/outbox.db")
+    with pytest.raises(OutboxError, match="the folder /nowhere is there and mounted"):
+        SqliteOutbox(path)
+
+
 def test_a_folder_that_is_missing_is_named(tmp_path: Path) -> None:
     with pytest.raises(OutboxError, match=r"there is no folder .*/missing; make it"):
         SqliteOutbox(tmp_path / "missing" / "outbox.db")
@@ -346,7 +373,7 @@ def test_a_full_disk_keeps_the_service_up(path: Path, caplog: pytest.LogCaptureF
         assert [outbox.put("a", large) for _ in range(4)] == [2, 3, 4, 5]
         assert sequences(outbox) == [1, 2, 3, 4, 5]
         assert outbox.depth().entries == 5
-        assert outbox.problem == "database or disk is full: make room on the disk"
+        assert str(outbox.problem).endswith("kept in memory: database or disk is full: make room on the disk")
         assert [record.message for record in caplog.records if "database or disk is full" in record.message]
         assert len(caplog.records) == 1
         ids = [entry.id for entry in outbox.pending("a", 0, 3)]
@@ -360,3 +387,27 @@ def test_a_full_disk_keeps_the_service_up(path: Path, caplog: pytest.LogCaptureF
     with SqliteOutbox(path) as outbox:
         assert sequences(outbox) == [4, 5, 6]
         assert outbox.put("a", one()) == 7
+
+
+@pytest.mark.parametrize("how", ["deleted", "replaced", "moved"])
+def test_a_file_that_is_taken_away_is_said(path: Path, caplog: pytest.LogCaptureFixture, how: str) -> None:
+    with SqliteOutbox(path) as outbox:
+        outbox.put("a", one())
+        outbox.retry()
+        assert outbox.problem is None
+        there = path.rename(path.with_name("moved.db"))
+        if how == "deleted":
+            there.unlink()
+        elif how == "replaced":
+            path.write_bytes(there.read_bytes())
+        outbox.retry()
+        outbox.retry()
+        assert "was deleted or replaced while the service uses it" in str(outbox.problem)
+        assert caplog.text.count("Restart the service once nothing waits") == 1
+        # It delivers all the same.
+        outbox.put("a", one())
+        assert sequences(outbox) == [1, 2]
+        if how == "moved":
+            there.rename(path)
+            outbox.retry()
+            assert outbox.problem is None

@@ -65,10 +65,10 @@ def test_a_part_that_goes_by_is_said_at_once_and_as_long_as_more_do(station: Sta
 
 
 def test_the_worst_is_said(station: Station) -> None:
-    station.outbox.problem = "Input/output error"
+    station.outbox.problem = "takes nothing: Input/output error"
     station.alarms.let_pass()
     station.alarms.look(["dark"], hurried=True)
-    assert str(station.state.problem).endswith("verdicts are kept in memory: Input/output error")
+    assert station.state.problem == "the outbox's file takes nothing: Input/output error"
     station.outbox.problem = None
     station.alarms.let_pass()
     station.alarms.look(["dark"], hurried=True)
