@@ -103,6 +103,7 @@ def _train(folder: Path) -> tuple[checkpoint.Checkpoint, Network]:
             category=CATEGORY,
             out=folder / "run",
             model="rd",
+            memory=0,
             teacher=edge_inspect_narrow.__name__,
             teacher_weights=weights,
             fit=Fit(SIDE, SIDE),

@@ -70,8 +70,16 @@ def measure(arguments: argparse.Namespace, category: str, model: str, seed: int)
     data = ["--data", str(arguments.data), "--category", category]
     if not (run / checkpoint.DESCRIPTION).exists():
         weights = ["--teacher-weights", str(arguments.teacher_weights)] if arguments.teacher_weights else []
-        options = ["--model", model, "--teacher", arguments.teacher, "--fit", *arguments.fit.split()]
+        options = [
+            "--model",
+            model,
+            "--teacher",
+            arguments.teacher,
+            "--fit",
+            *arguments.fit.split(),
+        ]
         options += ["--epochs", str(arguments.epochs), "--seed", str(seed), "--out", str(run)]
+        options += ["--memory", "1000" if model == "memory" else "off"]  # students alone; verdicts.py has the default
         program("train.cli", "fit", *data, *options, *weights)
     found = {}
     for name, options in (("test", []), ("synthetic", ["--synthetic"])):
