@@ -15,6 +15,7 @@ from calibrate.threshold import (
     TailFit,
     clopper_pearson,
     images_wanted,
+    resolvable_rate,
     tail_threshold,
 )
 
@@ -208,3 +209,23 @@ def test_none_and_no_rate_are_refused() -> None:
 @pytest.mark.parametrize(("share", "said"), [(0, "0 %"), (0.001, "0.1 %"), (0.058199, "5.82 %"), (1, "100 %")])
 def test_shares_are_said_in_percent(share: float, said: str) -> None:
     assert percent(share) == said
+
+
+@pytest.mark.parametrize(
+    ("images", "rate"),
+    [
+        (1, 0.05),
+        (18, 0.05),
+        (48, 0.05),
+        (49, 0.02),
+        (99, 0.01),
+        (199, 0.005),
+        (499, 0.002),
+        (999, 0.001),
+        (9999, 0.001),
+    ],
+)
+def test_the_default_rate_is_the_smallest_that_the_scores_resolve(images: int, rate: float) -> None:
+    assert resolvable_rate(images) == rate
+    if images >= 19:
+        assert rate * (images + 1) >= 1
