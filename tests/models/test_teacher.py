@@ -75,3 +75,12 @@ def test_an_unknown_name_is_refused_with_others_to_take(name: str) -> None:
 def test_what_has_no_maps_of_these_strides_is_refused_with_others_to_take(name: str) -> None:
     with pytest.raises(ValueError, match=rf"^{name} has no convolutional features.*there are embedded, resnet18"):
         Teacher(name)
+
+
+@pytest.mark.parametrize(("name", "signed"), [("resnet18", False), (EMBEDDED, False), ("tf_efficientnet_lite0", True)])
+def test_a_student_can_be_negative_where_its_teacher_can(name: str, signed: bool) -> None:
+    torch.manual_seed(0)
+    teacher = Teacher(name)
+    assert teacher.signed == signed
+    student = ReverseDistillation(teacher).eval().student(teacher(torch.randn(1, 3, 64, 64)))
+    assert all(bool((features < 0).any()) == signed for features in student)

@@ -1,0 +1,122 @@
+"""A memory of good parts: filled from the training pictures, balanced with a student, kept or left out, and saved."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from edge.fit import Fit
+from models.memory import Memory, Remembering
+from models.teacher import EMBEDDED, Teacher
+from train import checkpoint, training
+from train.combination import balance, worth
+from train.device import Arithmetic
+from train.material import Material, normalise
+from train.memory import fill
+from train.systems import system_of
+from train.textures import render_textures
+from train.training import Settings, fit
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def pictures() -> NDArray[np.uint8]:
+    """Ten noisy pictures of one texture, (10, 64, 64, 3)."""
+    rng = np.random.default_rng(0)
+    base = next(render_textures(1, (64, 64), seed=11)).astype(int)
+    return np.stack([np.clip(base + rng.normal(0, 12, base.shape), 0, 255).astype(np.uint8) for _ in range(10)])
+
+
+@pytest.fixture(scope="module")
+def data(pictures: NDArray[np.uint8], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("cloth")
+    (folder / "good").mkdir()
+    for i, picture in enumerate(pictures):
+        cv2.imwrite(str(folder / "good" / f"{i:02d}.png"), picture)
+    return folder
+
+
+def filled(pictures: NDArray[np.uint8], prototypes: int) -> Memory:
+    model = Memory(Teacher(EMBEDDED), prototypes).eval()
+    fill(model.banks, model.teacher, Material(pictures, None, Arithmetic(CPU), batch=4, seed=0, cache_gb=1.0))
+    return model
+
+
+def test_what_a_memory_has_seen_is_near_and_what_it_has_not_is_far(pictures: NDArray[np.uint8]) -> None:
+    model = filled(pictures[:5], 5 * 64)
+    stained = pictures[:1].copy()
+    stained[0, 20:40, 20:40] = 255
+    with torch.inference_mode():
+        seen, new, stain = (
+            model(normalise(images)).flatten(1).amax(1) for images in (pictures[:5], pictures[5:], stained)
+        )
+    assert float(seen.max()) < 1e-3
+    assert float(new.min()) > 100 * float(seen.max())
+    assert float(stain.max()) > float(new.max())
+
+
+def test_a_bank_has_unit_prototypes_and_the_second_is_standardised(pictures: NDArray[np.uint8]) -> None:
+    banks = filled(pictures, 20).banks
+    for bank in (banks.plain, banks.standardised):
+        assert torch.allclose(torch.linalg.vector_norm(bank.prototypes, dim=1), torch.ones(20), atol=1e-4)
+        assert float(bank.spread) > 0
+    assert float(banks.plain.mean.abs().max()) == 0 and torch.equal(
+        banks.plain.scale, torch.ones_like(banks.plain.scale)
+    )
+    assert float(banks.standardised.mean.abs().max()) > 0
+
+
+def test_both_maps_have_a_spread_of_one_on_unseen_pictures(pictures: NDArray[np.uint8]) -> None:
+    torch.manual_seed(0)
+    model = Remembering(system_of("rd").build(Teacher(EMBEDDED), {}), 20).eval()
+    fill(model.banks, model.teacher, Material(pictures[:5], None, Arithmetic(CPU), batch=4, seed=0, cache_gb=1.0))
+    balance(model, pictures[5:], True, CPU)
+    with torch.inference_mode():
+        own, remembered = model.maps(normalise(pictures[5:]))
+        both = model(normalise(pictures[5:]))
+    assert float((own * model.weights[0]).std()) == pytest.approx(1, abs=1e-3)
+    assert float((remembered * model.weights[1]).std()) == pytest.approx(1, abs=1e-3)
+    assert torch.allclose(both, own * model.weights[0] + remembered * model.weights[1], atol=1e-4)
+    found = worth(model, pictures[5:], CPU)
+    assert set(found) == {"student", "both"} and all(0 <= value <= 1 for value in found.values())
+
+
+@pytest.mark.parametrize("helps", [True, False])
+def test_a_memory_is_shipped_where_flaws_say_that_it_helps(
+    helps: bool, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(training, "worth", lambda *_: {"student": 0.5, "both": 0.6 if helps else 0.4})
+    run = tmp_path / "run"
+    about = fit(
+        Settings(
+            data=data,
+            category=".",
+            out=run,
+            teacher=EMBEDDED,
+            memory=16,
+            fit=Fit(64, 64),
+            epochs=1,
+            batch=4,
+            hold_out=0.3,
+            device="cpu",
+        )
+    )
+    assert ("it is kept" if helps else "so it is left out") in capsys.readouterr().err
+    assert (about.memory, about.gives_map) == ((16, True) if helps else (0, False))
+    again, model = checkpoint.load(run)
+    assert again == about and isinstance(model, Remembering) == helps and model.name == "rd"
+
+
+def test_a_system_of_memory_alone_trains_nothing(data: Path, tmp_path: Path) -> None:
+    settings = Settings(data=data, category=".", out=tmp_path / "run", model="memory", teacher=EMBEDDED, memory=8)
+    about = fit(settings)
+    assert (about.epochs, about.options, about.memory, about.gives_map) == (0, {"prototypes": 8}, 0, True)
+    assert about.training["loss"] == {} and not (tmp_path / "run" / "progress.html").exists()
+    _, model = checkpoint.load(tmp_path / "run")
+    assert isinstance(model, Memory) and len(model.banks.plain.prototypes) == 8
