@@ -107,16 +107,12 @@ class DecoupledDistillation(Network):
         normality, abnormality = (half.sum(1, keepdim=True) for half in distances.chunk(2, dim=1))
         return torch.cat([self.head(distances), normality, abnormality], 1)
 
-    def map_of(self, image: Tensor, features: list[Tensor] | None = None) -> Tensor:
+    def map_of(self, image: Tensor, features: list[Tensor]) -> Tensor:
         """The map that is shipped, (N, 1, H / 4, W / 4): `parts`, weighed by `mixture`.
 
         Logits and not probabilities, for sigmoids saturate and lose ranks.
         """
         return (self.parts(image, features) * self.mixture[:, None, None]).sum(1, keepdim=True)
-
-    def forward(self, image: Tensor) -> Tensor:
-        """(N, 3, H, W) to the map that is shipped, (N, 1, H / 4, W / 4)."""
-        return self.map_of(image)
 
     def student_loss(self, good: Tensor, defective: Tensor, masks: Tensor, targets: list[Tensor]) -> Tensor:
         """NGM and AIM of a batch of pairs (METHODS.md 3.c).

@@ -47,7 +47,7 @@ class Bank(nn.Module):
 
     Attributes:
         mean: Of each channel, taken off first, (C,).
-        scale: Of each channel, multiplied by then, (C,).
+        scale: What each channel is multiplied by then, (C,).
         prototypes: Unit vectors, (K, C).
         spread: How much the distances of good parts differ; a map is in units of it.
     """
@@ -114,10 +114,6 @@ class Memory(Network):
         """Teacher features (N, c_k, H_k, W_k) to the distances, (N, 1, H / 8, W / 8)."""
         return self.banks(features)
 
-    def forward(self, image: Tensor) -> Tensor:
-        """(N, 3, H, W), H and W multiples of 32, to the map, (N, 1, H / 8, W / 8)."""
-        return self.banks(self.teacher(image))
-
 
 class Remembering(Network):
     """A system's network and a memory beside it; their maps are added, each in units of its spread on good pictures.
@@ -147,17 +143,12 @@ class Remembering(Network):
         """The frozen teacher, which is the network's."""
         return self.network.teacher
 
-    def maps(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """(N, 3, H, W) to the network's map and the memory's, both (N, 1, h, w) in the plane of the former."""
-        features = self.teacher(image)
+    def maps(self, image: Tensor, features: list[Tensor]) -> tuple[Tensor, Tensor]:
+        """Return the network's map and the memory's, not yet weighed, (N, 1, h, w) in the plane of the former."""
         own = self.network.map_of(image, features).float()
         return own, upsample(self.banks(features), own.shape[-2:])
 
     def map_of(self, image: Tensor, features: list[Tensor]) -> Tensor:
         """Teacher features (N, c_k, H_k, W_k) to the sum of both maps, (N, 1, h, w)."""
-        own = self.network.map_of(image, features).float()
-        return own * self.weights[0] + upsample(self.banks(features), own.shape[-2:]) * self.weights[1]
-
-    def forward(self, image: Tensor) -> Tensor:
-        """(N, 3, H, W), H and W multiples of 32, to the sum of both maps, (N, 1, h, w)."""
-        return self.map_of(image, self.teacher(image))
+        own, remembered = self.maps(image, features)
+        return own * self.weights[0] + remembered * self.weights[1]

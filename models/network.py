@@ -34,6 +34,10 @@ class Network(nn.Module, ABC):
             features: The teacher's, of these pictures.
         """
 
+    def forward(self, image: Tensor) -> Tensor | tuple[list[Tensor], list[Tensor]]:
+        """Return the map before any smoothing; a network of features overrides it."""
+        return self.map_of(image, self.teacher(image))
+
     def anomaly_map(self, image: Tensor) -> Tensor:
         """Return the anomaly map of (N, 3, H, W) normalised pictures, upsampled and smoothed: (N, 1, H, W) float32."""
         return gaussian_blur(upsample(self.map_of(image, self.teacher(image)).float(), image.shape[-2:]))

@@ -8,18 +8,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from models.discrepancy import gaussian_blur, upsample
 from models.dmdd import DecoupledDistillation
 from train.flaws import Flaws
-from train.metrics import aupro, auroc
-from train.validation import DRAWS, on_defects
+from train.validation import DRAWS, MOST_PICTURES, on_defects, worth
 
 CHOSEN = "chosen"
 MAPS = {"head": (1.0, 0.0, 0.0), "distances": (0.0, 1.0, 0.0)}
 """Maps that may be asked for instead: weights of the logits, the normality and the abnormality distances."""
 
 SEED = 0x317
-MOST_PICTURES = 40
 
 CANDIDATES = (
     (1.0, 0.0, 0.0), (1.0, 0.5, 0.0), (1.0, 1.0, 0.0), (1.0, 2.0, 0.0),
@@ -45,13 +42,11 @@ def choose_mixture(model: DecoupledDistillation, pictures: NDArray[np.uint8], de
     good = pictures[:MOST_PICTURES]
     flaws = Flaws(good, seed=SEED)
     every, marks = on_defects(lambda images: model.parts(images.to(device)), good, flaws, DRAWS)
-    defective = marks.any(axis=(1, 2))
     spread = every[:: 1 + DRAWS].std(dim=(0, 2, 3)).clamp(min=1e-6)
-    worth = {}
+    found = {}
     for weights in CANDIDATES:
         mixed = (every * (torch.tensor(weights) / spread)[:, None, None]).sum(1, keepdim=True)
-        maps = gaussian_blur(upsample(mixed, good.shape[1:3]))[:, 0].numpy()
-        worth[weights] = (auroc(maps.max(axis=(1, 2)), defective) + aupro(maps, marks)) / 2
-    best = max(worth, key=lambda weights: worth[weights])
+        found[weights] = worth(mixed, marks)
+    best = max(found, key=lambda weights: found[weights])
     model.mixture.copy_(torch.tensor(best) / spread)
-    return {"weights": list(best), "worth": {str(list(k)): round(v, 4) for k, v in worth.items()}}
+    return {"weights": list(best), "worth": {str(list(k)): round(v, 4) for k, v in found.items()}}

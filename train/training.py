@@ -24,7 +24,7 @@ from models.memory import PROTOTYPES, Remembering
 from models.network import Network
 from train import checkpoint
 from train.checkpoint import Checkpoint
-from train.combination import balance, worth
+from train.combination import balance, compare
 from train.datasets import Category, GoodImages, hold_out, load_fitted
 from train.device import open_arithmetic
 from train.examples import Examples
@@ -38,6 +38,7 @@ from train.resume import RESUME, ResumeState, writing
 from train.synthesis import Synthesis
 from train.systems import SYSTEMS, system_of
 from train.teachers import open_teacher, weights_digest
+from train.validation import MOST_PICTURES
 
 SAVE_EVERY_S = 60.0
 ENOUGH = 50
@@ -172,15 +173,15 @@ def fit(settings: Settings) -> Checkpoint:
     journal = Journal(settings.out, about, phases, examples)
     history = _train(model, phases, state, journal)
     started = time.perf_counter()
-    unseen = functools.cache(lambda: load_fitted(held, settings.fit) if held else pictures)
+    unseen = functools.cache(lambda: load_fitted(held[:MOST_PICTURES], settings.fit) if held else pictures)
     found = system.finish(model, material, unseen, options)
     if about.memory:
         both = Remembering(model, about.memory).to(arithmetic.device).eval()
         found["memory"] = _remember(both, material, unseen(), bool(held))
-        if found["memory"].get("both", 1) < found["memory"].get("student", 0):
-            about = dataclasses.replace(about, memory=0)
-        else:
+        if found["memory"]["kept"]:
             model = both
+        else:
+            about = dataclasses.replace(about, memory=0)
     measured = {
         "seconds": round(history.seconds + time.perf_counter() - started, 1),
         "seconds_waited_for_data": round(history.waited, 2),
@@ -225,16 +226,17 @@ def _check(settings: Settings) -> None:
 
 
 def _remember(model: Remembering, material: Material, pictures: NDArray[np.uint8], unseen: bool) -> dict[str, Any]:
-    """Fill the memory beside a student; return what student and both are worth, where unseen pictures can tell."""
+    """Fill the memory beside a student; return whether it is kept, and what unseen pictures say of that."""
     device = material.arithmetic.device
     fill(model.banks, model.teacher, material)
     balance(model, pictures, unseen, device)
     if not unseen:
-        return {}
-    found = worth(model, pictures, device)
-    kept = "it is kept" if found["both"] >= found["student"] else "so it is left out"
-    say(f"memory: on synthetic flaws {found['student']} without it, {found['both']} with it; {kept}")
-    return found
+        return {"kept": True}
+    found = compare(model, pictures, device)
+    kept = found["both"] >= found["student"]
+    said = "it is kept" if kept else "so it is left out"
+    say(f"memory: worth {found['both']} with it on synthetic flaws, {found['student']} without; {said}")
+    return {"kept": kept, **found}
 
 
 def _synthetic() -> str:

@@ -14,12 +14,14 @@ from torch import Tensor
 from edge.errors import DataSetError
 from edge.fit import Fit
 from edge.images import Frame, read_image
+from models.discrepancy import gaussian_blur, upsample
 from models.network import Network
 from train.copies import Copies
 from train.datasets import Category, TestImage, digests_of
 from train.evaluation import Evaluation
 from train.flaws import Flaws
 from train.material import normalise
+from train.metrics import aupro, auroc
 from train.progress import tracked
 from train.synthesis import SyntheticDefect
 
@@ -29,6 +31,9 @@ if TYPE_CHECKING:
 SEED = 0x5EED
 DRAWS = 6
 """Flaws on each picture: one of each kind."""
+
+MOST_PICTURES = 40
+"""Good pictures that a choice within one training looks at, at most."""
 
 FLAW = "synthetic flaw"
 """The kind of a picture with a flaw, as of a test picture."""
@@ -132,6 +137,17 @@ def on_defects(
             given.append(compute(batch).float().cpu())
         masks += [np.zeros(picture.shape[:2], np.uint8), *(defect.mask for defect in defects)]
     return torch.cat(given), np.stack(masks)
+
+
+def worth(maps: Tensor, masks: NDArray[np.uint8]) -> float:
+    """Return how well maps tell flaws from good pictures: the mean of image AUROC and AUPRO.
+
+    Args:
+        maps: Before any smoothing, (N, 1, h, w).
+        masks: Of the flaws, (N, H, W), 0 or 1; empty for good pictures.
+    """
+    smooth = gaussian_blur(upsample(maps, masks.shape[1:]))[:, 0].numpy()
+    return (auroc(smooth.max(axis=(1, 2)), masks.any(axis=(1, 2))) + aupro(smooth, masks)) / 2
 
 
 def _tiles(pictures: Sequence[Path], fit: Fit) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:

@@ -14,7 +14,7 @@ from edge.fit import Fit
 from models.memory import Memory, Remembering
 from models.teacher import EMBEDDED, Teacher
 from train import checkpoint, training
-from train.combination import balance, worth
+from train.combination import balance, compare
 from train.device import Arithmetic
 from train.material import Material, normalise
 from train.memory import fill
@@ -78,12 +78,13 @@ def test_both_maps_have_a_spread_of_one_on_unseen_pictures(pictures: NDArray[np.
     fill(model.banks, model.teacher, Material(pictures[:5], None, Arithmetic(CPU), batch=4, seed=0, cache_gb=1.0))
     balance(model, pictures[5:], True, CPU)
     with torch.inference_mode():
-        own, remembered = model.maps(normalise(pictures[5:]))
-        both = model(normalise(pictures[5:]))
+        image = normalise(pictures[5:])
+        own, remembered = model.maps(image, model.teacher(image))
+        both = model(image)
     assert float((own * model.weights[0]).std()) == pytest.approx(1, abs=1e-3)
     assert float((remembered * model.weights[1]).std()) == pytest.approx(1, abs=1e-3)
     assert torch.allclose(both, own * model.weights[0] + remembered * model.weights[1], atol=1e-4)
-    found = worth(model, pictures[5:], CPU)
+    found = compare(model, pictures[5:], CPU)
     assert set(found) == {"student", "both"} and all(0 <= value <= 1 for value in found.values())
 
 
@@ -91,7 +92,7 @@ def test_both_maps_have_a_spread_of_one_on_unseen_pictures(pictures: NDArray[np.
 def test_a_memory_is_shipped_where_flaws_say_that_it_helps(
     helps: bool, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(training, "worth", lambda *_: {"student": 0.5, "both": 0.6 if helps else 0.4})
+    monkeypatch.setattr(training, "compare", lambda *_: {"student": 0.5, "both": 0.6 if helps else 0.4})
     run = tmp_path / "run"
     about = fit(
         Settings(

@@ -16,7 +16,8 @@ from train.material import Material
 from train.phase import Phase
 
 Unseen = Callable[[], NDArray[np.uint8]]
-"""Reads the good pictures the training has kept aside, fitted, (N, H, W, 3) uint8 BGR."""
+"""Return the first good pictures that the training has kept aside, fitted, (N, H, W, 3) uint8 BGR, 40 pictures at most;
+those it learned from where it kept none aside."""
 
 Finish = Callable[[Any, Material, Unseen, Mapping[str, Any]], dict[str, Any]]
 """Called with the trained network, what it learned from, the unseen good pictures and the system's options; returns
