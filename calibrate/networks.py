@@ -136,7 +136,7 @@ def _release(
     """Tries to bring INT8 within the budget by layers left float; its trial and maps where that works."""
     released = release(workbench, networks.trials[0].recipe, networks.ranking, budget, allowed)
     if released is None:
-        say("INT8 stays beyond the budget: no number of layers left float that was tried helps and keeps it faster than FP32")
+        say("INT8 stays beyond the budget: of the numbers of layers left float that were tried, none helps")
         return None
     networks.broken = ""
     chosen, maps = workbench.judge(released.recipe)
