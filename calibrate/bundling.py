@@ -33,7 +33,6 @@ from calibrate.verdicts import agreements, judge_defects
 from edge.bundle import GOLDEN, Bundle, GoldenFrame, model_file, pack_golden, write_bundle
 from edge.engines.openvino import OpenVinoEngine
 from edge.errors import BundleError, CheckFailed, DataSetError, UsageError
-from edge.files import sha256
 from edge.fit import Fit
 from edge.health.picture import examine, picture_range
 from edge.images import Frame, list_images, nothing_here, pixel_digest, read_image
@@ -292,7 +291,7 @@ def _split(about: Checkpoint, images: list[Path], copies: Copies) -> tuple[list[
         digest = pixel_digest(frame)
         if not copies.is_new(path, digest):
             continue
-        if digest in trained or sha256(path) in trained:  # the file's, in checkpoints of before
+        if digest in trained:
             seen.append(path)
         else:
             unseen[path] = frame

@@ -38,6 +38,7 @@ def run_command(parser: argparse.ArgumentParser, argv: Sequence[str] | None = No
     """
     if isinstance(sys.stdout, io.TextIOWrapper):  # a name that the terminal's encoding lacks is shown, and ends nothing
         sys.stdout.reconfigure(errors="backslashreplace")
+    arguments = argparse.Namespace()
     try:
         try:
             arguments = parser.parse_args(argv)  # which may have to import what its options are about
@@ -58,14 +59,13 @@ def run_command(parser: argparse.ArgumentParser, argv: Sequence[str] | None = No
             _drop_output()
         return 0
     except MemoryError as error:
-        print(
-            f"{parser.prog}: this machine has too little memory for it: {error or 'nothing is left'}", file=sys.stderr
-        )
+        say(f"{parser.prog}: this machine has too little memory for it: {error or 'nothing is left'}")
         return UsageError.exit_status
     except OSError as error:
         if error.errno not in _OF_THE_MACHINE and not _is_named(error.filename, arguments):
             raise
-        print(f"{parser.prog}: {error.filename or 'a file or the output'}: {error.strerror}", file=sys.stderr)
+        file = clean(str(error.filename)) if error.filename else "a file or the output"
+        say(f"{parser.prog}: {file}: {error.strerror}")
         with contextlib.suppress(OSError):
             _drop_output()
         return UsageError.exit_status

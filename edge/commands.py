@@ -105,7 +105,7 @@ class Resend(Command):
     """Publish delivered verdicts and defects again, as they were: same topics, ids and sequence numbers."""
 
     command: Literal["resend"]
-    from_sequence: PartSequence
+    from_sequence: PartSequence = Field(description="number of the first part")
     to_sequence: PartSequence | None = Field(default=None, description="null: up to the newest")
 
     @model_validator(mode="after")

@@ -104,7 +104,8 @@ def _needed(module: str) -> Finding:
     code = f"import edge; {USED[module]}; print(__version__)"  # edge keeps OpenVINO from telling the internet
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     if done.returncode < 0:
-        how = f"import {module} is killed by {signal.Signals(-done.returncode).name}: it is for another processor"
+        cause = ": it is for another processor" if done.returncode == -signal.SIGILL else ""
+        how = f"import {module} is killed by {signal.Signals(-done.returncode).name}{cause}"
         return Finding(module, False, f"{how}; pip install --force-reinstall '{NEEDED[module]}'", True)
     if done.returncode:
         said = (done.stderr.strip().splitlines() or [f"status {done.returncode}"])[-1]

@@ -90,7 +90,7 @@ class Fit:
         grey: Colour is removed first.
         tiles: Columns and rows of tiles; other modes than `tile` have one.
         overlap: Network pixels that neighbouring tiles share, at most half a tile's side.
-        bits: How many of their 16 bits a pixel picture files use, where they do not say so (`edge.images.read_image`).
+        bits: How many bits the values of 16-bit picture files use, where the files do not say; see `read_image`.
     """
 
     width: int = 256

@@ -121,9 +121,9 @@ def _topics(arguments: argparse.Namespace, settings: Settings | None) -> Topics:
 def _command(arguments: argparse.Namespace) -> AnyCommand:
     from edge.commands import Refused, parse_command
     from edge.errors import UsageError
-    from edge.ids import uuid7
+    from edge.ids import uuid7_of_now
 
-    fields: dict[str, Any] = {"command": arguments.verb, "id": uuid7(), "by": arguments.by}
+    fields: dict[str, Any] = {"command": arguments.verb, "id": uuid7_of_now(), "by": arguments.by}
     for name in ("part_id", "from_sequence", "to_sequence", "name"):
         if hasattr(arguments, name):
             fields[name] = getattr(arguments, name)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import socket
 import time
-from typing import Any
 
 from pydantic import ValidationError
 
@@ -13,6 +12,7 @@ from edge.commands import AnyCommand, Reply, ReturnAddress
 from edge.errors import CheckFailed
 from edge.ids import uuid7
 from edge.messages import Status, Topics
+from edge.mqtt.broker import Terms
 from edge.mqtt.connection import ConnectionProblem
 from edge.mqtt.reconnection import Reconnection
 from edge.mqtt.session import Session
@@ -22,8 +22,6 @@ log = logging.getLogger(__name__)
 # What it logs is in the error that it raises.
 log.addHandler(logging.NullHandler())
 
-# A broker that does not speak MQTT 5 is asked again in 3.1.1.
-_ATTEMPTS = 2
 _TURN_S = 0.1
 
 
@@ -54,15 +52,12 @@ class Requester:
         self._deadline = time.monotonic() + timeout_s
         reconnection = Reconnection(self._settings, log, "The command is not sent")
         with self._wake_in, self._wake_out:
-            for _ in range(_ATTEMPTS):
-                reconnection.live(self._connect, self._serve)
-                if self._sent or time.monotonic() > self._deadline or (self._problem and self._problem.slow):
-                    break
+            reconnection.live(self._connect, self._serve)
         if self._reply is None:
             raise CheckFailed(self._explain(timeout_s))
         return self._reply
 
-    def _connect(self, terms: Any) -> Session:
+    def _connect(self, terms: Terms) -> Session:
         subscriptions = {self._topics.reply: self._hear_reply, self._topics.status: self._hear_status}
         try:
             # A client id of its own: that of a station would end the station's connection.

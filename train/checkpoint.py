@@ -36,7 +36,7 @@ class Checkpoint:
         fit: How frames are brought to the network.
         epochs: Passes over the training pictures.
         seed: The seed of everything random.
-        trained_on: `edge.images.pixel_digest` of each picture it learned from; once it was the file's sha256.
+        trained_on: `edge.images.pixel_digest` of each picture it learned from.
         held_out: Likewise, of each good picture kept aside for the threshold.
         options: Those that the network is built by: DMDD's trunk.
         memory: Prototypes that each bank of the memory beside the student keeps; 0: it has none.

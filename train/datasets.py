@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.errors import DataSetError
-from edge.files import sha256
 from edge.fit import Fit
 from edge.images import Frame, Mask, pixel_digest, read_image, read_mask
 from edge.text import clean
@@ -132,15 +131,6 @@ class GoodImages:
 
     def _tiles_of(self, place: int) -> NDArray[np.uint8]:
         return self._fitted[place * self._tiles : (place + 1) * self._tiles]
-
-
-def digests_of(path: Path, fit: Fit) -> set[str]:
-    """Return what a checkpoint may call a picture: the digest of its pixels, or, an older one, that of its file.
-
-    Raises:
-        ImageError: It cannot be read.
-    """
-    return {pixel_digest(read_image(path, fit.bits)), sha256(path)}
 
 
 def load_fitted(paths: Sequence[Path], fit: Fit) -> NDArray[np.uint8]:

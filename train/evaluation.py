@@ -56,9 +56,8 @@ class Evaluation:
     @property
     def has_pixels(self) -> bool:
         """Whether there are defective and normal pixels to measure with."""
-        marked = self.masks[self.known].astype(bool)
-        valid = self.valid[self.known]
-        return bool((marked & valid).any() and (~marked & valid).any())
+        seen = [self.masks[i][self.valid[i]] for i in np.flatnonzero(self.known)]
+        return any(bool(mask.any()) for mask in seen) and any(not mask.all() for mask in seen)
 
     def _of_pixels(self) -> dict[str, float]:
         if not self.has_pixels:
@@ -135,8 +134,8 @@ class _Notes:
         """The mask of a defective picture, where it can be meant as it is."""
         if mask is None:
             self._without.append(image)
-        elif mask.doubt:
-            self._doubted.append(mask.doubt)
+        elif doubt := mask.doubt:
+            self._doubted.append(doubt)
         else:
             self._shares.append(float(mask.marked.mean()))
             return mask

@@ -13,11 +13,11 @@ from torch import Tensor
 
 from edge.errors import DataSetError
 from edge.fit import Fit
-from edge.images import Frame, read_image
+from edge.images import Frame, pixel_digest, read_image
 from models.discrepancy import gaussian_blur, upsample
 from models.network import Network
 from train.copies import Copies
-from train.datasets import Category, TestImage, digests_of
+from train.datasets import Category, TestImage
 from train.evaluation import Evaluation
 from train.flaws import Flaws
 from train.material import normalise
@@ -60,8 +60,8 @@ def held_out_pictures(about: Checkpoint, category: Category) -> list[Path]:
     wanted, copies = set(about.held_out), Copies()
     found = []
     for path in [*category.train_images(), *category.held_out_images()]:
-        digests = digests_of(path, about.fit)
-        if wanted & digests and copies.is_new(path, min(wanted & digests)):
+        digest = pixel_digest(read_image(path, about.fit.bits))
+        if digest in wanted and copies.is_new(path, digest):
             found.append(path)
     if not found:
         raise DataSetError(

@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 
 MOST_CONNECTIONS = 64
 REST_S = 10.0
-"""How long the rest of a request may take once a piece has come."""
+"""How long a client may be silent in the middle of a request."""
 LINGER_S = 1.0
 """How long a client that is hung up on may go on sending."""
 _START_S = 10.0

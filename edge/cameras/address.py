@@ -33,7 +33,7 @@ class Address:
         shown: How messages name the camera: nothing that may hold a password.
         fps: Frames a second; of a recorded source 0 is as fast as they are taken; `None` the source's own rate.
         loop: A recorded source begins again at its end.
-        bits: How many of 16 bits a pixel picture files use, where they do not say so.
+        bits: How many bits the values of 16-bit picture files use, where the files do not say.
         exposure: In microseconds.
         gain: In the camera's own unit.
         size: Width and height, in pixels.

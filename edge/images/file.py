@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,6 +23,8 @@ MOST_BYTES = 1 << 32
 """Of a file: what the largest picture that OpenCV takes needs, with 16 bits, plain."""
 
 _SILENT = 0
+_silence = threading.Lock()
+"""Held while OpenCV is silent: its log level is one for all threads, and each must find the one from before."""
 _set_log_level: Callable[[int], int] = getattr(cv2, "setLogLevel", None) or cv2.utils.logging.setLogLevel
 """Returns the level before. OpenCV 5 has it in another place."""
 
@@ -46,8 +49,8 @@ def read_image(path: Path, bits: int | None = None) -> Frame:
 
     Args:
         path: Of the file; the format is told by its content.
-        bits: How many of 16 bits a pixel its values use, one of `DEPTHS`; `None` is 16, and a picture whose values
-            would all fit into 12 is refused.
+        bits: How many bits the values of a 16-bit picture use, one of `edge.fit_modes.DEPTHS`. `None` is 16, and then a
+            16-bit picture with no value above 4095 is refused: it is probably one of 10 or 12 bits.
 
     Raises:
         ImageError: The file is missing, damaged, no picture, of more than one picture, or of a kind that is not read.
@@ -123,13 +126,14 @@ def _decode(data: bytes) -> NDArray[np.generic]:
             jpeg.examine(stream)
             jpeg.decode(stream)
         data = tiff.upright(data)
-    before = _set_log_level(_SILENT)  # the reason is told by an error
-    try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-    except cv2.error as error:  # more pixels than OpenCV takes
-        raise Unreadable(f"OpenCV cannot decode it: {error.err}") from error
-    finally:
-        _set_log_level(before)
+    with _silence:
+        before = _set_log_level(_SILENT)  # the reason is told by an error
+        try:
+            image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+        except cv2.error as error:  # more pixels than OpenCV takes
+            raise Unreadable(f"OpenCV cannot decode it: {error.err}") from error
+        finally:
+            _set_log_level(before)
     if image is None:
         raise Unreadable("is not a picture OpenCV can read; remove it or save it again as PNG")
     return np.asarray(image)

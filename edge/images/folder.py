@@ -79,7 +79,7 @@ def list_images(folder: Path) -> list[Path]:
     """
     listing = look_into(folder)
     if listing.images and str(listing):
-        _tell_once(f"{clean(folder)}: {len(listing.images)} images; {listing}")
+        _tell_once(f"{clean(folder)}: {listing}")
     return listing.images
 
 

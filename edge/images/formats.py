@@ -68,7 +68,8 @@ def _pixmap(data: bytes) -> Facts:
         values = int(found[2]) * int(found[3]) * (3 if found[1] == b"6" else 1)
         if found.end() + values * (2 if largest > 255 else 1) > len(data):
             raise cut_off()
-    return Facts(white=None if largest in (255, 65535) else largest)
+    scaled = found[1] in b"23" and largest <= 255  # OpenCV brings those to 255 itself
+    return Facts(white=None if scaled or largest in (255, 65535) else largest)
 
 
 def _jpeg_2000(data: bytes) -> Facts:

@@ -11,7 +11,7 @@ from edge.images.tiff import orientation_of_exif
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _MEANS = (b"eXIf", b"acTL", b"tRNS")
-"""Chunks that a reader may pass over, and that change what is seen here."""
+"""Optional chunks whose checksum is verified all the same: they change orientation, frames or transparency."""
 
 
 def examine(data: bytes) -> Facts:

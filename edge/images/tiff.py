@@ -17,7 +17,7 @@ _JPEG_TABLES = 347
 _REDUCED, _MASK = 1, 4
 _WHITE_IS_ZERO, _KNOWN_PHOTOMETRIC = 0, (0, 1, 2, 3, 5, 6)
 _DEFLATED = (8, 32946)
-_JPEG = 7
+_OLD_JPEG, _JPEG = 6, 7
 _PARTS = ((273, 279), (324, 325))
 """Where a picture's strips, or its tiles, lie, and how long they are."""
 _FORMS = {1: "B", 3: "H", 4: "I", 7: "B", 16: "Q"}
@@ -88,7 +88,8 @@ def examine(data: bytes) -> Facts:
         raise not_read(f"has colours (photometric interpretation {photometric}, {bits} bits) that are not read here")
     largest = values.get(_LARGEST, 0)
     white = largest if bits == 16 and largest in (1023, 4095, 16383) else None
-    return Facts(orientation=pages[0].orientation, white=white)
+    lossy = values.get(_COMPRESSION) in (_OLD_JPEG, _JPEG)
+    return Facts(orientation=pages[0].orientation, white=white, lossy=lossy)
 
 
 def upright(data: bytes) -> bytes:

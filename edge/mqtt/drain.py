@@ -88,7 +88,7 @@ class Drain:
         if self._suspicion.careful:
             self._send_one(session, parts=parts)
             return
-        if self._suspicion.trial in session.in_flight.tokens:
+        if self._on_trial(session):
             return
         while session.free and (notice := self._notices.next()) is not None:
             self._send_notice(session, notice)
@@ -188,7 +188,7 @@ class Drain:
 
     def _send_entries(self, session: Session) -> None:
         """Fill the window from the outbox."""
-        while session.free and self._suspicion.trial not in session.in_flight.tokens:
+        while session.free and not self._on_trial(session):
             entries = self._outbox.pending(self._station, self._sent_up_to, session.free)
             for entry in entries:
                 if self._suspicion.is_like_set_aside(entry.size):
@@ -198,7 +198,7 @@ class Drain:
                 self._sent_up_to = entry.id
                 if entry.topic not in self._held:
                     self._send_entry(session, entry)
-                if self._suspicion.trial in session.in_flight.tokens:
+                if self._on_trial(session):
                     return
             if not entries:
                 return
@@ -238,6 +238,11 @@ class Drain:
                 limit,
             )
 
+    def _on_trial(self, session: Session) -> bool:
+        """Whether the message under way is one that must be alone."""
+        trial = self._suspicion.trial
+        return trial is not None and trial in session.in_flight.tokens
+
     def _hold(self, token: Token, why: str) -> None:
         """The broker refuses a message because of its topic: others of that topic wait."""
         entry, notice = self._entries.pop(token, None), self._notices.remove(token)
@@ -247,9 +252,9 @@ class Drain:
         if token[0] == "entry":
             self._held.add(topic)
             self.held_since = self.held_since or time.monotonic()
-        if topic not in self._held_said:
+        if topic and topic not in self._held_said:
             self._held_said.add(topic)
-            waits = "its messages wait in the outbox, and are tried again" if entry is not None else "it goes unheard"
+            waits = "its messages wait in the outbox, and are tried again" if topic in self._held else "it goes unheard"
             log.error("%s: the broker refuses %s: %s; %s", self._name, topic, why, waits)
 
     def _set_aside(self, token: Token, problem: ConnectionProblem, *, hung_up: bool) -> None:

@@ -4,7 +4,8 @@ A broker that does not take a message may hang up on it without a word, and so d
 told apart in steps: a message on which connections end again and again is sent alone, after a while in which the
 connection holds; when it has failed three times it is passed over, and tried again when another message has passed, or
 after a long while. If it fails then too, and others have passed, it is set aside. A network or a broker that takes
-nothing lets no other pass, so nothing is set aside for it.
+nothing lets no other pass, so nothing is set aside for it. Once a message was set aside, another one as large is sent
+alone, and set aside when it has failed twice while others passed.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from edge.mqtt.in_flight import Token
 _IN_A_ROW = 2
 # Connections that end while it alone is on its way; then it is passed over.
 _ALONE = 3
+# Likewise, of one as large as a message that was set aside.
+_ALONE_AS_LARGE = 1
 
 
 class Suspicion:
@@ -89,7 +92,7 @@ class Suspicion:
         if ("entry", 0) in self._passed or (key[0] != "entry" and self._passed):
             self._among_others.add(key)
         is_singular = key in self._due or key in self._among_others
-        if (is_singular and self._alone[key] > _ALONE) or alone == self.trial:
+        if is_singular and self._alone[key] > (_ALONE_AS_LARGE if alone == self.trial else _ALONE):
             self.forget(alone)
             self.trial = None
             return alone

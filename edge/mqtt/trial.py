@@ -22,13 +22,14 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
+from edge.mqtt.broker import VERSIONS
 from edge.mqtt.connection import MQTT5, MQTT311, ConnectionProblem, connect, new_client, refusal
 from edge.mqtt.failure import explain_silence
+from edge.mqtt.session import UNSUPPORTED_VERSION
 from edge.settings import MqttSettings
 
 _ANSWER_S = 10.0
 _TURN_S = 0.1
-_UNSUPPORTED_PROTOCOL = 0x84
 _DISCONNECT = b"\xe0\x00"
 # QoS 2, not retained.
 _PUBLISH = 0x34
@@ -77,7 +78,7 @@ class _Visit:
     """One connection; raises `ConnectionProblem`."""
 
     def __init__(self, settings: MqttSettings, protocol: MQTTProtocolVersion) -> None:
-        self._settings, self._is_5 = settings, protocol == MQTT5
+        self._settings, self._protocol, self._is_5 = settings, protocol, protocol == MQTT5
         self._reason: ReasonCode | None = None
         self._limits: dict[str, Any] = {}
         self._subscribed: dict[int, list[ReasonCode]] = {}
@@ -107,7 +108,7 @@ class _Visit:
             raise ConnectionProblem(
                 "it takes the connection and does not answer MQTT; check that mqtt.port is the broker's"
             )
-        if self._reason.value == _UNSUPPORTED_PROTOCOL and not last:
+        if self._reason.value == UNSUPPORTED_VERSION and not last:
             return False
         if self._reason.is_failure:
             raise refusal("refused the connection", self._reason)
@@ -117,7 +118,7 @@ class _Visit:
         """Ask the broker for all that is needed."""
         limits = [text.format(self._limits[name]) for name, text in _LIMITS.items() if name in self._limits]
         announced = f"; it announces {', '.join(limits)}" if limits else ""
-        said = [f"answers with MQTT {'5' if self._is_5 else '3.1.1'}{announced}"]
+        said = [f"answers with {VERSIONS[self._protocol]}{announced}"]
         mistakes = []
         if (largest := self._limits.get("MaximumPacketSize", packet_bytes)) < packet_bytes:
             mistakes.append(

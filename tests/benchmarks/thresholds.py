@@ -30,9 +30,9 @@ from scipy import stats
 from table import RESULTS, Row, store
 
 from calibrate.threshold import tail_threshold
-from edge.images import read_image
+from edge.images import pixel_digest, read_image
 from train import checkpoint
-from train.datasets import Category, digests_of
+from train.datasets import Category
 from train.evaluation import torch_predictor
 from train.progress import tracked
 
@@ -120,7 +120,7 @@ def good_scores(source: Path, data: Path | None) -> dict[str, Floats]:
     unseen = [
         p
         for p in {*category.train_images(), *category.held_out_images(), *good}
-        if not trained & digests_of(p, about.fit)
+        if pixel_digest(read_image(p, about.fit.bits)) not in trained
     ]
     predict = torch_predictor(model, torch.device("cpu"), about.fit)
     scores = []

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -23,7 +22,6 @@ from edge.demo.line import CATEGORY
 from edge.engines import check_golden, open_checked_engine, open_engine
 from edge.engines.openvino import default_type
 from edge.errors import EngineError
-from edge.files import sha256
 from edge.images import list_images, pixel_digest, read_image
 from train import checkpoint
 from train.copies import Copies
@@ -181,12 +179,6 @@ def test_copies_of_good_images_count_once(run: Path, good: Path, tmp_path: Path)
     assert (len(seen), len(unseen), len(copies.found)) == (12, 4, 16)
     assert f"16 of 32 good images are copies, and count once: {folder}" in str(copies)
     assert {pixel_digest(frame) for frame in unseen.values()} == set(about.held_out)
-
-
-def test_a_checkpoint_that_names_files_is_understood(run: Path, good: Path) -> None:
-    about, trained = checkpoint.load(run)[0], list_images(good)[:5]
-    before = replace(about, trained_on=[sha256(path) for path in trained])
-    assert _split(before, list_images(good), Copies())[0] == trained
 
 
 def test_defects_among_the_good_images_are_said(run: Path, good: Path) -> None:
