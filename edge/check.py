@@ -34,7 +34,7 @@ def check(path: Path, *, of_bridge: bool, connect: bool) -> Iterator[str]:
     if os.geteuid() == 0 and _is_user(SERVICE_USER):
         yield (
             f"root may read everything; what the service's own user may is seen with: sudo -u {SERVICE_USER} "
-            f"edge-inspect check --config {path}"
+            f"edge-inspect check {'--bridge ' if of_bridge else ''}--config {path}"
         )
     if of_bridge:
         yield from _check_bridge(path, connect)

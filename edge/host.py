@@ -7,7 +7,7 @@ import re
 from urllib.parse import urlsplit
 
 _LONGEST_NAME = 253
-_WITH_TLS = ("mqtts", "ssl", "tls", "wss", "https")
+_WITH_TLS = ("mqtts", "ssl", "tls")
 
 
 def check_host(host: str) -> str:

@@ -63,7 +63,7 @@ def keep_identity(state: Path, sys: Path = Path("/sys")) -> str:
 
 def _read(path: Path) -> Identity | None:
     try:
-        return Identity.model_validate_json(path.read_bytes())
+        return _parse(path)
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -74,12 +74,17 @@ def _read(path: Path) -> Identity | None:
     return None
 
 
+def _parse(path: Path) -> Identity:
+    return Identity.model_validate_json(path.read_bytes())
+
+
 def _copied(kept: Identity, path: Path, hardware: list[str]) -> str | None:
     """Return why an identity is another one's; `None` where it is not."""
     if kept.hardware and hardware and not set(kept.hardware) & set(hardware):
         return "it was made with other hardware: this is a copy on another box, or the hardware was exchanged"
-    if kept.path != path and (other := _read(kept.path)) is not None and other.id == kept.id:
-        return f"it is a copy of {kept.path}"
+    with suppress(OSError, ValidationError):
+        if kept.path != path and _parse(kept.path).id == kept.id:
+            return f"it is a copy of {kept.path}"
     return None
 
 

@@ -208,7 +208,7 @@ class FrameCounts(ContractModel):
     inspected: Count
     accepted: Count
     rejected: Count
-    dropped: Count = Field(description="frames that no engine looked at")
+    dropped: Count = Field(description="frames and parts without a verdict")
 
 
 class LatencyPercentiles(ContractModel):

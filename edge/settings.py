@@ -114,7 +114,7 @@ class MqttSettings(Section):
     @classmethod
     def _protocol_may_be_a_number(cls, value: Any) -> Any:
         # YAML reads 5 as a number.
-        return str(value) if type(value) in (int, float) and value == 5 else value
+        return "5" if type(value) in (int, float) and value == 5 else value
 
     @field_validator("client_id")
     @classmethod

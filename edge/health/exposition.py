@@ -107,7 +107,7 @@ def _counted(health: Health) -> Iterator[Family]:
     yield _one("uptime_seconds", "gauge", "Time since the station's start.", health.uptime_s)
     verdicts = {"accept": frames.accepted, "reject": frames.rejected}
     yield _by("parts_total", "counter", "Parts inspected since the start.", "verdict", verdicts)
-    yield _one("frames_dropped_total", "counter", "Frames and parts that no engine looked at.", frames.dropped)
+    yield _one("frames_dropped_total", "counter", "Frames and parts without a verdict.", frames.dropped)
     yield _one("mqtt_connected", "gauge", "1 while the station is connected to the broker.", health.mqtt.connected)
     yield _one("mqtt_reconnects_total", "counter", "Connections to the broker made again.", health.mqtt.reconnects)
     results = {"done": health.commands.done, **health.commands.refused.model_dump()}

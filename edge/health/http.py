@@ -100,6 +100,6 @@ def _tell(report: StationReport) -> dict[str, Any]:
     """Return what a station's status says and, once it has a health, whether it is connected and what it warns of."""
     told: dict[str, Any] = {"state": report.state, "reason": report.reason}
     if (health := report.health) is not None:
-        at = health.model_dump(mode="json")["at"]
+        at = health.model_dump(mode="json", include={"at"})["at"]
         told |= {"connected": health.mqtt.connected, "at": at, "warnings": list(health.warnings)}
     return told

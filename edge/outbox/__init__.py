@@ -209,13 +209,17 @@ class BoundedOutbox:
             self._dropped[kind] += 1
 
     def _tell_dropped(self, old: Sequence[Kind], surplus: Sequence[Kind], full: str) -> None:
-        """Say what was dropped unsent: what was too old, and what there was no room for because of `full`."""
+        """Say why messages were dropped unsent: they were too old, or there was no room for them because of `full`.
+
+        The reason is logged when it is another one than before; how many there were is told with the health.
+        """
+        if not old and not surplus:
+            return
         aged = f"waited for more than outbox.max_age_s, {self._max_age_s:g} s; see why the broker does not take them"
         for kinds, why in ((old, aged), (surplus, full)):
-            if kinds:
+            if kinds and why != self.why_dropped:
                 self.why_dropped = why
-                verdicts, defects = (kinds.count(kind) for kind in KINDS)
-                log.error("the outbox dropped %d verdicts and %d defects unsent: %s", verdicts, defects, why)
+                log.error("the outbox drops messages unsent: %s", why)
 
     @property
     def _full(self) -> str:

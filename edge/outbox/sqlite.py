@@ -336,9 +336,13 @@ class SqliteOutbox(BoundedOutbox):
         self._last_id = self._stored_up_to = totals[3]
         newest = self._db.execute("SELECT created, payload FROM entries WHERE id = ?", (self._last_id,)).fetchone()
         if newest is not None:
-            self._clock_began = newest[0] - self._clock()
-            with suppress(ValueError, KeyError, TypeError):
-                sort_after(json.loads(newest[1])["id"])
+            self._go_on_after(*newest)
+
+    def _go_on_after(self, created: float, payload: bytes) -> None:
+        """Go on where an earlier process ended: with the outbox's clock, and with ids that sort after its newest."""
+        self._clock_began = created - self._clock()
+        with suppress(ValueError, KeyError, TypeError):
+            sort_after(json.loads(payload)["id"])
 
     def _salvage(self, damaged: Path) -> None:
         entries, sequences = read_damaged(damaged)
@@ -349,6 +353,7 @@ class SqliteOutbox(BoundedOutbox):
         with transaction(self._db):
             self._db.executemany("INSERT INTO sequences VALUES (?, ?)", sequences.items())
         if entries:
+            self._go_on_after(entries[-1].created, entries[-1].payload)
             self._write(entries)
             self._last_id = entries[-1].id
         log.warning(

@@ -173,3 +173,13 @@ def test_any_mask_is_0_and_1_or_refused(tmp_path_factory: pytest.TempPathFactory
     assert found.marked.shape == shape[:2] and set(np.unique(found.marked)) <= {0, 1}
     if mode in ("L", "I;16") and len(set(levels)) <= 8:
         np.testing.assert_array_equal(found.marked, pixels[..., 0] > 0)
+
+
+def test_a_mask_packed_as_jpeg_in_a_tiff_marks_from_its_half(tmp_path: Path) -> None:
+    y, x = np.mgrid[:64, :64]
+    drawn = np.where((y - 32) ** 2 + (x - 32) ** 2 < 81, 120, 0).astype(np.uint8)
+    Image.fromarray(drawn).save(tmp_path / "mask.tif", compression="jpeg", quality=80)
+    Image.fromarray(drawn).save(tmp_path / "mask.jpg", quality=80)
+    marked = read_mask(tmp_path / "mask.tif").marked
+    assert abs(int(marked.sum()) - int((drawn > 0).sum())) < 30
+    assert abs(int(marked.sum()) - int(read_mask(tmp_path / "mask.jpg").marked.sum())) < 30

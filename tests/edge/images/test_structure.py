@@ -7,6 +7,7 @@ import re
 import struct
 import zlib
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
@@ -15,6 +16,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from edge.errors import ImageError
+from edge.images import file as file_module
 from edge.images import jpeg as jpeg_format
 from edge.images import pixel_digest, read_image
 from edge.images.facts import Unreadable
@@ -302,3 +304,26 @@ def test_copies_are_equal_whatever_their_format(tmp_path: Path) -> None:
     ]
     assert len({pixel_digest(read(tmp_path, make())) for make in made}) == 1
     assert pixel_digest(SCENE) != pixel_digest(SCENE.reshape(160, 120, 3))
+
+
+@pytest.mark.parametrize("largest", [100, 255, 1023])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_an_ascii_pixmap_reads_as_the_binary_one(tmp_path: Path, largest: int, channels: int) -> None:
+    values = np.linspace(0, largest, 12 * channels).astype(">u2" if largest > 255 else np.uint8)
+    ascii_, binary = (b"P2", b"P5") if channels == 1 else (b"P3", b"P6")
+    header = b"\n4 3\n%d\n" % largest
+    one = read(tmp_path, ascii_ + header + b" ".join(b"%d" % value for value in values) + b"\n")
+    other = read(tmp_path, binary + header + values.tobytes())
+    assert np.abs(one.astype(int) - other).max() <= 1 and one.max() == 255
+
+
+def test_threads_that_read_leave_opencvs_log_as_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "part.png"
+    path.write_bytes(packed(form="PNG"))
+    set_level = file_module._set_log_level
+    before = set_level(3)
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(read_image, [path] * 100))
+    finally:
+        assert set_level(before) == 3

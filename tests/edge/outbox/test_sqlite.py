@@ -411,3 +411,26 @@ def test_a_file_that_is_taken_away_is_said(path: Path, caplog: pytest.LogCapture
             there.rename(path)
             outbox.retry()
             assert outbox.problem is None
+
+
+def test_what_is_rescued_of_a_damaged_file_keeps_its_age(path: Path) -> None:
+    """Its clock goes on where the damaged outbox's was; the box may have been off, or started anew, in between."""
+    for clock_of_next in (1e6, 5.0):
+        clock = [1000.0]
+        path.unlink(missing_ok=True)
+        with SqliteOutbox(path, max_age_s=3600, clock=lambda clock=clock: clock[0]) as outbox:
+            for _ in range(200):
+                outbox.put("a", both)
+        data = bytearray(path.read_bytes())
+        data[len(data) // 2 : len(data) // 2 + 8192] = os.urandom(8192)
+        path.write_bytes(data)
+        clock = [clock_of_next]
+        with SqliteOutbox(path, max_age_s=3600, clock=lambda clock=clock: clock[0]) as outbox:
+            assert outbox.recovered_from is not None
+            rescued = outbox.depth().entries
+            clock[0] += 3000
+            outbox.put("a", both)
+            assert outbox.depth().entries == rescued + 2 > 2 and sum(outbox.dropped().values()) == 0
+            clock[0] += 1200
+            outbox.put("a", both)
+            assert outbox.depth().entries == 4
