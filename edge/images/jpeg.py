@@ -105,14 +105,15 @@ def decode(data: bytes, *, padded: bool = False) -> NDArray[np.uint8]:
     kind = _ONE_KIND.get(components)
     if kind is None:
         raise not_read(f"has {components} components; 1, 3 and 4 are known")
+    pixels = np.empty((height, width, components), np.uint8)
     try:
-        pixels = simplejpeg.decode_jpeg(data, kind)
+        simplejpeg.decode_jpeg(data, kind, buffer=pixels)
     except ValueError as error:
         if "subsampling" in str(error):  # one that TurboJPEG does not know, and libjpeg does
             return _by_opencv(data)
         if not _only_padding(str(error), data, padded):
             raise damaged(error) from error
-        pixels = simplejpeg.decode_jpeg(data, kind, strict=False)
+        # It warns when all is decoded: the pixels are there.
     if kind == "CMYK":  # which TurboJPEG does not turn into BGR
         return _by_opencv(data)
     return np.asarray(pixels[:, :, 0] if kind == "GRAY" else pixels, np.uint8)

@@ -331,7 +331,6 @@ class Station:
         engine.idle("its verdict is being stored")
         outbox.work()
         try:
-            part.judge.vitals.judge(part.decision)
             verdict = self._store(part)
         except Exception as error:
             outbox.idle("nothing to store")
@@ -345,13 +344,14 @@ class Station:
         self._statistics.count(part.decision.ok, part.latency_ms)
         self._state.recover()
         evidence = self._box.evidence
-        if evidence is None:
-            return False
         try:
-            return evidence.offer(self.name, verdict, part.decision.regions, part.capture.frame, anomaly)
+            part.judge.vitals.judge(part.decision)
+            return evidence is not None and evidence.offer(
+                self.name, verdict, part.decision.regions, part.capture.frame, anomaly
+            )
         except Exception:  # a mistake of ours; the part has its verdict
-            log.exception("%s: evidence of a part is not saved", self.name)
-            return True
+            log.exception("%s: a part is not in the score's statistics, or its evidence is not saved", self.name)
+            return evidence is not None
 
     def _store(self, part: Part) -> Verdict:
         verdicts: list[Verdict] = []

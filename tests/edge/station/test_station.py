@@ -261,13 +261,15 @@ def test_an_error_of_one_part_costs_that_part(
     more = {"evidence": {"folder": tmp_path / "evidence", "keep_free_bytes": 0}}
     (station,), _ = run(make_settings(tmp_path, bundles / "a", policy="every", camera=f"folder:{frames}", **more))
     wait_until(lambda: station.ended.is_set() and len(calls) == 6, 60)
-    kept = [str(number) for number in range(6) if number != 2 or where == "evidence"]
+    kept = [str(number) for number in range(6) if number != 2 or where in ("score", "evidence")]
     wait_until(lambda: [one["part_id"] for one in verdicts(outbox, "a")] == kept, 60)
     assert [one["sequence"] for one in verdicts(outbox, "a")] == list(range(1, len(kept) + 1))
     wait_until(lambda: station.inspected == len(kept), 60)  # counted once it is in the outbox
     station.publish_health()
     assert (station.health.frames.inspected, station.health.frames.dropped) == (len(kept), 6 - len(kept))
-    assert any("RuntimeError('odd')" in str(reason) for _, reason in states(station)) == (where != "evidence")
+    assert any("RuntimeError('odd')" in str(reason) for _, reason in states(station)) == (
+        where in ("engine", "verdict")
+    )
     assert station.stages["outbox"].situation.doing == "idle"
 
 
