@@ -123,7 +123,7 @@ class Capture:
         self._frames = iter(self.sent)
         self._converts = self.converts
 
-    def isOpened(self) -> bool:  # noqa: N802
+    def isOpened(self) -> bool:
         return True
 
     def get(self, number: int) -> float:
