@@ -37,7 +37,7 @@ class Checkpoint:
         epochs: Passes over the training pictures.
         seed: The seed of everything random.
         trained_on: `edge.images.pixel_digest` of each picture it learned from.
-        held_out: Likewise, of each good picture kept aside for the threshold.
+        held_out: Likewise, of each good picture kept aside.
         options: Those that the network is built by: DMDD's trunk.
         memory: Prototypes that each bank of the memory beside the student keeps; 0: it has none.
         training: The other settings and what was measured: batch, learning rate, losses, seconds, versions.
@@ -55,6 +55,11 @@ class Checkpoint:
     options: dict[str, Any] = field(default_factory=dict)
     memory: int = 0
     training: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def scores(self) -> list[float]:
+        """The score of each of `trained_on` by a model that has not seen it nor its like; empty if not cross-fitted."""
+        return list(self.training.get("scores", ()))
 
     @property
     def gives_map(self) -> bool:

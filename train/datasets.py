@@ -17,7 +17,7 @@ from train.copies import Copies
 from train.layouts import EXPECTED, Layout, NoDefects, TestImage, recognise, subfolders
 from train.progress import tracked
 
-__all__ = ["Category", "GoodImages", "NoDefects", "TestImage", "categories", "hold_out", "load_fitted", "load_mask"]
+__all__ = ["Category", "GoodImages", "NoDefects", "TestImage", "categories", "load_fitted", "load_mask"]
 
 
 @dataclass(frozen=True)
@@ -76,18 +76,6 @@ def categories(data: Path) -> list[str]:
     return names
 
 
-def hold_out(images: Sequence[Path], share: float, seed: int) -> tuple[list[Path], list[Path]]:
-    """Splits sorted pictures into those to learn from and those held out for thresholds, by seed; both stay sorted.
-
-    With a share above 0, three pictures or more have at least one held out.
-    """
-    count = round(len(images) * share)
-    if share > 0 and len(images) > 2:
-        count = max(1, count)
-    chosen = set(np.random.default_rng(seed).permutation(len(images))[:count].tolist())
-    return [p for i, p in enumerate(images) if i not in chosen], [p for i, p in enumerate(images) if i in chosen]
-
-
 class GoodImages:
     """Good pictures as the network sees them, copies left out.
 
@@ -98,6 +86,7 @@ class GoodImages:
     Attributes:
         paths: Those that are no copies, in the same order.
         digests: Of their pixels.
+        shown: Of each, x0, y0, x1, y1 in canvas pixels: the part that shows the frame, not padding.
         copies: The others.
 
     Raises:
@@ -109,14 +98,22 @@ class GoodImages:
         self._fitted = np.empty((len(paths) * self._tiles, fit.height, fit.width, 3), np.uint8)
         self.paths: list[Path] = []
         self.digests: dict[Path, str] = {}
+        self.shown: dict[Path, tuple[int, int, int, int]] = {}
         self.copies = Copies()
         for path in tracked(paths, len(paths), "reading", "images"):
             frame = read_image(path, fit.bits)
             digest = pixel_digest(frame)
             if self.copies.is_new(path, digest):
-                self._tiles_of(len(self.paths))[:] = fit.cut(fit.apply(frame)[0])
+                fitted, placement = fit.apply(frame)
+                self._tiles_of(len(self.paths))[:] = fit.cut(fitted)
                 self.paths.append(path)
                 self.digests[path] = digest
+                self.shown[path] = placement.valid
+
+    @property
+    def fitted(self) -> NDArray[np.uint8]:
+        """All of them, (N, height, width, 3) uint8 BGR, a picture's tiles after each other, until `only` is called."""
+        return self._fitted[: len(self.paths) * self._tiles]
 
     def only(self, chosen: Sequence[Path]) -> NDArray[np.uint8]:
         """Return some of them, (N, height, width, 3) uint8 BGR, a picture's tiles after each other; ends their use.

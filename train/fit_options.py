@@ -134,7 +134,18 @@ minute, shows the loss and example maps: leave it open in a browser."""
     parser.add_argument("--learning-rate", type=float, default=0.005, metavar="R", help="Adam's (default 0.005)")
     parser.add_argument("--seed", type=seed, default=0, help="of everything random (default 0)")
     parser.add_argument(
-        "--hold-out", type=float, default=0.1, metavar="SHARE", help="good images kept for the threshold (default 0.1)"
+        "--hold-out",
+        type=float,
+        metavar="SHARE",
+        help="good images kept aside, a run of the files' order: they set the threshold, or choose where all others do "
+        "(default: 0.2; of --model memory 0.1)",
+    )
+    parser.add_argument(
+        "--group",
+        metavar="RULE",
+        help="which good images are kept aside together, such as those of one batch: name:REGEX (the first group of "
+        "the regular expression in the file's name, or all that it matches) or table:FILE.csv:COLUMN (the first column "
+        "names the images); images that are nearly the same always are",
     )
     parser.add_argument(
         "--textures",
@@ -182,6 +193,7 @@ def read_settings(arguments: argparse.Namespace, category: str, out: Path) -> Se
         learning_rate=arguments.learning_rate,
         seed=arguments.seed,
         hold_out=arguments.hold_out,
+        group=arguments.group,
         textures=arguments.textures,
         foreground=arguments.foreground,
         device=own_device(arguments.device),

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from edge.fit import MEAN, STD
+from train.crossfit import CrossFit
 from train.device import Arithmetic
 from train.progress import tracked
 from train.synthesis import Synthesis
@@ -61,6 +62,7 @@ class Material:
         batch: Pictures a step.
         seed: Of the order.
         cache_gb: Memory for features; above it they are computed anew in each step.
+        crossfit: How the pictures are cross-fitted, for systems that can; `None` where they are too few.
         waited: Seconds that steps have waited for synthetic defects.
     """
 
@@ -70,6 +72,7 @@ class Material:
     batch: int
     seed: int
     cache_gb: float
+    crossfit: CrossFit | None = None
     waited: float = field(default=0.0)
 
     def order(self, epoch: int, batch: int | None = None) -> list[Tensor]:

@@ -1,14 +1,23 @@
-"""Fills a memory with prototypes of good parts' features; nothing is trained for it."""
+"""Fills a memory with prototypes of good parts' features; nothing is trained for it.
+
+Cross-fitting costs little here: memories without one block of the pictures each are filled in the same pass as the
+memory of all, and each picture is scored by the one that has not seen it. So every good picture that the shipped memory
+knows helps to set the threshold.
+"""
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from models.discrepancy import EPSILON
-from models.memory import Banks, local_features
+from models.memory import Banks, Memory, local_features
 from models.teacher import Teacher
+from train.crossfit import CrossFit
 from train.material import Material
 from train.progress import tracked
 from train.prototypes import Sample, k_centre
@@ -18,20 +27,54 @@ MOST_VECTORS = 40_000
 
 
 @torch.no_grad()
-def fill(banks: Banks, teacher: Teacher, material: Material) -> None:
-    """Fill both banks of a memory from the training pictures."""
-    vectors = _sample(teacher, material)
-    standardised = banks.standardised
-    standardised.mean.copy_(vectors.mean(0))
-    standardised.scale.copy_(1 / vectors.std(0).clamp(min=EPSILON))
-    for bank, label in ((banks.plain, "memory"), (standardised, "memory, standardised")):
-        directions = bank.directions(vectors.T[None, :, :, None])[0, :, :, 0].T.contiguous()
-        bank.prototypes.copy_(k_centre(directions, len(bank.prototypes), label))
-        bank.spread.copy_(_spread(directions, len(bank.prototypes)))
+def fill(banks: Banks, teacher: Teacher, material: Material, blocks: NDArray[np.intp] | None = None) -> list[Banks]:
+    """Fill both banks of a memory from the training pictures; return memories that lack one block of them each.
+
+    Those have the units of the memory of all, the means and scales of channels and the spreads.
+
+    Args:
+        banks: The memory of all.
+        teacher: Whose features they are.
+        material: The training pictures.
+        blocks: The block of each of the pictures, numbered from 0; there are two at least. Without, none is left out.
+    """
+    sample = _sample(teacher, material)
+    vectors, picture = sample.vectors(), sample.groups()
+    members = _members(picture, blocks).to(vectors.device)
+    banks.standardised.mean.copy_(vectors.mean(0))
+    banks.standardised.scale.copy_(1 / vectors.std(0).clamp(min=EPSILON))
+    without = [copy.deepcopy(banks) for _ in range(len(members) - 3)]
+    for name in ("plain", "standardised"):
+        whole = getattr(banks, name)
+        directions = whole.directions(vectors.T[None, :, :, None])[0, :, :, 0].T.contiguous()
+        everything, one, other, *lacking = k_centre(directions, members, len(whole.prototypes), f"memory, {name}")
+        spread = _spread(directions, members[1], one, other)
+        for bank, prototypes in zip([whole, *(getattr(b, name) for b in without)], [everything, *lacking], strict=True):
+            bank.prototypes.copy_(prototypes)
+            bank.spread.copy_(spread)
+    return without
 
 
-def _sample(teacher: Teacher, material: Material) -> Tensor:
-    """Return features of the training pictures, (N, C), picture by picture, at most `MOST_VECTORS`."""
+def cross_fit(model: Memory, material: Material, crossfit: CrossFit) -> list[float]:
+    """Fill the memory of a system from all pictures; return the score of each by a memory that lacks its block.
+
+    The scores are computed in float32, as the exported network computes them.
+    """
+    whole = model.banks
+    without = fill(whole, model.teacher, material, crossfit.block_of_tile)
+    tiles, device = crossfit.fit.grid.count, material.arithmetic.device
+    scores = []
+    for picture, block in enumerate(tracked(crossfit.blocks, len(crossfit.blocks), "cross-fitted scores", "images")):
+        model.banks = without[block]
+        with torch.inference_mode():
+            maps = model.anomaly_map(material.images(torch.arange(picture * tiles, (picture + 1) * tiles)).to(device))
+        scores.append(crossfit.score(picture, maps[:, 0].cpu().numpy()))
+    model.banks = whole
+    return scores
+
+
+def _sample(teacher: Teacher, material: Material) -> Sample:
+    """Return features of the training pictures, picture by picture, at most `MOST_VECTORS`."""
     count = len(material.pictures)
     sample = Sample(count, MOST_VECTORS, material.seed)
     starts = range(0, count, material.batch)
@@ -41,14 +84,29 @@ def _sample(teacher: Teacher, material: Material) -> Tensor:
             features = teacher(material.images(index))
         for picture in local_features(features).flatten(2).transpose(1, 2):
             sample.add(picture)
-    return sample.vectors()
+    return sample
 
 
-def _spread(directions: Tensor, prototypes: int) -> Tensor:
-    """Return how much the distances of one half of the pictures from the other half's prototypes differ."""
-    halves = directions.chunk(2)
-    distances = []
-    for known, new in (halves, halves[::-1]):
-        kept = k_centre(known, max(1, prototypes // 2), "memory, spread")
-        distances.append(1 - torch.cat([(part @ kept.T).amax(1) for part in new.split(4096)]))
+def _members(picture: Tensor, blocks: NDArray[np.intp] | None) -> Tensor:
+    """Return which vectors are in: all, the first half, the second half, and all but each of the blocks, (3 + B, N)."""
+    early = torch.arange(len(picture)) < (len(picture) + 1) // 2
+    subsets = [torch.ones_like(early), early, ~early]
+    if blocks is not None:
+        block = torch.from_numpy(blocks)[picture]
+        subsets += [block != number for number in range(int(blocks.max()) + 1)]
+    return torch.stack(subsets)
+
+
+def _spread(directions: Tensor, early: Tensor, one: Tensor, other: Tensor) -> Tensor:
+    """Return how much the distances of one half of the vectors from the other half's prototypes differ.
+
+    Args:
+        directions: Unit vectors, (N, C).
+        early: Which of them are the first half, (N,).
+        one: Prototypes of the first half, (K, C), of which half are used.
+        other: Likewise, of the second half.
+    """
+    few = max(1, len(one) // 2)
+    pairs = ((directions[~early], one[:few]), (directions[early], other[:few]))
+    distances = [1 - torch.cat([(part @ known.T).amax(1) for part in new.split(4096)]) for new, known in pairs]
     return torch.cat(distances).std().clamp(min=EPSILON)

@@ -22,36 +22,51 @@ class Sample:
         self._keep = min(1.0, most / groups)
         self._generator = torch.Generator().manual_seed(seed)
         self._kept: list[Tensor] = []
+        self._groups: list[Tensor] = []
+        self._come = 0
 
     def add(self, vectors: Tensor) -> None:
         """Take a group in, (N, C)."""
+        group, self._come = self._come, self._come + 1
         if self._keep < 1 and float(torch.rand((), generator=self._generator)) >= self._keep:
             return
         index = torch.randperm(len(vectors), generator=self._generator)[: self._each]
         self._kept.append(vectors[index.to(vectors.device)])
+        self._groups.append(torch.full((len(index),), group))
 
     def vectors(self) -> Tensor:
         """Return all that was kept, (N, C)."""
         return torch.cat(self._kept)
 
+    def groups(self) -> Tensor:
+        """Return of each of the vectors the number of its group, in the order in which groups came, (N,)."""
+        return torch.cat(self._groups)
 
-def k_centre(vectors: Tensor, count: int, label: str) -> Tensor:
-    """Return `count` of the vectors, each the one farthest from those before it.
 
-    Greedy k-centre (Gonzalez, 1985) by cosine distance. The first vector is the first prototype, so the same vectors
-    give the same prototypes. Where there are fewer vectors than `count`, the first is repeated, which changes no
-    distance.
+def k_centre(vectors: Tensor, members: Tensor, count: int, label: str) -> Tensor:
+    """Return `count` of the vectors for each of several subsets, each the one farthest from those before it.
+
+    Greedy k-centre (Gonzalez, 1985) by cosine distance. The first vector of a subset is its first prototype, so the
+    same vectors give the same prototypes. Where a subset has fewer vectors than `count`, some are repeated, which
+    changes no distance. Reading the vectors takes most of the time, so they are read once for all subsets.
 
     Args:
         vectors: Unit vectors, (N, C) float32.
+        members: Which of them are in each subset, (S, N) bool; none is empty.
         count: How many.
         label: What progress calls it.
+
+    Returns:
+        (S, count, C), in the order in which they were chosen: the first k are what `count` = k would give.
     """
-    chosen = [0]
-    nearest = 1 - vectors @ vectors[0]
-    for _ in tracked(range(min(count, len(vectors)) - 1), min(count, len(vectors)) - 1, label, "prototypes"):
-        farthest = int(nearest.argmax())
-        chosen.append(farthest)
-        nearest = torch.minimum(nearest, 1 - vectors @ vectors[farthest])
-    chosen += [0] * (count - len(chosen))
-    return vectors[chosen]
+    last = members.int().argmax(1)
+    chosen = [last]
+    columns = vectors.T.contiguous()
+    nearest = (1 - vectors[last] @ columns).masked_fill_(~members, -1)
+    steps = min(count, len(vectors)) - 1
+    for _ in tracked(range(steps), steps, label, "prototypes"):
+        last = nearest.argmax(1)
+        chosen.append(last)
+        torch.minimum(nearest, 1 - vectors[last] @ columns, out=nearest)
+    chosen += [chosen[0]] * (count - len(chosen))
+    return vectors[torch.stack(chosen, 1)]

@@ -25,10 +25,12 @@ from models.network import Network
 from train import checkpoint
 from train.checkpoint import Checkpoint
 from train.combination import balance, compare
-from train.datasets import Category, GoodImages, hold_out, load_fitted
+from train.crossfit import BLOCKS, FEWEST, CrossFit
+from train.datasets import Category, GoodImages, load_fitted
 from train.device import open_arithmetic
 from train.examples import Examples
 from train.foreground import POLICIES
+from train.groups import Groups, group
 from train.journal import History, Journal
 from train.material import Material
 from train.memory import fill
@@ -63,7 +65,8 @@ class Settings:
         batch: Pictures a step.
         learning_rate: Adam's.
         seed: Of everything random.
-        hold_out: Share of the good pictures kept aside for the threshold, unless the data set keeps some itself.
+        hold_out: Share of the good pictures kept aside, unless the data set keeps some itself; `None`: the system's.
+        group: Which pictures are held out together (train/groups.py); those that are nearly the same always are.
         textures: Folder of pictures whose texture synthetic defects show; procedural ones without.
         foreground: How the part is told from its background, so that defects lie on it (train/foreground.py).
         device: `auto`, `cpu`, `cuda`, `cuda:1`, ...
@@ -84,7 +87,8 @@ class Settings:
     batch: int = 16
     learning_rate: float = 0.005
     seed: int = 0
-    hold_out: float = 0.1
+    hold_out: float | None = None
+    group: str | None = None
     textures: Path | None = None
     foreground: str = "auto"
     device: str = "auto"
@@ -118,7 +122,10 @@ def fit(settings: Settings) -> Checkpoint:
     good = GoodImages([*category.train_images(), *own], settings.fit)
     if str(good.copies):
         say(str(good.copies))
-    learn_from, held = _split(good.paths, own, settings)
+    groups = group(good.paths, good.fitted, settings.group)
+    if str(groups):
+        say(str(groups))
+    learn_from, held = _split(good.paths, own, groups, settings)
     if len(learn_from) < 2:
         raise DataSetError(
             f"{category.root}: good images to learn from: {len(learn_from)}, of {len(good.paths)} that are there; "
@@ -136,12 +143,13 @@ def fit(settings: Settings) -> Checkpoint:
     teacher_digest = weights_digest(teacher)
     building = system.building(options) | ({"prototypes": settings.memory} if system.own_memory else {})
     model = system.build(teacher, building).to(arithmetic.device, memory_format=torch.channels_last)
+    crossfit = _cross_fit(good, groups, learn_from, settings.fit)
     pictures = good.only(learn_from)
     synthesis = None
     if system.synthesis is not None:
         seed, textures, foreground = settings.seed, settings.textures, settings.foreground
         synthesis = Synthesis(pictures, seed=seed, textures=textures, foreground=foreground, **system.synthesis)
-    material = Material(pictures, synthesis, arithmetic, settings.batch, settings.seed, settings.cache_gb)
+    material = Material(pictures, synthesis, arithmetic, settings.batch, settings.seed, settings.cache_gb, crossfit)
     phases = system.phases(model, material, settings.epochs, settings.learning_rate)
     with writing(settings.out):
         settings.out.mkdir(parents=True, exist_ok=True)
@@ -198,12 +206,24 @@ def fit(settings: Settings) -> Checkpoint:
     return result
 
 
-def _split(good: list[Path], own: list[Path], settings: Settings) -> tuple[list[Path], list[Path]]:
-    """The pictures to learn from, and those that are held out: the data set's own, or a share drawn by the seed."""
+def _split(good: list[Path], own: list[Path], groups: Groups, settings: Settings) -> tuple[list[Path], list[Path]]:
+    """The pictures to learn from, and those that are held out: the data set's own, or a run of the others."""
     if not own:
-        return hold_out(good, settings.hold_out, settings.seed)
+        share = system_of(settings.model).hold_out if settings.hold_out is None else settings.hold_out
+        learn_from, held = groups.hold_out(share, settings.seed)
+        return [good[place] for place in learn_from], [good[place] for place in held]
     kept_aside = set(own)
     return [path for path in good if path not in kept_aside], [path for path in good if path in kept_aside]
+
+
+def _cross_fit(good: GoodImages, groups: Groups, learn_from: list[Path], fit: Fit) -> CrossFit | None:
+    """How those to learn from are cross-fitted, unless they are too few."""
+    if len(learn_from) < FEWEST:
+        return None
+    places = {path: place for place, path in enumerate(good.paths)}
+    blocks = groups.only([places[path] for path in learn_from]).blocks(BLOCKS)
+    of = {place: number for number, block in enumerate(blocks) for place in block}
+    return CrossFit(fit, [good.shown[path] for path in learn_from], [of[place] for place in range(len(learn_from))])
 
 
 def _check(settings: Settings) -> None:
@@ -221,7 +241,7 @@ def _check(settings: Settings) -> None:
         raise UsageError(f"--textures: {settings.model} learns from good images alone; they are for {_synthetic()}")
     if settings.epochs < 1 or settings.batch < 2:
         raise UsageError("--epochs must be at least 1, and --batch at least 2 (BatchNorm needs two pictures)")
-    if not 0 <= settings.hold_out < 1 or not 0 < settings.learning_rate < float("inf"):
+    if not 0 <= (settings.hold_out or 0) < 1 or not 0 < settings.learning_rate < float("inf"):
         raise UsageError("--hold-out must be at least 0 and below 1, and --learning-rate above 0 and finite")
 
 

@@ -73,6 +73,8 @@ class System:
         synthesis: How it wants its synthetic defects (`train.synthesis.Synthesis`); `None`: it learns from good
             pictures alone.
         finish: The last step of a training, behind its phases; all of it for a system that has none.
+        hold_out: The share of good pictures that it keeps aside where nobody says. They set the threshold, unless the
+            system is cross-fitted.
         own_memory: Its network is a memory, built by the argument `prototypes`; other systems may have one beside.
     """
 
@@ -83,6 +85,7 @@ class System:
     teacher: str = "tf_efficientnet_lite0"
     synthesis: Mapping[str, float] | None = None
     finish: Finish = _nothing
+    hold_out: float = 0.2
     own_memory: bool = False
 
     @property

@@ -1,0 +1,218 @@
+"""Which good pictures belong together: what is held out shares no group with what is learned from.
+
+Pictures of one part, one batch or one minute resemble each other more than tomorrow's parts will resemble them. Held
+out at random among their likes, they score too low, and the threshold that they set rejects good parts. So pictures are
+held out in blocks of the files' order, which usually is that of time, and pictures of one group stay together. The user
+may name groups; pictures that are nearly the same are one group in any case.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from edge.errors import UsageError
+from edge.images import Frame
+from edge.text import clean
+
+SIDE = 32
+"""Pixels of the small grey pictures that are compared."""
+
+ALIKE = 0.9
+"""The correlation from which on pictures are nearly the same, of what sets each apart from the mean of all."""
+
+LEVELS = 1.0
+"""Grey levels: small pictures whose root mean square difference is less are nearly the same, whatever the others."""
+
+_ROWS = 512
+
+
+@dataclass(frozen=True)
+class Groups:
+    """The groups of a list of pictures.
+
+    Attributes:
+        of: The group of each picture, a number.
+        alike: Pairs of pictures that are nearly the same, by their places in the list.
+    """
+
+    of: tuple[int, ...]
+    alike: tuple[tuple[int, int], ...] = ()
+
+    def blocks(self, count: int) -> list[list[int]]:
+        """Return the pictures' places in so many blocks, none of them empty, of about the same size.
+
+        A block follows the order of the list, and no group is in two blocks. Where there are fewer groups than blocks,
+        groups are cut: there is nothing else to hold out.
+
+        Args:
+            count: Of the blocks; of fewer pictures each is a block.
+        """
+        whole = len(set(self.of)) >= count
+        members: dict[int, list[int]] = {}
+        for place, group in enumerate(self.of):
+            members.setdefault(group if whole else place, []).append(place)
+        blocks: list[list[int]] = [[]]
+        done, left = 0, len(members)
+        for group in members.values():
+            wanted = min(count, len(members)) - len(blocks)
+            full = done + len(group) / 2 > len(self.of) * len(blocks) / count
+            if blocks[-1] and wanted > 0 and (full or left <= wanted):
+                blocks.append([])
+            blocks[-1] += group
+            done, left = done + len(group), left - 1
+        return blocks
+
+    def hold_out(self, share: float, seed: int) -> tuple[list[int], list[int]]:
+        """Split the pictures' places into those to learn from and those held out, a run of the list's order.
+
+        With a share above 0, three pictures or more have at least one held out. Where that is no whole group, one is
+        cut.
+
+        Args:
+            share: Of the pictures to hold out, at least 0 and below 1.
+            seed: Decides where the run begins, whatever the share: a smaller share holds out the first of the same run.
+        """
+        total = len(self.of)
+        count = max(round(total * share), int(share > 0 and total > 2))
+        begin = int(np.random.default_rng(seed).random() * total)
+        held = self._run(begin, count, self.of) or self._run(begin, count, range(total))
+        chosen = set(held)
+        return [place for place in range(total) if place not in chosen], held
+
+    def _run(self, begin: int, count: int, groups: Sequence[int]) -> list[int]:
+        """Return the places of whole groups, from the one of the place `begin` on, that make up about `count`."""
+        members: dict[int, list[int]] = {}
+        for place in range(len(groups)):
+            members.setdefault(groups[place], []).append(place)
+        ahead = list(dict.fromkeys([*groups[begin:], *groups[:begin]]))
+        held: list[int] = []
+        for group in ahead:
+            if len(held) + len(members[group]) / 2 <= count:
+                held += members[group]
+        return sorted(held)
+
+    def only(self, places: Sequence[int]) -> Groups:
+        """Return the groups of some of the pictures."""
+        return Groups(tuple(self.of[place] for place in places))
+
+    def __str__(self) -> str:
+        """What to say of pictures that are nearly the same; nothing where there is none."""
+        if not self.alike:
+            return ""
+        such = len({place for pair in self.alike for place in pair})
+        return f"{such} of {len(self.of)} good images are nearly the same as another; such are held out together"
+
+
+def group(paths: Sequence[Path], pictures: NDArray[np.uint8], rule: str | None = None) -> Groups:
+    """Group good pictures by a rule and by likeness.
+
+    Args:
+        paths: Their files.
+        pictures: The same, fitted, (N, H, W, 3) uint8 BGR; as many to each file, one after the other.
+        rule: `name:REGEX` or `table:FILE.csv:COLUMN`, see `edge-train fit --help`; `None` is likeness alone.
+
+    Raises:
+        UsageError: The rule is none, or tells nothing of one of the files.
+    """
+    alike = near_duplicates(pictures, len(paths))
+    named = _named(paths, rule) if rule is not None else []
+    first: dict[str, int] = {}
+    same = [(first.setdefault(name, place), place) for place, name in enumerate(named)]
+    pairs = np.array([*alike, *same], np.intp).reshape(-1, 2)
+    graph = coo_array((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(len(paths), len(paths)))
+    _, labels = connected_components(graph, directed=False)
+    return Groups(tuple(labels.tolist()), tuple(alike))
+
+
+def near_duplicates(pictures: NDArray[np.uint8], count: int) -> list[tuple[int, int]]:
+    """Return the pairs of pictures that are nearly the same, though no pixel need be equal.
+
+    Each is shrunk to 32x32 grey pixels, its brightness and contrast are taken out, and the mean of all is subtracted:
+    what is left is what sets a picture apart, and of another exposure or another compression of the same scene it is
+    the same. Pictures that hardly differ at all are pairs too, whatever the others are.
+
+    Args:
+        pictures: Fitted, (count * tiles, H, W, 3) uint8 BGR.
+        count: Of the pictures.
+    """
+    flat = np.stack([_small(picture) for picture in pictures]).reshape(count, -1)
+    even = flat - flat.mean(1, keepdims=True)
+    apart = _unit(_unit(even) - _unit(even).mean(0))
+    pairs: list[tuple[int, int]] = []
+    squares = (flat**2).sum(1)
+    for start in range(0, count, _ROWS):
+        rows = slice(start, start + _ROWS)
+        distance = squares[rows, None] + squares[None] - 2 * flat[rows] @ flat.T
+        near = (apart[rows] @ apart.T > ALIKE) | (distance < flat.shape[1] * LEVELS**2)
+        one, other = np.nonzero(np.triu(near, start + 1))
+        pairs += zip((one + start).tolist(), other.tolist(), strict=True)
+    return pairs
+
+
+def _small(picture: Frame) -> NDArray[np.float32]:
+    grey = cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY)
+    return cv2.resize(grey, (SIDE, SIDE), interpolation=cv2.INTER_AREA).astype(np.float32)
+
+
+def _unit(rows: NDArray[np.float32]) -> NDArray[np.float32]:
+    return np.asarray(rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-6), np.float32)
+
+
+def _named(paths: Sequence[Path], rule: str) -> list[str]:
+    kind, _, text = rule.partition(":")
+    readers: dict[str, Callable[[str], Callable[[Path], str]]] = {"name": _by_name, "table": _by_table}
+    if kind not in readers or not text:
+        raise UsageError(f"--group {clean(rule)}: give name:REGEX or table:FILE.csv:COLUMN")
+    read = readers[kind](text)
+    return [read(path) for path in paths]
+
+
+def _by_name(text: str) -> Callable[[Path], str]:
+    try:
+        pattern = re.compile(text)
+    except re.error as error:
+        raise UsageError(f"--group name:{clean(text)}: is no regular expression: {error}") from error
+
+    def read(path: Path) -> str:
+        match = pattern.search(path.name)
+        if match is None:
+            raise UsageError(f"--group name:{clean(text)}: does not match the image {clean(path)}")
+        return match[1] or "" if pattern.groups else match[0]
+
+    return read
+
+
+def _by_table(text: str) -> Callable[[Path], str]:
+    file, _, column = text.rpartition(":")
+    if not file or not column:
+        raise UsageError(f"--group table:{clean(text)}: give table:FILE.csv:COLUMN")
+    try:
+        with Path(file).open(newline="", encoding="utf-8-sig") as stream:
+            reader = csv.DictReader(stream)
+            names = list(reader.fieldnames or [])
+            rows = list(reader)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise UsageError(f"--group: the table {clean(file)} cannot be read: {error}") from error
+    if column not in names[1:]:
+        raise UsageError(
+            f"--group: the table {clean(file)} has no column {clean(column)!r} behind the first, which names "
+            f"the images; its columns are {', '.join(map(clean, names)) or 'none'}"
+        )
+    groups = {Path(row[names[0]] or "").name: row[column] or "" for row in rows}
+
+    def read(path: Path) -> str:
+        if path.name not in groups:
+            raise UsageError(f"--group: the table {clean(file)} has no row of the image {clean(path.name)}")
+        return groups[path.name]
+
+    return read
