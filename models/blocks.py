@@ -58,7 +58,7 @@ class ResidualBlock(nn.Module):
             first = deconv_bn(inputs, outputs) if resize == "double" else conv_bn(inputs, outputs, 3, stride)
             self.body = nn.Sequential(first, relu, conv_bn(outputs, outputs, 3))
         else:
-            inner = int(outputs * style.inner)
+            inner = round(outputs * style.inner)
             middle = deconv_bn(inner, inner) if resize == "double" else conv_bn(inner, inner, 3, stride)
             self.body = nn.Sequential(conv_bn(inputs, inner, 1), relu, middle, relu, conv_bn(inner, outputs, 1))
         self.shortcut: nn.Module

@@ -59,7 +59,7 @@ def gain(one: Tensor, other: Tensor, masks: NDArray[np.uint8], valid: NDArray[np
         masks: Of the flaws, (N, H, W), 0 or 1; empty for good pictures.
         valid: Pixels that count, (N, H, W); without it, all.
     """
-    counted = np.ones(masks.shape, bool) if valid is None else valid
+    counted: NDArray[np.bool_] = np.ones(masks.shape, bool) if valid is None else valid
     difference = worth(one, masks, counted) - worth(other, masks, counted)
     groups = int((~masks.any(axis=(1, 2))).sum())
     if groups < 2:
@@ -78,8 +78,8 @@ def _samples(groups: int) -> Floats:
 
 def _worths(maps: Tensor, masks: NDArray[np.uint8], valid: NDArray[np.bool_], samples: Floats) -> Floats:
     """Return what the maps are worth in each sample, (RESAMPLES,)."""
-    smooth = smoothed(maps, masks.shape[1:])
-    flawed = masks.any(axis=(1, 2))
+    smooth = smoothed(maps, masks)
+    flawed = np.asarray(masks.any(axis=(1, 2)))
     group = np.cumsum(~flawed) - 1
     return (
         _aurocs(image_scores(smooth, valid), flawed, group, samples) + _aupros(smooth, masks, valid, group, samples)

@@ -147,15 +147,16 @@ def worth(maps: Tensor, masks: NDArray[np.uint8], valid: NDArray[np.bool_] | Non
         masks: Of the flaws, (N, H, W), 0 or 1; empty for good pictures.
         valid: Pixels that count, (N, H, W): those that show the frame and not padding; without it, all.
     """
-    smooth = smoothed(maps, masks.shape[1:])
+    smooth = smoothed(maps, masks)
     counted = np.ones(masks.shape, bool) if valid is None else valid
     scores = image_scores(smooth, counted)
     return (auroc(scores, masks.any(axis=(1, 2))) + aupro(smooth, masks, valid=counted)) / 2
 
 
-def smoothed(maps: Tensor, size: tuple[int, ...]) -> NDArray[np.float32]:
-    """Return maps, (N, 1, h, w), as they are judged: upsampled to `size` and blurred, (N, H, W) float32."""
-    return np.asarray(gaussian_blur(upsample(maps, size))[:, 0].numpy(), np.float32)
+def smoothed(maps: Tensor, masks: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Return maps, (N, 1, h, w), as they are judged: upsampled to the masks' size and blurred, (N, H, W) float32."""
+    height, width = masks.shape[1:]
+    return np.asarray(gaussian_blur(upsample(maps, (height, width)))[:, 0].numpy(), np.float32)
 
 
 def image_scores(maps: NDArray[np.float32], valid: NDArray[np.bool_]) -> NDArray[np.float32]:
