@@ -84,7 +84,10 @@ def stage(
 
 
 def initialise(module: nn.Module) -> None:
-    """Kaiming normal (fan-out) for convolutions; transposed ones keep the framework's default, as in RD4AD's code."""
+    """Kaiming normal (fan-out) for convolutions, as in RD4AD's and AAND's code.
+
+    Transposed convolutions, and the biases of the others, keep the framework's default, as there.
+    """
     for part in module.modules():
         if isinstance(part, nn.Conv2d):
             nn.init.kaiming_normal_(part.weight, mode="fan_out", nonlinearity="relu")
