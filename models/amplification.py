@@ -6,7 +6,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from models.blocks import initialise
 from models.discrepancy import EPSILON
+from models.exact import exact
 
 PROTOTYPES = 50
 TEMPERATURE = 0.2
@@ -60,18 +62,25 @@ class ResidualAmplification(nn.Module):
         self.query = _stack(channels)
         self.memory = nn.Parameter(torch.randn(2 * PROTOTYPES, channels))
         self.generator = _stack(channels)
+        initialise(self)
 
     def gate(self, feature: Tensor) -> Tensor:
-        """How anomalous each position is: (N, C, H, W) to (N, 1, H, W) in (0, 1), float32."""
+        """How anomalous each position is: (N, C, H, W) to (N, 1, H, W) in (0, 1), float32.
+
+        The query alone may be computed in fewer bits: in bfloat16 a gate beyond 0.998 is 1, where its loss is clamped
+        and has no gradient.
+        """
         code = positional_code(*feature.shape[1:]).to(feature)
-        query = functional.normalize(self.query(feature + code).float(), dim=1, eps=EPSILON)
-        memory = functional.normalize(self.memory.float(), dim=1, eps=EPSILON)
-        # Two convolutions and not the halves of one: OpenVINO copies halves.
-        normal, anomalous = (
-            functional.conv2d(query, half[:, :, None, None]).logsumexp(1, keepdim=True)
-            for half in (memory / TEMPERATURE).split(PROTOTYPES)
-        )
-        return torch.sigmoid(anomalous - normal)
+        query = self.query(feature + code)
+        with exact(query):
+            query = functional.normalize(query.float(), dim=1, eps=EPSILON)
+            memory = functional.normalize(self.memory.float(), dim=1, eps=EPSILON)
+            # Two convolutions and not the halves of one: OpenVINO copies halves.
+            normal, anomalous = (
+                functional.conv2d(query, half[:, :, None, None]).logsumexp(1, keepdim=True)
+                for half in (memory / TEMPERATURE).split(PROTOTYPES)
+            )
+            return torch.sigmoid(anomalous - normal)
 
     def forward(self, feature: Tensor, gate: Tensor) -> Tensor:
         """Amplifies a teacher feature.

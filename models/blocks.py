@@ -58,7 +58,7 @@ class ResidualBlock(nn.Module):
             first = deconv_bn(inputs, outputs) if resize == "double" else conv_bn(inputs, outputs, 3, stride)
             self.body = nn.Sequential(first, relu, conv_bn(outputs, outputs, 3))
         else:
-            inner = int(outputs * style.inner)
+            inner = round(outputs * style.inner)
             middle = deconv_bn(inner, inner) if resize == "double" else conv_bn(inner, inner, 3, stride)
             self.body = nn.Sequential(conv_bn(inputs, inner, 1), relu, middle, relu, conv_bn(inner, outputs, 1))
         self.shortcut: nn.Module
@@ -84,7 +84,10 @@ def stage(
 
 
 def initialise(module: nn.Module) -> None:
-    """Kaiming normal (fan-out) for convolutions; transposed ones keep the framework's default, as in RD4AD's code."""
+    """Kaiming normal (fan-out) for convolutions, as in RD4AD's and AAND's code.
+
+    Transposed convolutions, and the biases of the others, keep the framework's default, as there.
+    """
     for part in module.modules():
         if isinstance(part, nn.Conv2d):
             nn.init.kaiming_normal_(part.weight, mode="fan_out", nonlinearity="relu")

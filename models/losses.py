@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from models.discrepancy import EPSILON, cosine_distance
+from models.exact import exact
 
 HARDEST = 10
 MARGIN = 0.3
@@ -99,7 +100,8 @@ def amplification(
     reference = functional.normalize(rows[n], dim=1, eps=EPSILON)
     before = functional.normalize(rows[a], dim=1, eps=EPSILON)
     after = functional.normalize(pushed[a], dim=1, eps=EPSILON)
-    return functional.relu(reference @ after.T - (reference @ before.T - MARGIN)).mean()
+    with exact(rows):  # autocast would multiply in bfloat16
+        return functional.relu(reference @ after.T - (reference @ before.T - MARGIN)).mean()
 
 
 def _drawn(marks: Tensor, most: int, generator: torch.Generator | None) -> Tensor:

@@ -5,6 +5,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from models.blocks import conv_bn
+from models.exact import exact
 
 DILATIONS = (1, 2, 3)
 
@@ -32,7 +33,7 @@ class Depthwise(nn.Conv2d):
         """(N, width, H, W) to the same shape."""
         if x.device.type != "cpu" or not torch.is_autocast_enabled("cpu"):
             return super().forward(x)
-        with torch.autocast("cpu", enabled=False):
+        with exact(x):
             return super().forward(x.float())
 
 

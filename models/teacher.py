@@ -15,13 +15,10 @@ _PROBE = 64
 EMBEDDED = "embedded"
 """The compact teacher that ships with the project: ResNet-18 at half width."""
 
-_EMBEDDED_ARCHITECTURE = {"channels": (32, 64, 128, 256), "stem_width": 32}
+TORCHVISION_V1 = "tv_in1k"
+"""timm's tag of the weights that torchvision published first."""
 
-_STYLES = {
-    "resnet34": BlockStyle("basic", 1.0, (3, 4, 6, 3)),
-    "resnet50": BlockStyle("bottleneck", 1 / 4, (3, 4, 6, 3)),
-    "wide_resnet50_2": BlockStyle("bottleneck", 1 / 2, (3, 4, 6, 3)),
-}
+_EMBEDDED_ARCHITECTURE = {"channels": (32, 64, 128, 256), "stem_width": 32}
 
 
 class Teacher(nn.Module):
@@ -31,8 +28,9 @@ class Teacher(nn.Module):
     each of these strides. It stays in evaluation mode whatever `train()` says, and has no gradients.
 
     Args:
-        name: `embedded`, or the name of a timm CNN (`resnet18`, `wide_resnet50_2`, ...).
-        pretrained: Let timm load the weights of that name (from its cache or the model hub).
+        name: `embedded`, or the name of a timm CNN (`resnet18`, `wide_resnet50_2.tv2_in1k`, ...).
+        pretrained: Let timm load weights (from its cache or the model hub): those of the tag in the name; without one,
+            torchvision's V1 weights where timm has them, as the three papers use them, else timm's own choice.
 
     Attributes:
         channels: Channels of the three scales.
@@ -50,16 +48,21 @@ class Teacher(nn.Module):
         if not timm.is_model(architecture):
             raise ValueError(f"timm knows no model {name!r}; it knows {', '.join(suggestions(name))}, ...")
         try:
-            reductions = timm.create_model(architecture, features_only=True, **options).feature_info.reduction()
+            whole = timm.create_model(architecture, features_only=True, **options)
+            reductions = whole.feature_info.reduction()
             indices = [len(reductions) - 1 - reductions[::-1].index(stride) for stride in STRIDES]
         except (RuntimeError, AttributeError, ValueError) as error:
             raise ValueError(_not_a_cnn(name, error)) from error
         self.name = name
         self.network = timm.create_model(
-            architecture, features_only=True, out_indices=indices, pretrained=pretrained, **options
+            pretrained_name(architecture) if pretrained else architecture,
+            features_only=True,
+            out_indices=indices,
+            pretrained=pretrained,
+            **options,
         )
         self.channels: tuple[int, int, int] = tuple(self.network.feature_info.channels())
-        self.style = _STYLES.get(architecture, BlockStyle())
+        self.style = _style_of(whole)
         self.requires_grad_(False)
         self.eval()
         self.signed = self._check()
@@ -84,6 +87,34 @@ class Teacher(nn.Module):
         if given != wanted:
             raise ValueError(_not_a_cnn(self.name, f"a {_PROBE}x{_PROBE} image gives {given}, not {wanted}"))
         return any(not feature.is_meta and bool((feature < 0).any()) for feature in features)
+
+
+def pretrained_name(name: str) -> str:
+    """Return a timm name with the tag of the weights it stands for.
+
+    timm's own choice for an untagged ResNet changes with its version (`resnet18.a1_in1k` today) and differs from the
+    weights the papers use, by which features and results shift.
+    """
+    documented = f"{name}.{TORCHVISION_V1}"
+    return documented if "." not in name and timm.is_model_pretrained(documented) else name
+
+
+def _style_of(network: nn.Module) -> BlockStyle:
+    """Return how the residual blocks of a timm network look, whose stages are all built.
+
+    A network without the stages layer1 to layer4 has no such blocks: its student is built of ResNet-18's. Of grouped
+    convolutions (ResNeXt) the width is taken, and not the groups.
+    """
+    stages = [getattr(network, f"layer{number}", None) for number in range(1, 5)]
+    if not all(isinstance(stage, nn.Sequential) for stage in stages):
+        return BlockStyle()
+    one, two, three, four = (len(stage) for stage in stages)
+    block = stages[0][0]
+    last = getattr(block, "conv3", None)
+    if last is None:
+        return BlockStyle("basic", 1.0, (one, two, three, four))
+    inner = last.in_channels / last.out_channels if isinstance(last, nn.Conv2d) else 1 / block.expansion
+    return BlockStyle("bottleneck", inner, (one, two, three, four))
 
 
 def _not_a_cnn(name: str, reason: object) -> str:

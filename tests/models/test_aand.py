@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from models.aand import AmplifiedDistillation
 from models.amplification import PROTOTYPES, TEMPERATURE, ResidualAmplification, positional_code
-from models.losses import amplification, hardest_cosine
+from models.losses import amplification, focal, hardest_cosine
 from models.masks import mask_pyramid
 from models.teacher import EMBEDDED, Teacher
 
@@ -142,3 +142,45 @@ def test_the_map_compares_the_amplified_features(model: AmplifiedDistillation) -
     assert all(torch.equal(a, b) for a, b in zip(amplified, model.targets(image), strict=True))
     assert [s.shape for s in student] == [a.shape for a in amplified]
     assert model.anomaly_map(image).shape == (1, 1, 64, 96)
+
+
+@pytest.mark.parametrize("half", ["normal", "anomalous"])
+def test_a_gate_that_is_sure_keeps_its_gradient_in_bfloat16(half: str) -> None:
+    torch.manual_seed(0)
+    raa = ResidualAmplification(32)
+    feature = torch.rand(2, 32, 6, 5)
+    with torch.no_grad():  # every prototype of one half is what each position asks for, of the other its opposite
+        query = functional.normalize(raa.query(feature + positional_code(32, 6, 5)), dim=1).mean((0, 2, 3))
+        raa.query[4].weight.zero_()
+        raa.query[4].bias.copy_(query)
+        own = slice(0, PROTOTYPES) if half == "normal" else slice(PROTOTYPES, 2 * PROTOTYPES)
+        raa.memory.copy_(-query.expand_as(raa.memory))
+        raa.memory[own] = query
+    wrong = torch.full((2, 1, 6, 5), float(half == "normal"))
+    with torch.autocast("cpu", torch.bfloat16):
+        gate = raa.gate(feature)
+        focal(gate, wrong, alpha=0.5).backward()
+    assert gate.dtype == torch.float32
+    assert torch.allclose(gate, raa.gate(feature), rtol=0.02, atol=0)
+    assert torch.minimum(gate, 1 - gate).max() < 1e-4
+    assert raa.memory.grad is not None and raa.memory.grad.abs().sum() > 1e-3
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_the_amplification_loss_is_computed_in_float32(seed: int) -> None:
+    torch.manual_seed(seed)
+    vanilla, amplified = torch.rand(2, 8, 6, 7), torch.rand(2, 8, 6, 7)
+    marked = (torch.rand(2, 1, 6, 7) > 0.6).float()
+    with torch.autocast("cpu", torch.bfloat16):
+        found = amplification(vanilla, amplified, marked, 1 - marked)
+    assert found.dtype == torch.float32
+    assert torch.equal(found, amplification(vanilla, amplified, marked, 1 - marked))
+
+
+def test_amplification_begins_as_the_authors_code_does() -> None:
+    torch.manual_seed(0)
+    raa = ResidualAmplification(128)
+    convolutions = [part for part in raa.modules() if isinstance(part, torch.nn.Conv2d)]
+    assert len(convolutions) == 6
+    for part in convolutions:  # Kaiming normal, fan-out: a 1x1 convolution's standard deviation is sqrt(2 / outputs)
+        assert float(part.weight.detach().std()) == pytest.approx((2 / part.out_channels) ** 0.5, rel=0.05)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
+from models.blocks import BlockStyle
 from models.rd import ReverseDistillation
-from models.teacher import EMBEDDED, Teacher
+from models.teacher import EMBEDDED, Teacher, pretrained_name
 
 
 @pytest.mark.parametrize(
@@ -84,3 +85,42 @@ def test_a_student_can_be_negative_where_its_teacher_can(name: str, signed: bool
     assert teacher.signed == signed
     student = ReverseDistillation(teacher).eval().student(teacher(torch.randn(1, 3, 64, 64)))
     assert all(bool((features < 0).any()) == signed for features in student)
+
+
+@pytest.mark.parametrize(
+    ("name", "style"),
+    [
+        (EMBEDDED, BlockStyle("basic", 1.0, (2, 2, 2, 2))),
+        ("resnet34.a1_in1k", BlockStyle("basic", 1.0, (3, 4, 6, 3))),
+        ("resnet10t", BlockStyle("basic", 1.0, (1, 1, 1, 1))),
+        ("resnet50", BlockStyle("bottleneck", 1 / 4, (3, 4, 6, 3))),
+        ("resnet50.tv_in1k", BlockStyle("bottleneck", 1 / 4, (3, 4, 6, 3))),
+        ("resnet26d", BlockStyle("bottleneck", 1 / 4, (2, 2, 2, 2))),
+        ("resnet101.tv_in1k", BlockStyle("bottleneck", 1 / 4, (3, 4, 23, 3))),
+        ("wide_resnet50_2.racm_in1k", BlockStyle("bottleneck", 1 / 2, (3, 4, 6, 3))),
+        ("resnext50_32x4d", BlockStyle("bottleneck", 1 / 2, (3, 4, 6, 3))),
+        ("tf_efficientnet_lite0", BlockStyle()),
+    ],
+)
+def test_a_student_has_the_blocks_of_its_teacher(name: str, style: BlockStyle) -> None:
+    with torch.device("meta"):  # shapes need no seconds of initialisation
+        teacher = Teacher(name)
+        student = ReverseDistillation(teacher)
+    assert teacher.style == style
+    stages = (student.decoder.stage3, student.decoder.stage2, student.decoder.stage1, student.bottleneck.embed)
+    assert tuple(len(stage) for stage in stages) == style.counts
+
+
+@pytest.mark.parametrize(
+    ("name", "fetched"),
+    [
+        ("resnet18", "resnet18.tv_in1k"),
+        ("resnet50", "resnet50.tv_in1k"),
+        ("wide_resnet50_2", "wide_resnet50_2.tv_in1k"),
+        ("resnet50.a1_in1k", "resnet50.a1_in1k"),
+        ("resnet26d", "resnet26d"),  # torchvision has none
+        ("mobilenetv3_small_100", "mobilenetv3_small_100"),
+    ],
+)
+def test_an_untagged_name_means_torchvisions_first_weights_where_there_are_some(name: str, fetched: str) -> None:
+    assert pretrained_name(name) == fetched

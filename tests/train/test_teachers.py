@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import pickle
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -206,3 +209,22 @@ def test_the_embedded_file_loads_as_any_other(tmp_path: Path) -> None:
     save_file(teacher.network.state_dict(), tmp_path / "mine.safetensors")
     assert weights_digest(open_teacher(EMBEDDED, tmp_path / "mine.safetensors")) == weights_digest(teacher)
     assert load_file(tmp_path / "mine.safetensors").keys() == teacher.network.state_dict().keys()
+
+
+@pytest.mark.parametrize(("name", "tag"), [("resnet10t", "c3_in1k"), ("resnet18", "tv_in1k"), ("resnet18.a1_in1k", "")])
+def test_the_weights_that_the_documentation_names_are_fetched(name: str, tag: str, tmp_path: Path) -> None:
+    """timm finds in its cache what it would fetch: one tensor tells whose weights were taken."""
+    tagged = f"{name}.{tag}" if tag else name
+    network = timm.create_model(name)
+    tensors = dict(network.state_dict())
+    tensors["bn1.running_mean"] = torch.full_like(tensors["bn1.running_mean"], 7.0)
+    snapshot = tmp_path / "hub" / f"models--timm--{tagged}" / "snapshots" / "1"
+    snapshot.mkdir(parents=True)
+    save_file(tensors, snapshot / "model.safetensors")
+    (snapshot.parent.parent / "refs").mkdir()
+    (snapshot.parent.parent / "refs" / "main").write_text("1")
+    script = f"""from train.teachers import open_teacher
+print(open_teacher({name!r}).network.bn1.running_mean.unique().item())"""
+    environment = {**os.environ, "HF_HOME": str(tmp_path), "HF_HUB_OFFLINE": "1"}
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == "7.0", done.stderr
