@@ -32,7 +32,7 @@ def run(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     from train.cli import main
 
     out = tmp_path_factory.mktemp("runs") / "flange"
-    options = ["--size", SIZE, "--fit", "crop", "--epochs", "2", "--batch", "4", "--hold-out", "0.25"]
+    options = ["--size", SIZE, "--fit", "crop", "--epochs", "2", "--batch", "4", "--hold-out", "0.25", "--model", "rd"]
     options += ["--teacher", "embedded", "--memory", "off"]
     assert main(["fit", "--data", str(data), "--category", CATEGORY, "--out", str(out), *options]) == 0
     return out

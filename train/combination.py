@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from models.discrepancy import EPSILON
 from models.memory import Remembering
+from train.bootstrap import gain
 from train.flaws import Flaws
 from train.material import normalise
 from train.validation import DRAWS, MOST_PICTURES, on_defects, worth
@@ -35,7 +36,7 @@ def balance(model: Remembering, pictures: NDArray[np.uint8], unseen: bool, devic
 
 
 def compare(model: Remembering, pictures: NDArray[np.uint8], device: torch.device) -> dict[str, float]:
-    """Return what the student alone and both together are worth on flaws, as `train.validation.worth` has it.
+    """Return what `student` and `both` are worth on flaws (`train.validation.worth`), and the difference's error.
 
     On parts that lie at any angle a memory can cost more than it finds.
 
@@ -52,7 +53,10 @@ def compare(model: Remembering, pictures: NDArray[np.uint8], device: torch.devic
         return torch.cat([student, student + remembered * model.weights[1]], 1)
 
     given, marks = on_defects(weighed, good, Flaws(good, seed=SEED), DRAWS)
-    return {name: round(worth(given[:, i : i + 1], marks), 4) for i, name in enumerate(("student", "both"))}
+    student, both = given[:, :1], given[:, 1:]
+    better = gain(both, student, marks)
+    alone = worth(student, marks)
+    return {"student": alone, "both": alone + better.difference, "standard_error": better.error}
 
 
 def _maps(model: Remembering, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

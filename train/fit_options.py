@@ -42,12 +42,23 @@ class LazyParser(argparse.ArgumentParser):
 
 def add_systems(parser: argparse.ArgumentParser) -> None:
     """Adds `--model` and the options of each system."""
+    from train.auto import AUTO
     from train.systems import SYSTEMS
 
-    default, *others = (f"{name} ({system.summary})" for name, system in SYSTEMS.items())
-    choices = ", ".join([default.replace("(", "(default; "), *others])
+    choices = ", ".join(f"{name} ({system.summary})" for name, system in SYSTEMS.items())
     group = parser.add_argument_group("systems")
-    group.add_argument("--model", default=next(iter(SYSTEMS)), metavar="NAME", help=f"the system: {choices}")
+    group.add_argument(
+        "--model",
+        default=AUTO,
+        metavar="NAME",
+        help=f"the system: {AUTO} (default; a memory, and a student too where it finds more), {choices}",
+    )
+    group.add_argument(
+        "--budget-ms",
+        type=float,
+        metavar="MS",
+        help=f"of {AUTO}: milliseconds that a picture may take on this box; a student that takes longer is not made",
+    )
     for name, system in SYSTEMS.items():
         for option in system.options:
             group.add_argument(
@@ -200,6 +211,7 @@ def read_settings(arguments: argparse.Namespace, category: str, out: Path) -> Se
         device=own_device(arguments.device),
         precision=arguments.precision,
         cache_gb=arguments.cache_gb,
+        budget_ms=arguments.budget_ms,
     )
 
 

@@ -33,6 +33,9 @@ ALIKE = 0.9
 LEVELS = 1.0
 """Grey levels: small pictures whose root mean square difference is less are nearly the same, whatever the others."""
 
+RUNS = 5
+"""In how many runs of the files' order pictures are held out."""
+
 _ROWS = 512
 
 
@@ -73,33 +76,34 @@ class Groups:
         return blocks
 
     def hold_out(self, share: float, seed: int) -> tuple[list[int], list[int]]:
-        """Split the pictures' places into those to learn from and those held out, a run of the list's order.
+        """Split the pictures' places into those to learn from and those held out, a few runs of the list's order.
 
-        With a share above 0, three pictures or more have at least one held out. Where that is no whole group, one is
-        cut.
+        One run alone may be of a day that resembles no other; pictures drawn at random have their like on the other
+        side. With a share above 0, three pictures or more have at least one held out. Where there is but one group, it
+        is cut.
 
         Args:
             share: Of the pictures to hold out, at least 0 and below 1.
-            seed: Decides where the run begins, whatever the share: a smaller share holds out the first of the same run.
+            seed: Decides where the runs begin, whatever the share.
         """
         total = len(self.of)
         count = max(round(total * share), int(share > 0 and total > 2))
-        begin = int(np.random.default_rng(seed).random() * total)
-        held = self._run(begin, count, self.of) or self._run(begin, count, range(total))
-        chosen = set(held)
-        return [place for place in range(total) if place not in chosen], held
-
-    def _run(self, begin: int, count: int, groups: Sequence[int]) -> list[int]:
-        """Return the places of whole groups, from the one of the place `begin` on, that make up about `count`."""
+        groups = self.of if len(set(self.of)) > 1 else tuple(range(total))
         members: dict[int, list[int]] = {}
-        for place in range(len(groups)):
-            members.setdefault(groups[place], []).append(place)
-        ahead = list(dict.fromkeys([*groups[begin:], *groups[:begin]]))
+        for place, group in enumerate(groups):
+            members.setdefault(group, []).append(place)
         held: list[int] = []
-        for group in ahead:
-            if len(held) + len(members[group]) / 2 <= count:
-                held += members[group]
-        return sorted(held)
+        runs = max(1, min(RUNS, count))
+        offset = np.random.default_rng(seed).random()
+        for run in range(runs):
+            begin = int((run + offset) / runs * total)
+            for group in dict.fromkeys([*groups[begin:], *groups[:begin]]):
+                after = len(held) + len(members[group])
+                fits = after - len(members[group]) / 2 <= count * (run + 1) / runs and after < total
+                if fits and members[group][0] not in held:
+                    held += members[group]
+        chosen = set(held)
+        return [place for place in range(total) if place not in chosen], sorted(held)
 
     def only(self, places: Sequence[int]) -> Groups:
         """Return the groups of some of the pictures."""

@@ -23,6 +23,7 @@ from edge.text import clean
 from models.memory import PROTOTYPES, Remembering
 from models.network import Network
 from train import checkpoint
+from train.auto import AUTO, STUDENT, fit_auto
 from train.checkpoint import Checkpoint
 from train.combination import balance, compare
 from train.crossfit import BLOCKS, FEWEST, CrossFit
@@ -55,7 +56,7 @@ class Settings:
         data: Folder of categories.
         category: The product.
         out: Where the checkpoint goes.
-        model: The system.
+        model: The system, or `auto`.
         options: The system's own, by name (train/systems); what is not given has its default.
         memory: Prototypes that each bank of the memory beside the student keeps; 0 is none.
         teacher: The teacher's name; without, the system's own choice.
@@ -72,12 +73,13 @@ class Settings:
         device: `auto`, `cpu`, `cuda`, `cuda:1`, ...
         precision: `auto`, `float32` or `bfloat16`: `auto` is bfloat16 where the processor multiplies it in hardware.
         cache_gb: Memory for the teacher's features; above it they are computed anew in each step.
+        budget_ms: With the model `auto`: milliseconds that a picture may take on this box.
     """
 
     data: Path
     category: str
     out: Path
-    model: str = next(iter(SYSTEMS))
+    model: str = STUDENT
     options: dict[str, str] = dataclasses.field(default_factory=dict)
     memory: int = PROTOTYPES
     teacher: str | None = None
@@ -94,6 +96,7 @@ class Settings:
     device: str = "auto"
     precision: str = "auto"
     cache_gb: float = 4.0
+    budget_ms: float | None = None
 
     def decisive(self) -> dict[str, Any]:
         """Return the settings that decide the result, but for the pictures and the teacher's weights."""
@@ -114,6 +117,8 @@ def fit(settings: Settings) -> Checkpoint:
         CheckpointError: The teacher's weights are not there.
     """
     _check(settings)
+    if settings.model == AUTO:
+        return fit_auto(settings, fit)
     system = system_of(settings.model)
     options = system.complete(settings.options)
     arithmetic = open_arithmetic(settings.device, settings.precision)
@@ -231,10 +236,12 @@ def _check(settings: Settings) -> None:
         raise UsageError(f"{settings.out}: holds a finished checkpoint; give another --out or remove it")
     if settings.out.exists() and not settings.out.is_dir():
         raise UsageError(f"--out {settings.out}: is a file; give a folder")
-    system = system_of(settings.model)
+    if settings.budget_ms is not None and (settings.model != AUTO or not settings.budget_ms > 0):
+        raise UsageError(f"--budget-ms {settings.budget_ms:g}: give milliseconds above 0, and --model {AUTO}")
+    system = system_of(STUDENT if settings.model == AUTO else settings.model)
     system.complete(settings.options)
-    if system.own_memory and not settings.memory:
-        raise UsageError(f"--memory off: a memory is all that --model {settings.model} has")
+    if not settings.memory and (system.own_memory or settings.model == AUTO):
+        raise UsageError(f"--memory off: --model {settings.model} needs one; --model {STUDENT} does not")
     if settings.foreground not in POLICIES:
         raise UsageError(f"--foreground {settings.foreground}: there are {', '.join(POLICIES)}")
     if settings.textures is not None and system.synthesis is None:
@@ -253,9 +260,12 @@ def _remember(model: Remembering, material: Material, pictures: NDArray[np.uint8
     if not unseen:
         return {"kept": True}
     found = compare(model, pictures, device)
-    kept = found["both"] >= found["student"]
-    said = "it is kept" if kept else "so it is left out"
-    say(f"memory: worth {found['both']} with it on synthetic flaws, {found['student']} without; {said}")
+    kept = found["both"] - found["student"] > found["standard_error"]
+    said = "it is kept" if kept else "it is left out"
+    say(
+        f"memory: on synthetic flaws the maps are worth {found['both']:.4f} with it, {found['student']:.4f} without, "
+        f"standard error of the difference {found['standard_error']:.4f}; {said}"
+    )
     return {"kept": kept, **found}
 
 

@@ -84,7 +84,7 @@ def evaluate_flaws(
         ImageError: A picture cannot be read.
     """
     model = model.to(device).eval()
-    tiles, valid = _tiles(pictures, fit)
+    tiles, valid = picture_tiles(pictures, fit)
     flaws = _Kept(Flaws(tiles, seed=SEED))
     maps, masks = on_defects(lambda images: model.anomaly_map(images.to(device)), tiles, flaws, draws)
     drawn = np.stack(flaws.pictures).reshape(len(tiles), draws, *tiles.shape[1:])
@@ -164,8 +164,8 @@ def image_scores(maps: NDArray[np.float32], valid: NDArray[np.bool_]) -> NDArray
     return np.asarray(np.where(valid, maps, -np.inf).max(axis=(1, 2)), np.float32)
 
 
-def _tiles(pictures: Sequence[Path], fit: Fit) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
-    """(N, H, W, 3) uint8, and (N, H, W) bool: which pixels show the frame and not padding."""
+def picture_tiles(pictures: Sequence[Path], fit: Fit) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    """Return what the network sees of pictures, (N, H, W, 3) uint8, and which pixels are no padding, (N, H, W)."""
     tiles, valid = [], []
     for path in pictures:
         fitted, placement = fit.apply(read_image(path, fit.bits))

@@ -63,6 +63,8 @@ def make_bundle(work: Path, weights: Path | None) -> Path:
         "train.cli",
         "fit",
         *data,
+        "--model",
+        "rd",
         "--memory",
         "off",
         "--teacher",

@@ -7,13 +7,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from edge.errors import DataSetError, ImageError
 from edge.fit import Fit
 from edge.images import read_image
-from train.datasets import Category, GoodImages, TestImage, categories, hold_out, load_fitted, load_mask
+from train.datasets import Category, GoodImages, TestImage, categories, load_fitted, load_mask
 
 SMALL = Fit(32, 32)
 
@@ -215,20 +213,3 @@ def test_a_picture_that_is_none_is_named(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_text("hello")
     with pytest.raises(ImageError, match=r"a\.png: is not a picture"):
         load_fitted([tmp_path / "a.png"], SMALL)
-
-
-@given(st.integers(0, 60), st.floats(0, 1), st.integers(0, 1000))
-@settings(deadline=None, max_examples=60)
-def test_hold_out_splits_by_seed_into_two_sorted_halves(count: int, share: float, seed: int) -> None:
-    images = [Path(f"{i:03d}.png") for i in range(count)]
-    learn, held = hold_out(images, share, seed)
-    assert len(held) == max(round(count * share), int(share > 0 and count > 2))
-    assert not set(learn) & set(held)
-    assert sorted(learn + held) == images
-    assert (learn, held) == (sorted(learn), sorted(held))
-    assert (learn, held) == hold_out(images, share, seed)
-
-
-def test_hold_out_of_another_seed_is_another() -> None:
-    images = [Path(f"{i:03d}.png") for i in range(50)]
-    assert hold_out(images, 0.2, 0) != hold_out(images, 0.2, 1)

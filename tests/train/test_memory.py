@@ -11,13 +11,15 @@ import torch
 from numpy.typing import NDArray
 
 from edge.fit import Fit
-from models.memory import Memory, Remembering
+from models.discrepancy import gaussian_blur, upsample
+from models.memory import Memory, Remembering, local_features
 from models.teacher import EMBEDDED, Teacher
 from train import checkpoint, training
 from train.combination import balance, compare
+from train.crossfit import CrossFit
 from train.device import Arithmetic
 from train.material import Material, normalise
-from train.memory import fill
+from train.memory import cross_fit, fill
 from train.systems import system_of
 from train.textures import render_textures
 from train.training import Settings, fit
@@ -85,14 +87,15 @@ def test_both_maps_have_a_spread_of_one_on_unseen_pictures(pictures: NDArray[np.
     assert float((remembered * model.weights[1]).std()) == pytest.approx(1, abs=1e-3)
     assert torch.allclose(both, own * model.weights[0] + remembered * model.weights[1], atol=1e-4)
     found = compare(model, pictures[5:], CPU)
-    assert set(found) == {"student", "both"} and all(0 <= value <= 1 for value in found.values())
+    assert set(found) == {"student", "both", "standard_error"} and all(0 <= value <= 1 for value in found.values())
 
 
 @pytest.mark.parametrize("helps", [True, False])
 def test_a_memory_is_shipped_where_flaws_say_that_it_helps(
     helps: bool, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(training, "compare", lambda *_: {"student": 0.5, "both": 0.6 if helps else 0.4})
+    found = {"student": 0.5, "both": 0.56 if helps else 0.54, "standard_error": 0.05}
+    monkeypatch.setattr(training, "compare", lambda *_: found)
     run = tmp_path / "run"
     about = fit(
         Settings(
@@ -108,10 +111,33 @@ def test_a_memory_is_shipped_where_flaws_say_that_it_helps(
             device="cpu",
         )
     )
-    assert ("it is kept" if helps else "so it is left out") in capsys.readouterr().err
+    assert ("it is kept" if helps else "it is left out") in capsys.readouterr().err
     assert (about.memory, about.gives_map) == ((16, True) if helps else (0, False))
     again, model = checkpoint.load(run)
     assert again == about and isinstance(model, Remembering) == helps and model.name == "rd"
+
+
+def test_each_picture_is_scored_by_a_memory_that_lacks_its_block(pictures: NDArray[np.uint8]) -> None:
+    blocks, whole = [0, 0, 1, 1, 1, 2, 2, 2, 2, 2], (0, 0, 64, 64)
+    crossfit = CrossFit(Fit(64, 64), [whole] * 9 + [(0, 0, 8, 64)], blocks)
+    material = Material(pictures, None, Arithmetic(CPU), batch=4, seed=0, cache_gb=1.0)
+    model = Memory(Teacher(EMBEDDED), 10 * 64).eval()
+    scores = cross_fit(model, material, crossfit)
+    with torch.inference_mode():
+        seen = model.anomaly_map(normalise(pictures)).flatten(1).amax(1).tolist()
+        narrow = float(model.anomaly_map(normalise(pictures[9:]))[..., :8].max())
+    assert all(new > known for new, known in zip(scores, seen, strict=True))
+    assert scores[9] > narrow
+    others = [0, 1, 5, 6, 7, 8, 9]
+    with torch.inference_mode():
+        local = local_features(model.teacher(normalise(pictures)))
+        distances = torch.zeros(3, 64)
+        for bank in (model.banks.plain, model.banks.standardised):
+            units = bank.directions(local).flatten(2)
+            known = units[others].transpose(1, 2).flatten(0, 1)
+            distances += (1 - (known @ units[2:5]).amax(1)) / bank.spread
+        expected = gaussian_blur(upsample(distances.view(3, 1, 8, 8), (64, 64))).flatten(1).amax(1)
+    np.testing.assert_allclose(scores[2:5], expected, rtol=1e-3)
 
 
 def test_a_system_of_memory_alone_trains_nothing(data: Path, tmp_path: Path) -> None:
@@ -119,5 +145,6 @@ def test_a_system_of_memory_alone_trains_nothing(data: Path, tmp_path: Path) -> 
     about = fit(settings)
     assert (about.epochs, about.options, about.memory, about.gives_map) == (0, {"prototypes": 8}, 0, True)
     assert about.training["loss"] == {} and not (tmp_path / "run" / "progress.html").exists()
+    assert about.scores == [] and (len(about.trained_on), len(about.held_out)) == (7, 1)
     _, model = checkpoint.load(tmp_path / "run")
     assert isinstance(model, Memory) and len(model.banks.plain.prototypes) == 8

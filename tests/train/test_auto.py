@@ -1,0 +1,135 @@
+"""`--model auto`: a memory alone or a student too, by synthetic flaws, pictures and time."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from edge.errors import UsageError
+from edge.fit import Fit
+from models.teacher import EMBEDDED
+from train import auto, checkpoint
+from train.bootstrap import Gain
+from train.cli import main
+from train.textures import render_textures
+from train.training import Settings, fit
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Sixty noisy pictures of one texture, 48 of them to learn from."""
+    folder = tmp_path_factory.mktemp("cloth")
+    (folder / "good").mkdir()
+    rng = np.random.default_rng(0)
+    base = next(render_textures(1, (64, 64), seed=11)).astype(int)
+    for i in range(60):
+        picture = np.clip(base + cv2.GaussianBlur(rng.normal(0, 60, base.shape), None, 2), 0, 255)
+        cv2.imwrite(str(folder / "good" / f"{i:02d}.png"), picture.astype(np.uint8))
+    return folder
+
+
+@pytest.fixture
+def settings(data: Path, tmp_path: Path) -> Settings:
+    return Settings(
+        data=data,
+        category=".",
+        out=tmp_path / "run",
+        model="auto",
+        teacher=EMBEDDED,
+        memory=16,
+        fit=Fit(64, 64),
+        epochs=1,
+        device="cpu",
+    )
+
+
+@pytest.mark.parametrize(("gained", "chosen"), [(Gain(0.03, 0.02), "rd"), (Gain(0.02, 0.02), "memory")])
+def test_a_student_is_taken_where_it_is_better_by_more_than_its_error(
+    gained: Gain, chosen: str, settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(auto, "ENOUGH", 40)
+    seen: list[Any] = []
+
+    def measured(student: Any, memory: Any, masks: Any, valid: Any) -> Gain:
+        seen.append((student.shape, memory.shape, masks.shape, valid.shape))
+        return gained
+
+    monkeypatch.setattr(auto, "gain", measured)
+    about = fit(settings)
+    assert about.model == chosen and about.training["auto"]["standard_error"] == 0.02
+    ((student, memory, masks, valid),) = seen
+    # 48 pictures: the memory holds out 5, the student those and 5 more; each has six flaws.
+    assert student == (35, 1, 16, 16) and memory == (35, 1, 8, 8) and masks == valid == (35, 64, 64)
+    again, model = checkpoint.load(settings.out)
+    assert again == about and model.name == chosen
+    for name in ("memory", "rd"):
+        assert checkpoint.load(settings.out / name)[0].model == name
+    assert (settings.out / "progress.html").exists() == (chosen == "rd")
+    assert f"auto: {chosen} is taken: on synthetic flaws" in capsys.readouterr().err
+
+
+def test_flaws_decide_as_they_are_drawn(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(auto, "ENOUGH", 40)
+    about = fit(settings)
+    found = about.training["auto"]
+    assert about.model == ("rd" if found["student_better_by"] > found["standard_error"] else "memory")
+
+
+def test_few_pictures_train_no_student(settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
+    assert fit(settings).model == "memory"
+    assert "48 good images are too few to train a student" in capsys.readouterr().err
+    assert not (settings.out / "rd").exists()
+
+
+def test_a_student_beyond_the_budget_is_not_trained(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(auto, "ENOUGH", 40)
+    assert fit(dataclasses.replace(settings, budget_ms=1e-3)).model == "memory"
+    said = capsys.readouterr().err
+    assert "the memory alone takes" in said and "and --budget-ms allows 0.001" in said
+    assert not (settings.out / "rd").exists()
+
+
+def test_an_interrupted_choice_goes_on_and_another_training_is_refused(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(auto, "ENOUGH", 40)
+
+    def stop(*_: object) -> Gain:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(auto, "gain", stop)
+        with pytest.raises(KeyboardInterrupt):
+            fit(settings)
+    assert not (settings.out / checkpoint.DESCRIPTION).exists()
+    with pytest.raises(UsageError, match="another seed"):
+        fit(dataclasses.replace(settings, seed=1))
+    students = (settings.out / "rd" / checkpoint.TENSORS).stat().st_mtime_ns
+    fit(settings)
+    assert (settings.out / "rd" / checkpoint.TENSORS).stat().st_mtime_ns == students
+    with pytest.raises(UsageError, match="holds a finished checkpoint"):
+        fit(settings)
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        (["--memory", "off"], "--model auto needs one; --model rd does not"),
+        (["--budget-ms", "0"], "give milliseconds above 0"),
+        (["--budget-ms", "nan"], "give milliseconds above 0"),
+        (["--budget-ms", "5", "--model", "rd"], "and --model auto"),
+        (["--trunk", "forward"], "--trunk forward"),
+    ],
+)
+def test_options_that_it_cannot_have_are_refused(
+    options: list[str], reason: str, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["fit", "--data", str(data), "--out", str(tmp_path / "run"), *options]) == 2
+    assert reason in capsys.readouterr().err
