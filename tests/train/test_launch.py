@@ -61,7 +61,7 @@ def test_two_launched_processes_share_the_work_and_a_broken_category_stops_no_ot
     (data / "cap" / "good" / "3.png").write_bytes(b"no picture")
     out = tmp_path / "runs"
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--no-python"]
-    fit = ["fit", "--data", data, "--category", "all", "--size", "64", "--epochs", "1", "--device", "cpu", "--out", out]
+    fit = ["fit", "--data", data, "--category", "all", "--size", "64", "--steps", "1", "--device", "cpu", "--out", out]
     program = [sys.executable, "-m", "train.cli", *fit]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run([*command, *program], capture_output=True, text=True, timeout=300, env=environment)

@@ -12,7 +12,7 @@ from train.phase import Phase
 from train.systems.system import System, Unseen
 
 
-def no_phases(model: Memory, material: Material, epochs: int, rate: float) -> list[Phase]:
+def no_phases(model: Memory, material: Material, steps: int, rate: float) -> list[Phase]:
     """Return no phase: nothing is trained."""
     return []
 
@@ -24,5 +24,10 @@ def fill_banks(model: Memory, material: Material, unseen: Unseen, options: Mappi
 
 
 SYSTEM = System(
-    Memory, "nothing is trained: ready in seconds, from 10 pictures on", no_phases, finish=fill_banks, own_memory=True
+    Memory,
+    "nothing is trained: ready in seconds, from 10 pictures on",
+    no_phases,
+    steps=0,
+    finish=fill_banks,
+    own_memory=True,
 )
