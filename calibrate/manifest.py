@@ -74,7 +74,7 @@ def manifest_fields(
         "preferred": preferred,
         "provenance": {
             "edge_inspect": __version__,
-            "epochs": about.epochs,
+            "steps": about.steps,
             "seed": about.seed,
             "trained_on_images": len(about.trained_on),
             "versions": {"torch": str(torch.__version__), "onnx": onnx.__version__, "openvino": ov.__version__},

@@ -3,7 +3,7 @@
     python -m calibrate.selftest_bundle edge/selftest.zip
 
 RD4AD in every precision, as any bundle has it, on a teacher so narrow that the whole takes less than 300 kB: a random
-ResNet-18 of a few channels. The student learns for a few epochs on rendered parts, which takes half a minute. Weights
+ResNet-18 of a few channels. The student learns for a few steps on rendered parts, which takes half a minute. Weights
 are rounded to a few bits, which compress. Its verdicts are worth nothing; its arithmetic is that of every bundle.
 """
 
@@ -107,7 +107,7 @@ def _train(folder: Path) -> tuple[checkpoint.Checkpoint, Network]:
             teacher=edge_inspect_narrow.__name__,
             teacher_weights=weights,
             fit=Fit(SIDE, SIDE),
-            epochs=8,
+            steps=24,
             seed=SEED,
             precision="float32",
         )

@@ -291,14 +291,14 @@ def _add_demo(parser: argparse.ArgumentParser) -> None:
         "--out", type=Path, default=Path("out/demo"), metavar="DIR", help="default out/demo; emptied first"
     )
     parser.add_argument("--frames", type=int, default=120, metavar="N", help="parts in the stream (default 120)")
-    parser.add_argument("--epochs", type=int, default=24, metavar="N", help="passes over the good parts (default 24)")
+    parser.add_argument("--steps", type=int, default=120, metavar="N", help="steps of the training (default 120)")
     parser.set_defaults(handler=_demo)
 
 
 def _demo(arguments: argparse.Namespace) -> None:
     from edge.demo.chain import run_demo
 
-    run_demo(arguments.out, arguments.frames, arguments.epochs)
+    run_demo(arguments.out, arguments.frames, arguments.steps)
 
 
 if __name__ == "__main__":

@@ -28,11 +28,11 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def run(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A checkpoint at 96x96 after two epochs: of no use, but real."""
+    """A checkpoint at 96x96 after six steps: of no use, but real."""
     from train.cli import main
 
     out = tmp_path_factory.mktemp("runs") / "flange"
-    options = ["--size", SIZE, "--fit", "crop", "--epochs", "2", "--batch", "4", "--hold-out", "0.25", "--model", "rd"]
+    options = ["--size", SIZE, "--fit", "crop", "--steps", "6", "--batch", "4", "--hold-out", "0.25", "--model", "rd"]
     options += ["--teacher", "embedded", "--memory", "off"]
     assert main(["fit", "--data", str(data), "--category", CATEGORY, "--out", str(out), *options]) == 0
     return out

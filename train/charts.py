@@ -124,14 +124,21 @@ def curve(
     return _chart(x, y, body, keys, f"{y.label} over {x.label}: {said}")
 
 
-def loss_curve(values: Sequence[float], epochs: int) -> str:
-    """Loss by epoch, one value for each finished one of `epochs`; on a logarithmic axis where it falls far."""
+def loss_curve(values: Sequence[float], every: int, steps: int) -> str:
+    """Mean losses over the steps of a training; on a logarithmic axis where the loss falls far.
+
+    Args:
+        values: A mean of every `every` steps so far, the last of a finished training of those that are left.
+        every: Steps of a value.
+        steps: Of the whole training.
+    """
     low, high = min(values), max(values)
     log = low > 0 and high > 10 * low
-    x = Axis("epoch", 1, epochs, whole=True)
+    points = [(min(number * every, steps), value) for number, value in enumerate(values, start=1)]
+    x = Axis("step", 0, steps, whole=True)
     y = Axis("loss", low if log else min(0, low), high, log)
-    when = "at the end" if len(values) == epochs else "now"
-    return curve(list(enumerate(values, start=1)), x, y, f"{values[-1]:.4g} {when}")
+    when = "at the end" if points[-1][0] == steps else "now"
+    return curve(points, x, y, f"{values[-1]:.4g} {when}")
 
 
 def _x(axis: Axis, value: float) -> float:

@@ -19,7 +19,7 @@ from models.network import Network
 from models.teacher import Teacher
 from train.systems import system_of
 
-FORMAT = 1
+FORMAT = 2
 TENSORS = "checkpoint.safetensors"
 DESCRIPTION = "checkpoint.yaml"
 
@@ -34,7 +34,7 @@ class Checkpoint:
         teacher_sha256: Digest of the teacher's tensors.
         category: The product it was trained for.
         fit: How frames are brought to the network.
-        epochs: Passes over the training pictures.
+        steps: Of the optimiser, in the longest phase; 0 where nothing was trained.
         seed: The seed of everything random.
         trained_on: `edge.images.pixel_digest` of each picture it learned from.
         held_out: Likewise, of each good picture kept aside.
@@ -48,7 +48,7 @@ class Checkpoint:
     teacher_sha256: str
     category: str
     fit: Fit
-    epochs: int
+    steps: int
     seed: int
     trained_on: list[str]
     held_out: list[str]
@@ -91,7 +91,7 @@ def load(folder: Path) -> tuple[Checkpoint, Network]:
     except (YamlError, AttributeError, KeyError, TypeError, OSError) as error:
         raise CheckpointError(f"{description}: is not the description of a checkpoint: {error}") from error
     if version != FORMAT:
-        raise CheckpointError(f"{description}: has format {version}; this program reads format {FORMAT}")
+        raise CheckpointError(f"{description}: has format {version}; this program reads format {FORMAT}: train again")
     try:
         checkpoint = Checkpoint(**{**fields, "fit": Fit.from_dict(fields["fit"])})
         model = system_of(checkpoint.model).build(Teacher(checkpoint.teacher), checkpoint.options)

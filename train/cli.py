@@ -70,7 +70,7 @@ def _fit_one(arguments: argparse.Namespace, category: str, out: Path) -> None:
 
     checkpoint = fit(read_settings(arguments, category, out))
     images = f"{len(checkpoint.trained_on)} images, {len(checkpoint.held_out)} held out"
-    learned = f"{checkpoint.epochs} epochs on" if checkpoint.epochs else "prototypes of"
+    learned = f"{checkpoint.steps} steps on" if checkpoint.steps else "prototypes of"
     say(
         f"{out}: {checkpoint.model} with teacher {checkpoint.teacher}, {learned} {images}, "
         f"{checkpoint.training['seconds']:.0f} s"
@@ -156,7 +156,7 @@ def _run_test(arguments: argparse.Namespace, about: Checkpoint, model: Network, 
 def _tell(metrics: dict[str, float], about: Checkpoint, images: int, synthetic: bool, target: Path | None) -> None:
     for name, value in metrics.items():
         say(f"{name:20} {value:.4f}")
-    told = {"images": images, "epochs": about.epochs, "seed": about.seed}
+    told = {"images": images, "steps": about.steps, "seed": about.seed}
     write_json({**told, **({"synthetic": True} if synthetic else {}), **metrics}, target)
 
 

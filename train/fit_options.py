@@ -41,7 +41,7 @@ class LazyParser(argparse.ArgumentParser):
 
 
 def add_systems(parser: argparse.ArgumentParser) -> None:
-    """Adds `--model` and the options of each system."""
+    """Adds `--model`, `--steps` and the options of each system."""
     from train.auto import AUTO
     from train.systems import SYSTEMS
 
@@ -58,6 +58,13 @@ def add_systems(parser: argparse.ArgumentParser) -> None:
         type=float,
         metavar="MS",
         help=f"of {AUTO}: milliseconds that a picture may take on this box; a student that takes longer is not made",
+    )
+    lengths = ", ".join(f"{name} {system.steps}" for name, system in SYSTEMS.items() if system.steps)
+    group.add_argument(
+        "--steps",
+        type=int,
+        metavar="N",
+        help=f"steps of the optimiser, --batch images each, in the longest phase (default: {lengths})",
     )
     for name, system in SYSTEMS.items():
         for option in system.options:
@@ -77,10 +84,10 @@ The data set is MVTec AD, MVTec 3D-AD (its colour images), VisA or BTAD as publi
 parts in DIR/NAME/good, and if there are any, defects in DIR/NAME/defects with masks in DIR/NAME/masks. Images may
 differ in size (each is fitted), be greyscale (taken as three equal channels) or 16-bit (see --bits). Each is turned as
 its EXIF orientation says, and copies of an image count once. Interrupted, the same command goes on where it was; the
-checkpoint is that of the last epoch. RUN/progress.html, written once a
+checkpoint is that of the last step. RUN/progress.html, written once a
 minute, shows the loss and example maps: leave it open in a browser."""
     parser.epilog = """examples:
-  edge-train fit --data mvtec --category bottle --epochs 100 --out runs/bottle
+  edge-train fit --data mvtec --category bottle --steps 2000 --out runs/bottle
   edge-train fit --data my-parts --model aand --out runs/my-parts
   edge-train fit --data mvtec --category bottle --teacher resnet18 --teacher-weights resnet18-f37072fd.pth --out runs/1
   torchrun --nproc-per-node 4 -m train.cli fit --data mvtec --category all --out runs       (a category a GPU)"""
@@ -141,7 +148,13 @@ minute, shows the loss and example maps: leave it open in a browser."""
         help="of 16-bit image files: how many bits a pixel uses, where the file does not say so (default 16); kept in "
         "the bundle; folder: on the box has an option of this name",
     )
-    parser.add_argument("--epochs", type=int, default=100, help="passes over the images (default 100)")
+    parser.add_argument(
+        "--recipe",
+        choices=("decay", "paper"),
+        default="decay",
+        help="decay (default): the learning rate falls to zero over the second half of the steps; paper: it goes as "
+        "the system's paper has it",
+    )
     parser.add_argument("--batch", type=int, default=16, help="images a step (default 16)")
     parser.add_argument("--learning-rate", type=float, default=0.005, metavar="R", help="Adam's (default 0.005)")
     parser.add_argument("--seed", type=seed, default=0, help="of everything random (default 0)")
@@ -200,7 +213,8 @@ def read_settings(arguments: argparse.Namespace, category: str, out: Path) -> Se
         teacher=arguments.teacher,
         teacher_weights=arguments.teacher_weights,
         fit=_parse_fit(arguments, category),
-        epochs=arguments.epochs,
+        steps=arguments.steps,
+        recipe=arguments.recipe,
         batch=arguments.batch,
         learning_rate=arguments.learning_rate,
         seed=arguments.seed,

@@ -117,7 +117,7 @@ class Groups:
         return f"{such} of {len(self.of)} good images are nearly the same as another; such are held out together"
 
 
-def group(paths: Sequence[Path], pictures: NDArray[np.uint8], rule: str | None = None) -> Groups:
+def find_groups(paths: Sequence[Path], pictures: NDArray[np.uint8], rule: str | None = None) -> Groups:
     """Group good pictures by a rule and by likeness.
 
     Args:

@@ -33,18 +33,20 @@ class History:
     """What has been trained so far.
 
     Attributes:
-        losses: The mean loss of each finished epoch, by phase, in order.
+        losses: The mean loss of every `Phase.every` steps, by phase, in order.
         seconds: Spent.
         waited: Seconds of them in which steps waited for synthetic defects.
+        steps: Finished, of all phases.
     """
 
     losses: dict[str, list[float]] = field(default_factory=dict)
     seconds: float = 0.0
     waited: float = 0.0
+    steps: int = 0
 
     def done(self, phase: Phase) -> int:
-        """Finished epochs of a phase."""
-        return len(self.losses.get(phase.name, []))
+        """Finished steps of a phase."""
+        return min(len(self.losses.get(phase.name, [])) * phase.every, phase.steps)
 
 
 class Journal:
@@ -92,8 +94,8 @@ class Journal:
         what = "Good images that were held out" if self._about.held_out else "Training images, as none was held out"
         tile = ", one tile of each" if self._about.fit.grid.count > 1 else ""
         return (
-            f"<p>{what}{tile}, each followed by the same with a synthetic defect, outlined in yellow. Maps after epoch "
-            f"{history.done(last)} of {last.epochs}, on one scale:</p>\n{maps}"
+            f"<p>{what}{tile}, each followed by the same with a synthetic defect, outlined in yellow. Maps after step "
+            f"{history.done(last)} of {last.steps}, on one scale:</p>\n{maps}"
         )
 
     def _write(self, history: History, finished: bool = False) -> None:
@@ -111,7 +113,7 @@ class Journal:
         standing = (
             f"Finished on {now()}; the checkpoint is beside this page."
             if finished
-            else f"Written on {now()}, and again with every save: after an epoch, at most once a minute. If none "
+            else f"Written on {now()}, and again with every save, about once a minute. If none "
             "follows, the training was interrupted; the same command goes on from the last save."
         )
         title = heading(about.category, about)
@@ -134,7 +136,7 @@ class Journal:
         pace = "left, about" if phase is self._phases[-1] else "left, at this phase’s pace"
         return [
             (f"{self._phases.index(phase) + 1} of {len(self._phases)}", f"phase: {phase.name}"),
-            (f"{history.done(phase)} of {phase.epochs}", "epochs of this phase"),
+            (f"{history.done(phase)} of {phase.steps}", "steps of this phase"),
             (_span(history.seconds), "spent"),
             ("finished", "nothing is left") if finished else (_span(left) if left is not None else "unknown", pace),
         ]
@@ -147,23 +149,25 @@ class Journal:
 
     def _phase(self, history: History) -> Phase:
         """The first phase that is not finished; the last where all are."""
-        return next((phase for phase in self._phases if history.done(phase) < phase.epochs), self._phases[-1])
+        return next((phase for phase in self._phases if history.done(phase) < phase.steps), self._phases[-1])
 
     def _left(self, history: History) -> float | None:
-        """Seconds, at this phase's pace for all epochs to come; `None` before its first."""
+        """Seconds, at this phase's pace for all steps to come; `None` before its first."""
         seconds, before = self._begun
         done = history.done(self._phase(history)) - before
         if done <= 0:
             return None
-        to_come = sum(phase.epochs - history.done(phase) for phase in self._phases)
+        to_come = sum(phase.steps - history.done(phase) for phase in self._phases)
         return (history.seconds - seconds) / done * to_come
 
 
 def _loss(phase: Phase, history: History) -> tuple[str, str]:
     """A phase's title and its chart."""
-    title = f"{phase.name}, {history.done(phase)} of {phase.epochs} epochs"
+    title = f"{phase.name}, {history.done(phase)} of {phase.steps} steps"
     losses = history.losses.get(phase.name)
-    return title, loss_curve(losses, phase.epochs) if losses else '<p class="soft">No epoch is finished yet.</p>'
+    if not losses:
+        return title, '<p class="soft">There is no loss yet.</p>'
+    return title, loss_curve(losses, phase.every, phase.steps)
 
 
 def _span(seconds: float) -> str:

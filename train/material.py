@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -32,6 +32,21 @@ def normalise(pictures: NDArray[np.uint8]) -> Tensor:
     rgb = torch.from_numpy(np.ascontiguousarray(pictures[..., ::-1])).permute(0, 3, 1, 2).float()
     mean, std = torch.tensor(MEAN).view(1, 3, 1, 1), torch.tensor(STD).view(1, 3, 1, 1)
     return ((rgb / 255 - mean) / std).contiguous(memory_format=torch.channels_last)
+
+
+@dataclass(frozen=True)
+class Turn:
+    """The pictures of one step.
+
+    Attributes:
+        number: Of the pass over the pictures that the step belongs to.
+        place: The step's in its pass.
+        index: Which training pictures, (N,).
+    """
+
+    number: int
+    place: int
+    index: Tensor
 
 
 @dataclass
@@ -75,9 +90,25 @@ class Material:
     crossfit: CrossFit | None = None
     waited: float = field(default=0.0)
 
-    def order(self, epoch: int, batch: int | None = None) -> list[Tensor]:
-        """The batches of an epoch as indices. A last batch of one is left out: its BatchNorm statistics are noise."""
-        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
+    def turns(self, steps: range, batch: int | None = None, from_pass: int = 0) -> Iterator[Turn]:
+        """Which pictures each of these steps takes: pass by pass over all of them, each in an order of its own.
+
+        Args:
+            steps: Numbers of the steps, 0 being the first of the first pass.
+            batch: Pictures a step, where it is not the usual number.
+            from_pass: The number of the first pass, which decides its order.
+        """
+        a_pass = len(self._order(0, batch))
+        order: list[Tensor] = []
+        for step in steps:
+            number, place = divmod(step, a_pass)
+            if place == 0 or not order:
+                order = self._order(from_pass + number, batch)
+            yield Turn(from_pass + number, place, order[place])
+
+    def _order(self, number: int, batch: int | None) -> list[Tensor]:
+        """The batches of a pass as indices. A last batch of one is left out: its BatchNorm statistics are noise."""
+        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + number)
         batches = torch.randperm(len(self.pictures), generator=generator).split(batch or self.batch)
         return [index for index in batches if len(index) > 1]
 
@@ -89,27 +120,30 @@ class Material:
         """What a frozen network makes of the pictures."""
         return Features(self, compute, label)
 
-    def defects(self, epoch: int, share: float = 1.0, batch: int | None = None) -> Iterator[Defects]:
-        """The batches of an epoch with synthetic defects, drawn by a thread while the network learns from the last.
+    def defects(
+        self, steps: range, share: float = 1.0, batch: int | None = None, from_pass: int = 0
+    ) -> Generator[Defects, None, None]:
+        """The batches of these steps with synthetic defects, drawn by a thread while the network learns from the last.
 
         Args:
-            epoch: Decides the order and the defects.
+            steps: As `turns` takes them.
             share: Of the pictures that have one; the others are good, with an empty mask.
             batch: Pictures a step, where it is not the usual number.
+            from_pass: The number of the first pass, which decides order and defects.
         """
         synthesis = self.synthesis
         assert synthesis is not None, "this training was not given synthetic defects"
 
-        def draw(item: tuple[int, Tensor]) -> Defects:
-            step, index = item
-            pictures, masks = synthesis.draw_batch(index.tolist(), epoch)
-            clean = np.random.default_rng([self.seed, epoch, step]).random(len(index)) >= share
+        def draw(turn: Turn) -> Defects:
+            index = turn.index
+            pictures, masks = synthesis.draw_batch(index.tolist(), turn.number)
+            clean = np.random.default_rng([self.seed, turn.number, turn.place]).random(len(index)) >= share
             pictures[clean], masks[clean] = self.pictures[index.numpy()[clean]], 0
             parts = synthesis.foregrounds[index.numpy()]
             return Defects(index, normalise(pictures), _marks(masks), _marks(parts))
 
         device = self.arithmetic.device
-        for drawn in self._timed(_ahead(draw, enumerate(self.order(epoch, batch)))):
+        for drawn in self._timed(_ahead(draw, self.turns(steps, batch, from_pass))):
             yield Defects(drawn.index, drawn.images.to(device), drawn.masks.to(device), drawn.foregrounds.to(device))
 
     def _timed(self, items: Iterable[T]) -> Iterator[T]:

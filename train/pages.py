@@ -39,7 +39,7 @@ def facts_of(about: Checkpoint) -> dict[str, object]:
         "system": about.model,
         "teacher": f"{about.teacher} ({about.teacher_sha256[:12]})",
         "category": about.category,
-        "epochs": about.epochs,
+        "steps": about.steps,
         "seed": about.seed,
         "input": f"{about.fit.canvas[0]}x{about.fit.canvas[1]}, {about.fit.mode}",
         "learned from": f"{len(about.trained_on)} good images, {len(about.held_out)} held out",

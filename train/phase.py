@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from typing import Any
 
 from torch import Tensor, nn
@@ -16,14 +16,24 @@ from train.material import Features, Material
 
 Schedule = Callable[[float], float]
 
+DECAY = "decay"
+RECIPES = (DECAY, "paper")
+"""How a system learns: `decay` with `settle` as the schedule of every phase, `paper` with the phase's own."""
+
+SETTLING = 0.5
+"""The share of a phase's steps in which `settle` lowers the rate."""
+
+POINTS = 100
+"""Mean losses that are kept of a phase, about."""
+
 
 def constant(progress: float) -> float:
     """RD4AD's schedule: none."""
     return 1.0
 
 
-def steps(progress: float) -> float:
-    """AAND's schedule: a fifth at 80 % of the epochs, a twenty-fifth at 90 %."""
+def step_decay(progress: float) -> float:
+    """AAND's schedule: a fifth at 80 % of the steps, a twenty-fifth at 90 %."""
     return 1.0 if progress < 0.8 else 0.2 if progress < 0.9 else 0.04
 
 
@@ -32,34 +42,47 @@ def cosine(progress: float) -> float:
     return 0.5 + 0.5 * math.cos(math.pi * progress)
 
 
+def settle(progress: float) -> float:
+    """Ours: constant, then half a cosine to 0, so that the last step is no worse than those before it.
+
+    At a constant rate of Adam the student goes on moving about, and which of its states is shipped is chance.
+    """
+    return cosine(max(0.0, 1 - (1 - progress) / SETTLING))
+
+
 class Phase(ABC):
     """A part of a training with an optimiser of its own.
 
     Attributes:
         name: What progress, losses and the checkpoint call it.
-        epochs: Passes over the training pictures.
+        steps: How many steps of the optimiser it has.
         rate: The learning rate at its start.
         weight_decay: Adam's.
         parts: The modules that learn.
-        schedule: The learning rate as a share of its start, by progress in [0, 1).
+        schedule: The paper's learning rate as a share of its start, by progress in [0, 1).
     """
 
     name: str
     weight_decay = 0.0
 
     def __init__(
-        self, material: Material, epochs: int, rate: float, parts: Sequence[nn.Module], schedule: Schedule
+        self, material: Material, steps: int, rate: float, parts: Sequence[nn.Module], schedule: Schedule
     ) -> None:
-        self.material, self.epochs, self.rate = material, epochs, rate
+        self.material, self.steps, self.rate = material, steps, rate
         self.parts, self.schedule = parts, schedule
+
+    @property
+    def every(self) -> int:
+        """Steps from one mean loss, and one chance to save, to the next."""
+        return math.ceil(self.steps / POINTS)
 
     @abstractmethod
     def begin(self) -> None:
-        """Prepares what all epochs share; called once, after a resumed model has its weights."""
+        """Prepares what all steps share; called once, after a resumed model has its weights."""
 
     @abstractmethod
-    def batches(self, epoch: int) -> Iterator[Any]:
-        """What `loss` takes, step by step."""
+    def batches(self, first: int) -> Generator[Any, None, None]:
+        """What `loss` takes, step by step, from step `first` (0 is the phase's first) to the last."""
 
     @abstractmethod
     def loss(self, batch: Any) -> Tensor:
@@ -76,11 +99,11 @@ class Distillation(Phase):
         self,
         model: ReverseDistillation | AmplifiedDistillation,
         material: Material,
-        epochs: int,
+        steps: int,
         rate: float,
         schedule: Schedule,
     ) -> None:
-        super().__init__(material, epochs, rate, [model.bottleneck, model.decoder], schedule)
+        super().__init__(material, steps, rate, [model.bottleneck, model.decoder], schedule)
         self._model = model
 
     @override
@@ -88,8 +111,8 @@ class Distillation(Phase):
         self._features = self.material.features(self._model.targets, "features")
 
     @override
-    def batches(self, epoch: int) -> Iterator[list[Tensor]]:
-        return (self._features.batch(index) for index in self.material.order(epoch))
+    def batches(self, first: int) -> Generator[list[Tensor], None, None]:
+        return (self._features.batch(turn.index) for turn in self.material.turns(range(first, self.steps)))
 
     @override
     def loss(self, batch: list[Tensor]) -> Tensor:

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -136,7 +137,7 @@ def render(
         facts=_facts(about, data, cases, written, evaluation),
         tiles=_tiles(metrics, cases),
         threshold=_threshold_text(at, evaluation.drawn is not None),
-        charts=_charts(evaluation.scores, good, at, metrics["image_auroc"], about.training.get("loss", [])),
+        charts=_charts(evaluation.scores, good, at, metrics["image_auroc"], about.training.get("loss", {})),
         kinds=_kinds(cases),
         metrics="\n".join(
             _row(name, f"{value:.4f}") + f"<td>{DEFINITIONS.get(name, '')}</td></tr>" for name, value in metrics.items()
@@ -214,7 +215,7 @@ def _charts(
     good: NDArray[np.bool_],
     threshold: Threshold,
     area: float,
-    loss: Sequence[float] | Mapping[str, Sequence[float]],
+    loss: Mapping[str, Mapping[str, Any]],
 ) -> str:
     edges, counts = bin_scores(scores, good, threshold.value)
     mark = (threshold.value, f"threshold {threshold.value:.4g}")
@@ -222,14 +223,15 @@ def _charts(
     rejected = np.array([threshold.rejects(float(score)) for score in scores])
     point = (float(rejected[good].mean()), float(rejected[~good].mean()), "threshold")
     x, y = Axis("good images rejected, share", 0, 1), Axis("defects detected, share", 0, 1)
-    title = "Training loss"
-    phases = {f"{title}: {name}": part for name, part in loss.items()} if isinstance(loss, Mapping) else {title: loss}
     charts = {
         "Scores of the images": histogram(edges, counts, "score of the image", mark),
         "ROC curve of the images": curve(
             list(zip(false, true, strict=True)), x, y, f"AUROC {area:.4f}", point, "chance"
         ),
-        **{title: loss_curve(values, len(values)) for title, values in phases.items() if values},
+        **{
+            f"Training loss: {name}": loss_curve(part["means"], part["every"], part["steps"])
+            for name, part in loss.items()
+        },
     }
     return show_charts(charts)
 

@@ -51,16 +51,16 @@ class Saved:
 
 
 class ResumeState:
-    """Model and optimiser between two epochs, in one safetensors file that names the training it belongs to."""
+    """Model and optimiser between two steps, in one safetensors file that names the training it belongs to."""
 
     def __init__(self, folder: Path, label: str, training: dict[str, Any]) -> None:
         self.label = label
         self._path, self._out = folder / RESUME, folder
-        self._epochs = 0
+        self._steps = 0
         self._training = json.loads(json.dumps(training))
 
     def save(self, model: nn.Module, optimizer: torch.optim.Optimizer, history: History) -> None:
-        """Write the state between two epochs.
+        """Write the state between two steps.
 
         Raises:
             UsageError: The disk does not take it.
@@ -71,13 +71,13 @@ class ResumeState:
         about = {"training": self._training, "history": dataclasses.asdict(history)}
         with writing(self._out):
             write_atomically(self._path, safetensors.torch.save(tensors, {"state": json.dumps(about)}))
-        self._epochs = sum(map(len, history.losses.values()))
+        self._steps = history.steps
 
     def kept(self) -> str:
         """What of the training is on the disk, for a person who interrupts it."""
         if not self._path.is_file():
             return f"{self.label}: nothing is saved yet, so the same command begins anew; a save is made once a minute"
-        return f"{self.label}: {self._epochs} epochs are saved in {self._path}; the same command goes on from there"
+        return f"{self.label}: {self._steps} steps are saved in {self._path}; the same command goes on from there"
 
     def load(self) -> Saved | None:
         """Return the state that was saved; `None` where nothing was.
@@ -100,7 +100,7 @@ class ResumeState:
             raise UsageError(
                 f"{self._path}: belongs to a training with another {', '.join(other)}; give another --out or remove it"
             )
-        self._epochs = sum(map(len, history.losses.values()))
+        self._steps = history.steps
         return Saved(history, _under("model.", tensors), _under("adam.", tensors))
 
 

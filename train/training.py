@@ -6,6 +6,8 @@ import dataclasses
 import functools
 import platform
 import time
+from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,11 +33,11 @@ from train.datasets import Category, GoodImages, load_fitted
 from train.device import open_arithmetic
 from train.examples import Examples
 from train.foreground import POLICIES
-from train.groups import Groups, group
+from train.groups import Groups, find_groups
 from train.journal import History, Journal
 from train.material import Material
 from train.memory import fill
-from train.phase import Phase
+from train.phase import DECAY, RECIPES, Phase, Schedule, settle
 from train.progress import Progress
 from train.resume import RESUME, ResumeState, writing
 from train.synthesis import Synthesis
@@ -50,7 +52,7 @@ ENOUGH = 50
 
 @dataclass(frozen=True)
 class Settings:
-    """What `edge-train fit` is asked for; the defaults are RD4AD's recipe (METHODS.md 1.d) but for the epochs.
+    """What `edge-train fit` is asked for; the defaults are RD4AD's (METHODS.md 1.d) but for length and decay.
 
     Attributes:
         data: Folder of categories.
@@ -62,7 +64,8 @@ class Settings:
         teacher: The teacher's name; without, the system's own choice.
         teacher_weights: Its weight file.
         fit: How frames are brought to the network.
-        epochs: Passes over the training pictures, of the longest phase; the others' are a fixed share of it.
+        steps: Of the longest phase; those of the others are a fixed share of it. Without, the system's own number.
+        recipe: How the learning rate goes: one of `train.phase.RECIPES`.
         batch: Pictures a step.
         learning_rate: Adam's.
         seed: Of everything random.
@@ -85,7 +88,8 @@ class Settings:
     teacher: str | None = None
     teacher_weights: Path | None = None
     fit: Fit = dataclasses.field(default_factory=Fit)
-    epochs: int = 100
+    steps: int | None = None
+    recipe: str = DECAY
     batch: int = 16
     learning_rate: float = 0.005
     seed: int = 0
@@ -107,9 +111,9 @@ class Settings:
 
 
 def fit(settings: Settings) -> Checkpoint:
-    """Trains and writes the checkpoint of the last epoch.
+    """Trains and writes the checkpoint of the last step.
 
-    Interrupted, it goes on from the last saved epoch when called again with the same settings; the result is the same.
+    Interrupted, it goes on from the last saved step when called again with the same settings; the result is the same.
 
     Raises:
         UsageError: A setting cannot be used here, or `out` holds another training or cannot be written.
@@ -121,13 +125,14 @@ def fit(settings: Settings) -> Checkpoint:
         return fit_auto(settings, fit)
     system = system_of(settings.model)
     options = system.complete(settings.options)
+    steps = system.steps if settings.steps is None else settings.steps
     arithmetic = open_arithmetic(settings.device, settings.precision)
     category = Category.open(settings.data, settings.category)
     own = category.held_out_images()
     good = GoodImages([*category.train_images(), *own], settings.fit)
     if str(good.copies):
         say(str(good.copies))
-    groups = group(good.paths, good.fitted, settings.group)
+    groups = find_groups(good.paths, good.fitted, settings.group)
     if str(groups):
         say(str(groups))
     learn_from, held = _split(good.paths, own, groups, settings)
@@ -155,7 +160,7 @@ def fit(settings: Settings) -> Checkpoint:
         seed, textures, foreground = settings.seed, settings.textures, settings.foreground
         synthesis = Synthesis(pictures, seed=seed, textures=textures, foreground=foreground, **system.synthesis)
     material = Material(pictures, synthesis, arithmetic, settings.batch, settings.seed, settings.cache_gb, crossfit)
-    phases = system.phases(model, material, settings.epochs, settings.learning_rate)
+    phases = system.phases(model, material, steps, settings.learning_rate)
     with writing(settings.out):
         settings.out.mkdir(parents=True, exist_ok=True)
     about = Checkpoint(
@@ -164,7 +169,7 @@ def fit(settings: Settings) -> Checkpoint:
         teacher_sha256=teacher_digest,
         category=clean(category.root.resolve().name),
         fit=settings.fit,
-        epochs=settings.epochs if phases else 0,
+        steps=steps if phases else 0,
         seed=settings.seed,
         trained_on=[good.digests[path] for path in learn_from],
         held_out=[good.digests[path] for path in held],
@@ -173,6 +178,7 @@ def fit(settings: Settings) -> Checkpoint:
         training={
             "batch": settings.batch,
             "learning_rate": settings.learning_rate,
+            "recipe": settings.recipe,
             "device": arithmetic.device.type,
             "precision": "bfloat16" if arithmetic.reduced else "float32",
         },
@@ -180,11 +186,11 @@ def fit(settings: Settings) -> Checkpoint:
     state = ResumeState(
         settings.out,
         f"{settings.model} {about.category}",
-        {**settings.decisive(), "pictures": about.trained_on, "teacher weights": teacher_digest},
+        {**settings.decisive(), "steps": steps, "pictures": about.trained_on, "teacher weights": teacher_digest},
     )
     examples = Examples(held or learn_from, settings.fit, settings.foreground)
     journal = Journal(settings.out, about, phases, examples)
-    history = _train(model, phases, state, journal)
+    history = _train(model, phases, settings.recipe, state, journal)
     started = time.perf_counter()
     unseen = functools.cache(lambda: load_fitted(held[:MOST_PICTURES], settings.fit) if held else pictures)
     found = system.finish(model, material, unseen, options)
@@ -199,7 +205,7 @@ def fit(settings: Settings) -> Checkpoint:
         "seconds": round(history.seconds + time.perf_counter() - started, 1),
         "seconds_waited_for_data": round(history.waited, 2),
         "peak_mb": peak_mb(),
-        "loss": {name: [round(loss, 6) for loss in losses] for name, losses in history.losses.items()},
+        "loss": {phase.name: _losses(phase, history) for phase in phases},
         "versions": {"python": platform.python_version(), "torch": str(torch.__version__)},
     }
     result = dataclasses.replace(about, training=about.training | found | measured)
@@ -246,8 +252,10 @@ def _check(settings: Settings) -> None:
         raise UsageError(f"--foreground {settings.foreground}: there are {', '.join(POLICIES)}")
     if settings.textures is not None and system.synthesis is None:
         raise UsageError(f"--textures: {settings.model} learns from good images alone; they are for {_synthetic()}")
-    if settings.epochs < 1 or settings.batch < 2:
-        raise UsageError("--epochs must be at least 1, and --batch at least 2 (BatchNorm needs two pictures)")
+    if settings.recipe not in RECIPES:
+        raise UsageError(f"--recipe {settings.recipe}: there are {', '.join(RECIPES)}")
+    if (settings.steps is not None and settings.steps < 1) or settings.batch < 2:
+        raise UsageError("--steps must be at least 1, and --batch at least 2 (BatchNorm needs two pictures)")
     if not 0 <= (settings.hold_out or 0) < 1 or not 0 < settings.learning_rate < float("inf"):
         raise UsageError("--hold-out must be at least 0 and below 1, and --learning-rate above 0 and finite")
 
@@ -274,16 +282,23 @@ def _synthetic() -> str:
     return " and ".join(name for name, system in SYSTEMS.items() if system.synthesis is not None)
 
 
-def _train(model: Network, phases: list[Phase], state: ResumeState, journal: Journal) -> History:
+def _losses(phase: Phase, history: History) -> dict[str, Any]:
+    """What the checkpoint says of a phase's loss."""
+    means = [round(loss, 6) for loss in history.losses[phase.name]]
+    return {"steps": phase.steps, "every": phase.every, "means": means}
+
+
+def _train(model: Network, phases: list[Phase], recipe: str, state: ResumeState, journal: Journal) -> History:
     saved = state.load()
     history = saved.history if saved is not None else History()
     if saved is not None:
         model.load_state_dict(saved.model)
     for phase in phases:
         done = history.done(phase)
-        if done == phase.epochs:
+        if done == phase.steps:
             continue
         started = time.perf_counter()
+        model.eval()  # what a phase computes once of frozen parts must not depend on the phase before
         phase.begin()
         optimizer = torch.optim.Adam(
             [p for part in phase.parts for p in part.parameters()],
@@ -294,7 +309,8 @@ def _train(model: Network, phases: list[Phase], state: ResumeState, journal: Jou
         if done and saved is not None:
             saved.restore(optimizer)
         history.seconds += time.perf_counter() - started
-        _run_phase(model, phase, optimizer, history, state, journal)
+        schedule = settle if recipe == DECAY else phase.schedule
+        _run_phase(model, phase, schedule, optimizer, history, state, journal)
     model.eval()
     return history
 
@@ -302,6 +318,7 @@ def _train(model: Network, phases: list[Phase], state: ResumeState, journal: Jou
 def _run_phase(
     model: Network,
     phase: Phase,
+    schedule: Schedule,
     optimizer: torch.optim.Optimizer,
     history: History,
     state: ResumeState,
@@ -315,34 +332,48 @@ def _run_phase(
     model.eval()
     for part in phase.parts:
         part.train()
-    with Progress(phase.epochs, f"{state.label}: {phase.name}", "epochs", done=len(losses)) as progress:
-        for epoch in range(len(losses), phase.epochs):
+    done = history.done(phase)
+    label = f"{state.label}: {phase.name}"
+    with Progress(phase.steps, label, "steps", done) as progress, closing(phase.batches(done)) as batches:
+        while done < phase.steps:
             started, waited = time.perf_counter(), material.waited
-            for group in optimizer.param_groups:
-                group["lr"] = phase.rate * phase.schedule(epoch / phase.epochs)
+            steps = range(done, min(done + phase.every, phase.steps))
             try:
-                losses.append(train_epoch(phase, optimizer, material, epoch))
+                losses.append(train_steps(phase, optimizer, batches, steps, schedule))
             except KeyboardInterrupt:
                 say(f"\n{state.kept()}")
                 raise
+            done = steps.stop
+            history.steps += len(steps)
             history.seconds += time.perf_counter() - started
             history.waited += material.waited - waited
-            progress.step(note=f"loss {losses[-1]:.4f}")
+            progress.step(len(steps), f"loss {losses[-1]:.4f}")
             if time.monotonic() - saved > SAVE_EVERY_S:
                 state.save(model, optimizer, history)
                 journal.write(model, history)
                 saved = time.monotonic()
 
 
-def train_epoch(phase: Phase, optimizer: torch.optim.Optimizer, material: Material, epoch: int) -> float:
-    """One pass over the pictures; the mean loss of its steps.
+def train_steps(
+    phase: Phase, optimizer: torch.optim.Optimizer, batches: Iterator[Any], steps: range, schedule: Schedule
+) -> float:
+    """Take some steps of a phase; return the mean of their losses.
+
+    Args:
+        phase: The phase, begun; its parts are in training mode.
+        optimizer: Of these parts.
+        batches: Those of the phase, from the first of `steps` on.
+        steps: The numbers of the steps.
+        schedule: The learning rate as a share of the phase's, by progress.
 
     Raises:
         CheckpointError: The loss is no number any more.
     """
     losses: list[Tensor] = []
-    for batch in phase.batches(epoch):
-        with material.arithmetic.autocast():
+    for step, batch in zip(steps, batches, strict=False):
+        for group in optimizer.param_groups:
+            group["lr"] = phase.rate * schedule(step / phase.steps)
+        with phase.material.arithmetic.autocast():
             loss = phase.loss(batch)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -350,5 +381,5 @@ def train_epoch(phase: Phase, optimizer: torch.optim.Optimizer, material: Materi
         losses.append(loss.detach())
     mean = float(torch.stack(losses).mean())
     if not np.isfinite(mean):
-        raise CheckpointError(f"the loss became {mean} in epoch {epoch + 1}; lower --learning-rate")
+        raise CheckpointError(f"the loss became {mean} by step {steps.stop}; lower --learning-rate")
     return mean

@@ -77,7 +77,7 @@ def evaluate_flaws(
     """Run good pictures, and as many flaws on each as `draws` says, through a model, with progress.
 
     A picture is what the network sees at once, so a tile counts as one. The flaws (`train.flaws`) are of other kinds
-    than those that systems train with. Systems, fits and epochs may be chosen by it; how many real defects will be
+    than those that systems train with. Systems, fits and steps may be chosen by it; how many real defects will be
     found it does not tell.
 
     Raises:

@@ -24,13 +24,13 @@ SEED = 7
 MARKER = ".edge-inspect-demo"
 
 
-def run_demo(out: Path, frames: int, epochs: int) -> None:
+def run_demo(out: Path, frames: int, steps: int) -> None:
     """Run the demo and leave data, bundle, messages, contact sheet and summary in `out`.
 
     Args:
         out: The folder, made if missing; that of an earlier demo is emptied.
         frames: Parts in the stream, at least 10.
-        epochs: Passes of the training over the good parts, at least 1.
+        steps: Of the training, at least 1.
 
     Raises:
         UsageError: `out` holds something else, or a number is too small.
@@ -38,8 +38,8 @@ def run_demo(out: Path, frames: int, epochs: int) -> None:
     """
     if frames < 10:
         raise UsageError(f"--frames {frames} is too few to show anything; take at least 10")
-    if epochs < 1:
-        raise UsageError(f"--epochs {epochs} must be at least 1")
+    if steps < 1:
+        raise UsageError(f"--steps {steps} must be at least 1")
     _clear(out)
     started = time.perf_counter()
     times: dict[str, float] = {}
@@ -49,7 +49,7 @@ def run_demo(out: Path, frames: int, epochs: int) -> None:
         truth = {part.file: part for part in parts}
     data = ["--data", str(out / "data"), "--category", CATEGORY]
     with _step(f"training on {TRAIN_GOOD} good parts", times):
-        options = ["--fit", "crop", "--hold-out", "0.2", "--epochs", str(epochs)]
+        options = ["--fit", "crop", "--hold-out", "0.2", "--steps", str(steps)]
         _program("train.cli", "fit", *data, *options, "--out", str(out / "run"))
     with _step("evaluating on the test parts", times):
         metrics = ["--json", str(out / "evaluation.json"), "--report", str(out / "evaluation")]

@@ -1,10 +1,10 @@
 """The systems over real inspection images: every metric, by data set, system, teacher, fit and seed.
 
     python tests/benchmarks/accuracy.py DATA --category BSData --category MTD --model rd --model aand \\
-        --teacher resnet18 --teacher-weights resnet18.pth --epochs 20 --seed 111 --work runs
+        --teacher resnet18 --teacher-weights resnet18.pth --steps 1000 --seed 111 --work runs
 
 Each combination is trained by `edge-train fit` as its user would (a finished run in --work is taken as it is, an
-interrupted one goes on) and measured by `edge-train evaluate` on the test split: the last epoch, in float32; no test
+interrupted one goes on) and measured by `edge-train evaluate` on the test split: the last step, in float32; no test
 image chooses anything. `flaws_image_auroc` and `flaws_aupro` are of synthetic flaws on the held-out good images
 (`edge-train evaluate --synthetic`), by which systems and settings may be chosen. The rows go to
 results/accuracy.csv, replacing those of the same combination.
@@ -26,7 +26,7 @@ from table import RESULTS, processor, program, store
 from train import checkpoint
 
 TABLE = RESULTS / "accuracy.csv"
-KEY = ("data", "model", "teacher", "fit", "epochs", "seed")
+KEY = ("data", "model", "teacher", "fit", "steps", "recipe", "seed")
 METRICS = {
     "image_auroc": "image_auroc",
     "pixel_auroc": "pixel_auroc",
@@ -47,7 +47,8 @@ def main() -> None:
     parser.add_argument("--teacher", default="embedded")
     parser.add_argument("--teacher-weights", type=Path)
     parser.add_argument("--fit", default="stretch", help="with all its options, such as 'tile --tiles 3x1'")
-    parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--steps", type=int, default=1000)
+    parser.add_argument("--recipe", default="decay", help="paper: the plain recipe of each system's paper")
     parser.add_argument("--seed", type=int, action="append")
     parser.add_argument("--work", type=Path, default=Path("out/accuracy"), help="checkpoints are kept here")
     parser.add_argument("--table", action="store_true", help="print the means of results/accuracy.csv as Markdown")
@@ -66,7 +67,7 @@ def main() -> None:
 def measure(arguments: argparse.Namespace, category: str, model: str, seed: int) -> dict[str, object]:
     """Trains one combination where that is not done yet, and gives its row."""
     fit = arguments.fit.replace("--", "").replace(" ", "-")
-    run = arguments.work / f"{model}-{arguments.teacher}-{category}-{fit}-{arguments.epochs}-{seed}"
+    run = arguments.work / f"{model}-{arguments.teacher}-{category}-{fit}-{arguments.steps}-{arguments.recipe}-{seed}"
     data = ["--data", str(arguments.data), "--category", category]
     if not (run / checkpoint.DESCRIPTION).exists():
         weights = ["--teacher-weights", str(arguments.teacher_weights)] if arguments.teacher_weights else []
@@ -78,7 +79,16 @@ def measure(arguments: argparse.Namespace, category: str, model: str, seed: int)
             "--fit",
             *arguments.fit.split(),
         ]
-        options += ["--epochs", str(arguments.epochs), "--seed", str(seed), "--out", str(run)]
+        options += [
+            "--steps",
+            str(arguments.steps),
+            "--recipe",
+            arguments.recipe,
+            "--seed",
+            str(seed),
+            "--out",
+            str(run),
+        ]
         options += ["--memory", "1000" if model == "memory" else "off"]  # students alone; verdicts.py has the default
         program("train.cli", "fit", *data, *options, *weights)
     found = {}
@@ -93,7 +103,8 @@ def measure(arguments: argparse.Namespace, category: str, model: str, seed: int)
         "model": about.model,
         "teacher": about.teacher,
         "fit": fit,
-        "epochs": about.epochs,
+        "steps": about.steps,
+        "recipe": about.training["recipe"],
         "seed": about.seed,
         **{column: round(found["test"][name], 4) for column, name in METRICS.items()},
         "flaws_image_auroc": round(found["synthetic"]["image_auroc"], 4),
@@ -109,10 +120,10 @@ def print_table() -> None:
     groups: dict[tuple[str, ...], list[dict[str, str]]] = defaultdict(list)
     with TABLE.open(newline="") as file:
         for row in csv.DictReader(file):
-            groups[row["data"], row["teacher"], row["fit"], row["epochs"], row["model"]].append(row)
+            groups[row["data"], row["teacher"], row["fit"], row["steps"], row["recipe"], row["model"]].append(row)
     columns = [name for name in METRICS if name != "f1_max"]
-    print("| data | teacher | fit | epochs | system | seeds |", " | ".join(columns), "|")
-    print("|---" * (6 + len(columns)) + "|")
+    print("| data | teacher | fit | steps | recipe | system | seeds |", " | ".join(columns), "|")
+    print("|---" * (7 + len(columns)) + "|")
     for key, rows in sorted(groups.items()):
         values = (f"{mean(float(row[name]) for row in rows):.3f}" for name in columns)
         print("|", " | ".join([*key, str(len(rows)), *values]), "|")

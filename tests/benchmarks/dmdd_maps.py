@@ -3,7 +3,7 @@
     python tests/benchmarks/dmdd_maps.py DATA RUN...
 
 An ablation, for reading: what is shipped was chosen on synthetic flaws when the run was trained (train/mixture.py), and
-nothing here changes it; `edge-train fit --map` does. Test split, last epoch, float32, metrics as in accuracy.csv; rows
+nothing here changes it; `edge-train fit --map` does. Test split, last step, float32, metrics as in accuracy.csv; rows
 go to results/dmdd_maps.csv.
 """
 
@@ -39,7 +39,7 @@ def main() -> None:
     arguments = parser.parse_args()
     for run in arguments.runs:
         for row in measure(arguments.data, run):
-            store(RESULTS / "dmdd_maps.csv", row, ("data", "teacher", "fit", "epochs", "seed", "map"))
+            store(RESULTS / "dmdd_maps.csv", row, ("data", "teacher", "fit", "steps", "seed", "map"))
             print(row)
 
 
@@ -66,7 +66,7 @@ def measure(data: Path, run: Path) -> list[dict[str, object]]:
     for name, maps in zip(("shipped", *PARTS), np.stack(every, 1), strict=True):
         scores = np.where(shipped.valid, maps, -np.inf).max((1, 2))
         found = dataclasses.replace(shipped, maps=maps, scores=scores).metrics()
-        key = {"data": about.category, "teacher": about.teacher, "fit": about.fit.mode, "epochs": about.epochs}
+        key = {"data": about.category, "teacher": about.teacher, "fit": about.fit.mode, "steps": about.steps}
         rows.append({**key, "seed": about.seed, "map": name, **{metric: round(found[metric], 4) for metric in METRICS}})
     return rows
 

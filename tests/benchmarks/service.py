@@ -2,7 +2,7 @@
 
     python tests/benchmarks/service.py [BUNDLE] [--frames 200]
 
-Without BUNDLE one is made of ResNet-18 RD4AD at 256x256, which costs the same whatever it has learned: two epochs on a
+Without BUNDLE one is made of ResNet-18 RD4AD at 256x256, which costs the same whatever it has learned: a few steps on a
 few rendered parts, teacher weights random unless --teacher-weights names a file. Then `edge-inspect bench` on 640x480
 frames, and `edge-inspect run` as a process of its own on a stream of 640x480 PNG files with a real mosquitto: peak
 memory (VmHWM), and the time from its start to the first verdict at a subscriber. Writes results/service.csv.
@@ -58,7 +58,7 @@ def make_bundle(work: Path, weights: Path | None) -> Path:
         torch.manual_seed(0)
         torch.save(Teacher("resnet18").network.state_dict(), weights)
     write_dataset(work / "data", train_good=24, test_good=1, test_defects=1, seed=1)
-    data = ["--data", str(work / "data"), "--category", CATEGORY, "--hold-out", "0.3", "--epochs", "2"]
+    data = ["--data", str(work / "data"), "--category", CATEGORY, "--hold-out", "0.3", "--steps", "10"]
     program(
         "train.cli",
         "fit",

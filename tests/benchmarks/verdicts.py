@@ -1,6 +1,6 @@
 """What a bundle says of real parts at the threshold that ships: good parts rejected, defects found.
 
-    python tests/benchmarks/verdicts.py DATA --category BSData --category MTD --epochs 20 --work out/verdicts
+    python tests/benchmarks/verdicts.py DATA --category BSData --category MTD --work out/verdicts
 
 Each category is trained by `edge-train fit` with its defaults (and the options given), made into a bundle by `calibrate
 bundle` with its defaults from the training pictures alone, and judged as a station would judge it: the precision that
@@ -25,7 +25,7 @@ from train.datasets import Category
 from train.metrics import auroc
 
 TABLE = RESULTS / "verdicts.csv"
-KEY = ("data", "options", "epochs", "seed")
+KEY = ("data", "options", "steps", "seed")
 
 
 def main() -> None:
@@ -34,7 +34,6 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("--category", action="append", required=True)
     parser.add_argument("--options", default="", help="further options of `edge-train fit`, such as '--model memory'")
-    parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--work", type=Path, default=Path("out/verdicts"), help="runs and bundles are kept here")
     arguments = parser.parse_args()
@@ -46,14 +45,12 @@ def main() -> None:
 
 def measure(arguments: argparse.Namespace, category: str) -> dict[str, object]:
     """Trains and calibrates one category where that is not done yet, and gives its row."""
-    name = "-".join(
-        [category, *arguments.options.replace("--", "").split(), str(arguments.epochs), str(arguments.seed)]
-    )
+    name = "-".join([category, *arguments.options.replace("--", "").split(), str(arguments.seed)])
     run, bundle = arguments.work / name, arguments.work / f"{name}.bundle"
     found = Category.open(arguments.data, category)
     if not (run / checkpoint.DESCRIPTION).exists():
         options = ["--data", str(arguments.data), "--category", category, "--out", str(run), *arguments.options.split()]
-        program("train.cli", "fit", *options, "--epochs", str(arguments.epochs), "--seed", str(arguments.seed))
+        program("train.cli", "fit", *options, "--seed", str(arguments.seed))
     if not bundle.exists():
         good = found.train_images()[0].parent
         program("calibrate.cli", "bundle", str(run), "--good", str(good), "--out", str(bundle))
@@ -64,7 +61,7 @@ def measure(arguments: argparse.Namespace, category: str) -> dict[str, object]:
     return {
         "data": category,
         "options": arguments.options,
-        "epochs": arguments.epochs,
+        "steps": about.steps,
         "seed": arguments.seed,
         "teacher": about.teacher,
         "memory": about.memory or about.options.get("prototypes", 0),

@@ -56,7 +56,7 @@ def test_what_changed_is_said_by_its_key(tmp_path: Path, diff: Run) -> None:
     changed = fields(false_reject_rate=0.01, thresholds={p: {"image": 0.6, "pixel": 0.25} for p in ("fp32", "int8")})
     changed["model"]["teacher"] = "resnet34"
     changed["input"]["fit"]["region"] = [1, 2, 30, 40]
-    changed["provenance"]["epochs"] = 20
+    changed["provenance"]["steps"] = 20
     b = other(tmp_path / "b", **changed | {"preferred": "fp32"})
     lines, found = diff(a, b)
     assert values(found) == {
@@ -66,7 +66,7 @@ def test_what_changed_is_said_by_its_key(tmp_path: Path, diff: Run) -> None:
         "decision.thresholds.fp32.image": (0.5, 0.6),
         "decision.thresholds.int8.image": (0.5, 0.6),
         "preferred": ("int8", "fp32"),
-        "provenance.epochs": (None, 20),
+        "provenance.steps": (None, 20),
     }
     assert found["same"] is False
     assert "  decision.thresholds.int8.image  0.5       ->  0.6           +20.0%" in lines

@@ -29,7 +29,7 @@ def test_a_system_goes_the_whole_way(
 ) -> None:
     run, bundle_path, result = tmp_path / "run", tmp_path / "bundle", tmp_path / "result.json"
     good = data / CATEGORY / "train" / "good"
-    options = ["--size", "64", "--epochs", "1", "--batch", "4", "--hold-out", "0.25", "--model", system]
+    options = ["--size", "64", "--steps", "3", "--batch", "4", "--hold-out", "0.25", "--model", system]
     assert train(["fit", "--data", str(data), "--category", CATEGORY, "--out", str(run), *options]) == 0
     assert train(["evaluate", str(run), "--data", str(data), "--json", str(result)]) == 0
     assert 0 <= json.loads(result.read_text())["image_auroc"] <= 1

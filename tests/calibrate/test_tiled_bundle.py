@@ -29,7 +29,7 @@ TILES = Fit(64, 32, "tile", tiles=(2, 2), overlap=8)
 def tiled_run(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("tiles") / "run"
     options = ["--size", "64x32", "--fit", "tile", "--tiles", "2x2", "--overlap", "8"]
-    options += ["--epochs", "1", "--batch", "4", "--hold-out", "0.25", "--model", "rd"]
+    options += ["--steps", "2", "--batch", "4", "--hold-out", "0.25", "--model", "rd"]
     assert train(["fit", "--data", str(data), "--category", CATEGORY, "--out", str(out), *options]) == 0
     return out
 

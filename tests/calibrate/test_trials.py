@@ -212,7 +212,7 @@ def test_a_model_no_better_than_chance_is_not_searched(
     bench = Workbench(network, activations, blind, draft)
     made = make_networks(network, activations, bench, draft, Search(Budget(-100, -100)), said.append)
     assert made.broken and made.ranking == []
-    assert any("no better than chance" in line and "train for more epochs" in line for line in said)
+    assert any("no better than chance" in line and "train for more steps" in line for line in said)
 
 
 def test_within_the_budget_layers_are_ranked_only_where_asked(

@@ -30,7 +30,7 @@ def test_the_whole_chain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd:
     for name, value in {"TRAIN_GOOD": 20, "TEST_GOOD": 3, "TEST_DEFECTS": 1}.items():
         monkeypatch.setattr(chain, name, value)
     out = tmp_path / "demo"
-    assert main(["demo", "--out", str(out), "--frames", "12", "--epochs", "1"]) == 0
+    assert main(["demo", "--out", str(out), "--frames", "12", "--steps", "5"]) == 0
     summary = json.loads((out / "summary.json").read_text())
     assert summary["frames"] == summary["verdicts_published"] == summary["verdicts_received"] == 12
     assert 0 <= summary["image_auroc"] <= 1

@@ -43,7 +43,7 @@ def settings(data: Path, tmp_path: Path) -> Settings:
         teacher=EMBEDDED,
         memory=16,
         fit=Fit(64, 64),
-        epochs=1,
+        steps=2,
         device="cpu",
     )
 

@@ -23,7 +23,7 @@ ABOUT = Checkpoint(
     teacher_sha256="ab" * 32,
     category="nut",
     fit=Fit(64, 96, "crop", (1, 2, 30, 40), True),
-    epochs=3,
+    steps=3,
     seed=7,
     trained_on=["01" * 32],
     held_out=["02" * 32],
@@ -74,8 +74,8 @@ def test_the_description_holds_no_python_objects(folder: Path) -> None:
 
 
 def test_another_format_is_refused(folder: Path) -> None:
-    rewrite(folder, format=2)
-    with pytest.raises(CheckpointError, match=r"checkpoint.yaml: has format 2; this program reads format 1"):
+    rewrite(folder, format=1)
+    with pytest.raises(CheckpointError, match=r"checkpoint.yaml: has format 1; this program reads format 2: train ag"):
         load(folder)
 
 
@@ -150,8 +150,8 @@ def test_a_broken_description_is_refused(folder: Path, text: str) -> None:
 
 def test_a_description_that_says_something_twice_is_refused(folder: Path) -> None:
     path = folder / "checkpoint.yaml"
-    path.write_text(path.read_text() + "epochs: 1\n")
-    with pytest.raises(CheckpointError, match="epochs: is there twice, lines "):
+    path.write_text(path.read_text() + "steps: 1\n")
+    with pytest.raises(CheckpointError, match="steps: is there twice, lines "):
         load(folder)
 
 

@@ -51,8 +51,8 @@ def test_metrics_and_report_are_written(data: Path, run: Path, tmp_path: Path) -
     assert main(["evaluate", str(run), "--data", str(data), "--json", str(target), "--report", str(report)]) == 0
     found = json.loads(target.read_text())
     images = Category.open(data, CATEGORY).test_images()
-    assert found.keys() == {"images", "epochs", "seed"} | METRICS
-    assert (found["images"], found["epochs"], found["seed"]) == (len(images), 2, 0)
+    assert found.keys() == {"images", "steps", "seed"} | METRICS
+    assert (found["images"], found["steps"], found["seed"]) == (len(images), 6, 0)
     assert all(0 <= found[name] <= 1 for name in METRICS - {"image_f1_threshold"})
     page = (report / "index.html").read_text(encoding="utf-8")
     assert all(f"{found[name]:.4f}" in page for name in METRICS)
@@ -112,7 +112,7 @@ def test_without_masks_the_image_metrics_and_the_report_are_had(
     target, report = tmp_path / "metrics.json", tmp_path / "report"
     command = ["evaluate", str(run), "--data", str(own_data), "--json", str(target), "--report", str(report)]
     assert main(command) == 0
-    assert json.loads(target.read_text()).keys() == {"images", "epochs", "seed"} | (METRICS - PIXELS)
+    assert json.loads(target.read_text()).keys() == {"images", "steps", "seed"} | (METRICS - PIXELS)
     said = capsys.readouterr().err
     assert "4 of 4 defective images have no mask in ground_truth/" in said
     assert "image metrics alone: pixel metrics need masks of defects" in said

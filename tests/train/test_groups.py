@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from edge.errors import UsageError
-from train.groups import Groups, group, near_duplicates
+from train.groups import Groups, find_groups, near_duplicates
 from train.textures import render_textures
 
 NUMBERS = st.lists(st.integers(0, 8), max_size=40).map(tuple)
@@ -107,17 +107,17 @@ def test_a_smaller_share_is_a_part_of_a_larger_one() -> None:
 def test_names_and_tables_group_pictures(tmp_path: Path) -> None:
     pictures = np.stack([*render_textures(4, (64, 64), seed=9)])
     paths = [Path(f"{day}_{number}.png") for day in ("mon", "tue") for number in (1, 2)]
-    assert group(paths, pictures).of == (0, 1, 2, 3)
-    assert group(paths, pictures, "name:^([a-z]+)_").of == (0, 0, 1, 1)
-    assert group(paths, pictures, r"name:_\d").of == (0, 1, 0, 1)
+    assert find_groups(paths, pictures).of == (0, 1, 2, 3)
+    assert find_groups(paths, pictures, "name:^([a-z]+)_").of == (0, 0, 1, 1)
+    assert find_groups(paths, pictures, r"name:_\d").of == (0, 1, 0, 1)
     table = tmp_path / "parts.csv"
     table.write_text("file,line,batch\n" + "".join(f"{path},1,{i // 3}\n" for i, path in enumerate(paths)))
-    assert group(paths, pictures, f"table:{table}:batch").of == (0, 0, 0, 1)
+    assert find_groups(paths, pictures, f"table:{table}:batch").of == (0, 0, 0, 1)
     same = pictures.copy()
     same[3] = exposed(pictures[0])
-    assert group(paths, same, "name:^([a-z]+)_").of == (0, 0, 0, 0)
-    assert "2 of 4 good images are nearly the same as another" in str(group(paths, same))
-    assert str(group(paths, pictures)) == ""
+    assert find_groups(paths, same, "name:^([a-z]+)_").of == (0, 0, 0, 0)
+    assert "2 of 4 good images are nearly the same as another" in str(find_groups(paths, same))
+    assert str(find_groups(paths, pictures)) == ""
 
 
 @pytest.mark.parametrize(
@@ -142,4 +142,4 @@ def test_a_rule_that_tells_nothing_is_refused(
     Path("parts.csv").write_text("file,batch\na.png,1\nb.png,1\nc.png,2\n")
     Path("latin.csv").write_bytes(b"file,batch\nstra\xdfe,1\n")
     with pytest.raises(UsageError, match=reason):
-        group([Path(f"{name}.png") for name in "abcd"], GREY, rule)
+        find_groups([Path(f"{name}.png") for name in "abcd"], GREY, rule)

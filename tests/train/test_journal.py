@@ -28,7 +28,7 @@ ABOUT = Checkpoint(
     teacher_sha256="a" * 64,
     category="<i>flange&",
     fit=Fit(96, 64),
-    epochs=10,
+    steps=10,
     seed=5,
     trained_on=["b" * 64] * 12,
     held_out=["c" * 64] * 2,
@@ -56,8 +56,8 @@ def examples(monkeypatch: pytest.MonkeyPatch) -> Drawn:
     return drawn
 
 
-def phase(name: str, epochs: int) -> Phase:
-    return cast(Phase, SimpleNamespace(name=name, epochs=epochs))
+def phase(name: str, steps: int) -> Phase:
+    return cast(Phase, SimpleNamespace(name=name, steps=steps, every=1))
 
 
 @pytest.fixture
@@ -99,16 +99,16 @@ def test_it_reloads_itself_until_the_training_is_finished(journal: Journal, tmp_
     html = (tmp_path / "run" / PAGE).read_text()
     assert 'http-equiv="refresh"' not in html
     assert "finished nothing is left" in Page(html).text and "the checkpoint is beside this page" in Page(html).text
-    assert "after epoch 6 of 6" in Page(html).text
+    assert "after step 6 of 6" in Page(html).text
 
 
-def test_every_phase_has_its_curve_once_an_epoch_is_finished(journal: Journal, tmp_path: Path) -> None:
+def test_every_phase_has_its_curve_once_there_is_a_loss(journal: Journal, tmp_path: Path) -> None:
     journal.begin(History())
     assert page_in(tmp_path).tags["svg"] == 0
     journal.begin(History({"decoupling": [1.0]}, 3.0))
     page = page_in(tmp_path)
     assert page.tags["svg"] == 1
-    assert "decoupling, 1 of 10 epochs" in page.text and "segmentation, 0 of 6 epochs" in page.text
+    assert "decoupling, 1 of 10 steps" in page.text and "segmentation, 0 of 6 steps" in page.text
     assert "1 now" in page.text
     journal.begin(History({"decoupling": [1.0] * 10, "segmentation": [3.0, 0.1]}, 9.0))
     page = page_in(tmp_path)
@@ -128,7 +128,7 @@ def test_maps_come_in_the_last_phase_and_the_page_says_so(journal: Journal, exam
     history.losses["segmentation"] = [1.0]
     journal.write(MODEL, history)
     text = page_in(tmp_path).text
-    assert "THE MAPS" in text and "after epoch 1 of 6" in text and "Good images that were held out" in text
+    assert "THE MAPS" in text and "after step 1 of 6" in text and "Good images that were held out" in text
 
 
 def test_training_images_are_called_so(examples: Drawn, tmp_path: Path) -> None:
@@ -171,8 +171,8 @@ def test_the_time_left_goes_by_the_pace_of_the_phase(journal: Journal, tmp_path:
     history.seconds += 30.0
     journal.write(MODEL, history)
     text = page_in(tmp_path).text
-    assert "1 of 2 phase: decoupling 5 of 10 epochs of this phase 8 min 50 s spent" in text
-    assert "1 min 50 s left, at this phase’s pace" in text  # 10 s each for 5 and 6 epochs
+    assert "1 of 2 phase: decoupling 5 of 10 steps of this phase 8 min 50 s spent" in text
+    assert "1 min 50 s left, at this phase’s pace" in text  # 10 s each for 5 and 6 steps
     history.losses |= {"decoupling": [1.0] * 10, "segmentation": []}
     journal.begin(history)
     history.losses["segmentation"] = [1.0] * 2
@@ -187,6 +187,14 @@ def test_the_time_left_goes_by_the_pace_of_the_phase(journal: Journal, tmp_path:
 )
 def test_spans_are_said_as_people_do(seconds: float, said: str) -> None:
     assert _span(seconds) == said
+
+
+@pytest.mark.parametrize(
+    ("steps", "every", "losses", "done"), [(250, 3, 10, 30), (250, 3, 84, 250), (101, 2, 51, 101), (7, 1, 0, 0)]
+)
+def test_steps_are_counted_from_means_of_several(steps: int, every: int, losses: int, done: int) -> None:
+    one = cast(Phase, SimpleNamespace(name="distillation", steps=steps, every=every))
+    assert History({"distillation": [1.0] * losses}).done(one) == done
 
 
 def test_a_full_disk_is_said_once(

@@ -71,7 +71,7 @@ def test_two_launched_processes_share_the_work_and_a_broken_category_stops_no_ot
         "rd",
         "--size",
         "64",
-        "--epochs",
+        "--steps",
         "1",
         "--device",
         "cpu",

@@ -105,7 +105,7 @@ def test_a_memory_is_shipped_where_flaws_say_that_it_helps(
             teacher=EMBEDDED,
             memory=16,
             fit=Fit(64, 64),
-            epochs=1,
+            steps=3,
             batch=4,
             hold_out=0.3,
             device="cpu",
@@ -143,7 +143,7 @@ def test_each_picture_is_scored_by_a_memory_that_lacks_its_block(pictures: NDArr
 def test_a_system_of_memory_alone_trains_nothing(data: Path, tmp_path: Path) -> None:
     settings = Settings(data=data, category=".", out=tmp_path / "run", model="memory", teacher=EMBEDDED, memory=8)
     about = fit(settings)
-    assert (about.epochs, about.options, about.memory, about.gives_map) == (0, {"prototypes": 8}, 0, True)
+    assert (about.steps, about.options, about.memory, about.gives_map) == (0, {"prototypes": 8}, 0, True)
     assert about.training["loss"] == {} and not (tmp_path / "run" / "progress.html").exists()
     assert about.scores == [] and (len(about.trained_on), len(about.held_out)) == (7, 1)
     _, model = checkpoint.load(tmp_path / "run")

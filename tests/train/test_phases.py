@@ -21,7 +21,7 @@ from train.systems import system_of
 from train.textures import render_textures
 from train.training import Settings, fit
 
-PHASES = {"aand": {"amplification": 2, "distillation": 2}, "dmdd": {"decoupling": 2, "segmentation": 1}}
+PHASES = {"aand": {"amplification": 3, "distillation": 4}, "dmdd": {"decoupling": 4, "segmentation": 2}}
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,7 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
         teacher=EMBEDDED,
         memory=0,
         fit=Fit(64, 64),
-        epochs=2,
+        steps=4,
         batch=4,
         device="cpu",
         hold_out=0.0,
@@ -57,7 +57,7 @@ def trained(request: pytest.FixtureRequest, settings: Settings) -> tuple[Setting
 
 def test_the_phases_are_those_of_the_method(trained: tuple[Settings, Checkpoint]) -> None:
     asked, about = trained
-    assert {name: len(losses) for name, losses in about.training["loss"].items()} == PHASES[asked.model]
+    assert {name: phase["steps"] for name, phase in about.training["loss"].items()} == PHASES[asked.model]
     assert 0 <= about.training["seconds_waited_for_data"] <= about.training["seconds"]
     assert about.options == ({"trunk": "reverse"} if asked.model == "dmdd" else {})
 
@@ -69,7 +69,7 @@ def test_the_map_that_is_asked_for_is_shipped(settings: Settings, tmp_path: Path
     assert checkpoint.load(run)[1].mixture.tolist() == [0, 1, 0]
 
 
-def test_an_interruption_in_any_epoch_changes_nothing(
+def test_an_interruption_after_any_step_changes_nothing(
     trained: tuple[Settings, Checkpoint], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked, about = trained
@@ -105,7 +105,7 @@ def test_each_phase_changes_its_parts_alone(settings: Settings) -> None:
         model = system.build(Teacher(EMBEDDED), {})
         synthesis = Synthesis(pictures, seed=0, **(system.synthesis or {}))
         material = Material(pictures, synthesis, Arithmetic(torch.device("cpu")), batch=5, seed=0, cache_gb=1.0)
-        phases = system.phases(model, material, 2, 0.005)
+        phases = system.phases(model, material, 4, 0.005)
         assert [phase.name for phase in phases] == list(wanted)
         for phase in phases:
             own = {id(p) for part in phase.parts for p in part.parameters()}
@@ -141,16 +141,33 @@ def test_good_pictures_are_among_those_aand_amplifies(settings: Settings) -> Non
     material = Material(
         pictures, Synthesis(pictures, seed=0), Arithmetic(torch.device("cpu")), batch=40, seed=0, cache_gb=1.0
     )
-    (batch,) = list(material.defects(0, share=0.8))
+    (batch,) = list(material.defects(range(1), share=0.8))
     marked = batch.masks.flatten(1).any(1)
     assert 0.6 < float(marked.float().mean()) < 0.95
     good = material.images(batch.index)
     assert torch.equal(batch.images[~marked], good[~marked])
     outside = (batch.masks == 0).expand_as(batch.images)
     assert torch.equal(batch.images[outside], good[outside])
-    again = next(iter(material.defects(0, share=0.8)))
+    again = next(iter(material.defects(range(1), share=0.8)))
     assert torch.equal(again.images, batch.images)
-    assert not torch.equal(next(iter(material.defects(1, share=0.8))).images, batch.images)
+    assert not torch.equal(next(iter(material.defects(range(1, 2), share=0.8))).images, batch.images)
+
+
+@pytest.mark.parametrize("first", [0, 1, 2, 3, 5])
+@pytest.mark.parametrize("batch", [None, 3, 10])
+def test_steps_go_on_in_the_middle_of_a_pass(settings: Settings, first: int, batch: int | None) -> None:
+    pictures = np.arange(10, dtype=np.uint8)[:, None, None, None] * np.ones((1, 64, 64, 3), np.uint8)
+    material = Material(pictures, Synthesis(pictures, seed=0), Arithmetic(torch.device("cpu")), 4, 0, 1.0)
+    every = list(material.turns(range(7), batch))
+    a_pass = {None: 3, 3: 3, 10: 1}[batch]  # a last batch of one picture is left out
+    assert [(turn.number, turn.place) for turn in every] == [divmod(step, a_pass) for step in range(7)]
+    seen = torch.cat([turn.index for turn in every[:a_pass]])
+    assert len(seen) == len(set(seen.tolist())) == (9 if batch == 3 else 10)
+    for whole, later in zip(every[first:], material.turns(range(first, 7), batch), strict=True):
+        assert (whole.number, whole.place) == (later.number, later.place) and torch.equal(whole.index, later.index)
+    drawn = list(material.defects(range(4), 0.8, batch))
+    later = list(material.defects(range(min(first, 3), 4), 0.8, batch))
+    assert all(torch.equal(a.images, b.images) for a, b in zip(drawn[-len(later) :], later, strict=True))
 
 
 def test_what_fails_in_the_drawing_thread_reaches_the_training(settings: Settings) -> None:
@@ -160,4 +177,4 @@ def test_what_fails_in_the_drawing_thread_reaches_the_training(settings: Setting
     )
     material.synthesis.draw_batch = lambda *_: (_ for _ in ()).throw(OSError("disk gone"))
     with pytest.raises(OSError, match="disk gone"):
-        list(material.defects(0))
+        list(material.defects(range(2)))

@@ -28,17 +28,24 @@ from train.thumbnails import THUMBNAIL
 GOOD, BAD = 9, 7
 HOSTILE = "<b>&\"'$title.png"
 FIT = Fit(96, 64, "pad")
+
+
+def loss(**means: list[float]) -> dict[str, dict[str, object]]:
+    """What a checkpoint says of its phases' losses, a mean of every 10 steps."""
+    return {name: {"steps": 10 * len(values), "every": 10, "means": values} for name, values in means.items()}
+
+
 ABOUT = Checkpoint(
     model="rd",
     teacher="embedded",
     teacher_sha256="a" * 64,
     category="bottle",
     fit=FIT,
-    epochs=3,
+    steps=3,
     seed=5,
     trained_on=["b" * 64] * 12,
     held_out=["c" * 64] * 2,
-    training={"loss": [1.0, 0.5, 0.25]},
+    training={"loss": loss(distillation=[1.0, 0.5, 0.25])},
 )
 
 
@@ -129,7 +136,7 @@ def test_large_pictures_become_thumbnails_and_a_lone_pixel_keeps_its_outline(tmp
 
 
 def test_names_are_escaped(evaluation: Evaluation, data: Path) -> None:
-    about = replace(ABOUT, category="<i>&", teacher='"<u>', training={"loss": {"<s>&": [2.0, 1.0]}})
+    about = replace(ABOUT, category="<i>&", teacher='"<u>', training={"loss": loss(**{"<s>&": [2.0, 1.0]})})
     page = Page(render(evaluation, evaluation.metrics(), about, data, count=GOOD + BAD).page)
     assert not page.tags.keys() & {"i", "u", "s"}
     assert "a<b>&kind" in [row[0] for row in page.rows]
@@ -184,7 +191,7 @@ def test_the_table_has_every_metric_with_its_definition(evaluation: Evaluation, 
 
 def test_the_page_says_what_was_measured(evaluation: Evaluation, data: Path) -> None:
     text = Page(render(evaluation, evaluation.metrics(), ABOUT, data).page).text
-    for said in ("rd with teacher embedded", "epochs 3", "seed 5", f"data {data}", "9 good, 7 defective images"):
+    for said in ("rd with teacher embedded", "steps 3", "seed 5", f"data {data}", "9 good, 7 defective images"):
         assert said in text
     assert re.search(r"edge-inspect \d", text) and re.search(r"date \d{4}-\d\d-\d\d", text)
 
@@ -268,17 +275,19 @@ def test_at_a_given_threshold_a_part_is_good_and_at_the_best_f1_it_is_not() -> N
 
 
 @pytest.mark.parametrize(
-    ("loss", "titles"),
+    ("means", "titles"),
     [
-        ([1.0, 0.5], ["Training loss"]),
-        ([0.5], ["Training loss"]),
+        ({"expert": [1.0, 0.5]}, ["Training loss: expert"]),
+        ({"expert": [0.5]}, ["Training loss: expert"]),
         ({"expert": [1.0, 0.01], "student": [3.0]}, ["Training loss: expert", "Training loss: student"]),
-        ({"expert": []}, []),
+        ({}, []),
         (None, []),
     ],
 )
-def test_each_phase_has_its_loss_curve(evaluation: Evaluation, data: Path, loss: object, titles: list[str]) -> None:
-    about = replace(ABOUT, training={} if loss is None else {"loss": loss})
+def test_each_phase_has_its_loss_curve(
+    evaluation: Evaluation, data: Path, means: dict[str, list[float]] | None, titles: list[str]
+) -> None:
+    about = replace(ABOUT, training={} if means is None else {"loss": loss(**means)})
     page = Page(render(evaluation, evaluation.metrics(), about, data).page)
     assert page.tags["svg"] == 2 + len(titles)
     assert [said.strip() for said in page.said if said.startswith("Training loss")] == titles

@@ -6,9 +6,10 @@ import dataclasses
 import errno
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import cv2
 import numpy as np
@@ -22,12 +23,15 @@ from edge.images import pixel_digest, read_image
 from models.network import Network
 from models.teacher import EMBEDDED, Teacher
 from train import checkpoint, journal, resume, training
+from train import phase as phase_module
 from train.checkpoint import Checkpoint
+from train.cli import main
 from train.device import open_device
 from train.examples import Examples
 from train.journal import PAGE, REFRESH
-from train.material import Material, normalise
-from train.phase import Phase
+from train.material import normalise
+from train.phase import RECIPES, Phase, Schedule, constant, cosine, settle, step_decay
+from train.systems import SYSTEMS
 from train.textures import render_textures
 from train.training import RESUME, Settings, fit
 
@@ -67,7 +71,7 @@ def usual(textures: Path, weights: Path, tmp_path_factory: pytest.TempPathFactor
         teacher_weights=weights,
         memory=0,
         fit=Fit(64, 64),
-        epochs=3,
+        steps=6,
         batch=4,
         device="cpu",
         precision="float32",
@@ -90,15 +94,20 @@ def tensors_of(folder: Path) -> bytes:
     return (folder / checkpoint.TENSORS).read_bytes()
 
 
-def interrupt_in_epoch(monkeypatch: pytest.MonkeyPatch, epoch: int) -> None:
-    """Lets the next training be interrupted as by Ctrl-C in this epoch, and saves after each one before."""
+def losses_of(about: Checkpoint) -> list[float]:
+    means: list[float] = about.training["loss"]["distillation"]["means"]
+    return means
+
+
+def interrupt_in_step(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    """Lets the next training be interrupted as by Ctrl-C in this step, and saves after each one before."""
     done = 0
     step = training.Progress.step
 
     def counted(self: training.Progress, count: int = 1, note: str = "") -> None:
         nonlocal done
         done += note.startswith("loss")
-        if done == epoch:
+        if done == number:
             raise KeyboardInterrupt
         step(self, count, note)
 
@@ -106,9 +115,9 @@ def interrupt_in_epoch(monkeypatch: pytest.MonkeyPatch, epoch: int) -> None:
     monkeypatch.setattr(training.Progress, "step", counted)
 
 
-def interrupted(settings: Settings, epoch: int) -> None:
+def interrupted(settings: Settings, number: int) -> None:
     with pytest.MonkeyPatch.context() as monkeypatch:
-        interrupt_in_epoch(monkeypatch, epoch)
+        interrupt_in_step(monkeypatch, number)
         with pytest.raises(KeyboardInterrupt):
             fit(settings)
 
@@ -116,25 +125,25 @@ def interrupted(settings: Settings, epoch: int) -> None:
 def test_two_runs_of_one_seed_are_identical(settings: Change, usual: Settings, whole: Checkpoint) -> None:
     again = fit(settings())
     assert tensors_of(settings().out) == tensors_of(usual.out)
-    assert again.training["loss"]["distillation"] == whole.training["loss"]["distillation"]
+    assert again.training["loss"] == whole.training["loss"]
     assert (again.trained_on, again.held_out) == (whole.trained_on, whole.held_out)
 
 
 def test_a_run_of_another_seed_is_another(settings: Change, usual: Settings, whole: Checkpoint) -> None:
     other = fit(settings(seed=1))
     assert tensors_of(settings().out) != tensors_of(usual.out)
-    assert other.training["loss"]["distillation"] != whole.training["loss"]["distillation"]
+    assert losses_of(other) != losses_of(whole)
     assert other.held_out != whole.held_out
 
 
 def test_the_checkpoint_says_what_was_done(settings: Change, textures: Path) -> None:
-    asked = settings(hold_out=0.2, seed=4, epochs=1)
+    asked = settings(hold_out=0.2, seed=4, steps=2)
     result = fit(asked)
     about, model = checkpoint.load(asked.out)
     assert about == result
     assert (about.model, about.teacher, about.category, about.fit) == ("rd", EMBEDDED, "cloth", Fit(64, 64))
-    assert (about.epochs, about.seed, about.training["batch"]) == (1, 4, 4)
-    assert (len(about.trained_on), len(about.held_out), len(about.training["loss"]["distillation"])) == (8, 2, 1)
+    assert (about.steps, about.seed, about.training["batch"], about.training["recipe"]) == (2, 4, 4, "decay")
+    assert (len(about.trained_on), len(about.held_out), len(losses_of(about))) == (8, 2, 2)
     digests = {pixel_digest(read_image(path)) for path in (textures / "cloth" / "train" / "good").iterdir()}
     assert {*about.trained_on, *about.held_out} == digests
     assert not model.training
@@ -142,30 +151,83 @@ def test_the_checkpoint_says_what_was_done(settings: Change, textures: Path) -> 
 
 
 def test_the_loss_falls(whole: Checkpoint) -> None:
-    first, second, third = whole.training["loss"]["distillation"]
-    assert 3 > first > second > third > 0
+    losses = losses_of(whole)
+    assert 3 > np.mean(losses[:2]) > np.mean(losses[2:4]) > np.mean(losses[4:]) > 0
 
 
-@pytest.mark.parametrize("epoch", [1, 2, 3])
+# In the first step, in the middle of a pass of two steps, between two, and in the last.
+@pytest.mark.parametrize("step", [1, 2, 3, 4, 6])
 def test_an_interrupted_training_goes_on_to_the_same_result(
-    settings: Change, usual: Settings, whole: Checkpoint, epoch: int
+    settings: Change, usual: Settings, whole: Checkpoint, step: int
 ) -> None:
     asked = settings()
-    interrupted(asked, epoch)
-    assert sorted(path.name for path in asked.out.iterdir()) == ([PAGE, RESUME] if epoch > 1 else [PAGE])
+    interrupted(asked, step)
+    assert sorted(path.name for path in asked.out.iterdir()) == ([PAGE, RESUME] if step > 1 else [PAGE])
     assert REFRESH in (asked.out / PAGE).read_text()
     resumed = fit(asked)
-    assert resumed.training["loss"]["distillation"] == whole.training["loss"]["distillation"]
+    assert resumed.training["loss"] == whole.training["loss"]
     assert tensors_of(asked.out) == tensors_of(usual.out)
     assert not (asked.out / RESUME).exists()
     assert REFRESH not in (asked.out / PAGE).read_text()
 
 
-@pytest.mark.parametrize("model", ["rd", "aand"])
-def test_maps_drawn_after_every_epoch_change_nothing(
+@pytest.mark.parametrize("model", ["rd", "aand", "dmdd"])
+def test_a_training_of_many_steps_keeps_some_of_its_losses(
     settings: Change, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: str
 ) -> None:
-    asked = [settings(model=model, out=tmp_path / name, epochs=2) for name in ("plain", "drawn")]
+    """A mean of several steps is kept, and only then can be saved: an interruption in between changes nothing."""
+    monkeypatch.setattr(phase_module, "POINTS", 3)
+    asked = [settings(model=model, out=tmp_path / name, steps=7) for name in ("whole", "parts")]
+    about = fit(asked[0])
+    last = list(about.training["loss"].values())[-1]
+    assert len(last["means"]) == -(-last["steps"] // last["every"]) and last["every"] > 1
+    interrupted(asked[1], 3)
+    assert fit(asked[1]).training["loss"] == about.training["loss"]
+    assert tensors_of(asked[0].out) == tensors_of(asked[1].out)
+
+
+def test_the_rate_falls_to_zero_at_the_end_unless_the_paper_has_it_otherwise(
+    settings: Change, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rates: list[float] = []
+    step = torch.optim.Adam.step
+
+    def noted(self: torch.optim.Adam, closure: None = None) -> None:
+        rates.append(self.param_groups[0]["lr"])
+        step(self, closure)
+
+    monkeypatch.setattr(torch.optim.Adam, "step", noted)
+    found = {}
+    for model in ("rd", "aand"):
+        for recipe in RECIPES:
+            rates.clear()
+            fit(settings(model=model, recipe=recipe, steps=10, out=tmp_path / model / recipe))
+            found[model, recipe] = np.array(rates[-10:]) / 0.005
+    assert np.all(found["rd", "paper"] == 1)
+    assert found["aand", "paper"].tolist() == pytest.approx([1] * 8 + [0.2, 0.04])
+    for model in ("rd", "aand"):
+        decayed = found[model, "decay"]
+        assert np.all(decayed[:5] == 1) and np.all(np.diff(decayed[5:]) < 0) and 0 < decayed[-1] < 0.1
+
+
+@pytest.mark.parametrize("progress", np.linspace(0, 1, 9, endpoint=False))
+def test_every_schedule_is_a_share_of_the_rate(progress: float) -> None:
+    assert all(0 < schedule(progress) <= 1 for schedule in (constant, cosine, settle, step_decay))
+
+
+@pytest.mark.parametrize(("model", "steps"), [(name, system.steps) for name, system in SYSTEMS.items()])
+def test_a_system_says_how_long_it_trains(model: str, steps: int, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["fit", "--help"])
+    said = " ".join(capsys.readouterr().out.split())
+    assert (f"{model} {steps}" in said) == (steps > 0)
+
+
+@pytest.mark.parametrize("model", ["rd", "aand"])
+def test_maps_drawn_after_every_save_change_nothing(
+    settings: Change, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: str
+) -> None:
+    asked = [settings(model=model, out=tmp_path / name, steps=2) for name in ("plain", "drawn")]
     fit(asked[0])
     drawn = 0
     draw = Examples.draw
@@ -179,7 +241,7 @@ def test_maps_drawn_after_every_epoch_change_nothing(
     monkeypatch.setattr(training, "SAVE_EVERY_S", -1.0)
     monkeypatch.setattr(journal, "SHARE", 1e9)
     fit(asked[1])
-    assert drawn == 3  # after both epochs of the last phase, and at the end
+    assert drawn == 3  # after both steps of the last phase, and at the end
     assert tensors_of(asked[0].out) == tensors_of(asked[1].out)
 
 
@@ -188,7 +250,7 @@ def test_a_page_that_cannot_be_written_does_not_end_the_training(
 ) -> None:
     asked = settings()
     (asked.out / PAGE / "in the way").mkdir(parents=True)
-    assert fit(asked).epochs == whole.epochs
+    assert fit(asked).steps == whole.steps
     assert tensors_of(asked.out) == tensors_of(usual.out)
     assert capsys.readouterr().err.count(f"{PAGE}: cannot be written: ") == 1
 
@@ -206,26 +268,24 @@ def test_resuming_with_other_settings_is_refused_by_name(settings: Change, weigh
     assert (settings().out / RESUME).is_file()
     copy = tmp_path / "copy.safetensors"
     copy.write_bytes(weights.read_bytes())
-    assert fit(settings(teacher_weights=copy, cache_gb=0.0)).epochs == 3
+    assert fit(settings(teacher_weights=copy, cache_gb=0.0)).steps == 6
 
 
 def test_features_computed_step_by_step_give_the_same_training(settings: Change, whole: Checkpoint) -> None:
-    anew = fit(settings(epochs=2, cache_gb=0.0))
-    assert anew.training["loss"]["distillation"] == pytest.approx(whole.training["loss"]["distillation"][:2], rel=1e-3)
+    anew = fit(settings(cache_gb=0.0))
+    assert losses_of(anew) == pytest.approx(losses_of(whole), rel=1e-3)
 
 
 def test_bfloat16_comes_close_to_float32(settings: Change, whole: Checkpoint) -> None:
-    reduced = fit(settings(epochs=1, precision="bfloat16"))
+    reduced = fit(settings(steps=2, precision="bfloat16"))
     assert reduced.training["precision"] == "bfloat16"
-    assert reduced.training["loss"]["distillation"] == pytest.approx(
-        whole.training["loss"]["distillation"][:1], rel=0.05
-    )
+    assert losses_of(reduced) == pytest.approx(losses_of(whole)[:2], rel=0.05)
     _, model = checkpoint.load(settings().out)
     assert all(p.dtype == torch.float32 for p in model.parameters())
 
 
 def test_a_last_batch_of_one_picture_is_left_out(settings: Change) -> None:
-    assert np.isfinite(fit(settings(epochs=1, hold_out=0.0, batch=9)).training["loss"]["distillation"]).all()
+    assert np.isfinite(losses_of(fit(settings(steps=2, hold_out=0.0, batch=9)))).all()
 
 
 def test_a_finished_folder_is_not_overwritten(usual: Settings, whole: Checkpoint) -> None:
@@ -246,7 +306,9 @@ def test_a_finished_folder_is_not_overwritten(usual: Settings, whole: Checkpoint
         ({"textures": Path("dtd")}, r"--textures: rd learns from good images alone"),
         ({"device": "abacus"}, r"--device abacus: "),
         ({"precision": "float8"}, r"--precision float8: there are auto, float32, bfloat16"),
-        ({"epochs": 0}, r"--epochs must be at least 1"),
+        ({"steps": 0}, r"--steps must be at least 1"),
+        ({"steps": -5}, r"--steps must be at least 1"),
+        ({"recipe": "fast"}, r"--recipe fast: there are decay, paper"),
         ({"batch": 1}, r"--batch at least 2"),
         ({"hold_out": 1.0}, r"--hold-out must be at least 0 and below 1"),
         ({"hold_out": -0.1}, r"--hold-out"),
@@ -271,7 +333,7 @@ def test_a_loss_that_is_no_number_stops_the_training(settings: Change, tmp_path:
     teacher = Teacher(EMBEDDED).network.state_dict()
     teacher["conv1.weight"].fill_(float("nan"))
     save_file(teacher, tmp_path / "nan.safetensors")
-    with pytest.raises(CheckpointError, match=r"the loss became nan in epoch 1; lower --learning-rate"):
+    with pytest.raises(CheckpointError, match=r"the loss became nan by step 1; lower --learning-rate"):
         fit(settings(teacher_weights=tmp_path / "nan.safetensors"))
     assert not (settings().out / checkpoint.DESCRIPTION).exists()
 
@@ -312,7 +374,7 @@ def test_a_full_disk_is_said(settings: Change, monkeypatch: pytest.MonkeyPatch, 
         fit(settings())
 
 
-@pytest.mark.parametrize(("save_every_s", "kept"), [(-1.0, "1 epochs are saved in"), (1e9, "nothing is saved yet")])
+@pytest.mark.parametrize(("save_every_s", "kept"), [(-1.0, "1 steps are saved in"), (1e9, "nothing is saved yet")])
 def test_an_interrupted_training_says_what_is_saved(
     settings: Change,
     monkeypatch: pytest.MonkeyPatch,
@@ -320,15 +382,17 @@ def test_an_interrupted_training_says_what_is_saved(
     save_every_s: float,
     kept: str,
 ) -> None:
-    epoch = training.train_epoch
+    train_steps = training.train_steps
 
-    def interrupted(phase: Phase, optimizer: torch.optim.Optimizer, material: Material, number: int) -> float:
-        if number == 1:
+    def interrupted(
+        phase: Phase, optimizer: torch.optim.Optimizer, batches: Iterator[Any], steps: range, schedule: Schedule
+    ) -> float:
+        if steps.start == 1:
             raise KeyboardInterrupt
-        return epoch(phase, optimizer, material, number)
+        return train_steps(phase, optimizer, batches, steps, schedule)
 
     monkeypatch.setattr(training, "SAVE_EVERY_S", save_every_s)
-    monkeypatch.setattr(training, "train_epoch", interrupted)
+    monkeypatch.setattr(training, "train_steps", interrupted)
     with pytest.raises(KeyboardInterrupt):
         fit(settings())
     assert kept in capsys.readouterr().err
@@ -338,8 +402,8 @@ def test_a_category_that_is_the_folder_itself_is_called_by_its_name(
     settings: Change, textures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shutil.copytree(textures / "cloth", tmp_path / "cloth\nof 2026")
-    fit(settings(data=tmp_path / "cloth\nof 2026", category=".", epochs=1))
-    assert r"rd cloth\nof 2026: distillation: 1/1 epochs" in capsys.readouterr().err
+    fit(settings(data=tmp_path / "cloth\nof 2026", category=".", steps=1))
+    assert r"rd cloth\nof 2026: distillation: 1/1 steps" in capsys.readouterr().err
 
 
 def test_few_pictures_are_said_and_one_is_held_out(
@@ -349,6 +413,6 @@ def test_few_pictures_are_said_and_one_is_held_out(
     good.mkdir(parents=True)
     for path in sorted((textures / "cloth" / "train" / "good").iterdir())[:3]:
         shutil.copy(path, good)
-    about = fit(settings(data=tmp_path / "few", epochs=1))
+    about = fit(settings(data=tmp_path / "few", steps=1))
     assert (len(about.trained_on), len(about.held_out)) == (2, 1)
     assert "warning: 2 good images to learn from, 1 held out for the threshold: 50 or more" in capsys.readouterr().err

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Generator
 
 import torch
 from torch import Tensor
@@ -10,12 +11,12 @@ from typing_extensions import override
 
 from models.aand import AmplifiedDistillation
 from train.material import Defects, Material
-from train.phase import Distillation, Phase, steps
+from train.phase import Distillation, Phase, step_decay
 from train.systems.system import System
 
 WITH_DEFECT = 0.8
 FIRST_SHARE = 100 / 120
-"""Of the second phase's epochs, as published."""
+"""Of the second phase's steps, as published."""
 
 
 class Amplification(Phase):
@@ -23,8 +24,8 @@ class Amplification(Phase):
 
     name = "amplification"
 
-    def __init__(self, model: AmplifiedDistillation, material: Material, epochs: int, rate: float) -> None:
-        super().__init__(material, epochs, rate, [model.amplification], steps)
+    def __init__(self, model: AmplifiedDistillation, material: Material, steps: int, rate: float) -> None:
+        super().__init__(material, steps, rate, [model.amplification], step_decay)
         self._model = model
 
     @override
@@ -32,9 +33,10 @@ class Amplification(Phase):
         """Nothing is shared: every batch has new defects."""
 
     @override
-    def batches(self, epoch: int) -> Iterator[tuple[Defects, torch.Generator]]:
-        generator = torch.Generator().manual_seed(self.material.seed * 1_000_003 + epoch)
-        return ((batch, generator) for batch in self.material.defects(epoch, WITH_DEFECT))
+    def batches(self, first: int) -> Generator[tuple[Defects, torch.Generator], None, None]:
+        drawn = self.material.defects(range(first, self.steps), WITH_DEFECT)
+        for step, batch in zip(itertools.count(first), drawn, strict=False):
+            yield batch, torch.Generator().manual_seed(self.material.seed * 1_000_003 + step)
 
     @override
     def loss(self, batch: tuple[Defects, torch.Generator]) -> Tensor:
@@ -43,10 +45,10 @@ class Amplification(Phase):
         return self._model.amplification_loss(features, defects.masks, defects.foregrounds, generator)
 
 
-def phases(model: AmplifiedDistillation, material: Material, epochs: int, rate: float) -> list[Phase]:
-    """Return AAND's two phases; `epochs` are those of the second."""
-    first = Amplification(model, material, max(1, round(epochs * FIRST_SHARE)), rate)
-    return [first, Distillation(model, material, epochs, rate, steps)]
+def phases(model: AmplifiedDistillation, material: Material, steps: int, rate: float) -> list[Phase]:
+    """Return AAND's two phases; `steps` are those of the second."""
+    first = Amplification(model, material, max(1, round(steps * FIRST_SHARE)), rate)
+    return [first, Distillation(model, material, steps, rate, step_decay)]
 
 
 SYSTEM = System(

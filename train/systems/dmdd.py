@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from typing import Any
 
 import torch
@@ -18,8 +18,8 @@ from train.systems.system import System, Unseen, choice
 FORWARD_SHARE = 0.2
 HEAD_SHARE = 0.2
 LAST_SHARE = 3000 / 5000
-"""Of the first phase's epochs."""
-SEGMENTATION_TURNS = 1_000_000
+"""Of the first phase's steps."""
+SEGMENTATION_PASSES = 1_000_000
 
 
 class Decoupling(Phase):
@@ -28,10 +28,10 @@ class Decoupling(Phase):
     name = "decoupling"
     _features: Features
 
-    def __init__(self, model: DecoupledDistillation, material: Material, epochs: int, rate: float) -> None:
+    def __init__(self, model: DecoupledDistillation, material: Material, steps: int, rate: float) -> None:
         parts = [model.trunk, model.decouple, model.normality, model.abnormality]
         share, schedule = (1.0, constant) if model.reverse else (FORWARD_SHARE, cosine)
-        super().__init__(material, epochs, rate * share, parts, schedule)
+        super().__init__(material, steps, rate * share, parts, schedule)
         self._model = model
 
     @override
@@ -39,9 +39,9 @@ class Decoupling(Phase):
         self._features = self.material.features(self._model.teacher, "features")
 
     @override
-    def batches(self, epoch: int) -> Iterator[Defects]:
-        # A pair is two images, so half as many of them make a step of the usual size, and a pass has twice the steps.
-        return self.material.defects(epoch, batch=max(2, self.material.batch // 2))
+    def batches(self, first: int) -> Generator[Defects, None, None]:
+        # A pair is two images, so half as many of them make a step of the usual size.
+        return self.material.defects(range(first, self.steps), batch=max(2, self.material.batch // 2))
 
     @override
     def loss(self, batch: Defects) -> Tensor:
@@ -56,8 +56,8 @@ class Segmentation(Phase):
     weight_decay = 1e-4
     _good: Features
 
-    def __init__(self, model: DecoupledDistillation, material: Material, epochs: int, rate: float) -> None:
-        super().__init__(material, epochs, rate * HEAD_SHARE, [model.head], constant)
+    def __init__(self, model: DecoupledDistillation, material: Material, steps: int, rate: float) -> None:
+        super().__init__(material, steps, rate * HEAD_SHARE, [model.head], constant)
         self._model = model
 
     @override
@@ -65,9 +65,9 @@ class Segmentation(Phase):
         self._good = self.material.features(lambda images: [self._model.distances(images)], "maps of good pictures")
 
     @override
-    def batches(self, epoch: int) -> Iterator[Defects]:
+    def batches(self, first: int) -> Generator[Defects, None, None]:
         # Other defects than the student has seen.
-        return self.material.defects(SEGMENTATION_TURNS + epoch)
+        return self.material.defects(range(first, self.steps), from_pass=SEGMENTATION_PASSES)
 
     @override
     def loss(self, batch: Defects) -> Tensor:
@@ -77,10 +77,10 @@ class Segmentation(Phase):
         return self._model.head_loss(distances, masks)
 
 
-def phases(model: DecoupledDistillation, material: Material, epochs: int, rate: float) -> list[Phase]:
-    """Return DMDD's two phases; `epochs` are those of the first."""
-    last = Segmentation(model, material, max(1, round(epochs * LAST_SHARE)), rate)
-    return [Decoupling(model, material, epochs, rate), last]
+def phases(model: DecoupledDistillation, material: Material, steps: int, rate: float) -> list[Phase]:
+    """Return DMDD's two phases; `steps` are those of the first."""
+    last = Segmentation(model, material, max(1, round(steps * LAST_SHARE)), rate)
+    return [Decoupling(model, material, steps, rate), last]
 
 
 def choose_map(

@@ -12,7 +12,7 @@ from train.phase import Phase
 from train.systems.system import System, Unseen
 
 
-def no_phases(model: Memory, material: Material, epochs: int, rate: float) -> list[Phase]:
+def no_phases(model: Memory, material: Material, steps: int, rate: float) -> list[Phase]:
     """Return no phase: nothing is trained."""
     return []
 
@@ -29,6 +29,7 @@ SYSTEM = System(
     Memory,
     "nothing is trained: ready in seconds, from 10 pictures on",
     no_phases,
+    steps=0,
     finish=fill_banks,
     hold_out=0.1,
     own_memory=True,

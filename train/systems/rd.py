@@ -8,9 +8,9 @@ from train.phase import Distillation, Phase, constant
 from train.systems.system import System
 
 
-def phases(model: ReverseDistillation, material: Material, epochs: int, rate: float) -> list[Phase]:
+def phases(model: ReverseDistillation, material: Material, steps: int, rate: float) -> list[Phase]:
     """Return RD4AD's one phase."""
-    return [Distillation(model, material, epochs, rate, constant)]
+    return [Distillation(model, material, steps, rate, constant)]
 
 
 SYSTEM = System(ReverseDistillation, "cheapest to train", phases)

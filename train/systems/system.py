@@ -67,7 +67,8 @@ class System:
     Attributes:
         network: The class of its network; its name is the system's.
         summary: A few words for `--help`.
-        phases: Called with the network, the material, the epochs of the longest phase and the learning rate.
+        phases: Called with the network, the material, the steps of the longest phase and the learning rate.
+        steps: Those of the longest phase where none are asked for.
         options: Those it has.
         teacher: Its teacher where none is named.
         synthesis: How it wants its synthetic defects (`train.synthesis.Synthesis`); `None`: it learns from good
@@ -81,6 +82,7 @@ class System:
     network: type[Network]
     summary: str
     phases: Callable[[Any, Material, int, float], list[Phase]]
+    steps: int = 1000
     options: tuple[Option, ...] = ()
     teacher: str = "tf_efficientnet_lite0"
     synthesis: Mapping[str, float] | None = None
