@@ -26,7 +26,7 @@ from calibrate.networks import Networks, Search, make_networks
 from calibrate.preference import EVEN, objection, prefer
 from calibrate.quantize import of_distances, quantizable
 from calibrate.report import Decided, describe, render
-from calibrate.threshold import TailFit, resolvable_rate, tail_threshold
+from calibrate.threshold import TailFit, images_to_resolve, resolvable_rate, resolves, tail_threshold
 from calibrate.trials import Workbench
 from calibrate.validation import Validation, draw_validation
 from calibrate.verdicts import agreements, judge_defects
@@ -202,8 +202,15 @@ def _decide(
 
 
 def _warn(scores: Sequence[float], fit: TailFit, say: Callable[[str], None]) -> None:
-    """Tells what a threshold of few good images is worth, and that it is worth nothing where they are all alike."""
-    if fit.images < FEW_GOOD:
+    """Tells what a threshold is worth that few good images set, or images that are all alike."""
+    if not resolves(fit.rate, fit.images):
+        say(
+            f"warning: {fit.images} good images cannot tell a false-reject rate of {percent(fit.rate)}, so the "
+            f"threshold is extrapolated beyond the highest score: up to {percent(fit.rate_high)} of good parts may be "
+            f"rejected, and defects pass that a lower threshold would find; {images_to_resolve(fit.rate)} images can "
+            f"tell that rate, {_resolved(fit.images)}"
+        )
+    elif fit.images < FEW_GOOD:
         say(
             f"warning: the threshold is a guess, for only {fit.images} good images that the model has not seen set it: "
             f"it may reject up to {percent(fit.rate_high)} of good parts; give at least {FEW_GOOD}, better "
@@ -211,6 +218,14 @@ def _warn(scores: Sequence[float], fit: TailFit, say: Callable[[str], None]) -> 
         )
     if fit.images > 1 and np.ptp(scores) == 0:
         say("warning: these good images all score the same, so the threshold allows for no variation: are they copies?")
+
+
+def _resolved(images: int) -> str:
+    """What so many good images can tell, in words."""
+    rate = resolvable_rate(images)
+    if resolves(rate, images):
+        return f"and yours tell {percent(rate)} (--false-reject-rate auto)"
+    return f"and yours tell none; give at least {images_to_resolve(rate)} for {percent(rate)}"
 
 
 def _add_bf16(networks: Networks, contest: Contest, say: Callable[[str], None]) -> None:
