@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,18 +18,19 @@ from numpy.typing import NDArray
 from calibrate.activations import collect
 from calibrate.confidence import percent
 from calibrate.contest import Contest, hold_contest
+from calibrate.decision import Decided, decide, thresholds_of
 from calibrate.export import to_onnx
+from calibrate.golden import fp32_tolerance, golden_frames, tolerances
 from calibrate.manifest import draft, manifest_fields
-from calibrate.measurement import Measurement, measure
 from calibrate.networks import Networks, Search, make_networks
-from calibrate.preference import EVEN, objection, prefer
+from calibrate.preference import EVEN
 from calibrate.quantize import of_distances, quantizable
-from calibrate.report import Decided, describe, render
-from calibrate.threshold import TailFit, images_to_resolve, resolvable_rate, resolves, tail_threshold
+from calibrate.report import describe, render
+from calibrate.threshold import resolvable_rate
 from calibrate.trials import Workbench
 from calibrate.validation import Validation, draw_validation
-from calibrate.verdicts import agreements, judge_defects
-from edge.bundle import GOLDEN, Bundle, GoldenFrame, model_file, pack_golden, write_bundle
+from calibrate.verdicts import judge_defects
+from edge.bundle import GOLDEN, Bundle, model_file, pack_golden, write_bundle
 from edge.engines.openvino import OpenVinoEngine
 from edge.errors import BundleError, CheckFailed, DataSetError, UsageError
 from edge.fit import Fit
@@ -47,12 +47,8 @@ from train.evaluation import torch_predictor
 from train.flaws import Flaws
 from train.material import normalise
 
-FP32_TOLERANCE, FP32_RELATIVE = 1e-3, 1e-4
-GOLDEN_FRAMES = 4
-LEAST_TOLERANCE = 0.01
+COMPARED = 4
 FLAWED = 16
-PIXEL_QUANTILE = 0.999
-FEW_GOOD, MANY_GOOD = 30, 100
 REPORT, PAGE = "report/calibration.json", "report/index.html"
 
 
@@ -107,7 +103,7 @@ def make_bundle(request: Request, say: Callable[[str], None]) -> Bundle:
         rate = resolvable_rate(len(unseen))
         say(f"the threshold is set to reject {percent(rate)} of good parts, the least that so many images can tell")
     fp32 = to_onnx(model, about.fit)
-    golden, drift = _golden(about, model, frames, draft(about, {"fp32": fp32.SerializeToString()}, request.out))
+    drift = _drift(about, model, frames, draft(about, {"fp32": fp32.SerializeToString()}, request.out))
     say(f"exported; maps differ from the trained model's by {drift:.1e} at most")
     pictures = _calibration_pictures(about, [*seen, *unseen], request)
     validation = draw_validation(frames, about.fit)
@@ -116,11 +112,12 @@ def make_bundle(request: Request, say: Callable[[str], None]) -> Bundle:
         _draft_of_fitted(request, about, networks.arithmetic), validation, networks.maps["fp32"], request.search.budget
     )
     _add_bf16(networks, contest, say)
-    decided = _decide(request, rate, about, networks, contest, frames, say)
+    arithmetic, files = (draft(about, each, request.out) for each in (networks.arithmetic, networks.files))
+    decided = decide((arithmetic, files), networks, contest, frames, rate, request.search.budget, say)
+    golden = pack_golden(golden_frames(arithmetic, frames, decided.limits["fp32"]))
     report = describe(decided, networks, validation, len(pictures))
     if defects:
-        bundle = draft(about, networks.files, request.out)
-        report["defects"] = judge_defects(bundle, _read_defects(about, defects, copies, say), decided.limits, say)
+        report["defects"] = judge_defects(files, _read_defects(about, defects, copies, say), decided.limits, say)
     contents = {model_file(p): data for p, data in networks.files.items()} | {GOLDEN: golden}
     contents[REPORT] = json.dumps(report, indent=2).encode()
     contents[PAGE] = render(about, decided, networks, validation, report).encode(errors="replace")
@@ -169,65 +166,6 @@ def _draft_of_fitted(request: Request, about: Checkpoint, networks: Mapping[Prec
     return draft(about, networks, request.out, Fit(about.fit.width, about.fit.height))
 
 
-def _decide(
-    request: Request,
-    rate: float,
-    about: Checkpoint,
-    networks: Networks,
-    contest: Contest,
-    frames: list[Frame],
-    say: Callable[[str], None],
-) -> Decided:
-    """Thresholds of each precision from its own arithmetic, so that the verdict does not change with the engine."""
-    arithmetic = draft(about, networks.arithmetic, request.out)
-    measured = {precision: measure(arithmetic, precision, frames) for precision in arithmetic.manifest.precisions}
-    if "fp16" in measured:
-        here = measure(draft(about, networks.files, request.out), "fp16", frames[:1])
-        measured["fp16"] = dataclasses.replace(measured["fp16"], latency_ms=here.latency_ms)
-    fits = {name: tail_threshold(m.scores, rate) for name, m in measured.items()}
-    for name, fit in fits.items():
-        say(f"{name}: {measured[name].latency_ms:.1f} ms, {fit}")
-    _warn(measured["fp32"].scores, fits["fp32"], say)
-    limits = {name: fit.threshold for name, fit in fits.items()}
-    agreed = agreements({name: m.scores for name, m in measured.items()}, limits)
-    for name, agreement in agreed.items():
-        say(f"{name} {agreement} held-out good images")
-    against = {name: objection(name, measured, networks, request.search.budget) for name in measured}
-    own = contest.own_default
-    if own is not None and own.type == "bf16" and own.broken:
-        against["bf16"] = f"is beyond the budget ({own.broken})"
-    preference = prefer(contest.latency_ms, against)
-    say(f"a station runs {preference.preferred}: {preference.why}")
-    return Decided(measured, fits, agreed, preference, contest)
-
-
-def _warn(scores: Sequence[float], fit: TailFit, say: Callable[[str], None]) -> None:
-    """Tells what a threshold is worth that few good images set, or images that are all alike."""
-    if not resolves(fit.rate, fit.images):
-        say(
-            f"warning: {fit.images} good images cannot tell a false-reject rate of {percent(fit.rate)}, so the "
-            f"threshold is extrapolated beyond the highest score: up to {percent(fit.rate_high)} of good parts may be "
-            f"rejected, and defects pass that a lower threshold would find; {images_to_resolve(fit.rate)} images can "
-            f"tell that rate, {_resolved(fit.images)}"
-        )
-    elif fit.images < FEW_GOOD:
-        say(
-            f"warning: the threshold is a guess, for only {fit.images} good images that the model has not seen set it: "
-            f"it may reject up to {percent(fit.rate_high)} of good parts; give at least {FEW_GOOD}, better "
-            f"{MANY_GOOD}, and {fit.images_wanted} to rely on {percent(fit.rate)}"
-        )
-    if fit.images > 1 and np.ptp(scores) == 0:
-        say("warning: these good images all score the same, so the threshold allows for no variation: are they copies?")
-
-
-def _resolved(images: int) -> str:
-    """What so many good images can tell, in words."""
-    rate = resolvable_rate(images)
-    if resolves(rate, images):
-        return f"and yours tell {percent(rate)} (--false-reject-rate auto)"
-    return f"and yours tell none; give at least {images_to_resolve(rate)} for {percent(rate)}"
-
-
 def _add_bf16(networks: Networks, contest: Contest, say: Callable[[str], None]) -> None:
     """Takes BF16 in where this processor has it, and where it keeps the budget and is faster than INT8 that does."""
     own = contest.own_default
@@ -238,50 +176,6 @@ def _add_bf16(networks: Networks, contest: Contest, say: Callable[[str], None]) 
     if own.type == "bf16" and not own.broken and faster and contest.own_maps is not None:
         file = networks.files["fp32"]
         networks.add("bf16", file, file, contest.own_maps, own.damage)
-
-
-def _thresholds(measured: Measurement, fit: TailFit) -> dict[str, Any]:
-    """The thresholds of one precision.
-
-    The pixel threshold is the value that one pixel in a thousand of good parts exceeds. It rejects nothing: it outlines
-    the regions of parts that are rejected anyway, and for that rate a single good image has pixels enough: no tail is
-    fitted. It is never above the image threshold, so that a rejected part has a region. Padding, where no region can
-    lie, does not count.
-    """
-    shown = np.concatenate([values.ravel() for values in measured.shown])
-    return {
-        "image": fit.threshold,
-        "pixel": min(float(np.quantile(shown, PIXEL_QUANTILE)), fit.threshold),
-        "method": fit.method,
-        "image_low": fit.threshold_low,
-        "image_high": fit.threshold_high,
-        "rate_low": fit.rate_low,
-        "rate_high": fit.rate_high,
-        "scores": _scores(measured.scores),
-    }
-
-
-def _scores(scores: Sequence[float]) -> dict[str, float] | None:
-    """How good parts score; one image does not tell how far they differ."""
-    if len(scores) < 2:
-        return None
-    return {"mean": float(np.mean(scores)), "deviation": float(np.std(scores, ddof=1))}
-
-
-def _tolerance(measured: Mapping[Precision, Measurement]) -> dict[Precision, float]:
-    """How far golden maps may drift: twice what a precision moves held-out maps here, for kernels differ."""
-    largest = max(float(np.abs(values).max()) for values in measured["fp32"].maps)
-    tolerance: dict[Precision, float] = {"fp32": _fp32_tolerance(largest)}
-    for precision in measured.keys() - {"fp32"}:
-        pairs = zip(measured["fp32"].maps, measured[precision].maps, strict=True)
-        largest = max(float(np.abs(a - b).max()) for a, b in pairs)
-        tolerance[precision] = round(max(2 * largest, LEAST_TOLERANCE), 4)
-    return tolerance
-
-
-def _fp32_tolerance(largest: float) -> float:
-    """How far float32 maps may lie apart: the rounding errors of DMDD's, whose values reach tens, grow with them."""
-    return round(max(FP32_TOLERANCE, FP32_RELATIVE * largest), 6)
 
 
 def _images(option: str, folder: Path) -> list[Path]:
@@ -331,8 +225,8 @@ def _manifest(
     request: Request, rate: float, about: Checkpoint, decided: Decided, networks: Networks, frames: list[Frame]
 ) -> dict[str, Any]:
     measured, fits, chosen = decided.measured, decided.fits, networks.trials[0].recipe
-    thresholds = {name: _thresholds(m, fits[name]) for name, m in measured.items()}
-    tolerance, preferred = _tolerance(measured), decided.preference.preferred
+    thresholds = {name: thresholds_of(m, fits[name]) for name, m in measured.items()}
+    tolerance, preferred = tolerances(measured, decided.limits), decided.preference.preferred
     fields = manifest_fields(about, request.out, rate, thresholds, tolerance, preferred)
     fields["input"]["pictures"] = picture_range([examine(frame) for frame in frames]).model_dump()
     fields["decision"]["held_out_images"] = len(measured["fp32"].scores)
@@ -355,22 +249,20 @@ def _worth_of(name: Precision, contest: Contest, networks: Networks) -> dict[str
     return told if lost is None else told | {"lost_" + key: lost.as_dict()[key] for key in ("image_auroc", "aupro")}
 
 
-def _golden(about: Checkpoint, model: Network, frames: list[Frame], draft: Bundle) -> tuple[bytes, float]:
-    """The golden frames as .npz, and how far the exported FP32 model's maps lie from the trained model's."""
+def _drift(about: Checkpoint, model: Network, frames: list[Frame], draft: Bundle) -> float:
+    """Return how far the exported FP32 model's maps lie from the trained model's; raise where that is too far."""
     engine = OpenVinoEngine(draft, "fp32")
     predict = torch_predictor(model, torch.device("cpu"), about.fit)
-    golden, drift, largest = [], 0.0, 0.0
-    for frame in frames[:GOLDEN_FRAMES]:
-        anomaly = engine.infer(frame)
+    drift, largest = 0.0, 0.0
+    for frame in frames[:COMPARED]:
         wanted = predict(about.fit.apply(frame)[0])
-        drift = max(drift, float(np.abs(anomaly.values - wanted).max()))
+        drift = max(drift, float(np.abs(engine.infer(frame).values - wanted).max()))
         largest = max(largest, float(np.abs(wanted).max()))
-        golden.append(GoldenFrame(frame=frame, score=anomaly.score, map=anomaly.values.copy()))
-    if not drift <= _fp32_tolerance(largest):
+    if not drift <= fp32_tolerance(largest):
         raise CheckFailed(
             f"the exported model's maps differ from the trained model's by {drift:.3g}; no bundle was made"
         )
-    return pack_golden(golden), drift
+    return drift
 
 
 def _calibration_pictures(about: Checkpoint, images: list[Path], request: Request) -> NDArray[np.uint8]:

@@ -7,23 +7,19 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from html import escape
 from typing import Any
 
 import openvino as ov
 
-from calibrate.contest import Contest
 from calibrate.damage import worth
-from calibrate.measurement import Measurement
+from calibrate.decision import Decided
 from calibrate.networks import Networks
-from calibrate.preference import Preference
 from calibrate.report_parts import cases, cells, score_chart, tail_chart
 from calibrate.sensitivity import Layer
-from calibrate.threshold import TailFit
 from calibrate.trials import Trial
 from calibrate.validation import Validation
-from calibrate.verdicts import Agreement
 from edge import __version__
 from edge.memory import peak_mb
 from edge.messages import Precision
@@ -31,30 +27,6 @@ from train.checkpoint import Checkpoint
 from train.pages import facts_of, fill, heading, now, show_charts, show_facts, show_tiles
 
 Described = Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class Decided:
-    """What held-out good images say of each precision, and what follows.
-
-    Attributes:
-        measured: Scores, maps and latency.
-        fits: The threshold of each.
-        agreed: How often each gives FP32's verdict.
-        preference: What a station runs unless told otherwise, and why.
-        contest: What was timed in turns, and what OpenVINO would do by itself on a processor with a faster float.
-    """
-
-    measured: Mapping[Precision, Measurement]
-    fits: Mapping[Precision, TailFit]
-    agreed: Mapping[Precision, Agreement]
-    preference: Preference
-    contest: Contest
-
-    @property
-    def limits(self) -> dict[Precision, float]:
-        """The thresholds."""
-        return {name: fit.threshold for name, fit in self.fits.items()}
 
 
 def describe(decided: Decided, networks: Networks, validation: Validation, calibrated: int) -> dict[str, Any]:

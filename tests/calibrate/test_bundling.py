@@ -12,9 +12,11 @@ import onnx
 import pytest
 from parsed_page import Page
 
-from calibrate.bundling import _read_defects, _split, _thresholds
+from calibrate.bundling import _read_defects, _split
 from calibrate.cli import main
+from calibrate.decision import thresholds_of
 from calibrate.measurement import Measurement
+from calibrate.pairing import pair
 from calibrate.threshold import tail_threshold
 from calibrate.verdicts import Agreement, agreements, escapes, judge_defects
 from edge.bundle import Bundle, open_bundle
@@ -126,14 +128,17 @@ def test_manifest_and_report_carry_what_each_threshold_promises(bundle: Bundle) 
     assert pictures is not None and 0 < pictures.level_low < 255 and pictures.sharpness_low > 0
     report = json.loads((bundle.path / "report" / "calibration.json").read_text())
     for precision, limits in decision.thresholds.items():
-        fit = tail_threshold(report["precisions"][precision]["good_scores"], decision.false_reject_rate)
+        exact = report["precisions"]["fp32"]["good_scores"]
+        fit = tail_threshold(exact, decision.false_reject_rate)
+        if precision != "fp32":
+            fit = pair(exact, report["precisions"][precision]["good_scores"]).moved(fit)
         assert limits.image == pytest.approx(fit.threshold, abs=1e-4)
         assert (
             (limits.rate_low, limits.rate_high) == (fit.rate_low, fit.rate_high) == (0, pytest.approx(0.527, abs=1e-3))
         )
         assert limits.image_low is not None and limits.image_high is not None
         assert limits.image_low <= limits.image <= limits.image_high
-        assert limits.method == fit.method
+        assert limits.method == fit.method or precision != "fp32"
         scores = report["precisions"][precision]["good_scores"]
         assert limits.scores is not None
         assert limits.scores.mean == pytest.approx(np.mean(scores), abs=1e-4)
@@ -146,8 +151,8 @@ def test_padding_has_no_part_in_the_pixel_threshold() -> None:
     values = np.zeros((20, 20), np.float32)
     values[5:15] = 1
     fit = tail_threshold([3.0], 0.1)
-    assert _thresholds(Measurement([3.0], [values], [values[5:15]], 1.0), fit)["pixel"] == 1
-    assert _thresholds(Measurement([3.0], [values * 9], [values[5:15] * 9], 1.0), fit)["pixel"] == 3, "no higher"
+    assert thresholds_of(Measurement([3.0], [values], [values[5:15]], 1.0), fit)["pixel"] == 1
+    assert thresholds_of(Measurement([3.0], [values * 9], [values[5:15] * 9], 1.0), fit)["pixel"] == 3, "no higher"
 
 
 def test_escapes_have_an_interval_and_precisions_are_compared() -> None:
