@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from calibrate.confidence import percent
 from calibrate.contest import Contest, hold_contest
 from calibrate.decision import Decided, decide, thresholds_of
 from calibrate.export import to_onnx
+from calibrate.flaw_sizes import found_flaws, score_flaws
 from calibrate.golden import fp32_tolerance, golden_frames, tolerances
 from calibrate.manifest import draft, manifest_fields
 from calibrate.networks import Networks, Search, make_networks
@@ -29,14 +30,16 @@ from calibrate.report import describe, render
 from calibrate.threshold import resolvable_rate
 from calibrate.trials import Workbench
 from calibrate.validation import Validation, draw_validation
-from calibrate.verdicts import judge_defects
-from edge.bundle import GOLDEN, Bundle, model_file, pack_golden, write_bundle
+from calibrate.verdicts import found_defects, judge_defects
+from edge.bundle import GOLDEN, Bundle, complete, model_file, pack_golden, write_bundle
 from edge.engines.openvino import OpenVinoEngine
 from edge.errors import BundleError, CheckFailed, DataSetError, UsageError
 from edge.fit import Fit
 from edge.health.picture import examine, picture_range
 from edge.images import Frame, list_images, nothing_here, pixel_digest, read_image
+from edge.images.folder import look_into
 from edge.messages import Precision
+from edge.promise import promise_of
 from edge.text import clean
 from models.network import Network
 from train import checkpoint
@@ -60,7 +63,7 @@ class Request:
         run: Folder of the checkpoint.
         good: Folder of good images, some of which the model was not trained on.
         out: The bundle to write.
-        defects: Folder of defective images, only reported on.
+        defects: Folder of defective images, or of folders of them, one a kind; only reported on.
         false_reject_rate: Share of good parts that may be rejected; `None` is the smallest that the held-out good
             images resolve.
         calibration_images: Images (tiles, where frames are cut) the INT8 scales are taken from, at most.
@@ -90,7 +93,7 @@ def make_bundle(request: Request, say: Callable[[str], None]) -> Bundle:
     """
     _check(request)
     good = _images("--good", request.good)
-    defects = _images("--defects", request.defects) if request.defects is not None else []
+    defects = _defects(request.defects) if request.defects is not None else {}
     about, model = checkpoint.load(request.run)
     copies = Copies()
     seen, unseen = _split(about, good, copies)
@@ -115,13 +118,25 @@ def make_bundle(request: Request, say: Callable[[str], None]) -> Bundle:
     arithmetic, files = (draft(about, each, request.out) for each in (networks.arithmetic, networks.files))
     decided = decide((arithmetic, files), networks, contest, frames, rate, request.search.budget, say)
     golden = pack_golden(golden_frames(arithmetic, frames, decided.limits["fp32"]))
-    report = describe(decided, networks, validation, len(pictures))
+    preferred = decided.preference.preferred
+    sized = score_flaws(files, preferred, frames)
+    say(f"flaws of set sizes drawn on good pictures and judged in {preferred}")
+    report = describe(decided, networks, validation, len(pictures)) | {"flaws": _described(sized, preferred)}
+    kinds, found = list(defects.values()), []
     if defects:
-        report["defects"] = judge_defects(files, _read_defects(about, defects, copies, say), decided.limits, say)
+        report["defects"] = judge_defects(files, _read_defects(about, list(defects), copies, say), decided.limits, say)
+        found = found_defects(kinds, report["defects"][preferred]["scores"], decided.limits[preferred])
+    manifest = _manifest(request, rate, about, decided, networks, frames)
+    manifest["decision"] |= {"flaws": found_flaws(sized, decided.limits[preferred]), "defects": found}
     contents = {model_file(p): data for p, data in networks.files.items()} | {GOLDEN: golden}
+    promise = promise_of(complete(manifest, contents))
+    report["promise"] = asdict(promise)
     contents[REPORT] = json.dumps(report, indent=2).encode()
-    contents[PAGE] = render(about, decided, networks, validation, report).encode(errors="replace")
-    return write_bundle(request.out, _manifest(request, rate, about, decided, networks, frames), contents)
+    contents[PAGE] = render(about, decided, networks, validation, report, kinds).encode(errors="replace")
+    bundle = write_bundle(request.out, manifest, contents)
+    for line in promise.lines:
+        say(line)
+    return bundle
 
 
 def _check(request: Request) -> None:
@@ -178,13 +193,31 @@ def _add_bf16(networks: Networks, contest: Contest, say: Callable[[str], None]) 
         networks.add("bf16", file, file, contest.own_maps, own.damage)
 
 
-def _images(option: str, folder: Path) -> list[Path]:
+def _images(option: str, folder: Path, within: bool = False) -> list[Path]:
+    """The images of a folder; those that lie `within` it in folders of their own are looked for elsewhere."""
     if not folder.is_dir():
         raise DataSetError(f"{option} {clean(folder)}: no such folder")
-    images = list_images(folder)
-    if not images:
+    images = look_into(folder).images if within else list_images(folder)
+    if not images and not within:
         raise DataSetError(f"{option} {nothing_here(folder)}")
     return images
+
+
+def _defects(folder: Path) -> dict[Path, str]:
+    """The defective images of a folder and of the folders in it, with their kind: the name of the folder they lie in.
+
+    A folder `good` in it holds none.
+    """
+    found = dict.fromkeys(_images("--defects", folder, within=True), folder.name)
+    for each in sorted(each for each in folder.iterdir() if each.is_dir() and not each.name.startswith(".")):
+        found |= dict.fromkeys(look_into(each).images if each.name != "good" else [], each.name)
+    return found or dict.fromkeys(_images("--defects", folder), folder.name)
+
+
+def _described(sized: Mapping[float, Sequence[float]], precision: Precision) -> dict[str, Any]:
+    """Flaws of set sizes, for the report."""
+    widths = [{"width": width, "scores": [round(score, 6) for score in scores]} for width, scores in sized.items()]
+    return {"precision": precision, "widths": widths}
 
 
 def _split(about: Checkpoint, images: list[Path], copies: Copies) -> tuple[list[Path], dict[Path, Frame]]:

@@ -112,6 +112,22 @@ class Thresholds(_Part):
     scores: ScorePart | None = Field(None, description="what the service holds good parts' scores against")
 
 
+class FlawsFound(_Part):
+    """Synthetic flaws of one size, drawn on held-out good images, that the preferred precision finds."""
+
+    width: float = Field(gt=0, le=1, description="how long a flaw is, as a share of the part's width")
+    drawn: int = Field(ge=1)
+    found: int = Field(ge=0)
+
+
+class DefectsFound(_Part):
+    """Images of real defects of one kind that the preferred precision finds; nothing was decided by them."""
+
+    kind: str
+    images: int = Field(ge=1)
+    found: int = Field(ge=0)
+
+
 class DecisionPart(_Part):
     """How maps become verdicts."""
 
@@ -122,6 +138,8 @@ class DecisionPart(_Part):
     held_out_images: int = Field(ge=1, description="good images, never trained on, that the threshold comes from")
     images_wanted: int | None = Field(None, ge=1, description="how many would promise no more than twice that share")
     method: str = Field(description="how the threshold was found")
+    flaws: list[FlawsFound] = Field([], description="what the threshold finds of synthetic flaws, smallest first")
+    defects: list[DefectsFound] = Field([], description="what it finds of the real defects that were given")
     thresholds: dict[Precision, Thresholds]
 
 
@@ -359,18 +377,20 @@ def write_bundle(path: Path, manifest: dict[str, Any], contents: dict[str, bytes
             for name, data in contents.items():
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
                 (folder / name).write_bytes(data)
-            files = {
-                name: {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
-                for name, data in contents.items()
-            }
-            complete = Manifest.model_validate({"format": FORMAT, **manifest, "files": files})
-            text = yaml.safe_dump(complete.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+            whole = complete(manifest, contents)
+            text = yaml.safe_dump(whole.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
             (folder / MANIFEST).write_text(text, encoding="utf-8")
     except FileExistsError as error:
         raise BundleError(f"{path}: is there already; give another --out or remove it") from error
     except OSError as error:
         raise BundleError(f"{path}: cannot be written: {error.strerror}; nothing was left behind") from error
     return open_bundle(path)
+
+
+def complete(manifest: dict[str, Any], contents: dict[str, bytes]) -> Manifest:
+    """Return the manifest with its format and the digests of its files; arguments as of `write_bundle`."""
+    files = {name: {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)} for name, data in contents.items()}
+    return Manifest.model_validate({"format": FORMAT, **manifest, "files": files})
 
 
 def _check_file(path: Path, manifest: Manifest, name: str, files: Container) -> None:
