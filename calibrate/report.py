@@ -107,7 +107,7 @@ def render(
         title=title,
         facts=show_facts(facts),
         tiles=_tiles(described["precisions"], decided),
-        promise=_promise(described["promise"]),
+        lead=_promise(described["promise"]),
         slider=_slider(decided, networks, validation, described, kinds),
         script=script(),
         preferred=_preferred(decided, described),
@@ -160,7 +160,8 @@ def _precision_row(name: str, part: Described) -> str:
 def _promise(promise: Described) -> str:
     """What the threshold does, the warning first where there is one."""
     warning = [f'<p class="warning">{escape(promise["warning"])}</p>'] if promise["warning"] else []
-    return "".join([*warning, *(f"<p>{escape(sentence)}</p>" for sentence in promise["sentences"])])
+    sentences = [f"<p>{escape(sentence)}</p>" for sentence in promise["sentences"]]
+    return f'<div class="promise">{"".join([*warning, *sentences])}</div>\n'
 
 
 def _slider(

@@ -22,27 +22,34 @@ def fill(
     footer: str,
     head: str,
     package: str = "train",
+    lead: str = "",
     script: str = "",
     **parts: str,
 ) -> str:
     """A page: the frame `page.html` with the style `page.css`, and in it the template `body` with its parts.
 
     Everything is HTML, but `script`: JavaScript, which the page's policy lets run by its digest, and no other.
-    `head` holds the title of the window, `package` has the template.
+    `head` holds the title of the window, `lead` what comes before all else, `package` has the template.
     """
     inside = Template(read_part(body, package)).substitute(parts)
     frame = Template(read_part("page.html"))
-    named = {"head": head, "title": title, "facts": facts, "tiles": tiles, "body": inside, "footer": footer}
+    named = {
+        "lead": lead,
+        "head": head,
+        "title": title,
+        "facts": facts,
+        "tiles": tiles,
+        "body": inside,
+        "footer": footer,
+    }
+    policy, element = _allowed(script) if script else ("", "")
+    return frame.substitute(style=read_part("page.css"), policy=policy, script=element, **named)
+
+
+def _allowed(script: str) -> tuple[str, str]:
+    """What a page's policy says of a script, and the script's element."""
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    named |= (
-        {"policy": f"; script-src 'sha256-{digest}'", "script": f"<script>{script}</script>\n"}
-        if script
-        else {
-            "policy": "",
-            "script": "",
-        }
-    )
-    return frame.substitute(style=read_part("page.css"), **named)
+    return f"; script-src 'sha256-{digest}'", f"<script>{script}</script>\n"
 
 
 def read_part(name: str, package: str = "train") -> str:

@@ -43,13 +43,13 @@ def test_the_shift_is_that_near_the_threshold_and_not_that_of_low_scores() -> No
     )
 
 
-@pytest.mark.parametrize(("images", "noise"), [(20, 0.2), (40, 0.1), (80, 0.05)])
+@pytest.mark.parametrize(("images", "noise"), [(20, 0.2), (40, 0.1), (80, 0.2)])
 def test_paired_thresholds_move_fewer_verdicts_than_two_estimates(images: int, noise: float) -> None:
     rng = np.random.default_rng(1)
     apart: dict[str, list[float]] = {"paired": [], "independent": []}
     for _ in range(100):
         exact = rng.gumbel(size=images + 2000)
-        other = exact * 1.02 + 0.4 + noise * rng.normal(size=len(exact))
+        other = exact + 0.4 + noise * rng.normal(size=len(exact))
         measured: dict[Precision, Measurement] = {
             "fp32": said(exact[:images].tolist()),
             "int8": said(other[:images].tolist()),
