@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,24 +18,28 @@ from numpy.typing import NDArray
 from calibrate.activations import collect
 from calibrate.confidence import percent
 from calibrate.contest import Contest, hold_contest
+from calibrate.decision import Decided, decide, thresholds_of
 from calibrate.export import to_onnx
+from calibrate.flaw_sizes import found_flaws, score_flaws
+from calibrate.golden import fp32_tolerance, golden_frames, tolerances
 from calibrate.manifest import draft, manifest_fields
-from calibrate.measurement import Measurement, measure
 from calibrate.networks import Networks, Search, make_networks
-from calibrate.preference import EVEN, objection, prefer
+from calibrate.preference import EVEN
 from calibrate.quantize import of_distances, quantizable
-from calibrate.report import Decided, describe, render
-from calibrate.threshold import TailFit, resolvable_rate, tail_threshold
+from calibrate.report import describe, render
+from calibrate.threshold import resolvable_rate
 from calibrate.trials import Workbench
 from calibrate.validation import Validation, draw_validation
-from calibrate.verdicts import agreements, judge_defects
-from edge.bundle import GOLDEN, Bundle, GoldenFrame, model_file, pack_golden, write_bundle
+from calibrate.verdicts import found_defects, judge_defects
+from edge.bundle import GOLDEN, Bundle, complete, model_file, pack_golden, write_bundle
 from edge.engines.openvino import OpenVinoEngine
 from edge.errors import BundleError, CheckFailed, DataSetError, UsageError
 from edge.fit import Fit
 from edge.health.picture import examine, picture_range
 from edge.images import Frame, list_images, nothing_here, pixel_digest, read_image
+from edge.images.folder import look_into
 from edge.messages import Precision
+from edge.promise import promise_of
 from edge.text import clean
 from models.network import Network
 from train import checkpoint
@@ -47,12 +50,8 @@ from train.evaluation import torch_predictor
 from train.flaws import Flaws
 from train.material import normalise
 
-FP32_TOLERANCE, FP32_RELATIVE = 1e-3, 1e-4
-GOLDEN_FRAMES = 4
-LEAST_TOLERANCE = 0.01
+COMPARED = 4
 FLAWED = 16
-PIXEL_QUANTILE = 0.999
-FEW_GOOD, MANY_GOOD = 30, 100
 REPORT, PAGE = "report/calibration.json", "report/index.html"
 
 
@@ -64,7 +63,7 @@ class Request:
         run: Folder of the checkpoint.
         good: Folder of good images, some of which the model was not trained on.
         out: The bundle to write.
-        defects: Folder of defective images, only reported on.
+        defects: Folder of defective images, or of folders of them, one a kind; only reported on.
         false_reject_rate: Share of good parts that may be rejected; `None` is the smallest that the held-out good
             images resolve.
         calibration_images: Images (tiles, where frames are cut) the INT8 scales are taken from, at most.
@@ -94,7 +93,7 @@ def make_bundle(request: Request, say: Callable[[str], None]) -> Bundle:
     """
     _check(request)
     good = _images("--good", request.good)
-    defects = _images("--defects", request.defects) if request.defects is not None else []
+    defects = _defects(request.defects) if request.defects is not None else {}
     about, model = checkpoint.load(request.run)
     copies = Copies()
     seen, unseen = _split(about, good, copies)
@@ -107,7 +106,7 @@ def make_bundle(request: Request, say: Callable[[str], None]) -> Bundle:
         rate = resolvable_rate(len(unseen))
         say(f"the threshold is set to reject {percent(rate)} of good parts, the least that so many images can tell")
     fp32 = to_onnx(model, about.fit)
-    golden, drift = _golden(about, model, frames, draft(about, {"fp32": fp32.SerializeToString()}, request.out))
+    drift = _drift(about, model, frames, draft(about, {"fp32": fp32.SerializeToString()}, request.out))
     say(f"exported; maps differ from the trained model's by {drift:.1e} at most")
     pictures = _calibration_pictures(about, [*seen, *unseen], request)
     validation = draw_validation(frames, about.fit)
@@ -116,15 +115,28 @@ def make_bundle(request: Request, say: Callable[[str], None]) -> Bundle:
         _draft_of_fitted(request, about, networks.arithmetic), validation, networks.maps["fp32"], request.search.budget
     )
     _add_bf16(networks, contest, say)
-    decided = _decide(request, rate, about, networks, contest, frames, say)
-    report = describe(decided, networks, validation, len(pictures))
+    arithmetic, files = (draft(about, each, request.out) for each in (networks.arithmetic, networks.files))
+    decided = decide((arithmetic, files), networks, contest, frames, rate, request.search.budget, say)
+    golden = pack_golden(golden_frames(arithmetic, frames, decided.limits["fp32"]))
+    preferred = decided.preference.preferred
+    sized = score_flaws(files, preferred, frames)
+    say(f"flaws of set sizes drawn on good pictures and judged in {preferred}")
+    report = describe(decided, networks, validation, len(pictures)) | {"flaws": _described(sized, preferred)}
+    kinds, found = list(defects.values()), []
     if defects:
-        bundle = draft(about, networks.files, request.out)
-        report["defects"] = judge_defects(bundle, _read_defects(about, defects, copies, say), decided.limits, say)
+        report["defects"] = judge_defects(files, _read_defects(about, list(defects), copies, say), decided.limits, say)
+        found = found_defects(kinds, report["defects"][preferred]["scores"], decided.limits[preferred])
+    manifest = _manifest(request, rate, about, decided, networks, frames)
+    manifest["decision"] |= {"flaws": found_flaws(sized, decided.limits[preferred]), "defects": found}
     contents = {model_file(p): data for p, data in networks.files.items()} | {GOLDEN: golden}
+    promise = promise_of(complete(manifest, contents))
+    report["promise"] = asdict(promise)
     contents[REPORT] = json.dumps(report, indent=2).encode()
-    contents[PAGE] = render(about, decided, networks, validation, report).encode(errors="replace")
-    return write_bundle(request.out, _manifest(request, rate, about, decided, networks, frames), contents)
+    contents[PAGE] = render(about, decided, networks, validation, report, kinds).encode(errors="replace")
+    bundle = write_bundle(request.out, manifest, contents)
+    for line in promise.lines:
+        say(line)
+    return bundle
 
 
 def _check(request: Request) -> None:
@@ -169,50 +181,6 @@ def _draft_of_fitted(request: Request, about: Checkpoint, networks: Mapping[Prec
     return draft(about, networks, request.out, Fit(about.fit.width, about.fit.height))
 
 
-def _decide(
-    request: Request,
-    rate: float,
-    about: Checkpoint,
-    networks: Networks,
-    contest: Contest,
-    frames: list[Frame],
-    say: Callable[[str], None],
-) -> Decided:
-    """Thresholds of each precision from its own arithmetic, so that the verdict does not change with the engine."""
-    arithmetic = draft(about, networks.arithmetic, request.out)
-    measured = {precision: measure(arithmetic, precision, frames) for precision in arithmetic.manifest.precisions}
-    if "fp16" in measured:
-        here = measure(draft(about, networks.files, request.out), "fp16", frames[:1])
-        measured["fp16"] = dataclasses.replace(measured["fp16"], latency_ms=here.latency_ms)
-    fits = {name: tail_threshold(m.scores, rate) for name, m in measured.items()}
-    for name, fit in fits.items():
-        say(f"{name}: {measured[name].latency_ms:.1f} ms, {fit}")
-    _warn(measured["fp32"].scores, fits["fp32"], say)
-    limits = {name: fit.threshold for name, fit in fits.items()}
-    agreed = agreements({name: m.scores for name, m in measured.items()}, limits)
-    for name, agreement in agreed.items():
-        say(f"{name} {agreement} held-out good images")
-    against = {name: objection(name, measured, networks, request.search.budget) for name in measured}
-    own = contest.own_default
-    if own is not None and own.type == "bf16" and own.broken:
-        against["bf16"] = f"is beyond the budget ({own.broken})"
-    preference = prefer(contest.latency_ms, against)
-    say(f"a station runs {preference.preferred}: {preference.why}")
-    return Decided(measured, fits, agreed, preference, contest)
-
-
-def _warn(scores: Sequence[float], fit: TailFit, say: Callable[[str], None]) -> None:
-    """Tells what a threshold of few good images is worth, and that it is worth nothing where they are all alike."""
-    if fit.images < FEW_GOOD:
-        say(
-            f"warning: the threshold is a guess, for only {fit.images} good images that the model has not seen set it: "
-            f"it may reject up to {percent(fit.rate_high)} of good parts; give at least {FEW_GOOD}, better "
-            f"{MANY_GOOD}, and {fit.images_wanted} to rely on {percent(fit.rate)}"
-        )
-    if fit.images > 1 and np.ptp(scores) == 0:
-        say("warning: these good images all score the same, so the threshold allows for no variation: are they copies?")
-
-
 def _add_bf16(networks: Networks, contest: Contest, say: Callable[[str], None]) -> None:
     """Takes BF16 in where this processor has it, and where it keeps the budget and is faster than INT8 that does."""
     own = contest.own_default
@@ -225,57 +193,31 @@ def _add_bf16(networks: Networks, contest: Contest, say: Callable[[str], None]) 
         networks.add("bf16", file, file, contest.own_maps, own.damage)
 
 
-def _thresholds(measured: Measurement, fit: TailFit) -> dict[str, Any]:
-    """The thresholds of one precision.
-
-    The pixel threshold is the value that one pixel in a thousand of good parts exceeds. It rejects nothing: it outlines
-    the regions of parts that are rejected anyway, and for that rate a single good image has pixels enough: no tail is
-    fitted. It is never above the image threshold, so that a rejected part has a region. Padding, where no region can
-    lie, does not count.
-    """
-    shown = np.concatenate([values.ravel() for values in measured.shown])
-    return {
-        "image": fit.threshold,
-        "pixel": min(float(np.quantile(shown, PIXEL_QUANTILE)), fit.threshold),
-        "method": fit.method,
-        "image_low": fit.threshold_low,
-        "image_high": fit.threshold_high,
-        "rate_low": fit.rate_low,
-        "rate_high": fit.rate_high,
-        "scores": _scores(measured.scores),
-    }
-
-
-def _scores(scores: Sequence[float]) -> dict[str, float] | None:
-    """How good parts score; one image does not tell how far they differ."""
-    if len(scores) < 2:
-        return None
-    return {"mean": float(np.mean(scores)), "deviation": float(np.std(scores, ddof=1))}
-
-
-def _tolerance(measured: Mapping[Precision, Measurement]) -> dict[Precision, float]:
-    """How far golden maps may drift: twice what a precision moves held-out maps here, for kernels differ."""
-    largest = max(float(np.abs(values).max()) for values in measured["fp32"].maps)
-    tolerance: dict[Precision, float] = {"fp32": _fp32_tolerance(largest)}
-    for precision in measured.keys() - {"fp32"}:
-        pairs = zip(measured["fp32"].maps, measured[precision].maps, strict=True)
-        largest = max(float(np.abs(a - b).max()) for a, b in pairs)
-        tolerance[precision] = round(max(2 * largest, LEAST_TOLERANCE), 4)
-    return tolerance
-
-
-def _fp32_tolerance(largest: float) -> float:
-    """How far float32 maps may lie apart: the rounding errors of DMDD's, whose values reach tens, grow with them."""
-    return round(max(FP32_TOLERANCE, FP32_RELATIVE * largest), 6)
-
-
-def _images(option: str, folder: Path) -> list[Path]:
+def _images(option: str, folder: Path, within: bool = False) -> list[Path]:
+    """The images of a folder; those that lie `within` it in folders of their own are looked for elsewhere."""
     if not folder.is_dir():
         raise DataSetError(f"{option} {clean(folder)}: no such folder")
-    images = list_images(folder)
-    if not images:
+    images = look_into(folder).images if within else list_images(folder)
+    if not images and not within:
         raise DataSetError(f"{option} {nothing_here(folder)}")
     return images
+
+
+def _defects(folder: Path) -> dict[Path, str]:
+    """The defective images of a folder and of the folders in it, with their kind: the name of the folder they lie in.
+
+    A folder `good` in it holds none.
+    """
+    found = dict.fromkeys(_images("--defects", folder, within=True), folder.name)
+    for each in sorted(each for each in folder.iterdir() if each.is_dir() and not each.name.startswith(".")):
+        found |= dict.fromkeys(look_into(each).images if each.name != "good" else [], each.name)
+    return found or dict.fromkeys(_images("--defects", folder), folder.name)
+
+
+def _described(sized: Mapping[float, Sequence[float]], precision: Precision) -> dict[str, Any]:
+    """Flaws of set sizes, for the report."""
+    widths = [{"width": width, "scores": [round(score, 6) for score in scores]} for width, scores in sized.items()]
+    return {"precision": precision, "widths": widths}
 
 
 def _split(about: Checkpoint, images: list[Path], copies: Copies) -> tuple[list[Path], dict[Path, Frame]]:
@@ -316,8 +258,8 @@ def _manifest(
     request: Request, rate: float, about: Checkpoint, decided: Decided, networks: Networks, frames: list[Frame]
 ) -> dict[str, Any]:
     measured, fits, chosen = decided.measured, decided.fits, networks.trials[0].recipe
-    thresholds = {name: _thresholds(m, fits[name]) for name, m in measured.items()}
-    tolerance, preferred = _tolerance(measured), decided.preference.preferred
+    thresholds = {name: thresholds_of(m, fits[name]) for name, m in measured.items()}
+    tolerance, preferred = tolerances(measured, decided.limits), decided.preference.preferred
     fields = manifest_fields(about, request.out, rate, thresholds, tolerance, preferred)
     fields["input"]["pictures"] = picture_range([examine(frame) for frame in frames]).model_dump()
     fields["decision"]["held_out_images"] = len(measured["fp32"].scores)
@@ -340,22 +282,20 @@ def _worth_of(name: Precision, contest: Contest, networks: Networks) -> dict[str
     return told if lost is None else told | {"lost_" + key: lost.as_dict()[key] for key in ("image_auroc", "aupro")}
 
 
-def _golden(about: Checkpoint, model: Network, frames: list[Frame], draft: Bundle) -> tuple[bytes, float]:
-    """The golden frames as .npz, and how far the exported FP32 model's maps lie from the trained model's."""
+def _drift(about: Checkpoint, model: Network, frames: list[Frame], draft: Bundle) -> float:
+    """Return how far the exported FP32 model's maps lie from the trained model's; raise where that is too far."""
     engine = OpenVinoEngine(draft, "fp32")
     predict = torch_predictor(model, torch.device("cpu"), about.fit)
-    golden, drift, largest = [], 0.0, 0.0
-    for frame in frames[:GOLDEN_FRAMES]:
-        anomaly = engine.infer(frame)
+    drift, largest = 0.0, 0.0
+    for frame in frames[:COMPARED]:
         wanted = predict(about.fit.apply(frame)[0])
-        drift = max(drift, float(np.abs(anomaly.values - wanted).max()))
+        drift = max(drift, float(np.abs(engine.infer(frame).values - wanted).max()))
         largest = max(largest, float(np.abs(wanted).max()))
-        golden.append(GoldenFrame(frame=frame, score=anomaly.score, map=anomaly.values.copy()))
-    if not drift <= _fp32_tolerance(largest):
+    if not drift <= fp32_tolerance(largest):
         raise CheckFailed(
             f"the exported model's maps differ from the trained model's by {drift:.3g}; no bundle was made"
         )
-    return pack_golden(golden), drift
+    return drift
 
 
 def _calibration_pictures(about: Checkpoint, images: list[Path], request: Request) -> NDArray[np.uint8]:

@@ -54,7 +54,10 @@ def _add_bundle(parser: argparse.ArgumentParser) -> None:
         "--good", type=Path, required=True, metavar="DIR", help="good images; those trained on may be among them"
     )
     parser.add_argument(
-        "--defects", type=Path, metavar="DIR", help="defective images: reported on, never used to decide"
+        "--defects",
+        type=Path,
+        metavar="DIR",
+        help="defective images, or a folder of them for each kind: reported on, never used to decide",
     )
     parser.add_argument(
         "--false-reject-rate",
@@ -225,9 +228,12 @@ def _show(arguments: argparse.Namespace) -> None:
     from calibrate.confidence import LEVEL, percent
     from calibrate.verification import describe_signature
     from edge.bundle import model_file, open_bundle
+    from edge.promise import promise_of
 
     bundle = open_bundle(arguments.bundle)
-    manifest, fit = bundle.manifest, bundle.fit
+    manifest, fit, promise = bundle.manifest, bundle.fit, promise_of(bundle.manifest)
+    if promise.warning:
+        print(promise.warning)
     print(f"{manifest.name}: {manifest.model.system} for {manifest.model.category}, teacher {manifest.model.teacher}")
     print(f"  made      {manifest.created}, digest {bundle.digest[:16]}")
     print(f"  signed    {describe_signature(bundle)}")
@@ -238,6 +244,8 @@ def _show(arguments: argparse.Namespace) -> None:
     asked = f"to reject {percent(decision.false_reject_rate)} of good parts, from {decision.held_out_images} held-out"
     few = decision.images_wanted is not None and decision.held_out_images < decision.images_wanted
     print(f"  decided   {asked}" + (f"; {decision.images_wanted} would be enough" if few else ""))
+    for sentence in promise.sentences:
+        print(f"            {sentence}")
     for precision in manifest.precisions:
         limits = manifest.decision.thresholds[precision]
         size = manifest.files[model_file(precision)].bytes / 1e6

@@ -7,54 +7,29 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from html import escape
 from typing import Any
 
 import openvino as ov
 
-from calibrate.contest import Contest
 from calibrate.damage import worth
-from calibrate.measurement import Measurement
+from calibrate.decision import Decided
 from calibrate.networks import Networks
-from calibrate.preference import Preference
-from calibrate.report_parts import cases, cells, score_chart, tail_chart
+from calibrate.report_parts import cases, cells, score_chart, tail_chart, trade_chart
 from calibrate.sensitivity import Layer
-from calibrate.threshold import TailFit
+from calibrate.slider import script, slider
 from calibrate.trials import Trial
 from calibrate.validation import Validation
-from calibrate.verdicts import Agreement
 from edge import __version__
 from edge.memory import peak_mb
 from edge.messages import Precision
+from edge.promise import in_100
+from edge.text import clean
 from train.checkpoint import Checkpoint
 from train.pages import facts_of, fill, heading, now, show_charts, show_facts, show_tiles
 
 Described = Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class Decided:
-    """What held-out good images say of each precision, and what follows.
-
-    Attributes:
-        measured: Scores, maps and latency.
-        fits: The threshold of each.
-        agreed: How often each gives FP32's verdict.
-        preference: What a station runs unless told otherwise, and why.
-        contest: What was timed in turns, and what OpenVINO would do by itself on a processor with a faster float.
-    """
-
-    measured: Mapping[Precision, Measurement]
-    fits: Mapping[Precision, TailFit]
-    agreed: Mapping[Precision, Agreement]
-    preference: Preference
-    contest: Contest
-
-    @property
-    def limits(self) -> dict[Precision, float]:
-        """The thresholds."""
-        return {name: fit.threshold for name, fit in self.fits.items()}
 
 
 def describe(decided: Decided, networks: Networks, validation: Validation, calibrated: int) -> dict[str, Any]:
@@ -104,9 +79,17 @@ def _precision(name: Precision, decided: Decided, networks: Networks, validation
 
 
 def render(
-    about: Checkpoint, decided: Decided, networks: Networks, validation: Validation, described: Described
+    about: Checkpoint,
+    decided: Decided,
+    networks: Networks,
+    validation: Validation,
+    described: Described,
+    kinds: Sequence[str] = (),
 ) -> str:
-    """The page; `described` as of `describe`."""
+    """The page; `described` as of `describe`, with the flaws of set sizes, real defects and what is promised of them.
+
+    `kinds` are those of the images of real defects.
+    """
     title, written = heading(about.category, about), now()
     counted = described["validation"]
     facts = {
@@ -124,11 +107,14 @@ def render(
         title=title,
         facts=show_facts(facts),
         tiles=_tiles(described["precisions"], decided),
+        lead=_promise(described["promise"]),
+        slider=_slider(decided, networks, validation, described, kinds),
+        script=script(),
         preferred=_preferred(decided, described),
         precisions="\n".join(_precision_row(name, part) for name, part in described["precisions"].items()),
         validation=f"{counted['good']} held-out good pictures and {counted['flawed']} synthetic flaws on them",
         thresholds="<br>".join(f"<b>{name}</b> {escape(str(fit))}" for name, fit in decided.fits.items()),
-        charts=_charts(decided, networks, validation),
+        charts=_charts(decided, networks, validation, described),
         trials="\n".join(_trial_row(trial, i) for i, trial in enumerate(networks.trials)),
         sensitivity=_sensitivity(networks),
         scale=pictures.scale,
@@ -171,13 +157,36 @@ def _precision_row(name: str, part: Described) -> str:
     )
 
 
-def _charts(decided: Decided, networks: Networks, validation: Validation) -> str:
-    charts = {}
+def _promise(promise: Described) -> str:
+    """What the threshold does, the warning first where there is one."""
+    warning = [f'<p class="warning">{escape(promise["warning"])}</p>'] if promise["warning"] else []
+    sentences = [f"<p>{escape(sentence)}</p>" for sentence in promise["sentences"]]
+    return f'<div class="promise">{"".join([*warning, *sentences])}</div>\n'
+
+
+def _slider(
+    decided: Decided, networks: Networks, validation: Validation, described: Described, kinds: Sequence[str]
+) -> str:
+    name = decided.preference.preferred
+    groups: dict[str, Sequence[float]] = {"good, held out": decided.measured[name].scores}
+    for each in described["flaws"]["widths"]:
+        groups[f"synthetic flaws of {in_100(each['width'])} % of the part's width"] = each["scores"]
+    scores = described["defects"][name]["scores"] if kinds else []
+    for kind in sorted(set(kinds)):
+        groups[f"real defects: {clean(kind)}"] = [s for k, s in zip(kinds, scores, strict=True) if k == kind]
+    seen = validation.first(len(networks.maps[name]))
+    return slider(groups, decided.limits[name], seen, worth(seen, networks.maps[name]).scores)
+
+
+def _charts(decided: Decided, networks: Networks, validation: Validation, described: Described) -> str:
+    preferred = decided.preference.preferred
+    sized = [score for each in described["flaws"]["widths"] for score in each["scores"]]
+    good, fit = decided.measured[preferred].scores, decided.fits[preferred]
+    charts = {f"Flaws found at other rates, in {preferred}": trade_chart(good, sized, fit)}
     for name, measured in decided.measured.items():
         flawed = worth(validation, networks.maps[name]).scores[validation.flawed]
         charts[f"Scores in {name}"] = score_chart(measured.scores, flawed, decided.limits[name])
-    for name, measured in decided.measured.items():
-        charts[f"Tail of the good scores in {name}"] = tail_chart(measured.scores, decided.fits[name])
+    charts["Tail of the good scores in fp32"] = tail_chart(decided.measured["fp32"].scores, decided.fits["fp32"])
     return show_charts(charts)
 
 

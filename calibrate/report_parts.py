@@ -51,6 +51,19 @@ def tail_chart(good: Sequence[float], fit: TailFit) -> str:
     )
 
 
+def trade_chart(good: Sequence[float], flawed: Sequence[float], fit: TailFit) -> str:
+    """The share of flaws found at each rate of good parts rejected, with the shipped threshold."""
+    rates = np.geomspace(min(fit.rate, 1 / (len(good) + 1)), 0.5, POINTS)
+    scores = np.sort(np.asarray(flawed))
+
+    def found(level: float) -> float:
+        return 1 - float(np.searchsorted(scores, level, side="right")) / len(scores)
+
+    line = [(float(rate), found(level)) for rate, level in zip(rates, exceeded_at(good, rates.tolist()), strict=True)]
+    x, y = Axis("share of good parts rejected", line[0][0], line[-1][0], log=True), Axis("share of flaws found", 0, 1)
+    return curve(line, x, y, "all sizes", (min(max(fit.rate, x.low), x.high), found(fit.threshold), "as shipped"))
+
+
 @dataclass(frozen=True)
 class Cases:
     """Pictures with their maps.

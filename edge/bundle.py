@@ -2,7 +2,7 @@
 
     NAME/manifest.yaml        what it is, how a frame is fitted, how it is decided, and the sha256 of every file
     NAME/model.<precision>.onnx
-    NAME/golden.npz           frames, and the scores and maps the FP32 model gives for them
+    NAME/golden.npz           frames, two with a flaw, and the map that the model of each precision gives for them
     NAME/report/              accuracy of each precision
     NAME/manifest.sig         where it is signed (edge/signature.py)
 
@@ -112,6 +112,22 @@ class Thresholds(_Part):
     scores: ScorePart | None = Field(None, description="what the service holds good parts' scores against")
 
 
+class FlawsFound(_Part):
+    """Synthetic flaws of one size, drawn on held-out good images, that the preferred precision finds."""
+
+    width: float = Field(gt=0, le=1, description="how long a flaw is, as a share of the part's width")
+    drawn: int = Field(ge=1)
+    found: int = Field(ge=0)
+
+
+class DefectsFound(_Part):
+    """Images of real defects of one kind that the preferred precision finds; nothing was decided by them."""
+
+    kind: str
+    images: int = Field(ge=1)
+    found: int = Field(ge=0)
+
+
 class DecisionPart(_Part):
     """How maps become verdicts."""
 
@@ -122,6 +138,8 @@ class DecisionPart(_Part):
     held_out_images: int = Field(ge=1, description="good images, never trained on, that the threshold comes from")
     images_wanted: int | None = Field(None, ge=1, description="how many would promise no more than twice that share")
     method: str = Field(description="how the threshold was found")
+    flaws: list[FlawsFound] = Field([], description="what the threshold finds of synthetic flaws, smallest first")
+    defects: list[DefectsFound] = Field([], description="what it finds of the real defects that were given")
     thresholds: dict[Precision, Thresholds]
 
 
@@ -179,13 +197,25 @@ class Manifest(_Part):
 
 
 class GoldenFrame(BaseModel):
-    """A frame with what the FP32 model says of it: score and (height, width) float32 map of the fit's canvas."""
+    """A frame with what the models say of it.
+
+    Attributes:
+        frame: The camera's.
+        score: FP32's score.
+        map: FP32's map, (height, width) float32 of the fit's canvas.
+        others: The maps of the other precisions, likewise; bundles made by older versions have none.
+    """
 
     model_config = ConfigDict(arbitrary_types_allowed=True, frozen=True)
 
     frame: Frame
     score: float
     map: NDArray[np.float32]
+    others: dict[Precision, NDArray[np.float32]] = {}
+
+    def map_of(self, precision: Precision) -> NDArray[np.float32]:
+        """Return the map that an engine of a precision must reproduce: FP32's, where there is none of its own."""
+        return self.others.get(precision, self.map)
 
 
 class Bundle:
@@ -261,8 +291,14 @@ class Bundle:
             with np.load(io.BytesIO(self._read(GOLDEN)), allow_pickle=False) as arrays:
                 if not len(arrays["scores"]):
                     raise ValueError("there are none")
+                others = {each: arrays[_maps_of(each)] for each in PRECISIONS if _maps_of(each) in arrays}
                 return [
-                    GoldenFrame(frame=arrays[f"frame{i}"], score=float(arrays["scores"][i]), map=arrays["maps"][i])
+                    GoldenFrame(
+                        frame=arrays[f"frame{i}"],
+                        score=float(arrays["scores"][i]),
+                        map=arrays["maps"][i],
+                        others={each: maps[i] for each, maps in others.items()},
+                    )
                     for i in range(len(arrays["scores"]))
                 ]
         except (KeyError, IndexError, ValueError, zipfile.BadZipFile) as error:
@@ -279,9 +315,15 @@ def model_file(precision: str) -> str:
     return f"model.{'fp32' if precision == 'bf16' else precision}.onnx"
 
 
+def _maps_of(precision: Precision) -> str:
+    """The name in `golden.npz` of the maps of a precision other than FP32."""
+    return f"maps_{precision}"
+
+
 def pack_golden(frames: Sequence[GoldenFrame]) -> bytes:
-    """The content of `golden.npz`."""
+    """The content of `golden.npz`; all frames have maps of the same precisions."""
     arrays: dict[str, Any] = {f"frame{i}": golden.frame for i, golden in enumerate(frames)}
+    arrays |= {_maps_of(each): np.stack([golden.others[each] for golden in frames]) for each in frames[0].others}
     scores, maps = np.array([golden.score for golden in frames]), np.stack([golden.map for golden in frames])
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays, scores=scores, maps=maps)
@@ -335,18 +377,20 @@ def write_bundle(path: Path, manifest: dict[str, Any], contents: dict[str, bytes
             for name, data in contents.items():
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
                 (folder / name).write_bytes(data)
-            files = {
-                name: {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
-                for name, data in contents.items()
-            }
-            complete = Manifest.model_validate({"format": FORMAT, **manifest, "files": files})
-            text = yaml.safe_dump(complete.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+            whole = complete(manifest, contents)
+            text = yaml.safe_dump(whole.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
             (folder / MANIFEST).write_text(text, encoding="utf-8")
     except FileExistsError as error:
         raise BundleError(f"{path}: is there already; give another --out or remove it") from error
     except OSError as error:
         raise BundleError(f"{path}: cannot be written: {error.strerror}; nothing was left behind") from error
     return open_bundle(path)
+
+
+def complete(manifest: dict[str, Any], contents: dict[str, bytes]) -> Manifest:
+    """Return the manifest with its format and the digests of its files; arguments as of `write_bundle`."""
+    files = {name: {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)} for name, data in contents.items()}
+    return Manifest.model_validate({"format": FORMAT, **manifest, "files": files})
 
 
 def _check_file(path: Path, manifest: Manifest, name: str, files: Container) -> None:

@@ -57,7 +57,7 @@ def fields(**decision: Any) -> dict[str, Any]:
             "min_area_px": 4,
             "false_reject_rate": 0.001,
             "held_out_images": 20,
-            "method": "generalised Pareto tail",
+            "method": "order statistic",
             "thresholds": {"fp32": limits, "int8": limits},
             **decision,
         },

@@ -42,8 +42,13 @@ class Flaws:
         self.foregrounds = foreground_masks(pictures, foreground)
         self._pictures, self._seed = pictures, seed
 
-    def draw(self, index: int, turn: int) -> SyntheticDefect:
-        """A flaw on picture `index`, the `turn`-th: depends on seed, index and turn alone.
+    def draw(self, index: int, turn: int, width: float | None = None) -> SyntheticDefect:
+        """A flaw on picture `index`, the `turn`-th: depends on seed, index, turn and width alone.
+
+        Args:
+            index: Which picture.
+            turn: Which of its flaws; decides the kind.
+            width: How long the flaw is, as a share of the part's width; by default of a random size.
 
         One that cannot be seen, as a smear where all is even, is drawn again, of any kind; after twenty failures the
         shape's grey levels are moved by 128.
@@ -51,8 +56,9 @@ class Flaws:
         rng = np.random.default_rng([self._seed, index, turn])
         good, part = self._pictures[index], self.foregrounds[index]
         kind = KINDS[(index + turn) % len(KINDS)]
+        length = None if width is None else width * part_width(part)
         for _ in range(_TRIES):
-            shape = (_line if kind is scratch else _ellipse)(part, rng)
+            shape = (_line if kind is scratch else _ellipse)(part, rng, length)
             mask = cv2.bitwise_and(np.asarray(shape > 0, np.uint8), part)
             if cv2.countNonZero(mask) == 0:
                 continue
@@ -62,6 +68,11 @@ class Flaws:
             kind = KINDS[rng.integers(len(KINDS))]
         mask = mask if mask.any() else part
         return SyntheticDefect(laid(good, good ^ 128, mask), mask)
+
+
+def part_width(part: Mask) -> int:
+    """Return how many columns a part spans, of a mask that is not empty."""
+    return int(np.ptp(np.flatnonzero(part.any(axis=0)))) + 1
 
 
 Shape = NDArray[np.float32]
@@ -122,20 +133,24 @@ def misplaced(good: Frame, shape: Shape, rng: Rng) -> Frame:
 KINDS: tuple[Callable[[Frame, Shape, Rng], Frame], ...] = (scratch, stain, smear, dent, gap, misplaced)
 
 
-def _ellipse(part: Mask, rng: Rng) -> Shape:
-    """Of random area, proportions up to 3 to 1 and direction, its middle on the part; falls off as half a cosine."""
+def _ellipse(part: Mask, rng: Rng, length: float | None) -> Shape:
+    """Of random direction and proportions up to 3 to 1, its middle on the part; falls off as half a cosine.
+
+    Its area is random, or its longer axis `length` pixels.
+    """
     area = part.size * np.exp(rng.uniform(np.log(SMALLEST), np.log(LARGEST)))
     ratio, angle = np.exp(rng.uniform(0, np.log(3))), rng.uniform(0, np.pi)
-    short = max(1.5, np.sqrt(area / (np.pi * ratio)))
+    short = max(1.5, np.sqrt(area / (np.pi * ratio))) if length is None else max(1.0, length / (2 * ratio))
     v, u = np.indices(part.shape, np.float32) - _place(part, rng)[:, None, None]
     along, across = u * np.cos(angle) + v * np.sin(angle), v * np.cos(angle) - u * np.sin(angle)
     distance = np.sqrt((along / (short * ratio)) ** 2 + (across / short) ** 2)
     return np.asarray(0.5 + 0.5 * np.cos(np.pi * np.minimum(distance, 1)), np.float32)
 
 
-def _line(part: Mask, rng: Rng) -> Shape:
-    """A bent line of 1 to 3 pixels, from a place on the part, a sixteenth to a half of the frame long."""
-    length = min(part.shape) * np.exp(rng.uniform(np.log(1 / 16), np.log(1 / 2)))
+def _line(part: Mask, rng: Rng, length: float | None) -> Shape:
+    """A bent line of 1 to 3 pixels, from a place on the part, `length` or a sixteenth to a half of the frame long."""
+    drawn_length = min(part.shape) * np.exp(rng.uniform(np.log(1 / 16), np.log(1 / 2)))
+    length = drawn_length if length is None else length
     angles = rng.uniform(0, 2 * np.pi) + np.cumsum(rng.normal(0, 0.15, 8))
     steps = np.stack([np.cos(angles), np.sin(angles)], 1) * (length / len(angles))
     points = np.vstack([np.zeros(2), np.cumsum(steps, 0)]) + _place(part, rng)[::-1]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timezone
 from html import escape
@@ -12,19 +14,46 @@ from train.checkpoint import Checkpoint
 
 
 def fill(
-    body: str, *, title: str, facts: str, tiles: str, footer: str, head: str, package: str = "train", **parts: str
+    body: str,
+    *,
+    title: str,
+    facts: str,
+    tiles: str,
+    footer: str,
+    head: str,
+    package: str = "train",
+    lead: str = "",
+    script: str = "",
+    **parts: str,
 ) -> str:
     """A page: the frame `page.html` with the style `page.css`, and in it the template `body` with its parts.
 
-    Everything is HTML; `head` holds the title of the window, `package` has the template.
+    Everything is HTML, but `script`: JavaScript, which the page's policy lets run by its digest, and no other.
+    `head` holds the title of the window, `lead` what comes before all else, `package` has the template.
     """
-    inside = Template(_read(body, package)).substitute(parts)
-    frame = Template(_read("page.html"))
-    style = _read("page.css")
-    return frame.substitute(style=style, head=head, title=title, facts=facts, tiles=tiles, body=inside, footer=footer)
+    inside = Template(read_part(body, package)).substitute(parts)
+    frame = Template(read_part("page.html"))
+    named = {
+        "lead": lead,
+        "head": head,
+        "title": title,
+        "facts": facts,
+        "tiles": tiles,
+        "body": inside,
+        "footer": footer,
+    }
+    policy, element = _allowed(script) if script else ("", "")
+    return frame.substitute(style=read_part("page.css"), policy=policy, script=element, **named)
 
 
-def _read(name: str, package: str = "train") -> str:
+def _allowed(script: str) -> tuple[str, str]:
+    """What a page's policy says of a script, and the script's element."""
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return f"; script-src 'sha256-{digest}'", f"<script>{script}</script>\n"
+
+
+def read_part(name: str, package: str = "train") -> str:
+    """Return a part of a page that lies in a package: a template, the style, a script."""
     return resources.files(package).joinpath(name).read_text(encoding="utf-8")
 
 

@@ -64,27 +64,27 @@ def panels(
     """
     shown = [(f"{name}: the image", picture)]
     if truth is not None:
-        outlined = _outlined(_outlined(picture, truth, (0, 0, 0), 4), truth, (0, 255, 255), 2)  # shows on any ground
-        shown.append((f"{name}: the true defect outlined", outlined))
+        shows_on_any_ground = outlined(outlined(picture, truth, (0, 0, 0), 4), truth, (0, 255, 255), 2)
+        shown.append((f"{name}: the true defect outlined", shows_on_any_ground))
     overlay = blend(picture, anomaly, *scale)
     if above is not None:
-        overlay = _outlined(overlay, above, (255, 255, 255), 1)
+        overlay = outlined(overlay, above, (255, 255, 255), 1)
     return [*shown, (f"{name}: the anomaly map over the image", overlay)]
 
 
 def side_by_side(shown: Sequence[Panel]) -> str:
     """Panels in one row, as HTML."""
-    images = "".join(_inline(picture, title) for title, picture in shown)
+    images = "".join(inline(picture, title) for title, picture in shown)
     return f'<div class="pictures{" three" if len(shown) == 3 else ""}">{images}</div>'
 
 
 def scale_bar(low: float, high: float) -> str:
     """The colours of maps, and the values at which they begin and end."""
     colours = heat(np.linspace(0, 1, 160, dtype=np.float32)[None].repeat(12, axis=0), 0, 1)
-    return f'<div class="scale soft">≤ {low:.3g} {_inline(colours, "colours from low to high")} ≥ {high:.3g}</div>'
+    return f'<div class="scale soft">≤ {low:.3g} {inline(colours, "colours from low to high")} ≥ {high:.3g}</div>'
 
 
-def _outlined(picture: Frame, mask: Mask, colour: tuple[int, int, int], thickness: int) -> Frame:
+def outlined(picture: Frame, mask: Mask, colour: tuple[int, int, int], thickness: int) -> Frame:
     """A copy with the outlines of a mask, BGR."""
     drawn: Frame = picture.copy()
     contours = cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)[0]
@@ -92,7 +92,7 @@ def _outlined(picture: Frame, mask: Mask, colour: tuple[int, int, int], thicknes
     return drawn
 
 
-def _inline(picture: Frame, alt: str) -> str:
+def inline(picture: Frame, alt: str) -> str:
     """An `img` element that holds its picture; `alt` is HTML."""
     data = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1].tobytes()
     height, width = picture.shape[:2]

@@ -13,7 +13,7 @@ from pathlib import Path
 from edge.command import say, write_json
 from edge.demo.line import CATEGORY, StreamPart, write_dataset, write_stream
 from edge.demo.stream import BUNDLE, Delivery, inspect_stream
-from edge.demo.summary import accuracy, speed, write_sheet
+from edge.demo.summary import accuracy, promise, speed, write_sheet
 from edge.errors import CheckFailed, UsageError
 
 TRAIN_GOOD = 100
@@ -95,6 +95,7 @@ def _write_results(
     out: Path, truth: dict[str, StreamPart], delivery: Delivery, times: dict[str, float], started: float
 ) -> None:
     summary = {
+        "threshold": promise(out / BUNDLE),
         **accuracy(out, truth, delivery.verdicts),
         **speed(delivery.verdicts),
         "broker": delivery.broker,

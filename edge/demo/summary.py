@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from edge.engines import open_checked_engine
 from edge.images import read_image, write_image
 from edge.inspection import draw_overlay
 from edge.overlay import contact_sheet
+from edge.promise import promise_of
 
 
 def accuracy(out: Path, truth: dict[str, StreamPart], verdicts: Sequence[Message]) -> dict[str, Any]:
@@ -55,6 +57,11 @@ def speed(verdicts: Sequence[Message]) -> dict[str, Any]:
         "precision": verdicts[0]["precision"],
         "engine": verdicts[0]["engine"],
     }
+
+
+def promise(bundle: Path) -> dict[str, Any]:
+    """Return what the bundle's threshold does, in sentences; `warning` is empty where most flaws are found."""
+    return asdict(promise_of(open_bundle(bundle).manifest))
 
 
 def write_sheet(

@@ -174,7 +174,7 @@ def check_golden(bundle: Bundle, engine: Engine) -> float:
 
 
 def golden_difference(bundle: Bundle, engine: Engine) -> float:
-    """The largest difference of a map value over the golden frames; NaN where one is not a number.
+    """The largest difference from the golden maps of the engine's precision; NaN where a value is not a number.
 
     Raises:
         EngineError: The engine failed.
@@ -182,8 +182,8 @@ def golden_difference(bundle: Bundle, engine: Engine) -> float:
     """
     worst = 0.0
     for golden in bundle.golden():
-        values = engine.infer(golden.frame).values
-        if values.shape != golden.map.shape:
+        values, wanted = engine.infer(golden.frame).values, golden.map_of(engine.precision)
+        if values.shape != wanted.shape:
             raise BundleError(f"{bundle.path}: golden maps are not of the canvas's size")
-        worst = float(np.maximum(worst, np.abs(values - golden.map).max()))
+        worst = float(np.maximum(worst, np.abs(values - wanted).max()))
     return worst

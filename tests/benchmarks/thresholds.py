@@ -107,15 +107,18 @@ def main() -> None:
         )
 
 
-def good_scores(source: Path, data: Path | None) -> dict[str, Floats]:
-    """Good scores by name: of a file of them, or of a run, whose name is that of its folder."""
+def good_scores(source: Path, data: Path | None, tests: bool = True) -> dict[str, Floats]:
+    """Good scores by name: of a file of them, or of a run, whose name is that of its folder.
+
+    Those of a run are of every good picture that it was not trained on; without `tests` none is of the test split.
+    """
     if source.is_file():
         return {name: np.array(scores) for name, scores in json.loads(source.read_text()).items()}
     if data is None:
         sys.exit("a run needs --data")
     about, model = checkpoint.load(source)
     category = Category.open(data, about.category)
-    good = [image.path for image in category.test_images() if image.good]
+    good = [image.path for image in category.test_images() if image.good] if tests else []
     trained = set(about.trained_on)
     unseen = [
         p

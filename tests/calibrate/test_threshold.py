@@ -11,11 +11,13 @@ from scipy import stats
 
 from calibrate.confidence import LEVEL, percent
 from calibrate.threshold import (
-    ENOUGH_FOR_SHAPE,
     TailFit,
     clopper_pearson,
+    exceeded_at,
+    images_to_resolve,
     images_wanted,
     resolvable_rate,
+    resolves,
     tail_threshold,
 )
 
@@ -66,7 +68,7 @@ def test_whatever_the_scores_there_is_an_answer_that_holds_together(scores: list
     assert len(str(fit)) > 100
 
 
-@given(st.integers(ENOUGH_FOR_SHAPE, 400), st.integers(0, 2**32 - 1), st.floats(1e-6, 0.999))
+@given(st.integers(1, 400), st.integers(0, 2**32 - 1), st.floats(1e-6, 0.999))
 @settings(max_examples=30, deadline=None)
 def test_the_tail_meets_the_order_statistics_without_a_step(n: int, seed: int, rate: float) -> None:
     scores = np.random.default_rng(seed).gumbel(size=n).tolist()
@@ -91,6 +93,36 @@ def test_the_rate_is_the_one_asked_for_on_average(rate: float, n: int) -> None:
     rng = np.random.default_rng(0)
     found = [stats.gumbel_r.sf(tail_threshold(rng.gumbel(size=n).tolist(), rate).threshold) for _ in range(100)]
     assert np.mean(found) == pytest.approx(rate, rel=0.3)
+
+
+@pytest.mark.parametrize(
+    ("draw", "above"),
+    [
+        (lambda rng, size: rng.normal(size=size), stats.norm.sf),
+        (lambda rng, size: rng.gamma(2, size=size), stats.gamma(2).sf),
+        (lambda rng, size: rng.lognormal(sigma=0.8, size=size), stats.lognorm(0.8).sf),
+        (lambda rng, size: rng.standard_t(4, size), stats.t(4).sf),
+        (lambda rng, size: rng.random(size), stats.uniform.sf),
+    ],
+    ids=["normal", "gamma", "lognormal", "student", "uniform"],
+)
+@pytest.mark.parametrize("n", [20, 49, 100, 120, 200])
+def test_the_default_rate_is_kept_on_average_whatever_the_distribution(
+    draw: Callable[[np.random.Generator, int], Scores], above: Callable[[float], float], n: int
+) -> None:
+    """A tail with a shape of its own, fitted to just above 100 scores, rejected twice as many."""
+    rng, rate = np.random.default_rng(0), resolvable_rate(n)
+    found = [above(exceeded_at(draw(rng, n).tolist(), [rate])[0]) for _ in range(1000)]
+    assert 0.8 < np.mean(found) / rate < 1.15
+
+
+@pytest.mark.parametrize("n", [100, 200, 400])
+def test_a_rate_below_the_default_is_not_exceeded_twice_on_average(n: int) -> None:
+    rng = np.random.default_rng(0)
+    families = ((rng.normal, stats.norm.sf), (rng.gumbel, stats.gumbel_r.sf), (rng.exponential, stats.expon.sf))
+    for draw, above in families:
+        found = [above(exceeded_at(draw(size=n).tolist(), [0.001])[0]) for _ in range(500)]
+        assert np.mean(found) < 0.002
 
 
 @pytest.mark.parametrize(("n", "rate"), [(30, 0.05), (100, 0.05), (200, 0.02)])
@@ -161,10 +193,7 @@ def fit_of(n: int, rate: float) -> TailFit:
 
 
 def test_it_says_how_it_was_found_and_how_many_images_would_be_enough() -> None:
-    tail = fit_of(ENOUGH_FOR_SHAPE, 0.001).method
-    assert tail.startswith("generalised Pareto tail (shape ") and tail.endswith(
-        "beyond the 5th highest of 100 held-out good scores"
-    )
+    assert fit_of(400, 0.001).method == "exponential tail beyond the highest of 400 held-out good scores"
     assert fit_of(40, 0.05).method == "order statistic, rank 2.05 of 40 held-out good scores"
     assert "order statistic" in fit_of(500, 0.2).method
     few = fit_of(20, 0.001)
@@ -227,5 +256,10 @@ def test_shares_are_said_in_percent(share: float, said: str) -> None:
 )
 def test_the_default_rate_is_the_smallest_that_the_scores_resolve(images: int, rate: float) -> None:
     assert resolvable_rate(images) == rate
-    if images >= 19:
-        assert rate * (images + 1) >= 1
+    assert resolves(rate, images) == (images >= 19)
+
+
+@pytest.mark.parametrize(("rate", "images"), [(0.05, 19), (0.001, 999), (0.003, 333), (0.5, 1), (0.9, 1)])
+def test_so_many_images_resolve_a_rate_and_one_fewer_does_not(rate: float, images: int) -> None:
+    assert images_to_resolve(rate) == images
+    assert resolves(rate, images) and (images == 1 or not resolves(rate, images - 1))

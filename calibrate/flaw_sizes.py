@@ -1,0 +1,60 @@
+"""How small a flaw may be and still be found: flaws of set sizes on held-out good pictures, judged as on a station."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from edge.bundle import Bundle
+from edge.engines.openvino import OpenVinoEngine
+from edge.images import Frame
+from edge.messages import Precision
+from train.flaws import Flaws
+
+WIDTHS = (0.01, 0.02, 0.05, 0.1)
+"""Lengths of flaws, as shares of the part's width."""
+
+PICTURES, FLAWS = 16, 48
+"""Good pictures that flaws are drawn on, at most; flaws of each size, at least."""
+
+SEED = 0x512E
+
+Scores = Mapping[float, Sequence[float]]
+"""Of flaws, by their width."""
+
+
+def score_flaws(bundle: Bundle, precision: Precision, frames: Sequence[Frame]) -> dict[float, list[float]]:
+    """Return the scores of flaws of each size; all kinds take turns.
+
+    Flaws are drawn on what the network sees of the whole part, so where a part is cut into tiles, they are no larger.
+
+    Args:
+        bundle: The bundle in the making.
+        precision: In which to judge.
+        frames: Of good parts that the model has not seen, at least one.
+
+    Raises:
+        EngineError: The engine cannot be built or failed.
+    """
+    engine, fitted = OpenVinoEngine(bundle, precision), [bundle.fit.apply(frame) for frame in frames[:PICTURES]]
+    flaws = Flaws(np.stack([picture for picture, _ in fitted]), seed=SEED)
+    scores: dict[float, list[float]] = {width: [] for width in WIDTHS}
+    for index, (_, placement) in enumerate(fitted):
+        x0, y0, x1, y1 = placement.valid
+        shown = np.zeros_like(flaws.foregrounds[index])
+        shown[y0:y1, x0:x1] = flaws.foregrounds[index, y0:y1, x0:x1]
+        flaws.foregrounds[index] = shown if shown.any() else flaws.foregrounds[index]
+        for width, turn in ((width, turn) for width in WIDTHS for turn in range(math.ceil(FLAWS / len(fitted)))):
+            values = engine.infer_fitted(flaws.draw(index, turn, width).picture)
+            scores[width].append(float(values[y0:y1, x0:x1].max()))
+    return scores
+
+
+def found_flaws(scores: Scores, threshold: float) -> list[dict[str, float]]:
+    """Return how many flaws of each size a threshold finds, as the manifest has it."""
+    return [
+        {"width": width, "drawn": len(each), "found": sum(score > threshold for score in each)}
+        for width, each in sorted(scores.items())
+    ]

@@ -1,0 +1,75 @@
+"""The part of a bundle's page where a slider moves the threshold: every picture that was judged is judged again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from html import escape
+
+import numpy as np
+
+from calibrate.damage import Scores
+from calibrate.validation import Validation
+from train.pages import read_part
+from train.thumbnails import inline, outlined, small, small_mask
+
+SIDE = 128
+"""Of a thumbnail, in pixels, at most."""
+
+
+def script() -> str:
+    """Return what moves with the slider, JavaScript."""
+    return read_part("slider.js", "calibrate")
+
+
+def slider(groups: Mapping[str, Sequence[float]], threshold: float, validation: Validation, scores: Scores) -> str:
+    """Return the slider, what each threshold does to groups of pictures, and the validation pictures, as HTML.
+
+    A step of the slider is a picture: its places are the scores found. Without scripts the page says what the shipped
+    threshold does.
+
+    Args:
+        groups: Scores by what they are of.
+        threshold: The shipped one.
+        validation: Pictures to show.
+        scores: Theirs.
+    """
+    found = np.unique(np.concatenate([np.asarray(each, np.float64) for each in groups.values()] + [scores]))
+    levels = np.unique(np.round([*found, threshold], 6))
+    shipped = int(np.searchsorted(levels, round(threshold, 6)))
+    data = {
+        "levels": levels.tolist(),
+        "shipped": shipped,
+        "groups": [{"scores": [round(float(score), 6) for score in each]} for each in groups.values()],
+    }
+    rows = [
+        f'<tr><th scope="row">{escape(name)}</th><td class="number" id="group{row}">'
+        f"{sum(score > threshold for score in each)} of {len(each)}</td></tr>"
+        for row, (name, each) in enumerate(groups.items())
+    ]
+    figures = [_figure(validation, i, float(score), threshold) for i, score in enumerate(scores)]
+    # Inside a script element text is no HTML: only its end would be seen.
+    text = json.dumps(data).replace("<", "\\u003c")
+    return (
+        f'<label for="threshold">threshold: <b id="at">{threshold:.5g} (as shipped)</b></label>'
+        f'<input class="slider" id="threshold" type="range" min="0" max="{len(levels) - 1}" value="{shipped}">'
+        '<p><button id="back" type="button">back to the shipped threshold</button></p>'
+        '<table><thead><tr><th scope="col">pictures</th><th scope="col" class="number">rejected</th></tr></thead>'
+        f"<tbody>{''.join(rows)}</tbody></table>"
+        f'<div class="judged">{"".join(figures)}</div>'
+        f'<script type="application/json" id="judged">{text}</script>'
+    )
+
+
+def _figure(validation: Validation, i: int, score: float, threshold: float) -> str:
+    """A validation picture with its verdict."""
+    picture = validation.pictures[i]
+    scale = min(1.0, SIDE / max(picture.shape[:2]))
+    size = max(1, round(picture.shape[1] * scale)), max(1, round(picture.shape[0] * scale))
+    kind = "a flaw" if validation.flawed[i] else "good"
+    word = "rejected" if score > threshold else "accepted"
+    shown = inline(outlined(small(picture, size), small_mask(validation.masks[i] > 0, size), (0, 255, 255), 1), kind)
+    return (
+        f'<figure class="{word}" data-score="{score:.6f}">{shown}<figcaption>{kind}, {score:.4g}: <span>{word}</span>'
+        "</figcaption></figure>"
+    )
