@@ -100,14 +100,15 @@ def make_bundle(request: Request, say: Callable[[str], None]) -> Bundle:
     frames = list(unseen.values())
     if str(copies):
         say(str(copies))
-    say(f"{len(unseen)} good images the model has not seen set the threshold; {len(seen)} others only the INT8 scales")
+    fp32 = to_onnx(model, about.fit)
+    exported = draft(about, {"fp32": fp32.SerializeToString()}, request.out)
+    drift = _drift(about, model, frames, exported)
+    say(f"exported; maps differ from the trained model's by {drift:.1e} at most")
+    scores = _threshold_scores(about, exported, unseen, say)
     rate = request.false_reject_rate
     if rate is None:
-        rate = resolvable_rate(len(unseen))
+        rate = resolvable_rate(len(scores))
         say(f"the threshold is set to reject {percent(rate)} of good parts, the least that so many images can tell")
-    fp32 = to_onnx(model, about.fit)
-    drift = _drift(about, model, frames, draft(about, {"fp32": fp32.SerializeToString()}, request.out))
-    say(f"exported; maps differ from the trained model's by {drift:.1e} at most")
     pictures = _calibration_pictures(about, [*seen, *unseen], request)
     validation = draw_validation(frames, about.fit)
     networks = _make_networks(request, about, fp32, pictures, validation, say)
@@ -116,7 +117,7 @@ def make_bundle(request: Request, say: Callable[[str], None]) -> Bundle:
     )
     _add_bf16(networks, contest, say)
     arithmetic, files = (draft(about, each, request.out) for each in (networks.arithmetic, networks.files))
-    decided = decide((arithmetic, files), networks, contest, frames, rate, request.search.budget, say)
+    decided = decide((arithmetic, files), networks, contest, frames, scores, rate, request.search.budget, say)
     golden = pack_golden(golden_frames(arithmetic, frames, decided.limits["fp32"]))
     preferred = decided.preference.preferred
     sized = score_flaws(files, preferred, frames)
@@ -154,6 +155,25 @@ def _check(request: Request) -> None:
         raise UsageError(f"--budget-rank {budget.rank_correlation} must be from -1 to 1")
     if request.out.exists():
         raise BundleError(f"{request.out}: is there already; give another --out or remove it")
+
+
+def _threshold_scores(
+    about: Checkpoint, exported: Bundle, unseen: Mapping[Path, Frame], say: Callable[[str], None]
+) -> list[float]:
+    """Return FP32's scores of good parts that set the threshold, each of a model that has not seen it.
+
+    Where the training was cross-fitted, those are the scores of its own pictures, and of pictures that it did not have.
+    What it held out has chosen the system, and chooses INT8's layers; then it need not set the threshold too.
+    """
+    chose = set(about.held_out) if about.scores else set()
+    new = [frame for frame in unseen.values() if pixel_digest(frame) not in chose]
+    engine = OpenVinoEngine(exported, "fp32")
+    scores = [*about.scores, *(engine.infer(frame).score for frame in new)]
+    if about.scores:
+        say(f"{len(scores)} good images set the threshold, {len(about.scores)} of them cross-fitted in training")
+    else:
+        say(f"{len(scores)} good images that the model has not seen set the threshold")
+    return scores
 
 
 def _make_networks(
@@ -262,7 +282,7 @@ def _manifest(
     tolerance, preferred = tolerances(measured, decided.limits), decided.preference.preferred
     fields = manifest_fields(about, request.out, rate, thresholds, tolerance, preferred)
     fields["input"]["pictures"] = picture_range([examine(frame) for frame in frames]).model_dump()
-    fields["decision"]["held_out_images"] = len(measured["fp32"].scores)
+    fields["decision"]["held_out_images"] = fits["fp32"].images
     fields["decision"]["images_wanted"] = fits[preferred].images_wanted
     fields["decision"]["method"] = fits[preferred].method
     fields["order"] = {"openvino": decided.preference.openvino, "tensorrt": decided.preference.tensorrt}

@@ -57,6 +57,7 @@ def decide(
     networks: Networks,
     contest: Contest,
     frames: Sequence[Frame],
+    scores: Sequence[float],
     rate: float,
     budget: Budget,
     say: Say,
@@ -69,6 +70,7 @@ def decide(
         networks: Both kinds, and what each loses on flaws.
         contest: How fast they are.
         frames: Good ones that the model has not seen.
+        scores: FP32's of good parts that set the threshold, each of a model that has not seen it.
         rate: The share of good parts to reject.
         budget: What a precision may lose.
         say: Is told what is decided.
@@ -78,7 +80,6 @@ def decide(
     if "fp16" in measured:
         here = measure(files, "fp16", frames[:1])
         measured["fp16"] = dataclasses.replace(measured["fp16"], latency_ms=here.latency_ms)
-    scores = threshold_scores(measured)
     fits = fit_all(scores, measured, rate)
     for name, fit in fits.items():
         say(f"{name}: {measured[name].latency_ms:.1f} ms, {fit}")
@@ -93,11 +94,6 @@ def decide(
     preference = prefer(contest.latency_ms, against)
     say(f"a station runs {preference.preferred}: {preference.why}")
     return Decided(measured, fits, agreed, preference, contest)
-
-
-def threshold_scores(measured: Mapping[Precision, Measurement]) -> list[float]:
-    """Return the FP32 scores of good parts that set the threshold: those of the pictures held out."""
-    return measured["fp32"].scores
 
 
 def fit_all(

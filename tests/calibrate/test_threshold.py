@@ -245,16 +245,16 @@ def test_shares_are_said_in_percent(share: float, said: str) -> None:
     [
         (1, 0.05),
         (18, 0.05),
-        (48, 0.05),
-        (49, 0.02),
-        (99, 0.01),
-        (199, 0.005),
-        (499, 0.002),
-        (999, 0.001),
+        (98, 0.05),
+        (99, 0.02),
+        (199, 0.01),
+        (399, 0.005),
+        (999, 0.002),
+        (1999, 0.001),
         (9999, 0.001),
     ],
 )
-def test_the_default_rate_is_the_smallest_that_the_scores_resolve(images: int, rate: float) -> None:
+def test_the_default_rate_is_the_smallest_that_the_scores_resolve_twice_over(images: int, rate: float) -> None:
     assert resolvable_rate(images) == rate
     assert resolves(rate, images) == (images >= 19)
 
