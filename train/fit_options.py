@@ -117,7 +117,13 @@ minute, shows the loss and example maps: leave it open in a browser."""
     parser.add_argument(
         "--teacher-weights", type=Path, metavar="FILE", help="its weights: torchvision V1 or timm, .pth or .safetensors"
     )
-    parser.add_argument("--size", default="256", metavar="N|WxH", help="network input, multiples of 32 (default 256)")
+    parser.add_argument(
+        "--size",
+        default="auto",
+        metavar="auto|N|WxH",
+        help="network input, multiples of 32; auto (default): the proportions of the images or of --region, with about "
+        "as many pixels as 256x256; 256x256 where proportions vary, and with --fit crop or tile",
+    )
     parser.add_argument(
         "--fit",
         choices=MODES,
@@ -243,20 +249,25 @@ def _system_options(arguments: argparse.Namespace) -> dict[str, str]:
 
 
 def _parse_fit(arguments: argparse.Namespace, category: str) -> Fit:
-    """The fit asked for; the first training picture decides about the tiles where they are not named."""
+    """The fit asked for; the training pictures decide about the size and the tiles where those are not named."""
     from edge.fit import Fit, grid_for, parse_size
     from edge.images import read_image
     from edge.text import clean
     from train.datasets import Category
+    from train.input_size import SIDE, input_size
 
-    width, height = parse_size(arguments.size)
+    auto = arguments.size == "auto"
+    width, height = (SIDE, SIDE) if auto else parse_size(arguments.size)
     overlap = OVERLAP if arguments.overlap is None else arguments.overlap
     region, bits = _parse_region(arguments.region), arguments.bits
     fit = Fit(width, height, arguments.fit, region, arguments.grey, overlap=overlap, bits=bits)
     if fit.mode != "tile":
         if arguments.tiles is not None or arguments.overlap is not None:
             raise UsageError(f"--tiles and --overlap belong to --fit tile, not to --fit {fit.mode}")
-        return fit
+        if auto and fit.mode != "crop":
+            width, height = input_size(Category.open(arguments.data, category).train_images(), fit)
+            say(f"the network's input is {width}x{height} pixels; --size names another")
+        return replace(fit, width=width, height=height)
     if arguments.tiles not in (None, "auto"):
         return replace(fit, tiles=_parse_tiles(arguments.tiles))
     first = Category.open(arguments.data, category).train_images()[0]
