@@ -66,7 +66,7 @@ class TrialPictures:
     @classmethod
     def load(cls, paths: Sequence[Path], fit: Fit, foreground: str, learned: bool = False) -> TrialPictures:
         """Read the first of some files."""
-        pictures, valid, _ = _tiles(paths[:MOST_PICTURES], fit)
+        pictures, valid = _tiles(paths[:MOST_PICTURES], fit)
         return cls(pictures[:MOST_PICTURES], valid[:MOST_PICTURES], foreground, learned)
 
     def judge(
@@ -134,10 +134,11 @@ def evaluate_flaws(
         ImageError: A picture cannot be read.
     """
     model = model.to(device).eval()
-    tiles, valid, sources = _tiles(pictures, fit)
+    tiles, valid = _tiles(pictures, fit)
     flaws = _Kept(Flaws(tiles, seed=SEED, foreground=foreground, valid=valid))
     maps, masks = on_defects(lambda images: model.anomaly_map(images.to(device)), tiles, flaws, draws)
     drawn = np.stack(flaws.pictures).reshape(len(tiles), draws, *tiles.shape[1:])
+    sources = [path for path in pictures for _ in range(fit.grid.count)]
     every, where = maps[:, 0].numpy(), np.repeat(valid, 1 + draws, axis=0)
     return Evaluation(
         images=[TestImage(path, kind, None) for path in sources for kind in ("good", *[FLAW] * draws)],
@@ -213,20 +214,14 @@ def image_scores(maps: NDArray[np.float32], valid: NDArray[np.bool_]) -> NDArray
     return np.asarray(np.where(valid, maps, -np.inf).max(axis=(1, 2)), np.float32)
 
 
-def _tiles(pictures: Sequence[Path], fit: Fit) -> tuple[NDArray[np.uint8], NDArray[np.bool_], list[Path]]:
-    """Return (N, H, W, 3) uint8; (N, H, W) bool, which pixels show the frame and not padding; and each one's file.
-
-    A tile of padding alone is left out.
-    """
-    tiles, valid, sources = [], [], []
+def _tiles(pictures: Sequence[Path], fit: Fit) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    """(N, H, W, 3) uint8, and (N, H, W) bool: which pixels show the frame and not padding."""
+    tiles, valid = [], []
     for path in pictures:
         fitted, placement = fit.apply(read_image(path, fit.bits))
         shown = np.zeros(fitted.shape[:2], bool)
         x0, y0, x1, y1 = placement.valid
         shown[y0:y1, x0:x1] = True
-        for tile, place in zip(fit.cut(fitted), fit.grid.places(), strict=True):
-            if shown[place].any():
-                tiles.append(tile)
-                valid.append(shown[place])
-                sources.append(path)
-    return np.stack(tiles), np.stack(valid), sources
+        tiles.append(fit.cut(fitted))
+        valid.append(np.stack([shown[place] for place in fit.grid.places()]))
+    return np.concatenate(tiles), np.concatenate(valid)

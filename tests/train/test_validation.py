@@ -7,7 +7,6 @@ import json
 import shutil
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 import torch
@@ -151,20 +150,6 @@ def test_the_command_honours_the_foreground_of_the_training(run: Path, data: Pat
         assert main(["evaluate", str(copy), "--data", str(data), "--synthetic", "--json", str(target)]) == 0
         found.append(json.loads(target.read_text()))
     assert found[0] != found[1]
-
-
-@pytest.mark.parametrize("tiles", [(5, 2), (2, 5), (1, 4)])
-def test_tiles_of_padding_alone_do_not_count(run: Path, tmp_path: Path, tiles: tuple[int, int]) -> None:
-    _, model = checkpoint.load(run)
-    for i in range(2):
-        frame = np.random.default_rng(i).integers(60, 200, (64, 64 * tiles[0] // tiles[1] * 2, 3), np.uint8)
-        cv2.imwrite(str(tmp_path / f"{i}.png"), frame)
-    fit = Fit(64, 64, "tile", tiles=tiles, overlap=16)
-    pictures = sorted(tmp_path.glob("*.png"))
-    found = evaluate_flaws(model, pictures, fit, torch.device("cpu"), draws=1)
-    assert len(found.images) == len(found.scores) == len(found.maps) <= 2 * 2 * fit.grid.count
-    assert found.valid.any(axis=(1, 2)).all() and np.isfinite(found.scores).all()
-    assert 0 <= found.metrics()["image_auroc"] <= 1
 
 
 @pytest.mark.parametrize(("columns", "seen"), [(64, 16), (40, 10), (41, 10), (3, 0)])
