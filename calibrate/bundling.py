@@ -110,7 +110,7 @@ def make_bundle(request: Request, say: Callable[[str], None]) -> Bundle:
         rate = resolvable_rate(len(scores))
         say(f"the threshold is set to reject {percent(rate)} of good parts, the least that so many images can tell")
     pictures = _calibration_pictures(about, [*seen, *unseen], request)
-    validation = draw_validation(frames, about.fit)
+    validation = draw_validation(frames, about.fit, about.foreground)
     networks = _make_networks(request, about, fp32, pictures, validation, say)
     contest = hold_contest(
         _draft_of_fitted(request, about, networks.arithmetic), validation, networks.maps["fp32"], request.search.budget
@@ -189,7 +189,7 @@ def _make_networks(
     activations = collect(fp32, list(tensors), _inputs(pictures))
     if distances := of_distances(fp32):
         few = pictures[:FLAWED]
-        flaws = Flaws(few, seed=request.seed)
+        flaws = Flaws(few, seed=request.seed, foreground=about.foreground)
         flawed = [flaws.draw(i, 0).picture for i in range(len(few))]
         activations |= collect(fp32, distances, _inputs(np.stack(flawed)))
     workbench = Workbench(fp32, activations, validation, of_fitted)

@@ -41,12 +41,13 @@ class Validation:
         return Validation(self.pictures[:count], self.masks[:count], self.valid[:count])
 
 
-def draw_validation(frames: Sequence[Frame], fit: Fit) -> Validation:
+def draw_validation(frames: Sequence[Frame], fit: Fit, foreground: str = "auto") -> Validation:
     """At most 16 good pictures, tiles drawn at random where the fit has them, with two flaws each.
 
     Args:
         frames: Of good parts that the model has not seen.
         fit: How they meet the network.
+        foreground: How the part is found that flaws lie on, see `train.foreground`.
     """
     tiles, shown = [], []
     order = np.random.default_rng(SEED).permutation(len(frames) * fit.grid.count)
@@ -61,7 +62,7 @@ def draw_validation(frames: Sequence[Frame], fit: Fit) -> Validation:
             shown.append(inside)
         if len(tiles) == GOOD:
             break
-    flaws = Flaws(np.stack(tiles), seed=SEED)
+    flaws = Flaws(np.stack(tiles), seed=SEED, foreground=foreground, valid=np.stack(shown))
     pictures, masks, valid = [], [], []
     for i, (tile, inside) in enumerate(zip(tiles, shown, strict=True)):
         drawn = [flaws.draw(i, turn) for turn in range(DRAWS)]

@@ -28,12 +28,11 @@ from train.bootstrap import gain
 from train.checkpoint import Checkpoint
 from train.datasets import Category
 from train.device import open_arithmetic
-from train.flaws import Flaws
 from train.pace import milliseconds
 from train.resume import writing
 from train.systems import system_of
 from train.teachers import open_teacher
-from train.validation import DRAWS, MOST_PICTURES, held_out_pictures, on_defects, picture_tiles
+from train.validation import TrialPictures, held_out_pictures
 
 if TYPE_CHECKING:
     from train.training import Settings
@@ -153,18 +152,19 @@ def _maps(
     """Return both maps of the same flaws on pictures that neither has seen, the flaws' masks, and what counts."""
     seen = set(student.about.trained_on)
     about = replace(memory.about, held_out=[digest for digest in memory.about.held_out if digest not in seen])
-    category = Category.open(settings.data, settings.category)
-    pictures, valid = picture_tiles(held_out_pictures(about, category)[:MOST_PICTURES], settings.fit)
+    paths = held_out_pictures(about, Category.open(settings.data, settings.category))
+    trial = TrialPictures.load(paths, settings.fit, settings.foreground)
     device = open_arithmetic(settings.device, settings.precision).device
-    given: list[Tensor] = []
-    for model in (student.model, memory.model):
-        network = model.to(device).eval()
 
-        def compute(images: Tensor, network: Network = network) -> Tensor:
+    def map_by(network: Network) -> Callable[[Tensor], Tensor]:
+        network = network.to(device).eval()
+
+        def compute(images: Tensor) -> Tensor:
             images = images.to(device)
             return network.map_of(images, network.teacher(images))
 
-        flaws = Flaws(pictures, seed=SEED, foreground=settings.foreground)
-        maps, masks = on_defects(compute, pictures, flaws, DRAWS)
-        given.append(maps)
-    return given[0], given[1], masks, np.repeat(valid, 1 + DRAWS, axis=0)
+        return compute
+
+    of_student, masks, valid = trial.judge(map_by(student.model), SEED)
+    of_memory, _, _ = trial.judge(map_by(memory.model), SEED)
+    return of_student, of_memory, masks, valid

@@ -40,6 +40,7 @@ class Checkpoint:
         held_out: Likewise, of each good picture kept aside.
         options: Those that the network is built by: DMDD's trunk.
         memory: Prototypes that each bank of the memory beside the student keeps; 0: it has none.
+        foreground: How the part is told from its background, wherever flaws are drawn on good pictures.
         training: The other settings and what was measured: batch, learning rate, losses, seconds, versions.
     """
 
@@ -54,6 +55,7 @@ class Checkpoint:
     held_out: list[str]
     options: dict[str, Any] = field(default_factory=dict)
     memory: int = 0
+    foreground: str = "auto"
     training: dict[str, Any] = field(default_factory=dict)
 
     @property

@@ -150,7 +150,7 @@ def _run_test(arguments: argparse.Namespace, about: Checkpoint, model: Network, 
         f"synthetic flaws on {len(pictures)} good images held out in training: they compare models, and do not say how "
         "many real defects will be found"
     )
-    return evaluate_flaws(model, pictures, about.fit, device)
+    return evaluate_flaws(model, pictures, about.fit, device, foreground=about.foreground)
 
 
 def _tell(metrics: dict[str, float], about: Checkpoint, images: int, synthetic: bool, target: Path | None) -> None:

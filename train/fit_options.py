@@ -188,7 +188,8 @@ minute, shows the loss and example maps: leave it open in a browser."""
         "--foreground",
         default="auto",
         metavar="HOW",
-        help="where synthetic defects may lie: auto (default), full, otsu, otsu-inverse, grabcut, disc",
+        help="where synthetic defects and flaws may lie, here and in calibrate: auto (default), full, otsu, "
+        "otsu-inverse, grabcut, disc",
     )
     parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda, cuda:1")
     parser.add_argument(

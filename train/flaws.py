@@ -30,6 +30,7 @@ class Flaws:
         pictures: (N, H, W, 3) uint8 BGR, fitted to the network.
         seed: With index and turn, decides everything.
         foreground: How the part is found, see `train.foreground`.
+        valid: (N, H, W) bool, the pixels that show the frame and not padding; without it, all.
 
     Attributes:
         foregrounds: (N, H, W) uint8, 1 where flaws may lie.
@@ -38,8 +39,19 @@ class Flaws:
         UsageError: An unknown foreground.
     """
 
-    def __init__(self, pictures: NDArray[np.uint8], *, seed: int, foreground: str = "auto") -> None:
+    def __init__(
+        self,
+        pictures: NDArray[np.uint8],
+        *,
+        seed: int,
+        foreground: str = "auto",
+        valid: NDArray[np.bool_] | None = None,
+    ) -> None:
         self.foregrounds = foreground_masks(pictures, foreground)
+        if valid is not None:
+            inside = self.foregrounds * valid
+            whole = ~inside.any(axis=(1, 2))  # a part that is found in the padding alone is none
+            self.foregrounds = np.where(whole[:, None, None], valid, inside).astype(np.uint8)
         self._pictures, self._seed = pictures, seed
 
     def draw(self, index: int, turn: int, width: float | None = None) -> SyntheticDefect:

@@ -1,19 +1,20 @@
-"""Which of DMDD's maps is shipped: the head's, the distances it was made of, or both; told by synthetic defects."""
+"""Which of DMDD's maps is shipped: the distances, unless flaws show that the head or a mixture is better."""
 
 from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
+from torch import Tensor
 
+from edge.command import say
 from models.dmdd import DecoupledDistillation
-from train.flaws import Flaws
-from train.validation import DRAWS, MOST_PICTURES, on_defects, worth
+from train.bootstrap import gain
+from train.validation import DRAWS, TrialPictures, shown_at, worth
 
 CHOSEN = "chosen"
-MAPS = {"head": (1.0, 0.0, 0.0), "distances": (0.0, 1.0, 0.0)}
+DISTANCES = (0.0, 1.0, 0.0)
+MAPS = {"head": (1.0, 0.0, 0.0), "distances": DISTANCES}
 """Maps that may be asked for instead: weights of the logits, the normality and the abnormality distances."""
 
 SEED = 0x317
@@ -25,28 +26,35 @@ CANDIDATES = (
 """As in `MAPS`, each in units of its spread on good pictures."""
 
 
-def choose_mixture(model: DecoupledDistillation, pictures: NDArray[np.uint8], device: torch.device) -> dict[str, Any]:
-    """Sets `model.mixture` to the candidate with the best mean of image AUROC and AUPRO on flaws (`train.flaws`).
+def choose_mixture(model: DecoupledDistillation, trial: TrialPictures, device: torch.device) -> dict[str, Any]:
+    """Set `model.mixture` to the distances of the normality branch, or to a candidate that is surely better on flaws.
 
-    A head that learned from synthetic texture alone trusts it too much; distances to what is normal do not. So it is
-    told by defects of other kinds; the seed is none that a validation uses.
+    A head that learned from synthetic texture alone trusts it too much, and distances to what is normal do not. So
+    another candidate has to be worth more by over one standard error (`train.bootstrap`), on defects of other kinds
+    (`train.flaws`); the seed is none that a validation uses. On pictures that the model has learned from nothing can be
+    shown.
 
     Args:
         model: Trained, in evaluation mode.
-        pictures: Good ones it has not learned from, (N, H, W, 3) uint8 BGR; the first 40 are used.
+        trial: Good pictures.
         device: Where the model is.
 
     Returns:
-        For the checkpoint: the weights chosen, and what each candidate was worth.
+        For the checkpoint: the weights chosen, what each candidate was worth, and how much more than the distances the
+        best of them, with its standard error.
     """
-    good = pictures[:MOST_PICTURES]
-    flaws = Flaws(good, seed=SEED)
-    every, marks = on_defects(lambda images: model.parts(images.to(device)), good, flaws, DRAWS)
-    spread = every[:: 1 + DRAWS].std(dim=(0, 2, 3)).clamp(min=1e-6)
-    found = {}
-    for weights in CANDIDATES:
-        mixed = (every * (torch.tensor(weights) / spread)[:, None, None]).sum(1, keepdim=True)
-        found[weights] = worth(mixed, marks)
+    every, marks, valid = trial.judge(lambda images: model.parts(images.to(device)), SEED)
+    seen = shown_at(trial.valid, (every.shape[2], every.shape[3]))
+    spread = every[:: 1 + DRAWS].transpose(0, 1)[:, seen].std(dim=1).clamp(min=1e-6)
+
+    def mixed(weights: tuple[float, float, float]) -> Tensor:
+        return (every * (torch.tensor(weights) / spread)[:, None, None]).sum(1, keepdim=True)
+
+    found = {weights: worth(mixed(weights), marks, valid) for weights in CANDIDATES}
     best = max(found, key=lambda weights: found[weights])
-    model.mixture.copy_(torch.tensor(best) / spread)
-    return {"weights": list(best), "worth": {str(list(k)): round(v, 4) for k, v in found.items()}}
+    more = gain(mixed(best), mixed(DISTANCES), marks, valid)
+    chosen = best if more.sure and not trial.learned else DISTANCES
+    model.mixture.copy_(torch.tensor(chosen) / spread)
+    say(f"map: {list(best)} is worth {more} more on flaws than distances, {list(DISTANCES)}; {list(chosen)} is shipped")
+    told = {str(list(weights)): round(value, 4) for weights, value in found.items()}
+    return {"weights": list(chosen), "worth": told, "gain": [round(more.difference, 4), round(more.error, 4)]}

@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from edge.command import say
@@ -29,7 +28,7 @@ from train.auto import AUTO, STUDENT, fit_auto
 from train.checkpoint import Checkpoint
 from train.combination import balance, compare
 from train.crossfit import BLOCKS, FEWEST, CrossFit
-from train.datasets import Category, GoodImages, load_fitted
+from train.datasets import Category, GoodImages
 from train.device import open_arithmetic
 from train.examples import Examples
 from train.foreground import POLICIES
@@ -43,7 +42,7 @@ from train.resume import RESUME, ResumeState, writing
 from train.synthesis import Synthesis
 from train.systems import SYSTEMS, system_of
 from train.teachers import open_teacher, weights_digest
-from train.validation import MOST_PICTURES
+from train.validation import TrialPictures
 
 SAVE_EVERY_S = 60.0
 ENOUGH = 50
@@ -175,6 +174,7 @@ def fit(settings: Settings) -> Checkpoint:
         held_out=[good.digests[path] for path in held],
         options=building,
         memory=0 if system.own_memory else settings.memory,
+        foreground=settings.foreground,
         training={
             "batch": settings.batch,
             "learning_rate": settings.learning_rate,
@@ -192,11 +192,13 @@ def fit(settings: Settings) -> Checkpoint:
     journal = Journal(settings.out, about, phases, examples)
     history = _train(model, phases, settings.recipe, state, journal)
     started = time.perf_counter()
-    unseen = functools.cache(lambda: load_fitted(held[:MOST_PICTURES], settings.fit) if held else pictures)
+    unseen = functools.cache(
+        lambda: TrialPictures.load(held or learn_from, settings.fit, settings.foreground, learned=not held)
+    )
     found = system.finish(model, material, unseen, options)
     if about.memory:
         both = Remembering(model, about.memory).to(arithmetic.device).eval()
-        found["memory"] = _remember(both, material, unseen(), bool(held))
+        found["memory"] = _remember(both, material, unseen())
         if found["memory"]["kept"]:
             model = both
         else:
@@ -260,14 +262,14 @@ def _check(settings: Settings) -> None:
         raise UsageError("--hold-out must be at least 0 and below 1, and --learning-rate above 0 and finite")
 
 
-def _remember(model: Remembering, material: Material, pictures: NDArray[np.uint8], unseen: bool) -> dict[str, Any]:
+def _remember(model: Remembering, material: Material, trial: TrialPictures) -> dict[str, Any]:
     """Fill the memory beside a student; return whether it is kept, and what unseen pictures say of that."""
     device = material.arithmetic.device
     fill(model.banks, model.teacher, material)
-    balance(model, pictures, unseen, device)
-    if not unseen:
+    balance(model, trial, device)
+    if trial.learned:
         return {"kept": True}
-    found = compare(model, pictures, device)
+    found = compare(model, trial, device)
     kept = found["both"] - found["student"] > found["standard_error"]
     said = "it is kept" if kept else "it is left out"
     say(

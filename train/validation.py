@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from edge.errors import DataSetError
 from edge.fit import Fit
@@ -46,6 +47,50 @@ class Drawing(Protocol):
         """The `turn`-th defect on picture `index`."""
 
 
+@dataclass(frozen=True)
+class TrialPictures:
+    """Good pictures that flaws are drawn on, for a choice within a training.
+
+    Attributes:
+        pictures: As the network sees them, (N, H, W, 3) uint8 BGR, at most `MOST_PICTURES`.
+        valid: Pixels that show the frame and not padding, (N, H, W) bool.
+        foreground: How the part is found, see `train.foreground`.
+        learned: Whether the model has learned from them, because none were kept aside.
+    """
+
+    pictures: NDArray[np.uint8]
+    valid: NDArray[np.bool_]
+    foreground: str = "auto"
+    learned: bool = False
+
+    @classmethod
+    def load(cls, paths: Sequence[Path], fit: Fit, foreground: str, learned: bool = False) -> TrialPictures:
+        """Read the first of some files."""
+        pictures, valid = _tiles(paths[:MOST_PICTURES], fit)
+        return cls(pictures[:MOST_PICTURES], valid[:MOST_PICTURES], foreground, learned)
+
+    def judge(
+        self, compute: Callable[[Tensor], Tensor], seed: int
+    ) -> tuple[Tensor, NDArray[np.uint8], NDArray[np.bool_]]:
+        """Return what a network says of the pictures and of `DRAWS` flaws on each, the flaws' masks, and what counts.
+
+        Args:
+            compute: As `on_defects` takes it.
+            seed: Of the flaws.
+
+        Returns:
+            Maps and masks as those of `on_defects`; the valid pixels of the same pictures, (N (1 + DRAWS), H, W) bool.
+        """
+        flaws = Flaws(self.pictures, seed=seed, foreground=self.foreground, valid=self.valid)
+        maps, masks = on_defects(compute, self.pictures, flaws, DRAWS)
+        return maps, masks, np.repeat(self.valid, 1 + DRAWS, axis=0)
+
+
+def shown_at(valid: NDArray[np.bool_], size: tuple[int, int]) -> Tensor:
+    """Return where a coarser map sees the frame alone and no padding: (N, H, W) bool to (N, h, w) bool."""
+    return nn.functional.interpolate(torch.from_numpy(valid)[:, None].float(), size=size, mode="area")[:, 0] == 1
+
+
 def held_out_pictures(about: Checkpoint, category: Category) -> list[Path]:
     """The good pictures of a category that a training kept aside.
 
@@ -72,7 +117,12 @@ def held_out_pictures(about: Checkpoint, category: Category) -> list[Path]:
 
 
 def evaluate_flaws(
-    model: Network, pictures: Sequence[Path], fit: Fit, device: torch.device, draws: int = DRAWS
+    model: Network,
+    pictures: Sequence[Path],
+    fit: Fit,
+    device: torch.device,
+    draws: int = DRAWS,
+    foreground: str = "auto",
 ) -> Evaluation:
     """Run good pictures, and as many flaws on each as `draws` says, through a model, with progress.
 
@@ -84,12 +134,12 @@ def evaluate_flaws(
         ImageError: A picture cannot be read.
     """
     model = model.to(device).eval()
-    tiles, valid = picture_tiles(pictures, fit)
-    flaws = _Kept(Flaws(tiles, seed=SEED))
+    tiles, valid = _tiles(pictures, fit)
+    flaws = _Kept(Flaws(tiles, seed=SEED, foreground=foreground, valid=valid))
     maps, masks = on_defects(lambda images: model.anomaly_map(images.to(device)), tiles, flaws, draws)
     drawn = np.stack(flaws.pictures).reshape(len(tiles), draws, *tiles.shape[1:])
-    every, where = maps[:, 0].numpy(), np.repeat(valid, 1 + draws, axis=0)
     sources = [path for path in pictures for _ in range(fit.grid.count)]
+    every, where = maps[:, 0].numpy(), np.repeat(valid, 1 + draws, axis=0)
     return Evaluation(
         images=[TestImage(path, kind, None) for path in sources for kind in ("good", *[FLAW] * draws)],
         scores=image_scores(every, where),
@@ -164,7 +214,7 @@ def image_scores(maps: NDArray[np.float32], valid: NDArray[np.bool_]) -> NDArray
     return np.asarray(np.where(valid, maps, -np.inf).max(axis=(1, 2)), np.float32)
 
 
-def picture_tiles(pictures: Sequence[Path], fit: Fit) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+def _tiles(pictures: Sequence[Path], fit: Fit) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
     """Return what the network sees of pictures, (N, H, W, 3) uint8, and which pixels are no padding, (N, H, W)."""
     tiles, valid = [], []
     for path in pictures:

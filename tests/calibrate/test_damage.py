@@ -6,6 +6,7 @@ import pytest
 from calibrate.damage import Budget, Damage, damage, worth
 from calibrate.validation import DRAWS, GOOD, Validation, draw_validation
 from edge.fit import Fit
+from train.foreground import foreground_masks
 from train.metrics import auroc
 
 
@@ -101,3 +102,15 @@ def test_of_tiles_no_more_than_wanted_and_none_of_padding() -> None:
     assert all(
         (mask & inside).any() for mask, inside in zip(seen.masks[seen.flawed], seen.valid[seen.flawed], strict=True)
     )
+
+
+@pytest.mark.parametrize(
+    ("fit", "foreground"), [(Fit(64, 64), "disc"), (Fit(96, 64, "pad"), "full"), (Fit(64, 128, "pad"), "disc")]
+)
+def test_flaws_lie_on_the_part_and_not_in_the_padding(fit: Fit, foreground: str) -> None:
+    frames = [np.random.default_rng(seed).integers(0, 255, (80, 80, 3), np.uint8) for seed in range(4)]
+    seen = draw_validation(frames, fit, foreground)
+    parts = foreground_masks(seen.pictures[~seen.flawed], foreground)
+    assert len(seen.pictures) == 4 * (1 + DRAWS)
+    assert not seen.masks[~seen.valid].any()
+    assert not seen.masks[np.repeat(parts, 1 + DRAWS, axis=0) == 0].any()

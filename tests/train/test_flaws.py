@@ -119,3 +119,26 @@ def test_every_kind_is_drawn(pictures: np.ndarray, monkeypatch: pytest.MonkeyPat
     for turn in range(len(KINDS)):
         flaws.draw(0, turn)
     assert drawn == list(KINDS)
+
+
+@pytest.mark.parametrize("columns", [8, 30, 63])
+@pytest.mark.parametrize("foreground", ["full", "auto", "disc"])
+def test_no_flaw_lies_in_the_padding(columns: int, foreground: str) -> None:
+    pictures = np.random.default_rng(0).integers(60, 200, (3, 64, 64, 3), np.uint8)
+    valid = np.zeros((3, 64, 64), bool)
+    valid[:, :, :columns] = True
+    flaws = Flaws(pictures, seed=1, foreground=foreground, valid=valid)
+    for turn in range(6):
+        for i in range(3):
+            flaw = flaws.draw(i, turn)
+            assert flaw.mask.any() and not flaw.mask[~valid[i]].any()
+            assert np.array_equal(flaw.picture[~valid[i]], pictures[i][~valid[i]])
+
+
+def test_a_part_that_is_found_in_the_padding_alone_gives_way_to_the_frame() -> None:
+    pictures = np.full((1, 64, 64, 3), 200, np.uint8)
+    pictures[:, 20:44, 20:44] = 20
+    valid = np.zeros((1, 64, 64), bool)
+    valid[:, :, :10] = True
+    flaws = Flaws(pictures, seed=0, foreground="otsu-inverse", valid=valid)
+    assert np.array_equal(flaws.foregrounds[0] > 0, valid[0])

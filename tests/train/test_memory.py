@@ -23,6 +23,7 @@ from train.memory import cross_fit, fill
 from train.systems import system_of
 from train.textures import render_textures
 from train.training import Settings, fit
+from train.validation import TrialPictures
 
 CPU = torch.device("cpu")
 
@@ -78,7 +79,8 @@ def test_both_maps_have_a_spread_of_one_on_unseen_pictures(pictures: NDArray[np.
     torch.manual_seed(0)
     model = Remembering(system_of("rd").build(Teacher(EMBEDDED), {}), 20).eval()
     fill(model.banks, model.teacher, Material(pictures[:5], None, Arithmetic(CPU), batch=4, seed=0, cache_gb=1.0))
-    balance(model, pictures[5:], True, CPU)
+    trial = TrialPictures(pictures[5:], np.ones((5, 64, 64), bool))
+    balance(model, trial, CPU)
     with torch.inference_mode():
         image = normalise(pictures[5:])
         own, remembered = model.maps(image, model.teacher(image))
@@ -86,7 +88,7 @@ def test_both_maps_have_a_spread_of_one_on_unseen_pictures(pictures: NDArray[np.
     assert float((own * model.weights[0]).std()) == pytest.approx(1, abs=1e-3)
     assert float((remembered * model.weights[1]).std()) == pytest.approx(1, abs=1e-3)
     assert torch.allclose(both, own * model.weights[0] + remembered * model.weights[1], atol=1e-4)
-    found = compare(model, pictures[5:], CPU)
+    found = compare(model, trial, CPU)
     assert set(found) == {"student", "both", "standard_error"} and all(0 <= value <= 1 for value in found.values())
 
 

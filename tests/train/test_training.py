@@ -137,12 +137,13 @@ def test_a_run_of_another_seed_is_another(settings: Change, usual: Settings, who
 
 
 def test_the_checkpoint_says_what_was_done(settings: Change, textures: Path) -> None:
-    asked = settings(hold_out=0.2, seed=4, steps=2)
+    asked = settings(hold_out=0.2, seed=4, steps=2, foreground="disc")
     result = fit(asked)
     about, model = checkpoint.load(asked.out)
     assert about == result
     assert (about.model, about.teacher, about.category, about.fit) == ("rd", EMBEDDED, "cloth", Fit(64, 64))
     assert (about.steps, about.seed, about.training["batch"], about.training["recipe"]) == (2, 4, 4, "decay")
+    assert about.foreground == "disc"
     assert (len(about.trained_on), len(about.held_out), len(losses_of(about))) == (8, 2, 2)
     digests = {pixel_digest(read_image(path)) for path in (textures / "cloth" / "train" / "good").iterdir()}
     assert {*about.trained_on, *about.held_out} == digests

@@ -16,9 +16,10 @@ from edge.errors import DataSetError
 from edge.fit import Fit
 from train import checkpoint
 from train.cli import main
-from train.datasets import Category
+from train.datasets import Category, load_fitted
+from train.foreground import foreground_masks
 from train.report import render
-from train.validation import evaluate_flaws, held_out_pictures
+from train.validation import TrialPictures, evaluate_flaws, held_out_pictures, shown_at
 
 
 def test_the_pictures_are_those_held_out(run: Path, data: Path) -> None:
@@ -122,3 +123,38 @@ def test_a_training_that_held_nothing_out_says_what_to_do(run: Path, data: Path)
     none = dataclasses.replace(about, held_out=[])
     with pytest.raises(DataSetError, match="kept none aside to draw flaws on; train again with more images"):
         held_out_pictures(none, Category.open(data, CATEGORY))
+
+
+@pytest.mark.parametrize("foreground", ["full", "disc", "otsu"])
+def test_flaws_lie_where_the_training_was_told_that_the_part_is(run: Path, data: Path, foreground: str) -> None:
+    about, model = checkpoint.load(run)
+    fit = about.fit
+    pictures = held_out_pictures(about, Category.open(data, CATEGORY))
+    found = evaluate_flaws(model, pictures, fit, torch.device("cpu"), 6, foreground)
+    parts = np.repeat(foreground_masks(load_fitted(pictures, fit), foreground), 7, axis=0)
+    assert found.masks.any() and not found.masks[parts == 0].any()
+    trial = TrialPictures.load(pictures, fit, foreground)
+    maps, masks, valid = trial.judge(lambda images: images[:, :1], seed=3)
+    assert len(maps) == len(masks) == len(valid) == len(parts)
+    assert masks.any() and not masks[parts == 0].any()
+
+
+def test_the_command_honours_the_foreground_of_the_training(run: Path, data: Path, tmp_path: Path) -> None:
+    found = []
+    for foreground in ("full", "disc"):
+        copy = tmp_path / foreground
+        shutil.copytree(run, copy)
+        text = (copy / checkpoint.DESCRIPTION).read_text()
+        (copy / checkpoint.DESCRIPTION).write_text(text.replace("foreground: auto", f"foreground: {foreground}"))
+        target = tmp_path / f"{foreground}.json"
+        assert main(["evaluate", str(copy), "--data", str(data), "--synthetic", "--json", str(target)]) == 0
+        found.append(json.loads(target.read_text()))
+    assert found[0] != found[1]
+
+
+@pytest.mark.parametrize(("columns", "seen"), [(64, 16), (40, 10), (41, 10), (3, 0)])
+def test_a_coarse_map_sees_no_padding(columns: int, seen: int) -> None:
+    valid = np.zeros((2, 64, 64), bool)
+    valid[:, :, :columns] = True
+    shown = shown_at(valid, (16, 16))
+    assert shown.shape == (2, 16, 16) and int(shown.sum()) == 2 * 16 * seen

@@ -6,18 +6,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from edge.errors import UsageError
 from models.network import Network
 from models.teacher import Teacher
 from train.material import Material
 from train.phase import Phase
+from train.validation import TrialPictures
 
-Unseen = Callable[[], NDArray[np.uint8]]
-"""Return the first good pictures that the training has kept aside, fitted, (N, H, W, 3) uint8 BGR, 40 pictures at most;
-those it learned from where it kept none aside."""
+Unseen = Callable[[], TrialPictures]
+"""Return the first good pictures that the training has kept aside; those it learned from where it kept none aside."""
 
 Finish = Callable[[Any, Material, Unseen, Mapping[str, Any]], dict[str, Any]]
 """Called with the trained network, what it learned from, the unseen good pictures and the system's options; returns
