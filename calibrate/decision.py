@@ -57,7 +57,7 @@ def decide(
     networks: Networks,
     contest: Contest,
     frames: Sequence[Frame],
-    rate: float,
+    rate: float | None,
     budget: Budget,
     say: Say,
 ) -> Decided:
@@ -69,7 +69,7 @@ def decide(
         networks: Both kinds, and what each loses on flaws.
         contest: How fast they are.
         frames: Good ones that the model has not seen.
-        rate: The share of good parts to reject.
+        rate: The share of good parts to reject; `None` is the smallest that the scores resolve.
         budget: What a precision may lose.
         say: Is told what is decided.
     """
@@ -79,6 +79,9 @@ def decide(
         here = measure(files, "fp16", frames[:1])
         measured["fp16"] = dataclasses.replace(measured["fp16"], latency_ms=here.latency_ms)
     scores = threshold_scores(measured)
+    if rate is None:
+        rate = resolvable_rate(len(scores))
+        say(f"the threshold is set to reject {percent(rate)} of good parts, the least that so many images can tell")
     fits = fit_all(scores, measured, rate)
     for name, fit in fits.items():
         say(f"{name}: {measured[name].latency_ms:.1f} ms, {fit}")
