@@ -114,9 +114,10 @@ def make_bundle(request: Request, say: Callable[[str], None]) -> Bundle:
     decided = decide((arithmetic, files), networks, contest, frames, rate, budget, say)
     golden = pack_golden(golden_frames(arithmetic, frames, decided.limits["fp32"]))
     kinds, flawed = list(defects.values()), _read_defects(about, list(defects), copies, say)
-    report = describe(decided, networks, validation, len(pictures)) | _found(files, decided, frames, flawed, say)
+    told, counted = _found(files, decided, frames, flawed, kinds, say)
+    report = describe(decided, networks, validation, len(pictures)) | told
     manifest = _manifest(request, about, decided, networks, frames)
-    manifest["decision"] |= _counted(report, decided, kinds)
+    manifest["decision"] |= counted
     contents = {model_file(p): data for p, data in networks.files.items()} | {GOLDEN: golden}
     promise = promise_of(complete(manifest, contents))
     report["promise"] = asdict(promise)
@@ -197,30 +198,34 @@ def _defects(folder: Path) -> dict[Path, str]:
 
     A folder `good` in it holds none.
     """
-    found = dict.fromkeys(_images("--defects", folder, within=True), folder.name)
+    found = dict.fromkeys(_images("--defects", folder, within=True), clean(folder.name))
     for each in sorted(each for each in folder.iterdir() if each.is_dir() and not each.name.startswith(".")):
-        found |= dict.fromkeys(look_into(each).images if each.name != "good" else [], each.name)
-    return found or dict.fromkeys(_images("--defects", folder), folder.name)
+        found |= dict.fromkeys(look_into(each).images if each.name != "good" else [], clean(each.name))
+    return found or dict.fromkeys(_images("--defects", folder), clean(folder.name))
 
 
 def _found(
-    files: Bundle, decided: Decided, good: list[Frame], defects: list[Frame], say: Callable[[str], None]
-) -> dict[str, Any]:
-    """What the thresholds find of flaws of set sizes, and of real defects, for the report."""
+    files: Bundle,
+    decided: Decided,
+    good: list[Frame],
+    defects: list[Frame],
+    kinds: Sequence[str],
+    say: Callable[[str], None],
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What the thresholds find of flaws of set sizes and of real defects: for the report, and counted for the manifest.
+
+    Scores are rounded in the report alone: one that equals the threshold is not above it.
+    """
     preferred = decided.preference.preferred
-    sized = score_flaws(files, preferred, good)
+    limit, sized = decided.limits[preferred], score_flaws(files, preferred, good)
     say(f"flaws of {len(sized)} sizes, drawn on good images, were judged in {preferred}")
     widths = [{"width": width, "scores": [round(score, 6) for score in scores]} for width, scores in sized.items()]
-    report: dict[str, Any] = {"flaws": {"precision": preferred, "widths": widths}}
-    return report | ({"defects": judge_defects(files, defects, decided.limits, say)} if defects else {})
-
-
-def _counted(report: Mapping[str, Any], decided: Decided, kinds: Sequence[str]) -> dict[str, Any]:
-    """What the preferred precision's threshold finds, for the manifest."""
-    preferred = decided.preference.preferred
-    limit, sized = decided.limits[preferred], report["flaws"]["widths"]
-    real = found_defects(kinds, report["defects"][preferred]["scores"], limit) if kinds else []
-    return {"flaws": found_flaws({each["width"]: each["scores"] for each in sized}, limit), "defects": real}
+    told: dict[str, Any] = {"flaws": {"precision": preferred, "widths": widths}}
+    counted: dict[str, Any] = {"flaws": found_flaws(sized, limit), "defects": []}
+    if defects:
+        told["defects"], scores = judge_defects(files, defects, decided.limits, say)
+        counted["defects"] = found_defects(kinds, scores[preferred], limit)
+    return told, counted
 
 
 def _split(about: Checkpoint, images: list[Path], copies: Copies) -> tuple[list[Path], dict[Path, Frame]]:
