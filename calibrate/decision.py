@@ -33,6 +33,7 @@ class Decided:
     """What held-out good images say of each precision, and what follows.
 
     Attributes:
+        scores: FP32's of the good parts that set the threshold.
         measured: Scores, maps and latency.
         fits: The threshold of each.
         agreed: How often each gives FP32's verdict.
@@ -40,6 +41,7 @@ class Decided:
         contest: What was timed in turns, and what OpenVINO would do by itself on a processor with a faster float.
     """
 
+    scores: Sequence[float]
     measured: Mapping[Precision, Measurement]
     fits: Mapping[Precision, TailFit]
     agreed: Mapping[Precision, Agreement]
@@ -95,7 +97,7 @@ def decide(
         against["bf16"] = f"is beyond the budget ({own.broken})"
     preference = prefer(contest.latency_ms, against)
     say(f"a station runs {preference.preferred}: {preference.why}")
-    return Decided(measured, fits, agreed, preference, contest)
+    return Decided(scores, measured, fits, agreed, preference, contest)
 
 
 def threshold_scores(measured: Mapping[Precision, Measurement]) -> list[float]:
