@@ -16,7 +16,6 @@ import torch
 from numpy.typing import NDArray
 
 from calibrate.activations import collect
-from calibrate.confidence import percent
 from calibrate.contest import Contest, hold_contest
 from calibrate.decision import Decided, decide, thresholds_of
 from calibrate.export import to_onnx
@@ -27,7 +26,6 @@ from calibrate.networks import Networks, Search, make_networks
 from calibrate.preference import EVEN
 from calibrate.quantize import of_distances, quantizable
 from calibrate.report import describe, render
-from calibrate.threshold import resolvable_rate
 from calibrate.trials import Workbench
 from calibrate.validation import Validation, draw_validation
 from calibrate.verdicts import found_defects, judge_defects
@@ -105,10 +103,6 @@ def make_bundle(request: Request, say: Callable[[str], None]) -> Bundle:
     drift = _drift(about, model, frames, exported)
     say(f"exported; maps differ from the trained model's by {drift:.1e} at most")
     scores = _threshold_scores(about, exported, unseen, say)
-    rate = request.false_reject_rate
-    if rate is None:
-        rate = resolvable_rate(len(scores))
-        say(f"the threshold is set to reject {percent(rate)} of good parts, the least that so many images can tell")
     pictures = _calibration_pictures(about, [*seen, *unseen], request)
     validation = draw_validation(frames, about.fit, about.foreground)
     networks = _make_networks(request, about, fp32, pictures, validation, say)
@@ -117,18 +111,14 @@ def make_bundle(request: Request, say: Callable[[str], None]) -> Bundle:
     )
     _add_bf16(networks, contest, say)
     arithmetic, files = (draft(about, each, request.out) for each in (networks.arithmetic, networks.files))
-    decided = decide((arithmetic, files), networks, contest, frames, scores, rate, request.search.budget, say)
+    rate, budget = request.false_reject_rate, request.search.budget
+    decided = decide((arithmetic, files), networks, contest, frames, scores, rate, budget, say)
     golden = pack_golden(golden_frames(arithmetic, frames, decided.limits["fp32"]))
-    preferred = decided.preference.preferred
-    sized = score_flaws(files, preferred, frames)
-    say(f"flaws of set sizes drawn on good pictures and judged in {preferred}")
-    report = describe(decided, networks, validation, len(pictures)) | {"flaws": _described(sized, preferred)}
-    kinds, found = list(defects.values()), []
-    if defects:
-        report["defects"] = judge_defects(files, _read_defects(about, list(defects), copies, say), decided.limits, say)
-        found = found_defects(kinds, report["defects"][preferred]["scores"], decided.limits[preferred])
-    manifest = _manifest(request, rate, about, decided, networks, frames)
-    manifest["decision"] |= {"flaws": found_flaws(sized, decided.limits[preferred]), "defects": found}
+    kinds, flawed = list(defects.values()), _read_defects(about, list(defects), copies, say)
+    told, counted = _found(files, decided, frames, flawed, kinds, say)
+    report = describe(decided, networks, validation, len(pictures)) | told
+    manifest = _manifest(request, about, decided, networks, frames)
+    manifest["decision"] |= counted
     contents = {model_file(p): data for p, data in networks.files.items()} | {GOLDEN: golden}
     promise = promise_of(complete(manifest, contents))
     report["promise"] = asdict(promise)
@@ -228,16 +218,34 @@ def _defects(folder: Path) -> dict[Path, str]:
 
     A folder `good` in it holds none.
     """
-    found = dict.fromkeys(_images("--defects", folder, within=True), folder.name)
+    found = dict.fromkeys(_images("--defects", folder, within=True), clean(folder.name))
     for each in sorted(each for each in folder.iterdir() if each.is_dir() and not each.name.startswith(".")):
-        found |= dict.fromkeys(look_into(each).images if each.name != "good" else [], each.name)
-    return found or dict.fromkeys(_images("--defects", folder), folder.name)
+        found |= dict.fromkeys(look_into(each).images if each.name != "good" else [], clean(each.name))
+    return found or dict.fromkeys(_images("--defects", folder), clean(folder.name))
 
 
-def _described(sized: Mapping[float, Sequence[float]], precision: Precision) -> dict[str, Any]:
-    """Flaws of set sizes, for the report."""
+def _found(
+    files: Bundle,
+    decided: Decided,
+    good: list[Frame],
+    defects: list[Frame],
+    kinds: Sequence[str],
+    say: Callable[[str], None],
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What the thresholds find of flaws of set sizes and of real defects: for the report, and counted for the manifest.
+
+    Scores are rounded in the report alone: one that equals the threshold is not above it.
+    """
+    preferred = decided.preference.preferred
+    limit, sized = decided.limits[preferred], score_flaws(files, preferred, good)
+    say(f"flaws of {len(sized)} sizes, drawn on good images, were judged in {preferred}")
     widths = [{"width": width, "scores": [round(score, 6) for score in scores]} for width, scores in sized.items()]
-    return {"precision": precision, "widths": widths}
+    told: dict[str, Any] = {"flaws": {"precision": preferred, "widths": widths}}
+    counted: dict[str, Any] = {"flaws": found_flaws(sized, limit), "defects": []}
+    if defects:
+        told["defects"], scores = judge_defects(files, defects, decided.limits, say)
+        counted["defects"] = found_defects(kinds, scores[preferred], limit)
+    return told, counted
 
 
 def _split(about: Checkpoint, images: list[Path], copies: Copies) -> tuple[list[Path], dict[Path, Frame]]:
@@ -275,16 +283,16 @@ def _read_defects(about: Checkpoint, defects: list[Path], good: Copies, say: Cal
 
 
 def _manifest(
-    request: Request, rate: float, about: Checkpoint, decided: Decided, networks: Networks, frames: list[Frame]
+    request: Request, about: Checkpoint, decided: Decided, networks: Networks, frames: list[Frame]
 ) -> dict[str, Any]:
     measured, fits, chosen = decided.measured, decided.fits, networks.trials[0].recipe
     thresholds = {name: thresholds_of(m, fits[name]) for name, m in measured.items()}
     tolerance, preferred = tolerances(measured, decided.limits), decided.preference.preferred
-    fields = manifest_fields(about, request.out, rate, thresholds, tolerance, preferred)
+    fields = manifest_fields(about, request.out, fits["fp32"].rate, thresholds, tolerance, preferred)
     fields["input"]["pictures"] = picture_range([examine(frame) for frame in frames]).model_dump()
     fields["decision"]["held_out_images"] = fits["fp32"].images
-    fields["decision"]["images_wanted"] = fits[preferred].images_wanted
-    fields["decision"]["method"] = fits[preferred].method
+    fields["decision"]["images_wanted"] = fits["fp32"].images_wanted
+    fields["decision"]["method"] = fits["fp32"].method
     fields["order"] = {"openvino": decided.preference.openvino, "tensorrt": decided.preference.tensorrt}
     fields["provenance"]["measured"] = {
         name: _worth_of(name, decided.contest, networks) for name in measured if name != "fp16"

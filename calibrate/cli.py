@@ -41,13 +41,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _add_bundle(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Exports a checkpoint in FP32 and FP16, quantizes it to INT8 in the form that measures best here, sets each "
-        "one's threshold from good images the model has not seen, and writes the bundle whole or not at all; its "
-        "report/index.html shows what each precision is worth. Of the images in --good, those the model was trained on "
-        "(told by their content) only help to choose INT8 scales. INT8 is judged on synthetic flaws; where it loses "
-        "more than the budget, its layers are ranked by the harm of each, and the worst are left float, within "
-        "--search-seconds. Of the precisions that keep the budget, a station runs the one that is fastest on this "
-        "processor; with TensorRT it runs INT8 first."
+        "Exports a checkpoint in FP32 and FP16, quantizes it to INT8 in the form that measures best here, sets FP32's "
+        "threshold from good images the model has not seen, moves it to the other precisions, and writes the bundle "
+        "whole or not at all. The last lines say what the threshold does to good parts, to synthetic flaws and to the "
+        "defects in --defects; report/index.html shows it, and what each precision is worth. Of the images in --good, "
+        "those the model was trained on (told by their content) only help to choose INT8 scales. INT8 is judged on "
+        "synthetic flaws; where it loses more than the budget, its layers are ranked by the harm of each, and the "
+        "worst are left float, within --search-seconds. Of the precisions that keep the budget, a station runs the one "
+        "that is fastest on this processor; with TensorRT it runs INT8 first."
     )
     parser.add_argument("run", type=Path, metavar="RUN", help="folder of the checkpoint")
     parser.add_argument(

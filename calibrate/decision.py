@@ -33,6 +33,7 @@ class Decided:
     """What held-out good images say of each precision, and what follows.
 
     Attributes:
+        scores: FP32's of the good parts that set the threshold.
         measured: Scores, maps and latency.
         fits: The threshold of each.
         agreed: How often each gives FP32's verdict.
@@ -40,6 +41,7 @@ class Decided:
         contest: What was timed in turns, and what OpenVINO would do by itself on a processor with a faster float.
     """
 
+    scores: Sequence[float]
     measured: Mapping[Precision, Measurement]
     fits: Mapping[Precision, TailFit]
     agreed: Mapping[Precision, Agreement]
@@ -58,7 +60,7 @@ def decide(
     contest: Contest,
     frames: Sequence[Frame],
     scores: Sequence[float],
-    rate: float,
+    rate: float | None,
     budget: Budget,
     say: Say,
 ) -> Decided:
@@ -71,7 +73,7 @@ def decide(
         contest: How fast they are.
         frames: Good ones that the model has not seen.
         scores: FP32's of good parts that set the threshold, each of a model that has not seen it.
-        rate: The share of good parts to reject.
+        rate: The share of good parts to reject; `None` is the smallest that the scores resolve.
         budget: What a precision may lose.
         say: Is told what is decided.
     """
@@ -80,6 +82,9 @@ def decide(
     if "fp16" in measured:
         here = measure(files, "fp16", frames[:1])
         measured["fp16"] = dataclasses.replace(measured["fp16"], latency_ms=here.latency_ms)
+    if rate is None:
+        rate = resolvable_rate(len(scores))
+        say(f"the threshold is set to reject {percent(rate)} of good parts, the least that so many images can tell")
     fits = fit_all(scores, measured, rate)
     for name, fit in fits.items():
         say(f"{name}: {measured[name].latency_ms:.1f} ms, {fit}")
@@ -93,7 +98,7 @@ def decide(
         against["bf16"] = f"is beyond the budget ({own.broken})"
     preference = prefer(contest.latency_ms, against)
     say(f"a station runs {preference.preferred}: {preference.why}")
-    return Decided(measured, fits, agreed, preference, contest)
+    return Decided(scores, measured, fits, agreed, preference, contest)
 
 
 def fit_all(

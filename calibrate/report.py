@@ -25,7 +25,6 @@ from edge import __version__
 from edge.memory import peak_mb
 from edge.messages import Precision
 from edge.promise import in_100
-from edge.text import clean
 from train.checkpoint import Checkpoint
 from train.pages import facts_of, fill, heading, now, show_charts, show_facts, show_tiles
 
@@ -84,7 +83,7 @@ def render(
     networks: Networks,
     validation: Validation,
     described: Described,
-    kinds: Sequence[str] = (),
+    kinds: Sequence[str],
 ) -> str:
     """The page; `described` as of `describe`, with the flaws of set sizes, real defects and what is promised of them.
 
@@ -173,7 +172,7 @@ def _slider(
         groups[f"synthetic flaws of {in_100(each['width'])} % of the part's width"] = each["scores"]
     scores = described["defects"][name]["scores"] if kinds else []
     for kind in sorted(set(kinds)):
-        groups[f"real defects: {clean(kind)}"] = [s for k, s in zip(kinds, scores, strict=True) if k == kind]
+        groups[f"real defects: {kind}"] = [s for k, s in zip(kinds, scores, strict=True) if k == kind]
     seen = validation.first(len(networks.maps[name]))
     return slider(groups, decided.limits[name], seen, worth(seen, networks.maps[name]).scores)
 
@@ -186,7 +185,7 @@ def _charts(decided: Decided, networks: Networks, validation: Validation, descri
     for name, measured in decided.measured.items():
         flawed = worth(validation, networks.maps[name]).scores[validation.flawed]
         charts[f"Scores in {name}"] = score_chart(measured.scores, flawed, decided.limits[name])
-    charts["Tail of the good scores in fp32"] = tail_chart(decided.measured["fp32"].scores, decided.fits["fp32"])
+    charts["Tail of the good scores in fp32"] = tail_chart(decided.scores, decided.fits["fp32"])
     return show_charts(charts)
 
 

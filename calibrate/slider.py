@@ -6,8 +6,6 @@ import json
 from collections.abc import Mapping, Sequence
 from html import escape
 
-import numpy as np
-
 from calibrate.damage import Scores
 from calibrate.validation import Validation
 from train.pages import read_part
@@ -15,6 +13,10 @@ from train.thumbnails import inline, outlined, small, small_mask
 
 SIDE = 128
 """Of a thumbnail, in pixels, at most."""
+
+
+DIGITS = 6
+"""Of scores, behind the point."""
 
 
 def script() -> str:
@@ -34,20 +36,18 @@ def slider(groups: Mapping[str, Sequence[float]], threshold: float, validation: 
         validation: Pictures to show.
         scores: Theirs.
     """
-    found = np.unique(np.concatenate([np.asarray(each, np.float64) for each in groups.values()] + [scores]))
-    levels = np.unique(np.round([*found, threshold], 6))
-    shipped = int(np.searchsorted(levels, round(threshold, 6)))
-    data = {
-        "levels": levels.tolist(),
-        "shipped": shipped,
-        "groups": [{"scores": [round(float(score), 6) for score in each]} for each in groups.values()],
-    }
+    # All rounded alike: a score that equals the threshold is not above it.
+    limit, judged = round(threshold, DIGITS), {name: _rounded(each) for name, each in groups.items()}
+    seen = _rounded(scores.tolist())
+    levels = sorted({limit, *seen, *(score for each in judged.values() for score in each)})
+    shipped = levels.index(limit)
+    data = {"levels": levels, "shipped": shipped, "groups": [{"scores": each} for each in judged.values()]}
     rows = [
         f'<tr><th scope="row">{escape(name)}</th><td class="number" id="group{row}">'
-        f"{sum(score > threshold for score in each)} of {len(each)}</td></tr>"
-        for row, (name, each) in enumerate(groups.items())
+        f"{sum(score > limit for score in each)} of {len(each)}</td></tr>"
+        for row, (name, each) in enumerate(judged.items())
     ]
-    figures = [_figure(validation, i, float(score), threshold) for i, score in enumerate(scores)]
+    figures = [_figure(validation, i, score, limit) for i, score in enumerate(seen)]
     # Inside a script element text is no HTML: only its end would be seen.
     text = json.dumps(data).replace("<", "\\u003c")
     return (
@@ -61,6 +61,10 @@ def slider(groups: Mapping[str, Sequence[float]], threshold: float, validation: 
     )
 
 
+def _rounded(scores: Sequence[float]) -> list[float]:
+    return [round(float(score), DIGITS) for score in scores]
+
+
 def _figure(validation: Validation, i: int, score: float, threshold: float) -> str:
     """A validation picture with its verdict."""
     picture = validation.pictures[i]
@@ -70,6 +74,6 @@ def _figure(validation: Validation, i: int, score: float, threshold: float) -> s
     word = "rejected" if score > threshold else "accepted"
     shown = inline(outlined(small(picture, size), small_mask(validation.masks[i] > 0, size), (0, 255, 255), 1), kind)
     return (
-        f'<figure class="{word}" data-score="{score:.6f}">{shown}<figcaption>{kind}, {score:.4g}: <span>{word}</span>'
+        f'<figure class="{word}" data-score="{score}">{shown}<figcaption>{kind}, {score:.4g}: <span>{word}</span>'
         "</figcaption></figure>"
     )

@@ -77,8 +77,11 @@ def escapes(scores: Sequence[float], threshold: float) -> Escapes:
 
 def judge_defects(
     bundle: Bundle, frames: Sequence[Frame], thresholds: Mapping[Precision, float], say: Callable[[str], None]
-) -> dict[str, Any]:
-    """How many defective images each precision would let escape, for the report; nothing is decided by them."""
+) -> tuple[dict[str, Any], dict[Precision, list[float]]]:
+    """How many defective images each precision would let escape, for the report, and their scores.
+
+    Nothing is decided by them.
+    """
     scores = {precision: measure(bundle, precision, frames).scores for precision in bundle.manifest.precisions}
     report: dict[str, Any] = {}
     for precision, found in scores.items():
@@ -88,7 +91,7 @@ def judge_defects(
     for precision, agreement in agreements(scores, thresholds).items():
         say(f"{precision} {agreement} defective images")
         report[precision]["verdicts_as_fp32"] = asdict(agreement)
-    return report
+    return report, scores
 
 
 def found_defects(kinds: Sequence[str], scores: Sequence[float], threshold: float) -> list[dict[str, Any]]:

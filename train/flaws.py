@@ -160,16 +160,20 @@ def _ellipse(part: Mask, rng: Rng, length: float | None) -> Shape:
 
 
 def _line(part: Mask, rng: Rng, length: float | None) -> Shape:
-    """A bent line of 1 to 3 pixels, from a place on the part, `length` or a sixteenth to a half of the frame long."""
-    drawn_length = min(part.shape) * np.exp(rng.uniform(np.log(1 / 16), np.log(1 / 2)))
-    length = drawn_length if length is None else length
+    """A bent line from a place on the part, 1 to 3 pixels wide and a sixteenth to a half of the frame long.
+
+    One of a given `length` in pixels is never wider than a quarter of it, but for the least width.
+    """
+    random_length = min(part.shape) * np.exp(rng.uniform(np.log(1 / 16), np.log(1 / 2)))
+    most = 3 if length is None else max(1, int(length / 4))
+    length = random_length if length is None else length
     angles = rng.uniform(0, 2 * np.pi) + np.cumsum(rng.normal(0, 0.15, 8))
     steps = np.stack([np.cos(angles), np.sin(angles)], 1) * (length / len(angles))
     points = np.vstack([np.zeros(2), np.cumsum(steps, 0)]) + _place(part, rng)[::-1]
     drawn = np.zeros(part.shape, np.uint8)
     # Four bits after the point: a line between pixels is as faint as it is on a sensor.
     fine = [np.rint(points * 16).astype(np.int32)]
-    cv2.polylines(drawn, fine, False, 255, int(rng.integers(1, 4)), cv2.LINE_AA, 4)
+    cv2.polylines(drawn, fine, False, 255, min(most, int(rng.integers(1, 4))), cv2.LINE_AA, 4)
     return np.asarray(drawn / np.float32(255), np.float32)
 
 

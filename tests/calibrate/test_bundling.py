@@ -230,7 +230,8 @@ def test_escapes_have_an_interval_and_precisions_are_compared() -> None:
 def test_defects_are_judged_in_every_precision(bundle: Bundle, data: Path) -> None:
     frames = [read_image(path) for path in list_images(data / CATEGORY / "test" / "scratch")]
     said: list[str] = []
-    report = judge_defects(bundle, frames, {"int8": 0.0, "fp16": 0.0, "fp32": 0.0}, said.append)
+    report, scores = judge_defects(bundle, frames, {"int8": 0.0, "fp16": 0.0, "fp32": 0.0}, said.append)
+    assert {name: len(each) for name, each in scores.items()} == dict.fromkeys(("int8", "fp16", "fp32"), len(frames))
     assert report["fp32"]["rejected"] == report["int8"]["rejected"] == len(frames)
     assert report["int8"]["verdicts_as_fp32"] == {"images": len(frames), "same": len(frames)}
     assert [line.split()[0].rstrip(":") for line in said] == ["int8", "fp16", "fp32", "int8", "fp16"]

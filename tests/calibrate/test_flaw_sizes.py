@@ -22,7 +22,7 @@ def test_a_flaw_is_as_long_as_it_should_be_on_the_part(width: float) -> None:
     for turn in range(2 * len(KINDS)):
         rows, columns = np.nonzero(flaws.draw(0, turn, width).mask)
         length = max(np.ptp(rows), np.ptp(columns)) + 1
-        assert length <= width * 160 + 5, "a line is up to 3 pixels thick, and has soft ends"
+        assert length <= width * 160 + 5, "a line has soft ends"
 
 
 def test_a_width_changes_no_flaw_that_has_none() -> None:

@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 import pytest
+import small_bundle
 from mosquitto import NO_MOSQUITTO, free_port, mosquitto_program, wait_until
 
 from edge.cli import main
@@ -13,7 +14,7 @@ from edge.demo import chain, stream
 from edge.demo.broker import running_broker
 from edge.demo.line import StreamPart, write_stream
 from edge.demo.progress import tracked
-from edge.demo.stream import inspect_stream
+from edge.demo.stream import BUNDLE, inspect_stream
 from edge.demo.subscriber import Subscriber
 from edge.demo.summary import accuracy, speed
 from edge.errors import CheckFailed, UsageError
@@ -34,6 +35,8 @@ def test_the_whole_chain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd:
     summary = json.loads((out / "summary.json").read_text())
     assert summary["frames"] == summary["verdicts_published"] == summary["verdicts_received"] == 12
     assert 0 <= summary["image_auroc"] <= 1
+    good, flaws = summary["threshold"]["sentences"]
+    assert good.startswith("Of good parts at most ") and flaws.startswith("Of synthetic flaws of 10 % ")
     assert 0 < summary["latency_ms_p50"] <= summary["latency_ms_p99"] and summary["fps"] > 0
     assert len((out / "verdicts.jsonl").read_text().splitlines()) == 12
     assert (out / "evaluation" / "index.html").stat().st_size
@@ -83,6 +86,7 @@ def test_where_no_verdict_arrives_the_broker_and_its_log_are_named(tmp_path: Pat
     delivery = inspect_stream(tmp_path, parts(tmp_path / "stream"), no_service)
     assert delivery.verdicts == [] and delivery.published == 0
     (tmp_path / "evaluation.json").write_text('{"image_auroc": 1.0, "pixel_auroc": 1.0, "aupro_0.3": 1.0}')
+    small_bundle.write(tmp_path / BUNDLE, flaws=[{"width": 0.1, "drawn": 10, "found": 3}])
     with pytest.raises(
         CheckFailed, match=r"of 10 parts 0 verdicts reached the broker \((mosquitto|amqtt) on 127.0.0.1"
     ):
@@ -90,6 +94,7 @@ def test_where_no_verdict_arrives_the_broker_and_its_log_are_named(tmp_path: Pat
         chain._check_arrived(tmp_path, 10, delivery)
     summary = json.loads((tmp_path / "summary.json").read_text())
     assert summary["verdicts_received"] == 0 and summary["image_auroc"] is None
+    assert summary["threshold"]["warning"].startswith("Warning: most flaws pass: of 10 synthetic ones 3 are found.")
     assert (tmp_path / "broker.log").stat().st_size
 
 
