@@ -48,13 +48,13 @@ lint: $(INSTALLED)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# DATA: a folder of categories in the layout of MVTec AD, CATEGORIES: those to take. WEIGHTS: torchvision's ResNet-18.
+# DATA: a folder of categories in the layout of MVTec AD, CATEGORIES: those to take.
 bench: $(INSTALLED)
 	$(BIN)/python tests/benchmarks/service.py
 	$(BIN)/python tests/benchmarks/delivery.py
 	$(if $(DATA),$(BIN)/python tests/benchmarks/accuracy.py $(DATA) $(addprefix --category ,$(CATEGORIES)) \
-		--model rd --model aand --model dmdd $(if $(WEIGHTS),--teacher resnet18 --teacher-weights $(WEIGHTS)))
-	$(if $(DATA),$(BIN)/python tests/benchmarks/precision.py $(DATA) out/accuracy/*)
+		--options '' --options '--model memory' --options '--model aand' --options '--model dmdd')
+	$(if $(DATA),$(BIN)/python tests/benchmarks/precision.py $(DATA) out/accuracy/runs/*)
 
 $(INSTALLED): pyproject.toml
 	@PYTHON=$(PYTHON) ./requirements.sh run

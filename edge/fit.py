@@ -51,6 +51,13 @@ class Placement:
         """A point of the canvas (pixel edges on whole numbers) in frame pixels."""
         return self.origin_x + x * self.scale_x, self.origin_y + y * self.scale_y
 
+    @property
+    def seen(self) -> tuple[int, int, int, int]:
+        """x0, y0, x1, y1 in frame pixels: the part of the frame that the network sees."""
+        x0, y0, x1, y1 = self.valid
+        (left, top), (right, bottom) = self.to_frame(x0, y0), self.to_frame(x1, y1)
+        return round(left), round(top), round(right), round(bottom)
+
     def map_to_frame(self, values: NDArray[np.float32], width: int, height: int) -> NDArray[np.float32]:
         """A map of the canvas's size, bilinear in a frame of `width` x `height`; 0 where the network saw nothing."""
         x0, y0, x1, y1 = self.valid
@@ -66,9 +73,8 @@ class Placement:
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
         whole = cv2.warpAffine(seen, matrix, (width, height), flags=flags, borderMode=cv2.BORDER_REPLICATE)
         inside = np.zeros((height, width), np.float32)
-        right, bottom = self.to_frame(x1, y1)
-        rows, columns = slice(round(top), round(bottom)), slice(round(left), round(right))
-        inside[rows, columns] = whole[rows, columns]
+        x0, y0, x1, y1 = self.seen
+        inside[y0:y1, x0:x1] = whole[y0:y1, x0:x1]
         return inside
 
 
@@ -76,7 +82,7 @@ class Placement:
 class Fit:
     """A rule that brings frames of any size to the network's.
 
-    A frame is brought to the *canvas*, which is what maps, masks and decisions refer to. The canvas is the network's
+    A frame is brought to the *canvas*, which is what maps and decisions refer to. The canvas is the network's
     input itself, except in mode `tile`: there it is larger, is cut into overlapping tiles of the network's size, and
     the maps of the tiles are merged into one of the canvas (edge/tiles.py).
 
@@ -177,22 +183,6 @@ class Fit:
         fitted = _resize(view[top : top + seen_h, left : left + seen_w], self.width, self.height)
         sx, sy = seen_w / self.width, seen_h / self.height
         return fitted, Placement(sx, sy, x + left, y + top, (0, 0, self.width, self.height))
-
-    def apply_mask(self, mask: NDArray[np.uint8], placement: Placement) -> NDArray[np.uint8]:
-        """Brings a frame-sized 0/1 mask to the canvas by nearest neighbour; padding is 0."""
-        matrix = np.array(
-            [
-                [placement.scale_x, 0, placement.origin_x + (placement.scale_x - 1) / 2],
-                [0, placement.scale_y, placement.origin_y + (placement.scale_y - 1) / 2],
-            ]
-        )
-        flags = cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP
-        width, height = self.canvas
-        fitted = np.zeros((height, width), np.uint8)
-        x0, y0, x1, y1 = placement.valid
-        warped = cv2.warpAffine(mask, matrix, (width, height), flags=flags)
-        fitted[y0:y1, x0:x1] = warped[y0:y1, x0:x1]
-        return fitted
 
     def as_dict(self) -> dict[str, Any]:
         """The fields as plain values, for YAML."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
@@ -96,10 +97,14 @@ def draw_galleries(
     Raises:
         ImageError: A picture cannot be read.
     """
-    seen = evaluation.maps[evaluation.valid]
-    scale = float(np.median(seen)), float(np.quantile(evaluation.scores, 0.9))
     chosen = {case.index: case for gallery in shown for case in gallery.cases}
-    drawn = {i: _panels(case, evaluation, fit, scale, threshold) for i, case in chosen.items()}
+    seen = {i: _thumbnails(case, evaluation, fit, threshold) for i, case in chosen.items()}
+    middle = np.median(np.concatenate([values.ravel() for _, values, _, _ in seen.values()]))
+    scale = float(middle), float(np.quantile(evaluation.scores, 0.9))
+    drawn = {
+        i: panels(escape(chosen[i].name), picture, values, scale, mask if mask.any() else None, above)
+        for i, (picture, values, mask, above) in seen.items()
+    }
     parts = [
         "<h2>Cases</h2>\n<p>What the network sees of each image; the same with the true defect outlined in yellow; and "
         "with the anomaly map, where a white line surrounds what reaches the threshold. One scale for all maps:</p>\n"
@@ -124,11 +129,6 @@ def _figure(case: Case, drawn: Sequence[Panel]) -> str:
     )
 
 
-def _panels(case: Case, evaluation: Evaluation, fit: Fit, scale: tuple[float, float], threshold: float) -> list[Panel]:
-    picture, anomaly, mask, above = _thumbnails(case, evaluation, fit, threshold)
-    return panels(escape(case.name), picture, anomaly, scale, mask if mask.any() else None, above)
-
-
 def _thumbnails(
     case: Case, evaluation: Evaluation, fit: Fit, threshold: float
 ) -> tuple[Frame, NDArray[np.float32], NDArray[np.uint8], NDArray[np.uint8]]:
@@ -137,19 +137,18 @@ def _thumbnails(
     Returns:
         The picture, its map, and two 0/1 masks: the ground truth and where the map reaches the threshold.
     """
+    values, mask = evaluation.maps[case.index], evaluation.masks[case.index] > 0
     if evaluation.drawn is None:
         frame = read_image(case.image.path, fit.bits)
-        placement = fit.apply(frame)[1]
-        x0, y0, x1, y1 = placement.valid
-        left, top = (round(v) for v in placement.to_frame(x0, y0))
-        right, bottom = (round(v) for v in placement.to_frame(x1, y1))
+        left, top, right, bottom = fit.apply(frame)[1].seen
         picture = frame[top:bottom, left:right]
+        across, down = values.shape[1] / frame.shape[1], values.shape[0] / frame.shape[0]
+        x0, y0, x1, y1 = int(left * across), int(top * down), math.ceil(right * across), math.ceil(bottom * down)
     else:
         x0, y0, x1, y1 = _shown(evaluation.valid[case.index])
         picture = evaluation.drawn[case.index, y0:y1, x0:x1]
     size = size_of(picture.shape[1], picture.shape[0])
-    values = evaluation.maps[case.index, y0:y1, x0:x1]
-    mask = evaluation.masks[case.index, y0:y1, x0:x1] > 0
+    values, mask = values[y0:y1, x0:x1], mask[y0:y1, x0:x1]
     above = small_mask(values >= threshold, size)
     return small(picture, size), small_map(values, size), small_mask(mask, size), above
 

@@ -80,9 +80,10 @@ def _fit_one(arguments: argparse.Namespace, category: str, out: Path) -> None:
 def _add_evaluate(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Runs a checkpoint over the test split: image AUROC, pixel AUROC, pixel AP, AUPRO at 0.3 over the data set, "
-        "RD4AD's per-image PRO, F1-max. Pixel metrics are taken in the network's plane; padding does not count. They "
-        "need masks of the defects; without, the image metrics are given alone. Where there are no defects to test "
-        "with, synthetic flaws on good images that the training held out stand in."
+        "RD4AD's per-image PRO, F1-max. Pixel metrics are taken in the plane of the frame, so that fits can be "
+        "compared; where a fit sees nothing (crop, --region) the lowest score counts. They need masks of the defects; "
+        "without, the image metrics are given alone. Where there are no defects to test with, synthetic flaws on good "
+        "images that the training held out stand in."
     )
     parser.add_argument("run", type=Path, metavar="RUN", help="folder of the checkpoint")
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder of categories")

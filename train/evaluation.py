@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from edge.fit import Fit
+from edge.engines import AnomalyMap
+from edge.fit import Fit, Placement
 from edge.images import Frame, Mask, pixel_digest, read_image
 from edge.text import clean
 from models.network import Network
@@ -18,22 +19,29 @@ from train.copies import Copies
 from train.datasets import TestImage, load_mask
 from train.material import normalise
 from train.metrics import of_images, of_pixels
+from train.plane import fill_unseen, map_in_plane, mask_in_plane
 from train.progress import tracked
 
 Predict = Callable[[Frame], NDArray[np.float32]]
 """A fitted picture, (H, W, 3) uint8 BGR of the fit's canvas, to its anomaly map, (H, W) float32."""
 
+Infer = Callable[[Frame], AnomalyMap]
+"""A frame, (H, W, 3) uint8 BGR, to its anomaly map and score: an engine's `infer`."""
+
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What a model says of a test split; pixel values are in the plane of the fit's canvas, padding does not count.
+    """What a model says of a test split, or of drawn flaws.
+
+    Pixels are those of each frame's own plane (`train.plane`), where all count, so that fits are compared on the same
+    pixels. Drawn flaws are in no frame: theirs are the pixels of what the network sees, and padding does not count.
 
     Attributes:
         images: The pictures; copies of good ones are left out.
-        scores: The largest value of each one's map, (N,).
-        maps: Anomaly maps, (N, H, W) float32.
-        masks: Ground truth, (N, H, W), 0 or 1.
-        valid: Pixels that show the frame, (N, H, W).
+        scores: What a station judges by: of each map as the engine gives it, padding left out, (N,).
+        maps: Anomaly maps, N of (h, w) float32; h and w are those of a picture's plane.
+        masks: Ground truth, N of (h, w), 0 or 1.
+        valid: Pixels that count, N of (h, w).
         known: Pictures whose pixels are known: good ones, and defective ones with a mask that can be meant, (N,).
         remarks: What to say of masks and copies, a sentence each.
         drawn: Where the pictures were drawn and are in no file: as the network sees them, (N, H, W, 3) uint8 BGR.
@@ -41,15 +49,15 @@ class Evaluation:
 
     images: list[TestImage]
     scores: NDArray[np.float32]
-    maps: NDArray[np.float32]
-    masks: NDArray[np.uint8]
-    valid: NDArray[np.bool_]
+    maps: Sequence[NDArray[np.float32]] | NDArray[np.float32]
+    masks: Sequence[NDArray[np.uint8]] | NDArray[np.uint8]
+    valid: Sequence[NDArray[np.bool_]] | NDArray[np.bool_]
     known: NDArray[np.bool_]
     remarks: list[str] = field(default_factory=list)
     drawn: NDArray[np.uint8] | None = None
 
     def metrics(self) -> dict[str, float]:
-        """Every metric by name; those of pixels only where a mask marks a pixel that the network sees."""
+        """Every metric by name; those of pixels only where a mask marks a pixel that counts."""
         found = of_images(self.scores.tolist(), [image.good for image in self.images])
         return found | self._of_pixels()
 
@@ -62,13 +70,12 @@ class Evaluation:
     def _of_pixels(self) -> dict[str, float]:
         if not self.has_pixels:
             return {}
-        if self.known.all():
-            return of_pixels(self.maps, self.masks, self.valid)
-        return of_pixels(self.maps[self.known], self.masks[self.known], self.valid[self.known])
+        known = np.flatnonzero(self.known)
+        return of_pixels(*([parts[i] for i in known] for parts in (self.maps, self.masks, self.valid)))
 
 
 def evaluate(predict: Predict, images: list[TestImage], fit: Fit, trained_on: Collection[str] = ()) -> Evaluation:
-    """Runs the pictures through a model, with progress.
+    """Run the pictures through a model, with progress; a score is the largest value of a map.
 
     Args:
         predict: The model.
@@ -80,30 +87,51 @@ def evaluate(predict: Predict, images: list[TestImage], fit: Fit, trained_on: Co
         DataSetError: A mask has another size than its picture.
         ImageError: A picture or a mask cannot be read.
     """
-    width, height = fit.canvas
-    shape = (len(images), height, width)
-    maps, masks, valid = np.zeros(shape, np.float32), np.zeros(shape, np.uint8), np.zeros(shape, bool)
-    scores, known = np.zeros(len(images), np.float32), np.zeros(len(images), bool)
+
+    def infer(frame: Frame) -> AnomalyMap:
+        fitted, placement = fit.apply(frame)
+        values, (x0, y0, x1, y1) = predict(fitted), placement.valid
+        return AnomalyMap(values, placement, float(values[y0:y1, x0:x1].max()))
+
+    return evaluate_frames(infer, images, fit.bits, trained_on)
+
+
+def evaluate_frames(
+    infer: Infer, images: list[TestImage], bits: int | None, trained_on: Collection[str] = ()
+) -> Evaluation:
+    """Run the pictures through an engine, with progress; the scores are those that it gives.
+
+    Args:
+        infer: The engine's.
+        images: The test pictures.
+        bits: How many bits the values of 16-bit files use; see `edge.images.read_image`.
+        trained_on: Digests of pictures that the model has learned from.
+
+    Raises:
+        DataSetError: A mask has another size than its picture.
+        ImageError: A picture or a mask cannot be read.
+    """
+    maps: list[NDArray[np.float32]] = []
+    masks: list[NDArray[np.uint8]] = []
+    scores: list[float] = []
+    known: list[bool] = []
     notes, kept = _Notes(set(trained_on)), []
     for image in tracked(images, len(images), "evaluating", "images"):
-        frame = read_image(image.path, fit.bits)
+        frame = read_image(image.path, bits)
         if notes.is_copy(image, frame):
             continue
-        i = len(kept)
         kept.append(image)
-        fitted, placement = fit.apply(frame)
-        x0, y0, x1, y1 = placement.valid
-        maps[i] = predict(fitted)
-        valid[i, y0:y1, x0:x1] = True
-        scores[i] = maps[i, y0:y1, x0:x1].max()
-        mask = None if image.good else notes.usable(image, load_mask(image, frame))
-        if mask is not None:
-            masks[i] = fit.apply_mask(mask.marked, placement)
-        known[i] = image.good or mask is not None
-    n = len(kept)
-    found = Evaluation(kept, scores[:n], maps[:n], masks[:n], valid[:n], known[:n], notes.lines)
-    notes.finish(found)
-    return found
+        found = infer(frame)
+        scores.append(found.score)
+        maps.append(map_in_plane(found.values, found.placement, (frame.shape[1], frame.shape[0])))
+        mask = None if image.good else notes.usable(image, load_mask(image, frame), found.placement)
+        masks.append(np.zeros(maps[-1].shape, np.uint8) if mask is None else mask_in_plane(mask.marked))
+        known.append(image.good or mask is not None)
+    fill_unseen(maps)
+    valid = [np.broadcast_to(np.True_, mask.shape) for mask in masks]
+    every = Evaluation(kept, np.array(scores, np.float32), maps, masks, valid, np.array(known, bool), notes.lines)
+    notes.finish(every)
+    return every
 
 
 class _Notes:
@@ -121,6 +149,7 @@ class _Notes:
         self._without: list[TestImage] = []
         self._doubted: list[str] = []
         self._shares: list[float] = []
+        self._unseen: list[TestImage] = []
 
     def is_copy(self, image: TestImage, frame: Frame) -> bool:
         """Whether it is a good picture that was there before."""
@@ -130,7 +159,7 @@ class _Notes:
         new = (self._good if image.good else self._bad).is_new(image.path, digest)
         return image.good and not new
 
-    def usable(self, image: TestImage, mask: Mask | None) -> Mask | None:
+    def usable(self, image: TestImage, mask: Mask | None, placement: Placement) -> Mask | None:
         """The mask of a defective picture, where it can be meant as it is."""
         if mask is None:
             self._without.append(image)
@@ -138,6 +167,9 @@ class _Notes:
             self._doubted.append(doubt)
         else:
             self._shares.append(float(mask.marked.mean()))
+            x0, y0, x1, y1 = placement.seen
+            if not mask.marked[y0:y1, x0:x1].any():
+                self._unseen.append(image)
             return mask
         return None
 
@@ -165,9 +197,13 @@ class _Notes:
                 f"{len(self._without)} of {defects} defective images have no mask in {clean(first.mask_place)}, "
                 f"such as {clean(first.path)}"
             )
+        if self._unseen:
+            lines.append(
+                f"{len(self._unseen)} of {len(self._shares)} masks mark nothing that the network sees (--fit, "
+                f"--region), such as that of {clean(self._unseen[0].path)}; there the lowest score counts"
+            )
         if not found.has_pixels:
-            unseen = "; no mask marks a pixel that the network sees (--fit, --region)" if self._shares else ""
-            lines.append(f"image metrics alone: pixel metrics need masks of defects{unseen}")
+            lines.append("image metrics alone: pixel metrics need masks of defects")
         elif self._without or self._doubted:
             lines.append(f"pixel metrics are those of the good and of {len(self._shares)} defective images")
 

@@ -1,7 +1,7 @@
 """The metrics of anomaly detection, in float64 and exact.
 
 Every distinct score is a threshold, and ties are resolved as areas. Image level takes one score a picture; pixel level
-takes every pixel of every picture. `labels` are 1 for defective.
+takes every pixel of every picture, and pictures may differ in size. `labels` are 1 for defective.
 """
 
 from __future__ import annotations
@@ -14,6 +14,15 @@ from numpy.typing import ArrayLike, NDArray
 
 Floats = NDArray[np.float64]
 
+Maps = NDArray[np.floating] | Sequence[NDArray[np.floating]]
+"""A map of each picture, (H, W) float; of one size as one array, (N, H, W), too."""
+
+Masks = NDArray[np.uint8] | Sequence[NDArray[np.uint8]]
+"""The ground truth of each picture, (H, W), 0 or 1, of the size of its map."""
+
+Counted = NDArray[np.bool_] | Sequence[NDArray[np.bool_]]
+"""Which pixels of each picture count, (H, W)."""
+
 
 def auroc(scores: ArrayLike, labels: ArrayLike) -> float:
     """Area under the receiver operating characteristic: the chance that a defect scores above a good one, ties half.
@@ -21,7 +30,9 @@ def auroc(scores: ArrayLike, labels: ArrayLike) -> float:
     Raises:
         ValueError: Only one of the two classes is there.
     """
-    return float(np.trapezoid(*roc(scores, labels)[::-1]))
+    good, bad = _classes(scores, labels)
+    below, at_most = np.searchsorted(good, bad), np.searchsorted(good, bad, side="right")
+    return float((below.sum() + at_most.sum()) / 2 / good.size / bad.size)
 
 
 def roc(scores: ArrayLike, labels: ArrayLike) -> tuple[Floats, Floats]:
@@ -35,10 +46,15 @@ def roc(scores: ArrayLike, labels: ArrayLike) -> tuple[Floats, Floats]:
 
 
 def average_precision(scores: ArrayLike, labels: ArrayLike) -> float:
-    """Average precision: `sum_n (R_n - R_{n-1}) P_n` over falling thresholds, without interpolation."""
-    true, false, _ = _curve(scores, labels)
-    precision = true[1:] / (true[1:] + false[1:])
-    return float(np.sum(np.diff(true / true[-1]) * precision))
+    """Average precision: `sum_n (R_n - R_{n-1}) P_n` over falling thresholds, without interpolation.
+
+    Raises:
+        ValueError: Only one of the two classes is there.
+    """
+    good, bad = _classes(scores, labels)
+    thresholds, first, count = np.unique(bad, return_index=True, return_counts=True)  # recall rises at no other score
+    true, false = bad.size - first, good.size - np.searchsorted(good, thresholds)
+    return float(np.sum(count / bad.size * true / (true + false)))
 
 
 def f1_max(scores: ArrayLike, labels: ArrayLike) -> tuple[float, float]:
@@ -50,10 +66,10 @@ def f1_max(scores: ArrayLike, labels: ArrayLike) -> tuple[float, float]:
 
 
 def aupro(
-    maps: NDArray[np.floating],
-    masks: NDArray[np.uint8],
+    maps: Maps,
+    masks: Masks,
     limit: float = 0.3,
-    valid: NDArray[np.bool_] | None = None,
+    valid: Counted | None = None,
 ) -> float:
     """Area under the per-region overlap curve over the whole data set, up to a false-positive rate, divided by it.
 
@@ -65,26 +81,27 @@ def aupro(
     score at least as high. So no more is sorted than the defective pixels and the highest normal ones.
 
     Args:
-        maps: Anomaly maps, (N, H, W), finite.
-        masks: Ground truth, (N, H, W), 0 or 1.
+        maps: Anomaly maps, finite.
+        masks: Ground truth.
         limit: The false-positive rate to integrate to, above 0 and at most 1.
-        valid: Pixels that count, (N, H, W); without it, all. The others are as if they were not there.
+        valid: Pixels that count; without it, all. The others are as if they were not there.
 
     Raises:
         ValueError: There is no defective or no normal pixel, or a score is not finite.
     """
-    counted = np.ones(masks.shape, bool) if valid is None else valid
     scores: list[NDArray[np.floating]] = []
     shares: list[Floats] = []
+    rest: list[NDArray[np.floating]] = []
     regions = 0
-    for anomaly, mask in zip(maps, masks * counted, strict=True):
-        count, labels = cv2.connectedComponents(mask, connectivity=8)
+    for anomaly, mask, counted in zip(maps, masks, _counted(masks, valid), strict=True):
+        count, labels = cv2.connectedComponents(mask * counted, connectivity=8)
         inside = labels > 0
         region = labels[inside]
         scores.append(anomaly[inside])
         shares.append(1 / np.bincount(region)[region])
+        rest.append(anomaly[(mask == 0) & counted])
         regions += count - 1
-    normal = maps[(masks == 0) & counted]
+    normal = np.concatenate(rest)
     if regions == 0 or normal.size == 0:
         raise ValueError("AUPRO needs defective and normal pixels")
     entered = _areas_up_to(np.concatenate(scores), normal, limit)
@@ -110,10 +127,10 @@ def _areas_up_to(scores: NDArray[np.floating], normal: NDArray[np.floating], lim
 
 
 def pro_per_image(
-    maps: NDArray[np.floating],
-    masks: NDArray[np.uint8],
+    maps: Maps,
+    masks: Masks,
     limit: float = 0.3,
-    valid: NDArray[np.bool_] | None = None,
+    valid: Counted | None = None,
 ) -> float:
     """PRO as RD4AD's family of code computes it: not the data set's AUPRO, and not to be compared with it.
 
@@ -126,14 +143,11 @@ def pro_per_image(
     Raises:
         ValueError: There is no defective picture with normal pixels, or a score is not finite.
     """
-    counted = np.ones(masks.shape, bool) if valid is None else valid
-    _require_finite(maps[counted])
-    seen = zip(maps, masks * counted, counted, strict=True)
-    areas = [
-        _pro_of_image(anomaly, mask, inside, limit)
-        for anomaly, mask, inside in seen
-        if mask.any() and not mask[inside].all()
-    ]
+    areas = []
+    for anomaly, mask, counted in zip(maps, masks, _counted(masks, valid), strict=True):
+        _require_finite(anomaly[counted])
+        if mask[counted].any() and not mask[counted].all():
+            areas.append(_pro_of_image(anomaly, mask * counted, counted, limit))
     if not areas:
         raise ValueError("PRO needs defective pictures with normal pixels")
     return float(np.mean(areas))
@@ -160,16 +174,23 @@ def _pro_of_image(
 
 def _curve(scores: ArrayLike, labels: ArrayLike) -> tuple[Floats, Floats, Floats]:
     """Defective and good samples at or above each distinct score, falling, both beginning with 0; and those scores."""
+    good, bad = _classes(scores, labels)
+    thresholds = np.unique(np.concatenate([good, bad]))[::-1]
+    false, true = (np.append(0.0, part.size - np.searchsorted(part, thresholds)) for part in (good, bad))
+    return true, false, thresholds.astype(np.float64)
+
+
+def _classes(scores: ArrayLike, labels: ArrayLike) -> tuple[NDArray[np.generic], NDArray[np.generic]]:
+    """The scores of the good samples and those of the defective ones, each rising."""
     values, truth = np.asarray(scores).ravel(), np.asarray(labels).ravel().astype(bool)
     if truth.all() or not truth.any():
         raise ValueError("both good and defective samples are needed")
     _require_finite(values)
-    order = np.argsort(values)[::-1]  # not of -values, which unsigned integers do not have
-    ranked = values[order]
-    last = np.append(np.flatnonzero(np.diff(ranked)), ranked.size - 1)  # the last of each run of equal scores
-    true = np.cumsum(truth[order])[last]
-    counts = np.concatenate([[0.0], true]), np.concatenate([[0.0], last + 1 - true])
-    return *counts, ranked[last].astype(np.float64)
+    return np.sort(values[~truth]), np.sort(values[truth])
+
+
+def _counted(masks: Masks, valid: Counted | None) -> Counted:
+    return [np.broadcast_to(np.True_, mask.shape) for mask in masks] if valid is None else valid
 
 
 def _require_finite(scores: NDArray[np.floating]) -> None:
@@ -180,9 +201,9 @@ def _require_finite(scores: NDArray[np.floating]) -> None:
 def summarise(
     scores: Sequence[float],
     good: Sequence[bool],
-    maps: NDArray[np.floating],
-    masks: NDArray[np.uint8],
-    valid: NDArray[np.bool_],
+    maps: Maps,
+    masks: Masks,
+    valid: Counted,
 ) -> dict[str, float]:
     """Every metric of a test split, by name, rounded to 6 digits; pixels that are not `valid` do not count."""
     return of_images(scores, good) | of_pixels(maps, masks, valid)
@@ -196,15 +217,18 @@ def of_images(scores: Sequence[float], good: Sequence[bool]) -> dict[str, float]
     return {name: round(value, 6) for name, value in values.items()}
 
 
-def of_pixels(maps: NDArray[np.floating], masks: NDArray[np.uint8], valid: NDArray[np.bool_]) -> dict[str, float]:
+def of_pixels(maps: Maps, masks: Masks, valid: Counted) -> dict[str, float]:
     """The metrics of pixels, by name, rounded to 6 digits; those that are not `valid` do not count.
 
     Raises:
         ValueError: There is no defective or no normal pixel, or a score is not finite.
     """
+    scores, labels = (
+        np.concatenate([part[counted] for part, counted in zip(parts, valid, strict=True)]) for parts in (maps, masks)
+    )
     values = {
-        "pixel_auroc": auroc(maps[valid], masks[valid]),
-        "pixel_ap": average_precision(maps[valid], masks[valid]),
+        "pixel_auroc": auroc(scores, labels),
+        "pixel_ap": average_precision(scores, labels),
         "aupro_0.3": aupro(maps, masks, valid=valid),
     }
     seen = zip(masks, valid, strict=True)

@@ -43,8 +43,9 @@ DEFINITIONS = {
     ),
     "image_f1_threshold": "The score threshold that gives this F1.",
     "pixel_auroc": (
-        "Area under the ROC curve of all pixels of all images, on the fit’s canvas. High for any model where "
-        "defects are small."
+        "Area under the ROC curve of all pixels of all images, in the plane of the frame (at most 512 pixels on its "
+        "longer side), whatever the fit. What the fit does not see counts as the lowest value. High for any model "
+        "where defects are small."
     ),
     "pixel_ap": (
         "Average precision over the same pixels: the sum of (R<sub>n</sub> − R<sub>n−1</sub>) P<sub>n</sub> over "

@@ -99,36 +99,6 @@ def test_a_bright_dot_lands_where_the_placement_says(
 
 @given(sides, sides, network_sides, network_sides, modes, st.tuples(share, share))
 @few
-def test_a_mask_is_fitted_as_its_frame_is(w: int, h: int, nw: int, nh: int, mode: str, at: tuple[float, float]) -> None:
-    fit = Fit(nw, nh, mode)
-    frame = black(w, h)
-    placement = fit.apply(frame)[1]
-    x, y, part_w, part_h = rectangle(placement, at, 5)
-    frame[y : y + part_h, x : x + part_w] = 255
-    mask = fit.apply_mask(frame[:, :, 0] // 255, placement)
-    bright = (fit.apply(frame)[0][:, :, 0] > 127).astype(np.uint8)
-    assert mask.shape == (nh, nw)
-    near = np.ones((3, 3), np.uint8)
-    assert (mask >= cv2.erode(bright, near)).all()
-    assert (mask <= cv2.dilate(bright, near)).all()
-    # Its sides, in network pixels, are the rectangle's.
-    assert abs(mask.max(axis=0).sum() - part_w / placement.scale_x) <= 1.5
-    assert abs(mask.max(axis=1).sum() - part_h / placement.scale_y) <= 1.5
-
-
-@pytest.mark.parametrize("mode", MODES)
-def test_a_full_mask_covers_all_but_the_padding(mode: str) -> None:
-    fit = Fit(96, 64, mode)
-    placement = fit.apply(black(301, 77))[1]
-    mask = fit.apply_mask(np.ones((77, 301), np.uint8), placement)
-    x0, y0, x1, y1 = placement.valid
-    expected = np.zeros((64, 96), np.uint8)
-    expected[y0:y1, x0:x1] = 1
-    np.testing.assert_array_equal(mask, expected)
-
-
-@given(sides, sides, network_sides, network_sides, modes, st.tuples(share, share))
-@few
 def test_a_map_is_brought_back_to_its_place(
     w: int, h: int, nw: int, nh: int, mode: str, at: tuple[float, float]
 ) -> None:
@@ -199,19 +169,6 @@ def test_a_dot_comes_back_from_its_tiles(fit: Fit, w: int, h: int, at: tuple[flo
     ):
         assert abs(found_x - (x + dot_w / 2)) <= max(1, placement.scale_x)
         assert abs(found_y - (y + dot_h / 2)) <= max(1, placement.scale_y)
-
-
-@given(tiled(), sides, sides, st.tuples(share, share))
-@few
-def test_a_mask_is_fitted_to_the_canvas(fit: Fit, w: int, h: int, at: tuple[float, float]) -> None:
-    frame = black(w, h)
-    placement = fit.apply(frame)[1]
-    x, y, part_w, part_h = rectangle(placement, at, 5)
-    frame[y : y + part_h, x : x + part_w] = 255
-    mask = fit.apply_mask(frame[:, :, 0] // 255, placement)
-    assert mask.shape == fit.canvas[::-1]
-    assert abs(mask.max(axis=0).sum() - part_w / placement.scale_x) <= 1.5
-    assert abs(mask.max(axis=1).sum() - part_h / placement.scale_y) <= 1.5
 
 
 def test_stretching_fills_the_network() -> None:

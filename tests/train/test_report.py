@@ -60,12 +60,9 @@ def evaluation(tmp_path: Path) -> Evaluation:
         path = tmp_path / "data" / "bottle" / "test" / kind / name
         write_image(path, random.integers(60, 200, (100, 200, 3), np.uint8))
         images.append(TestImage(path, kind, None))
-        placement = FIT.apply(np.zeros((100, 200, 3), np.uint8))[1]
-        x0, y0, x1, y1 = placement.valid
-        inside = np.zeros((64, 96), bool)
-        inside[y0:y1, x0:x1] = True
-        mask = np.zeros((64, 96), np.uint8)
-        values = random.uniform(0, 0.1, (64, 96)).astype(np.float32)
+        inside = np.ones((100, 200), bool)
+        mask = np.zeros((100, 200), np.uint8)
+        values = random.uniform(0, 0.1, (100, 200)).astype(np.float32)
         if i >= GOOD:
             mask[30:36, 40:52] = 1
         peak = 0.2 + 0.03 * i if i not in (3, GOOD) else (0.9 if i == 3 else 0.15)
