@@ -242,7 +242,7 @@ def _show(arguments: argparse.Namespace) -> None:
         limits = manifest.decision.thresholds[precision]
         size = manifest.files[model_file(precision)].bytes / 1e6
         preferred = ", preferred" if precision == manifest.preferred else ""
-        above = f"threshold {limits.image:.4f}, regions above {limits.pixel:.4f}"
+        above = f"threshold {limits.image:.4f}, regions grow down to {limits.pixel:.4f}"
         print(f"  {precision}      {size:.1f} MB, {above}{preferred}")
         print(f"            {limits.method or decision.method}")
         if limits.rate_low is not None and limits.rate_high is not None:

@@ -103,7 +103,7 @@ class Thresholds(_Part):
     """The limits of one precision: a part is rejected when its score is above `image`."""
 
     image: float
-    pixel: float = Field(description="map values above it form the regions")
+    pixel: float = Field(description="map values above it form regions, where one of a region is above `image`")
     method: str | None = Field(None, description="how `image` was found")
     image_low: float | None = Field(None, description="`image` from other good parts: a 90 % interval")
     image_high: float | None = None

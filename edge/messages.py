@@ -131,7 +131,7 @@ class FrameSize(ContractModel):
 
 
 class Region(ContractModel):
-    """One connected area above the pixel threshold, in pixels of the original frame."""
+    """A defect: a connected area of the map that holds a value above the threshold, in pixels of the original frame."""
 
     bbox: tuple[int, int, int, int] = Field(description="x, y, width, height")
     area_px: int = Field(gt=0)

@@ -19,6 +19,7 @@ class Judge:
         bundle: The bundle.
         engine: One of that bundle; others may use it too, all in the engine thread.
         mm_per_px: The camera's scale, where it is known.
+        min_area_px: Smaller regions are not listed, in pixels of the frame.
 
     Attributes:
         bundle: The bundle.
@@ -29,10 +30,12 @@ class Judge:
         vitals: Whether pictures and scores are as at its calibration.
     """
 
-    def __init__(self, bundle: Bundle, engine: Engine, mm_per_px: float | None = None) -> None:
+    def __init__(
+        self, bundle: Bundle, engine: Engine, mm_per_px: float | None = None, min_area_px: float = 0.0
+    ) -> None:
         self.bundle, self.engine = bundle, engine
         self.reference = BundleReference(name=bundle.manifest.name, digest=bundle.digest)
-        self.decider = Decider(bundle, engine.precision, mm_per_px)
+        self.decider = Decider(bundle, engine.precision, mm_per_px, min_area_px)
         self.own = self.decider.threshold
         self.vitals = Vitals(bundle, engine.precision)
 
