@@ -289,6 +289,13 @@ class StationSettings(Section):
         default=None, gt=0, le=1e12, description="the same in mm², where mm_per_px is given"
     )
 
+    defect_share: float = Field(
+        default=0.02,
+        ge=0,
+        le=0.5,
+        description="share of bad parts that is usual here; warnings of rejects and of scores allow for it",
+    )
+
     @property
     def min_area_px(self) -> float:
         """The area below which a region is not listed, in pixels of the frame."""

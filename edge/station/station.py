@@ -20,6 +20,7 @@ from edge.images import Frame
 from edge.messages import (
     ClockHealth,
     Health,
+    HealthWarning,
     MqttHealth,
     OutboxHealth,
     State,
@@ -82,6 +83,7 @@ class Station:
         }
         self.health: Health | None = None
         """As published last."""
+        self._watched: list[HealthWarning] = []
         self._ring = FrameRing(station.queue, station.policy, box.ready)
         self._statistics = Statistics()
         self.ended = threading.Event()
@@ -239,6 +241,11 @@ class Station:
         self.publish_health()
         self._publisher.close(timeout * 3 / 4)
 
+    @property
+    def has_news(self) -> bool:
+        """Whether a warning of rejects, scores or changed pictures has begun or ended since the last health."""
+        return self._inspector.judge.vitals.watched() != self._watched
+
     def publish_health(self) -> None:
         """Publishes how the station is doing."""
         try:
@@ -249,6 +256,8 @@ class Station:
     def _publish_health(self) -> None:
         depth, dropped = self._outbox.depth(), self._outbox.dropped()
         machine = self._box.machine.look()
+        vitals = self._inspector.judge.vitals
+        self._watched = vitals.watched()
         self.health = Health(
             boot_id=self._boot_id,
             sequence=self._outbox.sequence(self.name),
@@ -261,7 +270,7 @@ class Station:
                 problem=self._outbox.problem,
                 set_aside=str(self._outbox.recovered_from) if self._outbox.recovered_from else None,
             ),
-            warnings=(*self._inspector.judge.vitals.warnings(), *machine.warnings),
+            warnings=(*vitals.warnings(), *machine.warnings),
             disk_free_bytes=machine.free_bytes,
             throttled=machine.throttled,
             temperature_c=machine.temperature_c,
@@ -270,7 +279,8 @@ class Station:
             **self._figures(),
         )
         self._publisher.publish_health(self.health)
-        self._alarms.look(self.health.warnings, hurried=self._camera.live or self._station.trigger != "camera")
+        said = [vitals.said(warning) for warning in self.health.warnings]
+        self._alarms.look(said, hurried=self._camera.live or self._station.trigger != "camera")
 
     def report(self) -> StationReport:
         """Returns what `/healthz` and `/metrics` tell: its state and its figures now, the box's as of the last health.
@@ -302,6 +312,9 @@ class Station:
             "stages": {name: stage.health() for name, stage in self.stages.items()},
             "picture": judge.vitals.picture(),
             "drift": judge.vitals.drift(),
+            "rejects": judge.vitals.rejects(),
+            "cause": judge.vitals.cause(),
+            "remedy": judge.vitals.remedy(),
         }
 
     def _take_part(self) -> None:
