@@ -36,6 +36,8 @@ from edge.yaml_file import parse_yaml
 FORMAT = 1
 MANIFEST = "manifest.yaml"
 GOLDEN = "golden.npz"
+THRESHOLD_SOURCE = "threshold"
+"""Key of the provenance in bundles whose threshold was made from a line's own parts: `calibrate threshold`."""
 PRECISIONS: tuple[Precision, ...] = ("int8", "bf16", "fp16", "fp32")
 """Fastest first, and from `bf16` on more precise from one to the next."""
 

@@ -162,6 +162,10 @@ class Verdict(Message):
     captured_at: Time
     decided_at: Time
     ok: bool = Field(description="true: accept; false: reject")
+    shadow: bool = Field(
+        default=False,
+        description="the station rejects nothing: `ok` is true, though the score may be above the threshold",
+    )
     score: float
     threshold: float
     bundle: BundleReference
@@ -169,6 +173,11 @@ class Verdict(Message):
     engine: Name
     latency_ms: float = Field(ge=0, description="from the frame to the verdict")
     frame: FrameSize
+
+    @property
+    def is_above(self) -> bool:
+        """Whether the score is above the threshold: what is rejected, but for a station in shadow."""
+        return self.score > self.threshold
 
 
 LARGEST_REGIONS = 32
@@ -339,6 +348,14 @@ class RejectHealth(ContractModel):
     limit: float = Field(gt=0, description="the warning begins when `evidence` is here, and ends when that is 0 again")
 
 
+class ShadowHealth(ContractModel):
+    """How far a station in shadow has come."""
+
+    parts: Count = Field(description="collected")
+    wanted: Count = Field(description="after so many, parts are rejected")
+    above: Count = Field(description="of those collected, parts whose score is above the threshold")
+
+
 class Health(Message):
     """How the station is doing."""
 
@@ -360,6 +377,7 @@ class Health(Message):
         default=None, description="null where the bundle does not say how good parts score"
     )
     rejects: RejectHealth | None = None
+    shadow: ShadowHealth | None = Field(default=None, description="null where parts are rejected as ever")
     cause: Cause | None = Field(
         default=None, description="likely one of a warning of rejects, scores or changed pictures; null without one"
     )

@@ -23,6 +23,7 @@ from edge.commands import (
     BundleChange,
     ChangeBundle,
     Command,
+    GoShadow,
     Pause,
     Reply,
     Resend,
@@ -54,6 +55,7 @@ from edge.messages import (
     RefusalCounts,
     Region,
     RejectHealth,
+    ShadowHealth,
     StageHealth,
     Status,
     Verdict,
@@ -233,6 +235,7 @@ def _commands() -> list[BaseModel]:
         Resend(id=_id(10), command="resend", from_sequence=4650, by="mes"),
         ChangeBundle(id=_id(15), command="bundle", name="bottle-v4.zip", by="mes"),
         ChangeBundle(id=_id(16), command="bundle", name=None, by="hmi-2"),
+        GoShadow(id=_id(18), command="shadow", parts=2000, by="hmi-2"),
     ]
 
 
@@ -240,6 +243,7 @@ def _replies(head: dict[str, Any], at: datetime) -> list[BaseModel]:
     head = {**head, "sequence": 4711, "at": at}
     change = ThresholdChange(before=0.51, after=0.55, bundle=0.51)
     range_ = SequenceRange(first=4650, last=4711)
+    shadow = ShadowHealth(parts=0, wanted=2000, above=0)
     bundles = BundleChange(
         before=BundleReference(name="bottle-v3", digest="9f2c" * 16),
         after=BundleReference(name="bottle-v4", digest="41d7" * 16),
@@ -249,6 +253,7 @@ def _replies(head: dict[str, Any], at: datetime) -> list[BaseModel]:
         Reply(**head, id=_id(12), command_id=_id(8), command="threshold", done=True, threshold=change),
         Reply(**head, id=_id(13), command_id=_id(10), command="resend", done=True, resend=range_),
         Reply(**head, id=_id(17), command_id=_id(15), command="bundle", done=True, bundle=bundles),
+        Reply(**head, id=_id(19), command_id=_id(18), command="shadow", done=True, shadow=shadow),
         Reply(
             **head,
             id=_id(14),

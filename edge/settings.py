@@ -260,6 +260,18 @@ class EvidenceSettings(Section):
     queue: int = Field(default=8, ge=1, le=256, description="frames that may wait for the disk; others are dropped")
 
 
+class ShadowSettings(Section):
+    """How a station begins with a bundle: it judges and rejects nothing, until it has collected scores of its parts."""
+
+    parts: int = Field(ge=1, le=1_000_000, description="so many are judged in shadow; then parts are rejected")
+    frames: int = Field(
+        default=200,
+        ge=0,
+        le=100_000,
+        description="so many frames, evenly among these parts, are saved as evidence, where that is configured",
+    )
+
+
 class StationSettings(Section):
     """One camera and the product it looks at."""
 
@@ -294,6 +306,9 @@ class StationSettings(Section):
         ge=0,
         le=0.5,
         description="share of bad parts that is usual here; warnings of rejects and of scores allow for it",
+    )
+    shadow: ShadowSettings | None = Field(
+        default=None, description="begin in shadow: judge, reject nothing, and collect scores; default: not"
     )
 
     @property

@@ -30,6 +30,7 @@ class Part(Read):
     part_id: str | None = None
     decided_at: Time
     ok: bool
+    shadow: bool = False
     score: float
     threshold: float
     regions: tuple[SeenRegion, ...] | None = Field(default=None, description="null: a verdict, no defect")

@@ -72,6 +72,7 @@ RESULTS = {"accept": 1, "reject": 2}
 PART_FLAGS = {
     "late": "a part with a higher sequence was here before: for counting, too late for an ejector",
     "cut": "part_id is longer than 32 bytes; these are its first",
+    "shadow": "the station is in shadow: the part is accepted, though its score may be above the threshold",
 }
 
 STATION_FIELDS = (

@@ -144,6 +144,10 @@ def _seen(health: Health) -> Iterator[Family]:
             }
             yield _by("picture_change_ratio", "gauge", about, "measure", values)
             yield _by("picture_change_limit", "gauge", "A larger change, either way, is told.", "measure", limits)
+    yield _one("shadow", "gauge", "1 while the station is in shadow and rejects nothing.", health.shadow is not None)
+    if (shadow := health.shadow) is not None:
+        yield _one("shadow_parts", "gauge", "Parts whose scores are collected in shadow.", shadow.parts)
+        yield _one("shadow_parts_wanted", "gauge", "Parts after which the shadow ends.", shadow.wanted)
     if (rejects := health.rejects) is not None:
         yield _one("reject_ratio", "gauge", "Share of rejects among about the last 200 parts.", rejects.share)
         yield _one("reject_ratio_usual", "gauge", "Share of rejects that is no alarm.", rejects.usual)

@@ -41,6 +41,7 @@ from edge.station.hand import Hand
 from edge.station.inspector import Asker, Inspector
 from edge.station.part import Part, outgoing
 from edge.station.ring import FrameRing, Waiting
+from edge.station.shadow import Shadow
 from edge.station.state import StationState
 from edge.station.statistics import Statistics
 from edge.text import clean
@@ -92,7 +93,9 @@ class Station:
         self._camera = CameraThread(self.name, station.camera, self._gate, self._ring, self.stages["camera"], self)
         self._state = StationState(self.name, lambda *state: self._publisher.set_status(self._status(*state)))
         self._alarms = Alarms(self._state, box.outbox, self._ring)
-        self._commands = StationCommands(settings.commands, station, box, self._gate, self._state)
+        shadow_file = box.shadow_file(station.name)
+        self._shadow = Shadow(shadow_file, station.name, station.shadow, self._state.note)
+        self._commands = StationCommands(settings.commands, station, box, self._gate, self._state, self._shadow)
         self._hand = Hand()
         self._trigger: Trigger | None = None
         self._started = time.monotonic()
@@ -108,6 +111,7 @@ class Station:
         )
         try:
             self._inspector = Inspector(settings, station, box, self._state.degrade)
+            self._shadow.follow(self._inspector.judge)
             self._commands.open(self._inspector, self._publisher)
         except BaseException:
             self._publisher.close()
@@ -313,6 +317,7 @@ class Station:
             "picture": judge.vitals.picture(),
             "drift": judge.vitals.drift(),
             "rejects": judge.vitals.rejects(),
+            "shadow": self._shadow.health(),
             "cause": judge.vitals.cause(),
             "remedy": judge.vitals.remedy(),
         }
@@ -354,13 +359,16 @@ class Station:
             outbox.idle("nothing to store")
         engine.advance()
         engine.idle("its verdict is stored")
-        self._statistics.count(part.decision.ok, part.latency_ms)
+        self._statistics.count(verdict.ok, part.latency_ms)
         self._state.recover()
         evidence = self._box.evidence
         try:
             part.judge.vitals.judge(part.decision)
+            sample = verdict.shadow and self._shadow.wants_frame
+            if verdict.shadow:
+                self._shadow.take(verdict)
             return evidence is not None and evidence.offer(
-                self.name, verdict, part.decision.regions, part.capture.frame, anomaly
+                self.name, verdict, part.decision.regions, part.capture.frame, anomaly, sample=sample
             )
         except Exception:  # a mistake of ours; the part has its verdict
             log.exception("%s: a part is not in the score's statistics, or its evidence is not saved", self.name)
@@ -368,9 +376,11 @@ class Station:
 
     def _store(self, part: Part) -> Verdict:
         verdicts: list[Verdict] = []
+        self._shadow.follow(part.judge)
+        shadow = self._shadow.is_on
 
         def make(sequence: int) -> list[Outgoing]:
-            verdicts.append(part.verdict(self._boot_id, sequence))
+            verdicts.append(part.verdict(self._boot_id, sequence, shadow=shadow))
             return outgoing(verdicts[-1], part.decision.regions, self._topics)
 
         self._outbox.put(self.name, make)

@@ -100,7 +100,7 @@ def test_unknown_keys_name_those_there_are(tmp_path: Path) -> None:
     wrong = good(sites="x", mqtt={"tls": {"ca": "ca.pem"}}, engine={"treads": 2}, stations=[station(nmae="a")])
     assert mistakes(tmp_path, wrong) == [
         "stations.0.nmae: unknown key; there are name, camera, bundle, precision, policy, trigger, queue, mm_per_px, "
-        "min_region_px, min_region_mm2, defect_share",
+        "min_region_px, min_region_mm2, defect_share, shadow",
         "mqtt.tls.ca: unknown key; there are ca_file, certificate, key",
         "engine.treads: unknown key; there are name, threads, cache",
         "sites: unknown key; there are site, line, stations, bundles, mqtt, outbox, commands, engine, "
