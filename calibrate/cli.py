@@ -34,6 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     _add_verify(commands.add_parser("verify", help="check a bundle's signature, digests, and engines on golden frames"))
     _add_show(commands.add_parser("show", help="say what a bundle holds"))
     _add_diff(commands.add_parser("diff", help="say what changed between two bundles, and which verdicts with it"))
+    _add_threshold(commands.add_parser("threshold", help="make the next bundle: thresholds from the line's own parts"))
     _add_keygen(commands.add_parser("keygen", help="make the keys that bundles are signed with"))
     _add_sign(commands.add_parser("sign", help="sign a bundle"))
     return run_command(parser, argv)
@@ -227,6 +228,7 @@ def _add_show(parser: argparse.ArgumentParser) -> None:
 
 def _show(arguments: argparse.Namespace) -> None:
     from calibrate.confidence import LEVEL, percent
+    from calibrate.next_bundle import describe_source
     from calibrate.verification import describe_signature
     from edge.bundle import model_file, open_bundle
     from edge.promise import promise_of
@@ -247,11 +249,13 @@ def _show(arguments: argparse.Namespace) -> None:
     print(f"  decided   {asked}" + (f"; {decision.images_wanted} would be enough" if few else ""))
     for sentence in promise.sentences:
         print(f"            {sentence}")
+    if source := describe_source(bundle):
+        print(f"            {source}")
     for precision in manifest.precisions:
         limits = manifest.decision.thresholds[precision]
         size = manifest.files[model_file(precision)].bytes / 1e6
         preferred = ", preferred" if precision == manifest.preferred else ""
-        above = f"threshold {limits.image:.4f}, regions above {limits.pixel:.4f}"
+        above = f"threshold {limits.image:.4f}, regions grow down to {limits.pixel:.4f}"
         print(f"  {precision}      {size:.1f} MB, {above}{preferred}")
         print(f"            {limits.method or decision.method}")
         if limits.rate_low is not None and limits.rate_high is not None:
@@ -289,6 +293,72 @@ def _diff(arguments: argparse.Namespace) -> None:
         for line in comparison.lines():
             print(line)
     write_json(comparison.as_dict(), arguments.json)
+
+
+def _add_threshold(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Makes the next bundle: the same networks and golden frames, with thresholds from parts of the line that a "
+        "station has judged in shadow. Bad parts may be among them, up to --bad-share: what scores as no good part "
+        "would is left out. Runs on the box too, without torch. The new bundle is not signed yet."
+    )
+    parser.epilog = (
+        "Example: calibrate threshold bundles/bottle --scores /var/lib/edge-inspect/outbox.shadow-station1.jsonl --out "
+        "bundles/bottle-2"
+    )
+    parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="the bundle that judged the parts")
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--scores", type=Path, metavar="FILE", help="what the station has collected in shadow")
+    source.add_argument(
+        "--evidence", type=Path, metavar="DIR", help="the evidence folder: the parts that were saved evenly in shadow"
+    )
+    parser.add_argument(
+        "--bad-share",
+        type=float,
+        default=0.02,
+        metavar="P",
+        help="largest share of bad parts among them (default 0.02)",
+    )
+    parser.add_argument(
+        "--false-reject-rate",
+        type=_rate,
+        metavar="R|auto",
+        help="share of good parts that may be rejected; auto (default): the smallest of 0.1, 0.2, 0.5, 1, 2 and 5 %% "
+        "that the parts resolve",
+    )
+    parser.add_argument("--out", type=Path, required=True, metavar="NEXT", help="folder to make")
+    add_json_option(parser)
+    parser.set_defaults(handler=_threshold)
+
+
+def _threshold(arguments: argparse.Namespace) -> None:
+    from calibrate.line_parts import read_evidence, read_scores
+    from calibrate.next_bundle import make_next
+    from edge.bundle import open_bundle
+
+    parent = open_bundle(arguments.bundle)
+    parts = read_scores(arguments.scores, parent) if arguments.scores else read_evidence(arguments.evidence, parent)
+    made = make_next(parent, parts, arguments.out, bad_share=arguments.bad_share, rate=arguments.false_reject_rate)
+    before = parent.manifest.decision.thresholds[parts.precision].image
+    total = parts.scores.size
+    say(f"{total} parts, {made.left_out} of them left out as bad; {parts.precision}: {made.fit}")
+    above, above_before = (int((parts.scores > limit).sum()) for limit in (made.fit.threshold, before))
+    say(f"of these parts it would reject {above}; the threshold before, {before:.4f}, would reject {above_before}")
+    if above > made.left_out + 2 * made.fit.rate * total + 3:
+        say("warning: these are more than expected; look at the parts, and at --bad-share")
+    say(f"{made.bundle.path}: made; with signed bundles, calibrate sign signs it")
+    write_json(
+        {
+            "bundle": made.bundle.manifest.name,
+            "digest": made.bundle.digest,
+            "precision": parts.precision,
+            "threshold": made.fit.threshold,
+            "threshold_before": before,
+            "false_reject_rate": made.fit.rate,
+            "parts": total,
+            "left_out": made.left_out,
+        },
+        arguments.json,
+    )
 
 
 def _add_passphrase(parser: argparse.ArgumentParser) -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special, stats
 
 from calibrate.confidence import LEVEL, percent
+from calibrate.distributions import beta_binomial, beta_quantile, binomial_quantile
 
 QUARTER = 0.25
 """The highest share of the scores, whose mean excess tells how scores go on beyond the highest."""
@@ -159,11 +160,12 @@ def exceeded_at(scores: Sequence[float], rates: Sequence[float]) -> list[float]:
 def clopper_pearson(count: float, total: float) -> tuple[float, float]:
     """The interval of a share of which `count` in `total` were seen, at `LEVEL` (Clopper & Pearson 1934)."""
     tail = (1 - LEVEL) / 2
-    low = float(special.betaincinv(count, total - count + 1, tail)) if count > 0 else 0.0
-    high = float(special.betaincinv(count + 1, total - count, 1 - tail)) if count < total else 1.0
+    low = beta_quantile(count, total - count + 1, tail) if count > 0 else 0.0
+    high = beta_quantile(count + 1, total - count, 1 - tail) if count < total else 1.0
     return low, high
 
 
+@cache
 def images_wanted(rate: float) -> int:
     """The fewest good images of which that share, seen above a threshold, would promise no more than twice the rate."""
     few, enough = 0, 1
@@ -199,7 +201,7 @@ def _mean_excess(falling: Floats) -> Floats:
 def _interval(falling: Floats, rate: Floats) -> tuple[float, float]:
     """Between which scores the one that is exceeded at the rate lies: so many scores above it are not unlikely."""
     n = falling.size
-    fewest, most = (int(k) for k in stats.binom.ppf([(1 - LEVEL) / 2, (1 + LEVEL) / 2], n, rate))
+    fewest, most = (binomial_quantile(share, n, rate.item()) for share in ((1 - LEVEL) / 2, (1 + LEVEL) / 2))
     high = falling[0, fewest - 1] if fewest else np.quantile(_bootstrap(falling, rate), (1 + LEVEL) / 2)
     return float(falling[0, min(most, n - 1)]), float(high)
 
@@ -212,7 +214,7 @@ def _bootstrap(falling: Floats, rate: Floats) -> Floats:
 
 def _counts(images: int, a: int, b: int, share: float) -> int:
     """The smallest count whose beta-binomial distribution function reaches a share."""
-    return int(np.searchsorted(np.cumsum(stats.betabinom.pmf(np.arange(images + 1), images, a, b)), share))
+    return int(np.searchsorted(np.cumsum(beta_binomial(images, a, b)), share))
 
 
 def _method(falling: Floats, rate: float) -> str:

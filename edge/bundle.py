@@ -36,6 +36,8 @@ from edge.yaml_file import parse_yaml
 FORMAT = 1
 MANIFEST = "manifest.yaml"
 GOLDEN = "golden.npz"
+THRESHOLD_SOURCE = "threshold"
+"""Key of the provenance in bundles whose threshold was made from a line's own parts: `calibrate threshold`."""
 PRECISIONS: tuple[Precision, ...] = ("int8", "bf16", "fp16", "fp32")
 """Fastest first, and from `bf16` on more precise from one to the next."""
 
@@ -103,7 +105,7 @@ class Thresholds(_Part):
     """The limits of one precision: a part is rejected when its score is above `image`."""
 
     image: float
-    pixel: float = Field(description="map values above it form the regions")
+    pixel: float = Field(description="map values above it form regions, where one of a region is above `image`")
     method: str | None = Field(None, description="how `image` was found")
     image_low: float | None = Field(None, description="`image` from other good parts: a 90 % interval")
     image_high: float | None = None

@@ -7,6 +7,7 @@
     Snapshot      publish a picture of what the camera sees
     Resend        publish again what a subscriber has missed
     ChangeBundle  judge by another bundle, or by the one before again
+    GoShadow      judge and reject nothing while scores are collected, or end that
     Reply         what became of a command
 
 A command is one JSON object on the station's topic `command`, not retained, with an id of its own. Whether it may be
@@ -32,12 +33,12 @@ from pydantic import (
 )
 
 from edge.ids import UUID7_PATTERN_READ
-from edge.messages import CONTRACT_VERSION, BundleReference, ContractModel, Message, Reason, Time
+from edge.messages import CONTRACT_VERSION, BundleReference, ContractModel, Message, Reason, ShadowHealth, Time
 
 LARGEST_COMMAND = 4096
 """Bytes. None needs a fifth of it."""
 
-Verb = Literal["trigger", "pause", "resume", "threshold", "snapshot", "resend", "bundle"]
+Verb = Literal["trigger", "pause", "resume", "threshold", "snapshot", "resend", "bundle", "shadow"]
 VERBS: tuple[Verb, ...] = get_args(Verb)
 Refusal = Literal["malformed", "oversized", "unauthorised", "expired", "replayed", "busy", "impossible"]
 """`busy`: ask again later; `impossible`: not while things are as the reason says."""
@@ -127,7 +128,19 @@ class ChangeBundle(Command):
     )
 
 
-AnyCommand = Trigger | Pause | Resume | SetThreshold | Snapshot | Resend | ChangeBundle
+class GoShadow(Command):
+    """Judge and publish, but reject nothing, until the scores of so many parts are collected; 0 ends that at once.
+
+    It goes on over restarts. What was collected before is replaced.
+    """
+
+    command: Literal["shadow"]
+    parts: Annotated[int, Field(ge=0, le=1_000_000), BeforeValidator(_whole)] = Field(
+        description="how many parts; 0: reject again"
+    )
+
+
+AnyCommand = Trigger | Pause | Resume | SetThreshold | Snapshot | Resend | ChangeBundle | GoShadow
 MODELS: dict[str, type[Command]] = {get_args(m.model_fields["command"].annotation)[0]: m for m in get_args(AnyCommand)}
 COMMANDS: TypeAdapter[AnyCommand] = TypeAdapter(Annotated[AnyCommand, Field(discriminator="command")])
 
@@ -167,6 +180,7 @@ class Reply(Message):
     resend: SequenceRange | None = None
     image: str | None = Field(default=None, description="topic of the picture")
     bundle: BundleChange | None = None
+    shadow: ShadowHealth | None = Field(default=None, description="null where parts are rejected")
 
 
 class Refused(Exception):

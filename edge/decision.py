@@ -21,7 +21,7 @@ class Decision:
         ok: Accept.
         score: The image score.
         threshold: Scores above it are rejected.
-        regions: Of a rejected part, largest peak first; none of an accepted one.
+        regions: Its defects, where it is rejected, largest peak first; none of an accepted part.
     """
 
     ok: bool
@@ -37,38 +37,50 @@ class Decider:
         bundle: The bundle.
         precision: The engine's; each precision has thresholds of its own.
         mm_per_px: The camera's scale, where it is known.
+        min_area_px: Smaller regions are not listed, in pixels of the frame; the bundle's own least area holds too.
 
     Attributes:
         threshold: Of the image score; the bundle's, unless it is set.
     """
 
-    def __init__(self, bundle: Bundle, precision: Precision, mm_per_px: float | None = None) -> None:
+    def __init__(
+        self, bundle: Bundle, precision: Precision, mm_per_px: float | None = None, min_area_px: float = 0.0
+    ) -> None:
         part = bundle.manifest.decision
         self._thresholds = part.thresholds[precision]
         self.threshold = self._thresholds.image
-        self._min_area = part.min_area_px
+        self._min_area, self._min_area_px = part.min_area_px, min_area_px
         self._mm_per_px = mm_per_px
 
     def decide(self, anomaly: AnomalyMap) -> Decision:
         """The decision on an engine's map. Regions are sought only in rejected parts."""
         threshold = self.threshold
         ok = anomaly.score <= threshold
-        return Decision(ok, anomaly.score, threshold, () if ok else self._regions(anomaly))
+        return Decision(ok, anomaly.score, threshold, () if ok else self._regions(anomaly, threshold))
 
-    def _regions(self, anomaly: AnomalyMap) -> tuple[Region, ...]:
-        """Connected areas (8 neighbours) above the pixel threshold; a lone peak counts however small it is."""
+    def _regions(self, anomaly: AnomalyMap, threshold: float) -> tuple[Region, ...]:
+        """Return the defects of a rejected part by hysteresis (Canny 1986, section VI), the highest peak first.
+
+        A region is a connected area (8 neighbours) above the pixel threshold that holds a value above the image
+        threshold: one that would reject the part by itself. What is only warm is no defect. Regions that are too small
+        are left out. The region of the map's highest value stays however small it is, so that a rejected part has one.
+        """
         x0, y0, x1, y1 = anomaly.placement.valid
         seen = anomaly.values[y0:y1, x0:x1]
-        above = (seen > self._thresholds.pixel).astype(np.uint8)
-        count, labels, stats, centroids = cv2.connectedComponentsWithStats(above, connectivity=8)
+        # A command can set the threshold below the bundle's pixel threshold.
+        above = (seen > min(self._thresholds.pixel, threshold)).astype(np.uint8)
+        _, labels, stats, centroids = cv2.connectedComponentsWithStats(above, connectivity=8)
+        highest = int(labels.flat[int(seen.argmax())])
+        least = max(self._min_area, self._min_area_px / (anomaly.placement.scale_x * anomaly.placement.scale_y))
         found = []
-        for label in range(1, count):
+        for label in {highest, *np.unique(labels[seen > threshold]).tolist()} - {0}:
             x, y, width, height, area = (int(v) for v in stats[label])
+            if area < least and label != highest:
+                continue
             inside = labels[y : y + height, x : x + width] == label
             peak = float(seen[y : y + height, x : x + width][inside].max())
-            found.append((peak, area, self._region(anomaly, stats[label], centroids[label], peak, (x0, y0))))
-        found.sort(key=lambda item: -item[0])
-        return tuple(region for i, (_, area, region) in enumerate(found) if area >= self._min_area or i == 0)
+            found.append(self._region(anomaly, stats[label], centroids[label], peak, (x0, y0)))
+        return tuple(sorted(found, key=lambda region: -region.peak))
 
     def _region(
         self,

@@ -37,7 +37,21 @@ TOPIC_ROOT = f"edge-inspect/v{CONTRACT_VERSION}"
 State = Literal["starting", "online", "degraded", "paused", "stopping", "offline"]
 StageState = Literal["working", "failed", "idle", "stuck"]
 Precision = Literal["int8", "bf16", "fp16", "fp32"]
-HealthWarning = Literal["frozen", "dark", "overexposed", "out_of_focus", "score_drift", "disk", "throttled"]
+HealthWarning = Literal[
+    "frozen",
+    "dark",
+    "overexposed",
+    "out_of_focus",
+    "light_changed",
+    "focus_changed",
+    "position_changed",
+    "many_rejects",
+    "score_drift",
+    "disk",
+    "throttled",
+]
+Cause = Literal["light", "focus", "position", "parts"]
+"""What the pictures say why parts score otherwise than they did; `parts`: the pictures are as they were."""
 
 _TIME_PATTERN = r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{6}Z$"
 _BASE64_PATTERN = r"^[A-Za-z0-9+/]+={0,2}$"
@@ -131,7 +145,7 @@ class FrameSize(ContractModel):
 
 
 class Region(ContractModel):
-    """One connected area above the pixel threshold, in pixels of the original frame."""
+    """A defect: a connected area of the map that holds a value above the threshold, in pixels of the original frame."""
 
     bbox: tuple[int, int, int, int] = Field(description="x, y, width, height")
     area_px: int = Field(gt=0)
@@ -148,6 +162,10 @@ class Verdict(Message):
     captured_at: Time
     decided_at: Time
     ok: bool = Field(description="true: accept; false: reject")
+    shadow: bool = Field(
+        default=False,
+        description="the station rejects nothing: `ok` is true, though the score may be above the threshold",
+    )
     score: float
     threshold: float
     bundle: BundleReference
@@ -155,6 +173,11 @@ class Verdict(Message):
     engine: Name
     latency_ms: float = Field(ge=0, description="from the frame to the verdict")
     frame: FrameSize
+
+    @property
+    def is_above(self) -> bool:
+        """Whether the score is above the threshold: what is rejected, but for a station in shadow."""
+        return self.score > self.threshold
 
 
 LARGEST_REGIONS = 32
@@ -287,19 +310,50 @@ class StageHealth(ContractModel):
     reason: Reason | None = Field(default=None, description="why it is idle, or what failed")
 
 
+class PictureChangeHealth(ContractModel):
+    """How far the last 100 frames or so differ from those of the calibration, or of the service's start."""
+
+    light: float = Field(description="change of the mean grey level, as a share of what it was; below 0 is darker")
+    light_limit: float = Field(gt=0, description="a larger change, either way, is a warning; so for the other limits")
+    focus: float = Field(description="change of the sharpness, as a share of what it was; below 0 is blurred")
+    focus_limit: float = Field(gt=0)
+    position: float = Field(description="how far the centre of the edges has moved, as a share of the frame's side")
+    position_limit: float = Field(gt=0)
+
+
 class PictureHealth(ContractModel):
     """What the camera's last frame shows."""
 
     level: float = Field(ge=0, le=255, description="mean grey level")
     saturated: float = Field(ge=0, le=1, description="share of values at 250 and above")
     sharpness: float = Field(ge=0, description="deviation of the Laplacian over that of the grey levels")
+    changes: PictureChangeHealth | None = Field(
+        default=None, description="null before the first 100 frames where the bundle does not say what they looked like"
+    )
 
 
 class DriftHealth(ContractModel):
-    """Whether good parts score as those of the calibration did."""
+    """Whether parts score as those of the calibration did."""
 
-    shift: float = Field(description="moving average of accepted parts' scores, in standard deviations; + is worse")
+    shift: float = Field(description="moving average of all parts' scores, in standard deviations; + is worse")
     limit: float = Field(gt=0, description="a larger shift, either way, is a drift")
+
+
+class RejectHealth(ContractModel):
+    """Whether more parts are rejected than usual."""
+
+    share: float = Field(ge=0, le=1, description="of rejected parts, among about the last 200")
+    usual: float = Field(gt=0, lt=1, description="that share may be so large without a warning")
+    evidence: float = Field(ge=0, description="control chart: grows while more parts are rejected than usual")
+    limit: float = Field(gt=0, description="the warning begins when `evidence` is here, and ends when that is 0 again")
+
+
+class ShadowHealth(ContractModel):
+    """How far a station in shadow has come."""
+
+    parts: Count = Field(description="collected")
+    wanted: Count = Field(description="after so many, parts are rejected")
+    above: Count = Field(description="of those collected, parts whose score is above the threshold")
 
 
 class Health(Message):
@@ -322,6 +376,12 @@ class Health(Message):
     drift: DriftHealth | None = Field(
         default=None, description="null where the bundle does not say how good parts score"
     )
+    rejects: RejectHealth | None = None
+    shadow: ShadowHealth | None = Field(default=None, description="null where parts are rejected as ever")
+    cause: Cause | None = Field(
+        default=None, description="likely one of a warning of rejects, scores or changed pictures; null without one"
+    )
+    remedy: Said | None = Field(default=None, description="what has changed, and what to look at; null as `cause`")
     warnings: tuple[HealthWarning, ...] = Field(default=(), description="what will spoil verdicts, or soon stop them")
     disk_free_bytes: Count | None = Field(default=None, description="room for the outbox")
     throttled: bool | None = Field(default=None, description="heat or current slows the box; null: it cannot tell")

@@ -20,6 +20,7 @@ _VERBS = {
     "snapshot": "publish a picture of what the camera sees",
     "resend": "publish delivered verdicts and defects again",
     "bundle": "judge by another bundle",
+    "shadow": "judge and reject nothing, and collect scores for a threshold",
 }
 
 
@@ -46,6 +47,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     bundle = made["bundle"].add_mutually_exclusive_group(required=True)
     bundle.add_argument("name", nargs="?", metavar="NAME", help="a folder or .zip below bundles.folder")
+    made["shadow"].add_argument("parts", type=int, metavar="PARTS", help="how many to collect; 0: reject again")
     bundle.add_argument("--back", action="store_true", help="judge by the one before again")
 
 
@@ -124,7 +126,7 @@ def _command(arguments: argparse.Namespace) -> AnyCommand:
     from edge.ids import uuid7_of_now
 
     fields: dict[str, Any] = {"command": arguments.verb, "id": uuid7_of_now(), "by": arguments.by}
-    for name in ("part_id", "from_sequence", "to_sequence", "name"):
+    for name in ("part_id", "from_sequence", "to_sequence", "name", "parts"):
         if hasattr(arguments, name):
             fields[name] = getattr(arguments, name)
     if arguments.verb == "threshold":

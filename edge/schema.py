@@ -23,6 +23,7 @@ from edge.commands import (
     BundleChange,
     ChangeBundle,
     Command,
+    GoShadow,
     Pause,
     Reply,
     Resend,
@@ -49,9 +50,12 @@ from edge.messages import (
     Message,
     MqttHealth,
     OutboxHealth,
+    PictureChangeHealth,
     PictureHealth,
     RefusalCounts,
     Region,
+    RejectHealth,
+    ShadowHealth,
     StageHealth,
     Status,
     Verdict,
@@ -190,9 +194,19 @@ def examples() -> dict[str, list[BaseModel]]:
             "engine": StageHealth(state="working", seconds=0.01, progress=4711),
             "outbox": StageHealth(state="idle", seconds=0.06, progress=4711, reason="nothing to store"),
         },
-        picture=PictureHealth(level=61.5, saturated=0.002, sharpness=0.21),
+        picture=PictureHealth(
+            level=52.1,
+            saturated=0.002,
+            sharpness=0.21,
+            changes=PictureChangeHealth(
+                light=-0.15, light_limit=0.1, focus=0.02, focus_limit=0.25, position=0.001, position_limit=0.05
+            ),
+        ),
         drift=DriftHealth(shift=0.82, limit=0.55),
-        warnings=("score_drift",),
+        rejects=RejectHealth(share=0.09, usual=0.05, evidence=6.2, limit=13.8),
+        cause="light",
+        remedy="the light is 15 % less than it was; look at lamp, exposure and light from elsewhere",
+        warnings=("light_changed", "score_drift"),
         disk_free_bytes=21_474_836_480,
         throttled=False,
         temperature_c=58.5,
@@ -221,6 +235,7 @@ def _commands() -> list[BaseModel]:
         Resend(id=_id(10), command="resend", from_sequence=4650, by="mes"),
         ChangeBundle(id=_id(15), command="bundle", name="bottle-v4.zip", by="mes"),
         ChangeBundle(id=_id(16), command="bundle", name=None, by="hmi-2"),
+        GoShadow(id=_id(18), command="shadow", parts=2000, by="hmi-2"),
     ]
 
 
@@ -228,6 +243,7 @@ def _replies(head: dict[str, Any], at: datetime) -> list[BaseModel]:
     head = {**head, "sequence": 4711, "at": at}
     change = ThresholdChange(before=0.51, after=0.55, bundle=0.51)
     range_ = SequenceRange(first=4650, last=4711)
+    shadow = ShadowHealth(parts=0, wanted=2000, above=0)
     bundles = BundleChange(
         before=BundleReference(name="bottle-v3", digest="9f2c" * 16),
         after=BundleReference(name="bottle-v4", digest="41d7" * 16),
@@ -237,6 +253,7 @@ def _replies(head: dict[str, Any], at: datetime) -> list[BaseModel]:
         Reply(**head, id=_id(12), command_id=_id(8), command="threshold", done=True, threshold=change),
         Reply(**head, id=_id(13), command_id=_id(10), command="resend", done=True, resend=range_),
         Reply(**head, id=_id(17), command_id=_id(15), command="bundle", done=True, bundle=bundles),
+        Reply(**head, id=_id(19), command_id=_id(18), command="shadow", done=True, shadow=shadow),
         Reply(
             **head,
             id=_id(14),

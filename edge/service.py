@@ -170,9 +170,11 @@ class Service:
                 if following is not None:
                     return following
             self._clock.look()
-            if time.monotonic() >= due:
+            is_due = time.monotonic() >= due
+            if is_due:
                 due = time.monotonic() + self.settings.health_every_s
-                for station in self._stations:
+            for station in self._stations:
+                if is_due or station.has_news:
                     station.publish_health()
             self._engine.join(_POLL_S)
         self._engine.join(0)

@@ -260,6 +260,18 @@ class EvidenceSettings(Section):
     queue: int = Field(default=8, ge=1, le=256, description="frames that may wait for the disk; others are dropped")
 
 
+class ShadowSettings(Section):
+    """How a station begins with a bundle: it judges and rejects nothing, until it has collected scores of its parts."""
+
+    parts: int = Field(ge=1, le=1_000_000, description="so many are judged in shadow; then parts are rejected")
+    frames: int = Field(
+        default=200,
+        ge=0,
+        le=100_000,
+        description="so many frames, evenly among these parts, are saved as evidence, where that is configured",
+    )
+
+
 class StationSettings(Section):
     """One camera and the product it looks at."""
 
@@ -282,6 +294,36 @@ class StationSettings(Section):
     )
     queue: int = Field(default=4, ge=1, le=256, description="frames, and triggers, that may wait")
     mm_per_px: float | None = Field(default=None, ge=1e-6, le=1e6, description="the camera's scale, for areas in mm²")
+    min_region_px: float | None = Field(
+        default=None, gt=0, le=1e12, description="smaller regions of a rejected part are not listed, in px of the frame"
+    )
+    min_region_mm2: float | None = Field(
+        default=None, gt=0, le=1e12, description="the same in mm², where mm_per_px is given"
+    )
+
+    defect_share: float = Field(
+        default=0.02,
+        ge=0,
+        le=0.5,
+        description="share of bad parts that is usual here; warnings of rejects and of scores allow for it",
+    )
+    shadow: ShadowSettings | None = Field(
+        default=None, description="begin in shadow: judge, reject nothing, and collect scores; default: not"
+    )
+
+    @property
+    def min_area_px(self) -> float:
+        """The area below which a region is not listed, in pixels of the frame."""
+        scale = self.mm_per_px or 1.0
+        return max(self.min_region_px or 0.0, (self.min_region_mm2 or 0.0) / scale**2)
+
+    @model_validator(mode="after")
+    def _square_millimetres_need_a_scale(self) -> StationSettings:
+        if self.min_region_mm2 is not None and self.mm_per_px is None:
+            raise ValueError(
+                "'min_region_mm2' needs the camera's scale; give 'mm_per_px' too, or 'min_region_px' instead"
+            )
+        return self
 
     @field_validator("camera")
     @classmethod

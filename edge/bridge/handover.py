@@ -22,6 +22,7 @@ class Shown(BaseModel):
     sequence: int
     ok: bool
     late: bool
+    shadow: bool = False
     defect_class: int
     regions: int
     score: float
@@ -36,7 +37,12 @@ class Shown(BaseModel):
         return {
             "number": self.number,
             "result": RESULTS["accept" if self.ok else "reject"],
-            "part_flags": bits(PART_FLAGS, late=self.late, cut=text_bytes(self.part_id) != self.part_id.encode()),
+            "part_flags": bits(
+                PART_FLAGS,
+                late=self.late,
+                cut=text_bytes(self.part_id) != self.part_id.encode(),
+                shadow=self.shadow,
+            ),
             "class": self.defect_class,
             "regions": self.regions,
             "sequence": self.sequence,
@@ -98,6 +104,7 @@ class Handover:
                 sequence=part.sequence,
                 ok=part.ok,
                 late=delivery.late,
+                shadow=part.shadow,
                 defect_class=self._class_of(part),
                 regions=part.all_regions,
                 score=part.score,

@@ -30,6 +30,7 @@ class Part(Read):
     part_id: str | None = None
     decided_at: Time
     ok: bool
+    shadow: bool = False
     score: float
     threshold: float
     regions: tuple[SeenRegion, ...] | None = Field(default=None, description="null: a verdict, no defect")
@@ -46,12 +47,21 @@ class Part(Read):
         return self.ok or self.regions is not None
 
 
+class SeenRejects(Read):
+    """How many parts are rejected, as far as the PLC reads it."""
+
+    share: float = Field(ge=0, le=1)
+
+
 class Sign(Read):
     """A status or a health: what shows that a station lives, and how far it has counted."""
 
     boot_id: str
     sequence: int = Field(ge=0, le=2**53)
     state: str | None = Field(default=None, description="of a status")
+    warnings: tuple[str, ...] | None = Field(default=None, description="of a health")
+    cause: str | None = Field(default=None, description="of a health")
+    rejects: SeenRejects | None = Field(default=None, description="of a health")
 
 
 class SentAgain(Read):

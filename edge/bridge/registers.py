@@ -54,10 +54,25 @@ FLAGS = {
     "waiting": "parts wait for an acknowledgement",
 }
 STATES = ("unknown", "starting", "online", "degraded", "paused", "stopping", "offline")
+WARNINGS = {
+    "frozen": "the camera gives the same picture again and again",
+    "dark": "the picture is dark",
+    "overexposed": "the picture is overexposed",
+    "out_of_focus": "the picture is out of focus",
+    "light_changed": "the light is not as it was",
+    "focus_changed": "the sharpness is not as it was",
+    "position_changed": "the part lies elsewhere in the picture",
+    "many_rejects": "more parts are rejected than usual",
+    "score_drift": "parts do not score as at calibration",
+    "disk": "the disk has too little room",
+    "throttled": "the box slows itself down",
+}
+CAUSES = ("none", "light", "focus", "position", "parts")
 RESULTS = {"accept": 1, "reject": 2}
 PART_FLAGS = {
     "late": "a part with a higher sequence was here before: for counting, too late for an ejector",
     "cut": "part_id is longer than 32 bytes; these are its first",
+    "shadow": "the station is in shadow: the part is accepted, though its score may be above the threshold",
 }
 
 STATION_FIELDS = (
@@ -77,12 +92,15 @@ STATION_FIELDS = (
     Field("repeats", 18, "u32", "messages that had come before"),
     Field("overruns", 20, "u32", "parts dropped because the PLC did not acknowledge"),
     Field("acknowledged", ACKNOWLEDGED, "u16", "written by the PLC: low half of the last `parts` it has dealt with"),
+    Field("warnings", 23, "u16", "bits, see below, as the station's last health says"),
     *(
         Field(f"class_{number}", 24 + 2 * number, "u32", text)
         for number, text in enumerate(
             ["rejected parts of no class", *(f"rejected parts of class {n}" for n in range(1, CLASSES))]
         )
     ),
+    Field("cause", 72, "u16", "likely one of the warnings of rejects, scores and changed pictures, see below"),
+    Field("rejecting", 73, "u16", "share of rejects among about the last 200 parts, in thousandths"),
 )
 PART_FIELDS = (
     Field("number", 0, "u32", "`parts` when it came; 0: empty"),

@@ -13,6 +13,7 @@ from edge.bridge.handover import Handover, Tally
 from edge.bridge.part import Part, SeenReply, Sign
 from edge.bridge.registers import (
     BLOCK,
+    CAUSES,
     FLAGS,
     MAP_VERSION,
     NEWEST,
@@ -22,6 +23,7 @@ from edge.bridge.registers import (
     SLOTS,
     STATES,
     STATION_FIELDS,
+    WARNINGS,
     Values,
     bits,
     encode,
@@ -71,6 +73,7 @@ class BridgedStation:
         self._lock = threading.Lock()
         self._connected = False
         self._state = "unknown"
+        self._health: Sign | None = None
         self._heard = 0
         self._heard_at = float("-inf")
         self._beats = 0
@@ -88,7 +91,7 @@ class BridgedStation:
             if not connected:
                 # What was known may not hold any more: the retained status comes with the next subscription, and only
                 # what is new after that shows that the station lives.
-                self._state, self._heard_at = "unknown", float("-inf")
+                self._state, self._health, self._heard_at = "unknown", None, float("-inf")
                 self._asker.forget()
 
     def receive(self, topic: str, payload: bytes, now: float, *, retained: bool) -> None:
@@ -185,7 +188,19 @@ class BridgedStation:
             "repeats": follower.repeats,
             "overruns": tally.overruns,
             "acknowledged": tally.acknowledged,
+            **self._watched(),
             **{f"class_{number}": count for number, count in enumerate(tally.classes)},
+        }
+
+    def _watched(self) -> Values:
+        """Return what the registers of the last health hold; a later release may know more warnings and causes."""
+        health = self._health
+        warnings = (health.warnings or ()) if health else ()
+        cause = health.cause if health and health.cause in CAUSES else CAUSES[0]
+        return {
+            "warnings": bits(WARNINGS, **{name: name in warnings for name in WARNINGS}),
+            "cause": CAUSES.index(cause),
+            "rejecting": round(1000 * health.rejects.share) if health and health.rejects else 0,
         }
 
     def _hear(self, sign: Sign, *, retained: bool) -> None:
@@ -194,6 +209,8 @@ class BridgedStation:
                 self._asker.forget()
             # A later release may know more states.
             self._state = sign.state if sign.state in STATES else "unknown"
+        if sign.warnings is not None:
+            self._health = sign
         self._give(self._follower.announce(sign, retained=retained))
 
     def _give(self, deliveries: list[Delivery]) -> None:

@@ -1,7 +1,7 @@
 """Evidence: the frames of rejected and borderline parts on disk, for those who check them and for training.
 
-    DIR/<day>/<station>/good/<id>.png        accepted, but near the threshold
-    DIR/<day>/<station>/defects/<id>.png     rejected
+    DIR/<day>/<station>/good/<id>.png        not above the threshold, but near it, or taken evenly in shadow
+    DIR/<day>/<station>/defects/<id>.png     rejected, or above the threshold in shadow
     DIR/<day>/<station>/maps/<id>.png        the anomaly map, 16 bits: `low` at 0, `high` at 65535, both in the case
     DIR/<day>/<station>/verdicts/<id>.json   the case: verdict, regions, and where the map lies in the frame
 

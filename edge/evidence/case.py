@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from edge.engines import AnomalyMap
 from edge.fit import Placement
@@ -43,6 +43,7 @@ class Case(BaseModel):
     verdict: Verdict
     regions: tuple[Region, ...]
     map: MapPart
+    sample: bool = Field(default=False, description="taken in shadow whatever its score: all of these are fair")
 
 
 class Seen(NamedTuple):
@@ -55,6 +56,7 @@ class Seen(NamedTuple):
         borderline: Whether its score is near the threshold.
         frame: The picture.
         anomaly: The map, with values of its own.
+        sample: Whether it was taken whatever its score.
     """
 
     station: str
@@ -63,6 +65,7 @@ class Seen(NamedTuple):
     borderline: bool
     frame: Frame
     anomaly: AnomalyMap
+    sample: bool = False
 
 
 def pack(seen: Seen, format: Literal["png", "jpeg"]) -> dict[str, bytes]:
@@ -77,11 +80,12 @@ def pack(seen: Seen, format: Literal["png", "jpeg"]) -> dict[str, bytes]:
         verdict=seen.verdict,
         regions=seen.regions,
         map=MapPart(low=low, high=high, **vars(placement)),
+        sample=seen.sample,
     )
     # OpenCV's own way with PNG is twice as fast as any that can be asked for.
     _, picture = cv2.imencode(SUFFIXES[format], seen.frame, [] if format == "png" else _JPEG)
     _, map_ = cv2.imencode(".png", levels)
-    folder = "good" if seen.verdict.ok else "defects"
+    folder = "defects" if seen.verdict.is_above else "good"
     return {
         f"{folder}/{identity}{SUFFIXES[format]}": picture.tobytes(),
         f"maps/{identity}.png": map_.tobytes(),

@@ -70,7 +70,7 @@ def _newest(folder: Path, only: Only | None) -> Iterator[Found]:
             case = Case.model_validate_json(file.read_bytes())
         except (OSError, ValidationError):  # removed while this runs, or no case
             continue
-        if (only == "rejects" and case.verdict.ok) or (only == "borderline" and not case.borderline):
+        if (only == "rejects" and not case.verdict.is_above) or (only == "borderline" and not case.borderline):
             continue
         picture = find_picture(file.parents[1], case.verdict.id)
         if picture is not None:
@@ -83,13 +83,15 @@ def _draw(found: Found) -> list[Frame]:
     anomaly = read_map(found.folder, found.case)
     if anomaly is None:
         return [scaled(frame, _HEIGHT)]
-    decision = Decision(verdict.ok, verdict.score, verdict.threshold, found.case.regions)
+    decision = Decision(not verdict.is_above, verdict.score, verdict.threshold, found.case.regions)
     return [scaled(frame, _HEIGHT), scaled(draw_overlay(frame, anomaly, decision), _HEIGHT)]
 
 
 def _caption(case: Case) -> str:
     verdict = case.verdict
-    word, sign = ("accept", "<=") if verdict.ok else ("REJECT", ">")
+    word, sign = ("REJECT", ">") if verdict.is_above else ("accept", "<=")
+    if verdict.shadow:
+        word = "shadow"
     figures = f"{verdict.score:.3f} {sign} {verdict.threshold:.3f}"
     return f"{word} {figures}  {verdict.decided_at:%m-%d %H:%M:%S} {case.station} {verdict.part_id or ''}"
 
@@ -98,7 +100,7 @@ def _describe(found: Found) -> dict[str, Any]:
     verdict = found.case.verdict
     return {
         "path": clean(found.picture),
-        "ok": verdict.ok,
+        "ok": not verdict.is_above,
         "borderline": found.case.borderline,
         "score": round(verdict.score, 6),
         "threshold": round(verdict.threshold, 6),

@@ -38,7 +38,14 @@ class EvidenceWriter:
         self._thread.start()
 
     def offer(
-        self, station: str, verdict: Verdict, regions: tuple[Region, ...], frame: Frame, anomaly: AnomalyMap
+        self,
+        station: str,
+        verdict: Verdict,
+        regions: tuple[Region, ...],
+        frame: Frame,
+        anomaly: AnomalyMap,
+        *,
+        sample: bool = False,
     ) -> bool:
         """Take a part that is worth saving; returns whether it keeps the frame. Never waits.
 
@@ -48,15 +55,16 @@ class EvidenceWriter:
             regions: Of a rejected one.
             frame: The picture; if it is taken, it must not be written over.
             anomaly: The map; its values are copied.
+            sample: It is taken whatever its score.
         """
         borderline = abs(verdict.score - verdict.threshold) <= self._settings.borderline * abs(verdict.threshold)
-        if verdict.ok and not borderline:
+        if not (verdict.is_above or borderline or sample):
             return False
         if self._queue.full():
             self._drop(station)
             return False
         anomaly = replace(anomaly, values=anomaly.values.copy())
-        self._queue.put_nowait(Seen(station, verdict, regions, borderline, frame, anomaly))
+        self._queue.put_nowait(Seen(station, verdict, regions, borderline, frame, anomaly, sample))
         return True
 
     def health(self, station: str) -> EvidenceHealth:

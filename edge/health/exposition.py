@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple, get_args
 from edge import __version__
 from edge.health.histogram import Buckets
 from edge.health.report import StationReport
-from edge.messages import Health, HealthWarning, StageState, State
+from edge.messages import Cause, Health, HealthWarning, StageState, State
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _STATES: tuple[State, ...] = ("starting", "online", "degraded", "paused")
@@ -134,8 +134,30 @@ def _seen(health: Health) -> Iterator[Family]:
         )
         about = "Deviation of the last frame's Laplacian over that of its grey levels."
         yield _one("picture_sharpness", "gauge", about, picture.sharpness)
+        if (changes := picture.changes) is not None:
+            about = "How far the picture has changed from that of the calibration, or of the start, as a share."
+            values = {"light": changes.light, "focus": changes.focus, "position": changes.position}
+            limits = {
+                "light": changes.light_limit,
+                "focus": changes.focus_limit,
+                "position": changes.position_limit,
+            }
+            yield _by("picture_change_ratio", "gauge", about, "measure", values)
+            yield _by("picture_change_limit", "gauge", "A larger change, either way, is told.", "measure", limits)
+    yield _one("shadow", "gauge", "1 while the station is in shadow and rejects nothing.", health.shadow is not None)
+    if (shadow := health.shadow) is not None:
+        yield _one("shadow_parts", "gauge", "Parts whose scores are collected in shadow.", shadow.parts)
+        yield _one("shadow_parts_wanted", "gauge", "Parts after which the shadow ends.", shadow.wanted)
+    if (rejects := health.rejects) is not None:
+        yield _one("reject_ratio", "gauge", "Share of rejects among about the last 200 parts.", rejects.share)
+        yield _one("reject_ratio_usual", "gauge", "Share of rejects that is no alarm.", rejects.usual)
+        about = "Control chart of rejects: grows while more parts are rejected than usual."
+        yield _one("reject_evidence", "gauge", about, rejects.evidence)
+        yield _one("reject_evidence_limit", "gauge", "The alarm begins when the evidence is here.", rejects.limit)
+    told = {name: name == health.cause for name in get_args(Cause)}
+    yield _by("likely_cause", "gauge", "1 for what likely causes rejects or drift, while that is told.", "cause", told)
     if (drift := health.drift) is not None:
-        yield _one("score_drift", "gauge", "Shift of good parts' scores, in the calibration's deviations.", drift.shift)
+        yield _one("score_drift", "gauge", "Shift of all parts' scores, in the calibration's deviations.", drift.shift)
         yield _one("score_drift_limit", "gauge", "A larger shift, either way, is a drift.", drift.limit)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 import cv2
@@ -12,6 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from edge.images import Frame
 
 PictureWarning = Literal["frozen", "dark", "overexposed", "out_of_focus"]
+Measure = Literal["light", "focus", "position"]
+"""What is compared with the start: mean grey level, sharpness, and where the picture's edges lie."""
 
 GRID = 8
 """Every eighth pixel both ways tells brightness and sameness."""
@@ -27,6 +30,27 @@ DARK_LEVEL, MOST_SATURATED = 16.0, 0.5
 LESS_LIGHT, MORE_SATURATED, LESS_SHARP = 0.5, 0.25, 0.5
 
 
+class Spread(BaseModel):
+    """How a figure of good images is distributed."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    mean: float
+    deviation: float = Field(ge=0)
+
+
+class PictureNorm(BaseModel):
+    """What good images show on average, and how far each of them may lie from that."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    images: int = Field(ge=2)
+    level: Spread
+    sharpness: Spread
+    x: Spread = Field(description="centre of the edges, as a share of the picture's width")
+    y: Spread
+
+
 class PictureRange(BaseModel):
     """What the good images of the calibration showed."""
 
@@ -35,6 +59,7 @@ class PictureRange(BaseModel):
     level_low: float = Field(ge=0, le=255, description="mean grey level of the darkest")
     saturated_high: float = Field(ge=0, le=1, description="share of saturated values in the brightest")
     sharpness_low: float = Field(ge=0, description="of the least sharp: deviation of the Laplacian, in grey deviations")
+    norm: PictureNorm | None = Field(None, description="null in bundles of one image, and in older ones")
 
 
 class PictureFigures(NamedTuple):
@@ -45,12 +70,16 @@ class PictureFigures(NamedTuple):
         saturated: Share of values at 250 and above.
         sharpness: Standard deviation of the Laplacian over that of the grey levels: the light cancels out.
         digest: Equal for equal frames.
+        x: Centre of its edges, as a share of its width.
+        y: The same, of its height.
     """
 
     level: float
     saturated: float
     sharpness: float
     digest: int
+    x: float
+    y: float
 
 
 def examine(frame: Frame) -> PictureFigures:
@@ -60,20 +89,49 @@ def examine(frame: Frame) -> PictureFigures:
     patch = np.ascontiguousarray(frame[top : top + PATCH, left : left + PATCH, 1])
     edges = cv2.meanStdDev(cv2.Laplacian(patch, cv2.CV_16S))[1].item()
     contrast = cv2.meanStdDev(patch)[1].item()
+    x, y = _edge_centre(grid)
     return PictureFigures(
         level=cv2.mean(grid)[1],
         saturated=float(np.count_nonzero(grid >= SATURATED)) / grid.size,
         sharpness=edges / contrast if contrast > 0 else 0.0,
         digest=zlib.crc32(grid.data),
+        x=x,
+        y=y,
     )
 
 
-def picture_range(figures: list[PictureFigures]) -> PictureRange:
+def _edge_centre(grid: Frame) -> tuple[float, float]:
+    """Return where the edges lie, each weighed by the square of its Laplacian; the middle where there are none."""
+    edges = cv2.Laplacian(np.ascontiguousarray(grid[..., 1]), cv2.CV_32F)
+    moments = cv2.moments(edges * edges)
+    if moments["m00"] <= 0:
+        return 0.5, 0.5
+    height, width = edges.shape
+    return (moments["m10"] / moments["m00"] + 0.5) / width, (moments["m01"] / moments["m00"] + 0.5) / height
+
+
+def picture_range(figures: Sequence[PictureFigures]) -> PictureRange:
     """The range of the calibration's images; one at least."""
     return PictureRange(
         level_low=min(each.level for each in figures),
         saturated_high=max(each.saturated for each in figures),
         sharpness_low=min(each.sharpness for each in figures),
+        norm=picture_norm(figures) if len(figures) > 1 else None,
+    )
+
+
+def picture_norm(figures: Sequence[PictureFigures]) -> PictureNorm:
+    """The averages and deviations of images, two at least."""
+
+    def spread(values: list[float]) -> Spread:
+        return Spread(mean=float(np.mean(values)), deviation=float(np.std(values, ddof=1)))
+
+    return PictureNorm(
+        images=len(figures),
+        level=spread([each.level for each in figures]),
+        sharpness=spread([each.sharpness for each in figures]),
+        x=spread([each.x for each in figures]),
+        y=spread([each.y for each in figures]),
     )
 
 

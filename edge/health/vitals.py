@@ -4,21 +4,40 @@ from __future__ import annotations
 
 from edge.bundle import Bundle
 from edge.decision import Decision
+from edge.health.cause import likely_cause, remedy
 from edge.health.drift import ScoreDrift
-from edge.health.picture import PictureWatch
+from edge.health.picture import Measure, PictureWatch
+from edge.health.picture_change import PictureChange
+from edge.health.rejects import RejectChart, usual_share
 from edge.images import Frame
-from edge.messages import DriftHealth, HealthWarning, PictureHealth, Precision
+from edge.messages import (
+    Cause,
+    DriftHealth,
+    HealthWarning,
+    PictureChangeHealth,
+    PictureHealth,
+    Precision,
+    RejectHealth,
+)
 
 SAID: dict[HealthWarning, str] = {
     "frozen": "the camera gives the same picture again and again; it hangs, or its cable does",
     "dark": "the picture is dark: the lamp, the exposure, or something before the lens",
     "overexposed": "the picture is overexposed: the exposure, or light from elsewhere",
     "out_of_focus": "the picture is out of focus: the lens, its glass, or the distance",
-    "score_drift": "good parts do not score as at calibration: look at lamp and lens, or calibrate again",
+    "many_rejects": "more parts are rejected than usual",
+    "score_drift": "parts do not score as at calibration",
     "disk": "the disk has less room than the outbox may need; make room on it",
     "throttled": "the box slows itself down: look at its cooling and power supply",
 }
-"""Of each warning: what is seen and what to look at."""
+"""Of each warning: what is seen, and what to look at where the pictures do not say it."""
+
+
+_CHANGED: dict[Measure, HealthWarning] = {
+    "light": "light_changed",
+    "focus": "focus_changed",
+    "position": "position_changed",
+}
 
 
 class Vitals:
@@ -27,21 +46,31 @@ class Vitals:
     Args:
         bundle: What its manifest says of the calibration is the measure.
         precision: The engine's.
+        defect_share: The share of bad parts that is usual on the line.
     """
 
-    def __init__(self, bundle: Bundle, precision: Precision) -> None:
-        decision = bundle.manifest.decision
-        scores = decision.thresholds[precision].scores
-        self._pictures = PictureWatch(bundle.manifest.input.pictures)
-        self._drift = None if scores is None else ScoreDrift(scores.mean, scores.deviation, decision.held_out_images)
+    def __init__(self, bundle: Bundle, precision: Precision, defect_share: float = 0.0) -> None:
+        decision, pictures = bundle.manifest.decision, bundle.manifest.input.pictures
+        limits = decision.thresholds[precision]
+        scores = limits.scores
+        self._pictures = PictureWatch(pictures)
+        self._change = PictureChange(None if pictures is None else pictures.norm)
+        self._rejects = RejectChart(usual_share(decision, limits, defect_share))
+        self._said: dict[tuple[HealthWarning, Cause | None], str] = {}
+        self._drift = None
+        if scores is not None:
+            self._drift = ScoreDrift(scores.mean, scores.deviation, decision.held_out_images, defect_share)
 
     def see(self, frame: Frame, *, live: bool) -> None:
         """A frame has come."""
         self._pictures.see(frame, live=live)
+        if self._pictures.last is not None:
+            self._change.add(self._pictures.last)
 
     def judge(self, decision: Decision) -> None:
-        """A part was judged."""
-        if self._drift is not None and decision.ok:
+        """A part was judged, whether accepted or rejected."""
+        self._rejects.add(rejected=not decision.ok)
+        if self._drift is not None:
             self._drift.add(decision.score)
 
     def picture(self) -> PictureHealth | None:
@@ -49,13 +78,61 @@ class Vitals:
         last = self._pictures.last
         if last is None:
             return None
-        return PictureHealth(level=last.level, saturated=last.saturated, sharpness=last.sharpness)
+        return PictureHealth(
+            level=last.level, saturated=last.saturated, sharpness=last.sharpness, changes=self._picture_changes()
+        )
+
+    def _picture_changes(self) -> PictureChangeHealth | None:
+        changes = self._change.changes
+        if not changes:
+            return None
+        limits = {f"{measure}_limit": change.limit for measure, change in changes.items()}
+        return PictureChangeHealth(**{measure: change.value for measure, change in changes.items()}, **limits)
 
     def drift(self) -> DriftHealth | None:
         """How far the scores have moved."""
         return None if self._drift is None else DriftHealth(shift=self._drift.shift, limit=self._drift.limit)
 
+    def rejects(self) -> RejectHealth:
+        """How many parts are rejected."""
+        chart = self._rejects
+        return RejectHealth(share=chart.share, usual=chart.usual, evidence=chart.sum, limit=chart.limit)
+
+    def watched(self) -> list[HealthWarning]:
+        """What has changed since the calibration, or since the start: pictures, share of rejects, scores."""
+        changed = [_CHANGED[measure] for measure in self._change.told]
+        many: list[HealthWarning] = ["many_rejects"] if self._rejects.alarmed else []
+        drifted: list[HealthWarning] = ["score_drift"] if self._drift is not None and self._drift.drifted else []
+        return [*many, *changed, *drifted]
+
     def warnings(self) -> list[HealthWarning]:
         """What is not as it was at calibration."""
-        drifted: list[HealthWarning] = ["score_drift"] if self._drift is not None and self._drift.drifted else []
-        return [*self._pictures.warnings, *drifted]
+        return [*self._pictures.warnings, *self.watched()]
+
+    def cause(self) -> Cause | None:
+        """The likely cause of what `watched` says; `None` where that is nothing."""
+        return likely_cause(self._change.changes) if self.watched() else None
+
+    def remedy(self) -> str | None:
+        """What has changed in the pictures and what to do, in words; `None` where `watched` says nothing."""
+        cause = self.cause()
+        return None if cause is None else remedy(cause, self._change.changes)
+
+    def said(self, warning: HealthWarning) -> str:
+        """Return a warning in a sentence, for the status: what is seen, the likely cause, and what to look at.
+
+        The figures in it are those of its beginning, so that a status is said once.
+        """
+        watched = self.watched()
+        self._said = {key: text for key, text in self._said.items() if key[0] in watched}
+        if warning not in watched:
+            return SAID[warning]
+        return self._said.setdefault((warning, self.cause()), self._say(warning))
+
+    def _say(self, warning: HealthWarning) -> str:
+        for measure, changed in _CHANGED.items():
+            if warning == changed:
+                return remedy(measure, self._change.changes)
+        chart = self._rejects
+        share = f" ({100 * chart.share:.0f} % of about the last 200, up to {100 * chart.usual:.0f} % are usual)"
+        return f"{SAID[warning]}{share if warning == 'many_rejects' else ''}: {self.remedy()}"

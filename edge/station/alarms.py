@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from edge.health.vitals import SAID
-from edge.messages import HealthWarning
 from edge.outbox import Outbox
 from edge.station.ring import FrameRing
 from edge.station.state import StationState
@@ -33,11 +31,11 @@ class Alarms:
         if self._outbox.problem is None:
             self._state.alarm(OVERLOAD)
 
-    def look(self, warnings: Sequence[HealthWarning], *, hurried: bool) -> None:
+    def look(self, warnings: Sequence[str], *, hurried: bool) -> None:
         """Looks at what lasts.
 
         Args:
-            warnings: Of pictures, scores and the machine.
+            warnings: Of pictures, rejects, scores and the machine, in words, the first to be said.
             hurried: Parts do not wait for the engine: that the ring is full is an alarm.
         """
         before, self._seen = self._seen, self._ring.waits + self._passed
@@ -51,4 +49,4 @@ class Alarms:
         elif self._seen > before and hurried:
             self._state.alarm(OVERLOAD)
         else:
-            self._state.alarm(SAID[warnings[0]] if warnings else None)
+            self._state.alarm(warnings[0] if warnings else None)

@@ -51,6 +51,10 @@ class Box:
         """Open the memory of the commands that a station has taken."""
         return CommandMemory(self.state.with_name(f"{self.state.name}.commands-{station}.txt"))
 
+    def shadow_file(self, station: str) -> Path:
+        """Where a station's scores go while it is in shadow."""
+        return self.state.with_name(f"{self.state.name}.shadow-{station}.jsonl")
+
 
 def open_box(
     settings: Settings, boot_id: str, outbox: Outbox, ready: threading.Event, trusted: Sequence[PublicKey]

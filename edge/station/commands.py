@@ -14,6 +14,7 @@ from edge.commands import (
     AnyCommand,
     BundleChange,
     ChangeBundle,
+    GoShadow,
     Pause,
     Refused,
     Reply,
@@ -35,6 +36,7 @@ from edge.station.box import Box
 from edge.station.command_desk import CommandDesk
 from edge.station.gate import Gate
 from edge.station.inspector import Asker, Inspector
+from edge.station.shadow import Shadow
 from edge.station.state import StationState
 from edge.station.threshold_record import ThresholdEntry
 
@@ -67,6 +69,7 @@ class StationCommands:
         box: What the stations share.
         gate: Of the station's camera.
         state: Of the station.
+        shadow: Of the station.
     """
 
     def __init__(
@@ -76,7 +79,9 @@ class StationCommands:
         box: Box,
         gate: Gate,
         state: StationState,
+        shadow: Shadow,
     ) -> None:
+        self._shadow = shadow
         self._settings, self._station, self._box = settings, station, box
         self._gate, self._state = gate, state
         self._desk = CommandDesk(settings.allow, settings.max_age_s, memory=box.command_memory(station.name))
@@ -92,6 +97,7 @@ class StationCommands:
             Snapshot: self._snapshot,
             Resend: self._resend,
             ChangeBundle: self._change_bundle,
+            GoShadow: self._go_shadow,
         }
 
     def open(self, inspector: Inspector, answers: Answers) -> None:
@@ -231,6 +237,18 @@ class StationCommands:
 
         path = None if command.name is None else self._inspector.find(command.name)
         self._inspector.change(path, Asker(command.by, command.id), answer)
+
+    def _go_shadow(self, command: GoShadow, sender: Sender) -> Fields:
+        try:
+            if command.parts:
+                self._shadow.begin(command.parts)
+            else:
+                self._shadow.end()
+        except OSError as error:
+            raise Refused(
+                "impossible", f"the file of scores cannot be written, so nothing is changed: {error}"
+            ) from error
+        return {"shadow": self._shadow.health()}
 
     def _snapshot(self, command: Snapshot, sender: Sender) -> None:
         if not self._gate.picture(command.id):

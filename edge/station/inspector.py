@@ -284,7 +284,7 @@ class Inspector:
 
     def _make(self, bundle: Bundle) -> Judge:
         """The bundle with its engine, and with the threshold that a command has set for it."""
-        judge = Judge(bundle, self._box.engines.open(bundle, self._station.precision), self._station.mm_per_px)
+        judge = Judge(bundle, self._box.engines.open(bundle, self._station.precision), self._station)
         value = self._box.thresholds.last(self._station.name, bundle.digest)
         low, high = judge.bounds(self._factor)
         if value is not None and low <= value <= high:

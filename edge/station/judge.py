@@ -9,7 +9,7 @@ from edge.engines import AnomalyMap, Engine, best_engine, open_checked_engine
 from edge.health.vitals import Vitals
 from edge.images import Frame
 from edge.messages import BundleReference, Precision
-from edge.settings import EngineSettings
+from edge.settings import EngineSettings, StationSettings
 
 
 class Judge:
@@ -18,7 +18,7 @@ class Judge:
     Args:
         bundle: The bundle.
         engine: One of that bundle; others may use it too, all in the engine thread.
-        mm_per_px: The camera's scale, where it is known.
+        station: Of which it judges the parts.
 
     Attributes:
         bundle: The bundle.
@@ -29,12 +29,12 @@ class Judge:
         vitals: Whether pictures and scores are as at its calibration.
     """
 
-    def __init__(self, bundle: Bundle, engine: Engine, mm_per_px: float | None = None) -> None:
+    def __init__(self, bundle: Bundle, engine: Engine, station: StationSettings) -> None:
         self.bundle, self.engine = bundle, engine
         self.reference = BundleReference(name=bundle.manifest.name, digest=bundle.digest)
-        self.decider = Decider(bundle, engine.precision, mm_per_px)
+        self.decider = Decider(bundle, engine.precision, station.mm_per_px, station.min_area_px)
         self.own = self.decider.threshold
-        self.vitals = Vitals(bundle, engine.precision)
+        self.vitals = Vitals(bundle, engine.precision, station.defect_share)
 
     def judge(self, frame: Frame) -> tuple[AnomalyMap, Decision]:
         """The map of a frame, valid until the engine's next, and the decision on it.

@@ -25,8 +25,8 @@ class Part(NamedTuple):
     decision: Decision
     latency_ms: float
 
-    def verdict(self, boot_id: str, sequence: int) -> Verdict:
-        """The verdict, with an id of its own."""
+    def verdict(self, boot_id: str, sequence: int, *, shadow: bool = False) -> Verdict:
+        """The verdict, with an id of its own; in shadow nothing is rejected."""
         height, width = self.capture.frame.shape[:2]
         return Verdict(
             boot_id=boot_id,
@@ -35,7 +35,8 @@ class Part(NamedTuple):
             part_id=self.capture.part_id,
             captured_at=self.capture.captured_at,
             decided_at=utc_now(),
-            ok=self.decision.ok,
+            ok=self.decision.ok or shadow,
+            shadow=shadow,
             score=self.decision.score,
             threshold=self.decision.threshold,
             bundle=self.judge.reference,

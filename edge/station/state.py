@@ -26,6 +26,7 @@ class StationState:
         self._name, self._say = name, say
         self._lock = threading.RLock()
         self._paused: str | None = None
+        self._note: str | None = None
         self._fault: str | None = None
         self._alarm: str | None = None
         self._said: tuple[State, str | None] | None = None
@@ -65,6 +66,14 @@ class StationState:
                 self._alarm = reason
                 self._tell()
 
+    def note(self, text: str | None) -> None:
+        """What is to be known of a station that is online; `None` when that is over."""
+        with self._lock:
+            if text != self._note:
+                self._note = text
+                if self._said is not None:
+                    self._tell()
+
     @property
     def paused(self) -> bool:
         """Whether a command has stopped the station from taking frames."""
@@ -89,11 +98,13 @@ class StationState:
             state, reason = "paused", self._paused
         elif reason is not None:
             state = "degraded"
+        else:
+            reason = self._note
         if (state, reason) == self._said:
             return
         if state == "degraded":
             log.warning("%s: %s", self._name, reason)
-        elif state == "online" and self._said is not None:
+        elif state == "online" and self._said is not None and self._said[0] != "online":
             log.info("%s: inspects again", self._name)
         self._said = state, reason
         self._say(state, reason)

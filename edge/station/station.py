@@ -20,6 +20,7 @@ from edge.images import Frame
 from edge.messages import (
     ClockHealth,
     Health,
+    HealthWarning,
     MqttHealth,
     OutboxHealth,
     State,
@@ -40,6 +41,7 @@ from edge.station.hand import Hand
 from edge.station.inspector import Asker, Inspector
 from edge.station.part import Part, outgoing
 from edge.station.ring import FrameRing, Waiting
+from edge.station.shadow import Shadow
 from edge.station.state import StationState
 from edge.station.statistics import Statistics
 from edge.text import clean
@@ -82,6 +84,7 @@ class Station:
         }
         self.health: Health | None = None
         """As published last."""
+        self._watched: list[HealthWarning] = []
         self._ring = FrameRing(station.queue, station.policy, box.ready)
         self._statistics = Statistics()
         self.ended = threading.Event()
@@ -90,7 +93,9 @@ class Station:
         self._camera = CameraThread(self.name, station.camera, self._gate, self._ring, self.stages["camera"], self)
         self._state = StationState(self.name, lambda *state: self._publisher.set_status(self._status(*state)))
         self._alarms = Alarms(self._state, box.outbox, self._ring)
-        self._commands = StationCommands(settings.commands, station, box, self._gate, self._state)
+        shadow_file = box.shadow_file(station.name)
+        self._shadow = Shadow(shadow_file, station.name, station.shadow, self._state.note)
+        self._commands = StationCommands(settings.commands, station, box, self._gate, self._state, self._shadow)
         self._hand = Hand()
         self._trigger: Trigger | None = None
         self._started = time.monotonic()
@@ -106,6 +111,7 @@ class Station:
         )
         try:
             self._inspector = Inspector(settings, station, box, self._state.degrade)
+            self._shadow.follow(self._inspector.judge)
             self._commands.open(self._inspector, self._publisher)
         except BaseException:
             self._publisher.close()
@@ -239,6 +245,11 @@ class Station:
         self.publish_health()
         self._publisher.close(timeout * 3 / 4)
 
+    @property
+    def has_news(self) -> bool:
+        """Whether a warning of rejects, scores or changed pictures has begun or ended since the last health."""
+        return self._inspector.judge.vitals.watched() != self._watched
+
     def publish_health(self) -> None:
         """Publishes how the station is doing."""
         try:
@@ -249,6 +260,8 @@ class Station:
     def _publish_health(self) -> None:
         depth, dropped = self._outbox.depth(), self._outbox.dropped()
         machine = self._box.machine.look()
+        vitals = self._inspector.judge.vitals
+        self._watched = vitals.watched()
         self.health = Health(
             boot_id=self._boot_id,
             sequence=self._outbox.sequence(self.name),
@@ -261,7 +274,7 @@ class Station:
                 problem=self._outbox.problem,
                 set_aside=str(self._outbox.recovered_from) if self._outbox.recovered_from else None,
             ),
-            warnings=(*self._inspector.judge.vitals.warnings(), *machine.warnings),
+            warnings=(*vitals.warnings(), *machine.warnings),
             disk_free_bytes=machine.free_bytes,
             throttled=machine.throttled,
             temperature_c=machine.temperature_c,
@@ -270,7 +283,8 @@ class Station:
             **self._figures(),
         )
         self._publisher.publish_health(self.health)
-        self._alarms.look(self.health.warnings, hurried=self._camera.live or self._station.trigger != "camera")
+        said = [vitals.said(warning) for warning in self.health.warnings]
+        self._alarms.look(said, hurried=self._camera.live or self._station.trigger != "camera")
 
     def report(self) -> StationReport:
         """Returns what `/healthz` and `/metrics` tell: its state and its figures now, the box's as of the last health.
@@ -302,6 +316,10 @@ class Station:
             "stages": {name: stage.health() for name, stage in self.stages.items()},
             "picture": judge.vitals.picture(),
             "drift": judge.vitals.drift(),
+            "rejects": judge.vitals.rejects(),
+            "shadow": self._shadow.health(),
+            "cause": judge.vitals.cause(),
+            "remedy": judge.vitals.remedy(),
         }
 
     def _take_part(self) -> None:
@@ -341,13 +359,16 @@ class Station:
             outbox.idle("nothing to store")
         engine.advance()
         engine.idle("its verdict is stored")
-        self._statistics.count(part.decision.ok, part.latency_ms)
+        self._statistics.count(verdict.ok, part.latency_ms)
         self._state.recover()
         evidence = self._box.evidence
         try:
             part.judge.vitals.judge(part.decision)
+            sample = verdict.shadow and self._shadow.wants_frame
+            if verdict.shadow:
+                self._shadow.take(verdict)
             return evidence is not None and evidence.offer(
-                self.name, verdict, part.decision.regions, part.capture.frame, anomaly
+                self.name, verdict, part.decision.regions, part.capture.frame, anomaly, sample=sample
             )
         except Exception:  # a mistake of ours; the part has its verdict
             log.exception("%s: a part is not in the score's statistics, or its evidence is not saved", self.name)
@@ -355,9 +376,11 @@ class Station:
 
     def _store(self, part: Part) -> Verdict:
         verdicts: list[Verdict] = []
+        self._shadow.follow(part.judge)
+        shadow = self._shadow.is_on
 
         def make(sequence: int) -> list[Outgoing]:
-            verdicts.append(part.verdict(self._boot_id, sequence))
+            verdicts.append(part.verdict(self._boot_id, sequence, shadow=shadow))
             return outgoing(verdicts[-1], part.decision.regions, self._topics)
 
         self._outbox.put(self.name, make)

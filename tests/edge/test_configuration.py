@@ -99,7 +99,8 @@ def test_every_mistake_is_said_at_once_with_its_key(tmp_path: Path) -> None:
 def test_unknown_keys_name_those_there_are(tmp_path: Path) -> None:
     wrong = good(sites="x", mqtt={"tls": {"ca": "ca.pem"}}, engine={"treads": 2}, stations=[station(nmae="a")])
     assert mistakes(tmp_path, wrong) == [
-        "stations.0.nmae: unknown key; there are name, camera, bundle, precision, policy, trigger, queue, mm_per_px",
+        "stations.0.nmae: unknown key; there are name, camera, bundle, precision, policy, trigger, queue, mm_per_px, "
+        "min_region_px, min_region_mm2, defect_share, shadow",
         "mqtt.tls.ca: unknown key; there are ca_file, certificate, key",
         "engine.treads: unknown key; there are name, threads, cache",
         "sites: unknown key; there are site, line, stations, bundles, mqtt, outbox, commands, engine, "
@@ -511,3 +512,15 @@ def test_an_unknown_trigger_is_refused_with_its_forms(tmp_path: Path) -> None:
     assert mistake == (
         "stations.0.trigger: trigger 'every 5 s': must be camera, command, every N ms, or gpio:/dev/gpiochipN/LINE"
     )
+
+
+def test_the_least_region_is_in_pixels_of_the_frame(tmp_path: Path) -> None:
+    def least(**more: object) -> float:
+        return load(tmp_path, good(stations=[station(**more)])).stations[0].min_area_px
+
+    assert least() == 0
+    assert least(min_region_px=15) == 15
+    assert least(min_region_mm2=0.5, mm_per_px=0.1) == pytest.approx(50)
+    assert least(min_region_mm2=0.5, mm_per_px=0.1, min_region_px=80) == 80
+    (mistake,) = mistakes(tmp_path, good(stations=[station(min_region_mm2=0.5)]))
+    assert "mm_per_px" in mistake and "min_region_px" in mistake

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from bridge_parts import KINDS
@@ -13,6 +13,7 @@ from pymodbus.client import ModbusTcpClient
 from edge.bridge.registers import (
     ACKNOWLEDGED,
     BLOCK,
+    CAUSES,
     CLASSES,
     FLAGS,
     NEWEST,
@@ -23,18 +24,23 @@ from edge.bridge.registers import (
     SLOTS,
     STATES,
     STATION_FIELDS,
+    WARNINGS,
     Field,
     document,
     encode,
 )
+from edge.messages import Cause, HealthWarning
 
 PAGE = Path(__file__).parents[3] / "docs" / "bridge.md"
 
 
-@pytest.mark.parametrize(("fields", "size"), [(STATION_FIELDS, NEWEST), (PART_FIELDS, SLOT)])
-def test_fields_lie_apart_and_inside(fields: tuple[Field, ...], size: int) -> None:
+PLACES = [(STATION_FIELDS, [*range(NEWEST), *range(NEWEST + SLOT, SLOTS)]), (PART_FIELDS, [*range(SLOT)])]
+
+
+@pytest.mark.parametrize(("fields", "room"), PLACES)
+def test_fields_lie_apart_and_inside(fields: tuple[Field, ...], room: list[int]) -> None:
     taken = [field.offset + i for field in fields for i in range(field.registers)]
-    assert len(taken) == len(set(taken)) and max(taken) < size
+    assert len(taken) == len(set(taken)) and set(taken) <= set(room)
     assert len({field.name for field in fields}) == len(fields)
 
 
@@ -76,6 +82,14 @@ def test_the_page_has_the_map() -> None:
     assert document() in page
     for at, (name, meaning) in enumerate(FLAGS.items()):
         assert f"| {at} | `{name}` | {meaning} |" in page
+    for at, (name, meaning) in enumerate(WARNINGS.items()):
+        assert f"| {at} | `{name}` | {meaning} |" in page
+    assert ", ".join(f"{number} {cause}" for number, cause in enumerate(CAUSES)) in page
     for at, (name, meaning) in enumerate(PART_FLAGS.items()):
         assert f"| {at} | `{name}` | {meaning} |" in page
     assert ", ".join(f"{number} {state}" for number, state in enumerate(STATES)) in page
+
+
+def test_the_warnings_and_causes_are_the_contracts() -> None:
+    assert set(WARNINGS) == set(get_args(HealthWarning))
+    assert ("none", *get_args(Cause)) == CAUSES

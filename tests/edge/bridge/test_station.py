@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from bridge_parts import defect, settings, verdict
-from station_parts import TOPICS
+from station_parts import TOPICS, health
 
 from edge.bridge.registers import FLAGS, NEWEST, PART_FIELDS, RING, SLOT, SLOTS, STATION_FIELDS, Field
 from edge.bridge.station import BridgedStation, StationRecord
@@ -152,3 +152,33 @@ def test_acknowledgements_are_for_those_who_configured_them(tmp_path: Path) -> N
         bench.put(*range(1, 20))
         assert bench.one.acknowledge(16) is wanted
         assert bench.values()["acknowledged"] == (16 if wanted else 0)
+
+
+REJECTS = {"share": 0.43, "usual": 0.05, "evidence": 13.8, "limit": 13.8}
+
+
+@pytest.mark.parametrize(
+    ("warnings", "cause", "bits", "number"),
+    [
+        ([], None, 0, 0),
+        (["many_rejects", "light_changed"], "light", 1 << 7 | 1 << 4, 1),
+        (["score_drift"], "parts", 1 << 8, 4),
+        (["focus_changed", "of_a_later_release"], "of_a_later_release", 1 << 5, 0),
+    ],
+)
+def test_the_warnings_of_the_last_health(
+    bench: Bench, warnings: list[str], cause: str | None, bits: int, number: int
+) -> None:
+    told = {**health().model_dump(mode="json"), "warnings": warnings, "cause": cause, "rejects": REJECTS}
+    bench.send(TOPICS.health, json.dumps(told).encode())
+    bench.say("degraded")  # a status says nothing of them
+    found = bench.values()
+    assert (found["warnings"], found["cause"], found["rejecting"]) == (bits, number, 430)
+    bench.one.connect(False)
+    assert bench.values()["warnings"] == 0
+
+
+def test_the_health_of_an_older_release_has_no_rejects(bench: Bench) -> None:
+    told = {key: value for key, value in health().model_dump(mode="json").items() if key not in ("rejects", "cause")}
+    bench.send(TOPICS.health, json.dumps(told).encode())
+    assert bench.values()["rejecting"] == 0 and bench.flags() == set()

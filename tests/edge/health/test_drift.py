@@ -59,10 +59,8 @@ def test_a_lamp_that_ages_is_told_before_parts_are_rejected() -> None:
     for hour in range(50):  # the scores of good parts rise by a tenth of a deviation every 200 parts
         rejected = 0
         for score in rng.normal(0.3 + 0.002 * hour, 0.02, 200).tolist():
-            if score > threshold:
-                rejected += 1
-            else:
-                drift.add(score)
+            rejected += score > threshold
+            drift.add(score)
         if drift.drifted:
             break
     assert drift.drifted and 0 < drift.shift < 1.5
@@ -73,3 +71,27 @@ def test_one_strange_part_is_no_drift() -> None:
     drift = ScoreDrift(0.3, 0.02, 100)
     drift.add(1e9)
     assert not drift.drifted and drift.shift == pytest.approx(0.04)
+
+
+@pytest.mark.parametrize("name", DISTRIBUTIONS)
+@pytest.mark.parametrize("share", [0.0, 0.02, 0.1])
+def test_usual_defects_are_no_drift_and_a_shift_is_told_among_them(name: str, share: float) -> None:
+    rng = np.random.default_rng(17)
+    draw = DISTRIBUTIONS[name]
+    for _ in range(10):
+        calibration = draw(rng, 200)
+        mean, deviation = float(calibration.mean()), float(calibration.std(ddof=1))
+        drift = ScoreDrift(mean, deviation, 200, defect_share=share)
+        scores = draw(rng, 10_000)
+        scores[rng.random(scores.size) < share] += 20 * deviation
+        assert first_alarm(drift, scores) is None
+        assert first_alarm(drift, draw(rng, 200) + 2 * deviation) is not None
+
+
+def test_a_shift_that_rejects_every_part_is_told_and_ends() -> None:
+    drift = ScoreDrift(0.3, 0.02, 100, defect_share=0.02)
+    found = first_alarm(drift, np.full(200, 0.9))
+    assert found is not None and found < 30
+    for _ in range(300):
+        drift.add(0.3)
+    assert not drift.drifted

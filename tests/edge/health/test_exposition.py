@@ -74,7 +74,11 @@ def test_prometheus_reads_every_figure_of_every_station(server: HealthServer) ->
     assert values(found["edge_inspect_score_drift"], "station") == {"a": 0.82}
     told = values(found["edge_inspect_warning"], "warning", station="a")
     assert set(told) == set(HealthWarning.__args__)
-    assert {name for name, value in told.items() if value} == {"score_drift"}
+    assert {name for name, value in told.items() if value} == {"light_changed", "score_drift"}
+    assert values(found["edge_inspect_reject_ratio"], "station") == {"a": 0.09, "b": 0.09}
+    assert values(found["edge_inspect_picture_change_ratio"], "measure", station="a")["light"] == -0.15
+    causes = values(found["edge_inspect_likely_cause"], "cause", station="a")
+    assert causes == {"light": 1, "focus": 0, "position": 0, "parts": 0}
     assert values(found["edge_inspect_station_info"], "bundle", station="b") == {STRANGE.name: 1}
     assert values(found["edge_inspect_commands"], "result", station="a")["replayed"] == 1
     for sample in (sample for family in found.values() for sample in family.samples):
@@ -146,7 +150,7 @@ def test_healthz_says_what_the_status_says(server: HealthServer, state: State, s
     assert (told["stations"]["b"]["state"], told["stations"]["b"]["reason"]) == (state, "because")
     assert told["stations"]["a"] == {
         "state": "online", "reason": None, "connected": True, "at": "2026-11-22T14:30:05.120000Z",
-        "warnings": ["score_drift"],
+        "warnings": ["light_changed", "score_drift"],
     }  # fmt: skip
     assert get(server.port, "/livez")[0] == 200
 

@@ -1,0 +1,120 @@
+"""What a line's own parts scored: from the file that a station collects in shadow, or from its evidence."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from edge.bundle import Bundle
+from edge.errors import UsageError
+from edge.evidence.case import Case
+from edge.files import read_file
+from edge.messages import Precision
+from edge.station.shadow import LARGEST_FILE, read_collected
+from edge.text import clean
+
+LEAST = 50
+"""Parts; with fewer a threshold is no better than the one that the bundle has."""
+
+
+class LineParts(NamedTuple):
+    """Scores of parts of a line, bad ones among them.
+
+    Attributes:
+        source: Where they come from.
+        precision: In which they were judged.
+        scores: In any order, finite, `LEAST` at least.
+        stations: Which judged them; none where that is not known.
+    """
+
+    source: Literal["scores", "evidence"]
+    precision: Precision
+    scores: NDArray[np.float64]
+    stations: tuple[str, ...]
+
+
+def read_scores(path: Path, bundle: Bundle) -> LineParts:
+    """Return the scores of a file that a station has collected, or of a text file with one number a line.
+
+    Numbers are taken to be of the bundle, in the precision that it prefers.
+
+    Raises:
+        UsageError: The file cannot be read, is of another bundle, or holds too few scores.
+    """
+    try:
+        try:
+            found = read_collected(path)
+        except ValueError as error:
+            numbers = list(_numbers(path, str(error)))
+            return _enough(path, LineParts("scores", bundle.manifest.preferred, np.array(numbers), ()))
+    except OSError as error:
+        raise UsageError(f"--scores {clean(path)}: cannot be read: {error.strerror}") from error
+    start = found.start
+    if start.bundle.digest != bundle.digest:
+        raise UsageError(
+            f"--scores {clean(path)}: these scores are of the bundle {start.bundle.name}, digest "
+            f"{start.bundle.digest[:16]}; {clean(bundle.path)} has {bundle.digest[:16]}; give the bundle that judged"
+        )
+    scores = np.array([each.score for each in found.scores])
+    return _enough(path, LineParts("scores", start.precision, scores, (start.station,)))
+
+
+def read_evidence(folder: Path, bundle: Bundle) -> LineParts:
+    """Return the scores of the parts that stations have saved evenly while they judged by the bundle in shadow.
+
+    Other evidence does not count: it was saved because of its score.
+
+    Raises:
+        UsageError: There are too few of them, or they were judged in several precisions.
+    """
+    cases = [case for case in _cases(folder) if case.sample and case.verdict.bundle.digest == bundle.digest]
+    precisions = sorted({case.verdict.precision for case in cases})
+    if len(precisions) > 1:
+        raise UsageError(
+            f"--evidence {clean(folder)}: parts were judged in {' and '.join(precisions)}, whose scores differ; give "
+            "--scores with the file of one station"
+        )
+    scores = np.array([case.verdict.score for case in cases])
+    stations = tuple(sorted({case.station for case in cases}))
+    precision = precisions[0] if precisions else bundle.manifest.preferred
+    return _enough(folder, LineParts("evidence", precision, scores, stations))
+
+
+def _cases(folder: Path) -> Iterator[Case]:
+    for file in sorted(folder.glob("*/*/verdicts/*.json")):
+        try:
+            yield Case.model_validate_json(file.read_bytes())
+        except (OSError, ValidationError):  # removed while this runs, or no case
+            continue
+
+
+def _numbers(path: Path, why: str) -> Iterator[float]:
+    for number, line in enumerate(read_file(path, LARGEST_FILE).decode(errors="replace").splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            value = float(line)
+        except ValueError:
+            value = math.nan
+        if not math.isfinite(value):
+            raise UsageError(
+                f"--scores {clean(path)}: {why}, and line {number} is no number: {clean(line[:40])!r}; give the "
+                "station's *.shadow-*.jsonl, or one score a line"
+            )
+        yield value
+
+
+def _enough(path: Path, parts: LineParts) -> LineParts:
+    if parts.scores.size < LEAST:
+        what = "parts that were saved evenly in shadow by this bundle" if parts.source == "evidence" else "scores"
+        raise UsageError(
+            f"--{parts.source} {clean(path)}: holds {parts.scores.size} {what}, and {LEAST} are the least; let the "
+            "station collect more in shadow"
+        )
+    return parts

@@ -1,0 +1,72 @@
+"""Scores of a line's own parts, of which a stated share may be bad: which of them are taken for good."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+CUT_IN_VAIN = 0.01
+"""How often good scores are taken for bad ones, at most, where their tail is exponential."""
+TAIL = 0.1
+"""Share of the scores that are certainly good whose excesses tell how fast their tail falls."""
+LEAST_TAIL = 10
+
+Floats = NDArray[np.float64]
+
+
+def good_scores(scores: Floats, bad_share: float) -> Floats:
+    """Return the scores that are taken for good, sorted; at most a share `bad_share`, the highest, is left out.
+
+    All but the highest `bad_share` are good, as bad parts score higher. Of the others, each next higher one is taken
+    for good while it is no further from those below than good scores would be (a forward search: Atkinson & Riani
+    2000). If the scores above it were good as well, the tail of good parts being exponential with the scale s, the gap
+    before the j-th highest would be exponential with the mean s / j (Rényi 1953). So it is too wide, and all above it
+    are bad, where j gap / s exceeds ln(m / 0.01), m being the number of scores in doubt: good ones are then cut in 1 of
+    100 cases. The scale is that of a truncated exponential distribution of the excesses so far, found anew at every
+    step, which does not suppose that anything lies above them.
+
+    Where fewer parts are bad than stated, nothing or little is therefore left out; where they are more, the threshold
+    is too high.
+
+    Args:
+        scores: Of all parts, in any order, at least one, finite.
+        bad_share: The largest share of bad parts, from 0 to below 0.5.
+    """
+    rising = np.sort(scores)
+    n = rising.size
+    doubtful = math.floor(bad_share * n)
+    good = n - doubtful
+    tail = max(LEAST_TAIL, round(TAIL * n))
+    if doubtful == 0 or good <= tail:
+        return rising[:good]
+    limit = math.log(doubtful / CUT_IN_VAIN)
+    start = rising[good - tail]
+    while good < n:
+        scale = _truncated_scale(rising[good - tail + 1 : good] - start)
+        if (n - good) * (rising[good] - rising[good - 1]) > limit * scale:
+            break
+        good, tail = good + 1, tail + 1
+    return rising[:good]
+
+
+def _truncated_scale(excesses: Floats) -> float:
+    """Return the scale of an exponential distribution cut off at the largest excess; at most that excess.
+
+    It solves mean = s - L / (exp(L / s) - 1) for s, L being the largest excess: the maximum of the likelihood.
+    """
+    largest, mean = float(excesses[-1]), float(excesses.mean())
+    if largest <= 0:
+        return 0.0
+
+    def mean_of(scale: float) -> float:
+        return scale - largest / math.expm1(min(largest / scale, 700.0))
+
+    low, high = largest / 700, largest
+    if mean >= mean_of(high):
+        return high
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if mean_of(middle) < mean else (low, middle)
+    return high
