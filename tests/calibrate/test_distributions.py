@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import special, stats
 
-from calibrate.distributions import beta_binomial, beta_quantile, beta_share, binomial_quantile, softmax
+from calibrate.distributions import beta_binomial, beta_quantile, beta_share, binomial_quantile
 
 SIZES = st.one_of(st.floats(0.01, 20), st.floats(20, 20_000), st.integers(1, 50_000).map(float))
 
@@ -36,8 +36,3 @@ def test_the_quantile_of_a_binomial_distribution(n: int, p: float, share: float)
 @pytest.mark.parametrize(("n", "a", "b"), [(1, 1, 1), (60, 2, 20), (2000, 5, 996), (500, 1, 3000)])
 def test_a_beta_binomial_distribution(n: int, a: int, b: int) -> None:
     assert beta_binomial(n, a, b) == pytest.approx(stats.betabinom.pmf(np.arange(n + 1), n, a, b), rel=1e-8, abs=1e-14)
-
-
-def test_softmax() -> None:
-    values = np.random.default_rng(0).normal(0, 300, (4, 30))
-    assert softmax(values) == pytest.approx(special.softmax(values, axis=1))
