@@ -1,0 +1,117 @@
+"""Verdicts from few good pictures: what a memory and its threshold are worth from 20, 40 and 80 of them, and from all.
+
+    python tests/benchmarks/few_good.py DATA --category BSData --category MTD
+
+Of each number several draws are made from the good training pictures. Each is trained by `edge-train fit --model
+memory` with its defaults, and the test split is scored in FP32 with PyTorch. Two ways to find the threshold stand side
+by side: cross-fitted scores, as `calibrate bundle` takes them, and those of a tenth of the pictures drawn at random and
+held out, as before. The rate asked for is the default of as many scores. `false_rejects` and `found` are at the
+threshold; `as_many` is what the test's own good parts would allow at the same number of false rejects. `surely_twice`
+says whether the false rejects are more than twice the rate asked for, by the exact binomial test at 5 %. The rows go to
+results/few_good.csv.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import torch
+from scipy import stats
+from table import RESULTS, Row, program, store
+
+from calibrate.threshold import resolvable_rate, tail_threshold
+from edge.images import read_image
+from train import checkpoint
+from train.datasets import Category
+from train.evaluation import torch_predictor
+from train.metrics import auroc
+
+TABLE = RESULTS / "few_good.csv"
+KEY = ("data", "pictures", "draw", "threshold")
+ALL = 0
+
+
+def main() -> None:
+    """Runs what the command line asks for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--category", action="append", required=True)
+    parser.add_argument("--pictures", type=int, action="append", help=f"default: 20, 40, 80 and {ALL}, which is all")
+    parser.add_argument("--draws", type=int, default=5, help="of each number (default 5); of all, seeds")
+    arguments = parser.parse_args()
+    for name in arguments.category:
+        category = Category.open(arguments.data, name)
+        for pictures in arguments.pictures or (20, 40, 80, ALL):
+            for draw in range(arguments.draws):
+                for row in measure(category, name, pictures, draw):
+                    store(TABLE, row, KEY)
+                    print(row, flush=True)
+
+
+def measure(category: Category, name: str, pictures: int, draw: int) -> list[Row]:
+    """Trains on one draw, with and without cross-fitting, and gives a row of each."""
+    good = category.train_images()
+    rng = np.random.default_rng([draw, pictures])
+    chosen = good if pictures == ALL else [good[i] for i in sorted(rng.permutation(len(good))[:pictures])]
+    with tempfile.TemporaryDirectory() as folder:
+        data, held = Path(folder, "data", "train", "good"), Path(folder, "held")
+        data.mkdir(parents=True)
+        held.mkdir()
+        Path(folder, "data", "test", "good").mkdir(parents=True)
+        for path in chosen:
+            shutil.copy(path, data)
+        options = ["--data", str(data.parents[1]), "--model", "memory", "--seed", str(draw)]
+        program("train.cli", "fit", *options, "--out", f"{folder}/all")
+        fitted, scores, good_parts = _scores(Path(folder, "all"), category, [])
+        rows = [{"threshold": "cross-fitted", **_verdicts(fitted, scores, good_parts)}]
+        aside = [chosen[i] for i in rng.permutation(len(chosen))[: max(1, round(len(chosen) / 10))]]
+        for path in aside:
+            shutil.move(data / path.name, held)
+        program("train.cli", "fit", *options, "--hold-out", "0", "--out", f"{folder}/less")
+        unseen, scores, good_parts = _scores(Path(folder, "less"), category, sorted(held.iterdir()))
+        rows.append({"threshold": "a tenth at random", **_verdicts(unseen, scores, good_parts)})
+    return [{"data": name, "pictures": pictures or len(good), "draw": draw, **row} for row in rows]
+
+
+def _scores(run: Path, category: Category, held: list[Path]) -> tuple[list[float], np.ndarray, np.ndarray]:
+    """The scores that set the threshold, of `held` or cross-fitted; those of the test split; which parts are good."""
+    about, model = checkpoint.load(run)
+    predict = torch_predictor(model, torch.device("cpu"), about.fit)
+
+    def score(path: Path) -> float:
+        fitted, placement = about.fit.apply(read_image(path))
+        x0, y0, x1, y1 = placement.valid
+        return float(predict(fitted)[y0:y1, x0:x1].max())
+
+    test = category.test_images()
+    scores = np.array([score(image.path) for image in test])
+    return [score(path) for path in held] or about.scores, scores, np.array([image.good for image in test])
+
+
+def _verdicts(known: list[float], scores: np.ndarray, good: np.ndarray) -> Row:
+    rate = resolvable_rate(len(known))
+    fit = tail_threshold(known, rate)
+    rejected = scores > fit.threshold
+    count, total = int(rejected[good].sum()), int(good.sum())
+    allowed = np.sort(scores[good])[::-1][count] if count < total else -np.inf
+    return {
+        "scores": len(known),
+        "asked_rate": rate,
+        "false_rejects": count,
+        "good": total,
+        "promised_low": round(fit.rates_on(total)[0], 4),
+        "promised_high": round(fit.rates_on(total)[1], 4),
+        "surely_twice": int(stats.binomtest(count, total, min(1, 2 * rate), "greater").pvalue < 0.05),
+        "found": int(rejected[~good].sum()),
+        "as_many": int((scores[~good] > allowed).sum()),
+        "defects": int((~good).sum()),
+        "image_auroc": round(float(auroc(scores, ~good)), 4),
+    }
+
+
+if __name__ == "__main__":
+    main()
