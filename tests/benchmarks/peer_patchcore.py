@@ -65,7 +65,8 @@ def measure(arguments: argparse.Namespace, out: Path) -> Row:
     """Trains the peer where that is not done yet, times it, and gives its row."""
     category = Category.open(arguments.data, arguments.category)
     folder, out = (arguments.data / arguments.category).resolve(), out.resolve()
-    worker = [str(arguments.anomalib_python.absolute()), str(WORKER.resolve())]  # resolved, it would be another environment
+    # A link of an environment, resolved, is the interpreter outside of it.
+    worker = [str(arguments.anomalib_python.absolute()), str(WORKER.resolve())]
     if not (out / "facts.json").exists():
         out.mkdir(parents=True, exist_ok=True)
         torch.save(packaged_tensors(TEACHER), out / "teacher.pt")
