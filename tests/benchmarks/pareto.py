@@ -23,7 +23,7 @@ from train.charts import Axis
 PICTURE = Path(__file__).parents[2] / "docs" / "pareto.svg"
 WIDTH, HEIGHT, GAP = 330, 260, 56
 TOP, LINE = 40, 17
-COLOURS = ("#0b62a4", "#d1495b", "#2e8b57", "#e09f3e", "#7b4fa3", "#4a4e69", "#00a6a6", "#a35b1f")
+COLOURS = ("#0b62a4", "#d1495b", "#2e8b57", "#e09f3e", "#7b4fa3", "#4a4e69", "#00a6a6", "#a35b1f", "#c71585", "#808000")
 STYLE = "text{font:12px sans-serif;fill:#222} .grid{stroke:#ddd} .front{fill:none;stroke:#888;stroke-dasharray:4 3}"
 
 

@@ -63,8 +63,10 @@ def main() -> None:
 
 def measure(arguments: argparse.Namespace, out: Path) -> Row:
     """Trains the peer where that is not done yet, times it, and gives its row."""
-    category, folder = Category.open(arguments.data, arguments.category), arguments.data / arguments.category
-    worker = [str(arguments.anomalib_python), str(WORKER)]
+    category = Category.open(arguments.data, arguments.category)
+    folder, out = (arguments.data / arguments.category).resolve(), out.resolve()
+    # A link of an environment, resolved, is the interpreter outside of it.
+    worker = [str(arguments.anomalib_python.absolute()), str(WORKER.resolve())]
     if not (out / "facts.json").exists():
         out.mkdir(parents=True, exist_ok=True)
         torch.save(packaged_tensors(TEACHER), out / "teacher.pt")
@@ -106,7 +108,7 @@ def times(command: list[str], ours: Path, category: Category, out: Path) -> Row:
     """The medians of three turns: the peer's inferencers, and ours."""
     bundle, turns = open_bundle(ours), []
     for _ in range(TURNS):
-        said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+        said = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, cwd=out).stdout  # it caches there
         turns.append(json.loads(said.splitlines()[-1]))
         turns[-1]["ours_ms"] = frame_times(ours, bundle, category, out)["frame_ms"]
     return {name: round(median(turn[name] for turn in turns), 2) for name in turns[0]}
