@@ -58,9 +58,15 @@ def network(step: float = 0.0, seed: int = 11, fails_in_the_dark: bool = False) 
     return bytes(model.SerializeToString())
 
 
-def write(path: Path, tiles: tuple[int, int] = (1, 1), **network_: Any) -> Bundle:
-    """Writes the bundle: int8 (coarse weights) and fp32, preferring int8; golden maps are of FP32 on OpenVINO."""
-    fields: dict[str, Any] = small_bundle.fields()
+def write(
+    path: Path, tiles: tuple[int, int] = (1, 1), threshold: float = small_bundle.THRESHOLD, **network_: Any
+) -> Bundle:
+    """Writes the bundle: int8 (coarse weights) and fp32, preferring int8; golden maps are of FP32 on OpenVINO.
+
+    Random frames score above the usual threshold; a station that rejects them all says so.
+    """
+    limits = {"image": threshold, "pixel": small_bundle.PIXEL}
+    fields: dict[str, Any] = small_bundle.fields(thresholds={"fp32": limits, "int8": limits})
     if network_:
         fields["name"] = path.name
     mode = {"mode": "tile", "tiles": list(tiles), "overlap": 8} if tiles != (1, 1) else {"mode": "stretch"}

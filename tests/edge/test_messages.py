@@ -90,6 +90,7 @@ def test_a_verdict_is_what_the_contract_says() -> None:
         "captured_at": "2026-01-31T06:07:08.000009Z",
         "decided_at": "2026-01-31T06:07:08.000009Z",
         "ok": False,
+        "shadow": False,
         "score": 0.8,
         "threshold": 0.5,
         "bundle": {"name": "bottle-v3", "digest": "sha256:00"},

@@ -32,7 +32,7 @@ BY = [sys.executable, "-c", WITHOUT_GPIOD]
 
 @pytest.fixture
 def configure(tmp_path: Path) -> Configure:
-    bundle = tiny_bundle.write(tmp_path / "tiny")
+    bundle = tiny_bundle.write(tmp_path / "tiny", threshold=100)
     for i in range(3):
         write_image(tmp_path / "frames" / f"{i}.png", np.full((48, 80, 3), 80 * i, np.uint8))
 
@@ -106,8 +106,8 @@ def test_where_a_station_does_not_start_the_configuration_before_is_started_agai
 def test_a_bundle_loaded_by_command_outlives_a_configuration_that_cannot_be_started(
     broker: Broker, subscriber: Subscriber, configure: Configure, launch: Launch, tmp_path: Path
 ) -> None:
-    loaded = tiny_bundle.write(tmp_path / "bundles" / "loaded", seed=22)
-    other = tiny_bundle.write(tmp_path / "other", seed=23)
+    loaded = tiny_bundle.write(tmp_path / "bundles" / "loaded", threshold=100, seed=22)
+    other = tiny_bundle.write(tmp_path / "other", threshold=100, seed=23)
     allowed = {"bundles": {"folder": str(tmp_path / "bundles")}, "commands": {"allow": ["bundle"]}}
 
     def judged_by(name: str) -> None:

@@ -51,7 +51,7 @@ def stream(tmp_path: Path) -> Path:
 @pytest.fixture
 def start(broker: Broker, tmp_path: Path, launch: Launch) -> Callable[..., int]:
     """Starts the service with a camera; returns the port of /healthz."""
-    tiny_bundle.write(tmp_path / "bundle")
+    tiny_bundle.write(tmp_path / "bundle", threshold=100)
 
     def begin(camera: str, **mqtt: Any) -> int:
         port = free_port()

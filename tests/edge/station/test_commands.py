@@ -27,6 +27,7 @@ from edge.station.commands import StationCommands
 from edge.station.gate import Gate, Turn
 from edge.station.inspector import Inspector
 from edge.station.record import KEPT
+from edge.station.shadow import Shadow
 from edge.station.state import StationState
 from edge.station.threshold_record import ThresholdEntry, ThresholdRecord
 
@@ -52,12 +53,13 @@ class Station:
         self.state = StationState("a", lambda state, reason: self.said.append((state, reason)))
         self.box = make_box(self.settings, outbox)
         self.record = self.box.thresholds
-        self.commands = StationCommands(
-            self.settings.commands, self.settings.stations[0], self.box, self.gate, self.state
-        )
+        station = self.settings.stations[0]
+        self.shadow = Shadow(self.box.shadow_file(station.name), station.name, None, self.state.note)
+        self.commands = StationCommands(self.settings.commands, station, self.box, self.gate, self.state, self.shadow)
 
     def open(self) -> Station:
         self.inspector = Inspector(self.settings, self.settings.stations[0], self.box, self.state.degrade)
+        self.shadow.follow(self.inspector.judge)
         self.commands.open(self.inspector, self)
         return self
 
