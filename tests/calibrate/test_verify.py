@@ -54,8 +54,9 @@ def put(folder: Path, name: str, data: bytes) -> None:
 
 
 def change_golden(folder: Path, change: Callable[[Any], Any]) -> None:
+    """Changes the golden maps of every precision."""
     with np.load(folder / "golden.npz") as arrays:
-        changed = {**arrays, "maps": change(arrays["maps"])}
+        changed = {name: change(values) if name.startswith("maps") else values for name, values in arrays.items()}
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **changed)
     put(folder, "golden.npz", buffer.getvalue())
