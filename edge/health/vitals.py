@@ -38,6 +38,7 @@ _CHANGED: dict[Measure, HealthWarning] = {
     "focus": "focus_changed",
     "position": "position_changed",
 }
+_WATCHED: tuple[HealthWarning, ...] = ("many_rejects", "score_drift", *_CHANGED.values())
 
 
 class Vitals:
@@ -123,16 +124,16 @@ class Vitals:
 
         The figures in it are those of its beginning, so that a status is said once.
         """
+        if warning not in _WATCHED:
+            return SAID[warning]
         watched = self.watched()
         self._said = {key: text for key, text in self._said.items() if key[0] in watched}
-        if warning not in watched:
-            return SAID[warning]
         return self._said.setdefault((warning, self.cause()), self._say(warning))
 
     def _say(self, warning: HealthWarning) -> str:
+        chart, changes = self._rejects, self._change.changes
         for measure, changed in _CHANGED.items():
             if warning == changed:
-                return remedy(measure, self._change.changes)
-        chart = self._rejects
+                return remedy(measure, changes)
         share = f" ({100 * chart.share:.0f} % of about the last 200, up to {100 * chart.usual:.0f} % are usual)"
-        return f"{SAID[warning]}{share if warning == 'many_rejects' else ''}: {self.remedy()}"
+        return f"{SAID[warning]}{share if warning == 'many_rejects' else ''}: {remedy(likely_cause(changes), changes)}"
