@@ -1,4 +1,4 @@
-"""The training loop: good pictures of one category to a checkpoint."""
+"""A training: good pictures of one category to a checkpoint."""
 
 from __future__ import annotations
 
@@ -6,23 +6,18 @@ import dataclasses
 import functools
 import platform
 import time
-from collections.abc import Iterator
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor
 
 from edge.command import say
-from edge.errors import CheckpointError, DataSetError, UsageError
+from edge.errors import DataSetError, UsageError
 from edge.fit import Fit
 from edge.memory import peak_mb
 from edge.text import clean
 from models.memory import PROTOTYPES, Remembering
-from models.network import Network
 from train import checkpoint
 from train.auto import AUTO, STUDENT, fit_auto
 from train.checkpoint import Checkpoint
@@ -34,17 +29,16 @@ from train.examples import Examples
 from train.foreground import POLICIES
 from train.groups import Groups, find_groups
 from train.journal import History, Journal
+from train.loop import run_phases
 from train.material import Material
 from train.memory import fill
-from train.phase import DECAY, RECIPES, Phase, Schedule, settle
-from train.progress import Progress
+from train.phase import DECAY, RECIPES, Phase
 from train.resume import RESUME, ResumeState, writing
 from train.synthesis import Synthesis
 from train.systems import SYSTEMS, system_of
 from train.teachers import open_teacher, weights_digest
 from train.validation import TrialPictures
 
-SAVE_EVERY_S = 60.0
 ENOUGH = 50
 """Good images; training works with fewer, and rejects what it has not seen of good parts."""
 
@@ -143,7 +137,7 @@ def fit(settings: Settings) -> Checkpoint:
         )
     if len(learn_from) < ENOUGH:
         say(
-            f"warning: {len(learn_from)} good images to learn from, {len(held)} held out for the threshold: "
+            f"warning: {len(learn_from)} good images to learn from, {len(held)} held out: "
             f"{ENOUGH} or more are wanted to learn how good parts differ"
         )
     torch.manual_seed(settings.seed)
@@ -190,7 +184,7 @@ def fit(settings: Settings) -> Checkpoint:
     )
     examples = Examples(held or learn_from, settings.fit, settings.foreground)
     journal = Journal(settings.out, about, phases, examples)
-    history = _train(model, phases, settings.recipe, state, journal)
+    history = run_phases(model, phases, settings.recipe, state, journal)
     started = time.perf_counter()
     unseen = functools.cache(
         lambda: TrialPictures.load(held or learn_from, settings.fit, settings.foreground, learned=not held)
@@ -288,100 +282,3 @@ def _losses(phase: Phase, history: History) -> dict[str, Any]:
     """What the checkpoint says of a phase's loss."""
     means = [round(loss, 6) for loss in history.losses[phase.name]]
     return {"steps": phase.steps, "every": phase.every, "means": means}
-
-
-def _train(model: Network, phases: list[Phase], recipe: str, state: ResumeState, journal: Journal) -> History:
-    saved = state.load()
-    history = saved.history if saved is not None else History()
-    if saved is not None:
-        model.load_state_dict(saved.model)
-    for phase in phases:
-        done = history.done(phase)
-        if done == phase.steps:
-            continue
-        started = time.perf_counter()
-        model.eval()  # what a phase computes once of frozen parts must not depend on the phase before
-        phase.begin()
-        optimizer = torch.optim.Adam(
-            [p for part in phase.parts for p in part.parameters()],
-            lr=phase.rate,
-            betas=(0.5, 0.999),
-            weight_decay=phase.weight_decay,
-        )
-        if done and saved is not None:
-            saved.restore(optimizer)
-        history.seconds += time.perf_counter() - started
-        schedule = settle if recipe == DECAY else phase.schedule
-        _run_phase(model, phase, schedule, optimizer, history, state, journal)
-    model.eval()
-    return history
-
-
-def _run_phase(
-    model: Network,
-    phase: Phase,
-    schedule: Schedule,
-    optimizer: torch.optim.Optimizer,
-    history: History,
-    state: ResumeState,
-    journal: Journal,
-) -> None:
-    material = phase.material
-    losses = history.losses.setdefault(phase.name, [])
-    journal.begin(history)
-    saved = time.monotonic()
-    # Frozen parts stay in evaluation mode: their BatchNorm statistics are part of what they have learned.
-    model.eval()
-    for part in phase.parts:
-        part.train()
-    done = history.done(phase)
-    label = f"{state.label}: {phase.name}"
-    with Progress(phase.steps, label, "steps", done) as progress, closing(phase.batches(done)) as batches:
-        while done < phase.steps:
-            started, waited = time.perf_counter(), material.waited
-            steps = range(done, min(done + phase.every, phase.steps))
-            try:
-                losses.append(train_steps(phase, optimizer, batches, steps, schedule))
-            except KeyboardInterrupt:
-                say(f"\n{state.kept()}")
-                raise
-            done = steps.stop
-            history.steps += len(steps)
-            history.seconds += time.perf_counter() - started
-            history.waited += material.waited - waited
-            progress.step(len(steps), f"loss {losses[-1]:.4f}")
-            if time.monotonic() - saved > SAVE_EVERY_S:
-                state.save(model, optimizer, history)
-                journal.write(model, history)
-                saved = time.monotonic()
-
-
-def train_steps(
-    phase: Phase, optimizer: torch.optim.Optimizer, batches: Iterator[Any], steps: range, schedule: Schedule
-) -> float:
-    """Take some steps of a phase; return the mean of their losses.
-
-    Args:
-        phase: The phase, begun; its parts are in training mode.
-        optimizer: Of these parts.
-        batches: Those of the phase, from the first of `steps` on.
-        steps: The numbers of the steps.
-        schedule: The learning rate as a share of the phase's, by progress.
-
-    Raises:
-        CheckpointError: The loss is no number any more.
-    """
-    losses: list[Tensor] = []
-    for step, batch in zip(steps, batches, strict=False):
-        for group in optimizer.param_groups:
-            group["lr"] = phase.rate * schedule(step / phase.steps)
-        with phase.material.arithmetic.autocast():
-            loss = phase.loss(batch)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        optimizer.step()
-        losses.append(loss.detach())
-    mean = float(torch.stack(losses).mean())
-    if not np.isfinite(mean):
-        raise CheckpointError(f"the loss became {mean} by step {steps.stop}; lower --learning-rate")
-    return mean

@@ -25,9 +25,9 @@ from table import RESULTS, processor, store
 from models.rd import ReverseDistillation
 from models.teacher import Teacher
 from train.device import open_arithmetic
+from train.loop import train_steps
 from train.material import Material, normalise
 from train.phase import Distillation, constant
-from train.training import train_steps
 
 TABLE = RESULTS / "training.csv"
 BATCH, RATE = 16, 0.005

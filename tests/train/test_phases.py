@@ -12,7 +12,7 @@ import torch
 
 from edge.fit import Fit
 from models.teacher import EMBEDDED, Teacher
-from train import checkpoint, training
+from train import checkpoint, loop
 from train.checkpoint import Checkpoint
 from train.device import Arithmetic
 from train.material import Material
@@ -74,12 +74,12 @@ def test_an_interruption_after_any_step_changes_nothing(
 ) -> None:
     asked, about = trained
     again = dataclasses.replace(asked, out=tmp_path / "run")
-    step = training.Progress.step
-    monkeypatch.setattr(training, "SAVE_EVERY_S", -1.0)
+    step = loop.Progress.step
+    monkeypatch.setattr(loop, "SAVE_EVERY_S", -1.0)
     for _ in range(sum(PHASES[asked.model].values())):
         done = 0
 
-        def interrupted(self: training.Progress, count: int = 1, note: str = "") -> None:
+        def interrupted(self: loop.Progress, count: int = 1, note: str = "") -> None:
             nonlocal done
             step(self, count, note)
             if note.startswith("loss"):
@@ -87,7 +87,7 @@ def test_an_interruption_after_any_step_changes_nothing(
                 if done == 2:  # the state of the first is saved by now
                     raise KeyboardInterrupt
 
-        monkeypatch.setattr(training.Progress, "step", interrupted)
+        monkeypatch.setattr(loop.Progress, "step", interrupted)
         try:
             resumed = fit(again)
             break

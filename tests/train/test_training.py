@@ -22,7 +22,7 @@ from edge.fit import MEAN, STD, Fit
 from edge.images import pixel_digest, read_image
 from models.network import Network
 from models.teacher import EMBEDDED, Teacher
-from train import checkpoint, journal, resume, training
+from train import checkpoint, journal, loop, resume, training
 from train import phase as phase_module
 from train.checkpoint import Checkpoint
 from train.cli import main
@@ -102,17 +102,17 @@ def losses_of(about: Checkpoint) -> list[float]:
 def interrupt_in_step(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
     """Lets the next training be interrupted as by Ctrl-C in this step, and saves after each one before."""
     done = 0
-    step = training.Progress.step
+    step = loop.Progress.step
 
-    def counted(self: training.Progress, count: int = 1, note: str = "") -> None:
+    def counted(self: loop.Progress, count: int = 1, note: str = "") -> None:
         nonlocal done
         done += note.startswith("loss")
         if done == number:
             raise KeyboardInterrupt
         step(self, count, note)
 
-    monkeypatch.setattr(training, "SAVE_EVERY_S", -1.0)
-    monkeypatch.setattr(training.Progress, "step", counted)
+    monkeypatch.setattr(loop, "SAVE_EVERY_S", -1.0)
+    monkeypatch.setattr(loop.Progress, "step", counted)
 
 
 def interrupted(settings: Settings, number: int) -> None:
@@ -239,7 +239,7 @@ def test_maps_drawn_after_every_save_change_nothing(
         return draw(self, model)
 
     monkeypatch.setattr(Examples, "draw", counted)
-    monkeypatch.setattr(training, "SAVE_EVERY_S", -1.0)
+    monkeypatch.setattr(loop, "SAVE_EVERY_S", -1.0)
     monkeypatch.setattr(journal, "SHARE", 1e9)
     fit(asked[1])
     assert drawn == 3  # after both steps of the last phase, and at the end
@@ -369,7 +369,7 @@ def test_a_full_disk_is_said(settings: Change, monkeypatch: pytest.MonkeyPatch, 
     def full(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(training, "SAVE_EVERY_S", -1.0)
+    monkeypatch.setattr(loop, "SAVE_EVERY_S", -1.0)
     monkeypatch.setattr(module, "write_atomically", full)
     with pytest.raises(UsageError, match=r"--out .*: cannot be written: No space left on device; make room"):
         fit(settings())
@@ -392,8 +392,8 @@ def test_an_interrupted_training_says_what_is_saved(
             raise KeyboardInterrupt
         return train_steps(phase, optimizer, batches, steps, schedule)
 
-    monkeypatch.setattr(training, "SAVE_EVERY_S", save_every_s)
-    monkeypatch.setattr(training, "train_steps", interrupted)
+    monkeypatch.setattr(loop, "SAVE_EVERY_S", save_every_s)
+    monkeypatch.setattr(loop, "train_steps", interrupted)
     with pytest.raises(KeyboardInterrupt):
         fit(settings())
     assert kept in capsys.readouterr().err
@@ -416,4 +416,4 @@ def test_few_pictures_are_said_and_one_is_held_out(
         shutil.copy(path, good)
     about = fit(settings(data=tmp_path / "few", steps=1))
     assert (len(about.trained_on), len(about.held_out)) == (2, 1)
-    assert "warning: 2 good images to learn from, 1 held out for the threshold: 50 or more" in capsys.readouterr().err
+    assert "warning: 2 good images to learn from, 1 held out: 50 or more" in capsys.readouterr().err

@@ -1,0 +1,120 @@
+"""The training loop: the phases of a system, step by step, saved as they go."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from edge.command import say
+from edge.errors import CheckpointError
+from models.network import Network
+from train.journal import History, Journal
+from train.phase import DECAY, Phase, Schedule, settle
+from train.progress import Progress
+from train.resume import ResumeState
+
+SAVE_EVERY_S = 60.0
+
+
+def run_phases(model: Network, phases: list[Phase], recipe: str, state: ResumeState, journal: Journal) -> History:
+    """Run the phases that are not done yet, from where an interrupted training was; return all of their history."""
+    saved = state.load()
+    history = saved.history if saved is not None else History()
+    if saved is not None:
+        model.load_state_dict(saved.model)
+    for phase in phases:
+        done = history.done(phase)
+        if done == phase.steps:
+            continue
+        started = time.perf_counter()
+        model.eval()  # what a phase computes once of frozen parts must not depend on the phase before
+        phase.begin()
+        optimizer = torch.optim.Adam(
+            [p for part in phase.parts for p in part.parameters()],
+            lr=phase.rate,
+            betas=(0.5, 0.999),
+            weight_decay=phase.weight_decay,
+        )
+        if done and saved is not None:
+            saved.restore(optimizer)
+        history.seconds += time.perf_counter() - started
+        schedule = settle if recipe == DECAY else phase.schedule
+        _run_phase(model, phase, schedule, optimizer, history, state, journal)
+    model.eval()
+    return history
+
+
+def _run_phase(
+    model: Network,
+    phase: Phase,
+    schedule: Schedule,
+    optimizer: torch.optim.Optimizer,
+    history: History,
+    state: ResumeState,
+    journal: Journal,
+) -> None:
+    material = phase.material
+    losses = history.losses.setdefault(phase.name, [])
+    journal.begin(history)
+    saved = time.monotonic()
+    # Frozen parts stay in evaluation mode: their BatchNorm statistics are part of what they have learned.
+    model.eval()
+    for part in phase.parts:
+        part.train()
+    done = history.done(phase)
+    label = f"{state.label}: {phase.name}"
+    with Progress(phase.steps, label, "steps", done) as progress, closing(phase.batches(done)) as batches:
+        while done < phase.steps:
+            started, waited = time.perf_counter(), material.waited
+            steps = range(done, min(done + phase.every, phase.steps))
+            try:
+                losses.append(train_steps(phase, optimizer, batches, steps, schedule))
+            except KeyboardInterrupt:
+                say(f"\n{state.kept()}")
+                raise
+            done = steps.stop
+            history.steps += len(steps)
+            history.seconds += time.perf_counter() - started
+            history.waited += material.waited - waited
+            progress.step(len(steps), f"loss {losses[-1]:.4f}")
+            if time.monotonic() - saved > SAVE_EVERY_S:
+                state.save(model, optimizer, history)
+                journal.write(model, history)
+                saved = time.monotonic()
+
+
+def train_steps(
+    phase: Phase, optimizer: torch.optim.Optimizer, batches: Iterator[Any], steps: range, schedule: Schedule
+) -> float:
+    """Take some steps of a phase; return the mean of their losses.
+
+    Args:
+        phase: The phase, begun; its parts are in training mode.
+        optimizer: Of these parts.
+        batches: Those of the phase, from the first of `steps` on.
+        steps: The numbers of the steps.
+        schedule: The learning rate as a share of the phase's, by progress.
+
+    Raises:
+        CheckpointError: The loss is no number any more.
+    """
+    losses: list[Tensor] = []
+    for step, batch in zip(steps, batches, strict=False):
+        for group in optimizer.param_groups:
+            group["lr"] = phase.rate * schedule(step / phase.steps)
+        with phase.material.arithmetic.autocast():
+            loss = phase.loss(batch)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.detach())
+    mean = float(torch.stack(losses).mean())
+    if not np.isfinite(mean):
+        raise CheckpointError(f"the loss became {mean} by step {steps.stop}; lower --learning-rate")
+    return mean
