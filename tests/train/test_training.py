@@ -22,7 +22,7 @@ from edge.fit import MEAN, STD, Fit
 from edge.images import pixel_digest, read_image
 from models.network import Network
 from models.teacher import EMBEDDED, Teacher
-from train import checkpoint, journal, loop, resume, training
+from train import checkpoint, journal, loop, resume
 from train import phase as phase_module
 from train.checkpoint import Checkpoint
 from train.cli import main
@@ -383,7 +383,7 @@ def test_an_interrupted_training_says_what_is_saved(
     save_every_s: float,
     kept: str,
 ) -> None:
-    train_steps = training.train_steps
+    train_steps = loop.train_steps
 
     def interrupted(
         phase: Phase, optimizer: torch.optim.Optimizer, batches: Iterator[Any], steps: range, schedule: Schedule
