@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 
 from calibrate.activations import collect
 from calibrate.contest import Contest, hold_contest
+from calibrate.counts import found_defects, found_flaws
 from calibrate.decision import Decided, decide, thresholds_of
 from calibrate.export import to_onnx
-from calibrate.flaw_sizes import found_flaws, score_flaws
+from calibrate.flaw_sizes import score_flaws
 from calibrate.golden import fp32_tolerance, golden_frames, tolerances
 from calibrate.manifest import draft, manifest_fields
 from calibrate.networks import Networks, Search, make_networks
@@ -28,8 +29,8 @@ from calibrate.quantize import of_distances, quantizable
 from calibrate.report import describe, render
 from calibrate.trials import Workbench
 from calibrate.validation import Validation, draw_validation
-from calibrate.verdicts import found_defects, judge_defects
-from edge.bundle import GOLDEN, Bundle, complete, model_file, pack_golden, write_bundle
+from calibrate.verdicts import judge_defects
+from edge.bundle import GOLDEN, REPORT, Bundle, complete, model_file, pack_golden, write_bundle
 from edge.engines.openvino import OpenVinoEngine
 from edge.errors import BundleError, CheckFailed, DataSetError, UsageError
 from edge.fit import Fit
@@ -50,7 +51,7 @@ from train.material import normalise
 
 COMPARED = 4
 FLAWED = 16
-REPORT, PAGE = "report/calibration.json", "report/index.html"
+PAGE = "report/index.html"
 
 
 @dataclass(frozen=True)
@@ -117,7 +118,7 @@ def make_bundle(request: Request, say: Callable[[str], None]) -> Bundle:
     kinds, flawed = list(defects.values()), _read_defects(about, list(defects), copies, say)
     told, counted = _found(files, decided, frames, flawed, kinds, say)
     report = describe(decided, networks, validation, len(pictures)) | told
-    manifest = _manifest(request, about, decided, networks, frames)
+    manifest = _manifest(request, about, decided, networks, frames, len(seen) + len(unseen))
     manifest["decision"] |= counted
     contents = {model_file(p): data for p, data in networks.files.items()} | {GOLDEN: golden}
     promise = promise_of(complete(manifest, contents))
@@ -283,7 +284,7 @@ def _read_defects(about: Checkpoint, defects: list[Path], good: Copies, say: Cal
 
 
 def _manifest(
-    request: Request, about: Checkpoint, decided: Decided, networks: Networks, frames: list[Frame]
+    request: Request, about: Checkpoint, decided: Decided, networks: Networks, frames: list[Frame], good_images: int
 ) -> dict[str, Any]:
     measured, fits, chosen = decided.measured, decided.fits, networks.trials[0].recipe
     thresholds = {name: thresholds_of(m, fits[name]) for name, m in measured.items()}
@@ -297,6 +298,7 @@ def _manifest(
     fields["provenance"]["measured"] = {
         name: _worth_of(name, decided.contest, networks) for name in measured if name != "fp16"
     }
+    fields["provenance"]["good_images"] = good_images
     fields["provenance"]["int8_plan"] = str(chosen.plan)
     fields["provenance"]["int8_method"] = chosen.method
     fields["provenance"]["int8_left_float"] = len(chosen.released)

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from edge.bundle import Bundle
+from edge.bundle import REPORT, Bundle
 from edge.decision import Decider
 from edge.engines import open_checked_engine
 from edge.errors import BundleError, ImageError, SignatureError
@@ -20,7 +20,6 @@ from edge.signature import SIGNATURE
 from edge.text import clean
 from train.progress import tracked
 
-REPORT = "report/calibration.json"
 SHOWN = 20
 """Changed verdicts a person is told of one by one."""
 COLUMN = 36

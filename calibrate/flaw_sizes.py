@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -20,9 +20,6 @@ PICTURES, FLAWS = 16, 48
 """Good pictures that flaws are drawn on, at most; flaws of each size, at least."""
 
 SEED = 0x512E
-
-Scores = Mapping[float, Sequence[float]]
-"""Of flaws, by their width."""
 
 
 def score_flaws(bundle: Bundle, precision: Precision, frames: Sequence[Frame]) -> dict[float, list[float]]:
@@ -50,11 +47,3 @@ def score_flaws(bundle: Bundle, precision: Precision, frames: Sequence[Frame]) -
             values = engine.infer_fitted(flaws.draw(index, turn, width).picture)
             scores[width].append(float(values[y0:y1, x0:x1].max()))
     return scores
-
-
-def found_flaws(scores: Scores, threshold: float) -> list[dict[str, float]]:
-    """Return how many flaws of each size a threshold finds, as the manifest has it."""
-    return [
-        {"width": width, "drawn": len(each), "found": sum(score > threshold for score in each)}
-        for width, each in sorted(scores.items())
-    ]

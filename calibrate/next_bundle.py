@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -9,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calibrate.confidence import percent
+from calibrate.counts import found_flaws
 from calibrate.line_parts import LineParts
 from calibrate.line_scores import good_scores
 from calibrate.threshold import TailFit, resolvable_rate, tail_threshold
-from edge.bundle import THRESHOLD_SOURCE, Bundle, Thresholds, write_bundle
+from edge.bundle import REPORT, THRESHOLD_SOURCE, Bundle, Thresholds, write_bundle
 from edge.errors import BundleError, UsageError
 from edge.messages import Precision, format_time, utc_now
 from edge.text import clean
@@ -65,6 +67,8 @@ def make_next(parent: Bundle, parts: LineParts, out: Path, *, bad_share: float, 
         "images_wanted": fit.images_wanted,
         "method": limits[parts.precision]["method"],
         "thresholds": limits,
+        "flaws": _recounted(parent, limits),
+        "defects": [],
     }
     fields |= {"name": clean(out.name.removesuffix(".zip")), "created": format_time(utc_now())}
     fields["provenance"][THRESHOLD_SOURCE] = {
@@ -106,6 +110,16 @@ def _limits(
             "scores": {"mean": scale * mean + shift, "deviation": scale * deviation},
         }
     return limits
+
+
+def _recounted(parent: Bundle, limits: dict[Precision, dict[str, Any]]) -> list[dict[str, float]]:
+    """Return how many flaws the new threshold finds of those that the parent was tried with; older ones were not."""
+    try:
+        flaws = json.loads(parent.file(REPORT))["flaws"]
+        limit = limits[flaws["precision"]]["image"]
+        return found_flaws({each["width"]: each["scores"] for each in flaws["widths"]}, limit)
+    except (BundleError, KeyError, TypeError, ValueError):
+        return []
 
 
 def _as_in(judged: Thresholds, other: Thresholds) -> tuple[float, float]:

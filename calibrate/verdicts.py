@@ -92,15 +92,3 @@ def judge_defects(
         say(f"{precision} {agreement} defective images")
         report[precision]["verdicts_as_fp32"] = asdict(agreement)
     return report, scores
-
-
-def found_defects(kinds: Sequence[str], scores: Sequence[float], threshold: float) -> list[dict[str, Any]]:
-    """Return how many defective images of each kind a threshold finds, as the manifest has it.
-
-    Args:
-        kinds: Of each image.
-        scores: Likewise.
-        threshold: Of the precision that the scores are of.
-    """
-    found = {kind: [score > threshold for k, score in zip(kinds, scores, strict=True) if k == kind] for kind in kinds}
-    return [{"kind": kind, "images": len(each), "found": sum(each)} for kind, each in sorted(found.items())]

@@ -36,6 +36,7 @@ from edge.yaml_file import parse_yaml
 FORMAT = 1
 MANIFEST = "manifest.yaml"
 GOLDEN = "golden.npz"
+REPORT = "report/calibration.json"
 THRESHOLD_SOURCE = "threshold"
 """Key of the provenance in bundles whose threshold was made from a line's own parts: `calibrate threshold`."""
 PRECISIONS: tuple[Precision, ...] = ("int8", "bf16", "fp16", "fp32")

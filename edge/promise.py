@@ -9,7 +9,7 @@ from edge.bundle import DecisionPart, FlawsFound, Manifest
 from edge.text import clean
 
 FEW_FOUND = 0.5
-"""Where fewer of the synthetic flaws are found, the threshold lets most of them pass."""
+"""Where fewer of the largest synthetic flaws are found, the threshold lets most of them pass."""
 
 GOOD_TO_BEGIN_WITH = 100
 
@@ -79,19 +79,19 @@ def _defects(decision: DecisionPart) -> str:
 
 def _warning(manifest: Manifest) -> str:
     decision = manifest.decision
-    drawn, found = (sum(counts) for counts in ([f.drawn for f in decision.flaws], [f.found for f in decision.flaws]))
-    if not drawn or found >= FEW_FOUND * drawn:
+    largest = max(decision.flaws, key=lambda flaws: flaws.width, default=None)
+    if largest is None or largest.found >= FEW_FOUND * largest.drawn:
         return ""
     remedies = ", ".join(f"{place}. {remedy}" for place, remedy in enumerate(_remedies(manifest), start=1))
     return (
-        f"Warning: most flaws pass: of {drawn} synthetic ones {found} are found. What helps, in this order: {remedies}."
+        f"Warning: most flaws pass: of {largest.drawn} synthetic ones of {in_100(largest.width)} % of the part's width "
+        f"{largest.found} are found. What helps, in this order: {remedies}."
     )
 
 
 def _remedies(manifest: Manifest) -> list[str]:
     decision, model, fit = manifest.decision, manifest.model, manifest.input.fit
-    taught = manifest.provenance.get("trained_on_images", 0)
-    now = max(decision.held_out_images, taught + decision.held_out_images)
+    now = max(decision.held_out_images, manifest.provenance.get("good_images", 0))
     cut = fit.get("mode") == "tile" or fit.get("region") is not None
     systems = " or ".join(f"--model {name}" for name in ("rd", "aand", "dmdd") if name != model.system)
     teacher = "wide_resnet50_2" if model.teacher.startswith("resnet18") else "resnet18"

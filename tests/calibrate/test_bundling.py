@@ -18,12 +18,13 @@ from parsed_page import Page
 
 from calibrate.bundling import _defects, _read_defects, _split
 from calibrate.cli import main
+from calibrate.counts import found_defects
 from calibrate.decision import thresholds_of
 from calibrate.flaw_sizes import WIDTHS
 from calibrate.measurement import Measurement
 from calibrate.pairing import pair
 from calibrate.threshold import tail_threshold
-from calibrate.verdicts import Agreement, agreements, escapes, found_defects, judge_defects
+from calibrate.verdicts import Agreement, agreements, escapes, judge_defects
 from edge.bundle import Bundle, open_bundle
 from edge.demo.line import CATEGORY
 from edge.engines import check_golden, open_checked_engine, open_engine

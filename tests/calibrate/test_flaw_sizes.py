@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from calibrate.flaw_sizes import FLAWS, WIDTHS, found_flaws, score_flaws
+from calibrate.counts import found_flaws
+from calibrate.flaw_sizes import FLAWS, WIDTHS, score_flaws
 from edge.bundle import Bundle
 from edge.demo.line import CATEGORY
 from edge.engines import open_engine

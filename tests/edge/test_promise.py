@@ -39,10 +39,13 @@ def test_a_bundle_that_knows_less_says_less(tmp_path: Path) -> None:
 def test_a_threshold_that_lets_most_flaws_pass_says_so_first_and_what_helps(
     tmp_path: Path, found: int, warned: bool
 ) -> None:
-    promise = promise_of(manifest(tmp_path, flaws=[{"width": 0.05, "drawn": 48, "found": found}]))
+    small = {"width": 0.01, "drawn": 48, "found": 0}
+    promise = promise_of(manifest(tmp_path, flaws=[small, {"width": 0.05, "drawn": 48, "found": found}]))
     assert bool(promise.warning) == warned and len(promise.sentences) == 2
     if warned:
-        assert promise.lines[0].startswith(f"Warning: most flaws pass: of 48 synthetic ones {found} are found.")
+        assert promise.lines[0].startswith(
+            f"Warning: most flaws pass: of 48 synthetic ones of 5 % of the part's width {found} are found."
+        )
         places = [
             promise.warning.index(word) for word in ("good pictures", "tiles", "teacher", "alike in every picture")
         ]
