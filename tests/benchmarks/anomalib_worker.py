@@ -32,7 +32,7 @@ STRIDES = ("blocks.2", "blocks.4")
 """timm's names of the last features at strides 8 and 16."""
 
 POOL = 4096
-WARM, FRAMES = 3, 30
+WARM, FRAMES = 2, 10
 
 
 def main() -> None:

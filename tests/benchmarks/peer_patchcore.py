@@ -13,7 +13,7 @@ Nothing of the kind is true of ours.
 The rows go to results/peer.csv, with the columns of accuracy.csv where they mean the same. `prototypes` is the size of
 its memory. Its `train_seconds` are with a faster computation of the same coreset (`greedy` in the worker). `torch_ms`
 and `openvino_ms` are the medians of its two inferencers from a frame in memory to the verdict, with all cores;
-`ours_ms` is the median of `edge-inspect bench` of the bundle --ours, taken in turns with them (accuracy.py makes it).
+`ours_ms` is the median of `edge-inspect bench` of the bundle --ours (accuracy.py makes it), taken in turns with them.
 A category that is finished in --work is only timed again.
 """
 
@@ -51,7 +51,7 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("--category", required=True)
     parser.add_argument("--anomalib-python", type=Path, required=True, help="interpreter that has anomalib")
-    parser.add_argument("--ours", type=Path, required=True, metavar="BUNDLE", help="of the same category, to be timed")
+    parser.add_argument("--ours", type=Path, metavar="BUNDLE", help="of the same category, to be timed beside")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--work", type=Path, default=Path("out/peer"), help="models are kept here")
     arguments = parser.parse_args()
@@ -104,14 +104,16 @@ def judged(category: Category, folder: Path, out: Path) -> Evaluation:
     return evaluate_frames(infer, category.test_images(), None)
 
 
-def times(command: list[str], ours: Path, category: Category, out: Path) -> Row:
-    """The medians of three turns: the peer's inferencers, and ours."""
-    bundle, turns = open_bundle(ours), []
+def times(command: list[str], ours: Path | None, category: Category, out: Path) -> Row:
+    """The medians of three turns: the peer's inferencers, and ours where there is a bundle."""
+    turns: list[dict[str, float]] = []
     for _ in range(TURNS):
         said = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, cwd=out).stdout  # it caches there
         turns.append(json.loads(said.splitlines()[-1]))
-        turns[-1]["ours_ms"] = frame_times(ours, bundle, category, out)["frame_ms"]
-    return {name: round(median(turn[name] for turn in turns), 2) for name in turns[0]}
+        if ours is not None:
+            turns[-1]["ours_ms"] = float(str(frame_times(ours, open_bundle(ours), category, out)["frame_ms"]))
+    taken = {name: round(median(turn[name] for turn in turns), 2) for name in turns[0]}
+    return {"torch_ms": taken["torch_ms"], "openvino_ms": taken["openvino_ms"], "ours_ms": taken.get("ours_ms", "")}
 
 
 if __name__ == "__main__":
