@@ -84,8 +84,9 @@ The data set is MVTec AD, MVTec 3D-AD (its colour images), VisA or BTAD as publi
 parts in DIR/NAME/good, and if there are any, defects in DIR/NAME/defects with masks in DIR/NAME/masks. Images may
 differ in size (each is fitted), be greyscale (taken as three equal channels) or 16-bit (see --bits). Each is turned as
 its EXIF orientation says, and copies of an image count once. Interrupted, the same command goes on where it was; the
-checkpoint is that of the last step. RUN/progress.html, written once a
-minute, shows the loss and example maps: leave it open in a browser."""
+checkpoint is that of the last step. RUN/progress.html, written once a minute, shows the loss and example maps: leave it
+open in a browser. With --model auto the systems that are made have a folder each, RUN/memory and RUN/rd, and this page
+is in the latter; RUN itself has the one that is taken."""
     parser.epilog = """examples:
   edge-train fit --data mvtec --category bottle --steps 2000 --out runs/bottle
   edge-train fit --data my-parts --model aand --out runs/my-parts
