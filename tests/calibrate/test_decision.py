@@ -20,7 +20,7 @@ def warned(images: int, rate: float) -> list[str]:
     ("images", "rate", "wanted", "instead"),
     [
         (20, 0.001, "999 images can tell that rate", "yours tell 5 % (--false-reject-rate auto)"),
-        (120, 0.002, "499 images can tell that rate", "yours tell 1 % (--false-reject-rate auto)"),
+        (120, 0.002, "499 images can tell that rate", "yours tell 2 % (--false-reject-rate auto)"),
         (400, 0.0001, "9999 images can tell that rate", "yours tell 0.5 % (--false-reject-rate auto)"),
         (4, 0.05, "19 images can tell that rate", "yours tell none; give at least 19 for 5 %"),
     ],

@@ -79,7 +79,7 @@ def systemd(tmp_path: Path) -> Iterator[Systemd]:
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_bundle.write(tmp_path_factory.mktemp("bundles") / "tiny").path
+    return tiny_bundle.write(tmp_path_factory.mktemp("bundles") / "tiny", threshold=100).path
 
 
 @pytest.fixture
@@ -252,7 +252,7 @@ def test_sighup_loads_bundles_live_starts_anew_for_the_rest_and_takes_no_mistake
     wait_until(lambda: len(subscriber.payloads("verdict")) >= 5, PATIENCE)
     first = subscriber.payloads("verdict")[0]["bundle"]["digest"]
 
-    other = tiny_bundle.write(tmp_path / "other", tiles=(2, 1))
+    other = tiny_bundle.write(tmp_path / "other", tiles=(2, 1), threshold=100)
     configure(broker.port, bundle=str(other.path))
     service.send_signal(signal.SIGHUP)
     wait_until(lambda: subscriber.payloads("verdict")[-1]["bundle"]["digest"] == other.digest, PATIENCE)

@@ -27,7 +27,7 @@ from edge.station.station import Station
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    return write(tmp_path_factory.mktemp("bundles") / "tiny")
+    return write(tmp_path_factory.mktemp("bundles") / "tiny", threshold=100)
 
 
 @pytest.fixture
