@@ -49,7 +49,7 @@ def run_demo(out: Path, frames: int, steps: int) -> None:
         truth = {part.file: part for part in parts}
     data = ["--data", str(out / "data"), "--category", CATEGORY]
     with _step(f"training on {TRAIN_GOOD} good parts", times):
-        options = ["--fit", "crop", "--hold-out", "0.2", "--steps", str(steps)]
+        options = ["--model", "rd", "--fit", "crop", "--hold-out", "0.2", "--steps", str(steps)]
         _program("train.cli", "fit", *data, *options, "--out", str(out / "run"))
     with _step("evaluating on the test parts", times):
         metrics = ["--json", str(out / "evaluation.json"), "--report", str(out / "evaluation")]
