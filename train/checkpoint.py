@@ -60,7 +60,10 @@ class Checkpoint:
 
     @property
     def scores(self) -> list[float]:
-        """The score of each of `trained_on` by a model that has not seen it nor its like; empty if not cross-fitted."""
+        """Scores of the pictures of `trained_on`, each by a model that has seen neither it nor its like.
+
+        Near duplicates have one. Empty where the training was not cross-fitted.
+        """
         return list(self.training.get("scores", ()))
 
     @property

@@ -31,11 +31,13 @@ class CrossFit:
         fit: How the pictures were brought to the network.
         shown: Of each picture, x0, y0, x1, y1 in canvas pixels: the part that shows the frame, not padding.
         blocks: Of each picture, the number of its block.
+        distinct: Of each picture, whether its score counts: it is no near duplicate of one before.
     """
 
     fit: Fit
     shown: Sequence[tuple[int, int, int, int]]
     blocks: Sequence[int]
+    distinct: Sequence[bool]
 
     @property
     def block_of_tile(self) -> NDArray[np.intp]:

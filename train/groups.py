@@ -45,7 +45,7 @@ class Groups:
 
     Attributes:
         of: The group of each picture, a number.
-        alike: Pairs of pictures that are nearly the same, by their places in the list.
+        alike: Pairs of pictures that are nearly the same, by their places in the list, the smaller first.
     """
 
     of: tuple[int, ...]
@@ -104,6 +104,11 @@ class Groups:
                     held += members[group]
         chosen = set(held)
         return [place for place in range(total) if place not in chosen], sorted(held)
+
+    @property
+    def repeated(self) -> set[int]:
+        """The places of pictures that are nearly the same as one before: they say nothing new of how parts differ."""
+        return {later for _, later in self.alike}
 
     def only(self, places: Sequence[int]) -> Groups:
         """Return the groups of some of the pictures."""

@@ -58,14 +58,15 @@ def fill(banks: Banks, teacher: Teacher, material: Material, blocks: NDArray[np.
 def cross_fit(model: Memory, material: Material, crossfit: CrossFit) -> list[float]:
     """Fill the memory of a system from all pictures; return the score of each by a memory that lacks its block.
 
-    The scores are computed in float32, as the exported network computes them.
+    Near duplicates have one score, that of the first. Scores are computed in float32, as by the exported network.
     """
     whole = model.banks
     without = fill(whole, model.teacher, material, crossfit.block_of_tile)
     tiles, device = crossfit.fit.grid.count, material.arithmetic.device
     scores = []
-    for picture, block in enumerate(tracked(crossfit.blocks, len(crossfit.blocks), "cross-fitted scores", "images")):
-        model.banks = without[block]
+    counting = [picture for picture, distinct in enumerate(crossfit.distinct) if distinct]
+    for picture in tracked(counting, len(counting), "cross-fitted scores", "images"):
+        model.banks = without[crossfit.blocks[picture]]
         with torch.inference_mode():
             maps = model.anomaly_map(material.images(torch.arange(picture * tiles, (picture + 1) * tiles)).to(device))
         scores.append(crossfit.score(picture, maps[:, 0].cpu().numpy()))

@@ -230,7 +230,12 @@ def _cross_fit(good: GoodImages, groups: Groups, learn_from: list[Path], fit: Fi
     places = {path: place for place, path in enumerate(good.paths)}
     blocks = groups.only([places[path] for path in learn_from]).blocks(BLOCKS)
     of = {place: number for number, block in enumerate(blocks) for place in block}
-    return CrossFit(fit, [good.shown[path] for path in learn_from], [of[place] for place in range(len(learn_from))])
+    return CrossFit(
+        fit,
+        [good.shown[path] for path in learn_from],
+        [of[place] for place in range(len(learn_from))],
+        [places[path] not in groups.repeated for path in learn_from],
+    )
 
 
 def _check(settings: Settings) -> None:

@@ -116,6 +116,7 @@ def test_names_and_tables_group_pictures(tmp_path: Path) -> None:
     same = pictures.copy()
     same[3] = exposed(pictures[0])
     assert find_groups(paths, same, "name:^([a-z]+)_").of == (0, 0, 0, 0)
+    assert find_groups(paths, same).repeated == {3}
     assert "2 of 4 good images are nearly the same as another" in str(find_groups(paths, same))
     assert str(find_groups(paths, pictures)) == ""
 

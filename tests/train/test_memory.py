@@ -121,7 +121,8 @@ def test_a_memory_is_shipped_where_flaws_say_that_it_helps(
 
 def test_each_picture_is_scored_by_a_memory_that_lacks_its_block(pictures: NDArray[np.uint8]) -> None:
     blocks, whole = [0, 0, 1, 1, 1, 2, 2, 2, 2, 2], (0, 0, 64, 64)
-    crossfit = CrossFit(Fit(64, 64), [whole] * 9 + [(0, 0, 8, 64)], blocks)
+    distinct = [True] * 10
+    crossfit = CrossFit(Fit(64, 64), [whole] * 9 + [(0, 0, 8, 64)], blocks, distinct)
     material = Material(pictures, None, Arithmetic(CPU), batch=4, seed=0, cache_gb=1.0)
     model = Memory(Teacher(EMBEDDED), 10 * 64).eval()
     scores = cross_fit(model, material, crossfit)
@@ -140,6 +141,8 @@ def test_each_picture_is_scored_by_a_memory_that_lacks_its_block(pictures: NDArr
             distances += (1 - (known @ units[2:5]).amax(1)) / bank.spread
         expected = gaussian_blur(upsample(distances.view(3, 1, 8, 8), (64, 64))).flatten(1).amax(1)
     np.testing.assert_allclose(scores[2:5], expected, rtol=1e-3)
+    distinct[3] = False
+    assert cross_fit(model, material, crossfit) == [*scores[:3], *scores[4:]]
 
 
 def test_a_system_of_memory_alone_trains_nothing(data: Path, tmp_path: Path) -> None:
