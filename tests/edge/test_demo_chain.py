@@ -94,7 +94,8 @@ def test_where_no_verdict_arrives_the_broker_and_its_log_are_named(tmp_path: Pat
         chain._check_arrived(tmp_path, 10, delivery)
     summary = json.loads((tmp_path / "summary.json").read_text())
     assert summary["verdicts_received"] == 0 and summary["image_auroc"] is None
-    assert summary["threshold"]["warning"].startswith("Warning: most flaws pass: of 10 synthetic ones 3 are found.")
+    warning = "Warning: most flaws pass: of 10 synthetic ones of 10 % of the part's width 3 are found."
+    assert summary["threshold"]["warning"].startswith(warning)
     assert (tmp_path / "broker.log").stat().st_size
 
 
