@@ -172,7 +172,8 @@ def test_a_topic_that_may_not_be_written_does_not_block_the_others(
         assert outbox.depth().entries == 4 and outbox.dropped()["defect"] == 0
         refuse.clear()
         wait_until(lambda: not outbox.depth().entries, PATIENCE)
-    assert caplog.text.count(f"the broker refuses {TOPICS.defect}: Not authorized (0x87); check") == 1
+    # It is logged at most once a minute, whatever the number of refusals; a busy machine takes more than one.
+    assert 1 <= caplog.text.count(f"the broker refuses {TOPICS.defect}: Not authorized (0x87); check") <= 3
 
 
 def test_a_real_access_list_does_not_block_what_it_allows(
