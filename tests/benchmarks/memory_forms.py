@@ -15,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 from table import RESULTS, store
@@ -113,7 +114,8 @@ class Parts:
             frame = read_image(image.path)
             mask = load_mask(image, frame)
             if mask is not None:
-                self.test_masks[i] = fit.apply_mask(mask.marked, fit.apply(frame)[1])
+                size = (fit.width, fit.height)
+                self.test_masks[i] = cv2.resize(mask.marked, size, interpolation=cv2.INTER_NEAREST)
         self.good = np.array([image.good for image in test])
 
     def measure(self, form: Form, seed: int) -> dict[str, object]:
