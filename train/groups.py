@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -45,11 +45,12 @@ class Groups:
 
     Attributes:
         of: The group of each picture, a number.
-        alike: Pairs of pictures that are nearly the same, by their places in the list, the smaller first.
+        distinct: Of each picture, whether it is nearly the same as none before it in the list. The others say nothing
+            new of how parts differ.
     """
 
     of: tuple[int, ...]
-    alike: tuple[tuple[int, int], ...] = ()
+    distinct: tuple[bool, ...]
 
     def blocks(self, count: int) -> list[list[int]]:
         """Return the pictures' places in so many blocks, none of them empty, of about the same size.
@@ -61,9 +62,7 @@ class Groups:
             count: Of the blocks; of fewer pictures each is a block.
         """
         whole = len(set(self.of)) >= count
-        members: dict[int, list[int]] = {}
-        for place, group in enumerate(self.of):
-            members.setdefault(group if whole else place, []).append(place)
+        members = _members(self.of if whole else range(len(self.of)))
         blocks: list[list[int]] = [[]]
         done, left = 0, len(members)
         for group in members.values():
@@ -79,8 +78,8 @@ class Groups:
         """Split the pictures' places into those to learn from and those held out, a few runs of the list's order.
 
         One run alone may be of a day that resembles no other; pictures drawn at random have their like on the other
-        side. With a share above 0, three pictures or more have at least one held out. Where there is but one group, it
-        is cut.
+        side. With a share above 0, three pictures or more have at least one held out: the smallest group where each is
+        too large for the share, and a part of a group where each is more than half of all.
 
         Args:
             share: Of the pictures to hold out, at least 0 and below 1.
@@ -88,38 +87,47 @@ class Groups:
         """
         total = len(self.of)
         count = max(round(total * share), int(share > 0 and total > 2))
-        groups = self.of if len(set(self.of)) > 1 else tuple(range(total))
-        members: dict[int, list[int]] = {}
-        for place, group in enumerate(groups):
-            members.setdefault(group, []).append(place)
-        held: list[int] = []
+        members = _members(self.of)
+        if min(map(len, members.values()), default=0) > total / 2:
+            members = _members(range(total))
+        held = self._runs(members, count, seed)
+        if count and not held and len(members) > 1:
+            held = set(min(members.values(), key=len))
+        return [place for place in range(total) if place not in held], sorted(held)
+
+    def _runs(self, members: Mapping[int, list[int]], count: int, seed: int) -> set[int]:
+        """Return the places of about `count` pictures: whole groups, in runs that begin evenly spaced."""
+        total, held = len(self.of), set[int]()
+        group_of = {place: group for group, places in members.items() for place in places}
         runs = max(1, min(RUNS, count))
         offset = np.random.default_rng(seed).random()
         for run in range(runs):
             begin = int((run + offset) / runs * total)
-            for group in dict.fromkeys([*groups[begin:], *groups[:begin]]):
-                after = len(held) + len(members[group])
-                fits = after - len(members[group]) / 2 <= count * (run + 1) / runs and after < total
+            for group in dict.fromkeys(group_of[place] for place in [*range(begin, total), *range(begin)]):
+                size = len(members[group])
+                fits = len(held) + size / 2 <= count * (run + 1) / runs and len(held) + size < total
                 if fits and members[group][0] not in held:
-                    held += members[group]
-        chosen = set(held)
-        return [place for place in range(total) if place not in chosen], sorted(held)
-
-    @property
-    def repeated(self) -> set[int]:
-        """The places of pictures that are nearly the same as one before: they say nothing new of how parts differ."""
-        return {later for _, later in self.alike}
+                    held.update(members[group])
+        return held
 
     def only(self, places: Sequence[int]) -> Groups:
         """Return the groups of some of the pictures."""
-        return Groups(tuple(self.of[place] for place in places))
+        return Groups(tuple(self.of[place] for place in places), tuple(self.distinct[place] for place in places))
 
     def __str__(self) -> str:
         """What to say of pictures that are nearly the same; nothing where there is none."""
-        if not self.alike:
+        if all(self.distinct):
             return ""
-        such = len({place for pair in self.alike for place in pair})
-        return f"{such} of {len(self.of)} good images are nearly the same as another; such are held out together"
+        such = len(self.of) - sum(self.distinct)
+        return f"{such} of {len(self.of)} good images are nearly the same as one before; they are held out with it"
+
+
+def _members(labels: Iterable[int]) -> dict[int, list[int]]:
+    """Return the places of each label, by their first place."""
+    members: dict[int, list[int]] = {}
+    for place, label in enumerate(labels):
+        members.setdefault(label, []).append(place)
+    return members
 
 
 def find_groups(paths: Sequence[Path], pictures: NDArray[np.uint8], rule: str | None = None) -> Groups:
@@ -133,22 +141,20 @@ def find_groups(paths: Sequence[Path], pictures: NDArray[np.uint8], rule: str | 
     Raises:
         UsageError: The rule is none, or tells nothing of one of the files.
     """
-    alike = near_duplicates(pictures, len(paths))
-    named = _named(paths, rule) if rule is not None else []
+    groups = near_duplicates(pictures, len(paths))
+    if rule is None:
+        return groups
     first: dict[str, int] = {}
-    same = [(first.setdefault(name, place), place) for place, name in enumerate(named)]
-    pairs = np.array([*alike, *same], np.intp).reshape(-1, 2)
-    graph = coo_array((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(len(paths), len(paths)))
-    _, labels = connected_components(graph, directed=False)
-    return Groups(tuple(labels.tolist()), tuple(alike))
+    named = [(first.setdefault(name, place), place) for place, name in enumerate(_named(paths, rule))]
+    return replace(groups, of=tuple(_joined(np.array(groups.of), np.array(named, np.intp)).tolist()))
 
 
-def near_duplicates(pictures: NDArray[np.uint8], count: int) -> list[tuple[int, int]]:
-    """Return the pairs of pictures that are nearly the same, though no pixel need be equal.
+def near_duplicates(pictures: NDArray[np.uint8], count: int) -> Groups:
+    """Return the groups of pictures that are nearly the same, though no pixel need be equal.
 
     Each is shrunk to 32x32 grey pixels, its brightness and contrast are taken out, and the mean of all is subtracted:
     what is left is what sets a picture apart, and of another exposure or another compression of the same scene it is
-    the same. Pictures that hardly differ at all are pairs too, whatever the others are.
+    the same. Pictures that hardly differ at all are so too, whatever the others are.
 
     Args:
         pictures: Fitted, (count * tiles, H, W, 3) uint8 BGR.
@@ -157,15 +163,32 @@ def near_duplicates(pictures: NDArray[np.uint8], count: int) -> list[tuple[int, 
     flat = np.stack([_small(picture) for picture in pictures]).reshape(count, -1)
     even = flat - flat.mean(1, keepdims=True)
     apart = _unit(_unit(even) - _unit(even).mean(0))
-    pairs: list[tuple[int, int]] = []
     squares = (flat**2).sum(1)
+    labels, distinct = np.arange(count), np.ones(count, bool)
     for start in range(0, count, _ROWS):
         rows = slice(start, start + _ROWS)
         distance = squares[rows, None] + squares[None] - 2 * flat[rows] @ flat.T
         near = (apart[rows] @ apart.T > ALIKE) | (distance < flat.shape[1] * LEVELS**2)
-        one, other = np.nonzero(np.triu(near, start + 1))
-        pairs += zip((one + start).tolist(), other.tolist(), strict=True)
-    return pairs
+        pairs = np.argwhere(np.triu(near, start + 1))
+        labels = _joined(labels, pairs + (start, 0))
+        distinct[pairs[:, 1]] = False
+    return Groups(tuple(labels.tolist()), tuple(distinct.tolist()))
+
+
+def _joined(labels: NDArray[np.intp], pairs: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Return for each picture the first place of its group: what was one group stays so, each pair (P, 2) becomes one.
+
+    Args:
+        labels: The first place of each picture's group so far.
+        pairs: Of places.
+    """
+    count = len(labels)
+    graph = coo_array(
+        (np.ones(count + len(pairs), bool), np.concatenate([np.stack([np.arange(count), labels], 1), pairs]).T),
+        shape=(count, count),
+    )
+    _, first, group = np.unique(connected_components(graph, directed=False)[1], return_index=True, return_inverse=True)
+    return np.asarray(first[group], np.intp)
 
 
 def _small(picture: Frame) -> NDArray[np.float32]:

@@ -214,7 +214,7 @@ def fit(settings: Settings) -> Checkpoint:
 
 
 def _split(good: list[Path], own: list[Path], groups: Groups, settings: Settings) -> tuple[list[Path], list[Path]]:
-    """The pictures to learn from, and those that are held out: the data set's own, or a run of the others."""
+    """The pictures to learn from, and those that are held out: the data set's own, or some of the others."""
     if not own:
         share = system_of(settings.model).hold_out if settings.hold_out is None else settings.hold_out
         learn_from, held = groups.hold_out(share, settings.seed)
@@ -228,14 +228,10 @@ def _cross_fit(good: GoodImages, groups: Groups, learn_from: list[Path], fit: Fi
     if len(learn_from) < FEWEST:
         return None
     places = {path: place for place, path in enumerate(good.paths)}
-    blocks = groups.only([places[path] for path in learn_from]).blocks(BLOCKS)
-    of = {place: number for number, block in enumerate(blocks) for place in block}
-    return CrossFit(
-        fit,
-        [good.shown[path] for path in learn_from],
-        [of[place] for place in range(len(learn_from))],
-        [places[path] not in groups.repeated for path in learn_from],
-    )
+    groups = groups.only([places[path] for path in learn_from])
+    of = {place: number for number, block in enumerate(groups.blocks(BLOCKS)) for place in block}
+    shown, blocks = [good.shown[path] for path in learn_from], [of[place] for place in range(len(learn_from))]
+    return CrossFit(fit, shown, blocks, groups.distinct)
 
 
 def _check(settings: Settings) -> None:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from edge.errors import UsageError
+from train import groups as groups_module
 from train.groups import Groups, find_groups, near_duplicates
 from train.textures import render_textures
 
@@ -42,32 +43,40 @@ def noisy(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
 def test_the_same_scene_again_is_a_near_duplicate(again: object, scenes: NDArray[np.uint8]) -> None:
     assert callable(again)
     both = np.concatenate([scenes, again(scenes[2])[None]])
-    assert near_duplicates(both, len(both)) == [(2, 8)]
-    assert near_duplicates(scenes, len(scenes)) == []
+    assert near_duplicates(both, len(both)).of == (0, 1, 2, 3, 4, 5, 6, 7, 2)
+    assert near_duplicates(scenes, len(scenes)).of == tuple(range(8))
 
 
 def test_pictures_that_hardly_differ_are_near_duplicates_whatever_the_others(scenes: NDArray[np.uint8]) -> None:
     still = np.stack([noisy(scenes[0])] * 3)
     still[1, :5] = cv2.add(still[1, :5], 1)
-    assert near_duplicates(still, 3) == [(0, 1), (0, 2), (1, 2)]
+    assert near_duplicates(still, 3).of == (0, 0, 0)
+
+
+def test_more_pictures_than_are_compared_at_once_find_their_like(
+    scenes: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(groups_module, "_ROWS", 3)
+    again = np.concatenate([scenes, [noisy(scene) for scene in scenes], [exposed(scene) for scene in scenes[:2]]])
+    assert near_duplicates(again, len(again)).of == (*range(8), *range(8), 0, 1)
 
 
 def test_parts_that_lie_alike_are_no_near_duplicates(scenes: NDArray[np.uint8]) -> None:
     rng = np.random.default_rng(1)
     spots = [cv2.GaussianBlur(rng.normal(0, 80, (64, 64, 3)), None, 3) for _ in range(10)]
     parts = np.stack([np.clip(scenes[0] + spot, 0, 255).astype(np.uint8) for spot in spots])
-    assert near_duplicates(parts, len(parts)) == []
+    assert near_duplicates(parts, len(parts)).of == tuple(range(10))
 
 
 def test_a_picture_of_tiles_is_compared_as_a_whole(scenes: NDArray[np.uint8]) -> None:
     tiles = np.concatenate([scenes[:4], scenes[:3], scenes[7:]])
-    assert near_duplicates(np.concatenate([tiles[:6], tiles[:2]]), 4) == [(0, 2), (0, 3), (2, 3)]
-    assert near_duplicates(tiles, 2) == []
+    assert near_duplicates(np.concatenate([tiles[:6], tiles[:2]]), 4).of == (0, 1, 0, 0)
+    assert near_duplicates(tiles, 2).of == (0, 1)
 
 
 @given(of=NUMBERS, count=st.integers(1, 8))
 def test_blocks_are_whole_and_even(of: tuple[int, ...], count: int) -> None:
-    blocks = Groups(of).blocks(count)
+    blocks = Groups(of, (True,) * len(of)).blocks(count)
     assert sorted(place for block in blocks for place in block) == list(range(len(of)))
     if len(of) >= count:
         assert len(blocks) == count and all(blocks)
@@ -79,11 +88,20 @@ def test_blocks_are_whole_and_even(of: tuple[int, ...], count: int) -> None:
         assert max(map(len, blocks), default=0) - min(map(len, blocks), default=0) <= 1 or len(of) < count
 
 
+@pytest.mark.parametrize(
+    ("of", "held"),
+    [((0,) * 20 + (1,) * 20, 20), ((0,) * 5 + (1,) * 35, 5), ((0,) * 10 + (1,) * 30, 10), ((0,) * 40, 4)],
+)
+def test_large_groups_are_held_out_whole_up_to_half_of_all(of: tuple[int, ...], held: int) -> None:
+    groups = Groups(of, (True,) * len(of))
+    assert len(groups.hold_out(0.1, 0)[1]) == held
+
+
 @given(of=NUMBERS, share=st.sampled_from([0, 0.1, 0.2, 0.5, 0.9]), seed=st.integers(0, 5))
 def test_what_is_held_out_is_a_share_and_no_group_is_on_both_sides(
     of: tuple[int, ...], share: float, seed: int
 ) -> None:
-    groups = Groups(of)
+    groups = Groups(of, (True,) * len(of))
     learn, held = groups.hold_out(share, seed)
     assert sorted(learn + held) == list(range(len(of))) and learn == sorted(learn) and held == sorted(held)
     assert (learn, held) == groups.hold_out(share, seed)
@@ -97,7 +115,7 @@ def test_what_is_held_out_is_a_share_and_no_group_is_on_both_sides(
 
 
 def test_a_smaller_share_is_a_part_of_a_larger_one() -> None:
-    groups = Groups(tuple(range(60)))
+    groups = Groups(tuple(range(60)), (True,) * 60)
     for seed in range(5):
         small, large = (set(groups.hold_out(share, seed)[1]) for share in (0.1, 0.2))
         assert len(small) == 6 and len(large) == 12 and len(small - large) <= 1
@@ -108,16 +126,16 @@ def test_names_and_tables_group_pictures(tmp_path: Path) -> None:
     pictures = np.stack([*render_textures(4, (64, 64), seed=9)])
     paths = [Path(f"{day}_{number}.png") for day in ("mon", "tue") for number in (1, 2)]
     assert find_groups(paths, pictures).of == (0, 1, 2, 3)
-    assert find_groups(paths, pictures, "name:^([a-z]+)_").of == (0, 0, 1, 1)
+    assert find_groups(paths, pictures, "name:^([a-z]+)_").of == (0, 0, 2, 2)
     assert find_groups(paths, pictures, r"name:_\d").of == (0, 1, 0, 1)
     table = tmp_path / "parts.csv"
     table.write_text("file,line,batch\n" + "".join(f"{path},1,{i // 3}\n" for i, path in enumerate(paths)))
-    assert find_groups(paths, pictures, f"table:{table}:batch").of == (0, 0, 0, 1)
+    assert find_groups(paths, pictures, f"table:{table}:batch").of == (0, 0, 0, 3)
     same = pictures.copy()
     same[3] = exposed(pictures[0])
     assert find_groups(paths, same, "name:^([a-z]+)_").of == (0, 0, 0, 0)
-    assert find_groups(paths, same).repeated == {3}
-    assert "2 of 4 good images are nearly the same as another" in str(find_groups(paths, same))
+    assert find_groups(paths, same).distinct == (True, True, True, False)
+    assert "1 of 4 good images are nearly the same as one before" in str(find_groups(paths, same))
     assert str(find_groups(paths, pictures)) == ""
 
 

@@ -109,7 +109,7 @@ def test_a_bundle_with_the_lines_own_threshold_is_live_at_once(
     path: Path, bundles: Path, tmp_path: Path, judges: dict[str, Judge]
 ) -> None:
     shutil.copytree(bundles / "a", tmp_path / "next")
-    manifest = yaml.safe_load((tmp_path / "next" / MANIFEST).read_text())  # noqa: TID251
+    manifest = yaml.safe_load((tmp_path / "next" / MANIFEST).read_text())
     manifest["provenance"][THRESHOLD_SOURCE] = {"parts": 5}
     (tmp_path / "next" / MANIFEST).write_text(yaml.safe_dump(manifest))
     bundle = open_bundle(tmp_path / "next")
@@ -152,7 +152,7 @@ def test_the_service_rejects_nothing_and_then_everything(
 ) -> None:
     """The threshold lies below every score, so that only the shadow keeps parts from being rejected."""
     shutil.copytree(bundles / "a", tmp_path / "bundle")
-    manifest = yaml.safe_load((tmp_path / "bundle" / MANIFEST).read_text())  # noqa: TID251
+    manifest = yaml.safe_load((tmp_path / "bundle" / MANIFEST).read_text())
     for limits in manifest["decision"]["thresholds"].values():
         limits.update(image=-1.0, pixel=-1.0)
     (tmp_path / "bundle" / MANIFEST).write_text(yaml.safe_dump(manifest))
