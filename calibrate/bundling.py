@@ -114,9 +114,9 @@ def make_bundle(request: Request, say: Callable[[str], None]) -> Bundle:
     arithmetic, files = (draft(about, each, request.out) for each in (networks.arithmetic, networks.files))
     rate, budget = request.false_reject_rate, request.search.budget
     decided = decide((arithmetic, files), networks, contest, frames, scores, rate, budget, say)
-    golden = pack_golden(golden_frames(arithmetic, frames, decided.limits["fp32"]))
+    golden = pack_golden(golden_frames(arithmetic, frames, decided.limits["fp32"], about.foreground))
     kinds, flawed = list(defects.values()), _read_defects(about, list(defects), copies, say)
-    told, counted = _found(files, decided, frames, flawed, kinds, say)
+    told, counted = _found(files, decided, frames, flawed, kinds, about.foreground, say)
     report = describe(decided, networks, validation, len(pictures)) | told
     manifest = _manifest(request, about, decided, networks, frames, len(seen) + len(unseen))
     manifest["decision"] |= counted
@@ -154,7 +154,7 @@ def _threshold_scores(
     """Return FP32's scores of good parts that set the threshold, each of a model that has not seen it.
 
     Where the training was cross-fitted, those are the scores of its own pictures, and of pictures that it did not have.
-    What it held out has chosen the system, and chooses INT8's layers; then it need not set the threshold too.
+    Those that it held out have chosen the system, and choose INT8's layers, so they do not set the threshold too.
     """
     chose = set(about.held_out) if about.scores else set()
     new = [frame for frame in unseen.values() if pixel_digest(frame) not in chose]
@@ -231,6 +231,7 @@ def _found(
     good: list[Frame],
     defects: list[Frame],
     kinds: Sequence[str],
+    foreground: str,
     say: Callable[[str], None],
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """What the thresholds find of flaws of set sizes and of real defects: for the report, and counted for the manifest.
@@ -238,7 +239,7 @@ def _found(
     Scores are rounded in the report alone: one that equals the threshold is not above it.
     """
     preferred = decided.preference.preferred
-    limit, sized = decided.limits[preferred], score_flaws(files, preferred, good)
+    limit, sized = decided.limits[preferred], score_flaws(files, preferred, good, foreground)
     say(f"flaws of {len(sized)} sizes, drawn on good images, were judged in {preferred}")
     widths = [{"width": width, "scores": [round(score, 6) for score in scores]} for width, scores in sized.items()]
     told: dict[str, Any] = {"flaws": {"precision": preferred, "widths": widths}}

@@ -84,7 +84,7 @@ def decide(
         measured["fp16"] = dataclasses.replace(measured["fp16"], latency_ms=here.latency_ms)
     if rate is None:
         rate = resolvable_rate(len(scores))
-        say(f"the threshold is set to reject {percent(rate)} of good parts, the least that so many images can tell")
+        say(f"the threshold is set to reject {percent(rate)} of good parts, which {len(scores)} images can tell")
     fits = fit_all(scores, measured, rate)
     for name, fit in fits.items():
         say(f"{name}: {measured[name].latency_ms:.1f} ms, {fit}")

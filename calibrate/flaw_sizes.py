@@ -22,7 +22,9 @@ PICTURES, FLAWS = 16, 48
 SEED = 0x512E
 
 
-def score_flaws(bundle: Bundle, precision: Precision, frames: Sequence[Frame]) -> dict[float, list[float]]:
+def score_flaws(
+    bundle: Bundle, precision: Precision, frames: Sequence[Frame], foreground: str = "auto"
+) -> dict[float, list[float]]:
     """Return the scores of flaws of each size; all kinds take turns.
 
     Flaws are drawn on what the network sees of the whole part, so where a part is cut into tiles, they are no larger.
@@ -31,18 +33,19 @@ def score_flaws(bundle: Bundle, precision: Precision, frames: Sequence[Frame]) -
         bundle: The bundle in the making.
         precision: In which to judge.
         frames: Of good parts that the model has not seen, at least one.
+        foreground: How the part is found that flaws lie on, see `train.foreground`.
 
     Raises:
         EngineError: The engine cannot be built or failed.
     """
     engine, fitted = OpenVinoEngine(bundle, precision), [bundle.fit.apply(frame) for frame in frames[:PICTURES]]
-    flaws = Flaws(np.stack([picture for picture, _ in fitted]), seed=SEED)
+    pictures, shown = np.stack([picture for picture, _ in fitted]), [placement.valid for _, placement in fitted]
+    valid = np.zeros(pictures.shape[:3], bool)
+    for index, (x0, y0, x1, y1) in enumerate(shown):
+        valid[index, y0:y1, x0:x1] = True
+    flaws = Flaws(pictures, seed=SEED, foreground=foreground, valid=valid)
     scores: dict[float, list[float]] = {width: [] for width in WIDTHS}
-    for index, (_, placement) in enumerate(fitted):
-        x0, y0, x1, y1 = placement.valid
-        shown = np.zeros_like(flaws.foregrounds[index])
-        shown[y0:y1, x0:x1] = flaws.foregrounds[index, y0:y1, x0:x1]
-        flaws.foregrounds[index] = shown if shown.any() else flaws.foregrounds[index]
+    for index, (x0, y0, x1, y1) in enumerate(shown):
         for width, turn in ((width, turn) for width in WIDTHS for turn in range(math.ceil(FLAWS / len(fitted)))):
             values = engine.infer_fitted(flaws.draw(index, turn, width).picture)
             scores[width].append(float(values[y0:y1, x0:x1].max()))

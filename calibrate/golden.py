@@ -25,7 +25,9 @@ The same INT8 on processors with other instructions moved map values by up to 0.
 """
 
 
-def golden_frames(arithmetic: Bundle, frames: Sequence[Frame], threshold: float) -> list[GoldenFrame]:
+def golden_frames(
+    arithmetic: Bundle, frames: Sequence[Frame], threshold: float, foreground: str = "auto"
+) -> list[GoldenFrame]:
     """Return two good frames and two flawed ones, with the maps of every precision.
 
     The flawed ones are those of six, one of each kind of flaw, that FP32 rejects by the least: there verdicts change
@@ -35,8 +37,9 @@ def golden_frames(arithmetic: Bundle, frames: Sequence[Frame], threshold: float)
         arithmetic: The bundle in the making, with the networks that give each precision's numbers here.
         frames: Of good parts, at least one.
         threshold: FP32's.
+        foreground: How the part is found that flaws lie on, see `train.foreground`.
     """
-    chosen = [*frames[:GOOD_FRAMES], *_flawed(arithmetic, frames, threshold)]
+    chosen = [*frames[:GOOD_FRAMES], *_flawed(arithmetic, frames, threshold, foreground)]
     engines = {each: OpenVinoEngine(arithmetic, each) for each in arithmetic.manifest.precisions}
     golden = []
     for frame in chosen:
@@ -46,28 +49,27 @@ def golden_frames(arithmetic: Bundle, frames: Sequence[Frame], threshold: float)
     return golden
 
 
-def _flawed(arithmetic: Bundle, frames: Sequence[Frame], threshold: float) -> list[Frame]:
+def _flawed(arithmetic: Bundle, frames: Sequence[Frame], threshold: float, foreground: str) -> list[Frame]:
     engine = OpenVinoEngine(arithmetic, "fp32")
-    candidates = [with_flaw(frames[-1 - i % len(frames)], arithmetic.fit, i) for i in range(len(KINDS))]
+    candidates = [with_flaw(frames[-1 - i % len(frames)], arithmetic.fit, i, foreground) for i in range(len(KINDS))]
     scores = [engine.infer(frame).score for frame in candidates]
     order = sorted(range(len(scores)), key=lambda i: (scores[i] <= threshold, abs(scores[i] - threshold)))
     return [candidates[i] for i in order[:FLAWED_FRAMES]]
 
 
-def with_flaw(frame: Frame, fit: Fit, kind: int) -> Frame:
+def with_flaw(frame: Frame, fit: Fit, kind: int, foreground: str = "auto") -> Frame:
     """Return a frame with a flaw on the part of it that the network sees.
 
     Args:
         frame: Of a good part.
         fit: How frames are brought to the network.
         kind: Which of `train.flaws.KINDS`.
+        foreground: How the part is found, see `train.foreground`.
     """
-    placement = fit.apply(frame)[1]
-    x0, y0, x1, y1 = placement.valid
-    (left, top), (right, bottom) = placement.to_frame(x0, y0), placement.to_frame(x1, y1)
-    seen = slice(max(0, round(top)), round(bottom)), slice(max(0, round(left)), round(right))
+    left, top, right, bottom = fit.apply(frame)[1].seen
+    seen = slice(top, bottom), slice(left, right)
     flawed: Frame = frame.copy()
-    flawed[seen] = Flaws(frame[seen][None], seed=SEED).draw(0, kind).picture
+    flawed[seen] = Flaws(frame[seen][None], seed=SEED, foreground=foreground).draw(0, kind).picture
     return flawed
 
 

@@ -31,7 +31,6 @@ from train.device import open_arithmetic
 from train.pace import milliseconds
 from train.resume import writing
 from train.systems import system_of
-from train.teachers import open_teacher
 from train.validation import TrialPictures, held_out_pictures
 
 if TYPE_CHECKING:
@@ -143,8 +142,7 @@ def _too_slow(settings: Settings, memory: Candidate) -> str:
             f"warning: --budget-ms {budget:g}: the memory alone takes {own:.1f} ms on this box; a smaller --memory, a "
             "smaller --size, or fewer tiles take less"
         )
-    teacher = open_teacher(memory.about.teacher, settings.teacher_weights)
-    network = Remembering(system_of(STUDENT).build(teacher, {}), settings.memory)
+    network = Remembering(system_of(STUDENT).build(memory.model.teacher, {}), settings.memory)
     needed = milliseconds(network, settings.fit)
     say(f"auto: a picture takes {own:.1f} ms with the memory alone, {needed:.1f} with a student, of {budget:g} allowed")
     return (

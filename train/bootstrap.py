@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from train.validation import image_scores, smoothed, worth
+from train.validation import image_scores, smoothed, worth_of
 
 RESAMPLES = 200
 LIMIT = 0.3
@@ -34,12 +34,19 @@ class Gain:
     """How much more one map is worth than another, on the same flaws.
 
     Attributes:
-        difference: Of their `train.validation.worth`.
-        error: Its standard error; infinite where there is only one good picture, for that tells nothing of chance.
+        one: What the first is worth (`train.validation.worth`).
+        other: What the other is worth.
+        error: The standard error of the difference; infinite of one good picture, which tells nothing of chance.
     """
 
-    difference: float
+    one: float
+    other: float
     error: float
+
+    @property
+    def difference(self) -> float:
+        """How much more the first is worth."""
+        return self.one - self.other
 
     @property
     def sure(self) -> bool:
@@ -60,14 +67,15 @@ def gain(one: Tensor, other: Tensor, masks: NDArray[np.uint8], valid: NDArray[np
         valid: Pixels that count, (N, H, W); without it, all.
     """
     counted: NDArray[np.bool_] = np.ones(masks.shape, bool) if valid is None else valid
-    difference = worth(one, masks, counted) - worth(other, masks, counted)
+    smooth = [smoothed(maps, masks) for maps in (one, other)]
+    worths = [worth_of(maps, masks, counted) for maps in smooth]
     groups = int((~masks.any(axis=(1, 2))).sum())
     if groups < 2:
-        return Gain(difference, float("inf"))
+        return Gain(*worths, float("inf"))
     samples = _samples(groups)
-    apart = _worths(one, masks, counted, samples) - _worths(other, masks, counted, samples)
+    first, second = (_worths(maps, masks, counted, samples) for maps in smooth)
     # The mean of squares about a sample's own mean is too small by (n - 1) / n.
-    return Gain(difference, float(np.std(apart) * np.sqrt(groups / (groups - 1))))
+    return Gain(*worths, float(np.std(first - second) * np.sqrt(groups / (groups - 1))))
 
 
 def _samples(groups: int) -> Floats:
@@ -76,9 +84,8 @@ def _samples(groups: int) -> Floats:
     return np.asarray(rng.multinomial(groups, np.full(groups, 1 / groups), RESAMPLES), np.float64)
 
 
-def _worths(maps: Tensor, masks: NDArray[np.uint8], valid: NDArray[np.bool_], samples: Floats) -> Floats:
-    """Return what the maps are worth in each sample, (RESAMPLES,)."""
-    smooth = smoothed(maps, masks)
+def _worths(smooth: NDArray[np.float32], masks: NDArray[np.uint8], valid: NDArray[np.bool_], samples: Floats) -> Floats:
+    """Return what the smoothed maps are worth in each sample, (RESAMPLES,)."""
     flawed = np.asarray(masks.any(axis=(1, 2)))
     group = np.cumsum(~flawed) - 1
     return (

@@ -8,7 +8,7 @@ from models.discrepancy import EPSILON
 from models.memory import Remembering
 from train.bootstrap import gain
 from train.material import normalise
-from train.validation import TrialPictures, shown_at, worth
+from train.validation import TrialPictures, shown_at
 
 SEED = 0x3E3
 """Of the flaws; none that a validation uses."""
@@ -49,10 +49,8 @@ def compare(model: Remembering, trial: TrialPictures, device: torch.device) -> d
         return torch.cat([student, student + remembered * model.weights[1]], 1)
 
     given, marks, valid = trial.judge(weighed, SEED)
-    student, both = given[:, :1], given[:, 1:]
-    better = gain(both, student, marks, valid)
-    alone = worth(student, marks, valid)
-    return {"student": alone, "both": alone + better.difference, "standard_error": better.error}
+    better = gain(given[:, 1:], given[:, :1], marks, valid)
+    return {"student": better.other, "both": better.one, "standard_error": better.error}
 
 
 def _maps(model: Remembering, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -197,10 +197,12 @@ def worth(maps: Tensor, masks: NDArray[np.uint8], valid: NDArray[np.bool_] | Non
         masks: Of the flaws, (N, H, W), 0 or 1; empty for good pictures.
         valid: Pixels that count, (N, H, W): those that show the frame and not padding; without it, all.
     """
-    smooth = smoothed(maps, masks)
-    counted = np.ones(masks.shape, bool) if valid is None else valid
-    scores = image_scores(smooth, counted)
-    return (auroc(scores, masks.any(axis=(1, 2))) + aupro(smooth, masks, valid=counted)) / 2
+    return worth_of(smoothed(maps, masks), masks, np.ones(masks.shape, bool) if valid is None else valid)
+
+
+def worth_of(smooth: NDArray[np.float32], masks: NDArray[np.uint8], valid: NDArray[np.bool_]) -> float:
+    """Return the same of maps as `smoothed` gives them."""
+    return (auroc(image_scores(smooth, valid), masks.any(axis=(1, 2))) + aupro(smooth, masks, valid=valid)) / 2
 
 
 def smoothed(maps: Tensor, masks: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -49,7 +49,8 @@ def settings(data: Path, tmp_path: Path) -> Settings:
 
 
 @pytest.mark.parametrize(
-    ("gained", "chosen"), [(Gain(0.06, 0.02), "rd"), (Gain(0.04, 0.02), "memory"), (Gain(0.06, 0.07), "memory")]
+    ("gained", "chosen"),
+    [(Gain(0.86, 0.8, 0.02), "rd"), (Gain(0.84, 0.8, 0.02), "memory"), (Gain(0.86, 0.8, 0.07), "memory")],
 )
 def test_a_student_is_taken_where_it_is_better_by_more_than_its_error_and_a_margin(
     gained: Gain, chosen: str, settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
