@@ -66,7 +66,7 @@ def _add_bundle(parser: argparse.ArgumentParser) -> None:
         type=_rate,
         metavar="R|auto",
         help="share of good parts that may be rejected; auto (default): the smallest of 0.1, 0.2, 0.5, 1, 2 and 5 %% "
-        "that the held-out good images resolve",
+        "at which two of the good images on average would be rejected",
     )
     parser.add_argument(
         "--calibration-images",
@@ -323,7 +323,7 @@ def _add_threshold(parser: argparse.ArgumentParser) -> None:
         type=_rate,
         metavar="R|auto",
         help="share of good parts that may be rejected; auto (default): the smallest of 0.1, 0.2, 0.5, 1, 2 and 5 %% "
-        "that the parts resolve",
+        "at which two of the good parts on average would be rejected",
     )
     parser.add_argument("--out", type=Path, required=True, metavar="NEXT", help="folder to make")
     add_json_option(parser)

@@ -51,7 +51,7 @@ def add_systems(parser: argparse.ArgumentParser) -> None:
         "--model",
         default=AUTO,
         metavar="NAME",
-        help=f"the system: {AUTO} (default; a memory, and a student too where it finds more), {choices}",
+        help=f"the system: {AUTO} (default; a memory, or a student where that finds clearly more synthetic flaws), {choices}",
     )
     group.add_argument(
         "--budget-ms",
@@ -169,8 +169,8 @@ is in the latter; RUN itself has the one that is taken."""
         "--hold-out",
         type=float,
         metavar="SHARE",
-        help="good images kept aside, a run of the files' order: they set the threshold, or choose where all others do "
-        "(default: 0.2; of --model memory 0.1)",
+        help="good images kept aside, in a few runs of the files' order. They set a student's threshold; of a memory "
+        "they only judge it, for all others set its threshold (default: 0.2; of --model memory 0.1)",
     )
     parser.add_argument(
         "--group",
