@@ -51,7 +51,8 @@ def add_systems(parser: argparse.ArgumentParser) -> None:
         "--model",
         default=AUTO,
         metavar="NAME",
-        help=f"the system: {AUTO} (default; a memory, or a student where that finds clearly more synthetic flaws), {choices}",
+        help=f"the system: {AUTO} (default; a memory, or a student where that finds clearly more synthetic flaws), "
+        f"{choices}",
     )
     group.add_argument(
         "--budget-ms",
