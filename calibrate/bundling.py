@@ -19,6 +19,7 @@ from calibrate.activations import collect
 from calibrate.contest import Contest, hold_contest
 from calibrate.counts import found_defects, found_flaws
 from calibrate.decision import Decided, decide, thresholds_of
+from calibrate.engines import engine_of, engines_forgotten
 from calibrate.export import to_onnx
 from calibrate.flaw_sizes import score_flaws
 from calibrate.golden import fp32_tolerance, golden_frames, tolerances
@@ -31,7 +32,6 @@ from calibrate.trials import Workbench
 from calibrate.validation import Validation, draw_validation
 from calibrate.verdicts import judge_defects
 from edge.bundle import GOLDEN, REPORT, Bundle, complete, model_file, pack_golden, write_bundle
-from edge.engines.openvino import OpenVinoEngine
 from edge.errors import BundleError, CheckFailed, DataSetError, UsageError
 from edge.fit import Fit
 from edge.health.picture import examine, picture_range
@@ -90,6 +90,11 @@ def make_bundle(request: Request, say: Callable[[str], None]) -> Bundle:
         CheckFailed: The exported model does not give the trained model's maps.
         BundleError: The bundle cannot be written.
     """
+    with engines_forgotten():
+        return _make_bundle(request, say)
+
+
+def _make_bundle(request: Request, say: Callable[[str], None]) -> Bundle:
     _check(request)
     good = _images("--good", request.good)
     defects = _defects(request.defects) if request.defects is not None else {}
@@ -158,7 +163,7 @@ def _threshold_scores(
     """
     chose = set(about.held_out) if about.scores else set()
     new = [frame for frame in unseen.values() if pixel_digest(frame) not in chose]
-    engine = OpenVinoEngine(exported, "fp32")
+    engine = engine_of(exported, "fp32")
     scores = [*about.scores, *(engine.infer(frame).score for frame in new)]
     if about.scores:
         say(f"{len(scores)} good images set the threshold, {len(about.scores)} of them cross-fitted in training")
@@ -315,7 +320,7 @@ def _worth_of(name: Precision, contest: Contest, networks: Networks) -> dict[str
 
 def _drift(about: Checkpoint, model: Network, frames: list[Frame], draft: Bundle) -> float:
     """Return how far the exported FP32 model's maps lie from the trained model's; raise where that is too far."""
-    engine = OpenVinoEngine(draft, "fp32")
+    engine = engine_of(draft, "fp32")
     predict = torch_predictor(model, torch.device("cpu"), about.fit)
     drift, largest = 0.0, 0.0
     for frame in frames[:COMPARED]:

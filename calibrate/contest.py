@@ -7,10 +7,11 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from calibrate.damage import Budget, Damage, Maps, damage
+from calibrate.engines import engine_of
 from calibrate.measurement import infer_fitted
 from calibrate.validation import Validation
 from edge.bundle import Bundle
-from edge.engines.openvino import OpenVinoEngine, default_type
+from edge.engines.openvino import default_type
 from edge.messages import Precision
 
 
@@ -72,11 +73,11 @@ def hold_contest(bundle: Bundle, validation: Validation, reference: Maps, budget
     Raises:
         EngineError: An engine cannot be built or failed.
     """
-    engines = [OpenVinoEngine(bundle, "fp32"), OpenVinoEngine(bundle, "int8")]
+    engines = [engine_of(bundle, "fp32"), engine_of(bundle, "int8")]
     if default_type() == "f32":
         (_, fp32_ms), (_, int8_ms) = infer_fitted(engines, validation.pictures)
         return Contest({"fp32": fp32_ms, "int8": int8_ms})
-    engines.append(OpenVinoEngine(bundle, "fp32", exact=False))
+    engines.append(engine_of(bundle, "fp32", exact=False))
     (_, fp32_ms), (_, int8_ms), (maps, own_ms) = infer_fitted(engines, validation.pictures)
     lost = damage(validation, reference, maps)
     own = OwnDefault(default_type(), own_ms, int8_ms, lost, budget.broken(lost))

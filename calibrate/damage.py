@@ -6,7 +6,6 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 from calibrate.validation import Validation
 from train.metrics import aupro, auroc
@@ -144,8 +143,14 @@ def damage(validation: Validation, reference: Maps, maps: Maps) -> Damage:
 
 def _rank_correlation(before: Scores, after: Scores) -> float:
     """Spearman's; 0 where all scores of a side are equal, for ranks are lost."""
-    ranks = [stats.rankdata(scores) for scores in (before, after)]
+    ranks = [_ranks(scores) for scores in (before, after)]
     return float(np.corrcoef(ranks)[0, 1]) if all(np.ptp(side) for side in ranks) else 0.0
+
+
+def _ranks(scores: Scores) -> NDArray[np.float64]:
+    """From 1 on; equal scores share the mean of their ranks."""
+    _, which, counts = np.unique(scores, return_inverse=True, return_counts=True)
+    return np.asarray((np.cumsum(counts) - (counts - 1) / 2)[which])
 
 
 def _spread(values: NDArray[np.float32]) -> float:

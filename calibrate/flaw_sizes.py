@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from calibrate.engines import engine_of
 from edge.bundle import Bundle
-from edge.engines.openvino import OpenVinoEngine
 from edge.images import Frame
 from edge.messages import Precision
 from train.flaws import Flaws
@@ -38,7 +38,7 @@ def score_flaws(
     Raises:
         EngineError: The engine cannot be built or failed.
     """
-    engine, fitted = OpenVinoEngine(bundle, precision), [bundle.fit.apply(frame) for frame in frames[:PICTURES]]
+    engine, fitted = engine_of(bundle, precision), [bundle.fit.apply(frame) for frame in frames[:PICTURES]]
     pictures, shown = np.stack([picture for picture, _ in fitted]), [placement.valid for _, placement in fitted]
     valid = np.zeros(pictures.shape[:3], bool)
     for index, (x0, y0, x1, y1) in enumerate(shown):

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from calibrate.engines import engine_of
 from calibrate.measurement import Measurement
 from edge.bundle import Bundle, GoldenFrame
-from edge.engines.openvino import OpenVinoEngine
 from edge.fit import Fit
 from edge.images import Frame
 from edge.messages import Precision
@@ -40,7 +40,7 @@ def golden_frames(
         foreground: How the part is found that flaws lie on, see `train.foreground`.
     """
     chosen = [*frames[:GOOD_FRAMES], *_flawed(arithmetic, frames, threshold, foreground)]
-    engines = {each: OpenVinoEngine(arithmetic, each) for each in arithmetic.manifest.precisions}
+    engines = {each: engine_of(arithmetic, each) for each in arithmetic.manifest.precisions}
     golden = []
     for frame in chosen:
         found = {precision: engine.infer(frame) for precision, engine in engines.items()}
@@ -50,7 +50,7 @@ def golden_frames(
 
 
 def _flawed(arithmetic: Bundle, frames: Sequence[Frame], threshold: float, foreground: str) -> list[Frame]:
-    engine = OpenVinoEngine(arithmetic, "fp32")
+    engine = engine_of(arithmetic, "fp32")
     candidates = [with_flaw(frames[-1 - i % len(frames)], arithmetic.fit, i, foreground) for i in range(len(KINDS))]
     scores = [engine.infer(frame).score for frame in candidates]
     order = sorted(range(len(scores)), key=lambda i: (scores[i] <= threshold, abs(scores[i] - threshold)))

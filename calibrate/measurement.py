@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from calibrate.engines import engine_of
 from edge.bundle import Bundle
 from edge.engines.openvino import OpenVinoEngine
 from edge.images import Frame
@@ -45,7 +46,7 @@ def measure(bundle: Bundle, precision: Precision, frames: Sequence[Frame]) -> Me
     Raises:
         EngineError: The engine cannot be built or failed.
     """
-    engine = OpenVinoEngine(bundle, precision)
+    engine = engine_of(bundle, precision)
     scores, maps, shown, seconds = [], [], [], []
     for i in range(max(TIMED_RUNS, len(frames))):
         started = time.perf_counter()

@@ -9,11 +9,11 @@ import onnx
 
 from calibrate.activations import Activation
 from calibrate.damage import Budget, Damage, Maps, damage, worth
+from calibrate.engines import engine_of
 from calibrate.float16 import beyond_float16, rounded, to_float16
 from calibrate.measurement import infer_fitted
 from calibrate.sensitivity import Layer, SearchTime, rank_layers, release
 from calibrate.trials import Draft, Trial, Workbench, try_recipes
-from edge.engines.openvino import OpenVinoEngine
 from edge.messages import Precision
 
 Say = Callable[[str], None]
@@ -163,8 +163,8 @@ def _add_fp16(
         say(f"no FP16: {error}")
         return
     arithmetic = rounded(typed).SerializeToString()
-    engine = OpenVinoEngine(draft({"fp16": arithmetic}), "fp16")
-    ((maps, _),) = infer_fitted([engine], workbench.validation.pictures)
+    engine = engine_of(draft({"fp16": arithmetic}), "fp16")
+    ((maps, _),) = infer_fitted([engine], workbench.validation.pictures, least_s=0)
     lost = damage(workbench.validation, workbench.reference, maps)
     networks.add("fp16", typed.SerializeToString(), arithmetic, maps, lost)
     say(f"FP16: {lost}; a processor computes it in float32, as fast as FP32")

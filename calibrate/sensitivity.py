@@ -12,6 +12,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +22,9 @@ from train.progress import Progress
 
 COUNT = 12
 """Pictures that one layer is tried on."""
+
+AT_ONCE = 2
+"""Layers that are tried at a time: to compile a network, most of a trial's time, takes one core."""
 
 RANKING_SHARE = 0.75
 """Of the search time; the rest is for finding out how many layers must stay float."""
@@ -76,13 +80,23 @@ def rank_layers(workbench: Workbench, recipe: Recipe, allowed: SearchTime | None
     every = workbench.layers(recipe.plan)
     order = sorted(every, key=lambda name: not every[name].startswith("compared feature"))
     ranking: list[Layer] = []
-    with Progress(len(order), "INT8 sensitivity", "layers") as progress:
-        for name in order:
-            if allowed is not None and allowed.over(RANKING_SHARE):
-                break
-            alone = dataclasses.replace(recipe, released=frozenset(every) - {name})
-            ranking.append(Layer(name, every[name], workbench.harm(alone, COUNT)))
-            progress.step()
+
+    def try_alone(name: str) -> Layer | None:
+        if allowed is not None and allowed.over(RANKING_SHARE):
+            return None
+        alone = dataclasses.replace(recipe, released=frozenset(every) - {name})
+        return Layer(name, every[name], workbench.harm(alone, COUNT))
+
+    pool = ThreadPoolExecutor(AT_ONCE, "ranking")
+    try:
+        with Progress(len(order), "INT8 sensitivity", "layers") as progress:
+            for layer in pool.map(try_alone, order):
+                if layer is None:
+                    break
+                ranking.append(layer)
+                progress.step()
+    finally:
+        pool.shutdown(cancel_futures=True)
     return sorted(ranking, key=lambda layer: -layer.damage.size)
 
 

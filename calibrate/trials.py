@@ -12,6 +12,7 @@ import onnx
 from calibrate.activations import Activation
 from calibrate.clipping import METHODS, scale
 from calibrate.damage import Damage, Maps, damage
+from calibrate.engines import engine_of
 from calibrate.measurement import infer_fitted
 from calibrate.quantize import Plan, layers, quantizable, quantize
 from calibrate.validation import Validation
@@ -110,8 +111,8 @@ class Workbench:
         self._fp32, self._draft = fp32, draft
         self._activations = {name: activations[name] for name in quantizable(fp32)}
         self._scales: dict[str, dict[str, float]] = {}
-        self._exact = OpenVinoEngine(draft({"fp32": fp32.SerializeToString()}), "fp32")
-        ((self.reference, _),) = infer_fitted([self._exact], validation.pictures)
+        self._exact = engine_of(draft({"fp32": fp32.SerializeToString()}), "fp32")
+        ((self.reference, _),) = infer_fitted([self._exact], validation.pictures, least_s=0)
 
     def model(self, recipe: Recipe) -> bytes:
         """The INT8 ONNX."""
@@ -130,10 +131,10 @@ class Workbench:
     def candidate(self, recipe: Recipe) -> Candidate:
         """Makes an INT8 network."""
         model = self.model(recipe)
-        return Candidate(recipe, model, OpenVinoEngine(self._draft({"int8": model}), "int8"))
+        return Candidate(recipe, model, engine_of(self._draft({"int8": model}), "int8"))
 
-    def race(self, candidates: Sequence[Candidate], count: int | None = None) -> list[tuple[Trial, Maps]]:
-        """Measures INT8 networks in turns, on the first `count` pictures or all; gives their maps too."""
+    def race(self, candidates: Sequence[Candidate], count: int) -> list[tuple[Trial, Maps]]:
+        """Measures INT8 networks in turns, on the first `count` pictures; gives their maps too."""
         measured = infer_fitted([each.engine for each in candidates], self.validation.pictures[:count])
         return [
             (Trial(each.recipe, latency_ms, damage(self.validation, self.reference, maps)), maps)
@@ -141,8 +142,9 @@ class Workbench:
         ]
 
     def judge(self, recipe: Recipe) -> tuple[Trial, Maps]:
-        """Makes and measures one INT8 network."""
-        return self.race([self.candidate(recipe)])[0]
+        """Makes and measures one INT8 network on all pictures, in no more time than they take."""
+        ((maps, latency_ms),) = infer_fitted([self.candidate(recipe).engine], self.validation.pictures, least_s=0)
+        return Trial(recipe, latency_ms, damage(self.validation, self.reference, maps)), maps
 
     def beside_fp32(self, recipe: Recipe) -> tuple[Trial, float]:
         """Make and measure one INT8 network; return FP32's milliseconds too, measured in turns with it."""
@@ -152,7 +154,8 @@ class Workbench:
 
     def harm(self, recipe: Recipe, count: int) -> Damage:
         """Return what one INT8 network loses on the first `count` pictures, without timing it."""
-        ((maps, _),) = infer_fitted([self.candidate(recipe).engine], self.validation.pictures[:count], least_s=0)
+        engine = OpenVinoEngine(self._draft({"int8": self.model(recipe)}), "int8")  # asked for but once: not kept
+        ((maps, _),) = infer_fitted([engine], self.validation.pictures[:count], least_s=0)
         return damage(self.validation, self.reference, maps)
 
 
@@ -166,12 +169,12 @@ def try_recipes(workbench: Workbench) -> tuple[list[Trial], Maps]:
     best = workbench.candidate(Recipe(Plan(shortcuts=False)))
     forms: list[Trial] = []
     for variants in (_upsampling, _shortcuts, _features, _heads):
-        plans = variants(best.recipe.plan)
-        made = [workbench.candidate(Recipe(plan)) for plan in tracked(plans, len(plans), "INT8 forms", "made")]
-        # Not every network has what a form leaves out.
-        field = [best, *(each for each in made if each.model != best.model)]
-        if len(field) == 1 and forms:
+        made = {best.model: best.recipe}
+        for plan in variants(best.recipe.plan):
+            made.setdefault(workbench.model(Recipe(plan)), Recipe(plan))
+        if len(made) == 1:  # not every network has what a form leaves out
             continue
+        field = [workbench.candidate(recipe) for recipe in tracked([*made.values()], len(made), "INT8 forms", "made")]
         raced = _best_first([trial for trial, _ in workbench.race(field, FEW)])
         forms = [*raced, *forms[1:]]
         best = next(each for each in field if each.recipe == raced[0].recipe)

@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import stats
 
-from calibrate.damage import Budget, Damage, damage, worth
+from calibrate.damage import Budget, Damage, _ranks, damage, worth
 from calibrate.validation import DRAWS, GOOD, Validation, draw_validation
 from edge.fit import Fit
 from train.foreground import foreground_masks
@@ -42,6 +43,11 @@ def test_the_loss_is_that_of_the_metrics() -> None:
     assert lost.score_noise == pytest.approx(np.std(scores[1] - scores[0]) / np.std(scores[0]), rel=1e-5)
     assert lost.rank_correlation < 1 and lost.size == lost.score_noise + lost.map_noise
     assert worth(seen, after).aupro == pytest.approx(worth(seen, before).aupro - lost.aupro / 100)
+
+
+@pytest.mark.parametrize("scores", [[3, 1, 2], [1, 1, 1], [2.5, 0, 2.5, -1, 0, 0], [7], list(range(20, 0, -1))])
+def test_ranks_are_scipys(scores: list[float]) -> None:
+    np.testing.assert_array_equal(_ranks(np.array(scores, np.float32)), stats.rankdata(scores))
 
 
 def test_what_moves_all_alike_is_a_shift_and_no_noise() -> None:

@@ -1,0 +1,59 @@
+"""OpenVINO's engines of bundles in the making: one that is asked for again is not compiled again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+from edge.bundle import Bundle
+from edge.engines.openvino import OpenVinoEngine
+from edge.messages import Precision
+
+KEPT = 5
+"""Engines: FP32, INT8, bfloat16, FP16's arithmetic and its file are asked for again until the bundle is written."""
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """What decides about an engine; bundles in the making differ in more, such as thresholds."""
+
+    model: bytes
+    precision: Precision
+    exact: bool
+    meaning: str
+    bundle: Bundle = field(compare=False)
+
+
+def engine_of(bundle: Bundle, precision: Precision, *, exact: bool = True) -> OpenVinoEngine:
+    """Return the engine of a bundle's precision, one of the last built where it is the same.
+
+    What it says of a frame is valid until the next, whoever asks: copy it.
+
+    Args:
+        bundle: The bundle.
+        precision: Which of its models.
+        exact: As of `OpenVinoEngine`.
+
+    Raises:
+        EngineError: It cannot be built.
+        BundleError: The bundle has no such precision.
+    """
+    told, decision = bundle.manifest, bundle.manifest.decision
+    meaning = f"{told.input.model_dump_json()} {told.outputs.model_dump_json()} {decision.sigma} {decision.top}"
+    return _build(_Wanted(bundle.model(precision), precision, exact, meaning, bundle))
+
+
+@contextmanager
+def engines_forgotten() -> Iterator[None]:
+    """Give the memory of the engines back afterwards."""
+    try:
+        yield
+    finally:
+        _build.cache_clear()
+
+
+@lru_cache(maxsize=KEPT)
+def _build(wanted: _Wanted) -> OpenVinoEngine:
+    return OpenVinoEngine(wanted.bundle, wanted.precision, exact=wanted.exact)
