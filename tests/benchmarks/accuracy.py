@@ -17,6 +17,9 @@ The columns, of the precision that the bundle prefers unless they begin with the
     good, defects                 how many of them the test split has; copies count once
     false_rejects, found          good parts and defects above the shipped threshold
     int8_false_rejects, _found    the same of INT8 at its own threshold
+    preferred_equal, int8_equal, fp16_equal
+                                  test parts, good and defective, that get FP32's verdict, each precision at its own
+                                  threshold; FP16 as a processor computes it, in float32, and empty where it is left out
     image_auroc                   of the scores by which a station judges
     recall_at_1, recall_at_5      the share of defects above a score that 1 and 5 % of the test's good parts exceed
     aupro, pixel_auroc, pixel_ap  in the plane of the frame (train/plane.py); aupro: to a false-positive rate of 0.3
@@ -34,6 +37,7 @@ import itertools
 import json
 import shlex
 from collections import defaultdict
+from collections.abc import Mapping
 from pathlib import Path
 from statistics import mean
 
@@ -114,7 +118,8 @@ def measure(data: Path, category: str, options: str, seed: int, work: Path) -> R
 def judged(bundle: Bundle, category: Category) -> Row:
     """The columns of the test split: of the preferred precision, and INT8 beside FP32."""
     precision = bundle.manifest.preferred
-    evaluations = {name: judge(bundle, name, category) for name in dict.fromkeys((precision, "int8", "fp32"))}
+    wanted: list[Precision] = [precision, "int8", "fp32", *(["fp16"] if "fp16" in bundle.manifest.precisions else [])]
+    evaluations = {name: judge(bundle, name, category) for name in dict.fromkeys(wanted)}
     preferred, metrics = evaluations[precision], {name: seen.metrics() for name, seen in evaluations.items()}
     good = np.array([image.good for image in preferred.images])
     return {
@@ -124,6 +129,7 @@ def judged(bundle: Bundle, category: Category) -> Row:
         "defects": int((~good).sum()),
         **verdicts(bundle, precision, preferred.scores, good),
         **{f"int8_{name}": n for name, n in verdicts(bundle, "int8", evaluations["int8"].scores, good).items()},
+        **equal_verdicts(bundle, {name: seen.scores for name, seen in evaluations.items()}),
         **ranking(preferred.scores, good, metrics[precision]),
         "int8_less_image_auroc": round(metrics["fp32"]["image_auroc"] - metrics["int8"]["image_auroc"], 4),
         "int8_less_aupro": round(metrics["fp32"]["aupro_0.3"] - metrics["int8"]["aupro_0.3"], 4),
@@ -139,6 +145,17 @@ def verdicts(bundle: Bundle, precision: Precision, scores: NDArray[np.float32], 
     """How many good parts and defects are above the threshold that ships with a precision."""
     rejected = scores > bundle.manifest.decision.thresholds[precision].image
     return {"false_rejects": int(rejected[good].sum()), "found": int(rejected[~good].sum())}
+
+
+def equal_verdicts(bundle: Bundle, scores: Mapping[Precision, NDArray[np.float32]]) -> Row:
+    """How many parts get FP32's verdict, of the precision that the bundle prefers, INT8 and FP16."""
+    thresholds = bundle.manifest.decision.thresholds
+    rejected = {name: found > thresholds[name].image for name, found in scores.items()}
+    columns = {"preferred": bundle.manifest.preferred, "int8": "int8", "fp16": "fp16"}
+    return {
+        f"{column}_equal": int((rejected[name] == rejected["fp32"]).sum()) if name in rejected else ""
+        for column, name in columns.items()
+    }
 
 
 def ranking(scores: NDArray[np.float32], good: NDArray[np.bool_], metrics: dict[str, float]) -> Row:

@@ -14,10 +14,10 @@ Row = dict[str, object]
 
 
 def write(path: Path, rows: Sequence[Row]) -> None:
-    """Writes rows of the same columns."""
+    """Writes rows; the columns are those of the row that has most, and a cell that a row lacks is empty."""
     path.parent.mkdir(exist_ok=True)
     with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, rows[0], lineterminator="\n")
+        writer = csv.DictWriter(file, max(rows, key=len), lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
 
