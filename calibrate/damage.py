@@ -144,7 +144,7 @@ def damage(validation: Validation, reference: Maps, maps: Maps) -> Damage:
 def _rank_correlation(before: Scores, after: Scores) -> float:
     """Spearman's; 0 where all scores of a side are equal, for ranks are lost."""
     ranks = [_ranks(scores) for scores in (before, after)]
-    return float(np.corrcoef(ranks)[0, 1]) if all(np.ptp(side) for side in ranks) else 0.0
+    return float(np.asarray(np.corrcoef(ranks))[0, 1]) if all(np.ptp(side) for side in ranks) else 0.0
 
 
 def _ranks(scores: Scores) -> NDArray[np.float64]:
