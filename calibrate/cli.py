@@ -345,6 +345,8 @@ def _threshold(arguments: argparse.Namespace) -> None:
     say(f"of these parts it would reject {above}; the threshold before, {before:.4f}, would reject {above_before}")
     if above > made.left_out + 2 * made.fit.rate * total + 3:
         say("warning: these are more than expected; look at the parts, and at --bad-share")
+    for sentence in made.wide:
+        say(f"warning: {sentence}")
     say(f"{made.bundle.path}: made; with signed bundles, calibrate sign signs it")
     write_json(
         {

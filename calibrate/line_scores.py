@@ -7,36 +7,43 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from calibrate.distributions import binomial_quantile
+
 CUT_IN_VAIN = 0.01
 """How often good scores are taken for bad ones, at most, where their tail is exponential."""
 TAIL = 0.1
 """Share of the scores that are certainly good whose excesses tell how fast their tail falls."""
 LEAST_TAIL = 10
+SURELY = 0.999
+"""How surely no more parts are bad than are in doubt."""
 
 Floats = NDArray[np.float64]
 
 
 def good_scores(scores: Floats, bad_share: float) -> Floats:
-    """Return the scores that are taken for good, sorted; at most a share `bad_share`, the highest, is left out.
+    """Return the scores that are taken for good, sorted; the highest may be left out, no more than may be bad.
 
-    All but the highest `bad_share` are good, as bad parts score higher. Of the others, each next higher one is taken
-    for good while it is no further from those below than good scores would be (a forward search: Atkinson & Riani
-    2000). If the scores above it were good as well, the tail of good parts being exponential with the scale s, the gap
-    before the j-th highest would be exponential with the mean s / j (Rényi 1953). So it is too wide, and all above it
-    are bad, where j gap / s exceeds ln(m / 0.01), m being the number of scores in doubt: good ones are then cut in 1 of
-    100 cases. The scale is that of a truncated exponential distribution of the excesses so far, found anew at every
-    step, which does not suppose that anything lies above them.
+    A share is one of the line. Among n parts of it so many bad ones may be that more come once in 1,000 times: of 2,000
+    parts 61, where the share is 2 %. One bad part that is taken for good would set the threshold.
 
-    Where fewer parts are bad than stated, nothing or little is therefore left out; where they are more, the threshold
-    is too high.
+    All others are good, as bad parts score higher. Of those in doubt, each next higher one is taken for good while it
+    is no further from those below than good scores would be (a forward search: Atkinson & Riani 2000). If the scores
+    above it were good as well, the tail of good parts being exponential with the scale s, the gap before the j-th
+    highest would be exponential with the mean s / j (Rényi 1953). So it is too wide, and all above it are bad, where
+    j gap / s exceeds ln(m / 0.01), m being the number of scores in doubt: good ones are then cut in 1 of 100 cases. The
+    scale is that of a truncated exponential distribution of the excesses so far, found anew at every step, which does
+    not suppose that anything lies above them.
+
+    Where fewer parts are bad than stated, nothing or little is therefore left out; where they are clearly more, the
+    threshold is too high.
 
     Args:
         scores: Of all parts, in any order, at least one, finite.
-        bad_share: The largest share of bad parts, from 0 to below 0.5.
+        bad_share: The largest share of bad parts on the line, from 0 to below 0.5.
     """
     rising = np.sort(scores)
     n = rising.size
-    doubtful = math.floor(bad_share * n)
+    doubtful = min(binomial_quantile(SURELY, n, bad_share), (n - 1) // 2) if bad_share else 0
     good = n - doubtful
     tail = max(LEAST_TAIL, round(TAIL * n))
     if doubtful == 0 or good <= tail:

@@ -13,6 +13,8 @@ START = 100
 """Frames from which the start is learned, where the bundle does not say what its images showed on average."""
 ERRORS, ERRORS_OF_MEAN = 4.5, 3.0
 """Standard errors of the average and of the calibration's mean that a change must have: what is less may be chance."""
+BEYOND_WANDER = 2.5
+"""Standard errors of the average by which it may go further than it went in shadow."""
 LEAST: dict[Measure, float] = {"light": 0.1, "focus": 0.25, "position": 0.05}
 """Changes that are told at all: of the light and the sharpness a share, of the position a share of the frame's side."""
 
@@ -44,6 +46,9 @@ class PictureChange:
     the average has gone 1 - (1 - w)^55 = 67 % of the way, and 67 % of 15 % is 10 %.
 
     It ends when the change is below half its limit.
+
+    Where light, focus or position go up and down on a good line, the average went with them in shadow. How far it went,
+    its wander, is usual, and 2.5 standard errors more.
 
     Args:
         norm: What the calibration's images showed; `None`: it is learned from the first 100 frames.
@@ -83,8 +88,9 @@ class PictureChange:
             self._told[measure] = change.ratio > (0.5 if self._told[measure] else 1.0)
 
     def _change(self, spread: Spread, mean: float, images: int) -> Change:
-        errors = ERRORS * math.sqrt(WEIGHT / (2 - WEIGHT)) + ERRORS_OF_MEAN / math.sqrt(images)
-        return Change(mean - spread.mean, errors * spread.deviation)
+        error = math.sqrt(WEIGHT / (2 - WEIGHT)) * spread.deviation
+        chance = max(ERRORS * error, spread.wander + BEYOND_WANDER * error)
+        return Change(mean - spread.mean, chance + ERRORS_OF_MEAN / math.sqrt(images) * spread.deviation)
 
     @property
     def told(self) -> list[Measure]:

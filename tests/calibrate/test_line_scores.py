@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from calibrate.line_scores import good_scores
+from calibrate.distributions import binomial_quantile
+from calibrate.line_scores import SURELY, good_scores
 from calibrate.threshold import resolvable_rate, tail_threshold
 
 Draw = Callable[[np.random.Generator, int], np.ndarray]
@@ -67,12 +68,25 @@ def test_clear_defects_are_left_out_and_at_most_the_stated_share(stated: float, 
     scores = line(rng, GOOD["normal"], BAD["far"], 1000, true)
     kept = good_scores(scores, stated)
     assert kept.max() < 0.4
-    assert 1000 * (1 - stated) <= kept.size <= 1000 * (1 - true)
+    assert 1000 - binomial_quantile(SURELY, 1000, stated) <= kept.size <= 1000 * (1 - true)
+
+
+@pytest.mark.parametrize("good", GOOD)
+@pytest.mark.parametrize("parts", [1000, 2000, 5000])
+def test_chance_that_puts_more_bad_parts_into_the_shadow_than_are_usual_sets_no_threshold(
+    good: str, parts: int
+) -> None:
+    """The line's share is stated rightly, but by chance more were bad: as many as once in 20 shadows."""
+    rng = np.random.default_rng(41)
+    bad = binomial_quantile(0.95, parts, 0.02)
+    scores = line(rng, GOOD[good], BAD["far"], parts, bad / parts)
+    wanted = threshold(GOOD[good](rng, 5000))
+    assert threshold(good_scores(scores, 0.02)) == pytest.approx(wanted, rel=0.2)
 
 
 @given(arrays(np.float64, st.integers(1, 300), elements=st.floats(-1e6, 1e6)), st.floats(0, 0.49))
 @settings(deadline=None)
 def test_any_scores_keep_their_lowest(scores: np.ndarray, bad_share: float) -> None:
     kept = good_scores(scores, bad_share)
-    assert kept.size >= (1 - bad_share) * scores.size - 1e-9
+    assert kept.size >= max(scores.size / 2, scores.size - binomial_quantile(SURELY, scores.size, bad_share))
     assert (kept == np.sort(scores)[: kept.size]).all()
