@@ -17,6 +17,9 @@ LEAST_TAIL = 10
 SURELY = 0.999
 """How surely no more parts are bad than are in doubt."""
 
+FEW_BEYOND = 2
+"""Good scores that may be left out with the bad ones among which they lie."""
+
 Floats = NDArray[np.float64]
 
 
@@ -29,10 +32,16 @@ def good_scores(scores: Floats, bad_share: float) -> Floats:
     All others are good, as bad parts score higher. Of those in doubt, each next higher one is taken for good while it
     is no further from those below than good scores would be (a forward search: Atkinson & Riani 2000). If the scores
     above it were good as well, the tail of good parts being exponential with the scale s, the gap before the j-th
-    highest would be exponential with the mean s / j (Rényi 1953). So it is too wide, and all above it are bad, where
-    j gap / s exceeds ln(m / 0.01), m being the number of scores in doubt: good ones are then cut in 1 of 100 cases. The
-    scale is that of a truncated exponential distribution of the excesses so far, found anew at every step, which does
-    not suppose that anything lies above them.
+    highest would be exponential with the mean s / j (Rényi 1953). So it is too wide where j gap / s exceeds
+    ln(n / 0.01), n being the number of scores in doubt: good ones are then cut in 1 of 100 cases. The scale is that of
+    a truncated exponential distribution of the excesses so far, found anew at every step, which does not suppose that
+    anything lies above them.
+
+    A gap that is too wide says that bad scores are among those above it, and not that all of them are bad. Were all
+    left out, the highest good ones would be too, and the threshold would reject several times the share asked for. The
+    same distribution tells how many good scores lie above the gap: with k excesses, the largest of them L, these are
+    m = k / (exp(L / s) - 1). So the m lowest are taken too, up to the score L + s ln(m / 2) that two good ones exceed:
+    as many as set a threshold (`resolvable_rate`), and beyond it good and bad ones are not told apart.
 
     Where fewer parts are bad than stated, nothing or little is therefore left out; where they are clearly more, the
     threshold is too high.
@@ -51,11 +60,24 @@ def good_scores(scores: Floats, bad_share: float) -> Floats:
     limit = math.log(doubtful / CUT_IN_VAIN)
     start = rising[good - tail]
     while good < n:
-        scale = _truncated_scale(rising[good - tail + 1 : good] - start)
+        excesses = rising[good - tail + 1 : good] - start
+        scale = _truncated_scale(excesses)
         if (n - good) * (rising[good] - rising[good - 1]) > limit * scale:
-            break
+            return rising[: good + _good_beyond(excesses, scale, rising[good:] - start)]
         good, tail = good + 1, tail + 1
-    return rising[:good]
+    return rising
+
+
+def _good_beyond(excesses: Floats, scale: float, doubtful: Floats) -> int:
+    """Return how many of the doubtful excesses, the lowest, are taken for good beside those that certainly are."""
+    if scale <= 0:
+        return 0
+    largest = float(excesses[-1])
+    beyond = excesses.size / math.expm1(min(largest / scale, 700.0))
+    if beyond <= FEW_BEYOND:
+        return 0
+    highest = largest + scale * math.log(beyond / FEW_BEYOND)
+    return min(round(beyond), int(np.searchsorted(doubtful, highest, side="right")))
 
 
 def _truncated_scale(excesses: Floats) -> float:
