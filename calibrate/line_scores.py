@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,12 +20,26 @@ SURELY = 0.999
 
 FEW_BEYOND = 2
 """Good scores that may be left out with the bad ones among which they lie."""
+UNLIKELY = 0.05
+"""Good scores expected above one that is taken for surely bad."""
 
 Floats = NDArray[np.float64]
 
 
-def good_scores(scores: Floats, bad_share: float) -> Floats:
-    """Return the scores that are taken for good, sorted; the highest may be left out, no more than may be bad.
+class SortedOut(NamedTuple):
+    """Which scores are taken for good.
+
+    Attributes:
+        good: They, sorted.
+        undecided: How many of the others, the lowest, may be good ones too.
+    """
+
+    good: Floats
+    undecided: int
+
+
+def sort_out(scores: Floats, bad_share: float) -> SortedOut:
+    """Return which scores are taken for good; the highest may be left out, no more than may be bad.
 
     A share is one of the line. Among n parts of it so many bad ones may be that more come once in 1,000 times: of 2,000
     parts 61, where the share is 2 %. One bad part that is taken for good would set the threshold.
@@ -41,7 +56,8 @@ def good_scores(scores: Floats, bad_share: float) -> Floats:
     left out, the highest good ones would be too, and the threshold would reject several times the share asked for. The
     same distribution tells how many good scores lie above the gap: with k excesses, the largest of them L, these are
     m = k / (exp(L / s) - 1). So the m lowest are taken too, up to the score L + s ln(m / 2) that two good ones exceed:
-    as many as set a threshold (`resolvable_rate`), and beyond it good and bad ones are not told apart.
+    as many as set a threshold (`resolvable_rate`), and beyond it good and bad ones are not told apart. The others are
+    undecided, up to the score that good ones exceed once in 20 times.
 
     Where fewer parts are bad than stated, nothing or little is therefore left out; where they are clearly more, the
     threshold is too high.
@@ -56,28 +72,32 @@ def good_scores(scores: Floats, bad_share: float) -> Floats:
     good = n - doubtful
     tail = max(LEAST_TAIL, round(TAIL * n))
     if doubtful == 0 or good <= tail:
-        return rising[:good]
+        return SortedOut(rising[:good], doubtful)
     limit = math.log(doubtful / CUT_IN_VAIN)
     start = rising[good - tail]
     while good < n:
         excesses = rising[good - tail + 1 : good] - start
         scale = _truncated_scale(excesses)
         if (n - good) * (rising[good] - rising[good - 1]) > limit * scale:
-            return rising[: good + _good_beyond(excesses, scale, rising[good:] - start)]
+            taken, undecided = _beyond(excesses, scale, rising[good:] - start)
+            return SortedOut(rising[: good + taken], undecided)
         good, tail = good + 1, tail + 1
-    return rising
+    return SortedOut(rising, 0)
 
 
-def _good_beyond(excesses: Floats, scale: float, doubtful: Floats) -> int:
-    """Return how many of the doubtful excesses, the lowest, are taken for good beside those that certainly are."""
+def _beyond(excesses: Floats, scale: float, others: Floats) -> tuple[int, int]:
+    """Return how many of the other excesses, the lowest, are taken for good, and how many of the next are undecided."""
     if scale <= 0:
-        return 0
+        return 0, 0
     largest = float(excesses[-1])
-    beyond = excesses.size / math.expm1(min(largest / scale, 700.0))
-    if beyond <= FEW_BEYOND:
-        return 0
-    highest = largest + scale * math.log(beyond / FEW_BEYOND)
-    return min(round(beyond), int(np.searchsorted(doubtful, highest, side="right")))
+    expected = excesses.size / math.expm1(min(largest / scale, 700.0))
+
+    def up_to(good_above: float) -> int:
+        highest = largest + scale * math.log(max(expected / good_above, 1.0))
+        return int(np.searchsorted(others, highest, side="right"))
+
+    taken = min(round(expected), up_to(FEW_BEYOND))
+    return taken, up_to(UNLIKELY) - taken
 
 
 def _truncated_scale(excesses: Floats) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -9,9 +10,9 @@ from typing import Any, NamedTuple
 from calibrate.confidence import percent
 from calibrate.counts import found_flaws
 from calibrate.line_parts import LineParts
-from calibrate.line_scores import good_scores
+from calibrate.line_scores import sort_out
 from calibrate.line_watch import picture_reference, score_reference, wide_limits
-from calibrate.threshold import TailFit, resolvable_rate, tail_threshold
+from calibrate.threshold import TailFit, clopper_pearson, resolvable_rate, tail_threshold
 from edge.bundle import REPORT, THRESHOLD_SOURCE, Bundle, ScorePart, write_bundle
 from edge.errors import BundleError, UsageError
 from edge.messages import Precision, format_time, utc_now
@@ -25,12 +26,14 @@ class NextBundle(NamedTuple):
         bundle: It.
         fit: The threshold in the precision that judged, and what it promises.
         left_out: Parts that were taken for bad.
+        undecided: Of these, parts that may be good.
         wide: What to say of pictures that differ so much that less is told of them; empty where they do not.
     """
 
     bundle: Bundle
     fit: TailFit
     left_out: int
+    undecided: int
     wide: list[str]
 
 
@@ -58,8 +61,10 @@ def make_next(parent: Bundle, parts: LineParts, out: Path, *, bad_share: float, 
         raise UsageError(f"{clean(parent.path)}: has no {parts.precision}, in which the parts were judged")
     if out.exists():
         raise BundleError(f"{out}: is there already; give another --out or remove it")
-    good = good_scores(parts.scores, bad_share)
+    good, undecided = sort_out(parts.scores, bad_share)
     fit = tail_threshold(good.tolist(), resolvable_rate(good.size) if rate is None else rate)
+    # Undecided parts are not counted as good ones, but if they are, the threshold rejects them.
+    fit = dataclasses.replace(fit, rate_high=clopper_pearson(fit.above + undecided, fit.images + undecided)[1])
     left_out = parts.scores.size - good.size
     fields = parent.manifest.model_dump(mode="json", exclude={"format", "files"})
     limits = _limits(parent, parts.precision, fit, score_reference(parts, good))
@@ -84,11 +89,12 @@ def make_next(parent: Bundle, parts: LineParts, out: Path, *, bad_share: float, 
         "parts": int(parts.scores.size),
         "pictures": 0 if pictures is None or pictures.norm is None else pictures.norm.images,
         "left_out": int(left_out),
+        "undecided": undecided,
         "bad_share": bad_share,
     }
     contents = {name: parent.file(name) for name in parent.manifest.files}
     wide = [] if pictures is None else wide_limits(pictures)
-    return NextBundle(write_bundle(out, fields, contents), fit, left_out, wide)
+    return NextBundle(write_bundle(out, fields, contents), fit, left_out, undecided, wide)
 
 
 def _limits(parent: Bundle, judged: Precision, fit: TailFit, seen: ScorePart) -> dict[Precision, dict[str, Any]]:

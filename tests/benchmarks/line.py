@@ -132,6 +132,7 @@ class Bench:
             "threshold": round(threshold, 4),
             "of_5000_good": round(wanted, 4),
             "ratio": round(threshold / wanted, 3),
+            "stated_at_most": round(decision.thresholds[self.judge.engine.precision].rate_high or 1.0, 4),
             "good_parts": len(further) - bad,
             "false_rejects": len(rejected) - sum(rejected),
             "bad_parts": bad,

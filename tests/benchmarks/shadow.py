@@ -12,7 +12,7 @@ import argparse
 
 import numpy as np
 
-from calibrate.line_scores import good_scores
+from calibrate.line_scores import sort_out
 from calibrate.threshold import exceeded_at
 
 RATE = 0.001
@@ -29,7 +29,7 @@ def ratio(rng: np.random.Generator, name: str, parts: int, bad: float, stated: f
     draw = DISTRIBUTIONS[name]
     scores, many, count = draw(rng, parts), draw(rng, 20_000), rng.binomial(parts, bad)
     scores[:count] = many.mean() + many.std() * rng.uniform(1, 15, count)
-    kept = good_scores(scores, stated)
+    kept = sort_out(scores, stated).good
     return exceeded_at(kept.tolist(), [RATE])[0] / exceeded_at(draw(rng, 5000).tolist(), [RATE])[0]
 
 

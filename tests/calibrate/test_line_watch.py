@@ -10,7 +10,7 @@ import pytest
 import small_bundle
 
 from calibrate.line_parts import LineParts
-from calibrate.line_scores import good_scores
+from calibrate.line_scores import sort_out
 from calibrate.line_watch import picture_reference, score_reference, wander, wide_limits
 from calibrate.next_bundle import make_next
 from edge.bundle import Bundle, write_bundle
@@ -99,7 +99,7 @@ def test_what_is_no_good_part_does_not_count() -> None:
     for i in bad:
         figures[i] = PictureFigures(2.0, 0.9, 0.01, 0, 0.1, 0.9)  # an empty belt
     parts = LineParts("scores", "fp32", scores, ("a",), in_order=True, pictures=figures)
-    good = good_scores(scores, 0.04)
+    good = sort_out(scores, 0.04).good
     seen = picture_reference(parts, good)
     assert seen is not None and seen.norm is not None
     assert seen.level_low > 45 and seen.saturated_high == 0 and seen.norm.images == good.size
