@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
+from edge.health.drift import BEYOND_WANDER
 from edge.health.picture import Measure, PictureFigures, PictureNorm, Spread, picture_norm
 
 WEIGHT = 0.02
@@ -13,8 +14,6 @@ START = 100
 """Frames from which the start is learned, where the bundle does not say what its images showed on average."""
 ERRORS, ERRORS_OF_MEAN = 4.5, 3.0
 """Standard errors of the average and of the calibration's mean that a change must have: what is less may be chance."""
-BEYOND_WANDER = 2.5
-"""Standard errors of the average by which it may go further than it went in shadow."""
 LEAST: dict[Measure, float] = {"light": 0.1, "focus": 0.25, "position": 0.05}
 """Changes that are told at all: of the light and the sharpness a share, of the position a share of the frame's side."""
 
