@@ -293,7 +293,7 @@ def _manifest(
     request: Request, about: Checkpoint, decided: Decided, networks: Networks, frames: list[Frame], good_images: int
 ) -> dict[str, Any]:
     measured, fits, chosen = decided.measured, decided.fits, networks.trials[0].recipe
-    thresholds = {name: thresholds_of(m, fits[name]) for name, m in measured.items()}
+    thresholds = {name: thresholds_of(m, fits[name], decided.scores_in(name)) for name, m in measured.items()}
     tolerance, preferred = tolerances(measured, decided.limits), decided.preference.preferred
     fields = manifest_fields(about, request.out, fits["fp32"].rate, thresholds, tolerance, preferred)
     fields["input"]["pictures"] = picture_range([examine(frame) for frame in frames]).model_dump()

@@ -299,7 +299,8 @@ def _add_threshold(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Makes the next bundle: the same networks and golden frames, with thresholds from parts of the line that a "
         "station has judged in shadow. Bad parts may be among them, up to --bad-share: what scores as no good part "
-        "would is left out. Runs on the box too, without torch. The new bundle is not signed yet."
+        "would is left out. How these parts scored, and what their pictures showed, is what a station with the new "
+        "bundle watches its line against. Runs on the box too, without torch. The new bundle is not signed yet."
     )
     parser.epilog = (
         "Example: calibrate threshold bundles/bottle --scores /var/lib/edge-inspect/outbox.shadow-station1.jsonl --out "
@@ -316,7 +317,7 @@ def _add_threshold(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=0.02,
         metavar="P",
-        help="largest share of bad parts among them (default 0.02)",
+        help="largest share of bad parts on the line (default 0.02)",
     )
     parser.add_argument(
         "--false-reject-rate",
@@ -340,11 +341,14 @@ def _threshold(arguments: argparse.Namespace) -> None:
     made = make_next(parent, parts, arguments.out, bad_share=arguments.bad_share, rate=arguments.false_reject_rate)
     before = parent.manifest.decision.thresholds[parts.precision].image
     total = parts.scores.size
-    say(f"{total} parts, {made.left_out} of them left out as bad; {parts.precision}: {made.fit}")
+    doubt = f" ({made.undecided} of these may be good)" if made.undecided else ""
+    say(f"{total} parts, {made.left_out} of them left out as bad{doubt}; {parts.precision}: {made.fit}")
     above, above_before = (int((parts.scores > limit).sum()) for limit in (made.fit.threshold, before))
     say(f"of these parts it would reject {above}; the threshold before, {before:.4f}, would reject {above_before}")
     if above > made.left_out + 2 * made.fit.rate * total + 3:
         say("warning: these are more than expected; look at the parts, and at --bad-share")
+    for sentence in made.wide:
+        say(f"warning: {sentence}")
     say(f"{made.bundle.path}: made; with signed bundles, calibrate sign signs it")
     write_json(
         {
@@ -356,6 +360,7 @@ def _threshold(arguments: argparse.Namespace) -> None:
             "false_reject_rate": made.fit.rate,
             "parts": total,
             "left_out": made.left_out,
+            "undecided": made.undecided,
         },
         arguments.json,
     )

@@ -53,6 +53,11 @@ class Decided:
         """The thresholds."""
         return {name: fit.threshold for name, fit in self.fits.items()}
 
+    def scores_in(self, precision: Precision) -> list[float]:
+        """Return the scores that set the threshold, moved to a precision as the threshold was."""
+        limits = self.limits
+        return [score + (limits[precision] - limits["fp32"]) for score in self.scores]
+
 
 def decide(
     drafts: tuple[Bundle, Bundle],
@@ -145,13 +150,18 @@ def _resolved(images: int) -> str:
     return f"and yours tell none; give at least {images_to_resolve(rate)} for {percent(rate)}"
 
 
-def thresholds_of(measured: Measurement, fit: TailFit) -> dict[str, Any]:
+def thresholds_of(measured: Measurement, fit: TailFit, scores: Sequence[float]) -> dict[str, Any]:
     """Return the thresholds of one precision, for the manifest.
 
     The pixel threshold is the value that one pixel in a thousand of good parts exceeds. It rejects nothing: it outlines
     the regions of parts that are rejected anyway, and for that rate a single good image has pixels enough: no tail is
     fitted. It is never above the image threshold, so that a rejected part has a region. Padding, where no region can
     lie, does not count.
+
+    Args:
+        measured: What the precision says of good pictures that the model has not seen.
+        fit: Its threshold.
+        scores: Those that set the threshold, in this precision.
     """
     shown = np.concatenate([values.ravel() for values in measured.shown])
     return {
@@ -162,7 +172,7 @@ def thresholds_of(measured: Measurement, fit: TailFit) -> dict[str, Any]:
         "image_high": fit.threshold_high,
         "rate_low": fit.rate_low,
         "rate_high": fit.rate_high,
-        "scores": _scores(measured.scores),
+        "scores": _scores(scores),
     }
 
 

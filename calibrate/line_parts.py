@@ -1,9 +1,9 @@
-"""What a line's own parts scored: from the file that a station collects in shadow, or from its evidence."""
+"""What a line's own parts scored and showed: from the file that a station collects in shadow, or from its evidence."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -15,6 +15,7 @@ from edge.bundle import Bundle
 from edge.errors import UsageError
 from edge.evidence.case import Case
 from edge.files import read_file
+from edge.health.picture import PictureFigures
 from edge.messages import Precision
 from edge.station.shadow import LARGEST_FILE, read_collected
 from edge.text import clean
@@ -29,14 +30,18 @@ class LineParts(NamedTuple):
     Attributes:
         source: Where they come from.
         precision: In which they were judged.
-        scores: In any order, finite, `LEAST` at least.
+        scores: Finite, `LEAST` at least.
         stations: Which judged them; none where that is not known.
+        in_order: Whether they are all parts of one station, in the order in which they came.
+        pictures: What their pictures showed, one a score where that was collected; else empty.
     """
 
     source: Literal["scores", "evidence"]
     precision: Precision
     scores: NDArray[np.float64]
     stations: tuple[str, ...]
+    in_order: bool = False
+    pictures: Sequence[PictureFigures | None] = ()
 
 
 def read_scores(path: Path, bundle: Bundle) -> LineParts:
@@ -61,8 +66,9 @@ def read_scores(path: Path, bundle: Bundle) -> LineParts:
             f"--scores {clean(path)}: these scores are of the bundle {start.bundle.name}, digest "
             f"{start.bundle.digest[:16]}; {clean(bundle.path)} has {bundle.digest[:16]}; give the bundle that judged"
         )
-    scores = np.array([each.score for each in found.scores])
-    return _enough(path, LineParts("scores", start.precision, scores, (start.station,)))
+    scores, pictures = np.array([each.score for each in found.scores]), [each.picture for each in found.scores]
+    parts = LineParts("scores", start.precision, scores, (start.station,), in_order=True, pictures=pictures)
+    return _enough(path, parts)
 
 
 def read_evidence(folder: Path, bundle: Bundle) -> LineParts:

@@ -1,20 +1,19 @@
-"""The next bundle: a bundle's networks with thresholds from a line's own parts. Runs on the box, without torch."""
+"""The next bundle: a bundle's networks with what a line's own parts tell. Runs on the box, without torch."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-
 from calibrate.confidence import percent
 from calibrate.counts import found_flaws
 from calibrate.line_parts import LineParts
-from calibrate.line_scores import good_scores
-from calibrate.threshold import TailFit, resolvable_rate, tail_threshold
-from edge.bundle import REPORT, THRESHOLD_SOURCE, Bundle, Thresholds, write_bundle
+from calibrate.line_scores import sort_out
+from calibrate.line_watch import picture_reference, score_reference, wide_limits
+from calibrate.threshold import TailFit, clopper_pearson, resolvable_rate, tail_threshold
+from edge.bundle import REPORT, THRESHOLD_SOURCE, Bundle, ScorePart, write_bundle
 from edge.errors import BundleError, UsageError
 from edge.messages import Precision, format_time, utc_now
 from edge.text import clean
@@ -27,15 +26,21 @@ class NextBundle(NamedTuple):
         bundle: It.
         fit: The threshold in the precision that judged, and what it promises.
         left_out: Parts that were taken for bad.
+        undecided: Of these, parts that may be good.
+        wide: What to say of pictures that differ so much that less is told of them; empty where they do not.
     """
 
     bundle: Bundle
     fit: TailFit
     left_out: int
+    undecided: int
+    wide: list[str]
 
 
 def make_next(parent: Bundle, parts: LineParts, out: Path, *, bad_share: float, rate: float | None) -> NextBundle:
-    """Write a bundle that differs from its parent in its thresholds alone; its golden frames are the parent's.
+    """Write a bundle whose thresholds, and what a station watches its line against, are the line's own.
+
+    All else is the parent's, golden frames and report too.
 
     Args:
         parent: The bundle that judged the parts.
@@ -56,11 +61,16 @@ def make_next(parent: Bundle, parts: LineParts, out: Path, *, bad_share: float, 
         raise UsageError(f"{clean(parent.path)}: has no {parts.precision}, in which the parts were judged")
     if out.exists():
         raise BundleError(f"{out}: is there already; give another --out or remove it")
-    good = good_scores(parts.scores, bad_share)
+    good, undecided = sort_out(parts.scores, bad_share)
     fit = tail_threshold(good.tolist(), resolvable_rate(good.size) if rate is None else rate)
+    # Undecided parts are not counted as good ones, but if they are, the threshold rejects them.
+    fit = dataclasses.replace(fit, rate_high=clopper_pearson(fit.above + undecided, fit.images + undecided)[1])
     left_out = parts.scores.size - good.size
     fields = parent.manifest.model_dump(mode="json", exclude={"format", "files"})
-    limits = _limits(parent, parts.precision, fit, good)
+    limits = _limits(parent, parts.precision, fit, score_reference(parts, good))
+    pictures = picture_reference(parts, good)
+    if pictures is not None:
+        fields["input"]["pictures"] = pictures.model_dump()
     fields["decision"] |= {
         "false_reject_rate": fit.rate,
         "held_out_images": fit.images,
@@ -77,37 +87,38 @@ def make_next(parent: Bundle, parts: LineParts, out: Path, *, bad_share: float, 
         "stations": list(parts.stations),
         "precision": parts.precision,
         "parts": int(parts.scores.size),
+        "pictures": 0 if pictures is None or pictures.norm is None else pictures.norm.images,
         "left_out": int(left_out),
+        "undecided": undecided,
         "bad_share": bad_share,
     }
     contents = {name: parent.file(name) for name in parent.manifest.files}
-    return NextBundle(write_bundle(out, fields, contents), fit, left_out)
+    wide = [] if pictures is None else wide_limits(pictures)
+    return NextBundle(write_bundle(out, fields, contents), fit, left_out, undecided, wide)
 
 
-def _limits(
-    parent: Bundle, judged: Precision, fit: TailFit, good: NDArray[np.float64]
-) -> dict[Precision, dict[str, Any]]:
-    """Return the thresholds of each precision; of those that did not judge, by how both scored the parent's images.
+def _limits(parent: Bundle, judged: Precision, fit: TailFit, seen: ScorePart) -> dict[Precision, dict[str, Any]]:
+    """Return the thresholds of each precision.
 
-    A score that lies z deviations above the mean in one precision does so in another: they compute the same.
+    Those of a precision that did not judge lie as far from those of the one that did as in the parent. There that is
+    the median shift between the scores of the same pictures (calibrate/pairing.py), and this shift does not depend on
+    the line.
     """
     thresholds = parent.manifest.decision.thresholds
-    before = thresholds[judged]
-    mean, deviation = float(good.mean()), float(good.std(ddof=1))
+    method = fit.method.replace("held-out good scores", "scores of good parts of the line")
     limits: dict[Precision, dict[str, Any]] = {}
     for precision, own in thresholds.items():
-        scale, shift = _as_in(before, own)
-        image, low, high = (scale * value + shift for value in (fit.threshold, fit.threshold_low, fit.threshold_high))
-        method = f"{fit.method.replace('held-out good scores', 'scores of good parts of the line')}"
+        shift = own.image - thresholds[judged].image
+        image, low, high = (value + shift for value in (fit.threshold, fit.threshold_low, fit.threshold_high))
         limits[precision] = {
             "image": image,
             "pixel": min(own.pixel, image),
-            "method": method if precision == judged else f"as for {judged}: {method}",
+            "method": method if precision == judged else f"that of {judged} moved by {shift:+.4g}, as in the parent",
             "image_low": low,
             "image_high": high,
             "rate_low": fit.rate_low,
             "rate_high": fit.rate_high,
-            "scores": {"mean": scale * mean + shift, "deviation": scale * deviation},
+            "scores": seen.model_copy(update={"mean": seen.mean + shift}).model_dump(),
         }
     return limits
 
@@ -120,14 +131,6 @@ def _recounted(parent: Bundle, limits: dict[Precision, dict[str, Any]]) -> list[
         return found_flaws({each["width"]: each["scores"] for each in flaws["widths"]}, limit)
     except (BundleError, KeyError, TypeError, ValueError):
         return []
-
-
-def _as_in(judged: Thresholds, other: Thresholds) -> tuple[float, float]:
-    """Return factor and summand that bring scores of the precision that judged to those of another one."""
-    if judged.scores is None or other.scores is None or judged.scores.deviation <= 0:
-        return 1.0, other.image - judged.image
-    scale = other.scores.deviation / judged.scores.deviation
-    return scale, other.scores.mean - scale * judged.scores.mean
 
 
 def describe_source(bundle: Bundle) -> str | None:

@@ -37,6 +37,7 @@ class Spread(BaseModel):
 
     mean: float
     deviation: float = Field(ge=0)
+    wander: float = Field(0.0, ge=0, description="how far its moving average went from the mean in shadow")
 
 
 class PictureNorm(BaseModel):
@@ -136,7 +137,7 @@ def picture_norm(figures: Sequence[PictureFigures]) -> PictureNorm:
 
 
 class PictureWatch:
-    """Looks at every frame of one camera. `see` belongs to the camera's thread.
+    """Looks at what every frame of one camera shows. `see` belongs to the camera's thread.
 
     Args:
         seen: What the calibration's images showed; `None` where the bundle does not say: then nothing is out of focus,
@@ -150,9 +151,9 @@ class PictureWatch:
         self._in_a_row: dict[PictureWarning, int] = {"frozen": 0, "dark": 0, "overexposed": 0, "out_of_focus": 0}
         self.last: PictureFigures | None = None
 
-    def see(self, frame: Frame, *, live: bool) -> None:
-        """Looks at a frame; only a live camera can freeze."""
-        before, now = self.last, examine(frame)
+    def see(self, now: PictureFigures, *, live: bool) -> None:
+        """Looks at a frame's figures; only a live camera can freeze."""
+        before = self.last
         dark, overexposed = now.level < self._darkest, now.saturated > self._most_saturated
         found: dict[PictureWarning, bool] = {
             "frozen": live and before is not None and now.digest == before.digest,

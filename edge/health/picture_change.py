@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
+from edge.health.drift import BEYOND_WANDER
 from edge.health.picture import Measure, PictureFigures, PictureNorm, Spread, picture_norm
 
 WEIGHT = 0.02
@@ -45,6 +46,9 @@ class PictureChange:
 
     It ends when the change is below half its limit.
 
+    Where light, focus or position go up and down on a good line, the average went with them in shadow. How far it went,
+    its wander, is usual, and 2.5 standard errors more.
+
     Args:
         norm: What the calibration's images showed; `None`: it is learned from the first 100 frames.
     """
@@ -83,8 +87,9 @@ class PictureChange:
             self._told[measure] = change.ratio > (0.5 if self._told[measure] else 1.0)
 
     def _change(self, spread: Spread, mean: float, images: int) -> Change:
-        errors = ERRORS * math.sqrt(WEIGHT / (2 - WEIGHT)) + ERRORS_OF_MEAN / math.sqrt(images)
-        return Change(mean - spread.mean, errors * spread.deviation)
+        error = math.sqrt(WEIGHT / (2 - WEIGHT)) * spread.deviation
+        chance = max(ERRORS * error, spread.wander + BEYOND_WANDER * error)
+        return Change(mean - spread.mean, chance + ERRORS_OF_MEAN / math.sqrt(images) * spread.deviation)
 
     @property
     def told(self) -> list[Measure]:

@@ -6,10 +6,9 @@ from edge.bundle import Bundle
 from edge.decision import Decision
 from edge.health.cause import likely_cause, remedy
 from edge.health.drift import ScoreDrift
-from edge.health.picture import Measure, PictureWatch
+from edge.health.picture import Measure, PictureFigures, PictureWatch
 from edge.health.picture_change import PictureChange
 from edge.health.rejects import RejectChart, usual_share
-from edge.images import Frame
 from edge.messages import (
     Cause,
     DriftHealth,
@@ -60,13 +59,13 @@ class Vitals:
         self._said: dict[tuple[HealthWarning, Cause | None], str] = {}
         self._drift = None
         if scores is not None:
-            self._drift = ScoreDrift(scores.mean, scores.deviation, decision.held_out_images, defect_share)
+            images = decision.held_out_images
+            self._drift = ScoreDrift(scores.mean, scores.deviation, images, defect_share, scores.wander)
 
-    def see(self, frame: Frame, *, live: bool) -> None:
-        """A frame has come."""
-        self._pictures.see(frame, live=live)
-        if self._pictures.last is not None:
-            self._change.add(self._pictures.last)
+    def see(self, figures: PictureFigures, *, live: bool) -> None:
+        """A frame has come that shows this."""
+        self._pictures.see(figures, live=live)
+        self._change.add(figures)
 
     def judge(self, decision: Decision) -> None:
         """A part was judged, whether accepted or rejected."""

@@ -14,6 +14,7 @@ from edge.cameras import Capture
 from edge.commands import BundleChange, Refused
 from edge.engines import AnomalyMap, Engine
 from edge.errors import EngineError
+from edge.health.picture import examine
 from edge.health.report import StationReport
 from edge.health.stage import Stage, StageName
 from edge.images import Frame
@@ -211,7 +212,7 @@ class Station:
     def see(self, capture: Capture, live: bool) -> None:
         """Looks at a frame; see `edge.station.camera_thread.Eyes`, as of the next three."""
         self._statistics.count_failed(capture.missed)
-        self._inspector.judge.vitals.see(capture.frame, live=live)
+        self._inspector.judge.vitals.see(examine(capture.frame), live=live)
 
     def show(self, pictures: Iterable[str], frame: Frame | None, problem: str = "") -> None:
         """Answers snapshots."""
@@ -366,7 +367,7 @@ class Station:
             part.judge.vitals.judge(part.decision)
             sample = verdict.shadow and self._shadow.wants_frame
             if verdict.shadow:
-                self._shadow.take(verdict)
+                self._shadow.take(verdict, examine(part.capture.frame))
             return evidence is not None and evidence.offer(
                 self.name, verdict, part.decision.regions, part.capture.frame, anomaly, sample=sample
             )

@@ -27,7 +27,7 @@ from edge.demo.broker import running_broker
 from edge.demo.line import render_part, write_stream
 from edge.demo.subscriber import Subscriber
 from edge.health.drift import ScoreDrift
-from edge.health.picture import PictureWatch
+from edge.health.picture import PictureWatch, examine
 
 
 def main() -> None:
@@ -50,7 +50,7 @@ def look_at_frames(count: int = 1000) -> dict[str, object]:
     watch, drift, seconds = PictureWatch(None), ScoreDrift(0.3, 0.02, 100), []
     for i in range(count):
         started = time.perf_counter()
-        watch.see(frames[i % len(frames)], live=True)
+        watch.see(examine(frames[i % len(frames)]), live=True)
         seconds.append(time.perf_counter() - started)
     started = time.perf_counter()
     for _ in range(count):

@@ -202,10 +202,10 @@ def test_manifest_and_report_carry_what_each_threshold_promises(bundle: Bundle) 
         assert limits.image_low is not None and limits.image_high is not None
         assert limits.image_low <= limits.image <= limits.image_high
         assert limits.method == fit.method or precision != "fp32"
-        scores = report["precisions"][precision]["good_scores"]
         assert limits.scores is not None
-        assert limits.scores.mean == pytest.approx(np.mean(scores), abs=1e-4)
-        assert limits.scores.deviation == pytest.approx(np.std(scores, ddof=1), abs=1e-4)
+        shift = limits.image - decision.thresholds["fp32"].image
+        assert limits.scores.mean == pytest.approx(np.mean(exact) + shift, abs=1e-4)
+        assert limits.scores.deviation == pytest.approx(np.std(exact, ddof=1), abs=1e-4)
         told = report["precisions"][precision]
         assert (told["enough"], told["images_wanted"], told["rate_high"]) == (False, 107, limits.rate_high)
 
@@ -214,8 +214,9 @@ def test_padding_has_no_part_in_the_pixel_threshold() -> None:
     values = np.zeros((20, 20), np.float32)
     values[5:15] = 1
     fit = tail_threshold([3.0], 0.1)
-    assert thresholds_of(Measurement([3.0], [values], [values[5:15]], 1.0), fit)["pixel"] == 1
-    assert thresholds_of(Measurement([3.0], [values * 9], [values[5:15] * 9], 1.0), fit)["pixel"] == 3, "no higher"
+    for factor, pixel in ((1, 1), (9, 3)):
+        measured = Measurement([3.0], [values * factor], [values[5:15] * factor], 1.0)
+        assert thresholds_of(measured, fit, [3.0])["pixel"] == pixel, "no higher than the image threshold"
 
 
 def test_escapes_have_an_interval_and_precisions_are_compared() -> None:

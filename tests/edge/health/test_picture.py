@@ -19,7 +19,7 @@ RANGE = picture_range([examine(frame) for frame in GOOD[:6]])
 def look(frames: list[Frame], *, live: bool = True, seen: bool = True) -> list[str]:
     watch = PictureWatch(RANGE if seen else None)
     for frame in frames:
-        watch.see(frame, live=live)
+        watch.see(examine(frame), live=live)
     return list(watch.warnings)
 
 

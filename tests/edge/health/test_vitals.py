@@ -35,8 +35,9 @@ def bundle(request: pytest.FixtureRequest, tmp_path: Path) -> Bundle:
 def run_on(vitals: Vitals, frames: list[Frame], scores: np.ndarray) -> int | None:
     """Parts that pass; returns the number of the first after which there is a warning."""
     first = None
+    figures = [examine(frame) for frame in frames]
     for i, score in enumerate(scores.tolist()):
-        vitals.see(frames[i % len(frames)], live=False)
+        vitals.see(figures[i % len(figures)], live=False)
         vitals.judge(Decision(score <= THRESHOLD, score, THRESHOLD, ()))
         if first is None and vitals.watched():
             first = i + 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -16,12 +17,14 @@ from service_process import PATIENCE, Commander, Launch, write_settings
 
 from edge.bundle import MANIFEST, THRESHOLD_SOURCE, open_bundle
 from edge.engines.openvino import OpenVinoEngine
+from edge.health.picture import PictureFigures
 from edge.ids import uuid7
 from edge.messages import FrameSize, Verdict, utc_now
 from edge.settings import ShadowSettings, StationSettings
 from edge.station.judge import Judge
 from edge.station.shadow import Shadow, read_collected
 
+PICTURE = PictureFigures(level=60.5, saturated=0, sharpness=0.28, digest=2**32 - 1, x=0.5, y=0.51)
 STATION = StationSettings(name="a", camera="folder:/x", bundle=Path("/x"))
 
 
@@ -52,7 +55,7 @@ class Bench:
         wanted = []
         for i, score in enumerate(scores):
             wanted.append(self.shadow.wants_frame)
-            self.shadow.take(verdict(self.judge, i + 1, score))
+            self.shadow.take(verdict(self.judge, i + 1, score), PICTURE._replace(level=100 * score))
         return wanted
 
     def scores(self) -> list[float]:
@@ -73,9 +76,21 @@ def test_it_ends_after_the_parts_that_are_wanted_and_stays_so(path: Path, judges
     bench.pass_by(0.3, 0.4)
     assert not bench.shadow.is_on and bench.shadow.health() is None and bench.notes[-1] is None
     assert bench.scores() == [0.1, 0.9, 0.2, 0.3]
+    pictures = [each.picture for each in read_collected(path).scores]
+    assert pictures == [PICTURE._replace(level=100 * score) for score in bench.scores()]
     assert not Bench(path, judges["a"], 4).shadow.is_on
     assert Bench(path, judges["a"], 6).shadow.is_on, "more are wanted now"
     assert not Bench(path, judges["a"]).shadow.is_on, "the configuration does not ask for it any more"
+
+
+def test_a_file_of_an_older_version_goes_on(path: Path, judges: dict[str, Judge]) -> None:
+    Bench(path, judges["a"], 4).pass_by(0.1, 0.9)
+    old = [{k: v for k, v in json.loads(line).items() if k != "picture"} for line in path.read_text().split()]
+    path.write_text("\n".join(map(json.dumps, old)))
+    again = Bench(path, judges["a"], 4)
+    again.pass_by(0.3)
+    assert again.scores() == [0.1, 0.9, 0.3]
+    assert [each.picture is None for each in read_collected(path).scores] == [True, True, False]
 
 
 @pytest.mark.parametrize("spoil", [b"", b'{"id": "019f', b"\n\xff\xfe\n", b'{"of a later release": 1}\n'])
@@ -180,7 +195,8 @@ def test_the_service_rejects_nothing_and_then_everything(
     assert all(each["ok"] and each["shadow"] and each["score"] > each["threshold"] for each in judged[:30])
     assert not any(each["ok"] or each["shadow"] for each in judged[30:])
     assert {each["sequence"] for each in subscriber.payloads("defect")} <= set(range(31, 10**6))
-    assert len(read_collected(tmp_path / "outbox.shadow-station1.jsonl").scores) == 30
+    collected = read_collected(tmp_path / "outbox.shadow-station1.jsonl").scores
+    assert len(collected) == 30 and {each.picture.level for each in collected if each.picture} == {40, 120, 200}
     reply = command("shadow", parts=500)
     assert reply["done"] and reply["shadow"]["wanted"] == 500
     wait_until(lambda: any(each["shadow"] for each in subscriber.payloads("health")), PATIENCE, "health in shadow")

@@ -1,0 +1,81 @@
+"""What a station watches its line against: what the line's own good parts scored and showed in shadow."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calibrate.confidence import percent
+from calibrate.line_parts import LineParts
+from edge.bundle import ScorePart
+from edge.health import drift, picture_change
+from edge.health.picture import PictureFigures, PictureNorm, PictureRange, Spread, picture_range
+
+Floats = NDArray[np.float64]
+
+
+def score_reference(parts: LineParts, good: Floats) -> ScorePart:
+    """Return how good parts scored, and how far the station's moving average went from their mean.
+
+    Args:
+        parts: All parts.
+        good: The scores that are taken for good, sorted.
+    """
+    mean, deviation = float(good.mean()), float(good.std(ddof=1))
+    if not parts.in_order:
+        return ScorePart(mean=mean, deviation=deviation)
+    passed = parts.scores[parts.scores <= good[-1]]
+    standard = np.clip((passed - mean) / max(deviation, 1e-9), -drift.CLIP, drift.CLIP)
+    return ScorePart(mean=mean, deviation=deviation, wander=wander(standard, drift.WEIGHT))
+
+
+def picture_reference(parts: LineParts, good: Floats) -> PictureRange | None:
+    """Return what the pictures of good parts showed, and how far that went up and down; `None` where it is not known.
+
+    What scores as no good part would does not count: it may be an empty belt, or a hand.
+
+    Args:
+        parts: All parts.
+        good: The scores that are taken for good, sorted.
+    """
+    pairs = zip(parts.pictures, parts.scores.tolist(), strict=False)
+    figures = [picture for picture, score in pairs if picture is not None and score <= good[-1]]
+    if len(figures) < 2:
+        return None
+    seen = picture_range(figures)
+    assert seen.norm is not None, "two pictures have deviations"
+    spreads = {
+        name: Spread(
+            mean=spread.mean,
+            deviation=spread.deviation,
+            wander=wander(np.array([getattr(each, name) for each in figures]), picture_change.WEIGHT),
+        )
+        for name, spread in seen.norm
+        if isinstance(spread, Spread)
+    }
+    return seen.model_copy(update={"norm": PictureNorm(images=seen.norm.images, **spreads)})
+
+
+def wide_limits(seen: PictureRange) -> list[str]:
+    """Return a sentence for each measure of the pictures of which less than usual is told; none where all is told."""
+    if seen.norm is None:
+        return []
+    norm = seen.norm
+    change = picture_change.PictureChange(norm)
+    change.add(PictureFigures(norm.level.mean, 0, norm.sharpness.mean, 0, norm.x.mean, norm.y.mean))
+    return [
+        f"the {measure} of these pictures differs so much that a station tells of a change only beyond "
+        f"{percent(found.limit)}, not from {percent(picture_change.LEAST[measure])} on; was it well while in shadow?"
+        for measure, found in change.changes.items()
+        if found.limit > picture_change.LEAST[measure]
+    ]
+
+
+def wander(values: Floats, weight: float) -> float:
+    """Return how far an exponentially weighted moving average goes from the mean of values, in their order."""
+    mean = float(values.mean())
+    average, farthest = mean, 0.0
+    for value in values.tolist():
+        average += weight * (value - average)
+        farthest = max(farthest, abs(average - mean))
+    return farthest
