@@ -267,7 +267,7 @@ def test_no_variant_of_a_picture_is_in_the_memory_that_scores_it(pictures: NDArr
         variants = torch.arange(i, 40, 10)
         with torch.inference_mode():
             local = local_features(model.teacher(material.images(variants)))
-            assert float(model.banks.plain(local).amax()) < 1e-3
+            assert float(model.banks.plain(local).amax()) < 0.01
             assert float(without[number].plain(local).flatten(1).amax(1).min()) > 0.1
 
 
