@@ -1,14 +1,14 @@
 """Augmentation: variants of the good pictures, as other light and small movements of the part would give them.
 
-A memory knows only what it was shown. Where the light on the line changes by a few per cent, good parts look new to it
-and are rejected. So each picture is shown as it is and in a few variants: brighter or darker, with another gamma, moved
-by a few pixels, and mirrored where that is declared harmless. Scores that set a threshold are those of the pictures as
-they are.
+A model knows only what it was shown: good parts in other light, or a few pixels aside, can look new to it. So each
+picture is shown as it is and in a few variants: brighter or darker, with another gamma, moved by a few pixels, and
+mirrored where that is declared harmless. Scores that set a threshold are those of the pictures as they are.
 """
 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -62,12 +62,16 @@ class Change:
             picture: Fitted to the network.
             shown: The part that shows the frame; around it is padding, which repeats the edges. By default all of it.
         """
+        if self == Change():
+            return picture
         levels = np.power(np.arange(256) / 255, self.gamma) * (255 * self.light)
         table = np.rint(np.clip(levels, 0, 255)).astype(np.uint8)
         return np.asarray(cv2.LUT(self.moved(picture, shown), table), np.uint8)
 
     def moved(self, mask: NDArray[np.uint8], shown: Box | None = None) -> NDArray[np.uint8]:
         """Return a mask of the picture, (H, W) uint8, as it lies in the variant."""
+        if self == Change():
+            return mask
         height, width = mask.shape[:2]
         x0, y0, x1, y1 = shown or (0, 0, width, height)
         (right, down), (across, along) = self.shift, self.mirrored
@@ -171,7 +175,7 @@ def _per_cent(text: str) -> float:
 
 def _pixels(text: str) -> int:
     """Read a number of pixels."""
-    if not (text.isascii() and text.isdecimal()) or int(text) > MOST_PIXELS:
+    if not re.fullmatch("[0-9]{1,4}", text) or int(text) > MOST_PIXELS:
         raise ValueError(f"a whole number of pixels from 0 to {MOST_PIXELS}, such as 2")
     return int(text)
 
