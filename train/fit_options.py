@@ -193,6 +193,15 @@ is in the latter; RUN itself has the one that is taken."""
         help="where synthetic defects and flaws may lie, here and in calibrate: auto (default), full, otsu, "
         "otsu-inverse, grabcut, disc",
     )
+    parser.add_argument(
+        "--augment",
+        default="off",
+        metavar="WORDS",
+        help="learn from variants of the good images too, as other light or a small movement of the part would give "
+        "them; some of light=PERCENT, gamma=PERCENT, shift=PIXELS of the network's input, each up to so much either "
+        "way, and flip=horizontal (left and right are swapped in every second variant), vertical or both, where a "
+        "mirrored part is a good one; with commas between them, such as light=5,gamma=5 (default off)",
+    )
     parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda, cuda:1")
     parser.add_argument(
         "--precision",
@@ -209,6 +218,7 @@ def read_settings(arguments: argparse.Namespace, category: str, out: Path) -> Se
     Raises:
         UsageError: An option has a value that it cannot have.
     """
+    from train.augmentation import Augmentation
     from train.launch import own_device
     from train.training import Settings
 
@@ -231,6 +241,7 @@ def read_settings(arguments: argparse.Namespace, category: str, out: Path) -> Se
         group=arguments.group,
         textures=arguments.textures,
         foreground=arguments.foreground,
+        augment=Augmentation.read(arguments.augment),
         device=own_device(arguments.device),
         precision=arguments.precision,
         cache_gb=arguments.cache_gb,

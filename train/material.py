@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from edge.fit import MEAN, STD
+from train.augmentation import Augmentation, Box, Change
 from train.crossfit import CrossFit
 from train.device import Arithmetic
 from train.progress import tracked
@@ -41,7 +42,7 @@ class Turn:
     Attributes:
         number: Of the pass over the pictures that the step belongs to.
         place: The step's in its pass.
-        index: Which training pictures, (N,).
+        index: Which pictures or variants, (N,).
     """
 
     number: int
@@ -54,7 +55,7 @@ class Defects:
     """A batch of pictures with synthetic defects.
 
     Attributes:
-        index: Which training pictures they were made of, (N,).
+        index: Which pictures or variants they were made of, (N,).
         images: Normalised, (N, 3, H, W).
         masks: Of the defects, (N, 1, H, W) float32, 0 or 1.
         foregrounds: Of the parts, likewise.
@@ -70,6 +71,10 @@ class Defects:
 class Material:
     """What a training learns from.
 
+    Where it is augmented, the variants of a picture count as pictures of their own: of N pictures, number i + v N is
+    variant v of picture i, and 0 to N - 1 are the pictures as they are. Variants are drawn when they are wanted, so
+    they take no memory.
+
     Attributes:
         pictures: Fitted good pictures, (N, H, W, 3) uint8 BGR.
         synthesis: Makes defects of them.
@@ -78,6 +83,8 @@ class Material:
         seed: Of the order.
         cache_gb: Memory for features; above it they are computed anew in each step.
         crossfit: How the pictures are cross-fitted, for systems that can; `None` where they are too few.
+        augmentation: How variants of the pictures differ from them.
+        shown: Of each picture, x0, y0, x1, y1 in pixels: the part that shows the frame; without, there is no padding.
         waited: Seconds that steps have waited for synthetic defects.
     """
 
@@ -88,7 +95,14 @@ class Material:
     seed: int
     cache_gb: float
     crossfit: CrossFit | None = None
+    augmentation: Augmentation = Augmentation()
+    shown: Sequence[Box] | None = None
     waited: float = field(default=0.0)
+
+    @property
+    def count(self) -> int:
+        """How many pictures and variants there are."""
+        return len(self.pictures) * self.augmentation.shown
 
     def turns(self, steps: range, batch: int | None = None, from_pass: int = 0) -> Iterator[Turn]:
         """Which pictures each of these steps takes: pass by pass over all of them, each in an order of its own.
@@ -109,12 +123,12 @@ class Material:
     def _order(self, number: int, batch: int | None) -> list[Tensor]:
         """The batches of a pass as indices. A last batch of one is left out: its BatchNorm statistics are noise."""
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + number)
-        batches = torch.randperm(len(self.pictures), generator=generator).split(batch or self.batch)
+        batches = torch.randperm(self.count, generator=generator).split(batch or self.batch)
         return [index for index in batches if len(index) > 1]
 
     def images(self, index: Tensor) -> Tensor:
-        """The pictures with these indices, normalised, (N, 3, H, W)."""
-        return normalise(self.pictures[index.numpy()]).to(self.arithmetic.device)
+        """The pictures and variants with these numbers, normalised, (N, 3, H, W)."""
+        return normalise(self._good(index)).to(self.arithmetic.device)
 
     def features(self, compute: Compute, label: str) -> Features:
         """What a frozen network makes of the pictures."""
@@ -136,15 +150,39 @@ class Material:
 
         def draw(turn: Turn) -> Defects:
             index = turn.index
-            pictures, masks = synthesis.draw_batch(index.tolist(), turn.number)
+            drawn = [self._defect(synthesis, number, turn.number) for number in index.tolist()]
+            pictures, masks, parts = (np.stack(part) for part in zip(*drawn, strict=True))
             clean = np.random.default_rng([self.seed, turn.number, turn.place]).random(len(index)) >= share
-            pictures[clean], masks[clean] = self.pictures[index.numpy()[clean]], 0
-            parts = synthesis.foregrounds[index.numpy()]
+            pictures[clean], masks[clean] = self._good(index)[clean], 0
             return Defects(index, normalise(pictures), _marks(masks), _marks(parts))
 
         device = self.arithmetic.device
         for drawn in self._timed(_ahead(draw, self.turns(steps, batch, from_pass))):
             yield Defects(drawn.index, drawn.images.to(device), drawn.masks.to(device), drawn.foregrounds.to(device))
+
+    def _good(self, index: Tensor) -> NDArray[np.uint8]:
+        """The pictures and variants with these numbers, (N, H, W, 3) uint8 BGR."""
+        if int(index.max()) < len(self.pictures):
+            return self.pictures[index.numpy()]
+        found = []
+        for number in index.tolist():
+            change, i, shown = self._variant(number)
+            found.append(change.picture(self.pictures[i], shown))
+        return np.stack(found)
+
+    def _defect(
+        self, synthesis: Synthesis, number: int, turn: int
+    ) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]:
+        """A picture or variant with a defect, the defect's mask, and the part's: a defect varies with its picture."""
+        change, i, shown = self._variant(number)
+        defect = synthesis.draw(i, turn * self.augmentation.shown + number // len(self.pictures))
+        masks = (change.moved(mask, shown) for mask in (defect.mask, synthesis.foregrounds[i]))
+        return change.picture(defect.picture, shown), *masks
+
+    def _variant(self, number: int) -> tuple[Change, int, Box | None]:
+        """What makes the picture or variant of this number, of which picture, and what of that shows the frame."""
+        variant, i = divmod(number, len(self.pictures))
+        return self.augmentation.change(self.seed, i, variant), i, None if self.shown is None else self.shown[i]
 
     def _timed(self, items: Iterable[T]) -> Iterator[T]:
         iterator = iter(items)
@@ -159,7 +197,7 @@ class Material:
 
 
 class Features:
-    """What a frozen network makes of the training pictures: kept where it fits in memory, else computed step by step.
+    """What a frozen network makes of pictures and variants: kept where it fits in memory, else computed step by step.
 
     Args:
         material: The pictures.
@@ -169,7 +207,7 @@ class Features:
 
     def __init__(self, material: Material, compute: Compute, label: str) -> None:
         self._material, self._compute = material, compute
-        count = len(material.pictures)
+        count = material.count
         first = self._run(np.arange(1))
         size = sum(f.numel() * f.element_size() for f in first) * count
         self._kept: list[Tensor] | None = None

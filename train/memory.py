@@ -39,7 +39,7 @@ def fill(banks: Banks, teacher: Teacher, material: Material, blocks: NDArray[np.
         blocks: The block of each of the pictures, numbered from 0; there are two at least. Without, none is left out.
     """
     sample = _sample(teacher, material)
-    vectors, picture = sample.vectors(), sample.groups()
+    vectors, picture = sample.vectors(), sample.groups() // material.augmentation.shown
     members = _members(picture, blocks).to(vectors.device)
     banks.standardised.mean.copy_(vectors.mean(0))
     banks.standardised.scale.copy_(1 / vectors.std(0).clamp(min=EPSILON))
@@ -75,12 +75,11 @@ def cross_fit(model: Memory, material: Material, crossfit: CrossFit) -> list[flo
 
 
 def _sample(teacher: Teacher, material: Material) -> Sample:
-    """Return features of the training pictures, picture by picture, at most `MOST_VECTORS`."""
-    count = len(material.pictures)
-    sample = Sample(count, MOST_VECTORS, material.seed)
-    starts = range(0, count, material.batch)
-    for start in tracked(starts, len(starts), "features", "batches"):
-        index = torch.from_numpy(np.arange(start, min(start + material.batch, count)))
+    """Return features of the training pictures, each followed by its variants, at most `MOST_VECTORS`."""
+    sample = Sample(material.count, MOST_VECTORS, material.seed)
+    order = torch.arange(material.count).view(-1, len(material.pictures)).T.flatten()
+    batches = order.split(material.batch)
+    for index in tracked(batches, len(batches), "features", "batches"):
         with material.arithmetic.autocast():
             features = teacher(material.images(index))
         for picture in local_features(features).flatten(2).transpose(1, 2):

@@ -11,7 +11,7 @@ on grey levels, before any normalisation, so that I_a is I outside M to the bit.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -112,11 +112,6 @@ class Synthesis:
             if visible(bad, good, mask):
                 return SyntheticDefect(bad, mask)
         return SyntheticDefect(laid(good, good ^ 128, mask), mask)
-
-    def draw_batch(self, indices: Sequence[int], turn: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-        """Defects on B pictures: (B, H, W, 3) uint8 BGR and their masks, (B, H, W) uint8."""
-        defects = [self.draw(index, turn) for index in indices]
-        return np.stack([defect.picture for defect in defects]), np.stack([defect.mask for defect in defects])
 
     def _texture(self, good: Frame, rng: Rng) -> Frame:
         if rng.random() < self._self_texture:

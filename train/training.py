@@ -19,6 +19,7 @@ from edge.memory import peak_mb
 from edge.text import clean
 from models.memory import PROTOTYPES, Remembering
 from train import checkpoint
+from train.augmentation import Augmentation
 from train.auto import AUTO, STUDENT, fit_auto
 from train.checkpoint import Checkpoint
 from train.combination import balance, compare
@@ -66,6 +67,7 @@ class Settings:
         group: Which pictures are held out together (train/groups.py); those that are nearly the same always are.
         textures: Folder of pictures whose texture synthetic defects show; procedural ones without.
         foreground: How the part is told from its background, so that defects lie on it (train/foreground.py).
+        augment: How variants of the good pictures differ from them.
         device: `auto`, `cpu`, `cuda`, `cuda:1`, ...
         precision: `auto`, `float32` or `bfloat16`: `auto` is bfloat16 where the processor multiplies it in hardware.
         cache_gb: Memory for the teacher's features; above it they are computed anew in each step.
@@ -90,6 +92,7 @@ class Settings:
     group: str | None = None
     textures: Path | None = None
     foreground: str = "auto"
+    augment: Augmentation = Augmentation()
     device: str = "auto"
     precision: str = "auto"
     cache_gb: float = 4.0
@@ -152,7 +155,17 @@ def fit(settings: Settings) -> Checkpoint:
     if system.synthesis is not None:
         seed, textures, foreground = settings.seed, settings.textures, settings.foreground
         synthesis = Synthesis(pictures, seed=seed, textures=textures, foreground=foreground, **system.synthesis)
-    material = Material(pictures, synthesis, arithmetic, settings.batch, settings.seed, settings.cache_gb, crossfit)
+    material = Material(
+        pictures,
+        synthesis,
+        arithmetic,
+        settings.batch,
+        settings.seed,
+        settings.cache_gb,
+        crossfit,
+        augmentation=settings.augment,
+        shown=[good.shown[path] for path in learn_from] if settings.fit.grid.count == 1 else None,
+    )
     phases = system.phases(model, material, steps, settings.learning_rate)
     with writing(settings.out):
         settings.out.mkdir(parents=True, exist_ok=True)
@@ -173,6 +186,7 @@ def fit(settings: Settings) -> Checkpoint:
             "batch": settings.batch,
             "learning_rate": settings.learning_rate,
             "recipe": settings.recipe,
+            "augment": str(settings.augment),
             "device": arithmetic.device.type,
             "precision": "bfloat16" if arithmetic.reduced else "float32",
         },

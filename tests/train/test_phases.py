@@ -175,6 +175,6 @@ def test_what_fails_in_the_drawing_thread_reaches_the_training(settings: Setting
     material = Material(
         pictures, Synthesis(pictures, seed=0), Arithmetic(torch.device("cpu")), batch=4, seed=0, cache_gb=1.0
     )
-    material.synthesis.draw_batch = lambda *_: (_ for _ in ()).throw(OSError("disk gone"))
+    material.synthesis.draw = lambda *_: (_ for _ in ()).throw(OSError("disk gone"))
     with pytest.raises(OSError, match="disk gone"):
         list(material.defects(range(2)))

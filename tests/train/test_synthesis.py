@@ -81,15 +81,6 @@ def test_defects_lie_on_the_part() -> None:
         check(synthesis.draw(turn % 4, turn), FLANGES[turn % 4], synthesis.foregrounds[turn % 4])
 
 
-def test_a_batch_is_its_draws() -> None:
-    synthesis = Synthesis(FLANGES, seed=4)
-    pictures, masks = synthesis.draw_batch([2, 0, 2], turn=7)
-    assert pictures.shape == (3, 96, 96, 3)
-    assert masks.shape == (3, 96, 96)
-    assert np.array_equal(pictures[0], pictures[2])
-    assert np.array_equal(masks[1], synthesis.draw(0, 7).mask)
-
-
 def test_areas_are_those_of_draem() -> None:
     rng = np.random.default_rng(0)
     shares = np.array([defect_mask(np.ones((128, 128), np.uint8), rng).mean() for _ in range(200)])

@@ -24,6 +24,7 @@ from models.network import Network
 from models.teacher import EMBEDDED, Teacher
 from train import checkpoint, journal, loop, resume
 from train import phase as phase_module
+from train.augmentation import Augmentation
 from train.checkpoint import Checkpoint
 from train.cli import main
 from train.device import open_device
@@ -262,6 +263,8 @@ def test_resuming_with_other_settings_is_refused_by_name(settings: Change, weigh
         fit(settings(batch=5, learning_rate=0.001))
     with pytest.raises(UsageError, match=r"another seed, pictures;"):
         fit(settings(seed=1))
+    with pytest.raises(UsageError, match=r"another augment;"):
+        fit(settings(augment=Augmentation(light=5)))
     torch.manual_seed(1)
     save_file(Teacher(EMBEDDED).network.state_dict(), tmp_path / "other.safetensors")
     with pytest.raises(UsageError, match=r"another teacher weights;"):
