@@ -11,6 +11,7 @@ from models.losses import amplification, flattened_cosine, focal, hardest_cosine
 from models.masks import mask_pyramid
 from models.network import Network, sum_of_distances
 from models.teacher import Teacher
+from models.width import StudentWidth
 
 GATE_WEIGHT = 0.8
 AMPLIFICATION_WEIGHT = 0.1
@@ -24,16 +25,20 @@ class AmplifiedDistillation(Network):
 
     Args:
         teacher: The frozen teacher.
+        student_width: Channels inside bottleneck and decoder: the teacher's, or half of them.
+
+    Raises:
+        ValueError: There is no such width.
     """
 
     name = "aand"
 
-    def __init__(self, teacher: Teacher) -> None:
+    def __init__(self, teacher: Teacher, student_width: StudentWidth = "full") -> None:
         super().__init__()
         self.teacher = teacher
         self.amplification = nn.ModuleList(ResidualAmplification(channels) for channels in teacher.channels)
-        self.bottleneck = OCBE(teacher.channels, teacher.style)
-        self.decoder = ReverseDecoder(teacher.channels, teacher.style, teacher.signed)
+        self.bottleneck = OCBE(teacher.channels, teacher.style, student_width)
+        self.decoder = ReverseDecoder(teacher.channels, teacher.style, teacher.signed, student_width)
 
     def amplify(self, features: list[Tensor]) -> list[Tensor]:
         """The teacher's features, amplified where the gates find them anomalous: same shapes."""

@@ -3,6 +3,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from models.blocks import BlockStyle, initialise, stage
+from models.width import StudentWidth, inner_channels
 
 
 class ReverseDecoder(nn.Module):
@@ -15,20 +16,31 @@ class ReverseDecoder(nn.Module):
         style: The teacher's residual blocks.
         signed: The teacher's features may be negative. A stage ends in a ReLU, whose cosine with such features could
             not come near 1; so a 1x1 convolution of each stage is compared instead (ours, not in the paper).
+        width: `half`: the stages have half of the channels, and a 1x1 convolution of each brings them to the teacher's
+            (ours, not in the paper).
     """
 
-    def __init__(self, channels: tuple[int, int, int], style: BlockStyle, signed: bool = False) -> None:
+    def __init__(
+        self, channels: tuple[int, int, int], style: BlockStyle, signed: bool = False, width: StudentWidth = "full"
+    ) -> None:
         super().__init__()
-        c1, c2, c3 = channels
-        self.stage3 = stage(2 * c3, c3, style.counts[0], style, "double")
-        self.stage2 = stage(c3, c2, style.counts[1], style, "double")
-        self.stage1 = stage(c2, c1, style.counts[2], style, "double")
-        heads = (nn.Conv2d(c, c, 1) if signed else nn.Identity() for c in channels)
+        i1, i2, i3 = inner = inner_channels(channels, width)
+        self.stage3 = stage(2 * i3, i3, style.counts[0], style, "double")
+        self.stage2 = stage(i3, i2, style.counts[1], style, "double")
+        self.stage1 = stage(i2, i1, style.counts[2], style, "double")
+        project = signed or width != "full"
+        heads = (_head(i, c, signed) if project else nn.Identity() for i, c in zip(inner, channels, strict=True))
         self.heads = nn.ModuleList(heads)
         initialise(self)
 
     def forward(self, embedding: Tensor) -> list[Tensor]:
-        """(N, 2 c3, H3 / 2, W3 / 2) to the student's features, in the teacher's shapes and order (stride 4 first)."""
+        """The embedding of `OCBE` to the student's features, in the teacher's shapes and order (stride 4 first)."""
         s3 = self.stage3(embedding)
         s2 = self.stage2(s3)
         return [head(s) for head, s in zip(self.heads, (self.stage1(s2), s2, s3), strict=True)]
+
+
+def _head(inner: int, outer: int, signed: bool) -> nn.Module:
+    """A 1x1 convolution; with a ReLU behind it where the teacher's features end in one too."""
+    convolution = nn.Conv2d(inner, outer, 1)
+    return convolution if signed else nn.Sequential(convolution, nn.ReLU(inplace=True))

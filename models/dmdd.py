@@ -17,6 +17,7 @@ from models.network import Network
 from models.pyramid import PyramidModeling
 from models.segmentation import MultiPerceptionHead
 from models.teacher import Teacher
+from models.width import StudentWidth, inner_channels
 
 Trunk = Literal["reverse", "forward"]
 TRUNKS: tuple[str, ...] = get_args(Trunk)
@@ -36,36 +37,40 @@ class DecoupledDistillation(Network):
     Args:
         teacher: The frozen teacher.
         trunk: `reverse`: bottleneck and decoder, as in RD4AD; `forward`: the teacher's own layout, untrained.
+        student_width: Channels inside bottleneck, decoder and pyramids: the teacher's, or half of them. A forward trunk
+            is always as wide as the teacher.
 
     Raises:
-        ValueError: There is no such trunk.
+        ValueError: There is no such trunk or width.
     """
 
     name = "dmdd"
     gives_map = True
 
-    def __init__(self, teacher: Teacher, trunk: Trunk = "reverse") -> None:
+    def __init__(self, teacher: Teacher, trunk: Trunk = "reverse", student_width: StudentWidth = "full") -> None:
         super().__init__()
         if trunk not in TRUNKS:
             raise ValueError(f"trunk {trunk!r} is unknown; there are {', '.join(TRUNKS)}")
         channels = teacher.channels
-        width = channels[0] if teacher.style.kind == "basic" else channels[0] // 2
+        shrink = 1 if teacher.style.kind == "basic" else 2
+        inside = inner_channels(channels, student_width)[0] // shrink
         self.teacher = teacher
         self.reverse = trunk == "reverse"
         self.trunk: nn.Module
         if self.reverse:
             self.trunk = nn.Sequential(
-                OCBE(channels, teacher.style), ReverseDecoder(channels, teacher.style, teacher.signed)
+                OCBE(channels, teacher.style, student_width),
+                ReverseDecoder(channels, teacher.style, teacher.signed, student_width),
             )
         else:
             self.trunk = _untrained(teacher.network)
         self.decouple = nn.ModuleList(nn.ModuleList(_half(c) for _ in range(2)) for c in channels)
-        self.normality = PyramidModeling(channels, width)
-        self.abnormality = PyramidModeling(channels, width)
+        self.normality = PyramidModeling(channels, inside)
+        self.abnormality = PyramidModeling(channels, inside)
         for part in (self.normality, self.abnormality):
             initialise(part)
         _begin_as_trunk(self.decouple, self.normality, self.abnormality)
-        self.head = MultiPerceptionHead(2 * len(channels), width // 2)
+        self.head = MultiPerceptionHead(2 * len(channels), channels[0] // shrink // 2)
         self.mixture: Tensor
         self.register_buffer("mixture", torch.tensor([1.0, 0.0, 0.0]))
 

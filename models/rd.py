@@ -8,6 +8,7 @@ from models.discrepancy import anomaly_map
 from models.losses import flattened_cosine
 from models.network import Network, sum_of_distances
 from models.teacher import Teacher
+from models.width import StudentWidth
 
 
 class ReverseDistillation(Network):
@@ -15,15 +16,19 @@ class ReverseDistillation(Network):
 
     Args:
         teacher: The frozen teacher. Bottleneck and decoder are built after its channels and blocks.
+        student_width: Channels inside bottleneck and decoder: the teacher's, or half of them.
+
+    Raises:
+        ValueError: There is no such width.
     """
 
     name = "rd"
 
-    def __init__(self, teacher: Teacher) -> None:
+    def __init__(self, teacher: Teacher, student_width: StudentWidth = "full") -> None:
         super().__init__()
         self.teacher = teacher
-        self.bottleneck = OCBE(teacher.channels, teacher.style)
-        self.decoder = ReverseDecoder(teacher.channels, teacher.style, teacher.signed)
+        self.bottleneck = OCBE(teacher.channels, teacher.style, student_width)
+        self.decoder = ReverseDecoder(teacher.channels, teacher.style, teacher.signed, student_width)
 
     def targets(self, image: Tensor) -> list[Tensor]:
         """(N, 3, H, W), H and W multiples of 32, to what the student learns to predict: the teacher's features."""

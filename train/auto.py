@@ -3,7 +3,7 @@
 A memory is ready in seconds and cheapest on the box, and on most products it finds most. It fails where good parts
 differ much from each other, as prints whose layout varies or parts that lie at any angle. So both are made, and what
 they find of synthetic flaws on good pictures that neither has seen decides. The student is dearer, so it must be better
-by more than one standard error and by a margin.
+by more than one standard error and by a margin. Where there is a budget of time, the student is as wide as that allows.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import json
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,6 +24,7 @@ from edge.errors import UsageError
 from edge.files import write_atomically
 from models.memory import Remembering
 from models.network import Network
+from models.width import STUDENT_WIDTHS
 from train import checkpoint
 from train.bootstrap import gain
 from train.checkpoint import Checkpoint
@@ -31,6 +33,7 @@ from train.device import open_arithmetic
 from train.pace import milliseconds
 from train.resume import writing
 from train.systems import system_of
+from train.systems.system import STUDENT_WIDTH
 from train.validation import TrialPictures, held_out_pictures
 
 if TYPE_CHECKING:
@@ -38,7 +41,7 @@ if TYPE_CHECKING:
 
 AUTO = "auto"
 MEMORY, STUDENT = "memory", "rd"
-"""The systems that are made, each in a folder of that name."""
+"""The systems that are made."""
 
 ENOUGH = 50
 """Good pictures from which on a student is trained: fewer neither teach it nor tell whether it is better."""
@@ -54,9 +57,23 @@ SEED = 0xA07
 
 
 @dataclass(frozen=True)
-class Candidate:
-    """A system that was made."""
+class Affordable:
+    """The student that the budget of time allows.
 
+    Attributes:
+        width: How wide it is; `None`: there is time for none.
+        beyond: What those beyond the budget would take, in words; empty where none is.
+    """
+
+    width: str | None
+    beyond: str = ""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A system that was made, and its folder."""
+
+    folder: Path
     about: Checkpoint
     model: Network
 
@@ -64,7 +81,8 @@ class Candidate:
 def fit_auto(settings: Settings, fit: Callable[[Settings], Checkpoint]) -> Checkpoint:
     """Make a memory, and a student where there are pictures and time enough; write the better one's checkpoint.
 
-    Each has a folder of its own under `settings.out` and stays there. Interrupted, the same settings go on.
+    Each has a folder of its own under `settings.out`, `memory`, `rd` or, of half width, `rd-half`, and stays there.
+    Interrupted, the same settings go on.
 
     Args:
         settings: Those of the training; `budget_ms` bounds the time of a picture on this box.
@@ -74,29 +92,32 @@ def fit_auto(settings: Settings, fit: Callable[[Settings], Checkpoint]) -> Check
         UsageError: `settings.out` holds another training.
     """
     _remember(settings)
-    memory = _make(settings, MEMORY, fit)
+    memory = _make(settings, MEMORY, fit, model=MEMORY, options={})
     count = len(memory.about.trained_on) + len(memory.about.held_out)
     chosen, why, found = memory, "", {}
     if count < ENOUGH:
         why = f"{count} good images are too few to train a student and to judge it by; {ENOUGH} are wanted"
     elif not memory.about.held_out:
         why = "no good images are held out to judge a student by (--hold-out)"
-    elif reason := _too_slow(settings, memory):
-        why = reason
+    elif (affordable := _affordable(settings, memory)).width is None:
+        why = affordable.beyond
     else:
-        student = _make(settings, STUDENT, fit)
+        name = STUDENT if affordable.width == STUDENT_WIDTH.default else f"{STUDENT}-{affordable.width}"
+        student = _make(settings, name, fit, model=STUDENT, options={STUDENT_WIDTH.name: affordable.width})
         better = gain(*_maps(settings, student, memory))
         enough = better.sure and better.difference > MARGIN
         chosen = student if enough else memory
         found = {"student_better_by": round(better.difference, 4), "standard_error": round(better.error, 4)}
         why = (
-            f"on synthetic flaws a student is worth {better.difference:.4f} more, standard error {better.error:.4f}; "
-            f"{'' if enough else 'not '}more than that and {MARGIN:g}"
+            f"on synthetic flaws a student of {affordable.width} width is worth {better.difference:.4f} more, standard "
+            f"error {better.error:.4f}; {'' if enough else 'not '}more than that and {MARGIN:g}"
         )
+        if affordable.beyond:
+            why += f"; {affordable.beyond}"
     say(f"auto: {chosen.about.model} is taken: {why}")
     result = replace(chosen.about, training=chosen.about.training | {"auto": {"why": why, **found}})
     with writing(settings.out):
-        page = settings.out / chosen.about.model / "progress.html"
+        page = chosen.folder / "progress.html"
         if page.is_file():
             shutil.copy(page, settings.out)
         checkpoint.save(settings.out, result, chosen.model)
@@ -105,7 +126,7 @@ def fit_auto(settings: Settings, fit: Callable[[Settings], Checkpoint]) -> Check
 
 def _remember(settings: Settings) -> None:
     """Write what was asked for; refuse a folder in which something else was."""
-    asked = json.loads(json.dumps(settings.decisive(), default=str))
+    asked = json.loads(json.dumps(settings.decisive() | settings.options, default=str))
     path = settings.out / ASKED
     with writing(settings.out):
         settings.out.mkdir(parents=True, exist_ok=True)
@@ -116,38 +137,46 @@ def _remember(settings: Settings) -> None:
             before = json.loads(path.read_bytes())
         except ValueError:
             before = {}
-    other = [name for name, value in asked.items() if before.get(name) != value]
+    other = [name for name in asked | before if before.get(name) != asked.get(name)]
     if other:
         raise UsageError(
             f"{path}: belongs to a training with another {', '.join(other)}; give another --out or remove the folder"
         )
 
 
-def _make(settings: Settings, model: str, fit: Callable[[Settings], Checkpoint]) -> Candidate:
-    out = settings.out / model
+def _make(
+    settings: Settings, name: str, fit: Callable[[Settings], Checkpoint], *, model: str, options: dict[str, str]
+) -> Candidate:
+    out = settings.out / name
     if not (out / checkpoint.DESCRIPTION).exists():
-        say(f"auto: {model}")
-        fit(replace(settings, model=model, out=out, budget_ms=None))
-    return Candidate(*checkpoint.load(out))
+        say(f"auto: {name}")
+        fit(replace(settings, model=model, options=options, out=out, budget_ms=None))
+    return Candidate(out, *checkpoint.load(out))
 
 
-def _too_slow(settings: Settings, memory: Candidate) -> str:
-    """Return why a student is beyond the budget of time; nothing where it is not, or there is no budget."""
-    budget = settings.budget_ms
+def _affordable(settings: Settings, memory: Candidate) -> Affordable:
+    """Return the widest student within the budget of time; of the width asked for, where one was."""
+    asked, budget = settings.options.get(STUDENT_WIDTH.name), settings.budget_ms
+    widths = STUDENT_WIDTHS if asked is None else (asked,)
     if budget is None:
-        return ""
+        return Affordable(widths[0])
     own = milliseconds(memory.model, settings.fit)
+    say(f"auto: a picture takes {own:.1f} ms with the memory alone; --budget-ms allows {budget:g}")
     if own > budget:
         say(
             f"warning: --budget-ms {budget:g}: the memory alone takes {own:.1f} ms on this box; a smaller --memory, a "
             "smaller --size, or fewer tiles take less"
         )
-    network = Remembering(system_of(STUDENT).build(memory.model.teacher, {}), settings.memory)
-    needed = milliseconds(network, settings.fit)
-    say(f"auto: a picture takes {own:.1f} ms with the memory alone, {needed:.1f} with a student, of {budget:g} allowed")
-    return (
-        f"a student would take {needed:.1f} ms a picture, and --budget-ms allows {budget:g}" if needed > budget else ""
-    )
+    beyond: list[str] = []
+    for width in widths:
+        student = system_of(STUDENT).build(memory.model.teacher, {STUDENT_WIDTH.keyword: width})
+        needed = milliseconds(Remembering(student, settings.memory), settings.fit)
+        say(f"auto: a picture takes {needed:.1f} ms with a student of {width} width")
+        if needed <= budget:
+            break
+        beyond.append(f"a student of {width} width would take {needed:.1f} ms a picture")
+    said = f"{' and '.join(beyond)}, and --budget-ms allows {budget:g}" if beyond else ""
+    return Affordable(width if len(beyond) < len(widths) else None, said)
 
 
 def _maps(

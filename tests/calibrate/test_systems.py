@@ -23,13 +23,16 @@ from train.systems import SYSTEMS
 
 
 @pytest.mark.timeout(900)  # DMDD takes two minutes on an idle core: an engine is built for each of its layers
-@pytest.mark.parametrize("system", ["rd", "memory", "aand", "dmdd"])
+@pytest.mark.parametrize(
+    ("system", "further"),
+    [("rd", []), ("memory", []), ("aand", []), ("dmdd", []), ("rd", ["--student-width", "half", "--memory", "off"])],
+)
 def test_a_system_goes_the_whole_way(
-    system: str, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    system: str, further: list[str], data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run, bundle_path, result = tmp_path / "run", tmp_path / "bundle", tmp_path / "result.json"
     good = data / CATEGORY / "train" / "good"
-    options = ["--size", "64", "--steps", "3", "--batch", "4", "--hold-out", "0.25", "--model", system]
+    options = ["--size", "64", "--steps", "3", "--batch", "4", "--hold-out", "0.25", "--model", system, *further]
     assert train(["fit", "--data", str(data), "--category", CATEGORY, "--out", str(run), *options]) == 0
     assert train(["evaluate", str(run), "--data", str(data), "--json", str(result)]) == 0
     assert 0 <= json.loads(result.read_text())["image_auroc"] <= 1

@@ -9,6 +9,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from model_cost import millions
 
 from edge.errors import UsageError
 from edge.fit import Fit
@@ -100,6 +101,61 @@ def test_a_student_beyond_the_budget_is_not_trained(
     assert not (settings.out / "rd").exists()
 
 
+@pytest.fixture
+def timed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A network takes as many milliseconds as it has thousands of parameters: a clock would differ from run to run."""
+    monkeypatch.setattr(auto, "ENOUGH", 40)
+    monkeypatch.setattr(auto, "milliseconds", lambda network, fit: millions(network) * 1000)
+
+
+@pytest.mark.usefixtures("timed")
+@pytest.mark.parametrize(
+    ("budget_ms", "options", "folder"),
+    [
+        (10_000, {}, "rd"),
+        (3_000, {}, "rd-half"),
+        (1_000, {}, None),
+        (10_000, {"student-width": "half"}, "rd-half"),
+        (None, {"student-width": "half"}, "rd-half"),
+        (3_000, {"student-width": "full"}, None),
+    ],
+)
+def test_the_student_is_as_wide_as_the_budget_allows(
+    budget_ms: float | None,
+    options: dict[str, str],
+    folder: str | None,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(auto, "gain", lambda *_: Gain(0.86, 0.8, 0.02))
+    about = fit(dataclasses.replace(settings, budget_ms=budget_ms, options=options))
+    made = {path.name for path in settings.out.iterdir() if path.is_dir()}
+    assert made == {"memory"} | ({folder} if folder else set())
+    assert about.options.get("student_width") == {"rd": "full", "rd-half": "half", None: None}[folder]
+    _, model = checkpoint.load(settings.out)
+    assert model.name == about.model == ("rd" if folder else "memory")
+    said, why = capsys.readouterr().err, about.training["auto"]["why"]
+    assert ("a student of full width would take" in why) == (budget_ms is not None and budget_ms < 4_000)
+    assert ("a student of half width would take" in why) == (budget_ms == 1_000)
+    assert why in said
+    assert (settings.out / "progress.html").exists() == bool(folder)
+
+
+@pytest.mark.usefixtures("timed")
+def test_another_width_or_budget_is_refused_in_the_same_folder(settings: Settings) -> None:
+    asked = dataclasses.replace(settings, options={"student-width": "half"}, budget_ms=1.0)
+    fit(asked)
+    (settings.out / checkpoint.DESCRIPTION).unlink()
+    for change, name in (
+        ({"options": {}}, "student-width"),
+        ({"options": {"student-width": "full"}}, "student-width"),
+        ({"budget_ms": 2.0}, "budget_ms"),
+    ):
+        with pytest.raises(UsageError, match=f"belongs to a training with another {name};"):
+            fit(dataclasses.replace(asked, **change))  # type: ignore[arg-type]
+
+
 def test_an_interrupted_choice_goes_on_and_another_training_is_refused(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -130,6 +186,10 @@ def test_an_interrupted_choice_goes_on_and_another_training_is_refused(
         (["--budget-ms", "nan"], "give milliseconds above 0"),
         (["--budget-ms", "5", "--model", "rd"], "and --model auto"),
         (["--trunk", "forward"], "--trunk forward"),
+        (["--student-width", "quarter"], "--student-width quarter: there are full, half"),
+        (["--student-width", "0.5"], "--student-width 0.5: there are full, half"),
+        (["--student-width", ""], "there are full, half"),
+        (["--student-width", "half", "--model", "memory"], "--model memory has no such option"),
     ],
 )
 def test_options_that_it_cannot_have_are_refused(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,9 +14,11 @@ from safetensors.torch import load_file, save_file
 
 from edge.errors import CheckpointError
 from edge.fit import Fit
+from models.memory import Remembering
 from models.rd import ReverseDistillation
 from models.teacher import EMBEDDED, Teacher
 from train.checkpoint import DESCRIPTION, TENSORS, Checkpoint, load, save
+from train.systems import system_of
 
 ABOUT = Checkpoint(
     model="rd",
@@ -58,6 +61,40 @@ def test_what_is_saved_is_loaded(model: ReverseDistillation, folder: Path) -> No
     assert wanted.keys() == found.keys()
     assert all(torch.equal(wanted[name], found[name]) for name in wanted)
     assert sorted(path.name for path in folder.iterdir()) == sorted([DESCRIPTION, TENSORS])
+
+
+@pytest.mark.parametrize(("memory", "teacher"), [(0, EMBEDDED), (4, EMBEDDED), (0, "tf_efficientnet_lite0")])
+@pytest.mark.parametrize("system", ["rd", "aand", "dmdd"])
+def test_a_student_of_half_width_comes_back(system: str, memory: int, teacher: str, tmp_path: Path) -> None:
+    built = system_of(system).build(Teacher(teacher), {"student_width": "half"}).eval()
+    model = Remembering(built, memory).eval() if memory else built
+    options = {"student_width": "half"}
+    about = replace(ABOUT, model=system, teacher=teacher, memory=memory, options=options)
+    save(tmp_path / "run", about, model)
+    again, loaded = load(tmp_path / "run")
+    assert again == about
+    picture = torch.randn(1, 3, 64, 64)
+    assert torch.equal(loaded.anomaly_map(picture), model.anomaly_map(picture))
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"student_width": "full"}, r"checkpoint.safetensors: its tensors are not this model's; \d+ differ"),
+        ({}, r"checkpoint.safetensors: its tensors are not this model's; \d+ differ"),
+        ({"student_width": "third"}, r"checkpoint.yaml: .*student width 'third' is unknown; there are full, half"),
+        ({"student_width": [1]}, r"checkpoint.yaml: .*student width \[1\] is unknown"),
+        ({"student-width": "half"}, r"checkpoint.yaml: .*rd has no option student-width"),
+    ],
+)
+def test_another_width_than_that_of_the_tensors_is_refused(
+    options: dict[str, object], reason: str, tmp_path: Path
+) -> None:
+    model = system_of("rd").build(Teacher(EMBEDDED), {"student_width": "half"})
+    save(tmp_path / "run", replace(ABOUT, options={"student_width": "half"}), model)
+    rewrite(tmp_path / "run", options=options)
+    with pytest.raises(CheckpointError, match=reason):
+        load(tmp_path / "run")
 
 
 def test_a_channels_last_model_is_saved_alike(model: ReverseDistillation, folder: Path, tmp_path: Path) -> None:

@@ -59,7 +59,7 @@ def test_the_phases_are_those_of_the_method(trained: tuple[Settings, Checkpoint]
     asked, about = trained
     assert {name: phase["steps"] for name, phase in about.training["loss"].items()} == PHASES[asked.model]
     assert 0 <= about.training["seconds_waited_for_data"] <= about.training["seconds"]
-    assert about.options == ({"trunk": "reverse"} if asked.model == "dmdd" else {})
+    assert about.options == {"student_width": "full"} | ({"trunk": "reverse"} if asked.model == "dmdd" else {})
 
 
 def test_the_map_that_is_asked_for_is_shipped(settings: Settings, tmp_path: Path) -> None:

@@ -15,8 +15,10 @@ def test_an_unknown_system_is_refused_with_those_there_are() -> None:
 
 
 def test_options_that_are_not_given_have_their_defaults() -> None:
-    assert system_of("dmdd").complete({"map": "head"}) == {"trunk": "reverse", "map": "head"}
-    assert system_of("rd").complete({}) == {}
+    given = {"map": "head"}
+    assert system_of("dmdd").complete(given) == {"student-width": "full", "trunk": "reverse", "map": "head"}
+    assert system_of("rd").complete({}) == {"student-width": "full"}
+    assert system_of("memory").complete({}) == {}
 
 
 @pytest.mark.parametrize(
@@ -24,6 +26,10 @@ def test_options_that_are_not_given_have_their_defaults() -> None:
     [
         ("rd", {"trunk": "forward"}, "--trunk forward: --model rd has no such option"),
         ("dmdd", {"trunk": "sideways"}, "--trunk sideways: there are reverse, forward"),
+        ("rd", {"student-width": "quarter"}, "--student-width quarter: there are full, half"),
+        ("aand", {"student-width": "Half"}, "--student-width Half: there are full, half"),
+        ("dmdd", {"student-width": "0"}, "--student-width 0: there are full, half"),
+        ("memory", {"student-width": "half"}, "--student-width half: --model memory has no such option"),
     ],
 )
 def test_wrong_options_are_refused(name: str, given: dict[str, str], reason: str) -> None:

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from edge.errors import CheckpointError, DataSetError, UsageError
 from edge.fit import MEAN, STD, Fit
@@ -275,6 +275,26 @@ def test_resuming_with_other_settings_is_refused_by_name(settings: Change, weigh
     assert fit(settings(teacher_weights=copy, cache_gb=0.0)).steps == 6
 
 
+@pytest.mark.parametrize("model", ["rd", "aand", "dmdd"])
+def test_resuming_with_another_width_is_refused(settings: Change, model: str) -> None:
+    half = settings(model=model, options={"student-width": "half"})
+    interrupted(half, 2)
+    for options in ({}, {"student-width": "full"}):
+        with pytest.raises(UsageError, match=r"belongs to a training with another student-width; give"):
+            fit(dataclasses.replace(half, options=options))
+    about = fit(half)
+    assert about.options["student_width"] == "half"
+    again, loaded = checkpoint.load(half.out)
+    assert again == about
+    assert loaded.state_dict().keys() == load_file(half.out / checkpoint.TENSORS).keys()
+
+
+def test_resuming_with_the_default_named_goes_on(settings: Change, usual: Settings, whole: Checkpoint) -> None:
+    interrupted(settings(), 2)
+    assert fit(settings(options={"student-width": "full"})).options == whole.options
+    assert tensors_of(settings().out) == tensors_of(usual.out)
+
+
 def test_features_computed_step_by_step_give_the_same_training(settings: Change, whole: Checkpoint) -> None:
     anew = fit(settings(cache_gb=0.0))
     assert losses_of(anew) == pytest.approx(losses_of(whole), rel=1e-3)
@@ -305,6 +325,7 @@ def test_a_finished_folder_is_not_overwritten(usual: Settings, whole: Checkpoint
     [
         ({"model": "padim"}, r"model 'padim' is unknown; there are rd, memory"),
         ({"options": {"trunk": "forward"}}, r"--trunk forward: --model rd has no such option"),
+        ({"options": {"student-width": "third"}}, r"--student-width third: there are full, half"),
         ({"model": "dmdd", "options": {"map": "best"}}, r"--map best: there are chosen, head, distances"),
         ({"foreground": "left"}, r"--foreground left: there are auto, full"),
         ({"textures": Path("dtd")}, r"--textures: rd learns from good images alone"),

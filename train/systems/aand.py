@@ -12,7 +12,7 @@ from typing_extensions import override
 from models.aand import AmplifiedDistillation
 from train.material import Defects, Material
 from train.phase import Distillation, Phase, step_decay
-from train.systems.system import System
+from train.systems.system import STUDENT_WIDTH, System
 
 WITH_DEFECT = 0.8
 FIRST_SHARE = 100 / 120
@@ -52,5 +52,9 @@ def phases(model: AmplifiedDistillation, material: Material, steps: int, rate: f
 
 
 SYSTEM = System(
-    AmplifiedDistillation, "learns from synthetic defects too", phases, synthesis={"self_texture": 0.0, "jitter": 1.0}
+    AmplifiedDistillation,
+    "learns from synthetic defects too",
+    phases,
+    options=(STUDENT_WIDTH,),
+    synthesis={"self_texture": 0.0, "jitter": 1.0},
 )

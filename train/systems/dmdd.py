@@ -13,7 +13,7 @@ from models.dmdd import TRUNKS, DecoupledDistillation
 from train.material import Defects, Features, Material
 from train.mixture import CHOSEN, MAPS, choose_mixture
 from train.phase import Phase, constant, cosine
-from train.systems.system import System, Unseen, choice
+from train.systems.system import STUDENT_WIDTH, System, Unseen, choice
 
 FORWARD_SHARE = 0.2
 HEAD_SHARE = 0.2
@@ -100,6 +100,7 @@ SYSTEM = System(
     "learns from synthetic defects too",
     phases,
     options=(
+        STUDENT_WIDTH,
         choice("trunk", TRUNKS, "the student's trunk: reverse (default) or forward, see models/dmdd.py"),
         choice(
             "map",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from models.rd import ReverseDistillation
 from train.material import Material
 from train.phase import Distillation, Phase, constant
-from train.systems.system import System
+from train.systems.system import STUDENT_WIDTH, System
 
 
 def phases(model: ReverseDistillation, material: Material, steps: int, rate: float) -> list[Phase]:
@@ -13,4 +13,4 @@ def phases(model: ReverseDistillation, material: Material, steps: int, rate: flo
     return [Distillation(model, material, steps, rate, constant)]
 
 
-SYSTEM = System(ReverseDistillation, "cheapest to train", phases)
+SYSTEM = System(ReverseDistillation, "cheapest to train", phases, options=(STUDENT_WIDTH,))

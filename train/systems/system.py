@@ -9,6 +9,7 @@ from typing import Any
 from edge.errors import UsageError
 from models.network import Network
 from models.teacher import Teacher
+from models.width import STUDENT_WIDTHS
 from train.material import Material
 from train.phase import Phase
 from train.validation import TrialPictures
@@ -35,7 +36,7 @@ class Option:
         read: Turns what was given into the value; raises ValueError, whose text says what may be given.
         metavar: What `--help` shows for the value.
         help: What `--help` says of it.
-        builds: Whether the network is built by it: then its class takes it by that name, and the checkpoint keeps it.
+        builds: Whether the network is built by it: then its class takes `keyword`, and the checkpoint keeps it.
     """
 
     name: str
@@ -44,6 +45,11 @@ class Option:
     metavar: str
     help: str
     builds: bool = True
+
+    @property
+    def keyword(self) -> str:
+        """Its name as an argument of the network's class."""
+        return self.name.replace("-", "_")
 
 
 def choice(name: str, values: Sequence[str], help: str, builds: bool = True) -> Option:
@@ -55,6 +61,15 @@ def choice(name: str, values: Sequence[str], help: str, builds: bool = True) -> 
         return given
 
     return Option(name, values[0], read, "|".join(values), help, builds)
+
+
+STUDENT_WIDTH = choice(
+    "student-width",
+    STUDENT_WIDTHS,
+    "channels inside the student: full (default), as many as the teacher has, or half of them, which takes less time a "
+    "picture",
+)
+"""Of every system that has a student."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +126,7 @@ class System:
 
     def building(self, options: Mapping[str, Any]) -> dict[str, Any]:
         """Return those of the options that the network is built by."""
-        return {option.name: options[option.name] for option in self.options if option.builds}
+        return {option.keyword: options[option.name] for option in self.options if option.builds}
 
     def build(self, teacher: Teacher, options: Mapping[str, Any]) -> Network:
         """Build the untrained network.
@@ -119,7 +134,7 @@ class System:
         Raises:
             ValueError: It has no such option, or the option no such value.
         """
-        known = {option.name for option in self.options if option.builds} | (
+        known = {option.keyword for option in self.options if option.builds} | (
             {"prototypes"} if self.own_memory else set()
         )
         unknown = options.keys() - known
