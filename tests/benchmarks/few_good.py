@@ -42,21 +42,23 @@ def main() -> None:
     parser.add_argument("--category", action="append", required=True)
     parser.add_argument("--pictures", type=int, action="append", help=f"default: 20, 40, 80 and {ALL}, which is all")
     parser.add_argument("--draws", type=int, default=5, help="of each number (default 5); of all, seeds")
+    parser.add_argument("--only-cross-fitted", action="store_true", help="leave out the tenth drawn at random")
     arguments = parser.parse_args()
     for name in arguments.category:
         category = Category.open(arguments.data, name)
         for pictures in arguments.pictures or (20, 40, 80, ALL):
             for draw in range(arguments.draws):
-                for row in measure(category, name, pictures, draw):
+                for row in measure(category, name, pictures, draw, beside=not arguments.only_cross_fitted):
                     store(TABLE, row, KEY)
                     print(row, flush=True)
 
 
-def measure(category: Category, name: str, pictures: int, draw: int) -> list[Row]:
-    """Trains on one draw, with and without cross-fitting, and gives a row of each."""
+def measure(category: Category, name: str, pictures: int, draw: int, *, beside: bool) -> list[Row]:
+    """Trains on one draw and gives its row; `beside` it a second one, of a threshold from a tenth at random."""
     good = category.train_images()
     rng = np.random.default_rng([draw, pictures])
     chosen = good if pictures == ALL else [good[i] for i in sorted(rng.permutation(len(good))[:pictures])]
+    about: Row = {"data": name, "pictures": pictures or len(good), "draw": draw}
     with tempfile.TemporaryDirectory() as folder:
         data, held = Path(folder, "data", "train", "good"), Path(folder, "held")
         data.mkdir(parents=True)
@@ -68,13 +70,15 @@ def measure(category: Category, name: str, pictures: int, draw: int) -> list[Row
         program("train.cli", "fit", *options, "--out", f"{folder}/all")
         fitted, scores, good_parts = _scores(Path(folder, "all"), category, [])
         rows = [{"threshold": "cross-fitted", **_verdicts(fitted, scores, good_parts)}]
+        if not beside:
+            return [{**about, **row} for row in rows]
         aside = [chosen[i] for i in rng.permutation(len(chosen))[: max(1, round(len(chosen) / 10))]]
         for path in aside:
             shutil.move(data / path.name, held)
         program("train.cli", "fit", *options, "--hold-out", "0", "--out", f"{folder}/less")
         unseen, scores, good_parts = _scores(Path(folder, "less"), category, sorted(held.iterdir()))
         rows.append({"threshold": "a tenth at random", **_verdicts(unseen, scores, good_parts)})
-    return [{"data": name, "pictures": pictures or len(good), "draw": draw, **row} for row in rows]
+    return [{**about, **row} for row in rows]
 
 
 def _scores(run: Path, category: Category, held: list[Path]) -> tuple[list[float], np.ndarray, np.ndarray]:
