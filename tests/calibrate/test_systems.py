@@ -25,7 +25,10 @@ from train.systems import SYSTEMS
 @pytest.mark.timeout(900)  # DMDD takes two minutes on an idle core: an engine is built for each of its layers
 @pytest.mark.parametrize(
     ("system", "further"),
-    [("rd", []), ("memory", []), ("aand", []), ("dmdd", []), ("rd", ["--student-width", "half", "--memory", "off"])],
+    [
+        *((system, []) for system in ("rd", "memory", "aand", "dmdd")),
+        pytest.param("rd", ["--student-width", "half", "--memory", "off"], id="rd-half"),
+    ],
 )
 def test_a_system_goes_the_whole_way(
     system: str, further: list[str], data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
