@@ -1,9 +1,12 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 
 import numpy as np
 import torch
+from onnx import ModelProto
+from small_teacher import SMALL
 from torch import nn
 
 from calibrate.export import to_onnx
@@ -16,7 +19,7 @@ from models.teacher import Teacher
 def test_aands_gates_are_the_models_where_positions_differ() -> None:
     """Gates as a training leaves them, far from 1/2 and from each other: what is reduced over positions shows."""
     torch.manual_seed(0)
-    model = AmplifiedDistillation(Teacher("resnet18")).eval()
+    model = AmplifiedDistillation(Teacher(SMALL)).eval()
     for raa in model.amplification:
         nn.init.normal_(raa.query[-1].weight, std=0.5)
         nn.init.normal_(raa.generator[-1].weight, std=0.5)
@@ -31,12 +34,12 @@ def test_aands_gates_are_the_models_where_positions_differ() -> None:
         np.testing.assert_allclose(given[name], wanted.numpy(), atol=1e-4 * float(wanted.abs().max()))
 
 
-def test_what_no_picture_changes_is_computed_at_export() -> None:
+def test_what_no_picture_changes_is_computed_at_export(exported: Callable[[str], ModelProto]) -> None:
     """AAND's memory of unit vectors: INT8 needs its values."""
-    exported = to_onnx(AmplifiedDistillation(Teacher("resnet18")), Fit(64, 64))
-    constants = {tensor.name for tensor in exported.graph.initializer}
-    assert not [node.name for node in exported.graph.node if constants.issuperset(node.input)]
-    convolutions = [node for node in exported.graph.node if node.op_type in ("Conv", "ConvTranspose")]
+    network = exported("aand")
+    constants = {tensor.name for tensor in network.graph.initializer}
+    assert not [node.name for node in network.graph.node if constants.issuperset(node.input)]
+    convolutions = [node for node in network.graph.node if node.op_type in ("Conv", "ConvTranspose")]
     assert all(node.input[1] in constants for node in convolutions)
-    read = {name for node in exported.graph.node for name in node.input}
+    read = {name for node in network.graph.node for name in node.input}
     assert constants <= read

@@ -10,16 +10,17 @@ import pytest
 import torch
 import yaml
 from safetensors.torch import load_file, save_file
+from small_teacher import SMALL
 
 from edge.errors import CheckpointError
 from edge.fit import Fit
 from models.rd import ReverseDistillation
-from models.teacher import EMBEDDED, Teacher
+from models.teacher import Teacher
 from train.checkpoint import DESCRIPTION, TENSORS, Checkpoint, load, save
 
 ABOUT = Checkpoint(
     model="rd",
-    teacher=EMBEDDED,
+    teacher=SMALL,
     teacher_sha256="ab" * 32,
     category="nut",
     fit=Fit(64, 96, "crop", (1, 2, 30, 40), True),
@@ -34,7 +35,7 @@ ABOUT = Checkpoint(
 @pytest.fixture(scope="module")
 def model() -> ReverseDistillation:
     torch.manual_seed(0)
-    return ReverseDistillation(Teacher(EMBEDDED))
+    return ReverseDistillation(Teacher(SMALL))
 
 
 @pytest.fixture
@@ -61,7 +62,7 @@ def test_what_is_saved_is_loaded(model: ReverseDistillation, folder: Path) -> No
 
 
 def test_a_channels_last_model_is_saved_alike(model: ReverseDistillation, folder: Path, tmp_path: Path) -> None:
-    other = ReverseDistillation(Teacher(EMBEDDED))
+    other = ReverseDistillation(Teacher(SMALL))
     other.load_state_dict(model.state_dict())
     save(tmp_path / "other", ABOUT, other.to(memory_format=torch.channels_last))
     assert (tmp_path / "other" / TENSORS).read_bytes() == (folder / TENSORS).read_bytes()
