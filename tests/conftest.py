@@ -27,13 +27,23 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def run(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def small_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The weight file of the teacher `small_teacher.SMALL`."""
+    from small_teacher import write_weights
+
+    return write_weights(tmp_path_factory.mktemp("teacher") / "small.safetensors", seed=9)
+
+
+@pytest.fixture(scope="session")
+def run(data: Path, small_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkpoint at 96x96 after six steps: of no use, but real."""
+    from small_teacher import SMALL
+
     from train.cli import main
 
     out = tmp_path_factory.mktemp("runs") / "flange"
     options = ["--size", SIZE, "--fit", "crop", "--steps", "6", "--batch", "4", "--hold-out", "0.25", "--model", "rd"]
-    options += ["--teacher", "embedded", "--memory", "off"]
+    options += ["--teacher", SMALL, "--teacher-weights", str(small_weights), "--memory", "off"]
     assert main(["fit", "--data", str(data), "--category", CATEGORY, "--out", str(out), *options]) == 0
     return out
 
@@ -45,7 +55,8 @@ def bundle_path(data: Path, run: Path, tmp_path_factory: pytest.TempPathFactory)
 
     out = tmp_path_factory.mktemp("bundles") / "flange"
     good = data / CATEGORY / "train" / "good"
-    assert main(["bundle", str(run), "--good", str(good), "--out", str(out), "--calibration-images", "8"]) == 0
+    options = ["--calibration-images", "8", "--search-seconds", "0"]
+    assert main(["bundle", str(run), "--good", str(good), "--out", str(out), *options]) == 0
     return out
 
 

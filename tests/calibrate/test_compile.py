@@ -102,8 +102,8 @@ def test_wrong_use_is_said(
 def test_the_torch_route_asks_for_the_bundles_own_checkpoint(
     bundle: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    model = ReverseDistillation(Teacher("embedded"))
-    about = Checkpoint("rd", "embedded", "1" * 64, "bottle", bundle.fit, 1, 0, [], [])
+    model = ReverseDistillation(Teacher("test_efficientnet"))
+    about = Checkpoint("rd", "test_efficientnet", "1" * 64, "bottle", bundle.fit, 1, 0, [], [])
     save(tmp_path / "run", about, model)
     assert compile_to(tmp_path, bundle, "--via", "torch-tensorrt", "--run", str(tmp_path / "run")) == (2, [])
     assert "is not the checkpoint that" in capsys.readouterr().err

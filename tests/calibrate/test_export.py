@@ -1,24 +1,27 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 import torch
+from onnx import ModelProto
+from small_teacher import SMALL
 from torch import Tensor, nn
 
 from calibrate.export import to_onnx
 from edge.engines.openvino import CORE, compile_model
 from edge.fit import Fit
 from models.aand import AmplifiedDistillation
-from models.teacher import EMBEDDED, Teacher
+from models.teacher import Teacher
 from train.systems import system_of
 
 
 def test_aands_gates_are_the_models_where_positions_differ() -> None:
     """Gates as a training leaves them, far from 1/2 and from each other: what is reduced over positions shows."""
     torch.manual_seed(0)
-    model = AmplifiedDistillation(Teacher("resnet18")).eval()
+    model = AmplifiedDistillation(Teacher(SMALL)).eval()
     for raa in model.amplification:
         nn.init.normal_(raa.query[-1].weight, std=0.5)
         nn.init.normal_(raa.generator[-1].weight, std=0.5)
@@ -33,19 +36,19 @@ def test_aands_gates_are_the_models_where_positions_differ() -> None:
         np.testing.assert_allclose(given[name], wanted.numpy(), atol=1e-4 * float(wanted.abs().max()))
 
 
-def test_what_no_picture_changes_is_computed_at_export() -> None:
+def test_what_no_picture_changes_is_computed_at_export(exported: Callable[[str], ModelProto]) -> None:
     """AAND's memory of unit vectors: INT8 needs its values."""
-    exported = to_onnx(AmplifiedDistillation(Teacher("resnet18")), Fit(64, 64))
-    constants = {tensor.name for tensor in exported.graph.initializer}
-    assert not [node.name for node in exported.graph.node if constants.issuperset(node.input)]
-    convolutions = [node for node in exported.graph.node if node.op_type in ("Conv", "ConvTranspose")]
+    network = exported("aand")
+    constants = {tensor.name for tensor in network.graph.initializer}
+    assert not [node.name for node in network.graph.node if constants.issuperset(node.input)]
+    convolutions = [node for node in network.graph.node if node.op_type in ("Conv", "ConvTranspose")]
     assert all(node.input[1] in constants for node in convolutions)
-    read = {name for node in exported.graph.node for name in node.input}
+    read = {name for node in network.graph.node for name in node.input}
     assert constants <= read
 
 
 @pytest.mark.parametrize(
-    ("system", "teacher"), [("rd", EMBEDDED), ("aand", "tf_efficientnet_lite0"), ("dmdd", "tf_efficientnet_lite0")]
+    ("system", "teacher"), [("rd", SMALL), ("aand", "tf_efficientnet_lite0"), ("dmdd", "tf_efficientnet_lite0")]
 )
 def test_a_student_of_half_width_gives_the_models_outputs(system: str, teacher: str) -> None:
     torch.manual_seed(0)

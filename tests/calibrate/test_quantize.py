@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 import numpy as np
 import onnx
@@ -11,7 +11,6 @@ from onnx import TensorProto, helper, numpy_helper
 
 from calibrate.activations import collect
 from calibrate.clipping import METHODS, scale
-from calibrate.export import to_onnx
 from calibrate.quantize import (
     CONVOLUTIONS,
     WEIGHT_LEVELS,
@@ -23,11 +22,6 @@ from calibrate.quantize import (
     quantize,
 )
 from edge.engines.openvino import CORE, compile_model
-from edge.fit import Fit
-from models.aand import AmplifiedDistillation
-from models.dmdd import DecoupledDistillation
-from models.rd import ReverseDistillation
-from models.teacher import Teacher
 
 PLANS = [
     Plan(),
@@ -136,10 +130,12 @@ def test_what_is_compared_is_rounded_and_keeps_its_name(
     assert not [node for node in left.graph.node if node.input[0] == "out"]
 
 
-def test_every_feature_that_a_cosine_reads_is_compared() -> None:
-    for system, count in ((ReverseDistillation, 6), (AmplifiedDistillation, 6), (DecoupledDistillation, 9)):
-        titles = layers(to_onnx(system(Teacher("resnet18")), Fit(64, 64)), Plan()).values()
-        assert len([title for title in titles if title.startswith("compared feature")]) == count
+@pytest.mark.parametrize(("system", "count"), [("rd", 6), ("aand", 6), ("dmdd", 9)])
+def test_every_feature_that_a_cosine_reads_is_compared(
+    exported: Callable[[str], onnx.ModelProto], system: str, count: int
+) -> None:
+    titles = layers(exported(system), Plan()).values()
+    assert len([title for title in titles if title.startswith("compared feature")]) == count
 
 
 def test_the_float_network_is_left_as_it_was(network: onnx.ModelProto, images: list[NDArray[np.float32]]) -> None:
@@ -238,27 +234,29 @@ def test_a_released_layer_is_found_behind_a_pixel_shuffle(
     }
 
 
-def test_what_reads_distances_alone_stays_float_where_a_plan_says_so() -> None:
+def test_what_reads_distances_alone_stays_float_where_a_plan_says_so(
+    exported: Callable[[str], onnx.ModelProto],
+) -> None:
     """DMDD's head."""
-    exported = to_onnx(DecoupledDistillation(Teacher("resnet18")), Fit(64, 64))
-    weighted = {str(node.input[1]) for node in exported.graph.node if node.op_type in CONVOLUTIONS}
+    network = exported("dmdd")
+    weighted = {str(node.input[1]) for node in network.graph.node if node.op_type in CONVOLUTIONS}
     head = {name for name in weighted if name.startswith("model.head.")}
     assert len(head) == 10
     picture = np.random.default_rng(0).normal(size=(1, 3, 64, 64)).astype(np.float32)
     for plan, wanted in ((Plan(head=False), head), (Plan(), set())):
-        quantized = calibrated(exported, [picture], plan)
+        quantized = calibrated(network, [picture], plan)
         floats = {str(node.input[1]) for node in quantized.graph.node if node.op_type in CONVOLUTIONS} & weighted
         assert floats == wanted
-    behind = {node.input[0] for node in exported.graph.node if node.op_type in CONVOLUTIONS and node.input[1] in head}
-    assert behind <= set(of_distances(exported)) < set(quantizable(exported))
-    assert of_distances(to_onnx(ReverseDistillation(Teacher("resnet18")), Fit(64, 64))) == []
+    behind = {node.input[0] for node in network.graph.node if node.op_type in CONVOLUTIONS and node.input[1] in head}
+    assert behind <= set(of_distances(network)) < set(quantizable(network))
+    assert of_distances(exported("rd")) == []
 
 
-def test_features_behind_a_gate_that_compares_become_int8() -> None:
+def test_features_behind_a_gate_that_compares_become_int8(exported: Callable[[str], onnx.ModelProto]) -> None:
     """AAND's, and the gate's own convolutions with a memory."""
-    exported = to_onnx(AmplifiedDistillation(Teacher("resnet18")), Fit(64, 64))
-    convolutions = {node.name for node in exported.graph.node if node.op_type in CONVOLUTIONS}
-    assert convolutions <= layers(exported, Plan()).keys()
+    network = exported("aand")
+    convolutions = {node.name for node in network.graph.node if node.op_type in CONVOLUTIONS}
+    assert convolutions <= layers(network, Plan()).keys()
 
 
 def test_a_max_pool_works_on_integers_and_gives_the_same_numbers(images: list[NDArray[np.float32]]) -> None:

@@ -6,6 +6,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from small_teacher import SMALL
 
 from calibrate.activations import collect
 from calibrate.clipping import scale
@@ -15,14 +16,14 @@ from edge.engines.openvino import CORE
 from edge.fit import Fit
 from models.memory import Memory, Remembering
 from models.network import Network
-from models.teacher import EMBEDDED, Teacher
+from models.teacher import Teacher
 from train.systems import SYSTEMS, system_of
 
 
 def remembering(name: str) -> Network:
     """The system with a memory of random prototypes; nothing is trained."""
     torch.manual_seed(3)
-    teacher = Teacher(EMBEDDED)
+    teacher = Teacher(SMALL)
     model = (
         Memory(teacher, 12) if name == Memory.name else Remembering(system_of(name).build(teacher, {}), prototypes=12)
     )

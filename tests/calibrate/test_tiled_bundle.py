@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from small_teacher import SMALL
 
 from calibrate.cli import main as calibrate
 from edge.bundle import Bundle, open_bundle
@@ -26,10 +27,11 @@ TILES = Fit(64, 32, "tile", tiles=(2, 2), overlap=8)
 
 
 @pytest.fixture(scope="module")
-def tiled_run(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def tiled_run(data: Path, small_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("tiles") / "run"
     options = ["--size", "64x32", "--fit", "tile", "--tiles", "2x2", "--overlap", "8"]
     options += ["--steps", "2", "--batch", "4", "--hold-out", "0.25", "--model", "rd"]
+    options += ["--teacher", SMALL, "--teacher-weights", str(small_weights)]
     assert train(["fit", "--data", str(data), "--category", CATEGORY, "--out", str(out), *options]) == 0
     return out
 
@@ -38,7 +40,7 @@ def tiled_run(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tiled_bundle(data: Path, tiled_run: Path) -> Bundle:
     out = tiled_run.parent / "bundle"
     good = data / CATEGORY / "train" / "good"
-    options = ["--good", str(good), "--out", str(out), "--calibration-images", "8"]
+    options = ["--good", str(good), "--out", str(out), "--calibration-images", "8", "--search-seconds", "0"]
     assert calibrate(["bundle", str(tiled_run), *options]) == 0
     return open_bundle(out)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from model_cost import millions, multiply_adds
+from small_teacher import SMALL
 from torch import Tensor
 from torch.nn import functional
 
@@ -12,13 +13,13 @@ from models.aand import AmplifiedDistillation
 from models.amplification import PROTOTYPES, TEMPERATURE, ResidualAmplification, positional_code
 from models.losses import amplification, focal, hardest_cosine
 from models.masks import mask_pyramid
-from models.teacher import EMBEDDED, Teacher
+from models.teacher import Teacher
 
 
 @pytest.fixture
 def model() -> AmplifiedDistillation:
     torch.manual_seed(0)
-    return AmplifiedDistillation(Teacher(EMBEDDED))
+    return AmplifiedDistillation(Teacher(SMALL))
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from model_cost import millions, multiply_adds
+from small_teacher import SMALL
 
 from models.discrepancy import cosine_distance
 from models.dmdd import DecoupledDistillation
@@ -12,7 +13,7 @@ from models.losses import dice, flattened_cosine, focal
 from models.masks import mask_pyramid
 from models.pyramid import PyramidModeling
 from models.segmentation import MultiPerceptionHead
-from models.teacher import EMBEDDED, Teacher
+from models.teacher import Teacher
 
 
 @pytest.mark.parametrize(
@@ -51,7 +52,7 @@ def test_multiply_adds_are_those_of_the_method(name: str, trunk: str, total: flo
 @pytest.mark.parametrize("trunk", ["reverse", "forward"])
 @pytest.mark.parametrize("size", [(64, 64), (64, 96)])
 def test_shapes(trunk: str, size: tuple[int, int]) -> None:
-    model = DecoupledDistillation(Teacher(EMBEDDED), trunk).eval()
+    model = DecoupledDistillation(Teacher(SMALL), trunk).eval()
     image = torch.randn(2, 3, *size)
     features = model.teacher(image)
     normality, abnormality = model.branches(image, features)
@@ -68,12 +69,12 @@ def test_other_cnns_of_timm_can_teach() -> None:
 
 def test_an_unknown_trunk_is_refused() -> None:
     with pytest.raises(ValueError, match="'sideways' is unknown; there are reverse, forward"):
-        DecoupledDistillation(Teacher(EMBEDDED), "sideways")
+        DecoupledDistillation(Teacher(SMALL), "sideways")
 
 
 def test_a_forward_trunk_starts_untrained_and_learns_while_the_teacher_stays() -> None:
     torch.manual_seed(0)
-    teacher = Teacher(EMBEDDED)
+    teacher = Teacher(SMALL)
     with torch.no_grad():
         for buffer in teacher.buffers():
             buffer.add_(1)
@@ -93,7 +94,7 @@ def test_a_forward_trunk_starts_untrained_and_learns_while_the_teacher_stays() -
 
 def test_both_branches_begin_as_the_trunk() -> None:
     torch.manual_seed(0)
-    model = DecoupledDistillation(Teacher(EMBEDDED)).eval()
+    model = DecoupledDistillation(Teacher(SMALL)).eval()
     image = torch.randn(1, 3, 64, 64)
     features = model.teacher(image)
     trunk = model.trunk(features)
@@ -103,7 +104,7 @@ def test_both_branches_begin_as_the_trunk() -> None:
 
 def test_the_shipped_map_is_the_mixture_of_its_parts() -> None:
     torch.manual_seed(0)
-    model = DecoupledDistillation(Teacher(EMBEDDED)).eval()
+    model = DecoupledDistillation(Teacher(SMALL)).eval()
     image = torch.randn(1, 3, 64, 64)
     distances = model.distances(image)
     assert torch.equal(model(image), model.head(distances))
@@ -114,7 +115,7 @@ def test_the_shipped_map_is_the_mixture_of_its_parts() -> None:
 
 def test_the_student_loss_is_guidance_and_mimicking(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.manual_seed(0)
-    model = DecoupledDistillation(Teacher(EMBEDDED)).eval()
+    model = DecoupledDistillation(Teacher(SMALL)).eval()
     good, defective = torch.randn(2, 3, 64, 64), torch.randn(2, 3, 64, 64)
     masks = torch.zeros(2, 1, 64, 64)
     masks[0, :, 8:40, 8:40] = 1
@@ -131,7 +132,7 @@ def test_the_student_loss_is_guidance_and_mimicking(monkeypatch: pytest.MonkeyPa
 
 def test_the_head_learns_from_its_loss_alone() -> None:
     torch.manual_seed(0)
-    model = DecoupledDistillation(Teacher(EMBEDDED)).train()
+    model = DecoupledDistillation(Teacher(SMALL)).train()
     masks = torch.zeros(2, 1, 64, 64)
     masks[:, :, :32] = 1
     model.head_loss(torch.rand(2, 6, 16, 16), masks).backward()

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from small_teacher import SMALL
 
 from models.memory import Bank, Memory, local_features
-from models.teacher import EMBEDDED, Teacher
+from models.teacher import Teacher
 
 
 def test_distances_are_cosines_to_the_nearest_prototype_in_units_of_the_spread() -> None:
@@ -54,7 +55,7 @@ def test_local_features_average_over_neighbours_and_borders_alike() -> None:
 
 
 def test_the_map_is_the_sum_of_both_banks_at_stride_8() -> None:
-    model = Memory(Teacher(EMBEDDED), 3).eval()
+    model = Memory(Teacher(SMALL), 3).eval()
     banks = (model.banks.plain, model.banks.standardised)
     for bank in banks:
         bank.prototypes.copy_(torch.nn.functional.normalize(torch.randn_like(bank.prototypes)))

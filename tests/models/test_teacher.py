@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from small_teacher import CHANNELS, SMALL
 
 from models.blocks import BlockStyle
 from models.rd import ReverseDistillation
@@ -16,6 +17,7 @@ from models.teacher import EMBEDDED, Teacher, pretrained_name
         ("resnet18", (64, 128, 256)),
         ("wide_resnet50_2", (256, 512, 1024)),
         (EMBEDDED, (32, 64, 128)),
+        (SMALL, CHANNELS),
         ("mobilenetv3_small_100", (16, 24, 48)),
     ],
 )
@@ -38,14 +40,14 @@ def test_layer4_is_not_built() -> None:
 
 
 def test_stays_in_evaluation_mode() -> None:
-    model = ReverseDistillation(Teacher(EMBEDDED))
+    model = ReverseDistillation(Teacher(SMALL))
     model.train()
     assert model.decoder.training
     assert not any(module.training for module in model.teacher.modules())
 
 
 def test_has_no_gradients() -> None:
-    teacher = Teacher(EMBEDDED)
+    teacher = Teacher(SMALL)
     image = torch.randn(1, 3, 64, 64, requires_grad=True)
     assert not any(p.requires_grad for p in teacher.parameters())
     assert not any(f.requires_grad for f in teacher(image))
@@ -53,7 +55,7 @@ def test_has_no_gradients() -> None:
 
 def test_a_training_step_leaves_the_teacher_as_it_was() -> None:
     torch.manual_seed(0)
-    model = ReverseDistillation(Teacher(EMBEDDED))
+    model = ReverseDistillation(Teacher(SMALL))
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     model.train()
     optimizer = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], lr=0.005)
@@ -78,7 +80,7 @@ def test_what_has_no_maps_of_these_strides_is_refused_with_others_to_take(name: 
         Teacher(name)
 
 
-@pytest.mark.parametrize(("name", "signed"), [("resnet18", False), (EMBEDDED, False), ("tf_efficientnet_lite0", True)])
+@pytest.mark.parametrize(("name", "signed"), [("resnet18", False), (SMALL, False), ("tf_efficientnet_lite0", True)])
 def test_a_student_can_be_negative_where_its_teacher_can(name: str, signed: bool) -> None:
     torch.manual_seed(0)
     teacher = Teacher(name)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 from model_cost import millions, multiply_adds
+from small_teacher import SMALL
 from torch import nn
 
 from models.network import Network
-from models.teacher import EMBEDDED, Teacher
+from models.teacher import Teacher
 from models.width import inner_channels
 from train.systems import system_of
 
@@ -32,7 +33,7 @@ def test_half_of_the_channels(channels: tuple[int, int, int], half: tuple[int, i
 @pytest.mark.parametrize("system", STUDENTS)
 def test_another_width_is_refused(system: str, width: object) -> None:
     with pytest.raises(ValueError, match=r"student width .* is unknown; there are full, half"):
-        system_of(system).build(Teacher(EMBEDDED), {"student_width": width})
+        system_of(system).build(Teacher(SMALL), {"student_width": width})
 
 
 @pytest.mark.parametrize("system", STUDENTS)
@@ -40,13 +41,13 @@ def test_full_is_the_default_of_a_seed(system: str) -> None:
     states = []
     for options in ({}, {"student_width": "full"}):
         torch.manual_seed(3)
-        states.append(built(system, EMBEDDED, **options).state_dict())
+        states.append(built(system, SMALL, **options).state_dict())
     assert states[0].keys() == states[1].keys()
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
 
 
 @pytest.mark.parametrize("size", [(64, 64), (32, 96)])
-@pytest.mark.parametrize("teacher", [EMBEDDED, "tf_efficientnet_lite0", "mobilenetv3_small_050", "resnet26d"])
+@pytest.mark.parametrize("teacher", [SMALL, "tf_efficientnet_lite0", "mobilenetv3_small_050", "resnet26d"])
 @pytest.mark.parametrize("system", ["rd", "aand"])
 def test_the_compared_features_have_the_teachers_shapes(system: str, teacher: str, size: tuple[int, int]) -> None:
     model = built(system, teacher, student_width="half").eval()
@@ -65,7 +66,7 @@ def test_the_compared_features_have_the_teachers_shapes(system: str, teacher: st
 
 
 @pytest.mark.parametrize("trunk", ["reverse", "forward"])
-@pytest.mark.parametrize("teacher", [EMBEDDED, "tf_efficientnet_lite0", "mobilenetv3_small_050"])
+@pytest.mark.parametrize("teacher", [SMALL, "tf_efficientnet_lite0", "mobilenetv3_small_050"])
 def test_dmdds_branches_have_the_teachers_shapes(teacher: str, trunk: str) -> None:
     model = built("dmdd", teacher, student_width="half", trunk=trunk).eval()
     image = torch.randn(2, 3, 64, 96)
@@ -88,7 +89,7 @@ def test_a_narrow_student_is_smaller_and_computes_less(system: str, share: float
     assert student[1] < share * student[0]
 
 
-@pytest.mark.parametrize("teacher", [EMBEDDED, "tf_efficientnet_lite0"])
+@pytest.mark.parametrize("teacher", [SMALL, "tf_efficientnet_lite0"])
 @pytest.mark.parametrize("system", STUDENTS)
 def test_every_weight_of_a_narrow_student_learns(system: str, teacher: str) -> None:
     torch.manual_seed(0)

@@ -12,11 +12,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from small_teacher import SMALL
 
 from edge.errors import UsageError
 from edge.fit import Fit
 from models.memory import Memory, local_features
-from models.teacher import EMBEDDED, Teacher
+from models.teacher import Teacher
 from train import checkpoint
 from train import memory as memory_module
 from train.augmentation import FLIPS, MOST_PIXELS, SHOWN, Augmentation, Box, Change
@@ -252,7 +253,7 @@ def test_a_memory_holds_variants_within_its_bound(
         return chosen(vectors, *others)  # type: ignore[arg-type]
 
     monkeypatch.setattr(memory_module, "k_centre", counted)
-    model = Memory(Teacher(EMBEDDED), 20).eval()
+    model = Memory(Teacher(SMALL), 20).eval()
     fill(model.banks, model.teacher, material_of(pictures, ALL))
     assert seen == [min(most, 40 * 64)] * 2
 
@@ -260,7 +261,7 @@ def test_a_memory_holds_variants_within_its_bound(
 def test_no_variant_of_a_picture_is_in_the_memory_that_scores_it(pictures: NDArray[np.uint8]) -> None:
     blocks = [0, 0, 1, 1, 1, 2, 2, 2, 2, 2]
     material = material_of(pictures, ALL)
-    model = Memory(Teacher(EMBEDDED), 40 * 64).eval()
+    model = Memory(Teacher(SMALL), 40 * 64).eval()
     without = fill(model.banks, model.teacher, material, np.array(blocks))
     assert len(without) == 3
     for number, i in [(0, 1), (1, 2), (2, 9)]:
@@ -274,7 +275,7 @@ def test_no_variant_of_a_picture_is_in_the_memory_that_scores_it(pictures: NDArr
 def test_cross_fitted_scores_are_those_of_the_pictures_as_they_are(pictures: NDArray[np.uint8]) -> None:
     crossfit = CrossFit(Fit(64, 64), [(0, 0, 64, 64)] * 10, [0, 0, 1, 1, 1, 2, 2, 2, 2, 2], [True] * 10)
     material = material_of(pictures, ALL)
-    model = Memory(Teacher(EMBEDDED), 200).eval()
+    model = Memory(Teacher(SMALL), 200).eval()
     scores = cross_fit(model, material, crossfit)
     without = fill(model.banks, model.teacher, material, crossfit.block_of_tile)
     for i, score in enumerate(scores):
@@ -287,7 +288,7 @@ def test_cross_fitted_scores_are_those_of_the_pictures_as_they_are(pictures: NDA
 def test_what_changed_light_raises_is_raised_less(pictures: NDArray[np.uint8], change: Change) -> None:
     raised = []
     for augmentation in (Augmentation(), Augmentation(light=20, gamma=20)):
-        model = Memory(Teacher(EMBEDDED), 2000).eval()
+        model = Memory(Teacher(SMALL), 2000).eval()
         fill(model.banks, model.teacher, material_of(pictures[:8], augmentation))
         new = pictures[8:]
         changed = np.stack([change.picture(picture) for picture in new])
@@ -304,7 +305,7 @@ def test_every_system_learns_from_variants_and_says_so(model: str, data: Path, t
         category=".",
         out=tmp_path / "run",
         model=model,
-        teacher=EMBEDDED,
+        teacher=SMALL,
         memory=8 if model == "memory" else 0,
         fit=Fit(64, 64),
         steps=2,

@@ -10,10 +10,10 @@ import cv2
 import numpy as np
 import pytest
 from model_cost import millions
+from small_teacher import SMALL
 
 from edge.errors import UsageError
 from edge.fit import Fit
-from models.teacher import EMBEDDED
 from train import auto, checkpoint
 from train.bootstrap import Gain
 from train.cli import main
@@ -35,13 +35,14 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def settings(data: Path, tmp_path: Path) -> Settings:
+def settings(data: Path, small_weights: Path, tmp_path: Path) -> Settings:
     return Settings(
         data=data,
         category=".",
         out=tmp_path / "run",
         model="auto",
-        teacher=EMBEDDED,
+        teacher=SMALL,
+        teacher_weights=small_weights,
         memory=16,
         fit=Fit(64, 64),
         steps=2,

@@ -11,18 +11,19 @@ import pytest
 import torch
 import yaml
 from safetensors.torch import load_file, save_file
+from small_teacher import SMALL
 
 from edge.errors import CheckpointError
 from edge.fit import Fit
 from models.memory import Remembering
 from models.rd import ReverseDistillation
-from models.teacher import EMBEDDED, Teacher
+from models.teacher import Teacher
 from train.checkpoint import DESCRIPTION, TENSORS, Checkpoint, load, save
 from train.systems import system_of
 
 ABOUT = Checkpoint(
     model="rd",
-    teacher=EMBEDDED,
+    teacher=SMALL,
     teacher_sha256="ab" * 32,
     category="nut",
     fit=Fit(64, 96, "crop", (1, 2, 30, 40), True),
@@ -37,7 +38,7 @@ ABOUT = Checkpoint(
 @pytest.fixture(scope="module")
 def model() -> ReverseDistillation:
     torch.manual_seed(0)
-    return ReverseDistillation(Teacher(EMBEDDED))
+    return ReverseDistillation(Teacher(SMALL))
 
 
 @pytest.fixture
@@ -63,7 +64,7 @@ def test_what_is_saved_is_loaded(model: ReverseDistillation, folder: Path) -> No
     assert sorted(path.name for path in folder.iterdir()) == sorted([DESCRIPTION, TENSORS])
 
 
-@pytest.mark.parametrize(("memory", "teacher"), [(0, EMBEDDED), (4, EMBEDDED), (0, "tf_efficientnet_lite0")])
+@pytest.mark.parametrize(("memory", "teacher"), [(0, SMALL), (4, SMALL), (0, "tf_efficientnet_lite0")])
 @pytest.mark.parametrize("system", ["rd", "aand", "dmdd"])
 def test_a_student_of_half_width_comes_back(system: str, memory: int, teacher: str, tmp_path: Path) -> None:
     built = system_of(system).build(Teacher(teacher), {"student_width": "half"}).eval()
@@ -90,7 +91,7 @@ def test_a_student_of_half_width_comes_back(system: str, memory: int, teacher: s
 def test_another_width_than_that_of_the_tensors_is_refused(
     options: dict[str, object], reason: str, tmp_path: Path
 ) -> None:
-    model = system_of("rd").build(Teacher(EMBEDDED), {"student_width": "half"})
+    model = system_of("rd").build(Teacher(SMALL), {"student_width": "half"})
     save(tmp_path / "run", replace(ABOUT, options={"student_width": "half"}), model)
     rewrite(tmp_path / "run", options=options)
     with pytest.raises(CheckpointError, match=reason):
@@ -98,7 +99,7 @@ def test_another_width_than_that_of_the_tensors_is_refused(
 
 
 def test_a_channels_last_model_is_saved_alike(model: ReverseDistillation, folder: Path, tmp_path: Path) -> None:
-    other = ReverseDistillation(Teacher(EMBEDDED))
+    other = ReverseDistillation(Teacher(SMALL))
     other.load_state_dict(model.state_dict())
     save(tmp_path / "other", ABOUT, other.to(memory_format=torch.channels_last))
     assert (tmp_path / "other" / TENSORS).read_bytes() == (folder / TENSORS).read_bytes()

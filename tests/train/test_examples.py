@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 import torch
 from parsed_page import Page
+from small_teacher import SMALL
 
 from edge.errors import ImageError, UsageError
 from edge.fit import Fit
 from edge.images import Frame, write_image
 from models.rd import ReverseDistillation
-from models.teacher import EMBEDDED, Teacher
+from models.teacher import Teacher
 from train.examples import Examples
 from train.thumbnails import THUMBNAIL
 
@@ -35,7 +36,7 @@ def paths(tmp_path: Path) -> list[Path]:
 def model() -> ReverseDistillation:
     """In training, but for one layer."""
     torch.manual_seed(3)
-    model = ReverseDistillation(Teacher(EMBEDDED)).train()
+    model = ReverseDistillation(Teacher(SMALL)).train()
     next(model.decoder.children()).eval()
     return model
 

@@ -24,7 +24,7 @@ from train.phase import Phase
 MODEL = cast(Network, None)
 ABOUT = Checkpoint(
     model="dmdd",
-    teacher="embedded",
+    teacher="resnet18",
     teacher_sha256="a" * 64,
     category="<i>flange&",
     fit=Fit(96, 64),

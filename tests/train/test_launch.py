@@ -10,9 +10,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
 
 from edge.errors import UsageError
+from models.teacher import Teacher
 from train import checkpoint
+from train.cli import main
 from train.launch import own_device, own_share, wanted_categories
 
 
@@ -57,35 +60,23 @@ def test_a_device_named_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     assert own_device("cuda:3") == "cuda:3"
 
 
-def test_two_launched_processes_share_the_work_and_a_broken_category_stops_no_other(data: Path, tmp_path: Path) -> None:
+def test_two_launched_processes_share_the_work_and_a_broken_category_stops_no_other(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (data / "cap" / "good" / "3.png").write_bytes(b"no picture")
-    out = tmp_path / "runs"
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--no-python"]
-    fit = [
-        "fit",
-        "--data",
-        data,
-        "--category",
-        "all",
-        "--model",
-        "rd",
-        "--size",
-        "64",
-        "--steps",
-        "1",
-        "--device",
-        "cpu",
-        "--out",
-        out,
-    ]
+    out, weights = tmp_path / "runs", tmp_path / "teacher.pth"
+    torch.save(Teacher("test_efficientnet").network.state_dict(), weights)
+    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--no-python"]
+    fit = ["fit", "--data", str(data), "--category", "all", "--model", "rd", "--memory", "off", "--size", "64"]
+    fit += ["--teacher", "test_efficientnet", "--teacher-weights", str(weights), "--steps", "1", "--device", "cpu"]
+    fit += ["--out", str(out)]
     program = [sys.executable, "-m", "train.cli", *fit]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run([*command, *program], capture_output=True, text=True, timeout=300, env=environment)
+    done = subprocess.run([*launch, *program], capture_output=True, text=True, timeout=300, env=environment)
     assert done.returncode != 0
     assert "cap: " in done.stderr
     assert "3.png" in done.stderr
     assert "not trained: cap; the reasons are above" in done.stderr
     assert sorted(path.parent.name for path in out.glob(f"*/{checkpoint.DESCRIPTION}")) == ["bolt", "nut"]
-    again = subprocess.run(program, capture_output=True, text=True, timeout=300)
-    assert again.returncode == 1
-    assert again.stderr.count("is there already") == 2
+    assert main(fit) == 1
+    assert capsys.readouterr().err.count("is there already") == 2

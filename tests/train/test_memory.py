@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from small_teacher import SMALL
 
 from edge.fit import Fit
 from models.discrepancy import gaussian_blur, upsample
 from models.memory import Memory, Remembering, local_features
-from models.teacher import EMBEDDED, Teacher
+from models.teacher import Teacher
 from train import checkpoint, training
 from train.combination import balance, compare
 from train.crossfit import CrossFit
@@ -46,7 +47,7 @@ def data(pictures: NDArray[np.uint8], tmp_path_factory: pytest.TempPathFactory) 
 
 
 def filled(pictures: NDArray[np.uint8], prototypes: int) -> Memory:
-    model = Memory(Teacher(EMBEDDED), prototypes).eval()
+    model = Memory(Teacher(SMALL), prototypes).eval()
     fill(model.banks, model.teacher, Material(pictures, None, Arithmetic(CPU), batch=4, seed=0, cache_gb=1.0))
     return model
 
@@ -77,7 +78,7 @@ def test_a_bank_has_unit_prototypes_and_the_second_is_standardised(pictures: NDA
 
 def test_both_maps_have_a_spread_of_one_on_unseen_pictures(pictures: NDArray[np.uint8]) -> None:
     torch.manual_seed(0)
-    model = Remembering(system_of("rd").build(Teacher(EMBEDDED), {}), 20).eval()
+    model = Remembering(system_of("rd").build(Teacher(SMALL), {}), 20).eval()
     fill(model.banks, model.teacher, Material(pictures[:5], None, Arithmetic(CPU), batch=4, seed=0, cache_gb=1.0))
     trial = TrialPictures(pictures[5:], np.ones((5, 64, 64), bool))
     balance(model, trial, CPU)
@@ -94,7 +95,12 @@ def test_both_maps_have_a_spread_of_one_on_unseen_pictures(pictures: NDArray[np.
 
 @pytest.mark.parametrize("helps", [True, False])
 def test_a_memory_is_shipped_where_flaws_say_that_it_helps(
-    helps: bool, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    helps: bool,
+    data: Path,
+    small_weights: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     found = {"student": 0.5, "both": 0.56 if helps else 0.54, "standard_error": 0.05}
     monkeypatch.setattr(training, "compare", lambda *_: found)
@@ -104,7 +110,8 @@ def test_a_memory_is_shipped_where_flaws_say_that_it_helps(
             data=data,
             category=".",
             out=run,
-            teacher=EMBEDDED,
+            teacher=SMALL,
+            teacher_weights=small_weights,
             memory=16,
             fit=Fit(64, 64),
             steps=3,
@@ -124,7 +131,7 @@ def test_each_picture_is_scored_by_a_memory_that_lacks_its_block(pictures: NDArr
     distinct = [True] * 10
     crossfit = CrossFit(Fit(64, 64), [whole] * 9 + [(0, 0, 8, 64)], blocks, distinct)
     material = Material(pictures, None, Arithmetic(CPU), batch=4, seed=0, cache_gb=1.0)
-    model = Memory(Teacher(EMBEDDED), 10 * 64).eval()
+    model = Memory(Teacher(SMALL), 10 * 64).eval()
     scores = cross_fit(model, material, crossfit)
     with torch.inference_mode():
         seen = model.anomaly_map(normalise(pictures)).flatten(1).amax(1).tolist()
@@ -145,9 +152,18 @@ def test_each_picture_is_scored_by_a_memory_that_lacks_its_block(pictures: NDArr
     assert cross_fit(model, material, crossfit) == [*scores[:3], *scores[4:]]
 
 
-def test_a_system_of_memory_alone_trains_nothing(data: Path, tmp_path: Path) -> None:
-    settings = Settings(data=data, category=".", out=tmp_path / "run", model="memory", teacher=EMBEDDED, memory=8)
-    about = fit(settings)
+def test_a_system_of_memory_alone_trains_nothing(data: Path, small_weights: Path, tmp_path: Path) -> None:
+    about = fit(
+        Settings(
+            data=data,
+            category=".",
+            out=tmp_path / "run",
+            model="memory",
+            teacher=SMALL,
+            teacher_weights=small_weights,
+            memory=8,
+        )
+    )
     assert (about.steps, about.options, about.memory, about.gives_map) == (0, {"prototypes": 8}, 0, True)
     assert about.training["loss"] == {} and not (tmp_path / "run" / "progress.html").exists()
     assert about.scores == [] and (len(about.trained_on), len(about.held_out)) == (7, 1)

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from small_teacher import SMALL
 
 from models.dmdd import DecoupledDistillation
-from models.teacher import EMBEDDED, Teacher
+from models.teacher import Teacher
 from train.mixture import CANDIDATES, DISTANCES, choose_mixture
 from train.validation import TrialPictures
 
@@ -24,7 +25,7 @@ def trial(count: int = 4, **more: object) -> TrialPictures:
 def seeing(strengths: tuple[float, float, float], noise: float = 1.0) -> DecoupledDistillation:
     """A model whose parts are noise, and see what differs from the good picture by so much."""
     torch.manual_seed(0)
-    model = DecoupledDistillation(Teacher(EMBEDDED)).eval()
+    model = DecoupledDistillation(Teacher(SMALL)).eval()
 
     def parts(images: torch.Tensor) -> torch.Tensor:
         drawn = noise * torch.randn(len(images), 3, 16, 16, generator=torch.Generator().manual_seed(1))

@@ -9,9 +9,10 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from small_teacher import SMALL
 
 from edge.fit import Fit
-from models.teacher import EMBEDDED, Teacher
+from models.teacher import Teacher
 from train import checkpoint, loop
 from train.checkpoint import Checkpoint
 from train.device import Arithmetic
@@ -25,7 +26,7 @@ PHASES = {"aand": {"amplification": 3, "distillation": 4}, "dmdd": {"decoupling"
 
 
 @pytest.fixture(scope="module")
-def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+def settings(small_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Settings:
     """A short training on ten pictures of cloth."""
     folder = tmp_path_factory.mktemp("textures")
     (folder / "good").mkdir()
@@ -38,7 +39,8 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
         data=folder,
         category=".",
         out=folder / "runs",
-        teacher=EMBEDDED,
+        teacher=SMALL,
+        teacher_weights=small_weights,
         memory=0,
         fit=Fit(64, 64),
         steps=4,
@@ -102,7 +104,7 @@ def test_each_phase_changes_its_parts_alone(settings: Settings) -> None:
     for name, wanted in PHASES.items():
         torch.manual_seed(0)
         system = system_of(name)
-        model = system.build(Teacher(EMBEDDED), {})
+        model = system.build(Teacher(SMALL), {})
         synthesis = Synthesis(pictures, seed=0, **(system.synthesis or {}))
         material = Material(pictures, synthesis, Arithmetic(torch.device("cpu")), batch=5, seed=0, cache_gb=1.0)
         phases = system.phases(model, material, 4, 0.005)

@@ -37,7 +37,7 @@ def loss(**means: list[float]) -> dict[str, dict[str, object]]:
 
 ABOUT = Checkpoint(
     model="rd",
-    teacher="embedded",
+    teacher="resnet18",
     teacher_sha256="a" * 64,
     category="bottle",
     fit=FIT,
@@ -188,7 +188,7 @@ def test_the_table_has_every_metric_with_its_definition(evaluation: Evaluation, 
 
 def test_the_page_says_what_was_measured(evaluation: Evaluation, data: Path) -> None:
     text = Page(render(evaluation, evaluation.metrics(), ABOUT, data).page).text
-    for said in ("rd with teacher embedded", "steps 3", "seed 5", f"data {data}", "9 good, 7 defective images"):
+    for said in ("rd with teacher resnet18", "steps 3", "seed 5", f"data {data}", "9 good, 7 defective images"):
         assert said in text
     assert re.search(r"edge-inspect \d", text) and re.search(r"date \d{4}-\d\d-\d\d", text)
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from small_teacher import SMALL
 
 from edge.errors import UsageError
-from models.teacher import EMBEDDED, Teacher
+from models.teacher import Teacher
 from train.systems import SYSTEMS, system_of
 
 
@@ -39,7 +40,7 @@ def test_wrong_options_are_refused(name: str, given: dict[str, str], reason: str
 
 def test_a_network_is_built_by_its_own_options_alone() -> None:
     with pytest.raises(ValueError, match="dmdd has no option map"):
-        system_of("dmdd").build(Teacher(EMBEDDED), {"map": "head"})
+        system_of("dmdd").build(Teacher(SMALL), {"map": "head"})
 
 
 @pytest.mark.parametrize("name", SYSTEMS)

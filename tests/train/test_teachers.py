@@ -13,6 +13,7 @@ import timm
 import torch
 import torchvision
 from safetensors.torch import load_file, save_file
+from small_teacher import SMALL
 from torch import Tensor
 
 from edge.errors import CheckpointError, UsageError
@@ -187,15 +188,21 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         open_teacher("resnet18", tmp_path / "gone.pth")
 
 
-def test_an_unknown_teacher_is_a_mistake_in_the_command() -> None:
-    with pytest.raises(UsageError, match=r"--teacher resnet9000: timm knows no model"):
-        open_teacher("resnet9000")
+@pytest.mark.parametrize("name", ["resnet9000", "Embedded", "Resnet18"])
+def test_an_unknown_teacher_is_a_mistake_in_the_command(name: str) -> None:
+    with pytest.raises(UsageError, match=rf"--teacher {name}: timm knows no model"):
+        open_teacher(name)
+
+
+def test_weights_that_cannot_be_fetched_are_said_with_a_teacher_that_needs_no_download() -> None:
+    with pytest.raises(UsageError, match=r"^--teacher lcnet_035: .* fetched .*use --teacher embedded"):
+        open_teacher("lcnet_035")  # timm has no weights of it
 
 
 def test_the_digest_tells_weights_apart() -> None:
     torch.manual_seed(0)
-    one = Teacher(EMBEDDED)
-    two = Teacher(EMBEDDED)
+    one = Teacher(SMALL)
+    two = Teacher(SMALL)
     assert weights_digest(one) != weights_digest(two)
     two.load_state_dict(one.state_dict())
     assert weights_digest(one) == weights_digest(two)
@@ -203,28 +210,28 @@ def test_the_digest_tells_weights_apart() -> None:
     assert weights_digest(one) != weights_digest(two)
 
 
-def test_the_embedded_file_loads_as_any_other(tmp_path: Path) -> None:
+def test_a_teachers_own_tensors_can_be_loaded_again(tmp_path: Path) -> None:
     torch.manual_seed(0)
-    teacher = Teacher(EMBEDDED)
+    teacher = Teacher(SMALL)
     save_file(teacher.network.state_dict(), tmp_path / "mine.safetensors")
-    assert weights_digest(open_teacher(EMBEDDED, tmp_path / "mine.safetensors")) == weights_digest(teacher)
+    assert weights_digest(open_teacher(SMALL, tmp_path / "mine.safetensors")) == weights_digest(teacher)
     assert load_file(tmp_path / "mine.safetensors").keys() == teacher.network.state_dict().keys()
 
 
-@pytest.mark.parametrize(("name", "tag"), [("resnet10t", "c3_in1k"), ("resnet18", "tv_in1k"), ("resnet18.a1_in1k", "")])
-def test_the_weights_that_the_documentation_names_are_fetched(name: str, tag: str, tmp_path: Path) -> None:
+def test_the_weights_that_the_documentation_names_are_fetched(tmp_path: Path) -> None:
     """timm finds in its cache what it would fetch: one tensor tells whose weights were taken."""
-    tagged = f"{name}.{tag}" if tag else name
-    network = timm.create_model(name)
-    tensors = dict(network.state_dict())
-    tensors["bn1.running_mean"] = torch.full_like(tensors["bn1.running_mean"], 7.0)
-    snapshot = tmp_path / "hub" / f"models--timm--{tagged}" / "snapshots" / "1"
-    snapshot.mkdir(parents=True)
-    save_file(tensors, snapshot / "model.safetensors")
-    (snapshot.parent.parent / "refs").mkdir()
-    (snapshot.parent.parent / "refs" / "main").write_text("1")
+    fetched = {"resnet10t": "resnet10t.c3_in1k", "resnet18": "resnet18.tv_in1k", "resnet18.a1_in1k": "resnet18.a1_in1k"}
+    for number, (name, tagged) in enumerate(fetched.items(), 7):
+        tensors = dict(timm.create_model(name).state_dict())
+        tensors["bn1.running_mean"] = torch.full_like(tensors["bn1.running_mean"], number)
+        snapshot = tmp_path / "hub" / f"models--timm--{tagged}" / "snapshots" / "1"
+        snapshot.mkdir(parents=True)
+        save_file(tensors, snapshot / "model.safetensors")
+        (snapshot.parent.parent / "refs").mkdir()
+        (snapshot.parent.parent / "refs" / "main").write_text("1")
     script = f"""from train.teachers import open_teacher
-print(open_teacher({name!r}).network.bn1.running_mean.unique().item())"""
+for name in {list(fetched)}:
+    print(*open_teacher(name).network.bn1.running_mean.unique().tolist())"""
     environment = {**os.environ, "HF_HOME": str(tmp_path), "HF_HUB_OFFLINE": "1"}
     done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=False)
-    assert done.stdout.strip() == "7.0", done.stderr
+    assert done.stdout.split() == ["7.0", "8.0", "9.0"], done.stderr

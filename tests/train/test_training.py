@@ -16,12 +16,13 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from small_teacher import SMALL, write_weights
 
 from edge.errors import CheckpointError, DataSetError, UsageError
 from edge.fit import MEAN, STD, Fit
 from edge.images import pixel_digest, read_image
 from models.network import Network
-from models.teacher import EMBEDDED, Teacher
+from models.teacher import Teacher
 from train import checkpoint, journal, loop, resume
 from train import phase as phase_module
 from train.augmentation import Augmentation
@@ -53,23 +54,14 @@ def textures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An embedded teacher of this file's own."""
-    torch.manual_seed(9)
-    path = tmp_path_factory.mktemp("weights") / "teacher.safetensors"
-    save_file(Teacher(EMBEDDED).network.state_dict(), path)
-    return path
-
-
-@pytest.fixture(scope="module")
-def usual(textures: Path, weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Settings:
+def usual(textures: Path, small_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Settings:
     """Settings of a short training."""
     return Settings(
         data=textures,
         category="cloth",
         out=tmp_path_factory.mktemp("usual") / "run",
-        teacher=EMBEDDED,
-        teacher_weights=weights,
+        teacher=SMALL,
+        teacher_weights=small_weights,
         memory=0,
         fit=Fit(64, 64),
         steps=6,
@@ -142,7 +134,7 @@ def test_the_checkpoint_says_what_was_done(settings: Change, textures: Path) -> 
     result = fit(asked)
     about, model = checkpoint.load(asked.out)
     assert about == result
-    assert (about.model, about.teacher, about.category, about.fit) == ("rd", EMBEDDED, "cloth", Fit(64, 64))
+    assert (about.model, about.teacher, about.category, about.fit) == ("rd", SMALL, "cloth", Fit(64, 64))
     assert (about.steps, about.seed, about.training["batch"], about.training["recipe"]) == (2, 4, 4, "decay")
     assert about.foreground == "disc"
     assert (len(about.trained_on), len(about.held_out), len(losses_of(about))) == (8, 2, 2)
@@ -257,7 +249,7 @@ def test_a_page_that_cannot_be_written_does_not_end_the_training(
     assert capsys.readouterr().err.count(f"{PAGE}: cannot be written: ") == 1
 
 
-def test_resuming_with_other_settings_is_refused_by_name(settings: Change, weights: Path, tmp_path: Path) -> None:
+def test_resuming_with_other_settings_is_refused_by_name(settings: Change, small_weights: Path, tmp_path: Path) -> None:
     interrupted(settings(), 2)
     with pytest.raises(UsageError, match=r"belongs to a training with another batch, learning_rate; give"):
         fit(settings(batch=5, learning_rate=0.001))
@@ -265,13 +257,11 @@ def test_resuming_with_other_settings_is_refused_by_name(settings: Change, weigh
         fit(settings(seed=1))
     with pytest.raises(UsageError, match=r"another augment;"):
         fit(settings(augment=Augmentation(light=5)))
-    torch.manual_seed(1)
-    save_file(Teacher(EMBEDDED).network.state_dict(), tmp_path / "other.safetensors")
     with pytest.raises(UsageError, match=r"another teacher weights;"):
-        fit(settings(teacher_weights=tmp_path / "other.safetensors"))
+        fit(settings(teacher_weights=write_weights(tmp_path / "other.safetensors", seed=1)))
     assert (settings().out / RESUME).is_file()
     copy = tmp_path / "copy.safetensors"
-    copy.write_bytes(weights.read_bytes())
+    copy.write_bytes(small_weights.read_bytes())
     assert fit(settings(teacher_weights=copy, cache_gb=0.0)).steps == 6
 
 
@@ -355,7 +345,7 @@ def test_too_few_pictures_are_refused(settings: Change) -> None:
 
 
 def test_a_loss_that_is_no_number_stops_the_training(settings: Change, tmp_path: Path) -> None:
-    teacher = Teacher(EMBEDDED).network.state_dict()
+    teacher = Teacher(SMALL).network.state_dict()
     teacher["conv1.weight"].fill_(float("nan"))
     save_file(teacher, tmp_path / "nan.safetensors")
     with pytest.raises(CheckpointError, match=r"the loss became nan by step 1; lower --learning-rate"):
