@@ -25,7 +25,8 @@ The columns, of the precision that the bundle prefers unless they begin with the
     aupro, pixel_auroc, pixel_ap  in the plane of the frame (train/plane.py); aupro: to a false-positive rate of 0.3
     int8_less_image_auroc, _aupro what INT8 has less than FP32; below 0 where it has more
     flaws_image_auroc, _aupro     of flaws on held-out good images (`edge-train evaluate --synthetic`): choose by these
-    frame_ms, int8_frame_ms       the median of `edge-inspect bench`, frames of the size of the first test picture
+    frame_ms, int8_frame_ms       the median of `edge-inspect bench`, frames of the size of the first test picture;
+                                  taken out by hand where the machine was busy with other work
     train_seconds, device         of the training; the processor that did all of it
 """
 
@@ -203,7 +204,7 @@ def print_table() -> None:
     for (data, options), rows in sorted(groups.items()):
         false, found = (mean(float(row[name]) for row in rows) for name in ("false_rejects", "found"))
         verdict = (f"{false:.1f} of {rows[0]['good']}", f"{found:.1f} of {rows[0]['defects']}")
-        values = (f"{mean(float(row[name]) for row in rows):.3f}" for name in columns)
+        values = (f"{mean(float(row[name]) for row in rows):.3f}" if rows[0][name] else "" for name in columns)
         print("|", " | ".join([data, options or "default", str(len(rows)), *verdict, *values]), "|")
 
 

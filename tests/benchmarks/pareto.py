@@ -2,8 +2,8 @@
 
     python tests/benchmarks/pareto.py
 
-A point is the mean over seeds of the rows of results/accuracy.csv that have the same options, and of each peer in
-results/peer.csv (the faster of its inferencers). A line joins the points that no other beats in both.
+A point is the mean over seeds of the rows of results/accuracy.csv that have the same options and a time, and of each
+peer in results/peer.csv (the faster of its inferencers). A line joins the points that no other beats in both.
 """
 
 from __future__ import annotations
@@ -48,6 +48,8 @@ def read_points() -> dict[str, list[Point]]:
     """The points of each data set."""
     groups: dict[tuple[str, str], list[tuple[float, float]]] = defaultdict(list)
     for row in rows(OURS):
+        if not row["frame_ms"]:  # the machine was busy
+            continue
         groups[row["data"], row["options"] or "default"].append((float(row["frame_ms"]), float(row["recall_at_1"])))
     for row in rows(PEERS):
         fastest = min(float(row["torch_ms"]), float(row["openvino_ms"]))
