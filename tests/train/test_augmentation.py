@@ -299,13 +299,16 @@ def test_what_changed_light_raises_is_raised_less(pictures: NDArray[np.uint8], c
 
 
 @pytest.mark.parametrize("model", ["memory", "rd", "aand", "dmdd"])
-def test_every_system_learns_from_variants_and_says_so(model: str, data: Path, tmp_path: Path) -> None:
+def test_every_system_learns_from_variants_and_says_so(
+    model: str, data: Path, small_weights: Path, tmp_path: Path
+) -> None:
     settings = Settings(
         data=data,
         category=".",
         out=tmp_path / "run",
         model=model,
         teacher=SMALL,
+        teacher_weights=small_weights,
         memory=8 if model == "memory" else 0,
         fit=Fit(64, 64),
         steps=2,

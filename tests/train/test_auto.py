@@ -113,12 +113,12 @@ def timed(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("budget_ms", "options", "folder"),
     [
-        (10_000, {}, "rd"),
-        (3_000, {}, "rd-half"),
-        (1_000, {}, None),
-        (10_000, {"student-width": "half"}, "rd-half"),
+        (1_000, {}, "rd"),
+        (400, {}, "rd-half"),
+        (150, {}, None),
+        (1_000, {"student-width": "half"}, "rd-half"),
         (None, {"student-width": "half"}, "rd-half"),
-        (3_000, {"student-width": "full"}, None),
+        (400, {"student-width": "full"}, None),
     ],
 )
 def test_the_student_is_as_wide_as_the_budget_allows(
@@ -137,8 +137,8 @@ def test_the_student_is_as_wide_as_the_budget_allows(
     _, model = checkpoint.load(settings.out)
     assert model.name == about.model == ("rd" if folder else "memory")
     said, why = capsys.readouterr().err, about.training["auto"]["why"]
-    assert ("a student of full width would take" in why) == (budget_ms is not None and budget_ms < 4_000)
-    assert ("a student of half width would take" in why) == (budget_ms == 1_000)
+    assert ("a student of full width would take" in why) == (budget_ms is not None and budget_ms < 500)
+    assert ("a student of half width would take" in why) == (budget_ms == 150)
     assert why in said
     assert (settings.out / "progress.html").exists() == bool(folder)
 
