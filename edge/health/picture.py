@@ -37,7 +37,7 @@ class Spread(BaseModel):
 
     mean: float
     deviation: float = Field(ge=0)
-    wander: float = Field(0.0, ge=0, description="how far its moving average went from the mean in shadow")
+    wander: float = Field(default=0.0, ge=0, description="how far its moving average went from the mean in shadow")
 
 
 class PictureNorm(BaseModel):
