@@ -100,7 +100,9 @@ class ScorePart(_Part):
 
     mean: float
     deviation: float = Field(ge=0, description="standard deviation of one score")
-    wander: float = Field(default=0.0, ge=0, description="how far the moving average went off in shadow, in these")
+    wander: float = Field(
+        default=0.0, ge=0, description="how far the moving average went from the mean in shadow, in these"
+    )
 
 
 class Thresholds(_Part):

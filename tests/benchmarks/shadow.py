@@ -9,6 +9,7 @@ ones, and each part is bad with the same chance. Seeds are fixed.
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -17,7 +18,8 @@ from numpy.typing import NDArray
 from calibrate.line_scores import sort_out
 from calibrate.threshold import clopper_pearson, exceeded_at, resolvable_rate
 
-DISTRIBUTIONS = {
+Draw = Callable[[np.random.Generator, int], NDArray[np.float64]]
+DISTRIBUTIONS: dict[str, Draw] = {
     "normal": lambda rng, n: rng.normal(0.3, 0.02, n),
     "gumbel": lambda rng, n: rng.gumbel(0.3, 0.02, n),
     "gamma": lambda rng, n: rng.gamma(9, 0.03, n),
@@ -54,7 +56,7 @@ def worth(
     threshold, wanted = (exceeded_at(each.tolist(), [rate])[0] for each in (good, draw(rng, 5000)))
     true = 1 - np.searchsorted(many, threshold) / many.size
     above = int(np.count_nonzero(good > threshold)) + undecided
-    return Worth(threshold / wanted, true / rate, true <= clopper_pearson(above, good.size + undecided)[1])
+    return Worth(threshold / wanted, true / rate, bool(true <= clopper_pearson(above, good.size + undecided)[1]))
 
 
 def main() -> None:

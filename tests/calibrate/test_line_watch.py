@@ -132,4 +132,4 @@ def test_light_that_went_far_in_shadow_is_said(wandered: float, said: bool) -> N
     )
     told = wide_limits(PictureRange(level_low=30, saturated_high=0, sharpness_low=0.1, norm=norm))
     assert bool(told) == said and all("light" in each for each in told)
-    assert wide_limits(PictureRange(level_low=30, saturated_high=0, sharpness_low=0.1)) == []
+    assert wide_limits(PictureRange(level_low=30, saturated_high=0, sharpness_low=0.1, norm=None)) == []
