@@ -8,15 +8,18 @@ by side: cross-fitted scores, as `calibrate bundle` takes them, and those of a t
 held out, as before. The rate asked for is the default of as many scores. `false_rejects` and `found` are at the
 threshold; `as_many` is what the test's own good parts would allow at the same number of false rejects. `surely_twice`
 says whether the false rejects are more than twice the rate asked for, by the exact binomial test at 5 %. The rows go to
-results/few_good.csv.
+results/few_good.csv; `--table` prints them by number of pictures as Markdown instead.
 """
 
 from __future__ import annotations
 
 import argparse
+import csv
 import shutil
 import tempfile
+from collections import defaultdict
 from pathlib import Path
+from statistics import mean
 
 import numpy as np
 import torch
@@ -38,12 +41,15 @@ ALL = 0
 def main() -> None:
     """Runs what the command line asks for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", type=Path)
-    parser.add_argument("--category", action="append", required=True)
+    parser.add_argument("data", type=Path, nargs="?")
+    parser.add_argument("--category", action="append", default=[])
     parser.add_argument("--pictures", type=int, action="append", help=f"default: 20, 40, 80 and {ALL}, which is all")
     parser.add_argument("--draws", type=int, default=5, help="of each number (default 5); of all, seeds")
     parser.add_argument("--only-cross-fitted", action="store_true", help="leave out the tenth drawn at random")
+    parser.add_argument("--table", action="store_true", help="print results/few_good.csv as Markdown")
     arguments = parser.parse_args()
+    if arguments.table:
+        print_table()
     for name in arguments.category:
         category = Category.open(arguments.data, name)
         for pictures in arguments.pictures or (20, 40, 80, ALL):
@@ -115,6 +121,40 @@ def _verdicts(known: list[float], scores: np.ndarray, good: np.ndarray) -> Row:
         "defects": int((~good).sum()),
         "image_auroc": round(float(auroc(scores, ~good)), 4),
     }
+
+
+def print_table() -> None:
+    """As Markdown: a line for each data set, number of pictures and way to find the threshold."""
+    groups: dict[tuple[str, str, int], list[dict[str, float]]] = defaultdict(list)
+    with TABLE.open(newline="") as file:
+        for row in csv.DictReader(file):
+            numbers = {name: float(value) for name, value in row.items() if name not in ("data", "threshold")}
+            groups[row["threshold"], row["data"], int(row["pictures"])].append(numbers)
+    print(
+        "| threshold from | parts | pictures | draws | asked | good parts rejected | as promised | surely over twice "
+        "| defects found | as many could be | image AUROC |"
+    )
+    print("|---" * 11 + "|")
+    for (threshold, data, pictures), rows in sorted(groups.items()):
+        rejected = [row["false_rejects"] / row["good"] for row in rows]
+        promised = sum(
+            row["promised_low"] <= round(share, 4) <= row["promised_high"]
+            for row, share in zip(rows, rejected, strict=True)
+        )
+        cells = [
+            threshold,
+            data,
+            str(pictures),
+            str(len(rows)),
+            f"{rows[0]['asked_rate']:.0%}",
+            f"{mean(rejected):.1%} ({min(rejected):.1%} to {max(rejected):.1%})",
+            f"{promised} of {len(rows)}",
+            f"{sum(row['surely_twice'] for row in rows):.0f}",
+            f"{mean(row['found'] / row['defects'] for row in rows):.2f}",
+            f"{mean(row['as_many'] / row['defects'] for row in rows):.2f}",
+            f"{mean(row['image_auroc'] for row in rows):.3f}",
+        ]
+        print("|", " | ".join(cells), "|")
 
 
 if __name__ == "__main__":
