@@ -4,12 +4,15 @@
     u(p) = n(f(p)) / |n(f(p))|                              n: as it is, or each channel less its mean, by its spread
     d(p) = 1 - max_k u(p) . P_k                             P_k: unit vectors, chosen among those of good parts
     map  = sum over both banks of d / spread; beside a student, map / spread + the student's map / spread
+    map' = (map - mean(p)) scale(p)                         what is usual at each position, where parts lie still
 
 The family is PatchCore's (Roth et al., Towards Total Recall in Industrial Anomaly Detection, arXiv 2106.08265): two
 middle scales, local averages, prototypes by greedy k-centre. Distances are cosines here and not Euclidean, so that the
 nearest prototype is a 1x1 convolution and a maximum over channels: a weight tensor, which every engine runs and
 quantizes. Two banks, one of features as they are and one of standardised channels: each is better on some parts, and
-their sum was better than either on synthetic flaws.
+their sum was better than either on synthetic flaws. Of parts that lie still, edges and prints are a little unlike the
+nearest prototype in every picture, and differ more than smooth faces do. What is usual at a position is therefore taken
+off, and what is left is in units of what good parts differ by there.
 """
 
 from __future__ import annotations
@@ -22,13 +25,15 @@ from torch.nn import functional
 
 from models.discrepancy import EPSILON, upsample
 from models.network import Network
-from models.teacher import Teacher
+from models.teacher import STRIDES, Teacher
 
 PROTOTYPES = 1000
 """How many each of the two banks keeps where nobody says."""
 
 SCALES = (1, 2)
 """Of the teacher's three: strides 8 and 16."""
+STRIDE = STRIDES[SCALES[0]]
+"""Of the memory's map."""
 
 
 def local_features(features: Sequence[Tensor]) -> Tensor:
@@ -94,25 +99,52 @@ class Banks(nn.Module):
         return self.plain(local) + self.standardised(local)
 
 
+class Usual(nn.Module):
+    """What a map of good parts usually is at each position; before it is set, it changes nothing.
+
+    Args:
+        grid: Height and width of the map.
+
+    Attributes:
+        mean: Taken off the map, (1, 1, h, w).
+        scale: What the rest is multiplied by, (1, 1, h, w).
+    """
+
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(self, grid: Sequence[int]) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(1, 1, *grid))
+        self.register_buffer("scale", torch.ones(1, 1, *grid))
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Return how unusual maps are at each position, (N, 1, h, w) both."""
+        return (maps - self.mean) * self.scale
+
+
 class Memory(Network):
     """A frozen teacher and a memory: nothing is trained, and a few good pictures will do.
 
     Args:
         teacher: The frozen teacher.
         prototypes: How many each of the two banks keeps.
+        grid: Height and width of the map where it is judged by what is usual at each position. All pictures then have
+            one size.
     """
 
     name = "memory"
     gives_map = True
 
-    def __init__(self, teacher: Teacher, prototypes: int) -> None:
+    def __init__(self, teacher: Teacher, prototypes: int, grid: Sequence[int] | None = None) -> None:
         super().__init__()
         self.teacher = teacher
         self.banks = Banks(teacher, prototypes)
+        self.usual = nn.Identity() if grid is None else Usual(grid)
 
     def map_of(self, image: Tensor, features: list[Tensor]) -> Tensor:
         """Teacher features (N, c_k, H_k, W_k) to the distances, (N, 1, H / 8, W / 8)."""
-        return self.banks(features)
+        return self.usual(self.banks(features))
 
 
 class Remembering(Network):

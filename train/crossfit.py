@@ -13,8 +13,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from edge.fit import Fit
+from models.discrepancy import gaussian_blur, upsample
 
 BLOCKS = 5
 """In how many blocks the pictures are cross-fitted."""
@@ -44,12 +46,21 @@ class CrossFit:
         """The block of each of the pictures as the network sees them; a picture's tiles follow each other."""
         return np.repeat(np.asarray(self.blocks, np.intp), self.fit.grid.count)
 
-    def score(self, picture: int, maps: NDArray[np.float32]) -> float:
-        """Return the score of a picture: the largest value of its anomaly map where it shows the frame.
+    @property
+    def counting(self) -> list[int]:
+        """The pictures whose scores count: of near duplicates the first."""
+        return [picture for picture, distinct in enumerate(self.distinct) if distinct]
+
+    def scores(self, maps: Tensor) -> list[float]:
+        """Return the score of each picture that counts: its map's largest value where it shows the frame.
 
         Args:
-            picture: Its number.
-            maps: Those of its tiles, upsampled and smoothed, (tiles, H, W).
+            maps: Of the tiles of these pictures, one after the other, before any smoothing, (N, 1, h, w).
         """
-        x0, y0, x1, y1 = self.shown[picture]
-        return float(self.fit.merge(maps)[y0:y1, x0:x1].max())
+        grid = self.fit.grid
+        scores = []
+        for picture, tiles in zip(self.counting, maps.split(grid.count), strict=True):
+            smooth = gaussian_blur(upsample(tiles, (self.fit.height, self.fit.width)))[:, 0].numpy()
+            x0, y0, x1, y1 = self.shown[picture]
+            scores.append(float(self.fit.merge(smooth)[y0:y1, x0:x1].max()))
+        return scores

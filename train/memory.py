@@ -55,23 +55,23 @@ def fill(banks: Banks, teacher: Teacher, material: Material, blocks: NDArray[np.
     return without
 
 
-def cross_fit(model: Memory, material: Material, crossfit: CrossFit) -> list[float]:
-    """Fill the memory of a system from all pictures; return the score of each by a memory that lacks its block.
+def cross_fit(model: Memory, material: Material, crossfit: CrossFit) -> Tensor:
+    """Fill the memory of a system from all pictures; return the distances of each by a memory that lacks its block.
 
-    Near duplicates have one score, that of the first. Scores are computed in float32, as by the exported network.
+    They are computed in float32, as by the exported network.
+
+    Returns:
+        Those of the tiles of the pictures that count (`CrossFit.counting`), one after the other, (N, 1, h, w).
     """
-    whole = model.banks
-    without = fill(whole, model.teacher, material, crossfit.block_of_tile)
+    without = fill(model.banks, model.teacher, material, crossfit.block_of_tile)
     tiles, device = crossfit.fit.grid.count, material.arithmetic.device
-    scores = []
-    counting = [picture for picture, distinct in enumerate(crossfit.distinct) if distinct]
-    for picture in tracked(counting, len(counting), "cross-fitted scores", "images"):
-        model.banks = without[crossfit.blocks[picture]]
+    maps = []
+    counting = crossfit.counting
+    for picture in tracked(counting, len(counting), "cross-fitted maps", "images"):
+        images = material.images(torch.arange(picture * tiles, (picture + 1) * tiles)).to(device)
         with torch.inference_mode():
-            maps = model.anomaly_map(material.images(torch.arange(picture * tiles, (picture + 1) * tiles)).to(device))
-        scores.append(crossfit.score(picture, maps[:, 0].cpu().numpy()))
-    model.banks = whole
-    return scores
+            maps.append(without[crossfit.blocks[picture]](model.teacher(images)).float().cpu())
+    return torch.cat(maps)
 
 
 def _sample(teacher: Teacher, material: Material) -> Sample:

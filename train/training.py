@@ -18,6 +18,7 @@ from edge.fit import Fit
 from edge.memory import peak_mb
 from edge.text import clean
 from models.memory import PROTOTYPES, Remembering
+from models.memory import STRIDE as MEMORY_STRIDE
 from train import checkpoint
 from train.augmentation import Augmentation
 from train.auto import AUTO, STUDENT, fit_auto
@@ -147,7 +148,11 @@ def fit(settings: Settings) -> Checkpoint:
     name = settings.teacher or system.teacher
     teacher = open_teacher(name, settings.teacher_weights)
     teacher_digest = weights_digest(teacher)
-    building = system.building(options) | ({"prototypes": settings.memory} if system.own_memory else {})
+    building = system.building(options)
+    if system.own_memory:
+        building["prototypes"] = settings.memory
+        if settings.fit.grid.count == 1:  # positions of one tile are others in the next
+            building["grid"] = [settings.fit.height // MEMORY_STRIDE, settings.fit.width // MEMORY_STRIDE]
     model = system.build(teacher, building).to(arithmetic.device, memory_format=torch.channels_last)
     crossfit = _cross_fit(good, groups, learn_from, settings.fit)
     pictures = good.only(learn_from)

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from small_teacher import SMALL
 
-from models.memory import Bank, Memory, local_features
+from models.memory import Bank, Memory, Usual, local_features
 from models.teacher import Teacher
 
 
@@ -65,3 +65,18 @@ def test_the_map_is_the_sum_of_both_banks_at_stride_8() -> None:
     features = local_features(model.teacher(image))
     assert torch.allclose(given, sum(bank(features) for bank in banks))
     assert model.anomaly_map(image).shape == (2, 1, 64, 96)
+
+
+def test_what_is_usual_changes_nothing_before_it_is_set_and_is_taken_off_afterwards() -> None:
+    image = torch.randn(2, 3, 64, 96, generator=torch.Generator().manual_seed(0))
+    torch.manual_seed(0)
+    model = Memory(Teacher(SMALL), 3, grid=[8, 12]).eval()
+    plain = Memory(model.teacher, 3).eval()
+    plain.banks.load_state_dict(model.banks.state_dict())
+    with torch.inference_mode():
+        assert torch.equal(model(image), plain(image))
+    assert isinstance(model.usual, Usual)
+    model.usual.mean.copy_(torch.arange(96.0).view(1, 1, 8, 12))
+    model.usual.scale.fill_(0.5)
+    with torch.inference_mode():
+        assert torch.allclose(model(image), (plain(image) - model.usual.mean) / 2)

@@ -276,7 +276,7 @@ def test_cross_fitted_scores_are_those_of_the_pictures_as_they_are(pictures: NDA
     crossfit = CrossFit(Fit(64, 64), [(0, 0, 64, 64)] * 10, [0, 0, 1, 1, 1, 2, 2, 2, 2, 2], [True] * 10)
     material = material_of(pictures, ALL)
     model = Memory(Teacher(SMALL), 200).eval()
-    scores = cross_fit(model, material, crossfit)
+    scores = crossfit.scores(cross_fit(model, material, crossfit))
     without = fill(model.banks, model.teacher, material, crossfit.block_of_tile)
     for i, score in enumerate(scores):
         model.banks = without[crossfit.blocks[i]]

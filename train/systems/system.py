@@ -88,7 +88,7 @@ class System:
         finish: The last step of a training, behind its phases; all of it for a system that has none.
         hold_out: The share of good pictures that it keeps aside where nobody says. They set the threshold, unless the
             system is cross-fitted.
-        own_memory: Its network is a memory, built by the argument `prototypes`; other systems may have one beside.
+        own_memory: Its network is a memory, built by `prototypes` and `grid`; other systems may have one beside.
     """
 
     network: type[Network]
@@ -135,7 +135,7 @@ class System:
             ValueError: It has no such option, or the option no such value.
         """
         known = {option.keyword for option in self.options if option.builds} | (
-            {"prototypes"} if self.own_memory else set()
+            {"prototypes", "grid"} if self.own_memory else set()
         )
         unknown = options.keys() - known
         if unknown:
