@@ -57,15 +57,15 @@ def test_a_picture_is_judged_by_the_others_of_its_block_left_out() -> None:
 
 @pytest.fixture
 def still(tmp_path: Path) -> Path:
-    """Parts that lie still: a grid of holes, of which those at the left are never twice the same."""
+    """Parts that lie still: ribs at the right, and at the left a grain that is never twice the same."""
     folder = tmp_path / "data" / "good"
     folder.mkdir(parents=True)
     rng = np.random.default_rng(0)
+    ribs = 20 * np.sin(np.arange(64) / 3)
     for number in range(60):
-        picture = np.full((64, 64, 3), 150, np.uint8)
-        picture[:, :28] = rng.integers(0, 255, (64, 28, 1), np.uint8)
-        picture[:, 28:] += rng.integers(0, 4, (64, 36, 1), np.uint8)
-        cv2.imwrite(str(folder / f"{number:02}.png"), picture)
+        part = 150 + np.tile(ribs, (64, 1)) + rng.normal(0, 1, (64, 64))
+        part[:, :28] = 150 + cv2.GaussianBlur(rng.normal(0, 60, (64, 28)), (0, 0), 1.5)
+        cv2.imwrite(str(folder / f"{number:02}.png"), part.clip(0, 255).astype(np.uint8))
     return tmp_path / "data"
 
 
@@ -77,7 +77,7 @@ def settings_of(data: Path, out: Path, weights: Path) -> Settings:
         model="memory",
         teacher=SMALL,
         teacher_weights=weights,
-        memory=16,
+        memory=200,
         fit=Fit(64, 64),
         hold_out=0.3,
         device="cpu",
