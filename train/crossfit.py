@@ -46,21 +46,17 @@ class CrossFit:
         """The block of each of the pictures as the network sees them; a picture's tiles follow each other."""
         return np.repeat(np.asarray(self.blocks, np.intp), self.fit.grid.count)
 
-    @property
-    def counting(self) -> list[int]:
-        """The pictures whose scores count: of near duplicates the first."""
-        return [picture for picture, distinct in enumerate(self.distinct) if distinct]
-
     def scores(self, maps: Tensor) -> list[float]:
-        """Return the score of each picture that counts: its map's largest value where it shows the frame.
+        """Return the score of each distinct picture: its map's largest value where it shows the frame.
 
         Args:
-            maps: Of the tiles of these pictures, one after the other, before any smoothing, (N, 1, h, w).
+            maps: Of the tiles of all pictures, one after the other, before any smoothing, (N, 1, h, w).
         """
-        grid = self.fit.grid
         scores = []
-        for picture, tiles in zip(self.counting, maps.split(grid.count), strict=True):
+        pictures = zip(maps.split(self.fit.grid.count), self.shown, self.distinct, strict=True)
+        for tiles, (x0, y0, x1, y1), distinct in pictures:
+            if not distinct:
+                continue
             smooth = gaussian_blur(upsample(tiles, (self.fit.height, self.fit.width)))[:, 0].numpy()
-            x0, y0, x1, y1 = self.shown[picture]
             scores.append(float(self.fit.merge(smooth)[y0:y1, x0:x1].max()))
         return scores

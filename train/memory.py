@@ -61,16 +61,15 @@ def cross_fit(model: Memory, material: Material, crossfit: CrossFit) -> Tensor:
     They are computed in float32, as by the exported network.
 
     Returns:
-        Those of the tiles of the pictures that count (`CrossFit.counting`), one after the other, (N, 1, h, w).
+        Those of the tiles of all pictures, one after the other, (N, 1, h, w).
     """
     without = fill(model.banks, model.teacher, material, crossfit.block_of_tile)
     tiles, device = crossfit.fit.grid.count, material.arithmetic.device
     maps = []
-    counting = crossfit.counting
-    for picture in tracked(counting, len(counting), "cross-fitted maps", "images"):
+    for picture, block in enumerate(tracked(crossfit.blocks, len(crossfit.blocks), "cross-fitted maps", "images")):
         images = material.images(torch.arange(picture * tiles, (picture + 1) * tiles)).to(device)
         with torch.inference_mode():
-            maps.append(without[crossfit.blocks[picture]](model.teacher(images)).float().cpu())
+            maps.append(without[block](model.teacher(images)).float().cpu())
     return torch.cat(maps)
 
 

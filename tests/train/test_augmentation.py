@@ -286,16 +286,17 @@ def test_cross_fitted_scores_are_those_of_the_pictures_as_they_are(pictures: NDA
 
 @pytest.mark.parametrize("change", [Change(light=0.85), Change(gamma=1.15), Change(light=1.15)], ids=str)
 def test_what_changed_light_raises_is_raised_less(pictures: NDArray[np.uint8], change: Change) -> None:
-    raised = []
+    torch.manual_seed(0)
+    teacher, raised = Teacher(SMALL), []
     for augmentation in (Augmentation(), Augmentation(light=20, gamma=20)):
-        model = Memory(Teacher(SMALL), 2000).eval()
+        model = Memory(teacher, 2000).eval()
         fill(model.banks, model.teacher, material_of(pictures[:8], augmentation))
         new = pictures[8:]
         changed = np.stack([change.picture(picture) for picture in new])
         with torch.inference_mode():
             before, after = (model(normalise(images)).flatten(1).mean(1) for images in (new, changed))
         raised.append(float((after / before).mean()) - 1)
-    assert raised[1] < 0.7 * raised[0]
+    assert raised[1] < 0.85 * raised[0]
 
 
 @pytest.mark.parametrize("model", ["memory", "rd", "aand", "dmdd"])

@@ -44,15 +44,14 @@ def fill_banks(model: Memory, material: Material, unseen: Unseen, options: Mappi
     )
     if better.sure:
         model.usual.load_state_dict(usual.state_dict())
-        maps = by_others(maps, torch.tensor([crossfit.blocks[picture] for picture in crossfit.counting]))
+        maps = by_others(maps, torch.tensor(crossfit.blocks))
     told = {"kept": better.sure, "with": better.one, "without": better.other, "standard_error": better.error}
     return {"scores": crossfit.scores(maps), "usual": told}
 
 
 def _can_choose(maps: torch.Tensor, crossfit: CrossFit, unseen: Unseen) -> bool:
     """Whether there are pictures enough to learn what is usual, without any block too, and to judge it by."""
-    in_block = Counter(crossfit.blocks[picture] for picture in crossfit.counting)
-    if len(maps) < ENOUGH or max(in_block.values()) > len(maps) - ENOUGH // 2:
+    if len(maps) < ENOUGH or max(Counter(crossfit.blocks).values()) > len(maps) - ENOUGH // 2:
         return False
     trial = unseen()
     return not trial.learned and len(trial.pictures) >= JUDGES
