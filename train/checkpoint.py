@@ -38,7 +38,7 @@ class Checkpoint:
         seed: The seed of everything random.
         trained_on: `edge.images.pixel_digest` of each picture it learned from.
         held_out: Likewise, of each good picture kept aside.
-        options: Those that the network is built by: the student's width, DMDD's trunk, a memory's prototypes.
+        options: Those that the network is built by: the student's width, DMDD's trunk, a memory's prototypes and grid.
         memory: Prototypes that each bank of the memory beside the student keeps; 0: it has none.
         foreground: How the part is told from its background, wherever flaws are drawn on good pictures.
         training: The other settings and what was measured: batch, learning rate, losses, seconds, versions.
