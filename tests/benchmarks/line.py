@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from rendered_parts import Parts, Seen, chance_defects, drifting, see
 from table import RESULTS, Row, processor, write
 
@@ -56,11 +57,19 @@ class Bench:
         self._station = StationSettings(name="line", camera="folder:/x", bundle=bundle.path)
         self.judge = Judge(bundle, open_checked_engine(bundle, threads=1), self._station)
 
-    def see(self, name: str, stream: int, numbers: Sequence[int], **about: object) -> list[Seen]:
+    def see(
+        self,
+        name: str,
+        stream: int,
+        numbers: Sequence[int],
+        lamp: NDArray[np.float64] | None = None,
+        defects: Sequence[str | None] | None = None,
+    ) -> list[Seen]:
         """Return what is seen of parts; `lamp` and `defects` as of `Parts`, default a steady lamp and good parts."""
         where = np.array(numbers)
-        lamp, defects = about.get("lamp", np.ones(where.size)), about.get("defects", [None] * where.size)
-        return see(Parts(stream, where, lamp, defects), self.judge, self._kept / f"{name}.npy")  # type: ignore[arg-type]
+        lamp = np.ones(where.size) if lamp is None else lamp
+        parts = Parts(stream, where, lamp, [None] * where.size if defects is None else defects)
+        return see(parts, self.judge, self._kept / f"{name}.npy")
 
     def in_shadow(self, stream: int) -> list[Seen]:
         """Return the parts that pass while the station is in shadow."""

@@ -8,7 +8,10 @@ from model_cost import millions, multiply_adds
 from small_teacher import SMALL
 from torch import nn
 
+from models.aand import AmplifiedDistillation
+from models.dmdd import DecoupledDistillation
 from models.network import Network
+from models.rd import ReverseDistillation
 from models.teacher import Teacher
 from models.width import inner_channels
 from train.systems import system_of
@@ -70,8 +73,9 @@ def test_the_compared_features_have_the_teachers_shapes(system: str, teacher: st
 def test_dmdds_branches_have_the_teachers_shapes(teacher: str, trunk: str) -> None:
     model = built("dmdd", teacher, student_width="half", trunk=trunk).eval()
     image = torch.randn(2, 3, 64, 96)
+    assert isinstance(model, DecoupledDistillation)
     features = model.teacher(image)
-    branches = model.branches(image, features)  # type: ignore[operator]
+    branches = model.branches(image, features)
     assert all([b.shape for b in branch] == [f.shape for f in features] for branch in branches)
     assert model.map_of(image, features).shape == (2, 1, 16, 24)
 
@@ -95,19 +99,20 @@ def test_every_weight_of_a_narrow_student_learns(system: str, teacher: str) -> N
     torch.manual_seed(0)
     model = built(system, teacher, student_width="half").train()
     image = torch.randn(2, 3, 64, 64)
-    if system == "dmdd":
+    if isinstance(model, DecoupledDistillation):
         with torch.no_grad():  # they begin at zero, and nothing before them learns in the first step
-            for branch in ("normality", "abnormality"):
-                for expand in model.get_submodule(branch).get_submodule("expand"):  # type: ignore[union-attr]
+            for branch in (model.normality, model.abnormality):
+                for expand in branch.expand:
                     nn.init.ones_(expand[1].weight)
         masks = torch.zeros(2, 1, 64, 64)
         masks[:, :, 8:24] = 1
-        model.student_loss(image, image + masks, masks, model.teacher(image)).backward()  # type: ignore[operator]
+        model.student_loss(image, image + masks, masks, model.teacher(image)).backward()
         parts = ["trunk", "decouple", "normality", "abnormality"]
     else:
+        assert isinstance(model, ReverseDistillation | AmplifiedDistillation)
         with torch.no_grad():
-            targets = model.targets(image)  # type: ignore[operator]
-        model.loss(targets).backward()  # type: ignore[operator]
+            targets = model.targets(image)
+        model.loss(targets).backward()
         parts = ["bottleneck", "decoder"]
     for part in parts:
         for name, weight in model.get_submodule(part).named_parameters():

@@ -250,7 +250,7 @@ def test_a_memory_holds_variants_within_its_bound(
 
     def counted(vectors: torch.Tensor, *others: object) -> torch.Tensor:
         seen.append(len(vectors))
-        return chosen(vectors, *others)  # type: ignore[arg-type]
+        return chosen(vectors, *others)
 
     monkeypatch.setattr(memory_module, "k_centre", counted)
     model = Memory(Teacher(SMALL), 20).eval()

@@ -154,7 +154,7 @@ def test_another_width_or_budget_is_refused_in_the_same_folder(settings: Setting
         ({"budget_ms": 2.0}, "budget_ms"),
     ):
         with pytest.raises(UsageError, match=f"belongs to a training with another {name};"):
-            fit(dataclasses.replace(asked, **change))  # type: ignore[arg-type]
+            fit(dataclasses.replace(asked, **change))
 
 
 def test_an_interrupted_choice_goes_on_and_another_training_is_refused(

@@ -101,7 +101,7 @@ def test_it_is_taken_where_one_side_of_a_part_always_differs(
 def test_it_is_not_chosen_without_judges_or_places(
     change: dict[str, object], still: Path, small_weights: Path, tmp_path: Path
 ) -> None:
-    about = fit(dataclasses.replace(settings_of(still, tmp_path / "run", small_weights), **change))  # type: ignore[arg-type]
+    about = fit(dataclasses.replace(settings_of(still, tmp_path / "run", small_weights), **change))
     assert "usual" not in about.training and about.scores
     _, model = checkpoint.load(tmp_path / "run")
     assert isinstance(model, Memory)
