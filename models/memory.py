@@ -32,7 +32,7 @@ PROTOTYPES = 1000
 
 SCALES = (1, 2)
 """Of the teacher's three: strides 8 and 16."""
-STRIDE = STRIDES[SCALES[0]]
+MAP_STRIDE = STRIDES[SCALES[0]]
 """Of the memory's map."""
 
 

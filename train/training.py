@@ -17,8 +17,7 @@ from edge.errors import DataSetError, UsageError
 from edge.fit import Fit
 from edge.memory import peak_mb
 from edge.text import clean
-from models.memory import PROTOTYPES, Remembering
-from models.memory import STRIDE as MEMORY_STRIDE
+from models.memory import MAP_STRIDE, PROTOTYPES, Remembering
 from train import checkpoint
 from train.augmentation import Augmentation
 from train.auto import AUTO, STUDENT, fit_auto
@@ -152,7 +151,7 @@ def fit(settings: Settings) -> Checkpoint:
     if system.own_memory:
         building["prototypes"] = settings.memory
         if settings.fit.grid.count == 1:  # positions of one tile are others in the next
-            building["grid"] = [settings.fit.height // MEMORY_STRIDE, settings.fit.width // MEMORY_STRIDE]
+            building["grid"] = [settings.fit.height // MAP_STRIDE, settings.fit.width // MAP_STRIDE]
     model = system.build(teacher, building).to(arithmetic.device, memory_format=torch.channels_last)
     crossfit = _cross_fit(good, groups, learn_from, settings.fit)
     pictures = good.only(learn_from)

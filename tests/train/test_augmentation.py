@@ -5,10 +5,10 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 import torch
+from cloth import cloth_pictures, write_cloth
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -27,7 +27,6 @@ from train.device import Arithmetic
 from train.material import Material, normalise
 from train.memory import cross_fit, fill
 from train.synthesis import Synthesis
-from train.textures import render_textures
 from train.training import Settings
 from train.training import fit as fit_system
 
@@ -37,19 +36,12 @@ ALL = Augmentation(light=10, gamma=8, shift=3, flip="both")
 
 @pytest.fixture(scope="module")
 def pictures() -> NDArray[np.uint8]:
-    """Ten noisy pictures of one texture, (10, 64, 64, 3)."""
-    rng = np.random.default_rng(0)
-    base = next(render_textures(1, (64, 64), seed=11)).astype(int)
-    return np.stack([np.clip(base + rng.normal(0, 12, base.shape), 0, 255).astype(np.uint8) for _ in range(10)])
+    return cloth_pictures()
 
 
 @pytest.fixture(scope="module")
-def data(pictures: NDArray[np.uint8], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("cloth")
-    (folder / "good").mkdir()
-    for i, picture in enumerate(pictures):
-        cv2.imwrite(str(folder / "good" / f"{i:02d}.png"), picture)
-    return folder
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_cloth(tmp_path_factory.mktemp("cloth"))
 
 
 def material_of(pictures: NDArray[np.uint8], augmentation: Augmentation, shown: list[Box] | None = None) -> Material:
