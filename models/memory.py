@@ -3,8 +3,9 @@
     f(p) = [avg3(T_2)(p), up(avg3(T_3))(p)]                 strides 8 and 16, each averaged over 3x3 positions
     u(p) = n(f(p)) / |n(f(p))|                              n: as it is, or each channel less its mean, by its spread
     d(p) = 1 - max_k u(p) . P_k                             P_k: unit vectors, chosen among those of good parts
-    map  = sum over both banks of d / spread; beside a student, map / spread + the student's map / spread
+    map  = sum over both banks of d / spread
     map' = (map - mean(p)) scale(p)                         what is usual at each position, where parts lie still
+    beside a student: map' / its spread + the student's map / its spread
 
 The family is PatchCore's (Roth et al., Towards Total Recall in Industrial Anomaly Detection, arXiv 2106.08265): two
 middle scales, local averages, prototypes by greedy k-centre. Distances are cosines here and not Euclidean, so that the
@@ -34,6 +35,11 @@ SCALES = (1, 2)
 """Of the teacher's three: strides 8 and 16."""
 MAP_STRIDE = STRIDES[SCALES[0]]
 """Of the memory's map."""
+
+
+def map_size(height: int, width: int) -> tuple[int, int]:
+    """Return height and width of the memory's map of pictures of that size, in pixels."""
+    return height // MAP_STRIDE, width // MAP_STRIDE
 
 
 def local_features(features: Sequence[Tensor]) -> Tensor:
@@ -153,21 +159,25 @@ class Remembering(Network):
     Args:
         network: That of the system; its teacher is the memory's too.
         prototypes: How many each of the memory's two banks keeps.
+        grid: Height and width of the memory's map where it is judged by what is usual at each position. All pictures
+            then have one size.
 
     Attributes:
         network: That of the system.
         banks: The memory.
+        usual: What the memory's map is judged by.
         weights: What the network's map and the memory's are multiplied by, (2,): one by the spread of each.
     """
 
     gives_map = True
     weights: Tensor
 
-    def __init__(self, network: Network, prototypes: int) -> None:
+    def __init__(self, network: Network, prototypes: int, grid: Sequence[int] | None = None) -> None:
         super().__init__()
         self.name = network.name
         self.network = network
         self.banks = Banks(network.teacher, prototypes)
+        self.usual = nn.Identity() if grid is None else Usual(grid)
         self.register_buffer("weights", torch.ones(2))
 
     @property
@@ -178,7 +188,7 @@ class Remembering(Network):
     def maps(self, image: Tensor, features: list[Tensor]) -> tuple[Tensor, Tensor]:
         """Return the network's map and the memory's, not yet weighed, (N, 1, h, w) in the plane of the former."""
         own = self.network.map_of(image, features).float()
-        return own, upsample(self.banks(features), own.shape[-2:])
+        return own, upsample(self.usual(self.banks(features)), own.shape[-2:])
 
     def map_of(self, image: Tensor, features: list[Tensor]) -> Tensor:
         """Teacher features (N, c_k, H_k, W_k) to the sum of both maps, (N, 1, h, w)."""

@@ -14,7 +14,7 @@ from edge.errors import CheckpointError, UsageError, YamlError
 from edge.files import write_atomically
 from edge.fit import Fit
 from edge.yaml_file import parse_yaml
-from models.memory import Remembering
+from models.memory import Remembering, map_size
 from models.network import Network
 from models.teacher import Teacher
 from train.systems import system_of
@@ -40,6 +40,7 @@ class Checkpoint:
         held_out: Likewise, of each good picture kept aside.
         options: Those that the network is built by: the student's width, DMDD's trunk, a memory's prototypes and grid.
         memory: Prototypes that each bank of the memory beside the student keeps; 0: it has none.
+        usual: Whether that memory's map is judged by what is usual at each position.
         foreground: How the part is told from its background, wherever flaws are drawn on good pictures.
         training: The other settings and what was measured: batch, learning rate, losses, seconds, versions.
     """
@@ -55,6 +56,7 @@ class Checkpoint:
     held_out: list[str]
     options: dict[str, Any] = field(default_factory=dict)
     memory: int = 0
+    usual: bool = False
     foreground: str = "auto"
     training: dict[str, Any] = field(default_factory=dict)
 
@@ -101,7 +103,8 @@ def load(folder: Path) -> tuple[Checkpoint, Network]:
         checkpoint = Checkpoint(**{**fields, "fit": Fit.from_dict(fields["fit"])})
         model = system_of(checkpoint.model).build(Teacher(checkpoint.teacher), checkpoint.options)
         if checkpoint.memory:
-            model = Remembering(model, checkpoint.memory)
+            fit = checkpoint.fit
+            model = Remembering(model, checkpoint.memory, map_size(fit.height, fit.width) if checkpoint.usual else None)
     except (AttributeError, TypeError, KeyError, ValueError, UsageError) as error:
         raise CheckpointError(f"{description}: is not the description of a checkpoint: {error}") from error
     _load_tensors(model, folder / TENSORS)

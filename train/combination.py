@@ -2,16 +2,62 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
+from edge.command import say
 from models.discrepancy import EPSILON
 from models.memory import Remembering
 from train.bootstrap import gain
-from train.material import normalise
-from train.validation import TrialPictures, shown_at
+from train.material import Material, normalise
+from train.memory import cross_fit, fill
+from train.usual import can_choose, choose_usual
+from train.validation import TrialPictures, Unseen, shown_at
 
 SEED = 0x3E3
 """Of the flaws; none that a validation uses."""
+
+
+def remember(model: Remembering, material: Material, unseen: Unseen) -> dict[str, Any]:
+    """Fill the memory beside a student and balance both; return what the checkpoint is to say of the memory.
+
+    The memory's map is judged by what is usual at each position, and the memory is kept, where flaws on unseen pictures
+    say so. Where there are none, it is kept.
+
+    Args:
+        model: Its student trained.
+        material: The pictures that the student learned from.
+        unseen: Others.
+
+    Returns:
+        `kept`, whether the memory is worth it; what was seen of that (`compare`), and of what is `usual`.
+    """
+    device, told = material.arithmetic.device, _fill(model, material, unseen)
+    trial = unseen()
+    balance(model, trial, device)
+    if trial.learned:
+        return {"kept": True, **told}
+    found = compare(model, trial, device)
+    kept = found["both"] - found["student"] > found["standard_error"]
+    said = "it is kept" if kept else "it is left out"
+    say(
+        f"memory: on synthetic flaws the maps are worth {found['both']:.4f} with it, {found['student']:.4f} without, "
+        f"standard error of the difference {found['standard_error']:.4f}; {said}"
+    )
+    return {"kept": kept, **found, **told}
+
+
+def _fill(model: Remembering, material: Material, unseen: Unseen) -> dict[str, Any]:
+    """Fill the memory; have its map judged by what is usual where flaws say so, and return what they said."""
+    crossfit, device = material.crossfit, material.arithmetic.device
+    if crossfit is None or not can_choose(crossfit, unseen):
+        fill(model.banks, model.teacher, material)
+        return {}
+    usual, told = choose_usual(model, cross_fit(model, material, crossfit), unseen(), device)
+    if usual is not None:
+        model.usual = usual.to(device)
+    return {"usual": told}
 
 
 @torch.inference_mode()

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from models.discrepancy import EPSILON
-from models.memory import Banks, Memory, local_features
+from models.memory import Banks, Memory, Remembering, local_features
 from models.teacher import Teacher
 from train.crossfit import CrossFit
 from train.material import Material
@@ -55,8 +55,8 @@ def fill(banks: Banks, teacher: Teacher, material: Material, blocks: NDArray[np.
     return without
 
 
-def cross_fit(model: Memory, material: Material, crossfit: CrossFit) -> Tensor:
-    """Fill the memory of a system from all pictures; return the distances of each by a memory that lacks its block.
+def cross_fit(model: Memory | Remembering, material: Material, crossfit: CrossFit) -> Tensor:
+    """Fill a memory from all pictures; return the distances of each by a memory that lacks its block.
 
     They are computed in float32, as by the exported network.
 

@@ -17,12 +17,12 @@ from edge.errors import DataSetError, UsageError
 from edge.fit import Fit
 from edge.memory import peak_mb
 from edge.text import clean
-from models.memory import MAP_STRIDE, PROTOTYPES, Remembering
+from models.memory import PROTOTYPES, Remembering, Usual, map_size
 from train import checkpoint
 from train.augmentation import Augmentation
 from train.auto import AUTO, STUDENT, fit_auto
 from train.checkpoint import Checkpoint
-from train.combination import balance, compare
+from train.combination import remember
 from train.crossfit import BLOCKS, FEWEST, CrossFit
 from train.datasets import Category, GoodImages
 from train.device import open_arithmetic
@@ -32,7 +32,6 @@ from train.groups import Groups, find_groups
 from train.journal import History, Journal
 from train.loop import run_phases
 from train.material import Material
-from train.memory import fill
 from train.phase import DECAY, RECIPES, Phase
 from train.resume import RESUME, ResumeState, writing
 from train.synthesis import Synthesis
@@ -151,7 +150,7 @@ def fit(settings: Settings) -> Checkpoint:
     if system.own_memory:
         building["prototypes"] = settings.memory
         if settings.fit.grid.count == 1:  # positions of one tile are others in the next
-            building["grid"] = [settings.fit.height // MAP_STRIDE, settings.fit.width // MAP_STRIDE]
+            building["grid"] = list(map_size(settings.fit.height, settings.fit.width))
     model = system.build(teacher, building).to(arithmetic.device, memory_format=torch.channels_last)
     crossfit = _cross_fit(good, groups, learn_from, settings.fit)
     pictures = good.only(learn_from)
@@ -212,9 +211,9 @@ def fit(settings: Settings) -> Checkpoint:
     found = system.finish(model, material, unseen, options)
     if about.memory:
         both = Remembering(model, about.memory).to(arithmetic.device).eval()
-        found["memory"] = _remember(both, material, unseen())
+        found["memory"] = remember(both, material, unseen)
         if found["memory"]["kept"]:
-            model = both
+            model, about = both, dataclasses.replace(about, usual=isinstance(both.usual, Usual))
         else:
             about = dataclasses.replace(about, memory=0)
     measured = {
@@ -275,23 +274,6 @@ def _check(settings: Settings) -> None:
         raise UsageError("--steps must be at least 1, and --batch at least 2 (BatchNorm needs two pictures)")
     if not 0 <= (settings.hold_out or 0) < 1 or not 0 < settings.learning_rate < float("inf"):
         raise UsageError("--hold-out must be at least 0 and below 1, and --learning-rate above 0 and finite")
-
-
-def _remember(model: Remembering, material: Material, trial: TrialPictures) -> dict[str, Any]:
-    """Fill the memory beside a student; return whether it is kept, and what unseen pictures say of that."""
-    device = material.arithmetic.device
-    fill(model.banks, model.teacher, material)
-    balance(model, trial, device)
-    if trial.learned:
-        return {"kept": True}
-    found = compare(model, trial, device)
-    kept = found["both"] - found["student"] > found["standard_error"]
-    said = "it is kept" if kept else "it is left out"
-    say(
-        f"memory: on synthetic flaws the maps are worth {found['both']:.4f} with it, {found['student']:.4f} without, "
-        f"standard error of the difference {found['standard_error']:.4f}; {said}"
-    )
-    return {"kept": kept, **found}
 
 
 def _synthetic() -> str:

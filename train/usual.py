@@ -7,13 +7,19 @@ Where parts lie at any angle, or their surface has no places, all positions are 
 
 from __future__ import annotations
 
+import copy
+from collections import Counter
+from typing import Any
+
 import torch
 from torch import Tensor
 
+from edge.command import say
 from models.discrepancy import EPSILON, gaussian_blur
-from models.memory import Memory, Usual
+from models.memory import Memory, Remembering, Usual
 from train.bootstrap import Gain, gain
-from train.validation import TrialPictures
+from train.crossfit import CrossFit
+from train.validation import TrialPictures, Unseen
 
 ENOUGH = 20
 """Good pictures from which on it is learned: the spread at a position is that of as many values."""
@@ -54,17 +60,46 @@ def by_others(maps: Tensor, blocks: Tensor) -> Tensor:
     return judged
 
 
-@torch.inference_mode()
-def worth_by_usual(model: Memory, usual: Usual, trial: TrialPictures, device: torch.device) -> Gain:
-    """Return how much more the memory's map is worth on flaws where it is judged by what is usual.
+def can_choose(crossfit: CrossFit, unseen: Unseen) -> bool:
+    """Return whether there are positions, pictures enough to learn what is usual there, and others to judge it by.
+
+    Args:
+        crossfit: The pictures to learn from; without any one of their blocks there must be enough too.
+        unseen: Those to judge by; asked for only where the others are enough.
+    """
+    count, largest = len(crossfit.blocks), max(Counter(crossfit.blocks).values())
+    if crossfit.fit.grid.count > 1 or count < ENOUGH or largest > count - ENOUGH // 2:
+        return False
+    trial = unseen()
+    return not trial.learned and len(trial.pictures) >= JUDGES
+
+
+def choose_usual(
+    model: Memory | Remembering, maps: Tensor, trial: TrialPictures, device: torch.device
+) -> tuple[Usual | None, dict[str, Any]]:
+    """Return what is usual, where flaws show that a map judged by it is surely better, and what they showed.
 
     Args:
         model: Its memory filled.
-        usual: What is usual.
-        trial: Good pictures that neither has seen.
+        maps: The memory's cross-fitted maps of good pictures, (N, 1, h, w).
+        trial: Good pictures that the memory has not seen.
         device: Where the model is.
     """
-    usual = usual.to(device)
+    usual = learn_usual(maps)
+    better = _gain(model, usual, trial, device)
+    say(
+        f"memory: on synthetic flaws its map is worth {better.one:.4f} where it is judged by what is usual at each "
+        f"position, {better.other:.4f} as it is, standard error of the difference {better.error:.4f}; "
+        f"{'the former' if better.sure else 'the latter'} is taken"
+    )
+    told = {"kept": better.sure, "with": better.one, "without": better.other, "standard_error": better.error}
+    return usual if better.sure else None, told
+
+
+@torch.inference_mode()
+def _gain(model: Memory | Remembering, usual: Usual, trial: TrialPictures, device: torch.device) -> Gain:
+    """Return how much more the memory's map is worth on flaws where it is judged by what is usual."""
+    usual = copy.deepcopy(usual).to(device)
 
     def both(images: Tensor) -> Tensor:
         distances = model.banks(model.teacher(images.to(device)))

@@ -86,6 +86,10 @@ class TrialPictures:
         return maps, masks, np.repeat(self.valid, 1 + DRAWS, axis=0)
 
 
+Unseen = Callable[[], TrialPictures]
+"""Return the first good pictures that the training has kept aside; those it learned from where it kept none aside."""
+
+
 def shown_at(valid: NDArray[np.bool_], size: tuple[int, int]) -> Tensor:
     """Return where a coarser map sees the frame alone and no padding: (N, H, W) bool to (N, h, w) bool."""
     return nn.functional.interpolate(torch.from_numpy(valid)[:, None].float(), size=size, mode="area")[:, 0] == 1

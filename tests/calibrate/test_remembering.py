@@ -14,19 +14,22 @@ from calibrate.export import to_onnx
 from calibrate.quantize import Plan, quantizable, quantize
 from edge.engines.openvino import CORE
 from edge.fit import Fit
-from models.memory import Memory, Remembering
+from models.memory import Memory, Remembering, Usual
 from models.network import Network
 from models.teacher import Teacher
 from train.systems import SYSTEMS, system_of
 
 
-def remembering(name: str) -> Network:
-    """The system with a memory of random prototypes; nothing is trained."""
+def remembering(name: str, grid: tuple[int, int] | None) -> Network:
+    """The system with a memory of random prototypes, judged by something usual at each position of a grid."""
     torch.manual_seed(3)
     teacher = Teacher(SMALL)
     model = (
-        Memory(teacher, 12) if name == Memory.name else Remembering(system_of(name).build(teacher, {}), prototypes=12)
+        Memory(teacher, 12, grid) if name == Memory.name else Remembering(system_of(name).build(teacher, {}), 12, grid)
     )
+    if isinstance(model.usual, Usual):
+        model.usual.mean.copy_(torch.rand_like(model.usual.mean))
+        model.usual.scale.copy_(0.5 + torch.rand_like(model.usual.scale))
     for bank in (model.banks.plain, model.banks.standardised):
         bank.prototypes.copy_(torch.nn.functional.normalize(torch.randn_like(bank.prototypes)))
     if isinstance(model, Remembering):
@@ -34,9 +37,10 @@ def remembering(name: str) -> Network:
     return model.eval()
 
 
+@pytest.mark.parametrize("grid", [None, (8, 8)])
 @pytest.mark.parametrize("name", SYSTEMS)
-def test_the_graph_gives_the_models_map_and_takes_int8(name: str) -> None:
-    model = remembering(name)
+def test_the_graph_gives_the_models_map_and_takes_int8(name: str, grid: tuple[int, int] | None) -> None:
+    model = remembering(name, grid)
     exported = to_onnx(model, Fit(64, 64))
     image = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(5))
     with torch.inference_mode():

@@ -15,7 +15,7 @@ from edge.fit import Fit
 from models.discrepancy import gaussian_blur, upsample
 from models.memory import Memory, Remembering, local_features
 from models.teacher import Teacher
-from train import checkpoint, training
+from train import checkpoint, combination
 from train.combination import balance, compare
 from train.crossfit import CrossFit
 from train.device import Arithmetic
@@ -95,7 +95,7 @@ def test_a_memory_is_shipped_where_flaws_say_that_it_helps(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     found = {"student": 0.5, "both": 0.56 if helps else 0.54, "standard_error": 0.05}
-    monkeypatch.setattr(training, "compare", lambda *_: found)
+    monkeypatch.setattr(combination, "compare", lambda *_: found)
     run = tmp_path / "run"
     about = fit(
         Settings(

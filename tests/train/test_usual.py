@@ -12,8 +12,8 @@ import torch
 from small_teacher import SMALL
 
 from edge.fit import Fit
-from models.memory import Memory, Usual
-from train import checkpoint
+from models.memory import Memory, Remembering, Usual
+from train import checkpoint, combination
 from train.training import Settings, fit
 from train.usual import FLOOR, by_others, learn_usual
 
@@ -95,6 +95,24 @@ def test_it_is_taken_where_one_side_of_a_part_always_differs(
     assert again == about and isinstance(model, Memory) and isinstance(model.usual, Usual)
     assert float(model.usual.mean[..., :3].mean()) > float(model.usual.mean[..., -3:].mean())
     assert len(about.scores) == len(about.trained_on)
+
+
+@pytest.mark.parametrize(("hold_out", "taken"), [(0.3, True), (0.0, False), (0.05, False)])
+def test_a_memory_beside_a_student_is_judged_by_it_too(
+    hold_out: float, taken: bool, still: Path, small_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(combination, "compare", lambda *_: {"student": 0.5, "both": 0.6, "standard_error": 0.05})
+    settings = settings_of(still, tmp_path / "run", small_weights)
+    about = fit(dataclasses.replace(settings, model="rd", steps=2, batch=4, hold_out=hold_out))
+    assert (about.memory, about.usual, "usual" in about.training["memory"]) == (200, taken, taken)
+    again, model = checkpoint.load(tmp_path / "run")
+    assert again == about and isinstance(model, Remembering) and isinstance(model.usual, Usual) == taken
+    if isinstance(model.usual, Usual):
+        assert float(model.usual.mean[..., :3].mean()) > float(model.usual.mean[..., -3:].mean())
+        picture = torch.randn(1, 3, 64, 64)
+        with torch.inference_mode():
+            judged, model.usual = model.anomaly_map(picture), torch.nn.Identity()
+            assert not torch.allclose(judged, model.anomaly_map(picture))
 
 
 @pytest.mark.parametrize("change", [{"hold_out": 0.0}, {"hold_out": 0.05}, {"fit": Fit(64, 64, "tile", tiles=(2, 1))}])

@@ -13,7 +13,8 @@ from models.dmdd import TRUNKS, DecoupledDistillation
 from train.material import Defects, Features, Material
 from train.mixture import CHOSEN, MAPS, choose_mixture
 from train.phase import Phase, constant, cosine
-from train.systems.system import STUDENT_WIDTH, System, Unseen, choice
+from train.systems.system import STUDENT_WIDTH, System, choice
+from train.validation import Unseen
 
 FORWARD_SHARE = 0.2
 HEAD_SHARE = 0.2

@@ -12,10 +12,7 @@ from models.teacher import Teacher
 from models.width import STUDENT_WIDTHS
 from train.material import Material
 from train.phase import Phase
-from train.validation import TrialPictures
-
-Unseen = Callable[[], TrialPictures]
-"""Return the first good pictures that the training has kept aside; those it learned from where it kept none aside."""
+from train.validation import Unseen
 
 Finish = Callable[[Any, Material, Unseen, Mapping[str, Any]], dict[str, Any]]
 """Called with the trained network, what it learned from, the unseen good pictures and the system's options; returns
