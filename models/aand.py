@@ -18,7 +18,7 @@ AMPLIFICATION_WEIGHT = 0.1
 
 
 class AmplifiedDistillation(Network):
-    """AAND: anomaly amplification, then normality distillation (arXiv 2405.02068; METHODS.md 2).
+    """AAND: anomaly amplification, then normality distillation (arXiv 2405.02068; docs/methods.md).
 
     In the first stage, on synthetic defects, only the amplification learns; in the second, on good images, bottleneck
     and decoder learn to predict the amplified features. The teacher's layers always receive vanilla features.
@@ -73,7 +73,7 @@ class AmplifiedDistillation(Network):
         foregrounds: Tensor,
         generator: torch.Generator | None = None,
     ) -> Tensor:
-        """The first stage's loss, gates by their focal loss and residuals by the amplification loss (METHODS.md 2.c).
+        """The first stage's loss, gates by their focal loss and residuals by the amplification loss (docs/methods.md).
 
         The true mask stands in for the gate where the residual is applied, so each part learns from its own loss alone.
 
@@ -93,6 +93,6 @@ class AmplifiedDistillation(Network):
         return total
 
     def loss(self, amplified: list[Tensor]) -> Tensor:
-        """The second stage's loss: reverse distillation and hard-knowledge distillation (METHODS.md 2.c)."""
+        """The second stage's loss: reverse distillation and hard-knowledge distillation (docs/methods.md, "AAND")."""
         student = self.student(amplified)
         return flattened_cosine(amplified, student) + hardest_cosine(amplified, student)

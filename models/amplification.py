@@ -51,7 +51,7 @@ class ResidualAmplification(nn.Module):
     prototypes; its softmax mass on the anomalous half is, in closed form,
     `g = sigmoid(logsumexp(s_anomalous / t) - logsumexp(s_normal / t))` of cosines s. The attribute-scaling residual
     generator (ARG) scales each channel by less than its own size, so no sign ever flips. Source: AAND, arXiv 2405.02068
-    and its code (METHODS.md 2.b).
+    and its code (docs/methods.md, "AAND").
 
     Args:
         channels: Channels of the scale.

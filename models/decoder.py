@@ -9,7 +9,7 @@ from models.width import StudentWidth, inner_channels
 class ReverseDecoder(nn.Module):
     """The student of reverse distillation: the teacher's layout mirrored, from the embedding back to its three scales.
 
-    It never sees the image. Source: RD4AD, arXiv 2201.10703, and its code (METHODS.md 1.b).
+    It never sees the image. Source: RD4AD, arXiv 2201.10703, and its code (docs/methods.md, "RD4AD").
 
     Args:
         channels: Channels of the teacher's three scales (strides 4, 8, 16).

@@ -4,7 +4,7 @@
     A      = G_sigma( sum_k up(d_k) )                       up: bilinear, align_corners; G: sigma 4, reflected borders
     score  = max A, or the mean of its top k pixels
 
-Source: RD4AD, arXiv 2201.10703, and its code (METHODS.md 1.e).
+Source: RD4AD, arXiv 2201.10703, and its code (docs/methods.md, "Maps and scores").
 """
 
 from __future__ import annotations

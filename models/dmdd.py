@@ -31,7 +31,7 @@ class DecoupledDistillation(Network):
     Known of the paper: 1x1 convolutions decouple the student's features into normality and abnormality features of
     equal capacity; normality guidance (NGM) makes the normality feature of a defective image the teacher's feature of
     the good one; abnormality inverse mimicking (AIM) drives the abnormality feature away from the teacher's inside
-    defects; a segmentation head fuses the distance maps. Reconstructed (METHODS.md 3 marks each): the trunk, the
+    defects; a segmentation head fuses the distance maps. Reconstructed (docs/methods.md, "DMDD"): the trunk, the
     layers of pyramids and head, the hinge of AIM, all weights and the recipe. It is not a reproduction.
 
     Args:
@@ -120,7 +120,7 @@ class DecoupledDistillation(Network):
         return (self.parts(image, features) * self.mixture[:, None, None]).sum(1, keepdim=True)
 
     def student_loss(self, good: Tensor, defective: Tensor, masks: Tensor, targets: list[Tensor]) -> Tensor:
-        """NGM and AIM of a batch of pairs (METHODS.md 3.c).
+        """NGM and AIM of a batch of pairs (docs/methods.md, "DMDD", phase A).
 
         Args:
             good: Images of good parts, (N, 3, H, W).
@@ -141,7 +141,7 @@ class DecoupledDistillation(Network):
         return guidance + mimicking
 
     def head_loss(self, distances: Tensor, masks: Tensor) -> Tensor:
-        """Focal, L1 and dice loss of the head (METHODS.md 3.c).
+        """Focal, L1 and dice loss of the head (docs/methods.md, "DMDD", phase B).
 
         Args:
             distances: As `distances` gives them, of good and defective images, (N, 6, h, w).

@@ -21,7 +21,7 @@ def flattened_cosine(teacher: Sequence[Tensor], student: Sequence[Tensor]) -> Te
     """`sum_k mean_batch [1 - COS(T_k, S_k)]`: one cosine per image and scale over the whole tensor.
 
     The per-position form of the paper's text does not reach the published figures; this one, of the released code, does
-    (METHODS.md 1.c and 1.g.1). Features are (N, C, H, W); the loss lies in [0, 2 x scales].
+    (docs/methods.md, "RD4AD"). Features are (N, C, H, W); the loss lies in [0, 2 x scales].
     """
     total = teacher[0].new_zeros((), dtype=teacher[0].float().dtype)
     for t, s in zip(teacher, student, strict=True):
@@ -44,7 +44,7 @@ def _squared(a: Tensor) -> Tensor:
 def hardest_cosine(teacher: Sequence[Tensor], student: Sequence[Tensor], count: int = HARDEST) -> Tensor:
     """Hard-knowledge distillation: `sum_k` of the mean distance at each image's `count` worst positions.
 
-    Source: AAND, arXiv 2405.02068 (METHODS.md 2.c, stage II). Features are (N, C, H, W).
+    Source: AAND, arXiv 2405.02068 (docs/methods.md, "AAND", stage II). Features are (N, C, H, W).
     """
     total = teacher[0].new_zeros((), dtype=teacher[0].float().dtype)
     for t, s in zip(teacher, student, strict=True):
@@ -83,7 +83,7 @@ def amplification(
         mean over n normal, a anomalous of max(0, cos(T_n, A_a) - (cos(T_n, T_a) - 0.3))
 
     At most 5000 normal and 1000 anomalous positions are drawn from the whole batch; pairs cross images. Only the
-    anomalous side carries gradient. 0 where either kind is missing. Source: AAND's code (METHODS.md 2.c, stage I).
+    anomalous side carries gradient. 0 where either kind is missing. Source: AAND's code (docs/methods.md, "AAND").
 
     Args:
         vanilla: The teacher's feature, (N, C, H, W).

@@ -58,7 +58,7 @@ class PyramidModeling(nn.Module):
     """One branch of DMDD's student: each scale is modelled with the context of the coarser ones.
 
     The paper has a pyramid modeling network, its layers are not public: a top-down pyramid with several receptive
-    fields at each level, because the paper's argument is one of receptive fields (METHODS.md 3.b; reconstructed).
+    fields at each level, because the paper's argument is one of receptive fields (reconstructed; docs/methods.md).
 
     Args:
         channels: Channels of the three scales (strides 4, 8, 16).

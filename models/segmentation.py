@@ -15,7 +15,7 @@ class MultiPerceptionHead(nn.Module):
     """DMDD's multi-perception segmentation head: distance maps of all scales and branches to one map of logits.
 
     Several attentions steer how the maps are fused: over the maps themselves, over channels and over positions (CBAM,
-    arXiv 1807.06521). That there are several is known of the paper, which ones is not (METHODS.md 3.b; reconstructed).
+    arXiv 1807.06521). That there are several is known of the paper, which ones is not (reconstructed; docs/methods.md).
 
     Args:
         maps: How many maps come in.

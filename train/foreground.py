@@ -2,7 +2,8 @@
 
 A wrong mask hides places from training for good, a whole frame only spends some defects on the background: whenever a
 policy is in doubt, its answer is the whole frame. AAND keeps a table of thresholds per category, DMDD's authors run
-GrabCut and list their textures by name; `auto` does without either (METHODS: AAND 2.d, DMDD 3.0).
+GrabCut and list their textures by name; `auto` does without either (docs/methods.md,
+"Synthetic defects").
 """
 
 from __future__ import annotations

@@ -136,9 +136,9 @@ def pro_per_image(
 
     One curve per defective picture: 200 thresholds evenly between the extremes of that picture's own map, mean overlap
     of its regions against its own false-positive rate, kept where that is below `limit` and stretched by the largest
-    kept value, area by trapezoids; then the mean over defective pictures (METHODS.md 1.g.2). Where that code has no
-    answer, because the kept rates are all 0 or there are fewer than two, the mean of the kept overlaps stands for the
-    area, 0 without any. Same arguments as `aupro`.
+    kept value, area by trapezoids; then the mean over defective pictures (docs/methods.md, "Metrics"). Where that code
+    has no answer, because the kept rates are all 0 or there are fewer than two, the mean of the kept overlaps stands
+    for the area, 0 without any. Same arguments as `aupro`.
 
     Raises:
         ValueError: There is no defective picture with normal pixels, or a score is not finite.
