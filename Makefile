@@ -18,6 +18,7 @@ CONFIGURATION := $(DESTDIR)/etc/edge-inspect
 UNITS := edge-inspect.service edge-inspect-bridge.service
 UNIT_FOLDER := $(DESTDIR)/etc/systemd/system
 PLACE := $(DESTDIR)$(PREFIX)
+DOCUMENTS := $(PLACE)/share/doc/edge-inspect
 # JetPack's OpenCV (with GStreamer) and TensorRT are packages of the system.
 VENV_OPTIONS ?= $(if $(wildcard /etc/nv_tegra_release),--system-site-packages)
 PIP_OPTIONS ?=
@@ -72,8 +73,9 @@ install:
 	$(PLACE)/bin/python -m pip install --quiet --upgrade $(PIP_OPTIONS) '.$(if $(EXTRAS),[$(EXTRAS)])'
 	@$(if $(DESTDIR),:,$(call WITH_OPENCV,$(PLACE)/bin/python))
 	$(if $(DESTDIR),sed -i '1s|^#!$(DESTDIR)|#!|' $(PLACE)/bin/edge-inspect $(PLACE)/bin/edge-train $(PLACE)/bin/calibrate)
-	install -D --mode 644 --target-directory $(PLACE)/share/doc/edge-inspect README.md docs/*.md systemd/devices.conf
-	install -D --mode 644 --target-directory $(PLACE)/share/doc/edge-inspect/monitoring docs/monitoring/*
+	install -D --mode 644 --target-directory $(DOCUMENTS) README.md systemd/devices.conf
+	find docs -type d | while read -r folder; do \
+	    find $$folder -maxdepth 1 -type f -exec install -D --mode 644 --target-directory $(DOCUMENTS)/$$folder {} + || exit; done
 	install -d $(UNIT_FOLDER) $(CONFIGURATION)
 	for unit in $(UNITS); do sed 's|/opt/edge-inspect|$(PREFIX)|' systemd/$$unit > $(UNIT_FOLDER)/$$unit || exit; done
 	for file in config.yaml bridge.yaml; do \
