@@ -1,7 +1,7 @@
 # One command each, with all of its set-up. Python packages install into .venv; PYTHON names the interpreter to make it with.
 #   make demo     the whole chain on a rendered production line, nothing downloaded but packages
 #   make test     every test that this machine can run; those that cannot are skipped and say why
-#   make lint     ruff and mypy
+#   make lint     ruff, mypy and codespell
 #   make bench    what is measured: writes tests/benchmarks/results/
 #   make install  on a box, as root: into /opt/edge-inspect, as a service; uninstall leaves configuration and data
 # What pip does not bring comes by apt where that is possible, else requirements.sh names the command that brings it.
@@ -47,6 +47,7 @@ test: $(INSTALLED)
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/codespell
 	$(BIN)/mypy
 
 # DATA: a folder of categories in the layout of MVTec AD, CATEGORIES: those to take.

@@ -2,7 +2,7 @@
 
 import sys
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 # Importing OpenVINO sends an event to Google Analytics and keeps an id in ~/intel, unless this package of its is
 # missing. A box on a factory's line tells nobody outside.
