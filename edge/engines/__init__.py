@@ -1,4 +1,12 @@
-"""Engines: what turns a frame into an anomaly map. Each is one file here, behind one small interface."""
+"""Engines: what turns a frame into an anomaly map. Each is one file here, behind one small interface.
+
+base.py            what every engine does alike: fit, tiles, score
+openvino.py        the engine for any processor
+openvino_sums.py   residual additions in INT8 inside of convolutions, for OpenVINO on AMX
+tensorrt/          the engine for NVIDIA GPUs
+
+This file has the engine's interface, and opens one: by choice, by what the box has, and checked on the golden frames.
+"""
 
 from __future__ import annotations
 

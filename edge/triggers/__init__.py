@@ -6,6 +6,10 @@ every 500 ms                                   the clock
 gpio:/dev/gpiochip0/17?edge=rising&delay=20    an edge on a line of the box, such as a light barrier's
 
 A trigger that the camera itself waits for is an option of its URI, and `camera` here.
+
+thread.py     what triggers have in common: a thread that calls when a part comes
+interval.py   the clock
+gpio.py       a line of the box
 """
 
 from __future__ import annotations

@@ -5,6 +5,13 @@ light, focus, noise, compression, colour). The statistics aimed at are those of 
 spectrum (Field 1987), occlusion with power-law sizes (dead leaves: Lee, Mumford and Huang 2001; both shown to train
 useful features by Baradad et al., "Learning to See by Looking at Noise", 2021) and iterated-function systems
 (Kataoka et al., "Pre-training without Natural Images", 2020).
+
+arrays.py     types of pictures and random generators
+noise.py      fields of noise and coordinates
+paint.py      colour and light
+surfaces.py   surfaces: a field, coloured and lit
+scenes.py     scenes: shapes in front of one another
+finish.py     what camera, lamp and file do to any picture
 """
 
 from __future__ import annotations
