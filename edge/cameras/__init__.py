@@ -81,7 +81,7 @@ class Camera(Protocol):
     live: bool
 
     def read(self, buffer: Frame | None, after: float = 0.0) -> Capture | None:
-        """Waits for the next frame; `None` is the end of a source that ends.
+        """Wait for the next frame; `None` is the end of a source that ends.
 
         Args:
             buffer: An earlier frame that may be written over.
@@ -94,11 +94,11 @@ class Camera(Protocol):
         """
 
     def close(self) -> None:
-        """Lets the source go."""
+        """Let the source go."""
 
 
 def open_camera(uri: str, place: Place | None = None) -> Camera:
-    """Opens the camera a URI names.
+    """Open the camera a URI names.
 
     Args:
         uri: See above.
@@ -112,7 +112,7 @@ def open_camera(uri: str, place: Place | None = None) -> Camera:
 
 
 def check_uri(uri: str) -> None:
-    """Checks a camera URI without opening the source.
+    """Check a camera URI without opening the source.
 
     Raises:
         CameraError: The scheme or an option is unknown.

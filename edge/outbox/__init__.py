@@ -206,7 +206,7 @@ class BoundedOutbox:
         """See `Outbox.retry`."""
 
     def _announce(self, station: str) -> None:
-        """There is more to send for a station."""
+        """Tell that there is more to send for a station."""
         with self._lock:
             wakes = list(self._wakes.get(station, ()))
         for wake in wakes:

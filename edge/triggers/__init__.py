@@ -29,7 +29,7 @@ _WORDS = {"edge": ("rising", "falling", "both"), "bias": ("as_is", "pull_up", "p
 
 
 def parse_trigger(text: str) -> float | Line | None:
-    """What a configuration's trigger means: a period in seconds, a line, or `None` for camera and command.
+    """Return what a configuration's trigger means: a period in seconds, a line, or `None` for camera and command.
 
     Raises:
         TriggerError: It has none of the forms, or an option is wrong.
@@ -47,7 +47,7 @@ def parse_trigger(text: str) -> float | Line | None:
 
 
 def check_trigger(text: str) -> None:
-    """Looks for what a trigger needs, and opens nothing that a running service may hold.
+    """Look for what a trigger needs, and open nothing that a running service may hold.
 
     Raises:
         TriggerError: The text is wrong, or what the trigger needs is not installed or not there.
@@ -60,7 +60,7 @@ def check_trigger(text: str) -> None:
 def start_trigger(
     text: str, fire: Callable[[], None], say: Callable[[str], None], *, name: str = "trigger"
 ) -> Trigger | None:
-    """Starts a trigger; `None` where the camera or commands do without one.
+    """Start a trigger; return `None` where the camera or commands do without one.
 
     Args:
         text: As in the configuration.
