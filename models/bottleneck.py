@@ -33,6 +33,6 @@ class OCBE(nn.Module):
         initialise(self)
 
     def forward(self, features: list[Tensor]) -> Tensor:
-        """Teacher features (N, c_k, H_k, W_k) to the embedding (N, 2 i3, H3 / 2, W3 / 2), post-ReLU; i3: c3 or half."""
+        """Map features (N, c_k, H_k, W_k) to the embedding (N, 2 i3, H3 / 2, W3 / 2), post-ReLU; i3: c3 or half."""
         t1, t2, t3 = features
         return self.embed(torch.cat([self.fuse1(t1), self.fuse2(t2), self.fuse3(t3)], 1))

@@ -9,7 +9,7 @@ SHARE = 0.3
 
 
 def mask_pyramid(masks: Tensor, features: Sequence[Tensor], share: float = SHARE) -> list[Tensor]:
-    """Brings masks to the sizes of feature maps: a position is marked when more than `share` of its area is.
+    """Bring masks to the sizes of feature maps: a position is marked when more than `share` of its area is.
 
     A share below one half keeps thin defects at the coarse scales (AAND's code; docs/methods.md, "AAND").
 

@@ -48,7 +48,7 @@ class MultiPerceptionHead(nn.Module):
         self.decide = nn.Sequential(conv_bn_relu(2 * width, width, 3), ResidualBlock(width, width, BlockStyle()), last)
 
     def forward(self, maps: Tensor) -> Tensor:
-        """(N, maps, H, W) to logits (N, 1, H, W)."""
+        """Map (N, maps, H, W) to logits (N, 1, H, W)."""
         trusted = maps * self.trust(torch.cat([_mean(maps), _largest(maps)], 1))[:, :, None, None]
         x = self.stem(trusted)
         x = torch.cat([perception(x) for perception in self.perceptions], 1)
