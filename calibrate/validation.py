@@ -37,12 +37,12 @@ class Validation:
         return np.asarray(self.masks.any(axis=(1, 2)))
 
     def first(self, count: int) -> Validation:
-        """Return fewer of them."""
+        """Fewer of them."""
         return Validation(self.pictures[:count], self.masks[:count], self.valid[:count])
 
 
 def draw_validation(frames: Sequence[Frame], fit: Fit, foreground: str = "auto") -> Validation:
-    """Draw at most 16 good pictures, tiles at random where the fit has them, and two flaws on each.
+    """At most 16 good pictures, tiles drawn at random where the fit has them, with two flaws each.
 
     Args:
         frames: Of good parts that the model has not seen.
