@@ -1,7 +1,7 @@
 # One command each, with all of its set-up. Python packages install into .venv; PYTHON names the interpreter to make it with.
 #   make demo     the whole chain on a rendered production line, nothing downloaded but packages
 #   make test     every test that this machine can run; those that cannot are skipped and say why
-#   make lint     ruff and mypy
+#   make lint     ruff, mypy and codespell
 #   make bench    what is measured: writes tests/benchmarks/results/
 #   make install  on a box, as root: into /opt/edge-inspect, as a service; uninstall leaves configuration and data
 # What pip does not bring comes by apt where that is possible, else requirements.sh names the command that brings it.
@@ -18,6 +18,7 @@ CONFIGURATION := $(DESTDIR)/etc/edge-inspect
 UNITS := edge-inspect.service edge-inspect-bridge.service
 UNIT_FOLDER := $(DESTDIR)/etc/systemd/system
 PLACE := $(DESTDIR)$(PREFIX)
+DOCUMENTS := $(PLACE)/share/doc/edge-inspect
 # JetPack's OpenCV (with GStreamer) and TensorRT are packages of the system.
 VENV_OPTIONS ?= $(if $(wildcard /etc/nv_tegra_release),--system-site-packages)
 PIP_OPTIONS ?=
@@ -46,6 +47,7 @@ test: $(INSTALLED)
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/codespell
 	$(BIN)/mypy
 
 # DATA: a folder of categories in the layout of MVTec AD, CATEGORIES: those to take.
@@ -72,8 +74,9 @@ install:
 	$(PLACE)/bin/python -m pip install --quiet --upgrade $(PIP_OPTIONS) '.$(if $(EXTRAS),[$(EXTRAS)])'
 	@$(if $(DESTDIR),:,$(call WITH_OPENCV,$(PLACE)/bin/python))
 	$(if $(DESTDIR),sed -i '1s|^#!$(DESTDIR)|#!|' $(PLACE)/bin/edge-inspect $(PLACE)/bin/edge-train $(PLACE)/bin/calibrate)
-	install -D --mode 644 --target-directory $(PLACE)/share/doc/edge-inspect README.md docs/*.md systemd/devices.conf
-	install -D --mode 644 --target-directory $(PLACE)/share/doc/edge-inspect/monitoring docs/monitoring/*
+	install -D --mode 644 --target-directory $(DOCUMENTS) README.md systemd/devices.conf
+	find docs -type d | while read -r folder; do \
+	    find $$folder -maxdepth 1 -type f -exec install -D --mode 644 --target-directory $(DOCUMENTS)/$$folder {} + || exit; done
 	install -d $(UNIT_FOLDER) $(CONFIGURATION)
 	for unit in $(UNITS); do sed 's|/opt/edge-inspect|$(PREFIX)|' systemd/$$unit > $(UNIT_FOLDER)/$$unit || exit; done
 	for file in config.yaml bridge.yaml; do \

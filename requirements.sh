@@ -42,6 +42,7 @@ wanted() {
         gir1.2-gst-rtsp-server-1.0 aravis-tools gir1.2-aravis-0.8; do
         has_package "$package" || echo "$package"
     done
+    command -v mosquitto_pub >/dev/null || echo mosquitto-clients
     command -v mbpoll >/dev/null || echo mbpoll
     command -v node >/dev/null || echo nodejs
     command -v npm >/dev/null || echo npm

@@ -38,7 +38,7 @@ class Histogram:
         self._turn = 0
 
     def add(self, values: NDArray[np.float32]) -> None:
-        """Counts values of any sign; of very many only some, but the largest always."""
+        """Count values of any sign; of very many only some, but the largest always."""
         largest = max(float(values.max()), -float(values.min()))
         self.largest = max(self.largest, largest)
         if self.end == 0:
@@ -68,7 +68,7 @@ class Activation:
         self._pictures = 0
 
     def add(self, values: NDArray[np.float32]) -> None:
-        """Takes in those of a picture, (1, channels, ...)."""
+        """Take in those of a picture, (1, channels, ...)."""
         self.histogram.add(values)
         self._sums = self._sums + values.reshape(values.shape[1], -1).mean(axis=1, dtype=np.float64)
         self._pictures += 1
@@ -82,7 +82,7 @@ class Activation:
 def collect(
     model: onnx.ModelProto, tensors: Sequence[str], images: Sequence[NDArray[np.float32]]
 ) -> dict[str, Activation]:
-    """What flows in each tensor, in one pass over the images.
+    """Return what flows in each tensor, in one pass over the images.
 
     Args:
         model: The float32 network.

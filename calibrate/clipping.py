@@ -26,19 +26,19 @@ SMALLEST = 1e-6
 
 
 def maximum(histogram: Histogram) -> float:
-    """Nothing is clipped."""
+    """Return the largest value: nothing is clipped."""
     return histogram.largest
 
 
 def percentile(histogram: Histogram) -> float:
-    """One value in ten thousand is clipped: the end of the bin in which the 99.99th percentile lies."""
+    """Return the end of the bin in which the 99.99th percentile lies: one value in ten thousand is clipped."""
     seen = np.cumsum(histogram.counts)
     bins = int(np.searchsorted(seen, PERCENTILE / 100 * seen[-1])) + 1
     return bins * histogram.end / BINS
 
 
 def mse(histogram: Histogram) -> float:
-    """The mean squared error of INT8 is smallest; the squares of clipped values weigh against finer steps."""
+    """Return where INT8's mean squared error is smallest; squares of clipped values weigh against finer steps."""
     centres = (np.arange(BINS) + 0.5) * (histogram.end / BINS)
     clips = np.linspace(0.2, 1.0, CANDIDATES) * histogram.largest
     steps = clips[:, None] / LEVELS
@@ -48,7 +48,7 @@ def mse(histogram: Histogram) -> float:
 
 
 def entropy(histogram: Histogram) -> float:
-    """The distribution loses least: smallest Kullback-Leibler divergence, as TensorRT's entropy calibration.
+    """Return where the distribution loses least: smallest Kullback-Leibler divergence, as TensorRT's calibration.
 
     For each end: P is the histogram up to it with all beyond in its last bin, Q the same bins gathered into 128 levels,
     each spread evenly over its bins that hold something. Zeros, most of what follows a ReLU, cost nothing to represent
@@ -84,5 +84,5 @@ METHODS: dict[str, Callable[[Histogram], float]] = {
 
 
 def scale(histogram: Histogram, method: str) -> float:
-    """The step of symmetric INT8 for what was counted, by one of `METHODS`."""
+    """Return the step of symmetric INT8 for what was counted, by one of `METHODS`."""
     return max(METHODS[method](histogram) if histogram.largest > 0 else 0, SMALLEST) / LEVELS

@@ -46,7 +46,7 @@ class Difference:
     b: Any
 
     def as_dict(self) -> dict[str, Any]:
-        """For `--json`."""
+        """Return it as `--json` has it."""
         return {"key": self.key, "a": self.a, "b": self.b}
 
 
@@ -59,7 +59,7 @@ class Outcome:
     threshold: float
 
     def as_dict(self) -> dict[str, Any]:
-        """For `--json`."""
+        """Return it as `--json` has it."""
         return {"ok": self.ok, "score": round(self.score, 6), "threshold": round(self.threshold, 6)}
 
 
@@ -94,7 +94,7 @@ class Comparison:
     images: list[ImagePair] | None
 
     def as_dict(self) -> dict[str, Any]:
-        """For `--json`."""
+        """Return it as `--json` has it."""
         return {
             "a": _identity(self.a),
             "b": _identity(self.b),
@@ -104,7 +104,7 @@ class Comparison:
         }
 
     def lines(self) -> Iterator[str]:
-        """For a person."""
+        """Yield it in lines for a person."""
         yield from (f"{letter}  {bundle.path}" for letter, bundle in (("A", self.a), ("B", self.b)))
         if not self.differences:
             yield "no difference"
@@ -121,7 +121,7 @@ class Comparison:
 
 
 def compare(a: Bundle, b: Bundle, images: Sequence[Path] = ()) -> Comparison:
-    """Compares two bundles, and runs images through what a station would run of each.
+    """Compare two bundles, and run images through what a station would run of each.
 
     Args:
         a: The first bundle.
@@ -164,7 +164,7 @@ class _Judge:
 
 
 def _facts(bundle: Bundle) -> Facts:
-    """All a bundle says: its manifest, then its files, its signature and its report."""
+    """Return all that a bundle says: its manifest, then its files, its signature and its report."""
     manifest = bundle.manifest.model_dump(mode="json")
     manifest["input"]["fit"] = bundle.fit.as_dict()  # with what an older manifest leaves to the default
     files = manifest.pop("files")
@@ -195,7 +195,7 @@ def _report(bundle: Bundle) -> Facts:
 
 
 def _flat(prefix: str, value: Facts) -> Iterator[tuple[str, Any]]:
-    """Dotted keys with their values. Scores become their number, median and largest; lists of tables are left out."""
+    """Yield dotted keys with their values. Of scores their number, median and largest; no lists of tables."""
     for key, inner in value.items():
         if prefix.startswith("report.") and key in REPEATED:
             continue
@@ -255,7 +255,7 @@ def _text(value: Any) -> str:
 
 
 def _change(a: Any, b: Any) -> str:
-    """By how much a number grew."""
+    """Return by how much a number grew."""
     return f"{(b - a) / abs(a):+.1%}" if _is_number(a) and _is_number(b) and a else ""
 
 

@@ -54,7 +54,7 @@ Open = Callable[[Precision], tuple[Engine, str]]
 def try_in_turn(
     bundle: Bundle, precision: Precision | None, open_one: Open, say: Callable[[str], None]
 ) -> list[Attempt]:
-    """Opens engines until one reproduces the golden frames, and says of each what came of it.
+    """Open engines until one reproduces the golden frames, and say of each what came of it.
 
     Args:
         bundle: The bundle.
@@ -96,7 +96,7 @@ def _latency_ms(bundle: Bundle, engine: Engine) -> float:
 
 
 def with_tensorrt(bundle: Bundle, cache: Path | None, workspace_mb: int, again: bool) -> Open:
-    """TensorRT from the bundle's ONNX, as the service does it, and into the service's cache.
+    """Return what opens TensorRT from the bundle's ONNX, as the service does, and into the service's cache.
 
     Raises:
         EngineError: TensorRT, pycuda or a GPU is missing here.

@@ -7,5 +7,5 @@ LEVEL = 0.9
 
 
 def percent(share: float) -> str:
-    """A share for a person, to 3 digits."""
+    """Return a share for a person, to 3 digits."""
     return f"{100 * share:.3g} %"

@@ -41,7 +41,7 @@ class OwnDefault:
         )
 
     def as_dict(self) -> dict[str, Any]:
-        """For the report."""
+        """Return it as the report has it."""
         return asdict(self) | {"damage": self.damage.as_dict()}
 
 

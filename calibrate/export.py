@@ -47,7 +47,7 @@ class Flat(torch.nn.Module):  # type: ignore[misc]  # torch is not followed: the
         self.model = model
 
     def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """Features in the order of the outputs' names, or the map alone."""
+        """Return features in the order of the outputs' names, or the map alone."""
         given = self.model(image)
         if isinstance(given, torch.Tensor):
             return (given,)
@@ -56,7 +56,7 @@ class Flat(torch.nn.Module):  # type: ignore[misc]  # torch is not followed: the
 
 
 def to_onnx(model: Network, fit: Fit) -> ModelProto:
-    """Exports a model in float32, for one picture of the fit's size.
+    """Export a model in float32, for one picture of the fit's size.
 
     Raises:
         CheckpointError: A BatchNorm could not be folded into its convolution.
@@ -90,7 +90,7 @@ def to_onnx(model: Network, fit: Fit) -> ModelProto:
 
 
 def spell_out_logsumexp(exported: ModelProto) -> None:
-    """Writes each ReduceLogSumExp as Exp, ReduceSum and Log: AAND's gates take it of cosines over 0.2.
+    """Write each ReduceLogSumExp as Exp, ReduceSum and Log: AAND's gates take it of cosines over 0.2.
 
     OpenVINO 2026.4 overlooks the axes of opset 17's and reduces all of them: maps of AAND were wrong by 0.06.
     """
@@ -109,7 +109,7 @@ def spell_out_logsumexp(exported: ModelProto) -> None:
 
 
 def _to_opset_17(exported: ModelProto) -> None:
-    """Rewrites what opset 18 changed of the operators these networks have: axes of reductions, and new attributes."""
+    """Rewrite what opset 18 changed of the operators these networks have: axes of reductions, and new attributes."""
     constants = {tensor.name: tensor for tensor in exported.graph.initializer}
     for node in exported.graph.node:
         if node.op_type in _AXES_ATTRIBUTE and len(node.input) > 1:
@@ -126,7 +126,7 @@ def _to_opset_17(exported: ModelProto) -> None:
 
 
 def _fold_constants(exported: ModelProto) -> None:
-    """Computes what no picture changes, AAND's memory: torch's exporter leaves that in the graph where it is large."""
+    """Compute what no picture changes, AAND's memory: torch's exporter leaves that in the graph where it is large."""
     constants = {tensor.name: tensor for tensor in exported.graph.initializer}
     nodes = []
     for node in exported.graph.node:
@@ -144,7 +144,7 @@ def _fold_constants(exported: ModelProto) -> None:
 
 
 def _strip(exported: ModelProto) -> None:
-    """Takes out what the exporter adds of the machine it ran on: source paths, stack traces, unused functions."""
+    """Take out what the exporter adds of the machine it ran on: source paths, stack traces, unused functions."""
     for node in exported.graph.node:
         del node.metadata_props[:]
         node.doc_string = ""

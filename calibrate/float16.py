@@ -31,13 +31,13 @@ SPLITTER = np.float32(2**13 + 1)
 
 
 def beyond_float16(activations: Mapping[str, Activation]) -> dict[str, float]:
-    """The tensors whose largest value is no safe float16, with that value."""
+    """Return the tensors whose largest value is no safe float16, with that value."""
     largest = {name: activation.histogram.largest for name, activation in activations.items()}
     return {name: value for name, value in largest.items() if value * HEADROOM > LARGEST}
 
 
 def to_float16(model: ModelProto) -> ModelProto:
-    """The network strongly typed, see the module's text; the float32 one is left as it was.
+    """Return the network strongly typed, see the module's text; the float32 one is left as it was.
 
     Raises:
         ValueError: A weight is beyond float16.
@@ -78,7 +78,7 @@ class _Typing:
             self._half[name] = node.output[i] = f"{name}_half" if name in self._outputs else name
 
     def finish(self) -> None:
-        """Casts the outputs, and takes out what nothing reads any more."""
+        """Cast the outputs, and take out what nothing reads any more."""
         for name in self._outputs & self._native:
             self._nodes.append(helper.make_node("Cast", [self._half[name]], [name], to=TensorProto.FLOAT))
         del self._graph.node[:]
@@ -89,7 +89,7 @@ class _Typing:
         self._graph.initializer.extend(constants)
 
     def _compares(self, node: NodeProto) -> bool:
-        """Whether a convolution takes cosines with AAND's memory: what it reads was divided by its norm."""
+        """Return whether a convolution takes cosines with AAND's memory: what it reads was divided by its norm."""
         return node.input[0] in self._made and self._made[node.input[0]].op_type == "Div"
 
     def _as_half(self, name: str) -> str:
@@ -118,7 +118,7 @@ class _Typing:
 
 
 def rounded(typed: ModelProto) -> ModelProto:
-    """What a network of `to_float16` computes where there is float16 arithmetic, as a float32 network.
+    """Return what a network of `to_float16` computes where there is float16 arithmetic, as a float32 network.
 
     OpenVINO on a processor reads float16 and computes in float32, so it does not show what an engine in float16 gives.
     Here each result is rounded to the 11 bits of a float16 (sums inside a convolution stay float32, as on a GPU):
@@ -153,7 +153,7 @@ def rounded(typed: ModelProto) -> ModelProto:
 
 
 def _rounding(node: NodeProto) -> list[NodeProto]:
-    """Takes the place of a node's one output."""
+    """Return the nodes that round to float16 what a node gives, and take the place of its one output."""
     name = node.output[0]
     exact, far, rest = f"{name}_exact", f"{name}_far", f"{name}_rest"
     node.output[0] = exact

@@ -74,7 +74,7 @@ def with_flaw(frame: Frame, fit: Fit, kind: int, foreground: str = "auto") -> Fr
 
 
 def tolerances(measured: Mapping[Precision, Measurement], limits: Mapping[Precision, float]) -> dict[Precision, float]:
-    """How far golden maps may lie apart: by half of what lies between a usual good part's score and the threshold.
+    """Return how far golden maps may lie apart: half of what lies between a usual good score and the threshold.
 
     FP32 has no such freedom: beside the others it is the reference.
 
@@ -91,5 +91,5 @@ def tolerances(measured: Mapping[Precision, Measurement], limits: Mapping[Precis
 
 
 def fp32_tolerance(largest: float) -> float:
-    """How far float32 maps may lie apart: the rounding errors of DMDD's, whose values reach tens, grow with them."""
+    """Return how far float32 maps may lie apart: rounding errors of DMDD's, whose values reach tens, grow with them."""
     return round(max(FP32_TOLERANCE, FP32_RELATIVE * largest), 6)

@@ -21,7 +21,7 @@ from train.checkpoint import Checkpoint
 
 
 def draft(about: Checkpoint, networks: Mapping[Precision, bytes], out: Path, fit: Fit | None = None) -> Bundle:
-    """A bundle in memory of these ONNX, not decided yet.
+    """Return a bundle in memory of these ONNX, not decided yet.
 
     Args:
         about: The checkpoint's description.
@@ -48,7 +48,7 @@ def manifest_fields(
     tolerance: Mapping[Precision, float],
     preferred: Precision,
 ) -> dict[str, Any]:
-    """All of `Manifest` but `format`, `files`, and what the decision rests on."""
+    """Return all of `Manifest` but `format`, `files`, and what the decision rests on."""
     return {
         "name": clean(out.name.removesuffix(".zip")),
         "created": format_time(utc_now()),

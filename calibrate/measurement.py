@@ -41,7 +41,7 @@ class Measurement:
 
 
 def measure(bundle: Bundle, precision: Precision, frames: Sequence[Frame]) -> Measurement:
-    """Runs the frames through a bundle's model.
+    """Run the frames through a bundle's model.
 
     Raises:
         EngineError: The engine cannot be built or failed.
@@ -63,7 +63,7 @@ def measure(bundle: Bundle, precision: Precision, frames: Sequence[Frame]) -> Me
 def infer_fitted(
     engines: Sequence[OpenVinoEngine], pictures: NDArray[np.uint8], least_s: float = TIMED_S
 ) -> list[tuple[NDArray[np.float32], float]]:
-    """The maps of pictures that are fitted already, (N, H, W), and the median milliseconds of one, of each engine.
+    """Return the maps of pictures that are fitted already, (N, H, W), and each engine's median milliseconds of one.
 
     The engines take turns: a machine that slows down meanwhile slows all of them.
 

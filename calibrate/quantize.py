@@ -86,7 +86,7 @@ class Plan:
 
 
 def quantizable(model: ModelProto) -> list[str]:
-    """The tensors that some `Plan` quantizes: inputs of convolutions, projected shortcuts and compared features."""
+    """Return the tensors that a `Plan` may quantize: inputs of convolutions, projected shortcuts, compared features."""
     constants = {tensor.name for tensor in model.graph.initializer}
     made = makers(model)
     tensors = [node.input[0] for node in model.graph.node if _has_weights(node, constants)]
@@ -95,13 +95,13 @@ def quantizable(model: ModelProto) -> list[str]:
 
 
 def of_distances(model: ModelProto) -> list[str]:
-    """Those of `quantizable` that say how far features are apart, and nothing else: of DMDD's head."""
+    """Return those of `quantizable` that only say how far features are apart: those of DMDD's head."""
     features = _features(model, makers(model))
     return [name for name in quantizable(model) if name not in features]
 
 
 def layers(model: ModelProto, plan: Plan) -> dict[str, str]:
-    """What `quantize` makes INT8 by a plan: names of nodes and of compared features, each with a name for a person."""
+    """Return what `quantize` makes INT8 by a plan: nodes and compared features, each with a name for a person."""
     chosen = _chosen(model, plan, frozenset())
     titles = {node.name: _title(node) for node in model.graph.node if node.name in chosen}
     compared = _compared(model, makers(model))
@@ -115,7 +115,7 @@ def quantize(
     plan: Plan,
     released: Collection[str] = frozenset(),
 ) -> ModelProto:
-    """The network with Q/DQ pairs where `plan` says.
+    """Return the network with Q/DQ pairs where `plan` says.
 
     Args:
         model: The float32 network.
@@ -149,7 +149,7 @@ def quantize(
 
 
 def _chosen(model: ModelProto, plan: Plan, released: Collection[str]) -> set[str]:
-    """Names of the nodes and compared features that become INT8."""
+    """Return the names of the nodes and compared features that become INT8."""
     image = model.graph.input[0].name
     constants = {tensor.name for tensor in model.graph.initializer}
     made = makers(model)
@@ -170,12 +170,12 @@ def _chosen(model: ModelProto, plan: Plan, released: Collection[str]) -> set[str
 
 
 def makers(model: ModelProto) -> dict[str, NodeProto]:
-    """The node that makes each tensor."""
+    """Return the node that makes each tensor."""
     return {output: node for node in model.graph.node for output in node.output}
 
 
 def _features(model: ModelProto, made: Mapping[str, NodeProto]) -> set[str]:
-    """The tensors that some path from the picture reaches other than through a cosine; the rest are of distances."""
+    """Return the tensors that a path from the picture reaches without a cosine; the rest are of distances."""
     reached = {model.graph.input[0].name}
     for node in model.graph.node:
         if reached.intersection(node.input) and not _is_cosine(node, made):
@@ -184,7 +184,7 @@ def _features(model: ModelProto, made: Mapping[str, NodeProto]) -> set[str]:
 
 
 def _is_cosine(node: NodeProto, made: Mapping[str, NodeProto]) -> bool:
-    """Whether a node divides a sum of products: by the norms of what was multiplied."""
+    """Return whether a node divides a sum of products: by the norms of what was multiplied."""
     total = made.get(node.input[0]) if node.op_type == "Div" else None
     if total is None or total.op_type != "ReduceSum":
         return False
@@ -192,7 +192,7 @@ def _is_cosine(node: NodeProto, made: Mapping[str, NodeProto]) -> bool:
 
 
 def _title(node: NodeProto) -> str:
-    """A convolution by its weights' name, as in the checkpoint where that has them; an addition by what it gives."""
+    """Return a convolution's name by its weights, as the checkpoint has them; an addition's by what it gives."""
     if node.op_type not in CONVOLUTIONS:
         return f"residual addition {node.output[0]}"
     name = str(node.input[1])
@@ -200,7 +200,7 @@ def _title(node: NodeProto) -> str:
 
 
 def _ends_projected(node: NodeProto, made: Mapping[str, NodeProto]) -> bool:
-    """Whether an addition ends a residual block whose shortcut is a convolution too, its second side."""
+    """Return whether an addition ends a residual block whose shortcut is a convolution too, its second side."""
     return node.op_type == "Add" and all(name in made and made[name].op_type in CONVOLUTIONS for name in node.input)
 
 
@@ -209,7 +209,7 @@ def _has_weights(node: NodeProto, constants: Collection[str]) -> bool:
 
 
 def _compared(model: ModelProto, made: Mapping[str, NodeProto]) -> list[str]:
-    """The features that a cosine reads: in the graph, or the engine's of the outputs, which then are several."""
+    """Return the features that a cosine reads: in the graph, or the engine's of the outputs, which then are several."""
     cosines = [node for node in model.graph.node if _is_cosine(node, made)]
     inside = [name for node in cosines for name in made[made[node.input[0]].input[0]].input]
     outputs = [value.name for value in model.graph.output]
@@ -217,13 +217,13 @@ def _compared(model: ModelProto, made: Mapping[str, NodeProto]) -> list[str]:
 
 
 def _projects(node: NodeProto) -> bool:
-    """Whether a convolution is a strided 1x1 one."""
+    """Return whether a convolution is a strided 1x1 one."""
     sizes = {attribute.name: list(attribute.ints) for attribute in node.attribute}
     return sizes.get("kernel_shape") == [1, 1] and max(sizes.get("strides", [1])) > 1
 
 
 def _pixels(node: NodeProto) -> int:
-    """How many pixels a transposed convolution gives for each it reads: so many share the kernel's positions."""
+    """Return how many pixels a transposed convolution gives for each it reads: so many share the kernel's positions."""
     strides = (list(attribute.ints) for attribute in node.attribute if attribute.name == "strides")
     return math.prod(next(strides, [1]))
 
@@ -232,7 +232,7 @@ _SHUFFLED = "_as_1x1"
 
 
 def pixel_shuffle(model: ModelProto) -> None:
-    """Rewrites each 2x2 stride-2 transposed convolution as a 1x1 convolution to 4 C channels and a depth-to-space.
+    """Rewrite each 2x2 stride-2 transposed convolution as a 1x1 convolution to 4 C channels and a depth-to-space.
 
     The same numbers: out(2y + i, 2x + j, c) = sum_k in(y, x, k) W(k, c, i, j).
     """
@@ -273,11 +273,11 @@ class _Rewriter:
         self.weights = {tensor.name: tensor for tensor in model.graph.initializer}
 
     def leave_float(self, node: NodeProto) -> None:
-        """A convolution reads what was not rounded."""
+        """Let a convolution read what was not rounded."""
         self._float.add(node.name)
 
     def quantize(self, name: str) -> None:
-        """Rounds a tensor.
+        """Round a tensor.
 
         What a max pool gives is rounded before it: the largest of rounded values is the rounded largest, the same
         numbers at a quarter of the pool's bytes.
@@ -295,7 +295,7 @@ class _Rewriter:
         )
 
     def quantize_weights(self, node: NodeProto, means: NDArray[np.float64]) -> None:
-        """Makes the weights integers; `means` are those of the channels of the node's input."""
+        """Make the weights integers; `means` are those of the channels of the node's input."""
         axis = 1 if node.op_type == "ConvTranspose" else 0
         name = node.input[1]
         weights = numpy_helper.to_array(self.weights[name])
@@ -327,7 +327,7 @@ class _Rewriter:
             node.input.append(self._constant(f"{node.name}_bias", values.astype(np.float32)))
 
     def finish(self) -> None:
-        """Leads readers to the rounded tensors, and puts each pair behind what makes its tensor."""
+        """Lead readers to the rounded tensors, and put each pair behind what makes its tensor."""
         for node in self._graph.node:
             if node.name not in self._float:
                 node.input[:] = [f"{name}_dequantized" if name in self._pairs else name for name in node.input]

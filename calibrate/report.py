@@ -32,7 +32,7 @@ Described = Mapping[str, Any]
 
 
 def describe(decided: Decided, networks: Networks, validation: Validation, calibrated: int) -> dict[str, Any]:
-    """The report as JSON has it.
+    """Return the report as JSON has it.
 
     Args:
         decided: On held-out images.
@@ -85,7 +85,7 @@ def render(
     described: Described,
     kinds: Sequence[str],
 ) -> str:
-    """The page; `described` as of `describe`, with the flaws of set sizes, real defects and what is promised of them.
+    """Return the page; `described` as of `describe`, with the flaws of set sizes, real defects and what is promised.
 
     `kinds` are those of the images of real defects.
     """
@@ -157,7 +157,7 @@ def _precision_row(name: str, part: Described) -> str:
 
 
 def _promise(promise: Described) -> str:
-    """What the threshold does, the warning first where there is one."""
+    """Return what the threshold does, the warning first where there is one."""
     warning = [f'<p class="warning">{escape(promise["warning"])}</p>'] if promise["warning"] else []
     sentences = [f"<p>{escape(sentence)}</p>" for sentence in promise["sentences"]]
     return f'<div class="promise">{"".join([*warning, *sentences])}</div>\n'

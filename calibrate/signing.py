@@ -42,7 +42,7 @@ class KeyPair:
 
 
 def make_keys(out: Path, passphrase: bytes | None = None) -> KeyPair:
-    """Makes a pair of keys; files that are there already are left alone.
+    """Make a pair of keys; files that are there already are left alone.
 
     Args:
         out: The private key's file if it ends in .pem, else a folder for both. The public key lies beside it.
@@ -74,7 +74,7 @@ def make_keys(out: Path, passphrase: bytes | None = None) -> KeyPair:
 
 
 def sign_bundle(path: Path, key: Ed25519PrivateKey) -> Bundle:
-    """Signs a bundle, a folder or a .zip, after a check of every file; an earlier signature is replaced.
+    """Sign a bundle, a folder or a .zip, after a check of every file; an earlier signature is replaced.
 
     Returns:
         The bundle, opened anew with the key that signed it.
@@ -94,7 +94,7 @@ def sign_bundle(path: Path, key: Ed25519PrivateKey) -> Bundle:
 
 
 def read_private_key(path: Path, passphrase: bytes | None = None) -> Ed25519PrivateKey:
-    """Reads the PEM file of a private key.
+    """Read the PEM file of a private key.
 
     Raises:
         UsageError: It cannot be read, holds no private Ed25519 key, or the passphrase is missing or wrong.
@@ -119,7 +119,7 @@ def read_private_key(path: Path, passphrase: bytes | None = None) -> Ed25519Priv
 
 
 def read_passphrase(path: Path) -> bytes:
-    """The first line of a file.
+    """Return the first line of a file.
 
     Raises:
         UsageError: It cannot be read or is empty.
@@ -134,5 +134,5 @@ def read_passphrase(path: Path) -> bytes:
 
 
 def is_open_to_others(path: Path) -> bool:
-    """Whether more users than its owner may read a private key."""
+    """Return whether more users than its owner may read a private key."""
     return bool(path.stat().st_mode & 0o077)

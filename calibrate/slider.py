@@ -66,7 +66,7 @@ def _rounded(scores: Sequence[float]) -> list[float]:
 
 
 def _figure(validation: Validation, i: int, score: float, threshold: float) -> str:
-    """A validation picture with its verdict."""
+    """Return a validation picture with its verdict."""
     picture = validation.pictures[i]
     scale = min(1.0, SIDE / max(picture.shape[:2]))
     size = max(1, round(picture.shape[1] * scale)), max(1, round(picture.shape[0] * scale))

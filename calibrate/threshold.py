@@ -56,7 +56,7 @@ class TailFit:
         return self.images >= self.images_wanted
 
     def rates_on(self, images: int) -> tuple[float, float]:
-        """Between which shares of so many new good images, at least one, will be found above the threshold, at `LEVEL`.
+        """Return the least and the largest share of so many new good images above the threshold, at `LEVEL`.
 
         Wider than `rate_low` to `rate_high`, as so many images do not show their own true rate exactly. Old and new
         scores are exchangeable, so the number of new ones above the k-th highest of n is beta-binomial with k and
@@ -69,7 +69,7 @@ class TailFit:
         return low / images, high / images
 
     def __str__(self) -> str:
-        """One line for a person."""
+        """Return one line for a person."""
         said = (
             f"threshold {self.threshold:.4f} ({self.threshold_low:.4f} to {self.threshold_high:.4f}), {self.method}; "
             f"asked to reject {percent(self.rate)} of good parts, it will reject {percent(self.rate_low)} to "
@@ -99,7 +99,7 @@ def resolvable_rate(images: int) -> float:
 
 
 def tail_threshold(scores: Sequence[float], false_reject_rate: float) -> TailFit:
-    """The score that good parts exceed at a rate, from held-out good scores; a larger rate never gives a larger one.
+    """Return the score that good parts exceed at a rate, from held-out good scores; a larger rate gives no larger one.
 
     Where the scores resolve the rate, the threshold is an order statistic, interpolated: the rate of the k-th highest
     of n is k / (n + 1) on average over samples, whatever the distribution. A fitted tail is hardly steadier there, and
@@ -152,13 +152,13 @@ def tail_threshold(scores: Sequence[float], false_reject_rate: float) -> TailFit
 
 
 def exceeded_at(scores: Sequence[float], rates: Sequence[float]) -> list[float]:
-    """The scores that `tail_threshold` finds for several rates, for a chart."""
+    """Return the scores that `tail_threshold` finds for several rates, for a chart."""
     falling = np.sort(np.asarray(scores, np.float64))[None, ::-1]
     return [float(level) for level in _levels(falling, np.asarray(rates, np.float64))[0]]
 
 
 def clopper_pearson(count: float, total: float) -> tuple[float, float]:
-    """The interval of a share of which `count` in `total` were seen, at `LEVEL` (Clopper & Pearson 1934)."""
+    """Return the interval of a share of which `count` in `total` were seen, at `LEVEL` (Clopper & Pearson 1934)."""
     tail = (1 - LEVEL) / 2
     low = beta_quantile(count, total - count + 1, tail) if count > 0 else 0.0
     high = beta_quantile(count + 1, total - count, 1 - tail) if count < total else 1.0
@@ -167,7 +167,7 @@ def clopper_pearson(count: float, total: float) -> tuple[float, float]:
 
 @cache
 def images_wanted(rate: float) -> int:
-    """The fewest good images of which that share, seen above a threshold, would promise no more than twice the rate."""
+    """Return the fewest good images of which that share, seen above, promises no more than twice the rate."""
     few, enough = 0, 1
     while clopper_pearson(rate * enough, enough)[1] > 2 * rate:
         few, enough = enough, 2 * enough
@@ -178,7 +178,7 @@ def images_wanted(rate: float) -> int:
 
 
 def _levels(falling: Floats, rates: Floats) -> Floats:
-    """The scores exceeded at the rates, (R,), by samples sorted from the highest, (S, N): (S, R)."""
+    """Return the scores exceeded at the rates, (R,), by samples sorted from the highest, (S, N): (S, R)."""
     n = falling.shape[1]
     ranks = rates * (n + 1)
     inside = np.clip(ranks, 1, n)
@@ -190,7 +190,7 @@ def _levels(falling: Floats, rates: Floats) -> Floats:
 
 
 def _mean_excess(falling: Floats) -> Floats:
-    """Of the highest quarter over the next score, (S, 1): the scale of an exponential tail."""
+    """Return the mean excess of the highest quarter over the next score, (S, 1): the scale of an exponential tail."""
     n = falling.shape[1]
     quarter = min(max(1, round(QUARTER * n)), n - 1)
     if quarter == 0:
@@ -199,7 +199,7 @@ def _mean_excess(falling: Floats) -> Floats:
 
 
 def _interval(falling: Floats, rate: Floats) -> tuple[float, float]:
-    """Between which scores the one that is exceeded at the rate lies: so many scores above it are not unlikely."""
+    """Return between which scores the one that is exceeded at the rate lies: so many above it are not unlikely."""
     n = falling.size
     fewest, most = (binomial_quantile(share, n, rate.item()) for share in ((1 - LEVEL) / 2, (1 + LEVEL) / 2))
     high = falling[0, fewest - 1] if fewest else np.quantile(_bootstrap(falling, rate), (1 + LEVEL) / 2)
@@ -207,13 +207,13 @@ def _interval(falling: Floats, rate: Floats) -> tuple[float, float]:
 
 
 def _bootstrap(falling: Floats, rate: Floats) -> Floats:
-    """The threshold of each of the samples drawn from the fitted distribution."""
+    """Return the threshold of each of the samples drawn from the fitted distribution."""
     drawn = np.sort(np.random.default_rng(0).random((REPEATS, falling.size)))
     return _levels(_levels(falling, drawn.ravel()).reshape(drawn.shape), rate)
 
 
 def _counts(images: int, a: int, b: int, share: float) -> int:
-    """The smallest count whose beta-binomial distribution function reaches a share."""
+    """Return the smallest count whose beta-binomial distribution function reaches a share."""
     return int(np.searchsorted(np.cumsum(beta_binomial(images, a, b)), share))
 
 

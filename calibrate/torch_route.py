@@ -27,7 +27,7 @@ from train import checkpoint
 
 
 def with_torch_tensorrt(bundle: Bundle, run: Path, workspace_mb: int) -> Open:
-    """Torch-TensorRT from the checkpoint that the bundle was made of.
+    """Return what opens Torch-TensorRT from the checkpoint that the bundle was made of.
 
     Raises:
         UsageError: The checkpoint is of another system, teacher, category or fit.

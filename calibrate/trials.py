@@ -82,7 +82,7 @@ class Trial:
     damage: Damage
 
     def as_dict(self) -> dict[str, Any]:
-        """For the report."""
+        """Return it as the report has it."""
         return {"recipe": str(self.recipe), "latency_ms_median": round(self.latency_ms, 3), **self.damage.as_dict()}
 
 
@@ -115,7 +115,7 @@ class Workbench:
         ((self.reference, _),) = infer_fitted([self._exact], validation.pictures, least_s=0)
 
     def model(self, recipe: Recipe) -> bytes:
-        """The INT8 ONNX."""
+        """Return the INT8 ONNX."""
         if recipe.method not in self._scales:
             self._scales[recipe.method] = {
                 name: scale(activation.histogram, recipe.method) for name, activation in self._activations.items()
@@ -125,16 +125,16 @@ class Workbench:
         return bytes(made.SerializeToString())
 
     def layers(self, plan: Plan) -> dict[str, str]:
-        """What a plan makes INT8: node names, each with a name for a person."""
+        """Return what a plan makes INT8: node names, each with a name for a person."""
         return layers(self._fp32, plan)
 
     def candidate(self, recipe: Recipe) -> Candidate:
-        """Makes an INT8 network."""
+        """Make an INT8 network."""
         model = self.model(recipe)
         return Candidate(recipe, model, engine_of(self._draft({"int8": model}), "int8"))
 
     def race(self, candidates: Sequence[Candidate], count: int) -> list[tuple[Trial, Maps]]:
-        """Measures INT8 networks in turns, on the first `count` pictures; gives their maps too."""
+        """Measure INT8 networks in turns, on the first `count` pictures; return their maps too."""
         measured = infer_fitted([each.engine for each in candidates], self.validation.pictures[:count])
         return [
             (Trial(each.recipe, latency_ms, damage(self.validation, self.reference, maps)), maps)
@@ -142,7 +142,7 @@ class Workbench:
         ]
 
     def judge(self, recipe: Recipe) -> tuple[Trial, Maps]:
-        """Makes and measures one INT8 network on all pictures, in no more time than they take."""
+        """Make and measure one INT8 network on all pictures, in no more time than they take."""
         ((maps, latency_ms),) = infer_fitted([self.candidate(recipe).engine], self.validation.pictures, least_s=0)
         return Trial(recipe, latency_ms, damage(self.validation, self.reference, maps)), maps
 
@@ -160,7 +160,7 @@ class Workbench:
 
 
 def try_recipes(workbench: Workbench) -> tuple[list[Trial], Maps]:
-    """Tries forms of the network, each beside the best so far, then ways to clip; the chosen one first, and its maps.
+    """Try forms of the network beside the best so far, then ways to clip; return the chosen first, and its maps.
 
     Of the forms about as faithful as the best the fastest, and of equally fast ones that with most in INT8, which is
     worth more on TensorRT. How activations are clipped changes no latency, so there the most faithful is kept, of all

@@ -27,7 +27,7 @@ class Agreement:
     same: int
 
     def __str__(self) -> str:
-        """What a precision does, for a person."""
+        """Return what a precision does, for a person."""
         return f"gives the verdict of FP32 on {self.same} of {self.images}"
 
 
@@ -50,7 +50,7 @@ class Escapes:
     escape_high: float
 
     def __str__(self) -> str:
-        """One line for a person."""
+        """Return one line for a person."""
         return (
             f"{self.images - self.rejected} of {self.images} defective images escape, {percent(self.escape_rate)}; "
             f"of all like them {percent(self.escape_low)} to {percent(self.escape_high)} ({percent(LEVEL)} confidence)"
@@ -60,7 +60,7 @@ class Escapes:
 def agreements(
     scores: Mapping[Precision, Sequence[float]], thresholds: Mapping[Precision, float]
 ) -> dict[Precision, Agreement]:
-    """How each other precision agrees with FP32 on the same images."""
+    """Return how each other precision agrees with FP32 on the same images."""
     verdicts = {precision: [score > thresholds[precision] for score in found] for precision, found in scores.items()}
     reference = verdicts.pop("fp32")
     return {
@@ -70,7 +70,7 @@ def agreements(
 
 
 def escapes(scores: Sequence[float], threshold: float) -> Escapes:
-    """What a threshold makes of the scores of defective images, at least one."""
+    """Return what a threshold makes of the scores of defective images, at least one."""
     escaped = sum(score <= threshold for score in scores)
     return Escapes(len(scores), len(scores) - escaped, escaped / len(scores), *clopper_pearson(escaped, len(scores)))
 
@@ -78,7 +78,7 @@ def escapes(scores: Sequence[float], threshold: float) -> Escapes:
 def judge_defects(
     bundle: Bundle, frames: Sequence[Frame], thresholds: Mapping[Precision, float], say: Callable[[str], None]
 ) -> tuple[dict[str, Any], dict[Precision, list[float]]]:
-    """How many defective images each precision would let escape, for the report, and their scores.
+    """Return how many defective images each precision would let escape, for the report, and their scores.
 
     Nothing is decided by them.
     """

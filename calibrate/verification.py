@@ -51,7 +51,7 @@ class Verification:
         return [check for check in self.checks if not check.ok]
 
     def as_dict(self) -> dict[str, Any]:
-        """For `--json`."""
+        """Return it as `--json` has it."""
         signed_by = self.bundle.signed_by if self.bundle else None
         return {
             "bundle": self.bundle.manifest.name if self.bundle else None,
@@ -63,7 +63,7 @@ class Verification:
         }
 
     def raise_failed(self) -> None:
-        """Does nothing where every check holds.
+        """Raise what does not hold; do nothing where every check holds.
 
         Raises:
             CheckFailed: One does not; the message names each.
@@ -73,7 +73,7 @@ class Verification:
 
 
 def verify(path: Path, trusted: Sequence[PublicKey] = (), engine: EngineName = "openvino") -> Verification:
-    """Checks a bundle: its signature where keys are given, every digest, and that each precision gives the golden maps.
+    """Check a bundle: its signature where keys are given, every digest, and that each precision gives the golden maps.
 
     Args:
         path: The bundle.
@@ -102,7 +102,7 @@ def verify(path: Path, trusted: Sequence[PublicKey] = (), engine: EngineName = "
 
 
 def describe_signature(bundle: Bundle) -> str:
-    """How a bundle stands: signed by whom, and whether that was checked."""
+    """Return how a bundle stands: signed by whom, and whether that was checked."""
     if bundle.signed_by is not None:
         return f"by key {bundle.signed_by.id} ({bundle.signed_by.path})"
     try:

@@ -1,8 +1,76 @@
-"""The runtime on the box: camera, engine, discrepancy, verdict, MQTT. Never imports torch."""
+"""The runtime on the box: camera, engine, discrepancy, verdict, MQTT. Never imports torch.
+
+The command and what it runs:
+    cli.py              the command `edge-inspect` and its subcommands
+    command.py          what the three command-line programs share: exit statuses, messages, JSON output
+    dependencies.py     which package brings which module, and what to do where one does not load
+    errors.py           the tree of errors that users see
+    service.py          `run`: all stations of a box in one process
+    check.py            `check`: a configuration and its broker, looked at without starting anything
+    inspection.py       `image`: files judged without a service
+    bench.py            `bench`: how fast a bundle is here
+    doctor.py           `doctor`: what this box has and lacks
+    selftest.py         `selftest`: whether this box computes what it should; selftest.zip is its bundle
+    requester.py        `command`: one command is sent and its reply awaited
+    request_options.py  the options of `command`
+    demo/               `demo`: the whole chain on a rendered production line
+
+The configuration:
+    settings.py         what can be set, within which limits
+    section.py          what all parts of a configuration have in common
+    configuration.py    YAML to settings, with every mistake in one message
+    yaml_file.py        the one reader of YAML
+    host.py             hosts as a configuration names them
+
+From a frame to a verdict, in this order:
+    cameras/            where frames come from
+    triggers/           what asks for a part's frame
+    images/             pictures from files, as uint8 BGR
+    station/            one camera, its bundle, and what commands change
+    engine_loop.py      the thread that judges the frames of all stations in turn
+    fit.py              a frame is brought to the network's canvas, and maps back to the frame
+    fit_modes.py        the names of the fits, for command lines
+    tiles.py            a canvas is cut into tiles, and their maps are merged
+    engines/            a frame becomes an anomaly map and a score
+    discrepancy.py      the last steps of the discrepancy as matrices, for engines
+    kernels/            the GPU's code for what stands around the network
+    cuda.py             GPU, memory, streams and graphs; the only user of pycuda
+    processor.py        what the processor can do
+    decision.py         a map becomes accept or reject, and regions
+    overlay.py          pictures for people: maps, regions, contact sheets
+    evidence/           frames of rejected and borderline parts on disk
+
+The bundle:
+    bundle.py           its manifest and its files, opened and written
+    container.py        where its files lie: a folder or a .zip
+    signature.py        who answers for it
+    promise.py          what its threshold does to parts, in sentences
+
+The contract and the way to the broker:
+    messages.py         the messages that a station publishes, and their topics
+    commands.py         the commands that it takes, and their replies
+    schema.py           both as JSON Schema, AsyncAPI and examples
+    command_guide.py    how to command a station by hand, for docs/mqtt
+    ids.py              UUIDs that sort by time
+    outbox/             where messages wait on disk
+    mqtt/               connection, session, publisher; Sparkplug B
+    bridge/             the other side: verdicts as Modbus registers for a PLC
+
+How the box is:
+    health/             stages, pictures, scores, machine, watchdog, /metrics
+    systemd.py          readiness, watchdog and journal
+    signals.py          SIGTERM, SIGINT and SIGHUP
+    identity.py         what tells this box from a copy of its disk
+    clock.py            noticing that the wall clock was set
+    memory.py           how much memory a process has held
+    log_limit.py        the same is not logged too often
+    files.py            files that are there whole or not at all
+    text.py             text from outside, made fit to be shown and sent
+"""
 
 import sys
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 # Importing OpenVINO sends an event to Google Analytics and keeps an id in ~/intel, unless this package of its is
 # missing. A box on a factory's line tells nobody outside.

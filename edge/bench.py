@@ -23,7 +23,7 @@ WARM_UP = 10
 def bench(
     path: Path, precision: Precision | None, frames: int, size: tuple[int, int], name: EngineName | None = None
 ) -> dict[str, Any]:
-    """Times a bundle end to end and its engine alone, frame by frame in turn, so that both see the same machine.
+    """Time a bundle end to end and its engine alone, frame by frame in turn, so that both see the same machine.
 
     Raw is the compiled network with its input in place and its features left where they are: the floor. End to end
     begins with a frame in memory and ends with the verdict, and its regions where the frame is rejected; the frames are

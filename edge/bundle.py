@@ -251,7 +251,7 @@ class Bundle:
         return Fit.from_dict(self.manifest.input.fit)
 
     def model(self, precision: Precision) -> bytes:
-        """The ONNX of a precision.
+        """Return the ONNX of a precision.
 
         Raises:
             BundleError: The bundle has none of that precision.
@@ -259,7 +259,7 @@ class Bundle:
         return self._read(self._model_file(precision))
 
     def model_path(self, precision: Precision) -> Path | None:
-        """Where the ONNX of a precision lies as a file of its own; `None` inside a .zip.
+        """Return where the ONNX of a precision lies as a file of its own; `None` inside a .zip.
 
         `None` also where a signature was asked for: whoever reads the file later might find another than was checked.
 
@@ -270,7 +270,7 @@ class Bundle:
         return self.path / name if self.path.is_dir() and self.signed_by is None else None
 
     def file(self, name: str) -> bytes:
-        """Any file that the manifest lists.
+        """Return any file that the manifest lists.
 
         Raises:
             BundleError: It lists none of that name, or the file has changed since the bundle was opened.
@@ -280,7 +280,7 @@ class Bundle:
         return self._read(name)
 
     def signature(self) -> Signature | None:
-        """What the bundle itself says of who signed it; `None` where it is not signed.
+        """Return what the bundle itself says of who signed it; `None` where it is not signed.
 
         Raises:
             SignatureError: It is damaged.
@@ -288,7 +288,7 @@ class Bundle:
         return read_signature(self.path, self._read)
 
     def golden(self) -> list[GoldenFrame]:
-        """The golden frames.
+        """Return the golden frames.
 
         Raises:
             BundleError: `golden.npz` does not hold what it should.
@@ -322,12 +322,12 @@ def model_file(precision: str) -> str:
 
 
 def _maps_of(precision: Precision) -> str:
-    """The name in `golden.npz` of the maps of a precision other than FP32."""
+    """Return the name in `golden.npz` of the maps of a precision other than FP32."""
     return f"maps_{precision}"
 
 
 def pack_golden(frames: Sequence[GoldenFrame]) -> bytes:
-    """The content of `golden.npz`; all frames have maps of the same precisions."""
+    """Return the content of `golden.npz`; all frames have maps of the same precisions."""
     arrays: dict[str, Any] = {f"frame{i}": golden.frame for i, golden in enumerate(frames)}
     arrays |= {_maps_of(each): np.stack([golden.others[each] for golden in frames]) for each in frames[0].others}
     scores, maps = np.array([golden.score for golden in frames]), np.stack([golden.map for golden in frames])
@@ -337,7 +337,7 @@ def pack_golden(frames: Sequence[GoldenFrame]) -> bytes:
 
 
 def open_bundle(path: Path, trusted: Sequence[PublicKey] = ()) -> Bundle:
-    """Opens a bundle and checks it whole: signature, format, manifest, presence and sha256 of every file.
+    """Open a bundle and check it whole: signature, format, manifest, presence and sha256 of every file.
 
     Args:
         path: The folder or .zip.
@@ -368,7 +368,7 @@ def open_bundle(path: Path, trusted: Sequence[PublicKey] = ()) -> Bundle:
 
 
 def write_bundle(path: Path, manifest: dict[str, Any], contents: dict[str, bytes]) -> Bundle:
-    """Writes a bundle folder: whole, or not at all.
+    """Write a bundle folder: whole, or not at all.
 
     Args:
         path: The folder to make.

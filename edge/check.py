@@ -69,7 +69,7 @@ def _check_bridge(path: Path, connect: bool) -> Iterator[str]:
 
 
 def _topics_of_a_station(topics: Topics, settings: Settings) -> tuple[list[str], list[str]]:
-    """What a station publishes to, and what it subscribes to."""
+    """Return what a station publishes to, and what it subscribes to."""
     mqtt = settings.mqtt
     if mqtt.encoding == "sparkplug_b":
         from edge.mqtt.sparkplug.node import NAMESPACE, EdgeNode

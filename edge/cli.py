@@ -23,7 +23,7 @@ ENGINES = ("openvino", "tensorrt")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs `edge-inspect`; returns the exit status."""
+    """Run `edge-inspect`; return the exit status."""
     parser = argparse.ArgumentParser(
         prog="edge-inspect",
         description="Inspects parts on a production line: camera to verdict to MQTT.",

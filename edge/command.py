@@ -73,24 +73,24 @@ def run_command(parser: argparse.ArgumentParser, argv: Sequence[str] | None = No
 
 
 def _is_named(file: Any, arguments: argparse.Namespace) -> bool:
-    """Whether a file is, or lies below, one that the command line names."""
+    """Return whether a file is, or lies below, one that the command line names."""
     given = [item for value in vars(arguments).values() for item in (value if isinstance(value, list) else [value])]
     return isinstance(file, str) and any(Path(file).is_relative_to(item) for item in given if isinstance(item, Path))
 
 
 def _drop_output() -> None:
-    """What is still to be written to standard output goes nowhere: Python would complain at its end."""
+    """Drop what is still to be written to standard output: Python would complain at its end."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def say(text: str) -> None:
-    """Says something to a person, on standard error; what no terminal should be told is escaped."""
+    """Say something to a person, on standard error; what no terminal should be told is escaped."""
     text = "\n".join(map(clean, text.split("\n")))
     print(text, file=sys.stderr, flush=True)
 
 
 def write_json(value: Any, target: Path | None) -> None:
-    """Writes one JSON object to a file, or to standard output for `-`; nothing for `None`.
+    """Write one JSON object to a file, or to standard output for `-`; nothing for `None`.
 
     A number that is not finite becomes null: JSON has no other word for it, and readers refuse Python's own NaN.
 
@@ -110,7 +110,7 @@ def write_json(value: Any, target: Path | None) -> None:
 
 
 def _finite(value: Any) -> Any:
-    """The same value with null for every number in it that is not finite."""
+    """Return the same value with null for every number in it that is not finite."""
     if isinstance(value, float) and not math.isfinite(value):
         return None
     if isinstance(value, dict):
@@ -132,7 +132,7 @@ def seed(text: str) -> int:
 
 
 def add_json_option(parser: argparse.ArgumentParser) -> None:
-    """The option every command with a result has."""
+    """Add the option that every command with a result has."""
     parser.add_argument(
         "--json",
         type=Path,

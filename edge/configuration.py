@@ -38,12 +38,12 @@ _LONGEST_SHOWN = 80
 
 
 def load_settings(path: Path) -> Settings:
-    """Reads the service's configuration file; see `read_settings`."""
+    """Read the service's configuration file; see `read_settings`."""
     return read_settings(path, Settings)
 
 
 def read_settings(path: Path, whole: type[Model]) -> Model:
-    """Reads a configuration file.
+    """Read a configuration file.
 
     Relative paths in it are taken from the folder the program runs in.
 
@@ -78,7 +78,7 @@ def _required(model: type[BaseModel]) -> list[str]:
 
 
 def _say(mistake: Any, whole: type[BaseModel], document: Document) -> str:
-    """One mistake as `key: what is wrong; what is allowed (line)`."""
+    """Return one mistake as `key: what is wrong; what is allowed (line)`."""
     place = mistake["loc"]
     where = show_place(place) or "(the file)"
     line = next((document.lines[place[:n]] for n in range(len(place), 0, -1) if place[:n] in document.lines), None)
@@ -106,7 +106,7 @@ def _explain(mistake: Any, whole: type[BaseModel]) -> str:
 
 
 def _show(value: Any) -> str:
-    """A value as a message shows it."""
+    """Return a value as a message shows it."""
     if isinstance(value, dict | list):
         return "a mapping" if isinstance(value, dict) else "a list"
     shown = repr(value)
@@ -114,7 +114,7 @@ def _show(value: Any) -> str:
 
 
 def _model_at(model: type[BaseModel], location: tuple[Any, ...]) -> type[BaseModel] | None:
-    """The settings model that a place in the file belongs to."""
+    """Return the settings model that a place in the file belongs to."""
     for part in location:
         if isinstance(part, int):
             continue
@@ -133,7 +133,7 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:
 
 
 def trusted_keys(settings: Settings) -> list[PublicKey]:
-    """The keys that bundles must be signed with; none where no signature is asked for.
+    """Return the keys that bundles must be signed with; none where no signature is asked for.
 
     Raises:
         ConfigurationError: A key cannot be read; the message lists every one.
@@ -153,7 +153,7 @@ def trusted_keys(settings: Settings) -> list[PublicKey]:
 
 
 def check_settings(path: Path, settings: Settings) -> list[str]:
-    """Looks at what a configuration names: bundles and signatures, keys, cameras, triggers, folders, credential files.
+    """Look at what a configuration names: bundles and signatures, keys, cameras, triggers, folders, credential files.
 
     Returns:
         What cannot be looked at from here: credentials that systemd hands to the service alone.
@@ -198,7 +198,7 @@ def check_settings(path: Path, settings: Settings) -> list[str]:
 
 
 def check_bridge_settings(path: Path, settings: BridgeSettings) -> list[str]:
-    """Looks at what the bridge's configuration names: its state, its address, credential files.
+    """Look at what the bridge's configuration names: its state, its address, credential files.
 
     Returns:
         As `check_settings`.
@@ -223,7 +223,7 @@ def check_bridge_settings(path: Path, settings: BridgeSettings) -> list[str]:
 
 
 def _look_at_file(key: str, file: Path) -> list[str]:
-    """What keeps a file from being made and written."""
+    """Return what keeps a file from being made and written."""
     # Of a link, where it leads to.
     folder = Path(os.path.realpath(file)).parent
     if not os.access(folder, os.W_OK | os.X_OK):

@@ -20,7 +20,7 @@ class Container(Protocol):
     """Files by their name inside the bundle, with `/` between folders."""
 
     def read(self, name: str) -> bytes:
-        """The content of a file.
+        """Return the content of a file.
 
         Raises:
             OSError, KeyError, ValueError: There is none of that name, or none that can be read.
@@ -28,10 +28,10 @@ class Container(Protocol):
         """
 
     def digest(self, name: str) -> str:
-        """The sha256 of a file in hexadecimal; raises as `read`."""
+        """Return the sha256 of a file in hexadecimal; raises as `read`."""
 
     def write(self, name: str, data: bytes) -> None:
-        """Adds a file, or puts it in the place of one: whole, or not at all.
+        """Add a file, or put it in the place of one: whole, or not at all.
 
         Raises:
             OSError: It cannot be written.
@@ -40,7 +40,7 @@ class Container(Protocol):
 
 
 def open_container(path: Path, marker: str) -> Container:
-    """The files of a bundle.
+    """Open the files of a bundle.
 
     Args:
         path: The folder or .zip.

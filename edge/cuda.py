@@ -69,7 +69,7 @@ class Kernels:
         self._functions: dict[str, Any] = {}
 
     def function(self, name: str) -> Any:
-        """A kernel, looked up once."""
+        """Return a kernel, looked up once."""
         if name not in self._functions:
             self._functions[name] = self._module.get_function(name)
         return self._functions[name]
@@ -88,25 +88,25 @@ class Stream:
         self.handle = int(self._stream.handle)
 
     def upload(self, device: Any, host: NDArray[Any]) -> None:
-        """Begins a copy from page-locked to device memory."""
+        """Begin a copy from page-locked to device memory."""
         self._driver.memcpy_htod_async(device, host, self._stream)
 
     def download(self, host: NDArray[Any], device: Any) -> None:
-        """Begins a copy from device to page-locked memory."""
+        """Begin a copy from device to page-locked memory."""
         self._driver.memcpy_dtoh_async(host, device, self._stream)
 
     def launch(self, kernels: Kernels, launch: Launch) -> None:
-        """Begins a kernel; its argument is copied now."""
+        """Begin a kernel; its argument is copied now."""
         kernels.function(launch.kernel)(
             launch.parameters, grid=launch.grid, block=launch.block, shared=launch.shared, stream=self._stream
         )
 
     def synchronize(self) -> None:
-        """Waits until all that was begun is done."""
+        """Wait until all that was begun is done."""
         self._stream.synchronize()
 
     def capture(self, work: Callable[[], None]) -> Graph:
-        """Records what `work` begins on this stream, instead of doing it.
+        """Record what `work` begins on this stream, instead of doing it.
 
         Raises:
             EngineError: The driver cannot record it.
@@ -167,7 +167,7 @@ class Cuda:
 
     @contextlib.contextmanager
     def current(self) -> Iterator[None]:
-        """Makes the device this thread's for a block, and what CUDA says in it the service's own error.
+        """Make the device this thread's for a block, and what CUDA says in it the service's own error.
 
         Raises:
             EngineError: CUDA failed inside the block; the message has the remedy.
@@ -182,20 +182,20 @@ class Cuda:
             raise EngineError(explain(str(error))) from error
 
     def pinned(self, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
-        """Page-locked memory, which copies without the driver's own buffer in between."""
+        """Allocate page-locked memory, which copies without the driver's own buffer in between."""
         array: NDArray[Any] = self._driver.pagelocked_empty(shape, np.dtype(dtype))
         return array
 
     def allocate(self, nbytes: int) -> Any:
-        """Device memory; `int` of it is its address."""
+        """Allocate device memory; `int` of it is its address."""
         return self._driver.mem_alloc(nbytes)
 
     def stream(self) -> Stream:
-        """A new stream."""
+        """Make a new stream."""
         return Stream(self._driver)
 
     def kernels(self, folder: Path) -> Kernels:
-        """The kernels for this GPU, loaded once.
+        """Return the kernels for this GPU, loaded once.
 
         Args:
             folder: Where their machine code is kept, or will be.
@@ -209,7 +209,7 @@ class Cuda:
 
 
 def explain(said: str) -> str:
-    """What the driver said, and what to do about it."""
+    """Return what the driver said, and what to do about it."""
     broken = "the GPU is in an undefined state; restart the service, and the box if that does not help (dmesg says why)"
     remedies = {
         "out of memory": "other programs hold the GPU's memory: end them, or choose engine: {name: openvino}",

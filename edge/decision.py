@@ -53,7 +53,7 @@ class Decider:
         self._mm_per_px = mm_per_px
 
     def decide(self, anomaly: AnomalyMap) -> Decision:
-        """The decision on an engine's map. Regions are sought only in rejected parts."""
+        """Return the decision on an engine's map. Regions are sought only in rejected parts."""
         threshold = self.threshold
         ok = anomaly.score <= threshold
         return Decision(ok, anomaly.score, threshold, () if ok else self._regions(anomaly, threshold))
@@ -108,6 +108,6 @@ class Decider:
 
 
 def _span(start: float, end: float) -> tuple[int, int]:
-    """First whole pixel and number of pixels between two places: at least one, and none beyond the end."""
+    """Return the first whole pixel and number of pixels between two places: at least one, and none beyond the end."""
     first = min(round(start), max(round(end) - 1, int(start)))
     return first, max(1, round(end) - first)

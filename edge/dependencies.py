@@ -85,5 +85,5 @@ def remedy(module: str, said: str) -> str:
 
 
 def _say(error: BaseException) -> str:
-    """The first line of what was said: OpenCV's and torch's messages are pages."""
+    """Return the first line of what was said: OpenCV's and torch's messages are pages."""
     return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

@@ -18,7 +18,7 @@ EPSILON = 1e-8
 
 
 def upsampling_matrix(size: int, target: int) -> NDArray[np.float64]:
-    """Bilinear interpolation with aligned corners as a matrix, (target, size)."""
+    """Return bilinear interpolation with aligned corners as a matrix, (target, size)."""
     matrix = np.zeros((target, size))
     position = np.arange(target) * ((size - 1) / max(1, target - 1))
     left = np.minimum(position.astype(int), size - 1)
@@ -30,7 +30,7 @@ def upsampling_matrix(size: int, target: int) -> NDArray[np.float64]:
 
 
 def blurring_matrix(size: int, sigma: float) -> NDArray[np.float64]:
-    """The Gaussian, cut at 4 sigma, borders mirrored (scipy's `reflect`), as a matrix (size, size)."""
+    """Return the Gaussian, cut at 4 sigma, borders mirrored (scipy's `reflect`), as a matrix (size, size)."""
     radius = int(TRUNCATE * sigma + 0.5)
     offsets = np.arange(-radius, radius + 1)
     kernel = np.exp(-0.5 * (offsets / sigma) ** 2)
@@ -44,5 +44,5 @@ def blurring_matrix(size: int, sigma: float) -> NDArray[np.float64]:
 
 
 def head_matrix(size: int, target: int, sigma: float) -> NDArray[np.float32]:
-    """Upsampling, then blurring: (target, size) float32."""
+    """Return upsampling, then blurring, as one matrix: (target, size) float32."""
     return (blurring_matrix(target, sigma) @ upsampling_matrix(size, target)).astype(np.float32)

@@ -61,7 +61,7 @@ class Finding:
 
 
 def examine() -> list[Finding]:
-    """Looks at Python, processor, packages, GPU, cameras and systemd; never fails for want of one."""
+    """Look at Python, processor, packages, GPU, cameras and systemd; never fail for want of one."""
     tegra = Path("/etc/nv_tegra_release")
     jetson = tegra.read_text().splitlines()[0].lstrip("# ") if tegra.is_file() else ""
     jetpack = JETPACK.get(jetson[:3])
@@ -100,7 +100,7 @@ def _processor() -> Finding:
 
 
 def _needed(module: str) -> Finding:
-    """A module that every box needs, imported in a process of its own: one of another processor's kills that."""
+    """Import a module that every box needs, in a process of its own: one of another processor's kills that."""
     code = f"import edge; {USED[module]}; print(__version__)"  # edge keeps OpenVINO from telling the internet
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     if done.returncode < 0:
@@ -133,27 +133,27 @@ def _package(name: str, remedy: str) -> Finding:
 
 
 def tensorrt_remedy(jetpack: int | None) -> str:
-    """The command that brings TensorRT: on a Jetson its own package, which only a venv with the system's sees."""
+    """Return the command that brings TensorRT: on a Jetson its own package, which needs a venv with the system's."""
     if jetpack is None:
         return "pip install 'edge-inspect[tensorrt]'; on a Jetson: sudo apt install python3-libnvinfer"
     return "sudo apt install python3-libnvinfer, and a venv made with --system-site-packages; pip's is for servers"
 
 
 def pycuda_remedy(jetpack: int | None) -> str:
-    """The command that brings pycuda, which is compiled where it is installed; CUDA 13 needs a new one."""
+    """Return the command that brings pycuda, which is compiled where it is installed; CUDA 13 needs a new one."""
     wanted = "'pycuda>=2026.1'" if jetpack == 7 else "pycuda"
     return f"PATH=/usr/local/cuda/bin:$PATH pip install {wanted} (it needs nvcc)"
 
 
 def toolkit_remedy(jetpack: int | None) -> str:
-    """The command that brings nvcc."""
+    """Return the command that brings nvcc."""
     package = {6: "cuda-toolkit-12-6 (JetPack 6.0: cuda-toolkit-12-2)", 7: "cuda-toolkit-13-0"}.get(jetpack or 0)
     package = package or "nvidia-cuda-toolkit"
     return f"sudo apt install {package}; pycuda's installation and the service's GPU kernels need it"
 
 
 def _gpu() -> Finding:
-    """The first NVIDIA device, by the name that engines are kept under where pycuda can ask for it."""
+    """Return the first NVIDIA device, by the name that engines are kept under where pycuda can ask for it."""
     try:
         from edge.cuda import Cuda
 
@@ -179,7 +179,7 @@ def _engine(whole: bool) -> Finding:
 
 
 def _gstreamer(whole: bool) -> Finding:
-    """What runs the pipelines of `gst:`, in the order in which the camera takes them."""
+    """Return what runs the pipelines of `gst:`, in the order in which the camera takes them."""
     found = _introspected(whole, "gstreamer", "gst", ("Gst", "1.0"), ("GstApp", "1.0"))
     if whole and not found.found:
         try:

@@ -32,7 +32,7 @@ class EngineLoop:
         self._problem: BaseException | None = None
 
     def start(self) -> None:
-        """Begins, or goes on in a new thread: the one before may hang, and ends when it comes back.
+        """Begin, or go on in a new thread: the one before may hang, and ends when it comes back.
 
         One that does not hang ends after the part it has, and is waited for: two must not use one engine at a time.
         """
@@ -48,7 +48,7 @@ class EngineLoop:
         return self._thread is not None and self._thread.is_alive()
 
     def join(self, timeout: float) -> None:
-        """Waits for the end.
+        """Wait for the end.
 
         Raises:
             BaseException: What the thread failed on.
@@ -59,7 +59,7 @@ class EngineLoop:
             raise self._problem
 
     def stop(self, seconds: float) -> None:
-        """Judges what waits, as far as there is time, and ends.
+        """Judge what waits, as far as there is time, and end.
 
         The part in hand is waited for beyond that: once the outbox is closed its verdict would be lost.
         """

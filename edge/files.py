@@ -38,7 +38,7 @@ def read_file(path: Path, largest: int) -> bytes:
 
 
 def write_atomically(path: Path, data: bytes, *, mode: int = 0o644) -> None:
-    """Writes a file through a temporary one beside it: after a crash there is the old content or the new."""
+    """Write a file through a temporary one beside it: after a crash there is the old content or the new."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     temporary = Path(name)
@@ -56,7 +56,7 @@ def write_atomically(path: Path, data: bytes, *, mode: int = 0o644) -> None:
 
 
 def write_new(path: Path, data: bytes, *, mode: int = 0o644) -> None:
-    """Writes a file that is not there yet. It never has wider permissions than `mode`, nor is left half written.
+    """Write a file that is not there yet. It never has wider permissions than `mode`, nor is left half written.
 
     Raises:
         FileExistsError: `path` is there already.
@@ -75,7 +75,7 @@ def write_new(path: Path, data: bytes, *, mode: int = 0o644) -> None:
 
 @contextlib.contextmanager
 def new_folder(path: Path) -> Iterator[Path]:
-    """Gives a temporary folder beside `path` to fill; it becomes `path` when the block ends well, and goes when not.
+    """Yield a temporary folder beside `path`, which becomes `path` when the block ends well and is removed otherwise.
 
     Raises:
         FileExistsError: `path` is there already.
@@ -100,7 +100,7 @@ def new_folder(path: Path) -> Iterator[Path]:
 
 
 def sync_folder(path: Path) -> None:
-    """Makes renames inside a folder durable."""
+    """Make renames inside a folder durable."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -109,7 +109,7 @@ def sync_folder(path: Path) -> None:
 
 
 def sha256(path: Path) -> str:
-    """The sha256 of a file's content, in hexadecimal."""
+    """Return the sha256 of a file's content, in hexadecimal."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while block := file.read(1 << 20):

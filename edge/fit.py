@@ -48,7 +48,7 @@ class Placement:
     valid: tuple[int, int, int, int]
 
     def to_frame(self, x: float, y: float) -> tuple[float, float]:
-        """A point of the canvas (pixel edges on whole numbers) in frame pixels."""
+        """Return a point of the canvas (pixel edges on whole numbers) in frame pixels."""
         return self.origin_x + x * self.scale_x, self.origin_y + y * self.scale_y
 
     @property
@@ -59,7 +59,7 @@ class Placement:
         return round(left), round(top), round(right), round(bottom)
 
     def map_to_frame(self, values: NDArray[np.float32], width: int, height: int) -> NDArray[np.float32]:
-        """A map of the canvas's size, bilinear in a frame of `width` x `height`; 0 where the network saw nothing."""
+        """Return a map of the canvas's size, bilinear in a frame of `width` x `height`; 0 where nothing was seen."""
         x0, y0, x1, y1 = self.valid
         seen = values[y0:y1, x0:x1]
         left, top = self.to_frame(x0, y0)
@@ -140,15 +140,15 @@ class Fit:
         return self.grid.canvas
 
     def cut(self, canvas: Frame) -> Frame:
-        """What the network sees of a fitted frame: (tiles, height, width, 3) uint8, row by row."""
+        """Return what the network sees of a fitted frame: (tiles, height, width, 3) uint8, row by row."""
         return self.grid.cut(canvas)
 
     def merge(self, maps: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The tiles' maps as one: (tiles, height, width) to (height, width) of the canvas, float32, without seams."""
+        """Return the tiles' maps, (tiles, height, width), as one of the canvas, (height, width), without seams."""
         return Merger(self.grid).merge(maps)
 
     def apply(self, frame: Frame) -> tuple[Frame, Placement]:
-        """Fits a frame: (height, width, 3) uint8 BGR of the canvas's size, and where it lies.
+        """Fit a frame: return it, (height, width, 3) uint8 BGR of the canvas's size, and where it lies.
 
         Bilinear, after halving a side that is at least twice too long: small defects must not fall between samples.
 
@@ -185,7 +185,7 @@ class Fit:
         return fitted, Placement(sx, sy, x + left, y + top, (0, 0, self.width, self.height))
 
     def as_dict(self) -> dict[str, Any]:
-        """The fields as plain values, for YAML."""
+        """Return the fields as plain values, for YAML."""
         region = None if self.region is None else list(self.region)
         return {
             "width": self.width,
@@ -199,13 +199,13 @@ class Fit:
 
     @classmethod
     def from_dict(cls, fields: dict[str, Any]) -> Fit:
-        """The inverse of `as_dict`."""
+        """Return the inverse of `as_dict`."""
         region = fields.get("region")
         tiles = fields.get("tiles", (1, 1))
         return cls(**{**fields, "region": None if region is None else tuple(region), "tiles": tuple(tiles)})
 
     def region_of(self, frame: Frame) -> tuple[int, int, int, int]:
-        """x, y, width, height of the region of interest in a frame.
+        """Return x, y, width, height of the region of interest in a frame.
 
         Raises:
             UsageError: It lies outside the frame.
@@ -220,7 +220,7 @@ class Fit:
 
 
 def parse_size(text: str) -> tuple[int, int]:
-    """`256` or `320x192` to (width, height).
+    """Return (width, height) of `256` or `320x192`.
 
     Raises:
         UsageError: It is neither.
@@ -233,7 +233,7 @@ def parse_size(text: str) -> tuple[int, int]:
 
 
 def grid_for(region: tuple[int, int], tile: tuple[int, int], overlap: int = OVERLAP) -> tuple[int, int]:
-    """The fewest tiles, columns and rows, whose canvas is at least the region's size: nothing is shrunk.
+    """Return the fewest tiles, columns and rows, whose canvas is at least the region's size: nothing is shrunk.
 
     Args:
         region: Width and height of what is inspected, in frame pixels.
@@ -258,7 +258,7 @@ def grid_for(region: tuple[int, int], tile: tuple[int, int], overlap: int = OVER
 
 
 def resize_steps(size: tuple[int, int], target: tuple[int, int]) -> list[tuple[int, int]]:
-    """The widths and heights a picture goes through on its way to the target, the last: each step is bilinear.
+    """Return the widths and heights a picture goes through on its way to the target, the last: each step is bilinear.
 
     Bilinear sampling alone reads two pixels a side whatever the scale: from a scale of 1.5 on, a line of one pixel may
     keep less than a quarter of its light, and near 2 it may fall between the samples. So a side at least one and a

@@ -61,7 +61,7 @@ def _instead_of_a_url(url: str) -> str:
 
 
 def _quoted(host: str) -> str:
-    """The host as YAML takes it."""
+    """Return the host as YAML takes it."""
     return f"'{host}'" if ":" in host else host
 
 

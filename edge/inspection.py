@@ -95,7 +95,7 @@ def name_overlays(folder: Path, images: Sequence[Path]) -> dict[Path, Path]:
 
 
 def draw_overlay(frame: Frame, anomaly: AnomalyMap, decision: Decision) -> Frame:
-    """The frame with the map over it, its regions boxed, and a border of the verdict's colour."""
+    """Return the frame with the map over it, its regions boxed, and a border of the verdict's colour."""
     values = anomaly.placement.map_to_frame(anomaly.values, frame.shape[1], frame.shape[0])
     low = float(np.median(anomaly.values))
     return draw_regions(blend(frame, values, low, max(1.2 * decision.threshold, low)), decision.regions, decision.ok)

@@ -28,7 +28,7 @@ class LogLimit(logging.Filter):
         self._kinds: dict[tuple[str, int], tuple[float, int]] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether a line may pass."""
+        """Return whether a line may pass."""
         kind = record.pathname, record.lineno
         now = self._clock()
         with self._lock:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 
 def peak_mb(pid: int | None = None) -> float:
-    """The most memory a process has held so far, in MiB; this one by default.
+    """Return the most memory a process has held so far, in MiB; this one by default.
 
     Not `ru_maxrss`, which a process takes over from the one that started it.
     """

@@ -65,7 +65,7 @@ def _flaws(decision: DecisionPart) -> str:
 
 
 def _found(flaws: FlawsFound) -> str:
-    """How many in 100."""
+    """Return how many in 100."""
     return f"{100 * flaws.found / flaws.drawn:.0f}"
 
 

@@ -167,7 +167,7 @@ def _broker(arguments: argparse.Namespace, settings: Settings | None) -> MqttSet
 
 
 def _say(mistake: Any) -> str:
-    """One mistake in the broker's options, by the option's name."""
+    """Return one mistake in the broker's options, by the option's name."""
     said = mistake["msg"].removeprefix("Value error, ")
     option = "--" + str(mistake["loc"][-1]).replace("_", "-") if mistake["loc"] else "broker"
     return f"{option}: {said[0].lower()}{said[1:]}"

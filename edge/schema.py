@@ -216,8 +216,8 @@ def examples() -> dict[str, list[BaseModel]]:
         "verdict": [verdict],
         "defect": [Defect.of(verdict, (region,))],
         "status": [
-            Status(**head, id=_id(2), sequence=0, state="online", at=at, version="0.1.0"),
-            Status(**head, id=_id(3), sequence=4711, state="offline", at=at, reason="connection lost", version="0.1.0"),
+            Status(**head, id=_id(2), sequence=0, state="online", at=at, version="0.2.0"),
+            Status(**head, id=_id(3), sequence=4711, state="offline", at=at, reason="connection lost", version="0.2.0"),
         ],
         "health": [health],
         "command": _commands(),

@@ -44,7 +44,7 @@ NOT_TAKEN = "the configuration is not taken, the one before holds: %s"
 
 
 def run(settings: Settings, read_again: Callable[[], Settings] | None = None) -> None:
-    """Inspects until SIGTERM or SIGINT, or until every camera's source has ended; then flushes and returns.
+    """Inspect until SIGTERM or SIGINT, or until every camera's source has ended; then flush and return.
 
     At SIGHUP the configuration is read again. Where only bundles have changed, the stations go on and load them; else
     they are stopped in order and started anew, in this process. One that is wrong is not taken, and the log says why;
@@ -145,7 +145,7 @@ class Service:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        """Inspects what waits, flushes, and says `offline`."""
+        """Inspect what waits, flush, and say `offline`."""
         self._supervisor.stop_within(STOP_S)
         try:
             self._engine.stop(FINISH_S)
@@ -155,7 +155,7 @@ class Service:
         log.info("stopped after %d parts", sum(station.inspected for station in self._stations))
 
     def serve(self, signals: Signals, read_again: Callable[[], Settings] | None = None) -> Settings | None:
-        """Inspects; returns the configuration to start again with, or `None` at the end.
+        """Inspect; return the configuration to start again with, or `None` at the end.
 
         Raises:
             Exception: The engine thread failed on a mistake in the code.
@@ -185,7 +185,7 @@ class Service:
         return None
 
     def _reload(self, read_again: Callable[[], Settings]) -> Settings | None:
-        """Reads the configuration again; returns it where the stations have to start anew with it."""
+        """Read the configuration again; return it where the stations have to start anew with it."""
         notify(RELOADING=1, MONOTONIC_USEC=time.monotonic_ns() // 1000)
         try:
             settings = read_again()
@@ -214,7 +214,7 @@ class Service:
         return settings.model_copy(update={"stations": stations}) == self.settings
 
     def _help(self, due: Due) -> None:
-        """Takes a step for a stage that hangs."""
+        """Take a step for a stage that hangs."""
         station = next(station for station in self._stations if station.name == due.stage.station)
         if due.step is Step.REOPEN:
             station.reopen_camera()
@@ -233,7 +233,7 @@ class Service:
             self._engine.start()
 
     def _flush(self) -> None:
-        """Sends and stores what can be, where something hangs."""
+        """Send and store what can be, where something hangs."""
         self._close_stations()
         self._outbox.close()
 
@@ -247,7 +247,7 @@ class Service:
 
 
 def read_boot_id() -> str:
-    """The kernel's id of this boot; where there is none, a new one a process."""
+    """Return the kernel's id of this boot; where there is none, a new one a process."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except OSError:

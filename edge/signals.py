@@ -33,7 +33,7 @@ class Signals:
             signal.signal(number, handler)
 
     def take_reload(self) -> bool:
-        """Whether the configuration is to be read again; once a SIGHUP."""
+        """Return whether the configuration is to be read again; once a SIGHUP."""
         asked, self._reload = self._reload, False
         if asked:
             log.info("SIGHUP: reading the configuration again")

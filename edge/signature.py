@@ -42,7 +42,7 @@ class Signature:
 
     @classmethod
     def parse(cls, line: bytes) -> Signature:
-        """The content of `manifest.sig`.
+        """Return the content of `manifest.sig`.
 
         Raises:
             ValueError: It is no signature.
@@ -54,7 +54,7 @@ class Signature:
         return signature
 
     def line(self) -> bytes:
-        """The content of `manifest.sig`."""
+        """Return the content of `manifest.sig`."""
         return f"ed25519 {self.key_id} {base64.b64encode(self.value).decode()}\n".encode()
 
 
@@ -76,7 +76,7 @@ class PublicKey:
         return key_id(self.key)
 
     def made(self, signature: Signature, manifest: bytes) -> bool:
-        """Whether the signature is of this manifest and by this key."""
+        """Return whether the signature is of this manifest and by this key."""
         from cryptography.exceptions import InvalidSignature
 
         try:
@@ -87,19 +87,19 @@ class PublicKey:
 
 
 def signed_message(manifest: bytes) -> bytes:
-    """What is signed for a manifest."""
+    """Return what is signed for a manifest."""
     return PREFIX + manifest
 
 
 def key_id(key: Ed25519PublicKey) -> str:
-    """The first 16 hexadecimal digits of the sha256 of the key's 32 bytes: a name for people, nothing rests on it."""
+    """Return the first 16 hexadecimal digits of the sha256 of the key's 32 bytes, a name for people only."""
     from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
     return hashlib.sha256(key.public_bytes(Encoding.Raw, PublicFormat.Raw)).hexdigest()[:16]
 
 
 def read_public_key(path: Path) -> PublicKey:
-    """Reads the PEM file of a public key.
+    """Read the PEM file of a public key.
 
     Raises:
         UsageError: It cannot be read, or holds no public Ed25519 key.
@@ -124,7 +124,7 @@ def read_public_key(path: Path) -> PublicKey:
 
 
 def read_signature(path: Path, read: Callable[[str], bytes]) -> Signature | None:
-    """A bundle's signature, not checked; `None` where it has none.
+    """Return a bundle's signature, not checked; `None` where it has none.
 
     Args:
         path: The bundle, for messages.
@@ -148,7 +148,7 @@ def read_signature(path: Path, read: Callable[[str], bytes]) -> Signature | None
 def check_signature(
     path: Path, manifest: bytes, signature: Signature | None, trusted: Sequence[PublicKey]
 ) -> PublicKey:
-    """The trusted key that the manifest is signed with.
+    """Return the trusted key that the manifest is signed with.
 
     Raises:
         SignatureError: There is no signature, it is by another key, or of another manifest; with the remedy.

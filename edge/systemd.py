@@ -15,7 +15,7 @@ _PRIORITIES = ((logging.CRITICAL, 2), (logging.ERROR, 3), (logging.WARNING, 4), 
 
 
 def notify(**fields: str | int | None) -> None:
-    """Tells systemd (Type=notify) how the service stands, in sd_notify's fields: `READY=1`, `STATUS=...`.
+    """Tell systemd (Type=notify) how the service stands, in sd_notify's fields: `READY=1`, `STATUS=...`.
 
     A field that is `None` is left out.
     A systemd that does not listen is no reason to stop inspecting.
@@ -30,19 +30,19 @@ def notify(**fields: str | int | None) -> None:
 
 
 def watchdog_usec() -> int | None:
-    """WatchdogSec of the unit, in microseconds; `None` where this process has no watchdog."""
+    """Return WatchdogSec of the unit, in microseconds; `None` where this process has no watchdog."""
     usec, pid = os.environ.get("WATCHDOG_USEC", ""), os.environ.get("WATCHDOG_PID", "")
     return int(usec) if usec.isdigit() and pid in ("", str(os.getpid())) else None
 
 
 def give_time(usec: int) -> None:
-    """Has the watchdog wait so long from now on; where there is none, none is begun: nobody would feed it."""
+    """Have the watchdog wait so long from now on; where there is none, none is begun: nobody would feed it."""
     if watchdog_usec() is not None:
         notify(WATCHDOG_USEC=usec)
 
 
 def log_handler() -> logging.Handler:
-    """Where the log goes: to the journal with its fields where systemd has connected it, else to standard error."""
+    """Return where the log goes: the journal with its fields where systemd has connected it, else standard error."""
     stream, _, inode = os.environ.get("JOURNAL_STREAM", "").partition(":")
     with contextlib.suppress(OSError, ValueError):
         found = os.fstat(sys.stderr.fileno())
@@ -67,7 +67,7 @@ class JournalHandler(logging.Handler):
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Sends a record."""
+        """Send a record."""
         text = self.format(record)
         fields = {
             "MESSAGE": text,
@@ -84,12 +84,12 @@ class JournalHandler(logging.Handler):
             print(text, file=sys.stderr, flush=True)
 
     def close(self) -> None:
-        """Closes the socket."""
+        """Close the socket."""
         self._socket.close()
         super().close()
 
 
 def _field(name: str, value: str) -> bytes:
-    """A field with its length before its value, which may then hold line breaks."""
+    """Return a field with its length before its value, which may then hold line breaks."""
     data = value.encode(errors="backslashreplace")
     return name.encode() + b"\n" + len(data).to_bytes(8, "little") + data + b"\n"

@@ -52,13 +52,13 @@ class Grid:
         return self.width + (self.columns - 1) * step_x, self.height + (self.rows - 1) * step_y
 
     def places(self) -> list[Place]:
-        """What each tile covers."""
+        """Return what each tile covers."""
         step_x, step_y = self.width - self.overlap, self.height - self.overlap
         corners = [(column * step_x, row * step_y) for row in range(self.rows) for column in range(self.columns)]
         return [(slice(y, y + self.height), slice(x, x + self.width)) for x, y in corners]
 
     def cut(self, canvas: Frame) -> Frame:
-        """The tiles of a canvas: (height, width, 3) to (tiles, height, width, 3), a copy."""
+        """Return the tiles of a canvas: (height, width, 3) to (tiles, height, width, 3), a copy."""
         return np.stack([canvas[place] for place in self.places()])
 
 
@@ -82,7 +82,7 @@ class Merger:
         self._weights = [(down[row], across[column]) for row in range(grid.rows) for column in range(grid.columns)]
 
     def merge(self, maps: Iterable[NDArray[np.float32]]) -> NDArray[np.float32]:
-        """The canvas's map, valid until the next call.
+        """Return the canvas's map, valid until the next call.
 
         Args:
             maps: One of each tile, (height, width) float32; each is used up before the next is asked for.
@@ -96,7 +96,7 @@ class Merger:
 
 
 def _weights(count: int, side: int, overlap: int) -> NDArray[np.float32]:
-    """The weights of `count` tiles in a row, (count, side) float32; the outer sides of the first and last stay 1."""
+    """Return the weights of `count` tiles in a row, (count, side) float32; the outermost sides stay 1."""
     weights = np.ones((count, side), np.float32)
     if count > 1 and overlap:
         rising = np.sin(np.pi / 2 * (np.arange(overlap) + 0.5) / overlap) ** 2

@@ -18,7 +18,7 @@ AMPLIFICATION_WEIGHT = 0.1
 
 
 class AmplifiedDistillation(Network):
-    """AAND: anomaly amplification, then normality distillation (arXiv 2405.02068; METHODS.md 2).
+    """AAND: anomaly amplification, then normality distillation (arXiv 2405.02068; docs/methods.md).
 
     In the first stage, on synthetic defects, only the amplification learns; in the second, on good images, bottleneck
     and decoder learn to predict the amplified features. The teacher's layers always receive vanilla features.
@@ -41,29 +41,29 @@ class AmplifiedDistillation(Network):
         self.decoder = ReverseDecoder(teacher.channels, teacher.style, teacher.signed, student_width)
 
     def amplify(self, features: list[Tensor]) -> list[Tensor]:
-        """The teacher's features, amplified where the gates find them anomalous: same shapes."""
+        """Return the teacher's features, amplified where the gates find them anomalous: same shapes."""
         return [raa(feature, raa.gate(feature)) for raa, feature in zip(self.amplification, features, strict=True)]
 
     def targets(self, image: Tensor) -> list[Tensor]:
-        """(N, 3, H, W), H and W multiples of 32, to what the student learns to predict: the amplified features."""
+        """Map (N, 3, H, W), H and W multiples of 32, to what the student learns to predict: the amplified features."""
         return self.amplify(self.teacher(image))
 
     def student(self, amplified: list[Tensor]) -> list[Tensor]:
-        """The student's features for the amplified ones."""
+        """Return the student's features for the amplified ones."""
         return self.decoder(self.bottleneck(amplified))
 
     def forward(self, image: Tensor) -> tuple[list[Tensor], list[Tensor]]:
-        """(N, 3, H, W) to the amplified teacher's and the student's features."""
+        """Map (N, 3, H, W) to the amplified teacher's and the student's features."""
         amplified = self.targets(image)
         return amplified, self.student(amplified)
 
     def map_of(self, image: Tensor, features: list[Tensor]) -> Tensor:
-        """Teacher features (N, c_k, H_k, W_k) to the summed distances of the amplified ones, (N, 1, H / 4, W / 4)."""
+        """Map teacher features (N, c_k, H_k, W_k) to the amplified ones' summed distances, (N, 1, H / 4, W / 4)."""
         amplified = self.amplify(features)
         return sum_of_distances(amplified, self.student(amplified))
 
     def anomaly_map(self, image: Tensor) -> Tensor:
-        """(N, 3, H, W) to (N, 1, H, W) float32."""
+        """Map (N, 3, H, W) to (N, 1, H, W) float32."""
         return anomaly_map(*self(image), image.shape[-2:])
 
     def amplification_loss(
@@ -73,7 +73,7 @@ class AmplifiedDistillation(Network):
         foregrounds: Tensor,
         generator: torch.Generator | None = None,
     ) -> Tensor:
-        """The first stage's loss, gates by their focal loss and residuals by the amplification loss (METHODS.md 2.c).
+        """Return the first stage's loss: focal for gates, amplification for residuals (docs/methods.md, "AAND").
 
         The true mask stands in for the gate where the residual is applied, so each part learns from its own loss alone.
 
@@ -93,6 +93,6 @@ class AmplifiedDistillation(Network):
         return total
 
     def loss(self, amplified: list[Tensor]) -> Tensor:
-        """The second stage's loss: reverse distillation and hard-knowledge distillation (METHODS.md 2.c)."""
+        """Return the second stage's loss: reverse distillation and hard-knowledge distillation (docs/methods.md)."""
         student = self.student(amplified)
         return flattened_cosine(amplified, student) + hardest_cosine(amplified, student)

@@ -16,7 +16,7 @@ WIDEST = 1024
 
 
 def positional_code(channels: int, height: int, width: int) -> Tensor:
-    """The fixed 2-D sine-cosine code, (channels, height, width) float32: x in the first half of the channels, then y.
+    """Return the fixed 2-D sine-cosine code, (channels, height, width) float32: x in the first channels, then y.
 
     Within a half even channels are sines, odd ones cosines, of frequencies exp(-i ln(10000) / (channels / 2)), i = 0,
     2, ... Made for the size at hand, so any input size will do.
@@ -51,7 +51,7 @@ class ResidualAmplification(nn.Module):
     prototypes; its softmax mass on the anomalous half is, in closed form,
     `g = sigmoid(logsumexp(s_anomalous / t) - logsumexp(s_normal / t))` of cosines s. The attribute-scaling residual
     generator (ARG) scales each channel by less than its own size, so no sign ever flips. Source: AAND, arXiv 2405.02068
-    and its code (METHODS.md 2.b).
+    and its code (docs/methods.md, "AAND").
 
     Args:
         channels: Channels of the scale.
@@ -65,7 +65,7 @@ class ResidualAmplification(nn.Module):
         initialise(self)
 
     def gate(self, feature: Tensor) -> Tensor:
-        """How anomalous each position is: (N, C, H, W) to (N, 1, H, W) in (0, 1), float32.
+        """Return how anomalous each position is: (N, C, H, W) to (N, 1, H, W) in (0, 1), float32.
 
         The query alone may be computed in fewer bits: in bfloat16 a gate beyond 0.998 is 1, where its loss is clamped
         and has no gradient.
@@ -83,7 +83,7 @@ class ResidualAmplification(nn.Module):
             return torch.sigmoid(anomalous - normal)
 
     def forward(self, feature: Tensor, gate: Tensor) -> Tensor:
-        """Amplifies a teacher feature.
+        """Amplify a teacher feature.
 
         Args:
             feature: (N, C, H, W), post-ReLU.

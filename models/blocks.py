@@ -26,14 +26,14 @@ class BlockStyle:
 
 
 def conv_bn(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Sequential:
-    """A bias-free convolution that keeps the size (divided by `stride`), and its BatchNorm."""
+    """Return a bias-free convolution that keeps the size (divided by `stride`), and its BatchNorm."""
     return nn.Sequential(
         nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, bias=False), nn.BatchNorm2d(outputs)
     )
 
 
 def deconv_bn(inputs: int, outputs: int) -> nn.Sequential:
-    """A bias-free 2x2 transposed convolution of stride 2, which doubles the size, and its BatchNorm."""
+    """Return a bias-free 2x2 transposed convolution of stride 2, which doubles the size, and its BatchNorm."""
     return nn.Sequential(nn.ConvTranspose2d(inputs, outputs, 2, 2, bias=False), nn.BatchNorm2d(outputs))
 
 
@@ -71,20 +71,20 @@ class ResidualBlock(nn.Module):
         self.relu = nn.ReLU(inplace=True)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, inputs, H, W) to (N, outputs, H', W'), post-ReLU."""
+        """Map (N, inputs, H, W) to (N, outputs, H', W'), post-ReLU."""
         return self.relu(self.body(x) + self.shortcut(x))
 
 
 def stage(
     inputs: int, outputs: int, count: int, style: BlockStyle, resize: Literal["same", "half", "double"]
 ) -> nn.Sequential:
-    """`count` residual blocks, the first of which resizes."""
+    """Return `count` residual blocks, the first of which resizes."""
     first = ResidualBlock(inputs, outputs, style, resize)
     return nn.Sequential(first, *(ResidualBlock(outputs, outputs, style) for _ in range(count - 1)))
 
 
 def initialise(module: nn.Module) -> None:
-    """Kaiming normal (fan-out) for convolutions, as in RD4AD's and AAND's code.
+    """Set convolutions to Kaiming normal (fan-out), as in RD4AD's and AAND's code.
 
     Transposed convolutions, and the biases of the others, keep the framework's default, as there.
     """

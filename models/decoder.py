@@ -9,7 +9,7 @@ from models.width import StudentWidth, inner_channels
 class ReverseDecoder(nn.Module):
     """The student of reverse distillation: the teacher's layout mirrored, from the embedding back to its three scales.
 
-    It never sees the image. Source: RD4AD, arXiv 2201.10703, and its code (METHODS.md 1.b).
+    It never sees the image. Source: RD4AD, arXiv 2201.10703, and its code (docs/methods.md, "RD4AD").
 
     Args:
         channels: Channels of the teacher's three scales (strides 4, 8, 16).
@@ -34,13 +34,13 @@ class ReverseDecoder(nn.Module):
         initialise(self)
 
     def forward(self, embedding: Tensor) -> list[Tensor]:
-        """The embedding of `OCBE` to the student's features, in the teacher's shapes and order (stride 4 first)."""
+        """Return the student's features for `OCBE`'s embedding, in the teacher's shapes and order (stride 4 first)."""
         s3 = self.stage3(embedding)
         s2 = self.stage2(s3)
         return [head(s) for head, s in zip(self.heads, (self.stage1(s2), s2, s3), strict=True)]
 
 
 def _head(inner: int, outer: int, signed: bool) -> nn.Module:
-    """A 1x1 convolution; with a ReLU behind it where the teacher's features end in one too."""
+    """Return a 1x1 convolution; with a ReLU behind it where the teacher's features end in one too."""
     convolution = nn.Conv2d(inner, outer, 1)
     return convolution if signed else nn.Sequential(convolution, nn.ReLU(inplace=True))

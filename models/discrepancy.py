@@ -4,7 +4,7 @@
     A      = G_sigma( sum_k up(d_k) )                       up: bilinear, align_corners; G: sigma 4, reflected borders
     score  = max A, or the mean of its top k pixels
 
-Source: RD4AD, arXiv 2201.10703, and its code (METHODS.md 1.e).
+Source: RD4AD, arXiv 2201.10703, and its code (docs/methods.md, "Maps and scores").
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ TRUNCATE = 4.0
 
 
 def cosine_distance(teacher: Tensor, student: Tensor) -> Tensor:
-    """`1 - cos` over channels: two (N, C, H, W) to (N, 1, H, W) in [0, 2]; 1 where a vector is zero."""
+    """Return `1 - cos` over channels: two (N, C, H, W) to (N, 1, H, W) in [0, 2]; 1 where a vector is zero."""
     t, s = teacher.float(), student.float()
     norms = [torch.linalg.vector_norm(x, dim=1, keepdim=True).clamp(min=EPSILON) for x in (t, s)]
     # Divided at the end: as unit vectors first, features would be written once more before they are multiplied.
@@ -29,7 +29,7 @@ def cosine_distance(teacher: Tensor, student: Tensor) -> Tensor:
 
 
 def gaussian_kernel(sigma: float = SIGMA) -> Tensor:
-    """The normalised 1-D Gaussian, cut at 4 sigma as scipy does: (2 * int(4 sigma + 0.5) + 1,) float32."""
+    """Return the normalised 1-D Gaussian, cut at 4 sigma as scipy does: (2 * int(4 sigma + 0.5) + 1,) float32."""
     radius = int(TRUNCATE * sigma + 0.5)
     x = torch.arange(-radius, radius + 1, dtype=torch.float64)
     kernel = torch.exp(-0.5 * (x / sigma) ** 2)
@@ -37,7 +37,7 @@ def gaussian_kernel(sigma: float = SIGMA) -> Tensor:
 
 
 def gaussian_blur(maps: Tensor, sigma: float = SIGMA) -> Tensor:
-    """Separable Gaussian of (N, 1, H, W); borders mirror the edge pixel too: scipy's `reflect`, not torch's."""
+    """Blur (N, 1, H, W) by a separable Gaussian; borders mirror the edge pixel too: scipy's `reflect`, not torch's."""
     kernel = gaussian_kernel(sigma).to(maps)
     radius = len(kernel) // 2
     rows = _mirrored(maps.shape[-2], radius, maps.device)
@@ -47,13 +47,13 @@ def gaussian_blur(maps: Tensor, sigma: float = SIGMA) -> Tensor:
 
 
 def _mirrored(size: int, radius: int, device: torch.device) -> Tensor:
-    """Indices -radius .. size + radius - 1 folded back into the image: d c b a | a b c d | d c b a."""
+    """Return indices -radius .. size + radius - 1 folded back into the image: d c b a | a b c d | d c b a."""
     index = torch.arange(-radius, size + radius, device=device) % (2 * size)
     return torch.where(index < size, index, 2 * size - 1 - index)
 
 
 def upsample(maps: Tensor, size: tuple[int, int]) -> Tensor:
-    """Bilinear with aligned corners, (N, 1, h, w) to (N, 1, H, W)."""
+    """Upsample bilinearly with aligned corners, (N, 1, h, w) to (N, 1, H, W)."""
     if maps.shape[-2:] == size:
         return maps
     return functional.interpolate(maps, size=size, mode="bilinear", align_corners=True)
@@ -62,12 +62,12 @@ def upsample(maps: Tensor, size: tuple[int, int]) -> Tensor:
 def anomaly_map(
     teacher: Sequence[Tensor], student: Sequence[Tensor], size: tuple[int, int], sigma: float = SIGMA
 ) -> Tensor:
-    """The anomaly map A: features of the scales to (N, 1, H, W) float32; `size` is (H, W)."""
+    """Return the anomaly map A: features of the scales to (N, 1, H, W) float32; `size` is (H, W)."""
     total = sum(upsample(cosine_distance(t, s), size) for t, s in zip(teacher, student, strict=True))
     assert isinstance(total, Tensor)
     return gaussian_blur(total, sigma)
 
 
 def score(maps: Tensor, top: int = 1) -> Tensor:
-    """Image scores: the mean of the `top` largest pixels of each (N, 1, H, W) map; 1 is the maximum. (N,)."""
+    """Return image scores, (N,): the mean of the `top` largest pixels of each (N, 1, H, W) map; 1 is the maximum."""
     return maps.flatten(1).topk(top, dim=1).values.mean(1)

@@ -31,7 +31,7 @@ class DecoupledDistillation(Network):
     Known of the paper: 1x1 convolutions decouple the student's features into normality and abnormality features of
     equal capacity; normality guidance (NGM) makes the normality feature of a defective image the teacher's feature of
     the good one; abnormality inverse mimicking (AIM) drives the abnormality feature away from the teacher's inside
-    defects; a segmentation head fuses the distance maps. Reconstructed (METHODS.md 3 marks each): the trunk, the
+    defects; a segmentation head fuses the distance maps. Reconstructed (docs/methods.md, "DMDD"): the trunk, the
     layers of pyramids and head, the hinge of AIM, all weights and the recipe. It is not a reproduction.
 
     Args:
@@ -75,7 +75,7 @@ class DecoupledDistillation(Network):
         self.register_buffer("mixture", torch.tensor([1.0, 0.0, 0.0]))
 
     def branches(self, image: Tensor, features: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
-        """Normality and abnormality features, each in the shapes of the teacher's `features` of the same `image`.
+        """Return normality and abnormality features, each in the shapes of the teacher's `features` of the image.
 
         The abnormality branch does not teach the trunk: pulled two ways, it predicts what is normal less well
         (normality distances alone, flaws on held-out transistors, embedded teacher, 240 steps: image AUROC .796 without
@@ -87,7 +87,7 @@ class DecoupledDistillation(Network):
         return self.normality(normality), self.abnormality(abnormality)
 
     def distances(self, image: Tensor, features: list[Tensor] | None = None) -> Tensor:
-        """(N, 3, H, W), H and W multiples of 32, to (N, 6, H / 4, W / 4): three scales of each branch.
+        """Map (N, 3, H, W), H and W multiples of 32, to (N, 6, H / 4, W / 4): three scales of each branch.
 
         Args:
             image: Normalised pictures.
@@ -107,20 +107,20 @@ class DecoupledDistillation(Network):
         )
 
     def parts(self, image: Tensor, features: list[Tensor] | None = None) -> Tensor:
-        """(N, 3, H, W) to (N, 3, H / 4, W / 4): the head's logits, the normality and the abnormality distances."""
+        """Map (N, 3, H, W) to (N, 3, H / 4, W / 4): the head's logits, the normality and the abnormality distances."""
         distances = self.distances(image, features)
         normality, abnormality = (half.sum(1, keepdim=True) for half in distances.chunk(2, dim=1))
         return torch.cat([self.head(distances), normality, abnormality], 1)
 
     def map_of(self, image: Tensor, features: list[Tensor]) -> Tensor:
-        """The map that is shipped, (N, 1, H / 4, W / 4): `parts`, weighed by `mixture`.
+        """Return the map that is shipped, (N, 1, H / 4, W / 4): `parts`, weighed by `mixture`.
 
         Logits and not probabilities, for sigmoids saturate and lose ranks.
         """
         return (self.parts(image, features) * self.mixture[:, None, None]).sum(1, keepdim=True)
 
     def student_loss(self, good: Tensor, defective: Tensor, masks: Tensor, targets: list[Tensor]) -> Tensor:
-        """NGM and AIM of a batch of pairs (METHODS.md 3.c).
+        """Return NGM and AIM of a batch of pairs (docs/methods.md, "DMDD", phase A).
 
         Args:
             good: Images of good parts, (N, 3, H, W).
@@ -141,7 +141,7 @@ class DecoupledDistillation(Network):
         return guidance + mimicking
 
     def head_loss(self, distances: Tensor, masks: Tensor) -> Tensor:
-        """Focal, L1 and dice loss of the head (METHODS.md 3.c).
+        """Return focal, L1 and dice loss of the head (docs/methods.md, "DMDD", phase B).
 
         Args:
             distances: As `distances` gives them, of good and defective images, (N, 6, h, w).
@@ -156,17 +156,17 @@ class DecoupledDistillation(Network):
 
 
 def _half(channels: int) -> nn.Module:
-    """Half of a 1x1 convolution to twice the channels, which is what the paper splits."""
+    """Return half of a 1x1 convolution to twice the channels, which is what the paper splits."""
     return nn.Sequential(conv_bn(channels, channels, 1), nn.ReLU(inplace=True))
 
 
 def _mean_where(values: Tensor, marks: Tensor) -> Tensor:
-    """The mean over marked positions; 0 where there is none."""
+    """Return the mean over marked positions; 0 where there is none."""
     return (values * marks).sum() / marks.sum().clamp(min=1)
 
 
 def _begin_as_trunk(decouple: nn.ModuleList, *branches: PyramidModeling) -> None:
-    """Both branches begin as the trunk's features: 1x1 convolutions as the identity, pyramids adding nothing yet.
+    """Let both branches begin as the trunk's features: 1x1 convolutions as the identity, pyramids adding nothing.
 
     So the student starts where RD4AD's does, and a few hundred steps are worth something.
     """
@@ -179,7 +179,7 @@ def _begin_as_trunk(decouple: nn.ModuleList, *branches: PyramidModeling) -> None
 
 
 def _untrained(network: nn.Module) -> nn.Module:
-    """A copy of a frozen network with fresh weights, which learns."""
+    """Return a copy of a frozen network with fresh weights, which learns."""
     fresh = copy.deepcopy(network).requires_grad_(True)
     for module in fresh.modules():
         if isinstance(module, nn.BatchNorm2d):

@@ -18,10 +18,10 @@ CLAMP = 1e-6
 
 
 def flattened_cosine(teacher: Sequence[Tensor], student: Sequence[Tensor]) -> Tensor:
-    """`sum_k mean_batch [1 - COS(T_k, S_k)]`: one cosine per image and scale over the whole tensor.
+    """Return `sum_k mean_batch [1 - COS(T_k, S_k)]`: one cosine per image and scale over the whole tensor.
 
     The per-position form of the paper's text does not reach the published figures; this one, of the released code, does
-    (METHODS.md 1.c and 1.g.1). Features are (N, C, H, W); the loss lies in [0, 2 x scales].
+    (docs/methods.md, "RD4AD"). Features are (N, C, H, W); the loss lies in [0, 2 x scales].
     """
     total = teacher[0].new_zeros((), dtype=teacher[0].float().dtype)
     for t, s in zip(teacher, student, strict=True):
@@ -33,7 +33,7 @@ def flattened_cosine(teacher: Sequence[Tensor], student: Sequence[Tensor]) -> Te
 
 
 def _products(a: Tensor, b: Tensor) -> Tensor:
-    """The inner product of each image's two tensors, (N, C, H, W) to (N,)."""
+    """Return the inner product of each image's two tensors, (N, C, H, W) to (N,)."""
     return (a * b).sum((1, 2, 3))
 
 
@@ -42,9 +42,9 @@ def _squared(a: Tensor) -> Tensor:
 
 
 def hardest_cosine(teacher: Sequence[Tensor], student: Sequence[Tensor], count: int = HARDEST) -> Tensor:
-    """Hard-knowledge distillation: `sum_k` of the mean distance at each image's `count` worst positions.
+    """Return the hard-knowledge loss: `sum_k` of the mean distance at each image's `count` worst positions.
 
-    Source: AAND, arXiv 2405.02068 (METHODS.md 2.c, stage II). Features are (N, C, H, W).
+    Source: AAND, arXiv 2405.02068 (docs/methods.md, "AAND", stage II). Features are (N, C, H, W).
     """
     total = teacher[0].new_zeros((), dtype=teacher[0].float().dtype)
     for t, s in zip(teacher, student, strict=True):
@@ -54,7 +54,7 @@ def hardest_cosine(teacher: Sequence[Tensor], student: Sequence[Tensor], count: 
 
 
 def focal(probability: Tensor, mask: Tensor, gamma: float = 2.0, alpha: float | None = None) -> Tensor:
-    """Focal loss on probabilities, the mean over positions (Lin et al., arXiv 1708.02002).
+    """Return the focal loss on probabilities, the mean over positions (Lin et al., arXiv 1708.02002).
 
     Args:
         probability: Of the marked class, in [0, 1].
@@ -70,7 +70,7 @@ def focal(probability: Tensor, mask: Tensor, gamma: float = 2.0, alpha: float | 
 
 
 def dice(probability: Tensor, mask: Tensor, smooth: float = 1.0) -> Tensor:
-    """`1 - (2 |P M| + smooth) / (|P| + |M| + smooth)`, each image by itself, then the mean; (N, 1, H, W) both."""
+    """Return the mean over images of `1 - (2 |P M| + smooth) / (|P| + |M| + smooth)`; (N, 1, H, W) both."""
     p, m = probability.float().flatten(1), mask.float().flatten(1)
     return (1 - (2 * (p * m).sum(1) + smooth) / (p.sum(1) + m.sum(1) + smooth)).mean()
 
@@ -78,12 +78,12 @@ def dice(probability: Tensor, mask: Tensor, smooth: float = 1.0) -> Tensor:
 def amplification(
     vanilla: Tensor, amplified: Tensor, anomalous: Tensor, normal: Tensor, generator: torch.Generator | None = None
 ) -> Tensor:
-    """Pushes amplified anomalous features of one scale away from every vanilla normal one, by a margin of cosine.
+    """Push amplified anomalous features of one scale away from every vanilla normal one, by a margin of cosine.
 
         mean over n normal, a anomalous of max(0, cos(T_n, A_a) - (cos(T_n, T_a) - 0.3))
 
     At most 5000 normal and 1000 anomalous positions are drawn from the whole batch; pairs cross images. Only the
-    anomalous side carries gradient. 0 where either kind is missing. Source: AAND's code (METHODS.md 2.c, stage I).
+    anomalous side carries gradient. 0 where either kind is missing. Source: AAND's code (docs/methods.md, "AAND").
 
     Args:
         vanilla: The teacher's feature, (N, C, H, W).
@@ -105,7 +105,7 @@ def amplification(
 
 
 def _drawn(marks: Tensor, most: int, generator: torch.Generator | None) -> Tensor:
-    """Flat indices of at most `most` marked positions, drawn without replacement."""
+    """Draw flat indices of at most `most` marked positions, without replacement."""
     index = marks.flatten().nonzero().squeeze(1)
     if len(index) <= most:
         return index

@@ -9,9 +9,9 @@ SHARE = 0.3
 
 
 def mask_pyramid(masks: Tensor, features: Sequence[Tensor], share: float = SHARE) -> list[Tensor]:
-    """Brings masks to the sizes of feature maps: a position is marked when more than `share` of its area is.
+    """Bring masks to the sizes of feature maps: a position is marked when more than `share` of its area is.
 
-    A share below one half keeps thin defects at the coarse scales (AAND's code; METHODS.md 2.b and 3.g.5).
+    A share below one half keeps thin defects at the coarse scales (AAND's code; docs/methods.md, "AAND").
 
     Args:
         masks: (N, 1, H, W), 0 or 1.

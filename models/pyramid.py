@@ -11,7 +11,7 @@ DILATIONS = (1, 2, 3)
 
 
 def conv_bn_relu(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Sequential:
-    """A bias-free convolution, BatchNorm and ReLU."""
+    """Return a bias-free convolution, BatchNorm and ReLU."""
     return nn.Sequential(*conv_bn(inputs, outputs, kernel, stride), nn.ReLU(inplace=True))
 
 
@@ -30,7 +30,7 @@ class Depthwise(nn.Conv2d):
         super().__init__(width, width, 3, padding=dilation, dilation=dilation, groups=width, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, width, H, W) to the same shape."""
+        """Map (N, width, H, W) to the same shape."""
         if x.device.type != "cpu" or not torch.is_autocast_enabled("cpu"):
             return super().forward(x)
         with exact(x):
@@ -49,7 +49,7 @@ class ReceptiveFields(nn.Module):
         self.merge = nn.Sequential(conv_bn_relu(len(DILATIONS) * width, width, 1), conv_bn_relu(width, width, 3))
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, width, H, W) to the same shape."""
+        """Map (N, width, H, W) to the same shape."""
         merged: Tensor = self.merge(torch.cat([field(x) for field in self.fields], 1))
         return merged + x
 
@@ -58,7 +58,7 @@ class PyramidModeling(nn.Module):
     """One branch of DMDD's student: each scale is modelled with the context of the coarser ones.
 
     The paper has a pyramid modeling network, its layers are not public: a top-down pyramid with several receptive
-    fields at each level, because the paper's argument is one of receptive fields (METHODS.md 3.b; reconstructed).
+    fields at each level, because the paper's argument is one of receptive fields (reconstructed; docs/methods.md).
 
     Args:
         channels: Channels of the three scales (strides 4, 8, 16).
@@ -73,7 +73,7 @@ class PyramidModeling(nn.Module):
         self.expand = nn.ModuleList(conv_bn(width, c, 1) for c in channels)
 
     def forward(self, features: list[Tensor]) -> list[Tensor]:
-        """(N, c_k, H_k, W_k) of each scale to the same shapes, post-ReLU."""
+        """Map (N, c_k, H_k, W_k) of each scale to the same shapes, post-ReLU."""
         context: Tensor = self.top(features[2])
         modelled: list[Tensor] = []
         for k in (2, 1, 0):

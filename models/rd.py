@@ -31,27 +31,27 @@ class ReverseDistillation(Network):
         self.decoder = ReverseDecoder(teacher.channels, teacher.style, teacher.signed, student_width)
 
     def targets(self, image: Tensor) -> list[Tensor]:
-        """(N, 3, H, W), H and W multiples of 32, to what the student learns to predict: the teacher's features."""
+        """Map (N, 3, H, W), H and W multiples of 32, to what the student learns to predict: the teacher's features."""
         features: list[Tensor] = self.teacher(image)
         return features
 
     def student(self, features: list[Tensor]) -> list[Tensor]:
-        """The student's features for the teacher's, in the same shapes and order: what is trained."""
+        """Return the student's features for the teacher's, in the same shapes and order: what is trained."""
         return self.decoder(self.bottleneck(features))
 
     def forward(self, image: Tensor) -> tuple[list[Tensor], list[Tensor]]:
-        """(N, 3, H, W) to the teacher's and the student's features."""
+        """Map (N, 3, H, W) to the teacher's and the student's features."""
         features = self.targets(image)
         return features, self.student(features)
 
     def map_of(self, image: Tensor, features: list[Tensor]) -> Tensor:
-        """Teacher features (N, c_k, H_k, W_k) to the summed distances, (N, 1, H / 4, W / 4)."""
+        """Map teacher features (N, c_k, H_k, W_k) to the summed distances, (N, 1, H / 4, W / 4)."""
         return sum_of_distances(features, self.student(features))
 
     def anomaly_map(self, image: Tensor) -> Tensor:
-        """(N, 3, H, W) to (N, 1, H, W) float32."""
+        """Map (N, 3, H, W) to (N, 1, H, W) float32."""
         return anomaly_map(*self(image), image.shape[-2:])
 
     def loss(self, features: list[Tensor]) -> Tensor:
-        """The training loss of a batch of teacher features: a scalar."""
+        """Return the training loss of a batch of teacher features: a scalar."""
         return flattened_cosine(features, self.student(features))

@@ -15,7 +15,7 @@ class MultiPerceptionHead(nn.Module):
     """DMDD's multi-perception segmentation head: distance maps of all scales and branches to one map of logits.
 
     Several attentions steer how the maps are fused: over the maps themselves, over channels and over positions (CBAM,
-    arXiv 1807.06521). That there are several is known of the paper, which ones is not (METHODS.md 3.b; reconstructed).
+    arXiv 1807.06521). That there are several is known of the paper, which ones is not (reconstructed; docs/methods.md).
 
     Args:
         maps: How many maps come in.
@@ -48,7 +48,7 @@ class MultiPerceptionHead(nn.Module):
         self.decide = nn.Sequential(conv_bn_relu(2 * width, width, 3), ResidualBlock(width, width, BlockStyle()), last)
 
     def forward(self, maps: Tensor) -> Tensor:
-        """(N, maps, H, W) to logits (N, 1, H, W)."""
+        """Map (N, maps, H, W) to logits (N, 1, H, W)."""
         trusted = maps * self.trust(torch.cat([_mean(maps), _largest(maps)], 1))[:, :, None, None]
         x = self.stem(trusted)
         x = torch.cat([perception(x) for perception in self.perceptions], 1)

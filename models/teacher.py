@@ -68,12 +68,12 @@ class Teacher(nn.Module):
         self.signed = self._check()
 
     def train(self, mode: bool = True) -> Teacher:
-        """Stays in evaluation mode: its BatchNorm statistics are part of what it knows."""
+        """Stay in evaluation mode: its BatchNorm statistics are part of what it knows."""
         return super().train(False)
 
     @torch.no_grad()
     def forward(self, image: Tensor) -> list[Tensor]:
-        """(N, 3, H, W), normalised as ImageNet, to three maps (N, c_k, H / stride_k, W / stride_k)."""
+        """Map (N, 3, H, W), normalised as ImageNet, to three maps (N, c_k, H / stride_k, W / stride_k)."""
         return list(self.network(image))
 
     def _check(self) -> bool:
@@ -125,6 +125,6 @@ def _not_a_cnn(name: str, reason: object) -> str:
 
 
 def suggestions(name: str) -> list[str]:
-    """Names of timm models like `name`, the embedded teacher first."""
+    """Return names of timm models like `name`, the embedded teacher first."""
     close = difflib.get_close_matches(name, timm.list_models(), n=4, cutoff=0.3)
     return [EMBEDDED, *(close or ["resnet18", "resnet34", "resnet50", "wide_resnet50_2"])]

@@ -1,4 +1,4 @@
-"""Who may import whom: DESIGN's rules, read from the source."""
+"""Who may import whom: the rules of docs/architecture.md, read from the source."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ class Threshold:
     given: bool
 
     def rejects(self, score: float) -> bool:
-        """Whether a part of this score is taken out."""
+        """Return whether a part of this score is taken out."""
         return score > self.value if self.given else score >= self.value
 
 
@@ -74,7 +74,7 @@ class Gallery:
 
 
 def galleries(cases: Sequence[Case], threshold: float, count: int) -> list[Gallery]:
-    """The cases worth a look: defects most clearly found and escaping first, good parts rejected first, borderline."""
+    """Return the cases worth a look: defects clearly found and escaping first, rejected good parts, borderline."""
     falling = sorted(cases, key=lambda case: -case.score)
     bad, good = [c for c in falling if not c.image.good], [c for c in falling if c.image.good]
     nearest = sorted(cases, key=lambda case: abs(case.score - threshold))
@@ -89,7 +89,7 @@ def galleries(cases: Sequence[Case], threshold: float, count: int) -> list[Galle
 def draw_galleries(
     evaluation: Evaluation, fit: Fit, shown: Sequence[Gallery], threshold: float
 ) -> tuple[str, list[tuple[str, list[Frame]]]]:
-    """Each case's picture, the true defect's outline and the map over the picture, side by side.
+    """Draw each case's picture, the true defect's outline and the map over the picture, side by side.
 
     Returns:
         The galleries as HTML, and the rows of a contact sheet: each case once, its caption and pictures.
@@ -132,7 +132,7 @@ def _figure(case: Case, drawn: Sequence[Panel]) -> str:
 def _thumbnails(
     case: Case, evaluation: Evaluation, fit: Fit, threshold: float
 ) -> tuple[Frame, NDArray[np.float32], NDArray[np.uint8], NDArray[np.uint8]]:
-    """What the network sees of a frame, without padding, small, in the frame's proportions.
+    """Return what the network sees of a frame, without padding, small, in the frame's proportions.
 
     Returns:
         The picture, its map, and two 0/1 masks: the ground truth and where the map reaches the threshold.
@@ -154,7 +154,7 @@ def _thumbnails(
 
 
 def _shown(valid: NDArray[np.bool_]) -> tuple[int, int, int, int]:
-    """The rectangle of the pixels that show the frame: left, top, right, bottom; all where none does."""
+    """Return the rectangle of the pixels that show the frame: left, top, right, bottom; all where none does."""
     rows, columns = np.flatnonzero(valid.any(axis=1)), np.flatnonzero(valid.any(axis=0))
     if not len(rows):
         return 0, 0, valid.shape[1], valid.shape[0]

@@ -32,7 +32,7 @@ class Axis:
     whole: bool = False
 
     def place(self, value: float) -> float:
-        """Where a value lies: 0 at `low`, 1 at `high`; the middle where both are the same."""
+        """Return where a value lies: 0 at `low`, 1 at `high`; the middle where both are the same."""
         low, high, at = (math.log10(v) if self.log else v for v in (self.low, self.high, value))
         return 0.5 if high == low else (at - low) / (high - low)
 
@@ -56,7 +56,7 @@ class Axis:
 def histogram(
     edges: Sequence[float], counts: Mapping[str, Sequence[int]], label: str, mark: tuple[float, str] | None = None
 ) -> str:
-    """Bars of several groups side by side in each bin.
+    """Draw bars of several groups side by side in each bin.
 
     Args:
         edges: Borders of the bins, rising, one more than there are bins.
@@ -97,7 +97,7 @@ def curve(
     diagonal: str | None = None,
     seen: Sequence[tuple[float, float]] = (),
 ) -> str:
-    """A line through points.
+    """Return a line through points.
 
     Args:
         points: In the order of drawing.
@@ -125,7 +125,7 @@ def curve(
 
 
 def loss_curve(values: Sequence[float], every: int, steps: int) -> str:
-    """Mean losses over the steps of a training; on a logarithmic axis where the loss falls far.
+    """Draw the mean losses over the steps of a training; on a logarithmic axis where the loss falls far.
 
     Args:
         values: A mean of every `every` steps so far, the last of a finished training of those that are left.
@@ -150,7 +150,7 @@ def _y(axis: Axis, value: float) -> float:
 
 
 def _chart(x: Axis, y: Axis, body: str, keys: Sequence[tuple[str, str]], description: str) -> str:
-    """Axes, ticks, labels and legend around a drawing."""
+    """Draw axes, ticks, labels and legend around a drawing."""
     bottom, right = HEIGHT - BOTTOM, WIDTH - RIGHT
     parts = []
     for value in y.ticks():
@@ -179,7 +179,7 @@ def _chart(x: Axis, y: Axis, body: str, keys: Sequence[tuple[str, str]], descrip
 
 
 def _key(style: str, x: float) -> str:
-    """A legend's sample of a line, a point or a bar, 14 wide."""
+    """Return a legend's sample of a line, a point or a bar, 14 wide."""
     if style == "mark":
         return f'<line class="mark" x1="{x + 7:.1f}" y1="5" x2="{x + 7:.1f}" y2="20"/>'
     if style in ("line", "diagonal"):

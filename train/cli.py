@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs `edge-train`; returns the exit status."""
+    """Run `edge-train`; return the exit status."""
     parser = argparse.ArgumentParser(
         prog="edge-train",
         description="Learns what good parts look like, from images of good parts alone.",
@@ -129,7 +129,7 @@ def _evaluate(arguments: argparse.Namespace) -> None:
 
 
 def _run_test(arguments: argparse.Namespace, about: Checkpoint, model: Network, category: Category) -> Evaluation:
-    """The test split through the model; synthetic flaws where they are asked for, or where there are no defects."""
+    """Run the test split through the model; synthetic flaws where they are asked for, or where there are no defects."""
     from train.datasets import NoDefects
     from train.device import open_device
     from train.evaluation import evaluate, torch_predictor

@@ -28,7 +28,7 @@ class Copies:
         return False
 
     def __str__(self) -> str:
-        """What to say of them; nothing where there is none."""
+        """Return what to say of them; nothing where there is none."""
         if not self.found:
             return ""
         (copy, first), whole = self.found[0], len(self.first) + len(self.found)

@@ -29,7 +29,7 @@ class Category:
 
     @classmethod
     def open(cls, data: Path, name: str = ".") -> Category:
-        """Finds category `name` in the folder `data`; `.` is the folder itself.
+        """Find category `name` in the folder `data`; `.` is the folder itself.
 
         Raises:
             DataSetError: There is no such folder or category; the message names those that exist.
@@ -41,7 +41,7 @@ class Category:
         return cls(data / name, layout)
 
     def train_images(self) -> list[Path]:
-        """The good pictures to learn from, sorted by name.
+        """Return the good pictures to learn from, sorted by name.
 
         Raises:
             DataSetError: There is none, or VisA's split file is wrong.
@@ -49,11 +49,11 @@ class Category:
         return self.layout.train_images(self.root)
 
     def held_out_images(self) -> list[Path]:
-        """Good pictures that the data set itself keeps from both training and test, sorted by name; most have none."""
+        """Return good pictures that the data set keeps from both training and test, sorted by name; most have none."""
         return self.layout.held_out_images(self.root)
 
     def test_images(self) -> list[TestImage]:
-        """The test pictures, sorted by kind and name, each with its mask.
+        """Return the test pictures, sorted by kind and name, each with its mask.
 
         Raises:
             NoDefects: There is no defective one.
@@ -64,7 +64,7 @@ class Category:
 
 
 def categories(data: Path) -> list[str]:
-    """The names of all categories in the folder `data`, sorted; `.` alone where the folder is one itself.
+    """Return the names of all categories in the folder `data`, sorted; `.` alone where the folder is one itself.
 
     Raises:
         DataSetError: There is no such folder, or no category in it.
@@ -131,7 +131,7 @@ class GoodImages:
 
 
 def load_fitted(paths: Sequence[Path], fit: Fit) -> NDArray[np.uint8]:
-    """Reads pictures as the network sees them: (N, height, width, 3) uint8 BGR.
+    """Read pictures as the network sees them: (N, height, width, 3) uint8 BGR.
 
     N is the number of pictures times that of the fit's tiles; a picture's tiles follow each other.
     """
@@ -143,7 +143,7 @@ def load_fitted(paths: Sequence[Path], fit: Fit) -> NDArray[np.uint8]:
 
 
 def load_mask(image: TestImage, frame: Frame) -> Mask | None:
-    """Reads the mask of a defective test picture; `None` where there is none.
+    """Read the mask of a defective test picture; `None` where there is none.
 
     Args:
         image: The picture.
@@ -177,7 +177,7 @@ def _require_folder(data: Path) -> None:
 
 
 def _unknown(data: Path, name: str) -> str:
-    """What to say when `name` is no category of `data`; a folder of that name gets the layouts, any other the names."""
+    """Return what to say when `name` is no category of `data`; where it is a folder, the layouts, else the names."""
     names, itself = _names(data), Path(name) == Path()
     what = f"{data}: is not itself a category" if itself else f"{data}: has no category {name!r}"
     if names == ["."]:

@@ -25,12 +25,12 @@ class Arithmetic:
     reduced: bool = False
 
     def autocast(self) -> contextlib.AbstractContextManager[Any]:
-        """The context in which networks run; losses compute in float32 all the same."""
+        """Return the context in which networks run; losses compute in float32 all the same."""
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.reduced)
 
 
 def open_device(name: str) -> torch.device:
-    """The device to compute on; `auto` is the GPU where there is one.
+    """Return the device to compute on; `auto` is the GPU where there is one.
 
     Raises:
         UsageError: There is no such device here.
@@ -46,7 +46,7 @@ def open_device(name: str) -> torch.device:
 
 
 def open_arithmetic(device: str, precision: str) -> Arithmetic:
-    """The device by name, and the precision: `auto` is bfloat16 where the hardware multiplies it.
+    """Return the device by name, and the precision: `auto` is bfloat16 where the hardware multiplies it.
 
     Raises:
         UsageError: There is no such device here, or no such precision.

@@ -68,7 +68,7 @@ class Recipe:
 
 
 def distil(recipe: Recipe) -> float:
-    """Makes the compact teacher and writes its weights in float16; returns the mean loss of the last 200 steps.
+    """Make the compact teacher and write its weights in float16; return the mean loss of the last 200 steps.
 
     Raises:
         UsageError: The device or the folder of pictures is not there.
@@ -159,7 +159,7 @@ def _pictures(recipe: Recipe) -> list[NDArray[np.uint8]]:
 
 
 def _crops(pictures: list[NDArray[np.uint8]], recipe: Recipe) -> Iterator[NDArray[np.uint8]]:
-    """Batches of random crops, flipped or turned at random: (batch, crop, crop, 3) uint8, for ever."""
+    """Yield batches of random crops, flipped or turned at random: (batch, crop, crop, 3) uint8, for ever."""
     rng = np.random.default_rng(recipe.seed)
     side = recipe.crop
     while True:

@@ -57,7 +57,7 @@ class Evaluation:
     drawn: NDArray[np.uint8] | None = None
 
     def metrics(self) -> dict[str, float]:
-        """Every metric by name; those of pixels only where a mask marks a pixel that counts."""
+        """Return every metric by name; those of pixels only where a mask marks a pixel that counts."""
         found = of_images(self.scores.tolist(), [image.good for image in self.images])
         return found | self._of_pixels()
 
@@ -152,7 +152,7 @@ class _Notes:
         self._unseen: list[TestImage] = []
 
     def is_copy(self, image: TestImage, frame: Frame) -> bool:
-        """Whether it is a good picture that was there before."""
+        """Return whether it is a good picture that was there before."""
         digest = pixel_digest(frame)
         if digest in self._trained_on:
             self._learned.append(image.path)
@@ -160,7 +160,7 @@ class _Notes:
         return image.good and not new
 
     def usable(self, image: TestImage, mask: Mask | None, placement: Placement) -> Mask | None:
-        """The mask of a defective picture, where it can be meant as it is."""
+        """Return the mask of a defective picture, where it can be meant as it is."""
         if mask is None:
             self._without.append(image)
         elif doubt := mask.doubt:
@@ -174,7 +174,7 @@ class _Notes:
         return None
 
     def finish(self, found: Evaluation) -> None:
-        """Puts the sentences together."""
+        """Put the sentences together."""
         lines, defects = self.lines, sum(not image.good for image in found.images)
         if str(self._good):
             lines.append(str(self._good))
@@ -209,7 +209,7 @@ class _Notes:
 
 
 def torch_predictor(model: Network, device: torch.device, fit: Fit) -> Predict:
-    """The model in float32, as the reference mathematics has it; all tiles of a picture in one batch."""
+    """Return the model in float32, as the reference mathematics has it; all tiles of a picture in one batch."""
     model = model.to(device).eval()
 
     @torch.inference_mode()

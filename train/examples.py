@@ -58,7 +58,7 @@ class Examples:
         self._examples: list[Example] = []
 
     def draw(self, model: Network) -> str:
-        """The model's maps as HTML; the model stays as it is, and the random numbers of a training too.
+        """Return the model's maps as HTML; the model stays as it is, and the random numbers of a training too.
 
         Raises:
             ImageError: A picture cannot be read.
@@ -84,7 +84,7 @@ class Examples:
 
 
 def _maps(model: Network, example: Example) -> NDArray[np.float32]:
-    """The maps without and with the defect, (2, h, w) of what shows the frame, in float32 as the bundle has them.
+    """Return the maps without and with the defect, (2, h, w) of what shows the frame, float32 as the bundle has them.
 
     Two pictures at a time, as many as the smallest step of a training: they never need more memory than that.
     """
@@ -97,7 +97,7 @@ def _maps(model: Network, example: Example) -> NDArray[np.float32]:
 
 @contextlib.contextmanager
 def _evaluating(model: torch.nn.Module) -> Iterator[None]:
-    """Evaluation mode; afterwards every module is in the mode it was in, for only some of them learn in a phase."""
+    """Set evaluation mode; afterwards every module is in the mode it was in, for only some of them learn in a phase."""
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:

@@ -41,7 +41,7 @@ class LazyParser(argparse.ArgumentParser):
 
 
 def add_systems(parser: argparse.ArgumentParser) -> None:
-    """Adds `--model`, `--steps` and the options of each system."""
+    """Add `--model`, `--steps` and the options of each system."""
     from train.auto import AUTO
     from train.systems import SYSTEMS
 
@@ -265,7 +265,7 @@ def _system_options(arguments: argparse.Namespace) -> dict[str, str]:
 
 
 def _parse_fit(arguments: argparse.Namespace, category: str) -> Fit:
-    """The fit asked for; the training pictures decide about the size and the tiles where those are not named."""
+    """Return the fit asked for; the training pictures decide about the size and the tiles where those are not named."""
     from edge.fit import Fit, grid_for, parse_size
     from edge.images import read_image
     from edge.text import clean

@@ -55,7 +55,7 @@ class Flaws:
         self._pictures, self._seed = pictures, seed
 
     def draw(self, index: int, turn: int, width: float | None = None) -> SyntheticDefect:
-        """A flaw on picture `index`, the `turn`-th: depends on seed, index, turn and width alone.
+        """Draw a flaw on picture `index`, the `turn`-th: depends on seed, index, turn and width alone.
 
         Args:
             index: Which picture.
@@ -92,17 +92,17 @@ Shape = NDArray[np.float32]
 
 
 def scratch(good: Frame, shape: Shape, rng: Rng) -> Frame:
-    """Darker or brighter along a line."""
+    """Make the picture darker or brighter along a line."""
     return _shaded(good, shape, rng.choice((-1, 1)) * rng.uniform(30, 120))
 
 
 def stain(good: Frame, shape: Shape, rng: Rng) -> Frame:
-    """A soft spot, darker or brighter."""
+    """Draw a soft spot, darker or brighter."""
     return _shaded(good, shape, rng.choice((-1, 1)) * rng.uniform(20, 90))
 
 
 def smear(good: Frame, shape: Shape, rng: Rng) -> Frame:
-    """Blurred along one direction, by a sixteenth to an eighth of the frame."""
+    """Blur the picture along one direction, by a sixteenth to an eighth of the frame."""
     length = int(rng.integers(max(3, min(shape.shape) // 16), max(5, min(shape.shape) // 8)))
     kernel = np.zeros((length, length), np.float32)
     kernel[length // 2] = 1 / length
@@ -112,7 +112,7 @@ def smear(good: Frame, shape: Shape, rng: Rng) -> Frame:
 
 
 def dent(good: Frame, shape: Shape, rng: Rng) -> Frame:
-    """Pulled aside, most in the middle, by up to half of the shape's width."""
+    """Pull the picture aside, most in the middle, by up to half of the shape's width."""
     reach = rng.uniform(0.25, 0.5) * np.sqrt(float((shape > 0).sum()))
     angle = rng.uniform(0, 2 * np.pi)
     y, x = np.indices(shape.shape, np.float32)
@@ -129,12 +129,12 @@ def dent(good: Frame, shape: Shape, rng: Rng) -> Frame:
 
 
 def gap(good: Frame, shape: Shape, rng: Rng) -> Frame:
-    """What was there is gone: filled from around it (Telea 2004)."""
+    """Fill the shape from around it, as if what was there were gone (Telea 2004)."""
     return np.asarray(cv2.inpaint(good, np.asarray(shape > 0, np.uint8), 3, cv2.INPAINT_TELEA), np.uint8)
 
 
 def misplaced(good: Frame, shape: Shape, rng: Rng) -> Frame:
-    """A piece of another place of the picture, turned (CutPaste: Li et al. 2021, arXiv 2104.04015)."""
+    """Lay in a piece of another place of the picture, turned (CutPaste: Li et al. 2021, arXiv 2104.04015)."""
     height, width = shape.shape
     y, x = np.unravel_index(int(np.argmax(shape)), shape.shape)
     matrix = cv2.getRotationMatrix2D((float(x), float(y)), rng.uniform(-180, 180), 1)
@@ -146,7 +146,7 @@ KINDS: tuple[Callable[[Frame, Shape, Rng], Frame], ...] = (scratch, stain, smear
 
 
 def _ellipse(part: Mask, rng: Rng, length: float | None) -> Shape:
-    """Of random direction and proportions up to 3 to 1, its middle on the part; falls off as half a cosine.
+    """Return an ellipse of random direction, up to 3 to 1, its middle on the part; falls off as half a cosine.
 
     Its area is random, or its longer axis `length` pixels.
     """
@@ -160,7 +160,7 @@ def _ellipse(part: Mask, rng: Rng, length: float | None) -> Shape:
 
 
 def _line(part: Mask, rng: Rng, length: float | None) -> Shape:
-    """A bent line from a place on the part, 1 to 3 pixels wide and a sixteenth to a half of the frame long.
+    """Return a bent line from a place on the part, 1 to 3 pixels wide and a sixteenth to a half of the frame long.
 
     One of a given `length` in pixels is never wider than a quarter of it, but for the least width.
     """
@@ -178,7 +178,7 @@ def _line(part: Mask, rng: Rng, length: float | None) -> Shape:
 
 
 def _place(part: Mask, rng: Rng) -> NDArray[np.float32]:
-    """A random pixel of the part: row and column."""
+    """Return a random pixel of the part: row and column."""
     return np.asarray(np.unravel_index(rng.choice(np.flatnonzero(part)), part.shape), np.float32)
 
 

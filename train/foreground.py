@@ -2,7 +2,8 @@
 
 A wrong mask hides places from training for good, a whole frame only spends some defects on the background: whenever a
 policy is in doubt, its answer is the whole frame. AAND keeps a table of thresholds per category, DMDD's authors run
-GrabCut and list their textures by name; `auto` does without either (METHODS: AAND 2.d, DMDD 3.0).
+GrabCut and list their textures by name; `auto` does without either (docs/methods.md,
+"Synthetic defects").
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ _CUT_SIDE, _CUT_ROUNDS = 64, 5
 
 
 def foreground_mask(picture: Frame, policy: str = "auto") -> Mask:
-    """Finds the part.
+    """Find the part.
 
     * `full`: the whole frame, for textures and close-ups.
     * `auto`: what differs in colour from the frame's border, if that border is of one colour; else the whole frame.
@@ -58,7 +59,7 @@ def foreground_mask(picture: Frame, policy: str = "auto") -> Mask:
 
 
 def foreground_masks(pictures: NDArray[np.uint8], policy: str = "auto") -> NDArray[np.uint8]:
-    """The parts of many pictures of one product, (N, H, W, 3) uint8 to (N, H, W) uint8.
+    """Return the parts of many pictures of one product, (N, H, W, 3) uint8 to (N, H, W) uint8.
 
     The pictures vote: unless most of them show a part on a background, the product is a texture, and the few
     exceptions (a dark corner, a large stain) are taken whole too.
@@ -76,7 +77,7 @@ def _full(picture: Frame) -> Mask:
 
 
 def _auto(picture: Frame) -> Mask:
-    """What stands out from the border's colour.
+    """Return what stands out from the border's colour.
 
     d(p) = distance in CIELAB of the blurred picture from the border's median colour, split by Otsu's threshold. It is
     believed if the part is mostly off the border and lies clearly apart:
@@ -135,7 +136,7 @@ def _disc(picture: Frame) -> Mask:
 
 
 def _solid(part: NDArray[np.bool_]) -> Mask:
-    """The mask without specks and holes, a little larger: what fills a bore or grows over an edge is a defect too."""
+    """Return the mask without specks and holes, a little larger: a filled bore or an overgrown edge is a defect too."""
     mask = part.astype(np.uint8)
     outlines, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     outlines = [outline for outline in outlines if cv2.contourArea(outline) >= mask.size / 1000]

@@ -115,7 +115,7 @@ class Groups:
         return Groups(tuple(self.of[place] for place in places), tuple(self.distinct[place] for place in places))
 
     def __str__(self) -> str:
-        """What to say of pictures that are nearly the same; nothing where there is none."""
+        """Return what to say of pictures that are nearly the same; nothing where there is none."""
         if all(self.distinct):
             return ""
         such = len(self.of) - sum(self.distinct)

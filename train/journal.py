@@ -45,7 +45,7 @@ class History:
     steps: int = 0
 
     def done(self, phase: Phase) -> int:
-        """Finished steps of a phase."""
+        """Return how many steps of a phase are finished."""
         return min(len(self.losses.get(phase.name, [])) * phase.every, phase.steps)
 
 
@@ -70,13 +70,13 @@ class Journal:
         self._spent = self._last = 0.0
 
     def begin(self, history: History) -> None:
-        """A phase begins, or goes on after an interruption: the time left and the time for maps count from here."""
+        """Begin a phase, or go on after an interruption: the time left and the time for maps count from here."""
         self._begun = history.seconds, history.done(self._phase(history))
         self._spent = 0.0
         self._write(history)
 
     def write(self, model: Network, history: History, finished: bool = False) -> None:
-        """Brings the page up to date. The model stays as it is, and so do the random numbers of the training."""
+        """Bring the page up to date. The model stays as it is, and so do the random numbers of the training."""
         allowed = SHARE * (history.seconds - self._begun[0])
         if finished or (history.done(self._phases[-1]) and self._spent + self._last <= allowed):
             started = time.perf_counter()
@@ -148,11 +148,11 @@ class Journal:
         return f"They follow in the last phase, {last.name}: before it the system has no map worth a look."
 
     def _phase(self, history: History) -> Phase:
-        """The first phase that is not finished; the last where all are."""
+        """Return the first phase that is not finished; the last where all are."""
         return next((phase for phase in self._phases if history.done(phase) < phase.steps), self._phases[-1])
 
     def _left(self, history: History) -> float | None:
-        """Seconds, at this phase's pace for all steps to come; `None` before its first."""
+        """Return the seconds, at this phase's pace, for all steps to come; `None` before its first."""
         seconds, before = self._begun
         done = history.done(self._phase(history)) - before
         if done <= 0:
@@ -162,7 +162,7 @@ class Journal:
 
 
 def _loss(phase: Phase, history: History) -> tuple[str, str]:
-    """A phase's title and its chart."""
+    """Return a phase's title and its chart."""
     title = f"{phase.name}, {history.done(phase)} of {phase.steps} steps"
     losses = history.losses.get(phase.name)
     if not losses:
@@ -171,7 +171,7 @@ def _loss(phase: Phase, history: History) -> tuple[str, str]:
 
 
 def _span(seconds: float) -> str:
-    """`45 s`, `3 min 20 s`, `2 h 05 min`."""
+    """Return a time as `45 s`, `3 min 20 s`, `2 h 05 min`."""
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"

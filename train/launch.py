@@ -14,7 +14,7 @@ ALL = "all"
 
 
 def wanted_categories(text: str, data: Path) -> list[str]:
-    """The categories that `a`, `a,b` or `all` names.
+    """Return the categories that `a`, `a,b` or `all` names.
 
     Raises:
         UsageError: It names none, or one twice.
@@ -27,7 +27,7 @@ def wanted_categories(text: str, data: Path) -> list[str]:
 
 
 def own_share(names: Sequence[str]) -> list[str]:
-    """Those this process trains: all of them, or every n-th under `torchrun` with n processes.
+    """Return what this process trains: all of them, or every n-th under `torchrun` with n processes.
 
     Raises:
         UsageError: The launcher's environment is not a launcher's.
@@ -37,7 +37,7 @@ def own_share(names: Sequence[str]) -> list[str]:
 
 
 def wait_for_others() -> None:
-    """Under `torchrun`, waits until every process has gone through its share.
+    """Wait, under `torchrun`, until every process has gone through its share.
 
     The launcher ends them all, in the middle of a training, at the first that ends with an error.
     """
@@ -51,7 +51,7 @@ def wait_for_others() -> None:
 
 
 def own_device(name: str) -> str:
-    """The device of this process: under `torchrun` with `cuda` or `auto`, each has a GPU of its own.
+    """Return the device of this process: under `torchrun` with `cuda` or `auto`, each has a GPU of its own.
 
     Raises:
         UsageError: There are fewer GPUs than processes on this machine.

@@ -92,17 +92,17 @@ class Layout(Protocol):
         """The folder, from `root`, by which the layout is told."""
 
     def train_images(self, root: Path) -> list[Path]:
-        """The good pictures to learn from, sorted; at least one."""
+        """Return the good pictures to learn from, sorted; at least one."""
 
     def held_out_images(self, root: Path) -> list[Path]:
-        """Good pictures that belong to neither training nor test, sorted."""
+        """Return the good pictures that belong to neither training nor test, sorted."""
 
     def test_images(self, root: Path) -> list[TestImage]:
-        """The test pictures, at least one good and one defective."""
+        """Return the test pictures, at least one good and one defective."""
 
 
 def recognise(root: Path) -> Layout | None:
-    """The layout of the category whose folder is `root`; none if it is no category's."""
+    """Return the layout of the category whose folder is `root`; none if it is no category's."""
     return next((layout for layout in LAYOUTS if (root / layout.mark).is_dir()), None)
 
 
@@ -202,7 +202,7 @@ class _Plain:
         return [*defects, *(TestImage(path, "good", None, "masks/") for path in good)]
 
     def _split(self, root: Path) -> tuple[list[Path], list[Path]]:
-        """The good pictures to learn from and to test with."""
+        """Return the good pictures to learn from and to test with."""
         images = _list(root / self.mark)
         if not images:
             raise DataSetError(f"{_nothing(root / self.mark)}; put those of good parts there")
@@ -222,7 +222,7 @@ EXPECTED = "expected one of " + ", ".join(f"NAME/{layout.mark} ({layout.name})" 
 
 
 def subfolders(folder: Path) -> set[str]:
-    """The names of the folders directly in `folder`; none if it is not there."""
+    """Return the names of the folders directly in `folder`; none if it is not there."""
     return {path.name for path in folder.iterdir() if path.is_dir()} if folder.is_dir() else set()
 
 
@@ -235,7 +235,7 @@ def _nothing(folder: Path) -> str:
 
 
 def _pair(root: Path, pictures: str, masks: str, kind: str) -> list[TestImage]:
-    """The pictures of one kind with their masks; good ones may have masks (MVTec 3D-AD has), which mark nothing."""
+    """Return the pictures of one kind with their masks; those of good ones (MVTec 3D-AD has some) mark nothing."""
     images, there = _list(root / pictures), _list(root / masks)
     stems = Counter(path.stem for path in images)
     if there and (same := [path for path in images if stems[path.stem] > 1]):
@@ -256,7 +256,7 @@ def _pair(root: Path, pictures: str, masks: str, kind: str) -> list[TestImage]:
 
 
 def _incomplete(images: Sequence[TestImage]) -> type[DataSetError]:
-    """What a test split is that does not have both classes."""
+    """Return what a test split is that does not have both classes."""
     return DataSetError if any(not image.good for image in images) else NoDefects
 
 

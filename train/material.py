@@ -29,7 +29,7 @@ Compute = Callable[[Tensor], list[Tensor]]
 
 
 def normalise(pictures: NDArray[np.uint8]) -> Tensor:
-    """(N, H, W, 3) uint8 BGR to (N, 3, H, W) float32 RGB, ImageNet-normalised, channels last in memory."""
+    """Return (N, H, W, 3) uint8 BGR as (N, 3, H, W) float32 RGB, ImageNet-normalised, channels last in memory."""
     rgb = torch.from_numpy(np.ascontiguousarray(pictures[..., ::-1])).permute(0, 3, 1, 2).float()
     mean, std = torch.tensor(MEAN).view(1, 3, 1, 1), torch.tensor(STD).view(1, 3, 1, 1)
     return ((rgb / 255 - mean) / std).contiguous(memory_format=torch.channels_last)
@@ -105,7 +105,7 @@ class Material:
         return len(self.pictures) * self.augmentation.shown
 
     def turns(self, steps: range, batch: int | None = None, from_pass: int = 0) -> Iterator[Turn]:
-        """Which pictures each of these steps takes: pass by pass over all of them, each in an order of its own.
+        """Yield which pictures each of these steps takes: pass by pass over all of them, each in an order of its own.
 
         Args:
             steps: Numbers of the steps, 0 being the first of the first pass.
@@ -121,23 +121,23 @@ class Material:
             yield Turn(from_pass + number, place, order[place])
 
     def _order(self, number: int, batch: int | None) -> list[Tensor]:
-        """The batches of a pass as indices. A last batch of one is left out: its BatchNorm statistics are noise."""
+        """Return the batches of a pass as indices, without a last batch of one: its BatchNorm statistics are noise."""
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + number)
         batches = torch.randperm(self.count, generator=generator).split(batch or self.batch)
         return [index for index in batches if len(index) > 1]
 
     def images(self, index: Tensor) -> Tensor:
-        """The pictures and variants with these numbers, normalised, (N, 3, H, W)."""
+        """Return the pictures and variants with these numbers, normalised, (N, 3, H, W)."""
         return normalise(self._good(index)).to(self.arithmetic.device)
 
     def features(self, compute: Compute, label: str) -> Features:
-        """What a frozen network makes of the pictures."""
+        """Return what a frozen network makes of the pictures."""
         return Features(self, compute, label)
 
     def defects(
         self, steps: range, share: float = 1.0, batch: int | None = None, from_pass: int = 0
     ) -> Generator[Defects, None, None]:
-        """The batches of these steps with synthetic defects, drawn by a thread while the network learns from the last.
+        """Yield the batches of these steps with synthetic defects, drawn by a thread while the network learns.
 
         Args:
             steps: As `turns` takes them.
@@ -161,7 +161,7 @@ class Material:
             yield Defects(drawn.index, drawn.images.to(device), drawn.masks.to(device), drawn.foregrounds.to(device))
 
     def _good(self, index: Tensor) -> NDArray[np.uint8]:
-        """The pictures and variants with these numbers, (N, H, W, 3) uint8 BGR."""
+        """Return the pictures and variants with these numbers, (N, H, W, 3) uint8 BGR."""
         if int(index.max()) < len(self.pictures):
             return self.pictures[index.numpy()]
         found = []
@@ -173,14 +173,14 @@ class Material:
     def _defect(
         self, synthesis: Synthesis, number: int, turn: int
     ) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]:
-        """A picture or variant with a defect, the defect's mask, and the part's: a defect varies with its picture."""
+        """Return a picture or variant with a defect, the defect's mask, and the part's: a defect varies with it."""
         change, i, shown = self._variant(number)
         defect = synthesis.draw(i, turn * self.augmentation.shown + number // len(self.pictures))
         masks = (change.moved(mask, shown) for mask in (defect.mask, synthesis.foregrounds[i]))
         return change.picture(defect.picture, shown), *masks
 
     def _variant(self, number: int) -> tuple[Change, int, Box | None]:
-        """What makes the picture or variant of this number, of which picture, and what of that shows the frame."""
+        """Return what makes the picture or variant of this number, of which picture, and what of it is frame."""
         variant, i = divmod(number, len(self.pictures))
         return self.augmentation.change(self.seed, i, variant), i, None if self.shown is None else self.shown[i]
 
@@ -220,7 +220,7 @@ class Features:
                     store[chunk[0] : chunk[-1] + 1] = features
 
     def batch(self, index: Tensor) -> list[Tensor]:
-        """Those of the pictures with these indices."""
+        """Return the features of the pictures with these indices."""
         if self._kept is None:
             return self._run(index.numpy())
         return [store[index].contiguous(memory_format=torch.channels_last) for store in self._kept]
@@ -236,7 +236,7 @@ def _marks(masks: NDArray[np.uint8]) -> Tensor:
 
 
 def _ahead(make: Callable[[S], T], items: Iterable[S]) -> Iterator[T]:
-    """`map`, with the next few already being made by a thread."""
+    """Yield what `map` does, with the next few already being made by a thread."""
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="defects") as pool:
         waiting: deque[Future[T]] = deque()
         try:

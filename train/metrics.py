@@ -25,7 +25,7 @@ Counted = NDArray[np.bool_] | Sequence[NDArray[np.bool_]]
 
 
 def auroc(scores: ArrayLike, labels: ArrayLike) -> float:
-    """Area under the receiver operating characteristic: the chance that a defect scores above a good one, ties half.
+    """Return the area under the ROC curve: the chance that a defect scores above a good one, ties half.
 
     Raises:
         ValueError: Only one of the two classes is there.
@@ -36,7 +36,7 @@ def auroc(scores: ArrayLike, labels: ArrayLike) -> float:
 
 
 def roc(scores: ArrayLike, labels: ArrayLike) -> tuple[Floats, Floats]:
-    """The receiver operating characteristic: false- and true-positive rate, from 0 to 1, a point a distinct score.
+    """Return the receiver operating characteristic: false- and true-positive rate, 0 to 1, a point a distinct score.
 
     Raises:
         ValueError: Only one of the two classes is there.
@@ -46,7 +46,7 @@ def roc(scores: ArrayLike, labels: ArrayLike) -> tuple[Floats, Floats]:
 
 
 def average_precision(scores: ArrayLike, labels: ArrayLike) -> float:
-    """Average precision: `sum_n (R_n - R_{n-1}) P_n` over falling thresholds, without interpolation.
+    """Return the average precision: `sum_n (R_n - R_{n-1}) P_n` over falling thresholds, not interpolated.
 
     Raises:
         ValueError: Only one of the two classes is there.
@@ -58,7 +58,7 @@ def average_precision(scores: ArrayLike, labels: ArrayLike) -> float:
 
 
 def f1_max(scores: ArrayLike, labels: ArrayLike) -> tuple[float, float]:
-    """The largest F1 over all thresholds, and the threshold that gives it (scores at or above it are defective)."""
+    """Return the largest F1 over all thresholds, and the threshold that gives it (scores at or above are defective)."""
     true, false, thresholds = _curve(scores, labels)
     f1 = 2 * true[1:] / (true[1:] + false[1:] + true[-1])
     best = int(np.argmax(f1))
@@ -71,7 +71,7 @@ def aupro(
     limit: float = 0.3,
     valid: Counted | None = None,
 ) -> float:
-    """Area under the per-region overlap curve over the whole data set, up to a false-positive rate, divided by it.
+    """Return the area under the per-region overlap curve of the data set, up to a false-positive rate, divided by it.
 
     Every connected region (8 neighbours) of the ground truth counts alike, whatever its size; the false-positive rate
     is that of all normal pixels of all pictures. Source: Bergmann et al., MVTec AD, IJCV 2021, section 5.1.
@@ -109,7 +109,7 @@ def aupro(
 
 
 def _areas_up_to(scores: NDArray[np.floating], normal: NDArray[np.floating], limit: float) -> Floats:
-    """Area from 0 to `limit` under the line by which each score enters the curve, (K,); reorders `normal`."""
+    """Return the area from 0 to `limit` under the line by which each score enters the curve, (K,); reorder `normal`."""
     _require_finite(scores)
     _require_finite(normal)
     reach = limit * normal.size
@@ -132,13 +132,13 @@ def pro_per_image(
     limit: float = 0.3,
     valid: Counted | None = None,
 ) -> float:
-    """PRO as RD4AD's family of code computes it: not the data set's AUPRO, and not to be compared with it.
+    """Return PRO as RD4AD's family of code computes it: not the data set's AUPRO, and not to be compared with it.
 
     One curve per defective picture: 200 thresholds evenly between the extremes of that picture's own map, mean overlap
     of its regions against its own false-positive rate, kept where that is below `limit` and stretched by the largest
-    kept value, area by trapezoids; then the mean over defective pictures (METHODS.md 1.g.2). Where that code has no
-    answer, because the kept rates are all 0 or there are fewer than two, the mean of the kept overlaps stands for the
-    area, 0 without any. Same arguments as `aupro`.
+    kept value, area by trapezoids; then the mean over defective pictures (docs/methods.md, "Metrics"). Where that code
+    has no answer, because the kept rates are all 0 or there are fewer than two, the mean of the kept overlaps stands
+    for the area, 0 without any. Same arguments as `aupro`.
 
     Raises:
         ValueError: There is no defective picture with normal pixels, or a score is not finite.
@@ -173,7 +173,7 @@ def _pro_of_image(
 
 
 def _curve(scores: ArrayLike, labels: ArrayLike) -> tuple[Floats, Floats, Floats]:
-    """Defective and good samples at or above each distinct score, falling, both beginning with 0; and those scores."""
+    """Return how many defective and good samples are at or above each distinct score, from 0, and those scores."""
     good, bad = _classes(scores, labels)
     thresholds = np.unique(np.concatenate([good, bad]))[::-1]
     false, true = (np.append(0.0, part.size - np.searchsorted(part, thresholds)) for part in (good, bad))
@@ -181,7 +181,7 @@ def _curve(scores: ArrayLike, labels: ArrayLike) -> tuple[Floats, Floats, Floats
 
 
 def _classes(scores: ArrayLike, labels: ArrayLike) -> tuple[NDArray[np.generic], NDArray[np.generic]]:
-    """The scores of the good samples and those of the defective ones, each rising."""
+    """Return the scores of the good samples and those of the defective ones, each rising."""
     values, truth = np.asarray(scores).ravel(), np.asarray(labels).ravel().astype(bool)
     if truth.all() or not truth.any():
         raise ValueError("both good and defective samples are needed")
@@ -205,12 +205,12 @@ def summarise(
     masks: Masks,
     valid: Counted,
 ) -> dict[str, float]:
-    """Every metric of a test split, by name, rounded to 6 digits; pixels that are not `valid` do not count."""
+    """Return every metric of a test split, by name, rounded to 6 digits; pixels that are not `valid` do not count."""
     return of_images(scores, good) | of_pixels(maps, masks, valid)
 
 
 def of_images(scores: Sequence[float], good: Sequence[bool]) -> dict[str, float]:
-    """The metrics of image scores, by name, rounded to 6 digits."""
+    """Return the metrics of image scores, by name, rounded to 6 digits."""
     labels = [not g for g in good]
     f1, threshold = f1_max(scores, labels)
     values = {"image_auroc": auroc(scores, labels), "image_f1_max": f1, "image_f1_threshold": threshold}
@@ -218,7 +218,7 @@ def of_images(scores: Sequence[float], good: Sequence[bool]) -> dict[str, float]
 
 
 def of_pixels(maps: Maps, masks: Masks, valid: Counted) -> dict[str, float]:
-    """The metrics of pixels, by name, rounded to 6 digits; those that are not `valid` do not count.
+    """Return the metrics of pixels, by name, rounded to 6 digits; those that are not `valid` do not count.
 
     Raises:
         ValueError: There is no defective or no normal pixel, or a score is not finite.

@@ -26,7 +26,7 @@ def fill(
     script: str = "",
     **parts: str,
 ) -> str:
-    """A page: the frame `page.html` with the style `page.css`, and in it the template `body` with its parts.
+    """Return a page: the frame `page.html` with the style `page.css`, and in it the template `body` with its parts.
 
     Everything is HTML, but `script`: JavaScript, which the page's policy lets run by its digest, and no other.
     `head` holds the title of the window, `lead` what comes before all else, `package` has the template.
@@ -47,7 +47,7 @@ def fill(
 
 
 def _allowed(script: str) -> tuple[str, str]:
-    """What a page's policy says of a script, and the script's element."""
+    """Return what a page's policy says of a script, and the script's element."""
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return f"; script-src 'sha256-{digest}'", f"<script>{script}</script>\n"
 
@@ -58,12 +58,12 @@ def read_part(name: str, package: str = "train") -> str:
 
 
 def heading(category: str, about: Checkpoint) -> str:
-    """The title of a page about a model."""
+    """Return the title of a page about a model."""
     return escape(f"{category}: {about.model} with teacher {about.teacher}")
 
 
 def facts_of(about: Checkpoint) -> dict[str, object]:
-    """What a model is, by name."""
+    """Return what a model is, by name."""
     return {
         "system": about.model,
         "teacher": f"{about.teacher} ({about.teacher_sha256[:12]})",
@@ -76,22 +76,22 @@ def facts_of(about: Checkpoint) -> dict[str, object]:
 
 
 def show_facts(named: Mapping[str, object]) -> str:
-    """Facts as a list of terms."""
+    """Return facts as a list of terms."""
     return "\n".join(f"<div><dt>{name}</dt><dd>{escape(str(value))}</dd></div>" for name, value in named.items())
 
 
 def show_tiles(shown: Iterable[tuple[str, str]]) -> str:
-    """Figures to be seen first, each a value and what it is."""
+    """Return the figures to be seen first, each a value and what it is."""
     return "\n".join(f"<div><b>{escape(value)}</b>{escape(label)}</div>" for value, label in shown)
 
 
 def show_charts(titled: Mapping[str, str]) -> str:
-    """Charts, SVG, by title."""
+    """Return charts, SVG, by title."""
     return "\n".join(
         f"<figure><figcaption>{escape(title)}</figcaption>{chart}</figure>" for title, chart in titled.items()
     )
 
 
 def now() -> str:
-    """The time, to the minute."""
+    """Return the time, to the minute."""
     return datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC")

@@ -28,22 +28,22 @@ POINTS = 100
 
 
 def constant(progress: float) -> float:
-    """RD4AD's schedule: none."""
+    """Return RD4AD's schedule: none."""
     return 1.0
 
 
 def step_decay(progress: float) -> float:
-    """AAND's schedule: a fifth at 80 % of the steps, a twenty-fifth at 90 %."""
+    """Return AAND's schedule: a fifth at 80 % of the steps, a twenty-fifth at 90 %."""
     return 1.0 if progress < 0.8 else 0.2 if progress < 0.9 else 0.04
 
 
 def cosine(progress: float) -> float:
-    """Half a cosine, to 0."""
+    """Return half a cosine, to 0."""
     return 0.5 + 0.5 * math.cos(math.pi * progress)
 
 
 def settle(progress: float) -> float:
-    """Ours: constant, then half a cosine to 0, so that the last step is no worse than those before it.
+    """Return our schedule: constant, then half a cosine to 0, so that the last step is no worse than the others.
 
     At a constant rate of Adam the student goes on moving about, and which of its states is shipped is chance.
     """
@@ -78,15 +78,15 @@ class Phase(ABC):
 
     @abstractmethod
     def begin(self) -> None:
-        """Prepares what all steps share; called once, after a resumed model has its weights."""
+        """Prepare what all steps share; called once, after a resumed model has its weights."""
 
     @abstractmethod
     def batches(self, first: int) -> Generator[Any, None, None]:
-        """What `loss` takes, step by step, from step `first` (0 is the phase's first) to the last."""
+        """Yield what `loss` takes, step by step, from step `first` (0 is the phase's first) to the last."""
 
     @abstractmethod
     def loss(self, batch: Any) -> Tensor:
-        """The loss of a batch: a scalar."""
+        """Return the loss of a batch: a scalar."""
 
 
 class Distillation(Phase):

@@ -71,7 +71,7 @@ def fill_unseen(maps: Iterable[NDArray[np.float32]]) -> None:
 
 
 def _shrunk(values: NDArray[np.float32], size: Size) -> NDArray[np.float32]:
-    """The means over areas, as INTER_AREA has them; the array itself where nothing is to be shrunk."""
+    """Return the means over areas, as INTER_AREA has them; the array itself where nothing is to be shrunk."""
     if values.shape == size[::-1]:
         return values
     return np.asarray(cv2.resize(values, size, interpolation=cv2.INTER_AREA), np.float32)

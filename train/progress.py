@@ -38,7 +38,7 @@ class Progress:
             self._bar.close()
 
     def step(self, count: int = 1, note: str = "") -> None:
-        """`count` more steps are done; `note` says how it stands."""
+        """Count `count` more steps as done; `note` says how it stands."""
         self._done += count
         if self._bar is not None:
             self._bar.set_postfix_str(note, refresh=False)
@@ -57,7 +57,7 @@ class Progress:
 
 
 def tracked(items: Iterable[T], total: int, label: str, unit: str) -> Iterator[T]:
-    """The items, with progress."""
+    """Yield the items, with progress."""
     with Progress(total, label, unit) as progress:
         for item in items:
             yield item

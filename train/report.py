@@ -89,7 +89,7 @@ def write_report(
     data: Path,
     threshold: float | None = None,
 ) -> Path:
-    """Writes `index.html`, and its cases as one picture, `examples.png`, into a folder; gives the page's path.
+    """Write `index.html`, and its cases as one picture, `examples.png`, into a folder; return the page's path.
 
     Args:
         folder: Where the page goes.
@@ -121,7 +121,7 @@ def render(
     threshold: float | None = None,
     count: int = CASES,
 ) -> Report:
-    """The report with at most `count` cases in each gallery; arguments and errors as of `write_report`."""
+    """Return the report with at most `count` cases in each gallery; arguments and errors as of `write_report`."""
     good = np.array([image.good for image in evaluation.images])
     at = Threshold(f1_max(evaluation.scores, ~good)[1], False) if threshold is None else Threshold(threshold, True)
     cases = [
@@ -152,7 +152,7 @@ def render(
 def bin_scores(
     scores: NDArray[np.float32], good: NDArray[np.bool_], threshold: float, bins: int = BINS
 ) -> tuple[list[float], dict[str, list[int]]]:
-    """Borders of even bins over all scores, and how many good and defective images lie in each; every image in one.
+    """Return the borders of even bins over all scores, and how many good and defective images lie in each.
 
     The threshold is a border, or would be further out: what lies right of it is rejected.
     """
@@ -248,6 +248,6 @@ def _kinds(cases: Sequence[Case]) -> str:
 
 
 def _row(name: str, *numbers: str) -> str:
-    """A table's row with its name and numbers, open to more cells."""
+    """Return a table's row with its name and numbers, open to more cells."""
     cells = "".join(f'<td class="number">{number}</td>' for number in numbers)
     return f'<tr><th scope="row">{escape(name)}</th>{cells}'

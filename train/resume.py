@@ -74,7 +74,7 @@ class ResumeState:
         self._steps = history.steps
 
     def kept(self) -> str:
-        """What of the training is on the disk, for a person who interrupts it."""
+        """Return what of the training is on the disk, for a person who interrupts it."""
         if not self._path.is_file():
             return f"{self.label}: nothing is saved yet, so the same command begins anew; a save is made once a minute"
         return f"{self.label}: {self._steps} steps are saved in {self._path}; the same command goes on from there"

@@ -95,7 +95,7 @@ class Synthesis:
         self._foreign = _Rendered(size, seed) if textures is None else _Folder(textures, size)
 
     def draw(self, index: int, turn: int) -> SyntheticDefect:
-        """A defect on picture `index`, the `turn`-th: depends on seed, index and turn alone, from any thread.
+        """Draw a defect on picture `index`, the `turn`-th: depends on seed, index and turn alone, from any thread.
 
         A texture that hardly differs from what it covers would teach that good is bad: it is drawn again, and after
         four failures the picture with its grey levels moved by 128 takes its place.
@@ -123,18 +123,18 @@ class Synthesis:
 
 
 def laid(good: Frame, other: Frame, mask: Mask) -> Frame:
-    """The other picture where the mask is 1, the good one elsewhere."""
+    """Return the other picture where the mask is 1, the good one elsewhere."""
     return np.asarray(cv2.copyTo(other, mask, good.copy()), np.uint8)
 
 
 def visible(bad: Frame, good: Frame, mask: Mask) -> bool:
-    """Whether two pictures differ by `VISIBLE` over the mask, after a 3x3 mean, so that noise does not count."""
+    """Return whether two pictures differ by `VISIBLE` over the mask, after a 3x3 mean, so that noise does not count."""
     change = cv2.blur(cv2.subtract(bad, good, dtype=cv2.CV_32F), (3, 3))
     return bool(np.mean(cv2.mean(np.abs(change), mask)[:3]) >= VISIBLE)
 
 
 def defect_mask(foreground: Mask, rng: Rng) -> Mask:
-    """A random shape on the part: Perlin noise above 1/2, on 1 to 32 cells down and across, turned by up to 90 degrees.
+    """Draw a random shape on the part: Perlin noise above 1/2, on 1 to 32 cells each way, turned by up to 90 degrees.
 
     As in DRAEM: the median defect takes 5 % of the frame. Drawn again while it has fewer than 16 of every 65536 pixels
     of the frame, or more than half of the part; after ten failures, the twentieth of the part where the last noise is
@@ -193,7 +193,7 @@ class _Rendered:
         self._kept: dict[int, Frame] = {}
 
     def pick(self, rng: Rng) -> Frame:
-        """A random texture, flipped and turned at random, of which a window of half to full size is enlarged."""
+        """Return a random texture, flipped and turned at random, of which a window of half to full size is enlarged."""
         number = int(rng.integers(self._count))
         if number not in self._kept:  # two threads may both render it: the same picture
             self._kept[number] = render_texture(np.random.default_rng([self._seed, _BANK, number]), self._size)
@@ -207,7 +207,7 @@ class _Rendered:
 
 
 def _rearranged(good: Frame, rng: Rng) -> Frame:
-    """The picture shifted around its edges by an eighth to seven eighths of its sides, or its tiles in random order."""
+    """Return the picture shifted around its edges by an eighth to seven eighths of its sides, or its tiles shuffled."""
     height, width = good.shape[:2]
     if rng.random() < 0.5:
         shift = [int(rng.integers(side // 8, side - side // 8 + 1)) for side in (height, width)]
@@ -219,7 +219,7 @@ def _rearranged(good: Frame, rng: Rng) -> Frame:
 
 
 def _jittered(texture: Frame, rng: Rng) -> Frame:
-    """Three different operations out of ten, those of DRAEM, in random order."""
+    """Apply three different operations out of ten, those of DRAEM, in random order."""
     for number in rng.choice(len(_OPERATIONS), 3, replace=False):
         texture = _OPERATIONS[number](texture, rng)
     return texture
@@ -229,7 +229,7 @@ _LEVELS = np.arange(256)[:, None]
 
 
 def _mapped(texture: Frame, curve: NDArray[np.generic]) -> Frame:
-    """Grey levels through a curve, (256, 1) or one for every channel, (256, 3)."""
+    """Return the grey levels through a curve, (256, 1) or one for every channel, (256, 3)."""
     table = np.clip(curve, 0, 255).astype(np.uint8)
     return np.asarray(cv2.LUT(texture, np.ascontiguousarray(np.broadcast_to(table, (256, 3)))[None]), np.uint8)
 
@@ -243,13 +243,13 @@ def _brightness(texture: Frame, rng: Rng) -> Frame:
 
 
 def _sharpness(texture: Frame, rng: Rng) -> Frame:
-    """Between a 3x3 blur (0), the picture (1) and its opposite (2)."""
+    """Blend between a 3x3 blur (0), the picture (1) and its opposite (2)."""
     factor = rng.uniform(0, 2)
     return np.asarray(cv2.addWeighted(texture, factor, cv2.GaussianBlur(texture, (3, 3), 0), 1 - factor, 0), np.uint8)
 
 
 def _hue_saturation(texture: Frame, rng: Rng) -> Frame:
-    """Both moved by up to 50 of 255; a full circle of hue is 180 in OpenCV."""
+    """Move both by up to 50 of 255; a full circle of hue is 180 in OpenCV."""
     hue, saturation = rng.uniform(-50, 50, 2) * (180 / 255, 1)
     curve = np.hstack([(_LEVELS + hue) % 180, _LEVELS + saturation, _LEVELS])
     moved = _mapped(np.asarray(cv2.cvtColor(texture, cv2.COLOR_BGR2HSV), np.uint8), curve)
@@ -261,7 +261,7 @@ def _solarise(texture: Frame, rng: Rng) -> Frame:
 
 
 def _posterise(texture: Frame, rng: Rng) -> Frame:
-    """Only the highest 1 to 7 bits are kept."""
+    """Keep only the highest 1 to 7 bits."""
     return _mapped(texture, _LEVELS & (256 - 2 ** int(rng.integers(1, 8))))
 
 
@@ -270,7 +270,7 @@ def _invert(texture: Frame, _: Rng) -> Frame:
 
 
 def _autocontrast(texture: Frame, rng: Rng) -> Frame:
-    """Each channel stretched to 0..255, after up to 20 % of the pixels at either end are given up."""
+    """Stretch each channel to 0..255, after up to 20 % of the pixels at either end are given up."""
     share = rng.uniform(0, 20)
     low, high = np.percentile(texture[::4, ::4], (share, 100 - share), axis=(0, 1))
     return _mapped(texture, (_LEVELS - low) * (255 / np.maximum(high - low, 1)))

@@ -18,7 +18,7 @@ EMBEDDED_WEIGHTS = Path(__file__).with_name("embedded_teacher.safetensors")
 
 
 def open_teacher(name: str, weights: Path | None = None) -> Teacher:
-    """Builds a teacher and loads its weights.
+    """Build a teacher and loads its weights.
 
     Args:
         name: `embedded` or a timm CNN.
@@ -52,7 +52,7 @@ def open_teacher(name: str, weights: Path | None = None) -> Teacher:
 
 
 def load_weights(teacher: Teacher, path: Path) -> None:
-    """Loads a weight file into a teacher.
+    """Load a weight file into a teacher.
 
     torchvision and timm name ResNet's tensors alike; what a features-only network leaves out (`layer4`, `fc`) is
     ignored.
@@ -81,7 +81,7 @@ def _load(teacher: Teacher, tensors: dict[str, Tensor], source: str) -> None:
 
 
 def weights_digest(teacher: Teacher) -> str:
-    """The sha256 of a teacher's tensors, which tells two teachers of one name apart."""
+    """Return the sha256 of a teacher's tensors, which tells two teachers of one name apart."""
     digest = hashlib.sha256()
     for name, tensor in sorted(teacher.network.state_dict().items()):
         digest.update(name.encode())

@@ -23,24 +23,24 @@ Panel = tuple[str, Frame]
 
 
 def size_of(width: float, height: float) -> tuple[int, int]:
-    """Width and height of a thumbnail of something this large: its proportions, at most 320 pixels a side."""
+    """Return width and height of a thumbnail of something this large: its proportions, at most 320 pixels a side."""
     scale = min(1.0, THUMBNAIL / max(width, height))
     return max(1, round(width * scale)), max(1, round(height * scale))
 
 
 def small(picture: Frame, size: tuple[int, int]) -> Frame:
-    """A picture at the size of a thumbnail."""
+    """Return a picture at the size of a thumbnail."""
     shrinks = size[0] <= picture.shape[1] and size[1] <= picture.shape[0]
     return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR))
 
 
 def small_map(values: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
-    """An anomaly map at the size of a thumbnail."""
+    """Return an anomaly map at the size of a thumbnail."""
     return np.asarray(cv2.resize(values, size, interpolation=cv2.INTER_LINEAR), np.float32)
 
 
 def small_mask(mask: NDArray[np.bool_], size: tuple[int, int]) -> Mask:
-    """A mask at the size of a thumbnail; nothing is too small to remain."""
+    """Return a mask at the size of a thumbnail; nothing is too small to remain."""
     return np.asarray(cv2.resize(mask.astype(np.float32), size, interpolation=cv2.INTER_AREA) > 0, np.uint8)
 
 
@@ -52,7 +52,7 @@ def panels(
     truth: Mask | None = None,
     above: Mask | None = None,
 ) -> list[Panel]:
-    """A picture, the true defect outlined where there is one, and the map over the picture; all of one size.
+    """Return a picture, the true defect outlined where there is one, and the map over the picture; all of one size.
 
     Args:
         name: What the pictures show, as HTML.
@@ -73,19 +73,19 @@ def panels(
 
 
 def side_by_side(shown: Sequence[Panel]) -> str:
-    """Panels in one row, as HTML."""
+    """Return panels in one row, as HTML."""
     images = "".join(inline(picture, title) for title, picture in shown)
     return f'<div class="pictures{" three" if len(shown) == 3 else ""}">{images}</div>'
 
 
 def scale_bar(low: float, high: float) -> str:
-    """The colours of maps, and the values at which they begin and end."""
+    """Return the colours of maps, and the values at which they begin and end."""
     colours = heat(np.linspace(0, 1, 160, dtype=np.float32)[None].repeat(12, axis=0), 0, 1)
     return f'<div class="scale soft">≤ {low:.3g} {inline(colours, "colours from low to high")} ≥ {high:.3g}</div>'
 
 
 def outlined(picture: Frame, mask: Mask, colour: tuple[int, int, int], thickness: int) -> Frame:
-    """A copy with the outlines of a mask, BGR."""
+    """Return a copy with the outlines of a mask, BGR."""
     drawn: Frame = picture.copy()
     contours = cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)[0]
     cv2.drawContours(drawn, contours, -1, colour, thickness)
@@ -93,7 +93,7 @@ def outlined(picture: Frame, mask: Mask, colour: tuple[int, int, int], thickness
 
 
 def inline(picture: Frame, alt: str) -> str:
-    """An `img` element that holds its picture; `alt` is HTML."""
+    """Return an `img` element that holds its picture; `alt` is HTML."""
     data = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1].tobytes()
     height, width = picture.shape[:2]
     source = f"data:image/jpeg;base64,{base64.b64encode(data).decode()}"

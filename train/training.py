@@ -45,7 +45,7 @@ ENOUGH = 50
 
 @dataclass(frozen=True)
 class Settings:
-    """What `edge-train fit` is asked for; the defaults are RD4AD's (METHODS.md 1.d) but for length and decay.
+    """What `edge-train fit` is asked for; the defaults are RD4AD's but for length and decay (docs/methods.md).
 
     Attributes:
         data: Folder of categories.

@@ -44,7 +44,7 @@ class Drawing(Protocol):
     """What draws defects on good pictures: `train.flaws.Flaws`, `train.synthesis.Synthesis`."""
 
     def draw(self, index: int, turn: int) -> SyntheticDefect:
-        """The `turn`-th defect on picture `index`."""
+        """Return the `turn`-th defect on picture `index`."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ def shown_at(valid: NDArray[np.bool_], size: tuple[int, int]) -> Tensor:
 
 
 def held_out_pictures(about: Checkpoint, category: Category) -> list[Path]:
-    """The good pictures of a category that a training kept aside.
+    """Return the good pictures of a category that a training kept aside.
 
     Raises:
         DataSetError: There is none, because nothing was held out or the pictures have changed.
@@ -163,7 +163,7 @@ class _Kept:
         self._flaws = flaws
 
     def draw(self, index: int, turn: int) -> SyntheticDefect:
-        """The `turn`-th flaw on picture `index`."""
+        """Return the `turn`-th flaw on picture `index`."""
         defect = self._flaws.draw(index, turn)
         self.pictures.append(defect.picture)
         return defect
@@ -172,7 +172,7 @@ class _Kept:
 def on_defects(
     compute: Callable[[Tensor], Tensor], pictures: NDArray[np.uint8], drawing: Drawing, draws: int
 ) -> tuple[Tensor, NDArray[np.uint8]]:
-    """What a network says of good pictures and of defects on them, each good one followed by its own.
+    """Return what a network says of good pictures and of defects on them, each good one followed by its own.
 
     Args:
         compute: (1 + draws, 3, H, W), normalised, to (1 + draws, C, h, w).

@@ -39,7 +39,7 @@ class Row:
 
 
 def read_split(data: Path, category: str) -> list[Row]:
-    """The rows of one category, sorted by picture.
+    """Return the rows of one category, sorted by picture.
 
     Raises:
         DataSetError: The file cannot be read, has none of these rows, or a row is wrong: a value that is none, a file
@@ -62,7 +62,7 @@ def read_split(data: Path, category: str) -> list[Row]:
 
 
 def _read_table(file: Path) -> list[tuple[int, dict[str, str]]]:
-    """The fields of each row that are named in `COLUMNS`, with its line; the header is line 1."""
+    """Return the fields of each row that are named in `COLUMNS`, with its line; the header is line 1."""
     try:
         with file.open(newline="", encoding="utf-8-sig") as lines:
             reader = csv.DictReader(lines)

@@ -65,7 +65,7 @@ class Asker:
         return self._follower.behind if self._is_overdue else 0
 
     def forget(self) -> None:
-        """The connection was lost, or the station's was: no answer will come."""
+        """Forget what was asked: the connection, or the station's, was lost, and no answer will come."""
         self._request = None
         self._gap_since = None
         self._tail = (-1, 0.0)
@@ -122,7 +122,7 @@ class Asker:
         self._is_overdue = behind > 0 and (self._is_overdue or now >= self._tail[1] + _TAIL_S)
 
     def _is_over(self, request: _Request, now: float) -> bool:
-        """Whether all of a request has come, or nothing has for too long."""
+        """Return whether all of a request has come, or nothing has for too long."""
         left = self._left(request.first, request.last)
         if left < request.left:
             request.left, request.since = left, now
@@ -143,7 +143,7 @@ class Asker:
         return True
 
     def _wanted(self, now: float) -> tuple[int, int] | None:
-        """The newest missing parts; where none are, those that the station has counted and that do not come."""
+        """Return the newest missing parts; where none are, those that the station has counted and that do not come."""
         missing, highest = self._follower.missing, self._follower.highest
         if not len(missing):
             self._gap_since = None
@@ -159,7 +159,7 @@ class Asker:
         return None
 
     def _left(self, first: int, last: int) -> int:
-        """How many of these parts have not come."""
+        """Return how many of these parts have not come."""
         return self._follower.missing.count(first, last) + max(0, last - max(first - 1, self._follower.highest))
 
     def _lose(self, last: int, why: str, first: int = 0) -> None:

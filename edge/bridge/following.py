@@ -104,7 +104,7 @@ class Follower:
         return max(0, self.announced - self.highest) if self.next else 0
 
     def take(self, part: Part, now: float) -> list[Delivery]:
-        """Take a part that came; returns what can be handed on, in order."""
+        """Take a part that came; return what can be handed on, in order."""
         found: list[Delivery] = []
         number = part.sequence
         if not self._first:
@@ -149,7 +149,7 @@ class Follower:
         return found
 
     def announce(self, sign: Sign, *, retained: bool) -> list[Delivery]:
-        """Hear how far the station has counted; returns what is handed on because it has begun anew."""
+        """Hear how far the station has counted; return what is handed on because it has begun anew."""
         found: list[Delivery] = []
         # A status is repeated with every connection, with the count that it had; health is of now.
         is_of_now = not retained and sign.state is None
@@ -168,7 +168,7 @@ class Follower:
         return found
 
     def give_up(self, first: int, last: int) -> int:
-        """The missing parts `first` to `last` cannot be had any more; returns how many these are."""
+        """Give up the missing parts `first` to `last`, which cannot be had any more; return how many these are."""
         # A rejected part that waits for its defect is handed on without.
         here = [number for number in (*self._held, *self._late) if first <= number <= last and number in self.missing]
         lost = self.missing.remove(first, last) - len(here)

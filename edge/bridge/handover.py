@@ -119,7 +119,7 @@ class Handover:
             self.tally.overruns += 1
 
     def acknowledge(self, low_half: int) -> bool:
-        """The PLC has dealt with the parts up to this one; returns whether that can be.
+        """Note that the PLC has dealt with the parts up to this one; return whether that can be.
 
         It cannot where the part was not shown yet, or is older than the last acknowledged.
         """

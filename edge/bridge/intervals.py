@@ -58,7 +58,7 @@ class Intervals:
         self._firsts[low:high], self._lasts[low:high] = [first], [last]
 
     def remove(self, first: int, last: int) -> int:
-        """Take the numbers `first` to `last` out; returns how many were in."""
+        """Take the numbers `first` to `last` out; return how many were in."""
         removed = self.count(first, last)
         if removed:
             low, high = bisect_left(self._lasts, first), bisect_right(self._firsts, last)

@@ -24,7 +24,7 @@ _BEAT_S = 1.0
 
 
 def run(settings: BridgeSettings) -> None:
-    """Follows the stations until SIGTERM or SIGINT.
+    """Follow the stations until SIGTERM or SIGINT.
 
     Raises:
         ConfigurationError: The state cannot be kept, or the Modbus address cannot be listened on.

@@ -35,7 +35,7 @@ class DefectClass(Section):
     )
 
     def holds(self, regions: Sequence[SeenRegion], count: int) -> bool:
-        """Whether a part with these regions, the largest of `count`, is of this class."""
+        """Return whether a part with these regions, the largest of `count`, is of this class."""
         return (
             count >= self.min_regions
             and max((region.area_px for region in regions), default=0) >= self.min_area_px

@@ -85,7 +85,7 @@ class BridgedStation:
         return [self.topics.verdict, self.topics.defect, self.topics.status, self.topics.health, self.topics.reply]
 
     def connect(self, connected: bool) -> None:
-        """The broker has taken the `subscriptions`, or the connection was lost."""
+        """Note that the broker has taken the `subscriptions`, or that the connection was lost."""
         with self._lock:
             self._connected = connected
             if not connected:
@@ -135,7 +135,7 @@ class BridgedStation:
             return StationRecord(position=self._follower.position, tally=self._handover.saved())
 
     def acknowledge(self, low_half: int) -> bool:
-        """The PLC has written `acknowledged`; returns whether it may, and that number can be."""
+        """Take what the PLC has written to `acknowledged`; return whether it may, and that number can be."""
         with self._lock:
             return self._acknowledges and self._handover.acknowledge(low_half)
 

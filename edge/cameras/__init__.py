@@ -9,6 +9,25 @@ aravis:Vendor-Serial?exposure=8000&gain=2        GigE Vision or USB3 Vision, by 
 genicam:/path/producer.cti?device=SERIAL         any GenTL producer, by harvesters
 
 docs/cameras.md has every option, and what each kind needs installed.
+
+Files, from the URI to the frame:
+
+address.py         a URI taken apart: schemes and options
+source.py          what a live source gives before it is a camera
+feed.py            a free-running source as a camera: the newest frame waits
+triggered.py       a source that waits for its own trigger as a camera
+pace.py            a recorded source runs at a rate
+folder.py          pictures of a folder
+video.py           a video file
+v4l2.py            cameras that the kernel knows
+v4l2_controls.py   which formats and values such a camera allows
+rtsp.py            network cameras
+gstreamer.py       GStreamer pipelines
+aravis.py          GigE Vision and USB3 Vision by Aravis
+genicam.py         any GenTL producer by harvesters
+features.py        GenICam features by their standard names
+pixels.py          pixel formats of machine vision cameras
+introspection.py   GObject introspection, for GStreamer and Aravis
 """
 
 from __future__ import annotations
@@ -62,7 +81,7 @@ class Camera(Protocol):
     live: bool
 
     def read(self, buffer: Frame | None, after: float = 0.0) -> Capture | None:
-        """Waits for the next frame; `None` is the end of a source that ends.
+        """Wait for the next frame; `None` is the end of a source that ends.
 
         Args:
             buffer: An earlier frame that may be written over.
@@ -75,11 +94,11 @@ class Camera(Protocol):
         """
 
     def close(self) -> None:
-        """Lets the source go."""
+        """Let the source go."""
 
 
 def open_camera(uri: str, place: Place | None = None) -> Camera:
-    """Opens the camera a URI names.
+    """Open the camera a URI names.
 
     Args:
         uri: See above.
@@ -93,7 +112,7 @@ def open_camera(uri: str, place: Place | None = None) -> Camera:
 
 
 def check_uri(uri: str) -> None:
-    """Checks a camera URI without opening the source.
+    """Check a camera URI without opening the source.
 
     Raises:
         CameraError: The scheme or an option is unknown.

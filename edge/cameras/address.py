@@ -60,7 +60,7 @@ class Address:
 
 
 def parse_uri(uri: str) -> tuple[str, Address]:
-    """Takes a camera URI apart, into its scheme and the address.
+    """Take a camera URI apart, into its scheme and the address.
 
     Raises:
         CameraError: The scheme or an option is unknown, or a value is not what the option takes.
@@ -91,12 +91,12 @@ def parse_uri(uri: str) -> tuple[str, Address]:
 
 
 def hide(uri: str) -> str:
-    """The URI without what may be a user and a password."""
+    """Return the URI without what may be a user and a password."""
     return re.sub(r"//.*@", "//", uri, flags=re.DOTALL)
 
 
 def _split_path(_scheme: str, rest: str) -> tuple[str, str]:
-    """Path and options. urlsplit would drop tabs and line ends, and a '#', all of which a folder's name may hold."""
+    """Return path and options. urlsplit would drop tabs, line ends and '#', which names of folders may hold."""
     path, _, options = rest.removeprefix("//").partition("?")
     return unquote(path), options
 
@@ -109,7 +109,7 @@ def _split_stream(scheme: str, rest: str) -> tuple[str, str]:
 
 
 def _host(url: str) -> str:
-    """Scheme, host and port alone: cameras take passwords in the path and the query too."""
+    """Return the scheme, host and port alone: cameras take passwords in the path and the query too."""
     try:
         parts = urlsplit(url)
         if not parts.hostname:

@@ -24,7 +24,7 @@ _LOOK_US = 200_000
 
 
 def open_aravis(address: Address) -> Camera:
-    """A GigE Vision or USB3 Vision camera, by Aravis 0.8.
+    """Open a GigE Vision or USB3 Vision camera, by Aravis 0.8.
 
     Args:
         address: Vendor and serial number, an IP address, or nothing for the first camera found; options `exposure`,
@@ -73,7 +73,7 @@ class AravisSource:
             raise CameraError(f"camera {self._name}: {error.message}; arv-tool-0.8 lists the cameras") from error
 
     def grab(self, buffer: Frame | None) -> Shot:
-        """The next frame; one with packets lost is passed over, and counted by the next one's number."""
+        """Return the next frame; one with packets lost is passed over, and counted by the next one's number."""
         until, torn = time.monotonic() + self._timeout, 0
         while True:
             taken = self._stream.timeout_pop_buffer(_LOOK_US)
@@ -90,20 +90,20 @@ class AravisSource:
                 raise CameraIdle(f"camera {self._name}: no frame for {self._timeout:g} s{_advise(torn)}")
 
     def forget(self) -> None:
-        """Drops the frames that wait; see `edge.cameras.triggered.TriggeredSource`."""
+        """Drop the frames that wait; see `edge.cameras.triggered.TriggeredSource`."""
         while (waiting := self._stream.try_pop_buffer()) is not None:
             self._stream.push_buffer(waiting)
         self._last = None
 
     def fire(self) -> None:
-        """Sends the software trigger; see `edge.cameras.triggered.TriggeredSource`."""
+        """Send the software trigger; see `edge.cameras.triggered.TriggeredSource`."""
         try:
             self._camera.software_trigger()
         except self._error as error:
             raise CameraLost(f"camera {self._name}: {error.message}") from error
 
     def close(self) -> None:
-        """Ends the stream; the camera is let go with its last reference."""
+        """End the stream; the camera is let go with its last reference."""
         if self._camera is not None and not self._lost:  # one that has gone would be waited for
             with contextlib.suppress(self._error):
                 self._camera.stop_acquisition()
@@ -135,14 +135,14 @@ class AravisNodes:
         self._device, self._aravis = device, aravis
 
     def has(self, name: str) -> bool:
-        """Whether the camera has a feature, and lets it be set now."""
+        """Return whether the camera has a feature, and lets it be set now."""
         if not self._device.is_feature_available(name):
             return False
         modes = self._aravis.GcAccessMode
         return self._device.get_feature(name).get_actual_access_mode() in (modes.RW, modes.WO)
 
     def bounds(self, name: str) -> tuple[float, float, float]:
-        """Lowest, highest, step."""
+        """Return the lowest value, the highest, and the step."""
         if isinstance(self._device.get_feature(name), self._aravis.GcFloat):
             low, high = self._device.get_float_feature_bounds(name)
             return low, high, 0.0
@@ -150,7 +150,7 @@ class AravisNodes:
         return low, high, self._device.get_integer_feature_increment(name)
 
     def choices(self, name: str) -> list[str]:
-        """What a choice can be now."""
+        """Return what a choice can be now."""
         return list(self._device.dup_available_enumeration_feature_values_as_strings(name))
 
     def set(self, name: str, value: float | str) -> None:

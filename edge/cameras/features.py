@@ -16,20 +16,20 @@ class Nodes(Protocol):
     """A camera's features. Every method may raise a CameraError."""
 
     def has(self, name: str) -> bool:
-        """Whether the camera has a feature, and lets it be set now."""
+        """Return whether the camera has a feature, and lets it be set now."""
 
     def bounds(self, name: str) -> tuple[float, float, float]:
-        """The lowest and the highest value of a number now, and the step between values; 0: any."""
+        """Return the lowest and the highest value of a number now, and the step between values; 0: any."""
 
     def choices(self, name: str) -> list[str]:
-        """What a choice can be now."""
+        """Return what a choice can be now."""
 
     def set(self, name: str, value: float | str) -> None:
         """Set a number or a choice."""
 
 
 def configure(nodes: Nodes, address: Address) -> None:
-    """Sets what a camera's URI asks for.
+    """Set what a camera's URI asks for.
 
     Raises:
         CameraError: The camera lacks the feature, or the value is outside what it allows.
@@ -53,7 +53,7 @@ def configure(nodes: Nodes, address: Address) -> None:
 
 
 def _configure_trigger(nodes: Nodes, address: Address) -> None:
-    """Frame start by one line or by software; the other triggers off, which a camera may keep from its last user."""
+    """Set frame start to one line or to software, and the others off, which a camera may keep from its last user."""
     if nodes.has("AcquisitionMode"):
         nodes.set("AcquisitionMode", "Continuous")
     for selector in nodes.choices("TriggerSelector") if nodes.has("TriggerSelector") else []:

@@ -41,7 +41,7 @@ class Feed:
         self._thread.start()
 
     def read(self, buffer: Frame | None, after: float = 0.0) -> Capture | None:
-        """The newest frame that was not read yet; see `edge.cameras.Camera`."""
+        """Return the newest frame that was not read yet; see `edge.cameras.Camera`."""
         with self._changed:
             if buffer is not None:
                 self._spare.append(buffer)
@@ -57,7 +57,7 @@ class Feed:
         return Capture(shot.frame, utc_now() - timedelta(seconds=shot.age_s), missed=missed)
 
     def close(self) -> None:
-        """Ends the thread and lets the source go."""
+        """End the thread and let the source go."""
         self._closing = True
         self._thread.join()
         self._source.close()

@@ -34,7 +34,7 @@ class FolderCamera:
         self._next = sum(path.name <= place.name for path in self._images)
 
     def read(self, buffer: Frame | None, after: float = 0.0) -> Capture | None:
-        """The next picture; see `edge.cameras.Camera`."""
+        """Return the next picture; see `edge.cameras.Camera`."""
         if self._next == len(self._images):
             if not self._loop:
                 return None
@@ -49,7 +49,7 @@ class FolderCamera:
             raise CameraError(f"camera: {error}") from error
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing: nothing is held."""
 
     def _list(self) -> list[Path]:
         if not self._folder.is_dir():

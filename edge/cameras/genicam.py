@@ -21,7 +21,7 @@ _LOOK_S = 0.001
 
 
 def open_genicam(address: Address) -> Camera:
-    """A camera of any GenTL producer, by harvesters.
+    """Open a camera of any GenTL producer, by harvesters.
 
     Args:
         address: The producer's .cti file; options `device`, a serial number (default: the first camera), and those of
@@ -69,7 +69,7 @@ class GenTlSource:
             raise
 
     def grab(self, buffer: Frame | None) -> Shot:
-        """The next frame."""
+        """Return the next frame."""
         with self._said():
             try:
                 with self._acquirer.fetch(timeout=self._timeout) as taken:
@@ -80,18 +80,18 @@ class GenTlSource:
                 raise CameraIdle(f"camera {self._name}: no frame for {self._timeout:g} s") from error
 
     def forget(self) -> None:
-        """Drops the frames that wait; see `edge.cameras.triggered.TriggeredSource`."""
+        """Drop the frames that wait; see `edge.cameras.triggered.TriggeredSource`."""
         with self._said():
             while (waiting := self._acquirer.try_fetch(timeout=_LOOK_S)) is not None:
                 waiting.queue()
 
     def fire(self) -> None:
-        """Sends the software trigger; see `edge.cameras.triggered.TriggeredSource`."""
+        """Send the software trigger; see `edge.cameras.triggered.TriggeredSource`."""
         with self._said():
             self._map.TriggerSoftware.execute()
 
     def close(self) -> None:
-        """Lets the camera and the producer go."""
+        """Let the camera and the producer go."""
         with contextlib.suppress(Exception):  # a camera that has gone cannot be stopped
             if self._acquirer is not None:
                 self._acquirer.destroy()
@@ -99,7 +99,7 @@ class GenTlSource:
 
     @contextlib.contextmanager
     def _said(self) -> Iterator[None]:
-        """What the producer raises, which has no common class, is said as an error of the camera."""
+        """Raise what the producer raises, which has no common class, as an error of the camera."""
         try:
             yield
         except CameraError:
@@ -115,20 +115,20 @@ class GenTlNodes:
         self._map = node_map
 
     def has(self, name: str) -> bool:
-        """Whether the camera has a feature, and lets it be set now."""
+        """Return whether the camera has a feature, and lets it be set now."""
         from genicam.genapi import EAccessMode
 
         node = getattr(self._map, name, None)
         return node is not None and node.get_access_mode() in (EAccessMode.RW, EAccessMode.WO)
 
     def bounds(self, name: str) -> tuple[float, float, float]:
-        """Lowest, highest, step."""
+        """Return the lowest value, the highest, and the step."""
         node = getattr(self._map, name)
         whole = isinstance(node.value, int)
         return node.min, node.max, node.inc if whole else 0.0
 
     def choices(self, name: str) -> list[str]:
-        """What a choice can be now."""
+        """Return what a choice can be now."""
         return list(getattr(self._map, name).symbolics)
 
     def set(self, name: str, value: float | str) -> None:

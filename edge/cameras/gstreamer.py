@@ -16,7 +16,7 @@ TAIL = " ! videoconvert ! video/x-raw,format=BGR ! appsink name=frames sync=fals
 
 
 def open_pipeline(address: Address) -> Feed:
-    """A GStreamer pipeline of a live source, such as `nvarguscamerasrc` for a Jetson's CSI cameras.
+    """Open a GStreamer pipeline of a live source, such as `nvarguscamerasrc` for a Jetson's CSI cameras.
 
     By GObject introspection where it is installed, which knows when a frame was taken; otherwise by an OpenCV that was
     built with GStreamer, as JetPack's is.
@@ -67,7 +67,7 @@ class Pipeline:
             raise CameraError(f"camera {self._name}: {problem}")
 
     def grab(self, buffer: Frame | None) -> Shot:
-        """The next frame."""
+        """Return the next frame."""
         sample = self._sink.try_pull_sample(int(self._timeout * self._gst.SECOND))
         if sample is None:
             raise CameraLost(f"camera {self._name}: {self._problem() or f'no frame for {self._timeout:g} s'}")
@@ -87,12 +87,12 @@ class Pipeline:
         return Shot(buffer, self._age(sample, data))
 
     def close(self) -> None:
-        """Stops the pipeline."""
+        """Stop the pipeline."""
         self._pipeline.set_state(self._gst.State.NULL)
         self._pipeline.get_state(self._gst.CLOCK_TIME_NONE)
 
     def _age(self, sample: Any, data: Any) -> float:
-        """How long ago the source stamped the frame, by the pipeline's clock; 0 where it stamps none."""
+        """Return how long ago the source stamped the frame, by the pipeline's clock; 0 where it stamps none."""
         clock = self._pipeline.get_clock()
         stamped = sample.get_segment().to_running_time(self._gst.Format.TIME, data.pts)
         if clock is None or stamped == self._gst.CLOCK_TIME_NONE:
@@ -101,7 +101,7 @@ class Pipeline:
         return max(0.0, age)
 
     def _problem(self) -> str:
-        """What the pipeline says is wrong, if it says anything."""
+        """Return what the pipeline says is wrong, if it says anything."""
         message = self._pipeline.get_bus().pop_filtered(self._gst.MessageType.ERROR)
         if message is None:
             return "the pipeline has ended" if self._sink.is_eos() else ""
@@ -120,12 +120,12 @@ class OpenCvPipeline:
             raise CameraError(f"camera {self._name}: the pipeline does not start; try it with gst-launch-1.0")
 
     def grab(self, buffer: Frame | None) -> Shot:
-        """The next frame."""
+        """Return the next frame."""
         done, image = self._capture.read(buffer)
         if not done:
             raise CameraLost(f"camera {self._name}: the pipeline has ended, or gave nothing for {self._timeout:g} s")
         return Shot(to_frame(image))
 
     def close(self) -> None:
-        """Stops the pipeline."""
+        """Stop the pipeline."""
         self._capture.release()

@@ -13,7 +13,7 @@ PACKAGES = {"Gst": _GSTREAMER, "GstApp": _GSTREAMER, "Aravis": "gir1.2-aravis-0.
 
 
 def load(name: str, version: str) -> Any:
-    """Loads a namespace such as `Gst` in a version such as `1.0`.
+    """Load a namespace such as `Gst` in a version such as `1.0`.
 
     Raises:
         CameraError: PyGObject or the namespace is not installed.

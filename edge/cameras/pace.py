@@ -16,7 +16,7 @@ class Pace:
         self.live = bool(fps)
 
     def wait(self) -> None:
-        """Sleeps until the next frame is due; a source that fell behind goes on from now, without a burst."""
+        """Sleep until the next frame is due; a source that fell behind goes on from now, without a burst."""
         if not self._period:
             return
         now = time.monotonic()

@@ -31,7 +31,7 @@ FORMATS = (*_CONVERTED, *_UNPACKED, "Mono16")
 
 
 def check_format(name: str, form: str) -> None:
-    """Checks that frames can be made of a camera's pixel format.
+    """Check that frames can be made of a camera's pixel format.
 
     Raises:
         CameraError: They cannot.
@@ -41,7 +41,7 @@ def check_format(name: str, form: str) -> None:
 
 
 def to_bgr(data: NDArray[np.uint8], width: int, height: int, form: str, buffer: Frame | None) -> Frame:
-    """Makes a frame of a camera's bytes, which are not kept.
+    """Make a frame of a camera's bytes, which are not kept.
 
     Args:
         data: (bytes,) uint8, row after row without padding.

@@ -13,7 +13,7 @@ from edge.images import Frame, to_frame
 
 
 def open_rtsp(address: Address) -> Feed:
-    """A network camera, by OpenCV's FFmpeg; TCP where the camera speaks it, for a lost packet is a torn picture.
+    """Open a network camera, by OpenCV's FFmpeg; TCP where the camera speaks it, for a lost packet is a torn picture.
 
     The time of a frame is that of its arrival: the stream does not say how long encoding and network took.
 
@@ -47,7 +47,7 @@ class RtspSource:
             )
 
     def _reach(self, url: str) -> None:
-        """Says why nothing answers; FFmpeg, at every attempt, would only write it to standard error."""
+        """Say why nothing answers; FFmpeg, at every attempt, would only write it to standard error."""
         parts = urlsplit(url)
         port = parts.port or (322 if parts.scheme == "rtsps" else 554)
         try:
@@ -56,12 +56,12 @@ class RtspSource:
             raise CameraError(f"camera {self._name}: nothing answers at port {port}: {error}") from error
 
     def grab(self, buffer: Frame | None) -> Shot:
-        """The next frame."""
+        """Return the next frame."""
         done, image = self._capture.read(buffer)
         if not done:
             raise CameraLost(f"camera {self._name}: the stream has ended, or gave nothing for {self._timeout:g} s")
         return Shot(to_frame(image))
 
     def close(self) -> None:
-        """Ends the stream."""
+        """End the stream."""
         self._capture.release()

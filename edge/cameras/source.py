@@ -28,7 +28,7 @@ class Source(Protocol):
     """A camera that takes frames at a rate of its own, or on its own trigger."""
 
     def grab(self, buffer: Frame | None) -> Shot:
-        """Waits for the next frame.
+        """Wait for the next frame.
 
         Args:
             buffer: An earlier frame that may be written over.
@@ -39,4 +39,4 @@ class Source(Protocol):
         """
 
     def close(self) -> None:
-        """Lets the source go."""
+        """Let the source go."""

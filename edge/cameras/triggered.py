@@ -21,14 +21,14 @@ class TriggeredSource(Source, Protocol):
     stamps: bool
 
     def forget(self) -> None:
-        """Drops the frames that wait.
+        """Drop the frames that wait.
 
         Raises:
             CameraLost: The source is gone.
         """
 
     def fire(self) -> None:
-        """Sends the software trigger.
+        """Send the software trigger.
 
         Raises:
             CameraLost: The source is gone.
@@ -48,7 +48,7 @@ class TriggeredCamera:
         self.live = not software
 
     def read(self, buffer: Frame | None, after: float = 0.0) -> Capture | None:
-        """The frame of the next trigger; see `edge.cameras.Camera`."""
+        """Return the frame of the next trigger; see `edge.cameras.Camera`."""
         if self._software or (after and not self._source.stamps):
             self._source.forget()
         if self._software:
@@ -66,5 +66,5 @@ class TriggeredCamera:
             buffer = shot.frame
 
     def close(self) -> None:
-        """Lets the source go."""
+        """Let the source go."""
         self._source.close()

@@ -16,7 +16,7 @@ _JPEG = (b"MJPG", b"JPEG")
 
 
 def open_v4l2(address: Address) -> Feed:
-    """A camera that the kernel knows, by Video4Linux.
+    """Open a camera that the kernel knows, by Video4Linux.
 
     Args:
         address: The device's file; options `exposure`, `gain`, `size`, `format` (four letters), `fps` and `timeout`.
@@ -50,7 +50,7 @@ class V4l2Source:
                 raise
 
     def grab(self, buffer: Frame | None) -> Shot:
-        """The next frame; a JPEG with damage inside is passed over and counted."""
+        """Return the next frame; a JPEG with damage inside is passed over and counted."""
         until, torn = time.monotonic() + self._timeout, 0
         while True:
             done, image = self._capture.read(None if self._packed else buffer)
@@ -72,16 +72,16 @@ class V4l2Source:
                     ) from error
 
     def close(self) -> None:
-        """Closes the device."""
+        """Close the device."""
         self._capture.release()
 
     def _take_packed(self) -> bool:
-        """Whether frames come as JPEG and are decoded here: OpenCV would say nothing of lost data."""
+        """Return whether frames come as JPEG and are decoded here: OpenCV would say nothing of lost data."""
         code = int(self._capture.get(cv2.CAP_PROP_FOURCC))
         return code.to_bytes(4, "little", signed=True) in _JPEG and bool(self._capture.set(cv2.CAP_PROP_CONVERT_RGB, 0))
 
     def _configure(self, address: Address) -> None:
-        """Sets format, size and rate, in the order that the driver needs."""
+        """Set format, size and rate, in the order that the driver needs."""
         wanted: list[tuple[str, int, float]] = []
         if address.format is not None:
             wanted.append(("format", cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*address.format)))

@@ -51,7 +51,7 @@ class Controls:
         os.close(self._file)
 
     def check_format(self, wanted: str) -> None:
-        """Checks a pixel format.
+        """Check a pixel format.
 
         Raises:
             CameraError: The device has others.
@@ -61,7 +61,7 @@ class Controls:
             raise CameraError(f"camera {self._name}: format cannot be {wanted}; allowed: {', '.join(formats)}")
 
     def check_size(self, wanted: tuple[int, int], form: str | None) -> None:
-        """Checks a size, in one format or in any.
+        """Check a size, in one format or in any.
 
         Raises:
             CameraError: The device has others.
@@ -77,7 +77,7 @@ class Controls:
         raise CameraError(f"camera {self._name}: size cannot be {wanted[0]}x{wanted[1]}; allowed: {sizes}")
 
     def set_exposure_and_gain(self, exposure: float | None, gain: float | None) -> None:
-        """Sets the exposure in microseconds and the gain in the device's unit, and ends their automatics.
+        """Set the exposure in microseconds and the gain in the device's unit, and end their automatics.
 
         Raises:
             CameraError: The device has no such control, or refuses the value.
@@ -109,7 +109,7 @@ class Controls:
             raise CameraError(f"camera {self._name}: 0x{control:x} refuses {value}: {error.strerror}") from error
 
     def _range(self, control: int) -> tuple[int, int, int] | None:
-        """Lowest and highest value and step of a control, where the device has it."""
+        """Return the lowest and highest value and step of a control, where the device has it."""
         fields = self._ask(_QUERYCTRL, struct.pack(_QUERYCTRL_FORM, control, *[0, b"", *[0] * 7]))
         if fields is None:
             return None
@@ -123,7 +123,7 @@ class Controls:
         return found
 
     def _sizes(self, form: str) -> list[tuple[tuple[int, int], tuple[int, int], tuple[int, int]]]:
-        """Smallest, largest and step of each range of sizes; a single size is a range of its own."""
+        """Return the smallest, the largest and the step of each range of sizes; a single size is a range of its own."""
         found: list[tuple[tuple[int, int], tuple[int, int], tuple[int, int]]] = []
         question = (form.encode(), *[0] * 9)
         while fields := self._ask(_ENUM_FRAMESIZES, struct.pack(_ENUM_FRAMESIZES_FORM, len(found), *question)):
@@ -136,7 +136,7 @@ class Controls:
         return found
 
     def _ask(self, question: int, fields: bytes) -> bytes | None:
-        """The kernel's answer, or `None` where there is none: past the last of a list, or no such control."""
+        """Return the kernel's answer, or `None` where there is none: past the last of a list, or no such control."""
         try:
             return fcntl.ioctl(self._file, question, fields)
         except OSError:

@@ -42,7 +42,7 @@ class VideoCamera:
             self._capture.set(cv2.CAP_PROP_POS_FRAMES, place.frames)
 
     def read(self, buffer: Frame | None, after: float = 0.0) -> Capture | None:
-        """The next frame; see `edge.cameras.Camera`."""
+        """Return the next frame; see `edge.cameras.Camera`."""
         self._place.frames += 1  # before it is read: that may hang
         self._pace.wait()
         done, image = (False, None) if self._over else self._capture.read(buffer)
@@ -60,5 +60,5 @@ class VideoCamera:
         return Capture(to_frame(np.asarray(image)), utc_now())
 
     def close(self) -> None:
-        """Closes the file."""
+        """Close the file."""
         self._capture.release()

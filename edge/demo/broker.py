@@ -67,7 +67,7 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
 
 
 def _commands(folder: Path, port: int) -> Iterator[tuple[str, list[str]]]:
-    """Names of the brokers that are there and the commands that start them, the better one first."""
+    """Name of the brokers that are there and the commands that start them, the better one first."""
     mosquitto = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin")
     if mosquitto:
         config = folder / "mosquitto.conf"
@@ -95,7 +95,7 @@ def _listens(process: subprocess.Popen[bytes], port: int) -> bool:
 
 
 async def _serve(port: int) -> None:
-    """Runs amqtt until SIGTERM."""
+    """Run amqtt until SIGTERM."""
     import logging
 
     from amqtt.broker import Broker

@@ -64,7 +64,7 @@ def run_demo(out: Path, frames: int, steps: int) -> None:
 
 
 def _clear(out: Path) -> None:
-    """Empties the folder of an earlier demo; anything else is left alone."""
+    """Empty the folder of an earlier demo; anything else is left alone."""
     if out.exists() and any(out.iterdir()):
         if not (out / MARKER).exists():
             raise UsageError(f"--out {out}: is not empty and no earlier demo's folder; give another")
@@ -82,7 +82,7 @@ def _step(what: str, times: dict[str, float]) -> Iterator[None]:
 
 
 def _program(module: str, *arguments: str) -> None:
-    """Runs one of the other programs, which this package must not import."""
+    """Run one of the other programs, which this package must not import."""
     done = subprocess.run([sys.executable, "-m", module, *arguments], check=False)
     if done.returncode == 130:
         raise KeyboardInterrupt

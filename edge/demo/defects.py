@@ -45,7 +45,7 @@ def _patch(layers: _Layers, top: int, left: int) -> _Layers:
 
 @cache
 def _flat_metal() -> npt.NDArray[np.intp]:
-    """(N, 2) rows and columns of the metal where a surface defect may sit."""
+    """Return (N, 2) rows and columns of the metal where a surface defect may sit."""
     metal = cv2.erode(f32(part_geometry(None).albedo > 0.6), np.ones((15, 15), np.uint8))
     return np.argwhere(metal * (np.hypot(*grid()) > 53))
 
@@ -55,7 +55,7 @@ def _all_colours(gain: Floats) -> Floats:
 
 
 def _scratch(rng: np.random.Generator, x: Floats, y: Floats, strength: float) -> Change:
-    """A thin curve cut into the metal: a bright or dark groove with a lip that catches the light."""
+    """Draw a thin curve cut into the metal: a bright or dark groove with a lip that catches the light."""
     length, angle, bend = rng.uniform(45, 125), rng.uniform(0, np.pi), rng.normal(0, 0.14)
     along = np.array([np.cos(angle), np.sin(angle)])
     across = np.array([-along[1], along[0]])
@@ -74,7 +74,7 @@ def _scratch(rng: np.random.Generator, x: Floats, y: Floats, strength: float) ->
 
 
 def _dent(rng: np.random.Generator, x: Floats, y: Floats, strength: float) -> Change:
-    """A shallow, slightly oval hollow: one side turned to the lamp, the other away, a soft shadow in it."""
+    """Draw a shallow, slightly oval hollow: one side turned to the lamp, the other away, a soft shadow in it."""
     radius, stretch, angle = rng.uniform(4.5, 10), rng.uniform(1.0, 1.5), rng.uniform(0, np.pi)
     c, s = np.float32(np.cos(angle)), np.float32(np.sin(angle))
     u, v = (c * x + s * y) / np.float32(radius * stretch), (c * y - s * x) / np.float32(radius)
@@ -87,7 +87,7 @@ def _dent(rng: np.random.Generator, x: Floats, y: Floats, strength: float) -> Ch
 
 
 def _stain(rng: np.random.Generator, x: Floats, y: Floats, strength: float) -> Change:
-    """An irregular translucent blot of oil, grease or rust, darker along its rim where it dried."""
+    """Draw an irregular translucent blot of oil, grease or rust, darker along its rim where it dried."""
     distance = np.hypot(x, y) / np.float32(rng.uniform(12, 30))
     blot = 1 - distance + np.float32(0.3) * random_cut(noise_banks().cloud, PATCH, PATCH, rng) * (distance < 2)
     rise = np.clip(blot / np.float32(0.25), 0, 1)
@@ -102,7 +102,7 @@ _MAKERS = {"scratch": _scratch, "dent": _dent, "stain": _stain}
 
 
 def difference(look: Look, good: Floats, defect: str, seed: int, strength: float) -> tuple[Floats, int, int]:
-    """What `defect` adds to the lit part: (PATCH, PATCH, 4) float32, and the top and left of that patch."""
+    """Return what `defect` adds to the lit part: (PATCH, PATCH, 4) float32, and the top and left of that patch."""
     rng = np.random.default_rng([seed, 1 + DEFECTS.index(defect)])
     hole = int(rng.integers(len(HOLES))) if defect == "missing_hole" else None
     row, column = _flat_metal()[rng.integers(len(_flat_metal()))] if hole is None else np.add(HOLES[hole][1::-1], HALF)
@@ -115,7 +115,7 @@ def difference(look: Look, good: Floats, defect: str, seed: int, strength: float
 
 
 def noticeable(delta: list[Floats]) -> Bytes:
-    """255 where one of the three planes, in grey levels, is noticeable; small gaps closed, specks dropped."""
+    """Return 255 where one of three planes, in grey levels, is noticeable; small gaps closed, specks dropped."""
     largest = np.maximum(np.maximum(abs(delta[0]), abs(delta[1])), abs(delta[2]))
     seen = cv2.compare(largest, _NOTICEABLE, cv2.CMP_GT)
     seen = cv2.morphologyEx(seen, cv2.MORPH_CLOSE, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (7, 7)))

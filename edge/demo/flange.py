@@ -60,13 +60,13 @@ class Change:
 
 
 def f32(array: Any) -> Floats:
-    """The array in single precision, which is what all pictures here are computed in."""
+    """Return the array in single precision, which is what all pictures here are computed in."""
     return np.asarray(array, dtype=np.float32)
 
 
 @cache
 def grid() -> tuple[Floats, Floats]:
-    """The part's own x and y of every pixel of it; 0, 0 is its middle."""
+    """Return the part's own x and y of every pixel of it; 0, 0 is its middle."""
     axis = np.arange(SIDE, dtype=np.float32) - (HALF - 0.5)
     x, y = np.meshgrid(axis, axis)
     return f32(x), f32(y)
@@ -74,7 +74,7 @@ def grid() -> tuple[Floats, Floats]:
 
 @cache
 def part_geometry(missing: int | None) -> Geometry:
-    """The part with all its holes, or without hole number `missing`."""
+    """Return the part with all its holes, or without hole number `missing`."""
     over = 3
     axis = (np.arange(SIDE * over, dtype=np.float32) + 0.5) / over - HALF
     x, y = np.meshgrid(axis, axis)
@@ -136,7 +136,7 @@ class Banks:
 
 @cache
 def noise_banks() -> Banks:
-    """The noise of all parts and frames."""
+    """Return the noise of all parts and frames."""
     rng = np.random.default_rng(20240711)
 
     def noise(height: int, width: int, sigma_x: float, sigma_y: float) -> Floats:
@@ -163,14 +163,14 @@ def noise_banks() -> Banks:
 
 
 def random_cut(bank: Floats, height: int, width: int, rng: np.random.Generator) -> Floats:
-    """A window of a noise bank at a random place: a view, not to be written to."""
+    """Return a window of a noise bank at a random place: a view, not to be written to."""
     top, left = rng.integers(bank.shape[0] - height + 1), rng.integers(bank.shape[1] - width + 1)
     return bank[top : top + height, left : left + width]
 
 
 @cache
 def _polar() -> tuple[Floats, Floats, Floats, Floats, Floats]:
-    """Over the hub: column and row in the lathe bank, cosine and sine of twice the angle, and the hub's cover."""
+    """Return for the hub: column and row in the lathe bank, cosine and sine of twice the angle, the hub's cover."""
     x, y = (axis[_ON_HUB] for axis in grid())
     angle = np.arctan2(y, x)
     column = f32((angle / (2 * np.pi) + 0.5) * 1024)
@@ -179,7 +179,7 @@ def _polar() -> tuple[Floats, Floats, Floats, Floats, Floats]:
 
 
 def random_look(rng: np.random.Generator, turn: float) -> Look:
-    """Light, machining marks and sheen of one part that lies turned by `turn` radians."""
+    """Return light, machining marks and sheen of one part that lies turned by `turn` radians."""
     azimuth = rng.normal(0, 0.06) - turn
     c, s = np.cos(azimuth), np.sin(azimuth)
     light = np.array([c * _LIGHT[0] - s * _LIGHT[1], s * _LIGHT[0] + c * _LIGHT[1], _LIGHT[2]])
@@ -201,7 +201,7 @@ def random_look(rng: np.random.Generator, turn: float) -> Look:
 
 
 def shade(geometry: Geometry, look: Look, change: Change | None = None) -> Floats:
-    """The lit part: (H, W, 4) float32, BGR in 0..1 and how much of the belt is seen through it."""
+    """Return the lit part: (H, W, 4) float32, BGR in 0..1 and how much of the belt is seen through it."""
     sx, sy, (lx, ly, lz) = geometry.slope_x, geometry.slope_y, f32(look.light)
     if change is not None:
         sx, sy = sx + change.slope_x, sy + change.slope_y

@@ -85,7 +85,7 @@ def render_part(seed: int, defect: str | None = None, lamp: float = 1.0) -> Rend
     blur = float(rng.uniform(0.45, 0.75))
 
     def camera(part: Floats, source: Corner, target: Corner, side: int, outside: float) -> list[Floats]:
-        """A patch of the part, its corner at `source`, as planes B, G, R, through of the frame's square at `target`."""
+        """Return a patch of the part, its corner at `source`, as seen at `target`: planes B, G, R and belt."""
         move = pose.copy()
         move[:, 2] += pose[:, :2] @ source - target
         seen = cv2.warpAffine(part, move, (side, side), borderValue=(0, 0, 0, outside))

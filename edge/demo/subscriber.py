@@ -53,7 +53,7 @@ class Subscriber:
         self._client.loop_stop()
 
     def wait_for(self, verdicts: int, seconds: float) -> None:
-        """Waits until so many verdicts have come, at most so long."""
+        """Wait until so many verdicts have come, at most so long."""
         deadline = time.monotonic() + seconds
         while len(self.verdicts) < verdicts and time.monotonic() < deadline:
             time.sleep(0.05)

@@ -1,4 +1,12 @@
-"""Engines: what turns a frame into an anomaly map. Each is one file here, behind one small interface."""
+"""Engines: what turns a frame into an anomaly map. Each is one file here, behind one small interface.
+
+base.py            what every engine does alike: fit, tiles, score
+openvino.py        the engine for any processor
+openvino_sums.py   residual additions in INT8 inside of convolutions, for OpenVINO on AMX
+tensorrt/          the engine for NVIDIA GPUs
+
+This file has the engine's interface, and opens one: by choice, by what the box has, and checked on the golden frames.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +56,7 @@ class Engine(Protocol):
     precision: Precision
 
     def infer(self, frame: Frame) -> AnomalyMap:
-        """The anomaly map of a frame of any size.
+        """Return the anomaly map of a frame of any size.
 
         Raises:
             EngineError: The engine failed, or its result is not finite.
@@ -63,7 +71,7 @@ def open_engine(
     threads: int = 0,
     cache: Path | None = None,
 ) -> Engine:
-    """Builds an engine for a bundle.
+    """Build an engine for a bundle.
 
     Args:
         bundle: The bundle.
@@ -103,7 +111,7 @@ def unsupported(precision: Precision, engine: EngineName) -> str:
 
 
 def best_engine() -> EngineName:
-    """TensorRT where this box can run it, else OpenVINO."""
+    """Return TensorRT where this box can run it, else OpenVINO."""
     from edge.engines.tensorrt.cached import find_device
 
     try:
@@ -122,7 +130,7 @@ def open_checked_engine(
     threads: int = 0,
     cache: Path | None = None,
 ) -> Engine:
-    """Builds an engine that reproduces the golden frames.
+    """Build an engine that reproduces the golden frames.
 
     One that does not, or cannot be built, is refused with a warning, and the next is tried: where no precision is asked
     for, those that follow in the bundle's order for the engine; where no engine is asked for, OpenVINO after TensorRT.
@@ -156,7 +164,7 @@ def _checked(bundle: Bundle, precision: Precision, name: EngineName, threads: in
 
 
 def check_golden(bundle: Bundle, engine: Engine) -> float:
-    """Runs the golden frames; returns the largest difference of a map value.
+    """Run the golden frames; return the largest difference of a map value.
 
     Raises:
         DriftError: It exceeds the manifest's tolerance.
@@ -174,7 +182,7 @@ def check_golden(bundle: Bundle, engine: Engine) -> float:
 
 
 def golden_difference(bundle: Bundle, engine: Engine) -> float:
-    """The largest difference from the golden maps of the engine's precision; NaN where a value is not a number.
+    """Return the largest difference from the precision's golden maps; NaN where a value is not a number.
 
     Raises:
         EngineError: The engine failed.

@@ -39,18 +39,18 @@ class FittedEngine(ABC):
 
     @abstractmethod
     def _maps(self, tiles: Iterable[Frame]) -> Iterator[NDArray[np.float32]]:
-        """The map of each tile, (height, width) float32, valid until the next is asked for; tiles may be read ahead.
+        """Yield the map of each tile, (height, width) float32, valid until the next is asked for; may read tiles ahead.
 
         Raises:
             EngineError: The engine failed.
         """
 
     def infer(self, frame: Frame) -> AnomalyMap:
-        """The anomaly map of a frame; see `edge.engines.Engine`."""
+        """Return the anomaly map of a frame; see `edge.engines.Engine`."""
         return next(self.infer_all([frame]))
 
     def infer_all(self, frames: Iterable[Frame]) -> Iterator[AnomalyMap]:
-        """The anomaly maps of frames, in order, each valid until the next is asked for; frames may be read ahead.
+        """Yield the anomaly maps of frames, in order, each valid until the next is asked for; frames may be read ahead.
 
         Raises:
             EngineError: The engine failed.
@@ -69,7 +69,7 @@ class FittedEngine(ABC):
             yield AnomalyMap(values, placement, self._score(values, placement))
 
     def infer_fitted(self, fitted: Frame) -> NDArray[np.float32]:
-        """The map of a frame that was fitted already, (height, width) of the canvas, valid until the next call.
+        """Return the map of a frame that was fitted already, (height, width) of the canvas, valid until the next call.
 
         Raises:
             EngineError: The engine failed.
@@ -92,7 +92,7 @@ class FittedEngine(ABC):
 
 
 def checked_score(score: float) -> float:
-    """The score of a map, where it is a number.
+    """Return the score of a map, where it is a number.
 
     Raises:
         DriftError: It is not finite.

@@ -79,13 +79,13 @@ class OpenVinoEngine(FittedEngine):
 
 
 def read_onnx(bundle: Bundle, precision: Precision) -> ov.Model:
-    """The bundle's network as OpenVINO reads it, at batch 1."""
+    """Return the bundle's network as OpenVINO reads it, at batch 1."""
     path = bundle.model_path(precision)
     return CORE.read_model(str(path)) if path is not None else CORE.read_model(BytesIO(bundle.model(precision)))
 
 
 def default_type() -> str:
-    """What OpenVINO computes float networks in on this processor where nobody says: `f32`, `bf16` or `f16`."""
+    """Return the type in which OpenVINO computes float networks here where nobody says: `f32`, `bf16` or `f16`."""
     return str(CORE.get_property("CPU", "INFERENCE_PRECISION_HINT").get_type_name())
 
 
@@ -106,7 +106,7 @@ def compile_model(model: ov.Model, threads: int = 0, computes: str | None = "f32
 
 
 def with_head(network: ov.Model, manifest: Manifest) -> ov.Model:
-    """The network with its pre-processing and the discrepancy head: (1, H, W, 3) uint8 BGR to (H, W) float32."""
+    """Return the network with pre-processing and discrepancy head: (1, H, W, 3) uint8 BGR to (H, W) float32."""
     fit = manifest.input.fit
     frame = ops.parameter([1, fit["height"], fit["width"], 3], np.uint8, name="frame")
     image = network.input(manifest.input.name)
@@ -129,7 +129,7 @@ def with_head(network: ov.Model, manifest: Manifest) -> ov.Model:
 
 
 def _normalise(frame: ov.Node, mean: Sequence[float], std: Sequence[float]) -> ov.Node:
-    """uint8 BGR, channels last, to the network's float32 RGB, channels first: one multiply-add a value.
+    """Return uint8 BGR, channels last, as the network's float32 RGB, channels first: one multiply-add a value.
 
     Written on whole rows, three values a pixel side by side, so that it fills the processor's vectors. The transpose
     behind it costs nothing: the plugin's convolutions read channels last.
@@ -145,7 +145,7 @@ def _normalise(frame: ov.Node, mean: Sequence[float], std: Sequence[float]) -> o
 
 
 def _head(maps: list[ov.Output], size: tuple[int, int], sigma: float) -> ov.Node:
-    """(1, 1, h, w) maps upsampled, summed and blurred to (H, W), as matrix products (edge/discrepancy.py)."""
+    """Return (1, 1, h, w) maps upsampled, summed and blurred to (H, W), as matrix products (edge/discrepancy.py)."""
     tall, right = [], []
     for output in maps:
         _, _, height, width = output.get_shape()

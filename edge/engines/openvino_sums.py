@@ -10,7 +10,7 @@ _LEVELS = 256
 
 
 def fuses_sums() -> bool:
-    """Whether this processor has AMX: elsewhere nobody has measured what `round_sums` gains.
+    """Return whether this processor has AMX: elsewhere nobody has measured what `round_sums` gains.
 
     On one with AVX2 alone, OpenVINO 2026.4 has given wrong numbers in residual blocks with a projected shortcut, and
     those it adds inside of the convolution without help.
@@ -19,7 +19,7 @@ def fuses_sums() -> bool:
 
 
 def round_sums(network: ov.Model) -> int:
-    """Rounds the summands of convolutions too, where a sum is read rounded alone: OpenVINO then adds in INT8.
+    """Round the summands of convolutions too, where a sum is only read rounded: OpenVINO then adds in INT8.
 
     Its CPU plugin adds inside of a convolution where the addition reads convolution and quantization: nothing is
     written in float then. Otherwise the sum is a kernel of its own that reads floats (2026.4: SnippetsMarkSkipped knows
@@ -48,7 +48,7 @@ def round_sums(network: ov.Model) -> int:
 
 
 def _only_reader(addition: ov.Node) -> ov.Node | None:
-    """The quantization that alone reads a sum, or its ReLU."""
+    """Return the quantization that alone reads a sum, or its ReLU."""
     readers = [reader.get_node() for reader in addition.output(0).get_target_inputs()]
     if len(readers) == 1 and readers[0].get_type_name() == "Relu":
         readers = [reader.get_node() for reader in readers[0].output(0).get_target_inputs()]
@@ -56,7 +56,7 @@ def _only_reader(addition: ov.Node) -> ov.Node | None:
 
 
 def _is_convolution(node: ov.Node) -> bool:
-    """A convolution, its bias and its ReLU, as far as it has them."""
+    """Return whether this is a convolution, with its bias and its ReLU as far as it has them."""
     if node.get_type_name() == "Relu":
         node = node.input_value(0).get_node()
     if node.get_type_name() == "Add" and _is_constant(node.input_value(1).get_node()):
@@ -65,7 +65,7 @@ def _is_convolution(node: ov.Node) -> bool:
 
 
 def _is_constant(node: ov.Node) -> bool:
-    """A bias, which the ONNX reader reshapes."""
+    """Return whether this is a bias, which the ONNX reader reshapes."""
     while node.get_type_name() == "Reshape":
         node = node.input_value(0).get_node()
     return bool(node.get_type_name() == "Constant")

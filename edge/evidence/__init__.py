@@ -8,4 +8,9 @@
 `<day>` is that of the verdict in UTC, `<id>` the verdict's. A day is a data set and a station a category of it in the
 plain layout of `edge-train --data DIR/<day> --category <station>`: whoever looks through it moves what was judged
 wrongly to the other folder.
+
+writer.py   takes parts that are worth saving, and saves them in a thread of its own
+case.py     one part on disk: picture, map and verdict
+folder.py   the files of all parts, bounded in bytes
+review.py   a contact sheet of what was saved
 """

@@ -69,7 +69,7 @@ class Seen(NamedTuple):
 
 
 def pack(seen: Seen, format: Literal["png", "jpeg"]) -> dict[str, bytes]:
-    """The files of a part, by their place in the station's folder; the case comes last."""
+    """Return the files of a part, by their place in the station's folder; the case comes last."""
     identity, values = seen.verdict.id, seen.anomaly.values
     low, high = float(values.min()), float(values.max())
     levels = np.round((values - low) * (65535 / max(high - low, 1e-12))).astype(np.uint16)
@@ -94,13 +94,13 @@ def pack(seen: Seen, format: Literal["png", "jpeg"]) -> dict[str, bytes]:
 
 
 def find_picture(folder: Path, identity: str) -> Path | None:
-    """The picture of a part in a station's folder, wherever its reviewer has moved it; `None` if it is gone."""
+    """Return the picture of a part in a station's folder, wherever its reviewer moved it; `None` if it is gone."""
     places = (folder / name / f"{identity}{suffix}" for name in PICTURES for suffix in SUFFIXES.values())
     return next((place for place in places if place.is_file()), None)
 
 
 def read_map(folder: Path, case: Case) -> AnomalyMap | None:
-    """The map of a part in a station's folder; `None` if it is gone or damaged."""
+    """Return the map of a part in a station's folder; `None` if it is gone or damaged."""
     path = folder / "maps" / f"{case.verdict.id}.png"
     levels = cv2.imread(str(path), cv2.IMREAD_UNCHANGED) if path.is_file() else None
     if levels is None or levels.dtype != np.uint16:

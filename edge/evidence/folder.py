@@ -80,7 +80,7 @@ class EvidenceFolder:
             folder.parent.rmdir()
 
     def _scan(self) -> Iterator[tuple[Path, str, int]]:
-        """Each file of a part: the station's folder, the part, and its size. Unfinished ones of a dead process go."""
+        """Yield of each part the station's folder, the part and its size; remove unfinished ones of a dead process."""
         for folder in self._path.glob("*/*"):
             for name in FOLDERS:
                 for file in (folder / name).glob("*"):

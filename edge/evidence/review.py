@@ -32,7 +32,7 @@ class Found(NamedTuple):
 
 
 def review(folder: Path, sheet: Path, newest: int, only: Only | None = None) -> list[dict[str, Any]]:
-    """Writes the contact sheet of the newest parts; gives what is on it, in its order.
+    """Write the contact sheet of the newest parts; return what is on it, in its order.
 
     Args:
         folder: Where evidence lies.
@@ -78,7 +78,7 @@ def _newest(folder: Path, only: Only | None) -> Iterator[Found]:
 
 
 def _draw(found: Found) -> list[Frame]:
-    """The frame, and beside it the frame with its map where there is one."""
+    """Return the frame, and beside it the frame with its map where there is one."""
     frame, verdict = read_image(found.picture), found.case.verdict
     anomaly = read_map(found.folder, found.case)
     if anomaly is None:

@@ -47,7 +47,7 @@ class EvidenceWriter:
         *,
         sample: bool = False,
     ) -> bool:
-        """Take a part that is worth saving; returns whether it keeps the frame. Never waits.
+        """Take a part that is worth saving; return whether it keeps the frame. Never waits.
 
         Args:
             station: Which inspected it.
@@ -97,7 +97,7 @@ class EvidenceWriter:
                 self._drop(seen.station)
 
     def _open(self) -> EvidenceFolder | None:
-        """What is there is counted at the start; where that fails, once more at each part."""
+        """Count what is there, at the start; where that fails, once more at each part."""
         settings = self._settings
         try:
             self._folder = EvidenceFolder(settings.folder, settings.max_bytes, settings.keep_free_bytes)

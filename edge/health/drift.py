@@ -51,7 +51,7 @@ class ScoreDrift:
         """Whether parts do not score as they did."""
 
     def add(self, score: float) -> None:
-        """A part was judged."""
+        """Take in a part that was judged."""
         standard = (score - self._mean) / self._deviation
         self.shift += WEIGHT * (min(max(standard, -CLIP), CLIP) - self.shift)
         self.drifted = abs(self.shift) > self.limit * (0.5 if self.drifted else 1.0)

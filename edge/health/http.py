@@ -56,7 +56,7 @@ class HealthServer:
         self._thread.start()
 
     def close(self) -> None:
-        """Stops answering."""
+        """Stop answering."""
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()

@@ -50,7 +50,7 @@ class Machine:
         self._looked_at = float("-inf")
 
     def look(self) -> MachineState:
-        """How it is now; stations that ask within a second are told the same."""
+        """Return how it is now; stations that ask within a second are told the same."""
         if time.monotonic() - self._looked_at > _FRESH_S:
             # In this order: another station's thread may ask meanwhile.
             self._state = self._read()

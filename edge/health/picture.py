@@ -84,7 +84,7 @@ class PictureFigures(NamedTuple):
 
 
 def examine(frame: Frame) -> PictureFigures:
-    """The figures of a frame of any size: (height, width, 3) uint8 BGR."""
+    """Return the figures of a frame of any size: (height, width, 3) uint8 BGR."""
     grid = np.ascontiguousarray(frame[::GRID, ::GRID])
     top, left = (max(0, (side - PATCH) // 2) for side in frame.shape[:2])
     patch = np.ascontiguousarray(frame[top : top + PATCH, left : left + PATCH, 1])
@@ -112,7 +112,7 @@ def _edge_centre(grid: Frame) -> tuple[float, float]:
 
 
 def picture_range(figures: Sequence[PictureFigures]) -> PictureRange:
-    """The range of the calibration's images; one at least."""
+    """Return the range of the calibration's images; one at least."""
     return PictureRange(
         level_low=min(each.level for each in figures),
         saturated_high=max(each.saturated for each in figures),
@@ -122,7 +122,7 @@ def picture_range(figures: Sequence[PictureFigures]) -> PictureRange:
 
 
 def picture_norm(figures: Sequence[PictureFigures]) -> PictureNorm:
-    """The averages and deviations of images, two at least."""
+    """Return the averages and deviations of images, two at least."""
 
     def spread(values: list[float]) -> Spread:
         return Spread(mean=float(np.mean(values)), deviation=float(np.std(values, ddof=1)))
@@ -152,7 +152,7 @@ class PictureWatch:
         self.last: PictureFigures | None = None
 
     def see(self, now: PictureFigures, *, live: bool) -> None:
-        """Looks at a frame's figures; only a live camera can freeze."""
+        """Look at a frame's figures; only a live camera can freeze."""
         before = self.last
         dark, overexposed = now.level < self._darkest, now.saturated > self._most_saturated
         found: dict[PictureWarning, bool] = {

@@ -62,7 +62,7 @@ class PictureChange:
         """None before the start is known."""
 
     def add(self, figures: PictureFigures) -> None:
-        """A frame has come."""
+        """Take in a frame."""
         if self._norm is None:
             self._start.append(figures)
             if len(self._start) == START:

@@ -58,7 +58,7 @@ class RejectChart:
         self._parts = 0
 
     def add(self, *, rejected: bool) -> None:
-        """A part was judged."""
+        """Take in a part that was judged."""
         self._parts += 1
         self.share += max(WEIGHT, 1 / self._parts) * (rejected - self.share)
         step = self._reject if rejected else self._accept

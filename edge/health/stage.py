@@ -67,33 +67,33 @@ class Stage:
         return self._situation
 
     def work(self) -> None:
-        """It has work in hand; if it had already, the clock runs on."""
+        """Take work in hand; if there is some already, the clock runs on."""
         before = self._situation
         if before.doing != "work":
             now = self._clock()
             self._situation = Situation("work", now, now if before.doing == "idle" else before.owing)
 
     def advance(self) -> None:
-        """A piece of work is done, and the next may begin: this alone is progress."""
+        """Note that a piece of work is done, and that the next may begin: this alone is progress."""
         now = self._clock()
         self._failures = 0
         self.progress += 1
         self._situation = Situation("work", now, now)
 
     def fail(self, why: str) -> None:
-        """A piece of work could not be done, and that was said."""
+        """Note that a piece of work could not be done, and that this was said."""
         self._failures += 1
         self._situation = Situation("failed", self._clock(), self._situation.owing, why)
 
     def idle(self, why: str) -> None:
-        """Nothing is expected of it, until `work`."""
+        """Expect nothing of it until `work`."""
         if self._situation.doing != "idle" or self._situation.why != why:
             now = self._clock()
             self._situation = Situation("idle", now, now, why)
 
     @contextlib.contextmanager
     def idling(self, why: str) -> Iterator[None]:
-        """Idle inside the block and at work after it, however it ends."""
+        """Let it be idle inside the block and at work after it, however it ends."""
         self.idle(why)
         try:
             yield
@@ -101,7 +101,7 @@ class Stage:
             self.work()
 
     def health(self) -> StageHealth:
-        """What it is doing, for the message health."""
+        """Return what it is doing, for the message health."""
         situation, now = self._situation, self._clock()
         state: StageState = "working" if situation.doing == "work" else situation.doing
         if self.overdue(now):
@@ -110,7 +110,7 @@ class Stage:
         return StageHealth(state=state, seconds=seconds, progress=self.progress, reason=situation.why or None)
 
     def overdue(self, now: float) -> bool:
-        """Whether it hangs: too long at one piece of work, or failed too often in a row."""
+        """Return whether it hangs: too long at one piece of work, or failed too often in a row."""
         situation = self._situation
         if situation.doing == "failed":
             return self._most_failures is not None and self._failures >= self._most_failures

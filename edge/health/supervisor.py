@@ -42,7 +42,7 @@ class Supervisor:
         self._thread = threading.Thread(target=self._run, name="supervisor", daemon=True)
 
     def start(self) -> None:
-        """Begins to watch."""
+        """Begin to watch."""
         self._thread.start()
 
     @property
@@ -51,11 +51,11 @@ class Supervisor:
         return [str(stage) for stage in self._watchdog.stuck]
 
     def stop_within(self, seconds: float) -> None:
-        """The service stops; if `close` has not been called by then, the process ends."""
+        """End the process if `close` has not been called within this time: the service stops."""
         self._deadline = time.monotonic() + seconds
 
     def close(self) -> None:
-        """Ends the thread: nothing is watched any more."""
+        """End the thread: nothing is watched any more."""
         self._closed.set()
         self._thread.join()
 

@@ -63,18 +63,18 @@ class Vitals:
             self._drift = ScoreDrift(scores.mean, scores.deviation, images, defect_share, scores.wander)
 
     def see(self, figures: PictureFigures, *, live: bool) -> None:
-        """A frame has come that shows this."""
+        """Take in a frame that shows this."""
         self._pictures.see(figures, live=live)
         self._change.add(figures)
 
     def judge(self, decision: Decision) -> None:
-        """A part was judged, whether accepted or rejected."""
+        """Take in a part that was judged, whether accepted or rejected."""
         self._rejects.add(rejected=not decision.ok)
         if self._drift is not None:
             self._drift.add(decision.score)
 
     def picture(self) -> PictureHealth | None:
-        """The last frame's figures."""
+        """Return the last frame's figures."""
         last = self._pictures.last
         if last is None:
             return None
@@ -90,31 +90,31 @@ class Vitals:
         return PictureChangeHealth(**{measure: change.value for measure, change in changes.items()}, **limits)
 
     def drift(self) -> DriftHealth | None:
-        """How far the scores have moved."""
+        """Return how far the scores have moved."""
         return None if self._drift is None else DriftHealth(shift=self._drift.shift, limit=self._drift.limit)
 
     def rejects(self) -> RejectHealth:
-        """How many parts are rejected."""
+        """Return how many parts are rejected."""
         chart = self._rejects
         return RejectHealth(share=chart.share, usual=chart.usual, evidence=chart.sum, limit=chart.limit)
 
     def watched(self) -> list[HealthWarning]:
-        """What has changed since the calibration, or since the start: pictures, share of rejects, scores."""
+        """Return what has changed since the calibration, or since the start: pictures, share of rejects, scores."""
         changed = [_CHANGED[measure] for measure in self._change.told]
         many: list[HealthWarning] = ["many_rejects"] if self._rejects.alarmed else []
         drifted: list[HealthWarning] = ["score_drift"] if self._drift is not None and self._drift.drifted else []
         return [*many, *changed, *drifted]
 
     def warnings(self) -> list[HealthWarning]:
-        """What is not as it was at calibration."""
+        """Return what is not as it was at calibration."""
         return [*self._pictures.warnings, *self.watched()]
 
     def cause(self) -> Cause | None:
-        """The likely cause of what `watched` says; `None` where that is nothing."""
+        """Return the likely cause of what `watched` says; `None` where that is nothing."""
         return likely_cause(self._change.changes) if self.watched() else None
 
     def remedy(self) -> str | None:
-        """What has changed in the pictures and what to do, in words; `None` where `watched` says nothing."""
+        """Return what has changed in the pictures and what to do, in words; `None` where `watched` says nothing."""
         cause = self.cause()
         return None if cause is None else remedy(cause, self._change.changes)
 

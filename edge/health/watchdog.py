@@ -49,7 +49,7 @@ class Watchdog:
         self._climbs = [_Climb(stage) for stage in stages]
 
     def look(self) -> list[Due]:
-        """The steps to take now; each is named once."""
+        """Return the steps to take now; each is named once."""
         now = self._clock()
         return [Due(climb.stage, step) for climb in self._climbs if (step := climb.look(now)) is not None]
 

@@ -42,7 +42,7 @@ _TURNS: dict[int, tuple[bool, int | None]] = {
 
 
 def read_image(path: Path, bits: int | None = None) -> Frame:
-    """Reads a picture, upright: turned as its EXIF orientation says.
+    """Read a picture, upright: turned as its EXIF orientation says.
 
     Greyscale becomes three equal channels, 16 bits become 8, alpha is dropped. Bytes behind the picture's end are left
     alone; damage inside is refused as far as the format lets it be noticed (see `edge.images.jpeg`).
@@ -63,7 +63,7 @@ def read_image(path: Path, bits: int | None = None) -> Frame:
 
 
 def read_raw(path: Path) -> tuple[NDArray[np.generic], Facts]:
-    """Reads a picture's values as they are stored, but upright, and what its file says of them.
+    """Read a picture's values as they are stored, but upright, and what its file says of them.
 
     Raises:
         ImageError: As `read_image`.
@@ -82,7 +82,7 @@ def read_raw(path: Path) -> tuple[NDArray[np.generic], Facts]:
 
 
 def write_image(path: Path, image: NDArray[np.uint8]) -> None:
-    """Writes a picture; the format follows the suffix.
+    """Write a picture; the format follows the suffix.
 
     Raises:
         ImageError: OpenCV has no such format, the folder cannot be written, or the disk is full.
@@ -147,7 +147,7 @@ def _turned(image: NDArray[np.generic], orientation: int) -> NDArray[np.generic]
 
 
 def _scaled(image: NDArray[np.generic], white: int | None, bits: int | None) -> NDArray[np.generic]:
-    """The values so that white is the type's largest."""
+    """Return the values so that white is the type's largest."""
     if image.dtype not in (np.uint8, np.uint16):
         return image
     full = 255 if image.dtype == np.uint8 else 65535

@@ -39,7 +39,7 @@ class Listing:
     folders: int
 
     def __str__(self) -> str:
-        """What was passed over: `4 files passed over (.heic 3, hidden 1); 2 folders not looked into`."""
+        """Return what was passed over: `4 files passed over (.heic 3, hidden 1); 2 folders not looked into`."""
         parts = []
         if count := sum(self.passed_over.values()):
             kinds = ", ".join(f"{kind} {number}" for kind, number in sorted(self.passed_over.items()))
@@ -104,7 +104,7 @@ def pictures_of(paths: Iterable[Path]) -> list[Path]:
 
 
 def _kind(entry: os.DirEntry[str]) -> str:
-    """What something in a folder is, as the user would call it; nothing for a picture."""
+    """Return what something in a folder is, as the user would call it; nothing for a picture."""
     hidden = entry.name.startswith(".") or entry.name.lower() in _HIDDEN
     try:
         if entry.is_dir():

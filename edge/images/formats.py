@@ -73,7 +73,7 @@ def _pixmap(data: bytes) -> Facts:
 
 
 def _jpeg_2000(data: bytes) -> Facts:
-    """The precision is in the codestream's first segment, SIZ."""
+    """Return the facts of a JPEG 2000; the precision is in the codestream's first segment, SIZ."""
     place = data.find(_CODESTREAM)
     if place < 0 or place + 43 > len(data):
         raise cut_off()
@@ -88,7 +88,7 @@ def _jpeg_2000(data: bytes) -> Facts:
 
 
 def _reversible(data: bytes, place: int) -> bool:
-    """Whether the codestream's wavelet is the one that loses nothing, as its segment COD says."""
+    """Return whether the codestream's wavelet is the one that loses nothing, as its segment COD says."""
     place += 2
     while place + 4 <= len(data) and data[place] == 0xFF:
         marker, length = data[place + 1], int.from_bytes(data[place + 2 : place + 4], "big")

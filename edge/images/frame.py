@@ -13,7 +13,7 @@ Frame = NDArray[np.uint8]
 
 
 def to_frame(image: NDArray[np.generic], source: str = "image") -> Frame:
-    """Turns a decoded picture of 1, 3 or 4 channels and 8 or 16 bits into a `Frame`.
+    """Turn a decoded picture of 1, 3 or 4 channels and 8 or 16 bits into a `Frame`.
 
     Raises:
         ImageError: Another number of channels or another type.

@@ -127,7 +127,7 @@ def _by_opencv(data: bytes) -> NDArray[np.uint8]:
 
 
 def _segment(data: bytes, place: int) -> bytes:
-    """The content of the segment whose length is at `place`."""
+    """Return the content of the segment whose length is at `place`."""
     if place + 2 > len(data):
         raise cut_off()
     (length,) = struct.unpack_from(">H", data, place)
@@ -139,7 +139,7 @@ def _segment(data: bytes, place: int) -> bytes:
 
 
 def _note(walk: _Walk, marker: int, content: bytes) -> None:
-    """Keeps of a segment what is needed later."""
+    """Keep of a segment what is needed later."""
     try:
         if marker == _EXIF and walk.orientation is None and content.startswith(b"Exif\0\0"):
             walk.orientation = orientation_of_exif(content)
@@ -163,7 +163,7 @@ def _note_tables(walk: _Walk, content: bytes) -> None:
 
 
 def _pass_scan(walk: _Walk, data: bytes, start: int, header: bytes) -> int:
-    """Where the marker after a scan is."""
+    """Return where the marker after a scan is."""
     found = _NEXT.search(data, start)
     if found is None:
         raise cut_off()
@@ -176,7 +176,7 @@ def _pass_scan(walk: _Walk, data: bytes, start: int, header: bytes) -> int:
 
 
 def _most_zeros(walk: _Walk, header: bytes) -> int:
-    """How many bytes of zeros in a row no scan can have; 0 where there is no such number.
+    """Return how many bytes of zeros in a row no scan can have; 0 where there is no such number.
 
     Where the code of zeros is no end of block, a run of zeros is a block with every coefficient at the same lowest
     value, and such a block no picture has. The run must be long enough to hold a whole one, wherever it begins.
@@ -199,7 +199,7 @@ def _most_zeros(walk: _Walk, header: bytes) -> int:
 
 
 def _shape(data: bytes) -> tuple[int, int, int]:
-    """Height, width and components, of the frame's header."""
+    """Return height, width and components, from the frame's header."""
     place = 2
     while place < len(data):
         if data[place] == 0xFF:
@@ -215,7 +215,7 @@ def _shape(data: bytes) -> tuple[int, int, int]:
 
 
 def _only_padding(warning: str, data: bytes, padded: bool) -> bool:
-    """Whether libjpeg warned of nothing but a few bytes between the picture and the end marker."""
+    """Return whether libjpeg warned of nothing but a few bytes between the picture and the end marker."""
     found = _LEFT_OVER.search(warning)
     if found is None or int(found[1]) > _PADDING:
         return False

@@ -63,7 +63,7 @@ class Mask:
 
 
 def read_mask(path: Path) -> Mask:
-    """Reads a ground-truth mask, upright as pictures are.
+    """Read a ground-truth mask, upright as pictures are.
 
     Raises:
         ImageError: It cannot be read, or its values do not tell what they mark.
@@ -87,7 +87,7 @@ def read_mask(path: Path) -> Mask:
 
 
 def _levels(raw: NDArray[np.generic]) -> NDArray[np.int32]:
-    """One value a pixel: the largest of its colours, and 0 where it is transparent."""
+    """Return one value a pixel: the largest of its colours, and 0 where it is transparent."""
     if raw.ndim == 2 or raw.shape[2] == 1:
         return np.asarray(raw.reshape(raw.shape[:2]), np.int32)
     colours = np.asarray(raw[:, :, :3].max(axis=2), np.int32)
@@ -101,7 +101,7 @@ def _levels(raw: NDArray[np.generic]) -> NDArray[np.int32]:
 
 
 def _has_area(low: NDArray[np.int32]) -> bool:
-    """Whether one value above 0 fills a square of it."""
+    """Return whether one value above 0 fills a square of it."""
     if min(low.shape) < _AREA:
         return False
     values, kernel = low.astype(np.float32), np.ones((_AREA, _AREA), np.uint8)

@@ -30,7 +30,7 @@ def examine(data: bytes) -> Facts:
 
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Kind and content of each chunk up to IEND."""
+    """Return the kind and content of each chunk up to IEND."""
     place = len(SIGNATURE)
     while True:
         if place + 12 > len(data):

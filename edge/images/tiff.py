@@ -39,7 +39,7 @@ class Directory:
     forms: dict[int, str]
 
     def all_of(self, tag: int, data: bytes) -> tuple[int, ...]:
-        """Every value of an entry; nothing where it is not there."""
+        """Return every value of an entry; nothing where it is not there."""
         if tag not in self.places:
             return ()
         if self.places[tag] + struct.calcsize(self.forms[tag]) > len(data):
@@ -117,7 +117,7 @@ def jpeg_streams(data: bytes) -> Iterator[bytes]:
 
 
 def _check_deflated(page: Directory, data: bytes) -> None:
-    """Unpacks every strip or tile, for its checksum: libtiff leaves that alone."""
+    """Unpack every strip or tile, for its checksum: libtiff leaves that alone."""
     for start, part in _parts(page, data):
         try:
             zlib.decompress(part)
@@ -126,7 +126,7 @@ def _check_deflated(page: Directory, data: bytes) -> None:
 
 
 def _parts(page: Directory, data: bytes) -> Iterator[tuple[int, bytes]]:
-    """Where each strip or tile begins, and its bytes."""
+    """Return where each strip or tile begins, and its bytes."""
     for offsets, lengths in _PARTS:
         for start, length in zip(page.all_of(offsets, data), page.all_of(lengths, data), strict=False):
             if start + length > len(data):
@@ -135,7 +135,7 @@ def _parts(page: Directory, data: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 def _directories(data: bytes) -> Iterator[Directory]:
-    """Every directory in the chain from the header."""
+    """Return every directory in the chain from the header."""
     order, big = "<" if data[:2] == b"II" else ">", 43 in data[2:4]
     offset = _number(data, 8 if big else 4, f"{order}{'Q' if big else 'I'}")
     seen: set[int] = set()
@@ -148,7 +148,7 @@ def _directories(data: bytes) -> Iterator[Directory]:
 
 
 def _directory(data: bytes, offset: int, order: str, big: bool) -> tuple[Directory, int]:
-    """The directory at an offset, and where the next one is; 0 after the last."""
+    """Return the directory at an offset, and where the next one is; 0 after the last."""
     size = 20 if big else 12
     count = _number(data, offset, f"{order}{'Q' if big else 'H'}")
     first = offset + (8 if big else 2)

@@ -20,7 +20,7 @@ TOOLKIT = "/usr/local/cuda/bin"
 
 
 def load_cubin(capability: tuple[int, int], folder: Path) -> bytes:
-    """All kernels in one cubin, `kernels-<architecture>-<digest of sources, options and nvcc>.cubin`.
+    """Return all kernels in one cubin, `kernels-<architecture>-<digest of sources, options and nvcc>.cubin`.
 
     Args:
         capability: The GPU's compute capability.
@@ -57,14 +57,14 @@ def _find_nvcc() -> str:
 
 
 def _digest(nvcc: str) -> str:
-    """Of all that decides what is compiled, but for the architecture."""
+    """Return the digest of all that decides what is compiled, but for the architecture."""
     parts = [source.read_bytes() for source in sorted(FOLDER.glob("*.cu*"))]
     version = subprocess.run([nvcc, "--version"], capture_output=True, check=False).stdout
     return hashlib.sha256(b"\0".join([*parts, " ".join(COMPILE).encode(), version])).hexdigest()[:16]
 
 
 def _compile(nvcc: str, architecture: str) -> bytes:
-    """One run of nvcc for all sources, so that they are one module."""
+    """Compile all sources in one run of nvcc, so that they are one module."""
     *others, source = SOURCES
     included = [word for other in others for word in ("-include", str(other))]
     with tempfile.TemporaryDirectory() as folder:

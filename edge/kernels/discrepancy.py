@@ -71,7 +71,7 @@ class Features:
 def distance(
     scales: Sequence[Features], images: int, *, kind: Kind = "float32", layout: Layout = "nchw", columns: int = 1
 ) -> Launch:
-    """The low-resolution maps of all scales and images.
+    """Return the launch that computes the low-resolution maps of all scales and images.
 
     Args:
         scales: One to four.
@@ -96,7 +96,7 @@ def distance(
 
 
 def arrange(from_: int, to: int, size: tuple[int, int], images: int, *, kind: Kind, columns: int) -> Launch:
-    """The maps that a network gives, (images, height, width), as float32 and laid side by side.
+    """Return the launch that lays the network's maps, (images, height, width), side by side as float32.
 
     Args:
         from_: Their address.
@@ -128,7 +128,7 @@ class Band:
 
 
 def head_tables(sizes: Sequence[tuple[int, int]], grid: Grid, sigma: float) -> list[Band]:
-    """The head's matrices without their zeros.
+    """Return the head's matrices without their zeros.
 
     Args:
         sizes: Height and width of each scale's map of one tile.
@@ -149,7 +149,7 @@ def head_launch(
     top: int,
     threshold: float,
 ) -> Launch:
-    """The anomaly map, its score and its mask.
+    """Return the launch that computes the anomaly map, its score and its mask.
 
     Args:
         tables: As `head_tables` gives them.
@@ -188,7 +188,7 @@ def head_launch(
 
 
 def patches(grid: Grid) -> int:
-    """How many peaks the head leaves of a frame: one of each 32x8 pixels, in whole blocks."""
+    """Return how many peaks the head leaves of a frame: one of each 32x8 pixels, in whole blocks."""
     width, height = grid.canvas
     return blocks(height, _STRIP) * blocks(width, _ACROSS) * (_ACROSS // 32)
 
@@ -211,7 +211,7 @@ def _band(size: tuple[int, int], grid: Grid, sigma: float) -> Band:
 
 
 def _merging_matrix(size: int, side: int, count: int, overlap: int, sigma: float) -> NDArray[np.float32]:
-    """The head's matrix of `count` tiles in a row, each weighed as `Merger` does: (canvas, count * size)."""
+    """Return the head's matrix of `count` tiles in a row, weighed as `Merger` does: (canvas, count * size)."""
     merger = Merger(Grid(side, 1, count, 1, overlap))
     one, other = np.ones((1, side), np.float32), np.zeros((1, side), np.float32)
     matrix = head_matrix(size, side, sigma)
@@ -225,13 +225,13 @@ def _merging_matrix(size: int, side: int, count: int, overlap: int, sigma: float
 
 
 def _reach(matrix: NDArray[np.float32]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """The first column of each row that is not 0, and the one after its last."""
+    """Return the first column of each row that is not 0, and the one after its last."""
     filled = matrix != 0
     return filled.argmax(1), matrix.shape[1] - filled[:, ::-1].argmax(1)
 
 
 def _strips(matrix: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
-    """Eight output rows at a time with all they depend on: (strips, depth, 8), and the first row of each strip."""
+    """Return eight output rows at a time with all they depend on: (strips, depth, 8), and the first row of each."""
     output, size = matrix.shape
     starts, ends = _reach(matrix)
     first = np.minimum.reduceat(starts, np.arange(0, output, _STRIP))
@@ -246,7 +246,7 @@ def _strips(matrix: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[n
 
 
 def _taps(matrix: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
-    """What each output column depends on: (taps, output), and the first column of each."""
+    """Return what each output column depends on: (taps, output), and the first column of each."""
     output, size = matrix.shape
     starts, ends = _reach(matrix)
     # A block reads from its first column's start on: no later column may begin before it.

@@ -46,10 +46,10 @@ class Launch:
 
 
 def structure(fields: Sequence[tuple[Any, ...]]) -> np.dtype[Any]:
-    """A C structure of (name, type) or (name, type, shape); pointers are `u8`."""
+    """Return a C structure of (name, type) or (name, type, shape); pointers are `u8`."""
     return np.dtype(list(fields), align=True)
 
 
 def blocks(count: int, size: int) -> int:
-    """How many blocks of `size` cover `count`."""
+    """Return how many blocks of `size` cover `count`."""
     return -(-count // size)

@@ -48,7 +48,7 @@ class Plan:
         std: Sequence[float],
         kind: Literal["float32", "float16"] = "float32",
     ) -> list[Launch]:
-        """What brings a frame to the network's input.
+        """Return the launches that bring a frame to the network's input.
 
         Args:
             view: Address of the first pixel of what is seen of the frame, (height, width, 3) uint8 BGR.
@@ -78,7 +78,7 @@ class Plan:
 
 
 def plan(fit: Fit, width: int, height: int) -> Plan:
-    """How frames of `width` x `height` pixels become the network's input.
+    """Return how frames of `width` x `height` pixels become the network's input.
 
     Raises:
         UsageError: The region of interest lies outside the frame.

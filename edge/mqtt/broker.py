@@ -71,13 +71,13 @@ class Broker:
         return self._speaks_5
 
     def answered_5(self) -> None:
-        """It speaks MQTT 5."""
+        """Note that the broker speaks MQTT 5."""
         with self._lock:
             self._speaks_5 = True
             self._lacks.pop("MQTT 5", None)
 
     def forget_version(self) -> None:
-        """Neither version was answered: nothing is known."""
+        """Forget the version: neither was answered, and nothing is known."""
         with self._lock:
             self._speaks_5 = False
             self._lacks.pop("MQTT 5", None)

@@ -185,7 +185,7 @@ def _describe(properties: Properties, schema: str) -> None:
 
 
 def _secure_context(settings: MqttSettings, tls: TlsSettings) -> ssl.SSLContext:
-    """What paho makes the connection's TLS with."""
+    """Return what paho makes the connection's TLS with."""
 
     class TlsSocket(ssl.SSLSocket):
         """Closes itself when the handshake fails; paho drops it open. And says what paho swallows."""

@@ -31,7 +31,7 @@ def credential_path(name: Path) -> Path:
 
 
 def credential_remedy(name: Path) -> str:
-    """What to do about a credential that is not there, to be put behind that it is not."""
+    """Return what to do about a credential that is not there, to be put behind that it is not."""
     if name.is_absolute():
         return ""
     return (
@@ -177,7 +177,7 @@ def _read_key(file: Path) -> None:
 
 
 def _read_pem(key: str, file: Path, wanted: str, command: str) -> bytes:
-    """The content of a PEM file that holds something of this label."""
+    """Return the content of a PEM file that holds something of this label."""
     data = _read(key, file)
     found = [label.decode() for label in re.findall(rb"-----BEGIN ([A-Z0-9 ]+)-----", data)]
     if any(label.endswith(wanted) for label in found):

@@ -72,7 +72,7 @@ class Drain:
         """Since when entries are passed over because of their topic; seconds of the monotonic clock."""
 
     def begin_anew(self, status: Status) -> None:
-        """There is a new connection: send again what may not have arrived, with the status that holds."""
+        """Send again, over a new connection, what may not have arrived, with the status that holds."""
         self._notices.begin_anew(status, self._outbox.sequence(self._station))
         self._resends.begin_anew()
         self._suspicion.begin_anew()
@@ -99,7 +99,7 @@ class Drain:
                     self._send_entry(session, entry, "resend")
 
     def is_empty(self, session: Session) -> bool:
-        """Whether all was sent that can be, and is acknowledged."""
+        """Return whether all was sent that can be, and is acknowledged."""
         waits = self._notices.are_due or self._outbox.pending(self._station, self._sent_up_to, 1)
         return not waits and not len(session.in_flight)
 
@@ -121,7 +121,7 @@ class Drain:
             self._hold(refused.token, refused.why)
 
     def end(self, session: Session, problem: ConnectionProblem) -> None:
-        """The connection has ended: find out whether that was a message's fault."""
+        """Find out whether the connection has ended by a message's fault."""
         self.settle(session)
         if not problem.of_message:
             return
@@ -239,12 +239,12 @@ class Drain:
             )
 
     def _on_trial(self, session: Session) -> bool:
-        """Whether the message under way is one that must be alone."""
+        """Return whether the message under way is one that must be alone."""
         trial = self._suspicion.trial
         return trial is not None and trial in session.in_flight.tokens
 
     def _hold(self, token: Token, why: str) -> None:
-        """The broker refuses a message because of its topic: others of that topic wait."""
+        """Hold the messages of a topic, because the broker refuses one of them for its topic."""
         entry, notice = self._entries.pop(token, None), self._notices.remove(token)
         if token[0] == "resend":
             self._resends.skip(int(token[1]))
@@ -258,7 +258,7 @@ class Drain:
             log.error("%s: the broker refuses %s: %s; %s", self._name, topic, why, waits)
 
     def _set_aside(self, token: Token, problem: ConnectionProblem, *, hung_up: bool) -> None:
-        """The broker does not take a message: count it, tell it, and go on without it."""
+        """Count and tell a message that the broker does not take, and go on without it."""
         entry, notice = self._entries.get(token), self._notices.remove(token)
         if notice is not None:
             what, size = str(notice.schema), len(notice.payload)

@@ -184,7 +184,7 @@ def _explain_address(problem: OSError | UnicodeError, settings: MqttSettings) ->
 
 
 def _certificate(settings: MqttSettings) -> x509.Certificate | None:
-    """The broker's certificate, whoever made it; `None` where there is none to be had."""
+    """Return the broker's certificate, whoever made it; `None` where there is none to be had."""
     with contextlib.suppress(OSError, ValueError, ConfigurationError):
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT) if settings.tls is None else tls_context(settings.tls)
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE

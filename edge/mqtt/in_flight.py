@@ -35,7 +35,7 @@ class InFlight:
         self._refused: list[Refused] = []
 
     def __len__(self) -> int:
-        """Messages that the broker is to acknowledge and has not yet."""
+        """Return how many messages the broker is to acknowledge and has not yet."""
         return len(self._expected)
 
     def __contains__(self, number: int) -> bool:
@@ -47,13 +47,13 @@ class InFlight:
         return {*self._expected.values(), *self._settling}
 
     def expect(self, number: int, token: Token) -> None:
-        """The broker is to acknowledge this number."""
+        """Expect the broker to acknowledge this number."""
         if not self._expected:
             self.progress_at = time.monotonic()
         self._expected[number] = token
 
     def let_settle(self, token: Token) -> None:
-        """The broker acknowledges nothing; a while without a complaint counts as an acknowledgement."""
+        """Count a while without a complaint as an acknowledgement: this message gets none."""
         self._settling[token] = time.monotonic()
 
     def settle(self) -> None:
@@ -65,15 +65,15 @@ class InFlight:
             del self._settling[token]
 
     def acknowledge(self, number: int) -> None:
-        """The broker has it."""
+        """Note that the broker has it."""
         self._acknowledged.append(self.take(number))
 
     def refuse(self, number: int, why: str) -> None:
-        """The broker does not take it, because of its topic."""
+        """Note that the broker does not take it, because of its topic."""
         self._refused.append(Refused(self.take(number), why))
 
     def take(self, number: int) -> Token:
-        """The broker has answered for it; return what it was."""
+        """Take out the message that the broker has answered for, and return it."""
         self.progress_at = time.monotonic()
         return self._expected.pop(number)
 

@@ -77,13 +77,13 @@ class Notices:
         self._add(Notice("image", topic, Picture(topic, jpeg), ("image", topic)))
 
     def shorten(self, status: Status) -> None:
-        """The broker does not take this status: say it without its reason, now and whenever it is repeated."""
+        """Say this status without its reason, now and whenever it is repeated: the broker does not take it."""
         if status.reason is not None:
             self._without_reason = status
             self.add_status(status.model_copy(update={"id": uuid7(), "reason": None}))
 
     def begin_anew(self, status: Status, sequence: int) -> None:
-        """There is a new connection: send again what may not have arrived, with the status that holds.
+        """Send again, over a new connection, what may not have arrived, with the status that holds.
 
         Args:
             status: That holds; one that was set longer ago says by now too little of the station's parts.
@@ -140,5 +140,5 @@ def _repeats(notice: Notice, status: Status) -> bool:
 
 
 def _say_the_same(one: Status, other: Status) -> bool:
-    """Whether they tell the same change, of another part perhaps, or without its reason."""
+    """Return whether they tell the same change, of another part perhaps, or without its reason."""
     return (one.state, one.at) == (other.state, other.at)

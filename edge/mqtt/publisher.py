@@ -132,7 +132,7 @@ class Publisher:
         self._wake()
 
     def publish_image(self, identity: str, jpeg: bytes) -> str | None:
-        """Publish a picture, before any later reply; returns its topic, or `None` if the broker takes none so large."""
+        """Publish a picture, before any later reply; return its topic, or `None` if the broker takes none so large."""
         topic = self._topics.image(identity)
         if not self._connected or self._limit(len(topic.encode()) + len(jpeg), "image") is not None:
             return None
@@ -141,13 +141,13 @@ class Publisher:
         return topic
 
     def resend(self, first: int, last: int) -> bool:
-        """Publish parts of the history again; returns whether there was room for the request."""
+        """Publish parts of the history again; return whether there was room for the request."""
         asked = self._resends.ask(first, last)
         self._wake()
         return asked
 
     def _is_open(self, topic: str) -> bool:
-        """Whether a requester may name this topic: this station's right to publish must not be borrowed for others."""
+        """Return whether a requester may name this topic: the station's right to publish must not be lent to others."""
         own = f"{self._topics.reply}/"
         outside = not topic.startswith(("$", f"{TOPIC_ROOT}/"))
         return (outside or f"{topic}/".startswith(own)) and not set(topic) & set("+#\0") and bool(topic)
@@ -228,7 +228,7 @@ class Publisher:
             self._clear_wake()
 
     def _asks_again(self, now: float) -> bool:
-        """Whether to connect again for what the broker has refused because of its topic."""
+        """Return whether to connect again for what the broker has refused because of its topic."""
         since = self._drain.held_since
         return since is not None and now >= since + 2 * self._settings.backoff_cap_s
 

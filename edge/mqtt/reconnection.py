@@ -133,14 +133,14 @@ class Reconnection:
         return hear
 
     def _gives_up_5(self, terms: Terms, problem: ConnectionProblem) -> bool:
-        """Whether MQTT 3.1.1 is to be tried at once, because of what came of this attempt with MQTT 5."""
+        """Return whether MQTT 3.1.1 is to be tried at once, because of what came of this attempt with MQTT 5."""
         if terms.protocol != MQTT5 or self._settings.protocol != "auto":
             return False
         # One that has spoken MQTT 5 before may be starting just now. What is wrong with TLS is wrong in 3.1.1 too.
         return problem.code == UNSUPPORTED_VERSION or not (problem.slow or self._broker.speaks_5)
 
     def _may_take_other_terms(self, terms: Terms, problem: ConnectionProblem) -> bool:
-        """Whether the broker says that it would take a connection without something that it lacks."""
+        """Return whether the broker says that it would take a connection without something that it lacks."""
         if (problem.code == _NO_RETAIN and terms.retain) or (problem.code == _NO_QOS_1 and terms.qos):
             self._say_lacking(problem.code)
             return True

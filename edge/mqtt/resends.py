@@ -30,7 +30,7 @@ class Resends:
         self._skipped: set[int] = set()
 
     def ask(self, first: int, last: int) -> bool:
-        """Have the parts `first` to `last` sent again; returns whether there was room for the request."""
+        """Have the parts `first` to `last` sent again; return whether there was room for the request."""
         with self._lock:
             if len(self._requests) >= _WAITING:
                 return False
@@ -38,7 +38,7 @@ class Resends:
             return True
 
     def begin_anew(self) -> None:
-        """The connection was lost: what was sent may not have arrived."""
+        """Begin anew after a lost connection: what was sent may not have arrived."""
         self._after = 0
         self._outstanding.clear()
 
@@ -59,10 +59,10 @@ class Resends:
         return entries
 
     def skip(self, identity: int) -> None:
-        """The broker does not take this one any more."""
+        """Skip a message that the broker does not take any more."""
         self._skipped.add(identity)
         self._outstanding.discard(identity)
 
     def acknowledge(self, ids: Iterable[int]) -> None:
-        """The broker has these."""
+        """Note that the broker has these."""
         self._outstanding.difference_update(ids)

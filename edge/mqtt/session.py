@@ -216,7 +216,7 @@ class Session:
             connection.close()
 
     def _can_answer(self, back: ReturnAddress, topic: str, payload: bytes) -> bool:
-        """Whether MQTT 5 is spoken, and the broker takes a reply that this address makes larger."""
+        """Return whether MQTT 5 is spoken, and the broker takes a reply that this address makes larger."""
         size = len((back.topic or topic).encode()) + len(topic.encode()) + len(payload) + len(back.correlation or b"")
         return self._is_5 and self.limit(size) is None
 

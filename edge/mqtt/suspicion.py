@@ -46,28 +46,28 @@ class Suspicion:
         return sorted(token for token, count in self._alone.items() if count >= _ALONE and token[0] == "entry")
 
     def may_send(self, token: Token) -> bool:
-        """Whether a message is not passed over at present."""
+        """Return whether a message is not passed over at present."""
         key = _key(token)
         return self._alone.get(key, 0) < _ALONE or key in self._due
 
     def wants_calm(self, token: Token) -> bool:
-        """Whether the connection is to hold for a while before this is sent, so that the message is why it ends."""
+        """Return whether the connection is to hold for a while first, so that the message is why it ends."""
         return _key(token) in self._alone
 
     def is_like_set_aside(self, size: int) -> bool:
-        """Whether a message is as large as one that was set aside: it is sent alone, and one failure is enough."""
+        """Return whether a message is as large as one set aside: it is sent alone, and one failure is enough."""
         return self._too_large is not None and size >= self._too_large
 
     def begin_trial(self, token: Token) -> None:
-        """Such a message is sent."""
+        """Note that such a message is sent."""
         self.trial = token
 
     def begin_anew(self) -> None:
-        """There is a new connection."""
+        """Note that there is a new connection."""
         self._passed.clear()
 
     def acknowledge(self, token: Token) -> None:
-        """The broker has it."""
+        """Note that the broker has it."""
         self.forget(token)
         self._passed.add((token[0], 0))
         if token == self.trial:
@@ -76,7 +76,7 @@ class Suspicion:
         self._due.update(failed for failed in self._alone if failed[0] != "entry" or token[0] == "entry")
 
     def end(self, in_flight: set[Token], refused: Token | None) -> Token | None:
-        """The connection has ended; return the message to set aside, if it is certain now.
+        """Note that the connection has ended; return the message to set aside, if it is certain now.
 
         Args:
             in_flight: What was on its way.
@@ -99,7 +99,7 @@ class Suspicion:
         return None
 
     def remember_size(self, size: int) -> None:
-        """A message of so many bytes was set aside after the broker hung up on it."""
+        """Remember the size in bytes of a message that was set aside after the broker hung up on it."""
         self._too_large = min(size, self._too_large or size)
 
     def forget(self, token: Token) -> None:
@@ -111,7 +111,7 @@ class Suspicion:
         self._among_others.discard(key)
 
     def forget_those_gone(self) -> None:
-        """Nothing waits that could be sent: only those that are passed over are suspected still."""
+        """Suspect only those that are passed over: nothing else waits that could be sent."""
         for key in [key for key in self._endings if self._alone.get(key, 0) < _ALONE]:
             self.forget(key)
 

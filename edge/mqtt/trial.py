@@ -132,7 +132,7 @@ class _Visit:
         return Trial(said, mistakes)
 
     def _subscribe(self, topic: str) -> str:
-        """Subscribe to a topic; returns why that is not allowed."""
+        """Subscribe to a topic; return why that is not allowed."""
         number = self._client.subscribe(topic, qos=1)[1]
         self._wait(lambda: number in self._subscribed, _ANSWER_S)
         if number is None or number not in self._subscribed:
@@ -143,7 +143,7 @@ class _Visit:
         return f"may not subscribe to {topic}: {refused.getName()}; let this user read it in the broker's access list"
 
     def _publish_all(self, topics: Sequence[str]) -> list[str]:
-        """Ask for each topic; returns why some are not allowed."""
+        """Ask for each topic; return why some are not allowed."""
         connection = self._client.socket()
         if not isinstance(connection, socket.socket):
             raise ConnectionProblem("the connection was lost")
@@ -186,14 +186,14 @@ class _Visit:
 
 
 def _publish_packet(number: int, topic: str) -> bytes:
-    """An empty message of QoS 2, as MQTT 5 sends it."""
+    """Return an empty message of QoS 2, as MQTT 5 sends it."""
     name = topic.encode()
     body = struct.pack("!H", len(name)) + name + struct.pack("!H", number) + _EXPIRES_AFTER_1_S
     return bytes([_PUBLISH]) + _variable(len(body)) + body
 
 
 def _variable(number: int) -> bytes:
-    """A length, 7 bits a byte, the lowest first."""
+    """Return a length, 7 bits a byte, the lowest first."""
     encoded = bytearray()
     while True:
         number, low = divmod(number, 128)
@@ -203,7 +203,7 @@ def _variable(number: int) -> bytes:
 
 
 def _read_answer(connection: socket.socket, number: int) -> ReasonCode:
-    """What the broker says of a message; whatever else it sends is passed over."""
+    """Return what the broker says of a message; whatever else it sends is passed over."""
     while True:
         kind, body = _read_packet(connection)
         if kind == PacketTypes.PUBREC and body[:2] == struct.pack("!H", number):
@@ -213,7 +213,7 @@ def _read_answer(connection: socket.socket, number: int) -> ReasonCode:
 
 
 def _reason(kind: int, code: bytes) -> ReasonCode:
-    """The reason code of a packet, which may leave out that all is well."""
+    """Return the reason code of a packet, which may leave out that all is well."""
     try:
         return ReasonCode(kind, identifier=code[0] if code else 0)
     except KeyError:

@@ -9,6 +9,14 @@ subscribers that have missed it. `SqliteOutbox` (edge/outbox/sqlite.py) is the d
 An age is the time for which a process had the message and could send it. It is counted by the monotonic clock and goes
 on at the next start. The wall clock has no part in it: a box without a battery sets that by weeks when it hears of the
 time, and a message that waited while the box was switched off or suspended had no chance to be sent.
+
+sqlite.py        the durable outbox: one SQLite file
+file.py          the file is locked, opened, and set aside when it is damaged
+keeper.py        the threads that flush and checkpoint it
+trimming.py      which entries have to go
+fault.py         what is wrong with the file at present, said once
+memory.py        the outbox that forgets when the process ends
+entry_queue.py   entries in memory
 """
 
 from __future__ import annotations
@@ -198,7 +206,7 @@ class BoundedOutbox:
         """See `Outbox.retry`."""
 
     def _announce(self, station: str) -> None:
-        """There is more to send for a station."""
+        """Tell that there is more to send for a station."""
         with self._lock:
             wakes = list(self._wakes.get(station, ()))
         for wake in wakes:

@@ -52,7 +52,7 @@ class EntryQueue:
         return list(self._all.values())
 
     def drop_old(self, too_old: float) -> list[Entry]:
-        """Drop what was created before a time; returns it."""
+        """Drop what was created before a time; return it."""
         dropped: list[Entry] = []
         for queue in self._by_kind.values():
             while queue and (oldest := next(iter(queue.values()))).created < too_old:
@@ -60,7 +60,7 @@ class EntryQueue:
         return dropped
 
     def drop_surplus(self, max_bytes: int, when_full: WhenFull) -> list[Entry]:
-        """Drop what is above a bound, verdicts before defects; returns it."""
+        """Drop what is above a bound, verdicts before defects; return it."""
         dropped: list[Entry] = []
         for queue in self._by_kind.values():
             while queue and self.bytes > max_bytes:

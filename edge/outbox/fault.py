@@ -62,7 +62,7 @@ class Fault:
         return None if self.text is None else f"takes nothing, messages are kept in memory: {self.text}"
 
     def watch(self) -> None:
-        """The file is open: it must stay where it is."""
+        """Watch the file, which is open: it must stay where it is."""
         self._number = os.stat(self._path).st_ino
 
     def look(self) -> None:
@@ -83,14 +83,14 @@ class Fault:
         return self.text is None or time.monotonic() >= self._retry_at
 
     def note(self, problem: Exception) -> None:
-        """The file was tried in vain; another fault than before is logged."""
+        """Note that the file was tried in vain; another fault than before is logged."""
         if self.text is None or str(problem) != self._kind:
             self._kind, self.text = str(problem), describe(self._path, problem)
             log.error("outbox %s: %s. Messages are kept in memory until the file takes them", self._path, self.text)
         self._retry_at = time.monotonic() + _RETRY_S
 
     def clear(self) -> None:
-        """The file works."""
+        """Note that the file works."""
         if self.text is not None:
             log.warning("outbox %s: the file takes messages again", self._path)
             self.text = None

@@ -73,7 +73,7 @@ class Checkpointer:
         self._worker = Worker(self._checkpoint, "outbox-checkpoint")
 
     def count(self) -> None:
-        """A transaction was made."""
+        """Count a transaction."""
         self._transactions += 1
         if self._transactions % _CHECKPOINT_AFTER == 0:
             self._worker.ask()
@@ -96,7 +96,7 @@ class Checkpointer:
             log.warning("outbox %s: its log cannot be moved into the database: %s", self._path, problem)
 
     def _tell_reader(self, pages: int) -> None:
-        """A log of which another program still reads cannot begin anew: it grows until that has read."""
+        """Tell that another program still reads the log, which cannot begin anew and grows until that has read."""
         log.warning(
             "outbox %s: its log has %d MB and grows, since %s reads the file and does not end; close it there",
             self._path,

@@ -199,7 +199,7 @@ class SqliteOutbox(BoundedOutbox):
         self._tell_dropped(old, surplus, _MEMORY_FULL)
 
     def _try_to_write(self, entries: Sequence[Entry]) -> bool:
-        """Move all that is in memory to the file; returns whether it took it."""
+        """Move all that is in memory to the file; return whether it took it."""
         try:
             self._write(entries)
         except sqlite3.Error as problem:
@@ -219,7 +219,7 @@ class SqliteOutbox(BoundedOutbox):
             self._flusher.ask()
 
     def flush(self) -> None:
-        """With durability `full`, flush what was put until now; a thread does it anyway, some milliseconds later."""
+        """Flush what was put until now, with durability `full`; a thread does it anyway, some milliseconds later."""
         if self._flusher is not None:
             self._flusher.flush()
 
@@ -258,7 +258,7 @@ class SqliteOutbox(BoundedOutbox):
         self._be_patient(False)
 
     def _be_patient(self, waits: bool) -> None:
-        """Whether to wait for another program that holds the file: once, not again at each part."""
+        """Wait for another program that holds the file once, and not again at each part."""
         for connection in (self._db, self._drain_db):
             with suppress(sqlite3.Error):  # it is closed
                 set_patience(connection, waits=waits)

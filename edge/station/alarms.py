@@ -26,13 +26,13 @@ class Alarms:
         self._dropped = sum(outbox.dropped().values())
 
     def let_pass(self) -> None:
-        """A part goes by, as the trigger has no room for it. Called by the trigger's thread."""
+        """Count a part that goes by because the trigger has no room for it. Called by the trigger's thread."""
         self._passed += 1
         if self._outbox.problem is None:
             self._state.alarm(OVERLOAD)
 
     def look(self, warnings: Sequence[str], *, hurried: bool) -> None:
-        """Looks at what lasts.
+        """Look at what lasts.
 
         Args:
             warnings: Of pictures, rejects, scores and the machine, in words, the first to be said.

@@ -52,14 +52,14 @@ class Box:
         return CommandMemory(self.state.with_name(f"{self.state.name}.commands-{station}.txt"))
 
     def shadow_file(self, station: str) -> Path:
-        """Where a station's scores go while it is in shadow."""
+        """Return where a station's scores go while it is in shadow."""
         return self.state.with_name(f"{self.state.name}.shadow-{station}.jsonl")
 
 
 def open_box(
     settings: Settings, boot_id: str, outbox: Outbox, ready: threading.Event, trusted: Sequence[PublicKey]
 ) -> Box:
-    """What the configuration has the stations share; the records lie beside the outbox."""
+    """Open what the configuration has the stations share; the records lie beside the outbox."""
     beside = settings.outbox.path
     return Box(
         boot_id,

@@ -26,16 +26,16 @@ class Eyes(Protocol):
     """Who the frames are for; `edge.station.station.Station` is one."""
 
     def see(self, capture: Capture, live: bool) -> None:
-        """A frame has come, and some may have been lost before it."""
+        """Take in a frame that has come; some may have been lost before it."""
 
     def show(self, pictures: Iterable[str], frame: Frame | None, problem: str = "") -> None:
-        """Snapshots that were asked for, or why they cannot be had."""
+        """Answer snapshots that were asked for, or say why they cannot be had."""
 
     def miss(self, problem: str, parts: int = 1) -> None:
-        """Parts that there is no frame of."""
+        """Count parts that there is no frame of."""
 
     def end(self) -> None:
-        """There are no more frames."""
+        """Note that there are no more frames."""
 
 
 class CameraThread:
@@ -66,13 +66,13 @@ class CameraThread:
         """Whether frames come at a rate of their own."""
 
     def start(self) -> None:
-        """Opens the camera, in a thread of its own."""
+        """Open the camera, in a thread of its own."""
         self._stage.work()
         self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
         self._thread.start()
 
     def reopen(self) -> None:
-        """Opens the camera again in a new thread; the one that hangs ends when it comes back, and gives no frame."""
+        """Open the camera again in a new thread; the one that hangs ends when it comes back, and gives no frame."""
         turn, self._turn = self._turn, None
         self.start()
         problem = f"the camera hangs for {self._stage.limit_s:g} s; it is opened again"
@@ -80,16 +80,16 @@ class CameraThread:
         self._eyes.show(turn.pictures if turn is not None else (), None, problem)
 
     def stop(self) -> None:
-        """Takes no more frames."""
+        """Take no more frames."""
         self._stopping.set()
 
     def join(self, timeout: float) -> None:
-        """Waits for the end."""
+        """Wait for the end."""
         if self._thread is not None:
             self._thread.join(timeout)
 
     def _mine(self) -> bool:
-        """Whether the calling thread was not left behind."""
+        """Return whether the calling thread was not left behind."""
         return self._thread is threading.current_thread()
 
     def _run(self) -> None:
@@ -112,7 +112,7 @@ class CameraThread:
             self._eyes.end()
 
     def _open_and_read(self) -> bool:
-        """Reads until the end (true), or until the camera has to be opened again (false)."""
+        """Read until the end (true), or until the camera has to be opened again (false)."""
         again, self._again = self._again, True
         try:
             camera = open_camera(self._uri, self._place)
@@ -141,7 +141,7 @@ class CameraThread:
         self._stopping.wait(REOPEN_AFTER_S)
 
     def _read_all(self, camera: Camera) -> bool:
-        """Reads until the end (true), or until the camera is lost (false)."""
+        """Read until the end (true), or until the camera is lost (false)."""
         if self._mine():
             self.live = camera.live
         while self._mine() and (turn := self._wait_for_turn()) is not None:
@@ -176,7 +176,7 @@ class CameraThread:
         return True
 
     def _take(self, capture: Capture, turn: Turn, live: bool) -> bool:
-        """Shows a frame, and puts it into the ring where it is a part; returns whether there may be more."""
+        """Show a frame, and put it into the ring where it is a part; return whether there may be more."""
         self._stage.advance()
         self._eyes.see(capture, live)
         self._eyes.show(turn.pictures, capture.frame)
@@ -188,7 +188,7 @@ class CameraThread:
             return self._ring.offer(capture)
 
     def _tell(self, turn: Turn, error: CameraError) -> None:
-        """Says why a turn got no frame; a camera that nobody asked for a part has missed none while it is idle."""
+        """Say why a turn got no frame; a camera that nobody asked for a part has missed none while it is idle."""
         why = clean(str(error))
         if isinstance(error, CameraIdle):
             self._stage.idle(why)
@@ -203,7 +203,7 @@ class CameraThread:
             return self._gate.wait()
 
     def _forget(self, problem: str) -> None:
-        """Drops the triggers and snapshots that wait for a camera that is lost."""
+        """Drop the triggers and snapshots that wait for a camera that is lost."""
         triggers, pictures = self._gate.forget()
         if triggers:
             self._eyes.miss(problem, triggers)

@@ -54,10 +54,10 @@ class Answers(Protocol):
         """Publish a reply, and send it to whom else wants it."""
 
     def publish_image(self, identity: str, jpeg: bytes) -> str | None:
-        """Publish a picture; returns its topic, or `None` where it cannot be."""
+        """Publish a picture; return its topic, or `None` where it cannot be."""
 
     def resend(self, first: int, last: int) -> bool:
-        """Publish parts again; returns whether there was room for the request."""
+        """Publish parts again; return whether there was room for the request."""
 
 
 class StationCommands:
@@ -101,7 +101,7 @@ class StationCommands:
         }
 
     def open(self, inspector: Inspector, answers: Answers) -> None:
-        """The engine is there: carry out what has come and what comes.
+        """Carry out what has come and what comes: the engine is there.
 
         Args:
             inspector: Whose threshold and bundle commands change.

@@ -61,7 +61,7 @@ class Gate:
             return Turn(True, part_id, pictures, came)
 
     def trigger(self, part_id: str | None, *, wait: bool = False) -> bool:
-        """Ask for the frame of a part; returns whether there was room.
+        """Ask for the frame of a part; return whether there was room.
 
         Args:
             part_id: Of the part, where it is known.
@@ -77,7 +77,7 @@ class Gate:
             return True
 
     def picture(self, identity: str) -> bool:
-        """Ask for a frame to show; returns whether there was room."""
+        """Ask for a frame to show; return whether there was room."""
         with self._changed:
             if self._closed or len(self._pictures) >= self._waiting:
                 return False

@@ -17,12 +17,12 @@ class Hand:
         self._waiting: Waiting | None = None
 
     def take(self, waiting: Waiting) -> None:
-        """The engine begins with a part."""
+        """Take the part in hand that the engine begins with."""
         with self._lock:
             self._waiting = waiting
 
     def release(self, waiting: Waiting) -> bool:
-        """The engine is done with a part; returns whether it was not left behind meanwhile."""
+        """Release a part that the engine is done with; return whether it was not left behind meanwhile."""
         with self._lock:
             mine = self._waiting is waiting
             if mine:
@@ -30,7 +30,7 @@ class Hand:
             return mine
 
     def leave(self) -> int:
-        """Leaves what is in hand behind; returns how many parts that is."""
+        """Leave what is in hand behind; return how many parts that is."""
         with self._lock:
             left, self._waiting = self._waiting, None
             return int(left is not None)

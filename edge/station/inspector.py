@@ -72,7 +72,7 @@ class Inspector:
         self._places, self.judge = self._first()
 
     def confirm(self) -> None:
-        """The configuration holds: what commands have loaded under another one does not come back with that one.
+        """Let the configuration hold: what commands have loaded under another one does not come back with that one.
 
         Raises:
             OutboxError: The record cannot be read.
@@ -88,7 +88,7 @@ class Inspector:
                 log.error("%s: %s judges, which cannot be recorded: %s", self._station.name, name, error)
 
     def inspect(self, frame: Frame) -> tuple[Judge, AnomalyMap, Decision]:
-        """What the bundle says of a frame, and which it was.
+        """Return what the bundle says of a frame, and which it was.
 
         Raises:
             EngineError: The engine failed.
@@ -110,7 +110,7 @@ class Inspector:
         return judge, anomaly, decision
 
     def take_next(self) -> None:
-        """Judges by the bundle that was loaded, if one was."""
+        """Judge by the bundle that was loaded, if one was."""
         if self._next is not None:
             (judge, taken), self._next = self._next, None
             self._before, self.judge = self.judge, judge
@@ -118,7 +118,7 @@ class Inspector:
             taken.set()
 
     def rebuild(self) -> None:
-        """Judges by a new engine of the same bundle, or by the bundle before a new one: the engine hangs.
+        """Judge by a new engine of the same bundle, or by the bundle before a new one: the engine hangs.
 
         Raises:
             EngineError: None that reproduces the golden frames can be built.
@@ -134,7 +134,7 @@ class Inspector:
             self.judge = again
 
     def find(self, name: str) -> Path:
-        """The bundle of a name below `bundles.folder`.
+        """Return the bundle of a name below `bundles.folder`.
 
         Raises:
             Refused: No such folder is configured, the name leads out of it, or there is none of that name.
@@ -152,7 +152,7 @@ class Inspector:
         return path
 
     def change(self, path: Path | None, asker: Asker, answer: Answer, *, configured: Path | None = None) -> None:
-        """Begins to load a bundle.
+        """Begin to load a bundle.
 
         Args:
             path: The bundle; `None` is the one before.
@@ -170,7 +170,7 @@ class Inspector:
         threading.Thread(target=self._change, args=arguments, name=f"bundle-{self._station.name}", daemon=True).start()
 
     def close(self) -> None:
-        """No bundle is taken any more: what waits to be is answered."""
+        """Take no bundle any more: what waits to be taken is answered."""
         self._closed = True
         if (waiting := self._next) is not None:
             waiting[1].set()
@@ -236,7 +236,7 @@ class Inspector:
         self._degrade(problem)
 
     def _without(self, failed: str, before: BundlePlace) -> tuple[BundlePlace, ...]:
-        """The bundles, with that which judged before in the place of a failed one; one that waits stays first."""
+        """Return the bundles, the one that judged before in the place of a failed one; one that waits stays first."""
         digests = [place.digest for place in self._places]
         if failed not in digests:  # it was being rolled back
             return self._places
@@ -252,7 +252,7 @@ class Inspector:
         self._places, self._configured = places, configured
 
     def _first(self) -> tuple[tuple[BundlePlace, ...], Judge]:
-        """The bundle that judged last; where it cannot be had, one before it, and in the end the configured one."""
+        """Return the bundle that judged last; where it cannot be had, one before it, at last the configured one."""
         last = self._box.bundles.last(self._station.name)
         places = last.bundles if last is not None and last.configured == self._configured else ()
         for i, place in enumerate(places):
@@ -283,7 +283,7 @@ class Inspector:
         return bundle
 
     def _make(self, bundle: Bundle) -> Judge:
-        """The bundle with its engine, and with the threshold that a command has set for it."""
+        """Return the bundle with its engine, and with the threshold that a command has set for it."""
         judge = Judge(bundle, self._box.engines.open(bundle, self._station.precision), self._station)
         value = self._box.thresholds.last(self._station.name, bundle.digest)
         low, high = judge.bounds(self._factor)

@@ -37,7 +37,7 @@ class Judge:
         self.vitals = Vitals(bundle, engine.precision, station.defect_share)
 
     def judge(self, frame: Frame) -> tuple[AnomalyMap, Decision]:
-        """The map of a frame, valid until the engine's next, and the decision on it.
+        """Return the map of a frame, valid until the engine's next, and the decision on it.
 
         Raises:
             EngineError: The engine failed.
@@ -46,7 +46,7 @@ class Judge:
         return anomaly, self.decider.decide(anomaly)
 
     def bounds(self, factor: float) -> tuple[float, float]:
-        """The lowest and highest threshold that commands may set: the bundle's through `factor`, and times it."""
+        """Return the lowest and highest threshold that commands may set: the bundle's divided and times `factor`."""
         around = (self.own / factor, self.own * factor)
         return min(around), max(around)
 
@@ -65,7 +65,7 @@ class SharedEngines:
         self._open: WeakValueDictionary[tuple[str, Precision | None], Engine] = WeakValueDictionary()
 
     def open(self, bundle: Bundle, precision: Precision | None) -> Engine:
-        """The engine that is there, or a new one, built in this thread; one is built at a time.
+        """Return the engine that is there, or a new one, built in this thread; one is built at a time.
 
         Raises:
             EngineError: None that reproduces the golden frames can be built.
@@ -85,7 +85,7 @@ class SharedEngines:
             return engine
 
     def forget(self, engine: Engine) -> None:
-        """Has nobody judge by an engine any more who does not do so now: it hangs."""
+        """Stop sharing an engine that hangs with stations that do not use it yet."""
         with self._lock:
             for key in [key for key, each in self._open.items() if each is engine]:
                 del self._open[key]

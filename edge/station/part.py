@@ -26,7 +26,7 @@ class Part(NamedTuple):
     latency_ms: float
 
     def verdict(self, boot_id: str, sequence: int, *, shadow: bool = False) -> Verdict:
-        """The verdict, with an id of its own; in shadow nothing is rejected."""
+        """Return the verdict, with an id of its own; in shadow nothing is rejected."""
         height, width = self.capture.frame.shape[:2]
         return Verdict(
             boot_id=boot_id,
@@ -48,7 +48,7 @@ class Part(NamedTuple):
 
 
 def outgoing(verdict: Verdict, regions: tuple[Region, ...], topics: Topics) -> list[Outgoing]:
-    """The messages of a part: the verdict, and the defect of a rejected one."""
+    """Return the messages of a part: the verdict, and the defect of a rejected one."""
     messages = [Outgoing(topics.verdict, verdict.to_json(), "verdict")]
     if not verdict.ok:
         messages.append(Outgoing(topics.defect, Defect.of(verdict, regions).to_json(), "defect"))

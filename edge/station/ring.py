@@ -43,7 +43,7 @@ class FrameRing:
         """How often it had to, or frames were lost before it: the alarm of `every`."""
 
     def offer(self, capture: Capture) -> bool:
-        """Puts a frame in; returns whether the ring still takes any."""
+        """Put a frame in; return whether the ring still takes any."""
         with self._changed:
             if self._closed:
                 return False
@@ -64,7 +64,7 @@ class FrameRing:
         return True
 
     def take(self) -> Waiting | None:
-        """The oldest waiting frame, or `None`."""
+        """Return the oldest waiting frame, or `None`."""
         with self._changed:
             if not self._waiting:
                 return None
@@ -72,18 +72,18 @@ class FrameRing:
             return self._waiting.popleft()
 
     def recycle(self, frame: Frame) -> None:
-        """Gives a frame back, to be written over by the camera."""
+        """Give a frame back, to be written over by the camera."""
         self._spare.append(frame)
 
     def spare(self) -> Frame | None:
-        """A frame that may be written over, if there is one."""
+        """Return a frame that may be written over, if there is one."""
         try:
             return self._spare.popleft()
         except IndexError:
             return None
 
     def close(self) -> None:
-        """No more frames: a camera that waits for room is let go. Frames that wait can still be taken."""
+        """Take no more frames: a camera that waits for room is let go. Frames that wait can still be taken."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()

@@ -204,7 +204,7 @@ class Shadow:
                 self._tell()
 
     def health(self) -> ShadowHealth | None:
-        """How far it is; `None` where parts are rejected as ever."""
+        """Return how far it is; `None` where parts are rejected as ever."""
         with self._lock:
             if not self._wanted:
                 return None

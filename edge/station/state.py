@@ -42,32 +42,32 @@ class StationState:
         return self._said or ("starting", None)
 
     def start(self) -> None:
-        """The station is online, if nothing is wrong."""
+        """Say that the station is online, if nothing is wrong."""
         with self._lock:
             self._tell()
 
     def degrade(self, reason: str) -> None:
-        """A fault, until `recover`: a lost camera, an engine that fails at a part."""
+        """Say a fault that lasts until `recover`: a lost camera, an engine that fails at a part."""
         with self._lock:
             self._fault = clean(reason)
             self._tell()
 
     def recover(self) -> None:
-        """A part has its verdict: the fault is over."""
+        """End the fault: a part has its verdict."""
         if self._fault is not None:  # without the lock: every part comes by
             with self._lock:
                 self._fault = None
                 self._tell()
 
     def alarm(self, reason: str | None) -> None:
-        """What is wrong while parts are inspected; `None` when that is over."""
+        """Say what is wrong while parts are inspected; `None` when that is over."""
         with self._lock:
             if reason != self._alarm:
                 self._alarm = reason
                 self._tell()
 
     def note(self, text: str | None) -> None:
-        """What is to be known of a station that is online; `None` when that is over."""
+        """Say what is to be known of a station that is online; `None` when that is over."""
         with self._lock:
             if text != self._note:
                 self._note = text
@@ -80,13 +80,13 @@ class StationState:
         return self._paused is not None
 
     def pause(self, reason: str) -> None:
-        """The station takes no frames."""
+        """Say that the station takes no frames."""
         with self._lock:
             self._paused = clean(reason)
             self._tell()
 
     def resume(self) -> None:
-        """The station takes frames again."""
+        """Say that the station takes frames again."""
         with self._lock:
             self._paused = None
             self._tell()

@@ -119,7 +119,7 @@ class Station:
             raise
 
     def start(self) -> None:
-        """Opens the camera and says `online`.
+        """Open the camera and say `online`.
 
         Raises:
             TriggerError: What the trigger needs is not installed.
@@ -132,7 +132,7 @@ class Station:
         self._trigger = start_trigger(trigger, self._take_part, self._state.degrade, name=name)
 
     def confirm(self) -> None:
-        """Every station of the configuration has started, so it holds.
+        """Let the configuration hold: every station of it has started.
 
         Raises:
             OutboxError: The record of bundles cannot be read.
@@ -140,7 +140,7 @@ class Station:
         self._inspector.confirm()
 
     def inspect_next(self) -> bool:
-        """Inspects the oldest waiting frame, if there is one; returns whether there was."""
+        """Inspect the oldest waiting frame, if there is one; return whether there was."""
         self._inspector.take_next()
         stage = self.stages["engine"]
         waiting = self._ring.take()
@@ -163,7 +163,7 @@ class Station:
         return True
 
     def _lose(self, error: Exception) -> None:
-        """A part gets no verdict; after ten in a row the supervisor has the engine built again."""
+        """Leave a part without a verdict; after ten in a row the supervisor has the engine built again."""
         problem = clean(str(error))
         if not isinstance(error, EngineError):  # a mistake of ours, which must cost this part alone
             log.exception("%s: a part gets no verdict", self.name)
@@ -172,7 +172,7 @@ class Station:
         self.miss(problem)
 
     def load_bundle(self, path: Path) -> None:
-        """Begins to load the bundle that the configuration names now; logs, and tells in the status, why it cannot.
+        """Begin to load the bundle that the configuration names now; log, and tell in the status, why it cannot be.
 
         The one in use goes on meanwhile, and where the new one cannot be loaded. Returns at once.
         """
@@ -189,7 +189,7 @@ class Station:
             answer(refused, None)
 
     def reopen_camera(self) -> None:
-        """Leaves the camera that hangs behind, with its thread, and opens it again."""
+        """Leave the camera that hangs behind, with its thread, and open it again."""
         self._camera.reopen()
 
     @property
@@ -198,7 +198,7 @@ class Station:
         return self._inspector.judge.engine
 
     def rebuild_engine(self) -> None:
-        """Leaves the engine that hangs behind, with the part it has, and judges by a new one. Takes its time.
+        """Leave the engine that hangs behind, with the part it has, and judge by a new one. Takes its time.
 
         Raises:
             EngineError: None can be built.
@@ -210,32 +210,32 @@ class Station:
         self.stages["engine"].idle("it was built again")
 
     def see(self, capture: Capture, live: bool) -> None:
-        """Looks at a frame; see `edge.station.camera_thread.Eyes`, as of the next three."""
+        """Look at a frame; see `edge.station.camera_thread.Eyes`, as of the next three."""
         self._statistics.count_failed(capture.missed)
         self._inspector.judge.vitals.see(examine(capture.frame), live=live)
 
     def show(self, pictures: Iterable[str], frame: Frame | None, problem: str = "") -> None:
-        """Answers snapshots."""
+        """Answer snapshots."""
         self._commands.show(pictures, frame, problem)
 
     def miss(self, problem: str, parts: int = 1) -> None:
-        """Counts and tells parts that get no verdict."""
+        """Count and tell parts that get no verdict."""
         self._statistics.count_failed(parts)
         self._state.degrade(problem)
 
     def end(self) -> None:
-        """The camera gives no more frames."""
+        """Note that the camera gives no more frames."""
         self.ended.set()
         self._box.ready.set()
 
     def stop(self) -> None:
-        """Takes no more frames; those that wait can still be inspected."""
+        """Take no more frames; those that wait can still be inspected."""
         self._camera.stop()
         self._gate.close()
         self._ring.close()
 
     def close(self, timeout: float) -> None:
-        """Publishes what can be published in time, says `offline`, and ends the threads."""
+        """Publish what can be published in time, say `offline`, and end the threads."""
         self.stop()
         if self._trigger is not None:
             self._trigger.close()
@@ -252,7 +252,7 @@ class Station:
         return self._inspector.judge.vitals.watched() != self._watched
 
     def publish_health(self) -> None:
-        """Publishes how the station is doing."""
+        """Publish how the station is doing."""
         try:
             self._publish_health()
         except Exception:  # a mistake of ours, which must not end the service
@@ -288,7 +288,7 @@ class Station:
         self._alarms.look(said, hurried=self._camera.live or self._station.trigger != "camera")
 
     def report(self) -> StationReport:
-        """Returns what `/healthz` and `/metrics` tell: its state and its figures now, the box's as of the last health.
+        """Return what `/healthz` and `/metrics` tell: its state and its figures now, the box's as of the last health.
 
         Asks nothing of a disk, so it answers while one hangs.
         """
@@ -297,7 +297,7 @@ class Station:
         return StationReport(self._topics, state, reason, self._statistics.histogram(), health)
 
     def _figures(self) -> dict[str, Any]:
-        """What a health says that is in memory."""
+        """Return what a health says that is in memory."""
         judge = self._inspector.judge
         return {
             "uptime_s": time.monotonic() - self._started,
@@ -324,7 +324,7 @@ class Station:
         }
 
     def _take_part(self) -> None:
-        """A part is before the camera, says a trigger of the box. The clock can wait for room, a line's parts go by."""
+        """Ask for the part that a trigger has noticed. The clock can wait for room, a line's parts go by."""
         if self._state.paused or self._gate.closed:
             return
         wait = self._station.policy == "every" and self._station.trigger.startswith("every")
@@ -338,14 +338,14 @@ class Station:
         return self._statistics.inspected
 
     def _judge(self, waiting: Waiting) -> tuple[Part | None, AnomalyMap]:
-        """Judges a frame; there is no part where it was left behind with its engine meanwhile."""
+        """Judge a frame; there is no part where it was left behind with its engine meanwhile."""
         judge, anomaly, decision = self._inspector.inspect(waiting.capture.frame)
         if not self._hand.release(waiting):
             return None, anomaly
         return Part(waiting.capture, judge, decision, (time.monotonic() - waiting.since) * 1000), anomaly
 
     def _finish(self, part: Part, anomaly: AnomalyMap) -> bool:
-        """Stores what was decided; returns whether the frame is kept as evidence, and so must not be written over."""
+        """Store what was decided; return whether the frame is kept as evidence, and so must not be written over."""
         engine, outbox = self.stages["engine"], self.stages["outbox"]
         engine.idle("its verdict is being stored")
         outbox.work()

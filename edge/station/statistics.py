@@ -22,7 +22,7 @@ class Statistics:
         self._inspected = self._rejected = self._failed = 0
 
     def count(self, ok: bool, latency_ms: float) -> None:
-        """A part was inspected."""
+        """Count a part that was inspected."""
         with self._lock:
             self._latencies[self._inspected % RECENT] = latency_ms
             self._moments[self._inspected % RECENT] = time.monotonic()
@@ -31,7 +31,7 @@ class Statistics:
             self._rejected += not ok
 
     def count_failed(self, frames: int = 1) -> None:
-        """Frames could not be inspected."""
+        """Count frames that could not be inspected."""
         with self._lock:
             self._failed += frames
 
@@ -41,7 +41,7 @@ class Statistics:
         return self._inspected
 
     def frames(self, dropped: int) -> FrameCounts:
-        """The counts, with the frames the ring dropped."""
+        """Return the counts, with the frames the ring dropped."""
         with self._lock:
             return FrameCounts(
                 inspected=self._inspected,
@@ -51,7 +51,7 @@ class Statistics:
             )
 
     def latency(self) -> LatencyPercentiles | None:
-        """Percentiles of the recent latencies; `None` before the first part."""
+        """Return the percentiles of the recent latencies; `None` before the first part."""
         with self._lock:
             if not self._inspected:
                 return None
@@ -59,12 +59,12 @@ class Statistics:
         return LatencyPercentiles(p50=float(p50), p95=float(p95), p99=float(p99))
 
     def histogram(self) -> Buckets:
-        """The latencies of all parts, in seconds."""
+        """Return the latencies of all parts, in seconds."""
         with self._lock:
             return self._histogram.buckets()
 
     def fps(self) -> float:
-        """Parts a second over the last 10 seconds."""
+        """Return the parts a second over the last 10 seconds."""
         with self._lock:
             recent = self._moments[: min(self._inspected, RECENT)]
             inside = recent[recent > time.monotonic() - 10.0]

@@ -6,6 +6,10 @@ every 500 ms                                   the clock
 gpio:/dev/gpiochip0/17?edge=rising&delay=20    an edge on a line of the box, such as a light barrier's
 
 A trigger that the camera itself waits for is an option of its URI, and `camera` here.
+
+thread.py     what triggers have in common: a thread that calls when a part comes
+interval.py   the clock
+gpio.py       a line of the box
 """
 
 from __future__ import annotations
@@ -25,7 +29,7 @@ _WORDS = {"edge": ("rising", "falling", "both"), "bias": ("as_is", "pull_up", "p
 
 
 def parse_trigger(text: str) -> float | Line | None:
-    """What a configuration's trigger means: a period in seconds, a line, or `None` for camera and command.
+    """Return what a configuration's trigger means: a period in seconds, a line, or `None` for camera and command.
 
     Raises:
         TriggerError: It has none of the forms, or an option is wrong.
@@ -43,7 +47,7 @@ def parse_trigger(text: str) -> float | Line | None:
 
 
 def check_trigger(text: str) -> None:
-    """Looks for what a trigger needs, and opens nothing that a running service may hold.
+    """Look for what a trigger needs, and open nothing that a running service may hold.
 
     Raises:
         TriggerError: The text is wrong, or what the trigger needs is not installed or not there.
@@ -56,7 +60,7 @@ def check_trigger(text: str) -> None:
 def start_trigger(
     text: str, fire: Callable[[], None], say: Callable[[str], None], *, name: str = "trigger"
 ) -> Trigger | None:
-    """Starts a trigger; `None` where the camera or commands do without one.
+    """Start a trigger; return `None` where the camera or commands do without one.
 
     Args:
         text: As in the configuration.

@@ -35,7 +35,7 @@ class Line:
 
 
 def load_gpiod() -> Any:
-    """The package gpiod.
+    """Load the package gpiod.
 
     Raises:
         TriggerError: It is not installed, or older than 2.

@@ -20,10 +20,10 @@ class Trigger(ABC):
         self._thread.start()
 
     def close(self) -> None:
-        """Ends the thread; what `fire` waits for must have ended."""
+        """End the thread; what `fire` waits for must have ended."""
         self._closing.set()
         self._thread.join()
 
     @abstractmethod
     def _run(self) -> None:
-        """Fires until `_closing` is set."""
+        """Fire until `_closing` is set."""

@@ -4,7 +4,7 @@
 
 The plain loop is careful, but nothing is done for speed: the teacher in each step, without gradients, float32, the
 default memory layout, the same Adam. `as_published` is the same loop as RD4AD's code has it: layer4 is computed and
-thrown away, and gradients are computed through the teacher, which needs none (METHODS.md 1.b, 1.d). Ours is the phase
+thrown away, and gradients are computed through the teacher, which needs none. Ours is the phase
 `edge-train fit` runs, in the precision it chooses here: features computed once (told apart as `prepare_seconds`, spent
 once a training) and channels last. Pictures are in memory for all. The row goes to results/training.csv, in the place
 of this processor's. Weights are random: they cost the same.

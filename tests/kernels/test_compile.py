@@ -1,4 +1,4 @@
-"""The kernels compile for every GPU that DESIGN.md names, without a warning and without spilling a register."""
+"""The kernels compile for every GPU that they are meant for, without a warning and without spilling a register."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""AAND: sizes, gates, residuals and losses, as METHODS.md 2 has them."""
+"""AAND: sizes, gates, residuals and losses, as docs/methods.md has them."""
 
 from __future__ import annotations
 

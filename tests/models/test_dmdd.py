@@ -1,4 +1,4 @@
-"""DMDD: sizes, shapes and losses, as METHODS.md 3 proposes them."""
+"""DMDD: sizes, shapes and losses, as docs/methods.md has them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""RD4AD's size, cost and shapes, as METHODS.md 1.a and 1.h have them."""
+"""RD4AD's size, cost and shapes, as docs/methods.md has them."""
 
 from __future__ import annotations
 

@@ -77,7 +77,7 @@ def slow_aupro(
 def slow_pro(
     maps: NDArray[np.floating], masks: NDArray[np.uint8], limit: float = 0.3, valid: NDArray[np.bool_] | None = None
 ) -> float:
-    """METHODS.md 1.g.2, step by step."""
+    """As docs/methods.md, "Metrics", says, step by step."""
     valid = np.ones(masks.shape, bool) if valid is None else valid
     areas = []
     for picture, mask, inside in zip(maps, masks, valid, strict=True):

@@ -2,6 +2,12 @@
 
 To add one: its network in `models/` (a `models.network.Network`), a file here that declares a `System`, its name in the
 list below, and a test. The command line, the checkpoint, the bundle and the report read the registry.
+
+system.py   what a system declares of itself
+rd.py       RD4AD
+memory.py   a memory alone
+aand.py     AAND
+dmdd.py     DMDD
 """
 
 from __future__ import annotations

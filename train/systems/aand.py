@@ -30,7 +30,7 @@ class Amplification(Phase):
 
     @override
     def begin(self) -> None:
-        """Nothing is shared: every batch has new defects."""
+        """Do nothing: every batch has new defects, and steps share none."""
 
     @override
     def batches(self, first: int) -> Generator[tuple[Defects, torch.Generator], None, None]:

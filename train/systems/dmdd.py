@@ -95,7 +95,7 @@ def choose_map(
     return {"mixture": {"weights": list(weights)}}
 
 
-# Structural defects, and colours changed half the time, are ours (METHODS.md 3.b).
+# Structural defects, and colours changed half the time, are ours (docs/methods.md, "Synthetic defects").
 SYSTEM = System(
     DecoupledDistillation,
     "learns from synthetic defects too",

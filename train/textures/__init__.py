@@ -5,6 +5,13 @@ light, focus, noise, compression, colour). The statistics aimed at are those of 
 spectrum (Field 1987), occlusion with power-law sizes (dead leaves: Lee, Mumford and Huang 2001; both shown to train
 useful features by Baradad et al., "Learning to See by Looking at Noise", 2021) and iterated-function systems
 (Kataoka et al., "Pre-training without Natural Images", 2020).
+
+arrays.py     types of pictures and random generators
+noise.py      fields of noise and coordinates
+paint.py      colour and light
+surfaces.py   surfaces: a field, coloured and lit
+scenes.py     scenes: shapes in front of one another
+finish.py     what camera, lamp and file do to any picture
 """
 
 from __future__ import annotations
@@ -25,7 +32,7 @@ __all__ = ["perlin_noise", "render_texture", "render_textures"]
 
 
 def render_texture(rng: Rng, size: Size) -> Image:
-    """One picture of a random family.
+    """Render one picture of a random family.
 
     Args:
         rng: source of everything random; its state alone decides the picture.
@@ -44,12 +51,12 @@ def render_texture(rng: Rng, size: Size) -> Image:
 
 
 def render_textures(count: int, size: Size, seed: int) -> Iterator[Image]:
-    """Pictures 0 to count - 1; picture i depends on (seed, i) alone, so any slice can be drawn again."""
+    """Yield pictures 0 to count - 1; picture i depends on (seed, i) alone, so any slice can be drawn again."""
     return (render_texture(np.random.default_rng([seed, index]), size) for index in range(count))
 
 
 def _blend(rng: Rng, size: Size) -> Image:
-    """One family laid over another, through a Perlin mask, a half-plane, a shape, or evenly."""
+    """Lay one family over another, through a Perlin mask, a half-plane, a shape, or evenly."""
     pick = [_FAMILIES[i][0] for i in rng.integers(0, len(_FAMILIES) - 1, 2)]
     back, front = pick[0](rng, size), pick[1](rng, size)
     kind, soft = rng.integers(4), np.float32(np.exp(rng.uniform(0, 3)))

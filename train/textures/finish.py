@@ -10,7 +10,7 @@ from train.textures.paint import lit
 
 
 def finished(image: Image, rng: Rng) -> Image:
-    """The picture as it is in the end: moved, lit, focused, graded, with noise and compression."""
+    """Return the picture as it is in the end: moved, lit, focused, graded, with noise and compression."""
     image = _move(image, rng) if rng.random() < 0.6 else image
     size = image.shape[:2]
     if rng.random() < 0.4:
@@ -38,7 +38,7 @@ def finished(image: Image, rng: Rng) -> Image:
 
 
 def _move(image: Image, rng: Rng) -> Image:
-    """A random view: turn, zoom in, shear, tilt."""
+    """Move to a random view: turn, zoom in, shear, tilt."""
     height, width = image.shape[:2]
     corners = np.float32([[0, 0], [width, 0], [width, height], [0, height]])
     turn, zoom = rng.choice([rng.normal(0, 0.15), rng.uniform(0, 6.3)]), np.exp(rng.uniform(-0.6, 0.2))

@@ -9,7 +9,7 @@ from train.textures.arrays import Field, Rng, Size
 
 
 def perlin_noise(shape: Size, lattice: Size, rng: Rng) -> Field:
-    """Gradient noise (Perlin 2002: unit gradients, quintic fade), scaled by sqrt(2) so that its bounds are -1 and 1.
+    """Return gradient noise (Perlin 2002: unit gradients, quintic fade), times sqrt(2), so that it is in -1 to 1.
 
     Args:
         shape: height and width of the result.
@@ -38,7 +38,7 @@ def perlin_noise(shape: Size, lattice: Size, rng: Rng) -> Field:
 
 
 def fractal(rng: Rng, size: Size, slope: float | None = None, channels: int = 1) -> Field:
-    """Noise summed over octaves; the amplitude falls with frequency to the power slope (about 1 in photographs)."""
+    """Sum noise over octaves; the amplitude falls with frequency to the power slope (about 1 in photographs)."""
     slope = float(rng.uniform(0.4, 1.9)) if slope is None else slope
     field = None
     for shift in range(max(size).bit_length() - 2, -1, -1):
@@ -56,7 +56,7 @@ def fractal(rng: Rng, size: Size, slope: float | None = None, channels: int = 1)
 
 
 def plane(rng: Rng, size: Size, warp: float = 0.5) -> tuple[Field, Field]:
-    """Rotated pixel coordinates, centred near the middle; with probability warp, bent by smooth noise."""
+    """Return rotated pixel coordinates, centred near the middle; with probability warp, bent by smooth noise."""
     turn, (height, width) = rng.uniform(0, 2 * np.pi), size
     y = np.arange(height, dtype=np.float32)[:, None] - np.float32(height * rng.uniform(0.3, 0.7))
     x = np.arange(width, dtype=np.float32) - np.float32(width * rng.uniform(0.3, 0.7))
@@ -73,12 +73,12 @@ def plane(rng: Rng, size: Size, warp: float = 0.5) -> tuple[Field, Field]:
 
 
 def streaks(rng: Rng, size: Size) -> Field:
-    """Noise drawn out along one axis: brushed metal, wood pores, rain; in [0, 1]."""
+    """Return noise drawn out along one axis: brushed metal, wood pores, rain; in [0, 1]."""
     coarse = rng.random((size[0], max(2, size[1] // int(rng.integers(16, 128)))), dtype=np.float32)
     field = unit(cv2.resize(cv2.GaussianBlur(coarse, (1, 3), rng.uniform(0.1, 2)), size[::-1]))
     return field if rng.random() < 0.5 else np.ascontiguousarray(cv2.resize(field.T, size[::-1]))
 
 
 def unit(field: Field) -> Field:
-    """The field stretched to 0..1."""
+    """Return the field stretched to 0..1."""
     return cv2.normalize(field, None, 0, 1, cv2.NORM_MINMAX)

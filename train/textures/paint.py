@@ -9,7 +9,7 @@ from train.textures.arrays import Field, Image, Rng
 
 
 def colours(rng: Rng, count: int) -> Image:
-    """(count, 3) BGR, hues drawn around one or two centres, as the colours of one scene are."""
+    """Return (count, 3) BGR, hues drawn around one or two centres, as the colours of one scene are."""
     hue = rng.choice(rng.uniform(0, 180, 2), count) + rng.normal(0, rng.choice([6, 20, 60]), count)
     saturation = 255 * rng.beta(1.2, 1.2 if rng.random() < 0.3 else 3, count)
     hsv = np.stack([hue % 180, saturation, rng.uniform(10, 255, count)], -1).astype(np.uint8)
@@ -17,12 +17,12 @@ def colours(rng: Rng, count: int) -> Image:
 
 
 def colour(rng: Rng) -> tuple[int, ...]:
-    """One colour, BGR."""
+    """Return one colour, BGR."""
     return tuple(int(c) for c in colours(rng, 1)[0])
 
 
 def paint(field: Field, rng: Rng) -> Image:
-    """Colours a scalar field through a random palette, mostly from dark to light."""
+    """Colour a scalar field through a random palette, mostly from dark to light."""
     stops = colours(rng, int(rng.integers(2, 7)))
     if rng.random() < 0.7:
         stops = stops[np.argsort(stops.astype(int).sum(1))]
@@ -33,7 +33,7 @@ def paint(field: Field, rng: Rng) -> Image:
 
 
 def shade(image: Image, height: Field, rng: Rng, strength: float | None = None) -> Image:
-    """Lights an image as a relief of the given height: a directional derivative, and sometimes a highlight."""
+    """Light an image as a relief of the given height: a directional derivative, and sometimes a highlight."""
     turn = rng.uniform(0, 2 * np.pi)
     slope = np.float32(np.cos(turn)) * cv2.Sobel(height, cv2.CV_32F, 1, 0, ksize=3)
     slope += np.float32(np.sin(turn)) * cv2.Sobel(height, cv2.CV_32F, 0, 1, ksize=3)
@@ -46,10 +46,10 @@ def shade(image: Image, height: Field, rng: Rng, strength: float | None = None) 
 
 
 def lit(image: Image, light: Field) -> Image:
-    """The image times the light, which is 1 where nothing changes."""
+    """Return the image times the light, which is 1 where nothing changes."""
     return cv2.multiply(image, cv2.merge([light] * 3), dtype=cv2.CV_8U)  # saturates
 
 
 def overlay(back: Image, front: Image, alpha: Field) -> Image:
-    """The front laid over the back where alpha, 0..1, says so."""
+    """Return the front laid over the back where alpha, 0..1, says so."""
     return cv2.blendLinear(front, back, alpha, 1 - alpha)

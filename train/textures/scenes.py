@@ -18,7 +18,7 @@ _FONTS = (0, 1, 2, 3, 4, 5, 6, 7, 16, 18, 20)  # the Hershey faces of OpenCV; +1
 
 
 def outline(rng: Rng, centre: NDArray[np.float64], radius: float) -> NDArray[np.int32]:
-    """A closed outline: ellipse, regular or irregular polygon, star, box or smooth blob."""
+    """Draw a closed outline: ellipse, regular or irregular polygon, star, box or smooth blob."""
     kind, aspect, turn = int(rng.integers(6)), rng.uniform(0.3, 1), rng.uniform(0, 2 * np.pi)
     corners = int(rng.integers(3, 9)) if kind in (1, 2) else 2 * int(rng.integers(4, 10)) if kind == 3 else 40
     angle = np.arange(corners) * (2 * np.pi / corners)
@@ -37,7 +37,7 @@ def outline(rng: Rng, centre: NDArray[np.float64], radius: float) -> NDArray[np.
 
 
 def leaves(rng: Rng, size: Size) -> Image:
-    """Dead leaves: power-law sizes, painted back to front; each leaf has a tone, a gradient and a share of texture."""
+    """Draw dead leaves: power-law sizes, back to front; each has a tone, a gradient and a share of texture."""
     count, sort = int(np.exp(rng.uniform(np.log(40), np.log(500)))), rng.integers(3)
     small, large = rng.uniform(0.008, 0.03) * max(size), rng.uniform(0.15, 0.5) * max(size)
     power = -rng.uniform(0.3, 1.6)  # of the sizes' tail
@@ -64,7 +64,7 @@ def leaves(rng: Rng, size: Size) -> Image:
 
 
 def objects(rng: Rng, size: Size) -> Image:
-    """One to a few solid objects on a background, each with its shadow, its own surface, roundness, and parts."""
+    """Draw one to a few solid objects on a background, each with shadow, own surface, roundness, and parts."""
     image = surface(rng, size)
     count = int(rng.choice([1, 1, 1, 2, 3, 5]))
     for _ in range(count):
@@ -96,7 +96,7 @@ def objects(rng: Rng, size: Size) -> Image:
 
 
 def _tile(rng: Rng, side: int) -> Image:
-    """A small element on a ground: a screw head, a ring, a hole, a glyph or nested shapes."""
+    """Draw a small element on a ground: a screw head, a ring, a hole, a glyph or nested shapes."""
     tile = np.full((side, side, 3), colours(rng, 1), np.uint8)
     centre, radius, kind = (side // 2, side // 2), max(2, int(side * rng.uniform(0.2, 0.48))), rng.integers(4)
     if kind <= 1:
@@ -127,7 +127,7 @@ def _tile(rng: Rng, side: int) -> Image:
 
 
 def repeats(rng: Rng, size: Size) -> Image:
-    """A grid of one or two elements, with some missing, on their own ground or on a surface."""
+    """Draw a grid of one or two elements, with some missing, on their own ground or on a surface."""
     side = int(np.exp(rng.uniform(np.log(8), np.log(max(size) / 2 + 9))))
     tiles = np.stack([_tile(rng, side) for _ in range(2)])
     rows, columns = -(-size[0] // side), -(-size[1] // side)
@@ -141,7 +141,7 @@ def repeats(rng: Rng, size: Size) -> Image:
 
 
 def lettering(rng: Rng, size: Size) -> Image:
-    """Lines of text, from fine print to single letters."""
+    """Draw lines of text, from fine print to single letters."""
     image = surface(rng, size)
     height = float(np.exp(rng.uniform(np.log(7), np.log(0.4 * size[0] + 8))))
     scale, font, ink = height / 22, int(rng.choice(_FONTS)), colour(rng)
@@ -156,7 +156,7 @@ def lettering(rng: Rng, size: Size) -> Image:
 
 
 def board(rng: Rng, size: Size) -> Image:
-    """A circuit board: traces with 45-degree bends, ring pads, chips with pins, silk-screen print."""
+    """Draw a circuit board: traces with 45-degree bends, ring pads, chips with pins, silk-screen print."""
     base, copper, silk, body = colours(rng, 4).tolist()
     image = np.empty((*size, 3), np.uint8)
     image[:] = (30, 90, 20) if rng.random() < 0.3 else base
@@ -183,7 +183,7 @@ def board(rng: Rng, size: Size) -> Image:
 
 
 def strands(rng: Rng, size: Size) -> Image:
-    """Curved lines of one width law: hair, grass, fibres, cables, scratches."""
+    """Draw curved lines of one width law: hair, grass, fibres, cables, scratches."""
     image = surface(rng, size)
     count, thick = int(np.exp(rng.uniform(np.log(25), np.log(180)))), rng.uniform(1, 0.06 * max(size) + 1)
     along, spread = rng.uniform(0, 6.3), rng.choice([0.1, 0.5, 3])

@@ -14,7 +14,7 @@ from train.textures.paint import colour, colours, lit, overlay, paint, shade
 
 
 def clouds(rng: Rng, size: Size) -> Image:
-    """Spectral noise, through a palette or with colour channels that go more or less together."""
+    """Draw spectral noise, through a palette or with colour channels that go more or less together."""
     if rng.random() < 0.5:
         return paint(fractal(rng, size), rng)
     noise = fractal(rng, size, channels=3) @ (np.eye(3) * rng.uniform(0.1, 0.6) + 0.5).astype(np.float32)
@@ -22,7 +22,7 @@ def clouds(rng: Rng, size: Size) -> Image:
 
 
 def marble(rng: Rng, size: Size) -> Image:
-    """Perlin noise bent into veins, wood, ridges or level lines."""
+    """Draw Perlin noise bent into veins, wood, ridges or level lines."""
     u, v = plane(rng, size, 0.3)
     cells = int(rng.integers(2, 9))
     noise = perlin_noise(size, (cells, cells), rng) + np.float32(0.3) * unit(fractal(rng, size, 1.0))
@@ -41,7 +41,7 @@ def marble(rng: Rng, size: Size) -> Image:
 
 
 def waves(rng: Rng, size: Size) -> Image:
-    """Periodic fields: a chirp, stripes, checks, grids, bricks, dots."""
+    """Draw periodic fields: a chirp, stripes, checks, grids, bricks, dots."""
     u, v = plane(rng, size)
     kind = rng.integers(6)
     if kind == 0:  # a chirp: every frequency in one picture
@@ -68,7 +68,7 @@ def waves(rng: Rng, size: Size) -> Image:
 
 
 def voronoi(rng: Rng, size: Size) -> Image:
-    """Voronoi cells: mosaic, leather, cracked earth, pebbles, foam, crystal grains."""
+    """Draw Voronoi cells: mosaic, leather, cracked earth, pebbles, foam, crystal grains."""
     count = int(np.exp(rng.uniform(np.log(8), np.log(1200))))
     seeds = np.full(size, 255, np.uint8)
     seeds[rng.integers(0, size[0], count), rng.integers(0, size[1], count)] = 0
@@ -88,7 +88,7 @@ def voronoi(rng: Rng, size: Size) -> Image:
 
 
 def weave(rng: Rng, size: Size) -> Image:
-    """Cloth: threads over and under one another."""
+    """Draw cloth: threads over and under one another."""
     u, v = plane(rng, size, 0.3)
     thread = np.float32(np.exp(rng.uniform(np.log(3), np.log(28))))
     u, v = u / thread, v / thread
@@ -103,7 +103,7 @@ def weave(rng: Rng, size: Size) -> Image:
 
 
 def metal(rng: Rng, size: Size) -> Image:
-    """Brushed sheet, or turned rings with the fan-shaped highlight of a lathe."""
+    """Draw a brushed sheet, or turned rings with the fan-shaped highlight of a lathe."""
     u, v = plane(rng, size, 0.1)
     if rng.random() < 0.4:
         field = streaks(rng, size) + np.float32(rng.uniform(0.5, 2)) * np.cos(u / np.float32(rng.uniform(40, 200)))
@@ -121,7 +121,7 @@ def metal(rng: Rng, size: Size) -> Image:
 
 
 def attractor(rng: Rng, size: Size) -> Image:
-    """An iterated-function system, by the chaos game on 4096 points at once."""
+    """Draw an iterated-function system, by the chaos game on 4096 points at once."""
     maps = int(rng.integers(2, 6))
     a, b, c, d, e, f = rng.uniform(-1, 1, (6, maps)).astype(np.float32)
     norm = np.linalg.norm(np.stack([a, b, c, d]), axis=0) / rng.uniform(0.7, 1.2, maps).astype(np.float32)
@@ -148,7 +148,7 @@ def attractor(rng: Rng, size: Size) -> Image:
 
 
 def surface(rng: Rng, size: Size) -> Image:
-    """What a shape is filled with: a plain tone, a soft gradient, or a surface."""
+    """Return what a shape is filled with: a plain tone, a soft gradient, or a surface."""
     kind = rng.random()
     if kind < 0.15:
         return np.full((*size, 3), colours(rng, 1), np.uint8)

@@ -116,7 +116,7 @@ class TensorRt(Protocol):
 
 
 def load_tensorrt() -> TensorRt:
-    """Imports `tensorrt`.
+    """Import `tensorrt`.
 
     Raises:
         EngineError: It is not installed, or its libraries are not.
@@ -130,7 +130,7 @@ def load_tensorrt() -> TensorRt:
 
 
 def collecting_log(trt: TensorRt) -> tuple[Any, list[str]]:
-    """A TensorRT logger, and the list it writes to: `WARNING: ...` and so on, all but what is verbose."""
+    """Return a TensorRT logger, and the list it writes to: `WARNING: ...` and so on, all but what is verbose."""
     lines: list[str] = []
 
     def initialise(self: Any) -> None:
@@ -146,7 +146,7 @@ def collecting_log(trt: TensorRt) -> tuple[Any, list[str]]:
 
 
 def reason(lines: list[str]) -> str:
-    """Why something failed: the last errors in a log, or the last warnings where there are none."""
+    """Return why something failed: the last errors in a log, or the last warnings where there are none."""
     for kinds in (("ERROR", "INTERNAL_ERROR"), ("WARNING",)):
         if found := [line.partition(": ")[2] for line in lines if line.partition(": ")[0] in kinds]:
             return "; ".join(" ".join(line.split()) for line in found[-3:])

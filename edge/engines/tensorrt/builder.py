@@ -48,7 +48,7 @@ class BuildError(EngineError):
 def build(
     trt: TensorRt, model: bytes, precision: Precision, *, workspace_mb: int = WORKSPACE_MB, timing: bytes = b""
 ) -> Built:
-    """Builds an engine on this box's GPU; takes minutes.
+    """Build an engine on this box's GPU; takes minutes.
 
     Args:
         trt: The `tensorrt` package.

@@ -72,11 +72,11 @@ class EngineCache:
         self.folder = folder
 
     def path(self, key: EngineKey) -> Path:
-        """Where the entry of a key lies, or would."""
+        """Return where the entry of a key lies, or would."""
         return self.folder / key.name
 
     def find(self, key: EngineKey) -> bytes | None:
-        """The plan of a key; `None` where there is none, or a damaged one, which is said.
+        """Return the plan of a key; `None` where there is none, or a damaged one, which is said.
 
         Raises:
             DriftError: It was built before and refused; the message has the numbers of then.
@@ -101,7 +101,7 @@ class EngineCache:
         return plan
 
     def store(self, key: EngineKey, plan: bytes, build_log: str, facts: dict[str, Any]) -> Path:
-        """Keeps an engine that was accepted; returns its folder.
+        """Keep an engine that was accepted; return its folder.
 
         Raises:
             EngineError: It cannot be written.
@@ -109,7 +109,7 @@ class EngineCache:
         return self._write(key, {PLAN: plan, LOG: build_log.encode()}, facts)
 
     def refuse(self, key: EngineKey, why: str, build_log: str) -> Path:
-        """Remembers that what was built for a key did not hold, so that no start of the service builds it again.
+        """Remember that what was built for a key did not hold, so that no start of the service builds it again.
 
         Raises:
             EngineError: It cannot be written.
@@ -117,7 +117,7 @@ class EngineCache:
         return self._write(key, {LOG: build_log.encode()}, {"refused": why})
 
     def keep_log(self, key: EngineKey, build_log: str) -> Path:
-        """Keeps the log of a build that came to nothing; returns the file.
+        """Keep the log of a build that came to nothing; return the file.
 
         Raises:
             EngineError: It cannot be written.
@@ -127,14 +127,14 @@ class EngineCache:
         return path
 
     def timing(self, key: EngineKey) -> bytes:
-        """What the builder measured before; empty where it has not."""
+        """Return what the builder measured before; empty where it has not."""
         try:
             return (self.folder / key.timing_name).read_bytes()
         except OSError:
             return b""
 
     def store_timing(self, key: EngineKey, timing: bytes) -> None:
-        """Keeps what the builder measured.
+        """Keep what the builder measured.
 
         Raises:
             EngineError: It cannot be written.
@@ -171,7 +171,7 @@ class EngineCache:
 
 
 def default_cache() -> Path:
-    """The service's folder where this user may write to it, else one in the user's own cache."""
+    """Return the service's folder where this user may write to it, else one in the user's own cache."""
     if os.access(SERVICE_FOLDER, os.W_OK | os.X_OK):
         return SERVICE_FOLDER / "engines"
     home = os.environ.get("XDG_CACHE_HOME")

@@ -34,14 +34,14 @@ class Device:
     cuda: Cuda
 
     def key(self, bundle: Bundle, precision: Precision) -> EngineKey:
-        """What an engine of a bundle is kept under here."""
+        """Return what an engine of a bundle is kept under here."""
         gpu = self.cuda.gpu
         return EngineKey(bundle.digest, gpu.name, gpu.capability, self.trt.__version__, precision)
 
 
 @functools.cache
 def find_device() -> Device:
-    """This box's, opened once a process.
+    """Return this box's device, opened once a process.
 
     Raises:
         EngineError: TensorRT, pycuda, the driver or the GPU is missing; the message has the remedy.
@@ -60,7 +60,7 @@ def open_cached(
     workspace_mb: int = WORKSPACE_MB,
     again: bool = False,
 ) -> TensorRtEngine:
-    """The engine from the cache; where it has none that this box runs, one is built, checked and kept.
+    """Return the engine from the cache; where it has none that this box runs, one is built, checked and kept.
 
     Args:
         bundle: The bundle.

@@ -103,7 +103,7 @@ class DeviceHead:
         return float(self.back[-1])
 
     def route(self, fit: Fit, width: int, height: int) -> Route:
-        """Plans the passage of frames, and takes the memory for them.
+        """Plan the passage of frames, and take the memory for them.
 
         Args:
             fit: The bundle's, or that of frames that were fitted already.
@@ -132,7 +132,7 @@ class DeviceHead:
         return Route(made.placement, made.view, seen, on_device, between, before, behind)
 
     def image(self, tile: int) -> int:
-        """Where the network's input of a tile lies on the device."""
+        """Return where the network's input of a tile lies on the device."""
         name = self._manifest.input.name
         return self._at[name] + tile * self._tensors[name].nbytes
 

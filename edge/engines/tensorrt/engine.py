@@ -48,7 +48,7 @@ class TensorRtEngine(FittedEngine):
             self._slots = self._make_slots(bundle, Network(bundle, precision, plan, trt))
 
     def run_network(self) -> None:
-        """The network alone, on whatever lies in its input, features left on the device: what no frame can undercut.
+        """Run the network alone, on whatever lies in its input; features stay on the device. No frame takes less.
 
         Raises:
             EngineError: It failed.
@@ -64,7 +64,7 @@ class TensorRtEngine(FittedEngine):
         return self._through(tiles)
 
     def _through(self, given: Iterable[Any]) -> Iterator[Any]:
-        """What comes of each on its way through the slots, in order, valid until the next is asked for."""
+        """Yield what comes of each on its way through the slots, in order, valid until the next is asked for."""
         # What is given up half way needs no clean-up: a slot's next one waits behind it on the same stream.
         free, busy = deque(self._slots), deque[Slot[Any, Any]]()
         for each in given:

@@ -16,7 +16,7 @@ from edge.errors import EngineError
 
 
 def with_float_weights(model: bytes) -> bytes:
-    """The ONNX with every integer constant before a DequantizeLinear as a float one before a pair.
+    """Return the ONNX with every integer constant before a DequantizeLinear as a float one before a pair.
 
     Args:
         model: The ONNX; one without such constants comes back as it is.

@@ -47,7 +47,7 @@ class FusedTensorRtEngine(TensorRtEngine):
         super().__init__(bundle, precision, plan, trt, cuda)
 
     def infer_all(self, frames: Iterable[Frame]) -> Iterator[AnomalyMap]:
-        """The anomaly maps of frames, in order, each valid until the next is asked for; frames may be read ahead.
+        """Yield the anomaly maps of frames, in order, each valid until the next is asked for; frames may be read ahead.
 
         Raises:
             EngineError: The engine failed.
@@ -57,7 +57,7 @@ class FusedTensorRtEngine(TensorRtEngine):
         return self._through((frame, self._fit) for frame in frames)
 
     def infer_fitted(self, fitted: Frame) -> NDArray[np.float32]:
-        """The map of a frame that was fitted already, (height, width) of the canvas, valid until the next call.
+        """Return the map of a frame that was fitted already, (height, width) of the canvas, valid until the next call.
 
         Raises:
             EngineError: The engine failed.
@@ -82,7 +82,7 @@ class DeviceSlot(Slot[tuple[Frame, Fit], AnomalyMap]):
         self._route: Route
 
     def begin(self, given: tuple[Frame, Fit]) -> None:
-        """Puts a frame and its fit on their way."""
+        """Put a frame and its fit on their way."""
         frame, fit = given
         wanted = fit, frame.shape[1], frame.shape[0]
         if wanted != self._planned:
@@ -92,7 +92,7 @@ class DeviceSlot(Slot[tuple[Frame, Fit], AnomalyMap]):
         self._launch()
 
     def result(self) -> AnomalyMap:
-        """Its map and score."""
+        """Return its map and score."""
         return AnomalyMap(self._head.values, self._route.placement, checked_score(self._head.score))
 
     def _plan(self, fit: Fit, width: int, height: int) -> None:

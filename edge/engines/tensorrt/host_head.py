@@ -41,14 +41,14 @@ class HostHead:
         self._part = np.empty_like(self._values)
 
     def load(self, tile: Frame, image: NDArray[Any]) -> None:
-        """Normalises a tile, (H, W, 3) uint8 BGR, into the network's input, (1, 3, H, W) RGB."""
+        """Normalise a tile, (H, W, 3) uint8 BGR, into the network's input, (1, 3, H, W) RGB."""
         for channel in range(3):
             plane = image[0, channel]
             np.multiply(tile[:, :, 2 - channel], self._scale[channel], out=plane, casting="same_kind")
             plane += self._shift[channel]
 
     def map(self, features: Features) -> NDArray[np.float32]:
-        """The anomaly map of a tile, (H, W) float32, valid until the next call (edge/discrepancy.py)."""
+        """Return the anomaly map of a tile, (H, W) float32, valid until the next call (edge/discrepancy.py)."""
         for k, name in enumerate(self._maps):
             distance = features[name][0, 0] if self._pairs is None else _cosine_distance(features, *self._pairs[k])
             out = self._part if k else self._values
@@ -59,7 +59,7 @@ class HostHead:
 
 
 def _cosine_distance(features: Features, teacher: str, student: str) -> NDArray[np.float32]:
-    """`1 - cos` over channels, (h, w) float32."""
+    """Return `1 - cos` over channels, (h, w) float32."""
     t, s = (features[name][0].astype(np.float32, copy=False) for name in (teacher, student))
 
     def total(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float32]:

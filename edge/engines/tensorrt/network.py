@@ -62,7 +62,7 @@ class Network:
         _check_tensors(bundle, self.tensors)
 
     def context(self) -> ExecutionContext:
-        """What runs it, one frame at a time.
+        """Return what runs it, one frame at a time.
 
         Raises:
             EngineError: The device lacks memory.
@@ -73,7 +73,7 @@ class Network:
         return context
 
     def bind(self, context: ExecutionContext, name: str, address: int) -> None:
-        """Says where a tensor lies on the device.
+        """Say where a tensor lies on the device.
 
         Raises:
             EngineError: TensorRT does not take it.
@@ -82,7 +82,7 @@ class Network:
             raise EngineError(f"TensorRT takes no memory for {name}: {reason(self._said)}")
 
     def execute(self, context: ExecutionContext, stream: Stream) -> None:
-        """Begins it on what lies in its input.
+        """Begin it on what lies in its input.
 
         Raises:
             EngineError: TensorRT refuses.

@@ -46,7 +46,7 @@ class Options:
 
 
 def options_for(version: str, precision: Precision) -> Options:
-    """The flags that a release needs for a precision.
+    """Return the flags that a release needs for a precision.
 
     TF32, on by default, keeps 10 bits of a float32 product: the FP32 engine, the last to fall back to, does without.
     Before 10, cuBLAS and cuDNN are among the sources of tactics. These networks are convolutions, for which TensorRT
@@ -81,7 +81,7 @@ def options_for(version: str, precision: Precision) -> Options:
 
 
 def parse_version(version: str) -> tuple[int, int]:
-    """Major and minor number.
+    """Return the major and minor number.
 
     Raises:
         EngineError: It is older than 8.5, or no version.

@@ -44,22 +44,22 @@ class Slot(ABC, Generic[Given, Result]):
 
     @abstractmethod
     def begin(self, given: Given) -> None:
-        """Puts something on its way."""
+        """Put something on its way."""
 
     @abstractmethod
     def result(self) -> Result:
-        """What came of it, valid until the next begins."""
+        """Return what came of it, valid until the next begins."""
 
     @abstractmethod
     def _enqueue(self) -> None:
-        """Begins all work of one frame on the stream."""
+        """Begin all work of one frame on the stream."""
 
     def wait(self) -> None:
-        """Waits until it is through."""
+        """Wait until it is done."""
         self._stream.synchronize()
 
     def run_network(self) -> None:
-        """The network alone; waits for it."""
+        """Run the network alone, and wait for it."""
         self._network.execute(self._context, self._stream)
         self._stream.synchronize()
 
@@ -90,12 +90,12 @@ class HostSlot(Slot[Frame, NDArray[np.float32]]):
         self._capture()
 
     def begin(self, given: Frame) -> None:
-        """Puts a tile on its way."""
+        """Put a tile on its way."""
         self._head.load(given, self._image)
         self._launch()
 
     def result(self) -> NDArray[np.float32]:
-        """Its anomaly map, (height, width)."""
+        """Return its anomaly map, (height, width)."""
         return self._head.map(self._host)
 
     def _enqueue(self) -> None:

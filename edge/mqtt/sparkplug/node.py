@@ -58,7 +58,7 @@ class EdgeNode:
         return self._death(self._next_bd_seq())
 
     def connect(self) -> None:
-        """CONNECT is sent: from now on deaths and births carry the bdSeq of its will."""
+        """Note that CONNECT is sent: from now on deaths and births carry the bdSeq of its will."""
         self._bd_seq = self._next_bd_seq()
 
     def death(self) -> bytes:
@@ -94,7 +94,7 @@ class EdgeNode:
         return encode(metrics, timestamp=now, seq=0, datatypes=True)
 
     def hear(self) -> None:
-        """The broker has taken what came after the last birth, and so the birth."""
+        """Note that the broker has taken what came after the last birth, and so the birth."""
         self._unheard_births = 0
 
     def data(self, schema: str, payload: bytes) -> bytes | None:

@@ -128,7 +128,7 @@ class SparkplugSession(Session):
                 log.warning("%s: writes %r to %r, which takes no such value", self._node.topic("NCMD"), value, name)
 
     def _hear_host(self, payload: bytes, retained: bool, back: ReturnAddress | None) -> None:
-        """The primary host says whether it is online; what is older than what it has said does not count."""
+        """Hear whether the primary host is online; what is older than what it has said does not count."""
         try:
             state = _HostState.model_validate_json(payload)
         except ValidationError:

@@ -1,0 +1,17 @@
+"""Judge pictures by a bundle, without a service: python use_a_bundle.py BUNDLE PICTURE_OR_FOLDER ..."""
+
+import sys
+from pathlib import Path
+
+from edge.bundle import open_bundle
+from edge.decision import Decider
+from edge.engines import open_checked_engine
+from edge.images import pictures_of, read_image
+
+bundle = open_bundle(Path(sys.argv[1]))  # every file has the sha256 that the manifest says
+engine = open_checked_engine(bundle)  # the fastest precision that reproduces the golden frames here
+decider = Decider(bundle, engine.precision)
+for path in pictures_of([Path(argument) for argument in sys.argv[2:]]):
+    anomaly = engine.infer(read_image(path, bundle.fit.bits))  # the map is valid until the next call
+    decision = decider.decide(anomaly)
+    print("accept" if decision.ok else "reject", f"{decision.score:.4f}", path, [r.bbox for r in decision.regions])
