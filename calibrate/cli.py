@@ -90,6 +90,14 @@ def _add_bundle(parser: argparse.ArgumentParser) -> None:
         help="least rank correlation of INT8's scores with FP32's (default 0.98)",
     )
     parser.add_argument(
+        "--budget-verdicts",
+        type=float,
+        default=0.5,
+        metavar="P",
+        help="per cent of parts, good and flawed, whose verdict may differ from FP32's at the threshold, as expected "
+        "from these images (default 0.5)",
+    )
+    parser.add_argument(
         "--search-seconds",
         type=float,
         default=60.0,
@@ -121,7 +129,12 @@ def _bundle(arguments: argparse.Namespace) -> None:
             calibration_images=arguments.calibration_images,
             seed=arguments.seed,
             search=Search(
-                Budget(arguments.budget_auroc, arguments.budget_aupro, arguments.budget_rank),
+                Budget(
+                    arguments.budget_auroc,
+                    arguments.budget_aupro,
+                    arguments.budget_rank,
+                    arguments.budget_verdicts,
+                ),
                 arguments.search_seconds,
                 arguments.sensitivity,
             ),

@@ -283,6 +283,7 @@ def test_images_all_trained_on_are_refused(
         (["--good", "{tmp}/empty"], "holds no images"),
         (["--good", "{good}", "--false-reject-rate", "1.5"], "between 0 and 1"),
         (["--good", "{good}", "--budget-auroc", "-1"], "--budget-auroc -1.0 must be at least 0"),
+        (["--good", "{good}", "--budget-verdicts", "-0.5"], "--budget-verdicts -0.5 must be at least 0"),
         (["--good", "{good}", "--budget-rank", "2"], "--budget-rank 2.0 must be from -1 to 1"),
         (["--good", "{good}", "--out", "{tmp}"], "is there already"),
         (["--good", "{good}", "--defects", "{tmp}/empty"], "holds no images"),
