@@ -47,9 +47,11 @@ def _add_bundle(parser: argparse.ArgumentParser) -> None:
         "whole or not at all. The last lines say what the threshold does to good parts, to synthetic flaws and to the "
         "defects in --defects; report/index.html shows it, and what each precision is worth. Of the images in --good, "
         "those the model was trained on (told by their content) only help to choose INT8 scales. INT8 is judged on "
-        "synthetic flaws; where it loses more than the budget, its layers are ranked by the harm of each, and the "
-        "worst are left float, within --search-seconds. Of the precisions that keep the budget, a station runs the one "
-        "that is fastest on this processor; with TensorRT it runs INT8 first."
+        "synthetic flaws; where it loses more than the budget, or would give too many parts another verdict than FP32, "
+        "its layers are ranked by the harm of each, and the worst are left float, as few as will do, within "
+        "--search-seconds. Of the precisions that keep the budget, a station runs the one that is fastest on this "
+        "processor; with TensorRT it runs INT8 first. INT8 that stays beyond the budget is in the bundle, and no "
+        "station runs it unless told to."
     )
     parser.add_argument("run", type=Path, metavar="RUN", help="folder of the checkpoint")
     parser.add_argument(
@@ -94,8 +96,8 @@ def _add_bundle(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=0.5,
         metavar="P",
-        help="per cent of parts, good and flawed, whose verdict may differ from FP32's at the threshold, as expected "
-        "from these images (default 0.5)",
+        help="per cent of parts, good and flawed, that may get another verdict than FP32's, as expected from the scores of "
+        "synthetic flaws and held-out good images near the threshold (default 0.5)",
     )
     parser.add_argument(
         "--search-seconds",

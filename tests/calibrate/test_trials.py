@@ -188,7 +188,7 @@ def test_as_few_layers_stay_float_as_will_do(
     ranking = [Layer(str(i), "", bad) for i in range(40)]
     found = release(workbench, Recipe(Plan(), "max"), ranking, Budget(), SearchTime(3600))
     assert found is not None and len(found.recipe.released) == enough
-    assert max(tried) < 2 * enough + 1 and len(tried) < 10, "slow networks, with many layers float, are not tried first"
+    assert max(tried) <= 4 * enough + 4 and len(tried) < 8, "slow networks, with many layers float, are not tried first"
 
 
 class Ticking:
