@@ -96,8 +96,8 @@ def _add_bundle(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=0.5,
         metavar="P",
-        help="per cent of parts, good and flawed, that may get another verdict than FP32's, as expected from the scores of "
-        "synthetic flaws and held-out good images near the threshold (default 0.5)",
+        help="per cent of parts, good and flawed, that may get another verdict than FP32's, as expected from scores "
+        "of synthetic flaws and held-out good images near the threshold (default 0.5)",
     )
     parser.add_argument(
         "--search-seconds",
