@@ -156,7 +156,8 @@ def _changed_verdicts(validation: Validation, before: Scores, after: Scores) -> 
 
     A verdict changes where a score crosses the threshold: the density of FP32's scores there times how far a score
     moves. Few pictures score just there, so each counts by its nearness, by a Gaussian kernel whose width is
-    Silverman's (Density Estimation, 1986, equation 3.31) for good pictures and for flawed ones.
+    Silverman's (Density Estimation, 1986, equation 3.31) for good pictures and for flawed ones. A tile counts as a
+    part.
     """
     good = ~validation.flawed
     if not (np.isfinite(validation.threshold) and good.any()):
