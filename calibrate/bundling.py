@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from calibrate.activations import collect
 from calibrate.contest import Contest, hold_contest
 from calibrate.counts import found_defects, found_flaws
-from calibrate.decision import Decided, decide, thresholds_of
+from calibrate.decision import Decided, decide, fit_fp32, thresholds_of
 from calibrate.engines import engine_of, engines_forgotten
 from calibrate.export import to_onnx
 from calibrate.flaw_sizes import score_flaws
@@ -109,16 +109,16 @@ def _make_bundle(request: Request, say: Callable[[str], None]) -> Bundle:
     drift = _drift(about, model, frames, exported)
     say(f"exported; maps differ from the trained model's by {drift:.1e} at most")
     scores = _threshold_scores(about, exported, unseen, say)
+    fit = fit_fp32(scores, request.false_reject_rate, say)
     pictures = _calibration_pictures(about, [*seen, *unseen], request)
-    validation = draw_validation(frames, about.fit, about.foreground)
+    validation = draw_validation(frames, about.fit, about.foreground, fit.threshold)
     networks = _make_networks(request, about, fp32, pictures, validation, say)
     contest = hold_contest(
         _draft_of_fitted(request, about, networks.arithmetic), validation, networks.maps["fp32"], request.search.budget
     )
     _add_bf16(networks, contest, say)
     arithmetic, files = (draft(about, each, request.out) for each in (networks.arithmetic, networks.files))
-    rate, budget = request.false_reject_rate, request.search.budget
-    decided = decide((arithmetic, files), networks, contest, frames, scores, rate, budget, say)
+    decided = decide((arithmetic, files), networks, contest, frames, scores, fit, request.search.budget, say)
     golden = pack_golden(golden_frames(arithmetic, frames, decided.limits["fp32"], about.foreground))
     kinds, flawed = list(defects.values()), _read_defects(about, list(defects), copies, say)
     told, counted = _found(files, decided, frames, flawed, kinds, about.foreground, say)
@@ -144,7 +144,7 @@ def _check(request: Request) -> None:
     budget = request.search.budget
     if not request.search.seconds >= 0:
         raise UsageError(f"--search-seconds {request.search.seconds:g} must be at least 0")
-    for name, value in (("auroc", budget.image_auroc), ("aupro", budget.aupro)):
+    for name, value in (("auroc", budget.image_auroc), ("aupro", budget.aupro), ("verdicts", budget.verdicts)):
         if not value >= 0:
             raise UsageError(f"--budget-{name} {value} must be at least 0")
     if not -1 <= budget.rank_correlation <= 1:

@@ -47,9 +47,11 @@ def _add_bundle(parser: argparse.ArgumentParser) -> None:
         "whole or not at all. The last lines say what the threshold does to good parts, to synthetic flaws and to the "
         "defects in --defects; report/index.html shows it, and what each precision is worth. Of the images in --good, "
         "those the model was trained on (told by their content) only help to choose INT8 scales. INT8 is judged on "
-        "synthetic flaws; where it loses more than the budget, its layers are ranked by the harm of each, and the "
-        "worst are left float, within --search-seconds. Of the precisions that keep the budget, a station runs the one "
-        "that is fastest on this processor; with TensorRT it runs INT8 first."
+        "synthetic flaws; where it loses more than the budget, or would give too many parts another verdict than FP32, "
+        "its layers are ranked by the harm of each, and the worst are left float, as few as will do, within "
+        "--search-seconds. Of the precisions that keep the budget, a station runs the one that is fastest on this "
+        "processor; with TensorRT it runs INT8 first. INT8 that stays beyond the budget is in the bundle, and no "
+        "station runs it unless told to."
     )
     parser.add_argument("run", type=Path, metavar="RUN", help="folder of the checkpoint")
     parser.add_argument(
@@ -90,6 +92,14 @@ def _add_bundle(parser: argparse.ArgumentParser) -> None:
         help="least rank correlation of INT8's scores with FP32's (default 0.98)",
     )
     parser.add_argument(
+        "--budget-verdicts",
+        type=float,
+        default=Budget.verdicts,
+        metavar="P",
+        help="per cent of parts, good and flawed, that may get another verdict than FP32's, as expected from scores "
+        "of synthetic flaws and held-out good images near the threshold; layers of INT8 stay float until half of it is expected (default %(default)g)",
+    )
+    parser.add_argument(
         "--search-seconds",
         type=float,
         default=60.0,
@@ -121,7 +131,12 @@ def _bundle(arguments: argparse.Namespace) -> None:
             calibration_images=arguments.calibration_images,
             seed=arguments.seed,
             search=Search(
-                Budget(arguments.budget_auroc, arguments.budget_aupro, arguments.budget_rank),
+                Budget(
+                    arguments.budget_auroc,
+                    arguments.budget_aupro,
+                    arguments.budget_rank,
+                    arguments.budget_verdicts,
+                ),
                 arguments.search_seconds,
                 arguments.sensitivity,
             ),

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from calibrate.pairing import pair
 from calibrate.validation import Validation
 from train.metrics import aupro, auroc
 
@@ -27,6 +28,8 @@ class Damage:
             make up for it.
         score_noise: Standard deviation of the difference, likewise: nothing makes up for it.
         map_noise: The same of map values.
+        verdicts: Per cent of parts like these pictures that are expected to get another verdict than FP32's, once the
+            threshold is moved by the shift; 0 where the validation has no threshold.
         pictures: How many tell.
     """
 
@@ -37,6 +40,7 @@ class Damage:
     score_shift: float
     score_noise: float
     map_noise: float
+    verdicts: float
     pictures: int
 
     @property
@@ -56,7 +60,8 @@ class Damage:
         return (
             f"on flaws image AUROC {-self.image_auroc:+.2f} ± {self.image_auroc_error:.2f} points, AUPRO "
             f"{-self.aupro:+.2f}, rank correlation of scores {self.rank_correlation:.4f}, scores move by "
-            f"{100 * self.score_shift:+.1f} ± {100 * self.score_noise:.1f} % of their standard deviation"
+            f"{100 * self.score_shift:+.1f} ± {100 * self.score_noise:.1f} % of their standard deviation, "
+            f"{self.verdicts:.2f} % of verdicts change"
         )
 
     def as_dict(self) -> dict[str, float]:
@@ -72,11 +77,13 @@ class Budget:
         image_auroc: Points of image AUROC.
         aupro: Points of AUPRO, which counts pixels: no allowance.
         rank_correlation: The least rank correlation of the scores.
+        verdicts: Per cent of verdicts that may differ from FP32's: no allowance, for the estimate is an average.
     """
 
     image_auroc: float = 0.5
     aupro: float = 1.0
     rank_correlation: float = 0.98
+    verdicts: float = 1.0
 
     def broken(self, damage: Damage) -> str:
         """What of it does not hold, for a person; empty where all does."""
@@ -89,6 +96,8 @@ class Budget:
         if damage.rank_ceiling < self.rank_correlation:
             found = f"rank correlation {damage.rank_correlation:.4f} of {damage.pictures} pictures"
             wrong.append(f"{found}, {self.rank_correlation:g} wanted")
+        if damage.verdicts > self.verdicts:
+            wrong.append(f"{damage.verdicts:.2f} % of verdicts expected to change, {self.verdicts:g} % allowed")
         return ", ".join(wrong)
 
 
@@ -137,8 +146,32 @@ def damage(validation: Validation, reference: Maps, maps: Maps) -> Damage:
         score_shift=float(np.mean(after.scores - before.scores)) / _spread(before.scores),
         score_noise=float(np.std(after.scores - before.scores)) / _spread(before.scores),
         map_noise=float(np.std(maps[valid] - known[valid])) / _spread(known[valid]),
+        verdicts=_changed_verdicts(validation.first(len(maps)), before.scores, after.scores),
         pictures=len(maps),
     )
+
+
+def _changed_verdicts(validation: Validation, before: Scores, after: Scores) -> float:
+    """Return the per cent of verdicts that are expected to change; the threshold moves as `calibrate.pairing` moves it.
+
+    A verdict changes where a score crosses the threshold: the density of FP32's scores there times how far a score
+    moves. Few pictures score just there, so each counts by its nearness, by a Gaussian kernel whose width is
+    Silverman's (Density Estimation, 1986, equation 3.31) for good pictures and for flawed ones. A tile counts as a
+    part.
+    """
+    good = ~validation.flawed
+    if not (np.isfinite(validation.threshold) and good.any()):
+        return 0.0
+    moves = np.abs(after - before - pair(before[good].tolist(), after[good].tolist()).shift)
+    crossing = 0.0
+    for group in (good, ~good):
+        if group.any():
+            scores = before[group]
+            low, high = np.quantile(scores, (0.25, 0.75))
+            width = 0.9 * min(_spread(scores), (high - low) / 1.34 or np.inf) * len(scores) ** -0.2
+            nearness = np.exp(-(((scores - validation.threshold) / width) ** 2) / 2) / (width * np.sqrt(2 * np.pi))
+            crossing += float(np.sum(nearness * moves[group]))
+    return 100 * min(1.0, crossing / len(before))
 
 
 def _rank_correlation(before: Scores, after: Scores) -> float:

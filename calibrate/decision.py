@@ -59,17 +59,31 @@ class Decided:
         return [score + (limits[precision] - limits["fp32"]) for score in self.scores]
 
 
+def fit_fp32(scores: Sequence[float], rate: float | None, say: Say) -> TailFit:
+    """Set FP32's threshold.
+
+    Args:
+        scores: FP32's of good parts, each from a model that has not seen it.
+        rate: The share of good parts to reject; `None` is the smallest that the scores resolve.
+        say: Is told what is decided.
+    """
+    if rate is None:
+        rate = resolvable_rate(len(scores))
+        say(f"the threshold is set to reject {percent(rate)} of good parts, which {len(scores)} images can tell")
+    return tail_threshold(scores, rate)
+
+
 def decide(
     drafts: tuple[Bundle, Bundle],
     networks: Networks,
     contest: Contest,
     frames: Sequence[Frame],
     scores: Sequence[float],
-    rate: float | None,
+    fit: TailFit,
     budget: Budget,
     say: Say,
 ) -> Decided:
-    """Set FP32's threshold from good scores, move it to the other precisions, and choose among them.
+    """Move FP32's threshold to the other precisions, and choose among them.
 
     Args:
         drafts: The bundle in the making with the networks that give each precision's numbers here, and with those
@@ -78,7 +92,7 @@ def decide(
         contest: How fast they are.
         frames: Good ones that the model has not seen.
         scores: FP32's of good parts that set the threshold, each of a model that has not seen it.
-        rate: The share of good parts to reject; `None` is the smallest that the scores resolve.
+        fit: FP32's threshold, of those scores.
         budget: What a precision may lose.
         say: Is told what is decided.
     """
@@ -87,10 +101,7 @@ def decide(
     if "fp16" in measured:
         here = measure(files, "fp16", frames[:1])
         measured["fp16"] = dataclasses.replace(measured["fp16"], latency_ms=here.latency_ms)
-    if rate is None:
-        rate = resolvable_rate(len(scores))
-        say(f"the threshold is set to reject {percent(rate)} of good parts, which {len(scores)} images can tell")
-    fits = fit_all(scores, measured, rate)
+    fits = fit_all(fit, measured)
     for name, fit in fits.items():
         say(f"{name}: {measured[name].latency_ms:.1f} ms, {fit}")
     _warn(scores, fits["fp32"], say)
@@ -106,17 +117,14 @@ def decide(
     return Decided(scores, measured, fits, agreed, preference, contest)
 
 
-def fit_all(
-    scores: Sequence[float], measured: Mapping[Precision, Measurement], rate: float
-) -> dict[Precision, TailFit]:
+def fit_all(fit: TailFit, measured: Mapping[Precision, Measurement]) -> dict[Precision, TailFit]:
     """Return FP32's threshold, and those of the other precisions, moved from it by what each does to good pictures.
 
     Args:
-        scores: FP32's of good parts, each from a model that has not seen it.
+        fit: FP32's.
         measured: What each precision says of the same good pictures.
-        rate: The share of good parts to reject.
     """
-    fit, exact = tail_threshold(scores, rate), measured["fp32"].scores
+    exact = measured["fp32"].scores
     return {
         name: fit if name == "fp32" else pair(exact, measurement.scores).moved(fit)
         for name, measurement in measured.items()

@@ -151,6 +151,7 @@ def _precision_row(name: str, part: Described) -> str:
         f"{found['aupro_0.3']:.4f}",
         f"{lost['rank_correlation']:.4f}" if lost else "",
         f"{100 * lost['score_shift']:+.1f} ± {100 * lost['score_noise']:.1f} %" if lost else "",
+        f"{lost['verdicts']:.2f} %" if lost else "",
         f"{part['threshold']:.4f}",
         f"{agreed['same']} of {agreed['images']}" if agreed else "",
     )
@@ -193,7 +194,8 @@ def _trial_row(trial: Trial, place: int) -> str:
     damage = trial.damage
     kept = "kept: " if place == 0 else ""
     noise = f"{100 * damage.score_noise:.1f} %", f"{100 * damage.map_noise:.1f} %"
-    return cells(f"{kept}{trial.recipe}", str(damage.pictures), f"{trial.latency_ms:.1f}", *noise)
+    changed = f"{damage.verdicts:.2f} %"
+    return cells(f"{kept}{trial.recipe}", str(damage.pictures), f"{trial.latency_ms:.1f}", *noise, changed)
 
 
 def _sensitivity(networks: Networks) -> str:

@@ -13,8 +13,8 @@ from edge.images import Frame
 from train.flaws import Flaws
 
 SEED = 0xCA1
-GOOD = 16
-DRAWS = 2
+GOOD = 24
+DRAWS = 3
 
 
 @dataclass(frozen=True)
@@ -25,11 +25,13 @@ class Validation:
         pictures: (N, H, W, 3) uint8 BGR.
         masks: Of the flaws, (N, H, W) uint8; empty for good pictures.
         valid: Pixels that show the frame and not padding, (N, H, W) bool.
+        threshold: FP32's: a part is rejected above this score. Without one, no verdicts are compared.
     """
 
     pictures: NDArray[np.uint8]
     masks: NDArray[np.uint8]
     valid: NDArray[np.bool_]
+    threshold: float = np.inf
 
     @property
     def flawed(self) -> NDArray[np.bool_]:
@@ -38,16 +40,19 @@ class Validation:
 
     def first(self, count: int) -> Validation:
         """Fewer of them."""
-        return Validation(self.pictures[:count], self.masks[:count], self.valid[:count])
+        return Validation(self.pictures[:count], self.masks[:count], self.valid[:count], self.threshold)
 
 
-def draw_validation(frames: Sequence[Frame], fit: Fit, foreground: str = "auto") -> Validation:
-    """At most 16 good pictures, tiles drawn at random where the fit has them, with two flaws each.
+def draw_validation(
+    frames: Sequence[Frame], fit: Fit, foreground: str = "auto", threshold: float = np.inf
+) -> Validation:
+    """At most 24 good pictures, tiles drawn at random where the fit has them, with three flaws each.
 
     Args:
         frames: Of good parts that the model has not seen.
         fit: How they meet the network.
         foreground: How the part is found that flaws lie on, see `train.foreground`.
+        threshold: FP32's, of a frame.
     """
     tiles, shown = [], []
     order = np.random.default_rng(SEED).permutation(len(frames) * fit.grid.count)
@@ -70,4 +75,4 @@ def draw_validation(frames: Sequence[Frame], fit: Fit, foreground: str = "auto")
         pictures += [tile, *(flaw.picture for flaw in seen)]
         masks += [np.zeros(inside.shape, np.uint8), *(flaw.mask for flaw in seen)]
         valid += [inside] * (1 + len(seen))
-    return Validation(np.stack(pictures), np.stack(masks), np.stack(valid))
+    return Validation(np.stack(pictures), np.stack(masks), np.stack(valid), threshold)

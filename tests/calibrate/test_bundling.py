@@ -181,7 +181,7 @@ def test_the_threshold_comes_from_images_the_model_has_not_seen(run: Path, bundl
     assert report["int8_chosen"]["recipe"].startswith(f"{made['int8_plan']}; clipped by {made['int8_method']}")
     whole = [each for each in (report["int8_chosen"], *report["int8_trials"]) if "left float" not in each["recipe"]]
     assert len(whole) == 5 + 3, "forms, and other ways to clip one"
-    assert report["validation"] == {"good": 4, "flawed": 8}
+    assert report["validation"] == {"good": 4, "flawed": 12}
 
 
 def test_manifest_and_report_carry_what_each_threshold_promises(bundle: Bundle) -> None:
@@ -283,6 +283,7 @@ def test_images_all_trained_on_are_refused(
         (["--good", "{tmp}/empty"], "holds no images"),
         (["--good", "{good}", "--false-reject-rate", "1.5"], "between 0 and 1"),
         (["--good", "{good}", "--budget-auroc", "-1"], "--budget-auroc -1.0 must be at least 0"),
+        (["--good", "{good}", "--budget-verdicts", "-0.5"], "--budget-verdicts -0.5 must be at least 0"),
         (["--good", "{good}", "--budget-rank", "2"], "--budget-rank 2.0 must be from -1 to 1"),
         (["--good", "{good}", "--out", "{tmp}"], "is there already"),
         (["--good", "{good}", "--defects", "{tmp}/empty"], "holds no images"),

@@ -28,7 +28,7 @@ def maps_of(scores: list[float], masks: np.ndarray) -> np.ndarray:
 def test_nothing_is_lost_where_nothing_changes() -> None:
     seen = validation()
     maps = maps_of([0.2, 0.3, 0.4, 0.5, 0.35, 0.6, 0.7, 0.8, 0.9, 1.0], seen.masks)
-    assert damage(seen, maps, maps) == Damage(0, 0, 0, pytest.approx(1), 0, 0, 0, 10)
+    assert damage(seen, maps, maps) == Damage(0, 0, 0, pytest.approx(1), 0, 0, 0, 0, 10)
 
 
 def test_the_loss_is_that_of_the_metrics() -> None:
@@ -76,14 +76,57 @@ def test_the_standard_error_is_the_spread_over_drawn_pictures() -> None:
 
 
 def test_a_budget_names_what_is_beyond_it() -> None:
-    fine = Damage(0.4, 0.0, 0.9, 0.99, 0.1, 0.1, 0.1, 48)
+    fine = Damage(0.4, 0.0, 0.9, 0.99, 0.1, 0.1, 0.1, 0.4, 48)
     assert Budget().broken(fine) == ""
-    assert Budget().broken(Damage(0.9, 0.5, 0.9, 0.99, 0, 0, 0, 48)) == "", "within its standard error"
-    assert "1.10 ± 0.50 points of image AUROC lost, 0.5" in Budget().broken(Damage(1.1, 0.5, 0, 1, 0, 0, 0, 48))
-    assert "1.50 points of AUPRO lost, 1 allowed" in Budget().broken(Damage(0, 0, 1.5, 1, 0, 0, 0, 48))
-    assert "rank correlation 0.9700 of 48 pictures, 0.98 wanted" in Budget().broken(Damage(0, 0, 0, 0.97, 0, 0, 0, 48))
-    assert Budget().broken(Damage(0, 0, 0, 0.97, 0, 0, 0, 12)) == "", "a swap or two of twelve"
+    assert Budget().broken(Damage(0.9, 0.5, 0.9, 0.99, 0, 0, 0, 0, 48)) == "", "within its standard error"
+    assert "1.10 ± 0.50 points of image AUROC lost, 0.5" in Budget().broken(Damage(1.1, 0.5, 0, 1, 0, 0, 0, 0, 48))
+    assert "1.50 points of AUPRO lost, 1 allowed" in Budget().broken(Damage(0, 0, 1.5, 1, 0, 0, 0, 0, 48))
+    swapped = Damage(0, 0, 0, 0.97, 0, 0, 0, 0, 48)
+    assert "rank correlation 0.9700 of 48 pictures, 0.98 wanted" in Budget().broken(swapped)
+    assert Budget().broken(Damage(0, 0, 0, 0.97, 0, 0, 0, 0, 12)) == "", "a swap or two of twelve"
     assert Budget(aupro=0.5).broken(fine).startswith("0.90 points of AUPRO")
+    changed = Damage(0, 0, 0, 1, 0, 0, 0, 1.25, 48)
+    assert Budget().broken(changed) == "1.25 % of verdicts expected to change, 0.5 % allowed"
+    assert Budget(verdicts=1.5).broken(changed) == "" and Budget(verdicts=0.3).broken(fine)
+
+
+@pytest.mark.parametrize(
+    ("threshold", "noise", "shift"), [(2.5, 0.1, 0.0), (2.0, 0.3, 0.5), (3.0, 0.2, -0.2), (4.0, 0.4, 1.0)]
+)
+def test_verdicts_that_change_are_told_from_few_pictures(threshold: float, noise: float, shift: float) -> None:
+    """The estimates from 48 pictures, on average, against the changed verdicts of many."""
+    rng = np.random.default_rng(3)
+
+    def drawn(good: int, flawed: int) -> tuple[np.ndarray, np.ndarray]:
+        before = np.concatenate([rng.normal(0, 1, good), rng.gamma(2, 1.5, flawed)]) + 10
+        return before, before + rng.normal(shift, noise, len(before))
+
+    before, after = drawn(20_000, 40_000)
+    changed = 100 * float(np.mean((before > 10 + threshold) != (after > 10 + threshold + shift)))
+    masks = validation(16, 32).masks
+    seen = Validation(np.zeros((*masks.shape, 3), np.uint8), masks, np.ones(masks.shape, bool), 10 + threshold)
+    told = [damage(seen, *(maps_of(side.tolist(), masks) for side in drawn(16, 32))).verdicts for _ in range(60)]
+    assert np.mean(told) == pytest.approx(changed, rel=0.25)
+    assert np.std(told) < 0.5 * changed, "one calibration is not far off"
+
+
+def test_a_shift_and_scatter_far_from_the_threshold_change_no_verdicts() -> None:
+    masks = validation().masks
+    seen = Validation(np.zeros((*masks.shape, 3), np.uint8), masks, np.ones(masks.shape, bool), 0.6)
+    base = np.array([0.2, 0.25, 0.22, 0.23, 1.0, 1.1, 1.2, 1.3, 1.4, 1.5])
+    before = maps_of(base.tolist(), masks)
+    scattered = maps_of((base + np.array([0] * 8 + [0.05, -0.05])).tolist(), masks)
+    near = maps_of((base + np.array([0] * 4 + [0.05, -0.05] + [0] * 4)).tolist(), masks)
+    assert damage(seen, before, before + 0.3).verdicts == pytest.approx(0, abs=1e-3)
+    assert damage(seen, before, scattered).verdicts < damage(seen, before, near).verdicts
+
+
+def test_scores_that_are_all_alike_tell_no_more_than_every_verdict() -> None:
+    masks = validation().masks
+    seen = Validation(np.zeros((*masks.shape, 3), np.uint8), masks, np.ones(masks.shape, bool), 0.5)
+    alike, moved = maps_of([0.5] * 10, masks), maps_of([0.5] * 5 + [0.6] * 5, masks)
+    assert 0 < damage(seen, alike, moved).verdicts <= 100
+    assert damage(validation(), alike, moved).verdicts == 0, "no threshold, no verdicts"
 
 
 def test_validation_pictures_are_good_ones_each_with_its_flaws() -> None:

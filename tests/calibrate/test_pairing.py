@@ -19,7 +19,7 @@ def said(scores: list[float]) -> Measurement:
 @given(st.lists(st.integers(-1000, 1000).map(float), min_size=1, max_size=60), st.integers(-50, 50).map(float))
 def test_a_precision_that_moves_every_score_alike_gives_every_verdict_alike(scores: list[float], by: float) -> None:
     moved = [score + by for score in scores]
-    fits = fit_all(scores, {"fp32": said(scores), "int8": said(moved)}, 0.05)
+    fits = fit_all(tail_threshold(scores, 0.05), {"fp32": said(scores), "int8": said(moved)})
     assert fits["int8"].threshold == pytest.approx(fits["fp32"].threshold + by)
     assert fits["fp32"] == tail_threshold(scores, 0.05)
     same = ("rate", "rate_low", "rate_high", "images", "above", "images_wanted")
@@ -54,7 +54,7 @@ def test_paired_thresholds_move_fewer_verdicts_than_two_estimates(images: int, n
             "fp32": said(exact[:images].tolist()),
             "int8": said(other[:images].tolist()),
         }
-        fits = fit_all(exact[:images].tolist(), measured, 0.05)
+        fits = fit_all(tail_threshold(exact[:images].tolist(), 0.05), measured)
         limits = {"paired": fits["int8"], "independent": tail_threshold(other[:images].tolist(), 0.05)}
         for name, fit in limits.items():
             verdicts = (exact[images:] > fits["fp32"].threshold) == (other[images:] > fit.threshold)
@@ -65,6 +65,7 @@ def test_paired_thresholds_move_fewer_verdicts_than_two_estimates(images: int, n
 def test_the_scores_that_set_the_threshold_need_not_be_those_that_are_paired() -> None:
     """Scores of folds, each from a model of its own: the other precisions are moved by what the final model does."""
     folds = np.random.default_rng(2).gumbel(size=200).tolist()
-    fits = fit_all(folds, {"fp32": said([1.0, 2.0, 3.0]), "int8": said([1.5, 2.5, 3.5])}, 0.01)
+    measured: dict[Precision, Measurement] = {"fp32": said([1.0, 2.0, 3.0]), "int8": said([1.5, 2.5, 3.5])}
+    fits = fit_all(tail_threshold(folds, 0.01), measured)
     assert fits["fp32"].images == fits["int8"].images == 200
     assert fits["int8"].threshold == pytest.approx(fits["fp32"].threshold + 0.5)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from calibrate.clipping import METHODS
 from calibrate.damage import Budget, Damage
 from calibrate.networks import Search, make_networks
 from calibrate.quantize import Plan, quantizable
-from calibrate.sensitivity import COUNT, RANKING_SHARE, SearchTime, rank_layers, release
+from calibrate.sensitivity import COUNT, RANKING_SHARE, Layer, SearchTime, rank_layers, release
 from calibrate.trials import Recipe, Trial, Workbench, _best_first, try_recipes
 from calibrate.validation import Validation, draw_validation
 from edge.bundle import FORMAT, GOLDEN, PRECISIONS, Bundle, Manifest, model_file
@@ -112,7 +113,7 @@ def test_forms_and_every_way_to_clip_are_tried_and_the_most_faithful_clipping_ke
 
 def test_of_equally_fast_forms_that_with_most_in_int8_comes_first() -> None:
     def trial(latency_ms: float, noise: float, **plan: bool) -> Trial:
-        return Trial(Recipe(Plan(**plan)), latency_ms, Damage(0, 0, 0, 1, 0, noise, 0, 12))
+        return Trial(Recipe(Plan(**plan)), latency_ms, Damage(0, 0, 0, 1, 0, noise, 0, 0, 12))
 
     unfaithful, fast = trial(1.0, 2.0), trial(4.0, 1.0, shortcuts=False)
     even, slow, slower = trial(4.1, 1.1), trial(4.3, 1.0, head=False), trial(5.0, 0.9, deconvolutions=False)
@@ -149,6 +150,45 @@ def test_a_budget_that_cannot_be_held_is_said_and_not_hidden(
     assert made.broken and made.ranking and not made.trials[0].recipe.released
     assert any(line.startswith("INT8 stays beyond the budget") for line in said)
     assert set(made.files) == {"int8", "fp16", "fp32"}
+
+
+@pytest.mark.parametrize("share", [0.8, 0.95])
+def test_layers_are_left_float_where_int8_would_change_verdicts(
+    network: onnx.ModelProto,
+    activations: dict[str, Activation],
+    validation: Validation,
+    workbench: Workbench,
+    monkeypatch: pytest.MonkeyPatch,
+    share: float,
+) -> None:
+    limit = float(np.median(workbench.reference[validation.flawed].max(axis=(1, 2))))
+    bench = Workbench(network, activations, dataclasses.replace(validation, threshold=limit), draft)
+    monkeypatch.setattr(bench, "beside_fp32", lambda recipe: (bench.judge(recipe)[0], np.inf))
+    whole = try_recipes(bench)[0][0].damage.verdicts
+    budget = Budget(100, 100, -1, verdicts=share * whole)
+    said: list[str] = []
+    made = make_networks(network, activations, bench, draft, Search(budget, seconds=3600), said.append)
+    assert any("of verdicts expected to change" in line for line in said)
+    assert made.trials[0].recipe.released and made.broken == ""
+    assert 0 < made.damages["int8"].verdicts <= budget.verdicts < whole
+
+
+@pytest.mark.parametrize("enough", [1, 2, 3, 6, 11, 29])
+def test_as_few_layers_stay_float_as_will_do(
+    workbench: Workbench, monkeypatch: pytest.MonkeyPatch, enough: int
+) -> None:
+    fine, bad = (Damage(0, 0, 0, 1, 0, 0, 0, changed, 96) for changed in (0.1, 9.0))
+    tried: list[int] = []
+
+    def beside_fp32(recipe: Recipe) -> tuple[Trial, float]:
+        tried.append(len(recipe.released))
+        return Trial(recipe, 1.0, fine if tried[-1] >= enough else bad), 2.0
+
+    monkeypatch.setattr(workbench, "beside_fp32", beside_fp32)
+    ranking = [Layer(str(i), "", bad) for i in range(40)]
+    found = release(workbench, Recipe(Plan(), "max"), ranking, Budget(), SearchTime(3600))
+    assert found is not None and len(found.recipe.released) == enough
+    assert max(tried) <= 4 * enough + 4 and len(tried) < 8, "slow networks, with many layers float, are not tried first"
 
 
 class Ticking:
