@@ -94,10 +94,11 @@ def _add_bundle(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--budget-verdicts",
         type=float,
-        default=Budget.verdicts,
+        default=1.0,
         metavar="P",
         help="per cent of parts, good and flawed, that may get another verdict than FP32's, as expected from scores "
-        "of synthetic flaws and held-out good images near the threshold; layers of INT8 stay float until half of it is expected (default %(default)g)",
+        "of synthetic flaws and held-out good images near the threshold; layers of INT8 stay float until half of it "
+        "is expected (default %(default)g)",
     )
     parser.add_argument(
         "--search-seconds",

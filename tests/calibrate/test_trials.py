@@ -148,7 +148,7 @@ def test_a_budget_that_cannot_be_held_is_said_and_not_hidden(
     said: list[str] = []
     made = make_networks(network, activations, workbench, draft, Search(Budget(-100, -100)), said.append)
     assert made.broken and made.ranking and not made.trials[0].recipe.released
-    assert any(line.startswith("INT8 stays beyond the budget") for line in said)
+    assert any(line.startswith("INT8 stays as it is") for line in said)
     assert set(made.files) == {"int8", "fp16", "fp32"}
 
 
@@ -165,12 +165,12 @@ def test_layers_are_left_float_where_int8_would_change_verdicts(
     bench = Workbench(network, activations, dataclasses.replace(validation, threshold=limit), draft)
     monkeypatch.setattr(bench, "beside_fp32", lambda recipe: (bench.judge(recipe)[0], np.inf))
     whole = try_recipes(bench)[0][0].damage.verdicts
-    budget = Budget(100, 100, -1, verdicts=share * whole)
+    budget = Budget(100, 100, -1, verdicts=2 * share * whole)  # half of it is aimed at
     said: list[str] = []
     made = make_networks(network, activations, bench, draft, Search(budget, seconds=3600), said.append)
     assert any("of verdicts expected to change" in line for line in said)
     assert made.trials[0].recipe.released and made.broken == ""
-    assert 0 < made.damages["int8"].verdicts <= budget.verdicts < whole
+    assert 0 < made.damages["int8"].verdicts <= share * whole
 
 
 @pytest.mark.parametrize("enough", [1, 2, 3, 6, 11, 29])
