@@ -86,7 +86,7 @@ def test_a_budget_names_what_is_beyond_it() -> None:
     assert Budget().broken(Damage(0, 0, 0, 0.97, 0, 0, 0, 0, 12)) == "", "a swap or two of twelve"
     assert Budget(aupro=0.5).broken(fine).startswith("0.90 points of AUPRO")
     changed = Damage(0, 0, 0, 1, 0, 0, 0, 1.25, 48)
-    assert Budget().broken(changed) == "1.25 % of verdicts expected to change, 0.5 % allowed"
+    assert Budget().broken(changed) == "1.25 % of verdicts expected to change, 1 % allowed"
     assert Budget(verdicts=1.5).broken(changed) == "" and Budget(verdicts=0.3).broken(fine)
 
 
