@@ -9,8 +9,8 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from edge.engines.openvino import CORE, compile_model
-from train.progress import tracked
+from edge_inspect.edge.engines.openvino import CORE, compile_model
+from edge_inspect.train.progress import tracked
 
 BINS = 4096
 """Two thousand at least over the values seen, however late the largest came."""

@@ -15,39 +15,39 @@ import onnx
 import torch
 from numpy.typing import NDArray
 
-from calibrate.activations import collect
-from calibrate.contest import Contest, hold_contest
-from calibrate.counts import found_defects, found_flaws
-from calibrate.decision import Decided, decide, fit_fp32, thresholds_of
-from calibrate.engines import engine_of, engines_forgotten
-from calibrate.export import to_onnx
-from calibrate.flaw_sizes import score_flaws
-from calibrate.golden import fp32_tolerance, golden_frames, tolerances
-from calibrate.manifest import draft, manifest_fields
-from calibrate.networks import Networks, Search, make_networks
-from calibrate.preference import EVEN
-from calibrate.quantize import of_distances, quantizable
-from calibrate.report import describe, render
-from calibrate.trials import Workbench
-from calibrate.validation import Validation, draw_validation
-from calibrate.verdicts import judge_defects
-from edge.bundle import GOLDEN, REPORT, Bundle, complete, model_file, pack_golden, write_bundle
-from edge.errors import BundleError, CheckFailed, DataSetError, UsageError
-from edge.fit import Fit
-from edge.health.picture import examine, picture_range
-from edge.images import Frame, list_images, nothing_here, pixel_digest, read_image
-from edge.images.folder import look_into
-from edge.messages import Precision
-from edge.promise import promise_of
-from edge.text import clean
-from models.network import Network
-from train import checkpoint
-from train.checkpoint import Checkpoint
-from train.copies import Copies
-from train.datasets import load_fitted
-from train.evaluation import torch_predictor
-from train.flaws import Flaws
-from train.material import normalise
+from edge_inspect.calibrate.activations import collect
+from edge_inspect.calibrate.contest import Contest, hold_contest
+from edge_inspect.calibrate.counts import found_defects, found_flaws
+from edge_inspect.calibrate.decision import Decided, decide, fit_fp32, thresholds_of
+from edge_inspect.calibrate.engines import engine_of, engines_forgotten
+from edge_inspect.calibrate.export import to_onnx
+from edge_inspect.calibrate.flaw_sizes import score_flaws
+from edge_inspect.calibrate.golden import fp32_tolerance, golden_frames, tolerances
+from edge_inspect.calibrate.manifest import draft, manifest_fields
+from edge_inspect.calibrate.networks import Networks, Search, make_networks
+from edge_inspect.calibrate.preference import EVEN
+from edge_inspect.calibrate.quantize import of_distances, quantizable
+from edge_inspect.calibrate.report import describe, render
+from edge_inspect.calibrate.trials import Workbench
+from edge_inspect.calibrate.validation import Validation, draw_validation
+from edge_inspect.calibrate.verdicts import judge_defects
+from edge_inspect.edge.bundle import GOLDEN, REPORT, Bundle, complete, model_file, pack_golden, write_bundle
+from edge_inspect.edge.errors import BundleError, CheckFailed, DataSetError, UsageError
+from edge_inspect.edge.fit import Fit
+from edge_inspect.edge.health.picture import examine, picture_range
+from edge_inspect.edge.images import Frame, list_images, nothing_here, pixel_digest, read_image
+from edge_inspect.edge.images.folder import look_into
+from edge_inspect.edge.messages import Precision
+from edge_inspect.edge.promise import promise_of
+from edge_inspect.edge.text import clean
+from edge_inspect.models.network import Network
+from edge_inspect.train import checkpoint
+from edge_inspect.train.checkpoint import Checkpoint
+from edge_inspect.train.copies import Copies
+from edge_inspect.train.datasets import load_fitted
+from edge_inspect.train.evaluation import torch_predictor
+from edge_inspect.train.flaws import Flaws
+from edge_inspect.train.material import normalise
 
 COMPARED = 4
 FLAWED = 16

@@ -7,10 +7,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from edge import __version__
-from edge.cli import ENGINES, PRECISIONS
-from edge.command import add_json_option, run_command, say, seed, write_json
-from edge.errors import UsageError
+from edge_inspect.edge import __version__
+from edge_inspect.edge.cli import ENGINES, PRECISIONS
+from edge_inspect.edge.command import add_json_option, run_command, say, seed, write_json
+from edge_inspect.edge.errors import UsageError
 
 
 def _rate(text: str) -> float | None:
@@ -118,9 +118,9 @@ def _add_bundle(parser: argparse.ArgumentParser) -> None:
 
 
 def _bundle(arguments: argparse.Namespace) -> None:
-    from calibrate.bundling import Request, make_bundle
-    from calibrate.damage import Budget
-    from calibrate.networks import Search
+    from edge_inspect.calibrate.bundling import Request, make_bundle
+    from edge_inspect.calibrate.damage import Budget
+    from edge_inspect.calibrate.networks import Search
 
     bundle = make_bundle(
         Request(
@@ -183,8 +183,8 @@ def _add_compile(parser: argparse.ArgumentParser) -> None:
 def _compile(arguments: argparse.Namespace) -> None:
     from dataclasses import asdict
 
-    from calibrate.compiling import try_in_turn, with_tensorrt
-    from edge.bundle import open_bundle
+    from edge_inspect.calibrate.compiling import try_in_turn, with_tensorrt
+    from edge_inspect.edge.bundle import open_bundle
 
     via_torch = arguments.via == "torch-tensorrt"
     if via_torch != (arguments.run is not None):
@@ -193,7 +193,7 @@ def _compile(arguments: argparse.Namespace) -> None:
         raise UsageError(f"--workspace {arguments.workspace} must be at least 1")
     bundle = open_bundle(arguments.bundle)
     if via_torch:
-        from calibrate.torch_route import with_torch_tensorrt
+        from edge_inspect.calibrate.torch_route import with_torch_tensorrt
 
         open_one = with_torch_tensorrt(bundle, arguments.run, arguments.workspace)
     else:
@@ -225,8 +225,8 @@ def _add_verify(parser: argparse.ArgumentParser) -> None:
 
 
 def _verify(arguments: argparse.Namespace) -> None:
-    from calibrate.verification import verify
-    from edge.signature import read_public_key
+    from edge_inspect.calibrate.verification import verify
+    from edge_inspect.edge.signature import read_public_key
 
     trusted = [read_public_key(path) for path in arguments.public_key]
     verification = verify(arguments.bundle, trusted, arguments.engine)
@@ -243,11 +243,11 @@ def _add_show(parser: argparse.ArgumentParser) -> None:
 
 
 def _show(arguments: argparse.Namespace) -> None:
-    from calibrate.confidence import LEVEL, percent
-    from calibrate.next_bundle import describe_source
-    from calibrate.verification import describe_signature
-    from edge.bundle import model_file, open_bundle
-    from edge.promise import promise_of
+    from edge_inspect.calibrate.confidence import LEVEL, percent
+    from edge_inspect.calibrate.next_bundle import describe_source
+    from edge_inspect.calibrate.verification import describe_signature
+    from edge_inspect.edge.bundle import model_file, open_bundle
+    from edge_inspect.edge.promise import promise_of
 
     bundle = open_bundle(arguments.bundle)
     manifest, fit, promise = bundle.manifest, bundle.fit, promise_of(bundle.manifest)
@@ -301,8 +301,8 @@ def _add_diff(parser: argparse.ArgumentParser) -> None:
 
 
 def _diff(arguments: argparse.Namespace) -> None:
-    from calibrate.comparison import compare
-    from edge.bundle import open_bundle
+    from edge_inspect.calibrate.comparison import compare
+    from edge_inspect.edge.bundle import open_bundle
 
     comparison = compare(open_bundle(arguments.a), open_bundle(arguments.b), arguments.images)
     if str(arguments.json) != "-":
@@ -348,9 +348,9 @@ def _add_threshold(parser: argparse.ArgumentParser) -> None:
 
 
 def _threshold(arguments: argparse.Namespace) -> None:
-    from calibrate.line_parts import read_evidence, read_scores
-    from calibrate.next_bundle import make_next
-    from edge.bundle import open_bundle
+    from edge_inspect.calibrate.line_parts import read_evidence, read_scores
+    from edge_inspect.calibrate.next_bundle import make_next
+    from edge_inspect.edge.bundle import open_bundle
 
     parent = open_bundle(arguments.bundle)
     parts = read_scores(arguments.scores, parent) if arguments.scores else read_evidence(arguments.evidence, parent)
@@ -410,7 +410,7 @@ def _add_keygen(parser: argparse.ArgumentParser) -> None:
 
 
 def _keygen(arguments: argparse.Namespace) -> None:
-    from calibrate.signing import make_keys, read_passphrase
+    from edge_inspect.calibrate.signing import make_keys, read_passphrase
 
     pair = make_keys(arguments.out, read_passphrase(arguments.passphrase_file) if arguments.passphrase_file else None)
     say(f"{pair.private}: private key {pair.id}; keep it here, and a copy of it in a safe place")
@@ -430,8 +430,8 @@ def _add_sign(parser: argparse.ArgumentParser) -> None:
 
 
 def _sign(arguments: argparse.Namespace) -> None:
-    from calibrate.signing import is_open_to_others, read_passphrase, read_private_key, sign_bundle
-    from edge.signature import key_id
+    from edge_inspect.calibrate.signing import is_open_to_others, read_passphrase, read_private_key, sign_bundle
+    from edge_inspect.edge.signature import key_id
 
     passphrase = read_passphrase(arguments.passphrase_file) if arguments.passphrase_file else None
     key = read_private_key(arguments.key, passphrase)

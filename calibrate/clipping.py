@@ -11,7 +11,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from calibrate.activations import BINS, Histogram
+from edge_inspect.calibrate.activations import BINS, Histogram
 
 LEVELS = 127
 """Activations, symmetric INT8: -127 to 127."""

@@ -11,14 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from edge.bundle import REPORT, Bundle
-from edge.decision import Decider
-from edge.engines import open_checked_engine
-from edge.errors import BundleError, ImageError, SignatureError
-from edge.images import Frame, pictures_of, read_image
-from edge.signature import SIGNATURE
-from edge.text import clean
-from train.progress import tracked
+from edge_inspect.edge.bundle import REPORT, Bundle
+from edge_inspect.edge.decision import Decider
+from edge_inspect.edge.engines import open_checked_engine
+from edge_inspect.edge.errors import BundleError, ImageError, SignatureError
+from edge_inspect.edge.images import Frame, pictures_of, read_image
+from edge_inspect.edge.signature import SIGNATURE
+from edge_inspect.edge.text import clean
+from edge_inspect.train.progress import tracked
 
 SHOWN = 20
 """Changed verdicts a person is told of one by one."""

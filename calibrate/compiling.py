@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from edge.bundle import Bundle
-from edge.engines import Engine, fall_back, golden_difference
-from edge.engines.tensorrt.cache import EngineCache, default_cache
-from edge.errors import CheckFailed, EngineError
-from edge.messages import Precision
+from edge_inspect.edge.bundle import Bundle
+from edge_inspect.edge.engines import Engine, fall_back, golden_difference
+from edge_inspect.edge.engines.tensorrt.cache import EngineCache, default_cache
+from edge_inspect.edge.errors import CheckFailed, EngineError
+from edge_inspect.edge.messages import Precision
 
 TIMED_RUNS = 50
 
@@ -101,7 +101,7 @@ def with_tensorrt(bundle: Bundle, cache: Path | None, workspace_mb: int, again: 
     Raises:
         EngineError: TensorRT, pycuda or a GPU is missing here.
     """
-    from edge.engines.tensorrt.cached import find_device, open_cached
+    from edge_inspect.edge.engines.tensorrt.cached import find_device, open_cached
 
     device, engines = find_device(), EngineCache(cache or default_cache())
 

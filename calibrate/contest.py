@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from calibrate.damage import Budget, Damage, Maps, damage
-from calibrate.engines import engine_of
-from calibrate.measurement import infer_fitted
-from calibrate.validation import Validation
-from edge.bundle import Bundle
-from edge.engines.openvino import default_type
-from edge.messages import Precision
+from edge_inspect.calibrate.damage import Budget, Damage, Maps, damage
+from edge_inspect.calibrate.engines import engine_of
+from edge_inspect.calibrate.measurement import infer_fitted
+from edge_inspect.calibrate.validation import Validation
+from edge_inspect.edge.bundle import Bundle
+from edge_inspect.edge.engines.openvino import default_type
+from edge_inspect.edge.messages import Precision
 
 
 @dataclass(frozen=True)

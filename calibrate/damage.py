@@ -7,9 +7,9 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from calibrate.pairing import pair
-from calibrate.validation import Validation
-from train.metrics import aupro, auroc
+from edge_inspect.calibrate.pairing import pair
+from edge_inspect.calibrate.validation import Validation
+from edge_inspect.train.metrics import aupro, auroc
 
 Maps = NDArray[np.float32]
 Scores = NDArray[np.float32]

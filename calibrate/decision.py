@@ -9,18 +9,18 @@ from typing import Any
 
 import numpy as np
 
-from calibrate.confidence import percent
-from calibrate.contest import Contest
-from calibrate.damage import Budget
-from calibrate.measurement import Measurement, measure
-from calibrate.networks import Networks
-from calibrate.pairing import pair
-from calibrate.preference import Preference, objection, prefer
-from calibrate.threshold import TailFit, images_to_resolve, resolvable_rate, resolves, tail_threshold
-from calibrate.verdicts import Agreement, agreements
-from edge.bundle import Bundle
-from edge.images import Frame
-from edge.messages import Precision
+from edge_inspect.calibrate.confidence import percent
+from edge_inspect.calibrate.contest import Contest
+from edge_inspect.calibrate.damage import Budget
+from edge_inspect.calibrate.measurement import Measurement, measure
+from edge_inspect.calibrate.networks import Networks
+from edge_inspect.calibrate.pairing import pair
+from edge_inspect.calibrate.preference import Preference, objection, prefer
+from edge_inspect.calibrate.threshold import TailFit, images_to_resolve, resolvable_rate, resolves, tail_threshold
+from edge_inspect.calibrate.verdicts import Agreement, agreements
+from edge_inspect.edge.bundle import Bundle
+from edge_inspect.edge.images import Frame
+from edge_inspect.edge.messages import Precision
 
 PIXEL_QUANTILE = 0.999
 FEW_GOOD, MANY_GOOD = 30, 100

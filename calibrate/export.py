@@ -12,9 +12,9 @@ import torch
 from onnx import ModelProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
-from edge.errors import CheckpointError
-from edge.fit import Fit
-from models.network import Network
+from edge_inspect.edge.errors import CheckpointError
+from edge_inspect.edge.fit import Fit
+from edge_inspect.models.network import Network
 
 OPSET = 17
 """The newest that the parsers of TensorRT 8.5 to 11 and OpenVINO all read."""

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from calibrate.engines import engine_of
-from edge.bundle import Bundle
-from edge.images import Frame
-from edge.messages import Precision
-from train.flaws import Flaws
+from edge_inspect.calibrate.engines import engine_of
+from edge_inspect.edge.bundle import Bundle
+from edge_inspect.edge.images import Frame
+from edge_inspect.edge.messages import Precision
+from edge_inspect.train.flaws import Flaws
 
 WIDTHS = (0.01, 0.02, 0.05, 0.1)
 """Lengths of flaws, as shares of the part's width."""

@@ -15,8 +15,8 @@ import numpy as np
 import onnx
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
-from calibrate.activations import Activation
-from calibrate.quantize import CONVOLUTIONS, makers
+from edge_inspect.calibrate.activations import Activation
+from edge_inspect.calibrate.quantize import CONVOLUTIONS, makers
 
 EXACT = {"Relu", "MaxPool", "Concat", "Slice", "DepthToSpace"}
 """Give float16 of float16 without rounding."""

@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from calibrate.engines import engine_of
-from calibrate.measurement import Measurement
-from edge.bundle import Bundle, GoldenFrame
-from edge.fit import Fit
-from edge.images import Frame
-from edge.messages import Precision
-from train.flaws import KINDS, Flaws
+from edge_inspect.calibrate.engines import engine_of
+from edge_inspect.calibrate.measurement import Measurement
+from edge_inspect.edge.bundle import Bundle, GoldenFrame
+from edge_inspect.edge.fit import Fit
+from edge_inspect.edge.images import Frame
+from edge_inspect.edge.messages import Precision
+from edge_inspect.train.flaws import KINDS, Flaws
 
 GOOD_FRAMES, FLAWED_FRAMES = 2, 2
 SEED = 0x601D

@@ -11,14 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from edge.bundle import Bundle
-from edge.errors import UsageError
-from edge.evidence.case import Case
-from edge.files import read_file
-from edge.health.picture import PictureFigures
-from edge.messages import Precision
-from edge.station.shadow import LARGEST_FILE, read_collected
-from edge.text import clean
+from edge_inspect.edge.bundle import Bundle
+from edge_inspect.edge.errors import UsageError
+from edge_inspect.edge.evidence.case import Case
+from edge_inspect.edge.files import read_file
+from edge_inspect.edge.health.picture import PictureFigures
+from edge_inspect.edge.messages import Precision
+from edge_inspect.edge.station.shadow import LARGEST_FILE, read_collected
+from edge_inspect.edge.text import clean
 
 LEAST = 50
 """Parts; with fewer a threshold is no better than the one that the bundle has."""

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from calibrate.distributions import binomial_quantile
+from edge_inspect.calibrate.distributions import binomial_quantile
 
 CUT_IN_VAIN = 0.01
 """How often good scores are taken for bad ones, at most, where their tail is exponential."""

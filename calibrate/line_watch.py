@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from calibrate.confidence import percent
-from calibrate.line_parts import LineParts
-from edge.bundle import ScorePart
-from edge.health import drift, picture_change
-from edge.health.picture import PictureFigures, PictureNorm, PictureRange, Spread, picture_range
+from edge_inspect.calibrate.confidence import percent
+from edge_inspect.calibrate.line_parts import LineParts
+from edge_inspect.edge.bundle import ScorePart
+from edge_inspect.edge.health import drift, picture_change
+from edge_inspect.edge.health.picture import PictureFigures, PictureNorm, PictureRange, Spread, picture_range
 
 Floats = NDArray[np.float64]
 

@@ -10,14 +10,14 @@ import onnx
 import openvino as ov
 import torch
 
-from calibrate.export import INPUT, outputs_of
-from edge import __version__
-from edge.bundle import FORMAT, GOLDEN, PRECISIONS, Bundle, Manifest, model_file
-from edge.fit import MEAN, STD, Fit
-from edge.messages import Precision, format_time, utc_now
-from edge.text import clean
-from models.discrepancy import SIGMA
-from train.checkpoint import Checkpoint
+from edge_inspect.calibrate.export import INPUT, outputs_of
+from edge_inspect.edge import __version__
+from edge_inspect.edge.bundle import FORMAT, GOLDEN, PRECISIONS, Bundle, Manifest, model_file
+from edge_inspect.edge.fit import MEAN, STD, Fit
+from edge_inspect.edge.messages import Precision, format_time, utc_now
+from edge_inspect.edge.text import clean
+from edge_inspect.models.discrepancy import SIGMA
+from edge_inspect.train.checkpoint import Checkpoint
 
 
 def draft(about: Checkpoint, networks: Mapping[Precision, bytes], out: Path, fit: Fit | None = None) -> Bundle:

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from calibrate.engines import engine_of
-from edge.bundle import Bundle
-from edge.engines.openvino import OpenVinoEngine
-from edge.images import Frame
-from edge.messages import Precision
+from edge_inspect.calibrate.engines import engine_of
+from edge_inspect.edge.bundle import Bundle
+from edge_inspect.edge.engines.openvino import OpenVinoEngine
+from edge_inspect.edge.images import Frame
+from edge_inspect.edge.messages import Precision
 
 TIMED_RUNS = 12
 TIMED_S = 0.25

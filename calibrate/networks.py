@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 
 import onnx
 
-from calibrate.activations import Activation
-from calibrate.damage import Budget, Damage, Maps, damage, worth
-from calibrate.engines import engine_of
-from calibrate.float16 import beyond_float16, rounded, to_float16
-from calibrate.measurement import infer_fitted
-from calibrate.sensitivity import Layer, SearchTime, rank_layers, release
-from calibrate.trials import Draft, Trial, Workbench, try_recipes
-from edge.messages import Precision
+from edge_inspect.calibrate.activations import Activation
+from edge_inspect.calibrate.damage import Budget, Damage, Maps, damage, worth
+from edge_inspect.calibrate.engines import engine_of
+from edge_inspect.calibrate.float16 import beyond_float16, rounded, to_float16
+from edge_inspect.calibrate.measurement import infer_fitted
+from edge_inspect.calibrate.sensitivity import Layer, SearchTime, rank_layers, release
+from edge_inspect.calibrate.trials import Draft, Trial, Workbench, try_recipes
+from edge_inspect.edge.messages import Precision
 
 Say = Callable[[str], None]
 

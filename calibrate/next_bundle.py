@@ -7,16 +7,16 @@ import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from calibrate.confidence import percent
-from calibrate.counts import found_flaws
-from calibrate.line_parts import LineParts
-from calibrate.line_scores import sort_out
-from calibrate.line_watch import picture_reference, score_reference, wide_limits
-from calibrate.threshold import TailFit, clopper_pearson, resolvable_rate, tail_threshold
-from edge.bundle import REPORT, THRESHOLD_SOURCE, Bundle, ScorePart, write_bundle
-from edge.errors import BundleError, UsageError
-from edge.messages import Precision, format_time, utc_now
-from edge.text import clean
+from edge_inspect.calibrate.confidence import percent
+from edge_inspect.calibrate.counts import found_flaws
+from edge_inspect.calibrate.line_parts import LineParts
+from edge_inspect.calibrate.line_scores import sort_out
+from edge_inspect.calibrate.line_watch import picture_reference, score_reference, wide_limits
+from edge_inspect.calibrate.threshold import TailFit, clopper_pearson, resolvable_rate, tail_threshold
+from edge_inspect.edge.bundle import REPORT, THRESHOLD_SOURCE, Bundle, ScorePart, write_bundle
+from edge_inspect.edge.errors import BundleError, UsageError
+from edge_inspect.edge.messages import Precision, format_time, utc_now
+from edge_inspect.edge.text import clean
 
 
 class NextBundle(NamedTuple):

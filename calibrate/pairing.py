@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from calibrate.threshold import TailFit
+from edge_inspect.calibrate.threshold import TailFit
 
 
 @dataclass(frozen=True)

@@ -13,20 +13,20 @@ from typing import Any
 
 import openvino as ov
 
-from calibrate.damage import worth
-from calibrate.decision import Decided
-from calibrate.networks import Networks
-from calibrate.report_parts import cases, cells, score_chart, tail_chart, trade_chart
-from calibrate.sensitivity import Layer
-from calibrate.slider import script, slider
-from calibrate.trials import Trial
-from calibrate.validation import Validation
-from edge import __version__
-from edge.memory import peak_mb
-from edge.messages import Precision
-from edge.promise import in_100
-from train.checkpoint import Checkpoint
-from train.pages import facts_of, fill, heading, now, show_charts, show_facts, show_tiles
+from edge_inspect.calibrate.damage import worth
+from edge_inspect.calibrate.decision import Decided
+from edge_inspect.calibrate.networks import Networks
+from edge_inspect.calibrate.report_parts import cases, cells, score_chart, tail_chart, trade_chart
+from edge_inspect.calibrate.sensitivity import Layer
+from edge_inspect.calibrate.slider import script, slider
+from edge_inspect.calibrate.trials import Trial
+from edge_inspect.calibrate.validation import Validation
+from edge_inspect.edge import __version__
+from edge_inspect.edge.memory import peak_mb
+from edge_inspect.edge.messages import Precision
+from edge_inspect.edge.promise import in_100
+from edge_inspect.train.checkpoint import Checkpoint
+from edge_inspect.train.pages import facts_of, fill, heading, now, show_charts, show_facts, show_tiles
 
 Described = Mapping[str, Any]
 
@@ -101,7 +101,7 @@ def render(
     pictures = cases(shown, networks.maps["fp32"], networks.maps["int8"], decided.limits)
     return fill(
         "bundle.html",
-        package="calibrate",
+        package=__package__,
         head=f"<title>{title}</title>",
         title=title,
         facts=show_facts(facts),

@@ -8,13 +8,13 @@ from html import escape
 
 import numpy as np
 
-from calibrate.damage import Maps, Scores
-from calibrate.threshold import TailFit, exceeded_at
-from calibrate.validation import Validation
-from edge.messages import Precision
-from train.charts import Axis, curve, histogram
-from train.report import bin_scores
-from train.thumbnails import panels, scale_bar, side_by_side, size_of, small, small_map, small_mask
+from edge_inspect.calibrate.damage import Maps, Scores
+from edge_inspect.calibrate.threshold import TailFit, exceeded_at
+from edge_inspect.calibrate.validation import Validation
+from edge_inspect.edge.messages import Precision
+from edge_inspect.train.charts import Axis, curve, histogram
+from edge_inspect.train.report import bin_scores
+from edge_inspect.train.thumbnails import panels, scale_bar, side_by_side, size_of, small, small_map, small_mask
 
 CASES = 6
 POINTS = 60

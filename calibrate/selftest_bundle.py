@@ -1,6 +1,6 @@
 """Make the small bundle that ships with the package, edge/selftest.zip, which `edge-inspect selftest` runs.
 
-    python -m calibrate.selftest_bundle edge/selftest.zip
+    python -m edge_inspect.calibrate.selftest_bundle edge/selftest.zip
 
 RD4AD in every precision, as any bundle has it, on a teacher so narrow that the whole takes less than 300 kB: a random
 ResNet-18 of a few channels. The student learns for a few steps on rendered parts, which takes half a minute. Weights
@@ -24,25 +24,25 @@ from onnx import ModelProto
 from safetensors.torch import save_file
 from timm.models import register_model
 
-from calibrate.activations import collect
-from calibrate.clipping import scale
-from calibrate.export import to_onnx
-from calibrate.float16 import to_float16
-from calibrate.golden import FP32_TOLERANCE, LEAST_TOLERANCE
-from calibrate.manifest import draft, manifest_fields
-from calibrate.quantize import Plan, quantizable, quantize
-from edge.bundle import GOLDEN, MANIFEST, GoldenFrame, model_file, pack_golden, write_bundle
-from edge.command import say
-from edge.demo.line import CATEGORY, write_dataset
-from edge.engines.openvino import OpenVinoEngine
-from edge.fit import Fit
-from edge.images import Frame, list_images, read_image, write_image
-from edge.messages import Precision
-from models.network import Network
-from models.teacher import Teacher
-from train import checkpoint
-from train.material import normalise
-from train.training import Settings, fit
+from edge_inspect.calibrate.activations import collect
+from edge_inspect.calibrate.clipping import scale
+from edge_inspect.calibrate.export import to_onnx
+from edge_inspect.calibrate.float16 import to_float16
+from edge_inspect.calibrate.golden import FP32_TOLERANCE, LEAST_TOLERANCE
+from edge_inspect.calibrate.manifest import draft, manifest_fields
+from edge_inspect.calibrate.quantize import Plan, quantizable, quantize
+from edge_inspect.edge.bundle import GOLDEN, MANIFEST, GoldenFrame, model_file, pack_golden, write_bundle
+from edge_inspect.edge.command import say
+from edge_inspect.edge.demo.line import CATEGORY, write_dataset
+from edge_inspect.edge.engines.openvino import OpenVinoEngine
+from edge_inspect.edge.fit import Fit
+from edge_inspect.edge.images import Frame, list_images, read_image, write_image
+from edge_inspect.edge.messages import Precision
+from edge_inspect.models.network import Network
+from edge_inspect.models.teacher import Teacher
+from edge_inspect.train import checkpoint
+from edge_inspect.train.material import normalise
+from edge_inspect.train.training import Settings, fit
 
 WIDTHS = {"channels": (8, 8, 16, 16), "stem_type": "deep", "stem_width": 4}
 SIDE = 64
@@ -144,7 +144,11 @@ def _pack(
     limits: dict[Precision, dict[str, Any]] = {name: {"image": limit, "pixel": limit} for name in networks}
     fields = manifest_fields(about, folder, 0.001, limits, tolerance, "int8")
     fields["decision"] |= {"held_out_images": len(frames), "method": "the highest of the good images"}
-    fields["provenance"] = {"made_by": "python -m calibrate.selftest_bundle", "seed": SEED, "int8_plan": str(PLAN)}
+    fields["provenance"] = {
+        "made_by": "python -m edge_inspect.calibrate.selftest_bundle",
+        "seed": SEED,
+        "int8_plan": str(PLAN),
+    }
     golden = [
         GoldenFrame(frame=frame, score=engines["fp32"].infer(frame).score, map=values)
         for frame, values in zip(frames[:GOLDEN_FRAMES], maps["fp32"], strict=False)

@@ -16,9 +16,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-from calibrate.damage import Budget, Damage
-from calibrate.trials import Recipe, Trial, Workbench
-from train.progress import Progress
+from edge_inspect.calibrate.damage import Budget, Damage
+from edge_inspect.calibrate.trials import Recipe, Trial, Workbench
+from edge_inspect.train.progress import Progress
 
 COUNT = 12
 """Pictures that one layer is tried on."""

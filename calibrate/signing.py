@@ -17,11 +17,11 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from edge.bundle import MANIFEST, Bundle, open_bundle
-from edge.container import open_container
-from edge.errors import BundleError, UsageError
-from edge.files import write_new
-from edge.signature import SIGNATURE, PublicKey, Signature, key_id, signed_message
+from edge_inspect.edge.bundle import MANIFEST, Bundle, open_bundle
+from edge_inspect.edge.container import open_container
+from edge_inspect.edge.errors import BundleError, UsageError
+from edge_inspect.edge.files import write_new
+from edge_inspect.edge.signature import SIGNATURE, PublicKey, Signature, key_id, signed_message
 
 KEY_NAME = "signing-key.pem"
 

@@ -6,10 +6,10 @@ import json
 from collections.abc import Mapping, Sequence
 from html import escape
 
-from calibrate.damage import Scores
-from calibrate.validation import Validation
-from train.pages import read_part
-from train.thumbnails import inline, outlined, small, small_mask
+from edge_inspect.calibrate.damage import Scores
+from edge_inspect.calibrate.validation import Validation
+from edge_inspect.train.pages import read_part
+from edge_inspect.train.thumbnails import inline, outlined, small, small_mask
 
 SIDE = 128
 """Of a thumbnail, in pixels, at most."""
@@ -21,7 +21,7 @@ DIGITS = 6
 
 def script() -> str:
     """Return what moves with the slider, JavaScript."""
-    return read_part("slider.js", "calibrate")
+    return read_part("slider.js", __package__)
 
 
 def slider(groups: Mapping[str, Sequence[float]], threshold: float, validation: Validation, scores: Scores) -> str:

@@ -10,8 +10,8 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from calibrate.confidence import LEVEL, percent
-from calibrate.distributions import beta_binomial, beta_quantile, binomial_quantile
+from edge_inspect.calibrate.confidence import LEVEL, percent
+from edge_inspect.calibrate.distributions import beta_binomial, beta_quantile, binomial_quantile
 
 QUARTER = 0.25
 """The highest share of the scores, whose mean excess tells how scores go on beyond the highest."""

@@ -13,17 +13,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from calibrate.compiling import Open
-from calibrate.export import Flat, outputs_of
-from edge.bundle import Bundle
-from edge.engines import Engine
-from edge.engines.base import FittedEngine
-from edge.engines.tensorrt.host_head import HostHead
-from edge.errors import EngineError, UsageError
-from edge.images import Frame
-from edge.messages import Precision
-from models.network import Network
-from train import checkpoint
+from edge_inspect.calibrate.compiling import Open
+from edge_inspect.calibrate.export import Flat, outputs_of
+from edge_inspect.edge.bundle import Bundle
+from edge_inspect.edge.engines import Engine
+from edge_inspect.edge.engines.base import FittedEngine
+from edge_inspect.edge.engines.tensorrt.host_head import HostHead
+from edge_inspect.edge.errors import EngineError, UsageError
+from edge_inspect.edge.images import Frame
+from edge_inspect.edge.messages import Precision
+from edge_inspect.models.network import Network
+from edge_inspect.train import checkpoint
 
 
 def with_torch_tensorrt(bundle: Bundle, run: Path, workspace_mb: int) -> Open:

@@ -9,17 +9,17 @@ from typing import Any
 
 import onnx
 
-from calibrate.activations import Activation
-from calibrate.clipping import METHODS, scale
-from calibrate.damage import Damage, Maps, damage
-from calibrate.engines import engine_of
-from calibrate.measurement import infer_fitted
-from calibrate.quantize import Plan, layers, quantizable, quantize
-from calibrate.validation import Validation
-from edge.bundle import Bundle
-from edge.engines.openvino import OpenVinoEngine
-from edge.messages import Precision
-from train.progress import tracked
+from edge_inspect.calibrate.activations import Activation
+from edge_inspect.calibrate.clipping import METHODS, scale
+from edge_inspect.calibrate.damage import Damage, Maps, damage
+from edge_inspect.calibrate.engines import engine_of
+from edge_inspect.calibrate.measurement import infer_fitted
+from edge_inspect.calibrate.quantize import Plan, layers, quantizable, quantize
+from edge_inspect.calibrate.validation import Validation
+from edge_inspect.edge.bundle import Bundle
+from edge_inspect.edge.engines.openvino import OpenVinoEngine
+from edge_inspect.edge.messages import Precision
+from edge_inspect.train.progress import tracked
 
 Draft = Callable[[Mapping[Precision, bytes]], Bundle]
 """Makes a bundle in memory from the ONNX of precisions."""

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.fit import Fit
-from edge.images import Frame
-from train.flaws import Flaws
+from edge_inspect.edge.fit import Fit
+from edge_inspect.edge.images import Frame
+from edge_inspect.train.flaws import Flaws
 
 SEED = 0xCA1
 GOOD = 24

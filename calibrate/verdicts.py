@@ -6,12 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from calibrate.confidence import LEVEL, percent
-from calibrate.measurement import measure
-from calibrate.threshold import clopper_pearson
-from edge.bundle import Bundle
-from edge.images import Frame
-from edge.messages import Precision
+from edge_inspect.calibrate.confidence import LEVEL, percent
+from edge_inspect.calibrate.measurement import measure
+from edge_inspect.calibrate.threshold import clopper_pearson
+from edge_inspect.edge.bundle import Bundle
+from edge_inspect.edge.images import Frame
+from edge_inspect.edge.messages import Precision
 
 
 @dataclass(frozen=True)

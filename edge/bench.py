@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from edge.bundle import Bundle, open_bundle
-from edge.decision import Decider
-from edge.engines import Engine, EngineName, open_checked_engine
-from edge.engines.tensorrt.engine import TensorRtEngine
-from edge.images import Frame
-from edge.memory import peak_mb
-from edge.messages import Precision
+from edge_inspect.edge.bundle import Bundle, open_bundle
+from edge_inspect.edge.decision import Decider
+from edge_inspect.edge.engines import Engine, EngineName, open_checked_engine
+from edge_inspect.edge.engines.tensorrt.engine import TensorRtEngine
+from edge_inspect.edge.images import Frame
+from edge_inspect.edge.memory import peak_mb
+from edge_inspect.edge.messages import Precision
 
 WARM_UP = 10
 
@@ -79,7 +79,7 @@ def _network_alone(bundle: Bundle, engine: Engine) -> Callable[[int], None]:
     if isinstance(engine, TensorRtEngine):
         device = engine
         return lambda _: device.run_network()
-    from edge.engines.openvino import compile_model, read_onnx
+    from edge_inspect.edge.engines.openvino import compile_model, read_onnx
 
     computes = "bf16" if engine.precision == "bf16" else "f32"
     raw = compile_model(read_onnx(bundle, engine.precision), computes=computes).create_infer_request()

@@ -23,15 +23,15 @@ import yaml
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from edge.container import Container, open_container
-from edge.errors import BundleError, UsageError, YamlError
-from edge.files import new_folder
-from edge.fit import Fit
-from edge.health.picture import PictureRange
-from edge.images import Frame
-from edge.messages import Precision
-from edge.signature import PublicKey, Signature, check_signature, read_signature
-from edge.yaml_file import parse_yaml
+from edge_inspect.edge.container import Container, open_container
+from edge_inspect.edge.errors import BundleError, UsageError, YamlError
+from edge_inspect.edge.files import new_folder
+from edge_inspect.edge.fit import Fit
+from edge_inspect.edge.health.picture import PictureRange
+from edge_inspect.edge.images import Frame
+from edge_inspect.edge.messages import Precision
+from edge_inspect.edge.signature import PublicKey, Signature, check_signature, read_signature
+from edge_inspect.edge.yaml_file import parse_yaml
 
 FORMAT = 1
 MANIFEST = "manifest.yaml"

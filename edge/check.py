@@ -7,11 +7,17 @@ import pwd
 from collections.abc import Iterator
 from pathlib import Path
 
-from edge.configuration import check_bridge_settings, check_settings, load_settings, read_settings, trusted_keys
-from edge.errors import CheckFailed
-from edge.ids import uuid7
-from edge.messages import Topics
-from edge.settings import MqttSettings, Settings
+from edge_inspect.edge.configuration import (
+    check_bridge_settings,
+    check_settings,
+    load_settings,
+    read_settings,
+    trusted_keys,
+)
+from edge_inspect.edge.errors import CheckFailed
+from edge_inspect.edge.ids import uuid7
+from edge_inspect.edge.messages import Topics
+from edge_inspect.edge.settings import MqttSettings, Settings
 
 SERVICE_USER = "edge-inspect"
 """As whom the unit runs the service."""
@@ -53,7 +59,7 @@ def check(path: Path, *, of_bridge: bool, connect: bool) -> Iterator[str]:
 
 
 def _check_bridge(path: Path, connect: bool) -> Iterator[str]:
-    from edge.bridge.settings import BridgeSettings
+    from edge_inspect.edge.bridge.settings import BridgeSettings
 
     settings = read_settings(path, BridgeSettings)
     unseen = check_bridge_settings(path, settings)
@@ -72,7 +78,7 @@ def _topics_of_a_station(topics: Topics, settings: Settings) -> tuple[list[str],
     """Return what a station publishes to, and what it subscribes to."""
     mqtt = settings.mqtt
     if mqtt.encoding == "sparkplug_b":
-        from edge.mqtt.sparkplug.node import NAMESPACE, EdgeNode
+        from edge_inspect.edge.mqtt.sparkplug.node import NAMESPACE, EdgeNode
 
         node = EdgeNode(topics)
         hosts = [f"{NAMESPACE}/STATE/{mqtt.primary_host}"] if mqtt.primary_host is not None else []
@@ -80,7 +86,7 @@ def _topics_of_a_station(topics: Topics, settings: Settings) -> tuple[list[str],
     publish = [topics.verdict, topics.defect, topics.status, topics.health, topics.reply, topics.image(uuid7())]
     subscribe = [topics.command]
     if mqtt.home_assistant is not None:
-        from edge.mqtt.home_assistant import Discovery
+        from edge_inspect.edge.mqtt.home_assistant import Discovery
 
         discovery = Discovery(topics, mqtt.home_assistant)
         publish.append(discovery.topic)
@@ -89,8 +95,8 @@ def _topics_of_a_station(topics: Topics, settings: Settings) -> tuple[list[str],
 
 
 def _try(path: Path, mqtt: MqttSettings, publish: list[str], subscribe: list[str], packet_bytes: int) -> Iterator[str]:
-    from edge.mqtt.connection import ConnectionProblem
-    from edge.mqtt.trial import try_broker
+    from edge_inspect.edge.mqtt.connection import ConnectionProblem
+    from edge_inspect.edge.mqtt.trial import try_broker
 
     broker = f"broker {_place(mqtt)}"
     yield f"{broker}: connecting, as a client of its own"

@@ -10,13 +10,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edge import __version__
-from edge.command import add_json_option, run_command, say, write_json
-from edge.request_options import add_options, send
+from edge_inspect.edge import __version__
+from edge_inspect.edge.command import add_json_option, run_command, say, write_json
+from edge_inspect.edge.request_options import add_options, send
 
 # Nothing here imports what may not be installed before a handler runs: run_command says what is missing.
 if TYPE_CHECKING:
-    from edge.messages import Precision
+    from edge_inspect.edge.messages import Precision
 
 PRECISIONS: tuple[Precision, ...] = ("int8", "bf16", "fp16", "fp32")
 ENGINES = ("openvino", "tensorrt")
@@ -59,8 +59,8 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
 def _run(arguments: argparse.Namespace) -> None:
     import logging
 
-    from edge.configuration import load_settings
-    from edge.service import run
+    from edge_inspect.edge.configuration import load_settings
+    from edge_inspect.edge.service import run
 
     _start_log(arguments.verbose)
     run(load_settings(arguments.config), lambda: load_settings(arguments.config))
@@ -73,8 +73,8 @@ def _run(arguments: argparse.Namespace) -> None:
 def _start_log(verbose: bool) -> None:
     import logging
 
-    from edge.log_limit import LogLimit
-    from edge.systemd import log_handler
+    from edge_inspect.edge.log_limit import LogLimit
+    from edge_inspect.edge.systemd import log_handler
 
     handler = log_handler()
     handler.addFilter(LogLimit())
@@ -103,7 +103,7 @@ def _add_check(parser: argparse.ArgumentParser) -> None:
 
 
 def _check(arguments: argparse.Namespace) -> None:
-    from edge.check import check
+    from edge_inspect.edge.check import check
 
     for line in check(arguments.config, of_bridge=arguments.bridge, connect=arguments.connect):
         say(line)
@@ -125,8 +125,8 @@ def _add_image(parser: argparse.ArgumentParser) -> None:
 
 
 def _image(arguments: argparse.Namespace) -> None:
-    from edge.errors import ImageError
-    from edge.inspection import inspect_files
+    from edge_inspect.edge.errors import ImageError
+    from edge_inspect.edge.inspection import inspect_files
 
     results = inspect_files(arguments.bundle, arguments.paths, arguments.precision, arguments.overlay)
     found, unread = [], []
@@ -157,8 +157,8 @@ def _add_review(parser: argparse.ArgumentParser) -> None:
 
 
 def _review(arguments: argparse.Namespace) -> None:
-    from edge.errors import UsageError
-    from edge.evidence.review import review
+    from edge_inspect.edge.errors import UsageError
+    from edge_inspect.edge.evidence.review import review
 
     if arguments.newest < 1:
         raise UsageError(f"--newest {arguments.newest} must be at least 1")
@@ -186,9 +186,9 @@ def _add_bench(parser: argparse.ArgumentParser) -> None:
 
 
 def _bench(arguments: argparse.Namespace) -> None:
-    from edge.bench import bench
-    from edge.errors import UsageError
-    from edge.fit import parse_size
+    from edge_inspect.edge.bench import bench
+    from edge_inspect.edge.errors import UsageError
+    from edge_inspect.edge.fit import parse_size
 
     size = parse_size(arguments.size)
     if arguments.frames < 1 or min(size) < 1:
@@ -216,10 +216,10 @@ def _add_bridge(parser: argparse.ArgumentParser) -> None:
 
 
 def _bridge(arguments: argparse.Namespace) -> None:
-    from edge.bridge.registers import document
-    from edge.bridge.service import run
-    from edge.bridge.settings import BridgeSettings
-    from edge.configuration import read_settings
+    from edge_inspect.edge.bridge.registers import document
+    from edge_inspect.edge.bridge.service import run
+    from edge_inspect.edge.bridge.settings import BridgeSettings
+    from edge_inspect.edge.configuration import read_settings
 
     settings = read_settings(arguments.config, BridgeSettings)
     if arguments.map:
@@ -240,8 +240,8 @@ def _add_doctor(parser: argparse.ArgumentParser) -> None:
 
 
 def _doctor(arguments: argparse.Namespace) -> None:
-    from edge.doctor import examine
-    from edge.errors import CheckFailed
+    from edge_inspect.edge.doctor import examine
+    from edge_inspect.edge.errors import CheckFailed
 
     findings = examine()
     for finding in findings:
@@ -267,8 +267,8 @@ def _add_selftest(parser: argparse.ArgumentParser) -> None:
 def _selftest(arguments: argparse.Namespace) -> None:
     from dataclasses import asdict
 
-    from edge.errors import CheckFailed
-    from edge.selftest import try_all
+    from edge_inspect.edge.errors import CheckFailed
+    from edge_inspect.edge.selftest import try_all
 
     trials = []
     for trial in try_all():
@@ -296,7 +296,7 @@ def _add_demo(parser: argparse.ArgumentParser) -> None:
 
 
 def _demo(arguments: argparse.Namespace) -> None:
-    from edge.demo.chain import run_demo
+    from edge_inspect.edge.demo.chain import run_demo
 
     run_demo(arguments.out, arguments.frames, arguments.steps)
 

@@ -14,10 +14,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from edge.dependencies import explain
-from edge.errors import EdgeInspectError, UsageError
-from edge.files import write_atomically
-from edge.text import clean
+from edge_inspect.edge.dependencies import explain
+from edge_inspect.edge.errors import EdgeInspectError, UsageError
+from edge_inspect.edge.files import write_atomically
+from edge_inspect.edge.text import clean
 
 _LARGEST_SEED = 2**32 - 1
 Handler = Callable[[argparse.Namespace], None]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edge.commands import MODELS
+from edge_inspect.edge.commands import MODELS
 
 _TEXT = r"""
 `command` and `id` are always needed. Optional fields may be left out.

@@ -32,8 +32,16 @@ from pydantic import (
     model_validator,
 )
 
-from edge.ids import UUID7_PATTERN_READ
-from edge.messages import CONTRACT_VERSION, BundleReference, ContractModel, Message, Reason, ShadowHealth, Time
+from edge_inspect.edge.ids import UUID7_PATTERN_READ
+from edge_inspect.edge.messages import (
+    CONTRACT_VERSION,
+    BundleReference,
+    ContractModel,
+    Message,
+    Reason,
+    ShadowHealth,
+    Time,
+)
 
 LARGEST_COMMAND = 4096
 """Bytes. None needs a fifth of it."""

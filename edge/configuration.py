@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from edge.bundle import open_bundle
-from edge.cameras import open_camera
-from edge.errors import (
+from edge_inspect.edge.bundle import open_bundle
+from edge_inspect.edge.cameras import open_camera
+from edge_inspect.edge.errors import (
     BundleError,
     CameraError,
     ConfigurationError,
@@ -22,14 +22,14 @@ from edge.errors import (
     UsageError,
     YamlError,
 )
-from edge.mqtt.credentials import check_credentials, credential_path, credential_remedy
-from edge.settings import Settings
-from edge.signature import PublicKey, read_public_key
-from edge.triggers import check_trigger
-from edge.yaml_file import Document, read_yaml, show_place
+from edge_inspect.edge.mqtt.credentials import check_credentials, credential_path, credential_remedy
+from edge_inspect.edge.settings import Settings
+from edge_inspect.edge.signature import PublicKey, read_public_key
+from edge_inspect.edge.triggers import check_trigger
+from edge_inspect.edge.yaml_file import Document, read_yaml, show_place
 
 if TYPE_CHECKING:
-    from edge.bridge.settings import BridgeSettings
+    from edge_inspect.edge.bridge.settings import BridgeSettings
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -186,7 +186,7 @@ def check_settings(path: Path, settings: Settings) -> list[str]:
     of_broker, unseen = check_credentials(settings.mqtt)
     mistakes += of_broker
     if settings.engine.name == "tensorrt":
-        from edge.engines.tensorrt.cached import find_device
+        from edge_inspect.edge.engines.tensorrt.cached import find_device
 
         try:
             find_device()

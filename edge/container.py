@@ -9,8 +9,8 @@ import zlib
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
-from edge.errors import BundleError
-from edge.files import sha256, write_atomically
+from edge_inspect.edge.errors import BundleError
+from edge_inspect.edge.files import sha256, write_atomically
 
 _DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError)
 """What `zipfile` raises on an archive whose bytes were changed."""

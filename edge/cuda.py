@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from edge.errors import EngineError
-from edge.kernels.cubin import load_cubin
-from edge.kernels.launch import Launch
+from edge_inspect.edge.errors import EngineError
+from edge_inspect.edge.kernels.cubin import load_cubin
+from edge_inspect.edge.kernels.launch import Launch
 
 REMEDY = "pip install pycuda; it needs nvcc: JetPack's cuda-toolkit, with /usr/local/cuda/bin in PATH"
 _THREAD_LOCAL = 1

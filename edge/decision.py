@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.bundle import Bundle
-from edge.engines import AnomalyMap
-from edge.messages import Precision, Region
+from edge_inspect.edge.bundle import Bundle
+from edge_inspect.edge.engines import AnomalyMap
+from edge_inspect.edge.messages import Precision, Region
 
 
 @dataclass(frozen=True)

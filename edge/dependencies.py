@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-from edge.errors import DependencyError, EdgeInspectError, UsageError
+from edge_inspect.edge.errors import DependencyError, EdgeInspectError, UsageError
 
 NEEDED = {
     "numpy": "numpy>=1.23",
@@ -30,7 +30,7 @@ EXTRAS = {
 }
 """The extra that brings a module which only some programs need."""
 
-_OWN = ("edge", "models", "train", "calibrate")
+_OWN = "edge_inspect"
 OPENCV_LIBRARIES = "apt-get install libgl1 libglib2.0-0 libxcb1"
 HEADLESS = "pip uninstall -y opencv-python && pip install --force-reinstall --no-deps opencv-python-headless"
 
@@ -63,13 +63,13 @@ def failed_import(error: BaseException) -> str | None:
         names.append((str(step.tb_frame.f_globals.get("__name__")).split(".")[0], step.tb_frame.f_code.co_name))
         step = step.tb_next
     names = [(module, code) for module, code in names if module != "importlib"]
-    ours = max((i for i, (module, _) in enumerate(names) if module in _OWN or module == "__main__"), default=-1)
+    ours = max((i for i, (module, _) in enumerate(names) if module in (_OWN, "__main__")), default=-1)
     if ours + 1 < len(names):
         module, code = names[ours + 1]
         return module if code == "<module>" else None
     if isinstance(error, ImportError) and error.name:
         module = error.name.split(".")[0]
-        return None if module in _OWN else module
+        return None if module == _OWN else module
     return None
 
 

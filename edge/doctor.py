@@ -13,9 +13,9 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge.dependencies import NEEDED, remedy
-from edge.errors import CameraError, EngineError
-from edge.processor import features
+from edge_inspect.edge.dependencies import NEEDED, remedy
+from edge_inspect.edge.errors import CameraError, EngineError
+from edge_inspect.edge.processor import features
 
 # Beside the standard library nothing is imported before it is looked at: doctor speaks where nothing else loads.
 
@@ -155,7 +155,7 @@ def toolkit_remedy(jetpack: int | None) -> str:
 def _gpu() -> Finding:
     """Return the first NVIDIA device, by the name that engines are kept under where pycuda can ask for it."""
     try:
-        from edge.cuda import Cuda
+        from edge_inspect.edge.cuda import Cuda
 
         return Finding("gpu", True, str(Cuda().gpu))
     except (EngineError, ImportError) as error:
@@ -169,9 +169,9 @@ def _engine(whole: bool) -> Finding:
     if not whole:
         return Finding("engine", False, "none runs before what is missing above is there", True)
     try:
-        from edge.engines import best_engine
+        from edge_inspect.edge.engines import best_engine
 
-        importlib.import_module("edge.engines.openvino")
+        importlib.import_module("edge_inspect.edge.engines.openvino")
         name = best_engine()
     except Exception as error:  # a package that is broken fails with whatever it likes
         return Finding("engine", False, f"none runs: {error}", True)
@@ -196,7 +196,7 @@ def _introspected(whole: bool, what: str, scheme: str, *namespaces: tuple[str, s
     if not whole:
         return Finding(what, False, "not looked for before what is missing above is there")
     try:
-        from edge.cameras.introspection import load
+        from edge_inspect.edge.cameras.introspection import load
 
         for name, version in namespaces:
             load(name, version)

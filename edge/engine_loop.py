@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Sequence
 
-from edge.station.station import Station
+from edge_inspect.edge.station.station import Station
 
 # What the part in hand is waited for: at the end, and of a thread that may hang before another one follows it.
 _PART_S, _LEAVE_S = 5.0, 1.0

@@ -14,10 +14,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.errors import UsageError
-from edge.fit_modes import DEPTHS, MODES, MOST_TILES, OVERLAP, Mode
-from edge.images import Frame
-from edge.tiles import Grid, Merger
+from edge_inspect.edge.errors import UsageError
+from edge_inspect.edge.fit_modes import DEPTHS, MODES, MOST_TILES, OVERLAP, Mode
+from edge_inspect.edge.images import Frame
+from edge_inspect.edge.tiles import Grid, Merger
 
 MULTIPLE = 32
 SHRINK = 1.5

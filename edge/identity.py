@@ -13,7 +13,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ValidationError
 
-from edge.files import write_atomically
+from edge_inspect.edge.files import write_atomically
 
 log = logging.getLogger(__name__)
 

@@ -10,14 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from edge.bundle import open_bundle
-from edge.decision import Decider, Decision
-from edge.engines import AnomalyMap, open_checked_engine
-from edge.errors import ImageError, UsageError
-from edge.images import Frame, pictures_of, read_image, write_image
-from edge.messages import Precision
-from edge.overlay import blend, draw_regions
-from edge.text import clean
+from edge_inspect.edge.bundle import open_bundle
+from edge_inspect.edge.decision import Decider, Decision
+from edge_inspect.edge.engines import AnomalyMap, open_checked_engine
+from edge_inspect.edge.errors import ImageError, UsageError
+from edge_inspect.edge.images import Frame, pictures_of, read_image, write_image
+from edge_inspect.edge.messages import Precision
+from edge_inspect.edge.overlay import blend, draw_regions
+from edge_inspect.edge.text import clean
 
 MOST_BYTES = 200
 """Of an overlay's name without suffix: file systems end at 255."""

@@ -28,8 +28,8 @@ from pydantic import (
     WithJsonSchema,
 )
 
-from edge.ids import UUID7_PATTERN, uuid7
-from edge.text import clean
+from edge_inspect.edge.ids import UUID7_PATTERN, uuid7
+from edge_inspect.edge.text import clean
 
 CONTRACT_VERSION: Literal[1] = 1
 TOPIC_ROOT = f"edge-inspect/v{CONTRACT_VERSION}"

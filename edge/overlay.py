@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.images import Frame
-from edge.messages import Region
-from edge.text import clean
+from edge_inspect.edge.images import Frame
+from edge_inspect.edge.messages import Region
+from edge_inspect.edge.text import clean
 
 ACCEPT = (80, 180, 60)
 REJECT = (60, 60, 230)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from edge.bundle import DecisionPart, FlawsFound, Manifest
-from edge.text import clean
+from edge_inspect.edge.bundle import DecisionPart, FlawsFound, Manifest
+from edge_inspect.edge.text import clean
 
 FEW_FOUND = 0.5
 """Where fewer of the largest synthetic flaws are found, the threshold lets most of them pass."""

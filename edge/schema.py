@@ -1,6 +1,6 @@
 """The contract as documents for those who do not read Python: JSON Schema, AsyncAPI, and an example of each message.
 
-    python -m edge.schema docs/mqtt        writes them; a test compares them with the models
+    python -m edge_inspect.edge.schema docs/mqtt        writes them; a test compares them with the models
 
 Everything in them comes from edge/messages.py and edge/commands.py.
 """
@@ -17,8 +17,8 @@ from typing import Any, NamedTuple
 import yaml
 from pydantic import BaseModel
 
-from edge.command_guide import guide
-from edge.commands import (
+from edge_inspect.edge.command_guide import guide
+from edge_inspect.edge.commands import (
     COMMANDS,
     BundleChange,
     ChangeBundle,
@@ -34,8 +34,8 @@ from edge.commands import (
     ThresholdChange,
     Trigger,
 )
-from edge.files import write_atomically
-from edge.messages import (
+from edge_inspect.edge.files import write_atomically
+from edge_inspect.edge.messages import (
     CONTRACT_VERSION,
     TOPIC_ROOT,
     BundleReference,
@@ -282,10 +282,10 @@ def documents() -> dict[str, str]:
 
 def _readme() -> str:
     parts = [
-        "# The MQTT contract, version 1\n\nWritten by `python -m edge.schema docs/mqtt` from `edge/messages.py` and "
-        "`edge/commands.py`; do not edit. [asyncapi.yaml](asyncapi.yaml) describes the topics, `*.schema.json` the\n"
-        "payloads of this release. A receiver should ignore fields that it does not know: a later release may add "
-        f"some.\n\nTopics begin with `{TOPIC_ROOT}/<site>/<line>/<station>/`.\n"
+        "# The MQTT contract, version 1\n\nWritten by `python -m edge_inspect.edge.schema docs/mqtt` from "
+        "`edge/messages.py` and `edge/commands.py`; do not edit. [asyncapi.yaml](asyncapi.yaml) describes the\n"
+        "topics, `*.schema.json` the payloads of this release. A receiver should ignore fields that it does not\n"
+        f"know: a later release may add some.\n\nTopics begin with `{TOPIC_ROOT}/<site>/<line>/<station>/`.\n"
     ]
     for name, found in examples().items():
         channel = CHANNELS[name]
@@ -305,7 +305,9 @@ def _readme() -> str:
 
 def main() -> None:
     """Write the documents into the folder that the command line names."""
-    parser = argparse.ArgumentParser(prog="python -m edge.schema", description="Writes the documents of the contract.")
+    parser = argparse.ArgumentParser(
+        prog="python -m edge_inspect.edge.schema", description="Writes the documents of the contract."
+    )
     parser.add_argument("folder", type=Path, metavar="DIR", help="docs/mqtt, as a rule")
     folder = parser.parse_args().folder
     for name, text in documents().items():

@@ -7,8 +7,8 @@ from typing import Annotated, Any, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationInfo, field_validator
 
-from edge.host import check_host
-from edge.messages import check_level
+from edge_inspect.edge.host import check_host
+from edge_inspect.edge.messages import check_level
 
 
 class Section(BaseModel):

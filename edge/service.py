@@ -11,23 +11,23 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
-from edge.bundle import open_bundle
-from edge.configuration import trusted_keys
-from edge.engine_loop import EngineLoop
-from edge.errors import EdgeInspectError
-from edge.health.http import HealthServer
-from edge.health.report import StationReport
-from edge.health.supervisor import Supervisor
-from edge.health.watchdog import Due, Step
-from edge.identity import keep_identity
-from edge.ids import uuid7
-from edge.outbox.sqlite import SqliteOutbox
-from edge.settings import Settings
-from edge.signals import Signals
-from edge.station.box import open_box
-from edge.station.station import Station
-from edge.systemd import give_time, notify, watchdog_usec
-from edge.triggers import check_trigger
+from edge_inspect.edge.bundle import open_bundle
+from edge_inspect.edge.configuration import trusted_keys
+from edge_inspect.edge.engine_loop import EngineLoop
+from edge_inspect.edge.errors import EdgeInspectError
+from edge_inspect.edge.health.http import HealthServer
+from edge_inspect.edge.health.report import StationReport
+from edge_inspect.edge.health.supervisor import Supervisor
+from edge_inspect.edge.health.watchdog import Due, Step
+from edge_inspect.edge.identity import keep_identity
+from edge_inspect.edge.ids import uuid7
+from edge_inspect.edge.outbox.sqlite import SqliteOutbox
+from edge_inspect.edge.settings import Settings
+from edge_inspect.edge.signals import Signals
+from edge_inspect.edge.station.box import open_box
+from edge_inspect.edge.station.station import Station
+from edge_inspect.edge.systemd import give_time, notify, watchdog_usec
+from edge_inspect.edge.triggers import check_trigger
 
 log = logging.getLogger(__name__)
 

@@ -9,15 +9,15 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from edge.cameras import check_uri
-from edge.cameras.address import parse_uri
-from edge.commands import Verb
-from edge.engines import EngineName
-from edge.errors import CameraError, TriggerError
-from edge.messages import Precision
-from edge.outbox import WhenFull
-from edge.section import Host, Level, Section
-from edge.triggers import parse_trigger
+from edge_inspect.edge.cameras import check_uri
+from edge_inspect.edge.cameras.address import parse_uri
+from edge_inspect.edge.commands import Verb
+from edge_inspect.edge.engines import EngineName
+from edge_inspect.edge.errors import CameraError, TriggerError
+from edge_inspect.edge.messages import Precision
+from edge_inspect.edge.outbox import WhenFull
+from edge_inspect.edge.section import Host, Level, Section
+from edge_inspect.edge.triggers import parse_trigger
 
 _MOST_BYTES = 2**50
 # Sources of which only one program, and one station of it, can be given frames.

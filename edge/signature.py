@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edge.errors import SignatureError, UsageError
+from edge_inspect.edge.errors import SignatureError, UsageError
 
 if TYPE_CHECKING:  # at run time only who checks or signs pays for the import
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.images import Frame
+from edge_inspect.edge.images import Frame
 
 Place = tuple[slice, slice]
 """The rows and columns of the canvas that a tile covers."""

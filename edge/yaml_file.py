@@ -24,8 +24,8 @@ from yaml.reader import Reader, ReaderError
 from yaml.resolver import BaseResolver
 from yaml.scanner import Scanner
 
-from edge.errors import YamlError
-from edge.files import read_file
+from edge_inspect.edge.errors import YamlError
+from edge_inspect.edge.files import read_file
 
 Place = tuple[str | int, ...]
 """Where a value stands: the keys and the numbers in lists that lead to it."""

@@ -3,15 +3,15 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from models.amplification import ResidualAmplification
-from models.bottleneck import OCBE
-from models.decoder import ReverseDecoder
-from models.discrepancy import anomaly_map
-from models.losses import amplification, flattened_cosine, focal, hardest_cosine
-from models.masks import mask_pyramid
-from models.network import Network, sum_of_distances
-from models.teacher import Teacher
-from models.width import StudentWidth
+from edge_inspect.models.amplification import ResidualAmplification
+from edge_inspect.models.bottleneck import OCBE
+from edge_inspect.models.decoder import ReverseDecoder
+from edge_inspect.models.discrepancy import anomaly_map
+from edge_inspect.models.losses import amplification, flattened_cosine, focal, hardest_cosine
+from edge_inspect.models.masks import mask_pyramid
+from edge_inspect.models.network import Network, sum_of_distances
+from edge_inspect.models.teacher import Teacher
+from edge_inspect.models.width import StudentWidth
 
 GATE_WEIGHT = 0.8
 AMPLIFICATION_WEIGHT = 0.1

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.blocks import initialise
-from models.discrepancy import EPSILON
-from models.exact import exact
+from edge_inspect.models.blocks import initialise
+from edge_inspect.models.discrepancy import EPSILON
+from edge_inspect.models.exact import exact
 
 PROTOTYPES = 50
 TEMPERATURE = 0.2

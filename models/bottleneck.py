@@ -3,8 +3,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from models.blocks import BlockStyle, conv_bn, initialise, stage
-from models.width import StudentWidth, inner_channels
+from edge_inspect.models.blocks import BlockStyle, conv_bn, initialise, stage
+from edge_inspect.models.width import StudentWidth, inner_channels
 
 
 class OCBE(nn.Module):

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from models.blocks import BlockStyle, initialise, stage
-from models.width import StudentWidth, inner_channels
+from edge_inspect.models.blocks import BlockStyle, initialise, stage
+from edge_inspect.models.width import StudentWidth, inner_channels
 
 
 class ReverseDecoder(nn.Module):

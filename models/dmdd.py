@@ -7,17 +7,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.blocks import conv_bn, initialise
-from models.bottleneck import OCBE
-from models.decoder import ReverseDecoder
-from models.discrepancy import cosine_distance, upsample
-from models.losses import dice, flattened_cosine, focal
-from models.masks import mask_pyramid
-from models.network import Network
-from models.pyramid import PyramidModeling
-from models.segmentation import MultiPerceptionHead
-from models.teacher import Teacher
-from models.width import StudentWidth, inner_channels
+from edge_inspect.models.blocks import conv_bn, initialise
+from edge_inspect.models.bottleneck import OCBE
+from edge_inspect.models.decoder import ReverseDecoder
+from edge_inspect.models.discrepancy import cosine_distance, upsample
+from edge_inspect.models.losses import dice, flattened_cosine, focal
+from edge_inspect.models.masks import mask_pyramid
+from edge_inspect.models.network import Network
+from edge_inspect.models.pyramid import PyramidModeling
+from edge_inspect.models.segmentation import MultiPerceptionHead
+from edge_inspect.models.teacher import Teacher
+from edge_inspect.models.width import StudentWidth, inner_channels
 
 Trunk = Literal["reverse", "forward"]
 TRUNKS: tuple[str, ...] = get_args(Trunk)

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from models.discrepancy import EPSILON, cosine_distance
-from models.exact import exact
+from edge_inspect.models.discrepancy import EPSILON, cosine_distance
+from edge_inspect.models.exact import exact
 
 HARDEST = 10
 MARGIN = 0.3

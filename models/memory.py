@@ -24,9 +24,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.discrepancy import EPSILON, upsample
-from models.network import Network
-from models.teacher import STRIDES, Teacher
+from edge_inspect.models.discrepancy import EPSILON, upsample
+from edge_inspect.models.network import Network
+from edge_inspect.models.teacher import STRIDES, Teacher
 
 PROTOTYPES = 1000
 """How many each of the two banks keeps where nobody says."""

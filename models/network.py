@@ -4,8 +4,8 @@ from abc import ABC, abstractmethod
 
 from torch import Tensor, nn
 
-from models.discrepancy import cosine_distance, gaussian_blur, upsample
-from models.teacher import Teacher
+from edge_inspect.models.discrepancy import cosine_distance, gaussian_blur, upsample
+from edge_inspect.models.teacher import Teacher
 
 
 class Network(nn.Module, ABC):

@@ -4,8 +4,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.blocks import conv_bn
-from models.exact import exact
+from edge_inspect.models.blocks import conv_bn
+from edge_inspect.models.exact import exact
 
 DILATIONS = (1, 2, 3)
 

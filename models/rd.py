@@ -2,13 +2,13 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from models.bottleneck import OCBE
-from models.decoder import ReverseDecoder
-from models.discrepancy import anomaly_map
-from models.losses import flattened_cosine
-from models.network import Network, sum_of_distances
-from models.teacher import Teacher
-from models.width import StudentWidth
+from edge_inspect.models.bottleneck import OCBE
+from edge_inspect.models.decoder import ReverseDecoder
+from edge_inspect.models.discrepancy import anomaly_map
+from edge_inspect.models.losses import flattened_cosine
+from edge_inspect.models.network import Network, sum_of_distances
+from edge_inspect.models.teacher import Teacher
+from edge_inspect.models.width import StudentWidth
 
 
 class ReverseDistillation(Network):

@@ -3,8 +3,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from models.blocks import BlockStyle, ResidualBlock
-from models.pyramid import conv_bn_relu
+from edge_inspect.models.blocks import BlockStyle, ResidualBlock
+from edge_inspect.models.pyramid import conv_bn_relu
 
 DILATIONS = (1, 2, 4)
 REDUCTION = 8

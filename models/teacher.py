@@ -6,7 +6,7 @@ import timm
 import torch
 from torch import Tensor, nn
 
-from models.blocks import BlockStyle
+from edge_inspect.models.blocks import BlockStyle
 
 STRIDES = (4, 8, 16)
 

@@ -8,13 +8,13 @@ from typing import Any
 
 from mosquitto import free_port, wait_until
 
-from edge.commands import BundleChange, Refused
-from edge.configuration import trusted_keys
-from edge.ids import uuid7
-from edge.outbox import Outbox
-from edge.settings import Settings
-from edge.station.box import Box, open_box
-from edge.station.inspector import Asker, Inspector
+from edge_inspect.edge.commands import BundleChange, Refused
+from edge_inspect.edge.configuration import trusted_keys
+from edge_inspect.edge.ids import uuid7
+from edge_inspect.edge.outbox import Outbox
+from edge_inspect.edge.settings import Settings
+from edge_inspect.edge.station.box import Box, open_box
+from edge_inspect.edge.station.inspector import Asker, Inspector
 
 
 def make_settings(folder: Path, bundle: Path, *, names: str = "a", **more: Any) -> Settings:

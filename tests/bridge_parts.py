@@ -15,15 +15,25 @@ from mosquitto import free_port
 from pymodbus.client import ModbusTcpClient
 from station_parts import BUNDLE, TOPICS, health, mqtt, status
 
-from edge.bridge.part import Part, SeenReply
-from edge.bridge.registers import BLOCK, FLAGS, NEWEST, PART_FIELDS, RING, SLOT, SLOTS, STATION_FIELDS, Field
-from edge.bridge.server import Server
-from edge.bridge.settings import BridgeSettings
-from edge.bridge.station import BridgedStation, StationRecord
-from edge.commands import Reply, Resend, ReturnAddress, SequenceRange, parse_command
-from edge.messages import Defect, FrameSize, Region, Topics, Verdict, utc_now
-from edge.mqtt.publisher import Publisher
-from edge.outbox import Outbox, Outgoing
+from edge_inspect.edge.bridge.part import Part, SeenReply
+from edge_inspect.edge.bridge.registers import (
+    BLOCK,
+    FLAGS,
+    NEWEST,
+    PART_FIELDS,
+    RING,
+    SLOT,
+    SLOTS,
+    STATION_FIELDS,
+    Field,
+)
+from edge_inspect.edge.bridge.server import Server
+from edge_inspect.edge.bridge.settings import BridgeSettings
+from edge_inspect.edge.bridge.station import BridgedStation, StationRecord
+from edge_inspect.edge.commands import Reply, Resend, ReturnAddress, SequenceRange, parse_command
+from edge_inspect.edge.messages import Defect, FrameSize, Region, Topics, Verdict, utc_now
+from edge_inspect.edge.mqtt.publisher import Publisher
+from edge_inspect.edge.outbox import Outbox, Outgoing
 
 KINDS = {"u16": "UINT16", "u32": "UINT32", "f32": "FLOAT32", "text": "STRING"}
 

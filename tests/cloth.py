@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from train.textures import render_textures
+from edge_inspect.train.textures import render_textures
 
 
 def cloth_pictures() -> NDArray[np.uint8]:

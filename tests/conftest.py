@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from edge.bundle import Bundle, open_bundle
-from edge.demo.line import CATEGORY, write_dataset
+from edge_inspect.edge.bundle import Bundle, open_bundle
+from edge_inspect.edge.demo.line import CATEGORY, write_dataset
 
 SIZE = "96"
 
@@ -39,7 +39,7 @@ def run(data: Path, small_weights: Path, tmp_path_factory: pytest.TempPathFactor
     """A checkpoint at 96x96 after six steps: of no use, but real."""
     from small_teacher import SMALL
 
-    from train.cli import main
+    from edge_inspect.train.cli import main
 
     out = tmp_path_factory.mktemp("runs") / "flange"
     options = ["--size", SIZE, "--fit", "crop", "--steps", "6", "--batch", "4", "--hold-out", "0.25", "--model", "rd"]
@@ -51,7 +51,7 @@ def run(data: Path, small_weights: Path, tmp_path_factory: pytest.TempPathFactor
 @pytest.fixture(scope="session")
 def bundle_path(data: Path, run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The checkpoint's bundle."""
-    from calibrate.cli import main
+    from edge_inspect.calibrate.cli import main
 
     out = tmp_path_factory.mktemp("bundles") / "flange"
     good = data / CATEGORY / "train" / "good"
@@ -68,5 +68,5 @@ def bundle(bundle_path: Path) -> Bundle:
 
 @pytest.fixture
 def program() -> list[str]:
-    """How to start one of the project's programs: `[*program, "edge.cli", ...]`."""
+    """How to start one of the project's programs: `[*program, "edge_inspect.edge.cli", ...]`."""
     return [sys.executable, "-m"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 
-from edge.outbox import Kind, Outbox, Outgoing
+from edge_inspect.edge.outbox import Kind, Outbox, Outgoing
 
 Make = Callable[[int], list[Outgoing]]
 # Two of these are 200 bytes with their topic.

@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import save_file
 from timm.models import register_model
 
-from models.teacher import Teacher
+from edge_inspect.models.teacher import Teacher
 
 CHANNELS = (16, 32, 64)
 

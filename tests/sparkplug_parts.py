@@ -8,17 +8,17 @@ from typing import Any, NamedTuple
 from mosquitto import Subscriber
 from station_parts import BUNDLE, TOPICS
 
-from edge.commands import Reply
-from edge.ids import uuid7
-from edge.messages import (
+from edge_inspect.edge.commands import Reply
+from edge_inspect.edge.ids import uuid7
+from edge_inspect.edge.messages import (
     Defect,
     FrameSize,
     Region,
     Verdict,
     utc_now,
 )
-from edge.mqtt.sparkplug.payload import _Payload
-from edge.outbox import Outbox, Outgoing
+from edge_inspect.edge.mqtt.sparkplug.payload import _Payload
+from edge_inspect.edge.outbox import Outbox, Outgoing
 
 NODE = "line1:a"
 

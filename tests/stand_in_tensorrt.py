@@ -25,10 +25,10 @@ import onnx
 import openvino as ov
 from kernels.host import Host
 
-from edge.cuda import Gpu, Graph
-from edge.engines.openvino import CORE, compile_model
-from edge.errors import EngineError
-from edge.kernels.launch import Launch
+from edge_inspect.edge.cuda import Gpu, Graph
+from edge_inspect.edge.engines.openvino import CORE, compile_model
+from edge_inspect.edge.errors import EngineError
+from edge_inspect.edge.kernels.launch import Launch
 
 RELEASES: dict[str, Any] = json.loads(
     (Path(__file__).parent / "edge" / "engines" / "tensorrt" / "releases.json").read_text()

@@ -7,9 +7,18 @@ from typing import Any
 
 from mosquitto import Subscriber
 
-from edge.messages import BundleReference, FrameCounts, Health, MqttHealth, OutboxHealth, Status, Topics, utc_now
-from edge.outbox import Outbox, Outgoing
-from edge.settings import MqttSettings
+from edge_inspect.edge.messages import (
+    BundleReference,
+    FrameCounts,
+    Health,
+    MqttHealth,
+    OutboxHealth,
+    Status,
+    Topics,
+    utc_now,
+)
+from edge_inspect.edge.outbox import Outbox, Outgoing
+from edge_inspect.edge.settings import MqttSettings
 
 TOPICS = Topics("plant", "line1", "a")
 BUNDLE = BundleReference(name="flange", digest="d")

@@ -13,7 +13,9 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("edge", "models", "train", "calibrate")
-NOT_IN_EDGE = {"models", "train", "calibrate", "torch", "torchvision", "timm", "onnx", "scipy", "tqdm"}
+NAMESPACE = "edge_inspect"
+WITH_TORCH = {f"{NAMESPACE}.{name}" for name in PACKAGES[1:]}
+NOT_IN_EDGE = {*WITH_TORCH, "torch", "torchvision", "timm", "onnx", "scipy", "tqdm"}
 PICKLES = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
 
 
@@ -34,12 +36,17 @@ def imports(path: Path) -> Iterator[tuple[int, str]]:
             yield node.lineno, node.module
 
 
+def top(name: str) -> str:
+    """The package that an import is of; of this project's own, edge_inspect.train and the like."""
+    return ".".join(name.split(".")[: 2 if name.startswith(f"{NAMESPACE}.") else 1])
+
+
 def offences(package: str, forbidden: set[str]) -> list[str]:
     return [
         f"{path.relative_to(ROOT)}:{line} imports {name}"
         for path in modules(package)
         for line, name in imports(path)
-        if name.split(".")[0] in forbidden
+        if top(name) in forbidden
     ]
 
 
@@ -48,13 +55,13 @@ def test_edge_imports_no_other_package_and_no_torch() -> None:
 
 
 def test_models_imports_torch_timm_itself_and_the_standard_library() -> None:
-    allowed = {"torch", "timm", "models", *sys.stdlib_module_names}
-    found = {name.split(".")[0] for path in modules("models") for _, name in imports(path)}
+    allowed = {"torch", "timm", f"{NAMESPACE}.models", *sys.stdlib_module_names}
+    found = {top(name) for path in modules("models") for _, name in imports(path)}
     assert found <= allowed, offences("models", found - allowed)
 
 
 def test_train_does_not_import_calibrate() -> None:
-    assert offences("train", {"calibrate"}) == []
+    assert offences("train", {f"{NAMESPACE}.calibrate"}) == []
 
 
 @pytest.mark.parametrize("package", PACKAGES)
@@ -68,7 +75,7 @@ def test_nothing_imports_the_tests(package: str) -> None:
 
 
 def test_edge_runs_where_torch_and_the_broker_of_the_demo_are_not_installed() -> None:
-    names = [".".join(path.relative_to(ROOT).with_suffix("").parts) for path in modules("edge")]
+    names = [NAMESPACE + "." + ".".join(path.relative_to(ROOT).with_suffix("").parts) for path in modules("edge")]
     names = [name.removesuffix(".__init__") for name in names]
     missing = sorted({*NOT_IN_EDGE, "amqtt", "tensorrt", "pycuda"})
     code = f"""
@@ -80,7 +87,7 @@ for name in {names}:
 loaded = [name for name in {missing} if sys.modules.get(name) is not None]
 assert not loaded, loaded
 del sys.modules["torch"]
-import edge.cli
+import edge_inspect.edge.cli
 assert "torch" not in sys.modules
 """
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
@@ -90,7 +97,9 @@ assert "torch" not in sys.modules
 def test_no_import_tells_the_internet_or_writes_to_the_home(tmp_path: Path) -> None:
     """OpenVINO's telemetry keeps an id in ~/intel before it sends; where CI is set it is still by itself."""
     environment = {**{name: value for name, value in os.environ.items() if name != "CI"}, "HOME": str(tmp_path)}
-    doctor = "from edge.doctor import examine; examine()"
-    for code in ("import edge.cli, edge.engines.openvino", "import calibrate.cli, calibrate.bundling", doctor):
+    doctor = "from edge_inspect.edge.doctor import examine; examine()"
+    edge = "import edge_inspect.edge.cli, edge_inspect.edge.engines.openvino"
+    calibrate = "import edge_inspect.calibrate.cli, edge_inspect.calibrate.bundling"
+    for code in (edge, calibrate, doctor):
         subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, check=True)
         assert list(tmp_path.iterdir()) == []

@@ -10,7 +10,12 @@ from pathlib import Path
 
 TUTORIAL = Path(__file__).parents[1] / "docs" / "tutorial.md"
 SMALLER = {"train_good=100": "train_good=20", "edge-train fit": "edge-train fit --model memory --memory 50"}
-PROGRAMS = {"edge-train": "train.cli", "calibrate": "calibrate.cli", "edge-inspect": "edge.cli", "python": ""}
+PROGRAMS = {
+    "edge-train": "edge_inspect.train.cli",
+    "calibrate": "edge_inspect.calibrate.cli",
+    "edge-inspect": "edge_inspect.edge.cli",
+    "python": "",
+}
 ELSEWHERE = ("mosquitto", "python docs/examples/subscriber.py", "edge-inspect run")
 """Needs a broker at the usual port; tests/edge/test_examples.py runs these."""
 
@@ -22,7 +27,7 @@ def blocks(language: str) -> list[str]:
 def test_the_tutorials_commands_run(tmp_path: Path) -> None:
     (configuration,) = blocks("yaml")
     (tmp_path / "config.yaml").write_text(configuration)
-    environment = {**os.environ, "PYTHONPATH": os.getcwd()}
+    environment = {**os.environ, "PYTHONPATH": str(TUTORIAL.parents[1] / "src")}
     for name, module in PROGRAMS.items():
         program = tmp_path / "bin" / name
         program.parent.mkdir(exist_ok=True)

@@ -19,25 +19,25 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from edge.command import say
-from edge.errors import UsageError
-from edge.files import write_atomically
-from models.memory import Remembering
-from models.network import Network
-from models.width import STUDENT_WIDTHS
-from train import checkpoint
-from train.bootstrap import gain
-from train.checkpoint import Checkpoint
-from train.datasets import Category
-from train.device import open_arithmetic
-from train.pace import milliseconds
-from train.resume import writing
-from train.systems import system_of
-from train.systems.system import STUDENT_WIDTH
-from train.validation import TrialPictures, held_out_pictures
+from edge_inspect.edge.command import say
+from edge_inspect.edge.errors import UsageError
+from edge_inspect.edge.files import write_atomically
+from edge_inspect.models.memory import Remembering
+from edge_inspect.models.network import Network
+from edge_inspect.models.width import STUDENT_WIDTHS
+from edge_inspect.train import checkpoint
+from edge_inspect.train.bootstrap import gain
+from edge_inspect.train.checkpoint import Checkpoint
+from edge_inspect.train.datasets import Category
+from edge_inspect.train.device import open_arithmetic
+from edge_inspect.train.pace import milliseconds
+from edge_inspect.train.resume import writing
+from edge_inspect.train.systems import system_of
+from edge_inspect.train.systems.system import STUDENT_WIDTH
+from edge_inspect.train.validation import TrialPictures, held_out_pictures
 
 if TYPE_CHECKING:
-    from train.training import Settings
+    from edge_inspect.train.training import Settings
 
 AUTO = "auto"
 MEMORY, STUDENT = "memory", "rd"

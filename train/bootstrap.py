@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from train.validation import image_scores, smoothed, worth_of
+from edge_inspect.train.validation import image_scores, smoothed, worth_of
 
 RESAMPLES = 200
 LIMIT = 0.3

@@ -10,12 +10,12 @@ from html import escape
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.fit import Fit
-from edge.images import Frame, read_image
-from edge.text import clean
-from train.datasets import TestImage
-from train.evaluation import Evaluation
-from train.thumbnails import Panel, panels, scale_bar, side_by_side, size_of, small, small_map, small_mask
+from edge_inspect.edge.fit import Fit
+from edge_inspect.edge.images import Frame, read_image
+from edge_inspect.edge.text import clean
+from edge_inspect.train.datasets import TestImage
+from edge_inspect.train.evaluation import Evaluation
+from edge_inspect.train.thumbnails import Panel, panels, scale_bar, side_by_side, size_of, small, small_map, small_mask
 
 
 @dataclass(frozen=True)

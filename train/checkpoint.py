@@ -10,14 +10,14 @@ import safetensors.torch
 import yaml
 from safetensors import SafetensorError
 
-from edge.errors import CheckpointError, UsageError, YamlError
-from edge.files import write_atomically
-from edge.fit import Fit
-from edge.yaml_file import parse_yaml
-from models.memory import Remembering, map_size
-from models.network import Network
-from models.teacher import Teacher
-from train.systems import system_of
+from edge_inspect.edge.errors import CheckpointError, UsageError, YamlError
+from edge_inspect.edge.files import write_atomically
+from edge_inspect.edge.fit import Fit
+from edge_inspect.edge.yaml_file import parse_yaml
+from edge_inspect.models.memory import Remembering, map_size
+from edge_inspect.models.network import Network
+from edge_inspect.models.teacher import Teacher
+from edge_inspect.train.systems import system_of
 
 FORMAT = 2
 TENSORS = "checkpoint.safetensors"

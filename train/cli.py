@@ -8,17 +8,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edge import __version__
-from edge.command import add_json_option, run_command, say, seed, write_json
-from edge.errors import CheckFailed, EdgeInspectError, UsageError
-from train.fit_options import LazyParser, add_options, add_systems, read_settings
+from edge_inspect.edge import __version__
+from edge_inspect.edge.command import add_json_option, run_command, say, seed, write_json
+from edge_inspect.edge.errors import CheckFailed, EdgeInspectError, UsageError
+from edge_inspect.train.fit_options import LazyParser, add_options, add_systems, read_settings
 
 # Nothing here imports what may not be installed before a handler runs: run_command says what is missing.
 if TYPE_CHECKING:
-    from models.network import Network
-    from train.checkpoint import Checkpoint
-    from train.datasets import Category
-    from train.evaluation import Evaluation
+    from edge_inspect.models.network import Network
+    from edge_inspect.train.checkpoint import Checkpoint
+    from edge_inspect.train.datasets import Category
+    from edge_inspect.train.evaluation import Evaluation
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -40,8 +40,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _fit(arguments: argparse.Namespace) -> None:
-    from train.checkpoint import DESCRIPTION
-    from train.launch import own_share, wait_for_others, wanted_categories
+    from edge_inspect.train.checkpoint import DESCRIPTION
+    from edge_inspect.train.launch import own_share, wait_for_others, wanted_categories
 
     names = wanted_categories(arguments.category, arguments.data)
     mine = own_share(names)
@@ -66,7 +66,7 @@ def _fit(arguments: argparse.Namespace) -> None:
 
 
 def _fit_one(arguments: argparse.Namespace, category: str, out: Path) -> None:
-    from train.training import fit
+    from edge_inspect.train.training import fit
 
     checkpoint = fit(read_settings(arguments, category, out))
     images = f"{len(checkpoint.trained_on)} images, {len(checkpoint.held_out)} held out"
@@ -108,9 +108,9 @@ def _add_evaluate(parser: argparse.ArgumentParser) -> None:
 
 
 def _evaluate(arguments: argparse.Namespace) -> None:
-    from train import checkpoint
-    from train.datasets import Category, categories
-    from train.report import write_report
+    from edge_inspect.train import checkpoint
+    from edge_inspect.train.datasets import Category, categories
+    from edge_inspect.train.report import write_report
 
     if arguments.threshold is not None and arguments.report is None:
         raise UsageError("--threshold is for the report; give --report DIR too")
@@ -130,10 +130,10 @@ def _evaluate(arguments: argparse.Namespace) -> None:
 
 def _run_test(arguments: argparse.Namespace, about: Checkpoint, model: Network, category: Category) -> Evaluation:
     """Run the test split through the model; synthetic flaws where they are asked for, or where there are no defects."""
-    from train.datasets import NoDefects
-    from train.device import open_device
-    from train.evaluation import evaluate, torch_predictor
-    from train.validation import evaluate_flaws, held_out_pictures
+    from edge_inspect.train.datasets import NoDefects
+    from edge_inspect.train.device import open_device
+    from edge_inspect.train.evaluation import evaluate, torch_predictor
+    from edge_inspect.train.validation import evaluate_flaws, held_out_pictures
 
     device = open_device(arguments.device)
     missing = ""
@@ -178,7 +178,7 @@ def _add_teacher(parser: argparse.ArgumentParser) -> None:
 
 
 def _teacher(arguments: argparse.Namespace) -> None:
-    from train.distill import Recipe, distil
+    from edge_inspect.train.distill import Recipe, distil
 
     loss = distil(
         Recipe(

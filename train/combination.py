@@ -6,14 +6,14 @@ from typing import Any
 
 import torch
 
-from edge.command import say
-from models.discrepancy import EPSILON
-from models.memory import Remembering
-from train.bootstrap import gain
-from train.material import Material, normalise
-from train.memory import cross_fit, fill
-from train.usual import can_choose, choose_usual
-from train.validation import TrialPictures, Unseen, shown_at
+from edge_inspect.edge.command import say
+from edge_inspect.models.discrepancy import EPSILON
+from edge_inspect.models.memory import Remembering
+from edge_inspect.train.bootstrap import gain
+from edge_inspect.train.material import Material, normalise
+from edge_inspect.train.memory import cross_fit, fill
+from edge_inspect.train.usual import can_choose, choose_usual
+from edge_inspect.train.validation import TrialPictures, Unseen, shown_at
 
 SEED = 0x3E3
 """Of the flaws; none that a validation uses."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from edge.text import clean
+from edge_inspect.edge.text import clean
 
 
 class Copies:

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from edge.fit import Fit
-from models.discrepancy import gaussian_blur, upsample
+from edge_inspect.edge.fit import Fit
+from edge_inspect.models.discrepancy import gaussian_blur, upsample
 
 BLOCKS = 5
 """In how many blocks the pictures are cross-fitted."""

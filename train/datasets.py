@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.errors import DataSetError
-from edge.fit import Fit
-from edge.images import Frame, Mask, pixel_digest, read_image, read_mask
-from edge.text import clean
-from train.copies import Copies
-from train.layouts import EXPECTED, Layout, NoDefects, TestImage, recognise, subfolders
-from train.progress import tracked
+from edge_inspect.edge.errors import DataSetError
+from edge_inspect.edge.fit import Fit
+from edge_inspect.edge.images import Frame, Mask, pixel_digest, read_image, read_mask
+from edge_inspect.edge.text import clean
+from edge_inspect.train.copies import Copies
+from edge_inspect.train.layouts import EXPECTED, Layout, NoDefects, TestImage, recognise, subfolders
+from edge_inspect.train.progress import tracked
 
 __all__ = ["Category", "GoodImages", "NoDefects", "TestImage", "categories", "load_fitted", "load_mask"]
 

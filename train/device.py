@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 
-from edge.errors import UsageError
-from edge.processor import features
+from edge_inspect.edge.errors import UsageError
+from edge_inspect.edge.processor import features
 
 
 @dataclass(frozen=True)

@@ -20,16 +20,16 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from edge.errors import UsageError
-from edge.files import write_atomically
-from edge.images import list_images, read_image
-from models.blocks import initialise
-from models.teacher import EMBEDDED, Teacher
-from train.device import open_device
-from train.material import normalise
-from train.progress import Progress, tracked
-from train.teachers import open_teacher
-from train.textures import render_textures
+from edge_inspect.edge.errors import UsageError
+from edge_inspect.edge.files import write_atomically
+from edge_inspect.edge.images import list_images, read_image
+from edge_inspect.models.blocks import initialise
+from edge_inspect.models.teacher import EMBEDDED, Teacher
+from edge_inspect.train.device import open_device
+from edge_inspect.train.material import normalise
+from edge_inspect.train.progress import Progress, tracked
+from edge_inspect.train.teachers import open_teacher
+from edge_inspect.train.textures import render_textures
 
 SIMILARITY_WEIGHT = 10.0
 POSITIONS = 512

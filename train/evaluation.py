@@ -10,17 +10,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from edge.engines import AnomalyMap
-from edge.fit import Fit, Placement
-from edge.images import Frame, Mask, pixel_digest, read_image
-from edge.text import clean
-from models.network import Network
-from train.copies import Copies
-from train.datasets import TestImage, load_mask
-from train.material import normalise
-from train.metrics import of_images, of_pixels
-from train.plane import fill_unseen, map_in_plane, mask_in_plane
-from train.progress import tracked
+from edge_inspect.edge.engines import AnomalyMap
+from edge_inspect.edge.fit import Fit, Placement
+from edge_inspect.edge.images import Frame, Mask, pixel_digest, read_image
+from edge_inspect.edge.text import clean
+from edge_inspect.models.network import Network
+from edge_inspect.train.copies import Copies
+from edge_inspect.train.datasets import TestImage, load_mask
+from edge_inspect.train.material import normalise
+from edge_inspect.train.metrics import of_images, of_pixels
+from edge_inspect.train.plane import fill_unseen, map_in_plane, mask_in_plane
+from edge_inspect.train.progress import tracked
 
 Predict = Callable[[Frame], NDArray[np.float32]]
 """A fitted picture, (H, W, 3) uint8 BGR of the fit's canvas, to its anomaly map, (H, W) float32."""

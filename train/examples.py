@@ -12,15 +12,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from edge.fit import Fit
-from edge.images import Frame, read_image
-from edge.text import clean
-from models.network import Network
-from train.flaws import Flaws
-from train.material import normalise
-from train.synthesis import SyntheticDefect
-from train.thumbnails import panels, scale_bar, side_by_side, size_of, small, small_map, small_mask
-from train.validation import SEED
+from edge_inspect.edge.fit import Fit
+from edge_inspect.edge.images import Frame, read_image
+from edge_inspect.edge.text import clean
+from edge_inspect.models.network import Network
+from edge_inspect.train.flaws import Flaws
+from edge_inspect.train.material import normalise
+from edge_inspect.train.synthesis import SyntheticDefect
+from edge_inspect.train.thumbnails import panels, scale_bar, side_by_side, size_of, small, small_map, small_mask
+from edge_inspect.train.validation import SEED
 
 COUNT = 3
 

@@ -9,14 +9,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edge.command import say, seed
-from edge.errors import UsageError
-from edge.fit_modes import DEPTHS, MODES, MOST_TILES, OVERLAP
+from edge_inspect.edge.command import say, seed
+from edge_inspect.edge.errors import UsageError
+from edge_inspect.edge.fit_modes import DEPTHS, MODES, MOST_TILES, OVERLAP
 
 # Nothing here imports what may not be installed before a handler runs: run_command says what is missing.
 if TYPE_CHECKING:
-    from edge.fit import Fit
-    from train.training import Settings
+    from edge_inspect.edge.fit import Fit
+    from edge_inspect.train.training import Settings
 
 MOST_PROTOTYPES = 20_000
 
@@ -42,8 +42,8 @@ class LazyParser(argparse.ArgumentParser):
 
 def add_systems(parser: argparse.ArgumentParser) -> None:
     """Add `--model`, `--steps` and the options of each system."""
-    from train.auto import AUTO
-    from train.systems import SYSTEMS
+    from edge_inspect.train.auto import AUTO
+    from edge_inspect.train.systems import SYSTEMS
 
     choices = ", ".join(f"{name} ({system.summary})" for name, system in SYSTEMS.items())
     group = parser.add_argument_group("systems")
@@ -93,7 +93,7 @@ where the student has half width), and this page is in the latter; RUN itself ha
   edge-train fit --data mvtec --category bottle --steps 2000 --out runs/bottle
   edge-train fit --data my-parts --model aand --out runs/my-parts
   edge-train fit --data mvtec --category bottle --teacher resnet18 --teacher-weights resnet18-f37072fd.pth --out runs/1
-  torchrun --nproc-per-node 4 -m train.cli fit --data mvtec --category all --out runs       (a category a GPU)"""
+  torchrun --nproc-per-node 4 -m edge_inspect.train.cli fit --data mvtec --category all --out runs (a category a GPU)"""
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder of categories")
     parser.add_argument(
         "--category",
@@ -220,9 +220,9 @@ def read_settings(arguments: argparse.Namespace, category: str, out: Path) -> Se
     Raises:
         UsageError: An option has a value that it cannot have.
     """
-    from train.augmentation import Augmentation
-    from train.launch import own_device
-    from train.training import Settings
+    from edge_inspect.train.augmentation import Augmentation
+    from edge_inspect.train.launch import own_device
+    from edge_inspect.train.training import Settings
 
     return Settings(
         data=arguments.data,
@@ -266,11 +266,11 @@ def _system_options(arguments: argparse.Namespace) -> dict[str, str]:
 
 def _parse_fit(arguments: argparse.Namespace, category: str) -> Fit:
     """Return the fit asked for; the training pictures decide about the size and the tiles where those are not named."""
-    from edge.fit import Fit, grid_for, parse_size
-    from edge.images import read_image
-    from edge.text import clean
-    from train.datasets import Category
-    from train.input_size import SIDE, input_size
+    from edge_inspect.edge.fit import Fit, grid_for, parse_size
+    from edge_inspect.edge.images import read_image
+    from edge_inspect.edge.text import clean
+    from edge_inspect.train.datasets import Category
+    from edge_inspect.train.input_size import SIDE, input_size
 
     auto = arguments.size == "auto"
     width, height = (SIDE, SIDE) if auto else parse_size(arguments.size)

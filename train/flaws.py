@@ -13,9 +13,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.images import Frame
-from train.foreground import Mask, foreground_masks
-from train.synthesis import Rng, SyntheticDefect, laid, visible
+from edge_inspect.edge.images import Frame
+from edge_inspect.train.foreground import Mask, foreground_masks
+from edge_inspect.train.synthesis import Rng, SyntheticDefect, laid, visible
 
 SMALLEST, LARGEST = 0.0005, 0.1
 """Of the frame: the area of an ellipse, drawn evenly on a logarithmic scale."""

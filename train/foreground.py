@@ -15,8 +15,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.errors import UsageError
-from edge.images import Frame
+from edge_inspect.edge.errors import UsageError
+from edge_inspect.edge.images import Frame
 
 Policy = Literal["auto", "full", "otsu", "otsu-inverse", "grabcut", "disc"]
 POLICIES: tuple[str, ...] = get_args(Policy)

@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from edge.errors import UsageError
-from edge.images import Frame
-from edge.text import clean
+from edge_inspect.edge.errors import UsageError
+from edge_inspect.edge.images import Frame
+from edge_inspect.edge.text import clean
 
 SIDE = 32
 """Pixels of the small grey pictures that are compared."""

@@ -11,16 +11,16 @@ from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
 
-from edge import __version__
-from edge.command import say
-from edge.errors import EdgeInspectError
-from edge.files import write_atomically
-from models.network import Network
-from train.charts import loss_curve
-from train.checkpoint import Checkpoint
-from train.examples import Examples
-from train.pages import facts_of, fill, heading, now, show_charts, show_facts, show_tiles
-from train.phase import Phase
+from edge_inspect.edge import __version__
+from edge_inspect.edge.command import say
+from edge_inspect.edge.errors import EdgeInspectError
+from edge_inspect.edge.files import write_atomically
+from edge_inspect.models.network import Network
+from edge_inspect.train.charts import loss_curve
+from edge_inspect.train.checkpoint import Checkpoint
+from edge_inspect.train.examples import Examples
+from edge_inspect.train.pages import facts_of, fill, heading, now, show_charts, show_facts, show_tiles
+from edge_inspect.train.phase import Phase
 
 PAGE = "progress.html"
 REFRESH = '<meta http-equiv="refresh" content="30">\n'

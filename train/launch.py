@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 
-from edge.errors import UsageError
-from train.datasets import categories
+from edge_inspect.edge.errors import UsageError
+from edge_inspect.train.datasets import categories
 
 ALL = "all"
 

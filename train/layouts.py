@@ -44,10 +44,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from edge.errors import DataSetError
-from edge.images import list_images, nothing_here
-from edge.text import clean
-from train import visa
+from edge_inspect.edge.errors import DataSetError
+from edge_inspect.edge.images import list_images, nothing_here
+from edge_inspect.edge.text import clean
+from edge_inspect.train import visa
 
 PLAIN_TEST_SHARE = 0.2
 

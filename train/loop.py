@@ -11,13 +11,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from edge.command import say
-from edge.errors import CheckpointError
-from models.network import Network
-from train.journal import History, Journal
-from train.phase import DECAY, Phase, Schedule, settle
-from train.progress import Progress
-from train.resume import ResumeState
+from edge_inspect.edge.command import say
+from edge_inspect.edge.errors import CheckpointError
+from edge_inspect.models.network import Network
+from edge_inspect.train.journal import History, Journal
+from edge_inspect.train.phase import DECAY, Phase, Schedule, settle
+from edge_inspect.train.progress import Progress
+from edge_inspect.train.resume import ResumeState
 
 SAVE_EVERY_S = 60.0
 

@@ -14,12 +14,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from edge.fit import MEAN, STD
-from train.augmentation import Augmentation, Box, Change
-from train.crossfit import CrossFit
-from train.device import Arithmetic
-from train.progress import tracked
-from train.synthesis import Synthesis
+from edge_inspect.edge.fit import MEAN, STD
+from edge_inspect.train.augmentation import Augmentation, Box, Change
+from edge_inspect.train.crossfit import CrossFit
+from edge_inspect.train.device import Arithmetic
+from edge_inspect.train.progress import tracked
+from edge_inspect.train.synthesis import Synthesis
 
 S = TypeVar("S")
 T = TypeVar("T")

@@ -14,13 +14,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from models.discrepancy import EPSILON
-from models.memory import Banks, Memory, Remembering, local_features
-from models.teacher import Teacher
-from train.crossfit import CrossFit
-from train.material import Material
-from train.progress import tracked
-from train.prototypes import Sample, k_centre
+from edge_inspect.models.discrepancy import EPSILON
+from edge_inspect.models.memory import Banks, Memory, Remembering, local_features
+from edge_inspect.models.teacher import Teacher
+from edge_inspect.train.crossfit import CrossFit
+from edge_inspect.train.material import Material
+from edge_inspect.train.progress import tracked
+from edge_inspect.train.prototypes import Sample, k_centre
 
 MOST_VECTORS = 40_000
 """How many features of good parts the prototypes are chosen from at most: 25 MB with EfficientNet-Lite0."""

@@ -7,10 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from edge.command import say
-from models.dmdd import DecoupledDistillation
-from train.bootstrap import gain
-from train.validation import DRAWS, TrialPictures, shown_at, worth
+from edge_inspect.edge.command import say
+from edge_inspect.models.dmdd import DecoupledDistillation
+from edge_inspect.train.bootstrap import gain
+from edge_inspect.train.validation import DRAWS, TrialPictures, shown_at, worth
 
 CHOSEN = "chosen"
 DISTANCES = (0.0, 1.0, 0.0)

@@ -10,8 +10,8 @@ import openvino
 import torch
 from torch import Tensor, nn
 
-from edge.fit import Fit
-from models.network import Network
+from edge_inspect.edge.fit import Fit
+from edge_inspect.models.network import Network
 
 WARM, RUNS = 5, 30
 

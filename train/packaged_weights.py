@@ -16,8 +16,8 @@ import timm
 import torch
 from torch import Tensor
 
-from edge.errors import CheckpointError
-from edge.fit import MEAN, STD
+from edge_inspect.edge.errors import CheckpointError
+from edge_inspect.edge.fit import MEAN, STD
 
 VERSION = "0.1.0"
 """Of both packages."""

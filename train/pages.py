@@ -10,7 +10,9 @@ from html import escape
 from importlib import resources
 from string import Template
 
-from train.checkpoint import Checkpoint
+from edge_inspect.train.checkpoint import Checkpoint
+
+HERE = __package__ or "edge_inspect.train"
 
 
 def fill(
@@ -21,7 +23,7 @@ def fill(
     tiles: str,
     footer: str,
     head: str,
-    package: str = "train",
+    package: str = HERE,
     lead: str = "",
     script: str = "",
     **parts: str,
@@ -52,7 +54,7 @@ def _allowed(script: str) -> tuple[str, str]:
     return f"; script-src 'sha256-{digest}'", f"<script>{script}</script>\n"
 
 
-def read_part(name: str, package: str = "train") -> str:
+def read_part(name: str, package: str = HERE) -> str:
     """Return a part of a page that lies in a package: a template, the style, a script."""
     return resources.files(package).joinpath(name).read_text(encoding="utf-8")
 

@@ -10,9 +10,9 @@ from typing import Any
 from torch import Tensor, nn
 from typing_extensions import override
 
-from models.aand import AmplifiedDistillation
-from models.rd import ReverseDistillation
-from train.material import Features, Material
+from edge_inspect.models.aand import AmplifiedDistillation
+from edge_inspect.models.rd import ReverseDistillation
+from edge_inspect.train.material import Features, Material
 
 Schedule = Callable[[float], float]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from train.progress import tracked
+from edge_inspect.train.progress import tracked
 
 
 class Sample:

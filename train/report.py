@@ -14,18 +14,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge import __version__
-from edge.errors import UsageError
-from edge.files import write_atomically
-from edge.images import Frame, write_image
-from edge.overlay import contact_sheet
-from edge.text import clean
-from train.cases import Case, Threshold, draw_galleries, galleries
-from train.charts import Axis, curve, histogram, loss_curve
-from train.checkpoint import Checkpoint
-from train.evaluation import Evaluation
-from train.metrics import auroc, f1_max, roc
-from train.pages import facts_of, fill, heading, now, show_charts, show_facts, show_tiles
+from edge_inspect.edge import __version__
+from edge_inspect.edge.errors import UsageError
+from edge_inspect.edge.files import write_atomically
+from edge_inspect.edge.images import Frame, write_image
+from edge_inspect.edge.overlay import contact_sheet
+from edge_inspect.edge.text import clean
+from edge_inspect.train.cases import Case, Threshold, draw_galleries, galleries
+from edge_inspect.train.charts import Axis, curve, histogram, loss_curve
+from edge_inspect.train.checkpoint import Checkpoint
+from edge_inspect.train.evaluation import Evaluation
+from edge_inspect.train.metrics import auroc, f1_max, roc
+from edge_inspect.train.pages import facts_of, fill, heading, now, show_charts, show_facts, show_tiles
 
 PAGE = "index.html"
 EXAMPLES = "examples.png"

@@ -15,9 +15,9 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from edge.errors import CheckpointError, UsageError
-from edge.files import write_atomically
-from train.journal import History
+from edge_inspect.edge.errors import CheckpointError, UsageError
+from edge_inspect.edge.files import write_atomically
+from edge_inspect.train.journal import History
 
 RESUME = "resume.safetensors"
 

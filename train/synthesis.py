@@ -19,10 +19,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.errors import DataSetError, ImageError, UsageError
-from edge.images import SUFFIXES, Frame, read_image
-from train.foreground import Mask, foreground_masks
-from train.textures import perlin_noise, render_texture
+from edge_inspect.edge.errors import DataSetError, ImageError, UsageError
+from edge_inspect.edge.images import SUFFIXES, Frame, read_image
+from edge_inspect.train.foreground import Mask, foreground_masks
+from edge_inspect.train.textures import perlin_noise, render_texture
 
 Rng = np.random.Generator
 

@@ -10,9 +10,9 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from edge.errors import CheckpointError, UsageError
-from models.teacher import EMBEDDED, Teacher
-from train.packaged_weights import PACKAGES, packaged_tensors
+from edge_inspect.edge.errors import CheckpointError, UsageError
+from edge_inspect.models.teacher import EMBEDDED, Teacher
+from edge_inspect.train.packaged_weights import PACKAGES, packaged_tensors
 
 EMBEDDED_WEIGHTS = Path(__file__).with_name("embedded_teacher.safetensors")
 

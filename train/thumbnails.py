@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.images import Frame
-from edge.overlay import blend, heat
+from edge_inspect.edge.images import Frame
+from edge_inspect.edge.overlay import blend, heat
 
 THUMBNAIL = 320
 JPEG_QUALITY = 82

@@ -12,32 +12,32 @@ from typing import Any
 
 import torch
 
-from edge.command import say
-from edge.errors import DataSetError, UsageError
-from edge.fit import Fit
-from edge.memory import peak_mb
-from edge.text import clean
-from models.memory import PROTOTYPES, Remembering, Usual, map_size
-from train import checkpoint
-from train.augmentation import Augmentation
-from train.auto import AUTO, STUDENT, fit_auto
-from train.checkpoint import Checkpoint
-from train.combination import remember
-from train.crossfit import BLOCKS, FEWEST, CrossFit
-from train.datasets import Category, GoodImages
-from train.device import open_arithmetic
-from train.examples import Examples
-from train.foreground import POLICIES
-from train.groups import Groups, find_groups
-from train.journal import History, Journal
-from train.loop import run_phases
-from train.material import Material
-from train.phase import DECAY, RECIPES, Phase
-from train.resume import RESUME, ResumeState, writing
-from train.synthesis import Synthesis
-from train.systems import SYSTEMS, system_of
-from train.teachers import open_teacher, weights_digest
-from train.validation import TrialPictures
+from edge_inspect.edge.command import say
+from edge_inspect.edge.errors import DataSetError, UsageError
+from edge_inspect.edge.fit import Fit
+from edge_inspect.edge.memory import peak_mb
+from edge_inspect.edge.text import clean
+from edge_inspect.models.memory import PROTOTYPES, Remembering, Usual, map_size
+from edge_inspect.train import checkpoint
+from edge_inspect.train.augmentation import Augmentation
+from edge_inspect.train.auto import AUTO, STUDENT, fit_auto
+from edge_inspect.train.checkpoint import Checkpoint
+from edge_inspect.train.combination import remember
+from edge_inspect.train.crossfit import BLOCKS, FEWEST, CrossFit
+from edge_inspect.train.datasets import Category, GoodImages
+from edge_inspect.train.device import open_arithmetic
+from edge_inspect.train.examples import Examples
+from edge_inspect.train.foreground import POLICIES
+from edge_inspect.train.groups import Groups, find_groups
+from edge_inspect.train.journal import History, Journal
+from edge_inspect.train.loop import run_phases
+from edge_inspect.train.material import Material
+from edge_inspect.train.phase import DECAY, RECIPES, Phase
+from edge_inspect.train.resume import RESUME, ResumeState, writing
+from edge_inspect.train.synthesis import Synthesis
+from edge_inspect.train.systems import SYSTEMS, system_of
+from edge_inspect.train.teachers import open_teacher, weights_digest
+from edge_inspect.train.validation import TrialPictures
 
 ENOUGH = 50
 """Good images; training works with fewer, and rejects what it has not seen of good parts."""

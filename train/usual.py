@@ -14,12 +14,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from edge.command import say
-from models.discrepancy import EPSILON, gaussian_blur
-from models.memory import Memory, Remembering, Usual
-from train.bootstrap import Gain, gain
-from train.crossfit import CrossFit
-from train.validation import TrialPictures, Unseen
+from edge_inspect.edge.command import say
+from edge_inspect.models.discrepancy import EPSILON, gaussian_blur
+from edge_inspect.models.memory import Memory, Remembering, Usual
+from edge_inspect.train.bootstrap import Gain, gain
+from edge_inspect.train.crossfit import CrossFit
+from edge_inspect.train.validation import TrialPictures, Unseen
 
 ENOUGH = 20
 """Good pictures from which on it is learned: the spread at a position is that of as many values."""

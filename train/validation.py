@@ -12,22 +12,22 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from edge.errors import DataSetError
-from edge.fit import Fit
-from edge.images import Frame, pixel_digest, read_image
-from models.discrepancy import gaussian_blur, upsample
-from models.network import Network
-from train.copies import Copies
-from train.datasets import Category, TestImage
-from train.evaluation import Evaluation
-from train.flaws import Flaws
-from train.material import normalise
-from train.metrics import aupro, auroc
-from train.progress import tracked
-from train.synthesis import SyntheticDefect
+from edge_inspect.edge.errors import DataSetError
+from edge_inspect.edge.fit import Fit
+from edge_inspect.edge.images import Frame, pixel_digest, read_image
+from edge_inspect.models.discrepancy import gaussian_blur, upsample
+from edge_inspect.models.network import Network
+from edge_inspect.train.copies import Copies
+from edge_inspect.train.datasets import Category, TestImage
+from edge_inspect.train.evaluation import Evaluation
+from edge_inspect.train.flaws import Flaws
+from edge_inspect.train.material import normalise
+from edge_inspect.train.metrics import aupro, auroc
+from edge_inspect.train.progress import tracked
+from edge_inspect.train.synthesis import SyntheticDefect
 
 if TYPE_CHECKING:
-    from train.checkpoint import Checkpoint
+    from edge_inspect.train.checkpoint import Checkpoint
 
 SEED = 0x5EED
 DRAWS = 6

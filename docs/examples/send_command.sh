@@ -13,7 +13,7 @@ set -eu
 host=$1 port=$2 topic=edge-inspect/v1/$3 command=$4 fields=${5:+, $5}
 
 # A UUIDv7 of now: a command's id is used once, and is refused when it is older than commands.max_age_s.
-id=$(printf '%012x%s' "$(date +%s)000" "$(od -An -N10 -tx1 /dev/urandom | tr -d ' \n')" |
+id=$(printf '%012x%s' "$(date +%s%3N)" "$(od -An -N10 -tx1 /dev/urandom | tr -d ' \n')" |
     sed -E 's/(.{8})(.{4})(.{3})(.{3})(.{12}).*/\1-\2-7\3-8\4-\5/')
 
 # From here on the broker keeps the replies for this session.

@@ -11,8 +11,8 @@ import struct
 import time
 from collections.abc import Sequence
 
-from edge.bridge.registers import ACKNOWLEDGED, BLOCK
-from edge.bridge.station import BridgedStation
+from edge_inspect.edge.bridge.registers import ACKNOWLEDGED, BLOCK
+from edge_inspect.edge.bridge.station import BridgedStation
 
 log = logging.getLogger(__name__)
 

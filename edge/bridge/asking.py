@@ -6,9 +6,9 @@ import json
 import logging
 from dataclasses import dataclass
 
-from edge.bridge.following import Follower
-from edge.bridge.part import SeenReply
-from edge.ids import uuid7_of_now
+from edge_inspect.edge.bridge.following import Follower
+from edge_inspect.edge.bridge.part import SeenReply
+from edge_inspect.edge.ids import uuid7_of_now
 
 log = logging.getLogger(__name__)
 

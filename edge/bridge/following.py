@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 from pydantic import BaseModel
 
-from edge.bridge.intervals import Intervals
-from edge.bridge.part import Part, Sign
+from edge_inspect.edge.bridge.intervals import Intervals
+from edge_inspect.edge.bridge.part import Part, Sign
 
 # Both bound what a station that counts wildly can make the bridge keep.
 _MOST_GAPS = 10_000

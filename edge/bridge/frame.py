@@ -10,7 +10,7 @@ import struct
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from edge.errors import EdgeInspectError
+from edge_inspect.edge.errors import EdgeInspectError
 
 _HEADER = struct.Struct(">HHHB")
 _BEFORE_UNIT = 6

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 
 from pydantic import BaseModel
 
-from edge.bridge.following import Delivery
-from edge.bridge.part import Part
-from edge.bridge.registers import CLASSES, PART_FLAGS, RESULTS, RING, Values, bits, text_bytes
-from edge.bridge.settings import DefectClass
+from edge_inspect.edge.bridge.following import Delivery
+from edge_inspect.edge.bridge.part import Part
+from edge_inspect.edge.bridge.registers import CLASSES, PART_FLAGS, RESULTS, RING, Values, bits, text_bytes
+from edge_inspect.edge.bridge.settings import DefectClass
 
 _MOST_WAITING = 10_000
 

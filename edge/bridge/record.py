@@ -9,9 +9,9 @@ from typing import Literal
 
 from pydantic import BaseModel, ValidationError
 
-from edge.bridge.station import StationRecord
-from edge.errors import ConfigurationError
-from edge.files import write_atomically
+from edge_inspect.edge.bridge.station import StationRecord
+from edge_inspect.edge.errors import ConfigurationError
+from edge_inspect.edge.files import write_atomically
 
 log = logging.getLogger(__name__)
 

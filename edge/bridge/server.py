@@ -19,11 +19,11 @@ from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import dataclass
 
-from edge.bridge.answers import Answers
-from edge.bridge.frame import NotModbusError, take_frames
-from edge.bridge.settings import ModbusSettings
-from edge.bridge.station import BridgedStation
-from edge.errors import ConfigurationError
+from edge_inspect.edge.bridge.answers import Answers
+from edge_inspect.edge.bridge.frame import NotModbusError, take_frames
+from edge_inspect.edge.bridge.settings import ModbusSettings
+from edge_inspect.edge.bridge.station import BridgedStation
+from edge_inspect.edge.errors import ConfigurationError
 
 log = logging.getLogger(__name__)
 

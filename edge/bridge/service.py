@@ -6,16 +6,16 @@ import contextlib
 import logging
 import time
 
-from edge.bridge.record import RecordFile
-from edge.bridge.server import Server
-from edge.bridge.session import Subscriber
-from edge.bridge.settings import BridgeSettings
-from edge.bridge.station import BridgedStation
-from edge.clock import ClockWatch
-from edge.identity import keep_identity
-from edge.messages import Topics
-from edge.signals import Signals
-from edge.systemd import notify
+from edge_inspect.edge.bridge.record import RecordFile
+from edge_inspect.edge.bridge.server import Server
+from edge_inspect.edge.bridge.session import Subscriber
+from edge_inspect.edge.bridge.settings import BridgeSettings
+from edge_inspect.edge.bridge.station import BridgedStation
+from edge_inspect.edge.clock import ClockWatch
+from edge_inspect.edge.identity import keep_identity
+from edge_inspect.edge.messages import Topics
+from edge_inspect.edge.signals import Signals
+from edge_inspect.edge.systemd import notify
 
 log = logging.getLogger(__name__)
 

@@ -9,13 +9,13 @@ import threading
 import time
 from collections.abc import Sequence
 
-from edge.bridge.station import BridgedStation
-from edge.commands import ReturnAddress
-from edge.identity import box_id
-from edge.mqtt.broker import Terms
-from edge.mqtt.reconnection import Reconnection
-from edge.mqtt.session import Session
-from edge.settings import MqttSettings
+from edge_inspect.edge.bridge.station import BridgedStation
+from edge_inspect.edge.commands import ReturnAddress
+from edge_inspect.edge.identity import box_id
+from edge_inspect.edge.mqtt.broker import Terms
+from edge_inspect.edge.mqtt.reconnection import Reconnection
+from edge_inspect.edge.mqtt.session import Session
+from edge_inspect.edge.settings import MqttSettings
 
 log = logging.getLogger(__name__)
 

@@ -8,10 +8,10 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
-from edge.bridge.part import SeenRegion
-from edge.bridge.registers import BLOCK, CLASSES
-from edge.section import Host, Level, Section
-from edge.settings import MqttSettings
+from edge_inspect.edge.bridge.part import SeenRegion
+from edge_inspect.edge.bridge.registers import BLOCK, CLASSES
+from edge_inspect.edge.section import Host, Level, Section
+from edge_inspect.edge.settings import MqttSettings
 
 
 class StationName(Section):

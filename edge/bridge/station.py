@@ -7,11 +7,11 @@ import threading
 
 from pydantic import BaseModel
 
-from edge.bridge.asking import Asker
-from edge.bridge.following import Delivery, Follower, Position
-from edge.bridge.handover import Handover, Tally
-from edge.bridge.part import Part, SeenReply, Sign
-from edge.bridge.registers import (
+from edge_inspect.edge.bridge.asking import Asker
+from edge_inspect.edge.bridge.following import Delivery, Follower, Position
+from edge_inspect.edge.bridge.handover import Handover, Tally
+from edge_inspect.edge.bridge.part import Part, SeenReply, Sign
+from edge_inspect.edge.bridge.registers import (
     BLOCK,
     CAUSES,
     FLAGS,
@@ -28,8 +28,8 @@ from edge.bridge.registers import (
     bits,
     encode,
 )
-from edge.bridge.settings import BridgeSettings
-from edge.messages import Topics
+from edge_inspect.edge.bridge.settings import BridgeSettings
+from edge_inspect.edge.messages import Topics
 
 log = logging.getLogger(__name__)
 

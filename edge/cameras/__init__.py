@@ -37,8 +37,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from edge.cameras.address import Address, parse_uri
-from edge.images import Frame
+from edge_inspect.edge.cameras.address import Address, parse_uri
+from edge_inspect.edge.images import Frame
 
 
 @dataclass(frozen=True)
@@ -121,13 +121,13 @@ def check_uri(uri: str) -> None:
 
 
 def _makers(place: Place) -> dict[str, Callable[[Address], Camera]]:
-    from edge.cameras.aravis import open_aravis
-    from edge.cameras.folder import FolderCamera
-    from edge.cameras.genicam import open_genicam
-    from edge.cameras.gstreamer import open_pipeline
-    from edge.cameras.rtsp import open_rtsp
-    from edge.cameras.v4l2 import open_v4l2
-    from edge.cameras.video import VideoCamera
+    from edge_inspect.edge.cameras.aravis import open_aravis
+    from edge_inspect.edge.cameras.folder import FolderCamera
+    from edge_inspect.edge.cameras.genicam import open_genicam
+    from edge_inspect.edge.cameras.gstreamer import open_pipeline
+    from edge_inspect.edge.cameras.rtsp import open_rtsp
+    from edge_inspect.edge.cameras.v4l2 import open_v4l2
+    from edge_inspect.edge.cameras.video import VideoCamera
 
     return {
         "folder": lambda address: FolderCamera(address, place),

@@ -6,17 +6,17 @@ from typing import Any
 
 import numpy as np
 
-from edge.cameras import Camera
-from edge.cameras.address import Address
-from edge.cameras.features import configure
-from edge.cameras.feed import Feed
-from edge.cameras.introspection import load
-from edge.cameras.pixels import check_format, to_bgr
-from edge.cameras.source import Shot
-from edge.cameras.triggered import TriggeredCamera
-from edge.clock import StampAge
-from edge.errors import CameraError, CameraIdle, CameraLost, ImageError
-from edge.images import Frame
+from edge_inspect.edge.cameras import Camera
+from edge_inspect.edge.cameras.address import Address
+from edge_inspect.edge.cameras.features import configure
+from edge_inspect.edge.cameras.feed import Feed
+from edge_inspect.edge.cameras.introspection import load
+from edge_inspect.edge.cameras.pixels import check_format, to_bgr
+from edge_inspect.edge.cameras.source import Shot
+from edge_inspect.edge.cameras.triggered import TriggeredCamera
+from edge_inspect.edge.clock import StampAge
+from edge_inspect.edge.errors import CameraError, CameraIdle, CameraLost, ImageError
+from edge_inspect.edge.images import Frame
 
 BUFFERS = 8
 """Frames that may wait in the driver while the station is busy."""

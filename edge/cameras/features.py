@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from edge.cameras.address import Address
-from edge.errors import CameraError
+from edge_inspect.edge.cameras.address import Address
+from edge_inspect.edge.errors import CameraError
 
 EXPOSURE = ("ExposureTime", "ExposureTimeAbs")
 GAIN = ("Gain", "GainRaw")

@@ -2,13 +2,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from edge.cameras import Capture, Place
-from edge.cameras.address import Address
-from edge.cameras.pace import Pace
-from edge.errors import CameraError, ImageError
-from edge.images import Frame, list_images, nothing_here, read_image
-from edge.messages import utc_now
-from edge.text import clean
+from edge_inspect.edge.cameras import Capture, Place
+from edge_inspect.edge.cameras.address import Address
+from edge_inspect.edge.cameras.pace import Pace
+from edge_inspect.edge.errors import CameraError, ImageError
+from edge_inspect.edge.images import Frame, list_images, nothing_here, read_image
+from edge_inspect.edge.messages import utc_now
+from edge_inspect.edge.text import clean
 
 
 class FolderCamera:

@@ -5,12 +5,12 @@ from typing import Any
 import cv2
 import numpy as np
 
-from edge.cameras.address import Address
-from edge.cameras.feed import Feed
-from edge.cameras.introspection import load
-from edge.cameras.source import OPENING_S, Shot, Source
-from edge.errors import CameraError, CameraLost
-from edge.images import Frame, to_frame
+from edge_inspect.edge.cameras.address import Address
+from edge_inspect.edge.cameras.feed import Feed
+from edge_inspect.edge.cameras.introspection import load
+from edge_inspect.edge.cameras.source import OPENING_S, Shot, Source
+from edge_inspect.edge.errors import CameraError, CameraLost
+from edge_inspect.edge.images import Frame, to_frame
 
 TAIL = " ! videoconvert ! video/x-raw,format=BGR ! appsink name=frames sync=false max-buffers=2 drop=true"
 

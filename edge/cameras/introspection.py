@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-from edge.errors import CameraError
+from edge_inspect.edge.errors import CameraError
 
 _GSTREAMER = "gstreamer1.0-plugins-good gir1.2-gst-plugins-base-1.0"
 PACKAGES = {"Gst": _GSTREAMER, "GstApp": _GSTREAMER, "Aravis": "gir1.2-aravis-0.8"}

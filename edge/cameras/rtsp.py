@@ -5,11 +5,11 @@ from urllib.parse import urlsplit
 
 import cv2
 
-from edge.cameras.address import Address
-from edge.cameras.feed import Feed
-from edge.cameras.source import OPENING_S, Shot
-from edge.errors import CameraError, CameraLost
-from edge.images import Frame, to_frame
+from edge_inspect.edge.cameras.address import Address
+from edge_inspect.edge.cameras.feed import Feed
+from edge_inspect.edge.cameras.source import OPENING_S, Shot
+from edge_inspect.edge.errors import CameraError, CameraLost
+from edge_inspect.edge.images import Frame, to_frame
 
 
 def open_rtsp(address: Address) -> Feed:

@@ -4,11 +4,11 @@ import time
 from datetime import timedelta
 from typing import Protocol
 
-from edge.cameras import Capture
-from edge.cameras.source import Source
-from edge.errors import CameraIdle, CameraLost
-from edge.images import Frame
-from edge.messages import utc_now
+from edge_inspect.edge.cameras import Capture
+from edge_inspect.edge.cameras.source import Source
+from edge_inspect.edge.errors import CameraIdle, CameraLost
+from edge_inspect.edge.images import Frame
+from edge_inspect.edge.messages import utc_now
 
 
 class TriggeredSource(Source, Protocol):

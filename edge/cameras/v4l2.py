@@ -4,13 +4,13 @@ import time
 
 import cv2
 
-from edge.cameras.address import Address
-from edge.cameras.feed import Feed
-from edge.cameras.source import Shot
-from edge.cameras.v4l2_controls import Controls
-from edge.errors import CameraError, CameraLost
-from edge.images import Frame, jpeg, to_frame
-from edge.images.facts import Unreadable
+from edge_inspect.edge.cameras.address import Address
+from edge_inspect.edge.cameras.feed import Feed
+from edge_inspect.edge.cameras.source import Shot
+from edge_inspect.edge.cameras.v4l2_controls import Controls
+from edge_inspect.edge.errors import CameraError, CameraLost
+from edge_inspect.edge.images import Frame, jpeg, to_frame
+from edge_inspect.edge.images.facts import Unreadable
 
 _JPEG = (b"MJPG", b"JPEG")
 

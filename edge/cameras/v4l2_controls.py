@@ -10,7 +10,7 @@ import os
 import struct
 from types import TracebackType
 
-from edge.errors import CameraError
+from edge_inspect.edge.errors import CameraError
 
 _QUERYCTRL, _QUERYCTRL_FORM = 0xC0445624, "=II32s4iI2I"
 _S_CTRL, _S_CTRL_FORM = 0xC008561C, "=Ii"

@@ -5,12 +5,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from edge.cameras import Capture, Place
-from edge.cameras.address import Address
-from edge.cameras.pace import Pace
-from edge.errors import CameraError, CameraLost
-from edge.images import Frame, to_frame
-from edge.messages import utc_now
+from edge_inspect.edge.cameras import Capture, Place
+from edge_inspect.edge.cameras.address import Address
+from edge_inspect.edge.cameras.pace import Pace
+from edge_inspect.edge.errors import CameraError, CameraLost
+from edge_inspect.edge.images import Frame, to_frame
+from edge_inspect.edge.messages import utc_now
 
 
 class VideoCamera:

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from edge.errors import CheckFailed, UsageError
+from edge_inspect.edge.errors import CheckFailed, UsageError
 
 START_S = 15.0
 STOP_S = 10.0

@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from edge.command import say, write_json
-from edge.demo.line import CATEGORY, StreamPart, write_dataset, write_stream
-from edge.demo.stream import BUNDLE, Delivery, inspect_stream
-from edge.demo.summary import accuracy, promise, speed, write_sheet
-from edge.errors import CheckFailed, UsageError
+from edge_inspect.edge.command import say, write_json
+from edge_inspect.edge.demo.line import CATEGORY, StreamPart, write_dataset, write_stream
+from edge_inspect.edge.demo.stream import BUNDLE, Delivery, inspect_stream
+from edge_inspect.edge.demo.summary import accuracy, promise, speed, write_sheet
+from edge_inspect.edge.errors import CheckFailed, UsageError
 
 TRAIN_GOOD = 100
 TEST_GOOD = 20
@@ -50,15 +50,19 @@ def run_demo(out: Path, frames: int, steps: int) -> None:
     data = ["--data", str(out / "data"), "--category", CATEGORY]
     with _step(f"training on {TRAIN_GOOD} good parts", times):
         options = ["--model", "rd", "--fit", "crop", "--hold-out", "0.2", "--steps", str(steps)]
-        _program("train.cli", "fit", *data, *options, "--out", str(out / "run"))
+        _program("edge_inspect.train.cli", "fit", *data, *options, "--out", str(out / "run"))
     with _step("evaluating on the test parts", times):
         metrics = ["--json", str(out / "evaluation.json"), "--report", str(out / "evaluation")]
-        _program("train.cli", "evaluate", str(out / "run"), *data, *metrics)
+        _program("edge_inspect.train.cli", "evaluate", str(out / "run"), *data, *metrics)
     with _step("calibrating INT8", times):
         good = out / "data" / CATEGORY / "train" / "good"
-        _program("calibrate.cli", "bundle", str(out / "run"), "--good", str(good), "--out", str(out / BUNDLE))
+        _program(
+            "edge_inspect.calibrate.cli", "bundle", str(out / "run"), "--good", str(good), "--out", str(out / BUNDLE)
+        )
     with _step("inspecting the stream", times):
-        delivery = inspect_stream(out, truth, lambda config: _program("edge.cli", "run", "--config", str(config)))
+        delivery = inspect_stream(
+            out, truth, lambda config: _program("edge_inspect.edge.cli", "run", "--config", str(config))
+        )
     _write_results(out, truth, delivery, times, started)
     _check_arrived(out, frames, delivery)
 
@@ -87,7 +91,7 @@ def _program(module: str, *arguments: str) -> None:
     if done.returncode == 130:
         raise KeyboardInterrupt
     if done.returncode:
-        name = {"train": "edge-train", "calibrate": "calibrate", "edge": "edge-inspect"}[module.split(".")[0]]
+        name = {"train": "edge-train", "calibrate": "calibrate", "edge": "edge-inspect"}[module.split(".")[1]]
         raise CheckFailed(f"the step {name} {arguments[0]} ended with status {done.returncode}; its message is above")
 
 

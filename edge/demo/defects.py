@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from edge.demo.flange import (
+from edge_inspect.edge.demo.flange import (
     HALF,
     HOLES,
     SIDE,

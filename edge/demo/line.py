@@ -13,9 +13,19 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from edge.demo.defects import DEFECTS, PATCH, difference, noticeable
-from edge.demo.flange import HALF, Bytes, Floats, f32, noise_banks, part_geometry, random_cut, random_look, shade
-from edge.demo.progress import tracked
+from edge_inspect.edge.demo.defects import DEFECTS, PATCH, difference, noticeable
+from edge_inspect.edge.demo.flange import (
+    HALF,
+    Bytes,
+    Floats,
+    f32,
+    noise_banks,
+    part_geometry,
+    random_cut,
+    random_look,
+    shade,
+)
+from edge_inspect.edge.demo.progress import tracked
 
 __all__ = [
     "CATEGORY",

@@ -12,18 +12,18 @@ from typing import Any
 
 import yaml
 
-from edge import __version__
-from edge.command import say
-from edge.demo.broker import running_broker
-from edge.demo.line import StreamPart
-from edge.demo.progress import Progress
-from edge.demo.subscriber import Message, Subscriber
-from edge.errors import CheckFailed
-from edge.ids import uuid7
-from edge.messages import Status, Topics, utc_now
-from edge.mqtt.publisher import Publisher
-from edge.outbox.sqlite import SqliteOutbox
-from edge.settings import MqttSettings
+from edge_inspect.edge import __version__
+from edge_inspect.edge.command import say
+from edge_inspect.edge.demo.broker import running_broker
+from edge_inspect.edge.demo.line import StreamPart
+from edge_inspect.edge.demo.progress import Progress
+from edge_inspect.edge.demo.subscriber import Message, Subscriber
+from edge_inspect.edge.errors import CheckFailed
+from edge_inspect.edge.ids import uuid7
+from edge_inspect.edge.messages import Status, Topics, utc_now
+from edge_inspect.edge.mqtt.publisher import Publisher
+from edge_inspect.edge.outbox.sqlite import SqliteOutbox
+from edge_inspect.edge.settings import MqttSettings
 
 SITE, LINE, STATION = "demo", "line1", "station1"
 BUNDLE = "flange-v1"

@@ -18,11 +18,11 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.bundle import Bundle
-from edge.errors import BundleError, DriftError, EngineError
-from edge.fit import Placement
-from edge.images import Frame
-from edge.messages import Precision
+from edge_inspect.edge.bundle import Bundle
+from edge_inspect.edge.errors import BundleError, DriftError, EngineError
+from edge_inspect.edge.fit import Placement
+from edge_inspect.edge.images import Frame
+from edge_inspect.edge.messages import Precision
 
 log = logging.getLogger(__name__)
 
@@ -90,11 +90,11 @@ def open_engine(
     if chosen == "tensorrt":
         if missing := unsupported(wanted, chosen):
             raise EngineError(f"{bundle.path}: {missing}")
-        from edge.engines.tensorrt.cache import EngineCache, default_cache
-        from edge.engines.tensorrt.cached import find_device, open_cached
+        from edge_inspect.edge.engines.tensorrt.cache import EngineCache, default_cache
+        from edge_inspect.edge.engines.tensorrt.cached import find_device, open_cached
 
         return open_cached(bundle, wanted, EngineCache(cache or default_cache()), find_device())
-    from edge.engines.openvino import OpenVinoEngine
+    from edge_inspect.edge.engines.openvino import OpenVinoEngine
 
     return OpenVinoEngine(bundle, wanted, threads=threads)
 
@@ -105,14 +105,14 @@ def unsupported(precision: Precision, engine: EngineName) -> str:
         return ""
     if engine == "tensorrt":
         return "bf16 is for OpenVINO; TensorRT runs int8, fp16 and fp32"
-    from edge.engines.openvino import default_type
+    from edge_inspect.edge.engines.openvino import default_type
 
     return "" if default_type() == "bf16" else "bf16 needs a processor with bfloat16 instructions; this one has none"
 
 
 def best_engine() -> EngineName:
     """Return TensorRT where this box can run it, else OpenVINO."""
-    from edge.engines.tensorrt.cached import find_device
+    from edge_inspect.edge.engines.tensorrt.cached import find_device
 
     try:
         find_device()

@@ -3,7 +3,7 @@ from __future__ import annotations
 import openvino as ov
 from openvino import opset13 as ops
 
-from edge.processor import features
+from edge_inspect.edge.processor import features
 
 _CONVOLUTIONS = {"Convolution", "ConvolutionBackpropData"}
 _LEVELS = 256

@@ -7,13 +7,13 @@ import threading
 from collections import Counter
 from dataclasses import replace
 
-from edge.engines import AnomalyMap
-from edge.evidence.case import Seen, pack
-from edge.evidence.folder import EvidenceFolder
-from edge.images import Frame
-from edge.messages import EvidenceHealth, Region, Verdict
-from edge.settings import EvidenceSettings
-from edge.text import clean
+from edge_inspect.edge.engines import AnomalyMap
+from edge_inspect.edge.evidence.case import Seen, pack
+from edge_inspect.edge.evidence.folder import EvidenceFolder
+from edge_inspect.edge.images import Frame
+from edge_inspect.edge.messages import EvidenceHealth, Region, Verdict
+from edge_inspect.edge.settings import EvidenceSettings
+from edge_inspect.edge.text import clean
 
 log = logging.getLogger(__name__)
 

@@ -13,9 +13,9 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from edge.errors import ConfigurationError
-from edge.health.exposition import CONTENT_TYPE, expose
-from edge.health.report import StationReport
+from edge_inspect.edge.errors import ConfigurationError
+from edge_inspect.edge.health.exposition import CONTENT_TYPE, expose
+from edge_inspect.edge.health.report import StationReport
 
 log = logging.getLogger(__name__)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from edge.health.drift import BEYOND_WANDER
-from edge.health.picture import Measure, PictureFigures, PictureNorm, Spread, picture_norm
+from edge_inspect.edge.health.drift import BEYOND_WANDER
+from edge_inspect.edge.health.picture import Measure, PictureFigures, PictureNorm, Spread, picture_norm
 
 WEIGHT = 0.02
 """Of the newest frame in the moving averages: about the last 100 frames count."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from edge.health.histogram import Buckets
-from edge.messages import Health, State, Topics
+from edge_inspect.edge.health.histogram import Buckets
+from edge_inspect.edge.messages import Health, State, Topics
 
 WELL: tuple[State, ...] = ("online", "paused")
 """States that need nobody: a pause is what somebody asked for."""

@@ -8,9 +8,9 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
-from edge.health.stage import Stage
-from edge.health.watchdog import Due, Step, Watchdog
-from edge.systemd import notify, watchdog_usec
+from edge_inspect.edge.health.stage import Stage
+from edge_inspect.edge.health.watchdog import Due, Step, Watchdog
+from edge_inspect.edge.systemd import notify, watchdog_usec
 
 log = logging.getLogger(__name__)
 

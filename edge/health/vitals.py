@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from edge.bundle import Bundle
-from edge.decision import Decision
-from edge.health.cause import likely_cause, remedy
-from edge.health.drift import ScoreDrift
-from edge.health.picture import Measure, PictureFigures, PictureWatch
-from edge.health.picture_change import PictureChange
-from edge.health.rejects import RejectChart, usual_share
-from edge.messages import (
+from edge_inspect.edge.bundle import Bundle
+from edge_inspect.edge.decision import Decision
+from edge_inspect.edge.health.cause import likely_cause, remedy
+from edge_inspect.edge.health.drift import ScoreDrift
+from edge_inspect.edge.health.picture import Measure, PictureFigures, PictureWatch
+from edge_inspect.edge.health.picture_change import PictureChange
+from edge_inspect.edge.health.rejects import RejectChart, usual_share
+from edge_inspect.edge.messages import (
     Cause,
     DriftHealth,
     HealthWarning,

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from enum import Enum
 from typing import NamedTuple
 
-from edge.health.stage import Stage, StageName
+from edge_inspect.edge.health.stage import Stage, StageName
 
 
 class Step(Enum):

@@ -15,10 +15,10 @@ frame.py     a decoded picture in the one form that all else takes
 mask.py      ground truth: which pixels are defective
 """
 
-from edge.images.file import pixel_digest, read_image, write_image
-from edge.images.folder import SUFFIXES, list_images, nothing_here, pictures_of
-from edge.images.frame import Frame, to_frame
-from edge.images.mask import Mask, read_mask
+from edge_inspect.edge.images.file import pixel_digest, read_image, write_image
+from edge_inspect.edge.images.folder import SUFFIXES, list_images, nothing_here, pictures_of
+from edge_inspect.edge.images.frame import Frame, to_frame
+from edge_inspect.edge.images.mask import Mask, read_mask
 
 __all__ = [
     "SUFFIXES",

@@ -11,13 +11,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.errors import ImageError
-from edge.files import read_file
-from edge.images import formats, jpeg, png, tiff
-from edge.images.facts import Facts, Unreadable
-from edge.images.folder import SUFFIXES
-from edge.images.frame import Frame, to_frame
-from edge.text import clean
+from edge_inspect.edge.errors import ImageError
+from edge_inspect.edge.files import read_file
+from edge_inspect.edge.images import formats, jpeg, png, tiff
+from edge_inspect.edge.images.facts import Facts, Unreadable
+from edge_inspect.edge.images.folder import SUFFIXES
+from edge_inspect.edge.images.frame import Frame, to_frame
+from edge_inspect.edge.text import clean
 
 MOST_BYTES = 1 << 32
 """Of a file: what the largest picture that OpenCV takes needs, with 16 bits, plain."""

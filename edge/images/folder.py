@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from edge.errors import ImageError
-from edge.text import clean
+from edge_inspect.edge.errors import ImageError
+from edge_inspect.edge.text import clean
 
 log = logging.getLogger(__name__)
 

@@ -6,8 +6,8 @@ import re
 import struct
 from collections.abc import Iterator
 
-from edge.images.facts import Facts, cut_off, damaged, not_read
-from edge.images.tiff import orientation_of_exif
+from edge_inspect.edge.images.facts import Facts, cut_off, damaged, not_read
+from edge_inspect.edge.images.tiff import orientation_of_exif
 
 _PIXMAP = re.compile(rb"P([1-6])(?:\s|#[^\n]*\n)+?(\d+)(?:\s|#[^\n]*\n)+(\d+)(?:(?:\s|#[^\n]*\n)+(\d+))?(?:\s|$)")
 _CODESTREAM = b"\xff\x4f\xff\x51"

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.errors import ImageError
+from edge_inspect.edge.errors import ImageError
 
 Frame = NDArray[np.uint8]
 """A picture: (height, width, 3) uint8, BGR."""

@@ -19,8 +19,8 @@ import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
 
-from edge.images.facts import Facts, cut_off, damaged, not_read
-from edge.images.tiff import orientation_of_exif
+from edge_inspect.edge.images.facts import Facts, cut_off, damaged, not_read
+from edge_inspect.edge.images.tiff import orientation_of_exif
 
 SIGNATURE = b"\xff\xd8\xff"
 MOST_PIXELS = 1 << 30

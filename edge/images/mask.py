@@ -18,9 +18,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.errors import ImageError
-from edge.images.file import read_raw
-from edge.text import clean
+from edge_inspect.edge.errors import ImageError
+from edge_inspect.edge.images.file import read_raw
+from edge_inspect.edge.text import clean
 
 RULE = "a mask is 0 where the part is good and 255, or the number of a class, where it is defective"
 MOST_SHARE = 0.9

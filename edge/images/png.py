@@ -6,8 +6,8 @@ import struct
 import zlib
 from collections.abc import Iterator
 
-from edge.images.facts import Facts, cut_off, damaged, not_read
-from edge.images.tiff import orientation_of_exif
+from edge_inspect.edge.images.facts import Facts, cut_off, damaged, not_read
+from edge_inspect.edge.images.tiff import orientation_of_exif
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _MEANS = (b"eXIf", b"acTL", b"tRNS")

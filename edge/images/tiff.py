@@ -7,7 +7,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from edge.images.facts import Facts, Unreadable, cut_off, damaged, not_read
+from edge_inspect.edge.images.facts import Facts, Unreadable, cut_off, damaged, not_read
 
 SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 MOST_PAGES = 10_000

@@ -9,9 +9,9 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from edge.errors import EngineError
-from edge.files import write_atomically
-from edge.kernels.launch import COMPILE, FOLDER, SOURCES
+from edge_inspect.edge.errors import EngineError
+from edge_inspect.edge.files import write_atomically
+from edge_inspect.edge.kernels.launch import COMPILE, FOLDER, SOURCES
 
 log = logging.getLogger(__name__)
 

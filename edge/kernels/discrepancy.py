@@ -14,10 +14,10 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.discrepancy import head_matrix
-from edge.errors import EngineError
-from edge.kernels.launch import Launch, blocks, structure
-from edge.tiles import Grid, Merger
+from edge_inspect.edge.discrepancy import head_matrix
+from edge_inspect.edge.errors import EngineError
+from edge_inspect.edge.kernels.launch import Launch, blocks, structure
+from edge_inspect.edge.tiles import Grid, Merger
 
 Layout = Literal["nchw", "nhwc"]
 Kind = Literal["float32", "float16"]

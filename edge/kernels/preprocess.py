@@ -8,8 +8,8 @@ from typing import Literal
 
 import numpy as np
 
-from edge.fit import Fit, Placement, resize_steps
-from edge.kernels.launch import Launch, blocks, structure
+from edge_inspect.edge.fit import Fit, Placement, resize_steps
+from edge_inspect.edge.kernels.launch import Launch, blocks, structure
 
 _BLOCK = (32, 8, 1)
 

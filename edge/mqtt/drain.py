@@ -6,15 +6,15 @@ import logging
 import time
 from collections.abc import Callable
 
-from edge.messages import Status, Topics
-from edge.mqtt.broker import REMEMBERED_S
-from edge.mqtt.connection import ConnectionProblem
-from edge.mqtt.in_flight import Token
-from edge.mqtt.notices import Notice, Notices
-from edge.mqtt.resends import Resends
-from edge.mqtt.session import Session
-from edge.mqtt.suspicion import Suspicion
-from edge.outbox import Entry, Outbox
+from edge_inspect.edge.messages import Status, Topics
+from edge_inspect.edge.mqtt.broker import REMEMBERED_S
+from edge_inspect.edge.mqtt.connection import ConnectionProblem
+from edge_inspect.edge.mqtt.in_flight import Token
+from edge_inspect.edge.mqtt.notices import Notice, Notices
+from edge_inspect.edge.mqtt.resends import Resends
+from edge_inspect.edge.mqtt.session import Session
+from edge_inspect.edge.mqtt.suspicion import Suspicion
+from edge_inspect.edge.outbox import Entry, Outbox
 
 log = logging.getLogger(__name__)
 

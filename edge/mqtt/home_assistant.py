@@ -17,12 +17,12 @@ from paho.mqtt.client import Client, ConnectFlags
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-from edge import __version__
-from edge.commands import ReturnAddress, Verb
-from edge.messages import State, Topics
-from edge.mqtt.broker import Terms
-from edge.mqtt.session import LastWill, OnMessage, Session
-from edge.settings import HomeAssistantSettings, MqttSettings
+from edge_inspect.edge import __version__
+from edge_inspect.edge.commands import ReturnAddress, Verb
+from edge_inspect.edge.messages import State, Topics
+from edge_inspect.edge.mqtt.broker import Terms
+from edge_inspect.edge.mqtt.session import LastWill, OnMessage, Session
+from edge_inspect.edge.settings import HomeAssistantSettings, MqttSettings
 
 Component = dict[str, Any]
 

@@ -6,10 +6,10 @@ import threading
 from collections.abc import Callable
 from typing import Literal, NamedTuple
 
-from edge.commands import Reply, ReturnAddress
-from edge.ids import uuid7
-from edge.messages import Health, Status, Topics
-from edge.mqtt.in_flight import Token
+from edge_inspect.edge.commands import Reply, ReturnAddress
+from edge_inspect.edge.ids import uuid7
+from edge_inspect.edge.messages import Health, Status, Topics
+from edge_inspect.edge.mqtt.in_flight import Token
 
 Schema = Literal["status", "health", "reply", "image"]
 # Of each kind, the newest so many wait for the broker.

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 
-from edge.commands import Verb
-from edge.messages import Status, Topics
-from edge.mqtt.broker import Terms
-from edge.mqtt.connection import client_id
-from edge.mqtt.home_assistant import Discovery, DiscoverySession
-from edge.mqtt.session import LastWill, OnMessage, Session
-from edge.settings import MqttSettings
+from edge_inspect.edge.commands import Verb
+from edge_inspect.edge.messages import Status, Topics
+from edge_inspect.edge.mqtt.broker import Terms
+from edge_inspect.edge.mqtt.connection import client_id
+from edge_inspect.edge.mqtt.home_assistant import Discovery, DiscoverySession
+from edge_inspect.edge.mqtt.session import LastWill, OnMessage, Session
+from edge_inspect.edge.settings import MqttSettings
 
 Open = Callable[[Terms, Status], Session]
 """Opens one connection; given its terms, and the status that a lost connection is to leave."""
@@ -35,8 +35,8 @@ def opener(
     name = _client_id(topics, settings)
     if settings.encoding == "sparkplug_b":
         # protobuf is an extra.
-        from edge.mqtt.sparkplug.node import EdgeNode
-        from edge.mqtt.sparkplug.session import SparkplugSession
+        from edge_inspect.edge.mqtt.sparkplug.node import EdgeNode
+        from edge_inspect.edge.mqtt.sparkplug.session import SparkplugSession
 
         node = EdgeNode(topics)
         return lambda terms, will: SparkplugSession(name, terms, settings, node, newest, on_command)

@@ -15,19 +15,19 @@ import threading
 import time
 from collections.abc import Callable, Collection
 
-from edge.commands import Reply, ReturnAddress, Verb
-from edge.ids import uuid7
-from edge.messages import TOPIC_ROOT, Health, State, Status, Topics, utc_now
-from edge.mqtt.broker import Terms
-from edge.mqtt.connection import ConnectionProblem
-from edge.mqtt.drain import Drain
-from edge.mqtt.notices import Notices
-from edge.mqtt.opening import opener
-from edge.mqtt.reconnection import Reconnection
-from edge.mqtt.resends import Resends
-from edge.mqtt.session import OnMessage, Session
-from edge.outbox import Outbox
-from edge.settings import MqttSettings
+from edge_inspect.edge.commands import Reply, ReturnAddress, Verb
+from edge_inspect.edge.ids import uuid7
+from edge_inspect.edge.messages import TOPIC_ROOT, Health, State, Status, Topics, utc_now
+from edge_inspect.edge.mqtt.broker import Terms
+from edge_inspect.edge.mqtt.connection import ConnectionProblem
+from edge_inspect.edge.mqtt.drain import Drain
+from edge_inspect.edge.mqtt.notices import Notices
+from edge_inspect.edge.mqtt.opening import opener
+from edge_inspect.edge.mqtt.reconnection import Reconnection
+from edge_inspect.edge.mqtt.resends import Resends
+from edge_inspect.edge.mqtt.session import OnMessage, Session
+from edge_inspect.edge.outbox import Outbox
+from edge_inspect.edge.settings import MqttSettings
 
 log = logging.getLogger(__name__)
 

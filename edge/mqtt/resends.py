@@ -6,7 +6,7 @@ import threading
 from collections import deque
 from collections.abc import Iterable
 
-from edge.outbox import Entry, Outbox
+from edge_inspect.edge.outbox import Entry, Outbox
 
 _WAITING = 16
 

@@ -10,7 +10,7 @@ alone, and set aside when it has failed twice while others passed.
 
 from __future__ import annotations
 
-from edge.mqtt.in_flight import Token
+from edge_inspect.edge.mqtt.in_flight import Token
 
 # Connections that end in a row while a message is on its way; then one is sent at a time.
 _IN_A_ROW = 2

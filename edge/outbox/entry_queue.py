@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterable
 
-from edge.outbox import KINDS, Entry, Kind, WhenFull
+from edge_inspect.edge.outbox import KINDS, Entry, Kind, WhenFull
 
 
 class EntryQueue:

@@ -9,7 +9,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from edge.text import clean
+from edge_inspect.edge.text import clean
 
 log = logging.getLogger(__name__)
 

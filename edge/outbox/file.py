@@ -11,9 +11,9 @@ from contextlib import closing, contextmanager, suppress
 from datetime import datetime, timezone
 from pathlib import Path
 
-from edge.errors import OutboxError
-from edge.outbox import Entry
-from edge.outbox.fault import ERRNO_REMEDIES
+from edge_inspect.edge.errors import OutboxError
+from edge_inspect.edge.outbox import Entry
+from edge_inspect.edge.outbox.fault import ERRNO_REMEDIES
 
 log = logging.getLogger(__name__)
 

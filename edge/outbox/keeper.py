@@ -15,8 +15,8 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, closing
 from pathlib import Path
 
-from edge.outbox.fault import other_user
-from edge.outbox.file import connect
+from edge_inspect.edge.outbox.fault import other_user
+from edge_inspect.edge.outbox.file import connect
 
 log = logging.getLogger(__name__)
 

@@ -7,8 +7,8 @@ from bisect import insort
 from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 
-from edge.outbox import REFUSED, BoundedOutbox, Depth, Entry, WhenFull
-from edge.outbox.entry_queue import EntryQueue
+from edge_inspect.edge.outbox import REFUSED, BoundedOutbox, Depth, Entry, WhenFull
+from edge_inspect.edge.outbox.entry_queue import EntryQueue
 
 
 class MemoryOutbox(BoundedOutbox):

@@ -25,14 +25,22 @@ from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from typing import Any, Literal
 
-from edge.errors import OutboxError
-from edge.ids import sort_after
-from edge.outbox import KINDS, REFUSED, BoundedOutbox, Depth, Entry, WhenFull
-from edge.outbox.entry_queue import EntryQueue
-from edge.outbox.fault import Fault, describe
-from edge.outbox.file import ENTRY_COLUMNS, connect, lock, open_file, read_damaged, set_patience, transaction
-from edge.outbox.keeper import Checkpointer, Flusher
-from edge.outbox.trimming import Row, choose, choose_history
+from edge_inspect.edge.errors import OutboxError
+from edge_inspect.edge.ids import sort_after
+from edge_inspect.edge.outbox import KINDS, REFUSED, BoundedOutbox, Depth, Entry, WhenFull
+from edge_inspect.edge.outbox.entry_queue import EntryQueue
+from edge_inspect.edge.outbox.fault import Fault, describe
+from edge_inspect.edge.outbox.file import (
+    ENTRY_COLUMNS,
+    connect,
+    lock,
+    open_file,
+    read_damaged,
+    set_patience,
+    transaction,
+)
+from edge_inspect.edge.outbox.keeper import Checkpointer, Flusher
+from edge_inspect.edge.outbox.trimming import Row, choose, choose_history
 
 log = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from typing import NamedTuple
 
-from edge.outbox import KINDS, Kind, WhenFull
+from edge_inspect.edge.outbox import KINDS, Kind, WhenFull
 
 Row = tuple[int, Kind, int]
 """Id, kind and size of an entry."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from edge.outbox import Outbox
-from edge.station.ring import FrameRing
-from edge.station.state import StationState
+from edge_inspect.edge.outbox import Outbox
+from edge_inspect.edge.station.ring import FrameRing
+from edge_inspect.edge.station.state import StationState
 
 OVERLOAD = "the trigger waits: parts come faster than the engine inspects them"
 

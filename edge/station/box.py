@@ -5,16 +5,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge.clock import ClockWatch
-from edge.evidence.writer import EvidenceWriter
-from edge.health.machine import Machine
-from edge.outbox import Outbox
-from edge.settings import Settings
-from edge.signature import PublicKey
-from edge.station.bundle_record import BundleRecord
-from edge.station.command_memory import CommandMemory
-from edge.station.judge import SharedEngines
-from edge.station.threshold_record import ThresholdRecord
+from edge_inspect.edge.clock import ClockWatch
+from edge_inspect.edge.evidence.writer import EvidenceWriter
+from edge_inspect.edge.health.machine import Machine
+from edge_inspect.edge.outbox import Outbox
+from edge_inspect.edge.settings import Settings
+from edge_inspect.edge.signature import PublicKey
+from edge_inspect.edge.station.bundle_record import BundleRecord
+from edge_inspect.edge.station.command_memory import CommandMemory
+from edge_inspect.edge.station.judge import SharedEngines
+from edge_inspect.edge.station.threshold_record import ThresholdRecord
 
 
 @dataclass(frozen=True)

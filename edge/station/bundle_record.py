@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from edge.station.record import Record, RecordEntry
+from edge_inspect.edge.station.record import Record, RecordEntry
 
 
 class BundlePlace(BaseModel):

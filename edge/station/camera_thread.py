@@ -8,13 +8,13 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Protocol
 
-from edge.cameras import Camera, Capture, Place, open_camera
-from edge.errors import CameraError, CameraIdle, CameraLost
-from edge.health.stage import Stage
-from edge.images import Frame
-from edge.station.gate import Gate, Turn
-from edge.station.ring import FrameRing
-from edge.text import clean
+from edge_inspect.edge.cameras import Camera, Capture, Place, open_camera
+from edge_inspect.edge.errors import CameraError, CameraIdle, CameraLost
+from edge_inspect.edge.health.stage import Stage
+from edge_inspect.edge.images import Frame
+from edge_inspect.edge.station.gate import Gate, Turn
+from edge_inspect.edge.station.ring import FrameRing
+from edge_inspect.edge.text import clean
 
 log = logging.getLogger(__name__)
 

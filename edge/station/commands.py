@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import cv2
 
-from edge.commands import (
+from edge_inspect.edge.commands import (
     AnyCommand,
     BundleChange,
     ChangeBundle,
@@ -29,16 +29,16 @@ from edge.commands import (
     Trigger,
     Verb,
 )
-from edge.images import Frame
-from edge.messages import CommandCounts, utc_now
-from edge.settings import CommandSettings, StationSettings
-from edge.station.box import Box
-from edge.station.command_desk import CommandDesk
-from edge.station.gate import Gate
-from edge.station.inspector import Asker, Inspector
-from edge.station.shadow import Shadow
-from edge.station.state import StationState
-from edge.station.threshold_record import ThresholdEntry
+from edge_inspect.edge.images import Frame
+from edge_inspect.edge.messages import CommandCounts, utc_now
+from edge_inspect.edge.settings import CommandSettings, StationSettings
+from edge_inspect.edge.station.box import Box
+from edge_inspect.edge.station.command_desk import CommandDesk
+from edge_inspect.edge.station.gate import Gate
+from edge_inspect.edge.station.inspector import Asker, Inspector
+from edge_inspect.edge.station.shadow import Shadow
+from edge_inspect.edge.station.state import StationState
+from edge_inspect.edge.station.threshold_record import ThresholdEntry
 
 log = logging.getLogger(__name__)
 

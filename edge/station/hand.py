@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import threading
 
-from edge.station.ring import Waiting
+from edge_inspect.edge.station.ring import Waiting
 
 
 class Hand:

@@ -13,17 +13,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from edge.bundle import Bundle, open_bundle
-from edge.commands import BundleChange, Refused
-from edge.decision import Decision
-from edge.engines import AnomalyMap
-from edge.errors import BundleError, EdgeInspectError, EngineError
-from edge.images import Frame
-from edge.messages import utc_now
-from edge.settings import Settings, StationSettings
-from edge.station.box import Box
-from edge.station.bundle_record import BundleEntry, BundlePlace
-from edge.station.judge import Judge
+from edge_inspect.edge.bundle import Bundle, open_bundle
+from edge_inspect.edge.commands import BundleChange, Refused
+from edge_inspect.edge.decision import Decision
+from edge_inspect.edge.engines import AnomalyMap
+from edge_inspect.edge.errors import BundleError, EdgeInspectError, EngineError
+from edge_inspect.edge.images import Frame
+from edge_inspect.edge.messages import utc_now
+from edge_inspect.edge.settings import Settings, StationSettings
+from edge_inspect.edge.station.box import Box
+from edge_inspect.edge.station.bundle_record import BundleEntry, BundlePlace
+from edge_inspect.edge.station.judge import Judge
 
 log = logging.getLogger(__name__)
 

@@ -3,13 +3,13 @@ from __future__ import annotations
 import threading
 from weakref import WeakValueDictionary
 
-from edge.bundle import Bundle
-from edge.decision import Decider, Decision
-from edge.engines import AnomalyMap, Engine, best_engine, open_checked_engine
-from edge.health.vitals import Vitals
-from edge.images import Frame
-from edge.messages import BundleReference, Precision
-from edge.settings import EngineSettings, StationSettings
+from edge_inspect.edge.bundle import Bundle
+from edge_inspect.edge.decision import Decider, Decision
+from edge_inspect.edge.engines import AnomalyMap, Engine, best_engine, open_checked_engine
+from edge_inspect.edge.health.vitals import Vitals
+from edge_inspect.edge.images import Frame
+from edge_inspect.edge.messages import BundleReference, Precision
+from edge_inspect.edge.settings import EngineSettings, StationSettings
 
 
 class Judge:

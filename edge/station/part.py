@@ -2,12 +2,12 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from edge.cameras import Capture
-from edge.decision import Decision
-from edge.ids import uuid7
-from edge.messages import Defect, FrameSize, Region, Topics, Verdict, utc_now
-from edge.outbox import Outgoing
-from edge.station.judge import Judge
+from edge_inspect.edge.cameras import Capture
+from edge_inspect.edge.decision import Decision
+from edge_inspect.edge.ids import uuid7
+from edge_inspect.edge.messages import Defect, FrameSize, Region, Topics, Verdict, utc_now
+from edge_inspect.edge.outbox import Outgoing
+from edge_inspect.edge.station.judge import Judge
 
 
 class Part(NamedTuple):

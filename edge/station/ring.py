@@ -5,8 +5,8 @@ import time
 from collections import deque
 from typing import Literal, NamedTuple
 
-from edge.cameras import Capture
-from edge.images import Frame
+from edge_inspect.edge.cameras import Capture
+from edge_inspect.edge.images import Frame
 
 
 class Waiting(NamedTuple):

@@ -15,12 +15,12 @@ from typing import Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from edge.bundle import THRESHOLD_SOURCE
-from edge.files import read_file, write_atomically
-from edge.health.picture import PictureFigures
-from edge.messages import BundleReference, Precision, ShadowHealth, Time, Uuid7, Verdict, utc_now
-from edge.settings import ShadowSettings
-from edge.station.judge import Judge
+from edge_inspect.edge.bundle import THRESHOLD_SOURCE
+from edge_inspect.edge.files import read_file, write_atomically
+from edge_inspect.edge.health.picture import PictureFigures
+from edge_inspect.edge.messages import BundleReference, Precision, ShadowHealth, Time, Uuid7, Verdict, utc_now
+from edge_inspect.edge.settings import ShadowSettings
+from edge_inspect.edge.station.judge import Judge
 
 log = logging.getLogger(__name__)
 

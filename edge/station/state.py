@@ -6,8 +6,8 @@ import logging
 import threading
 from collections.abc import Callable
 
-from edge.messages import State
-from edge.text import clean
+from edge_inspect.edge.messages import State
+from edge_inspect.edge.text import clean
 
 log = logging.getLogger(__name__)
 

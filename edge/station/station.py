@@ -9,16 +9,16 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from edge import __version__
-from edge.cameras import Capture
-from edge.commands import BundleChange, Refused
-from edge.engines import AnomalyMap, Engine
-from edge.errors import EngineError
-from edge.health.picture import examine
-from edge.health.report import StationReport
-from edge.health.stage import Stage, StageName
-from edge.images import Frame
-from edge.messages import (
+from edge_inspect.edge import __version__
+from edge_inspect.edge.cameras import Capture
+from edge_inspect.edge.commands import BundleChange, Refused
+from edge_inspect.edge.engines import AnomalyMap, Engine
+from edge_inspect.edge.errors import EngineError
+from edge_inspect.edge.health.picture import examine
+from edge_inspect.edge.health.report import StationReport
+from edge_inspect.edge.health.stage import Stage, StageName
+from edge_inspect.edge.images import Frame
+from edge_inspect.edge.messages import (
     ClockHealth,
     Health,
     HealthWarning,
@@ -30,24 +30,24 @@ from edge.messages import (
     Verdict,
     utc_now,
 )
-from edge.mqtt.publisher import Publisher
-from edge.outbox import Outgoing
-from edge.settings import Settings, StationSettings
-from edge.station.alarms import Alarms
-from edge.station.box import Box
-from edge.station.camera_thread import CameraThread
-from edge.station.commands import StationCommands
-from edge.station.gate import Gate
-from edge.station.hand import Hand
-from edge.station.inspector import Asker, Inspector
-from edge.station.part import Part, outgoing
-from edge.station.ring import FrameRing, Waiting
-from edge.station.shadow import Shadow
-from edge.station.state import StationState
-from edge.station.statistics import Statistics
-from edge.text import clean
-from edge.triggers import start_trigger
-from edge.triggers.thread import Trigger
+from edge_inspect.edge.mqtt.publisher import Publisher
+from edge_inspect.edge.outbox import Outgoing
+from edge_inspect.edge.settings import Settings, StationSettings
+from edge_inspect.edge.station.alarms import Alarms
+from edge_inspect.edge.station.box import Box
+from edge_inspect.edge.station.camera_thread import CameraThread
+from edge_inspect.edge.station.commands import StationCommands
+from edge_inspect.edge.station.gate import Gate
+from edge_inspect.edge.station.hand import Hand
+from edge_inspect.edge.station.inspector import Asker, Inspector
+from edge_inspect.edge.station.part import Part, outgoing
+from edge_inspect.edge.station.ring import FrameRing, Waiting
+from edge_inspect.edge.station.shadow import Shadow
+from edge_inspect.edge.station.state import StationState
+from edge_inspect.edge.station.statistics import Statistics
+from edge_inspect.edge.text import clean
+from edge_inspect.edge.triggers import start_trigger
+from edge_inspect.edge.triggers.thread import Trigger
 
 log = logging.getLogger(__name__)
 

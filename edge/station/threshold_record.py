@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydantic import Field
 
-from edge.station.record import Record, RecordEntry
+from edge_inspect.edge.station.record import Record, RecordEntry
 
 
 class ThresholdEntry(RecordEntry):

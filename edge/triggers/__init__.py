@@ -18,10 +18,10 @@ import re
 from collections.abc import Callable
 from urllib.parse import parse_qsl, unquote
 
-from edge.errors import TriggerError
-from edge.triggers.gpio import GpioTrigger, Line, load_gpiod
-from edge.triggers.interval import IntervalTrigger
-from edge.triggers.thread import Trigger
+from edge_inspect.edge.errors import TriggerError
+from edge_inspect.edge.triggers.gpio import GpioTrigger, Line, load_gpiod
+from edge_inspect.edge.triggers.interval import IntervalTrigger
+from edge_inspect.edge.triggers.thread import Trigger
 
 FORMS = "camera, command, every N ms, or gpio:/dev/gpiochipN/LINE"
 _NUMBERS = {"debounce": 1000.0, "delay": 60000.0}

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from edge.errors import TriggerError
-from edge.triggers.thread import Trigger
+from edge_inspect.edge.errors import TriggerError
+from edge_inspect.edge.triggers.thread import Trigger
 
 REOPEN_AFTER_S = 1.0
 _LOOK_S = 0.2

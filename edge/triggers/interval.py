@@ -3,7 +3,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from edge.triggers.thread import Trigger
+from edge_inspect.edge.triggers.thread import Trigger
 
 
 class IntervalTrigger(Trigger):

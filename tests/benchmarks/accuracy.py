@@ -46,13 +46,13 @@ import numpy as np
 from numpy.typing import NDArray
 from table import RESULTS, Row, processor, program, store
 
-from edge.bundle import Bundle, open_bundle
-from edge.engines.openvino import OpenVinoEngine
-from edge.images import read_image
-from edge.messages import Precision
-from train import checkpoint
-from train.datasets import Category
-from train.evaluation import Evaluation, evaluate_frames
+from edge_inspect.edge.bundle import Bundle, open_bundle
+from edge_inspect.edge.engines.openvino import OpenVinoEngine
+from edge_inspect.edge.images import read_image
+from edge_inspect.edge.messages import Precision
+from edge_inspect.train import checkpoint
+from edge_inspect.train.datasets import Category
+from edge_inspect.train.evaluation import Evaluation, evaluate_frames
 
 TABLE = RESULTS / "accuracy.csv"
 KEY = ("data", "options", "seed")
@@ -90,14 +90,14 @@ def measure(data: Path, category: str, options: str, seed: int, work: Path) -> R
     run, path = work / "runs" / name, work / "bundles" / name
     source = ["--data", str(data), "--category", category]
     if not (run / checkpoint.DESCRIPTION).exists():
-        program("train.cli", "fit", *source, *shlex.split(options), "--seed", str(seed), "--out", str(run))
+        program("edge_inspect.train.cli", "fit", *source, *shlex.split(options), "--seed", str(seed), "--out", str(run))
     found = Category.open(data, category)
     if not path.exists():
         good = found.train_images()[0].parent
-        program("calibrate.cli", "bundle", str(run), "--good", str(good), "--out", str(path))
+        program("edge_inspect.calibrate.cli", "bundle", str(run), "--good", str(good), "--out", str(path))
     flaws = run / "flaws.json"
     if not flaws.exists():
-        program("train.cli", "evaluate", str(run), *source, "--synthetic", "--json", str(flaws))
+        program("edge_inspect.train.cli", "evaluate", str(run), *source, "--synthetic", "--json", str(flaws))
     bundle, (about, _) = open_bundle(path), checkpoint.load(run)
     synthetic = json.loads(flaws.read_text())
     return {
@@ -187,7 +187,7 @@ def frame_times(path: Path, bundle: Bundle, category: Category, notes: Path) -> 
     for precision in dict.fromkeys((bundle.manifest.preferred, "int8")):
         target = notes / f"bench-{precision}.json"
         options = ["--precision", precision, "--size", f"{width}x{height}", "--engine", "openvino"]
-        program("edge.cli", "bench", str(path), *options, "--json", str(target))
+        program("edge_inspect.edge.cli", "bench", str(path), *options, "--json", str(target))
         taken[precision] = json.loads(target.read_text())["end_to_end_ms_p50"]
     return {"frame_ms": taken[bundle.manifest.preferred], "int8_frame_ms": taken["int8"]}
 

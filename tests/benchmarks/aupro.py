@@ -33,7 +33,7 @@ import numpy as np
 from numpy.typing import NDArray
 from table import RESULTS, processor, write
 
-from train.metrics import aupro
+from edge_inspect.train.metrics import aupro
 
 TABLE = RESULTS / "aupro.csv"
 MAPS, SIZE, SEED = 200, 256, 0

@@ -29,8 +29,8 @@ from bridge_parts import Line, Plc, settings
 from mosquitto import Broker, wait_until
 from table import RESULTS, Row, processor, store
 
-from edge.bridge import registers
-from edge.outbox.sqlite import SqliteOutbox
+from edge_inspect.edge.bridge import registers
+from edge_inspect.edge.outbox.sqlite import SqliteOutbox
 
 TABLE = RESULTS / "bridge.csv"
 # Without a new part for so long there will be none.
@@ -53,7 +53,7 @@ class Bench:
         """The bridge runs; gives a client of it."""
         # JSON is YAML.
         self._config.write_text(self._chosen.model_dump_json(exclude_unset=True))
-        command = [sys.executable, "-m", "edge.cli", "bridge", "--config", str(self._config)]
+        command = [sys.executable, "-m", "edge_inspect.edge.cli", "bridge", "--config", str(self._config)]
         with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
             plc = Plc(self._chosen.modbus.port)
             try:

@@ -105,7 +105,7 @@ def running(work: Path, bundle: Path, stations: list[dict[str, Any]]) -> Iterato
         (here / "gi").symlink_to(FOLDER)
         seen = {**os.environ, "PYTHONPATH": f"{here}:{Path(__file__).parents[2]}"}
         with (here / "log").open("wb") as log:
-            command = [sys.executable, "-m", "edge.cli", "run", "--config", str(config)]
+            command = [sys.executable, "-m", "edge_inspect.edge.cli", "run", "--config", str(config)]
             process = subprocess.Popen(command, env=seen, stderr=log)
         try:
             yield Service(process, subscriber)

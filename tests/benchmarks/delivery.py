@@ -31,8 +31,8 @@ from delivery_line import TOPICS
 from mosquitto import Between, Broker, Subscriber, wait_until
 from table import RESULTS, Row, processor, store
 
-from edge.commands import VERBS, Refused, parse_command, read_sender
-from edge.mqtt.connection import client_id
+from edge_inspect.edge.commands import VERBS, Refused, parse_command, read_sender
+from edge_inspect.edge.mqtt.connection import client_id
 
 TABLE = RESULTS / "delivery.csv"
 LINE = Path(__file__).with_name("delivery_line.py")

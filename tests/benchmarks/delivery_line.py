@@ -17,13 +17,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from edge.ids import uuid7
-from edge.memory import peak_mb
-from edge.messages import BundleReference, Defect, FrameSize, Region, Status, Topics, Verdict, utc_now
-from edge.mqtt.publisher import Publisher
-from edge.outbox import Outgoing
-from edge.outbox.sqlite import SqliteOutbox
-from edge.settings import MqttSettings
+from edge_inspect.edge.ids import uuid7
+from edge_inspect.edge.memory import peak_mb
+from edge_inspect.edge.messages import BundleReference, Defect, FrameSize, Region, Status, Topics, Verdict, utc_now
+from edge_inspect.edge.mqtt.publisher import Publisher
+from edge_inspect.edge.outbox import Outgoing
+from edge_inspect.edge.outbox.sqlite import SqliteOutbox
+from edge_inspect.edge.settings import MqttSettings
 
 TOPICS = Topics("bench", "line", "station")
 BUNDLE = BundleReference(name="bench", digest="0" * 64)

@@ -17,14 +17,14 @@ import torch
 from numpy.typing import NDArray
 from table import RESULTS, store
 
-from edge.images import Frame
-from models.discrepancy import gaussian_blur, upsample
-from models.dmdd import DecoupledDistillation
-from train import checkpoint
-from train.datasets import Category
-from train.evaluation import evaluate
-from train.material import normalise
-from train.mixture import MAPS
+from edge_inspect.edge.images import Frame
+from edge_inspect.models.discrepancy import gaussian_blur, upsample
+from edge_inspect.models.dmdd import DecoupledDistillation
+from edge_inspect.train import checkpoint
+from edge_inspect.train.datasets import Category
+from edge_inspect.train.evaluation import evaluate
+from edge_inspect.train.material import normalise
+from edge_inspect.train.mixture import MAPS
 
 PARTS = {**MAPS, "distances of both branches": (0.0, 1.0, 1.0)}
 METRICS = ("image_auroc", "pixel_auroc", "pixel_ap", "aupro_0.3")

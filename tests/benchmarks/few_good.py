@@ -26,12 +26,12 @@ import torch
 from scipy import stats
 from table import RESULTS, Row, program, store
 
-from calibrate.threshold import resolvable_rate, tail_threshold
-from edge.images import read_image
-from train import checkpoint
-from train.datasets import Category
-from train.evaluation import torch_predictor
-from train.metrics import auroc
+from edge_inspect.calibrate.threshold import resolvable_rate, tail_threshold
+from edge_inspect.edge.images import read_image
+from edge_inspect.train import checkpoint
+from edge_inspect.train.datasets import Category
+from edge_inspect.train.evaluation import torch_predictor
+from edge_inspect.train.metrics import auroc
 
 TABLE = RESULTS / "few_good.csv"
 KEY = ("data", "pictures", "draw", "threshold")
@@ -73,7 +73,7 @@ def measure(category: Category, name: str, pictures: int, draw: int, *, beside: 
         for path in chosen:
             shutil.copy(path, data)
         options = ["--data", str(data.parents[1]), "--model", "memory", "--seed", str(draw)]
-        program("train.cli", "fit", *options, "--out", f"{folder}/all")
+        program("edge_inspect.train.cli", "fit", *options, "--out", f"{folder}/all")
         fitted, scores, good_parts = _scores(Path(folder, "all"), category, [])
         rows = [{"threshold": "cross-fitted", **_verdicts(fitted, scores, good_parts)}]
         if not beside:
@@ -81,7 +81,7 @@ def measure(category: Category, name: str, pictures: int, draw: int, *, beside: 
         aside = [chosen[i] for i in rng.permutation(len(chosen))[: max(1, round(len(chosen) / 10))]]
         for path in aside:
             shutil.move(data / path.name, held)
-        program("train.cli", "fit", *options, "--hold-out", "0", "--out", f"{folder}/less")
+        program("edge_inspect.train.cli", "fit", *options, "--hold-out", "0", "--out", f"{folder}/less")
         unseen, scores, good_parts = _scores(Path(folder, "less"), category, sorted(held.iterdir()))
         rows.append({"threshold": "a tenth at random", **_verdicts(unseen, scores, good_parts)})
     return [{**about, **row} for row in rows]

@@ -36,9 +36,9 @@ from kernels.host import HeadRun, features
 from numpy.typing import NDArray
 from table import RESULTS, Row, store
 
-from edge.discrepancy import EPSILON, blurring_matrix, upsampling_matrix
-from edge.kernels.discrepancy import Features, Kind, distance
-from edge.tiles import Grid
+from edge_inspect.edge.discrepancy import EPSILON, blurring_matrix, upsampling_matrix
+from edge_inspect.edge.kernels.discrepancy import Features, Kind, distance
+from edge_inspect.edge.tiles import Grid
 
 CHANNELS = {"resnet18": (64, 128, 256), "wide_resnet50_2": (256, 512, 1024)}
 STRIDES = (4, 8, 16)

@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 from table import Row
 from tensorrt_frame import FRAME_KEY, FRAMES, frame_row
 
-from edge.fit import MEAN, STD, Fit
-from edge.kernels.discrepancy import Features, Kind, distance
-from edge.kernels.preprocess import plan
-from edge.tiles import Grid
-from models.discrepancy import anomaly_map, score
-from models.rd import ReverseDistillation
-from models.teacher import Teacher
+from edge_inspect.edge.fit import MEAN, STD, Fit
+from edge_inspect.edge.kernels.discrepancy import Features, Kind, distance
+from edge_inspect.edge.kernels.preprocess import plan
+from edge_inspect.edge.tiles import Grid
+from edge_inspect.models.discrepancy import anomaly_map, score
+from edge_inspect.models.rd import ReverseDistillation
+from edge_inspect.models.teacher import Teacher
 
 REPEATS = 20
 

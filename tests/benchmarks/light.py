@@ -22,17 +22,17 @@ import torch
 from numpy.typing import NDArray
 from table import RESULTS, Row, program, store
 
-from calibrate.threshold import resolvable_rate, tail_threshold
-from edge.fit import Fit
-from edge.images import read_image
-from models.network import Network
-from train import checkpoint
-from train.augmentation import Change
-from train.datasets import Category
-from train.flaws import Flaws
-from train.material import normalise
-from train.metrics import auroc
-from train.validation import DRAWS, held_out_pictures
+from edge_inspect.calibrate.threshold import resolvable_rate, tail_threshold
+from edge_inspect.edge.fit import Fit
+from edge_inspect.edge.images import read_image
+from edge_inspect.models.network import Network
+from edge_inspect.train import checkpoint
+from edge_inspect.train.augmentation import Change
+from edge_inspect.train.datasets import Category
+from edge_inspect.train.flaws import Flaws
+from edge_inspect.train.material import normalise
+from edge_inspect.train.metrics import auroc
+from edge_inspect.train.validation import DRAWS, held_out_pictures
 
 TABLE = RESULTS / "light.csv"
 KEY = ("data", "augment", "seed")
@@ -66,7 +66,7 @@ def measure(category: Category, augment: str, seed: int) -> Row:
     """Makes a memory and gives its row."""
     with tempfile.TemporaryDirectory() as folder:
         options = ["--model", "memory", "--hold-out", "0.2", "--seed", str(seed), "--augment", augment]
-        program("train.cli", "fit", "--data", str(category.root), *options, "--out", f"{folder}/run")
+        program("edge_inspect.train.cli", "fit", "--data", str(category.root), *options, "--out", f"{folder}/run")
         about, model = checkpoint.load(Path(folder, "run"))
     rate = resolvable_rate(len(about.scores))
     threshold = tail_threshold(about.scores, rate).threshold

@@ -20,18 +20,18 @@ from numpy.typing import NDArray
 from rendered_parts import Parts, Seen, chance_defects, drifting, see
 from table import RESULTS, Row, processor, write
 
-from calibrate.line_parts import read_scores
-from calibrate.next_bundle import make_next
-from calibrate.threshold import exceeded_at
-from edge.bundle import Bundle, open_bundle
-from edge.decision import Decision
-from edge.engines import open_checked_engine
-from edge.health.vitals import Vitals
-from edge.ids import uuid7
-from edge.messages import FrameSize, Verdict, utc_now
-from edge.settings import ShadowSettings, StationSettings
-from edge.station.judge import Judge
-from edge.station.shadow import Shadow
+from edge_inspect.calibrate.line_parts import read_scores
+from edge_inspect.calibrate.next_bundle import make_next
+from edge_inspect.calibrate.threshold import exceeded_at
+from edge_inspect.edge.bundle import Bundle, open_bundle
+from edge_inspect.edge.decision import Decision
+from edge_inspect.edge.engines import open_checked_engine
+from edge_inspect.edge.health.vitals import Vitals
+from edge_inspect.edge.ids import uuid7
+from edge_inspect.edge.messages import FrameSize, Verdict, utc_now
+from edge_inspect.edge.settings import ShadowSettings, StationSettings
+from edge_inspect.edge.station.judge import Judge
+from edge_inspect.edge.station.shadow import Shadow
 
 SHARE = 0.02
 SHADOWS = {1: 0, 2: 700, 3: 1400}

@@ -22,18 +22,18 @@ from table import RESULTS, store
 from torch import Tensor
 from torch.nn import functional
 
-from edge.fit import Fit
-from edge.images import read_image
-from models.discrepancy import gaussian_blur, upsample
-from models.teacher import Teacher
-from train.datasets import Category, load_fitted, load_mask
-from train.flaws import Flaws
-from train.material import normalise
-from train.metrics import aupro, auroc
-from train.prototypes import k_centre
-from train.systems import system_of
-from train.teachers import open_teacher
-from train.validation import DRAWS, MOST_PICTURES
+from edge_inspect.edge.fit import Fit
+from edge_inspect.edge.images import read_image
+from edge_inspect.models.discrepancy import gaussian_blur, upsample
+from edge_inspect.models.teacher import Teacher
+from edge_inspect.train.datasets import Category, load_fitted, load_mask
+from edge_inspect.train.flaws import Flaws
+from edge_inspect.train.material import normalise
+from edge_inspect.train.metrics import aupro, auroc
+from edge_inspect.train.prototypes import k_centre
+from edge_inspect.train.systems import system_of
+from edge_inspect.train.teachers import open_teacher
+from edge_inspect.train.validation import DRAWS, MOST_PICTURES
 
 TABLE = RESULTS / "memory_forms.csv"
 KEY = ("data", "form", "seed")

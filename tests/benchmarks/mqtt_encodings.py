@@ -23,8 +23,8 @@ from sparkplug_parts import put_parts
 from station_parts import TOPICS, mqtt, status
 from table import RESULTS, Row, processor, store
 
-from edge.mqtt.publisher import Publisher
-from edge.outbox.memory import MemoryOutbox
+from edge_inspect.edge.mqtt.publisher import Publisher
+from edge_inspect.edge.outbox.memory import MemoryOutbox
 
 TABLE = RESULTS / "mqtt_encodings.csv"
 

@@ -28,14 +28,14 @@ from numpy.typing import NDArray
 from scipy import stats
 from table import RESULTS, Row, program, store
 
-from calibrate.pairing import pair
-from calibrate.threshold import exceeded_at, resolvable_rate
-from edge.bundle import open_bundle
-from edge.engines.openvino import OpenVinoEngine
-from edge.images import pixel_digest, read_image
-from train import checkpoint
-from train.datasets import Category
-from train.flaws import Flaws
+from edge_inspect.calibrate.pairing import pair
+from edge_inspect.calibrate.threshold import exceeded_at, resolvable_rate
+from edge_inspect.edge.bundle import open_bundle
+from edge_inspect.edge.engines.openvino import OpenVinoEngine
+from edge_inspect.edge.images import pixel_digest, read_image
+from edge_inspect.train import checkpoint
+from edge_inspect.train.datasets import Category
+from edge_inspect.train.flaws import Flaws
 
 TABLE = RESULTS / "pairing.csv"
 KEY = ("run", "precision", "fitted", "rule")
@@ -83,7 +83,7 @@ def judge(run: Path, data: Path, path: Path) -> dict[str, Floats]:
     about, _ = checkpoint.load(run)
     paths = Category.open(data, about.category).train_images()
     if not path.exists():
-        program("calibrate.cli", "bundle", str(run), "--good", str(paths[0].parent), "--out", str(path))
+        program("edge_inspect.calibrate.cli", "bundle", str(run), "--good", str(paths[0].parent), "--out", str(path))
     bundle, held_out = open_bundle(path), set(about.held_out)
     frames = [
         frame for frame in (read_image(each, about.fit.bits) for each in paths) if pixel_digest(frame) in held_out

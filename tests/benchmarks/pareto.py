@@ -18,7 +18,7 @@ from typing import NamedTuple
 from accuracy import TABLE as OURS
 from peer_patchcore import TABLE as PEERS
 
-from train.charts import Axis
+from edge_inspect.train.charts import Axis
 
 PICTURE = Path(__file__).parents[2] / "docs" / "pareto.svg"
 WIDTH, HEIGHT, GAP = 330, 260, 56

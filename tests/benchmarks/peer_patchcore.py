@@ -30,13 +30,13 @@ import torch
 from accuracy import frame_times, ranking
 from table import RESULTS, Row, processor, store
 
-from edge.bundle import open_bundle
-from edge.engines import AnomalyMap
-from edge.fit import Fit
-from edge.images import Frame, pixel_digest, read_image
-from train.datasets import Category
-from train.evaluation import Evaluation, evaluate_frames
-from train.packaged_weights import packaged_tensors
+from edge_inspect.edge.bundle import open_bundle
+from edge_inspect.edge.engines import AnomalyMap
+from edge_inspect.edge.fit import Fit
+from edge_inspect.edge.images import Frame, pixel_digest, read_image
+from edge_inspect.train.datasets import Category
+from edge_inspect.train.evaluation import Evaluation, evaluate_frames
+from edge_inspect.train.packaged_weights import packaged_tensors
 
 TABLE = RESULTS / "peer.csv"
 KEY = ("data", "system", "seed")

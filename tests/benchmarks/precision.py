@@ -21,13 +21,13 @@ from pathlib import Path
 import numpy as np
 from table import RESULTS, Row, processor, program, store
 
-from edge.bundle import Bundle, model_file, open_bundle
-from edge.engines.openvino import OpenVinoEngine
-from edge.images import Frame, read_image
-from edge.messages import Precision
-from train import checkpoint
-from train.datasets import Category, TestImage
-from train.evaluation import evaluate
+from edge_inspect.edge.bundle import Bundle, model_file, open_bundle
+from edge_inspect.edge.engines.openvino import OpenVinoEngine
+from edge_inspect.edge.images import Frame, read_image
+from edge_inspect.edge.messages import Precision
+from edge_inspect.train import checkpoint
+from edge_inspect.train.datasets import Category, TestImage
+from edge_inspect.train.evaluation import evaluate
 
 TABLE = RESULTS / "precision.csv"
 KEY = ("data", "model", "precision", "engine", "processor")
@@ -59,7 +59,7 @@ def calibrated(run: Path, data: Path, path: Path) -> Bundle:
     """The bundle of a run, made where it is not there yet."""
     if not path.exists():
         options = ["--good", str(data / "train" / "good"), "--calibration-images", "100", "--out", str(path)]
-        program("calibrate.cli", "bundle", str(run), *options)
+        program("edge_inspect.calibrate.cli", "bundle", str(run), *options)
     return open_bundle(path)
 
 

@@ -14,9 +14,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.demo.line import DEFECTS, render_part
-from edge.health.picture import PictureFigures, examine
-from edge.station.judge import Judge
+from edge_inspect.edge.demo.line import DEFECTS, render_part
+from edge_inspect.edge.health.picture import PictureFigures, examine
+from edge_inspect.edge.station.judge import Judge
 
 SPLIT = 1_000_000
 """Seeds of the parts of stream n begin at (2 n + 1) times it, so that none is of a data set (edge/demo/line.py)."""

@@ -21,10 +21,10 @@ from pathlib import Path
 import yaml
 from table import RESULTS, processor, program, write
 
-from edge.demo.broker import running_broker
-from edge.demo.line import CATEGORY, write_dataset, write_stream
-from edge.demo.subscriber import Subscriber
-from edge.memory import peak_mb
+from edge_inspect.edge.demo.broker import running_broker
+from edge_inspect.edge.demo.line import CATEGORY, write_dataset, write_stream
+from edge_inspect.edge.demo.subscriber import Subscriber
+from edge_inspect.edge.memory import peak_mb
 
 TABLE = RESULTS / "service.csv"
 
@@ -40,7 +40,7 @@ def main() -> None:
         work = Path(name)
         bundle = arguments.bundle or make_bundle(work, arguments.teacher_weights)
         bench = work / "bench.json"
-        program("edge.cli", "bench", str(bundle), "--frames", str(arguments.frames), "--json", str(bench))
+        program("edge_inspect.edge.cli", "bench", str(bundle), "--frames", str(arguments.frames), "--json", str(bench))
         row = json.loads(bench.read_text()) | run_service(work, bundle, arguments.frames) | {"processor": processor()}
     write(TABLE, [row])
     for key, value in row.items():
@@ -52,7 +52,7 @@ def make_bundle(work: Path, weights: Path | None) -> Path:
     if weights is None:
         import torch
 
-        from models.teacher import Teacher
+        from edge_inspect.models.teacher import Teacher
 
         weights = work / "random.pth"
         torch.manual_seed(0)
@@ -60,7 +60,7 @@ def make_bundle(work: Path, weights: Path | None) -> Path:
     write_dataset(work / "data", train_good=24, test_good=1, test_defects=1, seed=1)
     data = ["--data", str(work / "data"), "--category", CATEGORY, "--hold-out", "0.3", "--steps", "10"]
     program(
-        "train.cli",
+        "edge_inspect.train.cli",
         "fit",
         *data,
         "--model",
@@ -75,7 +75,9 @@ def make_bundle(work: Path, weights: Path | None) -> Path:
         str(work / "run"),
     )
     good = work / "data" / CATEGORY / "train" / "good"
-    program("calibrate.cli", "bundle", str(work / "run"), "--good", str(good), "--out", str(work / "bundle"))
+    program(
+        "edge_inspect.calibrate.cli", "bundle", str(work / "run"), "--good", str(good), "--out", str(work / "bundle")
+    )
     return work / "bundle"
 
 
@@ -95,7 +97,7 @@ def run_service(work: Path, bundle: Path, frames: int) -> dict[str, float]:
         }
         config.write_text(yaml.safe_dump(settings))
         started = time.perf_counter()
-        service = subprocess.Popen([sys.executable, "-m", "edge.cli", "run", "--config", str(config)])
+        service = subprocess.Popen([sys.executable, "-m", "edge_inspect.edge.cli", "run", "--config", str(config)])
         deadline = started + 300
         while len(arrived) < frames and time.perf_counter() < deadline:
             time.sleep(0.05)

@@ -24,11 +24,11 @@ import numpy as np
 import yaml
 from table import RESULTS, Row, processor, store
 
-from edge.bundle import Bundle, open_bundle
-from edge.demo.broker import running_broker
-from edge.demo.subscriber import Subscriber
-from edge.images import list_images
-from edge.messages import Precision
+from edge_inspect.edge.bundle import Bundle, open_bundle
+from edge_inspect.edge.demo.broker import running_broker
+from edge_inspect.edge.demo.subscriber import Subscriber
+from edge_inspect.edge.images import list_images
+from edge_inspect.edge.messages import Precision
 
 LIMIT_S = 300
 
@@ -85,7 +85,7 @@ def inspect(arguments: argparse.Namespace, precision: Precision, count: int) -> 
         }
         config = work / "config.yaml"
         config.write_text(yaml.safe_dump(settings))
-        service = subprocess.Popen([sys.executable, "-m", "edge.cli", "run", "--config", str(config)])
+        service = subprocess.Popen([sys.executable, "-m", "edge_inspect.edge.cli", "run", "--config", str(config)])
         try:
             plc.wait_for(count, LIMIT_S)
         finally:
@@ -119,7 +119,7 @@ def machine(engine: str) -> str:
     """What computes."""
     if engine == "openvino":
         return processor()
-    from edge.engines.tensorrt.cached import find_device
+    from edge_inspect.edge.engines.tensorrt.cached import find_device
 
     return find_device().cuda.gpu.name
 

@@ -23,11 +23,11 @@ import numpy as np
 import yaml
 from table import RESULTS, processor, write
 
-from edge.demo.broker import running_broker
-from edge.demo.line import render_part, write_stream
-from edge.demo.subscriber import Subscriber
-from edge.health.drift import ScoreDrift
-from edge.health.picture import PictureWatch, examine
+from edge_inspect.edge.demo.broker import running_broker
+from edge_inspect.edge.demo.line import render_part, write_stream
+from edge_inspect.edge.demo.subscriber import Subscriber
+from edge_inspect.edge.health.drift import ScoreDrift
+from edge_inspect.edge.health.picture import PictureWatch, examine
 
 
 def main() -> None:
@@ -81,7 +81,7 @@ def stop_under_load(work: Path, bundle: Path, rounds: int) -> dict[str, object]:
         config.write_text(yaml.safe_dump(settings))
         for _ in range(rounds):
             before = len(heard)
-            service = subprocess.Popen([sys.executable, "-m", "edge.cli", "run", "--config", str(config)])
+            service = subprocess.Popen([sys.executable, "-m", "edge_inspect.edge.cli", "run", "--config", str(config)])
             while len(heard) < before + 20:
                 time.sleep(0.01)
             time.sleep(random.uniform(0, 1))

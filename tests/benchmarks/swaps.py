@@ -30,12 +30,12 @@ from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion
 from table import RESULTS, processor, store
 
-from edge.bundle import open_bundle
-from edge.demo.broker import running_broker
-from edge.engines import open_checked_engine
-from edge.ids import uuid7
-from edge.images import list_images, read_image, write_image
-from edge.messages import Topics
+from edge_inspect.edge.bundle import open_bundle
+from edge_inspect.edge.demo.broker import running_broker
+from edge_inspect.edge.engines import open_checked_engine
+from edge_inspect.edge.ids import uuid7
+from edge_inspect.edge.images import list_images, read_image, write_image
+from edge_inspect.edge.messages import Topics
 
 CALM_S = 20.0
 TOPICS = Topics("bench", "line", "s")
@@ -139,7 +139,7 @@ def run(work: Path, swaps: int, fps: float) -> Message:
             "commands": {"allow": ["bundle"]},
         }
         config.write_text(yaml.safe_dump(settings))
-        service = subprocess.Popen([sys.executable, "-m", "edge.cli", "run", "--config", str(config)])
+        service = subprocess.Popen([sys.executable, "-m", "edge_inspect.edge.cli", "run", "--config", str(config)])
         try:
             line.wait_for(1)
             time.sleep(CALM_S)

@@ -29,12 +29,12 @@ from numpy.typing import NDArray
 from scipy import stats
 from table import RESULTS, Row, store
 
-from calibrate.threshold import tail_threshold
-from edge.images import pixel_digest, read_image
-from train import checkpoint
-from train.datasets import Category
-from train.evaluation import torch_predictor
-from train.progress import tracked
+from edge_inspect.calibrate.threshold import tail_threshold
+from edge_inspect.edge.images import pixel_digest, read_image
+from edge_inspect.train import checkpoint
+from edge_inspect.train.datasets import Category
+from edge_inspect.train.evaluation import torch_predictor
+from edge_inspect.train.progress import tracked
 
 TABLE = RESULTS / "thresholds.csv"
 KEY = ("scores", "fitted", "rate")

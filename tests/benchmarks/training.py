@@ -22,12 +22,12 @@ import timm
 import torch
 from table import RESULTS, processor, store
 
-from models.rd import ReverseDistillation
-from models.teacher import Teacher
-from train.device import open_arithmetic
-from train.loop import train_steps
-from train.material import Material, normalise
-from train.phase import Distillation, constant
+from edge_inspect.models.rd import ReverseDistillation
+from edge_inspect.models.teacher import Teacher
+from edge_inspect.train.device import open_arithmetic
+from edge_inspect.train.loop import train_steps
+from edge_inspect.train.material import Material, normalise
+from edge_inspect.train.phase import Distillation, constant
 
 TABLE = RESULTS / "training.csv"
 BATCH, RATE = 16, 0.005

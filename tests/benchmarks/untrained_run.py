@@ -15,11 +15,11 @@ from pathlib import Path
 
 import torch
 
-from edge.fit import Fit
-from models.network import Network
-from models.teacher import Teacher
-from train.checkpoint import Checkpoint, save
-from train.systems import SYSTEMS, system_of
+from edge_inspect.edge.fit import Fit
+from edge_inspect.models.network import Network
+from edge_inspect.models.teacher import Teacher
+from edge_inspect.train.checkpoint import Checkpoint, save
+from edge_inspect.train.systems import SYSTEMS, system_of
 
 PERIOD = 1009
 """Prime, so that it fits into no layer's shape."""

@@ -17,11 +17,11 @@ import numpy as np
 import torch
 from table import RESULTS, processor, write
 
-from edge.fit import Fit
-from models.teacher import Teacher
-from models.width import STUDENT_WIDTHS
-from train.pace import runner
-from train.systems import system_of
+from edge_inspect.edge.fit import Fit
+from edge_inspect.models.teacher import Teacher
+from edge_inspect.models.width import STUDENT_WIDTHS
+from edge_inspect.train.pace import runner
+from edge_inspect.train.systems import system_of
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 multiply_adds = import_module("model_cost").multiply_adds

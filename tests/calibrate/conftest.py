@@ -13,10 +13,10 @@ def exported() -> Callable[[str], ModelProto]:
     """Gives an untrained system of a small teacher as ONNX, for pictures of 64x64; each is exported once a session."""
     from small_teacher import SMALL
 
-    from calibrate.export import to_onnx
-    from edge.fit import Fit
-    from models.teacher import Teacher
-    from train.systems import system_of
+    from edge_inspect.calibrate.export import to_onnx
+    from edge_inspect.edge.fit import Fit
+    from edge_inspect.models.teacher import Teacher
+    from edge_inspect.train.systems import system_of
 
     made: dict[str, ModelProto] = {}
 

@@ -16,25 +16,25 @@ import onnx
 import pytest
 from parsed_page import Page
 
-from calibrate.bundling import _defects, _read_defects, _split
-from calibrate.cli import main
-from calibrate.counts import found_defects
-from calibrate.decision import thresholds_of
-from calibrate.flaw_sizes import WIDTHS
-from calibrate.measurement import Measurement
-from calibrate.pairing import pair
-from calibrate.threshold import tail_threshold
-from calibrate.verdicts import Agreement, agreements, escapes, judge_defects
-from edge.bundle import PRECISIONS, Bundle, open_bundle
-from edge.demo.line import CATEGORY
-from edge.engines import check_golden, open_checked_engine, open_engine
-from edge.engines.openvino import default_type
-from edge.errors import DataSetError, EngineError
-from edge.images import list_images, pixel_digest, read_image
-from edge.promise import promise_of
-from train import checkpoint
-from train.copies import Copies
-from train.evaluation import torch_predictor
+from edge_inspect.calibrate.bundling import _defects, _read_defects, _split
+from edge_inspect.calibrate.cli import main
+from edge_inspect.calibrate.counts import found_defects
+from edge_inspect.calibrate.decision import thresholds_of
+from edge_inspect.calibrate.flaw_sizes import WIDTHS
+from edge_inspect.calibrate.measurement import Measurement
+from edge_inspect.calibrate.pairing import pair
+from edge_inspect.calibrate.threshold import tail_threshold
+from edge_inspect.calibrate.verdicts import Agreement, agreements, escapes, judge_defects
+from edge_inspect.edge.bundle import PRECISIONS, Bundle, open_bundle
+from edge_inspect.edge.demo.line import CATEGORY
+from edge_inspect.edge.engines import check_golden, open_checked_engine, open_engine
+from edge_inspect.edge.engines.openvino import default_type
+from edge_inspect.edge.errors import DataSetError, EngineError
+from edge_inspect.edge.images import list_images, pixel_digest, read_image
+from edge_inspect.edge.promise import promise_of
+from edge_inspect.train import checkpoint
+from edge_inspect.train.copies import Copies
+from edge_inspect.train.evaluation import torch_predictor
 
 
 @pytest.fixture

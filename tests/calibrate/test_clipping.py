@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from calibrate.activations import BINS, EACH, THINNED, Histogram
-from calibrate.clipping import METHODS, entropy, maximum, mse, percentile, scale
+from edge_inspect.calibrate.activations import BINS, EACH, THINNED, Histogram
+from edge_inspect.calibrate.clipping import METHODS, entropy, maximum, mse, percentile, scale
 
 
 def counted(*values: np.ndarray) -> Histogram:

@@ -12,10 +12,10 @@ import pytest
 import yaml
 from small_bundle import contents, fields, write
 
-from calibrate.cli import main
-from calibrate.signing import make_keys
-from edge.bundle import write_bundle
-from edge.demo.line import CATEGORY
+from edge_inspect.calibrate.cli import main
+from edge_inspect.calibrate.signing import make_keys
+from edge_inspect.edge.bundle import write_bundle
+from edge_inspect.edge.demo.line import CATEGORY
 
 Run = Callable[..., tuple[list[str], dict[str, Any]]]
 
@@ -181,7 +181,7 @@ def test_the_same_bundle_changes_no_verdict(bundle_path: Path, data: Path, diff:
 def test_many_changed_verdicts_stay_short(
     data: Path, shifted: Callable[[float], Path], diff: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("calibrate.comparison.SHOWN", 3)
+    monkeypatch.setattr("edge_inspect.calibrate.comparison.SHOWN", 3)
     lines, _ = diff(shifted(0.0), shifted(1000.0), "--images", data / CATEGORY / "train" / "good")
     assert sum(line.startswith("  reject -> accept") for line in lines) == 4
     assert lines[-1] == "  reject -> accept  13 more; --json has them all"

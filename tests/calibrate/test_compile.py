@@ -12,13 +12,13 @@ import pytest
 import tiny_bundle
 from stand_in_tensorrt import HostCuda, Recorded, tensorrt
 
-from calibrate.cli import main
-from edge.bundle import Bundle
-from edge.engines.tensorrt import cached
-from edge.engines.tensorrt.cached import Device
-from models.rd import ReverseDistillation
-from models.teacher import Teacher
-from train.checkpoint import Checkpoint, save
+from edge_inspect.calibrate.cli import main
+from edge_inspect.edge.bundle import Bundle
+from edge_inspect.edge.engines.tensorrt import cached
+from edge_inspect.edge.engines.tensorrt.cached import Device
+from edge_inspect.models.rd import ReverseDistillation
+from edge_inspect.models.teacher import Teacher
+from edge_inspect.train.checkpoint import Checkpoint, save
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +79,7 @@ def test_where_none_holds_the_status_is_1_and_each_is_named(
 
 def test_verify_runs_the_golden_frames_on_tensorrt(bundle: Bundle, box: Recorded, monkeypatch: Any) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(bundle.path.parent / "cache"))
-    monkeypatch.setattr("edge.engines.tensorrt.cache.SERVICE_FOLDER", Path("/nowhere"))
+    monkeypatch.setattr("edge_inspect.edge.engines.tensorrt.cache.SERVICE_FOLDER", Path("/nowhere"))
     assert main(["verify", str(bundle.path), "--engine", "tensorrt"]) == 0
     assert box.builds == len(bundle.manifest.precisions)
 
@@ -115,7 +115,7 @@ def test_compile_and_verify_import_no_torch(bundle: Bundle, tmp_path: Path) -> N
 import sys
 for name in ("torch", "torchvision", "timm", "onnx", "scipy", "tqdm", "models", "train", "tensorrt"):
     sys.modules[name] = None
-from calibrate.cli import main
+from edge_inspect.calibrate.cli import main
 bundle, cache = sys.argv[1:]
 assert main(["verify", bundle]) == 0
 sys.exit(main(["compile", bundle, "--cache", cache]))

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from calibrate.damage import Budget, Damage, _ranks, damage, worth
-from calibrate.validation import DRAWS, GOOD, Validation, draw_validation
-from edge.fit import Fit
-from train.foreground import foreground_masks
-from train.metrics import auroc
+from edge_inspect.calibrate.damage import Budget, Damage, _ranks, damage, worth
+from edge_inspect.calibrate.validation import DRAWS, GOOD, Validation, draw_validation
+from edge_inspect.edge.fit import Fit
+from edge_inspect.train.foreground import foreground_masks
+from edge_inspect.train.metrics import auroc
 
 
 def validation(good: int = 4, flawed: int = 6, size: int = 16) -> Validation:

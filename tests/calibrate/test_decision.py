@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from calibrate.decision import _warn
-from calibrate.threshold import tail_threshold
+from edge_inspect.calibrate.decision import _warn
+from edge_inspect.calibrate.threshold import tail_threshold
 
 
 def warned(images: int, rate: float) -> list[str]:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import special, stats
 
-from calibrate.distributions import beta_binomial, beta_quantile, beta_share, binomial_quantile
+from edge_inspect.calibrate.distributions import beta_binomial, beta_quantile, beta_share, binomial_quantile
 
 SIZES = st.one_of(st.floats(0.01, 20), st.floats(20, 20_000), st.integers(1, 50_000).map(float))
 

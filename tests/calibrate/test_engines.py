@@ -8,12 +8,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from calibrate.engines import KEPT, engine_of, engines_forgotten
-from edge.bundle import Bundle, Manifest
-from edge.engines.openvino import OpenVinoEngine
-from edge.errors import BundleError
-from edge.fit import Fit
-from edge.images import Frame
+from edge_inspect.calibrate.engines import KEPT, engine_of, engines_forgotten
+from edge_inspect.edge.bundle import Bundle, Manifest
+from edge_inspect.edge.engines.openvino import OpenVinoEngine
+from edge_inspect.edge.errors import BundleError
+from edge_inspect.edge.fit import Fit
+from edge_inspect.edge.images import Frame
 
 
 @pytest.fixture(autouse=True)

@@ -10,12 +10,12 @@ from onnx import ModelProto
 from small_teacher import SMALL
 from torch import Tensor, nn
 
-from calibrate.export import to_onnx
-from edge.engines.openvino import CORE, compile_model
-from edge.fit import Fit
-from models.aand import AmplifiedDistillation
-from models.teacher import Teacher
-from train.systems import system_of
+from edge_inspect.calibrate.export import to_onnx
+from edge_inspect.edge.engines.openvino import CORE, compile_model
+from edge_inspect.edge.fit import Fit
+from edge_inspect.models.aand import AmplifiedDistillation
+from edge_inspect.models.teacher import Teacher
+from edge_inspect.train.systems import system_of
 
 
 def test_aands_gates_are_the_models_where_positions_differ() -> None:

@@ -5,13 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from calibrate.counts import found_flaws
-from calibrate.flaw_sizes import FLAWS, WIDTHS, score_flaws
-from edge.bundle import Bundle
-from edge.demo.line import CATEGORY
-from edge.engines import open_engine
-from edge.images import list_images, read_image
-from train.flaws import KINDS, Flaws
+from edge_inspect.calibrate.counts import found_flaws
+from edge_inspect.calibrate.flaw_sizes import FLAWS, WIDTHS, score_flaws
+from edge_inspect.edge.bundle import Bundle
+from edge_inspect.edge.demo.line import CATEGORY
+from edge_inspect.edge.engines import open_engine
+from edge_inspect.edge.images import list_images, read_image
+from edge_inspect.train.flaws import KINDS, Flaws
 
 
 @pytest.mark.parametrize("width", [0.02, 0.1, 0.4])

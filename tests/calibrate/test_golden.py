@@ -3,14 +3,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from calibrate.golden import LEAST_TOLERANCE, MARGIN, tolerances, with_flaw
-from calibrate.measurement import Measurement
-from edge.bundle import Bundle
-from edge.engines import golden_difference, open_engine
-from edge.fit import Fit
-from edge.images import Frame
-from edge.messages import Precision
-from train.flaws import KINDS
+from edge_inspect.calibrate.golden import LEAST_TOLERANCE, MARGIN, tolerances, with_flaw
+from edge_inspect.calibrate.measurement import Measurement
+from edge_inspect.edge.bundle import Bundle
+from edge_inspect.edge.engines import golden_difference, open_engine
+from edge_inspect.edge.fit import Fit
+from edge_inspect.edge.images import Frame
+from edge_inspect.edge.messages import Precision
+from edge_inspect.train.flaws import KINDS
 
 
 def test_a_bundle_has_two_good_golden_frames_and_two_flawed_ones_of_every_precision(bundle: Bundle) -> None:

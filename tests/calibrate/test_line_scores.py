@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from calibrate.distributions import binomial_quantile
-from calibrate.line_scores import SURELY, sort_out
-from calibrate.threshold import clopper_pearson, resolvable_rate, tail_threshold
+from edge_inspect.calibrate.distributions import binomial_quantile
+from edge_inspect.calibrate.line_scores import SURELY, sort_out
+from edge_inspect.calibrate.threshold import clopper_pearson, resolvable_rate, tail_threshold
 
 Draw = Callable[[np.random.Generator, int], np.ndarray]
 GOOD: dict[str, Draw] = {

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 import small_bundle
 
-from calibrate.line_parts import LineParts
-from calibrate.line_scores import sort_out
-from calibrate.line_watch import picture_reference, score_reference, wander, wide_limits
-from calibrate.next_bundle import make_next
-from edge.bundle import Bundle, write_bundle
-from edge.decision import Decision
-from edge.health.picture import PictureFigures, PictureNorm, PictureRange, Spread
-from edge.health.vitals import Vitals
+from edge_inspect.calibrate.line_parts import LineParts
+from edge_inspect.calibrate.line_scores import sort_out
+from edge_inspect.calibrate.line_watch import picture_reference, score_reference, wander, wide_limits
+from edge_inspect.calibrate.next_bundle import make_next
+from edge_inspect.edge.bundle import Bundle, write_bundle
+from edge_inspect.edge.decision import Decision
+from edge_inspect.edge.health.picture import PictureFigures, PictureNorm, PictureRange, Spread
+from edge_inspect.edge.health.vitals import Vitals
 
 Drift = Callable[[np.ndarray], np.ndarray]
 DRIFTS: dict[str, Drift] = {

@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 import small_bundle
 
-from calibrate.cli import main
-from calibrate.threshold import tail_threshold
-from edge.bundle import THRESHOLD_SOURCE, Bundle, open_bundle, write_bundle
-from edge.evidence.case import Case, MapPart
-from edge.ids import uuid7
-from edge.messages import BundleReference, FrameSize, Verdict, utc_now
-from edge.station.shadow import ShadowScore, ShadowStart
+from edge_inspect.calibrate.cli import main
+from edge_inspect.calibrate.threshold import tail_threshold
+from edge_inspect.edge.bundle import THRESHOLD_SOURCE, Bundle, open_bundle, write_bundle
+from edge_inspect.edge.evidence.case import Case, MapPart
+from edge_inspect.edge.ids import uuid7
+from edge_inspect.edge.messages import BundleReference, FrameSize, Verdict, utc_now
+from edge_inspect.edge.station.shadow import ShadowScore, ShadowStart
 
 RNG = np.random.default_rng(37)
 GOOD = RNG.gumbel(0.3, 0.02, 1960)
@@ -193,7 +193,7 @@ def test_it_runs_on_a_box_without_torch_and_scipy(parent: Bundle, tmp_path: Path
 import sys
 for name in ("torch", "torchvision", "timm", "onnx", "scipy", "tqdm", "models", "train"):
     sys.modules[name] = None
-from calibrate.cli import main
+from edge_inspect.calibrate.cli import main
 sys.exit(main(["threshold", *sys.argv[1:]]))
 """
     options = ["--scores", str(collected(tmp_path, parent)), "--out", str(tmp_path / "next")]

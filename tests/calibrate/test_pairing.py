@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from calibrate.decision import fit_all
-from calibrate.measurement import Measurement
-from calibrate.pairing import pair
-from calibrate.threshold import tail_threshold
-from edge.messages import Precision
+from edge_inspect.calibrate.decision import fit_all
+from edge_inspect.calibrate.measurement import Measurement
+from edge_inspect.calibrate.pairing import pair
+from edge_inspect.calibrate.threshold import tail_threshold
+from edge_inspect.edge.messages import Precision
 
 
 def said(scores: list[float]) -> Measurement:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from calibrate.damage import Budget
-from calibrate.measurement import Measurement
-from calibrate.networks import Networks
-from calibrate.preference import objection, prefer
-from edge.messages import Precision
+from edge_inspect.calibrate.damage import Budget
+from edge_inspect.calibrate.measurement import Measurement
+from edge_inspect.calibrate.networks import Networks
+from edge_inspect.calibrate.preference import objection, prefer
+from edge_inspect.edge.messages import Precision
 
 FINE: dict[Precision, str] = {"int8": "", "bf16": "", "fp16": "", "fp32": ""}
 

@@ -9,9 +9,9 @@ import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from calibrate.activations import collect
-from calibrate.clipping import METHODS, scale
-from calibrate.quantize import (
+from edge_inspect.calibrate.activations import collect
+from edge_inspect.calibrate.clipping import METHODS, scale
+from edge_inspect.calibrate.quantize import (
     CONVOLUTIONS,
     WEIGHT_LEVELS,
     Plan,
@@ -21,7 +21,7 @@ from calibrate.quantize import (
     quantizable,
     quantize,
 )
-from edge.engines.openvino import CORE, compile_model
+from edge_inspect.edge.engines.openvino import CORE, compile_model
 
 PLANS = [
     Plan(),

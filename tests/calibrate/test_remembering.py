@@ -8,16 +8,16 @@ import pytest
 import torch
 from small_teacher import SMALL
 
-from calibrate.activations import collect
-from calibrate.clipping import scale
-from calibrate.export import to_onnx
-from calibrate.quantize import Plan, quantizable, quantize
-from edge.engines.openvino import CORE
-from edge.fit import Fit
-from models.memory import Memory, Remembering, Usual
-from models.network import Network
-from models.teacher import Teacher
-from train.systems import SYSTEMS, system_of
+from edge_inspect.calibrate.activations import collect
+from edge_inspect.calibrate.clipping import scale
+from edge_inspect.calibrate.export import to_onnx
+from edge_inspect.calibrate.quantize import Plan, quantizable, quantize
+from edge_inspect.edge.engines.openvino import CORE
+from edge_inspect.edge.fit import Fit
+from edge_inspect.models.memory import Memory, Remembering, Usual
+from edge_inspect.models.network import Network
+from edge_inspect.models.teacher import Teacher
+from edge_inspect.train.systems import SYSTEMS, system_of
 
 
 def remembering(name: str, grid: tuple[int, int] | None) -> Network:

@@ -14,10 +14,10 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from limited import run_limited
 from small_bundle import write
 
-from calibrate.cli import main
-from edge.bundle import open_bundle
-from edge.errors import SignatureError
-from edge.signature import read_public_key
+from edge_inspect.calibrate.cli import main
+from edge_inspect.edge.bundle import open_bundle
+from edge_inspect.edge.errors import SignatureError
+from edge_inspect.edge.signature import read_public_key
 
 KEY, PUBLIC = "signing-key.pem", "signing-key.pub.pem"
 
@@ -86,8 +86,8 @@ def test_a_key_is_never_overwritten(keys: Path, capsys: pytest.CaptureFixture[st
 def test_keys_on_a_full_disk_leave_nothing(tmp_path: Path) -> None:
     message = run_limited(
         """
-from calibrate.signing import make_keys
-from edge.errors import UsageError
+from edge_inspect.calibrate.signing import make_keys
+from edge_inspect.edge.errors import UsageError
 full(10)
 try:
     make_keys(Path(sys.argv[1]))
@@ -167,8 +167,8 @@ def test_a_full_disk_leaves_the_bundle_as_it_was(folder: Path, keys: Path) -> No
     archive = pack(folder)
     before = archive.read_bytes()
     code = """
-from calibrate.signing import read_private_key, sign_bundle
-from edge.errors import BundleError
+from edge_inspect.calibrate.signing import read_private_key, sign_bundle
+from edge_inspect.edge.errors import BundleError
 key = read_private_key(Path(sys.argv[2]))
 full(50)
 try:

@@ -6,8 +6,8 @@ import re
 import numpy as np
 import pytest
 
-from calibrate.slider import slider
-from calibrate.validation import Validation
+from edge_inspect.calibrate.slider import slider
+from edge_inspect.calibrate.validation import Validation
 
 
 def page(groups: dict[str, list[float]], threshold: float, scores: list[float]) -> tuple[str, dict[str, object]]:

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import stats
 
-from calibrate.confidence import LEVEL, percent
-from calibrate.threshold import (
+from edge_inspect.calibrate.confidence import LEVEL, percent
+from edge_inspect.calibrate.threshold import (
     TailFit,
     clopper_pearson,
     exceeded_at,

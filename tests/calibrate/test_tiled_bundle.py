@@ -9,19 +9,19 @@ import pytest
 import torch
 from small_teacher import SMALL
 
-from calibrate.cli import main as calibrate
-from edge.bundle import Bundle, open_bundle
-from edge.decision import Decider
-from edge.demo.line import CATEGORY
-from edge.engines import check_golden, open_engine
-from edge.engines.openvino import OpenVinoEngine
-from edge.errors import EngineError
-from edge.fit import Fit
-from edge.images import Frame, list_images, read_image
-from train import checkpoint
-from train.cli import main as train
-from train.datasets import Category, load_fitted
-from train.evaluation import evaluate, torch_predictor
+from edge_inspect.calibrate.cli import main as calibrate
+from edge_inspect.edge.bundle import Bundle, open_bundle
+from edge_inspect.edge.decision import Decider
+from edge_inspect.edge.demo.line import CATEGORY
+from edge_inspect.edge.engines import check_golden, open_engine
+from edge_inspect.edge.engines.openvino import OpenVinoEngine
+from edge_inspect.edge.errors import EngineError
+from edge_inspect.edge.fit import Fit
+from edge_inspect.edge.images import Frame, list_images, read_image
+from edge_inspect.train import checkpoint
+from edge_inspect.train.cli import main as train
+from edge_inspect.train.datasets import Category, load_fitted
+from edge_inspect.train.evaluation import evaluate, torch_predictor
 
 TILES = Fit(64, 32, "tile", tiles=(2, 2), overlap=8)
 

@@ -11,17 +11,17 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from calibrate.activations import Activation, collect
-from calibrate.clipping import METHODS
-from calibrate.damage import Budget, Damage
-from calibrate.networks import Search, make_networks
-from calibrate.quantize import Plan, quantizable
-from calibrate.sensitivity import COUNT, RANKING_SHARE, Layer, SearchTime, rank_layers, release
-from calibrate.trials import Recipe, Trial, Workbench, _best_first, try_recipes
-from calibrate.validation import Validation, draw_validation
-from edge.bundle import FORMAT, GOLDEN, PRECISIONS, Bundle, Manifest, model_file
-from edge.fit import MEAN, STD, Fit
-from edge.messages import Precision
+from edge_inspect.calibrate.activations import Activation, collect
+from edge_inspect.calibrate.clipping import METHODS
+from edge_inspect.calibrate.damage import Budget, Damage
+from edge_inspect.calibrate.networks import Search, make_networks
+from edge_inspect.calibrate.quantize import Plan, quantizable
+from edge_inspect.calibrate.sensitivity import COUNT, RANKING_SHARE, Layer, SearchTime, rank_layers, release
+from edge_inspect.calibrate.trials import Recipe, Trial, Workbench, _best_first, try_recipes
+from edge_inspect.calibrate.validation import Validation, draw_validation
+from edge_inspect.edge.bundle import FORMAT, GOLDEN, PRECISIONS, Bundle, Manifest, model_file
+from edge_inspect.edge.fit import MEAN, STD, Fit
+from edge_inspect.edge.messages import Precision
 
 SIZE = 64
 HARMED = "head"

@@ -17,9 +17,9 @@ import numpy as np
 import pytest
 import yaml
 
-from calibrate.cli import main
-from calibrate.signing import make_keys
-from edge.bundle import open_bundle
+from edge_inspect.calibrate.cli import main
+from edge_inspect.calibrate.signing import make_keys
+from edge_inspect.edge.bundle import open_bundle
 
 Pack = Callable[[Path], Path]
 
@@ -198,7 +198,7 @@ def test_verify_and_sign_run_on_a_box_without_torch(bundle_path: Path, tmp_path:
 import sys
 for name in ("torch", "torchvision", "timm", "onnx", "scipy", "tqdm"):
     sys.modules[name] = None
-from calibrate.cli import main
+from edge_inspect.calibrate.cli import main
 copy, keys = sys.argv[1:]
 assert main(["keygen", "--out", keys]) == 0
 assert main(["sign", copy, "--key", f"{keys}/signing-key.pem"]) == 0

@@ -14,7 +14,7 @@ import pytest
 from mosquitto import Broker, Subscriber
 from service_process import Launch, Process
 
-from edge.outbox.memory import MemoryOutbox
+from edge_inspect.edge.outbox.memory import MemoryOutbox
 
 
 @pytest.fixture
@@ -96,7 +96,7 @@ def launch(program: list[str], tmp_path: Path) -> Iterator[Launch]:
     with contextlib.ExitStack() as ends:
 
         def start(config: Path, command: str = "run", by: Sequence[str] = (), **environment: str) -> Process:
-            whole = [*(by or [*program, "edge.cli"]), command, "--config", str(config)]
+            whole = [*(by or [*program, "edge_inspect.edge.cli"]), command, "--config", str(config)]
             log = tmp_path / f"said-{next(numbers)}"
             return ends.enter_context(Process(whole, log, cwd=tmp_path, env=variables | environment))
 

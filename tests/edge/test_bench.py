@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from edge.cli import main
+from edge_inspect.edge.cli import main
 
 
 def test_bench_says_its_floor_and_its_total(bundle_path: Path, tmp_path: Path) -> None:

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from limited import run_limited
 from small_bundle import contents, fields, write
 
-from edge.bundle import Bundle, open_bundle, write_bundle
-from edge.errors import BundleError
-from edge.fit import Fit
+from edge_inspect.edge.bundle import Bundle, open_bundle, write_bundle
+from edge_inspect.edge.errors import BundleError
+from edge_inspect.edge.fit import Fit
 
 
 @pytest.fixture(scope="module")
@@ -230,8 +230,8 @@ def test_a_bundle_that_is_there_is_left_alone(folder: Path) -> None:
 def test_a_bundle_on_a_full_disk_leaves_nothing(tmp_path: Path) -> None:
     message = run_limited(
         """
-from edge.bundle import write_bundle
-from edge.errors import BundleError
+from edge_inspect.edge.bundle import write_bundle
+from edge_inspect.edge.errors import BundleError
 from small_bundle import contents, fields
 full(2000)
 try:

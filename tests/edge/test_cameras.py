@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.cameras import Camera, Place, check_uri, open_camera
-from edge.errors import CameraError
-from edge.images import write_image
-from edge.messages import utc_now
+from edge_inspect.edge.cameras import Camera, Place, check_uri, open_camera
+from edge_inspect.edge.errors import CameraError
+from edge_inspect.edge.images import write_image
+from edge_inspect.edge.messages import utc_now
 
 VIDEO_FRAMES = 5
 

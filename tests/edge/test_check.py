@@ -10,8 +10,8 @@ import yaml
 from mosquitto import Broker, free_port
 from small_bundle import write
 
-from edge.cli import main
-from edge.images import write_image
+from edge_inspect.edge.cli import main
+from edge_inspect.edge.images import write_image
 
 Check = Callable[..., tuple[int, str]]
 
@@ -102,7 +102,7 @@ def test_a_key_that_is_there_twice_is_said(check: Check, tmp_path: Path, capsys:
 
 def test_root_is_told_that_it_sees_more_than_the_service(check: Check, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.geteuid", lambda: 0)
-    monkeypatch.setattr("edge.check.SERVICE_USER", "root")
+    monkeypatch.setattr("edge_inspect.edge.check.SERVICE_USER", "root")
     assert "sudo -u root edge-inspect check --config " in check()[1]
-    monkeypatch.setattr("edge.check.SERVICE_USER", "nobody-of-this-name")
+    monkeypatch.setattr("edge_inspect.edge.check.SERVICE_USER", "nobody-of-this-name")
     assert "sudo -u" not in check()[1]

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.clock import ClockWatch, StampAge, show_time
+from edge_inspect.edge.clock import ClockWatch, StampAge, show_time
 
 NOW = 1_800_000_000.0
 

@@ -17,9 +17,9 @@ import tiny_bundle
 from mosquitto import Broker, Subscriber, wait_until
 from service_process import PATIENCE, Launch, Process, write_settings
 
-from edge.ids import uuid7
-from edge.images import write_image
-from edge.messages import Topics
+from edge_inspect.edge.ids import uuid7
+from edge_inspect.edge.images import write_image
+from edge_inspect.edge.messages import Topics
 
 WEEK = 7 * 86400
 

@@ -10,12 +10,12 @@ from typing import get_args
 
 import pytest
 
-from edge import cli
-from edge.cli import main
-from edge.command import add_json_option, run_command, say, seed, write_json
-from edge.engines import EngineName
-from edge.errors import BundleError, CheckFailed, ConfigurationError, EdgeInspectError, UsageError
-from edge.messages import Precision
+from edge_inspect.edge import cli
+from edge_inspect.edge.cli import main
+from edge_inspect.edge.command import add_json_option, run_command, say, seed, write_json
+from edge_inspect.edge.engines import EngineName
+from edge_inspect.edge.errors import BundleError, CheckFailed, ConfigurationError, EdgeInspectError, UsageError
+from edge_inspect.edge.messages import Precision
 
 
 def parser_of(error: BaseException | None) -> argparse.ArgumentParser:
@@ -124,7 +124,10 @@ def test_the_json_option(arguments: list[str], target: Path | None) -> None:
 
 def test_a_users_mistake_is_one_line(tmp_path: Path, program: list[str]) -> None:
     done = subprocess.run(
-        [*program, "edge.cli", "bench", str(tmp_path / "none")], capture_output=True, text=True, check=False
+        [*program, "edge_inspect.edge.cli", "bench", str(tmp_path / "none")],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 2
     assert done.stdout == ""
@@ -143,7 +146,7 @@ def test_a_configurations_mistakes_are_all_said(tmp_path: Path, capsys: pytest.C
 def test_a_reader_that_has_gone_is_no_error(program: list[str]) -> None:
     code = """
 import argparse, sys
-from edge.command import run_command
+from edge_inspect.edge.command import run_command
 def handler(_):
     while True:
         print("line " * 1000)
@@ -205,7 +208,7 @@ def test_another_error_of_files_is_a_bug() -> None:
 
 PRINTS = """
 import argparse
-from edge.command import run_command
+from edge_inspect.edge.command import run_command
 parser = argparse.ArgumentParser(prog="program")
 parser.set_defaults(handler=lambda _: print("line\\n" * {}))
 raise SystemExit(run_command(parser, []))

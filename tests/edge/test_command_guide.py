@@ -9,10 +9,10 @@ import sys
 
 import pytest
 
-from edge.command_guide import guide
-from edge.commands import VERBS, parse_command
-from edge.ids import UUID7_PATTERN
-from edge.station.command_desk import CommandDesk
+from edge_inspect.edge.command_guide import guide
+from edge_inspect.edge.commands import VERBS, parse_command
+from edge_inspect.edge.ids import UUID7_PATTERN
+from edge_inspect.edge.station.command_desk import CommandDesk
 
 
 def block(language: str, word: str) -> str:

@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge.commands import LARGEST_COMMAND, VERBS, Refused, Reply, parse_command, read_sender
-from edge.ids import uuid7
-from edge.messages import utc_now
-from edge.station.command_desk import CommandDesk, Receipt
-from edge.station.command_memory import CommandMemory
+from edge_inspect.edge.commands import LARGEST_COMMAND, VERBS, Refused, Reply, parse_command, read_sender
+from edge_inspect.edge.ids import uuid7
+from edge_inspect.edge.messages import utc_now
+from edge_inspect.edge.station.command_desk import CommandDesk, Receipt
+from edge_inspect.edge.station.command_memory import CommandMemory
 
 NOW = 1_800_000_000.0
 numbers = itertools.count()
@@ -274,8 +274,8 @@ def test_a_retained_command_is_refused(clock: Clock) -> None:
 def test_no_command_is_taken_that_would_have_another_one_forgotten(
     clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("edge.station.command_desk.KEPT", 3)
-    monkeypatch.setattr("edge.station.command_memory.KEPT", 3)
+    monkeypatch.setattr("edge_inspect.edge.station.command_desk.KEPT", 3)
+    monkeypatch.setattr("edge_inspect.edge.station.command_memory.KEPT", 3)
     steady = Clock()
     one = CommandDesk(VERBS, 30.0, clock, steady=steady)
     first = payload()
@@ -313,7 +313,7 @@ def test_a_damaged_memory_is_no_obstacle(tmp_path: Path, content: bytes) -> None
 
 
 def test_the_file_of_a_memory_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edge.station.command_memory.KEPT", 5)
+    monkeypatch.setattr("edge_inspect.edge.station.command_memory.KEPT", 5)
     memory = CommandMemory(tmp_path / "ids")
     made_ids = [uuid7() for _ in range(40)]
     for identity in made_ids:

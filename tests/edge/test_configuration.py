@@ -12,10 +12,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from small_bundle import write
 
-from edge.configuration import check_settings, load_settings
-from edge.errors import ConfigurationError
-from edge.images import write_image
-from edge.settings import Settings
+from edge_inspect.edge.configuration import check_settings, load_settings
+from edge_inspect.edge.errors import ConfigurationError
+from edge_inspect.edge.images import write_image
+from edge_inspect.edge.settings import Settings
 
 Fields = dict[str, Any]
 

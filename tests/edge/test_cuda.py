@@ -4,8 +4,8 @@ import sys
 
 import pytest
 
-from edge.cuda import Cuda, Gpu, explain
-from edge.errors import EngineError
+from edge_inspect.edge.cuda import Cuda, Gpu, explain
+from edge_inspect.edge.errors import EngineError
 
 
 @pytest.mark.parametrize(

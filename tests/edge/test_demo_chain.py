@@ -8,22 +8,22 @@ import pytest
 import small_bundle
 from mosquitto import NO_MOSQUITTO, free_port, mosquitto_program, wait_until
 
-from edge.cli import main
-from edge.demo import broker as demo_broker
-from edge.demo import chain, stream
-from edge.demo.broker import running_broker
-from edge.demo.line import StreamPart, write_stream
-from edge.demo.progress import tracked
-from edge.demo.stream import BUNDLE, inspect_stream
-from edge.demo.subscriber import Subscriber
-from edge.demo.summary import accuracy, speed
-from edge.errors import CheckFailed, UsageError
-from edge.messages import Status, Topics, utc_now
-from edge.mqtt.publisher import Publisher
-from edge.outbox import Outgoing
-from edge.outbox.memory import MemoryOutbox
-from edge.outbox.sqlite import SqliteOutbox
-from edge.settings import MqttSettings
+from edge_inspect.edge.cli import main
+from edge_inspect.edge.demo import broker as demo_broker
+from edge_inspect.edge.demo import chain, stream
+from edge_inspect.edge.demo.broker import running_broker
+from edge_inspect.edge.demo.line import StreamPart, write_stream
+from edge_inspect.edge.demo.progress import tracked
+from edge_inspect.edge.demo.stream import BUNDLE, inspect_stream
+from edge_inspect.edge.demo.subscriber import Subscriber
+from edge_inspect.edge.demo.summary import accuracy, speed
+from edge_inspect.edge.errors import CheckFailed, UsageError
+from edge_inspect.edge.messages import Status, Topics, utc_now
+from edge_inspect.edge.mqtt.publisher import Publisher
+from edge_inspect.edge.outbox import Outgoing
+from edge_inspect.edge.outbox.memory import MemoryOutbox
+from edge_inspect.edge.outbox.sqlite import SqliteOutbox
+from edge_inspect.edge.settings import MqttSettings
 
 
 def test_the_whole_chain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:

@@ -5,8 +5,8 @@ import cv2
 import numpy as np
 import pytest
 
-from edge.demo import line
-from edge.demo.line import CATEGORY, DEFECTS, render_part, write_dataset, write_stream
+from edge_inspect.edge.demo import line
+from edge_inspect.edge.demo.line import CATEGORY, DEFECTS, render_part, write_dataset, write_stream
 
 
 def same(a: line.RenderedPart, b: line.RenderedPart) -> bool:

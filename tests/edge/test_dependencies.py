@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from edge.dependencies import EXTRAS, NEEDED, explain, remedy
+from edge_inspect.edge.dependencies import EXTRAS, NEEDED, explain, remedy
 
 ROOT = Path(__file__).parents[2]
 NOT_THERE = "raise ModuleNotFoundError(f'No module named {__name__!r}', name=__name__)"
@@ -23,7 +23,7 @@ def run(folder: Path, broken: dict[str, str], *command: str) -> subprocess.Compl
     for name, source in broken.items():
         (folder / name).mkdir()
         (folder / name / "__init__.py").write_text(source)
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(folder), str(ROOT)])}
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(folder), str(ROOT / "src")])}
     whole = [sys.executable, "-m", *command]
     return subprocess.run(whole, capture_output=True, text=True, env=environment, check=False, cwd=folder)
 
@@ -45,7 +45,7 @@ def test_a_needed_package_that_does_not_load_is_a_sentence_and_status_69(
     tmp_path: Path, module: str, source: str, said: str
 ) -> None:
     bundle = str(ROOT / "edge/selftest.zip")
-    done = run(tmp_path, {module: source}, "edge.cli", "bench", bundle, "--frames", "1")
+    done = run(tmp_path, {module: source}, "edge_inspect.edge.cli", "bench", bundle, "--frames", "1")
     assert done.returncode == 69, done.stderr
     assert "Traceback" not in done.stderr and re.search(said, done.stderr)
     assert done.stderr.startswith(f"edge-inspect: import {module} fails: ")
@@ -54,10 +54,10 @@ def test_a_needed_package_that_does_not_load_is_a_sentence_and_status_69(
 @pytest.mark.parametrize(
     ("module", "command"),
     [
-        ("safetensors", ("train.cli", "fit", "--data", ".", "--out", "run")),
-        ("torch", ("train.cli", "evaluate", "run", "--data", ".")),
-        ("timm", ("train.cli", "teacher", "--out", "teacher.safetensors")),
-        ("onnx", ("calibrate.cli", "bundle", "run", "--good", ".", "--out", "bundle")),
+        ("safetensors", ("edge_inspect.train.cli", "fit", "--data", ".", "--out", "run")),
+        ("torch", ("edge_inspect.train.cli", "evaluate", "run", "--data", ".")),
+        ("timm", ("edge_inspect.train.cli", "teacher", "--out", "teacher.safetensors")),
+        ("onnx", ("edge_inspect.calibrate.cli", "bundle", "run", "--good", ".", "--out", "bundle")),
     ],
 )
 def test_without_the_extra_train_its_name_is_said(tmp_path: Path, module: str, command: tuple[str, ...]) -> None:
@@ -71,7 +71,7 @@ def test_systemd_does_not_start_again_what_cannot_load(unit: str) -> None:
     assert "\nRestartPreventExitStatus=69\n" in (ROOT / "systemd" / unit).read_text()
 
 
-@pytest.mark.parametrize("program", ["edge.cli", "train.cli", "calibrate.cli"])
+@pytest.mark.parametrize("program", ["edge_inspect.edge.cli", "edge_inspect.train.cli", "edge_inspect.calibrate.cli"])
 @pytest.mark.parametrize("arguments", [("--help",), ("--version",)])
 def test_help_needs_the_standard_library_alone(tmp_path: Path, program: str, arguments: tuple[str, ...]) -> None:
     done = run(tmp_path, dict.fromkeys([*NEEDED, *EXTRAS], NOT_THERE), program, *arguments)
@@ -79,9 +79,13 @@ def test_help_needs_the_standard_library_alone(tmp_path: Path, program: str, arg
 
 
 def test_an_import_that_is_a_mistake_of_ours_keeps_its_traceback() -> None:
-    for statement in ("import edge.no_such_module", "from edge.errors import NoSuchError", "import no_such_package"):
+    for statement in (
+        "import edge_inspect.edge.no_such_module",
+        "from edge_inspect.edge.errors import NoSuchError",
+        "import no_such_package",
+    ):
         try:
-            exec(compile(statement, "edge/x.py", "exec"), {"__name__": "edge.x"})
+            exec(compile(statement, "edge/x.py", "exec"), {"__name__": "edge_inspect.edge.x"})
         except ImportError as error:
             assert explain(error) is None
         else:
@@ -90,7 +94,7 @@ def test_an_import_that_is_a_mistake_of_ours_keeps_its_traceback() -> None:
 
 def test_an_error_of_a_package_that_did_load_is_no_missing_package() -> None:
     try:
-        exec(compile("import json; json.loads('{')", "edge/x.py", "exec"), {"__name__": "edge.x"})
+        exec(compile("import json; json.loads('{')", "edge/x.py", "exec"), {"__name__": "edge_inspect.edge.x"})
     except ValueError as error:
         assert explain(error) is None
 

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter, gaussian_filter1d
 
-from edge.discrepancy import blurring_matrix, head_matrix, upsampling_matrix
+from edge_inspect.edge.discrepancy import blurring_matrix, head_matrix, upsampling_matrix
 
 sizes = st.integers(1, 70)
 few = settings(max_examples=60, deadline=None)

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from edge.cli import main
-from edge.doctor import examine, pycuda_remedy, tensorrt_remedy, toolkit_remedy
+from edge_inspect.edge.cli import main
+from edge_inspect.edge.doctor import examine, pycuda_remedy, tensorrt_remedy, toolkit_remedy
 
 
 def test_every_finding_says_what_is_there_or_what_brings_it() -> None:
@@ -57,7 +57,7 @@ def test_a_bare_box_gets_every_remedy(tmp_path: Path) -> None:
         broken(tmp_path, name, f"raise ModuleNotFoundError('No module named {name}')")
     code = """
 import json
-from edge.doctor import examine, pycuda_remedy, tensorrt_remedy, toolkit_remedy
+from edge_inspect.edge.doctor import examine, pycuda_remedy, tensorrt_remedy, toolkit_remedy
 print(json.dumps({f.what: [f.found, f.detail] for f in examine()}))
 """
     environment = {**os.environ, "PATH": str(tmp_path), "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
@@ -114,7 +114,7 @@ def test_a_needed_package_that_does_not_load_or_is_too_old_ends_with_1(
 ) -> None:
     broken(tmp_path, module, source)
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
-    command = [sys.executable, "-m", "edge.cli", "doctor", "--json", str(tmp_path / "out.json")]
+    command = [sys.executable, "-m", "edge_inspect.edge.cli", "doctor", "--json", str(tmp_path / "out.json")]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 1 and "Traceback" not in done.stderr
     found = json.loads((tmp_path / "out.json").read_text())

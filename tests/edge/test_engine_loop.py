@@ -8,8 +8,8 @@ import time
 import pytest
 from mosquitto import wait_until
 
-from edge import engine_loop
-from edge.engine_loop import EngineLoop
+from edge_inspect.edge import engine_loop
+from edge_inspect.edge.engine_loop import EngineLoop
 
 
 class Station:

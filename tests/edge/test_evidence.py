@@ -16,19 +16,19 @@ import numpy as np
 import pytest
 from mosquitto import wait_until
 
-from edge import ids
-from edge.cli import main
-from edge.engines import AnomalyMap
-from edge.evidence import folder as evidence_folder
-from edge.evidence.case import Case, Seen, pack, read_map
-from edge.evidence.folder import EvidenceFolder
-from edge.evidence.writer import EvidenceWriter
-from edge.fit import Fit
-from edge.ids import uuid7
-from edge.images import read_image
-from edge.messages import BundleReference, FrameSize, Region, Verdict, utc_now
-from edge.settings import EvidenceSettings
-from train.datasets import Category
+from edge_inspect.edge import ids
+from edge_inspect.edge.cli import main
+from edge_inspect.edge.engines import AnomalyMap
+from edge_inspect.edge.evidence import folder as evidence_folder
+from edge_inspect.edge.evidence.case import Case, Seen, pack, read_map
+from edge_inspect.edge.evidence.folder import EvidenceFolder
+from edge_inspect.edge.evidence.writer import EvidenceWriter
+from edge_inspect.edge.fit import Fit
+from edge_inspect.edge.ids import uuid7
+from edge_inspect.edge.images import read_image
+from edge_inspect.edge.messages import BundleReference, FrameSize, Region, Verdict, utc_now
+from edge_inspect.edge.settings import EvidenceSettings
+from edge_inspect.train.datasets import Category
 
 HEIGHT, WIDTH = 60, 80
 REGION = Region(bbox=(20, 15, 12, 9), area_px=80, peak=0.9, centroid=(26.0, 19.5))

@@ -18,7 +18,7 @@ from node_modules import FOLDER as NODE
 from node_modules import node_program
 from service_process import PATIENCE, Launch, Process, write_settings
 
-from edge.demo.line import write_stream
+from edge_inspect.edge.demo.line import write_stream
 
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
 STATION = "plant/line1/station1"

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from limited import run_limited
 
-from edge.files import new_folder, sha256, write_atomically
+from edge_inspect.edge.files import new_folder, sha256, write_atomically
 
 
 def test_a_file_is_written_with_the_folders_above_it(tmp_path: Path) -> None:
@@ -30,7 +30,7 @@ def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> Non
     said = run_limited(
         """
 import errno
-from edge.files import write_atomically
+from edge_inspect.edge.files import write_atomically
 full(1000)
 try:
     write_atomically(Path(sys.argv[1]), bytes(100_000))
@@ -83,7 +83,7 @@ def test_a_folder_that_is_there_is_left_alone(tmp_path: Path) -> None:
 def test_a_folder_on_a_full_disk_leaves_nothing(tmp_path: Path) -> None:
     run_limited(
         """
-from edge.files import new_folder
+from edge_inspect.edge.files import new_folder
 full(1000)
 try:
     with new_folder(Path(sys.argv[1])) as folder:

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from edge.errors import UsageError
-from edge.fit import MODES, Fit, Placement, parse_size
-from edge.images import Frame
+from edge_inspect.edge.errors import UsageError
+from edge_inspect.edge.fit import MODES, Fit, Placement, parse_size
+from edge_inspect.edge.images import Frame
 
 sides = st.integers(24, 400)
 network_sides = st.integers(1, 4).map(lambda n: 32 * n)

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.errors import UsageError
-from edge.fit import MODES, MOST_TILES, Fit, grid_for
+from edge_inspect.edge.errors import UsageError
+from edge_inspect.edge.fit import MODES, MOST_TILES, Fit, grid_for
 
 network_sides = st.integers(1, 4).map(lambda n: 32 * n)
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.host import check_host
+from edge_inspect.edge.host import check_host
 
 
 @pytest.mark.parametrize(

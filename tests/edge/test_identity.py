@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from edge.identity import box_id, keep_identity
+from edge_inspect.edge.identity import box_id, keep_identity
 
 
 @pytest.fixture

@@ -12,13 +12,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge.bundle import Bundle
-from edge.cli import main
-from edge.demo.line import CATEGORY
-from edge.engines import AnomalyMap
-from edge.fit import Fit
-from edge.images import list_images, read_image
-from edge.inspection import draw_overlay, inspect_files, name_overlays
+from edge_inspect.edge.bundle import Bundle
+from edge_inspect.edge.cli import main
+from edge_inspect.edge.demo.line import CATEGORY
+from edge_inspect.edge.engines import AnomalyMap
+from edge_inspect.edge.fit import Fit
+from edge_inspect.edge.images import list_images, read_image
+from edge_inspect.edge.inspection import draw_overlay, inspect_files, name_overlays
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def test_an_overlay_has_the_frames_size(bundle_path: Path, good: Path, tmp_path:
 
 
 def test_a_rejected_frame_shows_where(bundle: Bundle) -> None:
-    from edge.decision import Decider
+    from edge_inspect.edge.decision import Decider
 
     frame = np.full((480, 640, 3), 90, np.uint8)
     limits = bundle.manifest.decision.thresholds["fp32"]
@@ -127,7 +127,7 @@ def test_names_of_any_bytes_are_shown(
     for name in (b"teil_\xfc.png", "prüfplatz.png".encode(), b"two\nlines.png", b"\x1b[2J.png"):
         shutil.copy(source, os.fsdecode(os.fsencode(tmp_path) + b"/" + name))
     target = tmp_path / "out.json"
-    command = [*program, "edge.cli", "image", str(bundle_path), str(tmp_path), "--json", str(target)]
+    command = [*program, "edge_inspect.edge.cli", "image", str(bundle_path), str(tmp_path), "--json", str(target)]
     done = subprocess.run(command, capture_output=True, env={**os.environ, **encoding})
     assert done.returncode == 0, done.stderr.decode(errors="replace")
     lines = done.stdout.splitlines()

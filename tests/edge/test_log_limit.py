@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from edge.log_limit import LogLimit
+from edge_inspect.edge.log_limit import LogLimit
 
 
 class Clock:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from edge.memory import peak_mb
+from edge_inspect.edge.memory import peak_mb
 
 
 def test_the_peak_stays_when_memory_is_given_back() -> None:
@@ -18,6 +18,6 @@ def test_the_peak_stays_when_memory_is_given_back() -> None:
 def test_a_process_does_not_inherit_its_parents_peak() -> None:
     block = bytearray(200 * 2**20)
     block[::4096] = b"x" * len(block[::4096])
-    child = "from edge.memory import peak_mb; print(peak_mb())"
+    child = "from edge_inspect.edge.memory import peak_mb; print(peak_mb())"
     said = subprocess.run([sys.executable, "-c", child], capture_output=True, text=True, check=True).stdout
     assert float(said) < 150 < len(block) / 2**20

@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from edge import ids
-from edge.commands import Reply
-from edge.ids import is_uuid7, sort_after, uuid7, uuid7_of_now, uuid7_time
-from edge.messages import (
+from edge_inspect.edge import ids
+from edge_inspect.edge.commands import Reply
+from edge_inspect.edge.ids import is_uuid7, sort_after, uuid7, uuid7_of_now, uuid7_time
+from edge_inspect.edge.messages import (
     LARGEST_REGIONS,
     BundleReference,
     Defect,
@@ -33,8 +33,8 @@ from edge.messages import (
     Verdict,
     format_time,
 )
-from edge.schema import json_schemas
-from edge.text import clean
+from edge_inspect.edge.schema import json_schemas
+from edge_inspect.edge.text import clean
 
 MOMENT = datetime(2026, 1, 31, 6, 7, 8, 9, tzinfo=timezone.utc)
 REGION = Region(bbox=(1, 2, 3, 4), area_px=9, peak=0.7, centroid=(2.5, 3.5))

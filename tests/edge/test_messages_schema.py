@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import yaml
 
-from edge.commands import COMMANDS, VERBS, Reply
-from edge.messages import Defect, Health, Status, Topics, Verdict
-from edge.schema import CHANNELS, asyncapi, documents, examples, main
+from edge_inspect.edge.commands import COMMANDS, VERBS, Reply
+from edge_inspect.edge.messages import Defect, Health, Status, Topics, Verdict
+from edge_inspect.edge.schema import CHANNELS, asyncapi, documents, examples, main
 
 FOLDER = Path(__file__).parents[2] / "docs" / "mqtt"
 MODELS: dict[str, Any] = {"verdict": Verdict, "defect": Defect, "status": Status, "health": Health, "reply": Reply}
@@ -28,7 +28,9 @@ def parsed(name: str, text: str) -> Any:
 @pytest.mark.parametrize("name", documents())
 def test_the_committed_documents_match_the_models(name: str) -> None:
     committed = (FOLDER / name).read_text(encoding="utf-8")
-    assert parsed(name, committed) == parsed(name, documents()[name]), "run: python -m edge.schema docs/mqtt"
+    assert parsed(name, committed) == parsed(name, documents()[name]), (
+        "run: python -m edge_inspect.edge.schema docs/mqtt"
+    )
 
 
 def test_no_other_document_is_there() -> None:

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from edge.messages import Region
-from edge.overlay import ACCEPT, REJECT, blend, contact_sheet, draw_regions, heat
+from edge_inspect.edge.messages import Region
+from edge_inspect.edge.overlay import ACCEPT, REJECT, blend, contact_sheet, draw_regions, heat
 
 
 def test_heat_goes_from_blue_to_red() -> None:

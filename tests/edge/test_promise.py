@@ -8,8 +8,8 @@ import small_bundle
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.bundle import Manifest
-from edge.promise import in_100, promise_of
+from edge_inspect.edge.bundle import Manifest
+from edge_inspect.edge.promise import in_100, promise_of
 
 FLAWS = [{"width": 0.01, "drawn": 48, "found": 34}, {"width": 0.02, "drawn": 48, "found": 46}]
 

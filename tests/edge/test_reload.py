@@ -13,7 +13,7 @@ import tiny_bundle
 from mosquitto import Broker, Subscriber, wait_until
 from service_process import PATIENCE, Commander, Configure, Launch, write_settings
 
-from edge.images import write_image
+from edge_inspect.edge.images import write_image
 
 GPIO = "gpio:/dev/gpiochip99/1"
 REMEDY = "pip install 'edge-inspect[gpio]'"
@@ -22,10 +22,10 @@ REMEDY = "pip install 'edge-inspect[gpio]'"
 WITHOUT_GPIOD = """
 import os, sys
 sys.modules["gpiod"] = None
-import edge.cli, edge.service
+import edge_inspect.edge.cli, edge_inspect.edge.service
 check = edge.service.check_trigger
 edge.service.check_trigger = lambda text: None if os.path.exists("blind") else check(text)
-sys.exit(edge.cli.main(sys.argv[1:]))
+sys.exit(edge_inspect.edge.cli.main(sys.argv[1:]))
 """
 BY = [sys.executable, "-c", WITHOUT_GPIOD]
 

@@ -14,11 +14,11 @@ from mosquitto import Between, Broker, Subscriber, free_port, wait_until
 from service_process import PATIENCE, Launch, write_settings
 from station_parts import TOPICS, Subscribe, mqtt, status
 
-from edge.cli import main
-from edge.commands import Reply
-from edge.demo.line import write_stream
-from edge.mqtt.publisher import Publisher
-from edge.outbox.memory import MemoryOutbox
+from edge_inspect.edge.cli import main
+from edge_inspect.edge.commands import Reply
+from edge_inspect.edge.demo.line import write_stream
+from edge_inspect.edge.mqtt.publisher import Publisher
+from edge_inspect.edge.outbox.memory import MemoryOutbox
 
 STATION = ["--site", "plant", "--line", "line1", "--station", "a"]
 

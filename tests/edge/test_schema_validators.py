@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from node_modules import node_program
 
-from edge.commands import Refused, parse_command
-from edge.schema import CHANNELS, examples
+from edge_inspect.edge.commands import Refused, parse_command
+from edge_inspect.edge.schema import CHANNELS, examples
 
 FOLDER = Path(__file__).parents[2] / "docs" / "mqtt"
 ID = "019f2b1c-7e40-7000-8000-0123456789ab"

@@ -7,7 +7,7 @@ import signal
 
 import pytest
 
-from edge.signals import Signals
+from edge_inspect.edge.signals import Signals
 
 
 def test_a_handler_touches_nothing_that_has_a_lock(caplog: pytest.LogCaptureFixture) -> None:

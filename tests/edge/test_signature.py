@@ -18,11 +18,11 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from small_bundle import write
 
-from edge.bundle import open_bundle
-from edge.cli import main
-from edge.errors import BundleError, SignatureError, UsageError
-from edge.images import write_image
-from edge.signature import PREFIX, Signature, key_id, read_public_key
+from edge_inspect.edge.bundle import open_bundle
+from edge_inspect.edge.cli import main
+from edge_inspect.edge.errors import BundleError, SignatureError, UsageError
+from edge_inspect.edge.images import write_image
+from edge_inspect.edge.signature import PREFIX, Signature, key_id, read_public_key
 
 
 def pem(key: Any) -> bytes:

@@ -20,12 +20,12 @@ from http_get import get
 from mosquitto import Broker, Subscriber, free_port, wait_until
 from service_process import PATIENCE, Configure, Launch, Process, write_settings
 
-from edge.health.supervisor import EXIT_STUCK
+from edge_inspect.edge.health.supervisor import EXIT_STUCK
 
 # A driver, and a network, that does not return: a thread that waits for ever, whenever the file `hang` is there.
 HANGS = """
 import os, sys, threading
-import edge.cameras.folder, edge.engines.openvino
+import edge_inspect.edge.cameras.folder, edge_inspect.edge.engines.openvino
 
 def hang(kind, method, once):
     def wrapped(*arguments):
@@ -40,8 +40,8 @@ once = "once" in sys.argv.pop(1)
 camera, engine = edge.cameras.folder.FolderCamera, edge.engines.openvino.OpenVinoEngine
 camera.read = hang("camera", camera.read, once)
 engine._infer_tile = hang("engine", engine._infer_tile, once)
-import edge.cli
-sys.exit(edge.cli.main(sys.argv[1:]))
+import edge_inspect.edge.cli
+sys.exit(edge_inspect.edge.cli.main(sys.argv[1:]))
 """
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from edge.systemd import JournalHandler, give_time, log_handler, notify, watchdog_usec
+from edge_inspect.edge.systemd import JournalHandler, give_time, log_handler, notify, watchdog_usec
 
 
 @pytest.fixture
@@ -36,12 +36,12 @@ def fields(datagram: bytes) -> dict[str, str]:
 def test_the_journal_gets_fields(listener: socket.socket) -> None:
     handler = JournalHandler(Path(listener.getsockname()))
     record = logging.LogRecord(
-        "edge.station", logging.WARNING, "/a/b.py", 7, "Teil %s\nist \udcff kaputt", ("ü",), None
+        "edge_inspect.edge.station", logging.WARNING, "/a/b.py", 7, "Teil %s\nist \udcff kaputt", ("ü",), None
     )
     handler.emit(record)
     found = fields(listener.recv(65536))
     assert found["MESSAGE"] == "Teil ü\nist \\udcff kaputt"
-    assert found["PRIORITY"] == "4" and found["LOGGER"] == "edge.station" and found["CODE_LINE"] == "7"
+    assert found["PRIORITY"] == "4" and found["LOGGER"] == "edge_inspect.edge.station" and found["CODE_LINE"] == "7"
     assert found["SYSLOG_IDENTIFIER"] == "edge-inspect" and found["THREAD_NAME"] == "MainThread"
     handler.close()
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.text import clean
+from edge_inspect.edge.text import clean
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge.tiles import Grid, Merger
+from edge_inspect.edge.tiles import Grid, Merger
 
 few = settings(max_examples=30, deadline=None)
 

@@ -10,8 +10,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.errors import YamlError
-from edge.yaml_file import parse_yaml, read_yaml
+from edge_inspect.edge.errors import YamlError
+from edge_inspect.edge.yaml_file import parse_yaml, read_yaml
 
 # Each line's list names that of the line before nine times.
 LAUGHS = b"x0: &x0 [ha]\n" + b"".join(

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from cuda.bindings import driver
 
-from edge.kernels.cubin import load_cubin
-from edge.kernels.launch import Launch
+from edge_inspect.edge.kernels.cubin import load_cubin
+from edge_inspect.edge.kernels.launch import Launch
 
 _ALIGNED = 16  # bytes that one load brings
 

@@ -11,9 +11,18 @@ from typing import Protocol
 
 import numpy as np
 
-from edge.kernels.discrepancy import Band, Features, Kind, Layout, distance, head_launch, head_tables, patches
-from edge.kernels.launch import Launch
-from edge.tiles import Grid
+from edge_inspect.edge.kernels.discrepancy import (
+    Band,
+    Features,
+    Kind,
+    Layout,
+    distance,
+    head_launch,
+    head_tables,
+    patches,
+)
+from edge_inspect.edge.kernels.launch import Launch
+from edge_inspect.edge.tiles import Grid
 
 SHIM = Path(__file__).parent / "shim"
 OPTIONS = ("-std=c++17", "-O1", "-g", "-Wall", "-Wextra", "-Werror", "-Wno-unknown-pragmas", "-fno-strict-aliasing")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from edge.kernels.launch import ARCHITECTURES, COMPILE, SOURCES
+from edge_inspect.edge.kernels.launch import ARCHITECTURES, COMPILE, SOURCES
 
 NVCC = shutil.which("nvcc") or shutil.which("nvcc", path="/usr/local/cuda/bin")
 MISSING = "NO NVCC: the GPU kernels are NOT compiled; apt install nvidia-cuda-toolkit, or NVIDIA's own CUDA"

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from edge.errors import EngineError
-from edge.kernels import cubin
-from edge.kernels.cubin import TOOLKIT, load_cubin
+from edge_inspect.edge.errors import EngineError
+from edge_inspect.edge.kernels import cubin
+from edge_inspect.edge.kernels.cubin import TOOLKIT, load_cubin
 
 NVCC = shutil.which("nvcc") or shutil.which("nvcc", path=TOOLKIT)
 KERNELS = ("head", "resize", "preprocess_float16", "arrange_float32", "distance_nhwc_float16")

@@ -7,9 +7,9 @@ import pytest
 import torch
 from kernels.host import Runner, distances, features, runner
 
-from edge.errors import EngineError
-from edge.kernels.discrepancy import Features, Layout, distance
-from models.discrepancy import cosine_distance
+from edge_inspect.edge.errors import EngineError
+from edge_inspect.edge.kernels.discrepancy import Features, Layout, distance
+from edge_inspect.models.discrepancy import cosine_distance
 
 TOLERANCE = {np.float32: 1e-5, np.float16: 2e-3}
 SHAPES = {

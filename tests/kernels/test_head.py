@@ -9,10 +9,10 @@ import pytest
 import torch
 from kernels.host import HeadRun, Runner, distances, features, runner
 
-from edge.errors import EngineError
-from edge.kernels.discrepancy import arrange
-from edge.tiles import Grid, Merger
-from models.discrepancy import anomaly_map, gaussian_blur, score, upsample
+from edge_inspect.edge.errors import EngineError
+from edge_inspect.edge.kernels.discrepancy import arrange
+from edge_inspect.edge.tiles import Grid, Merger
+from edge_inspect.models.discrepancy import anomaly_map, gaussian_blur, score, upsample
 
 SIZES = {
     "square": ((64, 64), [(16, 16), (8, 8), (4, 4)]),

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from kernels.host import Runner, runner
 
-from edge.fit import MEAN, STD, Fit
-from edge.kernels.launch import Launch
-from edge.kernels.preprocess import plan
+from edge_inspect.edge.fit import MEAN, STD, Fit
+from edge_inspect.edge.kernels.launch import Launch
+from edge_inspect.edge.kernels.preprocess import plan
 
 FITS = {
     "stretch": Fit(64, 96),

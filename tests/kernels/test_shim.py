@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from kernels.host import Host, KernelFault
 
-from edge.kernels.launch import Launch, structure
+from edge_inspect.edge.kernels.launch import Launch, structure
 
 FAULT = structure([("from", "u8"), ("to", "u8"), ("which", "i4")])
 FAULTS = {
@@ -54,7 +54,7 @@ def test_the_argument_must_have_the_kernels_size(library: Path) -> None:
 
 def test_halves_are_numpys(library: Path) -> None:
     """All 65,536 of them, through `arrange`."""
-    from edge.kernels.discrepancy import arrange
+    from edge_inspect.edge.kernels.discrepancy import arrange
 
     halves = np.arange(65536, dtype=np.uint16).view(np.float16).reshape(256, 256)
     floats = np.zeros((256, 256), np.float32)

@@ -20,15 +20,15 @@ from kernels.host import Host
 from onnx import TensorProto, helper
 from stand_in_tensorrt import HostCuda, tensorrt
 
-from edge.bundle import GOLDEN, Bundle, write_bundle
-from edge.decision import Decider
-from edge.engines import AnomalyMap, check_golden, golden_difference
-from edge.engines.openvino import OpenVinoEngine
-from edge.engines.tensorrt.cache import EngineCache
-from edge.engines.tensorrt.cached import Device, open_cached
-from edge.engines.tensorrt.fused import FusedTensorRtEngine
-from edge.errors import DriftError, UsageError
-from edge.kernels.launch import Launch
+from edge_inspect.edge.bundle import GOLDEN, Bundle, write_bundle
+from edge_inspect.edge.decision import Decider
+from edge_inspect.edge.engines import AnomalyMap, check_golden, golden_difference
+from edge_inspect.edge.engines.openvino import OpenVinoEngine
+from edge_inspect.edge.engines.tensorrt.cache import EngineCache
+from edge_inspect.edge.engines.tensorrt.cached import Device, open_cached
+from edge_inspect.edge.engines.tensorrt.fused import FusedTensorRtEngine
+from edge_inspect.edge.errors import DriftError, UsageError
+from edge_inspect.edge.kernels.launch import Launch
 
 VERSION = "10.3.0"
 FITS: dict[str, dict[str, Any]] = {

@@ -9,11 +9,11 @@ from small_teacher import SMALL
 from torch import Tensor
 from torch.nn import functional
 
-from models.aand import AmplifiedDistillation
-from models.amplification import PROTOTYPES, TEMPERATURE, ResidualAmplification, positional_code
-from models.losses import amplification, focal, hardest_cosine
-from models.masks import mask_pyramid
-from models.teacher import Teacher
+from edge_inspect.models.aand import AmplifiedDistillation
+from edge_inspect.models.amplification import PROTOTYPES, TEMPERATURE, ResidualAmplification, positional_code
+from edge_inspect.models.losses import amplification, focal, hardest_cosine
+from edge_inspect.models.masks import mask_pyramid
+from edge_inspect.models.teacher import Teacher
 
 
 @pytest.fixture

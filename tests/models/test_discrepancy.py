@@ -8,8 +8,15 @@ import torch
 from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
-from edge.discrepancy import head_matrix
-from models.discrepancy import anomaly_map, cosine_distance, gaussian_blur, gaussian_kernel, score, upsample
+from edge_inspect.edge.discrepancy import head_matrix
+from edge_inspect.models.discrepancy import (
+    anomaly_map,
+    cosine_distance,
+    gaussian_blur,
+    gaussian_kernel,
+    score,
+    upsample,
+)
 
 
 def features(seed: int, *sizes: tuple[int, int], images: int = 2) -> list[Tensor]:

@@ -7,13 +7,13 @@ import torch
 from model_cost import millions, multiply_adds
 from small_teacher import SMALL
 
-from models.discrepancy import cosine_distance
-from models.dmdd import DecoupledDistillation
-from models.losses import dice, flattened_cosine, focal
-from models.masks import mask_pyramid
-from models.pyramid import PyramidModeling
-from models.segmentation import MultiPerceptionHead
-from models.teacher import Teacher
+from edge_inspect.models.discrepancy import cosine_distance
+from edge_inspect.models.dmdd import DecoupledDistillation
+from edge_inspect.models.losses import dice, flattened_cosine, focal
+from edge_inspect.models.masks import mask_pyramid
+from edge_inspect.models.pyramid import PyramidModeling
+from edge_inspect.models.segmentation import MultiPerceptionHead
+from edge_inspect.models.teacher import Teacher
 
 
 @pytest.mark.parametrize(

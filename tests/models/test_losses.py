@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from models.discrepancy import cosine_distance
-from models.losses import flattened_cosine
+from edge_inspect.models.discrepancy import cosine_distance
+from edge_inspect.models.losses import flattened_cosine
 
 
 def random_features(seed: int, scales: int = 3) -> list[torch.Tensor]:

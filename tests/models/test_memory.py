@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from small_teacher import SMALL
 
-from models.memory import Bank, Memory, Usual, local_features
-from models.teacher import Teacher
+from edge_inspect.models.memory import Bank, Memory, Usual, local_features
+from edge_inspect.models.teacher import Teacher
 
 
 def test_distances_are_cosines_to_the_nearest_prototype_in_units_of_the_spread() -> None:

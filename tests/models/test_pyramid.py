@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from models.pyramid import ReceptiveFields
+from edge_inspect.models.pyramid import ReceptiveFields
 
 
 def test_gradients_in_bfloat16_are_those_of_float32() -> None:

@@ -8,9 +8,9 @@ from model_cost import millions, multiply_adds
 from small_teacher import CHANNELS, SMALL
 from torch import Tensor
 
-from models.rd import ReverseDistillation
-from models.teacher import EMBEDDED, Teacher
-from train.teachers import EMBEDDED_WEIGHTS
+from edge_inspect.models.rd import ReverseDistillation
+from edge_inspect.models.teacher import EMBEDDED, Teacher
+from edge_inspect.train.teachers import EMBEDDED_WEIGHTS
 
 PARTS = ("teacher", "bottleneck", "decoder")
 NAMES = ("resnet18", "wide_resnet50_2", EMBEDDED, SMALL)

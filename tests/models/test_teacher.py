@@ -6,9 +6,9 @@ import pytest
 import torch
 from small_teacher import CHANNELS, SMALL
 
-from models.blocks import BlockStyle
-from models.rd import ReverseDistillation
-from models.teacher import EMBEDDED, Teacher, pretrained_name
+from edge_inspect.models.blocks import BlockStyle
+from edge_inspect.models.rd import ReverseDistillation
+from edge_inspect.models.teacher import EMBEDDED, Teacher, pretrained_name
 
 
 @pytest.mark.parametrize(

@@ -8,13 +8,13 @@ from model_cost import millions, multiply_adds
 from small_teacher import SMALL
 from torch import nn
 
-from models.aand import AmplifiedDistillation
-from models.dmdd import DecoupledDistillation
-from models.network import Network
-from models.rd import ReverseDistillation
-from models.teacher import Teacher
-from models.width import inner_channels
-from train.systems import system_of
+from edge_inspect.models.aand import AmplifiedDistillation
+from edge_inspect.models.dmdd import DecoupledDistillation
+from edge_inspect.models.network import Network
+from edge_inspect.models.rd import ReverseDistillation
+from edge_inspect.models.teacher import Teacher
+from edge_inspect.models.width import inner_channels
+from edge_inspect.train.systems import system_of
 
 STUDENTS = ("rd", "aand", "dmdd")
 

@@ -83,7 +83,11 @@ def test_make_installs_into_a_folder_and_uninstalls_all_but_the_configuration(tm
     config.write_text("site: kept\n")
     # What it installed is what runs; its dependencies are lent by this environment.
     environment = {**os.environ, "PYTHONPATH": sysconfig.get_path("purelib")}
-    command = [str(place / "bin/python"), "-c", "import edge.cli, sys; sys.exit(edge.cli.main(['--version']))"]
+    command = [
+        str(place / "bin/python"),
+        "-c",
+        "import edge_inspect.edge.cli, sys; sys.exit(edge_inspect.edge.cli.main(['--version']))",
+    ]
     ran = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, cwd=tmp_path)
     assert ran.stdout.startswith("edge-inspect "), ran.stderr
     assert str(destination) not in (place / "bin/edge-inspect").read_text()

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from edge.demo.line import CATEGORY
-from edge.errors import UsageError
-from edge.fit import Fit
-from train import training
-from train.cli import main
+from edge_inspect.edge.demo.line import CATEGORY
+from edge_inspect.edge.errors import UsageError
+from edge_inspect.edge.fit import Fit
+from edge_inspect.train import training
+from edge_inspect.train.cli import main
 
 
 @pytest.fixture

@@ -14,21 +14,21 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from small_teacher import SMALL
 
-from edge.errors import UsageError
-from edge.fit import Fit
-from models.memory import Memory, local_features
-from models.teacher import Teacher
-from train import checkpoint
-from train import memory as memory_module
-from train.augmentation import FLIPS, MOST_PIXELS, SHOWN, Augmentation, Box, Change
-from train.cli import main
-from train.crossfit import CrossFit
-from train.device import Arithmetic
-from train.material import Material, normalise
-from train.memory import cross_fit, fill
-from train.synthesis import Synthesis
-from train.training import Settings
-from train.training import fit as fit_system
+from edge_inspect.edge.errors import UsageError
+from edge_inspect.edge.fit import Fit
+from edge_inspect.models.memory import Memory, local_features
+from edge_inspect.models.teacher import Teacher
+from edge_inspect.train import checkpoint
+from edge_inspect.train import memory as memory_module
+from edge_inspect.train.augmentation import FLIPS, MOST_PIXELS, SHOWN, Augmentation, Box, Change
+from edge_inspect.train.cli import main
+from edge_inspect.train.crossfit import CrossFit
+from edge_inspect.train.device import Arithmetic
+from edge_inspect.train.material import Material, normalise
+from edge_inspect.train.memory import cross_fit, fill
+from edge_inspect.train.synthesis import Synthesis
+from edge_inspect.train.training import Settings
+from edge_inspect.train.training import fit as fit_system
 
 CPU = torch.device("cpu")
 ALL = Augmentation(light=10, gamma=8, shift=3, flip="both")

@@ -12,13 +12,13 @@ import pytest
 from model_cost import millions
 from small_teacher import SMALL
 
-from edge.errors import UsageError
-from edge.fit import Fit
-from train import auto, checkpoint
-from train.bootstrap import Gain
-from train.cli import main
-from train.textures import render_textures
-from train.training import Settings, fit
+from edge_inspect.edge.errors import UsageError
+from edge_inspect.edge.fit import Fit
+from edge_inspect.train import auto, checkpoint
+from edge_inspect.train.bootstrap import Gain
+from edge_inspect.train.cli import main
+from edge_inspect.train.textures import render_textures
+from edge_inspect.train.training import Settings, fit
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,8 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from train.bootstrap import _worths, gain
-from train.validation import smoothed, worth
+from edge_inspect.train.bootstrap import _worths, gain
+from edge_inspect.train.validation import smoothed, worth
 
 SIZE, FLAWS = 64, 3
 

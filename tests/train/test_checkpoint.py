@@ -13,13 +13,13 @@ import yaml
 from safetensors.torch import load_file, save_file
 from small_teacher import SMALL
 
-from edge.errors import CheckpointError
-from edge.fit import Fit
-from models.memory import Remembering
-from models.rd import ReverseDistillation
-from models.teacher import Teacher
-from train.checkpoint import DESCRIPTION, TENSORS, Checkpoint, load, save
-from train.systems import system_of
+from edge_inspect.edge.errors import CheckpointError
+from edge_inspect.edge.fit import Fit
+from edge_inspect.models.memory import Remembering
+from edge_inspect.models.rd import ReverseDistillation
+from edge_inspect.models.teacher import Teacher
+from edge_inspect.train.checkpoint import DESCRIPTION, TENSORS, Checkpoint, load, save
+from edge_inspect.train.systems import system_of
 
 ABOUT = Checkpoint(
     model="rd",

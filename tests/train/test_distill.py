@@ -15,11 +15,11 @@ import torchvision
 from safetensors import safe_open
 from safetensors.torch import load_file
 
-from edge.errors import CheckpointError, ImageError, UsageError
-from models.teacher import EMBEDDED, Teacher
-from train.cli import main
-from train.distill import Recipe, distil
-from train.teachers import open_teacher
+from edge_inspect.edge.errors import CheckpointError, ImageError, UsageError
+from edge_inspect.models.teacher import EMBEDDED, Teacher
+from edge_inspect.train.cli import main
+from edge_inspect.train.distill import Recipe, distil
+from edge_inspect.train.teachers import open_teacher
 
 
 class Made(NamedTuple):

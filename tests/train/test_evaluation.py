@@ -13,14 +13,14 @@ import pytest
 import torch
 from PIL import Image
 
-from edge.demo.line import CATEGORY
-from edge.fit import Fit
-from edge.fit_modes import Mode
-from edge.images import Frame, pixel_digest, read_image, read_mask
-from train import checkpoint
-from train.cli import main
-from train.datasets import Category, TestImage
-from train.evaluation import evaluate, torch_predictor
+from edge_inspect.edge.demo.line import CATEGORY
+from edge_inspect.edge.fit import Fit
+from edge_inspect.edge.fit_modes import Mode
+from edge_inspect.edge.images import Frame, pixel_digest, read_image, read_mask
+from edge_inspect.train import checkpoint
+from edge_inspect.train.cli import main
+from edge_inspect.train.datasets import Category, TestImage
+from edge_inspect.train.evaluation import evaluate, torch_predictor
 
 METRICS = {
     "image_auroc",

@@ -13,13 +13,13 @@ import torch
 from parsed_page import Page
 from small_teacher import SMALL
 
-from edge.errors import ImageError, UsageError
-from edge.fit import Fit
-from edge.images import Frame, write_image
-from models.rd import ReverseDistillation
-from models.teacher import Teacher
-from train.examples import Examples
-from train.thumbnails import THUMBNAIL
+from edge_inspect.edge.errors import ImageError, UsageError
+from edge_inspect.edge.fit import Fit
+from edge_inspect.edge.images import Frame, write_image
+from edge_inspect.models.rd import ReverseDistillation
+from edge_inspect.models.teacher import Teacher
+from edge_inspect.train.examples import Examples
+from edge_inspect.train.thumbnails import THUMBNAIL
 
 
 @pytest.fixture

@@ -8,10 +8,10 @@ import cv2
 import numpy as np
 import pytest
 
-from edge.demo.line import render_part
-from edge.errors import UsageError
-from train.flaws import KINDS, LARGEST, Flaws, dent, gap, misplaced, scratch, smear, stain
-from train.synthesis import visible
+from edge_inspect.edge.demo.line import render_part
+from edge_inspect.edge.errors import UsageError
+from edge_inspect.train.flaws import KINDS, LARGEST, Flaws, dent, gap, misplaced, scratch, smear, stain
+from edge_inspect.train.synthesis import visible
 
 RNG = np.random.default_rng
 
@@ -114,7 +114,7 @@ def test_every_kind_is_drawn(pictures: np.ndarray, monkeypatch: pytest.MonkeyPat
 
         return draw
 
-    monkeypatch.setattr("train.flaws.KINDS", tuple(recorded(kind) for kind in KINDS))
+    monkeypatch.setattr("edge_inspect.train.flaws.KINDS", tuple(recorded(kind) for kind in KINDS))
     flaws = Flaws(pictures, seed=0)
     for turn in range(len(KINDS)):
         flaws.draw(0, turn)

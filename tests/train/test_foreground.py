@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edge.demo.line import render_part
-from edge.errors import UsageError
-from edge.fit import Fit
-from train.foreground import POLICIES, foreground_mask, foreground_masks
-from train.textures import render_textures
+from edge_inspect.edge.demo.line import render_part
+from edge_inspect.edge.errors import UsageError
+from edge_inspect.edge.fit import Fit
+from edge_inspect.train.foreground import POLICIES, foreground_mask, foreground_masks
+from edge_inspect.train.textures import render_textures
 
 TRUTH = cv2.circle(np.zeros((128, 192), np.uint8), (90, 60), 35, 1, -1)
 

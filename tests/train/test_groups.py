@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from edge.errors import UsageError
-from train import groups as groups_module
-from train.groups import Groups, find_groups, near_duplicates
-from train.textures import render_textures
+from edge_inspect.edge.errors import UsageError
+from edge_inspect.train import groups as groups_module
+from edge_inspect.train.groups import Groups, find_groups, near_duplicates
+from edge_inspect.train.textures import render_textures
 
 NUMBERS = st.lists(st.integers(0, 8), max_size=40).map(tuple)
 GREY = np.full((4, 64, 64, 3), 128, np.uint8)

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.fit import Fit
-from train.input_size import input_size, size_for
+from edge_inspect.edge.fit import Fit
+from edge_inspect.train.input_size import input_size, size_for
 
 
 @pytest.mark.parametrize(

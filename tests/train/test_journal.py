@@ -12,14 +12,14 @@ from typing import cast
 import pytest
 from parsed_page import Page
 
-from edge.errors import ImageError
-from edge.fit import Fit
-from models.network import Network
-from train import journal as journal_module
-from train.checkpoint import Checkpoint
-from train.examples import Examples
-from train.journal import PAGE, REFRESH, SHARE, History, Journal, _span
-from train.phase import Phase
+from edge_inspect.edge.errors import ImageError
+from edge_inspect.edge.fit import Fit
+from edge_inspect.models.network import Network
+from edge_inspect.train import journal as journal_module
+from edge_inspect.train.checkpoint import Checkpoint
+from edge_inspect.train.examples import Examples
+from edge_inspect.train.journal import PAGE, REFRESH, SHARE, History, Journal, _span
+from edge_inspect.train.phase import Phase
 
 MODEL = cast(Network, None)
 ABOUT = Checkpoint(

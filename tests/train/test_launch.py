@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 import torch
 
-from edge.errors import UsageError
-from models.teacher import Teacher
-from train import checkpoint
-from train.cli import main
-from train.launch import own_device, own_share, wanted_categories
+from edge_inspect.edge.errors import UsageError
+from edge_inspect.models.teacher import Teacher
+from edge_inspect.train import checkpoint
+from edge_inspect.train.cli import main
+from edge_inspect.train.launch import own_device, own_share, wanted_categories
 
 
 @pytest.fixture
@@ -70,7 +70,7 @@ def test_two_launched_processes_share_the_work_and_a_broken_category_stops_no_ot
     fit = ["fit", "--data", str(data), "--category", "all", "--model", "rd", "--memory", "off", "--size", "64"]
     fit += ["--teacher", "test_efficientnet", "--teacher-weights", str(weights), "--steps", "1", "--device", "cpu"]
     fit += ["--out", str(out)]
-    program = [sys.executable, "-m", "train.cli", *fit]
+    program = [sys.executable, "-m", "edge_inspect.train.cli", *fit]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run([*launch, *program], capture_output=True, text=True, timeout=300, env=environment)
     assert done.returncode != 0

@@ -9,10 +9,10 @@ import cv2
 import numpy as np
 import pytest
 
-from edge.errors import DataSetError
-from edge.fit import Fit
-from edge.images import read_image
-from train.datasets import Category, load_mask
+from edge_inspect.edge.errors import DataSetError
+from edge_inspect.edge.fit import Fit
+from edge_inspect.edge.images import read_image
+from edge_inspect.train.datasets import Category, load_mask
 
 SMALL = Fit(32, 32)
 

@@ -11,19 +11,19 @@ from cloth import cloth_pictures, write_cloth
 from numpy.typing import NDArray
 from small_teacher import SMALL
 
-from edge.fit import Fit
-from models.discrepancy import gaussian_blur, upsample
-from models.memory import Memory, Remembering, local_features
-from models.teacher import Teacher
-from train import checkpoint, combination
-from train.combination import balance, compare
-from train.crossfit import CrossFit
-from train.device import Arithmetic
-from train.material import Material, normalise
-from train.memory import cross_fit, fill
-from train.systems import system_of
-from train.training import Settings, fit
-from train.validation import TrialPictures
+from edge_inspect.edge.fit import Fit
+from edge_inspect.models.discrepancy import gaussian_blur, upsample
+from edge_inspect.models.memory import Memory, Remembering, local_features
+from edge_inspect.models.teacher import Teacher
+from edge_inspect.train import checkpoint, combination
+from edge_inspect.train.combination import balance, compare
+from edge_inspect.train.crossfit import CrossFit
+from edge_inspect.train.device import Arithmetic
+from edge_inspect.train.material import Material, normalise
+from edge_inspect.train.memory import cross_fit, fill
+from edge_inspect.train.systems import system_of
+from edge_inspect.train.training import Settings, fit
+from edge_inspect.train.validation import TrialPictures
 
 CPU = torch.device("cpu")
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import label
 from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score, roc_curve
 
-from train.metrics import aupro, auroc, average_precision, f1_max, pro_per_image, roc, summarise
+from edge_inspect.train.metrics import aupro, auroc, average_precision, f1_max, pro_per_image, roc, summarise
 
 EIGHT = np.ones((3, 3))
 SEEDS = range(6)

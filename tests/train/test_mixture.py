@@ -8,10 +8,10 @@ import torch
 from numpy.typing import NDArray
 from small_teacher import SMALL
 
-from models.dmdd import DecoupledDistillation
-from models.teacher import Teacher
-from train.mixture import CANDIDATES, DISTANCES, choose_mixture
-from train.validation import TrialPictures
+from edge_inspect.models.dmdd import DecoupledDistillation
+from edge_inspect.models.teacher import Teacher
+from edge_inspect.train.mixture import CANDIDATES, DISTANCES, choose_mixture
+from edge_inspect.train.validation import TrialPictures
 
 CPU = torch.device("cpu")
 

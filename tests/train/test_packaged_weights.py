@@ -8,14 +8,14 @@ import pytest
 import timm
 import torch
 
-from edge.demo.line import CATEGORY
-from edge.errors import CheckpointError
-from edge.fit import MEAN, STD
-from train import packaged_weights
-from train.cli import main
-from train.packaged_weights import PACKAGES, packaged_tensors
-from train.systems import system_of
-from train.teachers import open_teacher
+from edge_inspect.edge.demo.line import CATEGORY
+from edge_inspect.edge.errors import CheckpointError
+from edge_inspect.edge.fit import MEAN, STD
+from edge_inspect.train import packaged_weights
+from edge_inspect.train.cli import main
+from edge_inspect.train.packaged_weights import PACKAGES, packaged_tensors
+from edge_inspect.train.systems import system_of
+from edge_inspect.train.teachers import open_teacher
 
 CHANNELS = {"tf_efficientnet_lite0": (24, 40, 112), "tf_efficientnet_lite2": (24, 48, 120)}
 

@@ -11,16 +11,16 @@ import pytest
 import torch
 from small_teacher import SMALL
 
-from edge.fit import Fit
-from models.teacher import Teacher
-from train import checkpoint, loop
-from train.checkpoint import Checkpoint
-from train.device import Arithmetic
-from train.material import Material
-from train.synthesis import Synthesis
-from train.systems import system_of
-from train.textures import render_textures
-from train.training import Settings, fit
+from edge_inspect.edge.fit import Fit
+from edge_inspect.models.teacher import Teacher
+from edge_inspect.train import checkpoint, loop
+from edge_inspect.train.checkpoint import Checkpoint
+from edge_inspect.train.device import Arithmetic
+from edge_inspect.train.material import Material
+from edge_inspect.train.synthesis import Synthesis
+from edge_inspect.train.systems import system_of
+from edge_inspect.train.textures import render_textures
+from edge_inspect.train.training import Settings, fit
 
 PHASES = {"aand": {"amplification": 3, "distillation": 4}, "dmdd": {"decoupling": 4, "segmentation": 2}}
 

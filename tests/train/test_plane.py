@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import label
 
-from edge.fit import Fit, Placement
-from edge.fit_modes import Mode
-from train.plane import LONGEST, fill_unseen, map_in_plane, mask_in_plane, plane_of
+from edge_inspect.edge.fit import Fit, Placement
+from edge_inspect.edge.fit_modes import Mode
+from edge_inspect.train.plane import LONGEST, fill_unseen, map_in_plane, mask_in_plane, plane_of
 
 EIGHT = np.ones((3, 3))
 sides = st.integers(1, 1500)

@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from train import progress
-from train.progress import LINE_EVERY_S, Progress, tracked
+from edge_inspect.train import progress
+from edge_inspect.train.progress import LINE_EVERY_S, Progress, tracked
 
 
 class Clock:

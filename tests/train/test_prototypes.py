@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch.nn.functional import normalize
 
-from train.prototypes import Sample, k_centre
+from edge_inspect.train.prototypes import Sample, k_centre
 
 
 def unit_vectors(count: int, seed: int = 0) -> torch.Tensor:

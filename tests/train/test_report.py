@@ -14,16 +14,16 @@ import numpy as np
 import pytest
 from parsed_page import Page
 
-from edge.errors import UsageError
-from edge.fit import Fit
-from edge.images import write_image
-from train.cases import Case, Gallery, Threshold, galleries
-from train.charts import Axis, curve, histogram
-from train.checkpoint import Checkpoint
-from train.datasets import TestImage
-from train.evaluation import Evaluation
-from train.report import DEFINITIONS, bin_scores, render, write_report
-from train.thumbnails import THUMBNAIL
+from edge_inspect.edge.errors import UsageError
+from edge_inspect.edge.fit import Fit
+from edge_inspect.edge.images import write_image
+from edge_inspect.train.cases import Case, Gallery, Threshold, galleries
+from edge_inspect.train.charts import Axis, curve, histogram
+from edge_inspect.train.checkpoint import Checkpoint
+from edge_inspect.train.datasets import TestImage
+from edge_inspect.train.evaluation import Evaluation
+from edge_inspect.train.report import DEFINITIONS, bin_scores, render, write_report
+from edge_inspect.train.thumbnails import THUMBNAIL
 
 GOOD, BAD = 9, 7
 HOSTILE = "<b>&\"'$title.png"

@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from edge.demo.line import render_part
-from edge.errors import DataSetError, UsageError
-from edge.fit import Fit
-from edge.images import write_image
-from train.synthesis import _OPERATIONS, VISIBLE, Synthesis, SyntheticDefect, defect_mask
+from edge_inspect.edge.demo.line import render_part
+from edge_inspect.edge.errors import DataSetError, UsageError
+from edge_inspect.edge.fit import Fit
+from edge_inspect.edge.images import write_image
+from edge_inspect.train.synthesis import _OPERATIONS, VISIBLE, Synthesis, SyntheticDefect, defect_mask
 
 FIT = Fit(96, 96, "crop")
 FLANGES = np.stack([FIT.apply(render_part(seed).frame)[0] for seed in range(4)])

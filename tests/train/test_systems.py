@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from small_teacher import SMALL
 
-from edge.errors import UsageError
-from models.teacher import Teacher
-from train.systems import SYSTEMS, system_of
+from edge_inspect.edge.errors import UsageError
+from edge_inspect.models.teacher import Teacher
+from edge_inspect.train.systems import SYSTEMS, system_of
 
 
 def test_an_unknown_system_is_refused_with_those_there_are() -> None:

@@ -16,9 +16,9 @@ from safetensors.torch import load_file, save_file
 from small_teacher import SMALL
 from torch import Tensor
 
-from edge.errors import CheckpointError, UsageError
-from models.teacher import EMBEDDED, Teacher
-from train.teachers import open_teacher, weights_digest
+from edge_inspect.edge.errors import CheckpointError, UsageError
+from edge_inspect.models.teacher import EMBEDDED, Teacher
+from edge_inspect.train.teachers import open_teacher, weights_digest
 
 
 class Malice:
@@ -229,7 +229,7 @@ def test_the_weights_that_the_documentation_names_are_fetched(tmp_path: Path) ->
         save_file(tensors, snapshot / "model.safetensors")
         (snapshot.parent.parent / "refs").mkdir()
         (snapshot.parent.parent / "refs" / "main").write_text("1")
-    script = f"""from train.teachers import open_teacher
+    script = f"""from edge_inspect.train.teachers import open_teacher
 for name in {list(fetched)}:
     print(*open_teacher(name).network.bn1.running_mean.unique().tolist())"""
     environment = {**os.environ, "HF_HOME": str(tmp_path), "HF_HUB_OFFLINE": "1"}

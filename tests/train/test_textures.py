@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from train.textures import _FAMILIES, perlin_noise, render_texture, render_textures
+from edge_inspect.train.textures import _FAMILIES, perlin_noise, render_texture, render_textures
 
 
 def test_a_picture_depends_on_seed_and_index_alone() -> None:

@@ -18,24 +18,24 @@ import torch
 from safetensors.torch import load_file, save_file
 from small_teacher import SMALL, write_weights
 
-from edge.errors import CheckpointError, DataSetError, UsageError
-from edge.fit import MEAN, STD, Fit
-from edge.images import pixel_digest, read_image
-from models.network import Network
-from models.teacher import Teacher
-from train import checkpoint, journal, loop, resume
-from train import phase as phase_module
-from train.augmentation import Augmentation
-from train.checkpoint import Checkpoint
-from train.cli import main
-from train.device import open_device
-from train.examples import Examples
-from train.journal import PAGE, REFRESH
-from train.material import normalise
-from train.phase import RECIPES, Phase, Schedule, constant, cosine, settle, step_decay
-from train.systems import SYSTEMS
-from train.textures import render_textures
-from train.training import RESUME, Settings, fit
+from edge_inspect.edge.errors import CheckpointError, DataSetError, UsageError
+from edge_inspect.edge.fit import MEAN, STD, Fit
+from edge_inspect.edge.images import pixel_digest, read_image
+from edge_inspect.models.network import Network
+from edge_inspect.models.teacher import Teacher
+from edge_inspect.train import checkpoint, journal, loop, resume
+from edge_inspect.train import phase as phase_module
+from edge_inspect.train.augmentation import Augmentation
+from edge_inspect.train.checkpoint import Checkpoint
+from edge_inspect.train.cli import main
+from edge_inspect.train.device import open_device
+from edge_inspect.train.examples import Examples
+from edge_inspect.train.journal import PAGE, REFRESH
+from edge_inspect.train.material import normalise
+from edge_inspect.train.phase import RECIPES, Phase, Schedule, constant, cosine, settle, step_decay
+from edge_inspect.train.systems import SYSTEMS
+from edge_inspect.train.textures import render_textures
+from edge_inspect.train.training import RESUME, Settings, fit
 
 Change = Callable[..., Settings]
 

@@ -11,11 +11,11 @@ import pytest
 import torch
 from small_teacher import SMALL
 
-from edge.fit import Fit
-from models.memory import Memory, Remembering, Usual
-from train import checkpoint, combination
-from train.training import Settings, fit
-from train.usual import FLOOR, by_others, learn_usual
+from edge_inspect.edge.fit import Fit
+from edge_inspect.models.memory import Memory, Remembering, Usual
+from edge_inspect.train import checkpoint, combination
+from edge_inspect.train.training import Settings, fit
+from edge_inspect.train.usual import FLOOR, by_others, learn_usual
 
 
 def maps_of(count: int, seed: int, uneven: bool = True) -> torch.Tensor:

@@ -11,15 +11,15 @@ import numpy as np
 import pytest
 import torch
 
-from edge.demo.line import CATEGORY
-from edge.errors import DataSetError
-from edge.fit import Fit
-from train import checkpoint
-from train.cli import main
-from train.datasets import Category, load_fitted
-from train.foreground import foreground_masks
-from train.report import render
-from train.validation import TrialPictures, evaluate_flaws, held_out_pictures, shown_at
+from edge_inspect.edge.demo.line import CATEGORY
+from edge_inspect.edge.errors import DataSetError
+from edge_inspect.edge.fit import Fit
+from edge_inspect.train import checkpoint
+from edge_inspect.train.cli import main
+from edge_inspect.train.datasets import Category, load_fitted
+from edge_inspect.train.foreground import foreground_masks
+from edge_inspect.train.report import render
+from edge_inspect.train.validation import TrialPictures, evaluate_flaws, held_out_pictures, shown_at
 
 
 def test_the_pictures_are_those_held_out(run: Path, data: Path) -> None:

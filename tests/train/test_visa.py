@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from edge.errors import DataSetError
-from train.visa import Row, read_split
+from edge_inspect.edge.errors import DataSetError
+from edge_inspect.train.visa import Row, read_split
 
 HEADER = "object,split,label,image,mask"
 

@@ -12,9 +12,9 @@ dmdd.py     DMDD
 
 from __future__ import annotations
 
-from edge.errors import UsageError
-from train.systems import aand, dmdd, memory, rd
-from train.systems.system import Option, System
+from edge_inspect.edge.errors import UsageError
+from edge_inspect.train.systems import aand, dmdd, memory, rd
+from edge_inspect.train.systems.system import Option, System
 
 __all__ = ["SYSTEMS", "Option", "System", "system_of"]
 

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 from typing_extensions import override
 
-from models.aand import AmplifiedDistillation
-from train.material import Defects, Material
-from train.phase import Distillation, Phase, step_decay
-from train.systems.system import STUDENT_WIDTH, System
+from edge_inspect.models.aand import AmplifiedDistillation
+from edge_inspect.train.material import Defects, Material
+from edge_inspect.train.phase import Distillation, Phase, step_decay
+from edge_inspect.train.systems.system import STUDENT_WIDTH, System
 
 WITH_DEFECT = 0.8
 FIRST_SHARE = 100 / 120

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 from typing_extensions import override
 
-from models.dmdd import TRUNKS, DecoupledDistillation
-from train.material import Defects, Features, Material
-from train.mixture import CHOSEN, MAPS, choose_mixture
-from train.phase import Phase, constant, cosine
-from train.systems.system import STUDENT_WIDTH, System, choice
-from train.validation import Unseen
+from edge_inspect.models.dmdd import TRUNKS, DecoupledDistillation
+from edge_inspect.train.material import Defects, Features, Material
+from edge_inspect.train.mixture import CHOSEN, MAPS, choose_mixture
+from edge_inspect.train.phase import Phase, constant, cosine
+from edge_inspect.train.systems.system import STUDENT_WIDTH, System, choice
+from edge_inspect.train.validation import Unseen
 
 FORWARD_SHARE = 0.2
 HEAD_SHARE = 0.2

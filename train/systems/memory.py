@@ -7,13 +7,13 @@ from typing import Any
 
 import torch
 
-from models.memory import Memory, Usual
-from train.material import Material
-from train.memory import cross_fit, fill
-from train.phase import Phase
-from train.systems.system import System
-from train.usual import by_others, can_choose, choose_usual
-from train.validation import Unseen
+from edge_inspect.models.memory import Memory, Usual
+from edge_inspect.train.material import Material
+from edge_inspect.train.memory import cross_fit, fill
+from edge_inspect.train.phase import Phase
+from edge_inspect.train.systems.system import System
+from edge_inspect.train.usual import by_others, can_choose, choose_usual
+from edge_inspect.train.validation import Unseen
 
 
 def no_phases(model: Memory, material: Material, steps: int, rate: float) -> list[Phase]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from models.rd import ReverseDistillation
-from train.material import Material
-from train.phase import Distillation, Phase, constant
-from train.systems.system import STUDENT_WIDTH, System
+from edge_inspect.models.rd import ReverseDistillation
+from edge_inspect.train.material import Material
+from edge_inspect.train.phase import Distillation, Phase, constant
+from edge_inspect.train.systems.system import STUDENT_WIDTH, System
 
 
 def phases(model: ReverseDistillation, material: Material, steps: int, rate: float) -> list[Phase]:

@@ -6,13 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from edge.errors import UsageError
-from models.network import Network
-from models.teacher import Teacher
-from models.width import STUDENT_WIDTHS
-from train.material import Material
-from train.phase import Phase
-from train.validation import Unseen
+from edge_inspect.edge.errors import UsageError
+from edge_inspect.models.network import Network
+from edge_inspect.models.teacher import Teacher
+from edge_inspect.models.width import STUDENT_WIDTHS
+from edge_inspect.train.material import Material
+from edge_inspect.train.phase import Phase
+from edge_inspect.train.validation import Unseen
 
 Finish = Callable[[Any, Material, Unseen, Mapping[str, Any]], dict[str, Any]]
 """Called with the trained network, what it learned from, the unseen good pictures and the system's options; returns

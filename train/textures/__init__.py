@@ -21,12 +21,12 @@ from collections.abc import Callable, Iterator
 import cv2
 import numpy as np
 
-from train.textures.arrays import Image, Rng, Size
-from train.textures.finish import finished
-from train.textures.noise import perlin_noise, plane
-from train.textures.paint import overlay
-from train.textures.scenes import board, leaves, lettering, objects, outline, repeats, strands
-from train.textures.surfaces import attractor, clouds, marble, metal, voronoi, waves, weave
+from edge_inspect.train.textures.arrays import Image, Rng, Size
+from edge_inspect.train.textures.finish import finished
+from edge_inspect.train.textures.noise import perlin_noise, plane
+from edge_inspect.train.textures.paint import overlay
+from edge_inspect.train.textures.scenes import board, leaves, lettering, objects, outline, repeats, strands
+from edge_inspect.train.textures.surfaces import attractor, clouds, marble, metal, voronoi, waves, weave
 
 __all__ = ["perlin_noise", "render_texture", "render_textures"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from train.textures.arrays import Image, Rng
-from train.textures.paint import lit
+from edge_inspect.train.textures.arrays import Image, Rng
+from edge_inspect.train.textures.paint import lit
 
 
 def finished(image: Image, rng: Rng) -> Image:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from train.textures.arrays import Field, Rng, Size
+from edge_inspect.train.textures.arrays import Field, Rng, Size
 
 
 def perlin_noise(shape: Size, lattice: Size, rng: Rng) -> Field:

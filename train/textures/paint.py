@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from train.textures.arrays import Field, Image, Rng
+from edge_inspect.train.textures.arrays import Field, Image, Rng
 
 
 def colours(rng: Rng, count: int) -> Image:

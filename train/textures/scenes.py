@@ -8,10 +8,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from train.textures.arrays import Image, Rng, Size
-from train.textures.noise import fractal, streaks, unit
-from train.textures.paint import colour, colours, lit, overlay, shade
-from train.textures.surfaces import surface
+from edge_inspect.train.textures.arrays import Image, Rng, Size
+from edge_inspect.train.textures.noise import fractal, streaks, unit
+from edge_inspect.train.textures.paint import colour, colours, lit, overlay, shade
+from edge_inspect.train.textures.surfaces import surface
 
 _GLYPHS = np.array(list(string.ascii_letters + string.digits + "     .,:-+/%#()"))
 _FONTS = (0, 1, 2, 3, 4, 5, 6, 7, 16, 18, 20)  # the Hershey faces of OpenCV; +16 is italic

@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from train.textures.arrays import Field, Image, Rng, Size
-from train.textures.noise import fractal, perlin_noise, plane, streaks, unit
-from train.textures.paint import colour, colours, lit, overlay, paint, shade
+from edge_inspect.train.textures.arrays import Field, Image, Rng, Size
+from edge_inspect.train.textures.noise import fractal, perlin_noise, plane, streaks, unit
+from edge_inspect.train.textures.paint import colour, colours, lit, overlay, paint, shade
 
 
 def clouds(rng: Rng, size: Size) -> Image:

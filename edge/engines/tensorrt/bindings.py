@@ -12,7 +12,7 @@ import importlib
 from collections.abc import Callable
 from typing import Any, Protocol, cast
 
-from edge.errors import EngineError
+from edge_inspect.edge.errors import EngineError
 
 REMEDY = (
     "JetPack: apt install python3-libnvinfer, in a venv with --system-site-packages; elsewhere: pip install tensorrt"

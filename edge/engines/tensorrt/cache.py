@@ -22,9 +22,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from edge.errors import DriftError, EngineError
-from edge.files import new_folder, sha256, write_atomically
-from edge.messages import Precision
+from edge_inspect.edge.errors import DriftError, EngineError
+from edge_inspect.edge.files import new_folder, sha256, write_atomically
+from edge_inspect.edge.messages import Precision
 
 log = logging.getLogger(__name__)
 

@@ -6,17 +6,17 @@ import functools
 import logging
 from dataclasses import dataclass
 
-from edge.bundle import Bundle
-from edge.cuda import Cuda, Kernels
-from edge.engines import check_golden
-from edge.engines.tensorrt.bindings import TensorRt, load_tensorrt
-from edge.engines.tensorrt.builder import WORKSPACE_MB, BuildError, Built, build
-from edge.engines.tensorrt.cache import EngineCache, EngineKey
-from edge.engines.tensorrt.engine import TensorRtEngine
-from edge.engines.tensorrt.fused import FusedTensorRtEngine
-from edge.engines.tensorrt.release import parse_version
-from edge.errors import DriftError, EngineError
-from edge.messages import Precision
+from edge_inspect.edge.bundle import Bundle
+from edge_inspect.edge.cuda import Cuda, Kernels
+from edge_inspect.edge.engines import check_golden
+from edge_inspect.edge.engines.tensorrt.bindings import TensorRt, load_tensorrt
+from edge_inspect.edge.engines.tensorrt.builder import WORKSPACE_MB, BuildError, Built, build
+from edge_inspect.edge.engines.tensorrt.cache import EngineCache, EngineKey
+from edge_inspect.edge.engines.tensorrt.engine import TensorRtEngine
+from edge_inspect.edge.engines.tensorrt.fused import FusedTensorRtEngine
+from edge_inspect.edge.engines.tensorrt.release import parse_version
+from edge_inspect.edge.errors import DriftError, EngineError
+from edge_inspect.edge.messages import Precision
 
 log = logging.getLogger(__name__)
 

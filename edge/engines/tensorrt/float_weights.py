@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from edge.errors import EngineError
+from edge_inspect.edge.errors import EngineError
 
 
 def with_float_weights(model: bytes) -> bytes:

@@ -9,18 +9,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.bundle import Bundle
-from edge.cuda import Cuda, Kernels
-from edge.engines import AnomalyMap
-from edge.engines.base import checked_score
-from edge.engines.tensorrt.bindings import TensorRt
-from edge.engines.tensorrt.device_head import DeviceHead, Route
-from edge.engines.tensorrt.engine import IN_FLIGHT, TensorRtEngine
-from edge.engines.tensorrt.network import Network
-from edge.engines.tensorrt.slot import Slot
-from edge.fit import Fit
-from edge.images import Frame
-from edge.messages import Precision
+from edge_inspect.edge.bundle import Bundle
+from edge_inspect.edge.cuda import Cuda, Kernels
+from edge_inspect.edge.engines import AnomalyMap
+from edge_inspect.edge.engines.base import checked_score
+from edge_inspect.edge.engines.tensorrt.bindings import TensorRt
+from edge_inspect.edge.engines.tensorrt.device_head import DeviceHead, Route
+from edge_inspect.edge.engines.tensorrt.engine import IN_FLIGHT, TensorRtEngine
+from edge_inspect.edge.engines.tensorrt.network import Network
+from edge_inspect.edge.engines.tensorrt.slot import Slot
+from edge_inspect.edge.fit import Fit
+from edge_inspect.edge.images import Frame
+from edge_inspect.edge.messages import Precision
 
 
 class FusedTensorRtEngine(TensorRtEngine):

@@ -9,11 +9,11 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.cuda import Cuda, Graph
-from edge.engines.tensorrt.host_head import HostHead
-from edge.engines.tensorrt.network import Network
-from edge.errors import EngineError
-from edge.images import Frame
+from edge_inspect.edge.cuda import Cuda, Graph
+from edge_inspect.edge.engines.tensorrt.host_head import HostHead
+from edge_inspect.edge.engines.tensorrt.network import Network
+from edge_inspect.edge.errors import EngineError
+from edge_inspect.edge.images import Frame
 
 log = logging.getLogger(__name__)
 

@@ -15,9 +15,9 @@ from typing import Any
 
 from pydantic import AwareDatetime, BaseModel
 
-from edge.commands import Reply
-from edge.messages import Defect, Health, Status, Verdict
-from edge.mqtt.sparkplug.payload import DataType, Value
+from edge_inspect.edge.commands import Reply
+from edge_inspect.edge.messages import Defect, Health, Status, Verdict
+from edge_inspect.edge.mqtt.sparkplug.payload import DataType, Value
 
 MODELS: dict[str, type[BaseModel]] = {
     "verdict": Verdict,

@@ -6,9 +6,9 @@ import json
 import time
 from typing import NamedTuple
 
-from edge.messages import Topics
-from edge.mqtt.sparkplug.metrics import MODELS, definitions, milliseconds, read
-from edge.mqtt.sparkplug.payload import DataType, Metric, Value, encode
+from edge_inspect.edge.messages import Topics
+from edge_inspect.edge.mqtt.sparkplug.metrics import MODELS, definitions, milliseconds, read
+from edge_inspect.edge.mqtt.sparkplug.payload import DataType, Metric, Value, encode
 
 NAMESPACE = "spBv1.0"
 REBIRTH = "Node Control/Rebirth"

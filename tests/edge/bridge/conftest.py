@@ -12,7 +12,7 @@ from bridge_parts import Plc
 from mosquitto import wait_until
 from service_process import PATIENCE, Launch, Process
 
-from edge.bridge.settings import BridgeSettings
+from edge_inspect.edge.bridge.settings import BridgeSettings
 
 
 @pytest.fixture

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from bridge_parts import put, reading, settings
 
-from edge.bridge.answers import DEVICE_FAILURE, ILLEGAL_ADDRESS, ILLEGAL_FUNCTION, ILLEGAL_VALUE, Answers
-from edge.bridge.registers import BLOCK
-from edge.bridge.station import BridgedStation, StationRecord
-from edge.messages import Topics
+from edge_inspect.edge.bridge.answers import DEVICE_FAILURE, ILLEGAL_ADDRESS, ILLEGAL_FUNCTION, ILLEGAL_VALUE, Answers
+from edge_inspect.edge.bridge.registers import BLOCK
+from edge_inspect.edge.bridge.station import BridgedStation, StationRecord
+from edge_inspect.edge.messages import Topics
 
 STATIONS = 3
 SHOWN = 10

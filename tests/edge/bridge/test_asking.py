@@ -8,9 +8,9 @@ from bridge_parts import defect, read, resend_reply, verdict
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge.bridge.asking import Asker
-from edge.bridge.following import Follower, Position
-from edge.bridge.part import Part, Sign
+from edge_inspect.edge.bridge.asking import Asker
+from edge_inspect.edge.bridge.following import Follower, Position
+from edge_inspect.edge.bridge.part import Part, Sign
 
 TICK = 0.05
 

@@ -14,8 +14,8 @@ from mosquitto import Broker, wait_until
 from service_process import Process
 from station_parts import TOPICS
 
-from edge.bridge.settings import BridgeSettings
-from edge.outbox.memory import MemoryOutbox
+from edge_inspect.edge.bridge.settings import BridgeSettings
+from edge_inspect.edge.outbox.memory import MemoryOutbox
 
 Start = Callable[[BridgeSettings], Process]
 PATIENCE = 60.0

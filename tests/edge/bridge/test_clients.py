@@ -21,7 +21,7 @@ from pymodbus.pdu.mei_message import ReadDeviceInformationRequest
 from pymodbus.pdu.other_message import ReportDeviceIdRequest
 from pyModbusTCP.client import ModbusClient
 
-from edge.bridge.registers import BLOCK
+from edge_inspect.edge.bridge.registers import BLOCK
 
 PATIENCE_S = 60
 SHOWN = 10

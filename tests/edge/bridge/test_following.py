@@ -7,8 +7,8 @@ from bridge_parts import defect, part, read, verdict
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge.bridge.following import Delivery, Follower, Position
-from edge.bridge.part import Part, Sign
+from edge_inspect.edge.bridge.following import Delivery, Follower, Position
+from edge_inspect.edge.bridge.part import Part, Sign
 
 HOLD = 1.0
 

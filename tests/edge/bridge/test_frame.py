@@ -5,7 +5,7 @@ from bridge_parts import reading, request
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.bridge.frame import Frame, NotModbusError, take_frames
+from edge_inspect.edge.bridge.frame import Frame, NotModbusError, take_frames
 
 FRAMES = st.lists(
     st.builds(Frame, st.integers(0, 0xFFFF), st.integers(0, 255), st.binary(min_size=1, max_size=253)), max_size=6

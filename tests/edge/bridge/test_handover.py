@@ -6,10 +6,10 @@ from bridge_parts import part
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge.bridge.following import Delivery
-from edge.bridge.handover import Handover, Tally
-from edge.bridge.registers import RING
-from edge.bridge.settings import DefectClass
+from edge_inspect.edge.bridge.following import Delivery
+from edge_inspect.edge.bridge.handover import Handover, Tally
+from edge_inspect.edge.bridge.registers import RING
+from edge_inspect.edge.bridge.settings import DefectClass
 
 CLASSES = [
     DefectClass(name="many", min_regions=3),

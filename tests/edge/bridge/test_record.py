@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 from limited import run_limited
 
-from edge.bridge.following import Position
-from edge.bridge.handover import Shown, Tally
-from edge.bridge.record import RecordFile
-from edge.bridge.station import StationRecord
-from edge.errors import ConfigurationError
+from edge_inspect.edge.bridge.following import Position
+from edge_inspect.edge.bridge.handover import Shown, Tally
+from edge_inspect.edge.bridge.record import RecordFile
+from edge_inspect.edge.bridge.station import StationRecord
+from edge_inspect.edge.errors import ConfigurationError
 
 
 def test_it_is_there_again(tmp_path: Path) -> None:
@@ -52,9 +52,9 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
 def test_a_full_disk_is_said_and_the_old_content_stays(tmp_path: Path) -> None:
     code = """
 import logging
-from edge.bridge.following import Position
-from edge.bridge.record import RecordFile
-from edge.bridge.station import StationRecord
+from edge_inspect.edge.bridge.following import Position
+from edge_inspect.edge.bridge.record import RecordFile
+from edge_inspect.edge.bridge.station import StationRecord
 logging.basicConfig(stream=sys.stdout)
 one = RecordFile(Path(sys.argv[1]))
 full(8)

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pymodbus.client import ModbusTcpClient
 
-from edge.bridge.registers import (
+from edge_inspect.edge.bridge.registers import (
     ACKNOWLEDGED,
     BLOCK,
     CAUSES,
@@ -29,7 +29,7 @@ from edge.bridge.registers import (
     document,
     encode,
 )
-from edge.messages import Cause, HealthWarning
+from edge_inspect.edge.messages import Cause, HealthWarning
 
 PAGE = Path(__file__).parents[3] / "docs" / "bridge.md"
 

@@ -15,10 +15,10 @@ import pytest
 from bridge_parts import Plc, RawPlc, put, reading, request, serving
 from mosquitto import wait_until
 
-from edge.bridge.answers import Answers
-from edge.bridge.registers import BLOCK
-from edge.bridge.server import MOST_CONNECTIONS, TCP_OPTIONS
-from edge.errors import ConfigurationError
+from edge_inspect.edge.bridge.answers import Answers
+from edge_inspect.edge.bridge.registers import BLOCK
+from edge_inspect.edge.bridge.server import MOST_CONNECTIONS, TCP_OPTIONS
+from edge_inspect.edge.errors import ConfigurationError
 
 ILLEGAL_FUNCTION, ILLEGAL_ADDRESS, ILLEGAL_VALUE = 1, 2, 3
 
@@ -171,7 +171,7 @@ def test_a_frame_of_another_protocol_is_skipped(tmp_path: Path, protocol: int) -
 def test_the_rest_of_a_request_is_not_awaited_for_ever(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, piece: bytes
 ) -> None:
-    monkeypatch.setattr("edge.bridge.server.REST_S", 0.2)
+    monkeypatch.setattr("edge_inspect.edge.bridge.server.REST_S", 0.2)
     with serving(tmp_path) as (_, port), raw(port) as idle, raw(port) as client:
         client.send(piece)
         assert client.answer() is None

@@ -13,7 +13,7 @@ from bridge_parts import RawPlc, put, reading, request, serving
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from edge.bridge.answers import Answers
+from edge_inspect.edge.bridge.answers import Answers
 
 SHOWN = 10
 
@@ -30,7 +30,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """Two stations that do not change, and a client that is connected all the time."""
     with contextlib.ExitStack() as stack:
         # A client here goes on sending when it has been hung up on, however slow the machine is.
-        stack.enter_context(pytest.MonkeyPatch.context()).setattr("edge.bridge.server.LINGER_S", 60)
+        stack.enter_context(pytest.MonkeyPatch.context()).setattr("edge_inspect.edge.bridge.server.LINGER_S", 60)
         stations, port = stack.enter_context(serving(tmp_path_factory.mktemp("served")))
         put(stations[0], *range(1, SHOWN + 1))
         steady = RawPlc(port)

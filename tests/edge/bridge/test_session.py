@@ -14,12 +14,12 @@ from bridge_parts import Beating, Line, settings
 from mosquitto import Between, Broker, wait_until
 from station_parts import TOPICS
 
-from edge.bridge.following import Position
-from edge.bridge.registers import FLAGS
-from edge.bridge.session import Subscriber
-from edge.bridge.settings import BridgeSettings
-from edge.bridge.station import BridgedStation, StationRecord
-from edge.outbox.memory import MemoryOutbox
+from edge_inspect.edge.bridge.following import Position
+from edge_inspect.edge.bridge.registers import FLAGS
+from edge_inspect.edge.bridge.session import Subscriber
+from edge_inspect.edge.bridge.settings import BridgeSettings
+from edge_inspect.edge.bridge.station import BridgedStation, StationRecord
+from edge_inspect.edge.outbox.memory import MemoryOutbox
 
 PATIENCE = 60.0
 

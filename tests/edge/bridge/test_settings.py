@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from edge.bridge.settings import BridgeSettings
-from edge.cli import main
-from edge.configuration import read_settings
-from edge.errors import ConfigurationError
+from edge_inspect.edge.bridge.settings import BridgeSettings
+from edge_inspect.edge.cli import main
+from edge_inspect.edge.configuration import read_settings
+from edge_inspect.edge.errors import ConfigurationError
 
 EXAMPLE = Path(__file__).parents[3] / "systemd" / "bridge.yaml"
 STATION = "{site: plant, line: line1, station: a}"

@@ -10,9 +10,9 @@ import pytest
 from bridge_parts import defect, settings, verdict
 from station_parts import TOPICS, health
 
-from edge.bridge.registers import FLAGS, NEWEST, PART_FIELDS, RING, SLOT, SLOTS, STATION_FIELDS, Field
-from edge.bridge.station import BridgedStation, StationRecord
-from edge.messages import Status, utc_now
+from edge_inspect.edge.bridge.registers import FLAGS, NEWEST, PART_FIELDS, RING, SLOT, SLOTS, STATION_FIELDS, Field
+from edge_inspect.edge.bridge.station import BridgedStation, StationRecord
+from edge_inspect.edge.messages import Status, utc_now
 
 
 class Bench:

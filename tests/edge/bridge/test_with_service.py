@@ -14,7 +14,7 @@ from mosquitto import Broker, wait_until
 from service_process import PATIENCE, Launch, Process, write_settings
 from station_parts import Subscribe
 
-from edge.bridge.registers import STATES
+from edge_inspect.edge.bridge.registers import STATES
 
 
 def test_from_the_camera_to_the_registers(

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from sources import GigECamera, Killable, RtspServer, VideoFile
 
-from edge.cameras import Camera, open_camera
-from edge.errors import CameraError
+from edge_inspect.edge.cameras import Camera, open_camera
+from edge_inspect.edge.errors import CameraError
 
 
 @pytest.fixture

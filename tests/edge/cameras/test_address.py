@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from edge.cameras.address import parse_uri
-from edge.errors import CameraError
+from edge_inspect.edge.cameras.address import parse_uri
+from edge_inspect.edge.errors import CameraError
 
 
 def test_every_option_is_read() -> None:

@@ -9,8 +9,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from edge.cameras import Camera, open_camera
-from edge.errors import CameraError, CameraIdle, CameraLost
+from edge_inspect.edge.cameras import Camera, open_camera
+from edge_inspect.edge.errors import CameraError, CameraIdle, CameraLost
 
 Gige = Callable[..., str]
 Open = Callable[[str], Camera]

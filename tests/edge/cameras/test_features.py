@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from edge.cameras.address import parse_uri
-from edge.cameras.features import configure
-from edge.errors import CameraError
+from edge_inspect.edge.cameras.address import parse_uri
+from edge_inspect.edge.cameras.features import configure
+from edge_inspect.edge.errors import CameraError
 
 
 class Table:

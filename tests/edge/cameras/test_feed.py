@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from mosquitto import wait_until
 
-from edge.cameras.feed import Feed
-from edge.cameras.source import Shot
-from edge.errors import CameraLost
-from edge.images import Frame
-from edge.messages import utc_now
+from edge_inspect.edge.cameras.feed import Feed
+from edge_inspect.edge.cameras.source import Shot
+from edge_inspect.edge.errors import CameraLost
+from edge_inspect.edge.images import Frame
+from edge_inspect.edge.messages import utc_now
 
 
 class Belt:

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from edge.cameras import Camera, open_camera
-from edge.cameras.address import parse_uri
-from edge.cameras.genicam import GenTlSource
-from edge.errors import CameraError
+from edge_inspect.edge.cameras import Camera, open_camera
+from edge_inspect.edge.cameras.address import parse_uri
+from edge_inspect.edge.cameras.genicam import GenTlSource
+from edge_inspect.edge.errors import CameraError
 
 
 @pytest.fixture(scope="module")

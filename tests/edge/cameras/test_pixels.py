@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edge.cameras.pixels import FORMATS, check_format, to_bgr
-from edge.errors import CameraError, ImageError
+from edge_inspect.edge.cameras.pixels import FORMATS, check_format, to_bgr
+from edge_inspect.edge.errors import CameraError, ImageError
 
 WIDTH, HEIGHT = 8, 6
 MOSAICS = {"BayerRG8": "RGGB", "BayerGB8": "GBRG", "BayerGR8": "GRBG", "BayerBG8": "BGGR"}

@@ -8,10 +8,10 @@ from collections import deque
 import numpy as np
 import pytest
 
-from edge.cameras.source import Shot
-from edge.cameras.triggered import TriggeredCamera
-from edge.errors import CameraIdle, CameraLost
-from edge.images import Frame
+from edge_inspect.edge.cameras.source import Shot
+from edge_inspect.edge.cameras.triggered import TriggeredCamera
+from edge_inspect.edge.errors import CameraIdle, CameraLost
+from edge_inspect.edge.images import Frame
 
 
 class Line:

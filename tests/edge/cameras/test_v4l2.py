@@ -13,11 +13,11 @@ import cv2
 import numpy as np
 import pytest
 
-from edge.cameras import open_camera
-from edge.cameras.address import Address
-from edge.cameras.v4l2 import V4l2Source
-from edge.cameras.v4l2_controls import Controls
-from edge.errors import CameraError, CameraLost
+from edge_inspect.edge.cameras import open_camera
+from edge_inspect.edge.cameras.address import Address
+from edge_inspect.edge.cameras.v4l2 import V4l2Source
+from edge_inspect.edge.cameras.v4l2_controls import Controls
+from edge_inspect.edge.errors import CameraError, CameraLost
 
 FORMATS = [b"YUYV", b"MJPG"]
 SIZES = {b"YUYV": [(640, 480), (1280, 720)], b"MJPG": [(1920, 1080)]}

@@ -7,8 +7,8 @@ import openvino as ov
 import pytest
 from openvino import opset13 as ops
 
-from edge.engines.openvino import compile_model
-from edge.engines.openvino_sums import fuses_sums, round_sums
+from edge_inspect.edge.engines.openvino import compile_model
+from edge_inspect.edge.engines.openvino_sums import fuses_sums, round_sums
 
 CHANNELS, SIZE = 16, 24
 STEP = 0.05

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 import tiny_bundle
 
-import edge.engines.openvino
-from calibrate.cli import main
-from calibrate.verification import verify
-from edge.bundle import Bundle, Manifest, model_file, open_bundle
-from edge.engines import fall_back, open_checked_engine, open_engine, unsupported
-from edge.engines.openvino import default_type
-from edge.errors import EngineError
+import edge_inspect.edge.engines.openvino
+from edge_inspect.calibrate.cli import main
+from edge_inspect.calibrate.verification import verify
+from edge_inspect.edge.bundle import Bundle, Manifest, model_file, open_bundle
+from edge_inspect.edge.engines import fall_back, open_checked_engine, open_engine, unsupported
+from edge_inspect.edge.engines.openvino import default_type
+from edge_inspect.edge.errors import EngineError
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ def test_without_an_order_the_preferred_and_those_after_it_are_tried(
 def test_a_processor_without_bfloat16_takes_the_next_precision_and_says_so(
     bundle: Bundle, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(edge.engines.openvino, "default_type", lambda: "f32")
+    monkeypatch.setattr(edge_inspect.edge.engines.openvino, "default_type", lambda: "f32")
     assert open_checked_engine(bundle, engine="openvino").precision == "int8"
     assert "bf16 needs a processor with bfloat16 instructions; this one has none; trying int8" in caplog.text
     with pytest.raises(EngineError, match="this one has none"):
@@ -66,8 +66,8 @@ def test_a_processor_without_bfloat16_takes_the_next_precision_and_says_so(
 def test_verify_does_not_fail_a_bundle_for_what_this_processor_lacks(
     bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(edge.engines.openvino, "default_type", lambda: "f32")
-    monkeypatch.setattr("calibrate.verification.open_bundle", lambda path, trusted: bundle)
+    monkeypatch.setattr(edge_inspect.edge.engines.openvino, "default_type", lambda: "f32")
+    monkeypatch.setattr("edge_inspect.calibrate.verification.open_bundle", lambda path, trusted: bundle)
     verification = verify(bundle.path)
     (check,) = [check for check in verification.checks if check.what == "golden bf16"]
     assert check.ok and check.detail.startswith("not run: bf16 needs")
@@ -77,7 +77,7 @@ def test_verify_does_not_fail_a_bundle_for_what_this_processor_lacks(
 def test_show_names_bf16_and_the_size_of_the_network_it_runs(
     bundle: Bundle, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("edge.bundle.open_bundle", lambda path: bundle)
+    monkeypatch.setattr("edge_inspect.edge.bundle.open_bundle", lambda path: bundle)
     assert main(["show", str(bundle.path)]) == 0
     (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("  bf16")]
     size = bundle.manifest.files["model.fp32.onnx"].bytes / 1e6

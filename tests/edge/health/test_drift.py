@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from edge.health.drift import ScoreDrift
+from edge_inspect.edge.health.drift import ScoreDrift
 
 Draw = Callable[[np.random.Generator, int], np.ndarray]
 PARTS, BUNDLES = 20_000, 30

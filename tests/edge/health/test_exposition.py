@@ -11,14 +11,14 @@ from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 from promtool import promtool
 
-from edge import __version__
-from edge.errors import ConfigurationError
-from edge.health.exposition import expose
-from edge.health.histogram import Histogram
-from edge.health.http import HealthServer
-from edge.health.report import StationReport
-from edge.messages import BundleReference, Health, HealthWarning, State, Topics
-from edge.schema import examples
+from edge_inspect.edge import __version__
+from edge_inspect.edge.errors import ConfigurationError
+from edge_inspect.edge.health.exposition import expose
+from edge_inspect.edge.health.histogram import Histogram
+from edge_inspect.edge.health.http import HealthServer
+from edge_inspect.edge.health.report import StationReport
+from edge_inspect.edge.messages import BundleReference, Health, HealthWarning, State, Topics
+from edge_inspect.edge.schema import examples
 
 
 def health(**changes: object) -> Health:

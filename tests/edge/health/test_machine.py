@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from edge.health import machine
-from edge.health.machine import Machine, MachineState
+from edge_inspect.edge.health import machine
+from edge_inspect.edge.health.machine import Machine, MachineState
 
 
 @pytest.fixture(autouse=True)

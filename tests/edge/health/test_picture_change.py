@@ -8,10 +8,10 @@ import cv2
 import numpy as np
 import pytest
 
-from edge.demo.line import render_part
-from edge.health.picture import PictureFigures, examine, picture_norm, picture_range
-from edge.health.picture_change import START, PictureChange
-from edge.images import Frame
+from edge_inspect.edge.demo.line import render_part
+from edge_inspect.edge.health.picture import PictureFigures, examine, picture_norm, picture_range
+from edge_inspect.edge.health.picture_change import START, PictureChange
+from edge_inspect.edge.images import Frame
 
 GOOD = [render_part(seed).frame for seed in range(24)]
 FIGURES = [examine(frame) for frame in GOOD]

@@ -8,8 +8,8 @@ import small_bundle
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge.bundle import DecisionPart, Thresholds
-from edge.health.rejects import RejectChart, usual_share
+from edge_inspect.edge.bundle import DecisionPart, Thresholds
+from edge_inspect.edge.health.rejects import RejectChart, usual_share
 
 
 def first_alarm(chart: RejectChart, rejects: np.ndarray) -> int | None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.health.stage import Stage
-from edge.health.watchdog import LADDER, Step, Watchdog
+from edge_inspect.edge.health.stage import Stage
+from edge_inspect.edge.health.watchdog import LADDER, Step, Watchdog
 
 LIMIT = 10.0
 NAMES = st.sampled_from(["camera", "engine", "outbox"])

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from limited import run_limited
 
-from edge.errors import ImageError
-from edge.images import read_image, to_frame, write_image
+from edge_inspect.edge.errors import ImageError
+from edge_inspect.edge.images import read_image, to_frame, write_image
 
 RNG = np.random.default_rng(0)
 PICTURE = RNG.integers(0, 256, (37, 53, 3), np.uint8)
@@ -153,8 +153,8 @@ def test_a_full_disk_is_an_image_error(tmp_path: Path) -> None:
     said = run_limited(
         """
 import numpy as np
-from edge.errors import ImageError
-from edge.images import write_image
+from edge_inspect.edge.errors import ImageError
+from edge_inspect.edge.images import write_image
 full(1000)
 try:
     write_image(Path(sys.argv[1]), np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8))

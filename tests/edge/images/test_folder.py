@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from edge.errors import ImageError
-from edge.images.folder import _tell_once, list_images, look_into, nothing_here, pictures_of
+from edge_inspect.edge.errors import ImageError
+from edge_inspect.edge.images.folder import _tell_once, list_images, look_into, nothing_here, pictures_of
 
 
 @pytest.fixture(autouse=True)

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from edge.errors import ImageError
-from edge.images import read_mask
+from edge_inspect.edge.errors import ImageError
+from edge_inspect.edge.images import read_mask
 
 TRUTH = np.zeros((40, 60), np.uint8)
 TRUTH[10:20, 10:40] = 1

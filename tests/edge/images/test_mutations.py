@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from edge.errors import ImageError
-from edge.images import read_image, read_mask
+from edge_inspect.edge.errors import ImageError
+from edge_inspect.edge.images import read_image, read_mask
 
 SIDE = 64
 

@@ -15,11 +15,11 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from edge.errors import ImageError
-from edge.images import file as file_module
-from edge.images import jpeg as jpeg_format
-from edge.images import pixel_digest, read_image
-from edge.images.facts import Unreadable
+from edge_inspect.edge.errors import ImageError
+from edge_inspect.edge.images import file as file_module
+from edge_inspect.edge.images import jpeg as jpeg_format
+from edge_inspect.edge.images import pixel_digest, read_image
+from edge_inspect.edge.images.facts import Unreadable
 
 RNG = np.random.default_rng(5)
 

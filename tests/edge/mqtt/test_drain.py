@@ -14,10 +14,10 @@ from mosquitto import Between, Broker, wait_until
 from sparkplug_parts import put_parts
 from station_parts import TOPICS, Subscribe, health, mqtt, put, status
 
-from edge.commands import Reply
-from edge.messages import utc_now
-from edge.mqtt.publisher import Publisher
-from edge.outbox.memory import MemoryOutbox
+from edge_inspect.edge.commands import Reply
+from edge_inspect.edge.messages import utc_now
+from edge_inspect.edge.mqtt.publisher import Publisher
+from edge_inspect.edge.outbox.memory import MemoryOutbox
 
 PATIENCE = 30.0
 IMPLEMENTATION_ERROR, NOT_AUTHORIZED, QUOTA_EXCEEDED, PAYLOAD_INVALID = 0x83, 0x87, 0x97, 0x99

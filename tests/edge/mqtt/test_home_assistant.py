@@ -16,13 +16,13 @@ from mosquitto import Broker, wait_until
 from sparkplug_parts import defect, reply, verdict
 from station_parts import TOPICS, Subscribe, health, mqtt, put, status
 
-from edge.commands import Verb, parse_command
-from edge.messages import LatencyPercentiles, Message, Topics
-from edge.mqtt.home_assistant import Discovery
-from edge.mqtt.publisher import Publisher
-from edge.outbox.memory import MemoryOutbox
-from edge.settings import HomeAssistantSettings
-from edge.station.command_desk import CommandDesk
+from edge_inspect.edge.commands import Verb, parse_command
+from edge_inspect.edge.messages import LatencyPercentiles, Message, Topics
+from edge_inspect.edge.mqtt.home_assistant import Discovery
+from edge_inspect.edge.mqtt.publisher import Publisher
+from edge_inspect.edge.outbox.memory import MemoryOutbox
+from edge_inspect.edge.settings import HomeAssistantSettings
+from edge_inspect.edge.station.command_desk import CommandDesk
 
 PATIENCE = 60.0
 # https://www.home-assistant.io/integrations/mqtt/#device-discovery-payload, and the page of each platform.

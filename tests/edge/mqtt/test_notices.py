@@ -11,10 +11,10 @@ from mosquitto import Between, Broker, wait_until
 from sparkplug_parts import reply
 from station_parts import TOPICS, Subscribe, health, mqtt, put, status
 
-from edge.mqtt.notices import Notices
-from edge.mqtt.publisher import Publisher
-from edge.mqtt.session import Session
-from edge.outbox.memory import MemoryOutbox
+from edge_inspect.edge.mqtt.notices import Notices
+from edge_inspect.edge.mqtt.publisher import Publisher
+from edge_inspect.edge.mqtt.session import Session
+from edge_inspect.edge.outbox.memory import MemoryOutbox
 
 PATIENCE = 60.0
 

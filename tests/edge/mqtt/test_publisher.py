@@ -16,12 +16,12 @@ from mosquitto import Between, Broker, free_port, wait_until
 from paho.mqtt.enums import MQTTProtocolVersion
 from station_parts import TOPICS, Subscribe, health, mqtt, put, status
 
-from edge.commands import Reply
-from edge.messages import Topics, utc_now
-from edge.mqtt.publisher import Publisher
-from edge.outbox import Entry, Outgoing
-from edge.outbox.memory import MemoryOutbox
-from edge.outbox.sqlite import SqliteOutbox
+from edge_inspect.edge.commands import Reply
+from edge_inspect.edge.messages import Topics, utc_now
+from edge_inspect.edge.mqtt.publisher import Publisher
+from edge_inspect.edge.outbox import Entry, Outgoing
+from edge_inspect.edge.outbox.memory import MemoryOutbox
+from edge_inspect.edge.outbox.sqlite import SqliteOutbox
 
 
 def without_repeats(numbers: list[int]) -> list[int]:
@@ -109,10 +109,10 @@ def test_a_killed_process_leaves_the_last_will(broker: Broker, subscribe: Subscr
     subscriber = subscribe(broker.port)
     code = f"""
 import time
-from edge.messages import Status, Topics, utc_now
-from edge.outbox.memory import MemoryOutbox
-from edge.mqtt.publisher import Publisher
-from edge.settings import MqttSettings
+from edge_inspect.edge.messages import Status, Topics, utc_now
+from edge_inspect.edge.outbox.memory import MemoryOutbox
+from edge_inspect.edge.mqtt.publisher import Publisher
+from edge_inspect.edge.settings import MqttSettings
 Publisher(Topics("plant", "line1", "a"), MemoryOutbox(), MqttSettings(host="127.0.0.1", port={broker.port}),
           Status(boot_id="b", sequence=0, state="online", at=utc_now(), version="0"))
 time.sleep(60)

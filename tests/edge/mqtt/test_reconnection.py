@@ -23,12 +23,12 @@ from mosquitto import Broker as Mosquitto
 from mosquitto import free_port, wait_until
 from station_parts import TOPICS, Subscribe, mqtt, put, status
 
-from edge.mqtt.broker import REMEMBERED_S, Broker
-from edge.mqtt.publisher import Publisher
-from edge.mqtt.reconnection import Reconnection
-from edge.mqtt.session import LastWill, Session
-from edge.outbox.memory import MemoryOutbox
-from edge.settings import MqttSettings
+from edge_inspect.edge.mqtt.broker import REMEMBERED_S, Broker
+from edge_inspect.edge.mqtt.publisher import Publisher
+from edge_inspect.edge.mqtt.reconnection import Reconnection
+from edge_inspect.edge.mqtt.session import LastWill, Session
+from edge_inspect.edge.outbox.memory import MemoryOutbox
+from edge_inspect.edge.settings import MqttSettings
 
 log = logging.getLogger("of.the.client")
 
@@ -263,7 +263,7 @@ def test_verdicts_reach_amqtt_which_answers_no_5(
     """amqtt 0.12 neither answers nor closes a connection whose will has properties."""
     port = free_port()
     caplog.set_level(logging.INFO)
-    with subprocess.Popen([sys.executable, "-m", "edge.demo.broker", str(port)]) as process:
+    with subprocess.Popen([sys.executable, "-m", "edge_inspect.edge.demo.broker", str(port)]) as process:
         try:
             wait_until(lambda: _listens(port), PATIENCE)
             put(outbox, 30)

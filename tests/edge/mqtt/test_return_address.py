@@ -11,9 +11,9 @@ from mosquitto import Between, Broker, Subscriber, wait_until
 from sparkplug_parts import reply
 from station_parts import TOPICS, Subscribe, mqtt, status
 
-from edge.commands import ReturnAddress
-from edge.mqtt.publisher import Publisher
-from edge.outbox.memory import MemoryOutbox
+from edge_inspect.edge.commands import ReturnAddress
+from edge_inspect.edge.mqtt.publisher import Publisher
+from edge_inspect.edge.outbox.memory import MemoryOutbox
 
 PATIENCE = 20.0
 

@@ -7,8 +7,8 @@ import pytest
 from sparkplug_parts import defect, reply, verdict
 from station_parts import status
 
-from edge.mqtt.sparkplug.metrics import MODELS, definitions, milliseconds, read
-from edge.mqtt.sparkplug.payload import DataType
+from edge_inspect.edge.mqtt.sparkplug.metrics import MODELS, definitions, milliseconds, read
+from edge_inspect.edge.mqtt.sparkplug.payload import DataType
 
 
 def leaves(message: dict[str, Any], path: str) -> set[str]:

@@ -4,7 +4,7 @@ import struct
 
 import pytest
 
-from edge.mqtt.sparkplug.payload import DataType, Metric, PayloadError, Written, decode, encode
+from edge_inspect.edge.mqtt.sparkplug.payload import DataType, Metric, PayloadError, Written, decode, encode
 
 
 def varint(number: int) -> bytes:

@@ -9,7 +9,7 @@ from mosquitto import Broker, wait_until
 from service_process import Launch, write_settings
 from sparkplug_parts import Host
 
-from edge.demo.line import write_stream
+from edge_inspect.edge.demo.line import write_stream
 
 FRAMES = 12
 

@@ -15,9 +15,9 @@ from mosquitto import Between, Broker, wait_until
 from sparkplug_parts import NODE, Heard, Host, put_parts, reply, value
 from station_parts import TOPICS, health, mqtt, status
 
-from edge.mqtt.publisher import Publisher
-from edge.mqtt.sparkplug.metrics import MODELS, definitions
-from edge.outbox.memory import MemoryOutbox
+from edge_inspect.edge.mqtt.publisher import Publisher
+from edge_inspect.edge.mqtt.sparkplug.metrics import MODELS, definitions
+from edge_inspect.edge.outbox.memory import MemoryOutbox
 
 PATIENCE = 60.0
 FIRST_WAITING = 3

@@ -12,9 +12,9 @@ from node_modules import node_program
 from sparkplug_parts import defect, reply, verdict
 from station_parts import TOPICS, health, status
 
-from edge.messages import Message
-from edge.mqtt.sparkplug.node import REBIRTH, EdgeNode
-from edge.mqtt.sparkplug.payload import DataType, Metric, Value, Written, _Payload, decode, encode
+from edge_inspect.edge.messages import Message
+from edge_inspect.edge.mqtt.sparkplug.node import REBIRTH, EdgeNode
+from edge_inspect.edge.mqtt.sparkplug.payload import DataType, Metric, Value, Written, _Payload, decode, encode
 
 AT = 1_700_000_000_123
 

@@ -15,11 +15,11 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from mosquitto import wait_until
 from outbox_parts import PAYLOAD, both, one, sequences
 
-from edge import ids
-from edge.ids import uuid7
-from edge.outbox import Entry, Kind, Outbox, Outgoing
-from edge.outbox.memory import MemoryOutbox
-from edge.outbox.sqlite import SqliteOutbox
+from edge_inspect.edge import ids
+from edge_inspect.edge.ids import uuid7
+from edge_inspect.edge.outbox import Entry, Kind, Outbox, Outgoing
+from edge_inspect.edge.outbox.memory import MemoryOutbox
+from edge_inspect.edge.outbox.sqlite import SqliteOutbox
 
 NOW = 1_800_000_000.0
 

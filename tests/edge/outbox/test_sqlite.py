@@ -20,11 +20,11 @@ from hypothesis import strategies as st
 from mosquitto import wait_until
 from outbox_parts import both, message, one, sequences
 
-from edge.errors import OutboxError
-from edge.ids import uuid7
-from edge.outbox import Outgoing, keeper
-from edge.outbox.fault import describe
-from edge.outbox.sqlite import SqliteOutbox
+from edge_inspect.edge.errors import OutboxError
+from edge_inspect.edge.ids import uuid7
+from edge_inspect.edge.outbox import Outgoing, keeper
+from edge_inspect.edge.outbox.fault import describe
+from edge_inspect.edge.outbox.sqlite import SqliteOutbox
 
 HOLDER = """
 import sqlite3, sys
@@ -175,7 +175,8 @@ def test_a_path_that_cannot_be_opened_is_named(path: Path) -> None:
 
 
 def test_a_second_process_is_refused(path: Path) -> None:
-    code = f"from pathlib import Path; from edge.outbox.sqlite import SqliteOutbox; SqliteOutbox(Path({str(path)!r}))"
+    code = "from pathlib import Path; from edge_inspect.edge.outbox.sqlite import SqliteOutbox; "
+    code += f"SqliteOutbox(Path({str(path)!r}))"
     with SqliteOutbox(path):
         second = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
         assert f"process {os.getpid()} uses it" in second.stderr
@@ -249,11 +250,11 @@ def test_a_program_that_reads_without_end_is_named_before_the_log_fills_the_disk
 WRITER = """
 import json, sys
 from pathlib import Path
-from edge.ids import uuid7
-from edge.outbox import Outgoing
-from edge.outbox import keeper
-from edge.outbox.fault import describe
-from edge.outbox.sqlite import SqliteOutbox
+from edge_inspect.edge.ids import uuid7
+from edge_inspect.edge.outbox import Outgoing
+from edge_inspect.edge.outbox import keeper
+from edge_inspect.edge.outbox.fault import describe
+from edge_inspect.edge.outbox.sqlite import SqliteOutbox
 def both(sequence):
     text = json.dumps({"sequence": sequence, "more": "x" * 500}).encode()
     return [Outgoing("v", text, "verdict"), Outgoing("d", text, "defect")]

@@ -10,7 +10,7 @@ import pytest
 from box_parts import Line
 from tiny_bundle import write
 
-from edge.outbox.memory import MemoryOutbox
+from edge_inspect.edge.outbox.memory import MemoryOutbox
 
 
 @pytest.fixture(scope="session")

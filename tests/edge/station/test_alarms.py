@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 from outbox_parts import one
 
-from edge.cameras import Capture
-from edge.health.vitals import SAID
-from edge.messages import utc_now
-from edge.outbox import REFUSED
-from edge.outbox.memory import MemoryOutbox
-from edge.station.alarms import OVERLOAD, Alarms
-from edge.station.ring import FrameRing
-from edge.station.state import StationState
+from edge_inspect.edge.cameras import Capture
+from edge_inspect.edge.health.vitals import SAID
+from edge_inspect.edge.messages import utc_now
+from edge_inspect.edge.outbox import REFUSED
+from edge_inspect.edge.outbox.memory import MemoryOutbox
+from edge_inspect.edge.station.alarms import OVERLOAD, Alarms
+from edge_inspect.edge.station.ring import FrameRing
+from edge_inspect.edge.station.state import StationState
 
 
 class Station:

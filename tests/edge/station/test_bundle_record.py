@@ -10,9 +10,9 @@ import pytest
 from box_parts import Line
 from mosquitto import wait_until
 
-from edge.station.bundle_record import BundleRecord
-from edge.station.inspector import Asker
-from edge.station.record import KEPT
+from edge_inspect.edge.station.bundle_record import BundleRecord
+from edge_inspect.edge.station.inspector import Asker
+from edge_inspect.edge.station.record import KEPT
 
 
 def test_what_judges_is_remembered_until_the_configuration_changes(make: Callable[..., Line]) -> None:

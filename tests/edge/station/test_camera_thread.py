@@ -12,15 +12,15 @@ import numpy as np
 import pytest
 from mosquitto import wait_until
 
-from edge.cameras import Capture, Place, folder
-from edge.errors import CameraError, CameraIdle, CameraLost
-from edge.health.stage import Stage
-from edge.images import Frame, read_image, write_image
-from edge.messages import utc_now
-from edge.station import camera_thread
-from edge.station.camera_thread import CameraThread
-from edge.station.gate import Gate
-from edge.station.ring import FrameRing
+from edge_inspect.edge.cameras import Capture, Place, folder
+from edge_inspect.edge.errors import CameraError, CameraIdle, CameraLost
+from edge_inspect.edge.health.stage import Stage
+from edge_inspect.edge.images import Frame, read_image, write_image
+from edge_inspect.edge.messages import utc_now
+from edge_inspect.edge.station import camera_thread
+from edge_inspect.edge.station.camera_thread import CameraThread
+from edge_inspect.edge.station.gate import Gate
+from edge_inspect.edge.station.ring import FrameRing
 
 Answer = str | None | Exception
 """A part's id, the end, or what is raised."""

@@ -16,20 +16,20 @@ from outbox_parts import both
 from small_bundle import THRESHOLD
 from tiny_bundle import write
 
-from edge.commands import VERBS, Reply, ReturnAddress
-from edge.engines import AnomalyMap
-from edge.fit import Placement
-from edge.ids import uuid7
-from edge.messages import utc_now
-from edge.outbox.memory import MemoryOutbox
-from edge.settings import Settings
-from edge.station.commands import StationCommands
-from edge.station.gate import Gate, Turn
-from edge.station.inspector import Inspector
-from edge.station.record import KEPT
-from edge.station.shadow import Shadow
-from edge.station.state import StationState
-from edge.station.threshold_record import ThresholdEntry, ThresholdRecord
+from edge_inspect.edge.commands import VERBS, Reply, ReturnAddress
+from edge_inspect.edge.engines import AnomalyMap
+from edge_inspect.edge.fit import Placement
+from edge_inspect.edge.ids import uuid7
+from edge_inspect.edge.messages import utc_now
+from edge_inspect.edge.outbox.memory import MemoryOutbox
+from edge_inspect.edge.settings import Settings
+from edge_inspect.edge.station.commands import StationCommands
+from edge_inspect.edge.station.gate import Gate, Turn
+from edge_inspect.edge.station.inspector import Inspector
+from edge_inspect.edge.station.record import KEPT
+from edge_inspect.edge.station.shadow import Shadow
+from edge_inspect.edge.station.state import StationState
+from edge_inspect.edge.station.threshold_record import ThresholdEntry, ThresholdRecord
 
 FRAME = np.full((24, 32, 3), 128, np.uint8)
 

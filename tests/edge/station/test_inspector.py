@@ -16,14 +16,14 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from mosquitto import wait_until
 
-from edge.bundle import open_bundle
-from edge.commands import Refused
-from edge.errors import EngineError
-from edge.ids import uuid7
-from edge.messages import utc_now
-from edge.outbox.memory import MemoryOutbox
-from edge.station.inspector import PROVEN_AFTER, Inspector
-from edge.station.threshold_record import ThresholdEntry
+from edge_inspect.edge.bundle import open_bundle
+from edge_inspect.edge.commands import Refused
+from edge_inspect.edge.errors import EngineError
+from edge_inspect.edge.ids import uuid7
+from edge_inspect.edge.messages import utc_now
+from edge_inspect.edge.outbox.memory import MemoryOutbox
+from edge_inspect.edge.station.inspector import PROVEN_AFTER, Inspector
+from edge_inspect.edge.station.threshold_record import ThresholdEntry
 
 BRIGHT = np.random.default_rng(5).integers(0, 256, (48, 80, 3), np.uint8)
 DARK = np.zeros((48, 80, 3), np.uint8)

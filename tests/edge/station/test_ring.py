@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from edge.cameras import Capture
-from edge.messages import utc_now
-from edge.station.ring import FrameRing
+from edge_inspect.edge.cameras import Capture
+from edge_inspect.edge.messages import utc_now
+from edge_inspect.edge.station.ring import FrameRing
 
 SOON_S = 10.0
 

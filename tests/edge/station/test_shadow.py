@@ -15,14 +15,14 @@ import yaml
 from mosquitto import Broker, Subscriber, wait_until
 from service_process import PATIENCE, Commander, Launch, write_settings
 
-from edge.bundle import MANIFEST, THRESHOLD_SOURCE, open_bundle
-from edge.engines.openvino import OpenVinoEngine
-from edge.health.picture import PictureFigures
-from edge.ids import uuid7
-from edge.messages import FrameSize, Verdict, utc_now
-from edge.settings import ShadowSettings, StationSettings
-from edge.station.judge import Judge
-from edge.station.shadow import Shadow, read_collected
+from edge_inspect.edge.bundle import MANIFEST, THRESHOLD_SOURCE, open_bundle
+from edge_inspect.edge.engines.openvino import OpenVinoEngine
+from edge_inspect.edge.health.picture import PictureFigures
+from edge_inspect.edge.ids import uuid7
+from edge_inspect.edge.messages import FrameSize, Verdict, utc_now
+from edge_inspect.edge.settings import ShadowSettings, StationSettings
+from edge_inspect.edge.station.judge import Judge
+from edge_inspect.edge.station.shadow import Shadow, read_collected
 
 PICTURE = PictureFigures(level=60.5, saturated=0, sharpness=0.28, digest=2**32 - 1, x=0.5, y=0.51)
 STATION = StationSettings(name="a", camera="folder:/x", bundle=Path("/x"))

@@ -4,8 +4,8 @@ import logging
 
 import pytest
 
-from edge.messages import State
-from edge.station.state import StationState
+from edge_inspect.edge.messages import State
+from edge_inspect.edge.station.state import StationState
 
 LOST, HANGS, DARK, FULL = "the camera is lost", "the engine hangs", "the picture is dark", "the disk is full"
 

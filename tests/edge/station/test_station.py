@@ -17,18 +17,18 @@ from box_parts import make_box, make_settings
 from mosquitto import wait_until
 from tiny_bundle import write
 
-from edge.engine_loop import EngineLoop
-from edge.errors import EngineError
-from edge.evidence.writer import EvidenceWriter
-from edge.health.vitals import SAID, Vitals
-from edge.images import read_image, write_image
-from edge.messages import Status
-from edge.outbox.memory import MemoryOutbox
-from edge.settings import Settings
-from edge.station.box import Box
-from edge.station.judge import Judge
-from edge.station.part import Part
-from edge.station.station import FAILURES, Station
+from edge_inspect.edge.engine_loop import EngineLoop
+from edge_inspect.edge.errors import EngineError
+from edge_inspect.edge.evidence.writer import EvidenceWriter
+from edge_inspect.edge.health.vitals import SAID, Vitals
+from edge_inspect.edge.images import read_image, write_image
+from edge_inspect.edge.messages import Status
+from edge_inspect.edge.outbox.memory import MemoryOutbox
+from edge_inspect.edge.settings import Settings
+from edge_inspect.edge.station.box import Box
+from edge_inspect.edge.station.judge import Judge
+from edge_inspect.edge.station.part import Part
+from edge_inspect.edge.station.station import FAILURES, Station
 
 
 @pytest.fixture(scope="module")

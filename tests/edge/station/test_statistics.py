@@ -4,8 +4,8 @@ import threading
 
 import pytest
 
-from edge.messages import FrameCounts
-from edge.station.statistics import RECENT, Statistics
+from edge_inspect.edge.messages import FrameCounts
+from edge_inspect.edge.station.statistics import RECENT, Statistics
 
 
 def test_nothing_was_counted_yet() -> None:

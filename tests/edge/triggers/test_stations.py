@@ -16,13 +16,13 @@ from mosquitto import wait_until
 from sources import GigECamera, VideoFile
 from tiny_bundle import write
 
-from edge.bundle import Bundle
-from edge.engine_loop import EngineLoop
-from edge.images import write_image
-from edge.outbox.memory import MemoryOutbox
-from edge.settings import Settings
-from edge.station.alarms import OVERLOAD
-from edge.station.station import Station
+from edge_inspect.edge.bundle import Bundle
+from edge_inspect.edge.engine_loop import EngineLoop
+from edge_inspect.edge.images import write_image
+from edge_inspect.edge.outbox.memory import MemoryOutbox
+from edge_inspect.edge.settings import Settings
+from edge_inspect.edge.station.alarms import OVERLOAD
+from edge_inspect.edge.station.station import Station
 
 
 @pytest.fixture(scope="module")

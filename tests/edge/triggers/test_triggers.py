@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from mosquitto import wait_until
 
-from edge.errors import TriggerError
-from edge.triggers import check_trigger, parse_trigger, start_trigger
-from edge.triggers.gpio import GpioTrigger, Line, load_gpiod
-from edge.triggers.interval import IntervalTrigger
+from edge_inspect.edge.errors import TriggerError
+from edge_inspect.edge.triggers import check_trigger, parse_trigger, start_trigger
+from edge_inspect.edge.triggers.gpio import GpioTrigger, Line, load_gpiod
+from edge_inspect.edge.triggers.interval import IntervalTrigger
 
 
 def test_every_form_is_read() -> None:

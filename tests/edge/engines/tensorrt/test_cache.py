@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from edge.engines.tensorrt.cache import FACTS, LOG, PLAN, EngineCache, EngineKey, default_cache
-from edge.errors import DriftError, EngineError
+from edge_inspect.edge.engines.tensorrt.cache import FACTS, LOG, PLAN, EngineCache, EngineKey, default_cache
+from edge_inspect.edge.errors import DriftError, EngineError
 
 KEY = EngineKey("d" * 64, "Orin", (8, 7), "10.3.0", "int8")
 
@@ -113,8 +113,8 @@ def test_timings_are_shared_by_bundles_but_not_by_gpus_or_releases(cache: Engine
 def test_who_may_not_write_to_the_services_folder_has_one_of_their_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("edge.engines.tensorrt.cache.SERVICE_FOLDER", tmp_path / "nowhere")
+    monkeypatch.setattr("edge_inspect.edge.engines.tensorrt.cache.SERVICE_FOLDER", tmp_path / "nowhere")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     assert default_cache() == tmp_path / "cache" / "edge-inspect" / "engines"
-    monkeypatch.setattr("edge.engines.tensorrt.cache.SERVICE_FOLDER", tmp_path)
+    monkeypatch.setattr("edge_inspect.edge.engines.tensorrt.cache.SERVICE_FOLDER", tmp_path)
     assert default_cache() == tmp_path / "engines"

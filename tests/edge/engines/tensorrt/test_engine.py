@@ -13,15 +13,15 @@ import small_bundle
 import tiny_bundle
 from stand_in_tensorrt import ORIN, HostCuda, Recorded, tensorrt
 
-from edge.bench import bench
-from edge.bundle import Bundle
-from edge.engines import check_golden, golden_difference, open_checked_engine, open_engine
-from edge.engines.openvino import OpenVinoEngine
-from edge.engines.tensorrt import cached
-from edge.engines.tensorrt.cache import LOG, EngineCache
-from edge.engines.tensorrt.cached import Device, open_cached
-from edge.engines.tensorrt.engine import TensorRtEngine
-from edge.errors import BundleError, DriftError, EngineError
+from edge_inspect.edge.bench import bench
+from edge_inspect.edge.bundle import Bundle
+from edge_inspect.edge.engines import check_golden, golden_difference, open_checked_engine, open_engine
+from edge_inspect.edge.engines.openvino import OpenVinoEngine
+from edge_inspect.edge.engines.tensorrt import cached
+from edge_inspect.edge.engines.tensorrt.cache import LOG, EngineCache
+from edge_inspect.edge.engines.tensorrt.cached import Device, open_cached
+from edge_inspect.edge.engines.tensorrt.engine import TensorRtEngine
+from edge_inspect.edge.errors import BundleError, DriftError, EngineError
 
 VERSION = "10.3.0"
 
@@ -148,7 +148,7 @@ def test_where_cuda_does_not_start_tensorrts_reason_is_said(bundle: Bundle) -> N
 
 def test_the_bench_has_the_network_alone_as_its_floor(bundle: Bundle, box: Recorded, monkeypatch: Any) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(bundle.path.parent / "cache"))
-    monkeypatch.setattr("edge.engines.tensorrt.cache.SERVICE_FOLDER", Path("/nowhere"))
+    monkeypatch.setattr("edge_inspect.edge.engines.tensorrt.cache.SERVICE_FOLDER", Path("/nowhere"))
     result = bench(bundle.path, "fp32", 3, (80, 48), "tensorrt")
     assert result["engine"] == "tensorrt" and result["raw_ms_p50"] > 0
     assert bench(bundle.path, "fp32", 3, (80, 48), "openvino")["engine"] == "openvino"

@@ -11,10 +11,10 @@ import tiny_bundle
 from onnx import TensorProto, helper, numpy_helper
 from stand_in_tensorrt import tensorrt
 
-from edge.engines.openvino import CORE
-from edge.engines.tensorrt.builder import build
-from edge.engines.tensorrt.float_weights import with_float_weights
-from edge.errors import EngineError
+from edge_inspect.edge.engines.openvino import CORE
+from edge_inspect.edge.engines.tensorrt.builder import build
+from edge_inspect.edge.engines.tensorrt.float_weights import with_float_weights
+from edge_inspect.edge.errors import EngineError
 
 
 def quantized() -> bytes:
