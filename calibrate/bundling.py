@@ -31,14 +31,15 @@ from edge_inspect.calibrate.report import describe, render
 from edge_inspect.calibrate.trials import Workbench
 from edge_inspect.calibrate.validation import Validation, draw_validation
 from edge_inspect.calibrate.verdicts import judge_defects
-from edge_inspect.edge.bundle import GOLDEN, REPORT, Bundle, complete, model_file, pack_golden, write_bundle
+from edge_inspect.edge.bundle.bundle import Bundle, pack_golden, write_bundle
+from edge_inspect.edge.bundle.manifest import GOLDEN, REPORT, complete, model_file
+from edge_inspect.edge.bundle.promise import promise_of
+from edge_inspect.edge.contract.fields import Precision
 from edge_inspect.edge.errors import BundleError, CheckFailed, DataSetError, UsageError
-from edge_inspect.edge.fit import Fit
+from edge_inspect.edge.frame.fit import Fit
+from edge_inspect.edge.frame.images import Frame, list_images, nothing_here, pixel_digest, read_image
+from edge_inspect.edge.frame.images.folder import look_into
 from edge_inspect.edge.health.picture import examine, picture_range
-from edge_inspect.edge.images import Frame, list_images, nothing_here, pixel_digest, read_image
-from edge_inspect.edge.images.folder import look_into
-from edge_inspect.edge.messages import Precision
-from edge_inspect.edge.promise import promise_of
 from edge_inspect.edge.text import clean
 from edge_inspect.models.network import Network
 from edge_inspect.train import checkpoint

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from edge_inspect.edge import __version__
 from edge_inspect.edge.cli import ENGINES, PRECISIONS
-from edge_inspect.edge.command import add_json_option, run_command, say, seed, write_json
 from edge_inspect.edge.errors import UsageError
+from edge_inspect.edge.program import add_json_option, run_command, say, seed, write_json
 
 
 def _rate(text: str) -> float | None:
@@ -184,7 +184,7 @@ def _compile(arguments: argparse.Namespace) -> None:
     from dataclasses import asdict
 
     from edge_inspect.calibrate.compiling import try_in_turn, with_tensorrt
-    from edge_inspect.edge.bundle import open_bundle
+    from edge_inspect.edge.bundle.bundle import open_bundle
 
     via_torch = arguments.via == "torch-tensorrt"
     if via_torch != (arguments.run is not None):
@@ -226,7 +226,7 @@ def _add_verify(parser: argparse.ArgumentParser) -> None:
 
 def _verify(arguments: argparse.Namespace) -> None:
     from edge_inspect.calibrate.verification import verify
-    from edge_inspect.edge.signature import read_public_key
+    from edge_inspect.edge.bundle.signature import read_public_key
 
     trusted = [read_public_key(path) for path in arguments.public_key]
     verification = verify(arguments.bundle, trusted, arguments.engine)
@@ -246,8 +246,9 @@ def _show(arguments: argparse.Namespace) -> None:
     from edge_inspect.calibrate.confidence import LEVEL, percent
     from edge_inspect.calibrate.next_bundle import describe_source
     from edge_inspect.calibrate.verification import describe_signature
-    from edge_inspect.edge.bundle import model_file, open_bundle
-    from edge_inspect.edge.promise import promise_of
+    from edge_inspect.edge.bundle.bundle import open_bundle
+    from edge_inspect.edge.bundle.manifest import model_file
+    from edge_inspect.edge.bundle.promise import promise_of
 
     bundle = open_bundle(arguments.bundle)
     manifest, fit, promise = bundle.manifest, bundle.fit, promise_of(bundle.manifest)
@@ -302,7 +303,7 @@ def _add_diff(parser: argparse.ArgumentParser) -> None:
 
 def _diff(arguments: argparse.Namespace) -> None:
     from edge_inspect.calibrate.comparison import compare
-    from edge_inspect.edge.bundle import open_bundle
+    from edge_inspect.edge.bundle.bundle import open_bundle
 
     comparison = compare(open_bundle(arguments.a), open_bundle(arguments.b), arguments.images)
     if str(arguments.json) != "-":
@@ -350,7 +351,7 @@ def _add_threshold(parser: argparse.ArgumentParser) -> None:
 def _threshold(arguments: argparse.Namespace) -> None:
     from edge_inspect.calibrate.line_parts import read_evidence, read_scores
     from edge_inspect.calibrate.next_bundle import make_next
-    from edge_inspect.edge.bundle import open_bundle
+    from edge_inspect.edge.bundle.bundle import open_bundle
 
     parent = open_bundle(arguments.bundle)
     parts = read_scores(arguments.scores, parent) if arguments.scores else read_evidence(arguments.evidence, parent)
@@ -431,7 +432,7 @@ def _add_sign(parser: argparse.ArgumentParser) -> None:
 
 def _sign(arguments: argparse.Namespace) -> None:
     from edge_inspect.calibrate.signing import is_open_to_others, read_passphrase, read_private_key, sign_bundle
-    from edge_inspect.edge.signature import key_id
+    from edge_inspect.edge.bundle.signature import key_id
 
     passphrase = read_passphrase(arguments.passphrase_file) if arguments.passphrase_file else None
     key = read_private_key(arguments.key, passphrase)

@@ -11,12 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from edge_inspect.edge.bundle import REPORT, Bundle
+from edge_inspect.edge.bundle.bundle import Bundle
+from edge_inspect.edge.bundle.manifest import REPORT
+from edge_inspect.edge.bundle.signature import SIGNATURE
 from edge_inspect.edge.decision import Decider
 from edge_inspect.edge.engines import open_checked_engine
 from edge_inspect.edge.errors import BundleError, ImageError, SignatureError
-from edge_inspect.edge.images import Frame, pictures_of, read_image
-from edge_inspect.edge.signature import SIGNATURE
+from edge_inspect.edge.frame.images import Frame, pictures_of, read_image
 from edge_inspect.edge.text import clean
 from edge_inspect.train.progress import tracked
 

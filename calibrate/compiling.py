@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from edge_inspect.edge.bundle import Bundle
+from edge_inspect.edge.bundle.bundle import Bundle
+from edge_inspect.edge.contract.fields import Precision
 from edge_inspect.edge.engines import Engine, fall_back, golden_difference
 from edge_inspect.edge.engines.tensorrt.cache import EngineCache, default_cache
 from edge_inspect.edge.errors import CheckFailed, EngineError
-from edge_inspect.edge.messages import Precision
 
 TIMED_RUNS = 50
 

@@ -10,9 +10,9 @@ from edge_inspect.calibrate.damage import Budget, Damage, Maps, damage
 from edge_inspect.calibrate.engines import engine_of
 from edge_inspect.calibrate.measurement import infer_fitted
 from edge_inspect.calibrate.validation import Validation
-from edge_inspect.edge.bundle import Bundle
+from edge_inspect.edge.bundle.bundle import Bundle
+from edge_inspect.edge.contract.fields import Precision
 from edge_inspect.edge.engines.openvino import default_type
-from edge_inspect.edge.messages import Precision
 
 
 @dataclass(frozen=True)

@@ -18,9 +18,9 @@ from edge_inspect.calibrate.pairing import pair
 from edge_inspect.calibrate.preference import Preference, objection, prefer
 from edge_inspect.calibrate.threshold import TailFit, images_to_resolve, resolvable_rate, resolves, tail_threshold
 from edge_inspect.calibrate.verdicts import Agreement, agreements
-from edge_inspect.edge.bundle import Bundle
-from edge_inspect.edge.images import Frame
-from edge_inspect.edge.messages import Precision
+from edge_inspect.edge.bundle.bundle import Bundle
+from edge_inspect.edge.contract.fields import Precision
+from edge_inspect.edge.frame.images import Frame
 
 PIXEL_QUANTILE = 0.999
 FEW_GOOD, MANY_GOOD = 30, 100

@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-from edge_inspect.edge.bundle import Bundle
+from edge_inspect.edge.bundle.bundle import Bundle
+from edge_inspect.edge.contract.fields import Precision
 from edge_inspect.edge.engines.openvino import OpenVinoEngine
-from edge_inspect.edge.messages import Precision
 
 KEPT = 5
 """Engines: FP32, INT8, bfloat16, FP16's arithmetic and its file are asked for again until the bundle is written."""

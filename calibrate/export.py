@@ -13,7 +13,7 @@ from onnx import ModelProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
 from edge_inspect.edge.errors import CheckpointError
-from edge_inspect.edge.fit import Fit
+from edge_inspect.edge.frame.fit import Fit
 from edge_inspect.models.network import Network
 
 OPSET = 17

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from edge_inspect.calibrate.engines import engine_of
-from edge_inspect.edge.bundle import Bundle
-from edge_inspect.edge.images import Frame
-from edge_inspect.edge.messages import Precision
+from edge_inspect.edge.bundle.bundle import Bundle
+from edge_inspect.edge.contract.fields import Precision
+from edge_inspect.edge.frame.images import Frame
 from edge_inspect.train.flaws import Flaws
 
 WIDTHS = (0.01, 0.02, 0.05, 0.1)

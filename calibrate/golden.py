@@ -8,10 +8,10 @@ import numpy as np
 
 from edge_inspect.calibrate.engines import engine_of
 from edge_inspect.calibrate.measurement import Measurement
-from edge_inspect.edge.bundle import Bundle, GoldenFrame
-from edge_inspect.edge.fit import Fit
-from edge_inspect.edge.images import Frame
-from edge_inspect.edge.messages import Precision
+from edge_inspect.edge.bundle.bundle import Bundle, GoldenFrame
+from edge_inspect.edge.contract.fields import Precision
+from edge_inspect.edge.frame.fit import Fit
+from edge_inspect.edge.frame.images import Frame
 from edge_inspect.train.flaws import KINDS, Flaws
 
 GOOD_FRAMES, FLAWED_FRAMES = 2, 2

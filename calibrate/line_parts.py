@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from edge_inspect.edge.bundle import Bundle
+from edge_inspect.edge.bundle.bundle import Bundle
+from edge_inspect.edge.contract.fields import Precision
 from edge_inspect.edge.errors import UsageError
 from edge_inspect.edge.evidence.case import Case
 from edge_inspect.edge.files import read_file
 from edge_inspect.edge.health.picture import PictureFigures
-from edge_inspect.edge.messages import Precision
 from edge_inspect.edge.station.shadow import LARGEST_FILE, read_collected
 from edge_inspect.edge.text import clean
 

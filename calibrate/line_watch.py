@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from edge_inspect.calibrate.confidence import percent
 from edge_inspect.calibrate.line_parts import LineParts
-from edge_inspect.edge.bundle import ScorePart
+from edge_inspect.edge.bundle.manifest import ScorePart
 from edge_inspect.edge.health import drift, picture_change
 from edge_inspect.edge.health.picture import PictureFigures, PictureNorm, PictureRange, Spread, picture_range
 

@@ -12,9 +12,10 @@ import torch
 
 from edge_inspect.calibrate.export import INPUT, outputs_of
 from edge_inspect.edge import __version__
-from edge_inspect.edge.bundle import FORMAT, GOLDEN, PRECISIONS, Bundle, Manifest, model_file
-from edge_inspect.edge.fit import MEAN, STD, Fit
-from edge_inspect.edge.messages import Precision, format_time, utc_now
+from edge_inspect.edge.bundle.bundle import Bundle
+from edge_inspect.edge.bundle.manifest import FORMAT, GOLDEN, PRECISIONS, Manifest, model_file
+from edge_inspect.edge.contract.fields import Precision, format_time, utc_now
+from edge_inspect.edge.frame.fit import MEAN, STD, Fit
 from edge_inspect.edge.text import clean
 from edge_inspect.models.discrepancy import SIGMA
 from edge_inspect.train.checkpoint import Checkpoint

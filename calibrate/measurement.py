@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_inspect.calibrate.engines import engine_of
-from edge_inspect.edge.bundle import Bundle
+from edge_inspect.edge.bundle.bundle import Bundle
+from edge_inspect.edge.contract.fields import Precision
 from edge_inspect.edge.engines.openvino import OpenVinoEngine
-from edge_inspect.edge.images import Frame
-from edge_inspect.edge.messages import Precision
+from edge_inspect.edge.frame.images import Frame
 
 TIMED_RUNS = 12
 TIMED_S = 0.25

@@ -15,7 +15,7 @@ from edge_inspect.calibrate.float16 import beyond_float16, rounded, to_float16
 from edge_inspect.calibrate.measurement import infer_fitted
 from edge_inspect.calibrate.sensitivity import Layer, SearchTime, rank_layers, release
 from edge_inspect.calibrate.trials import Draft, Trial, Workbench, try_recipes
-from edge_inspect.edge.messages import Precision
+from edge_inspect.edge.contract.fields import Precision
 
 Say = Callable[[str], None]
 

@@ -13,9 +13,10 @@ from edge_inspect.calibrate.line_parts import LineParts
 from edge_inspect.calibrate.line_scores import sort_out
 from edge_inspect.calibrate.line_watch import picture_reference, score_reference, wide_limits
 from edge_inspect.calibrate.threshold import TailFit, clopper_pearson, resolvable_rate, tail_threshold
-from edge_inspect.edge.bundle import REPORT, THRESHOLD_SOURCE, Bundle, ScorePart, write_bundle
+from edge_inspect.edge.bundle.bundle import Bundle, write_bundle
+from edge_inspect.edge.bundle.manifest import REPORT, THRESHOLD_SOURCE, ScorePart
+from edge_inspect.edge.contract.fields import Precision, format_time, utc_now
 from edge_inspect.edge.errors import BundleError, UsageError
-from edge_inspect.edge.messages import Precision, format_time, utc_now
 from edge_inspect.edge.text import clean
 
 

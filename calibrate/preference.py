@@ -10,7 +10,7 @@ import numpy as np
 from edge_inspect.calibrate.damage import Budget
 from edge_inspect.calibrate.measurement import Measurement
 from edge_inspect.calibrate.networks import Networks
-from edge_inspect.edge.messages import Precision
+from edge_inspect.edge.contract.fields import Precision
 
 EVEN = 1.05
 """INT8 may be slower than BF16 by this factor and still be taken: it runs on every processor."""

@@ -22,9 +22,9 @@ from edge_inspect.calibrate.slider import script, slider
 from edge_inspect.calibrate.trials import Trial
 from edge_inspect.calibrate.validation import Validation
 from edge_inspect.edge import __version__
+from edge_inspect.edge.bundle.promise import in_100
+from edge_inspect.edge.contract.fields import Precision
 from edge_inspect.edge.memory import peak_mb
-from edge_inspect.edge.messages import Precision
-from edge_inspect.edge.promise import in_100
 from edge_inspect.train.checkpoint import Checkpoint
 from edge_inspect.train.pages import facts_of, fill, heading, now, show_charts, show_facts, show_tiles
 

@@ -11,7 +11,7 @@ import numpy as np
 from edge_inspect.calibrate.damage import Maps, Scores
 from edge_inspect.calibrate.threshold import TailFit, exceeded_at
 from edge_inspect.calibrate.validation import Validation
-from edge_inspect.edge.messages import Precision
+from edge_inspect.edge.contract.fields import Precision
 from edge_inspect.train.charts import Axis, curve, histogram
 from edge_inspect.train.report import bin_scores
 from edge_inspect.train.thumbnails import panels, scale_bar, side_by_side, size_of, small, small_map, small_mask

@@ -31,13 +31,14 @@ from edge_inspect.calibrate.float16 import to_float16
 from edge_inspect.calibrate.golden import FP32_TOLERANCE, LEAST_TOLERANCE
 from edge_inspect.calibrate.manifest import draft, manifest_fields
 from edge_inspect.calibrate.quantize import Plan, quantizable, quantize
-from edge_inspect.edge.bundle import GOLDEN, MANIFEST, GoldenFrame, model_file, pack_golden, write_bundle
-from edge_inspect.edge.command import say
+from edge_inspect.edge.bundle.bundle import GoldenFrame, pack_golden, write_bundle
+from edge_inspect.edge.bundle.manifest import GOLDEN, MANIFEST, model_file
+from edge_inspect.edge.contract.fields import Precision
 from edge_inspect.edge.demo.line import CATEGORY, write_dataset
 from edge_inspect.edge.engines.openvino import OpenVinoEngine
-from edge_inspect.edge.fit import Fit
-from edge_inspect.edge.images import Frame, list_images, read_image, write_image
-from edge_inspect.edge.messages import Precision
+from edge_inspect.edge.frame.fit import Fit
+from edge_inspect.edge.frame.images import Frame, list_images, read_image, write_image
+from edge_inspect.edge.program import say
 from edge_inspect.models.network import Network
 from edge_inspect.models.teacher import Teacher
 from edge_inspect.train import checkpoint

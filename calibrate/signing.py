@@ -1,4 +1,4 @@
-"""Keys and signatures of bundles, where the private key is; how they are checked is in `edge/signature.py`."""
+"""Keys and signatures of bundles, where the private key is; how they are checked is in `edge/bundle/signature.py`."""
 
 from __future__ import annotations
 
@@ -17,11 +17,12 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from edge_inspect.edge.bundle import MANIFEST, Bundle, open_bundle
-from edge_inspect.edge.container import open_container
+from edge_inspect.edge.bundle.bundle import Bundle, open_bundle
+from edge_inspect.edge.bundle.container import open_container
+from edge_inspect.edge.bundle.manifest import MANIFEST
+from edge_inspect.edge.bundle.signature import SIGNATURE, PublicKey, Signature, key_id, signed_message
 from edge_inspect.edge.errors import BundleError, UsageError
 from edge_inspect.edge.files import write_new
-from edge_inspect.edge.signature import SIGNATURE, PublicKey, Signature, key_id, signed_message
 
 KEY_NAME = "signing-key.pem"
 

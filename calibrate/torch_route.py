@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 
 from edge_inspect.calibrate.compiling import Open
 from edge_inspect.calibrate.export import Flat, outputs_of
-from edge_inspect.edge.bundle import Bundle
+from edge_inspect.edge.bundle.bundle import Bundle
+from edge_inspect.edge.contract.fields import Precision
 from edge_inspect.edge.engines import Engine
 from edge_inspect.edge.engines.base import FittedEngine
 from edge_inspect.edge.engines.tensorrt.host_head import HostHead
 from edge_inspect.edge.errors import EngineError, UsageError
-from edge_inspect.edge.images import Frame
-from edge_inspect.edge.messages import Precision
+from edge_inspect.edge.frame.images import Frame
 from edge_inspect.models.network import Network
 from edge_inspect.train import checkpoint
 

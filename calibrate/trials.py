@@ -16,9 +16,9 @@ from edge_inspect.calibrate.engines import engine_of
 from edge_inspect.calibrate.measurement import infer_fitted
 from edge_inspect.calibrate.quantize import Plan, layers, quantizable, quantize
 from edge_inspect.calibrate.validation import Validation
-from edge_inspect.edge.bundle import Bundle
+from edge_inspect.edge.bundle.bundle import Bundle
+from edge_inspect.edge.contract.fields import Precision
 from edge_inspect.edge.engines.openvino import OpenVinoEngine
-from edge_inspect.edge.messages import Precision
 from edge_inspect.train.progress import tracked
 
 Draft = Callable[[Mapping[Precision, bytes]], Bundle]

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_inspect.edge.fit import Fit
-from edge_inspect.edge.images import Frame
+from edge_inspect.edge.frame.fit import Fit
+from edge_inspect.edge.frame.images import Frame
 from edge_inspect.train.flaws import Flaws
 
 SEED = 0xCA1

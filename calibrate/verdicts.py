@@ -9,9 +9,9 @@ from typing import Any
 from edge_inspect.calibrate.confidence import LEVEL, percent
 from edge_inspect.calibrate.measurement import measure
 from edge_inspect.calibrate.threshold import clopper_pearson
-from edge_inspect.edge.bundle import Bundle
-from edge_inspect.edge.images import Frame
-from edge_inspect.edge.messages import Precision
+from edge_inspect.edge.bundle.bundle import Bundle
+from edge_inspect.edge.contract.fields import Precision
+from edge_inspect.edge.frame.images import Frame
 
 
 @dataclass(frozen=True)

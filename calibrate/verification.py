@@ -7,11 +7,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from edge_inspect.edge.bundle import Bundle, open_bundle
+from edge_inspect.edge.bundle.bundle import Bundle, open_bundle
+from edge_inspect.edge.bundle.signature import PublicKey
+from edge_inspect.edge.contract.fields import Precision
 from edge_inspect.edge.engines import EngineName, golden_difference, open_engine, unsupported
 from edge_inspect.edge.errors import BundleError, CheckFailed, EngineError, SignatureError
-from edge_inspect.edge.messages import Precision
-from edge_inspect.edge.signature import PublicKey
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 The command and what it runs:
     cli.py              the command `edge-inspect` and its subcommands
-    command.py          what the three command-line programs share: exit statuses, messages, JSON output
+    program.py          what the three command-line programs share: exit statuses, messages, JSON output
     dependencies.py     which package brings which module, and what to do where one does not load
     errors.py           the tree of errors that users see
     service.py          `run`: all stations of a box in one process
@@ -16,21 +16,14 @@ The command and what it runs:
     demo/               `demo`: the whole chain on a rendered production line
 
 The configuration:
-    settings.py         what can be set, within which limits
-    section.py          what all parts of a configuration have in common
-    configuration.py    YAML to settings, with every mistake in one message
-    yaml_file.py        the one reader of YAML
-    host.py             hosts as a configuration names them
+    configuration/      a YAML file becomes checked settings
 
 From a frame to a verdict, in this order:
     cameras/            where frames come from
     triggers/           what asks for a part's frame
-    images/             pictures from files, as uint8 BGR
     station/            one camera, its bundle, and what commands change
     engine_loop.py      the thread that judges the frames of all stations in turn
-    fit.py              a frame is brought to the network's canvas, and maps back to the frame
-    fit_modes.py        the names of the fits, for command lines
-    tiles.py            a canvas is cut into tiles, and their maps are merged
+    frame/              a frame is read from a file and brought to the network's canvas
     engines/            a frame becomes an anomaly map and a score
     discrepancy.py      the last steps of the discrepancy as matrices, for engines
     kernels/            the GPU's code for what stands around the network
@@ -40,18 +33,11 @@ From a frame to a verdict, in this order:
     overlay.py          pictures for people: maps, regions, contact sheets
     evidence/           frames of rejected and borderline parts on disk
 
-The bundle:
-    bundle.py           its manifest and its files, opened and written
-    container.py        where its files lie: a folder or a .zip
-    signature.py        who answers for it
-    promise.py          what its threshold does to parts, in sentences
+What a station gets from the workstation:
+    bundle/             network, thresholds, golden frames; opened, checked, signed
 
 The contract and the way to the broker:
-    messages.py         the messages that a station publishes, and their topics
-    commands.py         the commands that it takes, and their replies
-    schema.py           both as JSON Schema, AsyncAPI and examples
-    command_guide.py    how to command a station by hand, for docs/mqtt
-    ids.py              UUIDs that sort by time
+    contract/           the messages and commands of the MQTT contract
     outbox/             where messages wait on disk
     mqtt/               connection, session, publisher; Sparkplug B
     bridge/             the other side: verdicts as Modbus registers for a PLC

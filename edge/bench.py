@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from edge_inspect.edge.bundle import Bundle, open_bundle
+from edge_inspect.edge.bundle.bundle import Bundle, open_bundle
+from edge_inspect.edge.contract.fields import Precision
 from edge_inspect.edge.decision import Decider
 from edge_inspect.edge.engines import Engine, EngineName, open_checked_engine
 from edge_inspect.edge.engines.tensorrt.engine import TensorRtEngine
-from edge_inspect.edge.images import Frame
+from edge_inspect.edge.frame.images import Frame
 from edge_inspect.edge.memory import peak_mb
-from edge_inspect.edge.messages import Precision
 
 WARM_UP = 10
 

@@ -7,17 +7,17 @@ import pwd
 from collections.abc import Iterator
 from pathlib import Path
 
-from edge_inspect.edge.configuration import (
+from edge_inspect.edge.configuration.file import (
     check_bridge_settings,
     check_settings,
     load_settings,
     read_settings,
     trusted_keys,
 )
+from edge_inspect.edge.configuration.settings import MqttSettings, Settings
+from edge_inspect.edge.contract.ids import uuid7
+from edge_inspect.edge.contract.topics import Topics
 from edge_inspect.edge.errors import CheckFailed
-from edge_inspect.edge.ids import uuid7
-from edge_inspect.edge.messages import Topics
-from edge_inspect.edge.settings import MqttSettings, Settings
 
 SERVICE_USER = "edge-inspect"
 """As whom the unit runs the service."""

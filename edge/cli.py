@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge_inspect.edge import __version__
-from edge_inspect.edge.command import add_json_option, run_command, say, write_json
+from edge_inspect.edge.program import add_json_option, run_command, say, write_json
 from edge_inspect.edge.request_options import add_options, send
 
 # Nothing here imports what may not be installed before a handler runs: run_command says what is missing.
 if TYPE_CHECKING:
-    from edge_inspect.edge.messages import Precision
+    from edge_inspect.edge.contract.fields import Precision
 
 PRECISIONS: tuple[Precision, ...] = ("int8", "bf16", "fp16", "fp32")
 ENGINES = ("openvino", "tensorrt")
@@ -59,7 +59,7 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
 def _run(arguments: argparse.Namespace) -> None:
     import logging
 
-    from edge_inspect.edge.configuration import load_settings
+    from edge_inspect.edge.configuration.file import load_settings
     from edge_inspect.edge.service import run
 
     _start_log(arguments.verbose)
@@ -188,7 +188,7 @@ def _add_bench(parser: argparse.ArgumentParser) -> None:
 def _bench(arguments: argparse.Namespace) -> None:
     from edge_inspect.edge.bench import bench
     from edge_inspect.edge.errors import UsageError
-    from edge_inspect.edge.fit import parse_size
+    from edge_inspect.edge.frame.fit import parse_size
 
     size = parse_size(arguments.size)
     if arguments.frames < 1 or min(size) < 1:
@@ -219,7 +219,7 @@ def _bridge(arguments: argparse.Namespace) -> None:
     from edge_inspect.edge.bridge.registers import document
     from edge_inspect.edge.bridge.service import run
     from edge_inspect.edge.bridge.settings import BridgeSettings
-    from edge_inspect.edge.configuration import read_settings
+    from edge_inspect.edge.configuration.file import read_settings
 
     settings = read_settings(arguments.config, BridgeSettings)
     if arguments.map:

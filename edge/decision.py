@@ -8,9 +8,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_inspect.edge.bundle import Bundle
+from edge_inspect.edge.bundle.bundle import Bundle
+from edge_inspect.edge.contract.fields import Precision
+from edge_inspect.edge.contract.messages import Region
 from edge_inspect.edge.engines import AnomalyMap
-from edge_inspect.edge.messages import Precision, Region
 
 
 @dataclass(frozen=True)

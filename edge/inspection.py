@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from edge_inspect.edge.bundle import open_bundle
+from edge_inspect.edge.bundle.bundle import open_bundle
+from edge_inspect.edge.contract.fields import Precision
 from edge_inspect.edge.decision import Decider, Decision
 from edge_inspect.edge.engines import AnomalyMap, open_checked_engine
 from edge_inspect.edge.errors import ImageError, UsageError
-from edge_inspect.edge.images import Frame, pictures_of, read_image, write_image
-from edge_inspect.edge.messages import Precision
+from edge_inspect.edge.frame.images import Frame, pictures_of, read_image, write_image
 from edge_inspect.edge.overlay import blend, draw_regions
 from edge_inspect.edge.text import clean
 

@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_inspect.edge.images import Frame
-from edge_inspect.edge.messages import Region
+from edge_inspect.edge.contract.messages import Region
+from edge_inspect.edge.frame.images import Frame
 from edge_inspect.edge.text import clean
 
 ACCEPT = (80, 180, 60)

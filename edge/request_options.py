@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # what is heavy is imported where the command runs
-    from edge_inspect.edge.commands import AnyCommand
-    from edge_inspect.edge.messages import Topics
-    from edge_inspect.edge.settings import MqttSettings, Settings
+    from edge_inspect.edge.configuration.settings import MqttSettings, Settings
+    from edge_inspect.edge.contract.commands import AnyCommand
+    from edge_inspect.edge.contract.topics import Topics
 
 _VERBS = {
     "trigger": "take a frame now, where the station's trigger is `command`",
@@ -80,9 +80,9 @@ def send(arguments: argparse.Namespace) -> None:
         ConfigurationError: The configuration is wrong.
         CheckFailed: The command was refused, or there is no reply.
     """
-    from edge_inspect.edge.command import write_json
-    from edge_inspect.edge.configuration import load_settings
+    from edge_inspect.edge.configuration.file import load_settings
     from edge_inspect.edge.errors import CheckFailed, UsageError
+    from edge_inspect.edge.program import write_json
     from edge_inspect.edge.requester import Requester
 
     if not 0 < arguments.timeout <= 3600:
@@ -101,8 +101,8 @@ def send(arguments: argparse.Namespace) -> None:
 
 
 def _topics(arguments: argparse.Namespace, settings: Settings | None) -> Topics:
+    from edge_inspect.edge.contract.topics import Topics
     from edge_inspect.edge.errors import UsageError
-    from edge_inspect.edge.messages import Topics
 
     names = [] if settings is None else [station.name for station in settings.stations]
     site = arguments.site or (settings and settings.site)
@@ -121,9 +121,9 @@ def _topics(arguments: argparse.Namespace, settings: Settings | None) -> Topics:
 
 
 def _command(arguments: argparse.Namespace) -> AnyCommand:
-    from edge_inspect.edge.commands import Refused, parse_command
+    from edge_inspect.edge.contract.commands import Refused, parse_command
+    from edge_inspect.edge.contract.ids import uuid7_of_now
     from edge_inspect.edge.errors import UsageError
-    from edge_inspect.edge.ids import uuid7_of_now
 
     fields: dict[str, Any] = {"command": arguments.verb, "id": uuid7_of_now(), "by": arguments.by}
     for name in ("part_id", "from_sequence", "to_sequence", "name", "parts"):
@@ -149,8 +149,8 @@ def _number(text: str) -> float:
 def _broker(arguments: argparse.Namespace, settings: Settings | None) -> MqttSettings:
     from pydantic import ValidationError
 
+    from edge_inspect.edge.configuration.settings import MqttSettings
     from edge_inspect.edge.errors import UsageError
-    from edge_inspect.edge.settings import MqttSettings
 
     fields = {} if settings is None else settings.mqtt.model_dump(exclude_unset=True)
     for name in ("host", "port", "username", "password_file"):

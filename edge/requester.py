@@ -8,15 +8,16 @@ import time
 
 from pydantic import ValidationError
 
-from edge_inspect.edge.commands import AnyCommand, Reply, ReturnAddress
+from edge_inspect.edge.configuration.settings import MqttSettings
+from edge_inspect.edge.contract.commands import AnyCommand, Reply, ReturnAddress
+from edge_inspect.edge.contract.ids import uuid7
+from edge_inspect.edge.contract.messages import Status
+from edge_inspect.edge.contract.topics import Topics
 from edge_inspect.edge.errors import CheckFailed
-from edge_inspect.edge.ids import uuid7
-from edge_inspect.edge.messages import Status, Topics
 from edge_inspect.edge.mqtt.broker import Terms
 from edge_inspect.edge.mqtt.connection import ConnectionProblem
 from edge_inspect.edge.mqtt.reconnection import Reconnection
 from edge_inspect.edge.mqtt.session import Session
-from edge_inspect.edge.settings import MqttSettings
 
 log = logging.getLogger(__name__)
 # What it logs is in the error that it raises.

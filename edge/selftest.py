@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from edge_inspect.edge.bundle import Bundle, open_bundle
+from edge_inspect.edge.bundle.bundle import Bundle, open_bundle
+from edge_inspect.edge.contract.fields import Precision
 from edge_inspect.edge.engines import EngineName, best_engine, golden_difference, open_engine
 from edge_inspect.edge.errors import BundleError, EngineError
-from edge_inspect.edge.messages import Precision
 
 BUNDLE = Path(__file__).with_name("selftest.zip")
 """Made by `python -m edge_inspect.calibrate.selftest_bundle edge/selftest.zip`."""

@@ -11,8 +11,10 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
-from edge_inspect.edge.bundle import open_bundle
-from edge_inspect.edge.configuration import trusted_keys
+from edge_inspect.edge.bundle.bundle import open_bundle
+from edge_inspect.edge.configuration.file import trusted_keys
+from edge_inspect.edge.configuration.settings import Settings
+from edge_inspect.edge.contract.ids import uuid7
 from edge_inspect.edge.engine_loop import EngineLoop
 from edge_inspect.edge.errors import EdgeInspectError
 from edge_inspect.edge.health.http import HealthServer
@@ -20,9 +22,7 @@ from edge_inspect.edge.health.report import StationReport
 from edge_inspect.edge.health.supervisor import Supervisor
 from edge_inspect.edge.health.watchdog import Due, Step
 from edge_inspect.edge.identity import keep_identity
-from edge_inspect.edge.ids import uuid7
 from edge_inspect.edge.outbox.sqlite import SqliteOutbox
-from edge_inspect.edge.settings import Settings
 from edge_inspect.edge.signals import Signals
 from edge_inspect.edge.station.box import open_box
 from edge_inspect.edge.station.station import Station

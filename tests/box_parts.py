@@ -8,11 +8,11 @@ from typing import Any
 
 from mosquitto import free_port, wait_until
 
-from edge_inspect.edge.commands import BundleChange, Refused
-from edge_inspect.edge.configuration import trusted_keys
-from edge_inspect.edge.ids import uuid7
+from edge_inspect.edge.configuration.file import trusted_keys
+from edge_inspect.edge.configuration.settings import Settings
+from edge_inspect.edge.contract.commands import BundleChange, Refused
+from edge_inspect.edge.contract.ids import uuid7
 from edge_inspect.edge.outbox import Outbox
-from edge_inspect.edge.settings import Settings
 from edge_inspect.edge.station.box import Box, open_box
 from edge_inspect.edge.station.inspector import Asker, Inspector
 

@@ -13,8 +13,8 @@ from typing import Any
 import yaml
 from mosquitto import Subscriber, wait_until
 
-from edge_inspect.edge.ids import uuid7_of_now
-from edge_inspect.edge.messages import Topics
+from edge_inspect.edge.contract.ids import uuid7_of_now
+from edge_inspect.edge.contract.topics import Topics
 
 PATIENCE = 120.0
 

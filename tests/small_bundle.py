@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from edge_inspect.edge.bundle import Bundle, write_bundle
+from edge_inspect.edge.bundle.bundle import Bundle, write_bundle
 
 THRESHOLD = 0.5
 PIXEL = 0.25

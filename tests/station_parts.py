@@ -7,18 +7,12 @@ from typing import Any
 
 from mosquitto import Subscriber
 
-from edge_inspect.edge.messages import (
-    BundleReference,
-    FrameCounts,
-    Health,
-    MqttHealth,
-    OutboxHealth,
-    Status,
-    Topics,
-    utc_now,
-)
+from edge_inspect.edge.configuration.settings import MqttSettings
+from edge_inspect.edge.contract.fields import utc_now
+from edge_inspect.edge.contract.health import FrameCounts, Health, MqttHealth, OutboxHealth
+from edge_inspect.edge.contract.messages import BundleReference, Status
+from edge_inspect.edge.contract.topics import Topics
 from edge_inspect.edge.outbox import Outbox, Outgoing
-from edge_inspect.edge.settings import MqttSettings
 
 TOPICS = Topics("plant", "line1", "a")
 BUNDLE = BundleReference(name="flange", digest="d")

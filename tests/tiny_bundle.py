@@ -10,7 +10,8 @@ import onnx
 import small_bundle
 from onnx import TensorProto, helper, numpy_helper
 
-from edge_inspect.edge.bundle import GOLDEN, Bundle, GoldenFrame, open_bundle, pack_golden, write_bundle
+from edge_inspect.edge.bundle.bundle import Bundle, GoldenFrame, open_bundle, pack_golden, write_bundle
+from edge_inspect.edge.bundle.manifest import GOLDEN
 from edge_inspect.edge.engines.openvino import OpenVinoEngine
 
 SIDE, SCALES, CHANNELS = 32, (16, 8), 4

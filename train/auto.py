@@ -19,9 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from edge_inspect.edge.command import say
 from edge_inspect.edge.errors import UsageError
 from edge_inspect.edge.files import write_atomically
+from edge_inspect.edge.program import say
 from edge_inspect.models.memory import Remembering
 from edge_inspect.models.network import Network
 from edge_inspect.models.width import STUDENT_WIDTHS

@@ -10,8 +10,8 @@ from html import escape
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_inspect.edge.fit import Fit
-from edge_inspect.edge.images import Frame, read_image
+from edge_inspect.edge.frame.fit import Fit
+from edge_inspect.edge.frame.images import Frame, read_image
 from edge_inspect.edge.text import clean
 from edge_inspect.train.datasets import TestImage
 from edge_inspect.train.evaluation import Evaluation

@@ -10,10 +10,10 @@ import safetensors.torch
 import yaml
 from safetensors import SafetensorError
 
+from edge_inspect.edge.configuration.yaml_file import parse_yaml
 from edge_inspect.edge.errors import CheckpointError, UsageError, YamlError
 from edge_inspect.edge.files import write_atomically
-from edge_inspect.edge.fit import Fit
-from edge_inspect.edge.yaml_file import parse_yaml
+from edge_inspect.edge.frame.fit import Fit
 from edge_inspect.models.memory import Remembering, map_size
 from edge_inspect.models.network import Network
 from edge_inspect.models.teacher import Teacher

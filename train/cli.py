@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge_inspect.edge import __version__
-from edge_inspect.edge.command import add_json_option, run_command, say, seed, write_json
 from edge_inspect.edge.errors import CheckFailed, EdgeInspectError, UsageError
+from edge_inspect.edge.program import add_json_option, run_command, say, seed, write_json
 from edge_inspect.train.fit_options import LazyParser, add_options, add_systems, read_settings
 
 # Nothing here imports what may not be installed before a handler runs: run_command says what is missing.

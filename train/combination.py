@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from edge_inspect.edge.command import say
+from edge_inspect.edge.program import say
 from edge_inspect.models.discrepancy import EPSILON
 from edge_inspect.models.memory import Remembering
 from edge_inspect.train.bootstrap import gain

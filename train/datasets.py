@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_inspect.edge.errors import DataSetError
-from edge_inspect.edge.fit import Fit
-from edge_inspect.edge.images import Frame, Mask, pixel_digest, read_image, read_mask
+from edge_inspect.edge.frame.fit import Fit
+from edge_inspect.edge.frame.images import Frame, Mask, pixel_digest, read_image, read_mask
 from edge_inspect.edge.text import clean
 from edge_inspect.train.copies import Copies
 from edge_inspect.train.layouts import EXPECTED, Layout, NoDefects, TestImage, recognise, subfolders

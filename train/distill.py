@@ -22,7 +22,7 @@ from torch.nn import functional
 
 from edge_inspect.edge.errors import UsageError
 from edge_inspect.edge.files import write_atomically
-from edge_inspect.edge.images import list_images, read_image
+from edge_inspect.edge.frame.images import list_images, read_image
 from edge_inspect.models.blocks import initialise
 from edge_inspect.models.teacher import EMBEDDED, Teacher
 from edge_inspect.train.device import open_device

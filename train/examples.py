@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from edge_inspect.edge.fit import Fit
-from edge_inspect.edge.images import Frame, read_image
+from edge_inspect.edge.frame.fit import Fit
+from edge_inspect.edge.frame.images import Frame, read_image
 from edge_inspect.edge.text import clean
 from edge_inspect.models.network import Network
 from edge_inspect.train.flaws import Flaws

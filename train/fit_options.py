@@ -9,13 +9,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edge_inspect.edge.command import say, seed
 from edge_inspect.edge.errors import UsageError
-from edge_inspect.edge.fit_modes import DEPTHS, MODES, MOST_TILES, OVERLAP
+from edge_inspect.edge.frame.fit_modes import DEPTHS, MODES, MOST_TILES, OVERLAP
+from edge_inspect.edge.program import say, seed
 
 # Nothing here imports what may not be installed before a handler runs: run_command says what is missing.
 if TYPE_CHECKING:
-    from edge_inspect.edge.fit import Fit
+    from edge_inspect.edge.frame.fit import Fit
     from edge_inspect.train.training import Settings
 
 MOST_PROTOTYPES = 20_000
@@ -266,8 +266,8 @@ def _system_options(arguments: argparse.Namespace) -> dict[str, str]:
 
 def _parse_fit(arguments: argparse.Namespace, category: str) -> Fit:
     """Return the fit asked for; the training pictures decide about the size and the tiles where those are not named."""
-    from edge_inspect.edge.fit import Fit, grid_for, parse_size
-    from edge_inspect.edge.images import read_image
+    from edge_inspect.edge.frame.fit import Fit, grid_for, parse_size
+    from edge_inspect.edge.frame.images import read_image
     from edge_inspect.edge.text import clean
     from edge_inspect.train.datasets import Category
     from edge_inspect.train.input_size import SIDE, input_size

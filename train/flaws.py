@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_inspect.edge.images import Frame
+from edge_inspect.edge.frame.images import Frame
 from edge_inspect.train.foreground import Mask, foreground_masks
 from edge_inspect.train.synthesis import Rng, SyntheticDefect, laid, visible
 

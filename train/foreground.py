@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_inspect.edge.errors import UsageError
-from edge_inspect.edge.images import Frame
+from edge_inspect.edge.frame.images import Frame
 
 Policy = Literal["auto", "full", "otsu", "otsu-inverse", "grabcut", "disc"]
 POLICIES: tuple[str, ...] = get_args(Policy)

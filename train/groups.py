@@ -21,7 +21,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from edge_inspect.edge.errors import UsageError
-from edge_inspect.edge.images import Frame
+from edge_inspect.edge.frame.images import Frame
 from edge_inspect.edge.text import clean
 
 SIDE = 32

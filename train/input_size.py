@@ -7,8 +7,8 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from edge_inspect.edge.fit import MULTIPLE, Fit
-from edge_inspect.edge.images import read_image
+from edge_inspect.edge.frame.fit import MULTIPLE, Fit
+from edge_inspect.edge.frame.images import read_image
 
 SIDE = 256
 """A network's input has about as many pixels as a square of this side."""

@@ -12,9 +12,9 @@ from html import escape
 from pathlib import Path
 
 from edge_inspect.edge import __version__
-from edge_inspect.edge.command import say
 from edge_inspect.edge.errors import EdgeInspectError
 from edge_inspect.edge.files import write_atomically
+from edge_inspect.edge.program import say
 from edge_inspect.models.network import Network
 from edge_inspect.train.charts import loss_curve
 from edge_inspect.train.checkpoint import Checkpoint

@@ -45,7 +45,7 @@ from pathlib import Path
 from typing import Protocol
 
 from edge_inspect.edge.errors import DataSetError
-from edge_inspect.edge.images import list_images, nothing_here
+from edge_inspect.edge.frame.images import list_images, nothing_here
 from edge_inspect.edge.text import clean
 from edge_inspect.train import visa
 

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from edge_inspect.edge.command import say
 from edge_inspect.edge.errors import CheckpointError
+from edge_inspect.edge.program import say
 from edge_inspect.models.network import Network
 from edge_inspect.train.journal import History, Journal
 from edge_inspect.train.phase import DECAY, Phase, Schedule, settle

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from edge_inspect.edge.fit import MEAN, STD
+from edge_inspect.edge.frame.fit import MEAN, STD
 from edge_inspect.train.augmentation import Augmentation, Box, Change
 from edge_inspect.train.crossfit import CrossFit
 from edge_inspect.train.device import Arithmetic

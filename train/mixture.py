@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from edge_inspect.edge.command import say
+from edge_inspect.edge.program import say
 from edge_inspect.models.dmdd import DecoupledDistillation
 from edge_inspect.train.bootstrap import gain
 from edge_inspect.train.validation import DRAWS, TrialPictures, shown_at, worth

@@ -10,7 +10,7 @@ import openvino
 import torch
 from torch import Tensor, nn
 
-from edge_inspect.edge.fit import Fit
+from edge_inspect.edge.frame.fit import Fit
 from edge_inspect.models.network import Network
 
 WARM, RUNS = 5, 30

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from edge_inspect.edge.errors import CheckpointError
-from edge_inspect.edge.fit import MEAN, STD
+from edge_inspect.edge.frame.fit import MEAN, STD
 
 VERSION = "0.1.0"
 """Of both packages."""

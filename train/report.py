@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from edge_inspect.edge import __version__
 from edge_inspect.edge.errors import UsageError
 from edge_inspect.edge.files import write_atomically
-from edge_inspect.edge.images import Frame, write_image
+from edge_inspect.edge.frame.images import Frame, write_image
 from edge_inspect.edge.overlay import contact_sheet
 from edge_inspect.edge.text import clean
 from edge_inspect.train.cases import Case, Threshold, draw_galleries, galleries

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_inspect.edge.errors import DataSetError, ImageError, UsageError
-from edge_inspect.edge.images import SUFFIXES, Frame, read_image
+from edge_inspect.edge.frame.images import SUFFIXES, Frame, read_image
 from edge_inspect.train.foreground import Mask, foreground_masks
 from edge_inspect.train.textures import perlin_noise, render_texture
 

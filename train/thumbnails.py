@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_inspect.edge.images import Frame
+from edge_inspect.edge.frame.images import Frame
 from edge_inspect.edge.overlay import blend, heat
 
 THUMBNAIL = 320

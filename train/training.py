@@ -12,10 +12,10 @@ from typing import Any
 
 import torch
 
-from edge_inspect.edge.command import say
 from edge_inspect.edge.errors import DataSetError, UsageError
-from edge_inspect.edge.fit import Fit
+from edge_inspect.edge.frame.fit import Fit
 from edge_inspect.edge.memory import peak_mb
+from edge_inspect.edge.program import say
 from edge_inspect.edge.text import clean
 from edge_inspect.models.memory import PROTOTYPES, Remembering, Usual, map_size
 from edge_inspect.train import checkpoint

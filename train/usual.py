@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from edge_inspect.edge.command import say
+from edge_inspect.edge.program import say
 from edge_inspect.models.discrepancy import EPSILON, gaussian_blur
 from edge_inspect.models.memory import Memory, Remembering, Usual
 from edge_inspect.train.bootstrap import Gain, gain

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from edge_inspect.edge.errors import DataSetError
-from edge_inspect.edge.fit import Fit
-from edge_inspect.edge.images import Frame, pixel_digest, read_image
+from edge_inspect.edge.frame.fit import Fit
+from edge_inspect.edge.frame.images import Frame, pixel_digest, read_image
 from edge_inspect.models.discrepancy import gaussian_blur, upsample
 from edge_inspect.models.network import Network
 from edge_inspect.train.copies import Copies

@@ -3,10 +3,10 @@
 import sys
 from pathlib import Path
 
-from edge_inspect.edge.bundle import open_bundle
+from edge_inspect.edge.bundle.bundle import open_bundle
 from edge_inspect.edge.decision import Decider
 from edge_inspect.edge.engines import open_checked_engine
-from edge_inspect.edge.images import pictures_of, read_image
+from edge_inspect.edge.frame.images import pictures_of, read_image
 
 bundle = open_bundle(Path(sys.argv[1]))  # every file has the sha256 that the manifest says
 engine = open_checked_engine(bundle)  # the fastest precision that reproduces the golden frames here

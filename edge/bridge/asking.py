@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from edge_inspect.edge.bridge.following import Follower
 from edge_inspect.edge.bridge.part import SeenReply
-from edge_inspect.edge.ids import uuid7_of_now
+from edge_inspect.edge.contract.ids import uuid7_of_now
 
 log = logging.getLogger(__name__)
 

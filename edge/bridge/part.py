@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from edge_inspect.edge.commands import PartSequence
-from edge_inspect.edge.messages import Time, Uuid7
+from edge_inspect.edge.contract.commands import PartSequence
+from edge_inspect.edge.contract.fields import Time, Uuid7
 
 
 class Read(BaseModel):

@@ -12,8 +12,8 @@ from edge_inspect.edge.bridge.session import Subscriber
 from edge_inspect.edge.bridge.settings import BridgeSettings
 from edge_inspect.edge.bridge.station import BridgedStation
 from edge_inspect.edge.clock import ClockWatch
+from edge_inspect.edge.contract.topics import Topics
 from edge_inspect.edge.identity import keep_identity
-from edge_inspect.edge.messages import Topics
 from edge_inspect.edge.signals import Signals
 from edge_inspect.edge.systemd import notify
 

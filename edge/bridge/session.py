@@ -10,12 +10,12 @@ import time
 from collections.abc import Sequence
 
 from edge_inspect.edge.bridge.station import BridgedStation
-from edge_inspect.edge.commands import ReturnAddress
+from edge_inspect.edge.configuration.settings import MqttSettings
+from edge_inspect.edge.contract.commands import ReturnAddress
 from edge_inspect.edge.identity import box_id
 from edge_inspect.edge.mqtt.broker import Terms
 from edge_inspect.edge.mqtt.reconnection import Reconnection
 from edge_inspect.edge.mqtt.session import Session
-from edge_inspect.edge.settings import MqttSettings
 
 log = logging.getLogger(__name__)
 

@@ -29,7 +29,7 @@ from edge_inspect.edge.bridge.registers import (
     encode,
 )
 from edge_inspect.edge.bridge.settings import BridgeSettings
-from edge_inspect.edge.messages import Topics
+from edge_inspect.edge.contract.topics import Topics
 
 log = logging.getLogger(__name__)
 

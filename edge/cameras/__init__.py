@@ -38,7 +38,7 @@ from datetime import datetime
 from typing import Protocol
 
 from edge_inspect.edge.cameras.address import Address, parse_uri
-from edge_inspect.edge.images import Frame
+from edge_inspect.edge.frame.images import Frame
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from edge_inspect.edge.errors import CameraError
-from edge_inspect.edge.fit_modes import DEPTHS
+from edge_inspect.edge.frame.fit_modes import DEPTHS
 
 SCHEMES: dict[str, tuple[str, ...]] = {
     "folder": ("fps", "loop", "bits"),

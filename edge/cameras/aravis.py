@@ -16,7 +16,7 @@ from edge_inspect.edge.cameras.source import Shot
 from edge_inspect.edge.cameras.triggered import TriggeredCamera
 from edge_inspect.edge.clock import StampAge
 from edge_inspect.edge.errors import CameraError, CameraIdle, CameraLost, ImageError
-from edge_inspect.edge.images import Frame
+from edge_inspect.edge.frame.images import Frame
 
 BUFFERS = 8
 """Frames that may wait in the driver while the station is busy."""

@@ -7,9 +7,9 @@ from datetime import timedelta
 
 from edge_inspect.edge.cameras import Capture
 from edge_inspect.edge.cameras.source import OPENING_S, Shot, Source
+from edge_inspect.edge.contract.fields import utc_now
 from edge_inspect.edge.errors import CameraError, CameraLost
-from edge_inspect.edge.images import Frame
-from edge_inspect.edge.messages import utc_now
+from edge_inspect.edge.frame.images import Frame
 
 GRACE_S = 0.5
 """Beyond the timeout: a source that knows more than that nothing came shall say it."""

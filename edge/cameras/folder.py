@@ -5,9 +5,9 @@ from pathlib import Path
 from edge_inspect.edge.cameras import Capture, Place
 from edge_inspect.edge.cameras.address import Address
 from edge_inspect.edge.cameras.pace import Pace
+from edge_inspect.edge.contract.fields import utc_now
 from edge_inspect.edge.errors import CameraError, ImageError
-from edge_inspect.edge.images import Frame, list_images, nothing_here, read_image
-from edge_inspect.edge.messages import utc_now
+from edge_inspect.edge.frame.images import Frame, list_images, nothing_here, read_image
 from edge_inspect.edge.text import clean
 
 

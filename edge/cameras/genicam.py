@@ -14,7 +14,7 @@ from edge_inspect.edge.cameras.pixels import check_format, to_bgr
 from edge_inspect.edge.cameras.source import Shot
 from edge_inspect.edge.cameras.triggered import TriggeredCamera
 from edge_inspect.edge.errors import CameraError, CameraIdle, CameraLost
-from edge_inspect.edge.images import Frame
+from edge_inspect.edge.frame.images import Frame
 
 _LOOK_S = 0.001
 """For a frame that waits; with 0 harvesters waits until one comes."""

@@ -10,7 +10,7 @@ from edge_inspect.edge.cameras.feed import Feed
 from edge_inspect.edge.cameras.introspection import load
 from edge_inspect.edge.cameras.source import OPENING_S, Shot, Source
 from edge_inspect.edge.errors import CameraError, CameraLost
-from edge_inspect.edge.images import Frame, to_frame
+from edge_inspect.edge.frame.images import Frame, to_frame
 
 TAIL = " ! videoconvert ! video/x-raw,format=BGR ! appsink name=frames sync=false max-buffers=2 drop=true"
 

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_inspect.edge.errors import CameraError, ImageError
-from edge_inspect.edge.images import Frame, to_frame
+from edge_inspect.edge.frame.images import Frame, to_frame
 
 _UNPACKED = {"Mono10": 2, "Mono12": 4, "Mono14": 6}
 """Formats of two bytes a pixel, by how many bits they have above eight."""

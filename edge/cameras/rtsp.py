@@ -9,7 +9,7 @@ from edge_inspect.edge.cameras.address import Address
 from edge_inspect.edge.cameras.feed import Feed
 from edge_inspect.edge.cameras.source import OPENING_S, Shot
 from edge_inspect.edge.errors import CameraError, CameraLost
-from edge_inspect.edge.images import Frame, to_frame
+from edge_inspect.edge.frame.images import Frame, to_frame
 
 
 def open_rtsp(address: Address) -> Feed:

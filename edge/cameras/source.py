@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple, Protocol
 
-from edge_inspect.edge.images import Frame
+from edge_inspect.edge.frame.images import Frame
 
 OPENING_S = 5.0
 """How long a source may take until its first frame."""

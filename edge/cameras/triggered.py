@@ -6,9 +6,9 @@ from typing import Protocol
 
 from edge_inspect.edge.cameras import Capture
 from edge_inspect.edge.cameras.source import Source
+from edge_inspect.edge.contract.fields import utc_now
 from edge_inspect.edge.errors import CameraIdle, CameraLost
-from edge_inspect.edge.images import Frame
-from edge_inspect.edge.messages import utc_now
+from edge_inspect.edge.frame.images import Frame
 
 
 class TriggeredSource(Source, Protocol):

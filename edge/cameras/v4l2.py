@@ -9,8 +9,8 @@ from edge_inspect.edge.cameras.feed import Feed
 from edge_inspect.edge.cameras.source import Shot
 from edge_inspect.edge.cameras.v4l2_controls import Controls
 from edge_inspect.edge.errors import CameraError, CameraLost
-from edge_inspect.edge.images import Frame, jpeg, to_frame
-from edge_inspect.edge.images.facts import Unreadable
+from edge_inspect.edge.frame.images import Frame, jpeg, to_frame
+from edge_inspect.edge.frame.images.facts import Unreadable
 
 _JPEG = (b"MJPG", b"JPEG")
 

@@ -8,9 +8,9 @@ import numpy as np
 from edge_inspect.edge.cameras import Capture, Place
 from edge_inspect.edge.cameras.address import Address
 from edge_inspect.edge.cameras.pace import Pace
+from edge_inspect.edge.contract.fields import utc_now
 from edge_inspect.edge.errors import CameraError, CameraLost
-from edge_inspect.edge.images import Frame, to_frame
-from edge_inspect.edge.messages import utc_now
+from edge_inspect.edge.frame.images import Frame, to_frame
 
 
 class VideoCamera:

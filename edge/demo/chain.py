@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from edge_inspect.edge.command import say, write_json
 from edge_inspect.edge.demo.line import CATEGORY, StreamPart, write_dataset, write_stream
 from edge_inspect.edge.demo.stream import BUNDLE, Delivery, inspect_stream
 from edge_inspect.edge.demo.summary import accuracy, promise, speed, write_sheet
 from edge_inspect.edge.errors import CheckFailed, UsageError
+from edge_inspect.edge.program import say, write_json
 
 TRAIN_GOOD = 100
 TEST_GOOD = 20

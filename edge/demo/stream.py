@@ -13,17 +13,19 @@ from typing import Any
 import yaml
 
 from edge_inspect.edge import __version__
-from edge_inspect.edge.command import say
+from edge_inspect.edge.configuration.settings import MqttSettings
+from edge_inspect.edge.contract.fields import utc_now
+from edge_inspect.edge.contract.ids import uuid7
+from edge_inspect.edge.contract.messages import Status
+from edge_inspect.edge.contract.topics import Topics
 from edge_inspect.edge.demo.broker import running_broker
 from edge_inspect.edge.demo.line import StreamPart
 from edge_inspect.edge.demo.progress import Progress
 from edge_inspect.edge.demo.subscriber import Message, Subscriber
 from edge_inspect.edge.errors import CheckFailed
-from edge_inspect.edge.ids import uuid7
-from edge_inspect.edge.messages import Status, Topics, utc_now
 from edge_inspect.edge.mqtt.publisher import Publisher
 from edge_inspect.edge.outbox.sqlite import SqliteOutbox
-from edge_inspect.edge.settings import MqttSettings
+from edge_inspect.edge.program import say
 
 SITE, LINE, STATION = "demo", "line1", "station1"
 BUNDLE = "flange-v1"

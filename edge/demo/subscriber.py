@@ -9,8 +9,8 @@ from typing import Any
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
+from edge_inspect.edge.contract.topics import TOPIC_ROOT
 from edge_inspect.edge.errors import CheckFailed
-from edge_inspect.edge.messages import TOPIC_ROOT
 
 Message = dict[str, Any]
 

@@ -11,15 +11,15 @@ from typing import Any
 
 import numpy as np
 
-from edge_inspect.edge.bundle import open_bundle
+from edge_inspect.edge.bundle.bundle import open_bundle
+from edge_inspect.edge.bundle.promise import promise_of
 from edge_inspect.edge.decision import Decider
 from edge_inspect.edge.demo.line import StreamPart
 from edge_inspect.edge.demo.subscriber import Message
 from edge_inspect.edge.engines import open_checked_engine
-from edge_inspect.edge.images import read_image, write_image
+from edge_inspect.edge.frame.images import read_image, write_image
 from edge_inspect.edge.inspection import draw_overlay
 from edge_inspect.edge.overlay import contact_sheet
-from edge_inspect.edge.promise import promise_of
 
 
 def accuracy(out: Path, truth: dict[str, StreamPart], verdicts: Sequence[Message]) -> dict[str, Any]:

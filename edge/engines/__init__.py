@@ -18,11 +18,11 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_inspect.edge.bundle import Bundle
+from edge_inspect.edge.bundle.bundle import Bundle
+from edge_inspect.edge.contract.fields import Precision
 from edge_inspect.edge.errors import BundleError, DriftError, EngineError
-from edge_inspect.edge.fit import Placement
-from edge_inspect.edge.images import Frame
-from edge_inspect.edge.messages import Precision
+from edge_inspect.edge.frame.fit import Placement
+from edge_inspect.edge.frame.images import Frame
 
 log = logging.getLogger(__name__)
 

@@ -10,13 +10,13 @@ from itertools import chain, islice
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_inspect.edge.bundle import Bundle
+from edge_inspect.edge.bundle.bundle import Bundle
+from edge_inspect.edge.contract.fields import Precision
 from edge_inspect.edge.engines import AnomalyMap
 from edge_inspect.edge.errors import DriftError
-from edge_inspect.edge.fit import Placement
-from edge_inspect.edge.images import Frame
-from edge_inspect.edge.messages import Precision
-from edge_inspect.edge.tiles import Merger
+from edge_inspect.edge.frame.fit import Placement
+from edge_inspect.edge.frame.images import Frame
+from edge_inspect.edge.frame.tiles import Merger
 
 
 class FittedEngine(ABC):

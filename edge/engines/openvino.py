@@ -8,14 +8,15 @@ import openvino as ov
 from numpy.typing import NDArray
 from openvino import opset13 as ops
 
-from edge_inspect.edge.bundle import Bundle, Manifest, MapOutput
+from edge_inspect.edge.bundle.bundle import Bundle
+from edge_inspect.edge.bundle.manifest import Manifest, MapOutput
+from edge_inspect.edge.contract.fields import Precision
 from edge_inspect.edge.discrepancy import EPSILON, head_matrix
 from edge_inspect.edge.engines import unsupported
 from edge_inspect.edge.engines.base import FittedEngine
 from edge_inspect.edge.engines.openvino_sums import fuses_sums, round_sums
 from edge_inspect.edge.errors import EngineError
-from edge_inspect.edge.images import Frame
-from edge_inspect.edge.messages import Precision
+from edge_inspect.edge.frame.images import Frame
 
 CORE = ov.Core()
 """The one of the process: no other is made.

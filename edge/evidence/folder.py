@@ -6,9 +6,9 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+from edge_inspect.edge.contract.ids import is_uuid7, sort_after
 from edge_inspect.edge.evidence.case import FOLDERS, SUFFIXES
 from edge_inspect.edge.files import write_atomically
-from edge_inspect.edge.ids import is_uuid7, sort_after
 
 _BLOCK = 4096
 

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from edge_inspect.edge.decision import Decision
 from edge_inspect.edge.errors import ImageError, UsageError
 from edge_inspect.edge.evidence.case import Case, find_picture, read_map
-from edge_inspect.edge.images import Frame, read_image, write_image
+from edge_inspect.edge.frame.images import Frame, read_image, write_image
 from edge_inspect.edge.inspection import draw_overlay
 from edge_inspect.edge.overlay import contact_sheet, scaled
 from edge_inspect.edge.text import clean

@@ -7,12 +7,13 @@ import threading
 from collections import Counter
 from dataclasses import replace
 
+from edge_inspect.edge.configuration.settings import EvidenceSettings
+from edge_inspect.edge.contract.health import EvidenceHealth
+from edge_inspect.edge.contract.messages import Region, Verdict
 from edge_inspect.edge.engines import AnomalyMap
 from edge_inspect.edge.evidence.case import Seen, pack
 from edge_inspect.edge.evidence.folder import EvidenceFolder
-from edge_inspect.edge.images import Frame
-from edge_inspect.edge.messages import EvidenceHealth, Region, Verdict
-from edge_inspect.edge.settings import EvidenceSettings
+from edge_inspect.edge.frame.images import Frame
 from edge_inspect.edge.text import clean
 
 log = logging.getLogger(__name__)

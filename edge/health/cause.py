@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from edge_inspect.edge.contract.health import Cause
 from edge_inspect.edge.health.picture import Measure
 from edge_inspect.edge.health.picture_change import Change
-from edge_inspect.edge.messages import Cause
 
 NEAR = 0.5
 """From this share of its limit on, a change of the picture is the likely cause of scores that have moved."""

@@ -10,9 +10,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Literal, NamedTuple, get_args
 
 from edge_inspect.edge import __version__
+from edge_inspect.edge.contract.health import Cause, Health, HealthWarning, StageState
+from edge_inspect.edge.contract.messages import State
 from edge_inspect.edge.health.histogram import Buckets
 from edge_inspect.edge.health.report import StationReport
-from edge_inspect.edge.messages import Cause, Health, HealthWarning, StageState, State
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _STATES: tuple[State, ...] = ("starting", "online", "degraded", "paused")

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from edge_inspect.edge.messages import HealthWarning
+from edge_inspect.edge.contract.health import HealthWarning
 
 # Processors of PCs and of boards with the kernel's cpufreq cooling. A Jetson's cpufreq-* and devfreq-* stand above zero
 # in its normal work, and fans cool without slowing anything.

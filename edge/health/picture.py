@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from edge_inspect.edge.images import Frame
+from edge_inspect.edge.frame.images import Frame
 
 PictureWarning = Literal["frozen", "dark", "overexposed", "out_of_focus"]
 Measure = Literal["light", "focus", "position"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from edge_inspect.edge.bundle import DecisionPart, Thresholds
+from edge_inspect.edge.bundle.manifest import DecisionPart, Thresholds
 
 PARTS_BETWEEN_FALSE_ALARMS = 1_000_000
 ODDS = 5.0

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from edge_inspect.edge.contract.health import Health
+from edge_inspect.edge.contract.messages import State
+from edge_inspect.edge.contract.topics import Topics
 from edge_inspect.edge.health.histogram import Buckets
-from edge_inspect.edge.messages import Health, State, Topics
 
 WELL: tuple[State, ...] = ("online", "paused")
 """States that need nobody: a pause is what somebody asked for."""

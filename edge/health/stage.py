@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Literal, NamedTuple
 
-from edge_inspect.edge.messages import StageHealth, StageState
+from edge_inspect.edge.contract.health import StageHealth, StageState
 
 StageName = Literal["camera", "engine", "outbox"]
 

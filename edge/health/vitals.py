@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from edge_inspect.edge.bundle import Bundle
+from edge_inspect.edge.bundle.bundle import Bundle
+from edge_inspect.edge.contract.fields import Precision
+from edge_inspect.edge.contract.health import (
+    Cause,
+    DriftHealth,
+    HealthWarning,
+    PictureChangeHealth,
+    PictureHealth,
+    RejectHealth,
+)
 from edge_inspect.edge.decision import Decision
 from edge_inspect.edge.health.cause import likely_cause, remedy
 from edge_inspect.edge.health.drift import ScoreDrift
 from edge_inspect.edge.health.picture import Measure, PictureFigures, PictureWatch
 from edge_inspect.edge.health.picture_change import PictureChange
 from edge_inspect.edge.health.rejects import RejectChart, usual_share
-from edge_inspect.edge.messages import (
-    Cause,
-    DriftHealth,
-    HealthWarning,
-    PictureChangeHealth,
-    PictureHealth,
-    Precision,
-    RejectHealth,
-)
 
 SAID: dict[HealthWarning, str] = {
     "frozen": "the camera gives the same picture again and again; it hangs, or its cable does",

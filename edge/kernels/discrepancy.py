@@ -2,7 +2,7 @@
 
 The head's matrices (edge/discrepancy.py) are banded: an output pixel depends on the low-resolution ones within the
 Gaussian's reach alone. `head_tables` cuts the zeros away. Where a frame is cut into tiles, their merging
-(edge/tiles.py) is part of the same matrices, which then refer to the maps of all tiles laid side by side.
+(edge/frame/tiles.py) is part of the same matrices, which then refer to the maps of all tiles laid side by side.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from edge_inspect.edge.discrepancy import head_matrix
 from edge_inspect.edge.errors import EngineError
+from edge_inspect.edge.frame.tiles import Grid, Merger
 from edge_inspect.edge.kernels.launch import Launch, blocks, structure
-from edge_inspect.edge.tiles import Grid, Merger
 
 Layout = Literal["nchw", "nhwc"]
 Kind = Literal["float32", "float16"]

@@ -1,6 +1,6 @@
 // A camera's frame to the network's input: crop, grey, resize, pad, cut into tiles, normalise, channels first.
 //
-// As edge/fit.py does it on the processor: bilinear between pixel centres in OpenCV's 11-bit fixed point, after halving
+// As edge/frame/fit.py does it on the processor: bilinear between pixel centres in OpenCV's 11-bit fixed point, after halving
 // (resize) as often as edge.fit.resize_steps says; every step is rounded to whole levels. The last step is one with
 // the normalisation (preprocess_*). A crop is a pointer to its corner.
 //

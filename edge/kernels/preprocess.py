@@ -1,4 +1,4 @@
-"""Launches of preprocess.cu: the same fit as edge/fit.py makes on the processor."""
+"""Launches of preprocess.cu: the same fit as edge/frame/fit.py makes on the processor."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from edge_inspect.edge.fit import Fit, Placement, resize_steps
+from edge_inspect.edge.frame.fit import Fit, Placement, resize_steps
 from edge_inspect.edge.kernels.launch import Launch, blocks, structure
 
 _BLOCK = (32, 8, 1)

@@ -16,12 +16,13 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
+from edge_inspect.edge.configuration.settings import MqttSettings, TlsSettings
+from edge_inspect.edge.contract.fields import CONTRACT_VERSION
+from edge_inspect.edge.contract.topics import Topics
 from edge_inspect.edge.errors import ConfigurationError
 from edge_inspect.edge.identity import box_id
-from edge_inspect.edge.messages import CONTRACT_VERSION, Topics
 from edge_inspect.edge.mqtt.credentials import read_password, tls_context
 from edge_inspect.edge.mqtt.failure import explain, explain_alert
-from edge_inspect.edge.settings import MqttSettings, TlsSettings
 
 MQTT5 = MQTTProtocolVersion.MQTTv5
 MQTT311 = MQTTProtocolVersion.MQTTv311

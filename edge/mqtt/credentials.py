@@ -11,10 +11,10 @@ from pathlib import Path
 
 from cryptography import x509
 
+from edge_inspect.edge.configuration.settings import MqttSettings, TlsSettings
 from edge_inspect.edge.errors import ConfigurationError
 from edge_inspect.edge.files import read_file
 from edge_inspect.edge.mqtt.validity import date_problem
-from edge_inspect.edge.settings import MqttSettings, TlsSettings
 
 _LARGEST_FILE = 2**20
 # Of MQTT: the length of a password is sent in two bytes.

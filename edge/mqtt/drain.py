@@ -6,7 +6,8 @@ import logging
 import time
 from collections.abc import Callable
 
-from edge_inspect.edge.messages import Status, Topics
+from edge_inspect.edge.contract.messages import Status
+from edge_inspect.edge.contract.topics import Topics
 from edge_inspect.edge.mqtt.broker import REMEMBERED_S
 from edge_inspect.edge.mqtt.connection import ConnectionProblem
 from edge_inspect.edge.mqtt.in_flight import Token

@@ -9,10 +9,10 @@ import ssl
 
 from cryptography import x509
 
+from edge_inspect.edge.configuration.settings import MqttSettings
 from edge_inspect.edge.errors import ConfigurationError
 from edge_inspect.edge.mqtt.credentials import credential_path, read_certificates, tls_context
 from edge_inspect.edge.mqtt.validity import common_names, date_problem, names
-from edge_inspect.edge.settings import MqttSettings
 
 _PROBE_S = 2.0
 # MQTT 3.1.1, a clean session, a client id of the broker's choice.

@@ -18,11 +18,12 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from edge_inspect.edge import __version__
-from edge_inspect.edge.commands import ReturnAddress, Verb
-from edge_inspect.edge.messages import State, Topics
+from edge_inspect.edge.configuration.settings import HomeAssistantSettings, MqttSettings
+from edge_inspect.edge.contract.commands import ReturnAddress, Verb
+from edge_inspect.edge.contract.messages import State
+from edge_inspect.edge.contract.topics import Topics
 from edge_inspect.edge.mqtt.broker import Terms
 from edge_inspect.edge.mqtt.session import LastWill, OnMessage, Session
-from edge_inspect.edge.settings import HomeAssistantSettings, MqttSettings
 
 Component = dict[str, Any]
 

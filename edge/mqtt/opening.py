@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 
-from edge_inspect.edge.commands import Verb
-from edge_inspect.edge.messages import Status, Topics
+from edge_inspect.edge.configuration.settings import MqttSettings
+from edge_inspect.edge.contract.commands import Verb
+from edge_inspect.edge.contract.messages import Status
+from edge_inspect.edge.contract.topics import Topics
 from edge_inspect.edge.mqtt.broker import Terms
 from edge_inspect.edge.mqtt.connection import client_id
 from edge_inspect.edge.mqtt.home_assistant import Discovery, DiscoverySession
 from edge_inspect.edge.mqtt.session import LastWill, OnMessage, Session
-from edge_inspect.edge.settings import MqttSettings
 
 Open = Callable[[Terms, Status], Session]
 """Opens one connection; given its terms, and the status that a lost connection is to leave."""

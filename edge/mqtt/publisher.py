@@ -15,9 +15,13 @@ import threading
 import time
 from collections.abc import Callable, Collection
 
-from edge_inspect.edge.commands import Reply, ReturnAddress, Verb
-from edge_inspect.edge.ids import uuid7
-from edge_inspect.edge.messages import TOPIC_ROOT, Health, State, Status, Topics, utc_now
+from edge_inspect.edge.configuration.settings import MqttSettings
+from edge_inspect.edge.contract.commands import Reply, ReturnAddress, Verb
+from edge_inspect.edge.contract.fields import utc_now
+from edge_inspect.edge.contract.health import Health
+from edge_inspect.edge.contract.ids import uuid7
+from edge_inspect.edge.contract.messages import State, Status
+from edge_inspect.edge.contract.topics import TOPIC_ROOT, Topics
 from edge_inspect.edge.mqtt.broker import Terms
 from edge_inspect.edge.mqtt.connection import ConnectionProblem
 from edge_inspect.edge.mqtt.drain import Drain
@@ -27,7 +31,6 @@ from edge_inspect.edge.mqtt.reconnection import Reconnection
 from edge_inspect.edge.mqtt.resends import Resends
 from edge_inspect.edge.mqtt.session import OnMessage, Session
 from edge_inspect.edge.outbox import Outbox
-from edge_inspect.edge.settings import MqttSettings
 
 log = logging.getLogger(__name__)
 

@@ -7,10 +7,10 @@ import random
 import time
 from collections.abc import Callable
 
+from edge_inspect.edge.configuration.settings import MqttSettings
 from edge_inspect.edge.mqtt.broker import REMEMBERED_S, VERSIONS, Broker, Terms, known_broker
 from edge_inspect.edge.mqtt.connection import MQTT5, ConnectionProblem
 from edge_inspect.edge.mqtt.session import UNSUPPORTED_VERSION, Session
-from edge_inspect.edge.settings import MqttSettings
 
 _FIRST_PAUSE_S = 0.25
 _NO_RETAIN, _NO_QOS_1 = 0x9A, 0x9B

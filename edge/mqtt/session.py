@@ -16,7 +16,8 @@ from paho.mqtt.enums import MQTTErrorCode
 from paho.mqtt.properties import MQTTException, Properties  # type: ignore[attr-defined]
 from paho.mqtt.reasoncodes import ReasonCode
 
-from edge_inspect.edge.commands import ReturnAddress
+from edge_inspect.edge.configuration.settings import MqttSettings
+from edge_inspect.edge.contract.commands import ReturnAddress
 from edge_inspect.edge.mqtt.broker import VERSIONS, Terms
 from edge_inspect.edge.mqtt.connection import (
     MQTT5,
@@ -32,7 +33,6 @@ from edge_inspect.edge.mqtt.connection import (
 from edge_inspect.edge.mqtt.failure import explain_silence
 from edge_inspect.edge.mqtt.in_flight import InFlight, Token
 from edge_inspect.edge.mqtt.limits import Limits
-from edge_inspect.edge.settings import MqttSettings
 
 log = logging.getLogger(__name__)
 

@@ -22,11 +22,11 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
+from edge_inspect.edge.configuration.settings import MqttSettings
 from edge_inspect.edge.mqtt.broker import VERSIONS
 from edge_inspect.edge.mqtt.connection import MQTT5, MQTT311, ConnectionProblem, connect, new_client, refusal
 from edge_inspect.edge.mqtt.failure import explain_silence
 from edge_inspect.edge.mqtt.session import UNSUPPORTED_VERSION
-from edge_inspect.edge.settings import MqttSettings
 
 _ANSWER_S = 10.0
 _TURN_S = 0.1

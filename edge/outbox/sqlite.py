@@ -25,8 +25,8 @@ from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from typing import Any, Literal
 
+from edge_inspect.edge.contract.ids import sort_after
 from edge_inspect.edge.errors import OutboxError
-from edge_inspect.edge.ids import sort_after
 from edge_inspect.edge.outbox import KINDS, REFUSED, BoundedOutbox, Depth, Entry, WhenFull
 from edge_inspect.edge.outbox.entry_queue import EntryQueue
 from edge_inspect.edge.outbox.fault import Fault, describe

@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from edge_inspect.edge.bundle.signature import PublicKey
 from edge_inspect.edge.clock import ClockWatch
+from edge_inspect.edge.configuration.settings import Settings
 from edge_inspect.edge.evidence.writer import EvidenceWriter
 from edge_inspect.edge.health.machine import Machine
 from edge_inspect.edge.outbox import Outbox
-from edge_inspect.edge.settings import Settings
-from edge_inspect.edge.signature import PublicKey
 from edge_inspect.edge.station.bundle_record import BundleRecord
 from edge_inspect.edge.station.command_memory import CommandMemory
 from edge_inspect.edge.station.judge import SharedEngines

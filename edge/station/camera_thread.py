@@ -10,8 +10,8 @@ from typing import Protocol
 
 from edge_inspect.edge.cameras import Camera, Capture, Place, open_camera
 from edge_inspect.edge.errors import CameraError, CameraIdle, CameraLost
+from edge_inspect.edge.frame.images import Frame
 from edge_inspect.edge.health.stage import Stage
-from edge_inspect.edge.images import Frame
 from edge_inspect.edge.station.gate import Gate, Turn
 from edge_inspect.edge.station.ring import FrameRing
 from edge_inspect.edge.text import clean

@@ -14,9 +14,9 @@ from collections.abc import Callable, Collection
 from typing import NamedTuple, get_args
 
 from edge_inspect.edge.clock import is_possible, show_time
-from edge_inspect.edge.commands import AnyCommand, Refusal, Refused, Sender, Verb, parse_command, read_sender
-from edge_inspect.edge.ids import uuid7_time
-from edge_inspect.edge.messages import CommandCounts, RefusalCounts
+from edge_inspect.edge.contract.commands import AnyCommand, Refusal, Refused, Sender, Verb, parse_command, read_sender
+from edge_inspect.edge.contract.health import CommandCounts, RefusalCounts
+from edge_inspect.edge.contract.ids import uuid7_time
 from edge_inspect.edge.station.command_memory import KEPT, CommandMemory
 
 

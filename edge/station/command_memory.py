@@ -8,8 +8,8 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
+from edge_inspect.edge.contract.ids import is_uuid7
 from edge_inspect.edge.files import write_atomically
-from edge_inspect.edge.ids import is_uuid7
 
 log = logging.getLogger(__name__)
 

@@ -10,7 +10,8 @@ from typing import Any, Protocol
 
 import cv2
 
-from edge_inspect.edge.commands import (
+from edge_inspect.edge.configuration.settings import CommandSettings, StationSettings
+from edge_inspect.edge.contract.commands import (
     AnyCommand,
     BundleChange,
     ChangeBundle,
@@ -29,9 +30,9 @@ from edge_inspect.edge.commands import (
     Trigger,
     Verb,
 )
-from edge_inspect.edge.images import Frame
-from edge_inspect.edge.messages import CommandCounts, utc_now
-from edge_inspect.edge.settings import CommandSettings, StationSettings
+from edge_inspect.edge.contract.fields import utc_now
+from edge_inspect.edge.contract.health import CommandCounts
+from edge_inspect.edge.frame.images import Frame
 from edge_inspect.edge.station.box import Box
 from edge_inspect.edge.station.command_desk import CommandDesk
 from edge_inspect.edge.station.gate import Gate

@@ -13,14 +13,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from edge_inspect.edge.bundle import Bundle, open_bundle
-from edge_inspect.edge.commands import BundleChange, Refused
+from edge_inspect.edge.bundle.bundle import Bundle, open_bundle
+from edge_inspect.edge.configuration.settings import Settings, StationSettings
+from edge_inspect.edge.contract.commands import BundleChange, Refused
+from edge_inspect.edge.contract.fields import utc_now
 from edge_inspect.edge.decision import Decision
 from edge_inspect.edge.engines import AnomalyMap
 from edge_inspect.edge.errors import BundleError, EdgeInspectError, EngineError
-from edge_inspect.edge.images import Frame
-from edge_inspect.edge.messages import utc_now
-from edge_inspect.edge.settings import Settings, StationSettings
+from edge_inspect.edge.frame.images import Frame
 from edge_inspect.edge.station.box import Box
 from edge_inspect.edge.station.bundle_record import BundleEntry, BundlePlace
 from edge_inspect.edge.station.judge import Judge

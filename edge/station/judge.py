@@ -3,13 +3,14 @@ from __future__ import annotations
 import threading
 from weakref import WeakValueDictionary
 
-from edge_inspect.edge.bundle import Bundle
+from edge_inspect.edge.bundle.bundle import Bundle
+from edge_inspect.edge.configuration.settings import EngineSettings, StationSettings
+from edge_inspect.edge.contract.fields import Precision
+from edge_inspect.edge.contract.messages import BundleReference
 from edge_inspect.edge.decision import Decider, Decision
 from edge_inspect.edge.engines import AnomalyMap, Engine, best_engine, open_checked_engine
+from edge_inspect.edge.frame.images import Frame
 from edge_inspect.edge.health.vitals import Vitals
-from edge_inspect.edge.images import Frame
-from edge_inspect.edge.messages import BundleReference, Precision
-from edge_inspect.edge.settings import EngineSettings, StationSettings
 
 
 class Judge:

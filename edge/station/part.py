@@ -3,9 +3,11 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from edge_inspect.edge.cameras import Capture
+from edge_inspect.edge.contract.fields import utc_now
+from edge_inspect.edge.contract.ids import uuid7
+from edge_inspect.edge.contract.messages import Defect, FrameSize, Region, Verdict
+from edge_inspect.edge.contract.topics import Topics
 from edge_inspect.edge.decision import Decision
-from edge_inspect.edge.ids import uuid7
-from edge_inspect.edge.messages import Defect, FrameSize, Region, Topics, Verdict, utc_now
 from edge_inspect.edge.outbox import Outgoing
 from edge_inspect.edge.station.judge import Judge
 

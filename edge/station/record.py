@@ -11,9 +11,9 @@ from typing import Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from edge_inspect.edge.contract.fields import Time
 from edge_inspect.edge.errors import OutboxError
 from edge_inspect.edge.files import write_atomically
-from edge_inspect.edge.messages import Time
 
 log = logging.getLogger(__name__)
 

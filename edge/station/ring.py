@@ -6,7 +6,7 @@ from collections import deque
 from typing import Literal, NamedTuple
 
 from edge_inspect.edge.cameras import Capture
-from edge_inspect.edge.images import Frame
+from edge_inspect.edge.frame.images import Frame
 
 
 class Waiting(NamedTuple):

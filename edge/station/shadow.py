@@ -15,11 +15,13 @@ from typing import Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from edge_inspect.edge.bundle import THRESHOLD_SOURCE
+from edge_inspect.edge.bundle.manifest import THRESHOLD_SOURCE
+from edge_inspect.edge.configuration.settings import ShadowSettings
+from edge_inspect.edge.contract.fields import Precision, Time, Uuid7, utc_now
+from edge_inspect.edge.contract.health import ShadowHealth
+from edge_inspect.edge.contract.messages import BundleReference, Verdict
 from edge_inspect.edge.files import read_file, write_atomically
 from edge_inspect.edge.health.picture import PictureFigures
-from edge_inspect.edge.messages import BundleReference, Precision, ShadowHealth, Time, Uuid7, Verdict, utc_now
-from edge_inspect.edge.settings import ShadowSettings
 from edge_inspect.edge.station.judge import Judge
 
 log = logging.getLogger(__name__)

@@ -6,7 +6,7 @@ import logging
 import threading
 from collections.abc import Callable
 
-from edge_inspect.edge.messages import State
+from edge_inspect.edge.contract.messages import State
 from edge_inspect.edge.text import clean
 
 log = logging.getLogger(__name__)

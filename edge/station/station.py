@@ -11,28 +11,20 @@ from typing import Any
 
 from edge_inspect.edge import __version__
 from edge_inspect.edge.cameras import Capture
-from edge_inspect.edge.commands import BundleChange, Refused
+from edge_inspect.edge.configuration.settings import Settings, StationSettings
+from edge_inspect.edge.contract.commands import BundleChange, Refused
+from edge_inspect.edge.contract.fields import utc_now
+from edge_inspect.edge.contract.health import ClockHealth, Health, HealthWarning, MqttHealth, OutboxHealth
+from edge_inspect.edge.contract.messages import State, Status, Verdict
+from edge_inspect.edge.contract.topics import Topics
 from edge_inspect.edge.engines import AnomalyMap, Engine
 from edge_inspect.edge.errors import EngineError
+from edge_inspect.edge.frame.images import Frame
 from edge_inspect.edge.health.picture import examine
 from edge_inspect.edge.health.report import StationReport
 from edge_inspect.edge.health.stage import Stage, StageName
-from edge_inspect.edge.images import Frame
-from edge_inspect.edge.messages import (
-    ClockHealth,
-    Health,
-    HealthWarning,
-    MqttHealth,
-    OutboxHealth,
-    State,
-    Status,
-    Topics,
-    Verdict,
-    utc_now,
-)
 from edge_inspect.edge.mqtt.publisher import Publisher
 from edge_inspect.edge.outbox import Outgoing
-from edge_inspect.edge.settings import Settings, StationSettings
 from edge_inspect.edge.station.alarms import Alarms
 from edge_inspect.edge.station.box import Box
 from edge_inspect.edge.station.camera_thread import CameraThread

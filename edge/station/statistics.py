@@ -5,8 +5,8 @@ import time
 
 import numpy as np
 
+from edge_inspect.edge.contract.health import FrameCounts, LatencyPercentiles
 from edge_inspect.edge.health.histogram import Buckets, Histogram
-from edge_inspect.edge.messages import FrameCounts, LatencyPercentiles
 
 RECENT = 1024
 

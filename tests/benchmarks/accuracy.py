@@ -46,10 +46,10 @@ import numpy as np
 from numpy.typing import NDArray
 from table import RESULTS, Row, processor, program, store
 
-from edge_inspect.edge.bundle import Bundle, open_bundle
+from edge_inspect.edge.bundle.bundle import Bundle, open_bundle
+from edge_inspect.edge.contract.fields import Precision
 from edge_inspect.edge.engines.openvino import OpenVinoEngine
-from edge_inspect.edge.images import read_image
-from edge_inspect.edge.messages import Precision
+from edge_inspect.edge.frame.images import read_image
 from edge_inspect.train import checkpoint
 from edge_inspect.train.datasets import Category
 from edge_inspect.train.evaluation import Evaluation, evaluate_frames

@@ -31,7 +31,7 @@ from delivery_line import TOPICS
 from mosquitto import Between, Broker, Subscriber, wait_until
 from table import RESULTS, Row, processor, store
 
-from edge_inspect.edge.commands import VERBS, Refused, parse_command, read_sender
+from edge_inspect.edge.contract.commands import VERBS, Refused, parse_command, read_sender
 from edge_inspect.edge.mqtt.connection import client_id
 
 TABLE = RESULTS / "delivery.csv"

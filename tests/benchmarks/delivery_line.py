@@ -17,13 +17,15 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from edge_inspect.edge.ids import uuid7
+from edge_inspect.edge.configuration.settings import MqttSettings
+from edge_inspect.edge.contract.fields import utc_now
+from edge_inspect.edge.contract.ids import uuid7
+from edge_inspect.edge.contract.messages import BundleReference, Defect, FrameSize, Region, Status, Verdict
+from edge_inspect.edge.contract.topics import Topics
 from edge_inspect.edge.memory import peak_mb
-from edge_inspect.edge.messages import BundleReference, Defect, FrameSize, Region, Status, Topics, Verdict, utc_now
 from edge_inspect.edge.mqtt.publisher import Publisher
 from edge_inspect.edge.outbox import Outgoing
 from edge_inspect.edge.outbox.sqlite import SqliteOutbox
-from edge_inspect.edge.settings import MqttSettings
 
 TOPICS = Topics("bench", "line", "station")
 BUNDLE = BundleReference(name="bench", digest="0" * 64)

@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from table import RESULTS, store
 
-from edge_inspect.edge.images import Frame
+from edge_inspect.edge.frame.images import Frame
 from edge_inspect.models.discrepancy import gaussian_blur, upsample
 from edge_inspect.models.dmdd import DecoupledDistillation
 from edge_inspect.train import checkpoint

@@ -27,7 +27,7 @@ from scipy import stats
 from table import RESULTS, Row, program, store
 
 from edge_inspect.calibrate.threshold import resolvable_rate, tail_threshold
-from edge_inspect.edge.images import read_image
+from edge_inspect.edge.frame.images import read_image
 from edge_inspect.train import checkpoint
 from edge_inspect.train.datasets import Category
 from edge_inspect.train.evaluation import torch_predictor

@@ -37,8 +37,8 @@ from numpy.typing import NDArray
 from table import RESULTS, Row, store
 
 from edge_inspect.edge.discrepancy import EPSILON, blurring_matrix, upsampling_matrix
+from edge_inspect.edge.frame.tiles import Grid
 from edge_inspect.edge.kernels.discrepancy import Features, Kind, distance
-from edge_inspect.edge.tiles import Grid
 
 CHANNELS = {"resnet18": (64, 128, 256), "wide_resnet50_2": (256, 512, 1024)}
 STRIDES = (4, 8, 16)

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from table import Row
 from tensorrt_frame import FRAME_KEY, FRAMES, frame_row
 
-from edge_inspect.edge.fit import MEAN, STD, Fit
+from edge_inspect.edge.frame.fit import MEAN, STD, Fit
+from edge_inspect.edge.frame.tiles import Grid
 from edge_inspect.edge.kernels.discrepancy import Features, Kind, distance
 from edge_inspect.edge.kernels.preprocess import plan
-from edge_inspect.edge.tiles import Grid
 from edge_inspect.models.discrepancy import anomaly_map, score
 from edge_inspect.models.rd import ReverseDistillation
 from edge_inspect.models.teacher import Teacher

@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 from table import RESULTS, Row, program, store
 
 from edge_inspect.calibrate.threshold import resolvable_rate, tail_threshold
-from edge_inspect.edge.fit import Fit
-from edge_inspect.edge.images import read_image
+from edge_inspect.edge.frame.fit import Fit
+from edge_inspect.edge.frame.images import read_image
 from edge_inspect.models.network import Network
 from edge_inspect.train import checkpoint
 from edge_inspect.train.augmentation import Change

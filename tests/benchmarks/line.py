@@ -23,13 +23,14 @@ from table import RESULTS, Row, processor, write
 from edge_inspect.calibrate.line_parts import read_scores
 from edge_inspect.calibrate.next_bundle import make_next
 from edge_inspect.calibrate.threshold import exceeded_at
-from edge_inspect.edge.bundle import Bundle, open_bundle
+from edge_inspect.edge.bundle.bundle import Bundle, open_bundle
+from edge_inspect.edge.configuration.settings import ShadowSettings, StationSettings
+from edge_inspect.edge.contract.fields import utc_now
+from edge_inspect.edge.contract.ids import uuid7
+from edge_inspect.edge.contract.messages import FrameSize, Verdict
 from edge_inspect.edge.decision import Decision
 from edge_inspect.edge.engines import open_checked_engine
 from edge_inspect.edge.health.vitals import Vitals
-from edge_inspect.edge.ids import uuid7
-from edge_inspect.edge.messages import FrameSize, Verdict, utc_now
-from edge_inspect.edge.settings import ShadowSettings, StationSettings
 from edge_inspect.edge.station.judge import Judge
 from edge_inspect.edge.station.shadow import Shadow
 

@@ -22,8 +22,8 @@ from table import RESULTS, store
 from torch import Tensor
 from torch.nn import functional
 
-from edge_inspect.edge.fit import Fit
-from edge_inspect.edge.images import read_image
+from edge_inspect.edge.frame.fit import Fit
+from edge_inspect.edge.frame.images import read_image
 from edge_inspect.models.discrepancy import gaussian_blur, upsample
 from edge_inspect.models.teacher import Teacher
 from edge_inspect.train.datasets import Category, load_fitted, load_mask

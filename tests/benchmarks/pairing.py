@@ -30,9 +30,9 @@ from table import RESULTS, Row, program, store
 
 from edge_inspect.calibrate.pairing import pair
 from edge_inspect.calibrate.threshold import exceeded_at, resolvable_rate
-from edge_inspect.edge.bundle import open_bundle
+from edge_inspect.edge.bundle.bundle import open_bundle
 from edge_inspect.edge.engines.openvino import OpenVinoEngine
-from edge_inspect.edge.images import pixel_digest, read_image
+from edge_inspect.edge.frame.images import pixel_digest, read_image
 from edge_inspect.train import checkpoint
 from edge_inspect.train.datasets import Category
 from edge_inspect.train.flaws import Flaws

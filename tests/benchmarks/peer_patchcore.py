@@ -30,10 +30,10 @@ import torch
 from accuracy import frame_times, ranking
 from table import RESULTS, Row, processor, store
 
-from edge_inspect.edge.bundle import open_bundle
+from edge_inspect.edge.bundle.bundle import open_bundle
 from edge_inspect.edge.engines import AnomalyMap
-from edge_inspect.edge.fit import Fit
-from edge_inspect.edge.images import Frame, pixel_digest, read_image
+from edge_inspect.edge.frame.fit import Fit
+from edge_inspect.edge.frame.images import Frame, pixel_digest, read_image
 from edge_inspect.train.datasets import Category
 from edge_inspect.train.evaluation import Evaluation, evaluate_frames
 from edge_inspect.train.packaged_weights import packaged_tensors

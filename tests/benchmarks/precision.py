@@ -21,10 +21,11 @@ from pathlib import Path
 import numpy as np
 from table import RESULTS, Row, processor, program, store
 
-from edge_inspect.edge.bundle import Bundle, model_file, open_bundle
+from edge_inspect.edge.bundle.bundle import Bundle, open_bundle
+from edge_inspect.edge.bundle.manifest import model_file
+from edge_inspect.edge.contract.fields import Precision
 from edge_inspect.edge.engines.openvino import OpenVinoEngine
-from edge_inspect.edge.images import Frame, read_image
-from edge_inspect.edge.messages import Precision
+from edge_inspect.edge.frame.images import Frame, read_image
 from edge_inspect.train import checkpoint
 from edge_inspect.train.datasets import Category, TestImage
 from edge_inspect.train.evaluation import evaluate

@@ -24,11 +24,11 @@ import numpy as np
 import yaml
 from table import RESULTS, Row, processor, store
 
-from edge_inspect.edge.bundle import Bundle, open_bundle
+from edge_inspect.edge.bundle.bundle import Bundle, open_bundle
+from edge_inspect.edge.contract.fields import Precision
 from edge_inspect.edge.demo.broker import running_broker
 from edge_inspect.edge.demo.subscriber import Subscriber
-from edge_inspect.edge.images import list_images
-from edge_inspect.edge.messages import Precision
+from edge_inspect.edge.frame.images import list_images
 
 LIMIT_S = 300
 

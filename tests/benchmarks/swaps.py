@@ -30,12 +30,12 @@ from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion
 from table import RESULTS, processor, store
 
-from edge_inspect.edge.bundle import open_bundle
+from edge_inspect.edge.bundle.bundle import open_bundle
+from edge_inspect.edge.contract.ids import uuid7
+from edge_inspect.edge.contract.topics import Topics
 from edge_inspect.edge.demo.broker import running_broker
 from edge_inspect.edge.engines import open_checked_engine
-from edge_inspect.edge.ids import uuid7
-from edge_inspect.edge.images import list_images, read_image, write_image
-from edge_inspect.edge.messages import Topics
+from edge_inspect.edge.frame.images import list_images, read_image, write_image
 
 CALM_S = 20.0
 TOPICS = Topics("bench", "line", "s")

@@ -21,12 +21,12 @@ import numpy as np
 from numpy.typing import NDArray
 from table import RESULTS, Row, store
 
-from edge_inspect.edge.bundle import open_bundle
+from edge_inspect.edge.bundle.bundle import open_bundle
+from edge_inspect.edge.contract.fields import Precision
 from edge_inspect.edge.engines.tensorrt.cache import EngineCache, default_cache
 from edge_inspect.edge.engines.tensorrt.cached import find_device, open_cached
 from edge_inspect.edge.engines.tensorrt.engine import TensorRtEngine
 from edge_inspect.edge.engines.tensorrt.fused import FusedTensorRtEngine
-from edge_inspect.edge.messages import Precision
 
 FRAMES = RESULTS / "gpu_frame.csv"
 FRAME_KEY = ("card", "network", "kind")

@@ -30,7 +30,7 @@ from scipy import stats
 from table import RESULTS, Row, store
 
 from edge_inspect.calibrate.threshold import tail_threshold
-from edge_inspect.edge.images import pixel_digest, read_image
+from edge_inspect.edge.frame.images import pixel_digest, read_image
 from edge_inspect.train import checkpoint
 from edge_inspect.train.datasets import Category
 from edge_inspect.train.evaluation import torch_predictor

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import torch
 
-from edge_inspect.edge.fit import Fit
+from edge_inspect.edge.frame.fit import Fit
 from edge_inspect.models.network import Network
 from edge_inspect.models.teacher import Teacher
 from edge_inspect.train.checkpoint import Checkpoint, save

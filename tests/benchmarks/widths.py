@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from table import RESULTS, processor, write
 
-from edge_inspect.edge.fit import Fit
+from edge_inspect.edge.frame.fit import Fit
 from edge_inspect.models.teacher import Teacher
 from edge_inspect.models.width import STUDENT_WIDTHS
 from edge_inspect.train.pace import runner

@@ -14,7 +14,7 @@ def exported() -> Callable[[str], ModelProto]:
     from small_teacher import SMALL
 
     from edge_inspect.calibrate.export import to_onnx
-    from edge_inspect.edge.fit import Fit
+    from edge_inspect.edge.frame.fit import Fit
     from edge_inspect.models.teacher import Teacher
     from edge_inspect.train.systems import system_of
 

@@ -25,13 +25,14 @@ from edge_inspect.calibrate.measurement import Measurement
 from edge_inspect.calibrate.pairing import pair
 from edge_inspect.calibrate.threshold import tail_threshold
 from edge_inspect.calibrate.verdicts import Agreement, agreements, escapes, judge_defects
-from edge_inspect.edge.bundle import PRECISIONS, Bundle, open_bundle
+from edge_inspect.edge.bundle.bundle import Bundle, open_bundle
+from edge_inspect.edge.bundle.manifest import PRECISIONS
+from edge_inspect.edge.bundle.promise import promise_of
 from edge_inspect.edge.demo.line import CATEGORY
 from edge_inspect.edge.engines import check_golden, open_checked_engine, open_engine
 from edge_inspect.edge.engines.openvino import default_type
 from edge_inspect.edge.errors import DataSetError, EngineError
-from edge_inspect.edge.images import list_images, pixel_digest, read_image
-from edge_inspect.edge.promise import promise_of
+from edge_inspect.edge.frame.images import list_images, pixel_digest, read_image
 from edge_inspect.train import checkpoint
 from edge_inspect.train.copies import Copies
 from edge_inspect.train.evaluation import torch_predictor

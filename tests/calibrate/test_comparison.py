@@ -14,7 +14,7 @@ from small_bundle import contents, fields, write
 
 from edge_inspect.calibrate.cli import main
 from edge_inspect.calibrate.signing import make_keys
-from edge_inspect.edge.bundle import write_bundle
+from edge_inspect.edge.bundle.bundle import write_bundle
 from edge_inspect.edge.demo.line import CATEGORY
 
 Run = Callable[..., tuple[list[str], dict[str, Any]]]

@@ -13,7 +13,7 @@ import tiny_bundle
 from stand_in_tensorrt import HostCuda, Recorded, tensorrt
 
 from edge_inspect.calibrate.cli import main
-from edge_inspect.edge.bundle import Bundle
+from edge_inspect.edge.bundle.bundle import Bundle
 from edge_inspect.edge.engines.tensorrt import cached
 from edge_inspect.edge.engines.tensorrt.cached import Device
 from edge_inspect.models.rd import ReverseDistillation

@@ -6,7 +6,7 @@ from scipy import stats
 
 from edge_inspect.calibrate.damage import Budget, Damage, _ranks, damage, worth
 from edge_inspect.calibrate.validation import DRAWS, GOOD, Validation, draw_validation
-from edge_inspect.edge.fit import Fit
+from edge_inspect.edge.frame.fit import Fit
 from edge_inspect.train.foreground import foreground_masks
 from edge_inspect.train.metrics import auroc
 

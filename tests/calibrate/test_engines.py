@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 
 from edge_inspect.calibrate.engines import KEPT, engine_of, engines_forgotten
-from edge_inspect.edge.bundle import Bundle, Manifest
+from edge_inspect.edge.bundle.bundle import Bundle
+from edge_inspect.edge.bundle.manifest import Manifest
 from edge_inspect.edge.engines.openvino import OpenVinoEngine
 from edge_inspect.edge.errors import BundleError
-from edge_inspect.edge.fit import Fit
-from edge_inspect.edge.images import Frame
+from edge_inspect.edge.frame.fit import Fit
+from edge_inspect.edge.frame.images import Frame
 
 
 @pytest.fixture(autouse=True)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from edge_inspect.calibrate.export import to_onnx
 from edge_inspect.edge.engines.openvino import CORE, compile_model
-from edge_inspect.edge.fit import Fit
+from edge_inspect.edge.frame.fit import Fit
 from edge_inspect.models.aand import AmplifiedDistillation
 from edge_inspect.models.teacher import Teacher
 from edge_inspect.train.systems import system_of

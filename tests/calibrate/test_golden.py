@@ -5,11 +5,11 @@ import pytest
 
 from edge_inspect.calibrate.golden import LEAST_TOLERANCE, MARGIN, tolerances, with_flaw
 from edge_inspect.calibrate.measurement import Measurement
-from edge_inspect.edge.bundle import Bundle
+from edge_inspect.edge.bundle.bundle import Bundle
+from edge_inspect.edge.contract.fields import Precision
 from edge_inspect.edge.engines import golden_difference, open_engine
-from edge_inspect.edge.fit import Fit
-from edge_inspect.edge.images import Frame
-from edge_inspect.edge.messages import Precision
+from edge_inspect.edge.frame.fit import Fit
+from edge_inspect.edge.frame.images import Frame
 from edge_inspect.train.flaws import KINDS
 
 

@@ -13,7 +13,7 @@ from edge_inspect.calibrate.line_parts import LineParts
 from edge_inspect.calibrate.line_scores import sort_out
 from edge_inspect.calibrate.line_watch import picture_reference, score_reference, wander, wide_limits
 from edge_inspect.calibrate.next_bundle import make_next
-from edge_inspect.edge.bundle import Bundle, write_bundle
+from edge_inspect.edge.bundle.bundle import Bundle, write_bundle
 from edge_inspect.edge.decision import Decision
 from edge_inspect.edge.health.picture import PictureFigures, PictureNorm, PictureRange, Spread
 from edge_inspect.edge.health.vitals import Vitals

@@ -15,10 +15,12 @@ import small_bundle
 
 from edge_inspect.calibrate.cli import main
 from edge_inspect.calibrate.threshold import tail_threshold
-from edge_inspect.edge.bundle import THRESHOLD_SOURCE, Bundle, open_bundle, write_bundle
+from edge_inspect.edge.bundle.bundle import Bundle, open_bundle, write_bundle
+from edge_inspect.edge.bundle.manifest import THRESHOLD_SOURCE
+from edge_inspect.edge.contract.fields import utc_now
+from edge_inspect.edge.contract.ids import uuid7
+from edge_inspect.edge.contract.messages import BundleReference, FrameSize, Verdict
 from edge_inspect.edge.evidence.case import Case, MapPart
-from edge_inspect.edge.ids import uuid7
-from edge_inspect.edge.messages import BundleReference, FrameSize, Verdict, utc_now
 from edge_inspect.edge.station.shadow import ShadowScore, ShadowStart
 
 RNG = np.random.default_rng(37)

@@ -9,7 +9,7 @@ from edge_inspect.calibrate.decision import fit_all
 from edge_inspect.calibrate.measurement import Measurement
 from edge_inspect.calibrate.pairing import pair
 from edge_inspect.calibrate.threshold import tail_threshold
-from edge_inspect.edge.messages import Precision
+from edge_inspect.edge.contract.fields import Precision
 
 
 def said(scores: list[float]) -> Measurement:

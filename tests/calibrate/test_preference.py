@@ -8,7 +8,7 @@ from edge_inspect.calibrate.damage import Budget
 from edge_inspect.calibrate.measurement import Measurement
 from edge_inspect.calibrate.networks import Networks
 from edge_inspect.calibrate.preference import objection, prefer
-from edge_inspect.edge.messages import Precision
+from edge_inspect.edge.contract.fields import Precision
 
 FINE: dict[Precision, str] = {"int8": "", "bf16": "", "fp16": "", "fp32": ""}
 

@@ -13,7 +13,7 @@ from edge_inspect.calibrate.clipping import scale
 from edge_inspect.calibrate.export import to_onnx
 from edge_inspect.calibrate.quantize import Plan, quantizable, quantize
 from edge_inspect.edge.engines.openvino import CORE
-from edge_inspect.edge.fit import Fit
+from edge_inspect.edge.frame.fit import Fit
 from edge_inspect.models.memory import Memory, Remembering, Usual
 from edge_inspect.models.network import Network
 from edge_inspect.models.teacher import Teacher

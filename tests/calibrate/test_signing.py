@@ -15,9 +15,9 @@ from limited import run_limited
 from small_bundle import write
 
 from edge_inspect.calibrate.cli import main
-from edge_inspect.edge.bundle import open_bundle
+from edge_inspect.edge.bundle.bundle import open_bundle
+from edge_inspect.edge.bundle.signature import read_public_key
 from edge_inspect.edge.errors import SignatureError
-from edge_inspect.edge.signature import read_public_key
 
 KEY, PUBLIC = "signing-key.pem", "signing-key.pub.pem"
 

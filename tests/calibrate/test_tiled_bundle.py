@@ -10,14 +10,14 @@ import torch
 from small_teacher import SMALL
 
 from edge_inspect.calibrate.cli import main as calibrate
-from edge_inspect.edge.bundle import Bundle, open_bundle
+from edge_inspect.edge.bundle.bundle import Bundle, open_bundle
 from edge_inspect.edge.decision import Decider
 from edge_inspect.edge.demo.line import CATEGORY
 from edge_inspect.edge.engines import check_golden, open_engine
 from edge_inspect.edge.engines.openvino import OpenVinoEngine
 from edge_inspect.edge.errors import EngineError
-from edge_inspect.edge.fit import Fit
-from edge_inspect.edge.images import Frame, list_images, read_image
+from edge_inspect.edge.frame.fit import Fit
+from edge_inspect.edge.frame.images import Frame, list_images, read_image
 from edge_inspect.train import checkpoint
 from edge_inspect.train.cli import main as train
 from edge_inspect.train.datasets import Category, load_fitted

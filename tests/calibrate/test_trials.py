@@ -19,9 +19,10 @@ from edge_inspect.calibrate.quantize import Plan, quantizable
 from edge_inspect.calibrate.sensitivity import COUNT, RANKING_SHARE, Layer, SearchTime, rank_layers, release
 from edge_inspect.calibrate.trials import Recipe, Trial, Workbench, _best_first, try_recipes
 from edge_inspect.calibrate.validation import Validation, draw_validation
-from edge_inspect.edge.bundle import FORMAT, GOLDEN, PRECISIONS, Bundle, Manifest, model_file
-from edge_inspect.edge.fit import MEAN, STD, Fit
-from edge_inspect.edge.messages import Precision
+from edge_inspect.edge.bundle.bundle import Bundle
+from edge_inspect.edge.bundle.manifest import FORMAT, GOLDEN, PRECISIONS, Manifest, model_file
+from edge_inspect.edge.contract.fields import Precision
+from edge_inspect.edge.frame.fit import MEAN, STD, Fit
 
 SIZE = 64
 HARMED = "head"

@@ -19,7 +19,7 @@ import yaml
 
 from edge_inspect.calibrate.cli import main
 from edge_inspect.calibrate.signing import make_keys
-from edge_inspect.edge.bundle import open_bundle
+from edge_inspect.edge.bundle.bundle import open_bundle
 
 Pack = Callable[[Path], Path]
 

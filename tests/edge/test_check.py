@@ -11,7 +11,7 @@ from mosquitto import Broker, free_port
 from small_bundle import write
 
 from edge_inspect.edge.cli import main
-from edge_inspect.edge.images import write_image
+from edge_inspect.edge.frame.images import write_image
 
 Check = Callable[..., tuple[int, str]]
 

@@ -17,9 +17,9 @@ import tiny_bundle
 from mosquitto import Broker, Subscriber, wait_until
 from service_process import PATIENCE, Launch, Process, write_settings
 
-from edge_inspect.edge.ids import uuid7
-from edge_inspect.edge.images import write_image
-from edge_inspect.edge.messages import Topics
+from edge_inspect.edge.contract.ids import uuid7
+from edge_inspect.edge.contract.topics import Topics
+from edge_inspect.edge.frame.images import write_image
 
 WEEK = 7 * 86400
 

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge_inspect.edge.commands import LARGEST_COMMAND, VERBS, Refused, Reply, parse_command, read_sender
-from edge_inspect.edge.ids import uuid7
-from edge_inspect.edge.messages import utc_now
+from edge_inspect.edge.contract.commands import LARGEST_COMMAND, VERBS, Refused, Reply, parse_command, read_sender
+from edge_inspect.edge.contract.fields import utc_now
+from edge_inspect.edge.contract.ids import uuid7
 from edge_inspect.edge.station.command_desk import CommandDesk, Receipt
 from edge_inspect.edge.station.command_memory import CommandMemory
 

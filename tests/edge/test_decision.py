@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_bundle import PIXEL, THRESHOLD, write
 
-from edge_inspect.edge.bundle import Bundle
+from edge_inspect.edge.bundle.bundle import Bundle
 from edge_inspect.edge.decision import Decider, Decision
 from edge_inspect.edge.engines import AnomalyMap
-from edge_inspect.edge.fit import MODES, Fit, Placement
+from edge_inspect.edge.frame.fit import MODES, Fit, Placement
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,10 @@ import small_bundle
 from mosquitto import NO_MOSQUITTO, free_port, mosquitto_program, wait_until
 
 from edge_inspect.edge.cli import main
+from edge_inspect.edge.configuration.settings import MqttSettings
+from edge_inspect.edge.contract.fields import utc_now
+from edge_inspect.edge.contract.messages import Status
+from edge_inspect.edge.contract.topics import Topics
 from edge_inspect.edge.demo import broker as demo_broker
 from edge_inspect.edge.demo import chain, stream
 from edge_inspect.edge.demo.broker import running_broker
@@ -18,12 +22,10 @@ from edge_inspect.edge.demo.stream import BUNDLE, inspect_stream
 from edge_inspect.edge.demo.subscriber import Subscriber
 from edge_inspect.edge.demo.summary import accuracy, speed
 from edge_inspect.edge.errors import CheckFailed, UsageError
-from edge_inspect.edge.messages import Status, Topics, utc_now
 from edge_inspect.edge.mqtt.publisher import Publisher
 from edge_inspect.edge.outbox import Outgoing
 from edge_inspect.edge.outbox.memory import MemoryOutbox
 from edge_inspect.edge.outbox.sqlite import SqliteOutbox
-from edge_inspect.edge.settings import MqttSettings
 
 
 def test_the_whole_chain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:

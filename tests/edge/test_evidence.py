@@ -16,18 +16,19 @@ import numpy as np
 import pytest
 from mosquitto import wait_until
 
-from edge_inspect.edge import ids
 from edge_inspect.edge.cli import main
+from edge_inspect.edge.configuration.settings import EvidenceSettings
+from edge_inspect.edge.contract import ids
+from edge_inspect.edge.contract.fields import utc_now
+from edge_inspect.edge.contract.ids import uuid7
+from edge_inspect.edge.contract.messages import BundleReference, FrameSize, Region, Verdict
 from edge_inspect.edge.engines import AnomalyMap
 from edge_inspect.edge.evidence import folder as evidence_folder
 from edge_inspect.edge.evidence.case import Case, Seen, pack, read_map
 from edge_inspect.edge.evidence.folder import EvidenceFolder
 from edge_inspect.edge.evidence.writer import EvidenceWriter
-from edge_inspect.edge.fit import Fit
-from edge_inspect.edge.ids import uuid7
-from edge_inspect.edge.images import read_image
-from edge_inspect.edge.messages import BundleReference, FrameSize, Region, Verdict, utc_now
-from edge_inspect.edge.settings import EvidenceSettings
+from edge_inspect.edge.frame.fit import Fit
+from edge_inspect.edge.frame.images import read_image
 from edge_inspect.train.datasets import Category
 
 HEIGHT, WIDTH = 60, 80

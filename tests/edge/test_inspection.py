@@ -12,12 +12,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge_inspect.edge.bundle import Bundle
+from edge_inspect.edge.bundle.bundle import Bundle
 from edge_inspect.edge.cli import main
 from edge_inspect.edge.demo.line import CATEGORY
 from edge_inspect.edge.engines import AnomalyMap
-from edge_inspect.edge.fit import Fit
-from edge_inspect.edge.images import list_images, read_image
+from edge_inspect.edge.frame.fit import Fit
+from edge_inspect.edge.frame.images import list_images, read_image
 from edge_inspect.edge.inspection import draw_overlay, inspect_files, name_overlays
 
 

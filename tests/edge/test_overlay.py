@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from edge_inspect.edge.messages import Region
+from edge_inspect.edge.contract.messages import Region
 from edge_inspect.edge.overlay import ACCEPT, REJECT, blend, contact_sheet, draw_regions, heat
 
 

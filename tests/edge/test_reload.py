@@ -13,7 +13,7 @@ import tiny_bundle
 from mosquitto import Broker, Subscriber, wait_until
 from service_process import PATIENCE, Commander, Configure, Launch, write_settings
 
-from edge_inspect.edge.images import write_image
+from edge_inspect.edge.frame.images import write_image
 
 GPIO = "gpio:/dev/gpiochip99/1"
 REMEDY = "pip install 'edge-inspect[gpio]'"

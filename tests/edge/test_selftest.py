@@ -11,9 +11,10 @@ import pytest
 import tiny_bundle
 
 from edge_inspect.edge import selftest
-from edge_inspect.edge.bundle import GOLDEN, GoldenFrame, open_bundle, pack_golden, write_bundle
+from edge_inspect.edge.bundle.bundle import GoldenFrame, open_bundle, pack_golden, write_bundle
+from edge_inspect.edge.bundle.manifest import GOLDEN
 from edge_inspect.edge.cli import main
-from edge_inspect.edge.images import write_image
+from edge_inspect.edge.frame.images import write_image
 
 
 def with_other_maps(path: Path, by: float, precisions: tuple[str, ...] = ("int8", "fp32")) -> Path:

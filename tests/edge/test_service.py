@@ -19,9 +19,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from mosquitto import Broker, Subscriber, wait_until
 from service_process import PATIENCE, Commander, Configure, Launch, write_settings
 
+from edge_inspect.edge.bundle.signature import Signature, key_id, signed_message
 from edge_inspect.edge.demo.line import write_stream
 from edge_inspect.edge.outbox.sqlite import SqliteOutbox
-from edge_inspect.edge.signature import Signature, key_id, signed_message
 
 FRAMES = 20
 

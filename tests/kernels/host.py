@@ -11,6 +11,7 @@ from typing import Protocol
 
 import numpy as np
 
+from edge_inspect.edge.frame.tiles import Grid
 from edge_inspect.edge.kernels.discrepancy import (
     Band,
     Features,
@@ -22,7 +23,6 @@ from edge_inspect.edge.kernels.discrepancy import (
     patches,
 )
 from edge_inspect.edge.kernels.launch import Launch
-from edge_inspect.edge.tiles import Grid
 
 SHIM = Path(__file__).parent / "shim"
 OPTIONS = ("-std=c++17", "-O1", "-g", "-Wall", "-Wextra", "-Werror", "-Wno-unknown-pragmas", "-fno-strict-aliasing")

@@ -13,10 +13,10 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import numpy as np
 from kernels.host import HeadRun, Host, distances
 
-from edge_inspect.edge.fit import MEAN, STD, Fit
+from edge_inspect.edge.frame.fit import MEAN, STD, Fit
+from edge_inspect.edge.frame.tiles import Grid
 from edge_inspect.edge.kernels.launch import Launch, structure
 from edge_inspect.edge.kernels.preprocess import plan
-from edge_inspect.edge.tiles import Grid
 
 
 def main(library: Path, outside: bool) -> None:

@@ -1,4 +1,4 @@
-"""The second stage against models/discrepancy.py: map, score and mask; tiles against edge/tiles.py."""
+"""The second stage against models/discrepancy.py: map, score and mask; tiles against edge/frame/tiles.py."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import torch
 from kernels.host import HeadRun, Runner, distances, features, runner
 
 from edge_inspect.edge.errors import EngineError
+from edge_inspect.edge.frame.tiles import Grid, Merger
 from edge_inspect.edge.kernels.discrepancy import arrange
-from edge_inspect.edge.tiles import Grid, Merger
 from edge_inspect.models.discrepancy import anomaly_map, gaussian_blur, score, upsample
 
 SIZES = {

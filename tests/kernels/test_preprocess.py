@@ -1,4 +1,4 @@
-"""A frame to the network's input, against edge/fit.py and OpenCV on the processor."""
+"""A frame to the network's input, against edge/frame/fit.py and OpenCV on the processor."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from kernels.host import Runner, runner
 
-from edge_inspect.edge.fit import MEAN, STD, Fit
+from edge_inspect.edge.frame.fit import MEAN, STD, Fit
 from edge_inspect.edge.kernels.launch import Launch
 from edge_inspect.edge.kernels.preprocess import plan
 

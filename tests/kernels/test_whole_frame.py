@@ -20,7 +20,8 @@ from kernels.host import Host
 from onnx import TensorProto, helper
 from stand_in_tensorrt import HostCuda, tensorrt
 
-from edge_inspect.edge.bundle import GOLDEN, Bundle, write_bundle
+from edge_inspect.edge.bundle.bundle import Bundle, write_bundle
+from edge_inspect.edge.bundle.manifest import GOLDEN
 from edge_inspect.edge.decision import Decider
 from edge_inspect.edge.engines import AnomalyMap, check_golden, golden_difference
 from edge_inspect.edge.engines.openvino import OpenVinoEngine

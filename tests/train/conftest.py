@@ -9,7 +9,7 @@ import pytest
 
 from edge_inspect.edge.demo.line import CATEGORY
 from edge_inspect.edge.errors import UsageError
-from edge_inspect.edge.fit import Fit
+from edge_inspect.edge.frame.fit import Fit
 from edge_inspect.train import training
 from edge_inspect.train.cli import main
 

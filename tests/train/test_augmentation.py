@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from small_teacher import SMALL
 
 from edge_inspect.edge.errors import UsageError
-from edge_inspect.edge.fit import Fit
+from edge_inspect.edge.frame.fit import Fit
 from edge_inspect.models.memory import Memory, local_features
 from edge_inspect.models.teacher import Teacher
 from edge_inspect.train import checkpoint

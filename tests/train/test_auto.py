@@ -13,7 +13,7 @@ from model_cost import millions
 from small_teacher import SMALL
 
 from edge_inspect.edge.errors import UsageError
-from edge_inspect.edge.fit import Fit
+from edge_inspect.edge.frame.fit import Fit
 from edge_inspect.train import auto, checkpoint
 from edge_inspect.train.bootstrap import Gain
 from edge_inspect.train.cli import main

@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from small_teacher import SMALL
 
 from edge_inspect.edge.errors import CheckpointError
-from edge_inspect.edge.fit import Fit
+from edge_inspect.edge.frame.fit import Fit
 from edge_inspect.models.memory import Remembering
 from edge_inspect.models.rd import ReverseDistillation
 from edge_inspect.models.teacher import Teacher

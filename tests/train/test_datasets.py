@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from edge_inspect.edge.errors import DataSetError, ImageError
-from edge_inspect.edge.fit import Fit
-from edge_inspect.edge.images import read_image
+from edge_inspect.edge.frame.fit import Fit
+from edge_inspect.edge.frame.images import read_image
 from edge_inspect.train.datasets import Category, GoodImages, TestImage, categories, load_fitted, load_mask
 
 SMALL = Fit(32, 32)

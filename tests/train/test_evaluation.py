@@ -14,9 +14,9 @@ import torch
 from PIL import Image
 
 from edge_inspect.edge.demo.line import CATEGORY
-from edge_inspect.edge.fit import Fit
-from edge_inspect.edge.fit_modes import Mode
-from edge_inspect.edge.images import Frame, pixel_digest, read_image, read_mask
+from edge_inspect.edge.frame.fit import Fit
+from edge_inspect.edge.frame.fit_modes import Mode
+from edge_inspect.edge.frame.images import Frame, pixel_digest, read_image, read_mask
 from edge_inspect.train import checkpoint
 from edge_inspect.train.cli import main
 from edge_inspect.train.datasets import Category, TestImage

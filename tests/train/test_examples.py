@@ -14,8 +14,8 @@ from parsed_page import Page
 from small_teacher import SMALL
 
 from edge_inspect.edge.errors import ImageError, UsageError
-from edge_inspect.edge.fit import Fit
-from edge_inspect.edge.images import Frame, write_image
+from edge_inspect.edge.frame.fit import Fit
+from edge_inspect.edge.frame.images import Frame, write_image
 from edge_inspect.models.rd import ReverseDistillation
 from edge_inspect.models.teacher import Teacher
 from edge_inspect.train.examples import Examples

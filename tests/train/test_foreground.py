@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from edge_inspect.edge.demo.line import render_part
 from edge_inspect.edge.errors import UsageError
-from edge_inspect.edge.fit import Fit
+from edge_inspect.edge.frame.fit import Fit
 from edge_inspect.train.foreground import POLICIES, foreground_mask, foreground_masks
 from edge_inspect.train.textures import render_textures
 

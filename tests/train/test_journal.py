@@ -13,7 +13,7 @@ import pytest
 from parsed_page import Page
 
 from edge_inspect.edge.errors import ImageError
-from edge_inspect.edge.fit import Fit
+from edge_inspect.edge.frame.fit import Fit
 from edge_inspect.models.network import Network
 from edge_inspect.train import journal as journal_module
 from edge_inspect.train.checkpoint import Checkpoint

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from edge_inspect.edge.errors import DataSetError
-from edge_inspect.edge.fit import Fit
-from edge_inspect.edge.images import read_image
+from edge_inspect.edge.frame.fit import Fit
+from edge_inspect.edge.frame.images import read_image
 from edge_inspect.train.datasets import Category, load_mask
 
 SMALL = Fit(32, 32)

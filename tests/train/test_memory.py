@@ -11,7 +11,7 @@ from cloth import cloth_pictures, write_cloth
 from numpy.typing import NDArray
 from small_teacher import SMALL
 
-from edge_inspect.edge.fit import Fit
+from edge_inspect.edge.frame.fit import Fit
 from edge_inspect.models.discrepancy import gaussian_blur, upsample
 from edge_inspect.models.memory import Memory, Remembering, local_features
 from edge_inspect.models.teacher import Teacher

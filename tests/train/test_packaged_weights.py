@@ -10,7 +10,7 @@ import torch
 
 from edge_inspect.edge.demo.line import CATEGORY
 from edge_inspect.edge.errors import CheckpointError
-from edge_inspect.edge.fit import MEAN, STD
+from edge_inspect.edge.frame.fit import MEAN, STD
 from edge_inspect.train import packaged_weights
 from edge_inspect.train.cli import main
 from edge_inspect.train.packaged_weights import PACKAGES, packaged_tensors

@@ -11,7 +11,7 @@ import pytest
 import torch
 from small_teacher import SMALL
 
-from edge_inspect.edge.fit import Fit
+from edge_inspect.edge.frame.fit import Fit
 from edge_inspect.models.teacher import Teacher
 from edge_inspect.train import checkpoint, loop
 from edge_inspect.train.checkpoint import Checkpoint

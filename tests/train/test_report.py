@@ -15,8 +15,8 @@ import pytest
 from parsed_page import Page
 
 from edge_inspect.edge.errors import UsageError
-from edge_inspect.edge.fit import Fit
-from edge_inspect.edge.images import write_image
+from edge_inspect.edge.frame.fit import Fit
+from edge_inspect.edge.frame.images import write_image
 from edge_inspect.train.cases import Case, Gallery, Threshold, galleries
 from edge_inspect.train.charts import Axis, curve, histogram
 from edge_inspect.train.checkpoint import Checkpoint

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from edge_inspect.edge.demo.line import render_part
 from edge_inspect.edge.errors import DataSetError, UsageError
-from edge_inspect.edge.fit import Fit
-from edge_inspect.edge.images import write_image
+from edge_inspect.edge.frame.fit import Fit
+from edge_inspect.edge.frame.images import write_image
 from edge_inspect.train.synthesis import _OPERATIONS, VISIBLE, Synthesis, SyntheticDefect, defect_mask
 
 FIT = Fit(96, 96, "crop")

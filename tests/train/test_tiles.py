@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from edge_inspect.edge.fit import Fit
+from edge_inspect.edge.frame.fit import Fit
 
 
 @pytest.mark.parametrize(

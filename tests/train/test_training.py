@@ -19,8 +19,8 @@ from safetensors.torch import load_file, save_file
 from small_teacher import SMALL, write_weights
 
 from edge_inspect.edge.errors import CheckpointError, DataSetError, UsageError
-from edge_inspect.edge.fit import MEAN, STD, Fit
-from edge_inspect.edge.images import pixel_digest, read_image
+from edge_inspect.edge.frame.fit import MEAN, STD, Fit
+from edge_inspect.edge.frame.images import pixel_digest, read_image
 from edge_inspect.models.network import Network
 from edge_inspect.models.teacher import Teacher
 from edge_inspect.train import checkpoint, journal, loop, resume

@@ -11,7 +11,7 @@ import pytest
 import torch
 from small_teacher import SMALL
 
-from edge_inspect.edge.fit import Fit
+from edge_inspect.edge.frame.fit import Fit
 from edge_inspect.models.memory import Memory, Remembering, Usual
 from edge_inspect.train import checkpoint, combination
 from edge_inspect.train.training import Settings, fit

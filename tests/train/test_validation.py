@@ -13,7 +13,7 @@ import torch
 
 from edge_inspect.edge.demo.line import CATEGORY
 from edge_inspect.edge.errors import DataSetError
-from edge_inspect.edge.fit import Fit
+from edge_inspect.edge.frame.fit import Fit
 from edge_inspect.train import checkpoint
 from edge_inspect.train.cli import main
 from edge_inspect.train.datasets import Category, load_fitted

@@ -6,11 +6,11 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
+from edge_inspect.edge.contract.fields import Precision
 from edge_inspect.edge.engines.tensorrt.bindings import BuilderConfig, TensorRt, collecting_log, reason
 from edge_inspect.edge.engines.tensorrt.float_weights import with_float_weights
 from edge_inspect.edge.engines.tensorrt.release import Options, options_for
 from edge_inspect.edge.errors import EngineError
-from edge_inspect.edge.messages import Precision
 
 WORKSPACE_MB = 1024
 """What a tactic may use beside the network; on a Jetson it is taken from everything else that runs."""

@@ -22,9 +22,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from edge_inspect.edge.contract.fields import Precision
 from edge_inspect.edge.errors import DriftError, EngineError
 from edge_inspect.edge.files import new_folder, sha256, write_atomically
-from edge_inspect.edge.messages import Precision
 
 log = logging.getLogger(__name__)
 

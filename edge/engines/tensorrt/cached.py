@@ -6,7 +6,8 @@ import functools
 import logging
 from dataclasses import dataclass
 
-from edge_inspect.edge.bundle import Bundle
+from edge_inspect.edge.bundle.bundle import Bundle
+from edge_inspect.edge.contract.fields import Precision
 from edge_inspect.edge.cuda import Cuda, Kernels
 from edge_inspect.edge.engines import check_golden
 from edge_inspect.edge.engines.tensorrt.bindings import TensorRt, load_tensorrt
@@ -16,7 +17,6 @@ from edge_inspect.edge.engines.tensorrt.engine import TensorRtEngine
 from edge_inspect.edge.engines.tensorrt.fused import FusedTensorRtEngine
 from edge_inspect.edge.engines.tensorrt.release import parse_version
 from edge_inspect.edge.errors import DriftError, EngineError
-from edge_inspect.edge.messages import Precision
 
 log = logging.getLogger(__name__)
 

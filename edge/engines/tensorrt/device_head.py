@@ -9,15 +9,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_inspect.edge.bundle import Bundle, MapOutput
+from edge_inspect.edge.bundle.bundle import Bundle
+from edge_inspect.edge.bundle.manifest import MapOutput
+from edge_inspect.edge.contract.fields import Precision
 from edge_inspect.edge.cuda import Cuda, Stream
 from edge_inspect.edge.engines.tensorrt.network import Tensor
 from edge_inspect.edge.errors import EngineError
-from edge_inspect.edge.fit import Fit, Placement
+from edge_inspect.edge.frame.fit import Fit, Placement
 from edge_inspect.edge.kernels.discrepancy import Features, Kind, arrange, distance, head_launch, head_tables, patches
 from edge_inspect.edge.kernels.launch import Launch
 from edge_inspect.edge.kernels.preprocess import plan
-from edge_inspect.edge.messages import Precision
 
 
 @dataclass(frozen=True)

@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_inspect.edge.bundle import Bundle
+from edge_inspect.edge.bundle.bundle import Bundle
+from edge_inspect.edge.contract.fields import Precision
 from edge_inspect.edge.cuda import Cuda
 from edge_inspect.edge.engines.base import FittedEngine
 from edge_inspect.edge.engines.tensorrt.bindings import TensorRt
 from edge_inspect.edge.engines.tensorrt.host_head import HostHead
 from edge_inspect.edge.engines.tensorrt.network import Network
 from edge_inspect.edge.engines.tensorrt.slot import HostSlot, Slot
-from edge_inspect.edge.images import Frame
-from edge_inspect.edge.messages import Precision
+from edge_inspect.edge.frame.images import Frame
 
 IN_FLIGHT = 2
 """Slots: the processor prepares or judges in one while the device computes in the other."""

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_inspect.edge.bundle import Bundle
+from edge_inspect.edge.bundle.bundle import Bundle
+from edge_inspect.edge.contract.fields import Precision
 from edge_inspect.edge.cuda import Cuda, Kernels
 from edge_inspect.edge.engines import AnomalyMap
 from edge_inspect.edge.engines.base import checked_score
@@ -18,9 +19,8 @@ from edge_inspect.edge.engines.tensorrt.device_head import DeviceHead, Route
 from edge_inspect.edge.engines.tensorrt.engine import IN_FLIGHT, TensorRtEngine
 from edge_inspect.edge.engines.tensorrt.network import Network
 from edge_inspect.edge.engines.tensorrt.slot import Slot
-from edge_inspect.edge.fit import Fit
-from edge_inspect.edge.images import Frame
-from edge_inspect.edge.messages import Precision
+from edge_inspect.edge.frame.fit import Fit
+from edge_inspect.edge.frame.images import Frame
 
 
 class FusedTensorRtEngine(TensorRtEngine):

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_inspect.edge.bundle import Manifest, MapOutput
+from edge_inspect.edge.bundle.manifest import Manifest, MapOutput
 from edge_inspect.edge.discrepancy import EPSILON, head_matrix
-from edge_inspect.edge.images import Frame
+from edge_inspect.edge.frame.images import Frame
 
 Features = Mapping[str, NDArray[Any]]
 """The network's outputs by name: (1, C, h, w) float32 or float16, or a (1, 1, h, w) map."""

@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from edge_inspect.edge.bundle import Bundle, MapOutput
+from edge_inspect.edge.bundle.bundle import Bundle
+from edge_inspect.edge.bundle.manifest import MapOutput
+from edge_inspect.edge.contract.fields import Precision
 from edge_inspect.edge.cuda import Stream
 from edge_inspect.edge.engines.tensorrt.bindings import Engine, ExecutionContext, TensorRt, collecting_log, reason
 from edge_inspect.edge.errors import EngineError
-from edge_inspect.edge.messages import Precision
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from edge_inspect.edge.contract.fields import Precision
 from edge_inspect.edge.errors import EngineError
-from edge_inspect.edge.messages import Precision
 
 OLDEST = (8, 5)
 """The first with the I/O-tensor API, execute_async_v3 and memory pools."""

@@ -13,7 +13,7 @@ from edge_inspect.edge.cuda import Cuda, Graph
 from edge_inspect.edge.engines.tensorrt.host_head import HostHead
 from edge_inspect.edge.engines.tensorrt.network import Network
 from edge_inspect.edge.errors import EngineError
-from edge_inspect.edge.images import Frame
+from edge_inspect.edge.frame.images import Frame
 
 log = logging.getLogger(__name__)
 

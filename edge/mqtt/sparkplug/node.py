@@ -6,7 +6,7 @@ import json
 import time
 from typing import NamedTuple
 
-from edge_inspect.edge.messages import Topics
+from edge_inspect.edge.contract.topics import Topics
 from edge_inspect.edge.mqtt.sparkplug.metrics import MODELS, definitions, milliseconds, read
 from edge_inspect.edge.mqtt.sparkplug.payload import DataType, Metric, Value, encode
 

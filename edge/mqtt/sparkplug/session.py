@@ -16,14 +16,14 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from pydantic import BaseModel, ValidationError
 
-from edge_inspect.edge.commands import ReturnAddress
+from edge_inspect.edge.configuration.settings import MqttSettings
+from edge_inspect.edge.contract.commands import ReturnAddress
 from edge_inspect.edge.mqtt.broker import Terms
 from edge_inspect.edge.mqtt.connection import ConnectionProblem
 from edge_inspect.edge.mqtt.in_flight import Token
 from edge_inspect.edge.mqtt.session import LastWill, OnMessage, Session
 from edge_inspect.edge.mqtt.sparkplug.node import COMMAND, NAMESPACE, REBIRTH, EdgeNode
 from edge_inspect.edge.mqtt.sparkplug.payload import PayloadError, decode
-from edge_inspect.edge.settings import MqttSettings
 
 log = logging.getLogger(__name__)
 

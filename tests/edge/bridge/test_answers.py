@@ -12,7 +12,7 @@ from bridge_parts import put, reading, settings
 from edge_inspect.edge.bridge.answers import DEVICE_FAILURE, ILLEGAL_ADDRESS, ILLEGAL_FUNCTION, ILLEGAL_VALUE, Answers
 from edge_inspect.edge.bridge.registers import BLOCK
 from edge_inspect.edge.bridge.station import BridgedStation, StationRecord
-from edge_inspect.edge.messages import Topics
+from edge_inspect.edge.contract.topics import Topics
 
 STATIONS = 3
 SHOWN = 10

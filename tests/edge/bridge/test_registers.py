@@ -29,7 +29,7 @@ from edge_inspect.edge.bridge.registers import (
     document,
     encode,
 )
-from edge_inspect.edge.messages import Cause, HealthWarning
+from edge_inspect.edge.contract.health import Cause, HealthWarning
 
 PAGE = Path(__file__).parents[3] / "docs" / "bridge.md"
 

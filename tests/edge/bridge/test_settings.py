@@ -6,7 +6,7 @@ import pytest
 
 from edge_inspect.edge.bridge.settings import BridgeSettings
 from edge_inspect.edge.cli import main
-from edge_inspect.edge.configuration import read_settings
+from edge_inspect.edge.configuration.file import read_settings
 from edge_inspect.edge.errors import ConfigurationError
 
 EXAMPLE = Path(__file__).parents[3] / "systemd" / "bridge.yaml"

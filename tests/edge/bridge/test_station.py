@@ -12,7 +12,8 @@ from station_parts import TOPICS, health
 
 from edge_inspect.edge.bridge.registers import FLAGS, NEWEST, PART_FIELDS, RING, SLOT, SLOTS, STATION_FIELDS, Field
 from edge_inspect.edge.bridge.station import BridgedStation, StationRecord
-from edge_inspect.edge.messages import Status, utc_now
+from edge_inspect.edge.contract.fields import utc_now
+from edge_inspect.edge.contract.messages import Status
 
 
 class Bench:

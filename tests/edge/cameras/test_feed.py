@@ -12,9 +12,9 @@ from mosquitto import wait_until
 
 from edge_inspect.edge.cameras.feed import Feed
 from edge_inspect.edge.cameras.source import Shot
+from edge_inspect.edge.contract.fields import utc_now
 from edge_inspect.edge.errors import CameraLost
-from edge_inspect.edge.images import Frame
-from edge_inspect.edge.messages import utc_now
+from edge_inspect.edge.frame.images import Frame
 
 
 class Belt:

@@ -13,8 +13,8 @@ from sources import Killable, RtspServer
 from system_gi import find_gi
 
 from edge_inspect.edge.cameras import Camera, open_camera
+from edge_inspect.edge.contract.fields import utc_now
 from edge_inspect.edge.errors import CameraError, CameraLost
-from edge_inspect.edge.messages import utc_now
 
 KILLS = 3
 

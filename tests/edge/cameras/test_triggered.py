@@ -11,7 +11,7 @@ import pytest
 from edge_inspect.edge.cameras.source import Shot
 from edge_inspect.edge.cameras.triggered import TriggeredCamera
 from edge_inspect.edge.errors import CameraIdle, CameraLost
-from edge_inspect.edge.images import Frame
+from edge_inspect.edge.frame.images import Frame
 
 
 class Line:

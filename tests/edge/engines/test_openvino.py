@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[3]
 ENDED_BY_A_THREAD = """
 import signal, sys, threading
 from pathlib import Path
-from edge_inspect.edge.bundle import open_bundle
+from edge_inspect.edge.bundle.bundle import open_bundle
 from edge_inspect.edge.engines.openvino import OpenVinoEngine
 
 engines = [OpenVinoEngine(open_bundle(Path(sys.argv[1])), "int8")]

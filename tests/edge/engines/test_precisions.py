@@ -13,7 +13,8 @@ import tiny_bundle
 import edge_inspect.edge.engines.openvino
 from edge_inspect.calibrate.cli import main
 from edge_inspect.calibrate.verification import verify
-from edge_inspect.edge.bundle import Bundle, Manifest, model_file, open_bundle
+from edge_inspect.edge.bundle.bundle import Bundle, open_bundle
+from edge_inspect.edge.bundle.manifest import Manifest, model_file
 from edge_inspect.edge.engines import fall_back, open_checked_engine, open_engine, unsupported
 from edge_inspect.edge.engines.openvino import default_type
 from edge_inspect.edge.errors import EngineError
@@ -77,7 +78,7 @@ def test_verify_does_not_fail_a_bundle_for_what_this_processor_lacks(
 def test_show_names_bf16_and_the_size_of_the_network_it_runs(
     bundle: Bundle, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("edge_inspect.edge.bundle.open_bundle", lambda path: bundle)
+    monkeypatch.setattr("edge_inspect.edge.bundle.bundle.open_bundle", lambda path: bundle)
     assert main(["show", str(bundle.path)]) == 0
     (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("  bf16")]
     size = bundle.manifest.files["model.fp32.onnx"].bytes / 1e6

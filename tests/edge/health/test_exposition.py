@@ -12,13 +12,15 @@ from prometheus_client.parser import text_string_to_metric_families
 from promtool import promtool
 
 from edge_inspect.edge import __version__
+from edge_inspect.edge.contract.health import Health, HealthWarning
+from edge_inspect.edge.contract.messages import BundleReference, State
+from edge_inspect.edge.contract.schema import examples
+from edge_inspect.edge.contract.topics import Topics
 from edge_inspect.edge.errors import ConfigurationError
 from edge_inspect.edge.health.exposition import expose
 from edge_inspect.edge.health.histogram import Histogram
 from edge_inspect.edge.health.http import HealthServer
 from edge_inspect.edge.health.report import StationReport
-from edge_inspect.edge.messages import BundleReference, Health, HealthWarning, State, Topics
-from edge_inspect.edge.schema import examples
 
 
 def health(**changes: object) -> Health:

@@ -14,8 +14,8 @@ from http_get import get
 from mosquitto import Broker, Subscriber, free_port, wait_until
 from service_process import PATIENCE, Launch, write_settings
 
-from edge_inspect.edge.bundle import MANIFEST
-from edge_inspect.edge.images import write_image
+from edge_inspect.edge.bundle.manifest import MANIFEST
+from edge_inspect.edge.frame.images import write_image
 
 
 def write_bundle(path: Path, threshold: float) -> None:

@@ -11,11 +11,12 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 from promtool import promtool
 
+from edge_inspect.edge.contract.health import Health
+from edge_inspect.edge.contract.schema import examples
+from edge_inspect.edge.contract.topics import Topics
 from edge_inspect.edge.health.exposition import expose
 from edge_inspect.edge.health.histogram import Histogram
 from edge_inspect.edge.health.report import StationReport
-from edge_inspect.edge.messages import Health, Topics
-from edge_inspect.edge.schema import examples
 
 DOCS = Path(__file__).parents[3] / "docs"
 RULES, DASHBOARD, TEXT = (

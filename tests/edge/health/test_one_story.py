@@ -17,8 +17,8 @@ from promtool import promtool
 from service_process import PATIENCE, Commander, Launch, write_settings
 from sparkplug_parts import Host
 
+from edge_inspect.edge.contract.ids import uuid7
 from edge_inspect.edge.demo.line import write_stream
-from edge_inspect.edge.ids import uuid7
 
 Told = tuple[str | None, str | None]
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from edge_inspect.edge.demo.line import render_part
+from edge_inspect.edge.frame.images import Frame
 from edge_inspect.edge.health.picture import IN_A_ROW, PictureWatch, examine, picture_range
-from edge_inspect.edge.images import Frame
 
 GOOD = [render_part(seed).frame for seed in range(12)]
 RANGE = picture_range([examine(frame) for frame in GOOD[:6]])

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from edge_inspect.edge.demo.line import render_part
+from edge_inspect.edge.frame.images import Frame
 from edge_inspect.edge.health.picture import PictureFigures, examine, picture_norm, picture_range
 from edge_inspect.edge.health.picture_change import START, PictureChange
-from edge_inspect.edge.images import Frame
 
 GOOD = [render_part(seed).frame for seed in range(24)]
 FIGURES = [examine(frame) for frame in GOOD]

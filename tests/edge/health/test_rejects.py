@@ -8,7 +8,7 @@ import small_bundle
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge_inspect.edge.bundle import DecisionPart, Thresholds
+from edge_inspect.edge.bundle.manifest import DecisionPart, Thresholds
 from edge_inspect.edge.health.rejects import RejectChart, usual_share
 
 

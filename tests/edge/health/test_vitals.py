@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 import small_bundle
 
-from edge_inspect.edge.bundle import Bundle, write_bundle
+from edge_inspect.edge.bundle.bundle import Bundle, write_bundle
 from edge_inspect.edge.decision import Decision
 from edge_inspect.edge.demo.line import render_part
+from edge_inspect.edge.frame.images import Frame
 from edge_inspect.edge.health.picture import examine, picture_range
 from edge_inspect.edge.health.vitals import Vitals
-from edge_inspect.edge.images import Frame
 
 GOOD = [render_part(seed).frame for seed in range(16)]
 THRESHOLD = 0.5

@@ -13,11 +13,11 @@ from paho.mqtt.reasoncodes import ReasonCode
 from pydantic import ValidationError
 from station_parts import TOPICS, Subscribe, mqtt, put, status
 
-from edge_inspect.edge.messages import Topics
+from edge_inspect.edge.configuration.settings import MqttSettings, TlsSettings
+from edge_inspect.edge.contract.topics import Topics
 from edge_inspect.edge.mqtt.connection import client_id, describe_reason
 from edge_inspect.edge.mqtt.publisher import Publisher
 from edge_inspect.edge.outbox.memory import MemoryOutbox
-from edge_inspect.edge.settings import MqttSettings, TlsSettings
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from certificates import Authority
 
+from edge_inspect.edge.configuration.settings import MqttSettings, TlsSettings
 from edge_inspect.edge.errors import ConfigurationError
 from edge_inspect.edge.mqtt.credentials import check_credentials, read_password, tls_context
-from edge_inspect.edge.settings import MqttSettings, TlsSettings
 
 
 @pytest.fixture(autouse=True)

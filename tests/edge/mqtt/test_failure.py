@@ -12,12 +12,12 @@ import pytest
 from certificates import Authority
 from mosquitto import Broker, free_port
 
+from edge_inspect.edge.configuration.settings import MqttSettings
 from edge_inspect.edge.mqtt.broker import Terms
 from edge_inspect.edge.mqtt.connection import MQTT5, ConnectionProblem
 from edge_inspect.edge.mqtt.failure import explain
 from edge_inspect.edge.mqtt.session import Session
 from edge_inspect.edge.mqtt.trial import try_broker
-from edge_inspect.edge.settings import MqttSettings
 
 Serve = Callable[..., int]
 

@@ -16,12 +16,14 @@ from mosquitto import Broker, wait_until
 from sparkplug_parts import defect, reply, verdict
 from station_parts import TOPICS, Subscribe, health, mqtt, put, status
 
-from edge_inspect.edge.commands import Verb, parse_command
-from edge_inspect.edge.messages import LatencyPercentiles, Message, Topics
+from edge_inspect.edge.configuration.settings import HomeAssistantSettings
+from edge_inspect.edge.contract.commands import Verb, parse_command
+from edge_inspect.edge.contract.health import LatencyPercentiles
+from edge_inspect.edge.contract.messages import Message
+from edge_inspect.edge.contract.topics import Topics
 from edge_inspect.edge.mqtt.home_assistant import Discovery
 from edge_inspect.edge.mqtt.publisher import Publisher
 from edge_inspect.edge.outbox.memory import MemoryOutbox
-from edge_inspect.edge.settings import HomeAssistantSettings
 from edge_inspect.edge.station.command_desk import CommandDesk
 
 PATIENCE = 60.0

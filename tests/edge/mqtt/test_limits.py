@@ -19,12 +19,12 @@ from paho.mqtt.properties import Properties
 from sparkplug_parts import put_parts, reply
 from station_parts import TOPICS, Subscribe, health, mqtt, put, status
 
+from edge_inspect.edge.configuration.settings import MqttSettings, Settings
 from edge_inspect.edge.mqtt.limits import Limits
 from edge_inspect.edge.mqtt.publisher import Publisher
 from edge_inspect.edge.mqtt.reconnection import Reconnection
 from edge_inspect.edge.mqtt.session import LastWill, Session
 from edge_inspect.edge.outbox.memory import MemoryOutbox
-from edge_inspect.edge.settings import MqttSettings, Settings
 
 PATIENCE = 60.0
 log = logging.getLogger("of.the.client")

@@ -16,8 +16,9 @@ from mosquitto import Between, Broker, free_port, wait_until
 from paho.mqtt.enums import MQTTProtocolVersion
 from station_parts import TOPICS, Subscribe, health, mqtt, put, status
 
-from edge_inspect.edge.commands import Reply
-from edge_inspect.edge.messages import Topics, utc_now
+from edge_inspect.edge.contract.commands import Reply
+from edge_inspect.edge.contract.fields import utc_now
+from edge_inspect.edge.contract.topics import Topics
 from edge_inspect.edge.mqtt.publisher import Publisher
 from edge_inspect.edge.outbox import Entry, Outgoing
 from edge_inspect.edge.outbox.memory import MemoryOutbox
@@ -109,10 +110,12 @@ def test_a_killed_process_leaves_the_last_will(broker: Broker, subscribe: Subscr
     subscriber = subscribe(broker.port)
     code = f"""
 import time
-from edge_inspect.edge.messages import Status, Topics, utc_now
+from edge_inspect.edge.contract.messages import Status
+from edge_inspect.edge.contract.topics import Topics
+from edge_inspect.edge.contract.fields import utc_now
 from edge_inspect.edge.outbox.memory import MemoryOutbox
 from edge_inspect.edge.mqtt.publisher import Publisher
-from edge_inspect.edge.settings import MqttSettings
+from edge_inspect.edge.configuration.settings import MqttSettings
 Publisher(Topics("plant", "line1", "a"), MemoryOutbox(), MqttSettings(host="127.0.0.1", port={broker.port}),
           Status(boot_id="b", sequence=0, state="online", at=utc_now(), version="0"))
 time.sleep(60)

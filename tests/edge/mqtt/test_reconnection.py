@@ -23,12 +23,12 @@ from mosquitto import Broker as Mosquitto
 from mosquitto import free_port, wait_until
 from station_parts import TOPICS, Subscribe, mqtt, put, status
 
+from edge_inspect.edge.configuration.settings import MqttSettings
 from edge_inspect.edge.mqtt.broker import REMEMBERED_S, Broker
 from edge_inspect.edge.mqtt.publisher import Publisher
 from edge_inspect.edge.mqtt.reconnection import Reconnection
 from edge_inspect.edge.mqtt.session import LastWill, Session
 from edge_inspect.edge.outbox.memory import MemoryOutbox
-from edge_inspect.edge.settings import MqttSettings
 
 log = logging.getLogger("of.the.client")
 

@@ -11,7 +11,7 @@ from mosquitto import Between, Broker, Subscriber, wait_until
 from sparkplug_parts import reply
 from station_parts import TOPICS, Subscribe, mqtt, status
 
-from edge_inspect.edge.commands import ReturnAddress
+from edge_inspect.edge.contract.commands import ReturnAddress
 from edge_inspect.edge.mqtt.publisher import Publisher
 from edge_inspect.edge.outbox.memory import MemoryOutbox
 

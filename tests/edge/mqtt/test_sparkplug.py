@@ -17,15 +17,15 @@ from pydantic import ValidationError
 from sparkplug_parts import NODE, Host, put_parts, reply
 from station_parts import TOPICS, mqtt, status
 
-from edge_inspect.edge.commands import Pause
-from edge_inspect.edge.ids import uuid7
-from edge_inspect.edge.messages import Topics
+from edge_inspect.edge.configuration.settings import Settings
+from edge_inspect.edge.contract.commands import Pause
+from edge_inspect.edge.contract.ids import uuid7
+from edge_inspect.edge.contract.topics import Topics
 from edge_inspect.edge.mqtt.publisher import Publisher
 from edge_inspect.edge.mqtt.sparkplug.node import EdgeNode
 from edge_inspect.edge.mqtt.sparkplug.payload import _Payload
 from edge_inspect.edge.outbox import Outbox
 from edge_inspect.edge.outbox.memory import MemoryOutbox
-from edge_inspect.edge.settings import Settings
 
 PATIENCE = 60.0
 
@@ -133,10 +133,12 @@ def test_a_picture_is_a_metric_that_no_birth_repeats(host: Host, broker: Broker,
 def test_a_killed_process_leaves_its_death(host: Host, broker: Broker) -> None:
     code = f"""
 import time
-from edge_inspect.edge.messages import Status, Topics, utc_now
+from edge_inspect.edge.contract.messages import Status
+from edge_inspect.edge.contract.topics import Topics
+from edge_inspect.edge.contract.fields import utc_now
 from edge_inspect.edge.outbox.memory import MemoryOutbox
 from edge_inspect.edge.mqtt.publisher import Publisher
-from edge_inspect.edge.settings import MqttSettings
+from edge_inspect.edge.configuration.settings import MqttSettings
 Publisher(Topics("plant", "line1", "a"), MemoryOutbox(),
           MqttSettings(host="127.0.0.1", port={broker.port}, encoding="sparkplug_b"),
           Status(boot_id="b", sequence=0, state="online", at=utc_now(), version="0"))

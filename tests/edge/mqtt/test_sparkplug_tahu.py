@@ -12,7 +12,7 @@ from node_modules import node_program
 from sparkplug_parts import defect, reply, verdict
 from station_parts import TOPICS, health, status
 
-from edge_inspect.edge.messages import Message
+from edge_inspect.edge.contract.messages import Message
 from edge_inspect.edge.mqtt.sparkplug.node import REBIRTH, EdgeNode
 from edge_inspect.edge.mqtt.sparkplug.payload import DataType, Metric, Value, Written, _Payload, decode, encode
 

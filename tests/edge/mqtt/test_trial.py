@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from mosquitto import Between, Broker, Subscriber
 
+from edge_inspect.edge.configuration.settings import MqttSettings
 from edge_inspect.edge.mqtt.connection import ConnectionProblem
 from edge_inspect.edge.mqtt.trial import try_broker
-from edge_inspect.edge.settings import MqttSettings
 
 Subscribe = Callable[..., Subscriber]
 PREFIX = "edge-inspect/v1/plant/line1/a"

@@ -15,8 +15,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from mosquitto import wait_until
 from outbox_parts import PAYLOAD, both, one, sequences
 
-from edge_inspect.edge import ids
-from edge_inspect.edge.ids import uuid7
+from edge_inspect.edge.contract import ids
+from edge_inspect.edge.contract.ids import uuid7
 from edge_inspect.edge.outbox import Entry, Kind, Outbox, Outgoing
 from edge_inspect.edge.outbox.memory import MemoryOutbox
 from edge_inspect.edge.outbox.sqlite import SqliteOutbox

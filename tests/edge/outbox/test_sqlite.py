@@ -20,8 +20,8 @@ from hypothesis import strategies as st
 from mosquitto import wait_until
 from outbox_parts import both, message, one, sequences
 
+from edge_inspect.edge.contract.ids import uuid7
 from edge_inspect.edge.errors import OutboxError
-from edge_inspect.edge.ids import uuid7
 from edge_inspect.edge.outbox import Outgoing, keeper
 from edge_inspect.edge.outbox.fault import describe
 from edge_inspect.edge.outbox.sqlite import SqliteOutbox
@@ -250,7 +250,7 @@ def test_a_program_that_reads_without_end_is_named_before_the_log_fills_the_disk
 WRITER = """
 import json, sys
 from pathlib import Path
-from edge_inspect.edge.ids import uuid7
+from edge_inspect.edge.contract.ids import uuid7
 from edge_inspect.edge.outbox import Outgoing
 from edge_inspect.edge.outbox import keeper
 from edge_inspect.edge.outbox.fault import describe

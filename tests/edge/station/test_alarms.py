@@ -7,8 +7,8 @@ import pytest
 from outbox_parts import one
 
 from edge_inspect.edge.cameras import Capture
+from edge_inspect.edge.contract.fields import utc_now
 from edge_inspect.edge.health.vitals import SAID
-from edge_inspect.edge.messages import utc_now
 from edge_inspect.edge.outbox import REFUSED
 from edge_inspect.edge.outbox.memory import MemoryOutbox
 from edge_inspect.edge.station.alarms import OVERLOAD, Alarms

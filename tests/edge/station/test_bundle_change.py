@@ -13,8 +13,8 @@ from mosquitto import Broker, Subscriber, wait_until
 from service_process import PATIENCE, Commander, Launch, write_settings
 from tiny_bundle import write
 
-from edge_inspect.edge.bundle import open_bundle
-from edge_inspect.edge.images import write_image
+from edge_inspect.edge.bundle.bundle import open_bundle
+from edge_inspect.edge.frame.images import write_image
 
 
 class Service:

@@ -13,10 +13,10 @@ import pytest
 from mosquitto import wait_until
 
 from edge_inspect.edge.cameras import Capture, Place, folder
+from edge_inspect.edge.contract.fields import utc_now
 from edge_inspect.edge.errors import CameraError, CameraIdle, CameraLost
+from edge_inspect.edge.frame.images import Frame, read_image, write_image
 from edge_inspect.edge.health.stage import Stage
-from edge_inspect.edge.images import Frame, read_image, write_image
-from edge_inspect.edge.messages import utc_now
 from edge_inspect.edge.station import camera_thread
 from edge_inspect.edge.station.camera_thread import CameraThread
 from edge_inspect.edge.station.gate import Gate

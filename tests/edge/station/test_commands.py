@@ -16,13 +16,13 @@ from outbox_parts import both
 from small_bundle import THRESHOLD
 from tiny_bundle import write
 
-from edge_inspect.edge.commands import VERBS, Reply, ReturnAddress
+from edge_inspect.edge.configuration.settings import Settings
+from edge_inspect.edge.contract.commands import VERBS, Reply, ReturnAddress
+from edge_inspect.edge.contract.fields import utc_now
+from edge_inspect.edge.contract.ids import uuid7
 from edge_inspect.edge.engines import AnomalyMap
-from edge_inspect.edge.fit import Placement
-from edge_inspect.edge.ids import uuid7
-from edge_inspect.edge.messages import utc_now
+from edge_inspect.edge.frame.fit import Placement
 from edge_inspect.edge.outbox.memory import MemoryOutbox
-from edge_inspect.edge.settings import Settings
 from edge_inspect.edge.station.commands import StationCommands
 from edge_inspect.edge.station.gate import Gate, Turn
 from edge_inspect.edge.station.inspector import Inspector

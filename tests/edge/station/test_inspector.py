@@ -16,11 +16,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from mosquitto import wait_until
 
-from edge_inspect.edge.bundle import open_bundle
-from edge_inspect.edge.commands import Refused
+from edge_inspect.edge.bundle.bundle import open_bundle
+from edge_inspect.edge.contract.commands import Refused
+from edge_inspect.edge.contract.fields import utc_now
+from edge_inspect.edge.contract.ids import uuid7
 from edge_inspect.edge.errors import EngineError
-from edge_inspect.edge.ids import uuid7
-from edge_inspect.edge.messages import utc_now
 from edge_inspect.edge.outbox.memory import MemoryOutbox
 from edge_inspect.edge.station.inspector import PROVEN_AFTER, Inspector
 from edge_inspect.edge.station.threshold_record import ThresholdEntry

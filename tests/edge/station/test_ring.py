@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from edge_inspect.edge.cameras import Capture
-from edge_inspect.edge.messages import utc_now
+from edge_inspect.edge.contract.fields import utc_now
 from edge_inspect.edge.station.ring import FrameRing
 
 SOON_S = 10.0

@@ -15,12 +15,14 @@ import yaml
 from mosquitto import Broker, Subscriber, wait_until
 from service_process import PATIENCE, Commander, Launch, write_settings
 
-from edge_inspect.edge.bundle import MANIFEST, THRESHOLD_SOURCE, open_bundle
+from edge_inspect.edge.bundle.bundle import open_bundle
+from edge_inspect.edge.bundle.manifest import MANIFEST, THRESHOLD_SOURCE
+from edge_inspect.edge.configuration.settings import ShadowSettings, StationSettings
+from edge_inspect.edge.contract.fields import utc_now
+from edge_inspect.edge.contract.ids import uuid7
+from edge_inspect.edge.contract.messages import FrameSize, Verdict
 from edge_inspect.edge.engines.openvino import OpenVinoEngine
 from edge_inspect.edge.health.picture import PictureFigures
-from edge_inspect.edge.ids import uuid7
-from edge_inspect.edge.messages import FrameSize, Verdict, utc_now
-from edge_inspect.edge.settings import ShadowSettings, StationSettings
 from edge_inspect.edge.station.judge import Judge
 from edge_inspect.edge.station.shadow import Shadow, read_collected
 

@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from edge_inspect.edge.messages import State
+from edge_inspect.edge.contract.messages import State
 from edge_inspect.edge.station.state import StationState
 
 LOST, HANGS, DARK, FULL = "the camera is lost", "the engine hangs", "the picture is dark", "the disk is full"

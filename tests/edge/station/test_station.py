@@ -17,14 +17,14 @@ from box_parts import make_box, make_settings
 from mosquitto import wait_until
 from tiny_bundle import write
 
+from edge_inspect.edge.configuration.settings import Settings
+from edge_inspect.edge.contract.messages import Status
 from edge_inspect.edge.engine_loop import EngineLoop
 from edge_inspect.edge.errors import EngineError
 from edge_inspect.edge.evidence.writer import EvidenceWriter
+from edge_inspect.edge.frame.images import read_image, write_image
 from edge_inspect.edge.health.vitals import SAID, Vitals
-from edge_inspect.edge.images import read_image, write_image
-from edge_inspect.edge.messages import Status
 from edge_inspect.edge.outbox.memory import MemoryOutbox
-from edge_inspect.edge.settings import Settings
 from edge_inspect.edge.station.box import Box
 from edge_inspect.edge.station.judge import Judge
 from edge_inspect.edge.station.part import Part

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from edge_inspect.edge.messages import FrameCounts
+from edge_inspect.edge.contract.health import FrameCounts
 from edge_inspect.edge.station.statistics import RECENT, Statistics
 
 

@@ -16,11 +16,11 @@ from mosquitto import wait_until
 from sources import GigECamera, VideoFile
 from tiny_bundle import write
 
-from edge_inspect.edge.bundle import Bundle
+from edge_inspect.edge.bundle.bundle import Bundle
+from edge_inspect.edge.configuration.settings import Settings
 from edge_inspect.edge.engine_loop import EngineLoop
-from edge_inspect.edge.images import write_image
+from edge_inspect.edge.frame.images import write_image
 from edge_inspect.edge.outbox.memory import MemoryOutbox
-from edge_inspect.edge.settings import Settings
 from edge_inspect.edge.station.alarms import OVERLOAD
 from edge_inspect.edge.station.station import Station
 

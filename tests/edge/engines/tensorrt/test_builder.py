@@ -6,9 +6,9 @@ import pytest
 import tiny_bundle
 from stand_in_tensorrt import RELEASES, tensorrt
 
+from edge_inspect.edge.contract.fields import Precision
 from edge_inspect.edge.engines.tensorrt.builder import BuildError, build
 from edge_inspect.edge.engines.tensorrt.release import PRECISIONS, options_for
-from edge_inspect.edge.messages import Precision
 
 MODEL = tiny_bundle.network()
 

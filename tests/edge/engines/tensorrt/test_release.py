@@ -7,10 +7,10 @@ import inspect
 import pytest
 from stand_in_tensorrt import RELEASES
 
+from edge_inspect.edge.contract.fields import Precision
 from edge_inspect.edge.engines.tensorrt import bindings
 from edge_inspect.edge.engines.tensorrt.release import PRECISIONS, options_for
 from edge_inspect.edge.errors import EngineError
-from edge_inspect.edge.messages import Precision
 
 OLD = [version for version in RELEASES if version.startswith("8.")]
 PROTOCOLS = {

@@ -1,0 +1,104 @@
+"""What the threshold of a bundle does to parts, one sentence each: for `calibrate`, its report and the demo."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from edge_inspect.edge.bundle.manifest import DecisionPart, FlawsFound, Manifest
+from edge_inspect.edge.text import clean
+
+FEW_FOUND = 0.5
+"""Where fewer of the largest synthetic flaws are found, the threshold lets most of them pass."""
+
+GOOD_TO_BEGIN_WITH = 100
+
+
+@dataclass(frozen=True)
+class Promise:
+    """What a threshold does.
+
+    Attributes:
+        warning: Most flaws pass, with the remedies; empty where they do not.
+        sentences: Of good parts, of synthetic flaws, of the real defects that were given; those that are known.
+    """
+
+    warning: str
+    sentences: list[str]
+
+    @property
+    def lines(self) -> list[str]:
+        """All of it, the warning first."""
+        return [self.warning, *self.sentences] if self.warning else self.sentences
+
+
+def promise_of(manifest: Manifest) -> Promise:
+    """Return what the threshold of the precision that a bundle prefers does to parts."""
+    decision = manifest.decision
+    said = [_good(manifest), _flaws(decision), _defects(decision)]
+    return Promise(_warning(manifest), [sentence for sentence in said if sentence])
+
+
+def in_100(share: float, up: bool = False) -> str:
+    """Return a share as a number in 100, to two digits; `up` rounds away from 0, for what must not be exceeded."""
+    value = 100 * share
+    if value == 0:
+        return "0"
+    digits = max(0, 1 - math.floor(math.log10(value)))
+    steps = value * 10**digits
+    return f"{(math.ceil(steps - 1e-9) if up else round(steps)) / 10**digits:.{digits}f}".removesuffix(".0")
+
+
+def _good(manifest: Manifest) -> str:
+    high = manifest.decision.thresholds[manifest.preferred].rate_high
+    # The interval of 90 % has 5 % beyond either end, so one is surer still of its upper end.
+    return "" if high is None else f"Of good parts at most {in_100(high, up=True)} in 100 will be rejected (90 % sure)."
+
+
+def _flaws(decision: DecisionPart) -> str:
+    if not decision.flaws:
+        return ""
+    first, *others = sorted(decision.flaws, key=lambda flaws: -flaws.width)
+    said = [f"of {in_100(flaws.width)} % {_found(flaws)}" for flaws in others]
+    begun = f"Of synthetic flaws of {in_100(first.width)} % of the part's width {_found(first)} in 100 are found"
+    return ", ".join([begun, *said]) + "."
+
+
+def _found(flaws: FlawsFound) -> str:
+    """Return how many in 100."""
+    return f"{100 * flaws.found / flaws.drawn:.0f}"
+
+
+def _defects(decision: DecisionPart) -> str:
+    if not decision.defects:
+        return ""
+    kinds = ", ".join(f"{clean(each.kind)} {each.found} of {each.images}" for each in decision.defects)
+    images, found = (sum(counts) for counts in zip(*((d.images, d.found) for d in decision.defects), strict=True))
+    return f"Of {images} images of real defects {found} are found: {kinds}."
+
+
+def _warning(manifest: Manifest) -> str:
+    decision = manifest.decision
+    largest = max(decision.flaws, key=lambda flaws: flaws.width, default=None)
+    if largest is None or largest.found >= FEW_FOUND * largest.drawn:
+        return ""
+    remedies = ", ".join(f"{place}. {remedy}" for place, remedy in enumerate(_remedies(manifest), start=1))
+    return (
+        f"Warning: most flaws pass: of {largest.drawn} synthetic ones of {in_100(largest.width)} % of the part's width "
+        f"{largest.found} are found. What helps, in this order: {remedies}."
+    )
+
+
+def _remedies(manifest: Manifest) -> list[str]:
+    decision, model, fit = manifest.decision, manifest.model, manifest.input.fit
+    now = max(decision.held_out_images, manifest.provenance.get("good_images", 0))
+    cut = fit.get("mode") == "tile" or fit.get("region") is not None
+    systems = " or ".join(f"--model {name}" for name in ("rd", "aand", "dmdd") if name != model.system)
+    teacher = "wide_resnet50_2" if model.teacher.startswith("resnet18") else "resnet18"
+    return [
+        f"more good pictures ({now} now; give at least {max(GOOD_TO_BEGIN_WITH, 2 * now)})",
+        f"{'more tiles or a smaller region' if cut else 'tiles or a region'}, so that the network sees flaws larger "
+        "(edge-train fit --fit tile, --region)",
+        f"another teacher or system (--teacher {teacher}, {systems})",
+        "parts that lie alike in every picture (a fixture, or alignment)",
+    ]

@@ -1,0 +1,8 @@
+"""The configuration: a YAML file becomes checked settings.
+
+yaml_file.py   the one reader of YAML
+host.py        hosts as a configuration names them
+section.py     what all parts of a configuration have in common
+settings.py    what can be set, within which limits
+file.py        a file becomes settings, with every mistake in one message
+"""

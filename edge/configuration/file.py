@@ -1,0 +1,247 @@
+"""The configuration file: YAML to `Settings`, with every mistake in one message."""
+
+from __future__ import annotations
+
+import os
+import socket
+import types
+import typing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from edge_inspect.edge.bundle.bundle import open_bundle
+from edge_inspect.edge.bundle.signature import PublicKey, read_public_key
+from edge_inspect.edge.cameras import open_camera
+from edge_inspect.edge.configuration.settings import Settings
+from edge_inspect.edge.configuration.yaml_file import Document, read_yaml, show_place
+from edge_inspect.edge.errors import (
+    BundleError,
+    CameraError,
+    ConfigurationError,
+    EngineError,
+    TriggerError,
+    UsageError,
+    YamlError,
+)
+from edge_inspect.edge.mqtt.credentials import check_credentials, credential_path, credential_remedy
+from edge_inspect.edge.triggers import check_trigger
+
+if TYPE_CHECKING:
+    from edge_inspect.edge.bridge.settings import BridgeSettings
+
+Model = TypeVar("Model", bound=BaseModel)
+
+_SHAPES = {"model_type": "a mapping (`key: value`)", "list_type": "a list (`- item`)"}
+_LONGEST_SHOWN = 80
+
+
+def load_settings(path: Path) -> Settings:
+    """Read the service's configuration file; see `read_settings`."""
+    return read_settings(path, Settings)
+
+
+def read_settings(path: Path, whole: type[Model]) -> Model:
+    """Read a configuration file.
+
+    Relative paths in it are taken from the folder the program runs in.
+
+    Args:
+        path: The file, YAML.
+        whole: The model of the whole file.
+
+    Raises:
+        ConfigurationError: The file is missing, no YAML, or wrong; the message lists every mistake with its key.
+    """
+    try:
+        document = read_yaml(path)
+    except YamlError as error:
+        said = _list(path, str(error).splitlines()) if error.in_keys else f"{path}: {error}"
+        raise ConfigurationError(said) from error
+    if not isinstance(document.value, dict):
+        raise ConfigurationError(f"{path}: is empty or no mapping; it needs {', '.join(_required(whole))}")
+    try:
+        return whole.model_validate(document.value)
+    except ValidationError as error:
+        mistakes = [_say(mistake, whole, document) for mistake in error.errors()]
+        raise ConfigurationError(_list(path, mistakes)) from error
+
+
+def _list(path: Path, mistakes: list[str]) -> str:
+    count = "1 mistake" if len(mistakes) == 1 else f"{len(mistakes)} mistakes"
+    return f"{path}: {count}\n" + "\n".join(f"  {mistake}" for mistake in mistakes)
+
+
+def _required(model: type[BaseModel]) -> list[str]:
+    return [name for name, field in model.model_fields.items() if field.is_required()]
+
+
+def _say(mistake: Any, whole: type[BaseModel], document: Document) -> str:
+    """Return one mistake as `key: what is wrong; what is allowed (line)`."""
+    place = mistake["loc"]
+    where = show_place(place) or "(the file)"
+    line = next((document.lines[place[:n]] for n in range(len(place), 0, -1) if place[:n] in document.lines), None)
+    return f"{where}: {_explain(mistake, whole)}" + (f" (line {line})" if line is not None else "")
+
+
+def _explain(mistake: Any, whole: type[BaseModel]) -> str:
+    place, kind, value = mistake["loc"], mistake["type"], mistake["input"]
+    if kind == "extra_forbidden":
+        model = _model_at(whole, place[:-1])
+        return "unknown key" + (f"; there are {', '.join(model.model_fields)}" if model else "")
+    if kind == "missing":
+        model = _model_at(whole, place[:-1])
+        field = model.model_fields.get(str(place[-1])) if model else None
+        return "is missing" + (f" ({field.description})" if field is not None and field.description else "")
+    if value is None and kind.endswith(("_type", "_parsing")):
+        return "has no value; write one, or leave the key out"
+    if kind in ("string_type", "path_type") and isinstance(value, bool | int | float):
+        return f"must be text, and {str(value).lower()} is none; put it in quotes"
+    if kind in _SHAPES:
+        return f"must be {_SHAPES[kind]}; it is {_show(value)}"
+    said = mistake["msg"].removeprefix("Value error, ")
+    got = "" if isinstance(value, dict | list) or kind == "value_error" else f"; it is {_show(value)}"
+    return f"{said[0].lower()}{said[1:]}{got}"
+
+
+def _show(value: Any) -> str:
+    """Return a value as a message shows it."""
+    if isinstance(value, dict | list):
+        return "a mapping" if isinstance(value, dict) else "a list"
+    shown = repr(value)
+    return shown if len(shown) <= _LONGEST_SHOWN else f"{shown[:_LONGEST_SHOWN]}..."
+
+
+def _model_at(model: type[BaseModel], location: tuple[Any, ...]) -> type[BaseModel] | None:
+    """Return the settings model that a place in the file belongs to."""
+    for part in location:
+        if isinstance(part, int):
+            continue
+        field = model.model_fields.get(part)
+        inner = _model_in(field.annotation) if field else None
+        if inner is None:
+            return None
+        model = inner
+    return model
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and not isinstance(annotation, types.GenericAlias):
+        return annotation if issubclass(annotation, BaseModel) else None
+    return next((found for part in typing.get_args(annotation) if (found := _model_in(part))), None)
+
+
+def trusted_keys(settings: Settings) -> list[PublicKey]:
+    """Return the keys that bundles must be signed with; none where no signature is asked for.
+
+    Raises:
+        ConfigurationError: A key cannot be read; the message lists every one.
+    """
+    keys, mistakes = [], []
+    for i, file in enumerate(settings.bundles.public_keys):
+        path = credential_path(file)
+        try:
+            keys.append(read_public_key(path))
+        except UsageError as error:
+            mistakes.append(
+                f"bundles.public_keys.{i}: {error}{'' if os.path.exists(path) else credential_remedy(file)}"
+            )
+    if mistakes:
+        raise ConfigurationError("\n".join(mistakes))
+    return keys
+
+
+def check_settings(path: Path, settings: Settings) -> list[str]:
+    """Look at what a configuration names: bundles and signatures, keys, cameras, triggers, folders, credential files.
+
+    Returns:
+        What cannot be looked at from here: credentials that systemd hands to the service alone.
+
+    Raises:
+        ConfigurationError: Something is not there; the message lists all of it.
+    """
+    mistakes: list[str] = []
+    trusted: list[PublicKey] = []
+    try:
+        trusted = trusted_keys(settings)
+    except ConfigurationError as error:
+        mistakes += str(error).splitlines()
+    for i, station in enumerate(settings.stations):
+        try:
+            bundle = open_bundle(station.bundle, trusted)
+            if station.precision is not None:
+                bundle.model(station.precision)
+        except BundleError as error:
+            mistakes.append(f"stations.{i}.bundle: {error}")
+        try:
+            open_camera(station.camera).close()
+        except CameraError as error:
+            mistakes.append(f"stations.{i}.camera: {error}")
+        try:
+            check_trigger(station.trigger)
+        except TriggerError as error:
+            mistakes.append(f"stations.{i}.trigger: {error}")
+    mistakes += _look_at_folders(settings)
+    of_broker, unseen = check_credentials(settings.mqtt)
+    mistakes += of_broker
+    if settings.engine.name == "tensorrt":
+        from edge_inspect.edge.engines.tensorrt.cached import find_device
+
+        try:
+            find_device()
+        except EngineError as error:
+            mistakes.append(f"engine.name: {error}")
+    if mistakes:
+        raise ConfigurationError(_list(path, mistakes))
+    return unseen
+
+
+def check_bridge_settings(path: Path, settings: BridgeSettings) -> list[str]:
+    """Look at what the bridge's configuration names: its state, its address, credential files.
+
+    Returns:
+        As `check_settings`.
+
+    Raises:
+        ConfigurationError: Something is not there; the message lists all of it.
+    """
+    mistakes, unseen = check_credentials(settings.mqtt)
+    mistakes += _look_at_file("state", settings.state)
+    try:
+        # Any free port: the bridge may be running at its own.
+        family = socket.getaddrinfo(settings.modbus.host, 0, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family[0], family[1]) as listening:
+            listening.bind(family[4])
+    except OSError as error:
+        mistakes.append(
+            f"modbus.host: {settings.modbus.host} is no address of this box: {error.strerror}; see `ip addr`"
+        )
+    if mistakes:
+        raise ConfigurationError(_list(path, mistakes))
+    return unseen
+
+
+def _look_at_file(key: str, file: Path) -> list[str]:
+    """Return what keeps a file from being made and written."""
+    # Of a link, where it leads to.
+    folder = Path(os.path.realpath(file)).parent
+    if not os.access(folder, os.W_OK | os.X_OK):
+        return [f"{key}: {folder} is not there or cannot be written; make it, or name another"]
+    if os.path.exists(file) and not (os.path.isfile(file) and os.access(file, os.R_OK | os.W_OK)):
+        return [f"{key}: {file} is no file, or cannot be written; name another, or let this user write it"]
+    return []
+
+
+def _look_at_folders(settings: Settings) -> list[str]:
+    mistakes = _look_at_file("outbox.path", settings.outbox.path)
+    bundles = settings.bundles.folder
+    # Not Path's own: they raise where a folder above may not be looked into.
+    if bundles is not None and not os.path.isdir(bundles):
+        mistakes.append(f"bundles.folder: {bundles} is no folder; make it, or name another")
+    if settings.evidence is not None:
+        evidence = settings.evidence.folder.absolute()
+        there = next(path for path in (evidence, *evidence.parents) if os.path.exists(path))
+        if not (os.path.isdir(there) and os.access(there, os.W_OK | os.X_OK)):
+            mistakes.append(f"evidence.folder: {evidence} cannot be made or written; name another, or let this user")
+    return mistakes

@@ -1,0 +1,95 @@
+"""What fields of the contract can hold: times, ids, names, counts; and the model that all of it has in common."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    WithJsonSchema,
+)
+
+from edge_inspect.edge.contract.ids import UUID7_PATTERN
+from edge_inspect.edge.text import clean
+
+CONTRACT_VERSION: Literal[1] = 1
+
+
+Precision = Literal["int8", "bf16", "fp16", "fp32"]
+
+
+_TIME_PATTERN = r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{6}Z$"
+
+
+BASE64_PATTERN = r"^[A-Za-z0-9+/]+={0,2}$"
+
+
+def format_time(moment: datetime) -> str:
+    """Return an aware time as RFC 3339 in UTC with microseconds: `2026-01-31T06:07:08.000009Z`."""
+    return moment.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def utc_now() -> datetime:
+    """Return the time now, aware, in UTC."""
+    return datetime.now(timezone.utc)
+
+
+Time = Annotated[
+    AwareDatetime,
+    AfterValidator(lambda moment: moment.astimezone(timezone.utc)),
+    PlainSerializer(format_time, return_type=str),
+    WithJsonSchema({"type": "string", "format": "date-time", "pattern": _TIME_PATTERN}),
+]
+
+
+Uuid7 = Annotated[str, Field(pattern=UUID7_PATTERN)]
+
+
+Name = Annotated[str, Field(min_length=1, max_length=256)]
+
+
+Count = Annotated[int, Field(ge=0)]
+
+
+_LONGEST_REASON = 1024
+
+
+def _fit_reason(text: Any) -> Any:
+    return clean(text)[:_LONGEST_REASON] if isinstance(text, str) else text
+
+
+def _fit_part_id(text: Any) -> Any:
+    try:
+        return text.encode().decode()[:256] if isinstance(text, str) else text
+    except UnicodeEncodeError:
+        return clean(text)[:256]
+
+
+# What is said may come from a system, a driver or the name of a file: anything can be sent, and what is long is cut.
+Said = Annotated[str, BeforeValidator(_fit_reason)]
+
+
+Reason = Annotated[Said, Field(max_length=_LONGEST_REASON)]
+
+
+# A scanner's control characters are the part's, as the separators of a GS1 code are: they come back as they were given.
+PartId = Annotated[str, BeforeValidator(_fit_part_id), Field(max_length=256)]
+
+
+class ContractModel(BaseModel):
+    """What the contract knows, and nothing else: a field it does not know is refused."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        allow_inf_nan=False,
+        ser_json_inf_nan="constants",  # so that to_json sees them; as null they would pass
+        json_schema_serialization_defaults_required=True,
+    )

@@ -1,0 +1,166 @@
+"""Reading and writing of a picture's file."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_inspect.edge.errors import ImageError
+from edge_inspect.edge.files import read_file
+from edge_inspect.edge.frame.images import formats, jpeg, png, tiff
+from edge_inspect.edge.frame.images.facts import Facts, Unreadable
+from edge_inspect.edge.frame.images.folder import SUFFIXES
+from edge_inspect.edge.frame.images.frame import Frame, to_frame
+from edge_inspect.edge.text import clean
+
+MOST_BYTES = 1 << 32
+"""Of a file: what the largest picture that OpenCV takes needs, with 16 bits, plain."""
+
+_SILENT = 0
+_silence = threading.Lock()
+"""Held while OpenCV is silent: its log level is one for all threads, and each must find the one from before."""
+_set_log_level: Callable[[int], int] = getattr(cv2, "setLogLevel", None) or cv2.utils.logging.setLogLevel
+"""Returns the level before. OpenCV 5 has it in another place."""
+
+_TURNS: dict[int, tuple[bool, int | None]] = {
+    1: (False, None),
+    2: (True, None),
+    3: (False, cv2.ROTATE_180),
+    4: (True, cv2.ROTATE_180),
+    5: (True, cv2.ROTATE_90_COUNTERCLOCKWISE),
+    6: (False, cv2.ROTATE_90_CLOCKWISE),
+    7: (True, cv2.ROTATE_90_CLOCKWISE),
+    8: (False, cv2.ROTATE_90_COUNTERCLOCKWISE),
+}
+"""Of each EXIF orientation: whether left and right are changed first, and how the picture is turned then."""
+
+
+def read_image(path: Path, bits: int | None = None) -> Frame:
+    """Read a picture, upright: turned as its EXIF orientation says.
+
+    Greyscale becomes three equal channels, 16 bits become 8, alpha is dropped. Bytes behind the picture's end are left
+    alone; damage inside is refused as far as the format lets it be noticed (see `edge.images.jpeg`).
+
+    Args:
+        path: Of the file; the format is told by its content.
+        bits: How many bits the values of a 16-bit picture use, one of `edge.fit_modes.DEPTHS`. `None` is 16, and then a
+            16-bit picture with no value above 4095 is refused: it is probably one of 10 or 12 bits.
+
+    Raises:
+        ImageError: The file is missing, damaged, no picture, of more than one picture, or of a kind that is not read.
+    """
+    image, facts = read_raw(path)
+    try:
+        return to_frame(_scaled(image, facts.white, bits), clean(path))
+    except Unreadable as error:
+        raise ImageError(f"{clean(path)}: {error}") from error
+
+
+def read_raw(path: Path) -> tuple[NDArray[np.generic], Facts]:
+    """Read a picture's values as they are stored, but upright, and what its file says of them.
+
+    Raises:
+        ImageError: As `read_image`.
+    """
+    try:
+        data = read_file(path, MOST_BYTES)
+    except OSError as error:
+        raise ImageError(f"{clean(path)}: cannot be read: {error.strerror}") from error
+    try:
+        facts = _examine(data)
+        return _turned(_decode(data), facts.orientation), facts
+    except Unreadable as error:
+        raise ImageError(f"{clean(path)}: {error}") from error
+    except MemoryError as error:
+        raise ImageError(f"{clean(path)}: is too large for this machine's memory") from error
+
+
+def write_image(path: Path, image: NDArray[np.uint8]) -> None:
+    """Write a picture; the format follows the suffix.
+
+    Raises:
+        ImageError: OpenCV has no such format, the folder cannot be written, or the disk is full.
+    """
+    try:
+        _, data = cv2.imencode(path.suffix, image)
+    except cv2.error as error:
+        known = ", ".join(SUFFIXES)
+        raise ImageError(f"{clean(path)}: OpenCV cannot encode {path.suffix!r}; take {known}") from error
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data.tobytes())
+    except OSError as error:
+        raise ImageError(f"{clean(path)}: cannot be written: {error.strerror}") from error
+
+
+def pixel_digest(frame: Frame) -> str:
+    """Return the sha256 of a picture's size and pixels: equal for copies, whatever their names, formats and tags."""
+    digest = hashlib.sha256(np.array(frame.shape, "<u4").tobytes())
+    digest.update(np.ascontiguousarray(frame).data)
+    return digest.hexdigest()
+
+
+def _examine(data: bytes) -> Facts:
+    if not data:
+        raise Unreadable("is an empty file; copy it again or remove it")
+    if data.startswith(png.SIGNATURE):
+        return png.examine(data)
+    if data.startswith(jpeg.SIGNATURE):
+        return jpeg.examine(data)
+    if data.startswith(tiff.SIGNATURES):
+        return tiff.examine(data)
+    return formats.examine(data)
+
+
+def _decode(data: bytes) -> NDArray[np.generic]:
+    if data.startswith(jpeg.SIGNATURE):
+        return jpeg.decode(data)
+    if data.startswith(tiff.SIGNATURES):
+        for stream in tiff.jpeg_streams(data):  # libtiff hides what libjpeg warns of
+            jpeg.examine(stream)
+            jpeg.decode(stream)
+        data = tiff.upright(data)
+    with _silence:
+        before = _set_log_level(_SILENT)  # the reason is told by an error
+        try:
+            image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+        except cv2.error as error:  # more pixels than OpenCV takes
+            raise Unreadable(f"OpenCV cannot decode it: {error.err}") from error
+        finally:
+            _set_log_level(before)
+    if image is None:
+        raise Unreadable("is not a picture OpenCV can read; remove it or save it again as PNG")
+    return np.asarray(image)
+
+
+def _turned(image: NDArray[np.generic], orientation: int) -> NDArray[np.generic]:
+    mirrored, turn = _TURNS[orientation]
+    if mirrored:
+        image = np.asarray(cv2.flip(image, 1))
+    return image if turn is None else np.asarray(cv2.rotate(image, turn))
+
+
+def _scaled(image: NDArray[np.generic], white: int | None, bits: int | None) -> NDArray[np.generic]:
+    """Return the values so that white is the type's largest."""
+    if image.dtype not in (np.uint8, np.uint16):
+        return image
+    full = 255 if image.dtype == np.uint8 else 65535
+    if image.dtype == np.uint16 and white is None:
+        largest = int(image.max(initial=0))
+        if bits is None and 0 < largest < 4096:
+            raise Unreadable(
+                f"has 16 bits a pixel, and no value above {largest}: its camera may give 10 or 12 bits; say so with "
+                "bits (--bits 12 at edge-train fit), or --bits 16 if it is so dark"
+            )
+        white = (1 << bits) - 1 if bits else full
+        if largest > white:
+            raise Unreadable(f"has values up to {largest}, and {bits} bits end at {white}")
+    if white is None or white == full:
+        return image
+    return np.asarray(np.minimum((image.astype(np.uint64) * full + white // 2) // white, full), image.dtype)

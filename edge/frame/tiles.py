@@ -1,0 +1,105 @@
+"""A canvas cut into overlapping tiles, and the maps of the tiles merged into one without seams.
+
+Across an overlap the weight passes from one tile to its neighbour along a squared sine, columns and rows alike:
+
+    w(j) = sin^2(pi/2 (j + 1/2) / overlap),   j = 0 .. overlap - 1,   and 1 - w(j) for the neighbour
+
+so the weights of all tiles sum to 1 at every pixel. The rim of a tile, where the network sees no surroundings, counts
+least.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_inspect.edge.frame.images import Frame
+
+Place = tuple[slice, slice]
+"""The rows and columns of the canvas that a tile covers."""
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Where the tiles of a canvas lie. Tiles are counted row by row.
+
+    Attributes:
+        width: Of a tile, in pixels.
+        height: Likewise.
+        columns: Tiles side by side.
+        rows: Tiles below each other.
+        overlap: Pixels that neighbours share, at most half a tile's side.
+    """
+
+    width: int
+    height: int
+    columns: int = 1
+    rows: int = 1
+    overlap: int = 0
+
+    @property
+    def count(self) -> int:
+        """How many tiles there are."""
+        return self.columns * self.rows
+
+    @property
+    def canvas(self) -> tuple[int, int]:
+        """Width and height of the whole."""
+        step_x, step_y = self.width - self.overlap, self.height - self.overlap
+        return self.width + (self.columns - 1) * step_x, self.height + (self.rows - 1) * step_y
+
+    def places(self) -> list[Place]:
+        """Return what each tile covers."""
+        step_x, step_y = self.width - self.overlap, self.height - self.overlap
+        corners = [(column * step_x, row * step_y) for row in range(self.rows) for column in range(self.columns)]
+        return [(slice(y, y + self.height), slice(x, x + self.width)) for x, y in corners]
+
+    def cut(self, canvas: Frame) -> Frame:
+        """Return the tiles of a canvas: (height, width, 3) to (tiles, height, width, 3), a copy."""
+        return np.stack([canvas[place] for place in self.places()])
+
+
+class Merger:
+    """Merges the maps of tiles in a buffer of its own: nothing is allocated per frame.
+
+    Args:
+        grid: Where the tiles lie.
+
+    Attributes:
+        values: What was merged last, (height, width) float32 of the canvas.
+    """
+
+    def __init__(self, grid: Grid) -> None:
+        width, height = grid.canvas
+        self.values = np.zeros((height, width), np.float32)
+        self._weighted = np.empty((grid.height, grid.width), np.float32)
+        self._places = grid.places()
+        across = _weights(grid.columns, grid.width, grid.overlap)
+        down = _weights(grid.rows, grid.height, grid.overlap)[:, :, None]
+        self._weights = [(down[row], across[column]) for row in range(grid.rows) for column in range(grid.columns)]
+
+    def merge(self, maps: Iterable[NDArray[np.float32]]) -> NDArray[np.float32]:
+        """Return the canvas's map, valid until the next call.
+
+        Args:
+            maps: One of each tile, (height, width) float32; each is used up before the next is asked for.
+        """
+        self.values.fill(0)
+        for values, place, (down, across) in zip(maps, self._places, self._weights, strict=True):
+            np.multiply(values, down, out=self._weighted)
+            np.multiply(self._weighted, across, out=self._weighted)
+            self.values[place] += self._weighted
+        return self.values
+
+
+def _weights(count: int, side: int, overlap: int) -> NDArray[np.float32]:
+    """Return the weights of `count` tiles in a row, (count, side) float32; the outermost sides stay 1."""
+    weights = np.ones((count, side), np.float32)
+    if count > 1 and overlap:
+        rising = np.sin(np.pi / 2 * (np.arange(overlap) + 0.5) / overlap) ** 2
+        weights[1:, :overlap] = rising
+        weights[:-1, -overlap:] = 1 - rising
+    return weights
