@@ -54,7 +54,7 @@ def log_handler() -> logging.Handler:
 class JournalHandler(logging.Handler):
     """Sends each record to the journal as fields: the message, priority, logger, thread and place in the code.
 
-    `journalctl -u edge-inspect LOGGER=edge.station.station PRIORITY=4` then finds them. Written in the journal's native
+    `journalctl -u edge-inspect LOGGER=edge_inspect.edge.station.station PRIORITY=4` then finds them. Written in the journal's native
     protocol (systemd.io/JOURNAL_NATIVE_PROTOCOL); what the journal does not take goes to standard error.
 
     Args:

@@ -36,7 +36,7 @@ class Checkpoint:
         fit: How frames are brought to the network.
         steps: Of the optimiser, in the longest phase; 0 where nothing was trained.
         seed: The seed of everything random.
-        trained_on: `edge.images.pixel_digest` of each picture it learned from.
+        trained_on: `edge.frame.images.pixel_digest` of each picture it learned from.
         held_out: Likewise, of each good picture kept aside.
         options: Those that the network is built by: the student's width, DMDD's trunk, a memory's prototypes and grid.
         memory: Prototypes that each bank of the memory beside the student keeps; 0: it has none.

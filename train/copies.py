@@ -11,7 +11,7 @@ class Copies:
     """Tells the first of equal pictures from the others, and remembers those.
 
     Attributes:
-        first: Of each digest (`edge.images.pixel_digest`), the picture that had it first.
+        first: Of each digest (`edge.frame.images.pixel_digest`), the picture that had it first.
         found: The others, each with its first.
     """
 

@@ -104,7 +104,7 @@ def evaluate_frames(
     Args:
         infer: The engine's.
         images: The test pictures.
-        bits: How many bits the values of 16-bit files use; see `edge.images.read_image`.
+        bits: How many bits the values of 16-bit files use; see `edge.frame.images.read_image`.
         trained_on: Digests of pictures that the model has learned from.
 
     Raises:

@@ -31,7 +31,7 @@ Plain
     a picture added or removed moves at most one other.
 
 The folder of a category may be given itself, with no category or `.`. A mask of any picture format will do;
-`edge.images.mask` says what it marks. Hidden files, other suffixes and folders inside are passed over and said.
+`edge.frame.images.mask` says what it marks. Hidden files, other suffixes and folders inside are passed over and said.
 """
 
 from __future__ import annotations

@@ -45,11 +45,11 @@ def read_image(path: Path, bits: int | None = None) -> Frame:
     """Read a picture, upright: turned as its EXIF orientation says.
 
     Greyscale becomes three equal channels, 16 bits become 8, alpha is dropped. Bytes behind the picture's end are left
-    alone; damage inside is refused as far as the format lets it be noticed (see `edge.images.jpeg`).
+    alone; damage inside is refused as far as the format lets it be noticed (see `edge.frame.images.jpeg`).
 
     Args:
         path: Of the file; the format is told by its content.
-        bits: How many bits the values of a 16-bit picture use, one of `edge.fit_modes.DEPTHS`. `None` is 16, and then a
+        bits: How many bits the values of a 16-bit picture use, one of `edge.frame.fit_modes.DEPTHS`. `None` is 16, and then a
             16-bit picture with no value above 4095 is refused: it is probably one of 10 or 12 bits.
 
     Raises:
