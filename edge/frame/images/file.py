@@ -49,8 +49,8 @@ def read_image(path: Path, bits: int | None = None) -> Frame:
 
     Args:
         path: Of the file; the format is told by its content.
-        bits: How many bits the values of a 16-bit picture use, one of `edge.frame.fit_modes.DEPTHS`. `None` is 16, and then
-            a 16-bit picture with no value above 4095 is refused: it is probably one of 10 or 12 bits.
+        bits: How many bits the values of a 16-bit picture use, one of `edge.frame.fit_modes.DEPTHS`. `None` is 16, and
+            then a 16-bit picture with no value above 4095 is refused: it is probably one of 10 or 12 bits.
 
     Raises:
         ImageError: The file is missing, damaged, no picture, of more than one picture, or of a kind that is not read.
