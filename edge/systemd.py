@@ -55,8 +55,8 @@ class JournalHandler(logging.Handler):
     """Sends each record to the journal as fields: the message, priority, logger, thread and place in the code.
 
     `journalctl -u edge-inspect LOGGER=edge_inspect.edge.station.station PRIORITY=4` then finds the warnings of
-    stations. Records are written in the journal's native protocol (systemd.io/JOURNAL_NATIVE_PROTOCOL); what the journal does not
-    take goes to standard error.
+    stations. Records are written in the journal's native protocol (systemd.io/JOURNAL_NATIVE_PROTOCOL); what the
+    journal does not take goes to standard error.
 
     Args:
         address: The journal's socket.
