@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import logging
 import warnings
 from typing import Any
@@ -39,7 +38,7 @@ def outputs_of(gives_map: bool) -> dict[str, Any]:
     return {"kind": "feature_pairs", **names}
 
 
-class Flat(torch.nn.Module):  # type: ignore[misc]  # torch is not followed: the box checks types without it
+class Flat(torch.nn.Module):
     """The model with what it gives as one flat tuple, which is what ONNX and TensorRT have."""
 
     def __init__(self, model: Network) -> None:
@@ -64,7 +63,6 @@ def to_onnx(model: Network, fit: Fit) -> ModelProto:
     image = torch.zeros(1, 3, fit.height, fit.width)
     told = outputs_of(model.gives_map)
     names = [told["map"]] if told["kind"] == "map" else [*told["teacher"], *told["student"]]
-    buffer = io.BytesIO()
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter's own, about its version conversion
@@ -77,8 +75,8 @@ def to_onnx(model: Network, fit: Fit) -> ModelProto:
             dynamo=True,
             verbose=False,
         )
-        program.save(buffer)
-    exported = onnx.load_from_string(buffer.getvalue())
+    assert program is not None
+    exported: ModelProto = program.model_proto
     if any(node.op_type == "BatchNormalization" for node in exported.graph.node):
         raise CheckpointError("the exporter left a BatchNorm unfolded; INT8 would lose accuracy there")
     spell_out_logsumexp(exported)

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -42,7 +45,8 @@ class AmplifiedDistillation(Network):
 
     def amplify(self, features: list[Tensor]) -> list[Tensor]:
         """Return the teacher's features, amplified where the gates find them anomalous: same shapes."""
-        return [raa(feature, raa.gate(feature)) for raa, feature in zip(self.amplification, features, strict=True)]
+        scales: Iterable[Any] = self.amplification
+        return [raa(feature, raa.gate(feature)) for raa, feature in zip(scales, features, strict=True)]
 
     def targets(self, image: Tensor) -> list[Tensor]:
         """Map (N, 3, H, W), H and W multiples of 32, to what the student learns to predict: the amplified features."""
@@ -64,7 +68,8 @@ class AmplifiedDistillation(Network):
 
     def anomaly_map(self, image: Tensor) -> Tensor:
         """Map (N, 3, H, W) to (N, 1, H, W) float32."""
-        return anomaly_map(*self(image), image.shape[-2:])
+        amplified, student = self(image)
+        return anomaly_map(amplified, student, image.shape[-2:])
 
     def amplification_loss(
         self,
@@ -85,7 +90,8 @@ class AmplifiedDistillation(Network):
         """
         total = features[0].new_zeros((), dtype=torch.float32)
         anomalous, parts = mask_pyramid(masks, features), mask_pyramid(foregrounds, features)
-        for raa, feature, marked, part in zip(self.amplification, features, anomalous, parts, strict=True):
+        scales: Iterable[Any] = self.amplification
+        for raa, feature, marked, part in zip(scales, features, anomalous, parts, strict=True):
             total = total + focal(raa.gate(feature), marked, alpha=GATE_WEIGHT)
             amplified = raa(feature, marked)
             pushed = amplification(feature, amplified, marked, (1 - marked) * part, generator)

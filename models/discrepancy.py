@@ -52,7 +52,7 @@ def _mirrored(size: int, radius: int, device: torch.device) -> Tensor:
     return torch.where(index < size, index, 2 * size - 1 - index)
 
 
-def upsample(maps: Tensor, size: tuple[int, int]) -> Tensor:
+def upsample(maps: Tensor, size: Sequence[int]) -> Tensor:
     """Upsample bilinearly with aligned corners, (N, 1, h, w) to (N, 1, H, W)."""
     if maps.shape[-2:] == size:
         return maps
@@ -60,7 +60,7 @@ def upsample(maps: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def anomaly_map(
-    teacher: Sequence[Tensor], student: Sequence[Tensor], size: tuple[int, int], sigma: float = SIGMA
+    teacher: Sequence[Tensor], student: Sequence[Tensor], size: Sequence[int], sigma: float = SIGMA
 ) -> Tensor:
     """Return the anomaly map A: features of the scales to (N, 1, H, W) float32; `size` is (H, W)."""
     total = sum(upsample(cosine_distance(t, s), size) for t, s in zip(teacher, student, strict=True))

@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 import copy
-from typing import Literal, get_args
+from collections.abc import Iterable
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -82,8 +83,9 @@ class DecoupledDistillation(Network):
         and .779 with it, AUPRO .757 and .744).
         """
         student = self.trunk(features if self.reverse else image)
-        normality = [half(s) for (half, _), s in zip(self.decouple, student, strict=True)]
-        abnormality = [half(s.detach()) for (_, half), s in zip(self.decouple, student, strict=True)]
+        scales: Iterable[Any] = self.decouple
+        normality = [half(s) for (half, _), s in zip(scales, student, strict=True)]
+        abnormality = [half(s.detach()) for (_, half), s in zip(scales, student, strict=True)]
         return self.normality(normality), self.abnormality(abnormality)
 
     def distances(self, image: Tensor, features: list[Tensor] | None = None) -> Tensor:
@@ -165,7 +167,7 @@ def _mean_where(values: Tensor, marks: Tensor) -> Tensor:
     return (values * marks).sum() / marks.sum().clamp(min=1)
 
 
-def _begin_as_trunk(decouple: nn.ModuleList, *branches: PyramidModeling) -> None:
+def _begin_as_trunk(decouple: Iterable[Any], *branches: PyramidModeling) -> None:
     """Let both branches begin as the trunk's features: 1x1 convolutions as the identity, pyramids adding nothing.
 
     So the student starts where RD4AD's does, and a few hundred steps are worth something.
@@ -174,7 +176,8 @@ def _begin_as_trunk(decouple: nn.ModuleList, *branches: PyramidModeling) -> None
         for half in halves:
             nn.init.dirac_(half[0][0].weight)
     for branch in branches:
-        for expand in branch.expand:
+        expansions: Iterable[Any] = branch.expand
+        for expand in expansions:
             nn.init.zeros_(expand[1].weight)
 
 

@@ -21,4 +21,5 @@ def mask_pyramid(masks: Tensor, features: Sequence[Tensor], share: float = SHARE
     Returns:
         (N, 1, H_k, W_k) float32 of each scale, 0 or 1.
     """
-    return [(functional.adaptive_avg_pool2d(masks.float(), f.shape[-2:]) > share).float() for f in features]
+    sizes = [(f.shape[-2], f.shape[-1]) for f in features]
+    return [(functional.adaptive_avg_pool2d(masks.float(), size) > share).float() for size in sizes]

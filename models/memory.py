@@ -181,7 +181,7 @@ class Remembering(Network):
         self.register_buffer("weights", torch.ones(2))
 
     @property
-    def teacher(self) -> Teacher:
+    def teacher(self) -> Teacher:  # type: ignore[override]  # as an attribute its weights would be saved twice
         """The frozen teacher, which is the network's."""
         return self.network.teacher
 

@@ -50,7 +50,8 @@ class ReverseDistillation(Network):
 
     def anomaly_map(self, image: Tensor) -> Tensor:
         """Map (N, 3, H, W) to (N, 1, H, W) float32."""
-        return anomaly_map(*self(image), image.shape[-2:])
+        teacher, student = self(image)
+        return anomaly_map(teacher, student, image.shape[-2:])
 
     def loss(self, features: list[Tensor]) -> Tensor:
         """Return the training loss of a batch of teacher features: a scalar."""

@@ -44,6 +44,7 @@ class MultiPerceptionHead(nn.Module):
         )
         self.positions = nn.Conv2d(2, 1, 7, padding=3)
         last = nn.Conv2d(width, 1, 1)
+        assert last.bias is not None
         nn.init.constant_(last.bias, FOREGROUND_BIAS)
         self.decide = nn.Sequential(conv_bn_relu(2 * width, width, 3), ResidualBlock(width, width, BlockStyle()), last)
 

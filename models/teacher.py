@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import difflib
+from typing import Any
 
 import timm
 import torch
@@ -105,11 +106,12 @@ def _style_of(network: nn.Module) -> BlockStyle:
     A network without the stages layer1 to layer4 has no such blocks: its student is built of ResNet-18's. Of grouped
     convolutions (ResNeXt) the width is taken, and not the groups.
     """
-    stages = [getattr(network, f"layer{number}", None) for number in range(1, 5)]
-    if not all(isinstance(stage, nn.Sequential) for stage in stages):
+    layers = (getattr(network, f"layer{number}", None) for number in range(1, 5))
+    stages = [layer for layer in layers if isinstance(layer, nn.Sequential)]
+    if len(stages) < 4:
         return BlockStyle()
     one, two, three, four = (len(stage) for stage in stages)
-    block = stages[0][0]
+    block: Any = stages[0][0]
     last = getattr(block, "conv3", None)
     if last is None:
         return BlockStyle("basic", 1.0, (one, two, three, four))

@@ -68,14 +68,15 @@ def gain(one: Tensor, other: Tensor, masks: NDArray[np.uint8], valid: NDArray[np
     """
     counted: NDArray[np.bool_] = np.ones(masks.shape, bool) if valid is None else valid
     smooth = [smoothed(maps, masks) for maps in (one, other)]
-    worths = [worth_of(maps, masks, counted) for maps in smooth]
+    worth, worth_of_other = (worth_of(maps, masks, counted) for maps in smooth)
     groups = int((~masks.any(axis=(1, 2))).sum())
     if groups < 2:
-        return Gain(*worths, float("inf"))
+        return Gain(worth, worth_of_other, float("inf"))
     samples = _samples(groups)
     first, second = (_worths(maps, masks, counted, samples) for maps in smooth)
     # The mean of squares about a sample's own mean is too small by (n - 1) / n.
-    return Gain(*worths, float(np.std(first - second) * np.sqrt(groups / (groups - 1))))
+    error = float(np.std(first - second) * np.sqrt(groups / (groups - 1)))
+    return Gain(worth, worth_of_other, error)
 
 
 def _samples(groups: int) -> Floats:

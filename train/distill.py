@@ -78,10 +78,10 @@ def distil(recipe: Recipe) -> float:
         raise UsageError(f"--out {recipe.out}: must end in .safetensors")
     device = open_device(recipe.device)
     torch.manual_seed(recipe.seed)
-    source = open_teacher(recipe.source, recipe.source_weights).to(device, memory_format=torch.channels_last)
+    source = open_teacher(recipe.source, recipe.source_weights).to(device).to(memory_format=torch.channels_last)
     compact = Teacher(EMBEDDED)
     initialise(compact.network)
-    compact.to(device, memory_format=torch.channels_last)
+    compact.to(device).to(memory_format=torch.channels_last)
     pictures = _pictures(recipe)
     crops = _crops(pictures, recipe)
     scales = [_Scale(*pair).to(device) for pair in zip(compact.channels, source.channels, strict=True)]
@@ -136,8 +136,8 @@ class _Scale(nn.Module):
         predicted = functional.mse_loss(self.project(given), (wanted - self.mean) / self.std)
         count = given.shape[0] * given.shape[2] * given.shape[3]
         chosen = torch.randint(count, (POSITIONS,), device=given.device)
-        similarity = [_cosines(features, chosen) for features in (given, wanted)]
-        return predicted + SIMILARITY_WEIGHT * functional.mse_loss(*similarity)
+        similarity = functional.mse_loss(_cosines(given, chosen), _cosines(wanted, chosen))
+        return predicted + SIMILARITY_WEIGHT * similarity
 
 
 def _cosines(features: Tensor, chosen: Tensor) -> Tensor:
@@ -167,6 +167,6 @@ def _crops(pictures: list[NDArray[np.uint8]], recipe: Recipe) -> Iterator[NDArra
         for i in range(recipe.batch):
             picture = pictures[rng.integers(len(pictures))]
             y, x = rng.integers(picture.shape[0] - side + 1), rng.integers(picture.shape[1] - side + 1)
-            crop = np.rot90(picture[y : y + side, x : x + side], rng.integers(4))
+            crop = np.rot90(picture[y : y + side, x : x + side], int(rng.integers(4)))
             batch[i] = crop[:, ::-1] if rng.random() < 0.5 else crop
         yield batch

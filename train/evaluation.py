@@ -64,13 +64,13 @@ class Evaluation:
     @property
     def has_pixels(self) -> bool:
         """Whether there are defective and normal pixels to measure with."""
-        seen = [self.masks[i][self.valid[i]] for i in np.flatnonzero(self.known)]
+        seen = [self.masks[i][self.valid[i]] for i in np.flatnonzero(self.known).tolist()]
         return any(bool(mask.any()) for mask in seen) and any(not mask.all() for mask in seen)
 
     def _of_pixels(self) -> dict[str, float]:
         if not self.has_pixels:
             return {}
-        known = np.flatnonzero(self.known)
+        known = np.flatnonzero(self.known).tolist()
         return of_pixels(*([parts[i] for i in known] for parts in (self.maps, self.masks, self.valid)))
 
 

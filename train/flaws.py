@@ -50,7 +50,7 @@ class Flaws:
         self.foregrounds = foreground_masks(pictures, foreground)
         if valid is not None:
             inside = self.foregrounds * valid
-            whole = ~inside.any(axis=(1, 2))  # a part that is found in the padding alone is none
+            whole = ~np.asarray(inside.any(axis=(1, 2)))  # a part that is found in the padding alone is none
             self.foregrounds = np.where(whole[:, None, None], valid, inside).astype(np.uint8)
         self._pictures, self._seed = pictures, seed
 

@@ -92,7 +92,8 @@ class Groups:
             members = _members(range(total))
         held = self._runs(members, count, seed)
         if count and not held and len(members) > 1:
-            held = set(min(members.values(), key=len))
+            smallest = min(members.values(), key=len)
+            held = set(smallest)
         return [place for place in range(total) if place not in held], sorted(held)
 
     def _runs(self, members: Mapping[int, list[int]], count: int, seed: int) -> set[int]:

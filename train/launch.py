@@ -41,7 +41,8 @@ def wait_for_others() -> None:
 
     The launcher ends them all, in the middle of a training, at the first that ends with an error.
     """
-    from torch.distributed import is_torchelastic_launched, rendezvous
+    from torch.distributed import is_torchelastic_launched
+    from torch.distributed.rendezvous import rendezvous
 
     if not is_torchelastic_launched():
         return

@@ -176,8 +176,8 @@ class Material:
         """Return a picture or variant with a defect, the defect's mask, and the part's: a defect varies with it."""
         change, i, shown = self._variant(number)
         defect = synthesis.draw(i, turn * self.augmentation.shown + number // len(self.pictures))
-        masks = (change.moved(mask, shown) for mask in (defect.mask, synthesis.foregrounds[i]))
-        return change.picture(defect.picture, shown), *masks
+        mask, part = (change.moved(mask, shown) for mask in (defect.mask, synthesis.foregrounds[i]))
+        return change.picture(defect.picture, shown), mask, part
 
     def _variant(self, number: int) -> tuple[Change, int, Box | None]:
         """Return what makes the picture or variant of this number, of which picture, and what of it is frame."""

@@ -16,7 +16,7 @@ from edge_inspect.models.network import Network
 WARM, RUNS = 5, 30
 
 
-class _Whole(nn.Module):  # type: ignore[misc]  # torch is not followed: the box checks types without it
+class _Whole(nn.Module):
     def __init__(self, network: Network) -> None:
         super().__init__()
         self.network = network

@@ -151,7 +151,7 @@ def fit(settings: Settings) -> Checkpoint:
         building["prototypes"] = settings.memory
         if settings.fit.grid.count == 1:  # positions of one tile are others in the next
             building["grid"] = list(map_size(settings.fit.height, settings.fit.width))
-    model = system.build(teacher, building).to(arithmetic.device, memory_format=torch.channels_last)
+    model = system.build(teacher, building).to(arithmetic.device).to(memory_format=torch.channels_last)
     crossfit = _cross_fit(good, groups, learn_from, settings.fit)
     pictures = good.only(learn_from)
     synthesis = None

@@ -33,14 +33,16 @@ def finished(image: Image, rng: Rng) -> Image:
         image = np.clip(image + noise, 0, 255).astype(np.uint8)
     if rng.random() < 0.2:
         packed = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(20, 90))])[1]
-        image = cv2.imdecode(packed, cv2.IMREAD_COLOR)
+        decoded = cv2.imdecode(packed, cv2.IMREAD_COLOR)
+        assert decoded is not None
+        image = decoded
     return image
 
 
 def _move(image: Image, rng: Rng) -> Image:
     """Move to a random view: turn, zoom in, shear, tilt."""
     height, width = image.shape[:2]
-    corners = np.float32([[0, 0], [width, 0], [width, height], [0, height]])
+    corners = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32)
     turn, zoom = rng.choice([rng.normal(0, 0.15), rng.uniform(0, 6.3)]), np.exp(rng.uniform(-0.6, 0.2))
     c, s = zoom * np.cos(turn), zoom * np.sin(turn)
     middle = np.array([width, height]) / 2

@@ -74,7 +74,7 @@ def objects(rng: Rng, size: Size) -> Image:
         cv2.fillPoly(mask, [outline(rng, centre, radius)], 255, cv2.LINE_AA)
         for _ in range(rng.choice([0, 0, 1, 1, 2, 4])):  # holes and notches
             cv2.fillPoly(mask, [outline(rng, centre + rng.normal(0, radius / 3, 2), radius / 4)], 0, cv2.LINE_AA)
-        alpha, front = mask.astype(np.float32) / 255, surface(rng, size)
+        alpha, front = mask.astype(np.float32) / np.float32(255), surface(rng, size)
         for _ in range(rng.choice([0, 1, 2, 4])):  # parts, concentric or scattered
             offset = rng.normal(0, radius / 3, 2) * rng.integers(2)
             part = outline(rng, centre + offset, radius * rng.uniform(0.1, 0.7))
@@ -88,7 +88,7 @@ def objects(rng: Rng, size: Size) -> Image:
             dome = np.sqrt(np.maximum(1 - (1 - np.minimum(depth / bevel, 1)) ** 2, 0))
             front = shade(front, cv2.GaussianBlur(dome, (5, 5), 0), rng)
         if rng.random() < 0.7:
-            move = np.float32([[1, 0, rng.normal(0, radius / 8)], [0, 1, rng.normal(0, radius / 8)]])
+            move = np.array([[1, 0, rng.normal(0, radius / 8)], [0, 1, rng.normal(0, radius / 8)]], np.float32)
             shadow = cv2.blur(cv2.warpAffine(alpha, move, size[::-1]), (int(rng.integers(1, 4 + radius / 4)),) * 2)
             image = lit(image, 1 - np.float32(rng.uniform(0.2, 0.8)) * shadow)
         image = overlay(image, front, alpha)
