@@ -61,7 +61,7 @@ def test_the_command_says_it_as_json(run: Path, data: Path, tmp_path: Path, caps
     assert np.isfinite(list(told.values())).all()
     assert told["synthetic"] is True
     assert main(["evaluate", str(run), "--data", str(data), "--threshold", "0.5"]) == 2
-    assert "--threshold is for the report; give --report DIR too" in capsys.readouterr().err
+    assert "--threshold belongs to the report; give --report DIR too" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("fit", [Fit(64, 64), Fit(64, 96, "pad"), Fit(64, 64, "tile", tiles=(2, 1), overlap=8)])
