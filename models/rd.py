@@ -36,7 +36,7 @@ class ReverseDistillation(Network):
         return features
 
     def student(self, features: list[Tensor]) -> list[Tensor]:
-        """Return the student's prediction of the teacher's features, in the same shapes and order; this part is trained."""
+        """Return the student's prediction of the teacher's features, in the same shapes and order. It is trained."""
         return self.decoder(self.bottleneck(features))
 
     def forward(self, image: Tensor) -> tuple[list[Tensor], list[Tensor]]:
