@@ -1,9 +1,10 @@
 """The embedded teacher: a compact CNN that learns an ImageNet network's features on rendered pictures.
 
-Two terms per scale. The first lets the compact features, through a 1x1 projection thrown away afterwards, predict the
-large network's standardised ones (as EfficientAD distils its teacher, arXiv 2303.14535). The second matches the cosines
-between positions, since the discrepancy is a cosine: what the large network finds alike or different, the compact one
-shall too (similarity-preserving distillation, arXiv 1907.09682).
+There are two terms for each scale. The first trains the compact features to predict the large network's standardised
+features, through a 1x1 projection that is thrown away afterwards (as EfficientAD distils its teacher, arXiv
+2303.14535). The second matches the cosines between positions, because the discrepancy is a cosine: positions that are
+alike or different for the large network should be so for the compact one (similarity-preserving distillation, arXiv
+1907.09682).
 """
 
 from __future__ import annotations
@@ -41,17 +42,17 @@ class Recipe:
     """How the compact teacher is made; the defaults made the one that ships.
 
     Attributes:
-        source: The network to learn from.
-        source_weights: Its weight file.
-        out: The safetensors file to write.
-        images: A folder of further pictures, mixed with the rendered ones.
-        rendered: Rendered pictures.
-        steps: Optimiser steps.
-        batch: Crops a step.
+        source: Name of the network to learn from.
+        source_weights: Weight file of that network.
+        out: Safetensors file to write.
+        images: Folder of further pictures, mixed with the rendered ones.
+        rendered: Number of rendered pictures.
+        steps: Number of optimiser steps.
+        batch: Number of crops in each step.
         crop: Side of the crops in pixels.
-        learning_rate: Adam's at the start; it falls to 0 along a cosine.
-        seed: Of everything random.
-        device: `auto`, `cpu`, `cuda`.
+        learning_rate: Adam's learning rate at the start; it falls to 0 along a cosine.
+        seed: Random seed for pictures and weights.
+        device: `auto`, `cpu` or `cuda`.
     """
 
     source: str
@@ -71,8 +72,8 @@ def distil(recipe: Recipe) -> float:
     """Make the compact teacher and write its weights in float16; return the mean loss of the last 200 steps.
 
     Raises:
-        UsageError: The device or the folder of pictures is not there.
-        CheckpointError: The source's weights are not there.
+        UsageError: The device or the folder of pictures does not exist.
+        CheckpointError: The source's weights are missing.
     """
     if recipe.out.suffix != ".safetensors":
         raise UsageError(f"--out {recipe.out}: must end in .safetensors")
@@ -93,7 +94,7 @@ def distil(recipe: Recipe) -> float:
         parameter.requires_grad_(True)
     optimizer = torch.optim.Adam(parameters, lr=recipe.learning_rate, weight_decay=1e-6)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, recipe.steps)
-    compact.network.train()  # the module itself refuses: a teacher in use is frozen
+    compact.network.train()  # Teacher.train() refuses, because a teacher in use is frozen
     losses: list[float] = []
     with Progress(recipe.steps, f"{EMBEDDED} teacher", "steps") as progress:
         for _ in range(recipe.steps):
@@ -113,14 +114,14 @@ def distil(recipe: Recipe) -> float:
         if not name.endswith("num_batches_tracked")
     }
     about = {"source": recipe.source, "steps": recipe.steps, "rendered": recipe.rendered, "seed": recipe.seed}
-    # One key: the file format writes several in an order that differs from run to run.
+    # One key only: with several, the file format writes them in an order that changes from run to run.
     metadata = {"recipe": json.dumps({**about, "loss": round(last, 4)})}
     write_atomically(recipe.out, safetensors.torch.save(tensors, metadata))
     return last
 
 
 class _Scale(nn.Module):
-    """The loss of one scale: standardised prediction through a projection, and cosines between positions."""
+    """The loss of one scale: prediction of standardised features through a projection, and cosines of positions."""
 
     def __init__(self, compact: int, source: int) -> None:
         super().__init__()
@@ -159,7 +160,7 @@ def _pictures(recipe: Recipe) -> list[NDArray[np.uint8]]:
 
 
 def _crops(pictures: list[NDArray[np.uint8]], recipe: Recipe) -> Iterator[NDArray[np.uint8]]:
-    """Yield batches of random crops, flipped or turned at random: (batch, crop, crop, 3) uint8, for ever."""
+    """Yield batches of random crops for ever, flipped or rotated at random: (batch, crop, crop, 3) uint8."""
     rng = np.random.default_rng(recipe.seed)
     side = recipe.crop
     while True:
