@@ -1,6 +1,6 @@
-"""A model's evaluation as one HTML page: charts, tables, and the cases to look at, which are a PNG too.
+"""A model's evaluation as one HTML page: charts, tables, and the cases to look at, which are also written as a PNG.
 
-The page needs nothing but itself: pictures are inline, nothing is fetched, there is no script.
+The page is one file that needs no others: pictures are inline, nothing is fetched, there is no script.
 """
 
 from __future__ import annotations
@@ -65,12 +65,12 @@ DEFINITIONS = {
         "images. Compare it only with figures of that code."
     ),
 }
-"""What each metric of `train.metrics.summarise` is, as HTML."""
+"""Definition of each metric of `train.metrics.summarise`, as HTML."""
 
 
 @dataclass(frozen=True)
 class Report:
-    """What a report consists of.
+    """The parts of a report.
 
     Attributes:
         page: The page, HTML.
@@ -92,15 +92,15 @@ def write_report(
     """Write `index.html`, and its cases as one picture, `examples.png`, into a folder; return the page's path.
 
     Args:
-        folder: Where the page goes.
+        folder: Folder of the page.
         evaluation: The model's maps and scores.
-        metrics: `evaluation.metrics()`.
-        about: The checkpoint's description.
-        data: The category's folder, to be named on the page.
-        threshold: Scores above it are rejected; without one, the F1-max threshold of the test split stands in.
+        metrics: The result of `evaluation.metrics()`.
+        about: Description of the checkpoint.
+        data: The category's folder, which the page names.
+        threshold: Scores above it are rejected; by default the F1-max threshold of the test split is used.
 
     Raises:
-        ImageError: A picture cannot be read, or `examples.png` not be written.
+        ImageError: A picture cannot be read, or `examples.png` cannot be written.
         UsageError: The page cannot be written.
     """
     page = folder / PAGE
@@ -121,7 +121,7 @@ def render(
     threshold: float | None = None,
     count: int = CASES,
 ) -> Report:
-    """Return the report with at most `count` cases in each gallery; arguments and errors as of `write_report`."""
+    """Return the report with at most `count` cases in each gallery; see `write_report` for arguments and errors."""
     good = np.array([image.good for image in evaluation.images])
     at = Threshold(f1_max(evaluation.scores, ~good)[1], False) if threshold is None else Threshold(threshold, True)
     cases = [
@@ -154,7 +154,7 @@ def bin_scores(
 ) -> tuple[list[float], dict[str, list[int]]]:
     """Return the borders of even bins over all scores, and how many good and defective images lie in each.
 
-    The threshold is a border, or would be further out: what lies right of it is rejected.
+    The threshold is a border, or lies beyond all bins, so that all images to its right are rejected.
     """
     values = scores.astype(np.float64)
     low, high = values.min(), values.max()
@@ -248,6 +248,6 @@ def _kinds(cases: Sequence[Case]) -> str:
 
 
 def _row(name: str, *numbers: str) -> str:
-    """Return a table's row with its name and numbers, open to more cells."""
+    """Return a table's row with its name and numbers; further cells can be appended."""
     cells = "".join(f'<td class="number">{number}</td>' for number in numbers)
     return f'<tr><th scope="row">{escape(name)}</th>{cells}'

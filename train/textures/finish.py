@@ -1,4 +1,4 @@
-"""The finish: what camera, lamp and file do to any picture."""
+"""The finish: effects of camera, lamp and file on any picture."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from edge_inspect.train.textures.paint import lit
 
 
 def finished(image: Image, rng: Rng) -> Image:
-    """Return the picture as it is in the end: moved, lit, focused, graded, with noise and compression."""
+    """Return the finished picture: moved, lit, focused, graded, with noise and compression."""
     image = _move(image, rng) if rng.random() < 0.6 else image
     size = image.shape[:2]
     if rng.random() < 0.4:
@@ -40,7 +40,7 @@ def finished(image: Image, rng: Rng) -> Image:
 
 
 def _move(image: Image, rng: Rng) -> Image:
-    """Move to a random view: turn, zoom in, shear, tilt."""
+    """Move the picture to a random view: rotate, zoom in, shear, tilt."""
     height, width = image.shape[:2]
     corners = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32)
     turn, zoom = rng.choice([rng.normal(0, 0.15), rng.uniform(0, 6.3)]), np.exp(rng.uniform(-0.6, 0.2))
