@@ -138,13 +138,13 @@ def _warn(scores: Sequence[float], fit: TailFit, say: Say) -> None:
         say(
             f"warning: {fit.images} good images cannot tell a false-reject rate of {percent(fit.rate)}, so the "
             f"threshold is extrapolated beyond the highest score: up to {percent(fit.rate_high)} of good parts may be "
-            f"rejected, and defects pass that a lower threshold would find; {images_to_resolve(fit.rate)} images can "
+            f"rejected, and defects that a lower threshold would find pass; {images_to_resolve(fit.rate)} images can "
             f"tell that rate, {_resolved(fit.images)}"
         )
     elif fit.images < FEW_GOOD:
         say(
-            f"warning: the threshold is a guess, for only {fit.images} good images that the model has not seen set it: "
-            f"it may reject up to {percent(fit.rate_high)} of good parts; give at least {FEW_GOOD}, better "
+            f"warning: the threshold is a guess, because only {fit.images} good images that the model has not seen set "
+            f"it: it may reject up to {percent(fit.rate_high)} of good parts; give at least {FEW_GOOD}, better "
             f"{MANY_GOOD}, and {fit.images_wanted} to rely on {percent(fit.rate)}"
         )
     if fit.images > 1 and np.ptp(scores) == 0:

@@ -118,13 +118,13 @@ def _add_int8(networks: Networks, workbench: Workbench, search: Search, say: Say
 def _worth_a_search(workbench: Workbench, search: Search, say: Say) -> bool:
     """Return whether it can be judged at all if layers left in float help."""
     if search.seconds <= 0:
-        say("no layers are left float: --search-seconds 0")
+        say("no layers are left in float: --search-seconds 0")
         return False
     seen = worth(workbench.validation, workbench.reference)
     if seen.at_chance:
         told = f"image AUROC {seen.image_auroc:.2f} ± {seen.image_auroc_error:.2f} on {len(seen.scores)} pictures"
         say(
-            "no layers are left float: FP32 itself tells synthetic flaws from good parts no better than chance "
+            "no layers are left in float: FP32 itself tells synthetic flaws from good parts no better than chance "
             f"({told}); train for more steps (--steps), or on more images"
         )
     return not seen.at_chance
@@ -146,7 +146,7 @@ def _release(
     """Try to bring INT8 within a budget by leaving layers in float; return its trial and maps if that works."""
     released = release(workbench, networks.trials[0].recipe, networks.ranking, budget, allowed)
     if released is None:
-        say("INT8 stays as it is: of the numbers of layers left float that were tried, none helps")
+        say("INT8 stays as it is: leaving layers in float did not help, however many were tried")
         return None
     networks.broken = ""
     chosen, maps = workbench.judge(released.recipe)
@@ -165,7 +165,10 @@ def _add_fp16(
 ) -> None:
     if beyond := beyond_float16(activations):
         name, largest = max(beyond.items(), key=lambda item: item[1])
-        say(f"no FP16: {name} reaches {largest:.0f} on the calibration images, too near float16's end at 65504")
+        say(
+            f"no FP16: {name} reaches {largest:.0f} on the calibration images, too close to float16's largest value, "
+            "65504"
+        )
         return
     try:
         typed = to_float16(fp32)

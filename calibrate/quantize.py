@@ -79,7 +79,7 @@ class Plan:
             + (" INT8" if self.deconvolutions else " float"),
         ]
         if not self.head:
-            words.append("what reads distances alone float")
+            words.append("nodes that read only distances float")
         return ", ".join(words)
 
 

@@ -53,7 +53,8 @@ class Escapes:
         """Return one line for a person."""
         return (
             f"{self.images - self.rejected} of {self.images} defective images escape, {percent(self.escape_rate)}; "
-            f"of all like them {percent(self.escape_low)} to {percent(self.escape_high)} ({percent(LEVEL)} confidence)"
+            f"of all defects like these, {percent(self.escape_low)} to {percent(self.escape_high)} "
+            f"({percent(LEVEL)} confidence)"
         )
 
 

@@ -111,7 +111,7 @@ def describe_signature(bundle: Bundle) -> str:
         return f"damaged, not checked: {error}"
     if signature is None:
         return "none; calibrate sign makes one"
-    return f"by key {signature.key_id}, it says; calibrate verify --public-key FILE checks it"
+    return f"by key {signature.key_id}, not checked; calibrate verify --public-key FILE checks it"
 
 
 def _golden(bundle: Bundle, precision: Precision, engine: EngineName, found: dict[Precision, float]) -> Check:

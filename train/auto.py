@@ -96,7 +96,7 @@ def fit_auto(settings: Settings, fit: Callable[[Settings], Checkpoint]) -> Check
     count = len(memory.about.trained_on) + len(memory.about.held_out)
     chosen, why, found = memory, "", {}
     if count < ENOUGH:
-        why = f"{count} good images are too few to train a student and to judge it by; {ENOUGH} are wanted"
+        why = f"{count} good images are too few to train and judge a student; {ENOUGH} are needed"
     elif not memory.about.held_out:
         why = "no good images are held out to judge a student by (--hold-out)"
     elif (affordable := _affordable(settings, memory)).width is None:
@@ -109,8 +109,8 @@ def fit_auto(settings: Settings, fit: Callable[[Settings], Checkpoint]) -> Check
         chosen = student if enough else memory
         found = {"student_better_by": round(better.difference, 4), "standard_error": round(better.error, 4)}
         why = (
-            f"on synthetic flaws a student of {affordable.width} width is worth {better.difference:.4f} more, standard "
-            f"error {better.error:.4f}; {'' if enough else 'not '}more than that and {MARGIN:g}"
+            f"on synthetic flaws, a student of {affordable.width} width is better by {better.difference:.4f} (standard "
+            f"error {better.error:.4f}); a student is taken if it is better by more than that and more than {MARGIN:g}"
         )
         if affordable.beyond:
             why += f"; {affordable.beyond}"

@@ -107,8 +107,8 @@ def draw_galleries(
         for i, (picture, values, mask, above) in seen.items()
     }
     parts = [
-        "<h2>Cases</h2>\n<p>What the network sees of each image; the same with the true defect outlined in yellow; and "
-        "with the anomaly map, where a white line surrounds what reaches the threshold. One scale for all maps:</p>\n"
+        "<h2>Cases</h2>\n<p>For each image: what the network sees; the same with the true defect outlined in yellow; "
+        "and the anomaly map, with a white line around pixels that reach the threshold. All maps have one scale:</p>\n"
         f"{scale_bar(*scale)}"
     ]
     for gallery in shown:

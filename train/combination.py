@@ -42,8 +42,8 @@ def remember(model: Remembering, material: Material, unseen: Unseen) -> dict[str
     kept = found["both"] - found["student"] > found["standard_error"]
     said = "it is kept" if kept else "it is left out"
     say(
-        f"memory: on synthetic flaws the maps are worth {found['both']:.4f} with it, {found['student']:.4f} without, "
-        f"standard error of the difference {found['standard_error']:.4f}; {said}"
+        f"memory: on synthetic flaws, the mean of AUROC and AUPRO is {found['both']:.4f} with it and "
+        f"{found['student']:.4f} without it, standard error of the difference {found['standard_error']:.4f}; {said}"
     )
     return {"kept": kept, **found, **told}
 

@@ -182,10 +182,12 @@ class _Notes:
         both = sorted(self._good.first.keys() & self._bad.first.keys())
         if both:
             good, bad = self._good.first[both[0]], self._bad.first[both[0]]
-            lines.append(f"{len(both)} images are among the good and the defects: {clean(good)} is {clean(bad)}")
+            lines.append(
+                f"{len(both)} images are among both the good ones and the defects: {clean(good)} is {clean(bad)}"
+            )
         if self._learned:
             lines.append(
-                f"the model has learned from {len(self._learned)} of the test images, so the figures are too good: "
+                f"the model has learned from {len(self._learned)} of the test images, so the metrics are too good: "
                 f"{clean(self._learned[0])}" + (", ..." if len(self._learned) > 1 else "")
             )
         lines += self._doubted
@@ -201,12 +203,12 @@ class _Notes:
         if self._unseen:
             lines.append(
                 f"{len(self._unseen)} of {len(self._shares)} masks mark nothing that the network sees (--fit, "
-                f"--region), such as that of {clean(self._unseen[0].path)}; there the lowest score counts"
+                f"--region), such as that of {clean(self._unseen[0].path)}; these pixels count with the lowest score"
             )
         if not found.has_pixels:
-            lines.append("image metrics alone: pixel metrics need masks of defects")
+            lines.append("there are only image metrics, because pixel metrics need masks of defects")
         elif self._without or self._doubted:
-            lines.append(f"pixel metrics are those of the good and of {len(self._shares)} defective images")
+            lines.append(f"pixel metrics cover the good images and {len(self._shares)} defective ones")
 
 
 def torch_predictor(model: Network, device: torch.device, fit: Fit) -> Predict:

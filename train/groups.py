@@ -120,7 +120,7 @@ class Groups:
         if all(self.distinct):
             return ""
         such = len(self.of) - sum(self.distinct)
-        return f"{such} of {len(self.of)} good images are nearly the same as one before; they are held out with it"
+        return f"{such} of {len(self.of)} good images are nearly the same as an earlier one; they are held out with it"
 
 
 def _members(labels: Iterable[int]) -> dict[int, list[int]]:
@@ -214,7 +214,7 @@ def _by_name(text: str) -> Callable[[Path], str]:
     try:
         pattern = re.compile(text)
     except re.error as error:
-        raise UsageError(f"--group name:{clean(text)}: is no regular expression: {error}") from error
+        raise UsageError(f"--group name:{clean(text)}: is not a regular expression: {error}") from error
 
     def read(path: Path) -> str:
         match = pattern.search(path.name)

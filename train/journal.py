@@ -91,11 +91,11 @@ class Journal:
         except (OSError, EdgeInspectError) as error:
             return f"<p>There are none: {escape(str(error))}</p>"
         last = self._phases[-1]
-        what = "Good images that were held out" if self._about.held_out else "Training images, as none was held out"
+        what = "Held-out good images" if self._about.held_out else "Training images, because none were held out"
         tile = ", one tile of each" if self._about.fit.grid.count > 1 else ""
         return (
-            f"<p>{what}{tile}, each followed by the same with a synthetic defect, outlined in yellow. Maps after step "
-            f"{history.done(last)} of {last.steps}, on one scale:</p>\n{maps}"
+            f"<p>{what}{tile}, each followed by the same image with a synthetic defect, outlined in yellow. Maps after "
+            f"step {history.done(last)} of {last.steps}, on one scale:</p>\n{maps}"
         )
 
     def _write(self, history: History, finished: bool = False) -> None:
@@ -104,7 +104,7 @@ class Journal:
             write_atomically(self._page, page)
         except OSError as error:
             if not self._complained:
-                say(f"{self._page}: cannot be written: {error.strerror}; the training does without")
+                say(f"{self._page}: cannot be written: {error.strerror}; the training continues without it")
             self._complained = True
 
     def _render(self, history: History, finished: bool) -> str:
@@ -113,8 +113,8 @@ class Journal:
         standing = (
             f"Finished on {now()}; the checkpoint is beside this page."
             if finished
-            else f"Written on {now()}, and again with every save, about once a minute. If none "
-            "follows, the training was interrupted; the same command goes on from the last save."
+            else f"Written on {now()}. It is rewritten with every save, about once a minute. If that "
+            "stops, the training was interrupted; the same command resumes it from the last save."
         )
         title = heading(about.category, about)
         state = "finished" if finished else "training"
@@ -144,8 +144,8 @@ class Journal:
     def _awaited(self, history: History) -> str:
         last = self._phases[-1]
         if self._phase(history) is last:
-            return "They follow with one of the next saves."
-        return f"They follow in the last phase, {last.name}: before it the system has no map worth a look."
+            return "They appear with one of the next saves."
+        return f"They appear in the last phase, {last.name}, because before it the system has no map worth a look."
 
     def _phase(self, history: History) -> Phase:
         """Return the first phase that is not finished; the last phase if all are finished."""

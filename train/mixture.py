@@ -55,6 +55,6 @@ def choose_mixture(model: DecoupledDistillation, trial: TrialPictures, device: t
     more = gain(mixed(best), mixed(DISTANCES), marks, valid)
     chosen = best if more.sure and not trial.learned else DISTANCES
     model.mixture.copy_(torch.tensor(chosen) / spread)
-    say(f"map: {list(best)} is worth {more} more on flaws than distances, {list(DISTANCES)}; {list(chosen)} is shipped")
+    say(f"map: {list(best)} is better than distances, {list(DISTANCES)}, by {more} on flaws; {list(chosen)} is shipped")
     told = {str(list(weights)): round(value, 4) for weights, value in found.items()}
     return {"weights": list(chosen), "worth": told, "gain": [round(more.difference, 4), round(more.error, 4)]}

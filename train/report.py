@@ -34,18 +34,20 @@ CASES = 6
 
 DEFINITIONS = {
     "image_auroc": (
-        "Area under the ROC curve of the images: the chance that a defective one scores above a good one, ties half. "
+        "Area under the ROC curve of the images: the probability that a defective image scores above a good one; ties "
+        "count half. "
         "An image’s score is the largest value of its map; padding does not count."
     ),
     "image_f1_max": (
-        "The largest F1 = 2TP / (2TP + FP + FN) over all thresholds, images at or above one being rejected. Chosen on "
-        "the images it is measured on: an upper bound, not what a line will see."
+        "The largest F1 = 2TP / (2TP + FP + FN) over all thresholds; images that score at least the threshold are "
+        "rejected. The threshold is chosen on the images it is measured on, so this is an upper bound that a line will "
+        "not reach."
     ),
     "image_f1_threshold": "The score threshold that gives this F1.",
     "pixel_auroc": (
         "Area under the ROC curve of all pixels of all images, in the plane of the frame (at most 512 pixels on its "
-        "longer side), whatever the fit. What the fit does not see counts as the lowest value. High for any model "
-        "where defects are small."
+        "longer side), whatever the fit. Pixels that the fit does not see count with the lowest value. This metric is "
+        "high for any model if defects are small."
     ),
     "pixel_ap": (
         "Average precision over the same pixels: the sum of (R<sub>n</sub> − R<sub>n−1</sub>) P<sub>n</sub> over "
@@ -53,16 +55,16 @@ DEFINITIONS = {
     ),
     "aupro_0.3": (
         "<b>The data set’s AUPRO</b>: area under the per-region overlap curve up to a false-positive rate of 0.3, "
-        "divided by 0.3. One threshold for all images at a time; every connected region (8 neighbours) of the ground "
-        "truth counts alike, whatever its size; the false-positive rate is that of all normal pixels of all images "
-        "(Bergmann et al., IJCV 2021, section 5.1). Compare this one with published AUPRO."
+        "divided by 0.3. Each threshold applies to all images. Every connected region (8 neighbours) of the ground "
+        "truth counts the same, whatever its size; the false-positive rate is that of all normal pixels of all images "
+        "(Bergmann et al., IJCV 2021, section 5.1). Compare this metric with published AUPRO."
     ),
     "pro_per_image": (
-        "<b>Not AUPRO</b>, and not to be compared with it: PRO as RD4AD’s family of code computes it. One curve for "
-        "each defective image, 200 thresholds evenly between the extremes of its own map, against its own "
-        "false-positive rate, kept below 0.3 and stretched by the largest kept value, its area by trapezoids (where "
-        "the kept rates are all 0 or fewer than two, the mean of the kept overlaps); then the mean over defective "
-        "images. Compare it only with figures of that code."
+        "<b>Not AUPRO</b>, and not comparable with it: PRO as RD4AD’s family of code computes it. Each defective image "
+        "has one curve: 200 thresholds are spaced evenly between the extremes of its own map, and the overlap is "
+        "plotted over its own false-positive rate. Rates below 0.3 are kept and divided by the largest kept rate; "
+        "trapezoids give the area (if the kept rates are all 0 or fewer than two, the mean of the kept overlaps stands "
+        "for it). The metric is the mean over defective images. Compare it only with figures from that code."
     ),
 }
 """Definition of each metric of `train.metrics.summarise`, as HTML."""

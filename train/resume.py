@@ -76,8 +76,8 @@ class ResumeState:
     def kept(self) -> str:
         """Return which part of the training is saved, for a person who interrupts it."""
         if not self._path.is_file():
-            return f"{self.label}: nothing is saved yet, so the same command begins anew; a save is made once a minute"
-        return f"{self.label}: {self._steps} steps are saved in {self._path}; the same command goes on from there"
+            return f"{self.label}: nothing is saved yet, so the same command starts again; a save is made once a minute"
+        return f"{self.label}: {self._steps} steps are saved in {self._path}; the same command resumes from there"
 
     def load(self) -> Saved | None:
         """Return the saved state; `None` if there is none.
@@ -94,7 +94,7 @@ class ResumeState:
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no iterator of its own)
             history = History(**about["history"])
         except (safetensors.SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
-            raise CheckpointError(f"{self._path}: cannot be read, so training cannot go on; remove it") from error
+            raise CheckpointError(f"{self._path}: cannot be read, so training cannot resume; remove it") from error
         if about["training"] != self._training:
             other = [k for k, v in self._training.items() if about["training"].get(k) != v]
             raise UsageError(

@@ -65,7 +65,7 @@ def panels(
     shown = [(f"{name}: the image", picture)]
     if truth is not None:
         shows_on_any_ground = outlined(outlined(picture, truth, (0, 0, 0), 4), truth, (0, 255, 255), 2)
-        shown.append((f"{name}: the true defect outlined", shows_on_any_ground))
+        shown.append((f"{name}: the true defect, outlined", shows_on_any_ground))
     overlay = blend(picture, anomaly, *scale)
     if above is not None:
         overlay = outlined(overlay, above, (255, 255, 255), 1)

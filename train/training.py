@@ -133,14 +133,14 @@ def fit(settings: Settings) -> Checkpoint:
     learn_from, held = _split(good.paths, own, groups, settings)
     if len(learn_from) < 2:
         raise DataSetError(
-            f"{category.root}: good images to learn from: {len(learn_from)}, of {len(good.paths)} that are there; "
-            f"training needs 2 at least, and {ENOUGH} or more to be of use: add some"
+            f"{category.root}: has {len(learn_from)} good images to learn from, of {len(good.paths)} in all; "
+            f"training needs at least 2, and {ENOUGH} or more to be useful: add some"
             + (", or lower --hold-out" if len(good.paths) > len(learn_from) else "")
         )
     if len(learn_from) < ENOUGH:
         say(
-            f"warning: {len(learn_from)} good images to learn from, {len(held)} held out: "
-            f"{ENOUGH} or more are wanted to learn how good parts differ"
+            f"warning: there are only {len(learn_from)} good images to learn from, and {len(held)} held out; "
+            f"{ENOUGH} or more are needed to learn how good parts differ"
         )
     torch.manual_seed(settings.seed)
     name = settings.teacher or system.teacher

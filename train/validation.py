@@ -104,7 +104,7 @@ def held_out_pictures(about: Checkpoint, category: Category) -> list[Path]:
     """
     if not about.held_out:
         raise DataSetError(
-            f"{category.root}: the training on {len(about.trained_on)} good images kept none aside to draw flaws on; "
+            f"{category.root}: the training on {len(about.trained_on)} good images held out none to draw flaws on; "
             "train again with more images, or with a larger --hold-out"
         )
     wanted, copies = set(about.held_out), Copies()
@@ -115,7 +115,7 @@ def held_out_pictures(about: Checkpoint, category: Category) -> list[Path]:
             found.append(path)
     if not found:
         raise DataSetError(
-            f"{category.root}: holds none of the {len(wanted)} good images that the training kept aside; "
+            f"{category.root}: holds none of the {len(wanted)} good images that the training held out; "
             "give the folder of images that it was trained with"
         )
     return found

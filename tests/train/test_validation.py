@@ -34,7 +34,7 @@ def test_other_pictures_are_refused(run: Path, data: Path, tmp_path: Path) -> No
     for path in Category.open(data, CATEGORY).test_images():
         if path.good:
             shutil.copy(path.path, folder)
-    with pytest.raises(DataSetError, match="holds none of the 4 good images that the training kept aside"):
+    with pytest.raises(DataSetError, match="holds none of the 4 good images that the training held out"):
         held_out_pictures(about, Category.open(folder.parent))
 
 
@@ -121,7 +121,7 @@ def test_without_defects_flaws_stand_in_and_that_is_said(
 def test_a_training_that_held_nothing_out_says_what_to_do(run: Path, data: Path) -> None:
     about, _ = checkpoint.load(run)
     none = dataclasses.replace(about, held_out=[])
-    with pytest.raises(DataSetError, match="kept none aside to draw flaws on; train again with more images"):
+    with pytest.raises(DataSetError, match="held out none to draw flaws on; train again with more images"):
         held_out_pictures(none, Category.open(data, CATEGORY))
 
 
