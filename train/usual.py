@@ -90,8 +90,9 @@ def choose_usual(
     usual = learn_usual(maps)
     better = _gain(model, usual, trial, device)
     say(
-        f"memory: on synthetic flaws, the mean of AUROC and AUPRO is {better.one:.4f} if its map is judged by what is "
-        f"usual at each position, and {better.other:.4f} as it is, standard error of the difference {better.error:.4f}; "
+        f"memory: on synthetic flaws, the mean of AUROC and AUPRO is {better.one:.4f} if its map is "
+        f"judged by what is usual at each position, and {better.other:.4f} as it is, standard error of the difference "
+        f"{better.error:.4f}; "
         f"{'the former' if better.sure else 'the latter'} is taken"
     )
     told = {"kept": better.sure, "with": better.one, "without": better.other, "standard_error": better.error}

@@ -203,7 +203,7 @@ def test_copies_and_pictures_in_two_places_are_said(own_data: Path) -> None:
     said = " ".join(found.remarks)
     assert "1 of 5 good images are copies, and count once:" in said and "copy.bmp" in said
     assert f"1 images are among both the good ones and the defects: {good[1]} is {wrong}" in said
-    assert f"the model has learned from 1 of the test images, so the figures are too good: {good[2]}" in said
+    assert f"the model has learned from 1 of the test images, so the metrics are too good: {good[2]}" in said
 
 
 def test_upright_and_sideways_files_give_the_same_metrics(own_data: Path, tmp_path: Path) -> None:
