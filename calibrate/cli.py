@@ -82,7 +82,9 @@ def _add_bundle(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="most images to choose the INT8 scales with (default 64)",
     )
-    parser.add_argument("--seed", type=seed, default=0, help="random seed that picks those images (default 0)")
+    parser.add_argument(
+        "--seed", type=seed, default=0, help="random seed that picks the images for the INT8 scales (default 0)"
+    )
     parser.add_argument(
         "--budget-auroc",
         type=float,
@@ -164,7 +166,7 @@ def _add_compile(parser: argparse.ArgumentParser) -> None:
         "exit status is 1 if no engine holds."
     )
     parser.epilog = "On the box: sudo -u edge-inspect calibrate compile bundles/bottle"
-    parser.add_argument("bundle", type=Path, metavar="BUNDLE")
+    parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="bundle to build engines for, a folder or a .zip")
     parser.add_argument(
         "--precision",
         choices=("auto", *(precision for precision in PRECISIONS if precision != "bf16")),
@@ -225,7 +227,7 @@ def _add_verify(parser: argparse.ArgumentParser) -> None:
         "The exit status is 1 if a check fails; the message names the file or the check, with numbers."
     )
     parser.epilog = "Example: calibrate verify bundles/bottle --public-key keys/signing-key.pub.pem"
-    parser.add_argument("bundle", type=Path, metavar="BUNDLE")
+    parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="bundle to check, a folder or a .zip")
     parser.add_argument(
         "--engine", choices=ENGINES, default="openvino", help="engine to check with: openvino (default) or tensorrt"
     )
@@ -255,7 +257,7 @@ def _verify(arguments: argparse.Namespace) -> None:
 
 def _add_show(parser: argparse.ArgumentParser) -> None:
     parser.description = "Prints a bundle's contents for a person to read."
-    parser.add_argument("bundle", type=Path, metavar="BUNDLE")
+    parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="bundle to describe, a folder or a .zip")
     parser.set_defaults(handler=_show)
 
 
@@ -441,7 +443,7 @@ def _add_sign(parser: argparse.ArgumentParser) -> None:
         "beside manifest.yaml. Signing again replaces it. Copies of the bundle, packed or unpacked, stay signed."
     )
     parser.epilog = "Example: calibrate sign bundles/bottle --key keys/signing-key.pem"
-    parser.add_argument("bundle", type=Path, metavar="BUNDLE")
+    parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="bundle to sign, a folder or a .zip")
     parser.add_argument("--key", type=Path, required=True, metavar="FILE", help="private key made by calibrate keygen")
     _add_passphrase(parser)
     parser.set_defaults(handler=_sign)

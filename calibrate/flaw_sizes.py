@@ -27,8 +27,8 @@ def score_flaws(
 ) -> dict[float, list[float]]:
     """Return the scores of flaws of each size; the kinds of flaws take turns.
 
-    Flaws are drawn on the network's view of the whole part. If the part is cut into tiles, flaws do not shrink with the
-    tiles.
+    Flaws are drawn on the network's view of the whole part, so they have the same size on the part whether or not it is
+    cut into tiles.
 
     Args:
         bundle: The bundle in the making.

@@ -31,7 +31,7 @@ class Measurement:
     Attributes:
         scores: Image scores.
         maps: Anomaly maps, (height, width) float32 on the fit's canvas.
-        shown: The rectangle of each map that shows the frame and not padding.
+        shown: The part of each map that shows the frame and not padding.
         latency_ms: Median milliseconds of a frame, end to end, over 12 runs at least.
     """
 

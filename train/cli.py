@@ -105,7 +105,7 @@ def _add_evaluate(parser: argparse.ArgumentParser) -> None:
         help="threshold that the report shows, such as the one that calibrate show prints for a bundle (default: the "
         "threshold with the best F1 on these images, for orientation)",
     )
-    parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda")
+    parser.add_argument("--device", default="auto", help="auto (default: the GPU if there is one), cpu, cuda")
     add_json_option(parser)
     parser.set_defaults(handler=_evaluate)
 
@@ -171,12 +171,19 @@ def _add_teacher(parser: argparse.ArgumentParser) -> None:
         "two cores that takes about half an hour."
     )
     parser.add_argument("--source", default="resnet18", metavar="NAME", help="network to learn from (default resnet18)")
-    parser.add_argument("--source-weights", type=Path, metavar="FILE", help="its weights (default: timm fetches them)")
+    parser.add_argument(
+        "--source-weights",
+        type=Path,
+        metavar="FILE",
+        help="weight file of that network (default: timm fetches the weights)",
+    )
     parser.add_argument("--images", type=Path, metavar="DIR", help="folder of further pictures to learn from")
-    parser.add_argument("--rendered", type=int, default=4000, metavar="N", help="rendered pictures (default 4000)")
+    parser.add_argument(
+        "--rendered", type=int, default=4000, metavar="N", help="number of rendered pictures (default 4000)"
+    )
     parser.add_argument("--steps", type=int, default=3600, help="optimiser steps (default 3600)")
     parser.add_argument("--seed", type=seed, default=0, help="random seed for pictures and weights (default 0)")
-    parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda")
+    parser.add_argument("--device", default="auto", help="auto (default: the GPU if there is one), cpu, cuda")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="safetensors file to write")
     parser.set_defaults(handler=_teacher)
 

@@ -52,7 +52,7 @@ def add_systems(parser: argparse.ArgumentParser) -> None:
         "--model",
         default=AUTO,
         metavar="NAME",
-        help=f"system to train. {AUTO} (default): a memory, or also a student if the student finds clearly more "
+        help=f"system to train. {AUTO} (default): a memory; also a student if the student finds clearly more "
         f"synthetic flaws. The others: {choices}",
     )
     group.add_argument(
@@ -75,7 +75,7 @@ def add_systems(parser: argparse.ArgumentParser) -> None:
             f"--{option.name}",
             dest=f"{OPTION}{option.name}",
             metavar=option.metavar,
-            help=f"of {owners}: {option.help}",
+            help=f"for {owners}: {option.help}",
         )
 
 
@@ -106,7 +106,11 @@ one of half width), where progress.html is. RUN itself then holds the system tha
         help="product to train for; NAME,NAME or all for several (default: DIR itself is the category)",
     )
     parser.add_argument(
-        "--out", type=Path, required=True, metavar="RUN", help="folder for the checkpoint; RUN/NAME for each of several"
+        "--out",
+        type=Path,
+        required=True,
+        metavar="RUN",
+        help="folder for the checkpoint; with several categories, RUN/NAME for each",
     )
     parser.add_argument(
         "--memory",
@@ -219,7 +223,11 @@ one of half width), where progress.html is. RUN itself then holds the system tha
         "every second variant (horizontal swaps left and right) and is for parts whose mirror image is good too "
         "(default off)",
     )
-    parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda, cuda:1")
+    parser.add_argument(
+        "--device",
+        default="auto",
+        help="auto (default: the GPU if there is one), cpu, cuda, or a certain GPU like cuda:1",
+    )
     parser.add_argument(
         "--precision",
         choices=("auto", "float32", "bfloat16"),

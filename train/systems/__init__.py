@@ -19,7 +19,7 @@ from edge_inspect.train.systems.system import Option, System
 __all__ = ["SYSTEMS", "Option", "System", "system_of"]
 
 SYSTEMS: dict[str, System] = {system.name: system for system in (rd.SYSTEM, memory.SYSTEM, aand.SYSTEM, dmdd.SYSTEM)}
-"""All systems by name; the first is the default of functions that take one."""
+"""All systems by name, in the order of `edge-train fit --help`."""
 
 
 def system_of(name: str) -> System:
