@@ -1,4 +1,4 @@
-"""What changed between two bundles: in their manifests, files and reports, and in their verdicts on images."""
+"""Changes between two bundles: in their manifests, files and reports, and in their verdicts on images."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ class Attempt:
         golden: Largest difference of a golden map's value; `None` if no engine was built.
         allowed: Difference that the manifest allows.
         latency_ms: Median time from frame to map in milliseconds; `None` if the engine was not run.
-        detail: What went wrong, or where the engine is stored.
+        detail: Error, or place where the engine is stored.
     """
 
     precision: Precision
@@ -48,7 +48,7 @@ class Attempt:
 
 
 Open = Callable[[Precision], tuple[Engine, str]]
-"""Returns an engine of a precision, and where it is stored or what else there is to say about it."""
+"""Returns an engine of a precision, and a text about it, such as where it is stored."""
 
 
 def try_in_turn(

@@ -52,7 +52,7 @@ class Contest:
     Attributes:
         latency_ms: Median milliseconds of a picture that is fitted already, for FP32 and INT8, and for BF16 if that is
             OpenVINO's default.
-        own_default: What OpenVINO would do by default; `None` on a processor whose default is float32.
+        own_default: OpenVINO's default type with its measurements; `None` on a processor whose default is float32.
         own_maps: Maps of the validation pictures in that default type.
     """
 

@@ -1,4 +1,4 @@
-"""What held-out good images decide: the threshold of each precision, and which precision a station runs."""
+"""Decisions from held-out good images: the threshold of each precision, and which precision a station runs."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Decided:
-    """What held-out good images say about each precision, and what follows.
+    """Measurements of each precision on held-out good images, and the decisions that follow.
 
     Attributes:
         scores: FP32's scores of the good parts that set the threshold.
@@ -89,7 +89,7 @@ def decide(
     Args:
         drafts: Two bundles in the making: one with the networks that give each precision's numbers on this machine,
             one with the networks that the bundle will hold.
-        networks: Both kinds of networks, and what each precision loses on flaws.
+        networks: Both kinds of networks, and the loss of each precision on flaws.
         contest: Times of the precisions.
         frames: Good frames that the model has not seen.
         scores: FP32's scores of the good parts that set the threshold, each from a model that has not seen the part.

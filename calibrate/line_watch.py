@@ -30,7 +30,7 @@ def score_reference(parts: LineParts, good: Floats) -> ScorePart:
 
 
 def picture_reference(parts: LineParts, good: Floats) -> PictureRange | None:
-    """Return what pictures of good parts showed, and how far that wandered up and down; `None` if it is not known.
+    """Return the measures of good parts' pictures, and how far they wandered up and down; `None` if they are not known.
 
     Parts that are not taken as good do not count: their pictures may show an empty belt, or a hand.
 

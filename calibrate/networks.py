@@ -25,10 +25,10 @@ class Search:
     """How much INT8 may lose, and how long to work on that.
 
     Attributes:
-        budget: What INT8 may lose on validation. If layers are left in float, the aim is half of its `verdicts`: the
-            estimate from so few pictures is off by a quarter, and chance decides how many parts lie near a threshold.
-            If 0.5 % of verdicts are expected to change, then in nine of ten cases 99 % of some hundred parts keep
-            theirs.
+        budget: Loss that INT8 may have on validation. If layers are left in float, the aim is half of its `verdicts`:
+            the estimate from so few pictures is off by a quarter, and chance decides how many parts lie near a
+            threshold. If 0.5 % of verdicts are expected to change, then in nine of ten cases 99 % of some hundred parts
+            keep theirs.
         seconds: Longest time to search for layers to leave in float, in seconds, if INT8 is beyond the budget.
         sensitivity: Whether to rank all layers even if the budget holds, and however long it takes.
     """

@@ -1,4 +1,4 @@
-"""Which precision a station runs: the fastest that keeps the budget; and which it tries if that one fails."""
+"""The precision that a station runs, which is the fastest that keeps the budget, and those it tries if that fails."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def objection(name: Precision, measured: Mapping[Precision, Measurement], networ
     Args:
         name: The precision.
         measured: Measurements of each precision on held-out good images.
-        networks: What each precision loses on flaws.
+        networks: Networks, with the loss of each precision on flaws.
         budget: How much a precision may lose.
     """
     if name == "fp32":

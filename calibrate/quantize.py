@@ -46,7 +46,7 @@ changes a map value by 0.002. A bundle has to be right on every box.
 
 @dataclass(frozen=True)
 class Plan:
-    """Which places of a network become INT8.
+    """The places of a network that become INT8.
 
     Attributes:
         features: Also features that a cosine compares, if nothing else reads them in INT8.
@@ -119,7 +119,7 @@ def quantize(
         model: The float32 network.
         scales: INT8 step of each tensor of `quantizable`.
         means: Mean of each channel of these tensors.
-        plan: Which places become INT8.
+        plan: Places that become INT8.
         released: Layers that stay in float nevertheless, named as in `layers`.
     """
     result = ModelProto()

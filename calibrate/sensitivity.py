@@ -1,4 +1,4 @@
-"""Which layers INT8 harms, and which of them to leave in float so that the budget holds, within a given time.
+"""The layers that INT8 harms, and those of them to leave in float so that the budget holds, within a given time.
 
 A layer is a convolution with its input and weights, or a residual addition. Each layer is quantized alone in the
 float32 network, and ranked by how that changes scores and maps. The other way round, with one layer left in float in

@@ -1,4 +1,4 @@
-"""Which form of INT8 is best on this box; the forms are tried, not guessed."""
+"""The best form of INT8 on this box; forms are tried, not guessed."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Recipe:
     """How an INT8 network is made.
 
     Attributes:
-        plan: Which places become INT8.
+        plan: Places that become INT8.
         method: How activations are clipped, one of `calibrate.clipping.METHODS`.
         released: Layers that stay in float nevertheless.
     """

@@ -35,7 +35,7 @@ class Validation:
 
     @property
     def flawed(self) -> NDArray[np.bool_]:
-        """Which pictures have a flaw, (N,) bool."""
+        """Whether each picture has a flaw, (N,) bool."""
         return np.asarray(self.masks.any(axis=(1, 2)))
 
     def first(self, count: int) -> Validation:

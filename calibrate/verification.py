@@ -21,7 +21,7 @@ class Check:
     Attributes:
         what: Subject of the check: `signature`, `files`, or `golden` with the precision.
         ok: Whether the check passed.
-        detail: What was found, with the numbers.
+        detail: Finding, with the numbers.
     """
 
     what: str

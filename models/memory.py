@@ -135,8 +135,8 @@ class Memory(Network):
     Args:
         teacher: The frozen teacher.
         prototypes: Number of prototypes in each of the two banks.
-        grid: Height and width of the map, if each position is judged by what is usual there. All pictures must then
-            have the same size.
+        grid: Height and width of the map, if each position is judged relative to its usual value. All pictures must
+            then have the same size.
     """
 
     name = "memory"
@@ -159,8 +159,8 @@ class Remembering(Network):
     Args:
         network: Network of the system; the memory uses its teacher too.
         prototypes: Number of prototypes in each of the memory's two banks.
-        grid: Height and width of the memory's map, if each position is judged by what is usual there. All pictures must
-            then have the same size.
+        grid: Height and width of the memory's map, if each position is judged relative to its usual value. All pictures
+            must then have the same size.
 
     Attributes:
         network: Network of the system.

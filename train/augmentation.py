@@ -29,7 +29,7 @@ MOST_PER_CENT = 50
 MOST_PIXELS = 16
 
 FLIPS = {"horizontal": (True, False), "vertical": (False, True), "both": (True, True)}
-"""What is mirrored: whether left and right, and whether top and bottom, are swapped."""
+"""Mirrorings by name: whether left and right, and whether top and bottom, are swapped."""
 
 Box = tuple[int, int, int, int]
 """x0, y0, x1, y1 in pixels."""

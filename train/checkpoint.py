@@ -41,7 +41,7 @@ class Checkpoint:
         options: Options that the network is built with: the student's width, DMDD's trunk, a memory's prototypes and
             grid.
         memory: Number of prototypes in each bank of the memory beside the student; 0 if there is no such memory.
-        usual: Whether that memory's map is judged by what is usual at each position.
+        usual: Whether that memory's map is judged relative to the usual value at each position.
         foreground: How the part is told from its background when flaws are drawn on good pictures.
         training: Other settings and measurements: batch, learning rate, losses, seconds, versions.
     """

@@ -22,8 +22,8 @@ SEED = 0x3E3
 def remember(model: Remembering, material: Material, unseen: Unseen) -> dict[str, Any]:
     """Fill the memory beside a student and balance both; return what the checkpoint says about the memory.
 
-    Flaws on unseen pictures decide whether the memory's map is judged by what is usual at each position, and whether
-    the memory is kept. Without unseen pictures it is kept.
+    Flaws on unseen pictures decide whether the memory's map is judged relative to the usual value at each position, and
+    whether the memory is kept. Without unseen pictures it is kept.
 
     Args:
         model: Network whose student is trained.
@@ -49,7 +49,7 @@ def remember(model: Remembering, material: Material, unseen: Unseen) -> dict[str
 
 
 def _fill(model: Remembering, material: Material, unseen: Unseen) -> dict[str, Any]:
-    """Fill the memory; judge its map by what is usual if flaws speak for that. Return the result on flaws."""
+    """Fill the memory; judge its map relative to usual values if flaws speak for that. Return the result on flaws."""
     crossfit, device = material.crossfit, material.arithmetic.device
     if crossfit is None or not can_choose(crossfit, unseen):
         fill(model.banks, model.teacher, material)

@@ -77,7 +77,7 @@ def _full(picture: Frame) -> Mask:
 
 
 def _auto(picture: Frame) -> Mask:
-    """Return what stands out from the border's colour.
+    """Return the mask of pixels that stand out from the border's colour.
 
     d(p) is the distance in CIELAB of the blurred picture from the border's median colour; Otsu's threshold splits it.
     The result is believed if the part is mostly off the border and lies clearly apart:

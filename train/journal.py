@@ -30,7 +30,7 @@ SHARE = 0.02
 
 @dataclass
 class History:
-    """What has been trained so far.
+    """The steps that have been trained so far.
 
     Attributes:
         losses: Mean loss of every `Phase.every` steps, in order, by phase.

@@ -21,7 +21,7 @@ Masks = NDArray[np.uint8] | Sequence[NDArray[np.uint8]]
 """The ground truth of each picture, (H, W), 0 or 1, of the size of its map."""
 
 Counted = NDArray[np.bool_] | Sequence[NDArray[np.bool_]]
-"""Which pixels of each picture count, (H, W)."""
+"""Whether each pixel of each picture counts, (H, W)."""
 
 
 def auroc(scores: ArrayLike, labels: ArrayLike) -> float:

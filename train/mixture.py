@@ -1,4 +1,4 @@
-"""Which of DMDD's maps is shipped: the distances, unless flaws show that the head or a mixture is better."""
+"""The choice of DMDD's map to ship: the distances, unless flaws show that the head or a mixture is better."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""What is usual at each position of the part: learned from good pictures, and used if flaws show that it helps.
+"""The usual values of a map at each position of the part: learned from good pictures, used if flaws show a gain.
 
 If parts lie still under the camera, some positions are always a little unlike the nearest prototype, and some vary more
-than others from part to part. A map that is judged by what is usual at each position finds more at the same rate of
-false rejects. If parts lie at any angle, or their surface has no distinct places, all positions are alike and nothing
-is gained.
+than others from part to part. A map that is judged relative to the usual value at each position finds more at the same
+rate of false rejects. If parts lie at any angle, or their surface has no distinct places, all positions are alike and
+nothing is gained.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ would raise an alarm by chance."""
 
 
 def learn_usual(maps: Tensor) -> Usual:
-    """Return what is usual at each position of maps of good pictures, (N, 1, h, w), that the memory does not know."""
+    """Return the usual value at each position of maps, (N, 1, h, w), of good pictures that the memory does not know."""
     usual = Usual(maps.shape[-2:])
     overall = maps.std().clamp(min=EPSILON)
     spread = gaussian_blur(maps.var(0, keepdim=True), SMOOTH).sqrt()
@@ -48,7 +48,7 @@ def learn_usual(maps: Tensor) -> Usual:
 
 
 def by_others(maps: Tensor, blocks: Tensor) -> Tensor:
-    """Return maps of good pictures, each judged by what is usual in the pictures of the other blocks.
+    """Return maps of good pictures, each judged relative to usual values of pictures from other blocks.
 
     Judged by itself, a picture would look more usual than a new one does.
 
@@ -79,7 +79,7 @@ def can_choose(crossfit: CrossFit, unseen: Unseen) -> bool:
 def choose_usual(
     model: Memory | Remembering, maps: Tensor, trial: TrialPictures, device: torch.device
 ) -> tuple[Usual | None, dict[str, Any]]:
-    """Return what is usual if a map judged by it is surely better on flaws, else `None`; and what the flaws showed.
+    """Return usual values if a map relative to them is surely better on flaws, else `None`; and the result on flaws.
 
     Args:
         model: Network whose memory is filled.
@@ -101,7 +101,7 @@ def choose_usual(
 
 @torch.inference_mode()
 def _gain(model: Memory | Remembering, usual: Usual, trial: TrialPictures, device: torch.device) -> Gain:
-    """Return how much better the memory's map is on flaws if it is judged by what is usual."""
+    """Return how much better the memory's map is on flaws if it is judged relative to usual values."""
     usual = copy.deepcopy(usual).to(device)
 
     def both(images: Tensor) -> Tensor:

@@ -3,7 +3,7 @@
 To add one, put its network (a `models.network.Network`) into `models/`, declare a `System` in a file here, add its name
 to the list below, and write a test. The command line, the checkpoint, the bundle and the report read this registry.
 
-system.py   what a system declares about itself
+system.py   the declaration of a system
 rd.py       RD4AD
 memory.py   a memory alone
 aand.py     AAND

@@ -87,7 +87,7 @@ def phases(model: DecoupledDistillation, material: Material, steps: int, rate: f
 def choose_map(
     model: DecoupledDistillation, material: Material, unseen: Unseen, options: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Set the map to ship: the one asked for, or the best on synthetic flaws. Return what was found."""
+    """Set the map to ship: the requested one, or the best on synthetic flaws. Return the findings."""
     if options["map"] == CHOSEN:
         return {"mixture": choose_mixture(model, unseen(), material.arithmetic.device)}
     weights = MAPS[options["map"]]

@@ -24,7 +24,7 @@ def no_phases(model: Memory, material: Material, steps: int, rate: float) -> lis
 def fill_banks(model: Memory, material: Material, unseen: Unseen, options: Mapping[str, Any]) -> dict[str, Any]:
     """Fill the memory; return the cross-fitted scores of the pictures if there are enough pictures for them.
 
-    Each position of the map is judged by what is usual there, if flaws on unseen pictures show that this is surely
+    Each position of the map is judged relative to its usual value if flaws on unseen pictures show that this is surely
     better.
     """
     crossfit = material.crossfit

@@ -1,4 +1,4 @@
-"""What a system declares about itself, so that command line, training and export need not know any by name."""
+"""The declaration of a system, so that command line, training and export need not know any system by name."""
 
 from __future__ import annotations
 
