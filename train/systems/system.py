@@ -80,7 +80,7 @@ class System:
         phases: Returns the training phases; called with the network, the material, the steps of the longest phase and
             the learning rate.
         steps: Default number of steps of the longest phase.
-        options: Options that only this system has.
+        options: Options that the system has beside those of every training.
         teacher: Name of the default teacher.
         synthesis: How its synthetic defects are drawn (`train.synthesis.Synthesis`); `None` if it learns from good
             pictures alone.

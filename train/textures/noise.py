@@ -38,7 +38,7 @@ def perlin_noise(shape: Size, lattice: Size, rng: Rng) -> Field:
 
 
 def fractal(rng: Rng, size: Size, slope: float | None = None, channels: int = 1) -> Field:
-    """Sum noise over octaves; the amplitude goes with frequency ** -slope (slope is about 1 in photographs)."""
+    """Sum noise over octaves; the amplitude is proportional to frequency ** -slope (slope: about 1 in photographs)."""
     slope = float(rng.uniform(0.4, 1.9)) if slope is None else slope
     field = None
     for shift in range(max(size).bit_length() - 2, -1, -1):
