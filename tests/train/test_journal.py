@@ -141,7 +141,7 @@ def test_tiles_are_called_so(examples: Drawn, tmp_path: Path) -> None:
     about = replace(ABOUT, fit=Fit(64, 64, "tile", tiles=(2, 1)))
     journal = Journal(tmp_path / "run", about, [phase("distillation", 1)], examples)
     journal.write(MODEL, History({"distillation": [1.0]}, 5.0), finished=True)
-    assert "held out, one tile of each, each followed" in page_in(tmp_path).text
+    assert "Held-out good images, one tile of each, each followed" in page_in(tmp_path).text
 
 
 def test_maps_take_their_share_of_the_time_and_no_more(journal: Journal, examples: Drawn, tmp_path: Path) -> None:
