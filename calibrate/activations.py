@@ -1,4 +1,4 @@
-"""What values flow through a network on real pictures: INT8 scales and biases are made from them."""
+"""The values that flow through a network on real pictures: INT8 scales and biases are computed from them."""
 
 from __future__ import annotations
 
@@ -13,22 +13,23 @@ from edge_inspect.edge.engines.openvino import CORE, compile_model
 from edge_inspect.train.progress import tracked
 
 BINS = 4096
-"""Two thousand at least over the values seen, however late the largest came."""
+"""At least two thousand of them cover the values seen, even if the largest came late."""
 
 
 THINNED, EACH = 1 << 15, 5
-"""Of a tensor with more values every fifth is counted, in a tenth of the time; by turns: no column is left out."""
+"""If a tensor has more values, every fifth is counted, which takes a tenth of the time. The start moves from call to
+call, so that no column is left out."""
 
 
 class Histogram:
-    """Counts of absolute values that grows with them: a value beyond its end doubles the width of all bins.
+    """Counts of absolute values; it grows with them: a value beyond its end doubles the width of all bins.
 
-    So one pass will do, and a late large value coarsens nothing by more than a factor of two.
+    So one pass over the pictures is enough, and a large value that comes late at most halves the resolution.
 
     Attributes:
-        counts: (BINS,) float64, over [0, `end`) evenly.
-        end: Where the last bin ends.
-        largest: The largest value seen.
+        counts: (BINS,) float64; the bins divide [0, `end`) evenly.
+        end: Upper end of the last bin.
+        largest: Largest value seen.
     """
 
     def __init__(self) -> None:
@@ -38,7 +39,7 @@ class Histogram:
         self._turn = 0
 
     def add(self, values: NDArray[np.float32]) -> None:
-        """Count values of any sign; of very many only some, but the largest always."""
+        """Count values of any sign; of very many values only some are counted, but always the largest."""
         largest = max(float(values.max()), -float(values.min()))
         self.largest = max(self.largest, largest)
         if self.end == 0:
@@ -59,7 +60,7 @@ class Activation:
     """The values of one tensor.
 
     Attributes:
-        histogram: All of them.
+        histogram: Histogram of all values.
     """
 
     def __init__(self) -> None:
@@ -68,21 +69,21 @@ class Activation:
         self._pictures = 0
 
     def add(self, values: NDArray[np.float32]) -> None:
-        """Take in those of a picture, (1, channels, ...)."""
+        """Add the values of a picture, (1, channels, ...)."""
         self.histogram.add(values)
         self._sums = self._sums + values.reshape(values.shape[1], -1).mean(axis=1, dtype=np.float64)
         self._pictures += 1
 
     @property
     def means(self) -> NDArray[np.float64]:
-        """The mean of each channel, (channels,)."""
+        """Return the mean of each channel, (channels,)."""
         return np.asarray(self._sums) / self._pictures
 
 
 def collect(
     model: onnx.ModelProto, tensors: Sequence[str], images: Sequence[NDArray[np.float32]]
 ) -> dict[str, Activation]:
-    """Return what flows in each tensor, in one pass over the images.
+    """Return the values that flow through each tensor, in one pass over the images.
 
     Args:
         model: The float32 network.

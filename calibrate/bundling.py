@@ -1,4 +1,4 @@
-"""From a checkpoint to a bundle: export, quantize, find the thresholds, and write it whole or not at all."""
+"""From a checkpoint to a bundle: export it, quantize it, find the thresholds, and write all of it or nothing."""
 
 from __future__ import annotations
 
@@ -57,18 +57,18 @@ PAGE = "report/index.html"
 
 @dataclass(frozen=True)
 class Request:
-    """What `calibrate bundle` is asked for.
+    """The settings of `calibrate bundle`.
 
     Attributes:
         run: Folder of the checkpoint.
         good: Folder of good images, some of which the model was not trained on.
-        out: The bundle to write.
-        defects: Folder of defective images, or of folders of them, one a kind; only reported on.
-        false_reject_rate: Share of good parts that may be rejected; `None` is the smallest that the held-out good
-            images resolve.
-        calibration_images: Images (tiles, where frames are cut) the INT8 scales are taken from, at most.
-        seed: Which ones.
-        search: What INT8 may lose on validation, and how long layers to leave float are looked for.
+        out: Folder of the bundle to write.
+        defects: Folder of defective images, or of one folder for each kind. They are only reported on.
+        false_reject_rate: Share of good parts that may be rejected; `None` takes the smallest share that can be
+            estimated from the held-out good images.
+        calibration_images: Most images from which the INT8 scales are taken; tiles count as images if frames are cut.
+        seed: Random seed that picks these images.
+        search: How much INT8 may lose on validation, and how long to search for layers to leave in float.
     """
 
     run: Path
@@ -82,11 +82,11 @@ class Request:
 
 
 def make_bundle(request: Request, say: Callable[[str], None]) -> Bundle:
-    """Makes and writes the bundle, telling `say` what it decides.
+    """Make and write the bundle; `say` is called with each decision.
 
     Raises:
-        UsageError: A setting is out of range or `out` exists.
-        DataSetError: There are no good images, or none the model has not seen.
+        UsageError: A setting is out of range, or `out` exists already.
+        DataSetError: There are no good images, or the model has seen all of them.
         CheckpointError: The checkpoint cannot be used.
         CheckFailed: The exported model does not give the trained model's maps.
         BundleError: The bundle cannot be written.
@@ -157,10 +157,10 @@ def _check(request: Request) -> None:
 def _threshold_scores(
     about: Checkpoint, exported: Bundle, unseen: Mapping[Path, Frame], say: Callable[[str], None]
 ) -> list[float]:
-    """Return FP32's scores of good parts that set the threshold, each of a model that has not seen it.
+    """Return FP32's scores of the good parts that set the threshold; no score is from a model that has seen the part.
 
-    Where the training was cross-fitted, those are the scores of its own pictures, and of pictures that it did not have.
-    Those that it held out have chosen the system, and choose INT8's layers, so they do not set the threshold too.
+    If the training was cross-fitted, these are the scores of its own pictures and of pictures that it did not have. The
+    pictures that it held out chose the system and choose INT8's layers, so they do not set the threshold as well.
     """
     chose = set(about.held_out) if about.scores else set()
     new = [frame for frame in unseen.values() if pixel_digest(frame) not in chose]
@@ -194,12 +194,12 @@ def _make_networks(
 
 
 def _draft_of_fitted(request: Request, about: Checkpoint, networks: Mapping[Precision, bytes]) -> Bundle:
-    """A bundle of pictures that are fitted already."""
+    """Return a bundle in the making whose pictures are fitted already."""
     return draft(about, networks, request.out, Fit(about.fit.width, about.fit.height))
 
 
 def _add_bf16(networks: Networks, contest: Contest, say: Callable[[str], None]) -> None:
-    """Takes BF16 in where this processor has it, and where it keeps the budget and is faster than INT8 that does."""
+    """Add BF16 if this processor has it, and if it keeps the budget and is faster than INT8 that does so too."""
     own = contest.own_default
     if own is None:
         return
@@ -211,7 +211,7 @@ def _add_bf16(networks: Networks, contest: Contest, say: Callable[[str], None]) 
 
 
 def _images(option: str, folder: Path, within: bool = False) -> list[Path]:
-    """The images of a folder; those that lie `within` it in folders of their own are looked for elsewhere."""
+    """Return the images of a folder; with `within`, only those that lie directly in it."""
     if not folder.is_dir():
         raise DataSetError(f"{option} {clean(folder)}: no such folder")
     images = look_into(folder).images if within else list_images(folder)
@@ -221,10 +221,7 @@ def _images(option: str, folder: Path, within: bool = False) -> list[Path]:
 
 
 def _defects(folder: Path) -> dict[Path, str]:
-    """The defective images of a folder and of the folders in it, with their kind: the name of the folder they lie in.
-
-    A folder `good` in it holds none.
-    """
+    """Return the defective images of a folder and its subfolders except `good`, each with its folder's name as kind."""
     found = dict.fromkeys(_images("--defects", folder, within=True), clean(folder.name))
     for each in sorted(each for each in folder.iterdir() if each.is_dir() and not each.name.startswith(".")):
         found |= dict.fromkeys(look_into(each).images if each.name != "good" else [], clean(each.name))
@@ -240,9 +237,9 @@ def _found(
     foreground: str,
     say: Callable[[str], None],
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What the thresholds find of flaws of set sizes and of real defects: for the report, and counted for the manifest.
+    """Return what the thresholds find among drawn flaws and real defects: for the report, and counted for the manifest.
 
-    Scores are rounded in the report alone: one that equals the threshold is not above it.
+    Scores are rounded only in the report: rounded, a score just above the threshold could seem to equal it.
     """
     preferred = decided.preference.preferred
     limit, sized = decided.limits[preferred], score_flaws(files, preferred, good, foreground)
@@ -257,9 +254,9 @@ def _found(
 
 
 def _split(about: Checkpoint, images: list[Path], copies: Copies) -> tuple[list[Path], dict[Path, Frame]]:
-    """Images the model was trained on, and those it was not, with their pixels; copies of either go to `copies`.
+    """Split the images into those that the model was trained on and those that it was not, these with their pixels.
 
-    Scores of the former are too low to set a threshold.
+    Copies of either go to `copies`. Images that the model was trained on score too low to set a threshold.
     """
     trained = set(about.trained_on)
     seen: list[Path] = []
@@ -282,7 +279,7 @@ def _split(about: Checkpoint, images: list[Path], copies: Copies) -> tuple[list[
 
 
 def _read_defects(about: Checkpoint, defects: list[Path], good: Copies, say: Callable[[str], None]) -> list[Frame]:
-    """The defective images; those that are among the good ones too are said."""
+    """Return the defective images; report those that are among the good ones too."""
     frames = [read_image(path, about.fit.bits) for path in defects]
     pairs = zip(defects, frames, strict=True)
     if both := [clean(path) for path, frame in pairs if pixel_digest(frame) in good.first]:
@@ -313,14 +310,14 @@ def _manifest(
 
 
 def _worth_of(name: Precision, contest: Contest, networks: Networks) -> dict[str, float]:
-    """What a precision takes here and loses, for the manifest."""
+    """Return the time that a precision takes here and what it loses, for the manifest."""
     lost = networks.damages.get(name)
     told = {"latency_ms": round(contest.latency_ms[name], 3)}
     return told if lost is None else told | {"lost_" + key: lost.as_dict()[key] for key in ("image_auroc", "aupro")}
 
 
 def _drift(about: Checkpoint, model: Network, frames: list[Frame], draft: Bundle) -> float:
-    """Return how far the exported FP32 model's maps lie from the trained model's; raise where that is too far."""
+    """Return how far the exported FP32 model's maps lie from the trained model's; raise an error if that is too far."""
     engine = engine_of(draft, "fp32")
     predict = torch_predictor(model, torch.device("cpu"), about.fit)
     drift, largest = 0.0, 0.0
@@ -336,7 +333,7 @@ def _drift(about: Checkpoint, model: Network, frames: list[Frame], draft: Bundle
 
 
 def _calibration_pictures(about: Checkpoint, images: list[Path], request: Request) -> NDArray[np.uint8]:
-    """Images drawn at random, fitted; where the fit has tiles, each one drawn is a tile."""
+    """Return images drawn at random and fitted; if the fit cuts tiles, each one drawn is a tile."""
     tiles = about.fit.grid.count
     drawn = sorted(np.random.default_rng(request.seed).permutation(len(images) * tiles)[: request.calibration_images])
     return np.concatenate(
@@ -348,5 +345,5 @@ def _calibration_pictures(about: Checkpoint, images: list[Path], request: Reques
 
 
 def _inputs(pictures: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
-    """What the network sees of each, (1, 3, H, W)."""
+    """Return the network's input for each picture, (1, 3, H, W)."""
     return [np.ascontiguousarray(normalise(picture[None]).numpy()) for picture in pictures]

@@ -1,4 +1,4 @@
-"""The command `calibrate`: a checkpoint to a bundle that a station can trust."""
+"""The command `calibrate`: turns a checkpoint into a bundle that a station can trust."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def _rate(text: str) -> float | None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs `calibrate`; returns the exit status."""
+    """Run `calibrate`; return the exit status."""
     parser = argparse.ArgumentParser(
         prog="calibrate",
         description="Turns a trained checkpoint into a bundle: ONNX in FP32, FP16 and INT8, thresholds, golden frames.",
@@ -33,8 +33,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     _add_compile(commands.add_parser("compile", help="build TensorRT engines on this box, and check them"))
     _add_verify(commands.add_parser("verify", help="check a bundle's signature, digests, and engines on golden frames"))
     _add_show(commands.add_parser("show", help="say what a bundle holds"))
-    _add_diff(commands.add_parser("diff", help="say what changed between two bundles, and which verdicts with it"))
-    _add_threshold(commands.add_parser("threshold", help="make the next bundle: thresholds from the line's own parts"))
+    _add_diff(commands.add_parser("diff", help="say what changed between two bundles, and which verdicts change"))
+    _add_threshold(commands.add_parser("threshold", help="make the next bundle, with thresholds from the line's parts"))
     _add_keygen(commands.add_parser("keygen", help="make the keys that bundles are signed with"))
     _add_sign(commands.add_parser("sign", help="sign a bundle"))
     return run_command(parser, argv)
@@ -42,78 +42,89 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _add_bundle(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Exports a checkpoint in FP32 and FP16, quantizes it to INT8 in the form that measures best here, sets FP32's "
-        "threshold from good images the model has not seen, moves it to the other precisions, and writes the bundle "
-        "whole or not at all. The last lines say what the threshold does to good parts, to synthetic flaws and to the "
-        "defects in --defects; report/index.html shows it, and what each precision is worth. Of the images in --good, "
-        "those the model was trained on (told by their content) only help to choose INT8 scales. INT8 is judged on "
-        "synthetic flaws; where it loses more than the budget, or would give too many parts another verdict than FP32, "
-        "its layers are ranked by the harm of each, and the worst are left float, as few as will do, within "
-        "--search-seconds. Of the precisions that keep the budget, a station runs the one that is fastest on this "
-        "processor; with TensorRT it runs INT8 first. INT8 that stays beyond the budget is in the bundle, and no "
-        "station runs it unless told to."
+        "Makes a bundle from a checkpoint. It exports the network in FP32 and FP16, quantizes it to INT8 in the form "
+        "that measures best here, sets FP32's threshold from good images that the model has not seen, and moves that "
+        "threshold to the other precisions. The bundle is written as a whole or not at all. The last lines say what "
+        "the threshold does to good parts, to synthetic flaws and to the defects in --defects; report/index.html shows "
+        "the same, and how good each precision is. Images in --good that the model was trained on (recognised by their "
+        "content) only help to choose INT8 scales. INT8 is judged on synthetic flaws. If it loses more than the "
+        "budget, or would give too many parts another verdict than FP32, its layers are ranked by the harm that each "
+        "does, and as few of the worst as will do are left in float, within --search-seconds. A station runs the "
+        "precision that is fastest on this processor among those that keep the budget; with TensorRT it tries INT8 "
+        "first. INT8 that stays beyond the budget is still in the bundle, but no station runs it unless told to."
     )
     parser.add_argument("run", type=Path, metavar="RUN", help="folder of the checkpoint")
     parser.add_argument(
-        "--good", type=Path, required=True, metavar="DIR", help="good images; those trained on may be among them"
+        "--good",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="folder of good images; images that the model was trained on may be among them",
     )
     parser.add_argument(
         "--defects",
         type=Path,
         metavar="DIR",
-        help="defective images, or a folder of them for each kind: reported on, never used to decide",
+        help="folder of defective images, or of one folder for each kind; the report covers them, but they decide "
+        "nothing",
     )
     parser.add_argument(
         "--false-reject-rate",
         type=_rate,
         metavar="R|auto",
-        help="share of good parts that may be rejected; auto (default): the smallest of 0.1, 0.2, 0.5, 1, 2 and 5 %% "
-        "at which two of the good images on average would be rejected",
+        help="share of good parts that may be rejected. auto (default): the smallest of 0.1, 0.2, 0.5, 1, 2 and 5 %% "
+        "at which two of the good images would be rejected on average",
     )
     parser.add_argument(
         "--calibration-images",
         type=int,
         default=64,
         metavar="N",
-        help="images for the INT8 scales, at most (default 64)",
-    )
-    parser.add_argument("--seed", type=seed, default=0, help="which images those are (default 0)")
-    parser.add_argument(
-        "--budget-auroc", type=float, default=0.5, metavar="P", help="points of image AUROC INT8 may lose (default 0.5)"
+        help="most images to choose the INT8 scales with (default 64)",
     )
     parser.add_argument(
-        "--budget-aupro", type=float, default=1.0, metavar="P", help="points of AUPRO INT8 may lose (default 1)"
+        "--seed", type=seed, default=0, help="random seed that picks the images for the INT8 scales (default 0)"
+    )
+    parser.add_argument(
+        "--budget-auroc",
+        type=float,
+        default=0.5,
+        metavar="P",
+        help="points of image AUROC that INT8 may lose (default 0.5)",
+    )
+    parser.add_argument(
+        "--budget-aupro", type=float, default=1.0, metavar="P", help="points of AUPRO that INT8 may lose (default 1)"
     )
     parser.add_argument(
         "--budget-rank",
         type=float,
         default=0.98,
         metavar="R",
-        help="least rank correlation of INT8's scores with FP32's (default 0.98)",
+        help="smallest allowed rank correlation between INT8's scores and FP32's (default 0.98)",
     )
     parser.add_argument(
         "--budget-verdicts",
         type=float,
         default=1.0,
         metavar="P",
-        help="per cent of parts, good and flawed, that may get another verdict than FP32's, as expected from scores "
-        "of synthetic flaws and held-out good images near the threshold; layers of INT8 stay float until half of it "
-        "is expected (default %(default)g)",
+        help="per cent of parts, good and flawed, that may get another verdict than FP32's; estimated from scores of "
+        "synthetic flaws and held-out good images near the threshold. Layers of INT8 are left in float until half of "
+        "this is expected (default %(default)g)",
     )
     parser.add_argument(
         "--search-seconds",
         type=float,
         default=60.0,
         metavar="S",
-        help="where INT8 is beyond the budget: how long layers to leave float are looked for, at most (default 60; "
-        "0: not at all)",
+        help="if INT8 is beyond the budget: the longest time to search for layers to leave in float (default 60; 0: "
+        "do not search)",
     )
     parser.add_argument(
         "--sensitivity",
         action="store_true",
-        help="rank all of INT8's layers by the harm of each, even where the budget holds, however long it takes",
+        help="rank all layers of INT8 by the harm that each does, even if the budget holds, and however long it takes",
     )
-    parser.add_argument("--out", type=Path, required=True, metavar="BUNDLE", help="folder to make")
+    parser.add_argument("--out", type=Path, required=True, metavar="BUNDLE", help="folder to create")
     parser.set_defaults(handler=_bundle)
 
 
@@ -149,31 +160,37 @@ def _bundle(arguments: argparse.Namespace) -> None:
 
 def _add_compile(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Builds the bundle's TensorRT engine for this box's GPU, checks it on the golden frames and keeps it where the "
-        "service looks for it. One that drifts or cannot be built is refused with the numbers, and the next more "
-        "precise one tried. Runs without torch. The service does the same at its first start. Exit status 1 if none "
-        "holds."
+        "Builds the bundle's TensorRT engine for this box's GPU, checks it on the golden frames, and stores it where "
+        "the service looks for it. An engine that drifts or cannot be built is refused, with the numbers, and the next "
+        "more precise one is tried. The command needs no torch. The service does the same when it first starts. The "
+        "exit status is 1 if no engine holds."
     )
     parser.epilog = "On the box: sudo -u edge-inspect calibrate compile bundles/bottle"
-    parser.add_argument("bundle", type=Path, metavar="BUNDLE")
+    parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="bundle to build engines for, a folder or a .zip")
     parser.add_argument(
         "--precision",
         choices=("auto", *(precision for precision in PRECISIONS if precision != "bf16")),
         default="auto",
-        help="auto (default): those of the bundle's order for TensorRT, in turn",
+        help="precision to build; auto (default): the bundle's precisions for TensorRT, in their order",
     )
     parser.add_argument(
-        "--cache", type=Path, metavar="DIR", help="default /var/lib/edge-inspect/engines, or ~/.cache/edge-inspect"
+        "--cache",
+        type=Path,
+        metavar="DIR",
+        help="folder for engines (default /var/lib/edge-inspect/engines, or ~/.cache/edge-inspect)",
     )
     parser.add_argument(
-        "--workspace", type=int, default=1024, metavar="MIB", help="memory a tactic may use (default 1024)"
+        "--workspace", type=int, default=1024, metavar="MIB", help="MiB of memory that a tactic may use (default 1024)"
     )
-    parser.add_argument("--again", action="store_true", help="build even where an engine is kept, or was refused")
+    parser.add_argument(
+        "--again", action="store_true", help="build even if there is an engine already, or one was refused before"
+    )
     parser.add_argument(
         "--via",
         choices=("tensorrt", "torch-tensorrt"),
         default="tensorrt",
-        help="torch-tensorrt compiles the checkpoint instead, for comparison on a workstation; it keeps nothing",
+        help="compiler to use (default tensorrt). torch-tensorrt compiles the checkpoint instead of the bundle, for "
+        "comparison on a workstation, and stores nothing",
     )
     parser.add_argument("--run", type=Path, metavar="RUN", help="the checkpoint's folder, with --via torch-tensorrt")
     add_json_option(parser)
@@ -205,20 +222,22 @@ def _compile(arguments: argparse.Namespace) -> None:
 
 def _add_verify(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Checks that a bundle, a folder or a .zip, is what it was made to be: that it is signed with one of the public "
-        "keys, where some are given; that every file has its digest; that each precision reproduces the golden frames "
-        "on this box. Exit status 1 if something does not hold; the message names the file or the check, with numbers."
+        "Checks that a bundle, a folder or a .zip, is what it was made to be: it is signed with one of the public keys "
+        "(if any are given), every file has its digest, and each precision reproduces the golden frames on this box. "
+        "The exit status is 1 if a check fails; the message names the file or the check, with numbers."
     )
     parser.epilog = "Example: calibrate verify bundles/bottle --public-key keys/signing-key.pub.pem"
-    parser.add_argument("bundle", type=Path, metavar="BUNDLE")
-    parser.add_argument("--engine", choices=ENGINES, default="openvino", help="openvino (default), or tensorrt")
+    parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="bundle to check, a folder or a .zip")
+    parser.add_argument(
+        "--engine", choices=ENGINES, default="openvino", help="engine to check with: openvino (default) or tensorrt"
+    )
     parser.add_argument(
         "--public-key",
         type=Path,
         action="append",
         default=[],
         metavar="FILE",
-        help="it must be signed with this key, or with one of these where given more than once",
+        help="public key that the bundle must be signed with; may be given more than once, and then one must match",
     )
     add_json_option(parser)
     parser.set_defaults(handler=_verify)
@@ -237,8 +256,8 @@ def _verify(arguments: argparse.Namespace) -> None:
 
 
 def _add_show(parser: argparse.ArgumentParser) -> None:
-    parser.description = "Prints what a bundle is, for a person."
-    parser.add_argument("bundle", type=Path, metavar="BUNDLE")
+    parser.description = "Prints a bundle's contents for a person to read."
+    parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="bundle to describe, a folder or a .zip")
     parser.set_defaults(handler=_show)
 
 
@@ -283,19 +302,19 @@ def _show(arguments: argparse.Namespace) -> None:
 def _add_diff(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Says what changed from bundle A to bundle B: network, fit, thresholds, sizes, scores of held-out good images, "
-        "latency, provenance. With --images, also which images get another verdict, each bundle run as a station "
-        "would. Exit status 0 whether or not they differ."
+        "latency, provenance. With --images it also lists the images that get another verdict when each bundle is run "
+        "as a station would run it. The exit status is 0 whether or not they differ."
     )
     parser.epilog = "Example: calibrate diff bundles/bottle-v1 bundles/bottle-v2 --images photos"
-    parser.add_argument("a", type=Path, metavar="A", help="the one before")
-    parser.add_argument("b", type=Path, metavar="B", help="the one after")
+    parser.add_argument("a", type=Path, metavar="A", help="the older bundle")
+    parser.add_argument("b", type=Path, metavar="B", help="the newer bundle")
     parser.add_argument(
         "--images",
         type=Path,
         action="append",
         default=[],
         metavar="FOLDER",
-        help="images to judge with both; may be given more than once",
+        help="folder of images to judge with both bundles; may be given more than once",
     )
     add_json_option(parser)
     parser.set_defaults(handler=_diff)
@@ -315,9 +334,9 @@ def _diff(arguments: argparse.Namespace) -> None:
 def _add_threshold(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Makes the next bundle: the same networks and golden frames, with thresholds from parts of the line that a "
-        "station has judged in shadow. Bad parts may be among them, up to --bad-share: what scores as no good part "
-        "would is left out. How these parts scored, and what their pictures showed, is what a station with the new "
-        "bundle watches its line against. Runs on the box too, without torch. The new bundle is not signed yet."
+        "station has judged in shadow. Bad parts may be among them, up to --bad-share: parts whose scores no good part "
+        "would have are left out. A station with the new bundle compares its line with how these parts scored and what "
+        "their pictures showed. The command also runs on the box, and needs no torch. The new bundle is not signed."
     )
     parser.epilog = (
         "Example: calibrate threshold bundles/bottle --scores /var/lib/edge-inspect/outbox.shadow-station1.jsonl --out "
@@ -325,25 +344,25 @@ def _add_threshold(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="the bundle that judged the parts")
     source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument("--scores", type=Path, metavar="FILE", help="what the station has collected in shadow")
+    source.add_argument("--scores", type=Path, metavar="FILE", help="scores that the station has collected in shadow")
     source.add_argument(
-        "--evidence", type=Path, metavar="DIR", help="the evidence folder: the parts that were saved evenly in shadow"
+        "--evidence", type=Path, metavar="DIR", help="evidence folder, with the parts that were saved evenly in shadow"
     )
     parser.add_argument(
         "--bad-share",
         type=float,
         default=0.02,
         metavar="P",
-        help="largest share of bad parts on the line (default 0.02)",
+        help="largest possible share of bad parts on the line (default 0.02)",
     )
     parser.add_argument(
         "--false-reject-rate",
         type=_rate,
         metavar="R|auto",
-        help="share of good parts that may be rejected; auto (default): the smallest of 0.1, 0.2, 0.5, 1, 2 and 5 %% "
-        "at which two of the good parts on average would be rejected",
+        help="share of good parts that may be rejected. auto (default): the smallest of 0.1, 0.2, 0.5, 1, 2 and 5 %% "
+        "at which two of the good parts would be rejected on average",
     )
-    parser.add_argument("--out", type=Path, required=True, metavar="NEXT", help="folder to make")
+    parser.add_argument("--out", type=Path, required=True, metavar="NEXT", help="folder to create")
     add_json_option(parser)
     parser.set_defaults(handler=_threshold)
 
@@ -363,10 +382,10 @@ def _threshold(arguments: argparse.Namespace) -> None:
     above, above_before = (int((parts.scores > limit).sum()) for limit in (made.fit.threshold, before))
     say(f"of these parts it would reject {above}; the threshold before, {before:.4f}, would reject {above_before}")
     if above > made.left_out + 2 * made.fit.rate * total + 3:
-        say("warning: these are more than expected; look at the parts, and at --bad-share")
+        say("warning: this is more than expected; look at the parts, and at --bad-share")
     for sentence in made.wide:
         say(f"warning: {sentence}")
-    say(f"{made.bundle.path}: made; with signed bundles, calibrate sign signs it")
+    say(f"{made.bundle.path}: made; if your stations require signed bundles, sign it with calibrate sign")
     write_json(
         {
             "bundle": made.bundle.manifest.name,
@@ -388,15 +407,16 @@ def _add_passphrase(parser: argparse.ArgumentParser) -> None:
         "--passphrase-file",
         type=Path,
         metavar="FILE",
-        help="its first line protects the private key (default: no passphrase)",
+        help="file whose first line is the passphrase that protects the private key (default: no passphrase)",
     )
 
 
 def _add_keygen(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Makes a pair of Ed25519 keys. The private one signs bundles: it stays where bundles are made, readable by its "
-        "owner alone. The public one goes to every box, where `bundles: {public_keys: [FILE]}` in the configuration "
-        "lets in only bundles signed with its other half. A key that is there is never overwritten."
+        "Makes a pair of Ed25519 keys. The private key signs bundles. It stays where bundles are made, and only its "
+        "owner can read it. The public key goes to every box: with `bundles: {public_keys: [FILE]}` in its "
+        "configuration, a box accepts only bundles signed with the matching private key. Existing keys are never "
+        "overwritten."
     )
     parser.epilog = "Example: calibrate keygen --out keys; calibrate sign bundles/bottle --key keys/signing-key.pem"
     parser.add_argument(
@@ -404,7 +424,7 @@ def _add_keygen(parser: argparse.ArgumentParser) -> None:
         type=Path,
         required=True,
         metavar="DIR|FILE",
-        help="a folder, for signing-key.pem and signing-key.pub.pem; or NAME.pem, with NAME.pub.pem beside it",
+        help="folder for signing-key.pem and signing-key.pub.pem; or NAME.pem, and NAME.pub.pem is written beside it",
     )
     _add_passphrase(parser)
     parser.set_defaults(handler=_keygen)
@@ -420,12 +440,12 @@ def _keygen(arguments: argparse.Namespace) -> None:
 
 def _add_sign(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Signs a bundle, a folder or a .zip, after a check of every file: writes manifest.sig beside manifest.yaml. "
-        "Signing again replaces the signature. Copies of the bundle, packed or unpacked, stay signed."
+        "Signs a bundle, a folder or a .zip, after checking every file. The signature is written to manifest.sig "
+        "beside manifest.yaml. Signing again replaces it. Copies of the bundle, packed or unpacked, stay signed."
     )
     parser.epilog = "Example: calibrate sign bundles/bottle --key keys/signing-key.pem"
-    parser.add_argument("bundle", type=Path, metavar="BUNDLE")
-    parser.add_argument("--key", type=Path, required=True, metavar="FILE", help="the private key of calibrate keygen")
+    parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="bundle to sign, a folder or a .zip")
+    parser.add_argument("--key", type=Path, required=True, metavar="FILE", help="private key made by calibrate keygen")
     _add_passphrase(parser)
     parser.set_defaults(handler=_sign)
 

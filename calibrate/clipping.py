@@ -1,7 +1,7 @@
-"""Where INT8 ends: four ways to choose the largest value it represents, from a histogram of what flows.
+"""The largest value that INT8 represents: four ways to choose it from a histogram of the values that flow.
 
-Clipping rare large values makes the steps finer for all others. No rule for it is best for every network
-(NVIDIA/TensorRT issues 3922 and 4024), so each is tried and measured (calibrate/trials.py).
+Clipping rare large values makes the steps finer for all others. No rule is best for every network (NVIDIA/TensorRT
+issues 3922 and 4024), so each rule is tried and measured (calibrate/trials.py).
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from numpy.typing import NDArray
 from edge_inspect.calibrate.activations import BINS, Histogram
 
 LEVELS = 127
-"""Activations, symmetric INT8: -127 to 127."""
+"""Steps on either side of zero: activations are symmetric INT8, from -127 to 127."""
 
 PERCENTILE = 99.99
 CANDIDATES = 128
 SMOOTHING = 1e-4
-"""The least of Q where P is not 0: values may be clipped into a bin that is empty itself (as in ONNX Runtime)."""
+"""Smallest value of Q where P is not 0: values may be clipped into a bin that was empty itself (as in ONNX Runtime)."""
 
 SMALLEST = 1e-6
-"""What is always zero has a scale too."""
+"""Smallest scale, so that a tensor that is always zero has one too."""
 
 
 def maximum(histogram: Histogram) -> float:
@@ -38,7 +38,7 @@ def percentile(histogram: Histogram) -> float:
 
 
 def mse(histogram: Histogram) -> float:
-    """Return where INT8's mean squared error is smallest; squares of clipped values weigh against finer steps."""
+    """Return the end at which INT8's mean squared error is smallest, between clipping errors and coarser steps."""
     centres = (np.arange(BINS) + 0.5) * (histogram.end / BINS)
     clips = np.linspace(0.2, 1.0, CANDIDATES) * histogram.largest
     steps = clips[:, None] / LEVELS
@@ -48,12 +48,12 @@ def mse(histogram: Histogram) -> float:
 
 
 def entropy(histogram: Histogram) -> float:
-    """Return where the distribution loses least: smallest Kullback-Leibler divergence, as TensorRT's calibration.
+    """Return the end at which the distribution loses least: the smallest Kullback-Leibler divergence, as in TensorRT.
 
-    For each end: P is the histogram up to it with all beyond in its last bin, Q the same bins gathered into 128 levels,
-    each spread evenly over its bins that hold something. Zeros, most of what follows a ReLU, cost nothing to represent
-    and would drown the rest: their bin counts as much as the next. Source: Migacz, 8-bit Inference with TensorRT, GTC
-    2017.
+    For each candidate end, P is the histogram up to it, with all larger values added to its last bin. Q is the same
+    bins gathered into 128 levels, each level spread evenly over those of its bins that are not empty. Most values after
+    a ReLU are zeros; they cost nothing to represent and would drown the rest, so their bin counts as much as the next.
+    Source: Migacz, 8-bit Inference with TensorRT, GTC 2017.
     """
     counts = histogram.counts.copy()
     counts[0] = counts[1]
@@ -84,5 +84,5 @@ METHODS: dict[str, Callable[[Histogram], float]] = {
 
 
 def scale(histogram: Histogram, method: str) -> float:
-    """Return the step of symmetric INT8 for what was counted, by one of `METHODS`."""
+    """Return the step of symmetric INT8 for the counted values, by one of `METHODS`."""
     return max(METHODS[method](histogram) if histogram.largest > 0 else 0, SMALLEST) / LEVELS

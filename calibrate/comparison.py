@@ -1,4 +1,4 @@
-"""What changed between two bundles: what they say of themselves, and what they say of images."""
+"""Changes between two bundles: in their manifests, files and reports, and in their verdicts on images."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ from edge_inspect.edge.text import clean
 from edge_inspect.train.progress import tracked
 
 SHOWN = 20
-"""Changed verdicts a person is told of one by one."""
+"""Number of changed verdicts that are listed one by one."""
 COLUMN = 36
-"""Longer texts have a line of their own."""
+"""Width of a column; longer texts get a line of their own."""
 REPEATED = {"threshold", "threshold_low", "threshold_high", "method", "rate", "rate_low", "rate_high", "images_wanted"}
-"""What the report says a second time; the manifest decides."""
+"""Entries of the report that repeat the manifest, whose values decide."""
 
 Facts = dict[str, Any]
-"""What a bundle says, by dotted key."""
+"""Entries of a bundle, by dotted key."""
 
 
 @dataclass(frozen=True)
 class Difference:
-    """Something the bundles do not agree in.
+    """An entry in which the bundles differ.
 
     Attributes:
-        key: Where it stands: a key of the manifest, `report.*`, `files.*`, `manifest.sig`.
-        a: What the first says; `None` where it says nothing.
-        b: What the second says.
+        key: Key of the entry: a key of the manifest, `report.*`, `files.*` or `manifest.sig`.
+        a: Value in the first bundle; `None` if it has no such entry.
+        b: Value in the second bundle; `None` if it has no such entry.
     """
 
     key: str
@@ -47,26 +47,26 @@ class Difference:
     b: Any
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it as `--json` has it."""
+        """Return the difference as `--json` writes it."""
         return {"key": self.key, "a": self.a, "b": self.b}
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a bundle says of an image: accept or not, and why."""
+    """The verdict of a bundle on an image: accept or not, and why."""
 
     ok: bool
     score: float
     threshold: float
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it as `--json` has it."""
+        """Return the outcome as `--json` writes it."""
         return {"ok": self.ok, "score": round(self.score, 6), "threshold": round(self.threshold, 6)}
 
 
 @dataclass(frozen=True)
 class ImagePair:
-    """An image with what each bundle says of it."""
+    """An image with the outcome of each bundle."""
 
     path: Path
     a: Outcome
@@ -74,19 +74,19 @@ class ImagePair:
 
     @property
     def changed(self) -> bool:
-        """Whether the verdict is another."""
+        """Whether the two verdicts differ."""
         return self.a.ok != self.b.ok
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """What `calibrate diff` found.
+    """The result of `calibrate diff`.
 
     Attributes:
         a: The first bundle.
-        b: The second.
-        differences: In the order of the manifest.
-        images: What each says of the images; `None` where none were given.
+        b: The second bundle.
+        differences: Differences in the order of the manifest.
+        images: Outcomes for the images; `None` if no images were given.
     """
 
     a: Bundle
@@ -95,7 +95,7 @@ class Comparison:
     images: list[ImagePair] | None
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it as `--json` has it."""
+        """Return the comparison as `--json` writes it."""
         return {
             "a": _identity(self.a),
             "b": _identity(self.b),
@@ -105,7 +105,7 @@ class Comparison:
         }
 
     def lines(self) -> Iterator[str]:
-        """Yield it in lines for a person."""
+        """Yield the comparison in lines for a person."""
         yield from (f"{letter}  {bundle.path}" for letter, bundle in (("A", self.a), ("B", self.b)))
         if not self.differences:
             yield "no difference"
@@ -122,17 +122,17 @@ class Comparison:
 
 
 def compare(a: Bundle, b: Bundle, images: Sequence[Path] = ()) -> Comparison:
-    """Compare two bundles, and run images through what a station would run of each.
+    """Compare two bundles, and run images through the engine that a station would run for each.
 
     Args:
         a: The first bundle.
-        b: The second.
-        images: Files, and folders whose images are taken.
+        b: The second bundle.
+        images: Image files, and folders of images.
 
     Raises:
         ImageError: There are no images, or one cannot be read.
         EngineError: No engine of a bundle reproduces its golden frames.
-        BundleError: A report is no JSON.
+        BundleError: A report is not valid JSON.
     """
     if missing := [clean(path) for path in images if not path.exists()]:
         raise ImageError(f"{', '.join(missing)}: no such file or folder")
@@ -152,7 +152,7 @@ def _judge(a: Bundle, b: Bundle, paths: list[Path]) -> Iterator[ImagePair]:
 
 
 class _Judge:
-    """The engine and the decision a station would have of a bundle."""
+    """The engine and the decision that a station would use for a bundle."""
 
     def __init__(self, bundle: Bundle) -> None:
         self._engine = open_checked_engine(bundle)
@@ -165,13 +165,13 @@ class _Judge:
 
 
 def _facts(bundle: Bundle) -> Facts:
-    """Return all that a bundle says: its manifest, then its files, its signature and its report."""
+    """Return all entries of a bundle: of its manifest, files, signature and report."""
     manifest = bundle.manifest.model_dump(mode="json")
-    manifest["input"]["fit"] = bundle.fit.as_dict()  # with what an older manifest leaves to the default
+    manifest["input"]["fit"] = bundle.fit.as_dict()  # adds the defaults that an older manifest leaves out
     files = manifest.pop("files")
     facts = dict(_flat("", manifest))
     for name, file in files.items():
-        if name != REPORT:  # its content is compared, which says more
+        if name != REPORT:  # the report's content is compared instead, which says more
             facts[f"files.{name}"] = f"{file['bytes'] / 1e6:.2f} MB, sha256 {file['sha256'][:12]}"
     facts[SIGNATURE] = _signature(bundle)
     return facts | dict(_flat("report.", _report(bundle)))
@@ -191,12 +191,12 @@ def _report(bundle: Bundle) -> Facts:
     try:
         report = json.loads(bundle.file(REPORT), parse_constant=lambda _: None)
     except ValueError as error:
-        raise BundleError(f"{bundle.path}: {REPORT} is no JSON: {error}") from error
+        raise BundleError(f"{bundle.path}: {REPORT} is not valid JSON: {error}") from error
     return report if isinstance(report, dict) else {}
 
 
 def _flat(prefix: str, value: Facts) -> Iterator[tuple[str, Any]]:
-    """Yield dotted keys with their values. Of scores their number, median and largest; no lists of tables."""
+    """Yield dotted keys and values; for scores their number, median and largest value; no lists of tables."""
     for key, inner in value.items():
         if prefix.startswith("report.") and key in REPEATED:
             continue
@@ -256,7 +256,7 @@ def _text(value: Any) -> str:
 
 
 def _change(a: Any, b: Any) -> str:
-    """Return by how much a number grew."""
+    """Return by how much a number grew, in words."""
     return f"{(b - a) / abs(a):+.1%}" if _is_number(a) and _is_number(b) and a else ""
 
 

@@ -1,4 +1,4 @@
-"""Engines for this box from a bundle, each checked on the golden frames; the next more precise one where one fails."""
+"""Engines for this box, built from a bundle and checked on its golden frames, with the next precision if one fails."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ TIMED_RUNS = 50
 
 @dataclass(frozen=True)
 class Attempt:
-    """What came of one precision.
+    """The outcome for one precision.
 
     Attributes:
-        precision: Which.
-        ok: Whether a station may run it.
-        golden: The largest difference of a golden map's value; `None` where no engine came about.
-        allowed: What the manifest allows.
-        latency_ms: The median from frame to map; `None` where it is not run.
-        detail: What went wrong, or where the engine lies.
+        precision: The precision that was tried.
+        ok: Whether a station may run the engine.
+        golden: Largest difference of a golden map's value; `None` if no engine was built.
+        allowed: Difference that the manifest allows.
+        latency_ms: Median time from frame to map in milliseconds; `None` if the engine was not run.
+        detail: Error, or place where the engine is stored.
     """
 
     precision: Precision
@@ -48,22 +48,22 @@ class Attempt:
 
 
 Open = Callable[[Precision], tuple[Engine, str]]
-"""Gives an engine of a precision, and where it lies or what is to say of it."""
+"""Returns an engine of a precision, and a text about it, such as where it is stored."""
 
 
 def try_in_turn(
     bundle: Bundle, precision: Precision | None, open_one: Open, say: Callable[[str], None]
 ) -> list[Attempt]:
-    """Open engines until one reproduces the golden frames, and say of each what came of it.
+    """Open engines until one reproduces the golden frames, and report the outcome of each.
 
     Args:
         bundle: The bundle.
-        precision: The only one to try; without one, those of the bundle's order for TensorRT.
-        open_one: Builds an engine.
-        say: Hears each attempt's line.
+        precision: The only precision to try; by default the bundle's precisions for TensorRT, in their order.
+        open_one: Builds an engine of a precision.
+        say: Called with a line for each attempt.
 
     Raises:
-        CheckFailed: None holds; the message has the numbers of each.
+        CheckFailed: No engine reproduces the golden frames; the message has the numbers of each.
     """
     attempts: list[Attempt] = []
     for candidate in fall_back(bundle, precision, "tensorrt"):
@@ -96,10 +96,10 @@ def _latency_ms(bundle: Bundle, engine: Engine) -> float:
 
 
 def with_tensorrt(bundle: Bundle, cache: Path | None, workspace_mb: int, again: bool) -> Open:
-    """Return what opens TensorRT from the bundle's ONNX, as the service does, and into the service's cache.
+    """Return a function that opens TensorRT engines from the bundle's ONNX, through the same cache as the service.
 
     Raises:
-        EngineError: TensorRT, pycuda or a GPU is missing here.
+        EngineError: TensorRT, pycuda or a GPU is missing on this machine.
     """
     from edge_inspect.edge.engines.tensorrt.cached import find_device, open_cached
 

@@ -1,4 +1,4 @@
-"""FP32, INT8 and OpenVINO's own default type in turns: how fast each is here, and what that default loses."""
+"""FP32, INT8 and OpenVINO's default type, timed in turns: how fast each is here, and what the default type loses."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from edge_inspect.edge.engines.openvino import default_type
 
 @dataclass(frozen=True)
 class OwnDefault:
-    """What OpenVINO makes of the float network where nobody names a type, on a processor with a faster float.
+    """The type in which OpenVINO runs the float network by default, on a processor with a faster float than float32.
 
     Attributes:
-        type: The processor's.
-        latency_ms: The median of a picture that is fitted already.
-        int8_latency_ms: Likewise, in turns with it.
-        damage: Against FP32.
-        broken: What of the budget that INT8 must keep does not hold for it; empty where all does.
+        type: Name of the type.
+        latency_ms: Median milliseconds of a picture that is fitted already.
+        int8_latency_ms: Median milliseconds of INT8, timed in turns with it.
+        damage: Loss against FP32.
+        broken: How it breaks the budget that INT8 must keep, in words; empty if it keeps it.
     """
 
     type: str
@@ -41,19 +41,19 @@ class OwnDefault:
         )
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it as the report has it."""
+        """Return the entry for the report."""
         return asdict(self) | {"damage": self.damage.as_dict()}
 
 
 @dataclass(frozen=True)
 class Contest:
-    """What was measured in turns.
+    """The times that were measured in turns.
 
     Attributes:
-        latency_ms: The median of a picture that is fitted already, of FP32 and INT8, and of BF16 where OpenVINO's
-            own default is that.
-        own_default: What OpenVINO would do by itself; `None` on a processor whose default is float32.
-        own_maps: Its maps of the validation pictures.
+        latency_ms: Median milliseconds of a picture that is fitted already, for FP32 and INT8, and for BF16 if that is
+            OpenVINO's default.
+        own_default: OpenVINO's default type with its measurements; `None` on a processor whose default is float32.
+        own_maps: Maps of the validation pictures in that default type.
     """
 
     latency_ms: Mapping[Precision, float]
@@ -62,13 +62,13 @@ class Contest:
 
 
 def hold_contest(bundle: Bundle, validation: Validation, reference: Maps, budget: Budget) -> Contest:
-    """Time the precisions in turns: a machine that slows down meanwhile slows all of them.
+    """Time the precisions in turns, so that a machine that slows down meanwhile slows all of them.
 
     Args:
-        bundle: With FP32 and INT8, of pictures that are fitted already.
-        validation: What the default is judged on.
-        reference: FP32's maps of it.
-        budget: What INT8 may lose.
+        bundle: A bundle with FP32 and INT8, for pictures that are fitted already.
+        validation: Pictures on which the default type is judged.
+        reference: FP32's maps of these pictures.
+        budget: How much INT8 may lose.
 
     Raises:
         EngineError: An engine cannot be built or failed.

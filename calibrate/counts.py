@@ -1,4 +1,4 @@
-"""How many flaws and defects a threshold finds, as the manifest has it; needs nothing that a box does not have."""
+"""Counts of the flaws and defects that a threshold finds, as in the manifest. It imports only what a box has."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ def found_flaws(scores: Mapping[float, Sequence[float]], threshold: float) -> li
     """Return how many flaws of each size a threshold finds.
 
     Args:
-        scores: Of the flaws, by their width as a share of the part's.
-        threshold: Of the precision that the scores are of.
+        scores: Scores of the flaws, by the flaw's width as a share of the part's width.
+        threshold: Threshold of the same precision as the scores.
     """
     return [
         {"width": width, "drawn": len(each), "found": sum(score > threshold for score in each)}
@@ -23,9 +23,9 @@ def found_defects(kinds: Sequence[str], scores: Sequence[float], threshold: floa
     """Return how many defective images of each kind a threshold finds.
 
     Args:
-        kinds: Of each image.
-        scores: Likewise.
-        threshold: Of the precision that the scores are of.
+        kinds: Kind of each image.
+        scores: Score of each image.
+        threshold: Threshold of the same precision as the scores.
     """
     found = {kind: [score > threshold for k, score in zip(kinds, scores, strict=True) if k == kind] for kind in kinds}
     return [{"kind": kind, "images": len(each), "found": sum(each)} for kind, each in sorted(found.items())]

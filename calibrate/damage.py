@@ -1,4 +1,4 @@
-"""What a precision costs against FP32 on the validation pictures, and how much of it is allowed."""
+"""How much a precision loses against FP32 on the validation pictures, and how much it may lose."""
 
 from __future__ import annotations
 
@@ -17,20 +17,21 @@ Scores = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Damage:
-    """What was lost, and how far scores and maps moved.
+    """The loss of a precision, and how far its scores and maps moved.
 
     Attributes:
-        image_auroc: Points of image AUROC lost; negative where it is better.
-        image_auroc_error: Its standard error: of few pictures, some change places whatever is done to them.
+        image_auroc: Points of image AUROC lost; negative if the precision is better.
+        image_auroc_error: Standard error of `image_auroc`. It is large for few pictures, because any change swaps some
+            of their ranks.
         aupro: Points of AUPRO lost.
-        rank_correlation: Of the pictures' scores (Spearman).
-        score_shift: Mean difference of the scores, in standard deviations of FP32's: that precision's own thresholds
-            make up for it.
-        score_noise: Standard deviation of the difference, likewise: nothing makes up for it.
-        map_noise: The same of map values.
-        verdicts: Per cent of parts like these pictures that are expected to get another verdict than FP32's, once the
-            threshold is moved by the shift; 0 where the validation has no threshold.
-        pictures: How many tell.
+        rank_correlation: Rank correlation of the pictures' scores with FP32's (Spearman).
+        score_shift: Mean difference of the scores, in standard deviations of FP32's scores. The precision's own
+            threshold makes up for it.
+        score_noise: Standard deviation of the difference, in the same unit. Nothing makes up for it.
+        map_noise: Standard deviation of the difference of map values, in standard deviations of FP32's.
+        verdicts: Expected per cent of parts like these pictures that get another verdict than FP32's, once the
+            threshold has moved by the shift; 0 if the validation has no threshold.
+        pictures: Number of pictures that the figures come from.
     """
 
     image_auroc: float
@@ -45,7 +46,7 @@ class Damage:
 
     @property
     def rank_ceiling(self) -> float:
-        """The rank correlation and its standard error (Fisher's z): of few pictures, some change places by chance."""
+        """Rank correlation plus its standard error (Fisher's z), because chance swaps ranks among few pictures."""
         if self.pictures <= 3:
             return 1.0
         z = np.arctanh(min(self.rank_correlation, 1 - 1e-12)) + 1 / np.sqrt(self.pictures - 3)
@@ -53,7 +54,7 @@ class Damage:
 
     @property
     def size(self) -> float:
-        """One number to rank by: of so few pictures AUROC and AUPRO are too coarse for it."""
+        """One number to rank precisions by; AUROC and AUPRO are too coarse for that on so few pictures."""
         return self.score_noise + self.map_noise
 
     def __str__(self) -> str:
@@ -65,19 +66,19 @@ class Damage:
         )
 
     def as_dict(self) -> dict[str, float]:
-        """For the report."""
+        """Return the figures for the report."""
         return {name: round(value, 6) for name, value in asdict(self).items()}
 
 
 @dataclass(frozen=True)
 class Budget:
-    """What a precision may lose on validation, beyond chance: by a standard error more for what so few pictures tell.
+    """How much a precision may lose on validation; where few pictures tell little, a standard error is allowed on top.
 
     Attributes:
-        image_auroc: Points of image AUROC.
-        aupro: Points of AUPRO, which counts pixels: no allowance.
-        rank_correlation: The least rank correlation of the scores.
-        verdicts: Per cent of verdicts that may differ from FP32's: no allowance, for the estimate is an average.
+        image_auroc: Points of image AUROC, plus a standard error.
+        aupro: Points of AUPRO. It counts pixels, of which there are many, so nothing is added.
+        rank_correlation: Smallest rank correlation of the scores with FP32's.
+        verdicts: Per cent of verdicts that may differ from FP32's. The estimate is an average, so nothing is added.
     """
 
     image_auroc: float = 0.5
@@ -86,7 +87,7 @@ class Budget:
     verdicts: float = 1.0
 
     def broken(self, damage: Damage) -> str:
-        """What of it does not hold, for a person; empty where all does."""
+        """Return what breaks the budget, in words; an empty text if nothing does."""
         wrong = []
         if damage.image_auroc - damage.image_auroc_error > self.image_auroc:
             lost = f"{damage.image_auroc:.2f} ± {damage.image_auroc_error:.2f} points of image AUROC lost"
@@ -103,13 +104,13 @@ class Budget:
 
 @dataclass(frozen=True)
 class Worth:
-    """What maps of the validation pictures are worth.
+    """How well maps of the validation pictures tell flawed from good ones.
 
     Attributes:
         maps: (N, H, W) float32.
-        scores: The largest value of each, padding apart, (N,).
-        image_auroc: From 0 to 1.
-        aupro: Likewise, up to a false-positive rate of 0.3.
+        scores: Largest value of each map, without padding, (N,).
+        image_auroc: Image AUROC, from 0 to 1.
+        aupro: AUPRO up to a false-positive rate of 0.3, from 0 to 1.
         image_auroc_error: Standard error of `image_auroc`.
     """
 
@@ -126,7 +127,7 @@ class Worth:
 
 
 def worth(validation: Validation, maps: Maps) -> Worth:
-    """Scores and metrics of the maps of the first pictures, as many as there are maps."""
+    """Return scores and metrics of the maps, which are those of the first pictures of the validation."""
     seen = validation.first(len(maps))
     scores = np.where(seen.valid, maps, -np.inf).max(axis=(1, 2))
     error = _standard_error(_wins(scores, seen.flawed))
@@ -134,7 +135,7 @@ def worth(validation: Validation, maps: Maps) -> Worth:
 
 
 def damage(validation: Validation, reference: Maps, maps: Maps) -> Damage:
-    """What `maps`, of the first pictures, have lost against FP32's."""
+    """Return what `maps`, those of the first pictures, have lost against FP32's."""
     known = reference[: len(maps)]
     before, after = worth(validation, known), worth(validation, maps)
     valid = validation.valid[: len(maps)]
@@ -154,10 +155,10 @@ def damage(validation: Validation, reference: Maps, maps: Maps) -> Damage:
 def _changed_verdicts(validation: Validation, before: Scores, after: Scores) -> float:
     """Return the per cent of verdicts that are expected to change; the threshold moves as `calibrate.pairing` moves it.
 
-    A verdict changes where a score crosses the threshold: the density of FP32's scores there times how far a score
-    moves. Few pictures score just there, so each counts by its nearness, by a Gaussian kernel whose width is
-    Silverman's (Density Estimation, 1986, equation 3.31) for good pictures and for flawed ones. A tile counts as a
-    part.
+    A verdict changes if a score crosses the threshold. The expected share is the density of FP32's scores at the
+    threshold times how far a score moves. Few pictures score exactly there, so each counts by its nearness: by a
+    Gaussian kernel of Silverman's width (Density Estimation, 1986, equation 3.31), one for good pictures and one for
+    flawed ones. A tile counts as a part.
     """
     good = ~validation.flawed
     if not (np.isfinite(validation.threshold) and good.any()):
@@ -175,13 +176,13 @@ def _changed_verdicts(validation: Validation, before: Scores, after: Scores) -> 
 
 
 def _rank_correlation(before: Scores, after: Scores) -> float:
-    """Spearman's; 0 where all scores of a side are equal, for ranks are lost."""
+    """Return Spearman's rank correlation; 0 if all scores of one side are equal, because they have no ranks."""
     ranks = [_ranks(scores) for scores in (before, after)]
     return float(np.asarray(np.corrcoef(ranks))[0, 1]) if all(np.ptp(side) for side in ranks) else 0.0
 
 
 def _ranks(scores: Scores) -> NDArray[np.float64]:
-    """From 1 on; equal scores share the mean of their ranks."""
+    """Return the ranks, from 1 on; equal scores share the mean of their ranks."""
     _, which, counts = np.unique(scores, return_inverse=True, return_counts=True)
     return np.asarray((np.cumsum(counts) - (counts - 1) / 2)[which])
 
@@ -191,7 +192,7 @@ def _spread(values: NDArray[np.float32]) -> float:
 
 
 def _auroc_error(before: Scores, after: Scores, flawed: NDArray[np.bool_]) -> float:
-    """Return the standard error of the difference of two AUROCs of the same pictures."""
+    """Return the standard error of the difference between two AUROCs of the same pictures."""
     return _standard_error(_wins(before, flawed) - _wins(after, flawed))
 
 
@@ -202,6 +203,6 @@ def _standard_error(wins: NDArray[np.float64]) -> float:
 
 
 def _wins(scores: Scores, flawed: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Whether each flawed picture scores above each good one, ties half: (flawed, good)."""
+    """Return whether each flawed picture scores above each good one, (flawed, good); a tie counts one half."""
     bad, good = scores[flawed][:, None], scores[~flawed][None]
     return np.asarray((bad > good) + 0.5 * (bad == good))

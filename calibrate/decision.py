@@ -1,4 +1,4 @@
-"""What held-out good images decide: the threshold of each precision, and which precision a station runs."""
+"""Decisions from held-out good images: the threshold of each precision, and which precision a station runs."""
 
 from __future__ import annotations
 
@@ -30,15 +30,16 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Decided:
-    """What held-out good images say of each precision, and what follows.
+    """Measurements of each precision on held-out good images, and the decisions that follow.
 
     Attributes:
-        scores: FP32's of the good parts that set the threshold.
-        measured: Scores, maps and latency.
-        fits: The threshold of each.
-        agreed: How often each gives FP32's verdict.
-        preference: What a station runs unless told otherwise, and why.
-        contest: What was timed in turns, and what OpenVINO would do by itself on a processor with a faster float.
+        scores: FP32's scores of the good parts that set the threshold.
+        measured: Scores, maps and latency of each precision.
+        fits: Threshold of each precision.
+        agreed: How often each precision gives FP32's verdict.
+        preference: The precision that a station runs unless told otherwise, and the reason.
+        contest: The times that were measured in turns, and what OpenVINO would do by default on a processor with a
+            faster float.
     """
 
     scores: Sequence[float]
@@ -50,11 +51,11 @@ class Decided:
 
     @property
     def limits(self) -> dict[Precision, float]:
-        """The thresholds."""
+        """Thresholds of the precisions."""
         return {name: fit.threshold for name, fit in self.fits.items()}
 
     def scores_in(self, precision: Precision) -> list[float]:
-        """Return the scores that set the threshold, moved to a precision as the threshold was."""
+        """Return the scores that set the threshold, moved to a precision in the same way as the threshold."""
         limits = self.limits
         return [score + (limits[precision] - limits["fp32"]) for score in self.scores]
 
@@ -63,9 +64,9 @@ def fit_fp32(scores: Sequence[float], rate: float | None, say: Say) -> TailFit:
     """Set FP32's threshold.
 
     Args:
-        scores: FP32's of good parts, each from a model that has not seen it.
-        rate: The share of good parts to reject; `None` is the smallest that the scores resolve.
-        say: Is told what is decided.
+        scores: FP32's scores of good parts, each from a model that has not seen the part.
+        rate: Share of good parts to reject; `None` takes the smallest that can be estimated from the scores.
+        say: Called with each decision.
     """
     if rate is None:
         rate = resolvable_rate(len(scores))
@@ -86,15 +87,15 @@ def decide(
     """Move FP32's threshold to the other precisions, and choose among them.
 
     Args:
-        drafts: The bundle in the making with the networks that give each precision's numbers here, and with those
-            that it will hold.
-        networks: Both kinds, and what each loses on flaws.
-        contest: How fast they are.
-        frames: Good ones that the model has not seen.
-        scores: FP32's of good parts that set the threshold, each of a model that has not seen it.
-        fit: FP32's threshold, of those scores.
-        budget: What a precision may lose.
-        say: Is told what is decided.
+        drafts: Two bundles in the making: one with the networks that give each precision's numbers on this machine,
+            one with the networks that the bundle will hold.
+        networks: Both kinds of networks, and the loss of each precision on flaws.
+        contest: Times of the precisions.
+        frames: Good frames that the model has not seen.
+        scores: FP32's scores of the good parts that set the threshold, each from a model that has not seen the part.
+        fit: FP32's threshold, set by these scores.
+        budget: How much a precision may lose.
+        say: Called with each decision.
     """
     arithmetic, files = drafts
     measured = {precision: measure(arithmetic, precision, frames) for precision in arithmetic.manifest.precisions}
@@ -118,11 +119,11 @@ def decide(
 
 
 def fit_all(fit: TailFit, measured: Mapping[Precision, Measurement]) -> dict[Precision, TailFit]:
-    """Return FP32's threshold, and those of the other precisions, moved from it by what each does to good pictures.
+    """Return the threshold of each precision: FP32's, moved by the precision's effect on good pictures.
 
     Args:
-        fit: FP32's.
-        measured: What each precision says of the same good pictures.
+        fit: FP32's threshold.
+        measured: Measurements of each precision on the same good pictures.
     """
     exact = measured["fp32"].scores
     return {
@@ -132,18 +133,18 @@ def fit_all(fit: TailFit, measured: Mapping[Precision, Measurement]) -> dict[Pre
 
 
 def _warn(scores: Sequence[float], fit: TailFit, say: Say) -> None:
-    """Tells what a threshold is worth that few good images set, or images that are all alike."""
+    """Warn if few good images set the threshold, or if the images are all alike."""
     if not resolves(fit.rate, fit.images):
         say(
             f"warning: {fit.images} good images cannot tell a false-reject rate of {percent(fit.rate)}, so the "
             f"threshold is extrapolated beyond the highest score: up to {percent(fit.rate_high)} of good parts may be "
-            f"rejected, and defects pass that a lower threshold would find; {images_to_resolve(fit.rate)} images can "
+            f"rejected, and defects that a lower threshold would find pass; {images_to_resolve(fit.rate)} images can "
             f"tell that rate, {_resolved(fit.images)}"
         )
     elif fit.images < FEW_GOOD:
         say(
-            f"warning: the threshold is a guess, for only {fit.images} good images that the model has not seen set it: "
-            f"it may reject up to {percent(fit.rate_high)} of good parts; give at least {FEW_GOOD}, better "
+            f"warning: the threshold is a guess, because only {fit.images} good images that the model has not seen set "
+            f"it: it may reject up to {percent(fit.rate_high)} of good parts; give at least {FEW_GOOD}, better "
             f"{MANY_GOOD}, and {fit.images_wanted} to rely on {percent(fit.rate)}"
         )
     if fit.images > 1 and np.ptp(scores) == 0:
@@ -151,7 +152,7 @@ def _warn(scores: Sequence[float], fit: TailFit, say: Say) -> None:
 
 
 def _resolved(images: int) -> str:
-    """What so many good images can tell, in words."""
+    """Return which rate so many good images can tell, in words."""
     rate = resolvable_rate(images)
     if resolves(rate, images):
         return f"and yours tell {percent(rate)} (--false-reject-rate auto)"
@@ -161,15 +162,15 @@ def _resolved(images: int) -> str:
 def thresholds_of(measured: Measurement, fit: TailFit, scores: Sequence[float]) -> dict[str, Any]:
     """Return the thresholds of one precision, for the manifest.
 
-    The pixel threshold is the value that one pixel in a thousand of good parts exceeds. It rejects nothing: it outlines
-    the regions of parts that are rejected anyway, and for that rate a single good image has pixels enough: no tail is
-    fitted. It is never above the image threshold, so that a rejected part has a region. Padding, where no region can
-    lie, does not count.
+    The pixel threshold is the value that one in a thousand pixels of good parts exceeds. It rejects nothing: it only
+    outlines regions of parts that are rejected anyway. A single good image has enough pixels for that rate, so no tail
+    is fitted. The pixel threshold is never above the image threshold, so every rejected part has a region. Padding does
+    not count, because no region can lie there.
 
     Args:
-        measured: What the precision says of good pictures that the model has not seen.
-        fit: Its threshold.
-        scores: Those that set the threshold, in this precision.
+        measured: Measurement of the precision on good pictures that the model has not seen.
+        fit: The precision's image threshold.
+        scores: Scores that set the threshold, in this precision.
     """
     shown = np.concatenate([values.ravel() for values in measured.shown])
     return {
@@ -185,7 +186,7 @@ def thresholds_of(measured: Measurement, fit: TailFit, scores: Sequence[float]) 
 
 
 def _scores(scores: Sequence[float]) -> dict[str, float] | None:
-    """How good parts score; one image does not tell how far they differ."""
+    """Return how good parts score; `None` for a single image, which does not tell how much scores differ."""
     if len(scores) < 2:
         return None
     return {"mean": float(np.mean(scores)), "deviation": float(np.std(scores, ddof=1))}

@@ -1,4 +1,4 @@
-"""The few distribution functions that thresholds need, in numpy and the standard library: a box has no scipy."""
+"""The few distribution functions that thresholds need. They use numpy alone, because a box has no scipy."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ _TINY = 1e-300
 def beta_share(a: float, b: float, x: float) -> float:
     """Return the distribution function of Beta(a, b) at x, the regularised incomplete beta function I_x(a, b).
 
-    By its continued fraction (NIST DLMF 8.17.22), evaluated by Lentz's method.
+    It is computed from its continued fraction (NIST DLMF 8.17.22), evaluated by Lentz's method.
 
     Args:
-        a: Above 0.
-        b: Above 0.
-        x: In [0, 1].
+        a: First parameter, above 0.
+        b: Second parameter, above 0.
+        x: Point in [0, 1].
     """
     if x <= 0 or x >= 1:
         return float(x > 0)
-    if x > (a + 1) / (a + b + 2):  # there the fraction converges slowly, and that of the other tail fast
+    if x > (a + 1) / (a + b + 2):  # here the fraction converges slowly, but that of the other tail fast
         return 1 - beta_share(b, a, 1 - x)
     front = math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b) + a * math.log(x) + b * math.log1p(-x)
     c, d = 1.0, 1 / _away_from_0(1 - (a + b) * x / (a + 1))
@@ -43,7 +43,7 @@ def beta_share(a: float, b: float, x: float) -> float:
 
 
 def beta_quantile(a: float, b: float, share: float) -> float:
-    """Return the x at which the distribution function of Beta(a, b) is `share`, in (0, 1), by halving."""
+    """Return the x at which the distribution function of Beta(a, b) is `share`, in (0, 1), by bisection."""
     low, high = 0.0, 1.0
     for _ in range(200):
         middle = (low + high) / 2

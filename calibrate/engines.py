@@ -1,4 +1,4 @@
-"""OpenVINO's engines of bundles in the making: one that is asked for again is not compiled again."""
+"""OpenVINO engines for bundles in the making; an engine that is asked for again is not compiled again."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from edge_inspect.edge.contract.fields import Precision
 from edge_inspect.edge.engines.openvino import OpenVinoEngine
 
 KEPT = 5
-"""Engines: FP32, INT8, bfloat16, FP16's arithmetic and its file are asked for again until the bundle is written."""
+"""Number of engines kept: FP32, INT8, bfloat16, FP16's arithmetic and its file are used until the bundle is written."""
 
 
 @dataclass(frozen=True)
 class _Wanted:
-    """What decides about an engine; bundles in the making differ in more, such as thresholds."""
+    """The properties that determine an engine. Bundles in the making differ in others too, such as thresholds."""
 
     model: bytes
     precision: Precision
@@ -27,17 +27,18 @@ class _Wanted:
 
 
 def engine_of(bundle: Bundle, precision: Precision, *, exact: bool = True) -> OpenVinoEngine:
-    """Return the engine of a bundle's precision, one of the last built where it is the same.
+    """Return the engine of a bundle's precision; one of the last engines built is used again if it is the same.
 
-    What it says of a frame is valid until the next, whoever asks: copy it.
+    The arrays that it returns for a frame are valid until its next frame, even if another caller runs that one. Copy
+    them to keep them.
 
     Args:
         bundle: The bundle.
-        precision: Which of its models.
-        exact: As of `OpenVinoEngine`.
+        precision: Precision of the model to run.
+        exact: See `OpenVinoEngine`.
 
     Raises:
-        EngineError: It cannot be built.
+        EngineError: The engine cannot be built.
         BundleError: The bundle has no such precision.
     """
     told, decision = bundle.manifest, bundle.manifest.decision
@@ -47,7 +48,7 @@ def engine_of(bundle: Bundle, precision: Precision, *, exact: bool = True) -> Op
 
 @contextmanager
 def engines_forgotten() -> Iterator[None]:
-    """Give the memory of the engines back afterwards."""
+    """Free the memory of the kept engines when the context ends."""
     try:
         yield
     finally:

@@ -1,8 +1,7 @@
-"""A trained model as ONNX: features or map out, BatchNorm folded, opset 17, one picture at a time."""
+"""A trained model as ONNX: it gives features or a map, BatchNorm is folded, opset 17, one picture at a time."""
 
 from __future__ import annotations
 
-import io
 import logging
 import warnings
 from typing import Any
@@ -17,10 +16,10 @@ from edge_inspect.edge.frame.fit import Fit
 from edge_inspect.models.network import Network
 
 OPSET = 17
-"""The newest that the parsers of TensorRT 8.5 to 11 and OpenVINO all read."""
+"""The newest opset that OpenVINO and the parsers of TensorRT 8.5 to 11 all read."""
 
 _EXPORTED = 18
-"""What torch's exporter writes by itself; its own way down to 17 fails where axes are an input."""
+"""The opset that torch's exporter writes by itself. Its own conversion to 17 fails if axes are an input."""
 
 _AXES_ATTRIBUTE = {f"Reduce{kind}" for kind in ("Max", "Min", "Mean", "Prod", "L1", "L2", "LogSum", "SumSquare")}
 _NEW_ATTRIBUTES = {"Resize": {"antialias", "axes", "keep_aspect_ratio_policy"}, "Split": {"num_outputs"}}
@@ -32,15 +31,15 @@ SCALES = 3
 
 
 def outputs_of(gives_map: bool) -> dict[str, Any]:
-    """Return what the ONNX of a network gives, as the manifest says it: feature pairs, or a map."""
+    """Return the outputs of a network's ONNX, as the manifest describes them: feature pairs, or a map."""
     if gives_map:
         return {"kind": "map", "map": "map"}
     names = {side: [f"{side}{k + 1}" for k in range(SCALES)] for side in ("teacher", "student")}
     return {"kind": "feature_pairs", **names}
 
 
-class Flat(torch.nn.Module):  # type: ignore[misc]  # torch is not followed: the box checks types without it
-    """The model with what it gives as one flat tuple, which is what ONNX and TensorRT have."""
+class Flat(torch.nn.Module):
+    """The model with its outputs as one flat tuple, because ONNX and TensorRT have no nested ones."""
 
     def __init__(self, model: Network) -> None:
         super().__init__()
@@ -64,10 +63,9 @@ def to_onnx(model: Network, fit: Fit) -> ModelProto:
     image = torch.zeros(1, 3, fit.height, fit.width)
     told = outputs_of(model.gives_map)
     names = [told["map"]] if told["kind"] == "map" else [*told["teacher"], *told["student"]]
-    buffer = io.BytesIO()
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the exporter's own, about its version conversion
+        warnings.simplefilter("ignore")  # the exporter warns about its version conversion
         program = torch.onnx.export(
             Flat(model.cpu().eval()).eval(),
             (image,),
@@ -77,8 +75,8 @@ def to_onnx(model: Network, fit: Fit) -> ModelProto:
             dynamo=True,
             verbose=False,
         )
-        program.save(buffer)
-    exported = onnx.load_from_string(buffer.getvalue())
+    assert program is not None
+    exported: ModelProto = program.model_proto
     if any(node.op_type == "BatchNormalization" for node in exported.graph.node):
         raise CheckpointError("the exporter left a BatchNorm unfolded; INT8 would lose accuracy there")
     spell_out_logsumexp(exported)
@@ -90,9 +88,9 @@ def to_onnx(model: Network, fit: Fit) -> ModelProto:
 
 
 def spell_out_logsumexp(exported: ModelProto) -> None:
-    """Write each ReduceLogSumExp as Exp, ReduceSum and Log: AAND's gates take it of cosines over 0.2.
+    """Write each ReduceLogSumExp as Exp, ReduceSum and Log; AAND's gates apply it to cosines divided by 0.2.
 
-    OpenVINO 2026.4 overlooks the axes of opset 17's and reduces all of them: maps of AAND were wrong by 0.06.
+    OpenVINO 2026.4 ignores the axes of opset 17's operator and reduces all of them, so maps of AAND were wrong by 0.06.
     """
     nodes = []
     for node in exported.graph.node:
@@ -109,7 +107,7 @@ def spell_out_logsumexp(exported: ModelProto) -> None:
 
 
 def _to_opset_17(exported: ModelProto) -> None:
-    """Rewrite what opset 18 changed of the operators these networks have: axes of reductions, and new attributes."""
+    """Undo what opset 18 changed in the operators of these networks: how reductions get axes, and new attributes."""
     constants = {tensor.name: tensor for tensor in exported.graph.initializer}
     for node in exported.graph.node:
         if node.op_type in _AXES_ATTRIBUTE and len(node.input) > 1:
@@ -126,7 +124,7 @@ def _to_opset_17(exported: ModelProto) -> None:
 
 
 def _fold_constants(exported: ModelProto) -> None:
-    """Compute what no picture changes, AAND's memory: torch's exporter leaves that in the graph where it is large."""
+    """Compute what is the same for every picture, such as AAND's memory; torch's exporter folds no large constants."""
     constants = {tensor.name: tensor for tensor in exported.graph.initializer}
     nodes = []
     for node in exported.graph.node:
@@ -144,7 +142,7 @@ def _fold_constants(exported: ModelProto) -> None:
 
 
 def _strip(exported: ModelProto) -> None:
-    """Take out what the exporter adds of the machine it ran on: source paths, stack traces, unused functions."""
+    """Remove what the exporter adds about the machine it ran on: source paths, stack traces, unused functions."""
     for node in exported.graph.node:
         del node.metadata_props[:]
         node.doc_string = ""

@@ -1,4 +1,4 @@
-"""How small a flaw may be and still be found: flaws of set sizes on held-out good pictures, judged as on a station."""
+"""The smallest flaws that are found: flaws of set sizes on held-out good pictures, judged as on a station."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ WIDTHS = (0.01, 0.02, 0.05, 0.1)
 """Lengths of flaws, as shares of the part's width."""
 
 PICTURES, FLAWS = 16, 48
-"""Good pictures that flaws are drawn on, at most; flaws of each size, at least."""
+"""Most good pictures that flaws are drawn on; least number of flaws of each size."""
 
 SEED = 0x512E
 
@@ -25,15 +25,16 @@ SEED = 0x512E
 def score_flaws(
     bundle: Bundle, precision: Precision, frames: Sequence[Frame], foreground: str = "auto"
 ) -> dict[float, list[float]]:
-    """Return the scores of flaws of each size; all kinds take turns.
+    """Return the scores of flaws of each size; the kinds of flaws take turns.
 
-    Flaws are drawn on what the network sees of the whole part, so where a part is cut into tiles, they are no larger.
+    Flaws are drawn on the network's view of the whole part, so they have the same size on the part whether or not it is
+    cut into tiles.
 
     Args:
         bundle: The bundle in the making.
-        precision: In which to judge.
-        frames: Of good parts that the model has not seen, at least one.
-        foreground: How the part is found that flaws lie on, see `train.foreground`.
+        precision: Precision that judges.
+        frames: Frames of good parts that the model has not seen, at least one.
+        foreground: How to find the part, on which the flaws lie; see `train.foreground`.
 
     Raises:
         EngineError: The engine cannot be built or failed.

@@ -1,10 +1,10 @@
-"""FP16 as engines with strong types want it (TensorRT 10 and later): the types stand in the ONNX, no flag changes them.
+"""FP16 for engines with strong types (TensorRT 10 and later): the ONNX states the types, and no flag changes them.
 
-What has weights computes in float16, and what follows it while all it reads is float16. All else stays float32, behind
-a Cast: norms, reductions, divisions and exponentials, that is the normalisation before a cosine, AAND's gates with
-their normalised memory, and DMDD's distances and attention. A float16 ends at 65504, so the sum of 256 squares of 16
-overflows, and the smallest norm allowed, 1e-8, is 0. The network's input and outputs are float32 as in every
-precision; cosines of the outputs are the engine's, in float32.
+Nodes with weights compute in float16; so do the nodes that follow them, as long as everything they read is float16. All
+other nodes stay float32, behind a Cast: norms, reductions, divisions and exponentials, which are the normalisation
+before a cosine, AAND's gates with their normalised memory, and DMDD's distances and attention. The largest float16 is
+65504, so the sum of 256 squares of 16 overflows, and the smallest norm allowed, 1e-8, becomes 0. The network's input
+and outputs are float32, as in every precision. The engine computes the cosines of the outputs in float32.
 """
 
 from __future__ import annotations
@@ -19,28 +19,28 @@ from edge_inspect.calibrate.activations import Activation
 from edge_inspect.calibrate.quantize import CONVOLUTIONS, makers
 
 EXACT = {"Relu", "MaxPool", "Concat", "Slice", "DepthToSpace"}
-"""Give float16 of float16 without rounding."""
+"""Operators whose result on float16 is float16 without rounding."""
 
 FOLLOWING = EXACT | {"Add", "AveragePool", "Resize", "Tanh"}
 
 LARGEST = float(np.finfo(np.float16).max)
 HEADROOM = 4
-"""Calibration images do not hold the largest value that a line will see."""
+"""Safety factor: calibration images do not contain the largest value that a line will produce."""
 
 SPLITTER = np.float32(2**13 + 1)
 
 
 def beyond_float16(activations: Mapping[str, Activation]) -> dict[str, float]:
-    """Return the tensors whose largest value is no safe float16, with that value."""
+    """Return the tensors whose largest value is not safe in float16, each with that value."""
     largest = {name: activation.histogram.largest for name, activation in activations.items()}
     return {name: value for name, value in largest.items() if value * HEADROOM > LARGEST}
 
 
 def to_float16(model: ModelProto) -> ModelProto:
-    """Return the network strongly typed, see the module's text; the float32 one is left as it was.
+    """Return the network strongly typed (see the module's text); the float32 network is not changed.
 
     Raises:
-        ValueError: A weight is beyond float16.
+        ValueError: A weight is too large for float16.
     """
     result = ModelProto()
     result.CopyFrom(model)
@@ -53,7 +53,7 @@ def to_float16(model: ModelProto) -> ModelProto:
 
 
 class _Typing:
-    """Gives each node its type, in the order of the graph."""
+    """Assigns a type to each node, in the order of the graph."""
 
     def __init__(self, model: ModelProto) -> None:
         self._graph = model.graph
@@ -78,7 +78,7 @@ class _Typing:
             self._half[name] = node.output[i] = f"{name}_half" if name in self._outputs else name
 
     def finish(self) -> None:
-        """Cast the outputs, and take out what nothing reads any more."""
+        """Cast the outputs, and remove nodes whose results nothing reads any more."""
         for name in self._outputs & self._native:
             self._nodes.append(helper.make_node("Cast", [self._half[name]], [name], to=TensorProto.FLOAT))
         del self._graph.node[:]
@@ -89,7 +89,7 @@ class _Typing:
         self._graph.initializer.extend(constants)
 
     def _compares(self, node: NodeProto) -> bool:
-        """Return whether a convolution takes cosines with AAND's memory: what it reads was divided by its norm."""
+        """Return whether a convolution computes cosines with AAND's memory: its input was divided by its norm."""
         return node.input[0] in self._made and self._made[node.input[0]].op_type == "Div"
 
     def _as_half(self, name: str) -> str:
@@ -118,14 +118,14 @@ class _Typing:
 
 
 def rounded(typed: ModelProto) -> ModelProto:
-    """Return what a network of `to_float16` computes where there is float16 arithmetic, as a float32 network.
+    """Return a float32 network that computes what a network of `to_float16` gives on float16 hardware.
 
-    OpenVINO on a processor reads float16 and computes in float32, so it does not show what an engine in float16 gives.
-    Here each result is rounded to the 11 bits of a float16 (sums inside a convolution stay float32, as on a GPU):
+    OpenVINO on a processor reads float16 and computes in float32, so it does not show what a float16 engine gives. Here
+    each result is rounded to the 11 bits of a float16 (sums inside a convolution stay float32, as on a GPU):
 
         t = c x,  round(x) = t - (t - x),  c = 2^13 + 1                  (Veltkamp's splitting; Dekker 1971)
 
-    Range is not limited: `beyond_float16` looks at that.
+    The range is not limited here; `beyond_float16` checks it.
     """
     result = ModelProto()
     result.CopyFrom(typed)
@@ -153,7 +153,7 @@ def rounded(typed: ModelProto) -> ModelProto:
 
 
 def _rounding(node: NodeProto) -> list[NodeProto]:
-    """Return the nodes that round to float16 what a node gives, and take the place of its one output."""
+    """Return nodes that round a node's result to float16; they take over the name of its one output."""
     name = node.output[0]
     exact, far, rest = f"{name}_exact", f"{name}_far", f"{name}_rest"
     node.output[0] = exact

@@ -1,4 +1,4 @@
-"""Golden frames: what each precision makes of four frames here, which engines elsewhere must reproduce."""
+"""Golden frames: the maps of four frames in each precision here, which engines elsewhere must reproduce."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ SEED = 0x601D
 FP32_TOLERANCE, FP32_RELATIVE = 1e-3, 1e-4
 LEAST_TOLERANCE = 0.01
 MARGIN = 0.5
-"""Of what lies between a usual good part and the threshold: an engine within it accepts that part for certain.
+"""Tolerance as a share of the distance from a usual good part's score to the threshold. An engine that stays within the
+tolerance certainly accepts that part.
 
-The same INT8 on processors with other instructions moved map values by up to 0.24 of it.
+The same INT8 on processors with other instructions moved map values by up to 0.24 of that distance.
 """
 
 
@@ -30,14 +31,15 @@ def golden_frames(
 ) -> list[GoldenFrame]:
     """Return two good frames and two flawed ones, with the maps of every precision.
 
-    The flawed ones are those of six, one of each kind of flaw, that FP32 rejects by the least: there verdicts change
-    first. Where it rejects none, they are those that it comes nearest to rejecting.
+    The flawed frames are chosen from six, one for each kind of flaw: the two that FP32 rejects by the smallest margin,
+    because their verdicts would change first. If FP32 rejects none, the two that are closest to being rejected are
+    taken.
 
     Args:
-        arithmetic: The bundle in the making, with the networks that give each precision's numbers here.
-        frames: Of good parts, at least one.
-        threshold: FP32's.
-        foreground: How the part is found that flaws lie on, see `train.foreground`.
+        arithmetic: The bundle in the making, with the networks that give each precision's numbers on this machine.
+        frames: Frames of good parts, at least one.
+        threshold: FP32's threshold.
+        foreground: How to find the part, on which the flaws lie; see `train.foreground`.
     """
     chosen = [*frames[:GOOD_FRAMES], *_flawed(arithmetic, frames, threshold, foreground)]
     engines = {each: engine_of(arithmetic, each) for each in arithmetic.manifest.precisions}
@@ -61,10 +63,10 @@ def with_flaw(frame: Frame, fit: Fit, kind: int, foreground: str = "auto") -> Fr
     """Return a frame with a flaw on the part of it that the network sees.
 
     Args:
-        frame: Of a good part.
-        fit: How frames are brought to the network.
-        kind: Which of `train.flaws.KINDS`.
-        foreground: How the part is found, see `train.foreground`.
+        frame: Frame of a good part.
+        fit: How frames are fitted to the network.
+        kind: Index into `train.flaws.KINDS`.
+        foreground: How to find the part; see `train.foreground`.
     """
     left, top, right, bottom = fit.apply(frame)[1].seen
     seen = slice(top, bottom), slice(left, right)
@@ -74,13 +76,13 @@ def with_flaw(frame: Frame, fit: Fit, kind: int, foreground: str = "auto") -> Fr
 
 
 def tolerances(measured: Mapping[Precision, Measurement], limits: Mapping[Precision, float]) -> dict[Precision, float]:
-    """Return how far golden maps may lie apart: half of what lies between a usual good score and the threshold.
+    """Return how far golden maps may differ: half of the distance from a usual good score to the threshold.
 
-    FP32 has no such freedom: beside the others it is the reference.
+    FP32 gets no such freedom, because it is the reference for the others.
 
     Args:
-        measured: What each precision says of good frames.
-        limits: The thresholds.
+        measured: Measurements of each precision on good frames.
+        limits: Threshold of each precision.
     """
     largest = max(float(np.abs(values).max()) for values in measured["fp32"].maps)
     allowed: dict[Precision, float] = {"fp32": fp32_tolerance(largest)}
@@ -91,5 +93,5 @@ def tolerances(measured: Mapping[Precision, Measurement], limits: Mapping[Precis
 
 
 def fp32_tolerance(largest: float) -> float:
-    """Return how far float32 maps may lie apart: rounding errors of DMDD's, whose values reach tens, grow with them."""
+    """Return how far float32 maps may differ; DMDD's values reach tens, and rounding errors grow with the values."""
     return round(max(FP32_TOLERANCE, FP32_RELATIVE * largest), 6)

@@ -1,4 +1,4 @@
-"""What a line's own parts scored and showed: from the file that a station collects in shadow, or from its evidence."""
+"""Scores and pictures of a line's own parts: from the file that a station collects in shadow, or from its evidence."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from edge_inspect.edge.station.shadow import LARGEST_FILE, read_collected
 from edge_inspect.edge.text import clean
 
 LEAST = 50
-"""Parts; with fewer a threshold is no better than the one that the bundle has."""
+"""Smallest number of parts; with fewer, a new threshold is no better than the bundle's."""
 
 
 class LineParts(NamedTuple):
     """Scores of parts of a line, bad ones among them.
 
     Attributes:
-        source: Where they come from.
-        precision: In which they were judged.
-        scores: Finite, `LEAST` at least.
-        stations: Which judged them; none where that is not known.
-        in_order: Whether they are all parts of one station, in the order in which they came.
-        pictures: What their pictures showed, one a score where that was collected; else empty.
+        source: Where the scores come from.
+        precision: Precision in which the parts were judged.
+        scores: Finite scores, `LEAST` at least.
+        stations: Stations that judged the parts; empty if they are not known.
+        in_order: Whether these are all parts of one station, in the order in which they came.
+        pictures: Measures of the parts' pictures, one for each score; empty if they were not collected.
     """
 
     source: Literal["scores", "evidence"]
@@ -45,12 +45,12 @@ class LineParts(NamedTuple):
 
 
 def read_scores(path: Path, bundle: Bundle) -> LineParts:
-    """Return the scores of a file that a station has collected, or of a text file with one number a line.
+    """Return the scores in a file that a station has collected, or in a text file with one number on each line.
 
-    Numbers are taken to be of the bundle, in the precision that it prefers.
+    Plain numbers are taken as scores of the bundle, in the precision that it prefers.
 
     Raises:
-        UsageError: The file cannot be read, is of another bundle, or holds too few scores.
+        UsageError: The file cannot be read, belongs to another bundle, or holds too few scores.
     """
     try:
         try:
@@ -74,10 +74,10 @@ def read_scores(path: Path, bundle: Bundle) -> LineParts:
 def read_evidence(folder: Path, bundle: Bundle) -> LineParts:
     """Return the scores of the parts that stations have saved evenly while they judged by the bundle in shadow.
 
-    Other evidence does not count: it was saved because of its score.
+    Other evidence is ignored, because it was saved on account of its score.
 
     Raises:
-        UsageError: There are too few of them, or they were judged in several precisions.
+        UsageError: There are too few such parts, or they were judged in several precisions.
     """
     cases = [case for case in _cases(folder) if case.sample and case.verdict.bundle.digest == bundle.digest]
     precisions = sorted({case.verdict.precision for case in cases})
@@ -96,7 +96,7 @@ def _cases(folder: Path) -> Iterator[Case]:
     for file in sorted(folder.glob("*/*/verdicts/*.json")):
         try:
             yield Case.model_validate_json(file.read_bytes())
-        except (OSError, ValidationError):  # removed while this runs, or no case
+        except (OSError, ValidationError):  # deleted while this runs, or not the description of a part
             continue
 
 

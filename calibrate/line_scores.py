@@ -1,4 +1,4 @@
-"""Scores of a line's own parts, of which a stated share may be bad: which of them are taken for good."""
+"""Scores of a line's own parts, of which a stated share may be bad: which of them are taken as good."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from numpy.typing import NDArray
 from edge_inspect.calibrate.distributions import binomial_quantile
 
 CUT_IN_VAIN = 0.01
-"""How often good scores are taken for bad ones, at most, where their tail is exponential."""
+"""Probability of taking good scores for bad ones, at most, if the tail of good scores is exponential."""
 TAIL = 0.1
-"""Share of the scores that are certainly good whose excesses tell how fast their tail falls."""
+"""Share of the certainly good scores whose excesses tell how fast the tail falls."""
 LEAST_TAIL = 10
 SURELY = 0.999
-"""How surely no more parts are bad than are in doubt."""
+"""Probability that no more parts are bad than are in doubt."""
 
 FEW_BEYOND = 2
-"""Good scores that may be left out with the bad ones among which they lie."""
+"""Number of good scores that may be left out together with the bad ones among which they lie."""
 UNLIKELY = 0.05
-"""Good scores expected above one that is taken for surely bad."""
+"""Expected number of good scores above a score from which on all are taken as bad."""
 
 Floats = NDArray[np.float64]
 
 
 class SortedOut(NamedTuple):
-    """Which scores are taken for good.
+    """Scores divided into good and left-out ones.
 
     Attributes:
-        good: They, sorted.
-        undecided: How many of the others, the lowest, may be good ones too.
+        good: Scores taken as good, sorted.
+        undecided: How many of the left-out scores, the lowest ones, may be good too.
     """
 
     good: Floats
@@ -39,32 +39,34 @@ class SortedOut(NamedTuple):
 
 
 def sort_out(scores: Floats, bad_share: float) -> SortedOut:
-    """Return which scores are taken for good; the highest may be left out, no more than may be bad.
+    """Return which scores are taken as good; the highest may be left out, but no more of them than may be bad.
 
-    A share is one of the line. Among n parts of it so many bad ones may be that more come once in 1,000 times: of 2,000
-    parts 61, where the share is 2 %. One bad part that is taken for good would set the threshold.
+    The stated share is that of the line. Among n parts there may be more bad ones than the share says. Parts in doubt
+    are therefore the highest scores, in such a number that more parts are bad only once in 1,000 times: of 2,000 parts
+    61, if the share is 2 %. One bad part that is taken as good would set the threshold.
 
-    All others are good, as bad parts score higher. Of those in doubt, each next higher one is taken for good while it
-    is no further from those below than good scores would be (a forward search: Atkinson & Riani 2000). If the scores
-    above it were good as well, the tail of good parts being exponential with the scale s, the gap before the j-th
-    highest would be exponential with the mean s / j (Rényi 1953). So it is too wide where j gap / s exceeds
-    ln(n / 0.01), n being the number of scores in doubt: good ones are then cut in 1 of 100 cases. The scale is that of
-    a truncated exponential distribution of the excesses so far, found anew at every step, which does not suppose that
-    anything lies above them.
+    All other parts are good, because bad parts score higher. The scores in doubt are looked at from the lowest on. Each
+    is taken as good as long as it is no further from those below it than good scores would be (a forward search:
+    Atkinson & Riani 2000). Suppose that the scores above it were good as well, and that the tail of good parts were
+    exponential with scale s. Then the gap before the j-th highest score would be exponential with mean s / j (Rényi
+    1953). So a gap is too wide if j gap / s exceeds ln(n / 0.01), where n is the number of scores in doubt: good scores
+    are then cut off in 1 of 100 cases. The scale is that of a truncated exponential distribution fitted to the excesses
+    so far. It is fitted anew at every step and assumes nothing about the scores above.
 
-    A gap that is too wide says that bad scores are among those above it, and not that all of them are bad. Were all
-    left out, the highest good ones would be too, and the threshold would reject several times the share asked for. The
-    same distribution tells how many good scores lie above the gap: with k excesses, the largest of them L, these are
-    m = k / (exp(L / s) - 1). So the m lowest are taken too, up to the score L + s ln(m / 2) that two good ones exceed:
-    as many as set a threshold (`resolvable_rate`), and beyond it good and bad ones are not told apart. The others are
-    undecided, up to the score that good ones exceed once in 20 times.
+    A gap that is too wide says that there are bad scores above it, not that all scores above it are bad. If all were
+    left out, the highest good ones would be lost too, and the threshold would reject several times the requested share.
+    The same distribution tells how many good scores to expect above the gap: with k excesses, the largest of them L,
+    these are m = k / (exp(L / s) - 1). So the lowest m scores above the gap are taken as good too, up to the score
+    L + s ln(m / 2) that two good ones exceed. Two are as many as set a threshold (`resolvable_rate`), and beyond that
+    score good and bad ones cannot be told apart. The next scores, up to the one that good scores exceed once in 20
+    times, are undecided.
 
-    Where fewer parts are bad than stated, nothing or little is therefore left out; where they are clearly more, the
-    threshold is too high.
+    If fewer parts are bad than stated, little or nothing is therefore left out. If clearly more parts are bad, the
+    threshold becomes too high.
 
     Args:
-        scores: Of all parts, in any order, at least one, finite.
-        bad_share: The largest share of bad parts on the line, from 0 to below 0.5.
+        scores: Finite scores of all parts in any order, at least one.
+        bad_share: Largest share of bad parts on the line, from 0 to below 0.5.
     """
     rising = np.sort(scores)
     n = rising.size
@@ -86,7 +88,7 @@ def sort_out(scores: Floats, bad_share: float) -> SortedOut:
 
 
 def _beyond(excesses: Floats, scale: float, others: Floats) -> tuple[int, int]:
-    """Return how many of the other excesses, the lowest, are taken for good, and how many of the next are undecided."""
+    """Return how many of the other excesses, from the lowest, are taken as good, and how many more are undecided."""
     if scale <= 0:
         return 0, 0
     largest = float(excesses[-1])
@@ -103,7 +105,7 @@ def _beyond(excesses: Floats, scale: float, others: Floats) -> tuple[int, int]:
 def _truncated_scale(excesses: Floats) -> float:
     """Return the scale of an exponential distribution cut off at the largest excess; at most that excess.
 
-    It solves mean = s - L / (exp(L / s) - 1) for s, L being the largest excess: the maximum of the likelihood.
+    The scale s solves mean = s - L / (exp(L / s) - 1), where L is the largest excess: it maximises the likelihood.
     """
     largest, mean = float(excesses[-1]), float(excesses.mean())
     if largest <= 0:

@@ -1,4 +1,4 @@
-"""What a station watches its line against: what the line's own good parts scored and showed in shadow."""
+"""The reference that a station compares its line with: scores and pictures of the line's own good parts in shadow."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ Floats = NDArray[np.float64]
 
 
 def score_reference(parts: LineParts, good: Floats) -> ScorePart:
-    """Return how good parts scored, and how far the station's moving average went from their mean.
+    """Return how good parts scored, and how far the station's moving average wandered from their mean.
 
     Args:
         parts: All parts.
-        good: The scores that are taken for good, sorted.
+        good: Scores taken as good, sorted.
     """
     mean, deviation = float(good.mean()), float(good.std(ddof=1))
     if not parts.in_order:
@@ -30,13 +30,13 @@ def score_reference(parts: LineParts, good: Floats) -> ScorePart:
 
 
 def picture_reference(parts: LineParts, good: Floats) -> PictureRange | None:
-    """Return what the pictures of good parts showed, and how far that went up and down; `None` where it is not known.
+    """Return the measures of good parts' pictures, and how far they wandered up and down; `None` if they are not known.
 
-    What scores as no good part would does not count: it may be an empty belt, or a hand.
+    Parts that are not taken as good do not count: their pictures may show an empty belt, or a hand.
 
     Args:
         parts: All parts.
-        good: The scores that are taken for good, sorted.
+        good: Scores taken as good, sorted.
     """
     pairs = zip(parts.pictures, parts.scores.tolist(), strict=False)
     figures = [picture for picture, score in pairs if picture is not None and score <= good[-1]]
@@ -57,7 +57,7 @@ def picture_reference(parts: LineParts, good: Floats) -> PictureRange | None:
 
 
 def wide_limits(seen: PictureRange) -> list[str]:
-    """Return a sentence for each measure of the pictures of which less than usual is told; none where all is told."""
+    """Return a sentence for each measure of the pictures that varied too much for the usual limit; none if none did."""
     if seen.norm is None:
         return []
     norm = seen.norm
@@ -72,7 +72,7 @@ def wide_limits(seen: PictureRange) -> list[str]:
 
 
 def wander(values: Floats, weight: float) -> float:
-    """Return how far an exponentially weighted moving average goes from the mean of values, in their order."""
+    """Return how far an exponentially weighted moving average of the values, in order, gets from their mean."""
     mean = float(values.mean())
     average, farthest = mean, 0.0
     for value in values.tolist():

@@ -1,4 +1,4 @@
-"""The manifest of a bundle in the making, and bundles in memory so that what is measured is what runs on the box."""
+"""The manifest of a bundle in the making, and bundles in memory, so that what is measured is what runs on the box."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from edge_inspect.train.checkpoint import Checkpoint
 
 
 def draft(about: Checkpoint, networks: Mapping[Precision, bytes], out: Path, fit: Fit | None = None) -> Bundle:
-    """Return a bundle in memory of these ONNX, not decided yet.
+    """Return a bundle in memory with these ONNX networks, without thresholds yet.
 
     Args:
-        about: The checkpoint's description.
-        networks: By precision.
-        out: What error messages call it.
-        fit: How frames meet the network, where not as the checkpoint has it.
+        about: Description of the checkpoint.
+        networks: ONNX of each precision.
+        out: Path that error messages give for the bundle.
+        fit: How frames are fitted to the network; by default as the checkpoint says.
     """
     precisions = [p for p in PRECISIONS if p in networks]
     none = {p: {"image": 0.0, "pixel": 0.0} for p in precisions}
@@ -49,7 +49,7 @@ def manifest_fields(
     tolerance: Mapping[Precision, float],
     preferred: Precision,
 ) -> dict[str, Any]:
-    """Return all of `Manifest` but `format`, `files`, and what the decision rests on."""
+    """Return all fields of `Manifest` except `format`, `files` and those that the decision rests on."""
     return {
         "name": clean(out.name.removesuffix(".zip")),
         "created": format_time(utc_now()),

@@ -1,4 +1,4 @@
-"""What one precision of a bundle says of a set of frames, and how long it takes, through the engine of the box."""
+"""Results and speed of one precision of a bundle on a set of frames, measured through the engine of the box."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ from edge_inspect.edge.frame.images import Frame
 
 TIMED_RUNS = 12
 TIMED_S = 0.25
-"""Fast networks are timed on their pictures again until each has run so long: forms differ by a few per cent."""
+"""Seconds that each network runs at least. Fast ones go over their pictures again, because forms of INT8 differ by only
+a few per cent."""
 
 TURN = 5
-"""Pictures an engine infers before the next; the first finds the caches full of another's, and is not timed."""
+"""Pictures that an engine runs in its turn. The first is not timed, because the caches hold another engine's data."""
 
 
 @dataclass(frozen=True)
@@ -29,9 +30,9 @@ class Measurement:
 
     Attributes:
         scores: Image scores.
-        maps: Anomaly maps, (height, width) float32 of the fit's canvas.
-        shown: Of each map, the part that shows the frame, not padding.
-        latency_ms: The median of the frames, of 12 at least, end to end.
+        maps: Anomaly maps, (height, width) float32 on the fit's canvas.
+        shown: The part of each map that shows the frame and not padding.
+        latency_ms: Median milliseconds of a frame, end to end, over 12 runs at least.
     """
 
     scores: list[float]
@@ -63,14 +64,14 @@ def measure(bundle: Bundle, precision: Precision, frames: Sequence[Frame]) -> Me
 def infer_fitted(
     engines: Sequence[OpenVinoEngine], pictures: NDArray[np.uint8], least_s: float = TIMED_S
 ) -> list[tuple[NDArray[np.float32], float]]:
-    """Return the maps of pictures that are fitted already, (N, H, W), and each engine's median milliseconds of one.
+    """Return the maps of pictures that are fitted already, (N, H, W), and each engine's median milliseconds for one.
 
-    The engines take turns: a machine that slows down meanwhile slows all of them.
+    The engines take turns, so that a machine that slows down meanwhile slows all of them.
 
     Args:
         engines: The engines, at least one.
         pictures: (N, H, W, 3) uint8 BGR.
-        least_s: Seconds that each engine runs at least; 0 where only the maps are wanted.
+        least_s: Shortest time that each engine runs, in seconds; 0 if only the maps are wanted.
 
     Raises:
         EngineError: An engine failed.

@@ -1,4 +1,4 @@
-"""The ONNX of every precision, made of the float32 one, and what each is worth on validation."""
+"""The ONNX of every precision, made from the float32 network, and how good each is on validation."""
 
 from __future__ import annotations
 
@@ -22,14 +22,15 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Search:
-    """What INT8 may lose, and how long that is worked on.
+    """How much INT8 may lose, and how long to work on that.
 
     Attributes:
-        budget: What INT8 may lose on validation. Where layers are left float, half of its `verdicts` is aimed at:
+        budget: Loss that INT8 may have on validation. If layers are left in float, the aim is half of its `verdicts`:
             the estimate from so few pictures is off by a quarter, and chance decides how many parts lie near a
-            threshold. Where 0.5 % are expected to change, 99 % of some hundred parts keep theirs in nine of ten cases.
-        seconds: Seconds to look for layers to leave float, at most, where INT8 is beyond the budget.
-        sensitivity: All layers are ranked, however long it takes, even where the budget holds.
+            threshold. If 0.5 % of verdicts are expected to change, then in nine of ten cases 99 % of some hundred parts
+            keep theirs.
+        seconds: Longest time to search for layers to leave in float, in seconds, if INT8 is beyond the budget.
+        sensitivity: Whether to rank all layers even if the budget holds, and however long it takes.
     """
 
     budget: Budget = Budget()
@@ -38,22 +39,23 @@ class Search:
 
     @property
     def aim(self) -> Budget:
-        """What is aimed at where layers are left float."""
+        """Budget to aim at when layers are left in float."""
         return dataclasses.replace(self.budget, verdicts=self.budget.verdicts / 2)
 
 
 @dataclass
 class Networks:
-    """What was made.
+    """The networks of a bundle in the making.
 
     Attributes:
-        files: The ONNX of each precision.
-        arithmetic: The ONNX that gives each precision's numbers here: FP16's is `calibrate.float16.rounded`.
-        maps: What each says of the validation pictures, (N, H, W).
-        damages: Of each but FP32.
-        trials: What was tried for INT8; the chosen one, judged on all pictures, comes first.
-        ranking: Its layers by sensitivity, where that was asked for or needed.
-        broken: What INT8 loses beyond the budget; empty where it holds.
+        files: ONNX of each precision.
+        arithmetic: ONNX that gives each precision's numbers on this machine; for FP16 it is
+            `calibrate.float16.rounded`.
+        maps: Maps of the validation pictures in each precision, (N, H, W).
+        damages: Loss of each precision except FP32.
+        trials: Forms of INT8 that were tried. The chosen one comes first and was judged on all pictures.
+        ranking: Layers of INT8 by sensitivity, if they were ranked.
+        broken: How INT8 breaks the budget, in words; empty if it keeps it.
     """
 
     files: dict[Precision, bytes]
@@ -65,7 +67,7 @@ class Networks:
     broken: str = ""
 
     def add(self, precision: Precision, file: bytes, arithmetic: bytes, maps: Maps, lost: Damage) -> None:
-        """Takes a network in."""
+        """Add the network of a precision."""
         self.files[precision], self.arithmetic[precision] = file, arithmetic
         self.maps[precision], self.damages[precision] = maps, lost
 
@@ -78,15 +80,15 @@ def make_networks(
     search: Search,
     say: Say,
 ) -> Networks:
-    """INT8 and FP16 of a float32 network.
+    """Return INT8 and FP16 networks made from a float32 network.
 
     Args:
         fp32: The float32 network.
-        activations: What flows through it on calibration images.
-        workbench: Where INT8 is tried.
+        activations: Values that flow through it on calibration images.
+        workbench: Place where forms of INT8 are tried.
         draft: Makes a bundle in memory, of pictures that are fitted already.
-        search: What INT8 may lose, and how long that is worked on.
-        say: Is told what is decided.
+        search: How much INT8 may lose, and how long to work on that.
+        say: Called with each decision.
     """
     file = fp32.SerializeToString()
     networks = Networks({"fp32": file}, {"fp32": file}, {"fp32": workbench.reference})
@@ -106,7 +108,7 @@ def _add_int8(networks: Networks, workbench: Workbench, search: Search, say: Say
         allowed = SearchTime(search.seconds)
         _rank(networks, workbench, None if search.sensitivity else allowed, say)
         if search.sensitivity:
-            allowed = SearchTime(search.seconds)  # the ranking that was asked for does not count
+            allowed = SearchTime(search.seconds)  # a ranking that was asked for does not use up this time
         if missed and (found := _release(networks, workbench, search.aim, allowed, say)):
             chosen, maps = found
     model = workbench.model(chosen.recipe)
@@ -114,15 +116,15 @@ def _add_int8(networks: Networks, workbench: Workbench, search: Search, say: Say
 
 
 def _worth_a_search(workbench: Workbench, search: Search, say: Say) -> bool:
-    """Whether leaving layers float can be judged at all."""
+    """Return whether it can be judged at all if layers left in float help."""
     if search.seconds <= 0:
-        say("no layers are left float: --search-seconds 0")
+        say("no layers are left in float: --search-seconds 0")
         return False
     seen = worth(workbench.validation, workbench.reference)
     if seen.at_chance:
         told = f"image AUROC {seen.image_auroc:.2f} ± {seen.image_auroc_error:.2f} on {len(seen.scores)} pictures"
         say(
-            "no layers are left float: FP32 itself tells synthetic flaws from good parts no better than chance "
+            "no layers are left in float: FP32 itself tells synthetic flaws from good parts no better than chance "
             f"({told}); train for more steps (--steps), or on more images"
         )
     return not seen.at_chance
@@ -141,10 +143,10 @@ def _rank(networks: Networks, workbench: Workbench, allowed: SearchTime | None, 
 def _release(
     networks: Networks, workbench: Workbench, budget: Budget, allowed: SearchTime, say: Say
 ) -> tuple[Trial, Maps] | None:
-    """Try to bring INT8 within a budget by layers left float; return its trial and maps where that works."""
+    """Try to bring INT8 within a budget by leaving layers in float; return its trial and maps if that works."""
     released = release(workbench, networks.trials[0].recipe, networks.ranking, budget, allowed)
     if released is None:
-        say("INT8 stays as it is: of the numbers of layers left float that were tried, none helps")
+        say("INT8 stays as it is: leaving layers in float did not help, however many were tried")
         return None
     networks.broken = ""
     chosen, maps = workbench.judge(released.recipe)
@@ -163,7 +165,10 @@ def _add_fp16(
 ) -> None:
     if beyond := beyond_float16(activations):
         name, largest = max(beyond.items(), key=lambda item: item[1])
-        say(f"no FP16: {name} reaches {largest:.0f} on the calibration images, too near float16's end at 65504")
+        say(
+            f"no FP16: {name} reaches {largest:.0f} on the calibration images, too close to float16's largest value, "
+            "65504"
+        )
         return
     try:
         typed = to_float16(fp32)

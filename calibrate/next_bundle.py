@@ -1,4 +1,4 @@
-"""The next bundle: a bundle's networks with what a line's own parts tell. Runs on the box, without torch."""
+"""The next bundle: a bundle's networks with thresholds from a line's own parts. Runs on the box, without torch."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from edge_inspect.edge.text import clean
 
 
 class NextBundle(NamedTuple):
-    """A bundle with a threshold of the line's own.
+    """A bundle with a threshold from the line's own parts.
 
     Attributes:
-        bundle: It.
-        fit: The threshold in the precision that judged, and what it promises.
-        left_out: Parts that were taken for bad.
-        undecided: Of these, parts that may be good.
-        wide: What to say of pictures that differ so much that less is told of them; empty where they do not.
+        bundle: The bundle.
+        fit: Threshold in the precision that judged, and what it promises.
+        left_out: Number of parts that were taken as bad.
+        undecided: How many of these may be good.
+        wide: Warnings about pictures that differ so much that a station notices less; empty if they do not.
     """
 
     bundle: Bundle
@@ -39,20 +39,20 @@ class NextBundle(NamedTuple):
 
 
 def make_next(parent: Bundle, parts: LineParts, out: Path, *, bad_share: float, rate: float | None) -> NextBundle:
-    """Write a bundle whose thresholds, and what a station watches its line against, are the line's own.
+    """Write a bundle with thresholds, and references for the station to compare its line with, from the line's parts.
 
-    All else is the parent's, golden frames and report too.
+    Everything else is the parent's, including golden frames and report.
 
     Args:
         parent: The bundle that judged the parts.
-        parts: What they scored, bad ones among them.
-        out: The folder to make.
-        bad_share: The largest share of bad parts among them.
-        rate: Share of good parts to reject; `None`: the smallest that the good scores resolve.
+        parts: Scores of the parts, bad ones among them.
+        out: Folder to create.
+        bad_share: Largest share of bad parts among them.
+        rate: Share of good parts to reject; `None` takes the smallest that can be estimated from the good scores.
 
     Raises:
         UsageError: A share is out of range, or the parent has no such precision.
-        BundleError: `out` is there already, or cannot be written.
+        BundleError: `out` exists already, or cannot be written.
     """
     if not 0 <= bad_share < 0.5:
         raise UsageError(f"--bad-share {bad_share:g} must be at least 0 and below 0.5")
@@ -64,7 +64,7 @@ def make_next(parent: Bundle, parts: LineParts, out: Path, *, bad_share: float, 
         raise BundleError(f"{out}: is there already; give another --out or remove it")
     good, undecided = sort_out(parts.scores, bad_share)
     fit = tail_threshold(good.tolist(), resolvable_rate(good.size) if rate is None else rate)
-    # Undecided parts are not counted as good ones, but if they are, the threshold rejects them.
+    # Undecided parts are not counted as good ones; should they be good, the threshold rejects them.
     fit = dataclasses.replace(fit, rate_high=clopper_pearson(fit.above + undecided, fit.images + undecided)[1])
     left_out = parts.scores.size - good.size
     fields = parent.manifest.model_dump(mode="json", exclude={"format", "files"})
@@ -101,9 +101,9 @@ def make_next(parent: Bundle, parts: LineParts, out: Path, *, bad_share: float, 
 def _limits(parent: Bundle, judged: Precision, fit: TailFit, seen: ScorePart) -> dict[Precision, dict[str, Any]]:
     """Return the thresholds of each precision.
 
-    Those of a precision that did not judge lie as far from those of the one that did as in the parent. There that is
-    the median shift between the scores of the same pictures (calibrate/pairing.py), and this shift does not depend on
-    the line.
+    A precision that did not judge gets a threshold as far from the judging one's as in the parent. In the parent that
+    distance is the median shift between the scores of the same pictures (calibrate/pairing.py), which does not depend
+    on the line.
     """
     thresholds = parent.manifest.decision.thresholds
     method = fit.method.replace("held-out good scores", "scores of good parts of the line")
@@ -125,7 +125,7 @@ def _limits(parent: Bundle, judged: Precision, fit: TailFit, seen: ScorePart) ->
 
 
 def _recounted(parent: Bundle, limits: dict[Precision, dict[str, Any]]) -> list[dict[str, float]]:
-    """Return how many flaws the new threshold finds of those that the parent was tried with; older ones were not."""
+    """Return how many of the flaws that the parent was tried with the new threshold finds; old parents had no flaws."""
     try:
         flaws = json.loads(parent.file(REPORT))["flaws"]
         limit = limits[flaws["precision"]]["image"]
@@ -135,7 +135,7 @@ def _recounted(parent: Bundle, limits: dict[Precision, dict[str, Any]]) -> list[
 
 
 def describe_source(bundle: Bundle) -> str | None:
-    """Return where a threshold of a line's own parts came from, for a person; `None` of other bundles."""
+    """Return where a threshold from a line's own parts came from, for a person; `None` for other bundles."""
     source = bundle.manifest.provenance.get(THRESHOLD_SOURCE)
     if not isinstance(source, dict):
         return None
@@ -145,5 +145,5 @@ def describe_source(bundle: Bundle) -> str | None:
             f"{percent(source['bad_share'])} were to be expected), judged by {source['parent']['name']} "
             f"{source['parent']['digest'][:16]}"
         )
-    except (KeyError, TypeError):  # of a later release
+    except (KeyError, TypeError):  # written by a later release
         return "by parts of the line"

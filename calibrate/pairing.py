@@ -1,4 +1,4 @@
-"""How the scores of one precision follow those of FP32, so that one threshold can be moved to the other."""
+"""How the scores of another precision follow those of FP32, so that the threshold can be moved to it."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from edge_inspect.calibrate.threshold import TailFit
 
 @dataclass(frozen=True)
 class Pairing:
-    """What a precision does to the scores of good pictures near the threshold.
+    """The effect of a precision on the scores of good pictures near the threshold.
 
-    A threshold that each precision found from its own scores would be another estimate, and the scatter between two
-    estimates moves verdicts. Paired scores of the same pictures scatter far less. A shift is enough: a line through the
-    pairs, or its slope alone, moves more verdicts (docs/measurements.md, "Precisions").
+    If each precision took a threshold from its own scores, that would be another estimate, and the scatter between two
+    estimates changes verdicts. Paired scores of the same pictures scatter far less. A shift is enough: a line through
+    the pairs, or its slope alone, changes more verdicts (docs/measurements.md, "Precisions").
 
     Attributes:
-        shift: The median difference from FP32's scores, of the upper half of the pictures.
-        pictures: How many pictures that half has.
+        shift: Median difference from FP32's scores, over the upper half of the pictures.
+        pictures: Number of pictures in that half.
     """
 
     shift: float
     pictures: int
 
     def moved(self, fit: TailFit) -> TailFit:
-        """Return FP32's threshold moved to this precision; what it promises stays the same."""
+        """Return FP32's threshold moved to this precision; its promise stays the same."""
         return dataclasses.replace(
             fit,
             threshold=fit.threshold + self.shift,
@@ -42,8 +42,8 @@ def pair(fp32: Sequence[float], scores: Sequence[float]) -> Pairing:
     """Pair the scores of the same good pictures.
 
     Args:
-        fp32: Their scores in FP32, at least one.
-        scores: Their scores in another precision.
+        fp32: Scores in FP32, at least one.
+        scores: Scores in the other precision.
     """
     exact, other = np.asarray(fp32, np.float64), np.asarray(scores, np.float64)
     upper = exact >= np.median(exact)

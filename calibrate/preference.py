@@ -1,4 +1,4 @@
-"""Which precision a station runs: of those that keep the budget the fastest, and what it tries where that fails."""
+"""The precision that a station runs, which is the fastest that keeps the budget, and those it tries if that fails."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from edge_inspect.calibrate.networks import Networks
 from edge_inspect.edge.contract.fields import Precision
 
 EVEN = 1.05
-"""INT8 may be slower than BF16 by this factor and still be taken: it runs on every processor."""
+"""INT8 is taken even if BF16 is faster by this factor, because INT8 runs on every processor."""
 
 MOST_NOISE = 0.5
-"""Of the spread of FP32's good scores: a precision that scatters them by more does not judge."""
+"""Share of the spread of FP32's good scores. A precision that scatters scores by more must not judge."""
 
 NAMES: dict[Precision, str] = {"int8": "INT8", "bf16": "bfloat16", "fp16": "FP16", "fp32": "FP32"}
 
@@ -26,9 +26,10 @@ class Preference:
     """The order in which engines try a bundle's precisions.
 
     Attributes:
-        openvino: By the times measured on this processor; the first is what a station runs.
-        tensorrt: INT8 first where it keeps the budget, whatever its time here: a GPU has its own.
-        why: The reason, in a sentence's words.
+        openvino: Precisions in the order of their times on this processor; a station runs the first.
+        tensorrt: Precisions for TensorRT. INT8 comes first if it keeps the budget, whatever its time here, because a
+            GPU has other times.
+        why: Reason for the choice, in words.
     """
 
     openvino: list[Precision]
@@ -37,7 +38,7 @@ class Preference:
 
     @property
     def preferred(self) -> Precision:
-        """What a station runs with OpenVINO."""
+        """Precision that a station runs with OpenVINO."""
         return self.openvino[0]
 
 
@@ -45,9 +46,9 @@ def prefer(latency_ms: Mapping[Precision, float], against: Mapping[Precision, st
     """Choose among the precisions of a bundle.
 
     Args:
-        latency_ms: Milliseconds of a picture on this processor, of FP32 and of those that compete with it. FP16 does
-            not: a processor computes it in float32, as fast as FP32.
-        against: Of every precision in the bundle, why it must not judge; an empty text where nothing speaks against it.
+        latency_ms: Milliseconds that a picture takes on this processor in FP32 and in the precisions that compete with
+            it. FP16 does not compete: a processor computes it in float32, as fast as FP32.
+        against: For every precision in the bundle, why it must not judge; an empty text if it may.
     """
     fitting = [name for name in latency_ms if name in against and not against[name]]
     quick = [name for name in fitting if name != "fp32" and latency_ms[name] < latency_ms["fp32"]]
@@ -59,13 +60,13 @@ def prefer(latency_ms: Mapping[Precision, float], against: Mapping[Precision, st
 
 
 def objection(name: Precision, measured: Mapping[Precision, Measurement], networks: Networks, budget: Budget) -> str:
-    """Return why a station should not judge in a precision; an empty text where nothing speaks against it.
+    """Return why a station should not judge in a precision; an empty text if it may.
 
     Args:
         name: The precision.
-        measured: What each precision says of held-out good images.
-        networks: What each loses on flaws.
-        budget: What it may lose.
+        measured: Measurements of each precision on held-out good images.
+        networks: Networks, with the loss of each precision on flaws.
+        budget: How much a precision may lose.
     """
     if name == "fp32":
         return ""

@@ -1,26 +1,25 @@
-"""Explicit INT8: QuantizeLinear and DequantizeLinear pairs in the ONNX, the form TensorRT and OpenVINO share.
+"""Explicit INT8: QuantizeLinear and DequantizeLinear pairs in the ONNX, the form that TensorRT and OpenVINO share.
 
-Activations have one symmetric scale a tensor, weights one a channel, rounded to 7 bits here. Each convolution gets
-pairs on its input and its weights, and a bias that makes up for what the rounding of its weights does to the mean of
-each channel (Nagel et al., Data-Free Quantization, ICCV 2019). Where engines differ:
+Activations have one symmetric scale for each tensor, weights one for each channel, rounded to 7 bits here. Each
+convolution gets pairs on its input and its weights, and a bias that corrects how the rounding of its weights changes
+the mean of each channel (Nagel et al., Data-Free Quantization, ICCV 2019). Where engines differ:
 
-- What has a pair is read rounded by everything but the convolutions that stay float. So the shortcut of a residual
-  addition is INT8, without which TensorRT does not run convolution, addition and ReLU as one kernel (NVIDIA/TensorRT
-  issue 1992); the side that ends in a convolution needs no pair there. OpenVINO fuses them only with one: its engine
-  adds that by itself (edge/engines/openvino_sums.py).
-- Features that are compared by a cosine are INT8 too, in the form that is tried first: OpenVINO reads bytes faster, and
-  the noise of maps hardly grows. The arithmetic of norms and cosines is float32 in every form.
-- Transposed convolutions: slower in INT8 than in float on TensorRT, and wrong in some releases (issue 1699); OpenVINO
-  has fast kernels for few shapes. They are tried in INT8, in float, and as 1x1 convolution and pixel shuffle.
-- The first convolution sees three channels of wide range and is among the most harmful; in INT8 by default, for it has
-  the largest maps, and among the first to be left float where the budget breaks.
-- A max pool before a convolution works on integers: its pair stands before it, so what else reads it (the first block's
-  shortcut) is INT8 in every form.
-- AAND's gates are 1x1 convolutions of unit vectors with a memory, in INT8 like any other.
-- What reads distances alone, DMDD's segmentation head, is tried in INT8 and in float. Its steps come from calibration
-  images with flaws drawn on them: of good ones alone, INT8 would cut off the distances that only defects have.
-
-Which form is best is measured (calibrate/trials.py), on OpenVINO: on TensorRT the same form runs, untried.
+- Every consumer of a tensor with a pair reads the rounded values, except convolutions left in float. So the shortcut of
+  a residual addition is INT8; otherwise TensorRT does not run convolution, addition and ReLU as one kernel
+  (NVIDIA/TensorRT issue 1992). The side that ends in a convolution needs no pair for that. OpenVINO fuses the three
+  only if it has one, so its engine adds it (edge/engines/openvino_sums.py).
+- Features that a cosine compares are INT8 too in the form that is tried first: OpenVINO reads bytes faster, and the
+  noise of maps hardly grows. Norms and cosines are computed in float32 in every form.
+- Transposed convolutions in INT8 are slower than in float on TensorRT, and wrong in some releases (issue 1699);
+  OpenVINO has fast kernels for few shapes. They are tried in INT8, in float, and as 1x1 convolution and pixel shuffle.
+- The first convolution sees three channels of wide range and is among the most harmful. It is INT8 by default because
+  it has the largest maps, and is among the first to be left in float if the budget breaks.
+- A max pool before a convolution works on integers: its pair stands before it, so whatever else reads the pool (the
+  first block's shortcut) is INT8 in every form.
+- AAND's gates are 1x1 convolutions of unit vectors with a memory, and INT8 like any other convolution.
+- DMDD's segmentation head reads only distances; it is tried in INT8 and in float. Its steps come from calibration
+  images with flaws drawn on them: with good images alone, INT8 would clip the distances that only defects have.
+- The best form is measured (calibrate/trials.py) on OpenVINO. TensorRT runs the same form, untried.
 """
 
 from __future__ import annotations
@@ -38,26 +37,25 @@ CONVOLUTIONS = ("Conv", "ConvTranspose")
 
 WEIGHT_LEVELS = 63
 """Weights have 7 bits: -63 to 63.
-
-A processor without VNNI (AVX2, early AVX-512) adds two products of an 8-bit activation and a weight in 16 bits, and
-with 8-bit weights that sum saturates: 255 * 127 * 2 > 32767. Measured on such a processor with RD4AD on ResNet-18
-(BSData), 8 bits cost half of the image AUROC in OpenVINO's kernels, 7 bits nothing; in exact arithmetic the seventh
-bit's loss is a difference of 0.002 in a map value. A bundle has to be right on every box.
+A processor without VNNI (AVX2, early AVX-512) adds two products of an 8-bit activation and a weight in 16 bits; with
+8-bit weights that sum saturates: 255 * 127 * 2 > 32767. On such a processor, with RD4AD on ResNet-18 (BSData), 8 bits
+cost half of the image AUROC in OpenVINO's kernels, and 7 bits cost nothing. In exact arithmetic, the missing bit
+changes a map value by 0.002. A bundle has to be right on every box.
 """
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Which places of a network become INT8.
+    """The places of a network that become INT8.
 
     Attributes:
-        features: What is compared by a cosine too, where nothing else reads it in INT8.
-        first: The first convolution too, which sees the picture.
-        shortcuts: Strided 1x1 convolutions too, which project a residual block's shortcut. OpenVINO 2026.4 on AVX2
-            gives wrong numbers where such a convolution and the block's own share an INT8 input (seen: RD4AD on MTD).
-        deconvolutions: Transposed convolutions too.
-        head: What reads distances alone too.
-        pixel_shuffle: Transposed convolutions are written as 1x1 convolution and depth-to-space first.
+        features: Also features that a cosine compares, if nothing else reads them in INT8.
+        first: Also the first convolution, which sees the picture.
+        shortcuts: Also strided 1x1 convolutions, which project a residual block's shortcut. OpenVINO 2026.4 on AVX2
+            computes wrong numbers if such a convolution and the block's own share an INT8 input (seen: RD4AD on MTD).
+        deconvolutions: Also transposed convolutions.
+        head: Also nodes that read only distances.
+        pixel_shuffle: Transposed convolutions are first written as 1x1 convolution and depth-to-space.
     """
 
     features: bool = True
@@ -69,7 +67,7 @@ class Plan:
 
     @property
     def places(self) -> int:
-        """How many kinds of places are INT8."""
+        """Number of kinds of places that are INT8."""
         return sum((self.features, self.first, self.shortcuts, self.deconvolutions, self.head))
 
     def __str__(self) -> str:
@@ -81,7 +79,7 @@ class Plan:
             + (" INT8" if self.deconvolutions else " float"),
         ]
         if not self.head:
-            words.append("what reads distances alone float")
+            words.append("nodes that read only distances float")
         return ", ".join(words)
 
 
@@ -95,13 +93,13 @@ def quantizable(model: ModelProto) -> list[str]:
 
 
 def of_distances(model: ModelProto) -> list[str]:
-    """Return those of `quantizable` that only say how far features are apart: those of DMDD's head."""
+    """Return those tensors of `quantizable` that only say how far apart features are: those of DMDD's head."""
     features = _features(model, makers(model))
     return [name for name in quantizable(model) if name not in features]
 
 
 def layers(model: ModelProto, plan: Plan) -> dict[str, str]:
-    """Return what `quantize` makes INT8 by a plan: nodes and compared features, each with a name for a person."""
+    """Return the nodes and compared features that `quantize` makes INT8 by a plan, each with a name for a person."""
     chosen = _chosen(model, plan, frozenset())
     titles = {node.name: _title(node) for node in model.graph.node if node.name in chosen}
     compared = _compared(model, makers(model))
@@ -115,14 +113,14 @@ def quantize(
     plan: Plan,
     released: Collection[str] = frozenset(),
 ) -> ModelProto:
-    """Return the network with Q/DQ pairs where `plan` says.
+    """Return the network with Q/DQ pairs at the places that `plan` names.
 
     Args:
         model: The float32 network.
-        scales: The INT8 step of each tensor of `quantizable`.
-        means: The mean of each of its channels.
-        plan: Which places become INT8.
-        released: Layers that stay float all the same, names as of `layers`.
+        scales: INT8 step of each tensor of `quantizable`.
+        means: Mean of each channel of these tensors.
+        plan: Places that become INT8.
+        released: Layers that stay in float nevertheless, named as in `layers`.
     """
     result = ModelProto()
     result.CopyFrom(model)
@@ -138,7 +136,7 @@ def quantize(
             graph.quantize_weights(node, means[node.input[0]])
             graph.quantize(node.input[0])
         else:
-            # Both sides end in a convolution: the other stays float to be fused.
+            # Both sides end in a convolution: the other side stays in float so that it can be fused.
             graph.quantize(node.input[1])
     for name in _compared(model, makers(model)):
         if name in chosen:
@@ -170,12 +168,12 @@ def _chosen(model: ModelProto, plan: Plan, released: Collection[str]) -> set[str
 
 
 def makers(model: ModelProto) -> dict[str, NodeProto]:
-    """Return the node that makes each tensor."""
+    """Return the node that computes each tensor."""
     return {output: node for node in model.graph.node for output in node.output}
 
 
 def _features(model: ModelProto, made: Mapping[str, NodeProto]) -> set[str]:
-    """Return the tensors that a path from the picture reaches without a cosine; the rest are of distances."""
+    """Return the tensors that a path from the picture reaches without a cosine; the rest are made from distances."""
     reached = {model.graph.input[0].name}
     for node in model.graph.node:
         if reached.intersection(node.input) and not _is_cosine(node, made):
@@ -184,7 +182,7 @@ def _features(model: ModelProto, made: Mapping[str, NodeProto]) -> set[str]:
 
 
 def _is_cosine(node: NodeProto, made: Mapping[str, NodeProto]) -> bool:
-    """Return whether a node divides a sum of products: by the norms of what was multiplied."""
+    """Return whether a node divides a sum of products by the norms of the factors."""
     total = made.get(node.input[0]) if node.op_type == "Div" else None
     if total is None or total.op_type != "ReduceSum":
         return False
@@ -192,7 +190,7 @@ def _is_cosine(node: NodeProto, made: Mapping[str, NodeProto]) -> bool:
 
 
 def _title(node: NodeProto) -> str:
-    """Return a convolution's name by its weights, as the checkpoint has them; an addition's by what it gives."""
+    """Return a convolution's name from its weights, as in the checkpoint; an addition's from its output."""
     if node.op_type not in CONVOLUTIONS:
         return f"residual addition {node.output[0]}"
     name = str(node.input[1])
@@ -200,7 +198,7 @@ def _title(node: NodeProto) -> str:
 
 
 def _ends_projected(node: NodeProto, made: Mapping[str, NodeProto]) -> bool:
-    """Return whether an addition ends a residual block whose shortcut is a convolution too, its second side."""
+    """Return whether an addition ends a residual block whose shortcut, its second side, is a convolution too."""
     return node.op_type == "Add" and all(name in made and made[name].op_type in CONVOLUTIONS for name in node.input)
 
 
@@ -209,7 +207,7 @@ def _has_weights(node: NodeProto, constants: Collection[str]) -> bool:
 
 
 def _compared(model: ModelProto, made: Mapping[str, NodeProto]) -> list[str]:
-    """Return the features that a cosine reads: in the graph, or the engine's of the outputs, which then are several."""
+    """Return the features that a cosine reads: in the graph, or in the engine if the network has several outputs."""
     cosines = [node for node in model.graph.node if _is_cosine(node, made)]
     inside = [name for node in cosines for name in made[made[node.input[0]].input[0]].input]
     outputs = [value.name for value in model.graph.output]
@@ -223,7 +221,7 @@ def _projects(node: NodeProto) -> bool:
 
 
 def _pixels(node: NodeProto) -> int:
-    """Return how many pixels a transposed convolution gives for each it reads: so many share the kernel's positions."""
+    """Return how many output pixels a transposed convolution computes for each input pixel; they share the kernel."""
     strides = (list(attribute.ints) for attribute in node.attribute if attribute.name == "strides")
     return math.prod(next(strides, [1]))
 
@@ -234,7 +232,7 @@ _SHUFFLED = "_as_1x1"
 def pixel_shuffle(model: ModelProto) -> None:
     """Rewrite each 2x2 stride-2 transposed convolution as a 1x1 convolution to 4 C channels and a depth-to-space.
 
-    The same numbers: out(2y + i, 2x + j, c) = sum_k in(y, x, k) W(k, c, i, j).
+    The numbers are the same: out(2y + i, 2x + j, c) = sum_k in(y, x, k) W(k, c, i, j).
     """
     weights = {tensor.name: tensor for tensor in model.graph.initializer}
     nodes: list[NodeProto] = []
@@ -261,7 +259,7 @@ def pixel_shuffle(model: ModelProto) -> None:
 
 
 class _Rewriter:
-    """Puts Q/DQ pairs into a graph; a tensor that has one is read rounded, but by convolutions that stay float."""
+    """Puts Q/DQ pairs into a graph; all but convolutions left in float then read the rounded tensor."""
 
     def __init__(self, model: ModelProto, scales: Mapping[str, float]) -> None:
         self._graph = model.graph
@@ -273,14 +271,14 @@ class _Rewriter:
         self.weights = {tensor.name: tensor for tensor in model.graph.initializer}
 
     def leave_float(self, node: NodeProto) -> None:
-        """Let a convolution read what was not rounded."""
+        """Let a convolution read values that are not rounded."""
         self._float.add(node.name)
 
     def quantize(self, name: str) -> None:
         """Round a tensor.
 
-        What a max pool gives is rounded before it: the largest of rounded values is the rounded largest, the same
-        numbers at a quarter of the pool's bytes.
+        The output of a max pool is rounded before the pool: the largest of the rounded values is the rounded largest
+        value, and the pool then reads a quarter of the bytes.
         """
         step = self._scales[name]
         name = self._pools.get(name, name)
@@ -295,7 +293,7 @@ class _Rewriter:
         )
 
     def quantize_weights(self, node: NodeProto, means: NDArray[np.float64]) -> None:
-        """Make the weights integers; `means` are those of the channels of the node's input."""
+        """Make the weights integers; `means` are the means of the channels of the node's input."""
         axis = 1 if node.op_type == "ConvTranspose" else 0
         name = node.input[1]
         weights = numpy_helper.to_array(self.weights[name])
@@ -327,7 +325,7 @@ class _Rewriter:
             node.input.append(self._constant(f"{node.name}_bias", values.astype(np.float32)))
 
     def finish(self) -> None:
-        """Lead readers to the rounded tensors, and put each pair behind what makes its tensor."""
+        """Connect readers to the rounded tensors, and put each pair behind the node that computes its tensor."""
         for node in self._graph.node:
             if node.name not in self._float:
                 node.input[:] = [f"{name}_dequantized" if name in self._pairs else name for name in node.input]
@@ -336,7 +334,7 @@ class _Rewriter:
             ordered += self._pairs.get(name, ())
         for node in self._graph.node:
             ordered += [node, *(new for name in node.output for new in self._pairs.get(name, ()))]
-        # An output keeps its name.
+        # An output of the network keeps its name.
         names: dict[str, str] = {}
         for name in self._pairs.keys() & {value.name for value in self._graph.output}:
             names |= {name: f"{name}_exact", f"{name}_dequantized": name}

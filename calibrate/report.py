@@ -1,6 +1,6 @@
-"""What a bundle says of how it was made: figures as JSON, and a page for a person.
+"""The report of a bundle on how it was made: figures as JSON, and a page for a person.
 
-The page needs nothing but itself, as that of `edge-train evaluate`.
+The page is one file that needs no others, like that of `edge-train evaluate`.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ Described = Mapping[str, Any]
 
 
 def describe(decided: Decided, networks: Networks, validation: Validation, calibrated: int) -> dict[str, Any]:
-    """Return the report as JSON has it.
+    """Return the report's figures, as its JSON has them.
 
     Args:
-        decided: On held-out images.
-        networks: Of each precision.
-        validation: What they were judged on.
-        calibrated: Images the INT8 scales were taken from.
+        decided: Decisions made on held-out images.
+        networks: Networks of each precision.
+        validation: Pictures on which the networks were judged.
+        calibrated: Number of images from which the INT8 scales were taken.
     """
     flawed, own_default = int(validation.flawed.sum()), decided.contest.own_default
     return {
@@ -85,9 +85,9 @@ def render(
     described: Described,
     kinds: Sequence[str],
 ) -> str:
-    """Return the page; `described` as of `describe`, with the flaws of set sizes, real defects and what is promised.
+    """Return the page; `described` is the result of `describe`, with flaws of set sizes, real defects and the promise.
 
-    `kinds` are those of the images of real defects.
+    `kinds` are the kinds of the images with real defects.
     """
     title, written = heading(about.category, about), now()
     counted = described["validation"]
@@ -158,7 +158,7 @@ def _precision_row(name: str, part: Described) -> str:
 
 
 def _promise(promise: Described) -> str:
-    """Return what the threshold does, the warning first where there is one."""
+    """Return what the threshold does, with the warning first if there is one."""
     warning = [f'<p class="warning">{escape(promise["warning"])}</p>'] if promise["warning"] else []
     sentences = [f"<p>{escape(sentence)}</p>" for sentence in promise["sentences"]]
     return f'<div class="promise">{"".join([*warning, *sentences])}</div>\n'

@@ -21,20 +21,20 @@ POINTS = 60
 
 
 def cells(name: str, *numbers: str) -> str:
-    """Return a table's row."""
+    """Return a row of a table."""
     values = "".join(f'<td class="number">{number}</td>' for number in numbers)
     return f'<tr><th scope="row">{escape(name)}</th>{values}</tr>'
 
 
 def score_chart(good: Sequence[float], flawed: Scores, threshold: float) -> str:
-    """Return the histogram of held-out good scores and of those of flaws, with the threshold."""
+    """Return a histogram of held-out good scores and of scores of flaws, with the threshold."""
     scores = np.concatenate([np.asarray(good, np.float32), flawed])
     edges, counts = bin_scores(scores, np.arange(len(scores)) < len(good), threshold)
     return histogram(edges, counts, "score of the picture", (threshold, f"threshold {threshold:.4g}"))
 
 
 def tail_chart(good: Sequence[float], fit: TailFit) -> str:
-    """Return the share of good parts above a score: as fitted, and as seen (the k-th highest of n: k / (n + 1))."""
+    """Return the share of good parts above a score, as fitted and as seen (the k-th highest of n: k / (n + 1))."""
     n = len(good)
     rates = np.geomspace(min(fit.rate, 1 / (n + 1)), 1 - 1 / (n + 1), POINTS)
     levels = exceeded_at(good, rates.tolist())
@@ -52,7 +52,7 @@ def tail_chart(good: Sequence[float], fit: TailFit) -> str:
 
 
 def trade_chart(good: Sequence[float], flawed: Sequence[float], fit: TailFit) -> str:
-    """Return the share of flaws found at each rate of good parts rejected, with the shipped threshold."""
+    """Return the share of flaws found over the share of good parts rejected, with the shipped threshold."""
     rates = np.geomspace(min(fit.rate, 1 / (len(good) + 1)), 0.5, POINTS)
     scores = np.sort(np.asarray(flawed))
 
@@ -69,8 +69,8 @@ class Cases:
     """Pictures with their maps.
 
     Attributes:
-        html: Figures.
-        scale: The colours of their maps.
+        html: Figures of the pictures.
+        scale: Bar with the colours of their maps.
     """
 
     html: str
@@ -78,7 +78,7 @@ class Cases:
 
 
 def cases(validation: Validation, fp32: Maps, int8: Maps, limits: Mapping[Precision, float]) -> Cases:
-    """Return the six pictures whose scores INT8 moves most."""
+    """Return the six pictures whose scores INT8 changes most."""
     scores = [np.where(validation.valid, maps, -np.inf).max(axis=(1, 2)) for maps in (fp32, int8)]
     most = np.argsort(-np.abs(scores[1] - scores[0]))[:CASES]
     scale = float(np.median(fp32[validation.valid])), float(np.quantile(scores[0], 0.9))

@@ -2,9 +2,10 @@
 
     python -m edge_inspect.calibrate.selftest_bundle edge/selftest.zip
 
-RD4AD in every precision, as any bundle has it, on a teacher so narrow that the whole takes less than 300 kB: a random
-ResNet-18 of a few channels. The student learns for a few steps on rendered parts, which takes half a minute. Weights
-are rounded to a few bits, which compress. Its verdicts are worth nothing; its arithmetic is that of every bundle.
+The bundle is RD4AD in every precision, made like any other bundle. Its teacher, a random ResNet-18 of a few channels,
+is so narrow that the whole takes less than 300 kB. The student learns for a few steps on rendered parts, which takes
+half a minute. Weights are rounded to a few bits, so that they compress well. Its verdicts are worth nothing; its
+arithmetic is that of every bundle.
 """
 
 from __future__ import annotations
@@ -53,15 +54,15 @@ GOLDEN_FRAMES = 2
 MANTISSA_BITS = 2
 SEED = 14
 PLAN = Plan(shortcuts=False)
-"""A form of INT8 that gives these maps on x86 of every kind, as far as ONEDNN_MAX_CPU_ISA can imitate them.
+"""A form of INT8 that gives the same maps on x86 of every kind, as far as ONEDNN_MAX_CPU_ISA can imitate them.
 
-With projected shortcuts in INT8, processors without AMX give others (OpenVINO 2026.4).
+With projected shortcuts in INT8, processors without AMX give different maps (OpenVINO 2026.4).
 """
 
 
 @register_model  # type: ignore[untyped-decorator]
 def edge_inspect_narrow(**options: Any) -> Any:
-    """Return ResNet-18 of a few channels."""
+    """Return a ResNet-18 of a few channels."""
     return timm.create_model("resnet18", **{**WIDTHS, "zero_init_last": False, **options})
 
 
@@ -86,7 +87,7 @@ def main() -> None:
 
 
 def _render(folder: Path) -> list[Path]:
-    """Render good parts and shrink them: golden frames are in the bundle as they are."""
+    """Render good parts and shrink them, because golden frames are stored in the bundle as they are."""
     write_dataset(folder / "data", train_good=GOOD, test_good=0, test_defects=0, seed=SEED)
     good = list_images(folder / "data" / CATEGORY / "train" / "good")
     for path in good:
@@ -132,9 +133,9 @@ def _to_int8(fp32: ModelProto, pictures: NDArray[np.uint8]) -> bytes:
 def _pack(
     about: checkpoint.Checkpoint, networks: dict[Precision, bytes], frames: list[Frame], folder: Path, out: Path
 ) -> None:
-    """Write the bundle as a .zip; a golden map may differ by twice what its precision moves maps here.
+    """Write the bundle as a .zip; a golden map may differ by twice what its precision changes maps here.
 
-    It judges no parts, so its golden maps are FP32's alone: those of other precisions would take 60 kB more.
+    The bundle judges no parts, so it stores golden maps of FP32 only: those of other precisions would add 60 kB.
     """
     engines = {precision: OpenVinoEngine(draft(about, networks, folder), precision) for precision in networks}
     maps = {name: np.stack([engine.infer(frame).values.copy() for frame in frames]) for name, engine in engines.items()}

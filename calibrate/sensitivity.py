@@ -1,10 +1,10 @@
-"""Which layers INT8 harms, and which of them to leave float so that the budget holds, within a given time.
+"""The layers that INT8 harms, and those of them to leave in float so that the budget holds, within a given time.
 
-A layer is a convolution with its input and weights, or a residual addition. Each is quantized alone, in the float32
-network, and ranked by what that does to scores and maps. From the other side, one layer left float in the INT8 network,
-a layer's gain drowns in the errors of all others. Measured on AAND (ResNet-18 teacher, MVTec AD transistor): the noise
-of scores and maps, 0.089 with all layers in INT8, falls to 0.042, 0.037, 0.025 with the worst 4, 8, 16 of the first
-ranking left float, and is 0.091, 0.086, 0.087 with those of the second.
+A layer is a convolution with its input and weights, or a residual addition. Each layer is quantized alone in the
+float32 network, and ranked by how that changes scores and maps. The other way round, with one layer left in float in
+the INT8 network, a layer's gain drowns in the errors of all others. Measured on AAND (ResNet-18 teacher, MVTec AD
+transistor), the noise of scores and maps is 0.089 with all layers in INT8. With the worst 4, 8 and 16 layers left in
+float it falls to 0.042, 0.037 and 0.025 by the first ranking; by the second it stays at 0.091, 0.086 and 0.087.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ from edge_inspect.calibrate.trials import Recipe, Trial, Workbench
 from edge_inspect.train.progress import Progress
 
 COUNT = 12
-"""Pictures that one layer is tried on."""
+"""Number of pictures that each layer is tried on."""
 
 AT_ONCE = 2
-"""Layers that are tried at a time: to compile a network, most of a trial's time, takes one core."""
+"""Number of layers that are tried at the same time. Compiling takes most of a trial's time and uses one core."""
 
 RANKING_SHARE = 0.5
-"""Of the search time; the rest is for finding out how many layers must stay float."""
+"""Share of the search time for the ranking; the rest is for finding out how many layers must stay in float."""
 
 
 class SearchTime:
-    """The time that a search may take, from now on.
+    """The time that a search may take, counted from when this is made.
 
     Args:
-        seconds: How long; 0 allows nothing.
-        clock: Seconds that only grow.
+        seconds: How long the search may take; 0 allows nothing.
+        clock: Returns seconds that only increase.
     """
 
     def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
@@ -49,12 +49,12 @@ class SearchTime:
 
 @dataclass(frozen=True)
 class Layer:
-    """A layer and what quantizing it alone does.
+    """A layer, and what quantizing it alone does.
 
     Attributes:
-        name: Its node.
+        name: Name of its node.
         title: Its name for a person.
-        damage: What the network loses with this layer alone in INT8.
+        damage: Loss of the network with only this layer in INT8.
     """
 
     name: str
@@ -62,20 +62,21 @@ class Layer:
     damage: Damage
 
     def as_dict(self) -> dict[str, Any]:
-        """For the report."""
+        """Return the entry for the report."""
         return {"layer": self.title, **self.damage.as_dict()}
 
 
 def rank_layers(workbench: Workbench, recipe: Recipe, allowed: SearchTime | None = None) -> list[Layer]:
     """Rank the layers that a recipe makes INT8, the most harmful first.
 
-    Compared features and the layers next to the picture come first in time: they are the likely ones, so a ranking
-    that runs out of time has met them.
+    Compared features and the layers next to the picture are tried first. They are the most likely ones, so a ranking
+    that runs out of time has covered them.
 
     Args:
         workbench: Makes and measures the networks.
         recipe: How INT8 is made.
-        allowed: Layers not tried when `RANKING_SHARE` of it has passed are left out; without it all are tried.
+        allowed: Time of the search. Layers not tried when `RANKING_SHARE` of it has passed are left out; without a
+            limit, all layers are tried.
     """
     every = workbench.layers(recipe.plan)
     order = sorted(every, key=lambda name: not every[name].startswith("compared feature"))
@@ -103,11 +104,11 @@ def rank_layers(workbench: Workbench, recipe: Recipe, allowed: SearchTime | None
 def release(
     workbench: Workbench, recipe: Recipe, ranking: Sequence[Layer], budget: Budget, allowed: SearchTime
 ) -> Trial | None:
-    """Leave the most harmful layers float, about as few as will do; `None` where that does not help.
+    """Leave the most harmful layers in float, about as few as will do; return `None` if that does not help.
 
-    Four and sixteen first, as few mostly do, then by bisection, as if each further one left float helped; what is
-    returned was measured to hold. A network that is still beyond the budget and no faster than FP32 ends the search:
-    more layers left float make it slower still.
+    First 4 and 16 layers are tried, because few mostly suffice; then the number is bisected, as if each further layer
+    left in float always helped. The returned network was measured to keep the budget. The search ends at a network that
+    is still beyond the budget and no faster than FP32: more layers in float would make it slower still.
     """
     fails, holds, found = 0, len(ranking), None
     steps = max(0, holds - 1).bit_length()

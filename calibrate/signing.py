@@ -1,4 +1,4 @@
-"""Keys and signatures of bundles, where the private key is; how they are checked is in `edge/bundle/signature.py`."""
+"""Keys and signatures of bundles, made where the private key is; `edge/bundle/signature.py` checks them on the box."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ KEY_NAME = "signing-key.pem"
 
 @dataclass(frozen=True)
 class KeyPair:
-    """Where a new pair of keys lies.
+    """The files of a new pair of keys.
 
     Attributes:
         private: PEM file, PKCS #8, that only its owner may read.
         public: PEM file for every box.
-        id: How messages name the key.
+        id: Name of the key in messages.
     """
 
     private: Path
@@ -43,14 +43,14 @@ class KeyPair:
 
 
 def make_keys(out: Path, passphrase: bytes | None = None) -> KeyPair:
-    """Make a pair of keys; files that are there already are left alone.
+    """Make a pair of keys; existing files are left alone.
 
     Args:
-        out: The private key's file if it ends in .pem, else a folder for both. The public key lies beside it.
-        passphrase: The private key is encrypted with it.
+        out: File of the private key if it ends in .pem, otherwise a folder for both. The public key lies beside it.
+        passphrase: Passphrase that the private key is encrypted with.
 
     Raises:
-        UsageError: A file is there already or cannot be written; neither is left behind.
+        UsageError: A file exists already or cannot be written; neither is left behind.
     """
     private = out if out.suffix == ".pem" else out / KEY_NAME
     public = private.with_suffix(".pub.pem")
@@ -75,13 +75,13 @@ def make_keys(out: Path, passphrase: bytes | None = None) -> KeyPair:
 
 
 def sign_bundle(path: Path, key: Ed25519PrivateKey) -> Bundle:
-    """Sign a bundle, a folder or a .zip, after a check of every file; an earlier signature is replaced.
+    """Sign a bundle, a folder or a .zip, after checking every file; an earlier signature is replaced.
 
     Returns:
         The bundle, opened anew with the key that signed it.
 
     Raises:
-        BundleError: It is damaged, or the signature cannot be written; an earlier signature is then still there.
+        BundleError: The bundle is damaged, or the signature cannot be written; an earlier signature is then kept.
     """
     open_bundle(path)
     files = open_container(path, MANIFEST)
@@ -98,7 +98,7 @@ def read_private_key(path: Path, passphrase: bytes | None = None) -> Ed25519Priv
     """Read the PEM file of a private key.
 
     Raises:
-        UsageError: It cannot be read, holds no private Ed25519 key, or the passphrase is missing or wrong.
+        UsageError: The file cannot be read, holds no private Ed25519 key, or the passphrase is missing or wrong.
     """
     try:
         data = path.read_bytes()
@@ -123,7 +123,7 @@ def read_passphrase(path: Path) -> bytes:
     """Return the first line of a file.
 
     Raises:
-        UsageError: It cannot be read or is empty.
+        UsageError: The file cannot be read, or its first line is empty.
     """
     try:
         lines = path.read_bytes().splitlines()
@@ -135,5 +135,5 @@ def read_passphrase(path: Path) -> bytes:
 
 
 def is_open_to_others(path: Path) -> bool:
-    """Return whether more users than its owner may read a private key."""
+    """Return whether users other than its owner may read a private key."""
     return bool(path.stat().st_mode & 0o077)

@@ -1,4 +1,4 @@
-"""The part of a bundle's page where a slider moves the threshold: every picture that was judged is judged again."""
+"""The part of a bundle's page where a slider moves the threshold, and every judged picture is judged again."""
 
 from __future__ import annotations
 
@@ -12,31 +12,31 @@ from edge_inspect.train.pages import read_part
 from edge_inspect.train.thumbnails import inline, outlined, small, small_mask
 
 SIDE = 128
-"""Of a thumbnail, in pixels, at most."""
+"""Longest side of a thumbnail, in pixels."""
 
 
 DIGITS = 6
-"""Of scores, behind the point."""
+"""Digits of scores after the decimal point."""
 
 
 def script() -> str:
-    """Return what moves with the slider, JavaScript."""
+    """Return the JavaScript that runs when the slider moves."""
     return read_part("slider.js", __package__)
 
 
 def slider(groups: Mapping[str, Sequence[float]], threshold: float, validation: Validation, scores: Scores) -> str:
-    """Return the slider, what each threshold does to groups of pictures, and the validation pictures, as HTML.
+    """Return the slider, the effect of each threshold on groups of pictures, and the validation pictures, as HTML.
 
-    A step of the slider is a picture: its places are the scores found. Without scripts the page says what the shipped
-    threshold does.
+    Each step of the slider is one picture: the slider's places are the scores found. Without scripts, the page says
+    what the shipped threshold does.
 
     Args:
-        groups: Scores by what they are of.
-        threshold: The shipped one.
+        groups: Scores of each group of pictures, by the group's name.
+        threshold: The shipped threshold.
         validation: Pictures to show.
-        scores: Theirs.
+        scores: Scores of these pictures.
     """
-    # All rounded alike: a score that equals the threshold is not above it.
+    # All are rounded in the same way, so that a score that equals the threshold is not above it.
     limit, judged = round(threshold, DIGITS), {name: _rounded(each) for name, each in groups.items()}
     seen = _rounded(scores.tolist())
     levels = sorted({limit, *seen, *(score for each in judged.values() for score in each)})
@@ -48,7 +48,7 @@ def slider(groups: Mapping[str, Sequence[float]], threshold: float, validation: 
         for row, (name, each) in enumerate(judged.items())
     ]
     figures = [_figure(validation, i, score, limit) for i, score in enumerate(seen)]
-    # Inside a script element text is no HTML: only its end would be seen.
+    # Text inside a script element is not parsed as HTML; only the element's end tag would be recognised.
     text = json.dumps(data).replace("<", "\\u003c")
     return (
         f'<label for="threshold">threshold: <b id="at">{threshold:.5g} (as shipped)</b></label>'

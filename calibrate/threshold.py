@@ -1,4 +1,4 @@
-"""Thresholds from good images alone, with what can be promised of them."""
+"""Thresholds from good images alone, and what can be promised about them."""
 
 from __future__ import annotations
 
@@ -14,29 +14,30 @@ from edge_inspect.calibrate.confidence import LEVEL, percent
 from edge_inspect.calibrate.distributions import beta_binomial, beta_quantile, binomial_quantile
 
 QUARTER = 0.25
-"""The highest share of the scores, whose mean excess tells how scores go on beyond the highest."""
+"""Highest share of the scores; their mean excess tells how scores continue beyond the highest one."""
 REPEATS = 200
 RATES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05)
-"""Shares of good parts to reject, of which `resolvable_rate` chooses."""
+"""Shares of good parts to reject, from which `resolvable_rate` chooses."""
 
 Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class TailFit:
-    """A threshold, how it was found, and what it will do to good parts.
+    """A threshold, how it was found, and how it will treat good parts.
 
     Attributes:
-        threshold: Good parts score above it at the rate asked for.
-        method: In words, for the manifest and the report.
-        threshold_low: The threshold's interval: the score that good parts really exceed at that rate lies in it.
-        threshold_high: Its upper end.
-        rate: The share of good parts to reject that was asked for.
-        rate_low: The interval of the share of good parts that the threshold will really reject.
-        rate_high: Its upper end.
-        images: Held-out good scores it comes from.
-        above: Those above the threshold.
-        images_wanted: How many would keep `rate_high` at twice the rate asked for.
+        threshold: Score that good parts exceed at the requested rate.
+        method: How the threshold was found, in words, for the manifest and the report.
+        threshold_low: Lower end of the threshold's interval, in which the score that good parts really exceed at the
+            requested rate lies.
+        threshold_high: Upper end of this interval.
+        rate: Requested share of good parts to reject.
+        rate_low: Lower end of the interval of the share of good parts that the threshold will really reject.
+        rate_high: Upper end of this interval.
+        images: Number of held-out good scores that the threshold comes from.
+        above: How many of them are above the threshold.
+        images_wanted: How many would keep `rate_high` at twice the requested rate.
     """
 
     threshold: float
@@ -52,16 +53,16 @@ class TailFit:
 
     @property
     def enough(self) -> bool:
-        """Whether the scores are enough to promise no more than twice the rate asked for."""
+        """Whether there are enough scores to promise no more than twice the requested rate."""
         return self.images >= self.images_wanted
 
     def rates_on(self, images: int) -> tuple[float, float]:
-        """Return the least and the largest share of so many new good images above the threshold, at `LEVEL`.
+        """Return the smallest and largest share of so many new good images above the threshold, at `LEVEL`.
 
-        Wider than `rate_low` to `rate_high`, as so many images do not show their own true rate exactly. Old and new
-        scores are exchangeable, so the number of new ones above the k-th highest of n is beta-binomial with k and
-        n - k + 1, whatever their distribution (Wilks 1942). The ends are the outer order statistics of `rate_low` and
-        `rate_high`.
+        The interval is wider than `rate_low` to `rate_high`, because so many images do not show their true rate
+        exactly. Old and new scores are exchangeable, so the number of new ones above the k-th highest of n is
+        beta-binomial with k and n - k + 1, whatever their distribution (Wilks 1942). The ends are the outer order
+        statistics of `rate_low` and `rate_high`.
         """
         below = self.images - self.above
         low = _counts(images, self.above, below + 1, (1 - LEVEL) / 2) if self.above else 0
@@ -80,47 +81,48 @@ class TailFit:
 
 
 def resolves(rate: float, images: int) -> bool:
-    """Return whether so many held-out good scores can tell a rate: one of them lies beyond its threshold on average."""
+    """Return whether so many held-out good scores can tell a rate: on average, one lies beyond its threshold."""
     return rate * (images + 1) >= 1
 
 
 def images_to_resolve(rate: float) -> int:
-    """Return the fewest held-out good scores that can tell a rate."""
+    """Return the smallest number of held-out good scores that can tell a rate."""
     return max(1, math.ceil(round(1 / rate - 1, 6)))
 
 
 def resolvable_rate(images: int) -> float:
-    """Return the smallest of `RATES` that so many good scores tell twice over; the largest where they tell none so.
+    """Return the smallest of `RATES` that so many good scores can tell twice over; the largest if they tell none so.
 
-    Two scores then lie beyond the threshold on average, so that no single odd part sets it. A smaller rate lets defects
-    through: with 21 scores of MVTec AD transistor, 0.1 % found 23 of 40 defects, 5 % found 37.
+    Two scores then lie beyond the threshold on average, so that no single odd part sets it. A smaller rate lets more
+    defects through: with 21 scores of MVTec AD transistor, 23 of 40 defects were found at 0.1 %, and 37 at 5 %.
     """
     return next((rate for rate in RATES if resolves(rate / 2, images)), RATES[-1])
 
 
 def tail_threshold(scores: Sequence[float], false_reject_rate: float) -> TailFit:
-    """Return the score that good parts exceed at a rate, from held-out good scores; a larger rate gives no larger one.
+    """Return the score that good parts exceed at a rate, from held-out good scores; it never rises with the rate.
 
-    Where the scores resolve the rate, the threshold is an order statistic, interpolated: the rate of the k-th highest
-    of n is k / (n + 1) on average over samples, whatever the distribution. A fitted tail is hardly steadier there, and
-    misses the rate where the scores are not of its kind, as those of parts of two sorts.
+    If the scores can tell the rate, the threshold is an interpolated order statistic: on average over samples, the rate
+    of the k-th highest of n is k / (n + 1), whatever the distribution. A fitted tail is hardly steadier there, and it
+    misses the rate if the scores do not follow it, as with parts of two sorts.
 
-    Smaller rates are extrapolated: beyond the highest score an exponential tail is assumed, of the mean excess of the
-    highest quarter. A generalised Pareto tail, whose shape is fitted too, rejects more than was asked for, as the
-    shape's scatter moves the rate up on average: asked for 0.1 % from 100 scores, 1.6 times that on average over eight
-    distributions, the exponential tail 1.0 times (tests/benchmarks/tails.py).
+    Smaller rates are extrapolated: beyond the highest score an exponential tail is assumed, whose scale is the mean
+    excess of the highest quarter. A generalised Pareto tail, whose shape is fitted too, rejects more than requested,
+    because the scatter of the shape raises the rate on average. For 0.1 % requested from 100 scores, it rejects 1.6
+    times that on average over eight distributions; the exponential tail rejects 1.0 times that
+    (tests/benchmarks/tails.py).
 
     The rate that the threshold will really have is bounded by the interval of Clopper and Pearson for the scores found
-    above it. That assumes no distribution: neither ties nor outliers nor a misjudged tail invalidate it. At an order
-    statistic its upper end is the exact one, as the rate above the k-th highest follows Beta(k, n - k + 1).
+    above it. The interval assumes no distribution: ties, outliers or a misjudged tail do not invalidate it. At an order
+    statistic its upper end is exact, because the rate above the k-th highest follows Beta(k, n - k + 1).
 
-    The threshold's own interval is of order statistics too, which assumes no distribution either. Its upper end needs
-    about 3 / rate scores; with fewer it is as good as the tail: the upper end of a parametric bootstrap, 200 samples
-    drawn from the fitted distribution, each with its threshold by the same rule.
+    The interval of the threshold itself comes from order statistics too, and assumes no distribution either. Its upper
+    end needs about 3 / rate scores. With fewer scores it is the upper end of a parametric bootstrap, and only as good
+    as the tail: 200 samples are drawn from the fitted distribution, and each gets its threshold by the same rule.
 
     Args:
         scores: Scores of good parts the model has never seen.
-        false_reject_rate: The share to exceed the threshold, in (0, 1).
+        false_reject_rate: Share of good parts to exceed the threshold, in (0, 1).
 
     Raises:
         ValueError: There is no score, one is not finite, or the rate is not in (0, 1).
@@ -152,13 +154,13 @@ def tail_threshold(scores: Sequence[float], false_reject_rate: float) -> TailFit
 
 
 def exceeded_at(scores: Sequence[float], rates: Sequence[float]) -> list[float]:
-    """Return the scores that `tail_threshold` finds for several rates, for a chart."""
+    """Return the scores that `tail_threshold` finds for several rates; for a chart."""
     falling = np.sort(np.asarray(scores, np.float64))[None, ::-1]
     return [float(level) for level in _levels(falling, np.asarray(rates, np.float64))[0]]
 
 
 def clopper_pearson(count: float, total: float) -> tuple[float, float]:
-    """Return the interval of a share of which `count` in `total` were seen, at `LEVEL` (Clopper & Pearson 1934)."""
+    """Return the interval, at `LEVEL`, of a share of which `count` in `total` were seen (Clopper & Pearson 1934)."""
     tail = (1 - LEVEL) / 2
     low = beta_quantile(count, total - count + 1, tail) if count > 0 else 0.0
     high = beta_quantile(count + 1, total - count, 1 - tail) if count < total else 1.0
@@ -167,7 +169,7 @@ def clopper_pearson(count: float, total: float) -> tuple[float, float]:
 
 @cache
 def images_wanted(rate: float) -> int:
-    """Return the fewest good images of which that share, seen above, promises no more than twice the rate."""
+    """Return the fewest good images of which this share above a threshold promises at most twice the rate."""
     few, enough = 0, 1
     while clopper_pearson(rate * enough, enough)[1] > 2 * rate:
         few, enough = enough, 2 * enough
@@ -178,7 +180,7 @@ def images_wanted(rate: float) -> int:
 
 
 def _levels(falling: Floats, rates: Floats) -> Floats:
-    """Return the scores exceeded at the rates, (R,), by samples sorted from the highest, (S, N): (S, R)."""
+    """Return the scores exceeded at the rates, (R,), from samples sorted from the highest, (S, N): (S, R)."""
     n = falling.shape[1]
     ranks = rates * (n + 1)
     inside = np.clip(ranks, 1, n)
@@ -190,7 +192,7 @@ def _levels(falling: Floats, rates: Floats) -> Floats:
 
 
 def _mean_excess(falling: Floats) -> Floats:
-    """Return the mean excess of the highest quarter over the next score, (S, 1): the scale of an exponential tail."""
+    """Return the mean excess of the highest quarter over the next score, (S, 1): the scale of the exponential tail."""
     n = falling.shape[1]
     quarter = min(max(1, round(QUARTER * n)), n - 1)
     if quarter == 0:
@@ -199,7 +201,7 @@ def _mean_excess(falling: Floats) -> Floats:
 
 
 def _interval(falling: Floats, rate: Floats) -> tuple[float, float]:
-    """Return between which scores the one that is exceeded at the rate lies: so many above it are not unlikely."""
+    """Return the interval of the score that is exceeded at the rate: the scores that a likely number lies above."""
     n = falling.size
     fewest, most = (binomial_quantile(share, n, rate.item()) for share in ((1 - LEVEL) / 2, (1 + LEVEL) / 2))
     high = falling[0, fewest - 1] if fewest else np.quantile(_bootstrap(falling, rate), (1 + LEVEL) / 2)

@@ -1,4 +1,4 @@
-"""Torch-TensorRT on a workstation, for comparison: the same checkpoint to the same golden frames, without ONNX."""
+"""Torch-TensorRT on a workstation, for comparison: the same checkpoint and the same golden frames, without ONNX."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ from edge_inspect.train import checkpoint
 
 
 def with_torch_tensorrt(bundle: Bundle, run: Path, workspace_mb: int) -> Open:
-    """Return what opens Torch-TensorRT from the checkpoint that the bundle was made of.
+    """Return a function that opens Torch-TensorRT engines from the checkpoint that the bundle was made from.
 
     Raises:
         UsageError: The checkpoint is of another system, teacher, category or fit.
-        CheckpointError: It cannot be used.
-        EngineError: Torch-TensorRT or a GPU is missing here.
+        CheckpointError: The checkpoint cannot be used.
+        EngineError: Torch-TensorRT or a GPU is missing on this machine.
     """
     about, model = checkpoint.load(run)
     told = bundle.manifest.model
@@ -42,7 +42,7 @@ def with_torch_tensorrt(bundle: Bundle, run: Path, workspace_mb: int) -> Open:
         told.category,
         bundle.fit,
     ):
-        raise UsageError(f"{run}: is not the checkpoint that {bundle.path} was made of; name that one with --run")
+        raise UsageError(f"{run}: is not the checkpoint that {bundle.path} was made from; name that one with --run")
     compiler = _load_compiler()
 
     def open_one(precision: Precision) -> tuple[Engine, str]:
@@ -52,17 +52,17 @@ def with_torch_tensorrt(bundle: Bundle, run: Path, workspace_mb: int) -> Open:
 
 
 class TorchTensorRtEngine(FittedEngine):
-    """A model compiled by Torch-TensorRT, strongly typed: half precision is the model's own, not the compiler's.
+    """A model compiled by Torch-TensorRT, strongly typed: half precision is set in the model, not by the compiler.
 
     Args:
         bundle: The bundle.
         precision: `fp16` or `fp32`.
-        model: The trained model; left as it is.
+        model: The trained model, which is not changed.
         compiler: The module `torch_tensorrt.dynamo`.
-        workspace_mb: What a tactic may use, in units of 2^20 bytes.
+        workspace_mb: Memory that a tactic may use, in units of 2^20 bytes.
 
     Raises:
-        EngineError: Torch-TensorRT cannot compile it, or the precision is INT8.
+        EngineError: Torch-TensorRT cannot compile the model, or the precision is INT8.
     """
 
     name = "torch-tensorrt"
@@ -76,7 +76,7 @@ class TorchTensorRtEngine(FittedEngine):
         told = outputs_of(model.gives_map)
         self._names = [told["map"]] if told["kind"] == "map" else [*told["teacher"], *told["student"]]
         options: dict[str, Any] = {"disable_tf32": precision == "fp32", "workspace_size": workspace_mb << 20}
-        if "use_explicit_typing" in inspect.signature(compiler.compile).parameters:  # from 2.14 on it is always so
+        if "use_explicit_typing" in inspect.signature(compiler.compile).parameters:  # from 2.14 on, typing is always so
             options["use_explicit_typing"] = True
         try:
             flat = Flat(copy.deepcopy(model)).eval().to("cuda", dtype)

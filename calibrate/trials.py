@@ -1,4 +1,4 @@
-"""Which INT8 is best on this box: tried, not guessed."""
+"""The best form of INT8 on this box; forms are tried, not guessed."""
 
 from __future__ import annotations
 
@@ -25,13 +25,14 @@ Draft = Callable[[Mapping[Precision, bytes]], Bundle]
 """Makes a bundle in memory from the ONNX of precisions."""
 
 SLACK = 1.5
-"""A faster plan may do this much more damage than the most faithful one: the budget is looked at afterwards."""
+"""A faster plan may do this many times the damage of the most faithful one; the budget is checked afterwards."""
 
 EVEN = 1.05
-"""Forms whose times differ by less are equally fast: so do two copies of one, by where their memory lies."""
+"""Forms whose times differ by a smaller factor count as equally fast: two copies of one form differ by as much,
+depending on where their memory lies."""
 
 FEW = 24
-"""Pictures that forms are tried on."""
+"""Number of pictures that forms are tried on."""
 
 
 @dataclass(frozen=True)
@@ -39,9 +40,9 @@ class Recipe:
     """How an INT8 network is made.
 
     Attributes:
-        plan: Which places become INT8.
-        method: How activations are clipped, of `calibrate.clipping.METHODS`.
-        released: Layers that stay float all the same.
+        plan: Places that become INT8.
+        method: How activations are clipped, one of `calibrate.clipping.METHODS`.
+        released: Layers that stay in float nevertheless.
     """
 
     plan: Plan
@@ -59,7 +60,7 @@ class Candidate:
     Attributes:
         recipe: The recipe.
         model: The INT8 ONNX.
-        engine: The box's, with it.
+        engine: The box's engine with this network.
     """
 
     recipe: Recipe
@@ -69,12 +70,12 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Trial:
-    """A recipe and what it is worth.
+    """A recipe and its measurements.
 
     Attributes:
         recipe: The recipe.
-        latency_ms: Median of a picture.
-        damage: Against FP32.
+        latency_ms: Median milliseconds of a picture.
+        damage: Loss against FP32.
     """
 
     recipe: Recipe
@@ -82,22 +83,22 @@ class Trial:
     damage: Damage
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it as the report has it."""
+        """Return the entry for the report."""
         return {"recipe": str(self.recipe), "latency_ms_median": round(self.latency_ms, 3), **self.damage.as_dict()}
 
 
 class Workbench:
-    """Makes INT8 networks of a float32 one and measures them, through the engine of the box.
+    """Makes INT8 networks from a float32 network, and measures them through the engine of the box.
 
     Args:
         fp32: The float32 network.
-        activations: What flows through it on calibration images, in all that is `quantizable`.
-        validation: What they are judged on.
-        draft: Makes bundles of pictures that are fitted already.
+        activations: Values on calibration images of all tensors that are `quantizable`.
+        validation: Pictures on which networks are judged.
+        draft: Makes bundles for pictures that are fitted already.
 
     Attributes:
-        validation: What they are judged on.
-        reference: FP32's maps of it.
+        validation: Pictures on which networks are judged.
+        reference: FP32's maps of these pictures.
     """
 
     def __init__(
@@ -125,7 +126,7 @@ class Workbench:
         return bytes(made.SerializeToString())
 
     def layers(self, plan: Plan) -> dict[str, str]:
-        """Return what a plan makes INT8: node names, each with a name for a person."""
+        """Return the nodes that a plan makes INT8, each with a name for a person."""
         return layers(self._fp32, plan)
 
     def candidate(self, recipe: Recipe) -> Candidate:
@@ -142,29 +143,29 @@ class Workbench:
         ]
 
     def judge(self, recipe: Recipe) -> tuple[Trial, Maps]:
-        """Make and measure one INT8 network on all pictures, in no more time than they take."""
+        """Make and measure one INT8 network on all pictures, each of which runs once."""
         ((maps, latency_ms),) = infer_fitted([self.candidate(recipe).engine], self.validation.pictures, least_s=0)
         return Trial(recipe, latency_ms, damage(self.validation, self.reference, maps)), maps
 
     def beside_fp32(self, recipe: Recipe) -> tuple[Trial, float]:
-        """Make and measure one INT8 network; return FP32's milliseconds too, measured in turns with it."""
+        """Make and measure one INT8 network; return also FP32's milliseconds, measured in turns with it."""
         engines = [self.candidate(recipe).engine, self._exact]
         (maps, latency_ms), (_, exact_ms) = infer_fitted(engines, self.validation.pictures)
         return Trial(recipe, latency_ms, damage(self.validation, self.reference, maps)), exact_ms
 
     def harm(self, recipe: Recipe, count: int) -> Damage:
         """Return what one INT8 network loses on the first `count` pictures, without timing it."""
-        engine = OpenVinoEngine(self._draft({"int8": self.model(recipe)}), "int8")  # asked for but once: not kept
+        engine = OpenVinoEngine(self._draft({"int8": self.model(recipe)}), "int8")  # needed only once, so not kept
         ((maps, _),) = infer_fitted([engine], self.validation.pictures[:count], least_s=0)
         return damage(self.validation, self.reference, maps)
 
 
 def try_recipes(workbench: Workbench) -> tuple[list[Trial], Maps]:
-    """Try forms of the network beside the best so far, then ways to clip; return the chosen first, and its maps.
+    """Try forms of the network beside the best so far, then ways to clip; return the chosen one first, and its maps.
 
-    Of the forms about as faithful as the best the fastest, and of equally fast ones that with most in INT8, which is
-    worth more on TensorRT. How activations are clipped changes no latency, so there the most faithful is kept, of all
-    pictures: of few, the wrong one would often be.
+    Of the forms that are about as faithful as the best, the fastest is chosen; of equally fast ones, the one with most
+    in INT8, which gains more on TensorRT. Ways to clip activations do not change the time, so the most faithful is
+    chosen, on all pictures: on a few pictures, the choice would often be wrong.
     """
     best = workbench.candidate(Recipe(Plan(shortcuts=False)))
     forms: list[Trial] = []
@@ -172,7 +173,7 @@ def try_recipes(workbench: Workbench) -> tuple[list[Trial], Maps]:
         made = {best.model: best.recipe}
         for plan in variants(best.recipe.plan):
             made.setdefault(workbench.model(Recipe(plan)), Recipe(plan))
-        if len(made) == 1:  # not every network has what a form leaves out
+        if len(made) == 1:  # not every network has the nodes in which forms differ
             continue
         field = [workbench.candidate(recipe) for recipe in tracked([*made.values()], len(made), "INT8 forms", "made")]
         raced = _best_first([trial for trial, _ in workbench.race(field, FEW)])

@@ -1,4 +1,4 @@
-"""What each precision is judged on: good pictures the model has not seen, and flaws drawn on them."""
+"""The pictures on which each precision is judged: good ones the model has not seen, and flaws drawn on them."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ DRAWS = 3
 
 @dataclass(frozen=True)
 class Validation:
-    """Pictures as the network sees them, each good one followed by its flaws; a tile counts as one.
+    """Pictures as the network sees them, each good one followed by its flawed variants; a tile counts as a picture.
 
     Attributes:
         pictures: (N, H, W, 3) uint8 BGR.
-        masks: Of the flaws, (N, H, W) uint8; empty for good pictures.
+        masks: Masks of the flaws, (N, H, W) uint8; empty for good pictures.
         valid: Pixels that show the frame and not padding, (N, H, W) bool.
-        threshold: FP32's: a part is rejected above this score. Without one, no verdicts are compared.
+        threshold: FP32's threshold; a part with a higher score is rejected. Without one, no verdicts are compared.
     """
 
     pictures: NDArray[np.uint8]
@@ -35,24 +35,24 @@ class Validation:
 
     @property
     def flawed(self) -> NDArray[np.bool_]:
-        """Which pictures have a flaw, (N,)."""
+        """Whether each picture has a flaw, (N,) bool."""
         return np.asarray(self.masks.any(axis=(1, 2)))
 
     def first(self, count: int) -> Validation:
-        """Fewer of them."""
+        """Return the first `count` of the pictures."""
         return Validation(self.pictures[:count], self.masks[:count], self.valid[:count], self.threshold)
 
 
 def draw_validation(
     frames: Sequence[Frame], fit: Fit, foreground: str = "auto", threshold: float = np.inf
 ) -> Validation:
-    """At most 24 good pictures, tiles drawn at random where the fit has them, with three flaws each.
+    """Return at most 24 good pictures with three flawed variants each; tiles are drawn at random if the fit has them.
 
     Args:
-        frames: Of good parts that the model has not seen.
-        fit: How they meet the network.
-        foreground: How the part is found that flaws lie on, see `train.foreground`.
-        threshold: FP32's, of a frame.
+        frames: Frames of good parts that the model has not seen.
+        fit: How frames are fitted to the network.
+        foreground: How to find the part, on which the flaws lie; see `train.foreground`.
+        threshold: FP32's threshold for a frame.
     """
     tiles, shown = [], []
     order = np.random.default_rng(SEED).permutation(len(frames) * fit.grid.count)

@@ -1,4 +1,4 @@
-"""What the thresholds make of images: whether the precisions agree, and which defects escape."""
+"""Verdicts of the thresholds on images: whether the precisions agree, and which defects escape."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ class Agreement:
     """How often a precision and FP32, each by its own threshold, give the same verdict.
 
     Attributes:
-        images: Those both judged.
-        same: Those they agree on.
+        images: Number of images that both judged.
+        same: Number of images on which they agree.
     """
 
     images: int
     same: int
 
     def __str__(self) -> str:
-        """Return what a precision does, for a person."""
+        """Return the agreement in words."""
         return f"gives the verdict of FP32 on {self.same} of {self.images}"
 
 
@@ -36,11 +36,11 @@ class Escapes:
     """How many defective images a precision accepts.
 
     Attributes:
-        images: The defective images.
-        rejected: Those above the threshold.
-        escape_rate: The share that is not.
-        escape_low: The interval of that share among all defects like these, of Clopper and Pearson.
-        escape_high: Its upper end.
+        images: Number of defective images.
+        rejected: Number of images above the threshold.
+        escape_rate: Share of images that are not rejected.
+        escape_low: Lower end of the interval (Clopper and Pearson) of that share among all defects like these.
+        escape_high: Upper end of this interval.
     """
 
     images: int
@@ -53,14 +53,15 @@ class Escapes:
         """Return one line for a person."""
         return (
             f"{self.images - self.rejected} of {self.images} defective images escape, {percent(self.escape_rate)}; "
-            f"of all like them {percent(self.escape_low)} to {percent(self.escape_high)} ({percent(LEVEL)} confidence)"
+            f"of all defects like these, {percent(self.escape_low)} to {percent(self.escape_high)} "
+            f"({percent(LEVEL)} confidence)"
         )
 
 
 def agreements(
     scores: Mapping[Precision, Sequence[float]], thresholds: Mapping[Precision, float]
 ) -> dict[Precision, Agreement]:
-    """Return how each other precision agrees with FP32 on the same images."""
+    """Return how often each other precision agrees with FP32 on the same images."""
     verdicts = {precision: [score > thresholds[precision] for score in found] for precision, found in scores.items()}
     reference = verdicts.pop("fp32")
     return {
@@ -70,7 +71,7 @@ def agreements(
 
 
 def escapes(scores: Sequence[float], threshold: float) -> Escapes:
-    """Return what a threshold makes of the scores of defective images, at least one."""
+    """Return how many defective images a threshold lets escape, from their scores, at least one."""
     escaped = sum(score <= threshold for score in scores)
     return Escapes(len(scores), len(scores) - escaped, escaped / len(scores), *clopper_pearson(escaped, len(scores)))
 
@@ -78,9 +79,9 @@ def escapes(scores: Sequence[float], threshold: float) -> Escapes:
 def judge_defects(
     bundle: Bundle, frames: Sequence[Frame], thresholds: Mapping[Precision, float], say: Callable[[str], None]
 ) -> tuple[dict[str, Any], dict[Precision, list[float]]]:
-    """Return how many defective images each precision would let escape, for the report, and their scores.
+    """Return how many defective images each precision would let escape, for the report, and the images' scores.
 
-    Nothing is decided by them.
+    They decide nothing.
     """
     scores = {precision: measure(bundle, precision, frames).scores for precision in bundle.manifest.precisions}
     report: dict[str, Any] = {}

@@ -16,12 +16,12 @@ from edge_inspect.edge.errors import BundleError, CheckFailed, EngineError, Sign
 
 @dataclass(frozen=True)
 class Check:
-    """One thing looked at.
+    """The result of one check.
 
     Attributes:
-        what: `signature`, `files`, or `golden` with the precision.
-        ok: Whether it holds.
-        detail: What was found, with the numbers.
+        what: Subject of the check: `signature`, `files`, or `golden` with the precision.
+        ok: Whether the check passed.
+        detail: Finding, with the numbers.
     """
 
     what: str
@@ -31,13 +31,13 @@ class Check:
 
 @dataclass
 class Verification:
-    """All that was looked at.
+    """The results of all checks.
 
     Attributes:
-        path: The bundle.
-        checks: In the order they were made; after a wrong signature or file there are no more.
-        bundle: The bundle, where its signature and files hold.
-        golden: The largest difference of a golden map's value, for each precision whose engine could be built.
+        path: The bundle's path.
+        checks: Checks in the order they were made; a wrong signature or file ends them.
+        bundle: The bundle, if its signature and files are right.
+        golden: Largest difference of a golden map's value, for each precision whose engine could be built.
     """
 
     path: Path
@@ -47,11 +47,11 @@ class Verification:
 
     @property
     def failed(self) -> list[Check]:
-        """The checks that do not hold."""
+        """Checks that failed."""
         return [check for check in self.checks if not check.ok]
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it as `--json` has it."""
+        """Return the results as `--json` writes them."""
         signed_by = self.bundle.signed_by if self.bundle else None
         return {
             "bundle": self.bundle.manifest.name if self.bundle else None,
@@ -63,22 +63,22 @@ class Verification:
         }
 
     def raise_failed(self) -> None:
-        """Raise what does not hold; do nothing where every check holds.
+        """Raise an error if a check failed.
 
         Raises:
-            CheckFailed: One does not; the message names each.
+            CheckFailed: At least one check failed; the message names each.
         """
         if self.failed:
             raise CheckFailed("; ".join(f"{check.what}: {check.detail}" for check in self.failed))
 
 
 def verify(path: Path, trusted: Sequence[PublicKey] = (), engine: EngineName = "openvino") -> Verification:
-    """Check a bundle: its signature where keys are given, every digest, and that each precision gives the golden maps.
+    """Check a bundle: its signature if keys are given, every digest, and each precision on the golden frames.
 
     Args:
         path: The bundle.
-        trusted: It must be signed with one of these keys, where there are any.
-        engine: What runs the golden frames.
+        trusted: Public keys; if there are any, the bundle must be signed with one of them.
+        engine: Engine that runs the golden frames.
 
     Raises:
         BundleError: There is nothing at `path`.
@@ -102,7 +102,7 @@ def verify(path: Path, trusted: Sequence[PublicKey] = (), engine: EngineName = "
 
 
 def describe_signature(bundle: Bundle) -> str:
-    """Return how a bundle stands: signed by whom, and whether that was checked."""
+    """Return who signed the bundle, and how to check that."""
     if bundle.signed_by is not None:
         return f"by key {bundle.signed_by.id} ({bundle.signed_by.path})"
     try:
@@ -111,7 +111,7 @@ def describe_signature(bundle: Bundle) -> str:
         return f"damaged, not checked: {error}"
     if signature is None:
         return "none; calibrate sign makes one"
-    return f"by key {signature.key_id}, it says; calibrate verify --public-key FILE checks it"
+    return f"by key {signature.key_id}, not checked; calibrate verify --public-key FILE checks it"
 
 
 def _golden(bundle: Bundle, precision: Precision, engine: EngineName, found: dict[Precision, float]) -> Check:

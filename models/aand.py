@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -20,8 +23,9 @@ AMPLIFICATION_WEIGHT = 0.1
 class AmplifiedDistillation(Network):
     """AAND: anomaly amplification, then normality distillation (arXiv 2405.02068; docs/methods.md).
 
-    In the first stage, on synthetic defects, only the amplification learns; in the second, on good images, bottleneck
-    and decoder learn to predict the amplified features. The teacher's layers always receive vanilla features.
+    In the first stage only the amplification learns, from synthetic defects. In the second stage, bottleneck and
+    decoder learn from good images to predict the amplified features. The teacher's layers always receive vanilla
+    features.
 
     Args:
         teacher: The frozen teacher.
@@ -41,15 +45,16 @@ class AmplifiedDistillation(Network):
         self.decoder = ReverseDecoder(teacher.channels, teacher.style, teacher.signed, student_width)
 
     def amplify(self, features: list[Tensor]) -> list[Tensor]:
-        """Return the teacher's features, amplified where the gates find them anomalous: same shapes."""
-        return [raa(feature, raa.gate(feature)) for raa, feature in zip(self.amplification, features, strict=True)]
+        """Return the teacher's features, in the same shapes, amplified where the gates find them anomalous."""
+        scales: Iterable[Any] = self.amplification
+        return [raa(feature, raa.gate(feature)) for raa, feature in zip(scales, features, strict=True)]
 
     def targets(self, image: Tensor) -> list[Tensor]:
-        """Map (N, 3, H, W), H and W multiples of 32, to what the student learns to predict: the amplified features."""
+        """Map (N, 3, H, W), H and W multiples of 32, to the amplified features, which the student learns to predict."""
         return self.amplify(self.teacher(image))
 
     def student(self, amplified: list[Tensor]) -> list[Tensor]:
-        """Return the student's features for the amplified ones."""
+        """Return the student's prediction of the amplified features."""
         return self.decoder(self.bottleneck(amplified))
 
     def forward(self, image: Tensor) -> tuple[list[Tensor], list[Tensor]]:
@@ -58,13 +63,14 @@ class AmplifiedDistillation(Network):
         return amplified, self.student(amplified)
 
     def map_of(self, image: Tensor, features: list[Tensor]) -> Tensor:
-        """Map teacher features (N, c_k, H_k, W_k) to the amplified ones' summed distances, (N, 1, H / 4, W / 4)."""
+        """Map teacher features (N, c_k, H_k, W_k) to summed distances of the amplified ones, (N, 1, H / 4, W / 4)."""
         amplified = self.amplify(features)
         return sum_of_distances(amplified, self.student(amplified))
 
     def anomaly_map(self, image: Tensor) -> Tensor:
-        """Map (N, 3, H, W) to (N, 1, H, W) float32."""
-        return anomaly_map(*self(image), image.shape[-2:])
+        """Map (N, 3, H, W) to the upsampled and smoothed anomaly map, (N, 1, H, W) float32."""
+        amplified, student = self(image)
+        return anomaly_map(amplified, student, image.shape[-2:])
 
     def amplification_loss(
         self,
@@ -75,17 +81,18 @@ class AmplifiedDistillation(Network):
     ) -> Tensor:
         """Return the first stage's loss: focal for gates, amplification for residuals (docs/methods.md, "AAND").
 
-        The true mask stands in for the gate where the residual is applied, so each part learns from its own loss alone.
+        The residual is applied where the true mask says, not the gate, so each part learns from its own loss alone.
 
         Args:
-            features: The teacher's, of images with synthetic defects.
-            masks: Of the defects, (N, 1, H, W), 0 or 1.
-            foregrounds: Of the parts, likewise.
-            generator: Of the positions drawn.
+            features: Teacher features of images with synthetic defects.
+            masks: Masks of the defects, (N, 1, H, W), 0 or 1.
+            foregrounds: Masks of the parts, (N, 1, H, W), 0 or 1.
+            generator: Random generator that draws positions.
         """
         total = features[0].new_zeros((), dtype=torch.float32)
         anomalous, parts = mask_pyramid(masks, features), mask_pyramid(foregrounds, features)
-        for raa, feature, marked, part in zip(self.amplification, features, anomalous, parts, strict=True):
+        scales: Iterable[Any] = self.amplification
+        for raa, feature, marked, part in zip(scales, features, anomalous, parts, strict=True):
             total = total + focal(raa.gate(feature), marked, alpha=GATE_WEIGHT)
             amplified = raa(feature, marked)
             pushed = amplification(feature, amplified, marked, (1 - marked) * part, generator)

@@ -1,4 +1,4 @@
-"""Residual blocks of the teacher's family, plain and upsampling: what bottleneck and decoder are built of."""
+"""Residual blocks of the teacher's family, plain and upsampling, of which bottleneck and decoder are built."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True)
 class BlockStyle:
-    """How a teacher's residual blocks look, so that its student is built of the same.
+    """The style of a teacher's residual blocks, so that its student can be built of the same.
 
     Attributes:
         kind: `basic` (two 3x3 convolutions) or `bottleneck` (1x1, 3x3, 1x1).
         inner: Width of a bottleneck's 3x3 convolution as a share of the block's output (1/4 in ResNet-50, 1/2 in
-            WideResNet-50-2). A basic block's inner width is its output's.
+            WideResNet-50-2). A basic block is as wide inside as its output.
         counts: Blocks in the teacher's layer1 to layer4. The decoder's stages take the first three in that order, the
             one-class embedding takes the last (RD4AD, official code).
     """
@@ -41,11 +41,11 @@ class ResidualBlock(nn.Module):
     """A residual block: `relu(body(x) + shortcut(x))`.
 
     Args:
-        inputs: Channels in.
-        outputs: Channels out.
+        inputs: Number of input channels.
+        outputs: Number of output channels.
         style: Basic or bottleneck.
-        resize: `same`; `half` (stride 2, projected shortcut); `double` (2x2 transposed convolution in the place of the
-            3x3 one, and as the shortcut), as in RD4AD's decoder.
+        resize: `same`; `half` (stride 2, projected shortcut); or `double`, in which a 2x2 transposed convolution takes
+            the place of the 3x3 one and is the shortcut, as in RD4AD's decoder.
     """
 
     def __init__(
@@ -84,9 +84,9 @@ def stage(
 
 
 def initialise(module: nn.Module) -> None:
-    """Set convolutions to Kaiming normal (fan-out), as in RD4AD's and AAND's code.
+    """Initialise convolutions by Kaiming normal (fan-out), as in RD4AD's and AAND's code.
 
-    Transposed convolutions, and the biases of the others, keep the framework's default, as there.
+    As there, transposed convolutions and the biases of the others keep the framework's default.
     """
     for part in module.modules():
         if isinstance(part, nn.Conv2d):

@@ -12,12 +12,12 @@ class OCBE(nn.Module):
 
     MFF brings the teacher's first two scales to the third's size and concatenates the three; OCE is one more stage of
     the teacher's family, at half that size. Source: RD4AD, arXiv 2201.10703, section 3.3, and its code, without
-    the 1x1 convolution that the released module owns and never calls (docs/methods.md, "RD4AD").
+    the 1x1 convolution that the released module has but never calls (docs/methods.md, "RD4AD").
 
     Args:
         channels: Channels of the teacher's three scales (strides 4, 8, 16).
         style: The teacher's residual blocks.
-        width: `half`: half of the channels inside. A 1x1 convolution then brings the third scale to half of its
+        width: `half` halves the channels inside. A 1x1 convolution then reduces the third scale to half of its
             channels before the three are concatenated (ours, not in the paper).
     """
 
@@ -33,6 +33,6 @@ class OCBE(nn.Module):
         initialise(self)
 
     def forward(self, features: list[Tensor]) -> Tensor:
-        """Map features (N, c_k, H_k, W_k) to the embedding (N, 2 i3, H3 / 2, W3 / 2), post-ReLU; i3: c3 or half."""
+        """Map features (N, c_k, H_k, W_k) to the embedding (N, 2 i3, H3 / 2, W3 / 2), post-ReLU; i3 is c3 or half."""
         t1, t2, t3 = features
         return self.embed(torch.cat([self.fuse1(t1), self.fuse2(t2), self.fuse3(t3)], 1))

@@ -7,17 +7,18 @@ from edge_inspect.models.width import StudentWidth, inner_channels
 
 
 class ReverseDecoder(nn.Module):
-    """The student of reverse distillation: the teacher's layout mirrored, from the embedding back to its three scales.
+    """The student of reverse distillation: it mirrors the teacher's layout, from the embedding back to three scales.
 
     It never sees the image. Source: RD4AD, arXiv 2201.10703, and its code (docs/methods.md, "RD4AD").
 
     Args:
         channels: Channels of the teacher's three scales (strides 4, 8, 16).
         style: The teacher's residual blocks.
-        signed: The teacher's features may be negative. A stage ends in a ReLU, whose cosine with such features could
-            not come near 1; so a 1x1 convolution of each stage is compared instead (ours, not in the paper).
-        width: `half`: the stages have half of the channels, and a 1x1 convolution of each brings them to the teacher's
-            (ours, not in the paper).
+        signed: Whether the teacher's features may be negative. A stage ends in a ReLU, and the cosine of its output
+            with such features could not come near 1. So the output of a 1x1 convolution behind each stage is compared
+            instead (ours, not in the paper).
+        width: `half` halves the channels of the stages; a 1x1 convolution behind each stage then restores the
+            teacher's number of channels (ours, not in the paper).
     """
 
     def __init__(
@@ -41,6 +42,6 @@ class ReverseDecoder(nn.Module):
 
 
 def _head(inner: int, outer: int, signed: bool) -> nn.Module:
-    """Return a 1x1 convolution; with a ReLU behind it where the teacher's features end in one too."""
+    """Return a 1x1 convolution, followed by a ReLU if the teacher's features end in one too."""
     convolution = nn.Conv2d(inner, outer, 1)
     return convolution if signed else nn.Sequential(convolution, nn.ReLU(inplace=True))

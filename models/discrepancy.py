@@ -1,4 +1,4 @@
-"""The discrepancy mathematics, once, in plain torch: every faster form (graph, CUDA kernel) is tested against it.
+"""The discrepancy mathematics in plain torch; every faster form (graph, CUDA kernel) is tested against it.
 
     d_k(p) = 1 - cos(S_k(p), T_k(p))                        per scale and position, over channels
     A      = G_sigma( sum_k up(d_k) )                       up: bilinear, align_corners; G: sigma 4, reflected borders
@@ -24,7 +24,7 @@ def cosine_distance(teacher: Tensor, student: Tensor) -> Tensor:
     """Return `1 - cos` over channels: two (N, C, H, W) to (N, 1, H, W) in [0, 2]; 1 where a vector is zero."""
     t, s = teacher.float(), student.float()
     norms = [torch.linalg.vector_norm(x, dim=1, keepdim=True).clamp(min=EPSILON) for x in (t, s)]
-    # Divided at the end: as unit vectors first, features would be written once more before they are multiplied.
+    # The division comes last: normalising the features first would write them to memory once more.
     return 1 - (t * s).sum(1, keepdim=True) / (norms[0] * norms[1])
 
 
@@ -37,7 +37,7 @@ def gaussian_kernel(sigma: float = SIGMA) -> Tensor:
 
 
 def gaussian_blur(maps: Tensor, sigma: float = SIGMA) -> Tensor:
-    """Blur (N, 1, H, W) by a separable Gaussian; borders mirror the edge pixel too: scipy's `reflect`, not torch's."""
+    """Blur (N, 1, H, W) by a separable Gaussian; borders mirror the edge pixel too, as in scipy's `reflect`."""
     kernel = gaussian_kernel(sigma).to(maps)
     radius = len(kernel) // 2
     rows = _mirrored(maps.shape[-2], radius, maps.device)
@@ -52,7 +52,7 @@ def _mirrored(size: int, radius: int, device: torch.device) -> Tensor:
     return torch.where(index < size, index, 2 * size - 1 - index)
 
 
-def upsample(maps: Tensor, size: tuple[int, int]) -> Tensor:
+def upsample(maps: Tensor, size: Sequence[int]) -> Tensor:
     """Upsample bilinearly with aligned corners, (N, 1, h, w) to (N, 1, H, W)."""
     if maps.shape[-2:] == size:
         return maps
@@ -60,9 +60,9 @@ def upsample(maps: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def anomaly_map(
-    teacher: Sequence[Tensor], student: Sequence[Tensor], size: tuple[int, int], sigma: float = SIGMA
+    teacher: Sequence[Tensor], student: Sequence[Tensor], size: Sequence[int], sigma: float = SIGMA
 ) -> Tensor:
-    """Return the anomaly map A: features of the scales to (N, 1, H, W) float32; `size` is (H, W)."""
+    """Return the anomaly map A from the features of all scales, (N, 1, H, W) float32; `size` is (H, W)."""
     total = sum(upsample(cosine_distance(t, s), size) for t, s in zip(teacher, student, strict=True))
     assert isinstance(total, Tensor)
     return gaussian_blur(total, sigma)

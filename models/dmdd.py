@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 import copy
-from typing import Literal, get_args
+from collections.abc import Iterable
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -28,15 +29,15 @@ DICE_WEIGHT = 0.5
 class DecoupledDistillation(Network):
     """DMDD: dual-modeling decouple distillation (arXiv 2408.03888), rebuilt from its description: no code is public.
 
-    Known of the paper: 1x1 convolutions decouple the student's features into normality and abnormality features of
-    equal capacity; normality guidance (NGM) makes the normality feature of a defective image the teacher's feature of
-    the good one; abnormality inverse mimicking (AIM) drives the abnormality feature away from the teacher's inside
-    defects; a segmentation head fuses the distance maps. Reconstructed (docs/methods.md, "DMDD"): the trunk, the
-    layers of pyramids and head, the hinge of AIM, all weights and the recipe. It is not a reproduction.
+    Known from the paper: 1x1 convolutions decouple the student's features into normality and abnormality features of
+    equal capacity. Normality guidance (NGM) trains the normality feature of a defective image to equal the teacher's
+    feature of the good one. Abnormality inverse mimicking (AIM) drives the abnormality feature away from the teacher's
+    inside defects. A segmentation head fuses the distance maps. Reconstructed (docs/methods.md, "DMDD"): the trunk, the
+    layers of pyramids and head, the hinge of AIM, all weights and the recipe. This is not a reproduction.
 
     Args:
         teacher: The frozen teacher.
-        trunk: `reverse`: bottleneck and decoder, as in RD4AD; `forward`: the teacher's own layout, untrained.
+        trunk: `reverse`: bottleneck and decoder, as in RD4AD; `forward`: the teacher's own layout with fresh weights.
         student_width: Channels inside bottleneck, decoder and pyramids: the teacher's, or half of them. A forward trunk
             is always as wide as the teacher.
 
@@ -75,23 +76,24 @@ class DecoupledDistillation(Network):
         self.register_buffer("mixture", torch.tensor([1.0, 0.0, 0.0]))
 
     def branches(self, image: Tensor, features: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
-        """Return normality and abnormality features, each in the shapes of the teacher's `features` of the image.
+        """Return normality and abnormality features of images, each in the shapes of the teacher's `features`.
 
-        The abnormality branch does not teach the trunk: pulled two ways, it predicts what is normal less well
-        (normality distances alone, flaws on held-out transistors, embedded teacher, 240 steps: image AUROC .796 without
-        and .779 with it, AUPRO .757 and .744).
+        The abnormality branch does not train the trunk: a trunk that both branches train predicts normal features less
+        well. Without and with it, the normality distances alone reach an image AUROC of .796 and .779, and an AUPRO of
+        .757 and .744 (flaws on held-out transistors, embedded teacher, 240 steps).
         """
         student = self.trunk(features if self.reverse else image)
-        normality = [half(s) for (half, _), s in zip(self.decouple, student, strict=True)]
-        abnormality = [half(s.detach()) for (_, half), s in zip(self.decouple, student, strict=True)]
+        scales: Iterable[Any] = self.decouple
+        normality = [half(s) for (half, _), s in zip(scales, student, strict=True)]
+        abnormality = [half(s.detach()) for (_, half), s in zip(scales, student, strict=True)]
         return self.normality(normality), self.abnormality(abnormality)
 
     def distances(self, image: Tensor, features: list[Tensor] | None = None) -> Tensor:
-        """Map (N, 3, H, W), H and W multiples of 32, to (N, 6, H / 4, W / 4): three scales of each branch.
+        """Map (N, 3, H, W), H and W multiples of 32, to distances at three scales of each branch, (N, 6, H / 4, W / 4).
 
         Args:
             image: Normalised pictures.
-            features: The teacher's, of these pictures, where they are known.
+            features: Teacher features of these pictures, if they are known.
         """
         if features is None:
             features = self.teacher(image)
@@ -113,24 +115,24 @@ class DecoupledDistillation(Network):
         return torch.cat([self.head(distances), normality, abnormality], 1)
 
     def map_of(self, image: Tensor, features: list[Tensor]) -> Tensor:
-        """Return the map that is shipped, (N, 1, H / 4, W / 4): `parts`, weighed by `mixture`.
+        """Return the map that is shipped, (N, 1, H / 4, W / 4): `parts`, weighted by `mixture`.
 
-        Logits and not probabilities, for sigmoids saturate and lose ranks.
+        The head gives logits, not probabilities, because sigmoids saturate and then scores tie.
         """
         return (self.parts(image, features) * self.mixture[:, None, None]).sum(1, keepdim=True)
 
     def student_loss(self, good: Tensor, defective: Tensor, masks: Tensor, targets: list[Tensor]) -> Tensor:
-        """Return NGM and AIM of a batch of pairs (docs/methods.md, "DMDD", phase A).
+        """Return the sum of NGM and AIM for a batch of pairs (docs/methods.md, "DMDD", phase A).
 
         Args:
             good: Images of good parts, (N, 3, H, W).
-            defective: The same with synthetic defects.
-            masks: Of the defects, (N, 1, H, W), 0 or 1.
-            targets: The teacher's features of `good`.
+            defective: The same images with synthetic defects.
+            masks: Masks of the defects, (N, 1, H, W), 0 or 1.
+            targets: Teacher features of `good`.
         """
         seen = self.teacher(defective)
         both = [torch.cat([t, s]) for t, s in zip(targets, seen, strict=True)]
-        # One pass over both halves: BatchNorm must see one set of statistics.
+        # Both halves go through in one pass, so that BatchNorm sees one set of statistics.
         normality, abnormality = self.branches(torch.cat([good, defective]), both)
         guidance = 2 * flattened_cosine([torch.cat([t, t]) for t in targets], normality)
         mimicking = guidance.new_zeros(())
@@ -141,11 +143,11 @@ class DecoupledDistillation(Network):
         return guidance + mimicking
 
     def head_loss(self, distances: Tensor, masks: Tensor) -> Tensor:
-        """Return focal, L1 and dice loss of the head (docs/methods.md, "DMDD", phase B).
+        """Return the sum of focal, L1 and dice loss of the head (docs/methods.md, "DMDD", phase B).
 
         Args:
-            distances: As `distances` gives them, of good and defective images, (N, 6, h, w).
-            masks: Of the defects, (N, 1, H, W), 0 or 1; empty for good images.
+            distances: Result of `distances` for good and defective images, (N, 6, h, w).
+            masks: Masks of the defects, (N, 1, H, W), 0 or 1; empty for good images.
         """
         logits = self.head(distances)
         (marks,) = mask_pyramid(masks, [logits], 0.5)
@@ -156,30 +158,31 @@ class DecoupledDistillation(Network):
 
 
 def _half(channels: int) -> nn.Module:
-    """Return half of a 1x1 convolution to twice the channels, which is what the paper splits."""
+    """Return half of a 1x1 convolution to twice the channels; the paper has one convolution and splits its output."""
     return nn.Sequential(conv_bn(channels, channels, 1), nn.ReLU(inplace=True))
 
 
 def _mean_where(values: Tensor, marks: Tensor) -> Tensor:
-    """Return the mean over marked positions; 0 where there is none."""
+    """Return the mean over marked positions; 0 if there are none."""
     return (values * marks).sum() / marks.sum().clamp(min=1)
 
 
-def _begin_as_trunk(decouple: nn.ModuleList, *branches: PyramidModeling) -> None:
-    """Let both branches begin as the trunk's features: 1x1 convolutions as the identity, pyramids adding nothing.
+def _begin_as_trunk(decouple: Iterable[Any], *branches: PyramidModeling) -> None:
+    """Let both branches begin as the trunk's features: 1x1 convolutions are the identity, and pyramids add nothing.
 
-    So the student starts where RD4AD's does, and a few hundred steps are worth something.
+    So the student starts where RD4AD's starts, and a few hundred steps are enough to gain something.
     """
     for halves in decouple:
         for half in halves:
             nn.init.dirac_(half[0][0].weight)
     for branch in branches:
-        for expand in branch.expand:
+        expansions: Iterable[Any] = branch.expand
+        for expand in expansions:
             nn.init.zeros_(expand[1].weight)
 
 
 def _untrained(network: nn.Module) -> nn.Module:
-    """Return a copy of a frozen network with fresh weights, which learns."""
+    """Return a copy of a frozen network that has fresh weights and learns."""
     fresh = copy.deepcopy(network).requires_grad_(True)
     for module in fresh.modules():
         if isinstance(module, nn.BatchNorm2d):

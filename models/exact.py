@@ -8,10 +8,10 @@ from torch import Tensor
 
 
 def exact(tensor: Tensor) -> contextlib.AbstractContextManager[Any]:
-    """Return a context in which products are computed in the type of their factors, whatever autocast says.
+    """Return a context in which products are computed in the type of their factors, even under autocast.
 
     Args:
-        tensor: One of those that take part; it says on which device autocast is switched off.
+        tensor: One of the factors; autocast is switched off on its device.
     """
     device = tensor.device.type
     if device == "meta" or not torch.is_autocast_enabled(device):

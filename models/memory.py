@@ -1,19 +1,19 @@
-"""The memory of good parts: prototypes of the teacher's features, and how far a picture is from the nearest one.
+"""The memory of good parts: prototypes of the teacher's features, and how far a picture is from the nearest prototype.
 
     f(p) = [avg3(T_2)(p), up(avg3(T_3))(p)]                 strides 8 and 16, each averaged over 3x3 positions
-    u(p) = n(f(p)) / |n(f(p))|                              n: as it is, or each channel less its mean, by its spread
+    u(p) = n(f(p)) / |n(f(p))|                              n: no change, or (channel - its mean) / its spread
     d(p) = 1 - max_k u(p) . P_k                             P_k: unit vectors, chosen among those of good parts
     map  = sum over both banks of d / spread
-    map' = (map - mean(p)) scale(p)                         what is usual at each position, where parts lie still
+    map' = (map - mean(p)) scale(p)                         relative to what is usual at p, if parts lie still
     beside a student: map' / its spread + the student's map / its spread
 
-The family is PatchCore's (Roth et al., Towards Total Recall in Industrial Anomaly Detection, arXiv 2106.08265): two
-middle scales, local averages, prototypes by greedy k-centre. Distances are cosines here and not Euclidean, so that the
-nearest prototype is a 1x1 convolution and a maximum over channels: a weight tensor, which every engine runs and
-quantizes. Two banks, one of features as they are and one of standardised channels: each is better on some parts, and
-their sum was better than either on synthetic flaws. Of parts that lie still, edges and prints are a little unlike the
-nearest prototype in every picture, and differ more than smooth faces do. What is usual at a position is therefore taken
-off, and what is left is in units of what good parts differ by there.
+The method belongs to PatchCore's family (Roth et al., Towards Total Recall in Industrial Anomaly Detection, arXiv
+2106.08265): two middle scales, local averages, prototypes by greedy k-centre. Distances are cosines here, not
+Euclidean. So the search for the nearest prototype is a 1x1 convolution and a maximum over channels, which every engine
+runs and quantizes. There are two banks, one of features as they are and one of standardised channels. Each is better on
+some parts, and their sum was better than either on synthetic flaws. If parts lie still, edges and prints are a little
+unlike the nearest prototype in every picture, and they vary more than smooth faces do. So the usual distance at each
+position is subtracted, and the rest is divided by how much good parts vary there.
 """
 
 from __future__ import annotations
@@ -29,21 +29,21 @@ from edge_inspect.models.network import Network
 from edge_inspect.models.teacher import STRIDES, Teacher
 
 PROTOTYPES = 1000
-"""How many each of the two banks keeps where nobody says."""
+"""Default number of prototypes in each of the two banks."""
 
 SCALES = (1, 2)
-"""Of the teacher's three: strides 8 and 16."""
+"""Indices of the teacher's scales that are used: strides 8 and 16."""
 MAP_STRIDE = STRIDES[SCALES[0]]
-"""Of the memory's map."""
+"""Stride of the memory's map."""
 
 
 def map_size(height: int, width: int) -> tuple[int, int]:
-    """Return height and width of the memory's map of pictures of that size, in pixels."""
+    """Return height and width of the memory's map for pictures of that size in pixels."""
     return height // MAP_STRIDE, width // MAP_STRIDE
 
 
 def local_features(features: Sequence[Tensor]) -> Tensor:
-    """Return what a memory compares: the teacher's features, (N, c_k, H_k, W_k), to (N, c_2 + c_3, H / 8, W / 8)."""
+    """Return the features that a memory compares: (N, c_2 + c_3, H / 8, W / 8), of the teacher's (N, c_k, H_k, W_k)."""
     fine, coarse = (functional.avg_pool2d(features[k].float(), 3, 1, 1, count_include_pad=False) for k in SCALES)
     coarse = functional.interpolate(coarse, size=fine.shape[-2:], mode="bilinear", align_corners=False)
     return torch.cat([fine, coarse], 1)
@@ -53,14 +53,14 @@ class Bank(nn.Module):
     """Prototypes of good features.
 
     Args:
-        channels: Of the features.
-        size: How many prototypes; before they are set, all are zero and every distance is 1.
+        channels: Number of channels of the features.
+        size: Number of prototypes. Until they are set, all are zero and every distance is 1.
 
     Attributes:
-        mean: Of each channel, taken off first, (C,).
-        scale: What each channel is multiplied by then, (C,).
+        mean: Value subtracted from each channel, (C,).
+        scale: Factor by which each channel is then multiplied, (C,).
         prototypes: Unit vectors, (K, C).
-        spread: How much the distances of good parts differ; a map is in units of it.
+        spread: Spread of the distances of good parts; maps are divided by it.
     """
 
     mean: Tensor
@@ -76,11 +76,11 @@ class Bank(nn.Module):
         self.register_buffer("spread", torch.ones(()))
 
     def directions(self, features: Tensor) -> Tensor:
-        """Return the unit vectors of features, (N, C, H, W) both."""
+        """Return the unit vectors of features; both are (N, C, H, W)."""
         return functional.normalize((features - self.mean[:, None, None]) * self.scale[:, None, None], eps=EPSILON)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Return how far features, (N, C, H, W), are from the nearest prototype, (N, 1, H, W), in units of `spread`."""
+        """Return the distances of features, (N, C, H, W), from the nearest prototype, (N, 1, H, W), over `spread`."""
         similar = functional.conv2d(self.directions(features), self.prototypes[:, :, None, None])
         return (1 - similar.amax(1, keepdim=True)) / self.spread
 
@@ -89,8 +89,8 @@ class Banks(nn.Module):
     """The memory: one bank of features as they are, and one of standardised channels.
 
     Args:
-        teacher: Whose features they are.
-        prototypes: How many each bank keeps.
+        teacher: Teacher whose features are compared.
+        prototypes: Number of prototypes in each bank.
     """
 
     def __init__(self, teacher: Teacher, prototypes: int) -> None:
@@ -100,20 +100,20 @@ class Banks(nn.Module):
         self.standardised = Bank(channels, prototypes)
 
     def forward(self, features: list[Tensor]) -> Tensor:
-        """Teacher features, (N, c_k, H_k, W_k), to the sum of both banks' distances, (N, 1, H / 8, W / 8)."""
+        """Map teacher features, (N, c_k, H_k, W_k), to the sum of both banks' distances, (N, 1, H / 8, W / 8)."""
         local = local_features(features)
         return self.plain(local) + self.standardised(local)
 
 
 class Usual(nn.Module):
-    """What a map of good parts usually is at each position; before it is set, it changes nothing.
+    """The usual value of a good part's map at each position. Until it is set, it changes nothing.
 
     Args:
         grid: Height and width of the map.
 
     Attributes:
-        mean: Taken off the map, (1, 1, h, w).
-        scale: What the rest is multiplied by, (1, 1, h, w).
+        mean: Value subtracted from the map, (1, 1, h, w).
+        scale: Factor by which the rest is multiplied, (1, 1, h, w).
     """
 
     mean: Tensor
@@ -125,18 +125,18 @@ class Usual(nn.Module):
         self.register_buffer("scale", torch.ones(1, 1, *grid))
 
     def forward(self, maps: Tensor) -> Tensor:
-        """Return how unusual maps are at each position, (N, 1, h, w) both."""
+        """Return how unusual maps are at each position; both are (N, 1, h, w)."""
         return (maps - self.mean) * self.scale
 
 
 class Memory(Network):
-    """A frozen teacher and a memory: nothing is trained, and a few good pictures will do.
+    """A frozen teacher and a memory. Nothing is trained, and a few good pictures are enough.
 
     Args:
         teacher: The frozen teacher.
-        prototypes: How many each of the two banks keeps.
-        grid: Height and width of the map where it is judged by what is usual at each position. All pictures then have
-            one size.
+        prototypes: Number of prototypes in each of the two banks.
+        grid: Height and width of the map, if each position is judged relative to its usual value. All pictures must
+            then have the same size.
     """
 
     name = "memory"
@@ -149,24 +149,24 @@ class Memory(Network):
         self.usual = nn.Identity() if grid is None else Usual(grid)
 
     def map_of(self, image: Tensor, features: list[Tensor]) -> Tensor:
-        """Teacher features (N, c_k, H_k, W_k) to the distances, (N, 1, H / 8, W / 8)."""
+        """Map teacher features (N, c_k, H_k, W_k) to the distances, (N, 1, H / 8, W / 8)."""
         return self.usual(self.banks(features))
 
 
 class Remembering(Network):
-    """A system's network and a memory beside it; their maps are added, each in units of its spread on good pictures.
+    """A system's network with a memory beside it. Their maps are added, each divided by its spread on good pictures.
 
     Args:
-        network: That of the system; its teacher is the memory's too.
-        prototypes: How many each of the memory's two banks keeps.
-        grid: Height and width of the memory's map where it is judged by what is usual at each position. All pictures
-            then have one size.
+        network: Network of the system; the memory uses its teacher too.
+        prototypes: Number of prototypes in each of the memory's two banks.
+        grid: Height and width of the memory's map, if each position is judged relative to its usual value. All pictures
+            must then have the same size.
 
     Attributes:
-        network: That of the system.
+        network: Network of the system.
         banks: The memory.
-        usual: What the memory's map is judged by.
-        weights: What the network's map and the memory's are multiplied by, (2,): one by the spread of each.
+        usual: Usual value of the memory's map at each position, or the identity.
+        weights: Factors of the network's map and the memory's, (2,): one over the spread of each.
     """
 
     gives_map = True
@@ -181,16 +181,16 @@ class Remembering(Network):
         self.register_buffer("weights", torch.ones(2))
 
     @property
-    def teacher(self) -> Teacher:
-        """The frozen teacher, which is the network's."""
+    def teacher(self) -> Teacher:  # type: ignore[override]  # as an attribute its weights would be saved twice
+        """The frozen teacher, which belongs to the network."""
         return self.network.teacher
 
     def maps(self, image: Tensor, features: list[Tensor]) -> tuple[Tensor, Tensor]:
-        """Return the network's map and the memory's, not yet weighed, (N, 1, h, w) in the plane of the former."""
+        """Return the network's map and the memory's, not yet weighted; both are (N, 1, h, w), sized like the former."""
         own = self.network.map_of(image, features).float()
         return own, upsample(self.usual(self.banks(features)), own.shape[-2:])
 
     def map_of(self, image: Tensor, features: list[Tensor]) -> Tensor:
-        """Teacher features (N, c_k, H_k, W_k) to the sum of both maps, (N, 1, h, w)."""
+        """Map teacher features (N, c_k, H_k, W_k) to the sum of both maps, (N, 1, h, w)."""
         own, remembered = self.maps(image, features)
         return own * self.weights[0] + remembered * self.weights[1]

@@ -9,15 +9,15 @@ from edge_inspect.models.teacher import Teacher
 
 
 class Network(nn.Module, ABC):
-    """The network of a system: a frozen teacher, and what learned from good parts beside it.
+    """The network of a system: a frozen teacher, and what learns from good parts beside it.
 
-    `forward` takes a normalised picture, (N, 3, H, W) with H and W multiples of 32. It gives the teacher's and the
-    student's features, two lists of (N, C_k, H_k, W_k) whose cosine distances are the anomaly map; or, where
-    `gives_map` is true, an anomaly map of lower resolution, (N, 1, h, w).
+    `forward` takes a normalised picture, (N, 3, H, W) with H and W multiples of 32. It returns the teacher's and the
+    student's features, two lists of (N, C_k, H_k, W_k) whose cosine distances make the anomaly map. If `gives_map` is
+    true, it returns an anomaly map of lower resolution instead, (N, 1, h, w).
 
     Attributes:
-        name: What the command line, the checkpoint and the bundle call the system.
-        gives_map: Whether `forward` gives a map, and not features.
+        name: Name of the system on the command line, in the checkpoint and in the bundle.
+        gives_map: Whether `forward` returns a map instead of features.
         teacher: The frozen teacher.
     """
 
@@ -31,11 +31,11 @@ class Network(nn.Module, ABC):
 
         Args:
             image: Normalised pictures, (N, 3, H, W).
-            features: The teacher's, of these pictures.
+            features: Teacher features of these pictures.
         """
 
     def forward(self, image: Tensor) -> Tensor | tuple[list[Tensor], list[Tensor]]:
-        """Return the map before any smoothing; a network of features overrides it."""
+        """Return the map before any smoothing; networks that return features override this."""
         return self.map_of(image, self.teacher(image))
 
     def anomaly_map(self, image: Tensor) -> Tensor:
@@ -44,7 +44,7 @@ class Network(nn.Module, ABC):
 
 
 def sum_of_distances(teacher: list[Tensor], student: list[Tensor]) -> Tensor:
-    """Return the cosine distances of all scales, summed in the plane of the first: (N, 1, H_1, W_1)."""
+    """Return the sum of the cosine distances of all scales, upsampled to the size of the first: (N, 1, H_1, W_1)."""
     size = teacher[0].shape[-2:]
     first, *others = (upsample(cosine_distance(t, s), size) for t, s in zip(teacher, student, strict=True))
     for other in others:

@@ -16,14 +16,14 @@ def conv_bn_relu(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.
 
 
 class Depthwise(nn.Conv2d):
-    """A depthwise 3x3 convolution that keeps the size, in float32 on a processor whatever autocast says.
+    """A depthwise 3x3 convolution that keeps the size; on a processor it runs in float32 even under autocast.
 
-    In bfloat16 and channels last, torch's gradient of a dilated one's weights is memory that nobody has written (seen:
-    2.14.1 on a processor with AMX; NaN or 1e35 in one step of four, which Adam never forgets).
+    In bfloat16 and channels last, torch returns uninitialised memory as the gradient of a dilated convolution's weights
+    (seen with 2.14.1 on a processor with AMX: NaN or 1e35 in one step of four, from which Adam never recovers).
 
     Args:
-        width: Channels.
-        dilation: Steps between the taps.
+        width: Number of channels.
+        dilation: Distance between the taps, in positions.
     """
 
     def __init__(self, width: int, dilation: int) -> None:
@@ -38,7 +38,7 @@ class Depthwise(nn.Conv2d):
 
 
 class ReceptiveFields(nn.Module):
-    """Depthwise 3x3 convolutions of dilation 1, 2 and 3 side by side, brought together, added to their input."""
+    """Depthwise 3x3 convolutions of dilation 1, 2 and 3 side by side, merged and added to their input."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -57,12 +57,12 @@ class ReceptiveFields(nn.Module):
 class PyramidModeling(nn.Module):
     """One branch of DMDD's student: each scale is modelled with the context of the coarser ones.
 
-    The paper has a pyramid modeling network, its layers are not public: a top-down pyramid with several receptive
-    fields at each level, because the paper's argument is one of receptive fields (reconstructed; docs/methods.md).
+    The paper has a pyramid modeling network, but does not publish its layers. This is a top-down pyramid with several
+    receptive fields at each level, because receptive fields are the paper's argument (reconstructed; docs/methods.md).
 
     Args:
         channels: Channels of the three scales (strides 4, 8, 16).
-        width: Channels inside.
+        width: Number of channels inside.
     """
 
     def __init__(self, channels: tuple[int, int, int], width: int) -> None:

@@ -31,12 +31,12 @@ class ReverseDistillation(Network):
         self.decoder = ReverseDecoder(teacher.channels, teacher.style, teacher.signed, student_width)
 
     def targets(self, image: Tensor) -> list[Tensor]:
-        """Map (N, 3, H, W), H and W multiples of 32, to what the student learns to predict: the teacher's features."""
+        """Map (N, 3, H, W), H and W multiples of 32, to the teacher's features, which the student learns to predict."""
         features: list[Tensor] = self.teacher(image)
         return features
 
     def student(self, features: list[Tensor]) -> list[Tensor]:
-        """Return the student's features for the teacher's, in the same shapes and order: what is trained."""
+        """Return the student's prediction of the teacher's features, in the same shapes and order. It is trained."""
         return self.decoder(self.bottleneck(features))
 
     def forward(self, image: Tensor) -> tuple[list[Tensor], list[Tensor]]:
@@ -49,9 +49,10 @@ class ReverseDistillation(Network):
         return sum_of_distances(features, self.student(features))
 
     def anomaly_map(self, image: Tensor) -> Tensor:
-        """Map (N, 3, H, W) to (N, 1, H, W) float32."""
-        return anomaly_map(*self(image), image.shape[-2:])
+        """Map (N, 3, H, W) to the upsampled and smoothed anomaly map, (N, 1, H, W) float32."""
+        teacher, student = self(image)
+        return anomaly_map(teacher, student, image.shape[-2:])
 
     def loss(self, features: list[Tensor]) -> Tensor:
-        """Return the training loss of a batch of teacher features: a scalar."""
+        """Return the training loss for a batch of teacher features, a scalar."""
         return flattened_cosine(features, self.student(features))

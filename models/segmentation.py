@@ -12,14 +12,14 @@ FOREGROUND_BIAS = -4.0
 
 
 class MultiPerceptionHead(nn.Module):
-    """DMDD's multi-perception segmentation head: distance maps of all scales and branches to one map of logits.
+    """DMDD's multi-perception segmentation head: it turns distance maps of all scales and branches into logits.
 
     Several attentions steer how the maps are fused: over the maps themselves, over channels and over positions (CBAM,
-    arXiv 1807.06521). That there are several is known of the paper, which ones is not (reconstructed; docs/methods.md).
+    arXiv 1807.06521). The paper says that there are several, but not which (reconstructed; docs/methods.md).
 
     Args:
-        maps: How many maps come in.
-        width: Channels inside.
+        maps: Number of input maps.
+        width: Number of channels inside.
     """
 
     def __init__(self, maps: int, width: int) -> None:
@@ -44,6 +44,7 @@ class MultiPerceptionHead(nn.Module):
         )
         self.positions = nn.Conv2d(2, 1, 7, padding=3)
         last = nn.Conv2d(width, 1, 1)
+        assert last.bias is not None
         nn.init.constant_(last.bias, FOREGROUND_BIAS)
         self.decide = nn.Sequential(conv_bn_relu(2 * width, width, 3), ResidualBlock(width, width, BlockStyle()), last)
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import difflib
+from typing import Any
 
 import timm
 import torch
@@ -13,7 +14,7 @@ STRIDES = (4, 8, 16)
 _PROBE = 64
 
 EMBEDDED = "embedded"
-"""The compact teacher that ships with the project: ResNet-18 at half width."""
+"""Name of the compact teacher that ships with the project: ResNet-18 at half width."""
 
 TORCHVISION_V1 = "tv_in1k"
 """timm's tag of the weights that torchvision published first."""
@@ -22,23 +23,24 @@ _EMBEDDED_ARCHITECTURE = {"channels": (32, 64, 128, 256), "stem_width": 32}
 
 
 class Teacher(nn.Module):
-    """A frozen convolutional network whose features at strides 4, 8 and 16 a student learns to predict.
+    """A frozen convolutional network; a student learns to predict its features at strides 4, 8 and 16.
 
     ResNets give layer1 to layer3, post-ReLU; layer4 is never built. Other CNNs of timm give the last feature map of
-    each of these strides. It stays in evaluation mode whatever `train()` says, and has no gradients.
+    each of these strides. The teacher stays in evaluation mode whatever `train()` says, and has no gradients.
 
     Args:
         name: `embedded`, or the name of a timm CNN (`resnet18`, `wide_resnet50_2.tv2_in1k`, ...).
-        pretrained: Let timm load weights (from its cache or the model hub): those of the tag in the name; without one,
-            torchvision's V1 weights where timm has them, as the three papers use them, else timm's own choice.
+        pretrained: Whether timm loads weights (from its cache or the model hub). A tag in the name decides which.
+            Without a tag, they are torchvision's V1 weights if timm has them, as in the three papers, and otherwise
+            timm's own choice.
 
     Attributes:
-        channels: Channels of the three scales.
-        style: The residual blocks a student of this teacher is built of.
-        signed: Whether features may be negative, as those of EfficientNets and MobileNets, which end in no ReLU.
+        channels: Number of channels of the three scales.
+        style: Style of the residual blocks of which a student of this teacher is built.
+        signed: Whether features may be negative, as in EfficientNets and MobileNets, whose stages do not end in a ReLU.
 
     Raises:
-        ValueError: timm knows no such model, or it has no features at strides 4, 8 and 16; the message names others.
+        ValueError: timm knows no such model, or it has no features at strides 4, 8 and 16; the message suggests others.
     """
 
     def __init__(self, name: str, *, pretrained: bool = False) -> None:
@@ -68,7 +70,7 @@ class Teacher(nn.Module):
         self.signed = self._check()
 
     def train(self, mode: bool = True) -> Teacher:
-        """Stay in evaluation mode: its BatchNorm statistics are part of what it knows."""
+        """Stay in evaluation mode, because the BatchNorm statistics are part of what the teacher knows."""
         return super().train(False)
 
     @torch.no_grad()
@@ -77,7 +79,7 @@ class Teacher(nn.Module):
         return list(self.network(image))
 
     def _check(self) -> bool:
-        """Return whether features may be negative; refuse a network of one input size, or with other maps."""
+        """Return whether features may be negative; refuse a network that takes one input size, or has other maps."""
         wanted = [(c, _PROBE // stride, _PROBE // stride) for c, stride in zip(self.channels, STRIDES, strict=True)]
         try:
             features = self(torch.linspace(-2, 2, 3 * _PROBE**2).reshape(1, 3, _PROBE, _PROBE))
@@ -90,26 +92,27 @@ class Teacher(nn.Module):
 
 
 def pretrained_name(name: str) -> str:
-    """Return a timm name with the tag of the weights it stands for.
+    """Return a timm name with the tag of the weights that it stands for.
 
-    timm's own choice for an untagged ResNet changes with its version (`resnet18.a1_in1k` today) and differs from the
-    weights the papers use, by which features and results shift.
+    timm's own choice for an untagged ResNet changes with its version (`resnet18.a1_in1k` today). It differs from the
+    weights that the papers use, and with it features and results.
     """
     documented = f"{name}.{TORCHVISION_V1}"
     return documented if "." not in name and timm.is_model_pretrained(documented) else name
 
 
 def _style_of(network: nn.Module) -> BlockStyle:
-    """Return how the residual blocks of a timm network look, whose stages are all built.
+    """Return the style of the residual blocks of a timm network whose stages are all built.
 
-    A network without the stages layer1 to layer4 has no such blocks: its student is built of ResNet-18's. Of grouped
-    convolutions (ResNeXt) the width is taken, and not the groups.
+    A network without the stages layer1 to layer4 has no such blocks, and its student is built of ResNet-18's. Students
+    of grouped convolutions (ResNeXt) get their width, but no groups.
     """
-    stages = [getattr(network, f"layer{number}", None) for number in range(1, 5)]
-    if not all(isinstance(stage, nn.Sequential) for stage in stages):
+    layers = (getattr(network, f"layer{number}", None) for number in range(1, 5))
+    stages = [layer for layer in layers if isinstance(layer, nn.Sequential)]
+    if len(stages) < 4:
         return BlockStyle()
     one, two, three, four = (len(stage) for stage in stages)
-    block = stages[0][0]
+    block: Any = stages[0][0]
     last = getattr(block, "conv3", None)
     if last is None:
         return BlockStyle("basic", 1.0, (one, two, three, four))

@@ -1,4 +1,4 @@
-"""How many channels a student has inside: those of its teacher, or half of them."""
+"""How many channels a student has inside: as many as its teacher, or half of them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ STUDENT_WIDTHS: tuple[str, ...] = get_args(StudentWidth)
 
 
 def inner_channels(channels: tuple[int, int, int], width: StudentWidth) -> tuple[int, int, int]:
-    """Return the channels inside a student where its teacher has `channels`; half of an odd number is rounded up.
+    """Return the channels inside a student whose teacher has `channels`; half of an odd number is rounded up.
 
     Raises:
         ValueError: There is no such width.

@@ -1,8 +1,8 @@
-"""Augmentation: variants of the good pictures, as other light and small movements of the part would give them.
+"""Augmentation: variants of the good pictures, for lines where the light changes or the part moves a little.
 
-A model knows only what it was shown: good parts in other light, or a few pixels aside, can look new to it. So each
+A model knows only what it was shown: good parts in other light, or moved by a few pixels, can look new to it. So each
 picture is shown as it is and in a few variants: brighter or darker, with another gamma, moved by a few pixels, and
-mirrored where that is declared harmless. Scores that set a threshold are those of the pictures as they are.
+mirrored if that is declared harmless. Only scores of the unchanged pictures set a threshold.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ MOST_PER_CENT = 50
 MOST_PIXELS = 16
 
 FLIPS = {"horizontal": (True, False), "vertical": (False, True), "both": (True, True)}
-"""What may be mirrored: left and right, top and bottom."""
+"""Mirrorings by name: whether left and right, and whether top and bottom, are swapped."""
 
 Box = tuple[int, int, int, int]
 """x0, y0, x1, y1 in pixels."""
@@ -41,12 +41,12 @@ _STREAM = 0xA06  # keeps these random numbers apart from a training's others
 
 @dataclass(frozen=True)
 class Change:
-    """What makes a variant of a picture.
+    """The change that makes a variant of a picture.
 
     Attributes:
-        light: What grey levels are multiplied by.
-        gamma: The power that they, from 0 to 1, are raised to.
-        shift: By how many pixels the picture moves, to the right and down.
+        light: Factor of the grey levels.
+        gamma: Exponent of the grey levels, scaled to 0 to 1.
+        shift: Pixels that the picture moves to the right and down.
         mirrored: Whether left and right, and whether top and bottom, are swapped.
     """
 
@@ -59,8 +59,8 @@ class Change:
         """Return the variant of a picture, (H, W, 3) uint8 BGR.
 
         Args:
-            picture: Fitted to the network.
-            shown: The part that shows the frame; around it is padding, which repeats the edges. By default all of it.
+            picture: Picture, fitted to the network.
+            shown: Rectangle that shows the frame (default: all of the picture); padding around it repeats its edges.
         """
         if self == Change():
             return picture
@@ -76,7 +76,7 @@ class Change:
         x0, y0, x1, y1 = shown or (0, 0, width, height)
         (right, down), (across, along) = self.shift, self.mirrored
         inside = mask[y0:y1, x0:x1][:: -1 if along else 1, :: -1 if across else 1]
-        # What moves out at one side is lost; at the other the edge is repeated, as padding does.
+        # Pixels that move out at one side are lost; at the other side the edge is repeated, as padding does.
         beside = cv2.copyMakeBorder(
             np.ascontiguousarray(inside), max(0, down), max(0, -down), max(0, right), max(0, -right), REPEATED
         )
@@ -90,10 +90,10 @@ class Augmentation:
     """How much variants of the good pictures may differ from them; by default there are none.
 
     Attributes:
-        light: By how many per cent they are brighter or darker, at most.
-        gamma: By how many per cent their gamma differs from 1, at most.
-        shift: By how many pixels of the network's input they are moved in each direction, at most.
-        flip: What is mirrored in every second variant, one of `FLIPS`.
+        light: Most per cent that variants are brighter or darker.
+        gamma: Most per cent that their gamma differs from 1.
+        shift: Most pixels of the network's input that they move in each direction.
+        flip: Which sides are swapped in every second variant, a key of `FLIPS`.
     """
 
     light: float = 0.0
@@ -103,10 +103,10 @@ class Augmentation:
 
     @classmethod
     def read(cls, text: str) -> Augmentation:
-        """Return what `--augment` asks for: `off`, or words such as `light=5,gamma=5,shift=2,flip=horizontal`.
+        """Return the augmentation that `--augment` names: `off`, or words such as `light=5,gamma=5,flip=horizontal`.
 
         Raises:
-            UsageError: A word is unknown, is there twice, or has a value that it cannot have.
+            UsageError: A word is unknown or given twice, or has a value that is not allowed.
         """
         if text.strip() == OFF:
             return cls()
@@ -137,12 +137,12 @@ class Augmentation:
         return 1 if self == Augmentation() else SHOWN
 
     def change(self, seed: int, index: int, variant: int) -> Change:
-        """Return what makes a variant of a picture; it depends on these numbers alone.
+        """Return the change that makes a variant of a picture; it depends only on these numbers.
 
         Args:
-            seed: Of the training.
-            index: Which picture.
-            variant: Which variant of it, from 1; 0 is the picture as it is.
+            seed: Random seed of the training.
+            index: Index of the picture.
+            variant: Number of the variant, from 1; 0 is the unchanged picture.
         """
         if variant == 0:
             return Change()
@@ -158,7 +158,7 @@ class Augmentation:
 
 
 def _whole(place: float, most: int) -> int:
-    """Return a whole number from -most to most, each as often, of a place between -1 and 1."""
+    """Return a whole number from -most to most, all equally likely, for a uniform number between -1 and 1."""
     return min(most, math.floor((place + 1) / 2 * (2 * most + 1)) - most)
 
 
@@ -181,7 +181,7 @@ def _pixels(text: str) -> int:
 
 
 def _flip(text: str) -> str:
-    """Read which sides are mirrored."""
+    """Read which sides are swapped."""
     if text not in FLIPS:
         raise ValueError(f"one of {', '.join(FLIPS)}")
     return text

@@ -1,9 +1,9 @@
-"""`--model auto`: a memory alone, or a student too, whichever this product needs and this box has the time for.
+"""`--model auto`: a memory alone, or also a student, depending on the product and on the time that the box has.
 
-A memory is ready in seconds and cheapest on the box, and on most products it finds most. It fails where good parts
-differ much from each other, as prints whose layout varies or parts that lie at any angle. So both are made, and what
-they find of synthetic flaws on good pictures that neither has seen decides. The student is dearer, so it must be better
-by more than one standard error and by a margin. Where there is a budget of time, the student is as wide as that allows.
+A memory is ready in seconds and fastest on the box, and on most products it finds most defects. It fails if good parts
+differ much from each other, such as prints whose layout varies or parts that lie at any angle. So both are made, and
+synthetic flaws on good pictures that neither has seen decide between them. A student costs more, so it must be better
+by more than one standard error and by a margin. If time is limited, the student is as wide as the limit allows.
 """
 
 from __future__ import annotations
@@ -44,13 +44,13 @@ MEMORY, STUDENT = "memory", "rd"
 """The systems that are made."""
 
 ENOUGH = 50
-"""Good pictures from which on a student is trained: fewer neither teach it nor tell whether it is better."""
+"""Number of good pictures that a student needs: fewer do not teach it, and do not tell whether it is better."""
 
 MARGIN = 0.05
-"""By how much a student must be worth more (`train.validation.worth`). It costs minutes of training and more time a
-picture, and a fifth of the pictures instead of nearly all set its threshold. On real parts flaws put students up to
-0.047 ahead where the memories found more of the defects. On rendered parts that lie at any angle it was 0.085, and the
-student did find more (docs/measurements.md)."""
+"""How much better a student must be (`train.validation.worth`). A student costs minutes of training and more time for
+each picture, and only a fifth of the pictures, instead of nearly all, set its threshold. On real parts, flaws put
+students ahead by up to 0.047 where in fact the memories found more of the defects. On rendered parts that lie at any
+angle the difference was 0.085, and the student did find more (docs/measurements.md)."""
 
 ASKED = "auto.json"
 SEED = 0xA07
@@ -58,11 +58,11 @@ SEED = 0xA07
 
 @dataclass(frozen=True)
 class Affordable:
-    """The student that the budget of time allows.
+    """The student that the time limit allows.
 
     Attributes:
-        width: How wide it is; `None`: there is time for none.
-        beyond: What those beyond the budget would take, in words; empty where none is.
+        width: Width of the student; `None` if there is no time for any.
+        beyond: Times of the students beyond the limit, in words; empty if there are none.
     """
 
     width: str | None
@@ -79,24 +79,24 @@ class Candidate:
 
 
 def fit_auto(settings: Settings, fit: Callable[[Settings], Checkpoint]) -> Checkpoint:
-    """Make a memory, and a student where there are pictures and time enough; write the better one's checkpoint.
+    """Make a memory, and also a student if there are enough pictures and time; write the better one's checkpoint.
 
-    Each has a folder of its own under `settings.out`, `memory`, `rd` or, of half width, `rd-half`, and stays there.
-    Interrupted, the same settings go on.
+    Each has its own folder under `settings.out`, which is kept: `memory`, and `rd` (`rd-half` for a student of half
+    width). If this is interrupted, the same settings resume it.
 
     Args:
-        settings: Those of the training; `budget_ms` bounds the time of a picture on this box.
-        fit: Makes one system.
+        settings: Settings of the training; `budget_ms` limits the time of a picture on this box.
+        fit: Function that makes one system.
 
     Raises:
-        UsageError: `settings.out` holds another training.
+        UsageError: `settings.out` belongs to another training.
     """
     _remember(settings)
     memory = _make(settings, MEMORY, fit, model=MEMORY, options={})
     count = len(memory.about.trained_on) + len(memory.about.held_out)
     chosen, why, found = memory, "", {}
     if count < ENOUGH:
-        why = f"{count} good images are too few to train a student and to judge it by; {ENOUGH} are wanted"
+        why = f"{count} good images are too few to train and judge a student; {ENOUGH} are needed"
     elif not memory.about.held_out:
         why = "no good images are held out to judge a student by (--hold-out)"
     elif (affordable := _affordable(settings, memory)).width is None:
@@ -109,8 +109,8 @@ def fit_auto(settings: Settings, fit: Callable[[Settings], Checkpoint]) -> Check
         chosen = student if enough else memory
         found = {"student_better_by": round(better.difference, 4), "standard_error": round(better.error, 4)}
         why = (
-            f"on synthetic flaws a student of {affordable.width} width is worth {better.difference:.4f} more, standard "
-            f"error {better.error:.4f}; {'' if enough else 'not '}more than that and {MARGIN:g}"
+            f"on synthetic flaws, a student of {affordable.width} width is better by {better.difference:.4f} (standard "
+            f"error {better.error:.4f}); a student is taken if it is better by more than that and more than {MARGIN:g}"
         )
         if affordable.beyond:
             why += f"; {affordable.beyond}"
@@ -125,7 +125,7 @@ def fit_auto(settings: Settings, fit: Callable[[Settings], Checkpoint]) -> Check
 
 
 def _remember(settings: Settings) -> None:
-    """Write what was asked for; refuse a folder in which something else was."""
+    """Write down the settings; refuse a folder that other settings were written to."""
     asked = json.loads(json.dumps(settings.decisive() | settings.options, default=str))
     path = settings.out / ASKED
     with writing(settings.out):
@@ -155,7 +155,7 @@ def _make(
 
 
 def _affordable(settings: Settings, memory: Candidate) -> Affordable:
-    """Return the widest student within the budget of time; of the width asked for, where one was."""
+    """Return the widest student within the time limit, or the one of the requested width if it is within the limit."""
     asked, budget = settings.options.get(STUDENT_WIDTH.name), settings.budget_ms
     widths = STUDENT_WIDTHS if asked is None else (asked,)
     if budget is None:
@@ -182,7 +182,7 @@ def _affordable(settings: Settings, memory: Candidate) -> Affordable:
 def _maps(
     settings: Settings, student: Candidate, memory: Candidate
 ) -> tuple[Tensor, Tensor, NDArray[np.uint8], NDArray[np.bool_]]:
-    """Return both maps of the same flaws on pictures that neither has seen, the flaws' masks, and what counts."""
+    """Return both maps of the same flaws on pictures that neither has seen, the flaws' masks, and the valid pixels."""
     seen = set(student.about.trained_on)
     about = replace(memory.about, held_out=[digest for digest in memory.about.held_out if digest not in seen])
     paths = held_out_pictures(about, Category.open(settings.data, settings.category))

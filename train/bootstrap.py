@@ -1,8 +1,8 @@
 """Whether one map finds flaws better than another by more than chance: a bootstrap over the good pictures.
 
-A dearer or less even choice is taken where it is better by more than one standard error. The pictures are resampled
-(Efron 1979), a good one and its flaws together, and both maps see the same samples, so that what is hard for both of
-them does not count as chance.
+A choice that costs more, or varies more, is taken only if it is better by more than one standard error. The pictures
+are resampled (Efron 1979), each good one together with its flaws. Both maps see the same samples, so that pictures that
+are hard for both do not count as chance.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from edge_inspect.train.validation import image_scores, smoothed, worth_of
 
 RESAMPLES = 200
 LIMIT = 0.3
-"""The false-positive rate up to which AUPRO counts, as in `train.metrics.aupro`."""
+"""Largest false-positive rate that counts in AUPRO, as in `train.metrics.aupro`."""
 
 SEED = 0xB007
 _LEVELS = np.linspace(0, 1, 129) ** 2
-"""False-positive rates at which the curve of a sample is read: AUPRO comes within 0.002 of the exact one."""
+"""False-positive rates at which a sample's curve is read; AUPRO comes within 0.002 of the exact value."""
 
 _FEW = 1_000_000
 
@@ -31,12 +31,12 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Gain:
-    """How much more one map is worth than another, on the same flaws.
+    """How much better one map is than another on the same flaws.
 
     Attributes:
-        one: What the first is worth (`train.validation.worth`).
-        other: What the other is worth.
-        error: The standard error of the difference; infinite of one good picture, which tells nothing of chance.
+        one: Worth of the first map (`train.validation.worth`).
+        other: Worth of the other map.
+        error: Standard error of the difference; infinite for a single good picture, which says nothing about chance.
     """
 
     one: float
@@ -45,7 +45,7 @@ class Gain:
 
     @property
     def difference(self) -> float:
-        """How much more the first is worth."""
+        """How much better the first map is."""
         return self.one - self.other
 
     @property
@@ -58,24 +58,25 @@ class Gain:
 
 
 def gain(one: Tensor, other: Tensor, masks: NDArray[np.uint8], valid: NDArray[np.bool_] | None = None) -> Gain:
-    """Return how much more `one` is worth than `other`.
+    """Return how much better `one` is than `other`.
 
     Args:
-        one: Maps before any smoothing, (N, 1, h, w), each good picture's followed by those of its flaws.
-        other: Another network's, of the same pictures; may have another resolution.
-        masks: Of the flaws, (N, H, W), 0 or 1; empty for good pictures.
-        valid: Pixels that count, (N, H, W); without it, all.
+        one: Maps before any smoothing, (N, 1, h, w); each good picture's map is followed by those of its flaws.
+        other: Another network's maps of the same pictures; their resolution may differ.
+        masks: Masks of the flaws, (N, H, W), 0 or 1; empty for good pictures.
+        valid: Pixels that count, (N, H, W) bool; by default all.
     """
     counted: NDArray[np.bool_] = np.ones(masks.shape, bool) if valid is None else valid
     smooth = [smoothed(maps, masks) for maps in (one, other)]
-    worths = [worth_of(maps, masks, counted) for maps in smooth]
+    worth, worth_of_other = (worth_of(maps, masks, counted) for maps in smooth)
     groups = int((~masks.any(axis=(1, 2))).sum())
     if groups < 2:
-        return Gain(*worths, float("inf"))
+        return Gain(worth, worth_of_other, float("inf"))
     samples = _samples(groups)
     first, second = (_worths(maps, masks, counted, samples) for maps in smooth)
-    # The mean of squares about a sample's own mean is too small by (n - 1) / n.
-    return Gain(*worths, float(np.std(first - second) * np.sqrt(groups / (groups - 1))))
+    # The mean of squares about a sample's own mean is too small by a factor of (n - 1) / n.
+    error = float(np.std(first - second) * np.sqrt(groups / (groups - 1)))
+    return Gain(worth, worth_of_other, error)
 
 
 def _samples(groups: int) -> Floats:
@@ -85,7 +86,7 @@ def _samples(groups: int) -> Floats:
 
 
 def _worths(smooth: NDArray[np.float32], masks: NDArray[np.uint8], valid: NDArray[np.bool_], samples: Floats) -> Floats:
-    """Return what the smoothed maps are worth in each sample, (RESAMPLES,)."""
+    """Return the worth of the smoothed maps in each sample, (RESAMPLES,)."""
     flawed = np.asarray(masks.any(axis=(1, 2)))
     group = np.cumsum(~flawed) - 1
     return (
@@ -94,7 +95,7 @@ def _worths(smooth: NDArray[np.float32], masks: NDArray[np.uint8], valid: NDArra
 
 
 def _aurocs(scores: NDArray[np.float32], flawed: NDArray[np.bool_], group: NDArray[np.intp], samples: Floats) -> Floats:
-    """Return the image AUROC of each sample: a sum over pairs of pictures, weighed by how often each is there."""
+    """Return the image AUROC of each sample: a sum over pairs of pictures, weighted by how often each is drawn."""
     bad, good = scores[flawed][:, None], scores[~flawed][None]
     wins = (bad > good) + 0.5 * (bad == good)
     of_bad = samples[:, group[flawed]]
@@ -110,7 +111,7 @@ def _aupros(
 ) -> Floats:
     """Return the AUPRO of each sample, by trapezoids between fixed thresholds.
 
-    What lies above each threshold is counted once a picture; a sample's curve is then a weighed sum.
+    Pixels above each threshold are counted once for each picture; a sample's curve is then a weighted sum.
     """
     normal = (masks == 0) & valid
     pixels = smooth[normal]
@@ -133,13 +134,13 @@ def _aupros(
 
 
 def _above(values: NDArray[np.float32], thresholds: Floats, weights: Floats | None = None) -> Floats:
-    """Return how many values, or how much weight of them, lie above each of the rising thresholds."""
+    """Return how many values, or which total of their weights, lie above each of the rising thresholds."""
     below = np.bincount(np.searchsorted(thresholds, values), weights, thresholds.size + 1)
     return np.asarray(below[::-1].cumsum()[::-1][1:], np.float64)
 
 
 def _area(rate: Floats, found: Floats) -> float:
-    """Return the area under a curve from (0, 0) to (1, 1), up to `LIMIT`, divided by it."""
+    """Return the area under a curve from (0, 0) to (1, 1), up to `LIMIT`, divided by `LIMIT`."""
     x, y = np.concatenate([[0.0], rate, [1.0]]), np.concatenate([[0.0], found, [1.0]])
     inside = x < LIMIT
     x, y = np.append(x[inside], LIMIT), np.append(y[inside], np.interp(LIMIT, x, y))

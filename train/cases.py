@@ -20,30 +20,31 @@ from edge_inspect.train.thumbnails import Panel, panels, scale_bar, side_by_side
 
 @dataclass(frozen=True)
 class Threshold:
-    """Where good ends.
+    """The threshold between good and bad.
 
     Attributes:
-        value: In units of the score.
-        given: A bundle's, above which a part is rejected; otherwise the F1-max threshold, from which on it is.
+        value: Threshold in units of the score.
+        given: Whether it is a bundle's threshold, and scores above it are rejected. Otherwise it is the F1-max
+            threshold, and scores that equal it are rejected too.
     """
 
     value: float
     given: bool
 
     def rejects(self, score: float) -> bool:
-        """Return whether a part of this score is taken out."""
+        """Return whether a part with this score is rejected."""
         return score > self.value if self.given else score >= self.value
 
 
 @dataclass(frozen=True)
 class Case:
-    """One test picture and what became of it.
+    """One test picture and its verdict.
 
     Attributes:
-        index: Its place in the evaluation.
+        index: Index of the picture in the evaluation.
         image: The picture.
-        score: The largest value of its map.
-        rejected: Whether the threshold takes it out.
+        score: Largest value of its map.
+        rejected: Whether it is rejected at the threshold.
     """
 
     index: int
@@ -53,12 +54,12 @@ class Case:
 
     @property
     def name(self) -> str:
-        """Kind and file name."""
+        """Kind and file name of the picture."""
         return clean(f"{self.image.kind}/{self.image.path.name}")
 
     @property
     def verdict(self) -> tuple[str, bool]:
-        """What became of it, and whether that is right."""
+        """Verdict in words, and whether it is right."""
         if self.image.good:
             return ("rejected by mistake", False) if self.rejected else ("accepted", True)
         return ("detected", True) if self.rejected else ("escapes", False)
@@ -66,7 +67,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Gallery:
-    """Cases to look at together, the most telling first."""
+    """Cases to show together, the most telling first."""
 
     title: str
     text: str
@@ -74,7 +75,7 @@ class Gallery:
 
 
 def galleries(cases: Sequence[Case], threshold: float, count: int) -> list[Gallery]:
-    """Return the cases worth a look: defects clearly found and escaping first, rejected good parts, borderline."""
+    """Return the cases worth a look: defects found most clearly, escaping defects, rejected good parts, borderline."""
     falling = sorted(cases, key=lambda case: -case.score)
     bad, good = [c for c in falling if not c.image.good], [c for c in falling if c.image.good]
     nearest = sorted(cases, key=lambda case: abs(case.score - threshold))
@@ -92,7 +93,7 @@ def draw_galleries(
     """Draw each case's picture, the true defect's outline and the map over the picture, side by side.
 
     Returns:
-        The galleries as HTML, and the rows of a contact sheet: each case once, its caption and pictures.
+        The galleries as HTML, and the rows of a contact sheet: each case once, with its caption and pictures.
 
     Raises:
         ImageError: A picture cannot be read.
@@ -106,8 +107,8 @@ def draw_galleries(
         for i, (picture, values, mask, above) in seen.items()
     }
     parts = [
-        "<h2>Cases</h2>\n<p>What the network sees of each image; the same with the true defect outlined in yellow; and "
-        "with the anomaly map, where a white line surrounds what reaches the threshold. One scale for all maps:</p>\n"
+        "<h2>Cases</h2>\n<p>For each image: what the network sees; the same with the true defect outlined in yellow; "
+        "and the anomaly map, with a white line around pixels that reach the threshold. All maps have one scale:</p>\n"
         f"{scale_bar(*scale)}"
     ]
     for gallery in shown:
@@ -132,10 +133,10 @@ def _figure(case: Case, drawn: Sequence[Panel]) -> str:
 def _thumbnails(
     case: Case, evaluation: Evaluation, fit: Fit, threshold: float
 ) -> tuple[Frame, NDArray[np.float32], NDArray[np.uint8], NDArray[np.uint8]]:
-    """Return what the network sees of a frame, without padding, small, in the frame's proportions.
+    """Return a small image of what the network sees of a frame, without padding, in the frame's proportions.
 
     Returns:
-        The picture, its map, and two 0/1 masks: the ground truth and where the map reaches the threshold.
+        The picture, its map, and two 0/1 masks: the ground truth, and where the map reaches the threshold.
     """
     values, mask = evaluation.maps[case.index], evaluation.masks[case.index] > 0
     if evaluation.drawn is None:
@@ -154,7 +155,7 @@ def _thumbnails(
 
 
 def _shown(valid: NDArray[np.bool_]) -> tuple[int, int, int, int]:
-    """Return the rectangle of the pixels that show the frame: left, top, right, bottom; all where none does."""
+    """Return the rectangle of pixels that show the frame: left, top, right, bottom; everything if none does."""
     rows, columns = np.flatnonzero(valid.any(axis=1)), np.flatnonzero(valid.any(axis=0))
     if not len(rows):
         return 0, 0, valid.shape[1], valid.shape[0]

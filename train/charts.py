@@ -1,4 +1,4 @@
-"""Charts as inline SVG, without scripts or files; colours are classes of the page's style, and so follow its theme."""
+"""Charts as inline SVG, without scripts or files. Colours are classes of the page's style, and so follow its theme."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from html import escape
 WIDTH, HEIGHT = 440, 290
 LEFT, RIGHT, TOP, BOTTOM = 56, 14, 34, 46
 GLYPH = 7.7
-"""Width of a character of the legend, about."""
+"""Approximate width of a character of the legend."""
 
 
 @dataclass(frozen=True)
@@ -18,11 +18,11 @@ class Axis:
     """An axis of a chart, linear or logarithmic (base 10).
 
     Attributes:
-        label: What it shows, with the unit.
-        low: The value at its beginning; above 0 where it is logarithmic.
-        high: The value at its end.
-        log: Logarithmic.
-        whole: Only whole numbers are marked.
+        label: Name of the quantity, with its unit.
+        low: Value at the beginning; above 0 on a logarithmic axis.
+        high: Value at the end.
+        log: Whether the axis is logarithmic.
+        whole: Whether only whole numbers are marked.
     """
 
     label: str
@@ -32,12 +32,12 @@ class Axis:
     whole: bool = False
 
     def place(self, value: float) -> float:
-        """Return where a value lies: 0 at `low`, 1 at `high`; the middle where both are the same."""
+        """Return the position of a value: 0 at `low`, 1 at `high`; one half if both are the same."""
         low, high, at = (math.log10(v) if self.log else v for v in (self.low, self.high, value))
         return 0.5 if high == low else (at - low) / (high - low)
 
     def ticks(self, most: int = 6) -> list[float]:
-        """Round values on the axis, at most `most` on a linear one: multiples of 1, 2 or 5 times a power of ten."""
+        """Return round values on the axis (on a linear one at most `most`): 1, 2 or 5 times a power of ten."""
         if self.high == self.low:
             return [self.low]
         if self.log:
@@ -56,13 +56,13 @@ class Axis:
 def histogram(
     edges: Sequence[float], counts: Mapping[str, Sequence[int]], label: str, mark: tuple[float, str] | None = None
 ) -> str:
-    """Draw bars of several groups side by side in each bin.
+    """Draw the bars of several groups side by side in each bin.
 
     Args:
-        edges: Borders of the bins, rising, one more than there are bins.
-        counts: Number in each bin by group; the group's name is also the class of its bars.
-        label: What is counted over.
-        mark: A value to mark by a line, and its name in the legend.
+        edges: Borders of the bins, rising; there is one more than there are bins.
+        counts: Counts of each bin by group; the group's name is also the class of its bars.
+        label: Name of the quantity on the horizontal axis.
+        mark: A value to mark with a line, and its name in the legend.
     """
     low, high = min(edges[0], mark[0] if mark else math.inf), max(edges[-1], mark[0] if mark else -math.inf)
     x = Axis(label, low, high)
@@ -97,16 +97,16 @@ def curve(
     diagonal: str | None = None,
     seen: Sequence[tuple[float, float]] = (),
 ) -> str:
-    """Return a line through points.
+    """Draw a line through points.
 
     Args:
-        points: In the order of drawing.
-        x: The horizontal axis.
-        y: The vertical axis.
-        name: The line's name in the legend.
+        points: Points in the order of drawing.
+        x: Horizontal axis.
+        y: Vertical axis.
+        name: Name of the line in the legend.
         mark: A point to mark, and its name in the legend.
-        diagonal: Name of a dashed line from corner to corner, where one is wanted.
-        seen: Points to be drawn small, without a name.
+        diagonal: Name of a dashed line from corner to corner; without a name, none is drawn.
+        seen: Further points, drawn small and without a name.
     """
     keys = [("line", name)]
     body = ""
@@ -125,12 +125,12 @@ def curve(
 
 
 def loss_curve(values: Sequence[float], every: int, steps: int) -> str:
-    """Draw the mean losses over the steps of a training; on a logarithmic axis where the loss falls far.
+    """Draw the mean losses over the steps of a training; the axis is logarithmic if the loss falls far.
 
     Args:
-        values: A mean of every `every` steps so far, the last of a finished training of those that are left.
-        every: Steps of a value.
-        steps: Of the whole training.
+        values: Mean loss of every `every` steps so far; the last one of a finished training may cover fewer.
+        every: Number of steps that each value covers.
+        steps: Number of steps of the whole training.
     """
     low, high = min(values), max(values)
     log = low > 0 and high > 10 * low
@@ -179,7 +179,7 @@ def _chart(x: Axis, y: Axis, body: str, keys: Sequence[tuple[str, str]], descrip
 
 
 def _key(style: str, x: float) -> str:
-    """Return a legend's sample of a line, a point or a bar, 14 wide."""
+    """Return the legend's sample of a line, a point or a bar, 14 units wide."""
     if style == "mark":
         return f'<line class="mark" x1="{x + 7:.1f}" y1="5" x2="{x + 7:.1f}" y2="20"/>'
     if style in ("line", "diagonal"):

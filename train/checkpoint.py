@@ -1,4 +1,4 @@
-"""A trained model on disk: `checkpoint.safetensors` with its tensors, `checkpoint.yaml` with all else. No pickle."""
+"""A trained model on disk: tensors in `checkpoint.safetensors`, everything else in `checkpoint.yaml`. No pickle."""
 
 from __future__ import annotations
 
@@ -26,23 +26,24 @@ DESCRIPTION = "checkpoint.yaml"
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a checkpoint says beside its tensors.
+    """The description that a checkpoint has beside its tensors.
 
     Attributes:
-        model: The system, see `train.systems`.
-        teacher: The teacher's name.
+        model: Name of the system, see `train.systems`.
+        teacher: Name of the teacher.
         teacher_sha256: Digest of the teacher's tensors.
-        category: The product it was trained for.
-        fit: How frames are brought to the network.
-        steps: Of the optimiser, in the longest phase; 0 where nothing was trained.
-        seed: The seed of everything random.
-        trained_on: `edge.frame.images.pixel_digest` of each picture it learned from.
-        held_out: Likewise, of each good picture kept aside.
-        options: Those that the network is built by: the student's width, DMDD's trunk, a memory's prototypes and grid.
-        memory: Prototypes that each bank of the memory beside the student keeps; 0: it has none.
-        usual: Whether that memory's map is judged by what is usual at each position.
-        foreground: How the part is told from its background, wherever flaws are drawn on good pictures.
-        training: The other settings and what was measured: batch, learning rate, losses, seconds, versions.
+        category: Product that the model was trained for.
+        fit: How frames are fitted to the network.
+        steps: Optimiser steps in the longest phase; 0 if nothing was trained.
+        seed: Random seed of the training.
+        trained_on: `edge.frame.images.pixel_digest` of each picture that the model learned from.
+        held_out: `edge.frame.images.pixel_digest` of each good picture that was held out.
+        options: Options that the network is built with: the student's width, DMDD's trunk, a memory's prototypes and
+            grid.
+        memory: Number of prototypes in each bank of the memory beside the student; 0 if there is no such memory.
+        usual: Whether that memory's map is judged relative to the usual value at each position.
+        foreground: How the part is told from its background when flaws are drawn on good pictures.
+        training: Other settings and measurements: batch, learning rate, losses, seconds, versions.
     """
 
     model: str
@@ -62,20 +63,20 @@ class Checkpoint:
 
     @property
     def scores(self) -> list[float]:
-        """Scores of the pictures of `trained_on`, each by a model that has seen neither it nor its like.
+        """Scores of the pictures in `trained_on`, each by a model that has seen neither the picture nor similar ones.
 
-        Near duplicates have one. Empty where the training was not cross-fitted.
+        Near duplicates share one score. Empty if the training was not cross-fitted.
         """
         return list(self.training.get("scores", ()))
 
     @property
     def gives_map(self) -> bool:
-        """Whether the network gives a map, and not features to be compared."""
+        """Whether the network returns a map instead of features to compare."""
         return self.memory > 0 or system_of(self.model).network.gives_map
 
 
 def save(folder: Path, checkpoint: Checkpoint, model: Network) -> None:
-    """Writes a checkpoint into a folder; the description comes last, so a folder that has one is complete."""
+    """Write a checkpoint into a folder; the description is written last, so a folder that has one is complete."""
     tensors = {name: tensor.contiguous().cpu() for name, tensor in model.state_dict().items()}
     write_atomically(folder / TENSORS, safetensors.torch.save(tensors))
     fields = {"format": FORMAT, **asdict(checkpoint), "fit": checkpoint.fit.as_dict()}
@@ -83,10 +84,10 @@ def save(folder: Path, checkpoint: Checkpoint, model: Network) -> None:
 
 
 def load(folder: Path) -> tuple[Checkpoint, Network]:
-    """Reads a checkpoint and builds its model, in evaluation mode.
+    """Read a checkpoint and build its model, in evaluation mode.
 
     Raises:
-        CheckpointError: Something is missing, of another format or does not fit; the message names it.
+        CheckpointError: A file is missing, has another format or does not fit; the message names it.
     """
     description = folder / DESCRIPTION
     if not description.is_file():

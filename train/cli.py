@@ -1,4 +1,4 @@
-"""The command `edge-train`: good images to a checkpoint, and what it is worth."""
+"""The command `edge-train`: trains a model on good images, and measures how well it finds defects."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from edge_inspect.edge.errors import CheckFailed, EdgeInspectError, UsageError
 from edge_inspect.edge.program import add_json_option, run_command, say, seed, write_json
 from edge_inspect.train.fit_options import LazyParser, add_options, add_systems, read_settings
 
-# Nothing here imports what may not be installed before a handler runs: run_command says what is missing.
+# Modules that may not be installed are imported only inside the handlers, where run_command reports a missing one.
 if TYPE_CHECKING:
     from edge_inspect.models.network import Network
     from edge_inspect.train.checkpoint import Checkpoint
@@ -25,7 +25,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run `edge-train`; return the exit status."""
     parser = argparse.ArgumentParser(
         prog="edge-train",
-        description="Learns what good parts look like, from images of good parts alone.",
+        description="Learns from images of good parts alone what good parts look like.",
         epilog="Next: calibrate bundle RUN --good DIR --out BUNDLE",
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
@@ -46,7 +46,7 @@ def _fit(arguments: argparse.Namespace) -> None:
     names = wanted_categories(arguments.category, arguments.data)
     mine = own_share(names)
     if len(names) == 1:
-        for name in mine:  # under torchrun, of one process alone
+        for name in mine:  # under torchrun, only one process has the category
             _fit_one(arguments, name, arguments.out)
         return
     failed = []
@@ -79,30 +79,33 @@ def _fit_one(arguments: argparse.Namespace, category: str, out: Path) -> None:
 
 def _add_evaluate(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Runs a checkpoint over the test split: image AUROC, pixel AUROC, pixel AP, AUPRO at 0.3 over the data set, "
-        "RD4AD's per-image PRO, F1-max. Pixel metrics are taken in the plane of the frame, so that fits can be "
-        "compared; where a fit sees nothing (crop, --region) the lowest score counts. They need masks of the defects; "
-        "without, the image metrics are given alone. Where there are no defects to test with, synthetic flaws on good "
-        "images that the training held out stand in."
+        "Runs a checkpoint over the test split and prints image AUROC, pixel AUROC, pixel AP, AUPRO (up to a "
+        "false-positive rate of 0.3, over the whole data set), RD4AD's per-image PRO, and F1-max. Pixel metrics are "
+        "computed in the pixels of the original frame, so that models with different fits can be compared; a pixel "
+        "that a fit leaves out (crop, --region) counts with the lowest score. Pixel metrics need masks of the defects; "
+        "without masks, only image metrics are printed. If there are no defects to test with, the command draws "
+        "synthetic flaws on the good images that the training held out and measures on those."
     )
     parser.add_argument("run", type=Path, metavar="RUN", help="folder of the checkpoint")
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder of categories")
-    parser.add_argument("--category", metavar="NAME", help="default: the one it was trained for")
+    parser.add_argument("--category", metavar="NAME", help="category to test (default: the one it was trained for)")
     parser.add_argument(
         "--synthetic",
         action="store_true",
-        help="synthetic flaws on the good images held out, even where there is a test split: to choose between systems",
+        help="test on synthetic flaws on the held-out good images even if there is a test split; use this to choose "
+        "between systems",
     )
     parser.add_argument(
-        "--report", type=Path, metavar="DIR", help="write the report there: index.html, and its cases as examples.png"
+        "--report", type=Path, metavar="DIR", help="folder for a report: index.html, and the cases as examples.png"
     )
     parser.add_argument(
         "--threshold",
         type=float,
         metavar="SCORE",
-        help="of the report: a bundle's, as calibrate show has it (default: the best of these images, to orient)",
+        help="threshold that the report shows, such as the one that calibrate show prints for a bundle (default: the "
+        "threshold with the best F1 on these images, for orientation)",
     )
-    parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda")
+    parser.add_argument("--device", default="auto", help="auto (default: the GPU if there is one), cpu, cuda")
     add_json_option(parser)
     parser.set_defaults(handler=_evaluate)
 
@@ -113,7 +116,7 @@ def _evaluate(arguments: argparse.Namespace) -> None:
     from edge_inspect.train.report import write_report
 
     if arguments.threshold is not None and arguments.report is None:
-        raise UsageError("--threshold is for the report; give --report DIR too")
+        raise UsageError("--threshold belongs to the report; give --report DIR too")
     about, model = checkpoint.load(arguments.run)
     itself = categories(arguments.data) == ["."]
     category = Category.open(arguments.data, arguments.category or ("." if itself else about.category))
@@ -129,7 +132,7 @@ def _evaluate(arguments: argparse.Namespace) -> None:
 
 
 def _run_test(arguments: argparse.Namespace, about: Checkpoint, model: Network, category: Category) -> Evaluation:
-    """Run the test split through the model; synthetic flaws where they are asked for, or where there are no defects."""
+    """Run the model over the test split, or over synthetic flaws if they are asked for or there are no defects."""
     from edge_inspect.train.datasets import NoDefects
     from edge_inspect.train.device import open_device
     from edge_inspect.train.evaluation import evaluate, torch_predictor
@@ -163,16 +166,24 @@ def _tell(metrics: dict[str, float], about: Checkpoint, images: int, synthetic: 
 
 def _add_teacher(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Distils a compact teacher (ResNet-18 at half width) from a large one on rendered pictures: no photographs, so "
-        "nobody's licence. The defaults make the file that ships; on two cores it takes about half an hour."
+        "Distils a compact teacher (ResNet-18 at half width) from a large one. It learns from rendered pictures, not "
+        "photographs, so nobody else's licence applies. The defaults make the file that ships with this program; on "
+        "two cores that takes about half an hour."
     )
     parser.add_argument("--source", default="resnet18", metavar="NAME", help="network to learn from (default resnet18)")
-    parser.add_argument("--source-weights", type=Path, metavar="FILE", help="its weights; without, timm fetches them")
-    parser.add_argument("--images", type=Path, metavar="DIR", help="further pictures to learn on")
-    parser.add_argument("--rendered", type=int, default=4000, metavar="N", help="rendered pictures (default 4000)")
+    parser.add_argument(
+        "--source-weights",
+        type=Path,
+        metavar="FILE",
+        help="weight file of that network (default: timm fetches the weights)",
+    )
+    parser.add_argument("--images", type=Path, metavar="DIR", help="folder of further pictures to learn from")
+    parser.add_argument(
+        "--rendered", type=int, default=4000, metavar="N", help="number of rendered pictures (default 4000)"
+    )
     parser.add_argument("--steps", type=int, default=3600, help="optimiser steps (default 3600)")
-    parser.add_argument("--seed", type=seed, default=0, help="of everything random (default 0)")
-    parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda")
+    parser.add_argument("--seed", type=seed, default=0, help="random seed for pictures and weights (default 0)")
+    parser.add_argument("--device", default="auto", help="auto (default: the GPU if there is one), cpu, cuda")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="safetensors file to write")
     parser.set_defaults(handler=_teacher)
 

@@ -1,4 +1,4 @@
-"""A student and a memory: in which units their maps are added, and whether the memory is worth it."""
+"""A student and a memory: the units in which their maps are added, and whether the memory is worth keeping."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from edge_inspect.train.usual import can_choose, choose_usual
 from edge_inspect.train.validation import TrialPictures, Unseen, shown_at
 
 SEED = 0x3E3
-"""Of the flaws; none that a validation uses."""
+"""Random seed of the flaws; no validation uses the same."""
 
 
 def remember(model: Remembering, material: Material, unseen: Unseen) -> dict[str, Any]:
-    """Fill the memory beside a student and balance both; return what the checkpoint is to say of the memory.
+    """Fill the memory beside a student and balance both; return what the checkpoint says about the memory.
 
-    The memory's map is judged by what is usual at each position, and the memory is kept, where flaws on unseen pictures
-    say so. Where there are none, it is kept.
+    Flaws on unseen pictures decide whether the memory's map is judged relative to the usual value at each position, and
+    whether the memory is kept. Without unseen pictures it is kept.
 
     Args:
-        model: Its student trained.
-        material: The pictures that the student learned from.
-        unseen: Others.
+        model: Network whose student is trained.
+        material: Pictures that the student learned from.
+        unseen: Other pictures.
 
     Returns:
-        `kept`, whether the memory is worth it; what was seen of that (`compare`), and of what is `usual`.
+        `kept`, whether the memory is kept; the result of `compare`; and the result for `usual`.
     """
     device, told = material.arithmetic.device, _fill(model, material, unseen)
     trial = unseen()
@@ -42,14 +42,14 @@ def remember(model: Remembering, material: Material, unseen: Unseen) -> dict[str
     kept = found["both"] - found["student"] > found["standard_error"]
     said = "it is kept" if kept else "it is left out"
     say(
-        f"memory: on synthetic flaws the maps are worth {found['both']:.4f} with it, {found['student']:.4f} without, "
-        f"standard error of the difference {found['standard_error']:.4f}; {said}"
+        f"memory: on synthetic flaws, the mean of AUROC and AUPRO is {found['both']:.4f} with it and "
+        f"{found['student']:.4f} without it, standard error of the difference {found['standard_error']:.4f}; {said}"
     )
     return {"kept": kept, **found, **told}
 
 
 def _fill(model: Remembering, material: Material, unseen: Unseen) -> dict[str, Any]:
-    """Fill the memory; have its map judged by what is usual where flaws say so, and return what they said."""
+    """Fill the memory; judge its map relative to usual values if flaws speak for that. Return the result on flaws."""
     crossfit, device = material.crossfit, material.arithmetic.device
     if crossfit is None or not can_choose(crossfit, unseen):
         fill(model.banks, model.teacher, material)
@@ -62,13 +62,13 @@ def _fill(model: Remembering, material: Material, unseen: Unseen) -> dict[str, A
 
 @torch.inference_mode()
 def balance(model: Remembering, trial: TrialPictures, device: torch.device) -> None:
-    """Set the weights of a student's map and its memory's: one by the spread of each on good pictures.
+    """Set the weights of a student's map and its memory's map: one over the spread of each on good pictures.
 
     Args:
-        model: Its student trained and its memory filled.
-        trial: Good pictures. Of those that a memory knows its distances are too small; its spread is then taken to be
-            that of its two banks, each of which has a spread of 1.
-        device: Where the model is.
+        model: Network whose student is trained and whose memory is filled.
+        trial: Good pictures. If the memory knows them, its distances are too small; its spread is then taken to be that
+            of its two banks, each of which has a spread of 1.
+        device: Device of the model.
     """
     few = trial.pictures
     given = [_maps(model, normalise(few[i : i + 1]).to(device)) for i in range(len(few))]
@@ -79,14 +79,14 @@ def balance(model: Remembering, trial: TrialPictures, device: torch.device) -> N
 
 
 def compare(model: Remembering, trial: TrialPictures, device: torch.device) -> dict[str, float]:
-    """Return what `student` and `both` are worth on flaws (`train.validation.worth`), and the difference's error.
+    """Return the worth of `student` and `both` on flaws (`train.validation.worth`), and the difference's error.
 
-    On parts that lie at any angle a memory can cost more than it finds.
+    On parts that lie at any angle, a memory can do more harm than good.
 
     Args:
-        model: Balanced, in evaluation mode.
-        trial: Good pictures that it has not learned from.
-        device: Where the model is.
+        model: Balanced network, in evaluation mode.
+        trial: Good pictures that the network has not learned from.
+        device: Device of the model.
     """
 
     def weighed(images: torch.Tensor) -> torch.Tensor:

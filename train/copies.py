@@ -1,4 +1,4 @@
-"""Copies of a picture: equal pixels, whatever the files' names, formats and tags. Each picture counts once."""
+"""Copies of a picture: files with equal pixels, whatever their names, formats and tags. Each picture counts once."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from edge_inspect.edge.text import clean
 
 
 class Copies:
-    """Tells the first of equal pictures from the others, and remembers those.
+    """Tells the first of equal pictures from its copies, and remembers the copies.
 
     Attributes:
-        first: Of each digest (`edge.frame.images.pixel_digest`), the picture that had it first.
-        found: The others, each with its first.
+        first: For each digest (`edge.frame.images.pixel_digest`), the picture that had it first.
+        found: The copies, each with its first picture.
     """
 
     def __init__(self) -> None:
@@ -20,7 +20,7 @@ class Copies:
         self.found: list[tuple[Path, Path]] = []
 
     def is_new(self, path: Path, digest: str) -> bool:
-        """Return whether no picture before had this digest."""
+        """Return whether no earlier picture had this digest."""
         first = self.first.setdefault(digest, path)
         if first == path:
             return True
@@ -28,7 +28,7 @@ class Copies:
         return False
 
     def __str__(self) -> str:
-        """Return what to say of them; nothing where there is none."""
+        """Return a sentence about the copies; an empty text if there are none."""
         if not self.found:
             return ""
         (copy, first), whole = self.found[0], len(self.first) + len(self.found)

@@ -1,9 +1,10 @@
-"""Scores of good pictures by models that have not seen them, nor their like: what a threshold is set by.
+"""Scores of good pictures by models that have seen neither them nor similar ones; they set a threshold.
 
-Pictures held out would do as well, but few can be spared. In cross-fitting each block of the pictures is scored by a
-model that learned from all others, so that all of them count (Vovk, Cross-conformal predictors, 2015; Barber et al.,
-Predictive inference with the jackknife+, 2021). The model that is shipped learned from every block. It knows a little
-more than those which scored, so good parts score a little lower by it, and fewer are rejected than was asked for.
+Held-out pictures would do as well, but few can be spared. In cross-fitting, each block of the pictures is scored by a
+model that learned from all other blocks, so that all pictures count (Vovk, Cross-conformal predictors, 2015; Barber et
+al., Predictive inference with the jackknife+, 2021). The model that is shipped learned from every block. It knows a
+little more than the models that scored, so its scores of good parts are a little lower, and fewer are rejected than
+requested.
 """
 
 from __future__ import annotations
@@ -19,21 +20,22 @@ from edge_inspect.edge.frame.fit import Fit
 from edge_inspect.models.discrepancy import gaussian_blur, upsample
 
 BLOCKS = 5
-"""In how many blocks the pictures are cross-fitted."""
+"""Number of blocks in cross-fitting."""
 
 FEWEST = 10
-"""Pictures from which on they are; of fewer, a block would be one picture, and each model lacks too much."""
+"""Smallest number of pictures that are cross-fitted. With fewer, a block would be one picture, and each model would
+lack too much."""
 
 
 @dataclass(frozen=True)
 class CrossFit:
-    """Which pictures of a training each model is to lack, and how a picture is scored.
+    """Which pictures of a training each model leaves out, and how a picture is scored.
 
     Attributes:
-        fit: How the pictures were brought to the network.
-        shown: Of each picture, x0, y0, x1, y1 in canvas pixels: the part that shows the frame, not padding.
-        blocks: Of each picture, the number of its block.
-        distinct: Of each picture, whether its score counts: it is no near duplicate of one before.
+        fit: How the pictures were fitted to the network.
+        shown: For each picture, x0, y0, x1, y1 in canvas pixels of the part that shows the frame and not padding.
+        blocks: For each picture, the number of its block.
+        distinct: For each picture, whether its score counts: it is not a near duplicate of an earlier one.
     """
 
     fit: Fit
@@ -43,14 +45,14 @@ class CrossFit:
 
     @property
     def block_of_tile(self) -> NDArray[np.intp]:
-        """The block of each of the pictures as the network sees them; a picture's tiles follow each other."""
+        """Block of each picture as the network sees it; the tiles of a picture follow each other."""
         return np.repeat(np.asarray(self.blocks, np.intp), self.fit.grid.count)
 
     def scores(self, maps: Tensor) -> list[float]:
-        """Return the score of each distinct picture: its map's largest value where it shows the frame.
+        """Return the score of each distinct picture: the largest value of its map where it shows the frame.
 
         Args:
-            maps: Of the tiles of all pictures, one after the other, before any smoothing, (N, 1, h, w).
+            maps: Maps of the tiles of all pictures, in order, before any smoothing, (N, 1, h, w).
         """
         scores = []
         pictures = zip(maps.split(self.fit.grid.count), self.shown, self.distinct, strict=True)

@@ -1,4 +1,4 @@
-"""The categories of a data set, each one product, and their pictures; `train.layouts` says how they lie on disk."""
+"""The categories of a data set, each one product, and their pictures; `train.layouts` knows how they lie on disk."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Category:
         """Return the good pictures to learn from, sorted by name.
 
         Raises:
-            DataSetError: There is none, or VisA's split file is wrong.
+            DataSetError: There are none, or VisA's split file is wrong.
         """
         return self.layout.train_images(self.root)
 
@@ -56,18 +56,17 @@ class Category:
         """Return the test pictures, sorted by kind and name, each with its mask.
 
         Raises:
-            NoDefects: There is no defective one.
-            DataSetError: There is no good one, a mask matches no picture, or VisA's split file
-                is wrong.
+            NoDefects: There is no defective picture.
+            DataSetError: There is no good picture, a mask matches no picture, or VisA's split file is wrong.
         """
         return sorted(self.layout.test_images(self.root), key=lambda image: (image.kind, image.path))
 
 
 def categories(data: Path) -> list[str]:
-    """Return the names of all categories in the folder `data`, sorted; `.` alone where the folder is one itself.
+    """Return the names of all categories in the folder `data`, sorted; only `.` if the folder is itself a category.
 
     Raises:
-        DataSetError: There is no such folder, or no category in it.
+        DataSetError: There is no such folder, or it has no category.
     """
     _require_folder(data)
     names = _names(data)
@@ -77,20 +76,20 @@ def categories(data: Path) -> list[str]:
 
 
 class GoodImages:
-    """Good pictures as the network sees them, copies left out.
+    """Good pictures as the network sees them, without copies.
 
     Args:
-        paths: The pictures.
-        fit: How they are brought to the network.
+        paths: Files of the pictures.
+        fit: How they are fitted to the network.
 
     Attributes:
-        paths: Those that are no copies, in the same order.
-        digests: Of their pixels.
-        shown: Of each, x0, y0, x1, y1 in canvas pixels: the part that shows the frame, not padding.
-        copies: The others.
+        paths: Files that are not copies, in the same order.
+        digests: Digests of their pixels.
+        shown: For each picture, x0, y0, x1, y1 in canvas pixels of the part that shows the frame and not padding.
+        copies: The copies.
 
     Raises:
-        ImageError: One cannot be read.
+        ImageError: A picture cannot be read.
     """
 
     def __init__(self, paths: Sequence[Path], fit: Fit) -> None:
@@ -112,14 +111,17 @@ class GoodImages:
 
     @property
     def fitted(self) -> NDArray[np.uint8]:
-        """All of them, (N, height, width, 3) uint8 BGR, a picture's tiles after each other, until `only` is called."""
+        """All pictures, (N, height, width, 3) uint8 BGR, a picture's tiles after each other, until `only` is called."""
         return self._fitted[: len(self.paths) * self._tiles]
 
     def only(self, chosen: Sequence[Path]) -> NDArray[np.uint8]:
-        """Return some of them, (N, height, width, 3) uint8 BGR, a picture's tiles after each other; ends their use.
+        """Return some of the pictures, (N, height, width, 3) uint8 BGR, a picture's tiles after each other.
+
+        The chosen pictures overwrite the others, because memory may not have room for both. After that, `fitted` is no
+        longer valid.
 
         Args:
-            chosen: Which, in the order of `paths`: the rest gives way to them, as there may be no room for both.
+            chosen: Files of the pictures to return, in the order of `paths`.
         """
         places = {path: place for place, path in enumerate(self.paths)}
         for to, path in enumerate(chosen):
@@ -133,7 +135,7 @@ class GoodImages:
 def load_fitted(paths: Sequence[Path], fit: Fit) -> NDArray[np.uint8]:
     """Read pictures as the network sees them: (N, height, width, 3) uint8 BGR.
 
-    N is the number of pictures times that of the fit's tiles; a picture's tiles follow each other.
+    N is the number of pictures times the number of the fit's tiles; a picture's tiles follow each other.
     """
     tiles = fit.grid.count
     fitted = np.empty((len(paths) * tiles, fit.height, fit.width, 3), np.uint8)
@@ -143,15 +145,15 @@ def load_fitted(paths: Sequence[Path], fit: Fit) -> NDArray[np.uint8]:
 
 
 def load_mask(image: TestImage, frame: Frame) -> Mask | None:
-    """Read the mask of a defective test picture; `None` where there is none.
+    """Read the mask of a defective test picture; return `None` if it has none.
 
     Args:
         image: The picture.
-        frame: The same, as it was read.
+        frame: Its pixels, as they were read.
 
     Raises:
         DataSetError: The mask has another size than its picture.
-        ImageError: It cannot be read.
+        ImageError: The mask cannot be read.
     """
     if image.mask is None:
         return None
@@ -177,7 +179,7 @@ def _require_folder(data: Path) -> None:
 
 
 def _unknown(data: Path, name: str) -> str:
-    """Return what to say when `name` is no category of `data`; where it is a folder, the layouts, else the names."""
+    """Return the message that `name` is not a category of `data`; it lists the layouts, or the categories there are."""
     names, itself = _names(data), Path(name) == Path()
     what = f"{data}: is not itself a category" if itself else f"{data}: has no category {name!r}"
     if names == ["."]:

@@ -1,4 +1,4 @@
-"""Where the arithmetic happens, and in which precision."""
+"""The device that computes, and the precision in which it does."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from edge_inspect.edge.processor import features
 
 @dataclass(frozen=True)
 class Arithmetic:
-    """A device, and whether it multiplies in bfloat16 where that is safe.
+    """A device, and whether networks multiply in bfloat16 there.
 
     Attributes:
-        device: Where.
-        reduced: Whether `autocast` reduces to bfloat16.
+        device: The device that computes.
+        reduced: Whether `autocast` reduces products to bfloat16.
     """
 
     device: torch.device
     reduced: bool = False
 
     def autocast(self) -> contextlib.AbstractContextManager[Any]:
-        """Return the context in which networks run; losses compute in float32 all the same."""
+        """Return the context in which networks run; the losses compute in float32 in any case."""
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.reduced)
 
 
 def open_device(name: str) -> torch.device:
-    """Return the device to compute on; `auto` is the GPU where there is one.
+    """Return the device of that name; `auto` is the GPU if there is one.
 
     Raises:
-        UsageError: There is no such device here.
+        UsageError: This machine has no such device.
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
@@ -46,10 +46,10 @@ def open_device(name: str) -> torch.device:
 
 
 def open_arithmetic(device: str, precision: str) -> Arithmetic:
-    """Return the device by name, and the precision: `auto` is bfloat16 where the hardware multiplies it.
+    """Return the device of that name and the precision; `auto` is bfloat16 if the hardware multiplies it.
 
     Raises:
-        UsageError: There is no such device here, or no such precision.
+        UsageError: This machine has no such device, or there is no such precision.
     """
     opened = open_device(device)
     if precision not in ("auto", "float32", "bfloat16"):
@@ -58,5 +58,5 @@ def open_arithmetic(device: str, precision: str) -> Arithmetic:
         return Arithmetic(opened, precision == "bfloat16")
     if opened.type == "cuda":
         return Arithmetic(opened, torch.cuda.is_bf16_supported(including_emulation=False))
-    # Emulated, it is several times slower than float32.
+    # Without hardware support, bfloat16 is several times slower than float32.
     return Arithmetic(opened, not features().isdisjoint({"amx_bf16", "avx512_bf16"}))

@@ -1,9 +1,10 @@
 """The embedded teacher: a compact CNN that learns an ImageNet network's features on rendered pictures.
 
-Two terms per scale. The first lets the compact features, through a 1x1 projection thrown away afterwards, predict the
-large network's standardised ones (as EfficientAD distils its teacher, arXiv 2303.14535). The second matches the cosines
-between positions, since the discrepancy is a cosine: what the large network finds alike or different, the compact one
-shall too (similarity-preserving distillation, arXiv 1907.09682).
+There are two terms for each scale. The first trains the compact features to predict the large network's standardised
+features, through a 1x1 projection that is thrown away afterwards (as EfficientAD distils its teacher, arXiv
+2303.14535). The second matches the cosines between positions, because the discrepancy is a cosine: positions that are
+alike or different for the large network should be so for the compact one (similarity-preserving distillation, arXiv
+1907.09682).
 """
 
 from __future__ import annotations
@@ -41,17 +42,17 @@ class Recipe:
     """How the compact teacher is made; the defaults made the one that ships.
 
     Attributes:
-        source: The network to learn from.
-        source_weights: Its weight file.
-        out: The safetensors file to write.
-        images: A folder of further pictures, mixed with the rendered ones.
-        rendered: Rendered pictures.
-        steps: Optimiser steps.
-        batch: Crops a step.
+        source: Name of the network to learn from.
+        source_weights: Weight file of that network.
+        out: Safetensors file to write.
+        images: Folder of further pictures, mixed with the rendered ones.
+        rendered: Number of rendered pictures.
+        steps: Number of optimiser steps.
+        batch: Number of crops in each step.
         crop: Side of the crops in pixels.
-        learning_rate: Adam's at the start; it falls to 0 along a cosine.
-        seed: Of everything random.
-        device: `auto`, `cpu`, `cuda`.
+        learning_rate: Adam's learning rate at the start; it falls to 0 along a cosine.
+        seed: Random seed for pictures and weights.
+        device: `auto`, `cpu` or `cuda`.
     """
 
     source: str
@@ -71,17 +72,17 @@ def distil(recipe: Recipe) -> float:
     """Make the compact teacher and write its weights in float16; return the mean loss of the last 200 steps.
 
     Raises:
-        UsageError: The device or the folder of pictures is not there.
-        CheckpointError: The source's weights are not there.
+        UsageError: The device or the folder of pictures does not exist.
+        CheckpointError: The source's weights are missing.
     """
     if recipe.out.suffix != ".safetensors":
         raise UsageError(f"--out {recipe.out}: must end in .safetensors")
     device = open_device(recipe.device)
     torch.manual_seed(recipe.seed)
-    source = open_teacher(recipe.source, recipe.source_weights).to(device, memory_format=torch.channels_last)
+    source = open_teacher(recipe.source, recipe.source_weights).to(device).to(memory_format=torch.channels_last)
     compact = Teacher(EMBEDDED)
     initialise(compact.network)
-    compact.to(device, memory_format=torch.channels_last)
+    compact.to(device).to(memory_format=torch.channels_last)
     pictures = _pictures(recipe)
     crops = _crops(pictures, recipe)
     scales = [_Scale(*pair).to(device) for pair in zip(compact.channels, source.channels, strict=True)]
@@ -93,7 +94,7 @@ def distil(recipe: Recipe) -> float:
         parameter.requires_grad_(True)
     optimizer = torch.optim.Adam(parameters, lr=recipe.learning_rate, weight_decay=1e-6)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, recipe.steps)
-    compact.network.train()  # the module itself refuses: a teacher in use is frozen
+    compact.network.train()  # Teacher.train() refuses, because a teacher in use is frozen
     losses: list[float] = []
     with Progress(recipe.steps, f"{EMBEDDED} teacher", "steps") as progress:
         for _ in range(recipe.steps):
@@ -113,14 +114,14 @@ def distil(recipe: Recipe) -> float:
         if not name.endswith("num_batches_tracked")
     }
     about = {"source": recipe.source, "steps": recipe.steps, "rendered": recipe.rendered, "seed": recipe.seed}
-    # One key: the file format writes several in an order that differs from run to run.
+    # One key only: with several, the file format writes them in an order that changes from run to run.
     metadata = {"recipe": json.dumps({**about, "loss": round(last, 4)})}
     write_atomically(recipe.out, safetensors.torch.save(tensors, metadata))
     return last
 
 
 class _Scale(nn.Module):
-    """The loss of one scale: standardised prediction through a projection, and cosines between positions."""
+    """The loss of one scale: prediction of standardised features through a projection, and cosines of positions."""
 
     def __init__(self, compact: int, source: int) -> None:
         super().__init__()
@@ -136,8 +137,8 @@ class _Scale(nn.Module):
         predicted = functional.mse_loss(self.project(given), (wanted - self.mean) / self.std)
         count = given.shape[0] * given.shape[2] * given.shape[3]
         chosen = torch.randint(count, (POSITIONS,), device=given.device)
-        similarity = [_cosines(features, chosen) for features in (given, wanted)]
-        return predicted + SIMILARITY_WEIGHT * functional.mse_loss(*similarity)
+        similarity = functional.mse_loss(_cosines(given, chosen), _cosines(wanted, chosen))
+        return predicted + SIMILARITY_WEIGHT * similarity
 
 
 def _cosines(features: Tensor, chosen: Tensor) -> Tensor:
@@ -159,7 +160,7 @@ def _pictures(recipe: Recipe) -> list[NDArray[np.uint8]]:
 
 
 def _crops(pictures: list[NDArray[np.uint8]], recipe: Recipe) -> Iterator[NDArray[np.uint8]]:
-    """Yield batches of random crops, flipped or turned at random: (batch, crop, crop, 3) uint8, for ever."""
+    """Yield batches of random crops for ever, flipped or rotated at random: (batch, crop, crop, 3) uint8."""
     rng = np.random.default_rng(recipe.seed)
     side = recipe.crop
     while True:
@@ -167,6 +168,6 @@ def _crops(pictures: list[NDArray[np.uint8]], recipe: Recipe) -> Iterator[NDArra
         for i in range(recipe.batch):
             picture = pictures[rng.integers(len(pictures))]
             y, x = rng.integers(picture.shape[0] - side + 1), rng.integers(picture.shape[1] - side + 1)
-            crop = np.rot90(picture[y : y + side, x : x + side], rng.integers(4))
+            crop = np.rot90(picture[y : y + side, x : x + side], int(rng.integers(4)))
             batch[i] = crop[:, ::-1] if rng.random() < 0.5 else crop
         yield batch

@@ -1,4 +1,4 @@
-"""A model against a test split: every picture through it, and every metric that the ground truth allows."""
+"""A model on a test split: every picture runs through it, and every metric that the ground truth allows is computed."""
 
 from __future__ import annotations
 
@@ -23,28 +23,29 @@ from edge_inspect.train.plane import fill_unseen, map_in_plane, mask_in_plane
 from edge_inspect.train.progress import tracked
 
 Predict = Callable[[Frame], NDArray[np.float32]]
-"""A fitted picture, (H, W, 3) uint8 BGR of the fit's canvas, to its anomaly map, (H, W) float32."""
+"""Maps a fitted picture, (H, W, 3) uint8 BGR of the fit's canvas, to its anomaly map, (H, W) float32."""
 
 Infer = Callable[[Frame], AnomalyMap]
-"""A frame, (H, W, 3) uint8 BGR, to its anomaly map and score: an engine's `infer`."""
+"""Maps a frame, (H, W, 3) uint8 BGR, to its anomaly map and score; an engine's `infer`."""
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What a model says of a test split, or of drawn flaws.
+    """Results of a model on a test split, or on drawn flaws.
 
-    Pixels are those of each frame's own plane (`train.plane`), where all count, so that fits are compared on the same
-    pixels. Drawn flaws are in no frame: theirs are the pixels of what the network sees, and padding does not count.
+    Pixels are counted in each frame's own plane (`train.plane`), where all of them count, so that different fits are
+    compared on the same pixels. Drawn flaws have no frame: their pixels are those that the network sees, and padding
+    does not count.
 
     Attributes:
-        images: The pictures; copies of good ones are left out.
-        scores: What a station judges by: of each map as the engine gives it, padding left out, (N,).
-        maps: Anomaly maps, N of (h, w) float32; h and w are those of a picture's plane.
+        images: The pictures, without copies of good ones.
+        scores: Scores that a station would judge by, from each map as the engine gives it, without padding, (N,).
+        maps: Anomaly maps, N of (h, w) float32; h and w are the size of a picture's plane.
         masks: Ground truth, N of (h, w), 0 or 1.
         valid: Pixels that count, N of (h, w).
-        known: Pictures whose pixels are known: good ones, and defective ones with a mask that can be meant, (N,).
-        remarks: What to say of masks and copies, a sentence each.
-        drawn: Where the pictures were drawn and are in no file: as the network sees them, (N, H, W, 3) uint8 BGR.
+        known: Whether a picture's pixels are known, (N,): it is good, or its mask makes sense.
+        remarks: Sentences about masks and copies.
+        drawn: Drawn pictures, which are in no file, as the network sees them, (N, H, W, 3) uint8 BGR.
     """
 
     images: list[TestImage]
@@ -57,20 +58,20 @@ class Evaluation:
     drawn: NDArray[np.uint8] | None = None
 
     def metrics(self) -> dict[str, float]:
-        """Return every metric by name; those of pixels only where a mask marks a pixel that counts."""
+        """Return every metric by name; pixel metrics only if a mask marks a pixel that counts."""
         found = of_images(self.scores.tolist(), [image.good for image in self.images])
         return found | self._of_pixels()
 
     @property
     def has_pixels(self) -> bool:
         """Whether there are defective and normal pixels to measure with."""
-        seen = [self.masks[i][self.valid[i]] for i in np.flatnonzero(self.known)]
+        seen = [self.masks[i][self.valid[i]] for i in np.flatnonzero(self.known).tolist()]
         return any(bool(mask.any()) for mask in seen) and any(not mask.all() for mask in seen)
 
     def _of_pixels(self) -> dict[str, float]:
         if not self.has_pixels:
             return {}
-        known = np.flatnonzero(self.known)
+        known = np.flatnonzero(self.known).tolist()
         return of_pixels(*([parts[i] for i in known] for parts in (self.maps, self.masks, self.valid)))
 
 
@@ -80,7 +81,7 @@ def evaluate(predict: Predict, images: list[TestImage], fit: Fit, trained_on: Co
     Args:
         predict: The model.
         images: The test pictures.
-        fit: How they are brought to the network.
+        fit: How they are fitted to the network.
         trained_on: Digests of pictures that the model has learned from.
 
     Raises:
@@ -99,10 +100,10 @@ def evaluate(predict: Predict, images: list[TestImage], fit: Fit, trained_on: Co
 def evaluate_frames(
     infer: Infer, images: list[TestImage], bits: int | None, trained_on: Collection[str] = ()
 ) -> Evaluation:
-    """Run the pictures through an engine, with progress; the scores are those that it gives.
+    """Run the pictures through an engine, with progress; the engine gives the scores.
 
     Args:
-        infer: The engine's.
+        infer: Method `infer` of the engine.
         images: The test pictures.
         bits: How many bits the values of 16-bit files use; see `edge.frame.images.read_image`.
         trained_on: Digests of pictures that the model has learned from.
@@ -135,10 +136,10 @@ def evaluate_frames(
 
 
 class _Notes:
-    """What is noticed of pictures and masks on the way.
+    """Remarks about pictures and masks, collected on the way.
 
     Attributes:
-        lines: The sentences, complete after `finish`.
+        lines: The sentences; they are complete after `finish`.
     """
 
     def __init__(self, trained_on: set[str]) -> None:
@@ -152,7 +153,7 @@ class _Notes:
         self._unseen: list[TestImage] = []
 
     def is_copy(self, image: TestImage, frame: Frame) -> bool:
-        """Return whether it is a good picture that was there before."""
+        """Return whether this is a good picture that was there before."""
         digest = pixel_digest(frame)
         if digest in self._trained_on:
             self._learned.append(image.path)
@@ -160,7 +161,7 @@ class _Notes:
         return image.good and not new
 
     def usable(self, image: TestImage, mask: Mask | None, placement: Placement) -> Mask | None:
-        """Return the mask of a defective picture, where it can be meant as it is."""
+        """Return the mask of a defective picture if it makes sense as it is."""
         if mask is None:
             self._without.append(image)
         elif doubt := mask.doubt:
@@ -174,17 +175,19 @@ class _Notes:
         return None
 
     def finish(self, found: Evaluation) -> None:
-        """Put the sentences together."""
+        """Write the sentences."""
         lines, defects = self.lines, sum(not image.good for image in found.images)
         if str(self._good):
             lines.append(str(self._good))
         both = sorted(self._good.first.keys() & self._bad.first.keys())
         if both:
             good, bad = self._good.first[both[0]], self._bad.first[both[0]]
-            lines.append(f"{len(both)} images are among the good and the defects: {clean(good)} is {clean(bad)}")
+            lines.append(
+                f"{len(both)} images are among both the good ones and the defects: {clean(good)} is {clean(bad)}"
+            )
         if self._learned:
             lines.append(
-                f"the model has learned from {len(self._learned)} of the test images, so the figures are too good: "
+                f"the model has learned from {len(self._learned)} of the test images, so the metrics are too good: "
                 f"{clean(self._learned[0])}" + (", ..." if len(self._learned) > 1 else "")
             )
         lines += self._doubted
@@ -200,16 +203,16 @@ class _Notes:
         if self._unseen:
             lines.append(
                 f"{len(self._unseen)} of {len(self._shares)} masks mark nothing that the network sees (--fit, "
-                f"--region), such as that of {clean(self._unseen[0].path)}; there the lowest score counts"
+                f"--region), such as that of {clean(self._unseen[0].path)}; these pixels count with the lowest score"
             )
         if not found.has_pixels:
-            lines.append("image metrics alone: pixel metrics need masks of defects")
+            lines.append("there are only image metrics, because pixel metrics need masks of defects")
         elif self._without or self._doubted:
-            lines.append(f"pixel metrics are those of the good and of {len(self._shares)} defective images")
+            lines.append(f"pixel metrics cover the good images and {len(self._shares)} defective ones")
 
 
 def torch_predictor(model: Network, device: torch.device, fit: Fit) -> Predict:
-    """Return the model in float32, as the reference mathematics has it; all tiles of a picture in one batch."""
+    """Return a function that runs the model in float32 by the reference mathematics, a picture's tiles in one batch."""
     model = model.to(device).eval()
 
     @torch.inference_mode()

@@ -1,4 +1,4 @@
-"""What a model in training makes of a few good pictures, and of the same with a synthetic defect."""
+"""Maps of a model in training for a few good pictures, and for the same pictures with a synthetic defect."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ COUNT = 3
 
 @dataclass(frozen=True)
 class Example:
-    """A good picture and the same with a defect.
+    """A good picture, and the same with a defect.
 
     Attributes:
-        name: Its file's.
-        good: As the network sees it, (H, W, 3) uint8 BGR; one tile of it where the fit has several.
-        defect: The picture with the defect, and where that is.
-        seen: The part that shows the frame and not padding.
-        size: Width and height to show it at, in the frame's proportions.
+        name: Name of its file.
+        good: The picture as the network sees it, (H, W, 3) uint8 BGR; one of its tiles if the fit has several.
+        defect: The picture with the defect, and the defect's mask.
+        seen: Rectangle that shows the frame and not padding.
+        size: Width and height at which it is shown, in the frame's proportions.
     """
 
     name: str
@@ -45,12 +45,12 @@ class Example:
 
 
 class Examples:
-    """Example maps for a page. The defects are flaws (`train.flaws`) of one seed, none that a training uses.
+    """Example maps for a page. The defects are flaws (`train.flaws`) of one seed that no training uses.
 
     Args:
-        paths: Good pictures; the first few are shown.
-        fit: How they are brought to the network.
-        foreground: Where defects may lie, see `train.foreground`.
+        paths: Files of good pictures; the first few are shown.
+        fit: How they are fitted to the network.
+        foreground: Where defects may lie; see `train.foreground`.
     """
 
     def __init__(self, paths: Sequence[Path], fit: Fit, foreground: str = "auto") -> None:
@@ -58,7 +58,7 @@ class Examples:
         self._examples: list[Example] = []
 
     def draw(self, model: Network) -> str:
-        """Return the model's maps as HTML; the model stays as it is, and the random numbers of a training too.
+        """Return the model's maps as HTML; neither the model nor the random numbers of a training change.
 
         Raises:
             ImageError: A picture cannot be read.
@@ -84,9 +84,9 @@ class Examples:
 
 
 def _maps(model: Network, example: Example) -> NDArray[np.float32]:
-    """Return the maps without and with the defect, (2, h, w) of what shows the frame, float32 as the bundle has them.
+    """Return the maps without and with the defect, (2, h, w) float32 of what shows the frame.
 
-    Two pictures at a time, as many as the smallest step of a training: they never need more memory than that.
+    Two pictures run at a time, as many as in the smallest step of a training, so they never need more memory than that.
     """
     images = normalise(np.stack([example.good, example.defect.picture]))
     with _evaluating(model), torch.no_grad():
@@ -97,7 +97,7 @@ def _maps(model: Network, example: Example) -> NDArray[np.float32]:
 
 @contextlib.contextmanager
 def _evaluating(model: torch.nn.Module) -> Iterator[None]:
-    """Set evaluation mode; afterwards every module is in the mode it was in, for only some of them learn in a phase."""
+    """Set evaluation mode, then restore the mode of every module, because only some of them learn in a phase."""
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:

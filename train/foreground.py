@@ -1,8 +1,8 @@
-"""Where the part is in a picture: synthetic defects are laid on the part, not on the belt beside it.
+"""Where the part is in a picture: synthetic defects are drawn on the part, not on the belt beside it.
 
-A wrong mask hides places from training for good, a whole frame only spends some defects on the background: whenever a
-policy is in doubt, its answer is the whole frame. AAND keeps a table of thresholds per category, DMDD's authors run
-GrabCut and list their textures by name; `auto` does without either (docs/methods.md,
+A wrong mask hides places from training for good, while the whole frame only spends some defects on the background. So
+whenever a policy is in doubt, it returns the whole frame. AAND keeps a table of thresholds for its categories, and
+DMDD's authors run GrabCut and list their textures by name. `auto` needs neither (docs/methods.md,
 "Synthetic defects").
 """
 
@@ -25,11 +25,11 @@ Mask = NDArray[np.uint8]
 """(H, W) uint8: 1 on the part, 0 beside it."""
 
 LEAST, MOST = 0.02, 0.98
-"""Shares of the frame; a part smaller or larger than this is a failure of the method, and the frame is taken whole."""
+"""Shares of the frame. If a part is smaller or larger, the method has failed, and the whole frame is taken."""
 
-_SIDE = 64  # the side at which colours are compared: coarse enough to see parts and not their grain
-_RING = 4  # the border of such a picture
-_CLEAR = 4.0  # how many times further than the background's own spread the part's colour has to lie
+_SIDE = 64  # side of the picture in which colours are compared: coarse enough to see parts and not their grain
+_RING = 4  # width of that picture's border
+_CLEAR = 4.0  # how many times the background's own spread the part's colour must differ from the background's
 _CUT_SIDE, _CUT_ROUNDS = 64, 5
 
 
@@ -37,9 +37,9 @@ def foreground_mask(picture: Frame, policy: str = "auto") -> Mask:
     """Find the part.
 
     * `full`: the whole frame, for textures and close-ups.
-    * `auto`: what differs in colour from the frame's border, if that border is of one colour; else the whole frame.
+    * `auto`: what differs in colour from the frame's border, if the border has one colour; otherwise the whole frame.
     * `otsu`, `otsu-inverse`: what is brighter (darker) than Otsu's threshold of the blurred grey picture.
-    * `grabcut`: GrabCut (Rother et al. 2004), the border being background; always the same answer, about 30 ms.
+    * `grabcut`: GrabCut (Rother et al. 2004) with the border as background; repeatable, takes about 30 ms.
     * `disc`: the ellipse in the middle that leaves out a twentieth of the frame on every side.
 
     Args:
@@ -47,7 +47,7 @@ def foreground_mask(picture: Frame, policy: str = "auto") -> Mask:
         policy: One of `POLICIES`.
 
     Returns:
-        (H, W) uint8: 1 on the part; all 1 where the method finds less than 2 % or more than 98 % of the frame.
+        (H, W) uint8: 1 on the part; all 1 if the method finds less than 2 % or more than 98 % of the frame.
 
     Raises:
         UsageError: There is no such policy.
@@ -61,7 +61,7 @@ def foreground_mask(picture: Frame, policy: str = "auto") -> Mask:
 def foreground_masks(pictures: NDArray[np.uint8], policy: str = "auto") -> NDArray[np.uint8]:
     """Return the parts of many pictures of one product, (N, H, W, 3) uint8 to (N, H, W) uint8.
 
-    The pictures vote: unless most of them show a part on a background, the product is a texture, and the few
+    The pictures vote: unless most of them show a part on a background, the product is a texture. Then the few
     exceptions (a dark corner, a large stain) are taken whole too.
 
     Raises:
@@ -77,13 +77,13 @@ def _full(picture: Frame) -> Mask:
 
 
 def _auto(picture: Frame) -> Mask:
-    """Return what stands out from the border's colour.
+    """Return the mask of pixels that stand out from the border's colour.
 
-    d(p) = distance in CIELAB of the blurred picture from the border's median colour, split by Otsu's threshold. It is
-    believed if the part is mostly off the border and lies clearly apart:
+    d(p) is the distance in CIELAB of the blurred picture from the border's median colour; Otsu's threshold splits it.
+    The result is believed if the part is mostly off the border and lies clearly apart:
     mean(d | part) - mean(d | background) >= 4 rms(d | background). A texture's border looks like its middle and spreads
-    as far as its "part": a uniform distribution of d gives 1.7; the real textures tried stay below 3, parts on a
-    belt or a backdrop come to 5 to 20.
+    as far as its "part": a uniform distribution of d gives 1.7. The real textures that were tried stay below 3; parts
+    on a belt or a backdrop reach 5 to 20.
     """
     height, width = picture.shape[:2]
     small = cv2.GaussianBlur(cv2.resize(picture, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA), (0, 0), 1.0)
@@ -121,7 +121,7 @@ def _grabcut(picture: Frame) -> Mask:
     small = cv2.resize(picture, (_CUT_SIDE, _CUT_SIDE), interpolation=cv2.INTER_AREA)
     labels = np.zeros((_CUT_SIDE, _CUT_SIDE), np.uint8)
     models = np.zeros((1, 65)), np.zeros((1, 65))
-    cv2.setRNGSeed(0)  # its mixtures start from a random clustering
+    cv2.setRNGSeed(0)  # GrabCut's mixtures start from a random clustering
     rectangle = (1, 1, _CUT_SIDE - 2, _CUT_SIDE - 2)
     cv2.grabCut(small, labels, rectangle, *models, _CUT_ROUNDS, cv2.GC_INIT_WITH_RECT)
     part = np.isin(labels, (cv2.GC_FGD, cv2.GC_PR_FGD)).astype(np.float32)
@@ -136,7 +136,7 @@ def _disc(picture: Frame) -> Mask:
 
 
 def _solid(part: NDArray[np.bool_]) -> Mask:
-    """Return the mask without specks and holes, a little larger: a filled bore or an overgrown edge is a defect too."""
+    """Return the mask without specks and holes, a little larger, because a filled bore or a burr is a defect too."""
     mask = part.astype(np.uint8)
     outlines, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     outlines = [outline for outline in outlines if cv2.contourArea(outline) >= mask.size / 1000]

@@ -1,9 +1,9 @@
-"""Which good pictures belong together: what is held out shares no group with what is learned from.
+"""Which good pictures belong together, so that held-out pictures share no group with those to learn from.
 
-Pictures of one part, one batch or one minute resemble each other more than tomorrow's parts will resemble them. Held
-out at random among their likes, they score too low, and the threshold that they set rejects good parts. So pictures are
-held out in blocks of the files' order, which usually is that of time, and pictures of one group stay together. The user
-may name groups; pictures that are nearly the same are one group in any case.
+Pictures of one part, one batch or one minute resemble each other more than tomorrow's parts will resemble them. If they
+are held out at random from among similar ones, they score too low, and the threshold that they set rejects good parts.
+So pictures are held out in blocks of the files' order, which is usually the order of time, and pictures of one group
+stay together. The user may name groups; pictures that are nearly the same are one group in any case.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ from edge_inspect.edge.frame.images import Frame
 from edge_inspect.edge.text import clean
 
 SIDE = 32
-"""Pixels of the small grey pictures that are compared."""
+"""Side in pixels of the small grey pictures that are compared."""
 
 ALIKE = 0.9
-"""The correlation from which on pictures are nearly the same, of what sets each apart from the mean of all."""
+"""Correlation from which on pictures are nearly the same; it compares how each differs from the mean of all."""
 
 LEVELS = 1.0
-"""Grey levels: small pictures whose root mean square difference is less are nearly the same, whatever the others."""
+"""Root mean square difference, in grey levels, below which small pictures are nearly the same in any case."""
 
 RUNS = 5
-"""In how many runs of the files' order pictures are held out."""
+"""Number of runs of the files' order in which pictures are held out."""
 
 _ROWS = 512
 
@@ -44,22 +44,22 @@ class Groups:
     """The groups of a list of pictures.
 
     Attributes:
-        of: The group of each picture, a number.
-        distinct: Of each picture, whether it is nearly the same as none before it in the list. The others say nothing
-            new of how parts differ.
+        of: For each picture, the number of its group.
+        distinct: For each picture, whether it differs from all earlier ones in the list. Those that do not differ say
+            nothing new about how parts vary.
     """
 
     of: tuple[int, ...]
     distinct: tuple[bool, ...]
 
     def blocks(self, count: int) -> list[list[int]]:
-        """Return the pictures' places in so many blocks, none of them empty, of about the same size.
+        """Return the pictures' places in so many blocks of about the same size, none of them empty.
 
-        A block follows the order of the list, and no group is in two blocks. Where there are fewer groups than blocks,
-        groups are cut: there is nothing else to hold out.
+        Blocks follow the order of the list, and no group is in two blocks. If there are fewer groups than blocks,
+        groups are cut, because there is nothing else to hold out.
 
         Args:
-            count: Of the blocks; of fewer pictures each is a block.
+            count: Number of blocks; if there are fewer pictures, each picture is a block.
         """
         whole = len(set(self.of)) >= count
         members = _members(self.of if whole else range(len(self.of)))
@@ -75,15 +75,15 @@ class Groups:
         return blocks
 
     def hold_out(self, share: float, seed: int) -> tuple[list[int], list[int]]:
-        """Split the pictures' places into those to learn from and those held out, a few runs of the list's order.
+        """Split the pictures' places into those to learn from and those held out, in a few runs of the list's order.
 
-        One run alone may be of a day that resembles no other; pictures drawn at random have their like on the other
-        side. With a share above 0, three pictures or more have at least one held out: the smallest group where each is
-        too large for the share, and a part of a group where each is more than half of all.
+        A single run may come from a day that resembles no other; for pictures drawn at random, similar ones stay on the
+        other side. With a share above 0, at least one of three or more pictures is held out: the smallest group if each
+        is too large for the share, and a part of a group if one has more than half of all pictures.
 
         Args:
-            share: Of the pictures to hold out, at least 0 and below 1.
-            seed: Decides where the runs begin, whatever the share.
+            share: Share of the pictures to hold out, at least 0 and below 1.
+            seed: Random seed that decides where the runs begin, whatever the share.
         """
         total = len(self.of)
         count = max(round(total * share), int(share > 0 and total > 2))
@@ -92,11 +92,12 @@ class Groups:
             members = _members(range(total))
         held = self._runs(members, count, seed)
         if count and not held and len(members) > 1:
-            held = set(min(members.values(), key=len))
+            smallest = min(members.values(), key=len)
+            held = set(smallest)
         return [place for place in range(total) if place not in held], sorted(held)
 
     def _runs(self, members: Mapping[int, list[int]], count: int, seed: int) -> set[int]:
-        """Return the places of about `count` pictures: whole groups, in runs that begin evenly spaced."""
+        """Return the places of about `count` pictures: whole groups, in runs whose beginnings are evenly spaced."""
         total, held = len(self.of), set[int]()
         group_of = {place: group for group, places in members.items() for place in places}
         runs = max(1, min(RUNS, count))
@@ -115,15 +116,15 @@ class Groups:
         return Groups(tuple(self.of[place] for place in places), tuple(self.distinct[place] for place in places))
 
     def __str__(self) -> str:
-        """Return what to say of pictures that are nearly the same; nothing where there is none."""
+        """Return a sentence about pictures that are nearly the same; an empty text if there are none."""
         if all(self.distinct):
             return ""
         such = len(self.of) - sum(self.distinct)
-        return f"{such} of {len(self.of)} good images are nearly the same as one before; they are held out with it"
+        return f"{such} of {len(self.of)} good images are nearly the same as an earlier one; they are held out with it"
 
 
 def _members(labels: Iterable[int]) -> dict[int, list[int]]:
-    """Return the places of each label, by their first place."""
+    """Return the places of each label, in the order of the labels' first places."""
     members: dict[int, list[int]] = {}
     for place, label in enumerate(labels):
         members.setdefault(label, []).append(place)
@@ -134,12 +135,12 @@ def find_groups(paths: Sequence[Path], pictures: NDArray[np.uint8], rule: str | 
     """Group good pictures by a rule and by likeness.
 
     Args:
-        paths: Their files.
-        pictures: The same, fitted, (N, H, W, 3) uint8 BGR; as many to each file, one after the other.
-        rule: `name:REGEX` or `table:FILE.csv:COLUMN`, see `edge-train fit --help`; `None` is likeness alone.
+        paths: Files of the pictures.
+        pictures: The fitted pictures, (N, H, W, 3) uint8 BGR; each file has equally many, one after the other.
+        rule: `name:REGEX` or `table:FILE.csv:COLUMN`, see `edge-train fit --help`; `None` groups by likeness alone.
 
     Raises:
-        UsageError: The rule is none, or tells nothing of one of the files.
+        UsageError: The text is not a rule, or the rule does not apply to one of the files.
     """
     groups = near_duplicates(pictures, len(paths))
     if rule is None:
@@ -152,13 +153,13 @@ def find_groups(paths: Sequence[Path], pictures: NDArray[np.uint8], rule: str | 
 def near_duplicates(pictures: NDArray[np.uint8], count: int) -> Groups:
     """Return the groups of pictures that are nearly the same, though no pixel need be equal.
 
-    Each is shrunk to 32x32 grey pixels, its brightness and contrast are taken out, and the mean of all is subtracted:
-    what is left is what sets a picture apart, and of another exposure or another compression of the same scene it is
-    the same. Pictures that hardly differ at all are so too, whatever the others are.
+    Each picture is shrunk to 32x32 grey pixels, its brightness and contrast are normalised, and the mean of all is
+    subtracted. The rest is what distinguishes a picture, and it does not depend on exposure or compression. Pictures
+    that hardly differ at all are nearly the same too, whatever the others look like.
 
     Args:
-        pictures: Fitted, (count * tiles, H, W, 3) uint8 BGR.
-        count: Of the pictures.
+        pictures: Fitted pictures, (count * tiles, H, W, 3) uint8 BGR.
+        count: Number of pictures.
     """
     flat = np.stack([_small(picture) for picture in pictures]).reshape(count, -1)
     even = flat - flat.mean(1, keepdims=True)
@@ -176,11 +177,11 @@ def near_duplicates(pictures: NDArray[np.uint8], count: int) -> Groups:
 
 
 def _joined(labels: NDArray[np.intp], pairs: NDArray[np.intp]) -> NDArray[np.intp]:
-    """Return for each picture the first place of its group: what was one group stays so, each pair (P, 2) becomes one.
+    """Return for each picture the first place of its group: groups stay groups, and each pair joins two of them.
 
     Args:
-        labels: The first place of each picture's group so far.
-        pairs: Of places.
+        labels: For each picture, the first place of its group so far.
+        pairs: Pairs of places that belong together, (P, 2).
     """
     count = len(labels)
     graph = coo_array(
@@ -213,7 +214,7 @@ def _by_name(text: str) -> Callable[[Path], str]:
     try:
         pattern = re.compile(text)
     except re.error as error:
-        raise UsageError(f"--group name:{clean(text)}: is no regular expression: {error}") from error
+        raise UsageError(f"--group name:{clean(text)}: is not a regular expression: {error}") from error
 
     def read(path: Path) -> str:
         match = pattern.search(path.name)

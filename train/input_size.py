@@ -1,4 +1,4 @@
-"""The network's input size where nobody names one: the proportions of the pictures, at the cost of a square of 256."""
+"""The default size of the network's input: the proportions of the pictures, at the cost of a 256x256 square."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ SIDE = 256
 """A network's input has about as many pixels as a square of this side."""
 
 MOST_PICTURES = 16
-"""Pictures whose proportions are looked at, evenly spaced."""
+"""Number of pictures, evenly spaced, whose proportions are looked at."""
 
 ALIKE = 1.1
-"""Proportions that differ by more than this factor are met by no rectangle better than by a square."""
+"""If proportions differ by more than this factor, no rectangle fits them better than a square."""
 
 _SIDES = range(MULTIPLE, 4 * SIDE + 1, MULTIPLE)
 
 
 def input_size(pictures: Sequence[Path], fit: Fit) -> tuple[int, int]:
-    """Return the width and height of the network's input for pictures: their proportions, or a square where they vary.
+    """Return width and height of the network's input for pictures: their proportions, or a square if these vary.
 
     Args:
         pictures: Files of the training pictures, at least one.
-        fit: Its region of interest and bits are used.
+        fit: Fit whose region of interest and bits are used.
 
     Raises:
-        ImageError: One of those looked at cannot be read.
-        UsageError: The region lies outside one.
+        ImageError: A picture that is looked at cannot be read.
+        UsageError: The region lies outside a picture.
     """
     few = pictures[:: -(-len(pictures) // MOST_PICTURES)]
     regions = [fit.region_of(read_image(path, fit.bits)) for path in few]

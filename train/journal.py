@@ -1,6 +1,6 @@
-"""How a training goes, as one HTML page beside its checkpoint that a browser can be left open on.
+"""The progress of a training, as one HTML page beside its checkpoint that can be left open in a browser.
 
-The page needs nothing but itself: pictures are inline, nothing is fetched, there is no script.
+The page is one file that needs no others: pictures are inline, nothing is fetched, there is no script.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ from edge_inspect.train.phase import Phase
 PAGE = "progress.html"
 REFRESH = '<meta http-equiv="refresh" content="30">\n'
 SHARE = 0.02
-"""Of the time of a training that example maps may take while it runs; the last ones are always drawn."""
+"""Share of a training's time that example maps may take while it runs; the last ones are always drawn."""
 
 
 @dataclass
 class History:
-    """What has been trained so far.
+    """The steps that have been trained so far.
 
     Attributes:
-        losses: The mean loss of every `Phase.every` steps, by phase, in order.
-        seconds: Spent.
-        waited: Seconds of them in which steps waited for synthetic defects.
-        steps: Finished, of all phases.
+        losses: Mean loss of every `Phase.every` steps, in order, by phase.
+        seconds: Seconds spent.
+        waited: Seconds of these in which steps waited for synthetic defects.
+        steps: Finished steps of all phases.
     """
 
     losses: dict[str, list[float]] = field(default_factory=dict)
@@ -50,16 +50,16 @@ class History:
 
 
 class Journal:
-    """Writes `progress.html`: what is trained, how far it is, its loss, and example maps.
+    """Writes `progress.html`: what is trained, how far the training is, its loss, and example maps.
 
-    Only in its last phase has a system a map worth a look. A page that cannot be written ends no training: it is said
-    once.
+    A system's map is worth a look only in its last phase. A page that cannot be written does not end the training; it
+    is reported once.
 
     Args:
-        folder: Where the page goes.
-        about: What is trained.
-        phases: How.
-        examples: What example maps are drawn of.
+        folder: Folder of the page.
+        about: Description of the checkpoint in training.
+        phases: Phases of the training.
+        examples: Pictures for which example maps are drawn.
     """
 
     def __init__(self, folder: Path, about: Checkpoint, phases: Sequence[Phase], examples: Examples) -> None:
@@ -70,13 +70,13 @@ class Journal:
         self._spent = self._last = 0.0
 
     def begin(self, history: History) -> None:
-        """Begin a phase, or go on after an interruption: the time left and the time for maps count from here."""
+        """Begin a phase, or resume it: the time left and the time for maps are counted from here."""
         self._begun = history.seconds, history.done(self._phase(history))
         self._spent = 0.0
         self._write(history)
 
     def write(self, model: Network, history: History, finished: bool = False) -> None:
-        """Bring the page up to date. The model stays as it is, and so do the random numbers of the training."""
+        """Update the page. Neither the model nor the random numbers of the training change."""
         allowed = SHARE * (history.seconds - self._begun[0])
         if finished or (history.done(self._phases[-1]) and self._spent + self._last <= allowed):
             started = time.perf_counter()
@@ -91,20 +91,20 @@ class Journal:
         except (OSError, EdgeInspectError) as error:
             return f"<p>There are none: {escape(str(error))}</p>"
         last = self._phases[-1]
-        what = "Good images that were held out" if self._about.held_out else "Training images, as none was held out"
+        what = "Held-out good images" if self._about.held_out else "Training images, because none were held out"
         tile = ", one tile of each" if self._about.fit.grid.count > 1 else ""
         return (
-            f"<p>{what}{tile}, each followed by the same with a synthetic defect, outlined in yellow. Maps after step "
-            f"{history.done(last)} of {last.steps}, on one scale:</p>\n{maps}"
+            f"<p>{what}{tile}, each followed by the same image with a synthetic defect, outlined in yellow. Maps after "
+            f"step {history.done(last)} of {last.steps}, on one scale:</p>\n{maps}"
         )
 
     def _write(self, history: History, finished: bool = False) -> None:
-        page = self._render(history, finished).encode(errors="replace")  # a file's name need not be valid UTF-8
+        page = self._render(history, finished).encode(errors="replace")  # a file name need not be valid UTF-8
         try:
             write_atomically(self._page, page)
         except OSError as error:
             if not self._complained:
-                say(f"{self._page}: cannot be written: {error.strerror}; the training does without")
+                say(f"{self._page}: cannot be written: {error.strerror}; the training continues without it")
             self._complained = True
 
     def _render(self, history: History, finished: bool) -> str:
@@ -113,8 +113,8 @@ class Journal:
         standing = (
             f"Finished on {now()}; the checkpoint is beside this page."
             if finished
-            else f"Written on {now()}, and again with every save, about once a minute. If none "
-            "follows, the training was interrupted; the same command goes on from the last save."
+            else f"Written on {now()}. It is rewritten with every save, about once a minute. If that "
+            "stops, the training was interrupted; the same command resumes it from the last save."
         )
         title = heading(about.category, about)
         state = "finished" if finished else "training"
@@ -144,15 +144,15 @@ class Journal:
     def _awaited(self, history: History) -> str:
         last = self._phases[-1]
         if self._phase(history) is last:
-            return "They follow with one of the next saves."
-        return f"They follow in the last phase, {last.name}: before it the system has no map worth a look."
+            return "They appear with one of the next saves."
+        return f"They appear in the last phase, {last.name}, because before it the system has no map worth a look."
 
     def _phase(self, history: History) -> Phase:
-        """Return the first phase that is not finished; the last where all are."""
+        """Return the first phase that is not finished; the last phase if all are finished."""
         return next((phase for phase in self._phases if history.done(phase) < phase.steps), self._phases[-1])
 
     def _left(self, history: History) -> float | None:
-        """Return the seconds, at this phase's pace, for all steps to come; `None` before its first."""
+        """Return the seconds left for all steps at this phase's pace; `None` before its first step."""
         seconds, before = self._begun
         done = history.done(self._phase(history)) - before
         if done <= 0:

@@ -1,4 +1,4 @@
-"""Several categories in one call, shared among the processes that torch's launcher started, a GPU each."""
+"""Several categories in one call, shared among the processes that torch's launcher started; each has its own GPU."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ ALL = "all"
 
 
 def wanted_categories(text: str, data: Path) -> list[str]:
-    """Return the categories that `a`, `a,b` or `all` names.
+    """Return the categories that the text names: `a`, `a,b` or `all`.
 
     Raises:
-        UsageError: It names none, or one twice.
-        DataSetError: `all` finds none in `data`.
+        UsageError: The text names none, or one of them twice.
+        DataSetError: The text is `all`, and `data` has no categories.
     """
     names = categories(data) if text == ALL else [name.strip() for name in text.split(",")]
     if not all(names) or len(set(names)) != len(names):
@@ -27,21 +27,22 @@ def wanted_categories(text: str, data: Path) -> list[str]:
 
 
 def own_share(names: Sequence[str]) -> list[str]:
-    """Return what this process trains: all of them, or every n-th under `torchrun` with n processes.
+    """Return the categories that this process trains: all, or every n-th under `torchrun` with n processes.
 
     Raises:
-        UsageError: The launcher's environment is not a launcher's.
+        UsageError: The launcher's environment variables do not have a launcher's values.
     """
     rank, count = _from_launcher("RANK", 0), _from_launcher("WORLD_SIZE", 1)
     return list(names[rank::count])
 
 
 def wait_for_others() -> None:
-    """Wait, under `torchrun`, until every process has gone through its share.
+    """Wait, under `torchrun`, until every process has finished its share.
 
-    The launcher ends them all, in the middle of a training, at the first that ends with an error.
+    As soon as one process ends with an error, the launcher stops all others in the middle of their training.
     """
-    from torch.distributed import is_torchelastic_launched, rendezvous
+    from torch.distributed import is_torchelastic_launched
+    from torch.distributed.rendezvous import rendezvous
 
     if not is_torchelastic_launched():
         return
@@ -51,7 +52,7 @@ def wait_for_others() -> None:
 
 
 def own_device(name: str) -> str:
-    """Return the device of this process: under `torchrun` with `cuda` or `auto`, each has a GPU of its own.
+    """Return the device of this process; under `torchrun` with `cuda` or `auto`, each process has its own GPU.
 
     Raises:
         UsageError: There are fewer GPUs than processes on this machine.

@@ -1,4 +1,4 @@
-"""Inspection pictures on disk, in any of five layouts; the folders that are there tell which.
+"""Inspection pictures on disk, in one of five layouts; the folders that exist tell which.
 
 MVTec AD, https://www.mvtec.com/company/research/datasets/mvtec-ad
     DIR/CATEGORY/train/good/*                        good parts, to learn from
@@ -26,12 +26,13 @@ Plain
     DIR/CATEGORY/good/*
     DIR/CATEGORY/defects/*                           to test with; may be missing
     DIR/CATEGORY/masks/<stem>_mask.png, or <stem>.png
-    There is no split, so a fifth of the good pictures is for the test, and models never learn from them, whether there
-    are defects or not: those whose names have the smallest SHA-256. The same folder gives the same split anywhere, and
-    a picture added or removed moves at most one other.
+    There is no split, so a fifth of the good pictures is kept for the test, whether there are defects or not: those
+    whose names have the smallest SHA-256. Models never learn from them. The same folder gives the same split anywhere,
+    and adding or removing a picture moves at most one other.
 
-The folder of a category may be given itself, with no category or `.`. A mask of any picture format will do;
-`edge.frame.images.mask` says what it marks. Hidden files, other suffixes and folders inside are passed over and said.
+The folder of a category may also be given itself, with no category or `.`. Masks may have any picture format;
+`edge.frame.images.mask` describes how they are read. Hidden files, other suffixes and subfolders are skipped and
+reported.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ PLAIN_TEST_SHARE = 0.2
 
 
 class NoDefects(DataSetError):
-    """There is no picture of a defect to test with; what belongs to good parts may be there."""
+    """There is no picture of a defect to test with; the folders may still belong to a data set of good parts."""
 
 
 @dataclass(frozen=True)
@@ -63,11 +64,11 @@ class TestImage:
     Attributes:
         path: The picture.
         kind: `good`, or the kind of defect.
-        mask: Its ground truth, where there is one.
-        mask_place: Where the ground truth belongs, from the category's folder.
+        mask: File of its ground truth, if there is one.
+        mask_place: Place for the ground truth, from the category's folder.
     """
 
-    __test__ = False  # not a test, whatever pytest thinks of the name
+    __test__ = False  # pytest would take a class of this name for a test
 
     path: Path
     kind: str
@@ -81,15 +82,15 @@ class TestImage:
 
 
 class Layout(Protocol):
-    """Where the pictures of a category are; `root` is the category's folder. What is missing is a `DataSetError`."""
+    """Where the pictures of a category are; `root` is the category's folder. Missing pictures raise `DataSetError`."""
 
     @property
     def name(self) -> str:
-        """What the layout is called."""
+        """Name of the layout."""
 
     @property
     def mark(self) -> str:
-        """The folder, from `root`, by which the layout is told."""
+        """Folder, from `root`, by which the layout is recognised."""
 
     def train_images(self, root: Path) -> list[Path]:
         """Return the good pictures to learn from, sorted; at least one."""
@@ -102,20 +103,20 @@ class Layout(Protocol):
 
 
 def recognise(root: Path) -> Layout | None:
-    """Return the layout of the category whose folder is `root`; none if it is no category's."""
+    """Return the layout of the category whose folder is `root`; `None` if it is not a category's folder."""
     return next((layout for layout in LAYOUTS if (root / layout.mark).is_dir()), None)
 
 
 @dataclass(frozen=True)
 class _Folders:
-    """A layout whose folders say all: MVTec AD and what was made after it. Paths are from the category's folder.
+    """A layout that is described by its folders: MVTec AD and its successors. Paths start at the category's folder.
 
     Attributes:
-        name: What the layout is called.
-        mark: Folder of the good pictures to learn from; the layout is told by it.
+        name: Name of the layout.
+        mark: Folder of the good pictures to learn from, by which the layout is recognised.
         test: Folder of the test pictures of one kind.
         masks: Folder of their masks.
-        good: What the kind without a defect is called.
+        good: Name of the kind without a defect.
         held_out: Folder of further good pictures.
     """
 
@@ -178,7 +179,7 @@ class _VisA:
         return images
 
     def _rows(self, root: Path) -> list[visa.Row]:
-        root = root.absolute()  # `.` has neither name nor parent
+        root = root.absolute()  # the path `.` has neither name nor parent
         return visa.read_split(root.parent, root.name)
 
 
@@ -222,7 +223,7 @@ EXPECTED = "expected one of " + ", ".join(f"NAME/{layout.mark} ({layout.name})" 
 
 
 def subfolders(folder: Path) -> set[str]:
-    """Return the names of the folders directly in `folder`; none if it is not there."""
+    """Return the names of the folders directly in `folder`; none if the folder does not exist."""
     return {path.name for path in folder.iterdir() if path.is_dir()} if folder.is_dir() else set()
 
 
@@ -235,7 +236,7 @@ def _nothing(folder: Path) -> str:
 
 
 def _pair(root: Path, pictures: str, masks: str, kind: str) -> list[TestImage]:
-    """Return the pictures of one kind with their masks; those of good ones (MVTec 3D-AD has some) mark nothing."""
+    """Return the pictures of one kind with their masks; masks of good ones (MVTec 3D-AD has some) mark nothing."""
     images, there = _list(root / pictures), _list(root / masks)
     stems = Counter(path.stem for path in images)
     if there and (same := [path for path in images if stems[path.stem] > 1]):
@@ -256,7 +257,7 @@ def _pair(root: Path, pictures: str, masks: str, kind: str) -> list[TestImage]:
 
 
 def _incomplete(images: Sequence[TestImage]) -> type[DataSetError]:
-    """Return what a test split is that does not have both classes."""
+    """Return the error class for a test split that lacks good or defective pictures."""
     return DataSetError if any(not image.good for image in images) else NoDefects
 
 

@@ -1,4 +1,4 @@
-"""The training loop: the phases of a system, step by step, saved as they go."""
+"""The training loop: the phases of a system, step by step, with regular saves."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SAVE_EVERY_S = 60.0
 
 
 def run_phases(model: Network, phases: list[Phase], recipe: str, state: ResumeState, journal: Journal) -> History:
-    """Run the phases that are not done yet, from where an interrupted training was; return all of their history."""
+    """Run the phases that are not finished, from where an interrupted training stopped; return the whole history."""
     saved = state.load()
     history = saved.history if saved is not None else History()
     if saved is not None:
@@ -33,7 +33,7 @@ def run_phases(model: Network, phases: list[Phase], recipe: str, state: ResumeSt
         if done == phase.steps:
             continue
         started = time.perf_counter()
-        model.eval()  # what a phase computes once of frozen parts must not depend on the phase before
+        model.eval()  # features of frozen parts that a phase computes once must not depend on the phase before
         phase.begin()
         optimizer = torch.optim.Adam(
             [p for part in phase.parts for p in part.parameters()],
@@ -63,7 +63,7 @@ def _run_phase(
     losses = history.losses.setdefault(phase.name, [])
     journal.begin(history)
     saved = time.monotonic()
-    # Frozen parts stay in evaluation mode: their BatchNorm statistics are part of what they have learned.
+    # Frozen parts stay in evaluation mode, because their BatchNorm statistics are part of what they have learned.
     model.eval()
     for part in phase.parts:
         part.train()
@@ -96,13 +96,13 @@ def train_steps(
 
     Args:
         phase: The phase, begun; its parts are in training mode.
-        optimizer: Of these parts.
-        batches: Those of the phase, from the first of `steps` on.
-        steps: The numbers of the steps.
-        schedule: The learning rate as a share of the phase's, by progress.
+        optimizer: Optimiser of these parts.
+        batches: Batches of the phase, from the first of `steps` on.
+        steps: Numbers of the steps to take.
+        schedule: Learning rate, as a share of the phase's rate, by progress.
 
     Raises:
-        CheckpointError: The loss is no number any more.
+        CheckpointError: The loss is not a finite number any more.
     """
     losses: list[Tensor] = []
     for step, batch in zip(steps, batches, strict=False):

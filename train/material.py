@@ -1,4 +1,4 @@
-"""The training pictures in memory, and what is computed of them: batches, teacher features, synthetic defects."""
+"""The training pictures in memory, and what is computed from them: batches, teacher features, synthetic defects."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ class Turn:
     """The pictures of one step.
 
     Attributes:
-        number: Of the pass over the pictures that the step belongs to.
-        place: The step's in its pass.
-        index: Which pictures or variants, (N,).
+        number: Number of the pass over the pictures that the step belongs to.
+        place: Position of the step in its pass.
+        index: Numbers of the pictures or variants, (N,).
     """
 
     number: int
@@ -55,10 +55,10 @@ class Defects:
     """A batch of pictures with synthetic defects.
 
     Attributes:
-        index: Which pictures or variants they were made of, (N,).
-        images: Normalised, (N, 3, H, W).
-        masks: Of the defects, (N, 1, H, W) float32, 0 or 1.
-        foregrounds: Of the parts, likewise.
+        index: Numbers of the pictures or variants that they were made from, (N,).
+        images: Normalised pictures, (N, 3, H, W).
+        masks: Masks of the defects, (N, 1, H, W) float32, 0 or 1.
+        foregrounds: Masks of the parts, (N, 1, H, W) float32, 0 or 1.
     """
 
     index: Tensor
@@ -69,22 +69,23 @@ class Defects:
 
 @dataclass
 class Material:
-    """What a training learns from.
+    """The pictures that a training learns from.
 
-    Where it is augmented, the variants of a picture count as pictures of their own: of N pictures, number i + v N is
-    variant v of picture i, and 0 to N - 1 are the pictures as they are. Variants are drawn when they are wanted, so
-    they take no memory.
+    With augmentation, variants of a picture count as pictures of their own. Of N pictures, number i + v N is variant v
+    of picture i, and numbers 0 to N - 1 are the unchanged pictures. Variants are computed when they are needed, so they
+    take no memory.
 
     Attributes:
         pictures: Fitted good pictures, (N, H, W, 3) uint8 BGR.
-        synthesis: Makes defects of them.
-        arithmetic: Where and how networks run.
-        batch: Pictures a step.
-        seed: Of the order.
-        cache_gb: Memory for features; above it they are computed anew in each step.
-        crossfit: How the pictures are cross-fitted, for systems that can; `None` where they are too few.
+        synthesis: Draws defects on them.
+        arithmetic: Device and precision in which networks run.
+        batch: Number of pictures in each step.
+        seed: Random seed of the order.
+        cache_gb: Memory for features in gigabytes; if they need more, they are computed anew in each step.
+        crossfit: How the pictures are cross-fitted, for systems that can; `None` if there are too few.
         augmentation: How variants of the pictures differ from them.
-        shown: Of each picture, x0, y0, x1, y1 in pixels: the part that shows the frame; without, there is no padding.
+        shown: For each picture, x0, y0, x1, y1 in pixels of the part that shows the frame; by default there is no
+            padding.
         waited: Seconds that steps have waited for synthetic defects.
     """
 
@@ -101,16 +102,16 @@ class Material:
 
     @property
     def count(self) -> int:
-        """How many pictures and variants there are."""
+        """Number of pictures and variants."""
         return len(self.pictures) * self.augmentation.shown
 
     def turns(self, steps: range, batch: int | None = None, from_pass: int = 0) -> Iterator[Turn]:
-        """Yield which pictures each of these steps takes: pass by pass over all of them, each in an order of its own.
+        """Yield the pictures of each of these steps; each pass goes over all of them in an order of its own.
 
         Args:
-            steps: Numbers of the steps, 0 being the first of the first pass.
-            batch: Pictures a step, where it is not the usual number.
-            from_pass: The number of the first pass, which decides its order.
+            steps: Numbers of the steps; 0 is the first step of the first pass.
+            batch: Number of pictures in each step, if it is not the usual one.
+            from_pass: Number of the first pass, which decides its order.
         """
         a_pass = len(self._order(0, batch))
         order: list[Tensor] = []
@@ -121,7 +122,7 @@ class Material:
             yield Turn(from_pass + number, place, order[place])
 
     def _order(self, number: int, batch: int | None) -> list[Tensor]:
-        """Return the batches of a pass as indices, without a last batch of one: its BatchNorm statistics are noise."""
+        """Return the batches of a pass as indices; a last batch of one is left out (its BatchNorm would be noise)."""
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + number)
         batches = torch.randperm(self.count, generator=generator).split(batch or self.batch)
         return [index for index in batches if len(index) > 1]
@@ -131,7 +132,7 @@ class Material:
         return normalise(self._good(index)).to(self.arithmetic.device)
 
     def features(self, compute: Compute, label: str) -> Features:
-        """Return what a frozen network makes of the pictures."""
+        """Return the features that a frozen network computes from the pictures."""
         return Features(self, compute, label)
 
     def defects(
@@ -140,10 +141,10 @@ class Material:
         """Yield the batches of these steps with synthetic defects, drawn by a thread while the network learns.
 
         Args:
-            steps: As `turns` takes them.
-            share: Of the pictures that have one; the others are good, with an empty mask.
-            batch: Pictures a step, where it is not the usual number.
-            from_pass: The number of the first pass, which decides order and defects.
+            steps: Numbers of the steps, as for `turns`.
+            share: Share of the pictures that get a defect; the others are good, with an empty mask.
+            batch: Number of pictures in each step, if it is not the usual one.
+            from_pass: Number of the first pass, which decides order and defects.
         """
         synthesis = self.synthesis
         assert synthesis is not None, "this training was not given synthetic defects"
@@ -173,14 +174,14 @@ class Material:
     def _defect(
         self, synthesis: Synthesis, number: int, turn: int
     ) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]:
-        """Return a picture or variant with a defect, the defect's mask, and the part's: a defect varies with it."""
+        """Return a picture or variant with a defect, the defect's mask and the part's mask, all changed alike."""
         change, i, shown = self._variant(number)
         defect = synthesis.draw(i, turn * self.augmentation.shown + number // len(self.pictures))
-        masks = (change.moved(mask, shown) for mask in (defect.mask, synthesis.foregrounds[i]))
-        return change.picture(defect.picture, shown), *masks
+        mask, part = (change.moved(mask, shown) for mask in (defect.mask, synthesis.foregrounds[i]))
+        return change.picture(defect.picture, shown), mask, part
 
     def _variant(self, number: int) -> tuple[Change, int, Box | None]:
-        """Return what makes the picture or variant of this number, of which picture, and what of it is frame."""
+        """Return the change of the picture or variant of this number, the picture's index, and where the frame is."""
         variant, i = divmod(number, len(self.pictures))
         return self.augmentation.change(self.seed, i, variant), i, None if self.shown is None else self.shown[i]
 
@@ -197,12 +198,12 @@ class Material:
 
 
 class Features:
-    """What a frozen network makes of pictures and variants: kept where it fits in memory, else computed step by step.
+    """Features of a frozen network; they are kept if they fit in memory, and otherwise computed step by step.
 
     Args:
-        material: The pictures.
-        compute: (N, 3, H, W) normalised to a list of (N, C_k, H_k, W_k).
-        label: What progress calls it.
+        material: The pictures and variants.
+        compute: Maps normalised pictures, (N, 3, H, W), to a list of (N, C_k, H_k, W_k).
+        label: Name of the features in progress messages.
     """
 
     def __init__(self, material: Material, compute: Compute, label: str) -> None:
@@ -236,7 +237,7 @@ def _marks(masks: NDArray[np.uint8]) -> Tensor:
 
 
 def _ahead(make: Callable[[S], T], items: Iterable[S]) -> Iterator[T]:
-    """Yield what `map` does, with the next few already being made by a thread."""
+    """Yield the results of `map`; a thread computes the next few in advance."""
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="defects") as pool:
         waiting: deque[Future[T]] = deque()
         try:

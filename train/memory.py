@@ -1,8 +1,8 @@
-"""Fills a memory with prototypes of good parts' features; nothing is trained for it.
+"""How a memory is filled with prototypes of good parts' features; nothing is trained for it.
 
-Cross-fitting costs little here: memories without one block of the pictures each are filled in the same pass as the
-memory of all, and each picture is scored by the one that has not seen it. So every good picture that the shipped memory
-knows helps to set the threshold.
+Cross-fitting costs little here. Memories that leave out one block of the pictures each are filled in the same pass as
+the memory of all pictures, and each picture is scored by the memory that has not seen it. So every good picture that
+the shipped memory knows helps to set the threshold.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ from edge_inspect.train.progress import tracked
 from edge_inspect.train.prototypes import Sample, k_centre
 
 MOST_VECTORS = 40_000
-"""How many features of good parts the prototypes are chosen from at most: 25 MB with EfficientNet-Lite0."""
+"""Most features of good parts from which the prototypes are chosen: 25 MB with EfficientNet-Lite0."""
 
 
 @torch.no_grad()
 def fill(banks: Banks, teacher: Teacher, material: Material, blocks: NDArray[np.intp] | None = None) -> list[Banks]:
-    """Fill both banks of a memory from the training pictures; return memories that lack one block of them each.
+    """Fill both banks of a memory from the training pictures; return memories that leave out one block of them each.
 
-    Those have the units of the memory of all, the means and scales of channels and the spreads.
+    They use the units of the memory of all: its means and scales of channels, and its spreads.
 
     Args:
-        banks: The memory of all.
-        teacher: Whose features they are.
+        banks: The memory of all pictures.
+        teacher: Teacher whose features are kept.
         material: The training pictures.
-        blocks: The block of each of the pictures, numbered from 0; there are two at least. Without, none is left out.
+        blocks: Block of each picture, numbered from 0, at least two; without it, no block is left out.
     """
     sample = _sample(teacher, material)
     vectors, picture = sample.vectors(), sample.groups() // material.augmentation.shown
@@ -56,12 +56,12 @@ def fill(banks: Banks, teacher: Teacher, material: Material, blocks: NDArray[np.
 
 
 def cross_fit(model: Memory | Remembering, material: Material, crossfit: CrossFit) -> Tensor:
-    """Fill a memory from all pictures; return the distances of each by a memory that lacks its block.
+    """Fill a memory from all pictures; return the distances of each picture by a memory that leaves out its block.
 
-    They are computed in float32, as by the exported network.
+    They are computed in float32, as in the exported network.
 
     Returns:
-        Those of the tiles of all pictures, one after the other, (N, 1, h, w).
+        Distances of the tiles of all pictures, in order, (N, 1, h, w).
     """
     without = fill(model.banks, model.teacher, material, crossfit.block_of_tile)
     tiles, device = crossfit.fit.grid.count, material.arithmetic.device
@@ -87,7 +87,7 @@ def _sample(teacher: Teacher, material: Material) -> Sample:
 
 
 def _members(picture: Tensor, blocks: NDArray[np.intp] | None) -> Tensor:
-    """Return which vectors are in: all, the first half, the second half, and all but each of the blocks, (3 + B, N)."""
+    """Return which vectors are in each subset, (3 + B, N): all, first half, second half, all but one of the blocks."""
     early = torch.arange(len(picture)) < (len(picture) + 1) // 2
     subsets = [torch.ones_like(early), early, ~early]
     if blocks is not None:
@@ -97,13 +97,13 @@ def _members(picture: Tensor, blocks: NDArray[np.intp] | None) -> Tensor:
 
 
 def _spread(directions: Tensor, early: Tensor, one: Tensor, other: Tensor) -> Tensor:
-    """Return how much the distances of one half of the vectors from the other half's prototypes differ.
+    """Return the spread of the distances of each half of the vectors from the other half's prototypes.
 
     Args:
         directions: Unit vectors, (N, C).
-        early: Which of them are the first half, (N,).
-        one: Prototypes of the first half, (K, C), of which half are used.
-        other: Likewise, of the second half.
+        early: Whether a vector is in the first half, (N,).
+        one: Prototypes of the first half, (K, C); half of them are used.
+        other: Prototypes of the second half, (K, C); half of them are used.
     """
     few = max(1, len(one) // 2)
     pairs = ((directions[~early], one[:few]), (directions[early], other[:few]))

@@ -1,7 +1,7 @@
 """The metrics of anomaly detection, in float64 and exact.
 
-Every distinct score is a threshold, and ties are resolved as areas. Image level takes one score a picture; pixel level
-takes every pixel of every picture, and pictures may differ in size. `labels` are 1 for defective.
+Every distinct score is a threshold, and ties are resolved as areas. Metrics of images take one score for each picture.
+Metrics of pixels take every pixel of every picture, and pictures may differ in size. `labels` are 1 for defective.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ from numpy.typing import ArrayLike, NDArray
 Floats = NDArray[np.float64]
 
 Maps = NDArray[np.floating] | Sequence[NDArray[np.floating]]
-"""A map of each picture, (H, W) float; of one size as one array, (N, H, W), too."""
+"""A map of each picture, (H, W) float; maps of one size may also be one array, (N, H, W)."""
 
 Masks = NDArray[np.uint8] | Sequence[NDArray[np.uint8]]
 """The ground truth of each picture, (H, W), 0 or 1, of the size of its map."""
 
 Counted = NDArray[np.bool_] | Sequence[NDArray[np.bool_]]
-"""Which pixels of each picture count, (H, W)."""
+"""Whether each pixel of each picture counts, (H, W)."""
 
 
 def auroc(scores: ArrayLike, labels: ArrayLike) -> float:
-    """Return the area under the ROC curve: the chance that a defect scores above a good one, ties half.
+    """Return the area under the ROC curve: the probability that a defect scores above a good one; ties count half.
 
     Raises:
-        ValueError: Only one of the two classes is there.
+        ValueError: One of the two classes is missing.
     """
     good, bad = _classes(scores, labels)
     below, at_most = np.searchsorted(good, bad), np.searchsorted(good, bad, side="right")
@@ -36,10 +36,10 @@ def auroc(scores: ArrayLike, labels: ArrayLike) -> float:
 
 
 def roc(scores: ArrayLike, labels: ArrayLike) -> tuple[Floats, Floats]:
-    """Return the receiver operating characteristic: false- and true-positive rate, 0 to 1, a point a distinct score.
+    """Return the receiver operating characteristic: false- and true-positive rate at each distinct score, 0 to 1.
 
     Raises:
-        ValueError: Only one of the two classes is there.
+        ValueError: One of the two classes is missing.
     """
     true, false, _ = _curve(scores, labels)
     return false / false[-1], true / true[-1]
@@ -49,7 +49,7 @@ def average_precision(scores: ArrayLike, labels: ArrayLike) -> float:
     """Return the average precision: `sum_n (R_n - R_{n-1}) P_n` over falling thresholds, not interpolated.
 
     Raises:
-        ValueError: Only one of the two classes is there.
+        ValueError: One of the two classes is missing.
     """
     good, bad = _classes(scores, labels)
     thresholds, first, count = np.unique(bad, return_index=True, return_counts=True)  # recall rises at no other score
@@ -71,20 +71,20 @@ def aupro(
     limit: float = 0.3,
     valid: Counted | None = None,
 ) -> float:
-    """Return the area under the per-region overlap curve of the data set, up to a false-positive rate, divided by it.
+    """Return the area under the per-region overlap curve of the data set up to a false-positive rate, over that rate.
 
-    Every connected region (8 neighbours) of the ground truth counts alike, whatever its size; the false-positive rate
-    is that of all normal pixels of all pictures. Source: Bergmann et al., MVTec AD, IJCV 2021, section 5.1.
+    Every connected region (8 neighbours) of the ground truth counts the same, whatever its size. The false-positive
+    rate is that of all normal pixels of all pictures. Source: Bergmann et al., MVTec AD, IJCV 2021, section 5.1.
 
     The curve is a mean over regions of means over their pixels, and so is its area. A pixel enters the curve on the
-    line from (a, 0) to (b, 1), where a is the share of normal pixels that score above it and b that of those that
-    score at least as high. So no more is sorted than the defective pixels and the highest normal ones.
+    line from (a, 0) to (b, 1), where a is the share of normal pixels that score above it, and b the share of those that
+    score at least as high. So only the defective pixels and the highest normal ones need sorting.
 
     Args:
         maps: Anomaly maps, finite.
         masks: Ground truth.
-        limit: The false-positive rate to integrate to, above 0 and at most 1.
-        valid: Pixels that count; without it, all. The others are as if they were not there.
+        limit: Largest false-positive rate, above 0 and at most 1.
+        valid: Pixels that count; by default all. The others are treated as if they did not exist.
 
     Raises:
         ValueError: There is no defective or no normal pixel, or a score is not finite.
@@ -109,19 +109,19 @@ def aupro(
 
 
 def _areas_up_to(scores: NDArray[np.floating], normal: NDArray[np.floating], limit: float) -> Floats:
-    """Return the area from 0 to `limit` under the line by which each score enters the curve, (K,); reorder `normal`."""
+    """Return the area from 0 to `limit` under the line on which each score enters the curve, (K,); sort `normal`."""
     _require_finite(scores)
     _require_finite(normal)
     reach = limit * normal.size
     lowest = normal.size - 1 - min(int(reach), normal.size - 1)
     normal.partition(lowest)
-    highest = np.sort(normal[normal >= normal[lowest]])  # scores below them enter past the limit
-    order = np.argsort(scores)  # a search in order is several times faster
+    highest = np.sort(normal[normal >= normal[lowest]])  # lower scores enter past the limit
+    order = np.argsort(scores)  # searching in order is several times faster
     above, at_least = np.empty(scores.size), np.empty(scores.size)
     above[order] = highest.size - np.searchsorted(highest, scores[order], side="right")
     at_least[order] = highest.size - np.searchsorted(highest, scores[order], side="left")
     end = np.minimum(at_least, reach)
-    # Counts: where no normal pixel scores the same, `end - above` is 0 and any divisor will do.
+    # Counts: if no normal pixel has the same score, `end - above` is 0, and any divisor will do.
     ramp = (end - above) ** 2 / (2 * np.maximum(at_least - above, 1))
     return np.where(above < reach, ramp + reach - end, 0) / normal.size
 
@@ -132,13 +132,14 @@ def pro_per_image(
     limit: float = 0.3,
     valid: Counted | None = None,
 ) -> float:
-    """Return PRO as RD4AD's family of code computes it: not the data set's AUPRO, and not to be compared with it.
+    """Return PRO as RD4AD's family of code computes it, which must not be compared with the data set's AUPRO.
 
-    One curve per defective picture: 200 thresholds evenly between the extremes of that picture's own map, mean overlap
-    of its regions against its own false-positive rate, kept where that is below `limit` and stretched by the largest
-    kept value, area by trapezoids; then the mean over defective pictures (docs/methods.md, "Metrics"). Where that code
-    has no answer, because the kept rates are all 0 or there are fewer than two, the mean of the kept overlaps stands
-    for the area, 0 without any. Same arguments as `aupro`.
+    There is one curve for each defective picture. 200 thresholds are spaced evenly between the extremes of that
+    picture's own map; the mean overlap of its regions is plotted over its own false-positive rate. Rates below `limit`
+    are kept and divided by the largest kept rate, and trapezoids give the area. The result is the mean over defective
+    pictures (docs/methods.md, "Metrics"). That code has no answer if the kept rates are all 0 or if there are fewer
+    than two; here the mean of the kept overlaps then stands for the area, or 0 without any. The arguments are those of
+    `aupro`.
 
     Raises:
         ValueError: There is no defective picture with normal pixels, or a score is not finite.
@@ -173,7 +174,7 @@ def _pro_of_image(
 
 
 def _curve(scores: ArrayLike, labels: ArrayLike) -> tuple[Floats, Floats, Floats]:
-    """Return how many defective and good samples are at or above each distinct score, from 0, and those scores."""
+    """Return how many defective and good samples score at least each distinct score, from 0, and these scores."""
     good, bad = _classes(scores, labels)
     thresholds = np.unique(np.concatenate([good, bad]))[::-1]
     false, true = (np.append(0.0, part.size - np.searchsorted(part, thresholds)) for part in (good, bad))
@@ -181,7 +182,7 @@ def _curve(scores: ArrayLike, labels: ArrayLike) -> tuple[Floats, Floats, Floats
 
 
 def _classes(scores: ArrayLike, labels: ArrayLike) -> tuple[NDArray[np.generic], NDArray[np.generic]]:
-    """Return the scores of the good samples and those of the defective ones, each rising."""
+    """Return the scores of the good samples and of the defective ones, each in rising order."""
     values, truth = np.asarray(scores).ravel(), np.asarray(labels).ravel().astype(bool)
     if truth.all() or not truth.any():
         raise ValueError("both good and defective samples are needed")
@@ -218,7 +219,7 @@ def of_images(scores: Sequence[float], good: Sequence[bool]) -> dict[str, float]
 
 
 def of_pixels(maps: Maps, masks: Masks, valid: Counted) -> dict[str, float]:
-    """Return the metrics of pixels, by name, rounded to 6 digits; those that are not `valid` do not count.
+    """Return the metrics of pixels, by name, rounded to 6 digits; pixels that are not `valid` do not count.
 
     Raises:
         ValueError: There is no defective or no normal pixel, or a score is not finite.
@@ -232,6 +233,6 @@ def of_pixels(maps: Maps, masks: Masks, valid: Counted) -> dict[str, float]:
         "aupro_0.3": aupro(maps, masks, valid=valid),
     }
     seen = zip(masks, valid, strict=True)
-    if any(mask[inside].any() and not mask[inside].all() for mask, inside in seen):  # else none has a curve of its own
+    if any(mask[inside].any() and not mask[inside].all() for mask, inside in seen):  # otherwise no picture has a curve
         values["pro_per_image"] = pro_per_image(maps, masks, valid=valid)
     return {name: round(value, 6) for name, value in values.items()}

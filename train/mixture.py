@@ -1,4 +1,4 @@
-"""Which of DMDD's maps is shipped: the distances, unless flaws show that the head or a mixture is better."""
+"""The choice of DMDD's map to ship: the distances, unless flaws show that the head or a mixture is better."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from edge_inspect.train.validation import DRAWS, TrialPictures, shown_at, worth
 CHOSEN = "chosen"
 DISTANCES = (0.0, 1.0, 0.0)
 MAPS = {"head": (1.0, 0.0, 0.0), "distances": DISTANCES}
-"""Maps that may be asked for instead: weights of the logits, the normality and the abnormality distances."""
+"""Maps that can be requested: weights of the logits, of the normality and of the abnormality distances."""
 
 SEED = 0x317
 
@@ -23,25 +23,25 @@ CANDIDATES = (
     (1.0, 0.0, 0.0), (1.0, 0.5, 0.0), (1.0, 1.0, 0.0), (1.0, 2.0, 0.0),
     (1.0, 1.0, 1.0), (0.0, 1.0, 0.0), (0.0, 1.0, 0.5), (0.0, 1.0, 1.0),
 )  # fmt: skip
-"""As in `MAPS`, each in units of its spread on good pictures."""
+"""Weights as in `MAPS`; each map is first divided by its spread on good pictures."""
 
 
 def choose_mixture(model: DecoupledDistillation, trial: TrialPictures, device: torch.device) -> dict[str, Any]:
     """Set `model.mixture` to the distances of the normality branch, or to a candidate that is surely better on flaws.
 
-    A head that learned from synthetic texture alone trusts it too much, and distances to what is normal do not. So
-    another candidate has to be worth more by over one standard error (`train.bootstrap`), on defects of other kinds
-    (`train.flaws`); the seed is none that a validation uses. On pictures that the model has learned from nothing can be
-    shown.
+    A head that learned from synthetic texture alone trusts it too much; distances to normal features do not have this
+    fault. So another candidate has to be better by more than one standard error (`train.bootstrap`) on defects of other
+    kinds (`train.flaws`), drawn with a seed that no validation uses. On pictures that the model has learned from,
+    nothing can be shown.
 
     Args:
-        model: Trained, in evaluation mode.
+        model: Trained network, in evaluation mode.
         trial: Good pictures.
-        device: Where the model is.
+        device: Device of the model.
 
     Returns:
-        For the checkpoint: the weights chosen, what each candidate was worth, and how much more than the distances the
-        best of them, with its standard error.
+        Entries for the checkpoint: the chosen weights, the worth of each candidate, and how much better the best one is
+        than the distances, with the standard error.
     """
     every, marks, valid = trial.judge(lambda images: model.parts(images.to(device)), SEED)
     seen = shown_at(trial.valid, (every.shape[2], every.shape[3]))
@@ -55,6 +55,6 @@ def choose_mixture(model: DecoupledDistillation, trial: TrialPictures, device: t
     more = gain(mixed(best), mixed(DISTANCES), marks, valid)
     chosen = best if more.sure and not trial.learned else DISTANCES
     model.mixture.copy_(torch.tensor(chosen) / spread)
-    say(f"map: {list(best)} is worth {more} more on flaws than distances, {list(DISTANCES)}; {list(chosen)} is shipped")
+    say(f"map: {list(best)} is better than distances, {list(DISTANCES)}, by {more} on flaws; {list(chosen)} is shipped")
     told = {str(list(weights)): round(value, 4) for weights, value in found.items()}
     return {"weights": list(chosen), "worth": told, "gain": [round(more.difference, 4), round(more.error, 4)]}

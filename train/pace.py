@@ -1,4 +1,4 @@
-"""How long a network takes for one picture on this box, before anything is trained or exported."""
+"""The time that a network takes for one picture on this box, measured before anything is trained or exported."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from edge_inspect.models.network import Network
 WARM, RUNS = 5, 30
 
 
-class _Whole(nn.Module):  # type: ignore[misc]  # torch is not followed: the box checks types without it
+class _Whole(nn.Module):
     def __init__(self, network: Network) -> None:
         super().__init__()
         self.network = network
@@ -26,10 +26,10 @@ class _Whole(nn.Module):  # type: ignore[misc]  # torch is not followed: the box
 
 
 def milliseconds(network: Network, fit: Fit) -> float:
-    """Return the median time of one picture, all of its tiles one after the other, in milliseconds.
+    """Return the median time of one picture in milliseconds; its tiles run one after the other.
 
-    It is OpenVINO's in the arithmetic that this processor does best without calibration: bfloat16 or float32. The
-    bundle's INT8 takes about as long or less. Weights do not matter, so the network need not be trained.
+    OpenVINO runs the network in the arithmetic that is fastest on this processor without calibration: bfloat16 or
+    float32. The bundle's INT8 takes about as long or less. Weights do not matter, so the network need not be trained.
     """
     run = runner(network, fit)
     return float(np.median([run() for _ in range(WARM + RUNS)][WARM:])) * 1000 * fit.grid.count
@@ -37,7 +37,7 @@ def milliseconds(network: Network, fit: Fit) -> float:
 
 @torch.no_grad()
 def runner(network: Network, fit: Fit) -> Callable[[], float]:
-    """Return what takes one picture, or tile, through a network and gives the seconds that took."""
+    """Return a function that runs one picture, or tile, through a network, and returns the seconds that it took."""
     picture = torch.zeros(1, 3, fit.height, fit.width)
     converted = openvino.convert_model(torch.export.export(_Whole(network.cpu().eval()), (picture,)))
     request = openvino.compile_model(converted, "CPU", {"PERFORMANCE_HINT": "LATENCY"}).create_infer_request()

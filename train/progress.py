@@ -1,4 +1,4 @@
-"""Progress of long steps: a bar on a terminal, a plain line now and then elsewhere; always on standard error."""
+"""Progress of long steps on standard error: a bar on a terminal, and a plain line now and then elsewhere."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ LINE_EVERY_S = 10.0
 
 
 class Progress:
-    """Counts the steps of something that takes long.
+    """Counts the steps of a long task.
 
     Args:
-        total: Steps to come.
-        label: What is done.
-        unit: What a step is.
-        done: Steps that were done before; the time left is reckoned from those of now.
+        total: Number of all steps.
+        label: Name of the task.
+        unit: Name of its steps.
+        done: Number of steps done earlier; the time left is estimated from the steps done now.
     """
 
     def __init__(self, total: int, label: str, unit: str, done: int = 0) -> None:
@@ -38,7 +38,7 @@ class Progress:
             self._bar.close()
 
     def step(self, count: int = 1, note: str = "") -> None:
-        """Count `count` more steps as done; `note` says how it stands."""
+        """Count `count` more steps as done; `note` is shown beside the count."""
         self._done += count
         if self._bar is not None:
             self._bar.set_postfix_str(note, refresh=False)

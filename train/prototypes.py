@@ -9,11 +9,11 @@ from edge_inspect.train.progress import tracked
 
 
 class Sample:
-    """A bounded random sample of vectors that come in groups: as many of each group, and in all at most `most`.
+    """A bounded random sample of vectors that come in groups: equally many of each group, at most `most` in all.
 
     Args:
-        groups: How many groups will come.
-        most: How many vectors are kept at most; memory is bounded by it, however many groups there are.
+        groups: Number of groups that will come.
+        most: Most vectors that are kept, which bounds memory, however many groups there are.
         seed: Random seed of the draw.
     """
 
@@ -26,7 +26,7 @@ class Sample:
         self._come = 0
 
     def add(self, vectors: Tensor) -> None:
-        """Take a group in, (N, C)."""
+        """Add the vectors of a group, (N, C)."""
         group, self._come = self._come, self._come + 1
         if self._keep < 1 and float(torch.rand((), generator=self._generator)) >= self._keep:
             return
@@ -35,29 +35,29 @@ class Sample:
         self._groups.append(torch.full((len(index),), group))
 
     def vectors(self) -> Tensor:
-        """Return all that was kept, (N, C)."""
+        """Return all vectors that were kept, (N, C)."""
         return torch.cat(self._kept)
 
     def groups(self) -> Tensor:
-        """Return of each of the vectors the number of its group, in the order in which groups came, (N,)."""
+        """Return the number of the group of each vector, in the order in which groups came, (N,)."""
         return torch.cat(self._groups)
 
 
 def k_centre(vectors: Tensor, members: Tensor, count: int, label: str) -> Tensor:
-    """Return `count` of the vectors for each of several subsets, each the one farthest from those before it.
+    """Return `count` of the vectors for each of several subsets; each is the one farthest from those before it.
 
     Greedy k-centre (Gonzalez, 1985) by cosine distance. The first vector of a subset is its first prototype, so the
-    same vectors give the same prototypes. Where a subset has fewer vectors than `count`, some are repeated, which
-    changes no distance. Reading the vectors takes most of the time, so they are read once for all subsets.
+    same vectors give the same prototypes. If a subset has fewer vectors than `count`, some are repeated, which changes
+    no distance. Reading the vectors takes most of the time, so they are read once for all subsets.
 
     Args:
         vectors: Unit vectors, (N, C) float32.
-        members: Which of them are in each subset, (S, N) bool; none is empty.
-        count: How many.
-        label: What progress calls it.
+        members: Whether each vector is in each subset, (S, N) bool; no subset is empty.
+        count: Number of prototypes for each subset.
+        label: Name of the task in progress messages.
 
     Returns:
-        (S, count, C), in the order in which they were chosen: the first k are what `count` = k would give.
+        (S, count, C), in the order in which they were chosen: the first k are the result for `count` = k.
     """
     last = members.int().argmax(1)
     chosen = [last]

@@ -1,6 +1,6 @@
-"""A model's evaluation as one HTML page: charts, tables, and the cases to look at, which are a PNG too.
+"""A model's evaluation as one HTML page: charts, tables, and the cases to look at, which are also written as a PNG.
 
-The page needs nothing but itself: pictures are inline, nothing is fetched, there is no script.
+The page is one file that needs no others: pictures are inline, nothing is fetched, there is no script.
 """
 
 from __future__ import annotations
@@ -34,18 +34,20 @@ CASES = 6
 
 DEFINITIONS = {
     "image_auroc": (
-        "Area under the ROC curve of the images: the chance that a defective one scores above a good one, ties half. "
+        "Area under the ROC curve of the images: the probability that a defective image scores above a good one; ties "
+        "count half. "
         "An image’s score is the largest value of its map; padding does not count."
     ),
     "image_f1_max": (
-        "The largest F1 = 2TP / (2TP + FP + FN) over all thresholds, images at or above one being rejected. Chosen on "
-        "the images it is measured on: an upper bound, not what a line will see."
+        "The largest F1 = 2TP / (2TP + FP + FN) over all thresholds; images that score at least the threshold are "
+        "rejected. The threshold is chosen on the images it is measured on, so this is an upper bound that a line will "
+        "not reach."
     ),
     "image_f1_threshold": "The score threshold that gives this F1.",
     "pixel_auroc": (
         "Area under the ROC curve of all pixels of all images, in the plane of the frame (at most 512 pixels on its "
-        "longer side), whatever the fit. What the fit does not see counts as the lowest value. High for any model "
-        "where defects are small."
+        "longer side), whatever the fit. Pixels that the fit does not see count with the lowest value. This metric is "
+        "high for any model if defects are small."
     ),
     "pixel_ap": (
         "Average precision over the same pixels: the sum of (R<sub>n</sub> − R<sub>n−1</sub>) P<sub>n</sub> over "
@@ -53,24 +55,24 @@ DEFINITIONS = {
     ),
     "aupro_0.3": (
         "<b>The data set’s AUPRO</b>: area under the per-region overlap curve up to a false-positive rate of 0.3, "
-        "divided by 0.3. One threshold for all images at a time; every connected region (8 neighbours) of the ground "
-        "truth counts alike, whatever its size; the false-positive rate is that of all normal pixels of all images "
-        "(Bergmann et al., IJCV 2021, section 5.1). Compare this one with published AUPRO."
+        "divided by 0.3. Each threshold applies to all images. Every connected region (8 neighbours) of the ground "
+        "truth counts the same, whatever its size; the false-positive rate is that of all normal pixels of all images "
+        "(Bergmann et al., IJCV 2021, section 5.1). Compare this metric with published AUPRO."
     ),
     "pro_per_image": (
-        "<b>Not AUPRO</b>, and not to be compared with it: PRO as RD4AD’s family of code computes it. One curve for "
-        "each defective image, 200 thresholds evenly between the extremes of its own map, against its own "
-        "false-positive rate, kept below 0.3 and stretched by the largest kept value, its area by trapezoids (where "
-        "the kept rates are all 0 or fewer than two, the mean of the kept overlaps); then the mean over defective "
-        "images. Compare it only with figures of that code."
+        "<b>Not AUPRO</b>, and not comparable with it: PRO as RD4AD’s family of code computes it. Each defective image "
+        "has one curve: 200 thresholds are spaced evenly between the extremes of its own map, and the overlap is "
+        "plotted over its own false-positive rate. Rates below 0.3 are kept and divided by the largest kept rate; "
+        "trapezoids give the area (if the kept rates are all 0 or fewer than two, the mean of the kept overlaps stands "
+        "for it). The metric is the mean over defective images. Compare it only with figures from that code."
     ),
 }
-"""What each metric of `train.metrics.summarise` is, as HTML."""
+"""Definition of each metric of `train.metrics.summarise`, as HTML."""
 
 
 @dataclass(frozen=True)
 class Report:
-    """What a report consists of.
+    """The parts of a report.
 
     Attributes:
         page: The page, HTML.
@@ -92,15 +94,15 @@ def write_report(
     """Write `index.html`, and its cases as one picture, `examples.png`, into a folder; return the page's path.
 
     Args:
-        folder: Where the page goes.
+        folder: Folder of the page.
         evaluation: The model's maps and scores.
-        metrics: `evaluation.metrics()`.
-        about: The checkpoint's description.
-        data: The category's folder, to be named on the page.
-        threshold: Scores above it are rejected; without one, the F1-max threshold of the test split stands in.
+        metrics: The result of `evaluation.metrics()`.
+        about: Description of the checkpoint.
+        data: The category's folder, which the page names.
+        threshold: Scores above it are rejected; by default the F1-max threshold of the test split is used.
 
     Raises:
-        ImageError: A picture cannot be read, or `examples.png` not be written.
+        ImageError: A picture cannot be read, or `examples.png` cannot be written.
         UsageError: The page cannot be written.
     """
     page = folder / PAGE
@@ -121,7 +123,7 @@ def render(
     threshold: float | None = None,
     count: int = CASES,
 ) -> Report:
-    """Return the report with at most `count` cases in each gallery; arguments and errors as of `write_report`."""
+    """Return the report with at most `count` cases in each gallery; see `write_report` for arguments and errors."""
     good = np.array([image.good for image in evaluation.images])
     at = Threshold(f1_max(evaluation.scores, ~good)[1], False) if threshold is None else Threshold(threshold, True)
     cases = [
@@ -154,7 +156,7 @@ def bin_scores(
 ) -> tuple[list[float], dict[str, list[int]]]:
     """Return the borders of even bins over all scores, and how many good and defective images lie in each.
 
-    The threshold is a border, or would be further out: what lies right of it is rejected.
+    The threshold is a border, or lies beyond all bins, so that all images to its right are rejected.
     """
     values = scores.astype(np.float64)
     low, high = values.min(), values.max()
@@ -248,6 +250,6 @@ def _kinds(cases: Sequence[Case]) -> str:
 
 
 def _row(name: str, *numbers: str) -> str:
-    """Return a table's row with its name and numbers, open to more cells."""
+    """Return a table's row with its name and numbers; further cells can be appended."""
     cells = "".join(f'<td class="number">{number}</td>' for number in numbers)
     return f'<tr><th scope="row">{escape(name)}</th>{cells}'

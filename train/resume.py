@@ -1,4 +1,4 @@
-"""What an interrupted training goes on from."""
+"""The saved state from which an interrupted training resumes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ RESUME = "resume.safetensors"
 
 @contextlib.contextmanager
 def writing(out: Path) -> Iterator[None]:
-    """Turn what the disk refuses into a sentence."""
+    """Turn errors of the disk into a message that names the remedy."""
     try:
         yield
     except OSError as error:
@@ -35,14 +35,14 @@ def writing(out: Path) -> Iterator[None]:
 
 @dataclass
 class Saved:
-    """What an interrupted training left behind."""
+    """The state that an interrupted training left behind."""
 
     history: History
     model: dict[str, Tensor]
     moments: dict[str, Tensor]
 
     def restore(self, optimizer: torch.optim.Optimizer) -> None:
-        """Give an optimiser the moments that were saved."""
+        """Restore the saved moments of an optimiser."""
         state = optimizer.state_dict()
         for name, tensor in self.moments.items():
             index, moment = name.split(".")
@@ -63,7 +63,7 @@ class ResumeState:
         """Write the state between two steps.
 
         Raises:
-            UsageError: The disk does not take it.
+            UsageError: The file cannot be written.
         """
         tensors = {f"model.{k}": v.contiguous().cpu() for k, v in model.state_dict().items()}
         for index, moments in optimizer.state_dict()["state"].items():
@@ -74,17 +74,17 @@ class ResumeState:
         self._steps = history.steps
 
     def kept(self) -> str:
-        """Return what of the training is on the disk, for a person who interrupts it."""
+        """Return which part of the training is saved, for a person who interrupts it."""
         if not self._path.is_file():
-            return f"{self.label}: nothing is saved yet, so the same command begins anew; a save is made once a minute"
-        return f"{self.label}: {self._steps} steps are saved in {self._path}; the same command goes on from there"
+            return f"{self.label}: nothing is saved yet, so the same command starts again; a save is made once a minute"
+        return f"{self.label}: {self._steps} steps are saved in {self._path}; the same command resumes from there"
 
     def load(self) -> Saved | None:
-        """Return the state that was saved; `None` where nothing was.
+        """Return the saved state; `None` if there is none.
 
         Raises:
             CheckpointError: The file cannot be read.
-            UsageError: It belongs to another training.
+            UsageError: The state belongs to another training.
         """
         if not self._path.is_file():
             return None
@@ -94,7 +94,7 @@ class ResumeState:
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no iterator of its own)
             history = History(**about["history"])
         except (safetensors.SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
-            raise CheckpointError(f"{self._path}: cannot be read, so training cannot go on; remove it") from error
+            raise CheckpointError(f"{self._path}: cannot be read, so training cannot resume; remove it") from error
         if about["training"] != self._training:
             other = [k for k, v in self._training.items() if about["training"].get(k) != v]
             raise UsageError(

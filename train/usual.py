@@ -1,8 +1,9 @@
-"""What is usual at each position of the part: learned from good pictures, and used where flaws show that it helps.
+"""The usual values of a map at each position of the part: learned from good pictures, used if flaws show a gain.
 
-Where parts lie still under the camera, some positions are always a little unlike the nearest prototype, and some differ
-more than others from part to part. A map that is judged by what is usual there finds more at the same false rejects.
-Where parts lie at any angle, or their surface has no places, all positions are alike and nothing is gained.
+If parts lie still under the camera, some positions are always a little unlike the nearest prototype, and some vary more
+than others from part to part. A map that is judged relative to the usual value at each position finds more at the same
+rate of false rejects. If parts lie at any angle, or their surface has no distinct places, all positions are alike and
+nothing is gained.
 """
 
 from __future__ import annotations
@@ -22,21 +23,22 @@ from edge_inspect.train.crossfit import CrossFit
 from edge_inspect.train.validation import TrialPictures, Unseen
 
 ENOUGH = 20
-"""Good pictures from which on it is learned: the spread at a position is that of as many values."""
+"""Number of good pictures needed to learn it: the spread at a position is estimated from as many values."""
 JUDGES = 5
-"""Good pictures with flaws on them that decide, at least: of fewer, the standard error is not known well enough."""
+"""Least number of good pictures with flaws that decide; with fewer, the standard error is not known well enough."""
 
 SEED = 0x05A1
-"""Of the flaws; none that a validation uses."""
+"""Random seed of the flaws; no validation uses the same."""
 
 SMOOTH = 1.0
-"""Standard deviation, in positions, over which mean and variance are averaged: few pictures tell each only roughly."""
+"""Standard deviation, in positions, of the blur of mean and variance, because a few pictures tell each only roughly."""
 FLOOR = 0.5
-"""Of the spread of all positions, added to that of each: a position that hardly differs would cry out by chance."""
+"""Share of the spread of all positions that is added to each position's spread. Otherwise a position that hardly varies
+would raise an alarm by chance."""
 
 
 def learn_usual(maps: Tensor) -> Usual:
-    """Return what is usual at each position of maps of good pictures, (N, 1, h, w), none of which the memory knows."""
+    """Return the usual value at each position of maps, (N, 1, h, w), of good pictures that the memory does not know."""
     usual = Usual(maps.shape[-2:])
     overall = maps.std().clamp(min=EPSILON)
     spread = gaussian_blur(maps.var(0, keepdim=True), SMOOTH).sqrt()
@@ -46,13 +48,13 @@ def learn_usual(maps: Tensor) -> Usual:
 
 
 def by_others(maps: Tensor, blocks: Tensor) -> Tensor:
-    """Return maps of good pictures, each judged by what is usual in the pictures of the other blocks.
+    """Return maps of good pictures, each judged relative to usual values of pictures from other blocks.
 
-    By itself a picture would look more usual than a new one does.
+    Judged by itself, a picture would look more usual than a new one does.
 
     Args:
-        maps: (N, 1, h, w).
-        blocks: The block of each, (N,); there are two at least.
+        maps: Maps of good pictures, (N, 1, h, w).
+        blocks: Block of each map, (N,); there are at least two.
     """
     judged = torch.empty_like(maps)
     for block in blocks.unique():
@@ -61,11 +63,11 @@ def by_others(maps: Tensor, blocks: Tensor) -> Tensor:
 
 
 def can_choose(crossfit: CrossFit, unseen: Unseen) -> bool:
-    """Return whether there are positions, pictures enough to learn what is usual there, and others to judge it by.
+    """Return whether there are fixed positions, enough pictures to learn what is usual there, and others to judge it.
 
     Args:
-        crossfit: The pictures to learn from; without any one of their blocks there must be enough too.
-        unseen: Those to judge by; asked for only where the others are enough.
+        crossfit: Pictures to learn from; there must be enough even without any one of their blocks.
+        unseen: Pictures to judge by; they are asked for only if there are enough others.
     """
     count, largest = len(crossfit.blocks), max(Counter(crossfit.blocks).values())
     if crossfit.fit.grid.count > 1 or count < ENOUGH or largest > count - ENOUGH // 2:
@@ -77,19 +79,20 @@ def can_choose(crossfit: CrossFit, unseen: Unseen) -> bool:
 def choose_usual(
     model: Memory | Remembering, maps: Tensor, trial: TrialPictures, device: torch.device
 ) -> tuple[Usual | None, dict[str, Any]]:
-    """Return what is usual, where flaws show that a map judged by it is surely better, and what they showed.
+    """Return usual values if a map relative to them is surely better on flaws, else `None`; and the result on flaws.
 
     Args:
-        model: Its memory filled.
+        model: Network whose memory is filled.
         maps: The memory's cross-fitted maps of good pictures, (N, 1, h, w).
         trial: Good pictures that the memory has not seen.
-        device: Where the model is.
+        device: Device of the model.
     """
     usual = learn_usual(maps)
     better = _gain(model, usual, trial, device)
     say(
-        f"memory: on synthetic flaws its map is worth {better.one:.4f} where it is judged by what is usual at each "
-        f"position, {better.other:.4f} as it is, standard error of the difference {better.error:.4f}; "
+        f"memory: on synthetic flaws, the mean of AUROC and AUPRO is {better.one:.4f} if its map is "
+        f"judged by what is usual at each position, and {better.other:.4f} as it is, standard error of the difference "
+        f"{better.error:.4f}; "
         f"{'the former' if better.sure else 'the latter'} is taken"
     )
     told = {"kept": better.sure, "with": better.one, "without": better.other, "standard_error": better.error}
@@ -98,7 +101,7 @@ def choose_usual(
 
 @torch.inference_mode()
 def _gain(model: Memory | Remembering, usual: Usual, trial: TrialPictures, device: torch.device) -> Gain:
-    """Return how much more the memory's map is worth on flaws where it is judged by what is usual."""
+    """Return how much better the memory's map is on flaws if it is judged relative to usual values."""
     usual = copy.deepcopy(usual).to(device)
 
     def both(images: Tensor) -> Tensor:

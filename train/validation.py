@@ -1,4 +1,4 @@
-"""What a model is worth where there are no defects to test with: synthetic ones, on good pictures it has not seen."""
+"""How good a model is if there are no defects to test with: synthetic flaws on good pictures that it has not seen."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ if TYPE_CHECKING:
 
 SEED = 0x5EED
 DRAWS = 6
-"""Flaws on each picture: one of each kind."""
+"""Number of flaws on each picture: one of each kind."""
 
 MOST_PICTURES = 40
-"""Good pictures that a choice within one training looks at, at most."""
+"""Most good pictures that a choice within one training looks at."""
 
 FLAW = "synthetic flaw"
-"""The kind of a picture with a flaw, as of a test picture."""
+"""Name of the kind of a picture with a flaw, among the kinds of test pictures."""
 
 
 class Drawing(Protocol):
-    """What draws defects on good pictures: `train.flaws.Flaws`, `train.synthesis.Synthesis`."""
+    """An object that draws defects on good pictures: `train.flaws.Flaws` or `train.synthesis.Synthesis`."""
 
     def draw(self, index: int, turn: int) -> SyntheticDefect:
         """Return the `turn`-th defect on picture `index`."""
@@ -49,13 +49,13 @@ class Drawing(Protocol):
 
 @dataclass(frozen=True)
 class TrialPictures:
-    """Good pictures that flaws are drawn on, for a choice within a training.
+    """Good pictures on which flaws are drawn, for a choice within a training.
 
     Attributes:
-        pictures: As the network sees them, (N, H, W, 3) uint8 BGR, at most `MOST_PICTURES`.
+        pictures: Pictures as the network sees them, (N, H, W, 3) uint8 BGR, at most `MOST_PICTURES`.
         valid: Pixels that show the frame and not padding, (N, H, W) bool.
-        foreground: How the part is found, see `train.foreground`.
-        learned: Whether the model has learned from them, because none were kept aside.
+        foreground: How to find the part; see `train.foreground`.
+        learned: Whether the model has learned from them, because none were held out.
     """
 
     pictures: NDArray[np.uint8]
@@ -65,21 +65,22 @@ class TrialPictures:
 
     @classmethod
     def load(cls, paths: Sequence[Path], fit: Fit, foreground: str, learned: bool = False) -> TrialPictures:
-        """Read the first of some files."""
+        """Read the first few of the files."""
         pictures, valid = _tiles(paths[:MOST_PICTURES], fit)
         return cls(pictures[:MOST_PICTURES], valid[:MOST_PICTURES], foreground, learned)
 
     def judge(
         self, compute: Callable[[Tensor], Tensor], seed: int
     ) -> tuple[Tensor, NDArray[np.uint8], NDArray[np.bool_]]:
-        """Return what a network says of the pictures and of `DRAWS` flaws on each, the flaws' masks, and what counts.
+        """Return a network's maps of the pictures and of `DRAWS` flaws on each, the flaws' masks, and valid pixels.
 
         Args:
-            compute: As `on_defects` takes it.
-            seed: Of the flaws.
+            compute: The network, as `on_defects` takes it.
+            seed: Random seed of the flaws.
 
         Returns:
-            Maps and masks as those of `on_defects`; the valid pixels of the same pictures, (N (1 + DRAWS), H, W) bool.
+            Maps and masks as `on_defects` returns them, and the valid pixels of the same pictures,
+            (N (1 + DRAWS), H, W) bool.
         """
         flaws = Flaws(self.pictures, seed=seed, foreground=self.foreground, valid=self.valid)
         maps, masks = on_defects(compute, self.pictures, flaws, DRAWS)
@@ -87,23 +88,23 @@ class TrialPictures:
 
 
 Unseen = Callable[[], TrialPictures]
-"""Return the first good pictures that the training has kept aside; those it learned from where it kept none aside."""
+"""Returns the first good pictures that the training held out; if it held out none, the first that it learned from."""
 
 
 def shown_at(valid: NDArray[np.bool_], size: tuple[int, int]) -> Tensor:
-    """Return where a coarser map sees the frame alone and no padding: (N, H, W) bool to (N, h, w) bool."""
+    """Return where a coarser map sees only the frame and no padding, (N, h, w) bool, from (N, H, W) bool."""
     return nn.functional.interpolate(torch.from_numpy(valid)[:, None].float(), size=size, mode="area")[:, 0] == 1
 
 
 def held_out_pictures(about: Checkpoint, category: Category) -> list[Path]:
-    """Return the good pictures of a category that a training kept aside.
+    """Return the good pictures of a category that a training held out.
 
     Raises:
-        DataSetError: There is none, because nothing was held out or the pictures have changed.
+        DataSetError: There are none, because nothing was held out or the pictures have changed.
     """
     if not about.held_out:
         raise DataSetError(
-            f"{category.root}: the training on {len(about.trained_on)} good images kept none aside to draw flaws on; "
+            f"{category.root}: the training on {len(about.trained_on)} good images held out none to draw flaws on; "
             "train again with more images, or with a larger --hold-out"
         )
     wanted, copies = set(about.held_out), Copies()
@@ -114,7 +115,7 @@ def held_out_pictures(about: Checkpoint, category: Category) -> list[Path]:
             found.append(path)
     if not found:
         raise DataSetError(
-            f"{category.root}: holds none of the {len(wanted)} good images that the training kept aside; "
+            f"{category.root}: holds none of the {len(wanted)} good images that the training held out; "
             "give the folder of images that it was trained with"
         )
     return found
@@ -128,11 +129,11 @@ def evaluate_flaws(
     draws: int = DRAWS,
     foreground: str = "auto",
 ) -> Evaluation:
-    """Run good pictures, and as many flaws on each as `draws` says, through a model, with progress.
+    """Run good pictures, and `draws` flaws on each, through a model, with progress.
 
     A picture is what the network sees at once, so a tile counts as one. The flaws (`train.flaws`) are of other kinds
-    than those that systems train with. Systems, fits and steps may be chosen by it; how many real defects will be
-    found it does not tell.
+    than those that systems train with. The result may serve to choose systems, fits and steps. It does not tell how
+    many real defects will be found.
 
     Raises:
         ImageError: A picture cannot be read.
@@ -172,13 +173,13 @@ class _Kept:
 def on_defects(
     compute: Callable[[Tensor], Tensor], pictures: NDArray[np.uint8], drawing: Drawing, draws: int
 ) -> tuple[Tensor, NDArray[np.uint8]]:
-    """Return what a network says of good pictures and of defects on them, each good one followed by its own.
+    """Return a network's results for good pictures and for defects on them; each good one is followed by its own.
 
     Args:
-        compute: (1 + draws, 3, H, W), normalised, to (1 + draws, C, h, w).
+        compute: Maps normalised pictures, (1 + draws, 3, H, W), to (1 + draws, C, h, w).
         pictures: (N, H, W, 3) uint8 BGR.
-        drawing: Of the same pictures.
-        draws: Defects on each.
+        drawing: Draws defects on the same pictures.
+        draws: Number of defects on each picture.
 
     Returns:
         (N (1 + draws), C, h, w) float32 on the CPU, and the masks, (N (1 + draws), H, W), empty for good pictures.
@@ -197,31 +198,31 @@ def worth(maps: Tensor, masks: NDArray[np.uint8], valid: NDArray[np.bool_] | Non
     """Return how well maps tell flaws from good pictures: the mean of image AUROC and AUPRO.
 
     Args:
-        maps: Before any smoothing, (N, 1, h, w).
-        masks: Of the flaws, (N, H, W), 0 or 1; empty for good pictures.
-        valid: Pixels that count, (N, H, W): those that show the frame and not padding; without it, all.
+        maps: Maps before any smoothing, (N, 1, h, w).
+        masks: Masks of the flaws, (N, H, W), 0 or 1; empty for good pictures.
+        valid: Pixels that show the frame and not padding, and so count, (N, H, W); by default all.
     """
     return worth_of(smoothed(maps, masks), masks, np.ones(masks.shape, bool) if valid is None else valid)
 
 
 def worth_of(smooth: NDArray[np.float32], masks: NDArray[np.uint8], valid: NDArray[np.bool_]) -> float:
-    """Return the same of maps as `smoothed` gives them."""
+    """Return the same for maps from `smoothed`."""
     return (auroc(image_scores(smooth, valid), masks.any(axis=(1, 2))) + aupro(smooth, masks, valid=valid)) / 2
 
 
 def smoothed(maps: Tensor, masks: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Return maps, (N, 1, h, w), as they are judged: upsampled to the masks' size and blurred, (N, H, W) float32."""
+    """Return maps, (N, 1, h, w), upsampled to the masks' size and blurred for judging, (N, H, W) float32."""
     height, width = masks.shape[1:]
     return np.asarray(gaussian_blur(upsample(maps, (height, width)))[:, 0].numpy(), np.float32)
 
 
 def image_scores(maps: NDArray[np.float32], valid: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """Return the largest value of each map, (N, H, W), among the pixels that count, (N,)."""
+    """Return the largest value of each map, (N, H, W), among the pixels that count: (N,)."""
     return np.asarray(np.where(valid, maps, -np.inf).max(axis=(1, 2)), np.float32)
 
 
 def _tiles(pictures: Sequence[Path], fit: Fit) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
-    """Return what the network sees of pictures, (N, H, W, 3) uint8, and which pixels are no padding, (N, H, W)."""
+    """Return pictures as the network sees them, (N, H, W, 3) uint8, and which pixels are not padding, (N, H, W)."""
     tiles, valid = [], []
     for path in pictures:
         fitted, placement = fit.apply(read_image(path, fit.bits))

@@ -1,12 +1,12 @@
-"""VisA's split file: which pictures of a category are learnt from, and which are tested with.
+"""VisA's split file: which pictures of a category are to learn from, and which are to test with.
 
-DIR/split_csv/1cls.csv, a line per picture, paths relative to DIR:
+The file is DIR/split_csv/1cls.csv. It has a line for each picture, with paths relative to DIR:
 
     object,split,label,image,mask
     candle,train,normal,candle/Data/Images/Normal/0836.JPG,
     candle,test,anomaly,candle/Data/Images/Anomaly/000.JPG,candle/Data/Masks/Anomaly/000.png
 
-As published with the data set: https://github.com/amazon-science/spot-diff.
+It is published with the data set: https://github.com/amazon-science/spot-diff.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ class Row:
     """A picture of the split file.
 
     Attributes:
-        image: The picture.
-        train: Whether it is learnt from; else it is tested with.
+        image: File of the picture.
+        train: Whether it is for training; otherwise it is for the test.
         good: Whether the part is good.
-        mask: The ground truth of a defective part, where the file names one.
+        mask: Ground truth of a defective part, if the file names one.
     """
 
     image: Path
@@ -42,8 +42,8 @@ def read_split(data: Path, category: str) -> list[Row]:
     """Return the rows of one category, sorted by picture.
 
     Raises:
-        DataSetError: The file cannot be read, has none of these rows, or a row is wrong: a value that is none, a file
-            that is not there, a picture listed twice, a defective part to learn from. The message names file and row.
+        DataSetError: The file cannot be read, has no row of this category, or a row is wrong: an invalid value, a
+            missing file, a picture listed twice, or a defective part to learn from. The message names file and row.
     """
     file = data / SPLIT
     rows: dict[Path, Row] = {}
@@ -62,7 +62,7 @@ def read_split(data: Path, category: str) -> list[Row]:
 
 
 def _read_table(file: Path) -> list[tuple[int, dict[str, str]]]:
-    """Return the fields of each row that are named in `COLUMNS`, with its line; the header is line 1."""
+    """Return the fields of each row that are named in `COLUMNS`, with the row's line number; the header is line 1."""
     try:
         with file.open(newline="", encoding="utf-8-sig") as lines:
             reader = csv.DictReader(lines)

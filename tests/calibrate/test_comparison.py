@@ -119,7 +119,7 @@ def test_a_strange_report_is_no_crash(tmp_path: Path, capsys: pytest.CaptureFixt
     status = main(["diff", str(strange), str(strange)])
     said = capsys.readouterr()
     if status == 2:
-        assert "report/calibration.json is no JSON" in said.err
+        assert "report/calibration.json is not valid JSON" in said.err
     else:
         assert said.out.splitlines()[-1] == "no difference"
 

@@ -33,7 +33,7 @@ def test_a_rate_that_the_scores_cannot_tell_is_warned_of(images: int, rate: floa
 
 def test_few_images_are_warned_of_and_enough_are_not() -> None:
     (said,) = warned(21, 0.05)
-    assert said.startswith("warning: the threshold is a guess, for only 21 good images")
+    assert said.startswith("warning: the threshold is a guess, because only 21 good images")
     assert warned(40, 0.05) == warned(999, 0.001) == []
 
 

@@ -240,7 +240,7 @@ def test_show_says_how_the_signature_stands(folder: Path, keys: Path, capsys: py
     assert sign(folder, keys) == 0
     capsys.readouterr()
     name = read_public_key(keys / PUBLIC).id
-    assert said() == f"  signed    by key {name}, it says; calibrate verify --public-key FILE checks it"
+    assert said() == f"  signed    by key {name}, not checked; calibrate verify --public-key FILE checks it"
     (folder / "manifest.sig").write_text("ed25519")
     assert "damaged, not checked" in said()
 

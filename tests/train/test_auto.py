@@ -88,7 +88,7 @@ def test_flaws_decide_as_they_are_drawn(settings: Settings, monkeypatch: pytest.
 
 def test_few_pictures_train_no_student(settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
     assert fit(settings).model == "memory"
-    assert "48 good images are too few to train a student" in capsys.readouterr().err
+    assert "48 good images are too few to train and judge a student" in capsys.readouterr().err
     assert not (settings.out / "rd").exists()
 
 

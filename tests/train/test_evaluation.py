@@ -116,7 +116,7 @@ def test_without_masks_the_image_metrics_and_the_report_are_had(
     assert json.loads(target.read_text()).keys() == {"images", "steps", "seed"} | (METRICS - PIXELS)
     said = capsys.readouterr().err
     assert "4 of 4 defective images have no mask in ground_truth/" in said
-    assert "image metrics alone: pixel metrics need masks of defects" in said
+    assert "there are only image metrics, because pixel metrics need masks of defects" in said
     assert "pixel metrics need masks" in (report / "index.html").read_text(encoding="utf-8")
 
 
@@ -143,7 +143,7 @@ def test_what_masks_there_are_give_the_pixel_metrics(own_data: Path) -> None:
     assert f"{second.mask}: marks nothing. It holds the value 0" in said
     assert f"{third.mask}: marks 100.0% of the picture" in said
     assert f"1 of 4 defective images have no mask in ground_truth/{first.kind}/, such as {first.path}" in said
-    assert "pixel metrics are those of the good and of 1 defective images" in said
+    assert "pixel metrics cover the good images and 1 defective ones" in said
 
 
 def mark(images: list[TestImage], x0: int, y0: int, x1: int, y1: int) -> None:
@@ -202,8 +202,8 @@ def test_copies_and_pictures_in_two_places_are_said(own_data: Path) -> None:
     assert len(found.images) == len(images) - 1
     said = " ".join(found.remarks)
     assert "1 of 5 good images are copies, and count once:" in said and "copy.bmp" in said
-    assert f"1 images are among the good and the defects: {good[1]} is {wrong}" in said
-    assert f"the model has learned from 1 of the test images, so the figures are too good: {good[2]}" in said
+    assert f"1 images are among both the good ones and the defects: {good[1]} is {wrong}" in said
+    assert f"the model has learned from 1 of the test images, so the metrics are too good: {good[2]}" in said
 
 
 def test_upright_and_sideways_files_give_the_same_metrics(own_data: Path, tmp_path: Path) -> None:

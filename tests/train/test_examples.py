@@ -67,7 +67,7 @@ def test_three_pictures_without_and_with_a_defect(
     assert len(shown) == 3 * (2 + 3)
     assert {picture.shape for picture in shown} == {(*size, 3)}  # the frame's proportions; no padding
     assert "<0>.png with a defect" in page.text and "<3>.png" not in page.text
-    assert "<0>.png with a defect: the true defect outlined" in page.alts
+    assert "<0>.png with a defect: the true defect, outlined" in page.alts
     assert np.abs(shown[0].astype(int) - shown[2].astype(int)).max() > 20  # the defect is in the picture
     assert examples.draw(model) == html == Examples(paths, fit).draw(model)
 

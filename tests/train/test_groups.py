@@ -135,7 +135,7 @@ def test_names_and_tables_group_pictures(tmp_path: Path) -> None:
     same[3] = exposed(pictures[0])
     assert find_groups(paths, same, "name:^([a-z]+)_").of == (0, 0, 0, 0)
     assert find_groups(paths, same).distinct == (True, True, True, False)
-    assert "1 of 4 good images are nearly the same as one before" in str(find_groups(paths, same))
+    assert "1 of 4 good images are nearly the same as an earlier one" in str(find_groups(paths, same))
     assert str(find_groups(paths, pictures)) == ""
 
 
@@ -144,7 +144,7 @@ def test_names_and_tables_group_pictures(tmp_path: Path) -> None:
     [
         ("batch", "give name:REGEX or table:FILE.csv:COLUMN"),
         ("name:", "give name:REGEX"),
-        ("name:(", "is no regular expression"),
+        ("name:(", "is not a regular expression"),
         ("name:^x", "does not match the image a.png"),
         ("table:parts.csv", "give table:FILE.csv:COLUMN"),
         ("table:absent.csv:batch", r"absent.csv cannot be read"),

@@ -120,28 +120,28 @@ def test_maps_come_in_the_last_phase_and_the_page_says_so(journal: Journal, exam
     history = History({"decoupling": [1.0] * 9}, 1000.0)
     journal.begin(History())
     journal.write(MODEL, history)
-    assert "They follow in the last phase, segmentation: before it" in page_in(tmp_path).text
+    assert "They appear in the last phase, segmentation, because before it" in page_in(tmp_path).text
     history.losses["decoupling"].append(1.0)
     journal.begin(history)
-    assert "They follow with one of the next saves" in page_in(tmp_path).text
+    assert "They appear with one of the next saves" in page_in(tmp_path).text
     assert examples.times == 0
     history.losses["segmentation"] = [1.0]
     journal.write(MODEL, history)
     text = page_in(tmp_path).text
-    assert "THE MAPS" in text and "after step 1 of 6" in text and "Good images that were held out" in text
+    assert "THE MAPS" in text and "after step 1 of 6" in text and "Held-out good images" in text
 
 
 def test_training_images_are_called_so(examples: Drawn, tmp_path: Path) -> None:
     journal = Journal(tmp_path / "run", replace(ABOUT, held_out=[]), [phase("distillation", 1)], examples)
     journal.write(MODEL, History({"distillation": [1.0]}, 5.0), finished=True)
-    assert "Training images, as none was held out, each followed" in page_in(tmp_path).text
+    assert "Training images, because none were held out, each followed" in page_in(tmp_path).text
 
 
 def test_tiles_are_called_so(examples: Drawn, tmp_path: Path) -> None:
     about = replace(ABOUT, fit=Fit(64, 64, "tile", tiles=(2, 1)))
     journal = Journal(tmp_path / "run", about, [phase("distillation", 1)], examples)
     journal.write(MODEL, History({"distillation": [1.0]}, 5.0), finished=True)
-    assert "held out, one tile of each, each followed" in page_in(tmp_path).text
+    assert "Held-out good images, one tile of each, each followed" in page_in(tmp_path).text
 
 
 def test_maps_take_their_share_of_the_time_and_no_more(journal: Journal, examples: Drawn, tmp_path: Path) -> None:
@@ -207,7 +207,10 @@ def test_a_full_disk_is_said_once(
     journal.begin(History())
     journal.write(MODEL, History({"decoupling": [1.0]}, 3.0))
     page = tmp_path / "run" / PAGE
-    assert capsys.readouterr().err == f"{page}: cannot be written: No space left on device; the training does without\n"
+    assert (
+        capsys.readouterr().err
+        == f"{page}: cannot be written: No space left on device; the training continues without it\n"
+    )
 
 
 def test_a_picture_that_cannot_be_read_does_not_stop_it(

@@ -160,7 +160,7 @@ def test_a_pickle_with_code_is_refused_and_not_run(tensors: dict[str, Tensor], t
         torch.save(content, path)
     else:
         path.write_bytes(pickle.dumps(content))
-    with pytest.raises(CheckpointError, match=r"evil\.\w+: is no weight file that can be read safely") as caught:
+    with pytest.raises(CheckpointError, match=r"evil\.\w+: cannot be read safely as a weight file") as caught:
         open_teacher("resnet18", path)
     assert not marker.exists()
     assert "weights_only" not in str(caught.value)  # no advice to open it all the same
@@ -171,7 +171,7 @@ def test_a_pickle_with_code_is_refused_and_not_run(tensors: dict[str, Tensor], t
 def test_files_that_hold_no_weights_are_refused_in_one_line(tmp_path: Path, suffix: str, content: bytes) -> None:
     path = tmp_path / f"weights{suffix}"
     path.write_bytes(content)
-    with pytest.raises(CheckpointError, match=r"is no weight file that can be read safely: .") as caught:
+    with pytest.raises(CheckpointError, match=r"cannot be read safely as a weight file: .") as caught:
         open_teacher("resnet18", path)
     assert "\n" not in str(caught.value)
 
@@ -179,7 +179,7 @@ def test_files_that_hold_no_weights_are_refused_in_one_line(tmp_path: Path, suff
 @pytest.mark.parametrize("content", [torch.zeros(3), [1, 2], {"epoch": 3}, {0: torch.zeros(3)}])
 def test_files_of_something_else_are_refused(tmp_path: Path, content: object) -> None:
     torch.save(content, tmp_path / "other.pth")
-    with pytest.raises(CheckpointError, match=r"other.pth: holds no dictionary of tensors"):
+    with pytest.raises(CheckpointError, match=r"other.pth: does not hold a dictionary of tensors"):
         open_teacher("resnet18", tmp_path / "other.pth")
 
 

@@ -339,7 +339,7 @@ def test_settings_that_cannot_be_used_are_refused(settings: Change, changes: dic
 
 def test_too_few_pictures_are_refused(settings: Change) -> None:
     with pytest.raises(
-        DataSetError, match=r"cloth: good images to learn from: 1, of 10 that are there; .* or lower --hold-out"
+        DataSetError, match=r"cloth: has 1 good images to learn from, of 10 in all; .* or lower --hold-out"
     ):
         fit(settings(hold_out=0.9))
 
@@ -430,4 +430,4 @@ def test_few_pictures_are_said_and_one_is_held_out(
         shutil.copy(path, good)
     about = fit(settings(data=tmp_path / "few", steps=1))
     assert (len(about.trained_on), len(about.held_out)) == (2, 1)
-    assert "warning: 2 good images to learn from, 1 held out: 50 or more" in capsys.readouterr().err
+    assert "warning: there are only 2 good images to learn from, and 1 held out; 50 or more" in capsys.readouterr().err

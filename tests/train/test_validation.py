@@ -34,7 +34,7 @@ def test_other_pictures_are_refused(run: Path, data: Path, tmp_path: Path) -> No
     for path in Category.open(data, CATEGORY).test_images():
         if path.good:
             shutil.copy(path.path, folder)
-    with pytest.raises(DataSetError, match="holds none of the 4 good images that the training kept aside"):
+    with pytest.raises(DataSetError, match="holds none of the 4 good images that the training held out"):
         held_out_pictures(about, Category.open(folder.parent))
 
 
@@ -61,7 +61,7 @@ def test_the_command_says_it_as_json(run: Path, data: Path, tmp_path: Path, caps
     assert np.isfinite(list(told.values())).all()
     assert told["synthetic"] is True
     assert main(["evaluate", str(run), "--data", str(data), "--threshold", "0.5"]) == 2
-    assert "--threshold is for the report; give --report DIR too" in capsys.readouterr().err
+    assert "--threshold belongs to the report; give --report DIR too" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("fit", [Fit(64, 64), Fit(64, 96, "pad"), Fit(64, 64, "tile", tiles=(2, 1), overlap=8)])
@@ -121,7 +121,7 @@ def test_without_defects_flaws_stand_in_and_that_is_said(
 def test_a_training_that_held_nothing_out_says_what_to_do(run: Path, data: Path) -> None:
     about, _ = checkpoint.load(run)
     none = dataclasses.replace(about, held_out=[])
-    with pytest.raises(DataSetError, match="kept none aside to draw flaws on; train again with more images"):
+    with pytest.raises(DataSetError, match="held out none to draw flaws on; train again with more images"):
         held_out_pictures(none, Category.open(data, CATEGORY))
 
 

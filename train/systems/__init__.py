@@ -1,9 +1,9 @@
 """The systems that can be trained: one file each, and this registry of them.
 
-To add one: its network in `models/` (a `models.network.Network`), a file here that declares a `System`, its name in the
-list below, and a test. The command line, the checkpoint, the bundle and the report read the registry.
+To add one, put its network (a `models.network.Network`) into `models/`, declare a `System` in a file here, add its name
+to the list below, and write a test. The command line, the checkpoint, the bundle and the report read this registry.
 
-system.py   what a system declares of itself
+system.py   the declaration of a system
 rd.py       RD4AD
 memory.py   a memory alone
 aand.py     AAND
@@ -19,14 +19,14 @@ from edge_inspect.train.systems.system import Option, System
 __all__ = ["SYSTEMS", "Option", "System", "system_of"]
 
 SYSTEMS: dict[str, System] = {system.name: system for system in (rd.SYSTEM, memory.SYSTEM, aand.SYSTEM, dmdd.SYSTEM)}
-"""By name; the first is the default."""
+"""All systems by name, in the order of `edge-train fit --help`."""
 
 
 def system_of(name: str) -> System:
     """Return a system by its name.
 
     Raises:
-        UsageError: There is none of that name; the message names those there are.
+        UsageError: No system has that name; the message lists those that exist.
     """
     if name not in SYSTEMS:
         raise UsageError(f"model {name!r} is unknown; there are {', '.join(SYSTEMS)}")

@@ -16,11 +16,11 @@ from edge_inspect.train.systems.system import STUDENT_WIDTH, System
 
 WITH_DEFECT = 0.8
 FIRST_SHARE = 100 / 120
-"""Of the second phase's steps, as published."""
+"""Length of the first phase as a share of the second phase's steps, as published."""
 
 
 class Amplification(Phase):
-    """AAND, stage I: gates and residuals learn from synthetic defects, four pictures in five."""
+    """AAND, stage I: gates and residuals learn from synthetic defects, which four pictures in five have."""
 
     name = "amplification"
 
@@ -30,7 +30,7 @@ class Amplification(Phase):
 
     @override
     def begin(self) -> None:
-        """Do nothing: every batch has new defects, and steps share none."""
+        """Do nothing: every batch has new defects, so there is nothing to prepare once."""
 
     @override
     def batches(self, first: int) -> Generator[tuple[Defects, torch.Generator], None, None]:
@@ -46,7 +46,7 @@ class Amplification(Phase):
 
 
 def phases(model: AmplifiedDistillation, material: Material, steps: int, rate: float) -> list[Phase]:
-    """Return AAND's two phases; `steps` are those of the second."""
+    """Return AAND's two phases; `steps` is the length of the second."""
     first = Amplification(model, material, max(1, round(steps * FIRST_SHARE)), rate)
     return [first, Distillation(model, material, steps, rate, step_decay)]
 

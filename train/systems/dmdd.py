@@ -1,4 +1,4 @@
-"""DMDD: both branches of the student on pairs, then the segmentation head; last, which of its maps is shipped."""
+"""DMDD: both branches of the student learn from pairs, then the segmentation head learns, then a map is chosen."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from edge_inspect.train.validation import Unseen
 FORWARD_SHARE = 0.2
 HEAD_SHARE = 0.2
 LAST_SHARE = 3000 / 5000
-"""Of the first phase's steps."""
+"""Length of the second phase as a share of the first phase's steps."""
 SEGMENTATION_PASSES = 1_000_000
 
 
 class Decoupling(Phase):
-    """DMDD, phase A: both branches of the student learn from pairs of a good picture and the same with a defect."""
+    """DMDD, phase A: both branches of the student learn from pairs: a good picture, and the same with a defect."""
 
     name = "decoupling"
     _features: Features
@@ -41,7 +41,7 @@ class Decoupling(Phase):
 
     @override
     def batches(self, first: int) -> Generator[Defects, None, None]:
-        # A pair is two images, so half as many of them make a step of the usual size.
+        # A pair is two images, so a step of the usual size has half as many pairs.
         return self.material.defects(range(first, self.steps), batch=max(2, self.material.batch // 2))
 
     @override
@@ -51,7 +51,7 @@ class Decoupling(Phase):
 
 
 class Segmentation(Phase):
-    """DMDD, phase B: the head learns to find defects in the frozen student's maps, half of them of good pictures."""
+    """DMDD, phase B: the head learns to find defects in maps of the frozen student; half the pictures are good."""
 
     name = "segmentation"
     weight_decay = 1e-4
@@ -67,7 +67,7 @@ class Segmentation(Phase):
 
     @override
     def batches(self, first: int) -> Generator[Defects, None, None]:
-        # Other defects than the student has seen.
+        # The student has not seen these defects.
         return self.material.defects(range(first, self.steps), from_pass=SEGMENTATION_PASSES)
 
     @override
@@ -79,7 +79,7 @@ class Segmentation(Phase):
 
 
 def phases(model: DecoupledDistillation, material: Material, steps: int, rate: float) -> list[Phase]:
-    """Return DMDD's two phases; `steps` are those of the first."""
+    """Return DMDD's two phases; `steps` is the length of the first."""
     last = Segmentation(model, material, max(1, round(steps * LAST_SHARE)), rate)
     return [Decoupling(model, material, steps, rate), last]
 
@@ -87,7 +87,7 @@ def phases(model: DecoupledDistillation, material: Material, steps: int, rate: f
 def choose_map(
     model: DecoupledDistillation, material: Material, unseen: Unseen, options: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Set the map that is shipped to the one asked for, or to the best on synthetic flaws; return what was found."""
+    """Set the map to ship: the requested one, or the best on synthetic flaws. Return the findings."""
     if options["map"] == CHOSEN:
         return {"mixture": choose_mixture(model, unseen(), material.arithmetic.device)}
     weights = MAPS[options["map"]]
@@ -106,12 +106,12 @@ SYSTEM = System(
         choice(
             "map",
             (CHOSEN, *MAPS),
-            "which map is shipped: head, distances (of the normality branch), or chosen (default): the distances, "
-            "unless synthetic flaws show that the head or a mixture is better",
+            "map to ship: head, distances (of the normality branch), or chosen (default): the distances, unless the "
+            "head or a mixture is better on synthetic flaws",
             builds=False,
         ),
     ),
-    steps=500,  # each takes three times as long as one of RD4AD
+    steps=500,  # each step takes three times as long as one of RD4AD
     synthesis={"self_texture": 0.25, "jitter": 0.5},
     finish=choose_map,
 )

@@ -22,9 +22,10 @@ def no_phases(model: Memory, material: Material, steps: int, rate: float) -> lis
 
 
 def fill_banks(model: Memory, material: Material, unseen: Unseen, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Fill the memory; return the cross-fitted scores of the pictures, where they are not too few for that.
+    """Fill the memory; return the cross-fitted scores of the pictures if there are enough pictures for them.
 
-    Where flaws on unseen pictures show it to be surely better, the map is judged by what is usual at each position.
+    Each position of the map is judged relative to its usual value if flaws on unseen pictures show that this is surely
+    better.
     """
     crossfit = material.crossfit
     if crossfit is None:

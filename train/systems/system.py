@@ -1,4 +1,4 @@
-"""What a system declares of itself, so that the command line, the training and the export know none by name."""
+"""The declaration of a system, so that command line, training and export need not know any system by name."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from edge_inspect.train.phase import Phase
 from edge_inspect.train.validation import Unseen
 
 Finish = Callable[[Any, Material, Unseen, Mapping[str, Any]], dict[str, Any]]
-"""Called with the trained network, what it learned from, the unseen good pictures and the system's options; returns
-what the checkpoint is to say of it."""
+"""The last step of a training: called with the trained network, its material, the unseen good pictures and the
+system's options; returns the entries that it adds to the checkpoint's description."""
 
 
 def _nothing(model: Any, material: Material, unseen: Unseen, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -28,12 +28,13 @@ class Option:
     """An option of one system: `edge-train fit --NAME VALUE`.
 
     Attributes:
-        name: Its name, without dashes in front.
-        default: Its value where none is given.
-        read: Turns what was given into the value; raises ValueError, whose text says what may be given.
-        metavar: What `--help` shows for the value.
-        help: What `--help` says of it.
-        builds: Whether the network is built by it: then its class takes `keyword`, and the checkpoint keeps it.
+        name: Name of the option, without leading dashes.
+        default: Value if the option is not given.
+        read: Converts the given text to the value; raises ValueError, whose text says which values are allowed.
+        metavar: Placeholder for the value in `--help`.
+        help: Text for `--help`.
+        builds: Whether the network is built with it. If so, the network's class takes `keyword`, and the checkpoint
+            stores the value.
     """
 
     name: str
@@ -45,7 +46,7 @@ class Option:
 
     @property
     def keyword(self) -> str:
-        """Its name as an argument of the network's class."""
+        """Name of the option as an argument of the network's class."""
         return self.name.replace("-", "_")
 
 
@@ -63,29 +64,30 @@ def choice(name: str, values: Sequence[str], help: str, builds: bool = True) -> 
 STUDENT_WIDTH = choice(
     "student-width",
     STUDENT_WIDTHS,
-    "channels inside the student: full (default), as many as the teacher has, or half of them, which takes less time a "
+    "channels inside the student: full (default), as many as the teacher has; half, which takes less time for each "
     "picture",
 )
-"""Of every system that has a student."""
+"""Option of every system that has a student."""
 
 
 @dataclass(frozen=True)
 class System:
-    """A system: its network and how that learns.
+    """A system: its network, and how the network learns.
 
     Attributes:
-        network: The class of its network; its name is the system's.
+        network: Class of the system's network; the network's name is also the system's.
         summary: A few words for `--help`.
-        phases: Called with the network, the material, the steps of the longest phase and the learning rate.
-        steps: Those of the longest phase where none are asked for.
-        options: Those it has.
-        teacher: Its teacher where none is named.
-        synthesis: How it wants its synthetic defects (`train.synthesis.Synthesis`); `None`: it learns from good
+        phases: Returns the training phases; called with the network, the material, the steps of the longest phase and
+            the learning rate.
+        steps: Default number of steps of the longest phase.
+        options: Options that the system has beside those of every training.
+        teacher: Name of the default teacher.
+        synthesis: How its synthetic defects are drawn (`train.synthesis.Synthesis`); `None` if it learns from good
             pictures alone.
-        finish: The last step of a training, behind its phases; all of it for a system that has none.
-        hold_out: The share of good pictures that it keeps aside where nobody says. They set the threshold, unless the
-            system is cross-fitted.
-        own_memory: Its network is a memory, built by `prototypes` and `grid`; other systems may have one beside.
+        finish: Last step of a training, after the phases. A system without phases does all of its work there.
+        hold_out: Default share of good pictures to hold out. They set the threshold, unless the system is cross-fitted.
+        own_memory: Whether the network itself is a memory, built with `prototypes` and `grid`. Other systems may have a
+            memory beside their network.
     """
 
     network: type[Network]
@@ -101,14 +103,14 @@ class System:
 
     @property
     def name(self) -> str:
-        """What the command line, the checkpoint and the bundle call it."""
+        """Name of the system on the command line, in the checkpoint and in the bundle."""
         return self.network.name
 
     def complete(self, given: Mapping[str, str]) -> dict[str, Any]:
-        """Return all options of the system with their values: those given, and the defaults of the others.
+        """Return all options of the system with their values, with defaults for those not given.
 
         Raises:
-            UsageError: An option belongs to another system, or has no such value.
+            UsageError: A given option belongs to another system, or a value is not allowed.
         """
         values = {option.name: option.default for option in self.options}
         readers = {option.name: option.read for option in self.options}
@@ -122,14 +124,14 @@ class System:
         return values
 
     def building(self, options: Mapping[str, Any]) -> dict[str, Any]:
-        """Return those of the options that the network is built by."""
+        """Return the options that the network is built with."""
         return {option.keyword: options[option.name] for option in self.options if option.builds}
 
     def build(self, teacher: Teacher, options: Mapping[str, Any]) -> Network:
         """Build the untrained network.
 
         Raises:
-            ValueError: It has no such option, or the option no such value.
+            ValueError: The system has no such option, or the value is not allowed.
         """
         known = {option.keyword for option in self.options if option.builds} | (
             {"prototypes", "grid"} if self.own_memory else set()

@@ -1,17 +1,17 @@
-"""Procedural pictures: what a backbone is distilled on, and foreign texture for synthetic defects, with no data set.
+"""Procedural pictures, with no data set: to distil a backbone on, and as foreign texture for synthetic defects.
 
 A picture is one *family* (a surface, a scene of shapes, or one family laid over another), then a *finish* (geometry,
-light, focus, noise, compression, colour). The statistics aimed at are those of natural and industrial images: a 1/f
-spectrum (Field 1987), occlusion with power-law sizes (dead leaves: Lee, Mumford and Huang 2001; both shown to train
-useful features by Baradad et al., "Learning to See by Looking at Noise", 2021) and iterated-function systems
-(Kataoka et al., "Pre-training without Natural Images", 2020).
+light, focus, noise, compression, colour). The pictures imitate the statistics of natural and industrial images: a 1/f
+spectrum (Field 1987), occlusion with power-law sizes (dead leaves: Lee, Mumford and Huang 2001) and iterated-function
+systems (Kataoka et al., "Pre-training without Natural Images", 2020). The first two were shown to train useful features
+by Baradad et al., "Learning to See by Looking at Noise", 2021.
 
 arrays.py     types of pictures and random generators
 noise.py      fields of noise and coordinates
 paint.py      colour and light
 surfaces.py   surfaces: a field, coloured and lit
 scenes.py     scenes: shapes in front of one another
-finish.py     what camera, lamp and file do to any picture
+finish.py     effects of camera, lamp and file on any picture
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ def render_texture(rng: Rng, size: Size) -> Image:
     """Render one picture of a random family.
 
     Args:
-        rng: source of everything random; its state alone decides the picture.
-        size: height and width in pixels.
+        rng: Random generator; its state alone decides the picture.
+        size: Height and width in pixels.
 
     Returns:
         (height, width, 3) uint8, BGR.
     """
     families, weights = zip(*_FAMILIES, strict=True)
-    for _ in range(4):  # a shape may miss the frame or match its ground: then draw again
+    for _ in range(4):  # a shape may miss the frame or match its background: then draw again
         family: Callable[[Rng, Size], Image] = families[rng.choice(len(families), p=np.array(weights) / sum(weights))]
         image = family(rng, size)
         if image.std() > 10:
@@ -51,7 +51,7 @@ def render_texture(rng: Rng, size: Size) -> Image:
 
 
 def render_textures(count: int, size: Size, seed: int) -> Iterator[Image]:
-    """Yield pictures 0 to count - 1; picture i depends on (seed, i) alone, so any slice can be drawn again."""
+    """Yield pictures 0 to count - 1; picture i depends only on (seed, i), so any slice can be drawn again."""
     return (render_texture(np.random.default_rng([seed, index]), size) for index in range(count))
 
 
@@ -78,4 +78,4 @@ def _blend(rng: Rng, size: Size) -> Image:
 _FAMILIES: tuple[tuple[Callable[[Rng, Size], Image], float], ...] = (
     (clouds, 6), (marble, 7), (waves, 8), (voronoi, 7), (weave, 6), (metal, 7), (attractor, 4),
     (leaves, 11), (objects, 16), (repeats, 9), (lettering, 6), (board, 6), (strands, 5), (_blend, 7),
-)  # fmt: skip  # shares of all pictures; _blend stays last, for it draws from those before it
+)  # fmt: skip  # shares of all pictures; _blend stays last, because it draws from those before it

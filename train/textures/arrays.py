@@ -1,4 +1,4 @@
-"""What the parts of a picture are made of."""
+"""Types of the arrays that make up a picture."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The finish: what camera, lamp and file do to any picture."""
+"""The finish: effects of camera, lamp and file on any picture."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from edge_inspect.train.textures.paint import lit
 
 
 def finished(image: Image, rng: Rng) -> Image:
-    """Return the picture as it is in the end: moved, lit, focused, graded, with noise and compression."""
+    """Return the finished picture: moved, lit, focused, graded, with noise and compression."""
     image = _move(image, rng) if rng.random() < 0.6 else image
     size = image.shape[:2]
     if rng.random() < 0.4:
@@ -33,14 +33,16 @@ def finished(image: Image, rng: Rng) -> Image:
         image = np.clip(image + noise, 0, 255).astype(np.uint8)
     if rng.random() < 0.2:
         packed = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(20, 90))])[1]
-        image = cv2.imdecode(packed, cv2.IMREAD_COLOR)
+        decoded = cv2.imdecode(packed, cv2.IMREAD_COLOR)
+        assert decoded is not None
+        image = decoded
     return image
 
 
 def _move(image: Image, rng: Rng) -> Image:
-    """Move to a random view: turn, zoom in, shear, tilt."""
+    """Move the picture to a random view: rotate, zoom in, shear, tilt."""
     height, width = image.shape[:2]
-    corners = np.float32([[0, 0], [width, 0], [width, height], [0, height]])
+    corners = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32)
     turn, zoom = rng.choice([rng.normal(0, 0.15), rng.uniform(0, 6.3)]), np.exp(rng.uniform(-0.6, 0.2))
     c, s = zoom * np.cos(turn), zoom * np.sin(turn)
     middle = np.array([width, height]) / 2

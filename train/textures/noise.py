@@ -1,4 +1,4 @@
-"""Fields of noise: gradient (Perlin) noise, spectral (1/f) noise, streaks, and coordinates that noise has bent."""
+"""Fields of noise: gradient (Perlin) noise, spectral (1/f) noise, streaks, and coordinates bent by noise."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ def perlin_noise(shape: Size, lattice: Size, rng: Rng) -> Field:
     """Return gradient noise (Perlin 2002: unit gradients, quintic fade), times sqrt(2), so that it is in -1 to 1.
 
     Args:
-        shape: height and width of the result.
-        lattice: number of cells down and across; need not divide the shape.
-        rng: source of the gradients.
+        shape: Height and width of the result.
+        lattice: Number of cells down and across; it need not divide the shape.
+        rng: Random generator of the gradients.
 
     Returns:
         (height, width) float32 in [-1, 1]; 0 at the lattice's nodes.
@@ -38,7 +38,7 @@ def perlin_noise(shape: Size, lattice: Size, rng: Rng) -> Field:
 
 
 def fractal(rng: Rng, size: Size, slope: float | None = None, channels: int = 1) -> Field:
-    """Sum noise over octaves; the amplitude falls with frequency to the power slope (about 1 in photographs)."""
+    """Sum noise over octaves; the amplitude is proportional to frequency ** -slope (slope: about 1 in photographs)."""
     slope = float(rng.uniform(0.4, 1.9)) if slope is None else slope
     field = None
     for shift in range(max(size).bit_length() - 2, -1, -1):
@@ -56,7 +56,7 @@ def fractal(rng: Rng, size: Size, slope: float | None = None, channels: int = 1)
 
 
 def plane(rng: Rng, size: Size, warp: float = 0.5) -> tuple[Field, Field]:
-    """Return rotated pixel coordinates, centred near the middle; with probability warp, bent by smooth noise."""
+    """Return rotated pixel coordinates, centred near the middle; with probability `warp`, bent by smooth noise."""
     turn, (height, width) = rng.uniform(0, 2 * np.pi), size
     y = np.arange(height, dtype=np.float32)[:, None] - np.float32(height * rng.uniform(0.3, 0.7))
     x = np.arange(width, dtype=np.float32) - np.float32(width * rng.uniform(0.3, 0.7))
@@ -73,7 +73,7 @@ def plane(rng: Rng, size: Size, warp: float = 0.5) -> tuple[Field, Field]:
 
 
 def streaks(rng: Rng, size: Size) -> Field:
-    """Return noise drawn out along one axis: brushed metal, wood pores, rain; in [0, 1]."""
+    """Return noise stretched along one axis, in [0, 1]: brushed metal, wood pores, rain."""
     coarse = rng.random((size[0], max(2, size[1] // int(rng.integers(16, 128)))), dtype=np.float32)
     field = unit(cv2.resize(cv2.GaussianBlur(coarse, (1, 3), rng.uniform(0.1, 2)), size[::-1]))
     return field if rng.random() < 0.5 else np.ascontiguousarray(cv2.resize(field.T, size[::-1]))

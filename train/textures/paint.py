@@ -9,7 +9,7 @@ from edge_inspect.train.textures.arrays import Field, Image, Rng
 
 
 def colours(rng: Rng, count: int) -> Image:
-    """Return (count, 3) BGR, hues drawn around one or two centres, as the colours of one scene are."""
+    """Return colours, (count, 3) BGR; their hues lie around one or two centres, as in a real scene."""
     hue = rng.choice(rng.uniform(0, 180, 2), count) + rng.normal(0, rng.choice([6, 20, 60]), count)
     saturation = 255 * rng.beta(1.2, 1.2 if rng.random() < 0.3 else 3, count)
     hsv = np.stack([hue % 180, saturation, rng.uniform(10, 255, count)], -1).astype(np.uint8)
@@ -22,7 +22,7 @@ def colour(rng: Rng) -> tuple[int, ...]:
 
 
 def paint(field: Field, rng: Rng) -> Image:
-    """Colour a scalar field through a random palette, mostly from dark to light."""
+    """Colour a scalar field with a random palette, mostly from dark to light."""
     stops = colours(rng, int(rng.integers(2, 7)))
     if rng.random() < 0.7:
         stops = stops[np.argsort(stops.astype(int).sum(1))]
@@ -46,10 +46,10 @@ def shade(image: Image, height: Field, rng: Rng, strength: float | None = None) 
 
 
 def lit(image: Image, light: Field) -> Image:
-    """Return the image times the light, which is 1 where nothing changes."""
+    """Return the image multiplied by the light; a light of 1 changes nothing."""
     return cv2.multiply(image, cv2.merge([light] * 3), dtype=cv2.CV_8U)  # saturates
 
 
 def overlay(back: Image, front: Image, alpha: Field) -> Image:
-    """Return the front laid over the back where alpha, 0..1, says so."""
+    """Return the front blended over the back by alpha, from 0 (back) to 1 (front)."""
     return cv2.blendLinear(front, back, alpha, 1 - alpha)

@@ -40,7 +40,7 @@ def leaves(rng: Rng, size: Size) -> Image:
     """Draw dead leaves: power-law sizes, back to front; each has a tone, a gradient and a share of texture."""
     count, sort = int(np.exp(rng.uniform(np.log(40), np.log(500)))), rng.integers(3)
     small, large = rng.uniform(0.008, 0.03) * max(size), rng.uniform(0.15, 0.5) * max(size)
-    power = -rng.uniform(0.3, 1.6)  # of the sizes' tail
+    power = -rng.uniform(0.3, 1.6)  # exponent of the tail of sizes
     radii = rng.uniform(large**power, small**power, count) ** (1 / power)
     radii = np.sort(radii)[::-1] if rng.random() < 0.4 else radii
     label = np.zeros(size, np.uint16)
@@ -64,7 +64,7 @@ def leaves(rng: Rng, size: Size) -> Image:
 
 
 def objects(rng: Rng, size: Size) -> Image:
-    """Draw one to a few solid objects on a background, each with shadow, own surface, roundness, and parts."""
+    """Draw one to a few solid objects on a background, each with a shadow, its own surface, roundness and parts."""
     image = surface(rng, size)
     count = int(rng.choice([1, 1, 1, 2, 3, 5]))
     for _ in range(count):
@@ -74,7 +74,7 @@ def objects(rng: Rng, size: Size) -> Image:
         cv2.fillPoly(mask, [outline(rng, centre, radius)], 255, cv2.LINE_AA)
         for _ in range(rng.choice([0, 0, 1, 1, 2, 4])):  # holes and notches
             cv2.fillPoly(mask, [outline(rng, centre + rng.normal(0, radius / 3, 2), radius / 4)], 0, cv2.LINE_AA)
-        alpha, front = mask.astype(np.float32) / 255, surface(rng, size)
+        alpha, front = mask.astype(np.float32) / np.float32(255), surface(rng, size)
         for _ in range(rng.choice([0, 1, 2, 4])):  # parts, concentric or scattered
             offset = rng.normal(0, radius / 3, 2) * rng.integers(2)
             part = outline(rng, centre + offset, radius * rng.uniform(0.1, 0.7))
@@ -88,7 +88,7 @@ def objects(rng: Rng, size: Size) -> Image:
             dome = np.sqrt(np.maximum(1 - (1 - np.minimum(depth / bevel, 1)) ** 2, 0))
             front = shade(front, cv2.GaussianBlur(dome, (5, 5), 0), rng)
         if rng.random() < 0.7:
-            move = np.float32([[1, 0, rng.normal(0, radius / 8)], [0, 1, rng.normal(0, radius / 8)]])
+            move = np.array([[1, 0, rng.normal(0, radius / 8)], [0, 1, rng.normal(0, radius / 8)]], np.float32)
             shadow = cv2.blur(cv2.warpAffine(alpha, move, size[::-1]), (int(rng.integers(1, 4 + radius / 4)),) * 2)
             image = lit(image, 1 - np.float32(rng.uniform(0.2, 0.8)) * shadow)
         image = overlay(image, front, alpha)
@@ -96,7 +96,7 @@ def objects(rng: Rng, size: Size) -> Image:
 
 
 def _tile(rng: Rng, side: int) -> Image:
-    """Draw a small element on a ground: a screw head, a ring, a hole, a glyph or nested shapes."""
+    """Draw a small element on a background: a screw head, a ring, a hole, a glyph or nested shapes."""
     tile = np.full((side, side, 3), colours(rng, 1), np.uint8)
     centre, radius, kind = (side // 2, side // 2), max(2, int(side * rng.uniform(0.2, 0.48))), rng.integers(4)
     if kind <= 1:
@@ -127,7 +127,7 @@ def _tile(rng: Rng, side: int) -> Image:
 
 
 def repeats(rng: Rng, size: Size) -> Image:
-    """Draw a grid of one or two elements, with some missing, on their own ground or on a surface."""
+    """Draw a grid of one or two elements, some of them missing, on their own background or on a surface."""
     side = int(np.exp(rng.uniform(np.log(8), np.log(max(size) / 2 + 9))))
     tiles = np.stack([_tile(rng, side) for _ in range(2)])
     rows, columns = -(-size[0] // side), -(-size[1] // side)
@@ -183,7 +183,7 @@ def board(rng: Rng, size: Size) -> Image:
 
 
 def strands(rng: Rng, size: Size) -> Image:
-    """Draw curved lines of one width law: hair, grass, fibres, cables, scratches."""
+    """Draw curved lines of similar width: hair, grass, fibres, cables, scratches."""
     image = surface(rng, size)
     count, thick = int(np.exp(rng.uniform(np.log(25), np.log(180)))), rng.uniform(1, 0.06 * max(size) + 1)
     along, spread = rng.uniform(0, 6.3), rng.choice([0.1, 0.5, 3])

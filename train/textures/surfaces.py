@@ -14,7 +14,7 @@ from edge_inspect.train.textures.paint import colour, colours, lit, overlay, pai
 
 
 def clouds(rng: Rng, size: Size) -> Image:
-    """Draw spectral noise, through a palette or with colour channels that go more or less together."""
+    """Draw spectral noise, coloured by a palette or with colour channels that are more or less alike."""
     if rng.random() < 0.5:
         return paint(fractal(rng, size), rng)
     noise = fractal(rng, size, channels=3) @ (np.eye(3) * rng.uniform(0.1, 0.6) + 0.5).astype(np.float32)
@@ -148,7 +148,7 @@ def attractor(rng: Rng, size: Size) -> Image:
 
 
 def surface(rng: Rng, size: Size) -> Image:
-    """Return what a shape is filled with: a plain tone, a soft gradient, or a surface."""
+    """Return a random filling for a shape: a plain tone, a soft gradient, or a surface."""
     kind = rng.random()
     if kind < 0.15:
         return np.full((*size, 3), colours(rng, 1), np.uint8)
