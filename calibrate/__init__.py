@@ -2,6 +2,7 @@
 
 The command, and the bundle as a whole:
     cli.py                `calibrate bundle`, `verify`, `show`, `diff`, `compile`, `threshold`, `keygen`, `sign`
+    bundle_options.py     the options of `bundle`
     bundling.py           `bundle`, from the checkpoint to the written bundle
     manifest.py           the manifest, and bundles in memory
     selftest_bundle.py    makes the bundle that ships with the package
