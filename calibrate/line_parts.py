@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from edge_inspect.edge.bundle.bundle import Bundle
 from edge_inspect.edge.contract.fields import Precision
 from edge_inspect.edge.errors import UsageError
-from edge_inspect.edge.evidence.case import Case
+from edge_inspect.edge.evidence.saved_part import SavedPart
 from edge_inspect.edge.files import read_file
 from edge_inspect.edge.health.picture import PictureFigures
 from edge_inspect.edge.station.shadow import LARGEST_FILE, read_collected
@@ -92,10 +92,10 @@ def read_evidence(folder: Path, bundle: Bundle) -> LineParts:
     return _enough(folder, LineParts("evidence", precision, scores, stations))
 
 
-def _cases(folder: Path) -> Iterator[Case]:
+def _cases(folder: Path) -> Iterator[SavedPart]:
     for file in sorted(folder.glob("*/*/verdicts/*.json")):
         try:
-            yield Case.model_validate_json(file.read_bytes())
+            yield SavedPart.model_validate_json(file.read_bytes())
         except (OSError, ValidationError):  # deleted while this runs, or not the description of a part
             continue
 

@@ -39,7 +39,8 @@ What a station gets from the workstation:
 The contract and the way to the broker:
     contract/           the messages and commands of the MQTT contract
     outbox/             where messages wait on disk
-    mqtt/               connection, session, publisher; Sparkplug B
+    sinks/              where messages go: what every sink does, and the list of them
+    mqtt/               the sink `mqtt`: publisher, session, connection; JSON and Sparkplug B
     bridge/             the other side: verdicts as Modbus registers for a PLC
 
 How the box is:

@@ -14,8 +14,7 @@ from edge_inspect.edge.configuration.file import (
     read_settings,
     trusted_keys,
 )
-from edge_inspect.edge.configuration.settings import MqttSettings, Settings
-from edge_inspect.edge.contract.ids import uuid7
+from edge_inspect.edge.configuration.settings import MqttSettings
 from edge_inspect.edge.contract.topics import Topics
 from edge_inspect.edge.errors import CheckFailed
 
@@ -47,15 +46,20 @@ def check(path: Path, *, of_bridge: bool, connect: bool) -> Iterator[str]:
         return
     settings = load_settings(path)
     unseen = check_settings(path, settings)
-    yield f"{path}: good; {len(settings.stations)} station(s), broker {_place(settings.mqtt)}"
+    sink = f"broker {_place(settings.mqtt)}" if settings.sink == "mqtt" else f"sink {settings.sink}"
+    yield f"{path}: good; {len(settings.stations)} station(s), {sink}"
     yield from unseen
     keys = ", ".join(key.id for key in trusted_keys(settings))
     yield f"bundles are signed with {keys}" if keys else "bundles need no signature; bundles.public_keys asks for one"
-    if connect:
+    if connect and settings.sink == "mqtt":
+        from edge_inspect.edge.mqtt.encodings import used_topics
+
         topics = [Topics(settings.site, settings.line, station.name) for station in settings.stations]
-        pairs = [_topics_of_a_station(each, settings) for each in topics]
+        pairs = [used_topics(each, settings.mqtt) for each in topics]
         publish, subscribe = ([topic for pair in pairs for topic in pair[i]] for i in (0, 1))
         yield from _try(path, settings.mqtt, publish, subscribe, _STATION_BYTES)
+    elif connect:
+        yield f"sink {settings.sink}: only a broker can be tried before the service runs"
 
 
 def _check_bridge(path: Path, connect: bool) -> Iterator[str]:
@@ -74,28 +78,8 @@ def _check_bridge(path: Path, connect: bool) -> Iterator[str]:
         yield from _try(path, settings.mqtt, [each.command for each in topics], heard, _COMMAND_BYTES)
 
 
-def _topics_of_a_station(topics: Topics, settings: Settings) -> tuple[list[str], list[str]]:
-    """Return what a station publishes to, and what it subscribes to."""
-    mqtt = settings.mqtt
-    if mqtt.encoding == "sparkplug_b":
-        from edge_inspect.edge.mqtt.sparkplug.node import NAMESPACE, EdgeNode
-
-        node = EdgeNode(topics)
-        hosts = [f"{NAMESPACE}/STATE/{mqtt.primary_host}"] if mqtt.primary_host is not None else []
-        return [node.topic(verb) for verb in ("NBIRTH", "NDATA", "NDEATH")], [node.topic("NCMD"), *hosts]
-    publish = [topics.verdict, topics.defect, topics.status, topics.health, topics.reply, topics.image(uuid7())]
-    subscribe = [topics.command]
-    if mqtt.home_assistant is not None:
-        from edge_inspect.edge.mqtt.home_assistant import Discovery
-
-        discovery = Discovery(topics, mqtt.home_assistant)
-        publish.append(discovery.topic)
-        subscribe.append(discovery.status_topic)
-    return publish, subscribe
-
-
 def _try(path: Path, mqtt: MqttSettings, publish: list[str], subscribe: list[str], packet_bytes: int) -> Iterator[str]:
-    from edge_inspect.edge.mqtt.connection import ConnectionProblem
+    from edge_inspect.edge.mqtt.problem import ConnectionProblem
     from edge_inspect.edge.mqtt.trial import try_broker
 
     broker = f"broker {_place(mqtt)}"

@@ -16,6 +16,7 @@ from pathlib import Path
 from edge_inspect.edge.dependencies import NEEDED, remedy
 from edge_inspect.edge.errors import CameraError, EngineError
 from edge_inspect.edge.processor import features
+from edge_inspect.edge.sinks import SINKS, load_sink
 
 # Beside the standard library nothing is imported before it is looked at: doctor speaks where nothing else loads.
 
@@ -86,6 +87,7 @@ def examine() -> list[Finding]:
         _gstreamer(whole),
         _introspected(whole, "aravis", "aravis", ("Aravis", "0.8")),
         _package("harvesters", "pip install 'edge-inspect[genicam]'; only for genicam: cameras"),
+        *(_sink(name, whole) for name in SINKS),
         _package("gpiod", "pip install 'edge-inspect[gpio]'; only for gpio: triggers"),
         _program("mosquitto", "apt-get install mosquitto; only where this box is also the broker"),
         _program("systemctl", "the service needs systemd to start with the box"),
@@ -205,6 +207,17 @@ def _introspected(whole: bool, what: str, scheme: str, *namespaces: tuple[str, s
     except Exception as error:  # what is there is broken
         return Finding(what, False, f"does not load: {error}")
     return Finding(what, True, f"{namespaces[0][0]} {namespaces[0][1]} by introspection")
+
+
+def _sink(name: str, whole: bool) -> Finding:
+    """Return whether messages can go to a sink: whether its module loads."""
+    if not whole:
+        return Finding(f"sink {name}", False, "not looked for before what is missing above is there")
+    try:
+        load_sink(name)
+    except Exception as error:  # a package that is broken fails with whatever it likes
+        return Finding(f"sink {name}", False, f"does not load: {error}; only where the configuration says sink: {name}")
+    return Finding(f"sink {name}", True, f"takes messages where the configuration says sink: {name}")
 
 
 def _cuda(jetpack: int | None) -> Finding:

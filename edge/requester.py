@@ -15,7 +15,7 @@ from edge_inspect.edge.contract.messages import Status
 from edge_inspect.edge.contract.topics import Topics
 from edge_inspect.edge.errors import CheckFailed
 from edge_inspect.edge.mqtt.broker import Terms
-from edge_inspect.edge.mqtt.connection import ConnectionProblem
+from edge_inspect.edge.mqtt.problem import ConnectionProblem
 from edge_inspect.edge.mqtt.reconnection import Reconnection
 from edge_inspect.edge.mqtt.session import Session
 

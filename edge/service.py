@@ -24,7 +24,7 @@ from edge_inspect.edge.health.watchdog import Due, Step
 from edge_inspect.edge.identity import keep_identity
 from edge_inspect.edge.outbox.sqlite import SqliteOutbox
 from edge_inspect.edge.signals import Signals
-from edge_inspect.edge.station.box import open_box
+from edge_inspect.edge.station.box_resources import open_box_resources
 from edge_inspect.edge.station.station import Station
 from edge_inspect.edge.systemd import give_time, notify, watchdog_usec
 from edge_inspect.edge.triggers import check_trigger
@@ -119,7 +119,7 @@ class Service:
                 )
             )
             keep_identity(settings.outbox.path)
-            box = open_box(settings, read_boot_id(), self._outbox, self._engine.ready, trusted)
+            box = open_box_resources(settings, read_boot_id(), self._outbox, self._engine.ready, trusted)
             self._clock = box.clock
             if box.evidence is not None:
                 opened.callback(box.evidence.close, EVIDENCE_S)

@@ -1,4 +1,4 @@
-"""What tests of stations share: a configuration of one or more, the box they share, and an inspector in it."""
+"""What tests of stations share: a configuration of one or more, the box they share, and the bundles of one in it."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from edge_inspect.edge.configuration.settings import Settings
 from edge_inspect.edge.contract.commands import BundleChange, Refused
 from edge_inspect.edge.contract.ids import uuid7
 from edge_inspect.edge.outbox import Outbox
-from edge_inspect.edge.station.box import Box, open_box
-from edge_inspect.edge.station.inspector import Asker, Inspector
+from edge_inspect.edge.station.box_resources import BoxResources, open_box_resources
+from edge_inspect.edge.station.bundles import RequestedBy, StationBundles
 
 
 def make_settings(folder: Path, bundle: Path, *, names: str = "a", **more: Any) -> Settings:
@@ -32,28 +32,28 @@ def make_settings(folder: Path, bundle: Path, *, names: str = "a", **more: Any) 
     )
 
 
-def make_box(settings: Settings, outbox: Outbox, ready: threading.Event | None = None) -> Box:
-    return open_box(settings, "boot", outbox, ready or threading.Event(), trusted_keys(settings))
+def make_box(settings: Settings, outbox: Outbox, ready: threading.Event | None = None) -> BoxResources:
+    return open_box_resources(settings, "boot", outbox, ready or threading.Event(), trusted_keys(settings))
 
 
 class Line:
-    """An inspector, its box, and what it has said."""
+    """The bundles of a station, its box, and what it has said."""
 
     def __init__(self, bundles: Path, work: Path, outbox: Outbox, configured: str = "a", **more: Any) -> None:
         self.settings = make_settings(work, bundles / configured, bundles={"folder": bundles, **more})
         self.box = make_box(self.settings, outbox)
         self.problems: list[str] = []
         self.answers: list[tuple[Refused | None, BundleChange | None]] = []
-        self.inspector = Inspector(self.settings, self.settings.stations[0], self.box, self.problems.append)
-        self._bundles = bundles
+        self.bundles = StationBundles(self.settings, self.settings.stations[0], self.box, self.problems.append)
+        self._folder = bundles
 
     @property
     def name(self) -> str:
-        return self.inspector.judge.reference.name
+        return self.bundles.current.reference.name
 
     def ask(self, name: str | None) -> None:
-        path = None if name is None else self._bundles / name
-        self.inspector.change(path, Asker("hmi", uuid7()), lambda *answer: self.answers.append(answer))
+        path = None if name is None else self._folder / name
+        self.bundles.change(path, RequestedBy("hmi", uuid7()), lambda *answer: self.answers.append(answer))
 
     def change(self, name: str | None) -> str | None:
         """Change to a bundle, or back; returns why it was refused."""
@@ -61,7 +61,7 @@ class Line:
         self.ask(name)
 
         def answered() -> bool:
-            self.inspector.take_next()
+            self.bundles.take_next()
             return len(self.answers) > before
 
         wait_until(answered, 120)

@@ -17,6 +17,7 @@ from edge_inspect.edge.contract.fields import Precision
 from edge_inspect.edge.engines import EngineName
 from edge_inspect.edge.errors import CameraError, TriggerError
 from edge_inspect.edge.outbox import WhenFull
+from edge_inspect.edge.sinks import SINKS, split_sink
 from edge_inspect.edge.triggers import parse_trigger
 
 _MOST_BYTES = 2**50
@@ -351,6 +352,11 @@ class Settings(Section):
     line: Level = Field(description="the second level: the line")
     stations: list[StationSettings] = Field(min_length=1)
     bundles: BundleSettings = Field(default_factory=BundleSettings)
+    sink: str = Field(
+        default="mqtt",
+        description="where messages go; mqtt: to the broker that the section mqtt names",
+        json_schema_extra=lambda schema: schema.update(pattern=f"^({'|'.join(sorted(SINKS))})(:|$)"),
+    )
     mqtt: MqttSettings = Field(default_factory=MqttSettings)
     outbox: OutboxSettings = Field(default_factory=OutboxSettings)
     commands: CommandSettings = Field(default_factory=CommandSettings)
@@ -358,6 +364,14 @@ class Settings(Section):
     evidence: EvidenceSettings | None = Field(default=None, description="leave out to save none")
     health: HealthSettings = Field(default_factory=HealthSettings)
     health_every_s: float = Field(default=10.0, ge=0.5, le=3600, description="how often health is published")
+
+    @field_validator("sink")
+    @classmethod
+    def _sink_is_known(cls, text: str) -> str:
+        name, where = split_sink(text)
+        if name == "mqtt" and where:
+            raise ValueError(f"{text!r} names a broker; name it in the section mqtt, as host and port")
+        return text
 
     @model_validator(mode="after")
     def _triggers_are_allowed(self) -> Settings:

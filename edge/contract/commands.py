@@ -11,7 +11,7 @@
     Reply         what became of a command
 
 A command is one JSON object on the station's topic `command`, not retained, with an id of its own. Whether it may be
-carried out is for the broker's access list to say, and for edge/station/command_desk.py.
+carried out is for the broker's access list to say, and for edge/station/command_admission.py.
 
 What the JSON Schema of a command takes is read: ids in capitals, and whole numbers that are written like 7300.0.
 """

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from edge_inspect.edge.contract.ids import is_uuid7, sort_after
-from edge_inspect.edge.evidence.case import FOLDERS, SUFFIXES
+from edge_inspect.edge.evidence.saved_part import FOLDERS, SUFFIXES
 from edge_inspect.edge.files import write_atomically
 
 _BLOCK = 4096
@@ -21,8 +21,8 @@ class EvidenceFolder:
 
     Args:
         path: The folder; made where it is not there.
-        max_bytes: Of all files, each counted in blocks of 4 KiB.
-        keep_free_bytes: Of the disk.
+        max_bytes: Bound of all files together, each counted in blocks of 4 KiB.
+        keep_free_bytes: Bytes of the disk that are left free.
 
     Raises:
         OSError: It cannot be made or read.

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from edge_inspect.edge.decision import Decision
 from edge_inspect.edge.errors import ImageError, UsageError
-from edge_inspect.edge.evidence.case import Case, find_picture, read_map
+from edge_inspect.edge.evidence.saved_part import SavedPart, find_picture, read_map
 from edge_inspect.edge.frame.images import Frame, read_image, write_image
 from edge_inspect.edge.inspection import draw_overlay
 from edge_inspect.edge.overlay import contact_sheet, scaled
@@ -23,11 +23,11 @@ _COLUMNS = 3
 _ROWS = 300  # a JPEG has at most 65535 lines
 
 
-class Found(NamedTuple):
+class PartOnDisk(NamedTuple):
     """A part on disk."""
 
     folder: Path
-    case: Case
+    saved: SavedPart
     picture: Path
 
 
@@ -53,7 +53,7 @@ def review(folder: Path, sheet: Path, newest: int, only: Only | None = None) -> 
             pictures = _draw(found)
         except ImageError:  # cut off by a power cut, or moved away while this runs
             continue
-        rows.append((f"#{len(rows) + 1} {_caption(found.case)}", pictures))
+        rows.append((f"#{len(rows) + 1} {_caption(found.saved)}", pictures))
         listed.append(_describe(found))
     if not rows:
         what = f"holds no {only or 'evidence'}" if folder.is_dir() else "no such folder"
@@ -63,48 +63,48 @@ def review(folder: Path, sheet: Path, newest: int, only: Only | None = None) -> 
     return listed
 
 
-def _newest(folder: Path, only: Only | None) -> Iterator[Found]:
+def _newest(folder: Path, only: Only | None) -> Iterator[PartOnDisk]:
     files = sorted(folder.glob("*/*/verdicts/*.json"), key=lambda file: file.stem, reverse=True)
     for file in files:
         try:
-            case = Case.model_validate_json(file.read_bytes())
-        except (OSError, ValidationError):  # removed while this runs, or no case
+            saved = SavedPart.model_validate_json(file.read_bytes())
+        except (OSError, ValidationError):  # removed while this runs, or written by something else
             continue
-        if (only == "rejects" and not case.verdict.is_above) or (only == "borderline" and not case.borderline):
+        if (only == "rejects" and not saved.verdict.is_above) or (only == "borderline" and not saved.borderline):
             continue
-        picture = find_picture(file.parents[1], case.verdict.id)
+        picture = find_picture(file.parents[1], saved.verdict.id)
         if picture is not None:
-            yield Found(file.parents[1], case, picture)
+            yield PartOnDisk(file.parents[1], saved, picture)
 
 
-def _draw(found: Found) -> list[Frame]:
+def _draw(found: PartOnDisk) -> list[Frame]:
     """Return the frame, and beside it the frame with its map where there is one."""
-    frame, verdict = read_image(found.picture), found.case.verdict
-    anomaly = read_map(found.folder, found.case)
+    frame, verdict = read_image(found.picture), found.saved.verdict
+    anomaly = read_map(found.folder, found.saved)
     if anomaly is None:
         return [scaled(frame, _HEIGHT)]
-    decision = Decision(not verdict.is_above, verdict.score, verdict.threshold, found.case.regions)
+    decision = Decision(not verdict.is_above, verdict.score, verdict.threshold, found.saved.regions)
     return [scaled(frame, _HEIGHT), scaled(draw_overlay(frame, anomaly, decision), _HEIGHT)]
 
 
-def _caption(case: Case) -> str:
-    verdict = case.verdict
+def _caption(saved: SavedPart) -> str:
+    verdict = saved.verdict
     word, sign = ("REJECT", ">") if verdict.is_above else ("accept", "<=")
     if verdict.shadow:
         word = "shadow"
     figures = f"{verdict.score:.3f} {sign} {verdict.threshold:.3f}"
-    return f"{word} {figures}  {verdict.decided_at:%m-%d %H:%M:%S} {case.station} {verdict.part_id or ''}"
+    return f"{word} {figures}  {verdict.decided_at:%m-%d %H:%M:%S} {saved.station} {verdict.part_id or ''}"
 
 
-def _describe(found: Found) -> dict[str, Any]:
-    verdict = found.case.verdict
+def _describe(found: PartOnDisk) -> dict[str, Any]:
+    verdict = found.saved.verdict
     return {
         "path": clean(found.picture),
         "ok": not verdict.is_above,
-        "borderline": found.case.borderline,
+        "borderline": found.saved.borderline,
         "score": round(verdict.score, 6),
         "threshold": round(verdict.threshold, 6),
-        "station": found.case.station,
+        "station": found.saved.station,
         "part_id": verdict.part_id,
         "bundle": verdict.bundle.name,
     }

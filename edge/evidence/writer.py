@@ -11,8 +11,8 @@ from edge_inspect.edge.configuration.settings import EvidenceSettings
 from edge_inspect.edge.contract.health import EvidenceHealth
 from edge_inspect.edge.contract.messages import Region, Verdict
 from edge_inspect.edge.engines import AnomalyMap
-from edge_inspect.edge.evidence.case import Seen, pack
 from edge_inspect.edge.evidence.folder import EvidenceFolder
+from edge_inspect.edge.evidence.saved_part import PartToSave, pack
 from edge_inspect.edge.frame.images import Frame
 from edge_inspect.edge.text import clean
 
@@ -28,7 +28,7 @@ class EvidenceWriter:
 
     def __init__(self, settings: EvidenceSettings) -> None:
         self._settings = settings
-        self._queue: queue.Queue[Seen | None] = queue.Queue(settings.queue)
+        self._queue: queue.Queue[PartToSave | None] = queue.Queue(settings.queue)
         self._lock = threading.Lock()
         self._saved: Counter[str] = Counter()
         self._dropped: Counter[str] = Counter()
@@ -51,9 +51,9 @@ class EvidenceWriter:
         """Take a part that is worth saving; return whether it keeps the frame. Never waits.
 
         Args:
-            station: Which inspected it.
-            verdict: On it.
-            regions: Of a rejected one.
+            station: Name of the station that inspected the part.
+            verdict: The verdict on the part.
+            regions: Where a rejected part is defective.
             frame: The picture; if it is taken, it must not be written over.
             anomaly: The map; its values are copied.
             sample: It is taken whatever its score.
@@ -65,7 +65,7 @@ class EvidenceWriter:
             self._drop(station)
             return False
         anomaly = replace(anomaly, values=anomaly.values.copy())
-        self._queue.put_nowait(Seen(station, verdict, regions, borderline, frame, anomaly, sample))
+        self._queue.put_nowait(PartToSave(station, verdict, regions, borderline, frame, anomaly, sample))
         return True
 
     def health(self, station: str) -> EvidenceHealth:
@@ -87,15 +87,15 @@ class EvidenceWriter:
 
     def _run(self) -> None:
         self._open()
-        while not (self._closed and self._queue.empty()) and (seen := self._queue.get()) is not None:
+        while not (self._closed and self._queue.empty()) and (part := self._queue.get()) is not None:
             try:
-                self._save(seen)
+                self._save(part)
             except OSError as error:
                 self._report(error)
-                self._drop(seen.station)
+                self._drop(part.station)
             except Exception:  # a mistake of ours, which must not end the thread
-                log.exception("evidence of %s is not saved", seen.station)
-                self._drop(seen.station)
+                log.exception("evidence of %s is not saved", part.station)
+                self._drop(part.station)
 
     def _open(self) -> EvidenceFolder | None:
         """Count what is there, at the start; where that fails, once more at each part."""
@@ -106,15 +106,15 @@ class EvidenceWriter:
             self._report(error)
         return self._folder
 
-    def _save(self, seen: Seen) -> None:
+    def _save(self, part: PartToSave) -> None:
         folder = self._folder or self._open()
         if folder is None:
-            self._drop(seen.station)
+            self._drop(part.station)
             return
-        day = f"{seen.verdict.decided_at:%Y-%m-%d}"
-        folder.add(day, seen.station, seen.verdict.id, pack(seen, self._settings.format))
+        day = f"{part.verdict.decided_at:%Y-%m-%d}"
+        folder.add(day, part.station, part.verdict.id, pack(part, self._settings.format))
         with self._lock:
-            self._saved[seen.station] += 1
+            self._saved[part.station] += 1
         if self._problem is not None:
             log.info("evidence %s: is saved again", self._settings.folder)
             self._problem = None

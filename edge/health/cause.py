@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from edge_inspect.edge.contract.health import Cause
 from edge_inspect.edge.health.picture import Measure
-from edge_inspect.edge.health.picture_change import Change
+from edge_inspect.edge.health.picture_change import MeasureChange
 
 NEAR = 0.5
 """From this share of its limit on, a change of the picture is the likely cause of scores that have moved."""
@@ -20,13 +20,13 @@ _REMEDIES: dict[Cause, str] = {
 }
 
 
-def likely_cause(changes: Mapping[Measure, Change]) -> Cause:
+def likely_cause(changes: Mapping[Measure, MeasureChange]) -> Cause:
     """Return the measure of the picture that has moved most; `parts` where none has moved much."""
     most = max(changes, key=lambda measure: changes[measure].ratio, default=None)
     return "parts" if most is None or changes[most].ratio < NEAR else most
 
 
-def remedy(cause: Cause, changes: Mapping[Measure, Change]) -> str:
+def remedy(cause: Cause, changes: Mapping[Measure, MeasureChange]) -> str:
     """Return what has changed and what to look at, in words."""
     if cause == "parts":
         seen = "the pictures are as they were" if changes else "the pictures have not been seen for long enough"

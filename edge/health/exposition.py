@@ -126,8 +126,8 @@ def _counted(health: Health) -> Iterator[Family]:
 
 def _seen(health: Health) -> Iterator[Family]:
     yield _one("threshold", "gauge", "The score from which parts are rejected.", health.threshold)
-    told = {name: name in health.warnings for name in get_args(HealthWarning)}
-    yield _by("warning", "gauge", "1 for what will spoil verdicts, or soon stop them.", "warning", told)
+    warnings = {name: name in health.warnings for name in get_args(HealthWarning)}
+    yield _by("warning", "gauge", "1 for what will spoil verdicts, or soon stop them.", "warning", warnings)
     if (picture := health.picture) is not None:
         yield _one("picture_level", "gauge", "Mean grey level of the last frame, 0 to 255.", picture.level)
         yield _one(
@@ -155,8 +155,10 @@ def _seen(health: Health) -> Iterator[Family]:
         about = "Control chart of rejects: grows while more parts are rejected than usual."
         yield _one("reject_evidence", "gauge", about, rejects.evidence)
         yield _one("reject_evidence_limit", "gauge", "The alarm begins when the evidence is here.", rejects.limit)
-    told = {name: name == health.cause for name in get_args(Cause)}
-    yield _by("likely_cause", "gauge", "1 for what likely causes rejects or drift, while that is told.", "cause", told)
+    causes = {name: name == health.cause for name in get_args(Cause)}
+    yield _by(
+        "likely_cause", "gauge", "1 for what likely causes rejects or drift, while that is told.", "cause", causes
+    )
     if (drift := health.drift) is not None:
         yield _one("score_drift", "gauge", "Shift of all parts' scores, in the calibration's deviations.", drift.shift)
         yield _one("score_drift_limit", "gauge", "A larger shift, either way, is a drift.", drift.limit)

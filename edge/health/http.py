@@ -75,9 +75,9 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(HTTPStatus.OK, CONTENT_TYPE, expose(reports))
         elif path in ("/healthz", "/livez"):
             ok = not stuck and (path == "/livez" or all(report.is_well for report in reports))
-            told = {"ok": ok, "stuck": stuck, "stations": {r.topics.station: _tell(r) for r in reports}}
+            answer = {"ok": ok, "stuck": stuck, "stations": {r.topics.station: _describe(r) for r in reports}}
             status = HTTPStatus.OK if ok else HTTPStatus.SERVICE_UNAVAILABLE
-            self._answer(status, "application/json", json.dumps(told) + "\n")
+            self._answer(status, "application/json", json.dumps(answer) + "\n")
         else:
             self._answer(HTTPStatus.NOT_FOUND, "text/plain", "there are /healthz, /livez and /metrics\n")
 
@@ -96,10 +96,10 @@ class _Handler(BaseHTTPRequestHandler):
         log.debug("health: " + format, *args)
 
 
-def _tell(report: StationReport) -> dict[str, Any]:
+def _describe(report: StationReport) -> dict[str, Any]:
     """Return what a station's status says and, once it has a health, whether it is connected and what it warns of."""
-    told: dict[str, Any] = {"state": report.state, "reason": report.reason}
+    answer: dict[str, Any] = {"state": report.state, "reason": report.reason}
     if (health := report.health) is not None:
         at = health.model_dump(mode="json", include={"at"})["at"]
-        told |= {"connected": health.mqtt.connected, "at": at, "warnings": list(health.warnings)}
-    return told
+        answer |= {"connected": health.mqtt.connected, "at": at, "warnings": list(health.warnings)}
+    return answer

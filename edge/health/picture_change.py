@@ -18,7 +18,7 @@ LEAST: dict[Measure, float] = {"light": 0.1, "focus": 0.25, "position": 0.05}
 """Changes that are told at all: of the light and the sharpness a share, of the position a share of the frame's side."""
 
 
-class Change(NamedTuple):
+class MeasureChange(NamedTuple):
     """How far a measure has moved.
 
     Attributes:
@@ -57,8 +57,8 @@ class PictureChange:
         self._norm = norm
         self._start: list[PictureFigures] = []
         self._means: dict[str, float] = {}
-        self._told: dict[Measure, bool] = dict.fromkeys(LEAST, False)
-        self.changes: dict[Measure, Change] = {}
+        self._changed: dict[Measure, bool] = dict.fromkeys(LEAST, False)
+        self.changes: dict[Measure, MeasureChange] = {}
         """None before the start is known."""
 
     def add(self, figures: PictureFigures) -> None:
@@ -79,24 +79,24 @@ class PictureChange:
             "light": _relative(by_name["level"], norm.level.mean, LEAST["light"]),
             "focus": _relative(by_name["sharpness"], norm.sharpness.mean, LEAST["focus"]),
             "position": max(
-                (Change(each.value, max(each.limit, LEAST["position"])) for each in (x, y)),
+                (MeasureChange(each.value, max(each.limit, LEAST["position"])) for each in (x, y)),
                 key=lambda change: change.ratio,
             ),
         }
         for measure, change in self.changes.items():
-            self._told[measure] = change.ratio > (0.5 if self._told[measure] else 1.0)
+            self._changed[measure] = change.ratio > (0.5 if self._changed[measure] else 1.0)
 
-    def _change(self, spread: Spread, mean: float, images: int) -> Change:
+    def _change(self, spread: Spread, mean: float, images: int) -> MeasureChange:
         error = math.sqrt(WEIGHT / (2 - WEIGHT)) * spread.deviation
         chance = max(ERRORS * error, spread.wander + BEYOND_WANDER * error)
-        return Change(mean - spread.mean, chance + ERRORS_OF_MEAN / math.sqrt(images) * spread.deviation)
+        return MeasureChange(mean - spread.mean, chance + ERRORS_OF_MEAN / math.sqrt(images) * spread.deviation)
 
     @property
-    def told(self) -> list[Measure]:
+    def changed(self) -> list[Measure]:
         """The measures that have changed."""
-        return [measure for measure, holds in self._told.items() if holds]
+        return [measure for measure, holds in self._changed.items() if holds]
 
 
-def _relative(change: Change, mean: float, least: float) -> Change:
+def _relative(change: MeasureChange, mean: float, least: float) -> MeasureChange:
     scale = max(abs(mean), 1e-9)
-    return Change(change.value / scale, max(change.limit / scale, least))
+    return MeasureChange(change.value / scale, max(change.limit / scale, least))

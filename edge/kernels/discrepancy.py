@@ -48,7 +48,7 @@ _HEAD = structure(
 
 
 @dataclass(frozen=True)
-class Features:
+class FeaturePair:
     """One scale of the features on the GPU, and where its map goes; three addresses.
 
     Attributes:
@@ -69,7 +69,7 @@ class Features:
 
 
 def distance(
-    scales: Sequence[Features], images: int, *, kind: Kind = "float32", layout: Layout = "nchw", columns: int = 1
+    scales: Sequence[FeaturePair], images: int, *, kind: Kind = "float32", layout: Layout = "nchw", columns: int = 1
 ) -> Launch:
     """Return the launch that computes the low-resolution maps of all scales and images.
 

@@ -23,7 +23,7 @@ _PREPROCESS = structure(
 
 
 @dataclass(frozen=True)
-class Plan:
+class PreprocessPlan:
     """How frames of one size become the network's input.
 
     Attributes:
@@ -77,7 +77,7 @@ class Plan:
         return [*launches, Launch(f"preprocess_{kind}", grid, _BLOCK, parameters)]
 
 
-def plan(fit: Fit, width: int, height: int) -> Plan:
+def plan(fit: Fit, width: int, height: int) -> PreprocessPlan:
     """Return how frames of `width` x `height` pixels become the network's input.
 
     Raises:
@@ -94,4 +94,4 @@ def plan(fit: Fit, width: int, height: int) -> Plan:
     steps = tuple(size for before, size in zip(sizes, sizes[1:], strict=False) if size != before)
     if steps and steps[-1] == inner:
         steps = steps[:-1]  # the last step is made with the normalisation
-    return Plan(fit, placement, (round(left), round(top), *seen), steps)
+    return PreprocessPlan(fit, placement, (round(left), round(top), *seen), steps)

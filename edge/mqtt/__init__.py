@@ -1,10 +1,14 @@
-"""The way to the broker: connection, session, publisher.
+"""The way to the broker, the sink `mqtt`: publisher, session, connection.
 
 publisher.py        one station's connection, from its start to its end
-opening.py          which kind of session a station opens
+encodings.py        JSON or Sparkplug B: which session a station opens, and its topics
 reconnection.py     one connection after another
 session.py          one connection from CONNECT to its end
-connection.py       client, TLS and credentials, and what a refusal means
+confirmation.py     messages with QoS 0 that the broker confirms all the same
+properties.py       the MQTT 5 properties of the contract's messages
+connection.py       a client that is ready to connect, and its CONNECT
+tls.py              the TLS socket of a connection
+problem.py          a connection's problem, and what a reason code means
 credentials.py      password, certificate, key and CA, each a file
 validity.py         when a certificate is valid, and for whom
 failure.py          why a broker cannot be reached, with the setting that mends it

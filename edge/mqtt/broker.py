@@ -10,7 +10,8 @@ from typing import NamedTuple
 from paho.mqtt.enums import MQTTProtocolVersion
 
 from edge_inspect.edge.configuration.settings import MqttSettings
-from edge_inspect.edge.mqtt.connection import MQTT5, MQTT311, ConnectionProblem
+from edge_inspect.edge.mqtt.connection import MQTT5, MQTT311
+from edge_inspect.edge.mqtt.problem import ConnectionProblem
 
 REMEMBERED_S = 3600.0
 """For how long a broker is taken at its word that it lacks something; then it is asked anew."""

@@ -9,9 +9,9 @@ from collections.abc import Callable
 from edge_inspect.edge.contract.messages import Status
 from edge_inspect.edge.contract.topics import Topics
 from edge_inspect.edge.mqtt.broker import REMEMBERED_S
-from edge_inspect.edge.mqtt.connection import ConnectionProblem
 from edge_inspect.edge.mqtt.in_flight import Token
 from edge_inspect.edge.mqtt.notices import Notice, Notices
+from edge_inspect.edge.mqtt.problem import ConnectionProblem
 from edge_inspect.edge.mqtt.resends import Resends
 from edge_inspect.edge.mqtt.session import Session
 from edge_inspect.edge.mqtt.suspicion import Suspicion
@@ -117,7 +117,7 @@ class Drain:
             self._notices.remove(token)
             entry = self._entries.pop(token, None)
             if entry is not None:
-                self._held_said.discard(entry.topic)
+                self._held_said.discard(entry.address)
         for refused in session.in_flight.take_refused():
             self._hold(refused.token, refused.why)
 
@@ -179,7 +179,7 @@ class Drain:
         """Return the oldest entry that is not passed over, if it may be sent now."""
         while found := self._outbox.pending(self._station, self._sent_up_to, 1):
             entry, token = found[0], ("entry", found[0].id)
-            passed_over = entry.topic in self._held or not self._suspicion.may_send(token)
+            passed_over = entry.address in self._held or not self._suspicion.may_send(token)
             if not passed_over and not self._may_send(token):
                 return None
             self._sent_up_to = entry.id
@@ -197,7 +197,7 @@ class Drain:
                         return
                     self._suspicion.begin_trial(("entry", entry.id))
                 self._sent_up_to = entry.id
-                if entry.topic not in self._held:
+                if entry.address not in self._held:
                     self._send_entry(session, entry)
                 if self._on_trial(session):
                     return
@@ -209,7 +209,7 @@ class Drain:
         if limit is None:
             token: Token = (why, entry.id)
             self._entries[token] = entry
-            session.send(entry.kind, entry.topic, entry.payload, token)
+            session.send(entry.kind, entry.address, entry.payload, token)
         elif why == "resend":
             self._resends.skip(entry.id)
         else:
@@ -249,7 +249,7 @@ class Drain:
         entry, notice = self._entries.pop(token, None), self._notices.remove(token)
         if token[0] == "resend":
             self._resends.skip(int(token[1]))
-        topic = entry.topic if entry is not None else notice.topic if notice is not None else ""
+        topic = entry.address if entry is not None else notice.topic if notice is not None else ""
         if token[0] == "entry":
             self._held.add(topic)
             self.held_since = self.held_since or time.monotonic()

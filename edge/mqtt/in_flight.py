@@ -12,7 +12,7 @@ Token = tuple[str, int | str]
 _SETTLED_S = 2.0
 
 
-class Refused(NamedTuple):
+class RefusedMessage(NamedTuple):
     """A message that the broker does not take, because of its topic."""
 
     token: Token
@@ -32,7 +32,7 @@ class InFlight:
         self._expected: dict[int, Token] = {}
         self._settling: dict[Token, float] = {}
         self._acknowledged: list[Token] = []
-        self._refused: list[Refused] = []
+        self._refused: list[RefusedMessage] = []
 
     def __len__(self) -> int:
         """Return how many messages the broker is to acknowledge and has not yet."""
@@ -70,7 +70,7 @@ class InFlight:
 
     def refuse(self, number: int, why: str) -> None:
         """Note that the broker does not take it, because of its topic."""
-        self._refused.append(Refused(self.take(number), why))
+        self._refused.append(RefusedMessage(self.take(number), why))
 
     def take(self, number: int) -> Token:
         """Take out the message that the broker has answered for, and return it."""
@@ -82,7 +82,7 @@ class InFlight:
         taken, self._acknowledged = self._acknowledged, []
         return taken
 
-    def take_refused(self) -> list[Refused]:
+    def take_refused(self) -> list[RefusedMessage]:
         """Return the messages refused since the last call, because of their topic."""
         taken, self._refused = self._refused, []
         return taken

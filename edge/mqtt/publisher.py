@@ -1,4 +1,4 @@
-"""The publisher: drains one station's part of the outbox to the broker, tells how it is, and hears its commands.
+"""The publisher, the sink `mqtt`: drains one station's part of the outbox to the broker, and hears its commands.
 
 One connection a station, because an MQTT connection has one last will. One thread a connection: it sends what the
 outbox holds in order, `window` messages ahead of the broker's acknowledgements, and removes an entry only when it is
@@ -23,14 +23,15 @@ from edge_inspect.edge.contract.ids import uuid7
 from edge_inspect.edge.contract.messages import State, Status
 from edge_inspect.edge.contract.topics import TOPIC_ROOT, Topics
 from edge_inspect.edge.mqtt.broker import Terms
-from edge_inspect.edge.mqtt.connection import ConnectionProblem
 from edge_inspect.edge.mqtt.drain import Drain
+from edge_inspect.edge.mqtt.encodings import opener
 from edge_inspect.edge.mqtt.notices import Notices
-from edge_inspect.edge.mqtt.opening import opener
+from edge_inspect.edge.mqtt.problem import ConnectionProblem
 from edge_inspect.edge.mqtt.reconnection import Reconnection
 from edge_inspect.edge.mqtt.resends import Resends
-from edge_inspect.edge.mqtt.session import OnMessage, Session
-from edge_inspect.edge.outbox import Outbox
+from edge_inspect.edge.mqtt.session import Session
+from edge_inspect.edge.outbox import Kind, Outbox
+from edge_inspect.edge.sinks.sink import OnCommand, Sink, SinkContext
 
 log = logging.getLogger(__name__)
 
@@ -38,8 +39,22 @@ log = logging.getLogger(__name__)
 _DRAIN_SHARE = 0.8
 
 
+def open_publisher(context: SinkContext) -> Sink:
+    """Open the sink `mqtt`, see `edge.sinks`: the connection that the configuration's section `mqtt` describes."""
+    settings = context.settings
+    return Publisher(
+        Topics(settings.site, settings.line, context.station),
+        context.outbox,
+        settings.mqtt,
+        context.status,
+        context.on_command,
+        context.on_set_aside,
+        allowed=context.allowed,
+    )
+
+
 class Publisher:
-    """One station's connection to the broker.
+    """One station's connection to the broker; a `Sink`.
 
     The thread starts at once and tries until `close`; a broker that is away or refuses is never an error here. `status`
     is published when the connection is made and at every change, however short: an operator asks why a part was missed.
@@ -63,7 +78,7 @@ class Publisher:
         outbox: Outbox,
         settings: MqttSettings,
         status: Status,
-        on_command: OnMessage | None = None,
+        on_command: OnCommand | None = None,
         on_set_aside: Callable[[str], None] = lambda sentence: None,
         *,
         allowed: Collection[Verb] = (),
@@ -112,6 +127,10 @@ class Publisher:
     def set_aside(self) -> int:
         """How many messages were given up because the broker does not take them."""
         return self._drain.set_aside
+
+    def address(self, kind: Kind) -> str:
+        """Return the topic of a kind of message."""
+        return self._topics.verdict if kind == "verdict" else self._topics.defect
 
     def set_status(self, status: Status) -> None:
         """Publish a status, now or when there is a connection: then the newest 16, in order."""

@@ -9,7 +9,8 @@ from collections.abc import Callable
 
 from edge_inspect.edge.configuration.settings import MqttSettings
 from edge_inspect.edge.mqtt.broker import REMEMBERED_S, VERSIONS, Broker, Terms, known_broker
-from edge_inspect.edge.mqtt.connection import MQTT5, ConnectionProblem
+from edge_inspect.edge.mqtt.connection import MQTT5
+from edge_inspect.edge.mqtt.problem import ConnectionProblem
 from edge_inspect.edge.mqtt.session import UNSUPPORTED_VERSION, Session
 
 _FIRST_PAUSE_S = 0.25

@@ -19,20 +19,13 @@ from paho.mqtt.reasoncodes import ReasonCode
 from edge_inspect.edge.configuration.settings import MqttSettings
 from edge_inspect.edge.contract.commands import ReturnAddress
 from edge_inspect.edge.mqtt.broker import VERSIONS, Terms
-from edge_inspect.edge.mqtt.connection import (
-    MQTT5,
-    ConnectionProblem,
-    connect,
-    describe_reason,
-    message_properties,
-    new_client,
-    packed_size,
-    refusal,
-    will_properties,
-)
+from edge_inspect.edge.mqtt.confirmation import Confirmations
+from edge_inspect.edge.mqtt.connection import MQTT5, connect, new_client
 from edge_inspect.edge.mqtt.failure import explain_silence
 from edge_inspect.edge.mqtt.in_flight import InFlight, Token
 from edge_inspect.edge.mqtt.limits import Limits
+from edge_inspect.edge.mqtt.problem import ConnectionProblem, describe_reason, refusal
+from edge_inspect.edge.mqtt.properties import MessageProperties, message_properties, will_properties
 
 log = logging.getLogger(__name__)
 
@@ -103,14 +96,11 @@ class Session:
         self._is_5 = terms.protocol == MQTT5
         self._window = settings.window
         self.in_flight = InFlight()
-        self._unconfirmed: list[int] = []
-        self._confirmations: dict[int, list[int]] = {}
-        self._sent = 0
         self._handling = False
         self._problem: ConnectionProblem | None = None
-        self._properties: dict[str, Properties] = {}
-        self._sizes: dict[str | None, int] = {}
+        self._properties = MessageProperties(is_5=self._is_5, expiry_s=settings.message_expiry_s)
         self._client = new_client(client_id, terms.protocol, settings)
+        self._confirmations = Confirmations(self._client, self.in_flight)
         self._client.on_connect = self._on_connect
         self._client.on_disconnect = self._on_disconnect
         self._client.on_publish = self._on_publish
@@ -149,10 +139,7 @@ class Session:
         largest = self.limits.packet
         if largest is None:
             return None
-        if schema not in self._sizes:
-            properties = self._describe(schema)
-            self._sizes[schema] = _PACKET_OVERHEAD + (0 if properties is None else packed_size(properties))
-        return largest if size + self._sizes[schema] > largest else None
+        return largest if size + _PACKET_OVERHEAD + self._properties.size(schema) > largest else None
 
     def send(self, schema: str, topic: str, payload: bytes, token: Token, back: ReturnAddress | None = None) -> None:
         """Send a message of the contract; `in_flight` says by its token what has become of it.
@@ -177,8 +164,7 @@ class Session:
 
     def turn(self, wake: socket.socket, timeout: float) -> None:
         """Wait until the broker sends, `wake` can be read or the time is over, and handle what there is."""
-        if self._unconfirmed:
-            self._ask()
+        self._confirmations.ask()
         answer_s = self._terms.patience_s or self._settings.connect_timeout_s
         if not self.answered:
             timeout = max(0.0, min(timeout, self.in_flight.progress_at + answer_s - time.monotonic() + 0.001))
@@ -240,7 +226,7 @@ class Session:
                 "%s: %d bytes are not sent, the broker takes packets of %d; raise its limit", topic, len(payload), limit
             )
             return None
-        described = properties or self._describe(schema)
+        described = properties or self._properties.of(schema)
         sent = self._client.publish(topic, payload, min(qos, self.limits.qos), retain and self.limits.retain, described)
         return sent.mid if sent.rc == MQTTErrorCode.MQTT_ERR_SUCCESS else None
 
@@ -251,26 +237,7 @@ class Session:
         elif self.limits.qos:
             self.in_flight.expect(number, token)
         else:
-            self._await_confirmation(token, topic)
-
-    def _await_confirmation(self, token: Token, topic: str) -> None:
-        """Have what was sent with QoS 0 acknowledged.
-
-        After it the session takes back a subscription it never had: the broker must answer that (MQTT-3.10.4-5), and it
-        reads a connection's packets in their order. That costs a few bytes a turn, needs no right, and leaves nothing.
-        """
-        self._sent += 1
-        self._unconfirmed.append(-self._sent)
-        self.in_flight.expect(-self._sent, token)
-        self._confirming = topic
-        # While the broker confirms one part of the window, another is on its way.
-        if len(self._unconfirmed) * 4 >= self._window:
-            self._ask()
-
-    def _ask(self) -> None:
-        result, number = self._client.unsubscribe(self._confirming)
-        if result == MQTTErrorCode.MQTT_ERR_SUCCESS and number is not None:
-            self._confirmations[number], self._unconfirmed = self._unconfirmed, []
+            self._confirmations.expect(token, topic, self._window)
 
     def _read(self) -> None:
         """Read what has come; bytes that are no packet are the broker's mistake, not an error here."""
@@ -288,14 +255,6 @@ class Session:
     def _malformed(self, how: str) -> ConnectionProblem:
         what = f"it sent what is not {self.version}{how}; see what listens on this port"
         return ConnectionProblem(what, hung_up=True)
-
-    def _describe(self, schema: str | None) -> Properties | None:
-        if not self._is_5 or schema is None:
-            return None
-        if schema not in self._properties:
-            expires = schema in ("verdict", "defect")
-            self._properties[schema] = message_properties(schema, self._settings.message_expiry_s if expires else None)
-        return self._properties[schema]
 
     def _on_connect(
         self, client: Client, userdata: object, flags: ConnectFlags, reason: ReasonCode, properties: Properties | None
@@ -356,8 +315,7 @@ class Session:
     def _on_confirmed(
         self, client: Client, userdata: object, mid: int, reasons: list[ReasonCode], properties: Properties | None
     ) -> None:
-        for number in self._confirmations.pop(mid, ()):
-            self.in_flight.acknowledge(number)
+        self._confirmations.take(mid)
 
     def _on_message(self, client: Client, userdata: object, message: MQTTMessage) -> None:
         if message.topic in self._subscriptions:

@@ -24,8 +24,9 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from edge_inspect.edge.configuration.settings import MqttSettings
 from edge_inspect.edge.mqtt.broker import VERSIONS
-from edge_inspect.edge.mqtt.connection import MQTT5, MQTT311, ConnectionProblem, connect, new_client, refusal
+from edge_inspect.edge.mqtt.connection import MQTT5, MQTT311, connect, new_client
 from edge_inspect.edge.mqtt.failure import explain_silence
+from edge_inspect.edge.mqtt.problem import ConnectionProblem, refusal
 from edge_inspect.edge.mqtt.session import UNSUPPORTED_VERSION
 
 _ANSWER_S = 10.0
@@ -45,7 +46,7 @@ _LIMITS = {
 }
 
 
-class Trial(NamedTuple):
+class BrokerTrial(NamedTuple):
     """What came of a trial: what is to be said of the broker, and what it does not allow."""
 
     said: list[str]
@@ -54,7 +55,7 @@ class Trial(NamedTuple):
 
 def try_broker(
     settings: MqttSettings, publish: Sequence[str], subscribe: Sequence[str], *, packet_bytes: int = 0
-) -> Trial:
+) -> BrokerTrial:
     """Connect as the service does, ask for what it needs, and close.
 
     Args:
@@ -114,7 +115,7 @@ class _Visit:
             raise refusal("refused the connection", self._reason)
         return True
 
-    def look(self, publish: Sequence[str], subscribe: Sequence[str], packet_bytes: int) -> Trial:
+    def look(self, publish: Sequence[str], subscribe: Sequence[str], packet_bytes: int) -> BrokerTrial:
         """Ask the broker for all that is needed."""
         limits = [text.format(self._limits[name]) for name, text in _LIMITS.items() if name in self._limits]
         announced = f"; it announces {', '.join(limits)}" if limits else ""
@@ -129,7 +130,7 @@ class _Visit:
             said.append("it does not tell what may be published; the service's log has what it refuses")
         else:
             mistakes += self._publish_all(publish)
-        return Trial(said, mistakes)
+        return BrokerTrial(said, mistakes)
 
     def _subscribe(self, topic: str) -> str:
         """Subscribe to a topic; return why that is not allowed."""

@@ -1,4 +1,4 @@
-"""The outbox: where every verdict waits until the broker has acknowledged it.
+"""The outbox: where every verdict waits until its sink has delivered it, which is when the broker has acknowledged it.
 
 One `put` gives out the station's next sequence number and stores the messages that carry it, as one step: no number
 is lost or used twice. The outbox is bounded in bytes and age; a policy says what goes when it is full, but no defect
@@ -13,7 +13,7 @@ time, and a message that waited while the box was switched off or suspended had 
 sqlite.py        the durable outbox: one SQLite file
 file.py          the file is locked, opened, and set aside when it is damaged
 keeper.py        the threads that flush and checkpoint it
-trimming.py      which entries have to go
+statements.py    what is read from the file and written to it, and which entries have to go
 fault.py         what is wrong with the file at present, said once
 memory.py        the outbox that forgets when the process ends
 entry_queue.py   entries in memory
@@ -39,9 +39,15 @@ log = logging.getLogger(__name__)
 
 
 class Outgoing(NamedTuple):
-    """A message to store."""
+    """A message to store.
 
-    topic: str
+    Attributes:
+        address: Where the sink delivers it, such as a topic. The outbox keeps it and does not read it.
+        payload: The message as JSON.
+        kind: Which message it is.
+    """
+
+    address: str
     payload: bytes
     kind: Kind
 
@@ -56,14 +62,14 @@ class Entry(NamedTuple):
     station: str
     sequence: int
     kind: Kind
-    topic: str
+    address: str
     payload: bytes
     created: float
 
     @property
     def size(self) -> int:
         """What the entry counts against the bound, in bytes."""
-        return len(self.topic.encode()) + len(self.payload)
+        return len(self.address.encode()) + len(self.payload)
 
 
 class Depth(NamedTuple):
@@ -77,7 +83,10 @@ Make = Callable[[int], Sequence[Outgoing]]
 
 
 class Outbox(Protocol):
-    """What the engine thread puts into and the publishers drain. Every method may be called from any thread."""
+    """Holds the messages between the engine thread, which puts them in, and the sinks, which take them out.
+
+    Every method may be called from any thread.
+    """
 
     @property
     def recovered_from(self) -> Path | None:
@@ -166,7 +175,7 @@ class BoundedOutbox:
             sequence = self._sequences.get(station, 0) + 1
             now = self._now()
             entries = [
-                Entry(self._last_id + number, station, sequence, message.kind, message.topic, message.payload, now)
+                Entry(self._last_id + number, station, sequence, message.kind, message.address, message.payload, now)
                 for number, message in enumerate(make(sequence), start=1)
             ]
             if not entries:

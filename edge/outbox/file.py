@@ -56,6 +56,7 @@ _NOT_DAMAGE = {
 }
 # At the opening another program is waited for; later it holds up a part once, and no longer than this.
 _OPENING_WAIT_S, _WAIT_MS = 5.0, 200
+# The column `topic` holds the entry's address; it has kept its name so that files of earlier versions can be read.
 ENTRY_COLUMNS = "id, station, sequence, kind, topic, payload, created"
 
 
@@ -145,12 +146,20 @@ def open_file(path: Path) -> tuple[sqlite3.Connection, Path | None]:
         return _verified(path), aside
 
 
-def read_damaged(path: Path) -> tuple[list[Entry], dict[str, int]]:
-    """Return what can still be read of a damaged outbox: what waits, in order, and each station's last number."""
+def read_damaged(path: Path, damaged: Path) -> tuple[list[Entry], dict[str, int]]:
+    """Return what can still be read of a damaged outbox, and log how much that is.
+
+    Args:
+        path: Where it was, for the log.
+        damaged: Where it lies now.
+
+    Returns:
+        What waits, in order, and each station's last number.
+    """
     entries: list[Entry] = []
     sequences: dict[str, int] = {}
     unreadable = (sqlite3.Error, UnicodeDecodeError)
-    with suppress(*unreadable), closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
+    with suppress(*unreadable), closing(sqlite3.connect(f"file:{damaged}?mode=ro", uri=True)) as connection:
         with suppress(*unreadable):
             sequences.update(
                 connection.execute(f"SELECT station, last FROM sequences WHERE {_ROWS_HOLD['sequences']}").fetchall()
@@ -164,6 +173,16 @@ def read_damaged(path: Path) -> tuple[list[Entry], dict[str, int]]:
                     sequences[entry.station] = max(entry.sequence, sequences.get(entry.station, 0))
                     if not sent:
                         entries.append(entry._replace(id=len(entries) + 1))
+    if sequences:
+        log.warning(
+            "outbox %s: %d messages and the numbers of %d stations were read from %s",
+            path,
+            len(entries),
+            len(sequences),
+            damaged,
+        )
+    else:
+        log.error("outbox %s: nothing could be read of %s; sequence numbers start again at 1", path, damaged)
     return entries, sequences
 
 

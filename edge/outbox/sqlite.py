@@ -23,15 +23,14 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack, closing, suppress
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from edge_inspect.edge.contract.ids import sort_after
 from edge_inspect.edge.errors import OutboxError
-from edge_inspect.edge.outbox import KINDS, REFUSED, BoundedOutbox, Depth, Entry, WhenFull
+from edge_inspect.edge.outbox import KINDS, REFUSED, BoundedOutbox, Depth, Entry, WhenFull, statements
 from edge_inspect.edge.outbox.entry_queue import EntryQueue
 from edge_inspect.edge.outbox.fault import Fault, describe
 from edge_inspect.edge.outbox.file import (
-    ENTRY_COLUMNS,
     connect,
     lock,
     open_file,
@@ -40,7 +39,6 @@ from edge_inspect.edge.outbox.file import (
     transaction,
 )
 from edge_inspect.edge.outbox.keeper import Checkpointer, Flusher
-from edge_inspect.edge.outbox.trimming import Row, choose, choose_history
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +52,7 @@ class SqliteOutbox(BoundedOutbox):
     Args:
         path: the file; made when it is not there, set aside as `<name>.corrupt-<time>` when it is damaged.
         durability: what a put survives, see above.
-        max_bytes: bound of topics and payloads that wait; the file is somewhat larger.
+        max_bytes: bound of addresses and payloads that wait; the file is somewhat larger.
         max_age_s: entries that waited for longer are dropped at the next put, see edge/outbox/__init__.py.
         when_full: which verdicts go when the bound is reached, and when there are none, which defects.
         history_bytes: bound of what is kept after the broker's acknowledgement.
@@ -121,14 +119,14 @@ class SqliteOutbox(BoundedOutbox):
 
     def pending(self, station: str, after: int, limit: int) -> list[Entry]:
         """See `Outbox.pending`."""
-        query = f"""SELECT {ENTRY_COLUMNS} FROM entries
-            WHERE sent = 0 AND station = ? AND id > ? AND id <= ? ORDER BY id LIMIT ?"""
         with self._lock:
             up_to = self._stored_up_to if self._flusher is None else self._durable_up_to
-            rows = self._read(query, (station, after, up_to, limit + len(self._unremoved)))
-            if rows is None:  # what is in memory comes after what is in the file
-                return []
-            found = [entry for entry in map(Entry._make, rows) if entry.id not in self._unremoved]
+            try:
+                stored = statements.read_waiting(self._drain_db, station, after, up_to, limit + len(self._unremoved))
+            except sqlite3.Error as problem:
+                self._report(problem)
+                return []  # what is in memory comes after what is in the file
+            found = [entry for entry in stored if entry.id not in self._unremoved]
             if up_to == self._stored_up_to:
                 found += self._overflow.pending(station, after, limit)
             return found[:limit]
@@ -136,7 +134,7 @@ class SqliteOutbox(BoundedOutbox):
     def remove(self, ids: Iterable[int]) -> None:
         """See `Outbox.remove`."""
         with self._lock:
-            removed = self._take_out(list(ids), "UPDATE entries SET sent = 1 WHERE id = ?")
+            removed = self._take_out(list(ids), into_history=True)
             self._sent_bytes += sum(size for number, _, size in removed if number <= self._stored_up_to)
             if self._sent_bytes > self._history_bytes:
                 self._trim_history()
@@ -144,24 +142,27 @@ class SqliteOutbox(BoundedOutbox):
     def drop(self, ids: Iterable[int]) -> None:
         """See `Outbox.drop`."""
         with self._lock:
-            removed = self._take_out(list(ids), "DELETE FROM entries WHERE id = ?")
+            removed = self._take_out(list(ids), into_history=False)
             self._count_dropped(kind for _, kind, _ in removed)
             self.why_dropped = REFUSED
 
     def history(self, station: str, first: int, last: int, after: int, limit: int) -> list[Entry]:
         """See `Outbox.history`."""
-        query = f"""SELECT {ENTRY_COLUMNS} FROM entries INDEXED BY entries_sent
-            WHERE sent = 1 AND id > ? AND station = ? AND sequence BETWEEN ? AND ? ORDER BY id LIMIT ?"""
         with self._lock:
-            return [Entry._make(row) for row in self._read(query, (after, station, first, last, limit)) or ()]
+            try:
+                return statements.read_history(self._drain_db, station, first, last, after, limit)
+            except sqlite3.Error as problem:
+                self._report(problem)
+                return []
 
     def history_range(self, station: str) -> tuple[int, int] | None:
         """See `Outbox.history_range`."""
-        query = """SELECT MIN(sequence), MAX(sequence) FROM entries INDEXED BY entries_sent
-            WHERE sent = 1 AND station = ? HAVING COUNT(*)"""
         with self._lock:
-            rows = self._read(query, (station,))
-        return (rows[0][0], rows[0][1]) if rows else None
+            try:
+                return statements.read_history_range(self._drain_db, station)
+            except sqlite3.Error as problem:
+                self._report(problem)
+                return None
 
     def depth(self) -> Depth:
         """See `Outbox.depth`."""
@@ -253,14 +254,6 @@ class SqliteOutbox(BoundedOutbox):
         for station in list(self._wakes):
             super()._announce(station)
 
-    def _read(self, query: str, values: tuple[object, ...]) -> list[tuple[Any, ...]] | None:
-        """Return the rows; `None` where the file cannot be read now."""
-        try:
-            return self._drain_db.execute(query, values).fetchall()
-        except sqlite3.Error as problem:
-            self._report(problem)
-            return None
-
     def _report(self, problem: Exception) -> None:
         self._fault.note(problem)
         self._be_patient(False)
@@ -278,17 +271,14 @@ class SqliteOutbox(BoundedOutbox):
             sequences = {**self._sequences, **sequences}
         stored = Depth(self._stored.entries + len(entries), self._stored.bytes + sum(entry.size for entry in entries))
         with transaction(self._db):
-            self._db.executemany(
-                "INSERT INTO entries VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0)", [(*entry, entry.size) for entry in entries]
-            )
-            self._db.executemany("INSERT OR REPLACE INTO sequences VALUES (?, ?)", sequences.items())
-            old, surplus = choose(self._db, self._too_old(), stored.bytes - self._max_bytes, self._when_full)
+            statements.write(self._db, entries, sequences)
+            old, surplus = statements.choose(self._db, self._too_old(), stored.bytes - self._max_bytes, self._when_full)
             trimmed = old + surplus
-            self._db.executemany("DELETE FROM entries WHERE id = ?", [(number,) for number, _, _ in trimmed])
+            statements.delete(self._db, [number for number, _, _ in trimmed])
             gone = Counter(kind for _, kind, _ in trimmed)
             dropped = {kind: self._dropped[kind] + gone[kind] for kind in KINDS}
             if dropped != self._saved_dropped:
-                self._db.executemany("INSERT OR REPLACE INTO dropped VALUES (?, ?)", dropped.items())
+                statements.write_dropped(self._db, dropped)
         self._dropped = dropped
         self._saved_dropped = dict(dropped)
         self._stored = Depth(stored.entries - len(trimmed), stored.bytes - sum(size for _, _, size in trimmed))
@@ -298,17 +288,13 @@ class SqliteOutbox(BoundedOutbox):
         self._checkpoints.count()
         self._tell_dropped([kind for _, kind, _ in old], [kind for _, kind, _ in surplus], self._full)
 
-    def _take_out(self, ids: list[int], statement: str) -> list[Row]:
+    def _take_out(self, ids: list[int], *, into_history: bool) -> list[statements.Row]:
         """Have entries wait no more and return id, kind and size of those that did."""
         in_memory = self._overflow.remove(ids)
-        found: list[Row] = []
         wanted = self._unremoved.union(ids) - {entry.id for entry in in_memory}
         try:
             with transaction(self._drain_db):
-                for number in sorted(wanted):
-                    query = "SELECT id, kind, size FROM entries WHERE id = ? AND sent = 0"
-                    found += self._drain_db.execute(query, (number,)).fetchall()
-                    self._drain_db.execute(statement + " AND sent = 0", (number,))
+                found = statements.take_out(self._drain_db, wanted, into_history=into_history)
         except sqlite3.Error as problem:
             self._report(problem)
             self._unremoved = wanted
@@ -325,8 +311,8 @@ class SqliteOutbox(BoundedOutbox):
         try:
             with transaction(self._drain_db):
                 excess = self._sent_bytes - self._history_bytes
-                chosen, freed = choose_history(self._drain_db, excess, self._history_bytes // 256)
-                self._drain_db.executemany("DELETE FROM entries WHERE id = ?", [(number,) for number in chosen])
+                chosen, freed = statements.choose_history(self._drain_db, excess, self._history_bytes // 256)
+                statements.delete(self._drain_db, chosen)
         except sqlite3.Error as problem:
             self._report(problem)
         else:
@@ -336,12 +322,9 @@ class SqliteOutbox(BoundedOutbox):
         self._sequences = dict(self._db.execute("SELECT station, last FROM sequences"))
         self._dropped.update(self._db.execute("SELECT kind, count FROM dropped"))
         self._saved_dropped = dict(self._dropped)
-        totals = self._db.execute(
-            "SELECT COUNT(*) FILTER (WHERE sent = 0), COALESCE(SUM(size) FILTER (WHERE sent = 0), 0), "
-            "COALESCE(SUM(size) FILTER (WHERE sent = 1), 0), COALESCE(MAX(id), 0) FROM entries"
-        ).fetchone()
-        self._stored, self._sent_bytes = Depth(*totals[:2]), totals[2]
-        self._last_id = self._stored_up_to = totals[3]
+        totals = statements.read_totals(self._db)
+        self._stored, self._sent_bytes = Depth(totals.entries, totals.bytes), totals.history_bytes
+        self._last_id = self._stored_up_to = totals.last_id
         newest = self._db.execute("SELECT created, payload FROM entries WHERE id = ?", (self._last_id,)).fetchone()
         if newest is not None:
             self._go_on_after(*newest)
@@ -353,21 +336,10 @@ class SqliteOutbox(BoundedOutbox):
             sort_after(json.loads(payload)["id"])
 
     def _salvage(self, damaged: Path) -> None:
-        entries, sequences = read_damaged(damaged)
-        if not sequences:
-            log.error("outbox %s: nothing could be read of %s; sequence numbers start again at 1", self._path, damaged)
-            return
-        self._sequences = sequences
+        entries, self._sequences = read_damaged(self._path, damaged)
         with transaction(self._db):
-            self._db.executemany("INSERT INTO sequences VALUES (?, ?)", sequences.items())
+            statements.write(self._db, [], self._sequences)
         if entries:
             self._go_on_after(entries[-1].created, entries[-1].payload)
             self._write(entries)
             self._last_id = entries[-1].id
-        log.warning(
-            "outbox %s: %d messages and the numbers of %d stations were read from %s",
-            self._path,
-            len(entries),
-            len(sequences),
-            damaged,
-        )

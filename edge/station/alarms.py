@@ -15,7 +15,7 @@ class Alarms:
     """Raises a station's alarm for the worst of what lasts, until a look finds it over.
 
     Args:
-        state: Of the station.
+        state: The station's state, which tells the alarm.
         outbox: Where its verdicts go.
         ring: Where its frames wait.
     """
@@ -35,7 +35,7 @@ class Alarms:
         """Look at what lasts.
 
         Args:
-            warnings: Of pictures, rejects, scores and the machine, in words, the first to be said.
+            warnings: The warnings of pictures, rejects, scores and the machine as sentences; the first one is said.
             hurried: Parts do not wait for the engine: that the ring is full is an alarm.
         """
         before, self._seen = self._seen, self._ring.waits + self._passed

@@ -1,4 +1,4 @@
-"""The camera thread of a station: from the camera, when the gate lets it, into the ring."""
+"""The camera thread of a station: from the camera, when a frame is asked for, into the ring."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from edge_inspect.edge.cameras import Camera, Capture, Place, open_camera
 from edge_inspect.edge.errors import CameraError, CameraIdle, CameraLost
 from edge_inspect.edge.frame.images import Frame
 from edge_inspect.edge.health.stage import Stage
-from edge_inspect.edge.station.gate import Gate, Turn
+from edge_inspect.edge.station.frame_requests import FrameRequest, FrameRequests
 from edge_inspect.edge.station.ring import FrameRing
 from edge_inspect.edge.text import clean
 
@@ -22,13 +22,13 @@ REOPEN_AFTER_S = 0.5
 NO_MORE = "the camera gives no more frames"
 
 
-class Eyes(Protocol):
-    """Who the frames are for; `edge.station.station.Station` is one."""
+class CameraListener(Protocol):
+    """Is told what the camera gives, by the camera thread; `edge.station.station.Station` is one."""
 
     def see(self, capture: Capture, live: bool) -> None:
         """Take in a frame that has come; some may have been lost before it."""
 
-    def show(self, pictures: Iterable[str], frame: Frame | None, problem: str = "") -> None:
+    def show(self, snapshots: Iterable[str], frame: Frame | None, problem: str = "") -> None:
         """Answer snapshots that were asked for, or say why they cannot be had."""
 
     def miss(self, problem: str, parts: int = 1) -> None:
@@ -41,24 +41,26 @@ class Eyes(Protocol):
 class CameraThread:
     """Reads until it is told to stop or the source ends; a lost camera is opened again, and one that hangs left behind.
 
-    A recorded source goes on where it was, so that no part is judged twice. An error that nobody expected, of a driver
-    or of ours, costs the part that it came with.
+    A recorded source goes on where it was, so that no part is inspected twice. An unexpected error, of a driver or of
+    our own code, costs the part that it came with.
 
     Args:
-        name: Of the station.
-        uri: Of the camera.
-        gate: When to take a frame, and what for.
+        name: Name of the station.
+        uri: The camera, as the configuration names it.
+        requests: When to take a frame, and what for.
         ring: Where parts go.
         stage: Told what this thread is at.
-        eyes: Who the frames are for.
+        listener: Who the frames are for.
     """
 
-    def __init__(self, name: str, uri: str, gate: Gate, ring: FrameRing, stage: Stage, eyes: Eyes) -> None:
+    def __init__(
+        self, name: str, uri: str, requests: FrameRequests, ring: FrameRing, stage: Stage, listener: CameraListener
+    ) -> None:
         self._name, self._uri = f"camera-{name}", uri
-        self._gate, self._ring, self._stage, self._eyes = gate, ring, stage, eyes
+        self._requests, self._ring, self._stage, self._listener = requests, ring, stage, listener
         self._stopping = threading.Event()
-        self._turn: Turn | None = None
-        """What the camera has been asked for, and is not answered yet."""
+        self._unanswered: FrameRequest | None = None
+        """The request that the camera has not answered yet."""
         self._again = False
         self._place = Place()
         self._thread: threading.Thread | None = None
@@ -73,11 +75,11 @@ class CameraThread:
 
     def reopen(self) -> None:
         """Open the camera again in a new thread; the one that hangs ends when it comes back, and gives no frame."""
-        turn, self._turn = self._turn, None
+        request, self._unanswered = self._unanswered, None
         self.start()
         problem = f"the camera hangs for {self._stage.limit_s:g} s; it is opened again"
-        self._eyes.miss(problem, 1 if turn is not None and turn.inspect else 0)
-        self._eyes.show(turn.pictures if turn is not None else (), None, problem)
+        self._listener.miss(problem, 1 if request is not None and request.inspect else 0)
+        self._listener.show(request.snapshots if request is not None else (), None, problem)
 
     def stop(self) -> None:
         """Take no more frames."""
@@ -100,16 +102,16 @@ class CameraThread:
                 ended = self._open_and_read()
             except Exception as error:
                 if self._mine():
-                    turn, self._turn = self._turn, None
+                    request, self._unanswered = self._unanswered, None
                     problem = self._unexpected(error)
-                    if turn is not None:
-                        self._tell(turn, problem)
+                    if request is not None:
+                        self._tell(request, problem)
                     self._wait_for_camera(problem)
         if self._mine():
-            self._gate.close()
+            self._requests.close()
             self._forget(NO_MORE)
             self._stage.idle(NO_MORE)
-            self._eyes.end()
+            self._listener.end()
 
     def _open_and_read(self) -> bool:
         """Read until the end (true), or until the camera has to be opened again (false)."""
@@ -136,7 +138,7 @@ class CameraThread:
     def _wait_for_camera(self, error: CameraError) -> None:
         why = clean(str(error))
         self._stage.fail(why)
-        self._eyes.miss(why, 0)
+        self._listener.miss(why, 0)
         self._forget(why)
         self._stopping.wait(REOPEN_AFTER_S)
 
@@ -144,18 +146,18 @@ class CameraThread:
         """Read until the end (true), or until the camera is lost (false)."""
         if self._mine():
             self.live = camera.live
-        while self._mine() and (turn := self._wait_for_turn()) is not None:
-            self._turn = turn
+        while self._mine() and (request := self._wait_for_request()) is not None:
+            self._unanswered = request
             problem: CameraError | None = None
             try:
-                capture = camera.read(self._ring.spare(), turn.after)
+                capture = camera.read(self._ring.spare(), request.after)
             except CameraError as error:
                 problem = error
             if not self._mine():
                 break  # what it was asked for was counted when this thread was left behind
-            self._turn = None
+            self._unanswered = None
             if problem is not None:
-                self._tell(turn, problem)
+                self._tell(request, problem)
                 if isinstance(problem, CameraIdle):
                     continue
                 self._stopping.wait(REOPEN_AFTER_S)
@@ -164,47 +166,47 @@ class CameraThread:
                     return False
                 continue
             if capture is None:
-                if self._gate.triggered and turn.inspect:
-                    self._eyes.miss(NO_MORE)
-                self._eyes.show(turn.pictures, None, NO_MORE)
+                if self._requests.triggered and request.inspect:
+                    self._listener.miss(NO_MORE)
+                self._listener.show(request.snapshots, None, NO_MORE)
                 return True
             try:
-                if not self._take(capture, turn, camera.live):
+                if not self._take(capture, request, camera.live):
                     return True
             except Exception as error:
-                self._tell(turn, self._unexpected(error))
+                self._tell(request, self._unexpected(error))
         return True
 
-    def _take(self, capture: Capture, turn: Turn, live: bool) -> bool:
+    def _take(self, capture: Capture, request: FrameRequest, live: bool) -> bool:
         """Show a frame, and put it into the ring where it is a part; return whether there may be more."""
         self._stage.advance()
-        self._eyes.see(capture, live)
-        self._eyes.show(turn.pictures, capture.frame)
-        if not turn.inspect:
+        self._listener.see(capture, live)
+        self._listener.show(request.snapshots, capture.frame)
+        if not request.inspect:
             return True
-        if turn.part_id is not None:
-            capture = replace(capture, part_id=turn.part_id)
+        if request.part_id is not None:
+            capture = replace(capture, part_id=request.part_id)
         with self._stage.idling("the engine has frames enough"):
             return self._ring.offer(capture)
 
-    def _tell(self, turn: Turn, error: CameraError) -> None:
-        """Say why a turn got no frame; a camera that nobody asked for a part has missed none while it is idle."""
+    def _tell(self, request: FrameRequest, error: CameraError) -> None:
+        """Say why a request got no frame; a camera that nobody asked for a part has missed none while it is idle."""
         why = clean(str(error))
         if isinstance(error, CameraIdle):
             self._stage.idle(why)
         else:
             self._stage.fail(why)
-        if self._gate.triggered or not isinstance(error, CameraIdle):
-            self._eyes.miss(why, int(turn.inspect))
-        self._eyes.show(turn.pictures, None, why)
+        if self._requests.triggered or not isinstance(error, CameraIdle):
+            self._listener.miss(why, int(request.inspect))
+        self._listener.show(request.snapshots, None, why)
 
-    def _wait_for_turn(self) -> Turn | None:
+    def _wait_for_request(self) -> FrameRequest | None:
         with self._stage.idling("paused, or waiting for a trigger"):
-            return self._gate.wait()
+            return self._requests.wait()
 
     def _forget(self, problem: str) -> None:
         """Drop the triggers and snapshots that wait for a camera that is lost."""
-        triggers, pictures = self._gate.forget()
+        triggers, snapshots = self._requests.drop_waiting()
         if triggers:
-            self._eyes.miss(problem, triggers)
-        self._eyes.show(pictures, None, problem)
+            self._listener.miss(problem, triggers)
+        self._listener.show(snapshots, None, problem)

@@ -9,7 +9,7 @@ from edge_inspect.edge.cameras import Capture
 from edge_inspect.edge.frame.images import Frame
 
 
-class Waiting(NamedTuple):
+class WaitingFrame(NamedTuple):
     """A frame in the ring.
 
     Attributes:
@@ -33,7 +33,7 @@ class FrameRing:
     def __init__(self, size: int, policy: Literal["latest", "every"], ready: threading.Event) -> None:
         self._size, self._policy, self._ready = size, policy, ready
         self._changed = threading.Condition()
-        self._waiting: deque[Waiting] = deque()
+        self._waiting: deque[WaitingFrame] = deque()
         self._spare: deque[Frame] = deque(maxlen=size + 2)
         self._closed = False
         self.dropped = 0
@@ -59,11 +59,11 @@ class FrameRing:
                 self.blocked = False
             if self._closed:
                 return False
-            self._waiting.append(Waiting(capture, time.monotonic()))
+            self._waiting.append(WaitingFrame(capture, time.monotonic()))
         self._ready.set()
         return True
 
-    def take(self) -> Waiting | None:
+    def take(self) -> WaitingFrame | None:
         """Return the oldest waiting frame, or `None`."""
         with self._changed:
             if not self._waiting:

@@ -1,4 +1,4 @@
-"""Shadow: a station that judges and publishes, rejects nothing, and collects what the line's own parts show.
+"""Shadow: a station inspects and publishes, rejects nothing, and collects what the line's own parts show.
 
     OUTBOX.shadow-STATION.jsonl    first a `ShadowStart`, then a `ShadowScore` a part, in the end a `ShadowEnd`
 
@@ -22,7 +22,7 @@ from edge_inspect.edge.contract.health import ShadowHealth
 from edge_inspect.edge.contract.messages import BundleReference, Verdict
 from edge_inspect.edge.files import read_file, write_atomically
 from edge_inspect.edge.health.picture import PictureFigures
-from edge_inspect.edge.station.judge import Judge
+from edge_inspect.edge.station.loaded_bundle import LoadedBundle
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +35,7 @@ class _Line(BaseModel):
 
 
 class ShadowStart(_Line):
-    """What is collected, and by whose wish."""
+    """The first line: what is collected, and who has asked for it."""
 
     station: str
     bundle: BundleReference
@@ -62,11 +62,11 @@ class ShadowEnd(_Line):
 
 
 class Collected(NamedTuple):
-    """What a file of scores holds.
+    """The content of a file of scores.
 
     Attributes:
         start: Its first line.
-        scores: Of the parts, in their order.
+        scores: Scores of the parts, in their order.
         end: Its last line; `None` while the shadow goes on.
     """
 
@@ -122,27 +122,27 @@ class Shadow:
         self._path, self._station, self._settings, self._note = path, station, settings, note
         self._frames = ShadowSettings.model_fields["frames"].default if settings is None else settings.frames
         self._lock = threading.Lock()
-        self._judge: Judge | None = None
+        self._loaded: LoadedBundle | None = None
         self._wanted = self._parts = self._above = 0
         self._fails = False
 
-    def follow(self, judge: Judge) -> None:
-        """Go on, begin, or stay out of shadow, as it befits the bundle that judges now."""
+    def follow(self, loaded: LoadedBundle) -> None:
+        """Go on, begin, or stay out of shadow, as it befits the bundle in force."""
         with self._lock:
-            same = self._judge is not None and self._judge.reference.digest == judge.reference.digest
-            self._judge = judge
+            same = self._loaded is not None and self._loaded.reference.digest == loaded.reference.digest
+            self._loaded = loaded
             if same:
                 return
             self._wanted = 0
-            settings, found = self._settings, self._find(judge)
+            settings, found = self._settings, self._find(loaded)
             if found is not None:
                 asked = settings.parts if settings is not None else 0
                 wanted = found.start.parts if found.start.wish == "command" else asked
                 goes_on = found.end is None or (found.end.why == "parts" and found.start.wish == "configuration")
                 if goes_on and len(found.scores) < wanted:
                     self._wanted, self._parts = wanted, len(found.scores)
-                    self._above = sum(each.score > judge.decider.threshold for each in found.scores)
-            elif settings is not None and THRESHOLD_SOURCE not in judge.bundle.manifest.provenance:
+                    self._above = sum(each.score > loaded.decider.threshold for each in found.scores)
+            elif settings is not None and THRESHOLD_SOURCE not in loaded.bundle.manifest.provenance:
                 self._begin(settings.parts)
                 try:
                     self._write_start(settings.parts, "configuration")
@@ -186,7 +186,7 @@ class Shadow:
         return self.is_on and self._frames > 0 and self._parts % -(-self._wanted // self._frames) == 0
 
     def take(self, verdict: Verdict, picture: PictureFigures) -> None:
-        """Collect a part that was judged in shadow, and what its picture shows; the last of those wanted ends it."""
+        """Collect a part that was inspected in shadow, and what its picture shows; the last of those wanted ends it."""
         with self._lock:
             if not self._wanted:
                 return
@@ -216,12 +216,12 @@ class Shadow:
         self._wanted, self._parts, self._above = parts, 0, 0
 
     def _write_start(self, parts: int, wish: Literal["configuration", "command"]) -> None:
-        assert self._judge is not None, "a station has a bundle before it begins a shadow"
-        judge = self._judge
+        assert self._loaded is not None, "a station has a bundle before it begins a shadow"
+        loaded = self._loaded
         start = ShadowStart(
             station=self._station,
-            bundle=judge.reference,
-            precision=judge.engine.precision,
+            bundle=loaded.reference,
+            precision=loaded.engine.precision,
             parts=parts,
             began=utc_now(),
             wish=wish,
@@ -233,7 +233,7 @@ class Shadow:
             # A line that a power cut has cut must not spoil this one.
             file.write(b"\n" + line.model_dump_json().encode() + b"\n")
 
-    def _find(self, judge: Judge) -> Collected | None:
+    def _find(self, loaded: LoadedBundle) -> Collected | None:
         """Return what is on disk of this bundle in this precision."""
         try:
             found = read_collected(self._path)
@@ -242,7 +242,7 @@ class Shadow:
         except (OSError, ValueError) as error:
             log.warning("%s: %s: %s; a shadow begins anew", self._station, self._path, error)
             return None
-        same = found.start.bundle.digest == judge.reference.digest and found.start.precision == judge.engine.precision
+        same = found.start.bundle.digest == loaded.reference.digest and found.start.precision == loaded.engine.precision
         return found if same else None
 
     def _tell(self) -> None:

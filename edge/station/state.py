@@ -18,7 +18,7 @@ class StationState:
     A fault and an alarm are kept apart, so that neither ends the other; of the two the fault is said.
 
     Args:
-        name: Of the station, for the log.
+        name: Name of the station, for the log.
         say: Called with the state and its reason at every change.
     """
 
@@ -38,7 +38,7 @@ class StationState:
 
     @property
     def now(self) -> tuple[State, str | None]:
-        """What was said last, and its reason: the state that MQTT, `/healthz` and `/metrics` tell."""
+        """The state that was published last, and its reason: MQTT, `/healthz` and `/metrics` show the same."""
         return self._said or ("starting", None)
 
     def start(self) -> None:

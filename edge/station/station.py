@@ -7,14 +7,13 @@ import threading
 import time
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 from edge_inspect.edge import __version__
 from edge_inspect.edge.cameras import Capture
 from edge_inspect.edge.configuration.settings import Settings, StationSettings
 from edge_inspect.edge.contract.commands import BundleChange, Refused
 from edge_inspect.edge.contract.fields import utc_now
-from edge_inspect.edge.contract.health import ClockHealth, Health, HealthWarning, MqttHealth, OutboxHealth
+from edge_inspect.edge.contract.health import Health
 from edge_inspect.edge.contract.messages import State, Status, Verdict
 from edge_inspect.edge.contract.topics import Topics
 from edge_inspect.edge.engines import AnomalyMap, Engine
@@ -23,19 +22,20 @@ from edge_inspect.edge.frame.images import Frame
 from edge_inspect.edge.health.picture import examine
 from edge_inspect.edge.health.report import StationReport
 from edge_inspect.edge.health.stage import Stage, StageName
-from edge_inspect.edge.mqtt.publisher import Publisher
 from edge_inspect.edge.outbox import Outgoing
+from edge_inspect.edge.sinks.sink import open_sink
 from edge_inspect.edge.station.alarms import Alarms
-from edge_inspect.edge.station.box import Box
+from edge_inspect.edge.station.box_resources import BoxResources
+from edge_inspect.edge.station.bundles import RequestedBy, StationBundles
 from edge_inspect.edge.station.camera_thread import CameraThread
-from edge_inspect.edge.station.commands import StationCommands
-from edge_inspect.edge.station.gate import Gate
-from edge_inspect.edge.station.hand import Hand
-from edge_inspect.edge.station.inspector import Asker, Inspector
-from edge_inspect.edge.station.part import Part, outgoing
-from edge_inspect.edge.station.ring import FrameRing, Waiting
+from edge_inspect.edge.station.command_admission import CommandAdmission
+from edge_inspect.edge.station.command_execution import CommandExecutor, CommandInbox, possible_commands
+from edge_inspect.edge.station.frame_requests import FrameRequests
+from edge_inspect.edge.station.part import InspectedPart, PartInProgress, outgoing
+from edge_inspect.edge.station.ring import FrameRing, WaitingFrame
 from edge_inspect.edge.station.shadow import Shadow
 from edge_inspect.edge.station.state import StationState
+from edge_inspect.edge.station.station_health import StationHealth
 from edge_inspect.edge.station.statistics import Statistics
 from edge_inspect.edge.text import clean
 from edge_inspect.edge.triggers import start_trigger
@@ -65,49 +65,70 @@ class Station:
         EngineError: No engine that reproduces the golden frames can be built.
     """
 
-    def __init__(self, settings: Settings, station: StationSettings, box: Box) -> None:
+    def __init__(self, settings: Settings, station: StationSettings, box: BoxResources) -> None:
         self.name = station.name
-        self._station, self._box, self._outbox, self._boot_id = station, box, box.outbox, box.boot_id
-        self._topics = Topics(settings.site, settings.line, station.name)
+        self._station, self._box, self._outbox = station, box, box.outbox
         limits = settings.health
         self.stages: dict[StageName, Stage] = {
             "camera": Stage(station.name, "camera", limits.camera_limit_s),
             "engine": Stage(station.name, "engine", limits.engine_limit_s, FAILURES),
             "outbox": Stage(station.name, "outbox", limits.outbox_limit_s),
         }
-        self.health: Health | None = None
-        """As published last."""
-        self._watched: list[HealthWarning] = []
-        self._ring = FrameRing(station.queue, station.policy, box.ready)
-        self._statistics = Statistics()
         self.ended = threading.Event()
         """Set when the camera gives no more frames."""
-        self._gate = Gate(triggered=station.trigger != "camera", waiting=station.queue)
-        self._camera = CameraThread(self.name, station.camera, self._gate, self._ring, self.stages["camera"], self)
-        self._state = StationState(self.name, lambda *state: self._publisher.set_status(self._status(*state)))
+        self._ring = FrameRing(station.queue, station.policy, box.ready)
+        self._statistics = Statistics()
+        self._requests = FrameRequests(triggered=station.trigger != "camera", waiting=station.queue)
+        self._camera = CameraThread(self.name, station.camera, self._requests, self._ring, self.stages["camera"], self)
+        self._state = StationState(self.name, lambda *state: self._sink.set_status(self._status(*state)))
         self._alarms = Alarms(self._state, box.outbox, self._ring)
-        shadow_file = box.shadow_file(station.name)
-        self._shadow = Shadow(shadow_file, station.name, station.shadow, self._state.note)
-        self._commands = StationCommands(settings.commands, station, box, self._gate, self._state, self._shadow)
-        self._hand = Hand()
+        self._shadow = Shadow(box.shadow_file(station.name), station.name, station.shadow, self._state.note)
+        self._in_progress = PartInProgress()
         self._trigger: Trigger | None = None
-        self._started = time.monotonic()
-        starting = self._status("starting")
-        self._publisher = Publisher(
-            self._topics,
+        allow, max_age_s = settings.commands.allow, settings.commands.max_age_s
+        admission = CommandAdmission(allow, max_age_s, memory=box.command_memory(station.name))
+        inbox = CommandInbox()
+        started = time.monotonic()
+        # Opened before the engine is built, which takes its time: whoever listens hears that the station starts.
+        self._sink = open_sink(
+            settings,
+            self.name,
             box.outbox,
-            settings.mqtt,
-            starting,
-            self._commands.receive,
+            self._status("starting"),
+            inbox.receive,
             self._state.degrade,
-            allowed=self._commands.possible,
+            allowed=possible_commands(settings.commands, station),
         )
         try:
-            self._inspector = Inspector(settings, station, box, self._state.degrade)
-            self._shadow.follow(self._inspector.judge)
-            self._commands.open(self._inspector, self._publisher)
+            self._bundles = StationBundles(settings, station, box, self._state.degrade)
+            self._shadow.follow(self._bundles.current)
+            self._commands = CommandExecutor(
+                settings.commands,
+                admission,
+                station,
+                box,
+                self._requests,
+                self._state,
+                self._shadow,
+                self._bundles,
+                self._sink,
+            )
+            self._health = StationHealth(
+                Topics(settings.site, settings.line, station.name),
+                box,
+                self._sink,
+                stages=self.stages,
+                ring=self._ring,
+                statistics=self._statistics,
+                bundles=self._bundles,
+                shadow=self._shadow,
+                state=self._state,
+                commands=self._commands.counts,
+                started=started,
+            )
+            inbox.open(self._commands.receive)
         except BaseException:
-            self._publisher.close()
+            self._sink.close()
             raise
 
     def start(self) -> None:
@@ -129,11 +150,11 @@ class Station:
         Raises:
             OutboxError: The record of bundles cannot be read.
         """
-        self._inspector.confirm()
+        self._bundles.confirm()
 
     def inspect_next(self) -> bool:
         """Inspect the oldest waiting frame, if there is one; return whether there was."""
-        self._inspector.take_next()
+        self._bundles.take_next()
         stage = self.stages["engine"]
         waiting = self._ring.take()
         if waiting is None:
@@ -141,12 +162,12 @@ class Station:
                 stage.idle("no frame waits")
             return False
         stage.work()
-        self._hand.take(waiting)
+        self._in_progress.begin(waiting)
         part, saved = None, False
         try:
-            part, anomaly = self._judge(waiting)
+            part, anomaly = self._inspect(waiting)
         except Exception as error:
-            if self._hand.release(waiting):
+            if self._in_progress.finish(waiting):
                 self._lose(error)
         if part is not None:
             saved = self._finish(part, anomaly)
@@ -176,7 +197,7 @@ class Station:
                 log.info("%s: judges by %s, before by %s", self.name, change.after.name, change.before.name)
 
         try:
-            self._inspector.change(path.absolute(), Asker("configuration"), answer, configured=path.absolute())
+            self._bundles.change(path.absolute(), RequestedBy("configuration"), answer, configured=path.absolute())
         except Refused as refused:
             answer(refused, None)
 
@@ -186,29 +207,29 @@ class Station:
 
     @property
     def engine(self) -> Engine:
-        """The engine that judges."""
-        return self._inspector.judge.engine
+        """The engine of the bundle in force."""
+        return self._bundles.current.engine
 
     def rebuild_engine(self) -> None:
-        """Leave the engine that hangs behind, with the part it has, and judge by a new one. Takes its time.
+        """Leave the engine that hangs behind, with the part it has, and use a new one. Takes its time.
 
         Raises:
             EngineError: None can be built.
             BundleError: The bundle's files are not there any more, or others.
         """
         self._state.degrade("the engine hangs, or fails at every part; it is built again")
-        self._inspector.rebuild()
-        self._statistics.count_failed(self._hand.leave())
+        self._bundles.rebuild()
+        self._statistics.count_failed(self._in_progress.abandon())
         self.stages["engine"].idle("it was built again")
 
     def see(self, capture: Capture, live: bool) -> None:
-        """Look at a frame; see `edge.station.camera_thread.Eyes`, as of the next three."""
+        """Look at a frame; see `CameraListener`, also for the next three methods."""
         self._statistics.count_failed(capture.missed)
-        self._inspector.judge.vitals.see(examine(capture.frame), live=live)
+        self._bundles.current.watch.see(examine(capture.frame), live=live)
 
-    def show(self, pictures: Iterable[str], frame: Frame | None, problem: str = "") -> None:
+    def show(self, snapshots: Iterable[str], frame: Frame | None, problem: str = "") -> None:
         """Answer snapshots."""
-        self._commands.show(pictures, frame, problem)
+        self._commands.show(snapshots, frame, problem)
 
     def miss(self, problem: str, parts: int = 1) -> None:
         """Count and tell parts that get no verdict."""
@@ -223,7 +244,7 @@ class Station:
     def stop(self) -> None:
         """Take no more frames; those that wait can still be inspected."""
         self._camera.stop()
-        self._gate.close()
+        self._requests.close()
         self._ring.close()
 
     def close(self, timeout: float) -> None:
@@ -231,96 +252,41 @@ class Station:
         self.stop()
         if self._trigger is not None:
             self._trigger.close()
-        self._inspector.close()
+        self._bundles.close()
         self._camera.join(timeout / 4)
         while self._ring.take() is not None:  # there was no time to inspect them
             self._statistics.count_failed()
         self.publish_health()
-        self._publisher.close(timeout * 3 / 4)
+        self._sink.close(timeout * 3 / 4)
+
+    @property
+    def health(self) -> Health | None:
+        """The health that was published last."""
+        return self._health.published
 
     @property
     def has_news(self) -> bool:
         """Whether a warning of rejects, scores or changed pictures has begun or ended since the last health."""
-        return self._inspector.judge.vitals.watched() != self._watched
+        return self._health.has_news
 
     def publish_health(self) -> None:
         """Publish how the station is doing."""
         try:
-            self._publish_health()
+            warnings = self._health.publish()
+            self._alarms.look(warnings, hurried=self._camera.live or self._station.trigger != "camera")
         except Exception:  # a mistake of ours, which must not end the service
             log.exception("%s: health cannot be published", self.name)
 
-    def _publish_health(self) -> None:
-        depth, dropped = self._outbox.depth(), self._outbox.dropped()
-        machine = self._box.machine.look()
-        vitals = self._inspector.judge.vitals
-        self._watched = vitals.watched()
-        self.health = Health(
-            boot_id=self._boot_id,
-            sequence=self._outbox.sequence(self.name),
-            at=utc_now(),
-            outbox=OutboxHealth(
-                entries=depth.entries,
-                bytes=depth.bytes,
-                dropped_verdicts=dropped["verdict"],
-                dropped_defects=dropped["defect"],
-                problem=self._outbox.problem,
-                set_aside=str(self._outbox.recovered_from) if self._outbox.recovered_from else None,
-            ),
-            warnings=(*vitals.warnings(), *machine.warnings),
-            disk_free_bytes=machine.free_bytes,
-            throttled=machine.throttled,
-            temperature_c=machine.temperature_c,
-            evidence=self._box.evidence.health(self.name) if self._box.evidence else None,
-            clock=ClockHealth(steps=self._box.clock.steps, last_step_s=self._box.clock.last_step_s),
-            **self._figures(),
-        )
-        self._publisher.publish_health(self.health)
-        said = [vitals.said(warning) for warning in self.health.warnings]
-        self._alarms.look(said, hurried=self._camera.live or self._station.trigger != "camera")
-
     def report(self) -> StationReport:
-        """Return what `/healthz` and `/metrics` tell: its state and its figures now, the box's as of the last health.
-
-        Asks nothing of a disk, so it answers while one hangs.
-        """
-        state, reason = self._state.now
-        health = None if self.health is None else self.health.model_copy(update=self._figures())
-        return StationReport(self._topics, state, reason, self._statistics.histogram(), health)
-
-    def _figures(self) -> dict[str, Any]:
-        """Return what a health says that is in memory."""
-        judge = self._inspector.judge
-        return {
-            "uptime_s": time.monotonic() - self._started,
-            "frames": self._statistics.frames(self._ring.dropped),
-            "fps": self._statistics.fps(),
-            "latency_ms": self._statistics.latency(),
-            "mqtt": MqttHealth(
-                connected=self._publisher.connected,
-                reconnects=self._publisher.reconnects,
-                set_aside=self._publisher.set_aside,
-            ),
-            "commands": self._commands.counts(),
-            "engine": judge.engine.name,
-            "precision": judge.engine.precision,
-            "bundle": judge.reference,
-            "threshold": judge.decider.threshold,
-            "stages": {name: stage.health() for name, stage in self.stages.items()},
-            "picture": judge.vitals.picture(),
-            "drift": judge.vitals.drift(),
-            "rejects": judge.vitals.rejects(),
-            "shadow": self._shadow.health(),
-            "cause": judge.vitals.cause(),
-            "remedy": judge.vitals.remedy(),
-        }
+        """Return what `/healthz` and `/metrics` say of the station; asks nothing of a disk that may hang."""
+        return self._health.report()
 
     def _take_part(self) -> None:
         """Ask for the part that a trigger has noticed. The clock can wait for room, a line's parts go by."""
-        if self._state.paused or self._gate.closed:
+        if self._state.paused or self._requests.closed:
             return
         wait = self._station.policy == "every" and self._station.trigger.startswith("every")
-        if not self._gate.trigger(None, wait=wait) and not self._gate.closed:
+        if not self._requests.request_part(None, wait=wait) and not self._requests.closed:
             self._statistics.count_failed()
             self._alarms.let_pass()
 
@@ -329,14 +295,14 @@ class Station:
         """Parts inspected since the start."""
         return self._statistics.inspected
 
-    def _judge(self, waiting: Waiting) -> tuple[Part | None, AnomalyMap]:
-        """Judge a frame; there is no part where it was left behind with its engine meanwhile."""
-        judge, anomaly, decision = self._inspector.inspect(waiting.capture.frame)
-        if not self._hand.release(waiting):
+    def _inspect(self, waiting: WaitingFrame) -> tuple[InspectedPart | None, AnomalyMap]:
+        """Inspect a frame; there is no part where it was left behind with its engine meanwhile."""
+        loaded, anomaly, decision = self._bundles.inspect(waiting.capture.frame)
+        if not self._in_progress.finish(waiting):
             return None, anomaly
-        return Part(waiting.capture, judge, decision, (time.monotonic() - waiting.since) * 1000), anomaly
+        return InspectedPart(waiting.capture, loaded, decision, (time.monotonic() - waiting.since) * 1000), anomaly
 
-    def _finish(self, part: Part, anomaly: AnomalyMap) -> bool:
+    def _finish(self, part: InspectedPart, anomaly: AnomalyMap) -> bool:
         """Store what was decided; return whether the frame is kept as evidence, and so must not be written over."""
         engine, outbox = self.stages["engine"], self.stages["outbox"]
         engine.idle("its verdict is being stored")
@@ -356,7 +322,7 @@ class Station:
         self._state.recover()
         evidence = self._box.evidence
         try:
-            part.judge.vitals.judge(part.decision)
+            part.bundle.watch.add(part.decision)
             sample = verdict.shadow and self._shadow.wants_frame
             if verdict.shadow:
                 self._shadow.take(verdict, examine(part.capture.frame))
@@ -367,14 +333,14 @@ class Station:
             log.exception("%s: a part is not in the score's statistics, or its evidence is not saved", self.name)
             return evidence is not None
 
-    def _store(self, part: Part) -> Verdict:
+    def _store(self, part: InspectedPart) -> Verdict:
         verdicts: list[Verdict] = []
-        self._shadow.follow(part.judge)
+        self._shadow.follow(part.bundle)
         shadow = self._shadow.is_on
 
         def make(sequence: int) -> list[Outgoing]:
-            verdicts.append(part.verdict(self._boot_id, sequence, shadow=shadow))
-            return outgoing(verdicts[-1], part.decision.regions, self._topics)
+            verdicts.append(part.verdict(self._box.boot_id, sequence, shadow=shadow))
+            return outgoing(verdicts[-1], part.decision.regions, self._sink.address)
 
         self._outbox.put(self.name, make)
         return verdicts[-1]
@@ -382,5 +348,5 @@ class Station:
     def _status(self, state: State, reason: str | None = None) -> Status:
         sequence = self._outbox.sequence(self.name)
         return Status(
-            boot_id=self._boot_id, sequence=sequence, state=state, at=utc_now(), reason=reason, version=__version__
+            boot_id=self._box.boot_id, sequence=sequence, state=state, at=utc_now(), reason=reason, version=__version__
         )

@@ -12,7 +12,7 @@ RECENT = 1024
 
 
 class Statistics:
-    """What a station counts: parts and their latencies, for percentiles those of the last 1024."""
+    """The counts of a station: parts, and their latencies. Percentiles are of the last 1024 parts."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

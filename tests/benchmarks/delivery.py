@@ -32,7 +32,7 @@ from mosquitto import Between, Broker, Subscriber, wait_until
 from table import RESULTS, Row, processor, store
 
 from edge_inspect.edge.contract.commands import VERBS, Refused, parse_command, read_sender
-from edge_inspect.edge.mqtt.connection import client_id
+from edge_inspect.edge.mqtt.encodings import client_id
 
 TABLE = RESULTS / "delivery.csv"
 LINE = Path(__file__).with_name("delivery_line.py")

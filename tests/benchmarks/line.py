@@ -30,8 +30,8 @@ from edge_inspect.edge.contract.ids import uuid7
 from edge_inspect.edge.contract.messages import FrameSize, Verdict
 from edge_inspect.edge.decision import Decision
 from edge_inspect.edge.engines import open_checked_engine
-from edge_inspect.edge.health.vitals import Vitals
-from edge_inspect.edge.station.judge import Judge
+from edge_inspect.edge.health.calibration_watch import CalibrationWatch
+from edge_inspect.edge.station.loaded_bundle import LoadedBundle
 from edge_inspect.edge.station.shadow import Shadow
 
 SHARE = 0.02
@@ -56,7 +56,7 @@ class Bench:
     def __init__(self, bundle: Bundle, work: Path) -> None:
         self.bundle, self._kept = bundle, work / bundle.digest[:16]
         self._station = StationSettings(name="line", camera="folder:/x", bundle=bundle.path)
-        self.judge = Judge(bundle, open_checked_engine(bundle, threads=1), self._station)
+        self.loaded = LoadedBundle(bundle, open_checked_engine(bundle, threads=1), self._station)
 
     def see(
         self,
@@ -70,7 +70,7 @@ class Bench:
         where = np.array(numbers)
         lamp = np.ones(where.size) if lamp is None else lamp
         parts = Parts(stream, where, lamp, [None] * where.size if defects is None else defects)
-        return see(parts, self.judge, self._kept / f"{name}.npy")
+        return see(parts, self.loaded, self._kept / f"{name}.npy")
 
     def in_shadow(self, stream: int) -> list[Seen]:
         """Return the parts that pass while the station is in shadow."""
@@ -109,7 +109,7 @@ class Bench:
         """Have a station's shadow collect the parts, and make the next bundle of its file."""
         file = folder / "shadow.jsonl"
         shadow = Shadow(file, "line", ShadowSettings(parts=len(parts)), lambda _: None)
-        shadow.follow(self.judge)
+        shadow.follow(self.loaded)
         for sequence, part in enumerate(parts, 1):
             shadow.take(self._verdict(sequence, part.score), part.picture)
         assert not shadow.is_on, "it ends by itself"
@@ -117,17 +117,18 @@ class Bench:
         return made.bundle
 
     def _verdict(self, sequence: int, score: float) -> Verdict:
-        judge = self.judge
+        loaded = self.loaded
         return Verdict(
             boot_id="b", id=uuid7(), sequence=sequence, captured_at=utc_now(), decided_at=utc_now(), ok=True,
-            shadow=True, score=score, threshold=judge.own, bundle=judge.reference, precision=judge.engine.precision,
-            engine=judge.engine.name, latency_ms=1, frame=FrameSize(width=640, height=480),
+            shadow=True, score=score, threshold=loaded.own_threshold, bundle=loaded.reference,
+            precision=loaded.engine.precision, engine=loaded.engine.name, latency_ms=1,
+            frame=FrameSize(width=640, height=480),
         )  # fmt: skip
 
     def threshold_row(self, stream: int, parts: Sequence[Seen], made: Bundle) -> Row:
         """Return what the threshold of a next bundle is worth."""
         decision = made.manifest.decision
-        threshold = decision.thresholds[self.judge.engine.precision].image
+        threshold = decision.thresholds[self.loaded.engine.precision].image
         good = [part.score for part in self.good()[:REFERENCE]]
         wanted = exceeded_at(good, [decision.false_reject_rate])[0]
         further = self.further()
@@ -142,12 +143,12 @@ class Bench:
             "threshold": round(threshold, 4),
             "of_5000_good": round(wanted, 4),
             "ratio": round(threshold / wanted, 3),
-            "stated_at_most": round(decision.thresholds[self.judge.engine.precision].rate_high or 1.0, 4),
+            "stated_at_most": round(decision.thresholds[self.loaded.engine.precision].rate_high or 1.0, 4),
             "good_parts": len(further) - bad,
             "false_rejects": len(rejected) - sum(rejected),
             "bad_parts": bad,
             "found": sum(rejected),
-            "precision": self.judge.engine.precision,
+            "precision": self.loaded.engine.precision,
             "processor": processor(),
         }
 
@@ -157,28 +158,28 @@ class Bench:
         for line, parts in (("drifting", self.good()), ("still", self.still())):
             yield about | {"line": line, "start": 0} | self._first_alarm(self._vitals(bundle), bundle, parts)
         for start in STARTS:
-            vitals = self._vitals(bundle)
-            before = self._first_alarm(vitals, bundle, self.good()[start - 1000 : start])
-            after = self._first_alarm(vitals, bundle, self.dim(start))
+            watch = self._vitals(bundle)
+            before = self._first_alarm(watch, bundle, self.good()[start - 1000 : start])
+            after = self._first_alarm(watch, bundle, self.dim(start))
             yield about | {"line": "lamp -15 %", "start": start} | after | {"before": before["alarms"]}
 
-    def _vitals(self, bundle: Bundle) -> Vitals:
-        return Vitals(bundle, self.judge.engine.precision, SHARE)
+    def _vitals(self, bundle: Bundle) -> CalibrationWatch:
+        return CalibrationWatch(bundle, self.loaded.engine.precision, SHARE)
 
-    def _first_alarm(self, vitals: Vitals, bundle: Bundle, parts: Sequence[Seen]) -> Row:
+    def _first_alarm(self, watch: CalibrationWatch, bundle: Bundle, parts: Sequence[Seen]) -> Row:
         """Return after how many parts there was the first alarm, how many began, and what the first one said."""
-        threshold = bundle.manifest.decision.thresholds[self.judge.engine.precision].image
+        threshold = bundle.manifest.decision.thresholds[self.loaded.engine.precision].image
         row: Row = {"parts": len(parts), "alarms": 0, "first_after": "", "warnings": "", "cause": "", "before": ""}
-        said = set(vitals.watched())
+        said = set(watch.changes())
         alarms = 0
         for i, part in enumerate(parts, 1):
-            vitals.see(part.picture, live=False)
-            vitals.judge(Decision(part.score <= threshold, part.score, threshold, ()))
-            now = vitals.watched()
+            watch.see(part.picture, live=False)
+            watch.add(Decision(part.score <= threshold, part.score, threshold, ()))
+            now = watch.changes()
             if set(now) - said:
                 alarms += 1
                 if alarms == 1:
-                    row |= {"first_after": i, "warnings": " ".join(now), "cause": vitals.cause()}
+                    row |= {"first_after": i, "warnings": " ".join(now), "cause": watch.cause()}
             said = set(now)
         return row | {"alarms": alarms}
 

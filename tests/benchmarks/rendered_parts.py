@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from edge_inspect.edge.demo.line import DEFECTS, render_part
 from edge_inspect.edge.health.picture import PictureFigures, examine
-from edge_inspect.edge.station.judge import Judge
+from edge_inspect.edge.station.loaded_bundle import LoadedBundle
 
 SPLIT = 1_000_000
 """Seeds of the parts of stream n begin at (2 n + 1) times it, so that none is of a data set (edge/demo/line.py)."""
@@ -66,14 +66,14 @@ def chance_defects(rng: np.random.Generator, parts: int, share: float) -> list[s
     return [DEFECTS[kind] if has else None for has, kind in zip(bad, which, strict=True)]
 
 
-def see(parts: Parts, judge: Judge, kept: Path) -> list[Seen]:
+def see(parts: Parts, loaded: LoadedBundle, kept: Path) -> list[Seen]:
     """Return what is seen of parts, from the file `kept` where it is there."""
     if not kept.exists():
         rows = []
         cv2.setNumThreads(1)
         for number, lamp, defect in zip(parts.numbers.tolist(), parts.lamp.tolist(), parts.defects, strict=True):
             frame = render_part((2 * parts.stream + 1) * SPLIT + number, defect, lamp).frame
-            rows.append((judge.judge(frame)[1].score, *examine(frame)))
+            rows.append((loaded.inspect(frame)[1].score, *examine(frame)))
         kept.parent.mkdir(parents=True, exist_ok=True)
         np.save(kept, np.array(rows))
     return [

@@ -15,8 +15,8 @@ from edge_inspect.calibrate.line_watch import picture_reference, score_reference
 from edge_inspect.calibrate.next_bundle import make_next
 from edge_inspect.edge.bundle.bundle import Bundle, write_bundle
 from edge_inspect.edge.decision import Decision
+from edge_inspect.edge.health.calibration_watch import CalibrationWatch
 from edge_inspect.edge.health.picture import PictureFigures, PictureNorm, PictureRange, Spread
-from edge_inspect.edge.health.vitals import Vitals
 
 Drift = Callable[[np.ndarray], np.ndarray]
 DRIFTS: dict[str, Drift] = {
@@ -57,11 +57,13 @@ def next_bundle(folder: Path, line: Line, *, pictures: bool = True) -> Bundle:
     return make_next(parent, parts, folder / "v2", bad_share=BAD, rate=None).bundle
 
 
-def first_alarm(vitals: Vitals, threshold: float, scores: np.ndarray, figures: list[PictureFigures]) -> int | None:
+def first_alarm(
+    watch: CalibrationWatch, threshold: float, scores: np.ndarray, figures: list[PictureFigures]
+) -> int | None:
     for i, (score, seen) in enumerate(zip(scores.tolist(), figures, strict=True), 1):
-        vitals.see(seen, live=False)
-        vitals.judge(Decision(score <= threshold, score, threshold, ()))
-        if vitals.watched():
+        watch.see(seen, live=False)
+        watch.add(Decision(score <= threshold, score, threshold, ()))
+        if watch.changes():
             return i
     return None
 
@@ -74,10 +76,10 @@ def test_what_was_seen_in_shadow_is_no_alarm_and_a_lamp_that_loses_light_is(
     line = Line(seed, DRIFTS[name])
     bundle = next_bundle(tmp_path, line)
     threshold = bundle.manifest.decision.thresholds["fp32"].image
-    vitals = Vitals(bundle, "fp32", BAD)
-    assert first_alarm(vitals, threshold, *line.parts(10_000)) is None
-    found = first_alarm(vitals, threshold, *line.parts(200, lamp=0.85))
-    assert found is not None and vitals.cause() == "light"
+    watch = CalibrationWatch(bundle, "fp32", BAD)
+    assert first_alarm(watch, threshold, *line.parts(10_000)) is None
+    found = first_alarm(watch, threshold, *line.parts(200, lamp=0.85))
+    assert found is not None and watch.cause() == "light"
 
 
 @pytest.mark.parametrize("name", [name for name in DRIFTS if name != "none"])
@@ -86,9 +88,9 @@ def test_without_the_order_of_the_parts_a_drift_is_an_alarm(tmp_path: Path, name
     bundle = next_bundle(tmp_path, line, pictures=False)
     scores = bundle.manifest.decision.thresholds["fp32"].scores
     assert scores is not None and scores.wander == 0
-    vitals = Vitals(bundle, "fp32", BAD)
-    assert first_alarm(vitals, 9.0, *line.parts(4000)) is not None
-    assert vitals.watched() == ["score_drift"]
+    watch = CalibrationWatch(bundle, "fp32", BAD)
+    assert first_alarm(watch, 9.0, *line.parts(4000)) is not None
+    assert watch.changes() == ["score_drift"]
 
 
 def test_what_is_no_good_part_does_not_count() -> None:

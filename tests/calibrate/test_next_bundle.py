@@ -20,7 +20,7 @@ from edge_inspect.edge.bundle.manifest import THRESHOLD_SOURCE
 from edge_inspect.edge.contract.fields import utc_now
 from edge_inspect.edge.contract.ids import uuid7
 from edge_inspect.edge.contract.messages import BundleReference, FrameSize, Verdict
-from edge_inspect.edge.evidence.case import Case, MapPart
+from edge_inspect.edge.evidence.saved_part import SavedMap, SavedPart
 from edge_inspect.edge.station.shadow import ShadowScore, ShadowStart
 
 RNG = np.random.default_rng(37)
@@ -131,8 +131,8 @@ def put_case(folder: Path, bundle: Bundle, score: float, *, sample: bool = True)
         threshold=0.5, bundle=reference, precision="fp32", engine="openvino", latency_ms=1,
         frame=FrameSize(width=8, height=8),
     )  # fmt: skip
-    part = MapPart(low=0, high=1, scale_x=1, scale_y=1, origin_x=0, origin_y=0, valid=(0, 0, 8, 8))
-    case = Case(station="a", borderline=False, verdict=verdict, regions=(), map=part, sample=sample)
+    part = SavedMap(low=0, high=1, scale_x=1, scale_y=1, origin_x=0, origin_y=0, valid=(0, 0, 8, 8))
+    case = SavedPart(station="a", borderline=False, verdict=verdict, regions=(), map=part, sample=sample)
     path = folder / "2026-11-29" / "a" / "verdicts" / f"{verdict.id}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(case.model_dump_json())

@@ -15,8 +15,7 @@ from hypothesis import strategies as st
 from edge_inspect.edge.contract.commands import LARGEST_COMMAND, VERBS, Refused, Reply, parse_command, read_sender
 from edge_inspect.edge.contract.fields import utc_now
 from edge_inspect.edge.contract.ids import uuid7
-from edge_inspect.edge.station.command_desk import CommandDesk, Receipt
-from edge_inspect.edge.station.command_memory import CommandMemory
+from edge_inspect.edge.station.command_admission import CommandAdmission, CommandMemory, Receipt
 
 NOW = 1_800_000_000.0
 numbers = itertools.count()
@@ -176,8 +175,8 @@ def clock() -> Clock:
     return Clock()
 
 
-def desk(clock: Clock, *allowed: Any) -> CommandDesk:
-    return CommandDesk(allowed or VERBS, 30.0, clock)
+def desk(clock: Clock, *allowed: Any) -> CommandAdmission:
+    return CommandAdmission(allowed or VERBS, 30.0, clock)
 
 
 def refusal(receipt: Receipt) -> str | None:
@@ -190,7 +189,7 @@ def test_only_what_is_allowed_is_let_in(clock: Clock) -> None:
     receipt = some.receive(payload("snapshot"), retained=False)
     assert refusal(receipt) == "unauthorised"
     assert "does not allow snapshot; commands.allow in its configuration names pause, resume" in str(receipt.refused)
-    none = CommandDesk([], 30.0, clock)
+    none = CommandAdmission([], 30.0, clock)
     assert "names none" in str(none.receive(payload("pause"), retained=False).refused)
 
 
@@ -274,10 +273,9 @@ def test_a_retained_command_is_refused(clock: Clock) -> None:
 def test_no_command_is_taken_that_would_have_another_one_forgotten(
     clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("edge_inspect.edge.station.command_desk.KEPT", 3)
-    monkeypatch.setattr("edge_inspect.edge.station.command_memory.KEPT", 3)
+    monkeypatch.setattr("edge_inspect.edge.station.command_admission.KEPT", 3)
     steady = Clock()
-    one = CommandDesk(VERBS, 30.0, clock, steady=steady)
+    one = CommandAdmission(VERBS, 30.0, clock, steady=steady)
     first = payload()
     assert refusal(one.receive(first, retained=False)) is None
     assert [refusal(one.receive(payload(), retained=False)) for _ in range(3)] == [None, None, "busy"]
@@ -292,9 +290,9 @@ def test_no_command_is_taken_that_would_have_another_one_forgotten(
 def test_a_command_is_not_carried_out_again_after_a_restart(clock: Clock, tmp_path: Path, step: float) -> None:
     file = tmp_path / "ids"
     text = payload(id=made(NOW + 1))
-    assert refusal(CommandDesk(VERBS, 30.0, clock, CommandMemory(file)).receive(text, retained=False)) is None
+    assert refusal(CommandAdmission(VERBS, 30.0, clock, CommandMemory(file)).receive(text, retained=False)) is None
     clock.now += 60
-    again = CommandDesk(VERBS, 30.0, clock, CommandMemory(file))
+    again = CommandAdmission(VERBS, 30.0, clock, CommandMemory(file))
     # By -60 s the command is of now again, and was made after the service's start.
     clock.now += step
     assert refusal(again.receive(text, retained=False)) == ("replayed" if step == -60 else "expired")
@@ -313,7 +311,7 @@ def test_a_damaged_memory_is_no_obstacle(tmp_path: Path, content: bytes) -> None
 
 
 def test_the_file_of_a_memory_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edge_inspect.edge.station.command_memory.KEPT", 5)
+    monkeypatch.setattr("edge_inspect.edge.station.command_admission.KEPT", 5)
     memory = CommandMemory(tmp_path / "ids")
     made_ids = [uuid7() for _ in range(40)]
     for identity in made_ids:
@@ -345,4 +343,4 @@ def test_what_is_done_and_refused_is_counted(clock: Clock) -> None:
 
 
 def test_our_own_ids_are_taken() -> None:
-    assert refusal(CommandDesk(VERBS, 30.0).receive(payload(id=uuid7()), retained=False)) is None
+    assert refusal(CommandAdmission(VERBS, 30.0).receive(payload(id=uuid7()), retained=False)) is None

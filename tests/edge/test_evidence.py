@@ -24,8 +24,8 @@ from edge_inspect.edge.contract.ids import uuid7
 from edge_inspect.edge.contract.messages import BundleReference, FrameSize, Region, Verdict
 from edge_inspect.edge.engines import AnomalyMap
 from edge_inspect.edge.evidence import folder as evidence_folder
-from edge_inspect.edge.evidence.case import Case, Seen, pack, read_map
 from edge_inspect.edge.evidence.folder import EvidenceFolder
+from edge_inspect.edge.evidence.saved_part import PartToSave, SavedPart, pack, read_map
 from edge_inspect.edge.evidence.writer import EvidenceWriter
 from edge_inspect.edge.frame.fit import Fit
 from edge_inspect.edge.frame.images import read_image
@@ -42,7 +42,7 @@ def picture(seed: int) -> np.ndarray[Any, Any]:
     return frame
 
 
-def part(score: float, seed: int = 0, station: str = "a") -> Seen:
+def part(score: float, seed: int = 0, station: str = "a") -> PartToSave:
     """A part judged by a threshold of 1."""
     frame = picture(seed)
     _, placement = Fit(32, 32).apply(frame)
@@ -65,7 +65,7 @@ def part(score: float, seed: int = 0, station: str = "a") -> Seen:
         frame=FrameSize(width=WIDTH, height=HEIGHT),
     )
     regions = () if verdict.ok else (REGION,)
-    return Seen(station, verdict, regions, 0.9 <= score <= 1.1, frame, AnomalyMap(values, placement, score))
+    return PartToSave(station, verdict, regions, 0.9 <= score <= 1.1, frame, AnomalyMap(values, placement, score))
 
 
 @pytest.fixture
@@ -81,7 +81,7 @@ def make(tmp_path: Path) -> Iterator[Callable[..., EvidenceWriter]]:
         one.close(20)
 
 
-def offer(writer: EvidenceWriter, seen: Seen) -> bool:
+def offer(writer: EvidenceWriter, seen: PartToSave) -> bool:
     return writer.offer(seen.station, seen.verdict, seen.regions, seen.frame, seen.anomaly)
 
 
@@ -104,7 +104,7 @@ def test_rejects_and_borderline_parts_are_saved_and_others_are_not(
     assert [len(files(day / "a" / kind)) for kind in ("good", "defects", "maps", "verdicts")] == [2, 2, 4, 4]
     saved = parts[5]
     assert (read_image(day / "a" / "defects" / f"{saved.verdict.id}.png") == saved.frame).all()
-    case = Case.model_validate_json((day / "a" / "verdicts" / f"{saved.verdict.id}.json").read_bytes())
+    case = SavedPart.model_validate_json((day / "a" / "verdicts" / f"{saved.verdict.id}.json").read_bytes())
     assert (case.verdict, case.regions, case.borderline) == (saved.verdict, (REGION,), False)
     anomaly = read_map(day / "a", case)
     assert anomaly is not None and anomaly.placement == saved.anomaly.placement

@@ -14,7 +14,7 @@ import numpy as np
 from edge_inspect.edge.frame.tiles import Grid
 from edge_inspect.edge.kernels.discrepancy import (
     Band,
-    Features,
+    FeaturePair,
     Kind,
     Layout,
     distance,
@@ -134,7 +134,7 @@ def distances(
         kept += [np.ascontiguousarray(side) for side in pair]
         maps.append(np.full((images // (columns * rows), rows * h, columns * w), -7, np.float32))
         addresses = [host.address(array) for array in (*kept[-2:], maps[-1])]
-        scales.append(Features(*addresses, channels=channels, height=h, width=w))
+        scales.append(FeaturePair(*addresses, channels=channels, height=h, width=w))
     host.run(distance(scales, images, kind=kind, layout=layout, columns=columns))
     return maps
 

@@ -8,7 +8,7 @@ import torch
 from kernels.host import Runner, distances, features, runner
 
 from edge_inspect.edge.errors import EngineError
-from edge_inspect.edge.kernels.discrepancy import Features, Layout, distance
+from edge_inspect.edge.kernels.discrepancy import FeaturePair, Layout, distance
 from edge_inspect.models.discrepancy import cosine_distance
 
 TOLERANCE = {np.float32: 1e-5, np.float16: 2e-3}
@@ -105,6 +105,6 @@ def test_tiles_of_a_frame_come_to_lie_side_by_side(host: Runner, layout: Layout)
 
 
 def test_five_scales_are_refused() -> None:
-    scale = Features(0, 0, 0, 8, 4, 4)
+    scale = FeaturePair(0, 0, 0, 8, 4, 4)
     with pytest.raises(EngineError, match="1 to 4 scales, not 5"):
         distance([scale] * 5, 1)

@@ -16,7 +16,15 @@ from edge_inspect.edge.cuda import Cuda, Stream
 from edge_inspect.edge.engines.tensorrt.network import Tensor
 from edge_inspect.edge.errors import EngineError
 from edge_inspect.edge.frame.fit import Fit, Placement
-from edge_inspect.edge.kernels.discrepancy import Features, Kind, arrange, distance, head_launch, head_tables, patches
+from edge_inspect.edge.kernels.discrepancy import (
+    FeaturePair,
+    Kind,
+    arrange,
+    distance,
+    head_launch,
+    head_tables,
+    patches,
+)
 from edge_inspect.edge.kernels.launch import Launch
 from edge_inspect.edge.kernels.preprocess import plan
 
@@ -146,7 +154,7 @@ class DeviceHead:
         if isinstance(told, MapOutput):
             return [arrange(self._at[told.map], to[0], sizes[0], 1, kind=self._kind([told.map]), columns=columns)]
         scales = [
-            Features(self._at[teacher], self._at[student], place, self._tensors[teacher].shape[1], *size)
+            FeaturePair(self._at[teacher], self._at[student], place, self._tensors[teacher].shape[1], *size)
             for teacher, student, place, size in zip(told.teacher, told.student, to, sizes, strict=True)
         ]
         return [distance(scales, 1, kind=self._kind([*told.teacher, *told.student]), columns=columns)]

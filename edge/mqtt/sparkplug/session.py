@@ -19,8 +19,8 @@ from pydantic import BaseModel, ValidationError
 from edge_inspect.edge.configuration.settings import MqttSettings
 from edge_inspect.edge.contract.commands import ReturnAddress
 from edge_inspect.edge.mqtt.broker import Terms
-from edge_inspect.edge.mqtt.connection import ConnectionProblem
 from edge_inspect.edge.mqtt.in_flight import Token
+from edge_inspect.edge.mqtt.problem import ConnectionProblem
 from edge_inspect.edge.mqtt.session import LastWill, OnMessage, Session
 from edge_inspect.edge.mqtt.sparkplug.node import COMMAND, NAMESPACE, REBIRTH, EdgeNode
 from edge_inspect.edge.mqtt.sparkplug.payload import PayloadError, decode
@@ -91,7 +91,7 @@ class SparkplugSession(Session):
         if schema in _UNCONFIRMED:
             self.in_flight.let_settle(token)
         else:
-            self._await_confirmation(token, self._node.topic("NDATA"))
+            self._confirmations.expect(token, self._node.topic("NDATA"), self._window)
 
     def _on_connect(
         self, client: Client, userdata: object, flags: ConnectFlags, reason: ReasonCode, properties: Properties | None

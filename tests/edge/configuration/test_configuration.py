@@ -103,7 +103,7 @@ def test_unknown_keys_name_those_there_are(tmp_path: Path) -> None:
         "min_region_px, min_region_mm2, defect_share, shadow",
         "mqtt.tls.ca: unknown key; there are ca_file, certificate, key",
         "engine.treads: unknown key; there are name, threads, cache",
-        "sites: unknown key; there are site, line, stations, bundles, mqtt, outbox, commands, engine, "
+        "sites: unknown key; there are site, line, stations, bundles, sink, mqtt, outbox, commands, engine, "
         "evidence, health, health_every_s",
     ]
 

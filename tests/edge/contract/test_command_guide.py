@@ -12,7 +12,7 @@ import pytest
 from edge_inspect.edge.contract.command_guide import guide
 from edge_inspect.edge.contract.commands import VERBS, parse_command
 from edge_inspect.edge.contract.ids import UUID7_PATTERN
-from edge_inspect.edge.station.command_desk import CommandDesk
+from edge_inspect.edge.station.command_admission import CommandAdmission
 
 
 def block(language: str, word: str) -> str:
@@ -24,7 +24,7 @@ def block(language: str, word: str) -> str:
 def test_the_shell_line_makes_an_id_and_a_command(shell: str) -> None:
     code = block("sh", "mosquitto_pub").replace("mosquitto_pub", "printf '%s\\n'")
     started = float(subprocess.run(["date", "+%s"], capture_output=True, check=True).stdout)
-    desk = CommandDesk(VERBS, 30.0, clock=lambda: started)
+    desk = CommandAdmission(VERBS, 30.0, clock=lambda: started)
     for _ in range(3):
         done = subprocess.run([shell, "-c", code], capture_output=True, text=True, check=True, timeout=30)
         payload = done.stdout.splitlines()[-1]

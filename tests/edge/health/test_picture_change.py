@@ -33,7 +33,7 @@ def draw(rng: np.random.Generator, parts: int, light: float = 1.0) -> list[Pictu
 def first_told(change: PictureChange, figures: Iterable[PictureFigures]) -> int | None:
     for i, each in enumerate(figures):
         change.add(each)
-        if change.told:
+        if change.changed:
             return i + 1
     return None
 
@@ -55,7 +55,7 @@ def test_a_lamp_that_loses_light_is_told_within_200_parts(images: int | None, li
         change = PictureChange(None if images is None else picture_norm(draw(rng, images)))
         before, after = first_told(change, draw(rng, 1000)), first_told(change, draw(rng, 200, light))
         assert before is None and after is not None
-        assert change.told == ["light"]
+        assert change.changed == ["light"]
         assert np.sign(change.changes["light"].value) == np.sign(light - 1)
 
 
@@ -72,11 +72,11 @@ def test_what_has_changed_on_the_rendered_line(measure: str) -> None:
     change = PictureChange(picture_range(FIGURES).norm)
     assert first_told(change, FIGURES * 8) is None
     assert first_told(change, changed * 8) is not None
-    assert measure in change.told
+    assert measure in change.changed
     assert max(change.changes, key=lambda each: change.changes[each].ratio) == measure
     for figures in FIGURES * 8:
         change.add(figures)
-    assert change.told == []
+    assert change.changed == []
 
 
 def test_nothing_is_said_before_the_start_is_known() -> None:
@@ -95,7 +95,7 @@ def test_pictures_that_are_all_alike_have_limits() -> None:
     dark = PictureChange(picture_norm([black, black]))
     for _ in range(100):
         dark.add(black)
-    assert dark.told == []
+    assert dark.changed == []
 
 
 def test_parts_that_lie_anywhere_are_no_change_of_position() -> None:

@@ -15,7 +15,8 @@ from station_parts import TOPICS, Subscribe, mqtt, put, status
 
 from edge_inspect.edge.configuration.settings import MqttSettings, TlsSettings
 from edge_inspect.edge.contract.topics import Topics
-from edge_inspect.edge.mqtt.connection import client_id, describe_reason
+from edge_inspect.edge.mqtt.encodings import client_id
+from edge_inspect.edge.mqtt.problem import describe_reason
 from edge_inspect.edge.mqtt.publisher import Publisher
 from edge_inspect.edge.outbox.memory import MemoryOutbox
 

@@ -14,8 +14,9 @@ from mosquitto import Broker, free_port
 
 from edge_inspect.edge.configuration.settings import MqttSettings
 from edge_inspect.edge.mqtt.broker import Terms
-from edge_inspect.edge.mqtt.connection import MQTT5, ConnectionProblem
+from edge_inspect.edge.mqtt.connection import MQTT5
 from edge_inspect.edge.mqtt.failure import explain
+from edge_inspect.edge.mqtt.problem import ConnectionProblem
 from edge_inspect.edge.mqtt.session import Session
 from edge_inspect.edge.mqtt.trial import try_broker
 

@@ -24,7 +24,7 @@ from edge_inspect.edge.contract.topics import Topics
 from edge_inspect.edge.mqtt.home_assistant import Discovery
 from edge_inspect.edge.mqtt.publisher import Publisher
 from edge_inspect.edge.outbox.memory import MemoryOutbox
-from edge_inspect.edge.station.command_desk import CommandDesk
+from edge_inspect.edge.station.command_admission import CommandAdmission
 
 PATIENCE = 60.0
 # https://www.home-assistant.io/integrations/mqtt/#device-discovery-payload, and the page of each platform.
@@ -168,7 +168,7 @@ def test_a_button_sends_a_new_command_at_every_press() -> None:
     assert set(buttons) == {"pause", "resume", "snapshot", "trigger"}
     for verb, button in buttons.items():
         assert button["command_topic"] == TOPICS.command and not button.get("retain")
-        desk = CommandDesk(ALLOWED, 30.0)
+        desk = CommandAdmission(ALLOWED, 30.0)
         time.sleep(0.002)  # an id of the desk's own millisecond is not refused, one of the millisecond before is
         receipts = [desk.receive(pressed(button["command_template"]).encode(), retained=False) for _ in range(50)]
         assert [receipt.refused for receipt in receipts] == [None] * 50

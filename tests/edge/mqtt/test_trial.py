@@ -10,7 +10,7 @@ import pytest
 from mosquitto import Between, Broker, Subscriber
 
 from edge_inspect.edge.configuration.settings import MqttSettings
-from edge_inspect.edge.mqtt.connection import ConnectionProblem
+from edge_inspect.edge.mqtt.problem import ConnectionProblem
 from edge_inspect.edge.mqtt.trial import try_broker
 
 Subscribe = Callable[..., Subscriber]

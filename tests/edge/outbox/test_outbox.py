@@ -316,7 +316,7 @@ class Model(RuleBasedStateMachine):
         messages = [Outgoing(f"top{number:02}", PAYLOAD, kind) for number, kind in enumerate(kinds)]
         sequence = self.outbox.put(station, lambda sequence: messages)
         assert sequence == self.last[station]
-        self.stored += [(station, sequence, message.kind, message.topic) for message in messages]
+        self.stored += [(station, sequence, message.kind, message.address) for message in messages]
         while 100 * len(self.stored) > self.bounds["max_bytes"]:
             verdicts = [item for item in self.stored if item[2] == "verdict"]
             goes = (verdicts or self.stored)[0 if self.bounds["when_full"] == "drop_oldest" else -1]
@@ -328,7 +328,7 @@ class Model(RuleBasedStateMachine):
         entries = self.outbox.pending(station, 0, skip + limit)[skip:]
         self.outbox.remove([entry.id for entry in entries])
         for entry in entries:
-            self.stored.remove((entry.station, entry.sequence, entry.kind, entry.topic))
+            self.stored.remove((entry.station, entry.sequence, entry.kind, entry.address))
         self.sent += entries
         while 100 * len(self.sent) > self.bounds["history_bytes"]:
             self.sent.remove(min(self.sent, key=lambda entry: entry.id))
@@ -343,7 +343,7 @@ class Model(RuleBasedStateMachine):
     def agrees(self) -> None:
         for station in "ab":
             entries = self.outbox.pending(station, 0, 99)
-            found = [(entry.station, entry.sequence, entry.kind, entry.topic) for entry in entries]
+            found = [(entry.station, entry.sequence, entry.kind, entry.address) for entry in entries]
             assert found == [item for item in self.stored if item[0] == station]
             kept = self.outbox.history(station, 1, 10**6, 0, 99)
             assert kept == sorted(

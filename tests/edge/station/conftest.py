@@ -1,4 +1,4 @@
-"""Fixtures: bundles of different scores, and inspectors that begin with one of them."""
+"""Fixtures: bundles of different scores, and stations that begin with one of them."""
 
 from __future__ import annotations
 

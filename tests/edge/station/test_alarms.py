@@ -8,7 +8,7 @@ from outbox_parts import one
 
 from edge_inspect.edge.cameras import Capture
 from edge_inspect.edge.contract.fields import utc_now
-from edge_inspect.edge.health.vitals import SAID
+from edge_inspect.edge.health.calibration_watch import SENTENCES
 from edge_inspect.edge.outbox import REFUSED
 from edge_inspect.edge.outbox.memory import MemoryOutbox
 from edge_inspect.edge.station.alarms import OVERLOAD, Alarms
@@ -67,16 +67,16 @@ def test_a_part_that_goes_by_is_said_at_once_and_as_long_as_more_do(station: Sta
 def test_the_worst_is_said(station: Station) -> None:
     station.outbox.problem = "takes nothing: Input/output error"
     station.alarms.let_pass()
-    station.alarms.look([SAID["dark"]], hurried=True)
+    station.alarms.look([SENTENCES["dark"]], hurried=True)
     assert station.state.problem == "the outbox's file takes nothing: Input/output error"
     station.outbox.problem = None
     station.alarms.let_pass()
-    station.alarms.look([SAID["dark"]], hurried=True)
+    station.alarms.look([SENTENCES["dark"]], hurried=True)
     assert station.state.problem == OVERLOAD
-    station.alarms.look([SAID["dark"], SAID["disk"]], hurried=True)
-    assert station.state.problem == SAID["dark"]
-    station.alarms.look([SAID["disk"]], hurried=True)
-    assert station.state.problem == SAID["disk"]
+    station.alarms.look([SENTENCES["dark"], SENTENCES["disk"]], hurried=True)
+    assert station.state.problem == SENTENCES["dark"]
+    station.alarms.look([SENTENCES["disk"]], hurried=True)
+    assert station.state.problem == SENTENCES["disk"]
     station.alarms.look([], hurried=True)
     assert station.state.problem is None
     assert len(station.said) == 6
@@ -94,7 +94,7 @@ def test_what_the_outbox_dropped_is_said_until_a_look_finds_no_more(station: Sta
     station.alarms.look([], hurried=True)
     assert station.state.problem is None
     station.outbox.drop(entry.id for entry in station.outbox.pending("a", 0, 2))
-    station.alarms.look([SAID["dark"]], hurried=True)
+    station.alarms.look([SENTENCES["dark"]], hurried=True)
     assert station.state.problem == f"the outbox dropped 2 messages unsent: {REFUSED}"
     station.alarms.look([], hurried=True)
     assert station.state.problem is None

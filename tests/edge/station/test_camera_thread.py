@@ -1,4 +1,4 @@
-"""The camera thread and its gate, with a camera that does what the test says."""
+"""The camera thread and its requests, with a camera that does what the test says."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from edge_inspect.edge.frame.images import Frame, read_image, write_image
 from edge_inspect.edge.health.stage import Stage
 from edge_inspect.edge.station import camera_thread
 from edge_inspect.edge.station.camera_thread import CameraThread
-from edge_inspect.edge.station.gate import Gate
+from edge_inspect.edge.station.frame_requests import FrameRequests
 from edge_inspect.edge.station.ring import FrameRing
 
 Answer = str | None | Exception
@@ -79,10 +79,10 @@ class Line:
     """A camera thread and what is around it."""
 
     def __init__(self, *, triggered: bool, uri: str = "any:") -> None:
-        self.gate = Gate(triggered=triggered, waiting=4)
+        self.requests = FrameRequests(triggered=triggered, waiting=4)
         self.ring = FrameRing(16, "every", threading.Event())
-        self.eyes = Watcher()
-        self.thread = CameraThread("a", uri, self.gate, self.ring, Stage("a", "camera", 15.0), self.eyes)
+        self.listener = Watcher()
+        self.thread = CameraThread("a", uri, self.requests, self.ring, Stage("a", "camera", 15.0), self.listener)
 
     def parts(self) -> list[str | None]:
         return [waiting.capture.part_id for waiting in self.ring._waiting]
@@ -110,7 +110,7 @@ def make(camera: Scripted) -> Iterator[Make]:
     yield start
     for line in lines:
         line.thread.stop()
-        line.gate.close()
+        line.requests.close()
         line.ring.close()
         camera.answers.put(None)
         line.thread.join(30)
@@ -120,9 +120,9 @@ def test_frames_that_fail_one_after_another_do_not_begin_a_recorded_source_again
     for answer in ("1", CameraError("torn 2"), CameraError("torn 3"), "4", None):
         camera.answers.put(answer)
     line = make()
-    assert line.eyes.ended.wait(30)
+    assert line.listener.ended.wait(30)
     assert line.parts() == ["1", "4"] and camera.opened == 1
-    assert line.eyes.missed == [("torn 2", 1), ("torn 3", 1)]
+    assert line.listener.missed == [("torn 2", 1), ("torn 3", 1)]
 
 
 def test_a_camera_that_hangs_while_it_is_let_go_misses_its_part_once(camera: Scripted, make: Make) -> None:
@@ -134,64 +134,64 @@ def test_a_camera_that_hangs_while_it_is_let_go_misses_its_part_once(camera: Scr
 
     camera.closing = hang
     line = make(triggered=True)
-    assert line.gate.picture("snapshot") and line.gate.trigger("p1")
+    assert line.requests.request_snapshot("snapshot") and line.requests.request_part("p1")
     camera.answers.put(CameraLost("gone"))
     assert hangs.wait(30)
     line.thread.reopen()
     go.set()
-    assert sum(parts for _, parts in line.eyes.missed) == 1
-    assert [picture for picture, _ in line.eyes.shown] == ["snapshot"]
+    assert sum(parts for _, parts in line.listener.missed) == 1
+    assert [picture for picture, _ in line.listener.shown] == ["snapshot"]
 
 
 def test_parts_that_went_by_while_the_camera_was_opened_again_are_missed(camera: Scripted, make: Make) -> None:
     line = make(triggered=True)
     wait_until(lambda: camera.opened == 1)
-    camera.opening = lambda: line.gate.trigger("late")
-    assert line.gate.trigger("p1")
+    camera.opening = lambda: line.requests.request_part("late")
+    assert line.requests.request_part("p1")
     camera.answers.put(CameraLost("gone"))
-    wait_until(lambda: sum(parts for _, parts in line.eyes.missed) == 2, 30)
-    assert line.gate.trigger("p2")
+    wait_until(lambda: sum(parts for _, parts in line.listener.missed) == 2, 30)
+    assert line.requests.request_part("p2")
     camera.answers.put("file")
     wait_until(lambda: line.parts() == ["p2"], 30)
 
 
 def test_a_trigger_without_a_frame_is_a_part_missed(camera: Scripted, make: Make) -> None:
     line = make(triggered=True)
-    assert line.gate.trigger("p1") and line.gate.trigger("p2")
+    assert line.requests.request_part("p1") and line.requests.request_part("p2")
     camera.answers.put(CameraIdle("no frame"))
     camera.answers.put(None)
-    assert line.eyes.ended.wait(30)
-    assert [parts for _, parts in line.eyes.missed] == [1, 1]
+    assert line.listener.ended.wait(30)
+    assert [parts for _, parts in line.listener.missed] == [1, 1]
 
 
 def test_a_camera_that_waits_for_its_own_trigger_misses_nothing(camera: Scripted, make: Make) -> None:
     line = make()
     for answer in (CameraIdle("no frame"), "1", None):
         camera.answers.put(answer)
-    assert line.eyes.ended.wait(30)
-    assert line.parts() == ["1"] and line.eyes.missed == []
+    assert line.listener.ended.wait(30)
+    assert line.parts() == ["1"] and line.listener.missed == []
 
 
 def test_a_snapshot_that_fails_is_no_part(camera: Scripted, make: Make) -> None:
     line = make(triggered=True)
-    assert line.gate.picture("snapshot")
+    assert line.requests.request_snapshot("snapshot")
     camera.answers.put(CameraError("torn"))
-    wait_until(lambda: line.eyes.shown == [("snapshot", "torn")], 30)
-    assert line.eyes.missed == []
+    wait_until(lambda: line.listener.shown == [("snapshot", "torn")], 30)
+    assert line.listener.missed == []
 
 
 def test_frames_of_a_pause_are_not_taken_though_the_camera_thread_was_busy() -> None:
-    gate = Gate(triggered=False, waiting=1)
+    requests = FrameRequests(triggered=False, waiting=1)
     afters = []
     for pause in (False, True, False):
         before = time.monotonic()
         if pause:
-            gate.set_paused(True)
-            gate.set_paused(False)
-        turn = gate.wait()
-        assert turn is not None and turn.inspect
-        afters.append(turn.after >= before)
-        assert pause or turn.after == 0
+            requests.set_paused(True)
+            requests.set_paused(False)
+        request = requests.wait()
+        assert request is not None and request.inspect
+        afters.append(request.after >= before)
+        assert pause or request.after == 0
     assert afters == [False, True, False]
 
 
@@ -205,17 +205,17 @@ def test_an_error_that_nobody_expected_costs_one_part(
     line = make(triggered=triggered)
     for answer in ("1", error, "odd", "2", None):
         if triggered and answer is not None:
-            assert line.gate.trigger(None)
+            assert line.requests.request_part(None)
         camera.answers.put(answer)
         if answer is error:
             wait_until(lambda: camera.opened == 2, 30)
     if triggered:
         wait_until(lambda: len(line.parts()) == 2, 30)
-        line.gate.trigger(None)
-    assert line.eyes.ended.wait(30)
+        line.requests.request_part(None)
+    assert line.listener.ended.wait(30)
     assert line.parts() == ["1", "2"]
-    assert [parts for _, parts in line.eyes.missed][:2] == [1, 1]
-    assert repr(error) in line.eyes.missed[0][0] and "of a part" in line.eyes.missed[1][0]
+    assert [parts for _, parts in line.listener.missed][:2] == [1, 1]
+    assert repr(error) in line.listener.missed[0][0] and "of a part" in line.listener.missed[1][0]
     assert caplog.text.count("Traceback") == 2
 
 
@@ -251,7 +251,7 @@ def test_a_recorded_source_that_hangs_at_its_last_picture_has_ended_when_it_is_o
     line.thread.start()
     assert hangs.wait(30)
     line.thread.reopen()
-    assert line.eyes.ended.wait(30)
+    assert line.listener.ended.wait(30)
     go.set()
     assert line.parts() == ["a", "b"]
-    assert sum(parts for _, parts in line.eyes.missed) == 1
+    assert sum(parts for _, parts in line.listener.missed) == 1

@@ -23,11 +23,11 @@ from edge_inspect.edge.engine_loop import EngineLoop
 from edge_inspect.edge.errors import EngineError
 from edge_inspect.edge.evidence.writer import EvidenceWriter
 from edge_inspect.edge.frame.images import read_image, write_image
-from edge_inspect.edge.health.vitals import SAID, Vitals
+from edge_inspect.edge.health.calibration_watch import SENTENCES, CalibrationWatch
 from edge_inspect.edge.outbox.memory import MemoryOutbox
-from edge_inspect.edge.station.box import Box
-from edge_inspect.edge.station.judge import Judge
-from edge_inspect.edge.station.part import Part
+from edge_inspect.edge.station.box_resources import BoxResources
+from edge_inspect.edge.station.loaded_bundle import LoadedBundle
+from edge_inspect.edge.station.part import InspectedPart
 from edge_inspect.edge.station.station import FAILURES, Station
 
 
@@ -54,10 +54,10 @@ def write_frames(folder: Path) -> Path:
 
 
 @pytest.fixture
-def run(outbox: MemoryOutbox) -> Iterator[Callable[[Settings], tuple[list[Station], Box]]]:
+def run(outbox: MemoryOutbox) -> Iterator[Callable[[Settings], tuple[list[Station], BoxResources]]]:
     ends: list[Callable[[], None]] = []
 
-    def start(settings: Settings) -> tuple[list[Station], Box]:
+    def start(settings: Settings) -> tuple[list[Station], BoxResources]:
         stations: list[Station] = []
         loop = EngineLoop(stations)
         box = make_box(settings, outbox, loop.ready)
@@ -83,7 +83,7 @@ def verdicts(outbox: MemoryOutbox, station: str) -> list[dict[str, Any]]:
 
 def states(station: Station) -> list[tuple[str, str | None]]:
     # Without a broker all of them wait.
-    said = [notice.content for notice in list(station._publisher._notices._waiting.values())]
+    said = [notice.content for notice in list(station._sink._notices._waiting.values())]
     return [(status.state, status.reason) for status in said if isinstance(status, Status)]
 
 
@@ -113,7 +113,7 @@ def test_a_lost_camera_and_a_warning_that_lasts_are_each_said_once(
     settings = make_settings(tmp_path, bundles / "a", policy="every", camera=f"folder:{frames}?loop=true&fps=50")
     larger_than_any_disk = settings.outbox.model_copy(update={"max_bytes": 2**60})
     (station,), _ = run(settings.model_copy(update={"outbox": larger_than_any_disk}))
-    station._inspector.judge.decider.threshold = 1e9  # many rejects would be said first
+    station._bundles.current.decider.threshold = 1e9  # many rejects would be said first
 
     def says_no_more(problem: str) -> None:
         wait_until(lambda: problem in str(states(station)[-1]), 60)
@@ -124,7 +124,7 @@ def test_a_lost_camera_and_a_warning_that_lasts_are_each_said_once(
 
     station.publish_health()
     wait_until(lambda: station.inspected >= 3, 60)
-    says_no_more(SAID["disk"])
+    says_no_more(SENTENCES["disk"])
     shutil.rmtree(frames)
     engine = station.stages["engine"]
     wait_until(lambda: not station._ring._waiting and engine.situation.why == "no frame waits", 60)
@@ -132,7 +132,7 @@ def test_a_lost_camera_and_a_warning_that_lasts_are_each_said_once(
     write_frames(frames)
     inspected = station.inspected
     wait_until(lambda: station.inspected > inspected + 3, 60)
-    says_no_more(SAID["disk"])
+    says_no_more(SENTENCES["disk"])
 
 
 def test_stations_of_one_bundle_share_its_engine_in_turn(
@@ -253,9 +253,9 @@ def test_an_error_of_one_part_costs_that_part(
         return wrapped
 
     kind, name = {
-        "engine": (Judge, "judge"),
-        "verdict": (Part, "verdict"),
-        "score": (Vitals, "judge"),
+        "engine": (LoadedBundle, "inspect"),
+        "verdict": (InspectedPart, "verdict"),
+        "score": (CalibrationWatch, "add"),
         "evidence": (EvidenceWriter, "offer"),
     }[where]
     monkeypatch.setattr(kind, name, third_fails(getattr(kind, name)))
@@ -280,7 +280,7 @@ def test_a_part_that_always_fails_is_a_case_for_the_supervisor(
     def fails(*arguments: Any) -> Any:
         raise ValueError("every part")
 
-    monkeypatch.setattr(Part, "verdict", fails)
+    monkeypatch.setattr(InspectedPart, "verdict", fails)
     settings = make_settings(tmp_path, bundles / "a", policy="every", camera=f"folder:{frames}?loop=true")
     station = Station(settings, settings.stations[0], make_box(settings, outbox))
     station.start()

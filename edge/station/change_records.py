@@ -1,4 +1,8 @@
-"""The record of what commands have changed, for all stations of a box: who changed what, when, and what holds now."""
+"""The records of what commands have changed, for all stations of a box: who changed what, when, and what holds now.
+
+OUTBOX.bundles.jsonl       which bundle a station inspects by, remembered over restarts, with those before it
+OUTBOX.thresholds.jsonl    thresholds set by commands
+"""
 
 from __future__ import annotations
 
@@ -7,9 +11,9 @@ import os
 import threading
 from collections import Counter
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Generic, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from edge_inspect.edge.contract.fields import Time
 from edge_inspect.edge.errors import OutboxError
@@ -21,8 +25,8 @@ KEPT = 1000
 """Lines of a station that are kept at the least."""
 
 
-class RecordEntry(BaseModel):
-    """What every line has."""
+class ChangeEntry(BaseModel):
+    """One line of a record: the fields that all records share."""
 
     model_config = ConfigDict(frozen=True, allow_inf_nan=False)
 
@@ -32,15 +36,15 @@ class RecordEntry(BaseModel):
     command_id: str | None
 
 
-E = TypeVar("E", bound=RecordEntry)
+E = TypeVar("E", bound=ChangeEntry)
 
 
-class Record(Generic[E]):
+class ChangeRecord(Generic[E]):
     """A file of JSON lines, oldest first. May be used by several threads.
 
     Args:
         path: The file; made at the first entry. When `KEPT` lines are too many, the oldest of each station go.
-        model: Of a line.
+        model: Model of one line.
     """
 
     def __init__(self, path: Path, model: type[E]) -> None:
@@ -98,3 +102,69 @@ class Record(Generic[E]):
             return [line for line in self._path.read_bytes().splitlines() if line]
         except FileNotFoundError:
             return []
+
+
+class BundlePlace(BaseModel):
+    """A bundle, and where it lay when it was loaded."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    digest: str
+    path: Path
+
+
+class BundleEntry(ChangeEntry):
+    """A change of a station's bundle."""
+
+    change: Literal["load", "roll back", "failed"] = Field(description="failed: rolled back by itself")
+    bundles: tuple[BundlePlace, ...] = Field(min_length=1, description="that which judges, and those before it")
+    configured: Path = Field(description="the station's `bundle` in the configuration; another one ends what is here")
+    reason: str | None = None
+
+
+class BundleRecord(ChangeRecord[BundleEntry]):
+    """See `ChangeRecord`.
+
+    Args:
+        path: The file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, BundleEntry)
+
+    def last(self, station: str) -> BundleEntry | None:
+        """Return a station's last entry, where it has one.
+
+        Raises:
+            OutboxError: the file is there and cannot be read.
+        """
+        found = self.entries(station)
+        return found[-1] if found else None
+
+
+class ThresholdEntry(ChangeEntry):
+    """A change of a station's threshold."""
+
+    bundle: str = Field(description="the bundle's digest")
+    before: float
+    value: float | None = Field(description="null: the bundle's own again")
+
+
+class ThresholdRecord(ChangeRecord[ThresholdEntry]):
+    """See `ChangeRecord`.
+
+    Args:
+        path: The file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, ThresholdEntry)
+
+    def last(self, station: str, bundle: str) -> float | None:
+        """Return the threshold set last for a station under a bundle; `None` where it is the bundle's own.
+
+        Raises:
+            OutboxError: the file is there and cannot be read.
+        """
+        return next((entry.value for entry in reversed(self.entries(station)) if entry.bundle == bundle), None)

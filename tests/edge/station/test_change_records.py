@@ -10,9 +10,8 @@ import pytest
 from box_parts import Line
 from mosquitto import wait_until
 
-from edge_inspect.edge.station.bundle_record import BundleRecord
-from edge_inspect.edge.station.inspector import Asker
-from edge_inspect.edge.station.record import KEPT
+from edge_inspect.edge.station.bundles import RequestedBy
+from edge_inspect.edge.station.change_records import KEPT, BundleRecord
 
 
 def test_what_judges_is_remembered_until_the_configuration_changes(make: Callable[..., Line]) -> None:
@@ -34,10 +33,10 @@ def test_a_configuration_that_comes_back_does_not_bring_back_what_a_command_had_
     assert make("c").name == "c"
     line = make("a")  # the other one was not taken: it never started
     assert line.name == "b"
-    line.inspector.confirm()
+    line.bundles.confirm()
     assert [entry.change for entry in line.box.bundles.entries("a")] == ["load"]
     line = make("c")
-    line.inspector.confirm()
+    line.bundles.confirm()
     assert line.name == "c"
     assert make("a").name == "a"
 
@@ -52,7 +51,7 @@ def test_where_that_cannot_be_recorded_the_station_judges_all_the_same(
 
     monkeypatch.setattr(BundleRecord, "add", full)
     line = make("c")
-    line.inspector.confirm()
+    line.bundles.confirm()
     assert line.name == "c"
     assert "c judges, which cannot be recorded: No space left" in caplog.text
 
@@ -66,8 +65,8 @@ def test_what_the_configuration_names_is_loaded_again_where_it_has_changed(
 
     def reload(path: Path) -> str:
         before = len(line.answers)
-        line.inspector.change(path, Asker("configuration"), lambda *one: line.answers.append(one), configured=path)
-        wait_until(lambda: line.inspector.take_next() or len(line.answers) > before, 120)
+        line.bundles.change(path, RequestedBy("configuration"), lambda *one: line.answers.append(one), configured=path)
+        wait_until(lambda: line.bundles.take_next() or len(line.answers) > before, 120)
         return line.name
 
     assert reload(configured) == "b"

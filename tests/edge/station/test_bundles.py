@@ -22,8 +22,8 @@ from edge_inspect.edge.contract.fields import utc_now
 from edge_inspect.edge.contract.ids import uuid7
 from edge_inspect.edge.errors import EngineError
 from edge_inspect.edge.outbox.memory import MemoryOutbox
-from edge_inspect.edge.station.inspector import PROVEN_AFTER, Inspector
-from edge_inspect.edge.station.threshold_record import ThresholdEntry
+from edge_inspect.edge.station.bundles import PROVEN_AFTER, StationBundles
+from edge_inspect.edge.station.change_records import ThresholdEntry
 
 BRIGHT = np.random.default_rng(5).integers(0, 256, (48, 80, 3), np.uint8)
 DARK = np.zeros((48, 80, 3), np.uint8)
@@ -33,16 +33,16 @@ def test_the_bundle_changes_between_two_parts_and_not_before(make: Callable[...,
     line = make()
     scores = {}
     for name in "ab":
-        judge = make(name).inspector.judge
-        scores[name] = judge.judge(BRIGHT)[1].score
+        loaded = make(name).bundles.current
+        scores[name] = loaded.inspect(BRIGHT)[1].score
     assert scores["a"] != scores["b"]
     line.ask("b")
     wait_until(line.box.ready.is_set, 120)
-    judge, _, decision = line.inspector.inspect(BRIGHT)
-    assert (judge.reference.name, decision.score) == ("a", scores["a"]) and not line.answers
-    line.inspector.take_next()
-    judge, _, decision = line.inspector.inspect(BRIGHT)
-    assert (judge.reference.name, decision.score) == ("b", scores["b"])
+    loaded, _, decision = line.bundles.inspect(BRIGHT)
+    assert (loaded.reference.name, decision.score) == ("a", scores["a"]) and not line.answers
+    line.bundles.take_next()
+    loaded, _, decision = line.bundles.inspect(BRIGHT)
+    assert (loaded.reference.name, decision.score) == ("b", scores["b"])
     wait_until(lambda: line.answers)
     change = line.answers[0][1]
     assert change is not None and (change.before.name, change.after.name) == ("a", "b")
@@ -63,7 +63,7 @@ def test_roll_back_goes_back_bundle_by_bundle(make: Callable[..., Line]) -> None
 
 def test_what_cannot_be_loaded_leaves_the_old_one(make: Callable[..., Line], bundles: Path, tmp_path: Path) -> None:
     line = make()
-    judge = line.inspector.judge
+    loaded = line.bundles.current
     assert "model.int8.onnx was changed" in (line.change("cut") or "")
     assert "no such bundle" in (line.change("none") or "")
     assert "a goes on" in (line.change("none") or "")
@@ -74,7 +74,7 @@ def test_what_cannot_be_loaded_leaves_the_old_one(make: Callable[..., Line], bun
     assert lowered != manifest
     (wrong / "manifest.yaml").write_text(lowered)
     assert "does not reproduce the golden frames" in (line.change(str(wrong)) or "")
-    assert line.inspector.judge is judge and not line.box.bundles.entries("a")
+    assert line.bundles.current is loaded and not line.box.bundles.entries("a")
     assert line.change("b") is None
 
 
@@ -85,7 +85,7 @@ def test_where_keys_are_configured_an_unsigned_bundle_is_refused(
     public = Ed25519PrivateKey.generate().public_key()
     key.write_bytes(public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
     line = make()
-    line.inspector._box = make_box(
+    line.bundles._box = make_box(
         make_settings(tmp_path, bundles / "a", bundles={"public_keys": [key]}), line.box.outbox
     )
     assert "not signed" in (line.change("b") or "") and line.name == "a"
@@ -93,11 +93,11 @@ def test_where_keys_are_configured_an_unsigned_bundle_is_refused(
 
 def test_a_bundle_that_fails_on_a_part_goes_and_the_one_before_judges_the_part(make: Callable[..., Line]) -> None:
     line = make()
-    expected = line.inspector.judge.judge(DARK)[1].score
+    expected = line.bundles.current.inspect(DARK)[1].score
     assert line.change("dim") is None
-    line.inspector.inspect(BRIGHT)
-    judge, _, decision = line.inspector.inspect(DARK)
-    assert (judge.reference.name, decision.score) == ("a", expected)
+    line.bundles.inspect(BRIGHT)
+    loaded, _, decision = line.bundles.inspect(DARK)
+    assert (loaded.reference.name, decision.score) == ("a", expected)
     assert "dim failed, a judges again" in line.problems[0]
     entry = line.box.bundles.entries("a")[-1]
     assert (entry.change, [place.name for place in entry.bundles]) == ("failed", ["a"])
@@ -110,7 +110,7 @@ def test_a_bundle_that_was_rolled_back_to_and_fails_goes_too(make: Callable[...,
     for name in ("dim", "b", None):
         assert line.change(name) is None
     assert line.name == "dim"
-    assert line.inspector.inspect(DARK)[0].reference.name == "b"
+    assert line.bundles.inspect(DARK)[0].reference.name == "b"
     assert [place.name for place in line.box.bundles.entries("a")[-1].bundles] == ["b", "a"]
 
 
@@ -118,9 +118,9 @@ def test_a_bundle_that_waits_while_the_one_before_it_fails_is_taken(make: Callab
     line = make()
     assert line.change("dim") is None
     line.ask("c")
-    wait_until(lambda: line.inspector._next, 120)
-    assert line.inspector.inspect(DARK)[0].reference.name == "a"
-    line.inspector.take_next()
+    wait_until(lambda: line.bundles._next, 120)
+    assert line.bundles.inspect(DARK)[0].reference.name == "a"
+    line.bundles.take_next()
     assert line.name == "c"
     assert [place.name for place in line.box.bundles.entries("a")[-1].bundles] == ["c", "a"]
 
@@ -128,30 +128,30 @@ def test_a_bundle_that_waits_while_the_one_before_it_fails_is_taken(make: Callab
 def test_a_new_bundle_whose_engine_hangs_goes(make: Callable[..., Line]) -> None:
     line = make()
     line.change("b")
-    line.inspector.rebuild()
+    line.bundles.rebuild()
     assert line.name == "a" and "its engine hangs" in line.problems[0]
-    engine = line.inspector.judge.engine
-    line.inspector.rebuild()
-    assert line.name == "a" and line.inspector.judge.engine is not engine
+    engine = line.bundles.current.engine
+    line.bundles.rebuild()
+    assert line.name == "a" and line.bundles.current.engine is not engine
 
 
 def test_a_bundle_that_has_proved_itself_stays_when_a_part_fails(make: Callable[..., Line]) -> None:
     line = make()
-    before = weakref.ref(line.inspector.judge)
+    before = weakref.ref(line.bundles.current)
     assert line.change("dim") is None
     for _ in range(PROVEN_AFTER):
-        line.inspector.inspect(BRIGHT)
+        line.bundles.inspect(BRIGHT)
     gc.collect()
     assert before() is None
     with pytest.raises(EngineError, match="not finite"):
-        line.inspector.inspect(DARK)
+        line.bundles.inspect(DARK)
     assert line.name == "dim"
 
 
 def test_an_engine_that_was_left_behind_does_not_undo_a_later_bundle(make: Callable[..., Line]) -> None:
     line = make()
     go = threading.Event()
-    hanging, failed = line.inspector.judge.engine, []
+    hanging, failed = line.bundles.current.engine, []
 
     def infer(frame: object) -> None:
         go.wait(60)
@@ -159,14 +159,14 @@ def test_an_engine_that_was_left_behind_does_not_undo_a_later_bundle(make: Calla
 
     def inspect() -> None:
         with pytest.raises(EngineError, match="it came back"):
-            line.inspector.inspect(BRIGHT)
+            line.bundles.inspect(BRIGHT)
         failed.append(True)
 
     hanging.infer = infer
     thread = threading.Thread(target=inspect)
     thread.start()
-    line.inspector.rebuild()
-    assert line.inspector.judge.engine is not hanging
+    line.bundles.rebuild()
+    assert line.bundles.current.engine is not hanging
     assert line.change("b") is None
     go.set()
     thread.join(60)
@@ -175,13 +175,13 @@ def test_an_engine_that_was_left_behind_does_not_undo_a_later_bundle(make: Calla
 
 def test_a_threshold_belongs_to_its_bundle(make: Callable[..., Line]) -> None:
     line = make()
-    digest = line.inspector.judge.reference.digest
+    digest = line.bundles.current.reference.digest
     entry = {"at": utc_now(), "station": "a", "by": None, "command_id": uuid7(), "before": 0.5, "value": 0.55}
     line.box.thresholds.add(ThresholdEntry(bundle=digest, **entry))
     line.change("b")
-    assert line.inspector.judge.decider.threshold == 0.5
+    assert line.bundles.current.decider.threshold == 0.5
     line.change(None)
-    assert line.inspector.judge.decider.threshold == 0.55
+    assert line.bundles.current.decider.threshold == 0.55
 
 
 @pytest.mark.parametrize("name", ["..", "../x", ".", "", "/etc", "a/../..", "out", "x\0y", "x" * 5000, "none"])
@@ -195,8 +195,8 @@ def test_a_name_leads_to_nothing_outside_the_folder(
     shutil.copytree(bundles / "a", folder / "line" / "a")
     line = Line(folder, tmp_path, outbox, "line/a")
     with pytest.raises(Refused, match="holds no"):
-        line.inspector.find(name)
-    assert line.inspector.find("line/a") == folder / "line" / "a"
+        line.bundles.find(name)
+    assert line.bundles.find("line/a") == folder / "line" / "a"
 
 
 def test_one_bundle_is_loaded_at_a_time(make: Callable[..., Line]) -> None:
@@ -208,7 +208,7 @@ def test_one_bundle_is_loaded_at_a_time(make: Callable[..., Line]) -> None:
     wait_until(line.box.ready.is_set, 120)
     with pytest.raises(Refused, match="is being loaded"):
         line.ask("c")
-    line.inspector.take_next()
+    line.bundles.take_next()
     wait_until(lambda: line.answers)
     assert line.change("c") is None
 
@@ -217,7 +217,7 @@ def test_a_change_that_nobody_takes_any_more_is_answered(make: Callable[..., Lin
     line = make()
     line.ask("b")
     wait_until(line.box.ready.is_set, 120)
-    line.inspector.close()
+    line.bundles.close()
     wait_until(lambda: line.answers)
     assert "from its next start" in str(line.answers[0][0])
     assert make().name == "b"
@@ -225,25 +225,25 @@ def test_a_change_that_nobody_takes_any_more_is_answered(make: Callable[..., Lin
 
 def test_the_bundle_in_use_is_not_loaded_twice(make: Callable[..., Line], bundles: Path, tmp_path: Path) -> None:
     line = make()
-    judge = line.inspector.judge
-    assert line.change("a") is None and line.inspector.judge is judge
+    loaded = line.bundles.current
+    assert line.change("a") is None and line.bundles.current is loaded
     copied = shutil.copytree(bundles / "a", tmp_path / "copy")
-    assert line.change(str(copied)) is None and line.inspector.judge is judge
-    assert make().inspector._places[0].path == copied
+    assert line.change(str(copied)) is None and line.bundles.current is loaded
+    assert make().bundles._places[0].path == copied
 
 
 def test_stations_with_the_same_bundle_share_an_engine(bundles: Path, tmp_path: Path, outbox: MemoryOutbox) -> None:
     settings = make_settings(tmp_path, bundles / "a", names="ab")
     box = make_box(settings, outbox)
-    first, second = (Inspector(settings, station, box, lambda problem: None) for station in settings.stations)
-    assert first.judge.engine is second.judge.engine and first.judge.decider is not second.judge.decider
-    first.judge.decider.threshold = 9.0
+    first, second = (StationBundles(settings, station, box, lambda problem: None) for station in settings.stations)
+    assert first.current.engine is second.current.engine and first.current.decider is not second.current.decider
+    first.current.decider.threshold = 9.0
     assert second.inspect(BRIGHT)[2].threshold == 0.5
     other = make_settings(tmp_path, bundles / "a", precision="fp32").stations[0]
-    assert Inspector(settings, other, box, lambda problem: None).judge.engine is not first.judge.engine
+    assert StationBundles(settings, other, box, lambda problem: None).current.engine is not first.current.engine
     same = make_settings(tmp_path, bundles / "a", precision="int8").stations[0]
-    assert Inspector(settings, same, box, lambda problem: None).judge.engine is first.judge.engine
-    engine = weakref.ref(first.judge.engine)
+    assert StationBundles(settings, same, box, lambda problem: None).current.engine is first.current.engine
+    engine = weakref.ref(first.current.engine)
     del first, second
     gc.collect()
     assert engine() is None

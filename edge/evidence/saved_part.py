@@ -19,8 +19,8 @@ SUFFIXES = {"png": ".png", "jpeg": ".jpg"}
 _JPEG = (cv2.IMWRITE_JPEG_QUALITY, 92)
 
 
-class MapPart(BaseModel):
-    """What the 16 bits of a map mean, and where it lies in the frame (see `edge.fit.Placement`)."""
+class SavedMap(BaseModel):
+    """The meaning of a saved map's 16 bits, and where it lies in the frame (see `edge.fit.Placement`)."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -33,8 +33,8 @@ class MapPart(BaseModel):
     valid: tuple[int, int, int, int]
 
 
-class Case(BaseModel):
-    """`verdicts/<id>.json`."""
+class SavedPart(BaseModel):
+    """The content of `verdicts/<id>.json`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -42,17 +42,17 @@ class Case(BaseModel):
     borderline: bool
     verdict: Verdict
     regions: tuple[Region, ...]
-    map: MapPart
+    map: SavedMap
     sample: bool = Field(default=False, description="taken in shadow whatever its score: all of these are fair")
 
 
-class Seen(NamedTuple):
+class PartToSave(NamedTuple):
     """A part to be saved.
 
     Attributes:
-        station: Which inspected it.
-        verdict: On it.
-        regions: Of a rejected one.
+        station: Name of the station that inspected the part.
+        verdict: The verdict on the part.
+        regions: Where a rejected part is defective.
         borderline: Whether its score is near the threshold.
         frame: The picture.
         anomaly: The map, with values of its own.
@@ -68,28 +68,28 @@ class Seen(NamedTuple):
     sample: bool = False
 
 
-def pack(seen: Seen, format: Literal["png", "jpeg"]) -> dict[str, bytes]:
-    """Return the files of a part, by their place in the station's folder; the case comes last."""
-    identity, values = seen.verdict.id, seen.anomaly.values
+def pack(part: PartToSave, format: Literal["png", "jpeg"]) -> dict[str, bytes]:
+    """Return the files of a part, by their place in the station's folder; the JSON file comes last."""
+    identity, values = part.verdict.id, part.anomaly.values
     low, high = float(values.min()), float(values.max())
     levels = np.round((values - low) * (65535 / max(high - low, 1e-12))).astype(np.uint16)
-    placement = seen.anomaly.placement
-    case = Case(
-        station=seen.station,
-        borderline=seen.borderline,
-        verdict=seen.verdict,
-        regions=seen.regions,
-        map=MapPart(low=low, high=high, **vars(placement)),
-        sample=seen.sample,
+    placement = part.anomaly.placement
+    saved = SavedPart(
+        station=part.station,
+        borderline=part.borderline,
+        verdict=part.verdict,
+        regions=part.regions,
+        map=SavedMap(low=low, high=high, **vars(placement)),
+        sample=part.sample,
     )
     # OpenCV's own way with PNG is twice as fast as any that can be asked for.
-    _, picture = cv2.imencode(SUFFIXES[format], seen.frame, [] if format == "png" else _JPEG)
+    _, picture = cv2.imencode(SUFFIXES[format], part.frame, [] if format == "png" else _JPEG)
     _, map_ = cv2.imencode(".png", levels)
-    folder = "defects" if seen.verdict.is_above else "good"
+    folder = "defects" if part.verdict.is_above else "good"
     return {
         f"{folder}/{identity}{SUFFIXES[format]}": picture.tobytes(),
         f"maps/{identity}.png": map_.tobytes(),
-        f"verdicts/{identity}.json": case.model_dump_json(indent=1).encode() + b"\n",
+        f"verdicts/{identity}.json": saved.model_dump_json(indent=1).encode() + b"\n",
     }
 
 
@@ -99,13 +99,13 @@ def find_picture(folder: Path, identity: str) -> Path | None:
     return next((place for place in places if place.is_file()), None)
 
 
-def read_map(folder: Path, case: Case) -> AnomalyMap | None:
+def read_map(folder: Path, saved: SavedPart) -> AnomalyMap | None:
     """Return the map of a part in a station's folder; `None` if it is gone or damaged."""
-    path = folder / "maps" / f"{case.verdict.id}.png"
+    path = folder / "maps" / f"{saved.verdict.id}.png"
     levels = cv2.imread(str(path), cv2.IMREAD_UNCHANGED) if path.is_file() else None
     if levels is None or levels.dtype != np.uint16:
         return None
-    part = case.map
-    values: NDArray[np.float32] = (part.low + levels * ((part.high - part.low) / 65535)).astype(np.float32)
-    placement = Placement(part.scale_x, part.scale_y, part.origin_x, part.origin_y, part.valid)
-    return AnomalyMap(values, placement, case.verdict.score)
+    map_ = saved.map
+    values: NDArray[np.float32] = (map_.low + levels * ((map_.high - map_.low) / 65535)).astype(np.float32)
+    placement = Placement(map_.scale_x, map_.scale_y, map_.origin_x, map_.origin_y, map_.valid)
+    return AnomalyMap(values, placement, saved.verdict.score)

@@ -1,4 +1,4 @@
-"""What a station does when it is told to: the commands of the contract, each carried out or refused, and answered."""
+"""The execution of commands: each is carried out or refused, and answered."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable
-from typing import Any, Protocol
+from typing import Any
 
 import cv2
 
@@ -33,63 +33,85 @@ from edge_inspect.edge.contract.commands import (
 from edge_inspect.edge.contract.fields import utc_now
 from edge_inspect.edge.contract.health import CommandCounts
 from edge_inspect.edge.frame.images import Frame
-from edge_inspect.edge.station.box import Box
-from edge_inspect.edge.station.command_desk import CommandDesk
-from edge_inspect.edge.station.gate import Gate
-from edge_inspect.edge.station.inspector import Asker, Inspector
+from edge_inspect.edge.sinks.sink import OnCommand, Sink
+from edge_inspect.edge.station.box_resources import BoxResources
+from edge_inspect.edge.station.bundles import RequestedBy, StationBundles
+from edge_inspect.edge.station.change_records import ThresholdEntry
+from edge_inspect.edge.station.command_admission import CommandAdmission
+from edge_inspect.edge.station.frame_requests import FrameRequests
 from edge_inspect.edge.station.shadow import Shadow
 from edge_inspect.edge.station.state import StationState
-from edge_inspect.edge.station.threshold_record import ThresholdEntry
 
 log = logging.getLogger(__name__)
 
 _EARLY = 64
 Fields = dict[str, Any]
-"""What a reply has beside what every reply has; `None` where it comes later."""
+"""The fields of a reply that its command adds; a handler returns `None` where the reply comes later."""
 
 
-class Answers(Protocol):
-    """Where replies go; `edge.mqtt.publisher.Publisher` is one."""
+class CommandInbox:
+    """Keeps the commands that come before a station is ready for them. Its methods may be called from any thread."""
 
-    def reply(self, reply: Reply, back: ReturnAddress | None = None) -> None:
-        """Publish a reply, and send it to whom else wants it."""
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._early: deque[tuple[bytes, bool, ReturnAddress | None]] = deque(maxlen=_EARLY)
+        self._carry_out: OnCommand | None = None
 
-    def publish_image(self, identity: str, jpeg: bytes) -> str | None:
-        """Publish a picture; return its topic, or `None` where it cannot be."""
+    def receive(self, payload: bytes, retained: bool, back: ReturnAddress | None = None) -> None:
+        """Hand a command on to the station, now or when it is ready; of those that wait, the newest 64 are kept."""
+        with self._lock:
+            if self._carry_out is None:
+                self._early.append((payload, retained, back))
+            else:
+                self._carry_out(payload, retained, back)
 
-    def resend(self, first: int, last: int) -> bool:
-        """Publish parts again; return whether there was room for the request."""
+    def open(self, carry_out: OnCommand) -> None:
+        """Hand on what has come and what comes: the station is ready."""
+        with self._lock:
+            for early in self._early:
+                carry_out(*early)
+            self._early.clear()
+            self._carry_out = carry_out
 
 
-class StationCommands:
-    """Carries out commands. They come in the publisher's thread; `show` belongs to the camera's.
+def possible_commands(settings: CommandSettings, station: StationSettings) -> list[Verb]:
+    """Return the commands that are allowed, without those that mean nothing to this station."""
+    triggered = station.trigger == "command"
+    return [verb for verb in settings.allow if verb != "trigger" or triggered]
+
+
+class CommandExecutor:
+    """Carries out commands. They come in the sink's thread; `show` belongs to the camera's.
 
     Args:
         settings: What is allowed.
-        station: This station's part of it.
+        admission: Decides whether a command may be carried out. It is made before the sink is opened: what was sent
+            before that is too old.
+        station: This station's part of the configuration.
         box: What the stations share.
-        gate: Of the station's camera.
-        state: Of the station.
-        shadow: Of the station.
+        requests: Which frames are asked for.
+        state: The station's state, which commands pause.
+        shadow: The station's shadow, which commands begin and end.
+        bundles: The station's bundles, which commands change with their threshold.
+        sink: Where replies go.
     """
 
     def __init__(
         self,
         settings: CommandSettings,
+        admission: CommandAdmission,
         station: StationSettings,
-        box: Box,
-        gate: Gate,
+        box: BoxResources,
+        requests: FrameRequests,
         state: StationState,
         shadow: Shadow,
+        bundles: StationBundles,
+        sink: Sink,
     ) -> None:
-        self._shadow = shadow
-        self._settings, self._station, self._box = settings, station, box
-        self._gate, self._state = gate, state
-        self._desk = CommandDesk(settings.allow, settings.max_age_s, memory=box.command_memory(station.name))
+        self._settings, self._admission, self._station, self._box = settings, admission, station, box
+        self._requests, self._state, self._shadow, self._bundles, self._sink = requests, state, shadow, bundles, sink
         self._lock = threading.RLock()
-        self._early: deque[tuple[bytes, bool, ReturnAddress | None]] = deque(maxlen=_EARLY)
-        self._pictures: dict[str, Sender] = {}
-        self._answers: Answers | None = None
+        self._snapshots: dict[str, Sender] = {}
         self._do: dict[type[AnyCommand], Callable[[Any, Sender], Fields | None]] = {
             Trigger: self._trigger,
             Pause: self._pause,
@@ -101,27 +123,10 @@ class StationCommands:
             GoShadow: self._go_shadow,
         }
 
-    def open(self, inspector: Inspector, answers: Answers) -> None:
-        """Carry out what has come and what comes: the engine is there.
-
-        Args:
-            inspector: Whose threshold and bundle commands change.
-            answers: Where replies go.
-        """
-        self._inspector = inspector
-        with self._lock:
-            self._answers = answers
-            for early in self._early:
-                self.receive(*early)
-            self._early.clear()
-
     def receive(self, payload: bytes, retained: bool, back: ReturnAddress | None = None) -> None:
         """Carry out or refuse what came on the topic `command`, and reply."""
         with self._lock:
-            if self._answers is None:
-                self._early.append((payload, retained, back))
-                return
-            sender, command, refused = self._desk.receive(payload, retained=retained)
+            sender, command, refused = self._admission.receive(payload, retained=retained)
             sender = sender._replace(back=back)
             fields: Fields | None = {}
             if command is not None:
@@ -136,21 +141,15 @@ class StationCommands:
             if fields is not None:
                 self._reply(sender, refused, fields)
 
-    @property
-    def possible(self) -> list[Verb]:
-        """The commands that are allowed, without those that mean nothing to this station."""
-        triggered = self._station.trigger == "command"
-        return [verb for verb in self._settings.allow if verb != "trigger" or triggered]
-
     def counts(self) -> CommandCounts:
         """Return the counts since the start."""
-        return self._desk.counts()
+        return self._admission.counts()
 
-    def show(self, pictures: Iterable[str], frame: Frame | None, problem: str = "") -> None:
+    def show(self, snapshots: Iterable[str], frame: Frame | None, problem: str = "") -> None:
         """Publish a frame for the snapshots that wait for it; without one, refuse them."""
-        for identity in pictures:
+        for identity in snapshots:
             with self._lock:
-                sender = self._pictures.pop(identity, None)
+                sender = self._snapshots.pop(identity, None)
                 if sender is None:  # answered before something went wrong
                     continue
                 topic = self._publish(identity, frame) if frame is not None else None
@@ -162,10 +161,10 @@ class StationCommands:
 
     def _publish(self, identity: str, frame: Frame) -> str | None:
         _, jpeg = cv2.imencode(".jpg", frame)
-        return self._answers.publish_image(identity, jpeg.tobytes()) if self._answers else None
+        return self._sink.publish_image(identity, jpeg.tobytes())
 
     def _reply(self, sender: Sender, refused: Refused | None, fields: Fields) -> None:
-        self._desk.count(refused)
+        self._admission.count(refused)
         name = self._station.name
         if refused is None:
             log.info("%s: command %s %s: done", name, sender.command, sender.id)
@@ -182,43 +181,42 @@ class StationCommands:
             reason=str(refused) if refused else None,
             **fields,
         )
-        if self._answers is not None:
-            self._answers.reply(reply, sender.back)
+        self._sink.reply(reply, sender.back)
 
     def _trigger(self, command: Trigger, sender: Sender) -> Fields:
         if self._station.trigger != "command":
             raise Refused("impossible", "every frame is a part here; set the station's trigger to command")
         if self._state.paused:
             raise Refused("impossible", "the station is paused; send resume first")
-        if not self._gate.trigger(command.part_id):
+        if not self._requests.request_part(command.part_id):
             raise Refused("busy", "triggers come faster than parts are inspected, or the camera gives no frames")
         return {}
 
     def _pause(self, command: Pause, sender: Sender) -> Fields:
-        self._gate.set_paused(True)
+        self._requests.set_paused(True)
         self._state.pause(f"by command {command.id}" + (f" of {command.by}" if command.by else ""))
         return {}
 
     def _resume(self, command: Resume, sender: Sender) -> Fields:
-        self._gate.set_paused(False)
+        self._requests.set_paused(False)
         self._state.resume()
         return {}
 
     def _set_threshold(self, command: SetThreshold, sender: Sender) -> Fields:
-        judge = self._inspector.judge
-        low, high = judge.bounds(self._settings.threshold_factor)
-        before = judge.decider.threshold
-        after = judge.own if command.value is None else command.value
+        loaded = self._bundles.current
+        low, high = loaded.threshold_bounds(self._settings.threshold_factor)
+        before = loaded.decider.threshold
+        after = loaded.own_threshold if command.value is None else command.value
         if not low <= after <= high:
             raise Refused(
                 "impossible",
                 f"{after:g} is not between {low:g} and {high:g}, which commands.threshold_factor allows around the "
-                f"bundle's {judge.own:g}",
+                f"bundle's {loaded.own_threshold:g}",
             )
         entry = ThresholdEntry(
             at=utc_now(),
             station=self._station.name,
-            bundle=judge.reference.digest,
+            bundle=loaded.reference.digest,
             before=before,
             value=command.value,
             by=command.by,
@@ -228,16 +226,16 @@ class StationCommands:
             self._box.thresholds.add(entry)
         except OSError as error:
             raise Refused("impossible", f"it cannot be recorded, so it is not set: {error}") from error
-        judge.decider.threshold = after
-        return {"threshold": ThresholdChange(before=before, after=after, bundle=judge.own)}
+        loaded.decider.threshold = after
+        return {"threshold": ThresholdChange(before=before, after=after, bundle=loaded.own_threshold)}
 
     def _change_bundle(self, command: ChangeBundle, sender: Sender) -> None:
         def answer(refused: Refused | None, change: BundleChange | None) -> None:
             with self._lock:
                 self._reply(sender, refused, {"bundle": change})
 
-        path = None if command.name is None else self._inspector.find(command.name)
-        self._inspector.change(path, Asker(command.by, command.id), answer)
+        path = None if command.name is None else self._bundles.find(command.name)
+        self._bundles.change(path, RequestedBy(command.by, command.id), answer)
 
     def _go_shadow(self, command: GoShadow, sender: Sender) -> Fields:
         try:
@@ -252,9 +250,9 @@ class StationCommands:
         return {"shadow": self._shadow.health()}
 
     def _snapshot(self, command: Snapshot, sender: Sender) -> None:
-        if not self._gate.picture(command.id):
+        if not self._requests.request_snapshot(command.id):
             raise Refused("busy", "too many snapshots wait, or the camera gives no more frames")
-        self._pictures[command.id] = sender
+        self._snapshots[command.id] = sender
 
     def _resend(self, command: Resend, sender: Sender) -> Fields:
         kept = self._box.outbox.history_range(self._station.name)
@@ -266,6 +264,6 @@ class StationCommands:
                 "later ones wait for the broker, or are not made yet" if first > kept[1] else "earlier ones are gone"
             )
             raise Refused("impossible", f"the history holds parts {kept[0]} to {kept[1]}; {beyond}")
-        if self._answers is None or not self._answers.resend(first, last):
+        if not self._sink.resend(first, last):
             raise Refused("busy", "too many requests wait; ask again when they have come")
         return {"resend": SequenceRange(first=first, last=last)}

@@ -11,28 +11,27 @@ from edge_inspect.edge.configuration.settings import Settings
 from edge_inspect.edge.evidence.writer import EvidenceWriter
 from edge_inspect.edge.health.machine import Machine
 from edge_inspect.edge.outbox import Outbox
-from edge_inspect.edge.station.bundle_record import BundleRecord
-from edge_inspect.edge.station.command_memory import CommandMemory
-from edge_inspect.edge.station.judge import SharedEngines
-from edge_inspect.edge.station.threshold_record import ThresholdRecord
+from edge_inspect.edge.station.change_records import BundleRecord, ThresholdRecord
+from edge_inspect.edge.station.command_admission import CommandMemory
+from edge_inspect.edge.station.loaded_bundle import SharedEngines
 
 
 @dataclass(frozen=True)
-class Box:
+class BoxResources:
     """What the stations of a box share.
 
     Attributes:
-        boot_id: Of the box.
-        outbox: Where messages wait for the broker.
-        ready: Set to wake the engine thread: a frame waits, or a bundle.
+        boot_id: The kernel's id of this boot of the box.
+        outbox: Where messages wait for the sink.
+        ready: Set to wake the engine thread, when a frame or a new bundle waits for it.
         trusted: Bundles must be signed with one of these keys; without any, no signature is asked for.
-        engines: One a bundle and precision.
-        thresholds: The record of those that commands have set.
-        bundles: The record of those that commands have loaded.
-        machine: What the stations run on.
-        clock: Whether the box's clock was set.
-        state: What the names of the files begin with in which the stations remember something.
-        evidence: Where it is saved, if it is.
+        engines: One engine for each bundle and precision.
+        thresholds: The record of the thresholds that commands have set.
+        bundles: The record of the bundles that commands have loaded.
+        machine: Temperature, throttling and disk of the box.
+        clock: Notices when the box's clock is set.
+        state: Path and beginning of the name of every file in which a station remembers something.
+        evidence: Saves frames, where the configuration asks for it.
     """
 
     boot_id: str
@@ -56,12 +55,12 @@ class Box:
         return self.state.with_name(f"{self.state.name}.shadow-{station}.jsonl")
 
 
-def open_box(
+def open_box_resources(
     settings: Settings, boot_id: str, outbox: Outbox, ready: threading.Event, trusted: Sequence[PublicKey]
-) -> Box:
-    """Open what the configuration has the stations share; the records lie beside the outbox."""
+) -> BoxResources:
+    """Open what the stations share, as the configuration says; the records lie beside the outbox."""
     beside = settings.outbox.path
-    return Box(
+    return BoxResources(
         boot_id,
         outbox,
         ready,

@@ -23,13 +23,13 @@ from edge_inspect.edge.contract.ids import uuid7
 from edge_inspect.edge.engines import AnomalyMap
 from edge_inspect.edge.frame.fit import Placement
 from edge_inspect.edge.outbox.memory import MemoryOutbox
-from edge_inspect.edge.station.commands import StationCommands
-from edge_inspect.edge.station.gate import Gate, Turn
-from edge_inspect.edge.station.inspector import Inspector
-from edge_inspect.edge.station.record import KEPT
+from edge_inspect.edge.station.bundles import StationBundles
+from edge_inspect.edge.station.change_records import KEPT, ThresholdEntry, ThresholdRecord
+from edge_inspect.edge.station.command_admission import CommandAdmission
+from edge_inspect.edge.station.command_execution import CommandExecutor, CommandInbox, possible_commands
+from edge_inspect.edge.station.frame_requests import FrameRequest, FrameRequests
 from edge_inspect.edge.station.shadow import Shadow
 from edge_inspect.edge.station.state import StationState
-from edge_inspect.edge.station.threshold_record import ThresholdEntry, ThresholdRecord
 
 FRAME = np.full((24, 32, 3), 128, np.uint8)
 
@@ -49,23 +49,37 @@ class Station:
         self.settings: Settings = make_settings(
             folder, folder / "bundle", trigger=trigger, commands={"allow": VERBS, **commands}
         )
-        self.gate = Gate(triggered=trigger == "command", waiting=2)
+        self.requests = FrameRequests(triggered=trigger == "command", waiting=2)
         self.state = StationState("a", lambda state, reason: self.said.append((state, reason)))
         self.box = make_box(self.settings, outbox)
         self.record = self.box.thresholds
         station = self.settings.stations[0]
         self.shadow = Shadow(self.box.shadow_file(station.name), station.name, None, self.state.note)
-        self.commands = StationCommands(self.settings.commands, station, self.box, self.gate, self.state, self.shadow)
+        self.admission = CommandAdmission(
+            self.settings.commands.allow, self.settings.commands.max_age_s, memory=self.box.command_memory(station.name)
+        )
+        self.inbox = CommandInbox()
 
     def open(self) -> Station:
-        self.inspector = Inspector(self.settings, self.settings.stations[0], self.box, self.state.degrade)
-        self.shadow.follow(self.inspector.judge)
-        self.commands.open(self.inspector, self)
+        self.bundles = StationBundles(self.settings, self.settings.stations[0], self.box, self.state.degrade)
+        self.shadow.follow(self.bundles.current)
+        self.commands = CommandExecutor(
+            self.settings.commands,
+            self.admission,
+            self.settings.stations[0],
+            self.box,
+            self.requests,
+            self.state,
+            self.shadow,
+            self.bundles,
+            self,
+        )
+        self.inbox.open(self.commands.receive)
         return self
 
     @property
     def threshold(self) -> float:
-        return self.inspector.judge.decider.threshold
+        return self.bundles.current.decider.threshold
 
     def reply(self, reply: Reply, back: ReturnAddress | None = None) -> None:
         self.replies.append(reply)
@@ -83,13 +97,17 @@ class Station:
 
     def tell(self, verb: str, **fields: Any) -> Reply | None:
         before = len(self.replies)
-        self.commands.receive(json.dumps({"command": verb, "id": uuid7(), **fields}).encode(), False)
+        self.inbox.receive(json.dumps({"command": verb, "id": uuid7(), **fields}).encode(), False)
         return self.replies[-1] if len(self.replies) > before else None
 
 
 @pytest.fixture
 def make(tmp_path: Path, outbox: MemoryOutbox) -> Callable[..., Station]:
     return lambda **settings: Station(tmp_path, outbox, **settings).open()
+
+
+def possible(station: Station) -> list[str]:
+    return possible_commands(station.settings.commands, station.settings.stations[0])
 
 
 def refused(reply: Reply | None, refusal: str = "impossible") -> str:
@@ -99,18 +117,18 @@ def refused(reply: Reply | None, refusal: str = "impossible") -> str:
 
 def test_pause_and_resume(make: Callable[..., Station]) -> None:
     station = make()
-    assert station.gate.wait() == Turn(True)
+    assert station.requests.wait() == FrameRequest(True)
     reply = station.tell("pause", by="hmi")
     assert reply is not None and (reply.done, reply.command, reply.refusal, reply.reason) == (True, "pause", None, None)
     assert station.said[-1] == ("paused", f"by command {reply.command_id} of hmi")
-    came: list[Turn | None] = []
-    waiting = threading.Thread(target=lambda: came.append(station.gate.wait()))
+    came: list[FrameRequest | None] = []
+    waiting = threading.Thread(target=lambda: came.append(station.requests.wait()))
     waiting.start()
     waiting.join(0.1)
     assert waiting.is_alive()
     station.tell("resume")
     waiting.join(5)
-    assert came == [Turn(True)]
+    assert came == [FrameRequest(True)]
     assert station.said[-1] == ("online", None)
 
 
@@ -131,14 +149,14 @@ def test_a_trigger_takes_one_frame_with_its_part_id(make: Callable[..., Station]
         reply = station.tell("trigger", part_id=part)
         assert reply is not None and reply.done
     assert "faster" in refused(station.tell("trigger"), "busy")
-    assert [station.gate.wait(), station.gate.wait()] == [Turn(True, "p1"), Turn(True, None)]
+    assert [station.requests.wait(), station.requests.wait()] == [FrameRequest(True, "p1"), FrameRequest(True, None)]
     station.tell("trigger", part_id="p3")
     station.tell("pause")
     assert "resume" in refused(station.tell("trigger"))
     # What was taken is served.
-    assert station.gate.wait() == Turn(True, "p3")
-    station.gate.close()
-    assert station.gate.wait() is None
+    assert station.requests.wait() == FrameRequest(True, "p3")
+    station.requests.close()
+    assert station.requests.wait() is None
     station.tell("resume")
     assert "no frames" in refused(station.tell("trigger"), "busy")
 
@@ -147,8 +165,8 @@ def test_triggers_do_not_outlive_a_lost_camera(make: Callable[..., Station]) -> 
     station = make(trigger="command")
     station.tell("trigger")
     station.tell("snapshot")
-    assert station.gate.forget()[0] == 1
-    assert station.gate.forget() == (0, ())
+    assert station.requests.drop_waiting()[0] == 1
+    assert station.requests.drop_waiting() == (0, ())
 
 
 def test_a_trigger_where_every_frame_is_a_part_is_refused(make: Callable[..., Station]) -> None:
@@ -156,9 +174,9 @@ def test_a_trigger_where_every_frame_is_a_part_is_refused(make: Callable[..., St
 
 
 def test_what_is_possible_is_what_is_allowed_and_means_something_here(make: Callable[..., Station]) -> None:
-    assert make(allow=["pause", "trigger"]).commands.possible == ["pause"]
-    assert make(allow=["pause", "trigger"], trigger="command").commands.possible == ["pause", "trigger"]
-    assert make(allow=[]).commands.possible == []
+    assert possible(make(allow=["pause", "trigger"])) == ["pause"]
+    assert possible(make(allow=["pause", "trigger"], trigger="command")) == ["pause", "trigger"]
+    assert possible(make(allow=[])) == []
 
 
 def test_a_threshold_is_bounded_recorded_and_reversible(make: Callable[..., Station]) -> None:
@@ -184,9 +202,9 @@ def test_a_threshold_is_bounded_recorded_and_reversible(make: Callable[..., Stat
 def test_a_threshold_changes_the_verdict(make: Callable[..., Station]) -> None:
     station = make()
     anomaly = AnomalyMap(np.full((4, 4), 0.55, np.float32), Placement(1, 1, 0, 0, (0, 0, 4, 4)), 0.55)
-    assert not station.inspector.judge.decider.decide(anomaly).ok
+    assert not station.bundles.current.decider.decide(anomaly).ok
     station.tell("threshold", value=0.6)
-    decision = station.inspector.judge.decider.decide(anomaly)
+    decision = station.bundles.current.decider.decide(anomaly)
     assert (decision.ok, decision.threshold) == (True, 0.6)
 
 
@@ -205,12 +223,12 @@ def test_a_recorded_threshold_outside_the_bounds_is_not_taken(make: Callable[...
 def test_a_snapshot_is_published_and_then_answered(make: Callable[..., Station]) -> None:
     station = make()
     assert station.tell("snapshot") is None
-    turn = station.gate.wait()
-    assert turn is not None and turn.inspect and len(turn.pictures) == 1
-    station.commands.show(turn.pictures, FRAME)
+    request = station.requests.wait()
+    assert request is not None and request.inspect and len(request.snapshots) == 1
+    station.commands.show(request.snapshots, FRAME)
     reply = station.replies[-1]
-    assert (reply.done, reply.image, reply.command_id) == (True, f"image/{turn.pictures[0]}", turn.pictures[0])
-    picture = cv2.imdecode(np.frombuffer(station.images[turn.pictures[0]], np.uint8), cv2.IMREAD_COLOR)
+    assert (reply.done, reply.image, reply.command_id) == (True, f"image/{request.snapshots[0]}", request.snapshots[0])
+    picture = cv2.imdecode(np.frombuffer(station.images[request.snapshots[0]], np.uint8), cv2.IMREAD_COLOR)
     assert picture.shape == FRAME.shape and abs(int(picture.mean()) - 128) < 3
 
 
@@ -218,9 +236,9 @@ def test_a_paused_station_shows_a_frame_that_is_no_part(make: Callable[..., Stat
     station = make()
     station.tell("pause")
     station.tell("snapshot")
-    turn = station.gate.wait()
-    assert turn is not None and not turn.inspect
-    station.commands.show(turn.pictures, None, "the camera is gone")
+    request = station.requests.wait()
+    assert request is not None and not request.inspect
+    station.commands.show(request.snapshots, None, "the camera is gone")
     assert refused(station.replies[-1]) == "the camera is gone"
 
 
@@ -228,7 +246,7 @@ def test_a_picture_above_the_brokers_limit_is_refused(make: Callable[..., Statio
     station = make()
     station.limit = 10
     station.tell("snapshot")
-    station.commands.show(station.gate.forget()[1], FRAME)
+    station.commands.show(station.requests.drop_waiting()[1], FRAME)
     assert "max_packet_size" in refused(station.replies[-1])
 
 
@@ -274,12 +292,12 @@ def test_a_reply_knows_who_else_wants_it(make: Callable[..., Station], tmp_path:
     backs = [ReturnAddress(f"to/{number}", bytes([number])) for number in range(5)]
     for back, verb in zip(backs, ("pause", "resume", "snapshot", "fly"), strict=False):
         station.commands.receive(json.dumps({"command": verb, "id": uuid7()}).encode(), False, back)
-    station.commands.show(station.gate.forget()[1], FRAME)
+    station.commands.show(station.requests.drop_waiting()[1], FRAME)
     station.commands.receive(b"{", False, backs[4])
     station.tell("pause")
     assert station.backs == [backs[0], backs[1], backs[3], backs[2], backs[4], None]
     early = Station(tmp_path, outbox)
-    early.commands.receive(json.dumps({"command": "pause", "id": uuid7()}).encode(), False, backs[0])
+    early.inbox.receive(json.dumps({"command": "pause", "id": uuid7()}).encode(), False, backs[0])
     assert early.open().backs == [backs[0]]
 
 

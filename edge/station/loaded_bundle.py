@@ -10,34 +10,34 @@ from edge_inspect.edge.contract.messages import BundleReference
 from edge_inspect.edge.decision import Decider, Decision
 from edge_inspect.edge.engines import AnomalyMap, Engine, best_engine, open_checked_engine
 from edge_inspect.edge.frame.images import Frame
-from edge_inspect.edge.health.vitals import Vitals
+from edge_inspect.edge.health.calibration_watch import CalibrationWatch
 
 
-class Judge:
+class LoadedBundle:
     """A bundle at work: its engine, and its decision on the engine's maps.
 
     Args:
         bundle: The bundle.
         engine: One of that bundle; others may use it too, all in the engine thread.
-        station: Of which it judges the parts.
+        station: Settings of the station whose parts the bundle inspects.
 
     Attributes:
         bundle: The bundle.
         reference: How verdicts name it.
         engine: The engine.
         decider: With the threshold in force.
-        own: The bundle's threshold.
-        vitals: Whether pictures and scores are as at its calibration.
+        own_threshold: The bundle's threshold.
+        watch: Whether pictures and scores are as at its calibration.
     """
 
     def __init__(self, bundle: Bundle, engine: Engine, station: StationSettings) -> None:
         self.bundle, self.engine = bundle, engine
         self.reference = BundleReference(name=bundle.manifest.name, digest=bundle.digest)
         self.decider = Decider(bundle, engine.precision, station.mm_per_px, station.min_area_px)
-        self.own = self.decider.threshold
-        self.vitals = Vitals(bundle, engine.precision, station.defect_share)
+        self.own_threshold = self.decider.threshold
+        self.watch = CalibrationWatch(bundle, engine.precision, station.defect_share)
 
-    def judge(self, frame: Frame) -> tuple[AnomalyMap, Decision]:
+    def inspect(self, frame: Frame) -> tuple[AnomalyMap, Decision]:
         """Return the map of a frame, valid until the engine's next, and the decision on it.
 
         Raises:
@@ -46,9 +46,9 @@ class Judge:
         anomaly = self.engine.infer(frame)
         return anomaly, self.decider.decide(anomaly)
 
-    def bounds(self, factor: float) -> tuple[float, float]:
+    def threshold_bounds(self, factor: float) -> tuple[float, float]:
         """Return the lowest and highest threshold that commands may set: the bundle's divided and times `factor`."""
-        around = (self.own / factor, self.own * factor)
+        around = (self.own_threshold / factor, self.own_threshold * factor)
         return min(around), max(around)
 
 
@@ -62,7 +62,7 @@ class SharedEngines:
     def __init__(self, settings: EngineSettings) -> None:
         self._settings = settings
         self._lock = threading.Lock()
-        # An engine goes when no station judges with it any more.
+        # An engine is let go when no station uses it any more.
         self._open: WeakValueDictionary[tuple[str, Precision | None], Engine] = WeakValueDictionary()
 
     def open(self, bundle: Bundle, precision: Precision | None) -> Engine:

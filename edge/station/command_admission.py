@@ -1,4 +1,4 @@
-"""The command desk: which commands a station carries out, and the count of those it does not.
+"""The admission of commands: which of them a station carries out, and the count of those it does not.
 
 Who may publish to the topic `command` is the broker's to say (its access list). The station adds what a broker cannot:
 only the verbs that the configuration names are carried out, by default none; a command is used once, over restarts and
@@ -7,28 +7,35 @@ whatever the clock is set to; one that was made too long ago, or before the serv
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections import deque
 from collections.abc import Callable, Collection
+from pathlib import Path
 from typing import NamedTuple, get_args
 
 from edge_inspect.edge.clock import is_possible, show_time
 from edge_inspect.edge.contract.commands import AnyCommand, Refusal, Refused, Sender, Verb, parse_command, read_sender
 from edge_inspect.edge.contract.health import CommandCounts, RefusalCounts
-from edge_inspect.edge.contract.ids import uuid7_time
-from edge_inspect.edge.station.command_memory import KEPT, CommandMemory
+from edge_inspect.edge.contract.ids import is_uuid7, uuid7_time
+from edge_inspect.edge.files import write_atomically
+
+log = logging.getLogger(__name__)
+
+KEPT = 10_000
+"""Ids of commands that are remembered."""
 
 
 class Receipt(NamedTuple):
-    """What came of a payload: the command, or why it was refused."""
+    """The outcome for one payload: the command, or why it was refused."""
 
     sender: Sender
     command: AnyCommand | None = None
     refused: Refused | None = None
 
 
-class CommandDesk:
+class CommandAdmission:
     """Lets commands in, or refuses them. Used by one thread.
 
     Args:
@@ -106,6 +113,66 @@ class CommandDesk:
             raise Refused("busy", f"there were {KEPT} commands in {2 * self._max_age_s:g} s; send fewer")
         self._taken.append(now)
         self._memory.add(identity)
+
+
+class CommandMemory:
+    """The newest ids of commands that one station has taken, kept over restarts. Used by one thread.
+
+    So a command that somebody has recorded is not carried out again. The time in an id does not suffice for that: when
+    the clock is set back, an old command seems to be of now.
+
+    Args:
+        path: The file, one id a line; `None` forgets when the process ends. A file that cannot be read or written is
+            logged: then only the commands of this process are known.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        self._failing = False
+        self._ids: dict[str, None] = {}
+        self._lines = 0
+        if path is not None:
+            try:
+                lines = path.read_text(errors="replace").splitlines()
+            except FileNotFoundError:
+                return
+            except OSError as error:
+                self._report(error)
+                return
+            self._ids = dict.fromkeys(line for line in lines if is_uuid7(line))
+            self._lines = len(lines)
+            self._forget()
+
+    def __contains__(self, identity: str) -> bool:
+        return identity in self._ids
+
+    def add(self, identity: str) -> None:
+        """Remember an id."""
+        self._ids[identity] = None
+        self._forget()
+        if self._path is None:
+            return
+        try:
+            if self._lines > 2 * KEPT:
+                write_atomically(self._path, "".join(f"{each}\n" for each in self._ids).encode(), mode=0o600)
+                self._lines = len(self._ids)
+            else:
+                with self._path.open("a") as file:
+                    # A line that a power cut has cut must not spoil this one.
+                    file.write(f"\n{identity}")
+                self._lines += 1
+            self._failing = False
+        except OSError as error:
+            self._report(error)
+
+    def _forget(self) -> None:
+        while len(self._ids) > KEPT:
+            del self._ids[next(iter(self._ids))]
+
+    def _report(self, error: OSError) -> None:
+        if not self._failing:
+            log.warning("%s: %s; after a restart, commands of before are known by their time alone", self._path, error)
+        self._failing = True
 
 
 def _compare(now: float, made: float, allowed: float) -> str:

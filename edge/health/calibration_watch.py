@@ -1,4 +1,4 @@
-"""What one station tells of its pictures and scores, and the warnings that come of it."""
+"""The watch over pictures and scores: are they as at calibration? With the warnings where they are not."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from edge_inspect.edge.health.picture import Measure, PictureFigures, PictureWat
 from edge_inspect.edge.health.picture_change import PictureChange
 from edge_inspect.edge.health.rejects import RejectChart, usual_share
 
-SAID: dict[HealthWarning, str] = {
+SENTENCES: dict[HealthWarning, str] = {
     "frozen": "the camera gives the same picture again and again; it hangs, or its cable does",
     "dark": "the picture is dark: the lamp, the exposure, or something before the lens",
     "overexposed": "the picture is overexposed: the exposure, or light from elsewhere",
@@ -32,16 +32,16 @@ SAID: dict[HealthWarning, str] = {
 """Of each warning: what is seen, and what to look at where the pictures do not say it."""
 
 
-_CHANGED: dict[Measure, HealthWarning] = {
+_OF_PICTURES: dict[Measure, HealthWarning] = {
     "light": "light_changed",
     "focus": "focus_changed",
     "position": "position_changed",
 }
-_WATCHED: tuple[HealthWarning, ...] = ("many_rejects", "score_drift", *_CHANGED.values())
+_CHANGES: tuple[HealthWarning, ...] = ("many_rejects", "score_drift", *_OF_PICTURES.values())
 
 
-class Vitals:
-    """The pictures and scores of a bundle on a camera. `see` belongs to the camera's thread, `judge` to the engine's.
+class CalibrationWatch:
+    """The pictures and scores of a bundle on a camera. `see` belongs to the camera's thread, `add` to the engine's.
 
     Args:
         bundle: What its manifest says of the calibration is the measure.
@@ -56,7 +56,7 @@ class Vitals:
         self._pictures = PictureWatch(pictures)
         self._change = PictureChange(None if pictures is None else pictures.norm)
         self._rejects = RejectChart(usual_share(decision, limits, defect_share))
-        self._said: dict[tuple[HealthWarning, Cause | None], str] = {}
+        self._sentences: dict[tuple[HealthWarning, Cause | None], str] = {}
         self._drift = None
         if scores is not None:
             images = decision.held_out_images
@@ -67,8 +67,8 @@ class Vitals:
         self._pictures.see(figures, live=live)
         self._change.add(figures)
 
-    def judge(self, decision: Decision) -> None:
-        """Take in a part that was judged, whether accepted or rejected."""
+    def add(self, decision: Decision) -> None:
+        """Take in the decision on a part, whether accepted or rejected."""
         self._rejects.add(rejected=not decision.ok)
         if self._drift is not None:
             self._drift.add(decision.score)
@@ -98,41 +98,42 @@ class Vitals:
         chart = self._rejects
         return RejectHealth(share=chart.share, usual=chart.usual, evidence=chart.sum, limit=chart.limit)
 
-    def watched(self) -> list[HealthWarning]:
+    def changes(self) -> list[HealthWarning]:
         """Return what has changed since the calibration, or since the start: pictures, share of rejects, scores."""
-        changed = [_CHANGED[measure] for measure in self._change.told]
+        changed = [_OF_PICTURES[measure] for measure in self._change.changed]
         many: list[HealthWarning] = ["many_rejects"] if self._rejects.alarmed else []
         drifted: list[HealthWarning] = ["score_drift"] if self._drift is not None and self._drift.drifted else []
         return [*many, *changed, *drifted]
 
     def warnings(self) -> list[HealthWarning]:
         """Return what is not as it was at calibration."""
-        return [*self._pictures.warnings, *self.watched()]
+        return [*self._pictures.warnings, *self.changes()]
 
     def cause(self) -> Cause | None:
-        """Return the likely cause of what `watched` says; `None` where that is nothing."""
-        return likely_cause(self._change.changes) if self.watched() else None
+        """Return the likely cause of what `changes` says; `None` where that is nothing."""
+        return likely_cause(self._change.changes) if self.changes() else None
 
     def remedy(self) -> str | None:
-        """Return what has changed in the pictures and what to do, in words; `None` where `watched` says nothing."""
+        """Return what has changed in the pictures and what to do, in words; `None` where `changes` says nothing."""
         cause = self.cause()
         return None if cause is None else remedy(cause, self._change.changes)
 
-    def said(self, warning: HealthWarning) -> str:
+    def sentence(self, warning: HealthWarning) -> str:
         """Return a warning in a sentence, for the status: what is seen, the likely cause, and what to look at.
 
         The figures in it are those of its beginning, so that a status is said once.
         """
-        if warning not in _WATCHED:
-            return SAID[warning]
-        watched = self.watched()
-        self._said = {key: text for key, text in self._said.items() if key[0] in watched}
-        return self._said.setdefault((warning, self.cause()), self._say(warning))
+        if warning not in _CHANGES:
+            return SENTENCES[warning]
+        changes = self.changes()
+        self._sentences = {key: text for key, text in self._sentences.items() if key[0] in changes}
+        return self._sentences.setdefault((warning, self.cause()), self._word(warning))
 
-    def _say(self, warning: HealthWarning) -> str:
+    def _word(self, warning: HealthWarning) -> str:
         chart, changes = self._rejects, self._change.changes
-        for measure, changed in _CHANGED.items():
+        for measure, changed in _OF_PICTURES.items():
             if warning == changed:
                 return remedy(measure, changes)
         share = f" ({100 * chart.share:.0f} % of about the last 200, up to {100 * chart.usual:.0f} % are usual)"
-        return f"{SAID[warning]}{share if warning == 'many_rejects' else ''}: {remedy(likely_cause(changes), changes)}"
+        seen = f"{SENTENCES[warning]}{share if warning == 'many_rejects' else ''}"
+        return f"{seen}: {remedy(likely_cause(changes), changes)}"

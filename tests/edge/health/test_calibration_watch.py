@@ -14,8 +14,8 @@ from edge_inspect.edge.bundle.bundle import Bundle, write_bundle
 from edge_inspect.edge.decision import Decision
 from edge_inspect.edge.demo.line import render_part
 from edge_inspect.edge.frame.images import Frame
+from edge_inspect.edge.health.calibration_watch import CalibrationWatch
 from edge_inspect.edge.health.picture import examine, picture_range
-from edge_inspect.edge.health.vitals import Vitals
 
 GOOD = [render_part(seed).frame for seed in range(16)]
 THRESHOLD = 0.5
@@ -32,14 +32,14 @@ def bundle(request: pytest.FixtureRequest, tmp_path: Path) -> Bundle:
     return write_bundle(tmp_path / "bundle", fields, small_bundle.contents())
 
 
-def run_on(vitals: Vitals, frames: list[Frame], scores: np.ndarray) -> int | None:
+def run_on(watch: CalibrationWatch, frames: list[Frame], scores: np.ndarray) -> int | None:
     """Parts that pass; returns the number of the first after which there is a warning."""
     first = None
     figures = [examine(frame) for frame in frames]
     for i, score in enumerate(scores.tolist()):
-        vitals.see(figures[i % len(figures)], live=False)
-        vitals.judge(Decision(score <= THRESHOLD, score, THRESHOLD, ()))
-        if first is None and vitals.watched():
+        watch.see(figures[i % len(figures)], live=False)
+        watch.add(Decision(score <= THRESHOLD, score, THRESHOLD, ()))
+        if first is None and watch.changes():
             first = i + 1
     return first
 
@@ -50,13 +50,13 @@ def good_scores(rng: np.random.Generator, parts: int) -> np.ndarray:
 
 def test_a_lamp_that_loses_light_without_any_reject(bundle: Bundle) -> None:
     rng = np.random.default_rng(1)
-    vitals = Vitals(bundle, "fp32", 0.02)
-    assert run_on(vitals, GOOD, good_scores(rng, 400)) is None
-    assert vitals.cause() is None and vitals.remedy() is None and vitals.warnings() == []
+    watch = CalibrationWatch(bundle, "fp32", 0.02)
+    assert run_on(watch, GOOD, good_scores(rng, 400)) is None
+    assert watch.cause() is None and watch.remedy() is None and watch.warnings() == []
     dim = [(frame * 0.85).astype(np.uint8) for frame in GOOD]
-    assert run_on(vitals, dim, good_scores(rng, 200)) is not None
-    assert vitals.warnings() == ["light_changed"] and vitals.cause() == "light"
-    assert "light is 1" in vitals.said("light_changed") and "lamp" in vitals.said("light_changed")
+    assert run_on(watch, dim, good_scores(rng, 200)) is not None
+    assert watch.warnings() == ["light_changed"] and watch.cause() == "light"
+    assert "light is 1" in watch.sentence("light_changed") and "lamp" in watch.sentence("light_changed")
 
 
 @pytest.mark.parametrize(
@@ -72,19 +72,19 @@ def test_a_shift_that_rejects_everything_is_told_with_its_cause(
     bundle: Bundle, spoil: Any, cause: str, word: str
 ) -> None:
     rng = np.random.default_rng(2)
-    vitals = Vitals(bundle, "fp32", 0.02)
-    assert run_on(vitals, GOOD, good_scores(rng, 400)) is None
+    watch = CalibrationWatch(bundle, "fp32", 0.02)
+    assert run_on(watch, GOOD, good_scores(rng, 400)) is None
     spoiled = [spoil(frame) for frame in GOOD]
-    first = run_on(vitals, spoiled, good_scores(rng, 200) + 0.6)
+    first = run_on(watch, spoiled, good_scores(rng, 200) + 0.6)
     assert first is not None and first <= 30
-    assert vitals.cause() == cause and word in str(vitals.remedy())
-    assert vitals.watched()[0] == "many_rejects" and "score_drift" in vitals.watched()
-    said = vitals.said("many_rejects")
+    assert watch.cause() == cause and word in str(watch.remedy())
+    assert watch.changes()[0] == "many_rejects" and "score_drift" in watch.changes()
+    said = watch.sentence("many_rejects")
     assert word in said and "usual" in said
-    rejects = vitals.rejects()
+    rejects = watch.rejects()
     assert rejects.evidence == rejects.limit and rejects.share > rejects.usual == pytest.approx(0.07)
-    run_on(vitals, spoiled, good_scores(rng, 10) + 0.6)
-    assert vitals.said("many_rejects") == said, "a status is said once"
+    run_on(watch, spoiled, good_scores(rng, 10) + 0.6)
+    assert watch.sentence("many_rejects") == said, "a status is said once"
 
 
 def test_no_alarm_in_10_000_parts_with_the_usual_defects(bundle: Bundle) -> None:
@@ -92,14 +92,14 @@ def test_no_alarm_in_10_000_parts_with_the_usual_defects(bundle: Bundle) -> None
     scores = good_scores(rng, 10_000)
     bad = rng.random(scores.size) < 0.02
     scores[bad] += rng.uniform(0.2, 1.5, int(bad.sum()))
-    vitals = Vitals(bundle, "fp32", 0.02)
-    assert run_on(vitals, GOOD, scores) is None
+    watch = CalibrationWatch(bundle, "fp32", 0.02)
+    assert run_on(watch, GOOD, scores) is None
 
 
 def test_what_is_over_is_not_said(bundle: Bundle) -> None:
     rng = np.random.default_rng(6)
-    vitals = Vitals(bundle, "fp32", 0.02)
-    run_on(vitals, GOOD, good_scores(rng, 200) + 0.6)
-    assert "many_rejects" in vitals.watched()
-    run_on(vitals, GOOD, good_scores(rng, 600))
-    assert vitals.watched() == [] and vitals.cause() is None
+    watch = CalibrationWatch(bundle, "fp32", 0.02)
+    run_on(watch, GOOD, good_scores(rng, 200) + 0.6)
+    assert "many_rejects" in watch.changes()
+    run_on(watch, GOOD, good_scores(rng, 600))
+    assert watch.changes() == [] and watch.cause() is None

@@ -1,30 +1,44 @@
-"""Which session a station opens: JSON, JSON that Home Assistant is told of, or Sparkplug B."""
+"""The encodings of MQTT: how a station's messages look at the broker. `mqtt.encoding` names one.
+
+json          the contract's topics and JSON; Home Assistant can be told of them
+sparkplug_b   each station is a Sparkplug edge node
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from typing import NamedTuple
 
 from edge_inspect.edge.configuration.settings import MqttSettings
 from edge_inspect.edge.contract.commands import Verb
+from edge_inspect.edge.contract.ids import uuid7
 from edge_inspect.edge.contract.messages import Status
 from edge_inspect.edge.contract.topics import Topics
+from edge_inspect.edge.identity import box_id
 from edge_inspect.edge.mqtt.broker import Terms
-from edge_inspect.edge.mqtt.connection import client_id
 from edge_inspect.edge.mqtt.home_assistant import Discovery, DiscoverySession
-from edge_inspect.edge.mqtt.session import LastWill, OnMessage, Session
+from edge_inspect.edge.mqtt.session import LastWill, Session
+from edge_inspect.edge.sinks.sink import OnCommand
 
 Open = Callable[[Terms, Status], Session]
 """Opens one connection; given its terms, and the status that a lost connection is to leave."""
+
+
+class UsedTopics(NamedTuple):
+    """The topics of a station."""
+
+    publish: list[str]
+    subscribe: list[str]
 
 
 def opener(
     topics: Topics,
     settings: MqttSettings,
     newest: Callable[[], int],
-    on_command: OnMessage | None,
+    on_command: OnCommand | None,
     allowed: Collection[Verb] = (),
 ) -> Open:
-    """Return what opens a station's connections, one after another.
+    """Return what opens a station's connections, one after another, in the encoding that the settings name.
 
     Args:
         topics: Of the station.
@@ -48,6 +62,28 @@ def opener(
             name, terms, settings, LastWill(topics.status, will.to_json()), commands, discovery
         )
     return lambda terms, will: Session(name, terms, settings, LastWill(topics.status, will.to_json()), commands)
+
+
+def used_topics(topics: Topics, settings: MqttSettings) -> UsedTopics:
+    """Return what a station publishes to, and what it subscribes to, in the encoding that the settings name."""
+    if settings.encoding == "sparkplug_b":
+        from edge_inspect.edge.mqtt.sparkplug.node import NAMESPACE, EdgeNode
+
+        node = EdgeNode(topics)
+        hosts = [f"{NAMESPACE}/STATE/{settings.primary_host}"] if settings.primary_host is not None else []
+        return UsedTopics([node.topic(verb) for verb in ("NBIRTH", "NDATA", "NDEATH")], [node.topic("NCMD"), *hosts])
+    publish = [topics.verdict, topics.defect, topics.status, topics.health, topics.reply, topics.image(uuid7())]
+    subscribe = [topics.command]
+    if settings.home_assistant is not None:
+        discovery = Discovery(topics, settings.home_assistant)
+        publish.append(discovery.topic)
+        subscribe.append(discovery.status_topic)
+    return UsedTopics(publish, subscribe)
+
+
+def client_id(topics: Topics) -> str:
+    """Return the id of a station's client: the same at every start, another one on every box."""
+    return f"edge-inspect-{topics.site}-{topics.line}-{topics.station}-{box_id()}"
 
 
 def _client_id(topics: Topics, settings: MqttSettings) -> str:

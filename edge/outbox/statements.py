@@ -1,0 +1,149 @@
+"""The statements of the outbox's file: what waits, what is in the history, and what has to go.
+
+Each function raises `sqlite3.Error` where the file takes or gives nothing.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from edge_inspect.edge.outbox import KINDS, Entry, Kind, WhenFull
+from edge_inspect.edge.outbox.file import ENTRY_COLUMNS
+
+Row = tuple[int, Kind, int]
+"""Id, kind and size of an entry."""
+
+
+class Totals(NamedTuple):
+    """What the file holds.
+
+    Attributes:
+        entries: How many wait.
+        bytes: How large these are.
+        history_bytes: How large the acknowledged ones are.
+        last_id: Of the newest entry, acknowledged or not; 0 where there is none.
+    """
+
+    entries: int
+    bytes: int
+    history_bytes: int
+    last_id: int
+
+
+def read_totals(database: sqlite3.Connection) -> Totals:
+    """Return what the file holds."""
+    found = database.execute(
+        "SELECT COUNT(*) FILTER (WHERE sent = 0), COALESCE(SUM(size) FILTER (WHERE sent = 0), 0), "
+        "COALESCE(SUM(size) FILTER (WHERE sent = 1), 0), COALESCE(MAX(id), 0) FROM entries"
+    ).fetchone()
+    return Totals(*found)
+
+
+def read_waiting(database: sqlite3.Connection, station: str, after: int, up_to: int, limit: int) -> list[Entry]:
+    """Return a station's oldest entries that wait, with an id above `after` and up to `up_to`, in order."""
+    query = f"""SELECT {ENTRY_COLUMNS} FROM entries
+        WHERE sent = 0 AND station = ? AND id > ? AND id <= ? ORDER BY id LIMIT ?"""
+    return [Entry._make(row) for row in database.execute(query, (station, after, up_to, limit))]
+
+
+def read_history(
+    database: sqlite3.Connection, station: str, first: int, last: int, after: int, limit: int
+) -> list[Entry]:
+    """Return acknowledged entries of the parts `first` to `last` with an id above `after`, in order."""
+    query = f"""SELECT {ENTRY_COLUMNS} FROM entries INDEXED BY entries_sent
+        WHERE sent = 1 AND id > ? AND station = ? AND sequence BETWEEN ? AND ? ORDER BY id LIMIT ?"""
+    return [Entry._make(row) for row in database.execute(query, (after, station, first, last, limit))]
+
+
+def read_history_range(database: sqlite3.Connection, station: str) -> tuple[int, int] | None:
+    """Return the first and the last part of a station in the history; `None` where there is none."""
+    query = """SELECT MIN(sequence), MAX(sequence) FROM entries INDEXED BY entries_sent
+        WHERE sent = 1 AND station = ? HAVING COUNT(*)"""
+    found = database.execute(query, (station,)).fetchone()
+    return None if found is None else (found[0], found[1])
+
+
+def write(database: sqlite3.Connection, entries: Sequence[Entry], sequences: Mapping[str, int]) -> None:
+    """Store entries that wait, and the last sequence number of each station."""
+    database.executemany(
+        "INSERT INTO entries VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0)", [(*entry, entry.size) for entry in entries]
+    )
+    database.executemany("INSERT OR REPLACE INTO sequences VALUES (?, ?)", sequences.items())
+
+
+def write_dropped(database: sqlite3.Connection, dropped: Mapping[Kind, int]) -> None:
+    """Store how many entries of each kind were dropped."""
+    database.executemany("INSERT OR REPLACE INTO dropped VALUES (?, ?)", dropped.items())
+
+
+def take_out(database: sqlite3.Connection, ids: Iterable[int], *, into_history: bool) -> list[Row]:
+    """Have entries wait no more, and return those that did."""
+    change = "UPDATE entries SET sent = 1" if into_history else "DELETE FROM entries"
+    found: list[Row] = []
+    for number in sorted(ids):
+        query = "SELECT id, kind, size FROM entries WHERE id = ? AND sent = 0"
+        found += database.execute(query, (number,)).fetchall()
+        database.execute(f"{change} WHERE id = ? AND sent = 0", (number,))
+    return found
+
+
+def delete(database: sqlite3.Connection, ids: Iterable[int]) -> None:
+    """Delete entries."""
+    database.executemany("DELETE FROM entries WHERE id = ?", [(number,) for number in ids])
+
+
+class Trim(NamedTuple):
+    """What has to go of what waits.
+
+    Attributes:
+        old: It waited too long.
+        surplus: It is above the bound.
+    """
+
+    old: list[Row]
+    surplus: list[Row]
+
+
+def choose(database: sqlite3.Connection, too_old: float, excess: int, when_full: WhenFull) -> Trim:
+    """Return what has to go of what waits: what is too old, then what is too much, verdicts before defects.
+
+    Args:
+        database: Of the outbox.
+        too_old: What was created before goes, by the outbox's own clock.
+        excess: How many bytes wait above the bound; may be negative.
+        when_full: Which verdicts go first, and when there are none, which defects.
+    """
+    query = "SELECT id, created, size FROM entries WHERE sent = 0 AND kind = ? ORDER BY id"
+    old: dict[int, Row] = {}
+    surplus: list[Row] = []
+    for kind in KINDS:
+        for number, created, size in database.execute(query, (kind,)):
+            if created >= too_old:
+                break
+            old[number] = (number, kind, size)
+            excess -= size
+    for kind in KINDS:
+        if excess <= 0:
+            break
+        order = "" if when_full == "drop_oldest" else " DESC"
+        for number, _, size in database.execute(query + order, (kind,)):
+            if excess <= 0:
+                break
+            if number not in old:
+                surplus.append((number, kind, size))
+                excess -= size
+    return Trim(list(old.values()), surplus)
+
+
+def choose_history(database: sqlite3.Connection, excess: int, at_least: int) -> tuple[list[int], int]:
+    """Return the ids of the oldest acknowledged entries and their bytes, which are `excess` and `at_least`, or more."""
+    query = "SELECT id, size FROM entries INDEXED BY entries_sent WHERE sent = 1 ORDER BY id"
+    chosen, freed = [], 0
+    for number, size in database.execute(query):
+        if freed >= excess and freed >= at_least:
+            break
+        freed += size
+        chosen.append(number)
+    return chosen, freed
