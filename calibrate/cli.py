@@ -8,9 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edge_inspect.edge import __version__
-from edge_inspect.edge.cli import ENGINES, PRECISIONS
+from edge_inspect.edge.cli import PRECISIONS
+from edge_inspect.edge.engines.registry import ENGINES, EVERYWHERE
 from edge_inspect.edge.errors import UsageError
 from edge_inspect.edge.program import add_json_option, run_command, say, seed, write_json
+
+_BUILT = [kind.name for kind in ENGINES.values() if kind.built]
 
 
 def _rate(text: str) -> float | None:
@@ -30,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_bundle(commands.add_parser("bundle", help="make a bundle"))
-    _add_compile(commands.add_parser("compile", help="build TensorRT engines on this box, and check them"))
+    _add_compile(commands.add_parser("compile", help="build engines on this box and keep them, once they are checked"))
     _add_verify(commands.add_parser("verify", help="check a bundle's signature, digests, and engines on golden frames"))
     _add_show(commands.add_parser("show", help="say what a bundle holds"))
     _add_diff(commands.add_parser("diff", help="say what changed between two bundles, and which verdicts with it"))
@@ -149,10 +152,10 @@ def _bundle(arguments: argparse.Namespace) -> None:
 
 def _add_compile(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Builds the bundle's TensorRT engine for this box's GPU, checks it on the golden frames and keeps it where the "
-        "service looks for it. One that drifts or cannot be built is refused with the numbers, and the next more "
-        "precise one tried. Runs without torch. The service does the same at its first start. Exit status 1 if none "
-        "holds."
+        "Builds the bundle's engine for this box (TensorRT's for its GPU), checks it on golden frames and keeps "
+        "it where the service looks for it. One that drifts or cannot be built is refused with the numbers, and the "
+        "next more precise one tried. Runs without torch. The service does the same at its first start. Exit status 1 "
+        "if none holds."
     )
     parser.epilog = "On the box: sudo -u edge-inspect calibrate compile bundles/bottle"
     parser.add_argument("bundle", type=Path, metavar="BUNDLE")
@@ -160,7 +163,7 @@ def _add_compile(parser: argparse.ArgumentParser) -> None:
         "--precision",
         choices=("auto", *(precision for precision in PRECISIONS if precision != "bf16")),
         default="auto",
-        help="auto (default): those of the bundle's order for TensorRT, in turn",
+        help="auto (default): those of the bundle's order for the engine, in turn",
     )
     parser.add_argument(
         "--cache", type=Path, metavar="DIR", help="default /var/lib/edge-inspect/engines, or ~/.cache/edge-inspect"
@@ -171,9 +174,10 @@ def _add_compile(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--again", action="store_true", help="build even where an engine is kept, or was refused")
     parser.add_argument(
         "--via",
-        choices=("tensorrt", "torch-tensorrt"),
-        default="tensorrt",
-        help="torch-tensorrt compiles the checkpoint instead, for comparison on a workstation; it keeps nothing",
+        choices=(*_BUILT, "torch-tensorrt"),
+        default=_BUILT[0],
+        help=f"the engine (default {_BUILT[0]}); torch-tensorrt compiles the checkpoint instead, for comparison on a "
+        "workstation; it keeps nothing",
     )
     parser.add_argument("--run", type=Path, metavar="RUN", help="the checkpoint's folder, with --via torch-tensorrt")
     add_json_option(parser)
@@ -183,7 +187,7 @@ def _add_compile(parser: argparse.ArgumentParser) -> None:
 def _compile(arguments: argparse.Namespace) -> None:
     from dataclasses import asdict
 
-    from edge_inspect.calibrate.compiling import try_in_turn, with_tensorrt
+    from edge_inspect.calibrate.compiling import on_this_box, try_in_turn
     from edge_inspect.edge.bundle.bundle import open_bundle
 
     via_torch = arguments.via == "torch-tensorrt"
@@ -197,8 +201,11 @@ def _compile(arguments: argparse.Namespace) -> None:
 
         open_one = with_torch_tensorrt(bundle, arguments.run, arguments.workspace)
     else:
-        open_one = with_tensorrt(bundle, arguments.cache, arguments.workspace, arguments.again)
-    attempts = try_in_turn(bundle, None if arguments.precision == "auto" else arguments.precision, open_one, say)
+        open_one = on_this_box(arguments.via, bundle, arguments.cache, arguments.workspace, arguments.again)
+    # Torch-TensorRT is compared with the engine that runs its own network.
+    engine = "tensorrt" if via_torch else arguments.via
+    precision = None if arguments.precision == "auto" else arguments.precision
+    attempts = try_in_turn(bundle, precision, engine, open_one, say)
     attempted = [asdict(attempt) for attempt in attempts]
     write_json({"bundle": bundle.manifest.name, "via": arguments.via, "attempts": attempted}, arguments.json)
 
@@ -211,7 +218,7 @@ def _add_verify(parser: argparse.ArgumentParser) -> None:
     )
     parser.epilog = "Example: calibrate verify bundles/bottle --public-key keys/signing-key.pub.pem"
     parser.add_argument("bundle", type=Path, metavar="BUNDLE")
-    parser.add_argument("--engine", choices=ENGINES, default="openvino", help="openvino (default), or tensorrt")
+    parser.add_argument("--engine", choices=ENGINES, default=EVERYWHERE, help=f"default {EVERYWHERE}")
     parser.add_argument(
         "--public-key",
         type=Path,

@@ -11,6 +11,7 @@ from edge_inspect.calibrate.damage import Budget
 from edge_inspect.calibrate.measurement import Measurement
 from edge_inspect.calibrate.networks import Networks
 from edge_inspect.edge.contract.fields import Precision
+from edge_inspect.edge.engines.registry import ENGINES, EVERYWHERE
 
 EVEN = 1.05
 """INT8 may be slower than BF16 by this factor and still be taken: it runs on every processor."""
@@ -26,19 +27,18 @@ class Preference:
     """The order in which engines try a bundle's precisions.
 
     Attributes:
-        openvino: By the times measured on this processor; the first is what a station runs.
-        tensorrt: INT8 first where it keeps the budget, whatever its time here: a GPU has its own.
+        order: By the engine's name. The reference engine's is by the times measured on this processor. Of the others
+            nothing was measured: INT8 first where it keeps the budget, as a GPU has times of its own.
         why: The reason, in a sentence's words.
     """
 
-    openvino: list[Precision]
-    tensorrt: list[Precision]
+    order: dict[str, list[Precision]]
     why: str
 
     @property
     def preferred(self) -> Precision:
-        """What a station runs with OpenVINO."""
-        return self.openvino[0]
+        """What a station runs with the engine that runs on every box."""
+        return self.order[EVERYWHERE][0]
 
 
 def prefer(latency_ms: Mapping[Precision, float], against: Mapping[Precision, str]) -> Preference:
@@ -53,9 +53,10 @@ def prefer(latency_ms: Mapping[Precision, float], against: Mapping[Precision, st
     quick = [name for name in fitting if name != "fp32" and latency_ms[name] < latency_ms["fp32"]]
     quick.sort(key=lambda name: latency_ms[name] / (EVEN if name == "int8" else 1))
     half: list[Precision] = ["fp16"] if "fp16" in against and not against["fp16"] else []
-    openvino: list[Precision] = [*quick, *(half if quick else []), "fp32"]
+    measured: list[Precision] = [*quick, *(half if quick else []), "fp32"]
     whole: list[Precision] = ["int8"] if "int8" in fitting else []
-    return Preference(openvino, [*whole, *half, "fp32"], _why(openvino[0], latency_ms, against))
+    order = {name: measured if name == EVERYWHERE else [*whole, *half, "fp32"] for name in ENGINES}
+    return Preference(order, _why(measured[0], latency_ms, against))
 
 
 def objection(name: Precision, measured: Mapping[Precision, Measurement], networks: Networks, budget: Budget) -> str:

@@ -11,17 +11,17 @@ from pydantic import Field, field_validator, model_validator
 
 from edge_inspect.edge.cameras import check_uri
 from edge_inspect.edge.cameras.address import parse_uri
+from edge_inspect.edge.cameras.registry import CAMERAS
 from edge_inspect.edge.configuration.section import Host, Level, Section
 from edge_inspect.edge.contract.commands import Verb
 from edge_inspect.edge.contract.fields import Precision
-from edge_inspect.edge.engines import EngineName
+from edge_inspect.edge.engines.name import EngineName
+from edge_inspect.edge.engines.registry import DEFAULT, ENGINES
 from edge_inspect.edge.errors import CameraError, TriggerError
 from edge_inspect.edge.outbox import WhenFull
-from edge_inspect.edge.triggers import parse_trigger
+from edge_inspect.edge.triggers import TRIGGERS, parse_trigger
 
 _MOST_BYTES = 2**50
-# Sources of which only one program, and one station of it, can be given frames.
-_EXCLUSIVE = ("v4l2", "aravis", "genicam")
 
 
 def _is_installed(package: str) -> bool:
@@ -195,14 +195,12 @@ class CommandSettings(Section):
 class EngineSettings(Section):
     """The engine that all stations share."""
 
-    name: EngineName | None = Field(
-        default=None, description="openvino or tensorrt; default: tensorrt where it can run here, openvino elsewhere"
-    )
+    name: EngineName | None = Field(default=None, description=f"one of {', '.join(ENGINES)}; default: {DEFAULT}")
     threads: int = Field(default=0, ge=0, le=1024, description="processor threads to use; 0: all")
     cache: Path | None = Field(
         default=None,
-        description="folder of the engines that TensorRT builds; default: /var/lib/edge-inspect/engines, or "
-        "~/.cache/edge-inspect/engines for who may not write there",
+        description="folder of the engines that are built on this box, as TensorRT's; default: "
+        "/var/lib/edge-inspect/engines, or ~/.cache/edge-inspect/engines for who may not write there",
     )
 
 
@@ -277,7 +275,7 @@ class StationSettings(Section):
 
     name: Level = Field(description="the last level of its topics")
     camera: str = Field(
-        description="where frames come from: folder:, video:, v4l2:, rtsp:, gst:, aravis: or genicam:; "
+        description=f"where frames come from: {', '.join(f'{scheme}:' for scheme in CAMERAS)}; "
         "docs/cameras.md has the options"
     )
     bundle: Path = Field(description="the product's bundle, a folder or a .zip")
@@ -288,9 +286,9 @@ class StationSettings(Section):
         "every: none is dropped, the trigger waits",
     )
     trigger: str = Field(
-        default="camera",
-        description="camera: every frame that the camera gives is a part; command: a frame is taken at each command "
-        "trigger, which commands.allow must name; every N ms: by the clock; gpio:/dev/gpiochipN/LINE: at an edge",
+        default=TRIGGERS[0].form,
+        description=f"when a frame is taken: {'; '.join(f'{kind.form}: {kind.about}' for kind in TRIGGERS)}; "
+        "docs/cameras.md has the options",
     )
     queue: int = Field(default=4, ge=1, le=256, description="frames, and triggers, that may wait")
     mm_per_px: float | None = Field(default=None, ge=1e-6, le=1e6, description="the camera's scale, for areas in mm²")
@@ -396,7 +394,7 @@ class Settings(Section):
         users: dict[tuple[str, str, str | None], str] = {}
         for station in self.stations:
             scheme, address = parse_uri(station.camera)
-            if scheme not in _EXCLUSIVE:
+            if not CAMERAS[scheme].exclusive:
                 continue
             first = users.setdefault((scheme, address.path, address.device), station.name)
             if first != station.name:

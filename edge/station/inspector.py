@@ -106,16 +106,19 @@ class Inspector:
         if self._before is not None and judge is self.judge:
             self._unproven -= 1
             if not self._unproven:
-                self._before = None
+                before, self._before = self._before, None
+                self._let_go(before)
         return judge, anomaly, decision
 
     def take_next(self) -> None:
         """Judge by the bundle that was loaded, if one was."""
         if self._next is not None:
             (judge, taken), self._next = self._next, None
-            self._before, self.judge = self.judge, judge
+            oldest, self._before, self.judge = self._before, self.judge, judge
             self._unproven = PROVEN_AFTER
             taken.set()
+            if oldest is not None:
+                self._let_go(oldest)
 
     def rebuild(self) -> None:
         """Judge by a new engine of the same bundle, or by the bundle before a new one: the engine hangs.
@@ -132,6 +135,8 @@ class Inspector:
         again = self._make(hanging.bundle)
         if self.judge is hanging:  # one that fails, and does not hang, may have been changed meanwhile
             self.judge = again
+        else:
+            self._let_go(again)
 
     def find(self, name: str) -> Path:
         """Return the bundle of a name below `bundles.folder`.
@@ -203,10 +208,15 @@ class Inspector:
             same = bundle.digest == before.digest
             later = (_place(bundle), *places[same:])[:KEPT]
         judge = self._make(bundle) if bundle.digest != before.digest else None
-        with self._lock:
-            if self._places != places:
-                raise Refused("impossible", "the bundle that judges has failed meanwhile; ask again")
-            self._remember("roll back" if path is None else "load", later, asker, configured or self._configured)
+        try:
+            with self._lock:
+                if self._places != places:
+                    raise Refused("impossible", "the bundle that judges has failed meanwhile; ask again")
+                self._remember("roll back" if path is None else "load", later, asker, configured or self._configured)
+        except BaseException:
+            if judge is not None:
+                self._let_go(judge)
+            raise
         if judge is not None:
             self._hand_over(judge)
         return BundleChange(before=before, after=judge.reference if judge else before)
@@ -222,7 +232,8 @@ class Inspector:
             raise Refused("impossible", "the service stops; the bundle judges from its next start")
 
     def _go_back(self, before: Judge, error: EngineError) -> None:
-        failed = self.judge.reference
+        wrong = self.judge
+        failed = wrong.reference
         problem = f"{failed.name} failed, {before.reference.name} judges again: {error}"
         log.error("%s: %s", self._station.name, problem)
         self.judge, self._before = before, None
@@ -234,6 +245,11 @@ class Inspector:
                 log.error("%s: this cannot be recorded: %s; the next start tries it again", failed.name, unwritten)
                 self._places = later
         self._degrade(problem)
+        self._let_go(wrong)
+
+    def _let_go(self, judge: Judge) -> None:
+        """Give back the engine of a judge that judges no more."""
+        self._box.engines.give_back(judge.engine)
 
     def _without(self, failed: str, before: BundlePlace) -> tuple[BundlePlace, ...]:
         """Return the bundles, the one that judged before in the place of a failed one; one that waits stays first."""

@@ -38,7 +38,7 @@ from edge_inspect.edge.station.shadow import Shadow
 from edge_inspect.edge.station.state import StationState
 from edge_inspect.edge.station.statistics import Statistics
 from edge_inspect.edge.text import clean
-from edge_inspect.edge.triggers import start_trigger
+from edge_inspect.edge.triggers import parse_trigger, start_trigger
 from edge_inspect.edge.triggers.thread import Trigger
 
 log = logging.getLogger(__name__)
@@ -82,6 +82,7 @@ class Station:
         self._statistics = Statistics()
         self.ended = threading.Event()
         """Set when the camera gives no more frames."""
+        self._trigger_waits = parse_trigger(station.trigger)[0].can_wait
         self._gate = Gate(triggered=station.trigger != "camera", waiting=station.queue)
         self._camera = CameraThread(self.name, station.camera, self._gate, self._ring, self.stages["camera"], self)
         self._state = StationState(self.name, lambda *state: self._publisher.set_status(self._status(*state)))
@@ -319,7 +320,7 @@ class Station:
         """Ask for the part that a trigger has noticed. The clock can wait for room, a line's parts go by."""
         if self._state.paused or self._gate.closed:
             return
-        wait = self._station.policy == "every" and self._station.trigger.startswith("every")
+        wait = self._station.policy == "every" and self._trigger_waits
         if not self._gate.trigger(None, wait=wait) and not self._gate.closed:
             self._statistics.count_failed()
             self._alarms.let_pass()

@@ -23,8 +23,8 @@ WITHOUT_GPIOD = """
 import os, sys
 sys.modules["gpiod"] = None
 import edge_inspect.edge.cli, edge_inspect.edge.service
-check = edge.service.check_trigger
-edge.service.check_trigger = lambda text: None if os.path.exists("blind") else check(text)
+check = edge_inspect.edge.service.check_trigger
+edge_inspect.edge.service.check_trigger = lambda text: None if os.path.exists("blind") else check(text)
 sys.exit(edge_inspect.edge.cli.main(sys.argv[1:]))
 """
 BY = [sys.executable, "-c", WITHOUT_GPIOD]

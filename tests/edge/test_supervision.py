@@ -37,7 +37,7 @@ def hang(kind, method, once):
     return wrapped
 
 once = "once" in sys.argv.pop(1)
-camera, engine = edge.cameras.folder.FolderCamera, edge.engines.openvino.OpenVinoEngine
+camera, engine = edge_inspect.edge.cameras.folder.FolderCamera, edge_inspect.edge.engines.openvino.OpenVinoEngine
 camera.read = hang("camera", camera.read, once)
 engine._infer_tile = hang("engine", engine._infer_tile, once)
 import edge_inspect.edge.cli
