@@ -298,7 +298,7 @@ def _manifest(
     fields["decision"]["held_out_images"] = fits["fp32"].images
     fields["decision"]["images_wanted"] = fits["fp32"].images_wanted
     fields["decision"]["method"] = fits["fp32"].method
-    fields["order"] = {"openvino": decided.preference.openvino, "tensorrt": decided.preference.tensorrt}
+    fields["order"] = decided.preference.order
     fields["provenance"]["measured"] = {
         name: _worth_of(name, decided.contest, networks) for name in measured if name != "fp16"
     }

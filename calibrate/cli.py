@@ -9,9 +9,12 @@ from pathlib import Path
 
 from edge_inspect.calibrate.bundle_options import add_bundle, rate
 from edge_inspect.edge import __version__
-from edge_inspect.edge.cli import ENGINES, PRECISIONS
+from edge_inspect.edge.cli import PRECISIONS
+from edge_inspect.edge.engines.registry import ENGINES, EVERYWHERE
 from edge_inspect.edge.errors import UsageError
 from edge_inspect.edge.program import add_json_option, run_command, say, write_json
+
+_BUILT = [kind.name for kind in ENGINES.values() if kind.built]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -24,7 +27,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     add_bundle(commands.add_parser("bundle", help="make a bundle"))
-    _add_compile(commands.add_parser("compile", help="build TensorRT engines on this box, and check them"))
+    _add_compile(commands.add_parser("compile", help="build engines on this box and keep those that pass the checks"))
     _add_verify(commands.add_parser("verify", help="check a bundle's signature, digests, and engines on golden frames"))
     _add_show(commands.add_parser("show", help="say what a bundle holds"))
     _add_diff(commands.add_parser("diff", help="say what changed between two bundles, and which verdicts change"))
@@ -36,10 +39,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _add_compile(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Builds the bundle's TensorRT engine for this box's GPU, checks it on the golden frames, and stores it where "
-        "the service looks for it. An engine that drifts or cannot be built is refused, with the numbers, and the next "
-        "more precise one is tried. The command needs no torch. The service does the same when it first starts. The "
-        "exit status is 1 if no engine holds."
+        "Builds the bundle's engine for this box (TensorRT's for its GPU), checks it on the golden frames, and stores "
+        "it where the service looks for it. An engine that drifts or cannot be built is refused, with the numbers, and "
+        "the next more precise one is tried. The command needs no torch. The service does the same when it first "
+        "starts. The exit status is 1 if no engine holds."
     )
     parser.epilog = "On the box: sudo -u edge-inspect calibrate compile bundles/bottle"
     parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="bundle to build engines for, a folder or a .zip")
@@ -47,7 +50,7 @@ def _add_compile(parser: argparse.ArgumentParser) -> None:
         "--precision",
         choices=("auto", *(precision for precision in PRECISIONS if precision != "bf16")),
         default="auto",
-        help="precision to build; auto (default): the bundle's precisions for TensorRT, in their order",
+        help="precision to build; auto (default): the bundle's precisions for the engine, in their order",
     )
     parser.add_argument(
         "--cache",
@@ -63,10 +66,10 @@ def _add_compile(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--via",
-        choices=("tensorrt", "torch-tensorrt"),
-        default="tensorrt",
-        help="compiler to use (default tensorrt). torch-tensorrt compiles the checkpoint instead of the bundle, for "
-        "comparison on a workstation, and stores nothing",
+        choices=(*_BUILT, "torch-tensorrt"),
+        default=_BUILT[0],
+        help=f"engine to build (default {_BUILT[0]}). torch-tensorrt compiles the checkpoint instead of the bundle, "
+        "for comparison on a workstation, and stores nothing",
     )
     parser.add_argument("--run", type=Path, metavar="RUN", help="the checkpoint's folder, with --via torch-tensorrt")
     add_json_option(parser)
@@ -76,7 +79,7 @@ def _add_compile(parser: argparse.ArgumentParser) -> None:
 def _compile(arguments: argparse.Namespace) -> None:
     from dataclasses import asdict
 
-    from edge_inspect.calibrate.compiling import try_in_turn, with_tensorrt
+    from edge_inspect.calibrate.compiling import on_this_box, try_in_turn
     from edge_inspect.edge.bundle.bundle import open_bundle
 
     via_torch = arguments.via == "torch-tensorrt"
@@ -90,8 +93,11 @@ def _compile(arguments: argparse.Namespace) -> None:
 
         open_one = with_torch_tensorrt(bundle, arguments.run, arguments.workspace)
     else:
-        open_one = with_tensorrt(bundle, arguments.cache, arguments.workspace, arguments.again)
-    attempts = try_in_turn(bundle, None if arguments.precision == "auto" else arguments.precision, open_one, say)
+        open_one = on_this_box(arguments.via, bundle, arguments.cache, arguments.workspace, arguments.again)
+    # Torch-TensorRT is compared with the engine that runs its own network.
+    engine = "tensorrt" if via_torch else arguments.via
+    precision = None if arguments.precision == "auto" else arguments.precision
+    attempts = try_in_turn(bundle, precision, engine, open_one, say)
     attempted = [asdict(attempt) for attempt in attempts]
     write_json({"bundle": bundle.manifest.name, "via": arguments.via, "attempts": attempted}, arguments.json)
 
@@ -105,7 +111,7 @@ def _add_verify(parser: argparse.ArgumentParser) -> None:
     parser.epilog = "Example: calibrate verify bundles/bottle --public-key keys/signing-key.pub.pem"
     parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="bundle to check, a folder or a .zip")
     parser.add_argument(
-        "--engine", choices=ENGINES, default="openvino", help="engine to check with: openvino (default) or tensorrt"
+        "--engine", choices=ENGINES, default=EVERYWHERE, help=f"engine to check with (default {EVERYWHERE})"
     )
     parser.add_argument(
         "--public-key",

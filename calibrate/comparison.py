@@ -15,7 +15,8 @@ from edge_inspect.edge.bundle.bundle import Bundle
 from edge_inspect.edge.bundle.manifest import REPORT
 from edge_inspect.edge.bundle.signature import SIGNATURE
 from edge_inspect.edge.decision import Decider
-from edge_inspect.edge.engines import open_checked_engine
+from edge_inspect.edge.engines import Engine
+from edge_inspect.edge.engines.opening import open_checked_engine
 from edge_inspect.edge.errors import BundleError, ImageError, SignatureError
 from edge_inspect.edge.frame.images import Frame, pictures_of, read_image
 from edge_inspect.edge.text import clean
@@ -145,19 +146,20 @@ def compare(a: Bundle, b: Bundle, images: Sequence[Path] = ()) -> Comparison:
 
 
 def _judge(a: Bundle, b: Bundle, paths: list[Path]) -> Iterator[ImagePair]:
-    judges = _Judge(a), _Judge(b)
-    for path in tracked(paths, len(paths), "images", "compared"):
-        frames = [read_image(path, bits) for bits in dict.fromkeys(judge.bits for judge in judges)]
-        yield ImagePair(path, judges[0].outcome(frames[0]), judges[1].outcome(frames[-1]))
+    with open_checked_engine(a) as first, open_checked_engine(b) as second:
+        judges = _Judge(a, first), _Judge(b, second)
+        for path in tracked(paths, len(paths), "images", "compared"):
+            frames = [read_image(path, bits) for bits in dict.fromkeys(judge.bits for judge in judges)]
+            yield ImagePair(path, judges[0].outcome(frames[0]), judges[1].outcome(frames[-1]))
 
 
 class _Judge:
     """The engine and the decision that a station would use for a bundle."""
 
-    def __init__(self, bundle: Bundle) -> None:
-        self._engine = open_checked_engine(bundle)
+    def __init__(self, bundle: Bundle, engine: Engine) -> None:
+        self._engine = engine
         self.bits = bundle.fit.bits
-        self._decider = Decider(bundle, self._engine.precision)
+        self._decider = Decider(bundle, engine.precision)
 
     def outcome(self, frame: Frame) -> Outcome:
         decision = self._decider.decide(self._engine.infer(frame))

@@ -11,8 +11,10 @@ import numpy as np
 
 from edge_inspect.edge.bundle.bundle import Bundle
 from edge_inspect.edge.contract.fields import Precision
-from edge_inspect.edge.engines import Engine, fall_back, golden_difference
-from edge_inspect.edge.engines.tensorrt.cache import EngineCache, default_cache
+from edge_inspect.edge.engines import Engine
+from edge_inspect.edge.engines.golden import golden_difference
+from edge_inspect.edge.engines.loading import built_engine_class
+from edge_inspect.edge.engines.opening import fall_back
 from edge_inspect.edge.errors import CheckFailed, EngineError
 
 TIMED_RUNS = 50
@@ -52,13 +54,14 @@ Open = Callable[[Precision], tuple[Engine, str]]
 
 
 def try_in_turn(
-    bundle: Bundle, precision: Precision | None, open_one: Open, say: Callable[[str], None]
+    bundle: Bundle, precision: Precision | None, engine: str, open_one: Open, say: Callable[[str], None]
 ) -> list[Attempt]:
     """Open engines until one reproduces the golden frames, and report the outcome of each.
 
     Args:
         bundle: The bundle.
-        precision: The only precision to try; by default the bundle's precisions for TensorRT, in their order.
+        precision: The only precision to try; by default the bundle's precisions for the engine, in their order.
+        engine: Name of the engine.
         open_one: Builds an engine of a precision.
         say: Called with a line for each attempt.
 
@@ -66,7 +69,7 @@ def try_in_turn(
         CheckFailed: No engine reproduces the golden frames; the message has the numbers of each.
     """
     attempts: list[Attempt] = []
-    for candidate in fall_back(bundle, precision, "tensorrt"):
+    for candidate in fall_back(bundle, precision, engine):
         attempts.append(_attempt(bundle, candidate, open_one))
         say(f"{'ok     ' if attempts[-1].ok else 'REFUSED'}  {candidate}  {attempts[-1]}")
         if attempts[-1].ok:
@@ -77,10 +80,11 @@ def try_in_turn(
 def _attempt(bundle: Bundle, precision: Precision, open_one: Open) -> Attempt:
     allowed = bundle.manifest.golden.tolerance[precision]
     try:
-        engine, where = open_one(precision)
-        worst = golden_difference(bundle, engine)
-        ok = worst <= allowed
-        return Attempt(precision, ok, worst, allowed, _latency_ms(bundle, engine) if ok else None, where)
+        opened, where = open_one(precision)
+        with opened as engine:
+            worst = golden_difference(bundle, engine)
+            ok = worst <= allowed
+            return Attempt(precision, ok, worst, allowed, _latency_ms(bundle, engine) if ok else None, where)
     except EngineError as error:
         return Attempt(precision, False, None, allowed, None, str(error))
 
@@ -95,18 +99,24 @@ def _latency_ms(bundle: Bundle, engine: Engine) -> float:
     return float(np.median(seconds)) * 1000
 
 
-def with_tensorrt(bundle: Bundle, cache: Path | None, workspace_mb: int, again: bool) -> Open:
-    """Return a function that opens TensorRT engines from the bundle's ONNX, through the same cache as the service.
+def on_this_box(name: str, bundle: Bundle, cache: Path | None, workspace_mb: int, again: bool) -> Open:
+    """Return a function that builds engines from the bundle's ONNX as the service does, into the same cache.
+
+    Args:
+        name: Name of an engine of the registry that is built on the box.
+        bundle: The bundle.
+        cache: Folder for engines; see `edge.engines.BuiltEngine.build`.
+        workspace_mb: MiB of the device's memory that the build may use.
+        again: Build even if there is an engine already.
 
     Raises:
-        EngineError: TensorRT, pycuda or a GPU is missing on this machine.
+        EngineError: This box cannot run the engine, or the engine is not one that is built.
     """
-    from edge_inspect.edge.engines.tensorrt.cached import find_device, open_cached
-
-    device, engines = find_device(), EngineCache(cache or default_cache())
+    chosen = built_engine_class(name)
+    chosen.check_box()
 
     def open_one(precision: Precision) -> tuple[Engine, str]:
-        engine = open_cached(bundle, precision, engines, device, workspace_mb=workspace_mb, again=again)
-        return engine, str(engines.path(device.key(bundle, precision)))
+        engine, where = chosen.build(bundle, precision, cache=cache, workspace_mb=workspace_mb, again=again)
+        return engine, str(where)
 
     return open_one

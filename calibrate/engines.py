@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from functools import lru_cache
+from dataclasses import dataclass
 
 from edge_inspect.edge.bundle.bundle import Bundle
 from edge_inspect.edge.contract.fields import Precision
@@ -23,7 +23,10 @@ class _Wanted:
     precision: Precision
     exact: bool
     meaning: str
-    bundle: Bundle = field(compare=False)
+
+
+_kept: OrderedDict[_Wanted, OpenVinoEngine] = OrderedDict()
+"""The one that was asked for last at the end."""
 
 
 def engine_of(bundle: Bundle, precision: Precision, *, exact: bool = True) -> OpenVinoEngine:
@@ -43,18 +46,20 @@ def engine_of(bundle: Bundle, precision: Precision, *, exact: bool = True) -> Op
     """
     told, decision = bundle.manifest, bundle.manifest.decision
     meaning = f"{told.input.model_dump_json()} {told.outputs.model_dump_json()} {decision.sigma} {decision.top}"
-    return _build(_Wanted(bundle.model(precision), precision, exact, meaning, bundle))
+    wanted = _Wanted(bundle.model(precision), precision, exact, meaning)
+    if wanted not in _kept:
+        _kept[wanted] = OpenVinoEngine(bundle, precision, exact=exact)
+    _kept.move_to_end(wanted)
+    if len(_kept) > KEPT:
+        _kept.popitem(last=False)  # not closed: whoever asked for it may still use it
+    return _kept[wanted]
 
 
 @contextmanager
 def engines_forgotten() -> Iterator[None]:
-    """Free the memory of the kept engines when the context ends."""
+    """Close the kept engines when the context ends."""
     try:
         yield
     finally:
-        _build.cache_clear()
-
-
-@lru_cache(maxsize=KEPT)
-def _build(wanted: _Wanted) -> OpenVinoEngine:
-    return OpenVinoEngine(wanted.bundle, wanted.precision, exact=wanted.exact)
+        while _kept:
+            _kept.popitem()[1].close()

@@ -11,6 +11,7 @@ from edge_inspect.calibrate.damage import Budget
 from edge_inspect.calibrate.measurement import Measurement
 from edge_inspect.calibrate.networks import Networks
 from edge_inspect.edge.contract.fields import Precision
+from edge_inspect.edge.engines.registry import ENGINES, EVERYWHERE
 
 EVEN = 1.05
 """INT8 is taken even if BF16 is faster by this factor, because INT8 runs on every processor."""
@@ -26,20 +27,19 @@ class Preference:
     """The order in which engines try a bundle's precisions.
 
     Attributes:
-        openvino: Precisions in the order of their times on this processor; a station runs the first.
-        tensorrt: Precisions for TensorRT. INT8 comes first if it keeps the budget, whatever its time here, because a
-            GPU has other times.
+        order: Precisions in the order in which an engine tries them, by the engine's name. For the engine that runs on
+            every box, they are ordered by their times on this processor. For the others INT8 comes first if it keeps
+            the budget, because a GPU has other times.
         why: Reason for the choice, in words.
     """
 
-    openvino: list[Precision]
-    tensorrt: list[Precision]
+    order: dict[str, list[Precision]]
     why: str
 
     @property
     def preferred(self) -> Precision:
-        """Precision that a station runs with OpenVINO."""
-        return self.openvino[0]
+        """Precision that a station runs with the engine that runs on every box."""
+        return self.order[EVERYWHERE][0]
 
 
 def prefer(latency_ms: Mapping[Precision, float], against: Mapping[Precision, str]) -> Preference:
@@ -54,9 +54,10 @@ def prefer(latency_ms: Mapping[Precision, float], against: Mapping[Precision, st
     quick = [name for name in fitting if name != "fp32" and latency_ms[name] < latency_ms["fp32"]]
     quick.sort(key=lambda name: latency_ms[name] / (EVEN if name == "int8" else 1))
     half: list[Precision] = ["fp16"] if "fp16" in against and not against["fp16"] else []
-    openvino: list[Precision] = [*quick, *(half if quick else []), "fp32"]
+    measured: list[Precision] = [*quick, *(half if quick else []), "fp32"]
     whole: list[Precision] = ["int8"] if "int8" in fitting else []
-    return Preference(openvino, [*whole, *half, "fp32"], _why(openvino[0], latency_ms, against))
+    order = {name: measured if name == EVERYWHERE else [*whole, *half, "fp32"] for name in ENGINES}
+    return Preference(order, _why(measured[0], latency_ms, against))
 
 
 def objection(name: Precision, measured: Mapping[Precision, Measurement], networks: Networks, budget: Budget) -> str:

@@ -50,7 +50,7 @@ def describe(decided: Decided, networks: Networks, validation: Validation, calib
         "int8_left_float": sorted(layer.title for layer in networks.ranking if _released(layer, networks)),
         "preferred": decided.preference.preferred,
         "preferred_because": decided.preference.why,
-        "order": {"openvino": decided.preference.openvino, "tensorrt": decided.preference.tensorrt},
+        "order": decided.preference.order,
         "own_default": own_default.as_dict() if own_default is not None else None,
         "calibration_images": calibrated,
         "machine": {

@@ -90,6 +90,9 @@ class TorchTensorRtEngine(FittedEngine):
         self._host = np.zeros(tuple(self._image.shape), np.float32)
         self._head = HostHead(bundle.manifest, shapes)
 
+    def _release(self) -> None:
+        del self._module, self._image
+
     def _run(self) -> tuple[torch.Tensor, ...]:
         with torch.inference_mode():
             given = self._module(self._image)

@@ -155,8 +155,8 @@ class Workbench:
 
     def harm(self, recipe: Recipe, count: int) -> Damage:
         """Return what one INT8 network loses on the first `count` pictures, without timing it."""
-        engine = OpenVinoEngine(self._draft({"int8": self.model(recipe)}), "int8")  # needed only once, so not kept
-        ((maps, _),) = infer_fitted([engine], self.validation.pictures[:count], least_s=0)
+        with OpenVinoEngine(self._draft({"int8": self.model(recipe)}), "int8") as engine:  # needed only once, not kept
+            ((maps, _),) = infer_fitted([engine], self.validation.pictures[:count], least_s=0)
         return damage(self.validation, self.reference, maps)
 
 

@@ -10,7 +10,10 @@ from typing import Any
 from edge_inspect.edge.bundle.bundle import Bundle, open_bundle
 from edge_inspect.edge.bundle.signature import PublicKey
 from edge_inspect.edge.contract.fields import Precision
-from edge_inspect.edge.engines import EngineName, golden_difference, open_engine, unsupported
+from edge_inspect.edge.engines.golden import golden_difference
+from edge_inspect.edge.engines.loading import engine_class
+from edge_inspect.edge.engines.opening import open_engine
+from edge_inspect.edge.engines.registry import EVERYWHERE
 from edge_inspect.edge.errors import BundleError, CheckFailed, EngineError, SignatureError
 
 
@@ -72,7 +75,7 @@ class Verification:
             raise CheckFailed("; ".join(f"{check.what}: {check.detail}" for check in self.failed))
 
 
-def verify(path: Path, trusted: Sequence[PublicKey] = (), engine: EngineName = "openvino") -> Verification:
+def verify(path: Path, trusted: Sequence[PublicKey] = (), engine: str = EVERYWHERE) -> Verification:
     """Check a bundle: its signature if keys are given, every digest, and each precision on the golden frames.
 
     Args:
@@ -114,12 +117,13 @@ def describe_signature(bundle: Bundle) -> str:
     return f"by key {signature.key_id}, not checked; calibrate verify --public-key FILE checks it"
 
 
-def _golden(bundle: Bundle, precision: Precision, engine: EngineName, found: dict[Precision, float]) -> Check:
+def _golden(bundle: Bundle, precision: Precision, engine: str, found: dict[Precision, float]) -> Check:
     allowed = bundle.manifest.golden.tolerance[precision]
-    if missing := unsupported(precision, engine):
+    if missing := engine_class(engine).unsupported(precision):
         return Check(f"golden {precision}", True, f"not run: {missing}; the bundle's other precisions serve here")
     try:
-        difference = golden_difference(bundle, open_engine(bundle, precision, engine=engine))
+        with open_engine(bundle, precision, engine=engine) as opened:
+            difference = golden_difference(bundle, opened)
     except (BundleError, EngineError) as error:
         return Check(f"golden {precision}", False, str(error))
     found[precision] = difference

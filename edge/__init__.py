@@ -10,6 +10,7 @@ The command and what it runs:
     inspection.py       `image`: files judged without a service
     bench.py            `bench`: how fast a bundle is here
     doctor.py           `doctor`: what this box has and lacks
+    finding.py          one thing that `doctor` has looked for
     selftest.py         `selftest`: whether this box computes what it should; selftest.zip is its bundle
     requester.py        `command`: one command is sent and its reply awaited
     request_options.py  the options of `command`

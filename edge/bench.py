@@ -9,11 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from edge_inspect.edge.bundle.bundle import Bundle, open_bundle
+from edge_inspect.edge.bundle.bundle import open_bundle
 from edge_inspect.edge.contract.fields import Precision
 from edge_inspect.edge.decision import Decider
-from edge_inspect.edge.engines import Engine, EngineName, open_checked_engine
-from edge_inspect.edge.engines.tensorrt.engine import TensorRtEngine
+from edge_inspect.edge.engines.opening import open_checked_engine
 from edge_inspect.edge.frame.images import Frame
 from edge_inspect.edge.memory import peak_mb
 
@@ -21,7 +20,7 @@ WARM_UP = 10
 
 
 def bench(
-    path: Path, precision: Precision | None, frames: int, size: tuple[int, int], name: EngineName | None = None
+    path: Path, precision: Precision | None, frames: int, size: tuple[int, int], name: str | None = None
 ) -> dict[str, Any]:
     """Time a bundle end to end and its engine alone, frame by frame in turn, so that both see the same machine.
 
@@ -42,20 +41,23 @@ def bench(
     """
     started = time.perf_counter()
     bundle = open_bundle(path)
-    engine = open_checked_engine(bundle, precision, engine=name)
-    decider = Decider(bundle, engine.precision)
-    pictures = _pictures(size)
-    engine.infer(pictures[0])
-    first = time.perf_counter() - started
-    network = _network_alone(bundle, engine)
+    with open_checked_engine(bundle, precision, engine=name) as engine:
+        decider = Decider(bundle, engine.precision)
+        pictures = _pictures(size)
+        engine.infer(pictures[0])
+        first = time.perf_counter() - started
+        network = engine.network_alone(bundle)
 
-    def whole(i: int) -> None:
-        decider.decide(engine.infer(pictures[i % len(pictures)]))
+        def whole(i: int) -> None:
+            decider.decide(engine.infer(pictures[i % len(pictures)]))
 
-    for i in range(WARM_UP):
-        whole(i)
-        network(i)
-    times = np.array([(_seconds(whole, i), _seconds(network, i)) for i in range(frames)]) * 1000
+        def alone(_: int) -> None:
+            network()
+
+        for i in range(WARM_UP):
+            whole(i)
+            alone(i)
+        times = np.array([(_seconds(whole, i), _seconds(alone, i)) for i in range(frames)]) * 1000
     end_to_end, floor = np.median(times, axis=0)
     p50, p95, p99 = np.percentile(times[:, 0], (50, 95, 99))
     return {
@@ -73,18 +75,6 @@ def bench(
         "open_to_first_verdict_s": round(first, 3),
         "peak_mb": peak_mb(),
     }
-
-
-def _network_alone(bundle: Bundle, engine: Engine) -> Callable[[int], None]:
-    if isinstance(engine, TensorRtEngine):
-        device = engine
-        return lambda _: device.run_network()
-    from edge_inspect.edge.engines.openvino import compile_model, read_onnx
-
-    computes = "bf16" if engine.precision == "bf16" else "f32"
-    raw = compile_model(read_onnx(bundle, engine.precision), computes=computes).create_infer_request()
-    raw.get_input_tensor().data[:] = np.random.default_rng(0).standard_normal(raw.get_input_tensor().shape)
-    return lambda _: raw.infer()
 
 
 def _pictures(size: tuple[int, int]) -> list[Frame]:

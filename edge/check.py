@@ -14,7 +14,7 @@ from edge_inspect.edge.configuration.file import (
     read_settings,
     trusted_keys,
 )
-from edge_inspect.edge.configuration.settings import MqttSettings
+from edge_inspect.edge.configuration.mqtt_settings import MqttSettings
 from edge_inspect.edge.contract.topics import Topics
 from edge_inspect.edge.errors import CheckFailed
 

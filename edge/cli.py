@@ -11,15 +11,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge_inspect.edge import __version__
+from edge_inspect.edge.cameras.registry import CAMERAS
+from edge_inspect.edge.engines.registry import DEFAULT, ENGINES
 from edge_inspect.edge.program import add_json_option, run_command, say, write_json
 from edge_inspect.edge.request_options import add_options, send
+from edge_inspect.edge.triggers import TRIGGERS
 
 # Nothing here imports what may not be installed before a handler runs: run_command says what is missing.
 if TYPE_CHECKING:
     from edge_inspect.edge.contract.fields import Precision
 
 PRECISIONS: tuple[Precision, ...] = ("int8", "bf16", "fp16", "fp32")
-ENGINES = ("openvino", "tensorrt")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -51,9 +53,18 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
         "when every source has ended. SIGHUP reads the configuration again. Exit status 75: something hung that could "
         "not be helped from inside."
     )
+    parser.epilog = _what_there_is()
     parser.add_argument("--config", type=Path, required=True, metavar="FILE", help="configuration, YAML")
     parser.add_argument("--verbose", action="store_true", help="log more")
     parser.set_defaults(handler=_run)
+
+
+def _what_there_is() -> str:
+    """Return what a configuration can name for cameras, triggers and engines."""
+    cameras = ", ".join(f"{kind.scheme}: ({kind.about})" for kind in CAMERAS.values())
+    triggers = ", ".join(kind.form for kind in TRIGGERS)
+    engines = ", ".join(f"{kind.name} ({kind.runs_on})" for kind in ENGINES.values())
+    return f"Cameras: {cameras}. Triggers: {triggers}. Engines: {engines}. docs/cameras.md has options and examples."
 
 
 def _run(arguments: argparse.Namespace) -> None:
@@ -91,6 +102,7 @@ def _add_check(parser: argparse.ArgumentParser) -> None:
         "its cameras, triggers, folders and files, without starting anything; certificates, keys and passwords are "
         "loaded as the service does. Lists every mistake with its key. Exit status 2 if there is one."
     )
+    parser.epilog = _what_there_is()
     parser.add_argument("--config", type=Path, required=True, metavar="FILE", help="configuration, YAML")
     parser.add_argument("--bridge", action="store_true", help="it is the configuration of `edge-inspect bridge`")
     parser.add_argument(
@@ -178,7 +190,7 @@ def _add_bench(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("bundle", type=Path, metavar="BUNDLE")
     parser.add_argument("--precision", choices=PRECISIONS, help="default: what the bundle prefers")
-    parser.add_argument("--engine", choices=ENGINES, help="default: tensorrt where it can run here, else openvino")
+    parser.add_argument("--engine", choices=ENGINES, help=f"default: {DEFAULT}")
     parser.add_argument("--frames", type=int, default=200, metavar="N", help="frames to time (default 200)")
     parser.add_argument("--size", default="640x480", metavar="WxH", help="size of the frames (default 640x480)")
     add_json_option(parser)

@@ -13,7 +13,8 @@ import numpy as np
 from edge_inspect.edge.bundle.bundle import open_bundle
 from edge_inspect.edge.contract.fields import Precision
 from edge_inspect.edge.decision import Decider, Decision
-from edge_inspect.edge.engines import AnomalyMap, open_checked_engine
+from edge_inspect.edge.engines import AnomalyMap
+from edge_inspect.edge.engines.opening import open_checked_engine
 from edge_inspect.edge.errors import ImageError, UsageError
 from edge_inspect.edge.frame.images import Frame, pictures_of, read_image, write_image
 from edge_inspect.edge.overlay import blend, draw_regions
@@ -40,27 +41,27 @@ def inspect_files(
     images = pictures_of(paths)
     overlays = name_overlays(overlay, images) if overlay is not None else {}
     bundle = open_bundle(bundle_path)
-    engine = open_checked_engine(bundle, precision)
-    decider = Decider(bundle, engine.precision)
-    for path in images:
-        try:
-            frame = read_image(path, bundle.fit.bits)
-        except ImageError as error:
-            yield {"path": clean(path), "error": str(error)}
-            continue
-        anomaly = engine.infer(frame)
-        decision = decider.decide(anomaly)
-        result = {
-            "path": clean(path),
-            "ok": decision.ok,
-            "score": round(decision.score, 6),
-            "threshold": round(decision.threshold, 6),
-            "regions": [region.model_dump(mode="json") for region in decision.regions],
-        }
-        if path in overlays:
-            write_image(overlays[path], draw_overlay(frame, anomaly, decision))
-            result["overlay"] = clean(overlays[path])
-        yield result
+    with open_checked_engine(bundle, precision) as engine:
+        decider = Decider(bundle, engine.precision)
+        for path in images:
+            try:
+                frame = read_image(path, bundle.fit.bits)
+            except ImageError as error:
+                yield {"path": clean(path), "error": str(error)}
+                continue
+            anomaly = engine.infer(frame)
+            decision = decider.decide(anomaly)
+            result = {
+                "path": clean(path),
+                "ok": decision.ok,
+                "score": round(decision.score, 6),
+                "threshold": round(decision.threshold, 6),
+                "regions": [region.model_dump(mode="json") for region in decision.regions],
+            }
+            if path in overlays:
+                write_image(overlays[path], draw_overlay(frame, anomaly, decision))
+                result["overlay"] = clean(overlays[path])
+            yield result
 
 
 def name_overlays(folder: Path, images: Sequence[Path]) -> dict[Path, Path]:

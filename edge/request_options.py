@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # what is heavy is imported where the command runs
-    from edge_inspect.edge.configuration.settings import MqttSettings, Settings
+    from edge_inspect.edge.configuration.mqtt_settings import MqttSettings
+    from edge_inspect.edge.configuration.settings import Settings
     from edge_inspect.edge.contract.commands import AnyCommand
     from edge_inspect.edge.contract.topics import Topics
 
@@ -149,7 +150,7 @@ def _number(text: str) -> float:
 def _broker(arguments: argparse.Namespace, settings: Settings | None) -> MqttSettings:
     from pydantic import ValidationError
 
-    from edge_inspect.edge.configuration.settings import MqttSettings
+    from edge_inspect.edge.configuration.mqtt_settings import MqttSettings
     from edge_inspect.edge.errors import UsageError
 
     fields = {} if settings is None else settings.mqtt.model_dump(exclude_unset=True)

@@ -8,7 +8,7 @@ import time
 
 from pydantic import ValidationError
 
-from edge_inspect.edge.configuration.settings import MqttSettings
+from edge_inspect.edge.configuration.mqtt_settings import MqttSettings
 from edge_inspect.edge.contract.commands import AnyCommand, Reply, ReturnAddress
 from edge_inspect.edge.contract.ids import uuid7
 from edge_inspect.edge.contract.messages import Status

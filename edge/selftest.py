@@ -10,7 +10,8 @@ from tempfile import TemporaryDirectory
 
 from edge_inspect.edge.bundle.bundle import Bundle, open_bundle
 from edge_inspect.edge.contract.fields import Precision
-from edge_inspect.edge.engines import EngineName, best_engine, golden_difference, open_engine
+from edge_inspect.edge.engines.golden import golden_difference
+from edge_inspect.edge.engines.opening import open_engine, usable_engines
 from edge_inspect.edge.errors import BundleError, EngineError
 
 BUNDLE = Path(__file__).with_name("selftest.zip")
@@ -22,13 +23,13 @@ class Trial:
     """What came of one precision on one engine.
 
     Attributes:
-        engine: `openvino` or `tensorrt`.
+        engine: Its name in the registry.
         precision: `fp32`, `fp16` or `int8`.
         ok: Whether the golden frames come out as they should.
         detail: The numbers, or why there are none.
     """
 
-    engine: EngineName
+    engine: str
     precision: Precision
     ok: bool
     detail: str
@@ -38,7 +39,7 @@ class Trial:
 
 
 def try_all(path: Path = BUNDLE) -> Iterator[Trial]:
-    """Run the golden frames in each precision: on OpenVINO, and on TensorRT where this box has it.
+    """Run the golden frames in each precision, on every engine that this box can run.
 
     Args:
         path: The bundle.
@@ -47,21 +48,19 @@ def try_all(path: Path = BUNDLE) -> Iterator[Trial]:
         BundleError: The bundle is damaged.
     """
     bundle = open_bundle(path)
-    engines: list[EngineName] = ["openvino"]
-    if best_engine() == "tensorrt":
-        engines.append("tensorrt")
-    # TensorRT's engines go into a folder of their own: those of the service belong to its user.
+    # Engines that are built here are kept in a folder of their own: the service's belongs to its user.
     with TemporaryDirectory(prefix="edge-inspect-") as cache:
-        for engine in engines:
+        for engine in usable_engines():
             for precision in reversed(bundle.manifest.precisions):
                 yield _try(bundle, engine, precision, Path(cache))
 
 
-def _try(bundle: Bundle, engine: EngineName, precision: Precision, cache: Path) -> Trial:
+def _try(bundle: Bundle, engine: str, precision: Precision, cache: Path) -> Trial:
     started = time.perf_counter()
     allowed = bundle.manifest.golden.tolerance[precision]
     try:
-        difference = golden_difference(bundle, open_engine(bundle, precision, engine=engine, cache=cache))
+        with open_engine(bundle, precision, engine=engine, cache=cache) as opened:
+            difference = golden_difference(bundle, opened)
     except (BundleError, EngineError) as error:
         return Trial(engine, precision, False, str(error))
     detail = f"golden maps differ by {difference:.2e} at most, {allowed:g} is allowed"

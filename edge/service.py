@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import logging
 import threading
 import time
@@ -25,6 +24,7 @@ from edge_inspect.edge.identity import keep_identity
 from edge_inspect.edge.outbox.sqlite import SqliteOutbox
 from edge_inspect.edge.signals import Signals
 from edge_inspect.edge.station.box_resources import open_box_resources
+from edge_inspect.edge.station.loaded_bundle import SharedEngines
 from edge_inspect.edge.station.station import Station
 from edge_inspect.edge.systemd import give_time, notify, watchdog_usec
 from edge_inspect.edge.triggers import check_trigger
@@ -65,7 +65,6 @@ def run(settings: Settings, read_again: Callable[[], Settings] | None = None) ->
     before: Settings | None = None
     with Signals() as signals:
         while following is not None:
-            gc.collect()  # the engines before go before the next ones are built
             with ExitStack() as running:
                 try:
                     service = running.enter_context(Service(following))
@@ -81,7 +80,6 @@ def run(settings: Settings, read_again: Callable[[], Settings] | None = None) ->
                 else:
                     give_time(RELOAD_USEC)
             before = service.settings
-            del service
 
 
 class Service:
@@ -120,6 +118,7 @@ class Service:
             )
             keep_identity(settings.outbox.path)
             box = open_box_resources(settings, read_boot_id(), self._outbox, self._engine.ready, trusted)
+            opened.callback(self._close_engines, box.engines)
             self._clock = box.clock
             if box.evidence is not None:
                 opened.callback(box.evidence.close, EVIDENCE_S)
@@ -241,6 +240,10 @@ class Service:
         if self._stations:
             with ThreadPoolExecutor(len(self._stations), "close") as pool:
                 list(pool.map(lambda station: station.close(self._flush_s), self._stations))
+
+    def _close_engines(self, engines: SharedEngines) -> None:
+        if not self._engine.running:  # else one hangs, and is in use
+            engines.close()
 
     def _read_health(self) -> tuple[list[str], list[StationReport]]:
         return self._supervisor.stuck, [station.report() for station in self._stations]

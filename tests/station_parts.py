@@ -7,7 +7,7 @@ from typing import Any
 
 from mosquitto import Subscriber
 
-from edge_inspect.edge.configuration.settings import MqttSettings
+from edge_inspect.edge.configuration.mqtt_settings import MqttSettings
 from edge_inspect.edge.contract.fields import utc_now
 from edge_inspect.edge.contract.health import FrameCounts, Health, MqttHealth, OutboxHealth
 from edge_inspect.edge.contract.messages import BundleReference, Status

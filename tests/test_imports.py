@@ -19,15 +19,6 @@ NOT_IN_EDGE = {*WITH_TORCH, "torch", "torchvision", "timm", "onnx", "scipy", "tq
 CIRCLES_FOR_NOW = {f"{NAMESPACE}.edge.cameras", f"{NAMESPACE}.edge.engines"}
 """Packages whose modules may still import each other in a circle; the list must get shorter."""
 LONGEST = 350
-LONGER_FOR_NOW = {
-    ("edge", "messages.py"): 460,
-    ("edge", "bundle.py"): 440,
-    ("edge", "settings.py"): 440,
-    ("calibrate", "cli.py"): 450,
-    ("calibrate", "bundling.py"): 352,
-    ("calibrate", "quantize.py"): 352,
-}
-"""Modules that may be longer for now, wherever in their package, and how long; the list must get shorter."""
 PICKLES = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
 
 
@@ -135,11 +126,7 @@ def test_no_modules_of_edge_import_each_other_in_a_circle() -> None:
 @pytest.mark.parametrize("package", PACKAGES)
 def test_no_module_is_long(package: str) -> None:
     lengths = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in modules(package)}
-    allowed = {path: LONGER_FOR_NOW.get((package, path.name), LONGEST) for path in lengths}
-    assert {str(path.relative_to(ROOT)): n for path, n in lengths.items() if n > allowed[path]} == {}
-    longer = {(package, path.name) for path, n in lengths.items() if n > LONGEST}
-    stale = {known for known in LONGER_FOR_NOW if known[0] == package} - longer
-    assert not stale, "take it off LONGER_FOR_NOW"
+    assert {str(path.relative_to(ROOT)): n for path, n in lengths.items() if n > LONGEST} == {}
 
 
 @pytest.mark.parametrize("package", PACKAGES)

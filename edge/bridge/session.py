@@ -10,7 +10,7 @@ import time
 from collections.abc import Sequence
 
 from edge_inspect.edge.bridge.station import BridgedStation
-from edge_inspect.edge.configuration.settings import MqttSettings
+from edge_inspect.edge.configuration.mqtt_settings import MqttSettings
 from edge_inspect.edge.contract.commands import ReturnAddress
 from edge_inspect.edge.identity import box_id
 from edge_inspect.edge.mqtt.broker import Terms

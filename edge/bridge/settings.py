@@ -10,8 +10,8 @@ from pydantic import Field, field_validator
 
 from edge_inspect.edge.bridge.part import SeenRegion
 from edge_inspect.edge.bridge.registers import BLOCK, CLASSES
+from edge_inspect.edge.configuration.mqtt_settings import MqttSettings
 from edge_inspect.edge.configuration.section import Host, Level, Section
-from edge_inspect.edge.configuration.settings import MqttSettings
 
 
 class StationName(Section):

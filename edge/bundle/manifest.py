@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from edge_inspect.edge.configuration.yaml_file import parse_yaml
 from edge_inspect.edge.contract.fields import Precision
+from edge_inspect.edge.engines.name import EngineName
 from edge_inspect.edge.errors import BundleError, UsageError, YamlError
 from edge_inspect.edge.frame.fit import Fit
 from edge_inspect.edge.health.picture import PictureRange
@@ -166,7 +167,7 @@ class Manifest(_Part):
     golden: GoldenPart
     precisions: list[Precision] = Field(min_length=1, description="those there are, fastest first")
     preferred: Precision = Field(description="what a station runs with OpenVINO unless told otherwise")
-    order: dict[Literal["openvino", "tensorrt"], list[Precision]] | None = Field(
+    order: dict[EngineName, list[Precision]] | None = Field(
         None,
         description="the precisions that each engine tries, in turn; without it the preferred, then those after it",
     )

@@ -1,5 +1,8 @@
 """Cameras: where frames come from, by one URI scheme. Each kind is one file here, behind one small interface.
 
+To add one: a file that opens a `Camera`, and its entry in registry.py. A live camera is a `Source` (source.py) that
+`Feed` or `TriggeredCamera` makes a camera. Configuration, `check`, `doctor` and help texts read the registry.
+
 folder:/path?fps=10&loop=true                    the pictures of a folder, sorted by name
 video:/path/line.mp4?loop=true                   a video file
 v4l2:///dev/video0?size=1280x720&format=MJPG     a camera that the kernel knows, by Video4Linux
@@ -10,9 +13,13 @@ genicam:/path/producer.cti?device=SERIAL         any GenTL producer, by harveste
 
 docs/cameras.md has every option, and what each kind needs installed.
 
-Files, from the URI to the frame:
+Files, from the URI to the frame; the first five, and this one, import nothing but the standard library:
 
-address.py         a URI taken apart: schemes and options
+registry.py        the kinds of cameras there are
+kind.py            what a kind says of itself
+split.py           a URI in its parts
+options.py         how options are read
+address.py         a URI as its camera takes it
 source.py          what a live source gives before it is a camera
 feed.py            a free-running source as a camera: the newest frame waits
 triggered.py       a source that waits for its own trigger as a camera
@@ -32,13 +39,16 @@ introspection.py   GObject introspection, for GStreamer and Aravis
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from edge_inspect.edge.cameras.address import Address, parse_uri
-from edge_inspect.edge.frame.images import Frame
+from edge_inspect.edge.cameras.address import parse_uri
+from edge_inspect.edge.cameras.registry import CAMERAS
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from edge_inspect.edge.frame.images import Frame
 
 
 @dataclass(frozen=True)
@@ -108,7 +118,7 @@ def open_camera(uri: str, place: Place | None = None) -> Camera:
         CameraError: The scheme or an option is unknown, the source is not there, or it refuses a value.
     """
     scheme, address = parse_uri(uri)
-    return _makers(place or Place())[scheme](address)
+    return CAMERAS[scheme].open(address, place or Place())
 
 
 def check_uri(uri: str) -> None:
@@ -118,24 +128,3 @@ def check_uri(uri: str) -> None:
         CameraError: The scheme or an option is unknown.
     """
     parse_uri(uri)
-
-
-def _makers(place: Place) -> dict[str, Callable[[Address], Camera]]:
-    from edge_inspect.edge.cameras.aravis import open_aravis
-    from edge_inspect.edge.cameras.folder import FolderCamera
-    from edge_inspect.edge.cameras.genicam import open_genicam
-    from edge_inspect.edge.cameras.gstreamer import open_pipeline
-    from edge_inspect.edge.cameras.rtsp import open_rtsp
-    from edge_inspect.edge.cameras.v4l2 import open_v4l2
-    from edge_inspect.edge.cameras.video import VideoCamera
-
-    return {
-        "folder": lambda address: FolderCamera(address, place),
-        "video": lambda address: VideoCamera(address, place),
-        "v4l2": open_v4l2,
-        "rtsp": open_rtsp,
-        "rtsps": open_rtsp,
-        "gst": open_pipeline,
-        "aravis": open_aravis,
-        "genicam": open_genicam,
-    }

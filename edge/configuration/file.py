@@ -16,6 +16,7 @@ from edge_inspect.edge.bundle.signature import PublicKey, read_public_key
 from edge_inspect.edge.cameras import open_camera
 from edge_inspect.edge.configuration.settings import Settings
 from edge_inspect.edge.configuration.yaml_file import Document, read_yaml, show_place
+from edge_inspect.edge.engines.loading import engine_class
 from edge_inspect.edge.errors import (
     BundleError,
     CameraError,
@@ -185,11 +186,9 @@ def check_settings(path: Path, settings: Settings) -> list[str]:
     mistakes += _look_at_folders(settings)
     of_broker, unseen = check_credentials(settings.mqtt)
     mistakes += of_broker
-    if settings.engine.name == "tensorrt":
-        from edge_inspect.edge.engines.tensorrt.cached import find_device
-
+    if settings.engine.name is not None:
         try:
-            find_device()
+            engine_class(settings.engine.name).check_box()
         except EngineError as error:
             mistakes.append(f"engine.name: {error}")
     if mistakes:

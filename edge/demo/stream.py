@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from edge_inspect.edge import __version__
-from edge_inspect.edge.configuration.settings import MqttSettings
+from edge_inspect.edge.configuration.mqtt_settings import MqttSettings
 from edge_inspect.edge.contract.fields import utc_now
 from edge_inspect.edge.contract.ids import uuid7
 from edge_inspect.edge.contract.messages import Status

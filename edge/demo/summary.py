@@ -16,7 +16,7 @@ from edge_inspect.edge.bundle.promise import promise_of
 from edge_inspect.edge.decision import Decider
 from edge_inspect.edge.demo.line import StreamPart
 from edge_inspect.edge.demo.subscriber import Message
-from edge_inspect.edge.engines import open_checked_engine
+from edge_inspect.edge.engines.opening import open_checked_engine
 from edge_inspect.edge.frame.images import read_image, write_image
 from edge_inspect.edge.inspection import draw_overlay
 from edge_inspect.edge.overlay import contact_sheet
@@ -73,16 +73,16 @@ def write_sheet(
     if not chosen:
         return False
     bundle = open_bundle(bundle_path)
-    engine = open_checked_engine(bundle)
-    decider = Decider(bundle, engine.precision)
     rows = []
-    for verdict in chosen:
-        name = f"{verdict['part_id']}.png"
-        frame = read_image(stream / name)
-        anomaly = engine.infer(frame)
-        overlay = draw_overlay(frame, anomaly, decider.decide(anomaly))
-        known = "good" if truth[name].ok else truth[name].defect
-        word = "accept" if verdict["ok"] else "REJECT"
-        rows.append((f"{name}  {word}  score {verdict['score']:.3f}  is: {known}", [frame, overlay]))
+    with open_checked_engine(bundle) as engine:
+        decider = Decider(bundle, engine.precision)
+        for verdict in chosen:
+            name = f"{verdict['part_id']}.png"
+            frame = read_image(stream / name)
+            anomaly = engine.infer(frame)
+            overlay = draw_overlay(frame, anomaly, decider.decide(anomaly))
+            known = "good" if truth[name].ok else truth[name].defect
+            word = "accept" if verdict["ok"] else "REJECT"
+            rows.append((f"{name}  {word}  score {verdict['score']:.3f}  is: {known}", [frame, overlay]))
     write_image(sheet, contact_sheet(rows, columns=2))
     return True

@@ -1,32 +1,38 @@
-"""Engines: what turns a frame into an anomaly map. Each is one file here, behind one small interface.
+"""Engines: what turns a frame into an anomaly map. Each is one file here, behind the interface in this one.
 
-base.py            what every engine does alike: fit, tiles, score
+To add one: a file with its class, usually a `FittedEngine`, and its line in registry.py. The command lines, the
+configuration, `doctor`, `bench`, `selftest`, `calibrate` and the manifest read the registry.
+
+registry.py        the engines there are
+loading.py         the class of an engine is imported when it is used
+name.py            an engine's name in configurations and manifests
+base.py            what engines do alike: fit, tiles, score, close
+opening.py         an engine is chosen, opened, checked, and replaced by the next one where it fails
+golden.py          an engine's maps of the golden frames are compared with the bundle's
 openvino.py        the engine for any processor
 openvino_sums.py   residual additions in INT8 inside of convolutions, for OpenVINO on AMX
 tensorrt/          the engine for NVIDIA GPUs
 
-This file has the engine's interface, and opens one: by choice, by what the box has, and checked on the golden frames.
+Like registry.py, this file imports nothing but the standard library: command lines and `doctor` read both.
 """
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Protocol
 
-import numpy as np
-from numpy.typing import NDArray
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
 
-from edge_inspect.edge.bundle.bundle import Bundle
-from edge_inspect.edge.contract.fields import Precision
-from edge_inspect.edge.errors import BundleError, DriftError, EngineError
-from edge_inspect.edge.frame.fit import Placement
-from edge_inspect.edge.frame.images import Frame
+    import numpy as np
+    from numpy.typing import NDArray
+    from typing_extensions import Self
 
-log = logging.getLogger(__name__)
-
-EngineName = Literal["openvino", "tensorrt"]
+    from edge_inspect.edge.bundle.bundle import Bundle
+    from edge_inspect.edge.contract.fields import Precision
+    from edge_inspect.edge.frame.fit import Placement
+    from edge_inspect.edge.frame.images import Frame
 
 
 @dataclass(frozen=True)
@@ -45,153 +51,88 @@ class AnomalyMap:
 
 
 class Engine(Protocol):
-    """Turns frames into anomaly maps for one bundle.
+    """Turns frames into anomaly maps for one bundle. A context manager, which closes it.
+
+    One thread at a time may call `infer`, and nobody may close an engine that is in `infer`.
 
     Attributes:
-        name: `openvino` or `tensorrt`.
+        name: As in the registry.
         precision: What it computes in.
     """
 
     name: str
     precision: Precision
 
+    @classmethod
+    def check_box(cls) -> None:
+        """Do nothing where this box can run the engine.
+
+        Raises:
+            EngineError: It cannot; the message has the remedy.
+        """
+
+    @classmethod
+    def unsupported(cls, precision: Precision) -> str:
+        """Return why the engine cannot compute in a precision on this box; an empty text where it can."""
+
+    @classmethod
+    def load(cls, bundle: Bundle, precision: Precision, *, threads: int = 0, cache: Path | None = None) -> Engine:
+        """Return the engine of a bundle's precision, ready for the first frame.
+
+        Args:
+            bundle: The bundle.
+            precision: Which of its models.
+            threads: Processor threads to use; 0 is all. An engine for another device does not heed it.
+            cache: The folder where an engine that is built on the box is kept; without one, the engine's own choice.
+
+        Raises:
+            EngineError: It cannot be built here.
+            BundleError: The bundle has no such precision.
+        """
+
     def infer(self, frame: Frame) -> AnomalyMap:
         """Return the anomaly map of a frame of any size.
 
         Raises:
-            EngineError: The engine failed, or its result is not finite.
+            EngineError: The engine failed or is closed, or its result is not finite.
         """
 
+    def network_alone(self, bundle: Bundle) -> Callable[[], object]:
+        """Return what runs the network alone, on whatever lies in its input: the floor that `bench` compares with.
 
-def open_engine(
-    bundle: Bundle,
-    precision: Precision | None = None,
-    *,
-    engine: EngineName | None = None,
-    threads: int = 0,
-    cache: Path | None = None,
-) -> Engine:
-    """Build an engine for a bundle.
+        Args:
+            bundle: The bundle that the engine was loaded from.
 
-    Args:
-        bundle: The bundle.
-        precision: Which of its precisions; without one, the first that the bundle names for the engine.
-        engine: Which engine; without one, TensorRT where the package, pycuda and a GPU are there, else OpenVINO.
-        threads: Processor threads to use; 0 is all.
-        cache: The folder of TensorRT's engines; without one, edge/engines/tensorrt/cache.py chooses.
+        Raises:
+            EngineError: It cannot be built.
+        """
 
-    Raises:
-        EngineError: It cannot be built here.
-        BundleError: The bundle has no such precision.
-    """
-    chosen: EngineName = engine or best_engine()
-    wanted = precision or bundle.manifest.order_of(chosen)[0]
-    # Each import takes a tenth of a second and more: only who infers pays, and only for the engine that runs.
-    if chosen == "tensorrt":
-        if missing := unsupported(wanted, chosen):
-            raise EngineError(f"{bundle.path}: {missing}")
-        from edge_inspect.edge.engines.tensorrt.cache import EngineCache, default_cache
-        from edge_inspect.edge.engines.tensorrt.cached import find_device, open_cached
+    def close(self) -> None:
+        """Give back memory and device; may be called again."""
 
-        return open_cached(bundle, wanted, EngineCache(cache or default_cache()), find_device())
-    from edge_inspect.edge.engines.openvino import OpenVinoEngine
+    def __enter__(self) -> Self: ...
 
-    return OpenVinoEngine(bundle, wanted, threads=threads)
+    def __exit__(self, *exception: object) -> None: ...
 
 
-def unsupported(precision: Precision, engine: EngineName) -> str:
-    """Return why an engine cannot compute in a precision on this box; an empty text where it can."""
-    if precision != "bf16":
-        return ""
-    if engine == "tensorrt":
-        return "bf16 is for OpenVINO; TensorRT runs int8, fp16 and fp32"
-    from edge_inspect.edge.engines.openvino import default_type
+class BuiltEngine(Engine, Protocol):
+    """An engine that takes minutes to build on the box, and is kept there: `calibrate compile` builds it beforehand."""
 
-    return "" if default_type() == "bf16" else "bf16 needs a processor with bfloat16 instructions; this one has none"
+    @classmethod
+    def build(
+        cls, bundle: Bundle, precision: Precision, *, cache: Path | None, workspace_mb: int | None, again: bool
+    ) -> tuple[Engine, Path]:
+        """Return the engine, from the cache or built now, and where it is kept.
 
+        Args:
+            bundle: The bundle.
+            precision: Which of its models.
+            cache: The folder where engines are kept; without one, that of `load`.
+            workspace_mb: How much of the device's memory the build may use, in MiB; without one, that of `load`.
+            again: Build even where there is one, or where one was refused.
 
-def best_engine() -> EngineName:
-    """Return TensorRT where this box can run it, else OpenVINO."""
-    from edge_inspect.edge.engines.tensorrt.cached import find_device
-
-    try:
-        find_device()
-    except EngineError as error:
-        log.debug("OpenVINO runs: %s", error)
-        return "openvino"
-    return "tensorrt"
-
-
-def open_checked_engine(
-    bundle: Bundle,
-    precision: Precision | None = None,
-    *,
-    engine: EngineName | None = None,
-    threads: int = 0,
-    cache: Path | None = None,
-) -> Engine:
-    """Build an engine that reproduces the golden frames.
-
-    One that does not, or cannot be built, is refused with a warning, and the next is tried: where no precision is asked
-    for, those that follow in the bundle's order for the engine; where no engine is asked for, OpenVINO after TensorRT.
-    Arguments as of `open_engine`.
-
-    Raises:
-        EngineError: None does.
-        BundleError: The bundle has no such precision.
-    """
-    first: EngineName = engine or best_engine()
-    engines: list[EngineName] = [first] if engine or first == "openvino" else [first, "openvino"]
-    candidates = [(name, each) for name in engines for each in fall_back(bundle, precision, name)]
-    for (name, candidate), following in zip(candidates, candidates[1:], strict=False):
-        try:
-            return _checked(bundle, candidate, name, threads, cache)
-        except EngineError as error:
-            log.warning("%s; trying %s on %s", error, following[1], following[0])
-    name, candidate = candidates[-1]
-    return _checked(bundle, candidate, name, threads, cache)
-
-
-def fall_back(bundle: Bundle, precision: Precision | None, engine: EngineName) -> list[Precision]:
-    """Return the precisions to try, in turn: the one asked for alone, or those of the bundle's order for the engine."""
-    return [precision] if precision else bundle.manifest.order_of(engine)
-
-
-def _checked(bundle: Bundle, precision: Precision, name: EngineName, threads: int, cache: Path | None) -> Engine:
-    engine = open_engine(bundle, precision, engine=name, threads=threads, cache=cache)
-    check_golden(bundle, engine)
-    return engine
-
-
-def check_golden(bundle: Bundle, engine: Engine) -> float:
-    """Run the golden frames; return the largest difference of a map value.
-
-    Raises:
-        DriftError: It exceeds the manifest's tolerance.
-        EngineError: The engine failed.
-        BundleError: The golden maps are of another size than the engine's.
-    """
-    worst = golden_difference(bundle, engine)
-    tolerance = bundle.manifest.golden.tolerance[engine.precision]
-    if not worst <= tolerance:
-        raise DriftError(
-            f"{bundle.path}: the {engine.precision} {engine.name} engine does not reproduce the golden frames: "
-            f"a map value differs by {worst:.4g}, the manifest allows {tolerance:.4g}"
-        )
-    return worst
-
-
-def golden_difference(bundle: Bundle, engine: Engine) -> float:
-    """Return the largest difference from the precision's golden maps; NaN where a value is not a number.
-
-    Raises:
-        EngineError: The engine failed.
-        BundleError: The golden maps are of another size than the engine's.
-    """
-    worst = 0.0
-    for golden in bundle.golden():
-        values, wanted = engine.infer(golden.frame).values, golden.map_of(engine.precision)
-        if values.shape != wanted.shape:
-            raise BundleError(f"{bundle.path}: golden maps are not of the canvas's size")
-        worst = float(np.maximum(worst, np.abs(values - wanted).max()))
-    return worst
+        Raises:
+            EngineError: None can be built here.
+            DriftError: What was built, now or before, does not reproduce the golden frames.
+            BundleError: The bundle has no such precision.
+        """

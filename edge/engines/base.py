@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, islice
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,14 +16,24 @@ from numpy.typing import NDArray
 from edge_inspect.edge.bundle.bundle import Bundle
 from edge_inspect.edge.contract.fields import Precision
 from edge_inspect.edge.engines import AnomalyMap
-from edge_inspect.edge.errors import DriftError
+from edge_inspect.edge.errors import DriftError, EngineError
 from edge_inspect.edge.frame.fit import Placement
 from edge_inspect.edge.frame.images import Frame
 from edge_inspect.edge.frame.tiles import Merger
 
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+
+log = logging.getLogger(__name__)
+
 
 class FittedEngine(ABC):
     """An engine that computes the map of one tile of the network's size at a time; see `edge.engines.Engine`.
+
+    A subclass has a name and `_maps`. The rest it overrides where this class's answer does not hold: `check_box` and
+    `unsupported` where not every box runs it, `load` where it needs more than bundle and precision, `_release` where
+    something has to be given back, `network_alone` where it can run its network without what stands around it.
 
     Args:
         bundle: The bundle.
@@ -36,6 +49,45 @@ class FittedEngine(ABC):
         grid = self._fit.grid
         self._count, self._places = grid.count, grid.places()
         self._merger = Merger(grid) if grid.count > 1 else None
+        self._closed = False
+
+    @classmethod  # noqa: B027
+    def check_box(cls) -> None:
+        """Do nothing: every box can run it."""
+
+    @classmethod
+    def unsupported(cls, precision: Precision) -> str:
+        """Return an empty text: it computes in every precision."""
+        return ""
+
+    @classmethod
+    def load(cls, bundle: Bundle, precision: Precision, *, threads: int = 0, cache: Path | None = None) -> FittedEngine:
+        """Return the engine of a bundle's precision; `threads` and `cache` are not heeded."""
+        return cls(bundle, precision)
+
+    def network_alone(self, bundle: Bundle) -> Callable[[], object]:
+        """Return what computes the map of one tile, with the steps before and behind the network."""
+        shape = (bundle.fit.height, bundle.fit.width, 3)
+        tile: Frame = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+        return lambda: next(self._maps([tile]))
+
+    def close(self) -> None:
+        """Give back what the engine holds; may be called again. What is asked of it later is an error."""
+        if not self._closed:
+            self._closed = True
+            try:
+                self._release()
+            except EngineError as error:  # whoever closes a broken engine goes on without it
+                log.warning("the %s engine may hold memory yet: %s", self.name, error)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def _release(self) -> None:  # noqa: B027
+        """Give back memory and device, once; nothing is asked of the engine after."""
 
     @abstractmethod
     def _maps(self, tiles: Iterable[Frame]) -> Iterator[NDArray[np.float32]]:
@@ -77,12 +129,17 @@ class FittedEngine(ABC):
         return next(self._merged([fitted]))
 
     def _merged(self, canvases: Iterable[Frame]) -> Iterator[NDArray[np.float32]]:
+        self._check_open()
         if self._merger is None:
             yield from self._maps(canvases)
             return
         maps = self._maps(canvas[place] for canvas in canvases for place in self._places)
         for first in maps:
             yield self._merger.merge(chain([first], islice(maps, self._count - 1)))
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise EngineError(f"the {self.name} engine is closed; it gives no map any more")
 
     def _score(self, values: NDArray[np.float32], placement: Placement) -> float:
         x0, y0, x1, y1 = placement.valid

@@ -1,7 +1,8 @@
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from io import BytesIO
+from pathlib import Path
 
 import numpy as np
 import openvino as ov
@@ -12,7 +13,6 @@ from edge_inspect.edge.bundle.bundle import Bundle
 from edge_inspect.edge.bundle.manifest import Manifest, MapOutput
 from edge_inspect.edge.contract.fields import Precision
 from edge_inspect.edge.discrepancy import EPSILON, head_matrix
-from edge_inspect.edge.engines import unsupported
 from edge_inspect.edge.engines.base import FittedEngine
 from edge_inspect.edge.engines.openvino_sums import fuses_sums, round_sums
 from edge_inspect.edge.errors import EngineError
@@ -50,7 +50,7 @@ class OpenVinoEngine(FittedEngine):
     def __init__(self, bundle: Bundle, precision: Precision, *, threads: int = 0, exact: bool = True) -> None:
         super().__init__(bundle, precision)
         computes = None if not exact else "bf16" if precision == "bf16" else "f32"
-        if missing := unsupported(precision, "openvino"):
+        if missing := self.unsupported(precision):
             raise EngineError(f"{bundle.path}: {missing}")
         try:
             network = read_onnx(bundle, precision)
@@ -66,6 +66,32 @@ class OpenVinoEngine(FittedEngine):
         self._output: NDArray[np.float32] = self._request.get_output_tensor().data.reshape(
             self._fit.height, self._fit.width
         )
+
+    @classmethod
+    def unsupported(cls, precision: Precision) -> str:
+        """Return why it cannot compute in a precision on this processor."""
+        if precision != "bf16" or default_type() == "bf16":
+            return ""
+        return "bf16 needs a processor with bfloat16 instructions; this one has none"
+
+    @classmethod
+    def load(
+        cls, bundle: Bundle, precision: Precision, *, threads: int = 0, cache: Path | None = None
+    ) -> OpenVinoEngine:
+        """Return the engine of a bundle's precision; nothing is kept on disk."""
+        return cls(bundle, precision, threads=threads)
+
+    def network_alone(self, bundle: Bundle) -> Callable[[], object]:
+        """Return what runs the bundle's ONNX as it is, on noise; features stay where they are."""
+        computes = "bf16" if self.precision == "bf16" else "f32"
+        request = compile_model(read_onnx(bundle, self.precision), computes=computes).create_infer_request()
+        given = request.get_input_tensor().data
+        given[:] = np.random.default_rng(0).standard_normal(given.shape)
+        infer: Callable[[], object] = request.infer
+        return infer
+
+    def _release(self) -> None:
+        del self._request, self._input, self._output
 
     def _maps(self, tiles: Iterable[Frame]) -> Iterator[NDArray[np.float32]]:
         return map(self._infer_tile, tiles)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from paho.mqtt.enums import MQTTProtocolVersion
 
-from edge_inspect.edge.configuration.settings import MqttSettings
+from edge_inspect.edge.configuration.mqtt_settings import MqttSettings
 from edge_inspect.edge.mqtt.connection import MQTT5, MQTT311
 from edge_inspect.edge.mqtt.problem import ConnectionProblem
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from cryptography import x509
 
-from edge_inspect.edge.configuration.settings import MqttSettings, TlsSettings
+from edge_inspect.edge.configuration.mqtt_settings import MqttSettings, TlsSettings
 from edge_inspect.edge.errors import ConfigurationError
 from edge_inspect.edge.files import read_file
 from edge_inspect.edge.mqtt.validity import date_problem

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from typing import NamedTuple
 
-from edge_inspect.edge.configuration.settings import MqttSettings
+from edge_inspect.edge.configuration.mqtt_settings import MqttSettings
 from edge_inspect.edge.contract.commands import Verb
 from edge_inspect.edge.contract.ids import uuid7
 from edge_inspect.edge.contract.messages import Status

@@ -9,7 +9,7 @@ import ssl
 
 from cryptography import x509
 
-from edge_inspect.edge.configuration.settings import MqttSettings
+from edge_inspect.edge.configuration.mqtt_settings import MqttSettings
 from edge_inspect.edge.errors import ConfigurationError
 from edge_inspect.edge.mqtt.credentials import credential_path, read_certificates, tls_context
 from edge_inspect.edge.mqtt.validity import common_names, date_problem, names

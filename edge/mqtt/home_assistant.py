@@ -18,7 +18,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from edge_inspect.edge import __version__
-from edge_inspect.edge.configuration.settings import HomeAssistantSettings, MqttSettings
+from edge_inspect.edge.configuration.mqtt_settings import HomeAssistantSettings, MqttSettings
 from edge_inspect.edge.contract.commands import ReturnAddress, Verb
 from edge_inspect.edge.contract.messages import State
 from edge_inspect.edge.contract.topics import Topics

@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Collection
 
-from edge_inspect.edge.configuration.settings import MqttSettings
+from edge_inspect.edge.configuration.mqtt_settings import MqttSettings
 from edge_inspect.edge.contract.commands import Reply, ReturnAddress, Verb
 from edge_inspect.edge.contract.fields import utc_now
 from edge_inspect.edge.contract.health import Health

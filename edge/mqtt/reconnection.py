@@ -7,7 +7,7 @@ import random
 import time
 from collections.abc import Callable
 
-from edge_inspect.edge.configuration.settings import MqttSettings
+from edge_inspect.edge.configuration.mqtt_settings import MqttSettings
 from edge_inspect.edge.mqtt.broker import REMEMBERED_S, VERSIONS, Broker, Terms, known_broker
 from edge_inspect.edge.mqtt.connection import MQTT5
 from edge_inspect.edge.mqtt.problem import ConnectionProblem

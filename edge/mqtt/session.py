@@ -16,7 +16,7 @@ from paho.mqtt.enums import MQTTErrorCode
 from paho.mqtt.properties import MQTTException, Properties  # type: ignore[attr-defined]
 from paho.mqtt.reasoncodes import ReasonCode
 
-from edge_inspect.edge.configuration.settings import MqttSettings
+from edge_inspect.edge.configuration.mqtt_settings import MqttSettings
 from edge_inspect.edge.contract.commands import ReturnAddress
 from edge_inspect.edge.mqtt.broker import VERSIONS, Terms
 from edge_inspect.edge.mqtt.confirmation import Confirmations

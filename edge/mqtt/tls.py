@@ -6,7 +6,7 @@ import contextlib
 import ssl
 from typing import Any
 
-from edge_inspect.edge.configuration.settings import MqttSettings, TlsSettings
+from edge_inspect.edge.configuration.mqtt_settings import MqttSettings, TlsSettings
 from edge_inspect.edge.mqtt.credentials import tls_context
 from edge_inspect.edge.mqtt.failure import explain_alert
 from edge_inspect.edge.mqtt.problem import ConnectionProblem

@@ -22,7 +22,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-from edge_inspect.edge.configuration.settings import MqttSettings
+from edge_inspect.edge.configuration.mqtt_settings import MqttSettings
 from edge_inspect.edge.mqtt.broker import VERSIONS
 from edge_inspect.edge.mqtt.connection import MQTT5, MQTT311, connect, new_client
 from edge_inspect.edge.mqtt.failure import explain_silence

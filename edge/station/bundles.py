@@ -108,16 +108,19 @@ class StationBundles:
         if self._before is not None and loaded is self.current:
             self._unproven -= 1
             if not self._unproven:
-                self._before = None
+                before, self._before = self._before, None
+                self._let_go(before)
         return loaded, anomaly, decision
 
     def take_next(self) -> None:
         """Judge by the bundle that was loaded, if one was."""
         if self._next is not None:
             (loaded, taken), self._next = self._next, None
-            self._before, self.current = self.current, loaded
+            oldest, self._before, self.current = self._before, self.current, loaded
             self._unproven = PROVEN_AFTER
             taken.set()
+            if oldest is not None:
+                self._let_go(oldest)
 
     def rebuild(self) -> None:
         """Judge by a new engine of the same bundle, or by the bundle before a new one: the engine hangs.
@@ -134,6 +137,8 @@ class StationBundles:
         again = self._make(hanging.bundle)
         if self.current is hanging:  # one that fails, and does not hang, may have been changed meanwhile
             self.current = again
+        else:
+            self._let_go(again)
 
     def find(self, name: str) -> Path:
         """Return the bundle of a name below `bundles.folder`.
@@ -207,10 +212,17 @@ class StationBundles:
             same = bundle.digest == before.digest
             later = (_place(bundle), *places[same:])[:KEPT]
         loaded = self._make(bundle) if bundle.digest != before.digest else None
-        with self._lock:
-            if self._places != places:
-                raise Refused("impossible", "the bundle that judges has failed meanwhile; ask again")
-            self._remember("roll back" if path is None else "load", later, requested_by, configured or self._configured)
+        try:
+            with self._lock:
+                if self._places != places:
+                    raise Refused("impossible", "the bundle that judges has failed meanwhile; ask again")
+                self._remember(
+                    "roll back" if path is None else "load", later, requested_by, configured or self._configured
+                )
+        except BaseException:
+            if loaded is not None:
+                self._let_go(loaded)
+            raise
         if loaded is not None:
             self._hand_over(loaded)
         return BundleChange(before=before, after=loaded.reference if loaded else before)
@@ -226,7 +238,8 @@ class StationBundles:
             raise Refused("impossible", "the service stops; the bundle judges from its next start")
 
     def _go_back(self, before: LoadedBundle, error: EngineError) -> None:
-        failed = self.current.reference
+        wrong = self.current
+        failed = wrong.reference
         problem = f"{failed.name} failed, {before.reference.name} judges again: {error}"
         log.error("%s: %s", self._station.name, problem)
         self.current, self._before = before, None
@@ -238,6 +251,11 @@ class StationBundles:
                 log.error("%s: this cannot be recorded: %s; the next start tries it again", failed.name, unwritten)
                 self._places = later
         self._degrade(problem)
+        self._let_go(wrong)
+
+    def _let_go(self, loaded: LoadedBundle) -> None:
+        """Give back the engine of a bundle that is in force no more."""
+        self._box.engines.give_back(loaded.engine)
 
     def _without(self, failed: str, before: BundlePlace) -> tuple[BundlePlace, ...]:
         """Return the bundles with the one before in the place of a failed one; a bundle that waits stays first."""

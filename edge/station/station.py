@@ -38,7 +38,7 @@ from edge_inspect.edge.station.state import StationState
 from edge_inspect.edge.station.station_health import StationHealth
 from edge_inspect.edge.station.statistics import Statistics
 from edge_inspect.edge.text import clean
-from edge_inspect.edge.triggers import start_trigger
+from edge_inspect.edge.triggers import parse_trigger, start_trigger
 from edge_inspect.edge.triggers.thread import Trigger
 
 log = logging.getLogger(__name__)
@@ -78,6 +78,7 @@ class Station:
         """Set when the camera gives no more frames."""
         self._ring = FrameRing(station.queue, station.policy, box.ready)
         self._statistics = Statistics()
+        self._trigger_waits = parse_trigger(station.trigger)[0].can_wait
         self._requests = FrameRequests(triggered=station.trigger != "camera", waiting=station.queue)
         self._camera = CameraThread(self.name, station.camera, self._requests, self._ring, self.stages["camera"], self)
         self._state = StationState(self.name, lambda *state: self._sink.set_status(self._status(*state)))
@@ -285,7 +286,7 @@ class Station:
         """Ask for the part that a trigger has noticed. The clock can wait for room, a line's parts go by."""
         if self._state.paused or self._requests.closed:
             return
-        wait = self._station.policy == "every" and self._station.trigger.startswith("every")
+        wait = self._station.policy == "every" and self._trigger_waits
         if not self._requests.request_part(None, wait=wait) and not self._requests.closed:
             self._statistics.count_failed()
             self._alarms.let_pass()

@@ -1,4 +1,4 @@
-"""Triggers: what asks for the frame of a part. Each kind is one file here.
+"""Triggers: what asks for the frame of a part. Each kind is one file here, and this registry of them.
 
 camera                                         every frame that the camera gives is a part
 command                                        the MQTT command `trigger`, with a part's id
@@ -7,6 +7,10 @@ gpio:/dev/gpiochip0/17?edge=rising&delay=20    an edge on a line of the box, suc
 
 A trigger that the camera itself waits for is an option of its URI, and `camera` here.
 
+To add one: a file that declares a `TriggerKind` with its `Trigger`, and its line in `TRIGGERS`. Configuration, station,
+`doctor` and help texts read the registry.
+
+kind.py       what a kind of trigger says of itself
 thread.py     what triggers have in common: a thread that calls when a part comes
 interval.py   the clock
 gpio.py       a line of the box
@@ -14,35 +18,43 @@ gpio.py       a line of the box
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
-from urllib.parse import parse_qsl, unquote
+from typing import Any
 
 from edge_inspect.edge.errors import TriggerError
-from edge_inspect.edge.triggers.gpio import GpioTrigger, Line, load_gpiod
-from edge_inspect.edge.triggers.interval import IntervalTrigger
+from edge_inspect.edge.triggers import gpio, interval
+from edge_inspect.edge.triggers.kind import Fire, Say, TriggerKind
 from edge_inspect.edge.triggers.thread import Trigger
 
-FORMS = "camera, command, every N ms, or gpio:/dev/gpiochipN/LINE"
-_NUMBERS = {"debounce": 1000.0, "delay": 60000.0}
-_WORDS = {"edge": ("rising", "falling", "both"), "bias": ("as_is", "pull_up", "pull_down", "disabled")}
+
+def _word(word: str) -> Callable[[str], str | None]:
+    return lambda text: word if text == word else None
 
 
-def parse_trigger(text: str) -> float | Line | None:
-    """Return what a configuration's trigger means: a period in seconds, a line, or `None` for camera and command.
+CAMERA = TriggerKind("camera", "whenever the camera gives one, and each is a part", _word("camera"))
+COMMAND = TriggerKind("command", "at each MQTT command trigger, which commands.allow must name", _word("command"))
+
+TRIGGERS: tuple[TriggerKind, ...] = (
+    CAMERA,
+    COMMAND,
+    interval.KIND,
+    gpio.KIND,
+)
+"""The first is the default."""
+
+FORMS = f"{', '.join(kind.form for kind in TRIGGERS[:-1])}, or {TRIGGERS[-1].form}"
+
+
+def parse_trigger(text: str) -> tuple[TriggerKind, Any]:
+    """Return of which kind a configuration's trigger is, and what that kind makes of the text.
 
     Raises:
         TriggerError: It has none of the forms, or an option is wrong.
     """
-    if text in ("camera", "command"):
-        return None
-    if match := re.fullmatch(r"every (\d+(?:\.\d+)?) ms", text, re.ASCII):
-        period = float(match[1])
-        if not 1 <= period <= 86_400_000:
-            raise TriggerError(f"trigger {text!r}: must be every 1 to 86400000 ms")
-        return period / 1000
-    if match := re.fullmatch(r"gpio:(/[^?]+)/([^/?]+)(?:\?(.*))?", text):
-        return _parse_line(text, match[1], unquote(match[2]), match[3] or "")
+    for kind in TRIGGERS:
+        parsed = kind.parse(text)
+        if parsed is not None:
+            return kind, parsed
     raise TriggerError(f"trigger {text!r}: must be {FORMS}")
 
 
@@ -52,14 +64,11 @@ def check_trigger(text: str) -> None:
     Raises:
         TriggerError: The text is wrong, or what the trigger needs is not installed or not there.
     """
-    parsed = parse_trigger(text)
-    if isinstance(parsed, Line) and not load_gpiod().is_gpiochip_device(parsed.chip):
-        raise TriggerError(f"trigger {text!r}: {parsed.chip} is no GPIO chip; gpiodetect lists those there are")
+    kind, parsed = parse_trigger(text)
+    kind.check(parsed)
 
 
-def start_trigger(
-    text: str, fire: Callable[[], None], say: Callable[[str], None], *, name: str = "trigger"
-) -> Trigger | None:
+def start_trigger(text: str, fire: Fire, say: Say, *, name: str = "trigger") -> Trigger | None:
     """Start a trigger; return `None` where the camera or commands do without one.
 
     Args:
@@ -71,32 +80,5 @@ def start_trigger(
     Raises:
         TriggerError: The text is wrong, or what the trigger needs is not installed.
     """
-    parsed = parse_trigger(text)
-    if parsed is None:
-        return None
-    return GpioTrigger(parsed, fire, say, name) if isinstance(parsed, Line) else IntervalTrigger(parsed, fire, name)
-
-
-def _parse_line(text: str, chip: str, line: str, query: str) -> Line:
-    options = dict(parse_qsl(query, keep_blank_values=True))
-    if unknown := sorted(options.keys() - _NUMBERS.keys() - _WORDS.keys()):
-        raise TriggerError(
-            f"trigger {text!r}: unknown option {', '.join(unknown)}; there are {', '.join([*_WORDS, *_NUMBERS])}"
-        )
-    for option, words in _WORDS.items():
-        if options.get(option, words[0]) not in words:
-            raise TriggerError(f"trigger {text!r}: {option} must be one of {', '.join(words)}")
-    milliseconds = {}
-    for option, most in _NUMBERS.items():
-        value = options.get(option, "0")
-        if not re.fullmatch(r"\d{1,5}(\.\d+)?", value, re.ASCII) or float(value) > most:
-            raise TriggerError(f"trigger {text!r}: {option} must be 0 to {most:g}, in ms")
-        milliseconds[option] = float(value)
-    return Line(
-        chip,
-        int(line) if line.isascii() and line.isdigit() else line,
-        options.get("edge", "rising"),
-        options.get("bias", "as_is"),
-        milliseconds["debounce"] / 1000,
-        milliseconds["delay"] / 1000,
-    )
+    kind, parsed = parse_trigger(text)
+    return kind.start(parsed, fire, say, name) if kind.start is not None else None

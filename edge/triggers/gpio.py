@@ -1,14 +1,20 @@
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
+from urllib.parse import parse_qsl, unquote
 
 from edge_inspect.edge.errors import TriggerError
+from edge_inspect.edge.finding import Finding, look_for_package
+from edge_inspect.edge.triggers.kind import TriggerKind
 from edge_inspect.edge.triggers.thread import Trigger
 
+_NUMBERS = {"debounce": 1000.0, "delay": 60000.0}
+_WORDS = {"edge": ("rising", "falling", "both"), "bias": ("as_is", "pull_up", "pull_down", "disabled")}
 REOPEN_AFTER_S = 1.0
 _LOOK_S = 0.2
 
@@ -95,3 +101,52 @@ class GpioTrigger(Trigger):
             if self._closing.wait(max(0.0, event.timestamp_ns / 1e9 + self._line.delay_s - time.monotonic())):
                 return
             self._fire()
+
+
+def parse_line(text: str) -> Line | None:
+    """Return the line that `gpio:CHIP/LINE?options` names; `None` where the text is of another form.
+
+    Raises:
+        TriggerError: An option is unknown, or its value is not what it takes.
+    """
+    match = re.fullmatch(r"gpio:(/[^?]+)/([^/?]+)(?:\?(.*))?", text)
+    if match is None:
+        return None
+    chip, line, query = match[1], unquote(match[2]), match[3] or ""
+    options = dict(parse_qsl(query, keep_blank_values=True))
+    if unknown := sorted(options.keys() - _NUMBERS.keys() - _WORDS.keys()):
+        raise TriggerError(
+            f"trigger {text!r}: unknown option {', '.join(unknown)}; there are {', '.join([*_WORDS, *_NUMBERS])}"
+        )
+    for option, words in _WORDS.items():
+        if options.get(option, words[0]) not in words:
+            raise TriggerError(f"trigger {text!r}: {option} must be one of {', '.join(words)}")
+    milliseconds = {}
+    for option, most in _NUMBERS.items():
+        value = options.get(option, "0")
+        if not re.fullmatch(r"\d{1,5}(\.\d+)?", value, re.ASCII) or float(value) > most:
+            raise TriggerError(f"trigger {text!r}: {option} must be 0 to {most:g}, in ms")
+        milliseconds[option] = float(value)
+    return Line(
+        chip,
+        int(line) if line.isascii() and line.isdigit() else line,
+        options.get("edge", "rising"),
+        options.get("bias", "as_is"),
+        milliseconds["debounce"] / 1000,
+        milliseconds["delay"] / 1000,
+    )
+
+
+def _check(line: Line) -> None:
+    if not load_gpiod().is_gpiochip_device(line.chip):
+        shown = f"gpio:{line.chip}/{line.line}"
+        raise TriggerError(f"trigger {shown!r}: {line.chip} is no GPIO chip; gpiodetect lists those there are")
+
+
+def _look() -> list[Finding]:
+    return [look_for_package("gpiod", "pip install 'edge-inspect[gpio]'; only for gpio: triggers")]
+
+
+KIND = TriggerKind(
+    "gpio:/dev/gpiochipN/LINE", "at an edge of a line of the box", parse_line, GpioTrigger, _check, look=_look
+)

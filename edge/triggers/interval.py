@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 
+from edge_inspect.edge.errors import TriggerError
+from edge_inspect.edge.triggers.kind import Fire, Say, TriggerKind
 from edge_inspect.edge.triggers.thread import Trigger
 
 
@@ -26,3 +29,25 @@ class IntervalTrigger(Trigger):
             due += self._period
             if due < time.monotonic():
                 due = time.monotonic() + self._period
+
+
+def parse_period(text: str) -> float | None:
+    """Return the period of `every N ms` in seconds; `None` where the text is of another form.
+
+    Raises:
+        TriggerError: The period is too short or too long.
+    """
+    match = re.fullmatch(r"every (\d+(?:\.\d+)?) ms", text, re.ASCII)
+    if match is None:
+        return None
+    period = float(match[1])
+    if not 1 <= period <= 86_400_000:
+        raise TriggerError(f"trigger {text!r}: must be every 1 to 86400000 ms")
+    return period / 1000
+
+
+def _start(period: float, fire: Fire, say: Say, name: str) -> Trigger:
+    return IntervalTrigger(period, fire, name)
+
+
+KIND = TriggerKind("every N ms", "by the clock", parse_period, _start, can_wait=True)

@@ -17,7 +17,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from edge_inspect.edge.configuration.settings import MqttSettings
+from edge_inspect.edge.configuration.mqtt_settings import MqttSettings
 from edge_inspect.edge.contract.fields import utc_now
 from edge_inspect.edge.contract.ids import uuid7
 from edge_inspect.edge.contract.messages import BundleReference, Defect, FrameSize, Region, Status, Verdict

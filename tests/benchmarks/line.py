@@ -29,7 +29,7 @@ from edge_inspect.edge.contract.fields import utc_now
 from edge_inspect.edge.contract.ids import uuid7
 from edge_inspect.edge.contract.messages import FrameSize, Verdict
 from edge_inspect.edge.decision import Decision
-from edge_inspect.edge.engines import open_checked_engine
+from edge_inspect.edge.engines.opening import open_checked_engine
 from edge_inspect.edge.health.calibration_watch import CalibrationWatch
 from edge_inspect.edge.station.loaded_bundle import LoadedBundle
 from edge_inspect.edge.station.shadow import Shadow

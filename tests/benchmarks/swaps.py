@@ -34,7 +34,7 @@ from edge_inspect.edge.bundle.bundle import open_bundle
 from edge_inspect.edge.contract.ids import uuid7
 from edge_inspect.edge.contract.topics import Topics
 from edge_inspect.edge.demo.broker import running_broker
-from edge_inspect.edge.engines import open_checked_engine
+from edge_inspect.edge.engines.opening import open_checked_engine
 from edge_inspect.edge.frame.images import list_images, read_image, write_image
 
 CALM_S = 20.0

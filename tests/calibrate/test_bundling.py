@@ -29,7 +29,8 @@ from edge_inspect.edge.bundle.bundle import Bundle, open_bundle
 from edge_inspect.edge.bundle.manifest import PRECISIONS
 from edge_inspect.edge.bundle.promise import promise_of
 from edge_inspect.edge.demo.line import CATEGORY
-from edge_inspect.edge.engines import check_golden, open_checked_engine, open_engine
+from edge_inspect.edge.engines.golden import check_golden
+from edge_inspect.edge.engines.opening import open_checked_engine, open_engine
 from edge_inspect.edge.engines.openvino import default_type
 from edge_inspect.edge.errors import DataSetError, EngineError
 from edge_inspect.edge.frame.images import list_images, pixel_digest, read_image

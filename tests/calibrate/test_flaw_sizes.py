@@ -9,7 +9,7 @@ from edge_inspect.calibrate.counts import found_flaws
 from edge_inspect.calibrate.flaw_sizes import FLAWS, WIDTHS, score_flaws
 from edge_inspect.edge.bundle.bundle import Bundle
 from edge_inspect.edge.demo.line import CATEGORY
-from edge_inspect.edge.engines import open_engine
+from edge_inspect.edge.engines.opening import open_engine
 from edge_inspect.edge.frame.images import list_images, read_image
 from edge_inspect.train.flaws import KINDS, Flaws
 

@@ -7,7 +7,8 @@ from edge_inspect.calibrate.golden import LEAST_TOLERANCE, MARGIN, tolerances, w
 from edge_inspect.calibrate.measurement import Measurement
 from edge_inspect.edge.bundle.bundle import Bundle
 from edge_inspect.edge.contract.fields import Precision
-from edge_inspect.edge.engines import golden_difference, open_engine
+from edge_inspect.edge.engines.golden import golden_difference
+from edge_inspect.edge.engines.opening import open_engine
 from edge_inspect.edge.frame.fit import Fit
 from edge_inspect.edge.frame.images import Frame
 from edge_inspect.train.flaws import KINDS

@@ -34,13 +34,13 @@ def test_the_fastest_within_the_budget_comes_first(
     tensorrt: list[Precision],
 ) -> None:
     preference = prefer(latency_ms, FINE | against)
-    assert (preference.openvino, preference.tensorrt) == (openvino, tensorrt)
+    assert preference.order == {"openvino": openvino, "tensorrt": tensorrt}
     assert preference.preferred == openvino[0]
 
 
 def test_a_default_that_is_no_precision_of_the_bundle_is_not_preferred() -> None:
     without: dict[Precision, str] = {"int8": "", "fp32": ""}
-    assert prefer({"fp32": 10, "int8": 9, "bf16": 2}, without).openvino == ["int8", "fp32"]
+    assert prefer({"fp32": 10, "int8": 9, "bf16": 2}, without).order["openvino"] == ["int8", "fp32"]
 
 
 def test_the_reason_has_the_times_and_what_speaks_against_the_faster() -> None:

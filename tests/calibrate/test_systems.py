@@ -15,7 +15,7 @@ from edge_inspect.calibrate.cli import main as calibrate
 from edge_inspect.edge.bundle.bundle import open_bundle
 from edge_inspect.edge.cli import main as inspect
 from edge_inspect.edge.demo.line import CATEGORY
-from edge_inspect.edge.engines import open_engine
+from edge_inspect.edge.engines.opening import open_engine
 from edge_inspect.edge.frame.images import list_images, read_image
 from edge_inspect.train import checkpoint
 from edge_inspect.train.cli import main as train

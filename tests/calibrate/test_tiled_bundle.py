@@ -13,7 +13,8 @@ from edge_inspect.calibrate.cli import main as calibrate
 from edge_inspect.edge.bundle.bundle import Bundle, open_bundle
 from edge_inspect.edge.decision import Decider
 from edge_inspect.edge.demo.line import CATEGORY
-from edge_inspect.edge.engines import check_golden, open_engine
+from edge_inspect.edge.engines.golden import check_golden
+from edge_inspect.edge.engines.opening import open_engine
 from edge_inspect.edge.engines.openvino import OpenVinoEngine
 from edge_inspect.edge.errors import EngineError
 from edge_inspect.edge.frame.fit import Fit

@@ -92,7 +92,7 @@ def launch(program: list[str], tmp_path: Path) -> Iterator[Launch]:
     """Starts `edge-inspect COMMAND --config FILE` as a process in the test's folder, and ends it with the test."""
     numbers = itertools.count(1)
     # From that folder it finds the packages where this process does.
-    variables = {**os.environ, "PYTHONPATH": os.getcwd()}
+    variables = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2] / "src")}
     with contextlib.ExitStack() as ends:
 
         def start(config: Path, command: str = "run", by: Sequence[str] = (), **environment: str) -> Process:

@@ -9,7 +9,7 @@ import small_bundle
 from mosquitto import NO_MOSQUITTO, free_port, mosquitto_program, wait_until
 
 from edge_inspect.edge.cli import main
-from edge_inspect.edge.configuration.settings import MqttSettings
+from edge_inspect.edge.configuration.mqtt_settings import MqttSettings
 from edge_inspect.edge.contract.fields import utc_now
 from edge_inspect.edge.contract.messages import Status
 from edge_inspect.edge.contract.topics import Topics

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from edge_inspect.edge.cli import main
-from edge_inspect.edge.doctor import examine, pycuda_remedy, tensorrt_remedy, toolkit_remedy
+from edge_inspect.edge.doctor import examine
+from edge_inspect.edge.engines.tensorrt.needs import pycuda_remedy, tensorrt_remedy, toolkit_remedy
 
 
 def test_every_finding_says_what_is_there_or_what_brings_it() -> None:
@@ -57,7 +58,7 @@ def test_a_bare_box_gets_every_remedy(tmp_path: Path) -> None:
         broken(tmp_path, name, f"raise ModuleNotFoundError('No module named {name}')")
     code = """
 import json
-from edge_inspect.edge.doctor import examine, pycuda_remedy, tensorrt_remedy, toolkit_remedy
+from edge_inspect.edge.doctor import examine
 print(json.dumps({f.what: [f.found, f.detail] for f in examine()}))
 """
     environment = {**os.environ, "PATH": str(tmp_path), "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
@@ -121,3 +122,10 @@ def test_a_needed_package_that_does_not_load_or_is_too_old_ends_with_1(
     assert found[module]["needed"] and not found[module]["found"] and said in found[module]["detail"]
     assert not found["engine"]["found"] and found["python"]["found"]
     assert f"missing: {module}, engine" in done.stderr
+
+
+def test_what_is_there_is_found_from_any_folder(tmp_path: Path) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2] / "src")}
+    command = [sys.executable, "-m", "edge_inspect.edge.cli", "doctor"]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0 and "MISSING" not in done.stderr

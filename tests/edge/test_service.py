@@ -11,17 +11,24 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import tiny_bundle
 import yaml
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from mosquitto import Broker, Subscriber, wait_until
+from mosquitto import Broker, Subscriber, free_port, wait_until
 from service_process import PATIENCE, Commander, Configure, Launch, write_settings
 
 from edge_inspect.edge.bundle.signature import Signature, key_id, signed_message
+from edge_inspect.edge.configuration.file import load_settings
 from edge_inspect.edge.demo.line import write_stream
+from edge_inspect.edge.engines import Engine
+from edge_inspect.edge.engines.opening import open_checked_engine
+from edge_inspect.edge.errors import EngineError
 from edge_inspect.edge.outbox.sqlite import SqliteOutbox
+from edge_inspect.edge.service import Service
+from edge_inspect.edge.station import judge
 
 FRAMES = 20
 
@@ -269,3 +276,24 @@ def test_what_is_wrong_ends_it_with_status_2(
     service = launch(configure(1, **change))
     assert service.wait(30) == 2
     assert said in service.said() and "Traceback" not in service.said()
+
+
+def test_the_engines_of_a_configuration_are_closed_with_its_stations(
+    configure: Configure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the service starts anew at SIGHUP, the memory of the engines before is free when the next are built."""
+    opened: list[Engine] = []
+
+    def remember(*arguments: Any, **options: Any) -> Engine:
+        opened.append(open_checked_engine(*arguments, **options))
+        return opened[-1]
+
+    monkeypatch.setattr(judge, "open_checked_engine", remember)
+    settings = load_settings(configure(free_port()))
+    frame = np.zeros((48, 80, 3), np.uint8)
+    for _ in range(2):
+        with Service(settings):
+            assert opened[-1].infer(frame).score >= 0
+        with pytest.raises(EngineError, match="is closed"):
+            opened[-1].infer(frame)
+    assert len(opened) == 2

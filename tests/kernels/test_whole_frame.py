@@ -23,7 +23,8 @@ from stand_in_tensorrt import HostCuda, tensorrt
 from edge_inspect.edge.bundle.bundle import Bundle, write_bundle
 from edge_inspect.edge.bundle.manifest import GOLDEN
 from edge_inspect.edge.decision import Decider
-from edge_inspect.edge.engines import AnomalyMap, check_golden, golden_difference
+from edge_inspect.edge.engines import AnomalyMap
+from edge_inspect.edge.engines.golden import check_golden, golden_difference
 from edge_inspect.edge.engines.openvino import OpenVinoEngine
 from edge_inspect.edge.engines.tensorrt.cache import EngineCache
 from edge_inspect.edge.engines.tensorrt.cached import Device, open_cached

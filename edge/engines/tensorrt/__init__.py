@@ -1,5 +1,6 @@
 """TensorRT: engines built on the box and kept in a cache, with the work around the network on the GPU too.
 
+needs.py           what TensorRT needs on a box, for doctor
 cached.py          an engine from the cache, or built now
 cache.py           engines on disk, each under a key
 builder.py         an ONNX becomes an engine

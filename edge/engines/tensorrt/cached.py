@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from edge_inspect.edge.bundle.bundle import Bundle
 from edge_inspect.edge.contract.fields import Precision
 from edge_inspect.edge.cuda import Cuda, Kernels
-from edge_inspect.edge.engines import check_golden
+from edge_inspect.edge.engines.golden import check_golden
 from edge_inspect.edge.engines.tensorrt.bindings import TensorRt, load_tensorrt
 from edge_inspect.edge.engines.tensorrt.builder import WORKSPACE_MB, BuildError, Built, build
 from edge_inspect.edge.engines.tensorrt.cache import EngineCache, EngineKey
@@ -87,8 +87,10 @@ def open_cached(
     engine = _open(bundle, precision, built.plan, device, kernels)
     try:
         worst = check_golden(bundle, engine)
-    except DriftError as error:
-        cache.refuse(key, str(error), built.log)
+    except EngineError as error:
+        engine.close()
+        if isinstance(error, DriftError):
+            cache.refuse(key, str(error), built.log)
         raise
     facts = {"seconds": round(built.seconds, 1), "golden": worst, "driver": device.cuda.gpu.cuda}
     log.info("%s: golden maps differ by %.2e at most", cache.store(key, built.plan, built.log, facts), worst)
@@ -110,12 +112,15 @@ def _kernels(device: Device, cache: EngineCache) -> Kernels | None:
 
 def _open(bundle: Bundle, precision: Precision, plan: bytes, device: Device, kernels: Kernels | None) -> TensorRtEngine:
     if kernels is not None:
+        fused = None
         try:
             fused = FusedTensorRtEngine(bundle, precision, plan, device.trt, device.cuda, kernels)
             check_golden(bundle, fused)
             return fused
         except EngineError as error:  # whether kernels or plan are to blame, the next engine will show
             log.warning("%s; once more with the processor in the kernels' place, which costs milliseconds", error)
+            if fused is not None:
+                fused.close()
     return TensorRtEngine(bundle, precision, plan, device.trt, device.cuda)
 
 

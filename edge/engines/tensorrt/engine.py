@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,8 @@ from edge_inspect.edge.contract.fields import Precision
 from edge_inspect.edge.cuda import Cuda
 from edge_inspect.edge.engines.base import FittedEngine
 from edge_inspect.edge.engines.tensorrt.bindings import TensorRt
+from edge_inspect.edge.engines.tensorrt.builder import WORKSPACE_MB
+from edge_inspect.edge.engines.tensorrt.cache import EngineCache, default_cache
 from edge_inspect.edge.engines.tensorrt.host_head import HostHead
 from edge_inspect.edge.engines.tensorrt.network import Network
 from edge_inspect.edge.engines.tensorrt.slot import HostSlot, Slot
@@ -47,12 +50,52 @@ class TensorRtEngine(FittedEngine):
         with cuda.current():
             self._slots = self._make_slots(bundle, Network(bundle, precision, plan, trt))
 
+    @classmethod
+    def check_box(cls) -> None:
+        """Look for TensorRT, pycuda and a GPU.
+
+        Raises:
+            EngineError: One is missing; the message has the remedy.
+        """
+        from edge_inspect.edge.engines.tensorrt.cached import find_device
+
+        find_device()
+
+    @classmethod
+    def unsupported(cls, precision: Precision) -> str:
+        """Return why it cannot compute in a precision."""
+        return "bf16 is for OpenVINO; TensorRT runs int8, fp16 and fp32" if precision == "bf16" else ""
+
+    @classmethod
+    def load(
+        cls, bundle: Bundle, precision: Precision, *, threads: int = 0, cache: Path | None = None
+    ) -> TensorRtEngine:
+        """Return the engine from the cache; one that is not there is built, which takes minutes."""
+        return cls.build(bundle, precision, cache=cache, workspace_mb=None, again=False)[0]
+
+    @classmethod
+    def build(
+        cls, bundle: Bundle, precision: Precision, *, cache: Path | None, workspace_mb: int | None, again: bool
+    ) -> tuple[TensorRtEngine, Path]:
+        """Return the engine, from the cache or built now, and its folder there."""
+        from edge_inspect.edge.engines.tensorrt.cached import find_device, open_cached
+
+        device, kept = find_device(), EngineCache(cache or default_cache())
+        workspace_mb = WORKSPACE_MB if workspace_mb is None else workspace_mb
+        engine = open_cached(bundle, precision, kept, device, workspace_mb=workspace_mb, again=again)
+        return engine, kept.path(device.key(bundle, precision))
+
+    def network_alone(self, bundle: Bundle) -> Callable[[], object]:
+        """Return what runs the network on whatever lies in its input; features stay on the device."""
+        return self.run_network
+
     def run_network(self) -> None:
         """Run the network alone, on whatever lies in its input; features stay on the device. No frame takes less.
 
         Raises:
             EngineError: It failed.
         """
+        self._check_open()
         with self._cuda.current():
             self._slots[0].run_network()
 
@@ -60,11 +103,18 @@ class TensorRtEngine(FittedEngine):
         head = HostHead(bundle.manifest, {name: tensor.shape for name, tensor in network.tensors.items()})
         return [HostSlot(self._cuda, network, head) for _ in range(IN_FLIGHT)]
 
+    def _release(self) -> None:
+        # Memory that is let go outside of the context is never given back.
+        with self._cuda.current():
+            while self._slots:
+                self._slots.pop().close()
+
     def _maps(self, tiles: Iterable[Frame]) -> Iterator[NDArray[np.float32]]:
         return self._through(tiles)
 
     def _through(self, given: Iterable[Any]) -> Iterator[Any]:
         """Yield what comes of each on its way through the slots, in order, valid until the next is asked for."""
+        self._check_open()
         # What is given up half way needs no clean-up: a slot's next one waits behind it on the same stream.
         free, busy = deque(self._slots), deque[Slot[Any, Any]]()
         for each in given:

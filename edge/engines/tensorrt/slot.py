@@ -63,6 +63,15 @@ class Slot(ABC, Generic[Given, Result]):
         self._network.execute(self._context, self._stream)
         self._stream.synchronize()
 
+    def close(self) -> None:
+        """Wait for what was begun, and give graph, context and memory back; inside `Cuda.current`."""
+        self._stream.synchronize()
+        if self._graph is not None:
+            self._graph.free()
+            self._graph = None
+        del self._context
+        self._device.clear()
+
     def _capture(self) -> None:
         self._enqueue()  # a first time outside the graph: TensorRT and CUDA take some of their memory only now
         self._stream.synchronize()

@@ -140,8 +140,8 @@ def test_what_is_missing_is_said_with_its_meaning(tmp_path: Path) -> None:
         "site: is missing (the first level of every topic: the plant)",
         "line: is missing (the second level: the line)",
         "stations.0.name: is missing (the last level of its topics)",
-        "stations.0.camera: is missing (where frames come from: folder:, video:, v4l2:, rtsp:, gst:, aravis: or "
-        "genicam:; docs/cameras.md has the options)",
+        "stations.0.camera: is missing (where frames come from: folder:, video:, v4l2:, rtsp:, rtsps:, gst:, "
+        "aravis:, genicam:; docs/cameras.md has the options)",
         "stations.0.bundle: is missing (the product's bundle, a folder or a .zip)",
     ]
 

@@ -15,8 +15,9 @@ from edge_inspect.calibrate.cli import main
 from edge_inspect.calibrate.verification import verify
 from edge_inspect.edge.bundle.bundle import Bundle, open_bundle
 from edge_inspect.edge.bundle.manifest import Manifest, model_file
-from edge_inspect.edge.engines import fall_back, open_checked_engine, open_engine, unsupported
+from edge_inspect.edge.engines.opening import fall_back, open_checked_engine, open_engine
 from edge_inspect.edge.engines.openvino import default_type
+from edge_inspect.edge.engines.tensorrt.engine import TensorRtEngine
 from edge_inspect.edge.errors import EngineError
 
 
@@ -86,7 +87,7 @@ def test_show_names_bf16_and_the_size_of_the_network_it_runs(
 
 
 def test_bf16_is_not_for_tensorrt(bundle: Bundle) -> None:
-    assert "TensorRT runs int8, fp16 and fp32" in unsupported("bf16", "tensorrt")
+    assert "TensorRT runs int8, fp16 and fp32" in TensorRtEngine.unsupported("bf16")
     with pytest.raises(EngineError, match="bf16 is for OpenVINO"):
         open_engine(bundle, "bf16", engine="tensorrt")
 

@@ -13,7 +13,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from pydantic import ValidationError
 from station_parts import TOPICS, Subscribe, mqtt, put, status
 
-from edge_inspect.edge.configuration.settings import MqttSettings, TlsSettings
+from edge_inspect.edge.configuration.mqtt_settings import MqttSettings, TlsSettings
 from edge_inspect.edge.contract.topics import Topics
 from edge_inspect.edge.mqtt.encodings import client_id
 from edge_inspect.edge.mqtt.problem import describe_reason

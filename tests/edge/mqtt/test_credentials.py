@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from certificates import Authority
 
-from edge_inspect.edge.configuration.settings import MqttSettings, TlsSettings
+from edge_inspect.edge.configuration.mqtt_settings import MqttSettings, TlsSettings
 from edge_inspect.edge.errors import ConfigurationError
 from edge_inspect.edge.mqtt.credentials import check_credentials, read_password, tls_context
 

@@ -12,7 +12,7 @@ import pytest
 from certificates import Authority
 from mosquitto import Broker, free_port
 
-from edge_inspect.edge.configuration.settings import MqttSettings
+from edge_inspect.edge.configuration.mqtt_settings import MqttSettings
 from edge_inspect.edge.mqtt.broker import Terms
 from edge_inspect.edge.mqtt.connection import MQTT5
 from edge_inspect.edge.mqtt.failure import explain

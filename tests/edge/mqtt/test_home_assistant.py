@@ -16,7 +16,7 @@ from mosquitto import Broker, wait_until
 from sparkplug_parts import defect, reply, verdict
 from station_parts import TOPICS, Subscribe, health, mqtt, put, status
 
-from edge_inspect.edge.configuration.settings import HomeAssistantSettings
+from edge_inspect.edge.configuration.mqtt_settings import HomeAssistantSettings
 from edge_inspect.edge.contract.commands import Verb, parse_command
 from edge_inspect.edge.contract.health import LatencyPercentiles
 from edge_inspect.edge.contract.messages import Message

@@ -19,7 +19,8 @@ from paho.mqtt.properties import Properties
 from sparkplug_parts import put_parts, reply
 from station_parts import TOPICS, Subscribe, health, mqtt, put, status
 
-from edge_inspect.edge.configuration.settings import MqttSettings, Settings
+from edge_inspect.edge.configuration.mqtt_settings import MqttSettings
+from edge_inspect.edge.configuration.settings import Settings
 from edge_inspect.edge.mqtt.limits import Limits
 from edge_inspect.edge.mqtt.publisher import Publisher
 from edge_inspect.edge.mqtt.reconnection import Reconnection

@@ -23,7 +23,7 @@ from mosquitto import Broker as Mosquitto
 from mosquitto import free_port, wait_until
 from station_parts import TOPICS, Subscribe, mqtt, put, status
 
-from edge_inspect.edge.configuration.settings import MqttSettings
+from edge_inspect.edge.configuration.mqtt_settings import MqttSettings
 from edge_inspect.edge.mqtt.broker import REMEMBERED_S, Broker
 from edge_inspect.edge.mqtt.publisher import Publisher
 from edge_inspect.edge.mqtt.reconnection import Reconnection

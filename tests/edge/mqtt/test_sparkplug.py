@@ -138,7 +138,7 @@ from edge_inspect.edge.contract.topics import Topics
 from edge_inspect.edge.contract.fields import utc_now
 from edge_inspect.edge.outbox.memory import MemoryOutbox
 from edge_inspect.edge.mqtt.publisher import Publisher
-from edge_inspect.edge.configuration.settings import MqttSettings
+from edge_inspect.edge.configuration.mqtt_settings import MqttSettings
 Publisher(Topics("plant", "line1", "a"), MemoryOutbox(),
           MqttSettings(host="127.0.0.1", port={broker.port}, encoding="sparkplug_b"),
           Status(boot_id="b", sequence=0, state="online", at=utc_now(), version="0"))

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from mosquitto import Between, Broker, Subscriber
 
-from edge_inspect.edge.configuration.settings import MqttSettings
+from edge_inspect.edge.configuration.mqtt_settings import MqttSettings
 from edge_inspect.edge.mqtt.problem import ConnectionProblem
 from edge_inspect.edge.mqtt.trial import try_broker
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import gc
 import shutil
 import threading
-import weakref
 from collections.abc import Callable
 from pathlib import Path
 
@@ -137,12 +135,13 @@ def test_a_new_bundle_whose_engine_hangs_goes(make: Callable[..., Line]) -> None
 
 def test_a_bundle_that_has_proved_itself_stays_when_a_part_fails(make: Callable[..., Line]) -> None:
     line = make()
-    before = weakref.ref(line.bundles.current)
+    before = line.bundles.current.engine
     assert line.change("dim") is None
     for _ in range(PROVEN_AFTER):
+        assert before.infer(BRIGHT).score  # until it is proven
         line.bundles.inspect(BRIGHT)
-    gc.collect()
-    assert before() is None
+    with pytest.raises(EngineError, match="is closed"):
+        before.infer(BRIGHT)
     with pytest.raises(EngineError, match="not finite"):
         line.bundles.inspect(DARK)
     assert line.name == "dim"
@@ -243,10 +242,14 @@ def test_stations_with_the_same_bundle_share_an_engine(bundles: Path, tmp_path: 
     assert StationBundles(settings, other, box, lambda problem: None).current.engine is not first.current.engine
     same = make_settings(tmp_path, bundles / "a", precision="int8").stations[0]
     assert StationBundles(settings, same, box, lambda problem: None).current.engine is first.current.engine
-    engine = weakref.ref(first.current.engine)
-    del first, second
-    gc.collect()
-    assert engine() is None
+    engine = first.current.engine
+    for _ in range(2):  # of three judges
+        box.engines.give_back(engine)
+        assert engine.infer(BRIGHT).score
+    box.engines.give_back(engine)
+    with pytest.raises(EngineError, match="is closed"):
+        engine.infer(BRIGHT)
+    box.engines.give_back(engine)  # once more does nothing
 
 
 def test_a_mistake_of_ours_is_answered_and_the_old_one_goes_on(

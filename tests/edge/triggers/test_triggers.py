@@ -10,17 +10,17 @@ import pytest
 from mosquitto import wait_until
 
 from edge_inspect.edge.errors import TriggerError
-from edge_inspect.edge.triggers import check_trigger, parse_trigger, start_trigger
+from edge_inspect.edge.triggers import CAMERA, COMMAND, check_trigger, interval, parse_trigger, start_trigger
 from edge_inspect.edge.triggers.gpio import GpioTrigger, Line, load_gpiod
 from edge_inspect.edge.triggers.interval import IntervalTrigger
 
 
 def test_every_form_is_read() -> None:
-    assert parse_trigger("camera") is None and parse_trigger("command") is None
-    assert parse_trigger("every 500 ms") == 0.5
-    assert parse_trigger("every 33.3 ms") == pytest.approx(0.0333)
-    assert parse_trigger("gpio:/dev/gpiochip0/17") == Line("/dev/gpiochip0", 17)
-    assert parse_trigger("gpio:/dev/gpiochip1/PQ.05?edge=both&bias=pull_up&debounce=5&delay=20.5") == Line(
+    assert parse_trigger("camera")[0] is CAMERA and parse_trigger("command")[0] is COMMAND
+    assert parse_trigger("every 500 ms") == (interval.KIND, 0.5)
+    assert parse_trigger("every 33.3 ms")[1] == pytest.approx(0.0333)
+    assert parse_trigger("gpio:/dev/gpiochip0/17")[1] == Line("/dev/gpiochip0", 17)
+    assert parse_trigger("gpio:/dev/gpiochip1/PQ.05?edge=both&bias=pull_up&debounce=5&delay=20.5")[1] == Line(
         "/dev/gpiochip1", "PQ.05", "both", "pull_up", 0.005, 0.0205
     )
 

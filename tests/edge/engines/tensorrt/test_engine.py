@@ -15,7 +15,8 @@ from stand_in_tensorrt import ORIN, HostCuda, Recorded, tensorrt
 
 from edge_inspect.edge.bench import bench
 from edge_inspect.edge.bundle.bundle import Bundle
-from edge_inspect.edge.engines import check_golden, golden_difference, open_checked_engine, open_engine
+from edge_inspect.edge.engines.golden import check_golden, golden_difference
+from edge_inspect.edge.engines.opening import open_checked_engine, open_engine
 from edge_inspect.edge.engines.openvino import OpenVinoEngine
 from edge_inspect.edge.engines.tensorrt import cached
 from edge_inspect.edge.engines.tensorrt.cache import LOG, EngineCache
