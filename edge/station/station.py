@@ -74,22 +74,19 @@ class Station:
             "engine": Stage(station.name, "engine", limits.engine_limit_s, FAILURES),
             "outbox": Stage(station.name, "outbox", limits.outbox_limit_s),
         }
-        self.ended = threading.Event()
-        """Set when the camera gives no more frames."""
+        self.ended = threading.Event()  # set when the camera gives no more frames
         self._ring = FrameRing(station.queue, station.policy, box.ready)
-        self._statistics = Statistics()
+        self._statistics, self._in_progress = Statistics(), PartInProgress()
         self._trigger_waits = parse_trigger(station.trigger)[0].can_wait
         self._requests = FrameRequests(triggered=station.trigger != "camera", waiting=station.queue)
         self._camera = CameraThread(self.name, station.camera, self._requests, self._ring, self.stages["camera"], self)
         self._state = StationState(self.name, lambda *state: self._sink.set_status(self._status(*state)))
         self._alarms = Alarms(self._state, box.outbox, self._ring)
         self._shadow = Shadow(box.shadow_file(station.name), station.name, station.shadow, self._state.note)
-        self._in_progress = PartInProgress()
         self._trigger: Trigger | None = None
         allow, max_age_s = settings.commands.allow, settings.commands.max_age_s
         admission = CommandAdmission(allow, max_age_s, memory=box.command_memory(station.name))
-        inbox = CommandInbox()
-        started = time.monotonic()
+        inbox, started = CommandInbox(), time.monotonic()
         # Opened before the engine is built, which takes its time: whoever listens hears that the station starts.
         self._sink = open_sink(
             settings,
