@@ -30,7 +30,7 @@ import numpy as np
 
 from edge_inspect.edge.cameras import Capture, Place
 from edge_inspect.edge.cameras.address import Address
-from edge_inspect.edge.contract.messages import utc_now
+from edge_inspect.edge.contract.fields import utc_now
 
 
 class PatternCamera:
@@ -155,8 +155,7 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in PACKAGES:
         shutil.copytree(ROOT / name, package / name, ignore=shutil.ignore_patterns("__pycache__"))
     edge = package / "edge"
-    camera = CAMERA if (edge / "contract").is_dir() else CAMERA.replace("edge.contract.messages", "edge.messages")
-    (edge / "cameras" / "pattern.py").write_text(camera)
+    (edge / "cameras" / "pattern.py").write_text(CAMERA)
     insert(edge / "cameras" / "registry.py", "    )\n}", CAMERA_ENTRY)
     (edge / "triggers" / "burst.py").write_text(TRIGGER)
     insert(edge / "triggers" / "__init__.py", ')\n"""The first is the default', TRIGGER_ENTRY)
@@ -219,13 +218,8 @@ def test_doctor_names_them_and_what_they_need(copy: Path, tmp_path: Path) -> Non
 
 def test_the_configurations_schema_names_them(copy: Path) -> None:
     code = """
-import importlib, json
-for name in ("edge.configuration.settings", "edge.settings"):
-    try:
-        settings = importlib.import_module(f"edge_inspect.{name}")
-        break
-    except ModuleNotFoundError:
-        pass
+import json
+from edge_inspect.edge.configuration import settings
 print(json.dumps(settings.Settings.model_json_schema()))
 """
     parts = asked(copy, code)["$defs"]

@@ -28,7 +28,7 @@ from edge_inspect.edge.engines.opening import open_checked_engine
 from edge_inspect.edge.errors import EngineError
 from edge_inspect.edge.outbox.sqlite import SqliteOutbox
 from edge_inspect.edge.service import Service
-from edge_inspect.edge.station import judge
+from edge_inspect.edge.station import loaded_bundle
 
 FRAMES = 20
 
@@ -288,7 +288,7 @@ def test_the_engines_of_a_configuration_are_closed_with_its_stations(
         opened.append(open_checked_engine(*arguments, **options))
         return opened[-1]
 
-    monkeypatch.setattr(judge, "open_checked_engine", remember)
+    monkeypatch.setattr(loaded_bundle, "open_checked_engine", remember)
     settings = load_settings(configure(free_port()))
     frame = np.zeros((48, 80, 3), np.uint8)
     for _ in range(2):
