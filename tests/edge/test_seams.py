@@ -236,7 +236,7 @@ print(json.dumps(settings.Settings.model_json_schema()))
         ({"camera": "pattern:3?seed=x"}, "camera option seed=x is no number"),
         ({"camera": "pattern:3?fps=5"}, "unknown option fps; there are seed"),
         ({"camera": "pattern:"}, "names no path"),
-        ({"camera": "patern:3"}, "aravis:, genicam:, pattern:"),
+        ({"camera": "noise:3"}, "aravis:, genicam:, pattern:"),
         ({"trigger": "burst of 100"}, "must be a burst of 99 at most"),
         ({"trigger": "burst of x"}, "must be camera, command, every N ms, gpio:/dev/gpiochipN/LINE, or burst of N"),
     ],
