@@ -51,7 +51,7 @@ class FittedEngine(ABC):
         self._merger = Merger(grid) if grid.count > 1 else None
         self._closed = False
 
-    @classmethod  # noqa: B027
+    @classmethod  # noqa: B027 (an engine that every box can run does nothing here)
     def check_box(cls) -> None:
         """Do nothing: every box can run it."""
 
@@ -86,7 +86,7 @@ class FittedEngine(ABC):
     def __exit__(self, *exception: object) -> None:
         self.close()
 
-    def _release(self) -> None:  # noqa: B027
+    def _release(self) -> None:  # noqa: B027 (an engine that holds nothing does nothing here)
         """Give back memory and device, once; nothing is asked of the engine after."""
 
     @abstractmethod

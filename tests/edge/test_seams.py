@@ -1,4 +1,4 @@
-"""To add a camera, a trigger or an engine is one file and its entry in the registry: each is added here, and used.
+"""A camera, a trigger, an engine or a system is added by a file or two and an entry in a registry: shown by adding each.
 
 The program is copied, the files and the entries are written into the copy, and the copy is run as its user would: what
 is not fed by the registries shows. docs/architecture.md has the table that this holds to.
@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tiny_bundle
+from cloth import write_cloth
 from mosquitto import Broker, Subscriber, wait_until
 from service_process import PATIENCE, Launch, write_settings
 
@@ -139,6 +140,27 @@ ENGINE_ENTRY = """
 """
 
 
+NETWORK = '''
+from edge_inspect.models.memory import Memory
+
+
+class Shelf(Memory):
+    """A memory by another name."""
+
+    name = "shelf"
+'''
+SYSTEM = """
+import dataclasses
+
+from edge_inspect.models.shelf import Shelf
+from edge_inspect.train.systems import memory
+from edge_inspect.train.systems.system import choice
+
+BOARDS = choice("boards", ("oak", "pine"), "what the shelf is made of", builds=False)
+SYSTEM = dataclasses.replace(memory.SYSTEM, network=Shelf, summary="prototypes on a shelf", options=(BOARDS,))
+"""
+
+
 def insert(file: Path, before: str, entry: str) -> None:
     text = file.read_text(encoding="utf-8")
     assert text.count(before) == 1, file
@@ -147,7 +169,7 @@ def insert(file: Path, before: str, entry: str) -> None:
 
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The program with a camera, a trigger and an engine more: the folder for PYTHONPATH."""
+    """The program with a camera, a trigger, an engine and a system more: the folder for PYTHONPATH."""
     folder = tmp_path_factory.mktemp("copy")
     package = folder / "edge_inspect"
     package.mkdir()
@@ -162,6 +184,11 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     insert(edge / "triggers" / "__init__.py", "from edge_inspect.edge.triggers.kind", IMPORT)
     (edge / "engines" / "plain.py").write_text(ENGINE)
     insert(edge / "engines" / "registry.py", "    )\n}", ENGINE_ENTRY)
+    (package / "models" / "shelf.py").write_text(NETWORK)
+    systems = package / "train" / "systems"
+    (systems / "shelf.py").write_text(SYSTEM)
+    insert(systems / "__init__.py", "\nfrom edge_inspect.train.systems.system", ", shelf")
+    insert(systems / "__init__.py", ")}\n", ", shelf.SYSTEM")
     return folder
 
 
@@ -194,6 +221,7 @@ def asked(copy: Path, code: str) -> Any:
         (("edge.cli", "check"), ["pattern: (frames of noise)", "burst of N", "plain (anything)"]),
         (("edge.cli", "bench"), ["--engine {openvino,tensorrt,plain}", "plain or tensorrt where it can run here"]),
         (("calibrate.cli", "verify"), ["--engine {openvino,tensorrt,plain}"]),
+        (("train.cli", "fit"), ["shelf", "prototypes on a shelf", "--boards oak|pine", "what the shelf is made of"]),
     ],
 )
 def test_help_names_them(copy: Path, command: tuple[str, str], said: list[str]) -> None:
@@ -303,3 +331,19 @@ def test_selftest_and_compile_know_it(copy: Path, bundle: Path) -> None:
     assert "ok        plain     fp32  golden maps differ by 0.00e+00" in done.stderr
     done = run(copy, "calibrate.cli", "compile", "--help")
     assert "--via {tensorrt,torch-tensorrt}" in done.stdout  # nothing of it is built and kept
+
+
+def test_a_system_is_trained_and_becomes_a_bundle(copy: Path, tmp_path: Path) -> None:
+    write_cloth(tmp_path)
+    fit = ("--model", "shelf", "--boards", "pine", "--teacher", "embedded", "--memory", "16", "--size", "64x64")
+    done = run(copy, "train.cli", "fit", "--data", str(tmp_path), *fit, "--out", str(tmp_path / "run"))
+    assert done.returncode == 0, done.stderr
+    made = run(
+        copy, "calibrate.cli", "bundle", str(tmp_path / "run"), "--good", str(tmp_path / "good"),
+        "--search-seconds", "0", "--out", str(tmp_path / "bundle"),
+    )  # fmt: skip
+    assert made.returncode == 0, made.stderr
+    shown = run(copy, "calibrate.cli", "show", str(tmp_path / "bundle"))
+    assert "shelf" in shown.stdout + shown.stderr
+    wrong = run(copy, "train.cli", "fit", "--data", str(tmp_path), *fit[:2], "--boards", "ash", "--out", str(tmp_path))
+    assert wrong.returncode == 2 and "there are oak, pine" in wrong.stderr

@@ -73,7 +73,7 @@ def test_no_graph_is_left_on_the_device(bundle: Bundle, tmp_path: Path, monkeypa
     make_stream = made.cuda.stream
 
     def stream() -> HostStream:
-        streams.append(make_stream())  # type: ignore[arg-type]
+        streams.append(make_stream())
         return streams[-1]
 
     monkeypatch.setattr(made.cuda, "stream", stream)
