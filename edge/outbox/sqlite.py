@@ -23,7 +23,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack, closing, suppress
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 from edge_inspect.edge.contract.ids import sort_after
 from edge_inspect.edge.errors import OutboxError
@@ -41,6 +41,8 @@ from edge_inspect.edge.outbox.file import (
 from edge_inspect.edge.outbox.keeper import Checkpointer, Flusher
 
 log = logging.getLogger(__name__)
+
+Found = TypeVar("Found")
 
 _OVERFLOW_BYTES = 32 * 2**20
 _MEMORY_FULL = f"the outbox's file takes nothing, and memory keeps {_OVERFLOW_BYTES} bytes at most"
@@ -121,11 +123,9 @@ class SqliteOutbox(BoundedOutbox):
         """See `Outbox.pending`."""
         with self._lock:
             up_to = self._stored_up_to if self._flusher is None else self._durable_up_to
-            try:
-                stored = statements.read_waiting(self._drain_db, station, after, up_to, limit + len(self._unremoved))
-            except sqlite3.Error as problem:
-                self._report(problem)
-                return []  # what is in memory comes after what is in the file
+            stored = self._read(statements.read_waiting, station, after, up_to, limit + len(self._unremoved))
+            if stored is None:  # what is in memory comes after what is in the file
+                return []
             found = [entry for entry in stored if entry.id not in self._unremoved]
             if up_to == self._stored_up_to:
                 found += self._overflow.pending(station, after, limit)
@@ -149,20 +149,12 @@ class SqliteOutbox(BoundedOutbox):
     def history(self, station: str, first: int, last: int, after: int, limit: int) -> list[Entry]:
         """See `Outbox.history`."""
         with self._lock:
-            try:
-                return statements.read_history(self._drain_db, station, first, last, after, limit)
-            except sqlite3.Error as problem:
-                self._report(problem)
-                return []
+            return self._read(statements.read_history, station, first, last, after, limit) or []
 
     def history_range(self, station: str) -> tuple[int, int] | None:
         """See `Outbox.history_range`."""
         with self._lock:
-            try:
-                return statements.read_history_range(self._drain_db, station)
-            except sqlite3.Error as problem:
-                self._report(problem)
-                return None
+            return self._read(statements.read_history_range, station)
 
     def depth(self) -> Depth:
         """See `Outbox.depth`."""
@@ -317,6 +309,14 @@ class SqliteOutbox(BoundedOutbox):
             self._report(problem)
         else:
             self._sent_bytes -= freed
+
+    def _read(self, read: Callable[..., Found], *arguments: object) -> Found | None:
+        """Return what a statement reads; `None` where the file cannot be read now."""
+        try:
+            return read(self._drain_db, *arguments)
+        except sqlite3.Error as problem:
+            self._report(problem)
+            return None
 
     def _load(self) -> None:
         self._sequences = dict(self._db.execute("SELECT station, last FROM sequences"))

@@ -1,4 +1,4 @@
-"""A camera, a trigger, an engine or a system is added by a file or two and an entry in a registry: shown by adding each.
+"""A camera, a trigger, an engine or a system is a file or two and an entry in a registry: shown by adding one of each.
 
 The program is copied, the files and the entries are written into the copy, and the copy is run as its user would: what
 is not fed by the registries shows. docs/architecture.md has the table that this holds to.
