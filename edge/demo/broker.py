@@ -67,7 +67,7 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
 
 
 def _commands(folder: Path, port: int) -> Iterator[tuple[str, list[str]]]:
-    """Name of the brokers that are there and the commands that start them, the better one first."""
+    """Return the names of the brokers that are there and the commands that start them, the better one first."""
     mosquitto = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin")
     if mosquitto:
         config = folder / "mosquitto.conf"
