@@ -10,6 +10,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+DEVELOPED := .[train,demo,dev]
 
 # PIP_OPTIONS are handed to pip, such as the index of torch without CUDA (README).
 # Of `install`: EXTRAS=tensorrt,gpio installs those extras too; DESTDIR=DIR puts everything under DIR and touches no user.
@@ -29,6 +30,11 @@ define WITH_OPENCV
 $(1) -c 'import cv2' 2> /dev/null || { echo "opencv-python does not load here; opencv-python-headless takes its place"; \
 	    $(1) -m pip uninstall --quiet --yes opencv-python && \
 	    $(1) -m pip install --quiet --force-reinstall --no-deps opencv-python-headless && $(1) -c 'import cv2'; }
+endef
+# pip gives up when one download breaks off; what has come stays in its cache.
+define TRIED_AGAIN
+for pause in 10 30 0; do $(1) && break; [ $$pause -ne 0 ] || exit 1; \
+	    echo "pip failed; another try in $$pause s"; sleep $$pause; done
 endef
 # Where systemd runs: not while an image is being made.
 BOOTED := $(wildcard /run/systemd/system)
@@ -62,7 +68,7 @@ $(INSTALLED): pyproject.toml
 	@PYTHON=$(PYTHON) ./requirements.sh run
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet $(PIP_OPTIONS) --editable '.[train,demo,dev]'
+	$(call TRIED_AGAIN,$(BIN)/python -m pip install --quiet $(PIP_OPTIONS) --editable '$(DEVELOPED)')
 	@$(call WITH_OPENCV,$(BIN)/python)
 	touch $@
 
@@ -71,7 +77,7 @@ install:
 	    { echo "PREFIX=$(PREFIX): holds other things, and uninstall removes it whole; name a folder of its own"; exit 1; }
 	@PYTHON=$(PYTHON) ./requirements.sh run
 	$(PYTHON) -m venv $(VENV_OPTIONS) $(PLACE)
-	$(PLACE)/bin/python -m pip install --quiet --upgrade $(PIP_OPTIONS) '.$(if $(EXTRAS),[$(EXTRAS)])'
+	$(call TRIED_AGAIN,$(PLACE)/bin/python -m pip install --quiet --upgrade $(PIP_OPTIONS) '.$(if $(EXTRAS),[$(EXTRAS)])')
 	@$(if $(DESTDIR),:,$(call WITH_OPENCV,$(PLACE)/bin/python))
 	$(if $(DESTDIR),sed -i '1s|^#!$(DESTDIR)|#!|' $(PLACE)/bin/edge-inspect $(PLACE)/bin/edge-train $(PLACE)/bin/calibrate)
 	install -D --mode 644 --target-directory $(DOCUMENTS) README.md systemd/devices.conf

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+import numpy as np
 import onnx
 
 from edge_inspect.calibrate.activations import Activation
@@ -15,6 +16,7 @@ from edge_inspect.calibrate.float16 import beyond_float16, rounded, to_float16
 from edge_inspect.calibrate.measurement import infer_fitted
 from edge_inspect.calibrate.sensitivity import Layer, SearchTime, rank_layers, release
 from edge_inspect.calibrate.trials import Draft, Trial, Workbench, try_recipes
+from edge_inspect.calibrate.validation import GOOD, Validation
 from edge_inspect.edge.contract.fields import Precision
 
 Say = Callable[[str], None]
@@ -25,10 +27,7 @@ class Search:
     """How much INT8 may lose, and how long to work on that.
 
     Attributes:
-        budget: Loss that INT8 may have on validation. If layers are left in float, the aim is half of its `verdicts`:
-            the estimate from so few pictures is off by a quarter, and chance decides how many parts lie near a
-            threshold. If 0.5 % of verdicts are expected to change, then in nine of ten cases 99 % of some hundred parts
-            keep theirs.
+        budget: Loss that INT8 may have on validation.
         seconds: Longest time to search for layers to leave in float, in seconds, if INT8 is beyond the budget.
         sensitivity: Whether to rank all layers even if the budget holds, and however long it takes.
     """
@@ -37,9 +36,16 @@ class Search:
     seconds: float = 60.0
     sensitivity: bool = False
 
-    @property
-    def aim(self) -> Budget:
-        """Budget to aim at when layers are left in float."""
+    def aim(self, validation: Validation) -> Budget:
+        """Return the loss to aim at: the budget, with half of its `verdicts` where validation has pictures enough.
+
+        The estimate of the verdicts that change is off by a quarter, and chance decides how many parts lie near a
+        threshold. If 0.5 % of verdicts are expected to change, then in nine of ten cases 99 % of some hundred parts
+        keep theirs. Fewer pictures do not tell 0.5 from 1 %, and a search for it would double the time to a first
+        bundle.
+        """
+        if np.count_nonzero(~validation.flawed) < GOOD:
+            return self.budget
         return dataclasses.replace(self.budget, verdicts=self.budget.verdicts / 2)
 
 
@@ -101,7 +107,8 @@ def _add_int8(networks: Networks, workbench: Workbench, search: Search, say: Say
     networks.trials, maps = try_recipes(workbench)
     chosen = networks.trials[0]
     say(f"INT8: {chosen.recipe}; {chosen.damage}")
-    networks.broken, missed = search.budget.broken(chosen.damage), search.aim.broken(chosen.damage)
+    aim = search.aim(workbench.validation)
+    networks.broken, missed = search.budget.broken(chosen.damage), aim.broken(chosen.damage)
     if missed:
         say(f"INT8 is beyond {'the budget' if networks.broken else 'what is aimed at'}: {missed}")
     if search.sensitivity or (missed and _worth_a_search(workbench, search, say)):
@@ -109,7 +116,7 @@ def _add_int8(networks: Networks, workbench: Workbench, search: Search, say: Say
         _rank(networks, workbench, None if search.sensitivity else allowed, say)
         if search.sensitivity:
             allowed = SearchTime(search.seconds)  # a ranking that was asked for does not use up this time
-        if missed and (found := _release(networks, workbench, search.aim, allowed, say)):
+        if missed and (found := _release(networks, workbench, aim, allowed, say)):
             chosen, maps = found
     model = workbench.model(chosen.recipe)
     networks.add("int8", model, model, maps, chosen.damage)

@@ -166,12 +166,20 @@ def test_layers_are_left_float_where_int8_would_change_verdicts(
     bench = Workbench(network, activations, dataclasses.replace(validation, threshold=limit), draft)
     monkeypatch.setattr(bench, "beside_fp32", lambda recipe: (bench.judge(recipe)[0], np.inf))
     whole = try_recipes(bench)[0][0].damage.verdicts
-    budget = Budget(100, 100, -1, verdicts=2 * share * whole)  # half of it is aimed at
+    budget = Budget(100, 100, -1, verdicts=share * whole)
     said: list[str] = []
     made = make_networks(network, activations, bench, draft, Search(budget, seconds=3600), said.append)
     assert any("of verdicts expected to change" in line for line in said)
     assert made.trials[0].recipe.released and made.broken == ""
     assert 0 < made.damages["int8"].verdicts <= share * whole
+
+
+def test_half_of_the_verdicts_is_aimed_at_where_pictures_can_tell(validation: Validation) -> None:
+    search = Search(Budget(verdicts=1))
+    assert search.aim(validation) == search.budget
+    again = np.arange(len(validation.pictures)).repeat(3)
+    more = Validation(validation.pictures[again], validation.masks[again], validation.valid[again])
+    assert search.aim(more) == Budget(verdicts=0.5)
 
 
 @pytest.mark.parametrize("enough", [1, 2, 3, 6, 11, 29])
