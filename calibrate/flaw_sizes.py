@@ -40,14 +40,12 @@ def score_flaws(
         EngineError: The engine cannot be built or failed.
     """
     engine, fitted = engine_of(bundle, precision), [bundle.fit.apply(frame) for frame in frames[:PICTURES]]
-    pictures, shown = np.stack([picture for picture, _ in fitted]), [placement.valid for _, placement in fitted]
-    valid = np.zeros(pictures.shape[:3], bool)
-    for index, (x0, y0, x1, y1) in enumerate(shown):
-        valid[index, y0:y1, x0:x1] = True
+    pictures = np.stack([picture for picture, _ in fitted])
+    valid = np.stack([placement.looked_at(bundle.fit.canvas) for _, placement in fitted])
     flaws = Flaws(pictures, seed=SEED, foreground=foreground, valid=valid)
     scores: dict[float, list[float]] = {width: [] for width in WIDTHS}
-    for index, (x0, y0, x1, y1) in enumerate(shown):
+    for index, counts in enumerate(valid):
         for width, turn in ((width, turn) for width in WIDTHS for turn in range(math.ceil(FLAWS / len(fitted)))):
             values = engine.infer_fitted(flaws.draw(index, turn, width).picture)
-            scores[width].append(float(values[y0:y1, x0:x1].max()))
+            scores[width].append(float(values[counts].max()))
     return scores

@@ -71,7 +71,8 @@ def with_flaw(frame: Frame, fit: Fit, kind: int, foreground: str = "auto") -> Fr
     left, top, right, bottom = fit.apply(frame)[1].seen
     seen = slice(top, bottom), slice(left, right)
     flawed: Frame = frame.copy()
-    flawed[seen] = Flaws(frame[seen][None], seed=SEED, foreground=foreground).draw(0, kind).picture
+    counts = None if fit.areas is None else fit.areas.looked_at()[seen][None]
+    flawed[seen] = Flaws(frame[seen][None], seed=SEED, foreground=foreground, valid=counts).draw(0, kind).picture
     return flawed
 
 

@@ -54,10 +54,9 @@ def measure(bundle: Bundle, precision: Precision, frames: Sequence[Frame]) -> Me
         anomaly = engine.infer(frames[i % len(frames)])
         seconds.append(time.perf_counter() - started)
         if i < len(frames):
-            x0, y0, x1, y1 = anomaly.placement.valid
             scores.append(anomaly.score)
             maps.append(anomaly.values.copy())
-            shown.append(maps[-1][y0:y1, x0:x1])
+            shown.append(maps[-1][anomaly.placement.looked_at(bundle.fit.canvas)])
     return Measurement(scores, maps, shown, float(np.median(seconds)) * 1000)
 
 

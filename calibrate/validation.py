@@ -58,10 +58,7 @@ def draw_validation(
     order = np.random.default_rng(SEED).permutation(len(frames) * fit.grid.count)
     for which, tile in (divmod(int(place), fit.grid.count) for place in order):
         fitted, placement = fit.apply(frames[which])
-        x0, y0, x1, y1 = placement.valid
-        inside = np.zeros(fitted.shape[:2], bool)
-        inside[y0:y1, x0:x1] = True
-        inside = inside[fit.grid.places()[tile]]
+        inside = placement.looked_at(fit.canvas)[fit.grid.places()[tile]]
         if inside.any():
             tiles.append(fit.cut(fitted)[tile])
             shown.append(inside)

@@ -68,6 +68,8 @@ class Decider:
         """
         x0, y0, x1, y1 = anomaly.placement.valid
         seen = anomaly.values[y0:y1, x0:x1]
+        if anomaly.placement.weights is not None:
+            seen = np.where(anomaly.placement.weights[y0:y1, x0:x1] > 0, seen, np.float32(-np.inf))
         # A command can set the threshold below the bundle's pixel threshold.
         above = (seen > min(self._thresholds.pixel, threshold)).astype(np.uint8)
         _, labels, stats, centroids = cv2.connectedComponentsWithStats(above, connectivity=8)

@@ -49,7 +49,7 @@ class CrossFit:
         return np.repeat(np.asarray(self.blocks, np.intp), self.fit.grid.count)
 
     def scores(self, maps: Tensor) -> list[float]:
-        """Return the score of each distinct picture: the largest value of its map where it shows the frame.
+        """Return the score of each distinct picture: the largest value of its map that counts.
 
         Args:
             maps: Maps of the tiles of all pictures, in order, before any smoothing, (N, 1, h, w).
@@ -60,5 +60,7 @@ class CrossFit:
             if not distinct:
                 continue
             smooth = gaussian_blur(upsample(tiles, (self.fit.height, self.fit.width)))[:, 0].numpy()
-            scores.append(float(self.fit.merge(smooth)[y0:y1, x0:x1].max()))
+            merged, weights = self.fit.merge(smooth), self.fit.weights
+            seen = merged if weights is None else np.where(weights > 0, merged * weights, -np.inf)
+            scores.append(float(seen[y0:y1, x0:x1].max()))
         return scores

@@ -91,8 +91,8 @@ def evaluate(predict: Predict, images: list[TestImage], fit: Fit, trained_on: Co
 
     def infer(frame: Frame) -> AnomalyMap:
         fitted, placement = fit.apply(frame)
-        values, (x0, y0, x1, y1) = predict(fitted), placement.valid
-        return AnomalyMap(values, placement, float(values[y0:y1, x0:x1].max()))
+        values = predict(fitted)
+        return AnomalyMap(values, placement, float(values[placement.looked_at(fit.canvas)].max()))
 
     return evaluate_frames(infer, images, fit.bits, trained_on)
 
@@ -218,6 +218,7 @@ def torch_predictor(model: Network, device: torch.device, fit: Fit) -> Predict:
     @torch.inference_mode()
     def predict(fitted: Frame) -> NDArray[np.float32]:
         maps = model.anomaly_map(normalise(fit.cut(fitted)).to(device))
-        return fit.merge(maps[:, 0].cpu().numpy())
+        merged = fit.merge(maps[:, 0].cpu().numpy())
+        return merged if fit.weights is None else merged * fit.weights
 
     return predict

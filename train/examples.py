@@ -79,7 +79,13 @@ class Examples:
             x0, y0, x1, y1 = placement.valid if grid.count == 1 else (0, 0, self._fit.width, self._fit.height)
             size = size_of((x1 - x0) * placement.scale_x, (y1 - y0) * placement.scale_y)
             read.append((clean(path.name), tile, (slice(y0, y1), slice(x0, x1)), size))
-        flaws = Flaws(np.stack([good for _, good, _, _ in read]), seed=SEED, foreground=self._foreground)
+        counts = ~self._fit.blind[grid.places()[grid.count // 2]]
+        flaws = Flaws(
+            np.stack([good for _, good, _, _ in read]),
+            seed=SEED,
+            foreground=self._foreground,
+            valid=np.stack([counts] * len(read)),
+        )
         return [Example(name, good, flaws.draw(i, 0), seen, size) for i, (name, good, seen, size) in enumerate(read)]
 
 

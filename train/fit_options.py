@@ -163,6 +163,20 @@ one of half width), where progress.html is. RUN itself then holds the system tha
     parser.add_argument(
         "--region", metavar="X,Y,W,H", help="region of interest in frame pixels; the rest of the frame is ignored"
     )
+    parser.add_argument(
+        "--look",
+        type=Path,
+        metavar="FILE",
+        help="areas of the frame that are looked at; everything else is ignored. FILE is YAML as edge-train regions "
+        "writes it (its list `look`), or a mask image, white where to look",
+    )
+    parser.add_argument(
+        "--ignore",
+        type=Path,
+        metavar="FILE",
+        help="areas of the frame that are ignored, such as a lamp or a clock: nothing in them can change a score. FILE "
+        "as for --look (the list `ignore`)",
+    )
     parser.add_argument("--grey", action="store_true", help="convert images to greyscale first")
     parser.add_argument(
         "--bits",
@@ -291,6 +305,7 @@ def _system_options(arguments: argparse.Namespace) -> dict[str, str]:
 
 def _parse_fit(arguments: argparse.Namespace, category: str) -> Fit:
     """Return the fit that was asked for; a size or tiles that were not named are taken from the training pictures."""
+    from edge_inspect.edge.frame.areas import read_areas
     from edge_inspect.edge.frame.fit import Fit, grid_for, parse_size
     from edge_inspect.edge.frame.images import read_image
     from edge_inspect.edge.text import clean
@@ -301,7 +316,8 @@ def _parse_fit(arguments: argparse.Namespace, category: str) -> Fit:
     width, height = (SIDE, SIDE) if auto else parse_size(arguments.size)
     overlap = OVERLAP if arguments.overlap is None else arguments.overlap
     region, bits = _parse_region(arguments.region), arguments.bits
-    fit = Fit(width, height, arguments.fit, region, arguments.grey, overlap=overlap, bits=bits)
+    areas = read_areas(arguments.look, arguments.ignore)
+    fit = Fit(width, height, arguments.fit, region, arguments.grey, overlap=overlap, bits=bits, areas=areas)
     if fit.mode != "tile":
         if arguments.tiles is not None or arguments.overlap is not None:
             raise UsageError(f"--tiles and --overlap belong to --fit tile, not to --fit {fit.mode}")

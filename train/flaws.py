@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_inspect.edge.frame.images import Frame
-from edge_inspect.train.foreground import Mask, foreground_masks
+from edge_inspect.train.foreground import Mask, foreground_masks, masks_inside
 from edge_inspect.train.synthesis import Rng, SyntheticDefect, laid, visible
 
 SMALLEST, LARGEST = 0.0005, 0.1
@@ -50,9 +50,7 @@ class Flaws:
     ) -> None:
         self.foregrounds = foreground_masks(pictures, foreground)
         if valid is not None:
-            inside = self.foregrounds * valid
-            whole = ~np.asarray(inside.any(axis=(1, 2)))  # a part found only in the padding does not count
-            self.foregrounds = np.where(whole[:, None, None], valid, inside).astype(np.uint8)
+            self.foregrounds = masks_inside(self.foregrounds, valid)
         self._pictures, self._seed = pictures, seed
 
     def draw(self, index: int, turn: int, width: float | None = None) -> SyntheticDefect:

@@ -72,6 +72,21 @@ def foreground_masks(pictures: NDArray[np.uint8], policy: str = "auto") -> NDArr
     return np.ones_like(masks) if whole.mean() > 0.5 else masks
 
 
+def masks_inside(masks: NDArray[np.uint8], counts: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """Return the parts' masks, (N, H, W), without the pixels that do not count; no mask gets empty.
+
+    A part that was found only where nothing counts was not found: then everything that counts is taken. A picture of
+    which nothing counts, such as a tile beside all areas, keeps its mask.
+
+    Args:
+        masks: Masks as `foreground_masks` gives them.
+        counts: Which pixels count, (N, H, W).
+    """
+    inside, some = masks * counts, np.asarray(counts.any(axis=(1, 2)))
+    found = np.asarray(inside.any(axis=(1, 2)))
+    return np.select([found[:, None, None], some[:, None, None]], [inside, counts], masks).astype(np.uint8)
+
+
 def _full(picture: Frame) -> Mask:
     return np.ones(picture.shape[:2], np.uint8)
 

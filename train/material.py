@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from edge_inspect.edge.frame.fit import MEAN, STD
+from edge_inspect.edge.frame.fit import BLANK, MEAN, STD, Fit
 from edge_inspect.train.augmentation import Augmentation, Box, Change
 from edge_inspect.train.crossfit import CrossFit
 from edge_inspect.train.device import Arithmetic
@@ -86,6 +86,7 @@ class Material:
         augmentation: How variants of the pictures differ from them.
         shown: For each picture, x0, y0, x1, y1 in pixels of the part that shows the frame; by default there is no
             padding.
+        fit: How the pictures were fitted to the network; without it, no pixels are blank (`Fit.blank`).
         waited: Seconds that steps have waited for synthetic defects.
     """
 
@@ -98,6 +99,7 @@ class Material:
     crossfit: CrossFit | None = None
     augmentation: Augmentation = Augmentation()
     shown: Sequence[Box] | None = None
+    fit: Fit | None = None
     waited: float = field(default=0.0)
 
     @property
@@ -168,8 +170,15 @@ class Material:
         found = []
         for number in index.tolist():
             change, i, shown = self._variant(number)
-            found.append(change.picture(self.pictures[i], shown))
+            found.append(self._blank(change.picture(self.pictures[i], shown), i))
         return np.stack(found)
+
+    def _blank(self, picture: NDArray[np.uint8], i: int) -> NDArray[np.uint8]:
+        """Return a variant of picture `i` whose pixels that are not looked at are blank: they do not move with it."""
+        if self.fit is None or self.fit.areas is None:
+            return picture
+        blind = self.fit.blind[self.fit.grid.places()[i % self.fit.grid.count]]
+        return np.where(blind[..., None], np.uint8(BLANK), picture)
 
     def _defect(
         self, synthesis: Synthesis, number: int, turn: int
@@ -178,7 +187,7 @@ class Material:
         change, i, shown = self._variant(number)
         defect = synthesis.draw(i, turn * self.augmentation.shown + number // len(self.pictures))
         mask, part = (change.moved(mask, shown) for mask in (defect.mask, synthesis.foregrounds[i]))
-        return change.picture(defect.picture, shown), mask, part
+        return self._blank(change.picture(defect.picture, shown), i), mask, part
 
     def _variant(self, number: int) -> tuple[Change, int, Box | None]:
         """Return the change of the picture or variant of this number, the picture's index, and where the frame is."""

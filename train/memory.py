@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional
 
 from edge_inspect.models.discrepancy import EPSILON
 from edge_inspect.models.memory import Banks, Memory, Remembering, local_features
@@ -81,9 +82,21 @@ def _sample(teacher: Teacher, material: Material) -> Sample:
     for index in tracked(batches, len(batches), "features", "batches"):
         with material.arithmetic.autocast():
             features = teacher(material.images(index))
-        for picture in local_features(features).flatten(2).transpose(1, 2):
-            sample.add(picture)
+        local = local_features(features)
+        seen = _looked_at(material, index, (local.shape[2], local.shape[3]))
+        for picture, positions in zip(local.flatten(2).transpose(1, 2), seen, strict=True):
+            sample.add(picture if positions is None else picture[positions.to(picture.device)])
     return sample
+
+
+def _looked_at(material: Material, index: Tensor, size: tuple[int, int]) -> list[Tensor | None]:
+    """Return which positions of pictures' features see anything that is looked at, each (h w,) bool; `None` for all."""
+    if material.fit is None or material.fit.areas is None:
+        return [None] * len(index)
+    places = material.fit.grid.places()
+    looked_at = np.stack([~material.fit.blind[place] for place in places])
+    share = functional.interpolate(torch.from_numpy(looked_at)[:, None].float(), size=size, mode="area")
+    return [share[number % len(material.pictures) % len(places)].flatten() > 0 for number in index.tolist()]
 
 
 def _members(picture: Tensor, blocks: NDArray[np.intp] | None) -> Tensor:

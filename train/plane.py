@@ -6,8 +6,8 @@ frame, and masks stay as they were drawn. A large frame is shrunk, with its prop
 512 pixels; a smaller one keeps its size. Then:
 
 - the **map** in a pixel is the mean, over the pixel's area, of the map brought back by `Placement.map_to_frame`;
-- a pixel that the fit does not see wholly, because of a crop or a region of interest, has no value of its own. It
-  counts as the lowest value of all maps: a defect there is found last, no better than by guessing;
+- a pixel that the fit does not see wholly, because of a crop, a region of interest or areas, has no value of its own.
+  It counts as the lowest value of all maps: a defect there is found last, no better than by guessing;
 - the **mask** marks a pixel if it marks at least half of the pixel's area. A marked region too small for that anywhere
   marks every pixel that it touches, so no defect is lost.
 """
@@ -24,6 +24,9 @@ from edge_inspect.edge.frame.fit import Placement
 
 LONGEST = 512
 """Most pixels of the plane's longer side."""
+
+EPSILON = 1e-4
+"""Rounding error of a bilinear mean."""
 
 Size = tuple[int, int]
 """Width and height in pixels."""
@@ -49,6 +52,9 @@ def map_in_plane(values: NDArray[np.float32], placement: Placement, frame: Size)
         inside = whole[y0:y1, x0:x1].copy()
         whole.fill(np.nan)
         whole[y0:y1, x0:x1] = inside
+    if placement.weights is not None:
+        counts = placement.map_to_frame((placement.weights > 0).astype(np.float32), *frame)
+        whole[counts < 1 - EPSILON] = np.nan
     return np.asarray(_shrunk(whole, plane_of(frame)), np.float32)
 
 

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from edge_inspect.edge.errors import DataSetError, ImageError, UsageError
 from edge_inspect.edge.frame.images import SUFFIXES, Frame, read_image
-from edge_inspect.train.foreground import Mask, foreground_masks
+from edge_inspect.train.foreground import Mask, foreground_masks, masks_inside
 from edge_inspect.train.textures import perlin_noise, render_texture
 
 Rng = np.random.Generator
@@ -62,6 +62,7 @@ class Synthesis:
         textures: Folder of pictures, such as DTD, from which foreign texture is taken, with all its subfolders. By
             default textures are rendered (`train.textures`), each when it is first needed.
         foreground: How to find the part; see `train.foreground`.
+        counts: Pixels on which defects may lie at all, (N, H, W); by default all.
         self_texture: Share of defects made from the picture itself, shifted or in shuffled patches.
         jitter: Share of foreign textures that three random colour operations are applied to.
         opacity: Largest share beta of the good picture that shows through.
@@ -81,6 +82,7 @@ class Synthesis:
         seed: int,
         textures: Path | None = None,
         foreground: str = "auto",
+        counts: NDArray[np.bool_] | None = None,
         self_texture: float = 0.25,
         jitter: float = 0.5,
         opacity: float = 0.8,
@@ -89,6 +91,8 @@ class Synthesis:
             if not 0 <= share <= 1:
                 raise UsageError(f"{name} {share} must be from 0 to 1")
         self.foregrounds = foreground_masks(pictures, foreground)
+        if counts is not None:
+            self.foregrounds = masks_inside(self.foregrounds, counts)
         self._pictures, self._seed = pictures, seed
         self._self_texture, self._jitter, self._opacity = self_texture, jitter, opacity
         self._grey = bool((pictures == pictures[..., :1]).all())

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from edge_inspect.edge.errors import DataSetError, UsageError
 from edge_inspect.edge.frame.fit import Fit
@@ -102,7 +104,7 @@ class Settings:
         fields = dataclasses.asdict(self)
         for left_out in ("out", "data", "device", "cache_gb", "teacher_weights", "textures", "options"):
             fields.pop(left_out)
-        return fields
+        return fields | {"fit": self.fit.as_dict()}
 
 
 def fit(settings: Settings) -> Checkpoint:
@@ -157,7 +159,14 @@ def fit(settings: Settings) -> Checkpoint:
     synthesis = None
     if system.synthesis is not None:
         seed, textures, foreground = settings.seed, settings.textures, settings.foreground
-        synthesis = Synthesis(pictures, seed=seed, textures=textures, foreground=foreground, **system.synthesis)
+        synthesis = Synthesis(
+            pictures,
+            seed=seed,
+            textures=textures,
+            foreground=foreground,
+            counts=_counting(settings.fit, len(pictures)),
+            **system.synthesis,
+        )
     material = Material(
         pictures,
         synthesis,
@@ -168,6 +177,7 @@ def fit(settings: Settings) -> Checkpoint:
         crossfit,
         augmentation=settings.augment,
         shown=[good.shown[path] for path in learn_from] if settings.fit.grid.count == 1 else None,
+        fit=settings.fit,
     )
     phases = system.phases(model, material, steps, settings.learning_rate)
     with writing(settings.out):
@@ -251,6 +261,14 @@ def _cross_fit(good: GoodImages, groups: Groups, learn_from: list[Path], fit: Fi
     of = {place: number for number, block in enumerate(groups.blocks(BLOCKS)) for place in block}
     shown, blocks = [good.shown[path] for path in learn_from], [of[place] for place in range(len(learn_from))]
     return CrossFit(fit, shown, blocks, groups.distinct)
+
+
+def _counting(fit: Fit, count: int) -> NDArray[np.bool_] | None:
+    """Return which pixels of `count` tiles are looked at, (count, H, W); `None` if all are."""
+    if fit.areas is None:
+        return None
+    tiles = np.stack([~fit.blind[place] for place in fit.grid.places()])
+    return np.resize(tiles, (count, *tiles.shape[1:]))
 
 
 def _check(settings: Settings) -> None:

@@ -53,7 +53,7 @@ class TrialPictures:
 
     Attributes:
         pictures: Pictures as the network sees them, (N, H, W, 3) uint8 BGR, at most `MOST_PICTURES`.
-        valid: Pixels that show the frame and not padding, (N, H, W) bool.
+        valid: Pixels that count: they show the frame, not padding, and are looked at; (N, H, W) bool.
         foreground: How to find the part; see `train.foreground`.
         learned: Whether the model has learned from them, because none were held out.
     """
@@ -66,7 +66,7 @@ class TrialPictures:
     @classmethod
     def load(cls, paths: Sequence[Path], fit: Fit, foreground: str, learned: bool = False) -> TrialPictures:
         """Read the first few of the files."""
-        pictures, valid = _tiles(paths[:MOST_PICTURES], fit)
+        pictures, valid, _ = _tiles(paths[:MOST_PICTURES], fit)
         return cls(pictures[:MOST_PICTURES], valid[:MOST_PICTURES], foreground, learned)
 
     def judge(
@@ -92,7 +92,7 @@ Unseen = Callable[[], TrialPictures]
 
 
 def shown_at(valid: NDArray[np.bool_], size: tuple[int, int]) -> Tensor:
-    """Return where a coarser map sees only the frame and no padding, (N, h, w) bool, from (N, H, W) bool."""
+    """Return where a coarser map sees only pixels that count, (N, h, w) bool, from (N, H, W) bool."""
     return nn.functional.interpolate(torch.from_numpy(valid)[:, None].float(), size=size, mode="area")[:, 0] == 1
 
 
@@ -139,11 +139,10 @@ def evaluate_flaws(
         ImageError: A picture cannot be read.
     """
     model = model.to(device).eval()
-    tiles, valid = _tiles(pictures, fit)
+    tiles, valid, sources = _tiles(pictures, fit)
     flaws = _Kept(Flaws(tiles, seed=SEED, foreground=foreground, valid=valid))
     maps, masks = on_defects(lambda images: model.anomaly_map(images.to(device)), tiles, flaws, draws)
     drawn = np.stack(flaws.pictures).reshape(len(tiles), draws, *tiles.shape[1:])
-    sources = [path for path in pictures for _ in range(fit.grid.count)]
     every, where = maps[:, 0].numpy(), np.repeat(valid, 1 + draws, axis=0)
     return Evaluation(
         images=[TestImage(path, kind, None) for path in sources for kind in ("good", *[FLAW] * draws)],
@@ -221,14 +220,21 @@ def image_scores(maps: NDArray[np.float32], valid: NDArray[np.bool_]) -> NDArray
     return np.asarray(np.where(valid, maps, -np.inf).max(axis=(1, 2)), np.float32)
 
 
-def _tiles(pictures: Sequence[Path], fit: Fit) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
-    """Return pictures as the network sees them, (N, H, W, 3) uint8, and which pixels are not padding, (N, H, W)."""
-    tiles, valid = [], []
+def _tiles(pictures: Sequence[Path], fit: Fit) -> tuple[NDArray[np.uint8], NDArray[np.bool_], list[Path]]:
+    """Return pictures as the network sees them, which pixels count, and their files.
+
+    Tiles of which no pixel counts are left out.
+
+    Returns:
+        (N, H, W, 3) uint8 BGR, (N, H, W) bool, and N files.
+    """
+    tiles, valid, sources = [], [], []
     for path in pictures:
         fitted, placement = fit.apply(read_image(path, fit.bits))
-        shown = np.zeros(fitted.shape[:2], bool)
-        x0, y0, x1, y1 = placement.valid
-        shown[y0:y1, x0:x1] = True
-        tiles.append(fit.cut(fitted))
-        valid.append(np.stack([shown[place] for place in fit.grid.places()]))
-    return np.concatenate(tiles), np.concatenate(valid)
+        shown = placement.looked_at(fit.canvas)
+        counts = np.stack([shown[place] for place in fit.grid.places()])
+        some = counts.any(axis=(1, 2))
+        tiles.append(fit.cut(fitted)[some])
+        valid.append(counts[some])
+        sources += [path] * int(some.sum())
+    return np.concatenate(tiles), np.concatenate(valid), sources

@@ -49,6 +49,7 @@ class FittedEngine(ABC):
         grid = self._fit.grid
         self._count, self._places = grid.count, grid.places()
         self._merger = Merger(grid) if grid.count > 1 else None
+        self._weights = self._fit.weights
         self._closed = False
 
     @classmethod  # noqa: B027 (an engine that every box can run does nothing here)
@@ -116,7 +117,7 @@ class FittedEngine(ABC):
                 placements.append(placement)
                 yield image
 
-        for values in self._merged(fitted()):
+        for values in self._weighted(fitted()):
             placement = placements.popleft()
             yield AnomalyMap(values, placement, self._score(values, placement))
 
@@ -126,7 +127,13 @@ class FittedEngine(ABC):
         Raises:
             EngineError: The engine failed.
         """
-        return next(self._merged([fitted]))
+        return next(self._weighted([fitted]))
+
+    def _weighted(self, canvases: Iterable[Frame]) -> Iterator[NDArray[np.float32]]:
+        for values in self._merged(canvases):
+            if self._weights is not None:
+                np.multiply(values, self._weights, out=values)
+            yield values
 
     def _merged(self, canvases: Iterable[Frame]) -> Iterator[NDArray[np.float32]]:
         self._check_open()
@@ -144,6 +151,8 @@ class FittedEngine(ABC):
     def _score(self, values: NDArray[np.float32], placement: Placement) -> float:
         x0, y0, x1, y1 = placement.valid
         seen = values[y0:y1, x0:x1]
+        if placement.weights is not None:
+            seen = seen[placement.weights[y0:y1, x0:x1] > 0]
         top = self._top
         return checked_score(float(seen.max() if top == 1 else np.partition(seen, -top, axis=None)[-top:].mean()))
 

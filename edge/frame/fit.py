@@ -7,7 +7,8 @@ and the bundle.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import cv2
@@ -15,18 +16,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_inspect.edge.errors import UsageError
+from edge_inspect.edge.frame.areas import Areas
 from edge_inspect.edge.frame.fit_modes import DEPTHS, MODES, MOST_TILES, OVERLAP, Mode
 from edge_inspect.edge.frame.images import Frame
+from edge_inspect.edge.frame.resizing import Picture, resize
 from edge_inspect.edge.frame.tiles import Grid, Merger
 
 MULTIPLE = 32
-SHRINK = 1.5
 
 MEAN = (0.485, 0.456, 0.406)
 """ImageNet's mean of red, green and blue in [0, 1], by which the networks' input is normalised."""
 
 STD = (0.229, 0.224, 0.225)
 """ImageNet's standard deviation, likewise."""
+
+BLANK = 116
+"""Level of all three colours of pixels that are not looked at: grey, as in a fit without colour, and near ImageNet's
+mean, which the networks take as zero."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +45,7 @@ class Placement:
         origin_x: The frame's x of the canvas's left edge; negative where padding comes first.
         origin_y: The same, for the top edge.
         valid: x0, y0, x1, y1 in canvas pixels: the part that shows the frame, not padding.
+        weights: `Fit.weights`.
     """
 
     scale_x: float
@@ -46,6 +53,18 @@ class Placement:
     origin_x: float
     origin_y: float
     valid: tuple[int, int, int, int]
+    weights: NDArray[np.float32] | None = field(default=None, compare=False, repr=False)
+
+    def looked_at(self, size: tuple[int, int]) -> NDArray[np.bool_]:
+        """Return which pixels of the canvas count, (height, width) bool: they show the frame, and are looked at.
+
+        Args:
+            size: Width and height of the canvas.
+        """
+        x0, y0, x1, y1 = self.valid
+        inside = np.zeros(size[::-1], bool)
+        inside[y0:y1, x0:x1] = True
+        return inside if self.weights is None else inside & (self.weights > 0)
 
     def to_frame(self, x: float, y: float) -> tuple[float, float]:
         """Return a point of the canvas (pixel edges on whole numbers) in frame pixels."""
@@ -97,6 +116,7 @@ class Fit:
         tiles: Columns and rows of tiles; other modes than `tile` have one.
         overlap: Network pixels that neighbouring tiles share, at most half a tile's side.
         bits: How many bits the values of 16-bit picture files use, where the files do not say; see `read_image`.
+        areas: Where to look in the frame; `None` is everywhere. Frames must then have the size of `areas`.
     """
 
     width: int = 256
@@ -107,6 +127,7 @@ class Fit:
     tiles: tuple[int, int] = (1, 1)
     overlap: int = OVERLAP
     bits: int | None = None
+    areas: Areas | None = None
 
     def __post_init__(self) -> None:
         for name, value in (("width", self.width), ("height", self.height)):
@@ -159,30 +180,93 @@ class Fit:
         view = frame[y : y + h, x : x + w]
         if self.grey:
             view = cv2.cvtColor(cv2.cvtColor(view, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR).astype(np.uint8, copy=False)
+        placement = self._place(x, y, w, h)
+        fitted = self._bring(view, placement, (x, y))
+        if self.areas is not None:
+            if self.areas.size != (frame.shape[1], frame.shape[0]):
+                raise UsageError(
+                    f"the areas to look at were drawn on pictures of {self.areas.size[0]}x{self.areas.size[1]} pixels, "
+                    f"and this frame has {frame.shape[1]}x{frame.shape[0]}; set the camera to that size, or draw the "
+                    "areas anew and train with them"
+                )
+            fitted = fitted.copy() if np.may_share_memory(fitted, frame) else fitted
+            self.blank(fitted)
+            placement = replace(placement, weights=self.weights)
+        return fitted, placement
+
+    def blank(self, fitted: Frame) -> None:
+        """Give the pixels of a fitted frame that are not looked at one colour, in place."""
+        if self.areas is not None:
+            cv2.copyTo(self._blanks, self.blind.view(np.uint8), fitted)
+
+    @cached_property
+    def blind(self) -> NDArray[np.bool_]:
+        """Pixels of the canvas that take anything from pixels of the frame that are not looked at, (height, width)."""
+        width, height = self.canvas
+        if self.areas is None:
+            return np.zeros((height, width), bool)
+        blind: NDArray[np.bool_] = self._bring_plane((~self.areas.looked_at()).astype(np.float32)) > 0
+        if blind.all():
+            raise UsageError(
+                "no pixel of what the network sees is looked at; the areas lie outside --region, or are tiny"
+            )
+        return blind
+
+    @cached_property
+    def weights(self) -> NDArray[np.float32] | None:
+        """Factors of the map's values, (height, width) float32 of the canvas; 0 where the map is not looked at.
+
+        `None` if the fit has no areas: everything counts once.
+        """
+        if self.areas is None:
+            return None
+        return np.where(self.blind, np.float32(0), self._bring_plane(self.areas.scales()))
+
+    @cached_property
+    def _blanks(self) -> Frame:
+        width, height = self.canvas
+        return np.full((height, width, 3), BLANK, np.uint8)
+
+    def _bring_plane(self, plane: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return values of the frame's pixels, (h, w) float32, on the canvas."""
+        x, y, w, h = self.region_of(plane)
+        return np.asarray(self._bring(plane[y : y + h, x : x + w], self._place(x, y, w, h), (x, y)), np.float32)
+
+    def _place(self, x: int, y: int, w: int, h: int) -> Placement:
+        """Return where a region of the frame lies on the canvas."""
         if self.mode in ("stretch", "tile"):
             width, height = self.canvas
-            return _resize(view, width, height), Placement(w / width, h / height, x, y, (0, 0, width, height))
+            return Placement(w / width, h / height, x, y, (0, 0, width, height))
         if self.mode == "pad":
             scale = min(self.width / w, self.height / h)
             inner_w, inner_h = max(1, round(w * scale)), max(1, round(h * scale))
             left, top = (self.width - inner_w) // 2, (self.height - inner_h) // 2
-            fitted = cv2.copyMakeBorder(
-                _resize(view, inner_w, inner_h),
-                top,
-                self.height - inner_h - top,
-                left,
-                self.width - inner_w - left,
-                cv2.BORDER_REPLICATE,
-            ).astype(np.uint8, copy=False)
             sx, sy = w / inner_w, h / inner_h
             valid = (left, top, left + inner_w, top + inner_h)
-            return fitted, Placement(sx, sy, x - left * sx, y - top * sy, valid)
+            return Placement(sx, sy, x - left * sx, y - top * sy, valid)
         scale = max(self.width / w, self.height / h)
         seen_w, seen_h = min(w, max(1, round(self.width / scale))), min(h, max(1, round(self.height / scale)))
         left, top = (w - seen_w) // 2, (h - seen_h) // 2
-        fitted = _resize(view[top : top + seen_h, left : left + seen_w], self.width, self.height)
         sx, sy = seen_w / self.width, seen_h / self.height
-        return fitted, Placement(sx, sy, x + left, y + top, (0, 0, self.width, self.height))
+        return Placement(sx, sy, x + left, y + top, (0, 0, self.width, self.height))
+
+    def _bring(self, view: Picture, placement: Placement, corner: tuple[int, int]) -> Picture:
+        """Return a region on the canvas: what is seen of it resized, and its edges replicated into the padding.
+
+        Args:
+            view: The region's pixels, of which the first is the frame's pixel `corner`, x and y.
+            placement: Where the canvas lies in the frame.
+            corner: See `view`.
+        """
+        left, top, right, bottom = placement.seen
+        seen = view[top - corner[1] : bottom - corner[1], left - corner[0] : right - corner[0]]
+        x0, y0, x1, y1 = placement.valid
+        inner = resize(seen, x1 - x0, y1 - y0)
+        width, height = self.canvas
+        if inner.shape[:2] == (height, width):
+            return inner
+        padded: Picture = cv2.copyMakeBorder(inner, y0, height - y1, x0, width - x1, cv2.BORDER_REPLICATE)
+        return padded
 
     def as_dict(self) -> dict[str, Any]:
         """Return the fields as plain values, for YAML."""
@@ -195,16 +279,25 @@ class Fit:
             "grey": self.grey,
             "tiles": list(self.tiles),
             "overlap": self.overlap,
-        } | ({} if self.bits is None else {"bits": self.bits})
+            **({} if self.bits is None else {"bits": self.bits}),
+            **({} if self.areas is None else {"areas": self.areas.as_dict()}),
+        }
 
     @classmethod
     def from_dict(cls, fields: dict[str, Any]) -> Fit:
         """Return the inverse of `as_dict`."""
         region = fields.get("region")
-        tiles = fields.get("tiles", (1, 1))
-        return cls(**{**fields, "region": None if region is None else tuple(region), "tiles": tuple(tiles)})
+        tiles, areas = fields.get("tiles", (1, 1)), fields.get("areas")
+        return cls(
+            **{
+                **fields,
+                "region": None if region is None else tuple(region),
+                "tiles": tuple(tiles),
+                "areas": None if areas is None else Areas.from_dict(areas),
+            }
+        )
 
-    def region_of(self, frame: Frame) -> tuple[int, int, int, int]:
+    def region_of(self, frame: NDArray[Any]) -> tuple[int, int, int, int]:
         """Return x, y, width, height of the region of interest in a frame.
 
         Raises:
@@ -255,34 +348,3 @@ def grid_for(region: tuple[int, int], tile: tuple[int, int], overlap: int = OVER
             "--region, or give a larger --size"
         )
     return columns, rows
-
-
-def resize_steps(size: tuple[int, int], target: tuple[int, int]) -> list[tuple[int, int]]:
-    """Return the widths and heights a picture goes through on its way to the target, the last: each step is bilinear.
-
-    Bilinear sampling alone reads two pixels a side whatever the scale: from a scale of 1.5 on, a line of one pixel may
-    keep less than a quarter of its light, and near 2 it may fall between the samples. So a side at least one and a
-    half times too long is halved first, as often as it takes. At exactly one half bilinear is the mean of neighbours,
-    and OpenCV does it several times faster than its area mode; an odd side is first made even.
-    """
-    w, h = size
-    steps = []
-    while w >= SHRINK * target[0] or h >= SHRINK * target[1]:
-        halve_w, halve_h = w >= SHRINK * target[0], h >= SHRINK * target[1]
-        w, h = w + w % 2 * halve_w, h + h % 2 * halve_h
-        steps.append((w, h))
-        w, h = w // (1 + halve_w), h // (1 + halve_h)
-        steps.append((w, h))
-    return [*steps, target]
-
-
-def _resize(image: Frame, width: int, height: int) -> Frame:
-    for step in resize_steps((image.shape[1], image.shape[0]), (width, height)):
-        image = _bilinear(image, *step)
-    return np.ascontiguousarray(image)
-
-
-def _bilinear(image: Frame, width: int, height: int) -> Frame:
-    if image.shape[1] == width and image.shape[0] == height:
-        return image
-    return np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR), np.uint8)

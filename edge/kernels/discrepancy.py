@@ -41,7 +41,7 @@ _LAYER = structure(
 )
 _HEAD = structure(
     [("layers", _LAYER, (SCALES,))]
-    + [(name, "u8") for name in ("map", "mask", "score", "peaks", "done")]
+    + [(name, "u8") for name in ("map", "mask", "score", "peaks", "done", "weights")]
     + [(name, "i4") for name in ("count", "height", "width", "x0", "y0", "x1", "y1", "top")]
     + [("threshold", "f4")]
 )
@@ -148,6 +148,7 @@ def head_launch(
     valid: tuple[int, int, int, int],
     top: int,
     threshold: float,
+    counted: int | None = None,
 ) -> Launch:
     """Return the launch that computes the anomaly map, its score and its mask.
 
@@ -155,22 +156,24 @@ def head_launch(
         tables: As `head_tables` gives them.
         addresses: Of each table's `arrays`, and of its `map`, (frames, *size) float32.
         outputs: Addresses of `map` and `mask`, (frames, canvas height, canvas width) float32 and uint8; `score`,
-            (frames,) float32; `peaks`, (frames, `patches(grid)`) uint32; `done`, (frames,) uint32, all 0.
+            (frames,) float32; `peaks`, (frames, `patches(grid)`) uint32; `done`, (frames,) uint32, all 0; and, if the
+            fit has areas, `weights`, `Fit.weights`.
         grid: The tiles.
         frames: The batch.
         valid: x0, y0, x1, y1 of the part that shows the frame, in canvas pixels.
         top: The score is the mean of this many largest pixels.
         threshold: The mask is 1 where the map is above it.
+        counted: Number of pixels that count; by default all of the valid part.
 
     Raises:
-        EngineError: The valid part has fewer pixels than `top`.
+        EngineError: Fewer pixels count than `top`.
     """
     width, height = grid.canvas
     x0, y0, x1, y1 = valid
-    if not 1 <= top <= (x1 - x0) * (y1 - y0):
+    counted = (x1 - x0) * (y1 - y0) if counted is None else counted
+    if not 1 <= top <= counted:
         raise EngineError(
-            f"the score is the mean of {top} pixels, and the frame covers {(x1 - x0) * (y1 - y0)} of the map; "
-            "make the bundle with a smaller top"
+            f"the score is the mean of {top} pixels, and {counted} of the map count; make the bundle with a smaller top"
         )
     parameters = np.zeros(1, _HEAD)
     fields = {"count": _counted(len(tables)), "height": height, "width": width, "top": top, "threshold": threshold}

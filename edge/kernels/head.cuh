@@ -11,9 +11,9 @@
 // matrices 9. Bytes: the maps in (4 each), 5 a pixel out: 0.35 MB an image, 0.08 us at an H200's 4.3 TB/s and 1.7 us at
 // an AGX Orin's 204.8 GB/s. At batch 1 it is latency that counts: two waits for memory, one barrier, one for the score.
 //
-// The score is the mean of the `top` largest pixels inside `valid`. Every warp leaves the largest of its 32x8 patch;
-// the block of a frame that finishes last joins those. For `top` > 1 it selects among the patches that can hold one of
-// the `top` largest: those whose largest is not below the `top`-th largest of them.
+// The score is the mean of the `top` largest pixels that count: inside `valid`, with a weight above 0. Every warp leaves
+// the largest of its 32x8 patch; the block of a frame that finishes last joins those. For `top` > 1 it selects among the
+// patches that can hold one of the `top` largest: those whose largest is not below the `top`-th largest of them.
 //
 // A value that is not finite makes the score NaN, wherever it lies; the host refuses such a frame.
 #pragma once
@@ -38,10 +38,11 @@ struct Layer {
 struct Head {
     Layer layers[SCALES];
     float* map;               // (frames, height, width)
-    unsigned char* mask;      // likewise: 1 where the map is above the threshold, inside `valid`
+    unsigned char* mask;      // likewise: 1 where the map is above the threshold and counts
     float* score;             // (frames)
     unsigned* peaks;          // (frames, gridDim.y, gridDim.x, 4): keys
     unsigned* done;           // (frames): 0 before and after
+    const float* weights;     // (height, width): factors of the map; 0 is not looked at; null: 1 everywhere
     int count;
     int height, width;        // of the canvas
     int x0, y0, x1, y1;       // valid: the part that shows the frame
@@ -97,6 +98,15 @@ __device__ __forceinline__ void pixels_of(const Head& p, const float4* tall, int
     }
 }
 
+__device__ __forceinline__ float weight_at(const Head& p, int x, int y) {
+    return p.weights == nullptr ? 1.0f : __ldg(p.weights + static_cast<size_t>(y) * p.width + x);
+}
+
+// Whether a pixel counts: the frame shows there, and it is looked at.
+__device__ __forceinline__ bool counts(const Head& p, int x, int y, float weight) {
+    return p.x0 <= x && x < p.x1 && p.y0 <= y && y < p.y1 && weight > 0.0f;
+}
+
 // Writes the 8 pixels of column `x` and their mask; the key of the largest of them that counts.
 __device__ __forceinline__ unsigned write_pixels(const Head& p, int x, const float (&pixels)[STRIP]) {
     unsigned peak = 0;
@@ -106,8 +116,9 @@ __device__ __forceinline__ unsigned write_pixels(const Head& p, int x, const flo
         if (y >= p.height) break;
         const size_t place = (static_cast<size_t>(blockIdx.z) * p.height + y) * p.width + x;
         const bool finite = isfinite(pixels[i]);
-        const float value = finite ? pixels[i] : not_a_number();
-        const bool inside = p.x0 <= x && x < p.x1 && p.y0 <= y && y < p.y1;
+        const float weight = weight_at(p, x, y);
+        const float value = finite ? weight * pixels[i] : not_a_number();
+        const bool inside = counts(p, x, y, weight);
         p.map[place] = value;
         p.mask[place] = inside && value > p.threshold;
         if (inside || !finite) peak = max(peak, key_of(value));
@@ -130,7 +141,7 @@ __device__ float top_mean(const Head& p, const unsigned* peaks, int patches) {
             if (__ldcg(peaks + patch) < bound) continue;
             const int x = patch % (gridDim.x * WARPS) * 32 + lane, y = patch / (gridDim.x * WARPS) * STRIP;
             for (int i = y; i < y + STRIP; ++i) {
-                const bool inside = p.x0 <= x && x < p.x1 && p.y0 <= i && i < p.y1;
+                const bool inside = counts(p, x, i, weight_at(p, x, i));
                 const size_t place = (static_cast<size_t>(blockIdx.z) * p.height + i) * p.width + x;
                 use(inside ? key_of(__ldcg(p.map + place)) : 0u);
             }

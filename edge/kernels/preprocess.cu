@@ -1,8 +1,9 @@
 // A camera's frame to the network's input: crop, grey, resize, pad, cut into tiles, normalise, channels first.
 //
-// As edge/frame/fit.py does it on the processor: bilinear between pixel centres in OpenCV's 11-bit fixed point, after halving
-// (resize) as often as edge.fit.resize_steps says; every step is rounded to whole levels. The last step is one with
-// the normalisation (preprocess_*). A crop is a pointer to its corner.
+// As edge/frame/fit.py does it on the processor: bilinear between pixel centres in OpenCV's 11-bit fixed point, after
+// halving (resize) as often as edge.frame.resizing.resize_steps says; every step is rounded to whole levels. The last
+// step is one with the normalisation (preprocess_*). A crop is a pointer to its corner. Pixels of the canvas that take
+// anything from pixels of the frame that are not looked at get one colour there (`blind`).
 //
 // Bytes: 3 a pixel of the frame once, 12 (FP32) or 6 (FP16) of the input out: 1.7 MB for 640x480 to 256x256 in FP32,
 // 0.4 us at an H200's 4.3 TB/s, 8.4 us at an AGX Orin's 204.8 GB/s. Operations: 40 integer ones and 3 multiply-adds an
@@ -31,6 +32,9 @@ struct Preprocess {
     int left, top;                // where the picture lies on the canvas; its edges are replicated around it
     int inner_width, inner_height;
     float scale[3], shift[3];     // of red, green and blue: input = scale level + shift
+    const unsigned char* blind;   // (canvas height, canvas width): not 0 where `blank` is written; null: nowhere
+    int canvas_width;
+    int blank;                    // level of all three colours
 };
 
 constexpr int ONE = 2048;  // OpenCV's INTER_RESIZE_COEF_SCALE
@@ -76,10 +80,14 @@ __device__ __forceinline__ void preprocess(const Preprocess& p) {
     const int x = blockIdx.x * blockDim.x + threadIdx.x, y = blockIdx.y * blockDim.y + threadIdx.y;
     if (x >= p.width || y >= p.height) return;
     const int row = blockIdx.z / p.columns, column = blockIdx.z - row * p.columns;
-    const int inner_x = min(max(column * p.step_x + x - p.left, 0), p.inner_width - 1);
-    const int inner_y = min(max(row * p.step_y + y - p.top, 0), p.inner_height - 1);
+    const int canvas_x = column * p.step_x + x, canvas_y = row * p.step_y + y;
+    const int inner_x = min(max(canvas_x - p.left, 0), p.inner_width - 1);
+    const int inner_y = min(max(canvas_y - p.top, 0), p.inner_height - 1);
     int bgr[3];
-    sample(p.from, inner_x, inner_y, p.inner_width, p.inner_height, bgr);
+    if (p.blind != nullptr && __ldg(p.blind + static_cast<size_t>(canvas_y) * p.canvas_width + canvas_x) != 0)
+        for (int c = 0; c < 3; ++c) bgr[c] = p.blank;
+    else
+        sample(p.from, inner_x, inner_y, p.inner_width, p.inner_height, bgr);
     for (int c = 0; c < 3; ++c) {
         const size_t plane = static_cast<size_t>(3 * blockIdx.z + c) * p.height;
         store(static_cast<T*>(p.to) + (plane + y) * p.width + x, fmaf(p.scale[c], bgr[2 - c], p.shift[c]));

@@ -8,7 +8,8 @@ from typing import Literal
 
 import numpy as np
 
-from edge_inspect.edge.frame.fit import Fit, Placement, resize_steps
+from edge_inspect.edge.frame.fit import BLANK, Fit, Placement
+from edge_inspect.edge.frame.resizing import resize_steps
 from edge_inspect.edge.kernels.launch import Launch, blocks, structure
 
 _BLOCK = (32, 8, 1)
@@ -19,6 +20,7 @@ _PREPROCESS = structure(
     [("from", _PICTURE), ("to", "u8")]
     + [(name, "i4") for name in ("width", "height", "columns", "step_x", "step_y", "left", "top")]
     + [("inner_width", "i4"), ("inner_height", "i4"), ("scale", "f4", (3,)), ("shift", "f4", (3,))]
+    + [("blind", "u8"), ("canvas_width", "i4"), ("blank", "i4")]
 )
 
 
@@ -47,6 +49,7 @@ class PreprocessPlan:
         mean: Sequence[float],
         std: Sequence[float],
         kind: Literal["float32", "float16"] = "float32",
+        blind: int = 0,
     ) -> list[Launch]:
         """Return the launches that bring a frame to the network's input.
 
@@ -58,6 +61,7 @@ class PreprocessPlan:
             mean: Of R, G, B in [0, 1].
             std: Likewise.
             kind: Of the network's input.
+            blind: Address of `Fit.blind`, (canvas height, canvas width) bool; 0 if the fit has no areas.
         """
         picture = (view, *self.view[2:], pitch, self.fit.grey)
         launches = []
@@ -72,7 +76,7 @@ class PreprocessPlan:
         shift = -np.array(mean, np.float32) / np.array(std, np.float32)
         tiles = fit.width, fit.height, fit.grid.columns, fit.width - fit.grid.overlap, fit.height - fit.grid.overlap
         parameters = np.zeros(1, _PREPROCESS)
-        parameters[0] = (picture, to, *tiles, x0, y0, x1 - x0, y1 - y0, scale, shift)
+        parameters[0] = (picture, to, *tiles, x0, y0, x1 - x0, y1 - y0, scale, shift, blind, fit.canvas[0], BLANK)
         grid = blocks(fit.width, _BLOCK[0]), blocks(fit.height, _BLOCK[1]), fit.grid.count
         return [*launches, Launch(f"preprocess_{kind}", grid, _BLOCK, parameters)]
 

@@ -1,4 +1,7 @@
-"""Every system goes the whole way: trained, evaluated, exported, calibrated, and run by `edge-inspect` on OpenVINO."""
+"""Every system goes the whole way: trained, evaluated, exported, calibrated, and run by `edge-inspect` on OpenVINO.
+
+A lamp blinks in all pictures, in an area that is ignored.
+"""
 
 from __future__ import annotations
 
@@ -9,18 +12,38 @@ import numpy as np
 import onnx
 import pytest
 import torch
+import yaml
 from small_teacher import SMALL
 
 from edge_inspect.calibrate.cli import main as calibrate
-from edge_inspect.edge.bundle.bundle import open_bundle
+from edge_inspect.edge.bundle.bundle import Bundle, open_bundle
 from edge_inspect.edge.cli import main as inspect
-from edge_inspect.edge.demo.line import CATEGORY
+from edge_inspect.edge.demo.line import CATEGORY, HEIGHT, WIDTH
 from edge_inspect.edge.engines.opening import open_engine
-from edge_inspect.edge.frame.images import list_images, read_image
+from edge_inspect.edge.frame.images import Frame, list_images, read_image
 from edge_inspect.train import checkpoint
 from edge_inspect.train.cli import main as train
 from edge_inspect.train.evaluation import torch_predictor
 from edge_inspect.train.systems import SYSTEMS
+
+
+def write_lamp(path: Path) -> Path:
+    """Ignores a corner of the part and some of the belt."""
+    area = {"name": "lamp", "polygon": [[150, 60], [230, 60], [230, 150], [150, 150]]}
+    path.write_text(yaml.safe_dump({"size": [WIDTH, HEIGHT], "ignore": [area]}))
+    return path
+
+
+def check_that_nothing_ignored_is_seen(bundle: Bundle, frame: Frame) -> None:
+    """In every precision, map and score are the same, to the last bit, whatever the lamp shows."""
+    assert bundle.fit.areas is not None
+    seen = bundle.fit.areas.looked_at()[..., None]
+    others = [np.where(seen, frame, np.uint8(level)) for level in (0, 140, 255)]
+    for precision in bundle.manifest.precisions:
+        with open_engine(bundle, precision) as engine:
+            told = [(anomaly.score, anomaly.values.copy()) for anomaly in map(engine.infer, [frame, *others])]
+        for score, values in told[1:]:
+            assert score == told[0][0] and np.array_equal(values, told[0][1]), precision
 
 
 @pytest.mark.timeout(900)
@@ -42,6 +65,8 @@ def test_a_system_goes_the_whole_way(
     """RD4AD and the memory with the default teacher; the others with a small one, for their graphs are large."""
     run, bundle_path, result = tmp_path / "run", tmp_path / "bundle", tmp_path / "result.json"
     good = data / CATEGORY / "train" / "good"
+    if not further:
+        further = ["--ignore", str(write_lamp(tmp_path / "lamp.yaml"))]
     options = ["--size", "64", "--steps", "3", "--batch", "4", "--hold-out", "0.25", "--model", system, *further]
     if system in ("aand", "dmdd"):
         options += ["--teacher", SMALL, "--teacher-weights", str(small_weights)]
@@ -61,6 +86,9 @@ def test_a_system_goes_the_whole_way(
     frames = [read_image(path) for path in list_images(good)[:3]]
     for frame in frames:
         np.testing.assert_allclose(engine.infer(frame).values, predict(about.fit.apply(frame)[0]), atol=1e-3)
+    assert (about.fit.areas is None) == ("--ignore" not in further)
+    if about.fit.areas is not None:
+        check_that_nothing_ignored_is_seen(bundle, frames[0])
     int8 = onnx.load_from_string(bundle.model("int8"))
     assert any(node.op_type == "QuantizeLinear" for node in int8.graph.node)
     assert [(opset.domain, opset.version) for opset in int8.opset_import] == [("", 17)]

@@ -166,6 +166,7 @@ class HeadRun:
         valid: tuple[int, int, int, int] | None = None,
         top: int = 1,
         threshold: float = 1.0,
+        weights: np.ndarray | None = None,
     ) -> None:
         """Runs it on the low-resolution maps."""
         self._peaks.fill(0xFFFFFFFF)  # not a number: one that is read before it is written shows in the score
@@ -175,9 +176,20 @@ class HeadRun:
             {"map": host.address(m)} | {name: host.address(array) for name, array in band.arrays.items()}
             for m, band in zip(maps, self.tables, strict=True)
         ]
+        counted = None
+        if weights is not None:
+            outputs["weights"], counted = host.address(weights), int((weights > 0).sum())
         whole = valid or (0, 0, *self.grid.canvas)
         host.run(
             head_launch(
-                self.tables, addresses, outputs, self.grid, self.frames, valid=whole, top=top, threshold=threshold
+                self.tables,
+                addresses,
+                outputs,
+                self.grid,
+                self.frames,
+                valid=whole,
+                top=top,
+                threshold=threshold,
+                counted=counted,
             )
         )

@@ -72,6 +72,28 @@ def test_the_score_is_the_mean_of_the_top_inside_the_valid_part(library: Path, t
     np.testing.assert_array_equal(head.mask[~outside], head.map[~outside] > 2)
 
 
+@pytest.mark.parametrize("top", [1, 2, 7, 64, 500])
+def test_only_pixels_with_a_weight_count_and_the_map_is_multiplied(library: Path, top: int) -> None:
+    maps, valid = maps_of([(12, 35), (6, 18)], 2, seed=top), (3, 5, 43, 49)
+    weights = np.random.default_rng(top).choice(np.array([0, 0, 0.5, 1, 2], np.float32), (50, 140))
+    plain, head = (HeadRun([m.shape[1:] for m in maps], Grid(140, 50), 2, sigma=0.5) for _ in range(2))
+    plain(runner(library), maps, valid=valid, top=top, threshold=2)
+    head(runner(library), maps, valid=valid, top=top, threshold=2, weights=weights)
+    np.testing.assert_array_equal(head.map, plain.map * weights)
+    counts = np.zeros(weights.shape, bool)
+    counts[5:49, 3:43] = weights[5:49, 3:43] > 0
+    wanted = np.sort(head.map[:, counts].astype(np.float64), axis=1)[:, -top:].mean(1)
+    np.testing.assert_allclose(head.score, wanted, rtol=3e-7)
+    np.testing.assert_array_equal(head.mask, (head.map > 2) & counts)
+
+
+def test_fewer_pixels_that_count_than_the_score_needs_are_refused(host: Runner) -> None:
+    head, weights = HeadRun([(8, 8)], Grid(32, 32), 1), np.zeros((32, 32), np.float32)
+    weights[3, 4:12] = 1
+    with pytest.raises(EngineError, match="mean of 9 pixels, and 8 of the map count"):
+        head(host, maps_of([(8, 8)], 1), top=9, weights=weights)
+
+
 @pytest.mark.parametrize("top", [1, 30])
 def test_equal_and_negative_values_are_selected_too(library: Path, top: int) -> None:
     """DMDD's map has logits in it."""
@@ -142,5 +164,5 @@ def test_the_maps_of_a_network_are_arranged(host: Runner, kind: str) -> None:
 
 def test_more_pixels_than_the_frame_covers_cannot_be_averaged(library: Path) -> None:
     head = HeadRun([(8, 8)], Grid(32, 32), 1)
-    with pytest.raises(EngineError, match="mean of 7 pixels, and the frame covers 6"):
+    with pytest.raises(EngineError, match="mean of 7 pixels, and 6 of the map count"):
         head(runner(library), maps_of([(8, 8)], 1), valid=(0, 0, 2, 3), top=7)

@@ -120,6 +120,39 @@ def test_map_score_and_regions_are_openvinos(
         assert_same(bundle, engine.infer(frame), reference.infer(frame))
 
 
+AREAS = {
+    "size": [203, 131],
+    "look": [
+        {"name": "left", "rings": [[[10, 5], [120, 20], [110, 125], [12, 120]]]},
+        {"name": "right", "rings": [[[121, 5], [195, 5], [195, 125], [121, 125]]], "scale": 1.5},
+    ],
+    "ignore": [{"name": "lamp", "rings": [[[60, 60], [75, 60], [75, 80], [60, 80]]]}],
+}
+
+
+@pytest.mark.parametrize("gives_map", [False, True], ids=["features", "map"])
+@pytest.mark.parametrize("fit", FITS.values(), ids=FITS)
+def test_what_is_not_looked_at_changes_no_bit(
+    library: Path, tmp_path: Path, fit: dict[str, Any], gives_map: bool
+) -> None:
+    pictures = frames(2, (131, 203))
+    bundle = write(tmp_path / "bundle", pictures[0], top=3, gives_map=gives_map, areas=AREAS, **fit)
+    engine, reference = engine_of(bundle, library)[0], OpenVinoEngine(bundle, "fp32")
+    assert bundle.fit.areas is not None
+    seen = bundle.fit.areas.looked_at()
+    for frame in pictures:
+        found = engine.infer(frame)
+        assert_same(bundle, found, reference.infer(frame))
+        other = np.where(seen[..., None], frame, np.random.default_rng(2).integers(0, 256, frame.shape, np.uint8))
+        for each in (engine, reference):
+            before = each.infer(frame)
+            values, score = before.values.copy(), before.score
+            after = each.infer(other)
+            assert after.score == score and np.array_equal(after.values, values), each.name
+    fitted, _ = bundle.fit.apply(pictures[0])
+    np.testing.assert_allclose(engine.infer_fitted(fitted), reference.infer_fitted(fitted), atol=1e-5, rtol=0)
+
+
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     return tiny_bundle.write(tmp_path_factory.mktemp("tiny") / "bundle")

@@ -88,13 +88,16 @@ class DeviceHead:
         self._cuda, self._stream, self._manifest = cuda, stream, bundle.manifest
         self._tensors = tensors
         self._at = {name: int(address) for name, address in memory.items()}
-        self._grid = bundle.fit.grid
+        self._fit = bundle.fit
+        self._grid = self._fit.grid
         self._threshold = bundle.manifest.decision.thresholds[precision].pixel
         told = bundle.manifest.outputs
         names = [told.map] if isinstance(told, MapOutput) else told.teacher
         sizes = [(tensors[name].shape[-2], tensors[name].shape[-1]) for name in names]
         self._tables = head_tables(sizes, self._grid, bundle.manifest.decision.sigma)
         self._constants = [{name: self._upload(array) for name, array in t.arrays.items()} for t in self._tables]
+        self._blind = None if self._fit.areas is None else self._upload(self._fit.blind)
+        self._weights = None if self._fit.weights is None else self._upload(self._fit.weights)
         self._low = [cuda.allocate(4 * table.size[0] * table.size[1]) for table in self._tables]
         self.after_tile = [self._compare(tile, sizes) for tile in range(self._grid.count)]
         width, height = self._grid.canvas
@@ -136,8 +139,9 @@ class DeviceHead:
             mean=given.mean,
             std=given.std,
             kind=self._kind([given.name]),
+            blind=0 if self._blind is None or fit.areas is None else int(self._blind),
         )
-        behind = self._join(made.placement.valid)
+        behind = self._join(made.placement)
         return Route(made.placement, made.view, seen, on_device, between, before, behind)
 
     def image(self, tile: int) -> int:
@@ -159,20 +163,23 @@ class DeviceHead:
         ]
         return [distance(scales, 1, kind=self._kind([*told.teacher, *told.student]), columns=columns)]
 
-    def _join(self, valid: tuple[int, int, int, int]) -> Launch:
+    def _join(self, placement: Placement) -> Launch:
         addresses = [
             {"map": int(low)} | {name: int(memory) for name, memory in constants.items()}
             for low, constants in zip(self._low, self._constants, strict=True)
         ]
         score = int(self.result) + self.back.nbytes - 4
         memory = {"map": self.result, "mask": self._mask, "score": score, "peaks": self._peaks, "done": self._done}
+        if self._weights is not None:
+            memory["weights"] = self._weights
         return head_launch(
             self._tables,
             addresses,
             {name: int(address) for name, address in memory.items()},
             self._grid,
             1,
-            valid=valid,
+            valid=placement.valid,
+            counted=int(np.count_nonzero(placement.looked_at(self._grid.canvas))),
             top=self._manifest.decision.top,
             threshold=self._threshold,
         )

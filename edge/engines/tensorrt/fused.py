@@ -45,6 +45,7 @@ class FusedTensorRtEngine(TensorRtEngine):
     ) -> None:
         self._kernels = kernels
         super().__init__(bundle, precision, plan, trt, cuda)
+        self._unfitted = replace(self._fit, region=None, areas=None)
 
     def infer_all(self, frames: Iterable[Frame]) -> Iterator[AnomalyMap]:
         """Yield the anomaly maps of frames, in order, each valid until the next is asked for; frames may be read ahead.
@@ -63,8 +64,9 @@ class FusedTensorRtEngine(TensorRtEngine):
             EngineError: The engine failed.
             DriftError: The result is not finite.
         """
-        # Of the canvas's size, a frame is left as it is by every mode, and grey stays grey.
-        anomaly: AnomalyMap = next(self._through([(fitted, replace(self._fit, region=None))]))
+        # Of the canvas's size, a frame is left as it is by every mode, and grey stays grey. What is not looked at has
+        # its one colour already.
+        anomaly: AnomalyMap = next(self._through([(fitted, self._unfitted)]))
         return anomaly.values
 
     def _make_slots(self, bundle: Bundle, network: Network) -> list[Slot[Any, Any]]:
