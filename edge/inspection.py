@@ -16,8 +16,9 @@ from edge_inspect.edge.decision import Decider, Decision
 from edge_inspect.edge.engines import AnomalyMap
 from edge_inspect.edge.engines.opening import open_checked_engine
 from edge_inspect.edge.errors import ImageError, UsageError
+from edge_inspect.edge.frame.areas import Areas
 from edge_inspect.edge.frame.images import Frame, pictures_of, read_image, write_image
-from edge_inspect.edge.overlay import blend, draw_regions
+from edge_inspect.edge.overlay import blend, draw_areas, draw_regions
 from edge_inspect.edge.text import clean
 
 MOST_BYTES = 200
@@ -59,7 +60,7 @@ def inspect_files(
                 "regions": [region.model_dump(mode="json") for region in decision.regions],
             }
             if path in overlays:
-                write_image(overlays[path], draw_overlay(frame, anomaly, decision))
+                write_image(overlays[path], draw_overlay(frame, anomaly, decision, bundle.fit.areas))
                 result["overlay"] = clean(overlays[path])
             yield result
 
@@ -95,11 +96,20 @@ def name_overlays(folder: Path, images: Sequence[Path]) -> dict[Path, Path]:
     return named
 
 
-def draw_overlay(frame: Frame, anomaly: AnomalyMap, decision: Decision) -> Frame:
-    """Return the frame with the map over it, its regions boxed, and a border of the verdict's colour."""
+def draw_overlay(frame: Frame, anomaly: AnomalyMap, decision: Decision, areas: Areas | None = None) -> Frame:
+    """Return the frame with the map over it, its regions boxed, and a border of the verdict's colour.
+
+    Args:
+        frame: The camera's frame.
+        anomaly: The engine's map of it.
+        decision: The verdict.
+        areas: The areas of the bundle's fit, which are outlined.
+    """
     values = anomaly.placement.map_to_frame(anomaly.values, frame.shape[1], frame.shape[0])
-    low = float(np.median(anomaly.values))
-    return draw_regions(blend(frame, values, low, max(1.2 * decision.threshold, low)), decision.regions, decision.ok)
+    low = float(np.median(anomaly.values[anomaly.placement.looked_at(anomaly.values.shape[::-1])]))
+    blended = blend(frame, values, low, max(1.2 * decision.threshold, low))
+    blended = blended if areas is None else draw_areas(blended, areas)
+    return draw_regions(blended, decision.regions, decision.ok)
 
 
 def _short(stem: str) -> str:

@@ -9,11 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_inspect.edge.contract.messages import Region
+from edge_inspect.edge.frame.areas import Areas
 from edge_inspect.edge.frame.images import Frame
 from edge_inspect.edge.text import clean
 
 ACCEPT = (80, 180, 60)
 REJECT = (60, 60, 230)
+LOOK = (230, 200, 60)
+IGNORE = (0, 165, 255)
 MARGIN = 6
 CAPTION = 18
 
@@ -42,6 +45,24 @@ def draw_regions(frame: Frame, regions: Iterable[Region], ok: bool) -> Frame:
     return drawn
 
 
+def draw_areas(frame: Frame, areas: Areas) -> Frame:
+    """Return a copy of the frame with the outlines and names of its areas; what is not looked at is darker."""
+    drawn = np.where(areas.looked_at()[..., None], frame, frame // 2)
+    scale = max(frame.shape[:2]) / 640
+    for area, colour in (*((each, LOOK) for each in areas.look), *((each, IGNORE) for each in areas.ignore)):
+        rings = [np.array(ring, np.int32) for ring in area.rings]
+        cv2.polylines(drawn, rings, isClosed=True, color=colour, thickness=max(1, round(scale)), lineType=cv2.LINE_AA)
+        x, y = rings[0][rings[0].sum(axis=1).argmin()]
+        place = int(max(x, 0) + 4 * scale), int(max(y, 0) + 14 * scale)
+        cv2.putText(drawn, ascii_of(area.name), place, cv2.FONT_HERSHEY_SIMPLEX, 0.42 * scale, colour, 1, cv2.LINE_AA)
+    return np.asarray(drawn, np.uint8)
+
+
+def ascii_of(text: str) -> str:
+    """Return a text as OpenCV's fonts can draw it: in ASCII, with question marks for other characters."""
+    return clean(text).encode("ascii", "replace").decode()
+
+
 def contact_sheet(rows: Sequence[tuple[str, Sequence[Frame]]], height: int = 180, columns: int = 1) -> Frame:
     """Draw rows of pictures, each under its caption, side by side in `columns`; pictures are brought to one height."""
     strips = [_strip(caption, pictures, height) for caption, pictures in rows]
@@ -58,8 +79,9 @@ def _strip(caption: str, pictures: Sequence[Frame], height: int) -> Frame:
     fitted = [scaled(picture, height) for picture in pictures]
     width = sum(p.shape[1] for p in fitted) + MARGIN * (len(fitted) + 1)
     strip = np.full((height + CAPTION + MARGIN, width, 3), 250, np.uint8)
-    caption = clean(caption).encode("ascii", "replace").decode()  # OpenCV's fonts are ASCII alone
-    cv2.putText(strip, caption, (MARGIN, CAPTION - 5), cv2.FONT_HERSHEY_SIMPLEX, 0.42, (40, 40, 40), 1, cv2.LINE_AA)
+    cv2.putText(
+        strip, ascii_of(caption), (MARGIN, CAPTION - 5), cv2.FONT_HERSHEY_SIMPLEX, 0.42, (40, 40, 40), 1, cv2.LINE_AA
+    )
     x = MARGIN
     for picture in fitted:
         strip[CAPTION : CAPTION + height, x : x + picture.shape[1]] = picture

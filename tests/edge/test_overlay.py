@@ -3,7 +3,8 @@ from __future__ import annotations
 import numpy as np
 
 from edge_inspect.edge.contract.messages import Region
-from edge_inspect.edge.overlay import ACCEPT, REJECT, blend, contact_sheet, draw_regions, heat
+from edge_inspect.edge.frame.areas import Area, Areas
+from edge_inspect.edge.overlay import ACCEPT, IGNORE, LOOK, REJECT, blend, contact_sheet, draw_areas, draw_regions, heat
 
 
 def test_heat_goes_from_blue_to_red() -> None:
@@ -44,3 +45,16 @@ def test_a_contact_sheet_holds_every_picture() -> None:
     found = {int(value) for value in np.unique(sheet)}
     assert {0, 40, 80, 120, 160} <= found
     assert sheet.shape[0] >= 3 * 60 and sheet.shape[1] >= 4 * 80
+
+
+def test_areas_are_outlined_and_the_rest_is_darker() -> None:
+    frame = np.full((120, 160, 3), 100, np.uint8)
+    areas = Areas(
+        size=(160, 120),
+        look=(Area(name="Stift ä", rings=(((20, 20), (120, 20), (120, 100), (20, 100)),)),),
+        ignore=(Area(name="lamp", rings=(((60, 50), (80, 50), (80, 70), (60, 70)),)),),
+    )
+    drawn = draw_areas(frame, areas)
+    assert (drawn[5, 5] == 50).all() and (drawn[60, 70] == 50).all() and (drawn[90, 100] == 100).all()
+    assert tuple(drawn[60, 20]) == LOOK and tuple(drawn[60, 80]) == IGNORE
+    assert (frame == 100).all()
