@@ -51,7 +51,7 @@ def draw_areas(frame: Frame, areas: Areas) -> Frame:
     scale = max(frame.shape[:2]) / 640
     for area, colour in (*((each, LOOK) for each in areas.look), *((each, IGNORE) for each in areas.ignore)):
         rings = [np.array(ring, np.int32) for ring in area.rings]
-        cv2.polylines(drawn, rings, isClosed=True, color=colour, thickness=max(1, round(scale)), lineType=cv2.LINE_AA)
+        cv2.polylines(drawn, rings, isClosed=True, color=colour, thickness=max(1, round(scale)))
         x, y = rings[0][rings[0].sum(axis=1).argmin()]
         place = int(max(x, 0) + 4 * scale), int(max(y, 0) + 14 * scale)
         cv2.putText(drawn, ascii_of(area.name), place, cv2.FONT_HERSHEY_SIMPLEX, 0.42 * scale, colour, 1, cv2.LINE_AA)

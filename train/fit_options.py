@@ -167,23 +167,21 @@ one of half width), where progress.html is. RUN itself then holds the system tha
         "--look",
         type=Path,
         metavar="FILE",
-        help="areas of the frame that are looked at; everything else is ignored. FILE is YAML as edge-train regions "
-        "writes it (its list `look`), or a mask image, white where to look",
+        help="areas that are looked at; the rest of the frame is ignored. FILE is YAML as edge-train regions writes it "
+        "(its list `look`), or a mask image, white where to look",
     )
     parser.add_argument(
         "--ignore",
         type=Path,
         metavar="FILE",
-        help="areas of the frame that are ignored, such as a lamp or a clock: nothing in them can change a score. FILE "
-        "as for --look (the list `ignore`)",
+        help="areas that are ignored, such as a lamp: nothing in them can change a score. FILE as for --look",
     )
     parser.add_argument("--grey", action="store_true", help="convert images to greyscale first")
     parser.add_argument(
         "--bits",
         type=int,
         choices=DEPTHS,
-        help="for 16-bit image files that do not say it themselves: how many bits a pixel uses (default 16). The "
-        "bundle keeps the number; on the box, the folder camera has an option of the same name",
+        help="how many bits a pixel uses in 16-bit image files that do not say it (default 16); the bundle keeps it",
     )
     parser.add_argument(
         "--recipe",
