@@ -1,0 +1,343 @@
+"""The page of `edge-train regions`: a web server on loopback with which a person draws areas on a picture.
+
+    GET  /TOKEN/             the page, and its style and scripts beside it
+    GET  /TOKEN/picture      the picture, PNG
+    GET  /TOKEN/drawing      the areas in the file, JSON
+    POST /TOKEN/problems     why the areas sent cannot be saved
+    POST /TOKEN/save         writes the file; 422 with the problems, 409 if somebody else has changed the file
+
+Other programs and pages on this computer are kept out: the token is random, the Host header must name loopback (a page
+of another site could have its name point here), and what is posted must be JSON from the page itself.
+"""
+
+from __future__ import annotations
+
+import hmac
+import json
+import logging
+import os
+import secrets
+import shlex
+import sys
+import threading
+import webbrowser
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import cv2
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from edge_inspect.edge.errors import EdgeInspectError, UsageError
+from edge_inspect.edge.files import sha256, write_atomically
+from edge_inspect.edge.frame.images import read_image
+from edge_inspect.edge.program import say
+from edge_inspect.edge.text import clean
+from edge_inspect.train.area_drawing import Area, find_problems, read_drawing, write_drawing
+
+log = logging.getLogger(__name__)
+
+LARGEST_BODY = 2**20
+"""Largest request in bytes; a YAML file of areas may not be larger either."""
+_LARGEST_DROPPED = 2**24
+"""A larger request is cut off before its answer is read."""
+_LONGEST_LENGTH = 10
+_FAST = [cv2.IMWRITE_PNG_COMPRESSION, 1]
+
+_FOLDER = resources.files(__package__ or "edge_inspect.train") / "area_page"
+_SCRIPTS = ("main", "drawing", "view", "scene", "pointer", "keyboard", "list", "requests")
+_PAGE = {
+    "": ("index.html", "text/html; charset=utf-8"),
+    "style.css": ("style.css", "text/css; charset=utf-8"),
+    **{f"{name}.js": (f"{name}.js", "text/javascript; charset=utf-8") for name in _SCRIPTS},
+}
+"""Name behind the token, and of it file and type."""
+_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "Cache-Control": "no-store",
+}
+
+
+def edit_areas(picture: Path, out: Path, *, bits: int | None = None, port: int = 0, browser: bool = True) -> None:
+    """Serve the page until Ctrl-C, after saying where it is.
+
+    Args:
+        picture: The picture to draw on.
+        out: The YAML file.
+        bits: How many bits the values of a 16-bit picture use; see `read_image`.
+        port: The port on 127.0.0.1; 0 is any that is free.
+        browser: Open the page in a browser if this computer has a display.
+
+    Raises:
+        EdgeInspectError: As `AreaEditor` and `EditorServer`.
+    """
+    editor = AreaEditor(picture, out, bits)
+    server = EditorServer(editor, port)
+    say(f"Draw on {clean(picture)} here: {server.url}\nCtrl-C ends this program.")
+    if browser and (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+        # A browser for terminals would not return before it is closed.
+        threading.Thread(target=webbrowser.open, args=(server.url,), daemon=True).start()
+    try:
+        server.serve()
+    except KeyboardInterrupt:
+        say(f"\nEnded. {clean(out)}: " + ("saved" if editor.saved else "nothing was saved"))
+    finally:
+        server.close()
+
+
+class SaveRequest(BaseModel):
+    """What the page sends to be checked or saved.
+
+    Attributes:
+        areas: The areas, in the order of the page's list.
+        version: Version of the file that the page has loaded or saved last.
+        replace: Save even if the file has changed since.
+    """
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    areas: list[Area]
+    version: str = ""
+    replace: bool = False
+
+
+class Refused(Exception):
+    """A request that gets an answer other than 200.
+
+    Args:
+        status: The HTTP status.
+        text: What is wrong and what to do about it; the page shows it.
+        more: Further fields of the answer.
+    """
+
+    def __init__(self, status: HTTPStatus, text: str, **more: Any) -> None:
+        super().__init__(text)
+        self.status = status
+        self.answer = {"error": text, **more}
+
+
+class AreaEditor:
+    """The picture, and the file that its areas are saved to; its methods may be called from any thread.
+
+    Args:
+        picture: The picture to draw on; any that `read_image` reads.
+        out: The YAML file; areas that it holds already are edited.
+        bits: How many bits the values of a 16-bit picture use; see `read_image`.
+
+    Raises:
+        ImageError: The picture cannot be read.
+        ConfigurationError: The file cannot be read or is no file of areas.
+        UsageError: `out` is a folder, or its areas were drawn on a picture of another size.
+    """
+
+    def __init__(self, picture: Path, out: Path, bits: int | None = None) -> None:
+        self.picture = picture
+        self.out = out
+        frame = read_image(picture, bits)
+        self.size = (frame.shape[1], frame.shape[0])
+        self.png: bytes = cv2.imencode(".png", frame, _FAST)[1].tobytes()
+        self.saved = False
+        self._saving = threading.Lock()
+        if out.is_dir():
+            raise UsageError(f"--out {clean(out)}: is a folder; name a file such as {clean(out / 'regions.yaml')}")
+        read_drawing(out, self.size)
+
+    def load(self) -> dict[str, Any]:
+        """Return what the page shows at its start, with the areas as the file has them now."""
+        version = self._version()
+        try:
+            areas = read_drawing(self.out, self.size)
+        except (EdgeInspectError, OSError) as error:
+            raise Refused(HTTPStatus.CONFLICT, f"{error}. Mend the file, then reload this page.") from error
+        return {
+            "picture": clean(self.picture),
+            "size": self.size,
+            "file": clean(self.out),
+            "version": version,
+            "areas": [area.model_dump() for area in areas],
+        }
+
+    def find_problems(self, request: SaveRequest) -> dict[str, Any]:
+        """Return why the areas cannot be saved as they are."""
+        return {"problems": [problem.model_dump() for problem in find_problems(request.areas, self.size)]}
+
+    def save(self, request: SaveRequest) -> dict[str, Any]:
+        """Write the file, whole or not at all; return its version and the command that uses it."""
+        if problems := self.find_problems(request)["problems"]:
+            text = "Not saved yet: the list says what has to be changed."
+            raise Refused(HTTPStatus.UNPROCESSABLE_ENTITY, text, problems=problems)
+        text = write_drawing(request.areas, self.size, self.picture)
+        if len(text) > LARGEST_BODY:
+            raise Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "Not saved: there are too many points; delete some.")
+        name = clean(self.out)
+        with self._saving:
+            try:
+                if self._version() != request.version and not request.replace:
+                    raise Refused(HTTPStatus.CONFLICT, f"{name} has changed since this page loaded it.", changed=True)
+                write_atomically(self.out, text)
+            except OSError as error:
+                reason = f"Not saved: {name} cannot be written: {error.strerror}. Your drawing is still here."
+                raise Refused(HTTPStatus.INTERNAL_SERVER_ERROR, reason) from error
+            self.saved = True
+            version = self._version()
+        command = self._next_command(request.areas)
+        counts = ", ".join(f"{sum(area.kind == kind for area in request.areas)} {kind}" for kind in ("look", "ignore"))
+        say(f"{name}: saved, areas: {counts}\nNext: {command}")
+        return {"version": version, "file": clean(self.out.absolute()), "command": command}
+
+    def close(self) -> None:
+        """Wait until a file that is being written is there."""
+        self._saving.acquire()
+
+    def _version(self) -> str:
+        """Return what tells one content of the file from another; empty where there is no file."""
+        try:
+            return sha256(self.out)
+        except FileNotFoundError:
+            return ""
+
+    def _next_command(self, areas: list[Area]) -> str:
+        file = shlex.quote(clean(self.out))
+        options = [f"--{kind} {file}" for kind in ("look", "ignore") if any(area.kind == kind for area in areas)]
+        return " ".join(["edge-train fit --data DIR --out RUN", *options])
+
+
+class EditorServer:
+    """Serves the page on 127.0.0.1 until it is closed.
+
+    Args:
+        editor: The picture and the file.
+        port: The port; 0 is any that is free.
+
+    Raises:
+        UsageError: The port is taken.
+    """
+
+    def __init__(self, editor: AreaEditor, port: int = 0) -> None:
+        self._editor = editor
+        token = secrets.token_urlsafe(16)
+        handler = type("Handler", (_Handler,), {"editor": editor, "token": token})
+        try:
+            self._server = _Server(("127.0.0.1", port), handler)
+        except OSError as error:
+            reason = f"--port {port}: cannot be used: {error.strerror}; name another, or leave it out for a free one"
+            raise UsageError(reason) from error
+        self.port: int = self._server.server_address[1]
+        self.url = f"http://127.0.0.1:{self.port}/{token}/"
+
+    def serve(self) -> None:
+        """Answer requests until the thread is interrupted."""
+        self._server.serve_forever(poll_interval=0.1)
+
+    def close(self) -> None:
+        """Stop; a file that is being written is written to its end."""
+        self._server.server_close()
+        self._editor.close()
+
+
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing of a browser that closed its connection."""
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    editor: AreaEditor
+    token: str
+    server_version = "edge-inspect"
+    sys_version = ""
+    timeout = 10
+
+    def do_GET(self) -> None:  # the name that http.server calls
+        try:
+            name = self._admit()
+            if name in _PAGE:
+                file, kind = _PAGE[name]
+                self._answer(HTTPStatus.OK, kind, (_FOLDER / file).read_bytes())
+            elif name == "picture":
+                self._answer(HTTPStatus.OK, "image/png", self.editor.png)
+            elif name == "drawing":
+                self._answer_json(HTTPStatus.OK, self.editor.load())
+            else:
+                raise Refused(HTTPStatus.NOT_FOUND, "There is no such page; open the link that the terminal shows.")
+        except Refused as refused:
+            if "text/html" in self.headers.get("Accept", ""):  # a person reads it, not the page
+                self._answer(refused.status, "text/plain; charset=utf-8", str(refused).encode())
+            else:
+                self._answer_json(refused.status, refused.answer)
+
+    do_HEAD = do_GET
+
+    def do_POST(self) -> None:  # likewise
+        try:
+            # First, because a client that is still sending does not see an answer.
+            body = self._read_body()
+            actions = {"problems": self.editor.find_problems, "save": self.editor.save}
+            action = actions.get(self._admit())
+            if action is None:
+                raise Refused(HTTPStatus.NOT_FOUND, "There is no such page; open the link that the terminal shows.")
+            self._check_sender()
+            self._answer_json(HTTPStatus.OK, action(_parse(body)))
+        except Refused as refused:
+            self._answer_json(refused.status, refused.answer)
+
+    def _admit(self) -> str:
+        """Return what is asked for, behind the token, if whoever asks may have it."""
+        host = self.headers.get("Host", "").lower()
+        if host.partition(":")[0] not in ("127.0.0.1", "localhost"):
+            raise Refused(HTTPStatus.FORBIDDEN, "Open this page as 127.0.0.1, by the link that the terminal shows.")
+        token, slash, name = self.path.partition("?")[0].lstrip("/").partition("/")
+        if not slash or not hmac.compare_digest(token.encode(), self.token.encode()):
+            raise Refused(HTTPStatus.FORBIDDEN, "Open the whole link that the terminal shows; it holds the password.")
+        return name
+
+    def _check_sender(self) -> None:
+        """Refuse what a page of another site could send."""
+        origin = self.headers.get("Origin")
+        if origin is not None and origin != f"http://{self.headers['Host']}":
+            raise Refused(HTTPStatus.FORBIDDEN, "Only this program's own page may save.")
+        if self.headers.get_content_type() != "application/json":
+            raise Refused(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Send application/json.")
+
+    def _read_body(self) -> bytes:
+        length = self.headers.get("Content-Length", "")
+        if not (length.isascii() and length.isdigit() and len(length) <= _LONGEST_LENGTH):
+            raise Refused(HTTPStatus.LENGTH_REQUIRED, "Send a Content-Length.")
+        if int(length) > LARGEST_BODY:
+            left = min(int(length), _LARGEST_DROPPED)
+            while left > 0 and (dropped := self.rfile.read(min(left, 2**16))):
+                left -= len(dropped)
+            text = f"Not saved: the drawing takes more than {LARGEST_BODY} bytes; delete some points."
+            raise Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, text)
+        return self.rfile.read(int(length))
+
+    def _answer_json(self, status: HTTPStatus, answer: dict[str, Any]) -> None:
+        self._answer(status, "application/json", json.dumps(answer).encode())
+
+    def _answer(self, status: HTTPStatus, kind: str, data: bytes) -> None:
+        self.send_response(status)
+        for name, value in {"Content-Type": kind, "Content-Length": str(len(data)), **_HEADERS}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(data)
+
+    def log_message(self, format: str, *args: object) -> None:
+        log.debug("regions: " + format, *args)
+
+
+def _parse(body: bytes) -> SaveRequest:
+    try:
+        return SaveRequest.model_validate_json(body)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        text = f"Not saved: the request cannot be read: {f'{place}: ' if place else ''}{first['msg']}"
+        raise Refused(HTTPStatus.BAD_REQUEST, text) from error
