@@ -20,7 +20,7 @@ from edge_inspect.edge.errors import UsageError
 from edge_inspect.edge.text import clean
 
 MOST_POINTS = 1000
-"""Most points of one polygon: more would be an outline traced by a program, and checking it takes the square of them."""
+"""Most points of one polygon. Checking takes the square of their number, and nobody draws so many by hand."""
 MOST_AREAS = 200
 
 Kind = Literal["look", "ignore"]
@@ -98,7 +98,7 @@ def write_drawing(areas: Sequence[Area], size: tuple[int, int], picture: Path) -
         "size": _OnOneLine(size),
         **{
             kind: [
-                {"name": area.name, "polygon": _OnOneLine(area.polygon)} for area in areas if area.kind == kind
+                {"name": _Name(area.name), "polygon": _OnOneLine(area.polygon)} for area in areas if area.kind == kind
             ]
             for kind in get_args(Kind)
         },
@@ -182,6 +182,10 @@ class _OnOneLine(list[Any]):
     """A list that the file writes in brackets."""
 
 
+class _Name(str):
+    """A text that the file writes in quotes if it could be a number: PyYAML takes 1e5 for text, and others do not."""
+
+
 class _Dumper(yaml.SafeDumper):
     """Writes lists of mappings indented, and coordinates in brackets."""
 
@@ -192,6 +196,12 @@ class _Dumper(yaml.SafeDumper):
         return True
 
 
+_Dumper.add_representer(
+    _Name,
+    lambda dumper, name: dumper.represent_scalar(
+        "tag:yaml.org,2002:str", name, style=None if name[0].isalpha() else "'"
+    ),
+)
 _Dumper.add_representer(
     _OnOneLine, lambda dumper, data: dumper.represent_sequence("tag:yaml.org,2002:seq", data, flow_style=True)
 )

@@ -44,6 +44,8 @@ LARGEST_BODY = 2**20
 _LARGEST_DROPPED = 2**24
 """A larger request is cut off before its answer is read."""
 _LONGEST_LENGTH = 10
+_CLOSE_S = 0.05
+"""The server notices within this time that it is to stop."""
 _FAST = [cv2.IMWRITE_PNG_COMPRESSION, 1]
 
 _FOLDER = resources.files(__package__ or "edge_inspect.train") / "area_page"
@@ -79,12 +81,12 @@ def edit_areas(picture: Path, out: Path, *, bits: int | None = None, port: int =
     """
     editor = AreaEditor(picture, out, bits)
     server = EditorServer(editor, port)
-    say(f"Draw on {clean(picture)} here: {server.url}\nCtrl-C ends this program.")
-    if browser and (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
-        # A browser for terminals would not return before it is closed.
-        threading.Thread(target=webbrowser.open, args=(server.url,), daemon=True).start()
     try:
-        server.serve()
+        say(f"Draw on {clean(picture)} here: {server.url}\nCtrl-C ends this program.")
+        if browser and (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+            # A browser for terminals would not return before it is closed.
+            threading.Thread(target=webbrowser.open, args=(server.url,), daemon=True).start()
+        server.wait()
     except KeyboardInterrupt:
         say(f"\nEnded. {clean(out)}: " + ("saved" if editor.saved else "nothing was saved"))
     finally:
@@ -172,15 +174,15 @@ class AreaEditor:
         if problems := self.find_problems(request)["problems"]:
             text = "Not saved yet: the list says what has to be changed."
             raise Refused(HTTPStatus.UNPROCESSABLE_ENTITY, text, problems=problems)
-        text = write_drawing(request.areas, self.size, self.picture)
-        if len(text) > LARGEST_BODY:
+        content = write_drawing(request.areas, self.size, self.picture)
+        if len(content) > LARGEST_BODY:
             raise Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "Not saved: there are too many points; delete some.")
         name = clean(self.out)
         with self._saving:
             try:
                 if self._version() != request.version and not request.replace:
                     raise Refused(HTTPStatus.CONFLICT, f"{name} has changed since this page loaded it.", changed=True)
-                write_atomically(self.out, text)
+                write_atomically(self.out, content)
             except OSError as error:
                 reason = f"Not saved: {name} cannot be written: {error.strerror}. Your drawing is still here."
                 raise Refused(HTTPStatus.INTERNAL_SERVER_ERROR, reason) from error
@@ -230,13 +232,16 @@ class EditorServer:
             raise UsageError(reason) from error
         self.port: int = self._server.server_address[1]
         self.url = f"http://127.0.0.1:{self.port}/{token}/"
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(_CLOSE_S,), daemon=True)
+        self._thread.start()
 
-    def serve(self) -> None:
-        """Answer requests until the thread is interrupted."""
-        self._server.serve_forever(poll_interval=0.1)
+    def wait(self) -> None:
+        """Wait until the server is closed."""
+        self._thread.join()
 
     def close(self) -> None:
-        """Stop; a file that is being written is written to its end."""
+        """Stop answering; a file that is being written is written to its end."""
+        self._server.shutdown()
         self._server.server_close()
         self._editor.close()
 

@@ -168,9 +168,9 @@ def _tell(metrics: dict[str, float], about: Checkpoint, images: int, synthetic: 
 
 def _add_regions(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Shows a picture on a page in the browser and lets you draw named polygons on it: areas to look at and areas to "
-        "ignore. The page is served on 127.0.0.1 alone and needs no network. Save writes the YAML file that edge-train "
-        "fit reads with --look and --ignore. Ctrl-C ends the command."
+        "Shows a picture on a page in the browser and lets you draw named polygons on it: areas to look at and "
+        "areas to ignore. The page is served on 127.0.0.1 alone and needs no network. Save writes the YAML file that "
+        "edge-train fit reads with --look and --ignore. Ctrl-C ends the command."
     )
     parser.epilog = (
         "If this computer has no browser, forward the port from one that has, such as with ssh -L "

@@ -142,16 +142,20 @@ export class Drawing {
   deleteChosen() {
     if (!this.chosen) return;
     if (this.point >= 0 && this.chosen.polygon.length > 3) {
-      this.change(() => this.chosen.polygon.splice(this.point, 1));
-      this.choose(this.area, this.point % this.chosen.polygon.length);
+      this.change(() => {
+        this.chosen.polygon.splice(this.point, 1);
+        this.point %= this.chosen.polygon.length;
+      });
     } else if (this.point < 0) {
       this.deleteArea(this.area);
     }
   }
 
   deleteArea(index) {
-    this.change(() => this.areas.splice(index, 1));
-    this.choose(-1);
+    this.change(() => {
+      this.areas.splice(index, 1);
+      this.area = this.point = -1;
+    });
   }
 }
 

@@ -53,11 +53,15 @@ export class AreaList {
     name.addEventListener("blur", () => {
       if (drawing.areas[index]) drawing.areas[index].name = name.value.trim();
       drawing.commit();
+      drawing.changed();
     });
     name.addEventListener("keydown", (event) => {
       if (event.key === "Enter" || event.key === "Escape") document.getElementById("stage").focus();
     });
-    kind.addEventListener("change", () => drawing.change(() => (drawing.areas[index].kind = kind.value)));
+    kind.addEventListener("change", () => {
+      const { value } = kind; // a change renders the list first
+      drawing.change(() => (drawing.areas[index].kind = value));
+    });
     remove.addEventListener("click", () => drawing.deleteArea(index));
     return { item, name, kind, problem };
   }

@@ -32,6 +32,7 @@ export class Scene {
     const order = drawing.areas.map((area, index) => index).sort((a, b) => (a === drawing.area) - (b === drawing.area));
     this.shapes.replaceChildren(
       ...order.flatMap((index) => this.area(index)),
+      ...drawing.areas.map((area) => this.label(area)),
       ...(drawing.chosen ? this.handles(drawing.chosen) : []),
       ...(drawing.tool === "select" ? [] : this.draft()),
     );
@@ -42,18 +43,21 @@ export class Scene {
   }
 
   area(index) {
-    const { kind, name, polygon } = this.drawing.areas[index];
+    const { kind, polygon } = this.drawing.areas[index];
     const points = this.points(polygon);
     const classes = ["area", kind];
     if (index === this.drawing.area) classes.push("chosen");
     if (this.wrong.has(index)) classes.push("wrong");
-    const highest = polygon.reduce((best, point) => (point[1] < best[1] ? point : best));
-    const [x, y] = this.view.toStage(highest);
     return [
       shape("polygon", { class: "casing", points }),
       shape("polygon", { class: classes.join(" "), points, "data-area": index }),
-      shape("text", { class: "label", x: x + 6, y: y - 9 }, name),
     ];
+  }
+
+  label({ name, polygon }) {
+    const highest = polygon.reduce((best, point) => (point[1] < best[1] ? point : best));
+    const [x, y] = this.view.toStage(highest);
+    return shape("text", { class: "label", x: x + 6, y: Math.max(y - 9, 14) }, name);
   }
 
   handles({ kind, polygon }) {
