@@ -21,7 +21,8 @@ Pictures:
     textures/             rendered texture for the defects, and for the embedded teacher
 
 Where to look:
-    area_editor.py        the page on which areas are drawn; its files are in area_page/
+    area_server.py        the page on which areas are drawn; its files are in area_page/
+    area_editor.py        the picture to draw on, and saving
     area_drawing.py       the areas drawn on a picture, checked, read and written
 
 Training:

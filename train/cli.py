@@ -198,7 +198,7 @@ def _port(text: str) -> int:
 
 
 def _regions(arguments: argparse.Namespace) -> None:
-    from edge_inspect.train.area_editor import edit_areas
+    from edge_inspect.train.area_server import edit_areas
 
     edit_areas(
         arguments.picture,

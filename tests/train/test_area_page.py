@@ -13,7 +13,8 @@ from areas import LAMP, PINS
 from browser import Watch, open_browser
 
 from edge_inspect.train.area_drawing import Area, read_drawing, write_drawing
-from edge_inspect.train.area_editor import AreaEditor, EditorServer
+from edge_inspect.train.area_editor import AreaEditor
+from edge_inspect.train.area_server import EditorServer
 
 SIZE = (640, 480)
 SQUARE = [[100, 100], [300, 100], [300, 300], [100, 300]]
@@ -344,6 +345,11 @@ def test_fingers_draw_move_points_pan_and_zoom(tmp_path: Path, browser: Any) -> 
     touch("touchMove", end)
     touch("touchEnd")
     assert editor.save() == [area("look", "look-1", [[100, 100], [300, 100], [350, 350], [100, 300]])]
+
+    page.touchscreen.tap(*editor.at([100, 300]))
+    page.locator("#delete-point").tap()
+    assert editor.save()[0].polygon == [[100, 100], [300, 100], [350, 350]]
+    page.locator("#undo").tap()
 
     (x, y), before = editor.at([320, 240]), editor.at([321, 240])[0] - editor.at([320, 240])[0]
     touch("touchStart", (x - 50, y), (x + 50, y))

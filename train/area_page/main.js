@@ -38,6 +38,7 @@ function changed() {
   element("redo").disabled = !drawing.future.length;
   const draws = drawing.tool !== "select";
   element("draft-buttons").hidden = !draws;
+  element("delete-point").hidden = draws || !(drawing.point >= 0 && drawing.chosen?.polygon.length > 3);
   if (!draws) scene.cursor = null;
   element("close-area").disabled = drawing.draft.length < 3;
   element("advice").textContent = advice();
@@ -179,6 +180,7 @@ onClick("zoom-out", () => view.zoom(0.8));
 onClick("zoom-full", () => view.zoom(1 / view.scale));
 onClick("fit", () => view.fit());
 onClick("save", save);
+onClick("delete-point", () => drawing.deleteChosen());
 onClick("close-area", () => closeArea(matchMedia("(pointer: coarse)").matches ? "touch" : "mouse"));
 onClick("cancel-area", cancel);
 addEventListener("beforeunload", (event) => {

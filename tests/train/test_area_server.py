@@ -21,7 +21,8 @@ from areas import LAMP, PINS
 from edge_inspect.edge.errors import ConfigurationError, EdgeInspectError, UsageError
 from edge_inspect.edge.frame.images import read_image
 from edge_inspect.train.area_drawing import read_drawing
-from edge_inspect.train.area_editor import LARGEST_BODY, AreaEditor, EditorServer
+from edge_inspect.train.area_editor import LARGEST_FILE, AreaEditor
+from edge_inspect.train.area_server import EditorServer
 from edge_inspect.train.cli import main
 
 SIZE = (640, 480)
@@ -281,7 +282,7 @@ def test_a_broken_request_gets_a_clear_answer_and_loses_nothing(client: Client, 
     assert client.out.read_bytes() == before and client.save(PINS).status == 200
 
 
-@pytest.mark.parametrize("size", [LARGEST_BODY + 1, 5 * LARGEST_BODY])
+@pytest.mark.parametrize("size", [LARGEST_FILE + 1, 5 * LARGEST_FILE])
 def test_a_request_that_is_too_large_is_refused(client: Client, size: int) -> None:
     answer = client.post("save", b" " * size)
     assert answer.status == 413 and "delete some points" in answer.json["error"]
@@ -359,6 +360,13 @@ def test_a_file_that_was_spoilt_meanwhile_is_told_when_the_page_is_loaded(client
     answer = client.get("drawing")
     assert answer.status == 409 and str(client.out) in answer.json["error"]
     assert client.out.read_text() == text
+
+
+def test_a_folder_that_took_the_place_of_the_file_is_told(client: Client) -> None:
+    client.out.mkdir()
+    assert client.get("drawing").status == 409
+    answer = client.post("save", {"areas": [PINS.model_dump()], "replace": True})
+    assert answer.status == 500 and "Is a directory" in answer.json["error"]
 
 
 def refusal(picture: Path, out: Path) -> EdgeInspectError:
