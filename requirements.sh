@@ -3,7 +3,7 @@
 #
 #   ./requirements.sh run    to install and run: a Python of 3.10 or newer with venv, and the libraries of opencv-python
 #   ./requirements.sh test   for every test too: a broker, a compiler, openssl, stand-ins for cameras, systemd's checks,
-#                            a Modbus client, node and npm
+#                            a Modbus client, node and npm, a browser
 #
 # What is there already is left alone. Where packages can be installed (as root, or with sudo that asks for no password)
 # they are; else the one command that brings them is named. Exit status 0 if nothing is missing that cannot be done
@@ -30,7 +30,7 @@ missing() {
 }
 
 # What opencv-python loads, without which make takes opencv-python-headless; and for tests an RTSP server, a fake GigE
-# camera, systemd-analyze, other people's Modbus clients and validators: not every release has all of them.
+# camera, systemd-analyze, other people's Modbus clients and validators, a browser: not every release has all of them.
 wanted() {
     has_opencv || {
         has_library libGL.so.1 || echo libgl1
@@ -46,6 +46,7 @@ wanted() {
     command -v mbpoll >/dev/null || echo mbpoll
     command -v node >/dev/null || echo nodejs
     command -v npm >/dev/null || echo npm
+    command -v chromium >/dev/null || echo chromium
 }
 
 if command -v "$PYTHON" >/dev/null && ! is_recent; then

@@ -1,7 +1,7 @@
 """The command `edge-train`: data sets, training, metrics and reports.
 
 The command:
-    cli.py                `edge-train fit`, `evaluate` and `teacher`
+    cli.py                `edge-train fit`, `evaluate`, `regions` and `teacher`
     fit_options.py        the options of `fit`
     launch.py             several categories, shared among processes
     device.py             the device that computes, and its precision
@@ -19,6 +19,11 @@ Pictures:
     foreground.py         where the part is in a picture
     synthesis.py          synthetic defects to train with
     textures/             rendered texture for the defects, and for the embedded teacher
+
+Where to look:
+    area_server.py        the page on which areas are drawn; its files are in area_page/
+    area_editor.py        the picture to draw on, and saving
+    area_drawing.py       the areas drawn on a picture, checked, read and written
 
 Training:
     training.py           one training, from pictures to checkpoint

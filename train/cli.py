@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from edge_inspect.edge import __version__
 from edge_inspect.edge.errors import CheckFailed, EdgeInspectError, UsageError
+from edge_inspect.edge.frame.fit_modes import DEPTHS
 from edge_inspect.edge.program import add_json_option, run_command, say, seed, write_json
 from edge_inspect.train.fit_options import LazyParser, add_options, add_systems, read_settings
 
@@ -35,6 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     fit.set_defaults(handler=_fit)
     fit.later = add_systems
     _add_evaluate(commands.add_parser("evaluate", help="measure a checkpoint on a test split"))
+    _add_regions(commands.add_parser("regions", help="draw where to look and what to ignore, in a browser"))
     _add_teacher(commands.add_parser("teacher", help="make the compact teacher that ships with the program"))
     return run_command(parser, argv)
 
@@ -162,6 +164,49 @@ def _tell(metrics: dict[str, float], about: Checkpoint, images: int, synthetic: 
         say(f"{name:20} {value:.4f}")
     told = {"images": images, "steps": about.steps, "seed": about.seed}
     write_json({**told, **({"synthetic": True} if synthetic else {}), **metrics}, target)
+
+
+def _add_regions(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Shows a picture on a page in the browser and lets you draw named polygons on it: areas to look at and "
+        "areas to ignore. The page is served on 127.0.0.1 alone and needs no network. Save writes the YAML file that "
+        "edge-train fit reads with --look and --ignore. Ctrl-C ends the command."
+    )
+    parser.epilog = (
+        "If this computer has no browser, forward the port from one that has, such as with ssh -L "
+        "8123:127.0.0.1:8123 THIS-COMPUTER and --port 8123, and open the link there."
+    )
+    parser.add_argument("picture", type=Path, metavar="PICTURE", help="picture of a part, as the camera gives it")
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="FILE", help="YAML file to write; areas in it are loaded for editing"
+    )
+    parser.add_argument("--port", type=_port, default=0, metavar="N", help="port of the page (default: a free one)")
+    parser.add_argument("--no-browser", action="store_true", help="print the link only, and open no browser")
+    parser.add_argument(
+        "--bits",
+        type=int,
+        choices=DEPTHS,
+        help="for a 16-bit picture that does not say it itself: how many bits a pixel uses (default 16)",
+    )
+    parser.set_defaults(handler=_regions)
+
+
+def _port(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 0 < int(text) < 65536):
+        raise argparse.ArgumentTypeError(f"{text!r} must be a whole number from 1 to 65535")
+    return int(text)
+
+
+def _regions(arguments: argparse.Namespace) -> None:
+    from edge_inspect.train.area_server import edit_areas
+
+    edit_areas(
+        arguments.picture,
+        arguments.out,
+        bits=arguments.bits,
+        port=arguments.port,
+        browser=not arguments.no_browser,
+    )
 
 
 def _add_teacher(parser: argparse.ArgumentParser) -> None:
