@@ -13,13 +13,14 @@ genicam:/path/producer.cti?device=SERIAL         any GenTL producer, by harveste
 
 docs/cameras.md has every option, and what each kind needs installed.
 
-Files, from the URI to the frame; the first five, and this one, import nothing but the standard library:
+Files, from the URI to the frame. The first six, and this one, import nothing but the standard library:
 
+opening.py         a URI is checked, and its camera opened
 registry.py        the kinds of cameras there are
 kind.py            what a kind says of itself
 split.py           a URI in its parts
 options.py         how options are read
-address.py         a URI as its camera takes it
+address.py         the parts of a URI, for the code that opens the camera
 source.py          what a live source gives before it is a camera
 feed.py            a free-running source as a camera: the newest frame waits
 triggered.py       a source that waits for its own trigger as a camera
@@ -41,9 +42,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
-
-from edge_inspect.edge.cameras.address import parse_uri
-from edge_inspect.edge.cameras.registry import CAMERAS
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -105,26 +103,3 @@ class Camera(Protocol):
 
     def close(self) -> None:
         """Let the source go."""
-
-
-def open_camera(uri: str, place: Place | None = None) -> Camera:
-    """Open the camera a URI names.
-
-    Args:
-        uri: See above.
-        place: Where a recorded source goes on; default: at its beginning. Live sources have none.
-
-    Raises:
-        CameraError: The scheme or an option is unknown, the source is not there, or it refuses a value.
-    """
-    scheme, address = parse_uri(uri)
-    return CAMERAS[scheme].open(address, place or Place())
-
-
-def check_uri(uri: str) -> None:
-    """Check a camera URI without opening the source.
-
-    Raises:
-        CameraError: The scheme or an option is unknown.
-    """
-    parse_uri(uri)

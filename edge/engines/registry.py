@@ -33,7 +33,9 @@ ENGINES: dict[str, EngineKind] = {
     kind.name: kind
     for kind in (
         EngineKind("openvino", "any processor", "openvino:OpenVinoEngine"),
-        EngineKind("tensorrt", "NVIDIA GPUs", "tensorrt.engine:TensorRtEngine", built=True, look=look_for_tensorrt),
+        EngineKind(
+            "tensorrt", "NVIDIA GPUs", "tensorrt.cached:CachedTensorRtEngine", built=True, look=look_for_tensorrt
+        ),
     )
 }
 """The first runs on every box. Of those that can run on a box, the service takes the last unless told otherwise."""

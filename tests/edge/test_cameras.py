@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_inspect.edge.cameras import Camera, Place, check_uri, open_camera
+from edge_inspect.edge.cameras import Camera, Place
+from edge_inspect.edge.cameras.opening import check_uri, open_camera
 from edge_inspect.edge.contract.fields import utc_now
 from edge_inspect.edge.errors import CameraError
 from edge_inspect.edge.frame.images import write_image

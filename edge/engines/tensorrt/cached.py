@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import logging
 from dataclasses import dataclass
+from pathlib import Path
 
 from edge_inspect.edge.bundle.bundle import Bundle
 from edge_inspect.edge.contract.fields import Precision
@@ -12,7 +13,7 @@ from edge_inspect.edge.cuda import Cuda, Kernels
 from edge_inspect.edge.engines.golden import check_golden
 from edge_inspect.edge.engines.tensorrt.bindings import TensorRt, load_tensorrt
 from edge_inspect.edge.engines.tensorrt.builder import WORKSPACE_MB, BuildError, Built, build
-from edge_inspect.edge.engines.tensorrt.cache import EngineCache, EngineKey
+from edge_inspect.edge.engines.tensorrt.cache import EngineCache, EngineKey, default_cache
 from edge_inspect.edge.engines.tensorrt.engine import TensorRtEngine
 from edge_inspect.edge.engines.tensorrt.fused import FusedTensorRtEngine
 from edge_inspect.edge.engines.tensorrt.release import parse_version
@@ -49,6 +50,40 @@ def find_device() -> Device:
     trt = load_tensorrt()
     parse_version(trt.__version__)
     return Device(trt, Cuda())
+
+
+class CachedTensorRtEngine(TensorRtEngine):
+    """TensorRT's engine as the registry names it: `load` and `build` take it from the cache, or build it now.
+
+    Both return a `FusedTensorRtEngine`, or a `TensorRtEngine` on a box where the kernels cannot be used. This class
+    itself is never instantiated.
+    """
+
+    @classmethod
+    def check_box(cls) -> None:
+        """Look for TensorRT, pycuda and a GPU.
+
+        Raises:
+            EngineError: One of them is missing; the message has the remedy.
+        """
+        find_device()
+
+    @classmethod
+    def load(
+        cls, bundle: Bundle, precision: Precision, *, threads: int = 0, cache: Path | None = None
+    ) -> TensorRtEngine:
+        """Return the engine from the cache. If it is not there, build it, which takes minutes."""
+        return cls.build(bundle, precision, cache=cache, workspace_mb=None, again=False)[0]
+
+    @classmethod
+    def build(
+        cls, bundle: Bundle, precision: Precision, *, cache: Path | None, workspace_mb: int | None, again: bool
+    ) -> tuple[TensorRtEngine, Path]:
+        """Return the engine, from the cache or built now, and its folder in the cache."""
+        device, kept = find_device(), EngineCache(cache or default_cache())
+        workspace_mb = WORKSPACE_MB if workspace_mb is None else workspace_mb
+        engine = open_cached(bundle, precision, kept, device, workspace_mb=workspace_mb, again=again)
+        return engine, kept.path(device.key(bundle, precision))
 
 
 def open_cached(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,8 +14,6 @@ from edge_inspect.edge.contract.fields import Precision
 from edge_inspect.edge.cuda import Cuda
 from edge_inspect.edge.engines.base import FittedEngine
 from edge_inspect.edge.engines.tensorrt.bindings import TensorRt
-from edge_inspect.edge.engines.tensorrt.builder import WORKSPACE_MB
-from edge_inspect.edge.engines.tensorrt.cache import EngineCache, default_cache
 from edge_inspect.edge.engines.tensorrt.host_head import HostHead
 from edge_inspect.edge.engines.tensorrt.network import Network
 from edge_inspect.edge.engines.tensorrt.slot import HostSlot, Slot
@@ -51,39 +48,9 @@ class TensorRtEngine(FittedEngine):
             self._slots = self._make_slots(bundle, Network(bundle, precision, plan, trt))
 
     @classmethod
-    def check_box(cls) -> None:
-        """Look for TensorRT, pycuda and a GPU.
-
-        Raises:
-            EngineError: One is missing; the message has the remedy.
-        """
-        from edge_inspect.edge.engines.tensorrt.cached import find_device
-
-        find_device()
-
-    @classmethod
     def unsupported(cls, precision: Precision) -> str:
         """Return why it cannot compute in a precision."""
         return "bf16 is for OpenVINO; TensorRT runs int8, fp16 and fp32" if precision == "bf16" else ""
-
-    @classmethod
-    def load(
-        cls, bundle: Bundle, precision: Precision, *, threads: int = 0, cache: Path | None = None
-    ) -> TensorRtEngine:
-        """Return the engine from the cache; one that is not there is built, which takes minutes."""
-        return cls.build(bundle, precision, cache=cache, workspace_mb=None, again=False)[0]
-
-    @classmethod
-    def build(
-        cls, bundle: Bundle, precision: Precision, *, cache: Path | None, workspace_mb: int | None, again: bool
-    ) -> tuple[TensorRtEngine, Path]:
-        """Return the engine, from the cache or built now, and its folder there."""
-        from edge_inspect.edge.engines.tensorrt.cached import find_device, open_cached
-
-        device, kept = find_device(), EngineCache(cache or default_cache())
-        workspace_mb = WORKSPACE_MB if workspace_mb is None else workspace_mb
-        engine = open_cached(bundle, precision, kept, device, workspace_mb=workspace_mb, again=again)
-        return engine, kept.path(device.key(bundle, precision))
 
     def network_alone(self, bundle: Bundle) -> Callable[[], object]:
         """Return what runs the network on whatever lies in its input; features stay on the device."""

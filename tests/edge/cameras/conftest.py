@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from sources import GigECamera, Killable, RtspServer, VideoFile
 
-from edge_inspect.edge.cameras import Camera, open_camera
+from edge_inspect.edge.cameras import Camera
+from edge_inspect.edge.cameras.opening import open_camera
 from edge_inspect.edge.errors import CameraError
 
 

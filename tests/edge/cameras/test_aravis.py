@@ -9,7 +9,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from edge_inspect.edge.cameras import Camera, open_camera
+from edge_inspect.edge.cameras import Camera
+from edge_inspect.edge.cameras.opening import open_camera
 from edge_inspect.edge.errors import CameraError, CameraIdle, CameraLost
 
 Gige = Callable[..., str]

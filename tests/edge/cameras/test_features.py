@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from edge_inspect.edge.cameras.address import parse_uri
 from edge_inspect.edge.cameras.features import configure
+from edge_inspect.edge.cameras.opening import parse_uri
 from edge_inspect.edge.errors import CameraError
 
 

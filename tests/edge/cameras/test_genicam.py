@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from edge_inspect.edge.cameras import Camera, open_camera
-from edge_inspect.edge.cameras.address import parse_uri
+from edge_inspect.edge.cameras import Camera
 from edge_inspect.edge.cameras.genicam import GenTlSource
+from edge_inspect.edge.cameras.opening import open_camera, parse_uri
 from edge_inspect.edge.errors import CameraError
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from edge_inspect.edge.cameras.address import parse_uri
 from edge_inspect.edge.cameras.kind import CameraKind
+from edge_inspect.edge.cameras.opening import parse_uri
 from edge_inspect.edge.cameras.registry import CAMERAS
 from edge_inspect.edge.errors import CameraError
 from edge_inspect.edge.triggers import TRIGGERS

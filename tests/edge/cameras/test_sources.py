@@ -12,7 +12,8 @@ from mosquitto import free_port
 from sources import Killable, RtspServer
 from system_gi import find_gi
 
-from edge_inspect.edge.cameras import Camera, open_camera
+from edge_inspect.edge.cameras import Camera
+from edge_inspect.edge.cameras.opening import open_camera
 from edge_inspect.edge.contract.fields import utc_now
 from edge_inspect.edge.errors import CameraError, CameraLost
 

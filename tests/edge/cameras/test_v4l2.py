@@ -13,8 +13,8 @@ import cv2
 import numpy as np
 import pytest
 
-from edge_inspect.edge.cameras import open_camera
 from edge_inspect.edge.cameras.address import Address
+from edge_inspect.edge.cameras.opening import open_camera
 from edge_inspect.edge.cameras.v4l2 import V4l2Source
 from edge_inspect.edge.cameras.v4l2_controls import Controls
 from edge_inspect.edge.errors import CameraError, CameraLost
