@@ -1,4 +1,4 @@
-"""The parts of a camera URI, as the code that opens the camera gets them."""
+"""The parts of a camera URI, as they are given to the code that opens the camera."""
 
 from __future__ import annotations
 
@@ -9,23 +9,24 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Address:
-    """A camera URI, taken apart.
+    """The parts of a camera URI. An option that is `None` was not given: the camera keeps its own setting.
 
     Attributes:
-        path: What it points at.
-        shown: How messages name the camera: nothing that may hold a password.
-        fps: Frames a second; of a recorded source 0 is as fast as they are taken; `None` the source's own rate.
-        loop: A recorded source begins again at its end.
-        bits: How many bits the values of 16-bit picture files use, where the files do not say.
-        exposure: In microseconds.
-        gain: In the camera's own unit.
-        size: Width and height, in pixels.
-        region: X, y, width and height of the part of the sensor that is read, in pixels.
-        format: The camera's name of a pixel format.
-        trigger: What the camera itself waits for before each frame: one of its lines, or `software`.
-        device: Serial number of one of a producer's cameras.
+        path: Path, URL, pipeline or serial number of the camera, depending on the scheme.
+        shown: Name of the camera in messages. It holds no part of the URI that may be a password.
+        fps: Frame rate in frames per second. For a recorded source 0 means as fast as frames are read, and `None` its
+            recorded rate.
+        loop: Whether a recorded source starts again when it reaches its end.
+        bits: Number of bits that the values of 16-bit picture files use, if the files do not say.
+        exposure: Exposure time in microseconds.
+        gain: Gain in the camera's own unit.
+        size: Width and height of the frame in pixels.
+        region: X, y, width and height, in pixels, of the part of the sensor that is read.
+        format: Pixel format by the camera's own name.
+        trigger: Trigger that the camera itself waits for before each frame: one of its input lines, or `software`.
+        device: Serial number of the camera, if a GenTL producer has several.
         timeout: Seconds without a frame after which the source counts as lost.
-        others: Options that one kind of camera has for itself, by name.
+        others: Options that only one kind of camera has, by name.
     """
 
     path: str

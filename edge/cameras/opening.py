@@ -1,4 +1,4 @@
-"""Read a camera URI, and open the camera that it names."""
+"""Parse a camera URI, and open the camera that it names."""
 
 from __future__ import annotations
 
@@ -15,14 +15,15 @@ _COMMON = {each.name for each in dataclasses.fields(Address)} - {"path", "shown"
 
 
 def open_camera(uri: str, place: Place | None = None) -> Camera:
-    """Open the camera a URI names.
+    """Open the camera that a URI names.
 
     Args:
-        uri: See above.
-        place: Where a recorded source goes on; default: at its beginning. Live sources have none.
+        uri: URI of the camera; `edge.cameras` lists the schemes.
+        place: Position at which a recorded source continues; without one it begins at the start. Live sources ignore
+            it.
 
     Raises:
-        CameraError: The scheme or an option is unknown, the source is not there, or it refuses a value.
+        CameraError: The scheme or an option is unknown, the source does not exist, or it refuses a value.
     """
     scheme, address = parse_uri(uri)
     return CAMERAS[scheme].open(address, place or Place())
@@ -38,10 +39,10 @@ def check_uri(uri: str) -> None:
 
 
 def parse_uri(uri: str) -> tuple[str, Address]:
-    """Take a camera URI apart, into its scheme and the address.
+    """Parse a camera URI into its scheme and its address.
 
     Raises:
-        CameraError: The scheme or an option is unknown, or a value is not what the option takes.
+        CameraError: The scheme or an option is unknown, or the value of an option is not valid.
     """
     scheme, _, rest = uri.partition(":")
     kind = CAMERAS.get(scheme.lower())
@@ -64,5 +65,5 @@ def parse_uri(uri: str) -> tuple[str, Address]:
 
 
 def _hide(uri: str) -> str:
-    """Return the URI without what may be a user and a password."""
+    """Return the URI without the part that may hold a user name and a password."""
     return re.sub(r"//.*@", "//", uri, flags=re.DOTALL)

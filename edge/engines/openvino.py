@@ -145,11 +145,11 @@ def with_head(network: ov.Model, manifest: Manifest) -> ov.Model:
     def features(names: Sequence[str]) -> list[ov.Output]:
         return [outputs[name].get_node().input_value(0) for name in names]
 
-    told = manifest.outputs
-    if isinstance(told, MapOutput):
-        maps = features([told.map])
+    named = manifest.outputs
+    if isinstance(named, MapOutput):
+        maps = features([named.map])
     else:
-        pairs = zip(features(told.teacher), features(told.student), strict=True)
+        pairs = zip(features(named.teacher), features(named.student), strict=True)
         maps = [_cosine_distance(t, s).output(0) for t, s in pairs]
     anomaly = _head(maps, (fit["height"], fit["width"]), manifest.decision.sigma)
     return ov.Model([anomaly], [frame], "edge-inspect")

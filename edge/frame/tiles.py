@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from edge_inspect.edge.frame.images import Frame
 
-Place = tuple[slice, slice]
+TileArea = tuple[slice, slice]
 """The rows and columns of the canvas that a tile covers."""
 
 
@@ -51,7 +51,7 @@ class Grid:
         step_x, step_y = self.width - self.overlap, self.height - self.overlap
         return self.width + (self.columns - 1) * step_x, self.height + (self.rows - 1) * step_y
 
-    def places(self) -> list[Place]:
+    def places(self) -> list[TileArea]:
         """Return what each tile covers."""
         step_x, step_y = self.width - self.overlap, self.height - self.overlap
         corners = [(column * step_x, row * step_y) for row in range(self.rows) for column in range(self.columns)]

@@ -6,7 +6,7 @@ discrepancy.py   launches of discrepancy.cu
 discrepancy.cu   features or a map of low resolution to anomaly map, score and mask, by:
 distance.cuh     cosine distances
 head.cuh         upsampling, blur, score and mask
-top.cuh          the mean of the k largest values
+largest.cuh      the mean of the k largest values
 numbers.cuh      numbers as the kernels read them
 launch.py        which kernel, how many threads, which argument; how the code is compiled
 cubin.py         machine code for one GPU, compiled once and kept

@@ -18,7 +18,7 @@
 // A value that is not finite makes the score NaN, wherever it lies; the host refuses such a frame.
 #pragma once
 
-#include "top.cuh"
+#include "largest.cuh"
 
 constexpr int STRIP = 8;     // rows of a block
 constexpr int ACROSS = 128;  // columns and threads of a block

@@ -211,8 +211,8 @@ def test_a_wrong_uri_is_refused_without_looking(uri: str, message: str) -> None:
 @pytest.mark.parametrize(
     ("option", "message"),
     [
-        ("fps=fast", "fps=fast is no number"),
-        ("fps=", "fps= is no number"),
+        ("fps=fast", "fps=fast is not a number"),
+        ("fps=", "fps= is not a number"),
         ("fps=-1", "must be at least 0"),
         ("fps=nan", "fps=nan is not finite"),
         ("fps=inf", "fps=inf is not finite"),

@@ -71,10 +71,10 @@ import re
 from edge_inspect.edge.errors import TriggerError
 from edge_inspect.edge.finding import Finding
 from edge_inspect.edge.triggers.kind import TriggerKind
-from edge_inspect.edge.triggers.thread import Trigger
+from edge_inspect.edge.triggers.thread import TriggerThread
 
 
-class BurstTrigger(Trigger):
+class BurstTrigger(TriggerThread):
     """Fires so many times, and then no more."""
 
     def __init__(self, count, fire, say, name):
@@ -261,7 +261,7 @@ print(json.dumps(settings.Settings.model_json_schema()))
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
-        ({"camera": "pattern:3?seed=x"}, "camera option seed=x is no number"),
+        ({"camera": "pattern:3?seed=x"}, "camera option seed=x is not a number"),
         ({"camera": "pattern:3?fps=5"}, "unknown option fps; there are seed"),
         ({"camera": "pattern:"}, "names no path"),
         ({"camera": "noise:3"}, "aravis:, genicam:, pattern:"),

@@ -69,7 +69,7 @@ class Parser(Protocol):
     def get_error(self, index: int) -> ParserError: ...
 
 
-class Engine(Protocol):
+class CudaEngine(Protocol):
     """ICudaEngine, by its I/O tensors."""
 
     @property

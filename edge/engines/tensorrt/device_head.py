@@ -90,8 +90,8 @@ class DeviceHead:
         self._at = {name: int(address) for name, address in memory.items()}
         self._grid = bundle.fit.grid
         self._threshold = bundle.manifest.decision.thresholds[precision].pixel
-        told = bundle.manifest.outputs
-        names = [told.map] if isinstance(told, MapOutput) else told.teacher
+        outputs = bundle.manifest.outputs
+        names = [outputs.map] if isinstance(outputs, MapOutput) else outputs.teacher
         sizes = [(tensors[name].shape[-2], tensors[name].shape[-1]) for name in names]
         self._tables = head_tables(sizes, self._grid, bundle.manifest.decision.sigma)
         self._constants = [{name: self._upload(array) for name, array in t.arrays.items()} for t in self._tables]
@@ -150,14 +150,14 @@ class DeviceHead:
         row, column = divmod(tile, columns)
         # A tile's map is written at its place among the others', in lines of all of them.
         to = [int(low) + 4 * w * (row * h * columns + column) for low, (h, w) in zip(self._low, sizes, strict=True)]
-        told = self._manifest.outputs
-        if isinstance(told, MapOutput):
-            return [arrange(self._at[told.map], to[0], sizes[0], 1, kind=self._kind([told.map]), columns=columns)]
+        outputs = self._manifest.outputs
+        if isinstance(outputs, MapOutput):
+            return [arrange(self._at[outputs.map], to[0], sizes[0], 1, kind=self._kind([outputs.map]), columns=columns)]
         scales = [
             FeaturePair(self._at[teacher], self._at[student], place, self._tensors[teacher].shape[1], *size)
-            for teacher, student, place, size in zip(told.teacher, told.student, to, sizes, strict=True)
+            for teacher, student, place, size in zip(outputs.teacher, outputs.student, to, sizes, strict=True)
         ]
-        return [distance(scales, 1, kind=self._kind([*told.teacher, *told.student]), columns=columns)]
+        return [distance(scales, 1, kind=self._kind([*outputs.teacher, *outputs.student]), columns=columns)]
 
     def _join(self, valid: tuple[int, int, int, int]) -> Launch:
         addresses = [

@@ -77,9 +77,9 @@ class TensorRtEngine(FittedEngine):
                 self._slots.pop().close()
 
     def _maps(self, tiles: Iterable[Frame]) -> Iterator[NDArray[np.float32]]:
-        return self._through(tiles)
+        return self._run_slots(tiles)
 
-    def _through(self, given: Iterable[Any]) -> Iterator[Any]:
+    def _run_slots(self, given: Iterable[Any]) -> Iterator[Any]:
         """Yield what comes of each on its way through the slots, in order, valid until the next is asked for."""
         self._check_open()
         # What is given up half way needs no clean-up: a slot's next one waits behind it on the same stream.

@@ -54,7 +54,7 @@ class FusedTensorRtEngine(TensorRtEngine):
             DriftError: A result is not finite.
             UsageError: The region of interest lies outside a frame.
         """
-        return self._through((frame, self._fit) for frame in frames)
+        return self._run_slots((frame, self._fit) for frame in frames)
 
     def infer_fitted(self, fitted: Frame) -> NDArray[np.float32]:
         """Return the map of a frame that was fitted already, (height, width) of the canvas, valid until the next call.
@@ -64,7 +64,7 @@ class FusedTensorRtEngine(TensorRtEngine):
             DriftError: The result is not finite.
         """
         # Of the canvas's size, a frame is left as it is by every mode, and grey stays grey.
-        anomaly: AnomalyMap = next(self._through([(fitted, replace(self._fit, region=None))]))
+        anomaly: AnomalyMap = next(self._run_slots([(fitted, replace(self._fit, region=None))]))
         return anomaly.values
 
     def _make_slots(self, bundle: Bundle, network: Network) -> list[Slot[Any, Any]]:

@@ -15,7 +15,7 @@ from edge_inspect.edge.bundle.manifest import Manifest, MapOutput
 from edge_inspect.edge.discrepancy import EPSILON, head_matrix
 from edge_inspect.edge.frame.images import Frame
 
-Features = Mapping[str, NDArray[Any]]
+NetworkOutputs = Mapping[str, NDArray[Any]]
 """The network's outputs by name: (1, C, h, w) float32 or float16, or a (1, 1, h, w) map."""
 
 
@@ -28,11 +28,13 @@ class HostHead:
     """
 
     def __init__(self, manifest: Manifest, shapes: Mapping[str, Sequence[int]]) -> None:
-        fit, told = manifest.input.fit, manifest.outputs
+        fit, outputs = manifest.input.fit, manifest.outputs
         std = np.array(manifest.input.std, np.float32)
         self._scale, self._shift = 1 / (255 * std), -np.array(manifest.input.mean, np.float32) / std
-        self._pairs = None if isinstance(told, MapOutput) else list(zip(told.teacher, told.student, strict=True))
-        self._maps = [told.map] if isinstance(told, MapOutput) else told.teacher
+        self._pairs = (
+            None if isinstance(outputs, MapOutput) else list(zip(outputs.teacher, outputs.student, strict=True))
+        )
+        self._maps = [outputs.map] if isinstance(outputs, MapOutput) else outputs.teacher
         sizes = [shapes[name][-2:] for name in self._maps]
         sigma = manifest.decision.sigma
         self._down = [head_matrix(height, fit["height"], sigma) for height, _ in sizes]
@@ -47,7 +49,7 @@ class HostHead:
             np.multiply(tile[:, :, 2 - channel], self._scale[channel], out=plane, casting="same_kind")
             plane += self._shift[channel]
 
-    def map(self, features: Features) -> NDArray[np.float32]:
+    def map(self, features: NetworkOutputs) -> NDArray[np.float32]:
         """Return the anomaly map of a tile, (H, W) float32, valid until the next call (edge/discrepancy.py)."""
         for k, name in enumerate(self._maps):
             distance = features[name][0, 0] if self._pairs is None else _cosine_distance(features, *self._pairs[k])
@@ -58,7 +60,7 @@ class HostHead:
         return self._values
 
 
-def _cosine_distance(features: Features, teacher: str, student: str) -> NDArray[np.float32]:
+def _cosine_distance(features: NetworkOutputs, teacher: str, student: str) -> NDArray[np.float32]:
     """Return `1 - cos` over channels, (h, w) float32."""
     t, s = (features[name][0].astype(np.float32, copy=False) for name in (teacher, student))
 

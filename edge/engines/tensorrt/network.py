@@ -11,7 +11,7 @@ from edge_inspect.edge.bundle.bundle import Bundle
 from edge_inspect.edge.bundle.manifest import MapOutput
 from edge_inspect.edge.contract.fields import Precision
 from edge_inspect.edge.cuda import Stream
-from edge_inspect.edge.engines.tensorrt.bindings import Engine, ExecutionContext, TensorRt, collecting_log, reason
+from edge_inspect.edge.engines.tensorrt.bindings import CudaEngine, ExecutionContext, TensorRt, collecting_log, reason
 from edge_inspect.edge.errors import EngineError
 
 
@@ -50,7 +50,7 @@ class Network:
         logger, self._said = collecting_log(trt)
         try:
             runtime = trt.Runtime(logger)
-            engine: Engine | None = runtime.deserialize_cuda_engine(plan)
+            engine: CudaEngine | None = runtime.deserialize_cuda_engine(plan)
         except (TypeError, RuntimeError) as error:  # the bindings' own, when CUDA does not start
             raise EngineError(f"{bundle.path}: TensorRT cannot start: {error}: {reason(self._said)}") from error
         if engine is None:
@@ -92,7 +92,7 @@ class Network:
             raise EngineError(f"TensorRT failed on a frame: {reason(self._said)}")
 
 
-def _tensors(trt: TensorRt, engine: Engine) -> dict[str, Tensor]:
+def _tensors(trt: TensorRt, engine: CudaEngine) -> dict[str, Tensor]:
     dtypes: dict[Any, np.dtype[Any]] = {
         trt.DataType.FLOAT: np.dtype(np.float32),
         trt.DataType.HALF: np.dtype(np.float16),
@@ -109,8 +109,8 @@ def _tensors(trt: TensorRt, engine: Engine) -> dict[str, Tensor]:
 
 
 def _check_tensors(bundle: Bundle, tensors: dict[str, Tensor]) -> None:
-    told, fit = bundle.manifest.outputs, bundle.fit
-    wanted = {told.map} if isinstance(told, MapOutput) else {*told.teacher, *told.student}
+    outputs, fit = bundle.manifest.outputs, bundle.fit
+    wanted = {outputs.map} if isinstance(outputs, MapOutput) else {*outputs.teacher, *outputs.student}
     inputs = {name for name, tensor in tensors.items() if tensor.is_input}
     image = bundle.manifest.input.name
     if inputs != {image} or wanted - tensors.keys() or tensors[image].shape != (1, 3, fit.height, fit.width):

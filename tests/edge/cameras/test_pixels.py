@@ -52,7 +52,7 @@ def test_a_frame_given_back_is_written_over() -> None:
 
 
 def test_an_unknown_format_and_too_few_bytes_are_refused() -> None:
-    with pytest.raises(CameraError, match="camera cam: format Mono12Packed is not known here; take one of Mono8, "):
+    with pytest.raises(CameraError, match="camera cam: format Mono12Packed is not supported; use one of Mono8, "):
         check_format("cam", "Mono12Packed")
     for form in FORMATS:
         check_format("cam", form)

@@ -63,8 +63,8 @@ def test_a_software_trigger_forgets_what_waits_and_is_lost_without_a_frame(monke
     assert level(camera) == 9
 
     def none(buffer: Frame | None) -> Shot:
-        raise CameraIdle("camera line: no frame for 2 s: 1 lacked packets")
+        raise CameraIdle("camera line: no frame for 2 s: 1 lost packets")
 
     monkeypatch.setattr(source, "grab", none)
-    with pytest.raises(CameraLost, match="1 lacked packets"):
+    with pytest.raises(CameraLost, match="1 lost packets"):
         camera.read(None)

@@ -19,7 +19,7 @@ PROTOCOLS = {
     "Parser": "OnnxParser",
     "ParserError": "ParserError",
     "Runtime": "Runtime",
-    "Engine": "ICudaEngine",
+    "CudaEngine": "ICudaEngine",
     "ExecutionContext": "IExecutionContext",
     "TimingCache": "ITimingCache",
 }
