@@ -111,9 +111,8 @@ class AravisSource:
 
     def _shot(self, taken: Any, buffer: Frame | None) -> Shot:
         number = taken.get_frame_id()
-        missed = (
-            max(0, number - self._last - 1) if self._last is not None else 0
-        )  # a lower number means that counting began again
+        # A lower number than before means that the camera began to count anew, not that frames were lost.
+        missed = max(0, number - self._last - 1) if self._last is not None else 0
         self._last = number
         pixels = np.frombuffer(taken.get_data(), np.uint8)
         try:

@@ -23,7 +23,7 @@ CAMERAS: dict[str, CameraKind] = {
     kind.scheme: kind
     for kind in (
         CameraKind(
-            "folder", "pictures in a folder", "folder:FolderCamera", {**_RECORDED, "bits": depth}, recorded=True
+            "folder", "a folder's pictures by name", "folder:FolderCamera", {**_RECORDED, "bits": depth}, recorded=True
         ),
         CameraKind("video", "a video file", "video:VideoCamera", _RECORDED, recorded=True),
         CameraKind(

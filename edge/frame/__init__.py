@@ -1,7 +1,7 @@
-"""The frame: read from a file, brought to the network's canvas, cut into tiles, and maps brought back to it.
+"""The frame: reading it from a file, fitting it to the network's canvas, and cutting the canvas into tiles.
 
-images/        pictures from files, as uint8 BGR
-fit.py         a frame is brought to the network's canvas, and maps back to the frame
-fit_modes.py   the names of the fits, for command lines
-tiles.py       a canvas is cut into tiles, and their maps are merged
+images/        reads pictures from files as uint8 BGR
+fit.py         fits a frame to the network's canvas, and maps back to the frame
+fit_modes.py   names of the fits and other constants, for command lines
+tiles.py       cuts a canvas into tiles, and merges their maps
 """

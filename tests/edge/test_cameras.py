@@ -122,7 +122,7 @@ def test_a_folder_s_hidden_files_are_no_parts(tmp_path: Path) -> None:
 
 def test_a_folder_of_12_of_16_bits_is_read_where_it_is_said(tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "a.png"), np.full((8, 8), 2048, np.uint16))
-    with pytest.raises(CameraError, match=r"camera: .*a\.png: has 16 bits a pixel, and no value above 2048"):
+    with pytest.raises(CameraError, match=r"camera: .*a\.png: has 16 bits per pixel but no value above 2048"):
         open_camera(f"folder:{tmp_path}").read(None)
     capture = open_camera(f"folder:{tmp_path}?bits=12").read(None)
     assert capture is not None and (capture.frame == 128).all()
@@ -132,7 +132,7 @@ def test_a_folder_of_12_of_16_bits_is_read_where_it_is_said(tmp_path: Path) -> N
 
 def test_a_folder_of_other_files_says_what_is_there(tmp_path: Path) -> None:
     (tmp_path / "a.heic").touch()
-    with pytest.raises(CameraError, match=rf"folder:{tmp_path}: holds no images \(1 file passed over \(.heic 1\)"):
+    with pytest.raises(CameraError, match=rf"folder:{tmp_path}: holds no images \(1 file skipped \(.heic 1\)"):
         open_camera(f"folder:{tmp_path}")
 
 

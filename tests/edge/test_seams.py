@@ -283,7 +283,8 @@ def test_an_engine_that_is_not_there_is_told_with_those_that_are(copy: Path, bun
     config = write_settings(tmp_path, 1883, {"camera": "pattern:3", "bundle": str(bundle)}, engine={"name": "fancy"})
     done = run(copy, "edge.cli", "check", "--config", str(config))
     assert (
-        done.returncode == 2 and "engine.name: 'fancy' is no engine; there are openvino, tensorrt, plain" in done.stderr
+        done.returncode == 2
+        and "engine.name: 'fancy' is not an engine; there are openvino, tensorrt, plain" in done.stderr
     )
 
 

@@ -88,5 +88,5 @@ def test_without_nvcc_the_message_says_how_to_get_it(tmp_path: Path, monkeypatch
 
 def test_a_folder_that_cannot_be_written_is_named(nvcc: Path, tmp_path: Path) -> None:
     (tmp_path / "engines").write_text("a file")
-    with pytest.raises(EngineError, match=r"engines/kernels-sm_87-.* cannot be kept there: .*engine\.cache"):
+    with pytest.raises(EngineError, match=r"engines/kernels-sm_87-.* cannot be written to this file: .*engine\.cache"):
         load_cubin((8, 7), tmp_path / "engines")

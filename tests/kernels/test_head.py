@@ -142,5 +142,5 @@ def test_the_maps_of_a_network_are_arranged(host: Runner, kind: str) -> None:
 
 def test_more_pixels_than_the_frame_covers_cannot_be_averaged(library: Path) -> None:
     head = HeadRun([(8, 8)], Grid(32, 32), 1)
-    with pytest.raises(EngineError, match="mean of 7 pixels, and the frame covers 6"):
+    with pytest.raises(EngineError, match="mean of 7 pixels, but the frame covers only 6"):
         head(runner(library), maps_of([(8, 8)], 1), valid=(0, 0, 2, 3), top=7)

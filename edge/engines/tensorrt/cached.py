@@ -1,4 +1,4 @@
-"""TensorRT engines from the cache, or built now: at the service's first start, and by `calibrate compile`."""
+"""Take a TensorRT engine from the cache, or build it: at the service's first start, and in `calibrate compile`."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Device:
-    """What TensorRT engines are built and run with.
+    """The GPU and the TensorRT package of this box.
 
     Attributes:
-        trt: The `tensorrt` package, 8.5 or newer.
+        trt: The `tensorrt` package, version 8.5 or newer.
         cuda: The GPU.
     """
 
@@ -35,14 +35,14 @@ class Device:
     cuda: Cuda
 
     def key(self, bundle: Bundle, precision: Precision) -> EngineKey:
-        """Return what an engine of a bundle is kept under here."""
+        """Return the key under which an engine of a bundle is kept on this box."""
         gpu = self.cuda.gpu
         return EngineKey(bundle.digest, gpu.name, gpu.capability, self.trt.__version__, precision)
 
 
 @functools.cache
 def find_device() -> Device:
-    """Return this box's device, opened once a process.
+    """Return this box's device, which is opened once per process.
 
     Raises:
         EngineError: TensorRT, pycuda, the driver or the GPU is missing; the message has the remedy.
@@ -95,20 +95,20 @@ def open_cached(
     workspace_mb: int = WORKSPACE_MB,
     again: bool = False,
 ) -> TensorRtEngine:
-    """Return the engine from the cache; where it has none that this box runs, one is built, checked and kept.
+    """Return the engine from the cache. If it has none that this box can run, build one, check it and keep it.
 
     Args:
         bundle: The bundle.
-        precision: Which of its models.
-        cache: Where engines are kept.
+        precision: The precision whose model runs.
+        cache: Cache of engines.
         device: This box's GPU and TensorRT.
-        workspace_mb: What a tactic may use during the build.
-        again: Build even where there is one, or where one was refused.
+        workspace_mb: Memory in MiB that a tactic may use during the build.
+        again: Whether to build the engine even if the cache has it or has a record that it was refused.
 
     Raises:
-        EngineError: None can be built here.
-        DriftError: What was built, now or before, does not reproduce the golden frames.
-        BundleError: The bundle has no such precision.
+        EngineError: The engine cannot be built on this box.
+        DriftError: The engine, built now or before, does not reproduce the golden frames.
+        BundleError: The bundle does not have the precision.
     """
     key = device.key(bundle, precision)
     plan, kernels = None if again else cache.find(key), _kernels(device, cache)
@@ -138,8 +138,8 @@ def _kernels(device: Device, cache: EngineCache) -> Kernels | None:
             return device.cuda.kernels(cache.folder)
     except EngineError as error:
         log.warning(
-            "%s; until then the processor prepares every frame and compares the features of every tile, and all of "
-            "them are copied to it: a millisecond or more a frame",
+            "%s; until then the processor normalises every frame and compares the features of every tile, after all of "
+            "them are copied to it: that costs a millisecond or more per frame",
             error,
         )
         return None
@@ -152,8 +152,8 @@ def _open(bundle: Bundle, precision: Precision, plan: bytes, device: Device, ker
             fused = FusedTensorRtEngine(bundle, precision, plan, device.trt, device.cuda, kernels)
             check_golden(bundle, fused)
             return fused
-        except EngineError as error:  # whether kernels or plan are to blame, the next engine will show
-            log.warning("%s; once more with the processor in the kernels' place, which costs milliseconds", error)
+        except EngineError as error:  # the next engine shows whether the kernels or the plan are at fault
+            log.warning("%s; trying again with the processor in place of the kernels, which costs milliseconds", error)
             if fused is not None:
                 fused.close()
     return TensorRtEngine(bundle, precision, plan, device.trt, device.cuda)
@@ -165,7 +165,7 @@ def _build(bundle: Bundle, key: EngineKey, cache: EngineCache, device: Device, w
         with device.cuda.current():
             built = build(device.trt, model, key.precision, workspace_mb=workspace_mb, timing=cache.timing(key))
     except BuildError as error:
-        # Not remembered as refused: next time there may be memory enough.
+        # The build is not recorded as refused, because next time there may be enough memory.
         raise EngineError(f"{bundle.path}: {error}; see {cache.keep_log(key, error.log)}") from error
     cache.store_timing(key, built.timing)
     return built

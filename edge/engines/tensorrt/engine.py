@@ -1,4 +1,4 @@
-"""The engine for NVIDIA GPUs: TensorRT runs the network, the processor what stands before and behind it."""
+"""The engine for NVIDIA GPUs on which TensorRT runs the network, and the processor does the steps around it."""
 
 from __future__ import annotations
 
@@ -20,20 +20,21 @@ from edge_inspect.edge.engines.tensorrt.slot import HostSlot, Slot
 from edge_inspect.edge.frame.images import Frame
 
 IN_FLIGHT = 2
-"""Slots: the processor prepares or judges in one while the device computes in the other."""
+"""Number of slots. The processor prepares or evaluates a tile in one while the device computes in the other."""
 
 
 class TensorRtEngine(FittedEngine):
-    """Two slots of page-locked and device memory, taken once; each tile is one CUDA graph of copy, network, copy.
+    """An engine with two slots of page-locked and device memory, which are allocated once.
 
-    For boxes where the kernels cannot be compiled; edge/engines/tensorrt/fused.py has the engine for the others.
+    Each tile is one CUDA graph: copy to the device, network, copy back. This engine is for boxes where the kernels
+    cannot be compiled; edge/engines/tensorrt/fused.py has the engine for all others. `CachedTensorRtEngine` opens both.
 
     Args:
         bundle: The bundle.
-        precision: Which of its models the plan was built from.
+        precision: The precision whose model the plan was built from.
         plan: The serialized engine.
-        trt: The `tensorrt` package it was built with.
-        cuda: The GPU it was built on.
+        trt: The `tensorrt` package with which the plan was built.
+        cuda: The GPU on which the plan was built.
 
     Raises:
         EngineError: TensorRT refuses the plan, its tensors are not the bundle's, or the device lacks memory.
@@ -49,18 +50,18 @@ class TensorRtEngine(FittedEngine):
 
     @classmethod
     def unsupported(cls, precision: Precision) -> str:
-        """Return why it cannot compute in a precision."""
+        """Return the reason why the engine cannot compute in a precision; an empty text if it can."""
         return "bf16 is for OpenVINO; TensorRT runs int8, fp16 and fp32" if precision == "bf16" else ""
 
     def network_alone(self, bundle: Bundle) -> Callable[[], object]:
-        """Return what runs the network on whatever lies in its input; features stay on the device."""
+        """Return `run_network`, a function that runs only the network; features stay on the device."""
         return self.run_network
 
     def run_network(self) -> None:
-        """Run the network alone, on whatever lies in its input; features stay on the device. No frame takes less.
+        """Run only the network, on whatever its input holds. Features stay on the device. No frame takes less time.
 
         Raises:
-            EngineError: It failed.
+            EngineError: The network failed.
         """
         self._check_open()
         with self._cuda.current():
@@ -71,7 +72,7 @@ class TensorRtEngine(FittedEngine):
         return [HostSlot(self._cuda, network, head) for _ in range(IN_FLIGHT)]
 
     def _release(self) -> None:
-        # Memory that is let go outside of the context is never given back.
+        # Memory that is released outside the context would never be given back.
         with self._cuda.current():
             while self._slots:
                 self._slots.pop().close()
@@ -80,9 +81,9 @@ class TensorRtEngine(FittedEngine):
         return self._run_slots(tiles)
 
     def _run_slots(self, given: Iterable[Any]) -> Iterator[Any]:
-        """Yield what comes of each on its way through the slots, in order, valid until the next is asked for."""
+        """Yield the slots' results for the given frames or tiles in order, each valid until the next one."""
         self._check_open()
-        # What is given up half way needs no clean-up: a slot's next one waits behind it on the same stream.
+        # If the caller stops half-way, nothing must be cleaned up: a slot's next work waits on the same stream.
         free, busy = deque(self._slots), deque[Slot[Any, Any]]()
         for each in given:
             if not free:

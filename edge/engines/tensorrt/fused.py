@@ -1,4 +1,4 @@
-"""The engine for NVIDIA GPUs with all work on the device: preprocessing, network, discrepancy and score."""
+"""The engine that does all work on an NVIDIA GPU: preprocessing, network, discrepancy and score."""
 
 from __future__ import annotations
 
@@ -24,20 +24,22 @@ from edge_inspect.edge.frame.images import Frame
 
 
 class FusedTensorRtEngine(TensorRtEngine):
-    """Each frame is one CUDA graph: frame up, preprocessing, network tile by tile, discrepancy, map and score back.
+    """An engine that runs each frame as one CUDA graph.
 
-    Frames may have any size; the first one and each that differs from the last is planned and captured anew.
+    The graph copies the frame to the device, preprocesses it, runs the network tile by tile, computes the discrepancy,
+    and copies map and score back. Frames may have any size. The graph is captured at the first frame, and again when
+    the size of the frames changes.
 
     Args:
         bundle: The bundle.
-        precision: Which of its models the plan was built from.
+        precision: The precision whose model the plan was built from.
         plan: The serialized engine.
-        trt: The `tensorrt` package it was built with.
-        cuda: The GPU it was built on.
-        kernels: Those of edge/kernels, loaded there.
+        trt: The `tensorrt` package with which the plan was built.
+        cuda: The GPU on which the plan was built.
+        kernels: The kernels of edge/kernels, loaded on the GPU.
 
     Raises:
-        EngineError: As `TensorRtEngine`, or the kernels do not take the network's outputs.
+        EngineError: As in `TensorRtEngine`, or the kernels do not support the network's outputs.
     """
 
     def __init__(
@@ -47,7 +49,7 @@ class FusedTensorRtEngine(TensorRtEngine):
         super().__init__(bundle, precision, plan, trt, cuda)
 
     def infer_all(self, frames: Iterable[Frame]) -> Iterator[AnomalyMap]:
-        """Yield the anomaly maps of frames, in order, each valid until the next is asked for; frames may be read ahead.
+        """Yield the anomaly maps of frames in order, each valid until the next one. Frames may be read ahead.
 
         Raises:
             EngineError: The engine failed.
@@ -57,13 +59,13 @@ class FusedTensorRtEngine(TensorRtEngine):
         return self._run_slots((frame, self._fit) for frame in frames)
 
     def infer_fitted(self, fitted: Frame) -> NDArray[np.float32]:
-        """Return the map of a frame that was fitted already, (height, width) of the canvas, valid until the next call.
+        """Return the map, (height, width), of a frame that was already fitted to the canvas; valid until the next call.
 
         Raises:
             EngineError: The engine failed.
             DriftError: The result is not finite.
         """
-        # Of the canvas's size, a frame is left as it is by every mode, and grey stays grey.
+        # No mode of the fit changes a frame of the canvas's size, and grey pixels stay grey.
         anomaly: AnomalyMap = next(self._run_slots([(fitted, replace(self._fit, region=None))]))
         return anomaly.values
 
@@ -72,7 +74,7 @@ class FusedTensorRtEngine(TensorRtEngine):
 
 
 class DeviceSlot(Slot[tuple[Frame, Fit], AnomalyMap]):
-    """A whole frame, of which the processor copies what is seen, and no more."""
+    """A slot for whole frames. The processor only copies the area that the network sees."""
 
     def __init__(self, cuda: Cuda, network: Network, bundle: Bundle, precision: Precision, kernels: Kernels) -> None:
         super().__init__(cuda, network, bundle.fit.grid.count)
@@ -82,7 +84,7 @@ class DeviceSlot(Slot[tuple[Frame, Fit], AnomalyMap]):
         self._route: Route
 
     def begin(self, given: tuple[Frame, Fit]) -> None:
-        """Put a frame and its fit on their way."""
+        """Start the work for a frame and its fit."""
         frame, fit = given
         wanted = fit, frame.shape[1], frame.shape[0]
         if wanted != self._planned:
@@ -92,11 +94,11 @@ class DeviceSlot(Slot[tuple[Frame, Fit], AnomalyMap]):
         self._launch()
 
     def result(self) -> AnomalyMap:
-        """Return its map and score."""
+        """Return the frame's map and score."""
         return AnomalyMap(self._head.values, self._route.placement, checked_score(self._head.score))
 
     def _plan(self, fit: Fit, width: int, height: int) -> None:
-        self._stream.synchronize()  # a frame that was given up may still be on its way through the old memory
+        self._stream.synchronize()  # an abandoned frame may still use the old memory
         self._planned = None
         if self._graph is not None:
             self._graph.free()
@@ -116,6 +118,7 @@ class DeviceSlot(Slot[tuple[Frame, Fit], AnomalyMap]):
             for launch in launches:
                 stream.launch(kernels, launch)
         stream.launch(kernels, route.behind)
-        # The map always comes back: golden frames, regions and overlays are made of it, and 256 KB (256x256) take about
-        # 11 us over PCIe 4 x16 at 24 GB/s, by calculation. The mask stays: a threshold on the map gives the same.
+        # The map is always copied back, because golden frames, regions and overlays need it. Its 256 KB (256x256) take
+        # about 11 us over PCIe 4 x16 at 24 GB/s, by calculation. The mask is not, because a threshold on the map
+        # gives the same.
         stream.download(head.back, head.result)

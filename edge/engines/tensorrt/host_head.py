@@ -1,6 +1,6 @@
-"""What stands before and behind the network, on the processor: normalisation and discrepancy, with numpy.
+"""The steps before and after the network, on the processor: normalisation and discrepancy, with numpy.
 
-For engines whose graph is the network alone. Where the GPU's kernels can be compiled, DeviceHead takes its place.
+They serve engines whose graph is only the network. If the GPU's kernels can be compiled, DeviceHead replaces them.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ NetworkOutputs = Mapping[str, NDArray[Any]]
 
 
 class HostHead:
-    """Frame to network input, and network outputs to anomaly map, in buffers of its own.
+    """The steps before and after the network, on the processor, in buffers of its own.
 
     Args:
-        manifest: Of the bundle.
-        shapes: Of the network's outputs, by name.
+        manifest: Manifest of the bundle.
+        shapes: Shapes of the network's outputs, by name.
     """
 
     def __init__(self, manifest: Manifest, shapes: Mapping[str, Sequence[int]]) -> None:
@@ -43,7 +43,7 @@ class HostHead:
         self._part = np.empty_like(self._values)
 
     def load(self, tile: Frame, image: NDArray[Any]) -> None:
-        """Normalise a tile, (H, W, 3) uint8 BGR, into the network's input, (1, 3, H, W) RGB."""
+        """Write a tile, (H, W, 3) uint8 BGR, normalised into the network's input, (1, 3, H, W) RGB."""
         for channel in range(3):
             plane = image[0, channel]
             np.multiply(tile[:, :, 2 - channel], self._scale[channel], out=plane, casting="same_kind")

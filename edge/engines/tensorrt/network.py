@@ -1,4 +1,4 @@
-"""A TensorRT engine on the GPU: the network alone, by its tensors."""
+"""A network that TensorRT runs on the GPU, with its input and output tensors."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from edge_inspect.edge.errors import EngineError
 
 @dataclass(frozen=True)
 class Tensor:
-    """An input or output of an engine."""
+    """An input or output of a network."""
 
     is_input: bool
     shape: tuple[int, ...]
@@ -25,22 +25,22 @@ class Tensor:
 
     @property
     def nbytes(self) -> int:
-        """Of its values."""
+        """Size of the tensor's values in bytes."""
         return int(np.prod(self.shape)) * self.dtype.itemsize
 
 
 class Network:
-    """A plan, taken by TensorRT.
+    """A network, loaded by TensorRT from a serialized engine.
 
     Args:
         bundle: The bundle.
-        precision: Which of its models the plan was built from.
+        precision: The precision whose model the plan was built from.
         plan: The serialized engine.
-        trt: The `tensorrt` package it was built with.
+        trt: The `tensorrt` package with which the plan was built.
 
     Attributes:
-        tensors: By name.
-        input: The name of the image.
+        tensors: Inputs and outputs, by name.
+        input: Name of the input, which takes the image.
 
     Raises:
         EngineError: TensorRT refuses the plan, or its tensors are not the bundle's.
@@ -51,11 +51,11 @@ class Network:
         try:
             runtime = trt.Runtime(logger)
             engine: CudaEngine | None = runtime.deserialize_cuda_engine(plan)
-        except (TypeError, RuntimeError) as error:  # the bindings' own, when CUDA does not start
+        except (TypeError, RuntimeError) as error:  # the bindings raise these when CUDA does not start
             raise EngineError(f"{bundle.path}: TensorRT cannot start: {error}: {reason(self._said)}") from error
         if engine is None:
             raise EngineError(f"{bundle.path}: TensorRT refuses the {precision} engine: {reason(self._said)}")
-        # TensorRT's objects do not keep one another alive.
+        # These are kept because TensorRT's objects do not keep each other alive.
         self._alive = (logger, runtime)
         self._engine = engine
         self.tensors = _tensors(trt, engine)
@@ -63,7 +63,7 @@ class Network:
         _check_tensors(bundle, self.tensors)
 
     def context(self) -> ExecutionContext:
-        """Return what runs it, one frame at a time.
+        """Return an execution context, which runs one frame at a time.
 
         Raises:
             EngineError: The device lacks memory.
@@ -74,19 +74,19 @@ class Network:
         return context
 
     def bind(self, context: ExecutionContext, name: str, address: int) -> None:
-        """Say where a tensor lies on the device.
+        """Set the device address of a tensor.
 
         Raises:
-            EngineError: TensorRT does not take it.
+            EngineError: TensorRT refuses the address.
         """
         if not context.set_tensor_address(name, address):
-            raise EngineError(f"TensorRT takes no memory for {name}: {reason(self._said)}")
+            raise EngineError(f"TensorRT refuses the memory for {name}: {reason(self._said)}")
 
     def execute(self, context: ExecutionContext, stream: Stream) -> None:
-        """Begin it on what lies in its input.
+        """Start the network on whatever its input holds.
 
         Raises:
-            EngineError: TensorRT refuses.
+            EngineError: TensorRT refuses to start it.
         """
         if not context.execute_async_v3(stream.handle):
             raise EngineError(f"TensorRT failed on a frame: {reason(self._said)}")
@@ -115,4 +115,4 @@ def _check_tensors(bundle: Bundle, tensors: dict[str, Tensor]) -> None:
     image = bundle.manifest.input.name
     if inputs != {image} or wanted - tensors.keys() or tensors[image].shape != (1, 3, fit.height, fit.width):
         found = ", ".join(f"{name} {tensor.shape}" for name, tensor in tensors.items())
-        raise EngineError(f"{bundle.path}: the engine is of another network: it has {found}")
+        raise EngineError(f"{bundle.path}: the engine belongs to another network: it has {found}")

@@ -117,7 +117,7 @@ def test_a_device_that_fails_while_an_engine_is_closed_is_told_and_costs_nothing
 
     monkeypatch.setattr(HostStream, "synchronize", fails)
     engine.close()
-    assert "the tensorrt engine may hold memory yet: CUDA: unspecified launch failure" in caplog.text
+    assert "the tensorrt engine may still hold memory: CUDA: unspecified launch failure" in caplog.text
     engine.close()
     with pytest.raises(EngineError, match="is closed"):
         engine.infer(DARK)

@@ -86,6 +86,6 @@ def test_only_releases_before_10_are_given_floats(version: str, floats: bool) ->
 
 def test_a_box_without_the_onnx_package_is_told_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "onnx", None)
-    with pytest.raises(EngineError, match="reads INT8 weights as floats alone.*pip install onnx"):
+    with pytest.raises(EngineError, match="reads INT8 weights only as floats.*pip install onnx"):
         build(tensorrt("8.5.3.1")[0], quantized(), "int8")
     assert build(tensorrt("8.5.3.1")[0], tiny_bundle.network(), "fp16").plan
