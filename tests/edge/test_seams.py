@@ -238,7 +238,7 @@ def test_doctor_names_them_and_what_they_need(copy: Path, tmp_path: Path) -> Non
     assert found["cameras"]["detail"].endswith(", pattern:")
     assert found["triggers"]["detail"].endswith(", burst of N")
     assert found["engines"]["detail"].endswith(", plain (anything)")
-    assert found["engine"]["detail"].startswith("plain is what the service runs here")
+    assert found["engine"]["detail"].startswith("plain is the engine that the service uses here")
     assert found["noise_maker"]["detail"] == "pip install noise-maker; only for pattern: cameras"
     assert found["burst"] == {"found": True, "needed": False, "detail": "is there"}
     assert not found["plainness"]["found"]

@@ -59,9 +59,8 @@ def test_links_to_pictures_are_pictures(tmp_path: Path) -> None:
 def test_a_folder_without_pictures_is_described(tmp_path: Path) -> None:
     assert nothing_here(fill(tmp_path / "empty")) == f"{tmp_path}/empty: holds no images"
     fill(tmp_path / "raw", "a.cr2", "b.cr2")
-    assert (
-        "raw: holds no images (2 files skipped (.cr2 2); the name of an image ends in .png, .jpg,"
-        in nothing_here(tmp_path / "raw")
+    assert "raw: holds no images (2 files skipped (.cr2 2); the name of an image ends in .png, .jpg," in nothing_here(
+        tmp_path / "raw"
     )
     fill(tmp_path / "days" / "monday", "a.png")
     assert "days: holds no images (1 folder in it not searched; the name" in nothing_here(tmp_path / "days")
