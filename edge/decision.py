@@ -97,7 +97,7 @@ class Decider:
         left, top = place.to_frame(x + offset[0], y + offset[1])
         right, bottom = place.to_frame(x + offset[0] + width, y + offset[1] + height)
         (x_px, width_px), (y_px, height_px) = _span(left, right), _span(top, bottom)
-        # In `Placement` pixel centres are at halves. A message's centroid is as in OpenCV: the first pixel's centre is 0.
+        # `Placement` has pixel centres at halves. A message's centroid is as in OpenCV: the first pixel's centre is 0.
         cx, cy = place.to_frame(centroid[0] + offset[0] + 0.5, centroid[1] + offset[1] + 0.5)
         area_px = max(1, round(area * place.scale_x * place.scale_y))
         return Region(
