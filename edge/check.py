@@ -83,7 +83,7 @@ def _try(path: Path, mqtt: MqttSettings, publish: list[str], subscribe: list[str
     from edge_inspect.edge.mqtt.trial import try_broker
 
     broker = f"broker {_place(mqtt)}"
-    yield f"{broker}: connecting with a client id of its own"
+    yield f"{broker}: connecting with a separate client id"
     try:
         trial = try_broker(mqtt, publish, subscribe, packet_bytes=packet_bytes)
     except ConnectionProblem as problem:

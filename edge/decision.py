@@ -32,7 +32,7 @@ class Decision:
 
 
 class Decider:
-    """Applies the thresholds of a bundle.
+    """The thresholds of a bundle, applied to anomaly maps.
 
     Args:
         bundle: The bundle.

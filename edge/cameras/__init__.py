@@ -56,7 +56,7 @@ class Capture:
 
     Attributes:
         frame: The picture.
-        captured_at: When it was taken: an aware time in UTC, as close to the exposure as the source can tell.
+        captured_at: Time at which it was taken, aware and in UTC, as close to the exposure as the source can tell.
         part_id: Id of the part that the frame shows, if the source knows it.
         missed: Number of frames between the one read before and this one that the source lost or nobody read.
     """

@@ -86,7 +86,7 @@ def _set_number(nodes: Nodes, address: Address, option: str, name: str, value: f
     low, high, step = nodes.bounds(name)
     if not low <= value <= high or (step and (value - low) % step):
         steps = f" in steps of {step:g}" if step > 1 else " in whole numbers" if step else ""
-        unit = {"exposure": " µs", "fps": " frames a second"}.get(option, "")
+        unit = {"exposure": " µs", "fps": " frames per second"}.get(option, "")
         raise CameraError(
             f"camera {address.shown}: {option}: {name} cannot be {value:g}; allowed: {low:g} to {high:g}{unit}{steps}"
         )

@@ -39,7 +39,7 @@ def look_for_gstreamer() -> list[Finding]:
 
             if cv2.videoio_registry.hasBackend(cv2.CAP_GSTREAMER):
                 found = Finding("gstreamer", True, "through OpenCV, which does not tell when a frame was taken")
-        except Exception:  # a missing or broken OpenCV is a finding of its own
+        except Exception:  # another finding reports a missing or broken OpenCV
             pass
     return [found]
 

@@ -43,5 +43,5 @@ ENGINES: dict[str, EngineKind] = {
 EVERYWHERE = next(iter(ENGINES))
 """Name of the engine that runs on every box. It is the reference: the golden frames have its maps."""
 
-DEFAULT = " or ".join([*reversed(ENGINES)][:-1]) + f" where it can run here, else {EVERYWHERE}"
+DEFAULT = " or ".join([*reversed(ENGINES)][:-1]) + f" if it can run here, else {EVERYWHERE}"
 """Words for help texts: the engine that runs if none is chosen."""

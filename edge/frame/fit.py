@@ -22,7 +22,7 @@ from edge_inspect.edge.frame.tiles import Grid, Merger
 MULTIPLE = 32
 """The network's width and height must be multiples of this."""
 SHRINK = 1.5
-"""A side that is at least this much longer than its target is halved first."""
+"""A side that is at least this many times as long as its target is halved first."""
 
 MEAN = (0.485, 0.456, 0.406)
 """ImageNet's mean of red, green and blue in [0, 1], with which the network's input is normalised."""

@@ -63,7 +63,7 @@ class Grid:
 
 
 class Merger:
-    """Merges the maps of tiles. It has a buffer of its own, so that no memory is allocated per frame.
+    """A buffer in which the maps of tiles are merged, so that no memory is allocated per frame.
 
     Args:
         grid: Positions of the tiles.

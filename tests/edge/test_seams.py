@@ -219,7 +219,7 @@ def asked(copy: Path, code: str) -> Any:
     [
         (("edge.cli", "run"), ["pattern: (frames of noise)", "burst of N", "plain (anything)"]),
         (("edge.cli", "check"), ["pattern: (frames of noise)", "burst of N", "plain (anything)"]),
-        (("edge.cli", "bench"), ["--engine {openvino,tensorrt,plain}", "plain or tensorrt where it can run here"]),
+        (("edge.cli", "bench"), ["--engine {openvino,tensorrt,plain}", "plain or tensorrt if it can run here"]),
         (("calibrate.cli", "verify"), ["--engine {openvino,tensorrt,plain}"]),
         (("train.cli", "fit"), ["shelf", "prototypes on a shelf", "--boards oak|pine", "what the shelf is made of"]),
     ],

@@ -30,7 +30,7 @@ from edge_inspect.edge.kernels.preprocess import plan
 
 
 @dataclass(frozen=True)
-class Route:
+class FrameLaunches:
     """Memory and launches for frames of one size.
 
     Attributes:
@@ -40,7 +40,7 @@ class Route:
         on_device: Device memory for the same area.
         between: Device memory for the pictures between the steps of the resize.
         before: Launches that turn the area into the network's input.
-        behind: Launch that turns the low-resolution maps into anomaly map and score.
+        after: Launch that turns the low-resolution maps into anomaly map and score.
     """
 
     placement: Placement
@@ -49,7 +49,7 @@ class Route:
     on_device: Any
     between: list[Any]
     before: list[Launch]
-    behind: Launch
+    after: Launch
 
 
 class DeviceHead:
@@ -111,7 +111,7 @@ class DeviceHead:
         """Score of the map that was copied back last."""
         return float(self.back[-1])
 
-    def route(self, fit: Fit, width: int, height: int) -> Route:
+    def prepare(self, fit: Fit, width: int, height: int) -> FrameLaunches:
         """Return the launches for frames of one size, and allocate their memory.
 
         Args:
@@ -137,8 +137,8 @@ class DeviceHead:
             std=given.std,
             kind=self._kind([given.name]),
         )
-        behind = self._join(made.placement.valid)
-        return Route(made.placement, made.view, seen, on_device, between, before, behind)
+        after = self._join(made.placement.valid)
+        return FrameLaunches(made.placement, made.view, seen, on_device, between, before, after)
 
     def image(self, tile: int) -> int:
         """Return the device address of the network's input for a tile."""

@@ -15,7 +15,7 @@ from edge_inspect.edge.cuda import Cuda, Kernels
 from edge_inspect.edge.engines import AnomalyMap
 from edge_inspect.edge.engines.base import checked_score
 from edge_inspect.edge.engines.tensorrt.bindings import TensorRt
-from edge_inspect.edge.engines.tensorrt.device_head import DeviceHead, Route
+from edge_inspect.edge.engines.tensorrt.device_head import DeviceHead, FrameLaunches
 from edge_inspect.edge.engines.tensorrt.engine import IN_FLIGHT, TensorRtEngine
 from edge_inspect.edge.engines.tensorrt.network import Network
 from edge_inspect.edge.engines.tensorrt.slot import Slot
@@ -81,7 +81,7 @@ class DeviceSlot(Slot[tuple[Frame, Fit], AnomalyMap]):
         self._kernels = kernels
         self._head = DeviceHead(cuda, self._stream, bundle, precision, network.tensors, self._device)
         self._planned: tuple[Fit, int, int] | None = None
-        self._route: Route
+        self._prepared: FrameLaunches
 
     def begin(self, given: tuple[Frame, Fit]) -> None:
         """Start the work for a frame and its fit."""
@@ -89,13 +89,13 @@ class DeviceSlot(Slot[tuple[Frame, Fit], AnomalyMap]):
         wanted = fit, frame.shape[1], frame.shape[0]
         if wanted != self._planned:
             self._plan(*wanted)
-        x, y, width, height = self._route.view
-        np.copyto(self._route.seen, frame[y : y + height, x : x + width])
+        x, y, width, height = self._prepared.view
+        np.copyto(self._prepared.seen, frame[y : y + height, x : x + width])
         self._launch()
 
     def result(self) -> AnomalyMap:
         """Return the frame's map and score."""
-        return AnomalyMap(self._head.values, self._route.placement, checked_score(self._head.score))
+        return AnomalyMap(self._head.values, self._prepared.placement, checked_score(self._head.score))
 
     def _plan(self, fit: Fit, width: int, height: int) -> None:
         self._stream.synchronize()  # an abandoned frame may still use the old memory
@@ -103,21 +103,21 @@ class DeviceSlot(Slot[tuple[Frame, Fit], AnomalyMap]):
         if self._graph is not None:
             self._graph.free()
             self._graph = None
-        self._route = self._head.route(fit, width, height)
+        self._prepared = self._head.prepare(fit, width, height)
         self._capture()
         self._planned = fit, width, height
 
     def _enqueue(self) -> None:
-        stream, kernels, route, head = self._stream, self._kernels, self._route, self._head
-        stream.upload(route.on_device, route.seen)
-        for launch in route.before:
+        stream, kernels, frame, head = self._stream, self._kernels, self._prepared, self._head
+        stream.upload(frame.on_device, frame.seen)
+        for launch in frame.before:
             stream.launch(kernels, launch)
         for tile, launches in enumerate(head.after_tile):
             self._network.bind(self._context, self._network.input, head.image(tile))
             self._network.execute(self._context, stream)
             for launch in launches:
                 stream.launch(kernels, launch)
-        stream.launch(kernels, route.behind)
+        stream.launch(kernels, frame.after)
         # The map is always copied back, because golden frames, regions and overlays need it. Its 256 KB (256x256) take
         # about 11 us over PCIe 4 x16 at 24 GB/s, by calculation. The mask is not, because a threshold on the map
         # gives the same.

@@ -1,8 +1,7 @@
 """The differences between TensorRT releases, decided by the version.
 
     8.5 to 9     Explicit batch is a flag. The builder chooses types as far as the flags FP16 and INT8 allow. INT8
-    weights
-                 are only read as floats. cuBLAS and cuDNN are used unless the sources of tactics leave them out.
+                 weights are only read as floats. cuBLAS and cuDNN are used unless the tactic sources leave them out.
     10           A strongly typed network is a flag: the ONNX decides every type, and FP16 and INT8 are refused.
     11           Every network is strongly typed. There are no flags for explicit batch, FP16 and INT8.
 

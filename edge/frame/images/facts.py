@@ -1,4 +1,4 @@
-"""What a file says about its picture, and the reasons to refuse it."""
+"""The facts that a file gives about its picture, and the reasons to refuse it."""
 
 from __future__ import annotations
 

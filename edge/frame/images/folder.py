@@ -79,7 +79,7 @@ def list_images(folder: Path) -> list[Path]:
     """
     listing = look_into(folder)
     if listing.images and str(listing):
-        _tell_once(f"{clean(folder)}: {listing}")
+        _warn_once(f"{clean(folder)}: {listing}")
     return listing.images
 
 
@@ -127,5 +127,5 @@ def _plural(word: str, count: int) -> str:
 
 
 @lru_cache(maxsize=1000)
-def _tell_once(text: str) -> None:
+def _warn_once(text: str) -> None:
     log.warning(text)

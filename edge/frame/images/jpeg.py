@@ -42,7 +42,7 @@ _ONE_KIND = {1: "GRAY", 3: "BGR", 4: "CMYK"}
 
 @dataclass
 class _Walk:
-    """What the segments so far have said.
+    """Facts from the segments that have been read so far.
 
     Attributes:
         orientation: EXIF's orientation, 1 to 8; `None` without EXIF data.

@@ -56,7 +56,7 @@ def test_every_pixel_format_becomes_a_frame(gige: Gige, open_soon: Open, form: s
         ("gain=1.5", "gain: GainRaw cannot be 1.5; allowed: 0 to 10 in whole numbers"),
         ("size=4096x64", "size: Width cannot be 4096; allowed: 1 to 2048"),
         ("region=0,0,64,4096", "region: Height cannot be 4096; allowed: 1 to 2048"),
-        ("fps=2000", "fps: AcquisitionFrameRate cannot be 2000; allowed: 0.1 to 1000 frames a second"),
+        ("fps=2000", "fps: AcquisitionFrameRate cannot be 2000; allowed: 0.1 to 1000 frames per second"),
         ("format=Mono9", "format: PixelFormat cannot be Mono9; allowed: BayerBG8, .*Mono8"),
         ("trigger=Line7", "trigger: TriggerSource cannot be Line7; allowed: Line0, Software"),
     ],

@@ -95,7 +95,7 @@ def test_triggers_that_another_user_left_are_ended() -> None:
         ("exposure=19", "exposure: ExposureTime cannot be 19; allowed: 20 to 1000 µs"),
         ("size=100x100", "size: Width cannot be 100; allowed: 16 to 1000 in steps of 16"),
         ("region=2,0,64,64", "region: OffsetX cannot be 2; allowed: 0 to 500 in steps of 4"),
-        ("fps=100", "fps: AcquisitionFrameRate cannot be 100; allowed: 1 to 60 frames a second"),
+        ("fps=100", "fps: AcquisitionFrameRate cannot be 100; allowed: 1 to 60 frames per second"),
         ("gain=1", "has no Gain or GainRaw; leave out the option gain"),
         ("format=Mono8", "has no PixelFormat; leave out the option format"),
     ],

@@ -58,7 +58,7 @@ def test_a_colour_camera_gives_colours(producer: str) -> None:
     ("options", "message"),
     [
         ("size=50x400", "size: Width cannot be 50; allowed: 100 to 800"),
-        ("fps=500", "fps: AcquisitionFrameRate cannot be 500; allowed: 1 to 200 frames a second"),
+        ("fps=500", "fps: AcquisitionFrameRate cannot be 500; allowed: 1 to 200 frames per second"),
         ("format=Mono12", "format: PixelFormat cannot be Mono12; allowed: RGBa8, Mono8"),
         ("exposure=100", "has no ExposureTime or ExposureTimeAbs; leave out the option exposure"),
         ("trigger=Line1", "has no TriggerMode; leave out the option trigger"),

@@ -23,7 +23,7 @@ def test_an_entry_leads_to_the_class_of_its_name(kind: EngineKind) -> None:
 
 def test_the_first_runs_everywhere_and_help_says_which_is_preferred() -> None:
     engine_class(EVERYWHERE).check_box()
-    assert EVERYWHERE == "openvino" and DEFAULT == "tensorrt where it can run here, else openvino"
+    assert EVERYWHERE == "openvino" and DEFAULT == "tensorrt if it can run here, else openvino"
 
 
 @pytest.mark.parametrize("name", ["", "OpenVINO", "onnxruntime"])
