@@ -111,7 +111,7 @@ class Engine(Protocol):
         """
 
     def close(self) -> None:
-        """Release memory and device; it may be called again."""
+        """Release memory and device. It may be called more than once."""
 
     def __enter__(self) -> Self: ...
 

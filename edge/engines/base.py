@@ -72,7 +72,7 @@ class FittedEngine(ABC):
         return lambda: next(self._maps([tile]))
 
     def close(self) -> None:
-        """Release all resources; it may be called again. A closed engine raises an error if it is used."""
+        """Release all resources. It may be called more than once. A closed engine raises an error if it is used."""
         if not self._closed:
             self._closed = True
             try:

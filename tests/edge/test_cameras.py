@@ -22,7 +22,7 @@ VIDEO_FRAMES = 5
 
 @pytest.fixture
 def pictures(tmp_path: Path) -> Path:
-    """Three pictures, one brighter than the other in the order of their names, and a file that is none."""
+    """A folder of three pictures, which get brighter in the order of their names, and a file that is not a picture."""
     folder = tmp_path / "parts #1"
     for name, value in (("b.png", 20), ("a.png", 10), ("c.png", 30)):
         write_image(folder / name, np.full((8, 12, 3), value, np.uint8))

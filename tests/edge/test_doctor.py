@@ -53,7 +53,7 @@ def test_a_package_that_is_there_but_broken_is_missing(
 
 
 def test_a_bare_box_gets_every_remedy(tmp_path: Path) -> None:
-    """Neither packages nor programs: everything but the standard library fails to import."""
+    """A box without packages and programs: only the standard library can be imported."""
     for name in ("openvino", "cv2", "paho", "cryptography", "tensorrt", "onnx", "pycuda", "gpiod"):
         broken(tmp_path, name, f"raise ModuleNotFoundError('No module named {name}')")
     code = """

@@ -43,7 +43,7 @@ SIZES = {"much larger": (131, 203), "odd": (45, 67)}
 
 
 def write(path: Path, seen: np.ndarray, *, top: int = 1, gives_map: bool = False, **fit: Any) -> Bundle:
-    """A tiny bundle that rejects every frame, and finds a fifth of the map too high of the one given."""
+    """Return a tiny bundle that rejects every frame; its pixel threshold marks a fifth of the given frame's map."""
     fields = small_bundle.fields(top=top)
     fields["input"]["fit"] = {"width": 32, "height": 32, "region": None, "grey": False, **fit}
     names = [[f"{side}{k + 1}" for k in range(2)] for side in ("teacher", "student")]
@@ -59,7 +59,7 @@ def write(path: Path, seen: np.ndarray, *, top: int = 1, gives_map: bool = False
 
 
 def with_map(model: bytes) -> bytes:
-    """The tiny network with one more step: how far teacher and student are apart, (1, 1, 16, 16)."""
+    """Return the tiny network with one more output: the distance between teacher and student, (1, 1, 16, 16)."""
     made = onnx.load_from_string(model)
     made.graph.node.extend(
         [
@@ -94,7 +94,7 @@ def frames(count: int, size: tuple[int, int] = (70, 90)) -> list[np.ndarray]:
 
 
 def assert_same(bundle: Bundle, found: AnomalyMap, wanted: AnomalyMap) -> None:
-    """Map, score and regions; a pixel that another OpenCV rounds otherwise may move them a little."""
+    """Compare map, score and regions. Another OpenCV may round a pixel differently, which changes them a little."""
     assert found.placement == wanted.placement
     np.testing.assert_allclose(found.values, wanted.values, atol=1e-3, rtol=0)
     assert found.score == pytest.approx(wanted.score, abs=1e-3)

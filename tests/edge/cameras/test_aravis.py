@@ -1,4 +1,4 @@
-"""A GigE Vision camera on the loopback interface: Aravis' own fake one, with its real protocol."""
+"""Aravis' fake GigE Vision camera, which speaks the real protocol on the loopback interface."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A real GenTL producer: `viky.cti`, a camera that plays with a ball, which comes with the package genicam."""
+"""A real GenTL producer, `viky.cti` of the package genicam, whose camera shows a moving ball."""
 
 from __future__ import annotations
 

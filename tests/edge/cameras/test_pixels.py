@@ -12,7 +12,7 @@ MOSAICS = {"BayerRG8": "RGGB", "BayerGB8": "GBRG", "BayerGR8": "GRBG", "BayerBG8
 
 
 def mosaic(order: str, blue: int, green: int, red: int) -> NDArray[np.uint8]:
-    """What a sensor behind such a filter sees of one colour."""
+    """Return the values that a sensor with such a filter gives for one colour."""
     levels = {"B": blue, "G": green, "R": red}
     square = np.array([levels[letter] for letter in order], np.uint8).reshape(2, 2)
     return np.tile(square, (HEIGHT // 2, WIDTH // 2)).reshape(-1)

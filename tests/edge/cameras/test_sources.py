@@ -1,4 +1,4 @@
-"""Real sources, killed in mid-stream: the loss is noticed, and the source is taken up again when it is back."""
+"""Real sources that are killed in mid-stream: the loss is noticed, and the source is reopened when it is back."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A camera with a trigger of its own, by a source whose frames are told apart by their grey level."""
+"""A camera with a trigger of its own. The grey level shows which frame of the source it gave."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from edge_inspect.edge.frame.images import Frame
 
 
 class Line:
-    """A source whose frames wait."""
+    """A source with a queue of frames."""
 
     def __init__(self, *ages: float, stamps: bool) -> None:
         self.stamps = stamps

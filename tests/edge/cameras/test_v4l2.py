@@ -1,4 +1,4 @@
-"""Video4Linux without a device: what the kernel is asked, and what is made of its answers, by its own layouts."""
+"""Video4Linux without a device: requests to the kernel, and its answers in the kernel's own layouts."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ CONTROLS = {0x009A0901: (0, 3, 1), 0x009A0902: (3, 2047, 1), 0x00980913: (0, 100
 
 
 class Kernel:
-    """Answers as uvcvideo does; layouts written down from linux/videodev2.h a second time."""
+    """A kernel that answers as uvcvideo does. The layouts come from linux/videodev2.h, independently of the code."""
 
     def __init__(self) -> None:
         self.set: dict[int, int] = {}
@@ -114,7 +114,7 @@ def test_no_device_and_a_file_that_is_none_are_said(tmp_path: Path) -> None:
 
 
 class Capture:
-    """What OpenCV gives of a device that sends JPEG: the frames as they came, once it is asked not to convert."""
+    """OpenCV with a device that sends JPEG: if it is told not to convert, it returns the frames as they came."""
 
     sent: ClassVar[list[bytes]] = []
     converts = True

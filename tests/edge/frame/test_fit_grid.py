@@ -1,4 +1,4 @@
-"""How many tiles a fit has, and which numbers of them it refuses."""
+"""The number of tiles of a fit, and the numbers that it refuses."""
 
 from __future__ import annotations
 

@@ -112,7 +112,7 @@ def test_a_trigger_that_needs_gpiod_says_how_to_get_it(
 
 
 class Request:
-    """Stands in for the kernel's line: edges by the clock that they are stamped with."""
+    """A stand-in for the kernel's line, whose edges have time stamps of the same clock."""
 
     def __init__(self, moments: list[float]) -> None:
         self.moments = moments

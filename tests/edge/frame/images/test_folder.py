@@ -1,4 +1,4 @@
-"""What counts as a picture of a folder, and what is said of the rest."""
+"""Which files of a folder count as pictures, and what the log says about the others."""
 
 from __future__ import annotations
 

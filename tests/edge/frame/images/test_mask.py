@@ -1,4 +1,4 @@
-"""Ground truth: what marks, and what cannot be meant."""
+"""Ground truth: which values mark a defect, and which masks are implausible."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def save(path: Path, pixels: np.ndarray, **options: object) -> Path:
 
 
 def two(left: int, right: int, dtype: type = np.uint8) -> np.ndarray:
-    """The left half of what is marked has one value, the right half another."""
+    """The left half of the marked area has one value, the right half another."""
     mask = np.zeros(TRUTH.shape, dtype)
     mask[LEFT], mask[RIGHT] = left, right
     return mask

@@ -1,4 +1,4 @@
-"""Pictures as phones, tools and bad sticks leave them: read rightly, or refused by name."""
+"""Pictures from phones, tools and faulty memory sticks are read correctly, or refused with the file's name."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ def test_a_few_zeros_before_the_end_are_padding(tmp_path: Path) -> None:
 
 
 def test_a_frame_without_huffman_tables_is_decoded(tmp_path: Path) -> None:
-    """Cameras leave the usual ones out."""
+    """Some cameras omit the standard Huffman tables."""
     data = JPEGS["baseline"]
     tables = re.search(rb"\xff\xc4.*?(?=\xff\xda)", data, re.DOTALL)
     assert tables is not None
