@@ -53,7 +53,7 @@ def test_the_order_of_threads_and_blocks_changes_no_bit(library, layout: Layout)
 
 
 def test_an_address_that_is_no_multiple_of_16_is_read_value_by_value(library) -> None:
-    """TensorRT's outputs are aligned, but a view into a batch may not be. The shim fails on a load of 16 bytes there."""
+    """TensorRT's outputs are aligned, but a view into a batch may not be. The shim fails if 16 bytes are loaded."""
     rng = np.random.default_rng(0)
     memory = rng.random((2, 1 + 8 * 16), dtype=np.float32)
     teacher, student = (side[1:].reshape(1, 8, 4, 4) for side in memory)
