@@ -1,4 +1,4 @@
-"""How fast a bundle is on this box, against its own floor."""
+"""Measure how fast a bundle is on this box, compared with its network alone."""
 
 from __future__ import annotations
 
@@ -17,27 +17,29 @@ from edge_inspect.edge.frame.images import Frame
 from edge_inspect.edge.memory import peak_mb
 
 WARM_UP = 10
+"""Number of frames before the measurement."""
 
 
 def bench(
     path: Path, precision: Precision | None, frames: int, size: tuple[int, int], name: str | None = None
 ) -> dict[str, Any]:
-    """Time a bundle end to end and its engine alone, frame by frame in turn, so that both see the same machine.
+    """Return the times of a bundle end to end and of its network alone.
 
-    Raw is the compiled network with its input in place and its features left where they are: the floor. End to end
-    begins with a frame in memory and ends with the verdict, and its regions where the frame is rejected; the frames are
-    noise, as far from a good part as can be.
+    Both are timed in turn, frame by frame, so that they meet the same conditions. The raw time is that of the compiled
+    network, whose input and outputs stay in place; no inspection can be faster. End to end begins with a frame in
+    memory and ends with the verdict and, if the frame is rejected, its regions. The frames are noise, which is as
+    unlike a good part as possible.
 
     Args:
-        path: The bundle.
-        precision: Which of its precisions; by default the first that the bundle names for the engine.
-        frames: How many are timed.
+        path: Path of the bundle.
+        precision: Precision to run; by default the first in the bundle's order for the engine.
+        frames: Number of frames to time.
         size: Width and height of the frames.
-        name: Which engine; the best there is by default.
+        name: Name of the engine; by default the one that the service would use.
 
     Raises:
         BundleError: The bundle is damaged.
-        EngineError: No engine can be built that reproduces the golden frames.
+        EngineError: No engine that reproduces the golden frames can be built.
     """
     started = time.perf_counter()
     bundle = open_bundle(path)

@@ -1,4 +1,4 @@
-"""What `edge-inspect check` does: a configuration of the service or of the bridge, and its broker."""
+"""Check a configuration of the service or of the bridge, and its broker, for `edge-inspect check`."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ from edge_inspect.edge.contract.topics import Topics
 from edge_inspect.edge.errors import CheckFailed
 
 SERVICE_USER = "edge-inspect"
-"""As whom the unit runs the service."""
-# A verdict has some 600 bytes, health 1500; a defect of many regions has more. The bridge sends only `resend`.
+"""User as whom the systemd unit runs the service."""
+# A verdict has about 600 bytes and health 1500; a defect with many regions has more. The bridge only sends `resend`.
 _STATION_BYTES, _COMMAND_BYTES = 2048, 512
 
 
 def check(path: Path, *, of_bridge: bool, connect: bool) -> Iterator[str]:
-    """Look at all that a configuration file names, and say what is there.
+    """Check a configuration file and all files and devices that it names, and yield lines with the result.
 
     Args:
-        path: The file.
-        of_bridge: It is the bridge's.
-        connect: Try the broker too.
+        path: The configuration file.
+        of_bridge: Whether it is the configuration of the bridge.
+        connect: Whether to connect to the broker too.
 
     Raises:
-        ConfigurationError: Something is wrong or not there; the message lists all of it.
-        CheckFailed: The broker cannot be reached, or does not allow what is needed.
+        ConfigurationError: Something is wrong or missing; the message lists all mistakes.
+        CheckFailed: The broker cannot be reached, or does not allow a topic that is needed.
     """
     if os.geteuid() == 0 and _is_user(SERVICE_USER):
         yield (
-            f"root may read everything; what the service's own user may is seen with: sudo -u {SERVICE_USER} "
+            f"root may read everything; to check what the service's own user may read, run: sudo -u {SERVICE_USER} "
             f"edge-inspect check {'--bridge ' if of_bridge else ''}--config {path}"
         )
     if of_bridge:
@@ -59,7 +59,7 @@ def check(path: Path, *, of_bridge: bool, connect: bool) -> Iterator[str]:
         publish, subscribe = ([topic for pair in pairs for topic in pair[i]] for i in (0, 1))
         yield from _try(path, settings.mqtt, publish, subscribe, _STATION_BYTES)
     elif connect:
-        yield f"sink {settings.sink}: only a broker can be tried before the service runs"
+        yield f"sink {settings.sink}: only a broker can be checked before the service runs"
 
 
 def _check_bridge(path: Path, connect: bool) -> Iterator[str]:
@@ -83,7 +83,7 @@ def _try(path: Path, mqtt: MqttSettings, publish: list[str], subscribe: list[str
     from edge_inspect.edge.mqtt.trial import try_broker
 
     broker = f"broker {_place(mqtt)}"
-    yield f"{broker}: connecting, as a client of its own"
+    yield f"{broker}: connecting with a separate client id"
     try:
         trial = try_broker(mqtt, publish, subscribe, packet_bytes=packet_bytes)
     except ConnectionProblem as problem:

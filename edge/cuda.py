@@ -1,9 +1,9 @@
-"""CUDA, as far as an engine needs it: a GPU, its memory, kernels, streams and graphs. Only here is pycuda.
+"""The parts of CUDA that an engine needs: a GPU, its memory, kernels, streams and graphs. Only this file uses pycuda.
 
-pycuda has no call for graphs; those four are made on the driver's library, which it has loaded already.
+pycuda has no calls for graphs. They are made directly to the driver's library, which pycuda has already loaded.
 
-A context belongs to the thread that pushed it, and the engine runs in another thread than the one that opens it: every
-use stands inside `with cuda.current():`.
+A context belongs to the thread that pushed it, and the engine is opened in one thread and runs in another. So every use
+must be inside `with cuda.current():`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from edge_inspect.edge.kernels.launch import Launch
 
 REMEDY = "pip install pycuda; it needs nvcc: JetPack's cuda-toolkit, with /usr/local/cuda/bin in PATH"
 _THREAD_LOCAL = 1
-"""CU_STREAM_CAPTURE_MODE_THREAD_LOCAL: what other threads do meanwhile neither joins nor breaks a capture."""
+"""CU_STREAM_CAPTURE_MODE_THREAD_LOCAL: calls of other threads are not captured and do not break the capture."""
 
 
 @dataclass(frozen=True)
@@ -33,10 +33,10 @@ class Gpu:
     """A GPU and its driver.
 
     Attributes:
-        name: As the driver says it: `Orin`, `NVIDIA H200`.
+        name: Name that the driver reports, such as `Orin` or `NVIDIA H200`.
         capability: Compute capability, such as (8, 7).
-        cuda: The newest CUDA its driver runs, such as `12.6`.
-        memory_mb: Device memory in megabytes (1e6); on a Jetson all memory.
+        cuda: Newest CUDA version that the driver supports, such as `12.6`.
+        memory_mb: Device memory in megabytes (1e6 bytes). On a Jetson it is the memory of the whole box.
     """
 
     name: str
@@ -53,8 +53,8 @@ class Graph:
     """A captured sequence of device work.
 
     Attributes:
-        launch: Begins all of it.
-        free: Gives back what the driver keeps for it; it must not be running.
+        launch: Function that starts the whole sequence.
+        free: Function that releases the driver's memory of the graph. The graph must not be running.
     """
 
     def __init__(self, launch: Callable[[], None], free: Callable[[], None]) -> None:
@@ -62,24 +62,24 @@ class Graph:
 
 
 class Kernels:
-    """The kernels of edge/kernels, loaded."""
+    """The kernels of edge/kernels, loaded on the GPU."""
 
     def __init__(self, driver: Any, cubin: bytes) -> None:
         self._module = driver.module_from_buffer(cubin)
         self._functions: dict[str, Any] = {}
 
     def function(self, name: str) -> Any:
-        """Return a kernel, looked up once."""
+        """Return a kernel by name; it is looked up only once."""
         if name not in self._functions:
             self._functions[name] = self._module.get_function(name)
         return self._functions[name]
 
 
 class Stream:
-    """Work that the device does in order.
+    """A CUDA stream: the device does its work in order.
 
     Attributes:
-        handle: The CUstream.
+        handle: The CUstream, as a number.
     """
 
     def __init__(self, driver: Any) -> None:
@@ -88,25 +88,25 @@ class Stream:
         self.handle = int(self._stream.handle)
 
     def upload(self, device: Any, host: NDArray[Any]) -> None:
-        """Begin a copy from page-locked to device memory."""
+        """Start a copy from page-locked to device memory."""
         self._driver.memcpy_htod_async(device, host, self._stream)
 
     def download(self, host: NDArray[Any], device: Any) -> None:
-        """Begin a copy from device to page-locked memory."""
+        """Start a copy from device to page-locked memory."""
         self._driver.memcpy_dtoh_async(host, device, self._stream)
 
     def launch(self, kernels: Kernels, launch: Launch) -> None:
-        """Begin a kernel; its argument is copied now."""
+        """Start a kernel. Its argument is copied during this call."""
         kernels.function(launch.kernel)(
             launch.parameters, grid=launch.grid, block=launch.block, shared=launch.shared, stream=self._stream
         )
 
     def synchronize(self) -> None:
-        """Wait until all that was begun is done."""
+        """Wait until all work on the stream is done."""
         self._stream.synchronize()
 
     def capture(self, work: Callable[[], None]) -> Graph:
-        """Record what `work` begins on this stream, instead of doing it.
+        """Return a graph of all that `work` enqueues on this stream. The work is recorded but not done.
 
         Raises:
             EngineError: The driver cannot record it.
@@ -123,7 +123,7 @@ class Stream:
         succeed(cuda.cuStreamBeginCapture_v2(stream, _THREAD_LOCAL), "cuStreamBeginCapture")
         try:
             work()
-        finally:  # otherwise the stream would go on recording
+        finally:  # otherwise the stream would keep recording
             status = cuda.cuStreamEndCapture(stream, ctypes.byref(graph))
         succeed(status, "cuStreamEndCapture")
         flags = ctypes.c_ulonglong(0)
@@ -137,15 +137,15 @@ class Stream:
 
 
 class Cuda:
-    """The first GPU of this box, through its primary context, which TensorRT uses too.
+    """The first GPU of this box, used through its primary context, which TensorRT uses too.
 
-    Memory goes back when nothing refers to it any more, if that happens inside `current()`; elsewhere pycuda keeps it.
+    Memory is released when the last reference to it ends inside `current()`. Outside it, pycuda would not release it.
 
     Attributes:
-        gpu: Which one it is.
+        gpu: Description of the GPU.
 
     Raises:
-        EngineError: There is no pycuda, no driver or no device.
+        EngineError: pycuda, the driver or the device is missing.
     """
 
     def __init__(self) -> None:
@@ -167,7 +167,7 @@ class Cuda:
 
     @contextlib.contextmanager
     def current(self) -> Iterator[None]:
-        """Make the device this thread's for a block, and what CUDA says in it the service's own error.
+        """Make the GPU current in this thread for a block, and raise CUDA's errors in the block as `EngineError`.
 
         Raises:
             EngineError: CUDA failed inside the block; the message has the remedy.
@@ -182,26 +182,26 @@ class Cuda:
             raise EngineError(explain(str(error))) from error
 
     def pinned(self, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
-        """Allocate page-locked memory, which copies without the driver's own buffer in between."""
+        """Allocate page-locked memory, which is copied without an extra buffer of the driver."""
         array: NDArray[Any] = self._driver.pagelocked_empty(shape, np.dtype(dtype))
         return array
 
     def allocate(self, nbytes: int) -> Any:
-        """Allocate device memory; `int` of it is its address."""
+        """Allocate device memory; `int()` of the result is its address."""
         return self._driver.mem_alloc(nbytes)
 
     def stream(self) -> Stream:
-        """Make a new stream."""
+        """Return a new stream."""
         return Stream(self._driver)
 
     def kernels(self, folder: Path) -> Kernels:
-        """Return the kernels for this GPU, loaded once.
+        """Return the kernels for this GPU; they are loaded only once.
 
         Args:
-            folder: Where their machine code is kept, or will be.
+            folder: Folder in which their machine code is kept.
 
         Raises:
-            EngineError: They cannot be compiled here; the message has the remedy.
+            EngineError: The kernels cannot be compiled on this box; the message has the remedy.
         """
         if self._kernels is None:
             self._kernels = Kernels(self._driver, load_cubin(self.gpu.capability, folder))
@@ -209,14 +209,14 @@ class Cuda:
 
 
 def explain(said: str) -> str:
-    """Return what the driver said, and what to do about it."""
+    """Return an error message with the driver's words and the remedy."""
     broken = "the GPU is in an undefined state; restart the service, and the box if that does not help (dmesg says why)"
     remedies = {
         "out of memory": "other programs hold the GPU's memory: end them, or choose engine: {name: openvino}",
-        "driver": "driver and CUDA do not fit together: reboot after an update, else update the driver",
+        "driver": "driver and CUDA do not match: reboot after an update, otherwise update the driver",
         "device is detected": "no NVIDIA GPU is visible here",
         "no device": "no NVIDIA GPU is visible here",
-        "ECC": "the GPU's memory is failing: restart the box, and exchange the GPU if it comes again",
+        "ECC": "the GPU's memory has errors: restart the box, and replace the GPU if they come back",
         "launch": broken,
         "illegal": broken,
         "lost": broken,
@@ -231,7 +231,7 @@ def _load_pycuda() -> Any:
         return importlib.import_module("pycuda.driver")
     except ModuleNotFoundError as error:
         raise EngineError(f"pycuda is not installed: {error}; {REMEDY}") from error
-    except Exception as error:  # without libcuda.so.1 it is an ImportError; a broken build fails with whatever it likes
+    except Exception as error:  # without libcuda.so.1 an ImportError; a broken build can fail in any way
         raise EngineError(
-            f"pycuda cannot be loaded: {error}; an NVIDIA driver and a pycuda built here are needed"
-        ) from (error)
+            f"pycuda cannot be loaded: {error}; it needs an NVIDIA driver, and must have been built on this box"
+        ) from error

@@ -1,4 +1,4 @@
-"""From an anomaly map to accept or reject, and to regions in pixels of the original frame."""
+"""Decide from an anomaly map whether to accept or reject a part, and find its regions in pixels of the frame."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from edge_inspect.edge.engines import AnomalyMap
 
 @dataclass(frozen=True)
 class Decision:
-    """What was decided about a part.
+    """The decision on a part.
 
     Attributes:
-        ok: Accept.
-        score: The image score.
-        threshold: Scores above it are rejected.
-        regions: Its defects, where it is rejected, largest peak first; none of an accepted part.
+        ok: Whether the part is accepted.
+        score: Image score of the part.
+        threshold: Image threshold. Parts whose score is above it are rejected.
+        regions: Defects of a rejected part, with the highest peak first; empty for an accepted part.
     """
 
     ok: bool
@@ -32,16 +32,16 @@ class Decision:
 
 
 class Decider:
-    """Applies a bundle's thresholds.
+    """The thresholds of a bundle, applied to anomaly maps.
 
     Args:
         bundle: The bundle.
-        precision: The engine's; each precision has thresholds of its own.
-        mm_per_px: The camera's scale, where it is known.
-        min_area_px: Smaller regions are not listed, in pixels of the frame; the bundle's own least area holds too.
+        precision: Precision of the engine. Each precision has thresholds of its own.
+        mm_per_px: Scale of the camera in millimetres per pixel, if it is known.
+        min_area_px: Smallest area of a region in pixels of the frame. The bundle's own smallest area applies too.
 
     Attributes:
-        threshold: Of the image score; the bundle's, unless it is set.
+        threshold: Image threshold. It is the bundle's until it is set to another value.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class Decider:
         self._mm_per_px = mm_per_px
 
     def decide(self, anomaly: AnomalyMap) -> Decision:
-        """Return the decision on an engine's map. Regions are sought only in rejected parts."""
+        """Return the decision on an engine's map. Only rejected parts get regions."""
         threshold = self.threshold
         ok = anomaly.score <= threshold
         return Decision(ok, anomaly.score, threshold, () if ok else self._regions(anomaly, threshold))
@@ -62,15 +62,16 @@ class Decider:
     def _regions(self, anomaly: AnomalyMap, threshold: float) -> tuple[Region, ...]:
         """Return the defects of a rejected part by hysteresis (Canny 1986, section VI), the highest peak first.
 
-        A region is a connected area (8 neighbours) above the pixel threshold that holds a value above the image
-        threshold: one that would reject the part by itself. What is only warm is no defect. Regions that are too small
-        are left out. The region of the map's highest value stays however small it is, so that a rejected part has one.
+        A region is a connected area (8 neighbours) above the pixel threshold. It must contain a value above the image
+        threshold, which by itself would reject the part: an area that is only slightly unusual is no defect. Regions
+        that are too small are left out. The region with the map's highest value is always kept, so that every rejected
+        part has a region.
         """
         x0, y0, x1, y1 = anomaly.placement.valid
         seen = anomaly.values[y0:y1, x0:x1]
         if anomaly.placement.weights is not None:
             seen = np.where(anomaly.placement.weights[y0:y1, x0:x1] > 0, seen, np.float32(-np.inf))
-        # A command can set the threshold below the bundle's pixel threshold.
+        # The lower of both is used, because a command can set the image threshold below the bundle's pixel threshold.
         above = (seen > min(self._thresholds.pixel, threshold)).astype(np.uint8)
         _, labels, stats, centroids = cv2.connectedComponentsWithStats(above, connectivity=8)
         highest = int(labels.flat[int(seen.argmax())])
@@ -98,7 +99,7 @@ class Decider:
         left, top = place.to_frame(x + offset[0], y + offset[1])
         right, bottom = place.to_frame(x + offset[0] + width, y + offset[1] + height)
         (x_px, width_px), (y_px, height_px) = _span(left, right), _span(top, bottom)
-        # Pixel centres lie at halves, and a centroid is given as OpenCV gives it: the first pixel's centre is 0.
+        # `Placement` has pixel centres at halves. A message's centroid is as in OpenCV: the first pixel's centre is 0.
         cx, cy = place.to_frame(centroid[0] + offset[0] + 0.5, centroid[1] + offset[1] + 0.5)
         area_px = max(1, round(area * place.scale_x * place.scale_y))
         return Region(
@@ -111,6 +112,6 @@ class Decider:
 
 
 def _span(start: float, end: float) -> tuple[int, int]:
-    """Return the first whole pixel and number of pixels between two places: at least one, and none beyond the end."""
+    """Return the first whole pixel and the number of pixels between two positions: at least one, none after the end."""
     first = min(round(start), max(round(end) - 1, int(start)))
     return first, max(1, round(end) - first)

@@ -1,4 +1,4 @@
-"""What this box has for edge-inspect and what it lacks."""
+"""Look for all that edge-inspect uses on this box, for `edge-inspect doctor`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from edge_inspect.edge.processor import features
 from edge_inspect.edge.sinks import SINKS, load_sink
 from edge_inspect.edge.triggers import TRIGGERS
 
-# Beside the standard library nothing is imported before it is looked at: doctor speaks where nothing else loads.
+# Only the standard library is imported at the top, so that doctor works even if no package loads.
 
 USED = {
     "numpy": "from numpy import __version__",
@@ -32,13 +32,14 @@ USED = {
         "from cryptography import __version__; from cryptography.hazmat.primitives.asymmetric.ed25519 import *"
     ),
 }
-"""What is imported of each needed module, and run where importing is not enough."""
+"""Code that imports each needed module, and runs it if the import alone does not show that it works."""
 
 ACCELERATED = ("amx_int8", "avx512_vnni", "avx_vnni", "asimddp")
+"""Features of processors with instructions for INT8, by their names in /proc/cpuinfo."""
 
 
 def examine() -> list[Finding]:
-    """Look at Python, processor, packages, GPU, cameras and systemd; never fail for want of one."""
+    """Return findings about Python, processor, packages, GPU, cameras and systemd. Missing ones raise no exception."""
     python = f"{platform.python_version()} on {platform.machine()}, {os.cpu_count()} processors, {sys.executable}"
     system = [
         Finding("python", True, python),
@@ -59,7 +60,7 @@ def examine() -> list[Finding]:
         Finding("triggers", True, ", ".join(kind.form for kind in TRIGGERS)),
         *(finding for trigger in TRIGGERS for finding in trigger.look()),
         *(_sink(name, whole) for name in SINKS),
-        look_for_program("mosquitto", "apt-get install mosquitto; only where this box is also the broker"),
+        look_for_program("mosquitto", "apt-get install mosquitto; only if this box is also the broker"),
         look_for_program("systemctl", "the service needs systemd to start with the box"),
     ]
 
@@ -72,8 +73,8 @@ def _processor() -> Finding:
 
 
 def _needed(module: str) -> Finding:
-    """Import a module that every box needs, in a process of its own: one of another processor's kills that."""
-    # The import of edge keeps OpenVINO from telling the internet.
+    """Import a module that every box needs, in a process of its own, because a build for another processor kills it."""
+    # Importing edge first keeps OpenVINO from sending telemetry.
     code = f"import edge_inspect.edge; {USED[module]}; print(__version__)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     if done.returncode < 0:
@@ -84,7 +85,7 @@ def _needed(module: str) -> Finding:
         said = (done.stderr.strip().splitlines() or [f"status {done.returncode}"])[-1]
         return Finding(module, False, f"{said.partition(': ')[2] or said}; {remedy(module, done.stderr)}", True)
     version = done.stdout.split()[-1]
-    # Where an OpenCV loads its version does not matter: JetPack's own is older than the one that pip would bring.
+    # The version of an OpenCV that loads does not matter: JetPack's own is older than the one that pip would install.
     if module != "cv2" and _numbers(version) < _numbers(NEEDED[module].partition(">=")[2]):
         return Finding(module, False, f"{version} is too old: pip install '{NEEDED[module]}'", True)
     return Finding(module, True, version, True)
@@ -96,23 +97,27 @@ def _numbers(version: str) -> list[int]:
 
 def _engine(whole: bool) -> Finding:
     if not whole:
-        return Finding("engine", False, "none runs before what is missing above is there", True)
+        return Finding("engine", False, "no engine runs until the missing packages above are installed", True)
     try:
         from edge_inspect.edge.engines.opening import best_engine
 
         engine_class(EVERYWHERE).check_box()
         name = best_engine()
-    except Exception as error:  # a package that is broken fails with whatever it likes
-        return Finding("engine", False, f"none runs: {error}", True)
-    return Finding("engine", True, f"{name} is what the service runs here; edge-inspect selftest tries it", True)
+    except Exception as error:  # a broken package can fail in any way
+        return Finding("engine", False, f"no engine runs: {error}", True)
+    return Finding(
+        "engine", True, f"{name} is the engine that the service uses here; edge-inspect selftest checks it", True
+    )
 
 
 def _sink(name: str, whole: bool) -> Finding:
-    """Return whether messages can go to a sink: whether its module loads."""
+    """Look whether a sink can be used, which is the case if its module loads."""
     if not whole:
-        return Finding(f"sink {name}", False, "not looked for before what is missing above is there")
+        return Finding(f"sink {name}", False, "not checked until the missing packages above are installed")
     try:
         load_sink(name)
-    except Exception as error:  # a package that is broken fails with whatever it likes
-        return Finding(f"sink {name}", False, f"does not load: {error}; only where the configuration says sink: {name}")
-    return Finding(f"sink {name}", True, f"takes messages where the configuration says sink: {name}")
+    except Exception as error:  # a broken package can fail in any way
+        return Finding(
+            f"sink {name}", False, f"does not load: {error}; only needed if the configuration says sink: {name}"
+        )
+    return Finding(f"sink {name}", True, f"gets the messages if the configuration says sink: {name}")

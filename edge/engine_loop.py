@@ -1,4 +1,4 @@
-"""The engine thread: it judges the frames of all stations, in turn."""
+"""The engine thread, which inspects the frames of all stations in turn."""
 
 from __future__ import annotations
 
@@ -8,18 +8,19 @@ from collections.abc import Sequence
 
 from edge_inspect.edge.station.station import Station
 
-# What the part in hand is waited for: at the end, and of a thread that may hang before another one follows it.
+# Seconds to wait for the part that is being inspected: when the service stops, and when a new thread replaces one that
+# may hang.
 _PART_S, _LEAVE_S = 5.0, 1.0
 
 
 class EngineLoop:
-    """One frame of each station in turn, so that none starves another.
+    """A thread that inspects one frame of each station in turn, so that no station starves another.
 
     Args:
-        stations: Of the box; may be filled until `start`.
+        stations: Stations of the box. They may be added until `start`.
 
     Attributes:
-        ready: Set whenever a frame waits, or a station's source has ended.
+        ready: Event to set when a frame is waiting or a station's source has ended.
     """
 
     def __init__(self, stations: Sequence[Station]) -> None:
@@ -32,9 +33,10 @@ class EngineLoop:
         self._problem: BaseException | None = None
 
     def start(self) -> None:
-        """Begin, or go on in a new thread: the one before may hang, and ends when it comes back.
+        """Start the thread, or replace it by a new one because it may hang.
 
-        One that does not hang ends after the part it has, and is waited for: two must not use one engine at a time.
+        If the old thread hangs, it ends when its call returns. If it does not hang, it ends after its present part, and
+        the new thread waits for that, because two threads must not use one engine at a time.
         """
         with self._starting:
             thread = threading.Thread(target=self._run, args=(self._thread,), name="engine", daemon=True)
@@ -44,14 +46,17 @@ class EngineLoop:
 
     @property
     def running(self) -> bool:
-        """Whether there may be more to judge."""
+        """Whether the thread runs, so that more frames may be inspected."""
         return self._thread is not None and self._thread.is_alive()
 
     def join(self, timeout: float) -> None:
-        """Wait for the end.
+        """Wait until the thread ends.
+
+        Args:
+            timeout: Longest time to wait, in seconds.
 
         Raises:
-            BaseException: What the thread failed on.
+            BaseException: The exception with which the thread ended.
         """
         if self._thread is not None:
             self._thread.join(timeout)
@@ -59,9 +64,12 @@ class EngineLoop:
             raise self._problem
 
     def stop(self, seconds: float) -> None:
-        """Judge what waits, as far as there is time, and end.
+        """Inspect the frames that wait, as far as there is time, and end the thread.
 
-        The part in hand is waited for beyond that: once the outbox is closed its verdict would be lost.
+        The wait for the present part is longer than that, because its verdict would be lost once the outbox is closed.
+
+        Args:
+            seconds: Time for the frames that wait, in seconds.
         """
         self._until = time.monotonic() + seconds
         self._stopping = True
@@ -77,7 +85,7 @@ class EngineLoop:
         try:
             while self._thread is mine and time.monotonic() < self._until:
                 self.ready.clear()
-                # Read before the frames: a source that ends later wakes this thread again.
+                # This is read before the frames, because a source that ends later wakes this thread again.
                 ended = self._stopping or all(station.ended.is_set() for station in self._stations)
                 if self._stopping:
                     self._stop_stations()

@@ -1,4 +1,4 @@
-"""One thing that `doctor` has looked for. Imports nothing but the standard library: doctor speaks on a bare box."""
+"""One thing that `doctor` looked for. Only the standard library is imported, so that `doctor` works on a bare box."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from pathlib import Path
 
 TEGRA = Path("/etc/nv_tegra_release")
 JETPACK = {"R36": 6, "R38": 7, "R39": 7}
-"""The major version of JetPack, by the release of Linux for Tegra."""
+"""Major version of JetPack, by the release of Linux for Tegra."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing looked for.
+    """One thing that `doctor` looked for.
 
     Attributes:
-        what: Its name.
-        found: Whether it is there and loads.
-        detail: Its version, or the command that brings it.
+        what: Name of the thing.
+        found: Whether it is installed and loads.
+        detail: Its version, or the command that installs it.
         needed: Whether every box needs it.
     """
 
@@ -34,28 +34,28 @@ class Finding:
 
 
 def look_for_package(name: str, remedy: str) -> Finding:
-    """Import a package and say its version, or the command that brings it."""
+    """Import a package, and return its version or the command that installs it."""
     try:
         module = importlib.import_module(name)
     except ModuleNotFoundError:
         return Finding(name, False, remedy)
-    except Exception as error:  # a package without its shared libraries fails with whatever it likes
+    except Exception as error:  # without its shared libraries a package can fail in any way
         return Finding(name, False, f"{error}; {remedy}")
-    version = getattr(module, "__version__", None) or getattr(module, "VERSION_TEXT", "")  # the latter: pycuda
+    version = getattr(module, "__version__", None) or getattr(module, "VERSION_TEXT", "")  # pycuda has the latter
     return Finding(name, True, str(version))
 
 
 def look_for_program(name: str, remedy: str) -> Finding:
-    """Look for a program, also where administrators and CUDA have theirs."""
+    """Look for a program in PATH, in /usr/sbin and in CUDA's folder."""
     path = shutil.which(name) or shutil.which(name, path="/usr/sbin:/usr/local/cuda/bin")
     return Finding(name, path is not None, path or remedy)
 
 
 def tegra_release() -> str:
-    """Return what a Jetson says of its system; an empty text on any other box."""
+    """Return the release of a Jetson's system; an empty text on any other box."""
     return TEGRA.read_text().splitlines()[0].lstrip("# ") if TEGRA.is_file() else ""
 
 
 def jetpack() -> int | None:
-    """Return the major version of this box's JetPack; `None` where it is no Jetson, or one that is not known."""
+    """Return the major version of this box's JetPack; `None` if the box is not a Jetson or the release is unknown."""
     return JETPACK.get(tegra_release()[:3])

@@ -1,4 +1,4 @@
-"""Image files judged by a bundle, outside the service."""
+"""Inspect image files with a bundle, outside the service."""
 
 from __future__ import annotations
 
@@ -22,22 +22,32 @@ from edge_inspect.edge.overlay import blend, draw_areas, draw_regions
 from edge_inspect.edge.text import clean
 
 MOST_BYTES = 200
-"""Of an overlay's name without suffix: file systems end at 255."""
+"""Longest name of an overlay without its suffix, in bytes. File systems allow 255 with the suffix."""
 
 
 def inspect_files(
     bundle_path: Path, paths: list[Path], precision: Precision | None, overlay: Path | None
 ) -> Iterator[dict[str, Any]]:
-    """Inspect image files and the images of folders, one result each: path, ok, score, threshold, regions, overlay.
+    """Inspect image files and the images of folders, and yield a result for each.
 
-    The engine reproduces the golden frames first, as the service's does. Of an image that cannot be read the result is
-    path and error, and those after it are inspected all the same.
+    As in the service, the engine must first reproduce the golden frames. An image that cannot be read does not end the
+    inspection of the others.
+
+    Args:
+        bundle_path: Path of the bundle.
+        paths: Image files and folders.
+        precision: Precision to run; `None` means the first in the bundle's order for the engine.
+        overlay: Folder for overlays; `None` writes none.
+
+    Yields:
+        `path`, `ok`, `score`, `threshold`, `regions` and, with overlays, `overlay`. For an image that cannot be read,
+        `path` and `error`.
 
     Raises:
         BundleError: The bundle is damaged.
         ImageError: There is no image, or an overlay cannot be written.
-        UsageError: Overlays would lie among the images.
-        EngineError: No engine can be built that reproduces the golden frames.
+        UsageError: The folder of overlays contains images that are inspected.
+        EngineError: No engine that reproduces the golden frames can be built.
     """
     images = pictures_of(paths)
     overlays = name_overlays(overlay, images) if overlay is not None else {}
@@ -66,21 +76,22 @@ def inspect_files(
 
 
 def name_overlays(folder: Path, images: Sequence[Path]) -> dict[Path, Path]:
-    """Return where each image's overlay goes: `STEM.png`, or `STEM-2.png` and so on where that name is taken.
+    """Return the path of each image's overlay: `STEM.png`, or `STEM-2.png` and so on if that name is taken.
 
-    Names that differ in capitals alone, or in how an accent is written, count as equal: on some disks they are.
+    Names that only differ in capitals, or in the encoding of an accent, count as equal, because some file systems treat
+    them so.
 
     Args:
-        folder: Where overlays go.
-        images: All of them.
+        folder: Folder for overlays.
+        images: All images that are inspected.
 
     Raises:
-        UsageError: Images lie in that folder, so that an overlay could take the place of one.
+        UsageError: Some of the images are in that folder, so that an overlay could overwrite one.
     """
     inside = folder.resolve()
     if among := [path for path in images if path.parent.resolve() == inside]:
         raise UsageError(
-            f"--overlay {clean(folder)}: {clean(among[0])} lies there, and an overlay could take its place; give "
+            f"--overlay {clean(folder)}: {clean(among[0])} is in that folder, and an overlay could overwrite it; give "
             "another folder"
         )
     named: dict[Path, Path] = {}
@@ -97,7 +108,7 @@ def name_overlays(folder: Path, images: Sequence[Path]) -> dict[Path, Path]:
 
 
 def draw_overlay(frame: Frame, anomaly: AnomalyMap, decision: Decision, areas: Areas | None = None) -> Frame:
-    """Return the frame with the map over it, its regions boxed, and a border of the verdict's colour.
+    """Return the frame with the map over it, a box around each region, and a border in the colour of the verdict.
 
     Args:
         frame: The camera's frame.

@@ -5,9 +5,9 @@ from pathlib import Path
 
 
 def peak_mb(pid: int | None = None) -> float:
-    """Return the most memory a process has held so far, in MiB; this one by default.
+    """Return the peak memory of a process so far, in MiB; by default that of this process.
 
-    Not `ru_maxrss`, which a process takes over from the one that started it.
+    `ru_maxrss` would be wrong on Linux, because a process inherits it from the one that started it.
     """
     status = Path(f"/proc/{pid or 'self'}/status")
     if status.is_file():

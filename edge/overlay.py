@@ -22,20 +22,20 @@ CAPTION = 18
 
 
 def heat(values: NDArray[np.float32], low: float, high: float) -> Frame:
-    """Return a map as colours: (H, W) float to (H, W, 3) BGR, dark blue at `low`, dark red at `high`."""
+    """Return a map, (H, W) float, in colours, (H, W, 3) BGR: dark blue at `low`, dark red at `high`."""
     scaled = np.clip((values - low) / max(high - low, 1e-12), 0, 1)
     return np.asarray(cv2.applyColorMap((scaled * 255).astype(np.uint8), cv2.COLORMAP_TURBO), np.uint8)
 
 
 def blend(frame: Frame, values: NDArray[np.float32], low: float, high: float) -> Frame:
-    """Return the frame in grey with a frame-sized map over it, the more opaque the higher the map."""
+    """Return the frame in grey with a map of its size over it. The map is more opaque where it is higher."""
     grey = cv2.cvtColor(cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR)
     opacity = 0.7 * np.clip((values - low) / max(high - low, 1e-12), 0, 1)[..., None]
     return np.asarray(grey * (1 - opacity) + heat(values, low, high) * opacity, np.uint8)
 
 
 def draw_regions(frame: Frame, regions: Iterable[Region], ok: bool) -> Frame:
-    """Return a copy of the frame with a border that says accept or reject, and a box around each region."""
+    """Return a copy of the frame with a border in the colour of accept or reject, and a box around each region."""
     drawn: Frame = frame.copy()
     thickness = max(1, round(max(frame.shape[:2]) / 320))
     for region in regions:
@@ -64,7 +64,13 @@ def ascii_of(text: str) -> str:
 
 
 def contact_sheet(rows: Sequence[tuple[str, Sequence[Frame]]], height: int = 180, columns: int = 1) -> Frame:
-    """Draw rows of pictures, each under its caption, side by side in `columns`; pictures are brought to one height."""
+    """Return a picture with rows of pictures, each row below its caption.
+
+    Args:
+        rows: Caption and pictures of each row.
+        height: Height to which all pictures are scaled, in pixels.
+        columns: Number of rows side by side.
+    """
     strips = [_strip(caption, pictures, height) for caption, pictures in rows]
     width = max(strip.shape[1] for strip in strips)
     per_column = -(-len(strips) // columns)
@@ -90,7 +96,7 @@ def _strip(caption: str, pictures: Sequence[Frame], height: int) -> Frame:
 
 
 def scaled(picture: Frame, height: int) -> Frame:
-    """Return a picture brought to a height, its proportions kept."""
+    """Return a picture scaled to a height, with its proportions kept."""
     width = max(1, round(picture.shape[1] * height / picture.shape[0]))
     interpolation = cv2.INTER_AREA if picture.shape[0] > height else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(picture, (width, height), interpolation=interpolation), np.uint8)

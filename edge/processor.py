@@ -4,6 +4,6 @@ from pathlib import Path
 
 
 def features() -> set[str]:
-    """Return what Linux says the processor can do, as `/proc/cpuinfo` spells it; empty where there is none."""
+    """Return the processor's features by the names in `/proc/cpuinfo`; an empty set if that file does not exist."""
     information = Path("/proc/cpuinfo")
     return set(information.read_text().split()) if information.is_file() else set()

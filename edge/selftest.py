@@ -1,4 +1,4 @@
-"""Whether this box computes what it should: golden frames of a small bundle that ships with the package."""
+"""Check that this box computes correctly, with the golden frames of a small bundle that ships with the package."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from edge_inspect.edge.engines.opening import open_engine, usable_engines
 from edge_inspect.edge.errors import BundleError, EngineError
 
 BUNDLE = Path(__file__).with_name("selftest.zip")
-"""Made by `python -m edge_inspect.calibrate.selftest_bundle edge/selftest.zip`."""
+"""Bundle of the self-test, made by `python -m edge_inspect.calibrate.selftest_bundle edge/selftest.zip`."""
 
 
 @dataclass(frozen=True)
 class Trial:
-    """What came of one precision on one engine.
+    """The result of one precision on one engine.
 
     Attributes:
-        engine: Its name in the registry.
-        precision: `fp32`, `fp16` or `int8`.
-        ok: Whether the golden frames come out as they should.
-        detail: The numbers, or why there are none.
+        engine: Name of the engine in the registry.
+        precision: Precision: `fp32`, `fp16` or `int8`.
+        ok: Whether the engine reproduces the golden frames.
+        detail: The measured difference and time, or the error.
     """
 
     engine: str
@@ -39,16 +39,16 @@ class Trial:
 
 
 def try_all(path: Path = BUNDLE) -> Iterator[Trial]:
-    """Run the golden frames in each precision, on every engine that this box can run.
+    """Run the golden frames in each precision on every engine that this box can run, and yield each result.
 
     Args:
-        path: The bundle.
+        path: Path of the bundle.
 
     Raises:
         BundleError: The bundle is damaged.
     """
     bundle = open_bundle(path)
-    # Engines that are built here are kept in a folder of their own: the service's belongs to its user.
+    # Engines are built in a temporary folder, because the service's cache belongs to the service's user.
     with TemporaryDirectory(prefix="edge-inspect-") as cache:
         for engine in usable_engines():
             for precision in reversed(bundle.manifest.precisions):

@@ -11,8 +11,9 @@ import torch
 from numpy.typing import NDArray
 
 from edge_inspect.edge.engines import AnomalyMap
-from edge_inspect.edge.frame.fit import Fit, Placement
+from edge_inspect.edge.frame.fit import Fit
 from edge_inspect.edge.frame.images import Frame, Mask, pixel_digest, read_image
+from edge_inspect.edge.frame.placement import Placement
 from edge_inspect.edge.text import clean
 from edge_inspect.models.network import Network
 from edge_inspect.train.copies import Copies

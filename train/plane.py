@@ -20,7 +20,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_inspect.edge.frame.fit import Placement
+from edge_inspect.edge.frame.placement import Placement
 
 LONGEST = 512
 """Most pixels of the plane's longer side."""

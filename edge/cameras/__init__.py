@@ -1,49 +1,48 @@
-"""Cameras: where frames come from, by one URI scheme. Each kind is one file here, behind one small interface.
+"""Cameras: where frames come from. A URI names the camera; each kind of camera is one file behind one interface.
 
-To add one: a file that opens a `Camera`, and its entry in registry.py. A live camera is a `Source` (source.py) that
-`Feed` or `TriggeredCamera` makes a camera. Configuration, `check`, `doctor` and help texts read the registry.
+To add a kind, write a file that opens a `Camera`, and add its entry to registry.py. For a live camera, write a `Source`
+(source.py): `Feed` or `TriggeredCamera` turns it into a camera. Configuration, `check`, `doctor` and help texts read
+the registry.
 
 folder:/path?fps=10&loop=true                    the pictures of a folder, sorted by name
 video:/path/line.mp4?loop=true                   a video file
-v4l2:///dev/video0?size=1280x720&format=MJPG     a camera that the kernel knows, by Video4Linux
+v4l2:///dev/video0?size=1280x720&format=MJPG     a camera with a Linux driver (Video4Linux)
 rtsp://user:password@host/stream#timeout=5       a network camera
-gst:nvarguscamerasrc ! nvvidconv                 any GStreamer pipeline; edge-inspect adds its end
-aravis:Vendor-Serial?exposure=8000&gain=2        GigE Vision or USB3 Vision, by Aravis
-genicam:/path/producer.cti?device=SERIAL         any GenTL producer, by harvesters
+gst:nvarguscamerasrc ! nvvidconv                 any GStreamer pipeline; edge-inspect adds the sink
+aravis:Vendor-Serial?exposure=8000&gain=2        GigE Vision or USB3 Vision, through Aravis
+genicam:/path/producer.cti?device=SERIAL         any GenTL producer, through harvesters
 
-docs/cameras.md has every option, and what each kind needs installed.
+docs/cameras.md lists every option and the packages that each kind needs.
 
-Files, from the URI to the frame; the first five, and this one, import nothing but the standard library:
+Files, from the URI to the frame. This one and the first six need nothing but the standard library:
 
-registry.py        the kinds of cameras there are
-kind.py            what a kind says of itself
-split.py           a URI in its parts
-options.py         how options are read
-address.py         a URI as its camera takes it
-source.py          what a live source gives before it is a camera
-feed.py            a free-running source as a camera: the newest frame waits
-triggered.py       a source that waits for its own trigger as a camera
-pace.py            a recorded source runs at a rate
-folder.py          pictures of a folder
+opening.py         checks a URI and opens its camera
+registry.py        all kinds of cameras
+kind.py            the description of one kind
+split.py           splits a URI into its parts
+options.py         reads the values of options
+address.py         the parts of a URI, for the code that opens the camera
+source.py          the interface of a live source
+feed.py            turns a free-running source into a camera that keeps the newest frame
+triggered.py       turns a source with a hardware or software trigger into a camera
+pace.py            runs a recorded source at a frame rate
+folder.py          the pictures of a folder
 video.py           a video file
-v4l2.py            cameras that the kernel knows
-v4l2_controls.py   which formats and values such a camera allows
+v4l2.py            cameras with a Linux driver (Video4Linux)
+v4l2_controls.py   the formats and values that such a camera allows
 rtsp.py            network cameras
 gstreamer.py       GStreamer pipelines
-aravis.py          GigE Vision and USB3 Vision by Aravis
-genicam.py         any GenTL producer by harvesters
-features.py        GenICam features by their standard names
-pixels.py          pixel formats of machine vision cameras
-introspection.py   GObject introspection, for GStreamer and Aravis
+aravis.py          GigE Vision and USB3 Vision cameras, through Aravis
+genicam.py         any GenTL producer, through harvesters
+features.py        sets GenICam features by their standard names
+pixels.py          converts the pixel formats of machine vision cameras
+introspection.py   loads GStreamer and Aravis by GObject introspection
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
-
-from edge_inspect.edge.cameras.address import parse_uri
-from edge_inspect.edge.cameras.registry import CAMERAS
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -53,13 +52,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Capture:
-    """A frame and when it was taken.
+    """A frame with the time at which it was taken.
 
     Attributes:
         frame: The picture.
-        captured_at: Aware, in UTC, as near the sensor as the source gives.
-        part_id: Which part it shows, where the source knows.
-        missed: Frames that the source gave since the last one read, and nobody took.
+        captured_at: Time at which it was taken, aware and in UTC, as close to the exposure as the source can tell.
+        part_id: Id of the part that the frame shows, if the source knows it.
+        missed: Number of frames between the one read before and this one that the source lost or nobody read.
     """
 
     frame: Frame
@@ -70,11 +69,11 @@ class Capture:
 
 @dataclass
 class Place:
-    """Where a recorded source is. Who opens it again passes the same one on, and it goes on with the next frame.
+    """Position in a recorded source. If the same object is given when the source is reopened, the next frame follows.
 
     Attributes:
-        name: Of a folder: the picture that was begun last.
-        frames: Of a video: how many were begun.
+        name: Name of the last picture whose reading began, for a folder.
+        frames: Number of frames whose reading began, for a video.
     """
 
     name: str = ""
@@ -82,49 +81,28 @@ class Place:
 
 
 class Camera(Protocol):
-    """Gives frames one after another.
+    """A source of frames, read one after another.
 
     Attributes:
-        live: Frames come at a rate of their own. A source that waits to be asked never comes too fast.
+        live: Whether frames come at a rate of their own, so that some are dropped if nobody reads them in time. A
+            source that only gives a frame when asked is not live.
     """
 
     live: bool
 
     def read(self, buffer: Frame | None, after: float = 0.0) -> Capture | None:
-        """Wait for the next frame; `None` is the end of a source that ends.
+        """Wait for the next frame and return it; return `None` at the end of a recorded source.
 
         Args:
-            buffer: An earlier frame that may be written over.
-            after: A live source gives no frame older than this, in `time.monotonic` seconds; 0: the next one.
+            buffer: An earlier frame whose memory may be reused.
+            after: A live source returns no frame that is older than this time, in seconds of `time.monotonic`. With 0
+                it returns the next one.
 
         Raises:
-            CameraError: This frame cannot be had; the next call gives another one.
-            CameraLost: The source is gone, until it is opened again.
-            CameraIdle: The camera waits for its own trigger.
+            CameraError: This frame cannot be read; the next call tries the one after it.
+            CameraLost: The source is lost and must be opened again.
+            CameraIdle: The camera is waiting for its own trigger.
         """
 
     def close(self) -> None:
-        """Let the source go."""
-
-
-def open_camera(uri: str, place: Place | None = None) -> Camera:
-    """Open the camera a URI names.
-
-    Args:
-        uri: See above.
-        place: Where a recorded source goes on; default: at its beginning. Live sources have none.
-
-    Raises:
-        CameraError: The scheme or an option is unknown, the source is not there, or it refuses a value.
-    """
-    scheme, address = parse_uri(uri)
-    return CAMERAS[scheme].open(address, place or Place())
-
-
-def check_uri(uri: str) -> None:
-    """Check a camera URI without opening the source.
-
-    Raises:
-        CameraError: The scheme or an option is unknown.
-    """
-    parse_uri(uri)
+        """Release the source."""

@@ -19,19 +19,19 @@ from edge_inspect.edge.errors import CameraError, CameraIdle, CameraLost, ImageE
 from edge_inspect.edge.frame.images import Frame
 
 BUFFERS = 8
-"""Frames that may wait in the driver while the station is busy."""
+"""Number of frames that can wait in the driver while the station is busy."""
 _LOOK_US = 200_000
 
 
 def open_aravis(address: Address) -> Camera:
-    """Open a GigE Vision or USB3 Vision camera, by Aravis 0.8.
+    """Open a GigE Vision or USB3 Vision camera through Aravis 0.8.
 
     Args:
-        address: Vendor and serial number, an IP address, or nothing for the first camera found; options `exposure`,
-            `gain`, `size`, `region`, `format`, `fps`, `trigger` and `timeout`.
+        address: Vendor and serial number, an IP address, or an empty path for the first camera that is found, with the
+            options `exposure`, `gain`, `size`, `region`, `format`, `fps`, `trigger` and `timeout`.
 
     Raises:
-        CameraError: Aravis is not installed, there is no such camera, or it refuses a value.
+        CameraError: Aravis is not installed, the camera does not exist, or it refuses a value.
     """
     source = AravisSource(address, load("Aravis", "0.8"), load("GLib", "2.0"))
     if address.trigger is not None:
@@ -40,10 +40,10 @@ def open_aravis(address: Address) -> Camera:
 
 
 class AravisSource:
-    """An open camera that gives frames; see `edge.cameras.triggered.TriggeredSource`.
+    """A GigE Vision or USB3 Vision camera that is running; see `edge.cameras.triggered.TriggeredSource`.
 
     Args:
-        address: Of the camera.
+        address: Address of the camera.
         aravis: The namespace `Aravis`.
         glib: The namespace `GLib`.
     """
@@ -59,7 +59,7 @@ class AravisSource:
         try:
             self._camera = aravis.Camera.new(address.path or None)
             device = self._camera.get_device()
-            # The list and not self: a closure over self would keep the camera open for ever.
+            # The closure holds the list and not self, which would keep the camera open for ever.
             device.connect("control-lost", lambda _, lost=self._lost: lost.append(True))
             configure(AravisNodes(device, aravis), address)
             self._format = device.get_string_feature_value("PixelFormat")
@@ -73,12 +73,12 @@ class AravisSource:
             raise CameraError(f"camera {self._name}: {error.message}; arv-tool-0.8 lists the cameras") from error
 
     def grab(self, buffer: Frame | None) -> Shot:
-        """Return the next frame; one with packets lost is passed over, and counted by the next one's number."""
+        """Return the next frame. Frames that lost packets are skipped; the next frame's number shows how many."""
         until, torn = time.monotonic() + self._timeout, 0
         while True:
             taken = self._stream.timeout_pop_buffer(_LOOK_US)
             if self._lost:
-                raise CameraLost(f"camera {self._name}: it does not answer any more, or another program took it")
+                raise CameraLost(f"camera {self._name}: it no longer answers, or another program has taken it")
             if taken is not None:
                 try:
                     if taken.get_status() == self._aravis.BufferStatus.SUCCESS:
@@ -90,7 +90,7 @@ class AravisSource:
                 raise CameraIdle(f"camera {self._name}: no frame for {self._timeout:g} s{_advise(torn)}")
 
     def forget(self) -> None:
-        """Drop the frames that wait; see `edge.cameras.triggered.TriggeredSource`."""
+        """Drop the frames that are waiting; see `edge.cameras.triggered.TriggeredSource`."""
         while (waiting := self._stream.try_pop_buffer()) is not None:
             self._stream.push_buffer(waiting)
         self._last = None
@@ -103,46 +103,47 @@ class AravisSource:
             raise CameraLost(f"camera {self._name}: {error.message}") from error
 
     def close(self) -> None:
-        """End the stream; the camera is let go with its last reference."""
-        if self._camera is not None and not self._lost:  # one that has gone would be waited for
+        """End the stream. The camera is released with the last reference to it."""
+        if self._camera is not None and not self._lost:  # stopping a lost camera would wait for its answer
             with contextlib.suppress(self._error):
                 self._camera.stop_acquisition()
         self._stream = self._camera = None
 
     def _shot(self, taken: Any, buffer: Frame | None) -> Shot:
         number = taken.get_frame_id()
-        missed = max(0, number - self._last - 1) if self._last is not None else 0  # the number begins again: no loss
+        # A lower number than before means that the camera began to count anew, not that frames were lost.
+        missed = max(0, number - self._last - 1) if self._last is not None else 0
         self._last = number
         pixels = np.frombuffer(taken.get_data(), np.uint8)
         try:
             frame = to_bgr(pixels, taken.get_image_width(), taken.get_image_height(), self._format, buffer)
         except ImageError as error:
             raise CameraLost(f"camera {self._name}: {error}") from error
-        # The box's clock when the frame's first packet came, after exposure and readout.
+        # The time stamp is from the box's clock, when the frame's first packet arrived, after exposure and readout.
         return Shot(frame, self._stamps.age(taken.get_system_timestamp() / 1e9), missed)
 
 
 def _advise(torn: int) -> str:
     if not torn:
         return ""
-    return f": {torn} lacked packets; raise net.core.rmem_max above a frame's size, or the network's packet size"
+    return f": {torn} lost packets; raise net.core.rmem_max above a frame's size, or use larger network packets"
 
 
 class AravisNodes:
-    """A device's features; see `edge.cameras.features.Nodes`."""
+    """The features of a device; see `edge.cameras.features.Nodes`."""
 
     def __init__(self, device: Any, aravis: Any) -> None:
         self._device, self._aravis = device, aravis
 
     def has(self, name: str) -> bool:
-        """Return whether the camera has a feature, and lets it be set now."""
+        """Return whether the camera has a feature that can be set now."""
         if not self._device.is_feature_available(name):
             return False
         modes = self._aravis.GcAccessMode
         return self._device.get_feature(name).get_actual_access_mode() in (modes.RW, modes.WO)
 
     def bounds(self, name: str) -> tuple[float, float, float]:
-        """Return the lowest value, the highest, and the step."""
+        """Return the lowest value, the highest value and the step of a number."""
         if isinstance(self._device.get_feature(name), self._aravis.GcFloat):
             low, high = self._device.get_float_feature_bounds(name)
             return low, high, 0.0
@@ -150,11 +151,11 @@ class AravisNodes:
         return low, high, self._device.get_integer_feature_increment(name)
 
     def choices(self, name: str) -> list[str]:
-        """Return what a choice can be now."""
+        """Return the values that an enumeration can have now."""
         return list(self._device.dup_available_enumeration_feature_values_as_strings(name))
 
     def set(self, name: str, value: float | str) -> None:
-        """Set a number or a choice."""
+        """Set a number, a switch or an enumeration."""
         node = self._device.get_feature(name)
         if isinstance(value, str):
             self._device.set_string_feature_value(name, value)

@@ -1,4 +1,4 @@
-"""GenICam features by their standard names (SFNC 2.7, and the older names beside them): checked, then set."""
+"""GenICam features by their standard names (SFNC 2.7 and the older names): each value is checked, then set."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ RATE = ("AcquisitionFrameRate", "AcquisitionFrameRateAbs")
 
 
 class Nodes(Protocol):
-    """A camera's features. Every method may raise a CameraError."""
+    """The features of a camera. Every method may raise a `CameraError`."""
 
     def has(self, name: str) -> bool:
-        """Return whether the camera has a feature, and lets it be set now."""
+        """Return whether the camera has a feature that can be set now."""
 
     def bounds(self, name: str) -> tuple[float, float, float]:
-        """Return the lowest and the highest value of a number now, and the step between values; 0: any."""
+        """Return the lowest value, the highest value and the step of a number at present; step 0 allows any value."""
 
     def choices(self, name: str) -> list[str]:
-        """Return what a choice can be now."""
+        """Return the values that an enumeration can have now."""
 
     def set(self, name: str, value: float | str) -> None:
-        """Set a number or a choice."""
+        """Set a number, a switch or an enumeration."""
 
 
 def configure(nodes: Nodes, address: Address) -> None:
-    """Set what a camera's URI asks for.
+    """Set all options of a camera's URI.
 
     Raises:
-        CameraError: The camera lacks the feature, or the value is outside what it allows.
+        CameraError: The camera does not have the feature, or does not allow the value.
     """
     _configure_trigger(nodes, address)
     if address.format is not None:
@@ -41,19 +41,19 @@ def configure(nodes: Nodes, address: Address) -> None:
     for option, value, names in (("exposure", address.exposure, EXPOSURE), ("gain", address.gain, GAIN)):
         if value is not None:
             automatic = "ExposureAuto" if option == "exposure" else "GainAuto"
-            if nodes.has(automatic):  # first: it locks the value
+            if nodes.has(automatic):  # set first, because the automatic mode locks the value
                 nodes.set(automatic, "Off")
             _set_number(nodes, address, option, _find(nodes, address, option, names), value)
     if address.fps is not None:
         for switch in ("AcquisitionFrameRateEnable", "AcquisitionFrameRateEnabled"):
             if nodes.has(switch):
                 nodes.set(switch, True)
-        # Last: how fast a camera can be depends on its region and exposure.
+        # Set last, because the highest frame rate depends on region and exposure.
         _set_number(nodes, address, "fps", _find(nodes, address, "fps", RATE), address.fps)
 
 
 def _configure_trigger(nodes: Nodes, address: Address) -> None:
-    """Set frame start to one line or to software, and the others off, which a camera may keep from its last user."""
+    """Turn off all triggers, which the last user may have left on; then set the one for the start of a frame."""
     if nodes.has("AcquisitionMode"):
         nodes.set("AcquisitionMode", "Continuous")
     for selector in nodes.choices("TriggerSelector") if nodes.has("TriggerSelector") else []:
@@ -74,7 +74,7 @@ def _configure_region(nodes: Nodes, address: Address) -> None:
         return
     option = "size" if address.region is None else "region"
     x, y, width, height = address.region or (0, 0, *(address.size or ()))
-    for offset in ("OffsetX", "OffsetY"):  # first to the corner: the widest width depends on them
+    for offset in ("OffsetX", "OffsetY"):  # set first, because the largest width and height depend on them
         if nodes.has(offset):
             nodes.set(offset, nodes.bounds(offset)[0])
     for name, value in (("Width", width), ("Height", height), ("OffsetX", x), ("OffsetY", y)):
@@ -86,7 +86,7 @@ def _set_number(nodes: Nodes, address: Address, option: str, name: str, value: f
     low, high, step = nodes.bounds(name)
     if not low <= value <= high or (step and (value - low) % step):
         steps = f" in steps of {step:g}" if step > 1 else " in whole numbers" if step else ""
-        unit = {"exposure": " µs", "fps": " frames a second"}.get(option, "")
+        unit = {"exposure": " µs", "fps": " frames per second"}.get(option, "")
         raise CameraError(
             f"camera {address.shown}: {option}: {name} cannot be {value:g}; allowed: {low:g} to {high:g}{unit}{steps}"
         )

@@ -12,17 +12,18 @@ from edge_inspect.edge.errors import CameraError, CameraLost
 from edge_inspect.edge.frame.images import Frame
 
 GRACE_S = 0.5
-"""Beyond the timeout: a source that knows more than that nothing came shall say it."""
+"""Seconds to wait beyond the timeout. The source's own error says more than that no frame came, so it comes first."""
 
 
 class Feed:
-    """A free-running source as a camera: a thread reads every frame, the newest one waits to be taken.
+    """A camera made of a free-running source. A thread reads every frame and keeps the newest one.
 
-    A source that nobody reads would give old frames after a pause, or the frames before a trigger.
+    Without that thread the driver's queue would fill up, and the station would get old frames after a pause or from
+    before a trigger.
 
     Args:
-        source: Closed by `close`, by nobody else.
-        name: As messages show it.
+        source: The source. The feed closes it.
+        name: Name of the camera in messages.
         timeout: Seconds without a frame after which the source counts as lost.
     """
 
@@ -41,7 +42,7 @@ class Feed:
         self._thread.start()
 
     def read(self, buffer: Frame | None, after: float = 0.0) -> Capture | None:
-        """Return the newest frame that was not read yet; see `edge.cameras.Camera`."""
+        """Return the newest frame that has not been read yet; see `edge.cameras.Camera`."""
         with self._changed:
             if buffer is not None:
                 self._spare.append(buffer)
@@ -57,7 +58,7 @@ class Feed:
         return Capture(shot.frame, utc_now() - timedelta(seconds=shot.age_s), missed=missed)
 
     def close(self) -> None:
-        """End the thread and let the source go."""
+        """End the thread and close the source."""
         self._closing = True
         self._thread.join()
         self._source.close()
@@ -71,7 +72,7 @@ class Feed:
                 self._keep(self._source.grab(self._take_spare()))
         except CameraError as error:
             self._fail(CameraLost(str(error)))
-        except BaseException as error:  # a bug: it belongs to the thread that reads
+        except BaseException as error:  # a bug: it is raised in the thread that reads
             self._fail(error)
 
     def _keep(self, shot: Shot) -> None:

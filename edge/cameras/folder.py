@@ -12,17 +12,17 @@ from edge_inspect.edge.text import clean
 
 
 class FolderCamera:
-    """The pictures of a folder as a camera, in the order of their names; the file's stem is the part's id.
+    """A camera that gives the pictures of a folder, sorted by name. The stem of a file's name is the part's id.
 
-    A picture that cannot be read is an error of the camera: on a line a part without a verdict must not pass unseen.
-    No picture is given twice, also where the folder has to be opened again.
+    A picture that cannot be read is a camera error, so that no part passes unnoticed without a verdict. No picture is
+    given twice, even if the folder has to be opened again.
 
     Args:
-        address: The folder; options `fps` (0, the default, is as fast as they are taken), `loop` and `bits`.
-        place: Where it goes on.
+        address: The folder, with the options `fps` (default 0: as fast as frames are read), `loop` and `bits`.
+        place: Position at which to continue.
 
     Raises:
-        CameraError: The folder is not there or holds no pictures.
+        CameraError: The folder does not exist or holds no pictures.
     """
 
     def __init__(self, address: Address, place: Place) -> None:
@@ -38,10 +38,10 @@ class FolderCamera:
         if self._next == len(self._images):
             if not self._loop:
                 return None
-            self._images, self._next = self._list(), 0  # pictures may have come and gone
+            self._images, self._next = self._list(), 0  # pictures may have been added or removed
         path = self._images[self._next]
         self._next += 1
-        self._place.name = path.name  # before it is read: that may hang
+        self._place.name = path.name  # set first, because reading may hang
         self._pace.wait()
         try:
             return Capture(read_image(path, self._bits), utc_now(), clean(path.stem))
@@ -49,7 +49,7 @@ class FolderCamera:
             raise CameraError(f"camera: {error}") from error
 
     def close(self) -> None:
-        """Do nothing: nothing is held."""
+        """Do nothing, because no file stays open."""
 
     def _list(self) -> list[Path]:
         if not self._folder.is_dir():

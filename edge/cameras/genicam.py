@@ -17,18 +17,18 @@ from edge_inspect.edge.errors import CameraError, CameraIdle, CameraLost
 from edge_inspect.edge.frame.images import Frame
 
 _LOOK_S = 0.001
-"""For a frame that waits; with 0 harvesters waits until one comes."""
+"""Timeout in seconds to look for a waiting frame. With 0, harvesters would wait until one comes."""
 
 
 def open_genicam(address: Address) -> Camera:
-    """Open a camera of any GenTL producer, by harvesters.
+    """Open a camera of any GenTL producer through harvesters.
 
     Args:
-        address: The producer's .cti file; options `device`, a serial number (default: the first camera), and those of
-            `aravis:`.
+        address: The producer's .cti file, with the options of `aravis:` and `device`, the serial number of the camera
+            (default: the first camera).
 
     Raises:
-        CameraError: harvesters is not installed, there is no such producer or camera, or it refuses a value.
+        CameraError: harvesters is not installed, the producer or the camera does not exist, or it refuses a value.
     """
     source = GenTlSource(address)
     if address.trigger is not None:
@@ -37,7 +37,7 @@ def open_genicam(address: Address) -> Camera:
 
 
 class GenTlSource:
-    """An open camera that gives frames; see `edge.cameras.triggered.TriggeredSource`."""
+    """A camera of a GenTL producer that is running; see `edge.cameras.triggered.TriggeredSource`."""
 
     stamps = False
 
@@ -54,7 +54,7 @@ class GenTlSource:
         self._harvester = Harvester()
         self._acquirer: Any = None
         try:
-            with self._said():
+            with self._as_camera_errors():
                 self._harvester.add_file(address.path, check_existence=True)
                 self._harvester.update()
                 choice = {"serial_number": address.device} if address.device else 0
@@ -70,7 +70,7 @@ class GenTlSource:
 
     def grab(self, buffer: Frame | None) -> Shot:
         """Return the next frame."""
-        with self._said():
+        with self._as_camera_errors():
             try:
                 with self._acquirer.fetch(timeout=self._timeout) as taken:
                     image = taken.payload.components[0]
@@ -80,26 +80,26 @@ class GenTlSource:
                 raise CameraIdle(f"camera {self._name}: no frame for {self._timeout:g} s") from error
 
     def forget(self) -> None:
-        """Drop the frames that wait; see `edge.cameras.triggered.TriggeredSource`."""
-        with self._said():
+        """Drop the frames that are waiting; see `edge.cameras.triggered.TriggeredSource`."""
+        with self._as_camera_errors():
             while (waiting := self._acquirer.try_fetch(timeout=_LOOK_S)) is not None:
                 waiting.queue()
 
     def fire(self) -> None:
         """Send the software trigger; see `edge.cameras.triggered.TriggeredSource`."""
-        with self._said():
+        with self._as_camera_errors():
             self._map.TriggerSoftware.execute()
 
     def close(self) -> None:
-        """Let the camera and the producer go."""
-        with contextlib.suppress(Exception):  # a camera that has gone cannot be stopped
+        """Release the camera and the producer."""
+        with contextlib.suppress(Exception):  # a lost camera cannot be stopped
             if self._acquirer is not None:
                 self._acquirer.destroy()
         self._harvester.reset()
 
     @contextlib.contextmanager
-    def _said(self) -> Iterator[None]:
-        """Raise what the producer raises, which has no common class, as an error of the camera."""
+    def _as_camera_errors(self) -> Iterator[None]:
+        """Turn every exception of the producer into a `CameraError`, because they have no common base class."""
         try:
             yield
         except CameraError:
@@ -109,29 +109,29 @@ class GenTlSource:
 
 
 class GenTlNodes:
-    """A node map's features; see `edge.cameras.features.Nodes`."""
+    """The features of a node map; see `edge.cameras.features.Nodes`."""
 
     def __init__(self, node_map: Any) -> None:
         self._map = node_map
 
     def has(self, name: str) -> bool:
-        """Return whether the camera has a feature, and lets it be set now."""
+        """Return whether the camera has a feature that can be set now."""
         from genicam.genapi import EAccessMode
 
         node = getattr(self._map, name, None)
         return node is not None and node.get_access_mode() in (EAccessMode.RW, EAccessMode.WO)
 
     def bounds(self, name: str) -> tuple[float, float, float]:
-        """Return the lowest value, the highest, and the step."""
+        """Return the lowest value, the highest value and the step of a number."""
         node = getattr(self._map, name)
         whole = isinstance(node.value, int)
         return node.min, node.max, node.inc if whole else 0.0
 
     def choices(self, name: str) -> list[str]:
-        """Return what a choice can be now."""
+        """Return the values that an enumeration can have now."""
         return list(getattr(self._map, name).symbolics)
 
     def set(self, name: str, value: float | str) -> None:
-        """Set a number or a choice."""
+        """Set a number, a switch or an enumeration."""
         node = getattr(self._map, name)
         node.value = int(value) if isinstance(node.value, int) and not isinstance(node.value, bool) else value

@@ -18,14 +18,14 @@ TAIL = " ! videoconvert ! video/x-raw,format=BGR ! appsink name=frames sync=fals
 def open_pipeline(address: Address) -> Feed:
     """Open a GStreamer pipeline of a live source, such as `nvarguscamerasrc` for a Jetson's CSI cameras.
 
-    By GObject introspection where it is installed, which knows when a frame was taken; otherwise by an OpenCV that was
-    built with GStreamer, as JetPack's is.
+    The pipeline runs by GObject introspection if that is installed, because it tells when a frame was taken. Otherwise
+    it runs in an OpenCV that was built with GStreamer, such as JetPack's.
 
     Args:
-        address: The pipeline without its end: what it gives is converted to BGR and taken by an appsink.
+        address: The pipeline without a sink. A conversion to BGR and an appsink are added to it.
 
     Raises:
-        CameraError: The pipeline is wrong or does not start, or nothing here runs pipelines.
+        CameraError: The pipeline is wrong or does not start, or this box cannot run pipelines.
     """
     if "appsink" in address.path:
         raise CameraError(f"camera {address.shown}: leave the appsink out of the pipeline; edge-inspect adds its own")
@@ -42,12 +42,12 @@ def open_pipeline(address: Address) -> Feed:
 
 
 class Pipeline:
-    """A pipeline by introspection; see `edge.cameras.source.Source`.
+    """A pipeline that runs by GObject introspection; see `edge.cameras.source.Source`.
 
     Args:
-        address: Of the camera.
+        address: The pipeline.
         gst: The namespace `Gst`.
-        app: The namespace `GstApp`: with it loaded, the appsink has its methods.
+        app: The namespace `GstApp`. The appsink has its methods only if this is loaded.
     """
 
     def __init__(self, address: Address, gst: Any, app: Any) -> None:
@@ -92,7 +92,7 @@ class Pipeline:
         self._pipeline.get_state(self._gst.CLOCK_TIME_NONE)
 
     def _age(self, sample: Any, data: Any) -> float:
-        """Return how long ago the source stamped the frame, by the pipeline's clock; 0 where it stamps none."""
+        """Return the seconds since the source stamped the frame, by the pipeline's clock; 0 without a time stamp."""
         clock = self._pipeline.get_clock()
         stamped = sample.get_segment().to_running_time(self._gst.Format.TIME, data.pts)
         if clock is None or stamped == self._gst.CLOCK_TIME_NONE:
@@ -101,7 +101,7 @@ class Pipeline:
         return max(0.0, age)
 
     def _problem(self) -> str:
-        """Return what the pipeline says is wrong, if it says anything."""
+        """Return the error that the pipeline reports; an empty text if it reports none."""
         message = self._pipeline.get_bus().pop_filtered(self._gst.MessageType.ERROR)
         if message is None:
             return "the pipeline has ended" if self._sink.is_eos() else ""
@@ -110,7 +110,7 @@ class Pipeline:
 
 
 class OpenCvPipeline:
-    """A pipeline by an OpenCV that was built with GStreamer; see `edge.cameras.source.Source`."""
+    """A pipeline that runs in an OpenCV built with GStreamer; see `edge.cameras.source.Source`."""
 
     def __init__(self, address: Address) -> None:
         self._name, self._timeout = address.shown, address.timeout
@@ -123,7 +123,7 @@ class OpenCvPipeline:
         """Return the next frame."""
         done, image = self._capture.read(buffer)
         if not done:
-            raise CameraLost(f"camera {self._name}: the pipeline has ended, or gave nothing for {self._timeout:g} s")
+            raise CameraLost(f"camera {self._name}: the pipeline has ended, or no frame came for {self._timeout:g} s")
         return Shot(to_frame(image))
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""GObject introspection, by which Python uses GStreamer and Aravis."""
+"""GObject introspection, through which Python uses GStreamer and Aravis."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from edge_inspect.edge.finding import Finding
 
 _GSTREAMER = "gstreamer1.0-plugins-good gir1.2-gst-plugins-base-1.0"
 PACKAGES = {"Gst": _GSTREAMER, "GstApp": _GSTREAMER, "Aravis": "gir1.2-aravis-0.8"}
-"""What brings a namespace, beside python3-gi, which brings GLib."""
+"""Debian packages that provide each namespace. They are needed beside python3-gi, which provides GLib."""
 
 
 def load(name: str, version: str) -> Any:
@@ -31,15 +31,15 @@ def load(name: str, version: str) -> Any:
 
 
 def look_for_gstreamer() -> list[Finding]:
-    """Look for what runs the pipelines of `gst:`, in the order in which the camera takes them."""
+    """Look for the libraries that run the pipelines of `gst:`, in the order in which the camera tries them."""
     found = _look_for("gstreamer", "gst", ("Gst", "1.0"), ("GstApp", "1.0"))
     if not found.found:
         try:
             import cv2
 
             if cv2.videoio_registry.hasBackend(cv2.CAP_GSTREAMER):
-                found = Finding("gstreamer", True, "by OpenCV, which does not know when a frame was taken")
-        except Exception:  # a missing or broken OpenCV is a finding of its own
+                found = Finding("gstreamer", True, "through OpenCV, which does not tell when a frame was taken")
+        except Exception:  # another finding reports a missing or broken OpenCV
             pass
     return [found]
 
@@ -55,6 +55,6 @@ def _look_for(what: str, scheme: str, *namespaces: tuple[str, str]) -> Finding:
             load(name, version)
     except CameraError as error:
         return Finding(what, False, f"{str(error).removeprefix('camera: ')}; only for {scheme}: cameras")
-    except Exception as error:  # what is there is broken
+    except Exception as error:  # the package is installed but broken
         return Finding(what, False, f"does not load: {error}")
-    return Finding(what, True, f"{namespaces[0][0]} {namespaces[0][1]} by introspection")
+    return Finding(what, True, f"{namespaces[0][0]} {namespaces[0][1]} by GObject introspection")

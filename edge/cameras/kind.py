@@ -1,4 +1,4 @@
-"""What a kind of camera says of itself, before anything of it is loaded."""
+"""The description of a kind of camera. It is known before any code of that kind is loaded."""
 
 from __future__ import annotations
 
@@ -21,17 +21,18 @@ class CameraKind:
     """A kind of camera.
 
     Attributes:
-        scheme: What its URIs begin with.
-        about: What it is, for people.
-        source: The module in this package and what opens the camera there, `MODULE:CALLABLE`. It takes the `Address`,
-            and the `Place` to go on at where the kind is recorded.
-        options: How the value of each option is read. One that is no attribute of `Address` is in its `others`.
-        recorded: It gives pictures from files, and goes on where it was when it is opened again.
-        exclusive: It gives its frames to one program, and one station of it.
-        may_be_empty: Its URI need not say which camera.
-        split: Takes the URI apart.
-        look: Returns what `doctor` says of packages that this kind alone needs. It imports nothing but the standard
-            library before it is called.
+        scheme: Scheme of its URIs.
+        about: Description for help texts.
+        source: The callable that opens the camera and its module in this package, as `MODULE:CALLABLE`. It gets the
+            `Address` and, if the kind is recorded, the `Place` at which to continue.
+        options: Function that reads the value of each option. A value goes to the attribute of `Address` with the same
+            name or, if there is none, to its `others`.
+        recorded: Whether its frames come from files. When such a camera is reopened, it continues where it was.
+        exclusive: Whether only one program, and in it only one station, can use the camera at a time.
+        may_be_empty: Whether the URI may leave out which camera is meant.
+        split: Function that splits the URI into its parts.
+        look: Function that returns what `doctor` reports about packages that only this kind needs. Its module must
+            import nothing but the standard library until it is called.
     """
 
     scheme: str
@@ -48,7 +49,7 @@ class CameraKind:
         """Open a camera of this kind.
 
         Raises:
-            CameraError: The source is not there, refuses a value, or a package is missing.
+            CameraError: The source does not exist or refuses a value, or a package is missing.
         """
         module, _, name = self.source.partition(":")
         make: Any = getattr(importlib.import_module(f"edge_inspect.edge.cameras.{module}"), name)

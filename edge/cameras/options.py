@@ -1,4 +1,4 @@
-"""How the options of camera URIs are read. Each reader takes the option's name and text, and returns its value."""
+"""Functions that read options of camera URIs. Each gets an option's name and text, and returns its value."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from edge_inspect.edge.errors import CameraError
 from edge_inspect.edge.frame.fit_modes import DEPTHS
 
 Reader = Callable[[str, str], Any]
-"""Raises `CameraError` where the text is not what the option takes."""
+"""Function of an option's name and text that returns its value. It raises `CameraError` if the text is not valid."""
 
 
 def rate(name: str, text: str) -> float:
-    """Read a number that is not negative, such as frames a second."""
+    """Return a number that is not negative, such as frames per second."""
     value = number(name, text)
     if value < 0:
         raise CameraError(f"camera option {name}={text} must be at least 0")
@@ -22,18 +22,18 @@ def rate(name: str, text: str) -> float:
 
 
 def number(name: str, text: str) -> float:
-    """Read a finite number."""
+    """Return a finite number."""
     try:
         value = float(text)
     except ValueError as error:
-        raise CameraError(f"camera option {name}={text} is no number") from error
+        raise CameraError(f"camera option {name}={text} is not a number") from error
     if value - value != 0:
         raise CameraError(f"camera option {name}={text} is not finite")
     return value
 
 
 def seconds(name: str, text: str) -> float:
-    """Read how long to wait, in seconds."""
+    """Return a time to wait, in seconds."""
     value = number(name, text)
     if not 0.1 <= value <= 3600:
         raise CameraError(f"camera option {name}={text} must be 0.1 to 3600, in seconds")
@@ -41,35 +41,35 @@ def seconds(name: str, text: str) -> float:
 
 
 def flag(name: str, text: str) -> bool:
-    """Read true or false."""
+    """Return `True` or `False`."""
     if text.lower() not in ("true", "false"):
         raise CameraError(f"camera option {name}={text} must be true or false")
     return text.lower() == "true"
 
 
 def depth(name: str, text: str) -> int:
-    """Read how many bits of 16 a pixel's values use."""
+    """Return the number of bits that the values of 16-bit pixels use."""
     if text not in map(str, DEPTHS):
         raise CameraError(f"camera option {name}={text} must be one of {', '.join(map(str, DEPTHS))}")
     return int(text)
 
 
 def word(name: str, text: str) -> str:
-    """Read a text that is not empty."""
+    """Return a text that is not empty."""
     if not text:
         raise CameraError(f"camera option {name}= is empty")
     return text
 
 
 def size(name: str, text: str) -> tuple[int, int]:
-    """Read width and height, in pixels."""
+    """Return width and height in pixels."""
     if not (match := re.fullmatch(r"([1-9]\d{0,5})x([1-9]\d{0,5})", text, re.ASCII)):
         raise CameraError(f"camera option {name}={text} must be WIDTHxHEIGHT, such as 1280x720")
     return int(match[1]), int(match[2])
 
 
 def region(name: str, text: str) -> tuple[int, int, int, int]:
-    """Read x, y, width and height, in pixels of the sensor."""
+    """Return x, y, width and height in pixels of the sensor."""
     if not re.fullmatch(r"\d{1,6}(,\d{1,6}){3}", text, re.ASCII):
         raise CameraError(f"camera option {name}={text} must be X,Y,WIDTH,HEIGHT, such as 0,100,640,480")
     x, y, width, height = (int(part) for part in text.split(","))

@@ -4,10 +4,13 @@ import time
 
 
 class Pace:
-    """Lets a recorded source run at a rate: `wait` returns when the next frame is due.
+    """Clock of a recorded source that runs at a frame rate.
 
     Args:
-        fps: Frames a second; 0 never waits.
+        fps: Frames per second. With 0, `wait` returns at once.
+
+    Attributes:
+        live: Whether there is a frame rate.
     """
 
     def __init__(self, fps: float) -> None:
@@ -16,7 +19,7 @@ class Pace:
         self.live = bool(fps)
 
     def wait(self) -> None:
-        """Sleep until the next frame is due; a source that fell behind goes on from now, without a burst."""
+        """Sleep until the next frame is due. A source that is late continues from now, without a burst of frames."""
         if not self._period:
             return
         now = time.monotonic()

@@ -1,4 +1,4 @@
-"""Pixel formats of machine vision cameras, by the names of the PFNC, to frames."""
+"""Conversion of machine vision pixel formats to frames. Formats have the names of GenICam's PFNC."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from edge_inspect.edge.errors import CameraError, ImageError
 from edge_inspect.edge.frame.images import Frame, to_frame
 
 _UNPACKED = {"Mono10": 2, "Mono12": 4, "Mono14": 6}
-"""Formats of two bytes a pixel, by how many bits they have above eight."""
+"""Formats of two bytes per pixel, and the number of bits by which they exceed eight."""
 _CONVERTED = {
     "Mono8": (1, cv2.COLOR_GRAY2BGR),
     "BayerRG8": (1, cv2.COLOR_BayerRGGB2BGR),
@@ -26,29 +26,29 @@ _CONVERTED = {
     "YUV422_8": (2, cv2.COLOR_YUV2BGR_YUYV),
     "YUV422_8_UYVY": (2, cv2.COLOR_YUV2BGR_UYVY),
 }
-"""Bytes a pixel, and what makes BGR of them."""
+"""Bytes per pixel of each format, and the OpenCV conversion to BGR; `None` if it is BGR already."""
 FORMATS = (*_CONVERTED, *_UNPACKED, "Mono16")
 
 
 def check_format(name: str, form: str) -> None:
-    """Check that frames can be made of a camera's pixel format.
+    """Check that a camera's pixel format can be converted to frames.
 
     Raises:
-        CameraError: They cannot.
+        CameraError: It cannot; the message lists the formats that can.
     """
     if form not in FORMATS:
-        raise CameraError(f"camera {name}: format {form} is not known here; take one of {', '.join(FORMATS)}")
+        raise CameraError(f"camera {name}: format {form} is not supported; use one of {', '.join(FORMATS)}")
 
 
 def to_bgr(data: NDArray[np.uint8], width: int, height: int, form: str, buffer: Frame | None) -> Frame:
-    """Make a frame of a camera's bytes, which are not kept.
+    """Return the frame that a camera's bytes hold. The bytes are copied.
 
     Args:
-        data: (bytes,) uint8, row after row without padding.
-        width: In pixels.
-        height: In pixels.
-        form: The format's name, one of `FORMATS`.
-        buffer: A frame that may be written over.
+        data: Bytes of the picture, (bytes,) uint8, row after row without padding.
+        width: Width in pixels.
+        height: Height in pixels.
+        form: Name of the pixel format, one of `FORMATS`.
+        buffer: An earlier frame whose memory may be reused.
 
     Raises:
         ImageError: There are fewer bytes than the format needs.

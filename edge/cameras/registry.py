@@ -1,4 +1,4 @@
-"""The kinds of cameras there are, by the scheme of their URIs."""
+"""All kinds of cameras, by the scheme of their URIs."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ CAMERAS: dict[str, CameraKind] = {
     kind.scheme: kind
     for kind in (
         CameraKind(
-            "folder", "pictures sorted by name", "folder:FolderCamera", {**_RECORDED, "bits": depth}, recorded=True
+            "folder", "a folder's pictures by name", "folder:FolderCamera", {**_RECORDED, "bits": depth}, recorded=True
         ),
         CameraKind("video", "a video file", "video:VideoCamera", _RECORDED, recorded=True),
         CameraKind(
-            "v4l2", "a camera the kernel knows", "v4l2:open_v4l2", {**_SENSOR, **_FORMAT, **_TIMEOUT}, exclusive=True
+            "v4l2", "a camera with a Linux driver", "v4l2:open_v4l2", {**_SENSOR, **_FORMAT, **_TIMEOUT}, exclusive=True
         ),
         CameraKind("rtsp", "a network camera", "rtsp:open_rtsp", _TIMEOUT, split=split_url),
         CameraKind("rtsps", "a network camera, over TLS", "rtsp:open_rtsp", _TIMEOUT, split=split_url),

@@ -13,15 +13,16 @@ from edge_inspect.edge.frame.images import Frame, to_frame
 
 
 def open_rtsp(address: Address) -> Feed:
-    """Open a network camera, by OpenCV's FFmpeg; TCP where the camera speaks it, for a lost packet is a torn picture.
+    """Open a network camera through OpenCV's FFmpeg.
 
-    The time of a frame is that of its arrival: the stream does not say how long encoding and network took.
+    The stream uses TCP if the camera supports it, because with UDP each lost packet damages a picture. The time of a
+    frame is the time at which it arrived: the stream does not say how long encoding and transport took.
 
     Args:
-        address: The stream's URL; option `timeout`.
+        address: URL of the stream, with the option `timeout`.
 
     Raises:
-        CameraError: Nothing answers, or the camera refuses.
+        CameraError: Nothing answers, or the camera refuses the connection.
     """
     return Feed(RtspSource(address), address.shown, address.timeout)
 
@@ -35,7 +36,7 @@ class RtspSource:
         options = {
             cv2.CAP_PROP_OPEN_TIMEOUT_MSEC: int(1000 * max(OPENING_S, address.timeout)),
             cv2.CAP_PROP_READ_TIMEOUT_MSEC: int(1000 * address.timeout),
-            cv2.CAP_PROP_N_THREADS: 1,  # each decoding thread more keeps a frame back
+            cv2.CAP_PROP_N_THREADS: 1,  # each further decoding thread delays the stream by a frame
         }
         self._capture = cv2.VideoCapture(
             address.path, cv2.CAP_FFMPEG, [number for option in options.items() for number in option]
@@ -43,11 +44,11 @@ class RtspSource:
         if not self._capture.isOpened():
             raise CameraError(
                 f"camera {self._name}: cannot be opened: it refuses the user or the path, or sends nothing that FFmpeg "
-                "decodes; try the URL with ffplay"
+                "can decode; try the URL with ffplay"
             )
 
     def _reach(self, url: str) -> None:
-        """Say why nothing answers; FFmpeg, at every attempt, would only write it to standard error."""
+        """Raise the reason if nothing answers. FFmpeg would only write it to standard error at every attempt."""
         parts = urlsplit(url)
         port = parts.port or (322 if parts.scheme == "rtsps" else 554)
         try:
@@ -59,9 +60,9 @@ class RtspSource:
         """Return the next frame."""
         done, image = self._capture.read(buffer)
         if not done:
-            raise CameraLost(f"camera {self._name}: the stream has ended, or gave nothing for {self._timeout:g} s")
+            raise CameraLost(f"camera {self._name}: the stream has ended, or no frame came for {self._timeout:g} s")
         return Shot(to_frame(image))
 
     def close(self) -> None:
-        """End the stream."""
+        """Close the stream."""
         self._capture.release()

@@ -1,4 +1,4 @@
-"""What a live source gives, before it is a `Camera`: `feed.Feed` and `triggered.TriggeredCamera` make one of it."""
+"""The interface of a live source. `feed.Feed` or `triggered.TriggeredCamera` turns a source into a `Camera`."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from typing import NamedTuple, Protocol
 from edge_inspect.edge.frame.images import Frame
 
 OPENING_S = 5.0
-"""How long a source may take until its first frame."""
+"""Seconds that a source may take until its first frame."""
 
 
 class Shot(NamedTuple):
-    """A frame as its source gives it.
+    """A frame as a live source gives it.
 
     Attributes:
         frame: The picture.
-        age_s: How long ago it was taken, as near the sensor as the source knows.
-        missed: Frames that the source lost just before it, where it can tell.
+        age_s: Seconds since it was taken, measured from as close to the exposure as the source can tell.
+        missed: Number of frames that the source lost just before this one, if it can tell.
     """
 
     frame: Frame
@@ -25,18 +25,18 @@ class Shot(NamedTuple):
 
 
 class Source(Protocol):
-    """A camera that takes frames at a rate of its own, or on its own trigger."""
+    """A camera that takes frames at a rate of its own, or at its own trigger."""
 
     def grab(self, buffer: Frame | None) -> Shot:
-        """Wait for the next frame.
+        """Wait for the next frame and return it.
 
         Args:
-            buffer: An earlier frame that may be written over.
+            buffer: An earlier frame whose memory may be reused.
 
         Raises:
-            CameraLost: The source is gone.
-            CameraIdle: There was none in time, and nothing else tells that the source is gone.
+            CameraLost: The source is lost.
+            CameraIdle: No frame came in time, but the source does not seem to be lost.
         """
 
     def close(self) -> None:
-        """Let the source go."""
+        """Release the source."""

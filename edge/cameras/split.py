@@ -1,4 +1,4 @@
-"""How camera URIs are taken apart, into what they point at, the name that messages show, and the options' text."""
+"""Functions that split camera URIs into the path, the name shown in messages, and the text of the options."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from urllib.parse import unquote, urlsplit
 from edge_inspect.edge.errors import CameraError
 
 
-class Parts(NamedTuple):
-    """A camera URI in its parts.
+class UriParts(NamedTuple):
+    """The parts of a camera URI.
 
     Attributes:
-        path: What it points at.
-        shown: How messages name the camera: nothing that may hold a password.
-        options: `name=value`, with & between them.
+        path: Path, URL, pipeline or serial number of the camera, depending on the scheme.
+        shown: Name of the camera in messages. It holds no part of the URI that may be a password.
+        options: The options as text, `name=value` separated by `&`.
     """
 
     path: str
@@ -24,28 +24,28 @@ class Parts(NamedTuple):
     options: str
 
 
-Split = Callable[[str, str], Parts]
-"""Takes the scheme and what follows its colon; raises `CameraError` where that cannot be taken apart."""
+Split = Callable[[str, str], UriParts]
+"""Function of the scheme and the text after its colon. It raises `CameraError` if it cannot split that text."""
 
 
-def split_path(scheme: str, rest: str) -> Parts:
-    """Split `PATH?options`. urlsplit would drop tabs, line ends and '#', which names of folders may hold."""
+def split_path(scheme: str, rest: str) -> UriParts:
+    """Split `PATH?options`. `urlsplit` would drop tabs, line ends and '#', which names of folders may contain."""
     path, _, options = rest.removeprefix("//").partition("?")
     path = unquote(path)
-    return Parts(path, f"{scheme}:{path}", options)
+    return UriParts(path, f"{scheme}:{path}", options)
 
 
-def split_url(scheme: str, rest: str) -> Parts:
-    """Split `//HOST/PATH#options`: the address of a stream may hold a '?' of its own."""
+def split_url(scheme: str, rest: str) -> UriParts:
+    """Split `//HOST/PATH#options`. Options follow '#', because the URL of a stream may contain a '?' itself."""
     path, options = _split_hash(f"{scheme}:{rest}")
-    return Parts(path, _host(path), options)
+    return UriParts(path, _host(path), options)
 
 
-def split_pipeline(scheme: str, rest: str) -> Parts:
-    """Split `PIPELINE#options`: a pipeline may hold anything."""
+def split_pipeline(scheme: str, rest: str) -> UriParts:
+    """Split `PIPELINE#options`. Options follow the last '#', because a pipeline may contain any other character."""
     path, options = _split_hash(rest)
     path = path.strip()
-    return Parts(path, f"{scheme}:{path.split()[0] if path else ''}", options)
+    return UriParts(path, f"{scheme}:{path.split()[0] if path else ''}", options)
 
 
 def _split_hash(text: str) -> tuple[str, str]:
@@ -54,7 +54,7 @@ def _split_hash(text: str) -> tuple[str, str]:
 
 
 def _host(url: str) -> str:
-    """Return the scheme, host and port alone: cameras take passwords in the path and the query too."""
+    """Return only scheme, host and port, because some cameras expect passwords in the path or the query."""
     try:
         parts = urlsplit(url)
         if not parts.hostname:

@@ -12,35 +12,35 @@ from edge_inspect.edge.frame.images import Frame
 
 
 class TriggeredSource(Source, Protocol):
-    """A source that takes a frame at each trigger, in the order of the triggers.
+    """A source that takes one frame at each trigger, in the order of the triggers.
 
     Attributes:
-        stamps: Its frames say how old they are.
+        stamps: Whether its frames have a time stamp, from which their age follows.
     """
 
     stamps: bool
 
     def forget(self) -> None:
-        """Drop the frames that wait.
+        """Drop the frames that are waiting to be read.
 
         Raises:
-            CameraLost: The source is gone.
+            CameraLost: The source is lost.
         """
 
     def fire(self) -> None:
         """Send the software trigger.
 
         Raises:
-            CameraLost: The source is gone.
+            CameraLost: The source is lost.
         """
 
 
 class TriggeredCamera:
-    """A camera with a trigger of its own: every frame is given, in order, none passed over for a newer one.
+    """A camera with a trigger of its own. It gives every frame in order and skips none for a newer one.
 
     Args:
-        source: Closed by `close`.
-        software: `read` triggers the camera itself; otherwise a line of the camera does.
+        source: The source. The camera closes it.
+        software: Whether `read` sends a software trigger. Otherwise an input line of the camera triggers it.
     """
 
     def __init__(self, source: TriggeredSource, *, software: bool) -> None:
@@ -66,5 +66,5 @@ class TriggeredCamera:
             buffer = shot.frame
 
     def close(self) -> None:
-        """Let the source go."""
+        """Release the source."""
         self._source.close()

@@ -16,13 +16,14 @@ _JPEG = (b"MJPG", b"JPEG")
 
 
 def open_v4l2(address: Address) -> Feed:
-    """Open a camera that the kernel knows, by Video4Linux.
+    """Open a camera that has a Linux driver, through Video4Linux.
 
     Args:
-        address: The device's file; options `exposure`, `gain`, `size`, `format` (four letters), `fps` and `timeout`.
+        address: The device file, with the options `exposure`, `gain`, `size`, `format` (four letters), `fps` and
+            `timeout`.
 
     Raises:
-        CameraError: There is no such device, it is in use, or it refuses a value.
+        CameraError: The device does not exist, is in use, or refuses a value.
     """
     return Feed(V4l2Source(address), address.shown, address.timeout)
 
@@ -50,24 +51,24 @@ class V4l2Source:
                 raise
 
     def grab(self, buffer: Frame | None) -> Shot:
-        """Return the next frame; a JPEG with damage inside is passed over and counted."""
+        """Return the next frame. A damaged JPEG is skipped and counted as missed."""
         until, torn = time.monotonic() + self._timeout, 0
         while True:
             done, image = self._capture.read(None if self._packed else buffer)
             if not done:
-                raise CameraLost(f"camera {self._name}: gives no frames any more")
-            # The driver's stamp, by the clock that time.monotonic reads; 0 where it has none.
+                raise CameraLost(f"camera {self._name}: gives no more frames")
+            # The driver's time stamp, from the clock of time.monotonic; 0 if the driver sets none.
             stamped = self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
             age = time.monotonic() - stamped
             try:
-                packed = self._packed and image.shape[2:] != (3,)  # a driver may not heed what was set
+                packed = self._packed and image.shape[2:] != (3,)  # a driver may ignore the setting
                 frame = to_frame(jpeg.decode(image.tobytes(), padded=True) if packed else image)
                 return Shot(frame, age if stamped and 0 <= age < 10 else 0.0, torn)
             except Unreadable as error:
                 torn += 1
                 if time.monotonic() >= until:
                     raise CameraLost(
-                        f"camera {self._name}: {torn} frames one after the other are damaged ({error}); take another "
+                        f"camera {self._name}: {torn} frames in a row are damaged ({error}); use another "
                         "cable or port, a smaller size, or format YUYV"
                     ) from error
 
@@ -76,7 +77,7 @@ class V4l2Source:
         self._capture.release()
 
     def _take_packed(self) -> bool:
-        """Return whether frames come as JPEG and are decoded here: OpenCV would say nothing of lost data."""
+        """Return whether frames come as JPEG and are decoded here, because OpenCV does not report lost data."""
         code = int(self._capture.get(cv2.CAP_PROP_FOURCC))
         return code.to_bytes(4, "little", signed=True) in _JPEG and bool(self._capture.set(cv2.CAP_PROP_CONVERT_RGB, 0))
 
@@ -97,5 +98,5 @@ class V4l2Source:
             if abs(got - value) > 0.01 * value:
                 raise CameraError(
                     f"camera {self._name}: the device took {got:g} where {option} asks for {value:g}; "
-                    f"v4l2-ctl -d {address.path} --list-formats-ext tells what goes together"
+                    f"v4l2-ctl -d {address.path} --list-formats-ext shows which values can be combined"
                 )

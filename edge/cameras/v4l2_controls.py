@@ -1,6 +1,6 @@
-"""Video4Linux's questions that OpenCV does not ask: which formats, sizes and control values a device allows.
+"""Video4Linux requests that OpenCV does not offer: which formats, sizes and control values a device allows.
 
-Numbers and layouts are those of linux/videodev2.h and linux/v4l2-controls.h.
+Numbers and layouts are taken from linux/videodev2.h and linux/v4l2-controls.h.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ _DISABLED = 1
 
 
 class Controls:
-    """A Video4Linux device, opened beside OpenCV.
+    """Formats, sizes and controls of a Video4Linux device, which is opened a second time beside OpenCV.
 
     Args:
-        path: The device's file.
-        name: As messages show it.
+        path: The device file.
+        name: Name of the camera in messages.
 
     Raises:
         CameraError: The file cannot be opened.
@@ -51,20 +51,20 @@ class Controls:
         os.close(self._file)
 
     def check_format(self, wanted: str) -> None:
-        """Check a pixel format.
+        """Check that the device offers a pixel format.
 
         Raises:
-            CameraError: The device has others.
+            CameraError: The device does not offer it; the message lists those that it does.
         """
         formats = self._formats()
         if wanted not in formats:
             raise CameraError(f"camera {self._name}: format cannot be {wanted}; allowed: {', '.join(formats)}")
 
     def check_size(self, wanted: tuple[int, int], form: str | None) -> None:
-        """Check a size, in one format or in any.
+        """Check that the device offers a frame size, in one pixel format or in any.
 
         Raises:
-            CameraError: The device has others.
+            CameraError: The device does not offer it; the message lists those that it does.
         """
         allowed: list[str] = []
         for name in self._formats() if form is None else [form]:
@@ -77,10 +77,10 @@ class Controls:
         raise CameraError(f"camera {self._name}: size cannot be {wanted[0]}x{wanted[1]}; allowed: {sizes}")
 
     def set_exposure_and_gain(self, exposure: float | None, gain: float | None) -> None:
-        """Set the exposure in microseconds and the gain in the device's unit, and end their automatics.
+        """Set the exposure in microseconds and the gain in the device's unit, and turn off their automatic modes.
 
         Raises:
-            CameraError: The device has no such control, or refuses the value.
+            CameraError: The device does not have the control, or refuses the value.
         """
         if exposure is not None:
             if self._range(_EXPOSURE_AUTO):
@@ -109,7 +109,7 @@ class Controls:
             raise CameraError(f"camera {self._name}: 0x{control:x} refuses {value}: {error.strerror}") from error
 
     def _range(self, control: int) -> tuple[int, int, int] | None:
-        """Return the lowest and highest value and step of a control, where the device has it."""
+        """Return the lowest value, highest value and step of a control; `None` if the device does not have it."""
         fields = self._ask(_QUERYCTRL, struct.pack(_QUERYCTRL_FORM, control, *[0, b"", *[0] * 7]))
         if fields is None:
             return None
@@ -123,7 +123,7 @@ class Controls:
         return found
 
     def _sizes(self, form: str) -> list[tuple[tuple[int, int], tuple[int, int], tuple[int, int]]]:
-        """Return the smallest, the largest and the step of each range of sizes; a single size is a range of its own."""
+        """Return the smallest size, the largest and the step of each range of sizes. A single size is a range too."""
         found: list[tuple[tuple[int, int], tuple[int, int], tuple[int, int]]] = []
         question = (form.encode(), *[0] * 9)
         while fields := self._ask(_ENUM_FRAMESIZES, struct.pack(_ENUM_FRAMESIZES_FORM, len(found), *question)):
@@ -136,7 +136,7 @@ class Controls:
         return found
 
     def _ask(self, question: int, fields: bytes) -> bytes | None:
-        """Return the kernel's answer, or `None` where there is none: past the last of a list, or no such control."""
+        """Return the kernel's answer; `None` after the last entry of a list, or if there is no such control."""
         try:
             return fcntl.ioctl(self._file, question, fields)
         except OSError:

@@ -14,14 +14,16 @@ from edge_inspect.edge.frame.images import Frame, to_frame
 
 
 class VideoCamera:
-    """A video file as a camera, at its own frame rate. No frame is given twice, also where it has to be opened again.
+    """A camera that plays a video file at its recorded frame rate.
+
+    No frame is given twice, even if the file has to be opened again.
 
     Args:
-        address: The file; options `fps` (another rate; 0 is as fast as frames are taken) and `loop`.
-        place: Where it goes on.
+        address: The file, with the options `fps` (another rate; 0 means as fast as frames are read) and `loop`.
+        place: Position at which to continue.
 
     Raises:
-        CameraError: The file is not there or OpenCV cannot decode it.
+        CameraError: The file does not exist or OpenCV cannot decode it.
     """
 
     def __init__(self, address: Address, place: Place) -> None:
@@ -36,14 +38,14 @@ class VideoCamera:
         self.live = self._pace.live
         self._loop = address.loop
         self._seen = place.frames > 0
-        # Asked for a frame behind its end, OpenCV gives the last one.
+        # If OpenCV is asked for a frame after the last one, it returns the last one again.
         self._over = 0 < self._capture.get(cv2.CAP_PROP_FRAME_COUNT) <= place.frames
         if self._seen:
             self._capture.set(cv2.CAP_PROP_POS_FRAMES, place.frames)
 
     def read(self, buffer: Frame | None, after: float = 0.0) -> Capture | None:
         """Return the next frame; see `edge.cameras.Camera`."""
-        self._place.frames += 1  # before it is read: that may hang
+        self._place.frames += 1  # counted first, because reading may hang
         self._pace.wait()
         done, image = (False, None) if self._over else self._capture.read(buffer)
         if not done and self._loop and self._seen:

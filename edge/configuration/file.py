@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from edge_inspect.edge.bundle.bundle import open_bundle
 from edge_inspect.edge.bundle.signature import PublicKey, read_public_key
-from edge_inspect.edge.cameras import open_camera
+from edge_inspect.edge.cameras.opening import open_camera
 from edge_inspect.edge.configuration.settings import Settings
 from edge_inspect.edge.configuration.yaml_file import Document, read_yaml, show_place
 from edge_inspect.edge.engines.loading import engine_class

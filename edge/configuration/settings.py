@@ -7,8 +7,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from edge_inspect.edge.cameras import check_uri
-from edge_inspect.edge.cameras.address import parse_uri
+from edge_inspect.edge.cameras.opening import check_uri, parse_uri
 from edge_inspect.edge.cameras.registry import CAMERAS
 from edge_inspect.edge.configuration.mqtt_settings import MqttSettings
 from edge_inspect.edge.configuration.section import Level, Section

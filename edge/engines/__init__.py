@@ -1,19 +1,19 @@
-"""Engines: what turns a frame into an anomaly map. Each is one file here, behind the interface in this one.
+"""Engines: they turn a frame into an anomaly map. Each is one file, behind the interface in this one.
 
-To add one: a file with its class, usually a `FittedEngine`, and its line in registry.py. The command lines, the
-configuration, `doctor`, `bench`, `selftest`, `calibrate` and the manifest read the registry.
+To add one, write a file with its class, usually a `FittedEngine`, and add its line to registry.py. The command lines,
+the configuration, `doctor`, `bench`, `selftest`, `calibrate` and the manifest read the registry.
 
-registry.py        the engines there are
-loading.py         the class of an engine is imported when it is used
-name.py            an engine's name in configurations and manifests
-base.py            what engines do alike: fit, tiles, score, close
-opening.py         an engine is chosen, opened, checked, and replaced by the next one where it fails
-golden.py          an engine's maps of the golden frames are compared with the bundle's
+registry.py        all engines
+loading.py         imports the class of an engine when it is needed
+name.py            the type of an engine's name in configurations and manifests
+base.py            the steps that all engines share: fit, tiles, score, close
+opening.py         chooses, opens and checks an engine, and falls back to the next one if it fails
+golden.py          compares an engine's maps of the golden frames with the bundle's
 openvino.py        the engine for any processor
-openvino_sums.py   residual additions in INT8 inside of convolutions, for OpenVINO on AMX
+openvino_sums.py   computes residual additions in INT8 inside convolutions, for OpenVINO on AMX
 tensorrt/          the engine for NVIDIA GPUs
 
-Like registry.py, this file imports nothing but the standard library: command lines and `doctor` read both.
+This file and registry.py import only the standard library at run time, because command lines and `doctor` read both.
 """
 
 from __future__ import annotations
@@ -31,18 +31,19 @@ if TYPE_CHECKING:
 
     from edge_inspect.edge.bundle.bundle import Bundle
     from edge_inspect.edge.contract.fields import Precision
-    from edge_inspect.edge.frame.fit import Placement
     from edge_inspect.edge.frame.images import Frame
+    from edge_inspect.edge.frame.placement import Placement
 
 
 @dataclass(frozen=True)
 class AnomalyMap:
-    """What an engine says of a frame.
+    """An engine's result for one frame.
 
     Attributes:
-        values: The map, (height, width) float32 of the fit's canvas. Valid until the engine's next call.
-        placement: Where it lies in the frame.
-        score: The bundle's statistic over the part that shows the frame.
+        values: Anomaly map, (height, width) float32, of the size of the fit's canvas. It is valid until the engine's
+            next call.
+        placement: Position of the canvas in the frame.
+        score: The bundle's statistic of the map, over the area that shows the frame and not padding.
     """
 
     values: NDArray[np.float32]
@@ -51,13 +52,13 @@ class AnomalyMap:
 
 
 class Engine(Protocol):
-    """Turns frames into anomaly maps for one bundle. A context manager, which closes it.
+    """An engine that turns frames into anomaly maps for one bundle. As a context manager it closes itself at the end.
 
-    One thread at a time may call `infer`, and nobody may close an engine that is in `infer`.
+    Only one thread at a time may call `infer`, and the engine must not be closed while `infer` runs.
 
     Attributes:
-        name: As in the registry.
-        precision: What it computes in.
+        name: Name in the registry.
+        precision: Precision in which it computes.
     """
 
     name: str
@@ -65,7 +66,7 @@ class Engine(Protocol):
 
     @classmethod
     def check_box(cls) -> None:
-        """Do nothing where this box can run the engine.
+        """Check that this box can run the engine.
 
         Raises:
             EngineError: It cannot; the message has the remedy.
@@ -73,21 +74,21 @@ class Engine(Protocol):
 
     @classmethod
     def unsupported(cls, precision: Precision) -> str:
-        """Return why the engine cannot compute in a precision on this box; an empty text where it can."""
+        """Return the reason why the engine cannot compute in a precision on this box; an empty text if it can."""
 
     @classmethod
     def load(cls, bundle: Bundle, precision: Precision, *, threads: int = 0, cache: Path | None = None) -> Engine:
-        """Return the engine of a bundle's precision, ready for the first frame.
+        """Return an engine for one precision of a bundle, ready for the first frame.
 
         Args:
             bundle: The bundle.
-            precision: Which of its models.
-            threads: Processor threads to use; 0 is all. An engine for another device does not heed it.
-            cache: The folder where an engine that is built on the box is kept; without one, the engine's own choice.
+            precision: The precision whose model runs.
+            threads: Number of processor threads to use; 0 means all. Engines for other devices ignore it.
+            cache: Folder for engines that are built on the box; without one, the engine chooses it.
 
         Raises:
-            EngineError: It cannot be built here.
-            BundleError: The bundle has no such precision.
+            EngineError: The engine cannot be built on this box.
+            BundleError: The bundle does not have the precision.
         """
 
     def infer(self, frame: Frame) -> AnomalyMap:
@@ -98,17 +99,19 @@ class Engine(Protocol):
         """
 
     def network_alone(self, bundle: Bundle) -> Callable[[], object]:
-        """Return what runs the network alone, on whatever lies in its input: the floor that `bench` compares with.
+        """Return a function that runs only the network, without the steps around it: `bench` compares with its time.
+
+        The network runs on whatever its input holds.
 
         Args:
-            bundle: The bundle that the engine was loaded from.
+            bundle: Bundle from which the engine was loaded.
 
         Raises:
             EngineError: It cannot be built.
         """
 
     def close(self) -> None:
-        """Give back memory and device; may be called again."""
+        """Release memory and device. It may be called more than once."""
 
     def __enter__(self) -> Self: ...
 
@@ -116,23 +119,23 @@ class Engine(Protocol):
 
 
 class BuiltEngine(Engine, Protocol):
-    """An engine that takes minutes to build on the box, and is kept there: `calibrate compile` builds it beforehand."""
+    """An engine whose build on the box takes minutes, so it is kept there. `calibrate compile` builds it beforehand."""
 
     @classmethod
     def build(
         cls, bundle: Bundle, precision: Precision, *, cache: Path | None, workspace_mb: int | None, again: bool
     ) -> tuple[Engine, Path]:
-        """Return the engine, from the cache or built now, and where it is kept.
+        """Return the engine, from the cache or built now, and its path in the cache.
 
         Args:
             bundle: The bundle.
-            precision: Which of its models.
-            cache: The folder where engines are kept; without one, that of `load`.
-            workspace_mb: How much of the device's memory the build may use, in MiB; without one, that of `load`.
-            again: Build even where there is one, or where one was refused.
+            precision: The precision whose model runs.
+            cache: Folder of the cache; without one, the default of `load`.
+            workspace_mb: Device memory that the build may use, in MiB; without a number, the default of `load`.
+            again: Whether to build the engine even if the cache has it or has a record that it was refused.
 
         Raises:
-            EngineError: None can be built here.
-            DriftError: What was built, now or before, does not reproduce the golden frames.
-            BundleError: The bundle has no such precision.
+            EngineError: The engine cannot be built on this box.
+            DriftError: The engine, built now or before, does not reproduce the golden frames.
+            BundleError: The bundle does not have the precision.
         """

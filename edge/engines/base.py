@@ -1,4 +1,4 @@
-"""What every engine does alike: fit a frame, cut it into tiles, merge their maps, take the score."""
+"""The steps that all engines share: fit a frame, cut it into tiles, merge their maps, compute the score."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from edge_inspect.edge.bundle.bundle import Bundle
 from edge_inspect.edge.contract.fields import Precision
 from edge_inspect.edge.engines import AnomalyMap
 from edge_inspect.edge.errors import DriftError, EngineError
-from edge_inspect.edge.frame.fit import Placement
 from edge_inspect.edge.frame.images import Frame
+from edge_inspect.edge.frame.placement import Placement
 from edge_inspect.edge.frame.tiles import Merger
 
 if TYPE_CHECKING:
@@ -31,13 +31,13 @@ log = logging.getLogger(__name__)
 class FittedEngine(ABC):
     """An engine that computes the map of one tile of the network's size at a time; see `edge.engines.Engine`.
 
-    A subclass has a name and `_maps`. The rest it overrides where this class's answer does not hold: `check_box` and
-    `unsupported` where not every box runs it, `load` where it needs more than bundle and precision, `_release` where
-    something has to be given back, `network_alone` where it can run its network without what stands around it.
+    A subclass must have a `name` and `_maps`. It overrides the other methods if their defaults do not fit: `check_box`
+    and `unsupported` if not every box can run it, `load` if it needs more than bundle and precision, `_release` if it
+    holds resources, and `network_alone` if it can run its network without the steps around it.
 
     Args:
         bundle: The bundle.
-        precision: Which of its models.
+        precision: The precision whose model runs.
     """
 
     name: str
@@ -54,32 +54,32 @@ class FittedEngine(ABC):
 
     @classmethod  # noqa: B027 (an engine that every box can run does nothing here)
     def check_box(cls) -> None:
-        """Do nothing: every box can run it."""
+        """Do nothing, because every box can run the engine."""
 
     @classmethod
     def unsupported(cls, precision: Precision) -> str:
-        """Return an empty text: it computes in every precision."""
+        """Return an empty text, because the engine computes in every precision."""
         return ""
 
     @classmethod
     def load(cls, bundle: Bundle, precision: Precision, *, threads: int = 0, cache: Path | None = None) -> FittedEngine:
-        """Return the engine of a bundle's precision; `threads` and `cache` are not heeded."""
+        """Return an engine for one precision of a bundle; `threads` and `cache` are ignored."""
         return cls(bundle, precision)
 
     def network_alone(self, bundle: Bundle) -> Callable[[], object]:
-        """Return what computes the map of one tile, with the steps before and behind the network."""
+        """Return a function that computes the map of one tile, with the steps before and after the network."""
         shape = (bundle.fit.height, bundle.fit.width, 3)
         tile: Frame = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
         return lambda: next(self._maps([tile]))
 
     def close(self) -> None:
-        """Give back what the engine holds; may be called again. What is asked of it later is an error."""
+        """Release all resources. It may be called more than once. A closed engine raises an error if it is used."""
         if not self._closed:
             self._closed = True
             try:
                 self._release()
-            except EngineError as error:  # whoever closes a broken engine goes on without it
-                log.warning("the %s engine may hold memory yet: %s", self.name, error)
+            except EngineError as error:  # the caller continues without the engine
+                log.warning("the %s engine may still hold memory: %s", self.name, error)
 
     def __enter__(self) -> Self:
         return self
@@ -88,11 +88,11 @@ class FittedEngine(ABC):
         self.close()
 
     def _release(self) -> None:  # noqa: B027 (an engine that holds nothing does nothing here)
-        """Give back memory and device, once; nothing is asked of the engine after."""
+        """Release memory and device. It is called once, and the engine is not used afterwards."""
 
     @abstractmethod
     def _maps(self, tiles: Iterable[Frame]) -> Iterator[NDArray[np.float32]]:
-        """Yield the map of each tile, (height, width) float32, valid until the next is asked for; may read tiles ahead.
+        """Yield the map of each tile, (height, width) float32, valid until the next one; may read tiles ahead.
 
         Raises:
             EngineError: The engine failed.
@@ -103,7 +103,7 @@ class FittedEngine(ABC):
         return next(self.infer_all([frame]))
 
     def infer_all(self, frames: Iterable[Frame]) -> Iterator[AnomalyMap]:
-        """Yield the anomaly maps of frames, in order, each valid until the next is asked for; frames may be read ahead.
+        """Yield the anomaly maps of frames in order, each valid until the next one. Frames may be read ahead.
 
         Raises:
             EngineError: The engine failed.
@@ -122,7 +122,7 @@ class FittedEngine(ABC):
             yield AnomalyMap(values, placement, self._score(values, placement))
 
     def infer_fitted(self, fitted: Frame) -> NDArray[np.float32]:
-        """Return the map of a frame that was fitted already, (height, width) of the canvas, valid until the next call.
+        """Return the map, (height, width), of a frame that was already fitted to the canvas; valid until the next call.
 
         Raises:
             EngineError: The engine failed.
@@ -146,7 +146,7 @@ class FittedEngine(ABC):
 
     def _check_open(self) -> None:
         if self._closed:
-            raise EngineError(f"the {self.name} engine is closed; it gives no map any more")
+            raise EngineError(f"the {self.name} engine is closed and gives no more maps")
 
     def _score(self, values: NDArray[np.float32], placement: Placement) -> float:
         x0, y0, x1, y1 = placement.valid
@@ -158,11 +158,11 @@ class FittedEngine(ABC):
 
 
 def checked_score(score: float) -> float:
-    """Return the score of a map, where it is a number.
+    """Return the score of a map if it is a finite number.
 
     Raises:
-        DriftError: It is not finite.
+        DriftError: The score is not finite.
     """
     if not np.isfinite(score):
-        raise DriftError("the engine's anomaly map is not finite; no verdict can rest on it")
+        raise DriftError("the engine's anomaly map is not finite, so there can be no verdict")
     return score

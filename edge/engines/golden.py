@@ -1,4 +1,4 @@
-"""Whether an engine reproduces a bundle's golden frames."""
+"""Check that an engine reproduces a bundle's golden frames."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from edge_inspect.edge.errors import BundleError, DriftError
 
 
 def check_golden(bundle: Bundle, engine: Engine) -> float:
-    """Run the golden frames; return the largest difference of a map value.
+    """Run the golden frames and return the largest difference of a map value from the golden maps.
 
     Raises:
-        DriftError: It exceeds the manifest's tolerance.
+        DriftError: The difference exceeds the manifest's tolerance.
         EngineError: The engine failed.
-        BundleError: The golden maps are of another size than the engine's.
+        BundleError: The golden maps differ in size from the engine's maps.
     """
     worst = golden_difference(bundle, engine)
     tolerance = bundle.manifest.golden.tolerance[engine.precision]
@@ -28,16 +28,16 @@ def check_golden(bundle: Bundle, engine: Engine) -> float:
 
 
 def golden_difference(bundle: Bundle, engine: Engine) -> float:
-    """Return the largest difference from the precision's golden maps; NaN where a value is not a number.
+    """Return the largest difference from the precision's golden maps; NaN if a map has a NaN.
 
     Raises:
         EngineError: The engine failed.
-        BundleError: The golden maps are of another size than the engine's.
+        BundleError: The golden maps differ in size from the engine's maps.
     """
     worst = 0.0
     for golden in bundle.golden():
         values, wanted = engine.infer(golden.frame).values, golden.map_of(engine.precision)
         if values.shape != wanted.shape:
-            raise BundleError(f"{bundle.path}: golden maps are not of the canvas's size")
+            raise BundleError(f"{bundle.path}: the golden maps are not of the canvas's size")
         worst = float(np.maximum(worst, np.abs(values - wanted).max()))
     return worst

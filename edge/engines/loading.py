@@ -1,4 +1,4 @@
-"""The class of an engine is imported when it is used, and not before."""
+"""Import the class of an engine at the moment when it is needed."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 
 def engine_class(name: str) -> type[Engine]:
-    """Return an engine's class.
+    """Return the class of an engine.
 
     Raises:
-        EngineError: There is none of that name, or a package that it needs does not load.
+        EngineError: There is no engine of that name, or a package that it needs does not load.
     """
     if name not in ENGINES:
         raise EngineError(f"engine {name!r} is unknown; there are {', '.join(ENGINES)}")
@@ -24,7 +24,7 @@ def engine_class(name: str) -> type[Engine]:
         module, _, found = ENGINES[name].source.partition(":")
         return cast("type[Engine]", getattr(importlib.import_module(f"edge_inspect.edge.engines.{module}"), found))
     except ImportError as error:
-        if name == EVERYWHERE:  # what every box needs is told in the same way by all commands
+        if name == EVERYWHERE:  # all commands report a missing package of this engine in one way
             raise
         raise EngineError(
             f"the engine {name} cannot be loaded: {error}; edge-inspect doctor says what it needs"
@@ -35,7 +35,7 @@ def built_engine_class(name: str) -> type[BuiltEngine]:
     """Return the class of an engine that is built on the box and kept there.
 
     Raises:
-        EngineError: There is none of that name, or nothing of it is kept.
+        EngineError: There is no engine of that name, or it needs no build.
     """
     found = engine_class(name)
     if not ENGINES[name].built:

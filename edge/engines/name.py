@@ -1,4 +1,4 @@
-"""The name of an engine, as configurations and manifests have it."""
+"""The type of an engine's name in configurations and manifests."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from edge_inspect.edge.engines.registry import ENGINES
 
 def _known(name: str) -> str:
     if name not in ENGINES:
-        raise ValueError(f"{name!r} is no engine; there are {', '.join(ENGINES)}")
+        raise ValueError(f"{name!r} is not an engine; there are {', '.join(ENGINES)}")
     return name
 
 

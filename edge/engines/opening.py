@@ -1,4 +1,4 @@
-"""An engine for a bundle: chosen by name or by what the box has, checked on the golden frames, else the next one."""
+"""Choose an engine by name or by what the box can run, open it and check it; fall back to the next one if it fails."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ def open_engine(
     threads: int = 0,
     cache: Path | None = None,
 ) -> Engine:
-    """Build an engine for a bundle.
+    """Open an engine for a bundle.
 
     Args:
         bundle: The bundle.
-        precision: Which of its precisions; without one, the first that the bundle names for the engine.
-        engine: Which engine of the registry; without one, `best_engine`.
-        threads: See `edge.engines.Engine.load`, as of the next.
-        cache: The folder of the engines that are built here.
+        precision: Precision to run; without one, the first in the bundle's order for the engine.
+        engine: Name of the engine in the registry; without one, `best_engine`.
+        threads: Number of processor threads to use; 0 means all. Engines for other devices ignore it.
+        cache: Folder for engines that are built on the box; without one, the engine chooses it.
 
     Raises:
-        EngineError: It cannot be built here.
-        BundleError: The bundle has no such precision.
+        EngineError: The engine cannot be built on this box.
+        BundleError: The bundle does not have the precision.
     """
     name = engine or best_engine()
     wanted = precision or bundle.manifest.order_of(name)[0]
-    # Importing an engine takes a tenth of a second and more: only who infers pays, and only for the engine that runs.
+    # Importing an engine takes a tenth of a second or more. So it is imported only here, and only if it is used.
     chosen = engine_class(name)
     if missing := chosen.unsupported(wanted):
         raise EngineError(f"{bundle.path}: {missing}")
@@ -47,12 +47,12 @@ def open_engine(
 
 
 def usable_engines() -> list[str]:
-    """Return the engines that this box can run, in the registry's order; the first is one that every box can run."""
+    """Return the engines that this box can run, in the registry's order. The first one runs on every box."""
     return [EVERYWHERE, *(name for name in ENGINES if name != EVERYWHERE and _can_run(name))]
 
 
 def best_engine() -> str:
-    """Return the engine that runs where none is chosen: the last of the registry that this box can run."""
+    """Return the engine that runs if none is chosen: the last one in the registry that this box can run."""
     return next((name for name in reversed(ENGINES) if name == EVERYWHERE or _can_run(name)), EVERYWHERE)
 
 
@@ -73,15 +73,15 @@ def open_checked_engine(
     threads: int = 0,
     cache: Path | None = None,
 ) -> Engine:
-    """Build an engine that reproduces the golden frames.
+    """Open an engine that reproduces the golden frames. The arguments are those of `open_engine`.
 
-    One that does not, or cannot be built, is refused with a warning, and the next is tried: where no precision is asked
-    for, those that follow in the bundle's order for the engine; where no engine is asked for, the other engines that
-    this box can run, down to the one for every box. Arguments as of `open_engine`.
+    If an engine cannot be built or does not reproduce them, a warning is logged and the next candidate is tried.
+    Without `precision` the candidates are the precisions in the bundle's order for the engine. Without `engine` they
+    also include the other engines that this box can run, and the one that runs on every box comes last.
 
     Raises:
-        EngineError: None does.
-        BundleError: The bundle has no such precision.
+        EngineError: No candidate reproduces the golden frames.
+        BundleError: The bundle does not have the precision.
     """
     names = [engine] if engine else [*reversed(usable_engines())]
     candidates = [(name, each) for name in names for each in fall_back(bundle, precision, name)]
@@ -95,7 +95,7 @@ def open_checked_engine(
 
 
 def fall_back(bundle: Bundle, precision: Precision | None, engine: str) -> list[Precision]:
-    """Return the precisions to try, in turn: the one asked for alone, or those of the bundle's order for the engine."""
+    """Return the precisions to try: only the requested one or, without one, the bundle's order for the engine."""
     return [precision] if precision else bundle.manifest.order_of(engine)
 
 

@@ -19,30 +19,31 @@ from edge_inspect.edge.errors import EngineError
 from edge_inspect.edge.frame.images import Frame
 
 CORE = ov.Core()
-"""The one of the process: no other is made.
+"""The only OpenVINO core of the process. It lives as long as the process.
 
-OpenVINO's CPU plugin gives the thread that first compiles for it a signal stack, and frees that memory with the last
-core. Where another thread lets that go, the next signal to the first kills the process (seen: 2026.4, SIGTERM): Python
-handles signals on such a stack.
+OpenVINO's CPU plugin gives the thread that first compiles a model a signal stack, and frees that memory with the last
+core. If another thread released the last core, the next signal to the first thread would kill the process, because
+Python handles signals on that stack (seen with OpenVINO 2026.4 and SIGTERM).
 """
 
 
 class OpenVinoEngine(FittedEngine):
-    """The engine for any CPU: normalisation, network and discrepancy head in one OpenVINO graph.
+    """The engine for any CPU: normalisation, network and discrepancy head are one OpenVINO graph.
 
-    Takes the bundle's ONNX of the precision asked for. What is not INT8 in it is computed in float32, though OpenVINO
-    would by itself choose bfloat16 on processors that have it: bfloat16 changes scores, so it is a precision of its
-    own, `bf16`, with its own thresholds.
+    It runs the bundle's ONNX of the precision. Layers that are not INT8 are computed in float32. OpenVINO by itself
+    would choose bfloat16 on processors that have it. Because bfloat16 changes scores, it is a precision of its own,
+    `bf16`, with its own thresholds.
 
     Args:
         bundle: The bundle.
-        precision: Which of its models.
-        threads: Processor threads; 0 is all.
-        exact: Otherwise OpenVINO chooses the type of what is not INT8, for comparison.
+        precision: The precision whose model runs.
+        threads: Number of processor threads; 0 means all.
+        exact: Whether the precision decides the type of layers that are not INT8. If `False`, OpenVINO chooses it; that
+            serves comparisons.
 
     Raises:
         EngineError: OpenVINO cannot read or compile the model, or `precision` is bf16 on a processor without it.
-        BundleError: The bundle has no such precision.
+        BundleError: The bundle does not have the precision.
     """
 
     name = "openvino"
@@ -61,7 +62,7 @@ class OpenVinoEngine(FittedEngine):
         except RuntimeError as error:
             why = " ".join(str(error).split())
             raise EngineError(f"{bundle.path}: OpenVINO cannot build the {precision} model: {why}") from error
-        # Written in place before each inference: no tensor is made per frame.
+        # Input and output are written in place, so that no tensor is created per frame.
         self._input = self._request.get_input_tensor().data
         self._output: NDArray[np.float32] = self._request.get_output_tensor().data.reshape(
             self._fit.height, self._fit.width
@@ -69,7 +70,7 @@ class OpenVinoEngine(FittedEngine):
 
     @classmethod
     def unsupported(cls, precision: Precision) -> str:
-        """Return why it cannot compute in a precision on this processor."""
+        """Return the reason why the engine cannot compute in a precision on this processor; an empty text if it can."""
         if precision != "bf16" or default_type() == "bf16":
             return ""
         return "bf16 needs a processor with bfloat16 instructions; this one has none"
@@ -78,11 +79,11 @@ class OpenVinoEngine(FittedEngine):
     def load(
         cls, bundle: Bundle, precision: Precision, *, threads: int = 0, cache: Path | None = None
     ) -> OpenVinoEngine:
-        """Return the engine of a bundle's precision; nothing is kept on disk."""
+        """Return an engine for one precision of a bundle; nothing is kept on disk."""
         return cls(bundle, precision, threads=threads)
 
     def network_alone(self, bundle: Bundle) -> Callable[[], object]:
-        """Return what runs the bundle's ONNX as it is, on noise; features stay where they are."""
+        """Return a function that runs the bundle's ONNX as it is, on noise, and leaves its outputs where they are."""
         computes = "bf16" if self.precision == "bf16" else "f32"
         request = compile_model(read_onnx(bundle, self.precision), computes=computes).create_infer_request()
         given = request.get_input_tensor().data
@@ -106,23 +107,23 @@ class OpenVinoEngine(FittedEngine):
 
 
 def read_onnx(bundle: Bundle, precision: Precision) -> ov.Model:
-    """Return the bundle's network as OpenVINO reads it, at batch 1."""
+    """Return the bundle's network as an OpenVINO model with batch size 1."""
     path = bundle.model_path(precision)
     return CORE.read_model(str(path)) if path is not None else CORE.read_model(BytesIO(bundle.model(precision)))
 
 
 def default_type() -> str:
-    """Return the type in which OpenVINO computes float networks here where nobody says: `f32`, `bf16` or `f16`."""
+    """Return the type in which OpenVINO computes float networks here by default: `f32`, `bf16` or `f16`."""
     return str(CORE.get_property("CPU", "INFERENCE_PRECISION_HINT").get_type_name())
 
 
 def compile_model(model: ov.Model, threads: int = 0, computes: str | None = "f32") -> ov.CompiledModel:
-    """Compile for the CPU, for the shortest latency of one frame.
+    """Return the model compiled for the CPU and the shortest latency of a single frame.
 
     Args:
         model: The network.
-        threads: Processor threads; 0 is all.
-        computes: The type of what is not INT8, `f32` or `bf16`; without one, `default_type`.
+        threads: Number of processor threads; 0 means all.
+        computes: Type in which layers that are not INT8 are computed, `f32` or `bf16`; without one, `default_type`.
     """
     options = {"PERFORMANCE_HINT": "LATENCY"}
     if computes is not None:
@@ -133,7 +134,7 @@ def compile_model(model: ov.Model, threads: int = 0, computes: str | None = "f32
 
 
 def with_head(network: ov.Model, manifest: Manifest) -> ov.Model:
-    """Return the network with pre-processing and discrepancy head: (1, H, W, 3) uint8 BGR to (H, W) float32."""
+    """Return the network with normalisation and discrepancy head: (1, H, W, 3) uint8 BGR to (H, W) float32."""
     fit = manifest.input.fit
     frame = ops.parameter([1, fit["height"], fit["width"], 3], np.uint8, name="frame")
     image = network.input(manifest.input.name)
@@ -145,21 +146,21 @@ def with_head(network: ov.Model, manifest: Manifest) -> ov.Model:
     def features(names: Sequence[str]) -> list[ov.Output]:
         return [outputs[name].get_node().input_value(0) for name in names]
 
-    told = manifest.outputs
-    if isinstance(told, MapOutput):
-        maps = features([told.map])
+    named = manifest.outputs
+    if isinstance(named, MapOutput):
+        maps = features([named.map])
     else:
-        pairs = zip(features(told.teacher), features(told.student), strict=True)
+        pairs = zip(features(named.teacher), features(named.student), strict=True)
         maps = [_cosine_distance(t, s).output(0) for t, s in pairs]
     anomaly = _head(maps, (fit["height"], fit["width"]), manifest.decision.sigma)
     return ov.Model([anomaly], [frame], "edge-inspect")
 
 
 def _normalise(frame: ov.Node, mean: Sequence[float], std: Sequence[float]) -> ov.Node:
-    """Return uint8 BGR, channels last, as the network's float32 RGB, channels first: one multiply-add a value.
+    """Return uint8 BGR, channels last, as float32 RGB, channels first, with one multiply-add per value.
 
-    Written on whole rows, three values a pixel side by side, so that it fills the processor's vectors. The transpose
-    behind it costs nothing: the plugin's convolutions read channels last.
+    The operations work on whole rows, with the three values of a pixel side by side, so that they fill the processor's
+    vectors. The transpose after them costs nothing, because the plugin's convolutions read channels last.
     """
     _, height, width, _ = frame.shape
     scale = (1 / (255 * np.array(std, np.float32)))[::-1]
@@ -172,7 +173,7 @@ def _normalise(frame: ov.Node, mean: Sequence[float], std: Sequence[float]) -> o
 
 
 def _head(maps: list[ov.Output], size: tuple[int, int], sigma: float) -> ov.Node:
-    """Return (1, 1, h, w) maps upsampled, summed and blurred to (H, W), as matrix products (edge/discrepancy.py)."""
+    """Return (1, 1, h, w) maps upsampled to (H, W), summed and blurred, by matrix products (edge/discrepancy.py)."""
     tall, right = [], []
     for output in maps:
         _, _, height, width = output.get_shape()

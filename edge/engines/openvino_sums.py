@@ -10,24 +10,25 @@ _LEVELS = 256
 
 
 def fuses_sums() -> bool:
-    """Return whether this processor has AMX: elsewhere nobody has measured what `round_sums` gains.
+    """Return whether this processor has AMX. On others, the gain of `round_sums` has not been measured.
 
-    On one with AVX2 alone, OpenVINO 2026.4 has given wrong numbers in residual blocks with a projected shortcut, and
-    those it adds inside of the convolution without help.
+    On a processor with only AVX2, OpenVINO 2026.4 gave wrong numbers in residual blocks with a projected shortcut.
+    There it adds inside the convolution even without `round_sums`.
     """
     return "amx_int8" in features()
 
 
 def round_sums(network: ov.Model) -> int:
-    """Round the summands of convolutions too, where a sum is only read rounded: OpenVINO then adds in INT8.
+    """Quantize the summands of residual additions whose sum is only read quantized, so that OpenVINO adds in INT8.
 
-    Its CPU plugin adds inside of a convolution where the addition reads convolution and quantization: nothing is
-    written in float then. Otherwise the sum is a kernel of its own that reads floats (2026.4: SnippetsMarkSkipped knows
-    no convolution with a scale behind it). The step is the sum's: a little more noise. TensorRT needs no pair there
-    (see calibrate/quantize.py), so this is not in the ONNX.
+    OpenVINO's CPU plugin adds inside a convolution if the addition reads quantized values on both sides. Then nothing
+    is written in float. Otherwise the addition is a kernel of its own that reads floats, because in 2026.4
+    SnippetsMarkSkipped does not recognise a convolution that is followed by a scale. The summands get the quantization
+    step of the sum, which adds a little noise. TensorRT needs no such pairs (see calibrate/quantize.py), so they are
+    not in the ONNX.
 
     Returns:
-        How many additions were changed.
+        Number of additions that were changed.
     """
     changed = 0
     for node in network.get_ordered_ops():
@@ -39,7 +40,7 @@ def round_sums(network: ov.Model) -> int:
             continue
         low, high = quantization.input_value(1), quantization.input_value(2)
         for i in (0, 1):
-            # With a float beside it the sum would be float.
+            # If one summand stayed float, the sum would be float too.
             if i == convolution or summands[i].get_type_name() == "Interpolate":
                 rounded = ops.fake_quantize(node.input_value(i), low, high, low, high, _LEVELS)
                 node.input(i).replace_source_output(rounded.output(0))
@@ -48,7 +49,7 @@ def round_sums(network: ov.Model) -> int:
 
 
 def _only_reader(addition: ov.Node) -> ov.Node | None:
-    """Return the quantization that alone reads a sum, or its ReLU."""
+    """Return the quantization that is the only reader of a sum or of its ReLU; `None` if there are other readers."""
     readers = [reader.get_node() for reader in addition.output(0).get_target_inputs()]
     if len(readers) == 1 and readers[0].get_type_name() == "Relu":
         readers = [reader.get_node() for reader in readers[0].output(0).get_target_inputs()]
@@ -56,7 +57,7 @@ def _only_reader(addition: ov.Node) -> ov.Node | None:
 
 
 def _is_convolution(node: ov.Node) -> bool:
-    """Return whether this is a convolution, with its bias and its ReLU as far as it has them."""
+    """Return whether this node is a convolution, or the bias or the ReLU that follows one."""
     if node.get_type_name() == "Relu":
         node = node.input_value(0).get_node()
     if node.get_type_name() == "Add" and _is_constant(node.input_value(1).get_node()):
@@ -65,7 +66,7 @@ def _is_convolution(node: ov.Node) -> bool:
 
 
 def _is_constant(node: ov.Node) -> bool:
-    """Return whether this is a bias, which the ONNX reader reshapes."""
+    """Return whether this node is a constant such as a bias, which the ONNX reader reshapes."""
     while node.get_type_name() == "Reshape":
         node = node.input_value(0).get_node()
     return bool(node.get_type_name() == "Constant")

@@ -1,4 +1,4 @@
-"""The engines there are, by name. Nothing of an engine is loaded before it is used."""
+"""All engines, by name. The code of an engine is loaded when it is needed."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from edge_inspect.edge.finding import Finding
 
 @dataclass(frozen=True)
 class EngineKind:
-    """An engine, as it is known before it is loaded.
+    """The description of an engine. It is known before the engine's code is loaded.
 
     Attributes:
-        name: As `--engine`, the configuration, verdicts and the manifest's `order` name it.
-        runs_on: What it runs on, for people.
-        source: The module in this package and the class in it, `MODULE:CLASS`; the class is an `Engine`.
-        built: The class is a `BuiltEngine`.
-        look: Returns what `doctor` says of packages and programs that this engine alone needs. It imports nothing but
-            the standard library before it is called.
+        name: Name of the engine for `--engine`, in the configuration, in verdicts and in the manifest's `order`.
+        runs_on: Devices that it runs on, for help texts.
+        source: Module in this package and class in it, as `MODULE:CLASS`. The class is an `Engine`.
+        built: Whether the class is a `BuiltEngine`.
+        look: Function that returns what `doctor` reports about packages and programs that only this engine needs. Its
+            module must import nothing but the standard library until it is called.
     """
 
     name: str
@@ -33,13 +33,15 @@ ENGINES: dict[str, EngineKind] = {
     kind.name: kind
     for kind in (
         EngineKind("openvino", "any processor", "openvino:OpenVinoEngine"),
-        EngineKind("tensorrt", "NVIDIA GPUs", "tensorrt.engine:TensorRtEngine", built=True, look=look_for_tensorrt),
+        EngineKind(
+            "tensorrt", "NVIDIA GPUs", "tensorrt.cached:CachedTensorRtEngine", built=True, look=look_for_tensorrt
+        ),
     )
 }
-"""The first runs on every box. Of those that can run on a box, the service takes the last unless told otherwise."""
+"""All engines. The first runs on every box. Without a choice, the service uses the last one that this box can run."""
 
 EVERYWHERE = next(iter(ENGINES))
-"""The engine that runs on every box: the reference, whose maps the golden frames have."""
+"""Name of the engine that runs on every box. It is the reference: the golden frames have its maps."""
 
-DEFAULT = " or ".join([*reversed(ENGINES)][:-1]) + f" where it can run here, else {EVERYWHERE}"
-"""Which engine runs where none is chosen, in words."""
+DEFAULT = " or ".join([*reversed(ENGINES)][:-1]) + f" if it can run here, else {EVERYWHERE}"
+"""Words for help texts: the engine that runs if none is chosen."""

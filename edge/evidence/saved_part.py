@@ -10,8 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from edge_inspect.edge.contract.messages import Region, Verdict
 from edge_inspect.edge.engines import AnomalyMap
-from edge_inspect.edge.frame.fit import Placement
 from edge_inspect.edge.frame.images import Frame
+from edge_inspect.edge.frame.placement import Placement
 
 PICTURES = ("good", "defects")
 FOLDERS = (*PICTURES, "maps", "verdicts")

@@ -1,9 +1,10 @@
-"""The frame: read from a file, brought to the network's canvas, cut into tiles, and maps brought back to it.
+"""The frame: reading it from a file, fitting it to the network's canvas, and cutting the canvas into tiles.
 
-images/        pictures from files, as uint8 BGR
+images/        reads pictures from files as uint8 BGR
 areas.py       named areas that are looked at or ignored
-fit.py         a frame is brought to the network's canvas, and maps back to the frame
-fit_modes.py   the names of the fits, for command lines
-resizing.py    pictures brought to another size
-tiles.py       a canvas is cut into tiles, and their maps are merged
+fit.py         fits a frame to the network's canvas
+fit_modes.py   names of the fits and other constants, for command lines
+placement.py   where a fitted frame lies, and how its maps are brought back
+resizing.py    resizes pictures in steps
+tiles.py       cuts a canvas into tiles, and merges their maps
 """

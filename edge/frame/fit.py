@@ -1,13 +1,13 @@
-"""How a frame is fitted to the network, and how what the network sees is brought back to the frame.
+"""Fit a frame to the network's canvas, and transform points and maps of the canvas back to the frame.
 
-One definition for training, calibration and every engine: the fit is part of the model and travels in the checkpoint
-and the bundle.
+Training, calibration and all engines share this definition. The fit is part of the model and is stored in the
+checkpoint and in the bundle.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -19,16 +19,18 @@ from edge_inspect.edge.errors import UsageError
 from edge_inspect.edge.frame.areas import Areas
 from edge_inspect.edge.frame.fit_modes import DEPTHS, MODES, MOST_TILES, OVERLAP, Mode
 from edge_inspect.edge.frame.images import Frame
+from edge_inspect.edge.frame.placement import Placement
 from edge_inspect.edge.frame.resizing import Picture, resize
 from edge_inspect.edge.frame.tiles import Grid, Merger
 
 MULTIPLE = 32
+"""The network's width and height must be multiples of this."""
 
 MEAN = (0.485, 0.456, 0.406)
-"""ImageNet's mean of red, green and blue in [0, 1], by which the networks' input is normalised."""
+"""ImageNet's mean of red, green and blue in [0, 1], with which the network's input is normalised."""
 
 STD = (0.229, 0.224, 0.225)
-"""ImageNet's standard deviation, likewise."""
+"""ImageNet's standard deviation of red, green and blue in [0, 1]."""
 
 BLANK = 116
 """Level of all three colours of pixels that are not looked at: grey, as in a fit without colour, and near ImageNet's
@@ -36,87 +38,25 @@ mean, which the networks take as zero."""
 
 
 @dataclass(frozen=True)
-class Placement:
-    """Where a fitted frame lies: frame = origin + scale * canvas, in pixels, pixel edges on whole numbers.
-
-    Attributes:
-        scale_x: Frame pixels per canvas pixel, horizontally.
-        scale_y: The same, vertically.
-        origin_x: The frame's x of the canvas's left edge; negative where padding comes first.
-        origin_y: The same, for the top edge.
-        valid: x0, y0, x1, y1 in canvas pixels: the part that shows the frame, not padding.
-        weights: `Fit.weights`.
-    """
-
-    scale_x: float
-    scale_y: float
-    origin_x: float
-    origin_y: float
-    valid: tuple[int, int, int, int]
-    weights: NDArray[np.float32] | None = field(default=None, compare=False, repr=False)
-
-    def looked_at(self, size: tuple[int, int]) -> NDArray[np.bool_]:
-        """Return which pixels of the canvas count, (height, width) bool: they show the frame, and are looked at.
-
-        Args:
-            size: Width and height of the canvas.
-        """
-        x0, y0, x1, y1 = self.valid
-        inside = np.zeros(size[::-1], bool)
-        inside[y0:y1, x0:x1] = True
-        return inside if self.weights is None else inside & (self.weights > 0)
-
-    def to_frame(self, x: float, y: float) -> tuple[float, float]:
-        """Return a point of the canvas (pixel edges on whole numbers) in frame pixels."""
-        return self.origin_x + x * self.scale_x, self.origin_y + y * self.scale_y
-
-    @property
-    def seen(self) -> tuple[int, int, int, int]:
-        """x0, y0, x1, y1 in frame pixels: the part of the frame that the network sees."""
-        x0, y0, x1, y1 = self.valid
-        (left, top), (right, bottom) = self.to_frame(x0, y0), self.to_frame(x1, y1)
-        return round(left), round(top), round(right), round(bottom)
-
-    def map_to_frame(self, values: NDArray[np.float32], width: int, height: int) -> NDArray[np.float32]:
-        """Return a map of the canvas's size, bilinear in a frame of `width` x `height`; 0 where nothing was seen."""
-        x0, y0, x1, y1 = self.valid
-        seen = values[y0:y1, x0:x1]
-        left, top = self.to_frame(x0, y0)
-        # Between pixel centres: canvas = (frame + 1/2 - left) / scale - 1/2.
-        matrix = np.array(
-            [
-                [1 / self.scale_x, 0, (0.5 - left) / self.scale_x - 0.5],
-                [0, 1 / self.scale_y, (0.5 - top) / self.scale_y - 0.5],
-            ]
-        )
-        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-        whole = cv2.warpAffine(seen, matrix, (width, height), flags=flags, borderMode=cv2.BORDER_REPLICATE)
-        inside = np.zeros((height, width), np.float32)
-        x0, y0, x1, y1 = self.seen
-        inside[y0:y1, x0:x1] = whole[y0:y1, x0:x1]
-        return inside
-
-
-@dataclass(frozen=True)
 class Fit:
-    """A rule that brings frames of any size to the network's.
+    """A rule that fits frames of any size to the network.
 
-    A frame is brought to the *canvas*, which is what maps and decisions refer to. The canvas is the network's
-    input itself, except in mode `tile`: there it is larger, is cut into overlapping tiles of the network's size, and
-    the maps of the tiles are merged into one of the canvas (edge/frame/tiles.py).
+    A frame is fitted to the *canvas*, to which maps and decisions refer. The canvas is the network's input, except in
+    mode `tile`. In that mode it is larger and is cut into overlapping tiles of the network's size, and the maps of the
+    tiles are merged into one of the canvas (edge/frame/tiles.py).
 
     Attributes:
-        width: The network's input width, a multiple of 32.
-        height: Its height, likewise.
-        mode: `stretch` to the size; `pad` (the whole frame, its proportions kept, the edges replicated into the rest);
-            `crop` (the middle, proportions kept, nothing added: what lies outside is not inspected); or `tile`
-            (stretched to the canvas of several tiles).
-        region: x, y, width, height of the region of interest in frame pixels; `None` is the whole frame.
-        grey: Colour is removed first.
-        tiles: Columns and rows of tiles; other modes than `tile` have one.
-        overlap: Network pixels that neighbouring tiles share, at most half a tile's side.
-        bits: How many bits the values of 16-bit picture files use, where the files do not say; see `read_image`.
-        areas: Where to look in the frame; `None` is everywhere. Frames must then have the size of `areas`.
+        width: Width of the network's input, a multiple of 32.
+        height: Height of the network's input, a multiple of 32.
+        mode: `stretch` stretches the frame to the size. `pad` keeps the proportions and the whole frame, and fills the
+            rest by replicating its edges. `crop` keeps the proportions and only inspects the middle of the frame.
+            `tile` stretches the frame to the canvas of several tiles.
+        region: x, y, width and height of the region of interest in frame pixels; `None` means the whole frame.
+        grey: Whether colour is removed first.
+        tiles: Number of columns and rows of tiles; (1, 1) in all modes but `tile`.
+        overlap: Number of network pixels that neighbouring tiles share, at most half a tile's side.
+        bits: Number of bits that the values of 16-bit picture files use, if the files do not say; see `read_image`.
+        areas: Where to look in the frame; `None` means everywhere. Frames must then have the size of `areas`.
     """
 
     width: int = 256
@@ -142,7 +82,9 @@ class Fit:
         if self.bits is not None and self.bits not in DEPTHS:
             raise UsageError(f"bits {self.bits} must be one of {', '.join(map(str, DEPTHS))}")
         if self.mode != "tile" and self.tiles != (1, 1):
-            raise UsageError(f"fit {self.mode} has one tile, not {self.tiles[0]}x{self.tiles[1]}; that is the fit tile")
+            raise UsageError(
+                f"fit {self.mode} has one tile, not {self.tiles[0]}x{self.tiles[1]}; use the fit tile for several"
+            )
         if not isinstance(self.overlap, int) or self.overlap < 0:
             raise UsageError(f"overlap {self.overlap} must be a whole number of pixels, 0 or more")
         for side, count in zip((self.width, self.height), self.tiles, strict=True):
@@ -151,7 +93,7 @@ class Fit:
 
     @property
     def grid(self) -> Grid:
-        """Where the tiles lie on the canvas."""
+        """Positions of the tiles on the canvas."""
         columns, rows = self.tiles
         return Grid(self.width, self.height, columns, rows, self.overlap)
 
@@ -161,17 +103,18 @@ class Fit:
         return self.grid.canvas
 
     def cut(self, canvas: Frame) -> Frame:
-        """Return what the network sees of a fitted frame: (tiles, height, width, 3) uint8, row by row."""
+        """Return the tiles of a fitted frame, which the network sees: (tiles, height, width, 3) uint8, row by row."""
         return self.grid.cut(canvas)
 
     def merge(self, maps: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return the tiles' maps, (tiles, height, width), as one of the canvas, (height, width), without seams."""
+        """Return the tiles' maps, (tiles, height, width), merged without seams into the canvas's map."""
         return Merger(self.grid).merge(maps)
 
     def apply(self, frame: Frame) -> tuple[Frame, Placement]:
-        """Fit a frame: return it, (height, width, 3) uint8 BGR of the canvas's size, and where it lies.
+        """Return a frame fitted to the canvas, (height, width, 3) uint8 BGR, and the canvas's position in the frame.
 
-        Bilinear, after halving a side that is at least twice too long: small defects must not fall between samples.
+        Resizing is bilinear. A side that is much too long is halved first (`resize_steps`), so that small defects do
+        not fall between the samples.
 
         Raises:
             UsageError: The region of interest lies outside the frame.
@@ -269,7 +212,7 @@ class Fit:
         return padded
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the fields as plain values, for YAML."""
+        """Return the fields as plain values that YAML can hold."""
         region = None if self.region is None else list(self.region)
         return {
             "width": self.width,
@@ -285,7 +228,7 @@ class Fit:
 
     @classmethod
     def from_dict(cls, fields: dict[str, Any]) -> Fit:
-        """Return the inverse of `as_dict`."""
+        """Return the fit whose `as_dict` has these fields."""
         region = fields.get("region")
         tiles, areas = fields.get("tiles", (1, 1)), fields.get("areas")
         return cls(
@@ -298,10 +241,10 @@ class Fit:
         )
 
     def region_of(self, frame: NDArray[Any]) -> tuple[int, int, int, int]:
-        """Return x, y, width, height of the region of interest in a frame.
+        """Return x, y, width and height of the region of interest in a frame.
 
         Raises:
-            UsageError: It lies outside the frame.
+            UsageError: The region lies outside the frame.
         """
         height, width = frame.shape[:2]
         if self.region is None:
@@ -313,10 +256,10 @@ class Fit:
 
 
 def parse_size(text: str) -> tuple[int, int]:
-    """Return (width, height) of `256` or `320x192`.
+    """Return (width, height) from a text such as `256` or `320x192`.
 
     Raises:
-        UsageError: It is neither.
+        UsageError: The text has neither form.
     """
     match = re.fullmatch(r"(\d+)(?:x(\d+))?", text)
     if match is None:
@@ -326,15 +269,17 @@ def parse_size(text: str) -> tuple[int, int]:
 
 
 def grid_for(region: tuple[int, int], tile: tuple[int, int], overlap: int = OVERLAP) -> tuple[int, int]:
-    """Return the fewest tiles, columns and rows, whose canvas is at least the region's size: nothing is shrunk.
+    """Return the smallest number of columns and rows of tiles whose canvas has at least the region's size.
+
+    With so many tiles the region is not shrunk.
 
     Args:
-        region: Width and height of what is inspected, in frame pixels.
-        tile: The network's width and height.
-        overlap: Pixels that neighbouring tiles share.
+        region: Width and height of the inspected region in frame pixels.
+        tile: Width and height of the network's input.
+        overlap: Number of pixels that neighbouring tiles share.
 
     Raises:
-        UsageError: It takes more than 16, or the overlap leaves no room.
+        UsageError: More than 16 tiles are needed, or the overlap is too large.
     """
     if not 0 <= 2 * overlap <= min(tile):
         raise UsageError(f"overlap {overlap} must lie between 0 and half a tile's side, {min(tile) // 2}")
@@ -343,8 +288,8 @@ def grid_for(region: tuple[int, int], tile: tuple[int, int], overlap: int = OVER
     )
     if columns * rows > MOST_TILES:
         raise UsageError(
-            f"{region[0]}x{region[1]} pixels make {columns}x{rows} = {columns * rows} tiles of {tile[0]}x{tile[1]}, "
-            f"and auto stops at {MOST_TILES}; name fewer with --tiles (the picture is then shrunk to them), narrow "
-            "--region, or give a larger --size"
+            f"{region[0]}x{region[1]} pixels need {columns}x{rows} = {columns * rows} tiles of {tile[0]}x{tile[1]}, "
+            f"but auto makes {MOST_TILES} at most; give fewer with --tiles (the picture is then shrunk to them), a "
+            "smaller --region, or a larger --size"
         )
     return columns, rows

@@ -1,4 +1,4 @@
-"""The ways to fit a frame, by name: what a command line needs to know of edge/frame/fit.py, without loading OpenCV."""
+"""Constants of edge/frame/fit.py that command lines need. This module does not load OpenCV."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import Literal, get_args
 Mode = Literal["stretch", "pad", "crop", "tile"]
 MODES = get_args(Mode)
 OVERLAP = 32
+"""Default number of pixels that neighbouring tiles share."""
 MOST_TILES = 16
+"""Largest number of tiles that is chosen automatically."""
 DEPTHS = (10, 12, 14, 16)
-"""How many bits of 16 a pixel's values may use."""
+"""Numbers of bits that the values of 16-bit pixels may use."""

@@ -1,4 +1,4 @@
-"""Pictures brought to another size, in steps, so that no small thing falls between the samples."""
+"""Resizes pictures in steps, so that nothing small falls between the samples."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 Picture = TypeVar("Picture", NDArray[np.uint8], NDArray[np.float32])
 
 SHRINK = 1.5
+"""A side that is at least this many times as long as its target is halved first."""
 
 
 def resize(image: Picture, width: int, height: int) -> Picture:
@@ -30,12 +31,13 @@ def resize(image: Picture, width: int, height: int) -> Picture:
 
 
 def resize_steps(size: tuple[int, int], target: tuple[int, int]) -> list[tuple[int, int]]:
-    """Return the widths and heights a picture goes through on its way to the target, the last: each step is bilinear.
+    """Return the width and height after each bilinear step in which a picture is resized; the last is the target.
 
-    Bilinear sampling alone reads two pixels a side whatever the scale: from a scale of 1.5 on, a line of one pixel may
-    keep less than a quarter of its light, and near 2 it may fall between the samples. So a side at least one and a
-    half times too long is halved first, as often as it takes. At exactly one half bilinear is the mean of neighbours,
-    and OpenCV does it several times faster than its area mode; an odd side is first made even.
+    At any scale, bilinear sampling reads only two pixels a side. If the scale is 1.5 or more, a line of one pixel may
+    keep less than a quarter of its contrast, and near 2 it may fall between the samples. So a side that is at least one
+    and a half times too long is halved first, as often as necessary. At a scale of exactly one half, bilinear sampling
+    is the mean of neighbours, and in OpenCV it is several times faster than area sampling. An odd side is first made
+    even.
     """
     w, h = size
     steps = []

@@ -1,11 +1,11 @@
-"""A canvas cut into overlapping tiles, and the maps of the tiles merged into one without seams.
+"""Cut a canvas into overlapping tiles, and merge the maps of the tiles into one without seams.
 
-Across an overlap the weight passes from one tile to its neighbour along a squared sine, columns and rows alike:
+Across an overlap the weight of a tile rises along a squared sine, in columns and rows alike:
 
     w(j) = sin^2(pi/2 (j + 1/2) / overlap),   j = 0 .. overlap - 1,   and 1 - w(j) for the neighbour
 
-so the weights of all tiles sum to 1 at every pixel. The rim of a tile, where the network sees no surroundings, counts
-least.
+So the weights of all tiles sum to 1 at every pixel. The rim of a tile has the least weight, because the network does
+not see its surroundings there.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ from numpy.typing import NDArray
 
 from edge_inspect.edge.frame.images import Frame
 
-Place = tuple[slice, slice]
-"""The rows and columns of the canvas that a tile covers."""
+TileArea = tuple[slice, slice]
+"""Rows and columns of the canvas that a tile covers."""
 
 
 @dataclass(frozen=True)
 class Grid:
-    """Where the tiles of a canvas lie. Tiles are counted row by row.
+    """The positions of tiles on a canvas. Tiles are numbered row by row.
 
     Attributes:
-        width: Of a tile, in pixels.
-        height: Likewise.
-        columns: Tiles side by side.
-        rows: Tiles below each other.
-        overlap: Pixels that neighbours share, at most half a tile's side.
+        width: Width of a tile in pixels.
+        height: Height of a tile in pixels.
+        columns: Number of tiles side by side.
+        rows: Number of tiles one below the other.
+        overlap: Number of pixels that neighbouring tiles share, at most half a tile's side.
     """
 
     width: int
@@ -42,34 +42,34 @@ class Grid:
 
     @property
     def count(self) -> int:
-        """How many tiles there are."""
+        """Number of tiles."""
         return self.columns * self.rows
 
     @property
     def canvas(self) -> tuple[int, int]:
-        """Width and height of the whole."""
+        """Width and height of the canvas in pixels."""
         step_x, step_y = self.width - self.overlap, self.height - self.overlap
         return self.width + (self.columns - 1) * step_x, self.height + (self.rows - 1) * step_y
 
-    def places(self) -> list[Place]:
-        """Return what each tile covers."""
+    def places(self) -> list[TileArea]:
+        """Return the area of the canvas that each tile covers."""
         step_x, step_y = self.width - self.overlap, self.height - self.overlap
         corners = [(column * step_x, row * step_y) for row in range(self.rows) for column in range(self.columns)]
         return [(slice(y, y + self.height), slice(x, x + self.width)) for x, y in corners]
 
     def cut(self, canvas: Frame) -> Frame:
-        """Return the tiles of a canvas: (height, width, 3) to (tiles, height, width, 3), a copy."""
+        """Return copies of the tiles of a canvas: (height, width, 3) to (tiles, height, width, 3)."""
         return np.stack([canvas[place] for place in self.places()])
 
 
 class Merger:
-    """Merges the maps of tiles in a buffer of its own: nothing is allocated per frame.
+    """A buffer in which the maps of tiles are merged, so that no memory is allocated per frame.
 
     Args:
-        grid: Where the tiles lie.
+        grid: Positions of the tiles.
 
     Attributes:
-        values: What was merged last, (height, width) float32 of the canvas.
+        values: The last merged map, (height, width) float32 of the canvas.
     """
 
     def __init__(self, grid: Grid) -> None:
@@ -82,10 +82,10 @@ class Merger:
         self._weights = [(down[row], across[column]) for row in range(grid.rows) for column in range(grid.columns)]
 
     def merge(self, maps: Iterable[NDArray[np.float32]]) -> NDArray[np.float32]:
-        """Return the canvas's map, valid until the next call.
+        """Return the canvas's map, which is valid until the next call.
 
         Args:
-            maps: One of each tile, (height, width) float32; each is used up before the next is asked for.
+            maps: Map of each tile, (height, width) float32. Each is read before the next one is requested.
         """
         self.values.fill(0)
         for values, place, (down, across) in zip(maps, self._places, self._weights, strict=True):
@@ -96,7 +96,7 @@ class Merger:
 
 
 def _weights(count: int, side: int, overlap: int) -> NDArray[np.float32]:
-    """Return the weights of `count` tiles in a row, (count, side) float32; the outermost sides stay 1."""
+    """Return the weights of `count` tiles in a row, (count, side) float32. At the ends of the row they stay 1."""
     weights = np.ones((count, side), np.float32)
     if count > 1 and overlap:
         rising = np.sin(np.pi / 2 * (np.arange(overlap) + 0.5) / overlap) ** 2

@@ -1,13 +1,13 @@
-"""The GPU's own code, CUDA C++, and how its kernels are launched. Nothing here needs a GPU or a binding to one.
+"""CUDA C++ code for the GPU, and the launches of its kernels. Nothing here needs a GPU or a Python binding to one.
 
-preprocess.py    launches of preprocess.cu
-preprocess.cu    a frame to the network's input
-discrepancy.py   launches of discrepancy.cu
-discrepancy.cu   features or a map of low resolution to anomaly map, score and mask, by:
+preprocess.py    the launches of preprocess.cu
+preprocess.cu    turns a frame into the network's input
+discrepancy.py   the launches of discrepancy.cu
+discrepancy.cu   turns features, or a low-resolution map, into anomaly map, score and mask, with these parts:
 distance.cuh     cosine distances
 head.cuh         upsampling, blur, score and mask
-top.cuh          the mean of the k largest values
-numbers.cuh      numbers as the kernels read them
-launch.py        which kernel, how many threads, which argument; how the code is compiled
-cubin.py         machine code for one GPU, compiled once and kept
+largest.cuh      the k-th largest value, exactly
+numbers.cuh      helpers to load, convert and order numbers
+launch.py        one launch: kernel, threads and argument; options of the compiler
+cubin.py         machine code for one GPU, compiled once and kept on disk
 """

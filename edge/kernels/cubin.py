@@ -1,4 +1,4 @@
-"""The kernels' machine code for one GPU: compiled by nvcc the first time, then read from disk."""
+"""The kernels' machine code for one GPU. nvcc compiles it the first time, and later it is read from disk."""
 
 from __future__ import annotations
 
@@ -16,15 +16,16 @@ from edge_inspect.edge.kernels.launch import COMPILE, FOLDER, SOURCES
 log = logging.getLogger(__name__)
 
 TOOLKIT = "/usr/local/cuda/bin"
-"""Where NVIDIA's packages put nvcc, which a service's PATH does not name."""
+"""Folder of nvcc in NVIDIA's packages, which is not in the PATH of a service."""
 
 
 def load_cubin(capability: tuple[int, int], folder: Path) -> bytes:
-    """Return all kernels in one cubin, `kernels-<architecture>-<digest of sources, options and nvcc>.cubin`.
+    """Return all kernels as one cubin, from `kernels-<architecture>-<digest of sources, options and nvcc>.cubin`.
 
     Args:
-        capability: The GPU's compute capability.
-        folder: Where it is kept; made at the first write. Nobody but the service should be able to write there.
+        capability: Compute capability of the GPU.
+        folder: Folder of that file. It is created at the first write, and only the service should be able to write
+            there.
 
     Raises:
         EngineError: There is no nvcc, it fails, or the folder cannot be used; the message has the remedy.
@@ -40,8 +41,8 @@ def load_cubin(capability: tuple[int, int], folder: Path) -> bytes:
         write_atomically(path, cubin)
     except OSError as error:
         raise EngineError(
-            f"{path}: the GPU kernels cannot be kept there: {error.strerror or error}; make room or give the service's "
-            "user the folder, or name another (engine.cache in the configuration, --cache)"
+            f"{path}: the GPU kernels cannot be written to this file: {error.strerror or error}; make room, "
+            "give the folder to the service's user, or name another (engine.cache in the configuration, --cache)"
         ) from error
     return cubin
 
@@ -57,14 +58,14 @@ def _find_nvcc() -> str:
 
 
 def _digest(nvcc: str) -> str:
-    """Return the digest of all that decides what is compiled, but for the architecture."""
+    """Return the digest of sources, options and nvcc version. They and the architecture decide the machine code."""
     parts = [source.read_bytes() for source in sorted(FOLDER.glob("*.cu*"))]
     version = subprocess.run([nvcc, "--version"], capture_output=True, check=False).stdout
     return hashlib.sha256(b"\0".join([*parts, " ".join(COMPILE).encode(), version])).hexdigest()[:16]
 
 
 def _compile(nvcc: str, architecture: str) -> bytes:
-    """Compile all sources in one run of nvcc, so that they are one module."""
+    """Compile all sources in one run of nvcc into one module."""
     *others, source = SOURCES
     included = [word for other in others for word in ("-include", str(other))]
     with tempfile.TemporaryDirectory() as folder:

@@ -1,22 +1,27 @@
-// What follows the network on the GPU: features or a low-resolution map to anomaly map, score and mask.
+// The steps after the network on the GPU: they turn features, or a low-resolution map, into anomaly map, score and
+// mask.
 //
-//   rd    teacher's and student's features   distance_*, head
-//   aand  the same: gate and amplification come before the student's bottleneck and so stay in the network, where
-//         TensorRT fuses them; doing them here would read the teacher's features, the generator's and the gates again
-//   dmdd  a low-resolution map               arrange_*, head
+//   system  output of the network              kernels
+//   rd      teacher's and student's features   distance_*, head
+//   aand    teacher's and student's features   distance_*, head
+//   dmdd    a low-resolution map               arrange_*, head
 //
-// Every kernel takes one structure by value; edge/kernels/discrepancy.py fills them in. Reference: models/discrepancy.py.
+// AAND's gate and amplification come before the student's bottleneck, so they stay in the network, where TensorRT fuses
+// them. Kernels here would have to read the features of teacher and generator and the gates again.
+//
+// The argument of every kernel is one structure, passed by value; edge/kernels/discrepancy.py fills it in. The
+// reference is models/discrepancy.py.
 #include "distance.cuh"
 #include "head.cuh"
 
 struct Arrange {
     const void* from;  // (images, height, width)
-    float* to;         // (frames, rows height, columns width)
+    float* to;         // (frames, rows * height, columns * width)
     int height, width;
-    int columns;       // of the grid of tiles
+    int columns;       // number of columns in the grid of tiles
 };
 
-// Maps of tiles to one of the frame, in float32. 6 or 8 bytes a value.
+// Copies the maps of tiles into one map of the frame, in float32. It moves 6 or 8 bytes per value.
 template <typename T>
 __device__ __forceinline__ void arrange(const Arrange& p) {
     const int i = blockIdx.x * blockDim.x + threadIdx.x;

@@ -1,8 +1,8 @@
-"""Launches of discrepancy.cu: its tables, its buffers and its arguments.
+"""The launches of discrepancy.cu: tables, buffers and arguments.
 
-The head's matrices (edge/discrepancy.py) are banded: an output pixel depends on the low-resolution ones within the
-Gaussian's reach alone. `head_tables` cuts the zeros away. Where a frame is cut into tiles, their merging
-(edge/frame/tiles.py) is part of the same matrices, which then refer to the maps of all tiles laid side by side.
+The head's matrices (edge/discrepancy.py) are banded: an output pixel depends only on the low-resolution pixels within
+reach of the Gaussian. `head_tables` leaves out the zeros. If a frame is cut into tiles, their merging
+(edge/frame/tiles.py) is part of the same matrices, which then refer to the maps of all tiles side by side.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ Layout = Literal["nchw", "nhwc"]
 Kind = Literal["float32", "float16"]
 
 SCALES = 4
-"""At most; SCALES of numbers.cuh."""
+"""Largest number of scales of the features, as SCALES in numbers.cuh."""
 
-_THREADS, _LANES, _NHWC_TILE = 256, 8, 32  # of distance.cuh
-_NARROW = 64  # channels: two loads for each group of lanes there
-_STRIP, _ACROSS = 8, 128  # of head.cuh
+_THREADS, _LANES, _NHWC_TILE = 256, 8, 32  # as in distance.cuh
+_NARROW = 64  # channels that distance.cuh reads with two loads for each group of lanes
+_STRIP, _ACROSS = 8, 128  # as in head.cuh
 
 _SCALE = structure(
     [("teacher", "u8"), ("student", "u8"), ("map", "u8")]
@@ -49,15 +49,16 @@ _HEAD = structure(
 
 @dataclass(frozen=True)
 class FeaturePair:
-    """One scale of the features on the GPU, and where its map goes; three addresses.
+    """Addresses of one scale of the features on the GPU, and of the map to compute from them.
 
     Attributes:
-        teacher: (images, channels, height, width), or channels last.
-        student: The same.
-        map: (frames, rows * height, columns * width) float32; an image is a tile of a frame, or a frame.
-        channels: Of the scale.
-        height: Of the scale.
-        width: Of the scale.
+        teacher: Address of the teacher's features, (images, channels, height, width), or with channels last. An image
+            is a tile of a frame, or a whole frame.
+        student: Address of the student's features, likewise.
+        map: Address of the map, (frames, rows * height, columns * width) float32.
+        channels: Number of channels.
+        height: Height of the features.
+        width: Width of the features.
     """
 
     teacher: int
@@ -74,17 +75,17 @@ def distance(
     """Return the launch that computes the low-resolution maps of all scales and images.
 
     Args:
-        scales: One to four.
-        images: The batch.
-        kind: Of the features.
-        layout: Of the features.
-        columns: Of the grid of tiles.
+        scales: Features of one to four scales.
+        images: Number of images in the batch.
+        kind: Type of the features.
+        layout: Layout of the features.
+        columns: Number of columns in the grid of tiles.
     """
     parameters = np.zeros(1, _DISTANCE)
     parameters["count"], parameters["columns"] = _counted(len(scales)), columns
     tile = _NHWC_TILE if layout == "nhwc" else _LANES * 16 // np.dtype(kind).itemsize
     first = 0
-    # The longest blocks first: those of the most channels.
+    # Scales with the most channels come first, because their blocks take longest.
     for entry, scale in zip(parameters["scales"][0], sorted(scales, key=lambda s: -s.channels), strict=False):
         for name, value in vars(scale).items():
             entry[name] = value
@@ -96,15 +97,15 @@ def distance(
 
 
 def arrange(from_: int, to: int, size: tuple[int, int], images: int, *, kind: Kind, columns: int) -> Launch:
-    """Return the launch that lays the network's maps, (images, height, width), side by side as float32.
+    """Return the launch that copies the network's maps, (images, height, width), side by side as float32.
 
     Args:
-        from_: Their address.
-        to: Address of (frames, rows * height, columns * width) float32.
-        size: Height and width of each.
-        images: The batch.
-        kind: Of the maps.
-        columns: Of the grid of tiles.
+        from_: Address of the network's maps.
+        to: Address of the result, (frames, rows * height, columns * width) float32.
+        size: Height and width of each map.
+        images: Number of images in the batch.
+        kind: Type of the network's maps.
+        columns: Number of columns in the grid of tiles.
     """
     parameters = np.zeros(1, _ARRANGE)
     parameters[0] = (from_, to, *size, columns)
@@ -113,13 +114,13 @@ def arrange(from_: int, to: int, size: tuple[int, int], images: int, *, kind: Ki
 
 @dataclass(frozen=True)
 class Band:
-    """One scale's share in the head, on the processor or, `arrays` replaced by addresses, on the GPU.
+    """The head's banded matrices for one scale, without their zeros.
 
     Attributes:
-        size: Height and width of the maps, of all tiles side by side.
+        size: Height and width of the maps of all tiles side by side.
         arrays: `rows` (strips, depth, 8) float32, `rows_from` (strips,) int32, `columns` (taps, canvas width) float32,
             `columns_from` (canvas width,) int32.
-        span: Low-resolution columns that a block of 128 output columns needs at most.
+        span: Largest number of low-resolution columns that a block of 128 output columns needs.
     """
 
     size: tuple[int, int]
@@ -128,12 +129,12 @@ class Band:
 
 
 def head_tables(sizes: Sequence[tuple[int, int]], grid: Grid, sigma: float) -> list[Band]:
-    """Return the head's matrices without their zeros.
+    """Return the head's matrices for each scale, without their zeros.
 
     Args:
-        sizes: Height and width of each scale's map of one tile.
-        grid: The tiles.
-        sigma: Of the Gaussian, canvas pixels.
+        sizes: Height and width of the map of one tile, for each scale.
+        grid: Grid of tiles.
+        sigma: Standard deviation of the Gaussian in canvas pixels.
     """
     return [_band(size, grid, sigma) for size in sizes]
 
@@ -153,17 +154,17 @@ def head_launch(
     """Return the launch that computes the anomaly map, its score and its mask.
 
     Args:
-        tables: As `head_tables` gives them.
-        addresses: Of each table's `arrays`, and of its `map`, (frames, *size) float32.
+        tables: Result of `head_tables`.
+        addresses: Addresses of each table's `arrays`, and of its `map`, (frames, *size) float32.
         outputs: Addresses of `map` and `mask`, (frames, canvas height, canvas width) float32 and uint8; `score`,
             (frames,) float32; `peaks`, (frames, `patches(grid)`) uint32; `done`, (frames,) uint32, all 0; and, if the
             fit has areas, `weights`, `Fit.weights`.
-        grid: The tiles.
-        frames: The batch.
-        valid: x0, y0, x1, y1 of the part that shows the frame, in canvas pixels.
-        top: The score is the mean of this many largest pixels.
-        threshold: The mask is 1 where the map is above it.
-        counted: Number of pixels that count; by default all of the valid part.
+        grid: Grid of tiles.
+        frames: Number of frames in the batch.
+        valid: x0, y0, x1, y1 of the area that shows the frame, in canvas pixels.
+        top: Number of largest pixels whose mean is the score.
+        threshold: Threshold of the mask, which is 1 where the map is above it.
+        counted: Number of pixels that count; by default all of the valid area.
 
     Raises:
         EngineError: Fewer pixels count than `top`.
@@ -191,14 +192,16 @@ def head_launch(
 
 
 def patches(grid: Grid) -> int:
-    """Return how many peaks the head leaves of a frame: one of each 32x8 pixels, in whole blocks."""
+    """Return the number of peaks that the head writes for a frame: one for each 32x8 pixels, in whole blocks."""
     width, height = grid.canvas
     return blocks(height, _STRIP) * blocks(width, _ACROSS) * (_ACROSS // 32)
 
 
 def _counted(scales: int) -> int:
     if not 1 <= scales <= SCALES:
-        raise EngineError(f"the kernels take 1 to {SCALES} scales, not {scales}; the openvino engine takes any number")
+        raise EngineError(
+            f"the kernels support 1 to {SCALES} scales, not {scales}; the openvino engine supports any number"
+        )
     return scales
 
 
@@ -214,7 +217,7 @@ def _band(size: tuple[int, int], grid: Grid, sigma: float) -> Band:
 
 
 def _merging_matrix(size: int, side: int, count: int, overlap: int, sigma: float) -> NDArray[np.float32]:
-    """Return the head's matrix of `count` tiles in a row, weighed as `Merger` does: (canvas, count * size)."""
+    """Return the head's matrix of `count` tiles in a row, weighted as in `Merger`: (canvas, count * size)."""
     merger = Merger(Grid(side, 1, count, 1, overlap))
     one, other = np.ones((1, side), np.float32), np.zeros((1, side), np.float32)
     matrix = head_matrix(size, side, sigma)
@@ -228,13 +231,13 @@ def _merging_matrix(size: int, side: int, count: int, overlap: int, sigma: float
 
 
 def _reach(matrix: NDArray[np.float32]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Return the first column of each row that is not 0, and the one after its last."""
+    """Return, for each row, its first column that is not 0 and the column after its last one that is not 0."""
     filled = matrix != 0
     return filled.argmax(1), matrix.shape[1] - filled[:, ::-1].argmax(1)
 
 
 def _strips(matrix: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
-    """Return eight output rows at a time with all they depend on: (strips, depth, 8), and the first row of each."""
+    """Return the weights of eight output rows at a time, (strips, depth, 8), and the first input row of each strip."""
     output, size = matrix.shape
     starts, ends = _reach(matrix)
     first = np.minimum.reduceat(starts, np.arange(0, output, _STRIP))
@@ -249,10 +252,10 @@ def _strips(matrix: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[n
 
 
 def _taps(matrix: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
-    """Return what each output column depends on: (taps, output), and the first column of each."""
+    """Return the weights of each output column, (taps, output), and the first input column of each."""
     output, size = matrix.shape
     starts, ends = _reach(matrix)
-    # A block reads from its first column's start on: no later column may begin before it.
+    # A block reads from the start of its first column on, so no later column may start before that.
     first = np.minimum.accumulate(starts[::-1])[::-1]
     taps = int((ends - first).max())
     first = np.minimum(first, size - taps).astype(np.int32)

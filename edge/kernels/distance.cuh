@@ -1,33 +1,35 @@
-// The low-resolution stage: 1 - cos(teacher, student) over channels, for all scales and images in one launch.
+// The first stage: 1 - cos(teacher, student) over channels at low resolution, for all scales and images in one launch.
 //
-// A block of 256 threads takes a tile of pixels of one scale of one image, all its channels:
-//   NCHW  8 lanes hold 8 x 16 bytes of neighbouring pixels (128 bytes of a channel's row), 32 groups of lanes share
-//         the channels; sums meet by shuffles, then in shared memory. 32 (FP32) or 64 (FP16) pixels a tile.
-//   NHWC  8 lanes hold 8 x 16 bytes of a pixel's channels; 32 pixels a tile; sums meet by shuffles alone.
-// Each thread issues DEPTH loads of 16 bytes of each side before it needs the first, 4 where there are channels for them.
-// The largest map of ResNet-18 has 64, 2 for each group. In FP16, where the sums of 8 pixels take registers, *_narrow
-// issues 2, and the registers it saves bring a fourth block onto a multiprocessor: on an H200 at batch 32 the stage takes
-// 21.1 us in place of 24.6 (256x256), and 68.4 in place of 86.1 (512x512). The host orders scales by channels, the
-// longest blocks first, so that the last to run are short.
+// A block of 256 threads computes a tile of pixels of one scale of one image, over all channels:
+//   NCHW  8 lanes hold 8 x 16 bytes of neighbouring pixels (128 bytes of a channel's row), and 32 groups of lanes share
+//         the channels. Sums are combined by shuffles, then in shared memory. A tile has 32 (FP32) or 64 (FP16) pixels.
+//   NHWC  8 lanes hold 8 x 16 bytes of a pixel's channels. A tile has 32 pixels, and shuffles combine the sums.
+// Each thread issues DEPTH loads of 16 bytes of each side before it needs the first. DEPTH is 4 if there are enough
+// channels. The largest map of ResNet-18 has 64 channels, which are 2 loads for each group. In FP16 the sums of 8
+// pixels take many registers. So *_narrow issues only 2 loads, and the registers that it saves make room for a fourth
+// block on a multiprocessor: on an H200 at batch 32 the stage takes 21.1 us instead of 24.6 (256x256), and 68.4 instead
+// of 86.1 (512x512). The host orders scales by channels, so that the longest blocks run first and the last ones are
+// short.
 //
-// Bytes, of N images: sum_k N H_k W_k (2 C_k sizeof(T) + 4); each is moved once. Operations: 3 multiply-adds a pair
-// of values, 0.75 FLOP a byte in FP32, 1.5 in FP16, where an H200 has 14 and an AGX Orin 26 to spend: bytes decide.
-// Of ResNet-18 at 256x256 the floor is 3.7 MB an image in FP32, 1.9 MB in FP16: 0.86 and 0.43 us at the 4.3 TB/s a
-// copy reaches on an H200, 18 and 9 us at an AGX Orin's 204.8 GB/s; of WideResNet-50-2 four times as much.
+// Bytes for N images: sum_k N H_k W_k (2 C_k sizeof(T) + 4); each is moved once. Operations: 3 multiply-adds per pair
+// of values, which are 0.75 FLOP per byte in FP32 and 1.5 in FP16. An H200 can do 14 and an AGX Orin 26 per byte, so
+// memory is the limit. With ResNet-18 at 256x256 at least 3.7 MB per image are moved in FP32 and 1.9 MB in FP16. They
+// take 0.86 and 0.43 us at the 4.3 TB/s that a copy reaches on an H200, and 18 and 9 us at an AGX Orin's 204.8 GB/s.
+// With WideResNet-50-2 it is four times as much.
 #pragma once
 
 #include "numbers.cuh"
 
 constexpr int THREADS = 256;
-constexpr int LANES = 8;               // that share 128 bytes
+constexpr int LANES = 8;               // lanes that share 128 bytes
 constexpr int GROUPS = THREADS / LANES;
 constexpr int NHWC_TILE = GROUPS;      // pixels
-constexpr float EPSILON = 1e-8f;       // of models/discrepancy.py
+constexpr float EPSILON = 1e-8f;       // as in models/discrepancy.py
 
 struct Scale {
     const void* teacher;  // (images, channels, height, width), or (images, height, width, channels)
     const void* student;
-    float* map;           // (frames, rows height, columns width): the images of a frame are its tiles, laid out
+    float* map;           // (frames, rows * height, columns * width): the images of a frame are its tiles, side by side
     int channels, height, width;
     int first;            // blockIdx.x of its first tile
 };
@@ -35,7 +37,7 @@ struct Scale {
 struct Distance {
     Scale scales[SCALES];
     int count;
-    int columns;          // of the grid of tiles; 1 where an image is a frame
+    int columns;          // number of columns in the grid of tiles; 1 if each image is a whole frame
 };
 
 struct Sums {
@@ -59,7 +61,7 @@ struct Sums {
         both += __shfl_xor_sync(WARP, both, distance);
     }
 
-    // Vectors that are not finite, or too long for float32, have no cosine; dividing by infinity would hide them.
+    // A vector that is not finite, or whose length exceeds float32, has no cosine. Division by infinity would hide it.
     __device__ __forceinline__ float distance() const {
         if (!isfinite(teacher) || !isfinite(student)) return not_a_number();
         return 1.0f - both / (fmaxf(sqrtf(teacher), EPSILON) * fmaxf(sqrtf(student), EPSILON));
@@ -73,7 +75,8 @@ __device__ __forceinline__ void write_distance(const Distance& p, const Scale& s
     scale.map[(line * p.columns + column) * scale.width + x] = sums.distance();
 }
 
-// `width` values at `from` + i `step`, those before `end`; aligned ones lie side by side in 16 bytes, all or none inside.
+// Reads `width` values from `first` on, `step` apart, as far as they lie before `end`. Aligned values lie side by side
+// in 16 bytes, and either all of them or none lie before `end`.
 template <typename T, bool ALIGNED>
 __device__ __forceinline__ Pack<T> read(const T* from, int first, int step, int end) {
     Pack<T> pack{};
@@ -93,7 +96,8 @@ __device__ __forceinline__ void distance_nchw(const Distance& p, const Scale& sc
     constexpr int TILE = LANES * WIDTH;
     const int lane = threadIdx.x % LANES, group = threadIdx.x / LANES, warp = threadIdx.x / 32;
     const int pixels = scale.height * scale.width;
-    // A thread's pixels: neighbours where 16 bytes are loaded at once, else every eighth, so that lanes are neighbours.
+    // The pixels of a thread are neighbours if 16 bytes are loaded at once. Otherwise they are 8 apart, so that the
+    // lanes read neighbours.
     const int step = ALIGNED ? 1 : LANES;
     const int first = tile * TILE + (ALIGNED ? lane * WIDTH : lane);
     const size_t image = static_cast<size_t>(blockIdx.y) * scale.channels * pixels;
@@ -160,7 +164,7 @@ __device__ __forceinline__ void distance_nhwc(const Distance& p, const Scale& sc
     if (lane == 0 && pixel < pixels) write_distance(p, scale, pixel, sums);
 }
 
-// Vectors of 16 bytes are loaded where every row of them starts at a multiple of 16 bytes: TensorRT's outputs do.
+// Loads vectors of 16 bytes if every row starts at a multiple of 16 bytes, as it does in TensorRT's outputs.
 template <typename T, bool NHWC, int DEPTH>
 __device__ __forceinline__ void distance(const Distance& p) {
     int k = p.count - 1;

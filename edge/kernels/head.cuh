@@ -1,56 +1,60 @@
-// The second stage: low-resolution maps to the anomaly map, its score and its mask, in one launch.
+// The second stage: it turns low-resolution maps into the anomaly map, its score and its mask, in one launch.
 //
-// Bilinear upsampling, the Gaussian and the merging of overlapping tiles are linear and separable, so all are one
-// banded matrix a side (edge/kernels/discrepancy.py makes them; edge/discrepancy.py has the formula):
+// Bilinear upsampling, the Gaussian and the merging of overlapping tiles are linear and separable. So together they are
+// one banded matrix for each side (edge/kernels/discrepancy.py makes them; edge/discrepancy.py has the formula):
 //     A = sum_k R_k d_k C_k^T
-// A block of 128 threads makes 8 rows of 128 pixels. Rows first, on the few low-resolution columns it needs:
-// V_k = R_k d_k, 8 rows of each column in shared memory; then each thread makes a column of 8 pixels from V_k C_k^T.
+// A block of 128 threads computes 8 rows of 128 pixels. First it computes V_k = R_k d_k for the few low-resolution
+// columns that it needs, 8 rows of each column, in shared memory. Then each thread computes a column of 8 pixels from
+// V_k C_k^T.
 //
-// At 256x256 from 64, 32 and 16: rows, 66 columns of 12, 7 or 5 weights, 8 rows each, and 1,024 pixels of 20 weights are
-// 26 thousand multiply-adds a block, 1.6 million an image, where upsampling and a 33-tap blur take 5 million, dense
-// matrices 9. Bytes: the maps in (4 each), 5 a pixel out: 0.35 MB an image, 0.08 us at an H200's 4.3 TB/s and 1.7 us at
-// an AGX Orin's 204.8 GB/s. At batch 1 it is latency that counts: two waits for memory, one barrier, one for the score.
+// Operations, at 256x256 from maps of 64, 32 and 16: for the rows, 66 columns of 12, 7 or 5 weights with 8 rows each;
+// then 1,024 pixels of 20 weights. These are 26 thousand multiply-adds per block and 1.6 million per image. Upsampling
+// and a 33-tap blur would take 5 million, dense matrices 9 million. Bytes: the maps are read, 4 bytes per value, and 5
+// bytes are written per pixel. These are 0.35 MB per image: 0.08 us at an H200's 4.3 TB/s and 1.7 us at an AGX Orin's
+// 204.8 GB/s. At batch 1 latency is the limit: two waits for memory, one barrier, and one wait for the score.
 //
-// The score is the mean of the `top` largest pixels that count: inside `valid`, with a weight above 0. Every warp leaves
-// the largest of its 32x8 patch; the block of a frame that finishes last joins those. For `top` > 1 it selects among the
-// patches that can hold one of the `top` largest: those whose largest is not below the `top`-th largest of them.
+// The score is the mean of the `top` largest pixels that count: inside `valid`, with a weight above 0. Every warp writes
+// the largest value of its 32x8 patch (its peak). The last block of a frame to finish combines the peaks. For `top` > 1
+// it only searches patches that can hold one of the `top` largest pixels: those whose peak is not below the `top`-th
+// largest peak.
 //
-// A value that is not finite makes the score NaN, wherever it lies; the host refuses such a frame.
+// A value that is not finite makes the score NaN, wherever it lies. The host refuses such a frame.
 #pragma once
 
-#include "top.cuh"
+#include "largest.cuh"
 
-constexpr int STRIP = 8;     // rows of a block
-constexpr int ACROSS = 128;  // columns and threads of a block
+constexpr int STRIP = 8;     // rows that a block computes
+constexpr int ACROSS = 128;  // columns that a block computes, and its threads
 constexpr int WARPS = ACROSS / 32;
 
 struct Layer {
     const float* map;         // (frames, height, width)
-    const float* rows;        // (strips, depth, 8): weights of 8 output rows each
-    const int* rows_from;     // (strips): the first low-resolution row they refer to
-    const float* columns;     // (taps, canvas width): weights of an output column each
-    const int* columns_from;  // (canvas width): the first low-resolution column they refer to
+    const float* rows;        // (strips, depth, 8): weights of 8 output rows in each strip
+    const int* rows_from;     // (strips): first low-resolution row of each strip
+    const float* columns;     // (taps, canvas width): weights of each output column
+    const int* columns_from;  // (canvas width): first low-resolution column of each output column
     int height, width;
     int depth, taps;
-    int span;                 // low-resolution columns that a block needs at most
+    int span;                 // largest number of low-resolution columns that a block needs
 };
 
 struct Head {
     Layer layers[SCALES];
     float* map;               // (frames, height, width)
-    unsigned char* mask;      // likewise: 1 where the map is above the threshold and counts
+    unsigned char* mask;      // (frames, height, width): 1 where the map is above the threshold and counts
     float* score;             // (frames)
-    unsigned* peaks;          // (frames, gridDim.y, gridDim.x, 4): keys
-    unsigned* done;           // (frames): 0 before and after
-    const float* weights;     // (height, width): factors of the map; 0 is not looked at; null: 1 everywhere
+    unsigned* peaks;          // (frames, gridDim.y, gridDim.x, 4): keys of the peaks (numbers.cuh)
+    unsigned* done;           // (frames): number of blocks that have finished; 0 before and after the launch
+    const float* weights;     // (height, width): factors of the map, 0 where it is not looked at; null: 1 everywhere
     int count;
     int height, width;        // of the canvas
-    int x0, y0, x1, y1;       // valid: the part that shows the frame
+    int x0, y0, x1, y1;       // `valid`, the area that shows the frame
     int top;
     float threshold;
 };
 
-// Row sums: 8 rows of every low-resolution column the block needs, layer after layer, (columns, 2) of 4 rows each.
+// Computes the row sums: 8 rows of every low-resolution column that the block needs, layer after layer, as (columns, 2)
+// vectors of 4 rows.
 __device__ __forceinline__ void rows_of(const Head& p, float4* tall) {
     int begin = 0;
     for (int k = 0; k < p.count; ++k) {
@@ -58,7 +62,8 @@ __device__ __forceinline__ void rows_of(const Head& p, float4* tall) {
         const int left = __ldg(layer.columns_from + blockIdx.x * ACROSS);
         const int top = __ldg(layer.rows_from + blockIdx.y);
         const float4* weights = reinterpret_cast<const float4*>(layer.rows) + 2 * layer.depth * blockIdx.y;
-        // Layers take turns from where the last one ended: all fit into one round of the block's threads.
+        // Each layer starts at the thread after the previous layer's last one, so that all fit into one round of
+        // threads.
         for (int i = (threadIdx.x + ACROSS - begin % ACROSS) % ACROSS; i < layer.span; i += ACROSS) {
             if (left + i >= layer.width) break;
             const float* from = layer.map + (static_cast<size_t>(blockIdx.z) * layer.height + top) * layer.width + left + i;
@@ -79,7 +84,7 @@ __device__ __forceinline__ void rows_of(const Head& p, float4* tall) {
     }
 }
 
-// Column sums: the 8 pixels of column `x`.
+// Computes the column sums: the 8 pixels of column `x`.
 __device__ __forceinline__ void pixels_of(const Head& p, const float4* tall, int x, float (&pixels)[STRIP]) {
     for (int k = 0; k < p.count; ++k) {
         const Layer& layer = p.layers[k];
@@ -107,7 +112,8 @@ __device__ __forceinline__ bool counts(const Head& p, int x, int y, float weight
     return p.x0 <= x && x < p.x1 && p.y0 <= y && y < p.y1 && weight > 0.0f;
 }
 
-// Writes the 8 pixels of column `x` and their mask; the key of the largest of them that counts.
+// Writes the 8 pixels of column `x` and their mask. Returns the key of the largest pixel that counts, or of a pixel
+// anywhere that is not finite.
 __device__ __forceinline__ unsigned write_pixels(const Head& p, int x, const float (&pixels)[STRIP]) {
     unsigned peak = 0;
 #pragma unroll
@@ -126,7 +132,7 @@ __device__ __forceinline__ unsigned write_pixels(const Head& p, int x, const flo
     return peak;
 }
 
-// The mean of the `top` largest, `top` > 1. `peaks` are the frame's.
+// Returns the mean of the `top` largest pixels, for `top` > 1. `peaks` are those of the frame.
 __device__ float top_mean(const Head& p, const unsigned* peaks, int patches) {
     unsigned rank = p.top;
     const unsigned bound = kth_largest(
@@ -155,7 +161,8 @@ __device__ float top_mean(const Head& p, const unsigned* peaks, int patches) {
     return (sum + static_cast<float>(rank) * value_of(least)) / static_cast<float>(p.top);
 }
 
-// Whether this block is the last of its frame to come here; what the others wrote before can be read then.
+// Returns whether this block is the last of its frame to call this. Then it can read what the other blocks wrote
+// before.
 __device__ __forceinline__ bool is_last(unsigned* done) {
     __shared__ bool last;
     __threadfence();

@@ -1,7 +1,7 @@
-"""A launch: which kernel, how many threads, and its one argument; and how the kernels are compiled.
+"""The launch of a kernel: its name, its threads and its argument. Also the options with which kernels are compiled.
 
-Every kernel takes one C structure by value. `Launch.parameters` holds its bytes, so any binding can launch it: pycuda
-takes the array as it is, cuLaunchKernel its address.
+The argument of every kernel is one C structure, passed by value. `Launch.parameters` holds its bytes, so any binding
+can launch the kernel: pycuda gets the array, cuLaunchKernel its address.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ FOLDER = Path(__file__).parent
 SOURCES = (FOLDER / "preprocess.cu", FOLDER / "discrepancy.cu")
 
 ARCHITECTURES = ("sm_72", "sm_87", "sm_90", "sm_110")
-"""Xavier (CUDA 12 and older), Orin, H100 and H200, Thor (CUDA 13 and newer)."""
+"""Architectures of Xavier (CUDA 12 and older), Orin, H100 and H200, and Thor (CUDA 13 and newer)."""
 
 COMPILE = ("-std=c++17", "-O3")
-"""Options of nvcc. None for fast mathematics: the score must be the reference's, and NaN must stay NaN."""
+"""Options of nvcc. Fast mathematics is off, because scores must match the reference's and NaN must stay NaN."""
 
 Size3 = tuple[int, int, int]
 
@@ -31,11 +31,11 @@ class Launch:
     """One launch of a kernel.
 
     Attributes:
-        kernel: Its name.
-        grid: Blocks in x, y, z.
-        block: Threads of a block in x, y, z.
-        shared: Dynamic shared memory of a block, bytes.
-        parameters: Its argument, one structure: (1,) of a structured dtype laid out as C does it.
+        kernel: Name of the kernel.
+        grid: Number of blocks in x, y and z.
+        block: Number of threads of a block in x, y and z.
+        parameters: Argument of the kernel: one structure, (1,) of a structured dtype with the layout of C.
+        shared: Dynamic shared memory of a block in bytes.
     """
 
     kernel: str
@@ -46,10 +46,10 @@ class Launch:
 
 
 def structure(fields: Sequence[tuple[Any, ...]]) -> np.dtype[Any]:
-    """Return a C structure of (name, type) or (name, type, shape); pointers are `u8`."""
+    """Return the dtype of a C structure with the given (name, type) or (name, type, shape); pointers are `u8`."""
     return np.dtype(list(fields), align=True)
 
 
 def blocks(count: int, size: int) -> int:
-    """Return how many blocks of `size` cover `count`."""
+    """Return the number of blocks of `size` that cover `count`."""
     return -(-count // size)

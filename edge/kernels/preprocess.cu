@@ -1,20 +1,22 @@
-// A camera's frame to the network's input: crop, grey, resize, pad, cut into tiles, normalise, channels first.
+// Turns a camera's frame into the network's input: crop, grey, resize, pad, cut into tiles, normalise, channels first.
 //
-// As edge/frame/fit.py does it on the processor: bilinear between pixel centres in OpenCV's 11-bit fixed point, after
-// halving (resize) as often as edge.frame.resizing.resize_steps says; every step is rounded to whole levels. The last
-// step is one with the normalisation (preprocess_*). A crop is a pointer to its corner. Pixels of the canvas that take
-// anything from pixels of the frame that are not looked at get one colour there (`blind`).
+// The result is that of edge/frame/fit.py on the processor: bilinear between pixel centres in OpenCV's 11-bit fixed
+// point, after as many halvings (kernel resize) as resize_steps in edge/frame/resizing.py returns. Every step is rounded
+// to whole levels. The last step is done together with the normalisation (kernels preprocess_*). A crop is a pointer to
+// its corner. Pixels of the canvas that take anything from pixels of the frame that are not looked at get one colour
+// (`blind`).
 //
-// Bytes: 3 a pixel of the frame once, 12 (FP32) or 6 (FP16) of the input out: 1.7 MB for 640x480 to 256x256 in FP32,
-// 0.4 us at an H200's 4.3 TB/s, 8.4 us at an AGX Orin's 204.8 GB/s. Operations: 40 integer ones and 3 multiply-adds an
-// output pixel; a thread makes one, so that lanes read and write neighbours.
+// Bytes: each pixel of the frame is read once, 3 bytes, and each pixel of the input is written, 12 bytes (FP32) or 6
+// (FP16). From 640x480 to 256x256 in FP32 these are 1.7 MB: 0.4 us at an H200's 4.3 TB/s, 8.4 us at an AGX Orin's 204.8
+// GB/s. Operations: 40 on integers and 3 multiply-adds per output pixel. Each thread computes one output pixel, so that
+// lanes read and write neighbours.
 #include "numbers.cuh"
 
 struct Picture {
     const unsigned char* pixels;  // (height, width, 3) BGR
     int width, height;
-    int pitch;                    // bytes from row to row
-    int grey;                     // colour is removed first
+    int pitch;                    // bytes from one row to the next
+    int grey;                     // whether colour is removed first
 };
 
 struct Resize {
@@ -27,11 +29,11 @@ struct Preprocess {
     Picture from;
     void* to;                     // (tiles, 3, height, width) RGB
     int width, height;            // of a tile
-    int columns;                  // of the grid of tiles
-    int step_x, step_y;           // from tile to tile on the canvas
-    int left, top;                // where the picture lies on the canvas; its edges are replicated around it
+    int columns;                  // number of columns in the grid of tiles
+    int step_x, step_y;           // canvas pixels from one tile to the next
+    int left, top;                // corner of the picture on the canvas; around it, its edges are replicated
     int inner_width, inner_height;
-    float scale[3], shift[3];     // of red, green and blue: input = scale level + shift
+    float scale[3], shift[3];     // for red, green and blue: input = scale * level + shift
     const unsigned char* blind;   // (canvas height, canvas width): not 0 where `blank` is written; null: nowhere
     int canvas_width;
     int blank;                    // level of all three colours
@@ -40,14 +42,14 @@ struct Preprocess {
 constexpr int ONE = 2048;  // OpenCV's INTER_RESIZE_COEF_SCALE
 
 struct Tap {
-    int low, high;  // the two neighbours
-    int share;      // of `high`, in 1/2048
+    int low, high;  // the two neighbouring pixels
+    int share;      // weight of `high` in units of 1/2048
 };
 
-// Between which pixels the centre of pixel `i` of `to` falls: (i + 1/2) from / to - 1/2, in whole numbers. At the edges
-// both are the last pixel and the share stays, as OpenCV has it.
+// Returns the pixels of `from` between which the centre of pixel `i` of `to` lies: (i + 1/2) * from / to - 1/2,
+// computed with whole numbers. At the edges both are the last pixel and the share is kept, as in OpenCV.
 __device__ __forceinline__ Tap tap(int i, int from, int to) {
-    const int unit = 2 * to, place = (2 * i + 1) * from - to + unit;  // one pixel on, so never negative
+    const int unit = 2 * to, place = (2 * i + 1) * from - to + unit;  // shifted by one pixel, so never negative
     const int low = place / unit - 1;
     const int share = place % unit * ONE, whole = share / unit, rest = 2 * (share % unit);
     const bool up = rest > unit || (rest == unit && whole % 2);  // to the nearest, ties to even
@@ -60,7 +62,7 @@ __device__ __forceinline__ void read(const Picture& picture, int x, int y, int (
     if (picture.grey) bgr[0] = bgr[1] = bgr[2] = (3735 * bgr[0] + 19235 * bgr[1] + 9798 * bgr[2] + (1 << 14)) >> 15;
 }
 
-// Pixel (x, y) of the picture at `width` x `height`.
+// Samples pixel (x, y) of the picture resized to `width` x `height`.
 __device__ __forceinline__ void sample(const Picture& picture, int x, int y, int width, int height, int (&bgr)[3]) {
     const Tap h = tap(x, picture.width, width), v = tap(y, picture.height, height);
     int a[3], b[3], c[3], d[3];
@@ -70,7 +72,7 @@ __device__ __forceinline__ void sample(const Picture& picture, int x, int y, int
     read(picture, h.high, v.high, d);
     for (int i = 0; i < 3; ++i) {
         const int upper = a[i] * (ONE - h.share) + b[i] * h.share, lower = c[i] * (ONE - h.share) + d[i] * h.share;
-        // OpenCV's own order of shifts, and so its roundings.
+        // The shifts are in OpenCV's order, so that the rounding is the same.
         bgr[i] = ((((upper >> 4) * (ONE - v.share)) >> 16) + (((lower >> 4) * v.share) >> 16) + 2) >> 2;
     }
 }

@@ -1,4 +1,4 @@
-"""Launches of preprocess.cu: the same fit as edge/frame/fit.py makes on the processor."""
+"""The launches of preprocess.cu, which fits a frame on the GPU as edge/frame/fit.py does on the processor."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Literal
 
 import numpy as np
 
-from edge_inspect.edge.frame.fit import BLANK, Fit, Placement
+from edge_inspect.edge.frame.fit import BLANK, Fit
+from edge_inspect.edge.frame.placement import Placement
 from edge_inspect.edge.frame.resizing import resize_steps
 from edge_inspect.edge.kernels.launch import Launch, blocks, structure
 
@@ -26,12 +27,13 @@ _PREPROCESS = structure(
 
 @dataclass(frozen=True)
 class PreprocessPlan:
-    """How frames of one size become the network's input.
+    """The steps that turn frames of one size into the network's input.
 
     Attributes:
-        placement: Where the canvas lies in the frame.
-        view: x, y, width, height of what is seen of the frame.
-        steps: Widths and heights of the pictures in between, each (height, width, 3) uint8 without gaps.
+        fit: The fit of the frame.
+        placement: Position of the canvas in the frame.
+        view: x, y, width and height of the area of the frame that the network sees.
+        steps: Width and height of each intermediate picture, which is (height, width, 3) uint8 without gaps.
     """
 
     fit: Fit
@@ -51,16 +53,16 @@ class PreprocessPlan:
         kind: Literal["float32", "float16"] = "float32",
         blind: int = 0,
     ) -> list[Launch]:
-        """Return the launches that bring a frame to the network's input.
+        """Return the launches that turn a frame into the network's input.
 
         Args:
-            view: Address of the first pixel of what is seen of the frame, (height, width, 3) uint8 BGR.
-            pitch: Bytes from one of its rows to the next.
-            between: Addresses of the pictures of `steps`.
-            to: Address of (tiles, 3, height, width), RGB.
-            mean: Of R, G, B in [0, 1].
-            std: Likewise.
-            kind: Of the network's input.
+            view: Address of the first pixel of the area that the network sees, (height, width, 3) uint8 BGR.
+            pitch: Number of bytes from one row of that area to the next.
+            between: Address of each picture of `steps`.
+            to: Address of the network's input, (tiles, 3, height, width) RGB.
+            mean: Mean of red, green and blue in [0, 1].
+            std: Standard deviation of red, green and blue in [0, 1].
+            kind: Type of the network's input.
             blind: Address of `Fit.blind`, (canvas height, canvas width) bool; 0 if the fit has no areas.
         """
         picture = (view, *self.view[2:], pitch, self.fit.grey)
@@ -82,12 +84,12 @@ class PreprocessPlan:
 
 
 def plan(fit: Fit, width: int, height: int) -> PreprocessPlan:
-    """Return how frames of `width` x `height` pixels become the network's input.
+    """Return the steps that turn frames of `width` x `height` pixels into the network's input.
 
     Raises:
         UsageError: The region of interest lies outside the frame.
     """
-    # The fit itself says where a frame's pixels go, so there is one definition of it.
+    # The placement comes from the fit itself, so that there is only one definition of it.
     _, placement = fit.apply(np.zeros((height, width, 3), np.uint8))
     x0, y0, x1, y1 = placement.valid
     left, top = placement.to_frame(x0, y0)
@@ -97,5 +99,5 @@ def plan(fit: Fit, width: int, height: int) -> PreprocessPlan:
     sizes = [seen, *resize_steps(seen, inner)[:-1]]
     steps = tuple(size for before, size in zip(sizes, sizes[1:], strict=False) if size != before)
     if steps and steps[-1] == inner:
-        steps = steps[:-1]  # the last step is made with the normalisation
+        steps = steps[:-1]  # the kernel that normalises does the last step too
     return PreprocessPlan(fit, placement, (round(left), round(top), *seen), steps)

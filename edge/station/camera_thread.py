@@ -8,7 +8,8 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Protocol
 
-from edge_inspect.edge.cameras import Camera, Capture, Place, open_camera
+from edge_inspect.edge.cameras import Camera, Capture, Place
+from edge_inspect.edge.cameras.opening import open_camera
 from edge_inspect.edge.errors import CameraError, CameraIdle, CameraLost
 from edge_inspect.edge.frame.images import Frame
 from edge_inspect.edge.health.stage import Stage

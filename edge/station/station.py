@@ -39,7 +39,7 @@ from edge_inspect.edge.station.station_health import StationHealth
 from edge_inspect.edge.station.statistics import Statistics
 from edge_inspect.edge.text import clean
 from edge_inspect.edge.triggers import parse_trigger, start_trigger
-from edge_inspect.edge.triggers.thread import Trigger
+from edge_inspect.edge.triggers.thread import TriggerThread
 
 log = logging.getLogger(__name__)
 
@@ -83,7 +83,7 @@ class Station:
         self._state = StationState(self.name, lambda *state: self._sink.set_status(self._status(*state)))
         self._alarms = Alarms(self._state, box.outbox, self._ring)
         self._shadow = Shadow(box.shadow_file(station.name), station.name, station.shadow, self._state.note)
-        self._trigger: Trigger | None = None
+        self._trigger: TriggerThread | None = None
         allow, max_age_s = settings.commands.allow, settings.commands.max_age_s
         admission = CommandAdmission(allow, max_age_s, memory=box.command_memory(station.name))
         inbox, started = CommandInbox(), time.monotonic()

@@ -1,19 +1,20 @@
-"""Triggers: what asks for the frame of a part. Each kind is one file here, and this registry of them.
+"""Triggers: they ask for the frame of a part. Each kind is one file, and this file is their registry.
 
-camera                                         every frame that the camera gives is a part
-command                                        the MQTT command `trigger`, with a part's id
-every 500 ms                                   the clock
-gpio:/dev/gpiochip0/17?edge=rising&delay=20    an edge on a line of the box, such as a light barrier's
+camera                                         every frame of the camera is a part
+command                                        the MQTT command `trigger`, which may carry the part's id
+every 500 ms                                   a fixed period
+gpio:/dev/gpiochip0/17?edge=rising&delay=20    an edge on a GPIO line of the box, such as a light barrier
 
-A trigger that the camera itself waits for is an option of its URI, and `camera` here.
+If the camera waits for a trigger of its own, that trigger is an option of the camera's URI, and the one here is
+`camera`.
 
-To add one: a file that declares a `TriggerKind` with its `Trigger`, and its line in `TRIGGERS`. Configuration, station,
-`doctor` and help texts read the registry.
+To add a kind, write a file that declares a `TriggerKind` with its `TriggerThread`, and add its line to `TRIGGERS`.
+The configuration, the station, `doctor` and help texts read this registry.
 
-kind.py       what a kind of trigger says of itself
-thread.py     what triggers have in common: a thread that calls when a part comes
-interval.py   the clock
-gpio.py       a line of the box
+kind.py       the description of one kind of trigger
+thread.py     the thread of a trigger, which calls a function for every part
+interval.py   a fixed period
+gpio.py       a GPIO line of the box
 """
 
 from __future__ import annotations
@@ -24,14 +25,14 @@ from typing import Any
 from edge_inspect.edge.errors import TriggerError
 from edge_inspect.edge.triggers import gpio, interval
 from edge_inspect.edge.triggers.kind import Fire, Say, TriggerKind
-from edge_inspect.edge.triggers.thread import Trigger
+from edge_inspect.edge.triggers.thread import TriggerThread
 
 
 def _word(word: str) -> Callable[[str], str | None]:
     return lambda text: word if text == word else None
 
 
-CAMERA = TriggerKind("camera", "whenever the camera gives one, and each is a part", _word("camera"))
+CAMERA = TriggerKind("camera", "whenever the camera gives one; each frame is a part", _word("camera"))
 COMMAND = TriggerKind("command", "at each MQTT command trigger, which commands.allow must name", _word("command"))
 
 TRIGGERS: tuple[TriggerKind, ...] = (
@@ -46,10 +47,10 @@ FORMS = f"{', '.join(kind.form for kind in TRIGGERS[:-1])}, or {TRIGGERS[-1].for
 
 
 def parse_trigger(text: str) -> tuple[TriggerKind, Any]:
-    """Return of which kind a configuration's trigger is, and what that kind makes of the text.
+    """Return the kind of a configuration's trigger and its parsed settings, which that kind's functions expect.
 
     Raises:
-        TriggerError: It has none of the forms, or an option is wrong.
+        TriggerError: The text has none of the known forms, or an option is wrong.
     """
     for kind in TRIGGERS:
         parsed = kind.parse(text)
@@ -59,26 +60,26 @@ def parse_trigger(text: str) -> tuple[TriggerKind, Any]:
 
 
 def check_trigger(text: str) -> None:
-    """Look for what a trigger needs, and open nothing that a running service may hold.
+    """Check that this box has all that a trigger needs, without opening a device that a running service may use.
 
     Raises:
-        TriggerError: The text is wrong, or what the trigger needs is not installed or not there.
+        TriggerError: The text is wrong, or a package or device that the trigger needs is missing.
     """
     kind, parsed = parse_trigger(text)
     kind.check(parsed)
 
 
-def start_trigger(text: str, fire: Fire, say: Say, *, name: str = "trigger") -> Trigger | None:
-    """Start a trigger; return `None` where the camera or commands do without one.
+def start_trigger(text: str, fire: Fire, say: Say, *, name: str = "trigger") -> TriggerThread | None:
+    """Start a trigger and return its thread; return `None` if parts come from the camera or by command.
 
     Args:
-        text: As in the configuration.
+        text: The trigger, as in the configuration.
         fire: Called for every part, in the trigger's thread.
-        say: Called with what is wrong, while no part can be noticed.
-        name: Of the thread.
+        say: Called with an error message while parts cannot be noticed.
+        name: Name of the thread.
 
     Raises:
-        TriggerError: The text is wrong, or what the trigger needs is not installed.
+        TriggerError: The text is wrong, or a package that the trigger needs is not installed.
     """
     kind, parsed = parse_trigger(text)
     return kind.start(parsed, fire, say, name) if kind.start is not None else None

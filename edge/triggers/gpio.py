@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl, unquote
 from edge_inspect.edge.errors import TriggerError
 from edge_inspect.edge.finding import Finding, look_for_package
 from edge_inspect.edge.triggers.kind import TriggerKind
-from edge_inspect.edge.triggers.thread import Trigger
+from edge_inspect.edge.triggers.thread import TriggerThread
 
 _NUMBERS = {"debounce": 1000.0, "delay": 60000.0}
 _WORDS = {"edge": ("rising", "falling", "both"), "bias": ("as_is", "pull_up", "pull_down", "disabled")}
@@ -21,15 +21,15 @@ _LOOK_S = 0.2
 
 @dataclass(frozen=True)
 class Line:
-    """A line of the box's GPIO.
+    """A GPIO line of the box.
 
     Attributes:
-        chip: The chip's file.
-        line: Number or name on it.
-        edge: `rising`, `falling` or `both`.
-        bias: `as_is`, `pull_up`, `pull_down` or `disabled`.
-        debounce_s: Edges that come sooner after another one are no part.
-        delay_s: From the edge to the frame: the part's way from the light barrier to the camera.
+        chip: Device file of the GPIO chip.
+        line: Number or name of the line on the chip.
+        edge: Edge at which a part comes: `rising`, `falling` or `both`.
+        bias: Bias of the input: `as_is`, `pull_up`, `pull_down` or `disabled`.
+        debounce_s: Debounce period in seconds. Edges that follow another one sooner are ignored.
+        delay_s: Seconds from the edge to the frame, in which the part moves from the light barrier to the camera.
     """
 
     chip: str
@@ -41,31 +41,32 @@ class Line:
 
 
 def load_gpiod() -> Any:
-    """Load the package gpiod.
+    """Import and return the package gpiod.
 
     Raises:
-        TriggerError: It is not installed, or older than 2.
+        TriggerError: It is not installed, or is older than version 2.
     """
     try:
-        import gpiod.line  # which gpiod 1 has not
+        import gpiod.line  # gpiod 1 does not have this module
     except ImportError as error:
         raise TriggerError(f"trigger gpio: {error}; pip install 'edge-inspect[gpio]'") from error
     return gpiod
 
 
-class GpioTrigger(Trigger):
-    """Fires at the edges of a line, by libgpiod 2: the kernel keeps edges that come while this thread is busy.
+class GpioTrigger(TriggerThread):
+    """A trigger that fires at the edges of a GPIO line, through libgpiod 2.
 
-    A line that is lost, or is not there yet, is asked for again every second.
+    The kernel keeps the edges that come while this thread is busy. If the line is lost, or does not exist yet, the
+    trigger tries to open it every second.
 
     Args:
-        line: What to watch.
-        fire: Called in this trigger's thread, `line.delay_s` after each edge.
-        say: Called with what is wrong.
-        name: Of the thread.
+        line: Line to watch.
+        fire: Called in this thread, `line.delay_s` after each edge.
+        say: Called with an error message when the line cannot be used.
+        name: Name of the thread.
 
     Raises:
-        TriggerError: As `load_gpiod`.
+        TriggerError: gpiod is not installed, or is older than version 2.
     """
 
     def __init__(self, line: Line, fire: Callable[[], None], say: Callable[[str], None], name: str) -> None:
@@ -80,7 +81,7 @@ class GpioTrigger(Trigger):
                     while not self._closing.is_set():
                         if request.wait_edge_events(timedelta(seconds=_LOOK_S)):
                             self._pass_on(request.read_edge_events())
-            except (OSError, ValueError) as error:  # ValueError: no line of that number or name
+            except (OSError, ValueError) as error:  # ValueError: the chip has no line of that number or name
                 self._say(f"trigger gpio:{self._line.chip}/{self._line.line}: {error}; gpioinfo lists the lines")
                 self._closing.wait(REOPEN_AFTER_S)
 
@@ -97,17 +98,17 @@ class GpioTrigger(Trigger):
 
     def _pass_on(self, events: list[Any]) -> None:
         for event in events:
-            # The stamp is the kernel's, by the clock that time.monotonic reads.
+            # The kernel's time stamp, from the clock of time.monotonic.
             if self._closing.wait(max(0.0, event.timestamp_ns / 1e9 + self._line.delay_s - time.monotonic())):
                 return
             self._fire()
 
 
 def parse_line(text: str) -> Line | None:
-    """Return the line that `gpio:CHIP/LINE?options` names; `None` where the text is of another form.
+    """Return the line that `gpio:CHIP/LINE?options` names; `None` if the text has another form.
 
     Raises:
-        TriggerError: An option is unknown, or its value is not what it takes.
+        TriggerError: An option is unknown, or its value is not valid.
     """
     match = re.fullmatch(r"gpio:(/[^?]+)/([^/?]+)(?:\?(.*))?", text)
     if match is None:
@@ -140,7 +141,7 @@ def parse_line(text: str) -> Line | None:
 def _check(line: Line) -> None:
     if not load_gpiod().is_gpiochip_device(line.chip):
         shown = f"gpio:{line.chip}/{line.line}"
-        raise TriggerError(f"trigger {shown!r}: {line.chip} is no GPIO chip; gpiodetect lists those there are")
+        raise TriggerError(f"trigger {shown!r}: {line.chip} is not a GPIO chip; gpiodetect lists the chips of this box")
 
 
 def _look() -> list[Finding]:
@@ -148,5 +149,5 @@ def _look() -> list[Finding]:
 
 
 KIND = TriggerKind(
-    "gpio:/dev/gpiochipN/LINE", "at an edge of a line of the box", parse_line, GpioTrigger, _check, look=_look
+    "gpio:/dev/gpiochipN/LINE", "at an edge on a GPIO line of the box", parse_line, GpioTrigger, _check, look=_look
 )

@@ -6,16 +6,16 @@ from collections.abc import Callable
 
 from edge_inspect.edge.errors import TriggerError
 from edge_inspect.edge.triggers.kind import Fire, Say, TriggerKind
-from edge_inspect.edge.triggers.thread import Trigger
+from edge_inspect.edge.triggers.thread import TriggerThread
 
 
-class IntervalTrigger(Trigger):
-    """Fires at a fixed period; one that was kept waiting goes on from then, without a burst.
+class IntervalTrigger(TriggerThread):
+    """A trigger that fires at a fixed period. If `fire` blocks for longer, the period starts anew, without a burst.
 
     Args:
-        period: Seconds.
-        fire: See `Trigger`, as of the next.
-        name: Of the thread.
+        period: Period in seconds.
+        fire: Called for every part, in this thread.
+        name: Name of the thread.
     """
 
     def __init__(self, period: float, fire: Callable[[], None], name: str) -> None:
@@ -32,7 +32,7 @@ class IntervalTrigger(Trigger):
 
 
 def parse_period(text: str) -> float | None:
-    """Return the period of `every N ms` in seconds; `None` where the text is of another form.
+    """Return the period of `every N ms` in seconds; `None` if the text has another form.
 
     Raises:
         TriggerError: The period is too short or too long.
@@ -46,8 +46,8 @@ def parse_period(text: str) -> float | None:
     return period / 1000
 
 
-def _start(period: float, fire: Fire, say: Say, name: str) -> Trigger:
+def _start(period: float, fire: Fire, say: Say, name: str) -> TriggerThread:
     return IntervalTrigger(period, fire, name)
 
 
-KIND = TriggerKind("every N ms", "by the clock", parse_period, _start, can_wait=True)
+KIND = TriggerKind("every N ms", "at a fixed period", parse_period, _start, can_wait=True)

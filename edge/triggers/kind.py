@@ -1,4 +1,4 @@
-"""What a kind of trigger says of itself."""
+"""The description of a kind of trigger."""
 
 from __future__ import annotations
 
@@ -7,14 +7,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from edge_inspect.edge.finding import Finding
-from edge_inspect.edge.triggers.thread import Trigger
+from edge_inspect.edge.triggers.thread import TriggerThread
 
 Fire = Callable[[], None]
+"""Function that a trigger calls for every part."""
 Say = Callable[[str], None]
+"""Function that a trigger calls with an error message while parts cannot be noticed."""
 
 
 def _needs_nothing(parsed: Any) -> None:
-    """Do nothing: every box has what it needs."""
+    """Do nothing, because the trigger needs no package or device."""
 
 
 @dataclass(frozen=True)
@@ -22,21 +24,23 @@ class TriggerKind:
     """A kind of trigger.
 
     Attributes:
-        form: How a configuration names one, for people.
-        about: When a frame is taken, for people.
-        parse: Returns what a configuration's text means, `None` where it is not of this form; raises `TriggerError`
-            where an option is wrong. What it returns is given to `check` and `start`.
-        start: Starts one, with what to call for every part, what to call while no part can be noticed, and the name of
-            its thread. `None` where the camera or a command does without a thread.
-        check: Looks for what it needs, and opens nothing that a running service may hold; raises `TriggerError`.
-        can_wait: It can wait for room where no part may be dropped; a part on a line goes by.
-        look: Returns what `doctor` says of packages that this kind alone needs.
+        form: Form of its text in the configuration, for help texts.
+        about: When a frame is taken, for help texts.
+        parse: Function that returns the settings in a configuration's text, which `check` and `start` get. It returns
+            `None` if the text has another form, and raises `TriggerError` if an option is wrong.
+        start: Function that starts the trigger and returns its thread. It gets the settings, the two functions to call
+            (`Fire`, `Say`) and the thread's name. `None` if parts come from the camera or by command.
+        check: Function that raises `TriggerError` if a package or device is missing. It opens no device that a running
+            service may use.
+        can_wait: Whether the trigger can wait while frames queue up and no part may be dropped. A light barrier cannot,
+            because the part passes on.
+        look: Function that returns what `doctor` reports about packages that only this kind needs.
     """
 
     form: str
     about: str
     parse: Callable[[str], Any]
-    start: Callable[[Any, Fire, Say, str], Trigger] | None = None
+    start: Callable[[Any, Fire, Say, str], TriggerThread] | None = None
     check: Callable[[Any], None] = _needs_nothing
     can_wait: bool = False
     look: Callable[[], list[Finding]] = list

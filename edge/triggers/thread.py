@@ -5,12 +5,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 
 
-class Trigger(ABC):
-    """Asks for frames in a thread of its own, which begins at the end of the constructor, until it is closed.
+class TriggerThread(ABC):
+    """A trigger's thread. It starts at the end of the constructor and runs until `close`.
 
     Args:
-        fire: Called for every part, in this trigger's thread; it may take its time.
-        name: Of the thread.
+        fire: Called for every part, in this thread. It may block.
+        name: Name of the thread.
     """
 
     def __init__(self, fire: Callable[[], None], name: str) -> None:
@@ -20,10 +20,10 @@ class Trigger(ABC):
         self._thread.start()
 
     def close(self) -> None:
-        """End the thread; what `fire` waits for must have ended."""
+        """End the thread. If `fire` is blocked, whatever it waits for must have ended before."""
         self._closing.set()
         self._thread.join()
 
     @abstractmethod
     def _run(self) -> None:
-        """Fire until `_closing` is set."""
+        """Call `_fire` for every part until `_closing` is set."""

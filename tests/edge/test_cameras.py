@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_inspect.edge.cameras import Camera, Place, check_uri, open_camera
+from edge_inspect.edge.cameras import Camera, Place
+from edge_inspect.edge.cameras.opening import check_uri, open_camera
 from edge_inspect.edge.contract.fields import utc_now
 from edge_inspect.edge.errors import CameraError
 from edge_inspect.edge.frame.images import write_image
@@ -21,7 +22,7 @@ VIDEO_FRAMES = 5
 
 @pytest.fixture
 def pictures(tmp_path: Path) -> Path:
-    """Three pictures, one brighter than the other in the order of their names, and a file that is none."""
+    """A folder of three pictures, which get brighter in the order of their names, and a file that is not a picture."""
     folder = tmp_path / "parts #1"
     for name, value in (("b.png", 20), ("a.png", 10), ("c.png", 30)):
         write_image(folder / name, np.full((8, 12, 3), value, np.uint8))
@@ -121,7 +122,7 @@ def test_a_folder_s_hidden_files_are_no_parts(tmp_path: Path) -> None:
 
 def test_a_folder_of_12_of_16_bits_is_read_where_it_is_said(tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "a.png"), np.full((8, 8), 2048, np.uint16))
-    with pytest.raises(CameraError, match=r"camera: .*a\.png: has 16 bits a pixel, and no value above 2048"):
+    with pytest.raises(CameraError, match=r"camera: .*a\.png: has 16 bits per pixel but no value above 2048"):
         open_camera(f"folder:{tmp_path}").read(None)
     capture = open_camera(f"folder:{tmp_path}?bits=12").read(None)
     assert capture is not None and (capture.frame == 128).all()
@@ -131,7 +132,7 @@ def test_a_folder_of_12_of_16_bits_is_read_where_it_is_said(tmp_path: Path) -> N
 
 def test_a_folder_of_other_files_says_what_is_there(tmp_path: Path) -> None:
     (tmp_path / "a.heic").touch()
-    with pytest.raises(CameraError, match=rf"folder:{tmp_path}: holds no images \(1 file passed over \(.heic 1\)"):
+    with pytest.raises(CameraError, match=rf"folder:{tmp_path}: holds no images \(1 file skipped \(.heic 1\)"):
         open_camera(f"folder:{tmp_path}")
 
 
@@ -210,8 +211,8 @@ def test_a_wrong_uri_is_refused_without_looking(uri: str, message: str) -> None:
 @pytest.mark.parametrize(
     ("option", "message"),
     [
-        ("fps=fast", "fps=fast is no number"),
-        ("fps=", "fps= is no number"),
+        ("fps=fast", "fps=fast is not a number"),
+        ("fps=", "fps= is not a number"),
         ("fps=-1", "must be at least 0"),
         ("fps=nan", "fps=nan is not finite"),
         ("fps=inf", "fps=inf is not finite"),

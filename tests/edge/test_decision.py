@@ -11,7 +11,8 @@ from small_bundle import PIXEL, THRESHOLD, write
 from edge_inspect.edge.bundle.bundle import Bundle
 from edge_inspect.edge.decision import Decider, Decision
 from edge_inspect.edge.engines import AnomalyMap
-from edge_inspect.edge.frame.fit import MODES, Fit, Placement
+from edge_inspect.edge.frame.fit import MODES, Fit
+from edge_inspect.edge.frame.placement import Placement
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +28,7 @@ def place(fit: Fit, width: int, height: int) -> Placement:
 def anomaly(
     fit: Fit, frame: tuple[int, int], *blocks: tuple[int, int, int, int, float], score: float = 1.0
 ) -> AnomalyMap:
-    """A map that is 0 but for blocks of x, y, width, height, value in canvas pixels."""
+    """Return a map that is 0 except in blocks (x, y, width, height, value) in canvas pixels."""
     width, height = fit.canvas
     values = np.zeros((height, width), np.float32)
     for x, y, w, h, value in blocks:
@@ -129,7 +130,7 @@ def test_areas_that_touch_at_a_corner_are_one(bundle: Bundle) -> None:
 
 
 def test_a_peak_is_that_of_its_own_region(bundle: Bundle) -> None:
-    """A ring around a higher island: their boxes overlap."""
+    """A ring surrounds a higher island, so their boxes overlap."""
     found = anomaly(SQUARE, SAME, (10, 10, 20, 20, 0.6), (12, 12, 16, 16, 0.0), (18, 18, 4, 4, 0.9))
     island, ring = decide(bundle, found).regions
     assert (island.bbox, island.peak) == ((18, 18, 4, 4), pytest.approx(0.9))
@@ -196,7 +197,7 @@ def test_regions_follow_the_threshold_that_a_command_has_set(bundle: Bundle) -> 
 
 
 def test_a_score_above_every_value_of_the_map_still_has_its_region(bundle: Bundle) -> None:
-    """As where an engine's score is rounded otherwise than its map."""
+    """This occurs if an engine rounds its score and its map differently."""
     (region,) = decide(bundle, anomaly(SQUARE, SAME, (2, 2, 4, 4, 0.4), (20, 2, 4, 4, 0.3), score=0.6)).regions
     assert region.bbox == (2, 2, 4, 4)
 

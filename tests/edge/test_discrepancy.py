@@ -13,7 +13,7 @@ few = settings(max_examples=60, deadline=None)
 
 
 def bilinear(values: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Bilinear with aligned corners, one value after another."""
+    """Interpolate bilinearly with aligned corners, one value after the other."""
     result = np.zeros((height, width))
     for y in range(height):
         for x in range(width):
@@ -56,7 +56,7 @@ def test_blurring_is_scipys_gaussian(size: int, sigma: float) -> None:
 
 @pytest.mark.parametrize("size", [1, 2, 5, 15, 16, 17])
 def test_blurring_reaches_beyond_a_map_smaller_than_its_kernel(size: int) -> None:
-    """The radius is 16 pixels at sigma 4: the mirror images are mirrored again."""
+    """At sigma 4 the radius is 16 pixels, so mirror images are mirrored again."""
     matrix = blurring_matrix(size, 4.0)
     np.testing.assert_allclose(matrix.sum(axis=1), 1)
     expected = gaussian_filter1d(np.eye(size), 4.0, axis=0, mode="reflect", truncate=4.0)

@@ -53,7 +53,7 @@ def test_a_package_that_is_there_but_broken_is_missing(
 
 
 def test_a_bare_box_gets_every_remedy(tmp_path: Path) -> None:
-    """Neither packages nor programs: everything but the standard library fails to import."""
+    """A box without packages and programs: only the standard library can be imported."""
     for name in ("openvino", "cv2", "paho", "cryptography", "tensorrt", "onnx", "pycuda", "gpiod"):
         broken(tmp_path, name, f"raise ModuleNotFoundError('No module named {name}')")
     code = """
@@ -66,7 +66,7 @@ print(json.dumps({f.what: [f.found, f.detail] for f in examine()}))
     found = json.loads(done.stdout)
     assert found["openvino"] == [False, "No module named openvino; pip install 'openvino>=2025.0'"]
     assert found["paho"] == [False, "No module named paho; pip install 'paho-mqtt>=2.1'"]
-    assert found["engine"] == [False, "none runs before what is missing above is there"]
+    assert found["engine"] == [False, "no engine runs until the missing packages above are installed"]
     assert "opencv-python" in found["cv2"][1] and not found["cv2"][0]
     assert "pip install pycuda" in found["pycuda"][1]
     assert "pip install 'cryptography>=3.4'" in found["cryptography"][1]

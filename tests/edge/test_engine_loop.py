@@ -1,4 +1,4 @@
-"""The engine thread and the one that takes its place."""
+"""The engine thread, and the thread that replaces it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from edge_inspect.edge.engine_loop import EngineLoop
 
 
 class Station:
-    """Inspects without end, and remembers how many threads did at once."""
+    """A station that always has a frame, and records how many threads inspected at the same time."""
 
     def __init__(self, part_s: float = 0.05) -> None:
         self.part_s = part_s

@@ -104,7 +104,7 @@ def test_overlays_among_the_images_are_refused(
     for folder in (tmp_path, tmp_path / "x" / ".."):
         (tmp_path / "x").mkdir(exist_ok=True)
         assert main(["image", str(bundle_path), str(picture), "--overlay", str(folder)]) == 2
-        assert f"{picture} lies there, and an overlay could take its place" in capsys.readouterr().err
+        assert f"{picture} is in that folder, and an overlay could overwrite it" in capsys.readouterr().err
     assert picture.read_bytes() == before
 
 

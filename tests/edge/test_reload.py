@@ -51,7 +51,7 @@ def wait_for_more(subscriber: Subscriber) -> None:
     wait_until(lambda: len(subscriber.sequences()) > seen + 5, PATIENCE)
 
 
-@pytest.mark.parametrize(("by", "said"), [([], "/dev/gpiochip99 is no GPIO chip; gpiodetect"), (BY, REMEDY)])
+@pytest.mark.parametrize(("by", "said"), [([], "/dev/gpiochip99 is not a GPIO chip; gpiodetect"), (BY, REMEDY)])
 def test_a_trigger_that_cannot_be_is_not_taken(
     by: list[str], said: str, broker: Broker, subscriber: Subscriber, configure: Configure, launch: Launch
 ) -> None:

@@ -71,10 +71,10 @@ import re
 from edge_inspect.edge.errors import TriggerError
 from edge_inspect.edge.finding import Finding
 from edge_inspect.edge.triggers.kind import TriggerKind
-from edge_inspect.edge.triggers.thread import Trigger
+from edge_inspect.edge.triggers.thread import TriggerThread
 
 
-class BurstTrigger(Trigger):
+class BurstTrigger(TriggerThread):
     """Fires so many times, and then no more."""
 
     def __init__(self, count, fire, say, name):
@@ -219,7 +219,7 @@ def asked(copy: Path, code: str) -> Any:
     [
         (("edge.cli", "run"), ["pattern: (frames of noise)", "burst of N", "plain (anything)"]),
         (("edge.cli", "check"), ["pattern: (frames of noise)", "burst of N", "plain (anything)"]),
-        (("edge.cli", "bench"), ["--engine {openvino,tensorrt,plain}", "plain or tensorrt where it can run here"]),
+        (("edge.cli", "bench"), ["--engine {openvino,tensorrt,plain}", "plain or tensorrt if it can run here"]),
         (("calibrate.cli", "verify"), ["--engine {openvino,tensorrt,plain}"]),
         (("train.cli", "fit"), ["shelf", "prototypes on a shelf", "--boards oak|pine", "what the shelf is made of"]),
     ],
@@ -238,7 +238,7 @@ def test_doctor_names_them_and_what_they_need(copy: Path, tmp_path: Path) -> Non
     assert found["cameras"]["detail"].endswith(", pattern:")
     assert found["triggers"]["detail"].endswith(", burst of N")
     assert found["engines"]["detail"].endswith(", plain (anything)")
-    assert found["engine"]["detail"].startswith("plain is what the service runs here")
+    assert found["engine"]["detail"].startswith("plain is the engine that the service uses here")
     assert found["noise_maker"]["detail"] == "pip install noise-maker; only for pattern: cameras"
     assert found["burst"] == {"found": True, "needed": False, "detail": "is there"}
     assert not found["plainness"]["found"]
@@ -261,7 +261,7 @@ print(json.dumps(settings.Settings.model_json_schema()))
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
-        ({"camera": "pattern:3?seed=x"}, "camera option seed=x is no number"),
+        ({"camera": "pattern:3?seed=x"}, "camera option seed=x is not a number"),
         ({"camera": "pattern:3?fps=5"}, "unknown option fps; there are seed"),
         ({"camera": "pattern:"}, "names no path"),
         ({"camera": "noise:3"}, "aravis:, genicam:, pattern:"),
@@ -283,7 +283,8 @@ def test_an_engine_that_is_not_there_is_told_with_those_that_are(copy: Path, bun
     config = write_settings(tmp_path, 1883, {"camera": "pattern:3", "bundle": str(bundle)}, engine={"name": "fancy"})
     done = run(copy, "edge.cli", "check", "--config", str(config))
     assert (
-        done.returncode == 2 and "engine.name: 'fancy' is no engine; there are openvino, tensorrt, plain" in done.stderr
+        done.returncode == 2
+        and "engine.name: 'fancy' is not an engine; there are openvino, tensorrt, plain" in done.stderr
     )
 
 

@@ -161,7 +161,7 @@ def test_check_names_the_sink_and_tries_no_broker(tmp_path: Path, bundle: Path, 
     path.write_text(yaml.safe_dump(settings))
     said = list(check(path, of_bridge=False, connect=True))
     assert any(line.endswith(f"good; 1 station(s), sink {sink}") for line in said)
-    assert said[-1] == f"sink {sink}: only a broker can be tried before the service runs"
+    assert said[-1] == f"sink {sink}: only a broker can be checked before the service runs"
 
 
 @pytest.mark.parametrize("sink", ["mqqt", ":", "webhook:https://example.com", "MQTT", "lines2:/x"])

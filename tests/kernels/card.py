@@ -58,7 +58,7 @@ class Gpu:
         self._functions: dict[str, Any] = {}
 
     def address(self, array: np.ndarray) -> int:
-        """Where the array lies from now on; it is copied there the first time."""
+        """Return the array's address on the GPU. The first call copies it there."""
         key = array.ctypes.data
         if key not in self._there:
             shift = key % _ALIGNED
@@ -78,7 +78,7 @@ class Gpu:
         checked(driver.cuLaunchKernel(function, *launch.grid, *launch.block, launch.shared, self.stream, where, 0))
 
     def fetch(self, array: np.ndarray) -> np.ndarray:
-        """Waits for all that was begun, and brings back what is in the array on the GPU."""
+        """Wait for all work, and copy the array's content back from the GPU."""
         checked(driver.cuCtxSynchronize())
         checked(driver.cuMemcpyDtoH(array.ctypes.data, self.address(array), _extent(array)))
         return array
@@ -92,7 +92,7 @@ class Gpu:
 
 
 class Card(Gpu):
-    """Launches kernels as the shim does: every array is there as it is now, and comes back."""
+    """Launches kernels as the shim does: every array is copied to the GPU before a launch and back after it."""
 
     def run(self, launch: Launch) -> None:
         """Launches one kernel and waits for it."""
@@ -106,7 +106,7 @@ class Card(Gpu):
 
 
 def microseconds(stream: Any, work: Callable[[], object]) -> float:
-    """Between events around `work` on a stream: the median of 30 times, after 3 to warm up."""
+    """Return the time between events around `work` on a stream: the median of 30 runs, after 3 warm-up runs."""
     before, after = (checked(driver.cuEventCreate(0)) for _ in range(2))
     taken = []
     for _ in range(WARM_UP + ROUNDS):
@@ -119,12 +119,12 @@ def microseconds(stream: Any, work: Callable[[], object]) -> float:
 
 
 def _extent(array: np.ndarray) -> int:
-    """Bytes from the first to the last, the gaps between rows among them."""
+    """Return the number of bytes from the first to the last one, including gaps between rows."""
     return int(sum((n - 1) * step for n, step in zip(array.shape, array.strides, strict=True)) + array.itemsize)
 
 
 def checked(result: tuple[Any, ...]) -> Any:
-    """What a driver call gave.
+    """Return the result of a driver call.
 
     Raises:
         RuntimeError: It failed.

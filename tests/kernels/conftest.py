@@ -25,5 +25,5 @@ def library(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Confi
 
 @pytest.fixture(params=[0, 1, 2])
 def host(library: Path, request: pytest.FixtureRequest) -> Runner:
-    """The kernels in the plain order of blocks and threads, and in two random ones; a GPU has its own, each time."""
+    """Run the kernels with blocks and threads in plain order and in two random orders. A GPU chooses its own order."""
     return runner(library, request.param)

@@ -32,11 +32,11 @@ SOURCES = ("kernels.cpp", "fibers.cpp")
 
 
 class KernelFault(Exception):
-    """The shim found that a kernel did what a GPU must not be asked for."""
+    """The shim found that a kernel did something that is not allowed on a GPU."""
 
 
 def compiler() -> str | None:
-    """The C++ compiler, where there is one."""
+    """Return the C++ compiler, if there is one."""
     return shutil.which("g++")
 
 
@@ -61,7 +61,7 @@ class Host:
         self.seed = seed
 
     def address(self, array: np.ndarray) -> int:
-        """Where the array lies for the kernels: where it is."""
+        """Return the array's address, which is the same for the kernels."""
         return int(array.ctypes.data)
 
     def run(self, launch: Launch) -> None:
@@ -89,17 +89,17 @@ class Host:
 
 
 class Runner(Protocol):
-    """What launches kernels on numpy's arrays: `Host`, or tests/kernels/card.py on a GPU."""
+    """A launcher of kernels on numpy's arrays: `Host`, or tests/kernels/card.py on a GPU."""
 
     def address(self, array: np.ndarray) -> int:
-        """What a launch names the array by."""
+        """Return the address of the array for a launch."""
 
     def run(self, launch: Launch) -> None:
         """Launches one kernel and waits for it."""
 
 
 def runner(library: Path, seed: int = 0) -> Runner:
-    """For what the fixture `library` gives: the shim's library, or a cubin."""
+    """Return the launcher for the fixture `library`: the shim's library, or a cubin."""
     if library.suffix == ".so":
         return Host(library, seed)
     from kernels.card import Card
@@ -108,7 +108,7 @@ def runner(library: Path, seed: int = 0) -> Runner:
 
 
 def features(shapes: Sequence[tuple[int, int, int]], images: int, dtype: type, seed: int = 0) -> list[list[np.ndarray]]:
-    """Teacher's and student's, post-ReLU, near each other as trained ones are."""
+    """Return features of teacher and student after ReLU, as close to each other as in a trained model."""
     rng = np.random.default_rng(seed)
     teacher = [np.maximum(rng.standard_normal((images, *shape)), 0) for shape in shapes]
     student = [np.maximum(t + 0.3 * rng.standard_normal(t.shape), 0) for t in teacher]
@@ -140,7 +140,7 @@ def distances(
 
 
 class HeadRun:
-    """The head with its buffers, which it leaves ready for the next launch.
+    """The head and its buffers. After a launch they are ready for the next one.
 
     Attributes:
         map: (frames, canvas height, canvas width) float32.

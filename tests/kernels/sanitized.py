@@ -20,7 +20,7 @@ from edge_inspect.edge.kernels.preprocess import plan
 
 
 def main(library: Path, outside: bool) -> None:
-    """Runs every kernel once on what it could read too far."""
+    """Run every kernel once on buffers that it could read beyond the end."""
     rng, host = np.random.default_rng(0), Host(library, 1)
     if outside:
         read_outside(host)

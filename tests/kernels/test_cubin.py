@@ -1,4 +1,4 @@
-"""The kernels' machine code: compiled by the real nvcc where there is one, kept, and compiled again when it must be."""
+"""The kernels' machine code is compiled by the real nvcc, if there is one, kept, and compiled again if necessary."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_nvcc_makes_one_module_of_all_kernels(tmp_path: Path) -> None:
 
 @pytest.fixture
 def nvcc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A program in nvcc's place that says a version, counts its runs and writes which it was."""
+    """A stand-in for nvcc that reports a version, logs its runs and writes its version as output."""
     program = tmp_path / "bin" / "nvcc"
     program.parent.mkdir()
     write_nvcc(program, "release 12.6")
@@ -88,5 +88,5 @@ def test_without_nvcc_the_message_says_how_to_get_it(tmp_path: Path, monkeypatch
 
 def test_a_folder_that_cannot_be_written_is_named(nvcc: Path, tmp_path: Path) -> None:
     (tmp_path / "engines").write_text("a file")
-    with pytest.raises(EngineError, match=r"engines/kernels-sm_87-.* cannot be kept there: .*engine\.cache"):
+    with pytest.raises(EngineError, match=r"engines/kernels-sm_87-.* cannot be written to this file: .*engine\.cache"):
         load_cubin((8, 7), tmp_path / "engines")

@@ -1,4 +1,4 @@
-"""The low-resolution stage against models/discrepancy.py, and what it does with numbers that are none."""
+"""The first stage compared with models/discrepancy.py, and its results for values that are not finite."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_the_order_of_threads_and_blocks_changes_no_bit(library, layout: Layout)
 
 
 def test_an_address_that_is_no_multiple_of_16_is_read_value_by_value(library) -> None:
-    """TensorRT's are; a view into a batch need not be. The shim fails where 16 bytes were loaded from it."""
+    """TensorRT's outputs are aligned, but a view into a batch may not be. The shim fails if 16 bytes are loaded."""
     rng = np.random.default_rng(0)
     memory = rng.random((2, 1 + 8 * 16), dtype=np.float32)
     teacher, student = (side[1:].reshape(1, 8, 4, 4) for side in memory)
@@ -78,7 +78,7 @@ def test_zero_vectors_are_1_apart(host: Runner, dtype: type, layout: Layout) -> 
 def test_a_value_that_is_not_finite_makes_its_pixel_nan(
     library, value: float, side: int, dtype: type, layout: Layout
 ) -> None:
-    """Also beside a zero vector, where the product hides it."""
+    """This includes a NaN beside a zero vector, whose product would hide it."""
     for other in (0, 1):
         pair = [np.full((2, 20, 3, 5), other if i != side else 1, dtype) for i in (0, 1)]
         pair[side][1, 13, 2, 4] = value
@@ -88,7 +88,7 @@ def test_a_value_that_is_not_finite_makes_its_pixel_nan(
 
 
 def test_vectors_too_long_for_float32_are_not_taken_for_far_apart(library) -> None:
-    """Dividing by an infinite length would give a cosine of 0."""
+    """Division by an infinite length would give a cosine of 0."""
     long, short = np.full((1, 4, 2, 2), 1e20, np.float32), np.ones((1, 4, 2, 2), np.float32)
     assert np.isnan(distances(runner(library), [long], [short])[0]).all()
 

@@ -1,4 +1,4 @@
-"""The second stage against models/discrepancy.py: map, score and mask; tiles against edge/frame/tiles.py."""
+"""The second stage compared with models/discrepancy.py (map, score and mask) and edge/frame/tiles.py (tiles)."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def test_fewer_pixels_that_count_than_the_score_needs_are_refused(host: Runner) 
 
 @pytest.mark.parametrize("top", [1, 30])
 def test_equal_and_negative_values_are_selected_too(library: Path, top: int) -> None:
-    """DMDD's map has logits in it."""
+    """DMDD's map contains logits, so values may be negative."""
     head = HeadRun([(8, 8)], Grid(32, 32), 2, sigma=0.3)
     maps = np.stack([np.full((8, 8), -3.0), -1 - np.arange(64.0).reshape(8, 8)]).astype(np.float32)
     head(runner(library), [maps], top=top)
@@ -130,7 +130,7 @@ def test_the_order_of_threads_and_blocks_changes_no_bit(library: Path, top: int)
 def test_a_value_that_is_not_finite_makes_the_frames_score_nan(
     library: Path, value: float, place: tuple[int, int], top: int
 ) -> None:
-    """Also where it lies in the padding, and of that frame alone."""
+    """This holds for values in the padding too, and only for that frame of the batch."""
     maps = maps_of([(12, 35)], 3)
     maps[0][(1, *place)] = value
     head = HeadRun([(12, 35)], Grid(140, 48), 3)

@@ -1,4 +1,4 @@
-"""A frame to the network's input, against edge/frame/fit.py and OpenCV on the processor."""
+"""The kernels that turn a frame into the network's input, compared with edge/frame/fit.py and OpenCV."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def preprocess(host: Runner, fit: Fit, frame: np.ndarray, kind: str = "float32")
 
 
 def levels(inputs: np.ndarray) -> np.ndarray:
-    """Back from (tiles, 3, h, w) RGB to (tiles, h, w, 3) BGR in levels of 255."""
+    """Return (tiles, 3, h, w) RGB as (tiles, h, w, 3) BGR in levels of 255."""
     mean, std = (np.array(v, np.float32).reshape(3, 1, 1) for v in (MEAN, STD))
     return (255 * (inputs.astype(np.float32) * std + mean)).transpose(0, 2, 3, 1)[..., ::-1]
 

@@ -1,4 +1,4 @@
-"""The shim notices what a GPU would do wrong in silence, and its halves are numpy's."""
+"""The shim reports faults that a GPU would not report, and its half-precision numbers equal numpy's."""
 
 from __future__ import annotations
 

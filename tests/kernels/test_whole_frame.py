@@ -43,7 +43,7 @@ SIZES = {"much larger": (131, 203), "odd": (45, 67)}
 
 
 def write(path: Path, seen: np.ndarray, *, top: int = 1, gives_map: bool = False, **fit: Any) -> Bundle:
-    """A tiny bundle that rejects every frame, and finds a fifth of the map too high of the one given."""
+    """Return a tiny bundle that rejects every frame; its pixel threshold marks a fifth of the given frame's map."""
     fields = small_bundle.fields(top=top)
     fields["input"]["fit"] = {"width": 32, "height": 32, "region": None, "grey": False, **fit}
     names = [[f"{side}{k + 1}" for k in range(2)] for side in ("teacher", "student")]
@@ -59,7 +59,7 @@ def write(path: Path, seen: np.ndarray, *, top: int = 1, gives_map: bool = False
 
 
 def with_map(model: bytes) -> bytes:
-    """The tiny network with one more step: how far teacher and student are apart, (1, 1, 16, 16)."""
+    """Return the tiny network with one more output: the distance between teacher and student, (1, 1, 16, 16)."""
     made = onnx.load_from_string(model)
     made.graph.node.extend(
         [
@@ -94,7 +94,7 @@ def frames(count: int, size: tuple[int, int] = (70, 90)) -> list[np.ndarray]:
 
 
 def assert_same(bundle: Bundle, found: AnomalyMap, wanted: AnomalyMap) -> None:
-    """Map, score and regions; a pixel that another OpenCV rounds otherwise may move them a little."""
+    """Compare map, score and regions. Another OpenCV may round a pixel differently, which changes them a little."""
     assert found.placement == wanted.placement
     np.testing.assert_allclose(found.values, wanted.values, atol=1e-3, rtol=0)
     assert found.score == pytest.approx(wanted.score, abs=1e-3)
@@ -230,7 +230,7 @@ def test_a_box_with_kernels_takes_them_and_one_without_says_what_it_loses(
     for host, fused in ((Host(library), True), (None, False)):
         engine = open_cached(bundle, "fp32", cache, Device(trt, HostCuda(host=host)))
         assert isinstance(engine, FusedTensorRtEngine) is fused
-        assert ("a millisecond or more a frame" in caplog.text) is not fused
+        assert ("a millisecond or more per frame" in caplog.text) is not fused
         assert check_golden(bundle, engine) < 1e-3
     assert recorded.builds == 1, "the plan is the same for both"
 
@@ -248,5 +248,5 @@ def test_kernels_that_go_wrong_do_not_cost_the_box_its_engine(
     cuda = HostCuda(host=IdleHost(library))
     engine = open_cached(bundle, "fp32", EngineCache(tmp_path / "engines"), Device(tensorrt(VERSION)[0], cuda))
     assert not isinstance(engine, FusedTensorRtEngine)
-    assert "is not finite; no verdict can rest on it; once more with the processor" in caplog.text
+    assert "is not finite, so there can be no verdict; trying again with the processor" in caplog.text
     assert check_golden(bundle, engine) < 1e-3

@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import label
 
-from edge_inspect.edge.frame.fit import Fit, Placement
+from edge_inspect.edge.frame.fit import Fit
 from edge_inspect.edge.frame.fit_modes import Mode
+from edge_inspect.edge.frame.placement import Placement
 from edge_inspect.train.plane import LONGEST, fill_unseen, map_in_plane, mask_in_plane, plane_of
 
 EIGHT = np.ones((3, 3))

@@ -36,7 +36,7 @@ def test_tiles_named_or_from_the_first_picture(asked: Callable[..., Fit | None],
         (["--overlap", "500"], "overlap 500 must lie between 0 and half a tile's side, 128"),
         (
             ["--size", "96"],
-            "640x480 pixels make 10x7 = 70 tiles of 96x96, and auto stops at 16; name fewer with --tiles",
+            "640x480 pixels need 10x7 = 70 tiles of 96x96, but auto makes 16 at most; give fewer with --tiles",
         ),
         (["--region", "600,0,100,10"], "lies outside a frame of 640x480 pixels"),
         (["--fit", "pad", "--tiles", "2x2"], "--tiles and --overlap belong to --fit tile, not to --fit pad"),

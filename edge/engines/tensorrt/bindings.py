@@ -1,11 +1,10 @@
-"""The part of the `tensorrt` package that this project calls, as types: the same in every release from 8.5 to 11.
+"""Types for the part of the `tensorrt` package that this project uses. It is the same in all releases from 8.5 to 11.
 
-The package has no type information of its own. These protocols were held by mypy against stubs made from the bindings
-of 8.5.3, 8.6.1, 10.0.1, 10.3.0, 10.16.1, 11.0.0 and 11.4.0; tests/edge/engines/tensorrt/releases.json has their
-members.
+The package has no type information of its own. mypy compared these protocols with stubs made from the bindings of
+8.5.3, 8.6.1, 10.0.1, 10.3.0, 10.16.1, 11.0.0 and 11.4.0; tests/edge/engines/tensorrt/releases.json lists their members.
 """
 
-# ruff: noqa: D102 (what the methods do is in NVIDIA's documentation)
+# ruff: noqa: D102 (NVIDIA's documentation describes the methods)
 from __future__ import annotations
 
 import importlib
@@ -20,20 +19,20 @@ REMEDY = (
 
 
 class HostMemory(Protocol):
-    """IHostMemory: bytes that TensorRT owns, read through the buffer protocol."""
+    """TensorRT's IHostMemory: bytes that TensorRT owns, read through the buffer protocol."""
 
     @property
     def nbytes(self) -> int: ...
 
 
 class TimingCache(Protocol):
-    """ITimingCache: what the builder measured of each tactic."""
+    """TensorRT's ITimingCache: the times that the builder measured for each tactic."""
 
     def serialize(self) -> Any: ...
 
 
 class BuilderConfig(Protocol):
-    """IBuilderConfig."""
+    """TensorRT's IBuilderConfig."""
 
     def set_flag(self, flag: Any) -> None: ...
     def clear_flag(self, flag: Any) -> None: ...
@@ -46,7 +45,7 @@ class BuilderConfig(Protocol):
 
 
 class Builder(Protocol):
-    """Builder."""
+    """TensorRT's Builder."""
 
     def create_network(self, flags: int = 0) -> Any: ...
     def create_builder_config(self) -> BuilderConfig: ...
@@ -54,14 +53,14 @@ class Builder(Protocol):
 
 
 class ParserError(Protocol):
-    """IParserError."""
+    """TensorRT's IParserError."""
 
     def desc(self) -> str: ...
     def node(self) -> int: ...
 
 
 class Parser(Protocol):
-    """OnnxParser."""
+    """TensorRT's OnnxParser."""
 
     @property
     def num_errors(self) -> int: ...
@@ -69,8 +68,8 @@ class Parser(Protocol):
     def get_error(self, index: int) -> ParserError: ...
 
 
-class Engine(Protocol):
-    """ICudaEngine, by its I/O tensors."""
+class CudaEngine(Protocol):
+    """TensorRT's ICudaEngine, the built network; the part that describes its input and output tensors."""
 
     @property
     def num_io_tensors(self) -> int: ...
@@ -82,20 +81,20 @@ class Engine(Protocol):
 
 
 class ExecutionContext(Protocol):
-    """IExecutionContext."""
+    """TensorRT's IExecutionContext."""
 
     def set_tensor_address(self, name: str, memory: int) -> bool: ...
     def execute_async_v3(self, stream_handle: int) -> bool: ...
 
 
 class Runtime(Protocol):
-    """Runtime."""
+    """TensorRT's Runtime."""
 
     def deserialize_cuda_engine(self, serialized_engine: Any) -> Any: ...
 
 
 class TensorRt(Protocol):
-    """The module. Enumerations are looked up by name: their members differ between releases."""
+    """The module `tensorrt`. Enumerations are looked up by name, because their members differ between releases."""
 
     __version__: str
     ILogger: Any
@@ -116,21 +115,21 @@ class TensorRt(Protocol):
 
 
 def load_tensorrt() -> TensorRt:
-    """Import `tensorrt`.
+    """Import and return `tensorrt`.
 
     Raises:
-        EngineError: It is not installed, or its libraries are not.
+        EngineError: The package or its libraries are not installed.
     """
     try:
         return cast(TensorRt, importlib.import_module("tensorrt"))
     except ModuleNotFoundError as error:
         raise EngineError(f"TensorRT is not installed: {error}; {REMEDY}") from error
-    except Exception as error:  # a package without its shared libraries fails with whatever it likes
+    except Exception as error:  # without its shared libraries the package can fail in any way
         raise EngineError(f"TensorRT cannot be loaded: {error}; {REMEDY}") from error
 
 
 def collecting_log(trt: TensorRt) -> tuple[Any, list[str]]:
-    """Return a TensorRT logger, and the list it writes to: `WARNING: ...` and so on, all but what is verbose."""
+    """Return a TensorRT logger and the list to which it adds lines such as `WARNING: ...`, without verbose messages."""
     lines: list[str] = []
 
     def initialise(self: Any) -> None:
@@ -141,12 +140,12 @@ def collecting_log(trt: TensorRt) -> tuple[Any, list[str]]:
         if name != "VERBOSE":
             lines.append(f"{name}: {message}")
 
-    # Not a class statement: its base is known only at run time.
+    # This is not a class statement, because the base class is known only at run time.
     return type("CollectingLog", (trt.ILogger,), {"__init__": initialise, "log": log})(), lines
 
 
 def reason(lines: list[str]) -> str:
-    """Return why something failed: the last errors in a log, or the last warnings where there are none."""
+    """Return the reason of a failure: the last errors in a log or, without errors, the last warnings."""
     for kinds in (("ERROR", "INTERNAL_ERROR"), ("WARNING",)):
         if found := [line.partition(": ")[2] for line in lines if line.partition(": ")[0] in kinds]:
             return "; ".join(" ".join(line.split()) for line in found[-3:])

@@ -1,4 +1,4 @@
-"""An ONNX to a TensorRT engine: parse, set what the release needs, build, and keep what was said and measured."""
+"""Build a TensorRT engine from an ONNX, with the settings that the release needs; keep its log and its timing cache."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from edge_inspect.edge.engines.tensorrt.release import Options, options_for
 from edge_inspect.edge.errors import EngineError
 
 WORKSPACE_MB = 1024
-"""What a tactic may use beside the network; on a Jetson it is taken from everything else that runs."""
+"""Memory in MiB that a tactic may use beside the network. On a Jetson all other programs share this memory."""
 
 
 @dataclass(frozen=True)
 class Built:
-    """A serialized engine.
+    """The result of a build.
 
     Attributes:
-        plan: The engine.
-        log: What TensorRT said, a line each.
-        timing: The timing cache afterwards.
-        seconds: How long it took.
+        plan: The serialized engine.
+        log: TensorRT's messages, one per line.
+        timing: The timing cache after the build.
+        seconds: Duration of the build in seconds.
     """
 
     plan: bytes
@@ -34,10 +34,10 @@ class Built:
 
 
 class BuildError(EngineError):
-    """TensorRT built no engine.
+    """TensorRT could not build an engine.
 
     Attributes:
-        log: What it said, a line each.
+        log: TensorRT's messages, one per line.
     """
 
     def __init__(self, message: str, log: str) -> None:
@@ -48,18 +48,18 @@ class BuildError(EngineError):
 def build(
     trt: TensorRt, model: bytes, precision: Precision, *, workspace_mb: int = WORKSPACE_MB, timing: bytes = b""
 ) -> Built:
-    """Build an engine on this box's GPU; takes minutes.
+    """Build an engine on this box's GPU, which takes minutes, and return it.
 
     Args:
         trt: The `tensorrt` package.
         model: The ONNX, without external data.
-        precision: What it is written in.
-        workspace_mb: What a tactic may use, in units of 2^20 bytes.
-        timing: A timing cache from before; one of another GPU or release is left aside.
+        precision: Precision of the ONNX.
+        workspace_mb: Memory in MiB that a tactic may use.
+        timing: Timing cache of an earlier build. A cache of another GPU or release is ignored.
 
     Raises:
-        BuildError: TensorRT cannot read or build it; the message has its reason and the remedy.
-        EngineError: The release is too old, or needs the onnx package, which is missing.
+        BuildError: TensorRT cannot parse or build the ONNX; the message has its reason and the remedy.
+        EngineError: The release is too old, or it needs the onnx package, which is missing.
     """
     options = options_for(trt.__version__, precision)
     logger, lines = collecting_log(trt)
@@ -76,11 +76,16 @@ def build(
         plan = builder.build_serialized_network(network, config)
         if plan is None:
             raise ValueError("no engine was built")
-        # Read while builder and configuration live: the memory is theirs.
+        # The cache is copied while builder and configuration exist, because they own its memory.
         measured = config.get_timing_cache()
         kept = bytes(measured.serialize()) if measured is not None else b""
         return Built(bytes(plan), "\n".join(lines) + "\n", kept, time.monotonic() - started)
-    except (TypeError, ValueError, RuntimeError, MemoryError) as error:  # the bindings' own, e.g. without a device
+    except (
+        TypeError,
+        ValueError,
+        RuntimeError,
+        MemoryError,
+    ) as error:  # the bindings raise these, for example without a device
         raise BuildError(
             f"TensorRT {trt.__version__} built no {precision} engine: {error}: {reason(lines)}; "
             "if it lacks memory, end other programs or allow less workspace (calibrate compile --workspace)",

@@ -1,14 +1,14 @@
-"""TensorRT engines on disk: each under a key, whole or not at all, beside the log of its build.
+"""TensorRT engines on disk. Each is kept under a key, is complete or absent, and has the log of its build beside it.
 
-    CACHE/<precision>-<digest of the key>/engine.plan    what TensorRT built; absent where it was refused
-                                          engine.json    key, sha256 of the plan, what was measured, the driver
-                                          build.log      what TensorRT said
-    CACHE/<the same>.build.log                           what it said where nothing was built
-    CACHE/timing-<digest of GPU and TensorRT>.cache      what the builder measured of tactics, for every bundle
+    CACHE/<precision>-<digest of the key>/engine.plan    the serialized engine; absent if the engine was refused
+                                          engine.json    key, sha256 of the plan, measurements, driver
+                                          build.log      TensorRT's messages
+    CACHE/<the same>.build.log                           TensorRT's messages of a build that failed
+    CACHE/timing-<digest of GPU and TensorRT>.cache      measured times of tactics, shared by all bundles
 
-The driver is not part of the key: TensorRT itself refuses a plan that a driver cannot run, and every engine must
-reproduce the golden frames each time it is opened, so an update of the driver costs no rebuild while the line waits.
-Nobody but the service should be able to write here: a plan is code.
+The driver is not part of the key. TensorRT itself refuses a plan that a driver cannot run, and every engine must
+reproduce the golden frames each time it is opened. So a driver update does not cause a rebuild while the line waits.
+Only the service should be able to write to this folder, because a plan is code.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ SERVICE_FOLDER = Path("/var/lib/edge-inspect")
 
 @dataclass(frozen=True)
 class EngineKey:
-    """What an engine is tied to.
+    """The key of an engine: all that it depends on.
 
     Attributes:
-        bundle: The bundle's digest.
-        gpu: The GPU's name.
-        capability: Its compute capability.
-        tensorrt: The release that builds and runs it.
-        precision: Which of the bundle's models.
+        bundle: Digest of the bundle.
+        gpu: Name of the GPU.
+        capability: Compute capability of the GPU.
+        tensorrt: TensorRT release that builds and runs it.
+        precision: The precision whose model it runs.
     """
 
     bundle: str
@@ -52,48 +52,48 @@ class EngineKey:
 
     @property
     def name(self) -> str:
-        """The entry's folder."""
+        """Name of the folder in the cache."""
         return f"{self.precision}-{_digest(asdict(self))}"
 
     @property
     def timing_name(self) -> str:
-        """The file of the timing cache, which all bundles on this GPU share."""
+        """Name of the timing cache's file, which all bundles on this GPU share."""
         return f"timing-{_digest([self.gpu, self.capability, self.tensorrt])}.cache"
 
 
 class EngineCache:
-    """The engines in a folder.
+    """A folder of engines.
 
     Args:
-        folder: Made at the first write.
+        folder: Path of the folder. It is created at the first write.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def path(self, key: EngineKey) -> Path:
-        """Return where the entry of a key lies, or would."""
+        """Return the folder of a key, whether it exists or not."""
         return self.folder / key.name
 
     def find(self, key: EngineKey) -> bytes | None:
-        """Return the plan of a key; `None` where there is none, or a damaged one, which is said.
+        """Return the plan of a key; `None` if there is none, or if it is damaged, which is logged.
 
         Raises:
-            DriftError: It was built before and refused; the message has the numbers of then.
+            DriftError: The engine was built before and refused; the message has the numbers measured then.
         """
         entry = self.path(key)
         try:
             facts = json.loads((entry / FACTS).read_text())
             if facts["key"] != _plain(asdict(key)):
-                raise ValueError("its key is another")
+                raise ValueError("its key is a different one")
             if refused := facts.get("refused"):
-                raise DriftError(f"{refused} (found when it was built; calibrate compile --again tries once more)")
+                raise DriftError(f"{refused} (found when it was built; calibrate compile --again builds it once more)")
             plan = (entry / PLAN).read_bytes()
             if hashlib.sha256(plan).hexdigest() != facts["sha256"]:
                 raise ValueError(f"{PLAN} was changed")
         except FileNotFoundError:
             if entry.exists():
-                log.warning("%s: is incomplete; the engine is built again", entry)
+                log.warning("%s is incomplete; the engine is built again", entry)
             return None
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             log.warning("%s: %s; the engine is built again", entry, error)
@@ -101,43 +101,43 @@ class EngineCache:
         return plan
 
     def store(self, key: EngineKey, plan: bytes, build_log: str, facts: dict[str, Any]) -> Path:
-        """Keep an engine that was accepted; return its folder.
+        """Keep an engine that was accepted, and return its folder.
 
         Raises:
-            EngineError: It cannot be written.
+            EngineError: The folder cannot be written.
         """
         return self._write(key, {PLAN: plan, LOG: build_log.encode()}, facts)
 
     def refuse(self, key: EngineKey, why: str, build_log: str) -> Path:
-        """Remember that what was built for a key did not hold, so that no start of the service builds it again.
+        """Record that an engine failed the golden frames, so that the service does not build it at each start.
 
         Raises:
-            EngineError: It cannot be written.
+            EngineError: The folder cannot be written.
         """
         return self._write(key, {LOG: build_log.encode()}, {"refused": why})
 
     def keep_log(self, key: EngineKey, build_log: str) -> Path:
-        """Keep the log of a build that came to nothing; return the file.
+        """Keep the log of a build that failed, and return its file.
 
         Raises:
-            EngineError: It cannot be written.
+            EngineError: The file cannot be written.
         """
         path = self.folder / f"{key.name}.{LOG}"
         self._write_file(path, build_log.encode())
         return path
 
     def timing(self, key: EngineKey) -> bytes:
-        """Return what the builder measured before; empty where it has not."""
+        """Return the timing cache of earlier builds; empty if there is none."""
         try:
             return (self.folder / key.timing_name).read_bytes()
         except OSError:
             return b""
 
     def store_timing(self, key: EngineKey, timing: bytes) -> None:
-        """Keep what the builder measured.
+        """Keep the timing cache of a build.
 
         Raises:
-            EngineError: It cannot be written.
+            EngineError: The file cannot be written.
         """
         self._write_file(self.folder / key.timing_name, timing)
 
@@ -165,13 +165,13 @@ class EngineCache:
 
     def _unwritable(self, error: OSError) -> EngineError:
         return EngineError(
-            f"{self.folder}: the engine cannot be kept there: {error.strerror or error}; make room or give "
-            "the service's user the folder, or name another (engine.cache in the configuration, --cache)"
+            f"{self.folder}: the engine cannot be written to this folder: {error.strerror or error}; make room, "
+            "give the folder to the service's user, or name another (engine.cache in the configuration, --cache)"
         )
 
 
 def default_cache() -> Path:
-    """Return the service's folder where this user may write to it, else one in the user's own cache."""
+    """Return the service's folder if this user may write to it, else a folder in the user's own cache."""
     if os.access(SERVICE_FOLDER, os.W_OK | os.X_OK):
         return SERVICE_FOLDER / "engines"
     home = os.environ.get("XDG_CACHE_HOME")

@@ -1,4 +1,4 @@
-"""What stands before and behind the network, on the GPU: launches of edge/kernels, and the memory they work in."""
+"""The steps before and after the network, on the GPU: launches of edge/kernels and the memory that they use."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from edge_inspect.edge.contract.fields import Precision
 from edge_inspect.edge.cuda import Cuda, Stream
 from edge_inspect.edge.engines.tensorrt.network import Tensor
 from edge_inspect.edge.errors import EngineError
-from edge_inspect.edge.frame.fit import Fit, Placement
+from edge_inspect.edge.frame.fit import Fit
+from edge_inspect.edge.frame.placement import Placement
 from edge_inspect.edge.kernels.discrepancy import (
     FeaturePair,
     Kind,
@@ -30,17 +31,17 @@ from edge_inspect.edge.kernels.preprocess import plan
 
 
 @dataclass(frozen=True)
-class Route:
-    """How frames of one size pass.
+class FrameLaunches:
+    """Memory and launches for frames of one size.
 
     Attributes:
-        placement: Where the map lies in them.
-        view: x, y, width, height of what is seen of them.
-        seen: That part, (height, width, 3) uint8 in page-locked memory: the only one that is copied to the GPU.
-        on_device: The same there.
-        between: Device memory of the pictures between the steps of the resize.
-        before: What brings it to the network's input.
-        behind: What makes map and score of the low-resolution maps.
+        placement: Position of the map in the frame.
+        view: x, y, width and height of the area of the frame that the network sees.
+        seen: Page-locked memory for that area, (height, width, 3) uint8. Only this area is copied to the GPU.
+        on_device: Device memory for the same area.
+        between: Device memory for the pictures between the steps of the resize.
+        before: Launches that turn the area into the network's input.
+        after: Launch that turns the low-resolution maps into anomaly map and score.
     """
 
     placement: Placement
@@ -49,31 +50,31 @@ class Route:
     on_device: Any
     between: list[Any]
     before: list[Launch]
-    behind: Launch
+    after: Launch
 
 
 class DeviceHead:
-    """Frame to network input, and network outputs to anomaly map and score, without the processor.
+    """The steps before and after the network, on the GPU: frame to input, and outputs to anomaly map and score.
 
-    The network takes one tile at a time: its features are compared while they lie in the GPU's cache, and take the
-    memory of one tile.
+    The network runs on one tile at a time. So features are compared while they are still in the GPU's cache, and need
+    memory for only one tile.
 
     Args:
         cuda: The GPU.
-        stream: What the constants are copied in.
+        stream: Stream in which the constants are copied to the device.
         bundle: The bundle.
-        precision: Whose pixel threshold the mask takes.
-        tensors: Of the network.
-        memory: Of the tensors on the device, the input's of all tiles of a frame.
+        precision: The precision whose pixel threshold is used for the mask.
+        tensors: Inputs and outputs of the network, by name.
+        memory: Device memory of each tensor. That of the input holds all tiles of a frame.
 
     Attributes:
-        after_tile: What follows the network for each tile.
-        result: Map and score on the device.
-        values: The map on the processor, (height, width) float32 of the canvas, page-locked.
-        back: Map and score in one array: one copy brings both.
+        after_tile: Launches that follow the network, for each tile.
+        result: Device memory of map and score.
+        values: The map in page-locked memory, (height, width) float32, of the canvas's size.
+        back: Map and score as one array, so that one copy brings back both.
 
     Raises:
-        EngineError: The outputs differ in type, or are of more scales than the kernels take.
+        EngineError: The outputs differ in type, or have more scales than the kernels support.
     """
 
     def __init__(
@@ -91,8 +92,8 @@ class DeviceHead:
         self._fit = bundle.fit
         self._grid = self._fit.grid
         self._threshold = bundle.manifest.decision.thresholds[precision].pixel
-        told = bundle.manifest.outputs
-        names = [told.map] if isinstance(told, MapOutput) else told.teacher
+        outputs = bundle.manifest.outputs
+        names = [outputs.map] if isinstance(outputs, MapOutput) else outputs.teacher
         sizes = [(tensors[name].shape[-2], tensors[name].shape[-1]) for name in names]
         self._tables = head_tables(sizes, self._grid, bundle.manifest.decision.sigma)
         self._constants = [{name: self._upload(array) for name, array in t.arrays.items()} for t in self._tables]
@@ -111,20 +112,20 @@ class DeviceHead:
 
     @property
     def score(self) -> float:
-        """What came back with the map."""
+        """Score of the map that was copied back last."""
         return float(self.back[-1])
 
-    def route(self, fit: Fit, width: int, height: int) -> Route:
-        """Plan the passage of frames, and take the memory for them.
+    def prepare(self, fit: Fit, width: int, height: int) -> FrameLaunches:
+        """Return the launches for frames of one size, and allocate their memory.
 
         Args:
-            fit: The bundle's, or that of frames that were fitted already.
-            width: Of the frames.
-            height: Likewise.
+            fit: The bundle's fit, or the fit of frames that already have the canvas's size.
+            width: Width of the frames in pixels.
+            height: Height of the frames in pixels.
 
         Raises:
             UsageError: The region of interest lies outside the frames.
-            EngineError: They show in fewer pixels of the map than the score is the mean of.
+            EngineError: The frame covers fewer pixels of the map than the score is the mean of.
         """
         made, given = plan(fit, width, height), self._manifest.input
         _, _, across, down = made.view
@@ -141,27 +142,27 @@ class DeviceHead:
             kind=self._kind([given.name]),
             blind=0 if self._blind is None or fit.areas is None else int(self._blind),
         )
-        behind = self._join(made.placement)
-        return Route(made.placement, made.view, seen, on_device, between, before, behind)
+        after = self._join(made.placement)
+        return FrameLaunches(made.placement, made.view, seen, on_device, between, before, after)
 
     def image(self, tile: int) -> int:
-        """Return where the network's input of a tile lies on the device."""
+        """Return the device address of the network's input for a tile."""
         name = self._manifest.input.name
         return self._at[name] + tile * self._tensors[name].nbytes
 
     def _compare(self, tile: int, sizes: list[tuple[int, int]]) -> list[Launch]:
         columns = self._grid.columns
         row, column = divmod(tile, columns)
-        # A tile's map is written at its place among the others', in lines of all of them.
+        # The maps of all tiles are one picture on the device, and each tile writes into its area of it.
         to = [int(low) + 4 * w * (row * h * columns + column) for low, (h, w) in zip(self._low, sizes, strict=True)]
-        told = self._manifest.outputs
-        if isinstance(told, MapOutput):
-            return [arrange(self._at[told.map], to[0], sizes[0], 1, kind=self._kind([told.map]), columns=columns)]
+        outputs = self._manifest.outputs
+        if isinstance(outputs, MapOutput):
+            return [arrange(self._at[outputs.map], to[0], sizes[0], 1, kind=self._kind([outputs.map]), columns=columns)]
         scales = [
             FeaturePair(self._at[teacher], self._at[student], place, self._tensors[teacher].shape[1], *size)
-            for teacher, student, place, size in zip(told.teacher, told.student, to, sizes, strict=True)
+            for teacher, student, place, size in zip(outputs.teacher, outputs.student, to, sizes, strict=True)
         ]
-        return [distance(scales, 1, kind=self._kind([*told.teacher, *told.student]), columns=columns)]
+        return [distance(scales, 1, kind=self._kind([*outputs.teacher, *outputs.student]), columns=columns)]
 
     def _join(self, placement: Placement) -> Launch:
         addresses = [
@@ -187,7 +188,7 @@ class DeviceHead:
     def _kind(self, names: list[str]) -> Kind:
         kinds: set[Kind] = {"float16" if self._tensors[name].dtype == np.float16 else "float32" for name in names}
         if len(kinds) > 1:
-            raise EngineError(f"the kernels take tensors of one type, and {', '.join(names)} are of two")
+            raise EngineError(f"the kernels need tensors of one type, but {', '.join(names)} have two")
         return kinds.pop()
 
     def _upload(self, array: NDArray[Any]) -> Any:

@@ -1,10 +1,9 @@
-"""The engine for NVIDIA GPUs: TensorRT runs the network, the processor what stands before and behind it."""
+"""The engine for NVIDIA GPUs on which TensorRT runs the network, and the processor does the steps around it."""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,28 +14,27 @@ from edge_inspect.edge.contract.fields import Precision
 from edge_inspect.edge.cuda import Cuda
 from edge_inspect.edge.engines.base import FittedEngine
 from edge_inspect.edge.engines.tensorrt.bindings import TensorRt
-from edge_inspect.edge.engines.tensorrt.builder import WORKSPACE_MB
-from edge_inspect.edge.engines.tensorrt.cache import EngineCache, default_cache
 from edge_inspect.edge.engines.tensorrt.host_head import HostHead
 from edge_inspect.edge.engines.tensorrt.network import Network
 from edge_inspect.edge.engines.tensorrt.slot import HostSlot, Slot
 from edge_inspect.edge.frame.images import Frame
 
 IN_FLIGHT = 2
-"""Slots: the processor prepares or judges in one while the device computes in the other."""
+"""Number of slots. The processor prepares or evaluates a tile in one while the device computes in the other."""
 
 
 class TensorRtEngine(FittedEngine):
-    """Two slots of page-locked and device memory, taken once; each tile is one CUDA graph of copy, network, copy.
+    """An engine with two slots of page-locked and device memory, which are allocated once.
 
-    For boxes where the kernels cannot be compiled; edge/engines/tensorrt/fused.py has the engine for the others.
+    Each tile is one CUDA graph: copy to the device, network, copy back. This engine is for boxes where the kernels
+    cannot be compiled; edge/engines/tensorrt/fused.py has the engine for all others. `CachedTensorRtEngine` opens both.
 
     Args:
         bundle: The bundle.
-        precision: Which of its models the plan was built from.
+        precision: The precision whose model the plan was built from.
         plan: The serialized engine.
-        trt: The `tensorrt` package it was built with.
-        cuda: The GPU it was built on.
+        trt: The `tensorrt` package with which the plan was built.
+        cuda: The GPU on which the plan was built.
 
     Raises:
         EngineError: TensorRT refuses the plan, its tensors are not the bundle's, or the device lacks memory.
@@ -51,49 +49,19 @@ class TensorRtEngine(FittedEngine):
             self._slots = self._make_slots(bundle, Network(bundle, precision, plan, trt))
 
     @classmethod
-    def check_box(cls) -> None:
-        """Look for TensorRT, pycuda and a GPU.
-
-        Raises:
-            EngineError: One is missing; the message has the remedy.
-        """
-        from edge_inspect.edge.engines.tensorrt.cached import find_device
-
-        find_device()
-
-    @classmethod
     def unsupported(cls, precision: Precision) -> str:
-        """Return why it cannot compute in a precision."""
+        """Return the reason why the engine cannot compute in a precision; an empty text if it can."""
         return "bf16 is for OpenVINO; TensorRT runs int8, fp16 and fp32" if precision == "bf16" else ""
 
-    @classmethod
-    def load(
-        cls, bundle: Bundle, precision: Precision, *, threads: int = 0, cache: Path | None = None
-    ) -> TensorRtEngine:
-        """Return the engine from the cache; one that is not there is built, which takes minutes."""
-        return cls.build(bundle, precision, cache=cache, workspace_mb=None, again=False)[0]
-
-    @classmethod
-    def build(
-        cls, bundle: Bundle, precision: Precision, *, cache: Path | None, workspace_mb: int | None, again: bool
-    ) -> tuple[TensorRtEngine, Path]:
-        """Return the engine, from the cache or built now, and its folder there."""
-        from edge_inspect.edge.engines.tensorrt.cached import find_device, open_cached
-
-        device, kept = find_device(), EngineCache(cache or default_cache())
-        workspace_mb = WORKSPACE_MB if workspace_mb is None else workspace_mb
-        engine = open_cached(bundle, precision, kept, device, workspace_mb=workspace_mb, again=again)
-        return engine, kept.path(device.key(bundle, precision))
-
     def network_alone(self, bundle: Bundle) -> Callable[[], object]:
-        """Return what runs the network on whatever lies in its input; features stay on the device."""
+        """Return `run_network`, a function that runs only the network; features stay on the device."""
         return self.run_network
 
     def run_network(self) -> None:
-        """Run the network alone, on whatever lies in its input; features stay on the device. No frame takes less.
+        """Run only the network, on whatever its input holds. Features stay on the device. No frame takes less time.
 
         Raises:
-            EngineError: It failed.
+            EngineError: The network failed.
         """
         self._check_open()
         with self._cuda.current():
@@ -104,18 +72,18 @@ class TensorRtEngine(FittedEngine):
         return [HostSlot(self._cuda, network, head) for _ in range(IN_FLIGHT)]
 
     def _release(self) -> None:
-        # Memory that is let go outside of the context is never given back.
+        # Memory that is released outside the context would never be given back.
         with self._cuda.current():
             while self._slots:
                 self._slots.pop().close()
 
     def _maps(self, tiles: Iterable[Frame]) -> Iterator[NDArray[np.float32]]:
-        return self._through(tiles)
+        return self._run_slots(tiles)
 
-    def _through(self, given: Iterable[Any]) -> Iterator[Any]:
-        """Yield what comes of each on its way through the slots, in order, valid until the next is asked for."""
+    def _run_slots(self, given: Iterable[Any]) -> Iterator[Any]:
+        """Yield the slots' results for the given frames or tiles in order, each valid until the next one."""
         self._check_open()
-        # What is given up half way needs no clean-up: a slot's next one waits behind it on the same stream.
+        # If the caller stops half-way, nothing must be cleaned up: a slot's next work waits on the same stream.
         free, busy = deque(self._slots), deque[Slot[Any, Any]]()
         for each in given:
             if not free:

@@ -1,8 +1,8 @@
-"""INT8 weights as TensorRT before release 10 reads them: floats with a QuantizeLinear, not integers.
+"""Write INT8 weights as TensorRT before release 10 reads them: as floats with a QuantizeLinear, not as integers.
 
-A bundle holds weights as integers with a DequantizeLinear, a quarter of the size. The older parsers want floats before
-it (their maintainer in onnx/onnx-tensorrt issue 850; integers were not tried on a card), which the builder quantizes
-itself. The step is the same, so it arrives at the same integers.
+A bundle holds weights as integers with a DequantizeLinear, which take a quarter of the space. Older parsers need floats
+with a QuantizeLinear before it, and the builder quantizes them itself. (The maintainer says so in onnx/onnx-tensorrt
+issue 850; integers were not tried on a GPU.) The quantization step is the same, so the integers are the same too.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from edge_inspect.edge.errors import EngineError
 
 
 def with_float_weights(model: bytes) -> bytes:
-    """Return the ONNX with every integer constant before a DequantizeLinear as a float one before a pair.
+    """Return the ONNX with each integer constant before a DequantizeLinear replaced by a float before a pair.
 
     Args:
-        model: The ONNX; one without such constants comes back as it is.
+        model: The ONNX. It is returned unchanged if it has no such constants.
 
     Raises:
         EngineError: The onnx package is missing; the message has the remedy.
@@ -58,7 +58,7 @@ def _load_onnx() -> Any:
         importlib.import_module("onnx.numpy_helper")
     except ImportError as error:
         raise EngineError(
-            f"TensorRT before 10 reads INT8 weights as floats alone, which takes the onnx package to write: {error}; "
+            f"TensorRT before 10 reads INT8 weights only as floats, and the onnx package has to write them: {error}; "
             "pip install onnx"
         ) from error
     return onnx

@@ -1,4 +1,4 @@
-"""The engine for NVIDIA GPUs with all work on the device: preprocessing, network, discrepancy and score."""
+"""The engine that does all work on an NVIDIA GPU: preprocessing, network, discrepancy and score."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from edge_inspect.edge.cuda import Cuda, Kernels
 from edge_inspect.edge.engines import AnomalyMap
 from edge_inspect.edge.engines.base import checked_score
 from edge_inspect.edge.engines.tensorrt.bindings import TensorRt
-from edge_inspect.edge.engines.tensorrt.device_head import DeviceHead, Route
+from edge_inspect.edge.engines.tensorrt.device_head import DeviceHead, FrameLaunches
 from edge_inspect.edge.engines.tensorrt.engine import IN_FLIGHT, TensorRtEngine
 from edge_inspect.edge.engines.tensorrt.network import Network
 from edge_inspect.edge.engines.tensorrt.slot import Slot
@@ -24,20 +24,22 @@ from edge_inspect.edge.frame.images import Frame
 
 
 class FusedTensorRtEngine(TensorRtEngine):
-    """Each frame is one CUDA graph: frame up, preprocessing, network tile by tile, discrepancy, map and score back.
+    """An engine that runs each frame as one CUDA graph.
 
-    Frames may have any size; the first one and each that differs from the last is planned and captured anew.
+    The graph copies the frame to the device, preprocesses it, runs the network tile by tile, computes the discrepancy,
+    and copies map and score back. Frames may have any size. The graph is captured at the first frame, and again when
+    the size of the frames changes.
 
     Args:
         bundle: The bundle.
-        precision: Which of its models the plan was built from.
+        precision: The precision whose model the plan was built from.
         plan: The serialized engine.
-        trt: The `tensorrt` package it was built with.
-        cuda: The GPU it was built on.
-        kernels: Those of edge/kernels, loaded there.
+        trt: The `tensorrt` package with which the plan was built.
+        cuda: The GPU on which the plan was built.
+        kernels: The kernels of edge/kernels, loaded on the GPU.
 
     Raises:
-        EngineError: As `TensorRtEngine`, or the kernels do not take the network's outputs.
+        EngineError: As in `TensorRtEngine`, or the kernels do not support the network's outputs.
     """
 
     def __init__(
@@ -48,25 +50,25 @@ class FusedTensorRtEngine(TensorRtEngine):
         self._unfitted = replace(self._fit, region=None, areas=None)
 
     def infer_all(self, frames: Iterable[Frame]) -> Iterator[AnomalyMap]:
-        """Yield the anomaly maps of frames, in order, each valid until the next is asked for; frames may be read ahead.
+        """Yield the anomaly maps of frames in order, each valid until the next one. Frames may be read ahead.
 
         Raises:
             EngineError: The engine failed.
             DriftError: A result is not finite.
             UsageError: The region of interest lies outside a frame.
         """
-        return self._through((frame, self._fit) for frame in frames)
+        return self._run_slots((frame, self._fit) for frame in frames)
 
     def infer_fitted(self, fitted: Frame) -> NDArray[np.float32]:
-        """Return the map of a frame that was fitted already, (height, width) of the canvas, valid until the next call.
+        """Return the map, (height, width), of a frame that was already fitted to the canvas; valid until the next call.
 
         Raises:
             EngineError: The engine failed.
             DriftError: The result is not finite.
         """
-        # Of the canvas's size, a frame is left as it is by every mode, and grey stays grey. What is not looked at has
-        # its one colour already.
-        anomaly: AnomalyMap = next(self._through([(fitted, self._unfitted)]))
+        # No mode of the fit changes a frame of the canvas's size, and grey pixels stay grey. Pixels that are not looked
+        # at are blank already.
+        anomaly: AnomalyMap = next(self._run_slots([(fitted, self._unfitted)]))
         return anomaly.values
 
     def _make_slots(self, bundle: Bundle, network: Network) -> list[Slot[Any, Any]]:
@@ -74,50 +76,51 @@ class FusedTensorRtEngine(TensorRtEngine):
 
 
 class DeviceSlot(Slot[tuple[Frame, Fit], AnomalyMap]):
-    """A whole frame, of which the processor copies what is seen, and no more."""
+    """A slot for whole frames. The processor only copies the area that the network sees."""
 
     def __init__(self, cuda: Cuda, network: Network, bundle: Bundle, precision: Precision, kernels: Kernels) -> None:
         super().__init__(cuda, network, bundle.fit.grid.count)
         self._kernels = kernels
         self._head = DeviceHead(cuda, self._stream, bundle, precision, network.tensors, self._device)
         self._planned: tuple[Fit, int, int] | None = None
-        self._route: Route
+        self._prepared: FrameLaunches
 
     def begin(self, given: tuple[Frame, Fit]) -> None:
-        """Put a frame and its fit on their way."""
+        """Start the work for a frame and its fit."""
         frame, fit = given
         wanted = fit, frame.shape[1], frame.shape[0]
         if wanted != self._planned:
             self._plan(*wanted)
-        x, y, width, height = self._route.view
-        np.copyto(self._route.seen, frame[y : y + height, x : x + width])
+        x, y, width, height = self._prepared.view
+        np.copyto(self._prepared.seen, frame[y : y + height, x : x + width])
         self._launch()
 
     def result(self) -> AnomalyMap:
-        """Return its map and score."""
-        return AnomalyMap(self._head.values, self._route.placement, checked_score(self._head.score))
+        """Return the frame's map and score."""
+        return AnomalyMap(self._head.values, self._prepared.placement, checked_score(self._head.score))
 
     def _plan(self, fit: Fit, width: int, height: int) -> None:
-        self._stream.synchronize()  # a frame that was given up may still be on its way through the old memory
+        self._stream.synchronize()  # an abandoned frame may still use the old memory
         self._planned = None
         if self._graph is not None:
             self._graph.free()
             self._graph = None
-        self._route = self._head.route(fit, width, height)
+        self._prepared = self._head.prepare(fit, width, height)
         self._capture()
         self._planned = fit, width, height
 
     def _enqueue(self) -> None:
-        stream, kernels, route, head = self._stream, self._kernels, self._route, self._head
-        stream.upload(route.on_device, route.seen)
-        for launch in route.before:
+        stream, kernels, frame, head = self._stream, self._kernels, self._prepared, self._head
+        stream.upload(frame.on_device, frame.seen)
+        for launch in frame.before:
             stream.launch(kernels, launch)
         for tile, launches in enumerate(head.after_tile):
             self._network.bind(self._context, self._network.input, head.image(tile))
             self._network.execute(self._context, stream)
             for launch in launches:
                 stream.launch(kernels, launch)
-        stream.launch(kernels, route.behind)
-        # The map always comes back: golden frames, regions and overlays are made of it, and 256 KB (256x256) take about
-        # 11 us over PCIe 4 x16 at 24 GB/s, by calculation. The mask stays: a threshold on the map gives the same.
+        stream.launch(kernels, frame.after)
+        # The map is always copied back, because golden frames, regions and overlays need it. Its 256 KB (256x256) take
+        # about 11 us over PCIe 4 x16 at 24 GB/s, by calculation. The mask is not, because a threshold on the map
+        # gives the same.
         stream.download(head.back, head.result)

@@ -1,4 +1,4 @@
-"""What TensorRT needs on a box, as `doctor` looks for it. Imports nothing but the standard library before it looks."""
+"""Look for what TensorRT needs on a box, for `doctor`. Only the standard library is imported before that."""
 
 from __future__ import annotations
 
@@ -11,39 +11,39 @@ from edge_inspect.edge.finding import Finding, jetpack, look_for_package, look_f
 
 
 def look_for_tensorrt() -> list[Finding]:
-    """Look for the GPU, TensorRT, and what builds engines and kernels."""
+    """Look for the GPU, for TensorRT, and for the tools that build engines and kernels."""
     release = jetpack()
     return [
         _gpu(),
         look_for_package("tensorrt", tensorrt_remedy(release)),
-        look_for_package("onnx", "pip install onnx; only for INT8 with TensorRT before 10, JetPack 6.0's"),
+        look_for_package("onnx", "pip install onnx; only for INT8 with TensorRT before 10, as in JetPack 6.0"),
         _nvcc(release),
         look_for_package("pycuda", pycuda_remedy(release)),
     ]
 
 
 def tensorrt_remedy(jetpack: int | None) -> str:
-    """Return the command that brings TensorRT: on a Jetson its own package, which needs a venv with the system's."""
+    """Return the command that installs TensorRT. A Jetson's own package needs a venv with the system's packages."""
     if jetpack is None:
         return "pip install 'edge-inspect[tensorrt]'; on a Jetson: sudo apt install python3-libnvinfer"
     return "sudo apt install python3-libnvinfer, and a venv made with --system-site-packages; pip's is for servers"
 
 
 def pycuda_remedy(jetpack: int | None) -> str:
-    """Return the command that brings pycuda, which is compiled where it is installed; CUDA 13 needs a new one."""
+    """Return the command that installs pycuda. It is compiled on the box; CUDA 13 needs a recent version."""
     wanted = "'pycuda>=2026.1'" if jetpack == 7 else "pycuda"
     return f"PATH=/usr/local/cuda/bin:$PATH pip install {wanted} (it needs nvcc)"
 
 
 def toolkit_remedy(jetpack: int | None) -> str:
-    """Return the command that brings nvcc."""
+    """Return the command that installs nvcc."""
     package = {6: "cuda-toolkit-12-6 (JetPack 6.0: cuda-toolkit-12-2)", 7: "cuda-toolkit-13-0"}.get(jetpack or 0)
     package = package or "nvidia-cuda-toolkit"
     return f"sudo apt install {package}; pycuda's installation and the service's GPU kernels need it"
 
 
 def _gpu() -> Finding:
-    """Return the first NVIDIA device, by the name that engines are kept under where pycuda can ask for it."""
+    """Return the first NVIDIA device. If pycuda is installed, its name is the one in the engine cache's keys."""
     try:
         from edge_inspect.edge.cuda import Cuda
 
@@ -51,7 +51,7 @@ def _gpu() -> Finding:
     except (EngineError, ImportError) as error:
         for name in ("/dev/nvidia0", "/dev/nvhost-gpu", "/dev/nvgpu/igpu0"):
             if Path(name).exists():
-                return Finding("gpu", True, f"{name}; its name is not known: {error}")
+                return Finding("gpu", True, f"{name}; its name cannot be read: {error}")
     return Finding("gpu", False, "no NVIDIA device; the OpenVINO engine runs on the processor")
 
 

@@ -1,4 +1,4 @@
-"""A TensorRT engine on the GPU: the network alone, by its tensors."""
+"""A network that TensorRT runs on the GPU, with its input and output tensors."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from edge_inspect.edge.bundle.bundle import Bundle
 from edge_inspect.edge.bundle.manifest import MapOutput
 from edge_inspect.edge.contract.fields import Precision
 from edge_inspect.edge.cuda import Stream
-from edge_inspect.edge.engines.tensorrt.bindings import Engine, ExecutionContext, TensorRt, collecting_log, reason
+from edge_inspect.edge.engines.tensorrt.bindings import CudaEngine, ExecutionContext, TensorRt, collecting_log, reason
 from edge_inspect.edge.errors import EngineError
 
 
 @dataclass(frozen=True)
 class Tensor:
-    """An input or output of an engine."""
+    """An input or output of a network."""
 
     is_input: bool
     shape: tuple[int, ...]
@@ -25,22 +25,22 @@ class Tensor:
 
     @property
     def nbytes(self) -> int:
-        """Of its values."""
+        """Size of the tensor's values in bytes."""
         return int(np.prod(self.shape)) * self.dtype.itemsize
 
 
 class Network:
-    """A plan, taken by TensorRT.
+    """A network, loaded by TensorRT from a serialized engine.
 
     Args:
         bundle: The bundle.
-        precision: Which of its models the plan was built from.
+        precision: The precision whose model the plan was built from.
         plan: The serialized engine.
-        trt: The `tensorrt` package it was built with.
+        trt: The `tensorrt` package with which the plan was built.
 
     Attributes:
-        tensors: By name.
-        input: The name of the image.
+        tensors: Inputs and outputs, by name.
+        input: Name of the input, which takes the image.
 
     Raises:
         EngineError: TensorRT refuses the plan, or its tensors are not the bundle's.
@@ -50,12 +50,12 @@ class Network:
         logger, self._said = collecting_log(trt)
         try:
             runtime = trt.Runtime(logger)
-            engine: Engine | None = runtime.deserialize_cuda_engine(plan)
-        except (TypeError, RuntimeError) as error:  # the bindings' own, when CUDA does not start
+            engine: CudaEngine | None = runtime.deserialize_cuda_engine(plan)
+        except (TypeError, RuntimeError) as error:  # the bindings raise these when CUDA does not start
             raise EngineError(f"{bundle.path}: TensorRT cannot start: {error}: {reason(self._said)}") from error
         if engine is None:
             raise EngineError(f"{bundle.path}: TensorRT refuses the {precision} engine: {reason(self._said)}")
-        # TensorRT's objects do not keep one another alive.
+        # These are kept because TensorRT's objects do not keep each other alive.
         self._alive = (logger, runtime)
         self._engine = engine
         self.tensors = _tensors(trt, engine)
@@ -63,7 +63,7 @@ class Network:
         _check_tensors(bundle, self.tensors)
 
     def context(self) -> ExecutionContext:
-        """Return what runs it, one frame at a time.
+        """Return an execution context, which runs one frame at a time.
 
         Raises:
             EngineError: The device lacks memory.
@@ -74,25 +74,25 @@ class Network:
         return context
 
     def bind(self, context: ExecutionContext, name: str, address: int) -> None:
-        """Say where a tensor lies on the device.
+        """Set the device address of a tensor.
 
         Raises:
-            EngineError: TensorRT does not take it.
+            EngineError: TensorRT refuses the address.
         """
         if not context.set_tensor_address(name, address):
-            raise EngineError(f"TensorRT takes no memory for {name}: {reason(self._said)}")
+            raise EngineError(f"TensorRT refuses the memory for {name}: {reason(self._said)}")
 
     def execute(self, context: ExecutionContext, stream: Stream) -> None:
-        """Begin it on what lies in its input.
+        """Start the network on whatever its input holds.
 
         Raises:
-            EngineError: TensorRT refuses.
+            EngineError: TensorRT refuses to start it.
         """
         if not context.execute_async_v3(stream.handle):
             raise EngineError(f"TensorRT failed on a frame: {reason(self._said)}")
 
 
-def _tensors(trt: TensorRt, engine: Engine) -> dict[str, Tensor]:
+def _tensors(trt: TensorRt, engine: CudaEngine) -> dict[str, Tensor]:
     dtypes: dict[Any, np.dtype[Any]] = {
         trt.DataType.FLOAT: np.dtype(np.float32),
         trt.DataType.HALF: np.dtype(np.float16),
@@ -109,10 +109,10 @@ def _tensors(trt: TensorRt, engine: Engine) -> dict[str, Tensor]:
 
 
 def _check_tensors(bundle: Bundle, tensors: dict[str, Tensor]) -> None:
-    told, fit = bundle.manifest.outputs, bundle.fit
-    wanted = {told.map} if isinstance(told, MapOutput) else {*told.teacher, *told.student}
+    outputs, fit = bundle.manifest.outputs, bundle.fit
+    wanted = {outputs.map} if isinstance(outputs, MapOutput) else {*outputs.teacher, *outputs.student}
     inputs = {name for name, tensor in tensors.items() if tensor.is_input}
     image = bundle.manifest.input.name
     if inputs != {image} or wanted - tensors.keys() or tensors[image].shape != (1, 3, fit.height, fit.width):
         found = ", ".join(f"{name} {tensor.shape}" for name, tensor in tensors.items())
-        raise EngineError(f"{bundle.path}: the engine is of another network: it has {found}")
+        raise EngineError(f"{bundle.path}: the engine belongs to another network: it has {found}")

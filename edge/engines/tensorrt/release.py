@@ -1,12 +1,12 @@
-"""What differs from one TensorRT release to the next, decided by its version alone.
+"""The differences between TensorRT releases, decided by the version.
 
-    8.5 to 9     explicit batch is a flag; types are chosen by the builder within what FP16 and INT8 allow; INT8 weights
-                 are read as floats alone; cuBLAS and cuDNN are used unless they are named out
-    10           a strongly typed network is a flag: the ONNX says every type, and FP16 and INT8 are refused
-    11           every network is strongly typed; the flags for explicit batch, FP16 and INT8 are gone
+    8.5 to 9     Explicit batch is a flag. The builder chooses types as far as the flags FP16 and INT8 allow. INT8
+                 weights are only read as floats. cuBLAS and cuDNN are used unless the tactic sources leave them out.
+    10           A strongly typed network is a flag: the ONNX decides every type, and FP16 and INT8 are refused.
+    11           Every network is strongly typed. There are no flags for explicit batch, FP16 and INT8.
 
-Flags are names here, looked up in the bindings when an engine is built. tests/edge/engines/tensorrt/releases.json has
-what the bindings of each release hold; a test compares.
+Flags are given here by name and looked up in the bindings when an engine is built. A test compares them with
+tests/edge/engines/tensorrt/releases.json, which lists the members of each release's bindings.
 """
 
 from __future__ import annotations
@@ -18,23 +18,23 @@ from edge_inspect.edge.contract.fields import Precision
 from edge_inspect.edge.errors import EngineError
 
 OLDEST = (8, 5)
-"""The first with the I/O-tensor API, execute_async_v3 and memory pools."""
+"""The first release with the I/O-tensor API, execute_async_v3 and memory pools."""
 
 PRECISIONS: tuple[Precision, ...] = ("int8", "fp16", "fp32")
-"""What TensorRT runs of a bundle."""
+"""Precisions of a bundle that TensorRT can run."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """How a network is made and built.
+    """Settings with which a network is created and built.
 
     Attributes:
-        network: Names in NetworkDefinitionCreationFlag.
-        on: Names in BuilderFlag to set.
-        off: Names in BuilderFlag to clear.
-        tactics: Names in TacticSource, all that are to be used; empty for the release's own choice.
-        preview: Names in PreviewFeature to set.
-        float_weights: INT8 weights have to be written as floats (edge/engines/tensorrt/float_weights.py).
+        network: Names of flags in NetworkDefinitionCreationFlag to set.
+        on: Names of flags in BuilderFlag to set.
+        off: Names of flags in BuilderFlag to clear.
+        tactics: Names of all sources in TacticSource to use; empty for the release's default.
+        preview: Names of features in PreviewFeature to set.
+        float_weights: Whether INT8 weights have to be written as floats (edge/engines/tensorrt/float_weights.py).
     """
 
     network: tuple[str, ...]
@@ -46,19 +46,19 @@ class Options:
 
 
 def options_for(version: str, precision: Precision) -> Options:
-    """Return the flags that a release needs for a precision.
+    """Return the settings that a release needs for a precision.
 
-    TF32, on by default, keeps 10 bits of a float32 product: the FP32 engine, the last to fall back to, does without.
-    Before 10, cuBLAS and cuDNN are among the sources of tactics. These networks are convolutions, for which TensorRT
-    has kernels of its own: the two stay out, and a box need neither have nor load them. From 10 on they are out by
-    default, says NVIDIA's reference of TacticSource.
+    TF32 is on by default and keeps only 10 bits of a float32 product. It is turned off for FP32, the last precision to
+    fall back to. Before release 10, cuBLAS and cuDNN are among the sources of tactics. They are left out, because these
+    networks are convolutions, for which TensorRT has kernels of its own. So a box needs neither of the two libraries.
+    From release 10 on they are off by default, according to NVIDIA's reference of TacticSource.
 
     Args:
         version: `tensorrt.__version__`, such as `8.5.3.1` or `10.3.0`.
-        precision: Of the ONNX, which has its Q/DQ pairs or its half-precision types written in.
+        precision: Precision of the ONNX, which contains its Q/DQ pairs or its half-precision types.
 
     Raises:
-        EngineError: The release is older than 8.5, or the version cannot be read.
+        EngineError: The release is older than 8.5, or the version cannot be parsed.
     """
     off = ("TF32",) if precision == "fp32" else ()
     major, _ = parse_version(version)
@@ -66,7 +66,7 @@ def options_for(version: str, precision: Precision) -> Options:
         return Options(("STRONGLY_TYPED",) if major == 10 else (), off=off)
     on: dict[Precision, tuple[str, ...]] = {
         "int8": ("INT8", "FP16"),
-        # Preferred, not obeyed: where a release has no kernel for a type the ONNX asks for, the golden frames decide.
+        # Types are preferred, not obeyed. If a release has no kernel for the ONNX's type, the golden frames decide.
         "fp16": ("FP16", "PREFER_PRECISION_CONSTRAINTS"),
         "fp32": (),
     }
@@ -81,10 +81,10 @@ def options_for(version: str, precision: Precision) -> Options:
 
 
 def parse_version(version: str) -> tuple[int, int]:
-    """Return the major and minor number.
+    """Return the major and minor number of a version.
 
     Raises:
-        EngineError: It is older than 8.5, or no version.
+        EngineError: The version is older than 8.5, or cannot be parsed.
     """
     match = re.match(r"(\d+)\.(\d+)", version)
     if match is None:

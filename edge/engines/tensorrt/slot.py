@@ -1,4 +1,4 @@
-"""A slot: one frame or tile on its way through the GPU, in a stream and in memory of its own."""
+"""Slots: each holds the stream, the memory and the CUDA graph for one frame or tile at a time."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ Result = TypeVar("Result")
 
 
 class Slot(ABC, Generic[Given, Result]):
-    """What every slot has: the network's tensors, taken once, and all of its work as one CUDA graph.
+    """A slot, whose tensors are allocated once and whose work is one CUDA graph.
 
     Args:
         cuda: The GPU.
-        network: What runs.
-        images: How many images its input holds.
+        network: The network to run.
+        images: Number of images for which the input's memory has room.
     """
 
     def __init__(self, cuda: Cuda, network: Network, images: int = 1) -> None:
@@ -44,27 +44,27 @@ class Slot(ABC, Generic[Given, Result]):
 
     @abstractmethod
     def begin(self, given: Given) -> None:
-        """Put something on its way."""
+        """Start the work for a frame or tile."""
 
     @abstractmethod
     def result(self) -> Result:
-        """Return what came of it, valid until the next begins."""
+        """Return the result, valid until the next `begin`."""
 
     @abstractmethod
     def _enqueue(self) -> None:
-        """Begin all work of one frame on the stream."""
+        """Enqueue all work for one frame or tile on the stream."""
 
     def wait(self) -> None:
-        """Wait until it is done."""
+        """Wait until the work is done."""
         self._stream.synchronize()
 
     def run_network(self) -> None:
-        """Run the network alone, and wait for it."""
+        """Run only the network, and wait for it."""
         self._network.execute(self._context, self._stream)
         self._stream.synchronize()
 
     def close(self) -> None:
-        """Wait for what was begun, and give graph, context and memory back; inside `Cuda.current`."""
+        """Wait for the work, and release graph, context and memory. Call it inside `Cuda.current`."""
         self._stream.synchronize()
         if self._graph is not None:
             self._graph.free()
@@ -73,7 +73,7 @@ class Slot(ABC, Generic[Given, Result]):
         self._device.clear()
 
     def _capture(self) -> None:
-        self._enqueue()  # a first time outside the graph: TensorRT and CUDA take some of their memory only now
+        self._enqueue()  # run once outside the graph: TensorRT and CUDA allocate some memory only now
         self._stream.synchronize()
         try:
             self._graph = self._stream.capture(self._enqueue)
@@ -88,7 +88,7 @@ class Slot(ABC, Generic[Given, Result]):
 
 
 class HostSlot(Slot[Frame, NDArray[np.float32]]):
-    """A tile whose normalisation and discrepancy are the processor's."""
+    """A slot for tiles, whose normalisation and discrepancy the processor computes."""
 
     def __init__(self, cuda: Cuda, network: Network, head: HostHead) -> None:
         super().__init__(cuda, network)
@@ -99,12 +99,12 @@ class HostSlot(Slot[Frame, NDArray[np.float32]]):
         self._capture()
 
     def begin(self, given: Frame) -> None:
-        """Put a tile on its way."""
+        """Start the work for a tile."""
         self._head.load(given, self._image)
         self._launch()
 
     def result(self) -> NDArray[np.float32]:
-        """Return its anomaly map, (height, width)."""
+        """Return the tile's anomaly map, (height, width)."""
         return self._head.map(self._host)
 
     def _enqueue(self) -> None:

@@ -1,17 +1,17 @@
-"""Pictures from files, in the one form everything else takes: uint8 BGR, upright.
+"""Pictures from files, as upright uint8 BGR, the only form that all other code uses.
 
-What is damaged is refused, as far as it can be told. PNG and deflated TIFF have checksums, so there it always can be.
-In JPEG (see `jpeg`), WebP, JPEG 2000 and LZW nearly all loss of data is noticed, and a changed byte often is not; plain
-pixels, as in BMP, PGM and uncompressed TIFF, show only that some are missing at the end.
+Damaged pictures are refused as far as the format shows damage. PNG and deflated TIFF have checksums, so damage always
+shows. JPEG (see `jpeg`), WebP, JPEG 2000 and LZW show nearly all loss of data, but often not a changed byte. Formats
+with plain pixels, such as BMP, PGM and uncompressed TIFF, only show that pixels are missing at the end.
 
 file.py      reads and writes a picture's file
 folder.py    lists the pictures of a folder
-facts.py     what a file says of itself, and why it may be refused
-jpeg.py      JPEG's segments, and a decoder that tells of lost data
+facts.py     what a file says about its picture, and the reasons to refuse it
+jpeg.py      JPEG's segments, and a decoder that reports lost data
 png.py       PNG's chunks
-tiff.py      TIFF's directories, and EXIF's
-formats.py   WebP, portable pixmaps, JPEG 2000, and formats that are not read
-frame.py     a decoded picture in the one form that all else takes
+tiff.py      the directories of TIFF and EXIF
+formats.py   WebP, portable pixmaps, JPEG 2000, and formats that are refused
+frame.py     converts a decoded picture to a frame
 mask.py      ground truth: which pixels are defective
 """
 

@@ -1,4 +1,4 @@
-"""What a picture's file says of itself, and why it may be refused."""
+"""The facts that a file gives about its picture, and the reasons to refuse it."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Facts:
-    """What is known of a picture before it is decoded.
+    """Facts about a picture that are known before it is decoded.
 
     Attributes:
-        orientation: EXIF's number, 1 to 8, of how the stored picture lies; 1 is upright.
-        white: The value of a pixel that is white, where the file says it and it is not the type's largest.
-        lossy: Whether decoded values scatter around those that were written.
+        orientation: EXIF's number, 1 to 8, for the orientation of the stored picture; 1 is upright.
+        white: Value of a white pixel, if the file gives it and it is not the largest value of the type.
+        lossy: Whether decoded values can differ from those that were written.
     """
 
     orientation: int = 1
@@ -21,19 +21,19 @@ class Facts:
 
 
 class Unreadable(Exception):
-    """A picture is refused; the message says why and what to do, without the file's name."""
+    """A picture is refused. The message has the reason and the remedy, without the file's name."""
 
 
 def cut_off() -> Unreadable:
-    """Return what to raise for a file that ends before its picture does."""
+    """Return the exception for a file that ends before its picture does."""
     return Unreadable("is cut off before its end; copy the file again or remove it")
 
 
 def damaged(why: object) -> Unreadable:
-    """Return what to raise for a picture with damage inside."""
+    """Return the exception for a damaged picture."""
     return Unreadable(f"is damaged: {why}; copy the file again or remove it")
 
 
 def not_read(what: str) -> Unreadable:
-    """Return what to raise for a kind of picture that is not read, or would be misread."""
+    """Return the exception for a kind of picture that cannot be read, or would be read wrongly."""
     return Unreadable(f"{what}; save it again as PNG, or remove it")

@@ -1,4 +1,4 @@
-"""Reading and writing of a picture's file."""
+"""Read and write a picture's file."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from edge_inspect.edge.frame.images.frame import Frame, to_frame
 from edge_inspect.edge.text import clean
 
 MOST_BYTES = 1 << 32
-"""Of a file: what the largest picture that OpenCV takes needs, with 16 bits, plain."""
+"""Largest size of a file in bytes: that of the largest picture that OpenCV reads, uncompressed with 16 bits."""
 
 _SILENT = 0
 _silence = threading.Lock()
-"""Held while OpenCV is silent: its log level is one for all threads, and each must find the one from before."""
+"""Held while OpenCV's log is off. All threads share its log level, and each must restore the previous one."""
 _set_log_level: Callable[[int], int] = getattr(cv2, "setLogLevel", None) or cv2.utils.logging.setLogLevel
-"""Returns the level before. OpenCV 5 has it in another place."""
+"""OpenCV's function to set the log level, which returns the previous one. OpenCV 5 has it in another module."""
 
 _TURNS: dict[int, tuple[bool, int | None]] = {
     1: (False, None),
@@ -38,22 +38,22 @@ _TURNS: dict[int, tuple[bool, int | None]] = {
     7: (True, cv2.ROTATE_90_CLOCKWISE),
     8: (False, cv2.ROTATE_90_COUNTERCLOCKWISE),
 }
-"""Of each EXIF orientation: whether left and right are changed first, and how the picture is turned then."""
+"""For each EXIF orientation: whether left and right are swapped first, and how the picture is rotated after that."""
 
 
 def read_image(path: Path, bits: int | None = None) -> Frame:
-    """Read a picture, upright: turned as its EXIF orientation says.
+    """Read a picture and rotate it upright by its EXIF orientation.
 
-    Greyscale becomes three equal channels, 16 bits become 8, alpha is dropped. Bytes behind the picture's end are left
-    alone; damage inside is refused as far as the format lets it be noticed (see `edge.frame.images.jpeg`).
+    Greyscale becomes three equal channels, 16 bits become 8, and alpha is dropped. Bytes after the end of the picture
+    are ignored. Damaged pictures are refused as far as the format shows damage (see `edge.frame.images.jpeg`).
 
     Args:
-        path: Of the file; the format is told by its content.
-        bits: How many bits the values of a 16-bit picture use, one of `edge.frame.fit_modes.DEPTHS`. `None` is 16, and
-            then a 16-bit picture with no value above 4095 is refused: it is probably one of 10 or 12 bits.
+        path: Path of the file. Its content, not its suffix, decides the format.
+        bits: Number of bits that the values of a 16-bit picture use, one of `edge.frame.fit_modes.DEPTHS`. `None` means
+            16. Then a 16-bit picture with no value above 4095 is refused, because it probably has 10 or 12 bits.
 
     Raises:
-        ImageError: The file is missing, damaged, no picture, of more than one picture, or of a kind that is not read.
+        ImageError: The file is missing or damaged, is not a picture, has several pictures, or cannot be read here.
     """
     image, facts = read_raw(path)
     try:
@@ -63,7 +63,7 @@ def read_image(path: Path, bits: int | None = None) -> Frame:
 
 
 def read_raw(path: Path) -> tuple[NDArray[np.generic], Facts]:
-    """Read a picture's values as they are stored, but upright, and what its file says of them.
+    """Return a picture's values as they are stored, but rotated upright, and the facts that its file gives.
 
     Raises:
         ImageError: As `read_image`.
@@ -82,10 +82,10 @@ def read_raw(path: Path) -> tuple[NDArray[np.generic], Facts]:
 
 
 def write_image(path: Path, image: NDArray[np.uint8]) -> None:
-    """Write a picture; the format follows the suffix.
+    """Write a picture in the format that the suffix names.
 
     Raises:
-        ImageError: OpenCV has no such format, the folder cannot be written, or the disk is full.
+        ImageError: OpenCV does not have the format, the folder cannot be written, or the disk is full.
     """
     try:
         _, data = cv2.imencode(path.suffix, image)
@@ -100,7 +100,7 @@ def write_image(path: Path, image: NDArray[np.uint8]) -> None:
 
 
 def pixel_digest(frame: Frame) -> str:
-    """Return the sha256 of a picture's size and pixels: equal for copies, whatever their names, formats and tags."""
+    """Return the sha256 of a picture's size and pixels. Copies have the same one, whatever their name and format."""
     digest = hashlib.sha256(np.array(frame.shape, "<u4").tobytes())
     digest.update(np.ascontiguousarray(frame).data)
     return digest.hexdigest()
@@ -122,20 +122,20 @@ def _decode(data: bytes) -> NDArray[np.generic]:
     if data.startswith(jpeg.SIGNATURE):
         return jpeg.decode(data)
     if data.startswith(tiff.SIGNATURES):
-        for stream in tiff.jpeg_streams(data):  # libtiff hides what libjpeg warns of
+        for stream in tiff.jpeg_streams(data):  # because libtiff hides libjpeg's warnings
             jpeg.examine(stream)
             jpeg.decode(stream)
         data = tiff.upright(data)
     with _silence:
-        before = _set_log_level(_SILENT)  # the reason is told by an error
+        before = _set_log_level(_SILENT)  # because the error that is raised has the reason
         try:
             image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-        except cv2.error as error:  # more pixels than OpenCV takes
+        except cv2.error as error:  # more pixels than OpenCV can read
             raise Unreadable(f"OpenCV cannot decode it: {error.err}") from error
         finally:
             _set_log_level(before)
     if image is None:
-        raise Unreadable("is not a picture OpenCV can read; remove it or save it again as PNG")
+        raise Unreadable("is not a picture that OpenCV can read; remove it or save it again as PNG")
     return np.asarray(image)
 
 
@@ -147,7 +147,7 @@ def _turned(image: NDArray[np.generic], orientation: int) -> NDArray[np.generic]
 
 
 def _scaled(image: NDArray[np.generic], white: int | None, bits: int | None) -> NDArray[np.generic]:
-    """Return the values so that white is the type's largest."""
+    """Return the values scaled so that white is the type's largest value."""
     if image.dtype not in (np.uint8, np.uint16):
         return image
     full = 255 if image.dtype == np.uint8 else 65535
@@ -155,12 +155,12 @@ def _scaled(image: NDArray[np.generic], white: int | None, bits: int | None) -> 
         largest = int(image.max(initial=0))
         if bits is None and 0 < largest < 4096:
             raise Unreadable(
-                f"has 16 bits a pixel, and no value above {largest}: its camera may give 10 or 12 bits; say so with "
-                "bits (--bits 12 at edge-train fit), or --bits 16 if it is so dark"
+                f"has 16 bits per pixel but no value above {largest}: its camera may give 10 or 12 bits; set that with "
+                "bits (edge-train fit --bits 12), or set --bits 16 if the picture is that dark"
             )
         white = (1 << bits) - 1 if bits else full
         if largest > white:
-            raise Unreadable(f"has values up to {largest}, and {bits} bits end at {white}")
+            raise Unreadable(f"has values up to {largest}, but {bits} bits end at {white}")
     if white is None or white == full:
         return image
     return np.asarray(np.minimum((image.astype(np.uint64) * full + white // 2) // white, full), image.dtype)

@@ -1,4 +1,4 @@
-"""The pictures of a folder, and what in it is none."""
+"""List the pictures of a folder, and count its other entries."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ SUFFIXES = (
     ".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".dib", ".tif", ".tiff", ".webp", ".pgm", ".ppm", ".pnm", ".pbm",
     ".jp2",
 )  # fmt: skip
-"""What the name of a picture ends in, in small letters or capitals."""
+"""Suffixes of pictures; capitals count as small letters."""
 
 _HIDDEN = ("thumbs.db", "desktop.ini")
 
 
 @dataclass(frozen=True)
 class Listing:
-    """What lies directly in a folder.
+    """The entries of a folder.
 
     Attributes:
         images: The pictures, sorted by name.
-        passed_over: How many files are none, by suffix.
-        folders: How many folders there are, which are not looked into.
+        passed_over: Number of files that are not pictures, by suffix.
+        folders: Number of folders in it, which are not searched.
     """
 
     images: list[Path]
@@ -39,18 +39,18 @@ class Listing:
     folders: int
 
     def __str__(self) -> str:
-        """Return what was passed over: `4 files passed over (.heic 3, hidden 1); 2 folders not looked into`."""
+        """Return what was skipped: `4 files skipped (.heic 3, hidden 1); 2 folders in it not searched`."""
         parts = []
         if count := sum(self.passed_over.values()):
             kinds = ", ".join(f"{kind} {number}" for kind, number in sorted(self.passed_over.items()))
-            parts.append(f"{count} {_plural('file', count)} passed over ({kinds})")
+            parts.append(f"{count} {_plural('file', count)} skipped ({kinds})")
         if self.folders:
-            parts.append(f"{self.folders} {_plural('folder', self.folders)} in it not looked into")
+            parts.append(f"{self.folders} {_plural('folder', self.folders)} in it not searched")
         return "; ".join(parts)
 
 
 def look_into(folder: Path) -> Listing:
-    """Return what lies directly in a folder. Names that begin with a dot are no pictures, as macOS' `._000.png`.
+    """Return the entries of a folder. A file whose name begins with a dot, as macOS' `._000.png`, is not a picture.
 
     Raises:
         ImageError: The folder cannot be read.
@@ -72,29 +72,29 @@ def look_into(folder: Path) -> Listing:
 
 
 def list_images(folder: Path) -> list[Path]:
-    """Return the pictures directly in a folder, sorted by name; what else is there is said in the log.
+    """Return the pictures of a folder, without those in folders inside it, sorted by name. Log what was skipped.
 
     Raises:
         ImageError: The folder cannot be read.
     """
     listing = look_into(folder)
     if listing.images and str(listing):
-        _tell_once(f"{clean(folder)}: {listing}")
+        _warn_once(f"{clean(folder)}: {listing}")
     return listing.images
 
 
 def nothing_here(folder: Path) -> str:
-    """Return the sentence for a folder without pictures; where other things are there, which, and what is a picture."""
+    """Return the error message for a folder without pictures. It names other entries, and the suffixes of pictures."""
     listing = look_into(folder)
     instead = f" ({listing}; the name of an image ends in {', '.join(SUFFIXES)})" if str(listing) else ""
     return f"{clean(folder)}: holds no images{instead}"
 
 
 def pictures_of(paths: Iterable[Path]) -> list[Path]:
-    """Return files as they are given, and of folders the pictures directly in them; each once.
+    """Return the given files and the pictures in the given folders, each once.
 
     Raises:
-        ImageError: There is none, or a folder cannot be read.
+        ImageError: There is no picture, or a folder cannot be read.
     """
     given = list(paths)
     images = [image for path in given for image in (list_images(path) if path.is_dir() else [path])]
@@ -104,13 +104,13 @@ def pictures_of(paths: Iterable[Path]) -> list[Path]:
 
 
 def _kind(entry: os.DirEntry[str]) -> str:
-    """Return what something in a folder is, as the user would call it; nothing for a picture."""
+    """Return what an entry of a folder is, in the user's words; an empty text for a picture."""
     hidden = entry.name.startswith(".") or entry.name.lower() in _HIDDEN
     try:
         if entry.is_dir():
             return "hidden" if hidden else "folder"
         regular = entry.is_file()
-    except OSError:  # a link in a circle
+    except OSError:  # a symbolic link that leads to itself
         regular = False
     if hidden:
         return "hidden"
@@ -127,5 +127,5 @@ def _plural(word: str, count: int) -> str:
 
 
 @lru_cache(maxsize=1000)
-def _tell_once(text: str) -> None:
+def _warn_once(text: str) -> None:
     log.warning(text)

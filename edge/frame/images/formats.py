@@ -1,4 +1,4 @@
-"""The formats whose structure needs a few lines: WebP, portable pixmaps, JPEG 2000, and those that are not read."""
+"""Formats that need only a few lines of code: WebP, portable pixmaps, JPEG 2000, and formats that are refused."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _ANIMATED = 0x02
 
 
 def examine(data: bytes) -> Facts:
-    """Return what a file says of itself whose format is neither JPEG nor PNG nor TIFF.
+    """Return the facts about a picture whose format is neither JPEG nor PNG nor TIFF.
 
     Raises:
-        Unreadable: It is of a kind that is not read, an animation, or cut off.
+        Unreadable: The format cannot be read here, the file is an animation, or it is cut off.
     """
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return _webp(data)
@@ -39,7 +39,7 @@ def _webp(data: bytes) -> Facts:
     orientation, lossy = 1, False
     for kind, content in _riff_chunks(data):
         if kind == b"ANIM" or (kind == b"VP8X" and content[:1] and content[0] & _ANIMATED):
-            raise not_read("is an animation, and one picture is wanted")
+            raise not_read("is an animation; one picture is needed")
         if kind == b"EXIF":
             orientation = orientation_of_exif(content)
         lossy |= kind == b"VP8 "
@@ -68,12 +68,12 @@ def _pixmap(data: bytes) -> Facts:
         values = int(found[2]) * int(found[3]) * (3 if found[1] == b"6" else 1)
         if found.end() + values * (2 if largest > 255 else 1) > len(data):
             raise cut_off()
-    scaled = found[1] in b"23" and largest <= 255  # OpenCV brings those to 255 itself
+    scaled = found[1] in b"23" and largest <= 255  # OpenCV itself scales these to 255
     return Facts(white=None if scaled or largest in (255, 65535) else largest)
 
 
 def _jpeg_2000(data: bytes) -> Facts:
-    """Return the facts of a JPEG 2000; the precision is in the codestream's first segment, SIZ."""
+    """Return the facts about a JPEG 2000. The number of bits is in the codestream's first segment, SIZ."""
     place = data.find(_CODESTREAM)
     if place < 0 or place + 43 > len(data):
         raise cut_off()
@@ -88,7 +88,7 @@ def _jpeg_2000(data: bytes) -> Facts:
 
 
 def _reversible(data: bytes, place: int) -> bool:
-    """Return whether the codestream's wavelet is the one that loses nothing, as its segment COD says."""
+    """Return whether the segment COD of the codestream names the lossless wavelet."""
     place += 2
     while place + 4 <= len(data) and data[place] == 0xFF:
         marker, length = data[place + 1], int.from_bytes(data[place + 2 : place + 4], "big")

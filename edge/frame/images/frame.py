@@ -1,4 +1,4 @@
-"""A decoded picture in the one form everything else takes."""
+"""Convert a decoded picture to a frame, the only form that all other code uses."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ Frame = NDArray[np.uint8]
 
 
 def to_frame(image: NDArray[np.generic], source: str = "image") -> Frame:
-    """Turn a decoded picture of 1, 3 or 4 channels and 8 or 16 bits into a `Frame`.
+    """Return a decoded picture of 1, 3 or 4 channels and 8 or 16 bits as a `Frame`.
 
     Raises:
-        ImageError: Another number of channels or another type.
+        ImageError: The picture has another number of channels or another type.
     """
     if image.dtype == np.uint16:
         image = ((image.astype(np.uint32) + 128) // 257).astype(np.uint8)

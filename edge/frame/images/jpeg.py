@@ -1,11 +1,11 @@
-"""JPEG: its segments and scans, and a decoder that tells what libjpeg only warns about.
+"""JPEG: its segments and scans, and a decoder that reports what libjpeg only warns about.
 
-Noticed are: an end that is missing, segments that do not follow each other, whatever makes libjpeg warn (data that ends
-early, data left over, a code that is none, a restart marker out of order), and zeros where no picture has any. Where a
-damaged stretch happens to be read as the same number of blocks, no decoder can tell, and the rest of the picture is
-brighter or darker. Of 60 pictures each, 64 lost bytes were missed in up to 22, 512 lost bytes in none (in progressive
-ones, which show it less, in 10), 4096 in none. One changed bit is missed more often than not. A checksum,
-as PNG has, is the only safe way.
+These faults are found: a missing end, segments that do not follow each other, all that makes libjpeg warn (data that
+ends early, data left over, an invalid code, a restart marker out of order), and zeros where no picture has any. If a
+damaged stretch happens to decode to the same number of blocks, no decoder can notice it, and the rest of the picture is
+brighter or darker. Tests used 60 pictures for each number of lost bytes. With 64 lost bytes, up to 22 damaged pictures
+were not noticed; with 512, none (10 of 60 progressive pictures, which show damage less); with 4096, none. A single
+changed bit is usually not noticed. Only a checksum, as in PNG, is safe.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from edge_inspect.edge.frame.images.tiff import orientation_of_exif
 
 SIGNATURE = b"\xff\xd8\xff"
 MOST_PIXELS = 1 << 30
-"""As OpenCV has it."""
+"""Largest number of pixels, as in OpenCV."""
 
 _END, _SCAN, _TABLES, _EXIF, _TEMPORARY = 0xD9, 0xDA, 0xC4, 0xE1, 0x01
 _RESTARTS = range(0xD0, 0xD8)
 _FRAMES = (*range(0xC0, 0xC4), *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0))
 _SEQUENTIAL = (0xC0, 0xC1)
 _NEXT = re.compile(rb"\xff+[^\x00\xff\xd0-\xd7]")
-"""The marker after a scan: in its data 0xFF is followed by 0, or by the number of a restart."""
+"""Pattern of the marker after a scan. In the scan's data, 0xFF is followed by 0 or by the number of a restart."""
 
 _LEFT_OVER = re.compile(r"(\d+) extraneous bytes before marker 0xd9")
 _PADDING = 16
@@ -42,13 +42,15 @@ _ONE_KIND = {1: "GRAY", 3: "BGR", 4: "CMYK"}
 
 @dataclass
 class _Walk:
-    """What has been seen on the way through a file.
+    """Facts from the segments that have been read so far.
 
     Attributes:
-        tables: What a run of zero bits means in each Huffman table: bits of the code, and the symbol. The key is class
-            (0 for DC, 1 for AC) and number.
-        sampling: Blocks of each component in a unit of the scan.
-        sequential: Whether its one way of coding is Huffman's, a block at a time.
+        orientation: EXIF's orientation, 1 to 8; `None` without EXIF data.
+        tables: For each Huffman table, the code that consists of zero bits: its length in bits, and its symbol. The key
+            is the table's class (0 for DC, 1 for AC) and number.
+        sampling: Number of blocks of each component in a unit of the scan.
+        sequential: Whether the picture is coded by Huffman codes, one block after the other.
+        scans: Number of scans.
     """
 
     orientation: int | None = None
@@ -59,10 +61,10 @@ class _Walk:
 
 
 def examine(data: bytes) -> Facts:
-    """Return what a JPEG says of itself, after a walk from its start to its end marker.
+    """Return the facts about a JPEG, after reading all segments from its start to its end marker.
 
     Raises:
-        Unreadable: There is no end marker, a segment is none, or a scan has zeros that no picture gives.
+        Unreadable: There is no end marker, a segment is invalid, or a scan has zeros that no picture has.
     """
     walk, place = _Walk(), 2
     while True:
@@ -93,28 +95,28 @@ def decode(data: bytes, *, padded: bool = False) -> NDArray[np.uint8]:
 
     Args:
         data: The file, or a camera's frame.
-        padded: A few bytes of any value before the end marker are no damage: many USB cameras leave some there. Else
-            they must be zero.
+        padded: Whether a few bytes of any value may precede the end marker, as with many USB cameras. Otherwise only
+            zeros may.
 
     Raises:
-        Unreadable: It cannot be decoded, or libjpeg warned.
+        Unreadable: The picture cannot be decoded, or libjpeg warned.
     """
     height, width, components = _shape(data)
     if height * width > MOST_PIXELS:
-        raise not_read(f"has {width}x{height} pixels, and {MOST_PIXELS} are the most")
+        raise not_read(f"has {width}x{height} pixels, but {MOST_PIXELS} are the most")
     kind = _ONE_KIND.get(components)
     if kind is None:
-        raise not_read(f"has {components} components; 1, 3 and 4 are known")
+        raise not_read(f"has {components} components; 1, 3 and 4 are supported")
     pixels = np.empty((height, width, components), np.uint8)
     try:
         simplejpeg.decode_jpeg(data, kind, buffer=pixels)
     except ValueError as error:
-        if "subsampling" in str(error):  # one that TurboJPEG does not know, and libjpeg does
+        if "subsampling" in str(error):  # TurboJPEG does not support all of them, libjpeg does
             return _by_opencv(data)
         if not _only_padding(str(error), data, padded):
             raise damaged(error) from error
-        # It warns when all is decoded: the pixels are there.
-    if kind == "CMYK":  # which TurboJPEG does not turn into BGR
+        # libjpeg warns after it has decoded everything, so the pixels are complete.
+    if kind == "CMYK":  # TurboJPEG does not convert it to BGR
         return _by_opencv(data)
     return np.asarray(pixels[:, :, 0] if kind == "GRAY" else pixels, np.uint8)
 
@@ -122,7 +124,7 @@ def decode(data: bytes, *, padded: bool = False) -> NDArray[np.uint8]:
 def _by_opencv(data: bytes) -> NDArray[np.uint8]:
     pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if pixels is None:
-        raise not_read("is no JPEG that OpenCV can read")
+        raise not_read("is not a JPEG that OpenCV can read")
     return np.asarray(pixels, np.uint8)
 
 
@@ -139,7 +141,7 @@ def _segment(data: bytes, place: int) -> bytes:
 
 
 def _note(walk: _Walk, marker: int, content: bytes) -> None:
-    """Keep of a segment what is needed later."""
+    """Remember what later steps need from a segment."""
     try:
         if marker == _EXIF and walk.orientation is None and content.startswith(b"Exif\0\0"):
             walk.orientation = orientation_of_exif(content)
@@ -163,7 +165,7 @@ def _note_tables(walk: _Walk, content: bytes) -> None:
 
 
 def _pass_scan(walk: _Walk, data: bytes, start: int, header: bytes) -> int:
-    """Return where the marker after a scan is."""
+    """Return the position of the marker after a scan."""
     found = _NEXT.search(data, start)
     if found is None:
         raise cut_off()
@@ -176,12 +178,12 @@ def _pass_scan(walk: _Walk, data: bytes, start: int, header: bytes) -> int:
 
 
 def _most_zeros(walk: _Walk, header: bytes) -> int:
-    """Return how many bytes of zeros in a row no scan can have; 0 where there is no such number.
+    """Return the number of zero bytes in a row that no scan can have; 0 if there is no such number.
 
-    Where the code of zeros is no end of block, a run of zeros is a block with every coefficient at the same lowest
-    value, and such a block no picture has. The run must be long enough to hold a whole one, wherever it begins.
+    If the code of zero bits is not the end of a block, a run of zeros is a block whose coefficients all have the same
+    lowest value. No picture has such a block. The run must be long enough to hold a whole block, wherever it begins.
     """
-    units: list[tuple[int, bool]] = []  # bits of a block of zeros, and whether no picture has it
+    units: list[tuple[int, bool]] = []  # length of a block of zeros in bits, and whether no picture has such a block
     count = header[0] if header else 0
     for number, chosen in (header[i : i + 2] for i in range(1, 1 + 2 * count, 2) if len(header) >= i + 2):
         dc, ac = walk.tables.get((0, chosen >> 4)), walk.tables.get((1, chosen & 15))
@@ -199,7 +201,7 @@ def _most_zeros(walk: _Walk, header: bytes) -> int:
 
 
 def _shape(data: bytes) -> tuple[int, int, int]:
-    """Return height, width and components, from the frame's header."""
+    """Return height, width and number of components from the frame's header."""
     place = 2
     while place < len(data):
         if data[place] == 0xFF:
@@ -211,11 +213,11 @@ def _shape(data: bytes) -> tuple[int, int, int]:
                 break
             return (*struct.unpack(">HH", content[1:5]), content[5])
         place += 1 if data[place] in (*_RESTARTS, _TEMPORARY) else 3 + len(_segment(data, place + 1))
-    raise damaged("it has no header of a picture")
+    raise damaged("it has no frame header")
 
 
 def _only_padding(warning: str, data: bytes, padded: bool) -> bool:
-    """Return whether libjpeg warned of nothing but a few bytes between the picture and the end marker."""
+    """Return whether libjpeg only warned about a few bytes between the picture and the end marker."""
     found = _LEFT_OVER.search(warning)
     if found is None or int(found[1]) > _PADDING:
         return False

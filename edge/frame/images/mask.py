@@ -1,12 +1,14 @@
 """Ground truth: which pixels of a picture are defective.
 
-Where a mask marks, by its values (the largest of a pixel's channels):
+The value of a pixel is the largest of its channels. These rules decide which values mark a defect:
 
-- above 0, where no value is above half (class numbers, a grey of a colour, 0 and 1) or there are 8 values at most;
-- above half, where there are many: they are the soft edges of a drawing, or the noise of JPEG around 0 and white. If
-  some of the lower ones fill whole areas, as the numbers of many objects do, nobody can tell, and the mask is refused;
-- above half of its own largest value, where the format changes values, as JPEG does.
-- A transparent pixel marks nothing. Where all of the picture has one colour, the drawing is in the alpha channel.
+- If no value is above half of white (class numbers, a dark colour, 0 and 1), or there are at most 8 values, all values
+  above 0 mark a defect.
+- If there are more values, those above half of white do. The others are the soft edges of a drawing, or JPEG's noise
+  around 0 and white. But if some of the lower values fill whole areas, as the numbers of many objects do, it is not
+  clear what they mean, and the mask is refused.
+- If the format is lossy, as JPEG is, values above half of the largest value do.
+- A transparent pixel is not marked. If the whole picture has one colour, the alpha channel is the mask.
 """
 
 from __future__ import annotations
@@ -24,24 +26,24 @@ from edge_inspect.edge.text import clean
 
 RULE = "a mask is 0 where the part is good and 255, or the number of a class, where it is defective"
 MOST_SHARE = 0.9
-"""Of a picture. A mask that marks more is taken for an inverted or an empty one, or there is no part to be seen."""
+"""Largest share of a picture that a mask may mark. A mask that marks more is probably inverted."""
 
 _FEW = 8
 _NOISE = 8
-"""JPEG's values scatter so far around 0."""
+"""Values up to this may be JPEG's noise around 0."""
 _AREA = 5
-"""Pixels a side of what counts as an area."""
+"""Side in pixels of the smallest square that counts as an area."""
 _BORDER = 0.95
 
 
 @dataclass(frozen=True)
 class Mask:
-    """A mask as it was read.
+    """A ground-truth mask.
 
     Attributes:
-        path: Its file.
-        marked: (height, width) uint8, 1 where it marks, 0 elsewhere.
-        values: The values it holds, for a message.
+        path: Path of the file.
+        marked: Defective pixels, (height, width) uint8: 1 where the mask marks a defect, 0 elsewhere.
+        values: Description of the values in the file, for messages.
     """
 
     path: Path
@@ -50,7 +52,7 @@ class Mask:
 
     @property
     def doubt(self) -> str:
-        """Why it cannot be meant as it is; nothing where it can."""
+        """Reason why the mask is probably wrong; empty if it is plausible."""
         share = float(self.marked.mean())
         what = ""
         if not self.marked.any():
@@ -63,10 +65,10 @@ class Mask:
 
 
 def read_mask(path: Path) -> Mask:
-    """Read a ground-truth mask, upright as pictures are.
+    """Read a ground-truth mask, rotated upright as pictures are.
 
     Raises:
-        ImageError: It cannot be read, or its values do not tell what they mark.
+        ImageError: The mask cannot be read, or it is not clear which of its values mark a defect.
     """
     raw, facts = read_raw(path)
     if raw.dtype not in (np.uint8, np.uint16):
@@ -82,12 +84,12 @@ def read_mask(path: Path) -> Mask:
         limit = top // 2
         low = np.where((levels > _NOISE * top // 255) & (levels <= limit), levels, 0)
         if _has_area(low):
-            raise ImageError(f"{clean(path)}: holds {values}, and which of them mark is not clear; {RULE}")
+            raise ImageError(f"{clean(path)}: holds {values}, and it is not clear which of them mark a defect; {RULE}")
     return Mask(path, np.asarray(levels > limit, np.uint8), values)
 
 
 def _levels(raw: NDArray[np.generic]) -> NDArray[np.int32]:
-    """Return one value a pixel: the largest of its colours, and 0 where it is transparent."""
+    """Return one value per pixel: the largest of its colours, or 0 if it is transparent."""
     if raw.ndim == 2 or raw.shape[2] == 1:
         return np.asarray(raw.reshape(raw.shape[:2]), np.int32)
     colours = np.asarray(raw[:, :, :3].max(axis=2), np.int32)
@@ -101,7 +103,7 @@ def _levels(raw: NDArray[np.generic]) -> NDArray[np.int32]:
 
 
 def _has_area(low: NDArray[np.int32]) -> bool:
-    """Return whether one value above 0 fills a square of it."""
+    """Return whether any value above 0 fills a square area."""
     if min(low.shape) < _AREA:
         return False
     values, kernel = low.astype(np.float32), np.ones((_AREA, _AREA), np.uint8)

@@ -1,4 +1,4 @@
-"""PNG's chunks, from the signature to IEND. What lies behind is none of the picture."""
+"""PNG's chunks, from the signature to IEND. Bytes after IEND do not belong to the picture."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from edge_inspect.edge.frame.images.tiff import orientation_of_exif
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _MEANS = (b"eXIf", b"acTL", b"tRNS")
-"""Optional chunks whose checksum is verified all the same: they change orientation, frames or transparency."""
+"""Optional chunks whose checksum is verified too, because they affect orientation, frames or transparency."""
 
 
 def examine(data: bytes) -> Facts:
-    """Return what a PNG says of itself.
+    """Return the facts about a PNG.
 
     Raises:
-        Unreadable: It ends before IEND, a chunk does not have its checksum, or it is an animation.
+        Unreadable: The file ends before IEND, the checksum of a chunk is wrong, or it is an animation.
     """
     orientation = 1
     for kind, content in _chunks(data):
         if kind == b"eXIf":
             orientation = orientation_of_exif(content)
         elif kind == b"acTL" and content[:4] > b"\0\0\0\1":
-            raise not_read(f"is an animation of {int.from_bytes(content[:4], 'big')} frames, and one picture is wanted")
+            raise not_read(f"is an animation of {int.from_bytes(content[:4], 'big')} frames; one picture is needed")
     return Facts(orientation=orientation)
 
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Return the kind and content of each chunk up to IEND."""
+    """Yield the kind and the content of each chunk up to IEND."""
     place = len(SIGNATURE)
     while True:
         if place + 12 > len(data):
@@ -44,7 +44,7 @@ def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
         content = data[place + 8 : end]
         checksum = int.from_bytes(data[end : end + 4], "big")
         if (kind[:1].isupper() or kind in _MEANS) and zlib.crc32(content, zlib.crc32(kind)) != checksum:
-            raise damaged(f"chunk {kind.decode()} at byte {place} does not have its checksum")
+            raise damaged(f"chunk {kind.decode()} at byte {place} has a wrong checksum")
         yield kind, content
         if kind == b"IEND":
             return

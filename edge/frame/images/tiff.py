@@ -1,4 +1,4 @@
-"""TIFF's directories: a picture's own, and the one that EXIF puts into other formats."""
+"""TIFF's directories, which TIFF pictures have, and which EXIF data has in other formats."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ _WHITE_IS_ZERO, _KNOWN_PHOTOMETRIC = 0, (0, 1, 2, 3, 5, 6)
 _DEFLATED = (8, 32946)
 _OLD_JPEG, _JPEG = 6, 7
 _PARTS = ((273, 279), (324, 325))
-"""Where a picture's strips, or its tiles, lie, and how long they are."""
+"""Tags of the offsets and the lengths of a picture's strips, and of its tiles."""
 _FORMS = {1: "B", 3: "H", 4: "I", 7: "B", 16: "Q"}
-"""The types of a value that is a whole number, and 7, of plain bytes."""
+"""Types of values that are whole numbers, and type 7, plain bytes."""
 
 
 @dataclass(frozen=True)
 class Directory:
-    """One of a file's directories.
+    """A directory of a TIFF file. Its attributes have the tag of an entry as key.
 
     Attributes:
-        values: The first value of each entry of whole numbers.
-        places: Where that lies in the file.
-        forms: How all values of the entry are packed.
+        values: First value of each entry of whole numbers.
+        places: Position of that value in the file.
+        forms: `struct` format of all values of the entry.
     """
 
     values: dict[int, int]
@@ -39,7 +39,7 @@ class Directory:
     forms: dict[int, str]
 
     def all_of(self, tag: int, data: bytes) -> tuple[int, ...]:
-        """Return every value of an entry; nothing where it is not there."""
+        """Return all values of an entry; an empty tuple if the directory does not have it."""
         if tag not in self.places:
             return ()
         if self.places[tag] + struct.calcsize(self.forms[tag]) > len(data):
@@ -48,18 +48,18 @@ class Directory:
 
     @property
     def orientation(self) -> int:
-        """How the picture lies: 1 where nothing, or nothing sensible, is said."""
+        """Orientation of the picture, 1 to 8; 1 if it is missing or invalid."""
         value = self.values.get(_ORIENTATION, 1)
         return value if 1 <= value <= 8 else 1
 
     @property
     def is_picture(self) -> bool:
-        """Whether it is a page of its own: neither a small copy of another nor its mask."""
+        """Whether this is a page of its own, and not a thumbnail or a mask of another one."""
         return not self.values.get(_SUBFILE, 0) & (_REDUCED | _MASK) and self.values.get(_OLD_SUBFILE, 1) != 2
 
 
 def orientation_of_exif(exif: bytes) -> int:
-    """Return the orientation that EXIF data has, with or without its `Exif` in front; 1 where it cannot be read."""
+    """Return the orientation in EXIF data, with or without the prefix `Exif`; 1 if it cannot be read."""
     exif = exif[6:] if exif.startswith(b"Exif\0\0") else exif
     if exif[:4] not in SIGNATURES:
         return 1
@@ -70,22 +70,22 @@ def orientation_of_exif(exif: bytes) -> int:
 
 
 def examine(data: bytes) -> Facts:
-    """Return what a TIFF says of itself.
+    """Return the facts about a TIFF.
 
     Raises:
-        Unreadable: It has more than one page, colours that OpenCV would misread, or a directory outside of the file.
+        Unreadable: It has several pages, colours that OpenCV would read wrongly, or a directory outside the file.
     """
     pages = [page for page in _directories(data) if page.is_picture]
     if not pages:
         raise damaged("no directory of it holds a picture")
     if len(pages) > 1:
-        raise not_read(f"holds {len(pages)} pages, and one picture is wanted")
+        raise not_read(f"holds {len(pages)} pages; one picture is needed")
     values = pages[0].values
     if values.get(_COMPRESSION) in _DEFLATED:
         _check_deflated(pages[0], data)
     photometric, bits = values.get(_PHOTOMETRIC, 1), values.get(_BITS, 8)
     if photometric not in _KNOWN_PHOTOMETRIC or (photometric == _WHITE_IS_ZERO and bits > 8):
-        raise not_read(f"has colours (photometric interpretation {photometric}, {bits} bits) that are not read here")
+        raise not_read(f"has colours (photometric interpretation {photometric}, {bits} bits) that cannot be read here")
     largest = values.get(_LARGEST, 0)
     white = largest if bits == 16 and largest in (1023, 4095, 16383) else None
     lossy = values.get(_COMPRESSION) in (_OLD_JPEG, _JPEG)
@@ -93,7 +93,7 @@ def examine(data: bytes) -> Facts:
 
 
 def upright(data: bytes) -> bytes:
-    """Return the file with its orientation taken back to 1: OpenCV would turn the picture too."""
+    """Return the file with its orientation set to 1, because OpenCV would rotate the picture too."""
     for page in _directories(data):
         if page.orientation != 1:
             order = "<" if data[:2] == b"II" else ">"
@@ -104,29 +104,29 @@ def upright(data: bytes) -> bytes:
 
 
 def jpeg_streams(data: bytes) -> Iterator[bytes]:
-    """Yield each strip or tile of a TIFF whose pixels are packed as JPEG, as a JPEG of its own; else nothing.
+    """Yield each strip or tile of a JPEG-compressed TIFF as a separate JPEG; yield nothing for another compression.
 
     Raises:
-        Unreadable: A strip lies outside of the file.
+        Unreadable: A strip or tile lies outside the file.
     """
     for page in _directories(data):
         if page.values.get(_COMPRESSION) == _JPEG:
-            tables = bytes(page.all_of(_JPEG_TABLES, data))  # from a start marker to an end marker, which go
+            tables = bytes(page.all_of(_JPEG_TABLES, data))  # between a start and an end marker, which are removed
             for _, part in _parts(page, data):
                 yield tables[:-2] + part[2:] if tables else part
 
 
 def _check_deflated(page: Directory, data: bytes) -> None:
-    """Unpack every strip or tile, for its checksum: libtiff leaves that alone."""
+    """Decompress every strip or tile to verify its checksum, which libtiff does not do."""
     for start, part in _parts(page, data):
         try:
             zlib.decompress(part)
         except zlib.error as error:
-            raise damaged(f"the part at byte {start} cannot be unpacked ({error})") from error
+            raise damaged(f"the part at byte {start} cannot be decompressed ({error})") from error
 
 
 def _parts(page: Directory, data: bytes) -> Iterator[tuple[int, bytes]]:
-    """Return where each strip or tile begins, and its bytes."""
+    """Yield the position and the bytes of each strip or tile."""
     for offsets, lengths in _PARTS:
         for start, length in zip(page.all_of(offsets, data), page.all_of(lengths, data), strict=False):
             if start + length > len(data):
@@ -135,7 +135,7 @@ def _parts(page: Directory, data: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 def _directories(data: bytes) -> Iterator[Directory]:
-    """Return every directory in the chain from the header."""
+    """Yield all directories of the chain that begins in the header."""
     order, big = "<" if data[:2] == b"II" else ">", 43 in data[2:4]
     offset = _number(data, 8 if big else 4, f"{order}{'Q' if big else 'I'}")
     seen: set[int] = set()
@@ -148,7 +148,7 @@ def _directories(data: bytes) -> Iterator[Directory]:
 
 
 def _directory(data: bytes, offset: int, order: str, big: bool) -> tuple[Directory, int]:
-    """Return the directory at an offset, and where the next one is; 0 after the last."""
+    """Return the directory at an offset, and the offset of the next one; 0 after the last."""
     size = 20 if big else 12
     count = _number(data, offset, f"{order}{'Q' if big else 'H'}")
     first = offset + (8 if big else 2)

@@ -1,4 +1,4 @@
-"""Fixtures: real sources, which can be killed in mid-stream and started again."""
+"""Fixtures with real sources, which tests can kill in mid-stream and restart."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from pathlib import Path
 import pytest
 from sources import GigECamera, Killable, RtspServer, VideoFile
 
-from edge_inspect.edge.cameras import Camera, open_camera
+from edge_inspect.edge.cameras import Camera
+from edge_inspect.edge.cameras.opening import open_camera
 from edge_inspect.edge.errors import CameraError
 
 
 @pytest.fixture
 def source(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Killable]:
-    """The source that the test's parameter names, not started yet."""
+    """Source that the test's parameter names; the test starts it."""
     kinds: dict[str, Callable[[], Killable]] = {
         "rtsp": RtspServer,
         "aravis": lambda: GigECamera("?timeout=10"),
@@ -72,5 +73,5 @@ def open_soon() -> Iterator[Callable[[str], Camera]]:
 
 @pytest.fixture
 def held() -> Callable[[], tuple[int, int]]:
-    """File descriptors and Python threads of this process."""
+    """Return the number of file descriptors and of Python threads of this process."""
     return lambda: (len(os.listdir("/proc/self/fd")), threading.active_count())

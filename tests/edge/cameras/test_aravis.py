@@ -1,4 +1,4 @@
-"""A GigE Vision camera on the loopback interface: Aravis' own fake one, with its real protocol."""
+"""Aravis' fake GigE Vision camera, which speaks the real protocol on the loopback interface."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from edge_inspect.edge.cameras import Camera, open_camera
+from edge_inspect.edge.cameras import Camera
+from edge_inspect.edge.cameras.opening import open_camera
 from edge_inspect.edge.errors import CameraError, CameraIdle, CameraLost
 
 Gige = Callable[..., str]
@@ -55,7 +56,7 @@ def test_every_pixel_format_becomes_a_frame(gige: Gige, open_soon: Open, form: s
         ("gain=1.5", "gain: GainRaw cannot be 1.5; allowed: 0 to 10 in whole numbers"),
         ("size=4096x64", "size: Width cannot be 4096; allowed: 1 to 2048"),
         ("region=0,0,64,4096", "region: Height cannot be 4096; allowed: 1 to 2048"),
-        ("fps=2000", "fps: AcquisitionFrameRate cannot be 2000; allowed: 0.1 to 1000 frames a second"),
+        ("fps=2000", "fps: AcquisitionFrameRate cannot be 2000; allowed: 0.1 to 1000 frames per second"),
         ("format=Mono9", "format: PixelFormat cannot be Mono9; allowed: BayerBG8, .*Mono8"),
         ("trigger=Line7", "trigger: TriggerSource cannot be Line7; allowed: Line0, Software"),
     ],

@@ -1,4 +1,4 @@
-"""The features that a camera's URI sets, on a table of nodes such as cameras newer than Aravis' fake one have."""
+"""The features that a camera's URI sets, with a table of nodes that newer cameras than Aravis' fake one have."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from edge_inspect.edge.cameras.address import parse_uri
 from edge_inspect.edge.cameras.features import configure
+from edge_inspect.edge.cameras.opening import parse_uri
 from edge_inspect.edge.errors import CameraError
 
 
 class Table:
-    """Nodes: a number is (low, high, step), a choice a list; the automatic exposure locks the exposure time."""
+    """A table of nodes: a number is (low, high, step), an enumeration a list. Automatic exposure locks the exposure."""
 
     def __init__(self, **nodes: Any) -> None:
         self.nodes = nodes
@@ -69,7 +69,7 @@ def test_automatics_end_before_a_value_is_set() -> None:
 
 
 def test_a_region_is_moved_to_the_corner_before_it_is_sized() -> None:
-    """With the offset that another user left, the width allows 500 only."""
+    """With the offset that the last user left, only a width up to 500 is allowed."""
     expected = [("OffsetX", 0), ("OffsetY", 0), ("Width", 800), ("Height", 600), ("OffsetX", 100), ("OffsetY", 50)]
     assert apply("region=100,50,800,600") == expected
 
@@ -95,7 +95,7 @@ def test_triggers_that_another_user_left_are_ended() -> None:
         ("exposure=19", "exposure: ExposureTime cannot be 19; allowed: 20 to 1000 µs"),
         ("size=100x100", "size: Width cannot be 100; allowed: 16 to 1000 in steps of 16"),
         ("region=2,0,64,64", "region: OffsetX cannot be 2; allowed: 0 to 500 in steps of 4"),
-        ("fps=100", "fps: AcquisitionFrameRate cannot be 100; allowed: 1 to 60 frames a second"),
+        ("fps=100", "fps: AcquisitionFrameRate cannot be 100; allowed: 1 to 60 frames per second"),
         ("gain=1", "has no Gain or GainRaw; leave out the option gain"),
         ("format=Mono8", "has no PixelFormat; leave out the option format"),
     ],

@@ -1,4 +1,4 @@
-"""The newest frame of a source that does not wait, told apart by its grey level."""
+"""The newest frame of a free-running source. The grey level shows which frame it is."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from edge_inspect.edge.frame.images import Frame
 
 
 class Belt:
-    """A source that gives what it is handed."""
+    """A source that gives the frames that the test puts into it."""
 
     def __init__(self) -> None:
         self.coming: queue.Queue[Shot | Exception] = queue.Queue()

@@ -1,4 +1,4 @@
-"""A real GenTL producer: `viky.cti`, a camera that plays with a ball, which comes with the package genicam."""
+"""A real GenTL producer, `viky.cti` of the package genicam, whose camera shows a moving ball."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from edge_inspect.edge.cameras import Camera, open_camera
-from edge_inspect.edge.cameras.address import parse_uri
+from edge_inspect.edge.cameras import Camera
 from edge_inspect.edge.cameras.genicam import GenTlSource
+from edge_inspect.edge.cameras.opening import open_camera, parse_uri
 from edge_inspect.edge.errors import CameraError
 
 
@@ -58,7 +58,7 @@ def test_a_colour_camera_gives_colours(producer: str) -> None:
     ("options", "message"),
     [
         ("size=50x400", "size: Width cannot be 50; allowed: 100 to 800"),
-        ("fps=500", "fps: AcquisitionFrameRate cannot be 500; allowed: 1 to 200 frames a second"),
+        ("fps=500", "fps: AcquisitionFrameRate cannot be 500; allowed: 1 to 200 frames per second"),
         ("format=Mono12", "format: PixelFormat cannot be Mono12; allowed: RGBa8, Mono8"),
         ("exposure=100", "has no ExposureTime or ExposureTimeAbs; leave out the option exposure"),
         ("trigger=Line1", "has no TriggerMode; leave out the option trigger"),

@@ -12,7 +12,7 @@ MOSAICS = {"BayerRG8": "RGGB", "BayerGB8": "GBRG", "BayerGR8": "GRBG", "BayerBG8
 
 
 def mosaic(order: str, blue: int, green: int, red: int) -> NDArray[np.uint8]:
-    """What a sensor behind such a filter sees of one colour."""
+    """Return the values that a sensor with such a filter gives for one colour."""
     levels = {"B": blue, "G": green, "R": red}
     square = np.array([levels[letter] for letter in order], np.uint8).reshape(2, 2)
     return np.tile(square, (HEIGHT // 2, WIDTH // 2)).reshape(-1)
@@ -52,7 +52,7 @@ def test_a_frame_given_back_is_written_over() -> None:
 
 
 def test_an_unknown_format_and_too_few_bytes_are_refused() -> None:
-    with pytest.raises(CameraError, match="camera cam: format Mono12Packed is not known here; take one of Mono8, "):
+    with pytest.raises(CameraError, match="camera cam: format Mono12Packed is not supported; use one of Mono8, "):
         check_format("cam", "Mono12Packed")
     for form in FORMATS:
         check_format("cam", form)

@@ -1,4 +1,4 @@
-"""What the registries of cameras and triggers have, docs/cameras.md has too, and every entry leads to a file."""
+"""docs/cameras.md has every entry of the registries of cameras and triggers, and every entry leads to a file."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from edge_inspect.edge.cameras.address import parse_uri
 from edge_inspect.edge.cameras.kind import CameraKind
+from edge_inspect.edge.cameras.opening import parse_uri
 from edge_inspect.edge.cameras.registry import CAMERAS
 from edge_inspect.edge.errors import CameraError
 from edge_inspect.edge.triggers import TRIGGERS
@@ -24,7 +24,7 @@ def row_of(scheme: str) -> str:
 
 
 def documented(scheme: str) -> set[str]:
-    """The options that a scheme's row names, with those of the row that it points to."""
+    """Return the options in a scheme's row, including those of a row to which it refers."""
     cell = row_of(scheme).split(" | ")[2]
     named = set(re.findall(r"`(\w+)`", cell))
     others = {other for other in named if other in CAMERAS}

@@ -1,4 +1,4 @@
-"""Real sources, killed in mid-stream: the loss is noticed, and the source is taken up again when it is back."""
+"""Real sources that are killed in mid-stream: the loss is noticed, and the source is reopened when it is back."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from mosquitto import free_port
 from sources import Killable, RtspServer
 from system_gi import find_gi
 
-from edge_inspect.edge.cameras import Camera, open_camera
+from edge_inspect.edge.cameras import Camera
+from edge_inspect.edge.cameras.opening import open_camera
 from edge_inspect.edge.contract.fields import utc_now
 from edge_inspect.edge.errors import CameraError, CameraLost
 

@@ -1,4 +1,4 @@
-"""A camera with a trigger of its own, by a source whose frames are told apart by their grey level."""
+"""A camera with a trigger of its own. The grey level shows which frame of the source it gave."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from edge_inspect.edge.frame.images import Frame
 
 
 class Line:
-    """A source whose frames wait."""
+    """A source with a queue of frames."""
 
     def __init__(self, *ages: float, stamps: bool) -> None:
         self.stamps = stamps
@@ -63,8 +63,8 @@ def test_a_software_trigger_forgets_what_waits_and_is_lost_without_a_frame(monke
     assert level(camera) == 9
 
     def none(buffer: Frame | None) -> Shot:
-        raise CameraIdle("camera line: no frame for 2 s: 1 lacked packets")
+        raise CameraIdle("camera line: no frame for 2 s: 1 lost packets")
 
     monkeypatch.setattr(source, "grab", none)
-    with pytest.raises(CameraLost, match="1 lacked packets"):
+    with pytest.raises(CameraLost, match="1 lost packets"):
         camera.read(None)

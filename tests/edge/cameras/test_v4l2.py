@@ -1,4 +1,4 @@
-"""Video4Linux without a device: what the kernel is asked, and what is made of its answers, by its own layouts."""
+"""Video4Linux without a device: requests to the kernel, and its answers in the kernel's own layouts."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import cv2
 import numpy as np
 import pytest
 
-from edge_inspect.edge.cameras import open_camera
 from edge_inspect.edge.cameras.address import Address
+from edge_inspect.edge.cameras.opening import open_camera
 from edge_inspect.edge.cameras.v4l2 import V4l2Source
 from edge_inspect.edge.cameras.v4l2_controls import Controls
 from edge_inspect.edge.errors import CameraError, CameraLost
@@ -25,7 +25,7 @@ CONTROLS = {0x009A0901: (0, 3, 1), 0x009A0902: (3, 2047, 1), 0x00980913: (0, 100
 
 
 class Kernel:
-    """Answers as uvcvideo does; layouts written down from linux/videodev2.h a second time."""
+    """A kernel that answers as uvcvideo does. The layouts come from linux/videodev2.h, independently of the code."""
 
     def __init__(self) -> None:
         self.set: dict[int, int] = {}
@@ -114,7 +114,7 @@ def test_no_device_and_a_file_that_is_none_are_said(tmp_path: Path) -> None:
 
 
 class Capture:
-    """What OpenCV gives of a device that sends JPEG: the frames as they came, once it is asked not to convert."""
+    """OpenCV with a device that sends JPEG: if it is told not to convert, it returns the frames as they came."""
 
     sent: ClassVar[list[bytes]] = []
     converts = True
@@ -170,11 +170,11 @@ def test_frames_that_lost_data_are_passed_over_and_counted(source: Callable[...,
         shot = opened.grab(None)
         np.testing.assert_array_equal(shot.frame, cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR))
         assert shot.missed == missed
-    with pytest.raises(CameraLost, match="gives no frames any more"):
+    with pytest.raises(CameraLost, match="gives no more frames"):
         opened.grab(None)
 
 
 def test_a_camera_of_nothing_but_torn_frames_is_lost(source: Callable[..., V4l2Source]) -> None:
     opened = source(*[jpeg(1)[:3000]] * 3, timeout=0.0)
-    with pytest.raises(CameraLost, match=r"1 frames one after the other are damaged .*take another cable or port"):
+    with pytest.raises(CameraLost, match=r"1 frames in a row are damaged .*use another cable or port"):
         opened.grab(None)

@@ -450,7 +450,7 @@ def test_a_credential_of_systemds_is_not_missed_in_a_shell(
 @pytest.mark.parametrize(
     ("installed", "said"),
     [
-        (True, "trigger 'gpio:/dev/null/1': /dev/null is no GPIO chip; gpiodetect lists those there are"),
+        (True, "trigger 'gpio:/dev/null/1': /dev/null is not a GPIO chip; gpiodetect lists the chips of this box"),
         (False, "trigger gpio: import of gpiod halted; None in sys.modules; pip install 'edge-inspect[gpio]'"),
     ],
 )

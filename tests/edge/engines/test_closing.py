@@ -1,4 +1,4 @@
-"""An engine that is closed has given back what it held, and says so to whoever asks it again."""
+"""A closed engine has released its resources, and raises an error if it is used again."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def tiled(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 
 @pytest.fixture(params=list(ENGINES))
 def engine_name(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """Each engine of the registry, TensorRT on a device in host memory."""
+    """Open each engine of the registry; TensorRT runs on a stand-in device in host memory."""
     made = Device(tensorrt("10.3.0")[0], HostCuda())
     monkeypatch.setattr(cached, "find_device", lambda: made)
     yield str(request.param)
@@ -117,7 +117,7 @@ def test_a_device_that_fails_while_an_engine_is_closed_is_told_and_costs_nothing
 
     monkeypatch.setattr(HostStream, "synchronize", fails)
     engine.close()
-    assert "the tensorrt engine may hold memory yet: CUDA: unspecified launch failure" in caplog.text
+    assert "the tensorrt engine may still hold memory: CUDA: unspecified launch failure" in caplog.text
     engine.close()
     with pytest.raises(EngineError, match="is closed"):
         engine.infer(DARK)

@@ -1,4 +1,4 @@
-"""OpenVINO in this process: what it leaves behind."""
+"""OpenVINO's effects on the process: signals work after engines are closed."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ signal.raise_signal(signal.SIGTERM)
 
 
 def test_a_signal_is_handled_after_an_engine_was_ended_by_another_thread(tmp_path: Path) -> None:
-    """As after a change of bundle: with a core of the engine's own, SIGTERM kills the process (status -11)."""
+    """The case of a bundle change: if each engine had its own core, SIGTERM would kill the process (status -11)."""
     tiny_bundle.write(tmp_path / "tiny")
     command = [sys.executable, "-c", ENDED_BY_A_THREAD, str(tmp_path / "tiny")]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
@@ -35,7 +35,7 @@ def test_a_signal_is_handled_after_an_engine_was_ended_by_another_thread(tmp_pat
 
 
 def test_the_process_has_one_core() -> None:
-    """A second one, ended by another thread, leaves a thread without memory for its signals."""
+    """If another thread ended a second core, the first thread would have no memory for its signals."""
     made = [
         str(path.relative_to(ROOT))
         for package in ("edge", "calibrate", "train", "tests")

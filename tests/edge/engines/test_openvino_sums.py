@@ -1,4 +1,4 @@
-"""Additions in INT8: which are changed, and what that does to the numbers."""
+"""Additions in INT8: which ones are changed, and how that changes the numbers."""
 
 from __future__ import annotations
 
@@ -30,7 +30,10 @@ def quantization(x: ov.Node, step: float = STEP) -> ov.Node:
 
 
 def network(kind: str) -> ov.Model:
-    """One addition: of a `residual` block, of a `relu` of a convolution and an upsampled map, or read as `float`."""
+    """Return a network with one addition.
+
+    The addition is in a `residual` block, or of a `relu` of a convolution and an upsampled map, or is read as `float`.
+    """
     image = ops.parameter([1, CHANNELS, SIZE, SIZE], np.float32)
     x = quantization(image, 0.03)
     if kind == "relu":

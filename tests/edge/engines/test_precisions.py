@@ -1,4 +1,4 @@
-"""Which precision an engine takes of a bundle, and what it does where this box cannot compute in it."""
+"""Which precision of a bundle an engine runs, and what it does if this box cannot compute in it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The registry of engines: its names are those of the classes, and reading it loads nothing."""
+"""The registry of engines: its names match the classes' names, and reading it loads no engine."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def test_an_entry_leads_to_the_class_of_its_name(kind: EngineKind) -> None:
 
 def test_the_first_runs_everywhere_and_help_says_which_is_preferred() -> None:
     engine_class(EVERYWHERE).check_box()
-    assert EVERYWHERE == "openvino" and DEFAULT == "tensorrt where it can run here, else openvino"
+    assert EVERYWHERE == "openvino" and DEFAULT == "tensorrt if it can run here, else openvino"
 
 
 @pytest.mark.parametrize("name", ["", "OpenVINO", "onnxruntime"])
@@ -47,7 +47,7 @@ def test_an_engine_that_is_ready_at_once_is_not_built_beforehand() -> None:
 
 @pytest.mark.parametrize("module", ["engines.registry", "cameras.registry", "triggers", "cli", "doctor"])
 def test_a_registry_is_read_where_nothing_is_installed(module: str) -> None:
-    """Without packages from site-packages, command lines and doctor still say what there is."""
+    """Command lines and doctor list the engines even without packages from site-packages."""
     code = f"""
 import sys
 for name in ("numpy", "cv2", "yaml", "paho", "pydantic", "openvino", "simplejpeg", "cryptography", "gi", "gpiod"):

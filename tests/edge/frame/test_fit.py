@@ -9,8 +9,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from edge_inspect.edge.errors import UsageError
-from edge_inspect.edge.frame.fit import MODES, Fit, Placement, parse_size
+from edge_inspect.edge.frame.fit import MODES, Fit, parse_size
 from edge_inspect.edge.frame.images import Frame
+from edge_inspect.edge.frame.placement import Placement
 
 sides = st.integers(24, 400)
 network_sides = st.integers(1, 4).map(lambda n: 32 * n)
@@ -32,14 +33,14 @@ def black(width: int, height: int) -> Frame:
 
 
 def centroid(values: np.ndarray) -> tuple[float, float]:
-    """x, y of the centre of gravity, pixel edges on whole numbers."""
+    """Return x and y of the centre of gravity. Pixel edges are at whole numbers."""
     total = values.sum(dtype=np.float64)
     y, x = np.indices(values.shape) + 0.5
     return float((x * values).sum() / total), float((y * values).sum() / total)
 
 
 def seen(placement: Placement) -> tuple[int, int, int, int]:
-    """x0, y0, x1, y1 of the part of the frame that the network sees."""
+    """Return x0, y0, x1, y1 of the area of the frame that the network sees."""
     x0, y0, x1, y1 = placement.valid
     left, top = placement.to_frame(x0, y0)
     right, bottom = placement.to_frame(x1, y1)
@@ -47,7 +48,10 @@ def seen(placement: Placement) -> tuple[int, int, int, int]:
 
 
 def rectangle(placement: Placement, shares: tuple[float, float], least: float) -> tuple[int, int, int, int]:
-    """A rectangle of at least `least` network pixels a side, well inside what is seen, in frame pixels."""
+    """Draw a rectangle in frame pixels, well inside the area that the network sees.
+
+    Its sides have `least` network pixels or more.
+    """
     left, top, right, bottom = seen(placement)
     w, h = int(np.ceil(least * placement.scale_x)), int(np.ceil(least * placement.scale_y))
     margin_x, margin_y = int(np.ceil(2 * placement.scale_x)) + 1, int(np.ceil(2 * placement.scale_y)) + 1
@@ -154,7 +158,7 @@ def test_a_tiled_frame_fills_its_canvas(fit: Fit, w: int, h: int, inside: bool) 
 @given(tiled(), sides, sides, st.tuples(share, share))
 @few
 def test_a_dot_comes_back_from_its_tiles(fit: Fit, w: int, h: int, at: tuple[float, float]) -> None:
-    """Frame to canvas, to tiles, each seen by a network that answers its brightness, to a map, to the frame."""
+    """The whole way: frame, canvas, tiles, a network that returns their brightness, merged map, frame."""
     frame = black(w, h)
     placement = fit.apply(frame)[1]
     x, y, dot_w, dot_h = rectangle(placement, at, 3)
@@ -229,7 +233,7 @@ def test_a_frame_of_the_networks_size_is_not_touched() -> None:
 
 @pytest.mark.parametrize("factor", [2, 4, 8, 16])
 def test_a_line_of_one_pixel_keeps_its_share_of_the_light(factor: int) -> None:
-    """Wherever it lies: it does not fall between two samples."""
+    """At no position does it fall between two samples."""
     side = 32 * factor
     for at in range(side):
         for frame in (black(side, side), black(side, side)[:, :32]):
@@ -240,7 +244,7 @@ def test_a_line_of_one_pixel_keeps_its_share_of_the_light(factor: int) -> None:
 
 @pytest.mark.parametrize("side", [120, 125, 127, 160, 168, 225, 250, 255, 320, 336, 640])
 def test_a_line_of_one_pixel_is_not_lost_at_other_scales(side: int) -> None:
-    """As 640 pixels to 256, and 672 to 256."""
+    """Such scales occur from 640 or 672 pixels to 256."""
     for at in range(side):
         frame = black(side, 64)
         frame[:, at] = 255

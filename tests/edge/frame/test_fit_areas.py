@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from edge_inspect.edge.errors import UsageError
 from edge_inspect.edge.frame.areas import Area, Areas
-from edge_inspect.edge.frame.fit import BLANK, Fit, Placement
+from edge_inspect.edge.frame.fit import BLANK, Fit
+from edge_inspect.edge.frame.placement import Placement
 
 FITS = {
     "stretch": Fit(64, 96),

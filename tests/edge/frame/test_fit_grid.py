@@ -1,4 +1,4 @@
-"""How many tiles a fit has, and which numbers of them it refuses."""
+"""The number of tiles of a fit, and the numbers that it refuses."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_a_grid_is_just_large_enough(w: int, h: int, nw: int, nh: int, overlap: 
 
 
 def test_too_many_tiles_are_refused_with_their_number_and_the_remedies() -> None:
-    with pytest.raises(UsageError, match=r"4000x3000 pixels make 18x14 = 252 tiles of 256x256.*--tiles.*--region"):
+    with pytest.raises(UsageError, match=r"4000x3000 pixels need 18x14 = 252 tiles of 256x256.*--tiles.*--region"):
         grid_for((4000, 3000), (256, 256), 32)
     with pytest.raises(UsageError, match="overlap 128 must lie between 0 and half a tile's side, 32"):
         grid_for((4000, 3000), (64, 256), 128)
@@ -67,7 +67,7 @@ def test_tiles_are_two_positive_whole_numbers(tiles: tuple[object, ...]) -> None
 
 @pytest.mark.parametrize("mode", [mode for mode in MODES if mode != "tile"])
 def test_other_modes_have_one_tile(mode: str) -> None:
-    with pytest.raises(UsageError, match=f"fit {mode} has one tile, not 3x1; that is the fit tile"):
+    with pytest.raises(UsageError, match=f"fit {mode} has one tile, not 3x1; use the fit tile for several"):
         Fit(mode=mode, tiles=(3, 1))
 
 

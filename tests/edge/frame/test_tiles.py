@@ -70,7 +70,7 @@ def test_what_was_cut_is_merged_to_itself(grid: Grid, seed: int) -> None:
 @given(grids().filter(lambda grid: grid.overlap > 0), st.integers(0, 9))
 @few
 def test_tiles_that_disagree_make_no_seam(grid: Grid, seed: int) -> None:
-    """Where neighbours differ by d, no two pixels side by side differ by more than the steepest slope of the ramp."""
+    """If neighbouring tiles differ by d, adjacent pixels differ at most by what the ramp's steepest slope allows."""
     offsets = np.random.default_rng(seed).uniform(0, 1, grid.count).astype(np.float32)
     merged = Merger(grid).merge(np.ones((grid.count, grid.height, grid.width), np.float32) * offsets[:, None, None])
     steepest = np.ptp(offsets) * np.sin(np.pi / 2 / grid.overlap) if grid.overlap > 1 else np.ptp(offsets)
@@ -93,7 +93,7 @@ def test_one_tile_is_the_canvas() -> None:
 
 
 def test_a_merger_takes_maps_one_at_a_time_and_forgets_the_last_frame() -> None:
-    """As an engine gives them: one buffer, written anew for each tile."""
+    """Yield maps as an engine does: in one buffer, which each tile overwrites."""
     grid = Grid(16, 16, 2, 2, 4)
     merger, buffer = Merger(grid), np.zeros((16, 16), np.float32)
 

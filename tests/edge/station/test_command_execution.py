@@ -21,7 +21,7 @@ from edge_inspect.edge.contract.commands import VERBS, Reply, ReturnAddress
 from edge_inspect.edge.contract.fields import utc_now
 from edge_inspect.edge.contract.ids import uuid7
 from edge_inspect.edge.engines import AnomalyMap
-from edge_inspect.edge.frame.fit import Placement
+from edge_inspect.edge.frame.placement import Placement
 from edge_inspect.edge.outbox.memory import MemoryOutbox
 from edge_inspect.edge.station.bundles import StationBundles
 from edge_inspect.edge.station.change_records import KEPT, ThresholdEntry, ThresholdRecord

@@ -80,7 +80,7 @@ def test_the_clock_takes_a_part_each_period(
 def test_a_clock_too_fast_waits_with_every_and_raises_the_alarm(
     run: Run, bundle: Bundle, tmp_path: Path, pictures: str, outbox: MemoryOutbox
 ) -> None:
-    """The engine has not begun, so that everything waits: the ring, the gate, and then the clock."""
+    """The engine has not started, so the ring fills up, then the requests for frames, and then the clock waits."""
     settings = make_settings(tmp_path, bundle.path, camera=pictures, trigger="every 1 ms", policy="every", queue=2)
     station, loop = run(settings)
     wait_until(lambda: station._ring.blocked, 60)
@@ -95,7 +95,7 @@ def test_a_clock_too_fast_waits_with_every_and_raises_the_alarm(
 
 
 def test_parts_that_a_line_lets_go_by_are_counted(run: Run, bundle: Bundle, tmp_path: Path, pictures: str) -> None:
-    """The edge itself needs a kernel with gpio-sim: here the station is told as the line's thread would."""
+    """A real edge needs a kernel with gpio-sim. So this test calls the station as the line's thread would."""
     pytest.importorskip("gpiod", reason="pip install gpiod")
     gpio = "gpio:/dev/gpiochip99/1"
     station, _ = run(make_settings(tmp_path, bundle.path, camera=pictures, trigger=gpio, policy="every", queue=1))

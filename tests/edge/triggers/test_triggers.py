@@ -91,7 +91,7 @@ def test_a_check_opens_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(gpiod, name, pytest.fail)
     for text in ("camera", "command", "every 500 ms"):
         check_trigger(text)
-    with pytest.raises(TriggerError, match="gpiochip99 is no GPIO chip; gpiodetect lists those there are"):
+    with pytest.raises(TriggerError, match="gpiochip99 is not a GPIO chip; gpiodetect lists the chips of this box"):
         check_trigger("gpio:/dev/gpiochip99/17")
     monkeypatch.setattr(gpiod, "is_gpiochip_device", lambda path: path == "/dev/gpiochip0")
     check_trigger("gpio:/dev/gpiochip0/17")
@@ -112,7 +112,7 @@ def test_a_trigger_that_needs_gpiod_says_how_to_get_it(
 
 
 class Request:
-    """Stands in for the kernel's line: edges by the clock that they are stamped with."""
+    """A stand-in for the kernel's line, whose edges have time stamps of the same clock."""
 
     def __init__(self, moments: list[float]) -> None:
         self.moments = moments

@@ -1,4 +1,4 @@
-"""What the builder asks of each release, on a stand-in that has the members of the real bindings."""
+"""The builder's calls for each release, on a stand-in that has the members of the real bindings."""
 
 from __future__ import annotations
 

@@ -136,7 +136,7 @@ def test_a_plan_of_another_release_and_of_another_network_is_refused(bundle: Bun
     with pytest.raises(EngineError, match="TensorRT refuses the fp32 engine: The engine plan file is not compatible"):
         TensorRtEngine(bundle, "fp32", b"plan 8.6.1\n" + bundle.model("fp32"), made.trt, made.cuda)
     other = small_bundle.write(tmp_path / "other")
-    with pytest.raises(EngineError, match=r"the engine is of another network: it has .*teacher1 \(1, "):
+    with pytest.raises(EngineError, match=r"the engine belongs to another network: it has .*teacher1 \(1, "):
         TensorRtEngine(other, "fp32", f"plan {VERSION}\n".encode() + bundle.model("fp32"), made.trt, made.cuda)
 
 

@@ -18,7 +18,9 @@ from edge_inspect.edge.errors import EngineError
 
 
 def quantized() -> bytes:
-    """Two convolutions with integer weights, a scale a channel and one for all, and a pair on the first's output."""
+    """Return a network of two convolutions with integer weights; the output of the first has a Q/DQ pair.
+
+    The weights of one have a scale per channel, those of the other a single scale."""
     rng = np.random.default_rng(0)
     constants = {
         "w1": rng.integers(-63, 64, (6, 3, 3, 3), np.int8),
@@ -67,7 +69,7 @@ def test_the_numbers_stay_and_no_weight_is_an_integer() -> None:
 
 
 def test_the_floats_are_the_integers_steps() -> None:
-    """So that TensorRT's own quantization arrives at the same integers."""
+    """TensorRT's own quantization must give the same integers."""
     before, after = (onnx.load_from_string(m) for m in (quantized(), with_float_weights(quantized())))
     was, now = ({t.name: numpy_helper.to_array(t) for t in m.graph.initializer} for m in (before, after))
     for name, scale in (("w1", was["w1_scale"].reshape(6, 1, 1, 1)), ("w2", was["w2_scale"])):
@@ -86,6 +88,6 @@ def test_only_releases_before_10_are_given_floats(version: str, floats: bool) ->
 
 def test_a_box_without_the_onnx_package_is_told_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "onnx", None)
-    with pytest.raises(EngineError, match="reads INT8 weights as floats alone.*pip install onnx"):
+    with pytest.raises(EngineError, match="reads INT8 weights only as floats.*pip install onnx"):
         build(tensorrt("8.5.3.1")[0], quantized(), "int8")
     assert build(tensorrt("8.5.3.1")[0], tiny_bundle.network(), "fp16").plan

@@ -1,4 +1,4 @@
-"""What is asked of each TensorRT release against what its bindings have, read from the wheels on PyPI."""
+"""The flags and calls for each TensorRT release exist in its bindings, which were read from the wheels on PyPI."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PROTOCOLS = {
     "Parser": "OnnxParser",
     "ParserError": "ParserError",
     "Runtime": "Runtime",
-    "Engine": "ICudaEngine",
+    "CudaEngine": "ICudaEngine",
     "ExecutionContext": "IExecutionContext",
     "TimingCache": "ITimingCache",
 }

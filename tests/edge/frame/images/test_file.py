@@ -97,7 +97,7 @@ def test_other_formats_cut_off_are_refused(tmp_path: Path, suffix: str) -> None:
 def test_what_is_no_picture_is_refused(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "part.png"
     path.write_bytes(data)
-    with pytest.raises(ImageError, match=r"part\.png: is not a picture OpenCV can read; remove it or save it again"):
+    with pytest.raises(ImageError, match=r"part\.png: is not a picture that OpenCV can read; remove it or save it"):
         read_image(path)
 
 

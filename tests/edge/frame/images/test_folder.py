@@ -1,4 +1,4 @@
-"""What counts as a picture of a folder, and what is said of the rest."""
+"""Which files of a folder count as pictures, and what the log says about the others."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from edge_inspect.edge.errors import ImageError
-from edge_inspect.edge.frame.images.folder import _tell_once, list_images, look_into, nothing_here, pictures_of
+from edge_inspect.edge.frame.images.folder import _warn_once, list_images, look_into, nothing_here, pictures_of
 
 
 @pytest.fixture(autouse=True)
 def _anew() -> None:
-    _tell_once.cache_clear()
+    _warn_once.cache_clear()
 
 
 def fill(folder: Path, *names: str) -> Path:
@@ -38,7 +38,7 @@ def test_what_is_passed_over_is_said_once(tmp_path: Path, caplog: pytest.LogCapt
         for _ in range(2):
             assert [path.name for path in list_images(tmp_path)] == ["a.png"]
     kinds = ".heic 2, .txt 1, broken link 1, hidden 3, no regular file 1, no suffix 1"
-    said = f"{tmp_path}: 9 files passed over ({kinds}); 1 folder in it not looked into"
+    said = f"{tmp_path}: 9 files skipped ({kinds}); 1 folder in it not searched"
     assert [record.getMessage() for record in caplog.records] == [said]
 
 
@@ -59,12 +59,11 @@ def test_links_to_pictures_are_pictures(tmp_path: Path) -> None:
 def test_a_folder_without_pictures_is_described(tmp_path: Path) -> None:
     assert nothing_here(fill(tmp_path / "empty")) == f"{tmp_path}/empty: holds no images"
     fill(tmp_path / "raw", "a.cr2", "b.cr2")
-    assert (
-        "raw: holds no images (2 files passed over (.cr2 2); the name of an image ends in .png, .jpg,"
-        in nothing_here(tmp_path / "raw")
+    assert "raw: holds no images (2 files skipped (.cr2 2); the name of an image ends in .png, .jpg," in nothing_here(
+        tmp_path / "raw"
     )
     fill(tmp_path / "days" / "monday", "a.png")
-    assert "days: holds no images (1 folder in it not looked into; the name" in nothing_here(tmp_path / "days")
+    assert "days: holds no images (1 folder in it not searched; the name" in nothing_here(tmp_path / "days")
 
 
 def test_names_that_are_no_utf8_are_said_clean(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -72,7 +71,7 @@ def test_names_that_are_no_utf8_are_said_clean(tmp_path: Path, caplog: pytest.Lo
     with caplog.at_level(logging.WARNING):
         list_images(folder)
     assert caplog.records[0].getMessage().isprintable()
-    assert r"t\xfc: 2 files passed over (.\x1b[2j 1, .\xe9\xe9 1)" in caplog.text
+    assert r"t\xfc: 2 files skipped (.\x1b[2j 1, .\xe9\xe9 1)" in caplog.text
 
 
 def test_files_and_folders_are_taken_together_each_once(tmp_path: Path) -> None:

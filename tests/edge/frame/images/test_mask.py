@@ -1,4 +1,4 @@
-"""Ground truth: what marks, and what cannot be meant."""
+"""Ground truth: which values mark a defect, and which masks are implausible."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def save(path: Path, pixels: np.ndarray, **options: object) -> Path:
 
 
 def two(left: int, right: int, dtype: type = np.uint8) -> np.ndarray:
-    """The left half of what is marked has one value, the right half another."""
+    """The left half of the marked area has one value, the right half another."""
     mask = np.zeros(TRUTH.shape, dtype)
     mask[LEFT], mask[RIGHT] = left, right
     return mask
@@ -119,7 +119,7 @@ def test_soft_edges_mark_from_their_half(tmp_path: Path) -> None:
 
 def test_the_numbers_of_many_objects_are_refused(tmp_path: Path) -> None:
     mask = np.kron(np.arange(0, 250, 10, dtype=np.uint8).reshape(5, 5), np.ones((8, 8), np.uint8))
-    with pytest.raises(ImageError, match=r"holds 25 values from 0 to 240, and which of them mark is not clear"):
+    with pytest.raises(ImageError, match=r"holds 25 values from 0 to 240, and it is not clear which of them mark"):
         read_mask(save(tmp_path / "mask.png", mask))
 
 

@@ -1,4 +1,4 @@
-"""Damaged files of every format: an error that names the file, or the picture as it was. Never a traceback."""
+"""Damaged files of every format give an error that names the file, or the undamaged picture, but never a traceback."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ MUTATIONS = (cut, zero, flip, scatter, repeat, end)
 
 
 def read(path: Path, data: bytes) -> np.ndarray | None:
-    """The picture, or nothing where it is refused; anything else is a mistake of ours."""
+    """Return the picture, or `None` if it is refused. Any other exception is a bug."""
     path.write_bytes(data)
     try:
         found = read_image(path)
@@ -113,7 +113,7 @@ def test_a_mutated_file_is_refused_or_read(
 @pytest.mark.parametrize("name", FILES)
 @pytest.mark.parametrize("mutation", [end, cut], ids=["cut off", "lost"])
 def test_lost_data_is_noticed_in_every_format(tmp_path: Path, name: str, mutation: Callable[..., bytes]) -> None:
-    """A stretch of the pixels' data is gone; whether formats without checksums notice is a matter of its length."""
+    """A stretch of the pixels' data is missing. Formats without checksums notice it depending on its length."""
     whole = FILES[name]
     for share in (0.5, 0.6, 0.7, 0.8):
         assert read(tmp_path / "part.bin", mutation(whole, int(len(whole) * share), 700, 0)) is None

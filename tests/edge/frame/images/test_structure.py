@@ -1,4 +1,4 @@
-"""Pictures as phones, tools and bad sticks leave them: read rightly, or refused by name."""
+"""Pictures from phones, tools and faulty memory sticks are read correctly, or refused with the file's name."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ def test_a_few_zeros_before_the_end_are_padding(tmp_path: Path) -> None:
 
 
 def test_a_frame_without_huffman_tables_is_decoded(tmp_path: Path) -> None:
-    """Cameras leave the usual ones out."""
+    """Some cameras omit the standard Huffman tables."""
     data = JPEGS["baseline"]
     tables = re.search(rb"\xff\xc4.*?(?=\xff\xda)", data, re.DOTALL)
     assert tables is not None
@@ -197,7 +197,7 @@ def test_a_png_of_too_few_rows_is_refused(tmp_path: Path) -> None:
 def test_more_than_one_picture_is_refused(tmp_path: Path, kind: str) -> None:
     more = [Image.fromarray(scene()) for _ in range(2)]
     said = refused(tmp_path, packed(form=kind, save_all=True, append_images=more))
-    assert re.search(r"is an animation|is a GIF, which may hold several|holds 3 pages, and one picture is wanted", said)
+    assert re.search(r"is an animation|is a GIF, which may hold several|holds 3 pages; one picture is needed", said)
 
 
 def test_a_tiff_with_a_small_copy_is_one_picture(tmp_path: Path) -> None:
@@ -255,10 +255,10 @@ def test_values_of_12_bits_are_spread(tmp_path: Path) -> None:
 
 def test_12_of_16_bits_are_named_and_read_where_it_is_said(tmp_path: Path) -> None:
     data = packed(Image.fromarray(VALUES), "PNG")
-    assert "has 16 bits a pixel, and no value above 4095: its camera may give 10 or 12 bits" in refused(tmp_path, data)
+    assert "has 16 bits per pixel but no value above 4095: its camera may give 10 or 12 bits" in refused(tmp_path, data)
     np.testing.assert_allclose(read(tmp_path, data, bits=12)[..., 0], EIGHT, atol=1)
     np.testing.assert_allclose(read(tmp_path, data, bits=16)[..., 0], VALUES / 257, atol=1)
-    with pytest.raises(ImageError, match="has values up to 4095, and 10 bits end at 1023"):
+    with pytest.raises(ImageError, match="has values up to 4095, but 10 bits end at 1023"):
         read(tmp_path, data, bits=10)
     assert not read(tmp_path, packed(Image.fromarray(VALUES * 0), "PNG")).any()
     np.testing.assert_array_equal(read(tmp_path, packed(form="PNG"), bits=12), bgr(PICTURE))

@@ -1,11 +1,11 @@
-// The mean of the k largest values, exactly: a radix select, 8 bits at a time, by one block.
+// The k-th largest of many values, exactly: a radix select by one block, 8 bits at a time.
 #pragma once
 
 #include "numbers.cuh"
 
-// The `rank`-th largest key, and in `rank` how many of those equal to it are wanted; 0 where there are fewer keys.
-// `each(use)` calls `use(key)` for the thread's share of the keys, all lanes of a warp together; the key 0 is none.
-// All threads of a block call it.
+// Returns the `rank`-th largest key, or 0 if there are fewer keys. Sets `rank` to the number of keys equal to it that
+// are among the `rank` largest. `each(use)` must call `use(key)` for the thread's share of the keys, with all lanes of
+// a warp together; a key of 0 does not count. All threads of the block must call this function.
 template <typename Each>
 __device__ unsigned kth_largest(Each each, unsigned& rank) {
     __shared__ unsigned bins[256], found, left;
@@ -13,9 +13,9 @@ __device__ unsigned kth_largest(Each each, unsigned& rank) {
     for (int shift = 24; shift >= 0; shift -= 8) {
         for (int bin = threadIdx.x; bin < 256; bin += blockDim.x) bins[bin] = 0;
         __syncthreads();
-        if (threadIdx.x == 0) found = 0;  // nobody reads the last one's any more
+        if (threadIdx.x == 0) found = 0;  // no thread reads the value of the previous round any more
         each([&](unsigned key) {
-            // Neighbours share their high bits: a warp adds once for each of its bins, not 32 times to the same.
+            // Neighbours share their high bits, so a warp adds once for each bin instead of 32 times to the same one.
             const int bin = key != 0 && (key ^ prefix) >> shift < 256 ? static_cast<int>(key >> shift & 255) : -1;
             const unsigned same = __match_any_sync(WARP, bin);
             if (bin >= 0 && __ffs(same) - 1 == static_cast<int>(threadIdx.x % 32)) atomicAdd(&bins[bin], __popc(same));
@@ -46,7 +46,7 @@ __device__ unsigned kth_largest(Each each, unsigned& rank) {
     return prefix;
 }
 
-// What all threads of a block hold, joined; every thread has the result. `join` is associative.
+// Combines the values of all threads of a block with `join`, which is associative. Every thread gets the result.
 template <int THREADS, typename T, typename Join>
 __device__ T join_block(T value, Join join) {
     __shared__ T parts[THREADS / 32];

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from edge_inspect.edge.cameras.address import parse_uri
+from edge_inspect.edge.cameras.opening import parse_uri
 from edge_inspect.edge.errors import CameraError
 
 
