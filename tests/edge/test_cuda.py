@@ -16,7 +16,7 @@ from edge_inspect.edge.errors import EngineError
         ("cuInit failed: system has unsupported display driver / cuda driver combination", "reboot after an update"),
         ("cuStreamSynchronize failed: unspecified launch failure", "restart the service"),
         ("cuStreamSynchronize failed: an illegal memory access was encountered", "restart the service"),
-        ("cuStreamSynchronize failed: uncorrectable ECC error encountered", "exchange the GPU"),
+        ("cuStreamSynchronize failed: uncorrectable ECC error encountered", "replace the GPU"),
         ("cuModuleLoad failed: named symbol not found", "edge-inspect doctor"),
     ],
 )
