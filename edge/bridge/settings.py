@@ -8,7 +8,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
-from edge_inspect.edge.bridge.part import SeenRegion
+from edge_inspect.edge.bridge.received_messages import ReceivedRegion
 from edge_inspect.edge.bridge.registers import BLOCK, CLASSES
 from edge_inspect.edge.configuration.mqtt_settings import MqttSettings
 from edge_inspect.edge.configuration.section import Host, Level, Section
@@ -34,7 +34,7 @@ class DefectClass(Section):
         default=0, ge=0, le=1e12, description="the same in mm², where the station knows its scale"
     )
 
-    def holds(self, regions: Sequence[SeenRegion], count: int) -> bool:
+    def holds(self, regions: Sequence[ReceivedRegion], count: int) -> bool:
         """Return whether a part with these regions, the largest of `count`, is of this class."""
         return (
             count >= self.min_regions

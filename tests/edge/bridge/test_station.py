@@ -11,15 +11,15 @@ from bridge_parts import defect, settings, verdict
 from station_parts import TOPICS, health
 
 from edge_inspect.edge.bridge.registers import FLAGS, NEWEST, PART_FIELDS, RING, SLOT, SLOTS, STATION_FIELDS, Field
-from edge_inspect.edge.bridge.station import BridgedStation, StationRecord
+from edge_inspect.edge.bridge.station import BridgedStation, SavedStation
 from edge_inspect.edge.contract.fields import utc_now
 from edge_inspect.edge.contract.messages import Status
 
 
 class Bench:
-    def __init__(self, folder: Path, record: StationRecord | None = None, **more: Any) -> None:
+    def __init__(self, folder: Path, saved: SavedStation | None = None, **more: Any) -> None:
         chosen = settings(1883, folder, **{"stale_after_s": 5, **more})
-        self.one = BridgedStation(TOPICS, chosen, record or StationRecord(), 3)
+        self.one = BridgedStation(TOPICS, chosen, saved or SavedStation(), 3)
         self.now = 100.0
 
     def send(self, topic: str, payload: bytes, *, retained: bool = False) -> None:
@@ -130,7 +130,7 @@ def test_it_goes_on_where_it_was(tmp_path: Path) -> None:
     before = Bench(tmp_path)
     before.one.connect(True)
     before.put(1, 2, 3)
-    after = Bench(tmp_path, StationRecord.model_validate_json(before.one.record().model_dump_json()))
+    after = Bench(tmp_path, SavedStation.model_validate_json(before.one.saved().model_dump_json()))
     assert after.one.registers(0)[SLOTS:] == before.one.registers(0)[SLOTS:]
     after.one.connect(True)
     after.put(6)

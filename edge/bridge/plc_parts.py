@@ -7,15 +7,15 @@ from collections.abc import Sequence
 
 from pydantic import BaseModel
 
-from edge_inspect.edge.bridge.following import Delivery
-from edge_inspect.edge.bridge.part import Part
+from edge_inspect.edge.bridge.received_messages import ReceivedPart
 from edge_inspect.edge.bridge.registers import CLASSES, PART_FLAGS, RESULTS, RING, Values, bits, text_bytes
+from edge_inspect.edge.bridge.reorder_buffer import OrderedPart
 from edge_inspect.edge.bridge.settings import DefectClass
 
 _MOST_WAITING = 10_000
 
 
-class Shown(BaseModel):
+class PlcPart(BaseModel):
     """A part as the PLC sees it."""
 
     number: int
@@ -63,11 +63,11 @@ class Tally(BaseModel):
     classes: list[int] = [0] * CLASSES
     overruns: int = 0
     acknowledged: int = 0
-    ring: list[Shown] = []
-    waiting: list[Shown] = []
+    ring: list[PlcPart] = []
+    waiting: list[PlcPart] = []
 
 
-class Handover:
+class PlcParts:
     """Hands parts over one after another.
 
     Where the PLC acknowledges, a part enters the ring when the one that it takes the place of has been dealt with; the
@@ -84,7 +84,7 @@ class Handover:
         self._classes, self._acknowledge = classes, acknowledge
         self._waiting = deque(tally.waiting)
         if not acknowledge:
-            self._enter()
+            self._fill_ring()
 
     @property
     def waiting(self) -> int:
@@ -95,15 +95,15 @@ class Handover:
         """Return a copy of the tally, with the parts that wait."""
         return self.tally.model_copy(update={"classes": list(self.tally.classes), "waiting": list(self._waiting)})
 
-    def give(self, delivery: Delivery) -> None:
+    def give(self, ordered: OrderedPart) -> None:
         """Hand a part over."""
-        part = delivery.part
+        part = ordered.part
         self._waiting.append(
-            Shown(
+            PlcPart(
                 number=0,
                 sequence=part.sequence,
                 ok=part.ok,
-                late=delivery.late,
+                late=ordered.late,
                 shadow=part.shadow,
                 defect_class=self._class_of(part),
                 regions=part.all_regions,
@@ -113,7 +113,7 @@ class Handover:
                 part_id=part.part_id or "",
             )
         )
-        self._enter()
+        self._fill_ring()
         while len(self._waiting) > _MOST_WAITING:
             self._waiting.popleft()
             self.tally.overruns += 1
@@ -128,10 +128,10 @@ class Handover:
         if number < self.tally.acknowledged:
             return False
         self.tally.acknowledged = number
-        self._enter()
+        self._fill_ring()
         return True
 
-    def _enter(self) -> None:
+    def _fill_ring(self) -> None:
         tally = self.tally
         while self._waiting and (not self._acknowledge or tally.parts - tally.acknowledged < RING):
             shown = self._waiting.popleft()
@@ -143,7 +143,7 @@ class Handover:
                 tally.rejected += 1
                 tally.classes[shown.defect_class] += 1
 
-    def _class_of(self, part: Part) -> int:
+    def _class_of(self, part: ReceivedPart) -> int:
         if part.ok:
             return 0
         regions, count = part.regions or (), part.all_regions

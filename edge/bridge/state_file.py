@@ -9,22 +9,22 @@ from typing import Literal
 
 from pydantic import BaseModel, ValidationError
 
-from edge_inspect.edge.bridge.station import StationRecord
+from edge_inspect.edge.bridge.station import SavedStation
 from edge_inspect.edge.errors import ConfigurationError
 from edge_inspect.edge.files import write_atomically
 
 log = logging.getLogger(__name__)
 
 
-class Record(BaseModel):
+class BridgeState(BaseModel):
     """The file's content."""
 
     version: Literal[1] = 1
     starts: int = 0
-    stations: dict[str, StationRecord] = {}
+    stations: dict[str, SavedStation] = {}
 
 
-class RecordFile:
+class StateFile:
     """Keeps the record. A damaged file is set aside: the bridge then begins with the next part that comes.
 
     Args:
@@ -38,8 +38,8 @@ class RecordFile:
         self._path = path
         self._written = b""
         try:
-            self._record = self._read()
-            self._record.starts += 1
+            self._state = self._read()
+            self._state.starts += 1
             self._write()
         except OSError as error:
             raise ConfigurationError(
@@ -49,33 +49,33 @@ class RecordFile:
     @property
     def starts(self) -> int:
         """How often the bridge has started, this time included."""
-        return self._record.starts
+        return self._state.starts
 
-    def station(self, prefix: str) -> StationRecord:
+    def station(self, prefix: str) -> SavedStation:
         """Return what is remembered of a station."""
-        return self._record.stations.get(prefix, StationRecord())
+        return self._state.stations.get(prefix, SavedStation())
 
-    def save(self, stations: Mapping[str, StationRecord]) -> None:
+    def save(self, stations: Mapping[str, SavedStation]) -> None:
         """Write what has changed; a disk that takes nothing is logged, and tried again next time."""
-        self._record.stations.update(stations)
+        self._state.stations.update(stations)
         try:
             self._write()
         except OSError as error:
             log.error("state: %s cannot be written: %s; a restart would begin at an older part", self._path, error)
 
-    def _read(self) -> Record:
+    def _read(self) -> BridgeState:
         try:
-            return Record.model_validate_json(self._path.read_bytes())
+            return BridgeState.model_validate_json(self._path.read_bytes())
         except FileNotFoundError:
-            return Record()
+            return BridgeState()
         except ValidationError as error:
             aside = self._path.with_name(self._path.name + ".damaged")
             self._path.replace(aside)
             log.error("state: %s is damaged and set aside as %s: %s", self._path, aside, str(error).splitlines()[0])
-            return Record()
+            return BridgeState()
 
     def _write(self) -> None:
-        content = self._record.model_dump_json().encode()
+        content = self._state.model_dump_json().encode()
         if content != self._written:
             write_atomically(self._path, content)
             self._written = content

@@ -28,7 +28,7 @@ class _Refusal(Exception):
         self.code = code
 
 
-class Answers:
+class ModbusRequests:
     """Answers requests from the stations' registers as they are at that moment.
 
     Args:

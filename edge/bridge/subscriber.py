@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 _TURN_S = 0.05
 
 
-class Subscriber:
+class BridgeSubscriber:
     """Hears the stations in a thread of its own, from its making to `close`; connects again whenever that is needed.
 
     The broker keeps nothing for it: what it misses is asked for.

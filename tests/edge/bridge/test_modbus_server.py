@@ -15,9 +15,9 @@ import pytest
 from bridge_parts import Plc, RawPlc, put, reading, request, serving
 from mosquitto import wait_until
 
-from edge_inspect.edge.bridge.answers import Answers
+from edge_inspect.edge.bridge.modbus_requests import ModbusRequests
+from edge_inspect.edge.bridge.modbus_server import MOST_CONNECTIONS, TCP_OPTIONS
 from edge_inspect.edge.bridge.registers import BLOCK
-from edge_inspect.edge.bridge.server import MOST_CONNECTIONS, TCP_OPTIONS
 from edge_inspect.edge.errors import ConfigurationError
 
 ILLEGAL_FUNCTION, ILLEGAL_ADDRESS, ILLEGAL_VALUE = 1, 2, 3
@@ -171,7 +171,7 @@ def test_a_frame_of_another_protocol_is_skipped(tmp_path: Path, protocol: int) -
 def test_the_rest_of_a_request_is_not_awaited_for_ever(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, piece: bytes
 ) -> None:
-    monkeypatch.setattr("edge_inspect.edge.bridge.server.REST_S", 0.2)
+    monkeypatch.setattr("edge_inspect.edge.bridge.modbus_server.REST_S", 0.2)
     with serving(tmp_path) as (_, port), raw(port) as idle, raw(port) as client:
         client.send(piece)
         assert client.answer() is None
@@ -220,14 +220,14 @@ def test_a_client_that_does_not_read_is_hung_up_on(tmp_path: Path, monkeypatch: 
 def test_one_that_asks_without_pause_leaves_the_others_their_turn(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked, go_on, answer = [], threading.Event(), Answers.answer
+    asked, go_on, answer = [], threading.Event(), ModbusRequests.answer
 
-    def slow(self: Answers, pdu: bytes) -> bytes:
+    def slow(self: ModbusRequests, pdu: bytes) -> bytes:
         asked.append(pdu)
         assert go_on.wait(60)
         return answer(self, pdu)
 
-    monkeypatch.setattr(Answers, "answer", slow)
+    monkeypatch.setattr(ModbusRequests, "answer", slow)
     with serving(tmp_path) as (_, port), raw(port) as greedy, raw(port) as other:
         greedy.send(*(request(number, READ_72) for number in range(300)))
         wait_until(lambda: bool(asked), 30, "the first is under way")

@@ -8,20 +8,20 @@ from edge_inspect.edge.contract.commands import PartSequence
 from edge_inspect.edge.contract.fields import Time, Uuid7
 
 
-class Read(BaseModel):
+class ReceivedFields(BaseModel):
     """Fields of a message, the others ignored."""
 
     model_config = ConfigDict(extra="ignore", frozen=True, allow_inf_nan=False)
 
 
-class SeenRegion(Read):
+class ReceivedRegion(ReceivedFields):
     """A region, as far as classes of defects go."""
 
     area_px: int
     area_mm2: float | None = None
 
 
-class Part(Read):
+class ReceivedPart(ReceivedFields):
     """One part, from its verdict, or from its defect, which is a verdict too."""
 
     sequence: PartSequence
@@ -33,7 +33,7 @@ class Part(Read):
     shadow: bool = False
     score: float
     threshold: float
-    regions: tuple[SeenRegion, ...] | None = Field(default=None, description="null: a verdict, no defect")
+    regions: tuple[ReceivedRegion, ...] | None = Field(default=None, description="null: a verdict, no defect")
     region_count: int | None = Field(default=None, ge=0, description="of all; null: a release that does not say it")
 
     @property
@@ -47,13 +47,13 @@ class Part(Read):
         return self.ok or self.regions is not None
 
 
-class SeenRejects(Read):
+class ReceivedRejects(ReceivedFields):
     """How many parts are rejected, as far as the PLC reads it."""
 
     share: float = Field(ge=0, le=1)
 
 
-class Sign(Read):
+class StatusOrHealth(ReceivedFields):
     """A status or a health: what shows that a station lives, and how far it has counted."""
 
     boot_id: str
@@ -61,21 +61,21 @@ class Sign(Read):
     state: str | None = Field(default=None, description="of a status")
     warnings: tuple[str, ...] | None = Field(default=None, description="of a health")
     cause: str | None = Field(default=None, description="of a health")
-    rejects: SeenRejects | None = Field(default=None, description="of a health")
+    rejects: ReceivedRejects | None = Field(default=None, description="of a health")
 
 
-class SentAgain(Read):
+class ResentParts(ReceivedFields):
     """Which parts are sent again."""
 
     first: int
     last: int
 
 
-class SeenReply(Read):
+class ReceivedReply(ReceivedFields):
     """The answer to a command."""
 
     command_id: str | None = None
     done: bool
     refusal: str | None = None
     reason: str | None = None
-    resend: SentAgain | None = None
+    resend: ResentParts | None = None

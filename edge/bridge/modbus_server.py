@@ -19,8 +19,8 @@ from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import dataclass
 
-from edge_inspect.edge.bridge.answers import Answers
-from edge_inspect.edge.bridge.frame import NotModbusError, take_frames
+from edge_inspect.edge.bridge.modbus_frame import NotModbusError, take_frames
+from edge_inspect.edge.bridge.modbus_requests import ModbusRequests
 from edge_inspect.edge.bridge.settings import ModbusSettings
 from edge_inspect.edge.bridge.station import BridgedStation
 from edge_inspect.edge.errors import ConfigurationError
@@ -54,7 +54,7 @@ class _Connection:
     has_asked: bool = False
 
 
-class Server:
+class ModbusServer:
     """Serves from its making to `close`, in a thread of its own.
 
     A client that misbehaves harms nobody else:
@@ -74,7 +74,7 @@ class Server:
     """
 
     def __init__(self, settings: ModbusSettings, stations: Sequence[BridgedStation]) -> None:
-        self._settings, self._answers = settings, Answers(stations)
+        self._settings, self._answers = settings, ModbusRequests(stations)
         self._connections: set[_Connection] = set()
         self._started: Future[None] = Future()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), name="modbus", daemon=True)

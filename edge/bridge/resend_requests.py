@@ -1,4 +1,4 @@
-"""What a station's follower misses is asked for: how much at a time, when again, and when it is lost."""
+"""What a station's buffer misses is asked for: how much at a time, when again, and when it is lost."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import json
 import logging
 from dataclasses import dataclass
 
-from edge_inspect.edge.bridge.following import Follower
-from edge_inspect.edge.bridge.part import SeenReply
+from edge_inspect.edge.bridge.received_messages import ReceivedReply
+from edge_inspect.edge.bridge.reorder_buffer import ReorderBuffer
 from edge_inspect.edge.contract.ids import uuid7_of_now
 
 log = logging.getLogger(__name__)
@@ -35,7 +35,7 @@ class _Request:
     granted: bool = False
 
 
-class Asker:
+class ResendRequests:
     """Makes the commands `resend` of one station, one request at a time.
 
     The newest missing parts are asked for first: a station's history reaches back from now, so what cannot be had any
@@ -46,57 +46,57 @@ class Asker:
 
     Args:
         name: The station's, for the log.
-        follower: What is missing.
+        buffer: What is missing.
     """
 
-    def __init__(self, name: str, follower: Follower) -> None:
-        self._name, self._follower = name, follower
+    def __init__(self, name: str, buffer: ReorderBuffer) -> None:
+        self._name, self._buffer = name, buffer
         self._request: _Request | None = None
         self._attempts = 0
-        self._for_tail = False
+        self._for_announced = False
         self._not_before = 0.0
         self._gap_since: float | None = None
-        self._tail: tuple[int, float] = (-1, 0.0)
+        self._progress: tuple[int, float] = (-1, 0.0)
         self._is_overdue = False
 
     @property
     def overdue(self) -> int:
         """How many parts the station has announced in vain: until all of them have come."""
-        return self._follower.behind if self._is_overdue else 0
+        return self._buffer.behind if self._is_overdue else 0
 
     def forget(self) -> None:
         """Forget what was asked: the connection, or the station's, was lost, and no answer will come."""
         self._request = None
         self._gap_since = None
-        self._tail = (-1, 0.0)
+        self._progress = (-1, 0.0)
 
     def ask(self, now: float) -> bytes | None:
         """Return the next command to send, if it is time; call this while the station is connected."""
-        self._follow_tail(now)
-        if self._request is not None and not self._is_over(self._request, now):
+        self._watch_announced(now)
+        if self._request is not None and not self._is_finished(self._request, now):
             return None
-        wanted = self._wanted(now)
-        if wanted is None or now < self._not_before:
+        range_ = self._next_range(now)
+        if range_ is None or now < self._not_before:
             return None
-        if self._for_tail != (for_tail := wanted[0] > self._follower.highest):
-            self._for_tail, self._attempts = for_tail, 0
+        if self._for_announced != (for_announced := range_[0] > self._buffer.highest):
+            self._for_announced, self._attempts = for_announced, 0
         command_id = uuid7_of_now()
-        self._request = _Request(*wanted, command_id, self._left(*wanted), now)
-        log.info("%s: parts %d to %d are missing and asked for", self._name, *wanted)
+        self._request = _Request(*range_, command_id, self._count_missing(*range_), now)
+        log.info("%s: parts %d to %d are missing and asked for", self._name, *range_)
         fields = {"contract": 1, "command": "resend", "id": command_id, "by": "bridge"}
-        return json.dumps({**fields, "from_sequence": wanted[0], "to_sequence": wanted[1]}).encode()
+        return json.dumps({**fields, "from_sequence": range_[0], "to_sequence": range_[1]}).encode()
 
-    def answer(self, reply: SeenReply, now: float) -> None:
+    def answer(self, reply: ReceivedReply, now: float) -> None:
         """Take the station's answer."""
         request = self._request
         if request is None or reply.command_id != request.command_id:
             return
         if reply.done and reply.resend is not None:
             if reply.resend.first > request.first:
-                self._lose(reply.resend.first - 1, "the station's history begins later; see outbox.history_bytes")
+                self._give_up(reply.resend.first - 1, "the station's history begins later; see outbox.history_bytes")
             # What is left of the request was not in the history yet, and is asked for when these have come.
             request.first, request.last = reply.resend.first, reply.resend.last
-            request.left, request.since, request.granted = self._left(request.first, request.last), now, True
+            request.left, request.since, request.granted = self._count_missing(request.first, request.last), now, True
             return
         self._request = None
         self._try_later(now)
@@ -112,39 +112,39 @@ class Asker:
                 reply.reason,
             )
         elif self._attempts >= _ATTEMPTS:
-            self._lose(request.last, reply.reason or "")
+            self._give_up(request.last, reply.reason or "")
 
-    def _follow_tail(self, now: float) -> None:
+    def _watch_announced(self, now: float) -> None:
         """Know since when none of the announced parts has come."""
-        behind, highest = self._follower.behind, self._follower.highest
-        if not behind or highest != self._tail[0]:
-            self._tail = (highest, now)
-        self._is_overdue = behind > 0 and (self._is_overdue or now >= self._tail[1] + _TAIL_S)
+        behind, highest = self._buffer.behind, self._buffer.highest
+        if not behind or highest != self._progress[0]:
+            self._progress = (highest, now)
+        self._is_overdue = behind > 0 and (self._is_overdue or now >= self._progress[1] + _TAIL_S)
 
-    def _is_over(self, request: _Request, now: float) -> bool:
+    def _is_finished(self, request: _Request, now: float) -> bool:
         """Return whether all of a request has come, or nothing has for too long."""
-        left = self._left(request.first, request.last)
+        left = self._count_missing(request.first, request.last)
         if left < request.left:
             request.left, request.since = left, now
             self._attempts = 0
-        draining = self._follower.behind and now < self._tail[1] + _TAIL_S
+        draining = self._buffer.behind and now < self._progress[1] + _TAIL_S
         if left and (now < request.since + _ANSWER_S or draining):
             return False
         self._request = None
-        if not left and self._for_tail and self._follower.behind:
+        if not left and self._for_announced and self._buffer.behind:
             # More of the same follows at once.
-            self._tail = (self._follower.highest, float("-inf"))
+            self._progress = (self._buffer.highest, float("-inf"))
         if left:
             self._try_later(now)
             why = _SENT_AGAIN if request.granted else _NO_ANSWER
             log.warning("%s: parts %d to %d did not come: %s", self._name, request.first, request.last, why)
             if request.granted and self._attempts >= _ATTEMPTS:
-                self._lose(request.last, "the station has not got them", request.first)
+                self._give_up(request.last, "the station has not got them", request.first)
         return True
 
-    def _wanted(self, now: float) -> tuple[int, int] | None:
+    def _next_range(self, now: float) -> tuple[int, int] | None:
         """Return the newest missing parts; where none are, those that the station has counted and that do not come."""
-        missing, highest = self._follower.missing, self._follower.highest
+        missing, highest = self._buffer.missing, self._buffer.highest
         if not len(missing):
             self._gap_since = None
         elif self._gap_since is None:
@@ -154,16 +154,16 @@ class Asker:
                 return None
             last = missing.last()
             return missing.from_(last - _AT_ONCE + 1), last
-        if self._follower.behind and now >= self._tail[1] + _TAIL_S:
-            return highest + 1, min(highest + _AT_ONCE, self._follower.announced)
+        if self._buffer.behind and now >= self._progress[1] + _TAIL_S:
+            return highest + 1, min(highest + _AT_ONCE, self._buffer.announced)
         return None
 
-    def _left(self, first: int, last: int) -> int:
+    def _count_missing(self, first: int, last: int) -> int:
         """Return how many of these parts have not come."""
-        return self._follower.missing.count(first, last) + max(0, last - max(first - 1, self._follower.highest))
+        return self._buffer.missing.count(first, last) + max(0, last - max(first - 1, self._buffer.highest))
 
-    def _lose(self, last: int, why: str, first: int = 0) -> None:
-        if lost := self._follower.give_up(first, last):
+    def _give_up(self, last: int, why: str, first: int = 0) -> None:
+        if lost := self._buffer.give_up(first, last):
             self._attempts = 0
             log.error("%s: %d parts up to %d are lost: %s", self._name, lost, last, why)
 

@@ -9,21 +9,21 @@ from typing import NamedTuple
 from pydantic import BaseModel
 
 from edge_inspect.edge.bridge.intervals import Intervals
-from edge_inspect.edge.bridge.part import Part, Sign
+from edge_inspect.edge.bridge.received_messages import ReceivedPart, StatusOrHealth
 
 # Both bound what a station that counts wildly can make the bridge keep.
 _MOST_GAPS = 10_000
 _BOOTS_KEPT = 16
 
 
-class Delivery(NamedTuple):
+class OrderedPart(NamedTuple):
     """A part to be handed on; `late`: one with a higher number was handed on before it."""
 
-    part: Part
+    part: ReceivedPart
     late: bool
 
 
-class Position(BaseModel):
+class SequencePosition(BaseModel):
     """How far a station has been followed: what must survive the bridge's restart."""
 
     first: int = 0
@@ -38,11 +38,11 @@ class Position(BaseModel):
 
 @dataclass
 class _Waiting:
-    part: Part
+    part: ReceivedPart
     since: float
 
 
-class Follower:
+class ReorderBuffer:
     """Puts the parts of one station in order.
 
     A part is handed on when all before it are; but none waits longer than `hold_s`, neither for the missing ones before
@@ -62,7 +62,7 @@ class Follower:
         hold_s: In seconds.
     """
 
-    def __init__(self, position: Position, hold_s: float) -> None:
+    def __init__(self, position: SequencePosition, hold_s: float) -> None:
         self._hold_s = hold_s
         self._first, self.next = position.first, position.next
         self.missing = Intervals(position.missing)
@@ -71,7 +71,7 @@ class Follower:
         """The highest number that came."""
         self.announced = 0
         """The highest number that the station says it has given out."""
-        self._came_before_health = 0
+        self._highest_before_health = 0
         self._newest_id, self._boots = position.newest_id, dict(position.boots)
         self.lost, self.repeats, self.resets = position.lost, position.repeats, position.resets
         self._held: dict[int, _Waiting] = {}
@@ -79,9 +79,9 @@ class Follower:
         self._late: dict[int, _Waiting] = {}
 
     @property
-    def position(self) -> Position:
+    def position(self) -> SequencePosition:
         """Return the present position; parts that wait here are counted as not come."""
-        return Position(
+        return SequencePosition(
             first=self._first,
             next=self.next,
             missing=[(first, min(last, self.next - 1)) for first, last in self.missing if first < self.next],
@@ -103,22 +103,22 @@ class Follower:
         """How many parts the station has given out after the highest that came; some may be on their way."""
         return max(0, self.announced - self.highest) if self.next else 0
 
-    def take(self, part: Part, now: float) -> list[Delivery]:
+    def take(self, part: ReceivedPart, now: float) -> list[OrderedPart]:
         """Take a part that came; return what can be handed on, in order."""
-        found: list[Delivery] = []
+        ready: list[OrderedPart] = []
         number = part.sequence
         if not self._first:
             self._first = self.next = min(number, self.next or number)
             self.highest = self._first - 1
-        elif self._begins_anew(part):
-            found = self._begin_anew()
+        elif self._count_restarts(part):
+            ready = self._restart_count()
         if number > self.highest:
             self.missing.add(self.highest + 1, number)
             self.highest = number
         elif number not in self.missing:
             self.repeats += 1
-            return found + self.release(now)
-        self._know(part.boot_id, number)
+            return ready + self.release(now)
+        self._remember_boot(part.boot_id, number)
         self._newest_id = max(self._newest_id, part.id)
         if part.complete:
             self.missing.remove(number, number)
@@ -126,46 +126,46 @@ class Follower:
         # What waits here for its defect cannot be given up; it goes by itself.
         while len(self.missing) > _MOST_GAPS and self.give_up(*next(iter(self.missing))):
             pass
-        return found + self.release(now)
+        return ready + self.release(now)
 
-    def release(self, now: float) -> list[Delivery]:
+    def release(self, now: float) -> list[OrderedPart]:
         """Return what has waited long enough, or need not wait; call this every few milliseconds."""
-        found = []
+        ready = []
         for number in sorted(self._late):
             waiting = self._late[number]
-            if waiting.part.complete or self._is_over(waiting, now):
+            if waiting.part.complete or self._waited_long_enough(waiting, now):
                 del self._late[number]
                 self.missing.remove(number, number)
-                found.append(Delivery(waiting.part, late=True))
+                ready.append(OrderedPart(waiting.part, late=True))
         while self._order:
             number = self._order[0]
             waiting = self._held[number]
-            if not self._is_over(waiting, now) and (number > self.next or not waiting.part.complete):
+            if not self._waited_long_enough(waiting, now) and (number > self.next or not waiting.part.complete):
                 break
             del self._held[number], self._order[0]
             self.missing.remove(number, number)
             self.next = number + 1
-            found.append(Delivery(waiting.part, late=False))
-        return found
+            ready.append(OrderedPart(waiting.part, late=False))
+        return ready
 
-    def announce(self, sign: Sign, *, retained: bool) -> list[Delivery]:
+    def announce(self, message: StatusOrHealth, *, retained: bool) -> list[OrderedPart]:
         """Hear how far the station has counted; return what is handed on because it has begun anew."""
-        found: list[Delivery] = []
+        ready: list[OrderedPart] = []
         # A status is repeated with every connection, with the count that it had; health is of now.
-        is_of_now = not retained and sign.state is None
+        is_of_now = not retained and message.state is None
         if is_of_now and not self.next:
-            self.next, self.highest = sign.sequence + 1, sign.sequence
+            self.next, self.highest = message.sequence + 1, message.sequence
         # A retained one may be older than what was followed since.
-        if self.next and not retained and sign.boot_id not in self._boots:
-            if sign.sequence < self.highest:
-                found = self._begin_anew()
-            self._know(sign.boot_id, sign.sequence + 1)
+        if self.next and not retained and message.boot_id not in self._boots:
+            if message.sequence < self.highest:
+                ready = self._restart_count()
+            self._remember_boot(message.boot_id, message.sequence + 1)
         if is_of_now:
-            if sign.sequence < self._came_before_health:
-                found = self._begin_anew()
-            self._came_before_health = self.highest
-        self.announced = sign.sequence if is_of_now else max(self.announced, sign.sequence)
-        return found
+            if message.sequence < self._highest_before_health:
+                ready = self._restart_count()
+            self._highest_before_health = self.highest
+        self.announced = message.sequence if is_of_now else max(self.announced, message.sequence)
+        return ready
 
     def give_up(self, first: int, last: int) -> int:
         """Give up the missing parts `first` to `last`, which cannot be had any more; return how many these are."""
@@ -177,31 +177,31 @@ class Follower:
         self.lost += lost
         return lost
 
-    def _begins_anew(self, part: Part) -> bool:
+    def _count_restarts(self, part: ReceivedPart) -> bool:
         if part.sequence > self.highest:
             return False
         unknown_boot = part.boot_id not in self._boots
         had = part.sequence >= self._first and part.sequence not in self.missing
         return part.id > self._newest_id or (had and unknown_boot)
 
-    def _begin_anew(self) -> list[Delivery]:
+    def _restart_count(self) -> list[OrderedPart]:
         """Hand on what waits, give up what is missing (the new outbox does not have it), and expect part 1."""
-        found = self.release(float("inf"))
+        ready = self.release(float("inf"))
         self.lost += self.missing.remove(0, self.highest)
         self._first = self.next = 1
-        self.highest = self.announced = self._came_before_health = 0
+        self.highest = self.announced = self._highest_before_health = 0
         self._newest_id, self._boots = "", {}
         self.resets += 1
-        return found
+        return ready
 
-    def _know(self, boot_id: str, number: int) -> None:
+    def _remember_boot(self, boot_id: str, number: int) -> None:
         """Keep the newest boots, each with the first number seen of it; older parts are repeats whatever their boot."""
         self._boots.setdefault(boot_id, number)
         if len(self._boots) > _BOOTS_KEPT:
             del self._boots[min(self._boots, key=self._boots.__getitem__)]
             self._first = max(self._first, min(self._boots.values()))
 
-    def _wait(self, part: Part, now: float) -> None:
+    def _wait(self, part: ReceivedPart, now: float) -> None:
         waiting = self._late if part.sequence < self.next else self._held
         if (before := waiting.get(part.sequence)) is not None:
             if part.complete:
@@ -215,5 +215,5 @@ class Follower:
                 waiting[part.sequence].since = self._held[self._order[at]].since
             self._order.insert(at, part.sequence)
 
-    def _is_over(self, waiting: _Waiting, now: float) -> bool:
+    def _waited_long_enough(self, waiting: _Waiting, now: float) -> bool:
         return now >= waiting.since + self._hold_s

@@ -24,7 +24,7 @@ class NotModbusError(EdgeInspectError):
     """A client's bytes cannot be Modbus TCP, and where the next frame begins cannot be known."""
 
 
-class Frame(NamedTuple):
+class ModbusFrame(NamedTuple):
     """A request or an answer; `pdu` is the function code, one byte, and its data."""
 
     transaction: int
@@ -36,7 +36,7 @@ class Frame(NamedTuple):
         return _HEADER.pack(self.transaction, 0, 1 + len(self.pdu), self.unit) + self.pdu
 
 
-def take_frames(received: bytearray) -> Iterator[Frame]:
+def take_frames(received: bytearray) -> Iterator[ModbusFrame]:
     """Take all complete frames from the beginning of what was received; the piece of a frame that is left stays there.
 
     A frame of another protocol than 0 is skipped: the guide has such a request discarded.
@@ -52,7 +52,7 @@ def take_frames(received: bytearray) -> Iterator[Frame]:
         if len(received) < end:
             return
         transaction, _, _, unit = _HEADER.unpack_from(received)
-        frame = Frame(transaction, unit, bytes(received[_HEADER.size : end]))
+        frame = ModbusFrame(transaction, unit, bytes(received[_HEADER.size : end]))
         del received[:end]
         if protocol == 0:
             yield frame
