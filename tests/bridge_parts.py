@@ -26,7 +26,7 @@ from edge_inspect.edge.bridge.registers import (
     SLOT,
     SLOTS,
     STATION_FIELDS,
-    Field,
+    RegisterField,
 )
 from edge_inspect.edge.bridge.settings import BridgeSettings
 from edge_inspect.edge.bridge.station import BridgedStation, SavedStation
@@ -167,7 +167,7 @@ class Plc:
         assert not answer.isError(), answer
         return answer.registers
 
-    def _values(self, fields: tuple[Field, ...], registers: list[int]) -> dict[str, Any]:
+    def _values(self, fields: tuple[RegisterField, ...], registers: list[int]) -> dict[str, Any]:
         kinds = self.client.DATATYPE
         return {
             field.name: self.client.convert_from_registers(

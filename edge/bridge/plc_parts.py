@@ -1,4 +1,4 @@
-"""The parts of a station as the PLC gets them: counters, and the last sixteen parts in a ring."""
+"""The parts of a station as the PLC sees them: counters, and the last 16 parts in a ring of slots."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _MOST_WAITING = 10_000
 
 
 class PlcPart(BaseModel):
-    """A part as the PLC sees it."""
+    """A part as the PLC sees it. `number` is 0 until the part is in the ring."""
 
     number: int
     sequence: int
@@ -31,8 +31,9 @@ class PlcPart(BaseModel):
     part_id: str
 
     def values(self) -> Values:
-        """Return what its registers hold."""
-        # A float of this size is exact to less than a microsecond, and mostly a little below it.
+        """Return the values of the part's registers."""
+        # A float of this size is exact to less than a microsecond, and is mostly a little too low: so it is rounded to
+        # microseconds before it is cut to milliseconds.
         decided, decided_ms = divmod(round(self.decided * 1_000_000) // 1000, 1000)
         return {
             "number": self.number,
@@ -55,7 +56,7 @@ class PlcPart(BaseModel):
 
 
 class Tally(BaseModel):
-    """What was handed over: what must survive the bridge's restart."""
+    """Counters, ring and waiting parts, which survive a restart of the bridge."""
 
     parts: int = 0
     accepted: int = 0
@@ -68,15 +69,15 @@ class Tally(BaseModel):
 
 
 class PlcParts:
-    """Hands parts over one after another.
+    """Shows parts to the PLC one after another.
 
-    Where the PLC acknowledges, a part enters the ring when the one that it takes the place of has been dealt with; the
-    others wait, at most 10,000.
+    With acknowledgements, a part enters the ring only when the PLC has acknowledged the part whose slot it takes. Until
+    then it waits. If more than 10,000 parts wait, the oldest are dropped and counted as overruns.
 
     Args:
-        tally: Where to go on.
-        classes: Of defects, the first that holds counts.
-        acknowledge: Whether the PLC acknowledges.
+        tally: State when the bridge ended.
+        classes: Classes of defects; a part gets the first one whose conditions it meets.
+        acknowledge: Whether the PLC acknowledges parts.
     """
 
     def __init__(self, tally: Tally, classes: Sequence[DefectClass], *, acknowledge: bool) -> None:
@@ -88,15 +89,15 @@ class PlcParts:
 
     @property
     def waiting(self) -> int:
-        """How many parts wait for an acknowledgement."""
+        """Number of parts that wait for an acknowledgement."""
         return len(self._waiting)
 
     def saved(self) -> Tally:
-        """Return a copy of the tally, with the parts that wait."""
+        """Return a copy of the tally that includes the waiting parts."""
         return self.tally.model_copy(update={"classes": list(self.tally.classes), "waiting": list(self._waiting)})
 
-    def give(self, ordered: OrderedPart) -> None:
-        """Hand a part over."""
+    def add(self, ordered: OrderedPart) -> None:
+        """Show a part, now or after earlier parts are acknowledged."""
         part = ordered.part
         self._waiting.append(
             PlcPart(
@@ -119,9 +120,13 @@ class PlcParts:
             self.tally.overruns += 1
 
     def acknowledge(self, low_half: int) -> bool:
-        """Note that the PLC has dealt with the parts up to this one; return whether that can be.
+        """Note that the PLC has handled all parts up to one of them.
 
-        It cannot where the part was not shown yet, or is older than the last acknowledged.
+        Args:
+            low_half: Low 16 bits of that part's number.
+
+        Returns:
+            False: that part was not shown yet, or is older than the last acknowledged part.
         """
         behind = (self.tally.parts - low_half) % 0x10000
         number = self.tally.parts - behind

@@ -1,4 +1,4 @@
-"""What the bridge reads of a station's messages; a later release may add fields, so the others are not looked at."""
+"""The fields of a station's messages that the bridge reads. Other fields are ignored: a later release may add some."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from edge_inspect.edge.contract.fields import Time, Uuid7
 
 
 class ReceivedFields(BaseModel):
-    """Fields of a message, the others ignored."""
+    """Base of the models in this file: unknown fields are ignored."""
 
     model_config = ConfigDict(extra="ignore", frozen=True, allow_inf_nan=False)
 
 
 class ReceivedRegion(ReceivedFields):
-    """A region, as far as classes of defects go."""
+    """A region of a defect: the fields that classes of defects need."""
 
     area_px: int
     area_mm2: float | None = None
 
 
 class ReceivedPart(ReceivedFields):
-    """One part, from its verdict, or from its defect, which is a verdict too."""
+    """One part, read from its verdict, or from its defect, which contains the verdict."""
 
     sequence: PartSequence
     id: Uuid7
@@ -33,46 +33,50 @@ class ReceivedPart(ReceivedFields):
     shadow: bool = False
     score: float
     threshold: float
-    regions: tuple[ReceivedRegion, ...] | None = Field(default=None, description="null: a verdict, no defect")
-    region_count: int | None = Field(default=None, ge=0, description="of all; null: a release that does not say it")
+    regions: tuple[ReceivedRegion, ...] | None = Field(
+        default=None, description="null: the message is a verdict, not a defect"
+    )
+    region_count: int | None = Field(
+        default=None, ge=0, description="number of all regions; null: sent by a release without this field"
+    )
 
     @property
     def all_regions(self) -> int:
-        """How many regions the part has; a defect does not bring all of very many."""
+        """Number of regions of the part. If there are very many, the defect message contains only some of them."""
         return len(self.regions or ()) if self.region_count is None else self.region_count
 
     @property
     def complete(self) -> bool:
-        """Whether no message about it is still to come: a rejected part has a defect after its verdict."""
+        """Whether no further message about the part is expected. The defect of a rejected part follows its verdict."""
         return self.ok or self.regions is not None
 
 
 class ReceivedRejects(ReceivedFields):
-    """How many parts are rejected, as far as the PLC reads it."""
+    """The share of rejected parts, from 0 to 1."""
 
     share: float = Field(ge=0, le=1)
 
 
 class StatusOrHealth(ReceivedFields):
-    """A status or a health: what shows that a station lives, and how far it has counted."""
+    """A status or health message. It shows that a station is alive, and the sequence number of its newest part."""
 
     boot_id: str
     sequence: int = Field(ge=0, le=2**53)
-    state: str | None = Field(default=None, description="of a status")
-    warnings: tuple[str, ...] | None = Field(default=None, description="of a health")
-    cause: str | None = Field(default=None, description="of a health")
-    rejects: ReceivedRejects | None = Field(default=None, description="of a health")
+    state: str | None = Field(default=None, description="only in a status")
+    warnings: tuple[str, ...] | None = Field(default=None, description="only in health")
+    cause: str | None = Field(default=None, description="only in health")
+    rejects: ReceivedRejects | None = Field(default=None, description="only in health")
 
 
 class ResentParts(ReceivedFields):
-    """Which parts are sent again."""
+    """The range of parts that the station sends again."""
 
     first: int
     last: int
 
 
 class ReceivedReply(ReceivedFields):
-    """The answer to a command."""
+    """The station's reply to a command."""
 
     command_id: str | None = None
     done: bool

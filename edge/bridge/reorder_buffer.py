@@ -1,4 +1,4 @@
-"""A station's parts in their order: repeats dropped, gaps known, each part handed on once."""
+"""The reorder buffer: puts a station's parts in order, drops repeats, and knows which parts are missing."""
 
 from __future__ import annotations
 
@@ -11,20 +11,31 @@ from pydantic import BaseModel
 from edge_inspect.edge.bridge.intervals import Intervals
 from edge_inspect.edge.bridge.received_messages import ReceivedPart, StatusOrHealth
 
-# Both bound what a station that counts wildly can make the bridge keep.
+# Both limit the memory that a station with wild sequence numbers can make the bridge use.
 _MOST_GAPS = 10_000
 _BOOTS_KEPT = 16
 
 
 class OrderedPart(NamedTuple):
-    """A part to be handed on; `late`: one with a higher number was handed on before it."""
+    """A part that the buffer releases. `late`: a part with a higher number was released before it."""
 
     part: ReceivedPart
     late: bool
 
 
 class SequencePosition(BaseModel):
-    """How far a station has been followed: what must survive the bridge's restart."""
+    """How far a station has been followed; it survives a restart of the bridge.
+
+    Attributes:
+        first: Number of the first part that was followed; 0 before it.
+        next: Number of the next part to release; 0 before the first part.
+        missing: Numbers below `next` of parts that have not come, as intervals (first, last).
+        newest_id: The highest message id so far.
+        boots: The box's last boots, by id, with the number of the first part of each.
+        lost: Number of parts that were lost.
+        repeats: Number of repeated messages.
+        resets: Number of times that the station's count restarted at 1.
+    """
 
     first: int = 0
     next: int = 0
@@ -45,32 +56,34 @@ class _Waiting:
 class ReorderBuffer:
     """Puts the parts of one station in order.
 
-    A part is handed on when all before it are; but none waits longer than `hold_s`, neither for the missing ones before
-    it nor for its own defect. What comes after that is handed on at once, as late. What is given up stays so.
+    A part is released when all parts before it were released. But no part waits longer than `hold_s`, neither for
+    missing parts before it nor for its own defect. A part that comes after that is released at once and marked late. A
+    part that was given up is not expected any more.
 
-    The station counts its parts over its restarts, so a number that was handed on is a repeat. The count begins anew
-    with a new outbox: then a low number comes with an id younger than all before (ids are UUIDv7, and rise with the
-    count of an outbox whatever its clock is set to), or from a boot of the box that had not been seen when that number
-    was handed on. Where the clock was set back before the outbox was replaced, neither is so: then a health counts less
-    than what had come when the health before it came.
+    The station continues its count after a restart, so a number that was released before is a repeat. Only a new outbox
+    restarts the count at 1. The buffer recognises this when a low number comes with an id that is higher than all
+    before (ids are UUIDv7, and those of one outbox rise whatever the clock is set to), or from a boot of the box that
+    was unknown when that number was released. If the clock was set back before the outbox was replaced, neither is the
+    case. Then the buffer recognises it by a health message whose count is below the numbers that had come before the
+    previous health message.
 
-    A station of which nothing has come is followed from the count in its first health on; but what its outbox still
-    holds of before may come first, and is then the beginning.
+    If no part has come from a station yet, it is followed from the count in its first health message. If older parts
+    from its outbox come before that, it is followed from the first of these.
 
     Args:
-        position: Where to go on.
-        hold_s: In seconds.
+        position: Position when the bridge ended.
+        hold_s: Longest time that a part waits, in seconds.
     """
 
     def __init__(self, position: SequencePosition, hold_s: float) -> None:
         self._hold_s = hold_s
         self._first, self.next = position.first, position.next
         self.missing = Intervals(position.missing)
-        """Up to `highest`: what has not come, or not completely."""
+        """Numbers up to `highest` of parts that have not come, or that still wait for their defect."""
         self.highest = max(0, position.next - 1)
-        """The highest number that came."""
+        """Highest number of a part that has come."""
         self.announced = 0
-        """The highest number that the station says it has given out."""
+        """Highest number that the station has announced in a status or health message."""
         self._highest_before_health = 0
         self._newest_id, self._boots = position.newest_id, dict(position.boots)
         self.lost, self.repeats, self.resets = position.lost, position.repeats, position.resets
@@ -80,7 +93,7 @@ class ReorderBuffer:
 
     @property
     def position(self) -> SequencePosition:
-        """Return the present position; parts that wait here are counted as not come."""
+        """The present position. It counts the parts that wait in the buffer as missing."""
         return SequencePosition(
             first=self._first,
             next=self.next,
@@ -94,17 +107,22 @@ class ReorderBuffer:
 
     @property
     def absent(self) -> int:
-        """How many of the missing have not come at all: a rejected part that waits for its defect has."""
+        """Number of missing parts without those whose verdict has come and whose defect has not."""
         waiting = (*self._held.values(), *self._late.values())
         return self.missing.total() - sum(not one.part.complete for one in waiting)
 
     @property
     def behind(self) -> int:
-        """How many parts the station has given out after the highest that came; some may be on their way."""
+        """Number of announced parts above `highest`; some of them may be on their way."""
         return max(0, self.announced - self.highest) if self.next else 0
 
     def take(self, part: ReceivedPart, now: float) -> list[OrderedPart]:
-        """Take a part that came; return what can be handed on, in order."""
+        """Take a part that has come; return the parts that can be released, in order.
+
+        Args:
+            part: The part, from its verdict or its defect.
+            now: Seconds of the monotonic clock.
+        """
         ready: list[OrderedPart] = []
         number = part.sequence
         if not self._first:
@@ -123,13 +141,13 @@ class ReorderBuffer:
         if part.complete:
             self.missing.remove(number, number)
         self._wait(part, now)
-        # What waits here for its defect cannot be given up; it goes by itself.
+        # A part that waits here for its defect cannot be given up; it is released after `hold_s`.
         while len(self.missing) > _MOST_GAPS and self.give_up(*next(iter(self.missing))):
             pass
         return ready + self.release(now)
 
     def release(self, now: float) -> list[OrderedPart]:
-        """Return what has waited long enough, or need not wait; call this every few milliseconds."""
+        """Return the parts that have waited long enough or need not wait; call this every few milliseconds."""
         ready = []
         for number in sorted(self._late):
             waiting = self._late[number]
@@ -149,13 +167,13 @@ class ReorderBuffer:
         return ready
 
     def announce(self, message: StatusOrHealth, *, retained: bool) -> list[OrderedPart]:
-        """Hear how far the station has counted; return what is handed on because it has begun anew."""
+        """Take the count in a status or health message; return parts that are released because the count restarted."""
         ready: list[OrderedPart] = []
-        # A status is repeated with every connection, with the count that it had; health is of now.
+        # A status is repeated with every connection and may contain an old count. Health contains the present count.
         is_of_now = not retained and message.state is None
         if is_of_now and not self.next:
             self.next, self.highest = message.sequence + 1, message.sequence
-        # A retained one may be older than what was followed since.
+        # A retained message may be older than the parts that have come since.
         if self.next and not retained and message.boot_id not in self._boots:
             if message.sequence < self.highest:
                 ready = self._restart_count()
@@ -168,8 +186,8 @@ class ReorderBuffer:
         return ready
 
     def give_up(self, first: int, last: int) -> int:
-        """Give up the missing parts `first` to `last`, which cannot be had any more; return how many these are."""
-        # A rejected part that waits for its defect is handed on without.
+        """Give up the missing parts `first` to `last`, which cannot be recovered; return how many they are."""
+        # A rejected part that waits for its defect is not lost: it is released without the defect.
         here = [number for number in (*self._held, *self._late) if first <= number <= last and number in self.missing]
         lost = self.missing.remove(first, last) - len(here)
         for number in here:
@@ -185,7 +203,7 @@ class ReorderBuffer:
         return part.id > self._newest_id or (had and unknown_boot)
 
     def _restart_count(self) -> list[OrderedPart]:
-        """Hand on what waits, give up what is missing (the new outbox does not have it), and expect part 1."""
+        """Release the waiting parts, give up the missing ones (the new outbox does not have them), expect part 1."""
         ready = self.release(float("inf"))
         self.lost += self.missing.remove(0, self.highest)
         self._first = self.next = 1
@@ -195,7 +213,7 @@ class ReorderBuffer:
         return ready
 
     def _remember_boot(self, boot_id: str, number: int) -> None:
-        """Keep the newest boots, each with the first number seen of it; older parts are repeats whatever their boot."""
+        """Keep the newest boots, each with its first number. A part older than all of them counts as a repeat."""
         self._boots.setdefault(boot_id, number)
         if len(self._boots) > _BOOTS_KEPT:
             del self._boots[min(self._boots, key=self._boots.__getitem__)]
@@ -211,7 +229,7 @@ class ReorderBuffer:
         if waiting is self._held:
             at = bisect_left(self._order, part.sequence)
             if at < len(self._order):
-                # One that fills a gap waits no longer than those that wait for it.
+                # A part that fills a gap waits no longer than the parts that wait for it.
                 waiting[part.sequence].since = self._held[self._order[at]].since
             self._order.insert(at, part.sequence)
 

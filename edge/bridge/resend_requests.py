@@ -1,4 +1,4 @@
-"""What a station's buffer misses is asked for: how much at a time, when again, and when it is lost."""
+"""Requests to a station to send missing parts again: how many at a time, when again, and when parts are lost."""
 
 from __future__ import annotations
 
@@ -12,17 +12,22 @@ from edge_inspect.edge.contract.ids import uuid7_of_now
 
 log = logging.getLogger(__name__)
 
-# A part is two messages at most, and a stock mosquitto keeps 1000 for a subscriber that is slow.
+# A part has at most two messages, and mosquitto keeps by default 1000 messages for a slow subscriber.
 _AT_ONCE = 250
-# A gap closes by itself where two publishers' messages cross, or a defect is on its way.
+# Wait this long before asking: a gap often closes by itself, because a message is still on its way.
 _GAP_S = 0.1
-# An outbox that drains announces parts before they come; when none comes for so long, they are overdue.
-_TAIL_S = 1.0
+# A station announces parts that still wait in its outbox. If no part comes for this long, the announced ones are
+# overdue.
+_OVERDUE_S = 1.0
 _ANSWER_S = 5.0
 _ATTEMPTS = 4
 _LONGEST_PAUSE_S = 30.0
-_NO_ANSWER = "no answer; see that the broker lets the bridge write the station's command and read its reply"
-_SENT_AGAIN = "the station was to send them again; see that the broker lets the bridge read its verdict and defect"
+_NO_ANSWER = (
+    "the station did not answer; check that the broker lets the bridge write the station's topic command and read reply"
+)
+_SENT_AGAIN = (
+    "the station agreed to send them; check that the broker lets the bridge read its topics verdict and defect"
+)
 
 
 @dataclass
@@ -36,17 +41,18 @@ class _Request:
 
 
 class ResendRequests:
-    """Makes the commands `resend` of one station, one request at a time.
+    """Makes the commands `resend` for one station, one request at a time.
 
-    The newest missing parts are asked for first: a station's history reaches back from now, so what cannot be had any
-    more tells that everything older is gone too. Parts are lost when the station's history begins after them, or when
-    four requests in a row were impossible or brought nothing; not because the station does not answer or is busy, nor
-    because it refuses for a reason that a person can mend, nor while its outbox drains: what is sent again comes after
-    that.
+    The newest missing parts are requested first. A station's history reaches back from now, so if a part is no longer
+    in it, all older parts are gone too.
+
+    Parts are lost when the station's history begins after them, or when four requests in a row were refused as
+    impossible or brought no part. Parts are not lost because the station does not answer, is busy, or refuses for a
+    reason that a person can remove; nor while its outbox drains, because requested parts are sent after that.
 
     Args:
-        name: The station's, for the log.
-        buffer: What is missing.
+        name: Name of the station for the log.
+        buffer: Buffer that knows the missing parts.
     """
 
     def __init__(self, name: str, buffer: ReorderBuffer) -> None:
@@ -56,22 +62,27 @@ class ResendRequests:
         self._for_announced = False
         self._not_before = 0.0
         self._gap_since: float | None = None
+        # Highest part that has come while announced parts are expected, and since when.
         self._progress: tuple[int, float] = (-1, 0.0)
         self._is_overdue = False
 
     @property
     def overdue(self) -> int:
-        """How many parts the station has announced in vain: until all of them have come."""
+        """Number of announced parts that have not come although no part came for 1 s; 0 once all of them have come."""
         return self._buffer.behind if self._is_overdue else 0
 
     def forget(self) -> None:
-        """Forget what was asked: the connection, or the station's, was lost, and no answer will come."""
+        """Forget the request: the bridge or the station has lost its connection, so no answer will come."""
         self._request = None
         self._gap_since = None
         self._progress = (-1, 0.0)
 
     def ask(self, now: float) -> bytes | None:
-        """Return the next command to send, if it is time; call this while the station is connected."""
+        """Return the next command to send; `None` if it is not time yet. Call this while the station is connected.
+
+        Args:
+            now: Seconds of the monotonic clock.
+        """
         self._watch_announced(now)
         if self._request is not None and not self._is_finished(self._request, now):
             return None
@@ -82,19 +93,22 @@ class ResendRequests:
             self._for_announced, self._attempts = for_announced, 0
         command_id = uuid7_of_now()
         self._request = _Request(*range_, command_id, self._count_missing(*range_), now)
-        log.info("%s: parts %d to %d are missing and asked for", self._name, *range_)
+        log.info("%s: parts %d to %d are missing; asking the station to send them again", self._name, *range_)
         fields = {"contract": 1, "command": "resend", "id": command_id, "by": "bridge"}
         return json.dumps({**fields, "from_sequence": range_[0], "to_sequence": range_[1]}).encode()
 
     def answer(self, reply: ReceivedReply, now: float) -> None:
-        """Take the station's answer."""
+        """Take a reply of the station; replies to other commands are ignored."""
         request = self._request
         if request is None or reply.command_id != request.command_id:
             return
         if reply.done and reply.resend is not None:
             if reply.resend.first > request.first:
-                self._give_up(reply.resend.first - 1, "the station's history begins later; see outbox.history_bytes")
-            # What is left of the request was not in the history yet, and is asked for when these have come.
+                self._give_up(
+                    reply.resend.first - 1,
+                    "the station's history begins later; raise outbox.history_bytes in its configuration to keep more",
+                )
+            # The rest of the request was not in the history yet. It is requested when these parts have come.
             request.first, request.last = reply.resend.first, reply.resend.last
             request.left, request.since, request.granted = self._count_missing(request.first, request.last), now, True
             return
@@ -102,11 +116,11 @@ class ResendRequests:
         self._try_later(now)
         if reply.refusal == "busy":
             self._attempts = 0
-            log.info("%s: asked again later: %s", self._name, reply.reason)
+            log.info("%s: the station is busy, the request is repeated later: %s", self._name, reply.reason)
         elif reply.refusal != "impossible":
             log.error(
-                "%s: the station does not send again: %s: %s; its configuration's commands.allow must name resend, and "
-                "both clocks be right",
+                "%s: the station refuses to send parts again: %s: %s; its configuration's commands.allow must name "
+                "resend, and the clocks of both machines must be right",
                 self._name,
                 reply.refusal,
                 reply.reason,
@@ -115,35 +129,35 @@ class ResendRequests:
             self._give_up(request.last, reply.reason or "")
 
     def _watch_announced(self, now: float) -> None:
-        """Know since when none of the announced parts has come."""
+        """Note since when no part has come although parts are announced."""
         behind, highest = self._buffer.behind, self._buffer.highest
         if not behind or highest != self._progress[0]:
             self._progress = (highest, now)
-        self._is_overdue = behind > 0 and (self._is_overdue or now >= self._progress[1] + _TAIL_S)
+        self._is_overdue = behind > 0 and (self._is_overdue or now >= self._progress[1] + _OVERDUE_S)
 
     def _is_finished(self, request: _Request, now: float) -> bool:
-        """Return whether all of a request has come, or nothing has for too long."""
+        """Return whether all parts of a request have come, or none has come for too long."""
         left = self._count_missing(request.first, request.last)
         if left < request.left:
             request.left, request.since = left, now
             self._attempts = 0
-        draining = self._buffer.behind and now < self._progress[1] + _TAIL_S
+        draining = self._buffer.behind and now < self._progress[1] + _OVERDUE_S
         if left and (now < request.since + _ANSWER_S or draining):
             return False
         self._request = None
         if not left and self._for_announced and self._buffer.behind:
-            # More of the same follows at once.
+            # More announced parts are missing: request them at once.
             self._progress = (self._buffer.highest, float("-inf"))
         if left:
             self._try_later(now)
             why = _SENT_AGAIN if request.granted else _NO_ANSWER
             log.warning("%s: parts %d to %d did not come: %s", self._name, request.first, request.last, why)
             if request.granted and self._attempts >= _ATTEMPTS:
-                self._give_up(request.last, "the station has not got them", request.first)
+                self._give_up(request.last, "the station does not have them any more", request.first)
         return True
 
     def _next_range(self, now: float) -> tuple[int, int] | None:
-        """Return the newest missing parts; where none are, those that the station has counted and that do not come."""
+        """Return the first and last part to request: the newest missing parts, else overdue parts, else `None`."""
         missing, highest = self._buffer.missing, self._buffer.highest
         if not len(missing):
             self._gap_since = None
@@ -154,18 +168,18 @@ class ResendRequests:
                 return None
             last = missing.last()
             return missing.from_(last - _AT_ONCE + 1), last
-        if self._buffer.behind and now >= self._progress[1] + _TAIL_S:
+        if self._buffer.behind and now >= self._progress[1] + _OVERDUE_S:
             return highest + 1, min(highest + _AT_ONCE, self._buffer.announced)
         return None
 
     def _count_missing(self, first: int, last: int) -> int:
-        """Return how many of these parts have not come."""
+        """Return how many of the parts `first` to `last` have not come."""
         return self._buffer.missing.count(first, last) + max(0, last - max(first - 1, self._buffer.highest))
 
     def _give_up(self, last: int, why: str, first: int = 0) -> None:
         if lost := self._buffer.give_up(first, last):
             self._attempts = 0
-            log.error("%s: %d parts up to %d are lost: %s", self._name, lost, last, why)
+            log.error("%s: %d part(s) up to number %d are lost: %s", self._name, lost, last, why)
 
     def _try_later(self, now: float) -> None:
         self._not_before = now + min(_LONGEST_PAUSE_S, 2.0**self._attempts)

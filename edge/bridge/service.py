@@ -1,4 +1,4 @@
-"""The bridge as a service: stations, broker and PLC, from its start to SIGTERM."""
+"""The bridge as a service: connects stations, broker and PLC from its start until SIGTERM."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def run(settings: BridgeSettings) -> None:
     """Follow the stations until SIGTERM or SIGINT.
 
     Raises:
-        ConfigurationError: The state cannot be kept, or the Modbus address cannot be listened on.
+        ConfigurationError: The state file cannot be used, or the Modbus server cannot listen on its address.
     """
     state_file = StateFile(settings.state)
     keep_identity(settings.state)
@@ -45,7 +45,12 @@ def run(settings: BridgeSettings) -> None:
         stack.callback(ModbusServer(settings.modbus, followed).close)
         stack.callback(BridgeSubscriber(settings.name, settings.mqtt, followed).close)
         notify(READY=1)
-        log.info("%d station(s), Modbus on %s:%d", len(followed), settings.modbus.host, settings.modbus.port)
+        log.info(
+            "following %d station(s), serving Modbus on %s:%d",
+            len(followed),
+            settings.modbus.host,
+            settings.modbus.port,
+        )
         beat_at, clock = time.monotonic(), ClockWatch()
         while not signals.stop:
             time.sleep(_TICK_S)

@@ -1,4 +1,4 @@
-"""The file in which the bridge remembers how far it has followed each station, and what it has shown."""
+"""The file that keeps, over restarts of the bridge, how far each station was followed and which parts were shown."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 
 class BridgeState(BaseModel):
-    """The file's content."""
+    """Content of the state file."""
 
     version: Literal[1] = 1
     starts: int = 0
@@ -25,13 +25,13 @@ class BridgeState(BaseModel):
 
 
 class StateFile:
-    """Keeps the record. A damaged file is set aside: the bridge then begins with the next part that comes.
+    """Reads and writes the state file. A damaged file is renamed; the bridge then begins with the next part.
 
     Args:
-        path: The file.
+        path: Path of the file.
 
     Raises:
-        ConfigurationError: It cannot be read or written.
+        ConfigurationError: The file cannot be read or written.
     """
 
     def __init__(self, path: Path) -> None:
@@ -43,25 +43,30 @@ class StateFile:
             self._write()
         except OSError as error:
             raise ConfigurationError(
-                f"state: {path} cannot be read or written: {error.strerror}; make its folder, or name another"
+                f"state: {path} cannot be read or written: {error.strerror}; make its folder writable for the "
+                "bridge's user, or set state to another file"
             ) from error
 
     @property
     def starts(self) -> int:
-        """How often the bridge has started, this time included."""
+        """Number of times that the bridge has started, including this start."""
         return self._state.starts
 
     def station(self, prefix: str) -> SavedStation:
-        """Return what is remembered of a station."""
+        """Return the saved state of a station, by the prefix of its topics; an empty one if there is none."""
         return self._state.stations.get(prefix, SavedStation())
 
     def save(self, stations: Mapping[str, SavedStation]) -> None:
-        """Write what has changed; a disk that takes nothing is logged, and tried again next time."""
+        """Write the state of the stations, if it has changed. An error is logged, and the next call tries again."""
         self._state.stations.update(stations)
         try:
             self._write()
         except OSError as error:
-            log.error("state: %s cannot be written: %s; a restart would begin at an older part", self._path, error)
+            log.error(
+                "state: %s cannot be written: %s; after a restart the bridge would continue at an older part",
+                self._path,
+                error,
+            )
 
     def _read(self) -> BridgeState:
         try:
@@ -71,7 +76,7 @@ class StateFile:
         except ValidationError as error:
             aside = self._path.with_name(self._path.name + ".damaged")
             self._path.replace(aside)
-            log.error("state: %s is damaged and set aside as %s: %s", self._path, aside, str(error).splitlines()[0])
+            log.error("state: %s is damaged and was renamed to %s: %s", self._path, aside, str(error).splitlines()[0])
             return BridgeState()
 
     def _write(self) -> None:

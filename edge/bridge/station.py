@@ -1,4 +1,4 @@
-"""One station: what came of it, what is asked of it, what the PLC reads, and whether it is to be believed."""
+"""One station as the bridge follows it: its parts, its requests for missing parts, and its registers."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _MODELS: dict[str, type[ReceivedPart | StatusOrHealth | ReceivedReply]] = {
 
 
 class SavedStation(BaseModel):
-    """What must survive the bridge's restart."""
+    """State of a station that survives a restart of the bridge."""
 
     position: SequencePosition = SequencePosition()
     tally: Tally = Tally()
@@ -54,10 +54,10 @@ class BridgedStation:
     """Follows one station. Every method may be called from any thread.
 
     Args:
-        topics: The station's.
-        settings: The whole configuration.
-        saved: Where to go on.
-        starts: How often the bridge has started.
+        topics: Topics of the station.
+        settings: The whole configuration of the bridge.
+        saved: State of the station when the bridge ended.
+        starts: Number of times that the bridge has started.
     """
 
     def __init__(self, topics: Topics, settings: BridgeSettings, saved: SavedStation, starts: int) -> None:
@@ -81,66 +81,80 @@ class BridgedStation:
 
     @property
     def subscriptions(self) -> list[str]:
-        """The topics to hear."""
+        """Topics to subscribe to."""
         return [self.topics.verdict, self.topics.defect, self.topics.status, self.topics.health, self.topics.reply]
 
     def connect(self, connected: bool) -> None:
-        """Note that the broker has taken the `subscriptions`, or that the connection was lost."""
+        """Note that the broker has confirmed the `subscriptions`, or that the connection was lost."""
         with self._lock:
             self._connected = connected
             if not connected:
-                # What was known may not hold any more: the retained status comes with the next subscription, and only
-                # what is new after that shows that the station lives.
+                # The station's last status may be out of date. The broker sends the retained status with the next
+                # subscription, and only a new message after that shows that the station is alive.
                 self._state, self._health, self._heard_at = "unknown", None, float("-inf")
                 self._resend_requests.forget()
 
     def receive(self, topic: str, payload: bytes, now: float, *, retained: bool) -> None:
-        """Take a message of one of the `subscriptions`; what cannot be read is left out, and is then a gap."""
+        """Take a message of one of the `subscriptions`.
+
+        A message that cannot be read is logged and dropped; a part that is dropped becomes a gap.
+
+        Args:
+            topic: Topic of the message.
+            payload: The message.
+            now: Seconds of the monotonic clock.
+            retained: Whether the broker had retained the message.
+        """
         level = topic.rsplit("/", 1)[-1]
         try:
             message = _MODELS[level].model_validate_json(payload)
         except ValueError as error:
-            log.error("%s: a %s cannot be read and is left out: %s", self._name, level, str(error).splitlines()[0])
+            log.error("%s: a %s cannot be read and is dropped: %s", self._name, level, str(error).splitlines()[0])
             return
         with self._lock:
             if isinstance(message, ReceivedPart):
-                self._give(self._buffer.take(message, now))
+                self._show(self._buffer.take(message, now))
             elif isinstance(message, ReceivedReply):
                 self._resend_requests.answer(message, now)
             else:
                 self._take_status_or_health(message, retained=retained)
-            # The last will is the broker's word, and a retained message may be of any age.
+            # Neither shows that the station is alive: the broker publishes the last will, and a retained message may be
+            # old.
             if not retained and self._state != "offline":
                 self._heard += 1
                 self._heard_at = now
 
     def release(self, now: float) -> None:
-        """Hand on what has waited long enough; call this every few milliseconds."""
+        """Show the parts that have waited long enough to the PLC; call this every few milliseconds."""
         with self._lock:
-            self._give(self._buffer.release(now))
+            self._show(self._buffer.release(now))
 
     def ask(self, now: float) -> bytes | None:
-        """Return a command for the station, if there is one to send."""
+        """Return the next command `resend` for the station; `None` if there is nothing to send."""
         with self._lock:
             return self._resend_requests.ask(now) if self._connected and self._state != "offline" else None
 
     def beat(self) -> None:
-        """Count the heartbeat up."""
+        """Increase the heartbeat by one."""
         with self._lock:
             self._beats += 1
 
     def saved(self) -> SavedStation:
-        """Return what must be saved."""
+        """Return the state to save for the next start of the bridge."""
         with self._lock:
             return SavedStation(position=self._buffer.position, tally=self._plc_parts.saved())
 
     def acknowledge(self, low_half: int) -> bool:
-        """Take what the PLC has written to `acknowledged`; return whether it may, and that number can be."""
+        """Take the number that the PLC has written to `acknowledged`.
+
+        Returns:
+            False: acknowledgements are not configured, or the number is impossible.
+        """
         with self._lock:
             return self._acknowledges and self._plc_parts.acknowledge(low_half)
 
     def registers(self, now: float) -> list[int]:
-        """Return the station's block, as it is now."""
+        """Return the registers of the station's block as they are at `now`, in seconds of the monotonic clock."""
         with self._lock:
             for shown in self._plc_parts.tally.ring:
                 if shown.number > self._encoded:
@@ -193,7 +207,10 @@ class BridgedStation:
         }
 
     def _health_values(self) -> Values:
-        """Return what the registers of the last health hold; a later release may know more warnings and causes."""
+        """Return the values that come from the last health message.
+
+        Warnings and causes that are unknown here, because a later release has added them, are ignored.
+        """
         health = self._health
         warnings = (health.warnings or ()) if health else ()
         cause = health.cause if health and health.cause in CAUSES else CAUSES[0]
@@ -207,12 +224,12 @@ class BridgedStation:
         if message.state is not None:
             if message.state == "offline":
                 self._resend_requests.forget()
-            # A later release may know more states.
+            # A later release may have added states.
             self._state = message.state if message.state in STATES else "unknown"
         if message.warnings is not None:
             self._health = message
-        self._give(self._buffer.announce(message, retained=retained))
+        self._show(self._buffer.announce(message, retained=retained))
 
-    def _give(self, ready: list[OrderedPart]) -> None:
+    def _show(self, ready: list[OrderedPart]) -> None:
         for ordered in ready:
-            self._plc_parts.give(ordered)
+            self._plc_parts.add(ordered)

@@ -1,4 +1,4 @@
-"""The bridge's connection to the broker: hears its stations, and sends the commands that ask for what is missing."""
+"""The bridge's connection to the broker: it receives the stations' messages and sends commands for missing parts."""
 
 from __future__ import annotations
 
@@ -23,14 +23,15 @@ _TURN_S = 0.05
 
 
 class BridgeSubscriber:
-    """Hears the stations in a thread of its own, from its making to `close`; connects again whenever that is needed.
+    """Receives the stations' messages in a thread of its own until `close`, and reconnects whenever that is needed.
 
-    The broker keeps nothing for it: what it misses is asked for.
+    The broker keeps no messages for the bridge while it is disconnected. The bridge asks the stations for parts that it
+    has missed.
 
     Args:
-        name: Of the bridge.
-        settings: Of the connection.
-        stations: That are followed.
+        name: Name of the bridge.
+        settings: Settings of the connection.
+        stations: Stations to follow.
     """
 
     def __init__(self, name: str, settings: MqttSettings, stations: Sequence[BridgedStation]) -> None:
@@ -65,7 +66,7 @@ class BridgeSubscriber:
         return Session(self._client_id, terms, self._settings, None, self._subscriptions)
 
     def _serve(self, session: Session) -> bool:
-        """Hear and ask until `close` is called."""
+        """Receive messages and send commands until `close` is called."""
         while not session.subscribed:
             session.turn(self._wake_out, _TURN_S)
             if self._closing.is_set():

@@ -75,7 +75,7 @@ class FrameSize(ContractModel):
 
 
 class Region(ContractModel):
-    """A defective region in pixels of the frame: a connected area of the anomaly map with a peak above the threshold."""
+    """A defective region in pixels of the frame: a connected area of the map with a peak above the threshold."""
 
     bbox: tuple[int, int, int, int] = Field(description="bounding box in pixels: x, y, width, height")
     area_px: int = Field(gt=0, description="area in pixels")

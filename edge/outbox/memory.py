@@ -1,4 +1,4 @@
-"""The outbox that forgets when the process ends: for tests, the demo, and a box without a disk to write to."""
+"""The outbox in memory: for tests, the demo, and a box without a writable disk. Its messages end with the process."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from edge_inspect.edge.outbox.entry_queue import EntryQueue
 
 
 class MemoryOutbox(BoundedOutbox):
-    """An outbox in memory; bounds as of `SqliteOutbox`."""
+    """An outbox in memory. Its limits mean the same as those of `SqliteOutbox`."""
 
     problem: str | None = None
 

@@ -36,7 +36,7 @@ def test_an_impossible_length_is_said_after_the_frames_before_it(length: int) ->
     received = bytearray(request(1, b"\3") + b"\0\2\0\0" + length.to_bytes(2, "big") + b"\1\3")
     found = take_frames(received)
     assert next(found) == ModbusFrame(1, 1, b"\3")
-    with pytest.raises(NotModbusError, match=rf"says {length} bytes; 2 to 254 can be"):
+    with pytest.raises(NotModbusError, match=rf"header is {length}; 2 to 254 are possible"):
         next(found)
 
 

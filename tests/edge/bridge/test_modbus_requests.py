@@ -154,4 +154,4 @@ def test_a_fault_of_ours_is_exception_4_and_in_the_log(
     monkeypatch.setattr(BridgedStation, "registers", lambda self, now: [1.5] * BLOCK)
     with caplog.at_level(logging.ERROR):
         assert answers.answer(reading(0, 1)) == bytes((0x83, DEVICE_FAILURE))
-    assert "the request 0300000001 cannot be answered" in caplog.text
+    assert "an error of the bridge prevents an answer to the request 0300000001" in caplog.text

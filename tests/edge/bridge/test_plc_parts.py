@@ -22,9 +22,9 @@ def plc_parts(*, acknowledge: bool = False, tally: Tally | None = None) -> PlcPa
     return PlcParts(tally or Tally(), CLASSES, acknowledge=acknowledge)
 
 
-def give(one: PlcParts, *sequences: int) -> None:
+def add(one: PlcParts, *sequences: int) -> None:
     for sequence in sequences:
-        one.give(OrderedPart(part(sequence), late=False))
+        one.add(OrderedPart(part(sequence), late=False))
 
 
 def shown(one: PlcParts) -> list[int]:
@@ -34,8 +34,8 @@ def shown(one: PlcParts) -> list[int]:
 def test_counts_and_classes() -> None:
     one = plc_parts()
     for regions in ((10,), (10, 600), (1, 2, 3), (), None):
-        one.give(OrderedPart(part(1, ok=False, regions=regions), late=False))
-    give(one, 2, 3)
+        one.add(OrderedPart(part(1, ok=False, regions=regions), late=False))
+    add(one, 2, 3)
     assert (one.tally.parts, one.tally.accepted, one.tally.rejected) == (7, 2, 5)
     assert one.tally.classes == [2, 1, 1, 1, 0, 0, 0, 0]
     assert [each.defect_class for each in one.tally.ring] == [3, 2, 1, 0, 0, 0, 0]
@@ -44,13 +44,13 @@ def test_counts_and_classes() -> None:
 
 def test_without_acknowledgements_the_ring_has_the_newest() -> None:
     one = plc_parts()
-    give(one, *range(1, 41))
+    add(one, *range(1, 41))
     assert shown(one) == list(range(25, 41)) and one.waiting == 0
 
 
 def test_with_acknowledgements_no_part_is_overwritten_before_its_time() -> None:
     one = plc_parts(acknowledge=True)
-    give(one, *range(1, 41))
+    add(one, *range(1, 41))
     assert shown(one) == list(range(1, 17)) and (one.tally.parts, one.waiting) == (16, 24)
     assert one.acknowledge(5)
     assert shown(one) == list(range(6, 22))
@@ -65,7 +65,7 @@ def test_with_acknowledgements_no_part_is_overwritten_before_its_time() -> None:
 
 def test_a_plc_that_never_acknowledges_costs_the_oldest() -> None:
     one = plc_parts(acknowledge=True)
-    give(one, *range(1, 10_019))
+    add(one, *range(1, 10_019))
     assert (one.waiting, one.tally.overruns, one.tally.parts) == (10_000, 2, 16)
 
 
@@ -74,7 +74,7 @@ def test_a_plc_that_never_acknowledges_costs_the_oldest() -> None:
 def test_the_time_of_the_decision_is_cut_to_whole_milliseconds(milliseconds: int, more: int) -> None:
     at = datetime.fromtimestamp(0, timezone.utc) + timedelta(milliseconds=milliseconds, microseconds=more)
     one = plc_parts()
-    one.give(OrderedPart(part(1).model_copy(update={"decided_at": at}), late=False))
+    one.add(OrderedPart(part(1).model_copy(update={"decided_at": at}), late=False))
     values = one.tally.ring[0].values()
     assert (values["decided"], values["decided_ms"]) == divmod(milliseconds, 1000)
 
@@ -84,7 +84,7 @@ def test_the_time_of_the_decision_is_cut_to_whole_milliseconds(milliseconds: int
 def test_acknowledgements_survive_the_low_half_s_end(start: int, steps: list[int]) -> None:
     one = plc_parts(acknowledge=True, tally=Tally(parts=start, accepted=start, acknowledged=start))
     for step in steps:
-        give(one, *range(1, step + 1))
+        add(one, *range(1, step + 1))
         for _ in range(step):
             newest = one.tally.parts
             assert one.acknowledge(newest % 0x10000) and one.tally.acknowledged == newest

@@ -99,7 +99,7 @@ def test_an_empty_history_is_asked_four_times(caplog: Any) -> None:
     assert station.buffer.lost == 0
     station.run(5)
     assert len(station.asked) == 4 and station.buffer.lost == 1
-    assert "1 parts up to 3 are lost: why" in caplog.text
+    assert "1 part(s) up to number 3 are lost: why" in caplog.text
 
 
 def test_parts_that_the_station_has_dropped_are_lost_after_a_while() -> None:

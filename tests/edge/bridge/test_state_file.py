@@ -42,12 +42,12 @@ def test_a_damaged_file_is_set_aside(tmp_path: Path, content: bytes, caplog: pyt
     path = tmp_path / "s.json"
     path.write_bytes(content)
     assert StateFile(path).starts == 1
-    assert (tmp_path / "s.json.damaged").read_bytes() == content and "is damaged and set aside" in caplog.text
+    assert (tmp_path / "s.json.damaged").read_bytes() == content and "is damaged and was renamed to" in caplog.text
 
 
 def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(ConfigurationError, match=r"state: .* cannot be read or written: .*; make its folder"):
+    with pytest.raises(ConfigurationError, match=r"state: .* cannot be read or written: .*; make its folder writable"):
         StateFile(tmp_path / "file" / "s.json")
 
 
@@ -63,5 +63,5 @@ full(8)
 one.save({"x": SavedStation(position=SequencePosition(next=7))})
 """
     said = run_limited(code, str(tmp_path / "s.json"))
-    assert "cannot be written" in said and "a restart would begin at an older part" in said
+    assert "cannot be written" in said and "after a restart the bridge would continue at an older part" in said
     assert StateFile(tmp_path / "s.json").starts == 2
