@@ -36,10 +36,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(by="edge-inspect command", timeout=10.0)
     # Options may stand before or after the command. After it they have no defaults, so that they do not overwrite the
     # options before it.
-    behind = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
-    _add_shared(behind)
+    after = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
+    _add_shared(after)
     verbs = parser.add_subparsers(required=True, metavar="COMMAND", dest="verb")
-    made = {verb: verbs.add_parser(verb, help=help_, parents=[behind]) for verb, help_ in _VERBS.items()}
+    made = {verb: verbs.add_parser(verb, help=help_, parents=[after]) for verb, help_ in _VERBS.items()}
     made["trigger"].add_argument("--part-id", metavar="ID", help="id of the part, which the verdict repeats")
     made["threshold"].add_argument(
         "value", metavar="VALUE", help="score above which parts are rejected; `bundle` restores the bundle's threshold"

@@ -56,13 +56,13 @@ class Requester:
         self._deadline = time.monotonic() + timeout_s
         reconnection = Reconnection(self._settings, log, "The command is not sent")
         with self._wake_in, self._wake_out:
-            reconnection.live(self._connect, self._serve)
+            reconnection.run_once(self._connect, self._serve)
         if self._reply is None:
             raise CheckFailed(self._explain(timeout_s))
         return self._reply
 
     def _connect(self, terms: Terms) -> Session:
-        subscriptions = {self._topics.reply: self._hear_reply, self._topics.status: self._hear_status}
+        subscriptions = {self._topics.reply: self._receive_reply, self._topics.status: self._receive_status}
         try:
             # It needs its own client id: with the station's client id, the broker would end the station's connection.
             return Session(f"edge-inspect-command-{uuid7()[-12:]}", terms, self._settings, None, subscriptions)
@@ -88,7 +88,7 @@ class Requester:
             raise
         return True
 
-    def _hear_reply(self, payload: bytes, retained: bool, back: ReturnAddress | None) -> None:
+    def _receive_reply(self, payload: bytes, retained: bool, back: ReturnAddress | None) -> None:
         try:
             reply = Reply.model_validate_json(payload)
         except ValidationError:  # sent by a later release, or by another program
@@ -96,7 +96,7 @@ class Requester:
         if reply.command_id == self._command.id:
             self._reply = reply
 
-    def _hear_status(self, payload: bytes, retained: bool, back: ReturnAddress | None) -> None:
+    def _receive_status(self, payload: bytes, retained: bool, back: ReturnAddress | None) -> None:
         try:
             self._status = Status.model_validate_json(payload)
         except ValidationError:

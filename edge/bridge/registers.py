@@ -20,7 +20,7 @@ SLOTS = 100
 SLOT = 32
 """Number of registers of a part."""
 RING = 16
-"""Number of slots: the last so many parts can be read."""
+"""Number of slots, and so of the last parts that can be read."""
 CLASSES = 8
 ACKNOWLEDGED = 22
 

@@ -57,7 +57,7 @@ class BridgeSubscriber:
 
     def _run(self) -> None:
         while not self._closing.is_set():
-            pause = self._reconnection.live(self._connect, self._serve)
+            pause = self._reconnection.run_once(self._connect, self._serve)
             for station in self._stations:
                 station.connect(False)
             self._closing.wait(pause)

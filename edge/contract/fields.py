@@ -74,10 +74,10 @@ def _fit_part_id(text: Any) -> Any:
 
 # Such a text may quote the operating system, a driver or a file name. So any characters are accepted, and a long text
 # is # cut.
-Said = Annotated[str, BeforeValidator(_fit_reason)]
+FreeText = Annotated[str, BeforeValidator(_fit_reason)]
 
 
-Reason = Annotated[Said, Field(max_length=_LONGEST_REASON)]
+Reason = Annotated[FreeText, Field(max_length=_LONGEST_REASON)]
 
 
 # Control characters belong to a scanned part id, as the separators of a GS1 code do. They are returned unchanged.

@@ -11,10 +11,10 @@ from pydantic import (
 from edge_inspect.edge.contract.fields import (
     ContractModel,
     Count,
+    FreeText,
     Name,
     Precision,
     Reason,
-    Said,
     Time,
 )
 from edge_inspect.edge.contract.messages import BundleReference, Message
@@ -65,10 +65,10 @@ class OutboxHealth(ContractModel):
     bytes: Count = Field(description="size of these messages, in bytes")
     dropped_verdicts: Count = Field(description="verdicts dropped unsent since the outbox was created")
     dropped_defects: Count = Field(description="defects dropped unsent since the outbox was created")
-    problem: Said | None = Field(
+    problem: FreeText | None = Field(
         default=None, description="what is wrong with the outbox's file, and what to do about it; null: nothing"
     )
-    set_aside: Said | None = Field(
+    set_aside: FreeText | None = Field(
         default=None, description="path of the damaged file that the service replaced at its start; null: none"
     )
 
@@ -119,7 +119,7 @@ class EvidenceHealth(ContractModel):
     saved: Count = Field(description="parts of this station saved since the service started")
     dropped: Count = Field(description="parts of this station not saved, because the disk was too slow or full")
     bytes: Count = Field(description="disk space used by the evidence of all stations, in bytes")
-    problem: Said | None = Field(default=None, description="why nothing can be saved; null: all is well")
+    problem: FreeText | None = Field(default=None, description="why nothing can be saved; null: all is well")
 
 
 class StageHealth(ContractModel):
@@ -134,7 +134,7 @@ class StageHealth(ContractModel):
 
 
 class PictureChangeHealth(ContractModel):
-    """How far about the last 100 frames differ from the frames of the calibration, or of the service's start."""
+    """Difference between about the last 100 frames and the frames of the calibration, or of the service's start."""
 
     light: float = Field(description="relative change of the mean grey level; -0.15: 15 % darker")
     light_limit: float = Field(gt=0, description="a larger change of `light`, in either direction, raises a warning")
@@ -160,7 +160,7 @@ class PictureHealth(ContractModel):
 
 
 class DriftHealth(ContractModel):
-    """How far the scores of parts have moved since the calibration."""
+    """Shift of the parts' scores since the calibration."""
 
     shift: float = Field(
         description="moving average of all scores minus the calibration's mean, in standard deviations; positive: worse"
@@ -215,7 +215,7 @@ class Health(Message):
         default=None,
         description="likely cause of a warning about rejects, scores or changed pictures; null without such a warning",
     )
-    remedy: Said | None = Field(
+    remedy: FreeText | None = Field(
         default=None, description="what has changed, and what to check on the line; null if `cause` is null"
     )
     warnings: tuple[HealthWarning, ...] = Field(

@@ -1,4 +1,4 @@
-"""What this process knows about a broker, over all its connections: the MQTT version, and features that it lacks."""
+"""Knowledge of this process about a broker, over all connections: its MQTT version, and features that it lacks."""
 
 from __future__ import annotations
 

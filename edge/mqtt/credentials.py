@@ -73,7 +73,7 @@ def tls_context(tls: TlsSettings) -> ssl.SSLContext:
     else:
         _trust(context, tls.ca_file)
     if tls.certificate is not None and tls.key is not None:
-        _show(context, tls.certificate, tls.key)
+        _load_certificate(context, tls.certificate, tls.key)
     return context
 
 
@@ -152,7 +152,7 @@ def _trust(context: ssl.SSLContext, file: Path) -> None:
         raise _mistake("mqtt.tls.ca_file", file, f"is damaged: {_reason(error)}; copy it again") from None
 
 
-def _show(context: ssl.SSLContext, certificate: Path, key: Path) -> None:
+def _load_certificate(context: ssl.SSLContext, certificate: Path, key: Path) -> None:
     _read_pem("mqtt.tls.certificate", certificate, "CERTIFICATE", "x509")
     _read_key(key)
     try:

@@ -72,11 +72,11 @@ class Drain:
         self.held_since: float | None = None
         """Time since which entries are skipped because of their topic, in seconds of the monotonic clock."""
 
-    def begin_anew(self, status: Status) -> None:
+    def start_connection(self, status: Status) -> None:
         """Prepare a new connection: send the present status, and again all messages that may not have arrived."""
-        self._notices.begin_anew(status, self._outbox.sequence(self._station))
-        self._resends.begin_anew()
-        self._suspicion.begin_anew()
+        self._notices.start_connection(status, self._outbox.sequence(self._station))
+        self._resends.start_connection()
+        self._suspicion.start_connection()
         self._entries.clear()
         self._sent_up_to = 0
         self._held.clear()
@@ -217,7 +217,7 @@ class Drain:
             what = (
                 f"a {entry.kind} of {entry.size} bytes is dropped, because the broker's packet limit is {limit} bytes"
             )
-            self._tell(what, entry)
+            self._report_loss(what, entry)
 
     def _send_notice(self, session: Session, notice: Notice) -> None:
         schema, topic = notice.schema, notice.topic
@@ -285,9 +285,9 @@ class Drain:
         else:
             return
         said = "connections end at it" if problem.code is None else f"the broker {problem}"
-        self._tell(f"a {what} of {size} bytes is set aside: {said}, while other messages are accepted", entry)
+        self._report_loss(f"a {what} of {size} bytes is set aside: {said}, while other messages are accepted", entry)
 
-    def _tell(self, what: str, entry: Entry | None) -> None:
+    def _report_loss(self, what: str, entry: Entry | None) -> None:
         self.set_aside += 1
         where = "" if entry is None else f"sequence {entry.sequence}: "
         advice = "; check the broker's packet limit and its rules for payloads"

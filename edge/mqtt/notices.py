@@ -84,7 +84,7 @@ class Notices:
             self._without_reason = status
             self.add_status(status.model_copy(update={"id": uuid7(), "reason": None}))
 
-    def begin_anew(self, status: Status, sequence: int) -> None:
+    def start_connection(self, status: Status, sequence: int) -> None:
         """Prepare a new connection: send the present status, and again all notices that may not have arrived.
 
         Args:

@@ -213,7 +213,7 @@ class Publisher:
 
     def _run(self) -> None:
         while True:
-            pause = self._reconnection.live(self._connect, self._serve)
+            pause = self._reconnection.run_once(self._connect, self._serve)
             self._connected = False
             if self._closing.is_set():
                 return
@@ -222,7 +222,7 @@ class Publisher:
     def _connect(self, terms: Terms) -> Session:
         with self._lock:
             will = self._now("offline", "connection lost")
-            self._drain.begin_anew(self._status)
+            self._drain.start_connection(self._status)
         return self._open(terms, will)
 
     def _serve(self, session: Session) -> bool:

@@ -49,7 +49,7 @@ class Reconnection:
         self._attempt = 0
         self._last_problem = ""
 
-    def live(self, connect: Callable[[Terms], Session], serve: Callable[[Session], bool]) -> float:
+    def run_once(self, connect: Callable[[Terms], Session], serve: Callable[[Session], bool]) -> float:
         """Make one connection and work with it until its end. Its problems are logged and never raised.
 
         If the broker does not accept a connection on the first terms, other terms are tried at once.
@@ -64,7 +64,7 @@ class Reconnection:
         started = time.monotonic()
         slow = False
         try:
-            self._live(connect, serve)
+            self._run_once(connect, serve)
         except ConnectionProblem as problem:
             slow = problem.slow
             self._say(str(problem))
@@ -91,14 +91,14 @@ class Reconnection:
         if limits.client_id is not None:
             self._log.info("%sthe broker has assigned this client the id %r", self._prefix, limits.client_id)
 
-    def _live(self, connect: Callable[[Terms], Session], serve: Callable[[Session], bool]) -> None:
+    def _run_once(self, connect: Callable[[Terms], Session], serve: Callable[[Session], bool]) -> None:
         given_up: ConnectionProblem | None = None
         while True:
             terms = self._broker.terms(self._settings, only_311=given_up is not None)
             session: Session | None = None
             orderly = False
             try:
-                session = connect(terms._replace(on_answer=self._hear_answer(terms, given_up)))
+                session = connect(terms._replace(on_answer=self._on_broker_answer(terms, given_up)))
                 orderly = serve(session)
                 return
             except _GivenUpTooSoon as problem:
@@ -117,12 +117,12 @@ class Reconnection:
                 if session is not None:
                     session.close(orderly=orderly)
 
-    def _hear_answer(
+    def _on_broker_answer(
         self, terms: Terms, given_up: ConnectionProblem | None
     ) -> Callable[[float], ConnectionProblem | None]:
         """Return the function to call when the broker answers this attempt; it draws conclusions about MQTT 5."""
 
-        def hear(seconds: float) -> ConnectionProblem | None:
+        def on_answer(seconds: float) -> ConnectionProblem | None:
             if terms.protocol == MQTT5:
                 self._broker.answered_5()
             elif given_up is not None:
@@ -132,7 +132,7 @@ class Reconnection:
                 self._say_311(given_up)
             return None
 
-        return hear
+        return on_answer
 
     def _gives_up_5(self, terms: Terms, problem: ConnectionProblem) -> bool:
         """Return whether to try MQTT 3.1.1 at once, after this attempt with MQTT 5 has failed."""

@@ -37,7 +37,7 @@ class Resends:
             self._requests.append((first, last))
             return True
 
-    def begin_anew(self) -> None:
+    def start_connection(self) -> None:
         """Start the present request again after a lost connection, because its messages may not have arrived."""
         self._after = 0
         self._outstanding.clear()

@@ -66,7 +66,7 @@ class Suspicion:
         """Note that a message as large as one set aside is sent."""
         self.trial = token
 
-    def begin_anew(self) -> None:
+    def start_connection(self) -> None:
         """Note that there is a new connection."""
         self._passed.clear()
 

@@ -74,13 +74,13 @@ def try_broker(
     """
     protocols = {"auto": (MQTT5, MQTT311), "5": (MQTT5,), "3.1.1": (MQTT311,)}[settings.protocol]
     for protocol in protocols:
-        with contextlib.closing(_Visit(settings, protocol)) as visit:
-            if visit.is_let_in(last=protocol == protocols[-1]):
-                return visit.look(publish, subscribe, packet_bytes)
+        with contextlib.closing(_TrialConnection(settings, protocol)) as connection:
+            if connection.is_accepted(last=protocol == protocols[-1]):
+                return connection.try_all(publish, subscribe, packet_bytes)
     raise AssertionError("the last version of MQTT is answered or raises")
 
 
-class _Visit:
+class _TrialConnection:
     """One trial connection; its methods raise `ConnectionProblem`."""
 
     def __init__(self, settings: MqttSettings, protocol: MQTTProtocolVersion) -> None:
@@ -103,7 +103,7 @@ class _Visit:
                 connection.sendall(_DISCONNECT)
             connection.close()
 
-    def is_let_in(self, *, last: bool) -> bool:
+    def is_accepted(self, *, last: bool) -> bool:
         """Return whether the broker accepts the connection; if not, it may accept another version of MQTT."""
         self._wait(lambda: self._reason is not None, self._settings.connect_timeout_s)
         if self._reason is None:
@@ -120,7 +120,7 @@ class _Visit:
             raise refusal("refused the connection", self._reason)
         return True
 
-    def look(self, publish: Sequence[str], subscribe: Sequence[str], packet_bytes: int) -> BrokerTrial:
+    def try_all(self, publish: Sequence[str], subscribe: Sequence[str], packet_bytes: int) -> BrokerTrial:
         """Try all topics, and compare the broker's packet limit with what is needed."""
         limits = [text.format(self._limits[name]) for name, text in _LIMITS.items() if name in self._limits]
         announced = f"; it announces {', '.join(limits)}" if limits else ""

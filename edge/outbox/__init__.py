@@ -232,7 +232,7 @@ class BoundedOutbox:
         for kind in kinds:
             self._dropped[kind] += 1
 
-    def _tell_dropped(self, old: Sequence[Kind], surplus: Sequence[Kind], full: str) -> None:
+    def _log_dropped(self, old: Sequence[Kind], surplus: Sequence[Kind], full: str) -> None:
         """Log why messages were dropped unsent: they were too old, or there was no room for them because of `full`.
 
         The reason is logged only if it differs from the last one. Health tells how many messages were dropped.

@@ -91,11 +91,11 @@ class Checkpointer:
                     with self._puts:
                         _, pages, moved = database.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
                     if moved < pages:
-                        self._tell_reader(pages)
+                        self._warn_of_reader(pages)
         except sqlite3.Error as problem:
             log.warning("outbox %s: its log cannot be moved into the database: %s", self._path, problem)
 
-    def _tell_reader(self, pages: int) -> None:
+    def _warn_of_reader(self, pages: int) -> None:
         """Warn that the log grows, because another program still reads from it."""
         log.warning(
             "outbox %s: its log has %d MB and grows, because %s keeps the file open for reading; close it there",

@@ -83,4 +83,4 @@ class MemoryOutbox(BoundedOutbox):
         old = [entry.kind for entry in self._queue.drop_old(self._too_old())]
         surplus = [entry.kind for entry in self._queue.drop_surplus(self._max_bytes, self._when_full)]
         self._count_dropped(old + surplus)
-        self._tell_dropped(old, surplus, self._full)
+        self._log_dropped(old, surplus, self._full)

@@ -199,7 +199,7 @@ class SqliteOutbox(BoundedOutbox):
         bound = min(self._max_bytes, _OVERFLOW_BYTES)
         surplus = [entry.kind for entry in self._overflow.drop_surplus(bound, self._when_full)]
         self._count_dropped(old + surplus)
-        self._tell_dropped(old, surplus, _MEMORY_FULL)
+        self._log_dropped(old, surplus, _MEMORY_FULL)
 
     def _try_to_write(self, entries: Sequence[Entry]) -> bool:
         """Write entries to the file and empty the memory; return whether the file could be written."""
@@ -266,7 +266,9 @@ class SqliteOutbox(BoundedOutbox):
         stored = Depth(self._stored.entries + len(entries), self._stored.bytes + sum(entry.size for entry in entries))
         with transaction(self._db):
             statements.write(self._db, entries, sequences)
-            old, surplus = statements.choose(self._db, self._too_old(), stored.bytes - self._max_bytes, self._when_full)
+            old, surplus = statements.choose_to_drop(
+                self._db, self._too_old(), stored.bytes - self._max_bytes, self._when_full
+            )
             trimmed = old + surplus
             statements.delete(self._db, [number for number, _, _ in trimmed])
             gone = Counter(kind for _, kind, _ in trimmed)
@@ -280,7 +282,7 @@ class SqliteOutbox(BoundedOutbox):
         if entries:
             self._stored_up_to = entries[-1].id
         self._checkpoints.count()
-        self._tell_dropped([kind for _, kind, _ in old], [kind for _, kind, _ in surplus], self._full)
+        self._log_dropped([kind for _, kind, _ in old], [kind for _, kind, _ in surplus], self._full)
 
     def _take_out(self, ids: list[int], *, into_history: bool) -> list[statements.Row]:
         """Delete waiting entries or move them to the history; return id, kind and size of those that were waiting."""
@@ -305,7 +307,7 @@ class SqliteOutbox(BoundedOutbox):
         try:
             with transaction(self._drain_db):
                 excess = self._sent_bytes - self._history_bytes
-                chosen, freed = statements.choose_history(self._drain_db, excess, self._history_bytes // 256)
+                chosen, freed = statements.choose_old_history(self._drain_db, excess, self._history_bytes // 256)
                 statements.delete(self._drain_db, chosen)
         except sqlite3.Error as problem:
             self._report(problem)

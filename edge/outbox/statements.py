@@ -106,7 +106,7 @@ class Trim(NamedTuple):
     surplus: list[Row]
 
 
-def choose(database: sqlite3.Connection, too_old: float, excess: int, when_full: WhenFull) -> Trim:
+def choose_to_drop(database: sqlite3.Connection, too_old: float, excess: int, when_full: WhenFull) -> Trim:
     """Return the waiting entries that must be dropped: those that are too old, then surplus verdicts, then defects.
 
     Args:
@@ -137,7 +137,7 @@ def choose(database: sqlite3.Connection, too_old: float, excess: int, when_full:
     return Trim(list(old.values()), surplus)
 
 
-def choose_history(database: sqlite3.Connection, excess: int, at_least: int) -> tuple[list[int], int]:
+def choose_old_history(database: sqlite3.Connection, excess: int, at_least: int) -> tuple[list[int], int]:
     """Return the ids of the oldest acknowledged entries, and their bytes: at least `excess` and at least `at_least`."""
     query = "SELECT id, size FROM entries INDEXED BY entries_sent WHERE sent = 1 ORDER BY id"
     chosen, freed = [], 0

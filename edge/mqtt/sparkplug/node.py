@@ -17,7 +17,7 @@ PICTURE = "image/jpeg"
 _PICTURE_ID = "image/id"
 _BD_SEQ = "bdSeq"
 # After this number of connections that end at their birth, the next birth contains no values.
-_BIRTHS_IN_VAIN = 3
+_FAILED_BIRTHS = 3
 _NUMBERS = 256
 """bdSeq and seq count from 0 to 255."""
 # Name of the field with a message's time; other messages have `at`.
@@ -45,7 +45,7 @@ class EdgeNode:
         self._live_up_to = dict.fromkeys(("verdict", "defect"), 0)
         self.host_heard_at = 0
         """Newest timestamp of a STATE message from the primary host, in milliseconds since 1970."""
-        self._unheard_births = 0
+        self._unconfirmed_births = 0
         self._bd_seq = -1
         self._seq = 0
 
@@ -72,8 +72,8 @@ class EdgeNode:
             newest: Sequence number of the station's newest part, at the first birth of a connection; data of older
                 parts is then sent as historical. `None` at a rebirth.
         """
-        self._unheard_births += 1
-        if self._unheard_births > _BIRTHS_IN_VAIN:
+        self._unconfirmed_births += 1
+        if self._unconfirmed_births > _FAILED_BIRTHS:
             # A value that the broker does not accept would be in every birth. The next messages set the values again.
             self._readings.clear()
         if newest is not None:
@@ -94,9 +94,9 @@ class EdgeNode:
         self._seq = 0
         return encode(metrics, timestamp=now, seq=0, datatypes=True)
 
-    def hear(self) -> None:
+    def confirm_birth(self) -> None:
         """Note that the broker has confirmed a packet after the last birth, and so the birth."""
-        self._unheard_births = 0
+        self._unconfirmed_births = 0
 
     def data(self, schema: str, payload: bytes) -> bytes | None:
         """Return the payload of NDATA for a message of the contract; `None` if the message changes no metric.

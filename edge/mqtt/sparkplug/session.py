@@ -65,9 +65,9 @@ class SparkplugSession(Session):
     ) -> None:
         self._node, self._newest, self._on_command = node, newest, on_command
         self._host = settings.primary_host
-        subscriptions = {node.topic("NCMD"): self._obey}
+        subscriptions = {node.topic("NCMD"): self._take_command}
         if self._host is not None:
-            subscriptions[f"{NAMESPACE}/STATE/{self._host}"] = self._hear_host
+            subscriptions[f"{NAMESPACE}/STATE/{self._host}"] = self._take_host_state
         will = LastWill(node.topic("NDEATH"), node.will(), of_contract=False)
         super().__init__(client_id, terms, settings, will, subscriptions)
         node.connect()
@@ -79,7 +79,7 @@ class SparkplugSession(Session):
     def send(self, schema: str, topic: str, payload: bytes, token: Token, back: ReturnAddress | None = None) -> None:
         """Send a message of the contract as NDATA, or an offline status as NDEATH. `back` is ignored."""
         if schema == "status" and json.loads(payload)["state"] == "offline":
-            self._die(token)
+            self._send_death(token)
             return
         if schema == "image":
             data = self._node.picture(topic.rsplit("/", 1)[-1], payload)
@@ -102,7 +102,7 @@ class SparkplugSession(Session):
         # Nothing may be sent before the birth. The broker's receive maximum applies only to QoS 1, so it is ignored.
         self.connected, self._window = False, self._settings.window
         if self._host is None:
-            self._bear(self._newest())
+            self._send_birth(self._newest())
         else:
             log.info("%s: the birth waits until the primary host %s is online", self._node.topic("NBIRTH"), self._host)
 
@@ -110,9 +110,9 @@ class SparkplugSession(Session):
         self, client: Client, userdata: object, mid: int, reasons: list[ReasonCode], properties: Properties | None
     ) -> None:
         super()._on_confirmed(client, userdata, mid, reasons, properties)
-        self._node.hear()
+        self._node.confirm_birth()
 
-    def _obey(self, payload: bytes, retained: bool, back: ReturnAddress | None) -> None:
+    def _take_command(self, payload: bytes, retained: bool, back: ReturnAddress | None) -> None:
         try:
             metrics = decode(payload)
         except PayloadError as error:
@@ -121,18 +121,20 @@ class SparkplugSession(Session):
         for name, value in metrics:
             if name == REBIRTH and value is True:
                 if self.connected:
-                    self._bear()
+                    self._send_birth()
             elif name == COMMAND and isinstance(value, str) and self._on_command is not None:
                 self._on_command(value.encode(), retained, None)
             else:
                 log.warning(
-                    "%s: ignoring the value %r for the metric %r, which cannot be written with it",
+                    "%s: ignoring %r written to %r; only %s (true) and %s (a text) can be written",
                     self._node.topic("NCMD"),
                     value,
                     name,
+                    REBIRTH,
+                    COMMAND,
                 )
 
-    def _hear_host(self, payload: bytes, retained: bool, back: ReturnAddress | None) -> None:
+    def _take_host_state(self, payload: bytes, retained: bool, back: ReturnAddress | None) -> None:
         """Take a STATE message of the primary host; one that is older than an earlier one is ignored."""
         try:
             state = _HostState.model_validate_json(payload)
@@ -148,13 +150,13 @@ class SparkplugSession(Session):
             return
         self._node.host_heard_at = state.timestamp
         if state.online and not self.connected:
-            self._bear(self._newest())
+            self._send_birth(self._newest())
         elif not state.online and self.connected:
-            self._die()
+            self._send_death()
             self._disconnect()
             self._problem = ConnectionProblem(f"the primary host {self._host} is offline")
 
-    def _bear(self, newest: int | None = None) -> None:
+    def _send_birth(self, newest: int | None = None) -> None:
         payload = self._node.birth(newest)
         limit = super().limit(len(self._node.topic("NBIRTH").encode()) + len(payload))
         if limit is not None:
@@ -166,7 +168,7 @@ class SparkplugSession(Session):
         self._publish(self._node.topic("NBIRTH"), payload, 0)
         self.connected = True
 
-    def _die(self, token: Token = ("death", 0)) -> None:
+    def _send_death(self, token: Token = ("death", 0)) -> None:
         topic = self._node.topic("NDEATH")
         number = self._publish(topic, self._node.death(), 1)
         if number is not None:

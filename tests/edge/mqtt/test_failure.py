@@ -90,7 +90,9 @@ def test_dates_are_said_beside_this_boxs_clock(
 def test_an_expired_authority_is_told_from_the_brokers_certificate(serve: Serve, tmp_path: Path) -> None:
     old = Authority(tmp_path, "old", last=-0.5)
     said = problem(serve(old.make("broker", "127.0.0.1")), tls={"ca_file": old.file})
-    assert said.startswith("TLS: certificate verify failed: of a CA of the broker's, certificate has expired; renew it")
+    assert said.startswith(
+        "TLS: certificate verify failed: certificate of the broker's CA: certificate has expired; renew it"
+    )
 
 
 def test_an_authority_that_is_not_known_is_named(serve: Serve, authority: Authority, tmp_path: Path) -> None:

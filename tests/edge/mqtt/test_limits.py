@@ -279,7 +279,7 @@ def test_whatever_a_broker_answers_is_said_in_a_sentence(
         return True
 
     will = LastWill("status", b"offline")
-    reconnection.live(lambda terms: Session("client", terms, settings_, will, {"heard": lambda *_: None}), serve)
+    reconnection.run_once(lambda terms: Session("client", terms, settings_, will, {"heard": lambda *_: None}), serve)
     assert caplog.records
     for record in caplog.records:
         assert record.exc_info is None, record.exc_info

@@ -81,7 +81,7 @@ def live(reconnection: Reconnection, settings: MqttSettings, for_s: float = 5.0)
 
     will = LastWill("status", b"offline")
     with wake, other:
-        return reconnection.live(lambda terms: Session("client", terms, settings, will, {}), serve)
+        return reconnection.run_once(lambda terms: Session("client", terms, settings, will, {}), serve)
 
 
 @pytest.mark.parametrize(("end", "expected"), [(0, [0.0] * 6), (1, [0.5, 1.0, 2.0, 4.0, 5.0, 5.0])])
