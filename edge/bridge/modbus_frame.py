@@ -17,7 +17,7 @@ _HEADER = struct.Struct(">HHHB")
 _BEFORE_UNIT = 6
 _SHORTEST = 2
 # The specification's limit is 254. A request to write too many registers (its count is one byte, so at most 127)
-# exceeds # this limit. It must be found all the same: it is answered with an exception, and the frame after it is found
+# exceeds this limit. It must be found all the same: it is answered with an exception, and the frame after it is found
 # too.
 _LONGEST = 511
 

@@ -73,7 +73,7 @@ def _fit_part_id(text: Any) -> Any:
 
 
 # Such a text may quote the operating system, a driver or a file name. So any characters are accepted, and a long text
-# is # cut.
+# is cut.
 FreeText = Annotated[str, BeforeValidator(_fit_reason)]
 
 

@@ -23,7 +23,7 @@ from edge_inspect.edge.mqtt.tls import secure_context
 MQTT5 = MQTTProtocolVersion.MQTTv5
 MQTT311 = MQTTProtocolVersion.MQTTv311
 # Largest packet that the broker may send. Stations receive commands; the bridge receives verdicts and defects. A
-# command # above the limit for commands is refused with a reply; a packet above this limit is dropped by the broker.
+# command above the limit for commands is refused with a reply; a packet above this limit is dropped by the broker.
 _LARGEST_INCOMING = 2**18
 
 # paho does not annotate it.

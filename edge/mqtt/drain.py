@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 # A suspected message is sent only after the connection has lasted this long.
 _CALM_S = 0.5
 # Health has QoS 0 and counts as accepted if the connection lasts for some seconds. While messages are sent one at a
-# time, # wait this long before the next health message: otherwise parts would wait for health for ever.
+# time, wait this long before the next health message: otherwise parts would wait for health for ever.
 _HEALTH_PAUSE_S = 10.0
 
 

@@ -73,7 +73,7 @@ class Reconnection:
             self._log.exception("%sthe connection to the broker failed", self._prefix)
         cap = self._settings.backoff_cap_s
         # Only a connection that lasted resets the back-off. Two clients with the same id end each other's connections,
-        # so # theirs never last.
+        # so theirs never last.
         self._attempt = 0 if time.monotonic() - started > cap else self._attempt + 1
         # Full jitter, so that not all boxes reconnect at the same moment.
         low, high = (cap / 2, cap) if slow else (0, min(cap, _FIRST_PAUSE_S * 2 ** min(self._attempt, 20)))

@@ -44,7 +44,7 @@ PRAGMA user_version = {_FORMAT};
 COMMIT;
 """
 # Python 3.10 does not report SQLite's error codes. These are the texts of IOERR, FULL, CANTOPEN, READONLY, BUSY,
-# PROTOCOL # and PERM.
+# PROTOCOL and PERM.
 _NOT_DAMAGE = {
     "disk I/O error",
     "database or disk is full",
