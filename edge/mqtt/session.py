@@ -135,12 +135,7 @@ class Session:
         return max(0, self._window - len(self.in_flight))
 
     def limit(self, size: int, schema: str | None = "verdict") -> int | None:
-        """Return the broker's packet limit if a message is above it, else `None`.
-
-        Args:
-            size: Size of topic and payload, in bytes.
-            schema: Kind of the message.
-        """
+        """Return the packet limit if a message with `size` bytes of topic and payload is above it, else `None`."""
         largest = self.limits.packet
         if largest is None:
             return None
@@ -228,10 +223,7 @@ class Session:
         limit = Session.limit(self, len(topic.encode()) + len(payload), schema)
         if limit is not None:
             log.error(
-                "%s: %d bytes are not sent, because the broker's packet limit is %d bytes; raise its limit",
-                topic,
-                len(payload),
-                limit,
+                "%s: %d bytes are not sent: the broker's packet limit is %d; raise it", topic, len(payload), limit
             )
             return None
         described = properties or self._properties.of(schema)
@@ -305,9 +297,7 @@ class Session:
                 )
             else:
                 # With MQTT 5 the broker would give a reason code.
-                retain = (
-                    "; if it does not support retained messages, set mqtt.retain: false" if self._retains_will else ""
-                )
+                retain = "; if it lacks retained messages, set mqtt.retain: false" if self._retains_will else ""
                 self._problem = ConnectionProblem(explain_silence(self._settings) + retain, hung_up=True)
 
     def _on_subscribe(
