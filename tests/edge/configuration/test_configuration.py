@@ -155,8 +155,8 @@ def test_two_stations_need_two_names(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "why"),
     [
-        ("a/b", "holds '/', '+', '#'"),
-        ("#", "holds '/', '+', '#'"),
+        ("a/b", "contains '/', '+', '#'"),
+        ("#", "contains '/', '+', '#'"),
         ("", "is empty"),
         ("x" * 65, "has 65 characters"),
         ("line\u200b1", "a character that cannot be printed"),
