@@ -1,4 +1,4 @@
-"""The options of `edge-inspect command`, and what they ask for."""
+"""The options of `edge-inspect command`, and the command that they describe."""
 
 from __future__ import annotations
 
@@ -7,79 +7,95 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:  # what is heavy is imported where the command runs
+if TYPE_CHECKING:  # slow imports are inside the functions, so that `--help` is quick
     from edge_inspect.edge.configuration.mqtt_settings import MqttSettings
     from edge_inspect.edge.configuration.settings import Settings
     from edge_inspect.edge.contract.commands import AnyCommand
     from edge_inspect.edge.contract.topics import Topics
 
 _VERBS = {
-    "trigger": "take a frame now, where the station's trigger is `command`",
-    "pause": "take no more frames",
+    "trigger": "take a frame of a part now; the station's trigger must be `command`",
+    "pause": "stop taking frames",
     "resume": "take frames again",
-    "threshold": "judge by another threshold",
+    "threshold": "use another threshold",
     "snapshot": "publish a picture of what the camera sees",
     "resend": "publish delivered verdicts and defects again",
-    "bundle": "judge by another bundle",
-    "shadow": "judge and reject nothing, and collect scores for a threshold",
+    "bundle": "use another bundle",
+    "shadow": "inspect but reject nothing, and collect scores for a threshold",
 }
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Add a subcommand for each command, with what it needs."""
+    """Add a subcommand with its options for each command."""
     parser.description = (
-        "Sends a command to a station over MQTT, with a new id, and prints the reply as JSON. Exit status 0: done; 1: "
-        "refused, or no reply; 2: wrong use. The station carries out what commands.allow names in its configuration."
+        "Sends a command to a station over MQTT, with a new id, and prints the reply as JSON. The station carries out "
+        "the commands that commands.allow names in its configuration. Exit status 0: the command was carried out; "
+        "1: it was refused, or no reply came; 2: wrong options."
     )
     _add_shared(parser)
     parser.set_defaults(by="edge-inspect command", timeout=10.0)
-    # Options may stand before the command or behind it; behind it, only those that are given count.
-    behind = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
-    _add_shared(behind)
+    # Options may stand before or after the command. After it they have no defaults, so that they do not overwrite the
+    # options before it.
+    after = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
+    _add_shared(after)
     verbs = parser.add_subparsers(required=True, metavar="COMMAND", dest="verb")
-    made = {verb: verbs.add_parser(verb, help=help_, parents=[behind]) for verb, help_ in _VERBS.items()}
-    made["trigger"].add_argument("--part-id", metavar="ID", help="comes back in the verdict")
+    made = {verb: verbs.add_parser(verb, help=help_, parents=[after]) for verb, help_ in _VERBS.items()}
+    made["trigger"].add_argument("--part-id", metavar="ID", help="id of the part, which the verdict repeats")
     made["threshold"].add_argument(
-        "value", metavar="VALUE", help="the score from which parts are rejected, or `bundle`"
+        "value", metavar="VALUE", help="score above which parts are rejected; `bundle` restores the bundle's threshold"
     )
-    made["resend"].add_argument("from_sequence", type=int, metavar="FROM", help="number of the first part")
     made["resend"].add_argument(
-        "to_sequence", type=int, nargs="?", metavar="TO", help="of the last; default: the newest"
+        "from_sequence", type=int, metavar="FROM", help="sequence number of the first part to publish again"
+    )
+    made["resend"].add_argument(
+        "to_sequence",
+        type=int,
+        nargs="?",
+        metavar="TO",
+        help="sequence number of the last part to publish again (default: the newest)",
     )
     bundle = made["bundle"].add_mutually_exclusive_group(required=True)
-    bundle.add_argument("name", nargs="?", metavar="NAME", help="a folder or .zip below bundles.folder")
-    made["shadow"].add_argument("parts", type=int, metavar="PARTS", help="how many to collect; 0: reject again")
-    bundle.add_argument("--back", action="store_true", help="judge by the one before again")
+    bundle.add_argument("name", nargs="?", metavar="NAME", help="name of a folder or .zip below bundles.folder")
+    bundle.add_argument("--back", action="store_true", help="go back to the previous bundle")
+    made["shadow"].add_argument(
+        "parts", type=int, metavar="PARTS", help="number of parts to collect; 0 ends shadow: reject parts again"
+    )
 
 
 def _add_shared(parser: argparse.ArgumentParser) -> None:
     where = parser.add_argument_group("station")
     where.add_argument(
-        "--config", type=Path, metavar="FILE", help="the service's configuration: its broker, site and line"
+        "--config", type=Path, metavar="FILE", help="configuration of the service, with its broker, site and line"
     )
-    where.add_argument("--site", help="default: the configuration's")
-    where.add_argument("--line", help="default: the configuration's")
-    where.add_argument("--station", metavar="NAME", help="default: the configuration's, where it has only one")
-    broker = parser.add_argument_group("broker (each option stands above the configuration)")
-    broker.add_argument("--host", help="default: localhost")
-    broker.add_argument("--port", type=int, help="default: 1883, with TLS 8883")
-    broker.add_argument("--username", metavar="NAME")
-    broker.add_argument("--password-file", type=Path, metavar="FILE")
-    broker.add_argument("--tls", action="store_true", help="with the system's CAs")
-    broker.add_argument("--ca-file", type=Path, metavar="FILE", help="TLS with this CA, PEM")
-    broker.add_argument("--certificate", type=Path, metavar="FILE", help="for mutual TLS, PEM")
-    broker.add_argument("--key", type=Path, metavar="FILE", help="of the certificate, PEM")
-    parser.add_argument("--by", metavar="NAME", help="who asks, for the record (default: edge-inspect command)")
-    parser.add_argument("--timeout", type=float, metavar="S", help="to wait for the reply (default 10)")
+    where.add_argument("--site", help="name of the site (default: from the configuration)")
+    where.add_argument("--line", help="name of the line (default: from the configuration)")
+    where.add_argument(
+        "--station", metavar="NAME", help="name of the station (default: the only one in the configuration)"
+    )
+    broker = parser.add_argument_group("broker (an option here overrides the configuration)")
+    broker.add_argument("--host", help="name or address of the broker (default: localhost)")
+    broker.add_argument("--port", type=int, help="TCP port of the broker (default: 1883; with TLS 8883)")
+    broker.add_argument("--username", metavar="NAME", help="user name at the broker")
+    broker.add_argument("--password-file", type=Path, metavar="FILE", help="file that contains the password")
+    broker.add_argument("--tls", action="store_true", help="use TLS with the CAs of the system")
+    broker.add_argument("--ca-file", type=Path, metavar="FILE", help="use TLS with this CA (PEM)")
+    broker.add_argument("--certificate", type=Path, metavar="FILE", help="client certificate for mutual TLS (PEM)")
+    broker.add_argument("--key", type=Path, metavar="FILE", help="private key of the client certificate (PEM)")
+    parser.add_argument(
+        "--by", metavar="NAME", help="name of the sender, for the station's records (default: edge-inspect command)"
+    )
+    parser.add_argument(
+        "--timeout", type=float, metavar="S", help="longest time to wait for the reply, in seconds (default: 10)"
+    )
 
 
 def send(arguments: argparse.Namespace) -> None:
     """Send the command that the options describe and print the reply.
 
     Raises:
-        UsageError: The options do not say which station, or say it wrong.
-        ConfigurationError: The configuration is wrong.
-        CheckFailed: The command was refused, or there is no reply.
+        UsageError: The options do not name a station, or an option is wrong.
+        ConfigurationError: The configuration has a mistake.
+        CheckFailed: The command was refused, or no reply came.
     """
     from edge_inspect.edge.configuration.file import load_settings
     from edge_inspect.edge.errors import CheckFailed, UsageError
@@ -91,7 +107,7 @@ def send(arguments: argparse.Namespace) -> None:
     settings = load_settings(arguments.config) if arguments.config else None
     if settings is not None and settings.mqtt.encoding == "sparkplug_b":
         raise UsageError(
-            f"{arguments.config}: its stations speak Sparkplug B: have the host write the command to "
+            f"{arguments.config}: its stations use Sparkplug B; let the Sparkplug host write the command to the metric "
             "Node Control/Command, see docs/sparkplug.md"
         )
     topics, command, broker = _topics(arguments, settings), _command(arguments), _broker(arguments, settings)
@@ -114,7 +130,9 @@ def _topics(arguments: argparse.Namespace, settings: Settings | None) -> Topics:
         there = f": {arguments.config} has {', '.join(names)}" if names else ", or --config with the configuration"
         raise UsageError(f"which station? give {', '.join(missing)}{there}")
     if names and station not in names and not (arguments.site or arguments.line):
-        raise UsageError(f"--station {station}: {arguments.config} has {', '.join(names)}")
+        raise UsageError(
+            f"--station {station}: {arguments.config} does not have this station; it has {', '.join(names)}"
+        )
     try:
         return Topics(str(site), str(line), str(station))
     except ValueError as error:
@@ -144,7 +162,7 @@ def _number(text: str) -> float:
     try:
         return float(text)
     except ValueError:
-        raise UsageError(f"threshold {text!r}: give a number, or `bundle` for the bundle's own") from None
+        raise UsageError(f"threshold {text!r}: give a number, or `bundle` for the bundle's threshold") from None
 
 
 def _broker(arguments: argparse.Namespace, settings: Settings | None) -> MqttSettings:
@@ -168,7 +186,7 @@ def _broker(arguments: argparse.Namespace, settings: Settings | None) -> MqttSet
 
 
 def _say(mistake: Any) -> str:
-    """Return one mistake in the broker's options, by the option's name."""
+    """Return a sentence about one mistake in the broker's options; it begins with the option's name."""
     said = mistake["msg"].removeprefix("Value error, ")
     option = "--" + str(mistake["loc"][-1]).replace("_", "-") if mistake["loc"] else "broker"
     return f"{option}: {said[0].lower()}{said[1:]}"

@@ -20,19 +20,19 @@ from edge_inspect.edge.mqtt.reconnection import Reconnection
 from edge_inspect.edge.mqtt.session import Session
 
 log = logging.getLogger(__name__)
-# What it logs is in the error that it raises.
+# The error that it raises contains what it logs.
 log.addHandler(logging.NullHandler())
 
 _TURN_S = 0.1
 
 
 class Requester:
-    """One request. Not to be used twice.
+    """Sends one command and waits for its reply; use it only once.
 
     Args:
-        settings: Of the connection to the broker.
-        topics: Of the station.
-        command: What it shall do; with a new id.
+        settings: Settings of the connection to the broker.
+        topics: Topics of the station.
+        command: Command with a new id.
     """
 
     def __init__(self, settings: MqttSettings, topics: Topics, command: AnyCommand) -> None:
@@ -45,7 +45,10 @@ class Requester:
         self._wake_in, self._wake_out = socket.socketpair()
 
     def ask(self, timeout_s: float) -> Reply:
-        """Send the command and return the station's reply, be it done or refused.
+        """Send the command and return the station's reply, also if the command was refused.
+
+        Args:
+            timeout_s: Longest time for connecting, sending and the reply, in seconds.
 
         Raises:
             CheckFailed: The broker cannot be reached, or no reply comes in time.
@@ -53,15 +56,15 @@ class Requester:
         self._deadline = time.monotonic() + timeout_s
         reconnection = Reconnection(self._settings, log, "The command is not sent")
         with self._wake_in, self._wake_out:
-            reconnection.live(self._connect, self._serve)
+            reconnection.run_once(self._connect, self._serve)
         if self._reply is None:
             raise CheckFailed(self._explain(timeout_s))
         return self._reply
 
     def _connect(self, terms: Terms) -> Session:
-        subscriptions = {self._topics.reply: self._hear_reply, self._topics.status: self._hear_status}
+        subscriptions = {self._topics.reply: self._receive_reply, self._topics.status: self._receive_status}
         try:
-            # A client id of its own: that of a station would end the station's connection.
+            # It needs its own client id: with the station's client id, the broker would end the station's connection.
             return Session(f"edge-inspect-command-{uuid7()[-12:]}", terms, self._settings, None, subscriptions)
         except ConnectionProblem as problem:
             self._problem = problem
@@ -75,7 +78,7 @@ class Requester:
                 session.turn(self._wake_out, _TURN_S)
             topic, payload = self._topics.command, self._command.model_dump_json().encode()
             if session.limit(len(topic.encode()) + len(payload), "command") is not None:
-                raise ConnectionProblem("it takes no packets as large as this command; raise its limit", slow=True)
+                raise ConnectionProblem("its packet limit is too low for this command; raise it", slow=True)
             session.send_command(topic, payload)
             self._sent, self._problem = True, None
             while self._reply is None and time.monotonic() < self._deadline:
@@ -85,25 +88,25 @@ class Requester:
             raise
         return True
 
-    def _hear_reply(self, payload: bytes, retained: bool, back: ReturnAddress | None) -> None:
+    def _receive_reply(self, payload: bytes, retained: bool, back: ReturnAddress | None) -> None:
         try:
             reply = Reply.model_validate_json(payload)
-        except ValidationError:  # of a later release, or of nobody's
+        except ValidationError:  # sent by a later release, or by another program
             return
         if reply.command_id == self._command.id:
             self._reply = reply
 
-    def _hear_status(self, payload: bytes, retained: bool, back: ReturnAddress | None) -> None:
+    def _receive_status(self, payload: bytes, retained: bool, back: ReturnAddress | None) -> None:
         try:
             self._status = Status.model_validate_json(payload)
         except ValidationError:
             return
 
     def _explain(self, timeout_s: float) -> str:
-        """Return why there is no reply, as far as that shows from here."""
+        """Return the reason why there is no reply, as far as it is visible from here."""
         topics, broker = self._topics, f"broker {self._settings.host}:{self._settings.port}"
         if self._sent and self._problem is not None:
-            return f"{broker}: {self._problem}; the command was sent, and whether it was carried out is not known"
+            return f"{broker}: {self._problem}; the command was sent, but it is unknown whether it was carried out"
         if self._problem is not None:
             return f"{broker}: {self._problem}; the command was not sent"
         if not self._sent:
@@ -111,12 +114,12 @@ class Requester:
         silence = f"no reply within {timeout_s:g} s"
         if self._status is None:
             return (
-                f"{silence}, and nothing is heard on {topics.status}: see that site, line and station are written as "
-                "in the station's configuration, and that the broker lets this user read there"
+                f"{silence}, and no message on {topics.status}: check that site, line and station are written as in "
+                "the station's configuration, and that the broker lets this user read that topic"
             )
         if self._status.state == "offline":
             return f"{silence}: the station is offline ({self._status.reason or 'it was stopped'})"
         return (
-            f"{silence}, and the station is {self._status.state}: see that the broker lets this user write "
+            f"{silence}, although the station is {self._status.state}: check that the broker lets this user write "
             f"{topics.command} and read {topics.reply}"
         )

@@ -15,7 +15,8 @@ from mosquitto import free_port
 from pymodbus.client import ModbusTcpClient
 from station_parts import BUNDLE, TOPICS, health, mqtt, status
 
-from edge_inspect.edge.bridge.part import Part, SeenReply
+from edge_inspect.edge.bridge.modbus_server import ModbusServer
+from edge_inspect.edge.bridge.received_messages import ReceivedPart, ReceivedReply
 from edge_inspect.edge.bridge.registers import (
     BLOCK,
     FLAGS,
@@ -25,11 +26,10 @@ from edge_inspect.edge.bridge.registers import (
     SLOT,
     SLOTS,
     STATION_FIELDS,
-    Field,
+    RegisterField,
 )
-from edge_inspect.edge.bridge.server import Server
 from edge_inspect.edge.bridge.settings import BridgeSettings
-from edge_inspect.edge.bridge.station import BridgedStation, StationRecord
+from edge_inspect.edge.bridge.station import BridgedStation, SavedStation
 from edge_inspect.edge.contract.commands import Reply, Resend, ReturnAddress, SequenceRange, parse_command
 from edge_inspect.edge.contract.fields import utc_now
 from edge_inspect.edge.contract.messages import Defect, FrameSize, Region, Verdict
@@ -64,11 +64,11 @@ def defect(of: Verdict, *areas: int) -> Defect:
     return Defect.of(of, regions)
 
 
-def read(message: Verdict) -> Part:
-    return Part.model_validate_json(message.to_json())
+def read(message: Verdict) -> ReceivedPart:
+    return ReceivedPart.model_validate_json(message.to_json())
 
 
-def part(sequence: int, *, ok: bool = True, boot_id: str = "b", regions: tuple[int, ...] | None = ()) -> Part:
+def part(sequence: int, *, ok: bool = True, boot_id: str = "b", regions: tuple[int, ...] | None = ()) -> ReceivedPart:
     """A part as read; a rejected one without its defect where `regions` is None."""
     made = verdict(sequence, ok=ok, boot_id=boot_id)
     return read(made if ok or regions is None else defect(made, *regions))
@@ -167,7 +167,7 @@ class Plc:
         assert not answer.isError(), answer
         return answer.registers
 
-    def _values(self, fields: tuple[Field, ...], registers: list[int]) -> dict[str, Any]:
+    def _values(self, fields: tuple[RegisterField, ...], registers: list[int]) -> dict[str, Any]:
         kinds = self.client.DATATYPE
         return {
             field.name: self.client.convert_from_registers(
@@ -196,10 +196,10 @@ def serving(folder: Path, **modbus: Any) -> Iterator[tuple[list[BridgedStation],
     """Two stations shown over Modbus, without a broker; gives them and the port."""
     chosen = settings(1883, folder, stations=2, modbus=modbus)
     stations = [
-        BridgedStation(Topics(name.site, name.line, name.station), chosen, StationRecord(), 1)
+        BridgedStation(Topics(name.site, name.line, name.station), chosen, SavedStation(), 1)
         for name in chosen.stations
     ]
-    server = Server(chosen.modbus, stations)
+    server = ModbusServer(chosen.modbus, stations)
     try:
         yield stations, chosen.modbus.port
     finally:
@@ -278,7 +278,7 @@ class Beating(threading.Thread):
         self.join()
 
 
-def resend_reply(command: bytes, **fields: Any) -> SeenReply:
+def resend_reply(command: bytes, **fields: Any) -> ReceivedReply:
     """The answer to a command, as the bridge reads it."""
     done = {"done": "refusal" not in fields, "command_id": json.loads(command)["id"]}
-    return SeenReply.model_validate_json(json.dumps({**done, **fields}))
+    return ReceivedReply.model_validate_json(json.dumps({**done, **fields}))

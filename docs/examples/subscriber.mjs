@@ -1,17 +1,17 @@
-// Prints every verdict of a broker's stations: each once, with a warning where one was missed.
+// Prints every verdict of all stations at a broker once, with a warning if some were missed.
 //
 //     npm install mqtt
 //     node subscriber.mjs [mqtt://HOST:PORT]
 //
-// Delivery is at least once. So a message may come twice, which its id tells, and a gap in sequence is a loss on the
-// way; the command resend asks for it again (send_command.sh).
+// Messages are delivered at least once. A repeat has the same id as the first message. A gap in sequence means that
+// messages were lost; the command resend asks for them again (send_command.sh).
 import mqtt from "mqtt";
 
-const newest = new Map(); // the highest sequence number of each station, by its topic
-const seen = new Set(); // the last ids; more than a broker has unacknowledged at a time
+const newest = new Map(); // the highest sequence number of each station, by the station's topic
+const seen = new Set(); // the last 10,000 ids, to recognise repeats
 const topics = ["edge-inspect/v1/+/+/+/verdict", "edge-inspect/v1/+/+/+/defect"];
 
-// A session of its own name and not clean: the broker keeps what comes while this program is away.
+// With a fixed client id and a session that is not clean, the broker keeps messages while this program is disconnected.
 const client = mqtt.connect(process.argv[2] ?? "mqtt://localhost:1883", { clientId: "verdict-printer-js", clean: false });
 
 client.on("connect", () => client.subscribe(topics, { qos: 1 }));
@@ -31,7 +31,7 @@ client.on("message", (topic, payload) => {
   if (seen.size > 10000) seen.delete(seen.values().next().value);
   const before = newest.get(station) ?? part.sequence - 1;
   if (part.sequence > before + 1) console.log(`${station}  missed #${before + 1} to #${part.sequence - 1}`);
-  newest.set(station, Math.max(before, part.sequence)); // one that was sent again comes late, and is no gap
+  newest.set(station, Math.max(before, part.sequence)); // a part that was sent again has a lower number
   const said = part.ok ? "accept" : "REJECT";
   console.log(`${station}  #${part.sequence}  ${said}  ${part.score.toFixed(4)} of ${part.threshold.toFixed(4)}`);
 });

@@ -1,10 +1,10 @@
-"""Print every verdict of a broker's stations: each once, with a warning where one was missed.
+"""Print every verdict of all stations at a broker once, with a warning if some were missed.
 
     pip install 'paho-mqtt>=2.1'
     python subscriber.py [HOST [PORT]]
 
-Delivery is at least once. So a message may come twice, which its `id` tells, and a gap in `sequence` is a loss on the
-way; the command `resend` asks for it again (send_command.sh).
+Messages are delivered at least once. A repeat has the same `id` as the first message. A gap in `sequence` means that
+messages were lost; the command `resend` asks for them again (send_command.sh).
 """
 
 import json
@@ -16,12 +16,12 @@ import paho.mqtt.client as mqtt
 
 host = sys.argv[1] if len(sys.argv) > 1 else "localhost"
 port = int(sys.argv[2]) if len(sys.argv) > 2 else 1883
-newest: dict[str, int] = {}  # the highest sequence number of each station, by its topic
-seen: deque[str] = deque(maxlen=10_000)  # ids; more than a broker has unacknowledged at a time
+newest: dict[str, int] = {}  # the highest sequence number of each station, by the station's topic
+seen: deque[str] = deque(maxlen=10_000)  # the last ids, to recognise repeats
 
 
 def on_connect(client: mqtt.Client, *_: Any) -> None:
-    """Subscribe, after every connection anew."""
+    """Subscribe after every connection."""
     client.subscribe([("edge-inspect/v1/+/+/+/verdict", 1), ("edge-inspect/v1/+/+/+/defect", 1)])
 
 
@@ -39,14 +39,14 @@ def on_message(client: mqtt.Client, userdata: Any, message: mqtt.MQTTMessage) ->
     before = newest.get(station, part["sequence"] - 1)
     if part["sequence"] > before + 1:
         print(f"{station}  missed #{before + 1} to #{part['sequence'] - 1}", flush=True)
-    newest[station] = max(before, part["sequence"])  # one that was sent again comes late, and is no gap
+    newest[station] = max(before, part["sequence"])  # a part that was sent again has a lower number
     said = "accept" if part["ok"] else "REJECT"
     print(f"{station}  #{part['sequence']}  {said}  {part['score']:.4f} of {part['threshold']:.4f}", flush=True)
 
 
-# A session of its own name and not clean: the broker keeps what comes while this program is away.
+# With a fixed client id and a session that is not clean, the broker keeps messages while this program is disconnected.
 client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, client_id="verdict-printer", clean_session=False)
 client.on_connect = on_connect
 client.on_message = on_message
 client.connect(host, port)
-client.loop_forever()  # connects again by itself
+client.loop_forever()  # reconnects automatically

@@ -1,17 +1,17 @@
 """The bridge: a subscriber that follows stations over MQTT and shows their verdicts to a PLC as Modbus registers.
 
-service.py     starts and ends all of it
-settings.py    its configuration
-session.py     the connection to the broker
-part.py        what is read of the stations' messages
-following.py   the order of the parts: repeats, gaps, a count that begins anew
-intervals.py   numbers of parts as a set of few intervals
-asking.py      missing parts are asked for
-handover.py    the parts as the PLC gets them: counters, and the last ones
-registers.py   the register map
-station.py     one station: all of these together, and whether it is to be believed
-record.py      how far each station was followed, on disk
-server.py      PLCs connect to it over Modbus TCP
-frame.py       requests are found in the bytes that TCP brings
-answers.py     a request is answered from the registers, or refused
+service.py            starts and stops all of it
+settings.py           its configuration
+subscriber.py         its connection to the broker
+received_messages.py  the fields that it reads of the stations' messages
+reorder_buffer.py     puts parts in order, drops repeats, notices gaps and a count that starts again at 1
+intervals.py          a set of sequence numbers, stored as intervals
+resend_requests.py    asks the station to send missing parts again
+plc_parts.py          the parts as the PLC sees them: counters and the last 16 parts
+registers.py          the register map
+station.py            one station: all of these together, and whether its registers can be trusted
+state_file.py         the file that keeps how far each station was followed
+modbus_server.py      PLCs connect to it over Modbus TCP
+modbus_frame.py       finds Modbus requests in the bytes that TCP brings
+modbus_requests.py    answers a Modbus request from the registers, or refuses it
 """

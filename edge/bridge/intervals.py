@@ -1,4 +1,4 @@
-"""A set of whole numbers that lie together: few intervals, however many numbers."""
+"""A set of whole numbers, stored as intervals: it needs little memory even for many numbers that lie together."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections.abc import Iterable, Iterator
 
 
 class Intervals:
-    """Whole numbers as intervals (first, last), both included, in order, none touching the next.
+    """A set of whole numbers as intervals (first, last), both included, in order; no interval touches the next.
 
     Args:
-        intervals: In order.
+        intervals: Intervals to begin with.
     """
 
     def __init__(self, intervals: Iterable[tuple[int, int]] = ()) -> None:
@@ -42,23 +42,23 @@ class Intervals:
         return sum(self._lasts) - sum(self._firsts) + len(self._firsts)
 
     def last(self) -> int:
-        """Return the highest number; there must be one."""
+        """Return the highest number; the set must not be empty."""
         return self._lasts[-1]
 
     def from_(self, number: int) -> int:
-        """Return the lowest number that is not below `number`; there must be one."""
+        """Return the lowest number in the set that is `number` or higher; there must be one."""
         at = bisect_left(self._lasts, number)
         return max(number, self._firsts[at])
 
     def add(self, first: int, last: int) -> None:
-        """Put the numbers `first` to `last` in."""
+        """Add the numbers `first` to `last`."""
         low, high = bisect_left(self._lasts, first - 1), bisect_right(self._firsts, last + 1)
         if low < high:
             first, last = min(first, self._firsts[low]), max(last, self._lasts[high - 1])
         self._firsts[low:high], self._lasts[low:high] = [first], [last]
 
     def remove(self, first: int, last: int) -> int:
-        """Take the numbers `first` to `last` out; return how many were in."""
+        """Remove the numbers `first` to `last`; return how many of them were in the set."""
         removed = self.count(first, last)
         if removed:
             low, high = bisect_left(self._lasts, first), bisect_right(self._firsts, last)

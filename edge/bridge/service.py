@@ -1,4 +1,4 @@
-"""The bridge as a service: stations, broker and PLC, from its start to SIGTERM."""
+"""The bridge as a service: connects stations, broker and PLC from its start until SIGTERM."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import contextlib
 import logging
 import time
 
-from edge_inspect.edge.bridge.record import RecordFile
-from edge_inspect.edge.bridge.server import Server
-from edge_inspect.edge.bridge.session import Subscriber
+from edge_inspect.edge.bridge.modbus_server import ModbusServer
 from edge_inspect.edge.bridge.settings import BridgeSettings
+from edge_inspect.edge.bridge.state_file import StateFile
 from edge_inspect.edge.bridge.station import BridgedStation
+from edge_inspect.edge.bridge.subscriber import BridgeSubscriber
 from edge_inspect.edge.clock import ClockWatch
 from edge_inspect.edge.contract.topics import Topics
 from edge_inspect.edge.identity import keep_identity
@@ -27,25 +27,30 @@ def run(settings: BridgeSettings) -> None:
     """Follow the stations until SIGTERM or SIGINT.
 
     Raises:
-        ConfigurationError: The state cannot be kept, or the Modbus address cannot be listened on.
+        ConfigurationError: The state file cannot be used, or the Modbus server cannot listen on its address.
     """
-    record = RecordFile(settings.state)
+    state_file = StateFile(settings.state)
     keep_identity(settings.state)
     stations = {}
     for name in settings.stations:
         topics = Topics(name.site, name.line, name.station)
-        stations[topics.prefix] = BridgedStation(topics, settings, record.station(topics.prefix), record.starts)
+        stations[topics.prefix] = BridgedStation(topics, settings, state_file.station(topics.prefix), state_file.starts)
 
     def save() -> None:
-        record.save({prefix: station.record() for prefix, station in stations.items()})
+        state_file.save({prefix: station.saved() for prefix, station in stations.items()})
 
     followed = list(stations.values())
     with Signals() as signals, contextlib.ExitStack() as stack:
         stack.callback(save)
-        stack.callback(Server(settings.modbus, followed).close)
-        stack.callback(Subscriber(settings.name, settings.mqtt, followed).close)
+        stack.callback(ModbusServer(settings.modbus, followed).close)
+        stack.callback(BridgeSubscriber(settings.name, settings.mqtt, followed).close)
         notify(READY=1)
-        log.info("%d station(s), Modbus on %s:%d", len(followed), settings.modbus.host, settings.modbus.port)
+        log.info(
+            "following %d station(s), serving Modbus on %s:%d",
+            len(followed),
+            settings.modbus.host,
+            settings.modbus.port,
+        )
         beat_at, clock = time.monotonic(), ClockWatch()
         while not signals.stop:
             time.sleep(_TICK_S)

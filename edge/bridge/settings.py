@@ -1,4 +1,4 @@
-"""The bridge's configuration: which stations it follows, and how it shows them."""
+"""The bridge's configuration: the stations that it follows, and how it shows their parts to the PLC."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
-from edge_inspect.edge.bridge.part import SeenRegion
+from edge_inspect.edge.bridge.received_messages import ReceivedRegion
 from edge_inspect.edge.bridge.registers import BLOCK, CLASSES
 from edge_inspect.edge.configuration.mqtt_settings import MqttSettings
 from edge_inspect.edge.configuration.section import Host, Level, Section
 
 
 class StationName(Section):
-    """A station, as its topics name it."""
+    """A station that the bridge follows, named as in the station's own configuration."""
 
     site: Level
     line: Level
@@ -23,19 +23,29 @@ class StationName(Section):
 
 
 class DefectClass(Section):
-    """A kind of defect, by its regions: all conditions given must hold."""
+    """A class of defects. A rejected part belongs to it if its regions meet all conditions that are given."""
 
-    name: str = Field(min_length=1, max_length=64, description="for people; the PLC gets its number")
-    min_regions: int = Field(default=1, ge=0, le=2**31, description="this many regions or more")
+    name: str = Field(
+        min_length=1, max_length=64, description="name of the class for people; the PLC gets the class's number"
+    )
+    min_regions: int = Field(default=1, ge=0, le=2**31, description="least number of regions of the part")
     min_area_px: int = Field(
-        default=0, ge=0, le=2**31, description="the largest region's area or more, in px of the frame"
+        default=0, ge=0, le=2**31, description="least area of the part's largest region, in pixels of the frame"
     )
     min_area_mm2: float = Field(
-        default=0, ge=0, le=1e12, description="the same in mm², where the station knows its scale"
+        default=0,
+        ge=0,
+        le=1e12,
+        description="least area of the part's largest region, in mm²; needs the station's mm_per_px",
     )
 
-    def holds(self, regions: Sequence[SeenRegion], count: int) -> bool:
-        """Return whether a part with these regions, the largest of `count`, is of this class."""
+    def holds(self, regions: Sequence[ReceivedRegion], count: int) -> bool:
+        """Return whether a part is of this class.
+
+        Args:
+            regions: Regions of the part; if there are very many, only the largest.
+            count: Number of all regions of the part.
+        """
         return (
             count >= self.min_regions
             and max((region.area_px for region in regions), default=0) >= self.min_area_px
@@ -44,54 +54,75 @@ class DefectClass(Section):
 
 
 class ModbusSettings(Section):
-    """The Modbus server. Modbus has no passwords: whoever reaches the port reads, and may acknowledge."""
+    """The Modbus server. Modbus has no passwords: everyone who can connect to the port can read and acknowledge."""
 
-    host: Host = Field(default="127.0.0.1", description="address to listen on: that of the PLC's network")
-    port: int = Field(default=5020, ge=1, le=65535, description="Modbus' own, 502, needs a privilege; see the unit")
+    host: Host = Field(default="127.0.0.1", description="address to listen on: the box's address in the PLC's network")
+    port: int = Field(
+        default=5020,
+        ge=1,
+        le=65535,
+        description="TCP port to listen on; Modbus' standard port 502 needs a privilege, which the systemd unit gives",
+    )
     word_order: Literal["high_first", "low_first"] = Field(
-        default="high_first", description="which register of a 32-bit value comes first; bytes are big-endian always"
+        default="high_first",
+        description="whether the high or the low register of a 32-bit value comes first; bytes are always big-endian",
     )
     acknowledge: bool = Field(
-        default=False, description="true: a part waits until the PLC has acknowledged the one 16 parts before it"
+        default=False,
+        description="true: a part is shown only after the PLC has acknowledged the part that it overwrites, "
+        "which is 16 parts older",
     )
 
 
 class BridgeSettings(Section):
     """The whole configuration file of the bridge."""
 
-    name: Level = Field(default="bridge", description="part of its client id: two bridges on a box need two names")
+    name: Level = Field(
+        default="bridge",
+        description="name of the bridge, which is part of its MQTT client id; give two bridges on one box two names",
+    )
     stations: list[StationName] = Field(
-        min_length=1, max_length=0x10000 // BLOCK, description="in the order of their blocks of registers"
+        min_length=1,
+        max_length=0x10000 // BLOCK,
+        description="stations to follow, in the order of their blocks of registers",
     )
     mqtt: MqttSettings = Field(default_factory=MqttSettings)
     modbus: ModbusSettings = Field(default_factory=ModbusSettings)
     defect_classes: list[DefectClass] = Field(
         default_factory=list,
         max_length=CLASSES - 1,
-        description="classes 1 to 7: the first that holds counts; 0 is for parts of none",
+        description="classes 1 to 7 of rejected parts; a part gets the first class whose conditions it meets, else 0",
     )
     stale_after_s: float = Field(
         default=30.0,
         ge=0.5,
         le=3600,
-        description="silence that sets the stale bit: twice the station's health_every_s, or more",
+        description="seconds without a message from a station after which its stale bit is set; choose at least twice "
+        "the station's health_every_s",
     )
     hold_s: float = Field(
-        default=0.5, ge=0, le=60, description="how long a part may wait for a missing one before it, or for its defect"
+        default=0.5,
+        ge=0,
+        le=60,
+        description="longest time in seconds that a part waits for a missing part before it, or for its own defect",
     )
     state: Path = Field(
         default=Path("/var/lib/edge-inspect-bridge/state.json"),
-        description="file in which it remembers how far it has followed; its folder must exist",
+        description="file that keeps counters and positions over restarts; its folder must exist",
     )
 
     @field_validator("mqtt")
     @classmethod
     def _json_alone(cls, mqtt: MqttSettings) -> MqttSettings:
         if mqtt.encoding != "json" or mqtt.home_assistant is not None:
-            raise ValueError("the bridge reads JSON and announces nothing; leave out encoding and home_assistant")
+            raise ValueError(
+                "the bridge reads only JSON and announces nothing to Home Assistant; leave out encoding and "
+                "home_assistant"
+            )
         if mqtt.client_id is not None and "{" in mqtt.client_id:
             raise ValueError(
-                f"client_id: {mqtt.client_id!r} names a station, which a bridge is not; leave out the braces"
+                f"client_id: {mqtt.client_id!r} has a placeholder for a station's name, which a bridge does not have; "
+                "leave out the braces"
             )
         return mqtt
 
@@ -99,5 +130,5 @@ class BridgeSettings(Section):
     @classmethod
     def _stations_differ(cls, stations: list[StationName]) -> list[StationName]:
         if len(set(stations)) < len(stations):
-            raise ValueError("a station is named twice; each has one block of registers")
+            raise ValueError("a station is named twice; name each station once, because it has one block of registers")
         return stations

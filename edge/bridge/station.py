@@ -1,4 +1,4 @@
-"""One station: what came of it, what is asked of it, what the PLC reads, and whether it is to be believed."""
+"""One station as the bridge follows it: its parts, its requests for missing parts, and its registers."""
 
 from __future__ import annotations
 
@@ -7,10 +7,8 @@ import threading
 
 from pydantic import BaseModel
 
-from edge_inspect.edge.bridge.asking import Asker
-from edge_inspect.edge.bridge.following import Delivery, Follower, Position
-from edge_inspect.edge.bridge.handover import Handover, Tally
-from edge_inspect.edge.bridge.part import Part, SeenReply, Sign
+from edge_inspect.edge.bridge.plc_parts import PlcParts, Tally
+from edge_inspect.edge.bridge.received_messages import ReceivedPart, ReceivedReply, StatusOrHealth
 from edge_inspect.edge.bridge.registers import (
     BLOCK,
     CAUSES,
@@ -28,25 +26,27 @@ from edge_inspect.edge.bridge.registers import (
     bits,
     encode,
 )
+from edge_inspect.edge.bridge.reorder_buffer import OrderedPart, ReorderBuffer, SequencePosition
+from edge_inspect.edge.bridge.resend_requests import ResendRequests
 from edge_inspect.edge.bridge.settings import BridgeSettings
 from edge_inspect.edge.contract.topics import Topics
 
 log = logging.getLogger(__name__)
 
 _LONGEST_SILENCE = 0xFFFF
-_MODELS: dict[str, type[Part | Sign | SeenReply]] = {
-    "verdict": Part,
-    "defect": Part,
-    "status": Sign,
-    "health": Sign,
-    "reply": SeenReply,
+_MODELS: dict[str, type[ReceivedPart | StatusOrHealth | ReceivedReply]] = {
+    "verdict": ReceivedPart,
+    "defect": ReceivedPart,
+    "status": StatusOrHealth,
+    "health": StatusOrHealth,
+    "reply": ReceivedReply,
 }
 
 
-class StationRecord(BaseModel):
-    """What must survive the bridge's restart."""
+class SavedStation(BaseModel):
+    """State of a station that survives a restart of the bridge."""
 
-    position: Position = Position()
+    position: SequencePosition = SequencePosition()
     tally: Tally = Tally()
 
 
@@ -54,26 +54,26 @@ class BridgedStation:
     """Follows one station. Every method may be called from any thread.
 
     Args:
-        topics: The station's.
-        settings: The whole configuration.
-        record: Where to go on.
-        starts: How often the bridge has started.
+        topics: Topics of the station.
+        settings: The whole configuration of the bridge.
+        saved: State of the station when the bridge ended.
+        starts: Number of times that the bridge has started.
     """
 
-    def __init__(self, topics: Topics, settings: BridgeSettings, record: StationRecord, starts: int) -> None:
+    def __init__(self, topics: Topics, settings: BridgeSettings, saved: SavedStation, starts: int) -> None:
         self.topics = topics
         self._name = f"{topics.site}/{topics.line}/{topics.station}"
         self._low_first = settings.modbus.word_order == "low_first"
         self._acknowledges = settings.modbus.acknowledge
         self._stale_after_s = settings.stale_after_s
         self._starts = starts
-        self._follower = Follower(record.position, settings.hold_s)
-        self._asker = Asker(self._name, self._follower)
-        self._handover = Handover(record.tally, settings.defect_classes, acknowledge=self._acknowledges)
+        self._buffer = ReorderBuffer(saved.position, settings.hold_s)
+        self._resend_requests = ResendRequests(self._name, self._buffer)
+        self._plc_parts = PlcParts(saved.tally, settings.defect_classes, acknowledge=self._acknowledges)
         self._lock = threading.Lock()
         self._connected = False
         self._state = "unknown"
-        self._health: Sign | None = None
+        self._health: StatusOrHealth | None = None
         self._heard = 0
         self._heard_at = float("-inf")
         self._beats = 0
@@ -81,68 +81,82 @@ class BridgedStation:
 
     @property
     def subscriptions(self) -> list[str]:
-        """The topics to hear."""
+        """Topics to subscribe to."""
         return [self.topics.verdict, self.topics.defect, self.topics.status, self.topics.health, self.topics.reply]
 
     def connect(self, connected: bool) -> None:
-        """Note that the broker has taken the `subscriptions`, or that the connection was lost."""
+        """Note that the broker has confirmed the `subscriptions`, or that the connection was lost."""
         with self._lock:
             self._connected = connected
             if not connected:
-                # What was known may not hold any more: the retained status comes with the next subscription, and only
-                # what is new after that shows that the station lives.
+                # The station's last status may be out of date. The broker sends the retained status with the next
+                # subscription, and only a new message after that shows that the station is alive.
                 self._state, self._health, self._heard_at = "unknown", None, float("-inf")
-                self._asker.forget()
+                self._resend_requests.forget()
 
     def receive(self, topic: str, payload: bytes, now: float, *, retained: bool) -> None:
-        """Take a message of one of the `subscriptions`; what cannot be read is left out, and is then a gap."""
+        """Take a message of one of the `subscriptions`.
+
+        A message that cannot be read is logged and dropped; a part that is dropped becomes a gap.
+
+        Args:
+            topic: Topic of the message.
+            payload: The message.
+            now: Seconds of the monotonic clock.
+            retained: Whether the broker had retained the message.
+        """
         level = topic.rsplit("/", 1)[-1]
         try:
             message = _MODELS[level].model_validate_json(payload)
         except ValueError as error:
-            log.error("%s: a %s cannot be read and is left out: %s", self._name, level, str(error).splitlines()[0])
+            log.error("%s: a %s cannot be read and is dropped: %s", self._name, level, str(error).splitlines()[0])
             return
         with self._lock:
-            if isinstance(message, Part):
-                self._give(self._follower.take(message, now))
-            elif isinstance(message, SeenReply):
-                self._asker.answer(message, now)
+            if isinstance(message, ReceivedPart):
+                self._show(self._buffer.take(message, now))
+            elif isinstance(message, ReceivedReply):
+                self._resend_requests.answer(message, now)
             else:
-                self._hear(message, retained=retained)
-            # The last will is the broker's word, and a retained message may be of any age.
+                self._take_status_or_health(message, retained=retained)
+            # Neither shows that the station is alive: the broker publishes the last will, and a retained message may be
+            # old.
             if not retained and self._state != "offline":
                 self._heard += 1
                 self._heard_at = now
 
     def release(self, now: float) -> None:
-        """Hand on what has waited long enough; call this every few milliseconds."""
+        """Show the parts that have waited long enough to the PLC; call this every few milliseconds."""
         with self._lock:
-            self._give(self._follower.release(now))
+            self._show(self._buffer.release(now))
 
     def ask(self, now: float) -> bytes | None:
-        """Return a command for the station, if there is one to send."""
+        """Return the next command `resend` for the station; `None` if there is nothing to send."""
         with self._lock:
-            return self._asker.ask(now) if self._connected and self._state != "offline" else None
+            return self._resend_requests.ask(now) if self._connected and self._state != "offline" else None
 
     def beat(self) -> None:
-        """Count the heartbeat up."""
+        """Increase the heartbeat by one."""
         with self._lock:
             self._beats += 1
 
-    def record(self) -> StationRecord:
-        """Return what must be saved."""
+    def saved(self) -> SavedStation:
+        """Return the state to save for the next start of the bridge."""
         with self._lock:
-            return StationRecord(position=self._follower.position, tally=self._handover.saved())
+            return SavedStation(position=self._buffer.position, tally=self._plc_parts.saved())
 
     def acknowledge(self, low_half: int) -> bool:
-        """Take what the PLC has written to `acknowledged`; return whether it may, and that number can be."""
+        """Take the number that the PLC has written to `acknowledged`.
+
+        Returns:
+            False: acknowledgements are not configured, or the number is impossible.
+        """
         with self._lock:
-            return self._acknowledges and self._handover.acknowledge(low_half)
+            return self._acknowledges and self._plc_parts.acknowledge(low_half)
 
     def registers(self, now: float) -> list[int]:
-        """Return the station's block, as it is now."""
+        """Return the registers of the station's block as they are at `now`, in seconds of the monotonic clock."""
         with self._lock:
-            for shown in self._handover.tally.ring:
+            for shown in self._plc_parts.tally.ring:
                 if shown.number > self._encoded:
                     at = shown.number % RING * SLOT
                     self._slots[at : at + SLOT] = encode(PART_FIELDS, shown.values(), SLOT, low_first=self._low_first)
@@ -154,9 +168,9 @@ class BridgedStation:
             return block
 
     def _values(self, now: float) -> Values:
-        follower, tally = self._follower, self._handover.tally
+        buffer, tally = self._buffer, self._plc_parts.tally
         silence = now - self._heard_at
-        missing = follower.absent + self._asker.overdue
+        missing = buffer.absent + self._resend_requests.overdue
         why = {
             "broker_lost": not self._connected,
             "offline": self._state == "offline",
@@ -167,9 +181,9 @@ class BridgedStation:
             **why,
             stale=any(why.values()),
             gap=missing > 0,
-            lost=follower.lost > 0,
+            lost=buffer.lost > 0,
             overrun=tally.overruns > 0,
-            waiting=self._handover.waiting > 0,
+            waiting=self._plc_parts.waiting > 0,
         )
         return {
             "map_version": MAP_VERSION,
@@ -179,21 +193,24 @@ class BridgedStation:
             "heard": self._heard,
             "silence": int(min(_LONGEST_SILENCE, silence)),
             "starts": self._starts,
-            "resets": follower.resets,
+            "resets": buffer.resets,
             "parts": tally.parts,
             "accepted": tally.accepted,
             "rejected": tally.rejected,
             "missing": missing,
-            "lost": follower.lost,
-            "repeats": follower.repeats,
+            "lost": buffer.lost,
+            "repeats": buffer.repeats,
             "overruns": tally.overruns,
             "acknowledged": tally.acknowledged,
-            **self._watched(),
+            **self._health_values(),
             **{f"class_{number}": count for number, count in enumerate(tally.classes)},
         }
 
-    def _watched(self) -> Values:
-        """Return what the registers of the last health hold; a later release may know more warnings and causes."""
+    def _health_values(self) -> Values:
+        """Return the values that come from the last health message.
+
+        Warnings and causes that are unknown here, because a later release has added them, are ignored.
+        """
         health = self._health
         warnings = (health.warnings or ()) if health else ()
         cause = health.cause if health and health.cause in CAUSES else CAUSES[0]
@@ -203,16 +220,16 @@ class BridgedStation:
             "rejecting": round(1000 * health.rejects.share) if health and health.rejects else 0,
         }
 
-    def _hear(self, sign: Sign, *, retained: bool) -> None:
-        if sign.state is not None:
-            if sign.state == "offline":
-                self._asker.forget()
-            # A later release may know more states.
-            self._state = sign.state if sign.state in STATES else "unknown"
-        if sign.warnings is not None:
-            self._health = sign
-        self._give(self._follower.announce(sign, retained=retained))
+    def _take_status_or_health(self, message: StatusOrHealth, *, retained: bool) -> None:
+        if message.state is not None:
+            if message.state == "offline":
+                self._resend_requests.forget()
+            # A later release may have added states.
+            self._state = message.state if message.state in STATES else "unknown"
+        if message.warnings is not None:
+            self._health = message
+        self._show(self._buffer.announce(message, retained=retained))
 
-    def _give(self, deliveries: list[Delivery]) -> None:
-        for delivery in deliveries:
-            self._handover.give(delivery)
+    def _show(self, ready: list[OrderedPart]) -> None:
+        for ordered in ready:
+            self._plc_parts.add(ordered)

@@ -1,11 +1,11 @@
-"""The MQTT contract, version 1: what a station publishes, what it is told, and the documents of both.
+"""The MQTT contract, version 1: the messages that a station publishes, the commands that it obeys, their documents.
 
-fields.py          what fields can hold, and the model that all messages have in common
+fields.py          types of the fields, and the base model of all messages
 ids.py             UUIDs that sort by time
 topics.py          the topics of a station
 messages.py        verdict, defect, status
 health.py          health and its parts
-commands.py        the commands that a station takes, and their replies
-command_guide.py   how to command a station by hand, for docs/mqtt
-schema.py          all of it as JSON Schema, AsyncAPI and examples
+commands.py        the commands that a station obeys, and their replies
+command_guide.py   how to send a command by hand, a section of docs/mqtt/README.md
+schema.py          writes the contract as JSON Schema, AsyncAPI and examples
 """

@@ -1,19 +1,20 @@
 """The commands of the MQTT contract, version 1, and the reply that every one of them gets.
 
-    Trigger       take a frame now: a part, with its id
-    Pause         take no more frames
+    Trigger       take a frame of a part now
+    Pause         stop taking frames
     Resume        take frames again
-    SetThreshold  judge by another threshold, or by the bundle's again
+    SetThreshold  use another threshold, or the bundle's own again
     Snapshot      publish a picture of what the camera sees
-    Resend        publish again what a subscriber has missed
-    ChangeBundle  judge by another bundle, or by the one before again
-    GoShadow      judge and reject nothing while scores are collected, or end that
-    Reply         what became of a command
+    Resend        publish again the messages that a subscriber has missed
+    ChangeBundle  use another bundle, or the previous one again
+    GoShadow      reject nothing while scores are collected, or end that
+    Reply         the answer to a command
 
-A command is one JSON object on the station's topic `command`, not retained, with an id of its own. Whether it may be
-carried out is for the broker's access list to say, and for edge/station/command_admission.py.
+A command is one JSON object on the station's topic `command`, not retained, with a new id. The broker's access list and
+edge/station/command_admission.py decide whether it may be carried out.
 
-What the JSON Schema of a command takes is read: ids in capitals, and whole numbers that are written like 7300.0.
+Every command that satisfies the JSON Schema is accepted, also one with capital letters in its id, or with a whole
+number that is written like 7300.0.
 """
 
 from __future__ import annotations
@@ -38,19 +39,19 @@ from edge_inspect.edge.contract.ids import UUID7_PATTERN_READ
 from edge_inspect.edge.contract.messages import BundleReference, Message
 
 LARGEST_COMMAND = 4096
-"""Bytes. None needs a fifth of it."""
+"""Largest size of a command, in bytes. No command needs a fifth of it."""
 
 Verb = Literal["trigger", "pause", "resume", "threshold", "snapshot", "resend", "bundle", "shadow"]
 VERBS: tuple[Verb, ...] = get_args(Verb)
 Refusal = Literal["malformed", "oversized", "unauthorised", "expired", "replayed", "busy", "impossible"]
-"""`busy`: ask again later; `impossible`: not while things are as the reason says."""
+"""Kinds of refusal. `busy`: send the command again later; `impossible`: change what the reason names first."""
 
 
 def _whole(value: Any) -> Any:
     """Return a whole number that is written like 7300.0 as an integer: JSON has one kind of number.
 
     Raises:
-        ValueError: It is true or false, which Python takes for 1 and 0.
+        ValueError: The value is true or false, which Python would accept as 1 and 0.
     """
     if isinstance(value, bool):
         raise ValueError("Input should be a valid integer, not true or false")
@@ -62,25 +63,32 @@ CommandId = Annotated[str, Field(pattern=UUID7_PATTERN_READ)]
 
 
 class Command(ContractModel):
-    """What every command has."""
+    """Fields of every command."""
 
     contract: Annotated[Literal[1], BeforeValidator(_whole)] = Field(
         default=CONTRACT_VERSION, description="version of the contract"
     )
     command: Verb
-    id: CommandId = Field(description="a new UUIDv7 for every command; its time must be now")
-    by: str | None = Field(default=None, max_length=64, description="who asks, for the record; nobody checks it")
+    id: CommandId = Field(description="a new UUIDv7 for every command; it contains the present time")
+    by: str | None = Field(
+        default=None, max_length=64, description="name of the sender, for the log and the records; it is not checked"
+    )
 
 
 class Trigger(Command):
-    """Take a frame now. For a station whose configuration says `trigger: command`; the verdict comes as any other."""
+    """Take a frame of a part now. The station's configuration must say `trigger: command`.
+
+    The verdict is published like every other.
+    """
 
     command: Literal["trigger"]
-    part_id: str | None = Field(default=None, max_length=256, description="comes back in the verdict")
+    part_id: str | None = Field(
+        default=None, max_length=256, description="id of the part, such as a serial number; the verdict repeats it"
+    )
 
 
 class Pause(Command):
-    """Take no more frames, until `resume` or the next start. Frames already taken get their verdict."""
+    """Stop taking frames until `resume`, or until the service restarts. Frames already taken still get a verdict."""
 
     command: Literal["pause"]
 
@@ -92,24 +100,29 @@ class Resume(Command):
 
 
 class SetThreshold(Command):
-    """Judge by another threshold. It is recorded, and holds over restarts for as long as the bundle is the same."""
+    """Use another threshold. The change is recorded. It survives restarts, and ends when the bundle is changed."""
 
     command: Literal["threshold"]
-    value: float | None = Field(description="within `commands.threshold_factor` of the bundle's; null: the bundle's")
+    value: float | None = Field(
+        description="new threshold, between the bundle's ÷ `commands.threshold_factor` and the bundle's × that factor; "
+        "null restores the bundle's threshold"
+    )
 
 
 class Snapshot(Command):
-    """Publish a frame as JPEG on `image/<id of the command>`. Where no frames are taken, one is taken for it."""
+    """Publish a frame as JPEG on `image/<id of the command>`. If no frames are being taken, one is taken."""
 
     command: Literal["snapshot"]
 
 
 class Resend(Command):
-    """Publish delivered verdicts and defects again, as they were: same topics, ids and sequence numbers."""
+    """Publish delivered verdicts and defects again, unchanged: with the same topics, ids and sequence numbers."""
 
     command: Literal["resend"]
-    from_sequence: PartSequence = Field(description="number of the first part")
-    to_sequence: PartSequence | None = Field(default=None, description="null: up to the newest")
+    from_sequence: PartSequence = Field(description="sequence number of the first part to publish again")
+    to_sequence: PartSequence | None = Field(
+        default=None, description="sequence number of the last part to publish again; null: the newest part"
+    )
 
     @model_validator(mode="after")
     def _in_order(self) -> Resend:
@@ -119,26 +132,28 @@ class Resend(Command):
 
 
 class ChangeBundle(Command):
-    """Judge by another bundle, from one part to the next. The reply comes when it does, or when it has failed to load.
+    """Use another bundle, from one part to the next. The reply comes when the new bundle is in use, or failed to load.
 
-    It holds over restarts, until the configuration names another bundle.
+    The choice survives restarts, until the configuration names another bundle.
     """
 
     command: Literal["bundle"]
     name: str | None = Field(
-        min_length=1, max_length=256, description="a folder or .zip below `bundles.folder`; null: roll back"
+        min_length=1,
+        max_length=256,
+        description="name of a folder or .zip below `bundles.folder`; null rolls back to the previous bundle",
     )
 
 
 class GoShadow(Command):
-    """Judge and publish, but reject nothing, until the scores of so many parts are collected; 0 ends that at once.
+    """Inspect and publish, but reject nothing, until the scores of `parts` parts are collected (shadow).
 
-    It goes on over restarts. What was collected before is replaced.
+    Shadow continues after a restart. Scores that were collected earlier are replaced.
     """
 
     command: Literal["shadow"]
     parts: Annotated[int, Field(ge=0, le=1_000_000), BeforeValidator(_whole)] = Field(
-        description="how many parts; 0: reject again"
+        description="number of parts whose scores are collected; 0 ends shadow now, and parts are rejected again"
     )
 
 
@@ -148,49 +163,61 @@ COMMANDS: TypeAdapter[AnyCommand] = TypeAdapter(Annotated[AnyCommand, Field(disc
 
 
 class ThresholdChange(ContractModel):
-    """What a threshold was, and what it is now."""
+    """The threshold before and after a change."""
 
     before: float
     after: float
-    bundle: float = Field(description="what the bundle says")
+    bundle: float = Field(description="threshold that the bundle contains")
 
 
 class BundleChange(ContractModel):
-    """Which bundle judged, and which does now."""
+    """The bundle in use before and after a change."""
 
     before: BundleReference
     after: BundleReference
 
 
 class SequenceRange(ContractModel):
-    """Which parts are sent again."""
+    """The parts that are published again."""
 
-    first: PartSequence = Field(description="above `from_sequence` where the history begins later")
-    last: PartSequence
+    first: PartSequence = Field(
+        description="sequence number of the first part; above `from_sequence` if the history begins later"
+    )
+    last: PartSequence = Field(description="sequence number of the last part")
 
 
 class Reply(Message):
-    """What became of a command."""
+    """The answer to a command."""
 
-    command_id: CommandId | None = Field(description="as it was sent; null where none could be read")
-    command: Verb | None
-    at: Time
-    done: bool = Field(description="carried out; a trigger: taken, its verdict follows")
-    refusal: Refusal | None = Field(default=None, description="what kind of reason; null where it is done")
-    reason: Reason | None = None
-    threshold: ThresholdChange | None = None
-    resend: SequenceRange | None = None
-    image: str | None = Field(default=None, description="topic of the picture")
-    bundle: BundleChange | None = None
-    shadow: ShadowHealth | None = Field(default=None, description="null where parts are rejected")
+    command_id: CommandId | None = Field(
+        description="`id` of the command that is answered, as it was sent; null if the command had no readable id"
+    )
+    command: Verb | None = Field(description="the command that is answered; null if it could not be read")
+    at: Time = Field(description="time of the reply")
+    done: bool = Field(
+        description="true: the command was carried out; for a trigger: it was accepted, and the verdict follows"
+    )
+    refusal: Refusal | None = Field(
+        default=None, description="why the command was refused, in one word; null if it was carried out"
+    )
+    reason: Reason | None = Field(default=None, description="why the command was refused, and what to do about it")
+    threshold: ThresholdChange | None = Field(default=None, description="answer to `threshold`: the change")
+    resend: SequenceRange | None = Field(
+        default=None, description="answer to `resend`: the parts that are published again"
+    )
+    image: str | None = Field(default=None, description="answer to `snapshot`: topic of the picture")
+    bundle: BundleChange | None = Field(default=None, description="answer to `bundle`: the change")
+    shadow: ShadowHealth | None = Field(
+        default=None, description="answer to `shadow`: progress of the collection; null if parts are rejected again"
+    )
 
 
 class Refused(Exception):
     """A command is not carried out.
 
     Args:
-        refusal: The kind of reason.
-        reason: What was wrong and what to do about it.
+        refusal: Kind of refusal.
+        reason: Sentence that says what was wrong and what to do about it.
     """
 
     def __init__(self, refusal: Refusal, reason: str) -> None:
@@ -206,11 +233,11 @@ def _or_none(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
 
 
 class ReturnAddress(NamedTuple):
-    """Where a requester wants the reply: the response topic and the correlation data of MQTT 5.
+    """Response topic and correlation data of a command sent with MQTT 5.
 
     Attributes:
-        topic: Gets the reply too; `None` where only the station's topic `reply` does.
-        correlation: Goes with the reply.
+        topic: Topic to which the reply is published as well; `None` if only the station's topic `reply` gets it.
+        correlation: Bytes that are published with the reply, unchanged.
     """
 
     topic: str | None
@@ -218,7 +245,7 @@ class ReturnAddress(NamedTuple):
 
 
 class Sender(NamedTuple):
-    """Which command it is, as far as that can be read of one that may be malformed, and who else wants the reply."""
+    """Id, verb and return address of a command, as far as they can be read: the command may be malformed."""
 
     id: str | None = None
     command: Verb | None = None
@@ -231,7 +258,7 @@ class _Readable(BaseModel):
 
 
 def read_sender(payload: bytes) -> Sender:
-    """Return the id and the verb of a payload, as far as it has any."""
+    """Return the id and the verb of a payload; each is `None` if it cannot be read."""
     try:
         found = _Readable.model_validate_json(payload[:LARGEST_COMMAND])
     except ValidationError:
@@ -246,7 +273,7 @@ def parse_command(payload: bytes) -> AnyCommand:
         Refused: `oversized` or `malformed`; the reason says what to send instead.
     """
     if len(payload) > LARGEST_COMMAND:
-        raise Refused("oversized", f"a command has at most {LARGEST_COMMAND} bytes, this one {len(payload)}")
+        raise Refused("oversized", f"the command has {len(payload)} bytes; send at most {LARGEST_COMMAND}")
     try:
         return COMMANDS.validate_json(payload, strict=True)
     except ValidationError as error:
@@ -258,23 +285,23 @@ _EXAMPLE = 'send an object like {"command": "pause", "id": "a new UUIDv7"}'
 
 
 def _explain(mistake: Any) -> str:
-    """Return what is wrong with a field, and what belongs there."""
+    """Return a sentence that says what is wrong with a field and what to send instead."""
     kind, place, context = mistake["type"], mistake["loc"], mistake.get("ctx", {})
     where = ".".join(map(str, place)) or "payload"
     model = MODELS.get(place[0]) if place else None
     field = model.model_fields.get(str(place[1])) if model is not None and len(place) > 1 else None
     if kind == "json_invalid":
-        return f"{where}: is no JSON ({context['error']}); {_EXAMPLE}"
+        return f"{where}: is not JSON ({context['error']}); {_EXAMPLE}"
     if kind in ("union_tag_not_found", "model_attributes_type", "model_type", "dict_type"):
-        return f"{where}: has no command; {_EXAMPLE}, with one of {', '.join(VERBS)}"
+        return f"{where}: has no field `command`; {_EXAMPLE}, with one of {', '.join(VERBS)}"
     if kind == "union_tag_invalid":
-        return f"command: there is no {context['tag'][:40]!r}; send one of {', '.join(VERBS)}"
+        return f"command: there is no command {context['tag'][:40]!r}; send one of {', '.join(VERBS)}"
     if kind == "extra_forbidden" and model is not None:
-        return f"{where}: there is no such field; leave it out, {place[0]} has {', '.join(model.model_fields)}"
+        return f"{where}: unknown field; leave it out. {place[0]} has the fields {', '.join(model.model_fields)}"
     if kind == "missing" and field is not None:
         return f"{where}: is missing; add it ({field.description})"
     if kind == "literal_error":
-        return f"{where}: this station speaks contract {CONTRACT_VERSION}; send {CONTRACT_VERSION}, or leave it out"
+        return f"{where}: this station uses contract {CONTRACT_VERSION}; send {CONTRACT_VERSION}, or leave it out"
     if kind == "string_pattern_mismatch":
         return f"{where}: {_explain_id(mistake['input'])}"
     said = mistake["msg"].removeprefix("Value error, ")
@@ -286,6 +313,6 @@ def _explain_id(text: str) -> str:
         version = uuid.UUID(text).version if len(text) == 36 else None
     except ValueError:
         version = None
-    found = f"is a UUID of version {version}" if version else "is no UUID like 019f2b1c-7e40-7000-8000-0123456789ab"
-    how = "`edge-inspect command` makes one by itself, docs/mqtt/README.md has a shell line for it"
-    return f"{found}; send a new UUIDv7, which holds the time now: {how}"
+    found = f"is a UUID of version {version}" if version else "is not a UUID like 019f2b1c-7e40-7000-8000-0123456789ab"
+    how = "`edge-inspect command` makes one, and docs/mqtt/README.md has a shell command that does"
+    return f"{found}; send a new UUIDv7, which contains the present time: {how}"

@@ -1,4 +1,4 @@
-"""What fields of the contract can hold: times, ids, names, counts; and the model that all of it has in common."""
+"""Types of the contract's fields (times, ids, names, counts), and the base model of all its messages."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def format_time(moment: datetime) -> str:
 
 
 def utc_now() -> datetime:
-    """Return the time now, aware, in UTC."""
+    """Return the present time, aware, in UTC."""
     return datetime.now(timezone.utc)
 
 
@@ -72,24 +72,25 @@ def _fit_part_id(text: Any) -> Any:
         return clean(text)[:256]
 
 
-# What is said may come from a system, a driver or the name of a file: anything can be sent, and what is long is cut.
-Said = Annotated[str, BeforeValidator(_fit_reason)]
+# Such a text may quote the operating system, a driver or a file name. So any characters are accepted, and a long text
+# is cut.
+FreeText = Annotated[str, BeforeValidator(_fit_reason)]
 
 
-Reason = Annotated[Said, Field(max_length=_LONGEST_REASON)]
+Reason = Annotated[FreeText, Field(max_length=_LONGEST_REASON)]
 
 
-# A scanner's control characters are the part's, as the separators of a GS1 code are: they come back as they were given.
+# Control characters belong to a scanned part id, as the separators of a GS1 code do. They are returned unchanged.
 PartId = Annotated[str, BeforeValidator(_fit_part_id), Field(max_length=256)]
 
 
 class ContractModel(BaseModel):
-    """What the contract knows, and nothing else: a field it does not know is refused."""
+    """Base of every model of the contract. A field that the contract does not define is refused."""
 
     model_config = ConfigDict(
         extra="forbid",
         frozen=True,
         allow_inf_nan=False,
-        ser_json_inf_nan="constants",  # so that to_json sees them; as null they would pass
+        ser_json_inf_nan="constants",  # to_json then refuses them; written as null they would go unnoticed
         json_schema_serialization_defaults_required=True,
     )

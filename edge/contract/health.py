@@ -11,10 +11,10 @@ from pydantic import (
 from edge_inspect.edge.contract.fields import (
     ContractModel,
     Count,
+    FreeText,
     Name,
     Precision,
     Reason,
-    Said,
     Time,
 )
 from edge_inspect.edge.contract.messages import BundleReference, Message
@@ -38,59 +38,64 @@ HealthWarning = Literal[
 
 
 Cause = Literal["light", "focus", "position", "parts"]
-"""What the pictures say why parts score otherwise than they did; `parts`: the pictures are as they were."""
+"""Likely reason why scores have changed, found in the pictures. `parts`: the pictures are unchanged."""
 
 
 class FrameCounts(ContractModel):
-    """Frames since the service started."""
+    """Numbers of frames since the service started."""
 
-    inspected: Count
+    inspected: Count = Field(description="frames that got a verdict: accepted + rejected")
     accepted: Count
     rejected: Count
-    dropped: Count = Field(description="frames and parts without a verdict")
+    dropped: Count = Field(description="dropped frames: frames and parts that got no verdict")
 
 
 class LatencyPercentiles(ContractModel):
     """Latency from the frame to the verdict, in milliseconds."""
 
-    p50: float = Field(ge=0)
-    p95: float = Field(ge=0)
-    p99: float = Field(ge=0)
+    p50: float = Field(ge=0, description="median")
+    p95: float = Field(ge=0, description="95 % of the parts took no longer than this")
+    p99: float = Field(ge=0, description="99 % of the parts took no longer than this")
 
 
 class OutboxHealth(ContractModel):
-    """How full the outbox is, what it had to drop since it was made, and what is wrong with it."""
+    """The outbox: messages that wait for the broker, messages that were dropped, and faults of the file."""
 
-    entries: Count
-    bytes: Count
-    dropped_verdicts: Count
-    dropped_defects: Count
-    problem: Said | None = Field(default=None, description="what is wrong with the file, and what to do about it")
-    set_aside: Said | None = Field(
-        default=None, description="where the damaged file lies that the service found at its start"
+    entries: Count = Field(description="messages that wait, of all stations")
+    bytes: Count = Field(description="size of these messages, in bytes")
+    dropped_verdicts: Count = Field(description="verdicts dropped unsent since the outbox was created")
+    dropped_defects: Count = Field(description="defects dropped unsent since the outbox was created")
+    problem: FreeText | None = Field(
+        default=None, description="what is wrong with the outbox's file, and what to do about it; null: nothing"
+    )
+    set_aside: FreeText | None = Field(
+        default=None, description="path of the damaged file that the service replaced at its start; null: none"
     )
 
 
 class ClockHealth(ContractModel):
-    """Whether the box's clock can be believed: times in messages are by it, durations and limits are not."""
+    """Changes of the box's clock. Times in messages come from this clock, durations and time limits do not."""
 
-    steps: Count = Field(default=0, description="how often it was set by more than 1 s since the service started")
-    last_step_s: float | None = Field(default=None, description="by how much the last time; above 0 is forward")
+    steps: Count = Field(
+        default=0, description="how often the clock was set by more than 1 s since the service started"
+    )
+    last_step_s: float | None = Field(
+        default=None, description="size of the last such step, in seconds; positive: forward; null: there was none"
+    )
 
 
 class MqttHealth(ContractModel):
     """The station's connection to the broker."""
 
     connected: bool
-    reconnects: Count
+    reconnects: Count = Field(description="how often the station has reconnected since the service started")
     set_aside: Count = Field(
-        default=0,
-        description="messages that the broker does not take and that were given up, since the service started",
+        default=0, description="messages given up since the service started, because the broker did not accept them"
     )
 
 
 class RefusalCounts(ContractModel):
-    """Commands refused since the service started, by the reply's `refusal`."""
+    """Numbers of commands refused since the service started, by the reply's `refusal`."""
 
     malformed: Count = 0
     oversized: Count = 0
@@ -102,105 +107,125 @@ class RefusalCounts(ContractModel):
 
 
 class CommandCounts(ContractModel):
-    """Commands since the service started."""
+    """Numbers of commands since the service started."""
 
-    done: Count = 0
+    done: Count = Field(default=0, description="commands carried out")
     refused: RefusalCounts = RefusalCounts()
 
 
 class EvidenceHealth(ContractModel):
-    """Pictures of rejected and borderline parts, kept on the box."""
+    """Pictures of rejected and borderline parts that are saved on the box."""
 
-    saved: Count = Field(description="of this station, since the service started")
-    dropped: Count = Field(description="of this station, because the disk was too slow, or full")
-    bytes: Count = Field(description="of all stations")
-    problem: Said | None = Field(default=None, description="why the disk takes none")
+    saved: Count = Field(description="parts of this station saved since the service started")
+    dropped: Count = Field(description="parts of this station not saved, because the disk was too slow or full")
+    bytes: Count = Field(description="disk space used by the evidence of all stations, in bytes")
+    problem: FreeText | None = Field(default=None, description="why nothing can be saved; null: all is well")
 
 
 class StageHealth(ContractModel):
-    """Whether a stage gets on."""
+    """State of the camera, the engine or the outbox, as the watchdog sees it."""
 
     state: StageState
-    seconds: float = Field(ge=0, description="for which it has been so; at work: with what it has in hand")
+    seconds: float = Field(
+        ge=0, description="time in this state, in seconds; if working: time spent on the present piece of work"
+    )
     progress: Count = Field(description="pieces of work done since the service started")
-    reason: Reason | None = Field(default=None, description="why it is idle, or what failed")
+    reason: Reason | None = Field(default=None, description="why the stage is idle, or what failed")
 
 
 class PictureChangeHealth(ContractModel):
-    """How far the last 100 frames or so differ from those of the calibration, or of the service's start."""
+    """Difference between about the last 100 frames and the frames of the calibration, or of the service's start."""
 
-    light: float = Field(description="change of the mean grey level, as a share of what it was; below 0 is darker")
-    light_limit: float = Field(gt=0, description="a larger change, either way, is a warning; so for the other limits")
-    focus: float = Field(description="change of the sharpness, as a share of what it was; below 0 is blurred")
-    focus_limit: float = Field(gt=0)
+    light: float = Field(description="relative change of the mean grey level; -0.15: 15 % darker")
+    light_limit: float = Field(gt=0, description="a larger change of `light`, in either direction, raises a warning")
+    focus: float = Field(description="relative change of the sharpness; negative: more blurred")
+    focus_limit: float = Field(gt=0, description="a larger change of `focus`, in either direction, raises a warning")
     position: float = Field(description="how far the centre of the edges has moved, as a share of the frame's side")
-    position_limit: float = Field(gt=0)
+    position_limit: float = Field(gt=0, description="a larger `position` raises a warning")
 
 
 class PictureHealth(ContractModel):
-    """What the camera's last frame shows."""
+    """Figures of the camera's last frame."""
 
-    level: float = Field(ge=0, le=255, description="mean grey level")
-    saturated: float = Field(ge=0, le=1, description="share of values at 250 and above")
-    sharpness: float = Field(ge=0, description="deviation of the Laplacian over that of the grey levels")
+    level: float = Field(ge=0, le=255, description="mean grey level, 0 to 255")
+    saturated: float = Field(ge=0, le=1, description="share of pixel values that are 250 or more")
+    sharpness: float = Field(
+        ge=0, description="standard deviation of the Laplacian ÷ standard deviation of the grey levels"
+    )
     changes: PictureChangeHealth | None = Field(
-        default=None, description="null before the first 100 frames where the bundle does not say what they looked like"
+        default=None,
+        description="changes since the calibration; null during the first 100 frames if the bundle contains no figures "
+        "of the calibration's frames",
     )
 
 
 class DriftHealth(ContractModel):
-    """Whether parts score as those of the calibration did."""
+    """Shift of the parts' scores since the calibration."""
 
-    shift: float = Field(description="moving average of all parts' scores, in standard deviations; + is worse")
-    limit: float = Field(gt=0, description="a larger shift, either way, is a drift")
+    shift: float = Field(
+        description="moving average of all scores minus the calibration's mean, in standard deviations; positive: worse"
+    )
+    limit: float = Field(gt=0, description="a larger `shift`, in either direction, raises a warning")
 
 
 class RejectHealth(ContractModel):
     """Whether more parts are rejected than usual."""
 
-    share: float = Field(ge=0, le=1, description="of rejected parts, among about the last 200")
-    usual: float = Field(gt=0, lt=1, description="that share may be so large without a warning")
-    evidence: float = Field(ge=0, description="control chart: grows while more parts are rejected than usual")
-    limit: float = Field(gt=0, description="the warning begins when `evidence` is here, and ends when that is 0 again")
+    share: float = Field(ge=0, le=1, description="share of rejected parts among about the last 200")
+    usual: float = Field(gt=0, lt=1, description="largest share of rejected parts that raises no warning")
+    evidence: float = Field(
+        ge=0, description="value of the control chart (CUSUM), which grows while more parts than usual are rejected"
+    )
+    limit: float = Field(
+        gt=0, description="the warning begins when `evidence` reaches this limit, and ends when `evidence` is 0 again"
+    )
 
 
 class ShadowHealth(ContractModel):
-    """How far a station in shadow has come."""
+    """Progress of a station in shadow, which rejects nothing while it collects scores."""
 
-    parts: Count = Field(description="collected")
-    wanted: Count = Field(description="after so many, parts are rejected")
-    above: Count = Field(description="of those collected, parts whose score is above the threshold")
+    parts: Count = Field(description="parts whose scores were collected so far")
+    wanted: Count = Field(description="parts to collect; after that, parts are rejected again")
+    above: Count = Field(description="collected parts whose score is above the threshold")
 
 
 class Health(Message):
-    """How the station is doing."""
+    """Condition of the station: counts, latency, faults and warnings."""
 
-    at: Time
-    uptime_s: float = Field(ge=0, description="of the service")
+    at: Time = Field(description="time of the figures")
+    uptime_s: float = Field(ge=0, description="time since the service started, in seconds")
     frames: FrameCounts
-    fps: float = Field(ge=0, description="parts inspected a second")
+    fps: float = Field(ge=0, description="parts inspected per second")
     latency_ms: LatencyPercentiles | None = Field(default=None, description="null before the first part")
     outbox: OutboxHealth
     mqtt: MqttHealth
     commands: CommandCounts = CommandCounts()
-    engine: Name
+    engine: Name = Field(description="engine that runs the network: openvino or tensorrt")
     precision: Precision
     bundle: BundleReference
-    threshold: float = Field(description="in force: the bundle's, or what a command has set")
+    threshold: float = Field(description="threshold in use: the bundle's, or one that a command has set")
     stages: dict[Literal["camera", "engine", "outbox"], StageHealth] = Field(default_factory=dict)
     picture: PictureHealth | None = Field(default=None, description="null before the first frame")
     drift: DriftHealth | None = Field(
-        default=None, description="null where the bundle does not say how good parts score"
+        default=None, description="null if the bundle does not contain the scores of good parts"
     )
     rejects: RejectHealth | None = None
-    shadow: ShadowHealth | None = Field(default=None, description="null where parts are rejected as ever")
+    shadow: ShadowHealth | None = Field(default=None, description="null if the station is not in shadow")
     cause: Cause | None = Field(
-        default=None, description="likely one of a warning of rejects, scores or changed pictures; null without one"
+        default=None,
+        description="likely cause of a warning about rejects, scores or changed pictures; null without such a warning",
     )
-    remedy: Said | None = Field(default=None, description="what has changed, and what to look at; null as `cause`")
-    warnings: tuple[HealthWarning, ...] = Field(default=(), description="what will spoil verdicts, or soon stop them")
-    disk_free_bytes: Count | None = Field(default=None, description="room for the outbox")
-    throttled: bool | None = Field(default=None, description="heat or current slows the box; null: it cannot tell")
-    temperature_c: float | None = Field(default=None, description="the hottest part of the box")
-    evidence: EvidenceHealth | None = Field(default=None, description="null where none is saved")
+    remedy: FreeText | None = Field(
+        default=None, description="what has changed, and what to check on the line; null if `cause` is null"
+    )
+    warnings: tuple[HealthWarning, ...] = Field(
+        default=(), description="conditions that make verdicts unreliable, or will soon stop the inspection"
+    )
+    disk_free_bytes: Count | None = Field(default=None, description="free space on the outbox's disk, in bytes")
+    throttled: bool | None = Field(
+        default=None,
+        description="true: the box is slowed down by heat or overcurrent; null: the box does not report it",
+    )
+    temperature_c: float | None = Field(default=None, description="temperature of the hottest sensor of the box, in °C")
+    evidence: EvidenceHealth | None = Field(default=None, description="null if the station saves no evidence")
     clock: ClockHealth = ClockHealth()

@@ -1,4 +1,4 @@
-"""Ids: UUID version 7, which sort by the time they were made."""
+"""Ids: UUIDs of version 7, which sort by the time at which they were made."""
 
 from __future__ import annotations
 
@@ -8,28 +8,29 @@ import threading
 import time
 
 UUID7_PATTERN = r"^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$"
-"""As this program writes them."""
+"""Form in which this program writes ids."""
 UUID7_PATTERN_READ = UUID7_PATTERN.replace("a-f", "A-Fa-f").replace("89ab", "89ABab")
-"""As others may write them: RFC 9562, 4, wants capitals to be read."""
+"""Form in which others may write ids: RFC 9562, section 4, asks readers to accept capital letters."""
 
 _uuid7_lock = threading.Lock()
 _uuid7_last = (0, 0)
-# The year 2200: an id of later was not made by any clock.
+# The year 2200. No clock made an id with a later time.
 _LATEST_MS = 7_258_118_400_000
 
 
 def uuid7() -> str:
     """Return a UUID version 7 that sorts after every earlier one of this process (RFC 9562, 5.7 and 6.2, method 2).
 
-    The order holds between threads and when the clock steps back: the last time is then kept and the 74 random bits
-    are counted up by a random amount. So its time may be in the future; where that matters, see `uuid7_of_now`.
+    The order holds between threads, and also when the clock is set back: the id then keeps the last time, and its 74
+    random bits are increased by a random amount. So the time in an id may be in the future; use `uuid7_of_now` where
+    that matters.
     """
     global _uuid7_last
     with _uuid7_lock:
         last_ms, last_random = _uuid7_last
         now_ms = time.time_ns() // 1_000_000
         if now_ms > last_ms:
-            # The highest bit starts at zero to leave room for counting up.
+            # The highest bit starts at zero, so that there is room for increments.
             _uuid7_last = (now_ms, int.from_bytes(os.urandom(10), "big") >> 7)
         else:
             counted = last_random + 1 + int.from_bytes(os.urandom(4), "big")
@@ -38,15 +39,15 @@ def uuid7() -> str:
 
 
 def uuid7_of_now() -> str:
-    """Return a UUID version 7 whose time is that of the clock, as a command's has to be, whatever was made before."""
+    """Return a UUID version 7 whose time is the clock's, as a command needs; it may sort before earlier ids."""
     return _format(time.time_ns() // 1_000_000, int.from_bytes(os.urandom(10), "big") >> 6)
 
 
 def sort_after(identity: str) -> None:
-    """Have `uuid7` give ids that sort after one that an earlier process made, even if the clock was set back since.
+    """Make `uuid7` return ids that sort after an id of an earlier process, even if the clock was set back since.
 
     Args:
-        identity: A UUID version 7; anything else, or one of a time that cannot be, is passed over.
+        identity: A UUID version 7; any other text, or an id with an impossible time, is ignored.
     """
     global _uuid7_last
     if not is_uuid7(identity):
@@ -54,7 +55,7 @@ def sort_after(identity: str) -> None:
     made_ms = round(uuid7_time(identity) * 1000)
     with _uuid7_lock:
         if _uuid7_last[0] <= made_ms < _LATEST_MS:
-            # A millisecond of its own: a copy of this outbox on another box must not count the same bits up.
+            # New random bits in the next millisecond: a copy of this outbox on another box must not make the same ids.
             _uuid7_last = (made_ms + 1, int.from_bytes(os.urandom(10), "big") >> 7)
 
 
@@ -65,10 +66,10 @@ def _format(milliseconds: int, random: int) -> str:
 
 
 def is_uuid7(text: str) -> bool:
-    """Return whether a text is a UUID version 7, in small letters."""
+    """Return whether a text is a UUID version 7 in lower case."""
     return re.fullmatch(UUID7_PATTERN, text) is not None
 
 
 def uuid7_time(text: str) -> float:
-    """Return when a UUID version 7 says it was made, in seconds since 1970."""
+    """Return the time in a UUID version 7, in seconds since 1970."""
     return int(text[:8] + text[9:13], 16) / 1000

@@ -1,12 +1,13 @@
 """The messages of the MQTT contract, version 1.
 
-    Verdict    every inspected part
-    Defect     a rejected part: its verdict and the regions that caused it
-    Status     what the station is doing; retained, and the last will
+    Verdict    the decision on one part; published for every part
+    Defect     a rejected part: its verdict, with the regions that caused it
+    Status     the state of the station; retained, and also the last will
 
-`Health` is in edge/contract/health.py, commands and replies are in edge/contract/commands.py; edge/contract/schema.py
-writes all of it to docs/mqtt/. Payloads are JSON in UTF-8, times RFC 3339 in UTC with microseconds, ids UUIDv7. A field
-is never renamed or retyped within version 1. Every field of a message is always present; one without a value is null.
+`Health` is in edge/contract/health.py, commands and replies are in edge/contract/commands.py. edge/contract/schema.py
+writes all of them to docs/mqtt/. Payloads are JSON in UTF-8, times are RFC 3339 in UTC with microseconds, ids are
+UUIDv7. Within version 1 no field is renamed or changes its type. Every field of a message is always present; a field
+without a value is null.
 """
 
 from __future__ import annotations
@@ -36,31 +37,34 @@ State = Literal["starting", "online", "degraded", "paused", "stopping", "offline
 
 
 class Message(ContractModel):
-    """What every message of the contract has."""
+    """Fields of every message of the contract."""
 
     contract: Literal[1] = Field(default=CONTRACT_VERSION, description="version of the contract")
-    boot_id: Name = Field(description="changes with every boot of the box")
+    boot_id: Name = Field(description="id of the box's present boot; it changes when the box is rebooted")
     id: Uuid7 = Field(
         default_factory=uuid7,
-        description="the same in every repeat of this message, so that a subscriber can drop repeats",
+        description="id of this message; a repeat has the same id, so a subscriber can drop repeats",
     )
-    sequence: Count = Field(description="of the station's newest part; one that has not arrived is waiting, or lost")
+    sequence: Count = Field(
+        description="sequence number of the station's newest part; verdicts up to it that have not arrived are on "
+        "their way, wait in the outbox, or are lost"
+    )
 
     def to_json(self) -> bytes:
         """Return the payload.
 
         Raises:
-            ValueError: a number is not finite; validation refuses those too, `model_construct` does not.
+            ValueError: A number is not finite. Validation refuses such numbers too, `model_construct` does not.
         """
         fields_ = self.model_dump(mode="json")
         return json.dumps(fields_, allow_nan=False, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 class BundleReference(ContractModel):
-    """Which bundle decided."""
+    """The bundle that decided."""
 
     name: Name
-    digest: Name = Field(description="digest of the bundle's manifest")
+    digest: Name = Field(description="sha256 of the bundle's manifest")
 
 
 class FrameSize(ContractModel):
@@ -71,54 +75,68 @@ class FrameSize(ContractModel):
 
 
 class Region(ContractModel):
-    """A defect: a connected area of the map that holds a value above the threshold, in pixels of the original frame."""
+    """A defective region in pixels of the frame: a connected area of the map with a peak above the threshold."""
 
-    bbox: tuple[int, int, int, int] = Field(description="x, y, width, height")
-    area_px: int = Field(gt=0)
-    area_mm2: float | None = Field(default=None, gt=0, description="where the camera's scale is configured")
+    bbox: tuple[int, int, int, int] = Field(description="bounding box in pixels: x, y, width, height")
+    area_px: int = Field(gt=0, description="area in pixels")
+    area_mm2: float | None = Field(
+        default=None, gt=0, description="area in mm²; null if the station's `mm_per_px` is not configured"
+    )
     peak: float = Field(description="highest value of the anomaly map inside the region")
-    centroid: tuple[float, float] = Field(description="x, y")
+    centroid: tuple[float, float] = Field(description="centre of the area in pixels: x, y")
 
 
 class Verdict(Message):
-    """What was decided about one part."""
+    """The decision on one part."""
 
-    sequence: int = Field(ge=1, description="counts the station's parts from 1, over reboots; a gap is a loss")
-    part_id: PartId | None = Field(default=None, description="as given with the trigger")
-    captured_at: Time
-    decided_at: Time
+    sequence: int = Field(
+        ge=1,
+        description="number of the part: the station counts its parts from 1, also over reboots; "
+        "a missing number is a lost message",
+    )
+    part_id: PartId | None = Field(
+        default=None, description="id of the part that came with the trigger, such as a serial number; null: none came"
+    )
+    captured_at: Time = Field(description="time at which the frame was taken")
+    decided_at: Time = Field(description="time of the decision")
     ok: bool = Field(description="true: accept; false: reject")
     shadow: bool = Field(
         default=False,
-        description="the station rejects nothing: `ok` is true, though the score may be above the threshold",
+        description="true: the station is in shadow and rejects nothing; `ok` is true even if `score` > `threshold`",
     )
-    score: float
-    threshold: float
+    score: float = Field(description="how unusual the part is")
+    threshold: float = Field(description="a part with a score above this is rejected")
     bundle: BundleReference
     precision: Precision
-    engine: Name
-    latency_ms: float = Field(ge=0, description="from the frame to the verdict")
+    engine: Name = Field(description="engine that ran the network: openvino or tensorrt")
+    latency_ms: float = Field(ge=0, description="time from the frame to the verdict, in milliseconds")
     frame: FrameSize
 
     @property
     def is_above(self) -> bool:
-        """Whether the score is above the threshold: what is rejected, but for a station in shadow."""
+        """Whether the score is above the threshold. Such a part is rejected, unless the station is in shadow."""
         return self.score > self.threshold
 
 
 LARGEST_REGIONS = 32
-"""So many regions a defect message has at most: brokers limit the size of a message."""
+"""Largest number of regions in a defect message, because brokers limit the size of a message."""
 
 
 class Defect(Verdict):
     """A rejected part: its verdict, with the same id and sequence, and the regions."""
 
-    ok: Literal[False] = Field(default=False, description="a defect is always a reject")
+    ok: Literal[False] = Field(default=False, description="always false")
     regions: tuple[Region, ...] = Field(
-        max_length=LARGEST_REGIONS, description="highest peak first; of more, the one with that peak and the largest"
+        max_length=LARGEST_REGIONS,
+        description=f"regions by falling peak; if the part has more than {LARGEST_REGIONS}: the one with the highest "
+        f"peak and the {LARGEST_REGIONS - 1} largest others",
     )
-    region_count: Count = Field(description="of all regions of the part; above 32 not all of them are in `regions`")
-    thumbnail: str | None = Field(default=None, pattern=BASE64_PATTERN, description="JPEG, base64")
+    region_count: Count = Field(
+        description=f"number of all regions of the part; `regions` has at most {LARGEST_REGIONS} of them"
+    )
+    thumbnail: str | None = Field(
+        default=None, pattern=BASE64_PATTERN, description="small picture of the part: JPEG in base64"
+    )
 
     @classmethod
     def of(cls, verdict: Verdict, regions: tuple[Region, ...], thumbnail: str | None = None) -> Defect:
@@ -126,26 +144,29 @@ class Defect(Verdict):
 
         Args:
             verdict: The verdict.
-            regions: All of the part's regions, highest peak first; of very many the largest are kept.
-            thumbnail: JPEG, base64.
+            regions: All of the part's regions, by falling peak. If there are more than fit, the largest are kept.
+            thumbnail: Small picture of the part: JPEG in base64.
 
         Raises:
-            ValueError: the verdict accepts the part.
+            ValueError: The verdict accepts the part.
         """
         return cls(**dict(verdict), regions=_largest(regions), region_count=len(regions), thumbnail=thumbnail)
 
 
 def _largest(regions: tuple[Region, ...]) -> tuple[Region, ...]:
-    """Return the regions that fit a message, in their order: the first, and the largest of the others."""
+    """Return the regions that fit into a message, in their order: the first, and the largest of the others."""
     others = sorted(range(1, len(regions)), key=lambda at: -regions[at].area_px)
     kept = {0, *others[: LARGEST_REGIONS - 1]}
     return tuple(region for at, region in enumerate(regions) if at in kept)
 
 
 class Status(Message):
-    """What the station is doing."""
+    """State of the station."""
 
     state: State
-    at: Time = Field(description="since when; in an offline status left by the last will: when the station connected")
-    reason: Reason | None = None
-    version: Name = Field(description="version of edge-inspect")
+    at: Time = Field(
+        description="time at which this state began; if the last will published `offline`: time at which the station "
+        "had connected"
+    )
+    reason: Reason | None = Field(default=None, description="why the station is in this state; null: nothing to report")
+    version: Name = Field(description="version of edge-inspect on the box")

@@ -1,8 +1,8 @@
-"""The contract as documents for those who do not read Python: JSON Schema, AsyncAPI, and an example of each message.
+"""The contract as documents for readers of other languages: JSON Schema, AsyncAPI, and an example of each message.
 
     python -m edge_inspect.edge.contract.schema docs/mqtt        writes them; a test compares them with the models
 
-Everything in them comes from edge/contract/messages.py and edge/contract/commands.py.
+Everything in them comes from the models in edge/contract/.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ _MESSAGES: dict[str, type[Message]] = {
 
 
 class Channel(NamedTuple):
-    """How a topic is used."""
+    """Use of a topic: what is published there, QoS, whether it is retained, and in which direction."""
 
     summary: str
     qos: int
@@ -75,12 +75,12 @@ class Channel(NamedTuple):
 
 
 CHANNELS = {
-    "verdict": Channel("Every inspected part.", 1, False),
-    "defect": Channel("Rejected parts: the verdict, with the same id and sequence, and its regions.", 1, False),
-    "status": Channel("What the station is doing; also its last will.", 1, True),
-    "health": Channel("How the station is doing.", 0, True),
-    "command": Channel("What the station shall do.", 1, False, to_station=True),
-    "reply": Channel("What became of a command; every one is answered.", 1, False),
+    "verdict": Channel("The verdict on every part.", 1, False),
+    "defect": Channel("Every rejected part: its verdict, with the same id and sequence, and the regions.", 1, False),
+    "status": Channel("The state of the station. The last will is published here too.", 1, True),
+    "health": Channel("The condition of the station: counts, latency, faults and warnings.", 0, True),
+    "command": Channel("Commands to the station.", 1, False, to_station=True),
+    "reply": Channel("The answer to a command. Every command is answered.", 1, False),
 }
 
 
@@ -88,33 +88,34 @@ def json_schemas() -> dict[str, dict[str, Any]]:
     """Return the JSON Schema (2020-12) of each message, by the last level of its topic."""
     schemas = {name: model.model_json_schema(mode="serialization") for name, model in _MESSAGES.items()}
     schemas["command"] = {"title": "Command", **COMMANDS.json_schema(mode="validation")}
-    # OpenAPI's keyword, which no strict validator knows; every branch says its command as a const anyway.
+    # This is OpenAPI's keyword, which strict validators do not know. Every branch names its command as a const anyway.
     del schemas["command"]["discriminator"]
     return {name: {"$schema": _DIALECT, **schemas[name]} for name in CHANNELS}
 
 
 def asyncapi() -> dict[str, Any]:
-    """Return the AsyncAPI 3.0 document: the station's side of the contract. Payloads are the JSON Schemas beside it."""
+    """Return the AsyncAPI 3.0 document, from the station's point of view. It refers to the JSON Schemas beside it."""
     return {
         "asyncapi": "3.0.0",
         "info": {
             "title": "edge-inspect",
             "version": f"{CONTRACT_VERSION}.0.0",
-            "description": "Verdicts of a visual inspection station over MQTT. Delivery is at least once and in order; "
-            "a gap in a station's sequence numbers is a loss, a repeat has the id of its first.",
+            "description": "Verdicts of a visual inspection station over MQTT. Delivery is at least once and in order. "
+            "A gap in a station's sequence numbers means that a message was lost. A repeat has the same id as the "
+            "first message.",
         },
         "defaultContentType": "application/json",
         "channels": {name: _channel(name) for name in [*CHANNELS, "image"]},
         "operations": {name: _operation(name, channel) for name, channel in CHANNELS.items()}
-        | {"image": _operation("image", Channel("The picture that a snapshot asked for.", 0, False))},
+        | {"image": _operation("image", Channel("The picture that the command snapshot asked for.", 0, False))},
         "components": {"messages": {name: _message(name) for name in CHANNELS} | {"image": _image()}},
     }
 
 
 def _channel(name: str) -> dict[str, Any]:
-    levels = {"site": "the plant", "line": "the line", "station": "the camera's place on it"}
+    levels = {"site": "name of the plant", "line": "name of the line", "station": "name of the station on the line"}
     if name == "image":
-        levels["id"] = "id of the command"
+        levels["id"] = "id of the command snapshot"
     address = f"{TOPIC_ROOT}/{{site}}/{{line}}/{{station}}/{name}"
     return {
         "address": address + ("/{id}" if name == "image" else ""),
@@ -265,7 +266,7 @@ def _id(number: int) -> str:
 
 
 def documents() -> dict[str, str]:
-    """Return the content of every document, by its file's name."""
+    """Return the content of every document, by file name."""
     schemas = {f"{name}.schema.json": json.dumps(schema, indent=2) + "\n" for name, schema in json_schemas().items()}
     return {
         **schemas,
@@ -276,10 +277,11 @@ def documents() -> dict[str, str]:
 
 def _readme() -> str:
     parts = [
-        "# The MQTT contract, version 1\n\nWritten by `python -m edge_inspect.edge.contract.schema docs/mqtt` from\n"
-        "the models in `edge/contract/`; do not edit. [asyncapi.yaml](asyncapi.yaml) describes the topics,\n"
-        "`*.schema.json` the payloads of this release. A receiver should ignore fields that it does not know: a later\n"
-        f"release may add some.\n\nTopics begin with `{TOPIC_ROOT}/<site>/<line>/<station>/`.\n"
+        "# The MQTT contract, version 1\n\nThis page is generated from the models in `edge/contract/` by\n"
+        "`python -m edge_inspect.edge.contract.schema docs/mqtt`; do not edit it. [asyncapi.yaml](asyncapi.yaml)\n"
+        "describes the topics, the files `*.schema.json` describe the payloads of this release. A receiver should\n"
+        "ignore fields that it does not know, because a later release may add fields.\n\n"
+        f"All topics begin with `{TOPIC_ROOT}/<site>/<line>/<station>/`.\n"
     ]
     for name, found in examples().items():
         channel = CHANNELS[name]
@@ -300,9 +302,10 @@ def _readme() -> str:
 def main() -> None:
     """Write the documents into the folder that the command line names."""
     parser = argparse.ArgumentParser(
-        prog="python -m edge_inspect.edge.contract.schema", description="Writes the documents of the contract."
+        prog="python -m edge_inspect.edge.contract.schema",
+        description="Writes the documents of the MQTT contract: JSON Schemas, AsyncAPI and a page of examples.",
     )
-    parser.add_argument("folder", type=Path, metavar="DIR", help="docs/mqtt, as a rule")
+    parser.add_argument("folder", type=Path, metavar="DIR", help="folder to write to, usually docs/mqtt")
     folder = parser.parse_args().folder
     for name, text in documents().items():
         write_atomically(folder / name, text.encode())

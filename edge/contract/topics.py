@@ -1,4 +1,4 @@
-"""The topics of a station, and what a level of one can hold."""
+"""The topics of a station, and the check of a topic level."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Topics:
     """The topics of one station.
 
     Raises:
-        ValueError: a name is empty, longer than 64 characters, or holds what a topic level cannot hold.
+        ValueError: A name is empty, longer than 64 characters, or contains a character that a topic level cannot have.
     """
 
     site: str
@@ -29,37 +29,37 @@ class Topics:
 
     @property
     def prefix(self) -> str:
-        """The topic above all of the station's topics, without a slash at its end."""
+        """Common beginning of the station's topics, without a slash at its end."""
         return f"{TOPIC_ROOT}/{self.site}/{self.line}/{self.station}"
 
     @property
     def verdict(self) -> str:
-        """Every inspected part; QoS 1."""
+        """Topic of the verdict on every part; QoS 1."""
         return f"{self.prefix}/verdict"
 
     @property
     def defect(self) -> str:
-        """Rejected parts only; QoS 1."""
+        """Topic of the defects of rejected parts; QoS 1."""
         return f"{self.prefix}/defect"
 
     @property
     def status(self) -> str:
-        """Status; QoS 1, retained, and the last will."""
+        """Topic of the status and of the last will; QoS 1, retained."""
         return f"{self.prefix}/status"
 
     @property
     def health(self) -> str:
-        """Health; QoS 0, retained."""
+        """Topic of health; QoS 0, retained."""
         return f"{self.prefix}/health"
 
     @property
     def command(self) -> str:
-        """Commands to the station; QoS 1."""
+        """Topic of the commands to the station; QoS 1."""
         return f"{self.prefix}/command"
 
     @property
     def reply(self) -> str:
-        """The station's answers to commands; QoS 1."""
+        """Topic of the station's replies to commands; QoS 1."""
         return f"{self.prefix}/reply"
 
     def image(self, verdict_id: str) -> str:
@@ -69,12 +69,13 @@ class Topics:
 
 
 def check_level(name: str, level: str) -> None:
-    """Check a name that is to be a topic level.
+    """Check a name that is used as a topic level.
 
     Raises:
-        ValueError: it is empty, longer than 64 characters, or holds what a topic level cannot hold.
+        ValueError: The name is empty, longer than 64 characters, or contains a character that a topic level cannot
+            have.
     """
     if not level or len(level) > 64:
         raise ValueError(f"{name}: {level[:80]!r} has {len(level)} characters; a topic level here has 1 to 64")
     if not level.isprintable() or any(character in "/+#" for character in level):
-        raise ValueError(f"{name}: {level!r} holds '/', '+', '#' or a character that cannot be printed; leave it out")
+        raise ValueError(f"{name}: {level!r} contains '/', '+', '#' or a character that cannot be printed; remove it")

@@ -1,24 +1,24 @@
-"""The way to the broker, the sink `mqtt`: publisher, session, connection.
+"""The sink `mqtt`, which delivers messages to the broker: publisher, session, connection.
 
-publisher.py        one station's connection, from its start to its end
-encodings.py        JSON or Sparkplug B: which session a station opens, and its topics
-reconnection.py     one connection after another
+publisher.py        publishes one station's messages, from its start to its end
+encodings.py        the encodings JSON and Sparkplug B: session and topics of each
+reconnection.py     reconnects: MQTT version, logging of problems, pauses
 session.py          one connection from CONNECT to its end
-confirmation.py     messages with QoS 0 that the broker confirms all the same
+confirmation.py     confirms messages with QoS 0, which the broker does not acknowledge
 properties.py       the MQTT 5 properties of the contract's messages
-connection.py       a client that is ready to connect, and its CONNECT
+connection.py       makes a client and sends its CONNECT
 tls.py              the TLS socket of a connection
-problem.py          a connection's problem, and what a reason code means
-credentials.py      password, certificate, key and CA, each a file
-validity.py         when a certificate is valid, and for whom
-failure.py          why a broker cannot be reached, with the setting that mends it
-limits.py           what a broker does not offer
-broker.py           what is known of a broker across connections
-drain.py            sends what waits, in order
+problem.py          the problem of a connection, and the meaning of reason codes
+credentials.py      password, certificate, key and CA, each read from a file
+validity.py         dates and names of a certificate
+failure.py          explains why a broker cannot be reached, and which setting to change
+limits.py           the limits that a broker announces
+broker.py           what this process knows about a broker, over all connections
+drain.py            sends waiting messages, in order
 in_flight.py        messages that are not acknowledged yet
-notices.py          status, health, replies and pictures
-resends.py          parts that are sent again
-suspicion.py        at which message a broker ends the connection
+notices.py          waiting statuses, health, replies and pictures
+resends.py          requests to send parts again
+suspicion.py        finds the message at which a broker ends the connection
 trial.py            a trial connection, for `edge-inspect check --connect`
 home_assistant.py   Home Assistant's discovery
 sparkplug/          Sparkplug B instead of JSON

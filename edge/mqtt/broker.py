@@ -1,4 +1,4 @@
-"""What the connections of one process know of a broker: which MQTT it speaks, and what it does not offer."""
+"""Knowledge of this process about a broker, over all connections: its MQTT version, and features that it lacks."""
 
 from __future__ import annotations
 
@@ -14,33 +14,33 @@ from edge_inspect.edge.mqtt.connection import MQTT5, MQTT311
 from edge_inspect.edge.mqtt.problem import ConnectionProblem
 
 REMEMBERED_S = 3600.0
-"""For how long a broker is taken at its word that it lacks something; then it is asked anew."""
+"""Seconds for which it is remembered that a broker lacks a feature; after that, the feature is tried again."""
 _PATIENCE_S = 1.0
 _SLOWER = 3
-"""A broker that answers 3.1.1 within this part of the time that it had for MQTT 5 would have answered MQTT 5 too."""
+"""A broker that answers MQTT 3.1.1 within a third of the time that it had for MQTT 5 is not slow: it lacks MQTT 5."""
 
 VERSIONS = {MQTT5: "MQTT 5", MQTT311: "MQTT 3.1.1"}
 
 
 class Terms(NamedTuple):
-    """On what terms one connection is made."""
+    """Terms of one connection: MQTT version, and which features of the broker are used."""
 
     protocol: MQTTProtocolVersion
     retain: bool = True
-    """Messages may be retained."""
+    """Whether messages may be retained."""
     qos: int = 1
-    """The highest quality of service to publish with."""
+    """Highest QoS of published messages."""
     patience_s: float | None = None
-    """How long to wait for the answer to CONNECT; `None`: as long as the settings say."""
+    """Longest wait for the answer to CONNECT, in seconds; `None`: the setting `connect_timeout_s`."""
     on_answer: Callable[[float], ConnectionProblem | None] = lambda seconds: None
-    """Called with the seconds until CONNACK; the problem it returns ends the connection."""
+    """Called with the seconds until CONNACK; if it returns a problem, that ends the connection."""
 
 
 class Broker:
-    """One broker, as all connections of the process to it know it. May be used by several threads.
+    """Knowledge about one broker, shared by all connections of this process to it. Thread-safe.
 
     Args:
-        clock: Seconds, of a clock that nobody sets.
+        clock: Monotonic clock, in seconds.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -48,11 +48,11 @@ class Broker:
         self._lock = threading.Lock()
         self._speaks_5 = False
         self._patience_s = _PATIENCE_S
-        # When each thing that it lacks is asked for anew.
+        # Time at which each lacking feature is tried again.
         self._lacks: dict[str, float] = {}
 
     def terms(self, settings: MqttSettings, *, only_311: bool = False) -> Terms:
-        """Return the terms for the next connection; not in MQTT 5 where `only_311` is set."""
+        """Return the terms for the next connection; with `only_311`, for MQTT 3.1.1."""
         with self._lock:
             if settings.protocol == "auto":
                 only_311 = only_311 or self._is_lacking("MQTT 5")
@@ -68,27 +68,27 @@ class Broker:
 
     @property
     def speaks_5(self) -> bool:
-        """Whether it has answered MQTT 5 the last time."""
+        """Whether the broker has answered the last attempt with MQTT 5."""
         return self._speaks_5
 
     def answered_5(self) -> None:
-        """Note that the broker speaks MQTT 5."""
+        """Note that the broker has answered MQTT 5."""
         with self._lock:
             self._speaks_5 = True
             self._lacks.pop("MQTT 5", None)
 
     def forget_version(self) -> None:
-        """Forget the version: neither was answered, and nothing is known."""
+        """Forget which version the broker supports, because it has answered neither."""
         with self._lock:
             self._speaks_5 = False
             self._lacks.pop("MQTT 5", None)
 
     def is_slow(self, seconds: float, settings: MqttSettings) -> bool:
-        """Return whether MQTT 5 was given up too soon, and wait longer for it from now on.
+        """Return whether MQTT 5 was given up too soon; if so, wait longer for it from now on.
 
         Args:
-            seconds: Until it answered 3.1.1.
-            settings: Of the connection.
+            seconds: Time until the broker answered MQTT 3.1.1, in seconds.
+            settings: Settings of the connection.
         """
         with self._lock:
             had = min(self._patience_s, settings.connect_timeout_s)
@@ -98,7 +98,7 @@ class Broker:
             return True
 
     def lack(self, what: str) -> bool:
-        """Remember that it does without `MQTT 5`, `retained messages` or `QoS 1`; return whether that is news."""
+        """Remember that the broker lacks `MQTT 5`, `retained messages` or `QoS 1`; return whether that is new."""
         with self._lock:
             news = not self._is_lacking(what)
             self._lacks[what] = self._clock() + REMEMBERED_S
@@ -115,6 +115,6 @@ _brokers_lock = threading.Lock()
 
 
 def known_broker(settings: MqttSettings) -> Broker:
-    """Return the broker that all connections of this process to this host and port share."""
+    """Return the knowledge that all connections of this process to this host and port share."""
     with _brokers_lock:
         return _brokers.setdefault((settings.host, settings.port), Broker())

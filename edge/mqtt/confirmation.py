@@ -1,4 +1,4 @@
-"""Messages sent with QoS 0 that the broker confirms all the same."""
+"""Confirmation of messages with QoS 0, which a broker does not acknowledge."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ from edge_inspect.edge.mqtt.in_flight import InFlight, Token
 
 
 class Confirmations:
-    """Has messages confirmed that a broker acknowledges not at all. Used by one thread.
+    """Finds out that the broker has received messages with QoS 0. Used by one thread.
 
-    After a message the client takes back a subscription it never had: the broker must answer that (MQTT-3.10.4-5), and
-    it reads a connection's packets in their order. That costs a few bytes a turn, needs no right, and leaves nothing.
+    After the messages, the client sends an UNSUBSCRIBE of a topic that it never subscribed to. The broker must answer
+    it (MQTT-3.10.4-5), and it reads the packets of a connection in order. So the answer shows that the messages before
+    it have arrived. This costs a few bytes per turn, needs no rights, and changes nothing at the broker.
 
     Args:
-        client: Of the connection.
-        in_flight: What was sent over it; a message that waits for its confirmation has a number below 0 there.
+        client: Client of the connection.
+        in_flight: Messages sent over the connection; one that waits for its confirmation has a negative number there.
     """
 
     def __init__(self, client: Client, in_flight: InFlight) -> None:
@@ -27,17 +28,23 @@ class Confirmations:
         self._asked: dict[int, list[int]] = {}
 
     def expect(self, token: Token, topic: str, window: int) -> None:
-        """Have a message confirmed that was just sent to a topic, given how many may be on their way."""
+        """Confirm a message that was just sent.
+
+        Args:
+            token: Token of the message.
+            topic: Topic of the message, which the UNSUBSCRIBE names.
+            window: Largest number of messages that may be unconfirmed.
+        """
         self._sent += 1
         self._unconfirmed.append(-self._sent)
         self._in_flight.expect(-self._sent, token)
         self._topic = topic
-        # While the broker confirms one part of the window, another is on its way.
+        # Ask four times per window: while the broker confirms one part of it, the next messages are on their way.
         if len(self._unconfirmed) * 4 >= window:
             self.ask()
 
     def ask(self) -> None:
-        """Ask for what is not confirmed yet."""
+        """Send an UNSUBSCRIBE for all messages without one."""
         if not self._unconfirmed:
             return
         result, number = self._client.unsubscribe(self._topic)
@@ -45,6 +52,6 @@ class Confirmations:
             self._asked[number], self._unconfirmed = self._unconfirmed, []
 
     def take(self, number: int) -> None:
-        """Note that the broker has answered the packet of this number."""
+        """Note that the broker has answered the UNSUBSCRIBE with this packet number."""
         for confirmed in self._asked.pop(number, ()):
             self._in_flight.acknowledge(confirmed)

@@ -1,6 +1,6 @@
-"""A client that is ready to connect, and its CONNECT.
+"""The paho client of one connection, and its CONNECT.
 
-paho is used without its threads and without its queue: a client lives as long as one connection.
+paho is used without its threads and its queue, and a client is used for one connection only.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from edge_inspect.edge.mqtt.tls import secure_context
 
 MQTT5 = MQTTProtocolVersion.MQTTv5
 MQTT311 = MQTTProtocolVersion.MQTTv311
-# Commands come in, and to the bridge verdicts and defects. What is above a command's own limit is refused with a reply,
-# what is above this by the broker.
+# Largest packet that the broker may send. Stations receive commands; the bridge receives verdicts and defects. A
+# command above the limit for commands is refused with a reply; a packet above this limit is dropped by the broker.
 _LARGEST_INCOMING = 2**18
 
 # paho does not annotate it.
@@ -34,7 +34,7 @@ def new_client(name: str, protocol: MQTTProtocolVersion, settings: MqttSettings)
     """Return a client that is ready to connect.
 
     Raises:
-        ConnectionProblem: a credential cannot be read or used.
+        ConnectionProblem: A credential cannot be read or used.
     """
     client = Client(
         CallbackAPIVersion.VERSION2,
@@ -44,7 +44,7 @@ def new_client(name: str, protocol: MQTTProtocolVersion, settings: MqttSettings)
         reconnect_on_failure=False,
     )
     client.connect_timeout = settings.connect_timeout_s
-    # The publisher's window is the only one.
+    # The publisher limits the messages in flight by its own window, so paho's limit is switched off.
     client.max_inflight_messages_set(0)
     try:
         if settings.username is not None:
@@ -61,7 +61,7 @@ def connect(client: Client, protocol: MQTTProtocolVersion, settings: MqttSetting
     """Send CONNECT.
 
     Raises:
-        ConnectionProblem: nobody answers, or the certificates do not fit.
+        ConnectionProblem: The broker does not answer, or a certificate is refused.
     """
     try:
         if protocol == MQTT5:
@@ -71,6 +71,6 @@ def connect(client: Client, protocol: MQTTProtocolVersion, settings: MqttSetting
         else:
             client.connect(settings.host, settings.port, settings.keepalive_s)
     except (OSError, UnicodeError) as problem:
-        # What the broker or the files have to be changed for does not pass by itself.
+        # A TLS error remains until a person changes the broker or the files, so it is retried slowly.
         slow = isinstance(problem, ssl.SSLError) and not isinstance(problem, ssl.SSLEOFError)
         raise ConnectionProblem(explain(problem, settings), slow=slow) from problem

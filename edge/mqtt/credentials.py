@@ -1,4 +1,4 @@
-"""What this box shows to the broker and trusts of it: password, certificate, key and CA, each a file."""
+"""Credentials for the broker: password, certificate, key and CA, each read from a file."""
 
 from __future__ import annotations
 
@@ -17,52 +17,50 @@ from edge_inspect.edge.files import read_file
 from edge_inspect.edge.mqtt.validity import date_problem
 
 _LARGEST_FILE = 2**20
-# Of MQTT: the length of a password is sent in two bytes.
+# MQTT sends the length of a password in two bytes.
 _LONGEST_PASSWORD = 0xFFFF
-# A sequence, of any length, that begins with the version 3 (RFC 7292).
+# The beginning of a PKCS#12 file: a sequence of any length that begins with version 3 (RFC 7292).
 _PKCS12 = re.compile(rb"\x30(?:[\x00-\x80]|\x81.|\x82..|\x83...)\x02\x01\x03", re.DOTALL)
 _CERTIFICATE = re.compile(rb"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
 
 
 def credential_path(name: Path) -> Path:
-    """Return where a credential lies: a relative name belongs to systemd where systemd hands out credentials."""
+    """Return the path of a credential. A relative name is looked up in $CREDENTIALS_DIRECTORY if systemd sets it."""
     folder = os.environ.get("CREDENTIALS_DIRECTORY")
     return Path(folder) / name if folder and not name.is_absolute() else name
 
 
 def credential_remedy(name: Path) -> str:
-    """Return what to do about a credential that is not there, to be put behind that it is not."""
+    """Return the remedy for a credential that does not exist, as the end of a sentence; empty for an absolute path."""
     if name.is_absolute():
         return ""
-    return (
-        f"; a name without a folder is a credential of systemd's: LoadCredential={name}:FILE in the unit hands it out"
-    )
+    return f"; a name without a folder is a credential of systemd's: LoadCredential={name}:FILE in the unit provides it"
 
 
 def read_password(file: Path) -> str:
-    """Return the password that a file holds, without the line's end.
+    """Return the password in a file, without the line's end.
 
     Raises:
-        ConfigurationError: It cannot be read, or holds no password. The message holds nothing of it.
+        ConfigurationError: The file cannot be read, or contains no password. The message shows no part of it.
     """
     data = _read("mqtt.password_file", file)
     try:
         password = data.decode("utf-8-sig").rstrip("\r\n")
     except UnicodeDecodeError:
-        # The text of the error holds bytes of the password.
+        # The text of the error contains bytes of the password.
         raise _mistake("mqtt.password_file", file, "is not UTF-8; save it as UTF-8") from None
     if not password:
         raise _mistake("mqtt.password_file", file, "is empty; write the password into it, or leave the key out")
     if "\n" in password or len(data) > _LONGEST_PASSWORD:
-        raise _mistake("mqtt.password_file", file, "holds more than one line of text; write the password alone into it")
+        raise _mistake("mqtt.password_file", file, "has more than one line of text; write only the password into it")
     return password
 
 
 def tls_context(tls: TlsSettings) -> ssl.SSLContext:
-    """Return what a connection with TLS 1.2 or newer is made with.
+    """Return the context for a connection with TLS 1.2 or newer.
 
-    The CA file is believed as it is: also one that holds the broker's own certificate, or a CA below the root; and
-    alike by every version of Python, of which 3.13 asks more of a certificate than those before.
+    Every certificate in the CA file is trusted, also the broker's own certificate, or a CA below the root. All versions
+    of Python check certificates alike here, although Python 3.13 is stricter by default.
 
     Raises:
         ConfigurationError: A file cannot be read or used; the message names its key and says what to do.
@@ -75,15 +73,16 @@ def tls_context(tls: TlsSettings) -> ssl.SSLContext:
     else:
         _trust(context, tls.ca_file)
     if tls.certificate is not None and tls.key is not None:
-        _show(context, tls.certificate, tls.key)
+        _load_certificate(context, tls.certificate, tls.key)
     return context
 
 
 def check_credentials(settings: MqttSettings) -> tuple[list[str], list[str]]:
-    """Look at the files as a connection would.
+    """Check the files as a connection would.
 
     Returns:
-        Every mistake; and what cannot be looked at from here, since systemd hands it to the service alone.
+        All mistakes; and a sentence for each file that cannot be checked here, because systemd provides it only to the
+        service.
     """
     tls = settings.tls or TlsSettings()
     files = {
@@ -98,9 +97,9 @@ def check_credentials(settings: MqttSettings) -> tuple[list[str], list[str]]:
         if file is not None and key not in unseen:
             mistakes += _mistakes(_look, key, file)
     if not mistakes and not unseen:
-        # Each is good; certificate and key must also belong together.
+        # Each file is good by itself; certificate and key must also belong together.
         mistakes += _mistakes(tls_context, tls)
-    return mistakes, [f"{key}: {file} is not looked at{credential_remedy(file)}" for key, file in unseen.items()]
+    return mistakes, [f"{key}: {file} is not checked{credential_remedy(file)}" for key, file in unseen.items()]
 
 
 def _is_systemds(file: Path) -> bool:
@@ -116,7 +115,7 @@ def _mistakes(look: Callable[..., object], *of: object) -> list[str]:
 
 
 def _look(key: str, file: Path) -> None:
-    """Look at one file."""
+    """Check one file; a mistake raises `ConfigurationError`."""
     if key == "mqtt.password_file":
         read_password(file)
     elif key == "mqtt.tls.key":
@@ -126,7 +125,7 @@ def _look(key: str, file: Path) -> None:
             _trust(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), file)
         else:
             _read_pem(key, file, "CERTIFICATE", "x509")
-        # Of several CAs one may well be an old one.
+        # If the file has several CAs, some of them may have expired.
         problems = [date_problem(certificate) for certificate in read_certificates(key, file)]
         if problems and all(problems):
             raise _mistake(key, file, problems[0])
@@ -153,11 +152,11 @@ def _trust(context: ssl.SSLContext, file: Path) -> None:
         raise _mistake("mqtt.tls.ca_file", file, f"is damaged: {_reason(error)}; copy it again") from None
 
 
-def _show(context: ssl.SSLContext, certificate: Path, key: Path) -> None:
+def _load_certificate(context: ssl.SSLContext, certificate: Path, key: Path) -> None:
     _read_pem("mqtt.tls.certificate", certificate, "CERTIFICATE", "x509")
     _read_key(key)
     try:
-        # Without a password ssl would ask for one on the terminal.
+        # Without this argument, ssl would ask for a password on the terminal.
         context.load_cert_chain(credential_path(certificate), credential_path(key), password="")
     except (ssl.SSLError, OSError, ValueError) as error:
         reason = _reason(error)
@@ -177,7 +176,7 @@ def _read_key(file: Path) -> None:
 
 
 def _read_pem(key: str, file: Path, wanted: str, command: str) -> bytes:
-    """Return the content of a PEM file that holds something of this label."""
+    """Return the content of a PEM file that must contain a section with the label `wanted`."""
     data = _read(key, file)
     found = [label.decode() for label in re.findall(rb"-----BEGIN ([A-Z0-9 ]+)-----", data)]
     if any(label.endswith(wanted) for label in found):
@@ -185,18 +184,18 @@ def _read_pem(key: str, file: Path, wanted: str, command: str) -> bytes:
     if found:
         remedy = ""
         if "CERTIFICATE REQUEST" in found[0]:
-            remedy = "; take the file that the CA has made of the request"
+            remedy = "; use the certificate that the CA has issued for the request"
         elif key != "mqtt.tls.ca_file":
             remedy = "; are mqtt.tls.certificate and mqtt.tls.key swapped?"
-        raise _mistake(key, file, f"holds {', '.join(dict.fromkeys(found))}, and no {wanted}{remedy}")
+        raise _mistake(key, file, f"contains {', '.join(dict.fromkeys(found))}, and no {wanted}{remedy}")
     if data.startswith(b"\x30"):
         path, kind = credential_path(file), "DER"
         write = f"openssl {command} -inform DER -in {path} -out {path}.pem"
         if _PKCS12.match(data):
             what = "-nocerts -nodes" if command == "pkey" else "-nokeys"
             kind, write = "PKCS#12", f"openssl pkcs12 {what} -in {path} -out {path}.pem"
-        raise _mistake(key, file, f"is {kind}, not PEM; write it as PEM: {write}")
-    raise _mistake(key, file, f"is {'no PEM file' if data else 'empty'}; it needs the lines -----BEGIN {wanted}-----")
+        raise _mistake(key, file, f"is {kind}, not PEM; convert it to PEM: {write}")
+    raise _mistake(key, file, f"is {'not a PEM file' if data else 'empty'}; it needs a line -----BEGIN {wanted}-----")
 
 
 def _read(key: str, file: Path) -> bytes:

@@ -1,4 +1,4 @@
-"""The drain: sends what one station has to say, in order, over one connection after another."""
+"""The drain: sends the messages of one station in order, over one connection after another."""
 
 from __future__ import annotations
 
@@ -19,28 +19,28 @@ from edge_inspect.edge.outbox import Entry, Outbox
 
 log = logging.getLogger(__name__)
 
-# For so long a connection must have held before a message that is suspected is sent.
+# A suspected message is sent only after the connection has lasted this long.
 _CALM_S = 0.5
-# Health has QoS 0 and counts as taken after some seconds without a complaint. While one message is sent at a time, so
-# long passes before the next: parts would wait for it for ever otherwise.
+# Health has QoS 0 and counts as accepted if the connection lasts for some seconds. While messages are sent one at a
+# time, wait this long before the next health message: otherwise parts would wait for health for ever.
 _HEALTH_PAUSE_S = 10.0
 
 
 class Drain:
-    """Sends a station's notices, what waits in its outbox, and what is sent again. Used by the publisher's thread.
+    """Sends a station's notices, the entries of its outbox, and requested parts. Used by the publisher's thread.
 
-    An entry leaves the outbox when the broker has acknowledged it. After a lost connection the drain begins again at
-    the oldest entry. Entries of a topic that the broker refuses wait until another connection; a message that the
-    broker ends the connection at is set aside (edge/mqtt/suspicion.py).
+    An entry leaves the outbox when the broker has acknowledged it. After a lost connection the drain starts again at
+    the oldest entry. If the broker refuses a topic, the entries of that topic wait until another connection. A message
+    at which the broker ends the connection is set aside (edge/mqtt/suspicion.py).
 
     Args:
-        topics: Of the station.
-        outbox: Shared between stations.
-        notices: What is said beside the parts.
-        resends: Parts that were asked for again.
+        topics: Topics of the station.
+        outbox: Outbox, which all stations share.
+        notices: Messages that are not about parts.
+        resends: Requests to send parts again.
         on_set_aside: Called with a sentence when a message is set aside.
-        long_calm_s: For so long the connection must have held before a message that was passed over is sent again
-            without another one to see whether the broker takes any.
+        long_calm_s: If no other message waits, a suspected message is tried again after the connection has lasted this
+            long, in seconds.
     """
 
     def __init__(
@@ -62,21 +62,21 @@ class Drain:
         self._held: set[str] = set()
         self._held_said: set[str] = set()
         self._too_large_said: set[str] = set()
-        # Until when messages of a kind are not sent any more.
+        # Kinds of notices that are not sent, each with the time at which that ends.
         self._withheld: dict[str, float] = {}
         self._health_taken_at = float("-inf")
-        # When the present connection began to take messages; 0 before that.
+        # Time at which the present connection began to accept messages; 0 before that.
         self._began = 0.0
         self.set_aside = 0
-        """Messages set aside since the start."""
+        """Number of messages set aside since the start."""
         self.held_since: float | None = None
-        """Since when entries are passed over because of their topic; seconds of the monotonic clock."""
+        """Time since which entries are skipped because of their topic, in seconds of the monotonic clock."""
 
-    def begin_anew(self, status: Status) -> None:
-        """Send again, over a new connection, what may not have arrived, with the status that holds."""
-        self._notices.begin_anew(status, self._outbox.sequence(self._station))
-        self._resends.begin_anew()
-        self._suspicion.begin_anew()
+    def start_connection(self, status: Status) -> None:
+        """Prepare a new connection: send the present status, and again all messages that may not have arrived."""
+        self._notices.start_connection(status, self._outbox.sequence(self._station))
+        self._resends.start_connection()
+        self._suspicion.start_connection()
         self._entries.clear()
         self._sent_up_to = 0
         self._held.clear()
@@ -84,7 +84,7 @@ class Drain:
         self._began = 0.0
 
     def send(self, session: Session, *, parts: bool) -> None:
-        """Send what may be sent now, over a connection that takes messages; without `parts` only notices."""
+        """Send all messages that may be sent now; without `parts`, only notices."""
         self._began = self._began or time.monotonic()
         if self._suspicion.careful:
             self._send_one(session, parts=parts)
@@ -100,12 +100,12 @@ class Drain:
                     self._send_entry(session, entry, "resend")
 
     def is_empty(self, session: Session) -> bool:
-        """Return whether all was sent that can be, and is acknowledged."""
+        """Return whether all messages that can be sent were sent and acknowledged."""
         waits = self._notices.are_due or self._outbox.pending(self._station, self._sent_up_to, 1)
         return not waits and not len(session.in_flight)
 
     def settle(self, session: Session) -> None:
-        """Take in what the broker has acknowledged, and what it has refused."""
+        """Process the messages that the broker has acknowledged or refused since the last call."""
         acknowledged = session.in_flight.take_acknowledged()
         if acknowledged:
             self._outbox.remove(_numbers(acknowledged, "entry"))
@@ -122,7 +122,7 @@ class Drain:
             self._hold(refused.token, refused.why)
 
     def end(self, session: Session, problem: ConnectionProblem) -> None:
-        """Find out whether the connection has ended by a message's fault."""
+        """Process the end of a connection: if a message is found to be its cause, set the message aside."""
         self.settle(session)
         if not problem.of_message:
             return
@@ -133,11 +133,11 @@ class Drain:
 
     @property
     def careful(self) -> bool:
-        """Whether one message is sent at a time, to find the one that the broker ends the connection at."""
+        """Whether messages are sent one at a time, to find the one at which the broker ends the connection."""
         return self._suspicion.careful
 
     def _send_one(self, session: Session, *, parts: bool) -> None:
-        """Send one message where none is on its way, and learn from what becomes of it."""
+        """Send one message if none is in flight, so that its fate can be observed."""
         if session.in_flight.tokens:
             return
         if (notice := self._notices.next(self._may_send)) is not None:
@@ -165,7 +165,7 @@ class Drain:
         return time.monotonic() >= self._began + seconds
 
     def _next_suspect(self) -> Entry | None:
-        """Return a message that was passed over and whose turn has come; with no other to send, a long calm will do."""
+        """Return a skipped message that may be tried again: another one has passed, or the connection lasted long."""
         for token in self._suspicion.suspects:
             number = int(token[1])
             found = self._outbox.pending(self._station, number - 1, 1)
@@ -176,7 +176,7 @@ class Drain:
         return None
 
     def _next_entry(self) -> Entry | None:
-        """Return the oldest entry that is not passed over, if it may be sent now."""
+        """Return the oldest entry that is not skipped; `None` if there is none, or it may not be sent yet."""
         while found := self._outbox.pending(self._station, self._sent_up_to, 1):
             entry, token = found[0], ("entry", found[0].id)
             passed_over = entry.address in self._held or not self._suspicion.may_send(token)
@@ -214,7 +214,10 @@ class Drain:
             self._resends.skip(entry.id)
         else:
             self._outbox.drop([entry.id])
-            self._tell(f"a {entry.kind} of {entry.size} bytes is dropped, the broker takes packets of {limit}", entry)
+            what = (
+                f"a {entry.kind} of {entry.size} bytes is dropped, because the broker's packet limit is {limit} bytes"
+            )
+            self._report_loss(what, entry)
 
     def _send_notice(self, session: Session, notice: Notice) -> None:
         schema, topic = notice.schema, notice.topic
@@ -232,7 +235,7 @@ class Drain:
         if schema not in self._too_large_said:
             self._too_large_said.add(schema)
             log.error(
-                "%s: %s of %d bytes is not sent, the broker takes packets of %d; raise its limit",
+                "%s: %s of %d bytes is not sent, because the broker's packet limit is %d bytes; raise its limit",
                 self._name,
                 schema,
                 len(payload),
@@ -240,12 +243,12 @@ class Drain:
             )
 
     def _on_trial(self, session: Session) -> bool:
-        """Return whether the message under way is one that must be alone."""
+        """Return whether a message is in flight that must be sent alone."""
         trial = self._suspicion.trial
         return trial is not None and trial in session.in_flight.tokens
 
     def _hold(self, token: Token, why: str) -> None:
-        """Hold the messages of a topic, because the broker refuses one of them for its topic."""
+        """Hold all messages of a topic, because the broker has refused one of them because of its topic."""
         entry, notice = self._entries.pop(token, None), self._notices.remove(token)
         if token[0] == "resend":
             self._resends.skip(int(token[1]))
@@ -255,11 +258,15 @@ class Drain:
             self.held_since = self.held_since or time.monotonic()
         if topic and topic not in self._held_said:
             self._held_said.add(topic)
-            waits = "its messages wait in the outbox, and are tried again" if topic in self._held else "it goes unheard"
+            waits = (
+                "its messages wait in the outbox and are tried again"
+                if topic in self._held
+                else "this message is not delivered"
+            )
             log.error("%s: the broker refuses %s: %s; %s", self._name, topic, why, waits)
 
     def _set_aside(self, token: Token, problem: ConnectionProblem, *, hung_up: bool) -> None:
-        """Count and tell a message that the broker does not take, and go on without it."""
+        """Give up a message that the broker does not accept: count it, log it, and continue without it."""
         entry, notice = self._entries.get(token), self._notices.remove(token)
         if notice is not None:
             what, size = str(notice.schema), len(notice.payload)
@@ -278,12 +285,12 @@ class Drain:
         else:
             return
         said = "connections end at it" if problem.code is None else f"the broker {problem}"
-        self._tell(f"a {what} of {size} bytes is set aside: {said}, while others pass", entry)
+        self._report_loss(f"a {what} of {size} bytes is set aside: {said}, while other messages are accepted", entry)
 
-    def _tell(self, what: str, entry: Entry | None) -> None:
+    def _report_loss(self, what: str, entry: Entry | None) -> None:
         self.set_aside += 1
         where = "" if entry is None else f"sequence {entry.sequence}: "
-        advice = "; see the broker's limit for packets and its rules for payloads"
+        advice = "; check the broker's packet limit and its rules for payloads"
         log.error("%s: %s%s%s", self._name, where, what, advice)
         self._on_set_aside(f"{where}{what}")
 

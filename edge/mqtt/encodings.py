@@ -1,6 +1,6 @@
-"""The encodings of MQTT: how a station's messages look at the broker. `mqtt.encoding` names one.
+"""The encodings of a station's messages at the broker. `mqtt.encoding` chooses one.
 
-json          the contract's topics and JSON; Home Assistant can be told of them
+json          the contract's topics and JSON; the stations can be announced to Home Assistant
 sparkplug_b   each station is a Sparkplug edge node
 """
 
@@ -21,11 +21,11 @@ from edge_inspect.edge.mqtt.session import LastWill, Session
 from edge_inspect.edge.sinks.sink import OnCommand
 
 Open = Callable[[Terms, Status], Session]
-"""Opens one connection; given its terms, and the status that a lost connection is to leave."""
+"""Opens one connection, given its terms and the status that the last will publishes."""
 
 
 class UsedTopics(NamedTuple):
-    """The topics of a station."""
+    """The topics that a station publishes to and subscribes to."""
 
     publish: list[str]
     subscribe: list[str]
@@ -38,18 +38,18 @@ def opener(
     on_command: OnCommand | None,
     allowed: Collection[Verb] = (),
 ) -> Open:
-    """Return what opens a station's connections, one after another, in the encoding that the settings name.
+    """Return the function that opens a station's connections, in the encoding that the settings name.
 
     Args:
-        topics: Of the station.
-        settings: Of the connection.
-        newest: Says which is the station's newest part.
-        on_command: Called with each command; `None` for none.
+        topics: Topics of the station.
+        settings: Settings of the connection.
+        newest: Returns the sequence number of the station's newest part.
+        on_command: Called with each command; `None`: the station receives no commands.
         allowed: Commands that the station carries out.
     """
     name = _client_id(topics, settings)
     if settings.encoding == "sparkplug_b":
-        # protobuf is an extra.
+        # Sparkplug needs protobuf, which belongs to an extra and may not be installed.
         from edge_inspect.edge.mqtt.sparkplug.node import EdgeNode
         from edge_inspect.edge.mqtt.sparkplug.session import SparkplugSession
 
@@ -65,7 +65,7 @@ def opener(
 
 
 def used_topics(topics: Topics, settings: MqttSettings) -> UsedTopics:
-    """Return what a station publishes to, and what it subscribes to, in the encoding that the settings name."""
+    """Return the topics that a station publishes and subscribes to, in the encoding that the settings name."""
     if settings.encoding == "sparkplug_b":
         from edge_inspect.edge.mqtt.sparkplug.node import NAMESPACE, EdgeNode
 
@@ -82,7 +82,7 @@ def used_topics(topics: Topics, settings: MqttSettings) -> UsedTopics:
 
 
 def client_id(topics: Topics) -> str:
-    """Return the id of a station's client: the same at every start, another one on every box."""
+    """Return a station's MQTT client id: it is the same at every start, and different on every box."""
     return f"edge-inspect-{topics.site}-{topics.line}-{topics.station}-{box_id()}"
 
 

@@ -1,4 +1,4 @@
-"""Why a broker cannot be reached, in one sentence with the setting that mends it."""
+"""Explanations why a broker cannot be reached: one sentence with the setting to change."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from edge_inspect.edge.mqtt.credentials import credential_path, read_certificate
 from edge_inspect.edge.mqtt.validity import common_names, date_problem, names
 
 _PROBE_S = 2.0
-# MQTT 3.1.1, a clean session, a client id of the broker's choice.
+# MQTT 3.1.1, a clean session, and an empty client id, so that the broker chooses one.
 _PLAIN_CONNECT = b"\x10\x0c\x00\x04MQTT\x04\x02\x00\x0a\x00\x00"
 _CONNACK = b"\x20"
 
@@ -25,23 +25,23 @@ _OTHER_NAME = (62, 64)
 _UNKNOWN_CA = (2, 7, 18, 19, 20, 21)
 _TOO_WEAK = (66, 67, 68)
 
-_OLD_TLS = "the broker speaks no TLS 1.2 or newer; update it, or allow TLS 1.2 in its configuration"
-# What the broker's alert says of this box, by its name without what stands before.
+_OLD_TLS = "the broker does not support TLS 1.2 or newer; update it, or allow TLS 1.2 in its configuration"
+# Explanations of the broker's TLS alerts, by the end of the alert's name.
 _ALERTS = {
-    "CERTIFICATE_REQUIRED": "the broker wants a certificate of this box; set mqtt.tls.certificate and mqtt.tls.key",
-    "UNKNOWN_CA": "the broker does not know the CA of mqtt.tls.certificate; have the certificate made by a CA that the "
-    "broker trusts",
+    "CERTIFICATE_REQUIRED": "the broker requires a certificate of this box; set mqtt.tls.certificate and mqtt.tls.key",
+    "UNKNOWN_CA": "the broker does not know the CA of mqtt.tls.certificate; have the certificate issued by a CA that "
+    "the broker trusts",
     "CERTIFICATE_EXPIRED": "the broker says that mqtt.tls.certificate is not valid now; renew it, or set the clocks",
-    "CERTIFICATE_REVOKED": "the broker says that mqtt.tls.certificate is revoked; have a new one made",
-    "BAD_CERTIFICATE": "the broker refuses mqtt.tls.certificate; have one made as its configuration asks",
-    "UNSUPPORTED_CERTIFICATE": "the broker refuses mqtt.tls.certificate; it must be made for clients (clientAuth)",
-    "CERTIFICATE_UNKNOWN": "the broker refuses mqtt.tls.certificate; have one made as its configuration asks",
-    "DECRYPT_ERROR": "the broker refuses mqtt.tls.certificate: its signature does not hold; have a new one made",
-    "ACCESS_DENIED": "the broker lets mqtt.tls.certificate do nothing; look at its access rules",
+    "CERTIFICATE_REVOKED": "the broker says that mqtt.tls.certificate is revoked; have a new one issued",
+    "BAD_CERTIFICATE": "the broker refuses mqtt.tls.certificate; have one issued that meets its configuration",
+    "UNSUPPORTED_CERTIFICATE": "the broker refuses mqtt.tls.certificate; it must be issued for clients (clientAuth)",
+    "CERTIFICATE_UNKNOWN": "the broker refuses mqtt.tls.certificate; have one issued that meets its configuration",
+    "DECRYPT_ERROR": "the broker refuses mqtt.tls.certificate: its signature is wrong; have a new one issued",
+    "ACCESS_DENIED": "the broker gives mqtt.tls.certificate no rights; check the broker's access rules",
     "PROTOCOL_VERSION": _OLD_TLS,
-    "INSUFFICIENT_SECURITY": "the broker wants stronger ciphers than this box has; allow those of TLS 1.2 and 1.3",
-    "UNRECOGNIZED_NAME": "the broker does not know the name mqtt.host; use a name of its certificate",
-    "INTERNAL_ERROR": "the broker failed in the handshake; look at its log",
+    "INSUFFICIENT_SECURITY": "the broker requires other ciphers than this box has; allow those of TLS 1.2 and 1.3",
+    "UNRECOGNIZED_NAME": "the broker does not know the name in mqtt.host; use a name of its certificate",
+    "INTERNAL_ERROR": "the broker failed in the TLS handshake; see its log",
 }
 _REMEDY_NO_TLS = "set mqtt.port to the broker's port for TLS, often 8883, or leave mqtt.tls out"
 _NO_TLS = ("WRONG_VERSION_NUMBER", "HTTP", "RECORD_LAYER", "PACKET_LENGTH", "UNEXPECTED_MESSAGE", "BAD_RECORD")
@@ -49,9 +49,9 @@ _VERSIONS = ("UNSUPPORTED_PROTOCOL", "WRONG_SSL_VERSION", "NO_PROTOCOLS_AVAILABL
 
 
 def explain(problem: OSError | UnicodeError, settings: MqttSettings) -> str:
-    """Return why a connection could not be made; it may ask the broker again to find out, for some seconds."""
+    """Return why a connection could not be made. This may connect to the broker again, for up to some seconds."""
     if isinstance(problem, ssl.SSLCertVerificationError):
-        # The words that people look for stay in it.
+        # OpenSSL's words stay in the message, because people search for them.
         return f"TLS: certificate verify failed: {_explain_certificate(problem, settings)}"
     hung_up = isinstance(problem, ssl.SSLEOFError | ConnectionResetError | ConnectionAbortedError | BrokenPipeError)
     if hung_up and settings.tls is not None:
@@ -62,7 +62,7 @@ def explain(problem: OSError | UnicodeError, settings: MqttSettings) -> str:
 
 
 def explain_alert(problem: ssl.SSLError, settings: MqttSettings) -> str:
-    """Return what the broker, or OpenSSL, says in a handshake or after it."""
+    """Return the meaning of a TLS error of the broker or of OpenSSL, with the remedy."""
     reason = problem.reason or str(problem)
     shows_certificate = settings.tls is not None and settings.tls.certificate is not None
     for alert, said in _ALERTS.items():
@@ -70,40 +70,41 @@ def explain_alert(problem: ssl.SSLError, settings: MqttSettings) -> str:
             return f"TLS: {said}"
     if reason.endswith("HANDSHAKE_FAILURE"):
         if shows_certificate:
-            return "TLS: the broker ended the handshake: it refuses mqtt.tls.certificate, or knows no common cipher"
+            return "TLS: the broker ended the handshake: it refuses mqtt.tls.certificate, or has no cipher in common"
         return (
-            "TLS: the broker ended the handshake: it wants a certificate of this box (set mqtt.tls.certificate and "
-            "mqtt.tls.key), or knows no common cipher"
+            "TLS: the broker ended the handshake: it requires a certificate of this box (set mqtt.tls.certificate and "
+            "mqtt.tls.key), or has no cipher in common"
         )
     if any(version in reason for version in _VERSIONS):
         return f"TLS: {_OLD_TLS}"
     if any(sign in reason for sign in _NO_TLS):
-        return f"TLS: {_place(settings)} answers something else than TLS; {_REMEDY_NO_TLS}"
+        return f"TLS: {_place(settings)} does not answer in TLS; {_REMEDY_NO_TLS}"
     if "TOO_SMALL" in reason or "WEAK" in reason:
-        return f"TLS: the broker's key is too weak ({reason}); have a new one made for it"
+        return f"TLS: the broker's key is too weak ({reason}); give the broker a longer key"
     return f"TLS: {reason}; check mqtt.tls against the broker's configuration"
 
 
 def explain_silence(settings: MqttSettings, *, ask: bool = False) -> str:
-    """Return why the broker hung up without an answer to the attempt to connect.
+    """Return why the broker closed the connection without an answer to CONNECT.
 
     Args:
-        settings: Of the connection.
-        ask: Connect again, to find out whether the broker speaks TLS at this port.
+        settings: Settings of the connection.
+        ask: Whether to connect again, to find out if the broker uses TLS at this port.
     """
-    said = "the broker hung up without an answer"
+    said = "the broker closed the connection without an answer"
     if settings.tls is not None:
-        return f"{said}; see that it accepts this box's certificate"
+        return f"{said}; check that it accepts this box's certificate"
     if not ask:
         return (
-            f"{said}; if {_place(settings)} is its port for TLS, set mqtt.tls (edge-inspect check --connect finds out)"
+            f"{said}; if {_place(settings)} is its port for TLS, set mqtt.tls (edge-inspect check --connect finds that "
+            "out)"
         )
     if _certificate(settings) is not None:
         return (
-            f"{said}: {_place(settings)} speaks TLS; set mqtt.tls, with the CA of the broker's certificate as its "
-            "ca_file, or mqtt.port to a port without TLS"
+            f"{said}: {_place(settings)} requires TLS; set mqtt.tls, with the CA of the broker's certificate as its "
+            "ca_file, or set mqtt.port to a port without TLS"
         )
-    return f"{said}; look at its log"
+    return f"{said}; see the broker's log"
 
 
 def _place(settings: MqttSettings) -> str:
@@ -115,57 +116,63 @@ def _explain_certificate(problem: ssl.SSLCertVerificationError, settings: MqttSe
     if code in _OTHER_NAME:
         held = f"for {names(certificate)}, not" if certificate is not None else "not"
         return (
-            f"the broker's certificate is {held} for {settings.host}; set mqtt.host to a name it is for, or have one "
-            f"made for {settings.host}"
+            f"the broker's certificate is {held} for {settings.host}; set mqtt.host to a name in the certificate, or "
+            f"have one issued for {settings.host}"
         )
     if code in (_EXPIRED, _NOT_YET_VALID):
         if certificate is not None and (why := date_problem(certificate)):
             return f"the broker's certificate {why}"
-        return f"of a CA of the broker's, {problem.verify_message}; renew it, or set this box's clock if that is wrong"
+        return (
+            f"certificate of the broker's CA: {problem.verify_message}; renew it, or set this box's clock if that is "
+            "wrong"
+        )
     if code in _UNKNOWN_CA:
         return _explain_authority(certificate, settings)
     if code in _TOO_WEAK:
-        return f"the broker's certificate is too weak: {problem.verify_message}; have one made with a longer key"
-    return f"the broker's certificate is not accepted: {problem.verify_message}; have a new one made"
+        return f"the broker's certificate is too weak: {problem.verify_message}; have one issued with a longer key"
+    return f"the broker's certificate is not accepted: {problem.verify_message}; have a new one issued"
 
 
 def _explain_authority(certificate: x509.Certificate | None, settings: MqttSettings) -> str:
     ca_file = settings.tls.ca_file if settings.tls is not None else None
-    trusted = f"not of mqtt.tls.ca_file {credential_path(ca_file)}" if ca_file else "not of a CA that this box knows"
-    remedy = "set mqtt.tls.ca_file to the certificate of that CA, as PEM"
+    trusted = f"not by mqtt.tls.ca_file {credential_path(ca_file)}" if ca_file else "not by a CA that this box trusts"
+    remedy = "set mqtt.tls.ca_file to the certificate of that CA, in PEM"
     if certificate is None:
-        return f"the broker's certificate is {trusted}; {remedy}"
+        return f"the broker's certificate is signed {trusted}; {remedy}"
     if certificate.issuer == certificate.subject:
         return (
-            f"the broker's certificate is signed by itself, and {trusted}; set mqtt.tls.ca_file to a copy of the "
-            "broker's certificate, as PEM"
+            f"the broker's certificate is self-signed, {trusted}; set mqtt.tls.ca_file to a copy of the broker's "
+            "certificate, in PEM"
         )
     issuer = ", ".join(common_names(certificate.issuer)) or certificate.issuer.rfc4514_string()
     if ca_file and any(ca.subject == certificate.issuer for ca in read_certificates("mqtt.tls.ca_file", ca_file)):
         return (
             f"the broker's certificate is signed by the CA {issuer!r} with another key than that of mqtt.tls.ca_file "
-            f"{credential_path(ca_file)}; copy the CA's certificate again: it was made anew"
+            f"{credential_path(ca_file)}; copy the CA's certificate again, because the CA has a new key"
         )
     return f"the broker's certificate is signed by the CA {issuer!r}, {trusted}; {remedy}"
 
 
 def _explain_hanging_up(settings: MqttSettings) -> str:
     if _speaks_plain_mqtt(settings):
-        return f"{_place(settings)} speaks MQTT without TLS; {_REMEDY_NO_TLS}"
+        return f"{_place(settings)} uses MQTT without TLS; {_REMEDY_NO_TLS}"
     return (
-        f"the broker hung up in the handshake; see that {_place(settings)} is its port for TLS, and that it takes "
-        "TLS 1.2 or 1.3"
+        f"the broker closed the connection in the handshake; check that {_place(settings)} is its port for TLS, and "
+        "that it allows TLS 1.2 or 1.3"
     )
 
 
 def _explain_address(problem: OSError | UnicodeError, settings: MqttSettings) -> str:
     if isinstance(problem, UnicodeError):
-        return f"{settings.host!r} is no name of a host; check mqtt.host"
+        return f"{settings.host!r} is not a valid host name; check mqtt.host"
     host = settings.host
     if isinstance(problem, socket.gaierror):
         if problem.errno == socket.EAI_AGAIN:
-            return f"not reachable: no DNS server answers for {host}; check this box's network, or give an address"
-        return f"not reachable: the name {host} is not known ({problem.strerror}); check mqtt.host, or this box's DNS"
+            return (
+                f"not reachable: no DNS server answers for {host}; check this box's network, or set mqtt.host to an "
+                "address"
+            )
+        return f"not reachable: the name {host} is unknown ({problem.strerror}); check mqtt.host, and this box's DNS"
     if isinstance(problem, TimeoutError):
         within = f"within {settings.connect_timeout_s:g} s"
         if "handshake" in str(problem):
@@ -176,7 +183,7 @@ def _explain_address(problem: OSError | UnicodeError, settings: MqttSettings) ->
     if isinstance(problem, ConnectionRefusedError):
         return (
             f"not reachable: {problem.strerror}: nothing listens at {_place(settings)}; check mqtt.port, and that the "
-            "broker runs and listens to other machines"
+            "broker runs and accepts connections from other machines"
         )
     if problem.errno in (errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ENETDOWN, errno.EHOSTDOWN):
         return f"not reachable: {problem.strerror}; check mqtt.host, this box's address and its gateway"
@@ -184,7 +191,7 @@ def _explain_address(problem: OSError | UnicodeError, settings: MqttSettings) ->
 
 
 def _certificate(settings: MqttSettings) -> x509.Certificate | None:
-    """Return the broker's certificate, whoever made it; `None` where there is none to be had."""
+    """Return the broker's certificate without checking it; `None` if the broker does not show one."""
     with contextlib.suppress(OSError, ValueError, ConfigurationError):
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT) if settings.tls is None else tls_context(settings.tls)
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE

@@ -1,8 +1,8 @@
-"""Home Assistant's MQTT discovery: a station as one device with its sensors, over the topics of the contract.
+"""Home Assistant's MQTT discovery: a station as one device with its sensors, read from the topics of the contract.
 
-One retained message a station (device discovery, Home Assistant 2024.11 or newer) names the sensors and how to read
-them from the contract's JSON. Home Assistant needs nothing else: status and health are retained, so their sensors have
-a value at once. See https://www.home-assistant.io/integrations/mqtt/#mqtt-discovery.
+One retained message per station (device discovery, Home Assistant 2024.11 or newer) describes the sensors and how to
+read them from the contract's JSON. Home Assistant needs nothing else: status and health are retained, so their sensors
+have a value at once. See https://www.home-assistant.io/integrations/mqtt/#mqtt-discovery.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ BUTTONS: dict[Verb, tuple[str, str]] = {
     "resume": ("Resume", "mdi:play"),
     "snapshot": ("Take a snapshot", "mdi:camera"),
 }
-"""Commands that need nothing but an id: name and icon of each."""
-# A UUIDv7, made by Home Assistant when the button is pressed: each press is a command of its own, by Home Assistant's
-# clock. Its templates know now(), and ranges up to 100,000.
+"""Name and icon of each command that needs no field but an id."""
+# A template with which Home Assistant makes a UUIDv7 from its own clock when the button is pressed, so each press is a
+# new command. Home Assistant's templates have now(), and ranges up to 100,000.
 _NEW_ID = (
     "{% set ms = '%012x' % ((now().timestamp() * 1000) | int) %}"
     "{{ ms[:8] }}-{{ ms[8:] }}-7{{ '%03x' % (range(4096) | random) }}-8{{ '%03x' % (range(4096) | random) }}-"
@@ -48,23 +48,23 @@ _REASON = "{{ {'reason': value_json.reason} | tojson }}"
 
 
 class Discovery:
-    """What one station says to Home Assistant.
+    """The announcement of one station to Home Assistant.
 
     Args:
-        topics: Of the station.
-        settings: Where Home Assistant listens, and whether the device is there or is removed.
+        topics: Topics of the station.
+        settings: Prefix of Home Assistant's topics, and whether the device is announced or removed.
         buttons: Commands that the station carries out; those among `BUTTONS` become buttons.
     """
 
     def __init__(self, topics: Topics, settings: HomeAssistantSettings, buttons: Collection[Verb] = ()) -> None:
         self._topics, self._buttons = topics, buttons
-        # Names may hold what a discovery topic may not, and become alike without it.
+        # A discovery topic allows fewer characters than a name. The hash distinguishes names that become equal.
         name = re.sub(r"[^a-zA-Z0-9]+", "_", f"{topics.site}_{topics.line}_{topics.station}")
         self._device = f"{name}_{hashlib.sha256(topics.prefix.encode()).hexdigest()[:8]}"
         self.topic = f"{settings.prefix}/device/{self._device}/config"
-        """Where the device is announced, retained."""
+        """Topic of the announcement, which is retained."""
         self.status_topic = f"{settings.prefix}/status"
-        """Where Home Assistant says `online` when it has started."""
+        """Topic on which Home Assistant publishes `online` when it has started."""
         self.payload = self._announcement() if settings.announce else b""
         """The announcement; an empty one removes the device."""
 
@@ -72,7 +72,7 @@ class Discovery:
         components = self._components()
         for key, component in components.items():
             component["unique_id"] = f"{self._device}_{key}"
-        # One that was announced before and is not any more: its platform alone removes it.
+        # A button that was announced earlier and is not any more is removed by an entry with its platform only.
         components |= {verb: {"platform": "button"} for verb in BUTTONS if verb not in components}
         components.setdefault("last_command", {"platform": "sensor"})
         announcement = {
@@ -106,7 +106,7 @@ class Discovery:
                 "value_template": "{{ 'OFF' if value_json.ok else 'ON' }}",
                 "device_class": "problem",
             },
-            # A value a part fills Home Assistant's database: who wants that switches it on.
+            # A value for every part fills Home Assistant's database, so this sensor is off until somebody enables it.
             "score": _sensor(
                 "Score", verdict, "score", precision=3, state_class="measurement", enabled_by_default=False
             ),
@@ -199,12 +199,12 @@ class DiscoverySession(Session):
     """One connection that announces its station when it is made, and whenever Home Assistant has started.
 
     Args:
-        client_id: As `Session` has it, and all before `discovery`.
-        terms: On what terms it is made.
-        settings: Of the connection.
-        will: What the broker publishes when the connection is lost.
-        subscriptions: The topics to hear.
-        discovery: What to announce.
+        client_id: MQTT client id of the station.
+        terms: Terms of the connection.
+        settings: Settings of the connection.
+        will: Last will.
+        subscriptions: Topics to subscribe to, each with the function that gets its messages.
+        discovery: Announcement of the station.
     """
 
     def __init__(
@@ -232,19 +232,19 @@ class DiscoverySession(Session):
             self._announce()
 
     def _announce(self) -> None:
-        # QoS 0: a broker that does not let this user announce must not hold up the verdicts.
+        # QoS 0, because a broker that does not let this user announce must not delay the verdicts.
         self._publish(self._discovery.topic, self._discovery.payload, 0, retain=True)
 
 
 def _sensor(name: str, topic: str, path: str, *, precision: int | None = None, **more: Any) -> Component:
-    """Return a sensor that shows one field of a message; a field without a value is rendered as None: unknown.
+    """Return a sensor that shows one field of a message; if the field is null, the sensor is unknown.
 
     Args:
-        name: Of the sensor.
-        topic: Of the message.
-        path: Of the field.
-        precision: Digits that are shown behind the point, for a number.
-        more: What else Home Assistant is to know.
+        name: Name of the sensor.
+        topic: Topic of the message.
+        path: Path of the field in the message.
+        precision: Number of decimals to show, for a number.
+        more: Further fields of Home Assistant's description of the sensor.
     """
     template = f"{{{{ value_json.{path} }}}}"
     if precision is not None:

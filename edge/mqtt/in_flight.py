@@ -1,4 +1,4 @@
-"""The messages of one connection of which it is not known yet whether the broker has them."""
+"""The messages in flight on one connection: sent, but not yet known to have arrived at the broker."""
 
 from __future__ import annotations
 
@@ -6,24 +6,24 @@ import time
 from typing import NamedTuple
 
 Token = tuple[str, int | str]
-"""Names a message from its sending to its acknowledgement: what it is, and which one."""
+"""Name of a message from its sending to its acknowledgement: its kind, and its id."""
 
-# A broker that minds a message with QoS 0 hangs up sooner than that.
+# A broker that does not accept a message with QoS 0 closes the connection sooner than that.
 _SETTLED_S = 2.0
 
 
 class RefusedMessage(NamedTuple):
-    """A message that the broker does not take, because of its topic."""
+    """A message that the broker refuses because of its topic."""
 
     token: Token
     why: str
 
 
 class InFlight:
-    """What was sent. Not safe between threads.
+    """Messages in flight. Not thread-safe.
 
     Attributes:
-        progress_at: When the broker last acknowledged something, or the first of what is to be acknowledged was sent;
+        progress_at: Time of the last acknowledgement, or of sending the first unacknowledged message if that is later;
             seconds of the monotonic clock.
     """
 
@@ -35,7 +35,7 @@ class InFlight:
         self._refused: list[RefusedMessage] = []
 
     def __len__(self) -> int:
-        """Return how many messages the broker is to acknowledge and has not yet."""
+        """Return the number of messages that the broker must acknowledge and has not yet."""
         return len(self._expected)
 
     def __contains__(self, number: int) -> bool:
@@ -43,21 +43,21 @@ class InFlight:
 
     @property
     def tokens(self) -> set[Token]:
-        """What may not have arrived, with what was sent with QoS 0 just now."""
+        """Tokens of the messages that may not have arrived, including recent messages with QoS 0."""
         return {*self._expected.values(), *self._settling}
 
     def expect(self, number: int, token: Token) -> None:
-        """Expect the broker to acknowledge this number."""
+        """Expect the broker to acknowledge the message with this packet number."""
         if not self._expected:
             self.progress_at = time.monotonic()
         self._expected[number] = token
 
     def let_settle(self, token: Token) -> None:
-        """Count a while without a complaint as an acknowledgement: this message gets none."""
+        """Treat a message with QoS 0 as acknowledged if the connection lasts for a while after it."""
         self._settling[token] = time.monotonic()
 
     def settle(self) -> None:
-        """Time has passed, and the connection is still there."""
+        """Acknowledge the messages with QoS 0 that were sent long enough ago; the connection still exists."""
         now = time.monotonic()
         settled = [token for token, at in self._settling.items() if now >= at + _SETTLED_S]
         self._acknowledged += settled
@@ -65,15 +65,15 @@ class InFlight:
             del self._settling[token]
 
     def acknowledge(self, number: int) -> None:
-        """Note that the broker has it."""
+        """Note that the broker has acknowledged the message with this packet number."""
         self._acknowledged.append(self.take(number))
 
     def refuse(self, number: int, why: str) -> None:
-        """Note that the broker does not take it, because of its topic."""
+        """Note that the broker refuses the message with this packet number because of its topic."""
         self._refused.append(RefusedMessage(self.take(number), why))
 
     def take(self, number: int) -> Token:
-        """Take out the message that the broker has answered for, and return it."""
+        """Remove the message that the broker has answered, and return its token."""
         self.progress_at = time.monotonic()
         return self._expected.pop(number)
 

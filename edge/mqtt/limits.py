@@ -1,4 +1,4 @@
-"""What a broker announces in CONNACK that it does without, or takes no more of."""
+"""The limits that a broker announces in CONNACK."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ class Limits(NamedTuple):
     """
 
     window: int = 0xFFFF
-    """Messages with QoS 1 that may be sent and not yet acknowledged: the receive maximum."""
+    """Receive maximum: largest number of messages with QoS 1 that are sent and not yet acknowledged."""
     packet: int | None = None
-    """Bytes that a packet may have."""
+    """Largest size of a packet in bytes; `None`: no limit."""
     qos: int = 1
-    """The highest quality of service that may be published with, as far as it is used here."""
+    """Highest QoS that the broker accepts, but at most 1, which is the highest used here."""
     retain: bool = True
-    """Messages may be retained."""
+    """Whether the broker accepts retained messages."""
     client_id: str | None = None
-    """What the broker calls this client, where it does not take the id that the client has."""
+    """Client id that the broker has assigned; `None`: it accepts the client's own id."""
 
     @classmethod
     def read(cls, properties: Properties | None) -> Limits:

@@ -1,4 +1,4 @@
-"""What a station says beside its parts: its status, its health, replies to commands, and pictures."""
+"""Notices: the messages of a station that are not about parts (status, health, replies to commands, pictures)."""
 
 from __future__ import annotations
 
@@ -14,44 +14,44 @@ from edge_inspect.edge.contract.topics import Topics
 from edge_inspect.edge.mqtt.in_flight import Token
 
 Schema = Literal["status", "health", "reply", "image"]
-# Of each kind, the newest so many wait for the broker.
+# Largest number of waiting notices of each kind; older ones are dropped.
 _KEPT: dict[Schema, int] = {"status": 16, "health": 1, "reply": 256, "image": 8}
 
 
 class Picture(NamedTuple):
-    """A picture that a command asked for."""
+    """A picture that the command `snapshot` asked for."""
 
     topic: str
     jpeg: bytes
 
 
 class Notice(NamedTuple):
-    """One message, and what names it on its way."""
+    """One message, and the token that names it until it is acknowledged."""
 
     schema: Schema
     topic: str
     content: Status | Health | Reply | Picture
     token: Token
     back: ReturnAddress | None = None
-    """Of a reply: who else wants it."""
+    """Return address of a reply's requester; `None` if it gave none."""
 
     @property
     def payload(self) -> bytes:
-        """What is sent."""
+        """Bytes to send."""
         return self.content.jpeg if isinstance(self.content, Picture) else self.content.to_json()
 
     def shortened(self) -> Notice:
-        """Return the same without its reason, which is what can make it long."""
+        """Return the notice without its reason: no other field can be long."""
         if isinstance(self.content, Status | Reply):
             return self._replace(content=self.content.model_copy(update={"reason": None}))
         return self
 
 
 class Notices:
-    """Keeps each notice until the broker has it, over lost connections too. May be used by several threads.
+    """Keeps each notice until the broker has acknowledged it, also over lost connections. Thread-safe.
 
     Args:
-        topics: Of the station.
+        topics: Topics of the station.
     """
 
     def __init__(self, topics: Topics) -> None:
@@ -63,33 +63,33 @@ class Notices:
         self._without_reason: Status | None = None
 
     def add_status(self, status: Status) -> None:
-        """Have a status published, after those before it."""
+        """Publish a status after earlier ones."""
         self._add(Notice("status", self._topics.status, status, ("status", status.id)))
 
     def add_health(self, health: Health) -> None:
-        """Have health published, instead of one that still waits."""
+        """Publish health; an older one that still waits is dropped."""
         self._add(Notice("health", self._topics.health, health, ("health", health.id)))
 
     def add_reply(self, reply: Reply, back: ReturnAddress | None = None) -> None:
-        """Have a reply published, after those and the pictures before it."""
+        """Publish a reply after earlier replies and pictures."""
         self._add(Notice("reply", self._topics.reply, reply, ("reply", reply.id), back))
 
     def add_picture(self, topic: str, jpeg: bytes) -> None:
-        """Have a picture published."""
+        """Publish a picture."""
         self._add(Notice("image", topic, Picture(topic, jpeg), ("image", topic)))
 
     def shorten(self, status: Status) -> None:
-        """Say this status without its reason, now and whenever it is repeated: the broker does not take it."""
+        """Publish a status without its reason, now and whenever it is repeated: the broker does not accept it."""
         if status.reason is not None:
             self._without_reason = status
             self.add_status(status.model_copy(update={"id": uuid7(), "reason": None}))
 
-    def begin_anew(self, status: Status, sequence: int) -> None:
-        """Send again, over a new connection, what may not have arrived, with the status that holds.
+    def start_connection(self, status: Status, sequence: int) -> None:
+        """Prepare a new connection: send the present status, and again all notices that may not have arrived.
 
         Args:
-            status: That holds; one that was set longer ago says by now too little of the station's parts.
-            sequence: Of the station's newest part.
+            status: Present status; its sequence number may be out of date.
+            sequence: Sequence number of the station's newest part.
         """
         changes: dict[str, object] = {} if status.sequence == sequence else {"sequence": sequence}
         if self._without_reason is not None and _say_the_same(self._without_reason, status):
@@ -107,7 +107,7 @@ class Notices:
             self._waiting = {notice.token: notice for notice in (*old, again, *others)}
 
     def next(self, may_send: Callable[[Token], bool] = lambda token: True) -> Notice | None:
-        """Return the next one that may be sent; it counts as sent."""
+        """Return the next notice that may be sent, and mark it as sent; `None` if there is none."""
         with self._lock:
             for token, notice in self._waiting.items():
                 if token not in self._sent and may_send(token):
@@ -117,12 +117,12 @@ class Notices:
 
     @property
     def are_due(self) -> bool:
-        """Whether a status or a reply has not been acknowledged yet."""
+        """Whether a status or a reply is not acknowledged yet."""
         with self._lock:
             return any(notice.schema in ("status", "reply") for notice in self._waiting.values())
 
     def remove(self, token: Token) -> Notice | None:
-        """Forget one: the broker has it, or never takes it."""
+        """Remove a notice that the broker has acknowledged, or will never accept; return it."""
         with self._lock:
             self._sent.discard(token)
             return self._waiting.pop(token, None)
@@ -142,5 +142,5 @@ def _repeats(notice: Notice, status: Status) -> bool:
 
 
 def _say_the_same(one: Status, other: Status) -> bool:
-    """Return whether they tell the same change, of another part perhaps, or without its reason."""
+    """Return whether two statuses report the same change of state; sequence and reason may differ."""
     return (one.state, one.at) == (other.state, other.at)

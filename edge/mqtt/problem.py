@@ -1,40 +1,42 @@
-"""A connection's problem, and what a reason code of the broker means."""
+"""The problem of a connection, and the meaning of the broker's reason codes."""
 
 from __future__ import annotations
 
 from paho.mqtt.reasoncodes import ReasonCode
 
-# What a person can do about a reason code. These do not pass by themselves, so they are retried slowly.
+# Remedies for reason codes. These problems remain until a person acts, so they are retried slowly.
 _REMEDIES = {
-    0x84: "the broker does not speak this MQTT: set mqtt.protocol to 3.1.1, or to auto",
-    0x85: "another client id is wanted: set mqtt.client_id as the broker's rules ask",
+    0x84: "the broker does not support this version of MQTT: set mqtt.protocol to 3.1.1, or to auto",
+    0x85: "the broker does not accept the client id: set mqtt.client_id to one that its rules allow",
     0x86: "check mqtt.username and the password file against the broker's user list",
     0x87: "check mqtt.username and the password file, and that the broker's access list lets this user publish",
-    0x8A: "the broker bans this client: look at its configuration",
-    0x8C: "the broker wants another way of authentication: use a password or a client certificate",
-    0x8E: "another client uses this client id: see that no other box, nor a copy of this one, is the same station",
-    0x90: "the broker does not take this topic: look at its access list",
+    0x8A: "the broker bans this client: check its configuration",
+    0x8C: "the broker requires another authentication method: use a password or a client certificate",
+    0x8E: "another client uses this client id: check that no other box, nor a copy of this one, is the same station",
+    0x90: "the broker does not accept this topic: check its access list",
     0x95: "raise the broker's limit for packets",
     0x97: "raise the broker's quota",
-    0x99: "the broker checks payloads: let it take JSON",
-    0x9A: "the broker keeps no retained messages: set mqtt.retain to false, or let this user retain",
-    0x9B: "the broker takes QoS 0 only: let it take QoS 1",
+    0x99: "the broker checks payloads: let it accept JSON",
+    0x9A: "the broker does not retain messages: set mqtt.retain to false, or let this user retain messages",
+    0x9B: "the broker accepts QoS 0 only: let it accept QoS 1",
 }
-# These tell nothing, and may pass by themselves.
-_UNEXPLAINED = dict.fromkeys((0x80, 0x83), "the broker's log may say why")
-# A broker that stops, is busy or over its quota, or lets another client in, does not mind what was sent last.
+# These codes do not name a reason, and the problem may pass by itself.
+_UNEXPLAINED = dict.fromkeys((0x80, 0x83), "see the broker's log for the reason")
+# Codes of a broker that stops, is busy or over its quota, or lets another client in: the last message is not the
+# reason.
 _NOT_OF_A_MESSAGE = {0x00, 0x04, 0x88, 0x89, 0x8B, 0x8D, 0x8E, 0x97, 0x98, 0x9C, 0x9D, 0x9F, 0xA0}
 
 
 class ConnectionProblem(Exception):
-    """A connection could not be made, or ended; the message is for the log and holds no secret.
+    """A connection could not be made, or has ended. The message is for the log and contains no secret.
 
     Args:
-        message: what happened.
-        slow: it will not pass by itself, so the next attempt can wait.
-        code: the broker's reason code; `None` where it gave none.
-        hung_up: the broker ended the connection, or answered with bytes that are no MQTT; it was not silent.
-        of_message: what was sent last may be why: the broker hung up, or answered no more.
+        message: Sentence that says what happened.
+        slow: Whether the problem will not pass by itself, so that the next attempt can wait.
+        code: Reason code of the broker; `None` if it gave none.
+        hung_up: Whether the broker closed the connection, or answered with bytes that are not MQTT, instead of being
+            silent.
+        of_message: Whether the last message may be the reason: the broker closed the connection or stopped answering.
     """
 
     def __init__(
@@ -54,7 +56,7 @@ class ConnectionProblem(Exception):
 
 
 def refusal(what: str, reason: ReasonCode) -> ConnectionProblem:
-    """Return the problem that a reason code of the broker means."""
+    """Return the problem for a reason code of the broker; `what` says what the broker did."""
     return ConnectionProblem(
         f"{what}: {describe_reason(reason)}",
         slow=reason.value in _REMEDIES,
@@ -64,6 +66,6 @@ def refusal(what: str, reason: ReasonCode) -> ConnectionProblem:
 
 
 def describe_reason(reason: ReasonCode) -> str:
-    """Return a reason code in words, with what can be done about it."""
+    """Return a reason code in words, with the remedy."""
     remedy = _REMEDIES.get(reason.value) or _UNEXPLAINED.get(reason.value)
     return f"{reason.getName()} (0x{reason.value:02x})" + (f"; {remedy}" if remedy else "")

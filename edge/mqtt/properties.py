@@ -15,11 +15,11 @@ _pack: Callable[[Properties], bytes] = Properties.pack
 
 
 class MessageProperties:
-    """The properties of every kind of message, made once a connection. Used by one thread.
+    """The properties of every kind of message, made once per connection. Used by one thread.
 
     Args:
-        is_5: Whether MQTT 5 is spoken; MQTT 3.1.1 has no properties.
-        expiry_s: How long the broker keeps verdicts and defects for a subscriber; `None`: for ever.
+        is_5: Whether the connection uses MQTT 5; MQTT 3.1.1 has no properties.
+        expiry_s: Message expiry of verdicts and defects in seconds; `None`: they do not expire.
     """
 
     def __init__(self, *, is_5: bool, expiry_s: int | None) -> None:
@@ -28,7 +28,7 @@ class MessageProperties:
         self._sizes: dict[str | None, int] = {None: 0}
 
     def of(self, schema: str | None) -> Properties | None:
-        """Return the properties of a kind of message; `None` where it has none."""
+        """Return the properties of a kind of message; `None` if it has none."""
         if not self._is_5 or schema is None:
             return None
         if schema not in self._known:
@@ -37,7 +37,7 @@ class MessageProperties:
         return self._known[schema]
 
     def size(self, schema: str | None) -> int:
-        """Return the bytes that they take in a packet."""
+        """Return the number of bytes of a kind's properties in a packet."""
         if schema not in self._sizes:
             properties = self.of(schema)
             self._sizes[schema] = 0 if properties is None else len(_pack(properties))
@@ -52,7 +52,7 @@ def message_properties(schema: str, expiry_s: int | None = None, correlation: by
         properties.CorrelationData = correlation
     if expiry_s is not None:
         properties.MessageExpiryInterval = expiry_s
-    # paho packs them anew for every message, a quarter of all the time that publishing takes; they never change.
+    # paho would pack them again for every message, which takes a quarter of the time for publishing. They never change.
     packed = _pack(properties)
     object.__setattr__(properties, "pack", lambda: packed)
     return properties

@@ -1,10 +1,10 @@
-"""The publisher, the sink `mqtt`: drains one station's part of the outbox to the broker, and hears its commands.
+"""The publisher, which is the sink `mqtt`: sends one station's outbox entries to the broker, and receives its commands.
 
-One connection a station, because an MQTT connection has one last will. One thread a connection: it sends what the
-outbox holds in order, `window` messages ahead of the broker's acknowledgements, and removes an entry only when it is
-acknowledged. After a lost connection it begins again at the oldest entry, so a subscriber sees every message once or
-more, in order once repeats are dropped. Replies to commands are kept until they are acknowledged, too. Commands are
-asked for anew with every connection: the broker keeps none for a station that is away.
+Each station has its own connection, because an MQTT connection has one last will. Each connection has its own thread.
+It sends the outbox's entries in order, at most `window` messages ahead of the broker's acknowledgements, and removes an
+entry only when it is acknowledged. After a lost connection it starts again at the oldest entry. So a subscriber
+receives every message at least once, and in order if it drops repeats. Replies to commands are kept until they are
+acknowledged, too. The session is clean: the broker keeps no commands for a station that is disconnected.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ from edge_inspect.edge.sinks.sink import OnCommand, Sink, SinkContext
 
 log = logging.getLogger(__name__)
 
-# At an orderly end this part of the time is for draining, the rest for the offline status.
+# Share of the time for closing that is used to send waiting messages; the rest is for the status `offline`.
 _DRAIN_SHARE = 0.8
 
 
 def open_publisher(context: SinkContext) -> Sink:
-    """Open the sink `mqtt`, see `edge.sinks`: the connection that the configuration's section `mqtt` describes."""
+    """Open the sink `mqtt` (see `edge.sinks`) with the configuration's section `mqtt`."""
     settings = context.settings
     return Publisher(
         Topics(settings.site, settings.line, context.station),
@@ -56,20 +56,20 @@ def open_publisher(context: SinkContext) -> Sink:
 class Publisher:
     """One station's connection to the broker; a `Sink`.
 
-    The thread starts at once and tries until `close`; a broker that is away or refuses is never an error here. `status`
-    is published when the connection is made and at every change, however short: an operator asks why a part was missed.
-    The last will says `offline`.
+    The thread starts at once and tries to connect until `close`; a broker that cannot be reached or refuses is never an
+    error here. The status is published with every connection and at every change, however short, because an operator
+    may ask later why a part was missed. The last will says `offline`.
 
     Args:
-        topics: of the station; `topics.station` is its name in the outbox.
-        outbox: shared between stations.
-        settings: of the connection.
-        status: what the station is doing now.
-        on_command: called in the publisher's thread with each command's payload, whether it was retained, and where
-            its requester wants the reply.
-        on_set_aside: called in the publisher's thread with a sentence when a message is given up that the broker
-            does not take.
-        allowed: commands that the station carries out.
+        topics: Topics of the station; `topics.station` is its name in the outbox.
+        outbox: Outbox, which all stations share.
+        settings: Settings of the connection.
+        status: Present status of the station.
+        on_command: Called in the publisher's thread with each command's payload, whether it was retained, and the
+            requester's return address.
+        on_set_aside: Called in the publisher's thread with a sentence when a message is given up because the broker
+            does not accept it.
+        allowed: Commands that the station carries out.
     """
 
     def __init__(
@@ -120,12 +120,12 @@ class Publisher:
 
     @property
     def reconnects(self) -> int:
-        """How often the connection was made again."""
+        """Number of reconnections."""
         return max(0, self._connections - 1)
 
     @property
     def set_aside(self) -> int:
-        """How many messages were given up because the broker does not take them."""
+        """Number of messages given up because the broker does not accept them."""
         return self._drain.set_aside
 
     def address(self, kind: Kind) -> str:
@@ -133,28 +133,36 @@ class Publisher:
         return self._topics.verdict if kind == "verdict" else self._topics.defect
 
     def set_status(self, status: Status) -> None:
-        """Publish a status, now or when there is a connection: then the newest 16, in order."""
+        """Publish a status, now or with the next connection. At most the newest 16 wait, and are sent in order."""
         with self._lock:
             self._status = status
             self._notices.add_status(status)
         self._wake()
 
     def publish_health(self, health: Health) -> None:
-        """Publish health if there is a connection."""
+        """Publish health if the broker is connected."""
         if self._connected:
             self._notices.add_health(health)
             self._wake()
 
     def reply(self, reply: Reply, back: ReturnAddress | None = None) -> None:
-        """Publish a reply, after those before it, and to whom else wants it."""
+        """Publish a reply after earlier ones, also to the requester's return address."""
         if back is not None and back.topic is not None and not self._is_open(back.topic):
-            log.warning("%s: no reply to %r; name a topic outside of %s/", self._name, back.topic, TOPIC_ROOT)
+            log.warning(
+                "%s: the response topic %r is not allowed and gets no reply; name a topic outside of %s/",
+                self._name,
+                back.topic,
+                TOPIC_ROOT,
+            )
             back = back._replace(topic=None)
         self._notices.add_reply(reply, back)
         self._wake()
 
     def publish_image(self, identity: str, jpeg: bytes) -> str | None:
-        """Publish a picture, before any later reply; return its topic, or `None` if the broker takes none so large."""
+        """Publish a picture before any later reply; return its topic, or `None` if the broker does not accept it.
+
+        It does not accept a picture while it is disconnected, or if the picture is larger than its limit.
+        """
         topic = self._topics.image(identity)
         if not self._connected or self._limit(len(topic.encode()) + len(jpeg), "image") is not None:
             return None
@@ -163,21 +171,24 @@ class Publisher:
         return topic
 
     def resend(self, first: int, last: int) -> bool:
-        """Publish parts of the history again; return whether there was room for the request."""
+        """Publish parts of the history again; return false if too many requests wait already."""
         asked = self._resends.ask(first, last)
         self._wake()
         return asked
 
     def _is_open(self, topic: str) -> bool:
-        """Return whether a requester may name this topic: the station's right to publish must not be lent to others."""
+        """Return whether a requester may name this response topic.
+
+        Otherwise a requester could use the station's right to publish, for example to publish a verdict.
+        """
         own = f"{self._topics.reply}/"
         outside = not topic.startswith(("$", f"{TOPIC_ROOT}/"))
         return (outside or f"{topic}/".startswith(own)) and not set(topic) & set("+#\0") and bool(topic)
 
     def close(self, timeout: float = 5.0) -> None:
-        """Send what can be sent within `timeout` seconds, say `stopping` and `offline`, and disconnect.
+        """Send waiting messages for at most `timeout` seconds, publish `stopping` and `offline`, and disconnect.
 
-        Without a connection it ends at once; what was not acknowledged stays in the outbox.
+        Without a connection it ends at once. Entries that were not acknowledged stay in the outbox.
         """
         if not self._closing.is_set():
             self._unsubscribe()
@@ -197,12 +208,12 @@ class Publisher:
         try:
             self._wake_in.send(b"\0")
         except OSError:
-            # Full: the thread is awake anyway. Closed: there is no thread.
+            # If the socket is full, the thread wakes anyway. If it is closed, there is no thread any more.
             return
 
     def _run(self) -> None:
         while True:
-            pause = self._reconnection.live(self._connect, self._serve)
+            pause = self._reconnection.run_once(self._connect, self._serve)
             self._connected = False
             if self._closing.is_set():
                 return
@@ -211,15 +222,15 @@ class Publisher:
     def _connect(self, terms: Terms) -> Session:
         with self._lock:
             will = self._now("offline", "connection lost")
-            self._drain.begin_anew(self._status)
+            self._drain.start_connection(self._status)
         return self._open(terms, will)
 
     def _serve(self, session: Session) -> bool:
-        """Send until the end; return whether it was orderly."""
+        """Send messages until the connection ends; return whether the end was orderly."""
         try:
             return self._work(session)
         except ConnectionProblem as problem:
-            # The last turn of a lost connection may have brought some acknowledgements, too.
+            # The last turn before the connection was lost may have received acknowledgements.
             self._drain.end(session, problem)
             raise
         finally:
@@ -228,7 +239,7 @@ class Publisher:
     def _work(self, session: Session) -> bool:
         offline_sent = False
         while True:
-            closing = self._closing.is_set()  # asked first: `stopping` is then among the statuses, before `offline`
+            closing = self._closing.is_set()  # read this first, so that `stopping` is sent before `offline`
             now = time.monotonic()
             if session.connected and not offline_sent:
                 self._say_connected(session)
@@ -240,7 +251,7 @@ class Publisher:
             if offline_sent and not len(session.in_flight):
                 return True
             if now >= self._close_until:
-                # The broker publishes the will, since it did not take the offline status.
+                # The broker has not acknowledged the status `offline`, so let it publish the last will.
                 return False
             if not closing and self._asks_again(now):
                 return True
@@ -250,7 +261,7 @@ class Publisher:
             self._clear_wake()
 
     def _asks_again(self, now: float) -> bool:
-        """Return whether to connect again for what the broker has refused because of its topic."""
+        """Return whether it is time to reconnect and try again the topics that the broker has refused."""
         since = self._drain.held_since
         return since is not None and now >= since + 2 * self._settings.backoff_cap_s
 

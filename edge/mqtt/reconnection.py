@@ -1,4 +1,4 @@
-"""One connection after another: on which terms, what to tell of a problem, how long to wait."""
+"""Reconnection: the terms of each connection, the logging of problems, and the pauses between attempts."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ _NO_RETAIN, _NO_QOS_1 = 0x9A, 0x9B
 
 
 class _GivenUpTooSoon(ConnectionProblem):
-    """The broker is slow, with MQTT 3.1.1 too: it may speak MQTT 5."""
+    """The broker is slow with MQTT 3.1.1 too, so it may support MQTT 5."""
 
 
 class Reconnection:
-    """What a client of the broker knows from one connection to the next. Not safe between threads.
+    """Makes a client's connections, one after another. Not thread-safe.
 
-    It speaks MQTT 5, and 3.1.1 to a broker that refuses MQTT 5, hangs up on it, or does not answer it in time.
+    It uses MQTT 5, or 3.1.1 with a broker that refuses MQTT 5, closes the connection, or does not answer in time.
 
     Args:
-        settings: Of the connections.
-        log: Of the client.
+        settings: Settings of the connections.
+        log: Log of the client.
         meanwhile: What a problem means for the client, as a sentence without its full stop.
-        name: Of the client in its log; empty where the process has only one.
-        broker: What is known of the broker; by default what all clients of this process have learnt.
+        name: Name of the client in its log; empty if the process has only one client.
+        broker: Knowledge about the broker; by default that of all clients of this process.
     """
 
     def __init__(
@@ -49,37 +49,38 @@ class Reconnection:
         self._attempt = 0
         self._last_problem = ""
 
-    def live(self, connect: Callable[[Terms], Session], serve: Callable[[Session], bool]) -> float:
-        """Live through one connection; whatever happens to it is logged, and never an error here.
+    def run_once(self, connect: Callable[[Terms], Session], serve: Callable[[Session], bool]) -> float:
+        """Make one connection and work with it until its end. Its problems are logged and never raised.
 
-        Where the broker does not take a connection on the first terms, others are tried at once.
+        If the broker does not accept a connection on the first terms, other terms are tried at once.
 
         Args:
-            connect: Opens the connection, on these terms.
-            serve: Works until the end, and returns whether it was an orderly one; calls `say_connected` meanwhile.
+            connect: Opens a connection on the given terms.
+            serve: Works until the connection ends; returns whether the end was orderly. It calls `say_connected`.
 
         Returns:
-            The seconds to wait before the next.
+            Seconds to wait before the next connection.
         """
         started = time.monotonic()
         slow = False
         try:
-            self._live(connect, serve)
+            self._run_once(connect, serve)
         except ConnectionProblem as problem:
             slow = problem.slow
             self._say(str(problem))
         except Exception:
-            # The thread must outlive a bug, which keeps its traceback.
+            # The thread must survive a bug, which is logged with its traceback.
             self._log.exception("%sthe connection to the broker failed", self._prefix)
         cap = self._settings.backoff_cap_s
-        # A connection that lasted was a good one; two clients that throw each other out never have one.
+        # Only a connection that lasted resets the back-off. Two clients with the same id end each other's connections,
+        # so theirs never last.
         self._attempt = 0 if time.monotonic() - started > cap else self._attempt + 1
-        # Full jitter: not all boxes at once.
+        # Full jitter, so that not all boxes reconnect at the same moment.
         low, high = (cap / 2, cap) if slow else (0, min(cap, _FIRST_PAUSE_S * 2 ** min(self._attempt, 20)))
         return random.uniform(low, high)
 
     def say_connected(self, session: Session) -> None:
-        """Log that the broker has accepted the connection, and what it does without; the next problem is a new one."""
+        """Log the accepted connection and the features that the broker lacks; the next problem is logged as new."""
         self._last_problem = ""
         self._log.info("%sconnected to broker %s in %s", self._prefix, self._where, session.version)
         limits = session.limits
@@ -88,16 +89,16 @@ class Reconnection:
         if not limits.qos:
             self._say_lacking(_NO_QOS_1)
         if limits.client_id is not None:
-            self._log.info("%sthe broker calls this client %r", self._prefix, limits.client_id)
+            self._log.info("%sthe broker has assigned this client the id %r", self._prefix, limits.client_id)
 
-    def _live(self, connect: Callable[[Terms], Session], serve: Callable[[Session], bool]) -> None:
+    def _run_once(self, connect: Callable[[Terms], Session], serve: Callable[[Session], bool]) -> None:
         given_up: ConnectionProblem | None = None
         while True:
             terms = self._broker.terms(self._settings, only_311=given_up is not None)
             session: Session | None = None
             orderly = False
             try:
-                session = connect(terms._replace(on_answer=self._hear_answer(terms, given_up)))
+                session = connect(terms._replace(on_answer=self._on_broker_answer(terms, given_up)))
                 orderly = serve(session)
                 return
             except _GivenUpTooSoon as problem:
@@ -108,7 +109,7 @@ class Reconnection:
                     continue
                 if session is None or session.answered or not self._gives_up_5(terms, problem):
                     if session is not None and not session.answered:
-                        # A broker that answers no version says nothing about any.
+                        # The broker has answered neither version, so it is unknown which one it supports.
                         self._broker.forget_version()
                     raise
                 given_up = problem
@@ -116,12 +117,12 @@ class Reconnection:
                 if session is not None:
                     session.close(orderly=orderly)
 
-    def _hear_answer(
+    def _on_broker_answer(
         self, terms: Terms, given_up: ConnectionProblem | None
     ) -> Callable[[float], ConnectionProblem | None]:
-        """Return what is called when the broker answers this attempt: what the answer says about MQTT 5."""
+        """Return the function to call when the broker answers this attempt; it draws conclusions about MQTT 5."""
 
-        def hear(seconds: float) -> ConnectionProblem | None:
+        def on_answer(seconds: float) -> ConnectionProblem | None:
             if terms.protocol == MQTT5:
                 self._broker.answered_5()
             elif given_up is not None:
@@ -131,17 +132,17 @@ class Reconnection:
                 self._say_311(given_up)
             return None
 
-        return hear
+        return on_answer
 
     def _gives_up_5(self, terms: Terms, problem: ConnectionProblem) -> bool:
-        """Return whether MQTT 3.1.1 is to be tried at once, because of what came of this attempt with MQTT 5."""
+        """Return whether to try MQTT 3.1.1 at once, after this attempt with MQTT 5 has failed."""
         if terms.protocol != MQTT5 or self._settings.protocol != "auto":
             return False
-        # One that has spoken MQTT 5 before may be starting just now. What is wrong with TLS is wrong in 3.1.1 too.
+        # A broker that has used MQTT 5 before may just be starting. A problem with TLS would be the same in MQTT 3.1.1.
         return problem.code == UNSUPPORTED_VERSION or not (problem.slow or self._broker.speaks_5)
 
     def _may_take_other_terms(self, terms: Terms, problem: ConnectionProblem) -> bool:
-        """Return whether the broker says that it would take a connection without something that it lacks."""
+        """Return whether the broker refused because it lacks a feature, so that a connection without it may succeed."""
         if (problem.code == _NO_RETAIN and terms.retain) or (problem.code == _NO_QOS_1 and terms.qos):
             self._say_lacking(problem.code)
             return True
@@ -150,25 +151,25 @@ class Reconnection:
     def _say_lacking(self, code: int) -> None:
         if code == _NO_RETAIN and self._broker.lack("retained messages"):
             self._log.warning(
-                "%sbroker %s keeps no retained messages: status and health reach those who listen at the time; "
-                "mqtt.retain: false says the same from the start",
+                "%sbroker %s keeps no retained messages: only subscribers that are connected at the time receive "
+                "status and health; set mqtt.retain: false to skip this attempt",
                 self._prefix,
                 self._where,
             )
         elif code == _NO_QOS_1 and self._broker.lack("QoS 1"):
             self._log.warning(
-                "%sbroker %s takes QoS 0 only: a message leaves the outbox when the broker has answered a packet after "
-                "it, and a subscriber that is away misses it",
+                "%sbroker %s accepts QoS 0 only: a message leaves the outbox when the broker has answered a later "
+                "packet, and a disconnected subscriber misses it",
                 self._prefix,
                 self._where,
             )
 
     def _say_311(self, given_up: ConnectionProblem) -> None:
-        why = "it refuses it" if given_up.code == UNSUPPORTED_VERSION else given_up
+        why = "it refuses MQTT 5" if given_up.code == UNSUPPORTED_VERSION else given_up
         if self._broker.lack("MQTT 5"):
             self._log.warning(
-                "%sbroker %s speaks MQTT 3.1.1, not MQTT 5 (%s): falling back to 3.1.1; MQTT 5 is tried again after "
-                "%.0f minutes, and mqtt.protocol: 3.1.1 spares that",
+                "%sbroker %s supports MQTT 3.1.1, not MQTT 5 (%s): falling back to 3.1.1; MQTT 5 is tried again after "
+                "%.0f minutes; set mqtt.protocol: 3.1.1 to prevent that",
                 self._prefix,
                 self._where,
                 why,
@@ -176,7 +177,7 @@ class Reconnection:
             )
 
     def _say(self, problem: str) -> None:
-        """Log a problem once, not at every attempt."""
+        """Log a problem as a warning once, and as a debug message at further attempts."""
         level = logging.DEBUG if problem == self._last_problem else logging.WARNING
         self._log.log(level, "%sbroker %s: %s. %s; trying again", self._prefix, self._where, problem, self._meanwhile)
         self._last_problem = problem

@@ -1,4 +1,4 @@
-"""Parts to be sent again, because a subscriber has missed them."""
+"""Requests to send parts again that a subscriber has missed."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ _WAITING = 16
 
 
 class Resends:
-    """Requests for parts of one station's history, one after another. `ask` may be called from any thread.
+    """Requests for parts of one station's history, served one after another. `ask` may be called from any thread.
 
-    A request is done when the broker has acknowledged all of it; after a lost connection it begins anew.
+    A request is finished when the broker has acknowledged all of its messages. After a lost connection it starts again.
 
     Args:
-        outbox: Whose history it is.
-        station: The station.
+        outbox: Outbox with the history.
+        station: Name of the station.
     """
 
     def __init__(self, outbox: Outbox, station: str) -> None:
@@ -30,15 +30,15 @@ class Resends:
         self._skipped: set[int] = set()
 
     def ask(self, first: int, last: int) -> bool:
-        """Have the parts `first` to `last` sent again; return whether there was room for the request."""
+        """Request the parts `first` to `last`; return false if too many requests wait already."""
         with self._lock:
             if len(self._requests) >= _WAITING:
                 return False
             self._requests.append((first, last))
             return True
 
-    def begin_anew(self) -> None:
-        """Begin anew after a lost connection: what was sent may not have arrived."""
+    def start_connection(self) -> None:
+        """Start the present request again after a lost connection, because its messages may not have arrived."""
         self._after = 0
         self._outstanding.clear()
 
@@ -59,10 +59,10 @@ class Resends:
         return entries
 
     def skip(self, identity: int) -> None:
-        """Skip a message that the broker does not take any more."""
+        """Skip a message, by its entry's id, that the broker does not accept."""
         self._skipped.add(identity)
         self._outstanding.discard(identity)
 
     def acknowledge(self, ids: Iterable[int]) -> None:
-        """Note that the broker has these."""
+        """Note that the broker has acknowledged the entries with these ids."""
         self._outstanding.difference_update(ids)

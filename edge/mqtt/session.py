@@ -30,16 +30,16 @@ from edge_inspect.edge.mqtt.properties import MessageProperties, message_propert
 log = logging.getLogger(__name__)
 
 OnMessage = Callable[[bytes, bool, ReturnAddress | None], None]
-"""Called with a payload, whether the broker had retained it, and where its sender wants an answer."""
+"""Called with a payload, whether the broker had retained it, and the sender's return address, if it has one."""
 
 UNSUPPORTED_VERSION = 0x84
-# Not authorized, topic name invalid: others of this topic fare no better, and messages of other topics may pass.
+# Not authorized, topic name invalid: all messages of this topic will be refused, but other topics may be accepted.
 _OF_A_TOPIC = {0x87, 0x90}
 # Fixed header, length of the topic, packet id.
 _PACKET_OVERHEAD = 1 + 4 + 2 + 2
-# What paho raises, depending on its version, on bytes that are no packet.
+# Exceptions that paho raises, depending on its version, for bytes that are not a packet.
 _MALFORMED = (MQTTException, LookupError, ValueError, AssertionError, TypeError, struct.error)
-# Quality of service, and whether the broker is to retain it.
+# QoS of each kind of message, and whether it is retained.
 _DELIVERY = {
     "verdict": (1, False),
     "defect": (1, False),
@@ -51,26 +51,26 @@ _DELIVERY = {
 
 
 class LastWill(NamedTuple):
-    """What the broker publishes with QoS 1 when the connection is lost."""
+    """The message that the broker publishes with QoS 1 when the connection is lost."""
 
     topic: str
     payload: bytes
     of_contract: bool = True
-    """It is a status of the contract: retained, and described by properties."""
+    """Whether it is a status of the contract, which is retained and has MQTT 5 properties."""
 
 
 class Session:
-    """One connection. Not safe between threads.
+    """One connection. Not thread-safe.
 
     Args:
-        client_id: of the station.
-        terms: on which it is made.
-        settings: of the connection.
-        will: what the broker publishes when the connection is lost; `None` for nothing.
-        subscriptions: the topics to hear, and what is called with each message, inside `turn`.
+        client_id: MQTT client id.
+        terms: Terms of the connection.
+        settings: Settings of the connection.
+        will: Last will; `None` for no will.
+        subscriptions: Topics to subscribe to, each with the function that is called with its messages, inside `turn`.
 
     Raises:
-        ConnectionProblem: from every method: the connection cannot be made, or has ended.
+        ConnectionProblem: The connection cannot be made, or has ended; every method raises it.
     """
 
     def __init__(
@@ -86,9 +86,9 @@ class Session:
         self.answered = False
         """Whether the broker has answered this version of MQTT."""
         self.limits = Limits(qos=terms.qos, retain=terms.retain)
-        """The broker's, once it has answered."""
+        """Limits of the broker; before its answer, those of the terms."""
         self.refused_token: Token | None = None
-        """The message that the broker has ended the connection with an error for."""
+        """Token of a message that the broker has refused with an error that ends the connection."""
         self._terms = terms
         self._settings = settings
         self._subscriptions = subscriptions
@@ -115,62 +115,62 @@ class Session:
         connect(self._client, terms.protocol, settings)
         connection = self._client.socket()
         if isinstance(connection, socket.socket):
-            # A reply is a small packet behind another one: it must not wait until that is acknowledged.
+            # Without this, a small packet such as a reply would wait until TCP has acknowledged the packet before it.
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.in_flight.progress_at = time.monotonic()
 
     @property
     def version(self) -> str:
-        """The version of MQTT that is spoken, for the log."""
+        """Name of the MQTT version in use, for the log."""
         return VERSIONS[self._terms.protocol]
 
     @property
     def subscribed(self) -> bool:
-        """Whether the broker has answered every subscription: from then on nothing passes unheard."""
+        """Whether the broker has confirmed every subscription, so that no later message is missed."""
         return self.connected and not self._subscribing
 
     @property
     def free(self) -> int:
-        """Messages that may be sent now."""
+        """Number of messages that may be sent now."""
         return max(0, self._window - len(self.in_flight))
 
     def limit(self, size: int, schema: str | None = "verdict") -> int | None:
-        """Return the broker's limit if a message of this size (topic and payload) is above it."""
+        """Return the packet limit if a message with `size` bytes of topic and payload is above it, else `None`."""
         largest = self.limits.packet
         if largest is None:
             return None
         return largest if size + _PACKET_OVERHEAD + self._properties.size(schema) > largest else None
 
     def send(self, schema: str, topic: str, payload: bytes, token: Token, back: ReturnAddress | None = None) -> None:
-        """Send a message of the contract; `in_flight` says by its token what has become of it.
+        """Send a message of the contract; `in_flight` then knows under its token whether it was acknowledged.
 
-        A reply goes to `back` too, with its correlation data.
+        A reply is also sent to the return address `back`, with its correlation data.
         """
         qos, retain = _DELIVERY[schema]
         properties = None
         if back is not None and self._can_answer(back, topic, payload):
             properties = message_properties(schema, correlation=back.correlation)
             if back.topic not in (None, topic):
-                # QoS 0: a broker that does not let the station publish there must not end the connection for it.
+                # QoS 0, so that a broker that does not let the station publish there does not end the connection.
                 self._client.publish(back.topic, payload, 0, False, properties)
         number = self._publish(topic, payload, qos, retain=retain, schema=schema, properties=properties)
-        # Without a number the connection has just ended, and `turn` says why.
+        # Without a number the connection has just ended, and `turn` raises the reason.
         if number is not None:
             self._await(qos, number, token, topic)
 
     def send_command(self, topic: str, payload: bytes) -> None:
-        """Send a command: QoS 0, for its reply is the acknowledgement, and a refusal must not end the connection."""
+        """Send a command with QoS 0: the reply acknowledges it, and a refusal must not end the connection."""
         self._publish(topic, payload, 0, schema="command")
 
     def turn(self, wake: socket.socket, timeout: float) -> None:
-        """Wait until the broker sends, `wake` can be read or the time is over, and handle what there is."""
+        """Wait until the broker sends data, `wake` is readable or `timeout` seconds are over; then read and write."""
         self._confirmations.ask()
         answer_s = self._terms.patience_s or self._settings.connect_timeout_s
         if not self.answered:
             timeout = max(0.0, min(timeout, self.in_flight.progress_at + answer_s - time.monotonic() + 0.001))
         connection = self._client.socket()
         if connection is not None and self._problem is None:
-            # What TLS has already decrypted does not show in the socket.
+            # Data that TLS has already decrypted does not make the socket readable.
             if not (isinstance(connection, ssl.SSLSocket) and connection.pending()):
                 poll = select.poll()
                 poll.register(connection.fileno(), select.POLLIN | (select.POLLOUT if self._client.want_write() else 0))
@@ -192,17 +192,17 @@ class Session:
             raise ConnectionProblem(f"no acknowledgement for {waited:.0f} s", of_message=True)
 
     def close(self, *, orderly: bool) -> None:
-        """End the connection; not orderly, the broker publishes the will."""
+        """End the connection; if `orderly` is false, the broker publishes the last will."""
         self.connected = False
         if orderly:
             self._disconnect()
-        # paho closes its socket by itself only once a DISCONNECT is written.
+        # paho closes its socket only after it has written a DISCONNECT.
         connection = self._client.socket()
         if connection is not None:
             connection.close()
 
     def _can_answer(self, back: ReturnAddress, topic: str, payload: bytes) -> bool:
-        """Return whether MQTT 5 is spoken, and the broker takes a reply that this address makes larger."""
+        """Return whether the connection uses MQTT 5, and the reply with this address is within the broker's limit."""
         size = len((back.topic or topic).encode()) + len(topic.encode()) + len(payload) + len(back.correlation or b"")
         return self._is_5 and self.limit(size) is None
 
@@ -219,11 +219,11 @@ class Session:
         schema: str | None = None,
         properties: Properties | None = None,
     ) -> int | None:
-        """Publish as the broker's limits allow; return the packet's number, `None` where it was not sent."""
+        """Publish within the broker's limits; return the packet's number, or `None` if it was not sent."""
         limit = Session.limit(self, len(topic.encode()) + len(payload), schema)
         if limit is not None:
             log.error(
-                "%s: %d bytes are not sent, the broker takes packets of %d; raise its limit", topic, len(payload), limit
+                "%s: %d bytes are not sent: the broker's packet limit is %d; raise it", topic, len(payload), limit
             )
             return None
         described = properties or self._properties.of(schema)
@@ -231,7 +231,7 @@ class Session:
         return sent.mid if sent.rc == MQTTErrorCode.MQTT_ERR_SUCCESS else None
 
     def _await(self, qos: int, number: int, token: Token, topic: str) -> None:
-        """Follow what was sent until the broker has it."""
+        """Expect the acknowledgement of a message that was sent."""
         if not qos:
             self.in_flight.let_settle(token)
         elif self.limits.qos:
@@ -240,7 +240,7 @@ class Session:
             self._confirmations.expect(token, topic, self._window)
 
     def _read(self) -> None:
-        """Read what has come; bytes that are no packet are the broker's mistake, not an error here."""
+        """Read from the broker; bytes that are not MQTT are a problem of the connection, not a bug here."""
         try:
             result = self._client.loop_read()
         except _MALFORMED as error:
@@ -248,12 +248,12 @@ class Session:
                 raise
             self._problem = self._malformed(f": {error}")
         else:
-            # paho says the same of a refused connection.
+            # paho returns the same result for a refused connection, whose problem is known already.
             if result == MQTTErrorCode.MQTT_ERR_PROTOCOL and (self._problem is None or self._problem.code is None):
                 self._problem = self._malformed("")
 
     def _malformed(self, how: str) -> ConnectionProblem:
-        what = f"it sent what is not {self.version}{how}; see what listens on this port"
+        what = f"it sent bytes that are not {self.version}{how}; check which program listens on this port"
         return ConnectionProblem(what, hung_up=True)
 
     def _on_connect(
@@ -292,12 +292,12 @@ class Session:
                 self._problem = refusal("ended the connection", reason)
             elif self.answered:
                 self._problem = ConnectionProblem(
-                    "the connection was lost; if that repeats, see that no other client uses this client id",
+                    "the connection was lost; if that repeats, check that no other client uses this client id",
                     of_message=True,
                 )
             else:
-                # In MQTT 5 it says so by a reason code.
-                retain = "; one that keeps no retained messages needs mqtt.retain: false" if self._retains_will else ""
+                # With MQTT 5 the broker would give a reason code.
+                retain = "; if it lacks retained messages, set mqtt.retain: false" if self._retains_will else ""
                 self._problem = ConnectionProblem(explain_silence(self._settings) + retain, hung_up=True)
 
     def _on_subscribe(
@@ -307,9 +307,9 @@ class Session:
         self.in_flight.progress_at = time.monotonic()
         if any(reason.is_failure for reason in reasons):
             log.warning(
-                "the broker gives no messages: %s; let this user subscribe to %s in its access list",
-                reasons[0].getName(),
+                "the broker refuses the subscription to %s: %s; let this user read that topic in its access list",
                 topic,
+                reasons[0].getName(),
             )
 
     def _on_confirmed(
@@ -319,7 +319,7 @@ class Session:
 
     def _on_message(self, client: Client, userdata: object, message: MQTTMessage) -> None:
         if message.topic in self._subscriptions:
-            # A fault of whoever hears it is a bug, and keeps its traceback.
+            # An exception in this function is a bug, so `_read` must not treat it as the broker's mistake.
             self._handling = True
             self._subscriptions[message.topic](bytes(message.payload), message.retain, _return_address(message))
             self._handling = False
@@ -332,7 +332,7 @@ class Session:
         if not reason.is_failure:
             self.in_flight.acknowledge(mid)
             return
-        # Whoever sent it keeps it.
+        # The sender keeps a refused message.
         if reason.value in _OF_A_TOPIC:
             self.in_flight.refuse(mid, describe_reason(reason))
             return
@@ -343,7 +343,7 @@ class Session:
 
 
 def _return_address(message: MQTTMessage) -> ReturnAddress | None:
-    """Return where an MQTT 5 requester wants its reply; `None` where it does not say."""
+    """Return response topic and correlation data of an MQTT 5 message; `None` if it has neither."""
     topic = getattr(message.properties, "ResponseTopic", None)
     correlation = getattr(message.properties, "CorrelationData", None)
     return None if topic is None and correlation is None else ReturnAddress(topic, correlation)

@@ -1,86 +1,90 @@
-"""Which message it is that the broker ends the connection at.
+"""Suspicion: finds the message at which a broker ends the connection.
 
-A broker that does not take a message may hang up on it without a word, and so does a network that is bad. The two are
-told apart in steps: a message on which connections end again and again is sent alone, after a while in which the
-connection holds; when it has failed three times it is passed over, and tried again when another message has passed, or
-after a long while. If it fails then too, and others have passed, it is set aside. A network or a broker that takes
-nothing lets no other pass, so nothing is set aside for it. Once a message was set aside, another one as large is sent
-alone, and set aside when it has failed twice while others passed.
+A broker that does not accept a message may close the connection without a reason, but so does a bad network. The two
+are distinguished in steps. If connections end several times in a row with the same message in flight, messages are sent
+one at a time, and the suspected one only after the connection has lasted for a while. If that fails three times, the
+message is skipped. It is tried again when another message has passed, or after a long time. If it fails again and
+others have passed, it is set aside. If the network or the broker lets no message pass, no message is set aside. After
+that, another message of the same size or larger is sent alone, and set aside when it has failed twice while others
+passed.
 """
 
 from __future__ import annotations
 
 from edge_inspect.edge.mqtt.in_flight import Token
 
-# Connections that end in a row while a message is on its way; then one is sent at a time.
+# After this number of connections in a row that end with the same message in flight, messages are sent one at a time.
 _IN_A_ROW = 2
-# Connections that end while it alone is on its way; then it is passed over.
+# After this number of connections that end with only this message in flight, it is skipped.
 _ALONE = 3
-# Likewise, of one as large as a message that was set aside.
+# The same for a message that is at least as large as one that was set aside.
 _ALONE_AS_LARGE = 1
 
 
 class Suspicion:
-    """What is known of messages at which connections have ended. Used by one thread."""
+    """Knowledge about the messages with which connections have ended. Used by one thread."""
 
     def __init__(self) -> None:
         self._endings: dict[Token, int] = {}
         self._alone: dict[Token, int] = {}
-        # Those of which it is known that another message has passed since they failed.
+        # Suspected messages since whose failure another message has passed.
         self._due: set[Token] = set()
-        # Those that failed on a connection that another message had passed on.
+        # Suspected messages that failed on a connection on which another message had passed.
         self._among_others: set[Token] = set()
         self._passed: set[Token] = set()
         self._too_large: int | None = None
         self.trial: Token | None = None
-        """The message sent last that is as large as one that was set aside."""
+        """The last message sent that is at least as large as one that was set aside."""
 
     @property
     def careful(self) -> bool:
-        """Whether one message is to be sent at a time."""
+        """Whether messages must be sent one at a time."""
         return any(count >= _IN_A_ROW for count in self._endings.values())
 
     @property
     def suspects(self) -> list[Token]:
-        """The parts' messages that are passed over, the oldest first."""
+        """The skipped messages about parts, the oldest first."""
         return sorted(token for token, count in self._alone.items() if count >= _ALONE and token[0] == "entry")
 
     def may_send(self, token: Token) -> bool:
-        """Return whether a message is not passed over at present."""
+        """Return whether a message is not skipped at present."""
         key = _key(token)
         return self._alone.get(key, 0) < _ALONE or key in self._due
 
     def wants_calm(self, token: Token) -> bool:
-        """Return whether the connection is to hold for a while first, so that the message is why it ends."""
+        """Return whether to send the message only after the connection has lasted for a while.
+
+        If the connection ends then, the message is likely the reason.
+        """
         return _key(token) in self._alone
 
     def is_like_set_aside(self, size: int) -> bool:
-        """Return whether a message is as large as one set aside: it is sent alone, and one failure is enough."""
+        """Return whether a message is at least as large as one set aside: it is sent alone, and fails sooner."""
         return self._too_large is not None and size >= self._too_large
 
     def begin_trial(self, token: Token) -> None:
-        """Note that such a message is sent."""
+        """Note that a message as large as one set aside is sent."""
         self.trial = token
 
-    def begin_anew(self) -> None:
+    def start_connection(self) -> None:
         """Note that there is a new connection."""
         self._passed.clear()
 
     def acknowledge(self, token: Token) -> None:
-        """Note that the broker has it."""
+        """Note that the broker has acknowledged a message."""
         self.forget(token)
         self._passed.add((token[0], 0))
         if token == self.trial:
             self.trial = self._too_large = None
-        # A broker may take a status and no part.
+        # A passed status does not count for a part, because a broker may accept statuses and no parts.
         self._due.update(failed for failed in self._alone if failed[0] != "entry" or token[0] == "entry")
 
     def end(self, in_flight: set[Token], refused: Token | None) -> Token | None:
-        """Note that the connection has ended; return the message to set aside, if it is certain now.
+        """Note that the connection has ended; return the message to set aside, or `None` if none is certain.
 
         Args:
-            in_flight: What was on its way.
-            refused: What the broker has refused by its name.
+            in_flight: Messages that were in flight.
+            refused: Message that the broker has explicitly refused; `None` if there was none.
         """
         for key in {_key(token) for token in (in_flight if refused is None else {*in_flight, refused})}:
             self._endings[key] = self._endings.get(key, 0) + 1
@@ -99,11 +103,11 @@ class Suspicion:
         return None
 
     def remember_size(self, size: int) -> None:
-        """Remember the size in bytes of a message that was set aside after the broker hung up on it."""
+        """Remember the size in bytes of a message that was set aside after the broker closed the connection at it."""
         self._too_large = min(size, self._too_large or size)
 
     def forget(self, token: Token) -> None:
-        """Suspect a message no more."""
+        """Stop suspecting a message."""
         key = _key(token)
         self._endings.pop(key, None)
         self._alone.pop(key, None)
@@ -111,11 +115,11 @@ class Suspicion:
         self._among_others.discard(key)
 
     def forget_those_gone(self) -> None:
-        """Suspect only those that are passed over: nothing else waits that could be sent."""
+        """Stop suspecting messages that are not skipped, because no other message waits that could be sent."""
         for key in [key for key in self._endings if self._alone.get(key, 0) < _ALONE]:
             self.forget(key)
 
 
 def _key(token: Token) -> Token:
-    """Return what a message is suspected as: a part's or a reply by itself, others with all of their kind."""
+    """Return the token under which a message is suspected: its own (parts, replies), or one for all of its kind."""
     return token if token[0] in ("entry", "resend", "reply") else (token[0], 0)

@@ -1,4 +1,4 @@
-"""The TLS socket of a connection: it says what paho keeps to itself when certificates do not fit."""
+"""The TLS socket of a connection: it reports errors of certificates, which paho hides."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from edge_inspect.edge.mqtt.problem import ConnectionProblem
 
 
 def secure_context(settings: MqttSettings, tls: TlsSettings) -> ssl.SSLContext:
-    """Return the context that paho makes the connection's TLS sockets with."""
+    """Return the context with which paho makes the connection's TLS sockets."""
 
     class TlsSocket(ssl.SSLSocket):
-        """Closes itself when the handshake fails; paho drops it open. And says what paho swallows."""
+        """A socket that closes itself if the handshake fails (paho leaves it open), and reports the broker's alert."""
 
         def do_handshake(self, block: bool = False) -> None:
             try:
@@ -26,7 +26,7 @@ def secure_context(settings: MqttSettings, tls: TlsSettings) -> ssl.SSLContext:
                 raise
 
         def recv(self, buflen: int = 1024, flags: int = 0) -> bytes:
-            # With TLS 1.3 the broker refuses this box's certificate after the handshake.
+            # With TLS 1.3 the broker refuses this box's certificate only after the handshake.
             try:
                 return super().recv(buflen, flags)
             except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
@@ -40,7 +40,7 @@ def secure_context(settings: MqttSettings, tls: TlsSettings) -> ssl.SSLContext:
             except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
                 raise
             except OSError:
-                # The broker has hung up already; what it said before can still be read.
+                # The broker has closed the connection, but its alert can still be read.
                 with contextlib.suppress(OSError):
                     self.recv(1)
                 raise

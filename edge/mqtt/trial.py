@@ -1,9 +1,9 @@
-"""A trial connection to the broker: whether it lets this box in, what it announces, and what it allows.
+"""A trial connection to the broker: whether it accepts this box, what it announces, and which topics it allows.
 
-No station notices it. It has a client id of its own, no will and a session that ends with it. What it may publish it
-asks with empty messages of QoS 2 that it never releases: with MQTT 5 a broker says at once whether it takes such a
-message, and most hand it on only when it is released. Where one hands it on at once, as MQTT allows, subscribers get an
-empty message.
+No station is affected: the trial has its own client id, no will, and a session that ends with it. To find out what may
+be published, it sends empty messages with QoS 2 and never releases them. With MQTT 5, a broker answers at once whether
+it accepts such a message, and most brokers deliver it only when it is released. A broker that delivers it at once, as
+MQTT allows, sends an empty message to subscribers.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _DISCONNECT = b"\xe0\x00"
 _PUBLISH = 0x34
 _EXPIRES_AFTER_1_S = b"\x05\x02\x00\x00\x00\x01"
 
-# What a broker may announce, as people read it.
+# Texts for the limits that a broker may announce.
 _LIMITS = {
     "MaximumQoS": "QoS up to {}",
     "RetainAvailable": "no retained messages",
@@ -47,7 +47,12 @@ _LIMITS = {
 
 
 class BrokerTrial(NamedTuple):
-    """What came of a trial: what is to be said of the broker, and what it does not allow."""
+    """Result of a trial.
+
+    Attributes:
+        said: Phrases about the broker, such as the version of MQTT.
+        mistakes: Phrases about what the broker does not allow.
+    """
 
     said: list[str]
     mistakes: list[str]
@@ -56,27 +61,27 @@ class BrokerTrial(NamedTuple):
 def try_broker(
     settings: MqttSettings, publish: Sequence[str], subscribe: Sequence[str], *, packet_bytes: int = 0
 ) -> BrokerTrial:
-    """Connect as the service does, ask for what it needs, and close.
+    """Connect as the service does, try the topics that it needs, and close the connection.
 
     Args:
-        settings: Of the connection.
-        publish: The topics that the service publishes to.
-        subscribe: The topics that it subscribes to.
-        packet_bytes: How large packets the broker must take.
+        settings: Settings of the connection.
+        publish: Topics that the service publishes to.
+        subscribe: Topics that the service subscribes to.
+        packet_bytes: Size of the largest packet that the broker must accept, in bytes.
 
     Raises:
-        ConnectionProblem: The broker cannot be reached, or does not let this box in.
+        ConnectionProblem: The broker cannot be reached, or does not accept the connection.
     """
     protocols = {"auto": (MQTT5, MQTT311), "5": (MQTT5,), "3.1.1": (MQTT311,)}[settings.protocol]
     for protocol in protocols:
-        with contextlib.closing(_Visit(settings, protocol)) as visit:
-            if visit.is_let_in(last=protocol == protocols[-1]):
-                return visit.look(publish, subscribe, packet_bytes)
+        with contextlib.closing(_TrialConnection(settings, protocol)) as connection:
+            if connection.is_accepted(last=protocol == protocols[-1]):
+                return connection.try_all(publish, subscribe, packet_bytes)
     raise AssertionError("the last version of MQTT is answered or raises")
 
 
-class _Visit:
-    """One connection; raises `ConnectionProblem`."""
+class _TrialConnection:
+    """One trial connection; its methods raise `ConnectionProblem`."""
 
     def __init__(self, settings: MqttSettings, protocol: MQTTProtocolVersion) -> None:
         self._settings, self._protocol, self._is_5 = settings, protocol, protocol == MQTT5
@@ -91,15 +96,15 @@ class _Visit:
         connect(self._client, protocol, settings)
 
     def close(self) -> None:
-        """End the connection, and with it all that it asked for."""
+        """End the connection, and with it the session and the unreleased messages."""
         connection = self._client.socket()
         if isinstance(connection, socket.socket):
             with contextlib.suppress(OSError):
                 connection.sendall(_DISCONNECT)
             connection.close()
 
-    def is_let_in(self, *, last: bool) -> bool:
-        """Return whether the broker accepts the connection; false: it may accept another version of MQTT."""
+    def is_accepted(self, *, last: bool) -> bool:
+        """Return whether the broker accepts the connection; if not, it may accept another version of MQTT."""
         self._wait(lambda: self._reason is not None, self._settings.connect_timeout_s)
         if self._reason is None:
             if not last:
@@ -107,7 +112,7 @@ class _Visit:
             if self._hung_up:
                 raise ConnectionProblem(explain_silence(self._settings, ask=True))
             raise ConnectionProblem(
-                "it takes the connection and does not answer MQTT; check that mqtt.port is the broker's"
+                "it accepts the connection but does not answer MQTT; check that mqtt.port is the broker's port"
             )
         if self._reason.value == UNSUPPORTED_VERSION and not last:
             return False
@@ -115,25 +120,25 @@ class _Visit:
             raise refusal("refused the connection", self._reason)
         return True
 
-    def look(self, publish: Sequence[str], subscribe: Sequence[str], packet_bytes: int) -> BrokerTrial:
-        """Ask the broker for all that is needed."""
+    def try_all(self, publish: Sequence[str], subscribe: Sequence[str], packet_bytes: int) -> BrokerTrial:
+        """Try all topics, and compare the broker's packet limit with what is needed."""
         limits = [text.format(self._limits[name]) for name, text in _LIMITS.items() if name in self._limits]
         announced = f"; it announces {', '.join(limits)}" if limits else ""
         said = [f"answers with {VERSIONS[self._protocol]}{announced}"]
         mistakes = []
         if (largest := self._limits.get("MaximumPacketSize", packet_bytes)) < packet_bytes:
             mistakes.append(
-                f"takes packets up to {largest} bytes, and messages have up to some {packet_bytes}; raise its limit"
+                f"accepts packets up to {largest} bytes, but messages have up to about {packet_bytes}; raise its limit"
             )
         mistakes += [problem for topic in subscribe if (problem := self._subscribe(topic))]
         if not self._is_5 or self._limits.get("MaximumQoS", 2) < 2:
-            said.append("it does not tell what may be published; the service's log has what it refuses")
+            said.append("it does not say what may be published; the service's log will show what it refuses")
         else:
             mistakes += self._publish_all(publish)
         return BrokerTrial(said, mistakes)
 
     def _subscribe(self, topic: str) -> str:
-        """Subscribe to a topic; return why that is not allowed."""
+        """Subscribe to a topic; return why that is not allowed, or an empty text."""
         number = self._client.subscribe(topic, qos=1)[1]
         self._wait(lambda: number in self._subscribed, _ANSWER_S)
         if number is None or number not in self._subscribed:
@@ -144,7 +149,7 @@ class _Visit:
         return f"may not subscribe to {topic}: {refused.getName()}; let this user read it in the broker's access list"
 
     def _publish_all(self, topics: Sequence[str]) -> list[str]:
-        """Ask for each topic; return why some are not allowed."""
+        """Try to publish to each topic; return why some of them are not allowed."""
         connection = self._client.socket()
         if not isinstance(connection, socket.socket):
             raise ConnectionProblem("the connection was lost")
@@ -155,7 +160,11 @@ class _Visit:
                 connection.sendall(_publish_packet(number, topic))
                 reason = _read_answer(connection, number)
             except OSError as problem:
-                return [*mistakes, f"hung up, or does not answer, at a message to {topic}: {problem or 'closed'}"]
+                return [
+                    *mistakes,
+                    f"the broker closed the connection or does not answer at a message to {topic}: "
+                    f"{problem or 'closed'}",
+                ]
             if reason.is_failure:
                 mistakes.append(str(refusal(f"may not publish to {topic}", reason)))
         return mistakes
@@ -171,7 +180,7 @@ class _Visit:
         self._reason = reason
         for name in _LIMITS:
             value = getattr(properties, name, None)
-            # 1 says that there are retained messages, as everywhere.
+            # The value 1 means that retained messages are available, which is normal and needs no text.
             if value is not None and not (name == "RetainAvailable" and value):
                 self._limits[name] = value
 
@@ -187,14 +196,14 @@ class _Visit:
 
 
 def _publish_packet(number: int, topic: str) -> bytes:
-    """Return an empty message of QoS 2, as MQTT 5 sends it."""
+    """Return the packet of an empty MQTT 5 message with QoS 2."""
     name = topic.encode()
     body = struct.pack("!H", len(name)) + name + struct.pack("!H", number) + _EXPIRES_AFTER_1_S
     return bytes([_PUBLISH]) + _variable(len(body)) + body
 
 
 def _variable(number: int) -> bytes:
-    """Return a length, 7 bits a byte, the lowest first."""
+    """Return a length in MQTT's variable encoding: 7 bits per byte, the lowest first."""
     encoded = bytearray()
     while True:
         number, low = divmod(number, 128)
@@ -204,7 +213,7 @@ def _variable(number: int) -> bytes:
 
 
 def _read_answer(connection: socket.socket, number: int) -> ReasonCode:
-    """Return what the broker says of a message; whatever else it sends is passed over."""
+    """Return the broker's answer to a message; other packets are skipped."""
     while True:
         kind, body = _read_packet(connection)
         if kind == PacketTypes.PUBREC and body[:2] == struct.pack("!H", number):
@@ -214,7 +223,7 @@ def _read_answer(connection: socket.socket, number: int) -> ReasonCode:
 
 
 def _reason(kind: int, code: bytes) -> ReasonCode:
-    """Return the reason code of a packet, which may leave out that all is well."""
+    """Return the reason code of a packet; a packet without a code means success."""
     try:
         return ReasonCode(kind, identifier=code[0] if code else 0)
     except KeyError:

@@ -1,4 +1,4 @@
-"""When a certificate is valid, whom it is for, and what is wrong with it by this box's clock."""
+"""Dates and names of a certificate, and whether it is valid by this box's clock."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ _NAMES_SHOWN = 5
 
 
 def date_problem(certificate: x509.Certificate) -> str:
-    """Return that a certificate is not valid now, as a sentence with the remedy; empty where it is."""
+    """Return why a certificate is not valid now, with the remedy; empty if it is valid."""
     now = datetime.now(timezone.utc)
     first, last = _span(certificate)
-    # To the hour: a log that tells a problem once would take every minute's for a new one.
+    # The hour is exact enough. With minutes the text would change, and the log would report the problem every minute.
     clock = f"this box's clock says {now:%Y-%m-%d, %H} h UTC"
     if now < first:
         return f"is not valid before {first:%Y-%m-%d %H:%M} UTC, and {clock}; set the clock (timedatectl)"
@@ -24,7 +24,7 @@ def date_problem(certificate: x509.Certificate) -> str:
 
 
 def names(certificate: x509.Certificate) -> str:
-    """Return the names and addresses that a certificate is for."""
+    """Return the host names and addresses in a certificate."""
     try:
         extension = certificate.extensions.get_extension_for_oid(ExtensionOID.SUBJECT_ALTERNATIVE_NAME)
         found = [str(name.value) for name in extension.value if isinstance(name, x509.DNSName | x509.IPAddress)]  # type: ignore[attr-defined]
@@ -36,7 +36,7 @@ def names(certificate: x509.Certificate) -> str:
 
 
 def common_names(name: x509.Name) -> list[str]:
-    """Return what a name is called, as far as people read it."""
+    """Return the common names in a certificate's name."""
     return [str(attribute.value) for attribute in name.get_attributes_for_oid(NameOID.COMMON_NAME)]
 
 

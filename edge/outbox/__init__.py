@@ -1,22 +1,22 @@
-"""The outbox: where every verdict waits until its sink has delivered it, which is when the broker has acknowledged it.
+"""The outbox: every verdict waits here until its sink has delivered it, that is, until the broker has acknowledged it.
 
-One `put` gives out the station's next sequence number and stores the messages that carry it, as one step: no number
-is lost or used twice. The outbox is bounded in bytes and age; a policy says what goes when it is full, but no defect
-goes while there is a verdict. What the broker has acknowledged is kept for a while, in a history bounded in bytes, for
-subscribers that have missed it. `SqliteOutbox` (edge/outbox/sqlite.py) is the durable one; `MemoryOutbox`
-(edge/outbox/memory.py) forgets when the process ends.
+One `put` assigns the station's next sequence number and stores the messages with this number, in one step. So no number
+is lost or used twice. The outbox is limited in bytes and in age. When it is full, a policy says which messages are
+dropped, but no defect is dropped while a verdict is left. Acknowledged messages are kept for a while in a history,
+which is limited in bytes, for subscribers that have missed them. `SqliteOutbox` (edge/outbox/sqlite.py) is durable;
+`MemoryOutbox` (edge/outbox/memory.py) loses its messages when the process ends.
 
-An age is the time for which a process had the message and could send it. It is counted by the monotonic clock and goes
-on at the next start. The wall clock has no part in it: a box without a battery sets that by weeks when it hears of the
-time, and a message that waited while the box was switched off or suspended had no chance to be sent.
+The age of a message is the time during which a running process could have sent it. It is measured by the monotonic
+clock and continues at the next start. The wall clock is not used: a box without a battery may set it by weeks when it
+learns the time, and a message could not be sent while the box was switched off or suspended.
 
 sqlite.py        the durable outbox: one SQLite file
-file.py          the file is locked, opened, and set aside when it is damaged
-keeper.py        the threads that flush and checkpoint it
-statements.py    what is read from the file and written to it, and which entries have to go
-fault.py         what is wrong with the file at present, said once
-memory.py        the outbox that forgets when the process ends
-entry_queue.py   entries in memory
+file.py          locks and opens the file, and renames a damaged one
+keeper.py        the threads that flush and checkpoint the file
+statements.py    the SQL statements, and the choice of entries to drop
+fault.py         the present fault of the file, logged once, with its remedy
+memory.py        the outbox that loses its messages when the process ends
+entry_queue.py   a queue of entries in memory
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ WhenFull = Literal["drop_oldest", "drop_newest"]
 # In the order in which they are dropped.
 KINDS: tuple[Kind, Kind] = ("verdict", "defect")
 
-REFUSED = "the broker does not take them; the log has more"
+REFUSED = "the broker does not accept them; see the log for the reason"
 
 log = logging.getLogger(__name__)
 
@@ -42,9 +42,9 @@ class Outgoing(NamedTuple):
     """A message to store.
 
     Attributes:
-        address: Where the sink delivers it, such as a topic. The outbox keeps it and does not read it.
+        address: Address to which the sink delivers the message, such as a topic. The outbox does not interpret it.
         payload: The message as JSON.
-        kind: Which message it is.
+        kind: Kind of the message.
     """
 
     address: str
@@ -53,9 +53,16 @@ class Outgoing(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """A stored message. Ids rise in the order of the puts; they hold for the life of the process.
+    """A stored message.
 
-    `created` is when it was stored, in seconds by the outbox's own clock, which runs while the outbox is open.
+    Attributes:
+        id: Id of the entry; ids rise in the order of the puts, and are valid until the process ends.
+        station: Name of the station.
+        sequence: Sequence number of the part.
+        kind: Kind of the message.
+        address: Address to which the sink delivers the message.
+        payload: The message as JSON.
+        created: When it was stored, in seconds by the outbox's own clock, which runs while the outbox is open.
     """
 
     id: int
@@ -68,12 +75,12 @@ class Entry(NamedTuple):
 
     @property
     def size(self) -> int:
-        """What the entry counts against the bound, in bytes."""
+        """Bytes of address and payload, which count towards the outbox's limit."""
         return len(self.address.encode()) + len(self.payload)
 
 
 class Depth(NamedTuple):
-    """How much waits."""
+    """Number and bytes of the waiting messages."""
 
     entries: int
     bytes: int
@@ -90,61 +97,61 @@ class Outbox(Protocol):
 
     @property
     def recovered_from(self) -> Path | None:
-        """Where a damaged outbox was set aside when this one was opened."""
+        """Path to which a damaged outbox was renamed when this one was opened; `None` if it was not damaged."""
 
     @property
     def problem(self) -> str | None:
-        """What is wrong with the file and what to do, to be put behind "the file"; `None` while all is well."""
+        """Fault of the file and its remedy, as a phrase that follows "the file"; `None` while all is well."""
 
     @property
     def why_dropped(self) -> str:
-        """Why messages were dropped the last time that some were; empty where none were."""
+        """Reason why messages were last dropped; empty if none were."""
 
     def put(self, station: str, make: Make) -> int:
-        """Give `make` the station's next sequence number, store the messages it returns, and return the number.
+        """Call `make` with the station's next sequence number, store the messages it returns, and return the number.
 
-        An exception in `make` leaves the outbox and the number as they were. A full outbox drops, it never refuses.
+        If `make` raises, outbox and number stay as they were. A full outbox drops messages, but never refuses a put.
         """
 
     def pending(self, station: str, after: int, limit: int) -> list[Entry]:
-        """Return the station's oldest entries with an id above `after`, in order, `limit` at most."""
+        """Return the station's oldest entries with an id above `after`, in order, at most `limit` of them."""
 
     def remove(self, ids: Iterable[int]) -> None:
-        """Take out entries that the broker has acknowledged; they go to the history. An unknown id is no mistake."""
+        """Move entries that the broker has acknowledged to the history; unknown ids are ignored."""
 
     def drop(self, ids: Iterable[int]) -> None:
-        """Forget entries that the broker can never take, and count them as dropped."""
+        """Delete entries that the broker can never accept, and count them as dropped."""
 
     def history(self, station: str, first: int, last: int, after: int, limit: int) -> list[Entry]:
         """Return acknowledged entries of the parts `first` to `last` with an id above `after`, in order."""
 
     def history_range(self, station: str) -> tuple[int, int] | None:
-        """Return the first and the last part of a station in the history; `None` where there is none."""
+        """Return the first and the last part of a station in the history; `None` if it has none."""
 
     def depth(self) -> Depth:
-        """Return how much waits, of all stations."""
+        """Return number and bytes of the messages that wait, of all stations."""
 
     def sequence(self, station: str) -> int:
-        """Return the last sequence number given out for a station; 0 before the first."""
+        """Return the last sequence number assigned for a station; 0 before the first."""
 
     def dropped(self) -> dict[Kind, int]:
-        """Return how many entries of each kind were dropped since the outbox was made."""
+        """Return the number of entries of each kind that were dropped since the outbox was created."""
 
     def subscribe(self, station: str, wake: Callable[[], None]) -> Callable[[], None]:
         """Call `wake` when there is more to send for the station; return the function that ends this."""
 
     def flushing_s(self) -> float:
-        """Return for how long the disk has been at a flush; 0 while it is at none. Takes no lock."""
+        """Return the seconds since the running flush of the disk began; 0 if none is running. Takes no lock."""
 
     def retry(self) -> None:
-        """Move what is kept in memory alone to the disk, if that takes it again. A put does so too."""
+        """Move entries that are only in memory to the disk, if it can be written again. Every put does so too."""
 
     def close(self) -> None:
-        """Close the outbox; what it holds stays for the next process."""
+        """Close the outbox; its entries stay for the next process."""
 
 
 class BoundedOutbox:
-    """What both outboxes share: sequence numbers, counts, and waking the publishers."""
+    """Base of both outboxes: sequence numbers, counts of dropped messages, and waking of the publishers."""
 
     recovered_from: Path | None = None
     why_dropped = ""
@@ -215,7 +222,7 @@ class BoundedOutbox:
         """See `Outbox.retry`."""
 
     def _announce(self, station: str) -> None:
-        """Tell that there is more to send for a station."""
+        """Wake the publishers of a station, because there is more to send."""
         with self._lock:
             wakes = list(self._wakes.get(station, ()))
         for wake in wakes:
@@ -225,14 +232,17 @@ class BoundedOutbox:
         for kind in kinds:
             self._dropped[kind] += 1
 
-    def _tell_dropped(self, old: Sequence[Kind], surplus: Sequence[Kind], full: str) -> None:
-        """Say why messages were dropped unsent: they were too old, or there was no room for them because of `full`.
+    def _log_dropped(self, old: Sequence[Kind], surplus: Sequence[Kind], full: str) -> None:
+        """Log why messages were dropped unsent: they were too old, or there was no room for them because of `full`.
 
-        The reason is logged when it is another one than before; how many there were is told with the health.
+        The reason is logged only if it differs from the last one. Health tells how many messages were dropped.
         """
         if not old and not surplus:
             return
-        aged = f"waited for more than outbox.max_age_s, {self._max_age_s:g} s; see why the broker does not take them"
+        aged = (
+            f"they waited for longer than outbox.max_age_s, {self._max_age_s:g} s; find out why the broker does not "
+            "accept them"
+        )
         for kinds, why in ((old, aged), (surplus, full)):
             if kinds and why != self.why_dropped:
                 self.why_dropped = why
@@ -240,14 +250,17 @@ class BoundedOutbox:
 
     @property
     def _full(self) -> str:
-        return f"outbox.max_bytes, {self._max_bytes}, is reached; see why the broker does not take them, or raise it"
+        return (
+            f"outbox.max_bytes, {self._max_bytes}, is reached; find out why the broker does not accept them, or raise "
+            "the limit"
+        )
 
     def _now(self) -> float:
-        """Return the time by the outbox's own clock."""
+        """Return the present time of the outbox's own clock, in seconds."""
         return self._clock_began + self._clock()
 
     def _too_old(self) -> float:
-        """Return the time before which an entry is too old, by the outbox's own clock."""
+        """Return the time of the outbox's own clock before which an entry is too old, in seconds."""
         return self._now() - self._max_age_s
 
     def _store(self, entries: Sequence[Entry]) -> None:

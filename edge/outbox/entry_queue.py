@@ -1,4 +1,4 @@
-"""Outbox entries in memory."""
+"""A queue of outbox entries in memory."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from edge_inspect.edge.outbox import KINDS, Entry, Kind, WhenFull
 
 
 class EntryQueue:
-    """Entries in memory, in order, with a bound. Not safe between threads by itself."""
+    """Entries in memory, in order. Not thread-safe: its user locks."""
 
     def __init__(self) -> None:
         self._all: dict[int, Entry] = {}
@@ -29,7 +29,7 @@ class EntryQueue:
             self.bytes += entry.size
 
     def remove(self, ids: Iterable[int]) -> list[Entry]:
-        """Take entries out and return those that were there."""
+        """Remove entries, and return those that were in the queue."""
         found = [self._all.pop(number) for number in ids if number in self._all]
         for entry in found:
             del self._by_kind[entry.kind][entry.id]
@@ -38,7 +38,7 @@ class EntryQueue:
         return found
 
     def pending(self, station: str, after: int, limit: int) -> list[Entry]:
-        """Return the oldest entries of a station above an id."""
+        """Return the oldest entries of a station with an id above `after`, at most `limit` of them."""
         found: list[Entry] = []
         for entry in self._by_station.get(station, OrderedDict()).values():
             if len(found) == limit:
@@ -52,7 +52,7 @@ class EntryQueue:
         return list(self._all.values())
 
     def drop_old(self, too_old: float) -> list[Entry]:
-        """Drop what was created before a time; return it."""
+        """Drop the entries that were created before a time, and return them."""
         dropped: list[Entry] = []
         for queue in self._by_kind.values():
             while queue and (oldest := next(iter(queue.values()))).created < too_old:
@@ -60,7 +60,7 @@ class EntryQueue:
         return dropped
 
     def drop_surplus(self, max_bytes: int, when_full: WhenFull) -> list[Entry]:
-        """Drop what is above a bound, verdicts before defects; return it."""
+        """Drop entries until `max_bytes` is kept, verdicts before defects, and return them."""
         dropped: list[Entry] = []
         for queue in self._by_kind.values():
             while queue and self.bytes > max_bytes:

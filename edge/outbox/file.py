@@ -1,4 +1,4 @@
-"""The outbox's file: locking it for one process, opening it, and setting it aside when it is damaged."""
+"""The outbox's file: locks it for one process, opens it, and renames it if it is damaged."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 _APPLICATION_ID = 0x45494F42
 _FORMAT = 2
-# What must hold for every row; SQLite checks none of it by itself. Numbers stay exact in JSON up to 2^53.
+# Conditions that every row must meet; SQLite checks none of them. Numbers are exact in JSON up to 2^53.
 _ROWS_HOLD = {
     "entries": "typeof(station) = 'text' AND typeof(sequence) = 'integer' AND sequence BETWEEN 1 AND 9007199254740992 "
     "AND kind IN ('verdict', 'defect') AND typeof(topic) = 'text' AND typeof(payload) = 'blob' "
@@ -43,8 +43,8 @@ PRAGMA application_id = {_APPLICATION_ID};
 PRAGMA user_version = {_FORMAT};
 COMMIT;
 """
-# Python 3.10 does not tell SQLite's error codes; these are texts of IOERR, FULL, CANTOPEN, READONLY, BUSY, PROTOCOL and
-# PERM.
+# Python 3.10 does not report SQLite's error codes. These are the texts of IOERR, FULL, CANTOPEN, READONLY, BUSY,
+# PROTOCOL and PERM.
 _NOT_DAMAGE = {
     "disk I/O error",
     "database or disk is full",
@@ -54,9 +54,9 @@ _NOT_DAMAGE = {
     "locking protocol",
     "access permission denied",
 }
-# At the opening another program is waited for; later it holds up a part once, and no longer than this.
+# Longest waits for another program that holds the file: at the opening, and later, when a part waits only once.
 _OPENING_WAIT_S, _WAIT_MS = 5.0, 200
-# The column `topic` holds the entry's address; it has kept its name so that files of earlier versions can be read.
+# The column `topic` contains the entry's address. It keeps its old name so that files of earlier versions can be read.
 ENTRY_COLUMNS = "id, station, sequence, kind, topic, payload, created"
 
 
@@ -64,11 +64,11 @@ def lock(path: Path) -> int:
     """Lock the outbox for this process until the returned file descriptor is closed.
 
     Raises:
-        OutboxError: the folder is missing or cannot be written, or another process holds the lock.
+        OutboxError: The folder is missing or cannot be written to, or another process holds the lock.
     """
     if not path.parent.is_dir():
         raise OutboxError(
-            f"outbox {path}: there is no folder {path.parent}; make it, or set outbox.path to another one"
+            f"outbox {path}: there is no folder {path.parent}; make it, or set outbox.path to another file"
         )
     try:
         descriptor = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -82,9 +82,9 @@ def lock(path: Path) -> int:
         owner = os.read(descriptor, 32).decode(errors="replace").strip() or "unknown"
         os.close(descriptor)
         raise OutboxError(
-            f"outbox {path}: process {owner} uses it; stop that one, or give each service its own outbox.path"
+            f"outbox {path}: process {owner} uses it; stop that process, or give each service its own outbox.path"
         ) from problem
-    # For the message above only: a full disk must not keep the service from starting.
+    # The number is needed only for the message above. So a full disk must not prevent the start of the service.
     with suppress(OSError):
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
@@ -97,7 +97,7 @@ def connect(path: Path) -> sqlite3.Connection:
     try:
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute("PRAGMA journal_size_limit = 16777216")
-        # A checkpoint flushes the disk, for which no put shall wait: edge/outbox/keeper.py does them.
+        # A checkpoint flushes the disk, and no put may wait for that. So edge/outbox/keeper.py makes the checkpoints.
         connection.execute("PRAGMA wal_autocheckpoint = 0")
     except BaseException:
         connection.close()
@@ -106,13 +106,13 @@ def connect(path: Path) -> sqlite3.Connection:
 
 
 def set_patience(connection: sqlite3.Connection, *, waits: bool) -> None:
-    """Have a connection wait a moment for another program that holds the file, or not at all."""
+    """Set whether a connection waits 200 ms for another program that holds the file, or not at all."""
     connection.execute(f"PRAGMA busy_timeout = {_WAIT_MS if waits else 0}")
 
 
 @contextmanager
 def transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    """Do all of the block or nothing of it."""
+    """Run the block as one transaction: all of its changes are made, or none."""
     connection.execute("BEGIN IMMEDIATE")
     try:
         yield
@@ -125,14 +125,14 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
 
 
 def open_file(path: Path) -> tuple[sqlite3.Connection, Path | None]:
-    """Open or make the file; a damaged one is set aside and a fresh one made.
+    """Open or create the file. A damaged file is renamed, and a new one is created.
 
     Returns:
-        The connection, and where the damaged file lies now.
+        The connection, and the new path of the damaged file; `None` if it was not damaged.
 
     Raises:
-        OutboxError: it is the file of another program or another version.
-        sqlite3.Error: it cannot be opened.
+        OutboxError: The file belongs to another program or another version.
+        sqlite3.Error: The file cannot be opened.
     """
     try:
         return _verified(path), None
@@ -141,20 +141,20 @@ def open_file(path: Path) -> tuple[sqlite3.Connection, Path | None]:
             raise
         aside = _set_aside(path)
         log.error(
-            "outbox %s: the file is damaged (%s); it was set aside as %s and a fresh one made", path, damage, aside
+            "outbox %s: the file is damaged (%s); it was renamed to %s and a new one was created", path, damage, aside
         )
         return _verified(path), aside
 
 
 def read_damaged(path: Path, damaged: Path) -> tuple[list[Entry], dict[str, int]]:
-    """Return what can still be read of a damaged outbox, and log how much that is.
+    """Return the entries and numbers that can still be read from a damaged outbox, and log how many they are.
 
     Args:
-        path: Where it was, for the log.
-        damaged: Where it lies now.
+        path: Path of the outbox, for the log.
+        damaged: Present path of the damaged file.
 
     Returns:
-        What waits, in order, and each station's last number.
+        The waiting entries, in order, and each station's last sequence number.
     """
     entries: list[Entry] = []
     sequences: dict[str, int] = {}
@@ -168,7 +168,7 @@ def read_damaged(path: Path, damaged: Path) -> tuple[list[Entry], dict[str, int]
             query = f"SELECT {ENTRY_COLUMNS}, sent FROM entries WHERE {_ROWS_HOLD['entries']} ORDER BY id"
             for *columns, sent in connection.execute(query):
                 entry = Entry._make(columns)
-                # A payload is a JSON object; half of one is worse than none.
+                # A payload is a JSON object. A truncated one is useless to subscribers, so it is dropped.
                 if entry.payload[:1] == b"{" and entry.payload[-1:] == b"}":
                     sequences[entry.station] = max(entry.sequence, sequences.get(entry.station, 0))
                     if not sent:
@@ -182,7 +182,7 @@ def read_damaged(path: Path, damaged: Path) -> tuple[list[Entry], dict[str, int]
             damaged,
         )
     else:
-        log.error("outbox %s: nothing could be read of %s; sequence numbers start again at 1", path, damaged)
+        log.error("outbox %s: nothing could be read from %s; sequence numbers restart at 1", path, damaged)
     return entries, sequences
 
 
@@ -220,13 +220,13 @@ def _check(connection: sqlite3.Connection, schema: list[tuple[object, ...]]) -> 
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as fresh:
         fresh.executescript(_SCHEMA)
         if schema != _schema(fresh):
-            raise sqlite3.DatabaseError("the tables are not as they were made")
+            raise sqlite3.DatabaseError("the tables were changed by another program")
     (report,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
     if report != "ok":
         raise sqlite3.DatabaseError(report)
     for table, holds in _ROWS_HOLD.items():
         if connection.execute(f"SELECT 1 FROM {table} WHERE NOT ({holds}) LIMIT 1").fetchone():
-            raise sqlite3.DatabaseError(f"a row of {table} holds what was never written")
+            raise sqlite3.DatabaseError(f"a row of the table {table} contains impossible values")
 
 
 def _set_aside(path: Path) -> Path:

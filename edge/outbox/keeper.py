@@ -1,8 +1,8 @@
-"""What is slow about the outbox's file, done beside the puts: flushing its log, and moving the log into the database.
+"""The threads for the slow work on the outbox's file: flushing its log, and moving the log into the database.
 
-SQLite's write-ahead log takes a transaction in a tenth of a millisecond; the disk takes several to flush it. So a put
-only writes, and a thread here flushes whatever was written since its last flush, all of it at once: group commit. A
-checkpoint, which moves the log into the database and flushes both, has another thread for the same reason.
+SQLite writes a transaction to its write-ahead log in a tenth of a millisecond, but the disk needs several milliseconds
+to flush it. So a put only writes, and a thread flushes everything that was written since its last flush at once (group
+commit). A checkpoint, which moves the log into the database and flushes both, has another thread for the same reason.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ _LONGEST_LOG_PAGES = 4000
 
 
 class Worker:
-    """A thread that does its work again whenever it is asked to, once for all who ask meanwhile.
+    """A thread that does its work whenever it is asked to. Requests that come while it works are served together.
 
     Args:
-        work: What to do. It must not raise.
-        name: Of the thread.
+        work: The work; it must not raise.
+        name: Name of the thread.
     """
 
     def __init__(self, work: Callable[[], None], name: str) -> None:
@@ -41,7 +41,7 @@ class Worker:
         self._thread.start()
 
     def ask(self) -> None:
-        """Do the work, for all that has happened until now."""
+        """Ask the thread to do its work once more."""
         self._asked.set()
 
     def close(self) -> None:
@@ -60,11 +60,11 @@ class Worker:
 
 
 class Checkpointer:
-    """Moves the log into the database after every so many transactions.
+    """Moves the log into the database after every 500 transactions.
 
     Args:
-        path: Of the database.
-        puts: Held, no transaction is made: for a log that never comes to an end otherwise.
+        path: Path of the database.
+        puts: Lock that stops all transactions; it is taken if the log cannot be emptied otherwise.
     """
 
     def __init__(self, path: Path, puts: AbstractContextManager[object]) -> None:
@@ -87,18 +87,18 @@ class Checkpointer:
             with closing(connect(self._path)) as database:
                 _, pages, _ = database.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
                 if pages > _LONGEST_LOG_PAGES:
-                    # The log begins anew only when all of it is moved, and puts add to it all the time.
+                    # SQLite reuses the log only when all of it was moved, and puts add to it all the time.
                     with self._puts:
                         _, pages, moved = database.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
                     if moved < pages:
-                        self._tell_reader(pages)
+                        self._warn_of_reader(pages)
         except sqlite3.Error as problem:
             log.warning("outbox %s: its log cannot be moved into the database: %s", self._path, problem)
 
-    def _tell_reader(self, pages: int) -> None:
-        """Tell that another program still reads the log, which cannot begin anew and grows until that has read."""
+    def _warn_of_reader(self, pages: int) -> None:
+        """Warn that the log grows, because another program still reads from it."""
         log.warning(
-            "outbox %s: its log has %d MB and grows, since %s reads the file and does not end; close it there",
+            "outbox %s: its log has %d MB and grows, because %s keeps the file open for reading; close it there",
             self._path,
             pages * 4096 // 10**6,
             other_user(self._path) or "another program",
@@ -109,9 +109,9 @@ class Flusher:
     """Flushes the log to the disk.
 
     Args:
-        path: Of the database; its log exists.
-        flush: Does it, given the log's file descriptor.
-        done: Called in the flusher's thread after it has flushed.
+        path: Path of the database; its log must exist.
+        flush: Function that flushes the log, given its file descriptor.
+        done: Called in the flusher's thread after each flush.
     """
 
     def __init__(self, path: Path, flush: Callable[[int], None], done: Callable[[], None]) -> None:

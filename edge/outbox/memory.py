@@ -1,4 +1,4 @@
-"""The outbox that forgets when the process ends: for tests, the demo, and a box without a disk to write to."""
+"""The outbox in memory: for tests, the demo, and a box without a writable disk. Its messages end with the process."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from edge_inspect.edge.outbox.entry_queue import EntryQueue
 
 
 class MemoryOutbox(BoundedOutbox):
-    """An outbox in memory; bounds as of `SqliteOutbox`."""
+    """An outbox in memory. Its limits mean the same as those of `SqliteOutbox`."""
 
     problem: str | None = None
 
@@ -83,4 +83,4 @@ class MemoryOutbox(BoundedOutbox):
         old = [entry.kind for entry in self._queue.drop_old(self._too_old())]
         surplus = [entry.kind for entry in self._queue.drop_surplus(self._max_bytes, self._when_full)]
         self._count_dropped(old + surplus)
-        self._tell_dropped(old, surplus, self._full)
+        self._log_dropped(old, surplus, self._full)

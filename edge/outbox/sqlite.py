@@ -1,15 +1,15 @@
 """The durable outbox: one SQLite file in WAL mode, used by one process.
 
-A put is one transaction: it survives the death of the process. With durability `full` the publisher is given a message
-only when it is on the disk too (edge/outbox/keeper.py flushes in groups): a power cut takes nothing that anybody has
-heard of, and at most the last hundredths of a second of what nobody has. With `normal` it may take some seconds.
-Removing acknowledged entries is never waited for: what comes back after a power cut is sent again, and the subscriber
-drops the repeat by its id.
+A put is one transaction, so it survives the death of the process. With durability `full`, a message is handed to the
+publisher only when it is on the disk too (edge/outbox/keeper.py flushes in groups). A power cut then loses no published
+message, and of the others at most those of the last hundredths of a second. With `normal` it may lose some seconds.
+Nothing waits until the removal of acknowledged entries is on the disk: entries that come back after a power cut are
+sent again, and subscribers drop the repeats by their id.
 
-While the file takes nothing (the disk is full or fails, another program holds the file) entries are kept in memory,
-bounded alike, and moved to the file as soon as it takes them; what is in memory, and the numbers given out meanwhile,
-do not survive the death of the process. Another program is waited for once, for a fifth of a second; after that no part
-waits for it until it has let go.
+While the file cannot be written (the disk is full or fails, or another program has locked the file), entries are kept
+in memory within the same limits, and moved to the file as soon as it can be written again. Entries in memory, and the
+sequence numbers assigned meanwhile, do not survive the death of the process. If another program has locked the file,
+one part waits for it for 200 ms; later parts do not wait until it has released the file.
 """
 
 from __future__ import annotations
@@ -45,23 +45,25 @@ log = logging.getLogger(__name__)
 Found = TypeVar("Found")
 
 _OVERFLOW_BYTES = 32 * 2**20
-_MEMORY_FULL = f"the outbox's file takes nothing, and memory keeps {_OVERFLOW_BYTES} bytes at most"
+_MEMORY_FULL = f"the outbox's file cannot be written, and memory keeps at most {_OVERFLOW_BYTES} bytes"
 
 
 class SqliteOutbox(BoundedOutbox):
     """An outbox in a SQLite file.
 
     Args:
-        path: the file; made when it is not there, set aside as `<name>.corrupt-<time>` when it is damaged.
-        durability: what a put survives, see above.
-        max_bytes: bound of addresses and payloads that wait; the file is somewhat larger.
-        max_age_s: entries that waited for longer are dropped at the next put, see edge/outbox/__init__.py.
-        when_full: which verdicts go when the bound is reached, and when there are none, which defects.
-        history_bytes: bound of what is kept after the broker's acknowledgement.
-        clock: seconds, by a clock that nobody sets.
+        path: Path of the file. It is created if it is missing, and renamed to `<name>.corrupt-<time>` if it is damaged.
+        durability: What a put survives, see above.
+        max_bytes: Limit of the waiting addresses and payloads, in bytes; the file is somewhat larger.
+        max_age_s: Limit of an entry's age in seconds, see edge/outbox/__init__.py; older ones are dropped at the next
+            put.
+        when_full: Whether the oldest or the newest verdicts are dropped when the limit is reached; the same for defects
+            when no verdict is left.
+        history_bytes: Limit of the history of acknowledged messages, in bytes.
+        clock: Monotonic clock, in seconds.
 
     Raises:
-        OutboxError: the file cannot be used, or another process uses it.
+        OutboxError: The file cannot be used, or another process uses it.
     """
 
     def __init__(
@@ -124,7 +126,7 @@ class SqliteOutbox(BoundedOutbox):
         with self._lock:
             up_to = self._stored_up_to if self._flusher is None else self._durable_up_to
             stored = self._read(statements.read_waiting, station, after, up_to, limit + len(self._unremoved))
-            if stored is None:  # what is in memory comes after what is in the file
+            if stored is None:  # entries in memory must not be sent before those in the file
                 return []
             found = [entry for entry in stored if entry.id not in self._unremoved]
             if up_to == self._stored_up_to:
@@ -197,10 +199,10 @@ class SqliteOutbox(BoundedOutbox):
         bound = min(self._max_bytes, _OVERFLOW_BYTES)
         surplus = [entry.kind for entry in self._overflow.drop_surplus(bound, self._when_full)]
         self._count_dropped(old + surplus)
-        self._tell_dropped(old, surplus, _MEMORY_FULL)
+        self._log_dropped(old, surplus, _MEMORY_FULL)
 
     def _try_to_write(self, entries: Sequence[Entry]) -> bool:
-        """Move all that is in memory to the file; return whether it took it."""
+        """Write entries to the file and empty the memory; return whether the file could be written."""
         try:
             self._write(entries)
         except sqlite3.Error as problem:
@@ -213,14 +215,14 @@ class SqliteOutbox(BoundedOutbox):
         return True
 
     def _announce(self, station: str) -> None:
-        """See `BoundedOutbox._announce`: the publishers are woken by a put, or where it has to be flushed, by that."""
+        """See `BoundedOutbox._announce`. With durability `full`, the flush wakes the publishers, not the put."""
         if self._flusher is None:
             super()._announce(station)
         else:
             self._flusher.ask()
 
     def flush(self) -> None:
-        """Flush what was put until now, with durability `full`; a thread does it anyway, some milliseconds later."""
+        """Flush all earlier puts, with durability `full`; a thread does so anyway, some milliseconds later."""
         if self._flusher is not None:
             self._flusher.flush()
 
@@ -237,7 +239,7 @@ class SqliteOutbox(BoundedOutbox):
             try:
                 os.fdatasync(file)
             except OSError as problem:
-                # What cannot be made safe is sent all the same.
+                # The messages are sent although they are not safe on the disk.
                 self._report(problem)
             self._flush_began = None
             self._durable_up_to = up_to
@@ -251,20 +253,22 @@ class SqliteOutbox(BoundedOutbox):
         self._be_patient(False)
 
     def _be_patient(self, waits: bool) -> None:
-        """Wait for another program that holds the file once, and not again at each part."""
+        """Set whether to wait for another program that has locked the file: only one part waits for it."""
         for connection in (self._db, self._drain_db):
-            with suppress(sqlite3.Error):  # it is closed
+            with suppress(sqlite3.Error):  # the connection is closed
                 set_patience(connection, waits=waits)
 
     def _write(self, entries: Sequence[Entry]) -> None:
-        """Store entries, their sequence numbers, and what has to go for them, in one transaction."""
+        """Store entries and their sequence numbers, and delete the entries to drop, in one transaction."""
         sequences = {entry.station: entry.sequence for entry in entries}
         if self._fault.text is not None:
             sequences = {**self._sequences, **sequences}
         stored = Depth(self._stored.entries + len(entries), self._stored.bytes + sum(entry.size for entry in entries))
         with transaction(self._db):
             statements.write(self._db, entries, sequences)
-            old, surplus = statements.choose(self._db, self._too_old(), stored.bytes - self._max_bytes, self._when_full)
+            old, surplus = statements.choose_to_drop(
+                self._db, self._too_old(), stored.bytes - self._max_bytes, self._when_full
+            )
             trimmed = old + surplus
             statements.delete(self._db, [number for number, _, _ in trimmed])
             gone = Counter(kind for _, kind, _ in trimmed)
@@ -278,10 +282,10 @@ class SqliteOutbox(BoundedOutbox):
         if entries:
             self._stored_up_to = entries[-1].id
         self._checkpoints.count()
-        self._tell_dropped([kind for _, kind, _ in old], [kind for _, kind, _ in surplus], self._full)
+        self._log_dropped([kind for _, kind, _ in old], [kind for _, kind, _ in surplus], self._full)
 
     def _take_out(self, ids: list[int], *, into_history: bool) -> list[statements.Row]:
-        """Have entries wait no more and return id, kind and size of those that did."""
+        """Delete waiting entries or move them to the history; return id, kind and size of those that were waiting."""
         in_memory = self._overflow.remove(ids)
         wanted = self._unremoved.union(ids) - {entry.id for entry in in_memory}
         try:
@@ -299,11 +303,11 @@ class SqliteOutbox(BoundedOutbox):
         return [*found, *((entry.id, entry.kind, entry.size) for entry in in_memory)]
 
     def _trim_history(self) -> None:
-        """Forget the oldest acknowledged entries, down to the bound; a 256th of it at least, so not at every part."""
+        """Delete the oldest acknowledged entries above the limit; at least a 256th of it, so not at every part."""
         try:
             with transaction(self._drain_db):
                 excess = self._sent_bytes - self._history_bytes
-                chosen, freed = statements.choose_history(self._drain_db, excess, self._history_bytes // 256)
+                chosen, freed = statements.choose_old_history(self._drain_db, excess, self._history_bytes // 256)
                 statements.delete(self._drain_db, chosen)
         except sqlite3.Error as problem:
             self._report(problem)
@@ -311,7 +315,7 @@ class SqliteOutbox(BoundedOutbox):
             self._sent_bytes -= freed
 
     def _read(self, read: Callable[..., Found], *arguments: object) -> Found | None:
-        """Return what a statement reads; `None` where the file cannot be read now."""
+        """Return the result of a statement; `None` if the file cannot be read now."""
         try:
             return read(self._drain_db, *arguments)
         except sqlite3.Error as problem:
@@ -330,7 +334,7 @@ class SqliteOutbox(BoundedOutbox):
             self._go_on_after(*newest)
 
     def _go_on_after(self, created: float, payload: bytes) -> None:
-        """Go on where an earlier process ended: with the outbox's clock, and with ids that sort after its newest."""
+        """Continue the outbox's clock where an earlier process ended, and make ids that sort after its newest one."""
         self._clock_began = created - self._clock()
         with suppress(ValueError, KeyError, TypeError):
             sort_after(json.loads(payload)["id"])

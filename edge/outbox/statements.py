@@ -1,6 +1,6 @@
-"""The statements of the outbox's file: what waits, what is in the history, and what has to go.
+"""The SQL statements of the outbox's file: waiting entries, history, and the choice of entries to drop.
 
-Each function raises `sqlite3.Error` where the file takes or gives nothing.
+Each function raises `sqlite3.Error` if the file cannot be read or written.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ Row = tuple[int, Kind, int]
 
 
 class Totals(NamedTuple):
-    """What the file holds.
+    """Numbers and sizes of the entries in the file.
 
     Attributes:
-        entries: How many wait.
-        bytes: How large these are.
-        history_bytes: How large the acknowledged ones are.
-        last_id: Of the newest entry, acknowledged or not; 0 where there is none.
+        entries: Number of waiting entries.
+        bytes: Bytes of the waiting entries.
+        history_bytes: Bytes of the acknowledged entries.
+        last_id: Id of the newest entry, acknowledged or not; 0 if there is none.
     """
 
     entries: int
@@ -33,7 +33,7 @@ class Totals(NamedTuple):
 
 
 def read_totals(database: sqlite3.Connection) -> Totals:
-    """Return what the file holds."""
+    """Return numbers and sizes of the entries in the file."""
     found = database.execute(
         "SELECT COUNT(*) FILTER (WHERE sent = 0), COALESCE(SUM(size) FILTER (WHERE sent = 0), 0), "
         "COALESCE(SUM(size) FILTER (WHERE sent = 1), 0), COALESCE(MAX(id), 0) FROM entries"
@@ -42,7 +42,7 @@ def read_totals(database: sqlite3.Connection) -> Totals:
 
 
 def read_waiting(database: sqlite3.Connection, station: str, after: int, up_to: int, limit: int) -> list[Entry]:
-    """Return a station's oldest entries that wait, with an id above `after` and up to `up_to`, in order."""
+    """Return a station's oldest waiting entries with an id above `after` and up to `up_to`, in order."""
     query = f"""SELECT {ENTRY_COLUMNS} FROM entries
         WHERE sent = 0 AND station = ? AND id > ? AND id <= ? ORDER BY id LIMIT ?"""
     return [Entry._make(row) for row in database.execute(query, (station, after, up_to, limit))]
@@ -58,7 +58,7 @@ def read_history(
 
 
 def read_history_range(database: sqlite3.Connection, station: str) -> tuple[int, int] | None:
-    """Return the first and the last part of a station in the history; `None` where there is none."""
+    """Return the first and the last part of a station in the history; `None` if it has none."""
     query = """SELECT MIN(sequence), MAX(sequence) FROM entries INDEXED BY entries_sent
         WHERE sent = 1 AND station = ? HAVING COUNT(*)"""
     found = database.execute(query, (station,)).fetchone()
@@ -66,7 +66,7 @@ def read_history_range(database: sqlite3.Connection, station: str) -> tuple[int,
 
 
 def write(database: sqlite3.Connection, entries: Sequence[Entry], sequences: Mapping[str, int]) -> None:
-    """Store entries that wait, and the last sequence number of each station."""
+    """Store waiting entries, and the last sequence number of each station."""
     database.executemany(
         "INSERT INTO entries VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0)", [(*entry, entry.size) for entry in entries]
     )
@@ -79,7 +79,7 @@ def write_dropped(database: sqlite3.Connection, dropped: Mapping[Kind, int]) -> 
 
 
 def take_out(database: sqlite3.Connection, ids: Iterable[int], *, into_history: bool) -> list[Row]:
-    """Have entries wait no more, and return those that did."""
+    """Delete waiting entries or move them to the history, and return those that were waiting."""
     change = "UPDATE entries SET sent = 1" if into_history else "DELETE FROM entries"
     found: list[Row] = []
     for number in sorted(ids):
@@ -95,25 +95,25 @@ def delete(database: sqlite3.Connection, ids: Iterable[int]) -> None:
 
 
 class Trim(NamedTuple):
-    """What has to go of what waits.
+    """Waiting entries that must be dropped.
 
     Attributes:
-        old: It waited too long.
-        surplus: It is above the bound.
+        old: Entries that have waited too long.
+        surplus: Entries above the limit of bytes.
     """
 
     old: list[Row]
     surplus: list[Row]
 
 
-def choose(database: sqlite3.Connection, too_old: float, excess: int, when_full: WhenFull) -> Trim:
-    """Return what has to go of what waits: what is too old, then what is too much, verdicts before defects.
+def choose_to_drop(database: sqlite3.Connection, too_old: float, excess: int, when_full: WhenFull) -> Trim:
+    """Return the waiting entries that must be dropped: those that are too old, then surplus verdicts, then defects.
 
     Args:
-        database: Of the outbox.
-        too_old: What was created before goes, by the outbox's own clock.
-        excess: How many bytes wait above the bound; may be negative.
-        when_full: Which verdicts go first, and when there are none, which defects.
+        database: Connection to the outbox's file.
+        too_old: Entries created before this time of the outbox's own clock are dropped, in seconds.
+        excess: Waiting bytes above the limit; may be negative.
+        when_full: Whether the oldest or the newest entries of a kind are dropped first.
     """
     query = "SELECT id, created, size FROM entries WHERE sent = 0 AND kind = ? ORDER BY id"
     old: dict[int, Row] = {}
@@ -137,8 +137,8 @@ def choose(database: sqlite3.Connection, too_old: float, excess: int, when_full:
     return Trim(list(old.values()), surplus)
 
 
-def choose_history(database: sqlite3.Connection, excess: int, at_least: int) -> tuple[list[int], int]:
-    """Return the ids of the oldest acknowledged entries and their bytes, which are `excess` and `at_least`, or more."""
+def choose_old_history(database: sqlite3.Connection, excess: int, at_least: int) -> tuple[list[int], int]:
+    """Return the ids of the oldest acknowledged entries, and their bytes: at least `excess` and at least `at_least`."""
     query = "SELECT id, size FROM entries INDEXED BY entries_sent WHERE sent = 1 ORDER BY id"
     chosen, freed = [], 0
     for number, size in database.execute(query):

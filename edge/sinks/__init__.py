@@ -1,11 +1,11 @@
-"""Sinks: where a station's messages go. The configuration's `sink` names one; each is one module and a line in `SINKS`.
+"""Sinks deliver a station's messages. The configuration's `sink` names one; each is a module and a line in `SINKS`.
 
 mqtt    the broker of the configuration's section `mqtt`, as JSON or as Sparkplug B (edge/mqtt/)
 
-sink.py   what every sink does, and how one is opened
+sink.py   the interface of a sink, and the function that opens one
 
-The outbox hands its entries to one sink, and an entry leaves it when that sink has delivered it. So there is one sink
-at a time. Whoever wants the verdicts beside it subscribes to the broker, as the bridge does.
+The outbox hands its entries to one sink, and removes an entry when that sink has delivered it. So a station has only
+one sink. Other receivers of the verdicts subscribe to the broker, as the bridge does.
 """
 
 from __future__ import annotations
@@ -14,22 +14,22 @@ import importlib
 from typing import Any
 
 SINKS: dict[str, str] = {"mqtt": "edge_inspect.edge.mqtt.publisher:open_publisher"}
-"""Names of the sinks, and of each the function that opens it, as `module:function`; see `edge.sinks.sink.OpenSink`.
+"""Name of each sink, and the function that opens it, as `module:function`; see `edge.sinks.sink.OpenSink`.
 
-Modules are named here and not imported: the configuration is checked without them, and what a sink needs may not be
-installed.
+The modules are named and not imported, because a package that a sink needs may not be installed, and the configuration
+must be checked all the same.
 """
 
 
 def split_sink(text: str) -> tuple[str, str]:
-    """Return the name of a sink, and what the configuration says behind it after a colon; empty where there is none.
+    """Return the two parts of the configuration's `sink`, NAME:WHERE; the second one is empty if it is left out.
 
     Raises:
-        ValueError: There is no such sink.
+        ValueError: There is no sink of this name.
     """
     name, _, where = text.partition(":")
     if name not in SINKS:
-        raise ValueError(f"there is no sink {name!r}; there are {', '.join(sorted(SINKS))}")
+        raise ValueError(f"there is no sink {name!r}; choose one of {', '.join(sorted(SINKS))}")
     return name, where
 
 
@@ -37,7 +37,7 @@ def load_sink(name: str) -> Any:
     """Return the function that opens a sink, see `edge.sinks.sink.OpenSink`.
 
     Raises:
-        ImportError: What the sink needs is not installed.
+        ImportError: A package that the sink needs is not installed.
     """
     module, _, function = SINKS[name].partition(":")
     return getattr(importlib.import_module(module), function)

@@ -1,4 +1,4 @@
-"""What every sink does: it delivers one station's messages, and brings the commands for it."""
+"""The interface of a sink, which delivers one station's messages and receives its commands."""
 
 from __future__ import annotations
 
@@ -14,65 +14,70 @@ from edge_inspect.edge.outbox import Kind, Outbox
 from edge_inspect.edge.sinks import load_sink, split_sink
 
 OnCommand = Callable[[bytes, bool, ReturnAddress | None], None]
-"""Called with a command's payload, whether it was kept for later receivers, and where its sender wants the reply."""
+"""Called with a command's payload, whether the command was retained, and the sender's return address, if it has one."""
 
 
 class Sink(Protocol):
-    """Delivers what one station has to say; opened when the station is, before its engine is there.
+    """Delivers the messages of one station. It is opened with the station, before the station's engine is ready.
 
-    Verdicts and defects wait in the outbox. A sink takes them from there in order, in a thread of its own, and removes
-    an entry only when the receiver has acknowledged it. An entry that the receiver can never take is dropped there, and
-    counted in `set_aside`. So every verdict arrives once or more often, and in order once repeats are left out.
+    Verdicts and defects wait in the outbox. A sink reads them from there in order, in a thread of its own, and removes
+    an entry only when the receiver has acknowledged it. If the receiver can never accept an entry, the sink drops it
+    from the outbox and counts it in `set_aside`. So every verdict arrives at least once, and in order if repeats are
+    ignored.
 
-    Every method may be called from any thread, and none waits for the receiver but `close`.
+    Every method may be called from any thread. Only `close` waits for the receiver.
     """
 
     @property
     def connected(self) -> bool:
-        """Whether the receiver can be reached now."""
+        """Whether the receiver is connected now."""
 
     @property
     def reconnects(self) -> int:
-        """How often the connection was made again."""
+        """Number of reconnections."""
 
     @property
     def set_aside(self) -> int:
-        """How many messages were given up because the receiver does not take them."""
+        """Number of messages given up because the receiver does not accept them."""
 
     def address(self, kind: Kind) -> str:
-        """Return where messages of a kind go: what the outbox keeps with each of them for this sink."""
+        """Return the address of a kind of message, such as a topic. The outbox stores it with each message."""
 
     def set_status(self, status: Status) -> None:
-        """Deliver a status, after those before it."""
+        """Deliver a status, after earlier ones."""
 
     def publish_health(self, health: Health) -> None:
-        """Deliver health, if the receiver can be reached; only the newest matters."""
+        """Deliver health if the receiver is connected; an older one that still waits is replaced."""
 
     def publish_image(self, identity: str, jpeg: bytes) -> str | None:
-        """Deliver a picture, before any later reply; return where it can be had, or `None` if it cannot be sent."""
+        """Deliver a picture before any later reply; return its address, or `None` if it cannot be sent."""
 
     def reply(self, reply: Reply, back: ReturnAddress | None = None) -> None:
-        """Deliver what became of a command, after the replies before it, also to whom else wants it."""
+        """Deliver the reply to a command, after earlier replies; also to the sender's return address, if it has one."""
 
     def resend(self, first: int, last: int) -> bool:
-        """Deliver parts of the outbox's history again; return whether there was room for the request."""
+        """Deliver the parts `first` to `last` from the outbox's history again.
+
+        Returns:
+            False: too many requests wait already, and this one is refused.
+        """
 
     def close(self, timeout: float = 5.0) -> None:
-        """Deliver what can be delivered within `timeout` seconds, say `offline`, and end the thread."""
+        """Deliver waiting messages for at most `timeout` seconds, deliver the status `offline`, and end the thread."""
 
 
 @dataclass(frozen=True)
 class SinkContext:
-    """What a sink is opened with.
+    """Arguments for opening a sink.
 
     Attributes:
         settings: The whole configuration.
         station: Name of the station, in the configuration and in the outbox.
-        outbox: Where its messages wait; shared between stations.
-        status: What the station is doing now.
-        where: What the configuration says behind the sink's name and a colon; empty where there is none.
+        outbox: Outbox in which the station's messages wait; all stations share it.
+        status: Present status of the station.
+        where: Text after the sink's name and a colon in the configuration; empty if there is none.
         on_command: Called with each command, in a thread of the sink.
-        on_set_aside: Called with a sentence when a message is given up that the receiver does not take.
+        on_set_aside: Called with a sentence when a message is given up because the receiver does not accept it.
         allowed: Commands that the station carries out.
     """
 

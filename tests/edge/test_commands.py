@@ -61,17 +61,17 @@ def test_a_command_is_read(verb: str, fields: dict[str, Any]) -> None:
         (b"[" * LARGEST_COMMAND, "recursion"),
         (b"[]", "object"),
         (b"{}", "command"),
-        (payload("fly"), "there is no 'fly'; send one of trigger, pause"),
-        (payload().replace(b'"pause"', b"7"), "there is no '7'; send one of trigger"),
-        (payload(id="7"), "pause.id: is no UUID like .*; send a new UUIDv7"),
+        (payload("fly"), "there is no command 'fly'; send one of trigger, pause"),
+        (payload().replace(b'"pause"', b"7"), "there is no command '7'; send one of trigger"),
+        (payload(id="7"), "pause.id: is not a UUID like .*; send a new UUIDv7"),
         (payload(id=made().replace("-7", "-4", 1)), "pause.id: is a UUID of version 4; send a new UUIDv7"),
-        (payload(id=made().replace("-8", "-c", 1)), "pause.id: is no UUID like"),
-        (payload(id="urn:uuid:" + made()), "pause.id: is no UUID like"),
+        (payload(id=made().replace("-8", "-c", 1)), "pause.id: is not a UUID like"),
+        (payload(id="urn:uuid:" + made()), "pause.id: is not a UUID like"),
         (payload(id=7), "pause.id: input should be a valid string"),
         (b'{"command":"pause"}', r"pause.id: is missing; add it \(a new UUIDv7"),
-        (payload(more=1), "pause.more: there is no such field; leave it out, pause has contract, command, id, by"),
-        (payload(contract=2), "pause.contract: this station speaks contract 1; send 1, or leave it out"),
-        (payload("threshold"), "threshold.value: is missing; add it .*null: the bundle's"),
+        (payload(more=1), "pause.more: unknown field; leave it out. pause has the fields contract, command, id, by"),
+        (payload(contract=2), "pause.contract: this station uses contract 1; send 1, or leave it out"),
+        (payload("threshold"), "threshold.value: is missing; add it .*null restores the bundle's threshold"),
         (payload("threshold", value="1"), "valid number"),
         (payload("threshold", value=True), "valid number"),
         (payload("threshold", value=float("nan")), "finite"),
@@ -115,7 +115,7 @@ def test_what_json_schema_takes_is_read(text: bytes, fields: dict[str, Any]) -> 
 def test_what_is_too_large_is_refused_unread() -> None:
     largest = payload(by="x").ljust(LARGEST_COMMAND)
     assert parse_command(largest).command == "pause"
-    with pytest.raises(Refused, match="at most 4096 bytes, this one 4097") as caught:
+    with pytest.raises(Refused, match="has 4097 bytes; send at most 4096") as caught:
         parse_command(largest + b" ")
     assert caught.value.refusal == "oversized"
 

@@ -76,7 +76,7 @@ def test_every_command_of_a_service(config: Path, subscriber: Subscriber, capsys
     ("arguments", "said"),
     [
         (["pause"], "give --site, --line, --station, or --config"),
-        (["pause", "--site", "a/b", "--line", "l", "--station", "s"], "--site: 'a/b' holds '/'"),
+        (["pause", "--site", "a/b", "--line", "l", "--station", "s"], "--site: 'a/b' contains '/'"),
         (["pause", *STATION, "--timeout", "0"], "--timeout 0"),
         (["pause", *STATION, "--timeout", "nan"], "--timeout nan"),
         (["pause", *STATION, "--port", "99999"], "--port: input should be less than"),
@@ -111,7 +111,7 @@ def test_a_configuration_of_several_stations(tmp_path: Path, capsys: pytest.Capt
     path = write_config(tmp_path, "a", "b")
     assert "give --station: " in Said(capsys, "pause", "--config", path).error
     wrong = Said(capsys, "pause", "--config", path, "--station", "c")
-    assert wrong.status == 2 and "config.yaml has a, b" in wrong.error
+    assert wrong.status == 2 and "config.yaml does not have this station; it has a, b" in wrong.error
 
 
 def test_a_sparkplug_station_is_told_by_its_host(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -126,11 +126,11 @@ def test_no_broker_no_station_and_a_station_that_is_away(
     assert nobody.status == 1 and "not reachable" in nobody.error and "was not sent" in nobody.error
     there = [*STATION, "--port", str(broker.port), "--timeout", "0.7"]
     unknown = Said(capsys, "pause", *there)
-    assert unknown.status == 1 and "nothing is heard on edge-inspect/v1/plant/line1/a/status" in unknown.error
+    assert unknown.status == 1 and "no message on edge-inspect/v1/plant/line1/a/status" in unknown.error
     with Publisher(TOPICS, outbox, mqtt(broker.port), status("paused")) as publisher:
         wait_until(lambda: publisher.connected)
         deaf = Said(capsys, "pause", *there)
-        assert deaf.status == 1 and "the station is paused: see that the broker lets" in deaf.error
+        assert deaf.status == 1 and "the station is paused: check that the broker lets" in deaf.error
     away = Said(capsys, "pause", *there)
     assert away.status == 1 and "the station is offline" in away.error
 
@@ -141,7 +141,9 @@ def test_a_command_that_is_larger_than_the_brokers_packets(
     broker = make_broker(settings="allow_anonymous true\nmax_packet_size 100")
     broker.start()
     said = Said(capsys, "pause", *STATION, "--port", str(broker.port))
-    assert said.status == 1 and "no packets as large as this command" in said.error and "was not sent" in said.error
+    assert (
+        said.status == 1 and "packet limit is too low for this command" in said.error and "was not sent" in said.error
+    )
 
 
 @pytest.fixture

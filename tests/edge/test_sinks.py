@@ -169,7 +169,7 @@ def test_a_sink_that_is_not_there_is_a_mistake_of_the_configuration(tmp_path: Pa
     path = tmp_path / "config.yaml"
     station = {"name": "a", "camera": "folder:/x", "bundle": "/x"}
     path.write_text(yaml.safe_dump({"site": "plant", "line": "line1", "sink": sink, "stations": [station]}))
-    with pytest.raises(ConfigurationError, match="sink.*there are lines, mqtt"):
+    with pytest.raises(ConfigurationError, match="sink.*choose one of lines, mqtt"):
         load_settings(path)
 
 

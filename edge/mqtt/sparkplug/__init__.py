@@ -1,7 +1,7 @@
-"""Sparkplug B 3.0: a station as a Sparkplug edge node, for SCADA systems; docs/sparkplug.md says how it maps.
+"""Sparkplug B 3.0: a station as a Sparkplug edge node, for SCADA systems; docs/sparkplug.md describes the mapping.
 
-metrics.py   the contract's messages as metrics
-payload.py   metrics to bytes and back
-node.py      an edge node: topics, numbers, birth, data and death
+metrics.py   converts the contract's messages to metrics
+payload.py   encodes and decodes metrics
+node.py      an edge node: topics, sequence numbers, birth, data and death
 session.py   one connection
 """

@@ -1,7 +1,8 @@
 """The contract's messages as metrics: `verdict/score`, `health/frames/rejected`, `status/state`.
 
-The names follow from the models of the contract, so a field that a message gains is a metric too. A list is one metric
-of type String that holds its JSON. A defect's metrics are what it has beside its verdict, and the part's id and number.
+The names follow from the models of the contract, so a new field of a message becomes a metric automatically. A list is
+one metric of type String that contains its JSON. A defect's metrics are the fields that its verdict does not have, and
+the part's id and number.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ _OF_THE_VERDICT = set(Verdict.model_fields) - {"id", "sequence"}
 
 
 def definitions(schema: str) -> dict[str, DataType]:
-    """Return the metrics of a message, each with its type, in the order of its fields."""
+    """Return the metrics of a kind of message, each with its type, in the order of the fields."""
     left_out = _OF_THE_VERDICT if schema == "defect" else set()
     return {
         f"{schema}/{path}": datatype
@@ -49,7 +50,7 @@ def definitions(schema: str) -> dict[str, DataType]:
 
 
 def read(name: str, datatype: DataType, message: dict[str, Any]) -> Value | None:
-    """Return a metric's value in a decoded message; `None` where the message has none."""
+    """Return a metric's value in a decoded message; `None` if the message has none."""
     found: Any = message
     for key in _path(name):
         found = found.get(key) if isinstance(found, dict) else None
@@ -66,7 +67,7 @@ def read(name: str, datatype: DataType, message: dict[str, Any]) -> Value | None
 
 def milliseconds(time: str) -> int:
     """Return a time of the contract in whole milliseconds since 1970."""
-    # Python 3.10 does not know the Z.
+    # Python 3.10 does not accept the Z.
     return (datetime.fromisoformat(time.replace("Z", "+00:00")) - _EPOCH) // timedelta(milliseconds=1)
 
 
@@ -87,7 +88,7 @@ def _walk(model: type[BaseModel]) -> dict[str, DataType]:
 
 
 def _plain(annotation: Any) -> Any:
-    """Return the type inside `Annotated`, `Literal` and `| None`; what is none of these stays as it is."""
+    """Return the type inside `Annotated`, `Literal` and `| None`; any other annotation is returned unchanged."""
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is typing.Annotated:
         return _plain(arguments[0])

@@ -1,4 +1,4 @@
-"""A Sparkplug edge node: its topics, its numbers, and the payloads of its birth, its data and its death."""
+"""A Sparkplug edge node: its topics, its sequence numbers, and the payloads of its birth, data and death."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ COMMAND = "Node Control/Command"
 PICTURE = "image/jpeg"
 _PICTURE_ID = "image/id"
 _BD_SEQ = "bdSeq"
-# Connections that end at their birth; the next birth holds no values.
-_BIRTHS_IN_VAIN = 3
+# After this number of connections that end at their birth, the next birth contains no values.
+_FAILED_BIRTHS = 3
 _NUMBERS = 256
-"""bdSeq and seq count 0 to 255."""
-# When what a message says came to be.
+"""bdSeq and seq count from 0 to 255."""
+# Name of the field with a message's time; other messages have `at`.
 _TIMES = {"verdict": "decided_at", "defect": "decided_at"}
 
 
 class Reading(NamedTuple):
-    """A metric's current value, and since when, in milliseconds since 1970."""
+    """A metric's current value, and the time at which it was set, in milliseconds since 1970."""
 
     value: Value | None
     timestamp: int
 
 
 class EdgeNode:
-    """One station as an edge node; lives as long as its publisher, over every connection. Not safe between threads.
+    """One station as an edge node. It exists as long as its publisher, over all connections. Not thread-safe.
 
     Args:
-        topics: Of the station: the site is the group, line and station are the node.
+        topics: Topics of the station; the site is the group, line and station together are the node.
     """
 
     def __init__(self, topics: Topics) -> None:
@@ -44,8 +44,8 @@ class EdgeNode:
         self._readings: dict[str, Reading] = {}
         self._live_up_to = dict.fromkeys(("verdict", "defect"), 0)
         self.host_heard_at = 0
-        """The newest time of a STATE that the primary host has sent, in milliseconds since 1970."""
-        self._unheard_births = 0
+        """Newest timestamp of a STATE message from the primary host, in milliseconds since 1970."""
+        self._unconfirmed_births = 0
         self._bd_seq = -1
         self._seq = 0
 
@@ -54,26 +54,27 @@ class EdgeNode:
         return f"{NAMESPACE}/{self._group}/{verb}/{self._name}"
 
     def will(self) -> bytes:
-        """Return the payload of the next connection's will, an NDEATH with the next bdSeq."""
+        """Return the payload of the next connection's last will, an NDEATH with the next bdSeq."""
         return self._death(self._next_bd_seq())
 
     def connect(self) -> None:
-        """Note that CONNECT is sent: from now on deaths and births carry the bdSeq of its will."""
+        """Note that CONNECT was sent: from now on births and deaths contain the bdSeq of its last will."""
         self._bd_seq = self._next_bd_seq()
 
     def death(self) -> bytes:
-        """Return the payload of an NDEATH that this connection sends itself."""
+        """Return the payload of an NDEATH that the station publishes itself."""
         return self._death(self._bd_seq)
 
     def birth(self, newest: int | None = None) -> bytes:
-        """Return the payload of NBIRTH: every metric, with its current value.
+        """Return the payload of NBIRTH: every metric with its current value.
 
         Args:
-            newest: At a connection's first birth: the station's newest part. What comes of earlier ones is historical.
+            newest: Sequence number of the station's newest part, at the first birth of a connection; data of older
+                parts is then sent as historical. `None` at a rebirth.
         """
-        self._unheard_births += 1
-        if self._unheard_births > _BIRTHS_IN_VAIN:
-            # A value that the broker did not take would be in every birth; the next messages bring values.
+        self._unconfirmed_births += 1
+        if self._unconfirmed_births > _FAILED_BIRTHS:
+            # A value that the broker does not accept would be in every birth. The next messages set the values again.
             self._readings.clear()
         if newest is not None:
             self._live_up_to = dict.fromkeys(self._live_up_to, newest - 1)
@@ -93,15 +94,15 @@ class EdgeNode:
         self._seq = 0
         return encode(metrics, timestamp=now, seq=0, datatypes=True)
 
-    def hear(self) -> None:
-        """Note that the broker has taken what came after the last birth, and so the birth."""
-        self._unheard_births = 0
+    def confirm_birth(self) -> None:
+        """Note that the broker has confirmed a packet after the last birth, and so the birth."""
+        self._unconfirmed_births = 0
 
     def data(self, schema: str, payload: bytes) -> bytes | None:
-        """Return the payload of NDATA that says what a message of the contract says; `None`: it changes nothing.
+        """Return the payload of NDATA for a message of the contract; `None` if the message changes no metric.
 
-        Live data are the metrics that have changed. A part that is late or sent again is complete and historical, and
-        changes no current value.
+        Live data contains only the metrics that have changed. Data of a part that is late or sent again contains all
+        its metrics, is marked historical, and changes no current value.
         """
         message = json.loads(payload)
         kinds = self._definitions[schema]
@@ -116,7 +117,7 @@ class EdgeNode:
         return self._data([Metric(name, kinds[name], value, at, late) for name, value in values.items()])
 
     def picture(self, identity: str, jpeg: bytes) -> bytes | None:
-        """Return the payload of NDATA that brings a picture."""
+        """Return the payload of NDATA with a picture."""
         now = _now()
         self._readings[_PICTURE_ID] = Reading(identity, now)
         return self._data(

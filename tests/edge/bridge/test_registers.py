@@ -25,7 +25,7 @@ from edge_inspect.edge.bridge.registers import (
     STATES,
     STATION_FIELDS,
     WARNINGS,
-    Field,
+    RegisterField,
     document,
     encode,
 )
@@ -38,7 +38,7 @@ PLACES = [(STATION_FIELDS, [*range(NEWEST), *range(NEWEST + SLOT, SLOTS)]), (PAR
 
 
 @pytest.mark.parametrize(("fields", "room"), PLACES)
-def test_fields_lie_apart_and_inside(fields: tuple[Field, ...], room: list[int]) -> None:
+def test_fields_lie_apart_and_inside(fields: tuple[RegisterField, ...], room: list[int]) -> None:
     taken = [field.offset + i for field in fields for i in range(field.registers)]
     assert len(taken) == len(set(taken)) and set(taken) <= set(room)
     assert len({field.name for field in fields}) == len(fields)

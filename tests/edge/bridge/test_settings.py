@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -24,8 +25,9 @@ def refused(tmp_path: Path, text: str) -> str:
 def test_the_example_is_good_and_so_is_what_it_leaves_out(tmp_path: Path) -> None:
     assert read_settings(EXAMPLE, BridgeSettings).stations[0].station == "station1"
     path = tmp_path / "all.yaml"
-    # The first three lines are for people.
-    path.write_text("\n".join(line.removeprefix("#") for line in EXAMPLE.read_text().splitlines()[3:]))
+    # Lines that begin with "# " are for people.
+    lines = [line for line in EXAMPLE.read_text().splitlines() if not re.match("# [^ ]", line)]
+    path.write_text("\n".join(line.removeprefix("#") for line in lines))
     made = read_settings(path, BridgeSettings)
     assert made.modbus.word_order == "low_first" and made.mqtt.port == 8883 and len(made.defect_classes) == 2
 
@@ -39,8 +41,8 @@ def test_mistakes_are_listed_with_their_keys(tmp_path: Path) -> None:
 
 def test_what_only_a_station_can_do_is_refused(tmp_path: Path) -> None:
     said = refused(tmp_path, f"stations: [{STATION}]\nmqtt: {{encoding: sparkplug_b}}\n")
-    assert "mqtt: the bridge reads JSON" in said
-    assert "mqtt: the bridge reads JSON" in refused(
+    assert "mqtt: the bridge reads only JSON" in said
+    assert "mqtt: the bridge reads only JSON" in refused(
         tmp_path, f"stations: [{STATION}]\nmqtt: {{home_assistant: {{}}}}\n"
     )
 

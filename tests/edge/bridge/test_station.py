@@ -10,16 +10,25 @@ import pytest
 from bridge_parts import defect, settings, verdict
 from station_parts import TOPICS, health
 
-from edge_inspect.edge.bridge.registers import FLAGS, NEWEST, PART_FIELDS, RING, SLOT, SLOTS, STATION_FIELDS, Field
-from edge_inspect.edge.bridge.station import BridgedStation, StationRecord
+from edge_inspect.edge.bridge.registers import (
+    FLAGS,
+    NEWEST,
+    PART_FIELDS,
+    RING,
+    SLOT,
+    SLOTS,
+    STATION_FIELDS,
+    RegisterField,
+)
+from edge_inspect.edge.bridge.station import BridgedStation, SavedStation
 from edge_inspect.edge.contract.fields import utc_now
 from edge_inspect.edge.contract.messages import Status
 
 
 class Bench:
-    def __init__(self, folder: Path, record: StationRecord | None = None, **more: Any) -> None:
+    def __init__(self, folder: Path, saved: SavedStation | None = None, **more: Any) -> None:
         chosen = settings(1883, folder, **{"stale_after_s": 5, **more})
-        self.one = BridgedStation(TOPICS, chosen, record or StationRecord(), 3)
+        self.one = BridgedStation(TOPICS, chosen, saved or SavedStation(), 3)
         self.now = 100.0
 
     def send(self, topic: str, payload: bytes, *, retained: bool = False) -> None:
@@ -40,7 +49,7 @@ class Bench:
         return {name for at, name in enumerate(FLAGS) if self.values()["flags"] >> at & 1}
 
 
-def values(fields: tuple[Field, ...], registers: list[int]) -> dict[str, int]:
+def values(fields: tuple[RegisterField, ...], registers: list[int]) -> dict[str, int]:
     words = {field: registers[field.offset : field.offset + field.registers] for field in fields}
     return {
         field.name: int.from_bytes(b"".join(w.to_bytes(2, "big") for w in own), "big") for field, own in words.items()
@@ -123,14 +132,14 @@ def test_what_cannot_be_read_is_left_out_and_said(
 ) -> None:
     for topic in bench.one.subscriptions:
         bench.send(topic, payload)
-    assert bench.values()["heard"] == 0 and caplog.text.count("cannot be read and is left out") == 5
+    assert bench.values()["heard"] == 0 and caplog.text.count("cannot be read and is dropped") == 5
 
 
 def test_it_goes_on_where_it_was(tmp_path: Path) -> None:
     before = Bench(tmp_path)
     before.one.connect(True)
     before.put(1, 2, 3)
-    after = Bench(tmp_path, StationRecord.model_validate_json(before.one.record().model_dump_json()))
+    after = Bench(tmp_path, SavedStation.model_validate_json(before.one.saved().model_dump_json()))
     assert after.one.registers(0)[SLOTS:] == before.one.registers(0)[SLOTS:]
     after.one.connect(True)
     after.put(6)

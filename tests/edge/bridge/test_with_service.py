@@ -49,7 +49,7 @@ def test_from_the_camera_to_the_registers(
     heard = len(subscriber.sequences())
     wait_until(lambda: len(subscriber.sequences()) > heard + 150, PATIENCE, "more than the broker keeps")
     bridge.send_signal(signal.SIGCONT)
-    wait_until(lambda: "asked for" in bridge.said(), PATIENCE, "a request")
+    wait_until(lambda: "asking the station to send them again" in bridge.said(), PATIENCE, "a request")
 
     def complete() -> bool:
         """All parts from the first to the newest are there, each once."""

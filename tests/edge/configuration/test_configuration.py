@@ -155,8 +155,8 @@ def test_two_stations_need_two_names(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "why"),
     [
-        ("a/b", "holds '/', '+', '#'"),
-        ("#", "holds '/', '+', '#'"),
+        ("a/b", "contains '/', '+', '#'"),
+        ("#", "contains '/', '+', '#'"),
         ("", "is empty"),
         ("x" * 65, "has 65 characters"),
         ("line\u200b1", "a character that cannot be printed"),
@@ -439,7 +439,7 @@ def test_a_credential_of_systemds_is_not_missed_in_a_shell(
     remedy = "; a name without a folder is a credential of systemd's: LoadCredential=mqtt-password:FILE in the unit"
     monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
     (unseen,) = check_settings(tmp_path / "config.yaml", loaded)
-    assert unseen.startswith(f"mqtt.password_file: mqtt-password is not looked at{remedy}")
+    assert unseen.startswith(f"mqtt.password_file: mqtt-password is not checked{remedy}")
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
     (said,) = check(tmp_path, present)[1:]
     assert said.startswith(f"mqtt.password_file: {tmp_path}/mqtt-password: No such file or directory{remedy}")

@@ -24,7 +24,7 @@ from edge_inspect.edge.outbox.memory import MemoryOutbox
 @pytest.mark.parametrize(
     ("code", "said"),
     [
-        (0x80, "Unspecified error (0x80); the broker's log may say why"),
+        (0x80, "Unspecified error (0x80); see the broker's log for the reason"),
         (0x97, "Quota exceeded (0x97); raise the broker's quota"),
         (0x00, "Success (0x00)"),
     ],
@@ -72,9 +72,9 @@ def test_mutual_tls(
     trusted = authority / "ca.pem"
     monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
     with Publisher(TOPICS, outbox, mqtt(tls_broker.port, tls=TlsSettings()), status()):
-        wait_until(lambda: "is signed by the CA 'test CA', not of a CA that this box knows" in caplog.text)
+        wait_until(lambda: "is signed by the CA 'test CA', not by a CA that this box trusts" in caplog.text)
     with Publisher(TOPICS, outbox, mqtt(tls_broker.port, tls=TlsSettings(ca_file=trusted)), status()):
-        wait_until(lambda: "wants a certificate of this box" in caplog.text)
+        wait_until(lambda: "requires a certificate of this box" in caplog.text)
     assert outbox.depth().entries == 20
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(authority))
     mutual = TlsSettings(ca_file=trusted, certificate=Path("box.pem"), key=Path("box.key"))

@@ -55,14 +55,14 @@ def test_a_ca_file_that_cannot_be_used_is_said(authority: Authority, tmp_path: P
     (tmp_path / "changed").write_text(authority.file.read_text().replace("MII", "MIX"))
     os.mkfifo(tmp_path / "pipe")
     for name, said in {
-        "ca.der": f"is DER, not PEM; write it as PEM: openssl x509 -inform DER -in {tmp_path}/ca.der -out",
-        "ca.p12": f"is PKCS#12, not PEM; write it as PEM: openssl pkcs12 -nokeys -in {tmp_path}/ca.p12 -out",
-        "ca.csr": "holds CERTIFICATE REQUEST, and no CERTIFICATE; take the file that the CA has made",
+        "ca.der": f"is DER, not PEM; convert it to PEM: openssl x509 -inform DER -in {tmp_path}/ca.der -out",
+        "ca.p12": f"is PKCS#12, not PEM; convert it to PEM: openssl pkcs12 -nokeys -in {tmp_path}/ca.p12 -out",
+        "ca.csr": "contains CERTIFICATE REQUEST, and no CERTIFICATE; use the certificate that the CA has issued",
         "empty": "is empty",
-        "text": "is no PEM file; it needs the lines -----BEGIN CERTIFICATE-----",
+        "text": "is not a PEM file; it needs a line -----BEGIN CERTIFICATE-----",
         "cut": "is damaged",
         "changed": "is damaged",
-        "ca.key": "holds PRIVATE KEY, and no CERTIFICATE",
+        "ca.key": "contains PRIVATE KEY, and no CERTIFICATE",
         "none": "No such file",
         ".": "it is a folder",
         "pipe": "it is a device, a pipe or a socket",
@@ -84,9 +84,9 @@ def test_certificate_and_key_that_cannot_be_used_are_said(authority: Authority, 
         (box, "other.key", f"does not belong to mqtt.tls.certificate {box}"),
         (secret, "secret.key", "has a passphrase; write it without one: openssl pkey -in "),
         (box, "old.key", "has a passphrase"),
-        (box, "box.der", "is DER, not PEM; write it as PEM: openssl pkey"),
-        (box, "box.p12", "is PKCS#12, not PEM; write it as PEM: openssl pkcs12 -nocerts -nodes -in "),
-        (box, "public.pem", "holds PUBLIC KEY, and no PRIVATE KEY"),
+        (box, "box.der", "is DER, not PEM; convert it to PEM: openssl pkey"),
+        (box, "box.p12", "is PKCS#12, not PEM; convert it to PEM: openssl pkcs12 -nocerts -nodes -in "),
+        (box, "public.pem", "contains PUBLIC KEY, and no PRIVATE KEY"),
     ]:
         (found,) = mistakes(certificate=certificate, key=tmp_path / name)
         assert found.startswith(f"mqtt.tls.key: {tmp_path / name}: {said}")

@@ -65,7 +65,7 @@ def test_a_certificate_for_other_names_is_said_with_those_names(serve: Serve, au
     said = problem(port, tls=tls)
     assert said == (
         "TLS: certificate verify failed: the broker's certificate is for broker.lan, 10.0.0.7, localhost, not for "
-        "127.0.0.1; set mqtt.host to a name it is for, or have one made for 127.0.0.1"
+        "127.0.0.1; set mqtt.host to a name in the certificate, or have one issued for 127.0.0.1"
     )
     assert problem(port, "localhost", tls=tls) == ""
 
@@ -90,15 +90,17 @@ def test_dates_are_said_beside_this_boxs_clock(
 def test_an_expired_authority_is_told_from_the_brokers_certificate(serve: Serve, tmp_path: Path) -> None:
     old = Authority(tmp_path, "old", last=-0.5)
     said = problem(serve(old.make("broker", "127.0.0.1")), tls={"ca_file": old.file})
-    assert said.startswith("TLS: certificate verify failed: of a CA of the broker's, certificate has expired; renew it")
+    assert said.startswith(
+        "TLS: certificate verify failed: certificate of the broker's CA: certificate has expired; renew it"
+    )
 
 
 def test_an_authority_that_is_not_known_is_named(serve: Serve, authority: Authority, tmp_path: Path) -> None:
     port = serve(authority.make("broker", "127.0.0.1"))
     said = problem(port, tls={})
-    assert "is signed by the CA 'test CA', not of a CA that this box knows; set mqtt.tls.ca_file" in said
+    assert "is signed by the CA 'test CA', not by a CA that this box trusts; set mqtt.tls.ca_file" in said
     other = Authority(tmp_path, "other", "another CA")
-    assert f"not of mqtt.tls.ca_file {other.file}; set mqtt.tls.ca_file" in problem(port, tls={"ca_file": other.file})
+    assert f"not by mqtt.tls.ca_file {other.file}; set mqtt.tls.ca_file" in problem(port, tls={"ca_file": other.file})
     anew = Authority(tmp_path, "anew")
     assert "with another key than that of mqtt.tls.ca_file" in problem(port, tls={"ca_file": anew.file})
 
@@ -108,7 +110,7 @@ def test_a_certificate_signed_by_itself_can_be_trusted_by_its_copy(serve: Serve,
     files = ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", "broker.key", "-out", "broker.pem"]
     subprocess.run([*command.split(), *files], cwd=tmp_path, check=True, capture_output=True)
     port = serve(tmp_path / "broker.pem")
-    assert "is signed by itself, and not of a CA that this box knows" in problem(port, tls={})
+    assert "is self-signed, not by a CA that this box trusts" in problem(port, tls={})
     assert problem(port, tls={"ca_file": tmp_path / "broker.pem"}) == ""
 
 
@@ -137,7 +139,7 @@ def shows(authority: Authority, certificate: Path) -> dict[str, Path]:
 
 def see_refusals(port: int, authority: Authority, tmp_path: Path) -> None:
     said = problem(port, tls={"ca_file": authority.file})
-    assert "wants a certificate of this box" in said and "mqtt.tls.certificate and mqtt.tls.key" in said
+    assert "requires a certificate of this box" in said and "mqtt.tls.certificate and mqtt.tls.key" in said
     stranger = Authority(tmp_path, "stranger", "stranger").make("box of a stranger")
     assert "the broker does not know the CA of mqtt.tls.certificate" in problem(port, tls=shows(authority, stranger))
     old = authority.make("old box", first=-9, last=-1)
@@ -147,12 +149,12 @@ def see_refusals(port: int, authority: Authority, tmp_path: Path) -> None:
 def test_tls_at_a_port_without_and_the_other_way_round(serve: Serve, authority: Authority, broker: Broker) -> None:
     said = problem(broker.port, tls={})
     assert said == (
-        f"TLS: port {broker.port} speaks MQTT without TLS; set mqtt.port to the broker's port for TLS, often 8883, or "
+        f"TLS: port {broker.port} uses MQTT without TLS; set mqtt.port to the broker's port for TLS, often 8883, or "
         "leave mqtt.tls out"
     )
     port = serve(authority.make("broker", "127.0.0.1"))
     assert f"if port {port} is its port for TLS, set mqtt.tls" in problem(port)
-    with pytest.raises(ConnectionProblem, match=f"port {port} speaks TLS; set mqtt.tls"):
+    with pytest.raises(ConnectionProblem, match=f"port {port} requires TLS; set mqtt.tls"):
         try_broker(MqttSettings(host="127.0.0.1", port=port), [], [])
 
 
@@ -190,7 +192,7 @@ def answering(answer: bytes | ssl.SSLContext | None) -> Iterator[int]:
 def test_what_answers_something_else_than_tls_is_told(answer: bytes) -> None:
     with answering(answer) as port:
         said = problem(port, tls={})
-    assert f"port {port} answers something else than TLS; set mqtt.port to the broker's port for TLS" in said
+    assert f"port {port} does not answer in TLS; set mqtt.port to the broker's port for TLS" in said
 
 
 def test_who_does_not_answer_the_handshake_is_told() -> None:
@@ -209,7 +211,7 @@ def test_a_broker_with_old_tls_is_told(authority: Authority) -> None:
     old.load_cert_chain(certificate, certificate.with_suffix(".key"))
     with answering(old) as port:
         said = problem(port, tls={"ca_file": authority.file})
-    assert said.startswith("TLS: the broker speaks no TLS 1.2 or newer")
+    assert said.startswith("TLS: the broker does not support TLS 1.2 or newer")
 
 
 def test_where_nothing_listens_is_told() -> None:
@@ -218,7 +220,7 @@ def test_where_nothing_listens_is_told() -> None:
 
 def test_a_name_that_is_not_known_is_told() -> None:
     said = problem(1883, "no-such-broker.invalid")
-    assert "the name no-such-broker.invalid is not known" in said or "no DNS server answers for no-such" in said
+    assert "the name no-such-broker.invalid is unknown" in said or "no DNS server answers for no-such" in said
 
 
 @pytest.mark.parametrize(
@@ -230,12 +232,12 @@ def test_a_name_that_is_not_known_is_told() -> None:
         ),
         (
             socket.gaierror(socket.EAI_NONAME, "Name not known"),
-            "the name localhost is not known (Name not known); check",
+            "the name localhost is unknown (Name not known); check",
         ),
         (TimeoutError("timed out"), "no answer within 5 s; check mqtt.host, the network and its firewalls"),
         (OSError(113, "No route to host"), "No route to host; check mqtt.host, this box's address and its gateway"),
         (OSError(101, "Network is unreachable"), "Network is unreachable; check mqtt.host, this box's address"),
-        (UnicodeError("label too long"), "is no name of a host; check mqtt.host"),
+        (UnicodeError("label too long"), "is not a valid host name; check mqtt.host"),
     ],
 )
 def test_what_a_network_can_do_is_told(failure: OSError | UnicodeError, said: str) -> None:

@@ -90,12 +90,12 @@ def test_statuses_of_a_time_without_a_broker_come_in_order_and_end_with_what_hol
     said = [status("starting"), status("online"), status("degraded")]
     for each in said:
         notices.add_status(each)
-    notices.begin_anew(said[-1], 9)
+    notices.start_connection(said[-1], 9)
     taken = [notice.content for _ in range(4) if (notice := notices.next()) is not None]
     assert [each.state for each in taken] == ["starting", "online", "degraded"]
     assert [each.sequence for each in taken] == [0, 0, 9]
     # Nothing has arrived: all comes again, and once each.
-    notices.begin_anew(said[-1], 12)
+    notices.start_connection(said[-1], 12)
     taken = [notice.content for _ in range(4) if (notice := notices.next()) is not None]
     assert [each.state for each in taken] == ["starting", "online", "degraded"] and taken[-1].sequence == 12
 

@@ -81,7 +81,7 @@ def live(reconnection: Reconnection, settings: MqttSettings, for_s: float = 5.0)
 
     will = LastWill("status", b"offline")
     with wake, other:
-        return reconnection.live(lambda terms: Session("client", terms, settings, will, {}), serve)
+        return reconnection.run_once(lambda terms: Session("client", terms, settings, will, {}), serve)
 
 
 @pytest.mark.parametrize(("end", "expected"), [(0, [0.0] * 6), (1, [0.5, 1.0, 2.0, 4.0, 5.0, 5.0])])
@@ -126,7 +126,7 @@ def test_a_broker_that_does_not_speak_5_is_asked_once(
         live(each, broker.settings, 0)
     assert broker.levels == [5, 4, 4, 4, 4]
     falls = [record.message for record in caplog.records if record.levelno == logging.WARNING]
-    assert len(falls) == 1 and "speaks MQTT 3.1.1, not MQTT 5" in falls[0] and "mqtt.protocol" in falls[0]
+    assert len(falls) == 1 and "supports MQTT 3.1.1, not MQTT 5" in falls[0] and "mqtt.protocol" in falls[0]
     assert caplog.text.count("in MQTT 3.1.1\n") == 4
 
 
@@ -199,7 +199,9 @@ def test_what_a_broker_refuses_is_left_out_at_once_and_said_once(caplog: pytest.
         assert wills == [(True, 1), (False, 1), (False, 0), (False, 0)]
     said = [record.message for record in caplog.records]
     assert len(said) == 2
-    assert "keeps no retained messages" in said[0] and "mqtt.retain: false" in said[0] and "takes QoS 0 only" in said[1]
+    assert (
+        "keeps no retained messages" in said[0] and "mqtt.retain: false" in said[0] and "accepts QoS 0 only" in said[1]
+    )
 
 
 def test_a_refusal_that_nothing_helps_against_is_tried_slowly(
@@ -223,7 +225,10 @@ def test_a_problem_is_said_once_until_there_was_a_connection_or_another_problem(
         live(reconnection, settings, 0)
     where = f"broker 127.0.0.1:{broker.port}"
     said = {}
-    for problem, record in {"not reachable: Connection refused": 0, "the broker hung up without an answer": 5}.items():
+    for problem, record in {
+        "not reachable: Connection refused": 0,
+        "the broker closed the connection without an answer": 5,
+    }.items():
         said[problem] = caplog.records[record].getMessage()
         assert said[problem].startswith(f"plant/line1/a: {where}: {problem}")
         assert said[problem].endswith(". It waits; trying again")
@@ -244,7 +249,7 @@ def test_a_malformed_packet_ends_the_connection_and_nothing_else(caplog: pytest.
     reconnection = Reconnection(broker.settings, log, "It waits")
     assert 0 <= live(reconnection, broker.settings) <= broker.settings.backoff_cap_s
     (record,) = caplog.records
-    assert "it sent what is not MQTT 5" in record.message and record.exc_info is None
+    assert "it sent bytes that are not MQTT 5" in record.message and record.exc_info is None
     live(reconnection, broker.settings, 0)
     assert broker.levels == [5, 5]
 

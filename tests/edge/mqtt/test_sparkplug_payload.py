@@ -62,5 +62,5 @@ def test_a_command_is_read_with_what_this_program_does_not_know() -> None:
 
 @pytest.mark.parametrize("payload", [b"\xff", b"{}", field(2, b"\x0a\x09x")])
 def test_what_is_no_payload_is_refused(payload: bytes) -> None:
-    with pytest.raises(PayloadError, match="no Sparkplug B payload"):
+    with pytest.raises(PayloadError, match="not a Sparkplug B payload"):
         decode(payload)

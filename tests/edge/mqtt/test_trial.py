@@ -52,7 +52,7 @@ def test_packets_that_are_too_small_are_a_mistake(make_broker: Callable[..., Bro
     broker = make_broker(settings="allow_anonymous true\nmax_packet_size 600")
     broker.start()
     (mistake,) = try_broker(settings(broker.port), PUBLISH, [], packet_bytes=601).mistakes
-    assert "takes packets up to 600 bytes" in mistake and "raise its limit" in mistake
+    assert "accepts packets up to 600 bytes" in mistake and "raise its limit" in mistake
     assert not try_broker(settings(broker.port), PUBLISH, [], packet_bytes=600).mistakes
 
 
@@ -69,7 +69,7 @@ def test_a_broker_of_3_1_1_alone_is_tried_with_that(broker: Broker) -> None:
         assert between.versions == [5, 4]
     assert trial.mistakes == [] and trial.said == [
         "answers with MQTT 3.1.1",
-        "it does not tell what may be published; the service's log has what it refuses",
+        "it does not say what may be published; the service's log will show what it refuses",
     ]
 
 
@@ -95,7 +95,7 @@ def scripted(*answers: bytes) -> Iterator[int]:
             thread.join(10)
 
 
-SILENT = "hung up, or does not answer, at a message to"
+SILENT = "the broker closed the connection or does not answer at a message to"
 LET_IN = b"\x20\x03\x00\x00\x00"
 
 
@@ -105,7 +105,7 @@ LET_IN = b"\x20\x03\x00\x00\x00"
         ([LET_IN, b"\x50\x04\x00\x01\x90\x00"], f"may not publish to {PUBLISH[0]}: Topic name invalid (0x90)"),
         (
             [LET_IN, b"\x30\x05\x00\x01a\x00b\x50\x02\x00\x01"],
-            f"hung up, or does not answer, at a message to {PUBLISH[1]}",
+            f"the broker closed the connection or does not answer at a message to {PUBLISH[1]}",
         ),
         ([LET_IN, b"\xe0\x02\x87\x00"], f"{SILENT} {PUBLISH[0]}: Not authorized"),
         ([LET_IN, b"\x50\x04\x00\x01\xee\x00"], f"may not publish to {PUBLISH[0]}: Unspecified error"),
@@ -122,8 +122,8 @@ def test_what_a_broker_answers_is_read_by_its_structure(answers: list[bytes], sa
 @pytest.mark.parametrize(
     ("answers", "said"),
     [
-        ([b"SSH-2.0-OpenSSH\r\n"], "hung up|does not answer MQTT"),
-        ([], "the broker hung up without an answer"),
+        ([b"SSH-2.0-OpenSSH\r\n"], "closed the connection|does not answer MQTT"),
+        ([], "the broker closed the connection without an answer"),
     ],
 )
 def test_what_is_no_broker_is_said(answers: list[bytes], said: str) -> None:

@@ -228,7 +228,7 @@ def test_what_is_dropped_unsent_is_logged_with_its_reason(
     assert outbox.why_dropped == "" and not caplog.records
     clock.now += 61
     outbox.put("a", one("defect"))
-    assert "drops messages unsent: waited for more than outbox.max_age_s, 60 s" in caplog.text
+    assert "drops messages unsent: they waited for longer than outbox.max_age_s, 60 s" in caplog.text
     assert "outbox.max_age_s" in outbox.why_dropped and outbox.dropped() == {"verdict": 1, "defect": 0}
     for _ in range(8):
         outbox.put("a", one("defect"))
@@ -236,7 +236,7 @@ def test_what_is_dropped_unsent_is_logged_with_its_reason(
     assert caplog.text.count("drops messages unsent: outbox.max_bytes, 400, is reached") == 1  # not once a part
     assert "outbox.max_bytes" in outbox.why_dropped
     outbox.drop([outbox.pending("a", 0, 1)[0].id])
-    assert outbox.why_dropped == "the broker does not take them; the log has more"
+    assert outbox.why_dropped == "the broker does not accept them; see the log for the reason"
 
 
 def test_the_wall_clock_has_no_part_in_an_age(

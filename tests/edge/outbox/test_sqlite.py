@@ -139,7 +139,7 @@ def test_the_file_of_another_program_is_left_alone(path: Path) -> None:
 @pytest.mark.parametrize(
     ("number", "said"),
     [
-        (errno.EROFS, "Read-only file system; the file system is read-only; the kernel's log"),
+        (errno.EROFS, "Read-only file system; the file system is read-only; see the kernel's log"),
         (errno.ENOSPC, "No space left on device; make room on the disk"),
         (errno.EACCES, "Permission denied; let this user write to "),
     ],
@@ -159,7 +159,7 @@ def test_a_lock_that_cannot_be_made_comes_with_its_own_remedy(
 
 def test_a_link_to_a_folder_that_is_not_there_names_that(path: Path) -> None:
     path.symlink_to("/nowhere/outbox.db")
-    with pytest.raises(OutboxError, match="the folder /nowhere is there and mounted"):
+    with pytest.raises(OutboxError, match="the folder /nowhere exists and is mounted"):
         SqliteOutbox(path)
 
 
@@ -170,7 +170,7 @@ def test_a_folder_that_is_missing_is_named(tmp_path: Path) -> None:
 
 def test_a_path_that_cannot_be_opened_is_named(path: Path) -> None:
     path.mkdir()
-    with pytest.raises(OutboxError, match=rf"outbox {path}: .*: this is a folder; name a file in outbox.path"):
+    with pytest.raises(OutboxError, match=rf"outbox {path}: .*: this is a folder; set outbox.path to a file"):
         SqliteOutbox(path)
 
 
@@ -180,7 +180,7 @@ def test_a_second_process_is_refused(path: Path) -> None:
     with SqliteOutbox(path):
         second = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
         assert f"process {os.getpid()} uses it" in second.stderr
-        with pytest.raises(OutboxError, match="uses it; stop that one"):
+        with pytest.raises(OutboxError, match="uses it; stop that process"):
             SqliteOutbox(path)
     SqliteOutbox(path).close()
 
@@ -243,7 +243,7 @@ def test_a_program_that_reads_without_end_is_named_before_the_log_fills_the_disk
         put_within(30, outbox, 1)
         with another_program(path, "BEGIN; SELECT * FROM entries") as process:
             put_within(60, outbox, 1000)
-            wait_until(lambda: f"(process {process}) reads the file and does not end" in caplog.text, 30)
+            wait_until(lambda: f"(process {process}) keeps the file open for reading" in caplog.text, 30)
         assert outbox.problem is None
 
 
@@ -296,14 +296,14 @@ def test_parts_do_not_wait_for_another_program(
         put_within(30, outbox, 3)
         with another_program(path, statement) as process:
             put_within(30, outbox, 500)  # a fifth of a second each would be 100 s
-            assert f"(process {process}), holds the file; have it write or undo its change" in str(outbox.problem)
+            assert f"(process {process}), has locked the file; end its transaction" in str(outbox.problem)
             outbox.remove([entry.id for entry in outbox.pending("a", 0, 4)])
             outbox.retry()
             assert outbox.problem is not None
         assert [record.message for record in caplog.records if "database is locked" in record.message]
         assert len(caplog.records) == 1
         wait_until(lambda: outbox.retry() or outbox.problem is None)
-        assert "takes messages again" in caplog.text
+        assert "can be written again" in caplog.text
         put_within(30, outbox, 1)
         expected = [number for number in range(3, 505) for _ in range(2)]
         wait_until(lambda: sequences(outbox) == expected)
@@ -342,9 +342,9 @@ def test_what_is_in_memory_is_never_sent_before_what_is_in_the_file(path: Path) 
         (OSError(errno.EROFS, "Read-only file system"), "the file system is read-only"),
         (sqlite3.OperationalError("disk I/O error"), "the disk fails"),
         (sqlite3.DatabaseError("database disk image is malformed"), "restart the service"),
-        (sqlite3.OperationalError("unable to open database file"), "is there and mounted"),
-        (sqlite3.OperationalError("database is locked"), "another program holds the file (fuser -v"),
-        (sqlite3.OperationalError("something new"), "see that the disk has room and works"),
+        (sqlite3.OperationalError("unable to open database file"), "exists and is mounted"),
+        (sqlite3.OperationalError("database is locked"), "another program has locked the file (`fuser -v"),
+        (sqlite3.OperationalError("something new"), "check that the disk works and has free space"),
     ],
 )
 def test_each_fault_has_its_own_remedy(path: Path, problem: Exception, remedy: str) -> None:
@@ -383,7 +383,7 @@ def test_a_full_disk_keeps_the_service_up(path: Path, caplog: pytest.LogCaptureF
         outbox._db.execute("PRAGMA max_page_count = 100000")
         time.sleep(1.05)
         assert outbox.put("a", large) == 6
-        assert "takes messages again" in caplog.text
+        assert "can be written again" in caplog.text
         assert outbox.problem is None
     with SqliteOutbox(path) as outbox:
         assert sequences(outbox) == [4, 5, 6]
@@ -404,7 +404,7 @@ def test_a_file_that_is_taken_away_is_said(path: Path, caplog: pytest.LogCapture
         outbox.retry()
         outbox.retry()
         assert "was deleted or replaced while the service uses it" in str(outbox.problem)
-        assert caplog.text.count("Restart the service once nothing waits") == 1
+        assert caplog.text.count("Restart the service when no message waits") == 1
         # It delivers all the same.
         outbox.put("a", one())
         assert sequences(outbox) == [1, 2]

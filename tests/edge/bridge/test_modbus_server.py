@@ -15,9 +15,9 @@ import pytest
 from bridge_parts import Plc, RawPlc, put, reading, request, serving
 from mosquitto import wait_until
 
-from edge_inspect.edge.bridge.answers import Answers
+from edge_inspect.edge.bridge.modbus_requests import ModbusRequests
+from edge_inspect.edge.bridge.modbus_server import MOST_CONNECTIONS, TCP_OPTIONS
 from edge_inspect.edge.bridge.registers import BLOCK
-from edge_inspect.edge.bridge.server import MOST_CONNECTIONS, TCP_OPTIONS
 from edge_inspect.edge.errors import ConfigurationError
 
 ILLEGAL_FUNCTION, ILLEGAL_ADDRESS, ILLEGAL_VALUE = 1, 2, 3
@@ -157,7 +157,7 @@ def test_what_is_no_modbus_ends_its_own_connection(
         assert other.ask(READ_72)[:2] == bytes((3, 144))
         with raw(port) as again:
             assert again.ask(READ_72)[:2] == bytes((3, 144))
-    assert "is hung up on: not Modbus TCP" in caplog.text and "127.0.0.1:" in caplog.text
+    assert "is closed: not Modbus TCP" in caplog.text and "127.0.0.1:" in caplog.text
 
 
 @pytest.mark.parametrize("protocol", [1, 0x0200, 0xFFFF])
@@ -171,7 +171,7 @@ def test_a_frame_of_another_protocol_is_skipped(tmp_path: Path, protocol: int) -
 def test_the_rest_of_a_request_is_not_awaited_for_ever(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, piece: bytes
 ) -> None:
-    monkeypatch.setattr("edge_inspect.edge.bridge.server.REST_S", 0.2)
+    monkeypatch.setattr("edge_inspect.edge.bridge.modbus_server.REST_S", 0.2)
     with serving(tmp_path) as (_, port), raw(port) as idle, raw(port) as client:
         client.send(piece)
         assert client.answer() is None
@@ -220,14 +220,14 @@ def test_a_client_that_does_not_read_is_hung_up_on(tmp_path: Path, monkeypatch: 
 def test_one_that_asks_without_pause_leaves_the_others_their_turn(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked, go_on, answer = [], threading.Event(), Answers.answer
+    asked, go_on, answer = [], threading.Event(), ModbusRequests.answer
 
-    def slow(self: Answers, pdu: bytes) -> bytes:
+    def slow(self: ModbusRequests, pdu: bytes) -> bytes:
         asked.append(pdu)
         assert go_on.wait(60)
         return answer(self, pdu)
 
-    monkeypatch.setattr(Answers, "answer", slow)
+    monkeypatch.setattr(ModbusRequests, "answer", slow)
     with serving(tmp_path) as (_, port), raw(port) as greedy, raw(port) as other:
         greedy.send(*(request(number, READ_72) for number in range(300)))
         wait_until(lambda: bool(asked), 30, "the first is under way")
@@ -289,7 +289,7 @@ def test_a_port_that_is_taken_is_said(tmp_path: Path) -> None:
     taken = serving(tmp_path)
     with (
         taken as (_, port),
-        pytest.raises(ConfigurationError, match=rf"modbus: 127.0.0.1:{port} cannot be listened on: the port is in use"),
+        pytest.raises(ConfigurationError, match=rf"modbus: cannot listen on 127.0.0.1:{port}: the port is in use"),
     ):
         serving(tmp_path, port=port).__enter__()
 
@@ -297,12 +297,12 @@ def test_a_port_that_is_taken_is_said(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("host", "why"),
     [
-        ("no-such-host.invalid", "this box knows no host 'no-such-host.invalid'; set modbus.host"),
-        ("192.0.2.1", "no address of this box .* or to 0.0.0.0 for all"),
+        ("no-such-host.invalid", "the host name 'no-such-host.invalid' is unknown; set modbus.host"),
+        ("192.0.2.1", "this box does not have that address; .* or to 0.0.0.0 for all"),
     ],
 )
 def test_an_address_that_cannot_be_listened_on(tmp_path: Path, host: str, why: str) -> None:
-    with pytest.raises(ConfigurationError, match=rf"modbus: .* cannot be listened on: .*{why}"):
+    with pytest.raises(ConfigurationError, match=rf"modbus: cannot listen on .*{why}"):
         serving(tmp_path, host=host).__enter__()
 
 
@@ -316,5 +316,5 @@ def test_a_port_that_needs_a_privilege(tmp_path: Path, monkeypatch: pytest.Monke
 
     # Tests may run as root, who may use every port.
     monkeypatch.setattr(socket.socket, "bind", refuse)
-    with pytest.raises(ConfigurationError, match="ports below 1024 need a privilege"):
+    with pytest.raises(ConfigurationError, match="a port below 1024 needs a privilege"):
         serving(tmp_path, port=502).__enter__()

@@ -14,20 +14,20 @@ from bridge_parts import Beating, Line, settings
 from mosquitto import Between, Broker, wait_until
 from station_parts import TOPICS
 
-from edge_inspect.edge.bridge.following import Position
 from edge_inspect.edge.bridge.registers import FLAGS
-from edge_inspect.edge.bridge.session import Subscriber
+from edge_inspect.edge.bridge.reorder_buffer import SequencePosition
 from edge_inspect.edge.bridge.settings import BridgeSettings
-from edge_inspect.edge.bridge.station import BridgedStation, StationRecord
+from edge_inspect.edge.bridge.station import BridgedStation, SavedStation
+from edge_inspect.edge.bridge.subscriber import BridgeSubscriber
 from edge_inspect.edge.outbox.memory import MemoryOutbox
 
 PATIENCE = 60.0
 
 
 @contextlib.contextmanager
-def following(chosen: BridgeSettings, record: StationRecord | None = None) -> Iterator[BridgedStation]:
-    station = BridgedStation(TOPICS, chosen, record or StationRecord(), 1)
-    subscriber = Subscriber(chosen.name, chosen.mqtt, [station])
+def following(chosen: BridgeSettings, saved: SavedStation | None = None) -> Iterator[BridgedStation]:
+    station = BridgedStation(TOPICS, chosen, saved or SavedStation(), 1)
+    subscriber = BridgeSubscriber(chosen.name, chosen.mqtt, [station])
     try:
         yield station
     finally:
@@ -35,7 +35,7 @@ def following(chosen: BridgeSettings, record: StationRecord | None = None) -> It
 
 
 def parts(station: BridgedStation) -> int:
-    return station.record().tally.parts
+    return station.saved().tally.parts
 
 
 def flags(station: BridgedStation) -> set[str]:
@@ -105,10 +105,10 @@ def test_a_broker_that_takes_no_command_still_gives_verdicts(
     line = Line(broker.port, outbox)
     line.put(4)
     wait_until(lambda: outbox.depth().entries == 0, PATIENCE)
-    missing = Position(first=1, next=5, missing=[(2, 3)], newest_id="z", boots={"b": 1})
+    missing = SequencePosition(first=1, next=5, missing=[(2, 3)], newest_id="z", boots={"b": 1})
     try:
-        with following(settings(broker.port, tmp_path), StationRecord(position=missing)) as station:
-            wait_until(lambda: "no answer; see that the broker lets the bridge write" in caplog.text, PATIENCE)
+        with following(settings(broker.port, tmp_path), SavedStation(position=missing)) as station:
+            wait_until(lambda: "did not answer; check that the broker lets the bridge write" in caplog.text, PATIENCE)
             line.put(1)
             wait_until(lambda: parts(station) == 1, PATIENCE)
             assert flags(station) == {"gap"} and line.asked == []
@@ -190,7 +190,7 @@ def test_messages_lost_on_a_cut_connection_come_again(broker: Broker, outbox: Me
                 return parts(station) == put
 
             wait_until(complete, PATIENCE)
-            position = station.record().position
+            position = station.saved().position
             assert (position.missing, position.lost, position.resets) == ([], 0, 0)
     finally:
         beating.close()

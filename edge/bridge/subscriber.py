@@ -1,4 +1,4 @@
-"""The bridge's connection to the broker: hears its stations, and sends the commands that ask for what is missing."""
+"""The bridge's connection to the broker: it receives the stations' messages and sends commands for missing parts."""
 
 from __future__ import annotations
 
@@ -22,15 +22,16 @@ log = logging.getLogger(__name__)
 _TURN_S = 0.05
 
 
-class Subscriber:
-    """Hears the stations in a thread of its own, from its making to `close`; connects again whenever that is needed.
+class BridgeSubscriber:
+    """Receives the stations' messages in a thread of its own until `close`, and reconnects whenever that is needed.
 
-    The broker keeps nothing for it: what it misses is asked for.
+    The broker keeps no messages for the bridge while it is disconnected. The bridge asks the stations for parts that it
+    has missed.
 
     Args:
-        name: Of the bridge.
-        settings: Of the connection.
-        stations: That are followed.
+        name: Name of the bridge.
+        settings: Settings of the connection.
+        stations: Stations to follow.
     """
 
     def __init__(self, name: str, settings: MqttSettings, stations: Sequence[BridgedStation]) -> None:
@@ -56,7 +57,7 @@ class Subscriber:
 
     def _run(self) -> None:
         while not self._closing.is_set():
-            pause = self._reconnection.live(self._connect, self._serve)
+            pause = self._reconnection.run_once(self._connect, self._serve)
             for station in self._stations:
                 station.connect(False)
             self._closing.wait(pause)
@@ -65,7 +66,7 @@ class Subscriber:
         return Session(self._client_id, terms, self._settings, None, self._subscriptions)
 
     def _serve(self, session: Session) -> bool:
-        """Hear and ask until `close` is called."""
+        """Receive messages and send commands until `close` is called."""
         while not session.subscribed:
             session.turn(self._wake_out, _TURN_S)
             if self._closing.is_set():

@@ -9,9 +9,15 @@ from pathlib import Path
 import pytest
 from bridge_parts import put, reading, settings
 
-from edge_inspect.edge.bridge.answers import DEVICE_FAILURE, ILLEGAL_ADDRESS, ILLEGAL_FUNCTION, ILLEGAL_VALUE, Answers
+from edge_inspect.edge.bridge.modbus_requests import (
+    DEVICE_FAILURE,
+    ILLEGAL_ADDRESS,
+    ILLEGAL_FUNCTION,
+    ILLEGAL_VALUE,
+    ModbusRequests,
+)
 from edge_inspect.edge.bridge.registers import BLOCK
-from edge_inspect.edge.bridge.station import BridgedStation, StationRecord
+from edge_inspect.edge.bridge.station import BridgedStation, SavedStation
 from edge_inspect.edge.contract.topics import Topics
 
 STATIONS = 3
@@ -23,7 +29,7 @@ def stations(tmp_path: Path) -> list[BridgedStation]:
     """Three, the second with ten parts, that are acknowledged."""
     chosen = settings(1883, tmp_path, STATIONS, modbus={"acknowledge": True})
     made = [
-        BridgedStation(Topics(name.site, name.line, name.station), chosen, StationRecord(), 1)
+        BridgedStation(Topics(name.site, name.line, name.station), chosen, SavedStation(), 1)
         for name in chosen.stations
     ]
     put(made[1], *range(1, SHOWN + 1))
@@ -31,8 +37,8 @@ def stations(tmp_path: Path) -> list[BridgedStation]:
 
 
 @pytest.fixture
-def answers(stations: list[BridgedStation]) -> Answers:
-    return Answers(stations)
+def answers(stations: list[BridgedStation]) -> ModbusRequests:
+    return ModbusRequests(stations)
 
 
 def writing(address: int, value: int) -> bytes:
@@ -59,7 +65,7 @@ def writing_several(address: int, *values: int, count: int | None = None, size: 
     ],
 )
 def test_registers_are_read(
-    answers: Answers, stations: list[BridgedStation], function: int, address: int, count: int
+    answers: ModbusRequests, stations: list[BridgedStation], function: int, address: int, count: int
 ) -> None:
     registers = [word for station in stations for word in station.registers(0.0)]
     words = registers[address : address + count]
@@ -85,24 +91,24 @@ def test_registers_are_read(
         (0xFFFF - 3, 5, ILLEGAL_ADDRESS),
     ],
 )
-def test_what_cannot_be_read(answers: Answers, function: int, address: int, count: int, code: int) -> None:
+def test_what_cannot_be_read(answers: ModbusRequests, function: int, address: int, count: int, code: int) -> None:
     assert answers.answer(reading(address, count, function)) == bytes((function | 0x80, code))
 
 
 @pytest.mark.parametrize("function", [3, 4, 6, 16])
 @pytest.mark.parametrize("data", [b"", b"\0", bytes(3), bytes(5), bytes(252), bytes(400)])
-def test_data_of_the_wrong_length(answers: Answers, function: int, data: bytes) -> None:
+def test_data_of_the_wrong_length(answers: ModbusRequests, function: int, data: bytes) -> None:
     assert answers.answer(bytes((function,)) + data) == bytes((function | 0x80, ILLEGAL_VALUE))
 
 
 @pytest.mark.parametrize("function", sorted({*range(256)} - {3, 4, 6, 16}))
-def test_every_other_function_is_refused_with_its_own_code(answers: Answers, function: int) -> None:
+def test_every_other_function_is_refused_with_its_own_code(answers: ModbusRequests, function: int) -> None:
     for data in (b"", b"\0\0\0\1", bytes(252)):
         assert answers.answer(bytes((function,)) + data) == bytes((function | 0x80, ILLEGAL_FUNCTION))
 
 
 @pytest.mark.parametrize("several", [False, True])
-def test_acknowledged_is_written(answers: Answers, stations: list[BridgedStation], several: bool) -> None:
+def test_acknowledged_is_written(answers: ModbusRequests, stations: list[BridgedStation], several: bool) -> None:
     for value in (3, 3, SHOWN):
         request = writing_several(BLOCK + 22, value) if several else writing(BLOCK + 22, value)
         assert answers.answer(request) == request[:5]
@@ -134,16 +140,18 @@ def test_acknowledged_is_written(answers: Answers, stations: list[BridgedStation
         (writing_several(BLOCK + 22, 6) + b"\0", ILLEGAL_VALUE),
     ],
 )
-def test_what_cannot_be_written(answers: Answers, stations: list[BridgedStation], request_: bytes, code: int) -> None:
+def test_what_cannot_be_written(
+    answers: ModbusRequests, stations: list[BridgedStation], request_: bytes, code: int
+) -> None:
     assert answers.answer(writing(BLOCK + 22, 5)) == writing(BLOCK + 22, 5)
     assert answers.answer(request_) == bytes((request_[0] | 0x80, code))
     assert stations[1].registers(0.0)[22] == 5
 
 
 def test_a_fault_of_ours_is_exception_4_and_in_the_log(
-    answers: Answers, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    answers: ModbusRequests, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(BridgedStation, "registers", lambda self, now: [1.5] * BLOCK)
     with caplog.at_level(logging.ERROR):
         assert answers.answer(reading(0, 1)) == bytes((0x83, DEVICE_FAILURE))
-    assert "the request 0300000001 cannot be answered" in caplog.text
+    assert "an error of the bridge prevents an answer to the request 0300000001" in caplog.text

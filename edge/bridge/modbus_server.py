@@ -1,9 +1,9 @@
-"""The Modbus TCP server: PLCs connect to it, and every request that arrives is answered, in order.
+"""The Modbus TCP server: PLCs connect to it, and it answers every request in the order of arrival.
 
-It is our own, for delivering verdicts is what this project exists for, and the server of pymodbus 3.16 did not deliver:
-of several requests in one piece of TCP data it answers the first and drops the others; some refusals lack the request's
-function code; it answers diagnostic functions with data of its own; and its interface for servers changes with every
-minor release. What a server needs of the protocol are two small files, frame.py and answers.py.
+We wrote our own because the server of pymodbus 3.16 has faults that lose verdicts. If one piece of TCP data contains
+several requests, it answers the first and drops the others. Some of its refusals lack the request's function code. It
+answers diagnostic functions with made-up data. And its interface for servers changes with every minor release. The
+parts of the protocol that a server needs are two small files, modbus_frame.py and modbus_requests.py.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import dataclass
 
-from edge_inspect.edge.bridge.answers import Answers
-from edge_inspect.edge.bridge.frame import NotModbusError, take_frames
+from edge_inspect.edge.bridge.modbus_frame import NotModbusError, take_frames
+from edge_inspect.edge.bridge.modbus_requests import ModbusRequests
 from edge_inspect.edge.bridge.settings import ModbusSettings
 from edge_inspect.edge.bridge.station import BridgedStation
 from edge_inspect.edge.errors import ConfigurationError
@@ -29,9 +29,9 @@ log = logging.getLogger(__name__)
 
 MOST_CONNECTIONS = 64
 REST_S = 10.0
-"""How long a client may be silent in the middle of a request."""
+"""Longest silence of a client in the middle of a request, in seconds."""
 LINGER_S = 1.0
-"""How long a client that is hung up on may go on sending."""
+"""Time for which a client may go on sending after its connection is being closed, in seconds."""
 _START_S = 10.0
 _STOP_S = 5.0
 _READ_BYTES = 4096
@@ -41,8 +41,8 @@ TCP_OPTIONS = {
     socket.TCP_KEEPCNT: 3,
     socket.TCP_USER_TIMEOUT: 90_000,
 }
-"""How a client that lost its power or its cable is noticed: 60 + 3 * 10 s after it was last heard, or 90,000 ms after
-an answer that it does not take."""
+"""TCP options that detect a client without power or cable: 60 + 3 × 10 s after its last packet, or 90,000 ms after an
+answer that it does not acknowledge."""
 
 
 @dataclass(eq=False)
@@ -54,27 +54,29 @@ class _Connection:
     has_asked: bool = False
 
 
-class Server:
-    """Serves from its making to `close`, in a thread of its own.
+class ModbusServer:
+    """Serves PLCs in a thread of its own, from its creation until `close`.
 
-    A client that misbehaves harms nobody else:
+    A client that misbehaves does not disturb the others:
 
     - Clients are answered in turns, one request each.
-    - A client that does not read its answers gets no more, holds less than 100 KB, and is hung up on after 90 s.
-    - A client that sends what is not Modbus, or a piece of a request and then nothing for 10 s, is hung up on.
-    - There are 64 connections at most. To let a further client in, the oldest that has never asked is hung up on; where
-      all have asked, the one whose last request is the longest ago.
+    - A client that does not read its answers gets no more of them. It occupies less than 100 KB, and its connection is
+      closed after 90 s.
+    - The connection of a client is closed if it sends anything but Modbus, or a piece of a request and then nothing for
+      10 s.
+    - There are at most 64 connections. If one more client connects, the oldest connection without any request is
+      closed. If all have sent requests, the one whose last request is the oldest is closed.
 
     Args:
-        settings: Where to listen.
-        stations: In the order of their blocks.
+        settings: Address to listen on.
+        stations: Stations in the order of their blocks of registers.
 
     Raises:
-        ConfigurationError: The address cannot be listened on.
+        ConfigurationError: The server cannot listen on the address.
     """
 
     def __init__(self, settings: ModbusSettings, stations: Sequence[BridgedStation]) -> None:
-        self._settings, self._answers = settings, Answers(stations)
+        self._settings, self._answers = settings, ModbusRequests(stations)
         self._connections: set[_Connection] = set()
         self._started: Future[None] = Future()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), name="modbus", daemon=True)
@@ -83,11 +85,11 @@ class Server:
             self._started.result(_START_S)
         except (OSError, ValueError, FutureTimeoutError) as error:
             raise ConfigurationError(
-                f"modbus: {settings.host}:{settings.port} cannot be listened on: {_explain(settings, error)}"
+                f"modbus: cannot listen on {settings.host}:{settings.port}: {_explain(settings, error)}"
             ) from error
 
     def close(self) -> None:
-        """Stop listening and hang up."""
+        """Stop listening and close all connections."""
         self._loop.call_soon_threadsafe(self._stop.set)
         self._thread.join(_STOP_S)
 
@@ -111,45 +113,45 @@ class Server:
             try:
                 await self._answer_all(reader, connection)
             except NotModbusError as error:
-                log.warning("Modbus: %s is hung up on: %s", connection.peer, error)
+                log.warning("Modbus: the connection of %s is closed: %s", connection.peer, error)
                 await _hang_up(reader, writer)
             finally:
-                # It counts until its last answers are sent: a client may never read them.
+                # The connection is counted until its last answers are sent, because a client may never read them.
                 writer.close()
                 await writer.wait_closed()
         except OSError as error:
-            log.debug("Modbus: %s is gone: %s", connection.peer, error)
+            log.debug("Modbus: the connection of %s was lost: %s", connection.peer, error)
         finally:
             self._connections.discard(connection)
 
     def _admit(self, writer: asyncio.StreamWriter) -> _Connection:
-        """Count a new connection, and close another where there are too many.
+        """Count a new connection, and close another one if there are too many.
 
-        The new one is not refused: a PLC that was switched off and on must get in although its old connections seem to
-        live.
+        The new connection is not refused: a PLC that was switched off and on must be able to connect although its old
+        connections still seem to be alive.
         """
         if len(self._connections) >= MOST_CONNECTIONS:
             idle = min(self._connections, key=lambda one: (one.has_asked, one.used_at))
-            log.warning("Modbus: %s is hung up on: there are %d connections", idle.peer, MOST_CONNECTIONS)
+            log.warning("Modbus: the connection of %s is closed: there are %d connections", idle.peer, MOST_CONNECTIONS)
             self._connections.remove(idle)
             idle.writer.transport.abort()
         connected = writer.get_extra_info("socket")
-        with contextlib.suppress(OSError):  # it may be gone already
+        with contextlib.suppress(OSError):  # the client may have closed the connection already
             connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
             for option, value in TCP_OPTIONS.items():
                 connected.setsockopt(socket.IPPROTO_TCP, option, value)
         peer = ":".join(map(str, (writer.get_extra_info("peername") or ("an unknown client",))[:2]))
         task = asyncio.current_task()
-        assert task is not None  # this is called in one
+        assert task is not None  # this method runs inside a task
         connection = _Connection(writer, peer, task, self._loop.time())
         self._connections.add(connection)
         return connection
 
     async def _answer_all(self, reader: asyncio.StreamReader, connection: _Connection) -> None:
-        """Answer until the client hangs up.
+        """Answer requests until the client closes the connection.
 
         Raises:
-            NotModbusError: What the client sends cannot be answered.
+            NotModbusError: The client's bytes are not Modbus TCP, or the rest of a request does not come.
             OSError: The connection was lost.
         """
         received = bytearray()
@@ -168,14 +170,15 @@ class Server:
                 answer = frame._replace(pdu=self._answers.answer(frame.pdu))
                 connection.writer.write(answer.to_bytes())
                 await connection.writer.drain()
-                # The others have their turn.
+                # Let the other clients have their turn.
                 await asyncio.sleep(0)
 
 
 async def _hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Say that there will be no more answers, and let those before arrive.
+    """Close the sending side, and wait until the answers before it have arrived.
 
-    What the client sends meanwhile is thrown away: unread, it would have the system throw away the answers.
+    Data that the client sends meanwhile is read and discarded. Left unread, it would make the operating system reset
+    the connection and discard the answers.
     """
 
     async def throw_away() -> None:
@@ -188,14 +191,16 @@ async def _hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -
 
 
 def _explain(settings: ModbusSettings, error: Exception) -> str:
-    """Return why an address cannot be listened on, and what to do."""
+    """Return why the server cannot listen on its address, and what to do."""
     if isinstance(error, (socket.gaierror, UnicodeError)):
-        return f"this box knows no host {settings.host!r}; set modbus.host to an address of the PLC's network"
+        return f"the host name {settings.host!r} is unknown; set modbus.host to the box's address in the PLC's network"
     number = error.errno if isinstance(error, OSError) else None
     if number == errno.EADDRINUSE:
-        return "the port is in use; end the other program, perhaps another bridge, or choose another modbus.port"
+        return "the port is in use; stop the other program, perhaps another bridge, or choose another modbus.port"
     if number == errno.EADDRNOTAVAIL:
-        return "that is no address of this box (`ip address` lists them); set modbus.host to one, or to 0.0.0.0 for all"
+        return (
+            "this box does not have that address; set modbus.host to one that `ip address` lists, or to 0.0.0.0 for all"
+        )
     if number in (errno.EACCES, errno.EPERM):
-        return "ports below 1024 need a privilege, which the systemd unit gives; or choose another modbus.port"
-    return str(error) or f"nothing happened for {_START_S:g} s; see modbus.host"
+        return "a port below 1024 needs a privilege, which the systemd unit gives; or choose another modbus.port"
+    return str(error) or f"the server did not start within {_START_S:g} s; check modbus.host"

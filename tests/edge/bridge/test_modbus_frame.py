@@ -5,15 +5,15 @@ from bridge_parts import reading, request
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_inspect.edge.bridge.frame import Frame, NotModbusError, take_frames
+from edge_inspect.edge.bridge.modbus_frame import ModbusFrame, NotModbusError, take_frames
 
 FRAMES = st.lists(
-    st.builds(Frame, st.integers(0, 0xFFFF), st.integers(0, 255), st.binary(min_size=1, max_size=253)), max_size=6
+    st.builds(ModbusFrame, st.integers(0, 0xFFFF), st.integers(0, 255), st.binary(min_size=1, max_size=253)), max_size=6
 )
 
 
 @given(FRAMES, st.binary(max_size=5), st.lists(st.integers(1, 400), min_size=1, max_size=40))
-def test_frames_are_found_however_they_are_cut(frames: list[Frame], rest: bytes, sizes: list[int]) -> None:
+def test_frames_are_found_however_they_are_cut(frames: list[ModbusFrame], rest: bytes, sizes: list[int]) -> None:
     stream = b"".join(frame.to_bytes() for frame in frames) + rest
     received, found, at = bytearray(), [], 0
     while at < len(stream):
@@ -27,16 +27,16 @@ def test_frames_are_found_however_they_are_cut(frames: list[Frame], rest: bytes,
 def test_a_frame_is_as_the_specification_has_it() -> None:
     # Read one register, that at 5, of unit 255.
     stream = bytes.fromhex("1501 0000 0006 ff 03 0005 0001")
-    assert list(take_frames(bytearray(stream))) == [Frame(0x1501, 0xFF, reading(5, 1))]
-    assert Frame(0x1501, 0xFF, reading(5, 1)).to_bytes() == stream
+    assert list(take_frames(bytearray(stream))) == [ModbusFrame(0x1501, 0xFF, reading(5, 1))]
+    assert ModbusFrame(0x1501, 0xFF, reading(5, 1)).to_bytes() == stream
 
 
 @pytest.mark.parametrize("length", [0, 1, 512, 0x0600, 0xFFFF])
 def test_an_impossible_length_is_said_after_the_frames_before_it(length: int) -> None:
     received = bytearray(request(1, b"\3") + b"\0\2\0\0" + length.to_bytes(2, "big") + b"\1\3")
     found = take_frames(received)
-    assert next(found) == Frame(1, 1, b"\3")
-    with pytest.raises(NotModbusError, match=rf"says {length} bytes; 2 to 254 can be"):
+    assert next(found) == ModbusFrame(1, 1, b"\3")
+    with pytest.raises(NotModbusError, match=rf"header is {length}; 2 to 254 are possible"):
         next(found)
 
 

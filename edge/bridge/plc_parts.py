@@ -1,4 +1,4 @@
-"""The parts of a station as the PLC gets them: counters, and the last sixteen parts in a ring."""
+"""The parts of a station as the PLC sees them: counters, and the last 16 parts in a ring of slots."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from collections.abc import Sequence
 
 from pydantic import BaseModel
 
-from edge_inspect.edge.bridge.following import Delivery
-from edge_inspect.edge.bridge.part import Part
+from edge_inspect.edge.bridge.received_messages import ReceivedPart
 from edge_inspect.edge.bridge.registers import CLASSES, PART_FLAGS, RESULTS, RING, Values, bits, text_bytes
+from edge_inspect.edge.bridge.reorder_buffer import OrderedPart
 from edge_inspect.edge.bridge.settings import DefectClass
 
 _MOST_WAITING = 10_000
 
 
-class Shown(BaseModel):
-    """A part as the PLC sees it."""
+class PlcPart(BaseModel):
+    """A part as the PLC sees it. `number` is 0 until the part is in the ring."""
 
     number: int
     sequence: int
@@ -31,8 +31,9 @@ class Shown(BaseModel):
     part_id: str
 
     def values(self) -> Values:
-        """Return what its registers hold."""
-        # A float of this size is exact to less than a microsecond, and mostly a little below it.
+        """Return the values of the part's registers."""
+        # A float of this size is exact to less than a microsecond, and is mostly a little too low: so it is rounded to
+        # microseconds before it is cut to milliseconds.
         decided, decided_ms = divmod(round(self.decided * 1_000_000) // 1000, 1000)
         return {
             "number": self.number,
@@ -55,7 +56,7 @@ class Shown(BaseModel):
 
 
 class Tally(BaseModel):
-    """What was handed over: what must survive the bridge's restart."""
+    """Counters, ring and waiting parts, which survive a restart of the bridge."""
 
     parts: int = 0
     accepted: int = 0
@@ -63,20 +64,20 @@ class Tally(BaseModel):
     classes: list[int] = [0] * CLASSES
     overruns: int = 0
     acknowledged: int = 0
-    ring: list[Shown] = []
-    waiting: list[Shown] = []
+    ring: list[PlcPart] = []
+    waiting: list[PlcPart] = []
 
 
-class Handover:
-    """Hands parts over one after another.
+class PlcParts:
+    """Shows parts to the PLC one after another.
 
-    Where the PLC acknowledges, a part enters the ring when the one that it takes the place of has been dealt with; the
-    others wait, at most 10,000.
+    With acknowledgements, a part enters the ring only when the PLC has acknowledged the part whose slot it takes. Until
+    then it waits. If more than 10,000 parts wait, the oldest are dropped and counted as overruns.
 
     Args:
-        tally: Where to go on.
-        classes: Of defects, the first that holds counts.
-        acknowledge: Whether the PLC acknowledges.
+        tally: State when the bridge ended.
+        classes: Classes of defects; a part gets the first one whose conditions it meets.
+        acknowledge: Whether the PLC acknowledges parts.
     """
 
     def __init__(self, tally: Tally, classes: Sequence[DefectClass], *, acknowledge: bool) -> None:
@@ -84,26 +85,26 @@ class Handover:
         self._classes, self._acknowledge = classes, acknowledge
         self._waiting = deque(tally.waiting)
         if not acknowledge:
-            self._enter()
+            self._fill_ring()
 
     @property
     def waiting(self) -> int:
-        """How many parts wait for an acknowledgement."""
+        """Number of parts that wait for an acknowledgement."""
         return len(self._waiting)
 
     def saved(self) -> Tally:
-        """Return a copy of the tally, with the parts that wait."""
+        """Return a copy of the tally that includes the waiting parts."""
         return self.tally.model_copy(update={"classes": list(self.tally.classes), "waiting": list(self._waiting)})
 
-    def give(self, delivery: Delivery) -> None:
-        """Hand a part over."""
-        part = delivery.part
+    def add(self, ordered: OrderedPart) -> None:
+        """Show a part, now or after earlier parts are acknowledged."""
+        part = ordered.part
         self._waiting.append(
-            Shown(
+            PlcPart(
                 number=0,
                 sequence=part.sequence,
                 ok=part.ok,
-                late=delivery.late,
+                late=ordered.late,
                 shadow=part.shadow,
                 defect_class=self._class_of(part),
                 regions=part.all_regions,
@@ -113,25 +114,29 @@ class Handover:
                 part_id=part.part_id or "",
             )
         )
-        self._enter()
+        self._fill_ring()
         while len(self._waiting) > _MOST_WAITING:
             self._waiting.popleft()
             self.tally.overruns += 1
 
     def acknowledge(self, low_half: int) -> bool:
-        """Note that the PLC has dealt with the parts up to this one; return whether that can be.
+        """Note that the PLC has handled all parts up to one of them.
 
-        It cannot where the part was not shown yet, or is older than the last acknowledged.
+        Args:
+            low_half: Low 16 bits of that part's number.
+
+        Returns:
+            False: that part was not shown yet, or is older than the last acknowledged part.
         """
         behind = (self.tally.parts - low_half) % 0x10000
         number = self.tally.parts - behind
         if number < self.tally.acknowledged:
             return False
         self.tally.acknowledged = number
-        self._enter()
+        self._fill_ring()
         return True
 
-    def _enter(self) -> None:
+    def _fill_ring(self) -> None:
         tally = self.tally
         while self._waiting and (not self._acknowledge or tally.parts - tally.acknowledged < RING):
             shown = self._waiting.popleft()
@@ -143,7 +148,7 @@ class Handover:
                 tally.rejected += 1
                 tally.classes[shown.defect_class] += 1
 
-    def _class_of(self, part: Part) -> int:
+    def _class_of(self, part: ReceivedPart) -> int:
         if part.ok:
             return 0
         regions, count = part.regions or (), part.all_regions

@@ -13,13 +13,13 @@ from bridge_parts import RawPlc, put, reading, request, serving
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from edge_inspect.edge.bridge.answers import Answers
+from edge_inspect.edge.bridge.modbus_requests import ModbusRequests
 
 SHOWN = 10
 
 
 class Served(NamedTuple):
-    answers: Answers
+    answers: ModbusRequests
     port: int
     registers: list[int]
     steady: RawPlc
@@ -30,12 +30,14 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """Two stations that do not change, and a client that is connected all the time."""
     with contextlib.ExitStack() as stack:
         # A client here goes on sending when it has been hung up on, however slow the machine is.
-        stack.enter_context(pytest.MonkeyPatch.context()).setattr("edge_inspect.edge.bridge.server.LINGER_S", 60)
+        stack.enter_context(pytest.MonkeyPatch.context()).setattr("edge_inspect.edge.bridge.modbus_server.LINGER_S", 60)
         stations, port = stack.enter_context(serving(tmp_path_factory.mktemp("served")))
         put(stations[0], *range(1, SHOWN + 1))
         steady = RawPlc(port)
         stack.callback(steady.close)
-        yield Served(Answers(stations), port, [word for station in stations for word in station.registers(0.0)], steady)
+        yield Served(
+            ModbusRequests(stations), port, [word for station in stations for word in station.registers(0.0)], steady
+        )
 
 
 def model(stream: bytes, registers: list[int]) -> bytes:

@@ -1,7 +1,8 @@
-"""Answers to Modbus requests: what of the stations' registers can be read and written.
+"""Answers to Modbus requests.
 
-Functions 3 and 4 read the same registers, 6 and 16 write `acknowledged`; every other function is refused. What is
-checked, in which order and with which exception: MODBUS Application Protocol Specification V1.1b3, sections 6 and 7.
+Functions 3 and 4 read the same registers, functions 6 and 16 write the register `acknowledged`, and every other
+function is refused. The checks, their order and their exceptions follow the MODBUS Application Protocol Specification
+V1.1b3, sections 6 and 7.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from edge_inspect.edge.bridge.station import BridgedStation
 log = logging.getLogger(__name__)
 
 ILLEGAL_FUNCTION, ILLEGAL_ADDRESS, ILLEGAL_VALUE, DEVICE_FAILURE = 1, 2, 3, 4
-"""Exception codes."""
+"""Exception codes of a refused request."""
 _REFUSED = 0x80
 _MOST_READ = 125
 _MOST_WRITTEN = 123
@@ -28,11 +29,11 @@ class _Refusal(Exception):
         self.code = code
 
 
-class Answers:
-    """Answers requests from the stations' registers as they are at that moment.
+class ModbusRequests:
+    """Answers requests from the present values of the stations' registers.
 
     Args:
-        stations: In the order of their blocks.
+        stations: Stations in the order of their blocks of registers.
     """
 
     def __init__(self, stations: Sequence[BridgedStation]) -> None:
@@ -40,7 +41,7 @@ class Answers:
         self._functions = {3: self._read, 4: self._read, 6: self._write_one, 16: self._write_several}
 
     def answer(self, request: bytes) -> bytes:
-        """Return the answer to a request, both as function code and data; a refusal has the code's high bit set."""
+        """Return the answer to a request. Both are a function code and its data; a refusal sets the code's high bit."""
         function = request[0]
         try:
             if function not in self._functions:
@@ -49,7 +50,7 @@ class Answers:
         except _Refusal as refusal:
             return bytes((function | _REFUSED, refusal.code))
         except Exception:
-            log.exception("Modbus: the request %s cannot be answered", request.hex())
+            log.exception("Modbus: an error of the bridge prevents an answer to the request %s", request.hex())
             return bytes((function | _REFUSED, DEVICE_FAILURE))
 
     def _read(self, request: bytes) -> bytes:
@@ -77,7 +78,7 @@ class Answers:
         if not 1 <= count <= _MOST_WRITTEN or not size == len(data) == 2 * count:
             raise _Refusal(ILLEGAL_VALUE)
         if count > 1:
-            # Beside `acknowledged` there is nothing to write.
+            # `acknowledged` is the only register that can be written.
             raise _Refusal(ILLEGAL_ADDRESS)
         self._acknowledge(address, int.from_bytes(data, "big"))
         return head[:5]
@@ -91,7 +92,7 @@ class Answers:
 
 
 def _unpack(layout: str, request: bytes) -> tuple[int, ...]:
-    """Return the numbers in a request; its length must be that of the layout."""
+    """Return the numbers in a request; a request whose length differs from the layout's is refused."""
     if len(request) != struct.calcsize(layout):
         raise _Refusal(ILLEGAL_VALUE)
     return struct.unpack(layout, request)
