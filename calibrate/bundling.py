@@ -15,22 +15,22 @@ import onnx
 import torch
 from numpy.typing import NDArray
 
-from edge_inspect.calibrate.activations import collect
-from edge_inspect.calibrate.contest import Contest, hold_contest
 from edge_inspect.calibrate.counts import found_defects, found_flaws
 from edge_inspect.calibrate.decision import Decided, decide, fit_fp32, thresholds_of
 from edge_inspect.calibrate.engines import engine_of, engines_forgotten
 from edge_inspect.calibrate.export import to_onnx
 from edge_inspect.calibrate.flaw_sizes import score_flaws
 from edge_inspect.calibrate.golden import fp32_tolerance, golden_frames, tolerances
+from edge_inspect.calibrate.int8.activations import collect
+from edge_inspect.calibrate.int8.quantize import of_distances, quantizable
+from edge_inspect.calibrate.int8.trials import Workbench
 from edge_inspect.calibrate.manifest import draft, manifest_fields
 from edge_inspect.calibrate.networks import Networks, Search, make_networks
-from edge_inspect.calibrate.preference import EVEN
-from edge_inspect.calibrate.quantize import of_distances, quantizable
-from edge_inspect.calibrate.report import describe, render
-from edge_inspect.calibrate.trials import Workbench
-from edge_inspect.calibrate.validation import Validation, draw_validation
-from edge_inspect.calibrate.verdicts import judge_defects
+from edge_inspect.calibrate.precisions.contest import Contest, hold_contest
+from edge_inspect.calibrate.precisions.preference import EVEN
+from edge_inspect.calibrate.precisions.validation import Validation, draw_validation
+from edge_inspect.calibrate.precisions.verdicts import judge_defects
+from edge_inspect.calibrate.report.report import describe, render
 from edge_inspect.edge.bundle.bundle import Bundle, pack_golden, write_bundle
 from edge_inspect.edge.bundle.manifest import GOLDEN, REPORT, complete, model_file
 from edge_inspect.edge.bundle.promise import promise_of

@@ -9,15 +9,21 @@ from typing import Any
 
 import numpy as np
 
-from edge_inspect.calibrate.confidence import percent
-from edge_inspect.calibrate.contest import Contest
-from edge_inspect.calibrate.damage import Budget
-from edge_inspect.calibrate.measurement import Measurement, measure
 from edge_inspect.calibrate.networks import Networks
-from edge_inspect.calibrate.pairing import pair
-from edge_inspect.calibrate.preference import Preference, objection, prefer
-from edge_inspect.calibrate.threshold import TailFit, images_to_resolve, resolvable_rate, resolves, tail_threshold
-from edge_inspect.calibrate.verdicts import Agreement, agreements
+from edge_inspect.calibrate.precisions.contest import Contest
+from edge_inspect.calibrate.precisions.damage import Budget
+from edge_inspect.calibrate.precisions.measurement import Measurement, measure
+from edge_inspect.calibrate.precisions.preference import Preference, objection, prefer
+from edge_inspect.calibrate.precisions.verdicts import Agreement, agreements
+from edge_inspect.calibrate.thresholds.confidence import percent
+from edge_inspect.calibrate.thresholds.pairing import pair
+from edge_inspect.calibrate.thresholds.threshold import (
+    TailFit,
+    images_to_resolve,
+    resolvable_rate,
+    resolves,
+    tail_threshold,
+)
 from edge_inspect.edge.bundle.bundle import Bundle
 from edge_inspect.edge.contract.fields import Precision
 from edge_inspect.edge.frame.images import Frame

@@ -25,13 +25,13 @@ from onnx import ModelProto
 from safetensors.torch import save_file
 from timm.models import register_model
 
-from edge_inspect.calibrate.activations import collect
-from edge_inspect.calibrate.clipping import scale
 from edge_inspect.calibrate.export import to_onnx
 from edge_inspect.calibrate.float16 import to_float16
 from edge_inspect.calibrate.golden import FP32_TOLERANCE, LEAST_TOLERANCE
+from edge_inspect.calibrate.int8.activations import collect
+from edge_inspect.calibrate.int8.clipping import scale
+from edge_inspect.calibrate.int8.quantize import Plan, quantizable, quantize
 from edge_inspect.calibrate.manifest import draft, manifest_fields
-from edge_inspect.calibrate.quantize import Plan, quantizable, quantize
 from edge_inspect.edge.bundle.bundle import GoldenFrame, pack_golden, write_bundle
 from edge_inspect.edge.bundle.manifest import GOLDEN, MANIFEST, model_file
 from edge_inspect.edge.contract.fields import Precision

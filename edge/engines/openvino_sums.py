@@ -24,7 +24,7 @@ def round_sums(network: ov.Model) -> int:
     Its CPU plugin adds inside of a convolution where the addition reads convolution and quantization: nothing is
     written in float then. Otherwise the sum is a kernel of its own that reads floats (2026.4: SnippetsMarkSkipped knows
     no convolution with a scale behind it). The step is the sum's: a little more noise. TensorRT needs no pair there
-    (see calibrate/quantize.py), so this is not in the ONNX.
+    (see calibrate/int8/quantize.py), so this is not in the ONNX.
 
     Returns:
         How many additions were changed.

@@ -21,10 +21,10 @@ from edge_inspect.calibrate.cli import main
 from edge_inspect.calibrate.counts import found_defects
 from edge_inspect.calibrate.decision import thresholds_of
 from edge_inspect.calibrate.flaw_sizes import WIDTHS
-from edge_inspect.calibrate.measurement import Measurement
-from edge_inspect.calibrate.pairing import pair
-from edge_inspect.calibrate.threshold import tail_threshold
-from edge_inspect.calibrate.verdicts import Agreement, agreements, escapes, judge_defects
+from edge_inspect.calibrate.precisions.measurement import Measurement
+from edge_inspect.calibrate.precisions.verdicts import Agreement, agreements, escapes, judge_defects
+from edge_inspect.calibrate.thresholds.pairing import pair
+from edge_inspect.calibrate.thresholds.threshold import tail_threshold
 from edge_inspect.edge.bundle.bundle import Bundle, open_bundle
 from edge_inspect.edge.bundle.manifest import PRECISIONS
 from edge_inspect.edge.bundle.promise import promise_of

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from edge_inspect.calibrate.decision import _warn
-from edge_inspect.calibrate.threshold import tail_threshold
+from edge_inspect.calibrate.thresholds.threshold import tail_threshold
 
 
 def warned(images: int, rate: float) -> list[str]:

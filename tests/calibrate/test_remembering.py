@@ -8,10 +8,10 @@ import pytest
 import torch
 from small_teacher import SMALL
 
-from edge_inspect.calibrate.activations import collect
-from edge_inspect.calibrate.clipping import scale
 from edge_inspect.calibrate.export import to_onnx
-from edge_inspect.calibrate.quantize import Plan, quantizable, quantize
+from edge_inspect.calibrate.int8.activations import collect
+from edge_inspect.calibrate.int8.clipping import scale
+from edge_inspect.calibrate.int8.quantize import Plan, quantizable, quantize
 from edge_inspect.edge.engines.openvino import CORE
 from edge_inspect.edge.frame.fit import Fit
 from edge_inspect.models.memory import Memory, Remembering, Usual
