@@ -4,7 +4,9 @@ The command, and the bundle as a whole:
     cli.py                `calibrate bundle`, `verify`, `show`, `diff`, `compile`, `threshold`, `keygen`, `sign`
     bundle_options.py     the options of `bundle`
     bundling.py           `bundle`, from the checkpoint to the written bundle
-    manifest.py           the manifest, and bundles in memory
+    pictures.py           the pictures that it is made from
+    manifest.py           the manifest, completed step by step
+    drafts.py             bundles in memory, before they are written
     selftest_bundle.py    makes the bundle that ships with the package
 
 Networks:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -20,15 +19,16 @@ from edge_inspect.calibrate.thresholds.pairing import pair
 from edge_inspect.calibrate.thresholds.threshold import (
     TailFit,
     images_to_resolve,
+    pixel_threshold,
     resolvable_rate,
     resolves,
     tail_threshold,
 )
 from edge_inspect.edge.bundle.bundle import Bundle
+from edge_inspect.edge.bundle.manifest import ScorePart, Thresholds
 from edge_inspect.edge.contract.fields import Precision
 from edge_inspect.edge.frame.images import Frame
 
-PIXEL_QUANTILE = 0.999
 FEW_GOOD, MANY_GOOD = 30, 100
 
 Say = Callable[[str], None]
@@ -165,34 +165,28 @@ def _resolved(images: int) -> str:
     return f"and yours tell none; give at least {images_to_resolve(rate)} for {percent(rate)}"
 
 
-def thresholds_of(measured: Measurement, fit: TailFit, scores: Sequence[float]) -> dict[str, Any]:
+def thresholds_of(measured: Measurement, fit: TailFit, scores: Sequence[float]) -> Thresholds:
     """Return the thresholds of one precision, for the manifest.
-
-    The pixel threshold is the value that one in a thousand pixels of good parts exceeds. It rejects nothing: it only
-    outlines regions of parts that are rejected anyway. A single good image has enough pixels for that rate, so no tail
-    is fitted. The pixel threshold is never above the image threshold, so every rejected part has a region. Padding does
-    not count, because no region can lie there.
 
     Args:
         measured: Measurement of the precision on good pictures that the model has not seen.
         fit: The precision's image threshold.
         scores: Scores that set the threshold, in this precision.
     """
-    shown = np.concatenate([values.ravel() for values in measured.shown])
-    return {
-        "image": fit.threshold,
-        "pixel": min(float(np.quantile(shown, PIXEL_QUANTILE)), fit.threshold),
-        "method": fit.method,
-        "image_low": fit.threshold_low,
-        "image_high": fit.threshold_high,
-        "rate_low": fit.rate_low,
-        "rate_high": fit.rate_high,
-        "scores": _scores(scores),
-    }
+    return Thresholds(
+        image=fit.threshold,
+        pixel=pixel_threshold(measured.shown, fit.threshold),
+        method=fit.method,
+        image_low=fit.threshold_low,
+        image_high=fit.threshold_high,
+        rate_low=fit.rate_low,
+        rate_high=fit.rate_high,
+        scores=_scores(scores),
+    )
 
 
-def _scores(scores: Sequence[float]) -> dict[str, float] | None:
+def _scores(scores: Sequence[float]) -> ScorePart | None:
     """Return how good parts score; `None` for a single image, which does not tell how much scores differ."""
     if len(scores) < 2:
         return None
-    return {"mean": float(np.mean(scores)), "deviation": float(np.std(scores, ddof=1))}
+    return ScorePart(mean=float(np.mean(scores)), deviation=float(np.std(scores, ddof=1)))

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from edge_inspect.calibrate.counts import found_flaws
 from edge_inspect.calibrate.line.parts import LineParts
 from edge_inspect.calibrate.line.reference import picture_reference, score_reference, wide_limits
 from edge_inspect.calibrate.line.scores import sort_out
+from edge_inspect.calibrate.manifest import ManifestDraft
 from edge_inspect.calibrate.thresholds.confidence import percent
 from edge_inspect.calibrate.thresholds.threshold import TailFit, clopper_pearson, resolvable_rate, tail_threshold
 from edge_inspect.edge.bundle.bundle import Bundle, write_bundle
-from edge_inspect.edge.bundle.manifest import REPORT, THRESHOLD_SOURCE, ScorePart
-from edge_inspect.edge.contract.fields import Precision, format_time, utc_now
+from edge_inspect.edge.bundle.manifest import REPORT, THRESHOLD_SOURCE, FlawsFound, ScorePart, Thresholds
+from edge_inspect.edge.contract.fields import Precision
 from edge_inspect.edge.errors import BundleError, UsageError
 from edge_inspect.edge.text import clean
 
@@ -67,22 +69,9 @@ def make_next(parent: Bundle, parts: LineParts, out: Path, *, bad_share: float, 
     # Undecided parts are not counted as good ones; should they be good, the threshold rejects them.
     fit = dataclasses.replace(fit, rate_high=clopper_pearson(fit.above + undecided, fit.images + undecided)[1])
     left_out = parts.scores.size - good.size
-    fields = parent.manifest.model_dump(mode="json", exclude={"format", "files"})
     limits = _limits(parent, parts.precision, fit, score_reference(parts, good))
     pictures = picture_reference(parts, good)
-    if pictures is not None:
-        fields["input"]["pictures"] = pictures.model_dump()
-    fields["decision"] |= {
-        "false_reject_rate": fit.rate,
-        "held_out_images": fit.images,
-        "images_wanted": fit.images_wanted,
-        "method": limits[parts.precision]["method"],
-        "thresholds": limits,
-        "flaws": _recounted(parent, limits),
-        "defects": [],
-    }
-    fields |= {"name": clean(out.name.removesuffix(".zip")), "created": format_time(utc_now())}
-    fields["provenance"][THRESHOLD_SOURCE] = {
+    source = {
         "source": parts.source,
         "parent": {"name": parent.manifest.name, "digest": parent.digest},
         "stations": list(parts.stations),
@@ -93,12 +82,32 @@ def make_next(parent: Bundle, parts: LineParts, out: Path, *, bad_share: float, 
         "undecided": undecided,
         "bad_share": bad_share,
     }
+    manifest = (
+        ManifestDraft.of(parent.manifest)
+        .with_name(out)
+        .with_decision(
+            limits,
+            method=_method(fit),
+            false_reject_rate=fit.rate,
+            held_out_images=fit.images,
+            images_wanted=fit.images_wanted,
+            flaws=_recounted(parent, limits),
+        )
+        .with_provenance({THRESHOLD_SOURCE: source})
+    )
+    if pictures is not None:
+        manifest = manifest.with_pictures(pictures)
     contents = {name: parent.file(name) for name in parent.manifest.files}
     wide = [] if pictures is None else wide_limits(pictures)
-    return NextBundle(write_bundle(out, fields, contents), fit, left_out, undecided, wide)
+    return NextBundle(write_bundle(out, manifest.as_dict(), contents), fit, left_out, undecided, wide)
 
 
-def _limits(parent: Bundle, judged: Precision, fit: TailFit, seen: ScorePart) -> dict[Precision, dict[str, Any]]:
+def _method(fit: TailFit) -> str:
+    """Return how the threshold was found, in words, for the manifest."""
+    return fit.method.replace("held-out good scores", "scores of good parts of the line")
+
+
+def _limits(parent: Bundle, judged: Precision, fit: TailFit, seen: ScorePart) -> dict[Precision, Thresholds]:
     """Return the thresholds of each precision.
 
     A precision that did not judge gets a threshold as far from the judging one's as in the parent. In the parent that
@@ -106,29 +115,29 @@ def _limits(parent: Bundle, judged: Precision, fit: TailFit, seen: ScorePart) ->
     not depend on the line.
     """
     thresholds = parent.manifest.decision.thresholds
-    method = fit.method.replace("held-out good scores", "scores of good parts of the line")
-    limits: dict[Precision, dict[str, Any]] = {}
+    limits: dict[Precision, Thresholds] = {}
     for precision, own in thresholds.items():
         shift = own.image - thresholds[judged].image
         image, low, high = (value + shift for value in (fit.threshold, fit.threshold_low, fit.threshold_high))
-        limits[precision] = {
-            "image": image,
-            "pixel": min(own.pixel, image),
-            "method": method if precision == judged else f"that of {judged} moved by {shift:+.4g}, as in the parent",
-            "image_low": low,
-            "image_high": high,
-            "rate_low": fit.rate_low,
-            "rate_high": fit.rate_high,
-            "scores": seen.model_copy(update={"mean": seen.mean + shift}).model_dump(),
-        }
+        moved = f"that of {judged} moved by {shift:+.4g}, as in the parent"
+        limits[precision] = Thresholds(
+            image=image,
+            pixel=min(own.pixel, image),
+            method=_method(fit) if precision == judged else moved,
+            image_low=low,
+            image_high=high,
+            rate_low=fit.rate_low,
+            rate_high=fit.rate_high,
+            scores=seen.model_copy(update={"mean": seen.mean + shift}),
+        )
     return limits
 
 
-def _recounted(parent: Bundle, limits: dict[Precision, dict[str, Any]]) -> list[dict[str, float]]:
+def _recounted(parent: Bundle, limits: Mapping[Precision, Thresholds]) -> list[FlawsFound]:
     """Return how many of the flaws that the parent was tried with the new threshold finds; old parents had no flaws."""
     try:
         flaws = json.loads(parent.file(REPORT))["flaws"]
-        limit = limits[flaws["precision"]]["image"]
+        limit = limits[flaws["precision"]].image
         return found_flaws({each["width"]: each["scores"] for each in flaws["widths"]}, limit)
     except (BundleError, KeyError, TypeError, ValueError):
         return []

@@ -19,6 +19,9 @@ REPEATS = 200
 RATES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05)
 """Shares of good parts to reject, from which `resolvable_rate` chooses."""
 
+PIXEL_QUANTILE = 0.999
+"""Share of the pixels of good parts that lie below the pixel threshold."""
+
 Floats = NDArray[np.float64]
 
 
@@ -157,6 +160,21 @@ def exceeded_at(scores: Sequence[float], rates: Sequence[float]) -> list[float]:
     """Return the scores that `tail_threshold` finds for several rates; for a chart."""
     falling = np.sort(np.asarray(scores, np.float64))[None, ::-1]
     return [float(level) for level in _levels(falling, np.asarray(rates, np.float64))[0]]
+
+
+def pixel_threshold(maps: Sequence[NDArray[np.float32]], image: float) -> float:
+    """Return the map value that one in a thousand pixels of good parts exceeds; at most the image threshold.
+
+    The pixel threshold rejects nothing: it only outlines regions of parts that are rejected anyway. A single good image
+    has enough pixels for that rate, so no tail is fitted. As the pixel threshold is never above the image threshold,
+    every rejected part has a region.
+
+    Args:
+        maps: Maps of good parts, each without its padding, because no region can lie there.
+        image: The image threshold.
+    """
+    values = np.concatenate([each.ravel() for each in maps])
+    return min(float(np.quantile(values, PIXEL_QUANTILE)), image)
 
 
 def clopper_pearson(count: float, total: float) -> tuple[float, float]:
