@@ -111,11 +111,13 @@ def decide(
     fits = fit_all(fit, measured)
     for name, fit in fits.items():
         say(f"{name}: {measured[name].latency_ms:.1f} ms, {fit}")
-    _warn(scores, fits["fp32"], say)
+    for warning in warnings_about(scores, fits["fp32"]):
+        say(warning)
     agreed = agreements({name: m.scores for name, m in measured.items()}, {n: fit.threshold for n, fit in fits.items()})
     for name, agreement in agreed.items():
         say(f"{name} {agreement} held-out good images")
-    against = {name: objection(name, measured, networks, budget) for name in measured}
+    exact = measured["fp32"].scores
+    against = {name: objection(m.scores, exact, networks.beyond(name, budget)) for name, m in measured.items()}
     own = contest.own_default
     if own is not None and own.type == "bf16" and own.broken:
         against["bf16"] = f"is beyond the budget ({own.broken})"
@@ -138,23 +140,32 @@ def fit_all(fit: TailFit, measured: Mapping[Precision, Measurement]) -> dict[Pre
     }
 
 
-def _warn(scores: Sequence[float], fit: TailFit, say: Say) -> None:
-    """Warn if few good images set the threshold, or if the images are all alike."""
+def warnings_about(scores: Sequence[float], fit: TailFit) -> list[str]:
+    """Return warnings if few good images set the threshold, or if the images are all alike.
+
+    Args:
+        scores: Scores that set the threshold.
+        fit: The threshold.
+    """
+    warnings = []
     if not resolves(fit.rate, fit.images):
-        say(
+        warnings.append(
             f"warning: {fit.images} good images cannot tell a false-reject rate of {percent(fit.rate)}, so the "
             f"threshold is extrapolated beyond the highest score: up to {percent(fit.rate_high)} of good parts may be "
             f"rejected, and defects that a lower threshold would find pass; {images_to_resolve(fit.rate)} images can "
             f"tell that rate, {_resolved(fit.images)}"
         )
     elif fit.images < FEW_GOOD:
-        say(
+        warnings.append(
             f"warning: the threshold is a guess, because only {fit.images} good images that the model has not seen set "
             f"it: it may reject up to {percent(fit.rate_high)} of good parts; give at least {FEW_GOOD}, better "
             f"{MANY_GOOD}, and {fit.images_wanted} to rely on {percent(fit.rate)}"
         )
     if fit.images > 1 and np.ptp(scores) == 0:
-        say("warning: these good images all score the same, so the threshold allows for no variation: are they copies?")
+        warnings.append(
+            "warning: these good images all score the same, so the threshold allows for no variation: are they copies?"
+        )
+    return warnings
 
 
 def _resolved(images: int) -> str:

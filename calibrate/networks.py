@@ -77,6 +77,12 @@ class Networks:
         self.files[precision], self.arithmetic[precision] = file, arithmetic
         self.maps[precision], self.damages[precision] = maps, lost
 
+    def beyond(self, precision: Precision, budget: Budget) -> str:
+        """Return how a precision breaks the budget, in words; an empty text if it keeps it, as FP32 always does."""
+        if precision == "fp32":
+            return ""
+        return self.broken if precision == "int8" else budget.broken(self.damages[precision])
+
 
 def make_networks(
     fp32: onnx.ModelProto,

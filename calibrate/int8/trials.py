@@ -176,7 +176,7 @@ def try_recipes(workbench: Workbench) -> tuple[list[Trial], Maps]:
         if len(made) == 1:  # not every network has the nodes in which forms differ
             continue
         field = [workbench.candidate(recipe) for recipe in tracked([*made.values()], len(made), "INT8 forms", "made")]
-        raced = _best_first([trial for trial, _ in workbench.race(field, FEW)])
+        raced = best_first([trial for trial, _ in workbench.race(field, FEW)])
         forms = [*raced, *forms[1:]]
         best = next(each for each in field if each.recipe == raced[0].recipe)
     recipes = [dataclasses.replace(best.recipe, method=method) for method in METHODS]
@@ -201,7 +201,12 @@ def _heads(plan: Plan) -> list[Plan]:
     return [dataclasses.replace(plan, head=False)]
 
 
-def _best_first(trials: list[Trial]) -> list[Trial]:
+def best_first(trials: Sequence[Trial]) -> list[Trial]:
+    """Return trials of forms in the order of choice.
+
+    First come the forms that do at most `SLACK` times the damage of the most faithful one, the fastest of them first.
+    Equally fast ones are ordered by the number of places in INT8, most first. The other forms follow in the same order.
+    """
     bound = SLACK * min(trial.damage.size for trial in trials)
     fastest = min(trial.latency_ms for trial in trials if trial.damage.size <= bound)
 

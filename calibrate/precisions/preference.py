@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from edge_inspect.calibrate.networks import Networks
-from edge_inspect.calibrate.precisions.damage import Budget
-from edge_inspect.calibrate.precisions.measurement import Measurement
 from edge_inspect.edge.contract.fields import Precision
 from edge_inspect.edge.engines.registry import ENGINES, EVERYWHERE
 
@@ -60,22 +57,17 @@ def prefer(latency_ms: Mapping[Precision, float], against: Mapping[Precision, st
     return Preference(order, _why(measured[0], latency_ms, against))
 
 
-def objection(name: Precision, measured: Mapping[Precision, Measurement], networks: Networks, budget: Budget) -> str:
+def objection(scores: Sequence[float], exact: Sequence[float], broken: str) -> str:
     """Return why a station should not judge in a precision; an empty text if it may.
 
     Args:
-        name: The precision.
-        measured: Measurements of each precision on held-out good images.
-        networks: Networks, with the loss of each precision on flaws.
-        budget: How much a precision may lose.
+        scores: Scores of held-out good images in the precision.
+        exact: Scores of the same images in FP32.
+        broken: How the precision breaks the budget, in words; empty if it keeps it.
     """
-    if name == "fp32":
-        return ""
-    broken = networks.broken if name == "int8" else budget.broken(networks.damages[name])
     if broken:
         return f"is beyond the budget ({broken})"
-    exact = measured["fp32"].scores
-    noise, spread = float(np.std(np.subtract(measured[name].scores, exact))), float(np.std(exact))
+    noise, spread = float(np.std(np.subtract(scores, exact))), float(np.std(exact))
     if len(exact) > 1 and noise > MOST_NOISE * spread:
         return f"scatters good scores by {noise:.4f}, and they differ by {spread:.4f}"
     return ""

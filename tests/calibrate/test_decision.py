@@ -5,15 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edge_inspect.calibrate.decision import _warn
+from edge_inspect.calibrate.decision import warnings_about
 from edge_inspect.calibrate.thresholds.threshold import tail_threshold
 
 
 def warned(images: int, rate: float) -> list[str]:
-    said: list[str] = []
     scores = np.random.default_rng(0).normal(size=images).tolist()
-    _warn(scores, tail_threshold(scores, rate), said.append)
-    return said
+    return warnings_about(scores, tail_threshold(scores, rate))
 
 
 @pytest.mark.parametrize(
@@ -38,6 +36,5 @@ def test_few_images_are_warned_of_and_enough_are_not() -> None:
 
 
 def test_images_that_all_score_the_same_are_said() -> None:
-    said: list[str] = []
-    _warn([0.5] * 40, tail_threshold([0.5] * 40, 0.05), said.append)
-    assert len(said) == 1 and said[0].endswith("are they copies?")
+    (said,) = warnings_about([0.5] * 40, tail_threshold([0.5] * 40, 0.05))
+    assert said.endswith("are they copies?")

@@ -15,7 +15,7 @@ from edge_inspect.calibrate.int8.activations import Activation, collect
 from edge_inspect.calibrate.int8.clipping import METHODS
 from edge_inspect.calibrate.int8.quantize import Plan, quantizable
 from edge_inspect.calibrate.int8.sensitivity import COUNT, RANKING_SHARE, Layer, SearchTime, rank_layers, release
-from edge_inspect.calibrate.int8.trials import Recipe, Trial, Workbench, _best_first, try_recipes
+from edge_inspect.calibrate.int8.trials import Recipe, Trial, Workbench, best_first, try_recipes
 from edge_inspect.calibrate.networks import Search, make_networks
 from edge_inspect.calibrate.precisions.damage import Budget, Damage
 from edge_inspect.calibrate.precisions.validation import Validation, draw_validation
@@ -118,8 +118,8 @@ def test_of_equally_fast_forms_that_with_most_in_int8_comes_first() -> None:
 
     unfaithful, fast = trial(1.0, 2.0), trial(4.0, 1.0, shortcuts=False)
     even, slow, slower = trial(4.1, 1.1), trial(4.3, 1.0, head=False), trial(5.0, 0.9, deconvolutions=False)
-    assert _best_first([slower, unfaithful, slow, fast, even]) == [even, fast, slow, slower, unfaithful]
-    assert _best_first([slower, fast, slow]) == [fast, slow, slower]
+    assert best_first([slower, unfaithful, slow, fast, even]) == [even, fast, slow, slower, unfaithful]
+    assert best_first([slower, fast, slow]) == [fast, slow, slower]
 
 
 def test_the_layer_that_int8_ruins_ranks_first_and_is_left_float(

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from edge_inspect.calibrate.precisions.damage import Budget, Damage, _ranks, damage, worth
+from edge_inspect.calibrate.precisions.damage import Budget, Damage, damage, worth
 from edge_inspect.calibrate.precisions.validation import DRAWS, GOOD, Validation, draw_validation
 from edge_inspect.edge.frame.fit import Fit
 from edge_inspect.train.foreground import foreground_masks
@@ -45,9 +45,21 @@ def test_the_loss_is_that_of_the_metrics() -> None:
     assert worth(seen, after).aupro == pytest.approx(worth(seen, before).aupro - lost.aupro / 100)
 
 
-@pytest.mark.parametrize("scores", [[3, 1, 2], [1, 1, 1], [2.5, 0, 2.5, -1, 0, 0], [7], list(range(20, 0, -1))])
-def test_ranks_are_scipys(scores: list[float]) -> None:
-    np.testing.assert_array_equal(_ranks(np.array(scores, np.float32)), stats.rankdata(scores))
+@pytest.mark.parametrize(
+    "scores",
+    [[3, 1, 2, 4], [1, 1, 2, 1], [2.5, 0.5, 2.5, 1, 0.5, 0.5], [0.7, 0.3], list(range(20, 0, -1)), [5, 5, 9, 9, 1, 2]],
+)
+def test_the_rank_correlation_is_scipys(scores: list[float]) -> None:
+    """Equal scores share a rank."""
+    seen, before = validation(1, len(scores) - 1), np.linspace(1, 2, len(scores)).round(1).tolist()
+    lost = damage(seen, maps_of(before, seen.masks), maps_of(scores, seen.masks))
+    assert lost.rank_correlation == pytest.approx(stats.spearmanr(before, scores).statistic)
+
+
+def test_scores_that_are_all_equal_have_no_ranks_to_keep() -> None:
+    seen = validation(1, 3)
+    some, equal = maps_of([1, 2, 3, 4], seen.masks), maps_of([1, 1, 1, 1], seen.masks)
+    assert damage(seen, some, equal).rank_correlation == damage(seen, equal, some).rank_correlation == 0
 
 
 def test_what_moves_all_alike_is_a_shift_and_no_noise() -> None:

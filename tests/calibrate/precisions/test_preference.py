@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from edge_inspect.calibrate.networks import Networks
-from edge_inspect.calibrate.precisions.damage import Budget
-from edge_inspect.calibrate.precisions.measurement import Measurement
+from edge_inspect.calibrate.precisions.damage import Budget, Damage
 from edge_inspect.calibrate.precisions.preference import objection, prefer
 from edge_inspect.edge.contract.fields import Precision
 
@@ -53,15 +54,17 @@ def test_int8_may_move_good_scores_alike_and_not_scatter_them() -> None:
     """What moves all alike, its own threshold makes up for."""
     scores = [0.4, 0.5, 0.45, 0.6]
 
-    def against(int8: list[float], broken: str = "") -> str:
-        measured: dict[Precision, Measurement] = {
-            "fp32": Measurement(scores, [], [], 2.0),
-            "int8": Measurement(int8, [], [], 1.0),
-        }
-        networks = Networks({}, {}, {}, broken=broken)
-        assert objection("fp32", measured, networks, Budget()) == ""
-        return objection("int8", measured, networks, Budget())
+    assert objection(scores, scores, "") == ""
+    assert objection([score + 0.2 for score in scores], scores, "") == ""
+    assert objection([0.3, 0.6, 0.55, 0.5], scores, "").startswith("scatters good scores by")
+    assert objection(scores, scores, "too much") == "is beyond the budget (too much)"
 
-    assert against([score + 0.2 for score in scores]) == ""
-    assert against([0.3, 0.6, 0.55, 0.5]).startswith("scatters good scores by")
-    assert against(scores, broken="too much") == "is beyond the budget (too much)"
+
+def test_every_precision_but_fp32_must_keep_the_budget() -> None:
+    """INT8's search has judged it already; the others are judged by what they lose."""
+    harmless = Damage(0, 0, 0, 1, 0, 0, 0, 0, 40)
+    networks = Networks({}, {}, {}, broken="too much")
+    networks.damages = {"int8": harmless, "bf16": harmless, "fp16": dataclasses.replace(harmless, aupro=2.5)}
+    assert networks.beyond("int8", Budget()) == "too much"
+    assert networks.beyond("bf16", Budget()) == networks.beyond("fp32", Budget()) == ""
+    assert networks.beyond("fp16", Budget()) == "2.50 points of AUPRO lost, 1 allowed"
