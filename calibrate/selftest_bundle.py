@@ -32,7 +32,7 @@ from edge_inspect.calibrate.float16 import to_float16
 from edge_inspect.calibrate.golden import FP32_TOLERANCE, LEAST_TOLERANCE
 from edge_inspect.calibrate.int8.activations import collect
 from edge_inspect.calibrate.int8.clipping import scale
-from edge_inspect.calibrate.int8.quantize import Plan, quantizable, quantize
+from edge_inspect.calibrate.int8.quantize import Int8Plan, quantizable, quantize
 from edge_inspect.calibrate.pictures import network_inputs
 from edge_inspect.edge.bundle.bundle import GoldenFrame, pack_golden, write_bundle
 from edge_inspect.edge.bundle.manifest import GOLDEN, MANIFEST, Thresholds, model_file
@@ -45,7 +45,7 @@ from edge_inspect.edge.program import say
 from edge_inspect.models.network import Network
 from edge_inspect.models.teacher import Teacher
 from edge_inspect.train import checkpoint
-from edge_inspect.train.training import Settings, fit
+from edge_inspect.train.training import TrainingSettings, fit
 
 WIDTHS = {"channels": (8, 8, 16, 16), "stem_type": "deep", "stem_width": 4}
 SIDE = 64
@@ -54,7 +54,7 @@ GOOD = 48
 GOLDEN_FRAMES = 2
 MANTISSA_BITS = 2
 SEED = 14
-PLAN = Plan(shortcuts=False)
+PLAN = Int8Plan(shortcuts=False)
 """A form of INT8 that gives the same maps on x86 of every kind, as far as ONEDNN_MAX_CPU_ISA can imitate them.
 
 With projected shortcuts in INT8, processors without AMX give different maps (OpenVINO 2026.4).
@@ -101,7 +101,7 @@ def _train(folder: Path) -> tuple[checkpoint.Checkpoint, Network]:
     torch.manual_seed(SEED)
     save_file(Teacher(edge_inspect_narrow.__name__).network.state_dict(), weights)
     fit(
-        Settings(
+        TrainingSettings(
             data=folder / "data",
             category=CATEGORY,
             out=folder / "run",

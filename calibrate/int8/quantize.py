@@ -45,7 +45,7 @@ changes a map value by 0.002. A bundle has to be right on every box.
 
 
 @dataclass(frozen=True)
-class Plan:
+class Int8Plan:
     """The places of a network that become INT8.
 
     Attributes:
@@ -84,7 +84,7 @@ class Plan:
 
 
 def quantizable(model: ModelProto) -> list[str]:
-    """Return the tensors that a `Plan` may quantize: inputs of convolutions, projected shortcuts, compared features."""
+    """Return the tensors that may become INT8: inputs of convolutions, projected shortcuts, compared features."""
     constants = {tensor.name for tensor in model.graph.initializer}
     made = makers(model)
     tensors = [node.input[0] for node in model.graph.node if _has_weights(node, constants)]
@@ -98,7 +98,7 @@ def of_distances(model: ModelProto) -> list[str]:
     return [name for name in quantizable(model) if name not in features]
 
 
-def layers(model: ModelProto, plan: Plan) -> dict[str, str]:
+def layers(model: ModelProto, plan: Int8Plan) -> dict[str, str]:
     """Return the nodes and compared features that `quantize` makes INT8 by a plan, each with a name for a person."""
     chosen = _chosen(model, plan, frozenset())
     titles = {node.name: _title(node) for node in model.graph.node if node.name in chosen}
@@ -110,7 +110,7 @@ def quantize(
     model: ModelProto,
     scales: Mapping[str, float],
     means: Mapping[str, NDArray[np.float64]],
-    plan: Plan,
+    plan: Int8Plan,
     released: Collection[str] = frozenset(),
 ) -> ModelProto:
     """Return the network with Q/DQ pairs at the places that `plan` names.
@@ -146,7 +146,7 @@ def quantize(
     return result
 
 
-def _chosen(model: ModelProto, plan: Plan, released: Collection[str]) -> set[str]:
+def _chosen(model: ModelProto, plan: Int8Plan, released: Collection[str]) -> set[str]:
     """Return the names of the nodes and compared features that become INT8."""
     image = model.graph.input[0].name
     constants = {tensor.name for tensor in model.graph.initializer}

@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-from edge_inspect.calibrate.int8.trials import Recipe, Trial, Workbench
+from edge_inspect.calibrate.int8.trials import Int8Recipe, Trial, Workbench
 from edge_inspect.calibrate.precisions.damage import Budget, Damage
 from edge_inspect.train.progress import Progress
 
@@ -66,7 +66,7 @@ class Layer:
         return {"layer": self.title, **self.damage.as_dict()}
 
 
-def rank_layers(workbench: Workbench, recipe: Recipe, allowed: SearchTime | None = None) -> list[Layer]:
+def rank_layers(workbench: Workbench, recipe: Int8Recipe, allowed: SearchTime | None = None) -> list[Layer]:
     """Rank the layers that a recipe makes INT8, the most harmful first.
 
     Compared features and the layers next to the picture are tried first. They are the most likely ones, so a ranking
@@ -102,7 +102,7 @@ def rank_layers(workbench: Workbench, recipe: Recipe, allowed: SearchTime | None
 
 
 def release(
-    workbench: Workbench, recipe: Recipe, ranking: Sequence[Layer], budget: Budget, allowed: SearchTime
+    workbench: Workbench, recipe: Int8Recipe, ranking: Sequence[Layer], budget: Budget, allowed: SearchTime
 ) -> Trial | None:
     """Leave the most harmful layers in float, about as few as will do; return `None` if that does not help.
 

@@ -12,7 +12,7 @@ import onnx
 from edge_inspect.calibrate.engines import engine_of
 from edge_inspect.calibrate.int8.activations import Activation
 from edge_inspect.calibrate.int8.clipping import METHODS, scale
-from edge_inspect.calibrate.int8.quantize import Plan, layers, quantizable, quantize
+from edge_inspect.calibrate.int8.quantize import Int8Plan, layers, quantizable, quantize
 from edge_inspect.calibrate.precisions.damage import Damage, Maps, damage
 from edge_inspect.calibrate.precisions.measurement import infer_fitted
 from edge_inspect.calibrate.precisions.validation import Validation
@@ -36,7 +36,7 @@ FEW = 24
 
 
 @dataclass(frozen=True)
-class Recipe:
+class Int8Recipe:
     """How an INT8 network is made.
 
     Attributes:
@@ -45,7 +45,7 @@ class Recipe:
         released: Layers that stay in float nevertheless.
     """
 
-    plan: Plan
+    plan: Int8Plan
     method: str = next(iter(METHODS))
     released: frozenset[str] = frozenset()
 
@@ -63,7 +63,7 @@ class Candidate:
         engine: The box's engine with this network.
     """
 
-    recipe: Recipe
+    recipe: Int8Recipe
     model: bytes
     engine: OpenVinoEngine
 
@@ -78,7 +78,7 @@ class Trial:
         damage: Loss against FP32.
     """
 
-    recipe: Recipe
+    recipe: Int8Recipe
     latency_ms: float
     damage: Damage
 
@@ -115,7 +115,7 @@ class Workbench:
         self._exact = engine_of(draft({"fp32": fp32.SerializeToString()}), "fp32")
         ((self.reference, _),) = infer_fitted([self._exact], validation.pictures, least_s=0)
 
-    def model(self, recipe: Recipe) -> bytes:
+    def model(self, recipe: Int8Recipe) -> bytes:
         """Return the INT8 ONNX."""
         if recipe.method not in self._scales:
             self._scales[recipe.method] = {
@@ -125,11 +125,11 @@ class Workbench:
         made = quantize(self._fp32, self._scales[recipe.method], means, recipe.plan, recipe.released)
         return bytes(made.SerializeToString())
 
-    def layers(self, plan: Plan) -> dict[str, str]:
+    def layers(self, plan: Int8Plan) -> dict[str, str]:
         """Return the nodes that a plan makes INT8, each with a name for a person."""
         return layers(self._fp32, plan)
 
-    def candidate(self, recipe: Recipe) -> Candidate:
+    def candidate(self, recipe: Int8Recipe) -> Candidate:
         """Make an INT8 network."""
         model = self.model(recipe)
         return Candidate(recipe, model, engine_of(self._draft({"int8": model}), "int8"))
@@ -142,18 +142,18 @@ class Workbench:
             for each, (maps, latency_ms) in zip(candidates, measured, strict=True)
         ]
 
-    def judge(self, recipe: Recipe) -> tuple[Trial, Maps]:
+    def judge(self, recipe: Int8Recipe) -> tuple[Trial, Maps]:
         """Make and measure one INT8 network on all pictures, each of which runs once."""
         ((maps, latency_ms),) = infer_fitted([self.candidate(recipe).engine], self.validation.pictures, least_s=0)
         return Trial(recipe, latency_ms, damage(self.validation, self.reference, maps)), maps
 
-    def beside_fp32(self, recipe: Recipe) -> tuple[Trial, float]:
+    def beside_fp32(self, recipe: Int8Recipe) -> tuple[Trial, float]:
         """Make and measure one INT8 network; return also FP32's milliseconds, measured in turns with it."""
         engines = [self.candidate(recipe).engine, self._exact]
         (maps, latency_ms), (_, exact_ms) = infer_fitted(engines, self.validation.pictures)
         return Trial(recipe, latency_ms, damage(self.validation, self.reference, maps)), exact_ms
 
-    def harm(self, recipe: Recipe, count: int) -> Damage:
+    def harm(self, recipe: Int8Recipe, count: int) -> Damage:
         """Return what one INT8 network loses on the first `count` pictures, without timing it."""
         with OpenVinoEngine(self._draft({"int8": self.model(recipe)}), "int8") as engine:  # needed only once, not kept
             ((maps, _),) = infer_fitted([engine], self.validation.pictures[:count], least_s=0)
@@ -167,12 +167,12 @@ def try_recipes(workbench: Workbench) -> tuple[list[Trial], Maps]:
     in INT8, which gains more on TensorRT. Ways to clip activations do not change the time, so the most faithful is
     chosen, on all pictures: on a few pictures, the choice would often be wrong.
     """
-    best = workbench.candidate(Recipe(Plan(shortcuts=False)))
+    best = workbench.candidate(Int8Recipe(Int8Plan(shortcuts=False)))
     forms: list[Trial] = []
     for variants in (_upsampling, _shortcuts, _features, _heads):
         made = {best.model: best.recipe}
         for plan in variants(best.recipe.plan):
-            made.setdefault(workbench.model(Recipe(plan)), Recipe(plan))
+            made.setdefault(workbench.model(Int8Recipe(plan)), Int8Recipe(plan))
         if len(made) == 1:  # not every network has the nodes in which forms differ
             continue
         field = [workbench.candidate(recipe) for recipe in tracked([*made.values()], len(made), "INT8 forms", "made")]
@@ -185,19 +185,19 @@ def try_recipes(workbench: Workbench) -> tuple[list[Trial], Maps]:
     return [*(trial for trial, _ in clipped), *forms[1:]], clipped[0][1]
 
 
-def _upsampling(plan: Plan) -> list[Plan]:
+def _upsampling(plan: Int8Plan) -> list[Int8Plan]:
     return [dataclasses.replace(plan, deconvolutions=False), dataclasses.replace(plan, pixel_shuffle=True)]
 
 
-def _shortcuts(plan: Plan) -> list[Plan]:
+def _shortcuts(plan: Int8Plan) -> list[Int8Plan]:
     return [dataclasses.replace(plan, shortcuts=True)]
 
 
-def _features(plan: Plan) -> list[Plan]:
+def _features(plan: Int8Plan) -> list[Int8Plan]:
     return [dataclasses.replace(plan, features=False)]
 
 
-def _heads(plan: Plan) -> list[Plan]:
+def _heads(plan: Int8Plan) -> list[Int8Plan]:
     return [dataclasses.replace(plan, head=False)]
 
 

@@ -14,7 +14,7 @@ from edge_inspect.calibrate.int8.clipping import METHODS, scale
 from edge_inspect.calibrate.int8.quantize import (
     CONVOLUTIONS,
     WEIGHT_LEVELS,
-    Plan,
+    Int8Plan,
     layers,
     of_distances,
     pixel_shuffle,
@@ -24,11 +24,11 @@ from edge_inspect.calibrate.int8.quantize import (
 from edge_inspect.edge.engines.openvino import CORE, compile_model
 
 PLANS = [
-    Plan(),
-    Plan(first=False),
-    Plan(shortcuts=False),
-    Plan(deconvolutions=False),
-    Plan(pixel_shuffle=True),
+    Int8Plan(),
+    Int8Plan(first=False),
+    Int8Plan(shortcuts=False),
+    Int8Plan(deconvolutions=False),
+    Int8Plan(pixel_shuffle=True),
 ]
 
 
@@ -64,7 +64,7 @@ def images() -> list[NDArray[np.float32]]:
 def calibrated(
     model: onnx.ModelProto,
     images: list[NDArray[np.float32]],
-    plan: Plan,
+    plan: Int8Plan,
     method: str = "mse",
     released: Collection[str] = frozenset(),
 ) -> onnx.ModelProto:
@@ -87,7 +87,7 @@ def test_pixel_shuffle_gives_the_same_numbers(network: onnx.ModelProto, images: 
 
 
 @pytest.mark.parametrize("plan", PLANS, ids=str)
-def test_int8_stays_close_to_float(network: onnx.ModelProto, images: list[NDArray[np.float32]], plan: Plan) -> None:
+def test_int8_stays_close_to_float(network: onnx.ModelProto, images: list[NDArray[np.float32]], plan: Int8Plan) -> None:
     quantized = calibrated(network, images, plan)
     wanted, got = infer(network, images[0]), infer(quantized, images[0])
     assert np.abs(got - wanted).mean() < 0.03 * np.abs(wanted).mean() + 0.02 * wanted.std()
@@ -96,7 +96,7 @@ def test_int8_stays_close_to_float(network: onnx.ModelProto, images: list[NDArra
 def test_every_pair_is_symmetric_and_weights_are_per_channel(
     network: onnx.ModelProto, images: list[NDArray[np.float32]]
 ) -> None:
-    quantized = calibrated(network, images, Plan())
+    quantized = calibrated(network, images, Int8Plan())
     constants = {t.name: numpy_helper.to_array(t) for t in quantized.graph.initializer}
     pairs = [node for node in quantized.graph.node if node.op_type == "DequantizeLinear"]
     assert all(not constants[node.input[2]].any() for node in pairs)
@@ -110,7 +110,7 @@ def test_every_pair_is_symmetric_and_weights_are_per_channel(
 def test_the_shortcut_of_an_addition_shares_the_pair_of_the_next_convolution(
     network: onnx.ModelProto, images: list[NDArray[np.float32]]
 ) -> None:
-    quantized = calibrated(network, images, Plan())
+    quantized = calibrated(network, images, Int8Plan())
     by_name = {node.name: node for node in quantized.graph.node}
     assert by_name["residual"].input[0] == "c1"
     assert by_name["residual"].input[1] == by_name["second"].input[0] == "r0_dequantized"
@@ -122,11 +122,11 @@ def test_what_is_compared_is_rounded_and_keeps_its_name(
     network.graph.output.append(helper.make_tensor_value_info("r1", TensorProto.FLOAT, [1, 8, 16, 24]))
     activations = collect(network, quantizable(network), images)
     steps = {name: scale(seen.histogram, "max") for name, seen in activations.items()}
-    quantized = calibrated(network, images, Plan(), "max")
+    quantized = calibrated(network, images, Int8Plan(), "max")
     compiled = compile_model(CORE.read_model(io.BytesIO(quantized.SerializeToString())))
     for name, values in zip(("out", "r1"), compiled([images[0]]).values(), strict=True):
         np.testing.assert_allclose(values / steps[name], np.rint(values / steps[name]), atol=1e-3)
-    left = calibrated(network, images, Plan(features=False), "max")
+    left = calibrated(network, images, Int8Plan(features=False), "max")
     assert not [node for node in left.graph.node if node.input[0] == "out"]
 
 
@@ -134,13 +134,13 @@ def test_what_is_compared_is_rounded_and_keeps_its_name(
 def test_every_feature_that_a_cosine_reads_is_compared(
     exported: Callable[[str], onnx.ModelProto], system: str, count: int
 ) -> None:
-    titles = layers(exported(system), Plan()).values()
+    titles = layers(exported(system), Int8Plan()).values()
     assert len([title for title in titles if title.startswith("compared feature")]) == count
 
 
 def test_the_float_network_is_left_as_it_was(network: onnx.ModelProto, images: list[NDArray[np.float32]]) -> None:
     before = network.SerializeToString()
-    calibrated(network, images, Plan(pixel_shuffle=True))
+    calibrated(network, images, Int8Plan(pixel_shuffle=True))
     assert network.SerializeToString() == before
 
 
@@ -148,7 +148,7 @@ def test_the_float_network_is_left_as_it_was(network: onnx.ModelProto, images: l
 def test_every_way_to_clip_stays_close_to_float(
     network: onnx.ModelProto, images: list[NDArray[np.float32]], method: str
 ) -> None:
-    quantized = calibrated(network, images, Plan(), method)
+    quantized = calibrated(network, images, Int8Plan(), method)
     wanted, got = infer(network, images[0]), infer(quantized, images[0])
     assert np.abs(got - wanted).mean() < 0.05 * wanted.std()
 
@@ -183,7 +183,7 @@ def test_rounded_weights_move_no_channels_mean(transposed: bool, bias: bool) -> 
     picture = np.broadcast_to(rng.integers(-127, 128, (1, 6, 1, 1)), (1, 6, 8, 8)).astype(np.float32)
     scales, means = {"image": 1.0}, {"image": picture[0, :, 0, 0].astype(np.float64)}
     wanted = infer(network, picture).mean(axis=(2, 3))
-    for plan in [Plan(), Plan(pixel_shuffle=True)]:
+    for plan in [Int8Plan(), Int8Plan(pixel_shuffle=True)]:
         got, uncorrected = (infer(quantize(network, scales, m, plan), picture).mean(axis=(2, 3))
                             for m in (means, {"image": np.zeros(6)}))  # fmt: skip
         np.testing.assert_allclose(got, wanted, atol=1e-3)
@@ -198,7 +198,7 @@ def test_a_grouped_convolution_sees_the_means_of_its_own_channels(images: list[N
     graph = helper.make_graph([node], "net", [image], [out], [weights])
     network = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     shifted = [image + np.array([5, 10, 40], np.float32).reshape(1, 3, 1, 1) for image in images]
-    quantized = calibrated(network, shifted, Plan(), "max")
+    quantized = calibrated(network, shifted, Int8Plan(), "max")
     moved = [infer(quantized, picture) - infer(network, picture) for picture in shifted]
     assert np.abs(np.mean(moved, axis=(0, 1, 3, 4))).max() < 0.02
 
@@ -206,24 +206,24 @@ def test_a_grouped_convolution_sees_the_means_of_its_own_channels(images: list[N
 def test_a_released_layer_stays_float_and_the_others_do_not(
     network: onnx.ModelProto, images: list[NDArray[np.float32]]
 ) -> None:
-    every = layers(network, Plan())
+    every = layers(network, Int8Plan())
     assert every == {"first": "convolution w0", "second": "convolution w1", "double": "convolution w2"}
-    quantized = calibrated(network, images, Plan(), released={"second", "double"})
+    quantized = calibrated(network, images, Int8Plan(), released={"second", "double"})
     by_name = {node.name: node for node in quantized.graph.node}
     assert list(by_name["second"].input) == ["r0", "w1"]
     assert by_name["double"].input[0] == "r1"
     assert by_name["first"].input[0] == "image_dequantized"
     assert by_name["residual"].input[1] == "r0"
-    only = {node.name: node for node in calibrated(network, images, Plan(), released={"double"}).graph.node}
+    only = {node.name: node for node in calibrated(network, images, Int8Plan(), released={"double"}).graph.node}
     assert (only["residual"].input[1], only["double"].input[0]) == ("r0_dequantized", "r1")
-    untouched = calibrated(network, images, Plan(), released=every)
+    untouched = calibrated(network, images, Int8Plan(), released=every)
     assert [node.op_type for node in untouched.graph.node] == [node.op_type for node in network.graph.node]
 
 
 def test_a_released_layer_is_found_behind_a_pixel_shuffle(
     network: onnx.ModelProto, images: list[NDArray[np.float32]]
 ) -> None:
-    plan = Plan(pixel_shuffle=True)
+    plan = Int8Plan(pixel_shuffle=True)
     quantized = calibrated(network, images, plan, released={"double"})
     names = {tensor.name for tensor in quantized.graph.initializer if tensor.data_type == TensorProto.INT8}
     assert {"w0", "w1"} <= names and "w2" not in names
@@ -243,7 +243,7 @@ def test_what_reads_distances_alone_stays_float_where_a_plan_says_so(
     head = {name for name in weighted if name.startswith("model.head.")}
     assert len(head) == 10
     picture = np.random.default_rng(0).normal(size=(1, 3, 64, 64)).astype(np.float32)
-    for plan, wanted in ((Plan(head=False), head), (Plan(), set())):
+    for plan, wanted in ((Int8Plan(head=False), head), (Int8Plan(), set())):
         quantized = calibrated(network, [picture], plan)
         floats = {str(node.input[1]) for node in quantized.graph.node if node.op_type in CONVOLUTIONS} & weighted
         assert floats == wanted
@@ -256,7 +256,7 @@ def test_features_behind_a_gate_that_compares_become_int8(exported: Callable[[st
     """AAND's, and the gate's own convolutions with a memory."""
     network = exported("aand")
     convolutions = {node.name for node in network.graph.node if node.op_type in CONVOLUTIONS}
-    assert convolutions <= layers(network, Plan()).keys()
+    assert convolutions <= layers(network, Int8Plan()).keys()
 
 
 def test_a_max_pool_works_on_integers_and_gives_the_same_numbers(images: list[NDArray[np.float32]]) -> None:
@@ -277,7 +277,7 @@ def test_a_max_pool_works_on_integers_and_gives_the_same_numbers(images: list[ND
     out = helper.make_tensor_value_info("out", TensorProto.FLOAT, [1, 8, 8, 12])
     graph = helper.make_graph(nodes, "net", [image], [out], weights)
     network = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    before = calibrated(network, images, Plan(), released={"sum"})
+    before = calibrated(network, images, Int8Plan(), released={"sum"})
     by_name = {node.name: node for node in before.graph.node}
     assert by_name["pool"].input[0] == "r0_dequantized"
     assert [by_name[name].input[0] for name in ("second", "third")] == ["p0", "p0"]

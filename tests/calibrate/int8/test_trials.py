@@ -13,9 +13,9 @@ from onnx import TensorProto, helper, numpy_helper
 
 from edge_inspect.calibrate.int8.activations import Activation, collect
 from edge_inspect.calibrate.int8.clipping import METHODS
-from edge_inspect.calibrate.int8.quantize import Plan, quantizable
+from edge_inspect.calibrate.int8.quantize import Int8Plan, quantizable
 from edge_inspect.calibrate.int8.sensitivity import COUNT, RANKING_SHARE, Layer, SearchTime, rank_layers, release
-from edge_inspect.calibrate.int8.trials import Recipe, Trial, Workbench, best_first, try_recipes
+from edge_inspect.calibrate.int8.trials import Int8Recipe, Trial, Workbench, best_first, try_recipes
 from edge_inspect.calibrate.networks import Search, make_networks
 from edge_inspect.calibrate.precisions.damage import Budget, Damage
 from edge_inspect.calibrate.precisions.validation import Validation, draw_validation
@@ -104,7 +104,7 @@ def draft(networks: Mapping[Precision, bytes]) -> Bundle:
 def test_forms_and_every_way_to_clip_are_tried_and_the_most_faithful_clipping_kept(workbench: Workbench) -> None:
     trials, maps = try_recipes(workbench)
     plans = {trial.recipe.plan for trial in trials}
-    assert plans == {Plan(), Plan(shortcuts=False)}  # else nothing differs
+    assert plans == {Int8Plan(), Int8Plan(shortcuts=False)}  # else nothing differs
     clipped = [trial for trial in trials if trial.recipe.plan == trials[0].recipe.plan]
     assert {trial.recipe.method for trial in clipped} == set(METHODS)
     assert trials[0].damage.size == min(trial.damage.size for trial in clipped)
@@ -114,7 +114,7 @@ def test_forms_and_every_way_to_clip_are_tried_and_the_most_faithful_clipping_ke
 
 def test_of_equally_fast_forms_that_with_most_in_int8_comes_first() -> None:
     def trial(latency_ms: float, noise: float, **plan: bool) -> Trial:
-        return Trial(Recipe(Plan(**plan)), latency_ms, Damage(0, 0, 0, 1, 0, noise, 0, 0, 12))
+        return Trial(Int8Recipe(Int8Plan(**plan)), latency_ms, Damage(0, 0, 0, 1, 0, noise, 0, 0, 12))
 
     unfaithful, fast = trial(1.0, 2.0), trial(4.0, 1.0, shortcuts=False)
     even, slow, slower = trial(4.1, 1.1), trial(4.3, 1.0, head=False), trial(5.0, 0.9, deconvolutions=False)
@@ -127,7 +127,7 @@ def test_the_layer_that_int8_ruins_ranks_first_and_is_left_float(
 ) -> None:
     # So small a network may be no faster in INT8, which would end the search.
     monkeypatch.setattr(workbench, "beside_fp32", lambda recipe: (workbench.judge(recipe)[0], np.inf))
-    recipe = Recipe(Plan(), "max")
+    recipe = Int8Recipe(Int8Plan(), "max")
     ranking = rank_layers(workbench, recipe)
     assert {layer.title for layer in ranking} == {"edges", "body", HARMED}
     sizes = [layer.damage.size for layer in ranking]
@@ -189,13 +189,13 @@ def test_as_few_layers_stay_float_as_will_do(
     fine, bad = (Damage(0, 0, 0, 1, 0, 0, 0, changed, 96) for changed in (0.1, 9.0))
     tried: list[int] = []
 
-    def beside_fp32(recipe: Recipe) -> tuple[Trial, float]:
+    def beside_fp32(recipe: Int8Recipe) -> tuple[Trial, float]:
         tried.append(len(recipe.released))
         return Trial(recipe, 1.0, fine if tried[-1] >= enough else bad), 2.0
 
     monkeypatch.setattr(workbench, "beside_fp32", beside_fp32)
     ranking = [Layer(str(i), "", bad) for i in range(40)]
-    found = release(workbench, Recipe(Plan(), "max"), ranking, Budget(), SearchTime(3600))
+    found = release(workbench, Int8Recipe(Int8Plan(), "max"), ranking, Budget(), SearchTime(3600))
     assert found is not None and len(found.recipe.released) == enough
     assert max(tried) <= 4 * enough + 4 and len(tried) < 8, "slow networks, with many layers float, are not tried first"
 
@@ -212,7 +212,7 @@ class Ticking:
 
 
 def test_a_ranking_that_runs_out_of_time_has_the_layers_next_to_the_picture(workbench: Workbench) -> None:
-    recipe = Recipe(Plan(), "max")
+    recipe = Int8Recipe(Int8Plan(), "max")
     two = rank_layers(workbench, recipe, SearchTime(2.5 / RANKING_SHARE, Ticking()))
     assert {layer.title for layer in two} == {"edges", "body"}
     assert rank_layers(workbench, recipe, SearchTime(0)) == []
@@ -220,7 +220,7 @@ def test_a_ranking_that_runs_out_of_time_has_the_layers_next_to_the_picture(work
 
 
 def test_without_time_no_layers_are_left_float(workbench: Workbench) -> None:
-    recipe, budget = Recipe(Plan(), "max"), Budget(rank_correlation=0.9)
+    recipe, budget = Int8Recipe(Int8Plan(), "max"), Budget(rank_correlation=0.9)
     ranking = rank_layers(workbench, recipe)
     assert release(workbench, recipe, ranking, budget, SearchTime(0)) is None
 
@@ -241,15 +241,15 @@ def test_layers_that_make_int8_as_slow_as_fp32_are_not_left_float(
 ) -> None:
     """Nothing holds the budget, and the first step is slower than FP32: further steps would be slower still."""
     steps: list[int] = []
-    lost = workbench.judge(Recipe(Plan(), "max"))[0].damage
+    lost = workbench.judge(Int8Recipe(Int8Plan(), "max"))[0].damage
 
-    def beside_fp32(recipe: Recipe) -> tuple[Trial, float]:
+    def beside_fp32(recipe: Int8Recipe) -> tuple[Trial, float]:
         steps.append(len(recipe.released))
         return Trial(recipe, 2.0, lost), 1.0
 
     monkeypatch.setattr(workbench, "beside_fp32", beside_fp32)
-    ranking = rank_layers(workbench, Recipe(Plan(), "max")) * 8
-    assert release(workbench, Recipe(Plan(), "max"), ranking, Budget(-100, -100), SearchTime(3600)) is None
+    ranking = rank_layers(workbench, Int8Recipe(Int8Plan(), "max")) * 8
+    assert release(workbench, Int8Recipe(Int8Plan(), "max"), ranking, Budget(-100, -100), SearchTime(3600)) is None
     assert len(steps) == 1
 
 
