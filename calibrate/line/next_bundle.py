@@ -6,7 +6,7 @@ import dataclasses
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from edge_inspect.calibrate.counts import found_flaws
 from edge_inspect.calibrate.line.parts import LineParts
@@ -19,6 +19,7 @@ from edge_inspect.edge.bundle.bundle import Bundle, write_bundle
 from edge_inspect.edge.bundle.manifest import REPORT, THRESHOLD_SOURCE, FlawsFound, ScorePart, Thresholds
 from edge_inspect.edge.contract.fields import Precision
 from edge_inspect.edge.errors import BundleError, UsageError
+from edge_inspect.edge.health.picture import PictureRange
 from edge_inspect.edge.text import clean
 
 
@@ -72,12 +73,7 @@ def make_next(parent: Bundle, parts: LineParts, out: Path, *, bad_share: float, 
     limits = _limits(parent, parts.precision, fit, score_reference(parts, good))
     pictures = picture_reference(parts, good)
     source = {
-        "source": parts.source,
-        "parent": {"name": parent.manifest.name, "digest": parent.digest},
-        "stations": list(parts.stations),
-        "precision": parts.precision,
-        "parts": int(parts.scores.size),
-        "pictures": 0 if pictures is None or pictures.norm is None else pictures.norm.images,
+        **_source(parent, parts, pictures),
         "left_out": int(left_out),
         "undecided": undecided,
         "bad_share": bad_share,
@@ -100,6 +96,18 @@ def make_next(parent: Bundle, parts: LineParts, out: Path, *, bad_share: float, 
     contents = {name: parent.file(name) for name in parent.manifest.files}
     wide = [] if pictures is None else wide_limits(pictures)
     return NextBundle(write_bundle(out, manifest.as_dict(), contents), fit, left_out, undecided, wide)
+
+
+def _source(parent: Bundle, parts: LineParts, pictures: PictureRange | None) -> dict[str, Any]:
+    """Return which parts the threshold comes from, for the manifest's provenance."""
+    return {
+        "source": parts.source,
+        "parent": {"name": parent.manifest.name, "digest": parent.digest},
+        "stations": list(parts.stations),
+        "precision": parts.precision,
+        "parts": int(parts.scores.size),
+        "pictures": 0 if pictures is None or pictures.norm is None else pictures.norm.images,
+    }
 
 
 def _method(fit: TailFit) -> str:

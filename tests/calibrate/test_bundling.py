@@ -17,9 +17,7 @@ from parsed_page import Page
 
 from edge_inspect.calibrate.cli import main
 from edge_inspect.calibrate.counts import found_defects
-from edge_inspect.calibrate.decision import thresholds_of
 from edge_inspect.calibrate.flaw_sizes import WIDTHS
-from edge_inspect.calibrate.precisions.measurement import Measurement
 from edge_inspect.calibrate.precisions.verdicts import Agreement, agreements, escapes, judge_defects
 from edge_inspect.calibrate.thresholds.pairing import pair
 from edge_inspect.calibrate.thresholds.threshold import tail_threshold
@@ -194,15 +192,6 @@ def test_manifest_and_report_carry_what_each_threshold_promises(bundle: Bundle) 
         assert limits.scores.deviation == pytest.approx(np.std(exact, ddof=1), abs=1e-4)
         told = report["precisions"][precision]
         assert (told["enough"], told["images_wanted"], told["rate_high"]) == (False, 107, limits.rate_high)
-
-
-def test_padding_has_no_part_in_the_pixel_threshold() -> None:
-    values = np.zeros((20, 20), np.float32)
-    values[5:15] = 1
-    fit = tail_threshold([3.0], 0.1)
-    for factor, pixel in ((1, 1), (9, 3)):
-        measured = Measurement([3.0], [values * factor], [values[5:15] * factor], 1.0)
-        assert thresholds_of(measured, fit, [3.0]).pixel == pixel, "no higher than the image threshold"
 
 
 def test_escapes_have_an_interval_and_precisions_are_compared() -> None:

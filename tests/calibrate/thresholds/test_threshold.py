@@ -16,6 +16,7 @@ from edge_inspect.calibrate.thresholds.threshold import (
     exceeded_at,
     images_to_resolve,
     images_wanted,
+    pixel_threshold,
     resolvable_rate,
     resolves,
     tail_threshold,
@@ -263,3 +264,13 @@ def test_the_default_rate_is_the_smallest_that_the_scores_resolve_twice_over(ima
 def test_so_many_images_resolve_a_rate_and_one_fewer_does_not(rate: float, images: int) -> None:
     assert images_to_resolve(rate) == images
     assert resolves(rate, images) and (images == 1 or not resolves(rate, images - 1))
+
+
+@pytest.mark.parametrize("shapes", [[(100, 80)], [(40, 40), (7, 300), (1, 1)], [(2, 2)]])
+def test_one_in_a_thousand_pixels_of_all_maps_exceeds_the_pixel_threshold(shapes: list[tuple[int, int]]) -> None:
+    rng = np.random.default_rng(4)
+    maps = [rng.random(shape, np.float32) for shape in shapes]
+    values = np.concatenate([each.ravel() for each in maps])
+    found = pixel_threshold(maps, 2.0)
+    assert np.count_nonzero(values > found) == max(1, round(values.size / 1000))
+    assert pixel_threshold(maps, 0.25) == 0.25, "no higher than the image threshold"
