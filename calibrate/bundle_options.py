@@ -107,8 +107,8 @@ def add_bundle(parser: argparse.ArgumentParser) -> None:
 
 def _bundle(arguments: argparse.Namespace) -> None:
     from edge_inspect.calibrate.bundling import Request, make_bundle
-    from edge_inspect.calibrate.damage import Budget
     from edge_inspect.calibrate.networks import Search
+    from edge_inspect.calibrate.precisions.damage import Budget
 
     bundle = make_bundle(
         Request(

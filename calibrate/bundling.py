@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -15,40 +14,45 @@ import onnx
 import torch
 from numpy.typing import NDArray
 
-from edge_inspect.calibrate.activations import collect
-from edge_inspect.calibrate.contest import Contest, hold_contest
 from edge_inspect.calibrate.counts import found_defects, found_flaws
 from edge_inspect.calibrate.decision import Decided, decide, fit_fp32, thresholds_of
+from edge_inspect.calibrate.drafts import draft, draft_manifest
 from edge_inspect.calibrate.engines import engine_of, engines_forgotten
 from edge_inspect.calibrate.export import to_onnx
 from edge_inspect.calibrate.flaw_sizes import score_flaws
 from edge_inspect.calibrate.golden import fp32_tolerance, golden_frames, tolerances
-from edge_inspect.calibrate.manifest import draft, manifest_fields
+from edge_inspect.calibrate.int8.activations import collect
+from edge_inspect.calibrate.int8.quantize import of_distances, quantizable
+from edge_inspect.calibrate.int8.trials import Workbench
+from edge_inspect.calibrate.manifest import ManifestDraft
 from edge_inspect.calibrate.networks import Networks, Search, make_networks
-from edge_inspect.calibrate.preference import EVEN
-from edge_inspect.calibrate.quantize import of_distances, quantizable
-from edge_inspect.calibrate.report import describe, render
-from edge_inspect.calibrate.trials import Workbench
-from edge_inspect.calibrate.validation import Validation, draw_validation
-from edge_inspect.calibrate.verdicts import judge_defects
+from edge_inspect.calibrate.pictures import (
+    draw_pictures,
+    list_defects,
+    list_good,
+    network_inputs,
+    read_defects,
+    split_seen,
+)
+from edge_inspect.calibrate.precisions.contest import Contest, hold_contest
+from edge_inspect.calibrate.precisions.preference import EVEN
+from edge_inspect.calibrate.precisions.validation import Validation, draw_validation
+from edge_inspect.calibrate.precisions.verdicts import judge_defects
+from edge_inspect.calibrate.report.report import describe, render
 from edge_inspect.edge.bundle.bundle import Bundle, pack_golden, write_bundle
-from edge_inspect.edge.bundle.manifest import GOLDEN, REPORT, complete, model_file
+from edge_inspect.edge.bundle.manifest import GOLDEN, REPORT, DefectsFound, FlawsFound, complete, model_file
 from edge_inspect.edge.bundle.promise import promise_of
 from edge_inspect.edge.contract.fields import Precision
-from edge_inspect.edge.errors import BundleError, CheckFailed, DataSetError, UsageError
+from edge_inspect.edge.errors import BundleError, CheckFailed, UsageError
 from edge_inspect.edge.frame.fit import Fit
-from edge_inspect.edge.frame.images import Frame, list_images, nothing_here, pixel_digest, read_image
-from edge_inspect.edge.frame.images.folder import look_into
+from edge_inspect.edge.frame.images import Frame, pixel_digest
 from edge_inspect.edge.health.picture import examine, picture_range
-from edge_inspect.edge.text import clean
 from edge_inspect.models.network import Network
 from edge_inspect.train import checkpoint
 from edge_inspect.train.checkpoint import Checkpoint
 from edge_inspect.train.copies import Copies
-from edge_inspect.train.datasets import load_fitted
 from edge_inspect.train.evaluation import torch_predictor
 from edge_inspect.train.flaws import Flaws
-from edge_inspect.train.material import normalise
 
 COMPARED = 4
 FLAWED = 16
@@ -97,11 +101,11 @@ def make_bundle(request: Request, say: Callable[[str], None]) -> Bundle:
 
 def _make_bundle(request: Request, say: Callable[[str], None]) -> Bundle:
     _check(request)
-    good = _images("--good", request.good)
-    defects = _defects(request.defects) if request.defects is not None else {}
+    good = list_good(request.good)
+    defects = list_defects(request.defects) if request.defects is not None else {}
     about, model = checkpoint.load(request.run)
     copies = Copies()
-    seen, unseen = _split(about, good, copies)
+    seen, unseen = split_seen(about, good, copies)
     frames = list(unseen.values())
     if str(copies):
         say(str(copies))
@@ -111,7 +115,7 @@ def _make_bundle(request: Request, say: Callable[[str], None]) -> Bundle:
     say(f"exported; maps differ from the trained model's by {drift:.1e} at most")
     scores = _threshold_scores(about, exported, unseen, say)
     fit = fit_fp32(scores, request.false_reject_rate, say)
-    pictures = _calibration_pictures(about, [*seen, *unseen], request)
+    pictures = draw_pictures(about.fit, [*seen, *unseen], request.calibration_images, request.seed)
     validation = draw_validation(frames, about.fit, about.foreground, fit.threshold)
     networks = _make_networks(request, about, fp32, pictures, validation, say)
     contest = hold_contest(
@@ -121,14 +125,12 @@ def _make_bundle(request: Request, say: Callable[[str], None]) -> Bundle:
     arithmetic, files = (draft(about, each, request.out) for each in (networks.arithmetic, networks.files))
     decided = decide((arithmetic, files), networks, contest, frames, scores, fit, request.search.budget, say)
     golden = pack_golden(golden_frames(arithmetic, frames, decided.limits["fp32"], about.foreground))
-    kinds, flawed = list(defects.values()), _read_defects(about, list(defects), copies, say)
-    told, counted = _found(files, decided, frames, flawed, kinds, about.foreground, say)
-    report = describe(decided, networks, validation, len(pictures)) | told
-    manifest = _manifest(request, about, decided, networks, frames, len(seen) + len(unseen))
-    manifest["decision"] |= counted
+    kinds, flawed = list(defects.values()), read_defects(about, list(defects), copies, say)
+    found = _find(files, decided, frames, flawed, kinds, about.foreground, say)
+    manifest = _manifest(request, about, decided, networks, found, frames, len(seen) + len(unseen)).as_dict()
     contents = {model_file(p): data for p, data in networks.files.items()} | {GOLDEN: golden}
     promise = promise_of(complete(manifest, contents))
-    report["promise"] = asdict(promise)
+    report = describe(decided, networks, validation, len(pictures)) | found.told | {"promise": asdict(promise)}
     contents[REPORT] = json.dumps(report, indent=2).encode()
     contents[PAGE] = render(about, decided, networks, validation, report, kinds).encode(errors="replace")
     bundle = write_bundle(request.out, manifest, contents)
@@ -183,12 +185,12 @@ def _make_networks(
 ) -> Networks:
     of_fitted = partial(_draft_of_fitted, request, about)
     tensors = dict.fromkeys([*quantizable(fp32), *(value.name for value in fp32.graph.output)])
-    activations = collect(fp32, list(tensors), _inputs(pictures))
+    activations = collect(fp32, list(tensors), network_inputs(pictures))
     if distances := of_distances(fp32):
         few = pictures[:FLAWED]
         flaws = Flaws(few, seed=request.seed, foreground=about.foreground)
         flawed = [flaws.draw(i, 0).picture for i in range(len(few))]
-        activations |= collect(fp32, distances, _inputs(np.stack(flawed)))
+        activations |= collect(fp32, distances, network_inputs(np.stack(flawed)))
     workbench = Workbench(fp32, activations, validation, of_fitted)
     return make_networks(fp32, activations, workbench, of_fitted, request.search, say)
 
@@ -210,25 +212,22 @@ def _add_bf16(networks: Networks, contest: Contest, say: Callable[[str], None]) 
         networks.add("bf16", file, file, contest.own_maps, own.damage)
 
 
-def _images(option: str, folder: Path, within: bool = False) -> list[Path]:
-    """Return the images of a folder; with `within`, only those that lie directly in it."""
-    if not folder.is_dir():
-        raise DataSetError(f"{option} {clean(folder)}: no such folder")
-    images = look_into(folder).images if within else list_images(folder)
-    if not images and not within:
-        raise DataSetError(f"{option} {nothing_here(folder)}")
-    return images
+@dataclass(frozen=True)
+class _Found:
+    """What the thresholds find among drawn flaws and real defects.
+
+    Attributes:
+        told: Entries for the report.
+        flaws: Counts of flaws that the preferred precision finds, for the manifest.
+        defects: Counts of real defects that it finds; empty if there are none.
+    """
+
+    told: dict[str, Any]
+    flaws: list[FlawsFound]
+    defects: list[DefectsFound]
 
 
-def _defects(folder: Path) -> dict[Path, str]:
-    """Return the defective images of a folder and its subfolders except `good`, each with its folder's name as kind."""
-    found = dict.fromkeys(_images("--defects", folder, within=True), clean(folder.name))
-    for each in sorted(each for each in folder.iterdir() if each.is_dir() and not each.name.startswith(".")):
-        found |= dict.fromkeys(look_into(each).images if each.name != "good" else [], clean(each.name))
-    return found or dict.fromkeys(_images("--defects", folder), clean(folder.name))
-
-
-def _found(
+def _find(
     files: Bundle,
     decided: Decided,
     good: list[Frame],
@@ -236,8 +235,8 @@ def _found(
     kinds: Sequence[str],
     foreground: str,
     say: Callable[[str], None],
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return what the thresholds find among drawn flaws and real defects: for the report, and counted for the manifest.
+) -> _Found:
+    """Judge drawn flaws and real defects by the thresholds.
 
     Scores are rounded only in the report: rounded, a score just above the threshold could seem to equal it.
     """
@@ -245,68 +244,47 @@ def _found(
     limit, sized = decided.limits[preferred], score_flaws(files, preferred, good, foreground)
     say(f"flaws of {len(sized)} sizes, drawn on good images, were judged in {preferred}")
     widths = [{"width": width, "scores": [round(score, 6) for score in scores]} for width, scores in sized.items()]
-    told: dict[str, Any] = {"flaws": {"precision": preferred, "widths": widths}}
-    counted: dict[str, Any] = {"flaws": found_flaws(sized, limit), "defects": []}
-    if defects:
-        told["defects"], scores = judge_defects(files, defects, decided.limits, say)
-        counted["defects"] = found_defects(kinds, scores[preferred], limit)
-    return told, counted
-
-
-def _split(about: Checkpoint, images: list[Path], copies: Copies) -> tuple[list[Path], dict[Path, Frame]]:
-    """Split the images into those that the model was trained on and those that it was not, these with their pixels.
-
-    Copies of either go to `copies`. Images that the model was trained on score too low to set a threshold.
-    """
-    trained = set(about.trained_on)
-    seen: list[Path] = []
-    unseen: dict[Path, Frame] = {}
-    for path in images:
-        frame = read_image(path, about.fit.bits)
-        digest = pixel_digest(frame)
-        if not copies.is_new(path, digest):
-            continue
-        if digest in trained:
-            seen.append(path)
-        else:
-            unseen[path] = frame
-    if not unseen:
-        raise DataSetError(
-            f"{clean(images[0].parent)}: the model was trained on each of these {len(images)} images, so they cannot "
-            "set a threshold; give good images it has not seen, or train with --hold-out above 0"
-        )
-    return seen, unseen
-
-
-def _read_defects(about: Checkpoint, defects: list[Path], good: Copies, say: Callable[[str], None]) -> list[Frame]:
-    """Return the defective images; report those that are among the good ones too."""
-    frames = [read_image(path, about.fit.bits) for path in defects]
-    pairs = zip(defects, frames, strict=True)
-    if both := [clean(path) for path, frame in pairs if pixel_digest(frame) in good.first]:
-        say(f"{len(both)} images are among --good and --defects: {both[0]}" + (", ..." if len(both) > 1 else ""))
-    return frames
+    flaws = {"precision": preferred, "widths": widths}
+    if not defects:
+        return _Found({"flaws": flaws}, found_flaws(sized, limit), [])
+    judged, scores = judge_defects(files, defects, decided.limits, say)
+    counted = found_defects(kinds, scores[preferred], limit)
+    return _Found({"flaws": flaws, "defects": judged}, found_flaws(sized, limit), counted)
 
 
 def _manifest(
-    request: Request, about: Checkpoint, decided: Decided, networks: Networks, frames: list[Frame], good_images: int
-) -> dict[str, Any]:
+    request: Request,
+    about: Checkpoint,
+    decided: Decided,
+    networks: Networks,
+    found: _Found,
+    frames: list[Frame],
+    good_images: int,
+) -> ManifestDraft:
     measured, fits, chosen = decided.measured, decided.fits, networks.trials[0].recipe
-    thresholds = {name: thresholds_of(m, fits[name], decided.scores_in(name)) for name, m in measured.items()}
-    tolerance, preferred = tolerances(measured, decided.limits), decided.preference.preferred
-    fields = manifest_fields(about, request.out, fits["fp32"].rate, thresholds, tolerance, preferred)
-    fields["input"]["pictures"] = picture_range([examine(frame) for frame in frames]).model_dump()
-    fields["decision"]["held_out_images"] = fits["fp32"].images
-    fields["decision"]["images_wanted"] = fits["fp32"].images_wanted
-    fields["decision"]["method"] = fits["fp32"].method
-    fields["order"] = decided.preference.order
-    fields["provenance"]["measured"] = {
-        name: _worth_of(name, decided.contest, networks) for name in measured if name != "fp16"
+    provenance = {
+        "measured": {name: _worth_of(name, decided.contest, networks) for name in measured if name != "fp16"},
+        "good_images": good_images,
+        "int8_plan": str(chosen.plan),
+        "int8_method": chosen.method,
+        "int8_left_float": len(chosen.released),
     }
-    fields["provenance"]["good_images"] = good_images
-    fields["provenance"]["int8_plan"] = str(chosen.plan)
-    fields["provenance"]["int8_method"] = chosen.method
-    fields["provenance"]["int8_left_float"] = len(chosen.released)
-    return fields
+    return (
+        draft_manifest(about, [*measured], request.out)
+        .with_pictures(picture_range([examine(frame) for frame in frames]))
+        .with_decision(
+            {name: thresholds_of(m, fits[name], decided.scores_in(name)) for name, m in measured.items()},
+            method=fits["fp32"].method,
+            false_reject_rate=fits["fp32"].rate,
+            held_out_images=fits["fp32"].images,
+            images_wanted=fits["fp32"].images_wanted,
+            flaws=found.flaws,
+            defects=found.defects,
+        )
+        .with_tolerance(tolerances(measured, decided.limits))
+        .with_preference(decided.preference.preferred, decided.preference.order)
+        .with_provenance(provenance)
+    )
 
 
 def _worth_of(name: Precision, contest: Contest, networks: Networks) -> dict[str, float]:
@@ -330,20 +308,3 @@ def _drift(about: Checkpoint, model: Network, frames: list[Frame], draft: Bundle
             f"the exported model's maps differ from the trained model's by {drift:.3g}; no bundle was made"
         )
     return drift
-
-
-def _calibration_pictures(about: Checkpoint, images: list[Path], request: Request) -> NDArray[np.uint8]:
-    """Return images drawn at random and fitted; if the fit cuts tiles, each one drawn is a tile."""
-    tiles = about.fit.grid.count
-    drawn = sorted(np.random.default_rng(request.seed).permutation(len(images) * tiles)[: request.calibration_images])
-    return np.concatenate(
-        [
-            load_fitted([images[image]], about.fit)[[place % tiles for place in places]]
-            for image, places in itertools.groupby(drawn, lambda place: place // tiles)
-        ]
-    )
-
-
-def _inputs(pictures: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
-    """Return the network's input for each picture, (1, 3, H, W)."""
-    return [np.ascontiguousarray(normalise(picture[None]).numpy()) for picture in pictures]

@@ -144,8 +144,8 @@ def _add_show(parser: argparse.ArgumentParser) -> None:
 
 
 def _show(arguments: argparse.Namespace) -> None:
-    from edge_inspect.calibrate.confidence import LEVEL, percent
-    from edge_inspect.calibrate.next_bundle import describe_source
+    from edge_inspect.calibrate.line.next_bundle import describe_source
+    from edge_inspect.calibrate.thresholds.confidence import LEVEL, percent
     from edge_inspect.calibrate.verification import describe_signature
     from edge_inspect.edge.bundle.bundle import open_bundle
     from edge_inspect.edge.bundle.manifest import model_file
@@ -250,8 +250,8 @@ def _add_threshold(parser: argparse.ArgumentParser) -> None:
 
 
 def _threshold(arguments: argparse.Namespace) -> None:
-    from edge_inspect.calibrate.line_parts import read_evidence, read_scores
-    from edge_inspect.calibrate.next_bundle import make_next
+    from edge_inspect.calibrate.line.next_bundle import make_next
+    from edge_inspect.calibrate.line.parts import read_evidence, read_scores
     from edge_inspect.edge.bundle.bundle import open_bundle
 
     parent = open_bundle(arguments.bundle)

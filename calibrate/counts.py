@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+
+from edge_inspect.edge.bundle.manifest import DefectsFound, FlawsFound
 
 
-def found_flaws(scores: Mapping[float, Sequence[float]], threshold: float) -> list[dict[str, float]]:
+def found_flaws(scores: Mapping[float, Sequence[float]], threshold: float) -> list[FlawsFound]:
     """Return how many flaws of each size a threshold finds.
 
     Args:
@@ -14,12 +15,12 @@ def found_flaws(scores: Mapping[float, Sequence[float]], threshold: float) -> li
         threshold: Threshold of the same precision as the scores.
     """
     return [
-        {"width": width, "drawn": len(each), "found": sum(score > threshold for score in each)}
+        FlawsFound(width=width, drawn=len(each), found=sum(score > threshold for score in each))
         for width, each in sorted(scores.items())
     ]
 
 
-def found_defects(kinds: Sequence[str], scores: Sequence[float], threshold: float) -> list[dict[str, Any]]:
+def found_defects(kinds: Sequence[str], scores: Sequence[float], threshold: float) -> list[DefectsFound]:
     """Return how many defective images of each kind a threshold finds.
 
     Args:
@@ -28,4 +29,4 @@ def found_defects(kinds: Sequence[str], scores: Sequence[float], threshold: floa
         threshold: Threshold of the same precision as the scores.
     """
     found = {kind: [score > threshold for k, score in zip(kinds, scores, strict=True) if k == kind] for kind in kinds}
-    return [{"kind": kind, "images": len(each), "found": sum(each)} for kind, each in sorted(found.items())]
+    return [DefectsFound(kind=kind, images=len(each), found=sum(each)) for kind, each in sorted(found.items())]

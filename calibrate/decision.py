@@ -5,24 +5,30 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from edge_inspect.calibrate.confidence import percent
-from edge_inspect.calibrate.contest import Contest
-from edge_inspect.calibrate.damage import Budget
-from edge_inspect.calibrate.measurement import Measurement, measure
 from edge_inspect.calibrate.networks import Networks
-from edge_inspect.calibrate.pairing import pair
-from edge_inspect.calibrate.preference import Preference, objection, prefer
-from edge_inspect.calibrate.threshold import TailFit, images_to_resolve, resolvable_rate, resolves, tail_threshold
-from edge_inspect.calibrate.verdicts import Agreement, agreements
+from edge_inspect.calibrate.precisions.contest import Contest
+from edge_inspect.calibrate.precisions.damage import Budget
+from edge_inspect.calibrate.precisions.measurement import Measurement, measure
+from edge_inspect.calibrate.precisions.preference import Preference, objection, prefer
+from edge_inspect.calibrate.precisions.verdicts import Agreement, agreements
+from edge_inspect.calibrate.thresholds.confidence import percent
+from edge_inspect.calibrate.thresholds.pairing import pair
+from edge_inspect.calibrate.thresholds.threshold import (
+    TailFit,
+    images_to_resolve,
+    pixel_threshold,
+    resolvable_rate,
+    resolves,
+    tail_threshold,
+)
 from edge_inspect.edge.bundle.bundle import Bundle
+from edge_inspect.edge.bundle.manifest import ScorePart, Thresholds
 from edge_inspect.edge.contract.fields import Precision
 from edge_inspect.edge.frame.images import Frame
 
-PIXEL_QUANTILE = 0.999
 FEW_GOOD, MANY_GOOD = 30, 100
 
 Say = Callable[[str], None]
@@ -105,11 +111,13 @@ def decide(
     fits = fit_all(fit, measured)
     for name, fit in fits.items():
         say(f"{name}: {measured[name].latency_ms:.1f} ms, {fit}")
-    _warn(scores, fits["fp32"], say)
+    for warning in warnings_about(scores, fits["fp32"]):
+        say(warning)
     agreed = agreements({name: m.scores for name, m in measured.items()}, {n: fit.threshold for n, fit in fits.items()})
     for name, agreement in agreed.items():
         say(f"{name} {agreement} held-out good images")
-    against = {name: objection(name, measured, networks, budget) for name in measured}
+    exact = measured["fp32"].scores
+    against = {name: objection(m.scores, exact, networks.beyond(name, budget)) for name, m in measured.items()}
     own = contest.own_default
     if own is not None and own.type == "bf16" and own.broken:
         against["bf16"] = f"is beyond the budget ({own.broken})"
@@ -132,23 +140,32 @@ def fit_all(fit: TailFit, measured: Mapping[Precision, Measurement]) -> dict[Pre
     }
 
 
-def _warn(scores: Sequence[float], fit: TailFit, say: Say) -> None:
-    """Warn if few good images set the threshold, or if the images are all alike."""
+def warnings_about(scores: Sequence[float], fit: TailFit) -> list[str]:
+    """Return warnings if few good images set the threshold, or if the images are all alike.
+
+    Args:
+        scores: Scores that set the threshold.
+        fit: The threshold.
+    """
+    warnings = []
     if not resolves(fit.rate, fit.images):
-        say(
+        warnings.append(
             f"warning: {fit.images} good images cannot tell a false-reject rate of {percent(fit.rate)}, so the "
             f"threshold is extrapolated beyond the highest score: up to {percent(fit.rate_high)} of good parts may be "
             f"rejected, and defects that a lower threshold would find pass; {images_to_resolve(fit.rate)} images can "
             f"tell that rate, {_resolved(fit.images)}"
         )
     elif fit.images < FEW_GOOD:
-        say(
+        warnings.append(
             f"warning: the threshold is a guess, because only {fit.images} good images that the model has not seen set "
             f"it: it may reject up to {percent(fit.rate_high)} of good parts; give at least {FEW_GOOD}, better "
             f"{MANY_GOOD}, and {fit.images_wanted} to rely on {percent(fit.rate)}"
         )
     if fit.images > 1 and np.ptp(scores) == 0:
-        say("warning: these good images all score the same, so the threshold allows for no variation: are they copies?")
+        warnings.append(
+            "warning: these good images all score the same, so the threshold allows for no variation: are they copies?"
+        )
+    return warnings
 
 
 def _resolved(images: int) -> str:
@@ -159,34 +176,28 @@ def _resolved(images: int) -> str:
     return f"and yours tell none; give at least {images_to_resolve(rate)} for {percent(rate)}"
 
 
-def thresholds_of(measured: Measurement, fit: TailFit, scores: Sequence[float]) -> dict[str, Any]:
+def thresholds_of(measured: Measurement, fit: TailFit, scores: Sequence[float]) -> Thresholds:
     """Return the thresholds of one precision, for the manifest.
-
-    The pixel threshold is the value that one in a thousand pixels of good parts exceeds. It rejects nothing: it only
-    outlines regions of parts that are rejected anyway. A single good image has enough pixels for that rate, so no tail
-    is fitted. The pixel threshold is never above the image threshold, so every rejected part has a region. Padding does
-    not count, because no region can lie there.
 
     Args:
         measured: Measurement of the precision on good pictures that the model has not seen.
         fit: The precision's image threshold.
         scores: Scores that set the threshold, in this precision.
     """
-    shown = np.concatenate([values.ravel() for values in measured.shown])
-    return {
-        "image": fit.threshold,
-        "pixel": min(float(np.quantile(shown, PIXEL_QUANTILE)), fit.threshold),
-        "method": fit.method,
-        "image_low": fit.threshold_low,
-        "image_high": fit.threshold_high,
-        "rate_low": fit.rate_low,
-        "rate_high": fit.rate_high,
-        "scores": _scores(scores),
-    }
+    return Thresholds(
+        image=fit.threshold,
+        pixel=pixel_threshold(measured.shown, fit.threshold),
+        method=fit.method,
+        image_low=fit.threshold_low,
+        image_high=fit.threshold_high,
+        rate_low=fit.rate_low,
+        rate_high=fit.rate_high,
+        scores=_scores(scores),
+    )
 
 
-def _scores(scores: Sequence[float]) -> dict[str, float] | None:
+def _scores(scores: Sequence[float]) -> ScorePart | None:
     """Return how good parts score; `None` for a single image, which does not tell how much scores differ."""
     if len(scores) < 2:
         return None
-    return {"mean": float(np.mean(scores)), "deviation": float(np.std(scores, ddof=1))}
+    return ScorePart(mean=float(np.mean(scores)), deviation=float(np.std(scores, ddof=1)))

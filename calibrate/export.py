@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 import warnings
-from typing import Any
 
 import onnx
 import torch
 from onnx import ModelProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
+from edge_inspect.edge.bundle.manifest import FeaturePairs, MapOutput
 from edge_inspect.edge.errors import CheckpointError
 from edge_inspect.edge.frame.fit import Fit
 from edge_inspect.models.network import Network
@@ -30,12 +30,17 @@ INPUT = "image"
 SCALES = 3
 
 
-def outputs_of(gives_map: bool) -> dict[str, Any]:
-    """Return the outputs of a network's ONNX, as the manifest describes them: feature pairs, or a map."""
+def outputs_of(gives_map: bool) -> FeaturePairs | MapOutput:
+    """Return the outputs of a network's ONNX, as the manifest describes them."""
     if gives_map:
-        return {"kind": "map", "map": "map"}
-    names = {side: [f"{side}{k + 1}" for k in range(SCALES)] for side in ("teacher", "student")}
-    return {"kind": "feature_pairs", **names}
+        return MapOutput(kind="map", map="map")
+    teacher, student = ([f"{side}{k + 1}" for k in range(SCALES)] for side in ("teacher", "student"))
+    return FeaturePairs(kind="feature_pairs", teacher=teacher, student=student)
+
+
+def names_of(outputs: FeaturePairs | MapOutput) -> list[str]:
+    """Return the names of a network's outputs, in the order of `Flat`."""
+    return [outputs.map] if isinstance(outputs, MapOutput) else [*outputs.teacher, *outputs.student]
 
 
 class Flat(torch.nn.Module):
@@ -61,8 +66,6 @@ def to_onnx(model: Network, fit: Fit) -> ModelProto:
         CheckpointError: A BatchNorm could not be folded into its convolution.
     """
     image = torch.zeros(1, 3, fit.height, fit.width)
-    told = outputs_of(model.gives_map)
-    names = [told["map"]] if told["kind"] == "map" else [*told["teacher"], *told["student"]]
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter warns about its version conversion
@@ -70,7 +73,7 @@ def to_onnx(model: Network, fit: Fit) -> ModelProto:
             Flat(model.cpu().eval()).eval(),
             (image,),
             input_names=[INPUT],
-            output_names=names,
+            output_names=names_of(outputs_of(model.gives_map)),
             opset_version=_EXPORTED,
             dynamo=True,
             verbose=False,

@@ -15,8 +15,8 @@ import numpy as np
 import onnx
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
-from edge_inspect.calibrate.activations import Activation
-from edge_inspect.calibrate.quantize import CONVOLUTIONS, makers
+from edge_inspect.calibrate.int8.activations import Activation
+from edge_inspect.calibrate.int8.quantize import CONVOLUTIONS, makers
 
 EXACT = {"Relu", "MaxPool", "Concat", "Slice", "DepthToSpace"}
 """Operators whose result on float16 is float16 without rounding."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from edge_inspect.calibrate.engines import engine_of
-from edge_inspect.calibrate.measurement import Measurement
+from edge_inspect.calibrate.precisions.measurement import Measurement
 from edge_inspect.edge.bundle.bundle import Bundle, GoldenFrame
 from edge_inspect.edge.contract.fields import Precision
 from edge_inspect.edge.frame.fit import Fit

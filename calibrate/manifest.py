@@ -1,83 +1,111 @@
-"""The manifest of a bundle in the making, and bundles in memory, so that what is measured is what runs on the box."""
+"""The manifest of a bundle in the making, completed step by step. This module imports only what a box has."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-import onnx
-import openvino as ov
-import torch
-
-from edge_inspect.calibrate.export import INPUT, outputs_of
-from edge_inspect.edge import __version__
-from edge_inspect.edge.bundle.bundle import Bundle
-from edge_inspect.edge.bundle.manifest import FORMAT, GOLDEN, PRECISIONS, Manifest, model_file
+from edge_inspect.edge.bundle.manifest import (
+    DecisionPart,
+    DefectsFound,
+    FeaturePairs,
+    FlawsFound,
+    GoldenPart,
+    InputPart,
+    Manifest,
+    MapOutput,
+    ModelPart,
+    Thresholds,
+)
 from edge_inspect.edge.contract.fields import Precision, format_time, utc_now
-from edge_inspect.edge.frame.fit import MEAN, STD, Fit
+from edge_inspect.edge.health.picture import PictureRange
 from edge_inspect.edge.text import clean
-from edge_inspect.models.discrepancy import SIGMA
-from edge_inspect.train.checkpoint import Checkpoint
 
 
-def draft(about: Checkpoint, networks: Mapping[Precision, bytes], out: Path, fit: Fit | None = None) -> Bundle:
-    """Return a bundle in memory with these ONNX networks, without thresholds yet.
+@dataclass(frozen=True)
+class ManifestDraft:
+    """A manifest without the digests of the bundle's files. Each step returns a draft that is more complete.
 
-    Args:
-        about: Description of the checkpoint.
-        networks: ONNX of each precision.
-        out: Path that error messages give for the bundle.
-        fit: How frames are fitted to the network; by default as the checkpoint says.
+    The attributes are those of `edge.bundle.manifest.Manifest`.
     """
-    precisions = [p for p in PRECISIONS if p in networks]
-    none = {p: {"image": 0.0, "pixel": 0.0} for p in precisions}
-    fields = manifest_fields(about, out, 0.5, none, dict.fromkeys(precisions, 0.0), precisions[0])
-    if fit is not None:
-        fields["input"]["fit"] = fit.as_dict()
-    contents = {model_file(p): data for p, data in networks.items()}
-    files = dict.fromkeys([GOLDEN, *contents], {"sha256": "0" * 64, "bytes": 0})
-    manifest = Manifest.model_validate({"format": FORMAT, **fields, "files": files})
-    return Bundle(out, manifest, "", contents.__getitem__)
 
+    name: str
+    created: str
+    model: ModelPart
+    input: InputPart
+    outputs: FeaturePairs | MapOutput
+    decision: DecisionPart
+    golden: GoldenPart
+    precisions: Sequence[Precision]
+    preferred: Precision
+    order: Mapping[str, Sequence[Precision]] | None
+    provenance: Mapping[str, Any]
 
-def manifest_fields(
-    about: Checkpoint,
-    out: Path,
-    false_reject_rate: float,
-    thresholds: Mapping[Precision, dict[str, Any]],
-    tolerance: Mapping[Precision, float],
-    preferred: Precision,
-) -> dict[str, Any]:
-    """Return all fields of `Manifest` except `format`, `files` and those that the decision rests on."""
-    return {
-        "name": clean(out.name.removesuffix(".zip")),
-        "created": format_time(utc_now()),
-        "model": {
-            "system": about.model,
-            "teacher": about.teacher,
-            "teacher_sha256": about.teacher_sha256,
-            "category": about.category,
-        },
-        "input": {"name": INPUT, "fit": about.fit.as_dict(), "mean": MEAN, "std": STD},
-        "outputs": outputs_of(about.gives_map),
-        "decision": {
-            "sigma": SIGMA,
-            "top": 1,
-            "min_area_px": 4,
-            "false_reject_rate": false_reject_rate,
-            "held_out_images": 1,
-            "method": "none yet",
-            "thresholds": thresholds,
-        },
-        "golden": {"tolerance": tolerance},
-        "precisions": [p for p in PRECISIONS if p in thresholds],
-        "preferred": preferred,
-        "provenance": {
-            "edge_inspect": __version__,
-            "steps": about.steps,
-            "seed": about.seed,
-            "trained_on_images": len(about.trained_on),
-            "versions": {"torch": str(torch.__version__), "onnx": onnx.__version__, "openvino": ov.__version__},
-        },
-    }
+    @classmethod
+    def of(cls, manifest: Manifest) -> ManifestDraft:
+        """Return a draft that says the same as the manifest of a bundle."""
+        return cls(**{each.name: getattr(manifest, each.name) for each in fields(cls)})
+
+    def with_name(self, out: Path) -> ManifestDraft:
+        """Return a draft with the name of the bundle to write there, and the present time."""
+        return replace(self, name=clean(out.name.removesuffix(".zip")), created=format_time(utc_now()))
+
+    def with_pictures(self, pictures: PictureRange) -> ManifestDraft:
+        """Return a draft with what good pictures showed."""
+        return replace(self, input=self.input.model_copy(update={"pictures": pictures}))
+
+    def with_decision(
+        self,
+        thresholds: Mapping[Precision, Thresholds],
+        *,
+        method: str,
+        false_reject_rate: float,
+        held_out_images: int,
+        images_wanted: int | None = None,
+        flaws: Sequence[FlawsFound] = (),
+        defects: Sequence[DefectsFound] = (),
+    ) -> ManifestDraft:
+        """Return a draft with other thresholds; how a map becomes a score and regions stays the same.
+
+        Args:
+            thresholds: Thresholds of every precision.
+            method: How the threshold was found, in words.
+            false_reject_rate: Share of good parts that the threshold is set to reject.
+            held_out_images: Number of good images that the threshold comes from.
+            images_wanted: How many would promise no more than twice that share.
+            flaws: What the threshold finds of synthetic flaws.
+            defects: What it finds of real defects.
+        """
+        decision = DecisionPart(
+            sigma=self.decision.sigma,
+            top=self.decision.top,
+            min_area_px=self.decision.min_area_px,
+            false_reject_rate=false_reject_rate,
+            held_out_images=held_out_images,
+            images_wanted=images_wanted,
+            method=method,
+            flaws=list(flaws),
+            defects=list(defects),
+            thresholds=dict(thresholds),
+        )
+        return replace(self, decision=decision)
+
+    def with_tolerance(self, tolerance: Mapping[Precision, float]) -> ManifestDraft:
+        """Return a draft with how far golden maps may differ, for every precision."""
+        return replace(self, golden=GoldenPart(tolerance=dict(tolerance)))
+
+    def with_preference(
+        self, preferred: Precision, order: Mapping[str, Sequence[Precision]] | None = None
+    ) -> ManifestDraft:
+        """Return a draft with the precision that stations run, and the precisions that each engine tries, in turn."""
+        return replace(self, preferred=preferred, order=order)
+
+    def with_provenance(self, entries: Mapping[str, Any]) -> ManifestDraft:
+        """Return a draft with more entries on where the bundle comes from."""
+        return replace(self, provenance={**self.provenance, **entries})
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the fields as `edge.bundle.bundle.write_bundle` takes them."""
+        return {each.name: getattr(self, each.name) for each in fields(self)}

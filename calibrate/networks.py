@@ -9,14 +9,14 @@ from dataclasses import dataclass, field
 import numpy as np
 import onnx
 
-from edge_inspect.calibrate.activations import Activation
-from edge_inspect.calibrate.damage import Budget, Damage, Maps, damage, worth
 from edge_inspect.calibrate.engines import engine_of
 from edge_inspect.calibrate.float16 import beyond_float16, rounded, to_float16
-from edge_inspect.calibrate.measurement import infer_fitted
-from edge_inspect.calibrate.sensitivity import Layer, SearchTime, rank_layers, release
-from edge_inspect.calibrate.trials import Draft, Trial, Workbench, try_recipes
-from edge_inspect.calibrate.validation import GOOD, Validation
+from edge_inspect.calibrate.int8.activations import Activation
+from edge_inspect.calibrate.int8.sensitivity import Layer, SearchTime, rank_layers, release
+from edge_inspect.calibrate.int8.trials import Draft, Trial, Workbench, try_recipes
+from edge_inspect.calibrate.precisions.damage import Budget, Damage, Maps, damage, worth
+from edge_inspect.calibrate.precisions.measurement import infer_fitted
+from edge_inspect.calibrate.precisions.validation import GOOD, Validation
 from edge_inspect.edge.contract.fields import Precision
 
 Say = Callable[[str], None]
@@ -76,6 +76,12 @@ class Networks:
         """Add the network of a precision."""
         self.files[precision], self.arithmetic[precision] = file, arithmetic
         self.maps[precision], self.damages[precision] = maps, lost
+
+    def beyond(self, precision: Precision, budget: Budget) -> str:
+        """Return how a precision breaks the budget, in words; an empty text if it keeps it, as FP32 always does."""
+        if precision == "fp32":
+            return ""
+        return self.broken if precision == "int8" else budget.broken(self.damages[precision])
 
 
 def make_networks(

@@ -11,6 +11,7 @@ arithmetic is that of every bundle.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import zipfile
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -25,15 +26,16 @@ from onnx import ModelProto
 from safetensors.torch import save_file
 from timm.models import register_model
 
-from edge_inspect.calibrate.activations import collect
-from edge_inspect.calibrate.clipping import scale
+from edge_inspect.calibrate.drafts import draft, draft_manifest
 from edge_inspect.calibrate.export import to_onnx
 from edge_inspect.calibrate.float16 import to_float16
 from edge_inspect.calibrate.golden import FP32_TOLERANCE, LEAST_TOLERANCE
-from edge_inspect.calibrate.manifest import draft, manifest_fields
-from edge_inspect.calibrate.quantize import Plan, quantizable, quantize
+from edge_inspect.calibrate.int8.activations import collect
+from edge_inspect.calibrate.int8.clipping import scale
+from edge_inspect.calibrate.int8.quantize import Int8Plan, quantizable, quantize
+from edge_inspect.calibrate.pictures import network_inputs
 from edge_inspect.edge.bundle.bundle import GoldenFrame, pack_golden, write_bundle
-from edge_inspect.edge.bundle.manifest import GOLDEN, MANIFEST, model_file
+from edge_inspect.edge.bundle.manifest import GOLDEN, MANIFEST, Thresholds, model_file
 from edge_inspect.edge.contract.fields import Precision
 from edge_inspect.edge.demo.line import CATEGORY, write_dataset
 from edge_inspect.edge.engines.openvino import OpenVinoEngine
@@ -43,8 +45,7 @@ from edge_inspect.edge.program import say
 from edge_inspect.models.network import Network
 from edge_inspect.models.teacher import Teacher
 from edge_inspect.train import checkpoint
-from edge_inspect.train.material import normalise
-from edge_inspect.train.training import Settings, fit
+from edge_inspect.train.training import TrainingSettings, fit
 
 WIDTHS = {"channels": (8, 8, 16, 16), "stem_type": "deep", "stem_width": 4}
 SIDE = 64
@@ -53,7 +54,7 @@ GOOD = 48
 GOLDEN_FRAMES = 2
 MANTISSA_BITS = 2
 SEED = 14
-PLAN = Plan(shortcuts=False)
+PLAN = Int8Plan(shortcuts=False)
 """A form of INT8 that gives the same maps on x86 of every kind, as far as ONEDNN_MAX_CPU_ISA can imitate them.
 
 With projected shortcuts in INT8, processors without AMX give different maps (OpenVINO 2026.4).
@@ -100,7 +101,7 @@ def _train(folder: Path) -> tuple[checkpoint.Checkpoint, Network]:
     torch.manual_seed(SEED)
     save_file(Teacher(edge_inspect_narrow.__name__).network.state_dict(), weights)
     fit(
-        Settings(
+        TrainingSettings(
             data=folder / "data",
             category=CATEGORY,
             out=folder / "run",
@@ -123,8 +124,7 @@ def _train(folder: Path) -> tuple[checkpoint.Checkpoint, Network]:
 
 
 def _to_int8(fp32: ModelProto, pictures: NDArray[np.uint8]) -> bytes:
-    inputs = [np.ascontiguousarray(normalise(picture[None]).numpy()) for picture in pictures]
-    activations = collect(fp32, quantizable(fp32), inputs)
+    activations = collect(fp32, quantizable(fp32), network_inputs(pictures))
     scales = {name: scale(activation.histogram, "max") for name, activation in activations.items()}
     means = {name: activation.means for name, activation in activations.items()}
     return bytes(quantize(fp32, scales, means, PLAN, ()).SerializeToString())
@@ -143,20 +143,25 @@ def _pack(
     tolerance: dict[Precision, float] = {name: round(max(2 * by, LEAST_TOLERANCE), 4) for name, by in moved.items()}
     tolerance["fp32"] = FP32_TOLERANCE
     limit = float(maps["fp32"].max())
-    limits: dict[Precision, dict[str, Any]] = {name: {"image": limit, "pixel": limit} for name in networks}
-    fields = manifest_fields(about, folder, 0.001, limits, tolerance, "int8")
-    fields["decision"] |= {"held_out_images": len(frames), "method": "the highest of the good images"}
-    fields["provenance"] = {
-        "made_by": "python -m edge_inspect.calibrate.selftest_bundle",
-        "seed": SEED,
-        "int8_plan": str(PLAN),
-    }
+    manifest = (
+        draft_manifest(about, [*networks], folder)
+        .with_decision(
+            dict.fromkeys(networks, Thresholds(image=limit, pixel=limit)),
+            method="the highest of the good images",
+            false_reject_rate=0.001,
+            held_out_images=len(frames),
+        )
+        .with_tolerance(tolerance)
+        .with_preference("int8")
+    )
+    provenance = {"made_by": "python -m edge_inspect.calibrate.selftest_bundle", "seed": SEED, "int8_plan": str(PLAN)}
+    manifest = dataclasses.replace(manifest, provenance=provenance)
     golden = [
         GoldenFrame(frame=frame, score=engines["fp32"].infer(frame).score, map=values)
         for frame, values in zip(frames[:GOLDEN_FRAMES], maps["fp32"], strict=False)
     ]
     contents = {model_file(name): data for name, data in networks.items()} | {GOLDEN: pack_golden(golden)}
-    bundle = write_bundle(folder, fields, contents)
+    bundle = write_bundle(folder, manifest.as_dict(), contents)
     with zipfile.ZipFile(out, "w") as archive:
         for name in [MANIFEST, *contents]:
             archive.writestr(zipfile.ZipInfo(name), (bundle.path / name).read_bytes(), zipfile.ZIP_DEFLATED, 9)

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from edge_inspect.calibrate.compiling import Open
-from edge_inspect.calibrate.export import Flat, outputs_of
+from edge_inspect.calibrate.export import Flat, names_of, outputs_of
 from edge_inspect.edge.bundle.bundle import Bundle
 from edge_inspect.edge.contract.fields import Precision
 from edge_inspect.edge.engines import Engine
@@ -73,8 +73,7 @@ class TorchTensorRtEngine(FittedEngine):
             raise EngineError("the INT8 scales are in the bundle's ONNX, which Torch-TensorRT does not read")
         dtype = torch.float16 if precision == "fp16" else torch.float32
         self._image = torch.zeros(1, 3, self._fit.height, self._fit.width, dtype=dtype, device="cuda")
-        told = outputs_of(model.gives_map)
-        self._names = [told["map"]] if told["kind"] == "map" else [*told["teacher"], *told["student"]]
+        self._names = names_of(outputs_of(model.gives_map))
         options: dict[str, Any] = {"disable_tf32": precision == "fp32", "workspace_size": workspace_mb << 20}
         if "use_explicit_typing" in inspect.signature(compiler.compile).parameters:  # from 2.14 on, typing is always so
             options["use_explicit_typing"] = True

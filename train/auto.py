@@ -37,7 +37,7 @@ from edge_inspect.train.systems.system import STUDENT_WIDTH
 from edge_inspect.train.validation import TrialPictures, held_out_pictures
 
 if TYPE_CHECKING:
-    from edge_inspect.train.training import Settings
+    from edge_inspect.train.training import TrainingSettings
 
 AUTO = "auto"
 MEMORY, STUDENT = "memory", "rd"
@@ -70,7 +70,7 @@ class Affordable:
 
 
 @dataclass(frozen=True)
-class Candidate:
+class TrainedSystem:
     """A system that was made, and its folder."""
 
     folder: Path
@@ -78,7 +78,7 @@ class Candidate:
     model: Network
 
 
-def fit_auto(settings: Settings, fit: Callable[[Settings], Checkpoint]) -> Checkpoint:
+def fit_auto(settings: TrainingSettings, fit: Callable[[TrainingSettings], Checkpoint]) -> Checkpoint:
     """Make a memory, and also a student if there are enough pictures and time; write the better one's checkpoint.
 
     Each has its own folder under `settings.out`, which is kept: `memory`, and `rd` (`rd-half` for a student of half
@@ -124,7 +124,7 @@ def fit_auto(settings: Settings, fit: Callable[[Settings], Checkpoint]) -> Check
     return result
 
 
-def _remember(settings: Settings) -> None:
+def _remember(settings: TrainingSettings) -> None:
     """Write down the settings; refuse a folder that other settings were written to."""
     asked = json.loads(json.dumps(settings.decisive() | settings.options, default=str))
     path = settings.out / ASKED
@@ -145,16 +145,21 @@ def _remember(settings: Settings) -> None:
 
 
 def _make(
-    settings: Settings, name: str, fit: Callable[[Settings], Checkpoint], *, model: str, options: dict[str, str]
-) -> Candidate:
+    settings: TrainingSettings,
+    name: str,
+    fit: Callable[[TrainingSettings], Checkpoint],
+    *,
+    model: str,
+    options: dict[str, str],
+) -> TrainedSystem:
     out = settings.out / name
     if not (out / checkpoint.DESCRIPTION).exists():
         say(f"auto: {name}")
         fit(replace(settings, model=model, options=options, out=out, budget_ms=None))
-    return Candidate(out, *checkpoint.load(out))
+    return TrainedSystem(out, *checkpoint.load(out))
 
 
-def _affordable(settings: Settings, memory: Candidate) -> Affordable:
+def _affordable(settings: TrainingSettings, memory: TrainedSystem) -> Affordable:
     """Return the widest student within the time limit, or the one of the requested width if it is within the limit."""
     asked, budget = settings.options.get(STUDENT_WIDTH.name), settings.budget_ms
     widths = STUDENT_WIDTHS if asked is None else (asked,)
@@ -180,7 +185,7 @@ def _affordable(settings: Settings, memory: Candidate) -> Affordable:
 
 
 def _maps(
-    settings: Settings, student: Candidate, memory: Candidate
+    settings: TrainingSettings, student: TrainedSystem, memory: TrainedSystem
 ) -> tuple[Tensor, Tensor, NDArray[np.uint8], NDArray[np.bool_]]:
     """Return both maps of the same flaws on pictures that neither has seen, the flaws' masks, and the valid pixels."""
     seen = set(student.about.trained_on)

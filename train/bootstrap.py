@@ -73,7 +73,7 @@ def gain(one: Tensor, other: Tensor, masks: NDArray[np.uint8], valid: NDArray[np
     if groups < 2:
         return Gain(worth, worth_of_other, float("inf"))
     samples = _samples(groups)
-    first, second = (_worths(maps, masks, counted, samples) for maps in smooth)
+    first, second = (worths_of_samples(maps, masks, counted, samples) for maps in smooth)
     # The mean of squares about a sample's own mean is too small by a factor of (n - 1) / n.
     error = float(np.std(first - second) * np.sqrt(groups / (groups - 1)))
     return Gain(worth, worth_of_other, error)
@@ -85,8 +85,17 @@ def _samples(groups: int) -> Floats:
     return np.asarray(rng.multinomial(groups, np.full(groups, 1 / groups), RESAMPLES), np.float64)
 
 
-def _worths(smooth: NDArray[np.float32], masks: NDArray[np.uint8], valid: NDArray[np.bool_], samples: Floats) -> Floats:
-    """Return the worth of the smoothed maps in each sample, (RESAMPLES,)."""
+def worths_of_samples(
+    smooth: NDArray[np.float32], masks: NDArray[np.uint8], valid: NDArray[np.bool_], samples: Floats
+) -> Floats:
+    """Return the worth of smoothed maps in each sample of the good pictures, (S,); see `train.validation.worth`.
+
+    Args:
+        smooth: Smoothed maps, (N, H, W); each good picture's map is followed by those of its flaws.
+        masks: Masks of the flaws, (N, H, W), 0 or 1; empty for good pictures.
+        valid: Pixels that count, (N, H, W).
+        samples: How often each good picture is in each sample, (S, G).
+    """
     flawed = np.asarray(masks.any(axis=(1, 2)))
     group = np.cumsum(~flawed) - 1
     return (

@@ -37,7 +37,7 @@ class Threshold:
 
 
 @dataclass(frozen=True)
-class Case:
+class JudgedPicture:
     """One test picture and its verdict.
 
     Attributes:
@@ -71,10 +71,10 @@ class Gallery:
 
     title: str
     text: str
-    cases: list[Case]
+    cases: list[JudgedPicture]
 
 
-def galleries(cases: Sequence[Case], threshold: float, count: int) -> list[Gallery]:
+def galleries(cases: Sequence[JudgedPicture], threshold: float, count: int) -> list[Gallery]:
     """Return the cases worth a look: defects found most clearly, escaping defects, rejected good parts, borderline."""
     falling = sorted(cases, key=lambda case: -case.score)
     bad, good = [c for c in falling if not c.image.good], [c for c in falling if c.image.good]
@@ -121,7 +121,7 @@ def draw_galleries(
     return "\n".join(parts), rows
 
 
-def _figure(case: Case, drawn: Sequence[Panel]) -> str:
+def _figure(case: JudgedPicture, drawn: Sequence[Panel]) -> str:
     verdict, right = case.verdict
     return (
         f'<figure class="case">{side_by_side(drawn)}'
@@ -131,7 +131,7 @@ def _figure(case: Case, drawn: Sequence[Panel]) -> str:
 
 
 def _thumbnails(
-    case: Case, evaluation: Evaluation, fit: Fit, threshold: float
+    case: JudgedPicture, evaluation: Evaluation, fit: Fit, threshold: float
 ) -> tuple[Frame, NDArray[np.float32], NDArray[np.uint8], NDArray[np.uint8]]:
     """Return a small image of what the network sees of a frame, without padding, in the frame's proportions.
 

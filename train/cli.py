@@ -234,10 +234,10 @@ def _add_teacher(parser: argparse.ArgumentParser) -> None:
 
 
 def _teacher(arguments: argparse.Namespace) -> None:
-    from edge_inspect.train.distill import Recipe, distil
+    from edge_inspect.train.distill import Distillation, distil
 
     loss = distil(
-        Recipe(
+        Distillation(
             source=arguments.source,
             source_weights=arguments.source_weights,
             out=arguments.out,

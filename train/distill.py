@@ -38,7 +38,7 @@ RENDERED_SIZE = 256
 
 
 @dataclass(frozen=True)
-class Recipe:
+class Distillation:
     """How the compact teacher is made; the defaults made the one that ships.
 
     Attributes:
@@ -68,7 +68,7 @@ class Recipe:
     device: str = "auto"
 
 
-def distil(recipe: Recipe) -> float:
+def distil(recipe: Distillation) -> float:
     """Make the compact teacher and write its weights in float16; return the mean loss of the last 200 steps.
 
     Raises:
@@ -146,7 +146,7 @@ def _cosines(features: Tensor, chosen: Tensor) -> Tensor:
     return vectors @ vectors.T
 
 
-def _pictures(recipe: Recipe) -> list[NDArray[np.uint8]]:
+def _pictures(recipe: Distillation) -> list[NDArray[np.uint8]]:
     if recipe.images is not None and not recipe.images.is_dir():
         raise UsageError(f"--images {recipe.images}: no such folder")
     size = (RENDERED_SIZE, RENDERED_SIZE)
@@ -159,7 +159,7 @@ def _pictures(recipe: Recipe) -> list[NDArray[np.uint8]]:
     return pictures
 
 
-def _crops(pictures: list[NDArray[np.uint8]], recipe: Recipe) -> Iterator[NDArray[np.uint8]]:
+def _crops(pictures: list[NDArray[np.uint8]], recipe: Distillation) -> Iterator[NDArray[np.uint8]]:
     """Yield batches of random crops for ever, flipped or rotated at random: (batch, crop, crop, 3) uint8."""
     rng = np.random.default_rng(recipe.seed)
     side = recipe.crop

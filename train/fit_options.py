@@ -16,7 +16,7 @@ from edge_inspect.edge.program import say, seed
 # Modules that may not be installed are imported only inside the handlers, where run_command reports a missing one.
 if TYPE_CHECKING:
     from edge_inspect.edge.frame.fit import Fit
-    from edge_inspect.train.training import Settings
+    from edge_inspect.train.training import TrainingSettings
 
 MOST_PROTOTYPES = 20_000
 
@@ -251,7 +251,7 @@ one of half width), where progress.html is. RUN itself then holds the system tha
     )
 
 
-def read_settings(arguments: argparse.Namespace, category: str, out: Path) -> Settings:
+def read_settings(arguments: argparse.Namespace, category: str, out: Path) -> TrainingSettings:
     """Return the settings of one training that the command line asks for.
 
     Raises:
@@ -259,9 +259,9 @@ def read_settings(arguments: argparse.Namespace, category: str, out: Path) -> Se
     """
     from edge_inspect.train.augmentation import Augmentation
     from edge_inspect.train.launch import own_device
-    from edge_inspect.train.training import Settings
+    from edge_inspect.train.training import TrainingSettings
 
-    return Settings(
+    return TrainingSettings(
         data=arguments.data,
         category=category,
         out=out,

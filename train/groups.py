@@ -36,7 +36,8 @@ LEVELS = 1.0
 RUNS = 5
 """Number of runs of the files' order in which pictures are held out."""
 
-_ROWS = 512
+AT_ONCE = 512
+"""Number of pictures that are compared with all later ones at once; it bounds the memory for their distances."""
 
 
 @dataclass(frozen=True)
@@ -166,8 +167,8 @@ def near_duplicates(pictures: NDArray[np.uint8], count: int) -> Groups:
     apart = _unit(_unit(even) - _unit(even).mean(0))
     squares = (flat**2).sum(1)
     labels, distinct = np.arange(count), np.ones(count, bool)
-    for start in range(0, count, _ROWS):
-        rows = slice(start, start + _ROWS)
+    for start in range(0, count, AT_ONCE):
+        rows = slice(start, start + AT_ONCE)
         distance = squares[rows, None] + squares[None] - 2 * flat[rows] @ flat.T
         near = (apart[rows] @ apart.T > ALIKE) | (distance < flat.shape[1] * LEVELS**2)
         pairs = np.argwhere(np.triu(near, start + 1))

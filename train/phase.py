@@ -12,7 +12,7 @@ from typing_extensions import override
 
 from edge_inspect.models.aand import AmplifiedDistillation
 from edge_inspect.models.rd import ReverseDistillation
-from edge_inspect.train.material import Features, Material
+from edge_inspect.train.material import FrozenFeatures, Material
 
 Schedule = Callable[[float], float]
 
@@ -93,7 +93,7 @@ class Distillation(Phase):
     """The student learns to predict the teacher's features (RD4AD), or the amplified ones (AAND, stage II)."""
 
     name = "distillation"
-    _features: Features
+    _features: FrozenFeatures
 
     def __init__(
         self,

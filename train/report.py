@@ -20,7 +20,7 @@ from edge_inspect.edge.files import write_atomically
 from edge_inspect.edge.frame.images import Frame, write_image
 from edge_inspect.edge.overlay import contact_sheet
 from edge_inspect.edge.text import clean
-from edge_inspect.train.cases import Case, Threshold, draw_galleries, galleries
+from edge_inspect.train.cases import JudgedPicture, Threshold, draw_galleries, galleries
 from edge_inspect.train.charts import Axis, curve, histogram, loss_curve
 from edge_inspect.train.checkpoint import Checkpoint
 from edge_inspect.train.evaluation import Evaluation
@@ -127,7 +127,7 @@ def render(
     good = np.array([image.good for image in evaluation.images])
     at = Threshold(f1_max(evaluation.scores, ~good)[1], False) if threshold is None else Threshold(threshold, True)
     cases = [
-        Case(i, image, float(score), at.rejects(float(score)))
+        JudgedPicture(i, image, float(score), at.rejects(float(score)))
         for i, (image, score) in enumerate(zip(evaluation.images, evaluation.scores, strict=True))
     ]
     written = now()
@@ -170,7 +170,7 @@ def bin_scores(
     return edges.tolist(), counts
 
 
-def _facts(about: Checkpoint, data: Path, cases: Sequence[Case], written: str, evaluation: Evaluation) -> str:
+def _facts(about: Checkpoint, data: Path, cases: Sequence[JudgedPicture], written: str, evaluation: Evaluation) -> str:
     good = sum(case.image.good for case in cases)
     drawn = evaluation.drawn is not None
     what = "good images held out, {} synthetic flaws on them" if drawn else "good, {} defective images"
@@ -186,7 +186,7 @@ def _facts(about: Checkpoint, data: Path, cases: Sequence[Case], written: str, e
     return show_facts(facts)
 
 
-def _tiles(metrics: Mapping[str, float], cases: Sequence[Case]) -> str:
+def _tiles(metrics: Mapping[str, float], cases: Sequence[JudgedPicture]) -> str:
     bad, good = [c for c in cases if not c.image.good], [c for c in cases if c.image.good]
     tiles = [
         (f"{metrics['image_auroc']:.4f}", "image AUROC"),
@@ -197,7 +197,7 @@ def _tiles(metrics: Mapping[str, float], cases: Sequence[Case]) -> str:
     return show_tiles(tiles)
 
 
-def _share(cases: Sequence[Case]) -> str:
+def _share(cases: Sequence[JudgedPicture]) -> str:
     rejected = sum(case.rejected for case in cases)
     return f"{rejected} of {len(cases)}"
 
@@ -239,7 +239,7 @@ def _charts(
     return show_charts(charts)
 
 
-def _kinds(cases: Sequence[Case]) -> str:
+def _kinds(cases: Sequence[JudgedPicture]) -> str:
     good = [case for case in cases if case.image.good]
     rows = []
     for kind in sorted({case.image.kind for case in cases if not case.image.good}):

@@ -225,8 +225,8 @@ def _rearranged(good: Frame, rng: Rng) -> Frame:
 
 def _jittered(texture: Frame, rng: Rng) -> Frame:
     """Apply three different operations out of DRAEM's ten, in random order."""
-    for number in rng.choice(len(_OPERATIONS), 3, replace=False):
-        texture = _OPERATIONS[number](texture, rng)
+    for number in rng.choice(len(OPERATIONS), 3, replace=False):
+        texture = OPERATIONS[number](texture, rng)
     return texture
 
 
@@ -291,7 +291,8 @@ def _rotate(texture: Frame, rng: Rng) -> Frame:
     return np.asarray(cv2.warpAffine(texture, matrix, (width, height), borderMode=cv2.BORDER_REFLECT_101), np.uint8)
 
 
-_OPERATIONS: tuple[Callable[[Frame, Rng], Frame], ...] = (
+OPERATIONS: tuple[Callable[[Frame, Rng], Frame], ...] = (
     _gamma, _brightness, _sharpness, _hue_saturation, _solarise,
     _posterise, _invert, _autocontrast, _equalise, _rotate,
 )  # fmt: skip
+"""DRAEM's ten operations on a texture: each returns a changed picture of the same size."""

@@ -46,7 +46,7 @@ ENOUGH = 50
 
 
 @dataclass(frozen=True)
-class Settings:
+class TrainingSettings:
     """The settings of `edge-train fit`; defaults are RD4AD's, except for length and decay (docs/methods.md).
 
     Attributes:
@@ -107,7 +107,7 @@ class Settings:
         return fields | {"fit": self.fit.as_dict()}
 
 
-def fit(settings: Settings) -> Checkpoint:
+def fit(settings: TrainingSettings) -> Checkpoint:
     """Train, and write the checkpoint of the last step.
 
     If a training was interrupted, a call with the same settings resumes it from the last save, with the same result.
@@ -242,7 +242,9 @@ def fit(settings: Settings) -> Checkpoint:
     return result
 
 
-def _split(good: list[Path], own: list[Path], groups: Groups, settings: Settings) -> tuple[list[Path], list[Path]]:
+def _split(
+    good: list[Path], own: list[Path], groups: Groups, settings: TrainingSettings
+) -> tuple[list[Path], list[Path]]:
     """Return the pictures to learn from, and those that are held out: the data set's own, or some of the others."""
     if not own:
         share = system_of(settings.model).hold_out if settings.hold_out is None else settings.hold_out
@@ -271,7 +273,7 @@ def _counting(fit: Fit, count: int) -> NDArray[np.bool_] | None:
     return np.resize(tiles, (count, *tiles.shape[1:]))
 
 
-def _check(settings: Settings) -> None:
+def _check(settings: TrainingSettings) -> None:
     if (settings.out / checkpoint.DESCRIPTION).exists():
         raise UsageError(f"{settings.out}: holds a finished checkpoint; give another --out or remove it")
     if settings.out.exists() and not settings.out.is_dir():

@@ -55,7 +55,7 @@ class InputPart(_Part):
     fit: dict[str, Any] = Field(description="width, height, mode, region, grey, tiles, overlap, bits")
     mean: tuple[float, float, float] = Field(description="of R, G, B in [0, 1]")
     std: tuple[float, float, float]
-    pictures: PictureRange | None = Field(None, description="what the held-out good images showed")
+    pictures: PictureRange | None = Field(default=None, description="what the held-out good images showed")
 
     @model_validator(mode="after")
     def _fit_is_one(self) -> InputPart:
@@ -102,12 +102,14 @@ class Thresholds(_Part):
 
     image: float
     pixel: float = Field(description="map values above it form regions, where one of a region is above `image`")
-    method: str | None = Field(None, description="how `image` was found")
-    image_low: float | None = Field(None, description="`image` from other good parts: a 90 % interval")
+    method: str | None = Field(default=None, description="how `image` was found")
+    image_low: float | None = Field(default=None, description="`image` from other good parts: a 90 % interval")
     image_high: float | None = None
-    rate_low: float | None = Field(None, ge=0, le=1, description="share of good parts above `image`: a 90 % interval")
-    rate_high: float | None = Field(None, ge=0, le=1)
-    scores: ScorePart | None = Field(None, description="what the service holds good parts' scores against")
+    rate_low: float | None = Field(
+        default=None, ge=0, le=1, description="share of good parts above `image`: a 90 % interval"
+    )
+    rate_high: float | None = Field(default=None, ge=0, le=1)
+    scores: ScorePart | None = Field(default=None, description="what the service holds good parts' scores against")
 
 
 class FlawsFound(_Part):
@@ -134,10 +136,14 @@ class DecisionPart(_Part):
     min_area_px: int = Field(ge=1, description="smaller regions are not reported, in canvas pixels")
     false_reject_rate: float = Field(gt=0, lt=1, description="share of good parts the threshold is set to reject")
     held_out_images: int = Field(ge=1, description="good images, never trained on, that the threshold comes from")
-    images_wanted: int | None = Field(None, ge=1, description="how many would promise no more than twice that share")
+    images_wanted: int | None = Field(
+        default=None, ge=1, description="how many would promise no more than twice that share"
+    )
     method: str = Field(description="how the threshold was found")
-    flaws: list[FlawsFound] = Field([], description="what the threshold finds of synthetic flaws, smallest first")
-    defects: list[DefectsFound] = Field([], description="what it finds of the real defects that were given")
+    flaws: list[FlawsFound] = Field(
+        default=[], description="what the threshold finds of synthetic flaws, smallest first"
+    )
+    defects: list[DefectsFound] = Field(default=[], description="what it finds of the real defects that were given")
     thresholds: dict[Precision, Thresholds]
 
 
@@ -168,7 +174,7 @@ class Manifest(_Part):
     precisions: list[Precision] = Field(min_length=1, description="those there are, fastest first")
     preferred: Precision = Field(description="what a station runs with OpenVINO unless told otherwise")
     order: dict[EngineName, list[Precision]] | None = Field(
-        None,
+        default=None,
         description="the precisions that each engine tries, in turn; without it the preferred, then those after it",
     )
     provenance: dict[str, Any] = Field(description="checkpoint, data, quantization and versions")

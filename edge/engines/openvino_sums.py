@@ -24,8 +24,8 @@ def round_sums(network: ov.Model) -> int:
     OpenVINO's CPU plugin adds inside a convolution if the addition reads quantized values on both sides. Then nothing
     is written in float. Otherwise the addition is a kernel of its own that reads floats, because in 2026.4
     SnippetsMarkSkipped does not recognise a convolution that is followed by a scale. The summands get the quantization
-    step of the sum, which adds a little noise. TensorRT needs no such pairs (see calibrate/quantize.py), so they are
-    not in the ONNX.
+    step of the sum, which adds a little noise. TensorRT needs no such pairs (see calibrate/int8/quantize.py), so they
+    are not in the ONNX.
 
     Returns:
         Number of additions that were changed.

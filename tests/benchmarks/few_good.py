@@ -26,7 +26,7 @@ import torch
 from scipy import stats
 from table import RESULTS, Row, program, store
 
-from edge_inspect.calibrate.threshold import resolvable_rate, tail_threshold
+from edge_inspect.calibrate.thresholds.threshold import resolvable_rate, tail_threshold
 from edge_inspect.edge.frame.images import read_image
 from edge_inspect.train import checkpoint
 from edge_inspect.train.datasets import Category

@@ -22,7 +22,7 @@ import torch
 from numpy.typing import NDArray
 from table import RESULTS, Row, program, store
 
-from edge_inspect.calibrate.threshold import resolvable_rate, tail_threshold
+from edge_inspect.calibrate.thresholds.threshold import resolvable_rate, tail_threshold
 from edge_inspect.edge.frame.fit import Fit
 from edge_inspect.edge.frame.images import read_image
 from edge_inspect.models.network import Network

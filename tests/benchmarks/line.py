@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 from rendered_parts import Parts, Seen, chance_defects, drifting, see
 from table import RESULTS, Row, processor, write
 
-from edge_inspect.calibrate.line_parts import read_scores
-from edge_inspect.calibrate.next_bundle import make_next
-from edge_inspect.calibrate.threshold import exceeded_at
+from edge_inspect.calibrate.line.next_bundle import make_next
+from edge_inspect.calibrate.line.parts import read_scores
+from edge_inspect.calibrate.thresholds.threshold import exceeded_at
 from edge_inspect.edge.bundle.bundle import Bundle, open_bundle
 from edge_inspect.edge.configuration.settings import ShadowSettings, StationSettings
 from edge_inspect.edge.contract.fields import utc_now

@@ -8,7 +8,7 @@ looked at. Many times, 20, 40 or 80 of the good pictures set the thresholds, and
 their flaws are compared. Bundles and scores in --work are taken as they are. The rules:
 
     own           each precision's threshold from its own scores
-    shift         what ships (calibrate.pairing): the median shift of the upper half of the scores
+    shift         what ships (calibrate.thresholds.pairing): the median shift of the upper half of the scores
     shift of all  the median shift of all scores
     ratio         the median ratio of the upper half
     line          the line through the upper half of Theil and Sen
@@ -28,8 +28,8 @@ from numpy.typing import NDArray
 from scipy import stats
 from table import RESULTS, Row, program, store
 
-from edge_inspect.calibrate.pairing import pair
-from edge_inspect.calibrate.threshold import exceeded_at, resolvable_rate
+from edge_inspect.calibrate.thresholds.pairing import pair
+from edge_inspect.calibrate.thresholds.threshold import exceeded_at, resolvable_rate
 from edge_inspect.edge.bundle.bundle import open_bundle
 from edge_inspect.edge.engines.openvino import OpenVinoEngine
 from edge_inspect.edge.frame.images import pixel_digest, read_image

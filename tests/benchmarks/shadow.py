@@ -15,8 +15,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_inspect.calibrate.line_scores import sort_out
-from edge_inspect.calibrate.threshold import clopper_pearson, exceeded_at, resolvable_rate
+from edge_inspect.calibrate.line.scores import sort_out
+from edge_inspect.calibrate.thresholds.threshold import clopper_pearson, exceeded_at, resolvable_rate
 
 Draw = Callable[[np.random.Generator, int], NDArray[np.float64]]
 DISTRIBUTIONS: dict[str, Draw] = {

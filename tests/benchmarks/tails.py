@@ -30,7 +30,7 @@ from scipy import special, stats
 from table import RESULTS, Row, store
 from thresholds import DISTRIBUTIONS, good_scores
 
-from edge_inspect.calibrate.threshold import exceeded_at, resolvable_rate
+from edge_inspect.calibrate.thresholds.threshold import exceeded_at, resolvable_rate
 
 TABLE = RESULTS / "tails.csv"
 KEY = ("scores", "fitted", "rate", "rule")

@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from scipy import stats
 from table import RESULTS, Row, store
 
-from edge_inspect.calibrate.threshold import tail_threshold
+from edge_inspect.calibrate.thresholds.threshold import tail_threshold
 from edge_inspect.edge.frame.images import pixel_digest, read_image
 from edge_inspect.train import checkpoint
 from edge_inspect.train.datasets import Category

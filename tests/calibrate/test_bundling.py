@@ -10,32 +10,27 @@ import shutil
 from html import unescape
 from pathlib import Path
 
-import cv2
 import numpy as np
 import onnx
 import pytest
 from parsed_page import Page
 
-from edge_inspect.calibrate.bundling import _defects, _read_defects, _split
 from edge_inspect.calibrate.cli import main
 from edge_inspect.calibrate.counts import found_defects
-from edge_inspect.calibrate.decision import thresholds_of
 from edge_inspect.calibrate.flaw_sizes import WIDTHS
-from edge_inspect.calibrate.measurement import Measurement
-from edge_inspect.calibrate.pairing import pair
-from edge_inspect.calibrate.threshold import tail_threshold
-from edge_inspect.calibrate.verdicts import Agreement, agreements, escapes, judge_defects
+from edge_inspect.calibrate.precisions.verdicts import Agreement, agreements, escapes, judge_defects
+from edge_inspect.calibrate.thresholds.pairing import pair
+from edge_inspect.calibrate.thresholds.threshold import tail_threshold
 from edge_inspect.edge.bundle.bundle import Bundle, open_bundle
-from edge_inspect.edge.bundle.manifest import PRECISIONS
+from edge_inspect.edge.bundle.manifest import PRECISIONS, DefectsFound
 from edge_inspect.edge.bundle.promise import promise_of
 from edge_inspect.edge.demo.line import CATEGORY
 from edge_inspect.edge.engines.golden import check_golden
 from edge_inspect.edge.engines.opening import open_checked_engine, open_engine
 from edge_inspect.edge.engines.openvino import default_type
-from edge_inspect.edge.errors import DataSetError, EngineError
+from edge_inspect.edge.errors import EngineError
 from edge_inspect.edge.frame.images import list_images, pixel_digest, read_image
 from edge_inspect.train import checkpoint
-from edge_inspect.train.copies import Copies
 from edge_inspect.train.evaluation import torch_predictor
 
 
@@ -135,22 +130,9 @@ def test_what_the_threshold_does_is_said_everywhere_alike(
     assert not promise.warning or said.startswith(promise.warning)
 
 
-def test_real_defects_have_the_kind_of_their_folder(data: Path, tmp_path: Path) -> None:
-    folder = Path(shutil.copytree(data / CATEGORY / "test", tmp_path / "test"))
-    kinds = {each.name for each in folder.iterdir()} - {"good"}
-    assert len(kinds) > 1 and set(_defects(folder).values()) == kinds
-    loose = folder / next(iter(kinds))
-    assert set(_defects(loose).values()) == {loose.name}
-    shutil.copy(list_images(loose)[0], folder / "another.png")
-    assert set(_defects(folder).values()) == kinds | {"test"}
-    (folder / ".hidden").mkdir()
-    with pytest.raises(DataSetError, match="--defects .*holds no images"):
-        _defects(folder / ".hidden")
-
-
 def test_defects_found_are_counted_by_kind() -> None:
     found = found_defects(["cut", "bent", "cut"], [0.4, 0.9, 0.6], 0.5)
-    assert found == [{"kind": "bent", "images": 1, "found": 1}, {"kind": "cut", "images": 2, "found": 1}]
+    assert found == [DefectsFound(kind="bent", images=1, found=1), DefectsFound(kind="cut", images=2, found=1)]
 
 
 def test_the_report_says_what_openvino_would_do_by_itself(bundle: Bundle) -> None:
@@ -212,15 +194,6 @@ def test_manifest_and_report_carry_what_each_threshold_promises(bundle: Bundle) 
         assert (told["enough"], told["images_wanted"], told["rate_high"]) == (False, 107, limits.rate_high)
 
 
-def test_padding_has_no_part_in_the_pixel_threshold() -> None:
-    values = np.zeros((20, 20), np.float32)
-    values[5:15] = 1
-    fit = tail_threshold([3.0], 0.1)
-    for factor, pixel in ((1, 1), (9, 3)):
-        measured = Measurement([3.0], [values * factor], [values[5:15] * factor], 1.0)
-        assert thresholds_of(measured, fit, [3.0])["pixel"] == pixel, "no higher than the image threshold"
-
-
 def test_escapes_have_an_interval_and_precisions_are_compared() -> None:
     found = escapes([0.1, 0.2, 0.5, 0.6], 0.5)
     assert (found.images, found.rejected, found.escape_rate) == (4, 1, 0.75)
@@ -242,26 +215,6 @@ def test_defects_are_judged_in_every_precision(bundle: Bundle, data: Path) -> No
     assert report["int8"]["verdicts_as_fp32"] == {"images": len(frames), "same": len(frames)}
     others = [precision for precision in precisions if precision != "fp32"]
     assert [line.split()[0].rstrip(":") for line in said] == [*precisions, *others]
-
-
-def test_copies_of_good_images_count_once(run: Path, good: Path, tmp_path: Path) -> None:
-    about = checkpoint.load(run)[0]
-    folder = Path(shutil.copytree(good, tmp_path / "good"))
-    for path in list_images(good):  # under another name, in another format
-        cv2.imwrite(str(folder / f"copy of {path.stem}.bmp"), read_image(path))
-    copies = Copies()
-    seen, unseen = _split(about, list_images(folder), copies)
-    assert (len(seen), len(unseen), len(copies.found)) == (12, 4, 16)
-    assert f"16 of 32 good images are copies, and count once: {folder}" in str(copies)
-    assert {pixel_digest(frame) for frame in unseen.values()} == set(about.held_out)
-
-
-def test_defects_among_the_good_images_are_said(run: Path, good: Path) -> None:
-    about, copies, said = checkpoint.load(run)[0], Copies(), []
-    images = list_images(good)
-    _split(about, images[1:], copies)
-    assert len(_read_defects(about, images[:3], copies, said.append)) == 3
-    assert said == [f"2 images are among --good and --defects: {images[1]}, ..."]
 
 
 def test_images_all_trained_on_are_refused(

@@ -1,19 +1,18 @@
-"""What is said of a threshold that few good pictures set."""
+"""The thresholds of a precision, and the warnings about a threshold that few good pictures set."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from edge_inspect.calibrate.decision import _warn
-from edge_inspect.calibrate.threshold import tail_threshold
+from edge_inspect.calibrate.decision import thresholds_of, warnings_about
+from edge_inspect.calibrate.precisions.measurement import Measurement
+from edge_inspect.calibrate.thresholds.threshold import tail_threshold
 
 
 def warned(images: int, rate: float) -> list[str]:
-    said: list[str] = []
     scores = np.random.default_rng(0).normal(size=images).tolist()
-    _warn(scores, tail_threshold(scores, rate), said.append)
-    return said
+    return warnings_about(scores, tail_threshold(scores, rate))
 
 
 @pytest.mark.parametrize(
@@ -38,6 +37,14 @@ def test_few_images_are_warned_of_and_enough_are_not() -> None:
 
 
 def test_images_that_all_score_the_same_are_said() -> None:
-    said: list[str] = []
-    _warn([0.5] * 40, tail_threshold([0.5] * 40, 0.05), said.append)
-    assert len(said) == 1 and said[0].endswith("are they copies?")
+    (said,) = warnings_about([0.5] * 40, tail_threshold([0.5] * 40, 0.05))
+    assert said.endswith("are they copies?")
+
+
+def test_padding_has_no_part_in_the_pixel_threshold() -> None:
+    values = np.zeros((20, 20), np.float32)
+    values[5:15] = 1
+    fit = tail_threshold([3.0], 0.1)
+    for factor, pixel in ((1, 1), (9, 3)):
+        measured = Measurement([3.0], [values * factor], [values[5:15] * factor], 1.0)
+        assert thresholds_of(measured, fit, [3.0]).pixel == pixel, "no higher than the image threshold"

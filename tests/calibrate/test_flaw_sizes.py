@@ -8,6 +8,7 @@ import pytest
 from edge_inspect.calibrate.counts import found_flaws
 from edge_inspect.calibrate.flaw_sizes import FLAWS, WIDTHS, score_flaws
 from edge_inspect.edge.bundle.bundle import Bundle
+from edge_inspect.edge.bundle.manifest import FlawsFound
 from edge_inspect.edge.demo.line import CATEGORY
 from edge_inspect.edge.engines.opening import open_engine
 from edge_inspect.edge.frame.images import list_images, read_image
@@ -53,6 +54,6 @@ def test_flaws_of_each_size_are_judged_as_a_station_would(bundle: Bundle, data: 
 def test_what_a_threshold_finds_is_counted_by_size(threshold: float, found: list[int]) -> None:
     told = found_flaws({0.05: [0.5, 0.9, 1.0], 0.01: [0.2, 0.3]}, threshold)
     assert told == [
-        {"width": 0.01, "drawn": 2, "found": found[0]},
-        {"width": 0.05, "drawn": 3, "found": found[1]},
+        FlawsFound(width=0.01, drawn=2, found=found[0]),
+        FlawsFound(width=0.05, drawn=3, found=found[1]),
     ]

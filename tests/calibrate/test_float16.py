@@ -8,8 +8,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
-from edge_inspect.calibrate.activations import Activation
 from edge_inspect.calibrate.float16 import beyond_float16, rounded, to_float16
+from edge_inspect.calibrate.int8.activations import Activation
 from edge_inspect.edge.engines.openvino import CORE, compile_model
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from edge_inspect.calibrate.golden import LEAST_TOLERANCE, MARGIN, tolerances, with_flaw
-from edge_inspect.calibrate.measurement import Measurement
+from edge_inspect.calibrate.precisions.measurement import Measurement
 from edge_inspect.edge.bundle.bundle import Bundle
 from edge_inspect.edge.contract.fields import Precision
 from edge_inspect.edge.engines.golden import golden_difference

@@ -8,10 +8,10 @@ import pytest
 import torch
 from small_teacher import SMALL
 
-from edge_inspect.calibrate.activations import collect
-from edge_inspect.calibrate.clipping import scale
 from edge_inspect.calibrate.export import to_onnx
-from edge_inspect.calibrate.quantize import Plan, quantizable, quantize
+from edge_inspect.calibrate.int8.activations import collect
+from edge_inspect.calibrate.int8.clipping import scale
+from edge_inspect.calibrate.int8.quantize import Int8Plan, quantizable, quantize
 from edge_inspect.edge.engines.openvino import CORE
 from edge_inspect.edge.frame.fit import Fit
 from edge_inspect.models.memory import Memory, Remembering, Usual
@@ -54,7 +54,7 @@ def test_the_graph_gives_the_models_map_and_takes_int8(name: str, grid: tuple[in
     activations = collect(exported, quantizable(exported), [image.numpy()])
     scales = {tensor: scale(activation.histogram, "max") for tensor, activation in activations.items()}
     means = {tensor: activation.means for tensor, activation in activations.items()}
-    int8 = quantize(exported, scales, means, Plan())
+    int8 = quantize(exported, scales, means, Int8Plan())
     onnx.checker.check_model(int8, full_check=True)
     prototypes = [node for node in int8.graph.node if node.op_type == "ReduceMax"]
     assert len(prototypes) >= 2  # one a bank, and those of the system

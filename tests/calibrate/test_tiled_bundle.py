@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tiny_bundle
 import torch
 from small_teacher import SMALL
 
@@ -115,21 +116,14 @@ def test_regions_lie_in_the_frame(tiled_bundle: Bundle, frames: list[Frame]) -> 
         assert 0 <= x < x + w <= width and 0 <= y < y + h <= height
 
 
-def test_a_map_that_is_not_finite_is_refused(
-    tiled_bundle: Bundle, frames: list[Frame], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    engine = OpenVinoEngine(tiled_bundle, "fp32")
-    of_tile, calls = engine._infer_tile, iter(range(4))
-
-    def broken(tile: Frame) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
-        values = of_tile(tile)
-        if next(calls) == 2:
-            values[0, 0] = np.nan
-        return values
-
-    monkeypatch.setattr(engine, "_infer_tile", broken)
+def test_a_frame_is_refused_if_the_map_of_one_tile_is_not_finite(tmp_path: Path) -> None:
+    bundle = tiny_bundle.write(tmp_path / "b", tiles=(2, 2), fails_in_the_dark=True)
+    engine, bright = OpenVinoEngine(bundle, "fp32"), np.full((64, 64, 3), 200, np.uint8)
+    assert np.isfinite(engine.infer(bright).values).all()
+    dark = bright.copy()
+    dark[:38, 26:] = 0  # all that one of the tiles sees
     with pytest.raises(EngineError, match="not finite"):
-        engine.infer(frames[0])
+        engine.infer(dark)
 
 
 def test_torch_and_the_engine_measure_a_test_split_alike(data: Path, tiled_run: Path, tiled_bundle: Bundle) -> None:

@@ -21,7 +21,7 @@ def asked(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callab
     def ask(*options: str) -> Fit | None:
         found: list[Fit] = []
 
-        def stop(settings: training.Settings) -> None:
+        def stop(settings: training.TrainingSettings) -> None:
             found.append(settings.fit)
             raise UsageError("far enough")
 

@@ -27,7 +27,7 @@ from edge_inspect.train.device import Arithmetic
 from edge_inspect.train.material import Material, normalise
 from edge_inspect.train.memory import cross_fit, fill
 from edge_inspect.train.synthesis import Synthesis
-from edge_inspect.train.training import Settings
+from edge_inspect.train.training import TrainingSettings
 from edge_inspect.train.training import fit as fit_system
 
 CPU = torch.device("cpu")
@@ -295,7 +295,7 @@ def test_what_changed_light_raises_is_raised_less(pictures: NDArray[np.uint8], c
 def test_every_system_learns_from_variants_and_says_so(
     model: str, data: Path, small_weights: Path, tmp_path: Path
 ) -> None:
-    settings = Settings(
+    settings = TrainingSettings(
         data=data,
         category=".",
         out=tmp_path / "run",

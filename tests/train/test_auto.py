@@ -18,7 +18,7 @@ from edge_inspect.train import auto, checkpoint
 from edge_inspect.train.bootstrap import Gain
 from edge_inspect.train.cli import main
 from edge_inspect.train.textures import render_textures
-from edge_inspect.train.training import Settings, fit
+from edge_inspect.train.training import TrainingSettings, fit
 
 
 @pytest.fixture(scope="module")
@@ -35,8 +35,8 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def settings(data: Path, small_weights: Path, tmp_path: Path) -> Settings:
-    return Settings(
+def settings(data: Path, small_weights: Path, tmp_path: Path) -> TrainingSettings:
+    return TrainingSettings(
         data=data,
         category=".",
         out=tmp_path / "run",
@@ -55,7 +55,11 @@ def settings(data: Path, small_weights: Path, tmp_path: Path) -> Settings:
     [(Gain(0.86, 0.8, 0.02), "rd"), (Gain(0.84, 0.8, 0.02), "memory"), (Gain(0.86, 0.8, 0.07), "memory")],
 )
 def test_a_student_is_taken_where_it_is_better_by_more_than_its_error_and_a_margin(
-    gained: Gain, chosen: str, settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    gained: Gain,
+    chosen: str,
+    settings: TrainingSettings,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr(auto, "ENOUGH", 40)
     seen: list[Any] = []
@@ -78,7 +82,7 @@ def test_a_student_is_taken_where_it_is_better_by_more_than_its_error_and_a_marg
     assert f"auto: {chosen} is taken: on synthetic flaws" in capsys.readouterr().err
 
 
-def test_flaws_decide_as_they_are_drawn(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_flaws_decide_as_they_are_drawn(settings: TrainingSettings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(auto, "ENOUGH", 40)
     about = fit(settings)
     found = about.training["auto"]
@@ -86,14 +90,14 @@ def test_flaws_decide_as_they_are_drawn(settings: Settings, monkeypatch: pytest.
     assert about.model == ("rd" if better > max(found["standard_error"], auto.MARGIN) else "memory")
 
 
-def test_few_pictures_train_no_student(settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
+def test_few_pictures_train_no_student(settings: TrainingSettings, capsys: pytest.CaptureFixture[str]) -> None:
     assert fit(settings).model == "memory"
     assert "48 good images are too few to train and judge a student" in capsys.readouterr().err
     assert not (settings.out / "rd").exists()
 
 
 def test_a_student_beyond_the_budget_is_not_trained(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    settings: TrainingSettings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(auto, "ENOUGH", 40)
     assert fit(dataclasses.replace(settings, budget_ms=1e-3)).model == "memory"
@@ -125,7 +129,7 @@ def test_the_student_is_as_wide_as_the_budget_allows(
     budget_ms: float | None,
     options: dict[str, str],
     folder: str | None,
-    settings: Settings,
+    settings: TrainingSettings,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -144,7 +148,7 @@ def test_the_student_is_as_wide_as_the_budget_allows(
 
 
 @pytest.mark.usefixtures("timed")
-def test_another_width_or_budget_is_refused_in_the_same_folder(settings: Settings) -> None:
+def test_another_width_or_budget_is_refused_in_the_same_folder(settings: TrainingSettings) -> None:
     asked = dataclasses.replace(settings, options={"student-width": "half"}, budget_ms=1.0)
     fit(asked)
     (settings.out / checkpoint.DESCRIPTION).unlink()
@@ -158,7 +162,7 @@ def test_another_width_or_budget_is_refused_in_the_same_folder(settings: Setting
 
 
 def test_an_interrupted_choice_goes_on_and_another_training_is_refused(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch
+    settings: TrainingSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(auto, "ENOUGH", 40)
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from edge_inspect.train.bootstrap import _worths, gain
+from edge_inspect.train.bootstrap import gain, worths_of_samples
 from edge_inspect.train.validation import smoothed, worth
 
 SIZE, FLAWS = 64, 3
@@ -29,7 +29,7 @@ def material(groups: int, strength: float, seed: int, noise: int = 0) -> tuple[t
 @pytest.mark.parametrize("strength", [0.0, 1.0, 2.5, 8.0])
 def test_a_sample_of_all_pictures_is_worth_what_they_are(strength: float) -> None:
     maps, masks = material(10, strength, 1)
-    whole = _worths(smoothed(maps, masks), masks, np.ones(masks.shape, bool), np.ones((1, 10)))
+    whole = worths_of_samples(smoothed(maps, masks), masks, np.ones(masks.shape, bool), np.ones((1, 10)))
     assert whole[0] == pytest.approx(worth(maps, masks), abs=0.003)
 
 

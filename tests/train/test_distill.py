@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 from edge_inspect.edge.errors import CheckpointError, ImageError, UsageError
 from edge_inspect.models.teacher import EMBEDDED, Teacher
 from edge_inspect.train.cli import main
-from edge_inspect.train.distill import Recipe, distil
+from edge_inspect.train.distill import Distillation, distil
 from edge_inspect.train.teachers import open_teacher
 
 
@@ -39,15 +39,15 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def recipe(source: Path, tmp_path: Path) -> Recipe:
+def recipe(source: Path, tmp_path: Path) -> Distillation:
     out = tmp_path / "teacher.safetensors"
-    return Recipe("resnet18", source, out, rendered=2, steps=3, batch=2, crop=64, device="cpu")
+    return Distillation("resnet18", source, out, rendered=2, steps=3, batch=2, crop=64, device="cpu")
 
 
 @pytest.fixture(scope="module")
 def made(source: Path) -> Made:
     """A teacher after three steps."""
-    recipe = Recipe(
+    recipe = Distillation(
         "resnet18", source, source.with_name("made.safetensors"), rendered=2, steps=3, batch=2, crop=64, device="cpu"
     )
     return Made(recipe.out, distil(recipe))
@@ -74,20 +74,20 @@ def test_the_file_says_how_it_was_made(made: Made) -> None:
     assert json.loads(about["recipe"]) == wanted
 
 
-def test_the_same_recipe_makes_the_same_teacher(recipe: Recipe, made: Made) -> None:
+def test_the_same_recipe_makes_the_same_teacher(recipe: Distillation, made: Made) -> None:
     assert distil(recipe) == made.loss
     one, two = load_file(recipe.out), load_file(made.path)
     assert all(torch.equal(one[name], two[name]) for name in one)
 
 
 @pytest.mark.parametrize("change", [{"seed": 1}, {"steps": 4}])
-def test_every_layer_depends_on_seed_and_steps(recipe: Recipe, made: Made, change: dict[str, int]) -> None:
+def test_every_layer_depends_on_seed_and_steps(recipe: Distillation, made: Made, change: dict[str, int]) -> None:
     distil(dataclasses.replace(recipe, **change))
     one, two = load_file(recipe.out), load_file(made.path)
     assert all(not torch.equal(one[name], two[name]) for name in one)
 
 
-def test_further_pictures_are_learned_from(recipe: Recipe, tmp_path: Path) -> None:
+def test_further_pictures_are_learned_from(recipe: Distillation, tmp_path: Path) -> None:
     folder = tmp_path / "pictures"
     folder.mkdir()
     rng = np.random.default_rng(0)
@@ -96,30 +96,30 @@ def test_further_pictures_are_learned_from(recipe: Recipe, tmp_path: Path) -> No
     assert np.isfinite(distil(dataclasses.replace(recipe, images=folder, rendered=0)))
 
 
-def test_a_folder_of_pictures_that_is_none_is_refused(recipe: Recipe, tmp_path: Path) -> None:
+def test_a_folder_of_pictures_that_is_none_is_refused(recipe: Distillation, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"--images .*nowhere: no such folder"):
         distil(dataclasses.replace(recipe, images=tmp_path / "nowhere"))
     assert not recipe.out.exists()
 
 
-def test_pictures_smaller_than_a_crop_are_refused(recipe: Recipe, tmp_path: Path) -> None:
+def test_pictures_smaller_than_a_crop_are_refused(recipe: Distillation, tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "small.png"), np.zeros((20, 300, 3), np.uint8))
     with pytest.raises(UsageError, match=r"at least 64 pixels wide and high"):
         distil(dataclasses.replace(recipe, images=tmp_path))
 
 
-def test_no_pictures_at_all_are_refused(recipe: Recipe) -> None:
+def test_no_pictures_at_all_are_refused(recipe: Distillation) -> None:
     with pytest.raises(UsageError, match=r"pictures must be at least"):
         distil(dataclasses.replace(recipe, rendered=0))
 
 
-def test_a_broken_picture_is_named(recipe: Recipe, tmp_path: Path) -> None:
+def test_a_broken_picture_is_named(recipe: Distillation, tmp_path: Path) -> None:
     (tmp_path / "broken.png").write_text("hello")
     with pytest.raises(ImageError, match=r"broken\.png: is not a picture"):
         distil(dataclasses.replace(recipe, images=tmp_path))
 
 
-def test_missing_source_weights_are_named(recipe: Recipe, tmp_path: Path) -> None:
+def test_missing_source_weights_are_named(recipe: Distillation, tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"gone\.pth: no such weight file"):
         distil(dataclasses.replace(recipe, source_weights=tmp_path / "gone.pth"))
 

@@ -56,7 +56,7 @@ def test_pictures_that_hardly_differ_are_near_duplicates_whatever_the_others(sce
 def test_more_pictures_than_are_compared_at_once_find_their_like(
     scenes: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(groups_module, "_ROWS", 3)
+    monkeypatch.setattr(groups_module, "AT_ONCE", 3)
     again = np.concatenate([scenes, [noisy(scene) for scene in scenes], [exposed(scene) for scene in scenes[:2]]])
     assert near_duplicates(again, len(again)).of == (*range(8), *range(8), 0, 1)
 

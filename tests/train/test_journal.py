@@ -18,7 +18,7 @@ from edge_inspect.models.network import Network
 from edge_inspect.train import journal as journal_module
 from edge_inspect.train.checkpoint import Checkpoint
 from edge_inspect.train.examples import Examples
-from edge_inspect.train.journal import PAGE, REFRESH, SHARE, History, Journal, _span
+from edge_inspect.train.journal import PAGE, REFRESH, SHARE, History, Journal, duration
 from edge_inspect.train.phase import Phase
 
 MODEL = cast(Network, None)
@@ -186,7 +186,7 @@ def test_the_time_left_goes_by_the_pace_of_the_phase(journal: Journal, tmp_path:
     [(0.4, "0 s"), (59.6, "1 min 00 s"), (200, "3 min 20 s"), (3599.9, "1 h 00 min"), (7500, "2 h 05 min")],
 )
 def test_spans_are_said_as_people_do(seconds: float, said: str) -> None:
-    assert _span(seconds) == said
+    assert duration(seconds) == said
 
 
 @pytest.mark.parametrize(

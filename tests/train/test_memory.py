@@ -22,7 +22,7 @@ from edge_inspect.train.device import Arithmetic
 from edge_inspect.train.material import Material, normalise
 from edge_inspect.train.memory import cross_fit, fill
 from edge_inspect.train.systems import system_of
-from edge_inspect.train.training import Settings, fit
+from edge_inspect.train.training import TrainingSettings, fit
 from edge_inspect.train.validation import TrialPictures
 
 CPU = torch.device("cpu")
@@ -98,7 +98,7 @@ def test_a_memory_is_shipped_where_flaws_say_that_it_helps(
     monkeypatch.setattr(combination, "compare", lambda *_: found)
     run = tmp_path / "run"
     about = fit(
-        Settings(
+        TrainingSettings(
             data=data,
             category=".",
             out=run,
@@ -146,7 +146,7 @@ def test_each_picture_is_scored_by_a_memory_that_lacks_its_block(pictures: NDArr
 
 def test_a_system_of_memory_alone_trains_nothing(data: Path, small_weights: Path, tmp_path: Path) -> None:
     about = fit(
-        Settings(
+        TrainingSettings(
             data=data,
             category=".",
             out=tmp_path / "run",

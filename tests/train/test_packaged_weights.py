@@ -13,7 +13,7 @@ from edge_inspect.edge.errors import CheckpointError
 from edge_inspect.edge.frame.fit import MEAN, STD
 from edge_inspect.train import packaged_weights
 from edge_inspect.train.cli import main
-from edge_inspect.train.packaged_weights import PACKAGES, packaged_tensors
+from edge_inspect.train.packaged_weights import PACKAGES, packaged_tensors, weight_file
 from edge_inspect.train.systems import system_of
 from edge_inspect.train.teachers import open_teacher
 
@@ -25,7 +25,7 @@ def test_the_network_reads_what_the_packages_own_would_have_read(name: str) -> N
     ours = timm.create_model(name).eval()
     ours.load_state_dict(packaged_tensors(name))
     theirs = timm.create_model(name).eval()
-    given = torch.load(packaged_weights._path(name), map_location="cpu", weights_only=True)
+    given = torch.load(weight_file(name), map_location="cpu", weights_only=True)
     theirs.load_state_dict(dict(zip(theirs.state_dict(), given.values(), strict=True)))
     picture = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
     normalised = (picture - torch.tensor(MEAN)[:, None, None]) / torch.tensor(STD)[:, None, None]
@@ -52,7 +52,7 @@ def test_a_teacher_takes_its_weights_from_the_package(name: str, system: str) ->
 def test_another_file_is_refused(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     other = tmp_path / "other.pth"
     torch.save({"weight": torch.zeros(1)}, other)
-    monkeypatch.setattr(packaged_weights, "_path", lambda name: other)
+    monkeypatch.setattr(packaged_weights, "weight_file", lambda name: other)
     with pytest.raises(CheckpointError, match=f"is not the file that {PACKAGES[name].name} 0.1.0 holds; install that"):
         packaged_tensors(name)
 
@@ -89,8 +89,8 @@ def test_a_damaged_installation_is_refused_by_name(
 ) -> None:
     path = tmp_path / "weights.pth"
     if damage != "missing":
-        whole = packaged_weights._path("tf_efficientnet_lite2").read_bytes()
+        whole = weight_file("tf_efficientnet_lite2").read_bytes()
         path.write_bytes(whole[: len(whole) // 2] if damage == "cut" else b"")
-    monkeypatch.setattr(packaged_weights, "_path", lambda name: path)
+    monkeypatch.setattr(packaged_weights, "weight_file", lambda name: path)
     with pytest.raises(CheckpointError, match=r"weights.pth: .*; install that package again"):
         packaged_tensors("tf_efficientnet_lite2")

@@ -20,13 +20,13 @@ from edge_inspect.train.material import Material
 from edge_inspect.train.synthesis import Synthesis
 from edge_inspect.train.systems import system_of
 from edge_inspect.train.textures import render_textures
-from edge_inspect.train.training import Settings, fit
+from edge_inspect.train.training import TrainingSettings, fit
 
 PHASES = {"aand": {"amplification": 3, "distillation": 4}, "dmdd": {"decoupling": 4, "segmentation": 2}}
 
 
 @pytest.fixture(scope="module")
-def settings(small_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Settings:
+def settings(small_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> TrainingSettings:
     """A short training on ten pictures of cloth."""
     folder = tmp_path_factory.mktemp("textures")
     (folder / "good").mkdir()
@@ -35,7 +35,7 @@ def settings(small_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> S
     for i in range(10):
         noisy = np.clip(base + rng.normal(0, 12, base.shape), 0, 255).astype(np.uint8)
         cv2.imwrite(str(folder / "good" / f"{i:02d}.png"), noisy)
-    return Settings(
+    return TrainingSettings(
         data=folder,
         category=".",
         out=folder / "runs",
@@ -51,20 +51,20 @@ def settings(small_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> S
 
 
 @pytest.fixture(scope="module", params=["aand", "dmdd"])
-def trained(request: pytest.FixtureRequest, settings: Settings) -> tuple[Settings, Checkpoint]:
+def trained(request: pytest.FixtureRequest, settings: TrainingSettings) -> tuple[TrainingSettings, Checkpoint]:
     """Either system, trained without interruption."""
     asked = dataclasses.replace(settings, model=request.param, out=settings.out / request.param)
     return asked, fit(asked)
 
 
-def test_the_phases_are_those_of_the_method(trained: tuple[Settings, Checkpoint]) -> None:
+def test_the_phases_are_those_of_the_method(trained: tuple[TrainingSettings, Checkpoint]) -> None:
     asked, about = trained
     assert {name: phase["steps"] for name, phase in about.training["loss"].items()} == PHASES[asked.model]
     assert 0 <= about.training["seconds_waited_for_data"] <= about.training["seconds"]
     assert about.options == {"student_width": "full"} | ({"trunk": "reverse"} if asked.model == "dmdd" else {})
 
 
-def test_the_map_that_is_asked_for_is_shipped(settings: Settings, tmp_path: Path) -> None:
+def test_the_map_that_is_asked_for_is_shipped(settings: TrainingSettings, tmp_path: Path) -> None:
     run = tmp_path / "run"
     about = fit(dataclasses.replace(settings, model="dmdd", options={"map": "distances"}, out=run))
     assert about.training["mixture"] == {"weights": [0, 1, 0]}
@@ -72,7 +72,7 @@ def test_the_map_that_is_asked_for_is_shipped(settings: Settings, tmp_path: Path
 
 
 def test_an_interruption_after_any_step_changes_nothing(
-    trained: tuple[Settings, Checkpoint], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    trained: tuple[TrainingSettings, Checkpoint], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked, about = trained
     again = dataclasses.replace(asked, out=tmp_path / "run")
@@ -99,7 +99,7 @@ def test_an_interruption_after_any_step_changes_nothing(
     assert (again.out / checkpoint.TENSORS).read_bytes() == (asked.out / checkpoint.TENSORS).read_bytes()
 
 
-def test_each_phase_changes_its_parts_alone(settings: Settings) -> None:
+def test_each_phase_changes_its_parts_alone(settings: TrainingSettings) -> None:
     pictures = np.stack([cv2.imread(str(p)) for p in sorted((settings.data / "good").iterdir())])
     for name, wanted in PHASES.items():
         torch.manual_seed(0)
@@ -138,7 +138,7 @@ def _names_under(model: torch.nn.Module, part: torch.nn.Module) -> list[str]:
     return [f"{prefix}.{name}" for name, _ in part.named_buffers()]
 
 
-def test_good_pictures_are_among_those_aand_amplifies(settings: Settings) -> None:
+def test_good_pictures_are_among_those_aand_amplifies(settings: TrainingSettings) -> None:
     pictures = np.full((40, 64, 64, 3), 90, np.uint8)
     material = Material(
         pictures, Synthesis(pictures, seed=0), Arithmetic(torch.device("cpu")), batch=40, seed=0, cache_gb=1.0
@@ -157,7 +157,7 @@ def test_good_pictures_are_among_those_aand_amplifies(settings: Settings) -> Non
 
 @pytest.mark.parametrize("first", [0, 1, 2, 3, 5])
 @pytest.mark.parametrize("batch", [None, 3, 10])
-def test_steps_go_on_in_the_middle_of_a_pass(settings: Settings, first: int, batch: int | None) -> None:
+def test_steps_go_on_in_the_middle_of_a_pass(settings: TrainingSettings, first: int, batch: int | None) -> None:
     pictures = np.arange(10, dtype=np.uint8)[:, None, None, None] * np.ones((1, 64, 64, 3), np.uint8)
     material = Material(pictures, Synthesis(pictures, seed=0), Arithmetic(torch.device("cpu")), 4, 0, 1.0)
     every = list(material.turns(range(7), batch))
@@ -172,7 +172,7 @@ def test_steps_go_on_in_the_middle_of_a_pass(settings: Settings, first: int, bat
     assert all(torch.equal(a.images, b.images) for a, b in zip(drawn[-len(later) :], later, strict=True))
 
 
-def test_what_fails_in_the_drawing_thread_reaches_the_training(settings: Settings) -> None:
+def test_what_fails_in_the_drawing_thread_reaches_the_training(settings: TrainingSettings) -> None:
     pictures = np.full((8, 64, 64, 3), 90, np.uint8)
     material = Material(
         pictures, Synthesis(pictures, seed=0), Arithmetic(torch.device("cpu")), batch=4, seed=0, cache_gb=1.0

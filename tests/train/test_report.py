@@ -17,7 +17,7 @@ from parsed_page import Page
 from edge_inspect.edge.errors import UsageError
 from edge_inspect.edge.frame.fit import Fit
 from edge_inspect.edge.frame.images import write_image
-from edge_inspect.train.cases import Case, Gallery, Threshold, galleries
+from edge_inspect.train.cases import Gallery, JudgedPicture, Threshold, galleries
 from edge_inspect.train.charts import Axis, curve, histogram
 from edge_inspect.train.checkpoint import Checkpoint
 from edge_inspect.train.datasets import TestImage
@@ -238,9 +238,9 @@ def test_equal_scores_are_one_bin() -> None:
     assert edges == [0.5, 1.5]
 
 
-def cases(scores: list[float], kinds: list[str], threshold: Threshold) -> list[Case]:
+def cases(scores: list[float], kinds: list[str], threshold: Threshold) -> list[JudgedPicture]:
     return [
-        Case(i, TestImage(Path(f"{i}.png"), kind, None), score, threshold.rejects(score))
+        JudgedPicture(i, TestImage(Path(f"{i}.png"), kind, None), score, threshold.rejects(score))
         for i, (score, kind) in enumerate(zip(scores, kinds, strict=True))
     ]
 

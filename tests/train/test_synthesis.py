@@ -16,7 +16,7 @@ from edge_inspect.edge.demo.line import render_part
 from edge_inspect.edge.errors import DataSetError, UsageError
 from edge_inspect.edge.frame.fit import Fit
 from edge_inspect.edge.frame.images import write_image
-from edge_inspect.train.synthesis import _OPERATIONS, VISIBLE, Synthesis, SyntheticDefect, defect_mask
+from edge_inspect.train.synthesis import OPERATIONS, VISIBLE, Synthesis, SyntheticDefect, defect_mask
 
 FIT = Fit(96, 96, "crop")
 FLANGES = np.stack([FIT.apply(render_part(seed).frame)[0] for seed in range(4)])
@@ -156,7 +156,7 @@ def test_shares_lie_between_0_and_1(option: str) -> None:
         Synthesis(noise_pictures(1, 32, 32), seed=0, **{option: 1.5})
 
 
-@pytest.mark.parametrize("operation", _OPERATIONS, ids=lambda operation: operation.__name__)
+@pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.__name__)
 def test_every_operation_changes_a_picture_and_nothing_else(operation) -> None:
     texture = cv2.GaussianBlur(noise_pictures(1, 48, 80)[0], (0, 0), 2)
     kept = texture.copy()

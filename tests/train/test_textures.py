@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edge_inspect.train.textures import _FAMILIES, perlin_noise, render_texture, render_textures
+from edge_inspect.train.textures import FAMILIES, perlin_noise, render_texture, render_textures
 
 
 def test_a_picture_depends_on_seed_and_index_alone() -> None:
@@ -18,7 +18,7 @@ def test_a_picture_depends_on_seed_and_index_alone() -> None:
 
 @pytest.mark.parametrize("size", [(37, 91), (129, 50), (16, 16), (64, 64)])
 def test_every_family_renders_any_size(size: tuple[int, int]) -> None:
-    for family, _ in _FAMILIES:
+    for family, _ in FAMILIES:
         for seed in range(4):
             image = family(np.random.default_rng(seed), size)
             assert image.shape == (*size, 3), family.__name__

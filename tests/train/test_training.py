@@ -35,9 +35,9 @@ from edge_inspect.train.material import normalise
 from edge_inspect.train.phase import RECIPES, Phase, Schedule, constant, cosine, settle, step_decay
 from edge_inspect.train.systems import SYSTEMS
 from edge_inspect.train.textures import render_textures
-from edge_inspect.train.training import RESUME, Settings, fit
+from edge_inspect.train.training import RESUME, TrainingSettings, fit
 
-Change = Callable[..., Settings]
+Change = Callable[..., TrainingSettings]
 
 
 @pytest.fixture(scope="module")
@@ -54,9 +54,9 @@ def textures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def usual(textures: Path, small_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Settings:
+def usual(textures: Path, small_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> TrainingSettings:
     """Settings of a short training."""
-    return Settings(
+    return TrainingSettings(
         data=textures,
         category="cloth",
         out=tmp_path_factory.mktemp("usual") / "run",
@@ -72,13 +72,13 @@ def usual(textures: Path, small_weights: Path, tmp_path_factory: pytest.TempPath
 
 
 @pytest.fixture(scope="module")
-def whole(usual: Settings) -> Checkpoint:
+def whole(usual: TrainingSettings) -> Checkpoint:
     """That training, uninterrupted."""
     return fit(usual)
 
 
 @pytest.fixture
-def settings(usual: Settings, tmp_path: Path) -> Change:
+def settings(usual: TrainingSettings, tmp_path: Path) -> Change:
     """Those settings with changes, and a folder of one's own."""
     return lambda **changes: dataclasses.replace(usual, **{"out": tmp_path / "run", **changes})
 
@@ -108,21 +108,21 @@ def interrupt_in_step(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
     monkeypatch.setattr(loop.Progress, "step", counted)
 
 
-def interrupted(settings: Settings, number: int) -> None:
+def interrupted(settings: TrainingSettings, number: int) -> None:
     with pytest.MonkeyPatch.context() as monkeypatch:
         interrupt_in_step(monkeypatch, number)
         with pytest.raises(KeyboardInterrupt):
             fit(settings)
 
 
-def test_two_runs_of_one_seed_are_identical(settings: Change, usual: Settings, whole: Checkpoint) -> None:
+def test_two_runs_of_one_seed_are_identical(settings: Change, usual: TrainingSettings, whole: Checkpoint) -> None:
     again = fit(settings())
     assert tensors_of(settings().out) == tensors_of(usual.out)
     assert again.training["loss"] == whole.training["loss"]
     assert (again.trained_on, again.held_out) == (whole.trained_on, whole.held_out)
 
 
-def test_a_run_of_another_seed_is_another(settings: Change, usual: Settings, whole: Checkpoint) -> None:
+def test_a_run_of_another_seed_is_another(settings: Change, usual: TrainingSettings, whole: Checkpoint) -> None:
     other = fit(settings(seed=1))
     assert tensors_of(settings().out) != tensors_of(usual.out)
     assert losses_of(other) != losses_of(whole)
@@ -152,7 +152,7 @@ def test_the_loss_falls(whole: Checkpoint) -> None:
 # In the first step, in the middle of a pass of two steps, between two, and in the last.
 @pytest.mark.parametrize("step", [1, 2, 3, 4, 6])
 def test_an_interrupted_training_goes_on_to_the_same_result(
-    settings: Change, usual: Settings, whole: Checkpoint, step: int
+    settings: Change, usual: TrainingSettings, whole: Checkpoint, step: int
 ) -> None:
     asked = settings()
     interrupted(asked, step)
@@ -240,7 +240,7 @@ def test_maps_drawn_after_every_save_change_nothing(
 
 
 def test_a_page_that_cannot_be_written_does_not_end_the_training(
-    settings: Change, usual: Settings, whole: Checkpoint, capsys: pytest.CaptureFixture[str]
+    settings: Change, usual: TrainingSettings, whole: Checkpoint, capsys: pytest.CaptureFixture[str]
 ) -> None:
     asked = settings()
     (asked.out / PAGE / "in the way").mkdir(parents=True)
@@ -279,7 +279,7 @@ def test_resuming_with_another_width_is_refused(settings: Change, model: str) ->
     assert loaded.state_dict().keys() == load_file(half.out / checkpoint.TENSORS).keys()
 
 
-def test_resuming_with_the_default_named_goes_on(settings: Change, usual: Settings, whole: Checkpoint) -> None:
+def test_resuming_with_the_default_named_goes_on(settings: Change, usual: TrainingSettings, whole: Checkpoint) -> None:
     interrupted(settings(), 2)
     assert fit(settings(options={"student-width": "full"})).options == whole.options
     assert tensors_of(settings().out) == tensors_of(usual.out)
@@ -302,7 +302,7 @@ def test_a_last_batch_of_one_picture_is_left_out(settings: Change) -> None:
     assert np.isfinite(losses_of(fit(settings(steps=2, hold_out=0.0, batch=9)))).all()
 
 
-def test_a_finished_folder_is_not_overwritten(usual: Settings, whole: Checkpoint) -> None:
+def test_a_finished_folder_is_not_overwritten(usual: TrainingSettings, whole: Checkpoint) -> None:
     before = tensors_of(usual.out)
     with pytest.raises(UsageError, match=r"run: holds a finished checkpoint; give another --out or remove it"):
         fit(usual)

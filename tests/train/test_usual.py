@@ -14,7 +14,7 @@ from small_teacher import SMALL
 from edge_inspect.edge.frame.fit import Fit
 from edge_inspect.models.memory import Memory, Remembering, Usual
 from edge_inspect.train import checkpoint, combination
-from edge_inspect.train.training import Settings, fit
+from edge_inspect.train.training import TrainingSettings, fit
 from edge_inspect.train.usual import FLOOR, by_others, learn_usual
 
 
@@ -69,8 +69,8 @@ def still(tmp_path: Path) -> Path:
     return tmp_path / "data"
 
 
-def settings_of(data: Path, out: Path, weights: Path) -> Settings:
-    return Settings(
+def settings_of(data: Path, out: Path, weights: Path) -> TrainingSettings:
+    return TrainingSettings(
         data=data,
         category=".",
         out=out,

@@ -10,7 +10,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from edge_inspect.models.dmdd import TRUNKS, DecoupledDistillation
-from edge_inspect.train.material import Defects, Features, Material
+from edge_inspect.train.material import Defects, FrozenFeatures, Material
 from edge_inspect.train.mixture import CHOSEN, MAPS, choose_mixture
 from edge_inspect.train.phase import Phase, constant, cosine
 from edge_inspect.train.systems.system import STUDENT_WIDTH, System, choice
@@ -27,7 +27,7 @@ class Decoupling(Phase):
     """DMDD, phase A: both branches of the student learn from pairs: a good picture, and the same with a defect."""
 
     name = "decoupling"
-    _features: Features
+    _features: FrozenFeatures
 
     def __init__(self, model: DecoupledDistillation, material: Material, steps: int, rate: float) -> None:
         parts = [model.trunk, model.decouple, model.normality, model.abnormality]
@@ -55,7 +55,7 @@ class Segmentation(Phase):
 
     name = "segmentation"
     weight_decay = 1e-4
-    _good: Features
+    _good: FrozenFeatures
 
     def __init__(self, model: DecoupledDistillation, material: Material, steps: int, rate: float) -> None:
         super().__init__(material, steps, rate * HEAD_SHARE, [model.head], constant)

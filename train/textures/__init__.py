@@ -28,7 +28,7 @@ from edge_inspect.train.textures.paint import overlay
 from edge_inspect.train.textures.scenes import board, leaves, lettering, objects, outline, repeats, strands
 from edge_inspect.train.textures.surfaces import attractor, clouds, marble, metal, voronoi, waves, weave
 
-__all__ = ["perlin_noise", "render_texture", "render_textures"]
+__all__ = ["FAMILIES", "perlin_noise", "render_texture", "render_textures"]
 
 
 def render_texture(rng: Rng, size: Size) -> Image:
@@ -41,7 +41,7 @@ def render_texture(rng: Rng, size: Size) -> Image:
     Returns:
         (height, width, 3) uint8, BGR.
     """
-    families, weights = zip(*_FAMILIES, strict=True)
+    families, weights = zip(*FAMILIES, strict=True)
     for _ in range(4):  # a shape may miss the frame or match its background: then draw again
         family: Callable[[Rng, Size], Image] = families[rng.choice(len(families), p=np.array(weights) / sum(weights))]
         image = family(rng, size)
@@ -57,7 +57,7 @@ def render_textures(count: int, size: Size, seed: int) -> Iterator[Image]:
 
 def _blend(rng: Rng, size: Size) -> Image:
     """Lay one family over another, through a Perlin mask, a half-plane, a shape, or evenly."""
-    pick = [_FAMILIES[i][0] for i in rng.integers(0, len(_FAMILIES) - 1, 2)]
+    pick = [FAMILIES[i][0] for i in rng.integers(0, len(FAMILIES) - 1, 2)]
     back, front = pick[0](rng, size), pick[1](rng, size)
     kind, soft = rng.integers(4), np.float32(np.exp(rng.uniform(0, 3)))
     if kind == 0:
@@ -75,7 +75,8 @@ def _blend(rng: Rng, size: Size) -> Image:
     return overlay(back, front, np.clip(field + np.float32(0.5), 0, 1))
 
 
-_FAMILIES: tuple[tuple[Callable[[Rng, Size], Image], float], ...] = (
+FAMILIES: tuple[tuple[Callable[[Rng, Size], Image], float], ...] = (
     (clouds, 6), (marble, 7), (waves, 8), (voronoi, 7), (weave, 6), (metal, 7), (attractor, 4),
     (leaves, 11), (objects, 16), (repeats, 9), (lettering, 6), (board, 6), (strands, 5), (_blend, 7),
-)  # fmt: skip  # shares of all pictures; _blend stays last, because it draws from those before it
+)  # fmt: skip
+"""Families of pictures, each with its share of all pictures. `_blend` stays last: it draws from those before it."""
