@@ -45,7 +45,8 @@ from edge_inspect.edge.program import say
 from edge_inspect.models.network import Network
 from edge_inspect.models.teacher import Teacher
 from edge_inspect.train import checkpoint
-from edge_inspect.train.training import TrainingSettings, fit
+from edge_inspect.train.settings import TrainingSettings
+from edge_inspect.train.training import fit
 
 WIDTHS = {"channels": (8, 8, 16, 16), "stem_type": "deep", "stem_width": 4}
 SIDE = 64

@@ -26,6 +26,7 @@ Where to look:
     area_drawing.py       the areas drawn on a picture, checked, read and written
 
 Training:
+    settings.py           the settings of a training
     training.py           one training, from pictures to checkpoint
     auto.py               `--model auto`: a memory, or also a student
     pace.py               the time that a network takes for a picture
@@ -51,6 +52,7 @@ How good a model is:
     plane.py              the plane in which pixels are counted
     evaluation.py         a model on a test split
     flaws.py              flaws to judge with, of other kinds than synthetic defects
+    held_out.py           the good pictures that a training held out
     validation.py         a model on flaws drawn on good pictures
     bootstrap.py          whether one map is better than another by more than chance
     report.py             the evaluation as a page, made from

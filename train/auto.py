@@ -13,7 +13,6 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,18 +29,16 @@ from edge_inspect.train.bootstrap import gain
 from edge_inspect.train.checkpoint import Checkpoint
 from edge_inspect.train.datasets import Category
 from edge_inspect.train.device import open_arithmetic
+from edge_inspect.train.held_out import held_out_pictures
 from edge_inspect.train.pace import milliseconds
 from edge_inspect.train.resume import writing
+from edge_inspect.train.settings import STUDENT, TrainingSettings
 from edge_inspect.train.systems import system_of
 from edge_inspect.train.systems.system import STUDENT_WIDTH
-from edge_inspect.train.validation import TrialPictures, held_out_pictures
+from edge_inspect.train.validation import TrialPictures
 
-if TYPE_CHECKING:
-    from edge_inspect.train.training import TrainingSettings
-
-AUTO = "auto"
-MEMORY, STUDENT = "memory", "rd"
-"""The systems that are made."""
+MEMORY = "memory"
+"""The system that is always made."""
 
 ENOUGH = 50
 """Number of good pictures that a student needs: fewer do not teach it, and do not tell whether it is better."""

@@ -138,7 +138,8 @@ def _run_test(arguments: argparse.Namespace, about: Checkpoint, model: Network, 
     from edge_inspect.train.datasets import NoDefects
     from edge_inspect.train.device import open_device
     from edge_inspect.train.evaluation import evaluate, torch_predictor
-    from edge_inspect.train.validation import evaluate_flaws, held_out_pictures
+    from edge_inspect.train.held_out import held_out_pictures
+    from edge_inspect.train.validation import evaluate_flaws
 
     device = open_device(arguments.device)
     missing = ""

@@ -16,7 +16,7 @@ from edge_inspect.edge.program import say, seed
 # Modules that may not be installed are imported only inside the handlers, where run_command reports a missing one.
 if TYPE_CHECKING:
     from edge_inspect.edge.frame.fit import Fit
-    from edge_inspect.train.training import TrainingSettings
+    from edge_inspect.train.settings import TrainingSettings
 
 MOST_PROTOTYPES = 20_000
 
@@ -43,7 +43,7 @@ class LazyParser(argparse.ArgumentParser):
 
 def add_systems(parser: argparse.ArgumentParser) -> None:
     """Add `--model`, `--steps` and the options of each system."""
-    from edge_inspect.train.auto import AUTO
+    from edge_inspect.train.settings import AUTO
     from edge_inspect.train.systems import SYSTEMS
 
     choices = ", ".join(f"{name} ({system.summary})" for name, system in SYSTEMS.items())
@@ -259,7 +259,7 @@ def read_settings(arguments: argparse.Namespace, category: str, out: Path) -> Tr
     """
     from edge_inspect.train.augmentation import Augmentation
     from edge_inspect.train.launch import own_device
-    from edge_inspect.train.training import TrainingSettings
+    from edge_inspect.train.settings import TrainingSettings
 
     return TrainingSettings(
         data=arguments.data,

@@ -5,29 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from edge_inspect.edge.errors import DataSetError
 from edge_inspect.edge.frame.fit import Fit
-from edge_inspect.edge.frame.images import Frame, pixel_digest, read_image
+from edge_inspect.edge.frame.images import Frame, read_image
 from edge_inspect.models.discrepancy import gaussian_blur, upsample
 from edge_inspect.models.network import Network
-from edge_inspect.train.copies import Copies
-from edge_inspect.train.datasets import Category, TestImage
+from edge_inspect.train.datasets import TestImage
 from edge_inspect.train.evaluation import Evaluation
 from edge_inspect.train.flaws import Flaws
 from edge_inspect.train.material import normalise
 from edge_inspect.train.metrics import aupro, auroc
 from edge_inspect.train.progress import tracked
 from edge_inspect.train.synthesis import SyntheticDefect
-
-if TYPE_CHECKING:
-    from edge_inspect.train.checkpoint import Checkpoint
 
 SEED = 0x5EED
 DRAWS = 6
@@ -94,31 +89,6 @@ Unseen = Callable[[], TrialPictures]
 def shown_at(valid: NDArray[np.bool_], size: tuple[int, int]) -> Tensor:
     """Return where a coarser map sees only pixels that count, (N, h, w) bool, from (N, H, W) bool."""
     return nn.functional.interpolate(torch.from_numpy(valid)[:, None].float(), size=size, mode="area")[:, 0] == 1
-
-
-def held_out_pictures(about: Checkpoint, category: Category) -> list[Path]:
-    """Return the good pictures of a category that a training held out.
-
-    Raises:
-        DataSetError: There are none, because nothing was held out or the pictures have changed.
-    """
-    if not about.held_out:
-        raise DataSetError(
-            f"{category.root}: the training on {len(about.trained_on)} good images held out none to draw flaws on; "
-            "train again with more images, or with a larger --hold-out"
-        )
-    wanted, copies = set(about.held_out), Copies()
-    found = []
-    for path in [*category.train_images(), *category.held_out_images()]:
-        digest = pixel_digest(read_image(path, about.fit.bits))
-        if digest in wanted and copies.is_new(path, digest):
-            found.append(path)
-    if not found:
-        raise DataSetError(
-            f"{category.root}: holds none of the {len(wanted)} good images that the training held out; "
-            "give the folder of images that it was trained with"
-        )
-    return found
 
 
 def evaluate_flaws(

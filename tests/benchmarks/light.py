@@ -30,9 +30,10 @@ from edge_inspect.train import checkpoint
 from edge_inspect.train.augmentation import Change
 from edge_inspect.train.datasets import Category
 from edge_inspect.train.flaws import Flaws
+from edge_inspect.train.held_out import held_out_pictures
 from edge_inspect.train.material import normalise
 from edge_inspect.train.metrics import auroc
-from edge_inspect.train.validation import DRAWS, held_out_pictures
+from edge_inspect.train.validation import DRAWS
 
 TABLE = RESULTS / "light.csv"
 KEY = ("data", "augment", "seed")

@@ -26,8 +26,8 @@ from edge_inspect.train.crossfit import CrossFit
 from edge_inspect.train.device import Arithmetic
 from edge_inspect.train.material import Material, normalise
 from edge_inspect.train.memory import cross_fit, fill
+from edge_inspect.train.settings import TrainingSettings
 from edge_inspect.train.synthesis import Synthesis
-from edge_inspect.train.training import TrainingSettings
 from edge_inspect.train.training import fit as fit_system
 
 CPU = torch.device("cpu")

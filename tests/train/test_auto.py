@@ -17,8 +17,9 @@ from edge_inspect.edge.frame.fit import Fit
 from edge_inspect.train import auto, checkpoint
 from edge_inspect.train.bootstrap import Gain
 from edge_inspect.train.cli import main
+from edge_inspect.train.settings import TrainingSettings
 from edge_inspect.train.textures import render_textures
-from edge_inspect.train.training import TrainingSettings, fit
+from edge_inspect.train.training import fit
 
 
 @pytest.fixture(scope="module")

@@ -21,8 +21,9 @@ from edge_inspect.train.crossfit import CrossFit
 from edge_inspect.train.device import Arithmetic
 from edge_inspect.train.material import Material, normalise
 from edge_inspect.train.memory import cross_fit, fill
+from edge_inspect.train.settings import TrainingSettings
 from edge_inspect.train.systems import system_of
-from edge_inspect.train.training import TrainingSettings, fit
+from edge_inspect.train.training import fit
 from edge_inspect.train.validation import TrialPictures
 
 CPU = torch.device("cpu")

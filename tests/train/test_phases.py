@@ -17,10 +17,11 @@ from edge_inspect.train import checkpoint, loop
 from edge_inspect.train.checkpoint import Checkpoint
 from edge_inspect.train.device import Arithmetic
 from edge_inspect.train.material import Material
+from edge_inspect.train.settings import TrainingSettings
 from edge_inspect.train.synthesis import Synthesis
 from edge_inspect.train.systems import system_of
 from edge_inspect.train.textures import render_textures
-from edge_inspect.train.training import TrainingSettings, fit
+from edge_inspect.train.training import fit
 
 PHASES = {"aand": {"amplification": 3, "distillation": 4}, "dmdd": {"decoupling": 4, "segmentation": 2}}
 

@@ -33,9 +33,10 @@ from edge_inspect.train.examples import Examples
 from edge_inspect.train.journal import PAGE, REFRESH
 from edge_inspect.train.material import normalise
 from edge_inspect.train.phase import RECIPES, Phase, Schedule, constant, cosine, settle, step_decay
+from edge_inspect.train.settings import TrainingSettings
 from edge_inspect.train.systems import SYSTEMS
 from edge_inspect.train.textures import render_textures
-from edge_inspect.train.training import RESUME, TrainingSettings, fit
+from edge_inspect.train.training import RESUME, fit
 
 Change = Callable[..., TrainingSettings]
 

@@ -14,7 +14,8 @@ from small_teacher import SMALL
 from edge_inspect.edge.frame.fit import Fit
 from edge_inspect.models.memory import Memory, Remembering, Usual
 from edge_inspect.train import checkpoint, combination
-from edge_inspect.train.training import TrainingSettings, fit
+from edge_inspect.train.settings import TrainingSettings
+from edge_inspect.train.training import fit
 from edge_inspect.train.usual import FLOOR, by_others, learn_usual
 
 

@@ -18,8 +18,9 @@ from edge_inspect.train import checkpoint
 from edge_inspect.train.cli import main
 from edge_inspect.train.datasets import Category, load_fitted
 from edge_inspect.train.foreground import foreground_masks
+from edge_inspect.train.held_out import held_out_pictures
 from edge_inspect.train.report import render
-from edge_inspect.train.validation import TrialPictures, evaluate_flaws, held_out_pictures, shown_at
+from edge_inspect.train.validation import TrialPictures, evaluate_flaws, shown_at
 
 
 def test_the_pictures_are_those_held_out(run: Path, data: Path) -> None:
