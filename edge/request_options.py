@@ -1,4 +1,4 @@
-"""The options of `edge-inspect command`, and what they ask for."""
+"""The options of `edge-inspect command`, and the command that they describe."""
 
 from __future__ import annotations
 
@@ -14,22 +14,23 @@ if TYPE_CHECKING:  # what is heavy is imported where the command runs
     from edge_inspect.edge.contract.topics import Topics
 
 _VERBS = {
-    "trigger": "take a frame now, where the station's trigger is `command`",
-    "pause": "take no more frames",
-    "resume": "take frames again",
-    "threshold": "judge by another threshold",
+    "trigger": "inspect the part under the camera now (needs the station's setting trigger: command)",
+    "pause": "stop taking frames",
+    "resume": "take frames again after a pause",
+    "threshold": "use another threshold",
     "snapshot": "publish a picture of what the camera sees",
-    "resend": "publish delivered verdicts and defects again",
-    "bundle": "judge by another bundle",
-    "shadow": "judge and reject nothing, and collect scores for a threshold",
+    "resend": "publish verdicts and defects again that were delivered before",
+    "bundle": "inspect with another bundle",
+    "shadow": "inspect without rejecting anything, and collect scores for a new threshold",
 }
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add a subcommand for each command, with what it needs."""
     parser.description = (
-        "Sends a command to a station over MQTT, with a new id, and prints the reply as JSON. Exit status 0: done; 1: "
-        "refused, or no reply; 2: wrong use. The station carries out what commands.allow names in its configuration."
+        "Sends a command to a station over MQTT and prints the reply as JSON. The station only carries out the "
+        "commands that commands.allow lists in its configuration. Exit status 0: done; 1: refused, or no reply; 2: "
+        "wrong use."
     )
     _add_shared(parser)
     parser.set_defaults(by="edge-inspect command", timeout=10.0)
@@ -38,39 +39,54 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     _add_shared(behind)
     verbs = parser.add_subparsers(required=True, metavar="COMMAND", dest="verb")
     made = {verb: verbs.add_parser(verb, help=help_, parents=[behind]) for verb, help_ in _VERBS.items()}
-    made["trigger"].add_argument("--part-id", metavar="ID", help="comes back in the verdict")
+    made["trigger"].add_argument("--part-id", metavar="ID", help="id of the part, repeated in its verdict")
     made["threshold"].add_argument(
-        "value", metavar="VALUE", help="the score from which parts are rejected, or `bundle`"
+        "value",
+        metavar="VALUE",
+        help="parts with a higher score are rejected; `bundle` restores the threshold of the bundle",
     )
-    made["resend"].add_argument("from_sequence", type=int, metavar="FROM", help="number of the first part")
+    made["resend"].add_argument("from_sequence", type=int, metavar="FROM", help="sequence number of the first part")
     made["resend"].add_argument(
-        "to_sequence", type=int, nargs="?", metavar="TO", help="of the last; default: the newest"
+        "to_sequence",
+        type=int,
+        nargs="?",
+        metavar="TO",
+        help="sequence number of the last part (default: the newest part)",
     )
     bundle = made["bundle"].add_mutually_exclusive_group(required=True)
-    bundle.add_argument("name", nargs="?", metavar="NAME", help="a folder or .zip below bundles.folder")
-    made["shadow"].add_argument("parts", type=int, metavar="PARTS", help="how many to collect; 0: reject again")
-    bundle.add_argument("--back", action="store_true", help="judge by the one before again")
+    bundle.add_argument("name", nargs="?", metavar="NAME", help="bundle (folder or .zip) below bundles.folder")
+    bundle.add_argument("--back", action="store_true", help="go back to the bundle before")
+    made["shadow"].add_argument(
+        "parts", type=int, metavar="PARTS", help="number of parts to collect; 0 ends the shadow and rejects again"
+    )
 
 
 def _add_shared(parser: argparse.ArgumentParser) -> None:
     where = parser.add_argument_group("station")
     where.add_argument(
-        "--config", type=Path, metavar="FILE", help="the service's configuration: its broker, site and line"
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help="configuration file of the service; names broker, site, line and stations",
     )
-    where.add_argument("--site", help="default: the configuration's")
-    where.add_argument("--line", help="default: the configuration's")
-    where.add_argument("--station", metavar="NAME", help="default: the configuration's, where it has only one")
-    broker = parser.add_argument_group("broker (each option stands above the configuration)")
-    broker.add_argument("--host", help="default: localhost")
-    broker.add_argument("--port", type=int, help="default: 1883, with TLS 8883")
-    broker.add_argument("--username", metavar="NAME")
-    broker.add_argument("--password-file", type=Path, metavar="FILE")
-    broker.add_argument("--tls", action="store_true", help="with the system's CAs")
-    broker.add_argument("--ca-file", type=Path, metavar="FILE", help="TLS with this CA, PEM")
-    broker.add_argument("--certificate", type=Path, metavar="FILE", help="for mutual TLS, PEM")
-    broker.add_argument("--key", type=Path, metavar="FILE", help="of the certificate, PEM")
-    parser.add_argument("--by", metavar="NAME", help="who asks, for the record (default: edge-inspect command)")
-    parser.add_argument("--timeout", type=float, metavar="S", help="to wait for the reply (default 10)")
+    where.add_argument("--site", help="name of the site (default: from the configuration)")
+    where.add_argument("--line", help="name of the line (default: from the configuration)")
+    where.add_argument(
+        "--station", metavar="NAME", help="name of the station (default: the only station of the configuration)"
+    )
+    broker = parser.add_argument_group("broker (these options override the configuration)")
+    broker.add_argument("--host", help="name or address of the broker (default: localhost)")
+    broker.add_argument("--port", type=int, help="port of the broker (default: 1883, or 8883 with TLS)")
+    broker.add_argument("--username", metavar="NAME", help="user name for the broker")
+    broker.add_argument("--password-file", type=Path, metavar="FILE", help="file with the password of that user")
+    broker.add_argument("--tls", action="store_true", help="use TLS, and trust the CAs of this computer")
+    broker.add_argument("--ca-file", type=Path, metavar="FILE", help="use TLS, and trust the CA in this PEM file")
+    broker.add_argument("--certificate", type=Path, metavar="FILE", help="PEM file of the client certificate")
+    broker.add_argument("--key", type=Path, metavar="FILE", help="PEM file of the client certificate's private key")
+    parser.add_argument(
+        "--by", metavar="NAME", help="name of the sender, recorded by the station (default: edge-inspect command)"
+    )
+    parser.add_argument("--timeout", type=float, metavar="S", help="seconds to wait for the reply (default 10)")
 
 
 def send(arguments: argparse.Namespace) -> None:

@@ -76,7 +76,7 @@ def test_a_key_that_is_there_twice_is_not_taken(
     wait_for_more(subscriber)
     config.write_text(config.read_text() + "mqtt: {host: localhost}\n")
     service.send_signal(signal.SIGHUP)
-    wait_until(lambda: "mqtt: is there twice, lines " in service.said(), PATIENCE)
+    wait_until(lambda: "mqtt: is given twice, lines " in service.said(), PATIENCE)
     assert "the configuration is not taken, the one before holds" in service.said()
     wait_for_more(subscriber)
     assert service.end() == 0

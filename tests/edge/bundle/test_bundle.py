@@ -149,7 +149,7 @@ def test_a_manifest_that_is_no_yaml_is_refused(folder: Path, text: bytes) -> Non
 def test_a_manifest_that_says_something_twice_is_refused(folder: Path) -> None:
     manifest = folder / "manifest.yaml"
     manifest.write_text(manifest.read_text() + "preferred: fp32\n")
-    assert "manifest.yaml: preferred: is there twice, lines " in said(folder)
+    assert "manifest.yaml: preferred: is given twice, lines " in said(folder)
 
 
 @pytest.mark.parametrize("text", ["", "5", "[1, 2]", "format", "format: 1\n1: 2\n", "format: 1\n"])
