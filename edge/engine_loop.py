@@ -8,8 +8,10 @@ from collections.abc import Sequence
 
 from edge_inspect.edge.station.station import Station
 
-# What the part in hand is waited for: at the end, and of a thread that may hang before another one follows it.
-_PART_S, _LEAVE_S = 5.0, 1.0
+PART_S = 5.0
+"""Time in seconds that a stop waits for the current part, beyond the time for the frames that wait."""
+LEAVE_S = 1.0
+"""Time in seconds that a new engine thread waits for the one before it, which may hang."""
 
 
 class EngineLoop:
@@ -67,13 +69,13 @@ class EngineLoop:
         self._stopping = True
         self.ready.set()
         if self._thread is not None:
-            self._thread.join(seconds + _PART_S)
+            self._thread.join(seconds + PART_S)
 
     def _run(self, before: threading.Thread | None) -> None:
         with self._starting:
             mine = threading.current_thread()
         if before is not None:
-            before.join(_LEAVE_S)
+            before.join(LEAVE_S)
         try:
             while self._thread is mine and time.monotonic() < self._until:
                 self.ready.clear()

@@ -63,8 +63,8 @@ def run_demo(out: Path, frames: int, steps: int) -> None:
         delivery = inspect_stream(
             out, truth, lambda config: _program("edge_inspect.edge.cli", "run", "--config", str(config))
         )
-    _write_results(out, truth, delivery, times, started)
-    _check_arrived(out, frames, delivery)
+    write_results(out, truth, delivery, times, started)
+    check_arrived(out, frames, delivery)
 
 
 def _clear(out: Path) -> None:
@@ -95,9 +95,18 @@ def _program(module: str, *arguments: str) -> None:
         raise CheckFailed(f"the step {name} {arguments[0]} ended with status {done.returncode}; its message is above")
 
 
-def _write_results(
+def write_results(
     out: Path, truth: dict[str, StreamPart], delivery: Delivery, times: dict[str, float], started: float
 ) -> None:
+    """Write `summary.json` and the contact sheet, and print the summary.
+
+    Args:
+        out: Folder of the demo.
+        truth: The parts of the stream, by file name.
+        delivery: What has arrived at the subscriber.
+        times: Seconds that each step took.
+        started: Start of the demo, in seconds of `time.perf_counter`.
+    """
     summary = {
         "threshold": promise(out / BUNDLE),
         **accuracy(out, truth, delivery.verdicts),
@@ -116,7 +125,12 @@ def _write_results(
     say((f"contact sheet: {sheet}   " if drawn else "") + f"summary: {out / 'summary.json'}")
 
 
-def _check_arrived(out: Path, frames: int, delivery: Delivery) -> None:
+def check_arrived(out: Path, frames: int, delivery: Delivery) -> None:
+    """Check that every part has a verdict that arrived.
+
+    Raises:
+        CheckFailed: A verdict did not reach the broker or the subscriber.
+    """
     received = len(delivery.verdicts)
     if received == delivery.published == frames:
         return

@@ -135,7 +135,7 @@ def render_part(seed: int, defect: str | None = None, lamp: float = 1.0) -> Rend
     return RenderedPart(cv2.convertScaleAbs(frame), mask, defect)
 
 
-def _save(path: Path, picture: Bytes) -> None:
+def save(path: Path, picture: Bytes) -> None:
     # Noise hardly compresses: Huffman coding alone is the quickest and here even the smallest.
     how = [cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_HUFFMAN_ONLY]
     _, data = cv2.imencode(".png", picture, how)
@@ -161,9 +161,9 @@ def write_dataset(folder: Path, *, train_good: int, test_good: int, test_defects
     for where, defect, index in tracked(parts, len(parts), "parts of the data set"):
         part = render_part(number, defect)
         number += 1
-        _save(root / where / f"{index:03d}.png", part.frame)
+        save(root / where / f"{index:03d}.png", part.frame)
         if defect is not None:
-            _save(root / "ground_truth" / defect / f"{index:03d}_mask.png", part.mask)
+            save(root / "ground_truth" / defect / f"{index:03d}_mask.png", part.mask)
 
 
 def write_stream(folder: Path, *, frames: int, defect_share: float, seed: int) -> list[StreamPart]:
@@ -182,7 +182,7 @@ def write_stream(folder: Path, *, frames: int, defect_share: float, seed: int) -
     for index in tracked(range(frames), frames, "parts of the stream"):
         defect = DEFECTS[rng.integers(len(DEFECTS))] if rng.random() < defect_share else None
         parts.append(StreamPart(f"{index:06d}.png", defect is None, defect))
-        _save(folder / parts[-1].file, render_part((2 * seed + 1) * _SPLIT + index, defect).frame)
+        save(folder / parts[-1].file, render_part((2 * seed + 1) * _SPLIT + index, defect).frame)
     folder.mkdir(parents=True, exist_ok=True)
     truth = {part.file: {"ok": part.ok, "defect": part.defect} for part in parts}
     (folder / "truth.json").write_text(json.dumps(truth, indent=1) + "\n", encoding="utf-8")

@@ -87,7 +87,7 @@ def inspect_stream(out: Path, truth: dict[str, StreamPart], run: Callable[[Path]
         config.write_text(yaml.safe_dump(_configuration(out, port), sort_keys=False))
         with _subscribe(port, show, broker, log) as subscriber:
             run(config)
-            published = _drain(out, port)
+            published = drain_outbox(out, port)
             subscriber.wait_for(published, ARRIVE_S)
             verdicts = sorted(subscriber.verdicts.values(), key=lambda v: v["sequence"])
             defects = list(subscriber.defects.values())
@@ -104,7 +104,7 @@ def _subscribe(port: int, show: Callable[[Message], None], broker: str, log: Pat
         raise CheckFailed(f"{broker}: {error}; the broker's log is {log}") from error
 
 
-def _drain(out: Path, port: int) -> int:
+def drain_outbox(out: Path, port: int) -> int:
     """Send what the service has left in its outbox, for a bounded time; return how many verdicts the broker has."""
     with SqliteOutbox(out / "outbox.db") as outbox:
         decided = outbox.sequence(STATION)

@@ -16,7 +16,8 @@ _SLOWING = ("Processor", "thermal-cpufreq")
 # Overcurrent on a Jetson, and thermal throttling on Intel: they only count up.
 _COUNTERS = ("class/hwmon/hwmon*/oc*_event_cnt", "devices/system/cpu/cpu*/thermal_throttle/package_throttle_count")
 
-_FRESH_S = 1.0
+FRESH_S = 1.0
+"""Age in seconds up to which a reading is used again."""
 
 
 class MachineState(NamedTuple):
@@ -51,7 +52,7 @@ class Machine:
 
     def look(self) -> MachineState:
         """Return how it is now; stations that ask within a second are told the same."""
-        if time.monotonic() - self._looked_at > _FRESH_S:
+        if time.monotonic() - self._looked_at > FRESH_S:
             # In this order: another station's thread may ask meanwhile.
             self._state = self._read()
             self._looked_at = time.monotonic()

@@ -62,7 +62,7 @@ def test_the_end_waits_for_the_part_in_hand() -> None:
 
 
 def test_a_thread_that_hangs_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine_loop, "_LEAVE_S", 0.2)
+    monkeypatch.setattr(engine_loop, "LEAVE_S", 0.2)
     station = Station()
     loop = EngineLoop([station])
     loop.start()

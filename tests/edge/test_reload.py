@@ -130,7 +130,7 @@ def test_a_bundle_loaded_by_command_outlives_a_configuration_that_cannot_be_star
     judged_by(loaded.manifest.name)
     assert service.end() == 0
     again = launch(configure(broker.port, "camera", **allowed), by=BY)
-    wait_until(lambda: "judges by" in again.said(), PATIENCE)
+    wait_until(lambda: "inspects with" in again.said(), PATIENCE)
     judged_by("loaded")
     assert again.end() == 0
 

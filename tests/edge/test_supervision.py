@@ -150,7 +150,7 @@ def test_a_camera_that_hangs_is_left_behind_and_opened_again(
     wait_until(lambda: systemd.fed() > fed, PATIENCE)
     assert service.poll() is None
     degraded = [status for status in subscriber.payloads("status") if status["state"] == "degraded"]
-    assert any("the camera hangs" in status["reason"] for status in degraded)
+    assert any("the camera has been hanging" in status["reason"] for status in degraded)
     sequences = subscriber.sequences()
     assert sequences == list(range(1, len(sequences) + 1))
     assert service.end() == 0

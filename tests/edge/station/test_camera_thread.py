@@ -85,7 +85,7 @@ class Line:
         self.thread = CameraThread("a", uri, self.requests, self.ring, Stage("a", "camera", 15.0), self.listener)
 
     def parts(self) -> list[str | None]:
-        return [waiting.capture.part_id for waiting in self.ring._waiting]
+        return [waiting.capture.part_id for waiting in self.ring.waiting]
 
 
 Make = Callable[..., Line]
