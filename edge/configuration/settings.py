@@ -101,10 +101,7 @@ class HealthSettings(Section):
     """The time limits of the watchdog, and the port for monitoring."""
 
     http_port: int | None = Field(
-        default=None,
-        ge=1,
-        le=65535,
-        description="port on 127.0.0.1 that serves /healthz, /livez and /metrics; default: no port is opened",
+        default=None, ge=1, le=65535, description="port on 127.0.0.1 for /healthz, /livez and /metrics; default: none"
     )
     camera_limit_s: float = Field(
         default=15.0,
@@ -224,7 +221,6 @@ class StationSettings(Section):
     min_region_mm2: float | None = Field(
         default=None, gt=0, le=1e12, description="as min_region_px, but in mm²; needs mm_per_px"
     )
-
     defect_share: float = Field(
         default=0.02,
         ge=0,
@@ -282,22 +278,12 @@ class Settings(Section):
         json_schema_extra=lambda schema: schema.update(pattern=f"^({'|'.join(sorted(SINKS))})(:|$)"),
     )
     mqtt: MqttSettings = Field(default_factory=MqttSettings, description="the connection to the broker")
-    outbox: OutboxSettings = Field(
-        default_factory=OutboxSettings, description="the file in which messages wait for the broker"
-    )
-    commands: CommandSettings = Field(
-        default_factory=CommandSettings, description="which commands over MQTT are carried out"
-    )
+    outbox: OutboxSettings = Field(default_factory=OutboxSettings, description="where messages wait for the broker")
+    commands: CommandSettings = Field(default_factory=CommandSettings, description="commands that are carried out")
     engine: EngineSettings = Field(default_factory=EngineSettings, description="the engine that all stations share")
-    evidence: EvidenceSettings | None = Field(
-        default=None, description="saved frames of rejected and borderline parts; default: none are saved"
-    )
-    health: HealthSettings = Field(
-        default_factory=HealthSettings, description="time limits of the watchdog, and the port for monitoring"
-    )
-    health_every_s: float = Field(
-        default=10.0, ge=0.5, le=3600, description="seconds between two health messages of a station"
-    )
+    evidence: EvidenceSettings | None = Field(default=None, description="saved frames; default: none are saved")
+    health: HealthSettings = Field(default_factory=HealthSettings, description="watchdog and monitoring port")
+    health_every_s: float = Field(default=10.0, ge=0.5, le=3600, description="seconds between two health messages")
 
     @field_validator("sink")
     @classmethod
