@@ -1,4 +1,4 @@
-"""The engine thread: it judges the frames of all stations, in turn."""
+"""The engine thread, which inspects the frames of all stations in turn."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 
 from edge_inspect.edge.station.station import Station
+from edge_inspect.edge.threads import wait_for_end
 
 PART_S = 5.0
 """Time in seconds that a stop waits for the current part, beyond the time for the frames that wait."""
@@ -15,13 +16,13 @@ LEAVE_S = 1.0
 
 
 class EngineLoop:
-    """One frame of each station in turn, so that none starves another.
+    """Inspects one frame of each station in turn, so that no station starves another.
 
     Args:
-        stations: Of the box; may be filled until `start`.
+        stations: Stations of the box; the list may be filled until `start`.
 
     Attributes:
-        ready: Set whenever a frame waits, or a station's source has ended.
+        ready: Event that is set whenever a frame waits or a camera has run out of frames.
     """
 
     def __init__(self, stations: Sequence[Station]) -> None:
@@ -34,9 +35,10 @@ class EngineLoop:
         self._problem: BaseException | None = None
 
     def start(self) -> None:
-        """Begin, or go on in a new thread: the one before may hang, and ends when it comes back.
+        """Start the thread, or replace a thread that may hang by a new one.
 
-        One that does not hang ends after the part it has, and is waited for: two must not use one engine at a time.
+        The old thread ends after its current part, and the new one waits for that, because two threads must not use one
+        engine at a time. An old thread that hangs is left behind after a second.
         """
         with self._starting:
             thread = threading.Thread(target=self._run, args=(self._thread,), name="engine", daemon=True)
@@ -46,30 +48,30 @@ class EngineLoop:
 
     @property
     def running(self) -> bool:
-        """Whether there may be more to judge."""
+        """Whether the thread runs, so that there may be more to inspect."""
         return self._thread is not None and self._thread.is_alive()
 
     def join(self, timeout: float) -> None:
-        """Wait for the end.
+        """Wait for the thread to end, at most `timeout` seconds; used to pass the time while it runs.
 
         Raises:
-            BaseException: What the thread failed on.
+            BaseException: The error on which the thread ended.
         """
         if self._thread is not None:
             self._thread.join(timeout)
         if self._problem is not None:
             raise self._problem
 
-    def stop(self, seconds: float) -> None:
-        """Judge what waits, as far as there is time, and end.
+    def close(self, seconds: float) -> None:
+        """Inspect the frames that wait for at most `seconds`, and end the thread.
 
-        The part in hand is waited for beyond that: once the outbox is closed its verdict would be lost.
+        The current part may take longer, because its verdict would be lost once the outbox is closed.
         """
         self._until = time.monotonic() + seconds
         self._stopping = True
         self.ready.set()
         if self._thread is not None:
-            self._thread.join(seconds + PART_S)
+            wait_for_end(self._thread, seconds + PART_S)
 
     def _run(self, before: threading.Thread | None) -> None:
         with self._starting:
@@ -79,7 +81,7 @@ class EngineLoop:
         try:
             while self._thread is mine and time.monotonic() < self._until:
                 self.ready.clear()
-                # Read before the frames: a source that ends later wakes this thread again.
+                # Read this before taking frames: a camera that ends later sets `ready` again.
                 ended = self._stopping or all(station.ended.is_set() for station in self._stations)
                 if self._stopping:
                     self._stop_stations()

@@ -148,7 +148,7 @@ class Service:
         """Inspect the frames that wait, flush the outbox, publish `offline`, and end the threads."""
         self._supervisor.stop_within(STOP_S)
         try:
-            self._engine.stop(FINISH_S)
+            self._engine.close(FINISH_S)
             self._opened.close()
         finally:
             self._supervisor.close()

@@ -16,9 +16,11 @@ from typing import Any
 from edge_inspect.edge.errors import ConfigurationError
 from edge_inspect.edge.health.exposition import CONTENT_TYPE, expose
 from edge_inspect.edge.health.report import StationReport
+from edge_inspect.edge.threads import wait_for_end
 
 log = logging.getLogger(__name__)
 
+_END_S = 1.0
 _CLOSE_S = 0.05
 """Interval in seconds at which the server checks whether it is to stop."""
 
@@ -59,7 +61,7 @@ class HealthServer:
         """Stop the server and its thread."""
         self._server.shutdown()
         self._server.server_close()
-        self._thread.join()
+        wait_for_end(self._thread, _END_S)
 
 
 class _Handler(BaseHTTPRequestHandler):

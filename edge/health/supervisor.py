@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from edge_inspect.edge.health.stage import Stage
 from edge_inspect.edge.health.watchdog import Due, Step, Watchdog
 from edge_inspect.edge.systemd import notify, watchdog_usec
+from edge_inspect.edge.threads import wait_for_end
 
 log = logging.getLogger(__name__)
 
@@ -18,6 +19,7 @@ EXIT_STUCK = 75
 """Exit status of a process that hung (EX_TEMPFAIL of sysexits.h); systemd then starts it again."""
 FLUSH_S = 2.0
 _EVERY_S = 1.0
+_END_S = 1.0
 
 
 class Supervisor:
@@ -55,9 +57,9 @@ class Supervisor:
         self._deadline = time.monotonic() + seconds
 
     def close(self) -> None:
-        """End the thread, and wait for its end."""
+        """End the thread."""
         self._closed.set()
-        self._thread.join()
+        wait_for_end(self._thread, _END_S)
 
     def _run(self) -> None:
         said = False

@@ -15,6 +15,7 @@ from edge_inspect.edge.health.stage import Stage
 from edge_inspect.edge.station.frame_requests import FrameRequest, FrameRequests
 from edge_inspect.edge.station.ring import FrameRing
 from edge_inspect.edge.text import clean
+from edge_inspect.edge.threads import wait_for_end
 
 log = logging.getLogger(__name__)
 
@@ -83,13 +84,14 @@ class CameraThread:
         self._listener.show(request.snapshots if request is not None else (), None, problem)
 
     def stop(self) -> None:
-        """Tell the thread to take no more frames and to end."""
+        """Tell the thread to take no more frames and to end, and return at once."""
         self._stopping.set()
 
-    def join(self, timeout: float) -> None:
-        """Wait for the thread to end, at most `timeout` seconds."""
+    def close(self, timeout: float) -> None:
+        """End the thread, and wait for it at most `timeout` seconds."""
+        self.stop()
         if self._thread is not None:
-            self._thread.join(timeout)
+            wait_for_end(self._thread, timeout)
 
     def _mine(self) -> bool:
         """Return whether the calling thread is the current camera thread, and was not left behind."""

@@ -250,7 +250,7 @@ class Station:
         if self._trigger is not None:
             self._trigger.close()
         self.bundles.close()
-        self._camera.join(timeout / 4)
+        self._camera.close(timeout / 4)
         while self.ring.take() is not None:  # there was no time to inspect them
             self._statistics.count_failed()
         self.publish_health()

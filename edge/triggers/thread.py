@@ -4,6 +4,11 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 
+from edge_inspect.edge.threads import wait_for_end
+
+END_S = 1.0
+"""Time in seconds that `close` waits for the thread."""
+
 
 class Trigger(ABC):
     """Asks for frames in a thread of its own, which begins at the end of the constructor, until it is closed.
@@ -22,7 +27,7 @@ class Trigger(ABC):
     def close(self) -> None:
         """End the thread; what `fire` waits for must have ended."""
         self._closing.set()
-        self._thread.join()
+        wait_for_end(self._thread, END_S)
 
     @abstractmethod
     def _run(self) -> None:

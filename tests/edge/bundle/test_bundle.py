@@ -105,7 +105,7 @@ def test_a_missing_file_is_found(folder: Path, tmp_path: Path, name: str) -> Non
 
 def test_a_folder_without_a_manifest_is_no_bundle(folder: Path, tmp_path: Path) -> None:
     (folder / "manifest.yaml").unlink()
-    assert "holds no manifest.yaml; it is no bundle, or an unfinished one" in said(folder)
+    assert "holds no manifest.yaml; it is no bundle, or an incomplete copy of one" in said(folder)
     assert "holds no manifest.yaml" in said(pack(folder, tmp_path / "flange.zip"))
 
 

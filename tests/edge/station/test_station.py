@@ -66,7 +66,7 @@ def run(outbox: MemoryOutbox) -> Iterator[Callable[[Settings], tuple[list[Statio
         for station in stations:
             station.start()
         loop.start()
-        ends.append(lambda: loop.stop(20))
+        ends.append(lambda: loop.close(20))
         ends.extend(lambda station=station: station.close(1) for station in stations)
         if box.evidence is not None:
             ends.append(lambda: box.evidence.close(20))

@@ -49,7 +49,7 @@ def run(outbox: MemoryOutbox) -> Iterator[Run]:
         loop = EngineLoop(stations)
         stations.append(Station(settings, settings.stations[0], make_box(settings, outbox, loop.ready)))
         stations[0].start()
-        ends.extend([lambda: loop.stop(20), lambda: stations[0].close(4)])
+        ends.extend([lambda: loop.close(20), lambda: stations[0].close(4)])
         return stations[0], loop
 
     yield start
