@@ -102,7 +102,7 @@ _MAKERS = {"scratch": _scratch, "dent": _dent, "stain": _stain}
 
 
 def difference(look: Look, good: Floats, defect: str, seed: int, strength: float) -> tuple[Floats, int, int]:
-    """Return the change that `defect` makes to the lit part, (PATCH, PATCH, 4) float32, and the patch's top and left."""
+    """Return the change that `defect` makes to the lit part, (PATCH, PATCH, 4) float32, and its top and left."""
     rng = np.random.default_rng([seed, 1 + DEFECTS.index(defect)])
     hole = int(rng.integers(len(HOLES))) if defect == "missing_hole" else None
     row, column = _flat_metal()[rng.integers(len(_flat_metal()))] if hole is None else np.add(HOLES[hole][1::-1], HALF)
