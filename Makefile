@@ -1,10 +1,12 @@
-# One command each, with all of its set-up. Python packages install into .venv; PYTHON names the interpreter to make it with.
-#   make demo     the whole chain on a rendered production line, nothing downloaded but packages
-#   make test     every test that this machine can run; those that cannot are skipped and say why
-#   make lint     ruff, mypy and codespell
-#   make bench    what is measured: writes tests/benchmarks/results/
-#   make install  on a box, as root: into /opt/edge-inspect, as a service; uninstall leaves configuration and data
-# What pip does not bring comes by apt where that is possible, else requirements.sh names the command that brings it.
+# Each target does its own set-up. Python packages are installed into .venv; PYTHON names the interpreter for it.
+#   make demo       run the whole chain on a rendered production line; downloads nothing but packages
+#   make test       run every test that this machine can run; the others are skipped and say why
+#   make lint       run ruff, mypy and codespell
+#   make bench      run the benchmarks; writes tests/benchmarks/results/
+#   make install    on a box, as root: install into /opt/edge-inspect, and add the service to systemd
+#   make uninstall  on a box, as root: remove the program and the service, but no configuration and no data
+#   make clean      remove .venv and out/
+# Packages that pip cannot install are installed by apt if possible; otherwise requirements.sh prints the command.
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -12,31 +14,32 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 DEVELOPED := .[train,demo,dev]
 
-# PIP_OPTIONS are handed to pip, such as the index of torch without CUDA (README).
-# Of `install`: EXTRAS=tensorrt,gpio installs those extras too; DESTDIR=DIR puts everything under DIR and touches no user.
+# PIP_OPTIONS are passed to pip, such as the index of torch without CUDA (README).
+# For `make install`: EXTRAS=tensorrt,gpio also installs these extras; DESTDIR=DIR puts all files under DIR, creates no
+# user and calls no systemctl.
 PREFIX ?= /opt/edge-inspect
 CONFIGURATION := $(DESTDIR)/etc/edge-inspect
 UNITS := edge-inspect.service edge-inspect-bridge.service
 UNIT_FOLDER := $(DESTDIR)/etc/systemd/system
 PLACE := $(DESTDIR)$(PREFIX)
 DOCUMENTS := $(PLACE)/share/doc/edge-inspect
-# JetPack's OpenCV (with GStreamer) and TensorRT are packages of the system.
+# On a Jetson, OpenCV (with GStreamer) and TensorRT are packages of the system, which the environment must see.
 VENV_OPTIONS ?= $(if $(wildcard /etc/nv_tegra_release),--system-site-packages)
 PIP_OPTIONS ?=
 GROUPS := video render plugdev gpio dialout
-# opencv-python loads libraries of a desktop. Where they are missing and could not be installed, opencv-python-headless
-# takes its place; pip cannot be told that either will do. Both own the same files, so the one that stays is put in anew.
+# opencv-python loads desktop libraries. If they are missing and could not be installed, opencv-python-headless replaces
+# it; a requirement cannot say "either of the two". Both own the same files, so the second one is installed anew.
 define WITH_OPENCV
 $(1) -c 'import cv2' 2> /dev/null || { echo "opencv-python does not load here; opencv-python-headless takes its place"; \
 	    $(1) -m pip uninstall --quiet --yes opencv-python && \
 	    $(1) -m pip install --quiet --force-reinstall --no-deps opencv-python-headless && $(1) -c 'import cv2'; }
 endef
-# pip gives up when one download breaks off; what has come stays in its cache.
+# pip gives up when one download breaks off. What it has downloaded stays in its cache, so another try goes on from there.
 define TRIED_AGAIN
 for pause in 10 30 0; do $(1) && break; [ $$pause -ne 0 ] || exit 1; \
 	    echo "pip failed; another try in $$pause s"; sleep $$pause; done
 endef
-# Where systemd runs: not while an image is being made.
+# Set where systemd runs, which it does not while the image of a disk is being built.
 BOOTED := $(wildcard /run/systemd/system)
 
 .PHONY: demo test lint bench install uninstall clean
@@ -44,10 +47,10 @@ BOOTED := $(wildcard /run/systemd/system)
 demo: $(INSTALLED)
 	$(BIN)/edge-inspect demo --out out/demo
 
-# Two at a time, a file each: most tests keep one core busy. More threads than cores would spin and wait. A worker that
-# dies is not replaced: xdist then waits for ever for the files it had been given.
+# Two processes, each with one test file at a time. Most tests keep one core busy, so one OpenMP thread each is enough. A
+# worker that dies is not replaced, because xdist would wait for ever for the files that it had been given.
 test: $(INSTALLED)
-	@./requirements.sh test || echo "tests that need what is missing are skipped"
+	@./requirements.sh test || echo "tests that need a missing package are skipped"
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --max-worker-restart 0
 
 lint: $(INSTALLED)
@@ -56,7 +59,7 @@ lint: $(INSTALLED)
 	$(BIN)/codespell
 	$(BIN)/mypy
 
-# DATA: a folder of categories in the layout of MVTec AD, CATEGORIES: those to take.
+# DATA is a folder of categories in the layout of MVTec AD; CATEGORIES names the categories to use.
 bench: $(INSTALLED)
 	$(BIN)/python tests/benchmarks/service.py
 	$(BIN)/python tests/benchmarks/delivery.py
@@ -74,7 +77,7 @@ $(INSTALLED): pyproject.toml
 
 install:
 	@test -e $(PLACE)/pyvenv.cfg || test -z "$$(ls -A $(PLACE) 2> /dev/null)" || \
-	    { echo "PREFIX=$(PREFIX): holds other things, and uninstall removes it whole; name a folder of its own"; exit 1; }
+	    { echo "PREFIX=$(PREFIX): the folder holds other files, and uninstall would remove them; name an empty one"; exit 1; }
 	@PYTHON=$(PYTHON) ./requirements.sh run
 	$(PYTHON) -m venv $(VENV_OPTIONS) $(PLACE)
 	$(call TRIED_AGAIN,$(PLACE)/bin/python -m pip install --quiet --upgrade $(PIP_OPTIONS) '.$(if $(EXTRAS),[$(EXTRAS)])')
@@ -92,8 +95,8 @@ ifeq ($(DESTDIR),)
 	for group in $(GROUPS); do getent group $$group > /dev/null && usermod --append --groups $$group edge-inspect || true; done
 	$(if $(BOOTED),systemctl daemon-reload)
 	$(PLACE)/bin/edge-inspect selftest || { [ $$? -eq 1 ] && \
-	    echo "The service leaves out what failed above, and runs a precision that is right."; }
-	@echo "Edit /etc/edge-inspect/config.yaml, then: systemctl enable --now edge-inspect"
+	    echo "The service does not use the precisions that failed above, and runs another one."; }
+	@echo "Edit /etc/edge-inspect/config.yaml, then start the service: systemctl enable --now edge-inspect"
 endif
 
 uninstall:
@@ -104,7 +107,7 @@ endif
 	rm -rf $(PLACE) $(UNITS:%=$(UNIT_FOLDER)/%)
 ifeq ($(DESTDIR),)
 	$(if $(BOOTED),systemctl daemon-reload)
-	@echo "Left: /etc/edge-inspect, /var/lib/edge-inspect and the user edge-inspect"
+	@echo "Not removed: /etc/edge-inspect, /var/lib/edge-inspect and the user edge-inspect"
 endif
 
 clean:

@@ -1,13 +1,13 @@
 #!/bin/sh
-# Bring what pip cannot bring: packages of Debian or Ubuntu.
+# Install the packages of Debian or Ubuntu that pip cannot install.
 #
-#   ./requirements.sh run    to install and run: a Python of 3.10 or newer with venv, and the libraries of opencv-python
-#   ./requirements.sh test   for every test too: a broker, a compiler, openssl, stand-ins for cameras, systemd's checks,
-#                            a Modbus client, node and npm, a browser
+#   ./requirements.sh run    to install and run: Python 3.10 or newer with venv, and the libraries of opencv-python
+#   ./requirements.sh test   also for all tests: a broker, a compiler, openssl, simulated cameras, systemd's checks,
+#                            Modbus clients, node and npm, a browser
 #
-# What is there already is left alone. Where packages can be installed (as root, or with sudo that asks for no password)
-# they are; else the one command that brings them is named. Exit status 0 if nothing is missing that cannot be done
-# without, 1 if something is.
+# Packages that are installed already are left alone. Missing ones are installed if this user is root, or sudo asks for no
+# password; otherwise the script prints the command that installs them. Exit status 0 if no required package is missing,
+# else 1.
 set -u
 PYTHON="${PYTHON:-python3}"
 PATH="$PATH:/usr/sbin:/sbin:/usr/local/sbin"
@@ -17,7 +17,7 @@ has_library() { ldconfig -p 2>/dev/null | grep -q "$1 "; }
 has_package() { dpkg --status "$1" 2>/dev/null | grep -q "^Status:.* installed"; }
 is_recent() { "$PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null; }
 has_venv() { "$PYTHON" -c 'import ensurepip, venv' 2>/dev/null; }
-# Where OpenCV loads it needs no more, whatever is on its list: JetPack's own, or opencv-python-headless.
+# An OpenCV that loads needs no further library, such as JetPack's own or opencv-python-headless.
 has_opencv() { "$PYTHON" -c 'import cv2' 2>/dev/null; }
 
 missing() {
@@ -29,8 +29,9 @@ missing() {
     command -v openssl >/dev/null || echo openssl
 }
 
-# What opencv-python loads, without which make takes opencv-python-headless; and for tests an RTSP server, a fake GigE
-# camera, systemd-analyze, other people's Modbus clients and validators, a browser: not every release has all of them.
+# Packages that are useful but not required. Without the libraries of opencv-python, make installs opencv-python-headless.
+# The tests use an RTSP server, a fake GigE camera, systemd-analyze, Modbus clients and validators of other projects, and
+# a browser; not every release of Debian has all of them.
 wanted() {
     has_opencv || {
         has_library libGL.so.1 || echo libgl1
@@ -50,7 +51,7 @@ wanted() {
 }
 
 if command -v "$PYTHON" >/dev/null && ! is_recent; then
-    echo "$("$PYTHON" --version) is too old: Python 3.10 to 3.13 is needed; name one: make PYTHON=python3.11 ..." >&2
+    echo "$("$PYTHON" --version) is too old: install Python 3.10 to 3.13, and name it: make PYTHON=python3.11 ..." >&2
     exit 1
 fi
 needed="$(missing "$1" | xargs)"
@@ -65,7 +66,7 @@ if command -v apt-get >/dev/null && { [ -z "$as_root" ] || sudo -n true 2>/dev/n
     quietly="$as_root env DEBIAN_FRONTEND=noninteractive $command -qq"
     $as_root apt-get update -qq
     [ -z "$needed" ] || $quietly $needed >/dev/null
-    # One that this release does not have must not keep the others away.
+    # apt installs nothing if one package is unknown to this release, so try each by itself.
     [ -z "$more" ] || $quietly $more >/dev/null || for package in $more; do $quietly "$package" >/dev/null; done
     needed="$(missing "$1" | xargs)"
     more="$(wanted "$1" | xargs)"
@@ -73,8 +74,8 @@ if command -v apt-get >/dev/null && { [ -z "$as_root" ] || sudo -n true 2>/dev/n
 fi
 echo "missing: $needed $more" >&2
 if command -v apt-get >/dev/null; then
-    echo "this command brings it: sudo apt-get update && sudo $command $needed $more" >&2
+    echo "to install: sudo apt-get update && sudo $command $needed $more" >&2
 else
-    echo "install what your distribution calls these packages of Debian" >&2
+    echo "these are names of Debian's packages; install the matching packages of your distribution" >&2
 fi
 [ -z "$needed" ]

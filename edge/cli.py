@@ -28,43 +28,43 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run `edge-inspect`; return the exit status."""
     parser = argparse.ArgumentParser(
         prog="edge-inspect",
-        description="Inspects parts on a production line: camera to verdict to MQTT.",
-        epilog="Try it without camera, broker or data: edge-inspect demo",
+        description="Inspects the parts on a production line with cameras, and publishes the verdicts over MQTT.",
+        epilog="To try it without a camera, a broker or pictures of your own: edge-inspect demo",
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    _add_run(commands.add_parser("run", help="run the service"))
-    _add_check(commands.add_parser("check", help="check a configuration: every mistake at once"))
+    _add_run(commands.add_parser("run", help="run the inspection service"))
+    _add_check(commands.add_parser("check", help="check a configuration and list all of its mistakes"))
     _add_image(commands.add_parser("image", help="inspect image files"))
-    _add_review(commands.add_parser("review", help="a contact sheet of saved evidence"))
-    _add_bench(commands.add_parser("bench", help="measure a bundle on this box"))
+    _add_review(commands.add_parser("review", help="draw a contact sheet of saved evidence"))
+    _add_bench(commands.add_parser("bench", help="measure how fast a bundle runs on this box"))
     _add_command(commands.add_parser("command", help="send a command to a station and print its reply"))
-    _add_bridge(commands.add_parser("bridge", help="show the verdicts to a PLC over Modbus TCP"))
-    _add_doctor(commands.add_parser("doctor", help="say what this box has and lacks"))
-    _add_selftest(commands.add_parser("selftest", help="run a small bundle in each precision: what this box can do"))
-    _add_demo(commands.add_parser("demo", help="the whole chain on a rendered production line"))
+    _add_bridge(commands.add_parser("bridge", help="serve the verdicts to a PLC over Modbus TCP"))
+    _add_doctor(commands.add_parser("doctor", help="list what is installed on this box and what is missing"))
+    _add_selftest(commands.add_parser("selftest", help="test which precisions this box computes correctly"))
+    _add_demo(commands.add_parser("demo", help="run the whole chain on a rendered production line"))
     return run_command(parser, argv)
 
 
 def _add_run(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Inspects every frame of every station in the configuration and publishes the verdicts over MQTT. A broker "
-        "that is away is no error: verdicts wait in the outbox. Ends on SIGTERM or Ctrl-C after the part in hand, or "
-        "when every source has ended. SIGHUP reads the configuration again. Exit status 75: something hung that could "
-        "not be helped from inside."
+        "Inspects the parts of every station in the configuration and publishes the verdicts over MQTT. If the broker "
+        "cannot be reached, verdicts wait in the outbox. On SIGTERM or Ctrl-C the service finishes the current part "
+        "and ends; it also ends when every camera has run out of frames. SIGHUP makes it read the configuration again. "
+        "Exit status 75: a camera, an engine or the disk hung, and reopening did not help."
     )
-    parser.epilog = _what_there_is()
-    parser.add_argument("--config", type=Path, required=True, metavar="FILE", help="configuration, YAML")
-    parser.add_argument("--verbose", action="store_true", help="log more")
+    parser.epilog = _known_kinds()
+    parser.add_argument("--config", type=Path, required=True, metavar="FILE", help="configuration file (YAML)")
+    parser.add_argument("--verbose", action="store_true", help="log at level DEBUG")
     parser.set_defaults(handler=_run)
 
 
-def _what_there_is() -> str:
-    """Return what a configuration can name for cameras, triggers and engines."""
+def _known_kinds() -> str:
+    """Return the cameras, triggers and engines that a configuration can name."""
     cameras = ", ".join(f"{kind.scheme}: ({kind.about})" for kind in CAMERAS.values())
     triggers = ", ".join(kind.form for kind in TRIGGERS)
     engines = ", ".join(f"{kind.name} ({kind.runs_on})" for kind in ENGINES.values())
-    return f"Cameras: {cameras}. Triggers: {triggers}. Engines: {engines}. docs/cameras.md has options and examples."
+    return f"Cameras: {cameras}. Triggers: {triggers}. Engines: {engines}. Options and examples: docs/cameras.md."
 
 
 def _run(arguments: argparse.Namespace) -> None:
@@ -76,7 +76,8 @@ def _run(arguments: argparse.Namespace) -> None:
     _start_log(arguments.verbose)
     run(load_settings(arguments.config), lambda: load_settings(arguments.config))
     if any(thread.daemon for thread in threading.enumerate()):
-        # One that is in native code yet, as where an engine is being built, aborts the process when Python ends.
+        # A daemon thread that is still in native code, building an engine for example, would abort the process when
+        # Python shuts down.
         logging.shutdown()
         os._exit(0)
 
@@ -98,18 +99,18 @@ def _start_log(verbose: bool) -> None:
 
 def _add_check(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Reads a configuration, opens its bundles, checks their signatures where it names public keys, and looks for "
-        "its cameras, triggers, folders and files, without starting anything; certificates, keys and passwords are "
-        "loaded as the service does. Lists every mistake with its key. Exit status 2 if there is one."
+        "Checks a configuration without starting anything. Opens its bundles, checks their signatures if public keys "
+        "are configured, and looks for its cameras, triggers, folders and files. Loads certificates, keys and "
+        "passwords as the service would. Lists every mistake with its key. Exit status 2 if there is a mistake."
     )
-    parser.epilog = _what_there_is()
-    parser.add_argument("--config", type=Path, required=True, metavar="FILE", help="configuration, YAML")
-    parser.add_argument("--bridge", action="store_true", help="it is the configuration of `edge-inspect bridge`")
+    parser.epilog = _known_kinds()
+    parser.add_argument("--config", type=Path, required=True, metavar="FILE", help="configuration file (YAML)")
+    parser.add_argument("--bridge", action="store_true", help="FILE is a configuration of `edge-inspect bridge`")
     parser.add_argument(
         "--connect",
         action="store_true",
-        help="connect to the broker too, as a client of its own that no running station notices: say what the broker "
-        "announces, and ask for the topics that are needed; exit status 1 if the broker refuses any of it",
+        help="also connect to the broker, show what it announces, and test the topics that are needed; uses a client "
+        "id of its own, so running stations are not disturbed; exit status 1 if the broker refuses anything",
     )
     parser.set_defaults(handler=_check)
 
@@ -123,14 +124,18 @@ def _check(arguments: argparse.Namespace) -> None:
 
 def _add_image(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Inspects image files with a bundle: one line a file on standard output, accept or reject. One that cannot be "
-        "read is told of on standard error, the others are inspected, and the exit status is 2."
+        "Inspects image files with a bundle. Prints one line per file to standard output: accept or reject, the score, "
+        "the path. A file that cannot be read is reported on standard error; the other files are still inspected, and "
+        "the exit status is 2."
     )
-    parser.add_argument("bundle", type=Path, metavar="BUNDLE")
-    parser.add_argument("paths", type=Path, nargs="+", metavar="PATH", help="images, or folders of them")
-    parser.add_argument("--precision", choices=PRECISIONS, help="default: what the bundle prefers")
+    parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="bundle (folder or .zip)")
+    parser.add_argument("paths", type=Path, nargs="+", metavar="PATH", help="image files, or folders of images")
+    parser.add_argument("--precision", choices=PRECISIONS, help="default: the precision that the bundle prefers")
     parser.add_argument(
-        "--overlay", type=Path, metavar="DIR", help="write each image with its map and regions there, as STEM.png"
+        "--overlay",
+        type=Path,
+        metavar="DIR",
+        help="write each image with its anomaly map and defect regions to DIR/STEM.png",
     )
     add_json_option(parser)
     parser.set_defaults(handler=_image)
@@ -157,13 +162,14 @@ def _image(arguments: argparse.Namespace) -> None:
 
 def _add_review(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Draws a contact sheet of the evidence that the service has saved: each rejected or borderline part beside its "
-        "map, newest first. One line a part on standard output, in the order of the sheet, with the picture's path."
+        "Draws a contact sheet of the evidence that the service has saved: rejected and borderline parts, newest "
+        "first, each beside its anomaly map. Prints one line per part to standard output, in the order of the sheet, "
+        "with the path of its picture."
     )
-    parser.add_argument("folder", type=Path, metavar="DIR", help="what evidence.folder names in the configuration")
-    parser.add_argument("--out", type=Path, metavar="FILE", help="the sheet (default DIR/review.jpg)")
-    parser.add_argument("--only", choices=("rejects", "borderline"), help="default: both")
-    parser.add_argument("--newest", type=int, default=90, metavar="N", help="parts on the sheet (default 90)")
+    parser.add_argument("folder", type=Path, metavar="DIR", help="folder of the evidence (evidence.folder)")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="file for the sheet (default DIR/review.jpg)")
+    parser.add_argument("--only", choices=("rejects", "borderline"), help="show only these parts (default: both kinds)")
+    parser.add_argument("--newest", type=int, default=90, metavar="N", help="largest number of parts (default 90)")
     add_json_option(parser)
     parser.set_defaults(handler=_review)
 
@@ -185,14 +191,16 @@ def _review(arguments: argparse.Namespace) -> None:
 
 def _add_bench(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Measures a bundle on this box: the engine alone (network input ready, features out), and end to end from a "
-        "frame in memory to the verdict with its regions."
+        "Measures how fast a bundle runs on this box: the network alone (from its input to its output), and the whole "
+        "way from a frame in memory to the verdict with its regions."
     )
-    parser.add_argument("bundle", type=Path, metavar="BUNDLE")
-    parser.add_argument("--precision", choices=PRECISIONS, help="default: what the bundle prefers")
+    parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="bundle (folder or .zip)")
+    parser.add_argument("--precision", choices=PRECISIONS, help="default: the precision that the bundle prefers")
     parser.add_argument("--engine", choices=ENGINES, help=f"default: {DEFAULT}")
-    parser.add_argument("--frames", type=int, default=200, metavar="N", help="frames to time (default 200)")
-    parser.add_argument("--size", default="640x480", metavar="WxH", help="size of the frames (default 640x480)")
+    parser.add_argument("--frames", type=int, default=200, metavar="N", help="number of frames to time (default 200)")
+    parser.add_argument(
+        "--size", default="640x480", metavar="WxH", help="size of the frames in pixels (default 640x480)"
+    )
     add_json_option(parser)
     parser.set_defaults(handler=_bench)
 
@@ -218,12 +226,14 @@ def _add_command(parser: argparse.ArgumentParser) -> None:
 
 def _add_bridge(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Follows stations over MQTT, asks them for parts that did not come, and shows their verdicts to a PLC as "
-        "registers over Modbus TCP; docs/bridge.md has the map. Ends on SIGTERM or Ctrl-C."
+        "Subscribes to the verdicts of stations over MQTT and serves them to a PLC as Modbus TCP registers. Asks the "
+        "stations to resend missing verdicts. docs/bridge.md lists the registers. Ends on SIGTERM or Ctrl-C."
     )
-    parser.add_argument("--config", type=Path, required=True, metavar="FILE", help="the bridge's configuration, YAML")
-    parser.add_argument("--map", action="store_true", help="print the registers of its stations, and end")
-    parser.add_argument("--verbose", action="store_true", help="log more")
+    parser.add_argument(
+        "--config", type=Path, required=True, metavar="FILE", help="configuration file of the bridge (YAML)"
+    )
+    parser.add_argument("--map", action="store_true", help="print the register map of the configured stations and end")
+    parser.add_argument("--verbose", action="store_true", help="log at level DEBUG")
     parser.set_defaults(handler=_bridge)
 
 
@@ -244,8 +254,8 @@ def _bridge(arguments: argparse.Namespace) -> None:
 
 def _add_doctor(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Says what this box has for edge-inspect, what it lacks, and the command that brings it. Packages are not only "
-        "looked up but imported. Exit status 0 where everything that every box needs is there, 1 where it is not."
+        "Lists what edge-inspect needs or can use: what is installed on this box, what is missing, and the command "
+        "that installs it. Python packages are imported as a test. Exit status 0 if every required item works, else 1."
     )
     add_json_option(parser)
     parser.set_defaults(handler=_doctor)
@@ -263,14 +273,14 @@ def _doctor(arguments: argparse.Namespace) -> None:
         arguments.json,
     )
     if missing := [finding.what for finding in findings if finding.needed and not finding.found]:
-        raise CheckFailed(f"missing: {', '.join(missing)}; the lines above say what brings them")
+        raise CheckFailed(f"missing: {', '.join(missing)}; the lines above say how to install each")
 
 
 def _add_selftest(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Runs the golden frames of a small bundle that ships with the program, in each precision, on every engine that "
-        "this box has, and says which give the right maps. Needs neither camera nor broker. Exit status 0 where all "
-        "do, 1 where one does not: bundles then run in a precision that does, which the service finds by itself."
+        "Tests which precisions this box computes correctly. Runs a small built-in bundle in each precision on every "
+        "engine of this box, and compares the anomaly maps with the expected ones. Needs no camera and no broker. "
+        "Exit status 0 if all maps are right, 1 if some are wrong; the service avoids the wrong precisions by itself."
     )
     add_json_option(parser)
     parser.set_defaults(handler=_selftest)
@@ -289,21 +299,27 @@ def _selftest(arguments: argparse.Namespace) -> None:
     write_json({"trials": [asdict(trial) for trial in trials]}, arguments.json)
     good = ", ".join(f"{trial.precision} on {trial.engine}" for trial in trials if trial.ok)
     if failed := ", ".join(f"{trial.precision} on {trial.engine}" for trial in trials if not trial.ok):
-        raise CheckFailed(f"this box gives wrong maps, or none, in {failed}; it can run {good or 'nothing'}")
+        raise CheckFailed(f"this box computes no maps, or wrong ones, in {failed}; it can run {good or 'nothing'}")
     say(f"this box can run {good}")
 
 
 def _add_demo(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Renders a production line, trains on its good parts, calibrates an INT8 bundle, starts a broker on loopback, "
-        "runs the service over a stream of parts, and shows each verdict as it arrives at a subscriber. Nothing is "
-        "downloaded. Needs the extras [train] and [demo]."
+        "Runs the whole chain on this computer: renders a production line, trains on its good parts, calibrates a "
+        "bundle, starts a broker, inspects a stream of parts, and prints each verdict as a subscriber receives it. "
+        "Downloads nothing. Needs the extras [train] and [demo]."
     )
     parser.add_argument(
-        "--out", type=Path, default=Path("out/demo"), metavar="DIR", help="default out/demo; emptied first"
+        "--out",
+        type=Path,
+        default=Path("out/demo"),
+        metavar="DIR",
+        help="folder for all files (default out/demo); files of an earlier demo in it are deleted first",
     )
-    parser.add_argument("--frames", type=int, default=120, metavar="N", help="parts in the stream (default 120)")
-    parser.add_argument("--steps", type=int, default=120, metavar="N", help="steps of the training (default 120)")
+    parser.add_argument(
+        "--frames", type=int, default=120, metavar="N", help="number of parts in the stream (default 120, at least 10)"
+    )
+    parser.add_argument("--steps", type=int, default=120, metavar="N", help="training steps (default 120)")
     parser.set_defaults(handler=_demo)
 
 

@@ -1,7 +1,6 @@
-"""The wall clock, which people and the network set: noticing that it was, and the age of what was stamped by it.
+"""The wall clock, which people and the network may set at any time: notices steps, and corrects the age of time stamps.
 
-Nothing of this project measures a duration with the wall clock; `time.monotonic` does that. The wall clock only says
-when something was, in messages and in ids.
+This project measures every duration with `time.monotonic`. The wall clock is only used for times in messages and ids.
 """
 
 from __future__ import annotations
@@ -13,44 +12,47 @@ from datetime import datetime, timedelta, timezone
 
 log = logging.getLogger(__name__)
 
-# Seconds since 1970 of the years 2024 and 2100.
+# The beginning of the years 2024 and 2100, in seconds since 1970.
 _POSSIBLE = (1_704_067_200, 4_102_444_800)
 _STEP_S = 1.0
-# Two clocks are not read at one moment; where more than this lies between, the reading says nothing.
+# Two clocks cannot be read at the same moment. If reading both takes longer than this, their difference is not used.
 _READ_WITHIN_S = 0.1
-# A frame that was stamped before the clock was set has been read by then.
+# So long after a step, no frame is left that was stamped before it.
 _STAMPS_MIX_S = 60.0
 
 
 def _booted() -> float:
-    """Return the seconds since the box was switched on, those in which it was suspended too."""
+    """Return the seconds since the box was switched on, including the time in which it was suspended."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 class ClockWatch:
-    """Notices that the wall clock was set, by what it does against the clock that nobody can set. Used by one thread.
+    """Notices that the wall clock was set, by comparing it with a clock that cannot be set. Used by one thread.
 
-    Slewing, as NTP does it, is no step: it adds less than a millisecond a second.
+    Slewing, as NTP does it, counts as no step, because it changes the clock by less than a millisecond per second.
 
     Args:
-        wall: Seconds since 1970.
-        steady: Seconds, by a clock that nobody sets and that runs on while the box is suspended.
+        wall: Returns the wall clock, in seconds since 1970.
+        steady: Returns the seconds of a clock that cannot be set, and that continues while the box is suspended.
 
     Attributes:
-        steps: How often the clock was set by more than a second.
-        last_step_s: By how much the last time, forward above 0; `None` before the first.
+        steps: Number of times the clock was set by more than a second.
+        last_step_s: Size of the last step in seconds, positive if the clock was set forward; `None` before the first.
     """
 
     def __init__(self, wall: Callable[[], float] = time.time, steady: Callable[[], float] = _booted) -> None:
         self._wall, self._steady = wall, steady
         self._offset = wall() - steady()
         if not is_possible(wall()):
-            log.warning("the clock says %s: it was never set, and times in messages are wrong", show_time(wall()))
+            log.warning(
+                "the clock of this box says %s: it was never set, and times in messages are wrong; set it, best by NTP",
+                show_time(wall()),
+            )
         self.steps = 0
         self.last_step_s: float | None = None
 
     def look(self) -> None:
-        """Compare the clocks, and log a step; call this several times a minute."""
+        """Compare the clocks, and log a step. Call this several times a minute."""
         before = self._steady()
         wall = self._wall()
         if self._steady() - before > _READ_WITHIN_S:
@@ -61,8 +63,8 @@ class ClockWatch:
         self.steps += 1
         self.last_step_s = round(step, 3)
         log.warning(
-            "the clock was set %s by %s: it is %s now. Times in messages from before differ by that. No message is "
-            "dropped for it, and no limit counts it; commands must have an id of the new time",
+            "the clock was set %s by %s; it is %s now. Times in earlier messages differ by that much. No message is "
+            "dropped and no timeout is affected. Senders of commands must use the new time for their ids",
             "forward" if step > 0 else "back",
             timedelta(seconds=round(abs(step))),
             show_time(wall),
@@ -70,11 +72,11 @@ class ClockWatch:
 
 
 class StampAge:
-    """The age of frames that a driver has stamped by the wall clock, right also when that is set meanwhile.
+    """The age of frames that a driver stamps with the wall clock; correct even if that clock is set in between.
 
     Args:
-        wall: Seconds since 1970.
-        steady: Seconds, by a clock that nobody sets.
+        wall: Returns the wall clock, in seconds since 1970.
+        steady: Returns the seconds of a clock that cannot be set.
     """
 
     def __init__(self, wall: Callable[[], float] = time.time, steady: Callable[[], float] = time.monotonic) -> None:
@@ -83,10 +85,10 @@ class StampAge:
         self._set_at = 0.0
 
     def age(self, stamp: float) -> float:
-        """Return how many seconds ago a stamp was made, 0 or more. Stamps must come in their order.
+        """Return how many seconds ago a frame was stamped, at least 0. Call this in the order of the frames.
 
         Args:
-            stamp: Seconds since 1970.
+            stamp: Time stamp of the frame, in seconds since 1970.
         """
         wall, now = self._wall(), self._steady()
         offset = wall - now
@@ -95,26 +97,26 @@ class StampAge:
         elif now - self._set_at > _STAMPS_MIX_S:
             self._before = offset
         self._offset = offset
-        # The stamp is of the clock as it is, or as it was before it was set: of the two the one that is not in the
-        # future, and of two such the newer, since a frame does not lie about for long.
+        # The frame was stamped either by the clock as it is now, or as it was before the step. Drop an age that lies in
+        # the future; if both are possible take the smaller one, because frames are read soon after they are taken.
         possible = [age for age in (wall - stamp, wall - stamp - (offset - self._before)) if age >= -_STEP_S]
         return max(0.0, min(possible, default=0.0))
 
 
 def is_possible(seconds: float) -> bool:
-    """Return whether a clock that says so may be right: one that was never set begins in 1970 where it has no battery.
+    """Return whether a time lies between 2024 and 2100. A clock without a battery that was never set starts in 1970.
 
     Args:
-        seconds: Since 1970.
+        seconds: The time, in seconds since 1970.
     """
     return _POSSIBLE[0] < seconds < _POSSIBLE[1]
 
 
 def show_time(seconds: float) -> str:
-    """Return a time for people, in UTC: `2026-11-29T06:37:00Z`.
+    """Return a time in UTC as text: `2026-11-29T06:37:00Z`.
 
     Args:
-        seconds: Since 1970; any number that a clock may show.
+        seconds: The time, in seconds since 1970; any number is accepted.
     """
     try:
         return f"{datetime.fromtimestamp(seconds, timezone.utc):%Y-%m-%dT%H:%M:%SZ}"

@@ -1,6 +1,6 @@
-"""The packages that the programs import: what brings each, and what to do where one does not load.
+"""The packages that the programs import: how to install each, and what to do if one does not load.
 
-Imports nothing but the standard library, so that it can speak when nothing else loads.
+This module imports only the standard library, so that it works when nothing else loads.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ NEEDED = {
     "openvino": "openvino>=2025.0",
     "cryptography": "cryptography>=3.4",
 }
-"""What every box needs: the requirement, as in pyproject.toml, by the module that is imported."""
+"""The modules that every box needs, each with its requirement in pyproject.toml."""
 
 EXTRAS = {
     **dict.fromkeys(("torch", "torchvision", "timm", "safetensors", "onnx", "onnxscript", "scipy", "tqdm"), "train"),
@@ -28,7 +28,7 @@ EXTRAS = {
     "gpiod": "gpio",
     "harvesters": "genicam",
 }
-"""The extra that brings a module which only some programs need."""
+"""The modules that only some programs need, each with the extra of edge-inspect that installs it."""
 
 _OWN = "edge_inspect"
 OPENCV_LIBRARIES = "apt-get install libgl1 libglib2.0-0 libxcb1"
@@ -36,15 +36,15 @@ HEADLESS = "pip uninstall -y opencv-python && pip install --force-reinstall --no
 
 
 def explain(error: BaseException) -> EdgeInspectError | None:
-    """Return the error to show where the import of another package failed; `None` where it was anything else.
+    """Return the error to show if the import of another package failed; `None` for any other error.
 
-    Packages without their shared libraries fail with whatever they like, so the traceback tells, not the type.
+    A package that lacks a shared library may raise an error of any type, so this looks at the traceback, not the type.
     """
     module = failed_import(error)
     if module in NEEDED:
         return DependencyError(
             f"import {module} fails: {_say(error)}; {remedy(module, str(error))}; "
-            "edge-inspect doctor looks at everything that is needed"
+            "edge-inspect doctor checks all packages"
         )
     if module in EXTRAS:
         extra = EXTRAS[module]
@@ -56,7 +56,7 @@ def explain(error: BaseException) -> EdgeInspectError | None:
 
 
 def failed_import(error: BaseException) -> str | None:
-    """Return the package whose import, by a module of this project, raised the error; `None` where none did."""
+    """Return the package whose import by this project raised the error; `None` if no import raised it."""
     names: list[tuple[str, str]] = []
     step = error.__traceback__
     while step is not None:
@@ -74,16 +74,16 @@ def failed_import(error: BaseException) -> str | None:
 
 
 def remedy(module: str, said: str) -> str:
-    """Return what to do about a needed module whose import failed with the words `said`."""
+    """Return what to do if the import of a needed module failed with the message `said`."""
     if module == "cv2" and ".so" in said:
-        return f"{OPENCV_LIBRARIES} (on a server without a desktop), or {HEADLESS}"
+        return f"OpenCV lacks libraries of a desktop: {OPENCV_LIBRARIES}, or {HEADLESS}"
     if module == "cv2" and re.search(r"multiarray|_ARRAY_API|compiled using NumPy 1", said):
         return "OpenCV before 4.10 does not load beside numpy 2: pip install 'numpy<2', or a newer OpenCV"
     if ".so" in said:
-        return f"install the library that is named, or pip install --force-reinstall '{NEEDED[module]}'"
+        return f"install the library that the message names, or pip install --force-reinstall '{NEEDED[module]}'"
     return f"pip install '{NEEDED[module]}'"
 
 
 def _say(error: BaseException) -> str:
-    """Return the first line of what was said: OpenCV's and torch's messages are pages."""
+    """Return the first line of an error's message; those of OpenCV and torch are pages long."""
     return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

@@ -7,20 +7,22 @@ import time
 from collections.abc import Sequence
 
 from edge_inspect.edge.station.station import Station
+from edge_inspect.edge.threads import wait_for_end
 
-# Seconds to wait for the part that is being inspected: when the service stops, and when a new thread replaces one that
-# may hang.
-_PART_S, _LEAVE_S = 5.0, 1.0
+PART_S = 5.0
+"""Time in seconds that a stop waits for the current part, beyond the time for the frames that wait."""
+LEAVE_S = 1.0
+"""Time in seconds that a new engine thread waits for the one before it, which may hang."""
 
 
 class EngineLoop:
-    """A thread that inspects one frame of each station in turn, so that no station starves another.
+    """Inspects one frame of each station in turn, so that no station starves another.
 
     Args:
-        stations: Stations of the box. They may be added until `start`.
+        stations: Stations of the box; the list may be filled until `start`.
 
     Attributes:
-        ready: Event to set when a frame is waiting or a station's source has ended.
+        ready: Event that is set whenever a frame waits or a camera has run out of frames.
     """
 
     def __init__(self, stations: Sequence[Station]) -> None:
@@ -33,10 +35,10 @@ class EngineLoop:
         self._problem: BaseException | None = None
 
     def start(self) -> None:
-        """Start the thread, or replace it by a new one because it may hang.
+        """Start the thread, or replace a thread that may hang by a new one.
 
-        If the old thread hangs, it ends when its call returns. If it does not hang, it ends after its present part, and
-        the new thread waits for that, because two threads must not use one engine at a time.
+        The old thread ends after its current part, and the new one waits for that, because two threads must not use one
+        engine at a time. An old thread that hangs is left behind after a second.
         """
         with self._starting:
             thread = threading.Thread(target=self._run, args=(self._thread,), name="engine", daemon=True)
@@ -46,46 +48,40 @@ class EngineLoop:
 
     @property
     def running(self) -> bool:
-        """Whether the thread runs, so that more frames may be inspected."""
+        """Whether the thread runs, so that there may be more to inspect."""
         return self._thread is not None and self._thread.is_alive()
 
     def join(self, timeout: float) -> None:
-        """Wait until the thread ends.
-
-        Args:
-            timeout: Longest time to wait, in seconds.
+        """Wait for the thread to end, at most `timeout` seconds; used to pass the time while it runs.
 
         Raises:
-            BaseException: The exception with which the thread ended.
+            BaseException: The error on which the thread ended.
         """
         if self._thread is not None:
             self._thread.join(timeout)
         if self._problem is not None:
             raise self._problem
 
-    def stop(self, seconds: float) -> None:
-        """Inspect the frames that wait, as far as there is time, and end the thread.
+    def close(self, seconds: float) -> None:
+        """Inspect the frames that wait for at most `seconds`, and end the thread.
 
-        The wait for the present part is longer than that, because its verdict would be lost once the outbox is closed.
-
-        Args:
-            seconds: Time for the frames that wait, in seconds.
+        The current part may take longer, because its verdict would be lost once the outbox is closed.
         """
         self._until = time.monotonic() + seconds
         self._stopping = True
         self.ready.set()
         if self._thread is not None:
-            self._thread.join(seconds + _PART_S)
+            wait_for_end(self._thread, seconds + PART_S)
 
     def _run(self, before: threading.Thread | None) -> None:
         with self._starting:
             mine = threading.current_thread()
         if before is not None:
-            before.join(_LEAVE_S)
+            before.join(LEAVE_S)
         try:
             while self._thread is mine and time.monotonic() < self._until:
                 self.ready.clear()
-                # This is read before the frames, because a source that ends later wakes this thread again.
+                # Read this before taking frames: a camera that ends later sets `ready` again.
                 ended = self._stopping or all(station.ended.is_set() for station in self._stations)
                 if self._stopping:
                     self._stop_stations()

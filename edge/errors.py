@@ -1,26 +1,26 @@
-"""What can go wrong, as the user sees it.
+"""The errors that users see.
 
-    EdgeInspectError           exit status 2 unless said otherwise
-    ├── UsageError             the command line or a path it names is wrong
-    ├── ConfigurationError     the configuration file: every mistake in one message
-    ├── YamlError              a text is no YAML; whoever reads the file makes its own error of it, with the file's name
+    EdgeInspectError           exit status 2, unless stated otherwise
+    ├── UsageError             the command line, or a path in it, is wrong
+    ├── ConfigurationError     the configuration file has mistakes; the message lists all of them
+    ├── YamlError              a text is no YAML; the reader of the file turns it into an error with the file's name
     ├── ImageError             a picture cannot be read
-    ├── DataSetError           a folder of pictures does not have the layout asked for
+    ├── DataSetError           a folder of pictures does not have the expected layout
     ├── CheckpointError        a checkpoint or a weight file cannot be used
     ├── BundleError            a bundle is damaged, incomplete or of another format
-    │   └── SignatureError     a signature was asked for, and there is none or a wrong one
-    ├── CameraError            a camera cannot be opened or stopped giving frames
-    │   ├── CameraLost         the source is gone: it has to be opened again
-    │   └── CameraIdle         nothing came in time, and nothing is wrong: the camera waits for its own trigger
-    ├── TriggerError           a trigger is wrong, or what it needs is not there
-    ├── EngineError            no engine can be built, or one failed
-    │   └── DriftError         its maps are not finite, or not those of the golden frames
+    │   └── SignatureError     a bundle must be signed, and its signature is missing or wrong
+    ├── CameraError            a camera cannot be opened, or gives no frame
+    │   ├── CameraLost         a camera is gone, and has to be opened again
+    │   └── CameraIdle         no frame came before the timeout, but the camera is fine: it waits for its own trigger
+    ├── TriggerError           a trigger is written wrong, or a device or package that it needs is missing
+    ├── EngineError            no engine can be built, or a running one failed
+    │   └── DriftError         an engine's maps are not finite, or differ from those of the golden frames
     ├── OutboxError            the outbox cannot be opened or written
-    ├── DependencyError        a package or library that the program needs does not load (exit status 69)
-    └── CheckFailed            everything ran, and a check did not hold (exit status 1)
+    ├── DependencyError        a required package or library does not load (exit status 69)
+    └── CheckFailed            everything ran, but a check failed (exit status 1)
 
-A message says what was wrong, where (file, key, topic) and what to do about it. The command-line programs print it as
-one line without a traceback; any other exception is a bug and keeps its traceback.
+A message says what is wrong, where (file, key, topic) and what to do about it. The command-line programs print it as
+one line without a traceback. Any other exception is a bug and keeps its traceback.
 """
 
 from __future__ import annotations
@@ -33,19 +33,19 @@ class EdgeInspectError(Exception):
 
 
 class UsageError(EdgeInspectError):
-    """The command line, or a path it names, is wrong."""
+    """The command line, or a path in it, is wrong."""
 
 
 class ConfigurationError(EdgeInspectError):
-    """The configuration file does not say what it has to; the message lists every mistake."""
+    """The configuration file has mistakes; the message lists all of them."""
 
 
 class YamlError(EdgeInspectError):
-    """A text is no YAML, or says a key twice.
+    """A text is no YAML, or repeats a key.
 
     Args:
-        message: What is wrong, with the line and the remedy; without the file's name.
-        in_keys: The text is YAML, and each line of the message is a mistake that begins with its key.
+        message: What is wrong, with the line and the remedy, but without the file's name.
+        in_keys: Whether each line of the message is a mistake that begins with its key; then the text is YAML.
     """
 
     def __init__(self, message: str, *, in_keys: bool = False) -> None:
@@ -58,7 +58,7 @@ class ImageError(EdgeInspectError):
 
 
 class DataSetError(EdgeInspectError):
-    """A folder of pictures does not have the layout asked for."""
+    """A folder of pictures does not have the expected layout."""
 
 
 class CheckpointError(EdgeInspectError):
@@ -70,23 +70,23 @@ class BundleError(EdgeInspectError):
 
 
 class SignatureError(BundleError):
-    """A bundle's signature is missing, damaged, by another key or of another manifest."""
+    """A bundle's signature is missing, damaged, made with another key, or made for another manifest."""
 
 
 class CameraError(EdgeInspectError):
-    """A camera cannot be opened, or stopped giving frames."""
+    """A camera cannot be opened, or gives no frame."""
 
 
 class CameraLost(CameraError):
-    """A camera that was open gives nothing any more until it is opened again."""
+    """A camera that was open gives no more frames until it is opened again."""
 
 
 class CameraIdle(CameraError):
-    """A camera gave nothing in time, and nothing says that it is gone."""
+    """A camera gave no frame before the timeout, but there is no sign that it is gone."""
 
 
 class TriggerError(EdgeInspectError):
-    """A station's trigger is written wrong, or what it needs is not there."""
+    """A station's trigger is written wrong, or a device or package that it needs is missing."""
 
 
 class EngineError(EdgeInspectError):
@@ -94,7 +94,7 @@ class EngineError(EdgeInspectError):
 
 
 class DriftError(EngineError):
-    """An engine's maps are not finite, or not those of the golden frames."""
+    """An engine's maps are not finite, or differ from those of the golden frames."""
 
 
 class OutboxError(EdgeInspectError):
@@ -102,15 +102,15 @@ class OutboxError(EdgeInspectError):
 
 
 class DependencyError(EdgeInspectError):
-    """A package or library that the program needs is missing or does not load.
+    """A required package or library is missing or does not load.
 
-    Starting again does not help, so the units name this status in RestartPreventExitStatus.
+    Another start would not help, so the systemd units list this status in RestartPreventExitStatus.
     """
 
     exit_status = 69  # EX_UNAVAILABLE of sysexits.h
 
 
 class CheckFailed(EdgeInspectError):
-    """Everything ran, and a check did not hold."""
+    """Everything ran, but a check failed."""
 
     exit_status = 1

@@ -1,4 +1,4 @@
-"""Files and folders that are there whole or not at all, and digests of their content."""
+"""Writes files and folders completely or not at all, reads them with a size limit, and computes their digests."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from pathlib import Path
 
 
 def read_file(path: Path, largest: int) -> bytes:
-    """Return the content of a file that people name.
+    """Return the content of a file whose path comes from a person.
 
     Args:
         path: The file.
-        largest: In bytes.
+        largest: Largest size that is accepted, in bytes.
 
     Raises:
-        OSError: It is not there, cannot be read, is no ordinary file or too large; `strerror` says so.
+        OSError: The file is missing, cannot be read, is no regular file or is too large; `strerror` says why.
     """
     try:
-        # Opening a FIFO would wait for somebody who writes to it.
+        # Opening a FIFO would block until another process writes to it.
         if not stat.S_ISREG(os.stat(path).st_mode):
             kind = "a folder" if os.path.isdir(path) else "a device, a pipe or a socket"
-            raise OSError(errno.EINVAL, f"it is {kind}; name a file")
+            raise OSError(errno.EINVAL, f"it is {kind}, not a file; name a file")
         with path.open("rb") as file:
             data = file.read(largest + 1)
-    except ValueError as error:  # a NUL in the name
+    except ValueError as error:  # the path holds a NUL
         raise OSError(errno.EINVAL, str(error)) from error
     if len(data) > largest:
         raise OSError(errno.EFBIG, f"it has more than {largest} bytes; is it the right file?")
@@ -38,7 +38,7 @@ def read_file(path: Path, largest: int) -> bytes:
 
 
 def write_atomically(path: Path, data: bytes, *, mode: int = 0o644) -> None:
-    """Write a file through a temporary one beside it: after a crash there is the old content or the new."""
+    """Write a temporary file beside `path` and rename it, so that a crash leaves either the old content or the new."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     temporary = Path(name)
@@ -56,10 +56,10 @@ def write_atomically(path: Path, data: bytes, *, mode: int = 0o644) -> None:
 
 
 def write_new(path: Path, data: bytes, *, mode: int = 0o644) -> None:
-    """Write a file that is not there yet. It never has wider permissions than `mode`, nor is left half written.
+    """Create a file. It never has wider permissions than `mode`, and is removed if it cannot be written completely.
 
     Raises:
-        FileExistsError: `path` is there already.
+        FileExistsError: `path` exists.
     """
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     try:
@@ -75,13 +75,13 @@ def write_new(path: Path, data: bytes, *, mode: int = 0o644) -> None:
 
 @contextlib.contextmanager
 def new_folder(path: Path) -> Iterator[Path]:
-    """Yield a temporary folder beside `path`, which becomes `path` when the block ends well and is removed otherwise.
+    """Yield a temporary folder beside `path`. It is renamed to `path` after the block, or removed if the block raises.
 
     Raises:
-        FileExistsError: `path` is there already.
+        FileExistsError: `path` exists.
     """
     if path.exists():
-        raise FileExistsError(f"{path}: is there already")
+        raise FileExistsError(f"{path}: exists already")
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
     try:
@@ -100,7 +100,7 @@ def new_folder(path: Path) -> Iterator[Path]:
 
 
 def sync_folder(path: Path) -> None:
-    """Make renames inside a folder durable."""
+    """Flush a folder to the disk, so that renames inside it survive a power cut."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -1,7 +1,7 @@
-"""What tells this box from others: an id of its own making, kept beside the state of the service that runs on it.
+"""The identity of a box: an id that the service makes itself, and keeps beside its outbox.
 
-The machine's own id (/etc/machine-id) does not serve: images of disks carry it along, containers share it or have none.
-Where the state itself was copied, with the disk's image to another box or to another folder, the copy gets a new id.
+/etc/machine-id is not used, because copies of a disk have the same one, and containers share it or have none. If the
+outbox is copied, to another folder or with the whole disk to another box, the copy gets a new id.
 """
 
 from __future__ import annotations
@@ -19,31 +19,35 @@ log = logging.getLogger(__name__)
 
 
 class Identity(BaseModel):
-    """The file's content."""
+    """The content of the identity file.
+
+    Attributes:
+        id: Id of the box.
+        path: The path at which the file was written; a copy in another folder has another path.
+        hardware: Serial numbers and network addresses of the box; empty if it shows none.
+    """
 
     id: str
     path: Path
-    """Where it was written: a copy lies elsewhere."""
     hardware: list[str]
-    """What the box's hardware says of itself; empty where it says nothing."""
 
 
 _current = secrets.token_hex(6)
 
 
 def box_id() -> str:
-    """Return the id that this process uses: the one kept, or where none is, one that ends with the process."""
+    """Return the id of this box: the one from the identity file, or without a file one that only this process has."""
     return _current
 
 
 def keep_identity(state: Path, sys: Path = Path("/sys")) -> str:
-    """Use the id kept beside a file of state from now on; make one where there is none, or where it is a copy's.
+    """Read the id of this box from its identity file, and return it; make a new id if there is none or it is a copy.
 
-    A file that cannot be read or written is logged, and is no error: the id is then another one at the next start.
+    A file that cannot be read or written is only logged; the id is then another one at the next start.
 
     Args:
-        state: The outbox, or the bridge's record.
-        sys: Where sysfs is.
+        state: File beside which the identity file lies: the outbox, or the record of the bridge.
+        sys: Folder at which sysfs is mounted.
     """
     global _current
     path = state.absolute().with_suffix(".identity")
@@ -51,12 +55,12 @@ def keep_identity(state: Path, sys: Path = Path("/sys")) -> str:
     kept = _read(path)
     if kept is None or (why := _copied(kept, path, hardware)) is not None:
         if kept is not None:
-            log.warning("identity %s: %s; this one gets an id of its own", path, why)
+            log.warning("identity %s: %s; this box gets a new id", path, why)
         kept = Identity(id=secrets.token_hex(6), path=path, hardware=hardware)
         try:
             write_atomically(path, kept.model_dump_json().encode() + b"\n")
         except OSError as error:
-            log.warning("identity %s: cannot be written: %s; the id is another one at the next start", path, error)
+            log.warning("identity %s: cannot be written: %s; the next start makes another id", path, error)
     _current = kept.id
     return _current
 
@@ -70,7 +74,7 @@ def _read(path: Path) -> Identity | None:
         why = error.strerror or str(error)
     except ValidationError:
         why = "it is empty or damaged"
-    log.warning("identity %s: cannot be read: %s; a new id is made", path, why)
+    log.warning("identity %s: cannot be read: %s; this box gets a new id", path, why)
     return None
 
 
@@ -79,9 +83,9 @@ def _parse(path: Path) -> Identity:
 
 
 def _copied(kept: Identity, path: Path, hardware: list[str]) -> str | None:
-    """Return why an identity is another one's; `None` where it is not."""
+    """Return why an identity file does not belong to this box; `None` if it does."""
     if kept.hardware and hardware and not set(kept.hardware) & set(hardware):
-        return "it was made with other hardware: this is a copy on another box, or the hardware was exchanged"
+        return "it was made on other hardware: it was copied to another box, or the hardware was replaced"
     with suppress(OSError, ValidationError):
         if kept.path != path and _parse(kept.path).id == kept.id:
             return f"it is a copy of {kept.path}"
@@ -89,7 +93,7 @@ def _copied(kept: Identity, path: Path, hardware: list[str]) -> str | None:
 
 
 def _hardware(sys: Path) -> list[str]:
-    """Return the serial number of the board, and the addresses of network cards that are no software."""
+    """Return the serial number of the board, and the addresses of physical network cards."""
     found = [sys / "firmware/devicetree/base/serial-number", sys / "class/dmi/id/product_uuid"]
     found += [card / "address" for card in sorted(sys.glob("class/net/*")) if (card / "device").exists()]
     told = []

@@ -1,4 +1,4 @@
-"""A limit on how often the log says the same."""
+"""A limit on how often the same line is logged."""
 
 from __future__ import annotations
 
@@ -12,13 +12,12 @@ _LINES = 10
 
 
 class LogLimit(logging.Filter):
-    """Lets ten lines a minute of each kind through; the first one after that tells how many were left out.
+    """A logging filter that passes ten lines per minute and statement; the next line says how many were left out.
 
-    A fault that comes with every part, or every attempt to connect, must not fill the disk that the outbox needs. Lines
-    are of a kind when they come from the same statement.
+    A fault that occurs with every part, or at every attempt to connect, must not fill the disk that the outbox needs.
 
     Args:
-        clock: Seconds.
+        clock: Returns the time in seconds.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -35,7 +34,7 @@ class LogLimit(logging.Filter):
             since, lines = self._kinds.get(kind, (now, 0))
             if now - since >= _PERIOD_S:
                 if lines > _LINES:
-                    record.msg = f"{record.msg} (and {lines - _LINES} more like it before)"
+                    record.msg = f"{record.msg} ({lines - _LINES} similar lines before this one were left out)"
                 since, lines = now, 0
             self._kinds[kind] = since, lines + 1
         return lines < _LINES

@@ -1,4 +1,4 @@
-"""What the three command-line programs share: how they fail, and how they speak."""
+"""Exit statuses, messages and JSON output, as all three command-line programs have them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from edge_inspect.edge.text import clean
 _LARGEST_SEED = 2**32 - 1
 Handler = Callable[[argparse.Namespace], None]
 
-# A disk that is full, broken or may not be written, a path that leads nowhere: wherever that shows, it is no bug.
+# Errors of the machine or of a path, such as a full disk or missing permissions. They are no bugs, wherever they occur.
 _OF_THE_MACHINE = {
     *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE),
     *(errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG),
@@ -30,18 +30,20 @@ _OF_THE_MACHINE = {
 
 
 def run_command(parser: argparse.ArgumentParser, argv: Sequence[str] | None = None) -> int:
-    """Parse the command line and run the handler it names; return the exit status.
+    """Parse the command line, run the handler that it names, and return the exit status.
 
-    0 done, 1 a check did not hold, 2 wrong use or configuration, a missing extra, or a machine whose disk, memory or
-    permissions do not do, 69 a package that every box needs does not load, 130 interrupted. A user's mistake is one
-    line on standard error; a bug keeps its traceback.
+    A user's mistake is printed to standard error as one line. A bug keeps its traceback.
+
+    Returns:
+        0: done. 1: a check failed. 2: wrong use or configuration, a missing extra, or a problem of the machine (disk,
+        memory, permissions). 69: a package that every box needs does not load. 130: interrupted.
     """
-    if isinstance(sys.stdout, io.TextIOWrapper):  # a name that the terminal's encoding lacks is shown, and ends nothing
+    if isinstance(sys.stdout, io.TextIOWrapper):  # print characters that the terminal cannot show as escapes
         sys.stdout.reconfigure(errors="backslashreplace")
     arguments = argparse.Namespace()
     try:
         try:
-            arguments = parser.parse_args(argv)  # which may have to import what its options are about
+            arguments = parser.parse_args(argv)  # parsing an option may import packages, so it can fail like a handler
             arguments.handler(arguments)
             sys.stdout.flush()
         except Exception as error:
@@ -54,12 +56,12 @@ def run_command(parser: argparse.ArgumentParser, argv: Sequence[str] | None = No
     except KeyboardInterrupt:
         print(f"\n{parser.prog}: interrupted", file=sys.stderr)
         return 130
-    except BrokenPipeError:  # the reader of a pipe has gone, as `head` does
+    except BrokenPipeError:  # the reader of the pipe ended first, such as `head`
         with contextlib.suppress(OSError):
             _drop_output()
         return 0
     except MemoryError as error:
-        say(f"{parser.prog}: this machine has too little memory for it: {error or 'nothing is left'}")
+        say(f"{parser.prog}: this machine has too little memory: {error or 'no memory is left'}")
         return UsageError.exit_status
     except OSError as error:
         if error.errno not in _OF_THE_MACHINE and not _is_named(error.filename, arguments):
@@ -73,26 +75,30 @@ def run_command(parser: argparse.ArgumentParser, argv: Sequence[str] | None = No
 
 
 def _is_named(file: Any, arguments: argparse.Namespace) -> bool:
-    """Return whether a file is, or lies below, one that the command line names."""
+    """Return whether the command line names a file, or a folder above it."""
     given = [item for value in vars(arguments).values() for item in (value if isinstance(value, list) else [value])]
     return isinstance(file, str) and any(Path(file).is_relative_to(item) for item in given if isinstance(item, Path))
 
 
 def _drop_output() -> None:
-    """Drop what is still to be written to standard output: Python would complain at its end."""
+    """Discard the rest of standard output; otherwise Python prints an error when it shuts down."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def say(text: str) -> None:
-    """Say something to a person, on standard error; what no terminal should be told is escaped."""
+    """Print a message for a person to standard error, with control characters escaped."""
     text = "\n".join(map(clean, text.split("\n")))
     print(text, file=sys.stderr, flush=True)
 
 
 def write_json(value: Any, target: Path | None) -> None:
-    """Write one JSON object to a file, or to standard output for `-`; nothing for `None`.
+    """Write one JSON object to a file.
 
-    A number that is not finite becomes null: JSON has no other word for it, and readers refuse Python's own NaN.
+    Infinite numbers and NaN become null, because JSON has no notation for them.
+
+    Args:
+        value: The object.
+        target: The file; `-` is standard output, and `None` writes nothing.
 
     Raises:
         UsageError: The file cannot be written.
@@ -110,7 +116,7 @@ def write_json(value: Any, target: Path | None) -> None:
 
 
 def _finite(value: Any) -> Any:
-    """Return the same value with null for every number in it that is not finite."""
+    """Return a copy of the value in which `None` replaces every number that is not finite."""
     if isinstance(value, float) and not math.isfinite(value):
         return None
     if isinstance(value, dict):
@@ -121,10 +127,10 @@ def _finite(value: Any) -> Any:
 
 
 def seed(text: str) -> int:
-    """Return the random seed that a command line gives; to be the `type` of an option.
+    """Return the random seed that an option gives; for use as the `type` of the option.
 
     Raises:
-        argparse.ArgumentTypeError: It is no whole number that every generator takes.
+        argparse.ArgumentTypeError: The text is no whole number from 0 to 2**32 - 1.
     """
     if not (text.isascii() and text.isdigit() and int(text) <= _LARGEST_SEED):
         raise argparse.ArgumentTypeError(f"{text!r} must be a whole number from 0 to {_LARGEST_SEED}")
@@ -132,12 +138,12 @@ def seed(text: str) -> int:
 
 
 def add_json_option(parser: argparse.ArgumentParser) -> None:
-    """Add the option that every command with a result has."""
+    """Add the option `--json`, which every command with a result has."""
     parser.add_argument(
         "--json",
         type=Path,
         metavar="FILE",
         nargs="?",
         const=Path("-"),
-        help="write the result as one JSON object; without FILE to standard output",
+        help="write the result to FILE as one JSON object; without FILE, write it to standard output",
     )

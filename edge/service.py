@@ -31,35 +31,36 @@ from edge_inspect.edge.triggers import check_trigger
 
 log = logging.getLogger(__name__)
 
-# A stop takes two seconds at most: these, and what a frame and a flush of the disk take.
+# Time limits of a stop. With one frame and one flush of the disk, a stop takes at most two seconds.
 FINISH_S, FLUSH_S, EVIDENCE_S = 0.6, 1.0, 0.2
-# Where every source has ended nobody waits.
+# Time limit for the last messages if the cameras have run out of frames; nobody waits for the stop then.
 ENDED_FLUSH_S = 5.0
-# Beyond this it hangs. Below TimeoutStopSec of the unit.
+# A stop that takes longer hangs. Shorter than TimeoutStopSec of the unit.
 STOP_S = 10.0
-# Between two starts in one process engines may have to be built: as long as the unit's TimeoutStartSec.
+# Watchdog timeout while the stations start anew, because engines may have to be built: as long as TimeoutStartSec.
 RELOAD_USEC = 30 * 60 * 1_000_000
 _POLL_S = 0.1
-NOT_TAKEN = "the configuration is not taken, the one before holds: %s"
+NOT_TAKEN = "the new configuration cannot be used, the previous one stays in force: %s"
 
 
 def run(settings: Settings, read_again: Callable[[], Settings] | None = None) -> None:
-    """Inspect until SIGTERM or SIGINT, or until every camera's source has ended; then flush and return.
+    """Inspect until SIGTERM or SIGINT, or until every camera has run out of frames; then flush the outbox and return.
 
-    At SIGHUP the configuration is read again. Where only bundles have changed, the stations go on and load them; else
-    they are stopped in order and started anew, in this process. One that is wrong is not taken, and the log says why;
-    where that shows only at the start, the one before is started again.
+    SIGHUP makes it read the configuration again. If only bundles have changed, the stations load them and go on. After
+    any other change, the stations are stopped in order and started anew in this process. If the new configuration has
+    a mistake, it is logged and the previous configuration stays in force; if the mistake only shows while the stations
+    start, they are started again with the previous configuration.
 
     Args:
         settings: The configuration.
-        read_again: Reads it; without it, SIGHUP is only logged.
+        read_again: Reads the configuration again; if `None`, SIGHUP is only logged.
 
     Raises:
         ConfigurationError: A public key cannot be read, or the port for health is taken.
-        OutboxError: The outbox cannot be opened, or a record not read.
-        BundleError: A bundle is damaged, or not signed as the configuration asks.
-        EngineError: No engine can be built for one.
-        TriggerError: What a trigger needs is not installed.
+        OutboxError: The outbox cannot be opened, or a record of changes cannot be read.
+        BundleError: A bundle is damaged, or lacks the signature that the configuration requires.
+        EngineError: No engine can be built for a bundle.
+        TriggerError: A package that a trigger needs is not installed.
     """
     following: Settings | None = settings
     before: Settings | None = None
@@ -83,13 +84,13 @@ def run(settings: Settings, read_again: Callable[[], Settings] | None = None) ->
 
 
 class Service:
-    """The stations of one configuration. A context manager, which starts and ends them; not to be used twice.
+    """All stations of one configuration: a context manager that starts and ends them, and can be used once.
 
     Args:
         settings: The configuration.
 
     Attributes:
-        settings: That in force: bundles may have changed since.
+        settings: The configuration in force; a reload may have changed its bundles.
 
     Raises:
         EdgeInspectError: As `run`.
@@ -101,7 +102,7 @@ class Service:
         trusted = trusted_keys(settings)
         self._trusted = [key.id for key in trusted]
         if not trusted:
-            log.info("bundles need no signature: the configuration names no bundles.public_keys")
+            log.info("bundles need no signature, because bundles.public_keys is not set")
         self._engine = EngineLoop(self._stations)
         self._rebuilding = threading.Lock()
         self._flush_s = FLUSH_S
@@ -144,20 +145,20 @@ class Service:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        """Inspect what waits, flush, and say `offline`."""
+        """Inspect the frames that wait, flush the outbox, publish `offline`, and end the threads."""
         self._supervisor.stop_within(STOP_S)
         try:
-            self._engine.stop(FINISH_S)
+            self._engine.close(FINISH_S)
             self._opened.close()
         finally:
             self._supervisor.close()
         log.info("stopped after %d parts", sum(station.inspected for station in self._stations))
 
     def serve(self, signals: Signals, read_again: Callable[[], Settings] | None = None) -> Settings | None:
-        """Inspect; return the configuration to start again with, or `None` at the end.
+        """Inspect until a stop or a reload; return the configuration to start anew with, or `None` at a stop.
 
         Raises:
-            Exception: The engine thread failed on a mistake in the code.
+            Exception: The engine thread ended with an error, which is a mistake in the code.
         """
         self._engine.start()
         notify(READY=1, STATUS=f"{len(self._stations)} station(s) online", WATCHDOG_USEC=watchdog_usec())
@@ -180,16 +181,16 @@ class Service:
         if signals.stop is None:
             self._flush_s = ENDED_FLUSH_S
         else:
-            log.info("%s: finishing the part in hand", signals.stop.name)
+            log.info("%s: stopping after the current part", signals.stop.name)
         return None
 
     def _reload(self, read_again: Callable[[], Settings]) -> Settings | None:
-        """Read the configuration again; return it where the stations have to start anew with it."""
+        """Read the configuration again; return it if the stations have to start anew with it, else `None`."""
         notify(RELOADING=1, MONOTONIC_USEC=time.monotonic_ns() // 1000)
         try:
             settings = read_again()
             trusted = trusted_keys(settings)
-            same_keys = [key.id for key in trusted] == self._trusted  # the files may hold others by now
+            same_keys = [key.id for key in trusted] == self._trusted  # the files may hold other keys now
             if not (same_keys and self._differs_in_bundles_alone(settings)):
                 for station in settings.stations:
                     open_bundle(station.bundle, trusted)
@@ -213,14 +214,14 @@ class Service:
         return settings.model_copy(update={"stations": stations}) == self.settings
 
     def _help(self, due: Due) -> None:
-        """Take a step for a stage that hangs."""
+        """Reopen the camera or rebuild the engine of a stage that hangs."""
         station = next(station for station in self._stations if station.name == due.stage.station)
         if due.step is Step.REOPEN:
             station.reopen_camera()
             return
         hanging = station.engine
         with self._rebuilding:
-            # None where another station's step has built it again meanwhile.
+            # Empty if the step for another station has already replaced this engine.
             judging = [each for each in self._stations if each.engine is hanging]
             try:
                 for each in judging:
@@ -232,7 +233,7 @@ class Service:
             self._engine.start()
 
     def _flush(self) -> None:
-        """Send and store what can be, where something hangs."""
+        """Send and store as much as possible before the process ends, because something hangs."""
         self._close_stations()
         self._outbox.close()
 
@@ -242,7 +243,7 @@ class Service:
                 list(pool.map(lambda station: station.close(self._flush_s), self._stations))
 
     def _close_engines(self, engines: SharedEngines) -> None:
-        if not self._engine.running:  # else one hangs, and is in use
+        if not self._engine.running:  # otherwise the thread hangs inside an engine, which must not be closed
             engines.close()
 
     def _read_health(self) -> tuple[list[str], list[StationReport]]:
@@ -250,7 +251,7 @@ class Service:
 
 
 def read_boot_id() -> str:
-    """Return the kernel's id of this boot; where there is none, a new one a process."""
+    """Return the kernel's id of this boot, or a new id if the kernel has none."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except OSError:

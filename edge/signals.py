@@ -1,4 +1,4 @@
-"""Signals to the service: SIGTERM and SIGINT end it in order, SIGHUP has it read its configuration again."""
+"""Signals to the service: SIGTERM and SIGINT make it end in order, SIGHUP makes it read its configuration again."""
 
 from __future__ import annotations
 
@@ -11,16 +11,17 @@ log = logging.getLogger(__name__)
 
 
 class Signals:
-    """Remembers what was asked for while its block runs. In the main thread, which asks it now and then.
+    """A context manager that records the signals that come during its block. The main thread polls it.
 
-    A handler runs between any two steps of the main thread, which may hold the very lock that an event or a queue
-    would take; the log's limit has one too. So it only sets a flag. The second SIGTERM or SIGINT ends the process at
-    once.
+    A handler interrupts the main thread at any point, where that thread may hold the lock of an event, a queue or the
+    log. So the handlers only set flags. A second SIGTERM or SIGINT ends the process at once.
+
+    Attributes:
+        stop: SIGTERM or SIGINT, once it has come; `None` before.
     """
 
     def __init__(self) -> None:
         self.stop: signal.Signals | None = None
-        """What ends the service, once that is asked for."""
         self._reload = False
 
     def __enter__(self) -> Signals:
@@ -33,7 +34,7 @@ class Signals:
             signal.signal(number, handler)
 
     def take_reload(self) -> bool:
-        """Return whether the configuration is to be read again; once a SIGHUP."""
+        """Return whether a SIGHUP has come since the last call."""
         asked, self._reload = self._reload, False
         if asked:
             log.info("SIGHUP: reading the configuration again")

@@ -1,4 +1,4 @@
-"""systemd's side of the service: readiness, its watchdog, and the journal. Where systemd is not, nothing is done."""
+"""The service's interface to systemd: readiness, watchdog and journal. Without systemd, these functions do nothing."""
 
 from __future__ import annotations
 
@@ -10,15 +10,14 @@ import sys
 from pathlib import Path
 
 JOURNAL = Path("/run/systemd/journal/socket")
-# Of syslog, by the level of Python's logging.
+# Priorities of syslog, each with the lowest level of Python's logging that it is used for.
 _PRIORITIES = ((logging.CRITICAL, 2), (logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6))
 
 
 def notify(**fields: str | int | None) -> None:
-    """Tell systemd (Type=notify) how the service stands, in sd_notify's fields: `READY=1`, `STATUS=...`.
+    """Send fields of sd_notify to systemd, such as `READY=1` and `STATUS=...` (Type=notify).
 
-    A field that is `None` is left out.
-    A systemd that does not listen is no reason to stop inspecting.
+    Fields that are `None` are left out. Errors are ignored: if systemd does not listen, the service inspects on.
     """
     address = os.environ.get("NOTIFY_SOCKET")
     if not address:
@@ -30,19 +29,19 @@ def notify(**fields: str | int | None) -> None:
 
 
 def watchdog_usec() -> int | None:
-    """Return WatchdogSec of the unit, in microseconds; `None` where this process has no watchdog."""
+    """Return WatchdogSec of the unit in microseconds; `None` if this process has no watchdog."""
     usec, pid = os.environ.get("WATCHDOG_USEC", ""), os.environ.get("WATCHDOG_PID", "")
     return int(usec) if usec.isdigit() and pid in ("", str(os.getpid())) else None
 
 
 def give_time(usec: int) -> None:
-    """Have the watchdog wait so long from now on; where there is none, none is begun: nobody would feed it."""
+    """Set the timeout of systemd's watchdog to `usec` microseconds, if this process has a watchdog."""
     if watchdog_usec() is not None:
         notify(WATCHDOG_USEC=usec)
 
 
 def log_handler() -> logging.Handler:
-    """Return where the log goes: the journal with its fields where systemd has connected it, else standard error."""
+    """Return the handler of the log: the journal if systemd has connected standard error to it, else standard error."""
     stream, _, inode = os.environ.get("JOURNAL_STREAM", "").partition(":")
     with contextlib.suppress(OSError, ValueError):
         found = os.fstat(sys.stderr.fileno())
@@ -52,14 +51,14 @@ def log_handler() -> logging.Handler:
 
 
 class JournalHandler(logging.Handler):
-    """Sends each record to the journal as fields: the message, priority, logger, thread and place in the code.
+    """A logging handler that sends each record to the journal, with fields for priority, logger, thread and code line.
 
-    `journalctl -u edge-inspect LOGGER=edge_inspect.edge.station.station PRIORITY=4` then finds the warnings of
-    stations. Records are written in the journal's native protocol (systemd.io/JOURNAL_NATIVE_PROTOCOL); what the
-    journal does not take goes to standard error.
+    So `journalctl -u edge-inspect LOGGER=edge_inspect.edge.station.station PRIORITY=4` finds the warnings of stations.
+    Records are sent in the journal's native protocol (systemd.io/JOURNAL_NATIVE_PROTOCOL). A record that the journal
+    refuses is printed to standard error.
 
     Args:
-        address: The journal's socket.
+        address: Socket of the journal.
     """
 
     def __init__(self, address: Path) -> None:
@@ -91,6 +90,6 @@ class JournalHandler(logging.Handler):
 
 
 def _field(name: str, value: str) -> bytes:
-    """Return a field with its length before its value, which may then hold line breaks."""
+    """Return a field in the form with a length before the value, so that the value may hold line breaks."""
     data = value.encode(errors="backslashreplace")
     return name.encode() + b"\n" + len(data).to_bytes(8, "little") + data + b"\n"

@@ -1,4 +1,7 @@
-"""Tests use public names: what has a meaning by itself is public, and the rest is tested through it."""
+"""Tests use public names: ruff's SLF001 finds `thing._name`, and this file finds private imports and patched names.
+
+Both have a list of test files that do not keep the rule yet. The lists may only become shorter.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,20 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
-PACKAGES = ("models", "train", "calibrate")
+TESTS = Path(__file__).parent
+
+NOT_YET = {
+    "edge/contract/test_messages.py",
+    "edge/frame/images/test_folder.py",
+    "edge/mqtt/test_sparkplug.py",
+    "edge/mqtt/test_sparkplug_tahu.py",
+    "edge/outbox/test_outbox.py",
+    "edge/outbox/test_sqlite.py",
+    "edge/test_evidence.py",
+    "edge/triggers/test_triggers.py",
+    "sparkplug_parts.py",
+}
+"""Test files that still import or patch private names of the program."""
 
 
 def is_private(name: str) -> bool:
@@ -17,36 +32,37 @@ def is_private(name: str) -> bool:
 
 
 def private_names(source: str) -> Iterator[str]:
-    """Private names that are imported, reached on anything but a test's own object, or replaced by monkeypatch."""
+    """Private names that a test imports from the program, or patches by name."""
     for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("edge_inspect."):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("edge_inspect"):
             yield from (alias.name for alias in node.names if is_private(alias.name))
-        elif isinstance(node, ast.Attribute) and is_private(node.attr):
-            if not (isinstance(node.value, ast.Name) and node.value.id in ("self", "cls")):
-                yield node.attr
-        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "setattr":
-            told = [part for part in node.args[:2] if isinstance(part, ast.Constant) and isinstance(part.value, str)]
-            yield from (name for part in told if is_private(name := str(part.value).rpartition(".")[2]))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "setattr":
+            texts = [each.value for each in node.args[:2] if isinstance(each, ast.Constant)]
+            names = [text.rsplit(".", 1)[-1] for text in texts if isinstance(text, str)]
+            yield from filter(is_private, names)
+
+
+def test_tests_import_and_patch_public_names_only() -> None:
+    found = {
+        str(path.relative_to(TESTS)): sorted(names)
+        for path in TESTS.rglob("*.py")
+        if (names := set(private_names(path.read_text())))
+    }
+    assert {name: names for name, names in found.items() if name not in NOT_YET} == {}, (
+        "test public names; give the class a public property, or test the smaller class (CONTRIBUTING.md)"
+    )
+    assert NOT_YET - found.keys() == set(), "these files keep the rule now: take them off the list"
 
 
 @pytest.mark.parametrize(
-    ("source", "found"),
+    ("source", "names"),
     [
-        ("from edge_inspect.train.journal import PAGE, _span", ["_span"]),
-        ("module._path('x')", ["_path"]),
-        ("patch.setattr(module, '_path', None)", ["_path"]),
-        ("patch.setattr('edge_inspect.train.journal._span', None)", ["_span"]),
-        ("self._rng = engine.__class__", []),
-        ("from edge_inspect.train.journal import PAGE", []),
+        ("from edge_inspect.edge.station.ring import FrameRing, _Ring", ["_Ring"]),
+        ("from edge_inspect.edge.health import machine\nmonkeypatch.setattr(machine, '_FRESH_S', 1)", ["_FRESH_S"]),
+        ("patch.setattr('edge_inspect.edge.files._now', 1)", ["_now"]),
+        ("from edge_inspect.edge.files import sha256\nmonkeypatch.setattr(os, 'sync', None)", []),
+        ("from edge_inspect.edge import __version__\nfrom pathlib import _Flavour", []),
     ],
 )
-def test_private_names_are_found_however_they_are_reached(source: str, found: list[str]) -> None:
-    assert list(private_names(source)) == found
-
-
-@pytest.mark.parametrize("package", PACKAGES)
-def test_tests_use_public_names(package: str) -> None:
-    tests = sorted((ROOT / "tests" / package).rglob("*.py"))
-    assert tests
-    found = {str(path.relative_to(ROOT)): [*private_names(path.read_text(encoding="utf-8"))] for path in tests}
-    assert {path: names for path, names in found.items() if names} == {}
+def test_private_names_are_found(source: str, names: list[str]) -> None:
+    assert list(private_names(source)) == names

@@ -1,16 +1,16 @@
-"""The bundle: everything a station needs to inspect one product, complete, checked and portable between boxes.
+"""The bundle: all files that a station needs to inspect one product. It is checked, and runs on any box.
 
-    NAME/manifest.yaml        what it is, how a frame is fitted, how it is decided, and the sha256 of every file
-    NAME/model.<precision>.onnx
-    NAME/golden.npz           frames, two with a flaw, and the map that the model of each precision gives for them
-    NAME/report/              accuracy of each precision
-    NAME/manifest.sig         where it is signed
+    NAME/manifest.yaml            origin, fit of the frame, thresholds, and the sha256 of every file
+    NAME/model.<precision>.onnx   the network in each precision
+    NAME/golden.npz               frames, two of them with a flaw, and the map of each precision for them
+    NAME/report/                  accuracy of each precision
+    NAME/manifest.sig             the signature, if the bundle is signed
 
-The same as one .zip is a bundle too. The code, in the order in which a bundle is opened:
+A .zip of the folder is a bundle too. The code, in the order in which a bundle is opened:
 
-    container.py   where its files lie: a folder or a .zip
-    signature.py   who answers for it
-    manifest.py    what the manifest says
-    bundle.py      a bundle is opened, checked and written
-    promise.py     what its threshold does to parts, in sentences
+    container.py   reads the files from a folder or a .zip
+    signature.py   checks the signature
+    manifest.py    reads and checks the manifest
+    bundle.py      opens, checks and writes a bundle
+    promise.py     says in sentences what the threshold does to parts
 """

@@ -1,4 +1,4 @@
-"""A bundle is opened and checked, or written: `calibrate` writes it, and everybody reads it through `open_bundle`."""
+"""Opens, checks and writes bundles. Only `calibrate` writes them; all programs read them by `open_bundle`."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ from edge_inspect.edge.frame.images import Frame
 
 
 class GoldenFrame(BaseModel):
-    """A frame with what the models say of it.
+    """A frame with the maps that the networks give for it.
 
     Attributes:
-        frame: The camera's.
-        score: FP32's score.
-        map: FP32's map, (height, width) float32 of the fit's canvas.
-        others: The maps of the other precisions, likewise; bundles made by older versions have none.
+        frame: Frame as the camera gave it, (height, width, 3) uint8 BGR.
+        score: Score in FP32.
+        map: Anomaly map in FP32, (height, width) float32, of the size of the canvas.
+        others: Anomaly maps in the other precisions; empty in bundles of older versions.
     """
 
     model_config = ConfigDict(arbitrary_types_allowed=True, frozen=True)
@@ -50,18 +50,18 @@ class GoldenFrame(BaseModel):
     others: dict[Precision, NDArray[np.float32]] = {}
 
     def map_of(self, precision: Precision) -> NDArray[np.float32]:
-        """Return the map that an engine of a precision must reproduce: FP32's, where there is none of its own."""
+        """Return the map that an engine must reproduce in a precision; that of FP32 if the precision has none."""
         return self.others.get(precision, self.map)
 
 
 class Bundle:
-    """An opened bundle whose every file has the sha256 its manifest says.
+    """An opened bundle; every file has the sha256 that the manifest states.
 
     Attributes:
         path: The folder or .zip.
-        manifest: What it says of itself.
-        digest: sha256 of the manifest, which stands for the whole.
-        signed_by: The trusted key it is signed with; `None` where no signature was asked for.
+        manifest: The manifest.
+        digest: sha256 of the manifest, which identifies the whole bundle.
+        signed_by: The trusted key that signed the bundle; `None` if no signature was required.
     """
 
     def __init__(
@@ -77,43 +77,43 @@ class Bundle:
 
     @property
     def fit(self) -> Fit:
-        """How frames are brought to the network."""
+        """The fit that brings frames to the size of the network's input."""
         return Fit.from_dict(self.manifest.input.fit)
 
     def model(self, precision: Precision) -> bytes:
-        """Return the ONNX of a precision.
+        """Return the ONNX file of a precision.
 
         Raises:
-            BundleError: The bundle has none of that precision.
+            BundleError: The bundle has no such precision.
         """
         return self._read(self._model_file(precision))
 
     def model_path(self, precision: Precision) -> Path | None:
-        """Return where the ONNX of a precision lies as a file of its own; `None` inside a .zip.
+        """Return the path of the ONNX file of a precision; `None` if the bundle is a .zip or had to be signed.
 
-        `None` also where a signature was asked for: whoever reads the file later might find another than was checked.
+        The path of a signed bundle is not given out, because the file could be replaced after it was checked.
 
         Raises:
-            BundleError: The bundle has none of that precision.
+            BundleError: The bundle has no such precision.
         """
         name = self._model_file(precision)
         return self.path / name if self.path.is_dir() and self.signed_by is None else None
 
     def file(self, name: str) -> bytes:
-        """Return any file that the manifest lists.
+        """Return the content of a file that the manifest lists.
 
         Raises:
-            BundleError: It lists none of that name, or the file has changed since the bundle was opened.
+            BundleError: The manifest lists no such file, or the file has changed since the bundle was opened.
         """
         if name not in self.manifest.files:
             raise BundleError(f"{self.path}: has no {name}")
         return self._read(name)
 
     def signature(self) -> Signature | None:
-        """Return what the bundle itself says of who signed it; `None` where it is not signed.
+        """Return the signature, unchecked; `None` if the bundle is not signed.
 
         Raises:
-            SignatureError: It is damaged.
+            SignatureError: The signature is damaged.
         """
         return read_signature(self.path, self._read)
 
@@ -121,7 +121,7 @@ class Bundle:
         """Return the golden frames.
 
         Raises:
-            BundleError: `golden.npz` does not hold what it should.
+            BundleError: `golden.npz` is damaged, or holds no golden frames.
         """
         try:
             with np.load(io.BytesIO(self._read(GOLDEN)), allow_pickle=False) as arrays:
@@ -152,7 +152,7 @@ def _maps_of(precision: Precision) -> str:
 
 
 def pack_golden(frames: Sequence[GoldenFrame]) -> bytes:
-    """Return the content of `golden.npz`; all frames have maps of the same precisions."""
+    """Return the content of `golden.npz`; all frames must have maps of the same precisions."""
     arrays: dict[str, Any] = {f"frame{i}": golden.frame for i, golden in enumerate(frames)}
     arrays |= {_maps_of(each): np.stack([golden.others[each] for golden in frames]) for each in frames[0].others}
     scores, maps = np.array([golden.score for golden in frames]), np.stack([golden.map for golden in frames])
@@ -162,22 +162,22 @@ def pack_golden(frames: Sequence[GoldenFrame]) -> bytes:
 
 
 def open_bundle(path: Path, trusted: Sequence[PublicKey] = ()) -> Bundle:
-    """Open a bundle and check it whole: signature, format, manifest, presence and sha256 of every file.
+    """Open a bundle and check it completely: signature, format, manifest, presence and sha256 of every file.
 
     Args:
         path: The folder or .zip.
-        trusted: It must be signed with one of these keys; without any, no signature is asked for.
+        trusted: Keys, with one of which the bundle must be signed; if empty, it needs no signature.
 
     Raises:
-        SignatureError: It is not signed with one of them.
-        BundleError: It is not there, damaged, incomplete or of another format; the message names the file.
+        SignatureError: The bundle is not signed with one of these keys.
+        BundleError: The bundle is missing, damaged, incomplete or of another format; the message names the file.
     """
     files = open_container(path, MANIFEST)
     try:
         text = files.read(MANIFEST)
     except (OSError, KeyError) as error:
-        raise BundleError(f"{path}: holds no {MANIFEST}; it is no bundle, or an unfinished one") from error
-    # Before the manifest is so much as parsed: nothing of a bundle is believed that nobody trusted has signed.
+        raise BundleError(f"{path}: holds no {MANIFEST}; it is no bundle, or an incomplete copy of one") from error
+    # Check the signature before the manifest is even parsed, because an untrusted manifest may be malicious.
     signed_by = check_signature(path, text, read_signature(path, files.read), trusted) if trusted else None
     manifest = parse_manifest(path, text)
     for name in manifest.files:
@@ -193,15 +193,15 @@ def open_bundle(path: Path, trusted: Sequence[PublicKey] = ()) -> Bundle:
 
 
 def write_bundle(path: Path, manifest: dict[str, Any], contents: dict[str, bytes]) -> Bundle:
-    """Write a bundle folder: whole, or not at all.
+    """Write a bundle folder, completely or not at all.
 
     Args:
-        path: The folder to make.
-        manifest: All of `Manifest` but `format` and `files`.
-        contents: The files by their name inside the bundle.
+        path: The folder to create.
+        manifest: Fields of the manifest, without `format` and `files`.
+        contents: Content of each file, by its name inside the bundle.
 
     Raises:
-        BundleError: `path` exists, or it cannot be written (full disk, no permission).
+        BundleError: `path` exists, or cannot be written (full disk, no permission).
     """
     try:
         with new_folder(path) as folder:

@@ -1,4 +1,4 @@
-"""Where the files of a bundle lie: in a folder, or in one .zip of it."""
+"""The container of a bundle's files: a folder, or a .zip of it."""
 
 from __future__ import annotations
 
@@ -13,41 +13,41 @@ from edge_inspect.edge.errors import BundleError
 from edge_inspect.edge.files import sha256, write_atomically
 
 _DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError)
-"""What `zipfile` raises on an archive whose bytes were changed."""
+"""The errors that `zipfile` raises for a damaged archive."""
 
 
 class Container(Protocol):
-    """Files by their name inside the bundle, with `/` between folders."""
+    """Reads and writes files by their name inside the bundle, with `/` between folders."""
 
     def read(self, name: str) -> bytes:
         """Return the content of a file.
 
         Raises:
-            OSError, KeyError, ValueError: There is none of that name, or none that can be read.
-            BundleError: It is damaged.
+            OSError, KeyError, ValueError: The file is missing or cannot be read.
+            BundleError: The container is damaged.
         """
 
     def digest(self, name: str) -> str:
-        """Return the sha256 of a file in hexadecimal; raises as `read`."""
+        """Return the sha256 of a file in hexadecimal; raise the same errors as `read`."""
 
     def write(self, name: str, data: bytes) -> None:
-        """Add a file, or put it in the place of one: whole, or not at all.
+        """Add or replace a file, completely or not at all.
 
         Raises:
-            OSError: It cannot be written.
-            BundleError: What is there already is damaged.
+            OSError: The file cannot be written.
+            BundleError: The container is damaged.
         """
 
 
 def open_container(path: Path, marker: str) -> Container:
-    """Open the files of a bundle.
+    """Open the container of a bundle.
 
     Args:
         path: The folder or .zip.
-        marker: A file that lies at the bundle's top; a .zip may hold the bundle inside a folder.
+        marker: Name of a file in the top folder of the bundle; a .zip may hold the bundle inside a folder.
 
     Raises:
-        BundleError: There is neither.
+        BundleError: `path` is neither a folder nor a .zip.
     """
     if path.is_dir():
         return Folder(path)
@@ -57,7 +57,7 @@ def open_container(path: Path, marker: str) -> Container:
 
 
 class Folder:
-    """A folder; see `Container`."""
+    """The container of a bundle that is a folder."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -76,10 +76,10 @@ class Folder:
 
 
 class Archive:
-    """A .zip; see `Container`.
+    """The container of a bundle that is a .zip.
 
     Raises:
-        BundleError: It is no .zip, or a damaged one.
+        BundleError: The file is no .zip, or is damaged.
     """
 
     def __init__(self, path: Path, marker: str) -> None:
@@ -105,7 +105,7 @@ class Archive:
         return hashlib.sha256(self.read(name)).hexdigest()
 
     def write(self, name: str, data: bytes) -> None:
-        """See `Container`. The archive is written anew; its other files keep their content, dates and compression."""
+        """Add or replace a file. The archive is written anew; other files keep content, date and compression."""
         content = io.BytesIO()
         try:
             with zipfile.ZipFile(self._path) as old, zipfile.ZipFile(content, "w") as new:

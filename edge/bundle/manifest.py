@@ -1,4 +1,4 @@
-"""The manifest of a bundle: what `manifest.yaml` holds."""
+"""The manifest of a bundle: the models of `manifest.yaml`."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ REPORT = "report/calibration.json"
 
 
 THRESHOLD_SOURCE = "threshold"
-"""Key of the provenance in bundles whose threshold was made from a line's own parts: `calibrate threshold`."""
+"""Key in the provenance of bundles whose threshold was made from a line's own parts, by `calibrate threshold`."""
 
 
 PRECISIONS: tuple[Precision, ...] = ("int8", "bf16", "fp16", "fp32")
-"""Fastest first, and from `bf16` on more precise from one to the next."""
+"""The precisions, fastest first; from `bf16` on, each is more precise than the one before it."""
 
 
 class _Part(BaseModel):
@@ -40,22 +40,22 @@ class _Part(BaseModel):
 
 
 class ModelPart(_Part):
-    """Which networks these are."""
+    """The origin of the network."""
 
-    system: str = Field(description="rd, aand or dmdd")
-    teacher: str
-    teacher_sha256: str
-    category: str
+    system: str = Field(description="name of the system, such as rd or memory")
+    teacher: str = Field(description="name of the teacher network")
+    teacher_sha256: str = Field(description="sha256 of the teacher's weights")
+    category: str = Field(description="name of the product")
 
 
 class InputPart(_Part):
-    """How a frame meets the network."""
+    """How a frame becomes the input of the network."""
 
-    name: str = Field(description="the ONNX input, (N, 3, height, width) float32, RGB")
-    fit: dict[str, Any] = Field(description="width, height, mode, region, grey, tiles, overlap, bits")
-    mean: tuple[float, float, float] = Field(description="of R, G, B in [0, 1]")
-    std: tuple[float, float, float]
-    pictures: PictureRange | None = Field(default=None, description="what the held-out good images showed")
+    name: str = Field(description="name of the ONNX input, (N, 3, height, width) float32, RGB")
+    fit: dict[str, Any] = Field(description="fit of the frame: width, height, mode, region, grey, tiles, overlap, bits")
+    mean: tuple[float, float, float] = Field(description="mean of R, G and B that is subtracted, on the scale 0 to 1")
+    std: tuple[float, float, float] = Field(description="standard deviation of R, G and B that is divided by")
+    pictures: PictureRange | None = Field(default=None, description="figures of the held-out good images")
 
     @model_validator(mode="after")
     def _fit_is_one(self) -> InputPart:
@@ -67,11 +67,11 @@ class InputPart(_Part):
 
 
 class FeaturePairs(_Part):
-    """The ONNX gives features of the scales, (N, C_k, H_k, W_k), to be compared pair by pair."""
+    """Outputs of a network whose features at each scale, (N, C_k, H_k, W_k), are compared in pairs."""
 
     kind: Literal["feature_pairs"]
-    teacher: list[str] = Field(min_length=1)
-    student: list[str] = Field(min_length=1)
+    teacher: list[str] = Field(min_length=1, description="names of the teacher's outputs, one per scale")
+    student: list[str] = Field(min_length=1, description="names of the student's outputs, in the same order")
 
     @model_validator(mode="after")
     def _paired(self) -> FeaturePairs:
@@ -81,87 +81,96 @@ class FeaturePairs(_Part):
 
 
 class MapOutput(_Part):
-    """The ONNX gives an anomaly map of lower resolution, (N, 1, h, w), to be upsampled and smoothed."""
+    """Output of a network that gives an anomaly map of lower resolution, (N, 1, h, w), to be upsampled and smoothed."""
 
     kind: Literal["map"]
-    map: str
+    map: str = Field(description="name of the output")
 
 
 class ScorePart(_Part):
-    """How the held-out good images score."""
+    """Mean and spread of the scores of the good parts that set the threshold."""
 
-    mean: float
+    mean: float = Field(description="mean score")
     deviation: float = Field(ge=0, description="standard deviation of one score")
     wander: float = Field(
-        default=0.0, ge=0, description="how far the moving average went from the mean in shadow, in these"
+        default=0.0,
+        ge=0,
+        description="largest distance of the moving average from the mean while in shadow, in standard deviations",
     )
 
 
 class Thresholds(_Part):
-    """The limits of one precision: a part is rejected when its score is above `image`."""
+    """The thresholds of one precision."""
 
-    image: float
-    pixel: float = Field(description="map values above it form regions, where one of a region is above `image`")
-    method: str | None = Field(default=None, description="how `image` was found")
-    image_low: float | None = Field(default=None, description="`image` from other good parts: a 90 % interval")
-    image_high: float | None = None
-    rate_low: float | None = Field(
-        default=None, ge=0, le=1, description="share of good parts above `image`: a 90 % interval"
+    image: float = Field(description="threshold of the score; a part with a higher score is rejected")
+    pixel: float = Field(
+        description="threshold of the map; higher values form a region if one of them is above the image threshold"
     )
-    rate_high: float | None = Field(default=None, ge=0, le=1)
-    scores: ScorePart | None = Field(default=None, description="what the service holds good parts' scores against")
+    method: str | None = Field(default=None, description="how the image threshold was found")
+    image_low: float | None = Field(default=None, description="lower end of a 90 % interval of the image threshold")
+    image_high: float | None = Field(default=None, description="upper end of that interval")
+    rate_low: float | None = Field(
+        default=None,
+        ge=0,
+        le=1,
+        description="lower end of a 90 % interval of the share of good parts that are rejected",
+    )
+    rate_high: float | None = Field(default=None, ge=0, le=1, description="upper end of that interval")
+    scores: ScorePart | None = Field(default=None, description="scores of good parts, for the warning score_drift")
 
 
 class FlawsFound(_Part):
-    """Synthetic flaws of one size, drawn on held-out good images, that the preferred precision finds."""
+    """How many synthetic flaws of one size, drawn on held-out good images, the preferred precision finds."""
 
-    width: float = Field(gt=0, le=1, description="how long a flaw is, as a share of the part's width")
-    drawn: int = Field(ge=1)
-    found: int = Field(ge=0)
+    width: float = Field(gt=0, le=1, description="length of a flaw, as a share of the part's width")
+    drawn: int = Field(ge=1, description="number of flaws that were drawn")
+    found: int = Field(ge=0, description="number of flaws that were found")
 
 
 class DefectsFound(_Part):
-    """Images of real defects of one kind that the preferred precision finds; nothing was decided by them."""
+    """How many images of real defects of one kind the preferred precision finds; they do not affect the threshold."""
 
-    kind: str
-    images: int = Field(ge=1)
-    found: int = Field(ge=0)
+    kind: str = Field(description="kind of the defects")
+    images: int = Field(ge=1, description="number of images")
+    found: int = Field(ge=0, description="number of images that are rejected")
 
 
 class DecisionPart(_Part):
     """How maps become verdicts."""
 
-    sigma: float = Field(gt=0, description="of the Gaussian over the map, in network pixels")
+    sigma: float = Field(gt=0, description="sigma of the Gaussian that smooths the map, in pixels of the network")
     top: int = Field(ge=1, description="the score is the mean of this many largest map values")
-    min_area_px: int = Field(ge=1, description="smaller regions are not reported, in canvas pixels")
-    false_reject_rate: float = Field(gt=0, lt=1, description="share of good parts the threshold is set to reject")
-    held_out_images: int = Field(ge=1, description="good images, never trained on, that the threshold comes from")
+    min_area_px: int = Field(ge=1, description="regions with a smaller area are not reported, in pixels of the canvas")
+    false_reject_rate: float = Field(gt=0, lt=1, description="share of good parts that the threshold is set to reject")
+    held_out_images: int = Field(
+        ge=1, description="number of good images, not used in training, that set the threshold"
+    )
     images_wanted: int | None = Field(
-        default=None, ge=1, description="how many would promise no more than twice that share"
+        default=None, ge=1, description="number of good images that would be enough to promise at most twice that share"
     )
     method: str = Field(description="how the threshold was found")
     flaws: list[FlawsFound] = Field(
-        default=[], description="what the threshold finds of synthetic flaws, smallest first"
+        default=[], description="share of synthetic flaws that is found, smallest flaws first"
     )
-    defects: list[DefectsFound] = Field(default=[], description="what it finds of the real defects that were given")
-    thresholds: dict[Precision, Thresholds]
+    defects: list[DefectsFound] = Field(default=[], description="share of the given real defects that is found")
+    thresholds: dict[Precision, Thresholds] = Field(description="thresholds of each precision")
 
 
 class GoldenPart(_Part):
     """How closely an engine must reproduce golden.npz."""
 
-    tolerance: dict[Precision, float] = Field(description="largest difference of a map value, per precision")
+    tolerance: dict[Precision, float] = Field(description="largest difference of a map value, for each precision")
 
 
 class FilePart(_Part):
     """One file of the bundle."""
 
-    sha256: str = Field(pattern="^[0-9a-f]{64}$")
-    bytes: int = Field(ge=0)
+    sha256: str = Field(pattern="^[0-9a-f]{64}$", description="sha256 of the file, in hexadecimal")
+    bytes: int = Field(ge=0, description="size of the file")
 
 
 class Manifest(_Part):
-    """`manifest.yaml`."""
+    """The content of `manifest.yaml`."""
 
     format: Literal[1]
     name: str = Field(min_length=1, max_length=128)
@@ -171,14 +180,14 @@ class Manifest(_Part):
     outputs: FeaturePairs | MapOutput = Field(discriminator="kind")
     decision: DecisionPart
     golden: GoldenPart
-    precisions: list[Precision] = Field(min_length=1, description="those there are, fastest first")
-    preferred: Precision = Field(description="what a station runs with OpenVINO unless told otherwise")
+    precisions: list[Precision] = Field(min_length=1, description="precisions in the bundle, fastest first")
+    preferred: Precision = Field(description="precision that a station uses with OpenVINO unless configured otherwise")
     order: dict[EngineName, list[Precision]] | None = Field(
         default=None,
-        description="the precisions that each engine tries, in turn; without it the preferred, then those after it",
+        description="precisions that each engine tries, in turn; null: the preferred one, then the more precise ones",
     )
-    provenance: dict[str, Any] = Field(description="checkpoint, data, quantization and versions")
-    files: dict[str, FilePart]
+    provenance: dict[str, Any] = Field(description="origin of the bundle: checkpoint, data, quantization and versions")
+    files: dict[str, FilePart] = Field(description="all files of the bundle but the manifest and its signature")
 
     @model_validator(mode="after")
     def _complete(self) -> Manifest:
@@ -194,25 +203,29 @@ class Manifest(_Part):
         return self
 
     def order_of(self, engine: str) -> list[Precision]:
-        """Return the precisions that an engine tries where none is asked for, in turn; at least one."""
+        """Return the precisions that an engine tries in turn if the configuration names none; at least one."""
         if self.order is not None and engine in self.order:
             return [*self.order[engine]]
         return self.precisions[self.precisions.index(self.preferred) :]
 
 
 def model_file(precision: str) -> str:
-    """Return the name of the ONNX file: `bf16` has FP32's, as the engine rounds what it computes."""
+    """Return the name of the ONNX file; `bf16` uses the file of `fp32`, because the engine does the rounding."""
     return f"model.{'fp32' if precision == 'bf16' else precision}.onnx"
 
 
 def complete(manifest: dict[str, Any], contents: dict[str, bytes]) -> Manifest:
-    """Return the manifest with its format and the digests of its files; arguments as of `bundle.write_bundle`."""
+    """Return the manifest with its format and the digests of its files; the arguments are those of `write_bundle`."""
     files = {name: {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)} for name, data in contents.items()}
     return Manifest.model_validate({"format": FORMAT, **manifest, "files": files})
 
 
 def parse_manifest(path: Path, text: bytes) -> Manifest:
-    """Return the manifest of the bundle at a path; raise `BundleError`, which says what is wrong with it."""
+    """Parse the manifest of the bundle at a path.
+
+    Raises:
+        BundleError: The text is no manifest of a known format; the message names each wrong field.
+    """
     try:
         fields = parse_yaml(text).value
     except YamlError as error:

@@ -1,4 +1,4 @@
-"""What the threshold of a bundle does to parts, one sentence each: for `calibrate`, its report and the demo."""
+"""Sentences on what the threshold of a bundle does to parts, for `calibrate`, its report and the demo."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from edge_inspect.edge.bundle.manifest import DecisionPart, FlawsFound, Manifest
 from edge_inspect.edge.text import clean
 
 FEW_FOUND = 0.5
-"""Where fewer of the largest synthetic flaws are found, the threshold lets most of them pass."""
+"""Share of the largest synthetic flaws that must be found; below it, there is a warning that most flaws pass."""
 
 GOOD_TO_BEGIN_WITH = 100
 
 
 @dataclass(frozen=True)
 class Promise:
-    """What a threshold does.
+    """What a threshold does to parts.
 
     Attributes:
-        warning: Most flaws pass, with the remedies; empty where they do not.
-        sentences: Of good parts, of synthetic flaws, of the real defects that were given; those that are known.
+        warning: A warning that most flaws pass, with the remedies; empty if most are found.
+        sentences: One sentence each on good parts, synthetic flaws and real defects, as far as they were measured.
     """
 
     warning: str
@@ -28,19 +28,19 @@ class Promise:
 
     @property
     def lines(self) -> list[str]:
-        """All of it, the warning first."""
+        """The warning, if there is one, and the sentences."""
         return [self.warning, *self.sentences] if self.warning else self.sentences
 
 
 def promise_of(manifest: Manifest) -> Promise:
-    """Return what the threshold of the precision that a bundle prefers does to parts."""
+    """Return what the threshold of a bundle's preferred precision does to parts."""
     decision = manifest.decision
     said = [_good(manifest), _flaws(decision), _defects(decision)]
     return Promise(_warning(manifest), [sentence for sentence in said if sentence])
 
 
 def in_100(share: float, up: bool = False) -> str:
-    """Return a share as a number in 100, to two digits; `up` rounds away from 0, for what must not be exceeded."""
+    """Return a share as a number in 100 parts, with two significant digits; `up` rounds up, for an upper bound."""
     value = 100 * share
     if value == 0:
         return "0"
@@ -51,7 +51,7 @@ def in_100(share: float, up: bool = False) -> str:
 
 def _good(manifest: Manifest) -> str:
     high = manifest.decision.thresholds[manifest.preferred].rate_high
-    # The interval of 90 % has 5 % beyond either end, so one is surer still of its upper end.
+    # A 90 % interval leaves 5 % beyond either end, so the upper end alone holds with even more certainty.
     return "" if high is None else f"Of good parts at most {in_100(high, up=True)} in 100 will be rejected (90 % sure)."
 
 
@@ -65,7 +65,7 @@ def _flaws(decision: DecisionPart) -> str:
 
 
 def _found(flaws: FlawsFound) -> str:
-    """Return how many in 100."""
+    """Return the number of found flaws in 100."""
     return f"{100 * flaws.found / flaws.drawn:.0f}"
 
 

@@ -1,10 +1,11 @@
-"""Who answers for a bundle: an Ed25519 signature (RFC 8032) of its manifest, which holds the sha256 of every file.
+"""The signature of a bundle: an Ed25519 signature (RFC 8032) of its manifest, which holds the sha256 of every file.
 
-    NAME/manifest.sig         one line: ed25519, the key's id, the signature in base64
+    NAME/manifest.sig         one line: ed25519, the id of the key, the signature in base64
 
-`calibrate keygen` makes a pair of keys, `calibrate sign` signs with the private one, and whoever opens the bundle
-checks with the public one. Signed is `PREFIX` followed by the manifest's bytes, so that nothing else ever signed with
-the key passes for a bundle. A signature says whose a bundle is; not that it is the newest, nor for which product.
+`calibrate keygen` makes a pair of keys, `calibrate sign` signs with the private key, and a station checks with the
+public key. The signed message is `PREFIX` followed by the manifest, so that no other message signed with the key can
+pass for a bundle. A signature proves who made a bundle. It does not prove that the bundle is the newest, or for which
+product it is.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from edge_inspect.edge.errors import SignatureError, UsageError
 
-if TYPE_CHECKING:  # at run time only who checks or signs pays for the import
+if TYPE_CHECKING:  # at run time, cryptography is imported only if a signature is checked or made
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 SIGNATURE = "manifest.sig"
@@ -30,11 +31,11 @@ _LINE = re.compile(rb"ed25519 ([0-9a-f]{16}) ([A-Za-z0-9+/]{86}==)\n")
 
 @dataclass(frozen=True)
 class Signature:
-    """What `manifest.sig` says: a claim, until a `PublicKey` has checked it.
+    """The content of `manifest.sig`, which is only a claim until a `PublicKey` has checked it.
 
     Attributes:
-        key_id: Of the key it claims to be made with.
-        value: The 64 bytes.
+        key_id: Id of the key that the signature claims to be made with.
+        value: The 64 bytes of the signature.
     """
 
     key_id: str
@@ -42,15 +43,15 @@ class Signature:
 
     @classmethod
     def parse(cls, line: bytes) -> Signature:
-        """Return the content of `manifest.sig`.
+        """Parse the content of `manifest.sig`.
 
         Raises:
-            ValueError: It is no signature.
+            ValueError: The line is no signature.
         """
         found = _LINE.fullmatch(line)
         signature = cls(found[1].decode(), base64.b64decode(found[2])) if found else None
-        if signature is None or signature.line() != line:  # base64 has more than one spelling; one is taken
-            raise ValueError("no line of ed25519, key id and signature")
+        if signature is None or signature.line() != line:  # base64 has several spellings, of which one is accepted
+            raise ValueError("it is no line of ed25519, key id and signature")
         return signature
 
     def line(self) -> bytes:
@@ -60,10 +61,10 @@ class Signature:
 
 @dataclass(frozen=True)
 class PublicKey:
-    """A key that bundles may be signed with.
+    """A public key that signatures are checked with.
 
     Attributes:
-        path: Its file.
+        path: File of the key.
         key: The key.
     """
 
@@ -72,11 +73,11 @@ class PublicKey:
 
     @property
     def id(self) -> str:
-        """How it is named in messages; see `key_id`."""
+        """Short name of the key for messages; see `key_id`."""
         return key_id(self.key)
 
     def made(self, signature: Signature, manifest: bytes) -> bool:
-        """Return whether the signature is of this manifest and by this key."""
+        """Return whether the signature was made with this key for this manifest."""
         from cryptography.exceptions import InvalidSignature
 
         try:
@@ -87,12 +88,12 @@ class PublicKey:
 
 
 def signed_message(manifest: bytes) -> bytes:
-    """Return what is signed for a manifest."""
+    """Return the message that is signed for a manifest."""
     return PREFIX + manifest
 
 
 def key_id(key: Ed25519PublicKey) -> str:
-    """Return the first 16 hexadecimal digits of the sha256 of the key's 32 bytes, a name for people only."""
+    """Return the first 16 hexadecimal digits of the sha256 of the key's 32 bytes, a name that only people use."""
     from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
     return hashlib.sha256(key.public_bytes(Encoding.Raw, PublicFormat.Raw)).hexdigest()[:16]
@@ -102,7 +103,7 @@ def read_public_key(path: Path) -> PublicKey:
     """Read the PEM file of a public key.
 
     Raises:
-        UsageError: It cannot be read, or holds no public Ed25519 key.
+        UsageError: The file cannot be read, or holds no public Ed25519 key.
     """
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -113,7 +114,7 @@ def read_public_key(path: Path) -> PublicKey:
     except OSError as error:
         raise UsageError(f"{path}: the public key cannot be read: {error.strerror}") from error
     if b"PRIVATE KEY" in data:
-        raise UsageError(f"{path}: holds a private key, which belongs on no box; give the public one, *.pub.pem")
+        raise UsageError(f"{path}: holds a private key, which must not be on a box; give the public one, *.pub.pem")
     try:
         key = load_pem_public_key(data)
     except (ValueError, UnsupportedAlgorithm) as error:
@@ -124,14 +125,14 @@ def read_public_key(path: Path) -> PublicKey:
 
 
 def read_signature(path: Path, read: Callable[[str], bytes]) -> Signature | None:
-    """Return a bundle's signature, not checked; `None` where it has none.
+    """Return the signature of a bundle, unchecked; `None` if it has none.
 
     Args:
-        path: The bundle, for messages.
-        read: Gives the content of one of its files.
+        path: Path of the bundle, for messages.
+        read: Returns the content of a file of the bundle.
 
     Raises:
-        SignatureError: `manifest.sig` is there and cannot be read, or is no signature.
+        SignatureError: `manifest.sig` exists but cannot be read, or is no signature.
     """
     try:
         line = read(SIGNATURE)
@@ -148,25 +149,25 @@ def read_signature(path: Path, read: Callable[[str], bytes]) -> Signature | None
 def check_signature(
     path: Path, manifest: bytes, signature: Signature | None, trusted: Sequence[PublicKey]
 ) -> PublicKey:
-    """Return the trusted key that the manifest is signed with.
+    """Return the trusted key with which the manifest is signed.
 
     Raises:
-        SignatureError: There is no signature, it is by another key, or of another manifest; with the remedy.
+        SignatureError: The signature is missing, made with another key, or made for another manifest.
     """
     if signature is None:
-        raise SignatureError(f"{path}: is not signed, and a signature is asked for; {_sign_again(path)}")
+        raise SignatureError(f"{path}: is not signed, and a signature is required; {_sign_again(path)}")
     for key in trusted:
         if key.made(signature, manifest):
             return key
     if any(key.id == signature.key_id for key in trusted):
         raise SignatureError(
-            f"{path}: manifest.yaml is not what key {signature.key_id} signed: it or {SIGNATURE} was changed; copy the "
-            f"bundle again, or, if the change was meant, {_sign_again(path)}"
+            f"{path}: manifest.yaml or {SIGNATURE} was changed after key {signature.key_id} signed the bundle; copy "
+            f"the bundle again, or, if the change is intended, {_sign_again(path)}"
         )
     names = ", ".join(f"{key.id} ({key.path})" for key in trusted)
     raise SignatureError(
-        f"{path}: is signed with key {signature.key_id}, and trusted is only {names}; {_sign_again(path)}, or trust "
-        "that key too, if you know whose it is"
+        f"{path}: is signed with key {signature.key_id}, but only {names} is trusted; {_sign_again(path)}, or trust "
+        "that key too, if you know its owner"
     )
 
 

@@ -1,4 +1,4 @@
-"""The configuration file: YAML to `Settings`, with every mistake in one message."""
+"""Reads a configuration file into settings, and lists all of its mistakes in one message."""
 
 from __future__ import annotations
 
@@ -46,14 +46,14 @@ def load_settings(path: Path) -> Settings:
 def read_settings(path: Path, whole: type[Model]) -> Model:
     """Read a configuration file.
 
-    Relative paths in it are taken from the folder the program runs in.
+    Relative paths in the file start at the working directory of the program.
 
     Args:
-        path: The file, YAML.
+        path: The YAML file.
         whole: The model of the whole file.
 
     Raises:
-        ConfigurationError: The file is missing, no YAML, or wrong; the message lists every mistake with its key.
+        ConfigurationError: The file is missing, is no YAML, or has mistakes; the message lists each with its key.
     """
     try:
         document = read_yaml(path)
@@ -61,7 +61,7 @@ def read_settings(path: Path, whole: type[Model]) -> Model:
         said = _list(path, str(error).splitlines()) if error.in_keys else f"{path}: {error}"
         raise ConfigurationError(said) from error
     if not isinstance(document.value, dict):
-        raise ConfigurationError(f"{path}: is empty or no mapping; it needs {', '.join(_required(whole))}")
+        raise ConfigurationError(f"{path}: is empty or no mapping; it needs the keys {', '.join(_required(whole))}")
     try:
         return whole.model_validate(document.value)
     except ValidationError as error:
@@ -90,7 +90,7 @@ def _explain(mistake: Any, whole: type[BaseModel]) -> str:
     place, kind, value = mistake["loc"], mistake["type"], mistake["input"]
     if kind == "extra_forbidden":
         model = _model_at(whole, place[:-1])
-        return "unknown key" + (f"; there are {', '.join(model.model_fields)}" if model else "")
+        return "unknown key" + (f"; the keys are {', '.join(model.model_fields)}" if model else "")
     if kind == "missing":
         model = _model_at(whole, place[:-1])
         field = model.model_fields.get(str(place[-1])) if model else None
@@ -98,7 +98,8 @@ def _explain(mistake: Any, whole: type[BaseModel]) -> str:
     if value is None and kind.endswith(("_type", "_parsing")):
         return "has no value; write one, or leave the key out"
     if kind in ("string_type", "path_type") and isinstance(value, bool | int | float):
-        return f"must be text, and {str(value).lower()} is none; put it in quotes"
+        kind = "a truth value" if isinstance(value, bool) else "a number"
+        return f"must be text, and {str(value).lower()} is {kind}; put it in quotes"
     if kind in _SHAPES:
         return f"must be {_SHAPES[kind]}; it is {_show(value)}"
     said = mistake["msg"].removeprefix("Value error, ")
@@ -107,7 +108,7 @@ def _explain(mistake: Any, whole: type[BaseModel]) -> str:
 
 
 def _show(value: Any) -> str:
-    """Return a value as a message shows it."""
+    """Return a value for use in a message, shortened if it is long."""
     if isinstance(value, dict | list):
         return "a mapping" if isinstance(value, dict) else "a list"
     shown = repr(value)
@@ -115,7 +116,7 @@ def _show(value: Any) -> str:
 
 
 def _model_at(model: type[BaseModel], location: tuple[Any, ...]) -> type[BaseModel] | None:
-    """Return the settings model that a place in the file belongs to."""
+    """Return the settings model at a place in the file; `None` if the place is in no section."""
     for part in location:
         if isinstance(part, int):
             continue
@@ -134,10 +135,10 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:
 
 
 def trusted_keys(settings: Settings) -> list[PublicKey]:
-    """Return the keys that bundles must be signed with; none where no signature is asked for.
+    """Return the public keys of `bundles.public_keys`; the list is empty if bundles need no signature.
 
     Raises:
-        ConfigurationError: A key cannot be read; the message lists every one.
+        ConfigurationError: Some keys cannot be read; the message lists all of them.
     """
     keys, mistakes = [], []
     for i, file in enumerate(settings.bundles.public_keys):
@@ -154,13 +155,13 @@ def trusted_keys(settings: Settings) -> list[PublicKey]:
 
 
 def check_settings(path: Path, settings: Settings) -> list[str]:
-    """Look at what a configuration names: bundles and signatures, keys, cameras, triggers, folders, credential files.
+    """Check everything that a configuration names: bundles, signatures, keys, cameras, triggers, folders, credentials.
 
     Returns:
-        What cannot be looked at from here: credentials that systemd hands to the service alone.
+        The credentials that could not be checked, because systemd shows them to the service only.
 
     Raises:
-        ConfigurationError: Something is not there; the message lists all of it.
+        ConfigurationError: Something is missing or cannot be used; the message lists all of it.
     """
     mistakes: list[str] = []
     trusted: list[PublicKey] = []
@@ -197,24 +198,24 @@ def check_settings(path: Path, settings: Settings) -> list[str]:
 
 
 def check_bridge_settings(path: Path, settings: BridgeSettings) -> list[str]:
-    """Look at what the bridge's configuration names: its state, its address, credential files.
+    """Check everything that the bridge's configuration names: its state file, its address, credentials.
 
     Returns:
-        As `check_settings`.
+        The credentials that could not be checked, as for `check_settings`.
 
     Raises:
-        ConfigurationError: Something is not there; the message lists all of it.
+        ConfigurationError: Something is missing or cannot be used; the message lists all of it.
     """
     mistakes, unseen = check_credentials(settings.mqtt)
     mistakes += _look_at_file("state", settings.state)
     try:
-        # Any free port: the bridge may be running at its own.
+        # On any free port, because a running bridge may occupy the configured one.
         family = socket.getaddrinfo(settings.modbus.host, 0, type=socket.SOCK_STREAM)[0]
         with socket.socket(family[0], family[1]) as listening:
             listening.bind(family[4])
     except OSError as error:
         mistakes.append(
-            f"modbus.host: {settings.modbus.host} is no address of this box: {error.strerror}; see `ip addr`"
+            f"modbus.host: {settings.modbus.host} is no address of this box: {error.strerror}; `ip addr` lists them"
         )
     if mistakes:
         raise ConfigurationError(_list(path, mistakes))
@@ -222,25 +223,27 @@ def check_bridge_settings(path: Path, settings: BridgeSettings) -> list[str]:
 
 
 def _look_at_file(key: str, file: Path) -> list[str]:
-    """Return what keeps a file from being made and written."""
-    # Of a link, where it leads to.
+    """Return why a file cannot be created or written; an empty list if it can."""
+    # The folder that a symbolic link leads to, not the folder that it lies in.
     folder = Path(os.path.realpath(file)).parent
     if not os.access(folder, os.W_OK | os.X_OK):
-        return [f"{key}: {folder} is not there or cannot be written; make it, or name another"]
+        return [f"{key}: the folder {folder} is missing or cannot be written; create it, or name another"]
     if os.path.exists(file) and not (os.path.isfile(file) and os.access(file, os.R_OK | os.W_OK)):
-        return [f"{key}: {file} is no file, or cannot be written; name another, or let this user write it"]
+        return [f"{key}: {file} is no file, or this user cannot write it; change its permissions, or name another"]
     return []
 
 
 def _look_at_folders(settings: Settings) -> list[str]:
     mistakes = _look_at_file("outbox.path", settings.outbox.path)
     bundles = settings.bundles.folder
-    # Not Path's own: they raise where a folder above may not be looked into.
+    # os.path, because the methods of Path raise if a parent folder may not be read.
     if bundles is not None and not os.path.isdir(bundles):
-        mistakes.append(f"bundles.folder: {bundles} is no folder; make it, or name another")
+        mistakes.append(f"bundles.folder: {bundles} is no folder; create it, or name another")
     if settings.evidence is not None:
         evidence = settings.evidence.folder.absolute()
         there = next(path for path in (evidence, *evidence.parents) if os.path.exists(path))
         if not (os.path.isdir(there) and os.access(there, os.W_OK | os.X_OK)):
-            mistakes.append(f"evidence.folder: {evidence} cannot be made or written; name another, or let this user")
+            mistakes.append(
+                f"evidence.folder: this user cannot create or write {evidence}; change the permissions, or name another"
+            )
     return mistakes

@@ -1,4 +1,4 @@
-"""Hosts as a configuration names them: a name or an address, and nothing around it."""
+"""The check of a host in a configuration: it must be a name or an address, without scheme, port or brackets."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ _WITH_TLS = ("mqtts", "ssl", "tls")
 
 
 def check_host(host: str) -> str:
-    """Return a host that is written as it should be: `broker.lan`, `192.168.0.7`, `fe80::1%eth0`.
+    """Return the host unchanged if it is a plain name or address: `broker.lan`, `192.168.0.7`, `fe80::1%eth0`.
 
     Raises:
-        ValueError: It is no name and no address; the message says what to write instead. Of a URL with a password, it
-            shows only the host.
+        ValueError: The host is neither a name nor an address. The message says what to write instead, and never shows
+            the password of a URL.
     """
     if "://" in host:
         raise ValueError(_instead_of_a_url(host))
     if host != host.strip() or not host:
-        raise ValueError(f"{host!r} has blanks around it; write {host.strip() or 'a name or an address'}")
+        raise ValueError(f"{host!r} begins or ends with a blank; write {host.strip() or 'a name or an address'}")
     if "@" in host:
-        raise ValueError("holds '@'; write the name or address behind it here, and the user's name in mqtt.username")
+        raise ValueError("holds '@'; write only the name or address after it, and the user name in mqtt.username")
     if match := re.fullmatch(r"\[([^]]*)\](?::(\d+))?", host):
         port = f" and port: {match[2]}" if match[2] else ""
         raise ValueError(f"{host!r} has brackets; write host: {_quoted(match[1])}{port}")
@@ -30,13 +30,13 @@ def check_host(host: str) -> str:
         port = f"port: {match[2]}" if match[2] else "the port as port:"
         raise ValueError(f"{host!r} holds a port; write host: {_quoted(match[1])} and {port}")
     if host.count(":") == 1:
-        raise ValueError(f"{host!r} holds ':'; write the broker's name or address alone, and a port as port:")
+        raise ValueError(f"{host!r} holds ':'; write only the broker's name or address here, and the port as port:")
     if ":" in host:
         return _check_ipv6(host)
     if "/" in host:
         raise ValueError(f"{host!r} holds '/'; write host: {_quoted(host.strip('/').split('/')[0])}")
     if "," in host or any(character.isspace() for character in host):
-        raise ValueError(f"{host!r} is more than one word; write one name or address")
+        raise ValueError(f"{host!r} holds a comma or a blank; write one name or address")
     if re.fullmatch(r"[\d.]+", host):
         return _check_ipv4(host)
     return _check_name(host)
@@ -47,21 +47,21 @@ def _instead_of_a_url(url: str) -> str:
         parts = urlsplit(url.strip())
         scheme, host, port = parts.scheme.lower(), parts.hostname, parts.port
     except ValueError:
-        return "is a URL; write the broker's name or address alone"
+        return "is a URL; write only the broker's name or address"
     if scheme in ("ws", "wss", "http", "https"):
-        why = (
-            f"is a URL of WebSockets ({scheme}://), which are not spoken here; write the broker's name or address, and "
+        return (
+            f"is a URL of WebSockets ({scheme}://), which this program does not support; write the broker's name or "
+            "address, and as port: the port of plain MQTT"
         )
-        return why + "the port at which it speaks MQTT"
     also = [f"port: {port}"] if port else []
     if scheme in _WITH_TLS:
-        also.append("tls: {}, or what your broker's CA needs below tls")
+        also.append("tls: {} (with ca_file: below it for a CA of your own)")
     written = " and ".join([f"host: {_quoted(host)}" if host else "the broker's name or address", *also])
     return f"is a URL ({scheme}://...); write {written}"
 
 
 def _quoted(host: str) -> str:
-    """Return the host as YAML takes it."""
+    """Return the host as it is written in YAML: an IPv6 address needs quotes."""
     return f"'{host}'" if ":" in host else host
 
 
@@ -77,19 +77,21 @@ def _check_ipv4(host: str) -> str:
     try:
         ipaddress.IPv4Address(host)
     except ValueError:
-        raise ValueError(f"{host!r} is no IPv4 address; it has four numbers of 0 to 255 without zeros before") from None
+        raise ValueError(
+            f"{host!r} is no IPv4 address; write four numbers from 0 to 255, without leading zeros"
+        ) from None
     return host
 
 
 def _check_name(host: str) -> str:
     if wrong := re.search(r"[^\w.-]", host):
-        raise ValueError(f"{host!r} holds {wrong[0]!r}, which no name of a host does; leave it out")
+        raise ValueError(f"{host!r} holds {wrong[0]!r}, which a host name cannot have; leave it out")
     try:
-        # What the resolver is given; of too long a name it raises what is no OSError.
+        # The resolver encodes the name in the same way, and raises no OSError where a name is too long.
         encoded = host.encode("idna")
     except UnicodeError:
         encoded = b""
     if not 0 < len(encoded) <= _LONGEST_NAME:
         shown = host if len(host) <= 80 else f"{host[:80]}..."
-        raise ValueError(f"{shown!r} is no name of a host: its parts have 1 to 63 characters, and all of it up to 253")
+        raise ValueError(f"{shown!r} is no host name: a name has at most 253 characters, and 1 to 63 between two dots")
     return host

@@ -20,11 +20,18 @@ def _is_installed(package: str) -> bool:
 
 
 class TlsSettings(Section):
-    """TLS to the broker, 1.2 or newer. A relative file is looked for in $CREDENTIALS_DIRECTORY where that is set."""
+    """TLS to the broker, version 1.2 or newer.
 
-    ca_file: Path | None = Field(default=None, description="PEM file of the CA to trust; default: the system's CAs")
+    If $CREDENTIALS_DIRECTORY is set, relative file names are looked up in that folder.
+    """
+
+    ca_file: Path | None = Field(
+        default=None, description="PEM file of the CA to trust; default: the CAs that this system trusts"
+    )
     certificate: Path | None = Field(default=None, description="PEM file of this box's certificate, for mutual TLS")
-    key: Path | None = Field(default=None, description="PEM file of this box's private key, without a passphrase")
+    key: Path | None = Field(
+        default=None, description="PEM file of this box's private key, for mutual TLS; it must have no passphrase"
+    )
 
     @model_validator(mode="after")
     def _certificate_needs_key(self) -> TlsSettings:
@@ -34,61 +41,93 @@ class TlsSettings(Section):
 
 
 class HomeAssistantSettings(Section):
-    """Home Assistant's MQTT discovery: each station is a device there."""
+    """Home Assistant's MQTT discovery, in which each station is a device."""
 
-    announce: bool = Field(default=True, description="false: the devices announced before are removed")
-    prefix: Level = Field(default="homeassistant", description="Home Assistant's discovery prefix")
+    announce: bool = Field(
+        default=True,
+        description="true: announce each station to Home Assistant as a device; false: remove the devices that were "
+        "announced before",
+    )
+    prefix: Level = Field(
+        default="homeassistant", description="discovery prefix that Home Assistant is configured with"
+    )
 
 
 class MqttSettings(Section):
     """The connection to the broker."""
 
     host: Host = Field(default="localhost", description="name or address of the broker")
-    port: int = Field(default=1883, ge=1, le=65535, description="default: 1883, or 8883 with tls")
-    tls: TlsSettings | None = Field(default=None, description="leave out for a connection without TLS")
-    username: str | None = Field(default=None, min_length=1, description="as the broker knows this box")
+    port: int = Field(
+        default=1883, ge=1, le=65535, description="port of the broker; default: 1883, or 8883 if tls is given"
+    )
+    tls: TlsSettings | None = Field(
+        default=None, description="TLS to the broker; default: the connection is not encrypted"
+    )
+    username: str | None = Field(default=None, min_length=1, description="user name of this box at the broker")
     password_file: Path | None = Field(
         default=None,
-        description="file with the password, read at every connect; a relative one is looked for in "
-        "$CREDENTIALS_DIRECTORY where that is set",
+        description="file with the password, read anew at every connect; if $CREDENTIALS_DIRECTORY is set, a relative "
+        "file name is looked up in that folder",
     )
     client_id: str | None = Field(
         default=None,
         min_length=1,
         max_length=256,
-        description="for brokers with rules for client ids; {site}, {line} and {station} stand for the names in the "
-        "station's topics, and every station needs an id of its own; default: one that is made of these and of the box",
+        description="MQTT client id, for brokers with rules for client ids; {site}, {line} and {station} stand for the "
+        "names in the station's topics, and every station needs an id of its own; default: an id made of these names "
+        "and the id of the box",
     )
     protocol: Literal["auto", "5", "3.1.1"] = Field(
-        default="auto", description="of MQTT; auto: 5, and 3.1.1 where the broker does not answer that within a second"
+        default="auto",
+        description="MQTT version; auto: 5, or 3.1.1 if the broker does not answer an MQTT 5 connect within a second",
     )
     retain: bool = Field(
         default=True,
-        description="false: the broker is not asked to keep status and health, for brokers that keep nothing",
+        description="whether status and health are retained messages; set false if the broker refuses retained "
+        "messages",
     )
-    keepalive_s: int = Field(default=30, ge=5, le=3600, description="silence after which a connection counts as lost")
+    keepalive_s: int = Field(
+        default=30,
+        ge=5,
+        le=3600,
+        description="MQTT keep-alive in seconds; a connection that is silent for longer counts as lost",
+    )
     connect_timeout_s: float = Field(
-        default=5.0, gt=0, le=60, description="for the connection, and again for its answer"
+        default=5.0,
+        gt=0,
+        le=60,
+        description="timeout in seconds for the TCP connection, and again for the broker's answer to the connect",
     )
     acknowledge_timeout_s: float = Field(
-        default=20.0, gt=0, le=3600, description="without an acknowledgement for this long the connection is made anew"
+        default=20.0,
+        gt=0,
+        le=3600,
+        description="timeout in seconds for the broker to acknowledge a message; then the connection is made anew",
     )
     backoff_cap_s: float = Field(
-        default=30.0, gt=0, le=3600, description="longest pause between two attempts to connect"
+        default=30.0, gt=0, le=3600, description="longest back-off between two attempts to connect, in seconds"
     )
-    window: int = Field(default=64, ge=1, le=10_000, description="messages sent and not yet acknowledged, at most")
+    window: int = Field(
+        default=64, ge=1, le=10_000, description="largest number of messages that are sent but not yet acknowledged"
+    )
     message_expiry_s: int | None = Field(
-        default=None, ge=1, le=0xFFFFFFFE, description="how long the broker keeps verdicts for a subscriber (MQTT 5)"
+        default=None,
+        ge=1,
+        le=0xFFFFFFFE,
+        description="how many seconds the broker keeps a verdict for a subscriber that is offline (MQTT 5); default: "
+        "without limit",
     )
     encoding: Literal["json", "sparkplug_b"] = Field(
-        default="json", description="json: the contract's topics; sparkplug_b: each station is a Sparkplug edge node"
+        default="json",
+        description="how messages are encoded; json: JSON on the topics of docs/mqtt; sparkplug_b: Sparkplug B, each "
+        "station is an edge node",
     )
     primary_host: Level | None = Field(
         default=None,
-        description="id of the Sparkplug host without which nothing is sent; default: only the broker must be there",
+        description="id of the Sparkplug primary host; nothing is sent while that host is offline; default: none",
     )
     home_assistant: HomeAssistantSettings | None = Field(
-        default=None, description="announce the stations to Home Assistant; default: not"
+        default=None, description="announcing the stations to Home Assistant; default: they are not announced"
     )
 
     @model_validator(mode="before")
@@ -112,23 +151,25 @@ class MqttSettings(Section):
                 raise ValueError(f"{text!r} holds a character that cannot be printed; leave it out")
             if left := set(re.findall(r"{[^{}]*}|[{}]", text)) - {"{site}", "{line}", "{station}"}:
                 raise ValueError(
-                    f"{text!r} holds {', '.join(sorted(left))}; what can be put in is {{site}}, {{line}}, {{station}}"
+                    f"{text!r} holds {', '.join(sorted(left))}; only {{site}}, {{line}} and {{station}} are filled in"
                 )
         return text
 
     @model_validator(mode="after")
     def _password_needs_username(self) -> MqttSettings:
         if self.password_file is not None and self.username is None:
-            raise ValueError("'password_file' is given without 'username'; give both")
+            raise ValueError("'password_file' is given without 'username'; give both or neither")
         return self
 
     @model_validator(mode="after")
     def _encoding_can_be_used(self) -> MqttSettings:
         if self.encoding == "json":
             if self.primary_host is not None:
-                raise ValueError("'primary_host' is Sparkplug's; set encoding to sparkplug_b, or leave it out")
+                raise ValueError(
+                    "'primary_host' belongs to Sparkplug; set encoding to sparkplug_b, or leave primary_host out"
+                )
         elif self.home_assistant is not None:
-            raise ValueError("'home_assistant' reads JSON; set encoding to json, or leave it out")
+            raise ValueError("'home_assistant' needs JSON; set encoding to json, or leave home_assistant out")
         elif not _is_installed("google.protobuf"):
             raise ValueError("encoding sparkplug_b needs protobuf: pip install 'edge-inspect[sparkplug]'")
         return self

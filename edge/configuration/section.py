@@ -1,4 +1,4 @@
-"""What all parts of a configuration file have in common: no key but their own, and values that can be used."""
+"""The base of all sections of a configuration file, and the checks of values that several sections use."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from edge_inspect.edge.contract.topics import check_level
 
 
 class Section(BaseModel):
-    """A part of a configuration file: no key but its own, only finite numbers, and text that can be printed."""
+    """A section of a configuration file: unknown keys, infinite numbers and control characters are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -21,11 +21,11 @@ class Section(BaseModel):
     def _value_is_plain(cls, value: Any, info: ValidationInfo) -> Any:
         annotation = cls.model_fields[str(info.field_name)].annotation
         if isinstance(value, bool) and {annotation, *get_args(annotation)} & {int, float}:
-            raise ValueError(f"must be a number, and {str(value).lower()} is none")
+            raise ValueError(f"must be a number, and {str(value).lower()} is not one")
         for text in value if isinstance(value, list) else [value]:
             if text == "":
                 raise ValueError("is empty; write a value, or leave the key out")
-            # A path with a NUL, or a name with a line's end, fails far from here.
+            # Otherwise a path with a NUL, or a name with a line break, fails later, in code that cannot name the key.
             if isinstance(text, str) and (wrong := re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", text)):
                 raise ValueError(f"holds the control character U+{ord(wrong[0]):04X}; take it out")
         return value
@@ -34,9 +34,9 @@ class Section(BaseModel):
 def _level(name: str) -> str:
     check_level("a topic's level", name)
     if name != name.strip():
-        raise ValueError(f"{name!r} has blanks around it, which nobody sees in a topic; take them out")
+        raise ValueError(f"{name!r} begins or ends with a blank, which is invisible in a topic; take it out")
     if name in (".", ".."):  # folders are named after stations
-        raise ValueError(f"{name!r} is no name; take another")
+        raise ValueError(f"{name!r} cannot be a name; choose another")
     return name
 
 

@@ -1,4 +1,4 @@
-"""The configuration's models: what can be set, within which limits, and what holds when it is not."""
+"""The models of the configuration: each setting with its limits, its default and its description."""
 
 from __future__ import annotations
 
@@ -24,171 +24,216 @@ _MOST_BYTES = 2**50
 
 
 class OutboxSettings(Section):
-    """Where verdicts wait for the broker, and how many."""
+    """The outbox: the file in which messages wait for the broker."""
 
     path: Path = Field(
-        default=Path("/var/lib/edge-inspect/outbox.db"), description="the SQLite file; its folder must exist"
+        default=Path("/var/lib/edge-inspect/outbox.db"), description="SQLite file of the outbox; its folder must exist"
     )
     durability: Literal["normal", "full"] = Field(
         default="normal",
-        description="normal: nothing is lost when the process dies, the last verdicts may be in a power cut; "
-        "full: nothing is sent before it is on the disk, some milliseconds later",
+        description="normal: a crash of the process loses nothing, a power cut may lose the last verdicts; full: a "
+        "power cut loses nothing either, but each verdict is sent some milliseconds later, once it is on the disk",
     )
     max_bytes: int = Field(
-        default=256 * 2**20, ge=2**16, le=_MOST_BYTES, description="of waiting messages; see when_full"
+        default=256 * 2**20,
+        ge=2**16,
+        le=_MOST_BYTES,
+        description="largest total size of the waiting messages, in bytes; when_full says what is dropped beyond it",
     )
     max_age_s: float = Field(
         default=7 * 86400.0,
         ge=60,
         le=1e9,
-        description="messages that have waited longer are dropped at the next verdict; the time counts while the "
-        "service runs, whatever the clock is set to",
+        description="messages that have waited longer than this many seconds are dropped at the next verdict; only "
+        "time in which the service runs counts, and setting the clock has no effect",
     )
     when_full: WhenFull = Field(
         default="drop_oldest",
-        description="drop_oldest: the oldest verdicts go, and when there are none, the oldest defects; "
-        "drop_newest: the newest verdicts go, and when there are none, the newest defects",
+        description="what is dropped when max_bytes is reached; drop_oldest: the oldest verdicts, then the oldest "
+        "defects; drop_newest: the newest verdicts, then the newest defects",
     )
     history_bytes: int = Field(
         default=64 * 2**20,
         ge=0,
         le=_MOST_BYTES,
-        description="of delivered messages, kept for the command resend; 0: none are kept",
+        description="how many bytes of delivered messages are kept for the command resend; 0: none are kept",
     )
 
 
 class CommandSettings(Section):
-    """Which commands over MQTT are carried out. Who may send them is for the broker's access list to say."""
+    """The commands over MQTT that a station carries out. The broker's access list decides who may send them."""
 
-    allow: list[Verb] = Field(default_factory=list, description="the others are refused; default: none")
+    allow: list[Verb] = Field(
+        default_factory=list, description="commands that are carried out; all others are refused; default: none"
+    )
     max_age_s: float = Field(
-        default=30.0, ge=1, le=3600, description="how far the time in a command's id may be from the box's clock"
+        default=30.0,
+        ge=1,
+        le=3600,
+        description="largest difference in seconds between the time in a command's id and the clock of the box; a "
+        "command beyond it is refused as expired",
     )
     threshold_factor: float = Field(
-        default=1.25, ge=1, le=10, description="how far a threshold may be from the bundle's: times this, or through it"
+        default=1.25,
+        ge=1,
+        le=10,
+        description="range in which the command threshold may move the bundle's threshold: from threshold ÷ factor to "
+        "threshold × factor",
     )
 
 
 class EngineSettings(Section):
     """The engine that all stations share."""
 
-    name: EngineName | None = Field(default=None, description=f"one of {', '.join(ENGINES)}; default: {DEFAULT}")
-    threads: int = Field(default=0, ge=0, le=1024, description="processor threads to use; 0: all")
+    name: EngineName | None = Field(
+        default=None, description=f"engine that runs the networks: {' or '.join(ENGINES)}; default: {DEFAULT}"
+    )
+    threads: int = Field(default=0, ge=0, le=1024, description="number of processor threads to use; 0: all")
     cache: Path | None = Field(
         default=None,
-        description="folder of the engines that are built on this box, as TensorRT's; default: "
-        "/var/lib/edge-inspect/engines, or ~/.cache/edge-inspect/engines for who may not write there",
+        description="folder for the TensorRT engines that are built on this box; default: "
+        "/var/lib/edge-inspect/engines, or ~/.cache/edge-inspect/engines if that folder cannot be written",
     )
 
 
 class HealthSettings(Section):
-    """What counts as a hang, and who may ask."""
+    """The time limits of the watchdog, and the port for monitoring."""
 
     http_port: int | None = Field(
-        default=None, ge=1, le=65535, description="/healthz, /livez, /metrics on 127.0.0.1; default: no port is opened"
+        default=None, ge=1, le=65535, description="port on 127.0.0.1 for /healthz, /livez and /metrics; default: none"
     )
     camera_limit_s: float = Field(
-        default=15.0, ge=1, le=3600, description="a frame takes no longer; then the camera is opened again"
+        default=15.0,
+        ge=1,
+        le=3600,
+        description="a camera that takes longer than this many seconds for a frame hangs, and is opened again",
     )
     engine_limit_s: float = Field(
-        default=30.0, ge=1, le=3600, description="a part takes no longer; then the engine is built again"
+        default=30.0,
+        ge=1,
+        le=3600,
+        description="an engine that takes longer than this many seconds for a part hangs, and is built again",
     )
     outbox_limit_s: float = Field(
-        default=30.0, ge=1, le=3600, description="the disk takes no longer for a verdict; then the process ends"
+        default=30.0,
+        ge=1,
+        le=3600,
+        description="a disk that takes longer than this many seconds for a verdict hangs: the process ends with status "
+        "75, and systemd starts it again",
     )
 
 
 class BundleSettings(Section):
-    """Which bundles the stations may run."""
+    """The bundles that the stations may run."""
 
     public_keys: list[Path] = Field(
         default_factory=list,
-        description="PEM files of public keys: every bundle must be signed with one of them; default: none, and then "
-        "no signature is asked for. A relative one is looked for in $CREDENTIALS_DIRECTORY where that is set",
+        description="PEM files of public keys; every bundle must be signed with one of these keys; if "
+        "$CREDENTIALS_DIRECTORY is set, relative file names are looked up in that folder; default: none, and bundles "
+        "need no signature",
     )
     folder: Path | None = Field(
-        default=None, description="the command bundle may load what lies below this folder, and nothing else"
+        default=None, description="the command bundle loads only bundles below this folder; default: none"
     )
 
 
 class EvidenceSettings(Section):
-    """Rejected and borderline frames, saved for those who check them and for training."""
+    """Evidence: frames of rejected and borderline parts, saved for review and for training."""
 
-    folder: Path = Field(description="it is made where it is not there")
+    folder: Path = Field(description="folder in which frames are saved; it is created if it is missing")
     max_bytes: int = Field(
         default=4 * 2**30,
         ge=2**20,
         le=_MOST_BYTES,
-        description="of all stations; at the bound the parts saved first are deleted",
+        description="largest size of the evidence of all stations together, in bytes; beyond it the oldest parts are "
+        "deleted",
     )
     keep_free_bytes: int = Field(
-        default=2**29, ge=0, le=_MOST_BYTES, description="of the disk; nothing is saved where less is free"
+        default=2**29,
+        ge=0,
+        le=_MOST_BYTES,
+        description="bytes that must stay free on the disk; nothing is saved if less would be left",
     )
     borderline: float = Field(
         default=0.1,
         ge=0,
         le=1,
-        description="accepted parts are saved too whose score is within this share of the "
-        "threshold; 0.1: from 0.9 times it",
+        description="an accepted part is also saved if its score is within this share of the threshold; 0.1: from 0.9 "
+        "times the threshold",
     )
-    format: Literal["png", "jpeg"] = Field(default="png", description="png: nothing is lost; jpeg: a tenth of the size")
-    queue: int = Field(default=8, ge=1, le=256, description="frames that may wait for the disk; others are dropped")
+    format: Literal["png", "jpeg"] = Field(
+        default="png", description="file format of the frames; png is lossless; jpeg takes a tenth of the space"
+    )
+    queue: int = Field(
+        default=8, ge=1, le=256, description="number of frames that may wait for the disk; further frames are not saved"
+    )
 
 
 class ShadowSettings(Section):
-    """How a station begins with a bundle: it judges and rejects nothing, until it has collected scores of its parts."""
+    """The shadow: a station with a new bundle rejects nothing until it has collected the scores of its parts."""
 
-    parts: int = Field(ge=1, le=1_000_000, description="so many are judged in shadow; then parts are rejected")
+    parts: int = Field(
+        ge=1, le=1_000_000, description="number of parts that are inspected in shadow before any part is rejected"
+    )
     frames: int = Field(
         default=200,
         ge=0,
         le=100_000,
-        description="so many frames, evenly among these parts, are saved as evidence, where that is configured",
+        description="number of frames, spread evenly over these parts, that are saved if evidence is configured",
     )
 
 
 class StationSettings(Section):
-    """One camera and the product it looks at."""
+    """A station: one camera, and the bundle that inspects its frames."""
 
-    name: Level = Field(description="the last level of its topics")
+    name: Level = Field(description="name of the station, and the last level of its topics")
     camera: str = Field(
-        description=f"where frames come from: {', '.join(f'{scheme}:' for scheme in CAMERAS)}; "
+        description=f"URI of the camera: {', '.join(f'{scheme}:' for scheme in CAMERAS)}; "
         "docs/cameras.md has the options"
     )
-    bundle: Path = Field(description="the product's bundle, a folder or a .zip")
-    precision: Precision | None = Field(default=None, description="default: what the bundle prefers")
+    bundle: Path = Field(description="bundle of the product, a folder or a .zip")
+    precision: Precision | None = Field(
+        default=None, description="precision in which the network runs; default: the one that the bundle prefers"
+    )
     policy: Literal["latest", "every"] = Field(
         default="latest",
-        description="latest: the oldest waiting frame is dropped and counted when the engine is busy; "
-        "every: none is dropped, the trigger waits",
+        description="what happens when frames come faster than they are inspected; latest: the oldest waiting frame is "
+        "dropped and counted; every: no frame is dropped, camera and trigger wait",
     )
     trigger: str = Field(
         default=TRIGGERS[0].form,
         description=f"when a frame is taken: {'; '.join(f'{kind.form}: {kind.about}' for kind in TRIGGERS)}; "
         "docs/cameras.md has the options",
     )
-    queue: int = Field(default=4, ge=1, le=256, description="frames, and triggers, that may wait")
-    mm_per_px: float | None = Field(default=None, ge=1e-6, le=1e6, description="the camera's scale, for areas in mm²")
+    queue: int = Field(
+        default=4, ge=1, le=256, description="number of frames that may wait for the engine, and of waiting triggers"
+    )
+    mm_per_px: float | None = Field(
+        default=None, ge=1e-6, le=1e6, description="size of a pixel of the frame on the part, in mm; adds areas in mm²"
+    )
     min_region_px: float | None = Field(
-        default=None, gt=0, le=1e12, description="smaller regions of a rejected part are not listed, in px of the frame"
+        default=None,
+        gt=0,
+        le=1e12,
+        description="regions of a rejected part with a smaller area than this are not listed, in pixels of the frame",
     )
     min_region_mm2: float | None = Field(
-        default=None, gt=0, le=1e12, description="the same in mm², where mm_per_px is given"
+        default=None, gt=0, le=1e12, description="as min_region_px, but in mm²; needs mm_per_px"
     )
-
     defect_share: float = Field(
         default=0.02,
         ge=0,
         le=0.5,
-        description="share of bad parts that is usual here; warnings of rejects and of scores allow for it",
+        description="share of bad parts that is normal on this line; more rejects than that raise a warning",
     )
     shadow: ShadowSettings | None = Field(
-        default=None, description="begin in shadow: judge, reject nothing, and collect scores; default: not"
+        default=None,
+        description="begin with a new bundle in shadow: inspect, reject nothing, collect scores; default: no shadow",
     )
 
     @property
     def min_area_px(self) -> float:
-        """The area below which a region is not listed, in pixels of the frame."""
+        """Area in pixels of the frame below which a region is not listed."""
         scale = self.mm_per_px or 1.0
         return max(self.min_region_px or 0.0, (self.min_region_mm2 or 0.0) / scale**2)
 
@@ -196,7 +241,7 @@ class StationSettings(Section):
     def _square_millimetres_need_a_scale(self) -> StationSettings:
         if self.min_region_mm2 is not None and self.mm_per_px is None:
             raise ValueError(
-                "'min_region_mm2' needs the camera's scale; give 'mm_per_px' too, or 'min_region_px' instead"
+                "'min_region_mm2' needs the size of a pixel; give 'mm_per_px' too, or 'min_region_px' instead"
             )
         return self
 
@@ -222,29 +267,29 @@ class StationSettings(Section):
 class Settings(Section):
     """The whole configuration file."""
 
-    site: Level = Field(description="the first level of every topic: the plant")
-    line: Level = Field(description="the second level: the line")
-    stations: list[StationSettings] = Field(min_length=1)
-    bundles: BundleSettings = Field(default_factory=BundleSettings)
+    site: Level = Field(description="name of the plant; topics begin with edge-inspect/v1/SITE/LINE/STATION")
+    line: Level = Field(description="name of the production line, part of every topic")
+    stations: list[StationSettings] = Field(min_length=1, description="the stations of this box")
+    bundles: BundleSettings = Field(default_factory=BundleSettings, description="which bundles the stations may run")
     sink: str = Field(
         default="mqtt",
-        description="where messages go; mqtt: to the broker that the section mqtt names",
+        description="where messages are sent; mqtt: to the broker of the section mqtt",
         json_schema_extra=lambda schema: schema.update(pattern=f"^({'|'.join(sorted(SINKS))})(:|$)"),
     )
-    mqtt: MqttSettings = Field(default_factory=MqttSettings)
-    outbox: OutboxSettings = Field(default_factory=OutboxSettings)
-    commands: CommandSettings = Field(default_factory=CommandSettings)
-    engine: EngineSettings = Field(default_factory=EngineSettings)
-    evidence: EvidenceSettings | None = Field(default=None, description="leave out to save none")
-    health: HealthSettings = Field(default_factory=HealthSettings)
-    health_every_s: float = Field(default=10.0, ge=0.5, le=3600, description="how often health is published")
+    mqtt: MqttSettings = Field(default_factory=MqttSettings, description="the connection to the broker")
+    outbox: OutboxSettings = Field(default_factory=OutboxSettings, description="where messages wait for the broker")
+    commands: CommandSettings = Field(default_factory=CommandSettings, description="commands that are carried out")
+    engine: EngineSettings = Field(default_factory=EngineSettings, description="the engine that all stations share")
+    evidence: EvidenceSettings | None = Field(default=None, description="saved frames; default: none are saved")
+    health: HealthSettings = Field(default_factory=HealthSettings, description="watchdog and monitoring port")
+    health_every_s: float = Field(default=10.0, ge=0.5, le=3600, description="seconds between two health messages")
 
     @field_validator("sink")
     @classmethod
     def _sink_is_known(cls, text: str) -> str:
         name, where = split_sink(text)
         if name == "mqtt" and where:
-            raise ValueError(f"{text!r} names a broker; name it in the section mqtt, as host and port")
+            raise ValueError(f"{text!r} names a broker; write sink: mqtt, and the broker as mqtt.host and mqtt.port")
         return text
 
     @model_validator(mode="after")
@@ -252,15 +297,17 @@ class Settings(Section):
         triggered = [station.name for station in self.stations if station.trigger == "command"]
         if triggered and "trigger" not in self.commands.allow:
             raise ValueError(
-                f"commands.allow: {', '.join(triggered)} waits for the command trigger, which is not allowed; "
-                "add trigger, or set the station's trigger to camera"
+                f"commands.allow: {', '.join(triggered)} has trigger: command, but the command trigger is not allowed; "
+                "add trigger to commands.allow, or set the station's trigger to camera"
             )
         return self
 
     @model_validator(mode="after")
     def _edge_nodes_differ(self) -> Settings:
         if self.mqtt.encoding == "sparkplug_b" and ":" in self.line:
-            raise ValueError(f"line: {self.line!r} holds ':', which parts line and station in Sparkplug; leave it out")
+            raise ValueError(
+                f"line: {self.line!r} holds ':', which separates line and station in Sparkplug; leave it out"
+            )
         return self
 
     @model_validator(mode="after")
@@ -268,15 +315,15 @@ class Settings(Section):
         given = self.mqtt.client_id
         if given is not None and "{station}" not in given and len(self.stations) > 1:
             raise ValueError(
-                f"mqtt.client_id: {len(self.stations)} stations would connect as {given!r}, and a broker lets in one "
-                f"client of an id; write {{station}} into it, as in '{given}-{{station}}'"
+                f"mqtt.client_id: {len(self.stations)} stations would connect as {given!r}, but a client id can be "
+                f"connected only once; add {{station}}, as in '{given}-{{station}}'"
             )
         return self
 
     @model_validator(mode="after")
     def _bundles_have_a_folder(self) -> Settings:
         if "bundle" in self.commands.allow and self.bundles.folder is None:
-            raise ValueError("commands.allow: bundle needs bundles.folder, the folder of the bundles it may load")
+            raise ValueError("commands.allow: the command bundle needs bundles.folder; set it to the folder of bundles")
         return self
 
     @model_validator(mode="after")
@@ -289,8 +336,8 @@ class Settings(Section):
             first = users.setdefault((scheme, address.path, address.device), station.name)
             if first != station.name:
                 raise ValueError(
-                    f"stations: {first} and {station.name} name the same camera {address.shown or station.camera}, and "
-                    "it gives its frames to one; name another, or leave one of the stations out"
+                    f"stations: {first} and {station.name} name the same camera {address.shown or station.camera}, "
+                    "which only one station can open; name another camera, or leave one of the stations out"
                 )
         return self
 
@@ -298,5 +345,5 @@ class Settings(Section):
     def _stations_differ(self) -> Settings:
         names = [station.name for station in self.stations]
         if twice := sorted({name for name in names if names.count(name) > 1}):
-            raise ValueError(f"stations: two are named {', '.join(twice)}; each needs a name of its own")
+            raise ValueError(f"stations: several are named {', '.join(twice)}; give each station its own name")
         return self

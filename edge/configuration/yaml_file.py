@@ -1,12 +1,12 @@
-"""YAML as people write it: the one reader of configurations, manifests and checkpoints.
+"""The one reader of YAML, for configurations, manifests and checkpoints.
 
-It is stricter than PyYAML's, and takes a scalar for what it looks like:
+It is stricter than PyYAML's reader, and guesses less about values without quotes:
 
-    a repeated key            is refused, with both lines
-    on, off, yes, no, 1:30    are text; only true and false are truth values, and a field of that kind takes yes and no
-    012, 2026-11-29           are text: no octal number, no date
+    a repeated key            is refused; the message names both lines
+    on, off, yes, no, 1:30    are text; only true and false are truth values (a setting of that kind accepts yes and no)
+    012, 2026-11-29           are text, not an octal number and not a date
     tags, several documents   are refused
-    << and *aliases           are taken, as long as they do not multiply
+    << and *aliases           are accepted, unless they multiply the size of the document
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from edge_inspect.edge.errors import YamlError
 from edge_inspect.edge.files import read_file
 
 Place = tuple[str | int, ...]
-"""Where a value stands: the keys and the numbers in lists that lead to it."""
+"""The path to a value: the keys, and the indices in lists."""
 
 _LARGEST_FILE = 2**20
 _DEEPEST = 50
@@ -38,19 +38,19 @@ _TAG = "tag:yaml.org,2002:"
 _PLAIN_TAGS = {f"{_TAG}{name}" for name in ("null", "bool", "int", "float", "str", "seq", "map", "merge")}
 _FLOATS = {".inf": float("inf"), "+.inf": float("inf"), "-.inf": float("-inf"), ".nan": float("nan")}
 
-# What people stumble over, by a piece of PyYAML's message.
+# Remedies for common mistakes, each under a part of PyYAML's message.
 _REMEDIES = {
     "'\\t'": "indent with blanks, not with a tab",
     "cannot start any token": "put a value that begins with this character in quotes",
-    "mapping values are not allowed": "put a value that holds a colon and a blank in quotes, or indent the keys of one "
-    "mapping alike",
-    "could not find expected ':'": "write a colon and a blank behind the key: `key: value`",
-    "<block end>": "indent the keys of one mapping alike, and the dashes of one list",
+    "mapping values are not allowed": "put a value that holds a colon and a blank in quotes, or give all keys of a "
+    "mapping the same indent",
+    "could not find expected ':'": "write a colon and a blank after the key: `key: value`",
+    "<block end>": "give all keys of a mapping the same indent, and all dashes of a list",
     "undefined alias": "put a value that begins with * in quotes",
     "unknown escape character": "put a value with backslashes in single quotes",
-    "unexpected end of stream": "a quote or a bracket is not closed",
-    "expected ',' or": "a bracket is not closed, or a comma is missing",
-    "another document": "keep one document: take the line --- out",
+    "unexpected end of stream": "close the quote or bracket",
+    "expected ',' or": "close the bracket, or add the missing comma",
+    "another document": "keep one document, and remove the line ---",
     "directive": "put a value that begins with % in quotes",
     "the tag handle": "put a value that begins with ! in quotes",
     "levels": "is it the right file?",
@@ -58,11 +58,11 @@ _REMEDIES = {
 
 
 class Document(NamedTuple):
-    """What a YAML text says.
+    """The content of a YAML text.
 
     Attributes:
         value: Mappings, lists, text, numbers, truth values and `None`. Every key is text.
-        lines: In which line of the text each value's key stands, from 1; of what an alias brings, where it was named.
+        lines: Line number of each value's key, from 1; for a value that an alias inserts, the line of the alias.
     """
 
     value: Any
@@ -70,10 +70,10 @@ class Document(NamedTuple):
 
 
 def read_yaml(path: Path) -> Document:
-    """Return what a YAML file of at most 1 MiB says.
+    """Return the content of a YAML file of at most 1 MiB.
 
     Raises:
-        YamlError: The file cannot be read, or as `parse_yaml`. The message does not name the file.
+        YamlError: The file cannot be read or parsed (see `parse_yaml`). The message does not name the file.
     """
     try:
         text = read_file(path, _LARGEST_FILE)
@@ -83,11 +83,11 @@ def read_yaml(path: Path) -> Document:
 
 
 def parse_yaml(text: bytes) -> Document:
-    """Return what a YAML text says; `None` where it is empty.
+    """Return the content of a YAML text; its value is `None` if the text is empty.
 
     Raises:
-        YamlError: It is no YAML, or one of those that are refused here; the message has the line and the remedy. Of
-            repeated keys, it has one line for each.
+        YamlError: The text is no YAML, or uses something that this reader refuses. The message names the line and the
+            remedy; it has one line for each repeated key.
     """
     decoded = _decode(text)
     try:
@@ -99,7 +99,7 @@ def parse_yaml(text: bytes) -> Document:
     except MarkedYAMLError as error:
         raise YamlError(f"is no YAML: {_explain(error)}") from error
     except (ValueError, OverflowError) as error:  # from chr(), where the scanner does not look
-        raise YamlError('is no YAML: an escape ("\\U...") stands for no character; use single quotes') from error
+        raise YamlError('is no YAML: an escape ("\\U...") names no character; use single quotes') from error
     builder = _Builder(len(decoded))
     value = builder.build(root, ()) if root is not None else None
     if builder.repeated:
@@ -108,7 +108,7 @@ def parse_yaml(text: bytes) -> Document:
 
 
 def show_place(place: Place) -> str:
-    """Return a place as messages name it: `stations.0.name`."""
+    """Return a place in dots, for a message: `stations.0.name`."""
     shown = [str(part) for part in place]
     return ".".join(shown if len(shown) <= _LONGEST_PLACE else [*shown[: _LONGEST_PLACE - 1], "..."])
 
@@ -126,17 +126,17 @@ def _decode(text: bytes) -> str:
 
 
 def _explain(error: MarkedYAMLError) -> str:
-    """Say in one line where a text is no YAML, why, and what to do about it."""
+    """Return one line that says where the YAML is wrong, why, and how to correct it."""
     problem = error.problem or error.context or "it cannot be read"
     remedy = next((remedy for piece, remedy in _REMEDIES.items() if piece in problem), "")
-    # Where a quote is not closed, the line in which it opens helps, not the last of the file.
+    # If a quote is not closed, name the line in which it opens; PyYAML names the last line of the file.
     mark = error.context_mark if "end of stream" in problem and error.context_mark else error.problem_mark
     where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark is not None else ""
     return f"{where}{problem}" + (f"; {remedy}" if remedy else "")
 
 
 class _Resolver(BaseResolver):
-    """What a scalar without quotes stands for: the words and numbers of YAML 1.2, in decimal alone."""
+    """The types of scalars without quotes: the words of YAML 1.2, and decimal numbers."""
 
 
 for _name, _pattern, _first in (
@@ -165,7 +165,7 @@ class _Composer(Reader, Scanner, Parser, Composer, _Resolver):
         self._depth = 0
 
     def compose_node(self, parent: Node | None, index: Any) -> Node | None:
-        """Compose a node, unless it lies too deep: each level takes several of Python's."""
+        """Compose a node; raise an error if it is nested too deeply for Python's recursion limit."""
         self._depth += 1
         if self._depth > _DEEPEST:
             mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
@@ -176,10 +176,11 @@ class _Composer(Reader, Scanner, Parser, Composer, _Resolver):
 
 
 class _Builder:
-    """Makes values of nodes.
+    """Builds the values of nodes.
 
     Args:
-        length: Of the text: without aliases, it has no more values than characters.
+        length: Number of characters of the text. A text without aliases has no more values than characters, so more
+            values than that mean that aliases multiply.
     """
 
     def __init__(self, length: int) -> None:
@@ -190,14 +191,12 @@ class _Builder:
         self._seen: set[int] = set()
 
     def build(self, node: Node, place: Place) -> Any:
-        """Return a node's value, and note its lines and repeated keys."""
+        """Return the value of a node; record its lines and repeated keys."""
         self._left -= 1
         if self._left < 0 or self._depth > _DEEPEST:
-            raise self._problem(node, place, "aliases (*name) make too much of it; write the values out")
+            raise self._problem(node, place, "aliases (*name) make the document too large; write the values out")
         if node.tag not in _PLAIN_TAGS:
-            raise self._problem(
-                node, place, f"the tag {_short(node.tag)} is not known here; write the value without it"
-            )
+            raise self._problem(node, place, f"the tag {_short(node.tag)} is not supported; write the value without it")
         self.lines.setdefault(place, node.start_mark.line + 1)
         if isinstance(node, ScalarNode):
             return self._scalar(node, place)
@@ -223,14 +222,14 @@ class _Builder:
             at = (*place, key.value)
             self.lines.setdefault(at, key.start_mark.line + 1)
             own[key.value] = self.build(value, at)
-        # What an alias names has been looked at where it stands.
+        # A mapping that an alias repeats is checked once, where it is written.
         if id(node) not in self._seen:
             self._seen.add(id(node))
             self.repeated += [_say_repeated((*place, key), at) for key, at in places.items() if len(at) > 1]
         return {**self._merge(merged, place), **own}
 
     def _merge(self, nodes: list[Node], place: Place) -> dict[str, Any]:
-        """Return what `<<` brings; of several mappings, the first that has a key counts."""
+        """Return the keys that `<<` inserts; if several mappings have a key, the first one counts."""
         sources = [item for node in nodes for item in (node.value if isinstance(node, SequenceNode) else [node])]
         found: dict[str, Any] = {}
         for source in sources:
@@ -242,7 +241,7 @@ class _Builder:
     def _scalar(self, node: ScalarNode, place: Place) -> Any:
         text: str = node.value
         if any("\ud800" <= character <= "\udfff" for character in text):
-            raise self._problem(node, place, "holds half of a surrogate pair, which is no text; write the character")
+            raise self._problem(node, place, "holds half a surrogate pair, which is no character; write the character")
         kind = node.tag.removeprefix(_TAG)
         if kind in ("int", "float") and len(text) > _LONGEST_NUMBER:
             raise self._problem(node, place, f"is a number of {len(text)} characters; is a quote missing?")
@@ -255,8 +254,8 @@ class _Builder:
                 return int(text)
             if kind == "float":
                 return _FLOATS[text.lower()] if text.lower() in _FLOATS else float(text)
-        except (KeyError, ValueError):  # only where a tag says so: !!int many
-            raise self._problem(node, place, f"the tag !!{kind} does not fit the value; leave it out") from None
+        except (KeyError, ValueError):  # only a tag leads here, as in `!!int many`
+            raise self._problem(node, place, f"the tag !!{kind} does not fit the value; remove the tag") from None
         return text
 
     def _problem(self, node: Node, place: Place, what: str) -> YamlError:
@@ -268,8 +267,8 @@ def _say_repeated(place: Place, lines: list[int]) -> str:
     times = "twice" if len(lines) == 2 else f"{len(lines)} times"
     different = sorted(set(lines))
     where = f"lines {', '.join(map(str, different[:-1]))} and {different[-1]}" if different[1:] else f"line {lines[0]}"
-    keep = "give a list of them, `<<: [*a, *b]`" if place[-1] == "<<" else "keep one"
-    return f"{show_place(place)}: is there {times}, {where}; {keep}"
+    keep = "write one list, `<<: [*a, *b]`" if place[-1] == "<<" else "keep one"
+    return f"{show_place(place)}: is given {times}, {where}; {keep}"
 
 
 def _short(tag: str) -> str:

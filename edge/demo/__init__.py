@@ -1,12 +1,12 @@
-"""The demo: a rendered production line, so that the whole chain can be watched without a download.
+"""The demo: the whole chain on a rendered production line, without downloads.
 
-chain.py        the whole demo, step by step
-line.py         frames of a rendered production line, as a data set and as a stream
-flange.py       the part: its shape, its surface and the light on it
-defects.py      the defects of a part, and their masks
-broker.py       a broker on loopback
-stream.py       the stream of parts through the service
-subscriber.py   what a PLC bridge would see
-summary.py      what the verdicts are worth, as numbers and as a picture
-progress.py     progress of the demo's own steps
+chain.py        runs all steps of the demo
+line.py         renders frames of the production line, as a data set and as a stream
+flange.py       renders the part: its shape, its surface and the light on it
+defects.py      renders defects of a part, and their masks
+broker.py       runs a broker on loopback
+stream.py       runs the service on a stream of parts
+subscriber.py   collects verdicts and defects from the broker
+summary.py      compares the verdicts with the truth, in numbers and in a picture
+progress.py     shows the progress of a step
 """

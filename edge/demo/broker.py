@@ -1,4 +1,4 @@
-"""A broker on loopback for the demo, as a process of its own: the box's mosquitto, or amqtt from PyPI."""
+"""The demo's broker on loopback, in a process of its own: mosquitto if it is installed, else amqtt from PyPI."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ STOP_S = 10.0
 
 @contextlib.contextmanager
 def running_broker(log: Path = Path(os.devnull)) -> Iterator[tuple[str, int]]:
-    """Run a broker on a free loopback port; yield its name and port.
+    """Run a broker on a free port of loopback; yield its name and port.
 
-    Where mosquitto is there but does not start, amqtt takes its place.
+    If mosquitto is installed but does not start, amqtt is tried.
 
     Args:
-        log: The file for what the broker says.
+        log: File for the output of the broker.
 
     Raises:
-        UsageError: Neither mosquitto nor amqtt is there.
+        UsageError: Neither mosquitto nor amqtt is installed.
         CheckFailed: No broker starts.
     """
     with tempfile.TemporaryDirectory(prefix="edge-inspect-") as folder, log.open("wb") as said:
@@ -67,7 +67,7 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
 
 
 def _commands(folder: Path, port: int) -> Iterator[tuple[str, list[str]]]:
-    """Return the names of the brokers that are there and the commands that start them, the better one first."""
+    """Yield the name and the start command of each installed broker, the better one first."""
     mosquitto = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin")
     if mosquitto:
         config = folder / "mosquitto.conf"

@@ -1,4 +1,4 @@
-"""The demo: good images to verdicts at a subscriber, through the same programs a user runs, on a rendered line."""
+"""The demo, from good pictures to verdicts at a subscriber; it runs the same programs as a user."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ MARKER = ".edge-inspect-demo"
 
 
 def run_demo(out: Path, frames: int, steps: int) -> None:
-    """Run the demo and leave data, bundle, messages, contact sheet and summary in `out`.
+    """Run the demo, and write data, bundle, messages, contact sheet and summary to `out`.
 
     Args:
-        out: The folder, made if missing; that of an earlier demo is emptied.
-        frames: Parts in the stream, at least 10.
-        steps: Of the training, at least 1.
+        out: The folder. It is created if it is missing; files of an earlier demo in it are deleted.
+        frames: Number of parts in the stream, at least 10.
+        steps: Number of training steps, at least 1.
 
     Raises:
-        UsageError: `out` holds something else, or a number is too small.
+        UsageError: `out` holds other files, or a number is too small.
         CheckFailed: A step failed, or verdicts did not arrive.
     """
     if frames < 10:
-        raise UsageError(f"--frames {frames} is too few to show anything; take at least 10")
+        raise UsageError(f"--frames {frames} must be at least 10")
     if steps < 1:
         raise UsageError(f"--steps {steps} must be at least 1")
     _clear(out)
@@ -63,15 +63,15 @@ def run_demo(out: Path, frames: int, steps: int) -> None:
         delivery = inspect_stream(
             out, truth, lambda config: _program("edge_inspect.edge.cli", "run", "--config", str(config))
         )
-    _write_results(out, truth, delivery, times, started)
-    _check_arrived(out, frames, delivery)
+    write_results(out, truth, delivery, times, started)
+    check_arrived(out, frames, delivery)
 
 
 def _clear(out: Path) -> None:
-    """Empty the folder of an earlier demo; anything else is left alone."""
+    """Empty the folder of an earlier demo; refuse any other folder that is not empty."""
     if out.exists() and any(out.iterdir()):
         if not (out / MARKER).exists():
-            raise UsageError(f"--out {out}: is not empty and no earlier demo's folder; give another")
+            raise UsageError(f"--out {out}: holds files that are not from a demo; give an empty or new folder")
         shutil.rmtree(out)
     out.mkdir(parents=True, exist_ok=True)
     (out / MARKER).touch()
@@ -86,7 +86,7 @@ def _step(what: str, times: dict[str, float]) -> Iterator[None]:
 
 
 def _program(module: str, *arguments: str) -> None:
-    """Run one of the other programs, which this package must not import."""
+    """Run another program of this project in a process of its own, because `edge` must not import it."""
     done = subprocess.run([sys.executable, "-m", module, *arguments], check=False)
     if done.returncode == 130:
         raise KeyboardInterrupt
@@ -95,9 +95,18 @@ def _program(module: str, *arguments: str) -> None:
         raise CheckFailed(f"the step {name} {arguments[0]} ended with status {done.returncode}; its message is above")
 
 
-def _write_results(
+def write_results(
     out: Path, truth: dict[str, StreamPart], delivery: Delivery, times: dict[str, float], started: float
 ) -> None:
+    """Write `summary.json` and the contact sheet, and print the summary.
+
+    Args:
+        out: Folder of the demo.
+        truth: The parts of the stream, by file name.
+        delivery: What has arrived at the subscriber.
+        times: Seconds that each step took.
+        started: Start of the demo, in seconds of `time.perf_counter`.
+    """
     summary = {
         "threshold": promise(out / BUNDLE),
         **accuracy(out, truth, delivery.verdicts),
@@ -116,11 +125,16 @@ def _write_results(
     say((f"contact sheet: {sheet}   " if drawn else "") + f"summary: {out / 'summary.json'}")
 
 
-def _check_arrived(out: Path, frames: int, delivery: Delivery) -> None:
+def check_arrived(out: Path, frames: int, delivery: Delivery) -> None:
+    """Check that every part has a verdict that arrived.
+
+    Raises:
+        CheckFailed: A verdict did not reach the broker or the subscriber.
+    """
     received = len(delivery.verdicts)
     if received == delivery.published == frames:
         return
     raise CheckFailed(
-        f"of {frames} parts {delivery.published} verdicts reached the broker ({delivery.broker}) and {received} the "
-        f"subscriber; the broker's log is {delivery.log}, verdicts not sent are in {out / 'outbox.db'}"
+        f"of {frames} verdicts {delivery.published} reached the broker ({delivery.broker}) and {received} the "
+        f"subscriber; the broker's log is {delivery.log}; verdicts that were not sent are in {out / 'outbox.db'}"
     )

@@ -1,4 +1,4 @@
-"""The defects of a flange, each drawn on a patch of it, and the mask of what can be noticed of them.
+"""Renders the defects of a flange, each on a patch of the part, and the masks of their visible pixels.
 
 A defect changes the part's height field or its colour, so its mask is known exactly: the pixels whose grey level
 differs noticeably from the same part without the defect.
@@ -32,7 +32,7 @@ from edge_inspect.edge.demo.flange import (
 )
 
 DEFECTS: tuple[str, ...] = ("scratch", "dent", "stain", "missing_hole")
-PATCH = 160  # the square of the part that a defect can change
+PATCH = 160  # side of the square of the part that a defect can change
 _NOTICEABLE = 8.0  # grey levels
 
 _Layers = TypeVar("_Layers", Geometry, Look)
@@ -102,7 +102,7 @@ _MAKERS = {"scratch": _scratch, "dent": _dent, "stain": _stain}
 
 
 def difference(look: Look, good: Floats, defect: str, seed: int, strength: float) -> tuple[Floats, int, int]:
-    """Return what `defect` adds to the lit part: (PATCH, PATCH, 4) float32, and the top and left of that patch."""
+    """Return the change that `defect` makes to the lit part, (PATCH, PATCH, 4) float32, and its top and left."""
     rng = np.random.default_rng([seed, 1 + DEFECTS.index(defect)])
     hole = int(rng.integers(len(HOLES))) if defect == "missing_hole" else None
     row, column = _flat_metal()[rng.integers(len(_flat_metal()))] if hole is None else np.add(HOLES[hole][1::-1], HALF)
@@ -115,7 +115,7 @@ def difference(look: Look, good: Floats, defect: str, seed: int, strength: float
 
 
 def noticeable(delta: list[Floats]) -> Bytes:
-    """Return 255 where one of three planes, in grey levels, is noticeable; small gaps closed, specks dropped."""
+    """Return a mask that is 255 where one of three planes of grey levels is visible, without small gaps and specks."""
     largest = np.maximum(np.maximum(abs(delta[0]), abs(delta[1])), abs(delta[2]))
     seen = cv2.compare(largest, _NOTICEABLE, cv2.CMP_GT)
     seen = cv2.morphologyEx(seen, cv2.MORPH_CLOSE, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (7, 7)))

@@ -1,4 +1,4 @@
-"""A machined flange: its height field, what differs from one to the next, and the light that comes back from it.
+"""Renders a machined flange: its height field, the differences between parts, and the light that it reflects.
 
 A part is a height field (chamfers, hub, bore, countersunk holes, stamped label) drawn once with supersampling and
 cached as slopes. Every part has machining marks and sheen of its own, cut out of noise that is drawn once.
@@ -31,18 +31,18 @@ _LIGHT = np.array([-0.48, -0.56, 0.67])
 
 @dataclass(frozen=True)
 class Geometry:
-    """The part at rest: (SIDE, SIDE) arrays, or the same patch of each."""
+    """The shape that all parts share, as arrays of (SIDE, SIDE), or the same patch of each."""
 
     slope_x: Floats
     slope_y: Floats
     albedo: Floats  # 0 in the holes, darker in corners that little light reaches
-    through: Floats  # how much of the belt is seen: 1 off the part, less in its shadow, little through the holes
-    hub: Floats  # 1 where it is turned on a lathe
+    through: Floats  # share of the belt that is visible: 1 beside the part, less in its shadow, little in the holes
+    hub: Floats  # 1 where the part is turned on a lathe
 
 
 @dataclass(frozen=True)
 class Look:
-    """What differs from one good part to the next, in the part's own coordinates."""
+    """The differences between good parts, in the part's own coordinates."""
 
     light: npt.NDArray[np.float64]
     texture: Floats
@@ -52,7 +52,7 @@ class Look:
 
 @dataclass(frozen=True)
 class Change:
-    """What a defect does to the surface of the part, or of a patch of it."""
+    """The change that a defect makes to the surface of the part, or of a patch of it."""
 
     slope_x: Floats
     slope_y: Floats
@@ -60,13 +60,13 @@ class Change:
 
 
 def f32(array: Any) -> Floats:
-    """Return the array in single precision, which is what all pictures here are computed in."""
+    """Return the array in single precision, in which all pictures here are computed."""
     return np.asarray(array, dtype=np.float32)
 
 
 @cache
 def grid() -> tuple[Floats, Floats]:
-    """Return the part's own x and y of every pixel of it; 0, 0 is its middle."""
+    """Return the x and y of every pixel in the part's own coordinates, whose origin is its middle."""
     axis = np.arange(SIDE, dtype=np.float32) - (HALF - 0.5)
     x, y = np.meshgrid(axis, axis)
     return f32(x), f32(y)
@@ -125,7 +125,7 @@ def part_geometry(missing: int | None) -> Geometry:
 
 @dataclass(frozen=True)
 class Banks:
-    """Noise drawn once; a frame takes cuts of it at random places, which is what makes rendering quick."""
+    """Noise that is drawn once; each frame uses cuts of it at random places, which makes rendering quick."""
 
     brush: Floats  # streaks along x
     lathe: Floats  # rows are radii, columns are angles, twice around
@@ -163,14 +163,14 @@ def noise_banks() -> Banks:
 
 
 def random_cut(bank: Floats, height: int, width: int, rng: np.random.Generator) -> Floats:
-    """Return a window of a noise bank at a random place: a view, not to be written to."""
+    """Return a window of a noise bank at a random place; it is a view that must not be written to."""
     top, left = rng.integers(bank.shape[0] - height + 1), rng.integers(bank.shape[1] - width + 1)
     return bank[top : top + height, left : left + width]
 
 
 @cache
 def _polar() -> tuple[Floats, Floats, Floats, Floats, Floats]:
-    """Return for the hub: column and row in the lathe bank, cosine and sine of twice the angle, the hub's cover."""
+    """Return arrays for the hub: column and row in the lathe bank, cosine and sine of twice the angle, and cover."""
     x, y = (axis[_ON_HUB] for axis in grid())
     angle = np.arctan2(y, x)
     column = f32((angle / (2 * np.pi) + 0.5) * 1024)
@@ -179,7 +179,7 @@ def _polar() -> tuple[Floats, Floats, Floats, Floats, Floats]:
 
 
 def random_look(rng: np.random.Generator, turn: float) -> Look:
-    """Return light, machining marks and sheen of one part that lies turned by `turn` radians."""
+    """Return light, machining marks and sheen of a part that is turned by `turn` radians."""
     azimuth = rng.normal(0, 0.06) - turn
     c, s = np.cos(azimuth), np.sin(azimuth)
     light = np.array([c * _LIGHT[0] - s * _LIGHT[1], s * _LIGHT[0] + c * _LIGHT[1], _LIGHT[2]])
@@ -201,7 +201,7 @@ def random_look(rng: np.random.Generator, turn: float) -> Look:
 
 
 def shade(geometry: Geometry, look: Look, change: Change | None = None) -> Floats:
-    """Return the lit part: (H, W, 4) float32, BGR in 0..1 and how much of the belt is seen through it."""
+    """Return the lit part, (H, W, 4) float32: BGR from 0 to 1, and the share of the belt that is visible."""
     sx, sy, (lx, ly, lz) = geometry.slope_x, geometry.slope_y, f32(look.light)
     if change is not None:
         sx, sy = sx + change.slope_x, sy + change.slope_y

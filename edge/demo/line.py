@@ -1,7 +1,7 @@
-"""A rendered production line: machined flanges on a conveyor, seen by a fixed camera, good and defective.
+"""Renders a production line: good and defective machined flanges on a conveyor, seen by a fixed camera.
 
-For every frame the part is lit, textured with fresh machining marks, turned and shifted, laid on the belt and put
-through the camera (light fall-off, blur, noise). A defective frame is the good one plus what the defect changes.
+For every frame the part gets light and new machining marks, is turned and shifted, and is laid on the belt; the camera
+then adds light fall-off, blur and noise. A defective frame is the good one plus the change that the defect makes.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ _SPLIT = 1_000_000  # seeds of a data set are 2n * _SPLIT + i, those of a stream
 
 @dataclass(frozen=True)
 class RenderedPart:
-    """One frame of the line and what is true about it.
+    """One frame of the line, with the truth about it.
 
     Attributes:
         frame: (480, 640, 3) uint8, BGR.
@@ -68,7 +68,7 @@ class RenderedPart:
 
 @dataclass(frozen=True)
 class StreamPart:
-    """The truth about one file of a stream."""
+    """The truth about one frame of a stream."""
 
     file: str
     ok: bool
@@ -76,7 +76,7 @@ class StreamPart:
 
 
 def render_part(seed: int, defect: str | None = None, lamp: float = 1.0) -> RenderedPart:
-    """Render part number `seed`; with a `defect`, the very same part with that defect on it.
+    """Render part number `seed`; with a `defect`, the same part with that defect on it.
 
     Args:
         seed: 0 or more; decides everything, so the same seed gives the same bytes on the same OpenCV.
@@ -135,8 +135,9 @@ def render_part(seed: int, defect: str | None = None, lamp: float = 1.0) -> Rend
     return RenderedPart(cv2.convertScaleAbs(frame), mask, defect)
 
 
-def _save(path: Path, picture: Bytes) -> None:
-    # Noise hardly compresses: Huffman coding alone is the quickest and here even the smallest.
+def save(path: Path, picture: Bytes) -> None:
+    """Write a picture as PNG; create its folder if it is missing."""
+    # Noise hardly compresses, so Huffman coding alone is the quickest, and here even the smallest.
     how = [cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_HUFFMAN_ONLY]
     _, data = cv2.imencode(".png", picture, how)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -147,11 +148,11 @@ def write_dataset(folder: Path, *, train_good: int, test_good: int, test_defects
     """Write a data set in MVTec layout under `folder`/`CATEGORY`, and show the progress.
 
     Args:
-        folder: made if missing; files of the same name are overwritten, others stay.
-        train_good: good parts to learn from.
-        test_good: good parts to test on.
-        test_defects: defective parts to test on, of each defect.
-        seed: 0 or more; other seeds give other parts, and none gives a part of any stream.
+        folder: Folder for the files, created if missing. Files of the same name are overwritten, others are kept.
+        train_good: Number of good parts for training.
+        test_good: Number of good parts for testing.
+        test_defects: Number of defective parts for testing, for each kind of defect.
+        seed: Random seed, 0 or more. Each seed gives other parts, and none of them is in a stream.
     """
     number = 2 * seed * _SPLIT
     root = folder / CATEGORY
@@ -161,28 +162,28 @@ def write_dataset(folder: Path, *, train_good: int, test_good: int, test_defects
     for where, defect, index in tracked(parts, len(parts), "parts of the data set"):
         part = render_part(number, defect)
         number += 1
-        _save(root / where / f"{index:03d}.png", part.frame)
+        save(root / where / f"{index:03d}.png", part.frame)
         if defect is not None:
-            _save(root / "ground_truth" / defect / f"{index:03d}_mask.png", part.mask)
+            save(root / "ground_truth" / defect / f"{index:03d}_mask.png", part.mask)
 
 
 def write_stream(folder: Path, *, frames: int, defect_share: float, seed: int) -> list[StreamPart]:
-    """Write the frames of a running line, `000000.png` and on, and what is true about them, `truth.json`.
+    """Write the frames of a running line, `000000.png` and so on, and the truth about them, `truth.json`.
 
-    Shows the progress.
+    Progress is shown on standard error.
 
     Args:
-        folder: made if missing; files of the same name are overwritten, others stay.
-        frames: how many parts pass.
-        defect_share: the chance that a part is defective, 0..1; each defect is equally likely.
-        seed: 0 or more; other seeds give other parts, and none gives a part of any data set.
+        folder: Folder for the files, created if missing. Files of the same name are overwritten, others are kept.
+        frames: Number of parts.
+        defect_share: Probability that a part is defective, 0 to 1; all kinds of defects are equally likely.
+        seed: Random seed, 0 or more. Each seed gives other parts, and none of them is in a data set.
     """
     rng = np.random.default_rng([seed, 0x57])
     parts = []
     for index in tracked(range(frames), frames, "parts of the stream"):
         defect = DEFECTS[rng.integers(len(DEFECTS))] if rng.random() < defect_share else None
         parts.append(StreamPart(f"{index:06d}.png", defect is None, defect))
-        _save(folder / parts[-1].file, render_part((2 * seed + 1) * _SPLIT + index, defect).frame)
+        save(folder / parts[-1].file, render_part((2 * seed + 1) * _SPLIT + index, defect).frame)
     folder.mkdir(parents=True, exist_ok=True)
     truth = {part.file: {"ok": part.ok, "defect": part.defect} for part in parts}
     (folder / "truth.json").write_text(json.dumps(truth, indent=1) + "\n", encoding="utf-8")

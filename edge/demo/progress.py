@@ -1,4 +1,4 @@
-"""Progress of the demo's own steps: a bar on a terminal, a plain line now and then elsewhere, on standard error."""
+"""Shows the progress of the demo's steps on standard error: a bar on a terminal, otherwise a line every few seconds."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ _WIDTH = 30
 class Progress:
     """Shows how much of a step is done.
 
-    Not the tqdm of training: nothing in `edge` may import it.
+    The training uses tqdm instead, which `edge` must not import.
 
     Args:
-        total: Units to come, at least 1.
-        unit: What they are.
+        total: Number of units of the step, at least 1.
+        unit: Name of the units, in the plural.
     """
 
     def __init__(self, total: int, unit: str) -> None:
@@ -40,7 +40,7 @@ class Progress:
 
 
 def tracked(items: Iterable[T], total: int, unit: str) -> Iterator[T]:
-    """Yield the items, and show how many of them have been worked on."""
+    """Yield the items, and show how many are done."""
     progress = Progress(total, unit)
     for done, item in enumerate(items, 1):
         yield item

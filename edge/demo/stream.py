@@ -1,4 +1,4 @@
-"""The demo's stream of parts through the service: broker, subscriber, `edge-inspect run`, and what came of it."""
+"""Inspects the demo's stream of parts: runs broker, subscriber and `edge-inspect run`, and collects the messages."""
 
 from __future__ import annotations
 
@@ -30,22 +30,22 @@ from edge_inspect.edge.program import say
 SITE, LINE, STATION = "demo", "line1", "station1"
 BUNDLE = "flange-v1"
 DRAIN_S = 30.0
-"""How long verdicts that the service has left in its outbox may take to the broker."""
+"""Time limit in seconds for sending the verdicts that the service has left in its outbox."""
 ARRIVE_S = 10.0
-"""How long verdicts that the broker has taken may take to the subscriber."""
+"""Time limit in seconds for verdicts from the broker to the subscriber."""
 _POLL_S = 0.05
 
 
 @dataclass(frozen=True)
 class Delivery:
-    """What came of the stream.
+    """The messages of a stream that have arrived.
 
     Attributes:
-        broker: Name of the broker, and where it listened.
-        log: What the broker said.
-        published: Verdicts that the broker has acknowledged.
-        verdicts: Those that the subscriber received, by sequence number.
-        defects: Messages about rejected parts that the subscriber received.
+        broker: Name and address of the broker.
+        log: File with the output of the broker.
+        published: Number of verdicts that the broker has acknowledged.
+        verdicts: Verdicts that the subscriber received, in the order of their sequence numbers.
+        defects: Defect messages that the subscriber received.
     """
 
     broker: str
@@ -56,15 +56,15 @@ class Delivery:
 
 
 def inspect_stream(out: Path, truth: dict[str, StreamPart], run: Callable[[Path], None]) -> Delivery:
-    """Run broker, subscriber and service over the stream, and send what the service leaves in its outbox.
+    """Run broker, subscriber and service on the stream, then send the verdicts that are still in the outbox.
 
     Args:
-        out: The demo's folder, with stream and bundle; the messages, the outbox and the broker's log go there.
-        truth: The parts of the stream by file name.
+        out: Folder of the demo, with stream and bundle; messages, outbox and the broker's log are written there.
+        truth: The parts of the stream, by file name.
         run: Runs the service with a configuration until its stream has ended.
 
     Raises:
-        UsageError: There is no broker.
+        UsageError: No broker is installed.
         CheckFailed: The broker does not start or answer, or the service failed.
     """
     log = out / "broker.log"
@@ -87,7 +87,7 @@ def inspect_stream(out: Path, truth: dict[str, StreamPart], run: Callable[[Path]
         config.write_text(yaml.safe_dump(_configuration(out, port), sort_keys=False))
         with _subscribe(port, show, broker, log) as subscriber:
             run(config)
-            published = _drain(out, port)
+            published = drain_outbox(out, port)
             subscriber.wait_for(published, ARRIVE_S)
             verdicts = sorted(subscriber.verdicts.values(), key=lambda v: v["sequence"])
             defects = list(subscriber.defects.values())
@@ -104,8 +104,8 @@ def _subscribe(port: int, show: Callable[[Message], None], broker: str, log: Pat
         raise CheckFailed(f"{broker}: {error}; the broker's log is {log}") from error
 
 
-def _drain(out: Path, port: int) -> int:
-    """Send what the service has left in its outbox, for a bounded time; return how many verdicts the broker has."""
+def drain_outbox(out: Path, port: int) -> int:
+    """Send the verdicts that are still in the outbox, for a limited time; return how many the broker has in all."""
     with SqliteOutbox(out / "outbox.db") as outbox:
         decided = outbox.sequence(STATION)
 
@@ -138,7 +138,7 @@ def _configuration(out: Path, port: int) -> dict[str, Any]:
                 "camera": f"folder:{os.path.abspath(out / 'stream')}",
                 "bundle": str(out / BUNDLE),
                 "policy": "every",
-                "queue": 1,  # as on a line: a part is judged before the next one comes
+                "queue": 1,  # so that each part is inspected before the next one comes, as on a line
             }
         ],
     }

@@ -16,14 +16,14 @@ Message = dict[str, Any]
 
 
 class Subscriber:
-    """What a PLC bridge would see: every verdict and defect, repeats dropped by their id.
+    """A subscriber that collects every verdict and defect, as a PLC bridge would; repeats are dropped by their id.
 
     Args:
         port: Port of the broker on loopback.
         on_verdict: Called with each new verdict as it arrives.
 
     Raises:
-        CheckFailed: The broker does not let it in, or does not answer the subscription.
+        CheckFailed: The broker refuses the connection, or does not answer the subscription.
     """
 
     def __init__(self, port: int, on_verdict: Callable[[Message], None]) -> None:
@@ -31,7 +31,7 @@ class Subscriber:
         self.defects: dict[str, Message] = {}
         self._on_verdict = on_verdict
         self._ready = threading.Event()
-        # A session of its own name, so that the broker keeps what comes while the connection is away.
+        # A persistent session, so that the broker keeps messages while the connection is lost.
         self._client = mqtt.Client(CallbackAPIVersion.VERSION2, "demo-subscriber", clean_session=False)
         self._client.on_connect = lambda client, *_: client.subscribe(f"{TOPIC_ROOT}/#", qos=1)
         self._client.on_subscribe = lambda *_: self._ready.set()
@@ -39,7 +39,7 @@ class Subscriber:
         try:
             self._client.connect("127.0.0.1", port)
         except OSError as error:
-            raise CheckFailed(f"the broker on port {port} lets no subscriber in: {error}") from error
+            raise CheckFailed(f"the broker on port {port} refuses a subscriber: {error}") from error
         self._client.loop_start()
         if not self._ready.wait(10):
             self._client.loop_stop()
@@ -53,7 +53,7 @@ class Subscriber:
         self._client.loop_stop()
 
     def wait_for(self, verdicts: int, seconds: float) -> None:
-        """Wait until so many verdicts have come, at most so long."""
+        """Wait until this number of verdicts has arrived, at most `seconds`."""
         deadline = time.monotonic() + seconds
         while len(self.verdicts) < verdicts and time.monotonic() < deadline:
             time.sleep(0.05)

@@ -1,4 +1,4 @@
-"""What the demo's verdicts are worth, as numbers and as a picture."""
+"""Compares the demo's verdicts with the truth, in numbers and in a picture."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from edge_inspect.edge.overlay import contact_sheet
 
 
 def accuracy(out: Path, truth: dict[str, StreamPart], verdicts: Sequence[Message]) -> dict[str, Any]:
-    """Return what the service's own verdicts are worth against the known truth.
+    """Return the accuracy of the service's verdicts.
 
-    `image_auroc` is null where no good or no defective part was judged.
+    `image_auroc` is null if no good or no defective part was inspected.
     """
     good = np.array([truth[f"{v['part_id']}.png"].ok for v in verdicts], bool)
     scores = np.array([v["score"] for v in verdicts], float)
@@ -44,7 +44,7 @@ def accuracy(out: Path, truth: dict[str, StreamPart], verdicts: Sequence[Message
 
 
 def speed(verdicts: Sequence[Message]) -> dict[str, Any]:
-    """Return parts per second, latency, precision and engine of the verdicts; empty where there are none."""
+    """Return parts per second, latency, precision and engine of the verdicts; empty if there are no verdicts."""
     if not verdicts:
         return {}
     decided = [datetime.fromisoformat(v["decided_at"].replace("Z", "+00:00")) for v in verdicts]
@@ -60,14 +60,14 @@ def speed(verdicts: Sequence[Message]) -> dict[str, Any]:
 
 
 def promise(bundle: Path) -> dict[str, Any]:
-    """Return what the bundle's threshold does, in sentences; `warning` is empty where most flaws are found."""
+    """Return sentences on what the bundle's threshold does; `warning` is empty if most flaws are found."""
     return asdict(promise_of(open_bundle(bundle).manifest))
 
 
 def write_sheet(
     sheet: Path, bundle_path: Path, stream: Path, truth: dict[str, StreamPart], verdicts: Sequence[Message]
 ) -> bool:
-    """Draw the wrong verdicts and rejected parts, 16 at most, each beside its map; return whether there is one."""
+    """Draw at most 16 wrong verdicts and rejected parts, each beside its map; return false if there are none."""
     wrong = [v for v in verdicts if v["ok"] != truth[f"{v['part_id']}.png"].ok]
     chosen = [*wrong, *(v for v in verdicts if not v["ok"] and v not in wrong)][:16]
     if not chosen:

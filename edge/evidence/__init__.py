@@ -1,16 +1,15 @@
-"""Evidence: the frames of rejected and borderline parts on disk, for those who check them and for training.
+"""Evidence: frames of rejected and borderline parts, saved on disk for review and for training.
 
-    DIR/<day>/<station>/good/<id>.png        not above the threshold, but near it, or taken evenly in shadow
-    DIR/<day>/<station>/defects/<id>.png     rejected, or above the threshold in shadow
-    DIR/<day>/<station>/maps/<id>.png        the anomaly map, 16 bits: `low` at 0, `high` at 65535, both in the JSON
-    DIR/<day>/<station>/verdicts/<id>.json   verdict, regions, and where the map lies in the frame
+    DIR/<day>/<station>/good/<id>.png        accepted parts near the threshold, and samples taken in shadow
+    DIR/<day>/<station>/defects/<id>.png     rejected parts, and parts above the threshold in shadow
+    DIR/<day>/<station>/maps/<id>.png        the anomaly map in 16 bits; 0 is `low` and 65535 is `high` of the JSON file
+    DIR/<day>/<station>/verdicts/<id>.json   the verdict, its regions, and the position of the map in the frame
 
-`<day>` is that of the verdict in UTC, `<id>` the verdict's. A day is a data set and a station a category of it in the
-plain layout of `edge-train --data DIR/<day> --category <station>`: whoever looks through it moves what was judged
-wrongly to the other folder.
+`<day>` is the day of the verdict in UTC, and `<id>` its id. Each day is a data set in the plain layout of `edge-train
+--data DIR/<day> --category <station>`. A reviewer corrects it by moving wrongly inspected parts to the other folder.
 
-writer.py       takes parts that are worth saving, and saves them in a thread of its own
-saved_part.py   one part on disk: picture, map and verdict
-folder.py       the files of all parts, bounded in bytes
-review.py       a contact sheet of what was saved
+writer.py       selects the parts to save, and saves them in a thread of its own
+saved_part.py   the files of one part: picture, map and verdict
+folder.py       the folder with the files of all parts, bounded in bytes
+review.py       draws a contact sheet of the saved parts
 """

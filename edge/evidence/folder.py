@@ -14,18 +14,21 @@ _BLOCK = 4096
 
 
 class EvidenceFolder:
-    """Files of parts on disk, bounded in bytes: the oldest parts go. Used by one thread.
+    """The files of all saved parts, bounded in bytes: the oldest parts are deleted. Used by one thread.
 
-    What is there already is found when the folder is opened, and ids made from then on sort after it: what is oldest
-    does not depend on the clock, which may have been set since. Files that are no evidence are left alone.
+    Opening the folder lists the parts that it holds, and makes all later ids sort after theirs. So the order of age
+    does not depend on the clock, which may have been set. Files that are no evidence are left alone.
 
     Args:
-        path: The folder; made where it is not there.
-        max_bytes: Bound of all files together, each counted in blocks of 4 KiB.
-        keep_free_bytes: Bytes of the disk that are left free.
+        path: The folder; it is created if it is missing.
+        max_bytes: Largest size of all files together; each file counts in blocks of 4 KiB.
+        keep_free_bytes: Free space that must be left on the disk, in bytes.
 
     Raises:
-        OSError: It cannot be made or read.
+        OSError: The folder cannot be created or read.
+
+    Attributes:
+        bytes: Size of all files.
     """
 
     def __init__(self, path: Path, max_bytes: int, keep_free_bytes: int) -> None:
@@ -40,20 +43,20 @@ class EvidenceFolder:
         self.bytes = sum(size for _, size in self._parts.values())
 
     def add(self, day: str, station: str, identity: str, files: dict[str, bytes]) -> None:
-        """Write the files of a part, all or none; the oldest parts go to make room.
+        """Write the files of a part, all or none, and delete the oldest parts if they take too much space.
 
         Raises:
-            OSError: the disk takes no more, or not so much.
+            OSError: The files cannot be written, or would leave too little free space.
         """
         size = sum(_blocks(len(data)) for data in files.values())
         if size > self._max_bytes:
-            raise OSError(errno.EFBIG, f"a part takes {size} bytes; raise evidence.max_bytes", str(self._path))
+            raise OSError(errno.EFBIG, f"one part needs {size} bytes; raise evidence.max_bytes", str(self._path))
         while self.bytes + size > self._max_bytes:
             self._remove(next(iter(self._parts)))
         if shutil.disk_usage(self._path).free < size + self._keep_free_bytes:
-            said = f"evidence.keep_free_bytes, {self._keep_free_bytes}, would not be left free; make room"
+            said = f"less than evidence.keep_free_bytes ({self._keep_free_bytes}) would be left; free space on the disk"
             raise OSError(errno.ENOSPC, said, str(self._path))
-        # The two names that are no folder's.
+        # `.` and `..` cannot be names of folders.
         folder = self._path / day / (f"_{station}" if station in (".", "..") else station)
         try:
             for name, data in files.items():
@@ -72,7 +75,7 @@ class EvidenceFolder:
                 (folder / name / f"{identity}{suffix}").unlink(missing_ok=True)
         del self._parts[identity]
         self.bytes -= size
-        with contextlib.suppress(OSError):  # not empty
+        with contextlib.suppress(OSError):  # a folder is not empty
             for name in FOLDERS:
                 if (folder / name).is_dir():
                     (folder / name).rmdir()
@@ -80,7 +83,7 @@ class EvidenceFolder:
             folder.parent.rmdir()
 
     def _scan(self) -> Iterator[tuple[Path, str, int]]:
-        """Yield of each part the station's folder, the part and its size; remove unfinished ones of a dead process."""
+        """Yield the station's folder, the id and the size of every file; delete unfinished files of a dead process."""
         for folder in self._path.glob("*/*"):
             for name in FOLDERS:
                 for file in (folder / name).glob("*"):

@@ -1,4 +1,4 @@
-"""A contact sheet of evidence: each part beside its map, newest first, to see what was rejected and what nearly was."""
+"""The contact sheet of evidence: rejected and borderline parts, newest first, each beside its anomaly map."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _ROWS = 300  # a JPEG has at most 65535 lines
 
 
 class PartOnDisk(NamedTuple):
-    """A part on disk."""
+    """A saved part, with the paths of its folder and its picture."""
 
     folder: Path
     saved: SavedPart
@@ -32,16 +32,16 @@ class PartOnDisk(NamedTuple):
 
 
 def review(folder: Path, sheet: Path, newest: int, only: Only | None = None) -> list[dict[str, Any]]:
-    """Write the contact sheet of the newest parts; return what is on it, in its order.
+    """Write the contact sheet of the newest parts; return a description of each, in the order of the sheet.
 
     Args:
-        folder: Where evidence lies.
-        sheet: The picture to write.
-        newest: How many parts, at most.
-        only: Rejects alone, or parts whose score was near the threshold alone, accepted or rejected.
+        folder: Folder of the evidence.
+        sheet: Picture file to write.
+        newest: Largest number of parts.
+        only: Show only rejects, or only parts with a score near the threshold; `None` shows both.
 
     Raises:
-        UsageError: There is no such evidence.
+        UsageError: The folder holds no such evidence.
         ImageError: The sheet cannot be written.
     """
     rows: list[tuple[str, list[Frame]]] = []
@@ -51,13 +51,13 @@ def review(folder: Path, sheet: Path, newest: int, only: Only | None = None) -> 
             break
         try:
             pictures = _draw(found)
-        except ImageError:  # cut off by a power cut, or moved away while this runs
+        except ImageError:  # a power cut damaged the picture, or it was moved away meanwhile
             continue
         rows.append((f"#{len(rows) + 1} {_caption(found.saved)}", pictures))
         listed.append(_describe(found))
     if not rows:
         what = f"holds no {only or 'evidence'}" if folder.is_dir() else "no such folder"
-        raise UsageError(f"{clean(folder)}: {what}; give the folder that the configuration names as evidence.folder")
+        raise UsageError(f"{clean(folder)}: {what}; give the folder of evidence.folder in the configuration")
     columns = max(min(_COLUMNS, len(rows)), -(-len(rows) // _ROWS))
     write_image(sheet, contact_sheet(rows, _HEIGHT, columns))
     return listed
@@ -68,7 +68,7 @@ def _newest(folder: Path, only: Only | None) -> Iterator[PartOnDisk]:
     for file in files:
         try:
             saved = SavedPart.model_validate_json(file.read_bytes())
-        except (OSError, ValidationError):  # removed while this runs, or written by something else
+        except (OSError, ValidationError):  # deleted meanwhile, or not a file of this program
             continue
         if (only == "rejects" and not saved.verdict.is_above) or (only == "borderline" and not saved.borderline):
             continue
@@ -78,7 +78,7 @@ def _newest(folder: Path, only: Only | None) -> Iterator[PartOnDisk]:
 
 
 def _draw(found: PartOnDisk) -> list[Frame]:
-    """Return the frame, and beside it the frame with its map where there is one."""
+    """Return the frame, and the frame with its map if the map exists."""
     frame, verdict = read_image(found.picture), found.saved.verdict
     anomaly = read_map(found.folder, found.saved)
     if anomaly is None:

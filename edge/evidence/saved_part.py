@@ -20,7 +20,7 @@ _JPEG = (cv2.IMWRITE_JPEG_QUALITY, 92)
 
 
 class SavedMap(BaseModel):
-    """The meaning of a saved map's 16 bits, and where it lies in the frame (see `edge.fit.Placement`)."""
+    """The scale of a saved map's 16-bit values, and its position in the frame (see `edge.frame.fit.Placement`)."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -43,7 +43,7 @@ class SavedPart(BaseModel):
     verdict: Verdict
     regions: tuple[Region, ...]
     map: SavedMap
-    sample: bool = Field(default=False, description="taken in shadow whatever its score: all of these are fair")
+    sample: bool = Field(default=False, description="saved in shadow regardless of its score, as an unbiased sample")
 
 
 class PartToSave(NamedTuple):
@@ -51,12 +51,12 @@ class PartToSave(NamedTuple):
 
     Attributes:
         station: Name of the station that inspected the part.
-        verdict: The verdict on the part.
-        regions: Where a rejected part is defective.
+        verdict: Verdict on the part.
+        regions: Defect regions of a rejected part.
         borderline: Whether its score is near the threshold.
-        frame: The picture.
-        anomaly: The map, with values of its own.
-        sample: Whether it was taken whatever its score.
+        frame: Frame of the part.
+        anomaly: Anomaly map; its values are not shared with the engine.
+        sample: Whether the part is saved regardless of its score.
     """
 
     station: str
@@ -69,7 +69,7 @@ class PartToSave(NamedTuple):
 
 
 def pack(part: PartToSave, format: Literal["png", "jpeg"]) -> dict[str, bytes]:
-    """Return the files of a part, by their place in the station's folder; the JSON file comes last."""
+    """Return the files of a part, by their path inside the station's folder; the JSON file comes last."""
     identity, values = part.verdict.id, part.anomaly.values
     low, high = float(values.min()), float(values.max())
     levels = np.round((values - low) * (65535 / max(high - low, 1e-12))).astype(np.uint16)
@@ -82,7 +82,7 @@ def pack(part: PartToSave, format: Literal["png", "jpeg"]) -> dict[str, bytes]:
         map=SavedMap(low=low, high=high, **vars(placement)),
         sample=part.sample,
     )
-    # OpenCV's own way with PNG is twice as fast as any that can be asked for.
+    # OpenCV's default for PNG is twice as fast as every setting that can be chosen.
     _, picture = cv2.imencode(SUFFIXES[format], part.frame, [] if format == "png" else _JPEG)
     _, map_ = cv2.imencode(".png", levels)
     folder = "defects" if part.verdict.is_above else "good"
@@ -94,13 +94,13 @@ def pack(part: PartToSave, format: Literal["png", "jpeg"]) -> dict[str, bytes]:
 
 
 def find_picture(folder: Path, identity: str) -> Path | None:
-    """Return the picture of a part in a station's folder, wherever its reviewer moved it; `None` if it is gone."""
+    """Return the picture of a part, in whichever folder the reviewer has put it; `None` if it is missing."""
     places = (folder / name / f"{identity}{suffix}" for name in PICTURES for suffix in SUFFIXES.values())
     return next((place for place in places if place.is_file()), None)
 
 
 def read_map(folder: Path, saved: SavedPart) -> AnomalyMap | None:
-    """Return the map of a part in a station's folder; `None` if it is gone or damaged."""
+    """Return the anomaly map of a part; `None` if it is missing or damaged."""
     path = folder / "maps" / f"{saved.verdict.id}.png"
     levels = cv2.imread(str(path), cv2.IMREAD_UNCHANGED) if path.is_file() else None
     if levels is None or levels.dtype != np.uint16:

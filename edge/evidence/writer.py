@@ -15,15 +15,16 @@ from edge_inspect.edge.evidence.folder import EvidenceFolder
 from edge_inspect.edge.evidence.saved_part import PartToSave, pack
 from edge_inspect.edge.frame.images import Frame
 from edge_inspect.edge.text import clean
+from edge_inspect.edge.threads import wait_for_end
 
 log = logging.getLogger(__name__)
 
 
 class EvidenceWriter:
-    """Saves frames in a thread of its own. Nobody waits for it: what it has no time for is dropped and counted.
+    """Saves frames in a thread of its own. Nobody waits for it; if it has no time for a frame, it drops and counts it.
 
     Args:
-        settings: What to save, and where.
+        settings: Settings of the evidence.
     """
 
     def __init__(self, settings: EvidenceSettings) -> None:
@@ -48,15 +49,15 @@ class EvidenceWriter:
         *,
         sample: bool = False,
     ) -> bool:
-        """Take a part that is worth saving; return whether it keeps the frame. Never waits.
+        """Queue a part to be saved if it is rejected, borderline or a sample; return whether it is queued. Never waits.
 
         Args:
             station: Name of the station that inspected the part.
-            verdict: The verdict on the part.
-            regions: Where a rejected part is defective.
-            frame: The picture; if it is taken, it must not be written over.
-            anomaly: The map; its values are copied.
-            sample: It is taken whatever its score.
+            verdict: Verdict on the part.
+            regions: Defect regions of a rejected part.
+            frame: Frame of the part; if the part is queued, the frame must not be overwritten.
+            anomaly: Anomaly map; its values are copied.
+            sample: Whether to save the part regardless of its score.
         """
         borderline = abs(verdict.score - verdict.threshold) <= self._settings.borderline * abs(verdict.threshold)
         if not (verdict.is_above or borderline or sample):
@@ -69,7 +70,7 @@ class EvidenceWriter:
         return True
 
     def health(self, station: str) -> EvidenceHealth:
-        """Return what was saved and dropped of a station."""
+        """Return the number of saved and dropped frames of a station, and the last problem."""
         with self._lock:
             return EvidenceHealth(
                 saved=self._saved[station],
@@ -79,11 +80,11 @@ class EvidenceWriter:
             )
 
     def close(self, timeout: float) -> None:
-        """Save what waits, as far as there is time."""
+        """Save the parts that wait, for at most `timeout` seconds, and end the thread."""
         self._closed = True
-        with contextlib.suppress(queue.Full):  # then the thread has parts yet, and ends after the last one
+        with contextlib.suppress(queue.Full):  # the thread ends after the last part, even without this `None`
             self._queue.put_nowait(None)
-        self._thread.join(timeout)
+        wait_for_end(self._thread, timeout)
 
     def _run(self) -> None:
         self._open()
@@ -93,12 +94,12 @@ class EvidenceWriter:
             except OSError as error:
                 self._report(error)
                 self._drop(part.station)
-            except Exception:  # a mistake of ours, which must not end the thread
+            except Exception:  # a bug of this program, which must not end the thread
                 log.exception("evidence of %s is not saved", part.station)
                 self._drop(part.station)
 
     def _open(self) -> EvidenceFolder | None:
-        """Count what is there, at the start; where that fails, once more at each part."""
+        """Open the folder and list its parts; if that fails, it is tried again at the next part."""
         settings = self._settings
         try:
             self._folder = EvidenceFolder(settings.folder, settings.max_bytes, settings.keep_free_bytes)
@@ -116,7 +117,7 @@ class EvidenceWriter:
         with self._lock:
             self._saved[part.station] += 1
         if self._problem is not None:
-            log.info("evidence %s: is saved again", self._settings.folder)
+            log.info("evidence %s: frames are saved again", self._settings.folder)
             self._problem = None
 
     def _drop(self, station: str) -> None:
@@ -126,5 +127,5 @@ class EvidenceWriter:
     def _report(self, error: OSError) -> None:
         problem = clean(f"{error.strerror}: {error.filename or self._settings.folder}")
         if self._problem is None:
-            log.warning("evidence %s: nothing is saved: %s", self._settings.folder, problem)
+            log.warning("evidence %s: no frames are saved: %s", self._settings.folder, problem)
         self._problem = problem

@@ -1,17 +1,17 @@
-"""Health: whether each stage gets on, whether the pictures and scores are as at calibration, and how the box is.
+"""Health: progress of camera, engine and disk, pictures and scores against the calibration, and the box.
 
-stage.py               a stage of the chain: what it has in hand, and since when
-watchdog.py            which stages hang, and what is to be done
-supervisor.py          feeds systemd's watchdog, and has hanging stages helped
-picture.py             the camera's pictures: frozen, dark, overexposed, out of focus
-picture_change.py      light, focus and position against the calibration
-drift.py               scores against those of the calibration
+stage.py               a stage of a station: what it is doing, and since when
+watchdog.py            finds the stages that hang, and says what to do about each
+supervisor.py          feeds systemd's watchdog, and has hanging cameras and engines restarted
+picture.py             measures the camera's pictures, and warns of frozen, dark, overexposed or blurred ones
+picture_change.py      compares light, focus and position with the calibration
+drift.py               compares scores with those of the calibration
 rejects.py             a control chart of the share of rejects
 cause.py               the likely cause of a warning, and its remedy
-calibration_watch.py   pictures, scores and rejects of a station against the calibration, and the warnings
-machine.py             temperature, throttling and disk
-report.py              what is told of a station outside of MQTT
-histogram.py           latencies as Prometheus counts them
-exposition.py          a report in the text format of Prometheus
-http.py                /healthz, /livez and /metrics on loopback
+calibration_watch.py   compares pictures, scores and rejects of a station with the calibration, and words the warnings
+machine.py             temperature, throttling and disk of the box
+report.py              the report of a station for /healthz and /metrics
+histogram.py           a histogram of latencies, in the form of Prometheus
+exposition.py          reports in the text format of Prometheus
+http.py                serves /healthz, /livez and /metrics on loopback
 """

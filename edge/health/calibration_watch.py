@@ -1,4 +1,4 @@
-"""The watch over pictures and scores: are they as at calibration? With the warnings where they are not."""
+"""The watch of one bundle on one camera: compares pictures, scores and rejects with the calibration, and warns."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from edge_inspect.edge.health.picture_change import PictureChange
 from edge_inspect.edge.health.rejects import RejectChart, usual_share
 
 SENTENCES: dict[HealthWarning, str] = {
-    "frozen": "the camera gives the same picture again and again; it hangs, or its cable does",
-    "dark": "the picture is dark: the lamp, the exposure, or something before the lens",
-    "overexposed": "the picture is overexposed: the exposure, or light from elsewhere",
-    "out_of_focus": "the picture is out of focus: the lens, its glass, or the distance",
+    "frozen": "the camera gives the same picture again and again; check the camera and its cable",
+    "dark": "the picture is too dark; check the lamp and the exposure, and whether something covers the lens",
+    "overexposed": "the picture is overexposed; check the exposure, and light from other sources",
+    "out_of_focus": "the picture is out of focus; check the lens, its front glass, and the distance to the part",
     "many_rejects": "more parts are rejected than usual",
-    "score_drift": "parts do not score as at calibration",
-    "disk": "the disk has less room than the outbox may need; make room on it",
-    "throttled": "the box slows itself down: look at its cooling and power supply",
+    "score_drift": "the scores of the parts have moved away from those of the calibration",
+    "disk": "the disk has less free space than the outbox may need; free some space",
+    "throttled": "the box runs slower to protect itself; check its cooling and its power supply",
 }
-"""Of each warning: what is seen, and what to look at where the pictures do not say it."""
+"""A sentence for each warning: what is wrong, and what to check. For rejects and drift the likely cause is added."""
 
 
 _OF_PICTURES: dict[Measure, HealthWarning] = {
@@ -41,12 +41,14 @@ _CHANGES: tuple[HealthWarning, ...] = ("many_rejects", "score_drift", *_OF_PICTU
 
 
 class CalibrationWatch:
-    """The pictures and scores of a bundle on a camera. `see` belongs to the camera's thread, `add` to the engine's.
+    """Compares the pictures, scores and rejects of a station with the calibration of its bundle.
+
+    The camera thread calls `see`, and the engine thread calls `add`; any thread may call the other methods.
 
     Args:
-        bundle: What its manifest says of the calibration is the measure.
-        precision: The engine's.
-        defect_share: The share of bad parts that is usual on the line.
+        bundle: The bundle; its manifest says what pictures and scores were like at calibration.
+        precision: Precision of the engine.
+        defect_share: Share of bad parts that is normal on the line.
     """
 
     def __init__(self, bundle: Bundle, precision: Precision, defect_share: float = 0.0) -> None:
@@ -63,18 +65,18 @@ class CalibrationWatch:
             self._drift = ScoreDrift(scores.mean, scores.deviation, images, defect_share, scores.wander)
 
     def see(self, figures: PictureFigures, *, live: bool) -> None:
-        """Take in a frame that shows this."""
+        """Take in the figures of a frame; `live` is whether the camera gives frames at its own rate."""
         self._pictures.see(figures, live=live)
         self._change.add(figures)
 
     def add(self, decision: Decision) -> None:
-        """Take in the decision on a part, whether accepted or rejected."""
+        """Take in the decision on a part."""
         self._rejects.add(rejected=not decision.ok)
         if self._drift is not None:
             self._drift.add(decision.score)
 
     def picture(self) -> PictureHealth | None:
-        """Return the last frame's figures."""
+        """Return the figures of the last frame, and how far pictures have changed; `None` before the first frame."""
         last = self._pictures.last
         if last is None:
             return None
@@ -90,38 +92,39 @@ class CalibrationWatch:
         return PictureChangeHealth(**{measure: change.value for measure, change in changes.items()}, **limits)
 
     def drift(self) -> DriftHealth | None:
-        """Return how far the scores have moved."""
+        """Return how far the scores have moved; `None` if the bundle does not say what scores were like."""
         return None if self._drift is None else DriftHealth(shift=self._drift.shift, limit=self._drift.limit)
 
     def rejects(self) -> RejectHealth:
-        """Return how many parts are rejected."""
+        """Return the share of rejected parts, and the state of its control chart."""
         chart = self._rejects
         return RejectHealth(share=chart.share, usual=chart.usual, evidence=chart.sum, limit=chart.limit)
 
     def changes(self) -> list[HealthWarning]:
-        """Return what has changed since the calibration, or since the start: pictures, share of rejects, scores."""
+        """Return the warnings about changes since the calibration, or since the start: rejects, pictures, scores."""
         changed = [_OF_PICTURES[measure] for measure in self._change.changed]
         many: list[HealthWarning] = ["many_rejects"] if self._rejects.alarmed else []
         drifted: list[HealthWarning] = ["score_drift"] if self._drift is not None and self._drift.drifted else []
         return [*many, *changed, *drifted]
 
     def warnings(self) -> list[HealthWarning]:
-        """Return what is not as it was at calibration."""
+        """Return all warnings about pictures, rejects and scores."""
         return [*self._pictures.warnings, *self.changes()]
 
     def cause(self) -> Cause | None:
-        """Return the likely cause of what `changes` says; `None` where that is nothing."""
+        """Return the likely cause of the changes; `None` if there are none."""
         return likely_cause(self._change.changes) if self.changes() else None
 
     def remedy(self) -> str | None:
-        """Return what has changed in the pictures and what to do, in words; `None` where `changes` says nothing."""
+        """Return a sentence on what has changed in the pictures and what to do; `None` if nothing has changed."""
         cause = self.cause()
         return None if cause is None else remedy(cause, self._change.changes)
 
     def sentence(self, warning: HealthWarning) -> str:
-        """Return a warning in a sentence, for the status: what is seen, the likely cause, and what to look at.
+        """Return a warning as a sentence for the status: what is wrong, the likely cause, and what to check.
 
-        The figures in it are those of its beginning, so that a status is said once.
+        The sentence keeps the figures of the moment at which the warning began, so that the status does not change with
+        every part.
         """
         if warning not in _CHANGES:
             return SENTENCES[warning]
@@ -134,6 +137,6 @@ class CalibrationWatch:
         for measure, changed in _OF_PICTURES.items():
             if warning == changed:
                 return remedy(measure, changes)
-        share = f" ({100 * chart.share:.0f} % of about the last 200, up to {100 * chart.usual:.0f} % are usual)"
+        share = f" ({100 * chart.share:.0f} % of about the last 200 parts; up to {100 * chart.usual:.0f} % are usual)"
         seen = f"{SENTENCES[warning]}{share if warning == 'many_rejects' else ''}"
         return f"{seen}: {remedy(likely_cause(changes), changes)}"

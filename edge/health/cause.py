@@ -1,4 +1,4 @@
-"""Why parts score otherwise than they did, as far as their pictures tell, and what to do about it."""
+"""The likely cause of rejects or drifting scores, as far as the pictures show it, and its remedy."""
 
 from __future__ import annotations
 
@@ -9,31 +9,33 @@ from edge_inspect.edge.health.picture import Measure
 from edge_inspect.edge.health.picture_change import MeasureChange
 
 NEAR = 0.5
-"""From this share of its limit on, a change of the picture is the likely cause of scores that have moved."""
-_NAMES: dict[Measure, str] = {"light": "the light", "focus": "the sharpness", "position": "the part's position"}
+"""Share of its limit from which a change of the picture counts as the likely cause of rejects or drifting scores."""
 _REMEDIES: dict[Cause, str] = {
-    "light": "look at lamp, exposure and light from elsewhere",
-    "focus": "look at the lens, its glass and its distance",
-    "position": "look at the camera's mount, the fixture and the trigger",
-    "parts": "look at the rejected parts: if they are bad, mend the line; if they are good, as of a new lot, set the "
-    "threshold from the line's own parts (shadow, calibrate threshold), and train again where that is not enough",
+    "light": "check the lamp, the exposure, and light from other sources",
+    "focus": "check the lens, its front glass, and the distance to the part",
+    "position": "check the camera's mount, the fixture and the trigger",
+    "parts": "look at the rejected parts; if they are bad, repair the line; if they are good, as in a new lot, make a "
+    "new threshold from the line's own parts (shadow, calibrate threshold); if that is not enough, train again",
 }
 
 
 def likely_cause(changes: Mapping[Measure, MeasureChange]) -> Cause:
-    """Return the measure of the picture that has moved most; `parts` where none has moved much."""
+    """Return the measure of the picture that has changed most; `parts` if none has changed much."""
     most = max(changes, key=lambda measure: changes[measure].ratio, default=None)
     return "parts" if most is None or changes[most].ratio < NEAR else most
 
 
 def remedy(cause: Cause, changes: Mapping[Measure, MeasureChange]) -> str:
-    """Return what has changed and what to look at, in words."""
+    """Return a sentence that says what has changed in the pictures, and what to check."""
     if cause == "parts":
-        seen = "the pictures are as they were" if changes else "the pictures have not been seen for long enough"
+        seen = "the pictures have not changed" if changes else "too few frames have come to compare the pictures"
         return f"{seen}; {_REMEDIES['parts']}"
     value = changes[cause].value
+    percent = f"{100 * abs(value):.0f} %"
     if cause == "position":
-        moved = f"has moved by {100 * abs(value):.0f} % of the picture"
+        seen = f"the parts have moved by {percent} of the picture"
+    elif cause == "light":
+        seen = f"the picture is {percent} {'brighter' if value > 0 else 'darker'} than before"
     else:
-        moved = f"is {100 * abs(value):.0f} % {'more' if value > 0 else 'less'} than it was"
-    return f"{_NAMES[cause]} {moved}; {_REMEDIES[cause]}"
+        seen = f"the picture is {percent} {'sharper' if value > 0 else 'less sharp'} than before"
+    return f"{seen}; {_REMEDIES[cause]}"

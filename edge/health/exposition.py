@@ -1,7 +1,7 @@
 """Health in the text format of Prometheus (version 0.0.4).
 
-Every metric has the labels `site` and `line`. What belongs to one station has the label `station` too; what the
-stations of a box share stands once. docs/monitoring/ has alert rules and a dashboard that use them.
+Every metric has the labels `site` and `line`. A metric of one station also has the label `station`; a metric of the
+whole box appears once. docs/monitoring/ has alert rules and a dashboard that use the metrics.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from edge_inspect.edge.health.report import StationReport
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _STATES: tuple[State, ...] = ("starting", "online", "degraded", "paused")
-"""Those in which the service answers; after them it is gone."""
+"""The states in which the service runs, and so can answer."""
 
 Kind = Literal["counter", "gauge", "histogram"]
 Labels = Mapping[str, str]
 
 
 class Sample(NamedTuple):
-    """One value of a family; the suffix is that of a histogram's parts."""
+    """One value of a family; `suffix` is only used for histograms (`_bucket`, `_sum`, `_count`)."""
 
     labels: Labels
     value: float
@@ -32,13 +32,13 @@ class Sample(NamedTuple):
 
 
 class Family(NamedTuple):
-    """A family of samples.
+    """A metric with its samples.
 
     Attributes:
-        name: Without the prefix `edge_inspect_`.
-        kind: What it is to Prometheus.
-        help: What it says.
-        samples: None where the box has no such thing.
+        name: Name of the metric, without the prefix `edge_inspect_`.
+        kind: Type of the metric.
+        help: Description of the metric.
+        samples: The values; empty if the box lacks the sensor or function.
     """
 
     name: str
@@ -48,7 +48,7 @@ class Family(NamedTuple):
 
 
 def expose(reports: Sequence[StationReport]) -> str:
-    """Return the metrics of a box, given what its stations report."""
+    """Return the metrics of a box, from the reports of its stations."""
     families: dict[str, Family] = {}
     for family in _box(reports):
         _add(families, family, {"site": reports[0].topics.site, "line": reports[0].topics.line})
@@ -66,7 +66,7 @@ def _add(families: dict[str, Family], family: Family, labels: Labels) -> None:
 
 
 def _box(reports: Sequence[StationReport]) -> Iterator[Family]:
-    """Yield what the stations share: all of them say the same of it."""
+    """Yield the metrics of the whole box, which are the same in every report."""
     if reports:
         yield Family("build_info", "gauge", "Version of edge-inspect; always 1.", [Sample({"version": __version__}, 1)])
     health = next((report.health for report in reports if report.health is not None), None)
@@ -78,16 +78,19 @@ def _box(reports: Sequence[StationReport]) -> Iterator[Family]:
     yield _by(
         "outbox_dropped_total",
         "counter",
-        "Messages that the outbox had to drop since its file was made.",
+        "Messages that the outbox has dropped since its file was created.",
         "kind",
         {"verdict": outbox.dropped_verdicts, "defect": outbox.dropped_defects},
     )
     yield _one(
-        "outbox_failing", "gauge", "1 while the outbox's file takes nothing or is gone.", outbox.problem is not None
+        "outbox_failing",
+        "gauge",
+        "1 while the outbox's file cannot be written or is missing.",
+        outbox.problem is not None,
     )
-    yield _one("temperature_celsius", "gauge", "Temperature of the hottest part of the box.", health.temperature_c)
-    yield _one("throttled", "gauge", "1 while heat or current slows the box.", health.throttled)
-    yield _one("disk_free_bytes", "gauge", "Room on the outbox's disk.", health.disk_free_bytes)
+    yield _one("temperature_celsius", "gauge", "Temperature of the hottest sensor of the box.", health.temperature_c)
+    yield _one("throttled", "gauge", "1 while heat or overcurrent slows the box down.", health.throttled)
+    yield _one("disk_free_bytes", "gauge", "Free space on the outbox's disk.", health.disk_free_bytes)
     if health.evidence is not None:
         yield _one("evidence_bytes", "gauge", "Size of the evidence of all stations.", health.evidence.bytes)
 
@@ -104,20 +107,20 @@ def _counted(health: Health) -> Iterator[Family]:
     frames, evidence = health.frames, health.evidence
     bundle = health.bundle
     labels = {"bundle": bundle.name, "digest": bundle.digest, "engine": health.engine, "precision": health.precision}
-    yield Family("station_info", "gauge", "The bundle that judges, and its engine; always 1.", [Sample(labels, 1)])
+    yield Family("station_info", "gauge", "The bundle in force, and its engine; always 1.", [Sample(labels, 1)])
     yield _one("uptime_seconds", "gauge", "Time since the station's start.", health.uptime_s)
     verdicts = {"accept": frames.accepted, "reject": frames.rejected}
     yield _by("parts_total", "counter", "Parts inspected since the start.", "verdict", verdicts)
     yield _one("frames_dropped_total", "counter", "Frames and parts without a verdict.", frames.dropped)
     yield _one("mqtt_connected", "gauge", "1 while the station is connected to the broker.", health.mqtt.connected)
-    yield _one("mqtt_reconnects_total", "counter", "Connections to the broker made again.", health.mqtt.reconnects)
+    yield _one("mqtt_reconnects_total", "counter", "Number of reconnects to the broker.", health.mqtt.reconnects)
     results = {"done": health.commands.done, **health.commands.refused.model_dump()}
-    yield _by("commands_total", "counter", "Commands by what became of them: done, or why not.", "result", results)
+    yield _by("commands_total", "counter", "Commands by result: done, or the reason of the refusal.", "result", results)
     progress: dict[str, float] = {name: stage.progress for name, stage in health.stages.items()}
     yield _by("stage_progress_total", "counter", "Pieces of work that a stage has done.", "stage", progress)
     for name, stage in health.stages.items():
         states = get_args(StageState)
-        yield _states("stage_state", "1 for what a stage is doing.", states, stage.state, {"stage": name})
+        yield _states("stage_state", "1 for the state that a stage is in.", states, stage.state, {"stage": name})
     if evidence is not None:
         yield _one("evidence_saved_total", "counter", "Pictures saved as evidence.", evidence.saved)
         yield _one("evidence_dropped_total", "counter", "Pictures that could not be saved.", evidence.dropped)
@@ -125,18 +128,18 @@ def _counted(health: Health) -> Iterator[Family]:
 
 
 def _seen(health: Health) -> Iterator[Family]:
-    yield _one("threshold", "gauge", "The score from which parts are rejected.", health.threshold)
+    yield _one("threshold", "gauge", "Threshold; parts with a higher score are rejected.", health.threshold)
     warnings = {name: name in health.warnings for name in get_args(HealthWarning)}
-    yield _by("warning", "gauge", "1 for what will spoil verdicts, or soon stop them.", "warning", warnings)
+    yield _by("warning", "gauge", "1 while a problem will soon affect or stop verdicts.", "warning", warnings)
     if (picture := health.picture) is not None:
         yield _one("picture_level", "gauge", "Mean grey level of the last frame, 0 to 255.", picture.level)
         yield _one(
             "picture_saturated_ratio", "gauge", "Share of saturated values in the last frame.", picture.saturated
         )
-        about = "Deviation of the last frame's Laplacian over that of its grey levels."
+        about = "Standard deviation of the last frame's Laplacian, divided by that of its grey levels."
         yield _one("picture_sharpness", "gauge", about, picture.sharpness)
         if (changes := picture.changes) is not None:
-            about = "How far the picture has changed from that of the calibration, or of the start, as a share."
+            about = "Relative change of the picture since the calibration, or since the start."
             values = {"light": changes.light, "focus": changes.focus, "position": changes.position}
             limits = {
                 "light": changes.light_limit,
@@ -144,24 +147,27 @@ def _seen(health: Health) -> Iterator[Family]:
                 "position": changes.position_limit,
             }
             yield _by("picture_change_ratio", "gauge", about, "measure", values)
-            yield _by("picture_change_limit", "gauge", "A larger change, either way, is told.", "measure", limits)
+            about = "Change of the picture, up or down, beyond which there is a warning."
+            yield _by("picture_change_limit", "gauge", about, "measure", limits)
     yield _one("shadow", "gauge", "1 while the station is in shadow and rejects nothing.", health.shadow is not None)
     if (shadow := health.shadow) is not None:
         yield _one("shadow_parts", "gauge", "Parts whose scores are collected in shadow.", shadow.parts)
         yield _one("shadow_parts_wanted", "gauge", "Parts after which the shadow ends.", shadow.wanted)
     if (rejects := health.rejects) is not None:
         yield _one("reject_ratio", "gauge", "Share of rejects among about the last 200 parts.", rejects.share)
-        yield _one("reject_ratio_usual", "gauge", "Share of rejects that is no alarm.", rejects.usual)
+        yield _one("reject_ratio_usual", "gauge", "Share of rejects that raises no alarm.", rejects.usual)
         about = "Control chart of rejects: grows while more parts are rejected than usual."
         yield _one("reject_evidence", "gauge", about, rejects.evidence)
-        yield _one("reject_evidence_limit", "gauge", "The alarm begins when the evidence is here.", rejects.limit)
+        about = "The alarm begins when reject_evidence reaches this value."
+        yield _one("reject_evidence_limit", "gauge", about, rejects.limit)
     causes = {name: name == health.cause for name in get_args(Cause)}
     yield _by(
-        "likely_cause", "gauge", "1 for what likely causes rejects or drift, while that is told.", "cause", causes
+        "likely_cause", "gauge", "1 for the likely cause of a warning of rejects, pictures or drift.", "cause", causes
     )
     if (drift := health.drift) is not None:
-        yield _one("score_drift", "gauge", "Shift of all parts' scores, in the calibration's deviations.", drift.shift)
-        yield _one("score_drift_limit", "gauge", "A larger shift, either way, is a drift.", drift.limit)
+        about = "Shift of all parts' scores, in standard deviations of the calibration."
+        yield _one("score_drift", "gauge", about, drift.shift)
+        yield _one("score_drift_limit", "gauge", "Shift, up or down, beyond which there is a warning.", drift.limit)
 
 
 def _one(name: str, kind: Kind, help_: str, value: float | None) -> Family:

@@ -1,4 +1,4 @@
-"""A histogram as Prometheus has it: how many values were at most each bound, and their sum."""
+"""A cumulative histogram in the form of Prometheus: the number of values up to each bound, and their sum."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import bisect
 from typing import NamedTuple
 
 LATENCY_BOUNDS_S = (0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0, 10.0)
-"""From the fastest engine on a GPU to a verdict that waited behind others."""
+"""Bounds in seconds, from the fastest engine on a GPU to a frame that waited behind many others."""
 
 
 class Buckets(NamedTuple):
     """A histogram at one moment.
 
     Attributes:
-        counts: How many values were at most each bound, smallest bound first; the last one counts all values.
-        sum: Of all values.
+        counts: Each bound with the number of values up to it, smallest bound first; the last one counts all values.
+        sum: Sum of all values.
     """
 
     counts: tuple[tuple[float, int], ...]
@@ -25,7 +25,7 @@ class Histogram:
     """Counts values by bounds. Not safe between threads.
 
     Args:
-        bounds: In rising order; one without a limit is added.
+        bounds: The bounds in rising order; infinity is added.
     """
 
     def __init__(self, bounds: tuple[float, ...] = LATENCY_BOUNDS_S) -> None:

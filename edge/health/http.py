@@ -1,6 +1,6 @@
-"""`/healthz`, `/livez` and `/metrics` on loopback, for a monitor on the same box.
+"""The HTTP server of `/healthz`, `/livez` and `/metrics` on loopback, for a monitor on the same box.
 
-Off unless the configuration names a port. `/healthz` tells what the stations' MQTT status tells.
+It is off unless the configuration names a port. `/healthz` shows the same states as the MQTT status.
 """
 
 from __future__ import annotations
@@ -16,26 +16,28 @@ from typing import Any
 from edge_inspect.edge.errors import ConfigurationError
 from edge_inspect.edge.health.exposition import CONTENT_TYPE, expose
 from edge_inspect.edge.health.report import StationReport
+from edge_inspect.edge.threads import wait_for_end
 
 log = logging.getLogger(__name__)
 
+_END_S = 1.0
 _CLOSE_S = 0.05
-"""A stop waits for it."""
+"""Interval in seconds at which the server checks whether it is to stop."""
 
 Read = Callable[[], tuple[list[str], list[StationReport]]]
-"""Returns which stages hang, and what each station reports; must not wait for anything that can hang itself."""
+"""Returns the stages that hang and the reports of all stations; must not wait for anything that may hang itself."""
 
 
 class HealthServer:
-    """Answers until it is closed.
+    """Serves health over HTTP, in a thread of its own, until it is closed.
 
-        GET /healthz    200 while every station is online or paused and nothing hangs, else 503; JSON either way
-        GET /livez      200 while nothing hangs, else 503; the same JSON: for what starts a box or process anew
-        GET /metrics    the text format of Prometheus
+        GET /healthz    200 while every station is online or paused and nothing hangs, else 503; JSON in both cases
+        GET /livez      200 while nothing hangs, else 503; the same JSON; for a supervisor that restarts the process
+        GET /metrics    metrics in the text format of Prometheus
 
     Args:
-        port: On 127.0.0.1; 0 takes a free one.
-        read: Asked at every request.
+        port: Port on 127.0.0.1; 0 means any free port.
+        read: Called at every request.
 
     Raises:
         ConfigurationError: The port is taken.
@@ -47,7 +49,7 @@ class HealthServer:
             self._server = ThreadingHTTPServer(("127.0.0.1", port), handler)
         except OSError as error:
             raise ConfigurationError(
-                f"health.http_port: 127.0.0.1:{port} cannot be had: {error.strerror}; name another"
+                f"health.http_port: 127.0.0.1:{port} cannot be opened: {error.strerror}; name another port"
             ) from error
         self.port: int = self._server.server_address[1]
         self._thread = threading.Thread(
@@ -56,10 +58,10 @@ class HealthServer:
         self._thread.start()
 
     def close(self) -> None:
-        """Stop answering."""
+        """Stop the server and its thread."""
         self._server.shutdown()
         self._server.server_close()
-        self._thread.join()
+        wait_for_end(self._thread, _END_S)
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -68,7 +70,7 @@ class _Handler(BaseHTTPRequestHandler):
     sys_version = ""
     timeout = 10
 
-    def do_GET(self) -> None:  # the name that http.server calls
+    def do_GET(self) -> None:  # http.server requires this name
         stuck, reports = self.read()
         path = self.path.partition("?")[0]
         if path == "/metrics":
@@ -79,7 +81,7 @@ class _Handler(BaseHTTPRequestHandler):
             status = HTTPStatus.OK if ok else HTTPStatus.SERVICE_UNAVAILABLE
             self._answer(status, "application/json", json.dumps(answer) + "\n")
         else:
-            self._answer(HTTPStatus.NOT_FOUND, "text/plain", "there are /healthz, /livez and /metrics\n")
+            self._answer(HTTPStatus.NOT_FOUND, "text/plain", "the paths are /healthz, /livez and /metrics\n")
 
     do_HEAD = do_GET
 
@@ -97,7 +99,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def _describe(report: StationReport) -> dict[str, Any]:
-    """Return what a station's status says and, once it has a health, whether it is connected and what it warns of."""
+    """Return the state of a station, and once it has published health, its connection and its warnings."""
     answer: dict[str, Any] = {"state": report.state, "reason": report.reason}
     if (health := report.health) is not None:
         at = health.model_dump(mode="json", include={"at"})["at"]

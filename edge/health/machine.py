@@ -10,23 +10,24 @@ from typing import NamedTuple
 
 from edge_inspect.edge.contract.health import HealthWarning
 
-# Processors of PCs and of boards with the kernel's cpufreq cooling. A Jetson's cpufreq-* and devfreq-* stand above zero
-# in its normal work, and fans cool without slowing anything.
+# Cooling devices that slow the processor, on PCs and on boards with the kernel's cpufreq cooling. Others are left out:
+# on a Jetson, cpufreq-* and devfreq-* are above zero in normal operation, and fans do not slow anything.
 _SLOWING = ("Processor", "thermal-cpufreq")
-# Overcurrent on a Jetson, and thermal throttling on Intel: they only count up.
+# Counters of overcurrent on a Jetson and of thermal throttling on Intel; they only count up.
 _COUNTERS = ("class/hwmon/hwmon*/oc*_event_cnt", "devices/system/cpu/cpu*/thermal_throttle/package_throttle_count")
 
-_FRESH_S = 1.0
+FRESH_S = 1.0
+"""Age in seconds up to which a reading is used again."""
 
 
 class MachineState(NamedTuple):
-    """How it is; what it does not tell is `None`.
+    """The state of the machine; a value that it does not show is `None`.
 
     Attributes:
-        temperature_c: Of its hottest thermal zone.
-        throttled: Whether heat or current slows it: now, or since it was looked at last.
-        free_bytes: Room on the disk, for this user.
-        warnings: What comes of that.
+        temperature_c: Temperature of the hottest thermal zone, in °C.
+        throttled: Whether heat or overcurrent slows the machine now, or has done so since the last reading.
+        free_bytes: Free space on the disk, for this user.
+        warnings: Warnings that follow from these values.
     """
 
     temperature_c: float | None
@@ -36,12 +37,12 @@ class MachineState(NamedTuple):
 
 
 class Machine:
-    """Reads what the kernel tells.
+    """Reads temperature, throttling and free disk space from the kernel.
 
     Args:
-        disk: A folder of the disk that matters.
-        needed_bytes: Less room on it is a warning.
-        sys: Where sysfs is.
+        disk: A folder on the disk to watch.
+        needed_bytes: Free space below which there is a warning.
+        sys: Folder at which sysfs is mounted.
     """
 
     def __init__(self, disk: Path, needed_bytes: int, sys: Path = Path("/sys")) -> None:
@@ -50,9 +51,9 @@ class Machine:
         self._looked_at = float("-inf")
 
     def look(self) -> MachineState:
-        """Return how it is now; stations that ask within a second are told the same."""
-        if time.monotonic() - self._looked_at > _FRESH_S:
-            # In this order: another station's thread may ask meanwhile.
+        """Return the current state; a reading is used again for a second, so that all stations show the same."""
+        if time.monotonic() - self._looked_at > FRESH_S:
+            # The state must be set before the time, because another station's thread may call this meanwhile.
             self._state = self._read()
             self._looked_at = time.monotonic()
         return self._state
@@ -68,7 +69,7 @@ class Machine:
 
     def _temperature(self) -> float | None:
         zones = self._sys.glob("class/thermal/thermal_zone*")
-        # Some Jetsons have a power chip that always says 100 degrees.
+        # On some Jetsons, the zone of the power chip always shows 100 °C.
         values = list(_numbers(zone / "temp" for zone in zones if "PMIC" not in _text(zone / "type")))
         return max(values) / 1000 if values else None
 
@@ -98,7 +99,7 @@ def _slows(kind: str) -> bool:
 def _text(path: Path) -> str:
     try:
         return path.read_text().strip()
-    except OSError:  # a sensor that sleeps says EAGAIN or EINVAL
+    except OSError:  # a sensor that sleeps fails with EAGAIN or EINVAL
         return ""
 
 

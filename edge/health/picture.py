@@ -1,4 +1,4 @@
-"""The camera's pictures: frozen, dark, overexposed or out of focus, against what the calibration's images showed."""
+"""Measures the camera's pictures, and warns if they are frozen, dark, overexposed or out of focus."""
 
 from __future__ import annotations
 
@@ -14,65 +14,70 @@ from edge_inspect.edge.frame.images import Frame
 
 PictureWarning = Literal["frozen", "dark", "overexposed", "out_of_focus"]
 Measure = Literal["light", "focus", "position"]
-"""What is compared with the start: mean grey level, sharpness, and where the picture's edges lie."""
+"""The measures of a picture that are compared with the calibration: mean grey level, sharpness, position of edges."""
 
 GRID = 8
-"""Every eighth pixel both ways tells brightness and sameness."""
+"""Brightness and sameness are measured on every eighth pixel of every eighth row."""
 PATCH = 320
-"""Pixels, at most, of the side of the square in the frame's middle that tells sharpness."""
+"""Sharpness is measured on a square in the middle of the frame, with this side in pixels at most."""
 SATURATED = 250
 IN_A_ROW = 10
-"""Frames before anything is said: a hand in front of the lens is no fault."""
+"""Number of frames in a row before there is a warning, because a hand in front of the lens is no fault."""
 
-# Where the bundle does not say what its images showed.
+# Limits if the bundle does not say what its images were like: mean grey level, share of saturated values.
 DARK_LEVEL, MOST_SATURATED = 16.0, 0.5
-# Where it does: under half the light of the darkest, a quarter of the frame more than in the brightest, half as sharp.
+# Limits if it does: half the light of the darkest image, a quarter of the frame more saturated than the brightest
+# image, half as sharp as the least sharp image.
 LESS_LIGHT, MORE_SATURATED, LESS_SHARP = 0.5, 0.25, 0.5
 
 
 class Spread(BaseModel):
-    """How a figure of good images is distributed."""
+    """Mean and spread of one figure over good images."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     mean: float
     deviation: float = Field(ge=0)
-    wander: float = Field(default=0.0, ge=0, description="how far its moving average went from the mean in shadow")
+    wander: float = Field(
+        default=0.0, ge=0, description="largest distance of the moving average from the mean while in shadow"
+    )
 
 
 class PictureNorm(BaseModel):
-    """What good images show on average, and how far each of them may lie from that."""
+    """Mean and spread of the figures of good images."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     images: int = Field(ge=2)
     level: Spread
     sharpness: Spread
-    x: Spread = Field(description="centre of the edges, as a share of the picture's width")
-    y: Spread
+    x: Spread = Field(description="horizontal centre of the edges, as a share of the picture's width")
+    y: Spread = Field(description="vertical centre of the edges, as a share of the picture's height")
 
 
 class PictureRange(BaseModel):
-    """What the good images of the calibration showed."""
+    """The range of the figures over the good images of the calibration."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    level_low: float = Field(ge=0, le=255, description="mean grey level of the darkest")
-    saturated_high: float = Field(ge=0, le=1, description="share of saturated values in the brightest")
-    sharpness_low: float = Field(ge=0, description="of the least sharp: deviation of the Laplacian, in grey deviations")
-    norm: PictureNorm | None = Field(None, description="null in bundles of one image, and in older ones")
+    level_low: float = Field(ge=0, le=255, description="mean grey level of the darkest image")
+    saturated_high: float = Field(ge=0, le=1, description="share of saturated values in the brightest image")
+    sharpness_low: float = Field(ge=0, description="sharpness of the least sharp image; see PictureFigures.sharpness")
+    norm: PictureNorm | None = Field(
+        None, description="mean and spread of the figures; null in bundles made of one image, and in older ones"
+    )
 
 
 class PictureFigures(NamedTuple):
-    """What one frame shows.
+    """The measured figures of one frame.
 
     Attributes:
-        level: Mean grey level, 0 to 255, of its green.
-        saturated: Share of values at 250 and above.
-        sharpness: Standard deviation of the Laplacian over that of the grey levels: the light cancels out.
-        digest: Equal for equal frames.
-        x: Centre of its edges, as a share of its width.
-        y: The same, of its height.
+        level: Mean grey level of the green channel, 0 to 255.
+        saturated: Share of values that are 250 or higher.
+        sharpness: Standard deviation of the Laplacian divided by that of the grey levels; independent of the light.
+        digest: A number that is the same for identical frames.
+        x: Horizontal centre of the edges, as a share of the width.
+        y: Vertical centre of the edges, as a share of the height.
     """
 
     level: float
@@ -84,7 +89,7 @@ class PictureFigures(NamedTuple):
 
 
 def examine(frame: Frame) -> PictureFigures:
-    """Return the figures of a frame of any size: (height, width, 3) uint8 BGR."""
+    """Return the figures of a frame, (height, width, 3) uint8 BGR."""
     grid = np.ascontiguousarray(frame[::GRID, ::GRID])
     top, left = (max(0, (side - PATCH) // 2) for side in frame.shape[:2])
     patch = np.ascontiguousarray(frame[top : top + PATCH, left : left + PATCH, 1])
@@ -102,7 +107,7 @@ def examine(frame: Frame) -> PictureFigures:
 
 
 def _edge_centre(grid: Frame) -> tuple[float, float]:
-    """Return where the edges lie, each weighed by the square of its Laplacian; the middle where there are none."""
+    """Return the centre of the edges, weighted by the square of the Laplacian; the middle if there are no edges."""
     edges = cv2.Laplacian(np.ascontiguousarray(grid[..., 1]), cv2.CV_32F)
     moments = cv2.moments(edges * edges)
     if moments["m00"] <= 0:
@@ -112,7 +117,7 @@ def _edge_centre(grid: Frame) -> tuple[float, float]:
 
 
 def picture_range(figures: Sequence[PictureFigures]) -> PictureRange:
-    """Return the range of the calibration's images; one at least."""
+    """Return the range of the figures of the calibration's images, at least one."""
     return PictureRange(
         level_low=min(each.level for each in figures),
         saturated_high=max(each.saturated for each in figures),
@@ -122,7 +127,7 @@ def picture_range(figures: Sequence[PictureFigures]) -> PictureRange:
 
 
 def picture_norm(figures: Sequence[PictureFigures]) -> PictureNorm:
-    """Return the averages and deviations of images, two at least."""
+    """Return mean and spread of the figures of at least two images."""
 
     def spread(values: list[float]) -> Spread:
         return Spread(mean=float(np.mean(values)), deviation=float(np.std(values, ddof=1)))
@@ -137,11 +142,14 @@ def picture_norm(figures: Sequence[PictureFigures]) -> PictureNorm:
 
 
 class PictureWatch:
-    """Looks at what every frame of one camera shows. `see` belongs to the camera's thread.
+    """Checks every frame of one camera. Only the camera thread may call `see`.
 
     Args:
-        seen: What the calibration's images showed; `None` where the bundle does not say: then nothing is out of focus,
-            and only what is dark or saturated by any measure is told.
+        seen: Range of the calibration's images; if `None`, fixed limits for dark and overexposed pictures are used, and
+            there is no warning about focus.
+
+    Attributes:
+        last: Figures of the last frame; `None` before the first.
     """
 
     def __init__(self, seen: PictureRange | None) -> None:
@@ -152,7 +160,7 @@ class PictureWatch:
         self.last: PictureFigures | None = None
 
     def see(self, now: PictureFigures, *, live: bool) -> None:
-        """Look at a frame's figures; only a live camera can freeze."""
+        """Check the figures of a frame. Identical frames count as frozen only if the camera is live."""
         before = self.last
         dark, overexposed = now.level < self._darkest, now.saturated > self._most_saturated
         found: dict[PictureWarning, bool] = {
@@ -167,5 +175,5 @@ class PictureWatch:
 
     @property
     def warnings(self) -> list[PictureWarning]:
-        """What the last ten frames all were."""
+        """Warnings that held for each of the last ten frames."""
         return [warning for warning, count in self._in_a_row.items() if count >= IN_A_ROW]

@@ -1,4 +1,4 @@
-"""The picture's change: whether light, focus and position are as they were at the calibration, or at the start."""
+"""The change of the pictures: compares light, focus and position with the calibration, or with the first frames."""
 
 from __future__ import annotations
 
@@ -9,21 +9,22 @@ from edge_inspect.edge.health.drift import BEYOND_WANDER
 from edge_inspect.edge.health.picture import Measure, PictureFigures, PictureNorm, Spread, picture_norm
 
 WEIGHT = 0.02
-"""Of the newest frame in the moving averages: about the last 100 frames count."""
+"""Weight of the newest frame in the moving averages, so that about the last 100 frames count."""
 START = 100
-"""Frames from which the start is learned, where the bundle does not say what its images showed on average."""
+"""Number of first frames that are the reference if the bundle does not say what its images were like."""
 ERRORS, ERRORS_OF_MEAN = 4.5, 3.0
-"""Standard errors of the average and of the calibration's mean that a change must have: what is less may be chance."""
+"""Width of the limit: number of standard errors of the average, and of the calibration's mean."""
 LEAST: dict[Measure, float] = {"light": 0.1, "focus": 0.25, "position": 0.05}
-"""Changes that are told at all: of the light and the sharpness a share, of the position a share of the frame's side."""
+"""Smallest limits: a relative change of light and sharpness, and for the position a share of the frame's side."""
 
 
 class MeasureChange(NamedTuple):
     """How far a measure has moved.
 
     Attributes:
-        value: Light and focus: as a share of what it was, below 0 is less. Position: as a share of the frame's side.
-        limit: A larger change, either way, is told.
+        value: Change of light or focus relative to the reference, negative for less; change of the position as a share
+            of the frame's side.
+        limit: Size of the change, up or down, beyond which there is a warning.
     """
 
     value: float
@@ -31,26 +32,29 @@ class MeasureChange(NamedTuple):
 
     @property
     def ratio(self) -> float:
-        """The change in units of its limit, at least 0."""
+        """Size of the change divided by its limit."""
         return abs(self.value) / self.limit
 
 
 class PictureChange:
-    """Exponentially weighted moving averages of every frame's figures, held against those of good parts (Roberts 1959).
+    """Exponentially weighted moving averages of every frame's figures, compared with good parts' (Roberts 1959).
 
-    An average of weight w has the variance s² w / (2 - w) where one frame's is s², and the mean that it is held against
-    is known to s² / n from n images. A change is told beyond 4.5 standard errors of the former plus 3 of the latter,
-    and only where it matters: 10 % of the light, 25 % of the sharpness, 5 % of the frame's side. While nothing has
-    changed, that happens less than once in 100,000 frames. A lamp that loses 15 % is told after about 55 frames: then
-    the average has gone 1 - (1 - w)^55 = 67 % of the way, and 67 % of 15 % is 10 %.
+    If one frame's figure has the variance s², an average of weight w has the variance s² w / (2 - w), and the mean of n
+    images has s² / n. The limit is 4.5 standard errors of the average plus 3 of the mean, but at least 10 % of the
+    light, 25 % of the sharpness or 5 % of the frame's side. While nothing changes, the limit is exceeded less than once
+    in 100,000 frames. A lamp that loses 15 % of its light is noticed after about 55 frames: by then the average has
+    gone 1 - (1 - w)^55 = 67 % of the way, and 67 % of 15 % is 10 %.
 
-    It ends when the change is below half its limit.
+    A warning ends when the change is below half its limit.
 
-    Where light, focus or position go up and down on a good line, the average went with them in shadow. How far it went,
-    its wander, is usual, and 2.5 standard errors more.
+    If light, focus or position vary on a good line, the average followed them in shadow. Its wander, the farthest that
+    it went then, is normal, and so are 2.5 standard errors more.
 
     Args:
-        norm: What the calibration's images showed; `None`: it is learned from the first 100 frames.
+        norm: Figures of the calibration's images; if `None`, those of the first 100 frames are used.
+
+    Attributes:
+        changes: The changes; empty while the first 100 frames are still being collected.
     """
 
     def __init__(self, norm: PictureNorm | None) -> None:
@@ -59,10 +63,9 @@ class PictureChange:
         self._means: dict[str, float] = {}
         self._changed: dict[Measure, bool] = dict.fromkeys(LEAST, False)
         self.changes: dict[Measure, MeasureChange] = {}
-        """None before the start is known."""
 
     def add(self, figures: PictureFigures) -> None:
-        """Take in a frame."""
+        """Take in the figures of a frame."""
         if self._norm is None:
             self._start.append(figures)
             if len(self._start) == START:
@@ -93,7 +96,7 @@ class PictureChange:
 
     @property
     def changed(self) -> list[Measure]:
-        """The measures that have changed."""
+        """Measures whose change is beyond the limit."""
         return [measure for measure, holds in self._changed.items() if holds]
 
 

@@ -1,4 +1,4 @@
-"""The reject chart: whether more parts are rejected than the calibration and the line's usual defects explain."""
+"""The reject chart: notices that more parts are rejected than the calibration and the usual defects explain."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from edge_inspect.edge.bundle.manifest import DecisionPart, Thresholds
 
 PARTS_BETWEEN_FALSE_ALARMS = 1_000_000
 ODDS = 5.0
-"""So many times the usual odds of a reject is what the chart looks for."""
+"""The chart is tuned to notice this many times the usual odds of a reject."""
 WEIGHT = 0.01
-"""Of the newest part in the share of rejects that is shown: about the last 200 parts count."""
+"""Weight of the newest part in the displayed share of rejects, so that about the last 200 parts count."""
 LEAST, MOST = 0.002, 0.9
-"""Bounds of the usual share: below the first one, two rejects in a row would be an alarm."""
+"""Bounds of the usual share. Below the lower bound, two rejects in a row would raise an alarm."""
 
 
 def usual_share(decision: DecisionPart, limits: Thresholds, defect_share: float) -> float:
-    """Return the share of parts that may be rejected without an alarm: of good parts, and of usual defects.
+    """Return the share of parts that may be rejected without an alarm: rejected good parts plus usual defects.
 
-    Of good parts it is the upper end of the interval that the calibration states, or twice the rate asked for where an
-    older bundle states none.
+    The share of good parts is the upper end of the interval in the manifest. Older bundles have no interval; then it is
+    twice the rate of false rejects that the threshold was made for.
     """
     good = 2 * decision.false_reject_rate if limits.rate_high is None else limits.rate_high
     return min(max(good + defect_share, LEAST), MOST)
@@ -28,8 +28,8 @@ def usual_share(decision: DecisionPart, limits: Thresholds, defect_share: float)
 class RejectChart:
     """A cumulative sum of log-likelihood ratios of rejects: the Bernoulli CUSUM (Page 1954; Reynolds & Stoumbos 1999).
 
-    With p0 the usual share of rejects and p1 the share of five times its odds, every part adds ln(p1 / p0) where it is
-    rejected and ln((1 - p1) / (1 - p0)) where it is not, and the sum S never falls below 0. The alarm begins at S = h.
+    Let p0 be the usual share of rejects, and p1 the share with five times its odds. A rejected part adds ln(p1 / p0) to
+    the sum S, an accepted one adds ln((1 - p1) / (1 - p0)), and S never falls below 0. The alarm begins at S = h.
 
     - False alarms: while the true share is p0 or less, alarms lie exp(h) parts or more apart on average (Lorden 1971,
       theorem 2). h = ln(1,000,000), so 10,000 good parts raise one in less than about 1 of 100 cases.
@@ -40,7 +40,13 @@ class RejectChart:
     S does not grow beyond h, and the alarm ends when S is 0 again: at p0 = 0.05 after 76 accepted parts in a row.
 
     Args:
-        usual: p0, in (0, 1).
+        usual: Usual share of rejects, p0, between 0 and 1.
+
+    Attributes:
+        limit: Value h of the sum at which the alarm begins.
+        sum: The sum S, the evidence that more parts are rejected than usual.
+        share: Moving average of the rejects, over about the last 200 parts.
+        alarmed: Whether there is an alarm.
     """
 
     def __init__(self, usual: float) -> None:
@@ -49,16 +55,13 @@ class RejectChart:
         self.usual = usual
         self._reject, self._accept = math.log(looked_for / usual), math.log((1 - looked_for) / (1 - usual))
         self.limit = math.log(PARTS_BETWEEN_FALSE_ALARMS)
-        """h, at which the alarm begins."""
         self.sum = 0.0
-        """S: evidence for more rejects than usual."""
         self.share = 0.0
-        """Moving average of the rejects, over about the last 200 parts."""
         self.alarmed = False
         self._parts = 0
 
     def add(self, *, rejected: bool) -> None:
-        """Take in a part that was judged."""
+        """Take in a part that was accepted or rejected."""
         self._parts += 1
         self.share += max(WEIGHT, 1 / self._parts) * (rejected - self.share)
         step = self._reject if rejected else self._accept

@@ -1,4 +1,4 @@
-"""What `/healthz` and `/metrics` tell of a station; its state is the one that the MQTT status says."""
+"""The report of a station for `/healthz` and `/metrics`; its state is the same as in the MQTT status."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from edge_inspect.edge.contract.topics import Topics
 from edge_inspect.edge.health.histogram import Buckets
 
 WELL: tuple[State, ...] = ("online", "paused")
-"""States that need nobody: a pause is what somebody asked for."""
+"""States in which nobody has to do anything; a pause is one, because somebody asked for it."""
 
 
 class StationReport(NamedTuple):
-    """One station at one moment.
+    """The state and health of one station at one moment.
 
     Attributes:
         topics: Site, line and name of the station.
-        state: As its status says.
-        reason: Of the state; `None` where it needs none.
-        latency: From the frame to the verdict in seconds, of all parts since the start.
-        health: Its health; `None` before the first was published.
+        state: State in the status.
+        reason: Reason of the state; `None` if it needs none.
+        latency: Histogram of the seconds from a frame to its verdict, for all parts since the start.
+        health: Health of the station; `None` before the first was published.
     """
 
     topics: Topics
@@ -32,5 +32,5 @@ class StationReport(NamedTuple):
 
     @property
     def is_well(self) -> bool:
-        """Whether the station inspects, or was told not to."""
+        """Whether the station inspects, or is paused by a command."""
         return self.state in WELL

@@ -1,4 +1,4 @@
-"""A stage of the chain, as seen from outside: what it has in hand, and since when."""
+"""A stage of a station (camera, engine or outbox), as the watchdog sees it: what it is doing, and since when."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ StageName = Literal["camera", "engine", "outbox"]
 
 
 class Situation(NamedTuple):
-    """What a stage is doing.
+    """What a stage is doing. Times are those of its clock, in seconds.
 
     Attributes:
-        doing: At work; failed, with an answer; or idle, with a reason that it has declared.
-        since: When this began.
-        owing: Since when it has neither got on nor been idle.
-        why: The reason, or the failure.
+        doing: `work`; `failed`, after an error; or `idle`, for a reason that its thread has declared.
+        since: Time at which this began.
+        owing: Time of the last progress or of the end of the last idle period.
+        why: Reason for being idle, or the error.
     """
 
     doing: Literal["work", "failed", "idle"]
@@ -29,17 +29,20 @@ class Situation(NamedTuple):
 
 
 class Stage:
-    """Camera, engine or outbox of one station. Its thread tells; the watchdog looks on and takes no lock.
+    """Camera, engine or outbox of one station. The stage's thread reports what it is doing; the watchdog only reads.
 
-    Once it has begun, a stage is at work until its thread says otherwise: one whose thread died or hangs is overdue
-    some time later. One thread at a time tells.
+    A stage is at work until its thread reports otherwise, so a stage whose thread died or hangs becomes overdue. Only
+    one thread at a time may report. Reading takes no lock.
 
     Args:
-        station: Name of its station.
-        name: Which stage.
-        limit_s: How long a piece of work may take.
-        failures: So many failures in a row are as bad as a hang; `None` where a failure is told and tried again.
-        clock: Seconds.
+        station: Name of the station.
+        name: Which stage this is.
+        limit_s: Longest time for a piece of work, in seconds.
+        failures: Number of failures in a row that counts as a hang; `None` if failures never do.
+        clock: Returns the time in seconds.
+
+    Attributes:
+        progress: Number of pieces of work done.
     """
 
     def __init__(
@@ -56,44 +59,43 @@ class Stage:
         self._situation = Situation("idle", now, now, "has not begun")
         self._failures = 0
         self.progress = 0
-        """Pieces of work done."""
 
     def __str__(self) -> str:
         return f"{self.station}: {self.name}"
 
     @property
     def situation(self) -> Situation:
-        """What it is doing."""
+        """What the stage is doing."""
         return self._situation
 
     def work(self) -> None:
-        """Take work in hand; if there is some already, the clock runs on."""
+        """Report that a piece of work begins. If one has begun already, its time goes on."""
         before = self._situation
         if before.doing != "work":
             now = self._clock()
             self._situation = Situation("work", now, now if before.doing == "idle" else before.owing)
 
     def advance(self) -> None:
-        """Note that a piece of work is done, and that the next may begin: this alone is progress."""
+        """Report that a piece of work is done and the next may begin. Only this counts as progress."""
         now = self._clock()
         self._failures = 0
         self.progress += 1
         self._situation = Situation("work", now, now)
 
     def fail(self, why: str) -> None:
-        """Note that a piece of work could not be done, and that this was said."""
+        """Report that a piece of work failed; the caller has published the error."""
         self._failures += 1
         self._situation = Situation("failed", self._clock(), self._situation.owing, why)
 
     def idle(self, why: str) -> None:
-        """Expect nothing of it until `work`."""
+        """Report that the stage has nothing to do until the next `work`."""
         if self._situation.doing != "idle" or self._situation.why != why:
             now = self._clock()
             self._situation = Situation("idle", now, now, why)
 
     @contextlib.contextmanager
     def idling(self, why: str) -> Iterator[None]:
-        """Let it be idle inside the block and at work after it, however it ends."""
+        """Report that the stage is idle during the block, and at work after it, even if the block raises."""
         self.idle(why)
         try:
             yield
@@ -101,7 +103,7 @@ class Stage:
             self.work()
 
     def health(self) -> StageHealth:
-        """Return what it is doing, for the message health."""
+        """Return what the stage is doing, for the health message."""
         situation, now = self._situation, self._clock()
         state: StageState = "working" if situation.doing == "work" else situation.doing
         if self.overdue(now):
@@ -110,7 +112,7 @@ class Stage:
         return StageHealth(state=state, seconds=seconds, progress=self.progress, reason=situation.why or None)
 
     def overdue(self, now: float) -> bool:
-        """Return whether it hangs: too long at one piece of work, or failed too often in a row."""
+        """Return whether the stage hangs: it works too long on one piece of work, or failed too often in a row."""
         situation = self._situation
         if situation.doing == "failed":
             return self._most_failures is not None and self._failures >= self._most_failures

@@ -1,4 +1,4 @@
-"""The supervisor: feeds systemd's watchdog while every stage gets on, and does something about one that hangs."""
+"""The supervisor: feeds systemd's watchdog while every stage makes progress, and acts if one hangs."""
 
 from __future__ import annotations
 
@@ -11,25 +11,27 @@ from collections.abc import Callable, Sequence
 from edge_inspect.edge.health.stage import Stage
 from edge_inspect.edge.health.watchdog import Due, Step, Watchdog
 from edge_inspect.edge.systemd import notify, watchdog_usec
+from edge_inspect.edge.threads import wait_for_end
 
 log = logging.getLogger(__name__)
 
 EXIT_STUCK = 75
-"""Exit status of a process that hung: EX_TEMPFAIL of sysexits.h, for systemd to start it again."""
+"""Exit status of a process that hung (EX_TEMPFAIL of sysexits.h); systemd then starts it again."""
 FLUSH_S = 2.0
 _EVERY_S = 1.0
+_END_S = 1.0
 
 
 class Supervisor:
-    """A thread that takes no lock but the log's, and waits for nothing that a stage may hold.
+    """A thread that watches all stages. It takes no lock but the log's, so that it cannot hang together with a stage.
 
-    A thread that hangs in a driver cannot be ended. So the last step is `os._exit`, after an attempt to flush what can
-    be flushed that is not waited for longer than two seconds.
+    A thread that hangs in a driver cannot be ended from outside. So the last step is `os._exit`, after an attempt to
+    flush the outbox that may take at most two seconds.
 
     Args:
-        stages: All of the box.
-        help: Takes a step, `Step.EXIT` excepted, in a thread of its own; it may hang too.
-        flush: Sends and stores what can be, before the process ends.
+        stages: All stages of the box.
+        help: Carries out a step other than `Step.EXIT`. It is called in a thread of its own, because it may hang too.
+        flush: Sends and stores as much as possible before the process ends.
     """
 
     def __init__(self, stages: Sequence[Stage], help: Callable[[Due], None], flush: Callable[[], None]) -> None:
@@ -42,7 +44,7 @@ class Supervisor:
         self._thread = threading.Thread(target=self._run, name="supervisor", daemon=True)
 
     def start(self) -> None:
-        """Begin to watch."""
+        """Start the thread."""
         self._thread.start()
 
     @property
@@ -51,13 +53,13 @@ class Supervisor:
         return [str(stage) for stage in self._watchdog.stuck]
 
     def stop_within(self, seconds: float) -> None:
-        """End the process if `close` has not been called within this time: the service stops."""
+        """End the process if `close` is not called within this time, because the service is stopping."""
         self._deadline = time.monotonic() + seconds
 
     def close(self) -> None:
-        """End the thread: nothing is watched any more."""
+        """End the thread."""
         self._closed.set()
-        self._thread.join()
+        wait_for_end(self._thread, _END_S)
 
     def _run(self) -> None:
         said = False
@@ -71,7 +73,7 @@ class Supervisor:
                 notify(WATCHDOG=1)
             if bool(stuck) != said:
                 said = bool(stuck)
-                notify(STATUS=f"{', '.join(stuck)} hangs" if stuck else "every stage gets on again")
+                notify(STATUS=f"{', '.join(stuck)} hangs" if stuck else "every stage makes progress again")
 
     def _take(self, due: Due) -> None:
         situation = due.stage.situation
@@ -83,7 +85,7 @@ class Supervisor:
         threading.Thread(target=self._help, args=(due,), name=f"help-{due.stage.name}", daemon=True).start()
 
     def _leave(self, why: str) -> None:
-        log.critical("%s: the process ends with status %d, to be started again", why, EXIT_STUCK)
+        log.critical("%s: the process ends with status %d, so that systemd starts it again", why, EXIT_STUCK)
         flush = threading.Thread(target=self._flush, name="flush", daemon=True)
         flush.start()
         flush.join(FLUSH_S)

@@ -1,4 +1,4 @@
-"""The watchdog: which stages hang, and what is to be done about each, in turn."""
+"""The watchdog: finds the stages that hang, and decides on the next step for each."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ from edge_inspect.edge.health.stage import Stage, StageName
 
 
 class Step(Enum):
-    """What can be done about a stage that hangs."""
+    """A step that is taken when a stage hangs; its value is the sentence for the log."""
 
     REOPEN = "the camera is opened again"
     REBUILD = "the engine is built again"
-    EXIT = "the process ends, to be started again by systemd"
+    EXIT = "the process ends, so that systemd starts it again"
 
 
-# A disk that hangs cannot be helped from here. What a camera or an engine hangs in may be the process's own state.
+# A process cannot mend a disk that hangs, so its only step is the exit. If a camera or an engine still hangs after it
+# was opened or built again, the fault may be in the state of the process, so the next step is the exit.
 LADDER: dict[StageName, tuple[Step, ...]] = {
     "camera": (Step.REOPEN, Step.EXIT),
     "engine": (Step.REBUILD, Step.EXIT),
@@ -34,14 +35,14 @@ class Due(NamedTuple):
 
 
 class Watchdog:
-    """Says when systemd's watchdog may be fed: while every stage gets on, or is idle and has said why.
+    """Decides which step to take for each stage that hangs.
 
-    A stage that is overdue has a step taken at once and the next ones each after its limit again. Only progress takes
-    it back to the foot of its ladder: a camera that was opened again and answers, but gives no frame, still climbs.
+    The first step is due as soon as a stage is overdue, each further step after its time limit has passed once more.
+    Only progress starts the steps over: a camera that was opened again but gives no frame goes on to the next step.
 
     Args:
-        stages: All of the box.
-        clock: Seconds, the stages' own.
+        stages: All stages of the box.
+        clock: Returns the time in seconds; the same clock as that of the stages.
     """
 
     def __init__(self, stages: Sequence[Stage], clock: Callable[[], float] = time.monotonic) -> None:
@@ -49,13 +50,13 @@ class Watchdog:
         self._climbs = [_Climb(stage) for stage in stages]
 
     def look(self) -> list[Due]:
-        """Return the steps to take now; each is named once."""
+        """Return the steps to take now. Each step is returned once."""
         now = self._clock()
         return [Due(climb.stage, step) for climb in self._climbs if (step := climb.look(now)) is not None]
 
     @property
     def stuck(self) -> list[Stage]:
-        """The stages that hung at the last look, with those that have done nothing since a step was taken."""
+        """The stages that hung at the last `look`, and those that have made no progress since a step was taken."""
         return [climb.stage for climb in self._climbs if climb.stuck]
 
 

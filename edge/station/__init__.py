@@ -1,19 +1,19 @@
 """A station: one camera, one product, one place in the topic tree.
 
-station.py             all of it together
-box_resources.py       what the stations of a box share
-frame_requests.py      when the camera thread may take a frame, and what for
-camera_thread.py       from the camera into the ring
-ring.py                frames that wait for the engine
+station.py             the station: puts all other modules together
+box_resources.py       the objects that all stations of a box share
+frame_requests.py      when the camera thread may take a frame, and for which part or snapshot
+camera_thread.py       reads frames from the camera into the ring
+ring.py                the frames that wait for the engine
 bundles.py             the bundle in force, and its change between two parts
-loaded_bundle.py       a bundle with its engine, its thresholds, and the watch over its calibration; shared engines
+loaded_bundle.py       a bundle with its engine, its threshold, and the watch over its calibration; shared engines
 part.py                a part: while the engine works on it, with its decision, and as messages
-shadow.py              inspecting without rejecting, and the scores collected meanwhile
-statistics.py          counts and latencies
-state.py               starting, online, degraded or paused
-alarms.py              conditions that last while parts are inspected
-station_health.py      the health of all of these, published and reported
-command_admission.py   which commands may be carried out, and the ids of those that were taken, over restarts
-command_execution.py   what each command does, once the station is ready for it
-change_records.py      what commands have changed, on disk: which bundle and which threshold hold, over restarts
+shadow.py              inspecting without rejecting, while scores are collected
+statistics.py          counts and latencies of parts
+state.py               the state that the status shows: starting, online, degraded or paused
+alarms.py              problems that last while parts are inspected
+station_health.py      collects and publishes the health of the station
+command_admission.py   decides which commands are carried out; remembers their ids over restarts
+command_execution.py   carries out commands and replies
+change_records.py      records on disk the bundles and thresholds that commands have set
 """

@@ -18,20 +18,20 @@ from edge_inspect.edge.station.loaded_bundle import SharedEngines
 
 @dataclass(frozen=True)
 class BoxResources:
-    """What the stations of a box share.
+    """The objects that all stations of a box share.
 
     Attributes:
         boot_id: The kernel's id of this boot of the box.
-        outbox: Where messages wait for the sink.
-        ready: Set to wake the engine thread, when a frame or a new bundle waits for it.
-        trusted: Bundles must be signed with one of these keys; without any, no signature is asked for.
+        outbox: Outbox in which messages wait for the sink.
+        ready: Event that wakes the engine thread when a frame or a new bundle waits for it.
+        trusted: Public keys, with one of which every bundle must be signed; if empty, bundles need no signature.
         engines: One engine for each bundle and precision.
-        thresholds: The record of the thresholds that commands have set.
-        bundles: The record of the bundles that commands have loaded.
+        thresholds: Record of the thresholds that commands have set.
+        bundles: Record of the bundles that commands have loaded.
         machine: Temperature, throttling and disk of the box.
         clock: Notices when the box's clock is set.
-        state: Path and beginning of the name of every file in which a station remembers something.
-        evidence: Saves frames, where the configuration asks for it.
+        state: Beginning of the paths of all files in which stations keep their state.
+        evidence: Saves frames as evidence; `None` if that is not configured.
     """
 
     boot_id: str
@@ -47,18 +47,18 @@ class BoxResources:
     evidence: EvidenceWriter | None = None
 
     def command_memory(self, station: str) -> CommandMemory:
-        """Open the memory of the commands that a station has taken."""
+        """Open the file of the command ids that a station has accepted."""
         return CommandMemory(self.state.with_name(f"{self.state.name}.commands-{station}.txt"))
 
     def shadow_file(self, station: str) -> Path:
-        """Return where a station's scores go while it is in shadow."""
+        """Return the file into which a station writes its scores in shadow."""
         return self.state.with_name(f"{self.state.name}.shadow-{station}.jsonl")
 
 
 def open_box_resources(
     settings: Settings, boot_id: str, outbox: Outbox, ready: threading.Event, trusted: Sequence[PublicKey]
 ) -> BoxResources:
-    """Open what the stations share, as the configuration says; the records lie beside the outbox."""
+    """Open the shared objects as the configuration says. All files except evidence lie beside the outbox."""
     beside = settings.outbox.path
     return BoxResources(
         boot_id,

@@ -1,8 +1,8 @@
 """The bundles of a station: the one in force inspects its parts, and is changed between two of them.
 
-A bundle is opened and checked, and its engine is built and checked, in a thread of its own while the bundle in force
-goes on. The engine thread then takes the new one between two parts. A bundle that fails on its first parts is rolled
-back, and the bundle before it inspects the part it failed on.
+A new bundle is opened, and its engine is built and checked, in a thread of its own, while the bundle in force goes on
+inspecting. The engine thread then changes to the new bundle between two parts. A bundle that fails on one of its first
+parts is rolled back automatically, and the previous bundle inspects that part.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from edge_inspect.edge.station.loaded_bundle import LoadedBundle
 log = logging.getLogger(__name__)
 
 PROVEN_AFTER = 10
-"""Parts that a new bundle has to inspect before the engine of the one before it is let go."""
+"""Number of parts that a new bundle must inspect before the engine of the previous bundle is given back."""
 KEPT = 8
-"""Bundles that can be rolled back through."""
+"""Number of bundles that are remembered, so that each can be rolled back to the one before it."""
 
 
 class RequestedBy(NamedTuple):
-    """Who has asked for another bundle, for the record."""
+    """The sender of a request for another bundle, for the record."""
 
     by: str | None = None
     command_id: str | None = None
@@ -44,20 +44,23 @@ Answer = Callable[[Refused | None, BundleChange | None], None]
 
 
 class StationBundles:
-    """Inspects frames by the bundle in force, and changes that bundle.
+    """Inspects frames with the bundle in force, and changes that bundle.
 
-    `inspect` and `take_next` belong to the engine thread; the rest may be called by any.
+    Only the engine thread may call `inspect` and `take_next`; any thread may call the other methods.
 
     Args:
         settings: The whole configuration.
-        station: This station's part of it.
-        box: What the stations share.
-        degrade: Called with what is wrong when another bundle is in force than was asked for.
+        station: Settings of this station.
+        box: The objects that all stations share.
+        degrade: Called with the problem if the bundle in force is not the one that was asked for.
 
     Raises:
         OutboxError: A record cannot be read.
-        BundleError: The configured bundle is damaged, or not signed as the configuration asks.
+        BundleError: The configured bundle is damaged, or lacks the signature that the configuration requires.
         EngineError: No engine that reproduces its golden frames can be built.
+
+    Attributes:
+        current: The bundle in force.
     """
 
     def __init__(
@@ -74,7 +77,9 @@ class StationBundles:
         self._places, self.current = self._first()
 
     def confirm(self) -> None:
-        """Let the configuration hold: what commands have loaded under another one does not come back with that one.
+        """Record the configured bundle if it has changed, because all stations have started with this configuration.
+
+        If the former configuration comes back later, the bundle that a command had loaded then does not come back.
 
         Raises:
             OutboxError: The record cannot be read.
@@ -87,20 +92,23 @@ class StationBundles:
                 self._remember("load", self._places, RequestedBy("configuration"), self._configured)
             except OSError as error:
                 name = self._places[0].name
-                log.error("%s: %s judges, which cannot be recorded: %s", self._station.name, name, error)
+                log.error("%s: inspects with %s, but cannot record that: %s", self._station.name, name, error)
 
     def inspect(self, frame: Frame) -> tuple[LoadedBundle, AnomalyMap, Decision]:
-        """Return what the bundle says of a frame, and which it was.
+        """Inspect a frame; return the bundle that did it, its anomaly map and its decision.
+
+        If the engine of a new bundle fails, the previous bundle takes over and inspects the frame.
 
         Raises:
-            EngineError: The engine failed.
+            EngineError: The engine failed, and there was no bundle to go back to.
         """
         loaded = self.current
         try:
             anomaly, decision = loaded.inspect(frame)
         except EngineError as error:
             before = self._before
-            if before is None or loaded is not self.current:  # the second: it hung, and another is in force by now
+            # If the bundle is no longer in force, its engine hung, and the supervisor has replaced it meanwhile.
+            if before is None or loaded is not self.current:
                 raise
             self._go_back(before, error)
             loaded = before
@@ -113,7 +121,7 @@ class StationBundles:
         return loaded, anomaly, decision
 
     def take_next(self) -> None:
-        """Judge by the bundle that was loaded, if one was."""
+        """Put the bundle in force that was loaded last, if one waits."""
         if self._next is not None:
             (loaded, taken), self._next = self._next, None
             oldest, self._before, self.current = self._before, self.current, loaded
@@ -123,11 +131,11 @@ class StationBundles:
                 self._let_go(oldest)
 
     def rebuild(self) -> None:
-        """Judge by a new engine of the same bundle, or by the bundle before a new one: the engine hangs.
+        """Replace an engine that hangs: go back from a new bundle to the previous one, or build the engine again.
 
         Raises:
-            EngineError: None that reproduces the golden frames can be built.
-            BundleError: The bundle's files are not there any more, or others.
+            EngineError: No engine that reproduces the golden frames can be built.
+            BundleError: The files of the bundle are missing or have changed.
         """
         hanging = self.current
         self._box.engines.forget(hanging.engine)
@@ -135,24 +143,24 @@ class StationBundles:
             self._go_back(self._before, EngineError("its engine hangs"))
             return
         again = self._make(hanging.bundle)
-        if self.current is hanging:  # one that fails, and does not hang, may have been changed meanwhile
+        if self.current is hanging:  # an engine that fails without hanging may have been replaced meanwhile
             self.current = again
         else:
             self._let_go(again)
 
     def find(self, name: str) -> Path:
-        """Return the bundle of a name below `bundles.folder`.
+        """Return the path of a bundle in `bundles.folder`.
 
         Raises:
-            Refused: No such folder is configured, the name leads out of it, or there is none of that name.
+            Refused: No such folder is configured, the name leads out of it, or it holds no bundle of that name.
         """
         if self._folder is None:
-            raise Refused("impossible", "no folder of bundles is configured; set bundles.folder")
+            raise Refused("impossible", "bundles.folder is not configured; set it to the folder that holds bundles")
         try:
             folder = self._folder.resolve()
             path = (folder / name).resolve()
             there = path.is_relative_to(folder) and path != folder and path.exists()
-        except (OSError, ValueError, RuntimeError):  # too long, a NUL, links in a circle
+        except (OSError, ValueError, RuntimeError):  # the name is too long, holds a NUL, or is a circle of links
             there = False
         if not there:
             raise Refused("impossible", f"bundles.folder holds no {name!r}; copy the bundle there")
@@ -161,25 +169,25 @@ class StationBundles:
     def change(
         self, path: Path | None, requested_by: RequestedBy, answer: Answer, *, configured: Path | None = None
     ) -> None:
-        """Begin to load a bundle.
+        """Begin to load a bundle in a thread of its own, and return at once.
 
         Args:
-            path: The bundle; `None` is the one before.
-            requested_by: For the record.
-            answer: Called from another thread when the bundle is in force, or when it is certain that it will not be.
-            configured: What the configuration names now, where that is what asks for it. A bundle that has not changed
-                there since it was loaded is left, and what a command has loaded goes on.
+            path: The bundle; `None` means the previous one.
+            requested_by: Sender of the request, for the record.
+            answer: Called from the other thread when the bundle is in force, or when it cannot be.
+            configured: The configured bundle, if a new configuration asks for the change. If that bundle is the same as
+                before, nothing changes, and a bundle that a command has loaded stays in force.
 
         Raises:
-            Refused: One is being loaded.
+            Refused: Another bundle is being loaded.
         """
         if not self._busy.acquire(blocking=False):
-            raise Refused("busy", "a bundle is being loaded; ask again when that is answered")
+            raise Refused("busy", "another bundle is being loaded; try again when that command is answered")
         arguments = (path, requested_by, answer, configured)
         threading.Thread(target=self._change, args=arguments, name=f"bundle-{self._station.name}", daemon=True).start()
 
     def close(self) -> None:
-        """Take no bundle any more: what waits to be taken is answered."""
+        """Put no further bundle in force; a bundle that waits is refused."""
         self._closed = True
         if (waiting := self._next) is not None:
             waiting[1].set()
@@ -191,10 +199,10 @@ class StationBundles:
         except Refused as problem:
             refused = problem
         except (EdgeInspectError, OSError) as error:
-            refused = Refused("impossible", f"{error}; {self.current.reference.name} goes on")
+            refused = Refused("impossible", f"{error}; {self.current.reference.name} stays in force")
         except Exception as error:
             log.exception("%s: a bundle cannot be loaded", self._station.name)
-            refused = Refused("impossible", f"{error!r}, which is a mistake in edge-inspect; its log has more")
+            refused = Refused("impossible", f"bug in edge-inspect: {error!r}; its log has the traceback")
         finally:
             self._busy.release()
         answer(refused, change)
@@ -203,7 +211,7 @@ class StationBundles:
         places, before = self._places, self.current.reference
         if path is None:
             if len(places) < 2:
-                raise Refused("impossible", f"no bundle was before {before.name}; load one by its name")
+                raise Refused("impossible", f"there is no bundle before {before.name}; load one by its name")
             bundle, later = self._open_again(places[1]), places[1:]
         else:
             bundle = self._open(path)
@@ -215,7 +223,7 @@ class StationBundles:
         try:
             with self._lock:
                 if self._places != places:
-                    raise Refused("impossible", "the bundle that judges has failed meanwhile; ask again")
+                    raise Refused("impossible", "the bundle in force has failed and was rolled back; try again")
                 self._remember(
                     "roll back" if path is None else "load", later, requested_by, configured or self._configured
                 )
@@ -235,12 +243,12 @@ class StationBundles:
             taken.set()
         taken.wait()
         if self._next is not None:
-            raise Refused("impossible", "the service stops; the bundle judges from its next start")
+            raise Refused("impossible", "the service is stopping; the bundle will be in force after its next start")
 
     def _go_back(self, before: LoadedBundle, error: EngineError) -> None:
         wrong = self.current
         failed = wrong.reference
-        problem = f"{failed.name} failed, {before.reference.name} judges again: {error}"
+        problem = f"{failed.name} failed and was rolled back to {before.reference.name}: {error}"
         log.error("%s: %s", self._station.name, problem)
         self.current, self._before = before, None
         with self._lock:
@@ -248,19 +256,27 @@ class StationBundles:
             try:
                 self._remember("failed", later, RequestedBy(), self._configured, str(error))
             except OSError as unwritten:
-                log.error("%s: this cannot be recorded: %s; the next start tries it again", failed.name, unwritten)
+                log.error(
+                    "%s: the roll-back cannot be recorded: %s; the next start will try %s again",
+                    self._station.name,
+                    unwritten,
+                    failed.name,
+                )
                 self._places = later
         self._degrade(problem)
         self._let_go(wrong)
 
     def _let_go(self, loaded: LoadedBundle) -> None:
-        """Give back the engine of a bundle that is in force no more."""
+        """Give back the engine of a bundle that is no longer in force."""
         self._box.engines.give_back(loaded.engine)
 
     def _without(self, failed: str, before: BundlePlace) -> tuple[BundlePlace, ...]:
-        """Return the bundles with the one before in the place of a failed one; a bundle that waits stays first."""
+        """Return the remembered bundles, with the previous one in the place of the failed one.
+
+        A newer bundle that waits to be put in force stays first.
+        """
         digests = [place.digest for place in self._places]
-        if failed not in digests:  # it was being rolled back
+        if failed not in digests:  # a command has already rolled it back
             return self._places
         at = digests.index(failed)
         older = (place for place in self._places[at + 1 :] if place.digest not in (failed, before.digest))
@@ -274,31 +290,26 @@ class StationBundles:
         configured: Path,
         reason: str | None = None,
     ) -> None:
-        fields = {
-            **requested_by._asdict(),
-            "change": change,
-            "bundles": places,
-            "configured": configured,
-            "reason": reason,
-        }
+        fields = {**requested_by._asdict(), "change": change, "bundles": places, "configured": configured}
+        fields["reason"] = reason
         self._box.bundles.add(BundleEntry(at=utc_now(), station=self._station.name, **fields))
         self._places, self._configured = places, configured
 
     def _first(self) -> tuple[tuple[BundlePlace, ...], LoadedBundle]:
-        """Return the bundle that was in force last; where it cannot be had, one before it, or the configured one."""
+        """Return the bundle that was in force last; if it cannot be loaded, an earlier one, or the configured one."""
         last = self._box.bundles.last(self._station.name)
         places = last.bundles if last is not None and last.configured == self._configured else ()
         for i, place in enumerate(places):
-            # What the configuration names may have been replaced in its place.
+            # The configured bundle may have been replaced by another one at the same path, which is allowed.
             configured = place.path == self._configured
             try:
                 bundle = self._open(place.path) if configured else self._open_again(place)
                 loaded = self._make(bundle)
             except (BundleError, EngineError) as error:
-                self._degrade(f"{place.name}, which judged last, cannot be loaded; another one judges: {error}")
+                self._degrade(f"{place.name}, the last bundle in force, cannot be loaded; another is used: {error}")
                 continue
             if not configured:
-                log.info("%s: judges by %s, loaded by a command", self._station.name, place.path)
+                log.info("%s: inspects with %s, which a command has loaded", self._station.name, place.path)
             return (_place(bundle), *places[i + 1 :]), loaded
         bundle = self._open(self._configured)
         return (_place(bundle),), self._make(bundle)
@@ -306,7 +317,7 @@ class StationBundles:
     def _open_again(self, place: BundlePlace) -> Bundle:
         bundle = self._open(place.path)
         if bundle.digest != place.digest:
-            raise BundleError(f"{place.path}: is another bundle than it was; load it by its name if it is wanted")
+            raise BundleError(f"{place.path}: was replaced by another bundle; to use that one, load it by its name")
         return bundle
 
     def _open(self, path: Path) -> Bundle:
@@ -323,7 +334,7 @@ class StationBundles:
         if value is not None and low <= value <= high:
             loaded.decider.threshold = value
             log.info(
-                "%s: threshold %g, set by a command; the bundle's is %g",
+                "%s: uses the threshold %g, which a command has set; the bundle's own is %g",
                 self._station.name,
                 value,
                 loaded.own_threshold,

@@ -1,4 +1,4 @@
-"""The camera thread of a station: from the camera, when a frame is asked for, into the ring."""
+"""The camera thread of a station: reads a frame from the camera for each request, and puts it into the ring."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from edge_inspect.edge.health.stage import Stage
 from edge_inspect.edge.station.frame_requests import FrameRequest, FrameRequests
 from edge_inspect.edge.station.ring import FrameRing
 from edge_inspect.edge.text import clean
+from edge_inspect.edge.threads import wait_for_end
 
 log = logging.getLogger(__name__)
 
@@ -24,34 +25,35 @@ NO_MORE = "the camera gives no more frames"
 
 
 class CameraListener(Protocol):
-    """Is told what the camera gives, by the camera thread; `edge.station.station.Station` is one."""
+    """Receives what the camera thread has to report, such as `edge.station.station.Station`."""
 
     def see(self, capture: Capture, live: bool) -> None:
-        """Take in a frame that has come; some may have been lost before it."""
+        """Examine a frame that has come; `capture.missed` frames were lost before it."""
 
     def show(self, snapshots: Iterable[str], frame: Frame | None, problem: str = "") -> None:
-        """Answer snapshots that were asked for, or say why they cannot be had."""
+        """Answer requested snapshots with a frame, or with the reason why there is none."""
 
     def miss(self, problem: str, parts: int = 1) -> None:
-        """Count parts that there is no frame of."""
+        """Count parts of which there is no frame."""
 
     def end(self) -> None:
-        """Note that there are no more frames."""
+        """Note that the camera gives no more frames."""
 
 
 class CameraThread:
-    """Reads until it is told to stop or the source ends; a lost camera is opened again, and one that hangs left behind.
+    """Reads frames until it is stopped or the source ends. A lost camera is opened again.
 
-    A recorded source goes on where it was, so that no part is inspected twice. An unexpected error, of a driver or of
-    our own code, costs the part that it came with.
+    If a driver hangs, its thread is left behind and a new thread opens the camera again. A recorded source continues at
+    the next frame, so that no part is inspected twice. An unexpected error, of a driver or of our own code, costs only
+    the part during which it occurred.
 
     Args:
         name: Name of the station.
-        uri: The camera, as the configuration names it.
-        requests: When to take a frame, and what for.
-        ring: Where parts go.
-        stage: Told what this thread is at.
-        listener: Who the frames are for.
+        uri: URI of the camera, from the configuration.
+        requests: Requests for frames.
+        ring: Ring into which frames of parts are put.
+        stage: Stage that this thread keeps up to date for the watchdog.
+        listener: Receives frames and problems.
     """
 
     def __init__(
@@ -66,33 +68,34 @@ class CameraThread:
         self._place = Place()
         self._thread: threading.Thread | None = None
         self.live = False
-        """Whether frames come at a rate of their own."""
+        """Whether the camera gives frames at its own rate, as a live camera does."""
 
     def start(self) -> None:
-        """Open the camera, in a thread of its own."""
+        """Start the thread, which opens the camera."""
         self._stage.work()
         self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
         self._thread.start()
 
     def reopen(self) -> None:
-        """Open the camera again in a new thread; the one that hangs ends when it comes back, and gives no frame."""
+        """Open the camera again in a new thread; the old one ends when its driver returns, without a frame."""
         request, self._unanswered = self._unanswered, None
         self.start()
-        problem = f"the camera hangs for {self._stage.limit_s:g} s; it is opened again"
+        problem = f"the camera has been hanging for {self._stage.limit_s:g} s; it is opened again"
         self._listener.miss(problem, 1 if request is not None and request.inspect else 0)
         self._listener.show(request.snapshots if request is not None else (), None, problem)
 
     def stop(self) -> None:
-        """Take no more frames."""
+        """Tell the thread to take no more frames and to end, and return at once."""
         self._stopping.set()
 
-    def join(self, timeout: float) -> None:
-        """Wait for the end."""
+    def close(self, timeout: float) -> None:
+        """End the thread, and wait for it at most `timeout` seconds."""
+        self.stop()
         if self._thread is not None:
-            self._thread.join(timeout)
+            wait_for_end(self._thread, timeout)
 
     def _mine(self) -> bool:
-        """Return whether the calling thread was not left behind."""
+        """Return whether the calling thread is the current camera thread, and was not left behind."""
         return self._thread is threading.current_thread()
 
     def _run(self) -> None:
@@ -115,7 +118,7 @@ class CameraThread:
             self._listener.end()
 
     def _open_and_read(self) -> bool:
-        """Read until the end (true), or until the camera has to be opened again (false)."""
+        """Open the camera and read; return true at the end, and false if the camera has to be opened again."""
         again, self._again = self._again, True
         try:
             camera = open_camera(self._uri, self._place)
@@ -129,12 +132,12 @@ class CameraThread:
             return self._read_all(camera)
         finally:
             if self._mine():
-                self._stage.work()  # to let a source go can hang too
+                self._stage.work()  # closing a camera can hang too
             camera.close()
 
     def _unexpected(self, error: Exception) -> CameraError:
-        log.exception("%s: an error that nobody expected", self._name)
-        return CameraError(f"an error that nobody expected: {error!r}; the log has more")
+        log.exception("%s: unexpected error", self._name)
+        return CameraError(f"unexpected error: {error!r}; the log has the traceback")
 
     def _wait_for_camera(self, error: CameraError) -> None:
         why = clean(str(error))
@@ -144,7 +147,7 @@ class CameraThread:
         self._stopping.wait(REOPEN_AFTER_S)
 
     def _read_all(self, camera: Camera) -> bool:
-        """Read until the end (true), or until the camera is lost (false)."""
+        """Read frames; return true at the end, and false if the camera is lost."""
         if self._mine():
             self.live = camera.live
         while self._mine() and (request := self._wait_for_request()) is not None:
@@ -155,7 +158,7 @@ class CameraThread:
             except CameraError as error:
                 problem = error
             if not self._mine():
-                break  # what it was asked for was counted when this thread was left behind
+                break  # the request was counted as missed when this thread was left behind
             self._unanswered = None
             if problem is not None:
                 self._tell(request, problem)
@@ -179,7 +182,7 @@ class CameraThread:
         return True
 
     def _take(self, capture: Capture, request: FrameRequest, live: bool) -> bool:
-        """Show a frame, and put it into the ring where it is a part; return whether there may be more."""
+        """Show a frame, and put it into the ring if it shows a part; return whether more frames are wanted."""
         self._stage.advance()
         self._listener.see(capture, live)
         self._listener.show(request.snapshots, capture.frame)
@@ -187,11 +190,11 @@ class CameraThread:
             return True
         if request.part_id is not None:
             capture = replace(capture, part_id=request.part_id)
-        with self._stage.idling("the engine has frames enough"):
+        with self._stage.idling("the ring is full"):
             return self._ring.offer(capture)
 
     def _tell(self, request: FrameRequest, error: CameraError) -> None:
-        """Say why a request got no frame; a camera that nobody asked for a part has missed none while it is idle."""
+        """Report why a request got no frame. An idle camera has missed a part only if a trigger asked for one."""
         why = clean(str(error))
         if isinstance(error, CameraIdle):
             self._stage.idle(why)
@@ -206,7 +209,7 @@ class CameraThread:
             return self._requests.wait()
 
     def _forget(self, problem: str) -> None:
-        """Drop the triggers and snapshots that wait for a camera that is lost."""
+        """Drop the triggers and snapshots that wait, because the camera is lost."""
         triggers, snapshots = self._requests.drop_waiting()
         if triggers:
             self._listener.miss(problem, triggers)

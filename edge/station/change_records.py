@@ -1,7 +1,7 @@
-"""The records of what commands have changed, for all stations of a box: who changed what, when, and what holds now.
+"""The records of changes by commands, for all stations of a box: who changed what and when. They survive restarts.
 
-OUTBOX.bundles.jsonl       which bundle a station inspects by, remembered over restarts, with those before it
-OUTBOX.thresholds.jsonl    thresholds set by commands
+OUTBOX.bundles.jsonl       the bundle in force of each station, with the bundles before it
+OUTBOX.thresholds.jsonl    the thresholds that commands have set
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from edge_inspect.edge.files import write_atomically
 log = logging.getLogger(__name__)
 
 KEPT = 1000
-"""Lines of a station that are kept at the least."""
+"""Number of newest lines of each station that are always kept."""
 
 
 class ChangeEntry(BaseModel):
@@ -40,47 +40,51 @@ E = TypeVar("E", bound=ChangeEntry)
 
 
 class ChangeRecord(Generic[E]):
-    """A file of JSON lines, oldest first. May be used by several threads.
+    """A file of JSON lines, oldest first. Several threads may use it.
 
     Args:
-        path: The file; made at the first entry. When `KEPT` lines are too many, the oldest of each station go.
+        path: The file, created with the first entry. From time to time all but the newest `KEPT` lines of each station
+            are deleted.
         model: Model of one line.
+
+    Attributes:
+        path: The file.
     """
 
     def __init__(self, path: Path, model: type[E]) -> None:
-        self._path, self._model = path, model
+        self.path, self._model = path, model
         self._lock = threading.Lock()
 
     def entries(self, station: str) -> list[E]:
-        """Return a station's entries, oldest first.
+        """Return the entries of a station, oldest first.
 
         Raises:
-            OutboxError: the file is there and cannot be read.
+            OutboxError: The file exists but cannot be read.
         """
         try:
             return [entry for line in self._lines() if (entry := self._parse(line)) and entry.station == station]
         except OSError as error:
-            raise OutboxError(f"{self._path}: cannot be read: {error.strerror}; let this user read it") from error
+            raise OutboxError(f"{self.path}: cannot be read: {error.strerror}; let this user read it") from error
 
     def add(self, entry: E) -> None:
-        """Write an entry; it is on the disk when this returns.
+        """Append an entry, and return when it is on the disk.
 
         Raises:
-            OSError: it cannot be written.
+            OSError: The entry cannot be written.
         """
         with self._lock:
             lines = [*self._lines(), entry.model_dump_json().encode()]
             if len(lines) > 2 * KEPT and len(kept := self._newest(lines)) <= len(lines) - KEPT:
-                write_atomically(self._path, b"\n".join(kept) + b"\n")
+                write_atomically(self.path, b"\n".join(kept) + b"\n")
                 return
-            with self._path.open("ab") as file:
-                # A line that a power cut has cut must not spoil this one.
+            with self.path.open("ab") as file:
+                # Begin on a new line, because a power cut may have left half a line.
                 file.write(b"\n" + lines[-1] + b"\n")
                 file.flush()
                 os.fsync(file.fileno())
 
     def _newest(self, lines: list[bytes]) -> list[bytes]:
-        """Return the newest `KEPT` lines of each station; what cannot be read goes."""
+        """Return the newest `KEPT` lines of each station, without lines that cannot be read."""
         found: Counter[str] = Counter()
         kept = []
         for line in reversed(lines):
@@ -94,18 +98,18 @@ class ChangeRecord(Generic[E]):
         try:
             return self._model.model_validate_json(line)
         except ValidationError:
-            log.warning("%s: a line cannot be read and is passed over; a power cut may cut one", self._path)
+            log.warning("%s: a line cannot be read and is ignored; a power cut may have damaged it", self.path)
             return None
 
     def _lines(self) -> list[bytes]:
         try:
-            return [line for line in self._path.read_bytes().splitlines() if line]
+            return [line for line in self.path.read_bytes().splitlines() if line]
         except FileNotFoundError:
             return []
 
 
 class BundlePlace(BaseModel):
-    """A bundle, and where it lay when it was loaded."""
+    """A bundle, and the path from which it was loaded."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -117,14 +121,20 @@ class BundlePlace(BaseModel):
 class BundleEntry(ChangeEntry):
     """A change of a station's bundle."""
 
-    change: Literal["load", "roll back", "failed"] = Field(description="failed: rolled back by itself")
-    bundles: tuple[BundlePlace, ...] = Field(min_length=1, description="that which judges, and those before it")
-    configured: Path = Field(description="the station's `bundle` in the configuration; another one ends what is here")
+    change: Literal["load", "roll back", "failed"] = Field(
+        description="load and roll back: asked for by a command; failed: the new bundle failed and was rolled back"
+    )
+    bundles: tuple[BundlePlace, ...] = Field(
+        min_length=1, description="the bundle in force, then the bundles before it"
+    )
+    configured: Path = Field(
+        description="bundle in the configuration at that time; if it names another one now, the entry is ignored"
+    )
     reason: str | None = None
 
 
 class BundleRecord(ChangeRecord[BundleEntry]):
-    """See `ChangeRecord`.
+    """The record of the bundles that were in force.
 
     Args:
         path: The file.
@@ -134,10 +144,10 @@ class BundleRecord(ChangeRecord[BundleEntry]):
         super().__init__(path, BundleEntry)
 
     def last(self, station: str) -> BundleEntry | None:
-        """Return a station's last entry, where it has one.
+        """Return the last entry of a station; `None` if it has none.
 
         Raises:
-            OutboxError: the file is there and cannot be read.
+            OutboxError: The file exists but cannot be read.
         """
         found = self.entries(station)
         return found[-1] if found else None
@@ -146,13 +156,13 @@ class BundleRecord(ChangeRecord[BundleEntry]):
 class ThresholdEntry(ChangeEntry):
     """A change of a station's threshold."""
 
-    bundle: str = Field(description="the bundle's digest")
-    before: float
-    value: float | None = Field(description="null: the bundle's own again")
+    bundle: str = Field(description="digest of the bundle that the threshold is for")
+    before: float = Field(description="the threshold before")
+    value: float | None = Field(description="the new threshold; null: the bundle's own threshold")
 
 
 class ThresholdRecord(ChangeRecord[ThresholdEntry]):
-    """See `ChangeRecord`.
+    """The record of the thresholds that commands have set.
 
     Args:
         path: The file.
@@ -162,9 +172,9 @@ class ThresholdRecord(ChangeRecord[ThresholdEntry]):
         super().__init__(path, ThresholdEntry)
 
     def last(self, station: str, bundle: str) -> float | None:
-        """Return the threshold set last for a station under a bundle; `None` where it is the bundle's own.
+        """Return the last threshold that was set for a station and a bundle; `None` if the bundle's own is in force.
 
         Raises:
-            OutboxError: the file is there and cannot be read.
+            OutboxError: The file exists but cannot be read.
         """
         return next((entry.value for entry in reversed(self.entries(station)) if entry.bundle == bundle), None)

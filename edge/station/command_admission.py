@@ -1,8 +1,8 @@
-"""The admission of commands: which of them a station carries out, and the count of those it does not.
+"""The admission of commands: decides which commands a station carries out, and counts the refusals.
 
-Who may publish to the topic `command` is the broker's to say (its access list). The station adds what a broker cannot:
-only the verbs that the configuration names are carried out, by default none; a command is used once, over restarts and
-whatever the clock is set to; one that was made too long ago, or before the service started, is not carried out late.
+The broker's access list decides who may publish to the topic `command`. The station adds three checks that a broker
+cannot do: only the commands in `commands.allow` are carried out (by default none); no command is carried out twice,
+even after a restart or a change of the clock; no command is carried out too late, or after a restart of the service.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from edge_inspect.edge.files import write_atomically
 log = logging.getLogger(__name__)
 
 KEPT = 10_000
-"""Ids of commands that are remembered."""
+"""Number of command ids that are remembered."""
 
 
 class Receipt(NamedTuple):
-    """The outcome for one payload: the command, or why it was refused."""
+    """The result of checking one payload: the command, or why it was refused."""
 
     sender: Sender
     command: AnyCommand | None = None
@@ -36,14 +36,14 @@ class Receipt(NamedTuple):
 
 
 class CommandAdmission:
-    """Lets commands in, or refuses them. Used by one thread.
+    """Admits or refuses commands. Used by one thread.
 
     Args:
-        allowed: The verbs that may be carried out.
-        max_age_s: How far a command's id may be from now, either way.
-        clock: Seconds since 1970.
-        memory: The commands that were taken; default: those of this process alone.
-        steady: Seconds, by a clock that nobody sets.
+        allowed: The commands that may be carried out.
+        max_age_s: Largest difference between the time in a command's id and the clock, in seconds.
+        clock: Returns the wall clock, in seconds since 1970.
+        memory: Ids of the accepted commands; by default they are forgotten when the process ends.
+        steady: Returns the seconds of a clock that cannot be set.
     """
 
     def __init__(
@@ -56,18 +56,18 @@ class CommandAdmission:
     ) -> None:
         self._allowed, self._max_age_s, self._clock, self._steady = allowed, max_age_s, clock, steady
         self._memory = memory or CommandMemory(None)
-        # An id's time is cut to milliseconds.
+        # Rounded down to milliseconds, like the time in an id.
         self._since = math.floor(clock() * 1000) / 1000
         self._taken: deque[float] = deque()
         self._done = 0
         self._refused: dict[Refusal, int] = dict.fromkeys(get_args(Refusal), 0)
 
     def receive(self, payload: bytes, *, retained: bool) -> Receipt:
-        """Look at a payload of the topic `command`."""
+        """Parse and check a payload of the topic `command`."""
         sender = read_sender(payload)
         try:
             if retained:
-                raise Refused("replayed", "it was retained by the broker; publish commands without retain")
+                raise Refused("replayed", "it is a retained message; publish commands without retain")
             command = parse_command(payload)
             self._admit(command)
         except Refused as refused:
@@ -75,7 +75,7 @@ class CommandAdmission:
         return Receipt(sender, command=command)
 
     def count(self, refused: Refused | None) -> None:
-        """Count a command that was refused, or for `None` done."""
+        """Count a refused command, or for `None` one that was carried out."""
         if refused is None:
             self._done += 1
         else:
@@ -89,7 +89,7 @@ class CommandAdmission:
         if command.command not in self._allowed:
             raise Refused(
                 "unauthorised",
-                f"this station does not allow {command.command}; commands.allow in its configuration names "
+                f"this station does not allow {command.command}; commands.allow in its configuration lists "
                 f"{', '.join(sorted(self._allowed)) or 'none'}",
             )
         now, made = self._clock(), uuid7_time(command.id)
@@ -98,32 +98,32 @@ class CommandAdmission:
         identity = command.id.lower()
         if identity in self._memory:
             raise Refused("replayed", "its id was used before; give every command an id of its own")
-        # The memory may have lost the last ids of an earlier process, so nothing made before this one is believed. A
-        # clock that was set back must not shut everybody out.
+        # The file may lack the last ids of an earlier process, so commands from before the start of this process are
+        # refused. If the clock was set back to before the start, this check would refuse everything, so it is left out.
         if made < self._since <= now:
-            raise Refused("expired", "it was made before the service started; make a new one")
+            raise Refused("expired", "it was made before the service started; send a new command with a new id")
         self._remember(identity)
 
     def _remember(self, identity: str) -> None:
-        """Take a command, unless there are so many that one could be forgotten while its time is still of now."""
+        """Remember an id; refuse the command if there are so many that an id could be forgotten before it expires."""
         now = self._steady()
         while self._taken and self._taken[0] < now - 2 * self._max_age_s:
             self._taken.popleft()
         if len(self._taken) >= KEPT:
-            raise Refused("busy", f"there were {KEPT} commands in {2 * self._max_age_s:g} s; send fewer")
+            raise Refused("busy", f"{KEPT} commands came within {2 * self._max_age_s:g} s; send fewer")
         self._taken.append(now)
         self._memory.add(identity)
 
 
 class CommandMemory:
-    """The newest ids of commands that one station has taken, kept over restarts. Used by one thread.
+    """The newest ids of the commands that one station has accepted, kept over restarts. Used by one thread.
 
-    So a command that somebody has recorded is not carried out again. The time in an id does not suffice for that: when
-    the clock is set back, an old command seems to be of now.
+    Because of it, nobody can record a command and have it carried out again. The time in an id is not enough for that:
+    after the clock was set back, an old command looks new.
 
     Args:
-        path: The file, one id a line; `None` forgets when the process ends. A file that cannot be read or written is
-            logged: then only the commands of this process are known.
+        path: The file, with one id per line; `None` forgets the ids when the process ends. If the file cannot be read
+            or written, that is logged, and only the commands of this process are known.
     """
 
     def __init__(self, path: Path | None) -> None:
@@ -147,7 +147,7 @@ class CommandMemory:
         return identity in self._ids
 
     def add(self, identity: str) -> None:
-        """Remember an id."""
+        """Remember the id of a command."""
         self._ids[identity] = None
         self._forget()
         if self._path is None:
@@ -158,7 +158,7 @@ class CommandMemory:
                 self._lines = len(self._ids)
             else:
                 with self._path.open("a") as file:
-                    # A line that a power cut has cut must not spoil this one.
+                    # Begin on a new line, because a power cut may have left half a line.
                     file.write(f"\n{identity}")
                 self._lines += 1
             self._failing = False
@@ -171,12 +171,14 @@ class CommandMemory:
 
     def _report(self, error: OSError) -> None:
         if not self._failing:
-            log.warning("%s: %s; after a restart, commands of before are known by their time alone", self._path, error)
+            log.warning(
+                "%s: %s; after a restart, earlier commands are recognised only by their time", self._path, error
+            )
         self._failing = True
 
 
 def _compare(now: float, made: float, allowed: float) -> str:
-    """Return which clock seems wrong, given this box's time and that of a command's id, in seconds since 1970."""
+    """Return which clock seems wrong; both times are in seconds since 1970, `now` is that of this box."""
     apart = f"{abs(now - made):.1f} s {'earlier' if made < now else 'later'}, {allowed:g} s are allowed"
     times = f"this box's clock says {show_time(now)}, the command's id was made at {show_time(made)}: {apart}"
     if not is_possible(now):
@@ -185,4 +187,4 @@ def _compare(now: float, made: float, allowed: float) -> str:
         return f"{times}. The sender's clock is wrong, or its id holds no time in milliseconds since 1970"
     if made > now:
         return f"{times}. One of the two clocks is wrong; set both by NTP"
-    return f"{times}. Send a new command with a new id; if this was one, a clock is wrong: set both by NTP"
+    return f"{times}. Send a new command with a new id; if this one was new, a clock is wrong: set both by NTP"

@@ -1,4 +1,4 @@
-"""The execution of commands: each is carried out or refused, and answered."""
+"""The execution of commands: carries out or refuses each command, and sends a reply."""
 
 from __future__ import annotations
 
@@ -46,11 +46,11 @@ log = logging.getLogger(__name__)
 
 _EARLY = 64
 Fields = dict[str, Any]
-"""The fields of a reply that its command adds; a handler returns `None` where the reply comes later."""
+"""The fields that a command adds to its reply; a handler returns `None` if the reply is sent later."""
 
 
 class CommandInbox:
-    """Keeps the commands that come before a station is ready for them. Its methods may be called from any thread."""
+    """Keeps the commands that arrive before a station is ready. Any thread may call its methods."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -58,7 +58,7 @@ class CommandInbox:
         self._carry_out: OnCommand | None = None
 
     def receive(self, payload: bytes, retained: bool, back: ReturnAddress | None = None) -> None:
-        """Hand a command on to the station, now or when it is ready; of those that wait, the newest 64 are kept."""
+        """Pass a command to the station, now or when it is ready; at most the newest 64 commands wait."""
         with self._lock:
             if self._carry_out is None:
                 self._early.append((payload, retained, back))
@@ -66,7 +66,7 @@ class CommandInbox:
                 self._carry_out(payload, retained, back)
 
     def open(self, carry_out: OnCommand) -> None:
-        """Hand on what has come and what comes: the station is ready."""
+        """Pass on the commands that wait, and from now on every command at once."""
         with self._lock:
             for early in self._early:
                 carry_out(*early)
@@ -75,25 +75,25 @@ class CommandInbox:
 
 
 def possible_commands(settings: CommandSettings, station: StationSettings) -> list[Verb]:
-    """Return the commands that are allowed, without those that mean nothing to this station."""
+    """Return the allowed commands that this station can carry out; `trigger` only if its trigger is `command`."""
     triggered = station.trigger == "command"
     return [verb for verb in settings.allow if verb != "trigger" or triggered]
 
 
 class CommandExecutor:
-    """Carries out commands. They come in the sink's thread; `show` belongs to the camera's.
+    """Carries out commands. The sink's thread calls `receive`, and the camera thread calls `show`.
 
     Args:
-        settings: What is allowed.
-        admission: Decides whether a command may be carried out. It is made before the sink is opened: what was sent
-            before that is too old.
-        station: This station's part of the configuration.
-        box: What the stations share.
-        requests: Which frames are asked for.
-        state: The station's state, which commands pause.
-        shadow: The station's shadow, which commands begin and end.
-        bundles: The station's bundles, which commands change with their threshold.
-        sink: Where replies go.
+        settings: Settings of the commands.
+        admission: Decides whether a command is carried out. It must be created before the sink is opened, because it
+            refuses commands from before its creation.
+        station: Settings of this station.
+        box: The objects that all stations share.
+        requests: Requests for frames, which triggers, snapshots and pauses change.
+        state: State of the station, which a pause changes.
+        shadow: Shadow of the station, which commands begin and end.
+        bundles: Bundles of the station; commands change the bundle and its threshold.
+        sink: Sink that sends replies.
     """
 
     def __init__(
@@ -124,7 +124,7 @@ class CommandExecutor:
         }
 
     def receive(self, payload: bytes, retained: bool, back: ReturnAddress | None = None) -> None:
-        """Carry out or refuse what came on the topic `command`, and reply."""
+        """Carry out or refuse a command, and reply."""
         with self._lock:
             sender, command, refused = self._admission.receive(payload, retained=retained)
             sender = sender._replace(back=back)
@@ -136,7 +136,7 @@ class CommandExecutor:
                     refused = problem
                 except Exception as error:  # a mistake of ours, which must not end the connection's thread
                     log.exception("%s: command %s %s", self._station.name, command.command, command.id)
-                    refused = Refused("impossible", f"{error!r}, which is a mistake in edge-inspect; its log has more")
+                    refused = Refused("impossible", f"bug in edge-inspect: {error!r}; its log has the traceback")
                     fields = {}
             if fields is not None:
                 self._reply(sender, refused, fields)
@@ -146,17 +146,17 @@ class CommandExecutor:
         return self._admission.counts()
 
     def show(self, snapshots: Iterable[str], frame: Frame | None, problem: str = "") -> None:
-        """Publish a frame for the snapshots that wait for it; without one, refuse them."""
+        """Answer snapshots with a frame, or refuse them with the problem if there is no frame."""
         for identity in snapshots:
             with self._lock:
                 sender = self._snapshots.pop(identity, None)
-                if sender is None:  # answered before something went wrong
+                if sender is None:  # it has been answered already
                     continue
                 topic = self._publish(identity, frame) if frame is not None else None
                 if topic is not None:
                     self._reply(sender, None, {"image": topic})
                 else:
-                    problem = problem or "the picture is above the broker's limit; raise its max_packet_size"
+                    problem = problem or "the picture is larger than the broker accepts; raise its max_packet_size"
                     self._reply(sender, Refused("impossible", problem), {})
 
     def _publish(self, identity: str, frame: Frame) -> str | None:
@@ -185,7 +185,7 @@ class CommandExecutor:
 
     def _trigger(self, command: Trigger, sender: Sender) -> Fields:
         if self._station.trigger != "command":
-            raise Refused("impossible", "every frame is a part here; set the station's trigger to command")
+            raise Refused("impossible", "this station has another trigger; set the station's trigger to command")
         if self._state.paused:
             raise Refused("impossible", "the station is paused; send resume first")
         if not self._requests.request_part(command.part_id):
@@ -210,8 +210,8 @@ class CommandExecutor:
         if not low <= after <= high:
             raise Refused(
                 "impossible",
-                f"{after:g} is not between {low:g} and {high:g}, which commands.threshold_factor allows around the "
-                f"bundle's {loaded.own_threshold:g}",
+                f"{after:g} is not between {low:g} and {high:g}, as far as commands.threshold_factor allows around "
+                f"the bundle's threshold {loaded.own_threshold:g}",
             )
         entry = ThresholdEntry(
             at=utc_now(),
@@ -225,7 +225,9 @@ class CommandExecutor:
         try:
             self._box.thresholds.add(entry)
         except OSError as error:
-            raise Refused("impossible", f"it cannot be recorded, so it is not set: {error}") from error
+            raise Refused(
+                "impossible", f"the threshold stays as it was, because it cannot be recorded: {error}"
+            ) from error
         loaded.decider.threshold = after
         return {"threshold": ThresholdChange(before=before, after=after, bundle=loaded.own_threshold)}
 
@@ -245,25 +247,23 @@ class CommandExecutor:
                 self._shadow.end()
         except OSError as error:
             raise Refused(
-                "impossible", f"the file of scores cannot be written, so nothing is changed: {error}"
+                "impossible", f"the shadow is unchanged, because its file of scores cannot be written: {error}"
             ) from error
         return {"shadow": self._shadow.health()}
 
     def _snapshot(self, command: Snapshot, sender: Sender) -> None:
         if not self._requests.request_snapshot(command.id):
-            raise Refused("busy", "too many snapshots wait, or the camera gives no more frames")
+            raise Refused("busy", "too many snapshots wait, or the camera gives no more frames; try again later")
         self._snapshots[command.id] = sender
 
     def _resend(self, command: Resend, sender: Sender) -> Fields:
         kept = self._box.outbox.history_range(self._station.name)
         if kept is None:
-            raise Refused("impossible", "the history is empty; outbox.history_bytes says how much it keeps")
+            raise Refused("impossible", "the history is empty; outbox.history_bytes sets how much it keeps")
         first, last = max(command.from_sequence, kept[0]), min(command.to_sequence or kept[1], kept[1])
         if first > last:
-            beyond = (
-                "later ones wait for the broker, or are not made yet" if first > kept[1] else "earlier ones are gone"
-            )
+            beyond = "later parts were not delivered yet" if first > kept[1] else "earlier parts are no longer kept"
             raise Refused("impossible", f"the history holds parts {kept[0]} to {kept[1]}; {beyond}")
         if not self._sink.resend(first, last):
-            raise Refused("busy", "too many requests wait; ask again when they have come")
+            raise Refused("busy", "too many requests to resend wait; try again when they are done")
         return {"resend": SequenceRange(first=first, last=last)}

@@ -1,4 +1,4 @@
-"""The requests for frames: when the camera thread may take a frame, and what for."""
+"""The requests for frames: when the camera thread may take a frame, and for which part or snapshots."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ class FrameRequest:
 
     Attributes:
         inspect: Whether the frame shows a part that is to be inspected.
-        part_id: Id of the part, as given with the trigger.
-        snapshots: Ids of the snapshots that the frame is wanted for.
-        after: The frame must not be older: when the trigger came, or the pause ended, in `time.monotonic` seconds; 0
-            where it is the next of a row.
+        part_id: Id of the part, from the trigger; `None` if the trigger named none.
+        snapshots: Ids of the snapshots that are answered with the frame.
+        after: Time in seconds of `time.monotonic` at which the trigger came or the pause ended; an older frame must not
+            be used. 0: the next frame, whatever its age.
     """
 
     inspect: bool
@@ -27,11 +27,11 @@ class FrameRequest:
 
 
 class FrameRequests:
-    """Tells the camera thread when to take a frame: always, or once a trigger, and not while the station is paused.
+    """Tells the camera thread when to take a frame: always, or once per trigger, and never while the station is paused.
 
     Args:
-        triggered: One frame a trigger; else every frame that the camera gives.
-        waiting: How many triggers may wait, and how many snapshots.
+        triggered: Whether each trigger asks for one frame; if false, every frame of the camera shows a part.
+        waiting: Largest number of triggers that may wait, and of snapshots.
     """
 
     def __init__(self, *, triggered: bool, waiting: int) -> None:
@@ -41,10 +41,10 @@ class FrameRequests:
         self._snapshots: deque[str] = deque()
         self._paused = self._closed = False
         self._resumed = 0.0
-        """When the last pause ended, until the first frame after it."""
+        """Time at which the last pause ended; 0 once a frame was taken after it."""
 
     def wait(self) -> FrameRequest | None:
-        """Wait for the next request; `None` when there will be none any more."""
+        """Wait for the next request, and return it; return `None` after `close`."""
         with self._changed:
             self._changed.wait_for(lambda: self._closed or self._snapshots or self._open())
             if self._closed:
@@ -61,11 +61,11 @@ class FrameRequests:
             return FrameRequest(True, part_id, snapshots, came)
 
     def request_part(self, part_id: str | None, *, wait: bool = False) -> bool:
-        """Ask for the frame of a part; return whether there was room.
+        """Ask for the frame of a part; return false if too many triggers wait, or after `close`.
 
         Args:
-            part_id: Id of the part, where it is known.
-            wait: Whether to wait until there is room, or until this is closed.
+            part_id: Id of the part, if it is known.
+            wait: Whether to wait until fewer triggers wait.
         """
         with self._changed:
             if wait:
@@ -77,7 +77,7 @@ class FrameRequests:
             return True
 
     def request_snapshot(self, identity: str) -> bool:
-        """Ask for a frame to show; return whether there was room."""
+        """Ask for a frame for a snapshot; return false if too many snapshots wait, or after `close`."""
         with self._changed:
             if self._closed or len(self._snapshots) >= self._waiting:
                 return False
@@ -86,7 +86,7 @@ class FrameRequests:
             return True
 
     def set_paused(self, paused: bool) -> None:
-        """Ask for nothing but snapshots and triggers that were accepted before; or ask for frames again."""
+        """Begin or end a pause. Triggers that were accepted before it, and snapshots, are still served."""
         with self._changed:
             if self._paused and not paused:
                 self._resumed = time.monotonic()
@@ -94,10 +94,10 @@ class FrameRequests:
             self._changed.notify_all()
 
     def drop_waiting(self) -> tuple[int, tuple[str, ...]]:
-        """Drop what waits: a part that has gone by must not get its verdict by a later frame.
+        """Drop all waiting requests, because a part that has passed must not be inspected in a later frame.
 
         Returns:
-            How many triggers there were, and which snapshots.
+            The number of dropped triggers, and the ids of the dropped snapshots.
         """
         with self._changed:
             dropped = len(self._triggers), tuple(self._snapshots)
@@ -108,16 +108,16 @@ class FrameRequests:
 
     @property
     def triggered(self) -> bool:
-        """Whether each part was asked for."""
+        """Whether each trigger asks for one frame; if false, every frame of the camera shows a part."""
         return self._triggered
 
     @property
     def closed(self) -> bool:
-        """Whether there will be no request any more."""
+        """Whether `close` was called."""
         return self._closed
 
     def close(self) -> None:
-        """Make no request any more."""
+        """Accept no more requests, and wake every thread that waits here."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()

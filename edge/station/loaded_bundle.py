@@ -16,20 +16,20 @@ from edge_inspect.edge.health.calibration_watch import CalibrationWatch
 
 
 class LoadedBundle:
-    """A bundle at work: its engine, and its decision on the engine's maps.
+    """A bundle with its engine, ready to inspect the frames of a station.
 
     Args:
         bundle: The bundle.
-        engine: One of that bundle; others may use it too, all in the engine thread.
-        station: Settings of the station whose parts the bundle inspects.
+        engine: An engine of that bundle; other stations may share it, but only the engine thread uses it.
+        station: Settings of the station.
 
     Attributes:
         bundle: The bundle.
-        reference: How verdicts name it.
+        reference: Name and digest of the bundle, as they appear in verdicts.
         engine: The engine.
-        decider: With the threshold in force.
-        own_threshold: The bundle's threshold.
-        watch: Whether pictures and scores are as at its calibration.
+        decider: Turns maps into decisions, with the threshold in force.
+        own_threshold: The threshold from the bundle, before a command changed it.
+        watch: Compares pictures and scores with those of the calibration.
     """
 
     def __init__(self, bundle: Bundle, engine: Engine, station: StationSettings) -> None:
@@ -40,7 +40,7 @@ class LoadedBundle:
         self.watch = CalibrationWatch(bundle, engine.precision, station.defect_share)
 
     def inspect(self, frame: Frame) -> tuple[AnomalyMap, Decision]:
-        """Return the map of a frame, valid until the engine's next, and the decision on it.
+        """Return the anomaly map of a frame, valid until the engine's next frame, and the decision on it.
 
         Raises:
             EngineError: The engine failed.
@@ -49,18 +49,18 @@ class LoadedBundle:
         return anomaly, self.decider.decide(anomaly)
 
     def threshold_bounds(self, factor: float) -> tuple[float, float]:
-        """Return the lowest and highest threshold that commands may set: the bundle's divided and times `factor`."""
+        """Return the range that commands may set: from threshold ÷ factor to threshold × factor."""
         around = (self.own_threshold / factor, self.own_threshold * factor)
         return min(around), max(around)
 
 
 class SharedEngines:
-    """Engines that reproduce their golden frames: one for all stations with the same bundle and precision.
+    """Engines that reproduce their golden frames; stations with the same bundle and precision share one.
 
-    It is closed when the last station has given it back, and at the latest with this object.
+    An engine is closed when the last station gives it back, or when this object is closed.
 
     Args:
-        settings: Which engine to build.
+        settings: Settings of the engine.
     """
 
     def __init__(self, settings: EngineSettings) -> None:
@@ -71,12 +71,12 @@ class SharedEngines:
         self._closed = False
 
     def open(self, bundle: Bundle, precision: Precision | None) -> Engine:
-        """Return the engine that is there, or a new one, built in this thread; one is built at a time.
+        """Return the shared engine of a bundle, or build one in this thread. Only one is built at a time.
 
-        Whoever asks gives it back when no frame will be judged with it any more.
+        The caller must pass the engine to `give_back` when it no longer uses it.
 
         Raises:
-            EngineError: None that reproduces the golden frames can be built.
+            EngineError: No engine that reproduces the golden frames can be built.
             BundleError: The bundle has no such precision.
         """
         with self._building:
@@ -90,7 +90,7 @@ class SharedEngines:
             return engine
 
     def give_back(self, engine: Engine) -> None:
-        """Close an engine if no other station has it; one that was forgotten is left alone."""
+        """Close an engine if no other station uses it; do nothing after `forget`."""
         with self._lock:
             if engine not in self._users:
                 return
@@ -101,12 +101,12 @@ class SharedEngines:
         engine.close()
 
     def forget(self, engine: Engine) -> None:
-        """Stop sharing an engine that hangs with stations that do not use it yet. It is never closed: it is in use."""
+        """Stop sharing an engine that hangs. It is never closed, because a thread hangs inside it."""
         with self._lock:
             self._remove(engine)
 
     def close(self) -> None:
-        """Close all engines; none is opened any more. Nobody may be judging."""
+        """Close all engines, and open no more. No thread may use an engine any more."""
         with self._lock:
             self._closed = True
             engines = list(self._users)
@@ -132,7 +132,7 @@ class SharedEngines:
                 self._users[engine] = 1
                 return
         engine.close()
-        raise EngineError("the service stops; no engine is opened any more")
+        raise EngineError("the service is stopping, and opens no more engines")
 
     def _remove(self, engine: Engine) -> None:
         for key in [key for key, each in self._open.items() if each is engine]:

@@ -1,4 +1,4 @@
-"""A part of a station: while the engine works on it, with its decision, and as the messages that leave the station."""
+"""A part: while the engine inspects it, with its decision, and as the messages that leave the station."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from edge_inspect.edge.contract.fields import utc_now
 from edge_inspect.edge.contract.ids import uuid7
 from edge_inspect.edge.contract.messages import Defect, FrameSize, Region, Verdict
 from edge_inspect.edge.decision import Decision
-from edge_inspect.edge.outbox import Kind, Outgoing
+from edge_inspect.edge.outbox import Kind, Outbox, Outgoing
 from edge_inspect.edge.station.loaded_bundle import LoadedBundle
 from edge_inspect.edge.station.ring import WaitingFrame
 
@@ -20,10 +20,10 @@ class InspectedPart(NamedTuple):
     """A part with its decision.
 
     Attributes:
-        capture: Its frame.
-        bundle: The bundle that inspected it.
-        decision: What was decided.
-        latency_ms: From the frame to the decision.
+        capture: Frame of the part.
+        bundle: The bundle that inspected the part.
+        decision: Accept or reject, with score and regions.
+        latency_ms: Time from the arrival of the frame to the decision, in milliseconds.
     """
 
     capture: Capture
@@ -32,7 +32,7 @@ class InspectedPart(NamedTuple):
     latency_ms: float
 
     def verdict(self, boot_id: str, sequence: int, *, shadow: bool = False) -> Verdict:
-        """Return the verdict, with an id of its own; in shadow nothing is rejected."""
+        """Return the verdict with a new id; in shadow it accepts every part."""
         height, width = self.capture.frame.shape[:2]
         return Verdict(
             boot_id=boot_id,
@@ -52,14 +52,35 @@ class InspectedPart(NamedTuple):
             frame=FrameSize(width=width, height=height),
         )
 
+    def store(
+        self, outbox: Outbox, station: str, boot_id: str, *, shadow: bool, address: Callable[[Kind], str]
+    ) -> Verdict:
+        """Put the messages of the part into the outbox, and return the verdict with its sequence number.
+
+        Args:
+            outbox: The outbox, which gives the sequence number.
+            station: Name of the station.
+            boot_id: The kernel's id of this boot.
+            shadow: Whether the station is in shadow.
+            address: Returns the address to which the station's sink delivers messages of a kind.
+        """
+        verdicts: list[Verdict] = []
+
+        def make(sequence: int) -> list[Outgoing]:
+            verdicts.append(self.verdict(boot_id, sequence, shadow=shadow))
+            return outgoing(verdicts[-1], self.decision.regions, address)
+
+        outbox.put(station, make)
+        return verdicts[-1]
+
 
 def outgoing(verdict: Verdict, regions: tuple[Region, ...], address: Callable[[Kind], str]) -> list[Outgoing]:
-    """Return the messages of a part: the verdict, and the defect of a rejected one.
+    """Return the messages of a part: the verdict, and for a rejected part the defect.
 
     Args:
-        verdict: On the part.
-        regions: Where the part is defective, in pixels of the frame.
-        address: Returns where the station's sink delivers messages of a kind.
+        verdict: Verdict on the part.
+        regions: Defect regions, in pixels of the frame.
+        address: Returns the address to which the station's sink delivers messages of a kind.
     """
     messages = [Outgoing(address("verdict"), verdict.to_json(), "verdict")]
     if not verdict.ok:
@@ -68,10 +89,10 @@ def outgoing(verdict: Verdict, regions: tuple[Region, ...], address: Callable[[K
 
 
 class PartInProgress:
-    """The part that a station's engine works on: it gets its verdict, or is left behind with an engine that hangs.
+    """The part that a station's engine is inspecting.
 
-    Whoever takes it out first counts it, so that no part is counted twice: the engine thread that comes back, or the
-    thread that builds the engine again.
+    Either the engine finishes the part, or the supervisor abandons it together with an engine that hangs. Only the
+    first of the two counts the part, so no part is counted twice.
     """
 
     def __init__(self) -> None:
@@ -79,12 +100,12 @@ class PartInProgress:
         self._waiting: WaitingFrame | None = None
 
     def begin(self, waiting: WaitingFrame) -> None:
-        """Note the part that the engine begins with."""
+        """Note that the engine begins to inspect a part."""
         with self._lock:
             self._waiting = waiting
 
     def finish(self, waiting: WaitingFrame) -> bool:
-        """Note that the engine is done with a part; return whether it was not left behind meanwhile."""
+        """Note that the engine is done with a part; return false if the part was abandoned meanwhile."""
         with self._lock:
             mine = self._waiting is waiting
             if mine:
@@ -92,7 +113,7 @@ class PartInProgress:
             return mine
 
     def abandon(self) -> int:
-        """Leave the part behind; return how many parts that is: 1, or 0 where the engine has none."""
+        """Abandon the part in progress; return the number of abandoned parts, 0 or 1."""
         with self._lock:
             left, self._waiting = self._waiting, None
             return int(left is not None)

@@ -14,7 +14,7 @@ class WaitingFrame(NamedTuple):
 
     Attributes:
         capture: The frame.
-        since: When it came, in `time.monotonic` seconds.
+        since: Time at which the frame came, in seconds of `time.monotonic`.
     """
 
     capture: Capture
@@ -22,12 +22,17 @@ class WaitingFrame(NamedTuple):
 
 
 class FrameRing:
-    """A station's frames between its camera thread and the engine thread, bounded.
+    """A bounded queue of frames from a station's camera thread to the engine thread.
 
     Args:
-        size: Frames that may wait.
-        policy: `latest` drops the oldest waiting frame to make room; `every` lets the camera wait.
-        ready: Set whenever a frame has come; shared by the rings that one engine thread serves.
+        size: Largest number of waiting frames.
+        policy: If the ring is full, `latest` drops the oldest waiting frame, and `every` lets the camera thread wait.
+        ready: Event that is set for every new frame; all rings that one engine thread serves share it.
+
+    Attributes:
+        dropped: Number of frames that `latest` has dropped.
+        blocked: Whether the camera thread is waiting for room now.
+        waits: Number of times that it waited or that frames were lost before it: a sign of overload under `every`.
     """
 
     def __init__(self, size: int, policy: Literal["latest", "every"], ready: threading.Event) -> None:
@@ -38,12 +43,16 @@ class FrameRing:
         self._closed = False
         self.dropped = 0
         self.blocked = False
-        """Whether the camera is waiting for room now."""
         self.waits = 0
-        """How often it had to, or frames were lost before it: the alarm of `every`."""
+
+    @property
+    def waiting(self) -> list[WaitingFrame]:
+        """The frames that wait, oldest first."""
+        with self._changed:
+            return list(self._waiting)
 
     def offer(self, capture: Capture) -> bool:
-        """Put a frame in; return whether the ring still takes any."""
+        """Put a frame in; return false if the ring is closed."""
         with self._changed:
             if self._closed:
                 return False
@@ -64,7 +73,7 @@ class FrameRing:
         return True
 
     def take(self) -> WaitingFrame | None:
-        """Return the oldest waiting frame, or `None`."""
+        """Take the oldest waiting frame out and return it; `None` if no frame waits."""
         with self._changed:
             if not self._waiting:
                 return None
@@ -72,18 +81,18 @@ class FrameRing:
             return self._waiting.popleft()
 
     def recycle(self, frame: Frame) -> None:
-        """Give a frame back, to be written over by the camera."""
+        """Give back the buffer of a frame, so that the camera can write the next frame into it."""
         self._spare.append(frame)
 
     def spare(self) -> Frame | None:
-        """Return a frame that may be written over, if there is one."""
+        """Return a buffer that may be overwritten; `None` if there is none."""
         try:
             return self._spare.popleft()
         except IndexError:
             return None
 
     def close(self) -> None:
-        """Take no more frames: a camera that waits for room is let go. Frames that wait can still be taken."""
+        """Accept no more frames, and wake a camera thread that waits for room. Waiting frames can still be taken."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()

@@ -1,8 +1,8 @@
-"""Shadow: a station inspects and publishes, rejects nothing, and collects what the line's own parts show.
+"""The shadow: a station inspects and publishes verdicts, but rejects nothing, and collects the scores of its parts.
 
-    OUTBOX.shadow-STATION.jsonl    first a `ShadowStart`, then a `ShadowScore` a part, in the end a `ShadowEnd`
+    OUTBOX.shadow-STATION.jsonl    a `ShadowStart`, then one `ShadowScore` per part, and at the end a `ShadowEnd`
 
-`calibrate threshold BUNDLE --scores FILE` reads it. The file is replaced when another shadow begins.
+`calibrate threshold BUNDLE --scores FILE` reads the file. It is replaced when another shadow begins.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from edge_inspect.edge.station.loaded_bundle import LoadedBundle
 log = logging.getLogger(__name__)
 
 LARGEST_FILE = 2**28
-"""Bytes; a million parts take 220 MB of these 268 MB."""
+"""Largest size of a file of scores that is read, in bytes (268 MB). A million parts take 220 MB."""
 
 
 class _Line(BaseModel):
@@ -35,18 +35,18 @@ class _Line(BaseModel):
 
 
 class ShadowStart(_Line):
-    """The first line: what is collected, and who has asked for it."""
+    """The first line of the file: the bundle whose scores are collected, and whether a command asked for it."""
 
     station: str
     bundle: BundleReference
     precision: Precision
-    parts: int = Field(ge=1, description="how many are wanted")
+    parts: int = Field(ge=1, description="number of parts to collect")
     began: Time
     wish: Literal["configuration", "command"]
 
 
 class ShadowScore(_Line):
-    """One part: its score, and what its picture shows; a file of an older version has scores alone."""
+    """One part: its score, and the figures of its picture; files of older versions have only scores."""
 
     id: Uuid7
     sequence: int
@@ -55,7 +55,7 @@ class ShadowScore(_Line):
 
 
 class ShadowEnd(_Line):
-    """The shadow is over; without this line it goes on at the next start."""
+    """The last line, after the end of the shadow; without it the shadow continues at the next start."""
 
     ended: Time
     why: Literal["parts", "command"]
@@ -65,9 +65,9 @@ class Collected(NamedTuple):
     """The content of a file of scores.
 
     Attributes:
-        start: Its first line.
-        scores: Scores of the parts, in their order.
-        end: Its last line; `None` while the shadow goes on.
+        start: First line of the file.
+        scores: Scores of the parts, in the order of inspection.
+        end: Last line of the file; `None` while the shadow goes on.
     """
 
     start: ShadowStart
@@ -76,17 +76,17 @@ class Collected(NamedTuple):
 
 
 def read_collected(path: Path) -> Collected:
-    """Return what a file of scores holds; a line that a power cut has cut is passed over.
+    """Return the content of a file of scores; lines that a power cut has damaged are ignored.
 
     Raises:
-        OSError: It cannot be read.
-        ValueError: It is no such file; the message says so.
+        OSError: The file cannot be read.
+        ValueError: The file is no file of scores.
     """
     lines = [line for line in read_file(path, LARGEST_FILE).splitlines() if line]
     try:
         start = ShadowStart.model_validate_json(lines[0] if lines else b"")
     except ValidationError:
-        raise ValueError("is no file of scores that a station collects in shadow") from None
+        raise ValueError("is no file of scores from a station in shadow") from None
     scores, end = [], None
     for line in lines[1:]:
         for model in (ShadowScore, ShadowEnd):
@@ -103,17 +103,17 @@ def read_collected(path: Path) -> Collected:
 
 
 class Shadow:
-    """The shadow of one station. `take` belongs to the engine's thread, the rest may be called by any.
+    """The shadow of one station. Only the engine thread may call `take`; any thread may call the other methods.
 
-    A bundle that the configuration asks to be judged in shadow is so once, over restarts. One whose threshold was made
-    from a line's own parts is not, so that shadow does not begin again when the bundle goes live that came of it. While
-    the file cannot be written, nothing is rejected all the same, and the parts count.
+    If the configuration asks for a shadow, each bundle has one, and only one, even over restarts. A bundle whose
+    threshold was made from the line's own parts has none, because it is the result of a shadow. While the file cannot
+    be written, the station still rejects nothing, and the parts still count towards the end of the shadow.
 
     Args:
-        path: The file.
+        path: File of scores.
         station: Name of the station.
-        settings: What the configuration asks for; `None`: only a command begins a shadow.
-        note: Called with what the status says while nothing is rejected, and with `None` afterwards.
+        settings: The shadow in the configuration; if `None`, only a command begins a shadow.
+        note: Called with a text for the status when a shadow begins, and with `None` when it ends.
     """
 
     def __init__(
@@ -127,7 +127,7 @@ class Shadow:
         self._fails = False
 
     def follow(self, loaded: LoadedBundle) -> None:
-        """Go on, begin, or stay out of shadow, as it befits the bundle in force."""
+        """Continue or begin the shadow of a bundle that comes into force, or end the shadow if that bundle has none."""
         with self._lock:
             same = self._loaded is not None and self._loaded.reference.digest == loaded.reference.digest
             self._loaded = loaded
@@ -151,10 +151,10 @@ class Shadow:
             self._tell()
 
     def begin(self, parts: int) -> None:
-        """Begin a new shadow, by command.
+        """Begin a new shadow, because of a command.
 
         Raises:
-            OSError: The file cannot be written; then nothing has changed.
+            OSError: The file cannot be written; the shadow has not begun.
         """
         with self._lock:
             self._write_start(parts, "command")
@@ -162,9 +162,9 @@ class Shadow:
             self._tell()
 
     def end(self) -> None:
-        """End the shadow, by command; what was collected stays.
+        """End the shadow, because of a command; the collected scores are kept.
 
-        Where that cannot be written, the shadow goes on at the next start.
+        If the end cannot be written to the file, the shadow continues at the next start.
         """
         with self._lock:
             if self._wanted:
@@ -177,16 +177,16 @@ class Shadow:
 
     @property
     def is_on(self) -> bool:
-        """Whether nothing is rejected."""
+        """Whether the station is in shadow, so that nothing is rejected."""
         return self._wanted > 0
 
     @property
     def wants_frame(self) -> bool:
-        """Whether the frame of the part that comes next is one of those that are kept, evenly among all."""
+        """Whether the frame of the next part is to be saved; saved frames are spread evenly over the parts."""
         return self.is_on and self._frames > 0 and self._parts % -(-self._wanted // self._frames) == 0
 
     def take(self, verdict: Verdict, picture: PictureFigures) -> None:
-        """Collect a part that was inspected in shadow, and what its picture shows; the last of those wanted ends it."""
+        """Collect the score and picture figures of a part; the last wanted part ends the shadow."""
         with self._lock:
             if not self._wanted:
                 return
@@ -206,7 +206,7 @@ class Shadow:
                 self._tell()
 
     def health(self) -> ShadowHealth | None:
-        """Return how far it is; `None` where parts are rejected as ever."""
+        """Return the progress of the shadow; `None` if the station is not in shadow."""
         with self._lock:
             if not self._wanted:
                 return None
@@ -230,17 +230,17 @@ class Shadow:
 
     def _append(self, line: BaseModel) -> None:
         with self._path.open("ab") as file:
-            # A line that a power cut has cut must not spoil this one.
+            # Begin on a new line, because a power cut may have left half a line.
             file.write(b"\n" + line.model_dump_json().encode() + b"\n")
 
     def _find(self, loaded: LoadedBundle) -> Collected | None:
-        """Return what is on disk of this bundle in this precision."""
+        """Return the scores on disk if they are of this bundle and precision, else `None`."""
         try:
             found = read_collected(self._path)
         except FileNotFoundError:
             return None
         except (OSError, ValueError) as error:
-            log.warning("%s: %s: %s; a shadow begins anew", self._station, self._path, error)
+            log.warning("%s: %s: %s; scores are collected anew", self._station, self._path, error)
             return None
         same = found.start.bundle.digest == loaded.reference.digest and found.start.precision == loaded.engine.precision
         return found if same else None
@@ -248,14 +248,19 @@ class Shadow:
     def _tell(self) -> None:
         if self._wanted:
             self._note(f"in shadow: nothing is rejected until {self._wanted} parts are collected")
-            log.info("%s: in shadow; %d of %d parts are in %s", self._station, self._parts, self._wanted, self._path)
+            log.info("%s: in shadow; %s has %d of %d parts", self._station, self._path, self._parts, self._wanted)
             return
         self._note(None)
         if self._parts:
-            log.info("%s: the shadow is over; `calibrate threshold` reads %s", self._station, self._path)
+            log.info("%s: the shadow is over; `calibrate threshold` can read %s", self._station, self._path)
             self._parts = 0
 
     def _report(self, error: OSError) -> None:
         if not self._fails:
-            log.error("%s: scores are not collected: %s: %s; make room", self._station, self._path, error.strerror)
+            log.error(
+                "%s: scores are not collected: %s: %s; free space on the disk",
+                self._station,
+                self._path,
+                error.strerror,
+            )
         self._fails = True

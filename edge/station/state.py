@@ -1,4 +1,4 @@
-"""What a station is doing, for its status: starting, online, degraded with a reason, or paused."""
+"""The state of a station, as its status shows it: starting, online, degraded with a reason, or paused."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ log = logging.getLogger(__name__)
 
 
 class StationState:
-    """Says what it is whenever that changes, and logs it. May be used by several threads.
+    """Publishes and logs every change of the state. Several threads may use it.
 
-    A fault and an alarm are kept apart, so that neither ends the other; of the two the fault is said.
+    A station is degraded by a fault, which the next verdict ends, or by an alarm, which lasts while parts are
+    inspected. Neither ends the other. If there are both, the status shows the fault.
 
     Args:
         name: Name of the station, for the log.
@@ -33,41 +34,41 @@ class StationState:
 
     @property
     def problem(self) -> str | None:
-        """Why the station is degraded."""
+        """The reason why the station is degraded; `None` if it is not."""
         return self._alarm if self._fault is None else self._fault
 
     @property
     def now(self) -> tuple[State, str | None]:
-        """The state that was published last, and its reason: MQTT, `/healthz` and `/metrics` show the same."""
+        """The state that was published last, and its reason, as MQTT, `/healthz` and `/metrics` show them."""
         return self._said or ("starting", None)
 
     def start(self) -> None:
-        """Say that the station is online, if nothing is wrong."""
+        """Publish the first state: online, or degraded if there is a fault already."""
         with self._lock:
             self._tell()
 
     def degrade(self, reason: str) -> None:
-        """Say a fault that lasts until `recover`: a lost camera, an engine that fails at a part."""
+        """Publish a fault that lasts until `recover`, such as a lost camera or an engine that failed at a part."""
         with self._lock:
             self._fault = clean(reason)
             self._tell()
 
     def recover(self) -> None:
-        """End the fault: a part has its verdict."""
-        if self._fault is not None:  # without the lock: every part comes by
+        """End the fault, because a part has its verdict."""
+        if self._fault is not None:  # checked without the lock, because this is called for every part
             with self._lock:
                 self._fault = None
                 self._tell()
 
     def alarm(self, reason: str | None) -> None:
-        """Say what is wrong while parts are inspected; `None` when that is over."""
+        """Publish a problem that lasts while parts are inspected; `None` ends it."""
         with self._lock:
             if reason != self._alarm:
                 self._alarm = reason
                 self._tell()
 
     def note(self, text: str | None) -> None:
-        """Say what is to be known of a station that is online; `None` when that is over."""
+        """Publish a remark that the status shows as the reason while the station is online; `None` removes it."""
         with self._lock:
             if text != self._note:
                 self._note = text
@@ -80,13 +81,13 @@ class StationState:
         return self._paused is not None
 
     def pause(self, reason: str) -> None:
-        """Say that the station takes no frames."""
+        """Publish that the station takes no frames."""
         with self._lock:
             self._paused = clean(reason)
             self._tell()
 
     def resume(self) -> None:
-        """Say that the station takes frames again."""
+        """Publish that the station takes frames again."""
         with self._lock:
             self._paused = None
             self._tell()

@@ -22,7 +22,6 @@ from edge_inspect.edge.frame.images import Frame
 from edge_inspect.edge.health.picture import examine
 from edge_inspect.edge.health.report import StationReport
 from edge_inspect.edge.health.stage import Stage, StageName
-from edge_inspect.edge.outbox import Outgoing
 from edge_inspect.edge.sinks.sink import open_sink
 from edge_inspect.edge.station.alarms import Alarms
 from edge_inspect.edge.station.box_resources import BoxResources
@@ -31,7 +30,7 @@ from edge_inspect.edge.station.camera_thread import CameraThread
 from edge_inspect.edge.station.command_admission import CommandAdmission
 from edge_inspect.edge.station.command_execution import CommandExecutor, CommandInbox, possible_commands
 from edge_inspect.edge.station.frame_requests import FrameRequests
-from edge_inspect.edge.station.part import InspectedPart, PartInProgress, outgoing
+from edge_inspect.edge.station.part import InspectedPart, PartInProgress
 from edge_inspect.edge.station.ring import FrameRing, WaitingFrame
 from edge_inspect.edge.station.shadow import Shadow
 from edge_inspect.edge.station.state import StationState
@@ -44,25 +43,30 @@ from edge_inspect.edge.triggers.thread import TriggerThread
 log = logging.getLogger(__name__)
 
 FAILURES = 10
-"""In a row; then the engine is built again."""
+"""Number of failures in a row after which the engine is built again."""
 SLOW_FLUSH_S = 1.0
-"""Verdicts that are not flushed are not sent: then storing them is no progress."""
+"""If the outbox has been flushing for longer, in seconds, a stored verdict does not count as progress of the disk."""
 
 
 class Station:
-    """Takes frames from its camera, has them inspected, and puts what was decided into the outbox.
-
-    The camera runs in a thread of its own from `start`; `inspect_next` is called by the engine thread.
+    """Reads frames from its camera, inspects them, and puts the verdicts into the outbox.
 
     Args:
         settings: The whole configuration.
-        station: This station's part of it.
-        box: What the stations share.
+        station: Settings of this station.
+        box: The objects that all stations share.
 
     Raises:
-        OutboxError: A record of what commands have changed cannot be read.
-        BundleError: The bundle is damaged, or not signed as the configuration asks.
+        OutboxError: A record of changes by commands cannot be read.
+        BundleError: The bundle is damaged, or lacks the signature that the configuration requires.
         EngineError: No engine that reproduces the golden frames can be built.
+
+    Attributes:
+        stages: Camera, engine and outbox, as the watchdog sees them.
+        ended: Set when the camera gives no more frames.
+        ring: The frames that wait for the engine.
+        state: The state that the status shows, with faults and alarms.
+        bundles: The bundle in force, and its change.
     """
 
     def __init__(self, settings: Settings, station: StationSettings, box: BoxResources) -> None:
@@ -75,52 +79,47 @@ class Station:
             "outbox": Stage(station.name, "outbox", limits.outbox_limit_s),
         }
         self.ended = threading.Event()  # set when the camera gives no more frames
-        self._ring = FrameRing(station.queue, station.policy, box.ready)
+        self.ring = FrameRing(station.queue, station.policy, box.ready)
         self._statistics, self._in_progress = Statistics(), PartInProgress()
         self._trigger_waits = parse_trigger(station.trigger)[0].can_wait
         self._requests = FrameRequests(triggered=station.trigger != "camera", waiting=station.queue)
-        self._camera = CameraThread(self.name, station.camera, self._requests, self._ring, self.stages["camera"], self)
-        self._state = StationState(self.name, lambda *state: self._sink.set_status(self._status(*state)))
-        self._alarms = Alarms(self._state, box.outbox, self._ring)
-        self._shadow = Shadow(box.shadow_file(station.name), station.name, station.shadow, self._state.note)
+        self._camera = CameraThread(self.name, station.camera, self._requests, self.ring, self.stages["camera"], self)
+        self.state = StationState(self.name, lambda *state: self._sink.set_status(self._status(*state)))
+        self._alarms = Alarms(self.state, box.outbox, self.ring)
+        self._shadow = Shadow(box.shadow_file(station.name), station.name, station.shadow, self.state.note)
         self._trigger: TriggerThread | None = None
         allow, max_age_s = settings.commands.allow, settings.commands.max_age_s
         admission = CommandAdmission(allow, max_age_s, memory=box.command_memory(station.name))
         inbox, started = CommandInbox(), time.monotonic()
-        # Opened before the engine is built, which takes its time: whoever listens hears that the station starts.
-        self._sink = open_sink(
-            settings,
-            self.name,
-            box.outbox,
-            self._status("starting"),
-            inbox.receive,
-            self._state.degrade,
-            allowed=possible_commands(settings.commands, station),
-        )
+        # The sink is opened before the engine is built, so that subscribers see `starting` during that time.
+        allowed = possible_commands(settings.commands, station)
+        status, degrade = self._status("starting"), self.state.degrade
+        self._sink = open_sink(settings, self.name, box.outbox, status, inbox.receive, degrade, allowed=allowed)
         try:
-            self._bundles = StationBundles(settings, station, box, self._state.degrade)
-            self._shadow.follow(self._bundles.current)
+            self.bundles = StationBundles(settings, station, box, degrade)
+            self._shadow.follow(self.bundles.current)
             self._commands = CommandExecutor(
                 settings.commands,
                 admission,
                 station,
                 box,
                 self._requests,
-                self._state,
+                self.state,
                 self._shadow,
-                self._bundles,
+                self.bundles,
                 self._sink,
             )
+            topics = Topics(settings.site, settings.line, station.name)
             self._health = StationHealth(
-                Topics(settings.site, settings.line, station.name),
+                topics,
                 box,
                 self._sink,
                 stages=self.stages,
-                ring=self._ring,
+                ring=self.ring,
                 statistics=self._statistics,
-                bundles=self._bundles,
+                bundles=self.bundles,
                 shadow=self._shadow,
-                state=self._state,
+                state=self.state,
                 commands=self._commands.counts,
                 started=started,
             )
@@ -130,31 +129,31 @@ class Station:
             raise
 
     def start(self) -> None:
-        """Open the camera and say `online`.
+        """Start the camera thread and the trigger, and publish `online`.
 
         Raises:
-            TriggerError: What the trigger needs is not installed.
+            TriggerError: A package that the trigger needs is not installed.
         """
         if self._outbox.recovered_from is not None:
-            self._state.degrade(f"the outbox was damaged and set aside as {self._outbox.recovered_from}")
-        self._state.start()
+            self.state.degrade(f"the outbox was damaged and set aside as {self._outbox.recovered_from}")
+        self.state.start()
         self._camera.start()
         trigger, name = self._station.trigger, f"trigger-{self.name}"
-        self._trigger = start_trigger(trigger, self._take_part, self._state.degrade, name=name)
+        self._trigger = start_trigger(trigger, self.request_part, self.state.degrade, name=name)
 
     def confirm(self) -> None:
-        """Let the configuration hold: every station of it has started.
+        """Record the configured bundle, now that all stations of the configuration have started.
 
         Raises:
             OutboxError: The record of bundles cannot be read.
         """
-        self._bundles.confirm()
+        self.bundles.confirm()
 
     def inspect_next(self) -> bool:
-        """Inspect the oldest waiting frame, if there is one; return whether there was."""
-        self._bundles.take_next()
+        """Inspect the oldest waiting frame; return false if no frame waits. Only the engine thread may call this."""
+        self.bundles.take_next()
         stage = self.stages["engine"]
-        waiting = self._ring.take()
+        waiting = self.ring.take()
         if waiting is None:
             if stage.situation.doing != "failed":
                 stage.idle("no frame waits")
@@ -170,69 +169,69 @@ class Station:
         if part is not None:
             saved = self._finish(part, anomaly)
         if not saved:
-            self._ring.recycle(waiting.capture.frame)
+            self.ring.recycle(waiting.capture.frame)
         return True
 
     def _lose(self, error: Exception) -> None:
-        """Leave a part without a verdict; after ten in a row the supervisor has the engine built again."""
+        """Count a part that gets no verdict; after ten in a row the supervisor has the engine built again."""
         problem = clean(str(error))
-        if not isinstance(error, EngineError):  # a mistake of ours, which must cost this part alone
+        if not isinstance(error, EngineError):  # a bug of this program, which must cost only this part
             log.exception("%s: a part gets no verdict", self.name)
-            problem = f"an error that nobody expected: {error!r}; the log has more"
+            problem = f"unexpected error: {error!r}; the log has the traceback"
         self.stages["engine"].fail(problem)
         self.miss(problem)
 
     def load_bundle(self, path: Path) -> None:
-        """Begin to load the bundle that the configuration names now; log, and tell in the status, why it cannot be.
+        """Begin to load the bundle that a new configuration names, and return at once.
 
-        The one in use goes on meanwhile, and where the new one cannot be loaded. Returns at once.
+        The bundle in force stays in force meanwhile. If the new one cannot be loaded, log and status say why.
         """
 
         def answer(refused: Refused | None, change: BundleChange | None) -> None:
             if refused is not None:
-                self._state.degrade(f"bundle {path}: {refused}")
+                self.state.degrade(f"bundle {path}: {refused}")
             elif change is not None and change.before != change.after:
-                log.info("%s: judges by %s, before by %s", self.name, change.after.name, change.before.name)
+                log.info("%s: inspects with %s, before with %s", self.name, change.after.name, change.before.name)
 
         try:
-            self._bundles.change(path.absolute(), RequestedBy("configuration"), answer, configured=path.absolute())
+            self.bundles.change(path.absolute(), RequestedBy("configuration"), answer, configured=path.absolute())
         except Refused as refused:
             answer(refused, None)
 
     def reopen_camera(self) -> None:
-        """Leave the camera that hangs behind, with its thread, and open it again."""
+        """Open the camera again in a new thread, and leave the one that hangs behind."""
         self._camera.reopen()
 
     @property
     def engine(self) -> Engine:
         """The engine of the bundle in force."""
-        return self._bundles.current.engine
+        return self.bundles.current.engine
 
     def rebuild_engine(self) -> None:
-        """Leave the engine that hangs behind, with the part it has, and use a new one. Takes its time.
+        """Leave the engine that hangs behind, with its current part, and use a new one. This may take minutes.
 
         Raises:
-            EngineError: None can be built.
-            BundleError: The bundle's files are not there any more, or others.
+            EngineError: No engine can be built.
+            BundleError: The files of the bundle are missing or have changed.
         """
-        self._state.degrade("the engine hangs, or fails at every part; it is built again")
-        self._bundles.rebuild()
+        self.state.degrade("the engine hangs, or fails at every part; it is built again")
+        self.bundles.rebuild()
         self._statistics.count_failed(self._in_progress.abandon())
         self.stages["engine"].idle("it was built again")
 
     def see(self, capture: Capture, live: bool) -> None:
-        """Look at a frame; see `CameraListener`, also for the next three methods."""
+        """Examine a frame that has come. `CameraListener` describes this and the next three methods."""
         self._statistics.count_failed(capture.missed)
-        self._bundles.current.watch.see(examine(capture.frame), live=live)
+        self.bundles.current.watch.see(examine(capture.frame), live=live)
 
     def show(self, snapshots: Iterable[str], frame: Frame | None, problem: str = "") -> None:
-        """Answer snapshots."""
+        """Answer snapshots with a frame, or with the reason why there is none."""
         self._commands.show(snapshots, frame, problem)
 
     def miss(self, problem: str, parts: int = 1) -> None:
-        """Count and tell parts that get no verdict."""
+        """Count parts that get no verdict, and publish why."""
         self._statistics.count_failed(parts)
-        self._state.degrade(problem)
+        self.state.degrade(problem)
 
     def end(self) -> None:
         """Note that the camera gives no more frames."""
@@ -240,19 +239,19 @@ class Station:
         self._box.ready.set()
 
     def stop(self) -> None:
-        """Take no more frames; those that wait can still be inspected."""
+        """Take no more frames; frames that wait can still be inspected."""
         self._camera.stop()
         self._requests.close()
-        self._ring.close()
+        self.ring.close()
 
     def close(self, timeout: float) -> None:
-        """Publish what can be published in time, say `offline`, and end the threads."""
+        """Publish as much as possible within `timeout` seconds, then `offline`, and end the threads."""
         self.stop()
         if self._trigger is not None:
             self._trigger.close()
-        self._bundles.close()
-        self._camera.join(timeout / 4)
-        while self._ring.take() is not None:  # there was no time to inspect them
+        self.bundles.close()
+        self._camera.close(timeout / 4)
+        while self.ring.take() is not None:  # there was no time to inspect them
             self._statistics.count_failed()
         self.publish_health()
         self._sink.close(timeout * 3 / 4)
@@ -264,24 +263,27 @@ class Station:
 
     @property
     def has_news(self) -> bool:
-        """Whether a warning of rejects, scores or changed pictures has begun or ended since the last health."""
+        """Whether a warning about rejects, scores or pictures began or ended after the last published health."""
         return self._health.has_news
 
     def publish_health(self) -> None:
-        """Publish how the station is doing."""
+        """Publish the health, and set or end the alarm."""
         try:
             warnings = self._health.publish()
             self._alarms.look(warnings, hurried=self._camera.live or self._station.trigger != "camera")
-        except Exception:  # a mistake of ours, which must not end the service
+        except Exception:  # a bug of this program, which must not end the service
             log.exception("%s: health cannot be published", self.name)
 
     def report(self) -> StationReport:
-        """Return what `/healthz` and `/metrics` say of the station; asks nothing of a disk that may hang."""
+        """Return the report for `/healthz` and `/metrics`, without reading from a disk, which may hang."""
         return self._health.report()
 
-    def _take_part(self) -> None:
-        """Ask for the part that a trigger has noticed. The clock can wait for room, a line's parts go by."""
-        if self._state.paused or self._requests.closed:
+    def request_part(self) -> None:
+        """Ask for the frame of a part; the trigger calls this. A part that finds no room is counted as lost.
+
+        With policy `every`, a trigger that can wait, as a clock can, waits until there is room.
+        """
+        if self.state.paused or self._requests.closed:
             return
         wait = self._station.policy == "every" and self._trigger_waits
         if not self._requests.request_part(None, wait=wait) and not self._requests.closed:
@@ -290,18 +292,23 @@ class Station:
 
     @property
     def inspected(self) -> int:
-        """Parts inspected since the start."""
+        """Number of parts inspected since the start."""
         return self._statistics.inspected
 
+    @property
+    def lost(self) -> int:
+        """Number of frames and parts without a verdict since the start."""
+        return self._statistics.frames(self.ring.dropped).dropped
+
     def _inspect(self, waiting: WaitingFrame) -> tuple[InspectedPart | None, AnomalyMap]:
-        """Inspect a frame; there is no part where it was left behind with its engine meanwhile."""
-        loaded, anomaly, decision = self._bundles.inspect(waiting.capture.frame)
+        """Inspect a frame; the part is `None` if it was abandoned meanwhile, together with an engine that hung."""
+        loaded, anomaly, decision = self.bundles.inspect(waiting.capture.frame)
         if not self._in_progress.finish(waiting):
             return None, anomaly
         return InspectedPart(waiting.capture, loaded, decision, (time.monotonic() - waiting.since) * 1000), anomaly
 
     def _finish(self, part: InspectedPart, anomaly: AnomalyMap) -> bool:
-        """Store what was decided; return whether the frame is kept as evidence, and so must not be written over."""
+        """Store the verdict; return whether the frame is kept as evidence, so that it must not be overwritten."""
         engine, outbox = self.stages["engine"], self.stages["outbox"]
         engine.idle("its verdict is being stored")
         outbox.work()
@@ -317,7 +324,7 @@ class Station:
         engine.advance()
         engine.idle("its verdict is stored")
         self._statistics.count(verdict.ok, part.latency_ms)
-        self._state.recover()
+        self.state.recover()
         evidence = self._box.evidence
         try:
             part.bundle.watch.add(part.decision)
@@ -327,21 +334,14 @@ class Station:
             return evidence is not None and evidence.offer(
                 self.name, verdict, part.decision.regions, part.capture.frame, anomaly, sample=sample
             )
-        except Exception:  # a mistake of ours; the part has its verdict
-            log.exception("%s: a part is not in the score's statistics, or its evidence is not saved", self.name)
+        except Exception:  # a bug of this program; the part has its verdict already
+            log.exception("%s: a part is missing in the statistics of scores, or in the evidence", self.name)
             return evidence is not None
 
     def _store(self, part: InspectedPart) -> Verdict:
-        verdicts: list[Verdict] = []
         self._shadow.follow(part.bundle)
-        shadow = self._shadow.is_on
-
-        def make(sequence: int) -> list[Outgoing]:
-            verdicts.append(part.verdict(self._box.boot_id, sequence, shadow=shadow))
-            return outgoing(verdicts[-1], part.decision.regions, self._sink.address)
-
-        self._outbox.put(self.name, make)
-        return verdicts[-1]
+        shadow, address = self._shadow.is_on, self._sink.address
+        return part.store(self._outbox, self.name, self._box.boot_id, shadow=shadow, address=address)
 
     def _status(self, state: State, reason: str | None = None) -> Status:
         sequence = self._outbox.sequence(self.name)

@@ -1,4 +1,4 @@
-"""The health of a station: what it publishes every ten seconds, and what `/healthz` and `/metrics` say of it."""
+"""The health of a station, which it publishes every ten seconds and reports to `/healthz` and `/metrics`."""
 
 from __future__ import annotations
 
@@ -28,23 +28,23 @@ from edge_inspect.edge.station.statistics import Statistics
 
 
 class StationHealth:
-    """Collects the health of one station from its parts, and publishes it. Its methods may be called from any thread.
+    """Collects the health of one station and publishes it. Any thread may call its methods.
 
     Args:
         topics: Site, line and name of the station.
-        box: What the stations share.
-        sink: Where health is published.
-        stages: The station's stages, by their names.
-        ring: Where frames wait.
-        statistics: Counts of parts, and their latencies.
-        bundles: The station's bundles; the one in force says how pictures and scores are.
-        shadow: The station's shadow.
-        state: The station's state, for the report.
-        commands: Returns the counts of its commands.
-        started: When the station was started, in seconds of `time.monotonic`.
+        box: The objects that all stations share.
+        sink: Sink that publishes the health.
+        stages: Stages of the station, by name.
+        ring: Ring in which frames wait.
+        statistics: Counts and latencies of parts.
+        bundles: Bundles of the station; the one in force compares pictures and scores with its calibration.
+        shadow: Shadow of the station.
+        state: State of the station, for the report.
+        commands: Returns the counts of the station's commands.
+        started: Time at which the station was started, in seconds of `time.monotonic`.
 
     Attributes:
-        published: The health that was published last; `None` before the first.
+        published: The health that was published last; `None` before the first time.
     """
 
     def __init__(
@@ -71,11 +71,11 @@ class StationHealth:
 
     @property
     def has_news(self) -> bool:
-        """Whether a warning of rejects, scores or changed pictures has begun or ended since the last health."""
+        """Whether a warning about rejects, scores or pictures began or ended after the last published health."""
         return self._bundles.current.watch.changes() != self._changes
 
     def publish(self) -> list[str]:
-        """Publish the health of now; return its warnings as sentences, in the order in which they are to be said."""
+        """Publish the current health; return its warnings as sentences, the most important one first."""
         watch = self._bundles.current.watch
         self._changes = watch.changes()
         self.published = self._collect(watch.warnings())
@@ -83,9 +83,9 @@ class StationHealth:
         return [watch.sentence(warning) for warning in self.published.warnings]
 
     def report(self) -> StationReport:
-        """Return what `/healthz` and `/metrics` say: the station's state and figures now, the box's as published last.
+        """Return the report for `/healthz` and `/metrics`: current figures of the station, last ones of the box.
 
-        Asks nothing of a disk, so it answers while one hangs.
+        This reads nothing from a disk, so that it works while a disk hangs.
         """
         state, reason = self._state.now
         health = None if self.published is None else self.published.model_copy(update=self._figures())
@@ -117,7 +117,7 @@ class StationHealth:
         )
 
     def _figures(self) -> dict[str, Any]:
-        """Return the fields of health that are in memory."""
+        """Return the fields of the health that are in memory."""
         loaded = self._bundles.current
         return {
             "uptime_s": time.monotonic() - self._started,

@@ -12,7 +12,7 @@ RECENT = 1024
 
 
 class Statistics:
-    """The counts of a station: parts, and their latencies. Percentiles are of the last 1024 parts."""
+    """Counts of a station's parts, and percentiles of the last 1024 latencies. Several threads may use it."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -31,17 +31,21 @@ class Statistics:
             self._rejected += not ok
 
     def count_failed(self, frames: int = 1) -> None:
-        """Count frames that could not be inspected."""
+        """Count frames that were lost or could not be inspected."""
         with self._lock:
             self._failed += frames
 
     @property
     def inspected(self) -> int:
-        """Parts inspected."""
+        """Number of parts inspected since the start."""
         return self._inspected
 
     def frames(self, dropped: int) -> FrameCounts:
-        """Return the counts, with the frames the ring dropped."""
+        """Return the counts since the start.
+
+        Args:
+            dropped: Number of frames that the ring dropped; they are added to the lost ones.
+        """
         with self._lock:
             return FrameCounts(
                 inspected=self._inspected,
@@ -51,7 +55,7 @@ class Statistics:
             )
 
     def latency(self) -> LatencyPercentiles | None:
-        """Return the percentiles of the recent latencies; `None` before the first part."""
+        """Return percentiles of the latencies of the last 1024 parts, in ms; `None` before the first part."""
         with self._lock:
             if not self._inspected:
                 return None
@@ -59,12 +63,12 @@ class Statistics:
         return LatencyPercentiles(p50=float(p50), p95=float(p95), p99=float(p99))
 
     def histogram(self) -> Buckets:
-        """Return the latencies of all parts, in seconds."""
+        """Return the histogram of the latencies of all parts, in seconds."""
         with self._lock:
             return self._histogram.buckets()
 
     def fps(self) -> float:
-        """Return the parts a second over the last 10 seconds."""
+        """Return the number of parts per second, over the last 10 seconds."""
         with self._lock:
             recent = self._moments[: min(self._inspected, RECENT)]
             inside = recent[recent > time.monotonic() - 10.0]

@@ -4,6 +4,11 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 
+from edge_inspect.edge.threads import wait_for_end
+
+END_S = 1.0
+"""Time in seconds that `close` waits for the thread."""
+
 
 class TriggerThread(ABC):
     """A trigger's thread. It starts at the end of the constructor and runs until `close`.
@@ -22,7 +27,7 @@ class TriggerThread(ABC):
     def close(self) -> None:
         """End the thread. If `fire` is blocked, whatever it waits for must have ended before."""
         self._closing.set()
-        self._thread.join()
+        wait_for_end(self._thread, END_S)
 
     @abstractmethod
     def _run(self) -> None:

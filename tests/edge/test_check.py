@@ -89,7 +89,7 @@ def test_what_is_in_the_place_of_a_file_is_said(check: Check, tmp_path: Path) ->
     assert status == 2 and f"outbox.path: {tmp_path / 'parts'} is no file" in said
     (tmp_path / "link.db").symlink_to("/nowhere/outbox.db")
     status, said = check(outbox={"path": str(tmp_path / "link.db")})
-    assert status == 2 and "outbox.path: /nowhere is not there" in said
+    assert status == 2 and "outbox.path: the folder /nowhere is missing" in said
 
 
 def test_a_key_that_is_there_twice_is_said(check: Check, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -97,7 +97,7 @@ def test_a_key_that_is_there_twice_is_said(check: Check, tmp_path: Path, capsys:
     path = tmp_path / "config.yaml"
     path.write_text(path.read_text() + "line: again\n")
     assert main(["check", "--config", str(path)]) == 2
-    assert "line: is there twice, lines 1 and " in capsys.readouterr().err
+    assert "line: is given twice, lines 1 and " in capsys.readouterr().err
 
 
 def test_root_is_told_that_it_sees_more_than_the_service(check: Check, monkeypatch: pytest.MonkeyPatch) -> None:

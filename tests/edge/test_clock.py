@@ -26,9 +26,9 @@ class Clocks:
 @pytest.mark.parametrize(
     ("began", "step", "said"),
     [
-        (NOW - 21 * 86400, 21 * 86400, "set forward by 21 days, 0:00:00: it is 2027-01-15T08:00:10Z now"),
-        (12.0, NOW - 12, "set forward by 20833 days, 7:59:48: it is 2027-01-15T08:00:10Z now"),
-        (NOW, -7200, "set back by 2:00:00: it is 2027-01-15T06:00:10Z now"),
+        (NOW - 21 * 86400, 21 * 86400, "set forward by 21 days, 0:00:00; it is 2027-01-15T08:00:10Z now"),
+        (12.0, NOW - 12, "set forward by 20833 days, 7:59:48; it is 2027-01-15T08:00:10Z now"),
+        (NOW, -7200, "set back by 2:00:00; it is 2027-01-15T06:00:10Z now"),
         (NOW, 1.5, "set forward by 0:00:02"),
     ],
 )
@@ -36,7 +36,10 @@ def test_a_step_is_said_once(caplog: pytest.LogCaptureFixture, began: float, ste
     clocks = Clocks(began)
     watch = ClockWatch(clocks.wall, clocks.steady)
     assert [record.message for record in caplog.records] == (
-        ["the clock says 1970-01-01T00:00:12Z: it was never set, and times in messages are wrong"]
+        [
+            "the clock of this box says 1970-01-01T00:00:12Z: it was never set, and times in messages are wrong; "
+            "set it, best by NTP"
+        ]
         if began == 12
         else []
     )
@@ -63,15 +66,16 @@ def test_slewing_is_no_step(caplog: pytest.LogCaptureFixture) -> None:
 
 def test_clocks_that_were_not_read_at_one_moment_say_nothing(caplog: pytest.LogCaptureFixture) -> None:
     clocks = Clocks()
+    delay_s = 0
 
-    def held_up() -> float:
-        clocks.passed += 30  # the process was stopped between its two readings
+    def wall() -> float:
+        clocks.passed += delay_s
         return clocks.wall()
 
-    watch = ClockWatch(clocks.wall, clocks.steady)
-    watch._wall = held_up
+    watch = ClockWatch(wall, clocks.steady)
+    delay_s = 30  # the process was stopped between its two readings
     watch.look()
-    watch._wall = clocks.wall
+    delay_s = 0
     watch.look()
     assert not watch.steps and not caplog.records
 

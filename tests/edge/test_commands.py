@@ -188,9 +188,9 @@ def test_only_what_is_allowed_is_let_in(clock: Clock) -> None:
     assert refusal(some.receive(payload("pause"), retained=False)) is None
     receipt = some.receive(payload("snapshot"), retained=False)
     assert refusal(receipt) == "unauthorised"
-    assert "does not allow snapshot; commands.allow in its configuration names pause, resume" in str(receipt.refused)
+    assert "does not allow snapshot; commands.allow in its configuration lists pause, resume" in str(receipt.refused)
     none = CommandAdmission([], 30.0, clock)
-    assert "names none" in str(none.receive(payload("pause"), retained=False).refused)
+    assert "lists none" in str(none.receive(payload("pause"), retained=False).refused)
 
 
 def test_a_command_is_used_once(clock: Clock) -> None:
@@ -213,7 +213,7 @@ def test_a_command_is_used_once(clock: Clock) -> None:
     ("now", "made_at", "said"),
     [
         (NOW, NOW - 30.5, "made at 2027-01-15T07:59:29Z: 30.5 s earlier, 30 s are allowed. Send a new command"),
-        (NOW, NOW - 86400, "if this was one, a clock is wrong"),
+        (NOW, NOW - 86400, "if this one was new, a clock is wrong"),
         (NOW, NOW + 30.5, "30.5 s later, 30 s are allowed. One of the two clocks is wrong"),
         (200.0, NOW, "this box's clock says 1970-01-01T00:03:20Z.*. This box's clock is wrong; set it"),
         (NOW, 100.0, "was made at 1970-01-01T00:01:40Z.*The sender's clock is wrong"),

@@ -49,7 +49,7 @@ def test_a_folder_that_is_not_a_demos_is_left_alone(tmp_path: Path, capsys: pyte
     precious = tmp_path / "precious.txt"
     precious.write_text("mine")
     assert main(["demo", "--out", str(tmp_path)]) == 2
-    assert "is not empty" in capsys.readouterr().err
+    assert "holds files that are not from a demo" in capsys.readouterr().err
     assert precious.read_text() == "mine"
 
 
@@ -89,11 +89,9 @@ def test_where_no_verdict_arrives_the_broker_and_its_log_are_named(tmp_path: Pat
     assert delivery.verdicts == [] and delivery.published == 0
     (tmp_path / "evaluation.json").write_text('{"image_auroc": 1.0, "pixel_auroc": 1.0, "aupro_0.3": 1.0}')
     small_bundle.write(tmp_path / BUNDLE, flaws=[{"width": 0.1, "drawn": 10, "found": 3}])
-    with pytest.raises(
-        CheckFailed, match=r"of 10 parts 0 verdicts reached the broker \((mosquitto|amqtt) on 127.0.0.1"
-    ):
-        chain._write_results(tmp_path, parts(tmp_path / "stream"), delivery, {}, 0.0)
-        chain._check_arrived(tmp_path, 10, delivery)
+    with pytest.raises(CheckFailed, match=r"of 10 verdicts 0 reached the broker \((mosquitto|amqtt) on 127.0.0.1"):
+        chain.write_results(tmp_path, parts(tmp_path / "stream"), delivery, {}, 0.0)
+        chain.check_arrived(tmp_path, 10, delivery)
     summary = json.loads((tmp_path / "summary.json").read_text())
     assert summary["verdicts_received"] == 0 and summary["image_auroc"] is None
     warning = "Warning: most flaws pass: of 10 synthetic ones of 10 % of the part's width 3 are found."
@@ -122,7 +120,7 @@ def test_verdicts_that_cannot_be_sent_end_the_wait(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(stream, "DRAIN_S", 1.0)
     with SqliteOutbox(tmp_path / "outbox.db") as outbox:
         outbox.put("station1", lambda _: [Outgoing("edge-inspect/v1/a/b/c/verdict", b"{}", "verdict")])
-    assert stream._drain(tmp_path, free_port()) == 0
+    assert stream.drain_outbox(tmp_path, free_port()) == 0
 
 
 def test_a_broker_that_does_not_start_is_named_with_its_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -107,7 +107,7 @@ def test_a_stream_never_shows_a_part_of_a_data_set(tmp_path: Path, monkeypatch: 
         return part
 
     monkeypatch.setattr(line, "render_part", note)
-    monkeypatch.setattr(line, "_save", lambda *_: None)
+    monkeypatch.setattr(line, "save", lambda *_: None)
     for seed in range(3):
         write_dataset(tmp_path, train_good=50, test_good=20, test_defects=10, seed=seed)
         write_stream(tmp_path, frames=100, defect_share=0.3, seed=seed)

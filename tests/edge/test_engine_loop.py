@@ -48,7 +48,7 @@ def test_a_thread_that_does_not_hang_ends_before_the_next_one_judges() -> None:
         assert loop.running
     seen = len(station.threads)
     wait_until(lambda: len(station.threads) > seen + 2, 20)
-    loop.stop(0.2)
+    loop.close(0.2)
     assert station.most_at_once == 1
 
 
@@ -57,12 +57,12 @@ def test_the_end_waits_for_the_part_in_hand() -> None:
     loop = EngineLoop([station])
     loop.start()
     wait_until(lambda: station.at_once == 1, 20)
-    loop.stop(0.1)
+    loop.close(0.1)
     assert station.at_once == 0 and not loop.running
 
 
 def test_a_thread_that_hangs_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine_loop, "_LEAVE_S", 0.2)
+    monkeypatch.setattr(engine_loop, "LEAVE_S", 0.2)
     station = Station()
     loop = EngineLoop([station])
     loop.start()
@@ -74,4 +74,4 @@ def test_a_thread_that_hangs_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> 
     station.hang.clear()
     wait_until(lambda: len(station.threads) > seen + 5, 20)
     assert sum(thread.name == "engine" for thread in threading.enumerate()) == 1
-    loop.stop(0.2)
+    loop.close(0.2)

@@ -168,12 +168,12 @@ def test_a_full_disk_is_told_and_left_alone(
         wait_until(lambda n=seed: writer.health("a").dropped > n)
     assert "No space left" in str(writer.health("a").problem)
     assert files(tmp_path / "evidence") == [] and writer.health("a").bytes == 0
-    assert caplog.text.count("nothing is saved") == 1
+    assert caplog.text.count("no frames are saved") == 1
     monkeypatch.undo()
     offer(writer, part(2.0, 2))
     wait_until(lambda: writer.health("a").saved == 1)
     wait_until(lambda: writer.health("a").problem is None)
-    assert "is saved again" in caplog.text
+    assert "frames are saved again" in caplog.text
 
 
 def test_a_mistake_of_ours_costs_one_part(make: Callable[..., EvidenceWriter], caplog: Any) -> None:
@@ -227,8 +227,8 @@ def test_a_slow_disk_drops_and_never_waits(
     writer.close(0.05)
     go.set()
     wait_until(lambda: writer.health("a").saved == taken.count(True), 30)
-    writer._thread.join(30)
-    assert not writer._thread.is_alive()
+    writer.close(30)
+    assert "evidence" not in {thread.name for thread in threading.enumerate()}
 
 
 def test_stations_whose_names_are_no_folders_are_saved_below_the_folder(
@@ -270,7 +270,7 @@ def test_review_makes_a_contact_sheet_newest_first(
     for name, said in (("none", "no such folder"), ("empty", "holds no evidence")):
         (tmp_path / "empty").mkdir(exist_ok=True)
         assert main(["review", str(tmp_path / name)]) == 2
-        assert f"{name}: {said}; give the folder that the configuration" in capsys.readouterr().err
+        assert f"{name}: {said}; give the folder of evidence.folder" in capsys.readouterr().err
 
 
 def test_what_is_newest_stays_though_the_clock_was_in_1970(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

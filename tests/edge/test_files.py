@@ -75,7 +75,7 @@ def test_a_folder_whose_making_failed_leaves_nothing(tmp_path: Path, error: type
 def test_a_folder_that_is_there_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder" / "mine").touch()
-    with pytest.raises(FileExistsError, match="is there already"), new_folder(tmp_path / "folder"):
+    with pytest.raises(FileExistsError, match="exists already"), new_folder(tmp_path / "folder"):
         raise AssertionError("the block must not run")
     assert [path.name for path in tmp_path.rglob("*")] == ["folder", "mine"]
 

@@ -59,7 +59,7 @@ def test_an_image_of_the_disk_gets_an_id_of_its_own(
     boxes = [make_box(tmp_path / f"sys{i}", *cards[i], serial=serials[i]) for i in (0, 1)]
     first = keep_identity(state, boxes[0])
     second = keep_identity(state, boxes[1])
-    assert first != second and "made with other hardware: this is a copy on another box" in caplog.text
+    assert first != second and "made on other hardware: it was copied to another box" in caplog.text
     assert keep_identity(state, boxes[1]) == second
 
 
@@ -83,7 +83,7 @@ def test_a_copy_of_the_folder_on_the_same_box_gets_an_id_of_its_own_and_a_moved_
 def test_a_damaged_file_is_made_anew(state: Path, caplog: pytest.LogCaptureFixture, content: bytes) -> None:
     state.with_suffix(".identity").write_bytes(content)
     made = keep_identity(state)
-    assert "cannot be read: it is empty or damaged; a new id is made" in caplog.text
+    assert "cannot be read: it is empty or damaged; this box gets a new id" in caplog.text
     assert keep_identity(state) == made
 
 

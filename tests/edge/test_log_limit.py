@@ -47,7 +47,7 @@ def test_ten_lines_a_minute_of_one_statement_pass(clock: Clock, said: list[str])
     assert said[-1] == "another statement"
     clock.now += 60
     complain(1)
-    assert said[-1] == "0 % is too much (and 15 more like it before)"
+    assert said[-1] == "0 % is too much (15 similar lines before this one were left out)"
     clock.now += 60
     complain(1)
     assert said[-1] == "0 % is too much"

@@ -179,7 +179,7 @@ def test_wrong_numbers_are_refused(arguments: list[str], capsys: pytest.CaptureF
 @pytest.mark.parametrize(
     ("error", "said"),
     [
-        (MemoryError("Unable to allocate 26.6 PiB"), "this machine has too little memory for it: Unable to allocate"),
+        (MemoryError("Unable to allocate 26.6 PiB"), "this machine has too little memory: Unable to allocate"),
         (OSError(errno.ENOSPC, "No space left on device", "/data/x"), "/data/x: No space left on device"),
         (OSError(errno.EACCES, "Permission denied", "/etc/x"), "/etc/x: Permission denied"),
         (OSError(errno.ENOTDIR, "Not a directory", "file"), "file: Not a directory"),

@@ -61,7 +61,10 @@ def test_a_trigger_that_cannot_be_is_not_taken(
     wait_for_more(subscriber)
     configure(broker.port, GPIO)
     service.send_signal(signal.SIGHUP)
-    wait_until(lambda: "the configuration is not taken, the one before holds: trigger" in service.said(), PATIENCE)
+    wait_until(
+        lambda: "the new configuration cannot be used, the previous one stays in force: trigger" in service.said(),
+        PATIENCE,
+    )
     assert said in service.said()
     wait_for_more(subscriber)
     assert set(subscriber.states()) <= {"starting", "online"}
@@ -76,8 +79,8 @@ def test_a_key_that_is_there_twice_is_not_taken(
     wait_for_more(subscriber)
     config.write_text(config.read_text() + "mqtt: {host: localhost}\n")
     service.send_signal(signal.SIGHUP)
-    wait_until(lambda: "mqtt: is there twice, lines " in service.said(), PATIENCE)
-    assert "the configuration is not taken, the one before holds" in service.said()
+    wait_until(lambda: "mqtt: is given twice, lines " in service.said(), PATIENCE)
+    assert "the new configuration cannot be used, the previous one stays in force" in service.said()
     wait_for_more(subscriber)
     assert service.end() == 0
 
@@ -90,7 +93,7 @@ def test_where_a_station_does_not_start_the_configuration_before_is_started_agai
     (tmp_path / "blind").touch()
     configure(broker.port, "camera", "camera", GPIO)
     service.send_signal(signal.SIGHUP)
-    wait_until(lambda: "one before holds: trigger gpio" in service.said(), PATIENCE)
+    wait_until(lambda: "previous one stays in force: trigger gpio" in service.said(), PATIENCE)
     wait_for_more(subscriber)
     others = [m.topic.split("/")[-2] for m in list(subscriber.messages) if m.topic.endswith("/verdict")]
     assert set(others) == {"station1"}
@@ -123,11 +126,11 @@ def test_a_bundle_loaded_by_command_outlives_a_configuration_that_cannot_be_star
     (tmp_path / "blind").touch()
     configure(broker.port, "camera", GPIO, bundle=str(other.path), **allowed)
     service.send_signal(signal.SIGHUP)
-    wait_until(lambda: "one before holds: trigger gpio" in service.said(), PATIENCE)
+    wait_until(lambda: "previous one stays in force: trigger gpio" in service.said(), PATIENCE)
     judged_by(loaded.manifest.name)
     assert service.end() == 0
     again = launch(configure(broker.port, "camera", **allowed), by=BY)
-    wait_until(lambda: "judges by" in again.said(), PATIENCE)
+    wait_until(lambda: "inspects with" in again.said(), PATIENCE)
     judged_by("loaded")
     assert again.end() == 0
 

@@ -72,7 +72,7 @@ def inspect_all(
         wait_until(lambda: stations[0].inspected == PARTS, PATIENCE)
         meanwhile(stations[0])
     finally:
-        loop.stop(20)
+        loop.close(20)
         stations[0].close(20)
 
 

@@ -150,7 +150,7 @@ def test_a_camera_that_hangs_is_left_behind_and_opened_again(
     wait_until(lambda: systemd.fed() > fed, PATIENCE)
     assert service.poll() is None
     degraded = [status for status in subscriber.payloads("status") if status["state"] == "degraded"]
-    assert any("the camera hangs" in status["reason"] for status in degraded)
+    assert any("the camera has been hanging" in status["reason"] for status in degraded)
     sequences = subscriber.sequences()
     assert sequences == list(range(1, len(sequences) + 1))
     assert service.end() == 0
@@ -261,13 +261,13 @@ def test_sighup_loads_bundles_live_starts_anew_for_the_rest_and_takes_no_mistake
 
     (tmp_path / "config.yaml").write_text("site: [")
     service.send_signal(signal.SIGHUP)
-    wait_until(lambda: "the configuration is not taken" in service.said(), PATIENCE)
+    wait_until(lambda: "the new configuration cannot be used" in service.said(), PATIENCE)
     goes_on(subscriber)
 
     # What shows only when the stations have ended: the one before is started again.
     configure(broker.port, {"health": {"http_port": broker.port}})
     service.send_signal(signal.SIGHUP)
-    wait_until(lambda: "holds: health.http_port" in service.said(), PATIENCE)
+    wait_until(lambda: "stays in force: health.http_port" in service.said(), PATIENCE)
     goes_on(subscriber)
     assert subscriber.payloads("verdict")[-1]["bundle"]["digest"] == other.digest
 

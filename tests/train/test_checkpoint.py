@@ -189,7 +189,7 @@ def test_a_broken_description_is_refused(folder: Path, text: str) -> None:
 def test_a_description_that_says_something_twice_is_refused(folder: Path) -> None:
     path = folder / "checkpoint.yaml"
     path.write_text(path.read_text() + "steps: 1\n")
-    with pytest.raises(CheckpointError, match="steps: is there twice, lines "):
+    with pytest.raises(CheckpointError, match="steps: is given twice, lines "):
         load(folder)
 
 

@@ -35,7 +35,7 @@ def test_the_example_is_good_and_so_is_what_it_leaves_out(tmp_path: Path) -> Non
 def test_mistakes_are_listed_with_their_keys(tmp_path: Path) -> None:
     said = refused(tmp_path, f"stations: [{STATION}, {STATION}]\nmodbus: {{prot: 1}}\nhold_s: -1\n")
     assert "3 mistakes" in said and "stations: a station is named twice" in said
-    assert "modbus.prot: unknown key; there are host, port, word_order, acknowledge" in said
+    assert "modbus.prot: unknown key; the keys are host, port, word_order, acknowledge" in said
     assert "hold_s: input should be greater than or equal to 0; it is -1" in said
 
 
@@ -58,11 +58,11 @@ def test_the_map_of_all_stations(tmp_path: Path, capsys: pytest.CaptureFixture[s
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        (f"stations: [{STATION}]\nmodbus: {{port: 502}}\nmodbus: {{}}\n", "modbus: is there twice, lines 2 and 3"),
-        ("stations:\n  - site: p\n    line: l\n    site: q\n", "stations.0.site: is there twice, lines 2 and 4"),
+        (f"stations: [{STATION}]\nmodbus: {{port: 502}}\nmodbus: {{}}\n", "modbus: is given twice, lines 2 and 3"),
+        ("stations:\n  - site: p\n    line: l\n    site: q\n", "stations.0.site: is given twice, lines 2 and 4"),
         (
             f"stations: [{STATION}]\nmqtt:\n  tls: {{ca_file: a, ca_file: b}}\n",
-            "mqtt.tls.ca_file: is there twice, line 3",
+            "mqtt.tls.ca_file: is given twice, line 3",
         ),
     ],
 )

@@ -105,7 +105,7 @@ def test_a_missing_file_is_found(folder: Path, tmp_path: Path, name: str) -> Non
 
 def test_a_folder_without_a_manifest_is_no_bundle(folder: Path, tmp_path: Path) -> None:
     (folder / "manifest.yaml").unlink()
-    assert "holds no manifest.yaml; it is no bundle, or an unfinished one" in said(folder)
+    assert "holds no manifest.yaml; it is no bundle, or an incomplete copy of one" in said(folder)
     assert "holds no manifest.yaml" in said(pack(folder, tmp_path / "flange.zip"))
 
 
@@ -149,7 +149,7 @@ def test_a_manifest_that_is_no_yaml_is_refused(folder: Path, text: bytes) -> Non
 def test_a_manifest_that_says_something_twice_is_refused(folder: Path) -> None:
     manifest = folder / "manifest.yaml"
     manifest.write_text(manifest.read_text() + "preferred: fp32\n")
-    assert "manifest.yaml: preferred: is there twice, lines " in said(folder)
+    assert "manifest.yaml: preferred: is given twice, lines " in said(folder)
 
 
 @pytest.mark.parametrize("text", ["", "5", "[1, 2]", "format", "format: 1\n1: 2\n", "format: 1\n"])

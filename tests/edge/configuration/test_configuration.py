@@ -99,11 +99,11 @@ def test_every_mistake_is_said_at_once_with_its_key(tmp_path: Path) -> None:
 def test_unknown_keys_name_those_there_are(tmp_path: Path) -> None:
     wrong = good(sites="x", mqtt={"tls": {"ca": "ca.pem"}}, engine={"treads": 2}, stations=[station(nmae="a")])
     assert mistakes(tmp_path, wrong) == [
-        "stations.0.nmae: unknown key; there are name, camera, bundle, precision, policy, trigger, queue, mm_per_px, "
-        "min_region_px, min_region_mm2, defect_share, shadow",
-        "mqtt.tls.ca: unknown key; there are ca_file, certificate, key",
-        "engine.treads: unknown key; there are name, threads, cache",
-        "sites: unknown key; there are site, line, stations, bundles, sink, mqtt, outbox, commands, engine, "
+        "stations.0.nmae: unknown key; the keys are name, camera, bundle, precision, policy, trigger, queue, "
+        "mm_per_px, min_region_px, min_region_mm2, defect_share, shadow",
+        "mqtt.tls.ca: unknown key; the keys are ca_file, certificate, key",
+        "engine.treads: unknown key; the keys are name, threads, cache",
+        "sites: unknown key; the keys are site, line, stations, bundles, sink, mqtt, outbox, commands, engine, "
         "evidence, health, health_every_s",
     ]
 
@@ -111,8 +111,8 @@ def test_unknown_keys_name_those_there_are(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "mistake"),
     [
-        (good(site=5), "site: must be text, and 5 is none; put it in quotes"),
-        (good(outbox={"path": 1e3}), "outbox.path: must be text, and 1000.0 is none; put it in quotes"),
+        (good(site=5), "site: must be text, and 5 is a number; put it in quotes"),
+        (good(outbox={"path": 1e3}), "outbox.path: must be text, and 1000.0 is a number; put it in quotes"),
         (good(stations={}), "stations: must be a list (`- item`); it is a mapping"),
         (good(stations=[]), "stations: list should have at least 1 item after validation, not 0"),
         (good(stations=["a"]), "stations.0: must be a mapping (`key: value`); it is 'a'"),
@@ -137,19 +137,19 @@ def test_a_wrong_value_is_said_with_its_key(tmp_path: Path, content: Fields, mis
 
 def test_what_is_missing_is_said_with_its_meaning(tmp_path: Path) -> None:
     assert mistakes(tmp_path, {"stations": [{}]}) == [
-        "site: is missing (the first level of every topic: the plant)",
-        "line: is missing (the second level: the line)",
-        "stations.0.name: is missing (the last level of its topics)",
-        "stations.0.camera: is missing (where frames come from: folder:, video:, v4l2:, rtsp:, rtsps:, gst:, "
+        "site: is missing (name of the plant; topics begin with edge-inspect/v1/SITE/LINE/STATION)",
+        "line: is missing (name of the production line, part of every topic)",
+        "stations.0.name: is missing (name of the station, and the last level of its topics)",
+        "stations.0.camera: is missing (URI of the camera: folder:, video:, v4l2:, rtsp:, rtsps:, gst:, "
         "aravis:, genicam:; docs/cameras.md has the options)",
-        "stations.0.bundle: is missing (the product's bundle, a folder or a .zip)",
+        "stations.0.bundle: is missing (bundle of the product, a folder or a .zip)",
     ]
 
 
 def test_two_stations_need_two_names(tmp_path: Path) -> None:
     stations = [station(name=name) for name in ("a", "b", "a", "c", "b")]
     (said,) = mistakes(tmp_path, good(stations=stations))
-    assert "stations: two are named a, b; each needs a name of its own" in said
+    assert "stations: several are named a, b; give each station its own name" in said
 
 
 @pytest.mark.parametrize(
@@ -162,8 +162,8 @@ def test_two_stations_need_two_names(tmp_path: Path) -> None:
         ("line\u200b1", "a character that cannot be printed"),
         ("line\x001", "holds the control character U+0000"),
         ("line\x1b[31m", "holds the control character U+001B"),
-        ("plant ", "has blanks around it"),
-        ("..", "is no name"),
+        ("plant ", "begins or ends with a blank"),
+        ("..", "cannot be a name"),
     ],
 )
 def test_names_must_be_levels_of_a_topic(tmp_path: Path, name: str, why: str) -> None:
@@ -234,9 +234,9 @@ mqtt: {}
 """
     assert refused(tmp_path, text.encode()).splitlines() == [
         f"{tmp_path / 'config.yaml'}: 3 mistakes",
-        "  stations.0.camera: is there twice, lines 5 and 7; keep one",
-        "  mqtt.tls.ca_file: is there twice, line 10; keep one",
-        "  mqtt: is there 3 times, lines 8, 11 and 13; keep one",
+        "  stations.0.camera: is given twice, lines 5 and 7; keep one",
+        "  mqtt.tls.ca_file: is given twice, line 10; keep one",
+        "  mqtt: is given 3 times, lines 8, 11 and 13; keep one",
     ]
 
 
@@ -246,7 +246,7 @@ mqtt: {}
         ({"outbox": {"max_age_s": float("inf")}}, "outbox.max_age_s: input should be a finite number"),
         ({"health_every_s": float("nan")}, "health_every_s: input should be a finite number"),
         ({"outbox": {"max_bytes": 10**30}}, "outbox.max_bytes: "),
-        ({"mqtt": {"port": True}}, "mqtt.port: must be a number, and true is none"),
+        ({"mqtt": {"port": True}}, "mqtt.port: must be a number, and true is not one"),
         ({"mqtt": {"username": "a\x00b"}}, "mqtt.username: holds the control character U+0000"),
         ({"mqtt": {"tls": {"ca_file": "/a\x00"}}}, "mqtt.tls.ca_file: holds the control character U+0000"),
         ({"bundles": {"public_keys": ["/a", "/b\x07"]}}, "bundles.public_keys: holds the control character U+0007"),
@@ -260,7 +260,7 @@ def test_what_would_fail_later_is_refused(tmp_path: Path, change: Fields, why: s
 
 @pytest.mark.parametrize("content", [b"", b"# nothing\n", b"- a\n- b\n", b"plant", b"3"])
 def test_an_empty_file_says_what_it_needs(tmp_path: Path, content: bytes) -> None:
-    assert refused(tmp_path, content).endswith("is empty or no mapping; it needs site, line, stations")
+    assert refused(tmp_path, content).endswith("is empty or no mapping; it needs the keys site, line, stations")
 
 
 @pytest.mark.parametrize(
@@ -423,9 +423,9 @@ def test_all_that_is_not_there_is_said_at_once(tmp_path: Path, present: Fields) 
         f"stations.0.camera: camera folder:{tmp_path}/no folder: no such folder",
         f"stations.1.bundle: {tmp_path}/none: no such bundle; make one with calibrate bundle",
         "stations.1.camera: camera video:/not/there.mp4: no such file",
-        f"outbox.path: {tmp_path}/nowhere is not there or cannot be written; make it, or name another",
-        f"bundles.folder: {tmp_path}/bundles is no folder; make it, or name another",
-        f"evidence.folder: {file}/evidence cannot be made or written; name another, or let this user",
+        f"outbox.path: the folder {tmp_path}/nowhere is missing or cannot be written; create it, or name another",
+        f"bundles.folder: {tmp_path}/bundles is no folder; create it, or name another",
+        f"evidence.folder: this user cannot create or write {file}/evidence; change the permissions, or name another",
         f"mqtt.password_file: {tmp_path}/password: No such file or directory",
         f"mqtt.tls.ca_file: {tmp_path}/ca.pem: No such file or directory",
     ]
@@ -490,7 +490,7 @@ def test_commands_are_refused_unless_they_are_named(tmp_path: Path) -> None:
     (mistake,) = mistakes(tmp_path, good(commands={"allow": ["fly"]}))
     assert mistake.startswith("commands.allow.0: ") and "'trigger'" in mistake
     triggered = good(stations=[station(trigger="command")])
-    assert "station1 waits for the command trigger, which is not allowed" in refused(tmp_path, triggered)
+    assert "station1 has trigger: command, but the command trigger is not allowed" in refused(tmp_path, triggered)
     load(tmp_path, {**triggered, "commands": {"allow": ["trigger"]}})
     assert "bundle needs bundles.folder" in refused(tmp_path, good(commands={"allow": ["bundle"]}))
     load(tmp_path, good(commands={"allow": ["bundle"]}, bundles={"folder": str(tmp_path)}))

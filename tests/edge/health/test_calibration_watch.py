@@ -56,7 +56,7 @@ def test_a_lamp_that_loses_light_without_any_reject(bundle: Bundle) -> None:
     dim = [(frame * 0.85).astype(np.uint8) for frame in GOOD]
     assert run_on(watch, dim, good_scores(rng, 200)) is not None
     assert watch.warnings() == ["light_changed"] and watch.cause() == "light"
-    assert "light is 1" in watch.sentence("light_changed") and "lamp" in watch.sentence("light_changed")
+    assert "% darker than before" in watch.sentence("light_changed") and "lamp" in watch.sentence("light_changed")
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from edge_inspect.edge.health.machine import Machine, MachineState
 
 @pytest.fixture(autouse=True)
 def always_look(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine, "_FRESH_S", -1.0)
+    monkeypatch.setattr(machine, "FRESH_S", -1.0)
 
 
 def put(sys: Path, **files: str) -> None:
@@ -70,15 +70,16 @@ def test_too_little_room_is_a_warning_and_no_disk_is_unknown(tmp_path: Path) -> 
 
 
 def test_stations_may_ask_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine, "_FRESH_S", 1.0)
-    box, reading = Machine(tmp_path, 0, tmp_path), threading.Barrier(2)
-    count = box._count
+    monkeypatch.setattr(machine, "FRESH_S", 1.0)
+    put(tmp_path, class__hwmon__hwmon0__oc1_event_cnt="0")
+    box, reading, read_text = Machine(tmp_path, 0, tmp_path), threading.Barrier(2), Path.read_text
 
-    def count_slowly() -> int | None:
-        reading.wait(20)
-        return count()
+    def read_slowly(path: Path) -> str:
+        if path.name == "oc1_event_cnt":
+            reading.wait(20)
+        return read_text(path)
 
-    monkeypatch.setattr(box, "_count", count_slowly)
+    monkeypatch.setattr(Path, "read_text", read_slowly)
     with ThreadPoolExecutor(2) as pool:
         states = list(pool.map(lambda _: box.look(), range(2)))
-    assert states[0].throttled is states[1].throttled is None
+    assert states[0].throttled is states[1].throttled is False

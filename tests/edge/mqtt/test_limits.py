@@ -185,7 +185,7 @@ def configuration(stations: int, **more: Any) -> dict[str, Any]:
 def test_stations_need_client_ids_of_their_own() -> None:
     assert Settings(**configuration(1, client_id="box")).mqtt.client_id == "box"
     assert Settings(**configuration(2, client_id="box-{station}")).mqtt.client_id == "box-{station}"
-    with pytest.raises(ValueError, match=r"2 stations would connect as 'box-\{line\}'.* write \{station\} into it"):
+    with pytest.raises(ValueError, match=r"2 stations would connect as 'box-\{line\}'.* add \{station\}"):
         Settings(**configuration(2, client_id="box-{line}"))
     for wrong in ("{name}", "a{", "a}", "{station", "{0}", "{station!r}", "{station.x}"):
         with pytest.raises(ValueError, match="holds"):

@@ -95,6 +95,6 @@ def test_what_the_outbox_dropped_is_said_until_a_look_finds_no_more(station: Sta
     assert station.state.problem is None
     station.outbox.drop(entry.id for entry in station.outbox.pending("a", 0, 2))
     station.alarms.look([SENTENCES["dark"]], hurried=True)
-    assert station.state.problem == f"the outbox dropped 2 messages unsent: {REFUSED}"
+    assert station.state.problem == f"the outbox dropped 2 messages that were not sent: {REFUSED}"
     station.alarms.look([], hurried=True)
     assert station.state.problem is None

@@ -86,7 +86,7 @@ def test_a_bundle_is_loaded_remembered_and_rolled_back(service: Service, tmp_pat
     assert service.load(None)["bundle"]["after"]["name"] == "v1"
     wait_until(lambda: service.bundle() == "v1", 60)
     assert service.threshold() == 0.5
-    assert "no bundle was before v1" in service.load(None)["reason"]
+    assert "there is no bundle before v1" in service.load(None)["reason"]
     assert service.process.end() == 0
     service.start()
     assert service.bundle() == "v1"

@@ -6,6 +6,7 @@ import shutil
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,11 +16,14 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from mosquitto import wait_until
 
 from edge_inspect.edge.bundle.bundle import open_bundle
+from edge_inspect.edge.bundle.signature import SIGNATURE, Signature, key_id, signed_message
 from edge_inspect.edge.contract.commands import Refused
 from edge_inspect.edge.contract.fields import utc_now
 from edge_inspect.edge.contract.ids import uuid7
+from edge_inspect.edge.engines import Engine
 from edge_inspect.edge.errors import EngineError
 from edge_inspect.edge.outbox.memory import MemoryOutbox
+from edge_inspect.edge.station import loaded_bundle
 from edge_inspect.edge.station.bundles import PROVEN_AFTER, StationBundles
 from edge_inspect.edge.station.change_records import ThresholdEntry
 
@@ -49,7 +53,7 @@ def test_the_bundle_changes_between_two_parts_and_not_before(make: Callable[...,
 
 def test_roll_back_goes_back_bundle_by_bundle(make: Callable[..., Line]) -> None:
     line = make()
-    assert "no bundle was before a" in (line.change(None) or "")
+    assert "there is no bundle before a" in (line.change(None) or "")
     for name in "bc":
         assert line.change(name) is None
     for name in "ba":
@@ -64,7 +68,7 @@ def test_what_cannot_be_loaded_leaves_the_old_one(make: Callable[..., Line], bun
     loaded = line.bundles.current
     assert "model.int8.onnx was changed" in (line.change("cut") or "")
     assert "no such bundle" in (line.change("none") or "")
-    assert "a goes on" in (line.change("none") or "")
+    assert "a stays in force" in (line.change("none") or "")
     # Golden frames that its own engine does not give.
     wrong = shutil.copytree(bundles / "b", tmp_path / "wrong")
     manifest = (wrong / "manifest.yaml").read_text()
@@ -77,15 +81,16 @@ def test_what_cannot_be_loaded_leaves_the_old_one(make: Callable[..., Line], bun
 
 
 def test_where_keys_are_configured_an_unsigned_bundle_is_refused(
-    make: Callable[..., Line], bundles: Path, tmp_path: Path
+    outbox: MemoryOutbox, bundles: Path, tmp_path: Path
 ) -> None:
-    key = tmp_path / "key.pub.pem"
-    public = Ed25519PrivateKey.generate().public_key()
+    key, private = tmp_path / "key.pub.pem", Ed25519PrivateKey.generate()
+    public = private.public_key()
     key.write_bytes(public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
-    line = make()
-    line.bundles._box = make_box(
-        make_settings(tmp_path, bundles / "a", bundles={"public_keys": [key]}), line.box.outbox
-    )
+    folder = tmp_path / "bundles"
+    signed, manifest = shutil.copytree(bundles / "a", folder / "a"), (bundles / "a" / "manifest.yaml").read_bytes()
+    shutil.copytree(bundles / "b", folder / "b")
+    (signed / SIGNATURE).write_bytes(Signature(key_id(public), private.sign(signed_message(manifest))).line())
+    line = Line(folder, tmp_path, outbox, public_keys=[key])
     assert "not signed" in (line.change("b") or "") and line.name == "a"
 
 
@@ -96,7 +101,7 @@ def test_a_bundle_that_fails_on_a_part_goes_and_the_one_before_judges_the_part(m
     line.bundles.inspect(BRIGHT)
     loaded, _, decision = line.bundles.inspect(DARK)
     assert (loaded.reference.name, decision.score) == ("a", expected)
-    assert "dim failed, a judges again" in line.problems[0]
+    assert "dim failed and was rolled back to a" in line.problems[0]
     entry = line.box.bundles.entries("a")[-1]
     assert (entry.change, [place.name for place in entry.bundles]) == ("failed", ["a"])
     assert "not finite" in str(entry.reason)
@@ -115,8 +120,9 @@ def test_a_bundle_that_was_rolled_back_to_and_fails_goes_too(make: Callable[...,
 def test_a_bundle_that_waits_while_the_one_before_it_fails_is_taken(make: Callable[..., Line]) -> None:
     line = make()
     assert line.change("dim") is None
+    line.box.ready.clear()
     line.ask("c")
-    wait_until(lambda: line.bundles._next, 120)
+    wait_until(line.box.ready.is_set, 120)
     assert line.bundles.inspect(DARK)[0].reference.name == "a"
     line.bundles.take_next()
     assert line.name == "c"
@@ -198,12 +204,18 @@ def test_a_name_leads_to_nothing_outside_the_folder(
     assert line.bundles.find("line/a") == folder / "line" / "a"
 
 
-def test_one_bundle_is_loaded_at_a_time(make: Callable[..., Line]) -> None:
-    line = make()
-    with line.box.engines._lock:
-        line.ask("b")
-        with pytest.raises(Refused, match="is being loaded"):
-            line.ask("c")
+def test_one_bundle_is_loaded_at_a_time(make: Callable[..., Line], monkeypatch: pytest.MonkeyPatch) -> None:
+    line, go, opened = make(), threading.Event(), loaded_bundle.open_checked_engine
+
+    def open_slowly(*arguments: Any, **named: Any) -> Engine:
+        assert go.wait(60)
+        return opened(*arguments, **named)
+
+    monkeypatch.setattr(loaded_bundle, "open_checked_engine", open_slowly)
+    line.ask("b")
+    with pytest.raises(Refused, match="is being loaded"):
+        line.ask("c")
+    go.set()
     wait_until(line.box.ready.is_set, 120)
     with pytest.raises(Refused, match="is being loaded"):
         line.ask("c")
@@ -218,7 +230,7 @@ def test_a_change_that_nobody_takes_any_more_is_answered(make: Callable[..., Lin
     wait_until(line.box.ready.is_set, 120)
     line.bundles.close()
     wait_until(lambda: line.answers)
-    assert "from its next start" in str(line.answers[0][0])
+    assert "after its next start" in str(line.answers[0][0])
     assert make().name == "b"
 
 
@@ -228,7 +240,7 @@ def test_the_bundle_in_use_is_not_loaded_twice(make: Callable[..., Line], bundle
     assert line.change("a") is None and line.bundles.current is loaded
     copied = shutil.copytree(bundles / "a", tmp_path / "copy")
     assert line.change(str(copied)) is None and line.bundles.current is loaded
-    assert make().bundles._places[0].path == copied
+    assert make().bundles.current.bundle.path == copied
 
 
 def test_stations_with_the_same_bundle_share_an_engine(bundles: Path, tmp_path: Path, outbox: MemoryOutbox) -> None:
@@ -261,5 +273,5 @@ def test_a_mistake_of_ours_is_answered_and_the_old_one_goes_on(
         raise ZeroDivisionError("a bug")
 
     monkeypatch.setattr(line.box.engines, "open", broken)
-    assert "a mistake in edge-inspect" in (line.change("b") or "")
+    assert "bug in edge-inspect" in (line.change("b") or "")
     assert "ZeroDivisionError" in caplog.text and line.name == "a"

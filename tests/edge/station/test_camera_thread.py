@@ -85,7 +85,7 @@ class Line:
         self.thread = CameraThread("a", uri, self.requests, self.ring, Stage("a", "camera", 15.0), self.listener)
 
     def parts(self) -> list[str | None]:
-        return [waiting.capture.part_id for waiting in self.ring._waiting]
+        return [waiting.capture.part_id for waiting in self.ring.waiting]
 
 
 Make = Callable[..., Line]
@@ -113,7 +113,7 @@ def make(camera: Scripted) -> Iterator[Make]:
         line.requests.close()
         line.ring.close()
         camera.answers.put(None)
-        line.thread.join(30)
+        line.thread.close(30)
 
 
 def test_frames_that_fail_one_after_another_do_not_begin_a_recorded_source_again(camera: Scripted, make: Make) -> None:

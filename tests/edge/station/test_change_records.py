@@ -23,7 +23,7 @@ def test_what_judges_is_remembered_until_the_configuration_changes(make: Callabl
     assert again.change(None) is None and again.name == "b"
     assert make("b").name == "b"
     other = make("c")
-    assert other.name == "c" and "no bundle was before" in (other.change(None) or "")
+    assert other.name == "c" and "there is no bundle before" in (other.change(None) or "")
 
 
 def test_a_configuration_that_comes_back_does_not_bring_back_what_a_command_had_loaded(
@@ -53,7 +53,7 @@ def test_where_that_cannot_be_recorded_the_station_judges_all_the_same(
     line = make("c")
     line.bundles.confirm()
     assert line.name == "c"
-    assert "c judges, which cannot be recorded: No space left" in caplog.text
+    assert "inspects with c, but cannot record that: No space left" in caplog.text
 
 
 def test_what_the_configuration_names_is_loaded_again_where_it_has_changed(
@@ -91,7 +91,7 @@ def test_where_the_last_bundle_is_gone_or_another_the_one_before_judges(
     shutil.rmtree(replaced)
     shutil.copytree(bundles / "c", replaced)
     again = make()
-    assert again.name == "a" and "is another bundle than it was" in again.problems[1]
+    assert again.name == "a" and "was replaced by another bundle" in again.problems[1]
     # What the configuration names may be replaced where it lies.
     configured = shutil.copytree(bundles / "a", tmp_path / "configured")
     line = make(str(configured))
@@ -105,14 +105,14 @@ def test_where_the_last_bundle_is_gone_or_another_the_one_before_judges(
 
 def test_a_change_that_cannot_be_recorded_is_not_made(make: Callable[..., Line]) -> None:
     line = make()
-    line.box.bundles._path.mkdir()
+    line.box.bundles.path.mkdir()
     assert "Is a directory" in (line.change("b") or "") and line.name == "a"
 
 
 def test_the_history_is_bounded_for_each_station(make: Callable[..., Line]) -> None:
     line = make()
     line.change("b")
-    path = line.box.bundles._path
+    path = line.box.bundles.path
     mine = path.read_text().strip()
     others = [mine.replace('"station":"a"', '"station":"z"')] * (2 * KEPT)
     path.write_text("\n".join([mine, *others]) + "\n")

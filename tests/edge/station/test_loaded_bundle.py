@@ -65,7 +65,7 @@ def test_at_the_end_all_are_closed_and_none_is_opened(engines: SharedEngines, bu
     opened = [engines.open(bundle, "fp32"), engines.open(bundle, "fp32"), engines.open(other, None)]
     engines.close()
     assert all(map(is_closed, opened))
-    with pytest.raises(EngineError, match="the service stops"):
+    with pytest.raises(EngineError, match="the service is stopping"):
         engines.open(bundle, None)
     engines.give_back(opened[0])
     engines.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import shutil
 import threading
@@ -18,13 +19,13 @@ from mosquitto import wait_until
 from tiny_bundle import write
 
 from edge_inspect.edge.configuration.settings import Settings
-from edge_inspect.edge.contract.messages import Status
 from edge_inspect.edge.engine_loop import EngineLoop
 from edge_inspect.edge.errors import EngineError
 from edge_inspect.edge.evidence.writer import EvidenceWriter
 from edge_inspect.edge.frame.images import read_image, write_image
 from edge_inspect.edge.health.calibration_watch import SENTENCES, CalibrationWatch
 from edge_inspect.edge.outbox.memory import MemoryOutbox
+from edge_inspect.edge.station import state
 from edge_inspect.edge.station.box_resources import BoxResources
 from edge_inspect.edge.station.loaded_bundle import LoadedBundle
 from edge_inspect.edge.station.part import InspectedPart
@@ -65,7 +66,7 @@ def run(outbox: MemoryOutbox) -> Iterator[Callable[[Settings], tuple[list[Statio
         for station in stations:
             station.start()
         loop.start()
-        ends.append(lambda: loop.stop(20))
+        ends.append(lambda: loop.close(20))
         ends.extend(lambda station=station: station.close(1) for station in stations)
         if box.evidence is not None:
             ends.append(lambda: box.evidence.close(20))
@@ -81,14 +82,28 @@ def verdicts(outbox: MemoryOutbox, station: str) -> list[dict[str, Any]]:
     return [json.loads(entry.payload) for entry in entries if entry.kind == "verdict"]
 
 
-def states(station: Station) -> list[tuple[str, str | None]]:
-    # Without a broker all of them wait.
-    said = [notice.content for notice in list(station._sink._notices._waiting.values())]
-    return [(status.state, status.reason) for status in said if isinstance(status, Status)]
+@pytest.fixture
+def problems(caplog: pytest.LogCaptureFixture) -> Callable[[Station], list[str]]:
+    """Reasons for which a station was degraded, as the log has them: one line whenever the status changes."""
+
+    def read(station: Station) -> list[str]:
+        said = [
+            record.getMessage()
+            for record in caplog.records
+            if record.name == state.__name__ and record.levelno >= logging.WARNING
+        ]
+        return [text.removeprefix(f"{station.name}: ") for text in said if text.startswith(f"{station.name}: ")]
+
+    return read
 
 
 def test_a_camera_that_dies_does_not_touch_the_others(
-    run: Callable[..., Any], outbox: MemoryOutbox, bundles: Path, frames: Path, tmp_path: Path
+    run: Callable[..., Any],
+    problems: Callable[[Station], list[str]],
+    outbox: MemoryOutbox,
+    bundles: Path,
+    frames: Path,
+    tmp_path: Path,
 ) -> None:
     settings = make_settings(tmp_path, bundles / "a", names="ab", policy="every")
     dying = write_frames(tmp_path / "dying")
@@ -97,37 +112,37 @@ def test_a_camera_that_dies_does_not_touch_the_others(
     (living, dead), _ = run(settings.model_copy(update={"stations": stations}))
     wait_until(lambda: dead.inspected >= 3, 60)
     shutil.rmtree(dying)
-    wait_until(lambda: any("no such folder" in str(reason) for _, reason in states(dead)), 60)
+    wait_until(lambda: any("no such folder" in problem for problem in problems(dead)), 60)
     inspected, parts = dead.inspected, living.inspected
     wait_until(lambda: living.inspected >= parts + 30, 60)
     assert dead.inspected == inspected
-    assert not any(state == "degraded" for state, _ in states(living))
+    assert not problems(living)
     assert [one["sequence"] for one in verdicts(outbox, "a")[:parts]] == list(range(1, parts + 1))
     write_frames(dying)
     wait_until(lambda: dead.inspected >= inspected + 3, 60)
 
 
 def test_a_lost_camera_and_a_warning_that_lasts_are_each_said_once(
-    run: Callable[..., Any], bundles: Path, frames: Path, tmp_path: Path
+    run: Callable[..., Any], problems: Callable[[Station], list[str]], bundles: Path, frames: Path, tmp_path: Path
 ) -> None:
     settings = make_settings(tmp_path, bundles / "a", policy="every", camera=f"folder:{frames}?loop=true&fps=50")
     larger_than_any_disk = settings.outbox.model_copy(update={"max_bytes": 2**60})
     (station,), _ = run(settings.model_copy(update={"outbox": larger_than_any_disk}))
-    station._bundles.current.decider.threshold = 1e9  # many rejects would be said first
+    station.bundles.current.decider.threshold = 1e9  # many rejects would be said first
 
     def says_no_more(problem: str) -> None:
-        wait_until(lambda: problem in str(states(station)[-1]), 60)
-        said = states(station)
+        wait_until(lambda: problem in str(problems(station)[-1:]), 60)
+        said = problems(station)
         for _ in range(3):
             station.publish_health()
-        assert states(station) == said
+        assert problems(station) == said
 
     station.publish_health()
     wait_until(lambda: station.inspected >= 3, 60)
     says_no_more(SENTENCES["disk"])
     shutil.rmtree(frames)
     engine = station.stages["engine"]
-    wait_until(lambda: not station._ring._waiting and engine.situation.why == "no frame waits", 60)
+    wait_until(lambda: not station.ring.waiting and engine.situation.why == "no frame waits", 60)
     says_no_more("no such folder")
     write_frames(frames)
     inspected = station.inspected
@@ -169,7 +184,7 @@ def test_a_part_that_is_left_behind_with_its_engine_is_counted_once(
     hanging.infer = hang
     station.start()
     try:
-        wait_until(lambda: station._ring._waiting, 60)
+        wait_until(lambda: station.ring.waiting, 60)
         left = threading.Thread(target=station.inspect_next)
         left.start()
         assert begun.wait(60)
@@ -188,7 +203,12 @@ def test_a_part_that_is_left_behind_with_its_engine_is_counted_once(
 
 
 def test_a_bundle_that_the_configuration_names_now_is_loaded_beside_the_running_one(
-    run: Callable[..., Any], outbox: MemoryOutbox, bundles: Path, frames: Path, tmp_path: Path
+    run: Callable[..., Any],
+    problems: Callable[[Station], list[str]],
+    outbox: MemoryOutbox,
+    bundles: Path,
+    frames: Path,
+    tmp_path: Path,
 ) -> None:
     camera = f"folder:{frames}?loop=true&fps=50"
     (station,), box = run(make_settings(tmp_path, bundles / "a", policy="every", camera=camera))
@@ -199,7 +219,7 @@ def test_a_bundle_that_the_configuration_names_now_is_loaded_beside_the_running_
 
     assert newest() == "a"
     station.load_bundle(bundles / "cut")
-    wait_until(lambda: any("golden.npz was changed" in str(reason) for _, reason in states(station)), 60)
+    wait_until(lambda: any("golden.npz was changed" in problem for problem in problems(station)), 60)
     assert newest() == "a" and not box.bundles.entries("a")
     station.load_bundle(bundles / "b")
     wait_until(lambda: newest() == "b", 60)
@@ -235,6 +255,7 @@ def test_evidence_is_saved_while_the_camera_writes_over_its_frames(
 def test_an_error_of_one_part_costs_that_part(
     where: str,
     run: Callable[..., Any],
+    problems: Callable[[Station], list[str]],
     outbox: MemoryOutbox,
     bundles: Path,
     frames: Path,
@@ -268,9 +289,7 @@ def test_an_error_of_one_part_costs_that_part(
     wait_until(lambda: station.inspected == len(kept), 60)  # counted once it is in the outbox
     station.publish_health()
     assert (station.health.frames.inspected, station.health.frames.dropped) == (len(kept), 6 - len(kept))
-    assert any("RuntimeError('odd')" in str(reason) for _, reason in states(station)) == (
-        where in ("engine", "verdict")
-    )
+    assert any("RuntimeError('odd')" in problem for problem in problems(station)) == (where in ("engine", "verdict"))
     assert station.stages["outbox"].situation.doing == "idle"
 
 
@@ -288,7 +307,7 @@ def test_a_part_that_always_fails_is_a_case_for_the_supervisor(
         failed = 0
         while failed < FAILURES:
             assert not station.stages["engine"].overdue(0.0)
-            wait_until(lambda: station._ring._waiting, 60)
+            wait_until(lambda: station.ring.waiting, 60)
             failed += station.inspect_next()
         assert station.stages["engine"].overdue(0.0)
     finally:
@@ -296,7 +315,12 @@ def test_a_part_that_always_fails_is_a_case_for_the_supervisor(
 
 
 def test_no_name_of_a_file_ends_a_station_or_another_one(
-    run: Callable[..., Any], outbox: MemoryOutbox, bundles: Path, frames: Path, tmp_path: Path
+    run: Callable[..., Any],
+    problems: Callable[[Station], list[str]],
+    outbox: MemoryOutbox,
+    bundles: Path,
+    frames: Path,
+    tmp_path: Path,
 ) -> None:
     odd = write_frames(tmp_path / "odd")
     names = [b"teil_\xfc", b"line\nbreak", b"\xed\xa0\x80", b"\xff" * 250, "ü".encode() * 100, b"damaged_\xe9"]
@@ -312,6 +336,6 @@ def test_no_name_of_a_file_ends_a_station_or_another_one(
     wait_until(lambda: len(verdicts(outbox, "a")) == 6 and len(verdicts(outbox, "b")) == 5, 60)
     expected = {r"teil_\xfc", r"line\nbreak", r"\xed\xa0\x80", (r"\xff" * 250)[:256], "ü" * 100}
     assert {one["part_id"] for one in verdicts(outbox, "b")} == expected
-    assert any(r"damaged_\xe9.png" in str(reason) for _, reason in states(bad))
+    assert any(r"damaged_\xe9.png" in problem for problem in problems(bad))
     bad.publish_health()
     assert (bad.health.frames.inspected, bad.health.frames.dropped) == (5, 1)

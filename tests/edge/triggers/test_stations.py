@@ -49,7 +49,7 @@ def run(outbox: MemoryOutbox) -> Iterator[Run]:
         loop = EngineLoop(stations)
         stations.append(Station(settings, settings.stations[0], make_box(settings, outbox, loop.ready)))
         stations[0].start()
-        ends.extend([lambda: loop.stop(20), lambda: stations[0].close(4)])
+        ends.extend([lambda: loop.close(20), lambda: stations[0].close(4)])
         return stations[0], loop
 
     yield start
@@ -83,10 +83,10 @@ def test_a_clock_too_fast_waits_with_every_and_raises_the_alarm(
     """The engine has not started, so the ring fills up, then the requests for frames, and then the clock waits."""
     settings = make_settings(tmp_path, bundle.path, camera=pictures, trigger="every 1 ms", policy="every", queue=2)
     station, loop = run(settings)
-    wait_until(lambda: station._ring.blocked, 60)
+    wait_until(lambda: station.ring.blocked, 60)
     time.sleep(0.2)
     station.publish_health()
-    assert station._state.problem == OVERLOAD
+    assert station.state.problem == OVERLOAD
     loop.start()
     wait_until(lambda: len(verdicts(outbox)) >= 30, 60)
     station.publish_health()
@@ -99,19 +99,19 @@ def test_parts_that_a_line_lets_go_by_are_counted(run: Run, bundle: Bundle, tmp_
     pytest.importorskip("gpiod", reason="pip install gpiod")
     gpio = "gpio:/dev/gpiochip99/1"
     station, _ = run(make_settings(tmp_path, bundle.path, camera=pictures, trigger=gpio, policy="every", queue=1))
-    wait_until(lambda: "gpiochip99" in (station._state.problem or ""), 60)
-    station._take_part()  # into the ring; the engine has not begun
-    wait_until(lambda: station._ring._waiting, 60)
-    station._take_part()  # into the camera thread's hands
-    wait_until(lambda: station._ring.blocked, 60)
-    station._take_part()  # into the gate
+    wait_until(lambda: "gpiochip99" in (station.state.problem or ""), 60)
+    station.request_part()  # into the ring; the engine has not begun
+    wait_until(lambda: station.ring.waiting, 60)
+    station.request_part()  # into the camera thread's hands
+    wait_until(lambda: station.ring.blocked, 60)
+    station.request_part()  # into the gate
     for _ in range(5):
-        station._take_part()
-    station._state.recover()  # as a verdict does: the line itself is lost too
-    assert station._statistics.frames(0).dropped == 5 and station._state.problem == OVERLOAD
-    station._state.pause("a test")
-    station._take_part()
-    assert station._statistics.frames(0).dropped == 5, "a paused station waits for no part"
+        station.request_part()
+    station.state.recover()  # as a verdict does: the line itself is lost too
+    assert station.lost == 5 and station.state.problem == OVERLOAD
+    station.state.pause("a test")
+    station.request_part()
+    assert station.lost == 5, "a paused station waits for no part"
 
 
 @pytest.mark.skipif(bool(GigECamera.lacking()), reason=GigECamera.lacking())
@@ -142,8 +142,8 @@ def test_a_station_goes_on_after_each_outage_and_counts_what_it_missed(
         wait_until(lambda count=count: len(verdicts(outbox)) > count + 5, 60, f"verdicts before outage {outage}")
         source.kill()
         # A disk that is nearly full is a problem too: only what was missed tells that the outage was seen.
-        wait_until(lambda outage=outage: station._statistics.frames(0).dropped > outage, 60, f"outage {outage}")
-        assert "line.avi" in (station._state.problem or "")
+        wait_until(lambda outage=outage: station.lost - station.ring.dropped > outage, 60, f"outage {outage}")
+        assert "line.avi" in (station.state.problem or "")
         station.publish_health()
         assert station.health is not None
         assert station.health.stages["camera"].progress >= station.health.frames.inspected

@@ -127,7 +127,7 @@ def test_a_picture_larger_than_opencv_takes_is_refused(tmp_path: Path) -> None:
 def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ImageError, match="none.png: cannot be read: No such file"):
         read_image(tmp_path / "none.png")
-    with pytest.raises(ImageError, match="cannot be read: it is a folder; name a file"):
+    with pytest.raises(ImageError, match="cannot be read: it is a folder, not a file; name a file"):
         read_image(tmp_path)
 
 
