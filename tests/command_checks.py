@@ -1,4 +1,4 @@
-"""What can be said of a command in a document without running it: its programs, options, files, units and topics exist."""
+"""Checks of a command in a document that do not run it: its options, files, units and topics exist."""
 
 from __future__ import annotations
 

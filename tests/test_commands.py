@@ -54,7 +54,7 @@ NOT_RUN = {
     "python tests/benchmarks": "measures for minutes, on pictures that the repository does not have",
     "python -m pytest tests/kernels": "needs an NVIDIA GPU",
 }
-"""Beginnings of the commands that are not run, with the reason. Their options, files and units are checked all the same."""
+"""How commands that are not run begin, and the reason. Their options, files and units are checked all the same."""
 
 CHANGES = {
     "sudo -u edge-inspect ": "",
