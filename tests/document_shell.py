@@ -13,7 +13,7 @@ from documents import ROOT
 from mosquitto import wait_until
 from program_parsers import MODULES
 
-PATIENCE = 120.0
+PATIENCE = 300.0
 
 
 class Shell:

@@ -9,7 +9,8 @@ import shlex
 from pathlib import Path
 
 import pytest
-from documents import DOCUMENTS, ROOT, codes
+from command_checks import check
+from documents import DOCUMENTS, ROOT, Code, codes
 from program_parsers import Refused, only_parsing, parsers
 from typed_words import filled
 
@@ -20,8 +21,8 @@ OTHERS = {
     "--system-site-packages",  # of python -m venv
     "--nproc-per-node",  # of torchrun
     "--extra-index-url",  # of pip
-    *("--wheel-dir", "--no-index", "--find-links", "--force-reinstall", "--no-deps"),
-    "--list-formats-ext",  # of v4l2-ctl
+    *("--wheel-dir", "--no-index", "--find-links", "--force-reinstall", "--no-deps"),  # of pip too
+    *("--list-devices", "--list-formats-ext"),  # of v4l2-ctl
     "--now",  # of systemctl
     "--card",  # of the tests in tests/kernels
 }
@@ -155,3 +156,26 @@ def test_every_option_that_a_message_names_is_there(package: str) -> None:
             continue
         unknown += [f"{path}: {option}" for text in texts for option in OPTION.findall(text) if option not in known]
     assert unknown == []
+
+
+def shown_commands() -> list[Code]:
+    """The commands at the end of a help, and in the comments of the configurations and the Python examples."""
+    program = r"(?<!-u )\b(?:edge-inspect|edge-train|calibrate) [a-z]+ ?[^;(,\n]*"
+    found = [
+        Code(f"{command} --help", 0, "indented", match[0].strip().rstrip("."))
+        for command, parser in parsers().items()
+        for match in re.finditer(program, parser.epilog or "")
+    ]
+    for path in (ROOT / "systemd").glob("*.yaml"):
+        lines = path.read_text(encoding="utf-8").splitlines()
+        for number, line in enumerate(lines, 1):
+            if line.startswith("#") and (match := re.search(rf": ({program})$", line)):
+                found.append(Code(path.name, number, "indented", match[1]))
+    return found
+
+
+def test_commands_that_helps_and_configurations_show_are_accepted() -> None:
+    shown = shown_commands()
+    assert len(shown) > 8
+    for command in shown:
+        assert check(command), str(command)
