@@ -20,6 +20,7 @@ The decision:
     precisions/           how fast the precisions are, what they lose, and which one is preferred
     thresholds/           thresholds from good pictures alone, and what they promise
     decision.py           the thresholds, and which precision a station runs
+    area_scales.py        named areas share one threshold
     flaw_sizes.py         the smallest flaws that are found
     counts.py             counts of found flaws and defects for the manifest
     golden.py             golden frames and their tolerances

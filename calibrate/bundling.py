@@ -14,6 +14,7 @@ import onnx
 import torch
 from numpy.typing import NDArray
 
+from edge_inspect.calibrate.area_scales import scale_areas
 from edge_inspect.calibrate.counts import found_defects, found_flaws
 from edge_inspect.calibrate.decision import Decided, decide, fit_fp32, thresholds_of
 from edge_inspect.calibrate.drafts import draft, draft_manifest
@@ -110,10 +111,14 @@ def _make_bundle(request: Request, say: Callable[[str], None]) -> Bundle:
     if str(copies):
         say(str(copies))
     fp32 = to_onnx(model, about.fit)
+    chose = set(about.held_out) if about.scores else set()
+    # The pictures that were held out chose the system and choose INT8's layers, so they do not set the threshold too.
+    new = [frame for frame in frames if pixel_digest(frame) not in chose]
+    about = scale_areas(about, fp32.SerializeToString(), new, request.out, say)
     exported = draft(about, {"fp32": fp32.SerializeToString()}, request.out)
     drift = _drift(about, model, frames, exported)
     say(f"exported; maps differ from the trained model's by {drift:.1e} at most")
-    scores = _threshold_scores(about, exported, unseen, say)
+    scores = _threshold_scores(about, exported, new, say)
     fit = fit_fp32(scores, request.false_reject_rate, say)
     pictures = draw_pictures(about.fit, [*seen, *unseen], request.calibration_images, request.seed)
     validation = draw_validation(frames, about.fit, about.foreground, fit.threshold)
@@ -157,15 +162,18 @@ def _check(request: Request) -> None:
 
 
 def _threshold_scores(
-    about: Checkpoint, exported: Bundle, unseen: Mapping[Path, Frame], say: Callable[[str], None]
+    about: Checkpoint, exported: Bundle, new: Sequence[Frame], say: Callable[[str], None]
 ) -> list[float]:
     """Return FP32's scores of the good parts that set the threshold; no score is from a model that has seen the part.
 
-    If the training was cross-fitted, these are the scores of its own pictures and of pictures that it did not have. The
-    pictures that it held out chose the system and choose INT8's layers, so they do not set the threshold as well.
+    If the training was cross-fitted, these are the scores of its own pictures and of pictures that it did not have.
+
+    Args:
+        about: Description of the checkpoint.
+        exported: The network as a bundle.
+        new: Frames of good parts that the model has not seen, and that nothing was chosen by.
+        say: Called with the number of parts.
     """
-    chose = set(about.held_out) if about.scores else set()
-    new = [frame for frame in unseen.values() if pixel_digest(frame) not in chose]
     engine = engine_of(exported, "fp32")
     scores = [*about.scores, *(engine.infer(frame).score for frame in new)]
     if about.scores:
@@ -196,8 +204,9 @@ def _make_networks(
 
 
 def _draft_of_fitted(request: Request, about: Checkpoint, networks: Mapping[Precision, bytes]) -> Bundle:
-    """Return a bundle in the making whose pictures are fitted already."""
-    return draft(about, networks, request.out, Fit(about.fit.width, about.fit.height))
+    """Return a bundle in the making whose pictures are fitted already; if the fit cuts tiles, they are tiles."""
+    whole = about.fit.grid.count == 1
+    return draft(about, networks, request.out, about.fit if whole else Fit(about.fit.width, about.fit.height))
 
 
 def _add_bf16(networks: Networks, contest: Contest, say: Callable[[str], None]) -> None:

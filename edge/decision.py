@@ -52,6 +52,7 @@ class Decider:
         self.threshold = self._thresholds.image
         self._min_area, self._min_area_px = part.min_area_px, min_area_px
         self._mm_per_px = mm_per_px
+        self._fit = bundle.fit
 
     def decide(self, anomaly: AnomalyMap) -> Decision:
         """Return the decision on an engine's map. Only rejected parts get regions."""
@@ -82,8 +83,11 @@ class Decider:
             if area < least and label != highest:
                 continue
             inside = labels[y : y + height, x : x + width] == label
-            peak = float(seen[y : y + height, x : x + width][inside].max())
-            found.append(self._region(anomaly, stats[label], centroids[label], peak, (x0, y0)))
+            values = np.where(inside, seen[y : y + height, x : x + width], -np.inf)
+            down, across = np.unravel_index(int(values.argmax()), values.shape)
+            peak = float(values[down, across])
+            name = self._fit.area_at(x0 + x + int(across), y0 + y + int(down))
+            found.append(self._region(anomaly, stats[label], centroids[label], peak, name, (x0, y0)))
         return tuple(sorted(found, key=lambda region: -region.peak))
 
     def _region(
@@ -92,6 +96,7 @@ class Decider:
         stats: NDArray[np.int32],
         centroid: NDArray[np.float64],
         peak: float,
+        area_name: str | None,
         offset: tuple[int, int],
     ) -> Region:
         x, y, width, height, area = (int(v) for v in stats)
@@ -108,6 +113,7 @@ class Decider:
             area_mm2=None if self._mm_per_px is None else area_px * self._mm_per_px**2,
             peak=peak,
             centroid=(round(cx - 0.5, 2), round(cy - 0.5, 2)),
+            area_name=area_name,
         )
 
 

@@ -70,6 +70,14 @@ class Checkpoint:
         return list(self.training.get("scores", ()))
 
     @property
+    def area_scores(self) -> dict[str, list[float]]:
+        """The same scores in each area to look at, from the unscaled map, by the area's name.
+
+        Empty if there are fewer than two areas.
+        """
+        return dict(self.training.get("area_scores", {}))
+
+    @property
     def gives_map(self) -> bool:
         """Whether the network returns a map instead of features to compare."""
         return self.memory > 0 or system_of(self.model).network.gives_map

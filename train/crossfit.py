@@ -9,7 +9,7 @@ requested.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -54,13 +54,32 @@ class CrossFit:
         Args:
             maps: Maps of the tiles of all pictures, in order, before any smoothing, (N, 1, h, w).
         """
-        scores = []
+        weights = self.fit.weights
+        if weights is None:
+            return [float(values.max()) for values in self._merged(maps)]
+        return [float((values * weights)[weights > 0].max()) for values in self._merged(maps)]
+
+    def area_scores(self, maps: Tensor) -> dict[str, list[float]]:
+        """Return the score of each distinct picture in each area to look at, from the unscaled map.
+
+        Args:
+            maps: As for `scores`.
+
+        Returns:
+            The scores by the area's name; nothing if there are fewer than two areas.
+        """
+        masks = {name: mask & ~self.fit.blind for name, mask in self.fit.look_masks.items()}
+        if len(masks) < 2:
+            return {}
+        merged = [values.copy() for values in self._merged(maps)]
+        return {name: [float(values[mask].max()) for values in merged] for name, mask in masks.items()}
+
+    def _merged(self, maps: Tensor) -> Iterator[NDArray[np.float32]]:
+        """Yield the smoothed map of each distinct picture, (height, width) of the canvas, -inf in the padding."""
         pictures = zip(maps.split(self.fit.grid.count), self.shown, self.distinct, strict=True)
         for tiles, (x0, y0, x1, y1), distinct in pictures:
-            if not distinct:
-                continue
-            smooth = gaussian_blur(upsample(tiles, (self.fit.height, self.fit.width)))[:, 0].numpy()
-            merged, weights = self.fit.merge(smooth), self.fit.weights
-            seen = merged if weights is None else np.where(weights > 0, merged * weights, -np.inf)
-            scores.append(float(seen[y0:y1, x0:x1].max()))
-        return scores
+            if distinct:
+                smooth = gaussian_blur(upsample(tiles, (self.fit.height, self.fit.width)))[:, 0].numpy()
+                merged = np.full(self.fit.canvas[::-1], -np.inf, np.float32)
+                merged[y0:y1, x0:x1] = self.fit.merge(smooth)[y0:y1, x0:x1]
+                yield merged

@@ -19,6 +19,7 @@ class ReceivedRegion(ReceivedFields):
 
     area_px: int
     area_mm2: float | None = None
+    area_name: str | None = None
 
 
 class ReceivedPart(ReceivedFields):

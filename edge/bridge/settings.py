@@ -39,13 +39,22 @@ class DefectClass(Section):
         description="least area of the part's largest region, in mm²; needs the station's mm_per_px",
     )
 
+    area: str | None = Field(
+        default=None,
+        max_length=256,
+        description="name of the area to look at (edge-train fit --look) in which the regions lie; null: anywhere",
+    )
+
     def holds(self, regions: Sequence[ReceivedRegion], count: int) -> bool:
         """Return whether a part is of this class.
 
         Args:
             regions: Regions of the part; if there are very many, only the largest.
-            count: Number of all regions of the part.
+            count: Number of all regions of the part. With an area, only the given regions are counted.
         """
+        if self.area is not None:
+            regions = [region for region in regions if region.area_name == self.area]
+            count = len(regions)
         return (
             count >= self.min_regions
             and max((region.area_px for region in regions), default=0) >= self.min_area_px

@@ -84,6 +84,10 @@ class Region(ContractModel):
     )
     peak: float = Field(description="highest value of the anomaly map inside the region")
     centroid: tuple[float, float] = Field(description="centre of the area in pixels: x, y")
+    area_name: Name | None = Field(
+        default=None,
+        description="name of the area to look at that contains the peak; null: the bundle has no such areas",
+    )
 
 
 class Verdict(Message):
@@ -111,6 +115,11 @@ class Verdict(Message):
     engine: Name = Field(description="engine that ran the network: openvino or tensorrt")
     latency_ms: float = Field(ge=0, description="time from the frame to the verdict, in milliseconds")
     frame: FrameSize
+    area_name: Name | None = Field(
+        default=None,
+        description="name of the area to look at in which the part is most unusual; null: the score is not above the "
+        "threshold, or the bundle has no such areas",
+    )
 
     @property
     def is_above(self) -> bool:

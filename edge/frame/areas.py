@@ -92,17 +92,6 @@ class Areas(BaseModel):
             seen &= area.mask(self.size) == 0
         return seen
 
-    def scales(self) -> NDArray[np.float32]:
-        """Return the factor of the map at each pixel of the frame, (height, width) float32; 1 outside `look` areas.
-
-        Where `look` areas overlap, the largest factor counts: a defect there is found by the stricter one.
-        """
-        width, height = self.size
-        factors = np.zeros((height, width), np.float32)
-        for area in self.look:
-            factors = np.maximum(factors, np.where(area.mask(self.size) > 0, np.float32(area.scale), 0))
-        return np.where(factors > 0, factors, np.float32(1))
-
     def as_dict(self) -> dict[str, Any]:
         """Return plain values, for YAML."""
         return self.model_dump(mode="json")

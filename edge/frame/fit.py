@@ -156,14 +156,35 @@ class Fit:
         return blind
 
     @cached_property
+    def look_masks(self) -> dict[str, NDArray[np.bool_]]:
+        """Pixels of the canvas that take anything from each `look` area, (height, width) bool, by the area's name."""
+        if self.areas is None:
+            return {}
+        drawn = {area.name: area.mask(self.areas.size) for area in self.areas.look}
+        return {name: self._bring_plane((mask > 0).astype(np.float32)) > 0 for name, mask in drawn.items()}
+
+    @cached_property
     def weights(self) -> NDArray[np.float32] | None:
         """Factors of the map's values, (height, width) float32 of the canvas; 0 where the map is not looked at.
 
-        `None` if the fit has no areas: everything counts once.
+        `None` if the fit has no areas: everything counts once. Where `look` areas meet or overlap, the largest factor
+        counts, so that a defect there is found by the stricter one.
         """
         if self.areas is None:
             return None
-        return np.where(self.blind, np.float32(0), self._bring_plane(self.areas.scales()))
+        factors = np.full(self.blind.shape, not self.areas.look, np.float32)
+        for area in self.areas.look:
+            factors = np.maximum(factors, np.float32(area.scale) * self.look_masks[area.name])
+        return np.where(self.blind, np.float32(0), factors)
+
+    def area_at(self, x: int, y: int) -> str | None:
+        """Return the name of the `look` area at a pixel of the canvas; of several, of the one with the largest factor.
+
+        `None` if the fit has no `look` areas, or none of them has a part in the pixel.
+        """
+        look = () if self.areas is None else self.areas.look
+        there = [area for area in look if self.look_masks[area.name][y, x]]
+        return max(there, key=lambda area: area.scale).name if there else None
 
     @cached_property
     def _blanks(self) -> Frame:

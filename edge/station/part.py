@@ -50,6 +50,7 @@ class InspectedPart(NamedTuple):
             engine=self.bundle.engine.name,
             latency_ms=round(self.latency_ms, 3),
             frame=FrameSize(width=width, height=height),
+            area_name=self.decision.regions[0].area_name if self.decision.regions else None,
         )
 
     def store(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -27,11 +28,27 @@ from edge_inspect.train.evaluation import torch_predictor
 from edge_inspect.train.systems import SYSTEMS
 
 
-def write_lamp(path: Path) -> Path:
-    """Ignores a corner of the part and some of the belt."""
-    area = {"name": "lamp", "polygon": [[150, 60], [230, 60], [230, 150], [150, 150]]}
-    path.write_text(yaml.safe_dump({"size": [WIDTH, HEIGHT], "ignore": [area]}))
+def write_areas(path: Path) -> Path:
+    """Ignores a corner of the part and some of the belt, and looks at both halves of the part."""
+    lamp = {"name": "lamp", "polygon": [[150, 60], [230, 60], [230, 150], [150, 150]]}
+    halves = [
+        {"name": "left", "polygon": [[120, 40], [320, 40], [320, 440], [120, 440]]},
+        {"name": "right", "polygon": [[321, 40], [520, 40], [520, 440], [321, 440]]},
+    ]
+    path.write_text(yaml.safe_dump({"size": [WIDTH, HEIGHT], "look": halves, "ignore": [lamp]}))
     return path
+
+
+def check_that_areas_share_one_threshold(bundle: Bundle, told: list[dict[str, Any]]) -> None:
+    """One area keeps its map, the other's is multiplied; what is rejected has the area's name."""
+    assert bundle.fit.areas is not None
+    scales = sorted(area.scale for area in bundle.fit.areas.look)
+    assert scales[0] == 1 < scales[1] <= 10
+    regions = [region for each in told for region in each["regions"]]
+    assert {region["area_name"] for region in regions} <= {"left", "right"}
+    for region in regions:
+        x, _, width, _ = region["bbox"]
+        assert (region["area_name"] == "left") or x + width > 320
 
 
 def check_that_nothing_ignored_is_seen(bundle: Bundle, frame: Frame) -> None:
@@ -66,7 +83,8 @@ def test_a_system_goes_the_whole_way(
     run, bundle_path, result = tmp_path / "run", tmp_path / "bundle", tmp_path / "result.json"
     good = data / CATEGORY / "train" / "good"
     if not further:
-        further = ["--ignore", str(write_lamp(tmp_path / "lamp.yaml"))]
+        areas = str(write_areas(tmp_path / "areas.yaml"))
+        further = ["--ignore", areas, *(["--look", areas] if system == "memory" else [])]
     options = ["--size", "64", "--steps", "3", "--batch", "4", "--hold-out", "0.25", "--model", system, *further]
     if system in ("aand", "dmdd"):
         options += ["--teacher", SMALL, "--teacher-weights", str(small_weights)]
@@ -97,6 +115,8 @@ def test_a_system_goes_the_whole_way(
     assert inspect(["image", str(bundle_path), *defects, "--json", "-"]) in (0, 1)
     told = json.loads(capsys.readouterr().out)
     assert len(json.dumps(told)) > 100
+    if "--look" in further:
+        check_that_areas_share_one_threshold(bundle, told)
 
 
 def test_every_system_is_tested_here() -> None:

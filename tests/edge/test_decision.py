@@ -11,6 +11,7 @@ from small_bundle import PIXEL, THRESHOLD, write
 from edge_inspect.edge.bundle.bundle import Bundle
 from edge_inspect.edge.decision import Decider, Decision
 from edge_inspect.edge.engines import AnomalyMap
+from edge_inspect.edge.frame.areas import Area, Areas
 from edge_inspect.edge.frame.fit import MODES, Fit
 from edge_inspect.edge.frame.placement import Placement
 
@@ -42,6 +43,24 @@ def decide(bundle: Bundle, found: AnomalyMap, mm_per_px: float | None = None) ->
 
 SQUARE = Fit(64, 64)
 SAME = (64, 64)
+
+
+def test_a_region_has_the_name_of_the_area_of_its_peak(tmp_path: Path) -> None:
+    halves = {"left": ((0, 0), (31, 0), (31, 63), (0, 63)), "right": ((32, 0), (63, 0), (63, 63), (32, 63))}
+    areas = Areas(size=(64, 64), look=tuple(Area(name=name, rings=(ring,)) for name, ring in halves.items()))
+    fit = Fit(64, 64, areas=areas)
+    named = write(tmp_path / "bundle", fit=fit.as_dict())
+    found = anomaly(fit, SAME, (4, 4, 6, 6, 0.7), (28, 40, 10, 4, 0.6), (36, 41, 1, 1, 0.9))
+    regions = decide(named, found).regions
+    assert [(region.area_name, region.bbox) for region in regions] == [
+        ("right", (28, 40, 10, 4)),
+        ("left", (4, 4, 6, 6)),
+    ]
+    ignoring = Fit(64, 64, areas=Areas(size=(64, 64), ignore=areas.look[1:]))
+    blind = decide(
+        write(tmp_path / "blind", fit=ignoring.as_dict()), anomaly(ignoring, SAME, (4, 4, 6, 6, 0.7), (40, 4, 9, 9, 5))
+    )
+    assert [(region.area_name, region.peak) for region in blind.regions] == [(None, pytest.approx(0.7))]
 
 
 def test_at_the_threshold_a_part_is_accepted_and_above_it_not(bundle: Bundle) -> None:

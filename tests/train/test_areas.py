@@ -93,6 +93,21 @@ def test_scores_of_good_pictures_are_of_what_is_looked_at() -> None:
     assert whole > 10 * seen > 0
 
 
+def test_scores_of_areas_are_of_the_unscaled_map() -> None:
+    right = ((32, 0), (63, 0), (63, 63), (32, 63))
+    look = (Area(name="left", rings=(LEFT,), scale=3.0), Area(name="right", rings=(right,)))
+    fit = Fit(64, 64, areas=Areas(size=(64, 64), look=look))
+    maps = torch.zeros(3, 1, 64, 64)
+    maps[0, 0, 32, 8], maps[0, 0, 32, 50], maps[2, 0, 10, 40] = 2, 3, 1
+    crossfit = CrossFit(fit, [(0, 0, 64, 64)] * 3, [0, 1, 2], [True, False, True])
+    found = crossfit.area_scores(maps)
+    assert list(found) == ["left", "right"] and [len(scores) for scores in found.values()] == [2, 2]
+    assert found["left"][0] * 3 == pytest.approx(found["right"][0] * 2, rel=1e-3) and found["left"][1] == 0
+    together = [max(3 * left, right) for left, right in zip(found["left"], found["right"], strict=True)]
+    assert crossfit.scores(maps) == pytest.approx(together)
+    assert CrossFit(FIT, [(0, 0, 64, 64)], [0], [True]).area_scores(maps[:1]) == {}
+
+
 def test_a_pixel_that_is_not_looked_at_has_no_value_in_the_plane() -> None:
     _, placement = FIT.apply(np.zeros((64, 64, 3), np.uint8))
     plane = map_in_plane(np.ones((64, 64), np.float32), placement, (64, 64))

@@ -37,7 +37,8 @@ def fill_banks(model: Memory, material: Material, unseen: Unseen, options: Mappi
         if usual is not None:
             model.usual.load_state_dict(usual.state_dict())
             maps = by_others(maps, torch.tensor(crossfit.blocks))
-    return {"scores": crossfit.scores(maps), **told}
+    areas = {"area_scores": found} if (found := crossfit.area_scores(maps)) else {}
+    return {"scores": crossfit.scores(maps), **areas, **told}
 
 
 SYSTEM = System(

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_inspect.edge.bridge.plc_parts import PlcParts, Tally
+from edge_inspect.edge.bridge.received_messages import ReceivedRegion
 from edge_inspect.edge.bridge.registers import RING
 from edge_inspect.edge.bridge.reorder_buffer import OrderedPart
 from edge_inspect.edge.bridge.settings import DefectClass
@@ -40,6 +41,16 @@ def test_counts_and_classes() -> None:
     assert one.tally.classes == [2, 1, 1, 1, 0, 0, 0, 0]
     assert [each.defect_class for each in one.tally.ring] == [3, 2, 1, 0, 0, 0, 0]
     assert [each.number for each in one.tally.ring] == list(range(1, 8))
+
+
+def test_a_class_may_be_of_one_area() -> None:
+    pins, many = (
+        DefectClass(name="pins", area="pins", min_area_px=50),
+        DefectClass(name="two", area="pins", min_regions=2),
+    )
+    regions = [ReceivedRegion(area_px=size, area_name=name) for size, name in ((900, "lid"), (60, "pins"), (9, None))]
+    assert pins.holds(regions, 3) and not pins.holds(regions[:1] + regions[2:], 2)
+    assert not many.holds(regions, 3) and many.holds([*regions, ReceivedRegion(area_px=1, area_name="pins")], 4)
 
 
 def test_without_acknowledgements_the_ring_has_the_newest() -> None:

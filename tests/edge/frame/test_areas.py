@@ -82,15 +82,6 @@ def test_a_mask_picture_means_exactly_its_pixels(
     assert np.array_equal(areas.looked_at(), mask == 0)
 
 
-def test_where_areas_overlap_the_larger_factor_counts() -> None:
-    other = ((20, 20), (40, 20), (40, 40), (20, 40))
-    areas = Areas(
-        size=SIZE, look=(Area(name="a", rings=(SQUARE,), scale=0.5), Area(name="b", rings=(other,), scale=2.0))
-    )
-    factors = areas.scales()
-    assert factors[12, 12] == 0.5 and factors[25, 25] == 2 and factors[0, 0] == 1
-
-
 @pytest.mark.parametrize(
     ("content", "told"),
     [

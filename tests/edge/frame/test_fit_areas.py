@@ -98,6 +98,16 @@ def test_factors_of_areas_weigh_the_map() -> None:
     assert weights is not None and weights[30, 10] == 2 and weights[30, 50] == 0.5 and weights[30, 30] == 0
 
 
+def test_where_areas_overlap_the_larger_factor_and_its_name_count() -> None:
+    square = ((0, 0), (40, 0), (40, 63), (0, 63))
+    other = ((30, 0), (63, 0), (63, 63), (30, 63))
+    look = (Area(name="a", rings=(square,), scale=0.5), Area(name="b", rings=(other,), scale=2.0))
+    fit = Fit(64, 64, areas=Areas(size=(64, 64), look=look))
+    assert fit.weights is not None and [fit.weights[5, x] for x in (10, 35, 60)] == [0.5, 2, 2]
+    assert [fit.area_at(x, 5) for x in (10, 35, 60)] == ["a", "b", "b"]
+    assert Fit(64, 64).area_at(5, 5) is None
+
+
 def test_a_frame_of_another_size_is_refused_with_the_remedy() -> None:
     fit = with_areas(Fit(64, 64), (128, 64), ignore=(((0, 0), (9, 0), (9, 9)),))
     with pytest.raises(UsageError, match="128x64 pixels, and this frame has 64x64; set the camera"):
