@@ -4,11 +4,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import small_bundle
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_bundle import PIXEL, THRESHOLD, write
 
-from edge_inspect.edge.bundle.bundle import Bundle
+from edge_inspect.edge.bundle.bundle import Bundle, write_bundle
 from edge_inspect.edge.decision import Decider, Decision
 from edge_inspect.edge.engines import AnomalyMap
 from edge_inspect.edge.frame.areas import Area, Areas
@@ -20,6 +21,12 @@ from edge_inspect.edge.frame.placement import Placement
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     limits = {"fp32": {"image": THRESHOLD, "pixel": PIXEL}, "int8": {"image": 0.9, "pixel": PIXEL}}
     return write(tmp_path_factory.mktemp("bundles") / "flange", thresholds=limits)
+
+
+def write_areas(path: Path, fit: Fit) -> Bundle:
+    fields = small_bundle.fields()
+    fields["input"]["fit"] = fit.as_dict()
+    return write_bundle(path, fields, small_bundle.contents())
 
 
 def place(fit: Fit, width: int, height: int) -> Placement:
@@ -49,18 +56,19 @@ def test_a_region_has_the_name_of_the_area_of_its_peak(tmp_path: Path) -> None:
     halves = {"left": ((0, 0), (31, 0), (31, 63), (0, 63)), "right": ((32, 0), (63, 0), (63, 63), (32, 63))}
     areas = Areas(size=(64, 64), look=tuple(Area(name=name, rings=(ring,)) for name, ring in halves.items()))
     fit = Fit(64, 64, areas=areas)
-    named = write(tmp_path / "bundle", fit=fit.as_dict())
+    bundle = write_areas(tmp_path / "halves", fit)
     found = anomaly(fit, SAME, (4, 4, 6, 6, 0.7), (28, 40, 10, 4, 0.6), (36, 41, 1, 1, 0.9))
-    regions = decide(named, found).regions
-    assert [(region.area_name, region.bbox) for region in regions] == [
-        ("right", (28, 40, 10, 4)),
-        ("left", (4, 4, 6, 6)),
-    ]
-    ignoring = Fit(64, 64, areas=Areas(size=(64, 64), ignore=areas.look[1:]))
-    blind = decide(
-        write(tmp_path / "blind", fit=ignoring.as_dict()), anomaly(ignoring, SAME, (4, 4, 6, 6, 0.7), (40, 4, 9, 9, 5))
-    )
-    assert [(region.area_name, region.peak) for region in blind.regions] == [(None, pytest.approx(0.7))]
+    boxes = {region.area_name: region.bbox for region in decide(bundle, found).regions}
+    assert boxes == {"right": (28, 40, 10, 4), "left": (4, 4, 6, 6)}
+
+
+def test_no_region_lies_where_nothing_is_looked_at(tmp_path: Path) -> None:
+    right = Area(name="right", rings=(((32, 0), (63, 0), (63, 63), (32, 63)),))
+    fit = Fit(64, 64, areas=Areas(size=(64, 64), ignore=(right,)))
+    found = anomaly(fit, SAME, (4, 4, 6, 6, 0.7), (28, 40, 20, 9, 5))
+    regions = decide(write_areas(tmp_path / "right", fit), found).regions
+    assert [region.bbox for region in regions] == [(28, 40, 4, 9), (4, 4, 6, 6)]
+    assert [region.area_name for region in regions] == [None, None]
 
 
 def test_at_the_threshold_a_part_is_accepted_and_above_it_not(bundle: Bundle) -> None:

@@ -100,6 +100,7 @@ def test_a_verdict_is_what_the_contract_says() -> None:
         "engine": "openvino",
         "latency_ms": 12.5,
         "frame": {"width": 640, "height": 480},
+        "area_name": None,
     }
     assert "ü".encode() in payload
 
