@@ -267,7 +267,7 @@ def test_a_damaged_outbox_is_told(
         ({"bundle": "/nowhere/bundle"}, "/nowhere/bundle: no such bundle"),
         ({"precision": "fp8"}, "stations.0.precision"),
         ({"policy": "sometimes"}, "stations.0.policy"),
-        ({"trigger": "command"}, "waits for the command trigger, which is not allowed"),
+        ({"trigger": "command"}, "but the command trigger is not allowed"),
     ],
 )
 def test_what_is_wrong_ends_it_with_status_2(

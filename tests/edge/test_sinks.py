@@ -174,5 +174,7 @@ def test_a_sink_that_is_not_there_is_a_mistake_of_the_configuration(tmp_path: Pa
 
 
 def test_a_broker_is_named_in_its_own_section(tmp_path: Path, bundle: Path) -> None:
-    with pytest.raises(ValueError, match="'mqtt:broker.local' names a broker; name it in the section mqtt"):
+    with pytest.raises(
+        ValueError, match="'mqtt:broker.local' names a broker; write sink: mqtt, and the broker as mqtt.host"
+    ):
         make_settings(tmp_path, bundle, sink="mqtt:broker.local")
