@@ -242,9 +242,9 @@ def test_bd_seq_wraps_after_255() -> None:
 @pytest.mark.parametrize(
     ("mqtt_keys", "line", "said"),
     [
-        ({"encoding": "sparkplug_b"}, "a:b", "holds ':', which parts line and station in Sparkplug"),
-        ({"primary_host": "scada"}, "a", "'primary_host' is Sparkplug's"),
-        ({"encoding": "sparkplug_b", "home_assistant": {}}, "a", "'home_assistant' reads JSON"),
+        ({"encoding": "sparkplug_b"}, "a:b", "holds ':', which separates line and station in Sparkplug"),
+        ({"primary_host": "scada"}, "a", "'primary_host' belongs to Sparkplug"),
+        ({"encoding": "sparkplug_b", "home_assistant": {}}, "a", "'home_assistant' needs JSON"),
     ],
 )
 def test_settings_that_do_not_go_together(mqtt_keys: dict[str, Any], line: str, said: str) -> None:
