@@ -17,6 +17,7 @@ Pictures:
     material.py           pictures in memory, and the features computed from them
     augmentation.py       variants in other light and position
     foreground.py         where the part is in a picture
+    alignment.py          the alignment of a product, learnt from good pictures
     synthesis.py          synthetic defects to train with
     textures/             rendered texture for the defects, and for the embedded teacher
 

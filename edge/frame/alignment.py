@@ -31,6 +31,9 @@ ALIGN_MODES: tuple[str, ...] = get_args(AlignMode)
 LEAST_SIDE = 24
 """Pixels: the shortest side of a part that can be found."""
 
+MOST_TURN = 45.0
+"""Degrees. A lamp that stands still lights a part turned farther so differently that its edges seem to be shifted."""
+
 
 @dataclass(frozen=True, eq=False)
 class Alignment:
@@ -59,7 +62,7 @@ class Alignment:
             raise UsageError(f"alignment mode {self.mode!r} is unknown; there are {', '.join(ALIGN_MODES)}")
         for name, low, high, unit in (
             ("shift", 0.0, 0.5, "a share of the frame"),
-            ("turn", 0.0, 180.0, "degrees"),
+            ("turn", 0.0, MOST_TURN, "degrees"),
             ("least_confidence", 0.05, 0.99, "a confidence"),
             ("least_seen", 0.4, 1.0, "a share of the part"),
         ):

@@ -250,12 +250,19 @@ class EdgePoints:
         )
 
 
+def relative(poses: Floats, to: Floats) -> Floats:
+    """Return (K, 3) poses against the reference, instead of a frame whose part lies at (3,) `to`."""
+    c, s = np.cos(to[2]), np.sin(to[2])
+    back = np.array([[c, s], [-s, c]], np.float32)  # rows times it are turned back
+    return np.column_stack([(poses[:, :2] - to[:2]) @ back, poses[:, 2] - to[2]]).astype(np.float32)
+
+
 def _sample(grey: Floats, x: Floats, y: Floats) -> Floats:
     """Return the picture between its pixels at (K, N, S) places."""
     k, n, s = x.shape
-    values = cv2.remap(
-        grey, x.reshape(k * n, s), y.reshape(k * n, s), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-    )
+    # A picture of places may have at most 32,766 rows and columns.
+    x, y = x.reshape(k, n * s), y.reshape(k, n * s)
+    values = cv2.remap(grey, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return np.asarray(values, np.float32).reshape(k, n, s)
 
 

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from edge_inspect.edge.errors import UsageError
 from edge_inspect.edge.frame import pose as poses_of
 from edge_inspect.edge.frame.images import Frame
-from edge_inspect.edge.frame.part_edges import Agreement, EdgePoints, Floats
+from edge_inspect.edge.frame.part_edges import Agreement, EdgePoints, Floats, relative
 from edge_inspect.edge.frame.part_search import Search
-from edge_inspect.edge.frame.part_twins import CLEAR, Twins, twin
+from edge_inspect.edge.frame.part_twins import CLEAR, LAMP, Twins, twin
 from edge_inspect.edge.frame.pose import Pose
 
 FINE_SIDE = 100.0
@@ -32,13 +32,15 @@ _PLACES, _ANGLES = 4, 2  # candidates of the search that are refined
 _SLACK_TURN = 0.5  # degrees beyond the limit that a part may be turned, because the pose has an error
 _SLACK_SHIFT = 1.0  # pixels, likewise
 _HALF_TURN = 135.0  # degrees from which a part lies upside down
-_MID_REACH, _FINE_REACH = (6, 4), (4, 2)  # pixels of the level in which an edge is looked for, step by step
+_MID_REACH, _FINE_REACH = (6, 4), (4,)  # pixels of the level in which an edge is looked for, step by step
 _SECOND_SEEN = 0.3  # share of a second part's edges that must be seen beside the first
-_TWIN_CONFIDENCE = 0.85  # share of the least confidence from which the reference resembles itself in another pose
+_LEAST_TWIN = 0.4  # the least confidence with which the reference resembles itself in another pose
 _TWIN_SEEN = 0.6  # share of its edges that must be in the frame for that
 _SAME_TURN, _SAME_SHIFT = 3.0, 0.04  # degrees and share of the part's side: nearer poses are the same
 _MOST_TWINS = 24
 _UNCLEAR = 0.6  # share of the least confidence from which something is said to resemble the part
+_SATURATED = 250.0  # grey level
+_GLARE = 0.02  # share of the frame that is saturated, beyond that of the reference, from which there is glare
 _LEAST_TOLD = 0.004  # least share of the edges' normals that tells each of shift and turn
 
 _AT_REST = np.zeros(3, np.float32)
@@ -94,6 +96,8 @@ class PartFinder:
         grey = np.asarray(cv2.cvtColor(reference, cv2.COLOR_BGR2GRAY), np.float32)
         self._search = Search(grey, levels[self._coarse], part, self._angles(step))
         self._around = Search(grey, levels[self._coarse], part, _circle(step))
+        self._reference = levels[self._mid]
+        self._saturated = float((levels[self._fine] >= _SATURATED).mean())
         self._twins = self._find_twins(levels, inside[self._fine])
 
     def find(self, frame: Frame) -> Pose:
@@ -103,7 +107,7 @@ class PartFinder:
         candidates, found, best = self._refined(levels, candidates, turn=self._rigid)
         pose, agreement = self._finest(levels, candidates[best], turn=self._rigid)
         if agreement.confidence[0] < self._limits.least_confidence:
-            return self._elsewhere(levels) or self._failed(pose, agreement)
+            return self._elsewhere(levels) or self._pose(pose, agreement, self._why_low(levels, agreement))
         pose, agreement, unclear = self._told_from_twins(levels, pose, agreement)
         detail = self._beyond(pose, agreement) or unclear
         if detail is None and self._second(candidates, found, pose):
@@ -129,16 +133,16 @@ class PartFinder:
     ) -> tuple[Floats, Agreement, str | None]:
         """Return the pose in which the small edges show the part to lie, and a detail if they show nothing clearly."""
         grey = levels[self._fine]
-        evidence = self._twins.evidence(grey, pose, agreement.gain)
+        evidence = self._twins.evidence(grey, pose, agreement)
         if (evidence >= CLEAR).all():
             return pose, agreement, None
-        real = self._twins.real_pose(grey, pose, agreement.gain, evidence)
+        real = self._twins.real_pose(grey, pose, agreement, evidence)
         if real is None:
             return pose, agreement, poses_of.UNCLEAR
         if self._beyond(real, agreement) is not None:
             return real, agreement, None
         pose, agreement = self._finest(levels, real, turn=self._rigid)
-        clear = (self._twins.evidence(grey, pose, agreement.gain) >= CLEAR).all()
+        clear = (self._twins.evidence(grey, pose, agreement) >= CLEAR).all()
         sure = clear and agreement.confidence[0] >= self._limits.least_confidence
         return pose, agreement, None if sure else poses_of.UNCLEAR
 
@@ -152,14 +156,18 @@ class PartFinder:
         return poses_of.OUTSIDE if beyond else None
 
     def _second(self, candidates: Floats, found: Agreement, pose: Floats) -> bool:
-        """Return whether another candidate shows a part by edges that the part found at `pose` does not cover."""
+        """Return whether another candidate shows a part by edges that the part found at `pose` does not cover.
+
+        A patterned background resembles the part as well, but it does so beside the part of the reference, too.
+        """
         least = self._limits.least_confidence
-        strong = found.each.mean(1) >= _SECOND_SEEN * least
-        if strong.sum() < 2:
+        if (found.each.mean(1) >= _SECOND_SEEN * least).sum() < 2:
             return False
         beside = found.inside & ~self._mid_points.covered(candidates, pose)
-        confidence = (found.each * beside).sum(1) / np.maximum(beside.sum(1), 1)
-        return bool(((beside.mean(1) >= _SECOND_SEEN) & (confidence >= least)).any())
+        confidence = _mean(found.each, beside)
+        usual = self._mid_points.agreement(self._reference, relative(candidates, pose))
+        background = _mean(usual.each, beside & usual.inside)
+        return bool(((beside.mean(1) >= _SECOND_SEEN) & (confidence >= least) & (background < 0.5 * confidence)).any())
 
     def _elsewhere(self, levels: Levels) -> Pose | None:
         """Return the pose of a part that lies turned farther than allowed; None if there is none."""
@@ -172,9 +180,12 @@ class PartFinder:
         detail = self._beyond(pose, agreement)
         return None if detail is None else self._pose(pose, agreement, detail)
 
-    def _failed(self, pose: Floats, agreement: Agreement) -> Pose:
+    def _why_low(self, levels: Levels, agreement: Agreement) -> str:
+        """Return the detail of a confidence that is too low."""
+        if float((levels[self._fine] >= _SATURATED).mean()) > self._saturated + _GLARE:
+            return poses_of.GLARE
         near = agreement.confidence[0] >= _UNCLEAR * self._limits.least_confidence
-        return self._pose(pose, agreement, poses_of.UNCLEAR if near else poses_of.ABSENT)
+        return poses_of.UNCLEAR if near else poses_of.ABSENT
 
     def _pose(self, pose: Floats, agreement: Agreement, detail: str | None) -> Pose:
         return Pose(
@@ -199,12 +210,8 @@ class PartFinder:
         return levels
 
     def _angles(self, step: float) -> NDArray[np.float64]:
-        """Return the angles of the search, in degrees: to the limit or a little beyond, or the whole circle."""
-        if not self._rigid:
-            return np.zeros(1)
-        steps = math.ceil(self._limits.turn / step)
-        if (2 * steps + 1) * step >= 360:
-            return _circle(step)
+        """Return the angles of the search, in degrees: evenly spaced, to the limit or a little beyond."""
+        steps = math.ceil(self._limits.turn / step) if self._rigid else 0
         return np.asarray(np.arange(-steps, steps + 1) * step, np.float64)
 
     def _find_twins(self, levels: Levels, part: NDArray[np.uint8]) -> Twins:
@@ -212,15 +219,21 @@ class PartFinder:
         poses = self._around.everywhere(levels[self._coarse], _PLACES)
         for reach in _MID_REACH:
             poses = self._mid_points.refine(levels[self._mid], poses, reach)
-        found = self._mid_points.agreement(levels[self._mid], poses)
-        alike = (found.confidence >= _TWIN_CONFIDENCE * self._limits.least_confidence) & (found.seen >= _TWIN_SEEN)
-        kept = [_AT_REST]
+        for reach in _FINE_REACH:
+            poses = self._fine_points.refine(levels[self._fine], poses, reach)
+        found = self._fine_points.agreement(levels[self._fine], poses)
+        least = max(self._limits.least_confidence / LAMP, _LEAST_TWIN)
+        alike = (found.confidence >= least) & (found.seen >= _TWIN_SEEN)
+        moves, twins = [_AT_REST], []
         for index in np.argsort(-found.each.sum(1), kind="stable"):
-            if alike[index] and not any(self._near(poses[index], other) for other in kept):
-                kept.append(poses[index])
-        twins = [twin(levels[self._fine], self._size, part, self._centre, move) for move in kept[1 : 1 + _MOST_TWINS]]
-        kinds = [each for each in twins if each is not None]
-        return Twins(kinds, levels[self._fine], 2.0**self._fine)
+            if not alike[index] or any(self._near(poses[index], other) for other in moves):
+                continue
+            moves.append(poses[index])
+            grey, confidence = levels[self._fine], float(found.confidence[index])
+            twins.append(twin(grey, self._size, part, self._centre, poses[index], confidence))
+            if len(twins) == _MOST_TWINS:
+                break
+        return Twins([each for each in twins if each is not None], levels[self._fine], 2.0**self._fine)
 
     def _near(self, one: Floats, other: Floats) -> bool:
         side = np.ptp(self._fine_points.at, axis=0).mean()
@@ -246,6 +259,11 @@ class PartFinder:
             "alignment part: all its edges run in one direction, so a shift along them cannot be seen; name a "
             "rectangle that shows an edge across them, or use --align none"
         )
+
+
+def _mean(values: Floats, where: NDArray[np.bool_]) -> Floats:
+    """Return (K,): the mean of each row where it counts; 0 where nothing does."""
+    return np.asarray((values * where).sum(1) / np.maximum(where.sum(1), 1), np.float32)
 
 
 def _half(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:

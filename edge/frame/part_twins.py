@@ -15,16 +15,23 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_inspect.edge.frame.part_edges import WEAKEST, EdgePoints, Floats, edges
+from edge_inspect.edge.frame.part_edges import WEAKEST, Agreement, EdgePoints, Floats, edges
 
-CLEAR = 0.4
+CLEAR = 0.3
 """The least evidence, from -1 to 1, by which the part lies as it should."""
+
+LAMP = 1.45
+"""A part in a twin's pose may be found with so many times the confidence with which the reference resembles itself.
+
+The reference turned onto itself is lit from a wrong side, and a real part in the twin's pose is not.
+"""
 
 _MOST = 48  # edges of each of both kinds
 _LEAST = 12  # edges of both kinds together: with fewer, the two poses look the same
 _NEAR = 2  # pixels: an edge of the same direction within them is the same edge, lit from another side
 _BINS = 8  # directions, over half a turn
 _AROUND = 4  # pixels of the level: turned against the lamp, a part's chamfers seem to be shifted by so much
+_AT_REST, _SAME = np.zeros((1, 3), np.float32), np.ones((1, 1), np.float32)
 _SEEN = 0.6  # share of the reference's own agreement from which a part is seen in the twin's pose
 
 
@@ -36,11 +43,13 @@ class Twin:
         move: (3,) shift x, y in frame pixels and angle in radians: the part's movement onto itself.
         own: Edges that only the part as it should lie has, or None.
         other: Edges that only the part in the twin's pose has, or None.
+        confidence: With which the reference resembles itself after the movement.
     """
 
     move: Floats
     own: EdgePoints | None
     other: EdgePoints | None
+    confidence: float
 
     def pose_of(self, pose: Floats) -> Floats:
         """Return the (3,) pose in which the part really lies if its twin was found at (3,) `pose`."""
@@ -69,25 +78,30 @@ class Twins:
         for number, sign, points in parts:
             self._mean[number, start : start + len(points)] = sign / len(points)
             start += len(points)
-        self._right = np.ones(len(self._twins), np.float32)
-        self._right = self.evidence(grey, np.zeros(3, np.float32), np.ones((1, 1), np.float32))
+        self._most = LAMP * np.array([each.confidence for each in self._twins], np.float32)
+        self._right = np.zeros(0, np.float32)
+        if self._points is not None:
+            self._right = self._mean @ self._points.sameness(grey, _AT_REST, _SAME)[0]
 
     def __len__(self) -> int:
         return len(self._twins)
 
-    def evidence(self, grey: Floats, pose: Floats, gain: Floats) -> Floats:
+    def evidence(self, grey: Floats, pose: Floats, agreement: Agreement) -> Floats:
         """Return (twins,): 1 if a frame shows the part as it lies at `pose`, -1 in the twin's pose, 0 neither.
+
+        It is 1 as well where the part agrees better than a part in the twin's pose could.
 
         Args:
             grey: (H, W) float32: the level of the frame.
             pose: (3,).
-            gain: (1, 1) contrast of the frame as a multiple of the reference's.
+            agreement: Of the part at this pose with the frame.
         """
         if self._points is None:
             return np.zeros(0, np.float32)
-        return np.asarray((self._mean @ self._points.sameness(grey, pose[None], gain)[0]) / self._right, np.float32)
+        found = (self._mean @ self._points.sameness(grey, pose[None], agreement.gain)[0]) / self._right
+        return np.asarray(np.where(agreement.confidence > self._most, 1, found), np.float32)
 
-    def real_pose(self, grey: Floats, pose: Floats, gain: Floats, evidence: Floats) -> Floats | None:
+    def real_pose(self, grey: Floats, pose: Floats, agreement: Agreement, evidence: Floats) -> Floats | None:
         """Return the (3,) twin's pose in which a frame shows the part that was found at `pose`; None if in none.
 
         The edges of a twin are looked for a little around their place as well.
@@ -95,19 +109,22 @@ class Twins:
         steps = np.arange(-_AROUND, _AROUND + 1) * np.float32(self._pixel)
         around = np.zeros((len(steps) ** 2, 3), np.float32)
         around[:, :2] = np.stack(np.meshgrid(steps, steps), -1).reshape(-1, 2)
-        best: tuple[float, Floats | None] = (_SEEN, None)
-        for twin, found in zip(self._twins, evidence, strict=True):
-            if found >= CLEAR or twin.own is None:
+        most, best = _SEEN, None
+        for each, found in zip(self._twins, evidence, strict=True):
+            if found >= CLEAR or each.own is None:
                 continue
-            poses = twin.pose_of(pose) + around
-            seen = twin.own.sameness(grey, poses, gain).mean(1)
-            least = twin.own.sameness(self._grey, np.zeros((1, 3), np.float32), np.ones((1, 1), np.float32)).mean()
+            poses = each.pose_of(pose) + around
+            seen = each.own.sameness(grey, poses, agreement.gain).mean(1)
             index = int(seen.argmax())
-            best = max(best, (float(seen[index] / least), poses[index]), key=lambda each: each[0])
-        return best[1]
+            share = float(seen[index] / each.own.sameness(self._grey, _AT_REST, _SAME).mean())
+            if share > most:
+                most, best = share, poses[index]
+        return best
 
 
-def twin(grey: Floats, size: tuple[int, int], part: NDArray[np.uint8], centre: Floats, move: Floats) -> Twin | None:
+def twin(
+    grey: Floats, size: tuple[int, int], part: NDArray[np.uint8], centre: Floats, move: Floats, confidence: float
+) -> Twin | None:
     """Return the twin of a movement of the part onto itself; None if nothing tells the two apart.
 
     Args:
@@ -116,6 +133,7 @@ def twin(grey: Floats, size: tuple[int, int], part: NDArray[np.uint8], centre: F
         part: (H, W) uint8: 1 on the part.
         centre: (2,) x, y of the part's centre in the reference, in frame pixels.
         move: (3,) the movement.
+        confidence: With which the reference resembles itself after it.
     """
     scale = np.array([size[0] / grey.shape[1], size[1] / grey.shape[0]])
     middle = (np.asarray(centre) + 0.5) / scale - 0.5
@@ -131,7 +149,7 @@ def twin(grey: Floats, size: tuple[int, int], part: NDArray[np.uint8], centre: F
     other = _only(moved, grey, both, strong, size, centre)
     if sum(len(points) for points in (own, other) if points is not None) < _LEAST:
         return None
-    return Twin(np.asarray(move, np.float32), own, other)
+    return Twin(np.asarray(move, np.float32), own, other, confidence)
 
 
 def _only(

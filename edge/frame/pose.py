@@ -14,7 +14,10 @@ ABSENT = "absent"
 """Detail of `NOT_FOUND`: nothing in the frame resembles the part."""
 
 UNCLEAR = "unclear"
-"""Detail: something resembles the part, but too little of it (glare, blur, another product, a hidden label)."""
+"""Detail: something resembles the part, but too little of it (blur, another product, a hidden label)."""
+
+GLARE = "glare"
+"""Detail: the part was not found, and much more of the frame is saturated than of the reference."""
 
 OUTSIDE = "outside"
 """Detail: the part lies partly outside the frame, or is shifted farther than allowed."""
@@ -28,7 +31,7 @@ UPSIDE_DOWN = "upside_down"
 SEVERAL = "several"
 """Detail: a second part is in the frame."""
 
-DETAILS = (ABSENT, UNCLEAR, OUTSIDE, TURNED, UPSIDE_DOWN, SEVERAL)
+DETAILS = (ABSENT, UNCLEAR, GLARE, OUTSIDE, TURNED, UPSIDE_DOWN, SEVERAL)
 
 Matrix = NDArray[np.float64]
 """(2, 3): the first two columns turn a point (x, y), the last column shifts it; pixel centres on whole numbers."""
