@@ -148,12 +148,13 @@ class PartFinder:
 
     def _beyond(self, pose: Floats, agreement: Agreement) -> str | None:
         """Return which limit the pose exceeds; None if it exceeds none."""
+        if agreement.seen[0] < self._limits.least_seen:
+            return poses_of.OUTSIDE
         degrees = abs(_degrees(pose[2]))
         if degrees > (self._limits.turn if self._rigid else 0.0) + _SLACK_TURN:
             return poses_of.UPSIDE_DOWN if degrees >= _HALF_TURN else poses_of.TURNED
-        limits = np.array(self._size) * self._limits.shift + _SLACK_SHIFT
-        beyond = bool((np.abs(pose[:2]) > limits).any()) or agreement.seen[0] < self._limits.least_seen
-        return poses_of.OUTSIDE if beyond else None
+        beyond = np.abs(pose[:2]) > np.array(self._size) * self._limits.shift + _SLACK_SHIFT
+        return poses_of.OUTSIDE if beyond.any() else None
 
     def _second(self, candidates: Floats, found: Agreement, pose: Floats) -> bool:
         """Return whether another candidate shows a part by edges that the part found at `pose` does not cover.
