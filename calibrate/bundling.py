@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from edge_inspect.calibrate.area_scales import scale_areas
 from edge_inspect.calibrate.counts import found_defects, found_flaws
 from edge_inspect.calibrate.decision import Decided, decide, fit_fp32, thresholds_of
-from edge_inspect.calibrate.drafts import draft, draft_manifest
+from edge_inspect.calibrate.drafts import alignment_file, draft, draft_manifest
 from edge_inspect.calibrate.engines import engine_of, engines_forgotten
 from edge_inspect.calibrate.export import to_onnx
 from edge_inspect.calibrate.flaw_sizes import score_flaws
@@ -106,7 +106,7 @@ def _make_bundle(request: Request, say: Callable[[str], None]) -> Bundle:
     defects = list_defects(request.defects) if request.defects is not None else {}
     about, model = checkpoint.load(request.run)
     copies = Copies()
-    seen, unseen = split_seen(about, good, copies)
+    seen, unseen = split_seen(about, good, copies, say)
     frames = list(unseen.values())
     if str(copies):
         say(str(copies))
@@ -130,10 +130,13 @@ def _make_bundle(request: Request, say: Callable[[str], None]) -> Bundle:
     arithmetic, files = (draft(about, each, request.out) for each in (networks.arithmetic, networks.files))
     decided = decide((arithmetic, files), networks, contest, frames, scores, fit, request.search.budget, say)
     golden = pack_golden(golden_frames(arithmetic, frames, decided.limits["fp32"], about.foreground))
-    kinds, flawed = list(defects.values()), read_defects(about, list(defects), copies, say)
-    found = _find(files, decided, frames, flawed, kinds, about.foreground, say)
+    flawed = read_defects(about, list(defects), copies, say)
+    kinds = [defects[path] for path in flawed]
+    found = _find(files, decided, frames, list(flawed.values()), kinds, about.foreground, say)
     manifest = _manifest(request, about, decided, networks, found, frames, len(seen) + len(unseen)).as_dict()
-    contents = {model_file(p): data for p, data in networks.files.items()} | {GOLDEN: golden}
+    contents = (
+        {model_file(p): data for p, data in networks.files.items()} | {GOLDEN: golden} | alignment_file(about.fit)
+    )
     promise = promise_of(complete(manifest, contents))
     report = describe(decided, networks, validation, len(pictures)) | found.told | {"promise": asdict(promise)}
     contents[REPORT] = json.dumps(report, indent=2).encode()

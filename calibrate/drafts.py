@@ -26,6 +26,7 @@ from edge_inspect.edge.bundle.manifest import (
     model_file,
 )
 from edge_inspect.edge.contract.fields import Precision, format_time, utc_now
+from edge_inspect.edge.frame.alignment import ALIGNMENT_PICTURE
 from edge_inspect.edge.frame.fit import MEAN, STD, Fit
 from edge_inspect.edge.text import clean
 from edge_inspect.models.discrepancy import SIGMA
@@ -42,10 +43,15 @@ def draft(about: Checkpoint, networks: Mapping[Precision, bytes], out: Path, fit
         fit: How frames are fitted to the network; by default as the checkpoint says.
     """
     fields = draft_manifest(about, [*networks], out, fit).as_dict()
-    contents = {model_file(p): data for p, data in networks.items()}
+    contents = {model_file(p): data for p, data in networks.items()} | alignment_file(about.fit)
     files = dict.fromkeys([GOLDEN, *contents], {"sha256": "0" * 64, "bytes": 0})
     manifest = Manifest.model_validate({"format": FORMAT, **fields, "files": files})
     return Bundle(out, manifest, "", contents.__getitem__)
+
+
+def alignment_file(fit: Fit) -> dict[str, bytes]:
+    """Return the alignment's picture by its name in a bundle; nothing if the fit aligns nothing."""
+    return {} if fit.alignment is None else {ALIGNMENT_PICTURE: fit.alignment.png()}
 
 
 def draft_manifest(
@@ -62,7 +68,13 @@ def draft_manifest(
             teacher_sha256=about.teacher_sha256,
             category=about.category,
         ),
-        input=InputPart(name=INPUT, fit=(fit or about.fit).as_dict(), mean=MEAN, std=STD),
+        input=InputPart(
+            name=INPUT,
+            fit=(fit or about.fit).as_dict(),
+            alignment=None if about.fit.alignment is None else about.fit.alignment.as_dict(),
+            mean=MEAN,
+            std=STD,
+        ),
         outputs=outputs_of(about.gives_map),
         decision=DecisionPart(
             sigma=SIGMA,

@@ -51,10 +51,13 @@ def _images(option: str, folder: Path, within: bool = False) -> list[Path]:
     return images
 
 
-def split_seen(about: Checkpoint, images: list[Path], copies: Copies) -> tuple[list[Path], dict[Path, Frame]]:
+def split_seen(
+    about: Checkpoint, images: list[Path], copies: Copies, say: Callable[[str], None]
+) -> tuple[list[Path], dict[Path, Frame]]:
     """Split the images into those that the model was trained on and those that it was not, these with their pixels.
 
-    Copies of either go to `copies`. Images that the model was trained on score too low to set a threshold.
+    Copies of either go to `copies`. Images in which the part is not found are left out and reported. Images that the
+    model was trained on score too low to set a threshold.
 
     Raises:
         DataSetError: The model was trained on all of the images.
@@ -62,6 +65,7 @@ def split_seen(about: Checkpoint, images: list[Path], copies: Copies) -> tuple[l
     trained = set(about.trained_on)
     seen: list[Path] = []
     unseen: dict[Path, Frame] = {}
+    lost: list[Path] = []
     for path in images:
         frame = read_image(path, about.fit.bits)
         digest = pixel_digest(frame)
@@ -69,8 +73,12 @@ def split_seen(about: Checkpoint, images: list[Path], copies: Copies) -> tuple[l
             continue
         if digest in trained:
             seen.append(path)
-        else:
+        elif _has_part(about.fit, frame):
             unseen[path] = frame
+        else:
+            lost.append(path)
+    if lost:
+        say(f"in {len(lost)} good images the part is not found, so they set no threshold: {clean(lost[0])}, ...")
     if not unseen:
         raise DataSetError(
             f"{clean(images[0].parent)}: the model was trained on each of these {len(images)} images, so they cannot "
@@ -79,13 +87,22 @@ def split_seen(about: Checkpoint, images: list[Path], copies: Copies) -> tuple[l
     return seen, unseen
 
 
-def read_defects(about: Checkpoint, defects: list[Path], good: Copies, say: Callable[[str], None]) -> list[Frame]:
-    """Return the defective images; report those that are among the good ones too."""
-    frames = [read_image(path, about.fit.bits) for path in defects]
-    pairs = zip(defects, frames, strict=True)
-    if both := [clean(path) for path, frame in pairs if pixel_digest(frame) in good.first]:
+def read_defects(
+    about: Checkpoint, defects: Sequence[Path], good: Copies, say: Callable[[str], None]
+) -> dict[Path, Frame]:
+    """Return the defective images in which the part is found; report the others, and those that are good ones too."""
+    frames = {path: read_image(path, about.fit.bits) for path in defects}
+    if both := [clean(path) for path, frame in frames.items() if pixel_digest(frame) in good.first]:
         say(f"{len(both)} images are among --good and --defects: {both[0]}" + (", ..." if len(both) > 1 else ""))
-    return frames
+    found = {path: frame for path, frame in frames.items() if _has_part(about.fit, frame)}
+    if lost := len(frames) - len(found):
+        say(f"in {lost} defective images the part is not found; a station rejects them for that, and they do not count")
+    return found
+
+
+def _has_part(fit: Fit, frame: Frame) -> bool:
+    pose = fit.align(frame)[1]
+    return pose is None or pose.found
 
 
 def draw_pictures(fit: Fit, images: Sequence[Path], count: int, seed: int) -> NDArray[np.uint8]:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_inspect.edge.bundle.bundle import Bundle
-from edge_inspect.edge.contract.fields import Precision
+from edge_inspect.edge.contract.fields import NotFound, Precision
 from edge_inspect.edge.contract.messages import Region
 from edge_inspect.edge.engines import AnomalyMap
 
@@ -23,12 +23,14 @@ class Decision:
         score: Image score of the part.
         threshold: Image threshold. Parts whose score is above it are rejected.
         regions: Defects of a rejected part, with the highest peak first; empty for an accepted part.
+        not_found: Why the part was not found in the frame. Then it is rejected without being judged, with score 0.
     """
 
     ok: bool
     score: float
     threshold: float
     regions: tuple[Region, ...]
+    not_found: NotFound | None = None
 
 
 class Decider:
@@ -56,7 +58,9 @@ class Decider:
 
     def decide(self, anomaly: AnomalyMap) -> Decision:
         """Return the decision on an engine's map. Only rejected parts get regions."""
-        threshold = self.threshold
+        threshold, pose = self.threshold, anomaly.placement.pose
+        if pose is not None and pose.detail is not None:
+            return Decision(ok=False, score=0.0, threshold=threshold, regions=(), not_found=pose.detail)
         ok = anomaly.score <= threshold
         return Decision(ok, anomaly.score, threshold, () if ok else self._regions(anomaly, threshold))
 
@@ -101,8 +105,8 @@ class Decider:
     ) -> Region:
         x, y, width, height, area = (int(v) for v in stats)
         place = anomaly.placement
-        left, top = place.to_frame(x + offset[0], y + offset[1])
-        right, bottom = place.to_frame(x + offset[0] + width, y + offset[1] + height)
+        x0, y0 = x + offset[0], y + offset[1]
+        left, top, right, bottom = place.box_to_frame(x0, y0, x0 + width, y0 + height)
         (x_px, width_px), (y_px, height_px) = _span(left, right), _span(top, bottom)
         # `Placement` has pixel centres at halves. A message's centroid is as in OpenCV: the first pixel's centre is 0.
         cx, cy = place.to_frame(centroid[0] + offset[0] + 0.5, centroid[1] + offset[1] + 0.5)

@@ -66,6 +66,7 @@ def inspect_files(
                 "path": clean(path),
                 "ok": decision.ok,
                 "score": round(decision.score, 6),
+                "not_found": decision.not_found,
                 "threshold": round(decision.threshold, 6),
                 "regions": [region.model_dump(mode="json") for region in decision.regions],
             }

@@ -61,6 +61,7 @@ CHANGES = {
     "/opt/edge-inspect/bin/": "",
     "/etc/edge-inspect/": "",
     "edge-train fit ": "edge-train fit --model memory --memory 50 --size 64 ",
+    "edge-train regions ": "edge-train regions --no-browser ",
     "calibrate bundle ": "calibrate bundle --calibration-images 8 --search-seconds 0 ",
     "edge-inspect bench ": "edge-inspect bench --frames 2 ",
     "python -m pytest tests/edge": f"cd {ROOT} && python -m pytest -p no:cacheprovider tests/edge",
@@ -72,6 +73,7 @@ CHANGES = {
 """What is run otherwise than it is printed: smaller, in the folder of the test, with names for placeholders."""
 
 ENDLESS = {
+    "edge-train regions --no-browser DATA/bottle/good/001.png --out regions.yaml": "http://127.0.0.1",
     "edge-inspect run --config config.yaml": "station(s) online",
     "edge-inspect bridge --config bridge.yaml": "Modbus",
     "mosquitto_sub -v -t 'edge-inspect/v1/#'": "edge-inspect/v1/plant1/line1/station1/verdict {",

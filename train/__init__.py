@@ -17,10 +17,12 @@ Pictures:
     material.py           pictures in memory, and the features computed from them
     augmentation.py       variants in other light and position
     foreground.py         where the part is in a picture
+    alignment.py          the alignment of a product, learnt from good pictures
     synthesis.py          synthetic defects to train with
     textures/             rendered texture for the defects, and for the embedded teacher
 
 Where to look:
+    place_options.py      the options `--look`, `--ignore` and `--align` of `fit`
     area_server.py        the page on which areas are drawn; its files are in area_page/
     area_editor.py        the picture to draw on, and saving
     area_drawing.py       the areas drawn on a picture, checked, read and written

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from safetensors import SafetensorError
 from edge_inspect.edge.configuration.yaml_file import parse_yaml
 from edge_inspect.edge.errors import CheckpointError, UsageError, YamlError
 from edge_inspect.edge.files import write_atomically
+from edge_inspect.edge.frame.alignment import ALIGNMENT_PICTURE, Alignment
 from edge_inspect.edge.frame.fit import Fit
 from edge_inspect.models.memory import Remembering, map_size
 from edge_inspect.models.network import Network
@@ -87,7 +88,10 @@ def save(folder: Path, checkpoint: Checkpoint, model: Network) -> None:
     """Write a checkpoint into a folder; the description is written last, so a folder that has one is complete."""
     tensors = {name: tensor.contiguous().cpu() for name, tensor in model.state_dict().items()}
     write_atomically(folder / TENSORS, safetensors.torch.save(tensors))
-    fields = {"format": FORMAT, **asdict(checkpoint), "fit": checkpoint.fit.as_dict()}
+    fields = {"format": FORMAT, **asdict(replace(checkpoint, fit=Fit())), "fit": checkpoint.fit.as_dict()}
+    if (alignment := checkpoint.fit.alignment) is not None:
+        write_atomically(folder / ALIGNMENT_PICTURE, alignment.png())
+        fields["alignment"] = alignment.as_dict()
     write_atomically(folder / DESCRIPTION, yaml.safe_dump(fields, sort_keys=False).encode())
 
 
@@ -109,12 +113,14 @@ def load(folder: Path) -> tuple[Checkpoint, Network]:
     if version != FORMAT:
         raise CheckpointError(f"{description}: has format {version}; this program reads format {FORMAT}: train again")
     try:
-        checkpoint = Checkpoint(**{**fields, "fit": Fit.from_dict(fields["fit"])})
+        fit = Fit.from_dict(fields.pop("fit"))
+        if (alignment := fields.pop("alignment", None)) is not None:
+            fit = replace(fit, alignment=Alignment.from_dict(alignment, (folder / ALIGNMENT_PICTURE).read_bytes()))
+        checkpoint = Checkpoint(**fields, fit=fit)
         model = system_of(checkpoint.model).build(Teacher(checkpoint.teacher), checkpoint.options)
         if checkpoint.memory:
-            fit = checkpoint.fit
             model = Remembering(model, checkpoint.memory, map_size(fit.height, fit.width) if checkpoint.usual else None)
-    except (AttributeError, TypeError, KeyError, ValueError, UsageError) as error:
+    except (AttributeError, TypeError, KeyError, ValueError, OSError, UsageError) as error:
         raise CheckpointError(f"{description}: is not the description of a checkpoint: {error}") from error
     _load_tensors(model, folder / TENSORS)
     return checkpoint, model.eval()

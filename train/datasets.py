@@ -87,6 +87,7 @@ class GoodImages:
         digests: Digests of their pixels.
         shown: For each picture, x0, y0, x1, y1 in canvas pixels of the part that shows the frame and not padding.
         copies: The copies.
+        lost: Files of pictures in which the part was not found; they are left out.
 
     Raises:
         ImageError: A picture cannot be read.
@@ -99,11 +100,15 @@ class GoodImages:
         self.digests: dict[Path, str] = {}
         self.shown: dict[Path, tuple[int, int, int, int]] = {}
         self.copies = Copies()
+        self.lost: list[Path] = []
         for path in tracked(paths, len(paths), "reading", "images"):
             frame = read_image(path, fit.bits)
             digest = pixel_digest(frame)
             if self.copies.is_new(path, digest):
                 fitted, placement = fit.apply(frame)
+                if not placement.found:
+                    self.lost.append(path)
+                    continue
                 self._tiles_of(len(self.paths))[:] = fit.cut(fitted)
                 self.paths.append(path)
                 self.digests[path] = digest

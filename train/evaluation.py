@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -93,7 +94,8 @@ def evaluate(predict: Predict, images: list[TestImage], fit: Fit, trained_on: Co
     def infer(frame: Frame) -> AnomalyMap:
         fitted, placement = fit.apply(frame)
         values = predict(fitted)
-        return AnomalyMap(values, placement, float(values[placement.looked_at(fit.canvas)].max()))
+        score = float(values[placement.looked_at(fit.canvas)].max()) if placement.found else math.inf
+        return AnomalyMap(values, placement, score)
 
     return evaluate_frames(infer, images, fit.bits, trained_on)
 
@@ -128,7 +130,12 @@ def evaluate_frames(
         maps.append(map_in_plane(found.values, found.placement, (frame.shape[1], frame.shape[0])))
         mask = None if image.good else notes.usable(image, load_mask(image, frame), found.placement)
         masks.append(np.zeros(maps[-1].shape, np.uint8) if mask is None else mask_in_plane(mask.marked))
-        known.append(image.good or mask is not None)
+        known.append((image.good or mask is not None) and found.placement.found)
+    if lost := sum(np.isinf(scores)):
+        notes.lines.append(f"in {lost} images the part was not found; a station rejects them, so they score highest")
+        # Numbers that reports can draw: just above all others.
+        highest = max((score for score in scores if np.isfinite(score)), default=1.0)
+        scores = [score if np.isfinite(score) else highest + 0.01 * abs(highest) for score in scores]
     fill_unseen(maps)
     valid = [np.broadcast_to(np.True_, mask.shape) for mask in masks]
     every = Evaluation(kept, np.array(scores, np.float32), maps, masks, valid, np.array(known, bool), notes.lines)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from edge_inspect.edge.errors import UsageError
 from edge_inspect.edge.frame.fit_modes import DEPTHS, MODES, MOST_TILES, OVERLAP
 from edge_inspect.edge.program import say, seed
+from edge_inspect.train.place_options import add_place_options, learn_alignment
 
 # Modules that may not be installed are imported only inside the handlers, where run_command reports a missing one.
 if TYPE_CHECKING:
@@ -163,19 +164,7 @@ one of half width), where progress.html is. RUN itself then holds the system tha
     parser.add_argument(
         "--region", metavar="X,Y,W,H", help="region of interest in frame pixels; the rest of the frame is ignored"
     )
-    parser.add_argument(
-        "--look",
-        type=Path,
-        metavar="FILE",
-        help="areas that are looked at; the rest of the frame is ignored. FILE is YAML as edge-train regions writes it "
-        "(its list `look`), or a mask image, white where to look",
-    )
-    parser.add_argument(
-        "--ignore",
-        type=Path,
-        metavar="FILE",
-        help="areas that are ignored, such as a lamp: nothing in them can change a score. FILE as for --look",
-    )
+    add_place_options(parser)
     parser.add_argument("--grey", action="store_true", help="convert images to greyscale first")
     parser.add_argument(
         "--bits",
@@ -315,7 +304,9 @@ def _parse_fit(arguments: argparse.Namespace, category: str) -> Fit:
     overlap = OVERLAP if arguments.overlap is None else arguments.overlap
     region, bits = _parse_region(arguments.region), arguments.bits
     areas = read_areas(arguments.look, arguments.ignore)
+    alignment = learn_alignment(arguments, category)
     fit = Fit(width, height, arguments.fit, region, arguments.grey, overlap=overlap, bits=bits, areas=areas)
+    fit = replace(fit, alignment=alignment)
     if fit.mode != "tile":
         if arguments.tiles is not None or arguments.overlap is not None:
             raise UsageError(f"--tiles and --overlap belong to --fit tile, not to --fit {fit.mode}")

@@ -52,8 +52,9 @@ def map_in_plane(values: NDArray[np.float32], placement: Placement, frame: Size)
         inside = whole[y0:y1, x0:x1].copy()
         whole.fill(np.nan)
         whole[y0:y1, x0:x1] = inside
-    if placement.weights is not None:
-        counts = placement.map_to_frame((placement.weights > 0).astype(np.float32), *frame)
+    if placement.weights is not None or placement.pose is not None:
+        looked_at = placement.looked_at((values.shape[1], values.shape[0]))
+        counts = placement.map_to_frame(looked_at.astype(np.float32), *frame)
         whole[counts < 1 - EPSILON] = np.nan
     return np.asarray(_shrunk(whole, plane_of(frame)), np.float32)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -78,4 +79,7 @@ class TrainingSettings:
         fields = dataclasses.asdict(self)
         for left_out in ("out", "data", "device", "cache_gb", "teacher_weights", "textures", "options"):
             fields.pop(left_out)
-        return fields | {"fit": self.fit.as_dict()}
+        fields["fit"] = self.fit.as_dict()
+        if (alignment := self.fit.alignment) is not None:
+            fields["alignment"] = alignment.as_dict() | {"picture": hashlib.sha256(alignment.png()).hexdigest()}
+        return fields

@@ -66,6 +66,8 @@ def fit(settings: TrainingSettings) -> Checkpoint:
     good = GoodImages([*category.train_images(), *own], settings.fit)
     if str(good.copies):
         say(str(good.copies))
+    if good.lost:
+        say(f"{len(good.lost)} good images are left out, as the part was not found in them: {clean(good.lost[0])}, ...")
     groups = find_groups(good.paths, good.fitted, settings.group)
     if str(groups):
         say(str(groups))

@@ -201,6 +201,8 @@ def _tiles(pictures: Sequence[Path], fit: Fit) -> tuple[NDArray[np.uint8], NDArr
     tiles, valid, sources = [], [], []
     for path in pictures:
         fitted, placement = fit.apply(read_image(path, fit.bits))
+        if not placement.found:
+            continue
         shown = placement.looked_at(fit.canvas)
         counts = np.stack([shown[place] for place in fit.grid.places()])
         some = counts.any(axis=(1, 2))

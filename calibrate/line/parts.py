@@ -79,7 +79,11 @@ def read_evidence(folder: Path, bundle: Bundle) -> LineParts:
     Raises:
         UsageError: There are too few such parts, or they were judged in several precisions.
     """
-    cases = [case for case in _cases(folder) if case.sample and case.verdict.bundle.digest == bundle.digest]
+    cases = [
+        case
+        for case in _cases(folder)
+        if case.sample and case.verdict.bundle.digest == bundle.digest and case.verdict.not_found is None
+    ]
     precisions = sorted({case.verdict.precision for case in cases})
     if len(precisions) > 1:
         raise UsageError(

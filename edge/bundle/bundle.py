@@ -6,6 +6,8 @@ import hashlib
 import io
 import zipfile
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -26,8 +28,9 @@ from edge_inspect.edge.bundle.manifest import (
 )
 from edge_inspect.edge.bundle.signature import PublicKey, Signature, check_signature, read_signature
 from edge_inspect.edge.contract.fields import Precision
-from edge_inspect.edge.errors import BundleError
+from edge_inspect.edge.errors import BundleError, UsageError
 from edge_inspect.edge.files import new_folder
+from edge_inspect.edge.frame.alignment import ALIGNMENT_PICTURE, Alignment
 from edge_inspect.edge.frame.fit import Fit
 from edge_inspect.edge.frame.images import Frame
 
@@ -75,10 +78,16 @@ class Bundle:
         self.path, self.manifest, self.digest, self._read = path, manifest, digest, read
         self.signed_by = signed_by
 
-    @property
+    @cached_property
     def fit(self) -> Fit:
         """The fit that brings frames to the size of the network's input."""
-        return Fit.from_dict(self.manifest.input.fit)
+        fit, alignment = Fit.from_dict(self.manifest.input.fit), self.manifest.input.alignment
+        if alignment is None:
+            return fit
+        try:
+            return replace(fit, alignment=Alignment.from_dict(alignment, self._read(ALIGNMENT_PICTURE)))
+        except UsageError as error:
+            raise BundleError(f"{self.path}: {error}") from error
 
     def model(self, precision: Precision) -> bytes:
         """Return the ONNX file of a precision.

@@ -12,6 +12,7 @@ from edge_inspect.edge.configuration.yaml_file import parse_yaml
 from edge_inspect.edge.contract.fields import Precision
 from edge_inspect.edge.engines.name import EngineName
 from edge_inspect.edge.errors import BundleError, UsageError, YamlError
+from edge_inspect.edge.frame.alignment import ALIGNMENT_PICTURE
 from edge_inspect.edge.frame.fit import Fit
 from edge_inspect.edge.health.picture import PictureRange
 
@@ -53,6 +54,10 @@ class InputPart(_Part):
 
     name: str = Field(description="name of the ONNX input, (N, 3, height, width) float32, RGB")
     fit: dict[str, Any] = Field(description="fit of the frame: width, height, mode, region, grey, tiles, overlap, bits")
+    alignment: dict[str, Any] | None = Field(
+        default=None,
+        description="how the part is found and brought to one pose before the fit; its picture is alignment.png",
+    )
     mean: tuple[float, float, float] = Field(description="mean of R, G and B that is subtracted, on the scale 0 to 1")
     std: tuple[float, float, float] = Field(description="standard deviation of R, G and B that is divided by")
     pictures: PictureRange | None = Field(default=None, description="figures of the held-out good images")
@@ -191,7 +196,11 @@ class Manifest(_Part):
 
     @model_validator(mode="after")
     def _complete(self) -> Manifest:
-        wanted = {GOLDEN, *(model_file(precision) for precision in self.precisions)}
+        wanted = {
+            GOLDEN,
+            *((ALIGNMENT_PICTURE,) if self.input.alignment else ()),
+            *(model_file(precision) for precision in self.precisions),
+        }
         if missing := sorted(wanted - self.files.keys()):
             raise ValueError(f"files: {', '.join(missing)} missing")
         unset = [p for p in self.precisions if p not in self.decision.thresholds or p not in self.golden.tolerance]

@@ -24,6 +24,9 @@ CONTRACT_VERSION: Literal[1] = 1
 
 Precision = Literal["int8", "bf16", "fp16", "fp32"]
 
+NotFound = Literal["absent", "unclear", "glare", "outside", "turned", "upside_down", "several"]
+"""Why a part was not found in its frame; edge/frame/pose.py has what each means."""
+
 
 _TIME_PATTERN = r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{6}Z$"
 

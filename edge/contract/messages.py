@@ -25,6 +25,7 @@ from edge_inspect.edge.contract.fields import (
     ContractModel,
     Count,
     Name,
+    NotFound,
     PartId,
     Precision,
     Reason,
@@ -121,10 +122,21 @@ class Verdict(Message):
         "threshold, or the bundle has no such areas",
     )
 
+    reason: Literal["defect", "not_found"] | None = Field(
+        default=None,
+        description="why the part is rejected, or would be if the station were not in shadow: defect, or not_found: "
+        "the part was not found in the frame, which was not judged; null: the part is good",
+    )
+    not_found: NotFound | None = Field(
+        default=None,
+        description="how the part was not found: absent; unclear: too little of it is recognised; glare; outside: "
+        "partly outside the frame, or shifted too far; turned too far; upside_down; several parts. The score is 0 then",
+    )
+
     @property
-    def is_above(self) -> bool:
-        """Whether the score is above the threshold. Such a part is rejected, unless the station is in shadow."""
-        return self.score > self.threshold
+    def is_rejected(self) -> bool:
+        """Whether the part is rejected, or would be if the station were not in shadow."""
+        return self.not_found is not None or self.score > self.threshold
 
 
 LARGEST_REGIONS = 32

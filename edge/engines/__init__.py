@@ -43,7 +43,8 @@ class AnomalyMap:
         values: Anomaly map, (height, width) float32, of the size of the fit's canvas. It is valid until the engine's
             next call.
         placement: Position of the canvas in the frame.
-        score: The bundle's statistic of the map, over the area that shows the frame and not padding.
+        score: The bundle's statistic of the map, over the area that shows the frame and is looked at; infinite if the
+            part was not found in the frame.
     """
 
     values: NDArray[np.float32]

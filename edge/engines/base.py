@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -119,7 +120,8 @@ class FittedEngine(ABC):
 
         for values in self._weighted(fitted()):
             placement = placements.popleft()
-            yield AnomalyMap(values, placement, self._score(values, placement))
+            score = self._score(values, placement) if placement.found else math.inf
+            yield AnomalyMap(values, placement, score)
 
     def infer_fitted(self, fitted: Frame) -> NDArray[np.float32]:
         """Return the map, (height, width), of a frame that was already fitted to the canvas; valid until the next call.

@@ -70,7 +70,7 @@ def _newest(folder: Path, only: Only | None) -> Iterator[PartOnDisk]:
             saved = SavedPart.model_validate_json(file.read_bytes())
         except (OSError, ValidationError):  # deleted meanwhile, or not a file of this program
             continue
-        if (only == "rejects" and not saved.verdict.is_above) or (only == "borderline" and not saved.borderline):
+        if (only == "rejects" and not saved.verdict.is_rejected) or (only == "borderline" and not saved.borderline):
             continue
         picture = find_picture(file.parents[1], saved.verdict.id)
         if picture is not None:
@@ -83,16 +83,17 @@ def _draw(found: PartOnDisk) -> list[Frame]:
     anomaly = read_map(found.folder, found.saved)
     if anomaly is None:
         return [scaled(frame, _HEIGHT)]
-    decision = Decision(not verdict.is_above, verdict.score, verdict.threshold, found.saved.regions)
+    accepted = not verdict.is_rejected
+    decision = Decision(accepted, verdict.score, verdict.threshold, found.saved.regions, verdict.not_found)
     return [scaled(frame, _HEIGHT), scaled(draw_overlay(frame, anomaly, decision), _HEIGHT)]
 
 
 def _caption(saved: SavedPart) -> str:
     verdict = saved.verdict
-    word, sign = ("REJECT", ">") if verdict.is_above else ("accept", "<=")
+    word, sign = ("REJECT", ">") if verdict.is_rejected else ("accept", "<=")
     if verdict.shadow:
         word = "shadow"
-    figures = f"{verdict.score:.3f} {sign} {verdict.threshold:.3f}"
+    figures = verdict.not_found or f"{verdict.score:.3f} {sign} {verdict.threshold:.3f}"
     return f"{word} {figures}  {verdict.decided_at:%m-%d %H:%M:%S} {saved.station} {verdict.part_id or ''}"
 
 
@@ -100,9 +101,10 @@ def _describe(found: PartOnDisk) -> dict[str, Any]:
     verdict = found.saved.verdict
     return {
         "path": clean(found.picture),
-        "ok": not verdict.is_above,
+        "ok": not verdict.is_rejected,
         "borderline": found.saved.borderline,
         "score": round(verdict.score, 6),
+        "not_found": verdict.not_found,
         "threshold": round(verdict.threshold, 6),
         "station": found.saved.station,
         "part_id": verdict.part_id,

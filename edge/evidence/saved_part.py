@@ -12,11 +12,22 @@ from edge_inspect.edge.contract.messages import Region, Verdict
 from edge_inspect.edge.engines import AnomalyMap
 from edge_inspect.edge.frame.images import Frame
 from edge_inspect.edge.frame.placement import Placement
+from edge_inspect.edge.frame.pose import Pose
 
 PICTURES = ("good", "defects")
 FOLDERS = (*PICTURES, "maps", "verdicts")
 SUFFIXES = {"png": ".png", "jpeg": ".jpg"}
 _JPEG = (cv2.IMWRITE_JPEG_QUALITY, 92)
+
+
+class SavedPose(BaseModel):
+    """Where the part was found in the frame (see `edge.frame.pose.Pose`)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    shift: tuple[float, float]
+    angle: float
+    centre: tuple[float, float]
 
 
 class SavedMap(BaseModel):
@@ -31,6 +42,23 @@ class SavedMap(BaseModel):
     origin_x: float
     origin_y: float
     valid: tuple[int, int, int, int]
+    pose: SavedPose | None = Field(default=None, description="where the part was found; null: it was not sought")
+
+    @classmethod
+    def of(cls, placement: Placement, low: float, high: float) -> SavedMap:
+        """Return the position of a map with values from `low` to `high`."""
+        place, pose = placement, placement.pose
+        found = None if pose is None else SavedPose(shift=pose.shift, angle=pose.angle, centre=pose.centre)
+        origin = {"origin_x": place.origin_x, "origin_y": place.origin_y}
+        return cls(
+            low=low, high=high, scale_x=place.scale_x, scale_y=place.scale_y, valid=place.valid, pose=found, **origin
+        )
+
+    @property
+    def placement(self) -> Placement:
+        """The position without weights."""
+        pose = None if self.pose is None else Pose(self.pose.shift, self.pose.angle, centre=self.pose.centre)
+        return Placement(self.scale_x, self.scale_y, self.origin_x, self.origin_y, self.valid, pose=pose)
 
 
 class SavedPart(BaseModel):
@@ -73,19 +101,18 @@ def pack(part: PartToSave, format: Literal["png", "jpeg"]) -> dict[str, bytes]:
     identity, values = part.verdict.id, part.anomaly.values
     low, high = float(values.min()), float(values.max())
     levels = np.round((values - low) * (65535 / max(high - low, 1e-12))).astype(np.uint16)
-    placement = part.anomaly.placement
     saved = SavedPart(
         station=part.station,
         borderline=part.borderline,
         verdict=part.verdict,
         regions=part.regions,
-        map=SavedMap(low=low, high=high, **vars(placement)),
+        map=SavedMap.of(part.anomaly.placement, low, high),
         sample=part.sample,
     )
     # OpenCV's default for PNG is twice as fast as every setting that can be chosen.
     _, picture = cv2.imencode(SUFFIXES[format], part.frame, [] if format == "png" else _JPEG)
     _, map_ = cv2.imencode(".png", levels)
-    folder = "defects" if part.verdict.is_above else "good"
+    folder = "defects" if part.verdict.is_rejected else "good"
     return {
         f"{folder}/{identity}{SUFFIXES[format]}": picture.tobytes(),
         f"maps/{identity}.png": map_.tobytes(),
@@ -107,5 +134,4 @@ def read_map(folder: Path, saved: SavedPart) -> AnomalyMap | None:
         return None
     map_ = saved.map
     values: NDArray[np.float32] = (map_.low + levels * ((map_.high - map_.low) / 65535)).astype(np.float32)
-    placement = Placement(map_.scale_x, map_.scale_y, map_.origin_x, map_.origin_y, map_.valid)
-    return AnomalyMap(values, placement, saved.verdict.score)
+    return AnomalyMap(values, map_.placement, saved.verdict.score)

@@ -60,7 +60,7 @@ class EvidenceWriter:
             sample: Whether to save the part regardless of its score.
         """
         borderline = abs(verdict.score - verdict.threshold) <= self._settings.borderline * abs(verdict.threshold)
-        if not (verdict.is_above or borderline or sample):
+        if not (verdict.is_rejected or borderline or sample):
             return False
         if self._queue.full():
             self._drop(station)

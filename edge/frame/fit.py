@@ -16,10 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_inspect.edge.errors import UsageError
+from edge_inspect.edge.frame.alignment import Aligner, Alignment
 from edge_inspect.edge.frame.areas import Areas
 from edge_inspect.edge.frame.fit_modes import DEPTHS, MODES, MOST_TILES, OVERLAP, Mode
 from edge_inspect.edge.frame.images import Frame
 from edge_inspect.edge.frame.placement import Placement
+from edge_inspect.edge.frame.pose import Pose
 from edge_inspect.edge.frame.resizing import Picture, resize
 from edge_inspect.edge.frame.tiles import Grid, Merger
 
@@ -57,6 +59,8 @@ class Fit:
         overlap: Number of network pixels that neighbouring tiles share, at most half a tile's side.
         bits: Number of bits that the values of 16-bit picture files use, if the files do not say; see `read_image`.
         areas: Where to look in the frame; `None` means everywhere. Frames must then have the size of `areas`.
+        alignment: How the part is brought to one pose first; `None` if it lies still. It has a picture, so it is not in
+            `as_dict`: checkpoint and bundle keep it beside the other fields.
     """
 
     width: int = 256
@@ -68,6 +72,7 @@ class Fit:
     overlap: int = OVERLAP
     bits: int | None = None
     areas: Areas | None = None
+    alignment: Alignment | None = None
 
     def __post_init__(self) -> None:
         for name, value in (("width", self.width), ("height", self.height)):
@@ -113,12 +118,17 @@ class Fit:
     def apply(self, frame: Frame) -> tuple[Frame, Placement]:
         """Return a frame fitted to the canvas, (height, width, 3) uint8 BGR, and the canvas's position in the frame.
 
+        A part that does not lie still is found and brought to its pose first. If it is not found, the frame is fitted
+        as it is, and the placement's pose says so.
+
         Resizing is bilinear. A side that is much too long is halved first (`resize_steps`), so that small defects do
         not fall between the samples.
 
         Raises:
-            UsageError: The region of interest lies outside the frame.
+            UsageError: The region of interest lies outside the frame, or the frame has another size than the areas or
+                the alignment.
         """
+        frame, pose = self.align(frame)
         x, y, w, h = self.region_of(frame)
         view = frame[y : y + h, x : x + w]
         if self.grey:
@@ -135,7 +145,23 @@ class Fit:
             fitted = fitted.copy() if np.may_share_memory(fitted, frame) else fitted
             self.blank(fitted)
             placement = replace(placement, weights=self.weights)
-        return fitted, placement
+        return fitted, placement if pose is None else replace(placement, pose=pose)
+
+    def align(self, frame: Frame) -> tuple[Frame, Pose | None]:
+        """Return a frame with the part in its pose, and where the part was; the frame itself if it was not found.
+
+        Raises:
+            UsageError: The frame has another size than the alignment's picture.
+        """
+        if self.aligner is None:
+            return frame, None
+        pose = self.aligner.find(frame)
+        return (self.aligner.align(frame, pose) if pose.found else frame), pose
+
+    @cached_property
+    def aligner(self) -> Aligner | None:
+        """Finds the part; `None` if the fit aligns nothing. It is made on first use, which may take a second."""
+        return None if self.alignment is None else Aligner(self.alignment)
 
     def blank(self, fitted: Frame) -> None:
         """Give the pixels of a fitted frame that are not looked at one colour, in place."""
@@ -233,7 +259,7 @@ class Fit:
         return padded
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the fields as plain values that YAML can hold."""
+        """Return the fields but the alignment as plain values that YAML can hold."""
         region = None if self.region is None else list(self.region)
         return {
             "width": self.width,

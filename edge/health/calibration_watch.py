@@ -72,7 +72,7 @@ class CalibrationWatch:
     def add(self, decision: Decision) -> None:
         """Take in the decision on a part."""
         self._rejects.add(rejected=not decision.ok)
-        if self._drift is not None:
+        if self._drift is not None and decision.not_found is None:
             self._drift.add(decision.score)
 
     def picture(self) -> PictureHealth | None:

@@ -50,6 +50,8 @@ class InspectedPart(NamedTuple):
             engine=self.bundle.engine.name,
             latency_ms=round(self.latency_ms, 3),
             frame=FrameSize(width=width, height=height),
+            reason="not_found" if self.decision.not_found else None if self.decision.ok else "defect",
+            not_found=self.decision.not_found,
             area_name=self.decision.regions[0].area_name if self.decision.regions else None,
         )
 

@@ -186,12 +186,15 @@ class Shadow:
         return self.is_on and self._frames > 0 and self._parts % -(-self._wanted // self._frames) == 0
 
     def take(self, verdict: Verdict, picture: PictureFigures) -> None:
-        """Collect the score and picture figures of a part; the last wanted part ends the shadow."""
+        """Collect the score and picture figures of a part; the last wanted part ends the shadow.
+
+        A part that was not found in its frame has no score, and does not count.
+        """
         with self._lock:
-            if not self._wanted:
+            if not self._wanted or verdict.not_found is not None:
                 return
             self._parts += 1
-            self._above += verdict.is_above
+            self._above += verdict.is_rejected
             try:
                 self._append(
                     ShadowScore(id=verdict.id, sequence=verdict.sequence, score=verdict.score, picture=picture)

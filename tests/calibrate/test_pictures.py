@@ -40,7 +40,7 @@ def test_copies_of_good_images_count_once(run: Path, good: Path, tmp_path: Path)
     for path in list_images(good):  # under another name, in another format
         cv2.imwrite(str(folder / f"copy of {path.stem}.bmp"), read_image(path))
     copies = Copies()
-    seen, unseen = split_seen(about, list_images(folder), copies)
+    seen, unseen = split_seen(about, list_images(folder), copies, print)
     assert (len(seen), len(unseen), len(copies.found)) == (12, 4, 16)
     assert f"16 of 32 good images are copies, and count once: {folder}" in str(copies)
     assert {pixel_digest(frame) for frame in unseen.values()} == set(about.held_out)
@@ -49,6 +49,6 @@ def test_copies_of_good_images_count_once(run: Path, good: Path, tmp_path: Path)
 def test_defects_among_the_good_images_are_said(run: Path, good: Path) -> None:
     about, copies, said = checkpoint.load(run)[0], Copies(), []
     images = list_images(good)
-    split_seen(about, images[1:], copies)
+    split_seen(about, images[1:], copies, print)
     assert len(read_defects(about, images[:3], copies, said.append)) == 3
     assert said == [f"2 images are among --good and --defects: {images[1]}, ..."]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -21,6 +23,7 @@ from edge_inspect.edge.engines.tensorrt.network import Network
 from edge_inspect.edge.engines.tensorrt.slot import Slot
 from edge_inspect.edge.frame.fit import Fit
 from edge_inspect.edge.frame.images import Frame
+from edge_inspect.edge.frame.pose import Pose
 
 
 class FusedTensorRtEngine(TensorRtEngine):
@@ -47,7 +50,8 @@ class FusedTensorRtEngine(TensorRtEngine):
     ) -> None:
         self._kernels = kernels
         super().__init__(bundle, precision, plan, trt, cuda)
-        self._unfitted = replace(self._fit, region=None, areas=None)
+        self._unaligned = replace(self._fit, alignment=None)
+        self._unfitted = replace(self._unaligned, region=None, areas=None)
 
     def infer_all(self, frames: Iterable[Frame]) -> Iterator[AnomalyMap]:
         """Yield the anomaly maps of frames in order, each valid until the next one. Frames may be read ahead.
@@ -57,7 +61,19 @@ class FusedTensorRtEngine(TensorRtEngine):
             DriftError: A result is not finite.
             UsageError: The region of interest lies outside a frame.
         """
-        return self._run_slots((frame, self._fit) for frame in frames)
+        poses: deque[Pose | None] = deque()
+
+        def aligned() -> Iterator[tuple[Frame, Fit]]:
+            for frame in frames:
+                moved, pose = self._fit.align(frame)
+                poses.append(pose)
+                yield moved, self._unaligned
+
+        for anomaly in self._run_slots(aligned()):
+            if (pose := poses.popleft()) is not None:
+                score = anomaly.score if pose.found else math.inf
+                anomaly = AnomalyMap(anomaly.values, replace(anomaly.placement, pose=pose), score)
+            yield anomaly
 
     def infer_fitted(self, fitted: Frame) -> NDArray[np.float32]:
         """Return the map, (height, width), of a frame that was already fitted to the canvas; valid until the next call.

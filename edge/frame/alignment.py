@@ -1,0 +1,198 @@
+"""A part that does not lie still is found in every frame and brought to one pose, before the fit.
+
+`Alignment` is what is known: the reference picture, where the part lies in it, how far it may move. It belongs to the
+model and travels in checkpoint and bundle. `Aligner` is made of it once and finds the part in each frame:
+
+1. The frame, made grey and halved a few times, is correlated with the part at all angles (edge/frame/part_search.py).
+2. The best few poses are refined by the part's edges at twice the final pixel, the best one then at the final pixel
+   (edge/frame/part_edges.py). The confidence is how well the gradients at the edges agree.
+3. The pose is refused if the confidence is low, the part lies outside or too far from where it should, a second part is
+   there, or small edges such as a label show that it lies in a twin's pose (edge/frame/part_twins.py).
+
+A frame whose part is not found must be rejected with the reason `not_found`: the background says nothing of the part.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any, Literal, get_args
+
+import cv2
+import numpy as np
+
+from edge_inspect.edge.errors import UsageError
+from edge_inspect.edge.frame.images import Frame
+from edge_inspect.edge.frame.part_finder import Limits, PartFinder
+from edge_inspect.edge.frame.pose import Pose
+
+AlignMode = Literal["none", "shift", "rigid"]
+ALIGN_MODES: tuple[str, ...] = get_args(AlignMode)
+
+ALIGNMENT_PICTURE = "alignment.png"
+"""Name of the reference picture's file in checkpoint and bundle."""
+
+LEAST_SIDE = 24
+"""Pixels: the shortest side of a part that can be found."""
+
+MOST_TURN = 45.0
+"""Degrees. A lamp that stands still lights a part turned farther so differently that its edges seem to be shifted."""
+
+
+@dataclass(frozen=True, eq=False)
+class Alignment:
+    """How frames are aligned.
+
+    Attributes:
+        mode: `none`; `shift` (the part may be shifted); or `rigid` (shifted and turned).
+        reference: (H, W, 3) uint8 BGR: a picture in which the part lies as it should. None in mode `none`.
+        part: x, y, width, height in pixels of a rectangle round the part in the reference. None in mode `none`.
+        shift: How far the part's middle may be shifted to each side, as a share of the frame's width and height.
+        turn: How far the part may be turned to each side, in degrees. Mode `shift` ignores it.
+        least_confidence: A part found with less is not found, in (0, 1).
+        least_seen: Share of the part's edges that must lie inside the frame, in (0, 1].
+    """
+
+    mode: AlignMode = "none"
+    reference: Frame | None = None
+    part: tuple[int, int, int, int] | None = None
+    shift: float = 0.15
+    turn: float = 20.0
+    least_confidence: float = 0.6
+    least_seen: float = 0.9
+
+    def __post_init__(self) -> None:
+        if self.mode not in ALIGN_MODES:
+            raise UsageError(f"alignment mode {self.mode!r} is unknown; there are {', '.join(ALIGN_MODES)}")
+        for name, low, high, unit in (
+            ("shift", 0.0, 0.5, "a share of the frame"),
+            ("turn", 0.0, MOST_TURN, "degrees"),
+            ("least_confidence", 0.05, 0.99, "a confidence"),
+            ("least_seen", 0.4, 1.0, "a share of the part"),
+        ):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+                raise UsageError(f"alignment {name} {value!r} must be {unit} between {low:g} and {high:g}")
+        if self.mode == "none":
+            if self.reference is not None or self.part is not None:
+                raise UsageError("alignment mode none has no reference and no part; name mode shift or rigid")
+            return
+        _check_reference(self.reference)
+        _check_part(self.part, self.reference)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return all fields but the picture as plain values, for YAML and JSON."""
+        values = {each.name: getattr(self, each.name) for each in fields(self) if each.name != "reference"}
+        return values | {"part": None if self.part is None else list(self.part)}
+
+    def png(self) -> bytes:
+        """Return the reference picture as PNG, without loss; nothing in mode `none`."""
+        if self.reference is None:
+            return b""
+        _, data = cv2.imencode(".png", self.reference)
+        return bytes(data)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any], png: bytes = b"") -> Alignment:
+        """Return the inverse of `as_dict` and `png`.
+
+        Raises:
+            UsageError: A field is unknown or wrong, or the PNG cannot be read.
+        """
+        known = {each.name for each in fields(cls)} - {"reference"}
+        if unknown := sorted(set(values) - known):
+            raise UsageError(f"alignment {unknown[0]} is unknown; there are {', '.join(sorted(known))}")
+        reference = None
+        if png:
+            decoded = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR)
+            if decoded is None:
+                raise UsageError("alignment reference: the PNG is damaged")
+            reference = np.asarray(decoded, np.uint8)
+        part = values.get("part")
+        return cls(**{**values, "part": tuple(part) if isinstance(part, list) else part}, reference=reference)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Alignment):
+            return NotImplemented
+        same = self.as_dict() == other.as_dict()
+        if self.reference is None or other.reference is None:
+            return same and self.reference is other.reference
+        return same and np.array_equal(self.reference, other.reference)
+
+    def __hash__(self) -> int:
+        return hash((self.mode, self.part, self.shift, self.turn, self.least_confidence, self.least_seen))
+
+
+class Aligner:
+    """Finds the part in frames and aligns them; one for any number of threads, as nothing changes after it is made."""
+
+    def __init__(self, alignment: Alignment) -> None:
+        """Prepare the reference, which takes a second or less.
+
+        Raises:
+            UsageError: The part has hardly any edges, or edges by which its pose cannot be told.
+        """
+        self.alignment = alignment
+        self._finder: PartFinder | None = None
+        if alignment.reference is not None and alignment.part is not None:
+            limits = Limits(alignment.shift, alignment.turn, alignment.least_confidence, alignment.least_seen)
+            rigid = alignment.mode == "rigid"
+            self._finder = PartFinder(alignment.reference, alignment.part, limits, rigid=rigid)
+
+    def find(self, frame: Frame) -> Pose:
+        """Return where the part lies in a frame.
+
+        Args:
+            frame: (H, W, 3) uint8 BGR, of the reference's size.
+
+        Raises:
+            UsageError: The frame is of another size than the reference.
+        """
+        if self._finder is None:
+            return Pose()
+        self._check(frame)
+        return self._finder.find(frame)
+
+    def align(self, frame: Frame, pose: Pose) -> Frame:
+        """Return the frame with the part where the reference has it; what was outside continues the frame's border.
+
+        Raises:
+            UsageError: The frame is of another size than the reference.
+        """
+        if self._finder is None or not pose.moved:
+            return frame
+        self._check(frame)
+        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        # OpenCV 5 moves four channels in half the time that it needs for three.
+        four = cv2.cvtColor(frame, cv2.COLOR_BGR2BGRA)
+        size = (frame.shape[1], frame.shape[0])
+        four = cv2.warpAffine(four, pose.to_frame, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
+        return np.asarray(cv2.cvtColor(four, cv2.COLOR_BGRA2BGR), np.uint8)
+
+    def _check(self, frame: Frame) -> None:
+        reference = self.alignment.reference
+        assert reference is not None
+        if frame.shape != reference.shape:
+            (height, width), (rows, columns) = frame.shape[:2], reference.shape[:2]
+            raise UsageError(
+                f"a frame of {width}x{height} pixels cannot be aligned: the alignment's reference picture has "
+                f"{columns}x{rows}; set the camera to that size, or train again with its pictures"
+            )
+
+
+def _check_reference(reference: object) -> None:
+    if not isinstance(reference, np.ndarray):
+        raise UsageError("alignment reference is missing; modes shift and rigid need a picture of the part")
+    if reference.dtype != np.uint8 or reference.ndim != 3 or reference.shape[2] != 3:
+        raise UsageError(f"alignment reference must be (H, W, 3) uint8, not {reference.shape} {reference.dtype}")
+
+
+def _check_part(part: object, reference: Frame | None) -> None:
+    assert reference is not None
+    if not isinstance(part, tuple) or len(part) != 4 or not all(type(v) is int for v in part):
+        raise UsageError(f"alignment part {part} must be four whole numbers: x, y, width, height")
+    x, y, width, height = part
+    if min(width, height) < LEAST_SIDE:
+        raise UsageError(f"alignment part {width}x{height} must have at least {LEAST_SIDE} pixels on each side")
+    rows, columns = reference.shape[:2]
+    if x < 0 or y < 0 or x + width > columns or y + height > rows:
+        raise UsageError(f"alignment part {x},{y},{width},{height} lies outside a reference of {columns}x{rows} pixels")
