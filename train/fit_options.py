@@ -304,7 +304,8 @@ def _parse_fit(arguments: argparse.Namespace, category: str) -> Fit:
     overlap = OVERLAP if arguments.overlap is None else arguments.overlap
     region, bits = _parse_region(arguments.region), arguments.bits
     areas = read_areas(arguments.look, arguments.ignore)
-    alignment = learn_alignment(arguments, category)
+    if (alignment := learn_alignment(arguments, category)) is not None and region is None:
+        region = alignment.part  # beside the part lies what another pose brings into the frame
     fit = Fit(width, height, arguments.fit, region, arguments.grey, overlap=overlap, bits=bits, areas=areas)
     fit = replace(fit, alignment=alignment)
     if fit.mode != "tile":

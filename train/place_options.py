@@ -37,7 +37,7 @@ def add_place_options(parser: argparse.ArgumentParser) -> None:
         default="none",
         help="for parts that do not lie still: find the part in every frame and bring it to one pose, before all else. "
         "shift: the part is only shifted; rigid: it is shifted and turned. A frame without the part is rejected as "
-        "not_found (default none)",
+        "not_found. Only the rectangle round the part is inspected, unless --region names another (default none)",
     )
     parser.add_argument(
         "--align-part",
@@ -86,8 +86,8 @@ def learn_alignment(arguments: argparse.Namespace, category: str) -> Alignment |
     assert learnt.part is not None
     x, y, width, height = learnt.part
     say(
-        f"the part is sought as it lies at {x},{y} with {width}x{height} pixels; frames where it is found with a "
-        f"confidence below {learnt.least_confidence:.2f} are rejected"
+        f"the part is brought to {x},{y} with {width}x{height} pixels, its middle place in the good images; a frame in "
+        f"which it is found with a confidence below {learnt.least_confidence:.2f} is rejected"
     )
     return learnt
 

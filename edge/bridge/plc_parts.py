@@ -151,6 +151,6 @@ class PlcParts:
     def _class_of(self, part: ReceivedPart) -> int:
         if part.ok:
             return 0
-        regions, count = part.regions or (), part.all_regions
-        holding = (number for number, one in enumerate(self._classes, start=1) if one.holds(regions, count))
+        found = part.regions or (), part.all_regions, part.reason
+        holding = (number for number, one in enumerate(self._classes, start=1) if one.holds(*found))
         return next(holding, 0)

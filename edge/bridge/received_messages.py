@@ -34,6 +34,7 @@ class ReceivedPart(ReceivedFields):
     shadow: bool = False
     score: float
     threshold: float
+    reason: str | None = None
     regions: tuple[ReceivedRegion, ...] | None = Field(
         default=None, description="null: the message is a verdict, not a defect"
     )

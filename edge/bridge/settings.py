@@ -39,19 +39,26 @@ class DefectClass(Section):
         description="least area of the part's largest region, in mm²; needs the station's mm_per_px",
     )
 
+    reason: Literal["defect", "not_found"] = Field(
+        default="defect",
+        description="not_found: the class of parts that were not found in their frame, whatever the other conditions",
+    )
     area: str | None = Field(
         default=None,
         max_length=256,
         description="name of the area to look at (edge-train fit --look) in which the regions lie; null: anywhere",
     )
 
-    def holds(self, regions: Sequence[ReceivedRegion], count: int) -> bool:
+    def holds(self, regions: Sequence[ReceivedRegion], count: int, reason: str | None = "defect") -> bool:
         """Return whether a part is of this class.
 
         Args:
             regions: Regions of the part; if there are very many, only the largest.
             count: Number of all regions of the part. With an area, only the given regions are counted.
+            reason: Reason of the verdict.
         """
+        if reason == "not_found" or self.reason == "not_found":
+            return reason == self.reason
         if self.area is not None:
             regions = [region for region in regions if region.area_name == self.area]
             count = len(regions)

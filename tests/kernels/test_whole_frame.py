@@ -17,6 +17,7 @@ import pytest
 import small_bundle
 import tiny_bundle
 from kernels.host import Host
+from moved_parts import FLANGE, Part, flanges
 from onnx import TensorProto, helper
 from stand_in_tensorrt import HostCuda, tensorrt
 
@@ -30,6 +31,7 @@ from edge_inspect.edge.engines.tensorrt.cache import EngineCache
 from edge_inspect.edge.engines.tensorrt.cached import Device, open_cached
 from edge_inspect.edge.engines.tensorrt.fused import FusedTensorRtEngine
 from edge_inspect.edge.errors import DriftError, UsageError
+from edge_inspect.edge.frame.alignment import ALIGNMENT_PICTURE, Alignment
 from edge_inspect.edge.kernels.launch import Launch
 
 VERSION = "10.3.0"
@@ -42,7 +44,15 @@ FITS: dict[str, dict[str, Any]] = {
 SIZES = {"much larger": (131, 203), "odd": (45, 67)}
 
 
-def write(path: Path, seen: np.ndarray, *, top: int = 1, gives_map: bool = False, **fit: Any) -> Bundle:
+def write(
+    path: Path,
+    seen: np.ndarray,
+    *,
+    top: int = 1,
+    gives_map: bool = False,
+    alignment: Alignment | None = None,
+    **fit: Any,
+) -> Bundle:
     """Return a tiny bundle that rejects every frame; its pixel threshold marks a fifth of the given frame's map."""
     fields = small_bundle.fields(top=top)
     fields["input"]["fit"] = {"width": 32, "height": 32, "region": None, "grey": False, **fit}
@@ -52,6 +62,9 @@ def write(path: Path, seen: np.ndarray, *, top: int = 1, gives_map: bool = False
         fields["outputs"] = {"kind": "map", "map": "map"}
     model = with_map(tiny_bundle.network()) if gives_map else tiny_bundle.network()
     contents = {"model.fp32.onnx": model, "model.int8.onnx": model, GOLDEN: small_bundle.golden()}
+    if alignment is not None:
+        fields["input"]["alignment"] = alignment.as_dict()
+        contents[ALIGNMENT_PICTURE] = alignment.png()
     draft = OpenVinoEngine(write_bundle(path.with_name("draft"), fields, contents), "fp32")
     limits = {"image": -1.0, "pixel": float(np.quantile(draft.infer(seen).values, 0.8))}
     fields["decision"]["thresholds"] = {"fp32": limits, "int8": limits}
@@ -151,6 +164,17 @@ def test_what_is_not_looked_at_changes_no_bit(
             assert after.score == score and np.array_equal(after.values, values), each.name
     fitted, _ = bundle.fit.apply(pictures[0])
     np.testing.assert_allclose(engine.infer_fitted(fitted), reference.infer_fitted(fitted), atol=1e-5, rtol=0)
+
+
+def test_a_part_that_does_not_lie_still_is_aligned_first(library: Path, tmp_path: Path) -> None:
+    alignment = Alignment("rigid", flanges(1), FLANGE)
+    bundle = write(tmp_path / "bundle", flanges(1), region=list(FLANGE), alignment=alignment)
+    engine, reference = engine_of(bundle, library)[0], OpenVinoEngine(bundle, "fp32")
+    given = [flanges(3, [Part((40.0, -25.0), 12.0)]), flanges(4, []), flanges(5)]
+    wanted = [replace(anomaly, values=anomaly.values.copy()) for anomaly in map(reference.infer, given)]
+    assert [anomaly.placement.found for anomaly in wanted] == [True, False, True]
+    for found, expected in zip(engine.infer_all(iter(given)), wanted, strict=True):
+        assert_same(bundle, found, expected)
 
 
 @pytest.fixture(scope="module")

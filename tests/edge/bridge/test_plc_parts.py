@@ -53,6 +53,13 @@ def test_a_class_may_be_of_one_area() -> None:
     assert not many.holds(regions, 3) and many.holds([*regions, ReceivedRegion(area_px=1, area_name="pins")], 4)
 
 
+def test_parts_that_were_not_found_are_a_class_of_their_own() -> None:
+    lost, small = DefectClass(name="lost", reason="not_found"), DefectClass(name="small", min_regions=0)
+    assert lost.holds((), 0, "not_found") and not lost.holds((), 0, "defect") and not lost.holds((), 3)
+    assert small.holds((), 0, "defect") and not small.holds((), 0, "not_found")
+    assert small.holds((), 0, None), "an older station sends no reason"
+
+
 def test_without_acknowledgements_the_ring_has_the_newest() -> None:
     one = plc_parts()
     add(one, *range(1, 41))
