@@ -149,8 +149,14 @@ class Aligner:
         self._check(frame)
         return self._finder.find(frame)
 
-    def align(self, frame: Frame, pose: Pose) -> Frame:
+    def align(self, frame: Frame, pose: Pose, region: tuple[int, int, int, int] | None = None) -> Frame:
         """Return the frame with the part where the reference has it; what was outside continues the frame's border.
+
+        Args:
+            frame: (H, W, 3) uint8 BGR, of the reference's size.
+            pose: Where its part lies.
+            region: x, y, width, height in the reference: only these pixels are aligned, and all others are 0. The time
+                goes with its area. None: the whole frame.
 
         Raises:
             UsageError: The frame is of another size than the reference.
@@ -158,12 +164,19 @@ class Aligner:
         if self._finder is None or not pose.moved:
             return frame
         self._check(frame)
+        x, y, width, height = region or (0, 0, frame.shape[1], frame.shape[0])
+        matrix = pose.to_frame
+        matrix[:, 2] += matrix[:, :2] @ (x, y)
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
         # OpenCV 5 moves four channels in half the time that it needs for three.
         four = cv2.cvtColor(frame, cv2.COLOR_BGR2BGRA)
-        size = (frame.shape[1], frame.shape[0])
-        four = cv2.warpAffine(four, pose.to_frame, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
-        return np.asarray(cv2.cvtColor(four, cv2.COLOR_BGRA2BGR), np.uint8)
+        four = cv2.warpAffine(four, matrix, (width, height), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+        three = np.asarray(cv2.cvtColor(four, cv2.COLOR_BGRA2BGR), np.uint8)
+        if region is None:
+            return three
+        aligned = np.zeros_like(frame)
+        aligned[y : y + height, x : x + width] = three
+        return aligned
 
     def _check(self, frame: Frame) -> None:
         reference = self.alignment.reference

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from functools import cache
 from typing import NamedTuple
 
 import cv2
@@ -224,7 +225,7 @@ class EdgePoints:
     def _profiles(self, grey: Floats, position: Floats, normals: Floats, reach: int) -> Floats:
         """Return (K, N, 2 reach + 1): the rise along the normals, at whole distances in pixels of the level."""
         base = (position + np.float32(0.5)) / self._scale - np.float32(0.5)
-        steps = np.arange(-reach - 0.5, reach + 1, dtype=np.float32)
+        steps = _places(reach)
         x = base[..., 0, None] + normals[..., 0, None] * steps
         y = base[..., 1, None] + normals[..., 1, None] * steps
         values = _sample(grey, x, y)
@@ -257,6 +258,18 @@ def relative(poses: Floats, to: Floats) -> Floats:
     return np.column_stack([(poses[:, :2] - to[:2]) @ back, poses[:, 2] - to[2]]).astype(np.float32)
 
 
+@cache
+def _places(reach: int) -> Floats:
+    """Return half-way places along a normal, from -reach - 1/2 to reach + 1/2."""
+    return np.arange(-reach - 0.5, reach + 1, dtype=np.float32)
+
+
+@cache
+def _window(reach: int) -> Floats:
+    """Return the weight of a rise by its distance: 1 here, about half at the reach."""
+    return np.asarray(1 - 0.5 * np.square(np.arange(-reach, reach + 1) / (reach + 1)), np.float32)
+
+
 def _sample(grey: Floats, x: Floats, y: Floats) -> Floats:
     """Return the picture between its pixels at (K, N, S) places."""
     k, n, s = x.shape
@@ -268,7 +281,7 @@ def _sample(grey: Floats, x: Floats, y: Floats) -> Floats:
 
 def _steepest(rises: Floats, reach: int) -> tuple[Floats, Floats]:
     """Return (K, N) twice: the place of the steepest rise, below the pixel, and how steep it is. Near ones win."""
-    window = 1 - 0.5 * np.square(np.arange(-reach, reach + 1, dtype=np.float32) / (reach + 1))
+    window = _window(reach)
     k, n, s = rises.shape
     index = np.minimum(np.maximum((rises * window).argmax(-1), 1), s - 2)
     flat = rises.reshape(-1)

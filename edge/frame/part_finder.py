@@ -32,7 +32,8 @@ _PLACES, _ANGLES = 4, 2  # candidates of the search that are refined
 _SLACK_TURN = 0.5  # degrees beyond the limit that a part may be turned, because the pose has an error
 _SLACK_SHIFT = 1.0  # pixels, likewise
 _HALF_TURN = 135.0  # degrees from which a part lies upside down
-_MID_REACH, _FINE_REACH = (6, 4), (4,)  # pixels of the level in which an edge is looked for, step by step
+_MID_REACH, _FINE_REACH = 6, 4  # pixels of the level in which an edge is looked for
+_MOST_STEPS, _RESTS = 4, 0.7  # a pose is refined until a step moves no edge by so many pixels of the finest level
 _SECOND_SEEN = 0.3  # share of a second part's edges that must be seen beside the first
 _LEAST_TWIN = 0.4  # the least confidence with which the reference resembles itself in another pose
 _TWIN_SEEN = 0.6  # share of its edges that must be in the frame for that
@@ -79,6 +80,7 @@ class PartFinder:
         rows, columns = reference.shape[:2]
         self._size = (columns, rows)
         self._centre = np.array([x + width / 2 - 0.5, y + height / 2 - 0.5], np.float32)
+        self._lever = np.array([1, 1, math.hypot(width, height) / 2], np.float32)  # pixels that a pose moves an edge by
         self._fine, self._mid, self._coarse = _levels(math.sqrt(width * height), columns * rows)
         levels = self._pyramid(reference)
         whole = np.zeros((rows, columns), np.uint8)
@@ -104,8 +106,9 @@ class PartFinder:
         """Return where the part lies in a frame of the reference's size."""
         levels = self._pyramid(frame)
         candidates = self._search.candidates(levels[self._coarse], _PLACES, _ANGLES if self._rigid else 0)
-        candidates, found, best = self._refined(levels, candidates, turn=self._rigid)
-        pose, agreement = self._finest(levels, candidates[best], turn=self._rigid)
+        candidates, found, pose, agreement = self._refined(levels, candidates, turn=self._rigid)
+        if agreement.confidence[0] < self._limits.least_confidence:
+            candidates, found, pose, agreement = self._refined(levels, candidates, turn=self._rigid)
         if agreement.confidence[0] < self._limits.least_confidence:
             return self._elsewhere(levels) or self._pose(pose, agreement, self._why_low(levels, agreement))
         pose, agreement, unclear = self._told_from_twins(levels, pose, agreement)
@@ -114,19 +117,25 @@ class PartFinder:
             detail = poses_of.SEVERAL
         return self._pose(pose, agreement, detail)
 
-    def _refined(self, levels: Levels, candidates: Floats, *, turn: bool) -> tuple[Floats, Agreement, int]:
-        """Return the candidates refined at the middle level, how they agree, and which has most edges that agree."""
-        for reach in _MID_REACH:
-            candidates = self._mid_points.refine(levels[self._mid], candidates, reach, turn=turn)
+    def _refined(
+        self, levels: Levels, candidates: Floats, *, turn: bool
+    ) -> tuple[Floats, Agreement, Floats, Agreement]:
+        """Return the candidates refined at the middle level, how they agree there, and the best at the finest level."""
+        candidates = self._mid_points.refine(levels[self._mid], candidates, _MID_REACH, turn=turn)
         found = self._mid_points.agreement(levels[self._mid], candidates)
-        return candidates, found, int(found.each.sum(1).argmax())
+        pose, agreement = self._finest(levels, candidates[found.each.sum(1).argmax()], turn=turn)
+        return candidates, found, pose, agreement
 
     def _finest(self, levels: Levels, pose: Floats, *, turn: bool) -> tuple[Floats, Agreement]:
-        """Return the (3,) pose refined at the finest level, and how the edges agree there."""
+        """Return the (3,) pose refined at the finest level until it rests, and how the edges agree there."""
+        grey, pixel = levels[self._fine], 2.0**self._fine
         poses = pose[None]
-        for reach in _FINE_REACH:
-            poses = self._fine_points.refine(levels[self._fine], poses, reach, turn=turn)
-        return poses[0], self._fine_points.agreement(levels[self._fine], poses)
+        for _ in range(_MOST_STEPS):
+            before, poses = poses, self._fine_points.refine(grey, poses, _FINE_REACH, turn=turn)
+            moved = np.abs(poses - before)[0] * self._lever
+            if moved.max() < _RESTS * pixel:
+                break
+        return poses[0], self._fine_points.agreement(grey, poses)
 
     def _told_from_twins(
         self, levels: Levels, pose: Floats, agreement: Agreement
@@ -173,8 +182,8 @@ class PartFinder:
     def _elsewhere(self, levels: Levels) -> Pose | None:
         """Return the pose of a part that lies turned farther than allowed; None if there is none."""
         candidates = self._around.candidates(levels[self._coarse], _PLACES)
-        candidates, _, best = self._refined(levels, candidates, turn=True)
-        pose, agreement = self._finest(levels, candidates[best], turn=True)
+        for _ in range(2):
+            candidates, _, pose, agreement = self._refined(levels, candidates, turn=True)
         if agreement.confidence[0] < self._limits.least_confidence:
             return None
         pose, agreement, _ = self._told_from_twins(levels, pose, agreement)
@@ -218,10 +227,9 @@ class PartFinder:
     def _find_twins(self, levels: Levels, part: NDArray[np.uint8]) -> Twins:
         """Return the twins of the reference: where it resembles itself in another pose."""
         poses = self._around.everywhere(levels[self._coarse], _PLACES)
-        for reach in _MID_REACH:
-            poses = self._mid_points.refine(levels[self._mid], poses, reach)
-        for reach in _FINE_REACH:
-            poses = self._fine_points.refine(levels[self._fine], poses, reach)
+        for _ in range(2):
+            poses = self._mid_points.refine(levels[self._mid], poses, _MID_REACH)
+        poses = self._fine_points.refine(levels[self._fine], poses, _FINE_REACH)
         found = self._fine_points.agreement(levels[self._fine], poses)
         least = max(self._limits.least_confidence / LAMP, _LEAST_TWIN)
         alike = (found.confidence >= least) & (found.seen >= _TWIN_SEEN)
