@@ -4,8 +4,9 @@
 model and travels in checkpoint and bundle. `Aligner` is made of it once and finds the part in each frame:
 
 1. The frame, made grey and halved a few times, is correlated with the part at all angles (edge/frame/part_search.py).
-2. The best few poses are refined by the part's edges at twice the final pixel, the best one then at the final pixel
-   (edge/frame/part_edges.py). The confidence is how well the gradients at the edges agree.
+2. The best pose is refined by the part's edges (edge/frame/part_edges.py). The confidence is how well the gradients at
+   the edges agree. If it is low, the best few poses are refined in a smaller picture first, where edges are looked for
+   farther away; and if it stays low, the part is looked for at all angles, to say why it is refused.
 3. The pose is refused if the confidence is low, the part lies outside or too far from where it should, a second part is
    there, or small edges such as a label show that it lies in a twin's pose (edge/frame/part_twins.py).
 

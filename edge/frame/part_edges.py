@@ -98,6 +98,7 @@ class EdgePoints:
         """
         self.at, self.normal, self.size, self._centre = at, normal, size, np.asarray(centre, np.float32)
         self._scale = np.array([size[0] / grey.shape[1], size[1] / grey.shape[0]], np.float32)
+        self._limit = np.array(size, np.float32) - 2
         self._both = np.concatenate([self.at, self.normal]).astype(np.float32)
         self._damping = np.diag(np.array([1, 1, np.abs(self.at).max() ** 2], np.float32)) * np.float32(_DAMPING)
         _, position, normals = self._placed(np.zeros((1, 3), np.float32))
@@ -219,8 +220,7 @@ class EdgePoints:
         return turned, turned + (self._centre + poses[:, None, :2]), both[:, len(self.at) :]
 
     def _inside(self, position: Floats) -> NDArray[np.bool_]:
-        x, y = position[..., 0], position[..., 1]
-        return (x >= 1) & (y >= 1) & (x <= self.size[0] - 2) & (y <= self.size[1] - 2)
+        return np.asarray(((position >= 1) & (position <= self._limit)).all(-1))
 
     def _profiles(self, grey: Floats, position: Floats, normals: Floats, reach: int) -> Floats:
         """Return (K, N, 2 reach + 1): the rise along the normals, at whole distances in pixels of the level."""

@@ -33,7 +33,9 @@ _SLACK_TURN = 0.5  # degrees beyond the limit that a part may be turned, because
 _SLACK_SHIFT = 1.0  # pixels, likewise
 _HALF_TURN = 135.0  # degrees from which a part lies upside down
 _MID_REACH, _FINE_REACH = 6, 4  # pixels of the level in which an edge is looked for
-_MOST_STEPS, _RESTS = 4, 0.7  # a pose is refined until a step moves no edge by so many pixels of the finest level
+_FAST_REACH = 6  # likewise at the finest level, for a pose that is the search's
+_MOST_STEPS, _RESTS = 4, 1.0  # a pose is refined until a step moves edges by fewer pixels of the finest level
+_ELSEWHERE = 0.3  # share of the part's half diagonal by which a second part is at least apart from the first
 _SECOND_SEEN = 0.3  # share of a second part's edges that must be seen beside the first
 _LEAST_TWIN = 0.4  # the least confidence with which the reference resembles itself in another pose
 _TWIN_SEEN = 0.6  # share of its edges that must be in the frame for that
@@ -76,6 +78,7 @@ class PartFinder:
             UsageError: The part has hardly any edges, or edges by which its pose cannot be told.
         """
         self._limits, self._rigid = limits, rigid
+        self._sure = (1 + limits.least_confidence) / 2
         x, y, width, height = part
         rows, columns = reference.shape[:2]
         self._size = (columns, rows)
@@ -106,32 +109,34 @@ class PartFinder:
         """Return where the part lies in a frame of the reference's size."""
         levels = self._pyramid(frame)
         candidates = self._search.candidates(levels[self._coarse], _PLACES, _ANGLES if self._rigid else 0)
-        candidates, found, pose, agreement = self._refined(levels, candidates, turn=self._rigid)
-        if agreement.confidence[0] < self._limits.least_confidence:
-            candidates, found, pose, agreement = self._refined(levels, candidates, turn=self._rigid)
+        pose, agreement = self._finest(levels, candidates[0], turn=self._rigid, reach=_FAST_REACH)
+        # Where there is one candidate and it fits well, the middle level has nothing to add.
+        if agreement.confidence[0] < self._sure or self._apart(candidates, candidates[0]).any():
+            candidates, pose, agreement = self._refined(levels, candidates, turn=self._rigid)
+            if agreement.confidence[0] < self._limits.least_confidence:
+                candidates, pose, agreement = self._refined(levels, candidates, turn=self._rigid)
         if agreement.confidence[0] < self._limits.least_confidence:
             return self._elsewhere(levels) or self._pose(pose, agreement, self._why_low(levels, agreement))
         pose, agreement, unclear = self._told_from_twins(levels, pose, agreement)
         detail = self._beyond(pose, agreement) or unclear
-        if detail is None and self._second(candidates, found, pose):
+        if detail is None and self._second(levels, candidates, pose):
             detail = poses_of.SEVERAL
         return self._pose(pose, agreement, detail)
 
-    def _refined(
-        self, levels: Levels, candidates: Floats, *, turn: bool
-    ) -> tuple[Floats, Agreement, Floats, Agreement]:
-        """Return the candidates refined at the middle level, how they agree there, and the best at the finest level."""
+    def _refined(self, levels: Levels, candidates: Floats, *, turn: bool) -> tuple[Floats, Floats, Agreement]:
+        """Return the candidates refined at the middle level, and the best of them refined at the finest."""
         candidates = self._mid_points.refine(levels[self._mid], candidates, _MID_REACH, turn=turn)
         found = self._mid_points.agreement(levels[self._mid], candidates)
         pose, agreement = self._finest(levels, candidates[found.each.sum(1).argmax()], turn=turn)
-        return candidates, found, pose, agreement
+        return candidates, pose, agreement
 
-    def _finest(self, levels: Levels, pose: Floats, *, turn: bool) -> tuple[Floats, Agreement]:
+    def _finest(self, levels: Levels, pose: Floats, *, turn: bool, reach: int = 0) -> tuple[Floats, Agreement]:
         """Return the (3,) pose refined at the finest level until it rests, and how the edges agree there."""
         grey, pixel = levels[self._fine], 2.0**self._fine
         poses = pose[None]
-        for _ in range(_MOST_STEPS):
-            before, poses = poses, self._fine_points.refine(grey, poses, _FINE_REACH, turn=turn)
+        for step in range(_MOST_STEPS):
+            far = reach if reach and not step else _FINE_REACH
+            before, poses = poses, self._fine_points.refine(grey, poses, far, turn=turn)
             moved = np.abs(poses - before)[0] * self._lever
             if moved.max() < _RESTS * pixel:
                 break
@@ -165,25 +170,32 @@ class PartFinder:
         beyond = np.abs(pose[:2]) > np.array(self._size) * self._limits.shift + _SLACK_SHIFT
         return poses_of.OUTSIDE if beyond.any() else None
 
-    def _second(self, candidates: Floats, found: Agreement, pose: Floats) -> bool:
+    def _second(self, levels: Levels, candidates: Floats, pose: Floats) -> bool:
         """Return whether another candidate shows a part by edges that the part found at `pose` does not cover.
 
         A patterned background resembles the part as well, but it does so beside the part of the reference, too.
         """
-        least = self._limits.least_confidence
-        if (found.each.mean(1) >= _SECOND_SEEN * least).sum() < 2:
+        least, grey = self._limits.least_confidence, levels[self._mid]
+        candidates = candidates[self._apart(candidates, pose)]
+        if not len(candidates):
             return False
+        candidates = self._mid_points.refine(grey, candidates, _MID_REACH, turn=self._rigid)
+        found = self._mid_points.agreement(grey, candidates)
         beside = found.inside & ~self._mid_points.covered(candidates, pose)
         confidence = _mean(found.each, beside)
         usual = self._mid_points.agreement(self._reference, relative(candidates, pose))
         background = _mean(usual.each, beside & usual.inside)
         return bool(((beside.mean(1) >= _SECOND_SEEN) & (confidence >= least) & (background < 0.5 * confidence)).any())
 
+    def _apart(self, candidates: Floats, pose: Floats) -> NDArray[np.bool_]:
+        """Return which candidates lie at another place than a pose."""
+        return np.asarray(np.hypot(*(candidates - pose)[:, :2].T) > _ELSEWHERE * self._lever[2])
+
     def _elsewhere(self, levels: Levels) -> Pose | None:
         """Return the pose of a part that lies turned farther than allowed; None if there is none."""
         candidates = self._around.candidates(levels[self._coarse], _PLACES)
         for _ in range(2):
-            candidates, _, pose, agreement = self._refined(levels, candidates, turn=True)
+            candidates, pose, agreement = self._refined(levels, candidates, turn=True)
         if agreement.confidence[0] < self._limits.least_confidence:
             return None
         pose, agreement, _ = self._told_from_twins(levels, pose, agreement)

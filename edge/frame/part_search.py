@@ -18,7 +18,7 @@ LEAST_VISIBLE = 0.35
 """Share of the part's energy that must lie in the frame where it is looked for."""
 
 KEPT = 0.5
-"""Share of the best candidate's score from which others are kept."""
+"""Share of the best candidate's score from which candidates are kept."""
 
 _APART = 3  # pixels of the small picture between two candidates
 _Spectra = NDArray[np.complex64]
@@ -67,6 +67,8 @@ class Search:
         scores = self._scores(small)
         places = _peaks(scores.max(0), count)
         found = [(int(scores[:, row, column].argmax()), row, column) for row, column in places]
+        # A part that is seen whole goes before one of which half is seen.
+        found.sort(key=lambda place: float(scores[place] / max(self._inverse_energy[place], 1e-9)), reverse=True)
         first, row, column = found[0]
         others = scores[:, row, column].copy()
         others[max(first - 1, 0) : first + 2] = -1
@@ -76,7 +78,7 @@ class Search:
                 break
             found.append((angle, row, column))
             others[max(angle - 1, 0) : angle + 2] = -1
-        least = KEPT * scores[found[0]]
+        least = KEPT * max(scores[place] for place in found)
         return self._poses(scores, [place for place in found if scores[place] >= least])
 
     def everywhere(self, small: Floats, count: int) -> Floats:

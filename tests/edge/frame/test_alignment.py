@@ -78,7 +78,7 @@ def test_the_light_does_not_move_a_part(flange: Aligner, lamp: float) -> None:
 
 def test_the_reference_lies_where_it_lies(flange: Aligner) -> None:
     pose = assert_found(flange, flanges(0), Part())
-    assert np.hypot(*pose.shift) < 0.02 and abs(pose.angle) < 0.02 and pose.confidence > 0.95
+    assert np.hypot(*pose.shift) < 0.1 and abs(pose.angle) < 0.02 and pose.confidence > 0.95
 
 
 def test_an_aligned_frame_looks_like_one_that_was_not_moved(flange: Aligner) -> None:
