@@ -68,7 +68,8 @@ class Search:
         places = _peaks(scores.max(0), count)
         found = [(int(scores[:, row, column].argmax()), row, column) for row, column in places]
         # A part that is seen whole goes before one of which half is seen.
-        found.sort(key=lambda place: float(scores[place] / max(self._inverse_energy[place], 1e-9)), reverse=True)
+        seen = [scores[place] / np.maximum(self._inverse_energy[place], 1e-9) for place in found]
+        found = [found[index] for index in np.argsort(seen)[::-1]]
         first, row, column = found[0]
         others = scores[:, row, column].copy()
         others[max(first - 1, 0) : first + 2] = -1
@@ -78,7 +79,7 @@ class Search:
                 break
             found.append((angle, row, column))
             others[max(angle - 1, 0) : angle + 2] = -1
-        least = KEPT * max(scores[place] for place in found)
+        least = KEPT * max(float(scores[place]) for place in found)
         return self._poses(scores, [place for place in found if scores[place] >= least])
 
     def everywhere(self, small: Floats, count: int) -> Floats:
