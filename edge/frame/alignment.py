@@ -4,8 +4,9 @@
 model and travels in checkpoint and bundle. `Aligner` is made of it once and finds the part in each frame:
 
 1. The frame, made grey and halved a few times, is correlated with the part at all angles (edge/frame/part_search.py).
-2. The best few poses are refined by the part's edges at twice the final pixel, the best one then at the final pixel
-   (edge/frame/part_edges.py). The confidence is how well the gradients at the edges agree.
+2. The best pose is refined by the part's edges (edge/frame/part_edges.py). The confidence is how well the gradients at
+   the edges agree. If it is low, the best few poses are refined in a smaller picture first, where edges are looked for
+   farther away; and if it stays low, the part is looked for at all angles, to say why it is refused.
 3. The pose is refused if the confidence is low, the part lies outside or too far from where it should, a second part is
    there, or small edges such as a label show that it lies in a twin's pose (edge/frame/part_twins.py).
 
@@ -152,8 +153,14 @@ class Aligner:
         self._check(frame)
         return self._finder.find(frame)
 
-    def align(self, frame: Frame, pose: Pose) -> Frame:
+    def align(self, frame: Frame, pose: Pose, region: tuple[int, int, int, int] | None = None) -> Frame:
         """Return the frame with the part where the reference has it; what was outside continues the frame's border.
+
+        Args:
+            frame: (H, W, 3) uint8 BGR, of the reference's size.
+            pose: Where its part lies.
+            region: x, y, width, height in the reference: only these pixels are aligned, and all others are 0. The time
+                goes with its area. None: the whole frame.
 
         Raises:
             UsageError: The frame is of another size than the reference.
@@ -161,12 +168,19 @@ class Aligner:
         if self._finder is None or not pose.moved:
             return frame
         self._check(frame)
+        x, y, width, height = region or (0, 0, frame.shape[1], frame.shape[0])
+        matrix = pose.to_frame
+        matrix[:, 2] += matrix[:, :2] @ (x, y)
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
         # OpenCV 5 moves four channels in half the time that it needs for three.
         four = cv2.cvtColor(frame, cv2.COLOR_BGR2BGRA)
-        size = (frame.shape[1], frame.shape[0])
-        four = cv2.warpAffine(four, pose.to_frame, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
-        return np.asarray(cv2.cvtColor(four, cv2.COLOR_BGRA2BGR), np.uint8)
+        four = cv2.warpAffine(four, matrix, (width, height), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+        three = np.asarray(cv2.cvtColor(four, cv2.COLOR_BGRA2BGR), np.uint8)
+        if region is None:
+            return three
+        aligned = np.zeros_like(frame)
+        aligned[y : y + height, x : x + width] = three
+        return aligned
 
     def _check(self, frame: Frame) -> None:
         reference = self.alignment.reference

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from functools import cache
 from typing import NamedTuple
 
 import cv2
@@ -97,6 +98,7 @@ class EdgePoints:
         """
         self.at, self.normal, self.size, self._centre = at, normal, size, np.asarray(centre, np.float32)
         self._scale = np.array([size[0] / grey.shape[1], size[1] / grey.shape[0]], np.float32)
+        self._limit = np.array(size, np.float32) - 2
         self._both = np.concatenate([self.at, self.normal]).astype(np.float32)
         self._damping = np.diag(np.array([1, 1, np.abs(self.at).max() ** 2], np.float32)) * np.float32(_DAMPING)
         _, position, normals = self._placed(np.zeros((1, 3), np.float32))
@@ -218,13 +220,12 @@ class EdgePoints:
         return turned, turned + (self._centre + poses[:, None, :2]), both[:, len(self.at) :]
 
     def _inside(self, position: Floats) -> NDArray[np.bool_]:
-        x, y = position[..., 0], position[..., 1]
-        return (x >= 1) & (y >= 1) & (x <= self.size[0] - 2) & (y <= self.size[1] - 2)
+        return np.asarray(((position >= 1) & (position <= self._limit)).all(-1))
 
     def _profiles(self, grey: Floats, position: Floats, normals: Floats, reach: int) -> Floats:
         """Return (K, N, 2 reach + 1): the rise along the normals, at whole distances in pixels of the level."""
         base = (position + np.float32(0.5)) / self._scale - np.float32(0.5)
-        steps = np.arange(-reach - 0.5, reach + 1, dtype=np.float32)
+        steps = _places(reach)
         x = base[..., 0, None] + normals[..., 0, None] * steps
         y = base[..., 1, None] + normals[..., 1, None] * steps
         values = _sample(grey, x, y)
@@ -257,6 +258,18 @@ def relative(poses: Floats, to: Floats) -> Floats:
     return np.column_stack([(poses[:, :2] - to[:2]) @ back, poses[:, 2] - to[2]]).astype(np.float32)
 
 
+@cache
+def _places(reach: int) -> Floats:
+    """Return half-way places along a normal, from -reach - 1/2 to reach + 1/2."""
+    return np.arange(-reach - 0.5, reach + 1, dtype=np.float32)
+
+
+@cache
+def _window(reach: int) -> Floats:
+    """Return the weight of a rise by its distance: 1 here, about half at the reach."""
+    return np.asarray(1 - 0.5 * np.square(np.arange(-reach, reach + 1) / (reach + 1)), np.float32)
+
+
 def _sample(grey: Floats, x: Floats, y: Floats) -> Floats:
     """Return the picture between its pixels at (K, N, S) places."""
     k, n, s = x.shape
@@ -268,7 +281,7 @@ def _sample(grey: Floats, x: Floats, y: Floats) -> Floats:
 
 def _steepest(rises: Floats, reach: int) -> tuple[Floats, Floats]:
     """Return (K, N) twice: the place of the steepest rise, below the pixel, and how steep it is. Near ones win."""
-    window = 1 - 0.5 * np.square(np.arange(-reach, reach + 1, dtype=np.float32) / (reach + 1))
+    window = _window(reach)
     k, n, s = rises.shape
     index = np.minimum(np.maximum((rises * window).argmax(-1), 1), s - 2)
     flat = rises.reshape(-1)

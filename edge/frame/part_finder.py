@@ -33,7 +33,10 @@ _PLACES, _ANGLES = 4, 2  # candidates of the search that are refined
 _SLACK_TURN = 0.5  # degrees beyond the limit that a part may be turned, because the pose has an error
 _SLACK_SHIFT = 1.0  # pixels, likewise
 _HALF_TURN = 135.0  # degrees from which a part lies upside down
-_MID_REACH, _FINE_REACH = (6, 4), (4,)  # pixels of the level in which an edge is looked for, step by step
+_MID_REACH, _FINE_REACH = 6, 4  # pixels of the level in which an edge is looked for
+_FAST_REACH = 6  # likewise at the finest level, for a pose that is the search's
+_MOST_STEPS, _RESTS = 4, 1.0  # a pose is refined until a step moves edges by fewer pixels of the finest level
+_ELSEWHERE = 0.3  # share of the part's half diagonal by which a second part is at least apart from the first
 _SECOND_SEEN = 0.3  # share of a second part's edges that must be seen beside the first
 _LEAST_TWIN = 0.4  # the least confidence with which the reference resembles itself in another pose
 _TWIN_SEEN = 0.6  # share of its edges that must be in the frame for that
@@ -76,10 +79,12 @@ class PartFinder:
             UsageError: The part has hardly any edges, or edges by which its pose cannot be told.
         """
         self._limits, self._rigid = limits, rigid
+        self._sure = (1 + limits.least_confidence) / 2
         x, y, width, height = part
         rows, columns = reference.shape[:2]
         self._size = (columns, rows)
         self._centre = np.array([x + width / 2 - 0.5, y + height / 2 - 0.5], np.float32)
+        self._lever = np.array([1, 1, math.hypot(width, height) / 2], np.float32)  # pixels that a pose moves an edge by
         self._fine, self._mid, self._coarse = _levels(math.sqrt(width * height), columns * rows)
         levels = self._pyramid(reference)
         whole = np.zeros((rows, columns), np.uint8)
@@ -105,29 +110,38 @@ class PartFinder:
         """Return where the part lies in a frame of the reference's size."""
         levels = self._pyramid(frame)
         candidates = self._search.candidates(levels[self._coarse], _PLACES, _ANGLES if self._rigid else 0)
-        candidates, found, best = self._refined(levels, candidates, turn=self._rigid)
-        pose, agreement = self._finest(levels, candidates[best], turn=self._rigid)
+        pose, agreement = self._finest(levels, candidates[0], turn=self._rigid, reach=_FAST_REACH)
+        # Where there is one candidate and it fits well, the middle level has nothing to add.
+        if agreement.confidence[0] < self._sure or self._apart(candidates, candidates[0]).any():
+            candidates, pose, agreement = self._refined(levels, candidates, turn=self._rigid)
+            if agreement.confidence[0] < self._limits.least_confidence:
+                candidates, pose, agreement = self._refined(levels, candidates, turn=self._rigid)
         if agreement.confidence[0] < self._limits.least_confidence:
             return self._elsewhere(levels) or self._pose(pose, agreement, self._why_low(levels, agreement))
         pose, agreement, unclear = self._told_from_twins(levels, pose, agreement)
         detail = self._beyond(pose, agreement) or unclear
-        if detail is None and self._second(candidates, found, pose):
+        if detail is None and self._second(levels, candidates, pose):
             detail = poses_of.SEVERAL
         return self._pose(pose, agreement, detail)
 
-    def _refined(self, levels: Levels, candidates: Floats, *, turn: bool) -> tuple[Floats, Agreement, int]:
-        """Return the candidates refined at the middle level, how they agree, and which has most edges that agree."""
-        for reach in _MID_REACH:
-            candidates = self._mid_points.refine(levels[self._mid], candidates, reach, turn=turn)
+    def _refined(self, levels: Levels, candidates: Floats, *, turn: bool) -> tuple[Floats, Floats, Agreement]:
+        """Return the candidates refined at the middle level, and the best of them refined at the finest."""
+        candidates = self._mid_points.refine(levels[self._mid], candidates, _MID_REACH, turn=turn)
         found = self._mid_points.agreement(levels[self._mid], candidates)
-        return candidates, found, int(found.each.sum(1).argmax())
+        pose, agreement = self._finest(levels, candidates[found.each.sum(1).argmax()], turn=turn)
+        return candidates, pose, agreement
 
-    def _finest(self, levels: Levels, pose: Floats, *, turn: bool) -> tuple[Floats, Agreement]:
-        """Return the (3,) pose refined at the finest level, and how the edges agree there."""
+    def _finest(self, levels: Levels, pose: Floats, *, turn: bool, reach: int = 0) -> tuple[Floats, Agreement]:
+        """Return the (3,) pose refined at the finest level until it rests, and how the edges agree there."""
+        grey, pixel = levels[self._fine], 2.0**self._fine
         poses = pose[None]
-        for reach in _FINE_REACH:
-            poses = self._fine_points.refine(levels[self._fine], poses, reach, turn=turn)
-        return poses[0], self._fine_points.agreement(levels[self._fine], poses)
+        for step in range(_MOST_STEPS):
+            far = reach if reach and not step else _FINE_REACH
+            before, poses = poses, self._fine_points.refine(grey, poses, far, turn=turn)
+            moved = np.abs(poses - before)[0] * self._lever
+            if moved.max() < _RESTS * pixel:
+                break
+        return poses[0], self._fine_points.agreement(grey, poses)
 
     def _told_from_twins(
         self, levels: Levels, pose: Floats, agreement: Agreement
@@ -157,25 +171,32 @@ class PartFinder:
         beyond = np.abs(pose[:2]) > np.array(self._size) * self._limits.shift + _SLACK_SHIFT
         return poses_of.OUTSIDE if beyond.any() else None
 
-    def _second(self, candidates: Floats, found: Agreement, pose: Floats) -> bool:
+    def _second(self, levels: Levels, candidates: Floats, pose: Floats) -> bool:
         """Return whether another candidate shows a part by edges that the part found at `pose` does not cover.
 
         A patterned background resembles the part as well, but it does so beside the part of the reference, too.
         """
-        least = self._limits.least_confidence
-        if (found.each.mean(1) >= _SECOND_SEEN * least).sum() < 2:
+        least, grey = self._limits.least_confidence, levels[self._mid]
+        candidates = candidates[self._apart(candidates, pose)]
+        if not len(candidates):
             return False
+        candidates = self._mid_points.refine(grey, candidates, _MID_REACH, turn=self._rigid)
+        found = self._mid_points.agreement(grey, candidates)
         beside = found.inside & ~self._mid_points.covered(candidates, pose)
         confidence = _mean(found.each, beside)
         usual = self._mid_points.agreement(self._reference, relative(candidates, pose))
         background = _mean(usual.each, beside & usual.inside)
         return bool(((beside.mean(1) >= _SECOND_SEEN) & (confidence >= least) & (background < 0.5 * confidence)).any())
 
+    def _apart(self, candidates: Floats, pose: Floats) -> NDArray[np.bool_]:
+        """Return which candidates lie at another place than a pose."""
+        return np.asarray(np.hypot(*(candidates - pose)[:, :2].T) > _ELSEWHERE * self._lever[2])
+
     def _elsewhere(self, levels: Levels) -> Pose | None:
         """Return the pose of a part that lies turned farther than allowed; None if there is none."""
         candidates = self._around.candidates(levels[self._coarse], _PLACES)
-        candidates, _, best = self._refined(levels, candidates, turn=True)
-        pose, agreement = self._finest(levels, candidates[best], turn=True)
+        for _ in range(2):
+            candidates, pose, agreement = self._refined(levels, candidates, turn=True)
         if agreement.confidence[0] < self._limits.least_confidence:
             return None
         pose, agreement, _ = self._told_from_twins(levels, pose, agreement)
@@ -219,10 +240,9 @@ class PartFinder:
     def _find_twins(self, levels: Levels, part: NDArray[np.uint8]) -> Twins:
         """Return the twins of the reference: where it resembles itself in another pose."""
         poses = self._around.everywhere(levels[self._coarse], _PLACES)
-        for reach in _MID_REACH:
-            poses = self._mid_points.refine(levels[self._mid], poses, reach)
-        for reach in _FINE_REACH:
-            poses = self._fine_points.refine(levels[self._fine], poses, reach)
+        for _ in range(2):
+            poses = self._mid_points.refine(levels[self._mid], poses, _MID_REACH)
+        poses = self._fine_points.refine(levels[self._fine], poses, _FINE_REACH)
         found = self._fine_points.agreement(levels[self._fine], poses)
         least = max(self._limits.least_confidence / LAMP, _LEAST_TWIN)
         alike = (found.confidence >= least) & (found.seen >= _TWIN_SEEN)

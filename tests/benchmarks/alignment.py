@@ -239,6 +239,7 @@ def times(aligner: Aligner) -> None:
     for name, call in {
         "find": lambda: aligner.find(frame),
         "align": lambda: aligner.align(frame, pose),
+        "align 360x360": lambda: aligner.align(frame, pose, (140, 60, 360, 360)),
         "find and align": lambda: aligner.align(frame, aligner.find(frame)),
         "cv2.resize to 256x256": lambda: cv2.resize(frame, (256, 256)),
     }.items():
