@@ -68,7 +68,8 @@ def with_flaw(frame: Frame, fit: Fit, kind: int, foreground: str = "auto") -> Fr
         kind: Index into `train.flaws.KINDS`.
         foreground: How to find the part; see `train.foreground`.
     """
-    frame, _ = fit.align(frame)
+    if fit.aligner is not None:
+        frame = fit.aligner.align(frame, fit.aligner.find(frame))
     left, top, right, bottom = fit.apply(frame)[1].seen
     seen = slice(top, bottom), slice(left, right)
     flawed: Frame = frame.copy()

@@ -78,7 +78,8 @@ def split_seen(
         else:
             lost.append(path)
     if lost:
-        say(f"in {len(lost)} good images the part is not found, so they set no threshold: {clean(lost[0])}, ...")
+        every = len(lost) + len(unseen)
+        say(f"the part was not found in {len(lost)} of {every} good images, such as {clean(lost[0])}")
     if not unseen:
         raise DataSetError(
             f"{clean(images[0].parent)}: the model was trained on each of these {len(images)} images, so they cannot "
@@ -96,7 +97,7 @@ def read_defects(
         say(f"{len(both)} images are among --good and --defects: {both[0]}" + (", ..." if len(both) > 1 else ""))
     found = {path: frame for path, frame in frames.items() if _has_part(about.fit, frame)}
     if lost := len(frames) - len(found):
-        say(f"in {lost} defective images the part is not found; a station rejects them for that, and they do not count")
+        say(f"the part was not found in {lost} of {len(frames)} defective images; a station rejects them unseen")
     return found
 
 

@@ -154,7 +154,8 @@ def _image(arguments: argparse.Namespace) -> None:
             say(result["error"])
         elif str(arguments.json) != "-":
             verdict = "accept" if result["ok"] else "reject"
-            print(f"{verdict}  {result['score']:.4f}  {result['path']}", flush=True)
+            figure = result["not_found"] or f"{result['score']:.4f}"
+            print(f"{verdict}  {figure}  {result['path']}", flush=True)
     write_json({"images": found}, arguments.json)
     if unread:
         raise ImageError(f"{len(unread)} of {len(found)} images could not be read; the reasons are above")
@@ -184,7 +185,9 @@ def _review(arguments: argparse.Namespace) -> None:
     listed = review(arguments.folder, sheet, arguments.newest, arguments.only)
     for i, part in enumerate(listed, 1):
         if str(arguments.json) != "-":
-            print(f"#{i}  {'accept' if part['ok'] else 'reject'}  {part['score']:.4f}  {part['path']}")
+            print(
+                f"#{i}  {'accept' if part['ok'] else 'reject'}  {part['not_found'] or format(part['score'], '.4f')}  {part['path']}"
+            )
     write_json({"evidence": listed}, arguments.json)
     say(f"contact sheet: {sheet}")
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_inspect.edge.errors import UsageError
-from edge_inspect.edge.frame.alignment import Aligner, Alignment, AlignMode
+from edge_inspect.edge.frame.alignment import MOST_TURN, Aligner, Alignment, AlignMode
 from edge_inspect.edge.frame.images import Frame
 from edge_inspect.edge.frame.pose import SEVERAL, UNCLEAR, Pose
 from edge_inspect.train.foreground import foreground_mask
@@ -31,6 +31,15 @@ FIRST_CONFIDENCE = 0.25
 
 CLEARANCE = 1.1
 """How many times the highest confidence of an empty frame the least confidence must be."""
+
+BEYOND = 1.25
+"""How many times as far as in the good pictures a part may be moved: a few pictures do not show the farthest."""
+
+LEAST_SHIFT, LEAST_TURN = 0.02, 2.0
+"""Share of the frame and degrees by which a part may be moved, even if all good pictures show it in one pose."""
+
+WIDEST_SHIFT = 0.4
+"""Share of the frame within which the part is sought in the good pictures."""
 
 _ROUNDS = 2
 _MARGIN = 0.02  # share of the part's sides by which the rectangle found is larger
@@ -77,6 +86,22 @@ def learnt_alignment(
         alignment = replace(alignment, reference=_median(alignment, chosen, poses))
         poses = _poses(alignment, chosen)
     return replace(alignment, least_confidence=least_confidence(alignment, chosen, empty))
+
+
+def with_learnt_limits(alignment: Alignment, pictures: Sequence[Frame]) -> Alignment:
+    """Return the alignment with limits a little beyond the poses of good pictures.
+
+    Args:
+        alignment: An alignment with limits that the pictures surely keep.
+        pictures: Frames of good parts.
+    """
+    poses = [pose for pose in _poses(alignment, pictures) if pose.found]
+    assert alignment.reference is not None
+    height, width = alignment.reference.shape[:2]
+    shifted = max((max(abs(pose.shift[0]) / width, abs(pose.shift[1]) / height) for pose in poses), default=0.0)
+    turned = max((abs(pose.angle) for pose in poses), default=0.0)
+    shift, turn = min(BEYOND * shifted + LEAST_SHIFT, WIDEST_SHIFT), min(BEYOND * turned + LEAST_TURN, MOST_TURN)
+    return replace(alignment, shift=round(shift, 3), turn=round(turn, 1))
 
 
 def least_confidence(alignment: Alignment, good: Sequence[Frame], empty: Sequence[Frame] = ()) -> float:

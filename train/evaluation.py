@@ -132,7 +132,9 @@ def evaluate_frames(
         masks.append(np.zeros(maps[-1].shape, np.uint8) if mask is None else mask_in_plane(mask.marked))
         known.append((image.good or mask is not None) and found.placement.found)
     if lost := sum(np.isinf(scores)):
-        notes.lines.append(f"in {lost} images the part was not found; a station rejects them, so they score highest")
+        notes.lines.append(
+            f"the part was not found in {lost} of {len(kept)} images; a station rejects them, so they score highest"
+        )
         # Numbers that reports can draw: just above all others.
         highest = max((score for score in scores if np.isfinite(score)), default=1.0)
         scores = [score if np.isfinite(score) else highest + 0.01 * abs(highest) for score in scores]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -48,16 +49,16 @@ def add_place_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--align-shift",
         type=float,
-        default=0.15,
         metavar="SHARE",
-        help="with --align: how far the part may be shifted to each side, as a share of the frame (default 0.15)",
+        help="with --align: how far the part may be shifted to each side, as a share of the frame (default: a little "
+        "farther than in the good images)",
     )
     parser.add_argument(
         "--align-turn",
         type=float,
-        default=20.0,
         metavar="DEGREES",
-        help="with --align rigid: how far the part may be turned to each side (default 20)",
+        help="with --align rigid: how far the part may be turned to each side (default: a little farther than in the "
+        "good images)",
     )
 
 
@@ -69,25 +70,33 @@ def learn_alignment(arguments: argparse.Namespace, category: str) -> Alignment |
         DataSetError: There are no good images.
         ImageError: One of them cannot be read.
     """
+    from edge_inspect.edge.frame.alignment import MOST_TURN
     from edge_inspect.edge.frame.images import read_image
-    from edge_inspect.train.alignment import MOST, learnt_alignment
+    from edge_inspect.train.alignment import MOST, WIDEST_SHIFT, learnt_alignment, with_learnt_limits
     from edge_inspect.train.datasets import Category
 
     if arguments.align == "none":
-        if arguments.align_part is not None:
-            raise UsageError("--align-part belongs to --align shift or rigid")
+        for option in ("align_part", "align_shift", "align_turn"):
+            if getattr(arguments, option) is not None:
+                raise UsageError(f"--{option.replace('_', '-')} belongs to --align shift or rigid")
         return None
     paths = Category.open(arguments.data, category).train_images()
     step = -(-len(paths) // MOST)
     pictures = [read_image(path, arguments.bits) for path in paths[::step]]
     part = _parse_part(arguments.align_part)
-    limits = {"shift": arguments.align_shift, "turn": arguments.align_turn}
-    learnt = learnt_alignment(pictures, arguments.align, part=part, **limits)
+    given = {"shift": arguments.align_shift, "turn": arguments.align_turn}
+    given = {name: value for name, value in given.items() if value is not None}
+    learnt = learnt_alignment(
+        pictures, arguments.align, part=part, **{"shift": WIDEST_SHIFT, "turn": MOST_TURN, **given}
+    )
+    learnt = replace(with_learnt_limits(learnt, pictures), **given)
     assert learnt.part is not None
     x, y, width, height = learnt.part
     say(
-        f"the part is brought to {x},{y} with {width}x{height} pixels, its middle place in the good images; a frame in "
-        f"which it is found with a confidence below {learnt.least_confidence:.2f} is rejected"
+        f"the part is brought to {x},{y} with {width}x{height} pixels, its middle place in the good images; it is not "
+        f"found where it is shifted by more than {learnt.shift:.1%} of the frame"
+        + (f", turned by more than {learnt.turn:.0f} degrees" if learnt.mode == "rigid" else "")
+        + f", or recognised with a confidence below {learnt.least_confidence:.2f}"
     )
     return learnt
 

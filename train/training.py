@@ -67,7 +67,8 @@ def fit(settings: TrainingSettings) -> Checkpoint:
     if str(good.copies):
         say(str(good.copies))
     if good.lost:
-        say(f"{len(good.lost)} good images are left out, as the part was not found in them: {clean(good.lost[0])}, ...")
+        every = len(good.lost) + len(good.paths)
+        say(f"the part was not found in {len(good.lost)} of {every} good images, such as {clean(good.lost[0])}")
     groups = find_groups(good.paths, good.fitted, settings.group)
     if str(groups):
         say(str(groups))

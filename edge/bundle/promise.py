@@ -100,5 +100,5 @@ def _remedies(manifest: Manifest) -> list[str]:
         f"{'more tiles or a smaller region' if cut else 'tiles or a region'}, so that the network sees flaws larger "
         "(edge-train fit --fit tile, --region)",
         f"another teacher or system (--teacher {teacher}, {systems})",
-        "parts that lie alike in every picture (a fixture, or alignment)",
+        "parts that lie alike in every picture (a fixture, or edge-train fit --align rigid)",
     ]

@@ -150,13 +150,16 @@ class Fit:
     def align(self, frame: Frame) -> tuple[Frame, Pose | None]:
         """Return a frame with the part in its pose, and where the part was; the frame itself if it was not found.
 
+        Only the region of interest is brought to the pose; the rest of the frame is black then.
+
         Raises:
-            UsageError: The frame has another size than the alignment's picture.
+            UsageError: The frame has another size than the alignment's picture, or the region lies outside it.
         """
         if self.aligner is None:
             return frame, None
         pose = self.aligner.find(frame)
-        return (self.aligner.align(frame, pose) if pose.found else frame), pose
+        region = None if self.region is None else self.region_of(frame)
+        return (self.aligner.align(frame, pose, region) if pose.found else frame), pose
 
     @cached_property
     def aligner(self) -> Aligner | None:

@@ -11,7 +11,13 @@ from moved_parts import BRACKET, FLANGE, MIDDLE, Frame, Part, bracket, drawn, er
 from edge_inspect.edge.demo.line import render_part
 from edge_inspect.edge.errors import UsageError
 from edge_inspect.edge.frame.alignment import Aligner, Alignment
-from edge_inspect.train.alignment import FIRST_CONFIDENCE, learnt_alignment, least_confidence, part_of
+from edge_inspect.train.alignment import (
+    FIRST_CONFIDENCE,
+    learnt_alignment,
+    least_confidence,
+    part_of,
+    with_learnt_limits,
+)
 
 
 @pytest.fixture(scope="module")
@@ -102,3 +108,11 @@ def test_limits_are_kept_and_mode_shift_is_learnt(good: list[Frame]) -> None:
     assert (alignment.mode, alignment.shift, alignment.least_seen) == ("shift", 0.1, 0.95)
     assert Aligner(alignment).find(flanges(30, (Part((60, -40)),))).found
     assert Aligner(alignment).find(flanges(30, (Part((90, 0)),))).detail == "outside"
+
+
+def test_limits_are_learnt_a_little_beyond_the_good_pictures(learnt: Alignment, good: list[Frame]) -> None:
+    wide = replace(learnt, shift=0.4, turn=45.0)
+    turns = [abs(Aligner(wide).find(frame).angle) for frame in good]
+    found = with_learnt_limits(wide, good)
+    assert max(turns) < found.turn < 1.3 * max(turns) + 3 and 0.02 <= found.shift < 0.2
+    assert found.part == learnt.part and found.least_confidence == learnt.least_confidence

@@ -1,0 +1,109 @@
+"""A training on parts that do not lie still: aligned, written, read again, evaluated, calibrated and run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from moved_parts import Part, drawn, flanges
+
+from edge_inspect.calibrate.cli import main as calibrate
+from edge_inspect.edge.bundle.bundle import open_bundle
+from edge_inspect.edge.cli import main as inspect
+from edge_inspect.edge.errors import CheckpointError
+from edge_inspect.edge.frame.alignment import ALIGNMENT_PICTURE
+from edge_inspect.edge.frame.images import write_image
+from edge_inspect.train import checkpoint
+from edge_inspect.train.cli import main
+
+GOOD = 12
+
+
+@pytest.fixture(scope="module")
+def moved(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Good parts in all poses, one empty frame among them; to test with, two good ones, two scratched and one empty."""
+    folder = tmp_path_factory.mktemp("moved")
+    for seed in range(GOOD):
+        write_image(folder / "train" / "good" / f"{seed:02d}.png", flanges(seed, [drawn(np.random.default_rng(seed))]))
+    write_image(folder / "train" / "good" / "99.png", flanges(99, []))
+    for seed in (50, 51):
+        write_image(folder / "test" / "good" / f"{seed}.png", flanges(seed, [drawn(np.random.default_rng(seed))]))
+        scratched = drawn(np.random.default_rng(seed), defect="scratch")
+        write_image(folder / "test" / "scratch" / f"{seed}.png", flanges(seed + 10, [scratched]))
+    write_image(folder / "test" / "missing" / "70.png", flanges(70, []))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(moved: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("run") / "run"
+    options = ["--model", "memory", "--memory", "20", "--align", "rigid", "--size", "96"]
+    assert main(["fit", "--data", str(moved), "--out", str(out), *options]) == 0
+    return out
+
+
+def test_the_checkpoint_has_the_alignment_and_its_picture(run: Path) -> None:
+    about, _ = checkpoint.load(run)
+    alignment = about.fit.alignment
+    assert alignment is not None and alignment.mode == "rigid" and about.fit.region == alignment.part
+    assert (run / ALIGNMENT_PICTURE).read_bytes() == alignment.png()
+    assert len(about.trained_on) + len(about.held_out) == GOOD, "the empty frame is left out"
+
+
+def test_a_checkpoint_without_its_picture_is_named(run: Path, tmp_path: Path) -> None:
+    for file in run.iterdir():
+        if file.name != ALIGNMENT_PICTURE:
+            (tmp_path / file.name).write_bytes(file.read_bytes())
+    with pytest.raises(CheckpointError, match=r"checkpoint\.yaml.*alignment\.png"):
+        checkpoint.load(tmp_path)
+
+
+def test_what_is_not_found_scores_highest(
+    run: Path, moved: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    report = tmp_path / "report"
+    assert main(["evaluate", str(run), "--data", str(moved), "--report", str(report)]) == 0
+    said = capsys.readouterr()
+    assert "the part was not found in 1 of 5 images; a station rejects them" in said.out + said.err
+    assert (report / "index.html").is_file()
+
+
+def test_a_bundle_rejects_what_it_does_not_find(
+    run: Path, moved: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bundle = tmp_path / "bundle"
+    good, defects = str(moved / "train" / "good"), str(moved / "test")
+    options = ["--good", good, "--defects", defects, "--calibration-images", "4", "--search-seconds", "0"]
+    assert calibrate(["bundle", str(run), "--out", str(bundle), *options]) == 0
+    said = capsys.readouterr()
+    assert "the part was not found in 1 of 2 good images" in said.out + said.err
+    assert "the part was not found in 1 of 3 defective images" in said.out + said.err
+    assert calibrate(["verify", str(bundle)]) == 0
+    assert open_bundle(bundle).fit.alignment == checkpoint.load(run)[0].fit.alignment
+    capsys.readouterr()
+    empty, upside_down = moved / "test" / "missing" / "70.png", tmp_path / "frames" / "down.png"
+    write_image(upside_down, flanges(3, [Part(angle=180)]))
+    assert inspect(["image", str(bundle), str(empty), str(upside_down), "--json", "-"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert [each["not_found"] for each in told] == ["absent", "upside_down"]
+    assert [each["ok"] for each in told] == [False, False]
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--align-part", "1,2,3,4"], "--align-part belongs to --align shift or rigid"),
+        (["--align-turn", "5"], "--align-turn belongs to --align shift or rigid"),
+        (["--align", "rigid", "--align-part", "1,2,3"], "--align-part 1,2,3: give four whole numbers"),
+        (["--align", "rigid", "--align-part", "600,400,100,100"], "lies outside a reference of 640x480"),
+        (["--align", "rigid", "--align-shift", "0.9"], "alignment shift 0.9 must be"),
+        (["--align", "rigid", "--align-turn", "90"], "alignment turn 90.0 must be"),
+    ],
+)
+def test_a_wrong_option_is_named(
+    moved: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str], told: str
+) -> None:
+    assert main(["fit", "--data", str(moved), "--out", str(tmp_path / "run"), *options]) == 2
+    assert told in capsys.readouterr().err
