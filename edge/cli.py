@@ -185,9 +185,8 @@ def _review(arguments: argparse.Namespace) -> None:
     listed = review(arguments.folder, sheet, arguments.newest, arguments.only)
     for i, part in enumerate(listed, 1):
         if str(arguments.json) != "-":
-            print(
-                f"#{i}  {'accept' if part['ok'] else 'reject'}  {part['not_found'] or format(part['score'], '.4f')}  {part['path']}"
-            )
+            verdict = "accept" if part["ok"] else "reject"
+            print(f"#{i}  {verdict}  {part['not_found'] or format(part['score'], '.4f')}  {part['path']}")
     write_json({"evidence": listed}, arguments.json)
     say(f"contact sheet: {sheet}")
 
