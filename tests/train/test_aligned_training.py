@@ -86,7 +86,7 @@ def test_a_bundle_rejects_what_it_does_not_find(
     empty, upside_down = moved / "test" / "missing" / "70.png", tmp_path / "frames" / "down.png"
     write_image(upside_down, flanges(3, [Part(angle=180)]))
     assert inspect(["image", str(bundle), str(empty), str(upside_down), "--json", "-"]) == 0
-    told = json.loads(capsys.readouterr().out)
+    told = json.loads(capsys.readouterr().out)["images"]
     assert [each["not_found"] for each in told] == ["absent", "upside_down"]
     assert [each["ok"] for each in told] == [False, False]
 

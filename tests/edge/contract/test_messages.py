@@ -101,6 +101,8 @@ def test_a_verdict_is_what_the_contract_says() -> None:
         "latency_ms": 12.5,
         "frame": {"width": 640, "height": 480},
         "area_name": None,
+        "reason": None,
+        "not_found": None,
     }
     assert "ü".encode() in payload
 
