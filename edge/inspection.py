@@ -16,9 +16,9 @@ from edge_inspect.edge.decision import Decider, Decision
 from edge_inspect.edge.engines import AnomalyMap
 from edge_inspect.edge.engines.opening import open_checked_engine
 from edge_inspect.edge.errors import ImageError, UsageError
-from edge_inspect.edge.frame.areas import Areas
+from edge_inspect.edge.frame.fit import Fit
 from edge_inspect.edge.frame.images import Frame, pictures_of, read_image, write_image
-from edge_inspect.edge.overlay import blend, draw_areas, draw_regions
+from edge_inspect.edge.overlay import UNMOVED, blend, draw_areas, draw_cause, draw_part, draw_regions
 from edge_inspect.edge.text import clean
 
 MOST_BYTES = 200
@@ -71,7 +71,7 @@ def inspect_files(
                 "regions": [region.model_dump(mode="json") for region in decision.regions],
             }
             if path in overlays:
-                write_image(overlays[path], draw_overlay(frame, anomaly, decision, bundle.fit.areas))
+                write_image(overlays[path], draw_overlay(frame, anomaly, decision, bundle.fit))
                 result["overlay"] = clean(overlays[path])
             yield result
 
@@ -108,20 +108,27 @@ def name_overlays(folder: Path, images: Sequence[Path]) -> dict[Path, Path]:
     return named
 
 
-def draw_overlay(frame: Frame, anomaly: AnomalyMap, decision: Decision, areas: Areas | None = None) -> Frame:
+def draw_overlay(frame: Frame, anomaly: AnomalyMap, decision: Decision, fit: Fit | None = None) -> Frame:
     """Return the frame with the map over it, a box around each region, and a border in the colour of the verdict.
 
     Args:
         frame: The camera's frame.
         anomaly: The engine's map of it.
         decision: The verdict.
-        areas: The areas of the bundle's fit, which are outlined.
+        fit: The bundle's fit, whose areas and part are outlined where they are found.
     """
+    if decision.not_found is not None:
+        return draw_regions(draw_cause(frame, f"not found: {decision.not_found}"), (), ok=False)
     values = anomaly.placement.map_to_frame(anomaly.values, frame.shape[1], frame.shape[0])
     low = float(np.median(anomaly.values[anomaly.placement.looked_at(anomaly.values.shape[::-1])]))
-    blended = blend(frame, values, low, max(1.2 * decision.threshold, low))
-    blended = blended if areas is None else draw_areas(blended, areas)
-    return draw_regions(blended, decision.regions, decision.ok)
+    drawn = blend(frame, values, low, max(1.2 * decision.threshold, low))
+    pose = anomaly.placement.pose
+    to_frame = UNMOVED if pose is None else pose.to_frame
+    if fit is not None and fit.areas is not None:
+        drawn = draw_areas(drawn, fit.areas, to_frame)
+    if fit is not None and fit.alignment is not None and fit.alignment.part is not None:
+        drawn = draw_part(drawn, fit.alignment.part, to_frame)
+    return draw_regions(drawn, decision.regions, decision.ok)
 
 
 def _short(stem: str) -> str:

@@ -11,12 +11,15 @@ from numpy.typing import NDArray
 from edge_inspect.edge.contract.messages import Region
 from edge_inspect.edge.frame.areas import Areas
 from edge_inspect.edge.frame.images import Frame
+from edge_inspect.edge.frame.pose import Matrix
 from edge_inspect.edge.text import clean
 
 ACCEPT = (80, 180, 60)
 REJECT = (60, 60, 230)
 LOOK = (230, 200, 60)
 IGNORE = (0, 165, 255)
+PART = (240, 240, 240)
+UNMOVED: Matrix = np.array([[1.0, 0, 0], [0, 1, 0]])
 MARGIN = 6
 CAPTION = 18
 
@@ -45,17 +48,51 @@ def draw_regions(frame: Frame, regions: Iterable[Region], ok: bool) -> Frame:
     return drawn
 
 
-def draw_areas(frame: Frame, areas: Areas) -> Frame:
-    """Return a copy of the frame with the outlines and names of its areas; what is not looked at is darker."""
-    drawn = np.where(areas.looked_at()[..., None], frame, frame // 2)
-    scale = max(frame.shape[:2]) / 640
+def draw_areas(frame: Frame, areas: Areas, to_frame: Matrix = UNMOVED) -> Frame:
+    """Return a copy of the frame with the outlines and names of its areas; what is not looked at is darker.
+
+    Args:
+        frame: (H, W, 3) uint8 BGR.
+        areas: The areas, in pixels of the aligned frame.
+        to_frame: `Pose.to_frame` of the part, with which the areas move.
+    """
+    looked_at = areas.looked_at().astype(np.uint8)
+    if to_frame is not UNMOVED:
+        looked_at = cv2.warpAffine(looked_at, to_frame, (frame.shape[1], frame.shape[0]), flags=cv2.INTER_NEAREST)
+    drawn = np.where(looked_at[..., None] > 0, frame, frame // 2)
     for area, colour in (*((each, LOOK) for each in areas.look), *((each, IGNORE) for each in areas.ignore)):
-        rings = [np.array(ring, np.int32) for ring in area.rings]
-        cv2.polylines(drawn, rings, isClosed=True, color=colour, thickness=max(1, round(scale)))
-        x, y = rings[0][rings[0].sum(axis=1).argmin()]
-        place = int(max(x, 0) + 4 * scale), int(max(y, 0) + 14 * scale)
-        cv2.putText(drawn, ascii_of(area.name), place, cv2.FONT_HERSHEY_SIMPLEX, 0.42 * scale, colour, 1, cv2.LINE_AA)
+        _draw_outline(drawn, area.rings, area.name, colour, to_frame)
     return np.asarray(drawn, np.uint8)
+
+
+def draw_part(frame: Frame, part: tuple[int, int, int, int], to_frame: Matrix) -> Frame:
+    """Return a copy of the frame with the rectangle of the part, x, y, width, height, where it was found."""
+    x, y, width, height = part
+    corners = ((x, y), (x + width - 1, y), (x + width - 1, y + height - 1), (x, y + height - 1))
+    drawn: Frame = frame.copy()
+    _draw_outline(drawn, (corners,), "", PART, to_frame)
+    return drawn
+
+
+def draw_cause(frame: Frame, cause: str) -> Frame:
+    """Return a copy of the frame with the cause of a rejection written on it."""
+    drawn: Frame = frame.copy()
+    scale = max(frame.shape[:2]) / 640
+    place = int(12 * scale), int(28 * scale)
+    cv2.putText(drawn, ascii_of(cause), place, cv2.FONT_HERSHEY_SIMPLEX, 0.7 * scale, REJECT, 2, cv2.LINE_AA)
+    return drawn
+
+
+def _draw_outline(
+    drawn: Frame, rings: Iterable[Sequence[tuple[int, int]]], name: str, colour: Sequence[int], to_frame: Matrix
+) -> None:
+    scale = max(drawn.shape[:2]) / 640
+    moved = [np.array(ring, np.float64) @ to_frame[:, :2].T + to_frame[:, 2] for ring in rings]
+    outlines = [ring.round().astype(np.int32) for ring in moved]
+    cv2.polylines(drawn, outlines, isClosed=True, color=colour, thickness=max(1, round(scale)))
+    x, y = outlines[0][outlines[0].sum(axis=1).argmin()]
+    place = int(max(x, 0) + 4 * scale), int(max(y, 0) + 14 * scale)
+    cv2.putText(drawn, ascii_of(name), place, cv2.FONT_HERSHEY_SIMPLEX, 0.42 * scale, colour, 1, cv2.LINE_AA)
 
 
 def ascii_of(text: str) -> str:

@@ -4,7 +4,20 @@ import numpy as np
 
 from edge_inspect.edge.contract.messages import Region
 from edge_inspect.edge.frame.areas import Area, Areas
-from edge_inspect.edge.overlay import ACCEPT, IGNORE, LOOK, REJECT, blend, contact_sheet, draw_areas, draw_regions, heat
+from edge_inspect.edge.overlay import (
+    ACCEPT,
+    IGNORE,
+    LOOK,
+    PART,
+    REJECT,
+    blend,
+    contact_sheet,
+    draw_areas,
+    draw_cause,
+    draw_part,
+    draw_regions,
+    heat,
+)
 
 
 def test_heat_goes_from_blue_to_red() -> None:
@@ -58,3 +71,12 @@ def test_areas_are_outlined_and_the_rest_is_darker() -> None:
     assert (drawn[5, 5] == 50).all() and (drawn[60, 70] == 50).all() and (drawn[90, 100] == 100).all()
     assert tuple(drawn[60, 20]) == LOOK and tuple(drawn[60, 80]) == IGNORE
     assert (frame == 100).all()
+    moved = draw_areas(frame, areas, np.array([[1.0, 0, 15], [0, 1, -5]]))
+    assert tuple(moved[55, 35]) == LOOK and tuple(moved[55, 95]) == IGNORE and (moved[5, 5] == 50).all()
+
+
+def test_the_part_is_outlined_where_it_was_found_and_a_cause_is_written() -> None:
+    frame = np.full((120, 160, 3), 100, np.uint8)
+    drawn = draw_part(frame, (20, 30, 41, 31), np.array([[0.0, 1, 10], [-1, 0, 110]]))
+    assert tuple(drawn[90, 55]) == PART and tuple(drawn[70, 40]) == PART, "turned by a quarter"
+    assert (draw_cause(frame, "not found: absent") != frame).any() and (frame == 100).all()
