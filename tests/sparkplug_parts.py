@@ -12,7 +12,7 @@ from edge_inspect.edge.contract.commands import Reply
 from edge_inspect.edge.contract.fields import utc_now
 from edge_inspect.edge.contract.ids import uuid7
 from edge_inspect.edge.contract.messages import Defect, FrameSize, Region, Verdict
-from edge_inspect.edge.mqtt.sparkplug.payload import _Payload
+from edge_inspect.edge.mqtt.sparkplug.payload import Payload
 from edge_inspect.edge.outbox import Outbox, Outgoing
 
 NODE = "line1:a"
@@ -89,7 +89,7 @@ class Host(Subscriber):
             verb = message.topic.split("/")[2]
             if verb not in (verbs or ("NBIRTH", "NDATA", "NDEATH")):
                 continue
-            payload = _Payload.FromString(message.payload)
+            payload = Payload.FromString(message.payload)
             metrics = {metric.name: metric for metric in payload.metrics}
             found.append(Heard(verb, message.topic, payload, metrics, message.qos))
         return found
@@ -106,7 +106,7 @@ class Host(Subscriber):
         return value(live[-1]) if live else None
 
     def write(self, name: str, value: bool | str, node: str = NODE) -> None:
-        payload = _Payload(timestamp=1, seq=0)
+        payload = Payload(timestamp=1, seq=0)
         metric = payload.metrics.add(name=name, timestamp=1)
         if isinstance(value, bool):
             metric.boolean_value = value

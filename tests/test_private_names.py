@@ -1,7 +1,4 @@
-"""Tests use public names: ruff's SLF001 finds `thing._name`, and this file finds private imports and patched names.
-
-Both have a list of test files that do not keep the rule yet. The lists may only become shorter.
-"""
+"""Tests use public names: ruff's SLF001 finds `thing._name`, and this file finds private imports and patched names."""
 
 from __future__ import annotations
 
@@ -12,19 +9,6 @@ from pathlib import Path
 import pytest
 
 TESTS = Path(__file__).parent
-
-NOT_YET = {
-    "edge/contract/test_messages.py",
-    "edge/frame/images/test_folder.py",
-    "edge/mqtt/test_sparkplug.py",
-    "edge/mqtt/test_sparkplug_tahu.py",
-    "edge/outbox/test_outbox.py",
-    "edge/outbox/test_sqlite.py",
-    "edge/test_evidence.py",
-    "edge/triggers/test_triggers.py",
-    "sparkplug_parts.py",
-}
-"""Test files that still import or patch private names of the program."""
 
 
 def is_private(name: str) -> bool:
@@ -48,10 +32,9 @@ def test_tests_import_and_patch_public_names_only() -> None:
         for path in TESTS.rglob("*.py")
         if (names := set(private_names(path.read_text())))
     }
-    assert {name: names for name, names in found.items() if name not in NOT_YET} == {}, (
+    assert found == {}, (
         "test public names; give the class a public property, or test the smaller class (CONTRIBUTING.md)"
     )
-    assert NOT_YET - found.keys() == set(), "these files keep the rule now: take them off the list"
 
 
 @pytest.mark.parametrize(

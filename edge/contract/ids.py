@@ -13,7 +13,8 @@ UUID7_PATTERN_READ = UUID7_PATTERN.replace("a-f", "A-Fa-f").replace("89ab", "89A
 """Form in which others may write ids: RFC 9562, section 4, asks readers to accept capital letters."""
 
 _uuid7_lock = threading.Lock()
-_uuid7_last = (0, 0)
+newest_uuid7 = (0, 0)
+"""Milliseconds and random bits of the newest id of this process."""
 # The year 2200. No clock made an id with a later time.
 _LATEST_MS = 7_258_118_400_000
 
@@ -25,22 +26,22 @@ def uuid7() -> str:
     random bits are increased by a random amount. So the time in an id may be in the future; use `uuid7_of_now` where
     that matters.
     """
-    global _uuid7_last
+    global newest_uuid7
     with _uuid7_lock:
-        last_ms, last_random = _uuid7_last
+        last_ms, last_random = newest_uuid7
         now_ms = time.time_ns() // 1_000_000
         if now_ms > last_ms:
             # The highest bit starts at zero, so that there is room for increments.
-            _uuid7_last = (now_ms, int.from_bytes(os.urandom(10), "big") >> 7)
+            newest_uuid7 = (now_ms, int.from_bytes(os.urandom(10), "big") >> 7)
         else:
             counted = last_random + 1 + int.from_bytes(os.urandom(4), "big")
-            _uuid7_last = (last_ms + (counted >> 74), counted & ((1 << 74) - 1))
-        return _format(*_uuid7_last)
+            newest_uuid7 = (last_ms + (counted >> 74), counted & ((1 << 74) - 1))
+        return format_uuid7(*newest_uuid7)
 
 
 def uuid7_of_now() -> str:
     """Return a UUID version 7 whose time is the clock's, as a command needs; it may sort before earlier ids."""
-    return _format(time.time_ns() // 1_000_000, int.from_bytes(os.urandom(10), "big") >> 6)
+    return format_uuid7(time.time_ns() // 1_000_000, int.from_bytes(os.urandom(10), "big") >> 6)
 
 
 def sort_after(identity: str) -> None:
@@ -49,17 +50,18 @@ def sort_after(identity: str) -> None:
     Args:
         identity: A UUID version 7; any other text, or an id with an impossible time, is ignored.
     """
-    global _uuid7_last
+    global newest_uuid7
     if not is_uuid7(identity):
         return
     made_ms = round(uuid7_time(identity) * 1000)
     with _uuid7_lock:
-        if _uuid7_last[0] <= made_ms < _LATEST_MS:
+        if newest_uuid7[0] <= made_ms < _LATEST_MS:
             # New random bits in the next millisecond: a copy of this outbox on another box must not make the same ids.
-            _uuid7_last = (made_ms + 1, int.from_bytes(os.urandom(10), "big") >> 7)
+            newest_uuid7 = (made_ms + 1, int.from_bytes(os.urandom(10), "big") >> 7)
 
 
-def _format(milliseconds: int, random: int) -> str:
+def format_uuid7(milliseconds: int, random: int) -> str:
+    """Return the id with this time and these 74 random bits."""
     number = (milliseconds & ((1 << 48) - 1)) << 80 | 0x7 << 76 | (random >> 62) << 64 | 0b10 << 62
     digits = f"{number | random & ((1 << 62) - 1):032x}"
     return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))

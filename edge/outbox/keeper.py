@@ -22,7 +22,8 @@ log = logging.getLogger(__name__)
 
 # A transaction is about 5 pages of 4 KiB.
 _CHECKPOINT_AFTER = 500
-_LONGEST_LOG_PAGES = 4000
+LONGEST_LOG_PAGES = 4000
+"""Pages that the write-ahead log may have before it is checkpointed, even if that waits."""
 
 
 class Worker:
@@ -86,7 +87,7 @@ class Checkpointer:
         try:
             with closing(connect(self._path)) as database:
                 _, pages, _ = database.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-                if pages > _LONGEST_LOG_PAGES:
+                if pages > LONGEST_LOG_PAGES:
                     # SQLite reuses the log only when all of it was moved, and puts add to it all the time.
                     with self._puts:
                         _, pages, moved = database.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()

@@ -94,8 +94,8 @@ class SqliteOutbox(BoundedOutbox):
         with ExitStack() as opened:
             opened.callback(os.close, lock(path))
             try:
-                self._db, self.recovered_from = open_file(path)
-                opened.callback(self._db.close)
+                self.database, self.recovered_from = open_file(path)
+                opened.callback(self.database.close)
                 self._drain_db = opened.enter_context(closing(connect(path)))
                 self._checkpoints = opened.enter_context(closing(Checkpointer(path, self._lock)))
                 self._fault.watch()
@@ -254,7 +254,7 @@ class SqliteOutbox(BoundedOutbox):
 
     def _be_patient(self, waits: bool) -> None:
         """Set whether to wait for another program that has locked the file: only one part waits for it."""
-        for connection in (self._db, self._drain_db):
+        for connection in (self.database, self._drain_db):
             with suppress(sqlite3.Error):  # the connection is closed
                 set_patience(connection, waits=waits)
 
@@ -264,17 +264,17 @@ class SqliteOutbox(BoundedOutbox):
         if self._fault.text is not None:
             sequences = {**self._sequences, **sequences}
         stored = Depth(self._stored.entries + len(entries), self._stored.bytes + sum(entry.size for entry in entries))
-        with transaction(self._db):
-            statements.write(self._db, entries, sequences)
+        with transaction(self.database):
+            statements.write(self.database, entries, sequences)
             old, surplus = statements.choose_to_drop(
-                self._db, self._too_old(), stored.bytes - self._max_bytes, self._when_full
+                self.database, self._too_old(), stored.bytes - self._max_bytes, self._when_full
             )
             trimmed = old + surplus
-            statements.delete(self._db, [number for number, _, _ in trimmed])
+            statements.delete(self.database, [number for number, _, _ in trimmed])
             gone = Counter(kind for _, kind, _ in trimmed)
             dropped = {kind: self._dropped[kind] + gone[kind] for kind in KINDS}
             if dropped != self._saved_dropped:
-                statements.write_dropped(self._db, dropped)
+                statements.write_dropped(self.database, dropped)
         self._dropped = dropped
         self._saved_dropped = dict(dropped)
         self._stored = Depth(stored.entries - len(trimmed), stored.bytes - sum(size for _, _, size in trimmed))
@@ -323,13 +323,13 @@ class SqliteOutbox(BoundedOutbox):
             return None
 
     def _load(self) -> None:
-        self._sequences = dict(self._db.execute("SELECT station, last FROM sequences"))
-        self._dropped.update(self._db.execute("SELECT kind, count FROM dropped"))
+        self._sequences = dict(self.database.execute("SELECT station, last FROM sequences"))
+        self._dropped.update(self.database.execute("SELECT kind, count FROM dropped"))
         self._saved_dropped = dict(self._dropped)
-        totals = statements.read_totals(self._db)
+        totals = statements.read_totals(self.database)
         self._stored, self._sent_bytes = Depth(totals.entries, totals.bytes), totals.history_bytes
         self._last_id = self._stored_up_to = totals.last_id
-        newest = self._db.execute("SELECT created, payload FROM entries WHERE id = ?", (self._last_id,)).fetchone()
+        newest = self.database.execute("SELECT created, payload FROM entries WHERE id = ?", (self._last_id,)).fetchone()
         if newest is not None:
             self._go_on_after(*newest)
 
@@ -341,8 +341,8 @@ class SqliteOutbox(BoundedOutbox):
 
     def _salvage(self, damaged: Path) -> None:
         entries, self._sequences = read_damaged(self._path, damaged)
-        with transaction(self._db):
-            statements.write(self._db, [], self._sequences)
+        with transaction(self.database):
+            statements.write(self.database, [], self._sequences)
         if entries:
             self._go_on_after(entries[-1].created, entries[-1].payload)
             self._write(entries)

@@ -77,7 +77,7 @@ class GpioTrigger(TriggerThread):
     def _run(self) -> None:
         while not self._closing.is_set():
             try:
-                with self._request() as request:
+                with self.request_line() as request:
                     while not self._closing.is_set():
                         if request.wait_edge_events(timedelta(seconds=_LOOK_S)):
                             self._pass_on(request.read_edge_events())
@@ -85,7 +85,8 @@ class GpioTrigger(TriggerThread):
                 self._say(f"trigger gpio:{self._line.chip}/{self._line.line}: {error}; gpioinfo lists the lines")
                 self._closing.wait(REOPEN_AFTER_S)
 
-    def _request(self) -> Any:
+    def request_line(self) -> Any:
+        """Return gpiod's request for the line, a context manager."""
         words = self._gpiod.line
         settings = self._gpiod.LineSettings(
             direction=words.Direction.INPUT,

@@ -281,7 +281,7 @@ def test_what_is_newest_stays_though_the_clock_was_in_1970(tmp_path: Path, monke
     # The right time, 1970 without a network, the right time, an hour ahead, back again.
     for now in (right, 12 * 10**9, right + 60 * 10**9, right + 3600 * 10**9, right + 120 * 10**9):
         monkeypatch.setattr(time, "time_ns", lambda now=now: now)
-        monkeypatch.setattr(ids, "_uuid7_last", (0, 0))  # a new process
+        monkeypatch.setattr(ids, "newest_uuid7", (0, 0))  # a new process
         folder = EvidenceFolder(tmp_path, 3 * size, 0)
         for _ in range(2):
             saved.append(uuid7())

@@ -25,7 +25,7 @@ MOST_BYTES = 1 << 32
 _SILENT = 0
 _silence = threading.Lock()
 """Held while OpenCV's log is off. All threads share its log level, and each must restore the previous one."""
-_set_log_level: Callable[[int], int] = getattr(cv2, "setLogLevel", None) or cv2.utils.logging.setLogLevel
+set_opencv_log_level: Callable[[int], int] = getattr(cv2, "setLogLevel", None) or cv2.utils.logging.setLogLevel
 """OpenCV's function to set the log level, which returns the previous one. OpenCV 5 has it in another module."""
 
 _TURNS: dict[int, tuple[bool, int | None]] = {
@@ -127,13 +127,13 @@ def _decode(data: bytes) -> NDArray[np.generic]:
             jpeg.decode(stream)
         data = tiff.upright(data)
     with _silence:
-        before = _set_log_level(_SILENT)  # because the error that is raised has the reason
+        before = set_opencv_log_level(_SILENT)  # because the error that is raised has the reason
         try:
             image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
         except cv2.error as error:  # more pixels than OpenCV can read
             raise Unreadable(f"OpenCV cannot decode it: {error.err}") from error
         finally:
-            _set_log_level(before)
+            set_opencv_log_level(before)
     if image is None:
         raise Unreadable("is not a picture that OpenCV can read; remove it or save it again as PNG")
     return np.asarray(image)

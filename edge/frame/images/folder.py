@@ -79,7 +79,7 @@ def list_images(folder: Path) -> list[Path]:
     """
     listing = look_into(folder)
     if listing.images and str(listing):
-        _warn_once(f"{clean(folder)}: {listing}")
+        warn_once(f"{clean(folder)}: {listing}")
     return listing.images
 
 
@@ -127,5 +127,6 @@ def _plural(word: str, count: int) -> str:
 
 
 @lru_cache(maxsize=1000)
-def _warn_once(text: str) -> None:
+def warn_once(text: str) -> None:
+    """Log a warning, each text once in a process."""
     log.warning(text)

@@ -109,7 +109,8 @@ def _payload_class() -> Any:
     return GetMessageClass(pool.FindMessageTypeByName("org.eclipse.tahu.protobuf.Payload"))
 
 
-_Payload = _payload_class()
+Payload = _payload_class()
+"""The protobuf message of every Sparkplug B payload."""
 
 
 def encode(metrics: Iterable[Metric], *, timestamp: int, seq: int | None, datatypes: bool) -> bytes:
@@ -121,7 +122,7 @@ def encode(metrics: Iterable[Metric], *, timestamp: int, seq: int | None, dataty
         seq: Sequence number, 0 to 255; `None` for a death, which has none.
         datatypes: Whether each metric contains its type; required in a birth, optional in data.
     """
-    payload = _Payload(timestamp=timestamp)
+    payload = Payload(timestamp=timestamp)
     if seq is not None:
         payload.seq = seq
     for metric in metrics:
@@ -148,7 +149,7 @@ def decode(payload: bytes) -> list[Written]:
         PayloadError: The bytes are not a Sparkplug B payload.
     """
     try:
-        metrics = _Payload.FromString(payload).metrics
+        metrics = Payload.FromString(payload).metrics
     except DecodeError as error:
         raise PayloadError(f"{len(payload)} bytes that are not a Sparkplug B payload") from error
     fields = [metric.WhichOneof("value") for metric in metrics]

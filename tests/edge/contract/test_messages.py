@@ -276,8 +276,8 @@ def test_any_part_id_can_be_sent_and_what_can_be_sent_is_kept(text: str) -> None
 def test_ids_of_now_are_of_now_though_the_clock_was_ahead(monkeypatch: pytest.MonkeyPatch, ahead_s: int) -> None:
     now = time.time_ns()
     with monkeypatch.context() as patch:
-        patch.setattr(ids, "_uuid7_last", (0, 0))
-        sort_after(ids._format(now // 10**6 + 1000 * ahead_s, 1))
+        patch.setattr(ids, "newest_uuid7", (0, 0))
+        sort_after(ids.format_uuid7(now // 10**6 + 1000 * ahead_s, 1))
         later = uuid7()
         assert uuid7_time(later) > now / 1e9 + ahead_s
         assert uuid7() > later

@@ -23,7 +23,7 @@ from edge_inspect.edge.contract.ids import uuid7
 from edge_inspect.edge.contract.topics import Topics
 from edge_inspect.edge.mqtt.publisher import Publisher
 from edge_inspect.edge.mqtt.sparkplug.node import EdgeNode
-from edge_inspect.edge.mqtt.sparkplug.payload import _Payload
+from edge_inspect.edge.mqtt.sparkplug.payload import Payload
 from edge_inspect.edge.outbox import Outbox
 from edge_inspect.edge.outbox.memory import MemoryOutbox
 
@@ -231,9 +231,9 @@ def test_bd_seq_wraps_after_255() -> None:
     node = EdgeNode(Topics("plant", "line1", "a"))
     numbers = []
     for _ in range(258):
-        will = _Payload.FromString(node.will())
+        will = Payload.FromString(node.will())
         node.connect()
-        birth = {metric.name: metric for metric in _Payload.FromString(node.birth(0)).metrics}
+        birth = {metric.name: metric for metric in Payload.FromString(node.birth(0)).metrics}
         assert birth["bdSeq"].long_value == will.metrics[0].long_value
         numbers.append(will.metrics[0].long_value)
     assert numbers == [*range(256), 0, 1]

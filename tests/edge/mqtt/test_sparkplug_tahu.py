@@ -14,7 +14,7 @@ from station_parts import TOPICS, health, status
 
 from edge_inspect.edge.contract.messages import Message
 from edge_inspect.edge.mqtt.sparkplug.node import REBIRTH, EdgeNode
-from edge_inspect.edge.mqtt.sparkplug.payload import DataType, Metric, Value, Written, _Payload, decode, encode
+from edge_inspect.edge.mqtt.sparkplug.payload import DataType, Metric, Payload, Value, Written, decode, encode
 
 AT = 1_700_000_000_123
 
@@ -92,7 +92,7 @@ def test_data_are_read_with_the_types_of_the_birth() -> None:
     """Sparkplug leaves the types out of data; this decoder gives no value without, so its users put them back in."""
     node, payloads = node_after(("status", status("degraded")), ("verdict", verdict(7)))
     types = {metric["name"]: DataType[metric["type"]] for metric in read(node.birth())[0]["metrics"]}
-    completed = [_Payload.FromString(payload) for payload in payloads]
+    completed = [Payload.FromString(payload) for payload in payloads]
     for payload in completed:
         for metric in payload.metrics:
             metric.datatype = types[metric.name]

@@ -374,7 +374,7 @@ class Aging(RuleBasedStateMachine):
     def start(self) -> None:
         self.path = self.folder / f"{next(self.names)}.db"
         self.patch = pytest.MonkeyPatch()
-        self.patch.setattr(ids, "_uuid7_last", (0, 0))
+        self.patch.setattr(ids, "newest_uuid7", (0, 0))
         self.step(NOW)
         self.steady, self.ran = 5.0, 0.0
         self.outbox = self.open()
@@ -418,7 +418,7 @@ class Aging(RuleBasedStateMachine):
         self.steady = 3.0 if booted else self.steady + off_s
         # Nobody noted for how long the last process ran after its last part.
         self.ran = self.newest
-        self.patch.setattr(ids, "_uuid7_last", (0, 0))
+        self.patch.setattr(ids, "newest_uuid7", (0, 0))
         self.outbox = self.open()
 
     @invariant()

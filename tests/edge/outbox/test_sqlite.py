@@ -238,7 +238,7 @@ def test_the_log_is_moved_into_the_database_beside_the_puts(path: Path) -> None:
 def test_a_program_that_reads_without_end_is_named_before_the_log_fills_the_disk(
     path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(keeper, "_LONGEST_LOG_PAGES", 100)
+    monkeypatch.setattr(keeper, "LONGEST_LOG_PAGES", 100)
     with SqliteOutbox(path) as outbox:
         put_within(30, outbox, 1)
         with another_program(path, "BEGIN; SELECT * FROM entries") as process:
@@ -369,8 +369,8 @@ def test_a_full_disk_keeps_the_service_up(path: Path, caplog: pytest.LogCaptureF
     with SqliteOutbox(path) as outbox:
         outbox.put("a", large)
         # SQLite's own way to have no room: the same error as from a full disk.
-        pages = outbox._db.execute("PRAGMA page_count").fetchone()[0]
-        outbox._db.execute(f"PRAGMA max_page_count = {pages + 2}")
+        pages = outbox.database.execute("PRAGMA page_count").fetchone()[0]
+        outbox.database.execute(f"PRAGMA max_page_count = {pages + 2}")
         assert [outbox.put("a", large) for _ in range(4)] == [2, 3, 4, 5]
         assert sequences(outbox) == [1, 2, 3, 4, 5]
         assert outbox.depth().entries == 5
@@ -380,7 +380,7 @@ def test_a_full_disk_keeps_the_service_up(path: Path, caplog: pytest.LogCaptureF
         ids = [entry.id for entry in outbox.pending("a", 0, 3)]
         outbox.remove(ids)
         assert sequences(outbox) == [4, 5]
-        outbox._db.execute("PRAGMA max_page_count = 100000")
+        outbox.database.execute("PRAGMA max_page_count = 100000")
         time.sleep(1.05)
         assert outbox.put("a", large) == 6
         assert "can be written again" in caplog.text

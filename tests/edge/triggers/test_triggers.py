@@ -139,7 +139,7 @@ def test_every_edge_fires_once_its_delay_is_over(monkeypatch: pytest.MonkeyPatch
     pytest.importorskip("gpiod", reason="pip install gpiod")
     now = time.monotonic()
     request = Request([now - 1, now, now + 0.1])
-    monkeypatch.setattr(GpioTrigger, "_request", lambda self: request)
+    monkeypatch.setattr(GpioTrigger, "request_line", lambda self: request)
     fired: list[float] = []
     line = Line("/dev/gpiochip0", 17, delay_s=0.2)
     trigger = GpioTrigger(line, lambda: fired.append(time.monotonic()), pytest.fail, "trigger")

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from edge_inspect.edge.errors import ImageError
-from edge_inspect.edge.frame.images.folder import _warn_once, list_images, look_into, nothing_here, pictures_of
+from edge_inspect.edge.frame.images.folder import list_images, look_into, nothing_here, pictures_of, warn_once
 
 
 @pytest.fixture(autouse=True)
 def _anew() -> None:
-    _warn_once.cache_clear()
+    warn_once.cache_clear()
 
 
 def fill(folder: Path, *names: str) -> Path:

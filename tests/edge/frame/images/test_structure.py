@@ -320,7 +320,7 @@ def test_an_ascii_pixmap_reads_as_the_binary_one(tmp_path: Path, largest: int, c
 def test_threads_that_read_leave_opencvs_log_as_it_was(tmp_path: Path) -> None:
     path = tmp_path / "part.png"
     path.write_bytes(packed(form="PNG"))
-    set_level = file_module._set_log_level
+    set_level = file_module.set_opencv_log_level
     before = set_level(3)
     try:
         with ThreadPoolExecutor(4) as pool:
