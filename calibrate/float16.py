@@ -79,7 +79,7 @@ class _Typing:
 
     def finish(self) -> None:
         """Cast the outputs, and remove nodes whose results nothing reads any more."""
-        for name in self._outputs & self._native:
+        for name in sorted(self._outputs & self._native):  # a set has another order in every process
             self._nodes.append(helper.make_node("Cast", [self._half[name]], [name], to=TensorProto.FLOAT))
         del self._graph.node[:]
         self._graph.node.extend(self._nodes)

@@ -1,6 +1,10 @@
 from __future__ import annotations
 
 import io
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -75,6 +79,18 @@ def test_weights_and_what_follows_are_float16_and_norms_float32(network: onnx.Mo
     assert [value.type.tensor_type.elem_type for value in typed.graph.input] == [TensorProto.FLOAT]
     assert [value.type.tensor_type.elem_type for value in typed.graph.output] == [TensorProto.FLOAT] * 3
     assert typed.opset_import[0].version == 17
+
+
+def test_every_process_makes_the_same_file(network: onnx.ModelProto, tmp_path: Path) -> None:
+    onnx.save(network, tmp_path / "network.onnx")
+    code = "import hashlib, onnx, sys; from edge_inspect.calibrate.float16 import to_float16; "
+    code += "print(hashlib.sha256(to_float16(onnx.load(sys.argv[1])).SerializeToString()).hexdigest())"
+    command = [sys.executable, "-c", code, str(tmp_path / "network.onnx")]
+    made = {
+        subprocess.run(command, env={**os.environ, "PYTHONHASHSEED": seed}, capture_output=True, check=True).stdout
+        for seed in ("1", "2", "3", "4")
+    }
+    assert len(made) == 1
 
 
 def test_the_float_network_is_left_as_it_was(network: onnx.ModelProto) -> None:
