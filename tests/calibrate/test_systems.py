@@ -99,7 +99,7 @@ def test_a_system_goes_the_whole_way(
     about, model = checkpoint.load(run)
     assert about.model == model.name == system
     bundle = open_bundle(bundle_path)
-    predict = torch_predictor(model, torch.device("cpu"), about.fit)
+    predict = torch_predictor(model, torch.device("cpu"), bundle.fit)
     engine = open_engine(bundle, "fp32")
     frames = [read_image(path) for path in list_images(good)[:3]]
     for frame in frames:

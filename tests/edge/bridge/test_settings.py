@@ -29,7 +29,7 @@ def test_the_example_is_good_and_so_is_what_it_leaves_out(tmp_path: Path) -> Non
     lines = [line for line in EXAMPLE.read_text().splitlines() if not re.match("# [^ ]", line)]
     path.write_text("\n".join(line.removeprefix("#") for line in lines))
     made = read_settings(path, BridgeSettings)
-    assert made.modbus.word_order == "low_first" and made.mqtt.port == 8883 and len(made.defect_classes) == 2
+    assert made.modbus.word_order == "low_first" and made.mqtt.port == 8883 and len(made.defect_classes) == 3
 
 
 def test_mistakes_are_listed_with_their_keys(tmp_path: Path) -> None:

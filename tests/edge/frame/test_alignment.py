@@ -256,13 +256,13 @@ def test_angles_are_counted_as_opencv_counts_them() -> None:
 def test_an_alignment_comes_back_from_plain_values_and_a_png() -> None:
     alignment = Alignment("rigid", flanges(11), FLANGE, shift=0.1, turn=12.5, least_confidence=0.7, least_seen=0.8)
     values, png = alignment.as_dict(), alignment.png()
-    assert png is not None and all(isinstance(v, str | int | float | list) for v in values.values())
+    assert png and all(isinstance(v, str | int | float | list) for v in values.values())
     back = Alignment.from_dict(values, png)
     assert back == alignment and hash(back) == hash(alignment)
     assert back.reference is not None and np.array_equal(back.reference, flanges(11))
     assert back != replace(alignment, turn=13.0) and back != replace(alignment, reference=flanges(12))
     assert Alignment.from_dict(Alignment().as_dict()) == Alignment() != alignment
-    assert Alignment().png() is None
+    assert Alignment().png() == b""
 
 
 @pytest.mark.parametrize(
@@ -299,8 +299,6 @@ def test_wrong_plain_values_are_named() -> None:
         Alignment.from_dict(alignment.as_dict() | {"rotate": 3}, alignment.png())
     with pytest.raises(UsageError, match="PNG is damaged"):
         Alignment.from_dict(alignment.as_dict(), b"not a PNG")
-    with pytest.raises(UsageError, match="PNG is damaged"):
-        Alignment.from_dict(alignment.as_dict(), b"")
     with pytest.raises(UsageError, match="reference is missing"):
         Alignment.from_dict(alignment.as_dict())
 

@@ -287,8 +287,9 @@ def test_parts_that_waited_are_historical_and_whole_but_the_newest_is_current(li
         assert one.metrics["verdict/sequence"].long_value == number
         late = number < FIRST_WAITING
         assert all(metric.is_historical == late for metric in one.metrics.values())
-        # The current value of a part without an id was null before.
-        assert set(one.metrics) == set(definitions("verdict")) - (set() if late else {"verdict/part_id"})
+        # The current values that a good part without an id does not have were null before.
+        empty = set() if late else {f"verdict/{name}" for name in ("part_id", "area_name", "reason", "not_found")}
+        assert set(one.metrics) == set(definitions("verdict")) - empty
     assert "verdict/bundle/name" not in data[FIRST_WAITING].metrics
 
 
