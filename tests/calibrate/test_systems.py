@@ -116,7 +116,7 @@ def test_a_system_goes_the_whole_way(
     told = json.loads(capsys.readouterr().out)
     assert len(json.dumps(told)) > 100
     if "--look" in further:
-        check_that_areas_share_one_threshold(bundle, told)
+        check_that_areas_share_one_threshold(bundle, told["images"])
 
 
 def test_every_system_is_tested_here() -> None:
