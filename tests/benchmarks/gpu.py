@@ -38,7 +38,7 @@ from table import RESULTS, Row, store
 
 from edge_inspect.edge.discrepancy import EPSILON, blurring_matrix, upsampling_matrix
 from edge_inspect.edge.frame.tiles import Grid
-from edge_inspect.edge.kernels.discrepancy import Features, Kind, distance
+from edge_inspect.edge.kernels.discrepancy import FeaturePair, Kind, distance
 
 CHANNELS = {"resnet18": (64, 128, 256), "wide_resnet50_2": (256, 512, 1024)}
 STRIDES = (4, 8, 16)
@@ -105,7 +105,7 @@ def measure(
     heads = {top: HeadRun([shape[1:] for shape in shapes], Grid(size, size), batch) for top in (1, 100)}
     first_stage = distance(
         [
-            Features(gpu.address(t), gpu.address(s), gpu.address(m), *shape)
+            FeaturePair(gpu.address(t), gpu.address(s), gpu.address(m), *shape)
             for t, s, m, shape in zip(*sides, maps, shapes, strict=True)
         ],
         batch,

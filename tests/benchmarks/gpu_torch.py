@@ -15,7 +15,7 @@ from tensorrt_frame import FRAME_KEY, FRAMES, frame_row
 
 from edge_inspect.edge.frame.fit import MEAN, STD, Fit
 from edge_inspect.edge.frame.tiles import Grid
-from edge_inspect.edge.kernels.discrepancy import Features, Kind, distance
+from edge_inspect.edge.kernels.discrepancy import FeaturePair, Kind, distance
 from edge_inspect.edge.kernels.preprocess import plan
 from edge_inspect.models.discrepancy import anomaly_map, score
 from edge_inspect.models.rd import ReverseDistillation
@@ -86,7 +86,7 @@ def whole_frame(gpu: Gpu, kind: Kind) -> Row:
         teacher, student = model(image)
         assert all(feature.is_contiguous() for feature in (*teacher, *student))
         scales = [
-            Features(t.data_ptr(), s.data_ptr(), gpu.address(m), *t.shape[1:])
+            FeaturePair(t.data_ptr(), s.data_ptr(), gpu.address(m), *t.shape[1:])
             for t, s, m in zip(teacher, student, maps, strict=True)
         ]
         gpu.run(distance(scales, 1, kind=kind))
