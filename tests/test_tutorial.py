@@ -2,47 +2,59 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
+from collections.abc import Iterator
 from pathlib import Path
 
-TUTORIAL = Path(__file__).parents[1] / "docs" / "tutorial.md"
-SMALLER = {"train_good=100": "train_good=20", "edge-train fit": "edge-train fit --model memory --memory 50"}
-PROGRAMS = {
-    "edge-train": "edge_inspect.train.cli",
-    "calibrate": "edge_inspect.calibrate.cli",
-    "edge-inspect": "edge_inspect.edge.cli",
-    "python": "",
-}
-ELSEWHERE = ("mosquitto", "python docs/examples/subscriber.py", "edge-inspect run")
-"""Needs a broker at the usual port; tests/edge/test_examples.py runs these."""
+import pytest
+from document_shell import Shell
+from documents import ROOT, codes, commands
+from mosquitto import NO_MOSQUITTO, free_port, mosquitto_program
+
+TUTORIAL = ROOT / "docs" / "tutorial.md"
+NOT_RUN = ("pip ", "sudo ", "python3 -m venv")
+"""Fetches packages, and needs root."""
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", TUTORIAL.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+@pytest.fixture
+def shell(tmp_path: Path) -> Iterator[Shell]:
+    port = free_port()
+    changes = {
+        "train_good=100": "train_good=24",
+        "edge-train fit ": "edge-train fit --model memory --memory 50 --size 64 ",
+        "calibrate bundle ": "calibrate bundle --calibration-images 8 --search-seconds 0 ",
+        "mosquitto -p 1883": f"mosquitto -p {port}",
+        "subscriber.py": f"subscriber.py localhost {port}",
+        "host: localhost": f"host: localhost\n  port: {port}",
+    }
+    opened = Shell(tmp_path, changes, port)
+    (configuration,) = [code.text for code in codes(TUTORIAL) if code.language == "yaml"]
+    (tmp_path / "config.yaml").write_text(opened.changed(configuration))
+    yield opened
+    opened.close()
 
 
-def test_the_tutorials_commands_run(tmp_path: Path) -> None:
-    (configuration,) = blocks("yaml")
-    (tmp_path / "config.yaml").write_text(configuration)
-    environment = {**os.environ, "PYTHONPATH": str(TUTORIAL.parents[1] / "src")}
-    for name, module in PROGRAMS.items():
-        program = tmp_path / "bin" / name
-        program.parent.mkdir(exist_ok=True)
-        program.write_text(f'#!/bin/sh\nexec {sys.executable} {f"-m {module}" if module else ""} "$@"\n')
-        program.chmod(0o755)
-    environment["PATH"] = f"{tmp_path / 'bin'}:{environment['PATH']}"
-    ran = []
-    for command in re.findall(r"^\$ (.*)$", "\n".join(blocks("console")), re.MULTILINE):
-        if command.startswith(ELSEWHERE):
+@pytest.mark.timeout(900)
+def test_the_tutorials_commands_run(shell: Shell) -> None:
+    if mosquitto_program() is None:
+        pytest.skip(NO_MOSQUITTO)
+    ran, broker, subscriber = [], "", ""
+    for command in commands(TUTORIAL):
+        changed = shell.changed(command.text)
+        if command.language == "inline" or changed.startswith(NOT_RUN):
             continue
-        for printed, smaller in SMALLER.items():
-            command = command.replace(printed, smaller)
-        done = subprocess.run(["sh", "-c", command], cwd=tmp_path, env=environment, capture_output=True, text=True)
-        assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
-        ran.append(command.split()[0])
-        if "edge-inspect image" in command:
-            assert len(re.findall(r"^(?:accept|reject)  \d", done.stdout, re.MULTILINE)) == 8
-    assert set(PROGRAMS) <= set(ran)
+        ran.append(changed.split()[0])
+        if changed.startswith("mosquitto"):
+            broker = changed
+            shell.start(broker)
+            shell.wait(broker, lambda said: "running" in said)
+        elif "subscriber" in changed:
+            subscriber = changed
+            shell.start(subscriber)
+            shell.wait(broker, lambda said: "verdict-printer" in said)
+        else:
+            told = shell.run(changed)
+        if "edge-inspect image" in changed:
+            assert len(re.findall(r"^(?:accept|reject)  \d", told, re.MULTILINE)) == 8
+    shell.wait(subscriber, lambda said: len(re.findall(r"#\d+  (?:accept|REJECT)", said)) == 8)
+    assert {"edge-train", "calibrate", "edge-inspect", "python", "mosquitto"} <= set(ran)
