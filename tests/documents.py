@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,6 +19,9 @@ TOOLS = (
     *("sudoedit", "sysctl", "systemctl", "systemd-analyze", "systemd-creds", "torchrun", "usermod"),
 )
 """Every other program that the documents call. Code that begins with one of these is a command."""
+
+SHELLS = ("sh", "bash", "shell", "console")
+"""What a fence says of a block of commands."""
 
 _FENCED = re.compile(r"^( *)```(\w*)\n(.*?)^ *```\n?", re.DOTALL | re.MULTILINE)
 _SPAN = re.compile(r"(?<!`)`([^`]+)`(?!`)")
@@ -46,7 +50,7 @@ class Code:
 
 def codes(document: Path) -> list[Code]:
     """Return all code of a document in its order."""
-    name, text = str(document.relative_to(ROOT)), document.read_text(encoding="utf-8")
+    name, text = os.path.relpath(document, ROOT), document.read_text(encoding="utf-8")
     found = []
     for match in _FENCED.finditer(text):
         lines = [line.removeprefix(match[1]) for line in match[3].splitlines()]
@@ -99,14 +103,19 @@ def commands(document: Path) -> list[Code]:
 
 def is_of_commands(code: Code) -> bool:
     """Return whether a block holds commands, perhaps with what they print."""
-    return code.language in ("sh", "console") or bool(code.language == "indented" and _COMMAND.match(code.text))
+    return code.language in SHELLS or (code.language in ("indented", "") and begins_with_a_program(code.text))
+
+
+def begins_with_a_program(text: str) -> bool:
+    """Return whether code begins as a command does."""
+    return _COMMAND.match(text) is not None
 
 
 def _commands_of(code: Code) -> Iterator[Code]:
     if code.language == "inline":
-        if _COMMAND.match(code.text) and " " in code.text:
+        if begins_with_a_program(code.text) and " " in code.text:
             yield code
-    elif "$(" in code.text and code.language == "sh":
+    elif "$(" in code.text and code.language in SHELLS:
         yield code  # one script, which sets variables for its next line
     elif is_of_commands(code):
         session = "\n$ " in f"\n{code.text}"

@@ -101,7 +101,26 @@ def _collect(name: str, parser: argparse.ArgumentParser, found: dict[str, argpar
         parser.later = None  # type: ignore[attr-defined]
         later(parser)
     found[name] = parser
-    for action in parser._actions:
-        if isinstance(action, argparse._SubParsersAction):
-            for command, inner in action.choices.items():
-                _collect(f"{name} {command}", inner, found)
+    for command, inner in commands_of(parser).items():
+        _collect(f"{name} {command}", inner, found)
+
+
+def arguments_of(parser: argparse.ArgumentParser) -> list[argparse.Action]:
+    """Return the options and arguments of a parser, without those that every parser has and without its commands."""
+    actions = parser._actions  # noqa: SLF001  argparse lists them nowhere else
+    return [action for action in actions if action.dest not in ("help", "version") and not _commands_in(action)]
+
+
+def options_of(parser: argparse.ArgumentParser) -> set[str]:
+    """Return the options of a parser, such as `--config`."""
+    return {option for action in arguments_of(parser) for option in action.option_strings}
+
+
+def commands_of(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
+    """Return the commands of a parser by their names."""
+    actions = parser._actions  # noqa: SLF001
+    return {name: inner for action in actions for name, inner in _commands_in(action).items()}
+
+
+def _commands_in(action: argparse.Action) -> dict[str, argparse.ArgumentParser]:
+    return action.choices if isinstance(action.choices, dict) and action.nargs == argparse.PARSER else {}
