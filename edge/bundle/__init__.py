@@ -2,6 +2,7 @@
 
     NAME/manifest.yaml            origin, fit of the frame, thresholds, and the sha256 of every file
     NAME/model.<precision>.onnx   the network in each precision
+    NAME/alignment.png            picture by which a part that does not lie still is found, if the bundle aligns
     NAME/golden.npz               frames, two of them with a flaw, and the map of each precision for them
     NAME/report/                  accuracy of each precision
     NAME/manifest.sig             the signature, if the bundle is signed
