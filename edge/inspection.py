@@ -40,7 +40,7 @@ def inspect_files(
         overlay: Folder for overlays; `None` writes none.
 
     Yields:
-        `path`, `ok`, `score`, `threshold`, `regions` and, with overlays, `overlay`. For an image that cannot be read,
+        `path`, `ok`, `score`, `not_found`, `threshold`, `regions` and, with overlays, `overlay`. For an image that cannot be read,
         `path` and `error`.
 
     Raises:
