@@ -40,8 +40,8 @@ def inspect_files(
         overlay: Folder for overlays; `None` writes none.
 
     Yields:
-        `path`, `ok`, `score`, `not_found`, `threshold`, `regions` and, with overlays, `overlay`. For an image that cannot be read,
-        `path` and `error`.
+        `path`, `ok`, `score`, `not_found`, `threshold`, `regions` and, with overlays, `overlay`. For an image that
+        cannot be read, `path` and `error`.
 
     Raises:
         BundleError: The bundle is damaged.
