@@ -125,8 +125,8 @@ def _check(arguments: argparse.Namespace) -> None:
 def _add_image(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Inspects image files with a bundle. Prints one line per file to standard output: accept or reject, the score "
-        "(or how the part was not found), the path. A file that cannot be read is reported on standard error; the other "
-        "files are still inspected, and the exit status is 2."
+        "(or how the part was not found), the path. A file that cannot be read is reported on standard error; the "
+        "other files are still inspected, and the exit status is 2."
     )
     parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="bundle (folder or .zip)")
     parser.add_argument("paths", type=Path, nargs="+", metavar="PATH", help="image files, or folders of images")
