@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import http.client
 import json
 import os
@@ -437,7 +438,7 @@ def test_a_browser_is_opened_where_there_is_a_display(
         str(tmp_path / "out.yaml"),
         *options,
     ]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as process:
+    with start(command, env=environment) as process:
         assert process.stderr is not None
         link = process.stderr.readline().split()[-1]
         while opened and not given.exists() and process.poll() is None:
@@ -448,12 +449,18 @@ def test_a_browser_is_opened_where_there_is_a_display(
     assert given.exists() is opened and (not opened or given.read_text().strip() == link)
 
 
+def start(command: list[str], env: dict[str, str] | None = None) -> subprocess.Popen[str]:
+    """Start a program that heeds Ctrl-C, even if these tests run in the background, where a shell has it ignored."""
+    heed = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=env, preexec_fn=heed)
+
+
 def test_the_command_says_where_the_page_is_and_ends_at_ctrl_c(
     program: list[str], picture: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "regions.yaml"
     command = [*program, "edge_inspect.train.cli", "regions", str(picture), "--out", str(out), "--no-browser"]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+    with start(command) as process:
         assert process.stderr is not None
         found = re.search(r"http://127\.0\.0\.1:(\d+)/([\w-]+)/", process.stderr.readline())
         assert found is not None
