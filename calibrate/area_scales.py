@@ -16,8 +16,6 @@ import numpy as np
 
 from edge_inspect.calibrate.drafts import draft
 from edge_inspect.calibrate.engines import engine_of
-from edge_inspect.edge.frame.areas import Areas
-from edge_inspect.edge.frame.fit import Fit
 from edge_inspect.edge.frame.images import Frame
 from edge_inspect.train.checkpoint import Checkpoint
 
@@ -32,8 +30,7 @@ def scale_areas(
 ) -> Checkpoint:
     """Return the checkpoint with a factor for each of its areas, and with its cross-fitted scores in the same units.
 
-    With fewer than two areas to look at, nothing changes. A factor that was set by hand in the areas' file multiplies
-    the area's own.
+    With fewer than two areas to look at, nothing changes.
 
     Args:
         about: Description of the checkpoint.
@@ -48,30 +45,29 @@ def scale_areas(
     areas = about.fit.areas
     if areas is None or len(areas.look) < 2:
         return about
-    unscaled = _with_scales(about.fit, areas, {area.name: 1.0 for area in areas.look})
-    scores = _scores(about, unscaled, fp32, frames, out)
+    scores = _scores(about, fp32, frames, out)
     high = {name: float(np.quantile(values, HIGH)) for name, values in scores.items()}
     highest = max(high.values())
-    own = {name: float(np.clip(highest / level, 1, LARGEST)) if level > 0 else 1.0 for name, level in high.items()}
-    scales = {area.name: area.scale * own[area.name] for area in areas.look}
-    told = ", ".join(f"{name} {scale:.2f}" for name, scale in scales.items())
-    say(f"areas: the map is multiplied so that one threshold suits all of them: {told}")
-    crossfitted = [scale * np.array(about.area_scores.get(name, ())) for name, scale in scales.items()]
-    training = about.training | {"scores": np.max(crossfitted, axis=0).tolist()} if about.scores else about.training
-    return replace(about, fit=_with_scales(about.fit, areas, scales), training=training)
+    scales = {
+        name: round(float(np.clip(highest / level, 1, LARGEST)), 4) if level > 0 else 1.0
+        for name, level in high.items()
+    }
+    factors = ", ".join(f"{name} {scale:.2f}" for name, scale in scales.items())
+    say(f"areas: the map is multiplied so that one threshold suits all of them: {factors}")
+    look = tuple(area.model_copy(update={"scale": scales[area.name]}) for area in areas.look)
+    about = replace(about, fit=replace(about.fit, areas=areas.model_copy(update={"look": look})))
+    if not about.scores:
+        return about
+    crossfitted = [scale * np.array(about.area_scores[name]) for name, scale in scales.items()]
+    return replace(about, training=about.training | {"scores": np.max(crossfitted, axis=0).tolist()})
 
 
-def _with_scales(fit: Fit, areas: Areas, scales: dict[str, float]) -> Fit:
-    look = tuple(area.model_copy(update={"scale": round(scales[area.name], 4)}) for area in areas.look)
-    return replace(fit, areas=areas.model_copy(update={"look": look}))
-
-
-def _scores(about: Checkpoint, fit: Fit, fp32: bytes, frames: Sequence[Frame], out: Path) -> dict[str, list[float]]:
+def _scores(about: Checkpoint, fp32: bytes, frames: Sequence[Frame], out: Path) -> dict[str, list[float]]:
     """Return the scores of good parts in each area, from the unscaled map."""
-    engine = engine_of(draft(about, {"fp32": fp32}, out, fit), "fp32")
-    scores = {name: list(about.area_scores.get(name, ())) for name in fit.look_masks}
+    engine, masks = engine_of(draft(about, {"fp32": fp32}, out), "fp32"), about.fit.look_masks
+    scores = {name: list(about.area_scores.get(name, ())) for name in masks}
     for frame in frames:
         values = engine.infer(frame).values
-        for name, mask in fit.look_masks.items():
-            scores[name].append(float(values[mask & ~fit.blind].max()))
+        for name, mask in masks.items():
+            scores[name].append(float(values[mask].max()))
     return scores

@@ -102,8 +102,7 @@ def read_defects(
 
 
 def _has_part(fit: Fit, frame: Frame) -> bool:
-    pose = fit.align(frame)[1]
-    return pose is None or pose.found
+    return fit.aligner is None or fit.aligner.find(frame).found
 
 
 def draw_pictures(fit: Fit, images: Sequence[Path], count: int, seed: int) -> NDArray[np.uint8]:

@@ -59,7 +59,7 @@ class Decider:
     def decide(self, anomaly: AnomalyMap) -> Decision:
         """Return the decision on an engine's map. Only rejected parts get regions."""
         threshold, pose = self.threshold, anomaly.placement.pose
-        if pose is not None and pose.detail is not None:
+        if pose is not None and not pose.found:
             return Decision(ok=False, score=0.0, threshold=threshold, regions=(), not_found=pose.detail)
         ok = anomaly.score <= threshold
         return Decision(ok, anomaly.score, threshold, () if ok else self._regions(anomaly, threshold))

@@ -126,7 +126,7 @@ def draw_overlay(frame: Frame, anomaly: AnomalyMap, decision: Decision, fit: Fit
     to_frame = UNMOVED if pose is None else pose.to_frame
     if fit is not None and fit.areas is not None:
         drawn = draw_areas(drawn, fit.areas, to_frame)
-    if fit is not None and fit.alignment is not None and fit.alignment.part is not None:
+    if fit is not None and fit.alignment is not None:
         drawn = draw_part(drawn, fit.alignment.part, to_frame)
     return draw_regions(drawn, decision.regions, decision.ok)
 

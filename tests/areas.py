@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edge_inspect.train.area_drawing import Area
+from edge_inspect.train.area_drawing import DrawnArea
 
-PINS = Area(kind="look", name="pins", polygon=[[10, 20], [200, 20], [200, 90]])
-LAMP = Area(kind="ignore", name="lamp", polygon=[[300, 10], [340, 10], [340, 40], [300, 40]])
+PINS = DrawnArea(kind="look", name="pins", polygon=[[10, 20], [200, 20], [200, 90]])
+LAMP = DrawnArea(kind="ignore", name="lamp", polygon=[[300, 10], [340, 10], [340, 40], [300, 40]])

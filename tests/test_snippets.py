@@ -24,7 +24,7 @@ from edge_inspect.edge.configuration.settings import Settings
 from edge_inspect.edge.contract.health import Health
 from edge_inspect.edge.contract.messages import Defect, Status, Verdict
 from edge_inspect.edge.errors import ConfigurationError
-from edge_inspect.edge.frame.areas import read_areas
+from edge_inspect.train.area_files import read_areas
 
 SYSTEMD = ROOT / "systemd"
 SETTINGS: dict[str, type[BaseModel]] = {"config.yaml": Settings, "bridge.yaml": BridgeSettings}

@@ -23,6 +23,7 @@ Pictures:
 
 Where to look:
     place_options.py      the options `--look`, `--ignore` and `--align` of `fit`
+    area_files.py         the areas of the files that these options name
     area_server.py        the page on which areas are drawn; its files are in area_page/
     area_editor.py        the picture to draw on, and saving
     area_drawing.py       the areas drawn on a picture, checked, read and written

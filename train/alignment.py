@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_inspect.edge.errors import UsageError
-from edge_inspect.edge.frame.alignment import MOST_TURN, Aligner, Alignment, AlignMode
+from edge_inspect.edge.frame.alignment import MOST_TURN, Aligner, Alignment
+from edge_inspect.edge.frame.fit_modes import AlignMode
 from edge_inspect.edge.frame.images import Frame
 from edge_inspect.edge.frame.pose import SEVERAL, UNCLEAR, Pose
 from edge_inspect.train.foreground import foreground_mask
@@ -28,9 +29,6 @@ SAFETY = 0.8
 
 FIRST_CONFIDENCE = 0.25
 """The least confidence while there is no median yet."""
-
-CLEARANCE = 1.1
-"""How many times the highest confidence of an empty frame the least confidence must be."""
 
 BEYOND = 1.25
 """How many times as far as in the good pictures a part may be moved: a few pictures do not show the farthest."""
@@ -53,7 +51,6 @@ def learnt_alignment(
     *,
     part: tuple[int, int, int, int] | None = None,
     reference: Frame | None = None,
-    empty: Sequence[Frame] = (),
     **limits: Any,
 ) -> Alignment:
     """Return the alignment that suits good pictures.
@@ -64,74 +61,51 @@ def learnt_alignment(
         part: x, y, width, height round the part in `reference`, or in the pictures where they have it in one place;
             None: what stands out from the background.
         reference: A picture in which the part lies as it should; None: chosen among the pictures.
-        empty: Frames without a part, if there are any: the least confidence lies above theirs.
-        limits: The fields `shift`, `turn` and `least_seen` of `Alignment`.
+        limits: The fields `shift`, `turn` and `least_seen` of `Alignment`; by default `shift` and `turn` reach a little
+            beyond the poses of the pictures.
 
     Raises:
-        UsageError: The pictures have several sizes, no part stands out, the part is not found in most of them, or
-            cannot be told from the empty frames.
+        UsageError: The pictures have several sizes, no part stands out, or the part is not found in most of them.
     """
     chosen = [pictures[i] for i in np.linspace(0, len(pictures) - 1, min(len(pictures), MOST)).round().astype(int)]
-    _check(chosen, [*empty, *([] if reference is None else [reference])])
+    _check(chosen, [] if reference is None else [reference])
     fixed = reference is not None
     if reference is None:
         reference, part = _middle(chosen, part)
     elif part is None:
         part = part_of(reference)
-    alignment = Alignment(mode, reference, part, least_confidence=FIRST_CONFIDENCE, **limits)
+    wide = {"shift": WIDEST_SHIFT, "turn": MOST_TURN, **limits}
+    alignment = Alignment(mode, reference, part, least_confidence=FIRST_CONFIDENCE, **wide)
     poses = _poses(alignment, chosen)
     if not fixed:
         alignment, poses = _moved_to_the_middle(alignment, chosen, poses)
     for _ in range(_ROUNDS):
         alignment = replace(alignment, reference=_median(alignment, chosen, poses))
         poses = _poses(alignment, chosen)
-    return replace(alignment, least_confidence=least_confidence(alignment, chosen, empty))
+    alignment = replace(alignment, **{**_learnt_limits(alignment, poses), **limits})
+    count = sum(pose.found for pose in _poses(alignment, chosen))
+    if count < _FEWEST * len(chosen):
+        raise _lost(count, chosen)
+    return alignment
 
 
-def with_learnt_limits(alignment: Alignment, pictures: Sequence[Frame]) -> Alignment:
-    """Return the alignment with limits a little beyond the poses of good pictures.
-
-    Args:
-        alignment: An alignment with limits that the pictures surely keep.
-        pictures: Frames of good parts.
-    """
-    poses = [pose for pose in _poses(alignment, pictures) if pose.found]
-    assert alignment.reference is not None
+def _learnt_limits(alignment: Alignment, poses: Sequence[Pose]) -> dict[str, float]:
+    """Return limits a little beyond the poses of good pictures, and a least confidence safely below theirs."""
+    seen = [pose for pose in poses if _seen(pose)]
+    if not seen:
+        raise _lost(0, poses)
     height, width = alignment.reference.shape[:2]
-    shifted = max((max(abs(pose.shift[0]) / width, abs(pose.shift[1]) / height) for pose in poses), default=0.0)
-    turned = max((abs(pose.angle) for pose in poses), default=0.0)
-    shift, turn = min(BEYOND * shifted + LEAST_SHIFT, WIDEST_SHIFT), min(BEYOND * turned + LEAST_TURN, MOST_TURN)
-    return replace(alignment, shift=round(shift, 3), turn=round(turn, 1))
+    shifted = max(max(abs(pose.shift[0]) / width, abs(pose.shift[1]) / height) for pose in seen)
+    turned = max(abs(pose.angle) for pose in seen)
+    lowest = float(np.quantile([pose.confidence for pose in seen], _RARE))
+    return {
+        "shift": round(min(BEYOND * shifted + LEAST_SHIFT, WIDEST_SHIFT), 3),
+        "turn": round(min(BEYOND * turned + LEAST_TURN, MOST_TURN), 1),
+        "least_confidence": round(max(SAFETY * lowest, FIRST_CONFIDENCE), 3),
+    }
 
 
-def least_confidence(alignment: Alignment, good: Sequence[Frame], empty: Sequence[Frame] = ()) -> float:
-    """Return a least confidence safely below that of good pictures, and above that of empty frames.
-
-    Raises:
-        UsageError: An empty frame has nearly the confidence of a good picture.
-    """
-    tried = replace(alignment, least_confidence=FIRST_CONFIDENCE)
-    found = [pose.confidence for pose in _poses(tried, good) if _seen(pose)]
-    if not found:
-        raise _lost(0, good)
-    without = max((pose.confidence for pose in _poses(tried, empty)), default=0.0)
-    lowest = float(np.quantile(found, _RARE))
-    least = max(SAFETY * lowest, FIRST_CONFIDENCE)
-    if without * CLEARANCE > least:
-        least = (lowest + without) / 2
-    if without * CLEARANCE > least:
-        raise UsageError(
-            f"an empty frame resembles the part with confidence {without:.2f}, a good picture with {lowest:.2f}; name "
-            "a rectangle that shows the part's outline, or give pictures that show the part more clearly"
-        )
-    least = round(least, 3)
-    count = sum(pose.found for pose in _poses(replace(alignment, least_confidence=least), good))
-    if count < _FEWEST * len(good):
-        raise _lost(count, good)
-    return least
-
-
-def _lost(count: int, good: Sequence[Frame]) -> UsageError:
+def _lost(count: int, good: Sequence[object]) -> UsageError:
     return UsageError(
         f"the part was found in {count} of {len(good)} good pictures only; name the rectangle round it, allow a larger "
         "shift or turn, or use --align none"
@@ -214,7 +188,6 @@ def _moved_to_the_middle(
         return alignment, list(poses)
     places = np.array([(*poses[number].shift, poses[number].angle) for number in found])
     best = found[int(np.abs(places - np.median(places, axis=0)).sum(1).argmin())]
-    assert alignment.part is not None
     x, y, width, height = alignment.part
     rows, columns = pictures[best].shape[:2]
     left, top = (round(v) for v in np.add((x, y), poses[best].shift))
@@ -227,7 +200,6 @@ def _median(alignment: Alignment, pictures: Sequence[Frame], poses: Sequence[Pos
     """Return the median of the pictures whose part was found, aligned; the old reference if there are too few."""
     aligner = Aligner(alignment)
     aligned = [aligner.align(picture, pose) for picture, pose in zip(pictures, poses, strict=True) if _seen(pose)]
-    assert alignment.reference is not None
     if len(aligned) < 3:
         return alignment.reference
     median: NDArray[np.float64] = np.median(np.stack(aligned), axis=0)

@@ -39,7 +39,7 @@ class Outline(_Strict):
     polygon: list[Point] = Field(max_length=MOST_POINTS)
 
 
-class Area(Outline):
+class DrawnArea(Outline):
     """An outline with its kind: `look` is judged, `ignore` is not."""
 
     kind: Kind
@@ -60,7 +60,7 @@ class Problem(BaseModel):
     text: str
 
 
-def read_drawing(path: Path, size: tuple[int, int]) -> list[Area]:
+def read_drawing(path: Path, size: tuple[int, int]) -> list[DrawnArea]:
     """Return the areas that a file holds, look before ignore; none where there is no file.
 
     Args:
@@ -79,14 +79,19 @@ def read_drawing(path: Path, size: tuple[int, int]) -> list[Area]:
             f"{clean(path)}: its areas are for pictures of {file.size[0]}x{file.size[1]} pixels, and this picture has "
             f"{size[0]}x{size[1]}; choose a picture of that size, or another file with --out"
         )
+    return areas_of(file)
+
+
+def areas_of(file: AreaFile) -> list[DrawnArea]:
+    """Return the areas of a file, look before ignore."""
     return [
-        Area(kind=kind, name=outline.name, polygon=outline.polygon)
+        DrawnArea(kind=kind, name=outline.name, polygon=outline.polygon)
         for kind in get_args(Kind)
         for outline in getattr(file, kind)
     ]
 
 
-def write_drawing(areas: Sequence[Area], size: tuple[int, int], picture: Path) -> bytes:
+def write_drawing(areas: Sequence[DrawnArea], size: tuple[int, int], picture: Path) -> bytes:
     """Return the text of the YAML file for areas without problems.
 
     Args:
@@ -107,7 +112,7 @@ def write_drawing(areas: Sequence[Area], size: tuple[int, int], picture: Path) -
     return (first + yaml.dump(content, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)).encode()
 
 
-def find_problems(areas: Sequence[Area], size: tuple[int, int]) -> list[Problem]:
+def find_problems(areas: Sequence[DrawnArea], size: tuple[int, int]) -> list[Problem]:
     """Return why areas cannot be saved as they are: at most one problem of the name and one of the polygon each."""
     used = Counter(area.name for area in areas)
     found = [

@@ -16,7 +16,7 @@ from edge_inspect.edge.files import sha256, write_atomically
 from edge_inspect.edge.frame.images import read_image
 from edge_inspect.edge.program import say
 from edge_inspect.edge.text import clean
-from edge_inspect.train.area_drawing import Area, find_problems, read_drawing, write_drawing
+from edge_inspect.train.area_drawing import DrawnArea, find_problems, read_drawing, write_drawing
 
 LARGEST_FILE = 2**20
 """Largest YAML file that the programs read, in bytes; a request of the page may be as large."""
@@ -34,7 +34,7 @@ class SaveRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    areas: list[Area]
+    areas: list[DrawnArea]
     version: str = ""
     replace: bool = False
 
@@ -142,7 +142,7 @@ class AreaEditor:
         except FileNotFoundError:
             return ""
 
-    def _next_command(self, areas: list[Area]) -> str:
+    def _next_command(self, areas: list[DrawnArea]) -> str:
         file = shlex.quote(clean(self.out))
         options = [f"--{kind} {file}" for kind in ("look", "ignore") if any(area.kind == kind for area in areas)]
         return " ".join(["edge-train fit --data DIR --out RUN", *options])

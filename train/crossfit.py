@@ -68,7 +68,7 @@ class CrossFit:
         Returns:
             The scores by the area's name; nothing if there are fewer than two areas.
         """
-        masks = {name: mask & ~self.fit.blind for name, mask in self.fit.look_masks.items()}
+        masks = self.fit.look_masks
         if len(masks) < 2:
             return {}
         merged = [values.copy() for values in self._merged(maps)]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from edge_inspect.edge.errors import UsageError
 from edge_inspect.edge.frame.fit_modes import DEPTHS, MODES, MOST_TILES, OVERLAP
 from edge_inspect.edge.program import say, seed
-from edge_inspect.train.place_options import add_place_options, learn_alignment
+from edge_inspect.train.place_options import add_place_options, learn_alignment, parse_box
 
 # Modules that may not be installed are imported only inside the handlers, where run_command reports a missing one.
 if TYPE_CHECKING:
@@ -292,17 +292,18 @@ def _system_options(arguments: argparse.Namespace) -> dict[str, str]:
 
 def _parse_fit(arguments: argparse.Namespace, category: str) -> Fit:
     """Return the fit that was asked for; a size or tiles that were not named are taken from the training pictures."""
-    from edge_inspect.edge.frame.areas import read_areas
-    from edge_inspect.edge.frame.fit import Fit, grid_for, parse_size
+    from edge_inspect.edge.frame.fit import Fit, parse_size
     from edge_inspect.edge.frame.images import read_image
+    from edge_inspect.edge.frame.tiles import grid_for
     from edge_inspect.edge.text import clean
+    from edge_inspect.train.area_files import read_areas
     from edge_inspect.train.datasets import Category
     from edge_inspect.train.input_size import SIDE, input_size
 
     auto = arguments.size == "auto"
     width, height = (SIDE, SIDE) if auto else parse_size(arguments.size)
     overlap = OVERLAP if arguments.overlap is None else arguments.overlap
-    region, bits = _parse_region(arguments.region), arguments.bits
+    region, bits = parse_box("--region", arguments.region), arguments.bits
     areas = read_areas(arguments.look, arguments.ignore)
     if (alignment := learn_alignment(arguments, category)) is not None and region is None:
         region = alignment.part  # beside the part lies what another pose brings into the frame
@@ -330,13 +331,3 @@ def _parse_tiles(text: str) -> tuple[int, int]:
     if match is None:
         raise UsageError(f"--tiles {text}: is neither auto nor COLUMNSxROWS like 3x1")
     return int(match[1]), int(match[2])
-
-
-def _parse_region(text: str | None) -> tuple[int, int, int, int] | None:
-    if text is None:
-        return None
-    try:
-        x, y, width, height = (int(part) for part in text.split(","))
-    except ValueError as error:
-        raise UsageError(f"--region {text}: is not X,Y,WIDTH,HEIGHT in pixels") from error
-    return x, y, width, height

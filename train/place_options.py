@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import re
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge_inspect.edge.errors import UsageError
+from edge_inspect.edge.frame.fit_modes import ALIGN_MODES
 from edge_inspect.edge.program import say
 
 if TYPE_CHECKING:
     from edge_inspect.edge.frame.alignment import Alignment
 
-MODES = ("none", "shift", "rigid")
+NO_ALIGNMENT = "none"
 
 
 def add_place_options(parser: argparse.ArgumentParser) -> None:
@@ -34,8 +33,8 @@ def add_place_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--align",
-        choices=MODES,
-        default="none",
+        choices=(NO_ALIGNMENT, *ALIGN_MODES),
+        default=NO_ALIGNMENT,
         help="for parts that do not lie still: find the part in every frame and bring it to one pose, before all else. "
         "shift: the part is only shifted; rigid: it is shifted and turned. A frame without the part is rejected as "
         "not_found. Only the rectangle round the part is inspected, unless --region names another (default none)",
@@ -70,12 +69,11 @@ def learn_alignment(arguments: argparse.Namespace, category: str) -> Alignment |
         DataSetError: There are no good images.
         ImageError: One of them cannot be read.
     """
-    from edge_inspect.edge.frame.alignment import MOST_TURN
     from edge_inspect.edge.frame.images import read_image
-    from edge_inspect.train.alignment import MOST, WIDEST_SHIFT, learnt_alignment, with_learnt_limits
+    from edge_inspect.train.alignment import MOST, learnt_alignment
     from edge_inspect.train.datasets import Category
 
-    if arguments.align == "none":
+    if arguments.align == NO_ALIGNMENT:
         for option in ("align_part", "align_shift", "align_turn"):
             if getattr(arguments, option) is not None:
                 raise UsageError(f"--{option.replace('_', '-')} belongs to --align shift or rigid")
@@ -83,14 +81,10 @@ def learn_alignment(arguments: argparse.Namespace, category: str) -> Alignment |
     paths = Category.open(arguments.data, category).train_images()
     step = -(-len(paths) // MOST)
     pictures = [read_image(path, arguments.bits) for path in paths[::step]]
-    part = _parse_part(arguments.align_part)
-    given = {"shift": arguments.align_shift, "turn": arguments.align_turn}
-    given = {name: value for name, value in given.items() if value is not None}
-    learnt = learnt_alignment(
-        pictures, arguments.align, part=part, **{"shift": WIDEST_SHIFT, "turn": MOST_TURN, **given}
-    )
-    learnt = replace(with_learnt_limits(learnt, pictures), **given)
-    assert learnt.part is not None
+    part = parse_box("--align-part", arguments.align_part)
+    limits = {"shift": arguments.align_shift, "turn": arguments.align_turn}
+    given = {name: value for name, value in limits.items() if value is not None}
+    learnt = learnt_alignment(pictures, arguments.align, part=part, **given)
     x, y, width, height = learnt.part
     say(
         f"the part is brought to {x},{y} with {width}x{height} pixels, its middle place in the good images; it is not "
@@ -101,11 +95,16 @@ def learn_alignment(arguments: argparse.Namespace, category: str) -> Alignment |
     return learnt
 
 
-def _parse_part(text: str | None) -> tuple[int, int, int, int] | None:
+def parse_box(option: str, text: str | None) -> tuple[int, int, int, int] | None:
+    """Return x, y, width and height of an option like 10,20,300,200; `None` if it is not given.
+
+    Raises:
+        UsageError: It is something else.
+    """
     if text is None:
         return None
-    match = re.fullmatch(r"(\d+),(\d+),(\d+),(\d+)", text)
-    if match is None:
-        raise UsageError(f"--align-part {text}: give four whole numbers X,Y,W,H like 100,80,320,240")
-    x, y, width, height = (int(number) for number in match.groups())
+    try:
+        x, y, width, height = (int(part) for part in text.split(","))
+    except ValueError as error:
+        raise UsageError(f"{option} {text}: is not X,Y,WIDTH,HEIGHT in pixels") from error
     return x, y, width, height

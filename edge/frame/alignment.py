@@ -16,18 +16,16 @@ A frame whose part is not found must be rejected with the reason `not_found`: th
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Any, Literal, get_args
+from typing import Any
 
 import cv2
 import numpy as np
 
 from edge_inspect.edge.errors import UsageError
+from edge_inspect.edge.frame.fit_modes import ALIGN_MODES, AlignMode
 from edge_inspect.edge.frame.images import Frame
 from edge_inspect.edge.frame.part_finder import Limits, PartFinder
 from edge_inspect.edge.frame.pose import Pose
-
-AlignMode = Literal["none", "shift", "rigid"]
-ALIGN_MODES: tuple[str, ...] = get_args(AlignMode)
 
 ALIGNMENT_PICTURE = "alignment.png"
 """Name of the reference picture's file in checkpoint and bundle."""
@@ -44,18 +42,18 @@ class Alignment:
     """How frames are aligned.
 
     Attributes:
-        mode: `none`; `shift` (the part may be shifted); or `rigid` (shifted and turned).
-        reference: (H, W, 3) uint8 BGR: a picture in which the part lies as it should. None in mode `none`.
-        part: x, y, width, height in pixels of a rectangle round the part in the reference. None in mode `none`.
+        mode: `shift` (the part may be shifted) or `rigid` (shifted and turned).
+        reference: (H, W, 3) uint8 BGR: a picture in which the part lies as it should.
+        part: x, y, width, height in pixels of a rectangle round the part in the reference.
         shift: How far the part's middle may be shifted to each side, as a share of the frame's width and height.
         turn: How far the part may be turned to each side, in degrees. Mode `shift` ignores it.
         least_confidence: A part found with less is not found, in (0, 1).
         least_seen: Share of the part's edges that must lie inside the frame, in (0, 1].
     """
 
-    mode: AlignMode = "none"
-    reference: Frame | None = None
-    part: tuple[int, int, int, int] | None = None
+    mode: AlignMode
+    reference: Frame
+    part: tuple[int, int, int, int]
     shift: float = 0.15
     turn: float = 20.0
     least_confidence: float = 0.6
@@ -73,51 +71,42 @@ class Alignment:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
                 raise UsageError(f"alignment {name} {value!r} must be {unit} between {low:g} and {high:g}")
-        if self.mode == "none":
-            if self.reference is not None or self.part is not None:
-                raise UsageError("alignment mode none has no reference and no part; name mode shift or rigid")
-            return
         _check_reference(self.reference)
         _check_part(self.part, self.reference)
 
     def as_dict(self) -> dict[str, Any]:
         """Return all fields but the picture as plain values, for YAML and JSON."""
         values = {each.name: getattr(self, each.name) for each in fields(self) if each.name != "reference"}
-        return values | {"part": None if self.part is None else list(self.part)}
+        return values | {"part": list(self.part)}
 
     def png(self) -> bytes:
-        """Return the reference picture as PNG, without loss; nothing in mode `none`."""
-        if self.reference is None:
-            return b""
+        """Return the reference picture as PNG, without loss."""
         _, data = cv2.imencode(".png", self.reference)
         return bytes(data)
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any], png: bytes = b"") -> Alignment:
+    def from_dict(cls, values: dict[str, Any], png: bytes) -> Alignment:
         """Return the inverse of `as_dict` and `png`.
 
         Raises:
-            UsageError: A field is unknown or wrong, or the PNG cannot be read.
+            UsageError: A field is unknown, missing or wrong, or the PNG cannot be read.
         """
         known = {each.name for each in fields(cls)} - {"reference"}
-        if unknown := sorted(set(values) - known):
+        if unknown := sorted(values.keys() - known):
             raise UsageError(f"alignment {unknown[0]} is unknown; there are {', '.join(sorted(known))}")
-        reference = None
-        if png:
-            decoded = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR)
-            if decoded is None:
-                raise UsageError("alignment reference: the PNG is damaged")
-            reference = np.asarray(decoded, np.uint8)
-        part = values.get("part")
-        return cls(**{**values, "part": tuple(part) if isinstance(part, list) else part}, reference=reference)
+        if missing := sorted({"mode", "part"} - values.keys()):
+            raise UsageError(f"alignment {missing[0]} is missing")
+        reference = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR) if png else None
+        if reference is None:
+            raise UsageError("alignment reference: the PNG is damaged")
+        part = values["part"]
+        part = tuple(part) if isinstance(part, list) else part
+        return cls(**{**values, "part": part}, reference=np.asarray(reference, np.uint8))
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Alignment):
             return NotImplemented
-        same = self.as_dict() == other.as_dict()
-        if self.reference is None or other.reference is None:
-            return same and self.reference is other.reference
-        return same and np.array_equal(self.reference, other.reference)
+        return self.as_dict() == other.as_dict() and np.array_equal(self.reference, other.reference)
 
     def __hash__(self) -> int:
         return hash((self.mode, self.part, self.shift, self.turn, self.least_confidence, self.least_seen))
@@ -133,11 +122,8 @@ class Aligner:
             UsageError: The part has hardly any edges, or edges by which its pose cannot be told.
         """
         self.alignment = alignment
-        self._finder: PartFinder | None = None
-        if alignment.reference is not None and alignment.part is not None:
-            limits = Limits(alignment.shift, alignment.turn, alignment.least_confidence, alignment.least_seen)
-            rigid = alignment.mode == "rigid"
-            self._finder = PartFinder(alignment.reference, alignment.part, limits, rigid=rigid)
+        limits = Limits(alignment.shift, alignment.turn, alignment.least_confidence, alignment.least_seen)
+        self._finder = PartFinder(alignment.reference, alignment.part, limits, rigid=alignment.mode == "rigid")
 
     def find(self, frame: Frame) -> Pose:
         """Return where the part lies in a frame.
@@ -148,8 +134,6 @@ class Aligner:
         Raises:
             UsageError: The frame is of another size than the reference.
         """
-        if self._finder is None:
-            return Pose()
         self._check(frame)
         return self._finder.find(frame)
 
@@ -165,9 +149,9 @@ class Aligner:
         Raises:
             UsageError: The frame is of another size than the reference.
         """
-        if self._finder is None or not pose.moved:
-            return frame
         self._check(frame)
+        if not pose.moved:
+            return frame
         x, y, width, height = region or (0, 0, frame.shape[1], frame.shape[0])
         matrix = pose.to_frame
         matrix[:, 2] += matrix[:, :2] @ (x, y)
@@ -184,7 +168,6 @@ class Aligner:
 
     def _check(self, frame: Frame) -> None:
         reference = self.alignment.reference
-        assert reference is not None
         if frame.shape != reference.shape:
             (height, width), (rows, columns) = frame.shape[:2], reference.shape[:2]
             raise UsageError(
@@ -193,15 +176,12 @@ class Aligner:
             )
 
 
-def _check_reference(reference: object) -> None:
-    if not isinstance(reference, np.ndarray):
-        raise UsageError("alignment reference is missing; modes shift and rigid need a picture of the part")
+def _check_reference(reference: Frame) -> None:
     if reference.dtype != np.uint8 or reference.ndim != 3 or reference.shape[2] != 3:
         raise UsageError(f"alignment reference must be (H, W, 3) uint8, not {reference.shape} {reference.dtype}")
 
 
-def _check_part(part: object, reference: Frame | None) -> None:
-    assert reference is not None
+def _check_part(part: object, reference: Frame) -> None:
     if not isinstance(part, tuple) or len(part) != 4 or not all(type(v) is int for v in part):
         raise UsageError(f"alignment part {part} must be four whole numbers: x, y, width, height")
     x, y, width, height = part

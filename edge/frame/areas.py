@@ -7,7 +7,6 @@ change a score.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Any
 
 import cv2
@@ -15,19 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from edge_inspect.edge.configuration.yaml_file import read_yaml
 from edge_inspect.edge.contract.fields import Name
-from edge_inspect.edge.errors import UsageError, YamlError
-from edge_inspect.edge.frame.images import SUFFIXES, read_mask
+from edge_inspect.edge.errors import UsageError
 
 MOST_POINTS = 20_000
 """Most points that all polygons may have together; a mask of noise has more."""
 
-YAML = (".yaml", ".yml")
-
 Point = tuple[int, int]
 Ring = Annotated[tuple[Point, ...], Field(min_length=3)]
-Side = Annotated[int, Field(gt=0, le=65_535)]
+Side = Annotated[int, Field(gt=0, le=16_384)]
 
 
 class Area(BaseModel):
@@ -36,7 +31,8 @@ class Area(BaseModel):
     Attributes:
         name: Its name, which verdicts show.
         rings: Polygons whose points are x, y of pixels of the frame. A ring inside another is a hole.
-        scale: Factor by which the map's values are multiplied there before they are compared with the threshold.
+        scale: Factor by which the map's values are multiplied there before they are compared with the threshold; set by
+            `calibrate bundle`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -106,81 +102,10 @@ class Areas(BaseModel):
         try:
             return cls.model_validate(fields)
         except ValidationError as error:
-            raise UsageError(f"areas: {_explain(error)}") from error
+            raise UsageError(f"areas: {explain(error)}") from error
 
 
-def read_areas(look: Path | None, ignore: Path | None) -> Areas | None:
-    """Return the areas of files, `None` if no file is given.
-
-    A file is YAML, as `edge-train regions` writes it, of which the list `look` or `ignore` is read; or it is a mask
-    picture, which marks one area named like the file.
-
-    Raises:
-        UsageError: A file cannot be read, has no area of its kind, or was drawn on a picture of another size; the
-            message names it.
-    """
-    read = {kind: (path, _read_file(path, kind)) for kind, path in (("look", look), ("ignore", ignore)) if path}
-    sizes = {str(path): areas.size for path, areas in read.values()}
-    if len(set(sizes.values())) > 1:
-        told = ", ".join(f"{path} on {width}x{height}" for path, (width, height) in sizes.items())
-        raise UsageError(
-            f"the areas were drawn on pictures of different sizes: {told} pixels; draw them on one picture"
-        )
-    if not read:
-        return None
-    fields = {kind: getattr(areas, kind) for kind, (_, areas) in read.items()}
-    (size,) = set(sizes.values())
-    try:
-        return Areas(size=size, **fields)
-    except ValidationError as error:
-        raise UsageError(f"{' and '.join(sizes)}: {_explain(error)}") from error
-
-
-def _read_file(path: Path, kind: str) -> Areas:
-    if path.suffix.lower() in SUFFIXES:
-        return _read_mask(path, kind)
-    if path.suffix.lower() not in YAML:
-        raise UsageError(f"--{kind} {path}: is neither YAML ({' or '.join(YAML)}) nor a mask picture")
-    try:
-        fields = read_yaml(path).value
-        given = fields.get(kind) if isinstance(fields, dict) else None
-        if not given:
-            raise UsageError(f"--{kind} {path}: has no list `{kind}` of areas; edge-train regions draws them")
-        plain = {key: value for key, value in fields.items() if key not in ("look", "ignore")}
-        return Areas.model_validate(plain | {"ignore" if kind == "ignore" else "look": _with_rings(given)})
-    except YamlError as error:
-        raise UsageError(f"--{kind} {path}: {error}") from error
-    except ValidationError as error:
-        raise UsageError(f"--{kind} {path}: {_explain(error)}") from error
-
-
-def _with_rings(areas: Any) -> Any:
-    """Return areas as people write them, with one `polygon` each, as areas with rings."""
-    if not isinstance(areas, list):
-        return areas
-    return [
-        {**{key: value for key, value in area.items() if key != "polygon"}, "rings": [area["polygon"]]}
-        if isinstance(area, dict) and "polygon" in area
-        else area
-        for area in areas
-    ]
-
-
-def _read_mask(path: Path, kind: str) -> Areas:
-    marked = read_mask(path).marked
-    contours, _ = cv2.findContours(marked, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
-    # An area of one or two pixels is a ring too: fillPoly draws its line.
-    rings = [[tuple(map(int, point)) for point in np.resize(c[:, 0], (max(3, len(c)), 2))] for c in contours]
-    if not rings:
-        raise UsageError(f"--{kind} {path}: marks no pixel; a mask is white where the area is")
-    height, width = marked.shape
-    try:
-        return Areas.model_validate({"size": (width, height), kind: [{"name": path.stem[:64], "rings": rings}]})
-    except ValidationError as error:
-        raise UsageError(f"--{kind} {path}: {_explain(error)}") from error
-
-
-def _explain(error: ValidationError) -> str:
+def explain(error: ValidationError) -> str:
     """Return what is wrong in words, each mistake with its place."""
     return "; ".join(
         f"{'.'.join(map(str, each['loc']))}: {each['msg']}".removeprefix(": ").replace("Value error, ", "")

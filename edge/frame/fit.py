@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from edge_inspect.edge.errors import UsageError
 from edge_inspect.edge.frame.alignment import Aligner, Alignment
 from edge_inspect.edge.frame.areas import Areas
-from edge_inspect.edge.frame.fit_modes import DEPTHS, MODES, MOST_TILES, OVERLAP, Mode
+from edge_inspect.edge.frame.fit_modes import DEPTHS, MODES, OVERLAP, Mode
 from edge_inspect.edge.frame.images import Frame
 from edge_inspect.edge.frame.placement import Placement
 from edge_inspect.edge.frame.pose import Pose
@@ -186,11 +186,19 @@ class Fit:
 
     @cached_property
     def look_masks(self) -> dict[str, NDArray[np.bool_]]:
-        """Pixels of the canvas that take anything from each `look` area, (height, width) bool, by the area's name."""
+        """Pixels of the canvas that show a `look` area and are not blind, (height, width) bool, by the area's name."""
+        masks: dict[str, NDArray[np.bool_]] = {}
         if self.areas is None:
-            return {}
-        drawn = {area.name: area.mask(self.areas.size) for area in self.areas.look}
-        return {name: self._bring_plane((mask > 0).astype(np.float32)) > 0 for name, mask in drawn.items()}
+            return masks
+        for area in self.areas.look:
+            drawn = (area.mask(self.areas.size) > 0).astype(np.float32)
+            masks[area.name] = ~self.blind & (self._bring_plane(drawn) > 0)
+            if not masks[area.name].any():
+                raise UsageError(
+                    f"area {area.name!r}: nothing of it is looked at; it lies outside --region, is covered by ignored "
+                    "areas, or is tiny"
+                )
+        return masks
 
     @cached_property
     def weights(self) -> NDArray[np.float32] | None:
@@ -201,10 +209,12 @@ class Fit:
         """
         if self.areas is None:
             return None
-        factors = np.full(self.blind.shape, not self.areas.look, np.float32)
+        if not self.areas.look:
+            return (~self.blind).astype(np.float32)
+        factors = np.zeros(self.blind.shape, np.float32)
         for area in self.areas.look:
             factors = np.maximum(factors, np.float32(area.scale) * self.look_masks[area.name])
-        return np.where(self.blind, np.float32(0), factors)
+        return factors
 
     def area_at(self, x: int, y: int) -> str | None:
         """Return the name of the `look` area at a pixel of the canvas; of several, of the one with the largest factor.
@@ -316,30 +326,3 @@ def parse_size(text: str) -> tuple[int, int]:
         raise UsageError(f"size {text!r} is neither a number like 256 nor WIDTHxHEIGHT like 320x192")
     width = int(match[1])
     return width, int(match[2] or width)
-
-
-def grid_for(region: tuple[int, int], tile: tuple[int, int], overlap: int = OVERLAP) -> tuple[int, int]:
-    """Return the smallest number of columns and rows of tiles whose canvas has at least the region's size.
-
-    With so many tiles the region is not shrunk.
-
-    Args:
-        region: Width and height of the inspected region in frame pixels.
-        tile: Width and height of the network's input.
-        overlap: Number of pixels that neighbouring tiles share.
-
-    Raises:
-        UsageError: More than 16 tiles are needed, or the overlap is too large.
-    """
-    if not 0 <= 2 * overlap <= min(tile):
-        raise UsageError(f"overlap {overlap} must lie between 0 and half a tile's side, {min(tile) // 2}")
-    columns, rows = (
-        max(1, -(-(length - overlap) // (side - overlap))) for length, side in zip(region, tile, strict=True)
-    )
-    if columns * rows > MOST_TILES:
-        raise UsageError(
-            f"{region[0]}x{region[1]} pixels need {columns}x{rows} = {columns * rows} tiles of {tile[0]}x{tile[1]}, "
-            f"but auto makes {MOST_TILES} at most; give fewer with --tiles (the picture is then shrunk to them), a "
-            "smaller --region, or a larger --size"
-        )
-    return columns, rows

@@ -1,4 +1,4 @@
-"""Constants of edge/frame/fit.py that command lines need. This module does not load OpenCV."""
+"""Constants of edge/frame/fit.py and alignment.py that command lines need. This module does not load OpenCV."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from typing import Literal, get_args
 
 Mode = Literal["stretch", "pad", "crop", "tile"]
 MODES = get_args(Mode)
+AlignMode = Literal["shift", "rigid"]
+ALIGN_MODES = get_args(AlignMode)
 OVERLAP = 32
 """Default number of pixels that neighbouring tiles share."""
 MOST_TILES = 16

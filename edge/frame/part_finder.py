@@ -215,7 +215,6 @@ class PartFinder:
             shift=(float(pose[0]), float(pose[1])),
             angle=_degrees(pose[2]),
             confidence=float(min(agreement.confidence[0], 1)),
-            found=detail is None,
             detail=detail,
             centre=(float(self._centre[0]), float(self._centre[1])),
         )

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, get_args
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge_inspect.edge.contract.fields import NotFound
 
-NOT_FOUND = "not_found"
-"""The reason of a verdict on a frame whose part was not found."""
-
 ABSENT: Final = "absent"
-"""Detail of `NOT_FOUND`: nothing in the frame resembles the part."""
+"""Detail of a pose that was not found: nothing in the frame resembles the part."""
 
 UNCLEAR: Final = "unclear"
 """Detail: something resembles the part, but too little of it (blur, another product, a hidden label)."""
@@ -34,8 +31,6 @@ UPSIDE_DOWN: Final = "upside_down"
 SEVERAL: Final = "several"
 """Detail: a second part is in the frame."""
 
-DETAILS: tuple[NotFound, ...] = get_args(NotFound)
-
 Matrix = NDArray[np.float64]
 """(2, 3): the first two columns turn a point (x, y), the last column shifts it; pixel centres on whole numbers."""
 
@@ -50,22 +45,20 @@ class Pose:
         shift: x and y in frame pixels by which the middle of the part is displaced from the reference.
         angle: Degrees by which the part is turned, counter-clockwise as seen, as in `cv2.getRotationMatrix2D`.
         confidence: How well the part's edges were found again, from 0 to 1.
-        found: The part was found where it is allowed to lie. Only then may the frame be judged.
-        detail: The cause where it was not found, one of `DETAILS`; None where it was.
+        detail: Why the part was not found where it is allowed to lie; `None` if it was.
         centre: x and y of the part's middle in the reference picture, in pixels.
     """
 
     shift: tuple[float, float] = (0.0, 0.0)
     angle: float = 0.0
     confidence: float = 1.0
-    found: bool = True
     detail: NotFound | None = None
     centre: tuple[float, float] = (0.0, 0.0)
 
     @property
-    def reason(self) -> str | None:
-        """`not_found` if the part was not found, otherwise None."""
-        return None if self.found else NOT_FOUND
+    def found(self) -> bool:
+        """Whether the part was found where it is allowed to lie. Only then may the frame be judged."""
+        return self.detail is None
 
     @property
     def moved(self) -> bool:
@@ -77,13 +70,6 @@ class Pose:
         """(2, 3): brings points of the reference, and of the aligned frame, to the frame."""
         turn, centre = turning(self.angle), np.array(self.centre)
         return np.column_stack([turn, centre + self.shift - turn @ centre])
-
-    @property
-    def to_reference(self) -> Matrix:
-        """(2, 3): brings points of the frame to the reference, where the aligned frame has them."""
-        matrix = self.to_frame
-        back = matrix[:, :2].T
-        return np.column_stack([back, -back @ matrix[:, 2]])
 
 
 def turning(degrees: float) -> NDArray[np.float64]:

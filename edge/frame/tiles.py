@@ -16,6 +16,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_inspect.edge.errors import UsageError
+from edge_inspect.edge.frame.fit_modes import MOST_TILES, OVERLAP
 from edge_inspect.edge.frame.images import Frame
 
 TileArea = tuple[slice, slice]
@@ -60,6 +62,33 @@ class Grid:
     def cut(self, canvas: Frame) -> Frame:
         """Return copies of the tiles of a canvas: (height, width, 3) to (tiles, height, width, 3)."""
         return np.stack([canvas[place] for place in self.places()])
+
+
+def grid_for(region: tuple[int, int], tile: tuple[int, int], overlap: int = OVERLAP) -> tuple[int, int]:
+    """Return the smallest number of columns and rows of tiles whose canvas has at least the region's size.
+
+    With so many tiles the region is not shrunk.
+
+    Args:
+        region: Width and height of the inspected region in frame pixels.
+        tile: Width and height of the network's input.
+        overlap: Number of pixels that neighbouring tiles share.
+
+    Raises:
+        UsageError: More than 16 tiles are needed, or the overlap is too large.
+    """
+    if not 0 <= 2 * overlap <= min(tile):
+        raise UsageError(f"overlap {overlap} must lie between 0 and half a tile's side, {min(tile) // 2}")
+    columns, rows = (
+        max(1, -(-(length - overlap) // (side - overlap))) for length, side in zip(region, tile, strict=True)
+    )
+    if columns * rows > MOST_TILES:
+        raise UsageError(
+            f"{region[0]}x{region[1]} pixels need {columns}x{rows} = {columns * rows} tiles of {tile[0]}x{tile[1]}, "
+            f"but auto makes {MOST_TILES} at most; give fewer with --tiles (the picture is then shrunk to them), a "
+            "smaller --region, or a larger --size"
+        )
+    return columns, rows
 
 
 class Merger:

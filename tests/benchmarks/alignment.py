@@ -152,7 +152,7 @@ def main() -> None:
     arguments = parser.parse_args()
     rng = np.random.default_rng(0)
     still = [flanges(i, (drawn(rng, 0.02, 4),)) for i in range(24)]
-    alignment = learnt_alignment(still, "rigid", reference=flanges(24))
+    alignment = learnt_alignment(still, "rigid", reference=flanges(24), shift=0.15, turn=20.0)
     aligner = Aligner(alignment)
     plain = ((flanges(10_000 + i, (part,)), part) for i, part in enumerate(drawn(rng) for _ in range(200)))
     report("flange", "plain light", aligner, plain)
@@ -160,7 +160,7 @@ def main() -> None:
     for number, (kind, make) in enumerate(KINDS.items()):
         report("flange", kind, aligner, randomised(make, each, 100_000 * (number + 1)))
     low = [bracket(i, drawn(rng, 0.02, 4)) for i in range(24)]
-    finder = Aligner(learnt_alignment(low, "rigid", reference=bracket(24, Part()), part=BRACKET))
+    finder = Aligner(learnt_alignment(low, "rigid", reference=bracket(24, Part()), part=BRACKET, shift=0.15, turn=20.0))
     report("bracket", "good", finder, ((bracket(1000 + i, p), p) for i, p in enumerate(drawn(rng) for _ in range(100))))
     report("bracket", "empty", finder, ((bracket(2000 + i), None) for i in range(50)))
     upside = (drawn(rng, 0.1)._replace(angle=rng.uniform(160, 200)) for _ in range(50))
@@ -208,7 +208,7 @@ def report(
 def transistors(folder: Path, rng: np.random.Generator) -> None:
     """Real pictures, moved; only those that are found as they are."""
     pictures = [cv2.imread(str(path)) for path in sorted(folder.iterdir())]
-    aligner = Aligner(learnt_alignment(pictures, "rigid", part=(60, 25, 145, 215)))
+    aligner = Aligner(learnt_alignment(pictures, "rigid", part=(60, 25, 145, 215), shift=0.15, turn=20.0))
     still = [aligner.find(picture) for picture in pictures]
     report(
         "transistor",

@@ -96,7 +96,7 @@ def test_a_bundle_rejects_what_it_does_not_find(
     [
         (["--align-part", "1,2,3,4"], "--align-part belongs to --align shift or rigid"),
         (["--align-turn", "5"], "--align-turn belongs to --align shift or rigid"),
-        (["--align", "rigid", "--align-part", "1,2,3"], "--align-part 1,2,3: give four whole numbers"),
+        (["--align", "rigid", "--align-part", "1,2,3"], "--align-part 1,2,3: is not X,Y,WIDTH,HEIGHT"),
         (["--align", "rigid", "--align-part", "600,400,100,100"], "lies outside a reference of 640x480"),
         (["--align", "rigid", "--align-shift", "0.9"], "alignment shift 0.9 must be"),
         (["--align", "rigid", "--align-turn", "90"], "alignment turn 90.0 must be"),

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from edge_inspect.edge.configuration.yaml_file import read_yaml
 from edge_inspect.edge.errors import ConfigurationError, UsageError
-from edge_inspect.train.area_drawing import MOST_AREAS, Area, find_problems, read_drawing, write_drawing
+from edge_inspect.train.area_drawing import MOST_AREAS, DrawnArea, find_problems, read_drawing, write_drawing
 
 SIZE = (640, 480)
 PICTURE = Path("line/good/001.png")
@@ -28,16 +28,16 @@ ignore:
 """
 
 
-def said(*areas: Area) -> list[str]:
+def said(*areas: DrawnArea) -> list[str]:
     return [problem.text for problem in find_problems(areas, SIZE)]
 
 
-def shaped(*polygon: tuple[int, int]) -> Area:
-    return Area(kind="look", name="it", polygon=[list(point) for point in polygon])
+def shaped(*polygon: tuple[int, int]) -> DrawnArea:
+    return DrawnArea(kind="look", name="it", polygon=[list(point) for point in polygon])
 
 
-def named(name: str) -> Area:
-    return Area(kind="look", name=name, polygon=PINS.polygon)
+def named(name: str) -> DrawnArea:
+    return DrawnArea(kind="look", name=name, polygon=PINS.polygon)
 
 
 def test_the_file_is_as_the_documentation_shows_it(tmp_path: Path) -> None:
@@ -83,7 +83,7 @@ def stars(draw: st.DrawFn) -> list[list[int]]:
 @given(stars())
 def test_a_polygon_around_a_centre_has_no_problem_either_way_round(polygon: list[list[int]]) -> None:
     for each in (polygon, polygon[::-1]):
-        assert said(Area(kind="look", name="star", polygon=each)) == []
+        assert said(DrawnArea(kind="look", name="star", polygon=each)) == []
 
 
 NAMES = st.text(st.characters(categories=("L", "N", "P", "S")), min_size=1, max_size=64).filter(
@@ -100,7 +100,7 @@ def test_what_is_written_is_read(
     tmp_path_factory: pytest.TempPathFactory, names: list[str], data: st.DataObject
 ) -> None:
     kinds = st.sampled_from(["look", "ignore"])
-    areas = [Area(kind=data.draw(kinds), name=name, polygon=data.draw(stars())) for name in names]
+    areas = [DrawnArea(kind=data.draw(kinds), name=name, polygon=data.draw(stars())) for name in names]
     areas.sort(key=lambda area: area.kind == "ignore")
     assert find_problems(areas, SIZE) == []
     file = tmp_path_factory.getbasetemp() / "what_is_written.yaml"
@@ -171,7 +171,7 @@ def test_a_name_that_a_station_could_not_have_is_refused(name: str) -> None:
 
 
 def test_a_name_is_used_once_whatever_the_kind() -> None:
-    other = Area(kind="ignore", name="pins", polygon=LAMP.polygon)
+    other = DrawnArea(kind="ignore", name="pins", polygon=LAMP.polygon)
     assert len(said(PINS, other)) == 2
     assert said(PINS, LAMP, named("Pins")) == []
 

@@ -12,7 +12,7 @@ import pytest
 from areas import LAMP, PINS
 from browser import Watch, open_browser
 
-from edge_inspect.train.area_drawing import Area, read_drawing, write_drawing
+from edge_inspect.train.area_drawing import DrawnArea, read_drawing, write_drawing
 from edge_inspect.train.area_editor import AreaEditor
 from edge_inspect.train.area_server import EditorServer
 
@@ -87,7 +87,7 @@ class Editor:
         self.page.keyboard.type(name)
         self.press("Enter")
 
-    def save(self) -> list[Area]:
+    def save(self) -> list[DrawnArea]:
         self.press("Control+s")
         self.page.locator("#save", has_text="Saved").wait_for()
         return read_drawing(self.out, SIZE)
@@ -107,8 +107,8 @@ def editor(tmp_path: Path, browser: Any) -> Iterator[Editor]:
     assert editor.watch.found == []
 
 
-def area(kind: Any, name: str, polygon: list[list[int]]) -> Area:
-    return Area(kind=kind, name=name, polygon=polygon)
+def area(kind: Any, name: str, polygon: list[list[int]]) -> DrawnArea:
+    return DrawnArea(kind=kind, name=name, polygon=polygon)
 
 
 def test_two_areas_are_drawn_named_saved_and_there_again(editor: Editor) -> None:

@@ -30,7 +30,7 @@ from moved_parts import (
 from edge_inspect.edge.demo.defects import DEFECTS
 from edge_inspect.edge.errors import UsageError
 from edge_inspect.edge.frame.alignment import Aligner, Alignment
-from edge_inspect.edge.frame.pose import DETAILS, Pose
+from edge_inspect.edge.frame.pose import Pose
 
 PIXELS, DEGREES = 0.5, 0.3
 
@@ -43,14 +43,14 @@ def flange() -> Aligner:
 def assert_found(aligner: Aligner, frame: Frame, part: Part) -> Pose:
     pose = aligner.find(frame)
     pixels, degrees = errors(pose, part)
-    assert pose.found and pose.reason is None and pose.detail is None, pose
+    assert pose.found and pose.detail is None, pose
     assert pixels <= PIXELS and degrees <= DEGREES, (pose, part)
     return pose
 
 
 def assert_refused(aligner: Aligner, frame: Frame, *details: str) -> None:
     pose = aligner.find(frame)
-    assert not pose.found and pose.reason == "not_found" and pose.detail in details, pose
+    assert not pose.found and pose.detail in details, pose
 
 
 @pytest.mark.parametrize("defect", [None, *DEFECTS])
@@ -187,15 +187,6 @@ def test_mode_shift_finds_a_shift_and_no_turn() -> None:
     assert_refused(aligner, flanges(25, ()), "absent")
 
 
-def test_mode_none_leaves_frames_as_they_are() -> None:
-    aligner = Aligner(Alignment())
-    frame = flanges(0, ())
-    pose = aligner.find(frame)
-    assert pose == Pose() and pose.found and not pose.moved
-    assert aligner.align(frame, pose) is frame
-    assert np.array_equal(pose.to_frame, np.eye(2, 3)) and np.array_equal(pose.to_reference, np.eye(2, 3))
-
-
 @pytest.mark.parametrize("shape", [(480, 641, 3), (481, 640, 3), (240, 320, 3)])
 def test_a_frame_of_another_size_is_refused(flange: Aligner, shape: tuple[int, int, int]) -> None:
     with pytest.raises(UsageError, match=f"{shape[1]}x{shape[0]} pixels cannot be aligned.*640x480"):
@@ -236,15 +227,10 @@ def test_a_part_without_edges_or_with_edges_of_one_direction_is_refused() -> Non
     st.tuples(st.floats(-100, 100), st.floats(-100, 100)),
     st.floats(-180, 180),
     st.tuples(st.floats(0, 640), st.floats(0, 480)),
-    st.tuples(st.floats(-700, 700), st.floats(-700, 700)),
 )
 @settings(max_examples=50, deadline=None)
-def test_the_matrices_are_each_others_inverse(
-    shift: tuple[float, float], angle: float, centre: tuple[float, float], point: tuple[float, float]
-) -> None:
+def test_the_parts_middle_is_shifted(shift: tuple[float, float], angle: float, centre: tuple[float, float]) -> None:
     pose = Pose(shift=shift, angle=angle, centre=centre)
-    there = pose.to_frame @ (*point, 1.0)
-    assert pose.to_reference @ (*there, 1.0) == pytest.approx(point, abs=1e-9)
     assert pose.to_frame @ (*centre, 1.0) == pytest.approx(np.add(centre, shift), abs=1e-9)
 
 
@@ -261,14 +247,12 @@ def test_an_alignment_comes_back_from_plain_values_and_a_png() -> None:
     assert back == alignment and hash(back) == hash(alignment)
     assert back.reference is not None and np.array_equal(back.reference, flanges(11))
     assert back != replace(alignment, turn=13.0) and back != replace(alignment, reference=flanges(12))
-    assert Alignment.from_dict(Alignment().as_dict()) == Alignment() != alignment
-    assert Alignment().png() == b""
 
 
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"mode": "affine"}, "mode 'affine' is unknown; there are none, shift, rigid"),
+        ({"mode": "affine"}, "mode 'affine' is unknown; there are shift, rigid"),
         ({"shift": 0.6}, "shift 0.6 must be a share of the frame between 0 and 0.5"),
         ({"shift": "far"}, "shift 'far' must be"),
         ({"shift": float("nan")}, "shift nan must be"),
@@ -282,9 +266,8 @@ def test_an_alignment_comes_back_from_plain_values_and_a_png() -> None:
         ({"part": (-1, 0, 100, 100)}, "lies outside a reference of 640x480"),
         ({"part": (600, 0, 100, 100)}, "lies outside"),
         ({"part": (0, 0, 10, 100)}, "at least 24 pixels"),
-        ({"reference": None}, "reference is missing"),
         ({"reference": np.zeros((480, 640), np.uint8)}, "reference must be"),
-        ({"mode": "none"}, "mode none has no reference"),
+        ({"mode": "none"}, "alignment mode 'none' is unknown"),
     ],
 )
 def test_a_wrong_field_is_named(fields: dict[str, Any], message: str) -> None:
@@ -299,9 +282,7 @@ def test_wrong_plain_values_are_named() -> None:
         Alignment.from_dict(alignment.as_dict() | {"rotate": 3}, alignment.png())
     with pytest.raises(UsageError, match="PNG is damaged"):
         Alignment.from_dict(alignment.as_dict(), b"not a PNG")
-    with pytest.raises(UsageError, match="reference is missing"):
-        Alignment.from_dict(alignment.as_dict())
-
-
-def test_every_detail_is_a_word() -> None:
-    assert len(set(DETAILS)) == len(DETAILS) and all(detail.replace("_", "").isalpha() for detail in DETAILS)
+    with pytest.raises(UsageError, match="PNG is damaged"):
+        Alignment.from_dict(alignment.as_dict(), b"")
+    with pytest.raises(UsageError, match="alignment part is missing"):
+        Alignment.from_dict({"mode": "rigid"}, alignment.png())

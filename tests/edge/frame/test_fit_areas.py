@@ -45,9 +45,9 @@ def test_nothing_that_is_ignored_changes_what_the_network_sees(
 ) -> None:
     try:
         fit = with_areas(FITS[name], size, look=look, ignore=ignore)
-        blind = fit.blind
+        blind, weights = fit.blind, fit.weights
     except (ValueError, UsageError):
-        return  # nothing is left to look at, or an area lies outside
+        return  # nothing is left of the frame or of an area
     assert fit.areas is not None
     rng = np.random.default_rng(seed)
     frame = rng.integers(0, 256, (size[1], size[0], 3), np.uint8)
@@ -59,7 +59,7 @@ def test_nothing_that_is_ignored_changes_what_the_network_sees(
     bare, place = FITS[name].apply(frame)
     assert placement == place
     assert np.array_equal(fitted[~blind], bare[~blind]) and (fitted[blind] == BLANK).all()
-    assert fit.weights is not None and np.array_equal(fit.weights > 0, ~blind)
+    assert weights is not None and np.array_equal(weights > 0, ~blind)
 
 
 def test_a_pixel_is_looked_at_where_neither_padding_nor_an_ignored_pixel_has_a_part() -> None:
@@ -117,6 +117,10 @@ def test_a_frame_of_another_size_is_refused_with_the_remedy() -> None:
 def test_areas_outside_the_region_are_refused() -> None:
     fit = with_areas(Fit(64, 64, region=(0, 0, 32, 32)), (128, 64), look=(((60, 40), (90, 40), (90, 60)),))
     with pytest.raises(UsageError, match="no pixel of what the network sees is looked at"):
+        fit.apply(np.zeros((64, 128, 3), np.uint8))
+    beside = (((0, 0), (9, 0), (9, 9)), ((60, 40), (90, 40), (90, 60)))
+    fit = with_areas(Fit(64, 64, region=(0, 0, 32, 32)), (128, 64), look=beside)
+    with pytest.raises(UsageError, match="area 'look 1': nothing of it is looked at"):
         fit.apply(np.zeros((64, 128, 3), np.uint8))
 
 

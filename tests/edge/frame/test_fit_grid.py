@@ -8,7 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_inspect.edge.errors import UsageError
-from edge_inspect.edge.frame.fit import MODES, MOST_TILES, Fit, grid_for
+from edge_inspect.edge.frame.fit import MODES, Fit
+from edge_inspect.edge.frame.fit_modes import MOST_TILES
+from edge_inspect.edge.frame.tiles import grid_for
 
 network_sides = st.integers(1, 4).map(lambda n: 32 * n)
 
