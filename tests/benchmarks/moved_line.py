@@ -33,6 +33,7 @@ RUNS = {
     "still": ("still", ["--region", REGION]),
     "moved": ("moved", []),
     "moved, --align rigid": ("moved", ["--align", "rigid"]),
+    "moved, --align rigid --memory 4000": ("moved", ["--align", "rigid", "--memory", "4000"]),
     "still, --align rigid": ("still", ["--align", "rigid"]),
 }
 
