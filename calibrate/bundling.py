@@ -161,7 +161,7 @@ def _check(request: Request) -> None:
     if not -1 <= budget.rank_correlation <= 1:
         raise UsageError(f"--budget-rank {budget.rank_correlation} must be from -1 to 1")
     if request.out.exists():
-        raise BundleError(f"{request.out}: is there already; give another --out or remove it")
+        raise BundleError(f"{request.out}: already exists; give another --out or remove it")
 
 
 def _threshold_scores(

@@ -56,7 +56,7 @@ def make_keys(out: Path, passphrase: bytes | None = None) -> KeyPair:
     public = private.with_suffix(".pub.pem")
     for path in (private, public):
         if path.exists():
-            raise UsageError(f"{path}: is there already, and a key is never overwritten; give another --out")
+            raise UsageError(f"{path}: already exists, and a key is never overwritten; give another --out")
     key = Ed25519PrivateKey.generate()
     protection: KeySerializationEncryption = BestAvailableEncryption(passphrase) if passphrase else NoEncryption()
     secret = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, protection)

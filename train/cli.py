@@ -55,7 +55,7 @@ def _fit(arguments: argparse.Namespace) -> None:
     for name in mine:
         out = arguments.out / name
         if (out / DESCRIPTION).exists():
-            say(f"{out}: is there already")
+            say(f"{out}: already exists")
             continue
         try:
             _fit_one(arguments, name, out)

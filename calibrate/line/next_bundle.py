@@ -64,7 +64,7 @@ def make_next(parent: Bundle, parts: LineParts, out: Path, *, bad_share: float, 
     if parts.precision not in parent.manifest.precisions:
         raise UsageError(f"{clean(parent.path)}: has no {parts.precision}, in which the parts were judged")
     if out.exists():
-        raise BundleError(f"{out}: is there already; give another --out or remove it")
+        raise BundleError(f"{out}: already exists; give another --out or remove it")
     good, undecided = sort_out(parts.scores, bad_share)
     fit = tail_threshold(good.tolist(), resolvable_rate(good.size) if rate is None else rate)
     # Undecided parts are not counted as good ones; should they be good, the threshold rejects them.

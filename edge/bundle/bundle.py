@@ -221,7 +221,7 @@ def write_bundle(path: Path, manifest: dict[str, Any], contents: dict[str, bytes
             text = yaml.safe_dump(whole.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
             (folder / MANIFEST).write_text(text, encoding="utf-8")
     except FileExistsError as error:
-        raise BundleError(f"{path}: is there already; give another --out or remove it") from error
+        raise BundleError(f"{path}: already exists; give another --out or remove it") from error
     except OSError as error:
         raise BundleError(f"{path}: cannot be written: {error.strerror}; nothing was left behind") from error
     return open_bundle(path)

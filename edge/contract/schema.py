@@ -200,7 +200,7 @@ def examples() -> dict[str, list[BaseModel]]:
         drift=DriftHealth(shift=0.82, limit=0.55),
         rejects=RejectHealth(share=0.09, usual=0.05, evidence=6.2, limit=13.8),
         cause="light",
-        remedy="the light is 15 % less than it was; look at lamp, exposure and light from elsewhere",
+        remedy="the picture is 15 % darker than before; check the lamp, the exposure, and light from other sources",
         warnings=("light_changed", "score_drift"),
         disk_free_bytes=21_474_836_480,
         throttled=False,

@@ -240,7 +240,7 @@ def test_images_all_trained_on_are_refused(
         (["--good", "{good}", "--budget-auroc", "-1"], "--budget-auroc -1.0 must be at least 0"),
         (["--good", "{good}", "--budget-verdicts", "-0.5"], "--budget-verdicts -0.5 must be at least 0"),
         (["--good", "{good}", "--budget-rank", "2"], "--budget-rank 2.0 must be from -1 to 1"),
-        (["--good", "{good}", "--out", "{tmp}"], "is there already"),
+        (["--good", "{good}", "--out", "{tmp}"], "already exists"),
         (["--good", "{good}", "--defects", "{tmp}/empty"], "holds no images"),
     ],
 )

@@ -78,7 +78,7 @@ def test_a_key_is_never_overwritten(keys: Path, capsys: pytest.CaptureFixture[st
     (keys / ({KEY, PUBLIC} - {there}).pop()).unlink()
     before = (keys / there).read_bytes()
     assert main(["keygen", "--out", str(keys)]) == 2
-    assert f"{there}: is there already, and a key is never overwritten" in capsys.readouterr().err
+    assert f"{there}: already exists, and a key is never overwritten" in capsys.readouterr().err
     assert (keys / there).read_bytes() == before
     assert [path.name for path in keys.iterdir()] == [there]
 

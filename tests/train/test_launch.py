@@ -79,4 +79,4 @@ def test_two_launched_processes_share_the_work_and_a_broken_category_stops_no_ot
     assert "not trained: cap; the reasons are above" in done.stderr
     assert sorted(path.parent.name for path in out.glob(f"*/{checkpoint.DESCRIPTION}")) == ["bolt", "nut"]
     assert main(fit) == 1
-    assert capsys.readouterr().err.count("is there already") == 2
+    assert capsys.readouterr().err.count("already exists") == 2

@@ -187,7 +187,7 @@ def test_scores_that_do_not_fit_are_refused_by_name(
     assert run(parent.path, "--evidence", tmp_path / "no evidence", "--out", tmp_path / "next") == 2
     assert "50 are the least" in capsys.readouterr().err
     assert run(parent.path, "--scores", collected(tmp_path, parent), "--out", parent.path) == 2
-    assert "is there already" in capsys.readouterr().err
+    assert "already exists" in capsys.readouterr().err
 
 
 def test_it_runs_on_a_box_without_torch_and_scipy(parent: Bundle, tmp_path: Path) -> None:

@@ -221,7 +221,7 @@ def test_files_outside_the_bundle_and_no_files_are_refused(folder: Path, tmp_pat
 
 def test_a_bundle_that_is_there_is_left_alone(folder: Path) -> None:
     before = (folder / "manifest.yaml").read_bytes()
-    with pytest.raises(BundleError, match="is there already; give another --out or remove it"):
+    with pytest.raises(BundleError, match="already exists; give another --out or remove it"):
         write_bundle(folder, {**fields(), "name": "another"}, contents())
     assert (folder / "manifest.yaml").read_bytes() == before
     assert list(folder.parent.iterdir()) == [folder]
