@@ -8,7 +8,7 @@ there are; a threshold for each area would reject that share in each.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +16,7 @@ import numpy as np
 
 from edge_inspect.calibrate.drafts import draft
 from edge_inspect.calibrate.engines import engine_of
+from edge_inspect.edge.frame.fit import Fit
 from edge_inspect.edge.frame.images import Frame
 from edge_inspect.train.checkpoint import Checkpoint
 
@@ -54,12 +55,19 @@ def scale_areas(
     }
     factors = ", ".join(f"{name} {scale:.2f}" for name, scale in scales.items())
     say(f"areas: the map is multiplied so that one threshold suits all of them: {factors}")
-    look = tuple(area.model_copy(update={"scale": scales[area.name]}) for area in areas.look)
-    about = replace(about, fit=replace(about.fit, areas=areas.model_copy(update={"look": look})))
+    about = replace(about, fit=with_scales(about.fit, scales))
     if not about.scores:
         return about
     crossfitted = [scale * np.array(about.area_scores[name]) for name, scale in scales.items()]
     return replace(about, training=about.training | {"scores": np.max(crossfitted, axis=0).tolist()})
+
+
+def with_scales(fit: Fit, scales: Mapping[str, float]) -> Fit:
+    """Return the fit with these factors of its areas to look at, by name; an area that is not named has the factor 1."""
+    if fit.areas is None:
+        return fit
+    look = tuple(area.model_copy(update={"scale": scales.get(area.name, 1.0)}) for area in fit.areas.look)
+    return replace(fit, areas=fit.areas.model_copy(update={"look": look}))
 
 
 def _scores(about: Checkpoint, fp32: bytes, frames: Sequence[Frame], out: Path) -> dict[str, list[float]]:

@@ -138,7 +138,7 @@ def _make_bundle(request: Request, say: Callable[[str], None]) -> Bundle:
         {model_file(p): data for p, data in networks.files.items()} | {GOLDEN: golden} | alignment_file(about.fit)
     )
     promise = promise_of(complete(manifest, contents))
-    report = describe(decided, networks, validation, len(pictures)) | found.told | {"promise": asdict(promise)}
+    report = describe(decided, networks, validation, len(pictures)) | found.entries | {"promise": asdict(promise)}
     contents[REPORT] = json.dumps(report, indent=2).encode()
     contents[PAGE] = render(about, decided, networks, validation, report, kinds).encode(errors="replace")
     bundle = write_bundle(request.out, manifest, contents)
@@ -229,12 +229,12 @@ class _Found:
     """What the thresholds find among drawn flaws and real defects.
 
     Attributes:
-        told: Entries for the report.
+        entries: Entries for the report.
         flaws: Counts of flaws that the preferred precision finds, for the manifest.
         defects: Counts of real defects that it finds; empty if there are none.
     """
 
-    told: dict[str, Any]
+    entries: dict[str, Any]
     flaws: list[FlawsFound]
     defects: list[DefectsFound]
 
@@ -302,8 +302,12 @@ def _manifest(
 def _worth_of(name: Precision, contest: Contest, networks: Networks) -> dict[str, float]:
     """Return the time that a precision takes here and what it loses, for the manifest."""
     lost = networks.damages.get(name)
-    told = {"latency_ms": round(contest.latency_ms[name], 3)}
-    return told if lost is None else told | {"lost_" + key: lost.as_dict()[key] for key in ("image_auroc", "aupro")}
+    measured = {"latency_ms": round(contest.latency_ms[name], 3)}
+    return (
+        measured
+        if lost is None
+        else measured | {"lost_" + key: lost.as_dict()[key] for key in ("image_auroc", "aupro")}
+    )
 
 
 def _drift(about: Checkpoint, model: Network, frames: list[Frame], draft: Bundle) -> float:

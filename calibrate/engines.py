@@ -44,8 +44,8 @@ def engine_of(bundle: Bundle, precision: Precision, *, exact: bool = True) -> Op
         EngineError: The engine cannot be built.
         BundleError: The bundle has no such precision.
     """
-    told, decision = bundle.manifest, bundle.manifest.decision
-    meaning = f"{told.input.model_dump_json()} {told.outputs.model_dump_json()} {decision.sigma} {decision.top}"
+    manifest, decision = bundle.manifest, bundle.manifest.decision
+    meaning = f"{manifest.input.model_dump_json()} {manifest.outputs.model_dump_json()} {decision.sigma} {decision.top}"
     wanted = _Wanted(bundle.model(precision), precision, exact, meaning)
     if wanted not in _kept:
         _kept[wanted] = OpenVinoEngine(bundle, precision, exact=exact)

@@ -135,10 +135,10 @@ def _worth_a_search(workbench: Workbench, search: Search, say: Say) -> bool:
         return False
     seen = worth(workbench.validation, workbench.reference)
     if seen.at_chance:
-        told = f"image AUROC {seen.image_auroc:.2f} ± {seen.image_auroc_error:.2f} on {len(seen.scores)} pictures"
+        figure = f"image AUROC {seen.image_auroc:.2f} ± {seen.image_auroc_error:.2f} on {len(seen.scores)} pictures"
         say(
             "no layers are left in float: FP32 itself tells synthetic flaws from good parts no better than chance "
-            f"({told}); train for more steps (--steps), or on more images"
+            f"({figure}); train for more steps (--steps), or on more images"
         )
     return not seen.at_chance
 

@@ -60,12 +60,12 @@ def make_keys(out: Path, passphrase: bytes | None = None) -> KeyPair:
     key = Ed25519PrivateKey.generate()
     protection: KeySerializationEncryption = BestAvailableEncryption(passphrase) if passphrase else NoEncryption()
     secret = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, protection)
-    told = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    pem = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
     try:
         private.parent.mkdir(parents=True, exist_ok=True)
         write_new(private, secret, mode=0o600)
         try:
-            write_new(public, told)
+            write_new(public, pem)
         except BaseException:
             private.unlink()
             raise

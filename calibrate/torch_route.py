@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from edge_inspect.calibrate.area_scales import with_scales
 from edge_inspect.calibrate.compiling import Open
 from edge_inspect.calibrate.export import Flat, names_of, outputs_of
 from edge_inspect.edge.bundle.bundle import Bundle
@@ -35,12 +36,12 @@ def with_torch_tensorrt(bundle: Bundle, run: Path, workspace_mb: int) -> Open:
         EngineError: Torch-TensorRT or a GPU is missing on this machine.
     """
     about, model = checkpoint.load(run)
-    told = bundle.manifest.model
+    part = bundle.manifest.model
     if (about.model, about.teacher_sha256, about.category, about.fit) != (
-        told.system,
-        told.teacher_sha256,
-        told.category,
-        bundle.fit,
+        part.system,
+        part.teacher_sha256,
+        part.category,
+        with_scales(bundle.fit, {}),
     ):
         raise UsageError(f"{run}: is not the checkpoint that {bundle.path} was made from; name that one with --run")
     compiler = _load_compiler()

@@ -96,10 +96,10 @@ def _hardware(sys: Path) -> list[str]:
     """Return the serial number of the board, and the addresses of physical network cards."""
     found = [sys / "firmware/devicetree/base/serial-number", sys / "class/dmi/id/product_uuid"]
     found += [card / "address" for card in sorted(sys.glob("class/net/*")) if (card / "device").exists()]
-    told = []
+    texts = []
     for file in found:
         with suppress(OSError):
             text = file.read_text(errors="replace").strip("\0 \n")
             if set(text) - set("0:- "):
-                told.append(text)
-    return told
+                texts.append(text)
+    return texts

@@ -47,9 +47,9 @@ def run_command(parser: argparse.ArgumentParser, argv: Sequence[str] | None = No
             arguments.handler(arguments)
             sys.stdout.flush()
         except Exception as error:
-            if (told := explain(error)) is None:
+            if (known := explain(error)) is None:
                 raise
-            raise told from error
+            raise known from error
     except EdgeInspectError as error:
         say(f"{parser.prog}: {error}")
         return error.exit_status

@@ -40,9 +40,9 @@ def read_areas(look: Path | None, ignore: Path | None) -> Areas | None:
         return None
     size, *others = {size for size, _ in read.values()}
     if others:
-        told = ", ".join(f"{clean(path)} on {read[kind][0][0]}x{read[kind][0][1]}" for kind, path in given)
+        sizes = ", ".join(f"{clean(path)} on {read[kind][0][0]}x{read[kind][0][1]}" for kind, path in given)
         raise UsageError(
-            f"the areas were drawn on pictures of different sizes: {told} pixels; draw them on one picture"
+            f"the areas were drawn on pictures of different sizes: {sizes} pixels; draw them on one picture"
         )
     try:
         return Areas.model_validate({"size": size, **{kind: areas for kind, (_, areas) in read.items()}})
@@ -62,8 +62,8 @@ def _read_yaml(path: Path, kind: Kind) -> tuple[Size, Fields]:
         raise UsageError(f"--{kind} {clean(path)}: has no list `{kind}` of areas; edge-train regions draws them")
     size = file.size[0], file.size[1]
     if problems := find_problems(areas, size):
-        told = "; ".join(f"{areas[problem.area].name!r}: {problem.text}" for problem in problems)
-        raise UsageError(f"--{kind} {clean(path)}: {told}")
+        mistakes = "; ".join(f"{areas[problem.area].name!r}: {problem.text}" for problem in problems)
+        raise UsageError(f"--{kind} {clean(path)}: {mistakes}")
     return size, [{"name": area.name, "rings": [area.polygon]} for area in areas]
 
 

@@ -163,8 +163,8 @@ def _run_test(arguments: argparse.Namespace, about: Checkpoint, model: Network, 
 def _tell(metrics: dict[str, float], about: Checkpoint, images: int, synthetic: bool, target: Path | None) -> None:
     for name, value in metrics.items():
         say(f"{name:20} {value:.4f}")
-    told = {"images": images, "steps": about.steps, "seed": about.seed}
-    write_json({**told, **({"synthetic": True} if synthetic else {}), **metrics}, target)
+    run = {"images": images, "steps": about.steps, "seed": about.seed}
+    write_json({**run, **({"synthetic": True} if synthetic else {}), **metrics}, target)
 
 
 def _add_regions(parser: argparse.ArgumentParser) -> None:

@@ -33,11 +33,11 @@ def remember(model: Remembering, material: Material, unseen: Unseen) -> dict[str
     Returns:
         `kept`, whether the memory is kept; the result of `compare`; and the result for `usual`.
     """
-    device, told = material.arithmetic.device, _fill(model, material, unseen)
+    device, choice = material.arithmetic.device, _fill(model, material, unseen)
     trial = unseen()
     balance(model, trial, device)
     if trial.learned:
-        return {"kept": True, **told}
+        return {"kept": True, **choice}
     found = compare(model, trial, device)
     kept = found["both"] - found["student"] > found["standard_error"]
     said = "it is kept" if kept else "it is left out"
@@ -45,7 +45,7 @@ def remember(model: Remembering, material: Material, unseen: Unseen) -> dict[str
         f"memory: on synthetic flaws, the mean of AUROC and AUPRO is {found['both']:.4f} with it and "
         f"{found['student']:.4f} without it, standard error of the difference {found['standard_error']:.4f}; {said}"
     )
-    return {"kept": kept, **found, **told}
+    return {"kept": kept, **found, **choice}
 
 
 def _fill(model: Remembering, material: Material, unseen: Unseen) -> dict[str, Any]:
@@ -54,10 +54,10 @@ def _fill(model: Remembering, material: Material, unseen: Unseen) -> dict[str, A
     if crossfit is None or not can_choose(crossfit, unseen):
         fill(model.banks, model.teacher, material)
         return {}
-    usual, told = choose_usual(model, cross_fit(model, material, crossfit), unseen(), device)
+    usual, choice = choose_usual(model, cross_fit(model, material, crossfit), unseen(), device)
     if usual is not None:
         model.usual = usual.to(device)
-    return {"usual": told}
+    return {"usual": choice}
 
 
 @torch.inference_mode()

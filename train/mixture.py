@@ -56,5 +56,5 @@ def choose_mixture(model: DecoupledDistillation, trial: TrialPictures, device: t
     chosen = best if more.sure and not trial.learned else DISTANCES
     model.mixture.copy_(torch.tensor(chosen) / spread)
     say(f"map: {list(best)} is better than distances, {list(DISTANCES)}, by {more} on flaws; {list(chosen)} is shipped")
-    told = {str(list(weights)): round(value, 4) for weights, value in found.items()}
-    return {"weights": list(chosen), "worth": told, "gain": [round(more.difference, 4), round(more.error, 4)]}
+    worths = {str(list(weights)): round(value, 4) for weights, value in found.items()}
+    return {"weights": list(chosen), "worth": worths, "gain": [round(more.difference, 4), round(more.error, 4)]}

@@ -95,8 +95,8 @@ def choose_usual(
         f"{better.error:.4f}; "
         f"{'the former' if better.sure else 'the latter'} is taken"
     )
-    told = {"kept": better.sure, "with": better.one, "without": better.other, "standard_error": better.error}
-    return usual if better.sure else None, told
+    worths = {"kept": better.sure, "with": better.one, "without": better.other, "standard_error": better.error}
+    return usual if better.sure else None, worths
 
 
 @torch.inference_mode()

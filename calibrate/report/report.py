@@ -136,8 +136,8 @@ def _tiles(parts: Described, decided: Decided) -> str:
 
 def _preferred(decided: Decided, described: Described) -> str:
     preferred, own_default = decided.preference.preferred, decided.contest.own_default
-    told = f"A station runs <b>{preferred}</b>: {escape(described['preferred_because'])}."
-    return f"{told} {escape(str(own_default))}." if own_default is not None else told
+    sentence = f"A station runs <b>{preferred}</b>: {escape(described['preferred_because'])}."
+    return f"{sentence} {escape(str(own_default))}." if own_default is not None else sentence
 
 
 def _precision_row(name: str, part: Described) -> str:

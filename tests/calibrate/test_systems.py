@@ -16,6 +16,7 @@ import torch
 import yaml
 from small_teacher import SMALL
 
+from edge_inspect.calibrate.area_scales import with_scales
 from edge_inspect.calibrate.cli import main as calibrate
 from edge_inspect.edge.bundle.bundle import Bundle, open_bundle
 from edge_inspect.edge.cli import main as inspect
@@ -41,7 +42,7 @@ def write_areas(path: Path) -> Path:
 
 def check_that_areas_share_one_threshold(bundle: Bundle, told: list[dict[str, Any]]) -> None:
     """One area keeps its map, the other's is multiplied; what is rejected has the area's name."""
-    assert bundle.fit.areas is not None
+    assert bundle.fit.areas is not None and with_scales(bundle.fit, {}) != bundle.fit
     scales = sorted(area.scale for area in bundle.fit.areas.look)
     assert scales[0] == 1 < scales[1] <= 10
     regions = [region for each in told for region in each["regions"]]
@@ -104,6 +105,7 @@ def test_a_system_goes_the_whole_way(
     frames = [read_image(path) for path in list_images(good)[:3]]
     for frame in frames:
         np.testing.assert_allclose(engine.infer(frame).values, predict(about.fit.apply(frame)[0]), atol=1e-3)
+    assert with_scales(bundle.fit, {}) == about.fit, "the bundle's own checkpoint is known by its fit"
     assert (about.fit.areas is None) == ("--ignore" not in further)
     if about.fit.areas is not None:
         check_that_nothing_ignored_is_seen(bundle, frames[0])

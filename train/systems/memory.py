@@ -31,14 +31,14 @@ def fill_banks(model: Memory, material: Material, unseen: Unseen, options: Mappi
     if crossfit is None:
         fill(model.banks, model.teacher, material)
         return {}
-    maps, told = cross_fit(model, material, crossfit), {}
+    maps, choice = cross_fit(model, material, crossfit), {}
     if isinstance(model.usual, Usual) and can_choose(crossfit, unseen):
-        usual, told["usual"] = choose_usual(model, maps, unseen(), material.arithmetic.device)
+        usual, choice["usual"] = choose_usual(model, maps, unseen(), material.arithmetic.device)
         if usual is not None:
             model.usual.load_state_dict(usual.state_dict())
             maps = by_others(maps, torch.tensor(crossfit.blocks))
     areas = {"area_scores": found} if (found := crossfit.area_scores(maps)) else {}
-    return {"scores": crossfit.scores(maps), **areas, **told}
+    return {"scores": crossfit.scores(maps), **areas, **choice}
 
 
 SYSTEM = System(
