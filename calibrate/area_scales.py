@@ -63,7 +63,7 @@ def scale_areas(
 
 
 def with_scales(fit: Fit, scales: Mapping[str, float]) -> Fit:
-    """Return the fit with these factors of its areas to look at, by name; an area that is not named has the factor 1."""
+    """Return the fit with these factors of its areas to look at, by name; 1 for those that are not named."""
     if fit.areas is None:
         return fit
     look = tuple(area.model_copy(update={"scale": scales.get(area.name, 1.0)}) for area in fit.areas.look)
