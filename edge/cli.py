@@ -111,7 +111,16 @@ def _add_check(parser: argparse.ArgumentParser) -> None:
     )
     parser.epilog = _known_kinds()
     parser.add_argument("--config", type=Path, required=True, metavar="FILE", help="configuration file (YAML)")
-    parser.add_argument("--bridge", action="store_true", help="FILE is a configuration of `edge-inspect bridge`")
+    program = parser.add_mutually_exclusive_group()
+    parser.set_defaults(program="run")
+    for name in ("bridge", "page"):
+        program.add_argument(
+            f"--{name}",
+            action="store_const",
+            dest="program",
+            const=name,
+            help=f"FILE is a configuration of `edge-inspect {name}`",
+        )
     parser.add_argument(
         "--connect",
         action="store_true",
@@ -124,7 +133,7 @@ def _add_check(parser: argparse.ArgumentParser) -> None:
 def _check(arguments: argparse.Namespace) -> None:
     from edge_inspect.edge.check import check
 
-    for line in check(arguments.config, of_bridge=arguments.bridge, connect=arguments.connect):
+    for line in check(arguments.config, arguments.program, connect=arguments.connect):
         say(line)
 
 

@@ -42,6 +42,12 @@ _LEVEL: TypeAdapter[str] = TypeAdapter(Level)
 Deliver = Callable[[list[Received]], None]
 
 
+def topics(settings: PageSettings) -> list[str]:
+    """Return the topics to which the page subscribes."""
+    levels = (*KINDS, *(f"{kind}/+" for kind in _PICTURES))
+    return [f"{TOPIC_ROOT}/{pattern}/{level}" for pattern in settings.stations for level in levels]
+
+
 class Feed:
     """Receives messages in a thread of its own until `close`, and reconnects whenever that is needed.
 
@@ -176,13 +182,8 @@ class _FeedSession(Session):
         receive: Callable[[str, bytes, bool], None],
     ) -> None:
         self._receive = receive
-        topics = [
-            f"{TOPIC_ROOT}/{pattern}/{levels}"
-            for pattern in settings.stations
-            for levels in (*KINDS, *(f"{kind}/+" for kind in _PICTURES))
-        ]
         receiving = Receiving(largest=LARGEST_BYTES["picture"] + 2**12, kept_s=KEPT_S)
-        unused = dict.fromkeys(topics, lambda payload, retained, back: None)
+        unused = dict.fromkeys(topics(settings), lambda payload, retained, back: None)
         super().__init__(client_id, terms, settings.mqtt, None, unused, receiving)
 
     def _take(self, message: MQTTMessage) -> None:
