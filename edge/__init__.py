@@ -33,6 +33,7 @@ From a frame to a verdict, in this order:
     decision.py         turns a map into accept or reject, and into defect regions
     overlay.py          pictures for people: maps, regions, contact sheets
     evidence/           frames of rejected and borderline parts on disk
+    labels/             what people say about parts, kept for teaching and for training
 
 From the workstation to the station:
     bundle/             network, thresholds, golden frames; opened, checked, signed
