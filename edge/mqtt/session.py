@@ -47,6 +47,8 @@ _DELIVERY = {
     "reply": (1, False),
     "health": (0, True),
     "image": (0, False),
+    "map": (0, False),
+    "label": (1, False),
 }
 
 
