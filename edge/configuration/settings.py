@@ -318,17 +318,14 @@ class Settings(Section):
 
     @model_validator(mode="after")
     def _pictures_can_be_published(self) -> Settings:
-        asking = ", ".join(station.name for station in self.stations if station.pictures is not None)
-        if asking and split_sink(self.sink)[0] != "mqtt":
+        names = ", ".join(station.name for station in self.stations if station.pictures is not None)
+        if names and split_sink(self.sink)[0] != "mqtt":
             raise ValueError(
-                f"stations: {asking} has pictures, but the sink {self.sink} publishes none; set sink to mqtt, or leave "
-                "pictures out"
+                f"stations: {names}: pictures are published by the sink mqtt only; set sink to mqtt, or leave pictures "
+                "out"
             )
-        if asking and self.mqtt.encoding != "json":
-            raise ValueError(
-                f"stations: {asking} has pictures, but Sparkplug B has no topics for them; set mqtt.encoding to json, "
-                "or leave pictures out"
-            )
+        if names and self.mqtt.encoding != "json":
+            raise ValueError(f"stations: {names}: pictures need JSON; set mqtt.encoding to json, or leave pictures out")
         return self
 
     @model_validator(mode="after")
