@@ -72,7 +72,7 @@ class ListenSettings(Section):
     @model_validator(mode="after")
     def _passwords_are_not_sent_in_the_clear(self) -> ListenSettings:
         if (self.certificate is None) != (self.key is None):
-            raise ValueError("TLS needs both 'certificate' and 'key'; give both or neither")
+            raise ValueError("'certificate' and 'key' belong together; give both for TLS, or neither")
         if not self.is_loopback and self.certificate is None and not self.behind_proxy:
             raise ValueError(
                 f"host: {self.host} can be reached from other computers, and passwords would cross the network "
