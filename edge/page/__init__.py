@@ -26,6 +26,8 @@ What browsers get and send:
 
 People and security:
     users.py              the users in their file, with roles
+    user_command.py       `edge-inspect page-user`: changes the file of users
+    roles.py              the roles: viewer, operator, engineer
     passwords.py          scrypt hashes of passwords
     sessions.py           sessions of people who have logged in
     login_limits.py       delays after wrong passwords
