@@ -46,6 +46,9 @@ The contract and the way to the broker:
     mqtt/               the sink `mqtt`: publisher, session, connection; JSON and Sparkplug B
     bridge/             the receiving side: serves verdicts to a PLC as Modbus registers
 
+The page for people:
+    page/               shows the stations in a browser, and takes labels and commands
+
 The state of the box:
     health/             stages, pictures, scores, machine, watchdog, /metrics
     systemd.py          readiness, watchdog and journal
