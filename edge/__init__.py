@@ -45,9 +45,7 @@ The contract and the way to the broker:
     sinks/              the interface of every sink, and the registry of sinks
     mqtt/               the sink `mqtt`: publisher, session, connection; JSON and Sparkplug B
     bridge/             the receiving side: serves verdicts to a PLC as Modbus registers
-
-The page for people:
-    page/               shows the stations in a browser, and takes labels and commands
+    page/               the receiving side: shows the stations to people in their browsers
 
 The state of the box:
     health/             stages, pictures, scores, machine, watchdog, /metrics
