@@ -29,6 +29,12 @@ Parts on disk, and what people say about them:
     part_filter.py        the conditions by which parts are found
     evidence_listing.py   lists folders of evidence, as far as they have changed
     received_parts.py     brings the messages of a part together, and saves them with its picture
+    review.py             what people see of stored parts, and what they say about them
+    review_routes.py      the routes of the review
+    likeness.py           finds stored parts that look like a given one
+    likeness_worker.py    describes pictures for it, in a process of its own
+    memory_features.py    describes a picture as the memory of a bundle sees it
+    picture_features.py   describes a picture by its colours and edges
 
 People and security:
     users.py              the users in their file, with roles

@@ -46,7 +46,9 @@ def _station(request: Request) -> str:
 
 
 async def _stations(request: Request) -> Response:
-    return Response(_page(request).line.snapshot(), media_type="application/json", headers={"Cache-Control": "no-store"})
+    return Response(
+        _page(request).line.snapshot(), media_type="application/json", headers={"Cache-Control": "no-store"}
+    )
 
 
 async def _events(request: Request) -> Response:

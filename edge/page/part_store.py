@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Literal
 
 import cv2
 
@@ -106,15 +107,31 @@ class PartStore:
         """Return a part; `None` if it is not on disk."""
         return self._index.find(key)
 
+    def fetch(self, key: PartKey) -> IndexedPart | None:
+        """Return a part, even if it has only just arrived; this may wait for the disk."""
+        found = self.find(key)
+        if found is None:
+            self.refresh()
+            found = self.find(key)
+        return found
+
+    def has(self, key: PartKey, kind: Literal["picture", "map"]) -> bool:
+        """Return whether the picture or the map of a part is on disk."""
+        path = self.picture_path(key) if kind == "picture" else self._map_path(key)
+        return path is not None and path.is_file()
+
     def picture(self, key: PartKey) -> bytes | None:
         """Return the picture of a part as PNG or JPEG; `None` if there is none."""
+        path = self.picture_path(key)
+        return None if path is None else _read(path)
+
+    def picture_path(self, key: PartKey) -> Path | None:
+        """Return the file of a part's picture: of the evidence, or of its label; `None` if there is none."""
         part = self.find(key)
-        if part is not None and part.folder is not None:
-            path = find_picture(part.folder, key.id)
-            if path is not None and (data := _read(path)) is not None:
-                return data
-        label = self._labels.of_part(key)
-        return None if label is None else _read(self._labels.pictures / label.picture)
+        path = None if part is None or part.folder is None else find_picture(part.folder, key.id)
+        if path is None and (label := self._labels.of_part(key)) is not None:
+            path = self._labels.pictures / label.picture
+        return path
 
     def map(self, key: PartKey) -> bytes | None:
         """Return the map of a part as a grey PNG in the plane of the frame; 128 is the threshold. `None`: no map."""
@@ -124,8 +141,18 @@ class PartStore:
             if anomaly is not None:
                 levels = frame_map(anomaly, (verdict.frame.width, verdict.frame.height), verdict.threshold)
                 return bytes(cv2.imencode(".png", levels)[1].tobytes())
+        path = self._map_path(key, kept=True)
+        return None if path is None else _read(path)
+
+    def _map_path(self, key: PartKey, *, kept: bool = False) -> Path | None:
+        """Return the file of a part's map; with `kept`, only that of its label."""
+        part = None if kept else self.find(key)
+        if part is not None and part.folder is not None and part.saved.verdict.not_found is None:
+            path = part.folder / "maps" / f"{key.id}.png"
+            if path.is_file():
+                return path
         label = self._labels.of_part(key)
-        return None if label is None or label.map is None else _read(self._labels.pictures / label.map)
+        return None if label is None or label.map is None else self._labels.pictures / label.map
 
     def labelled(self, label: Label) -> None:
         """Let the index follow a new entry in the label store."""
