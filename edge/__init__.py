@@ -31,6 +31,7 @@ From a frame to a verdict, in this order:
     cuda.py             GPU, memory, streams and graphs; the only user of pycuda
     processor.py        the instruction sets of the processor
     decision.py         turns a map into accept or reject, and into defect regions
+    frame_map.py        the anomaly map as a small grey picture that lies in register with the frame
     overlay.py          pictures for people: maps, regions, contact sheets
     evidence/           frames of rejected and borderline parts on disk
     labels/             what people say about parts, kept for teaching and for training
@@ -44,6 +45,7 @@ The contract and the way to the broker:
     sinks/              the interface of every sink, and the registry of sinks
     mqtt/               the sink `mqtt`: publisher, session, connection; JSON and Sparkplug B
     bridge/             the receiving side: serves verdicts to a PLC as Modbus registers
+    page/               the receiving side: shows the stations to people in their browsers
 
 The state of the box:
     health/             stages, pictures, scores, machine, watchdog, /metrics

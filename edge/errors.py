@@ -16,6 +16,7 @@
     ├── EngineError            no engine can be built, or a running one failed
     │   └── DriftError         an engine's maps are not finite, or differ from those of the golden frames
     ├── OutboxError            the outbox cannot be opened or written
+    ├── AuditError             the audit log of the page cannot be written or read
     ├── LabelError             the labels cannot be opened, written or exported
     ├── DependencyError        a required package or library does not load (exit status 69)
     └── CheckFailed            everything ran, but a check failed (exit status 1)
@@ -100,6 +101,10 @@ class DriftError(EngineError):
 
 class OutboxError(EdgeInspectError):
     """The outbox cannot be opened or written."""
+
+
+class AuditError(EdgeInspectError):
+    """The audit log of the page cannot be written or read, so the action is refused."""
 
 
 class LabelError(EdgeInspectError):

@@ -37,8 +37,15 @@ def read_file(path: Path, largest: int) -> bytes:
     return data
 
 
-def write_atomically(path: Path, data: bytes, *, mode: int = 0o644) -> None:
-    """Write a temporary file beside `path` and rename it, so that a crash leaves either the old content or the new."""
+def write_atomically(path: Path, data: bytes, *, mode: int = 0o644, owner: tuple[int, int] | None = None) -> None:
+    """Write a temporary file beside `path` and rename it, so that a crash leaves either the old content or the new.
+
+    Args:
+        path: The file.
+        data: Its content.
+        mode: Its permissions.
+        owner: Numbers of the user and the group that own it; by default, those of this process.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     temporary = Path(name)
@@ -47,6 +54,8 @@ def write_atomically(path: Path, data: bytes, *, mode: int = 0o644) -> None:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
+        if owner is not None:
+            os.chown(temporary, *owner)
         temporary.chmod(mode)
         temporary.replace(path)
     except BaseException:

@@ -12,6 +12,8 @@ from edge_inspect.edge.contract.fields import CONTRACT_VERSION
 # paho does not annotate these.
 _new_properties: Callable[[int], Properties] = Properties
 _pack: Callable[[Properties], bytes] = Properties.pack
+# Content types of the messages that are not JSON.
+_PICTURES = {"image": "image/jpeg", "map": "image/png"}
 
 
 class MessageProperties:
@@ -66,8 +68,8 @@ def will_properties(schema: str) -> Properties:
 
 
 def _describe(properties: Properties, schema: str) -> None:
-    if schema == "image":
-        properties.ContentType = "image/jpeg"
+    if schema in _PICTURES:
+        properties.ContentType = _PICTURES[schema]
         return
     properties.PayloadFormatIndicator = 1
     properties.ContentType = "application/json"

@@ -1,0 +1,98 @@
+"""Limits of logins: after wrong passwords, the next attempt has to wait, for longer each time."""
+
+from __future__ import annotations
+
+import ipaddress
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+
+_FREE = 3
+_LONGEST_S = 300.0
+# A count is forgotten when nothing was wrong for this long.
+_FORGET_S = 3600.0
+_MOST = 4096
+
+
+@dataclass
+class _Count:
+    wrong: int = 0
+    last: float = 0.0
+
+
+class LoginLimits:
+    """Delays after wrong passwords. May be used from any thread.
+
+    Wrong attempts are counted by user and by address. The delay doubles with each of them, after three free ones and up
+    to five minutes. It is the address that waits, counted from its own last wrong attempt. So somebody at another
+    address who guesses a user's password cannot keep the user out: the first attempt from an address that has not been
+    wrong is always examined. An attempt that comes too early is refused unexamined, and lengthens nothing.
+
+    Args:
+        now: A clock in seconds that only goes forward.
+    """
+
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        self._now = now
+        self._lock = threading.Lock()
+        self._users: OrderedDict[str, _Count] = OrderedDict()
+        self._places: OrderedDict[str, _Count] = OrderedDict()
+
+    def wait_s(self, user: str, place: str) -> float:
+        """Return for how many seconds an attempt is refused; 0 if it may be examined now.
+
+        Args:
+            user: Name that somebody wants to log in with.
+            place: Address of the browser, or another name for where the attempt comes from.
+        """
+        with self._lock:
+            now = self._now()
+            here = self._find(self._places, group(place), now)
+            if here is None:
+                return 0.0
+            of_user = self._find(self._users, user, now)
+            wrong = max(here.wrong, of_user.wrong if of_user is not None else 0)
+            delay = min(2.0 ** min(wrong - _FREE, 30), _LONGEST_S) if wrong > _FREE else 0.0
+            return max(0.0, here.last + delay - now)
+
+    def note_wrong(self, user: str, place: str) -> None:
+        """Count a wrong password."""
+        with self._lock:
+            now = self._now()
+            for counts, key in ((self._users, user), (self._places, group(place))):
+                count = self._find(counts, key, now) or _Count()
+                count.wrong, count.last = count.wrong + 1, now
+                counts[key] = count
+                counts.move_to_end(key)
+                if len(counts) > _MOST:
+                    counts.popitem(last=False)
+
+    def note_right(self, user: str, place: str) -> None:
+        """Forget the wrong passwords of an address after the right one.
+
+        The user's count stays, because others may be guessing at the same time.
+        """
+        with self._lock:
+            self._places.pop(group(place), None)
+
+    def _find(self, counts: OrderedDict[str, _Count], key: str, now: float) -> _Count | None:
+        count = counts.get(key)
+        if count is not None and now - count.last > _FORGET_S:
+            del counts[key]
+            return None
+        return count
+
+
+def group(place: str) -> str:
+    """Return what is counted as one address: a whole /64 of IPv6, because one computer has all of it."""
+    try:
+        address = ipaddress.ip_address(place)
+    except ValueError:
+        return place
+    if isinstance(address, ipaddress.IPv6Address):
+        if address.ipv4_mapped is not None:
+            return str(address.ipv4_mapped)
+        return str(ipaddress.ip_network((int(address) >> 64 << 64, 64)))
+    return str(address)
