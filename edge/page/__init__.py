@@ -25,13 +25,15 @@ What browsers get and send:
     bundle_folder.py      the bundles that a station can load
 
 People and security:
-    users.py              the users in their file, with roles
-    passwords.py          scrypt hashes of passwords
-    sessions.py           sessions of people who have logged in
-    login_limits.py       delays after wrong passwords
-    people.py             users, sessions and limits together
-    audit.py              the audit log: who did what
-    guard.py              who asks, and whether that person may
-    gate.py               checks that every request and answer passes
-    login_routes.py       the routes for logging in and out, and for the audit log
+    users.py            the users in their file, with roles
+    user_command.py     `edge-inspect page-user`: changes the file of users
+    roles.py            the roles: viewer, operator, engineer
+    passwords.py        scrypt hashes of passwords
+    sessions.py         sessions of people who have logged in
+    login_limits.py     delays after wrong passwords
+    people.py           users, sessions and limits together
+    audit.py            the audit log: who did what
+    guard.py            who asks, and whether that person may
+    gate.py             checks that every request and answer passes
+    login_routes.py     the routes for logging in and out, and for the audit log
 """

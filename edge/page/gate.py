@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hmac
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from urllib.parse import urlsplit
 
 import anyio
@@ -27,6 +27,9 @@ from edge_inspect.edge.text import clean
 
 LARGEST_BODY = 2**16
 """Largest size of the body of a request, in bytes."""
+
+SESSION_CHECK_S = 10.0
+"""Seconds within which a stream of events ends after its session."""
 
 _BODY_TIMEOUT_S = 10.0
 _MOST_HEADERS, _LARGEST_HEADERS = 64, 2**14
@@ -105,7 +108,7 @@ class Gate:
         self._check_session(request, visitor)
         set_visitor(scope, visitor)
         caller_address.set(visitor.address)
-        await self._app(scope, _Replay(body, receive), answer.send)
+        await self._app(scope, _Replay(body, receive, lambda: self._people.is_current(visitor)), answer.send)
 
     def _check_session(self, request: Request, visitor: Visitor) -> None:
         path = request.url.path
@@ -144,17 +147,24 @@ class _Answer:
 
 
 class _Replay:
-    """Gives the application the body that was read already, and then what else the browser does."""
+    """Gives the application the body that was read already, and later the end of the connection or of the session.
 
-    def __init__(self, body: bytes, receive: Receive) -> None:
+    An application that waits for the browser to leave, as a stream of events does, so ends with the session as well.
+    """
+
+    def __init__(self, body: bytes, receive: Receive, is_current: Callable[[], bool]) -> None:
         self._body: bytes | None = body
-        self._receive = receive
+        self._receive, self._is_current = receive, is_current
 
     async def __call__(self) -> Message:
         if self._body is not None:
             body, self._body = self._body, None
             return {"type": "http.request", "body": body, "more_body": False}
-        return await self._receive()
+        while True:
+            with anyio.move_on_after(SESSION_CHECK_S):
+                return await self._receive()
+            if not self._is_current():
+                return {"type": "http.disconnect"}
 
 
 def _check_size(scope: Scope) -> None:
