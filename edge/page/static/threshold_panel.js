@@ -33,9 +33,9 @@ export class ThresholdPanel {
       "div",
       { class: "threshold-body" },
       make("div", { class: "results" }, Object.values(this.results).map(({ element }) => element)),
-      make("div", { class: "histograms" }, Object.values(this.rows).map(({ element }) => element), this.slider),
       make("div", { class: "threshold-line" }, make("label", { for: "threshold-slider", text: say("threshold.label") }), this.value, this.inForceText, this.reset, this.set),
       this.replies.element,
+      make("div", { class: "histograms" }, this.slider, Object.values(this.rows).map(({ element }) => element)),
       this.mistakes.map(({ element }) => element),
     );
     this.element = make(
