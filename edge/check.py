@@ -59,7 +59,10 @@ def check(path: Path, program: Program, *, connect: bool) -> Iterator[str]:
         from edge_inspect.edge.mqtt.encodings import used_topics
 
         topics = [Topics(settings.site, settings.line, station.name) for station in settings.stations]
-        pairs = [used_topics(each, settings.mqtt) for each in topics]
+        pairs = [
+            used_topics(each, settings.mqtt, pictures=station.pictures is not None)
+            for each, station in zip(topics, settings.stations, strict=True)
+        ]
         publish, subscribe = ([topic for pair in pairs for topic in pair[i]] for i in (0, 1))
         yield from _try(path, settings.mqtt, publish, subscribe, _STATION_BYTES)
     elif connect:

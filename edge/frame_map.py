@@ -40,7 +40,7 @@ def frame_map(
     step = frame_size[0] / across, frame_size[1] / down
     values = anomaly.placement.map_to_frame(_keep_peaks(anomaly, step).values, across, down, step)
     levels = np.rint(values * np.float32(AT_THRESHOLD / max(threshold, 1e-12)))
-    return np.clip(levels, 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(levels, 0, 255), np.uint8)
 
 
 def _keep_peaks(anomaly: AnomalyMap, step: tuple[float, float]) -> AnomalyMap:

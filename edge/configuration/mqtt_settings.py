@@ -74,8 +74,8 @@ class MqttSettings(Section):
         min_length=1,
         max_length=256,
         description="MQTT client id, for brokers with rules for client ids; {site}, {line} and {station} stand for the "
-        "names in the station's topics, and every station needs an id of its own; default: an id made of these names "
-        "and the id of the box",
+        "names in the station's topics, and every station needs an id of its own; a station with pictures "
+        "connects a second time, with -pictures after its id; default: an id made of these names and the id of the box",
     )
     protocol: Literal["auto", "5", "3.1.1"] = Field(
         default="auto",

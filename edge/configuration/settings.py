@@ -10,6 +10,7 @@ from pydantic import Field, field_validator, model_validator
 from edge_inspect.edge.cameras.opening import check_uri, parse_uri
 from edge_inspect.edge.cameras.registry import CAMERAS
 from edge_inspect.edge.configuration.mqtt_settings import MqttSettings
+from edge_inspect.edge.configuration.picture_settings import PictureSettings
 from edge_inspect.edge.configuration.section import Level, Section
 from edge_inspect.edge.contract.commands import Verb
 from edge_inspect.edge.contract.fields import Precision
@@ -230,6 +231,11 @@ class StationSettings(Section):
         default=None,
         description="begin with a new bundle in shadow: inspect, reject nothing, collect scores; default: no shadow",
     )
+    pictures: PictureSettings | None = Field(
+        default=None,
+        description="publish pictures of rejected parts, and of a share of the others, with their anomaly maps; "
+        "default: none are published",
+    )
 
     @property
     def min_area_px(self) -> float:
@@ -308,6 +314,18 @@ class Settings(Section):
             raise ValueError(
                 f"line: {self.line!r} holds ':', which separates line and station in Sparkplug; leave it out"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _pictures_can_be_published(self) -> Settings:
+        names = ", ".join(station.name for station in self.stations if station.pictures is not None)
+        if names and split_sink(self.sink)[0] != "mqtt":
+            raise ValueError(
+                f"stations: {names}: pictures are published by the sink mqtt only; set sink to mqtt, or leave pictures "
+                "out"
+            )
+        if names and self.mqtt.encoding != "json":
+            raise ValueError(f"stations: {names}: pictures need JSON; set mqtt.encoding to json, or leave pictures out")
         return self
 
     @model_validator(mode="after")

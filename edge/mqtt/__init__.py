@@ -17,6 +17,8 @@ broker.py           what this process knows about a broker, over all connections
 drain.py            sends waiting messages, in order
 in_flight.py        messages that are not acknowledged yet
 notices.py          waiting statuses, health, replies and pictures
+pictures.py         publishes pictures of parts, over a connection of their own
+picture_choice.py   chooses the parts whose pictures are published
 resends.py          requests to send parts again
 suspicion.py        finds the message at which a broker ends the connection
 trial.py            a trial connection, for `edge-inspect check --connect`

@@ -134,6 +134,11 @@ class Session:
         return self.connected and not self._subscribing
 
     @property
+    def writing(self) -> bool:
+        """Whether bytes wait until the connection accepts them."""
+        return self._client.want_write()
+
+    @property
     def free(self) -> int:
         """Number of messages that may be sent now."""
         return max(0, self._window - len(self.in_flight))

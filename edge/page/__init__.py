@@ -4,6 +4,7 @@ The process, and what it knows of the stations:
     service.py            starts and stops all of it
     settings.py           its configuration
     feed.py               its connection to the broker
+    label_publisher.py    publishes labels
     received_messages.py  reads the stations' messages, which anybody may have written
     line_view.py          all stations, as far as they are known, in memory
     station_view.py       one station: status, health, newest parts

@@ -6,18 +6,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.responses import FileResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from edge_inspect.edge.page import live_routes
+from edge_inspect.edge.labels.store import LabelStore
+from edge_inspect.edge.page import gate, live_routes, login_routes
+from edge_inspect.edge.page.audit import AuditLog
 from edge_inspect.edge.page.bundle_folder import BundleFolder
 from edge_inspect.edge.page.command_sender import CommandSender
 from edge_inspect.edge.page.drawings import Drawings
 from edge_inspect.edge.page.event_stream import EventStream
+from edge_inspect.edge.page.guard import EXCEPTION_HANDLERS
 from edge_inspect.edge.page.line_view import LineView
+from edge_inspect.edge.page.people import People
 from edge_inspect.edge.page.settings import PageSettings
 
 STATIC = Path(__file__).parent / "static"
@@ -34,6 +37,9 @@ class Page:
     commands: CommandSender
     bundles: BundleFolder
     drawings: Drawings
+    people: People
+    audit: AuditLog
+    labels: LabelStore
 
 
 def make_app(page: Page) -> Starlette:
@@ -46,9 +52,10 @@ def make_app(page: Page) -> Starlette:
         Route("/", _index),
         Route("/static/texts.json", _texts),
         Mount("/static", _StaticFiles(directory=STATIC, check_dir=False)),
+        *login_routes.routes(page.people),
         *live_routes.routes,
     ]
-    app = Starlette(routes=routes, exception_handlers={HTTPException: _say_error})
+    app = Starlette(routes=routes, middleware=gate.middleware(page.people), exception_handlers=EXCEPTION_HANDLERS)
     app.state.page = page
     return app
 
@@ -70,8 +77,3 @@ async def _texts(request: Request) -> Response:
     settings: PageSettings = request.app.state.page.settings
     file = settings.texts or STATIC / "texts.json"
     return FileResponse(file, media_type="application/json", headers={"Cache-Control": "no-cache"})
-
-
-async def _say_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    return JSONResponse({"error": error.detail}, error.status_code, headers=error.headers)

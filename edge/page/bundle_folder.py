@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from edge_inspect.edge.bundle.bundle import Bundle, open_bundle
 from edge_inspect.edge.bundle.promise import promise_of
@@ -14,6 +14,14 @@ from edge_inspect.edge.text import clean
 log = logging.getLogger(__name__)
 
 _MOST = 500
+
+
+class _Place(NamedTuple):
+    """A folder or .zip: its name, the time of its last change in nanoseconds, and its inode."""
+
+    name: str
+    changed: int
+    inode: int
 
 
 class BundleFolder:
@@ -27,34 +35,36 @@ class BundleFolder:
 
     def __init__(self, folder: Path | None) -> None:
         self._folder = folder
-        self._known: dict[tuple[str, int, int], dict[str, Any] | None] = {}
+        self._known: dict[_Place, dict[str, Any]] = {}
 
-    def list(self) -> list[dict[str, Any]]:
+    def bundles(self) -> list[dict[str, Any]]:
         """Return name, digest, parent, time and promise of each bundle, the newest first.
 
         Folders and files that are no bundles are left out.
         """
-        found = {place: self._known.get(place, ()) for place in self._places()}
-        self._known = {
-            place: _describe(self._folder / place[0]) if known == () else known  # type: ignore[operator, misc]
-            for place, known in found.items()
-        }
-        bundles = [bundle for bundle in self._known.values() if bundle is not None]
-        return sorted(bundles, key=lambda bundle: bundle["made_at"], reverse=True)
-
-    def _places(self) -> list[tuple[str, int, int]]:
-        """Return name, time and inode of what may be a bundle."""
         if self._folder is None:
             return []
-        places = []
-        try:
-            for entry in self._folder.iterdir():
-                if not entry.name.startswith(".") and (entry.is_dir() or entry.suffix == ".zip"):
-                    facts = entry.stat()
-                    places.append((entry.name, facts.st_mtime_ns, facts.st_ino))
-        except OSError as error:
-            log.warning("bundles: %s cannot be read: %s", self._folder, error.strerror)
-        return sorted(places, key=lambda place: -place[1])[:_MOST]
+        found: dict[_Place, dict[str, Any]] = {}
+        for place in _places(self._folder):
+            # What is no bundle may be one that is being copied, so it is looked at again the next time.
+            described = self._known.get(place) or _describe(self._folder / place.name)
+            if described is not None:
+                found[place] = described
+        self._known = found
+        return sorted(found.values(), key=lambda bundle: str(bundle["made_at"]), reverse=True)
+
+
+def _places(folder: Path) -> list[_Place]:
+    """Return what may be a bundle."""
+    places = []
+    try:
+        for entry in folder.iterdir():
+            if not entry.name.startswith(".") and (entry.is_dir() or entry.suffix == ".zip"):
+                facts = entry.stat()
+                places.append(_Place(entry.name, facts.st_mtime_ns, facts.st_ino))
+    except OSError as error:
+        log.warning("bundles: %s cannot be read: %s", folder, error.strerror)
+    return sorted(places, key=lambda place: -place.changed)[:_MOST]
 
 
 def _describe(path: Path) -> dict[str, Any] | None:

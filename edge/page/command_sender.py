@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from edge_inspect.edge.configuration.mqtt_settings import MqttSettings
-from edge_inspect.edge.contract.commands import Reply, parse_command
+from edge_inspect.edge.contract.commands import AnyCommand, Reply, parse_command
 from edge_inspect.edge.contract.ids import uuid7_of_now
 from edge_inspect.edge.contract.topics import Topics
 from edge_inspect.edge.requester import Requester
@@ -37,21 +37,31 @@ class CommandSender:
         self._settings = settings
         self._waiting = 0
 
-    async def send(self, key: str, fields: Mapping[str, Any], person: str) -> Reply:
-        """Send a command and return the station's reply, also if the station refuses the command.
+    @staticmethod
+    def make(fields: Mapping[str, Any], person: str) -> AnyCommand:
+        """Return a command with a new id.
 
         Args:
-            key: Key of the station: site/line/station.
             fields: Fields of the command, without `id` and `by`.
             person: Name of the person who sends it.
 
         Raises:
-            Refused: The fields are no command; nothing was sent.
+            Refused: The fields are no command.
+        """
+        ours = {"id": uuid7_of_now(), "by": person[:_LONGEST_NAME]}
+        return parse_command(json.dumps({**fields, **ours}).encode())
+
+    async def send(self, key: str, command: AnyCommand) -> Reply:
+        """Send a command and return the station's reply, also if the station refuses the command.
+
+        Args:
+            key: Key of the station: site/line/station.
+            command: The command, with a new id.
+
+        Raises:
             TooManyCommands: Too many commands wait for replies; nothing was sent.
             CheckFailed: The broker cannot be reached, or no reply comes in time.
         """
-        ours = {"id": uuid7_of_now(), "by": person[:_LONGEST_NAME]}
-        command = parse_command(json.dumps({**fields, **ours}).encode(errors="backslashreplace"))
         if self._waiting >= MOST_COMMANDS:
             raise TooManyCommands
         wait_s = BUNDLE_REPLY_S if command.command == "bundle" else REPLY_S

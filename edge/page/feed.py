@@ -21,6 +21,7 @@ from edge_inspect.edge.mqtt.broker import Terms
 from edge_inspect.edge.mqtt.connection import Receiving
 from edge_inspect.edge.mqtt.reconnection import Reconnection
 from edge_inspect.edge.mqtt.session import Session
+from edge_inspect.edge.page.label_publisher import LabelPublisher
 from edge_inspect.edge.page.line_view import Received
 from edge_inspect.edge.page.pictures import LARGEST_BYTES, PictureKind, PictureName, is_picture
 from edge_inspect.edge.page.received_messages import KINDS, UnreadableMessage, read_message
@@ -56,6 +57,7 @@ class Feed:
         loop: Event loop in which `deliver` and `connected` are called.
         deliver: Called with what has come, in order.
         connected: Called when the connection was made, or lost.
+        labels: Publishes labels over the connection.
     """
 
     def __init__(
@@ -64,7 +66,9 @@ class Feed:
         loop: asyncio.AbstractEventLoop,
         deliver: Deliver,
         connected: Callable[[bool], None],
+        labels: LabelPublisher,
     ) -> None:
+        self._labels = labels
         self._settings, self._loop = settings, loop
         self._deliver, self._connected = deliver, connected
         self._client_id = settings.mqtt.client_id or f"edge-inspect-page-{settings.name}-{box_id()}"
@@ -106,6 +110,9 @@ class Feed:
                 said = True
                 self._reconnection.say_connected(session)
                 self._call(self._connected, True)
+                self._labels.begin()
+            if said:
+                self._labels.turn(session)
         return True
 
     def _receive(self, topic: str, payload: bytes, retained: bool) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -13,12 +12,13 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from edge_inspect.edge.contract.commands import LARGEST_COMMAND, VERBS, Refused
+from edge_inspect.edge.contract.commands import VERBS, Refused
 from edge_inspect.edge.contract.ids import UUID7_PATTERN_READ
 from edge_inspect.edge.errors import CheckFailed
 from edge_inspect.edge.page.command_sender import TooManyCommands
 from edge_inspect.edge.page.drawing import CannotDraw, colour_map, rounded_width, scale
 from edge_inspect.edge.page.event_stream import TooManyStreams
+from edge_inspect.edge.page.guard import require, visitor_of
 from edge_inspect.edge.page.pictures import PictureKind, PictureName
 
 if TYPE_CHECKING:
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 _OF_OPERATORS = ("pause", "resume", "trigger", "snapshot")
 """Commands that operators may send; the others are for engineers."""
-_BODY_S = 10.0
 _STATION = "{site}/{line}/{station}"
 # A picture never changes, and its address contains the id of its part.
 _CACHED = {"Cache-Control": "private, max-age=86400, immutable"}
@@ -46,12 +45,15 @@ def _station(request: Request) -> str:
 
 
 async def _stations(request: Request) -> Response:
-    return Response(_page(request).line.snapshot(), media_type="application/json", headers={"Cache-Control": "no-store"})
+    require(request)
+    return Response(_page(request).line.snapshot(), media_type="application/json")
 
 
 async def _events(request: Request) -> Response:
+    require(request)
+    page, visitor = _page(request), visitor_of(request)
     try:
-        return _page(request).events.response()
+        return page.events.response(lambda: page.people.is_current(visitor))
     except TooManyStreams:
         raise HTTPException(
             503, "too many browsers show the page at once; close some of them", {"Retry-After": "10"}
@@ -59,48 +61,56 @@ async def _events(request: Request) -> Response:
 
 
 async def _command(request: Request) -> Response:
-    key, fields = _station(request), await _read_body(request)
+    require(request, "operator")
+    fields = await _read_fields(request)
     verb = fields.get("command")
     if verb not in VERBS:
         raise HTTPException(400, f"command: send one of {', '.join(VERBS)}")
+    person = require(request, "operator" if verb in _OF_OPERATORS else "engineer")
+    key, page = _station(request), _page(request)
     try:
-        reply = await _page(request).commands.send(key, fields, "page")
+        command = page.commands.make(fields, person.name)
     except Refused as error:
         raise HTTPException(400, str(error)) from None
+    await _record(request, "command", key, **command.model_dump(mode="json", exclude={"contract", "by"}))
+    try:
+        reply = await page.commands.send(key, command)
     except TooManyCommands:
         raise HTTPException(503, "too many commands wait for their replies; try again in 10 s") from None
     except CheckFailed as error:
+        await _record(request, "reply", key, command=verb, id=command.id, result=str(error))
         raise HTTPException(504, str(error)) from None
+    result = "done" if reply.done else f"{reply.refusal}: {reply.reason}"
+    await _record(request, "reply", key, command=verb, id=command.id, result=result)
     return JSONResponse({"reply": reply.model_dump(mode="json")})
 
 
-async def _read_body(request: Request) -> dict[str, Any]:
-    """Return the JSON object of a small request."""
+async def _record(request: Request, action: str, key: str, **details: Any) -> None:
+    """Write what a person does, or what came of it, into the audit log.
+
+    Raises:
+        AuditError: The log cannot be written.
+    """
+    page, person = _page(request), require(request)
+    await asyncio.to_thread(lambda: page.audit.write(person.name, action, station=key, **details))
+
+
+async def _read_fields(request: Request) -> dict[str, Any]:
+    """Return the JSON object that a request sends."""
     try:
-        body = await asyncio.wait_for(_collect(request), _BODY_S)
-        fields = json.loads(body)
+        fields = await request.json()
     except (ValueError, RecursionError):
         fields = None
-    except asyncio.TimeoutError:
-        raise HTTPException(408, f"the request did not arrive within {_BODY_S:g} s; send it again") from None
     if not isinstance(fields, dict):
         raise HTTPException(400, 'send a JSON object such as {"command": "pause"}')
     return fields
 
 
-async def _collect(request: Request) -> bytes:
-    body = bytearray()
-    async for piece in request.stream():
-        body += piece
-        if len(body) > LARGEST_COMMAND:
-            raise HTTPException(413, f"the request has more than {LARGEST_COMMAND} bytes, and no command needs as many")
-    return bytes(body)
-
-
 async def _bundles(request: Request) -> Response:
+    require(request)
     station = _page(request).line.station(_station(request))
     in_force = station.bundle if station is not None else None
-    listed = await asyncio.to_thread(_page(request).bundles.list)
+    listed = await asyncio.to_thread(_page(request).bundles.bundles)
     digest = in_force["digest"] if in_force else None
     return JSONResponse({"bundles": [{**bundle, "in_use": bundle["digest"] == digest} for bundle in listed]})
 
@@ -126,6 +136,7 @@ async def _map(request: Request) -> Response:
 
 async def _find(request: Request, kind: PictureKind) -> tuple[PictureName, bytes]:
     """Return the picture or map that a path names, as it was received; 404 if there is none."""
+    require(request)
     key, identity = _station(request), request.path_params["id"].lower()
     found = None
     name = PictureName(key, identity, kind)

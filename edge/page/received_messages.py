@@ -73,5 +73,7 @@ def _leave_out(fields: Any, mistake: ErrorDetails) -> None:
             fields = fields[step]
         except (LookupError, TypeError):
             return
-    if (isinstance(fields, dict) and last in fields) or (isinstance(fields, list) and isinstance(last, int)):
+    if isinstance(fields, dict):
+        fields.pop(last, None)
+    elif isinstance(fields, list) and isinstance(last, int):
         del fields[last]

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 
 from edge_inspect.edge.clock import ClockWatch
 from edge_inspect.edge.identity import keep_identity
+from edge_inspect.edge.labels.label import PartKey
+from edge_inspect.edge.labels.store import LabelStore
 from edge_inspect.edge.page.app import Page, make_app
+from edge_inspect.edge.page.audit import AuditLog
 from edge_inspect.edge.page.bundle_folder import BundleFolder
 from edge_inspect.edge.page.command_sender import CommandSender
 from edge_inspect.edge.page.counters_file import CountersFile
 from edge_inspect.edge.page.drawings import Drawings
 from edge_inspect.edge.page.event_stream import EventStream
 from edge_inspect.edge.page.feed import Feed
+from edge_inspect.edge.page.label_publisher import LabelPublisher
 from edge_inspect.edge.page.line_view import LineView
+from edge_inspect.edge.page.people import People
 from edge_inspect.edge.page.server import PageServer
 from edge_inspect.edge.page.settings import PageSettings
 from edge_inspect.edge.signals import Signals
@@ -40,12 +46,64 @@ def run(settings: PageSettings) -> None:
 
 
 async def _serve(settings: PageSettings, counters: CountersFile, signals: Signals) -> None:
+    with contextlib.ExitStack() as stack:
+        page = _open(settings, counters, stack)
+        await _run(page, counters, signals)
+
+
+def _open(settings: PageSettings, counters: CountersFile, stack: contextlib.ExitStack) -> Page:
+    """Open all services; `stack` closes them.
+
+    Raises:
+        EdgeInspectError: A file cannot be used.
+    """
+    audit = AuditLog(settings.data / "audit.jsonl")
+    stack.callback(audit.close)
+    people = _people(settings, audit)
+    stack.callback(people.close)
+    labels = stack.enter_context(LabelStore(settings.data / "labels"))
     line = LineView(settings, counters.stations)
-    events = EventStream(line)
-    page = Page(settings, line, events, CommandSender(settings.mqtt), BundleFolder(settings.bundles), Drawings())
+    line.label_of = lambda station, identity: _word(labels, station, identity)
+    return Page(
+        settings=settings,
+        line=line,
+        events=EventStream(line),
+        commands=CommandSender(settings.mqtt),
+        bundles=BundleFolder(settings.bundles),
+        drawings=Drawings(),
+        people=people,
+        audit=audit,
+        labels=labels,
+    )
+
+
+def _people(settings: PageSettings, audit: AuditLog) -> People:
+    listen = settings.listen
+    # A proxy on another computer may have any address; its configuration must keep everybody else from this port.
+    trusted = ("127.0.0.1", "::1") if listen.is_loopback else ("*",)
+    return People(
+        settings.users,
+        settings.data,
+        audit,
+        session_hours=settings.session_hours,
+        display_without_login=settings.display_without_login,
+        tls=listen.certificate is not None,
+        loopback=listen.is_loopback,
+        proxies=trusted if listen.behind_proxy else (),
+    )
+
+
+def _word(labels: LabelStore, station: str, identity: str) -> str | None:
+    present = labels.word(PartKey(station, identity))
+    return present.word if present is not None else None
+
+
+async def _run(page: Page, counters: CountersFile, signals: Signals) -> None:
+    settings, line, events = page.settings, page.line, page.events
     server = PageServer(make_app(page), settings.listen)
     sending = asyncio.ensure_future(events.run())
-    feed = Feed(settings, asyncio.get_running_loop(), line.take, line.set_connected)
+    publisher = LabelPublisher(page.labels)
+    feed = Feed(settings, asyncio.get_running_loop(), line.take, line.set_connected, publisher)
     try:
         await server.start()
         notify(READY=1)

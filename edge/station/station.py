@@ -22,6 +22,7 @@ from edge_inspect.edge.frame.images import Frame
 from edge_inspect.edge.health.picture import examine
 from edge_inspect.edge.health.report import StationReport
 from edge_inspect.edge.health.stage import Stage, StageName
+from edge_inspect.edge.mqtt.pictures import open_pictures
 from edge_inspect.edge.sinks.sink import open_sink
 from edge_inspect.edge.station.alarms import Alarms
 from edge_inspect.edge.station.box_resources import BoxResources
@@ -44,6 +45,8 @@ log = logging.getLogger(__name__)
 
 FAILURES = 10
 """Number of failures in a row after which the engine is built again."""
+PICTURES_S = 1.0
+"""Time in seconds that the thread of the pictures has to end."""
 SLOW_FLUSH_S = 1.0
 """If the outbox has been flushing for longer, in seconds, a stored verdict does not count as progress of the disk."""
 
@@ -95,6 +98,7 @@ class Station:
         allowed = possible_commands(settings.commands, station)
         status, degrade = self._status("starting"), self.state.degrade
         self._sink = open_sink(settings, self.name, box.outbox, status, inbox.receive, degrade, allowed=allowed)
+        self._pictures = open_pictures(settings, station)
         try:
             self.bundles = StationBundles(settings, station, box, degrade)
             self._shadow.follow(self.bundles.current)
@@ -119,12 +123,14 @@ class Station:
                 statistics=self._statistics,
                 bundles=self.bundles,
                 shadow=self._shadow,
+                pictures=self._pictures,
                 state=self.state,
                 commands=self._commands.counts,
                 started=started,
             )
             inbox.open(self._commands.receive)
         except BaseException:
+            self._close_pictures()
             self._sink.close()
             raise
 
@@ -253,6 +259,7 @@ class Station:
         self._camera.close(timeout / 4)
         while self.ring.take() is not None:  # there was no time to inspect them
             self._statistics.count_failed()
+        self._close_pictures()
         self.publish_health()
         self._sink.close(timeout * 3 / 4)
 
@@ -308,7 +315,7 @@ class Station:
         return InspectedPart(waiting.capture, loaded, decision, (time.monotonic() - waiting.since) * 1000), anomaly
 
     def _finish(self, part: InspectedPart, anomaly: AnomalyMap) -> bool:
-        """Store the verdict; return whether the frame is kept as evidence, so that it must not be overwritten."""
+        """Store the verdict; return whether the frame is kept for saving or publishing, and must not be overwritten."""
         engine, outbox = self.stages["engine"], self.stages["outbox"]
         engine.idle("its verdict is being stored")
         outbox.work()
@@ -325,18 +332,24 @@ class Station:
         engine.idle("its verdict is stored")
         self._statistics.count(verdict.ok, part.latency_ms)
         self.state.recover()
-        evidence = self._box.evidence
+        evidence, pictures, frame = self._box.evidence, self._pictures, part.capture.frame
         try:
             part.bundle.watch.add(part.decision)
             sample = verdict.shadow and self._shadow.wants_frame
             if verdict.shadow:
-                self._shadow.take(verdict, examine(part.capture.frame))
-            return evidence is not None and evidence.offer(
-                self.name, verdict, part.decision.regions, part.capture.frame, anomaly, sample=sample
+                self._shadow.take(verdict, examine(frame))
+            published = pictures is not None and pictures.offer(verdict, frame, anomaly)
+            saved = evidence is not None and evidence.offer(
+                self.name, verdict, part.decision.regions, frame, anomaly, sample=sample
             )
+            return published or saved
         except Exception:  # a bug of this program; the part has its verdict already
-            log.exception("%s: a part is missing in the statistics of scores, or in the evidence", self.name)
-            return evidence is not None
+            log.exception("%s: a part is missing in the statistics of scores, the evidence or the pictures", self.name)
+            return evidence is not None or pictures is not None
+
+    def _close_pictures(self) -> None:
+        if self._pictures is not None:
+            self._pictures.close(PICTURES_S)
 
     def _store(self, part: InspectedPart) -> Verdict:
         self._shadow.follow(part.bundle)
