@@ -132,7 +132,7 @@ class LabelStore:
             LabelError: The entry cannot be written.
         """
         with self._lock:
-            taken = self._one(f"by = ? AND {_COUNTS} ORDER BY number DESC LIMIT 1", by)
+            taken = self.newest_of(by)
             if taken is None:
                 return None
             left = self._one(
@@ -143,6 +143,10 @@ class LabelStore:
             entry = Label(by=by, word=word, defect_class=kind, verdict=taken.verdict, undoes=taken.id, **files)
             self._insert(entry)
             return entry
+
+    def newest_of(self, by: str) -> Label | None:
+        """Return the label that `undo` would take back; `None` if the person has none that counts."""
+        return self._one(f"by = ? AND {_COUNTS} ORDER BY number DESC LIMIT 1", by)
 
     def current(self, station: str | None = None) -> list[Label]:
         """Return the newest label of each part that counts, oldest first; withdrawn parts are left out.

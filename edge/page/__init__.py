@@ -24,6 +24,19 @@ What browsers get and send:
     command_sender.py     sends a command to a station and waits for the reply
     bundle_folder.py      the bundles that a station can load
 
+Parts on disk, and what people say about them:
+    part_store.py         the parts on disk: evidence of this box, and pictures received over MQTT
+    part_index.py         finds parts by verdict, score, area, time and label, in a SQLite file
+    part_filter.py        the conditions by which parts are found
+    evidence_listing.py   lists folders of evidence, as far as they have changed
+    received_parts.py     brings the messages of a part together, and saves them with its picture
+    review.py             what people see of stored parts, and what they say about them
+    review_routes.py      the routes of the review
+    likeness.py           finds stored parts that look like a given one
+    likeness_worker.py    describes pictures for it, in a process of its own
+    memory_features.py    describes a picture as the memory of a bundle sees it
+    picture_features.py   describes a picture by its colours and edges
+
 People and security:
     users.py              the users in their file, with roles
     passwords.py          scrypt hashes of passwords
