@@ -7,7 +7,7 @@ import logging
 import os
 import sqlite3
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
@@ -62,11 +62,13 @@ class LabelStore:
     Attributes:
         folder: The folder.
         recovered_from: Path to which a damaged file was renamed; `None` if it was not damaged.
+        on_new: Called after each new entry, in the thread that made it.
     """
 
     def __init__(self, folder: Path, *, read_only: bool = False) -> None:
         self.folder = folder
         self.recovered_from: Path | None = None
+        self.on_new: Callable[[], None] = lambda: None
         self._path = folder / "labels.db"
         self._lock = threading.RLock()
         self._resources = ExitStack()
@@ -252,6 +254,7 @@ class LabelStore:
         except sqlite3.Error as problem:
             raise file.full(self._path, problem) from problem
         self._remember(label)
+        self.on_new()
 
     def _remember(self, label: Label) -> None:
         self._words.pop(label.key, None)  # so that the newest word is the last one

@@ -12,7 +12,7 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from edge_inspect.edge.labels.store import LabelStore
-from edge_inspect.edge.page import gate, live_routes, login_routes
+from edge_inspect.edge.page import gate, live_routes, login_routes, review_routes
 from edge_inspect.edge.page.audit import AuditLog
 from edge_inspect.edge.page.bundle_folder import BundleFolder
 from edge_inspect.edge.page.command_sender import CommandSender
@@ -20,7 +20,9 @@ from edge_inspect.edge.page.drawings import Drawings
 from edge_inspect.edge.page.event_stream import EventStream
 from edge_inspect.edge.page.guard import EXCEPTION_HANDLERS
 from edge_inspect.edge.page.line_view import LineView
+from edge_inspect.edge.page.part_store import PartStore
 from edge_inspect.edge.page.people import People
+from edge_inspect.edge.page.review import Review
 from edge_inspect.edge.page.settings import PageSettings
 
 STATIC = Path(__file__).parent / "static"
@@ -40,6 +42,8 @@ class Page:
     people: People
     audit: AuditLog
     labels: LabelStore
+    parts: PartStore
+    review: Review
 
 
 def make_app(page: Page) -> Starlette:
@@ -54,6 +58,7 @@ def make_app(page: Page) -> Starlette:
         Mount("/static", _StaticFiles(directory=STATIC, check_dir=False)),
         *login_routes.routes(page.people),
         *live_routes.routes,
+        *review_routes.routes,
     ]
     app = Starlette(routes=routes, middleware=gate.middleware(page.people), exception_handlers=EXCEPTION_HANDLERS)
     app.state.page = page

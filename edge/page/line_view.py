@@ -129,6 +129,10 @@ class LineView:
         """Return a station; `None` if it is unknown."""
         return self._stations.get(key)
 
+    def keys(self) -> list[str]:
+        """Return the keys of all stations; may be called from any thread."""
+        return list(self._stations)
+
     def counters(self) -> dict[str, SavedShift]:
         """Return the counters to keep, also those of stations that have not been heard since the start."""
         return self._saved | {key: station.counts.saved() for key, station in self._stations.items()}

@@ -15,8 +15,9 @@ from starlette.routing import Route
 from edge_inspect.edge.contract.commands import VERBS, Refused
 from edge_inspect.edge.contract.ids import UUID7_PATTERN_READ
 from edge_inspect.edge.errors import CheckFailed
+from edge_inspect.edge.labels.label import PartKey
 from edge_inspect.edge.page.command_sender import TooManyCommands
-from edge_inspect.edge.page.drawing import CannotDraw, colour_map, rounded_width, scale
+from edge_inspect.edge.page.drawing import CannotDraw, colour_map, rounded_width, to_jpeg
 from edge_inspect.edge.page.event_stream import TooManyStreams
 from edge_inspect.edge.page.guard import require, visitor_of
 from edge_inspect.edge.page.pictures import PictureKind, PictureName
@@ -116,35 +117,45 @@ async def _bundles(request: Request) -> Response:
 
 
 async def _picture(request: Request) -> Response:
-    name, original = await _find(request, "picture")
+    name, read = _find(request, "picture")
     try:
         wanted = int(request.query_params.get("width", "0"))
     except ValueError:
         raise HTTPException(400, "width: give a number of pixels, such as 640") from None
-    if wanted <= 0:
-        return Response(original, media_type="image/jpeg", headers=_CACHED)
-    width = rounded_width(wanted)
-    drawn = await _drawn(request, (*name, width), lambda: scale(original, width))
+    width = rounded_width(wanted) if wanted > 0 else None
+    drawn = await _drawn(request, (*name, width), lambda: to_jpeg(read(), width))
     return Response(drawn, media_type="image/jpeg", headers=_CACHED)
 
 
 async def _map(request: Request) -> Response:
-    name, original = await _find(request, "map")
-    drawn = await _drawn(request, (*name, "colours"), lambda: colour_map(original))
+    name, read = _find(request, "map")
+    drawn = await _drawn(request, (*name, "colours"), lambda: colour_map(read()))
     return Response(drawn, media_type="image/png", headers=_CACHED)
 
 
-async def _find(request: Request, kind: PictureKind) -> tuple[PictureName, bytes]:
-    """Return the picture or map that a path names, as it was received; 404 if there is none."""
+def _find(request: Request, kind: PictureKind) -> tuple[PictureName, Callable[[], bytes]]:
+    """Return the name of the picture or map in a path, and what reads it, from memory or else from the disk.
+
+    Stations that the page has not heard of since its start are found too, because their parts may be on the disk.
+    """
     require(request)
-    key, identity = _station(request), request.path_params["id"].lower()
-    found = None
-    name = PictureName(key, identity, kind)
-    if re.fullmatch(UUID7_PATTERN_READ, identity):
-        found = _page(request).line.pictures.get(name)
-    if found is None:
-        raise HTTPException(404, f"there is no {kind} of this part any more, or the station publishes none")
-    return name, found
+    key = "/".join(request.path_params[level] for level in ("site", "line", "station"))
+    identity, parts = request.path_params["id"].lower(), _page(request).parts
+    name, gone = PictureName(key, identity, kind), f"there is no {kind} of this part any more, or nobody has sent one"
+    if not re.fullmatch(UUID7_PATTERN_READ, identity):
+        raise HTTPException(404, gone)
+    received = _page(request).line.pictures.get(name)
+
+    def read() -> bytes:
+        found = received
+        if found is None:
+            of = PartKey(key, identity)
+            found = parts.picture(of) if kind == "picture" else parts.map(of)
+        if found is None:
+            raise CannotDraw(gone)
+        return found
+
+    return name, read
 
 
 async def _drawn(request: Request, name: tuple[object, ...], draw: Callable[[], bytes]) -> bytes:

@@ -164,6 +164,12 @@ class PartIndex:
         with self._lock:
             self._set_word(key, word)
 
+    def knows(self, key: PartKey) -> bool:
+        """Return whether a part is in the index."""
+        query = "SELECT 1 FROM parts WHERE station = ? AND id = ?"
+        with self._lock:
+            return self._database.execute(query, key).fetchone() is not None
+
     def find(self, key: PartKey) -> IndexedPart | None:
         """Return a part; `None` if it is not known."""
         with self._lock:

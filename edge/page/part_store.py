@@ -26,6 +26,8 @@ log = logging.getLogger(__name__)
 
 _BATCH = 200
 _INTERVAL_S = 1.0
+# Those who are told show few parts of a station.
+_MOST_TOLD = 24
 # Listing may take at most this share of the time of its thread: a folder of 100,000 files is listed less often.
 _SHARE = 0.05
 
@@ -42,6 +44,7 @@ class PartStore:
         labels: The labels; their pictures outlive the evidence.
         stations: Return the keys of all stations that the page knows. Evidence of earlier releases names only the
             station, and is shown if one station has this name.
+        on_new: Called in the thread of the parts with the newest parts that were found on the disk.
     """
 
     def __init__(
@@ -51,8 +54,9 @@ class PartStore:
         received_bytes: int,
         labels: LabelStore,
         stations: Callable[[], Iterable[str]] = tuple,
+        on_new: Callable[[list[PartKey]], None] = lambda keys: None,
     ) -> None:
-        self._labels, self._stations = labels, stations
+        self._labels, self._stations, self._on_new = labels, stations, on_new
         received = (folder / "received").absolute()
         self._roots = [received, *(path.absolute() for path in evidence)]
         self._received = ReceivedParts(received, received_bytes)
@@ -116,7 +120,9 @@ class PartStore:
         return found
 
     def has(self, key: PartKey, kind: Literal["picture", "map"]) -> bool:
-        """Return whether the picture or the map of a part is on disk."""
+        """Return whether the picture or the map of a part is on disk. Cheap for a part that is not."""
+        if not self._index.knows(key):
+            return False
         path = self.picture_path(key) if kind == "picture" else self._map_path(key)
         return path is not None and path.is_file()
 
@@ -197,6 +203,8 @@ class PartStore:
             else:
                 parts.append(IndexedPart(key, folder, saved))
         self._index.put(parts, received=received)
+        if parts:
+            self._on_new([part.key for part in parts[:_MOST_TOLD]])
 
     def _key(self, saved: SavedPart) -> str | None:
         if saved.site is not None and saved.line is not None:

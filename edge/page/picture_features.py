@@ -53,4 +53,4 @@ def _edges(grey: NDArray[np.float32]) -> NDArray[np.float64]:
     angle = (np.arctan2(down, across) % np.pi) * (_ANGLES / np.pi)
     rows, columns = np.indices(grey.shape) * _CELLS // _SIDE
     places = (rows * _CELLS + columns) * _ANGLES + angle.astype(int) % _ANGLES
-    return np.bincount(places.ravel(), np.hypot(across, down).ravel(), _CELLS * _CELLS * _ANGLES)
+    return np.bincount(places.ravel(), np.hypot(across, down).ravel(), _CELLS * _CELLS * _ANGLES).astype(np.float64)

@@ -180,9 +180,9 @@ class Review:
         if verdict is None:
             raise UnknownPart(f"part {key.id}: it is not on the disk, so it cannot be labelled; take another part")
         site, line, station = key.station.split("/")
-        fields = {"by": person, "word": word, "defect_class": defect_class, "verdict": verdict}
+        place = {"site": site, "line": line, "station": station}
         try:
-            return Label(**fields, site=site, line=line, station=station)
+            return Label(by=person, word=word, defect_class=defect_class, verdict=verdict, **place)
         except ValidationError as problem:
             first = problem.errors(include_url=False)[0]
             raise WrongLabel(f"class: {first['msg'].removeprefix('Value error, ')}") from None

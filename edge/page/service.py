@@ -6,22 +6,27 @@ import asyncio
 import contextlib
 import logging
 import time
+from functools import partial
 
 from edge_inspect.edge.clock import ClockWatch
+from edge_inspect.edge.contract.messages import Verdict
 from edge_inspect.edge.identity import keep_identity
 from edge_inspect.edge.labels.label import PartKey
 from edge_inspect.edge.labels.store import LabelStore
 from edge_inspect.edge.page.app import Page, make_app
 from edge_inspect.edge.page.audit import AuditLog
-from edge_inspect.edge.page.bundle_folder import BundleFolder
+from edge_inspect.edge.page.bundle_folder import BundleFolder, find_bundle
 from edge_inspect.edge.page.command_sender import CommandSender
 from edge_inspect.edge.page.counters_file import CountersFile
 from edge_inspect.edge.page.drawings import Drawings
 from edge_inspect.edge.page.event_stream import EventStream
 from edge_inspect.edge.page.feed import Feed
 from edge_inspect.edge.page.label_publisher import LabelPublisher
-from edge_inspect.edge.page.line_view import LineView
+from edge_inspect.edge.page.likeness import Likeness
+from edge_inspect.edge.page.line_view import LineView, Received
+from edge_inspect.edge.page.part_store import PartStore
 from edge_inspect.edge.page.people import People
+from edge_inspect.edge.page.review import Review
 from edge_inspect.edge.page.server import PageServer
 from edge_inspect.edge.page.settings import PageSettings
 from edge_inspect.edge.signals import Signals
@@ -64,6 +69,10 @@ def _open(settings: PageSettings, counters: CountersFile, stack: contextlib.Exit
     labels = stack.enter_context(LabelStore(settings.data / "labels"))
     line = LineView(settings, counters.stations)
     line.label_of = lambda station, identity: _word(labels, station, identity)
+    parts = _parts(settings, line, labels)
+    stack.callback(parts.close)
+    likeness = Likeness(parts, settings.data, partial(find_bundle, settings.bundles))
+    stack.callback(likeness.close)
     return Page(
         settings=settings,
         line=line,
@@ -74,7 +83,22 @@ def _open(settings: PageSettings, counters: CountersFile, stack: contextlib.Exit
         people=people,
         audit=audit,
         labels=labels,
+        parts=parts,
+        review=Review(parts, labels, audit, likeness),
     )
+
+
+def _parts(settings: PageSettings, line: LineView, labels: LabelStore) -> PartStore:
+    """Open the parts on disk, and let the live view know of their pictures."""
+    loop = asyncio.get_running_loop()
+
+    def found(keys: list[PartKey]) -> None:
+        for key in keys:
+            loop.call_soon_threadsafe(line.refresh_part, *key)
+
+    parts = PartStore(settings.evidence, settings.data, settings.received_bytes, labels, line.keys, found)
+    line.has_stored = lambda name: parts.has(PartKey(name.station, name.identity), name.kind)
+    return parts
 
 
 def _people(settings: PageSettings, audit: AuditLog) -> People:
@@ -103,7 +127,8 @@ async def _run(page: Page, counters: CountersFile, signals: Signals) -> None:
     server = PageServer(make_app(page), settings.listen)
     sending = asyncio.ensure_future(events.run())
     publisher = LabelPublisher(page.labels)
-    feed = Feed(settings, asyncio.get_running_loop(), line.take, line.set_connected, publisher)
+    page.labels.on_new = publisher.wake
+    feed = Feed(settings, asyncio.get_running_loop(), partial(_take, page), line.set_connected, publisher)
     try:
         await server.start()
         notify(READY=1)
@@ -116,6 +141,17 @@ async def _run(page: Page, counters: CountersFile, signals: Signals) -> None:
         sending.cancel()
         await asyncio.to_thread(feed.close)
         counters.save(line.counters())
+
+
+def _take(page: Page, received: list[Received]) -> None:
+    """Let the live view and the parts on disk take what has come."""
+    page.line.take(received)
+    for each in received:
+        if each.picture is not None and isinstance(each.message, bytes):
+            keep = page.parts.receive_picture if each.picture.kind == "picture" else page.parts.receive_map
+            keep(each.station, each.picture.identity, each.message)
+        elif isinstance(each.message, Verdict):
+            page.parts.receive(each.station, each.message)
 
 
 async def _until_stopped(line: LineView, counters: CountersFile, signals: Signals) -> None:

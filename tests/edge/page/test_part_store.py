@@ -11,51 +11,17 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from evidence_parts import REGION, save
 from label_parts import KEY, label, picture, verdict
 from mosquitto import wait_until
 
 from edge_inspect.edge.contract.ids import uuid7
-from edge_inspect.edge.contract.messages import Defect, Region, Verdict
-from edge_inspect.edge.engines import AnomalyMap
-from edge_inspect.edge.evidence.saved_part import PartToSave, pack
-from edge_inspect.edge.frame.fit import Fit
-from edge_inspect.edge.frame.images import Frame
+from edge_inspect.edge.contract.messages import Defect, Verdict
 from edge_inspect.edge.labels.label import PartKey
 from edge_inspect.edge.labels.store import LabelStore
 from edge_inspect.edge.page import evidence_listing
 from edge_inspect.edge.page.part_filter import PartFilter
 from edge_inspect.edge.page.part_store import PartStore
-
-REGION = Region(bbox=(10, 12, 8, 6), area_px=30, peak=2.0, centroid=(14.0, 15.0), area_name="rim")
-
-
-def frame(seed: int = 0) -> Frame:
-    return np.random.default_rng(seed).integers(0, 255, (48, 64, 3), np.uint8)
-
-
-def save(
-    root: Path,
-    of: Verdict,
-    *,
-    station: str = "station1",
-    site: str | None = "plant1",
-    line: str | None = "line1",
-    regions: tuple[Region, ...] = (),
-    day: str | None = None,
-) -> Path:
-    """Write a part as the evidence writer does; return the station's folder."""
-    _, placement = Fit(32, 32).apply(frame())
-    values = np.full((32, 32), 0.5, np.float32)
-    values[6:9, 5:9] = of.score
-    near = abs(of.score - of.threshold) <= 0.1 * of.threshold
-    part = PartToSave(
-        station, of, regions, near, frame(of.sequence), AnomalyMap(values, placement, of.score), False, site, line
-    )
-    folder = root / (day or f"{of.decided_at:%Y-%m-%d}") / station
-    for name, data in pack(part, "png").items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes(data)
-    return folder
 
 
 class Page:
