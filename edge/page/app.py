@@ -56,7 +56,7 @@ def make_app(page: Page) -> Starlette:
         Route("/", _index),
         Route("/static/texts.json", _texts),
         Mount("/static", _StaticFiles(directory=STATIC, check_dir=False)),
-        *login_routes.routes(page.people),
+        *login_routes.routes,
         *live_routes.routes,
         *review_routes.routes,
     ]

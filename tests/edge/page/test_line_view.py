@@ -106,7 +106,7 @@ def test_in_shadow_a_part_is_accepted_and_would_be_rejected(line: LineView) -> N
 
 def test_the_newest_parts_are_kept_in_order(line: LineView) -> None:
     made = [verdict(number) for number in range(1, 41)]
-    for number in (*range(20, 40), *range(10, 20), *range(0, 10)):
+    for number in (*range(20, 40), *range(10, 20), *range(10)):
         take(line, made[number])
     assert [part["sequence"] for part in view(line)["parts"]] == list(range(40, 40 - MOST_PARTS, -1))
     assert view(line)["shift"]["inspected"] == 20, "parts before the first one belong to no gap"
