@@ -40,7 +40,10 @@ class Browser:
         self.csrf: str | None = None
 
     def ask(self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None) -> Answer:
-        """Return the answer to a request; a body that is not bytes is sent as JSON, and a stream of events is not read."""
+        """Return the answer to a request.
+
+        A body that is not bytes is sent as JSON. A stream of events is not read.
+        """
         sent = dict(self.headers)
         if body is not None:
             sent["Content-Type"] = "application/json"
