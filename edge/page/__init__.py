@@ -47,6 +47,7 @@ People and security:
     people.py             users, sessions and limits together
     audit.py              the audit log: who did what
     guard.py              who asks, and whether that person may
+    proxies.py            proxies in front of the page, and what they forward
     gate.py               checks that every request and answer passes
     login_routes.py       the routes for logging in and out, and for the audit log
 """

@@ -38,14 +38,12 @@ class Visitor:
         address: Address of the browser; behind a trusted proxy, as the proxy says.
         token: Token of the session; `None` without one.
         csrf: CSRF token of the session; `None` without one.
-        secure: Whether the browser has an encrypted connection.
     """
 
     person: Person | None
     address: str
     token: str | None = None
     csrf: str | None = None
-    secure: bool = False
 
 
 def set_visitor(scope: Scope, visitor: Visitor) -> None:

@@ -33,7 +33,7 @@ def _people(request: Request) -> People:
 
 async def _log_in(request: Request) -> Response:
     people, visitor = _people(request), visitor_of(request)
-    if people.proxies and request.headers.get("x-forwarded-proto") == "http":
+    if people.proxies and "x-forwarded-proto" in request.headers and request.scope["scheme"] != "https":
         raise HTTPException(
             403, "the password would cross the network unencrypted; let the proxy answer over HTTPS only"
         )
