@@ -24,6 +24,11 @@ What browsers get and send:
     command_sender.py     sends a command to a station and waits for the reply
     bundle_folder.py      the bundles that a station can load
 
+Teaching:
+    teaching.py           runs `calibrate teach` as a process, and keeps what came of it
+    teaching_routes.py    its routes
+    child_process.py      a process at low priority that ends with the page
+
 People and security:
     users.py            the users in their file, with roles
     user_command.py     `edge-inspect page-user`: changes the file of users

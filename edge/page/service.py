@@ -24,6 +24,7 @@ from edge_inspect.edge.page.line_view import LineView
 from edge_inspect.edge.page.people import People
 from edge_inspect.edge.page.server import PageServer
 from edge_inspect.edge.page.settings import PageSettings
+from edge_inspect.edge.page.teaching import Teaching
 from edge_inspect.edge.signals import Signals
 from edge_inspect.edge.systemd import notify
 
@@ -64,16 +65,18 @@ def _open(settings: PageSettings, counters: CountersFile, stack: contextlib.Exit
     labels = stack.enter_context(LabelStore(settings.data / "labels"))
     line = LineView(settings, counters.stations)
     line.label_of = lambda station, identity: _word(labels, station, identity)
+    events, bundles = EventStream(line), BundleFolder(settings.bundles)
     return Page(
         settings=settings,
         line=line,
-        events=EventStream(line),
+        events=events,
         commands=CommandSender(settings.mqtt),
-        bundles=BundleFolder(settings.bundles),
+        bundles=bundles,
         drawings=Drawings(),
         people=people,
         audit=audit,
         labels=labels,
+        teaching=Teaching(settings, labels, bundles, lambda job: events.send("teaching", {"job": job.as_dict()})),
     )
 
 
@@ -114,6 +117,7 @@ async def _run(page: Page, counters: CountersFile, signals: Signals) -> None:
         await server.stop()
     finally:
         sending.cancel()
+        await page.teaching.close()
         await asyncio.to_thread(feed.close)
         counters.save(line.counters())
 
