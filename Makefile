@@ -12,14 +12,14 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
-DEVELOPED := .[train,demo,dev]
+DEVELOPED := .[train,demo,page,dev]
 
 # PIP_OPTIONS are passed to pip, such as the index of torch without CUDA (README).
-# For `make install`: EXTRAS=tensorrt,gpio also installs these extras; DESTDIR=DIR puts all files under DIR, creates no
+# For `make install`: EXTRAS=tensorrt,page also installs these extras; DESTDIR=DIR puts all files under DIR, creates no
 # user and calls no systemctl.
 PREFIX ?= /opt/edge-inspect
 CONFIGURATION := $(DESTDIR)/etc/edge-inspect
-UNITS := edge-inspect.service edge-inspect-bridge.service
+UNITS := edge-inspect.service edge-inspect-bridge.service edge-inspect-page.service
 UNIT_FOLDER := $(DESTDIR)/etc/systemd/system
 PLACE := $(DESTDIR)$(PREFIX)
 DOCUMENTS := $(PLACE)/share/doc/edge-inspect
@@ -88,7 +88,7 @@ install:
 	    find $$folder -maxdepth 1 -type f -exec install -D --mode 644 --target-directory $(DOCUMENTS)/$$folder {} + || exit; done
 	install -d $(UNIT_FOLDER) $(CONFIGURATION)
 	for unit in $(UNITS); do sed 's|/opt/edge-inspect|$(PREFIX)|' systemd/$$unit > $(UNIT_FOLDER)/$$unit || exit; done
-	for file in config.yaml bridge.yaml; do \
+	for file in config.yaml bridge.yaml page.yaml; do \
 	    test -e $(CONFIGURATION)/$$file || install --mode 644 systemd/$$file $(CONFIGURATION)/$$file || exit; done
 ifeq ($(DESTDIR),)
 	getent passwd edge-inspect > /dev/null || useradd --system --home-dir /var/lib/edge-inspect edge-inspect
@@ -107,7 +107,7 @@ endif
 	rm -rf $(PLACE) $(UNITS:%=$(UNIT_FOLDER)/%)
 ifeq ($(DESTDIR),)
 	$(if $(BOOTED),systemctl daemon-reload)
-	@echo "Not removed: /etc/edge-inspect, /var/lib/edge-inspect and the user edge-inspect"
+	@echo "Not removed: /etc/edge-inspect, /var/lib/edge-inspect, /var/lib/edge-inspect-page and the user edge-inspect"
 endif
 
 clean:

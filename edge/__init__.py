@@ -31,8 +31,10 @@ From a frame to a verdict, in this order:
     cuda.py             GPU, memory, streams and graphs; the only user of pycuda
     processor.py        the instruction sets of the processor
     decision.py         turns a map into accept or reject, and into defect regions
+    frame_map.py        the anomaly map as a small grey picture that lies in register with the frame
     overlay.py          pictures for people: maps, regions, contact sheets
     evidence/           frames of rejected and borderline parts on disk
+    labels/             what people say about parts, kept for teaching and for training
 
 From the workstation to the station:
     bundle/             network, thresholds, golden frames; opened, checked, signed

@@ -1,4 +1,4 @@
-"""Check a configuration of the service or of the bridge, and its broker, for `edge-inspect check`."""
+"""Check a configuration of the service, the bridge or the page, and its broker, for `edge-inspect check`."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import os
 import pwd
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 from edge_inspect.edge.configuration.file import (
     check_bridge_settings,
+    check_page_settings,
     check_settings,
     load_settings,
     read_settings,
@@ -22,14 +24,16 @@ SERVICE_USER = "edge-inspect"
 """User as whom the systemd unit runs the service."""
 # A verdict has about 600 bytes and health 1500; a defect with many regions has more. The bridge only sends `resend`.
 _STATION_BYTES, _COMMAND_BYTES = 2048, 512
+Program = Literal["run", "bridge", "page"]
+"""The programs that have a configuration, by their subcommand."""
 
 
-def check(path: Path, *, of_bridge: bool, connect: bool) -> Iterator[str]:
+def check(path: Path, program: Program, *, connect: bool) -> Iterator[str]:
     """Check a configuration file and all files and devices that it names, and yield lines with the result.
 
     Args:
         path: The configuration file.
-        of_bridge: Whether it is the configuration of the bridge.
+        program: The program whose configuration it is.
         connect: Whether to connect to the broker too.
 
     Raises:
@@ -39,10 +43,10 @@ def check(path: Path, *, of_bridge: bool, connect: bool) -> Iterator[str]:
     if os.geteuid() == 0 and _is_user(SERVICE_USER):
         yield (
             f"root may read everything; to check what the service's own user may read, run: sudo -u {SERVICE_USER} "
-            f"edge-inspect check {'--bridge ' if of_bridge else ''}--config {path}"
+            f"edge-inspect check {'' if program == 'run' else f'--{program} '}--config {path}"
         )
-    if of_bridge:
-        yield from _check_bridge(path, connect)
+    if program != "run":
+        yield from {"bridge": _check_bridge, "page": _check_page}[program](path, connect)
         return
     settings = load_settings(path)
     unseen = check_settings(path, settings)
@@ -55,7 +59,10 @@ def check(path: Path, *, of_bridge: bool, connect: bool) -> Iterator[str]:
         from edge_inspect.edge.mqtt.encodings import used_topics
 
         topics = [Topics(settings.site, settings.line, station.name) for station in settings.stations]
-        pairs = [used_topics(each, settings.mqtt) for each in topics]
+        pairs = [
+            used_topics(each, settings.mqtt, pictures=station.pictures is not None)
+            for each, station in zip(topics, settings.stations, strict=True)
+        ]
         publish, subscribe = ([topic for pair in pairs for topic in pair[i]] for i in (0, 1))
         yield from _try(path, settings.mqtt, publish, subscribe, _STATION_BYTES)
     elif connect:
@@ -76,6 +83,18 @@ def _check_bridge(path: Path, connect: bool) -> Iterator[str]:
             topic for each in topics for topic in (each.verdict, each.defect, each.status, each.health, each.reply)
         ]
         yield from _try(path, settings.mqtt, [each.command for each in topics], heard, _COMMAND_BYTES)
+
+
+def _check_page(path: Path, connect: bool) -> Iterator[str]:
+    from edge_inspect.edge.page.feed import topics
+    from edge_inspect.edge.page.settings import PageSettings
+
+    settings = read_settings(path, PageSettings)
+    unseen = check_page_settings(path, settings)
+    yield f"{path}: good; {settings.listen.address}, broker {_place(settings.mqtt)}"
+    yield from unseen
+    if connect:
+        yield from _try(path, settings.mqtt, [], topics(settings), _COMMAND_BYTES)
 
 
 def _try(path: Path, mqtt: MqttSettings, publish: list[str], subscribe: list[str], packet_bytes: int) -> Iterator[str]:

@@ -24,6 +24,7 @@ NEEDED = {
 EXTRAS = {
     **dict.fromkeys(("torch", "torchvision", "timm", "safetensors", "onnx", "onnxscript", "scipy", "tqdm"), "train"),
     "amqtt": "demo",
+    **dict.fromkeys(("starlette", "uvicorn", "h11"), "page"),
     "google": "sparkplug",
     "gpiod": "gpio",
     "harvesters": "genicam",

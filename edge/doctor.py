@@ -13,7 +13,7 @@ from edge_inspect.edge.cameras.registry import CAMERAS
 from edge_inspect.edge.dependencies import NEEDED, remedy
 from edge_inspect.edge.engines.loading import engine_class
 from edge_inspect.edge.engines.registry import ENGINES, EVERYWHERE
-from edge_inspect.edge.finding import Finding, jetpack, look_for_program, tegra_release
+from edge_inspect.edge.finding import Finding, jetpack, look_for_package, look_for_program, tegra_release
 from edge_inspect.edge.processor import features
 from edge_inspect.edge.sinks import SINKS, load_sink
 from edge_inspect.edge.triggers import TRIGGERS
@@ -34,6 +34,7 @@ USED = {
 }
 """Code that imports each needed module, and runs it if the import alone does not show that it works."""
 
+_PAGE = "pip install 'edge-inspect[page]'; only needed for edge-inspect page"
 ACCELERATED = ("amx_int8", "avx512_vnni", "avx_vnni", "asimddp")
 """Features of processors with instructions for INT8, by their names in /proc/cpuinfo."""
 
@@ -60,6 +61,7 @@ def examine() -> list[Finding]:
         Finding("triggers", True, ", ".join(kind.form for kind in TRIGGERS)),
         *(finding for trigger in TRIGGERS for finding in trigger.look()),
         *(_sink(name, whole) for name in SINKS),
+        *(look_for_package(name, _PAGE) for name in ("starlette", "uvicorn")),
         look_for_program("mosquitto", "apt-get install mosquitto; only if this box is also the broker"),
         look_for_program("systemctl", "the service needs systemd to start with the box"),
     ]

@@ -17,6 +17,7 @@
     │   └── DriftError         an engine's maps are not finite, or differ from those of the golden frames
     ├── OutboxError            the outbox cannot be opened or written
     ├── AuditError             the audit log of the page cannot be written or read
+    ├── LabelError             the labels cannot be opened, written or exported
     ├── DependencyError        a required package or library does not load (exit status 69)
     └── CheckFailed            everything ran, but a check failed (exit status 1)
 
@@ -104,6 +105,10 @@ class OutboxError(EdgeInspectError):
 
 class AuditError(EdgeInspectError):
     """The audit log of the page cannot be written or read, so the action is refused."""
+
+
+class LabelError(EdgeInspectError):
+    """The store of labels cannot be opened, written or exported."""
 
 
 class DependencyError(EdgeInspectError):

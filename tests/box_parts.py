@@ -19,7 +19,7 @@ from edge_inspect.edge.station.bundles import RequestedBy, StationBundles
 
 def make_settings(folder: Path, bundle: Path, *, names: str = "a", **more: Any) -> Settings:
     """Stations of one bundle; keys of a station and of the whole file may be given."""
-    keys = {"trigger", "precision", "policy", "camera", "queue"}
+    keys = {"trigger", "precision", "policy", "camera", "queue", "pictures"}
     station = {"camera": "folder:/x", "bundle": bundle, **{key: more.pop(key) for key in keys & more.keys()}}
     return Settings(
         site="plant",

@@ -86,6 +86,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 The data set is MVTec AD, MVTec 3D-AD (its colour images), VisA or BTAD as published, or a folder of your own. Put good
 parts in DIR/NAME/good. If you have defective parts, put them in DIR/NAME/defects and their masks in DIR/NAME/masks.
+Defects may also be sorted by their kind, into DIR/NAME/defects/KIND with masks in DIR/NAME/masks/KIND.
 Images may differ in size (each is fitted to the network), be greyscale (used as three equal channels) or have 16 bits
 (see --bits). Images are rotated as their EXIF orientation says. Copies of an image count once.
 

@@ -25,7 +25,8 @@ VisA, https://github.com/amazon-science/spot-diff
 Plain
     DIR/CATEGORY/good/*
     DIR/CATEGORY/defects/*                           to test with; may be missing
-    DIR/CATEGORY/masks/<stem>_mask.png, or <stem>.png
+    DIR/CATEGORY/defects/<kind of defect>/*          more of them, by their kind
+    DIR/CATEGORY/masks/<stem>_mask.png, or <stem>.png; those of a kind in masks/<kind>/
     There is no split, so a fifth of the good pictures is kept for the test, whether there are defects or not: those
     whose names have the smallest SHA-256. Models never learn from them. The same folder gives the same split anywhere,
     and adding or removing a picture moves at most one other.
@@ -195,12 +196,17 @@ class _Plain:
 
     def test_images(self, root: Path) -> list[TestImage]:
         defects = _pair(root, "defects", "masks", "defect")
+        for kind in sorted(subfolders(root / "defects") | subfolders(root / "masks")):
+            # The kind `good` means a good part elsewhere.
+            name = "defects/good" if kind == "good" else kind
+            defects += _pair(root, f"defects/{kind}", f"masks/{kind}", name)
         if not defects:
             raise NoDefects(f"{_nothing(root / 'defects')}, so there is nothing to test with; put some there")
         good = self._split(root)[1]
         if not good:
             raise DataSetError(f"{root / self.mark}: has too few images to set some aside for the test; add some")
-        return [*defects, *(TestImage(path, "good", None, "masks/") for path in good)]
+        images = [*defects, *(TestImage(path, "good", None, "masks/") for path in good)]
+        return sorted(images, key=lambda image: (image.kind, image.path))
 
     def _split(self, root: Path) -> tuple[list[Path], list[Path]]:
         """Return the good pictures to learn from and to test with."""
@@ -227,8 +233,8 @@ def subfolders(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir() if path.is_dir()} if folder.is_dir() else set()
 
 
-def _list(folder: Path) -> list[Path]:
-    return list_images(folder) if folder.is_dir() else []
+def _list(folder: Path, names_folders: bool = True) -> list[Path]:
+    return list_images(folder, names_folders=names_folders) if folder.is_dir() else []
 
 
 def _nothing(folder: Path) -> str:
@@ -237,7 +243,8 @@ def _nothing(folder: Path) -> str:
 
 def _pair(root: Path, pictures: str, masks: str, kind: str) -> list[TestImage]:
     """Return the pictures of one kind with their masks; masks of good ones (MVTec 3D-AD has some) mark nothing."""
-    images, there = _list(root / pictures), _list(root / masks)
+    # Of the layout `plain`, folders inside hold a kind each, and are paired too.
+    images, there = _list(root / pictures, pictures != "defects"), _list(root / masks, masks != "masks")
     stems = Counter(path.stem for path in images)
     if there and (same := [path for path in images if stems[path.stem] > 1]):
         names = f"{clean(same[0])} and {clean(same[1].name)}"

@@ -87,7 +87,7 @@ def make_next(parent: Bundle, parts: LineParts, out: Path, *, bad_share: float, 
             false_reject_rate=fit.rate,
             held_out_images=fit.images,
             images_wanted=fit.images_wanted,
-            flaws=_recounted(parent, limits),
+            flaws=recounted(parent, limits),
         )
         .with_provenance({THRESHOLD_SOURCE: source})
     )
@@ -141,7 +141,7 @@ def _limits(parent: Bundle, judged: Precision, fit: TailFit, seen: ScorePart) ->
     return limits
 
 
-def _recounted(parent: Bundle, limits: Mapping[Precision, Thresholds]) -> list[FlawsFound]:
+def recounted(parent: Bundle, limits: Mapping[Precision, Thresholds]) -> list[FlawsFound]:
     """Return how many of the flaws that the parent was tried with the new threshold finds; old parents had no flaws."""
     try:
         flaws = json.loads(parent.file(REPORT))["flaws"]

@@ -10,7 +10,7 @@ from pydantic import Field, field_validator
 
 from edge_inspect.edge.bridge.received_messages import ReceivedRegion
 from edge_inspect.edge.bridge.registers import BLOCK, CLASSES
-from edge_inspect.edge.configuration.mqtt_settings import MqttSettings
+from edge_inspect.edge.configuration.mqtt_settings import MqttSettings, of_subscriber
 from edge_inspect.edge.configuration.section import Host, Level, Section
 
 
@@ -130,17 +130,7 @@ class BridgeSettings(Section):
     @field_validator("mqtt")
     @classmethod
     def _json_alone(cls, mqtt: MqttSettings) -> MqttSettings:
-        if mqtt.encoding != "json" or mqtt.home_assistant is not None:
-            raise ValueError(
-                "the bridge reads only JSON and announces nothing to Home Assistant; leave out encoding and "
-                "home_assistant"
-            )
-        if mqtt.client_id is not None and "{" in mqtt.client_id:
-            raise ValueError(
-                f"client_id: {mqtt.client_id!r} has a placeholder for a station's name, which a bridge does not have; "
-                "leave out the braces"
-            )
-        return mqtt
+        return of_subscriber(mqtt, "bridge")
 
     @field_validator("stations")
     @classmethod

@@ -31,6 +31,7 @@ from edge_inspect.edge.triggers import check_trigger
 
 if TYPE_CHECKING:
     from edge_inspect.edge.bridge.settings import BridgeSettings
+    from edge_inspect.edge.page.settings import PageSettings
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -208,18 +209,49 @@ def check_bridge_settings(path: Path, settings: BridgeSettings) -> list[str]:
     """
     mistakes, unseen = check_credentials(settings.mqtt)
     mistakes += _look_at_file("state", settings.state)
-    try:
-        # On any free port, because a running bridge may occupy the configured one.
-        family = socket.getaddrinfo(settings.modbus.host, 0, type=socket.SOCK_STREAM)[0]
-        with socket.socket(family[0], family[1]) as listening:
-            listening.bind(family[4])
-    except OSError as error:
-        mistakes.append(
-            f"modbus.host: {settings.modbus.host} is no address of this box: {error.strerror}; `ip addr` lists them"
-        )
+    mistakes += _look_at_host("modbus.host", settings.modbus.host)
     if mistakes:
         raise ConfigurationError(_list(path, mistakes))
     return unseen
+
+
+def check_page_settings(path: Path, settings: PageSettings) -> list[str]:
+    """Check everything that the page's configuration names: its address, its files and folders, credentials.
+
+    Returns:
+        The credentials that could not be checked, as for `check_settings`.
+
+    Raises:
+        ConfigurationError: Something is missing or cannot be used; the message lists all of it.
+    """
+    mistakes, unseen = check_credentials(settings.mqtt)
+    mistakes += _look_at_host("listen.host", settings.listen.host)
+    mistakes += _look_at_file("data", settings.data / "counters.json")
+    folders = [("bundles", settings.bundles)] + [(f"evidence.{i}", each) for i, each in enumerate(settings.evidence)]
+    mistakes += [
+        f"{key}: {folder} is no folder that this user may read; create it, or change its permissions"
+        for key, folder in folders
+        if folder is not None and not (os.path.isdir(folder) and os.access(folder, os.R_OK | os.X_OK))
+    ]
+    keys = {"listen.certificate": settings.listen.certificate, "listen.key": settings.listen.key}
+    for key, file in {**keys, "signing_key": settings.signing_key, "texts": settings.texts}.items():
+        if file is not None and not os.access(credential_path(file), os.R_OK):
+            mistakes.append(f"{key}: {file} is missing or cannot be read{credential_remedy(file)}")
+    if mistakes:
+        raise ConfigurationError(_list(path, mistakes))
+    return unseen
+
+
+def _look_at_host(key: str, host: str) -> list[str]:
+    """Return why no server can listen on an address; an empty list if one can."""
+    try:
+        # On any free port, because a running program may occupy the configured one.
+        family = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family[0], family[1]) as listening:
+            listening.bind(family[4])
+    except OSError as error:
+        return [f"{key}: {host} is no address of this box: {error.strerror}; `ip addr` lists them"]
+    return []
 
 
 def _look_at_file(key: str, file: Path) -> list[str]:

@@ -74,8 +74,8 @@ class MqttSettings(Section):
         min_length=1,
         max_length=256,
         description="MQTT client id, for brokers with rules for client ids; {site}, {line} and {station} stand for the "
-        "names in the station's topics, and every station needs an id of its own; default: an id made of these names "
-        "and the id of the box",
+        "names in the station's topics, and every station needs an id of its own; a station with pictures "
+        "connects a second time, with -pictures after its id; default: an id made of these names and the id of the box",
     )
     protocol: Literal["auto", "5", "3.1.1"] = Field(
         default="auto",
@@ -173,3 +173,26 @@ class MqttSettings(Section):
         elif not _is_installed("google.protobuf"):
             raise ValueError("encoding sparkplug_b needs protobuf: pip install 'edge-inspect[sparkplug]'")
         return self
+
+
+def of_subscriber(mqtt: MqttSettings, program: str) -> MqttSettings:
+    """Return the settings unchanged if a program that follows stations can use them.
+
+    Args:
+        mqtt: The settings.
+        program: Name of the program, for the message: bridge or page.
+
+    Raises:
+        ValueError: The settings are for a station only.
+    """
+    if mqtt.encoding != "json" or mqtt.home_assistant is not None:
+        raise ValueError(
+            f"the {program} reads only JSON and announces nothing to Home Assistant; leave out encoding and "
+            "home_assistant"
+        )
+    if mqtt.client_id is not None and "{" in mqtt.client_id:
+        raise ValueError(
+            f"client_id: {mqtt.client_id!r} has a placeholder for a station's name, which a {program} does not have; "
+            "leave out the braces"
+        )
+    return mqtt

@@ -3,9 +3,10 @@
 fields.py          types of the fields, and the base model of all messages
 ids.py             UUIDs that sort by time
 topics.py          the topics of a station
-messages.py        verdict, defect, status
+messages.py        verdict, defect, status, label
 health.py          health and its parts
 commands.py        the commands that a station obeys, and their replies
 command_guide.py   how to send a command by hand, a section of docs/mqtt/README.md
+examples.py        an example of every message
 schema.py          writes the contract as JSON Schema, AsyncAPI and examples
 """

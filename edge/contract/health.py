@@ -122,6 +122,16 @@ class EvidenceHealth(ContractModel):
     problem: FreeText | None = Field(default=None, description="why nothing can be saved; null: all is well")
 
 
+class PublishedPictures(ContractModel):
+    """Pictures of parts that the station publishes with their maps."""
+
+    published: Count = Field(description="parts whose picture and map were published since the service started")
+    dropped: Count = Field(
+        description="parts whose picture was due but was not published: more came than `pictures.per_second` allows, "
+        "the connection was slow or lost, or the picture is above the broker's packet limit"
+    )
+
+
 class StageHealth(ContractModel):
     """State of the camera, the engine or the outbox, as the watchdog sees it."""
 
@@ -228,4 +238,5 @@ class Health(Message):
     )
     temperature_c: float | None = Field(default=None, description="temperature of the hottest sensor of the box, in °C")
     evidence: EvidenceHealth | None = Field(default=None, description="null if the station saves no evidence")
+    pictures: PublishedPictures | None = Field(default=None, description="null if the station publishes no pictures")
     clock: ClockHealth = ClockHealth()

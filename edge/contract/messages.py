@@ -1,8 +1,9 @@
 """The messages of the MQTT contract, version 1.
 
-    Verdict    the decision on one part; published for every part
-    Defect     a rejected part: its verdict, with the regions that caused it
-    Status     the state of the station; retained, and also the last will
+    Verdict       the decision on one part; published for every part
+    Defect        a rejected part: its verdict, with the regions that caused it
+    Status        the state of the station; retained, and also the last will
+    LabelMessage  the word of a person about one part; the page publishes it, not the station
 
 `Health` is in edge/contract/health.py, commands and replies are in edge/contract/commands.py. edge/contract/schema.py
 writes all of them to docs/mqtt/. Payloads are JSON in UTF-8, times are RFC 3339 in UTC with microseconds, ids are
@@ -37,19 +38,10 @@ from edge_inspect.edge.contract.ids import uuid7
 State = Literal["starting", "online", "degraded", "paused", "stopping", "offline"]
 
 
-class Message(ContractModel):
-    """Fields of every message of the contract."""
+class Payload(ContractModel):
+    """What every message of the contract has in common."""
 
     contract: Literal[1] = Field(default=CONTRACT_VERSION, description="version of the contract")
-    boot_id: Name = Field(description="id of the box's present boot; it changes when the box is rebooted")
-    id: Uuid7 = Field(
-        default_factory=uuid7,
-        description="id of this message; a repeat has the same id, so a subscriber can drop repeats",
-    )
-    sequence: Count = Field(
-        description="sequence number of the station's newest part; verdicts up to it that have not arrived are on "
-        "their way, wait in the outbox, or are lost"
-    )
 
     def to_json(self) -> bytes:
         """Return the payload.
@@ -59,6 +51,20 @@ class Message(ContractModel):
         """
         fields_ = self.model_dump(mode="json")
         return json.dumps(fields_, allow_nan=False, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+class Message(Payload):
+    """Fields of every message that a station publishes."""
+
+    boot_id: Name = Field(description="id of the box's present boot; it changes when the box is rebooted")
+    id: Uuid7 = Field(
+        default_factory=uuid7,
+        description="id of this message; a repeat has the same id, so a subscriber can drop repeats",
+    )
+    sequence: Count = Field(
+        description="sequence number of the station's newest part; verdicts up to it that have not arrived are on "
+        "their way, wait in the outbox, or are lost"
+    )
 
 
 class BundleReference(ContractModel):
@@ -191,3 +197,27 @@ class Status(Message):
     )
     reason: Reason | None = Field(default=None, description="why the station is in this state; null: nothing to report")
     version: Name = Field(description="version of edge-inspect on the box")
+
+
+class LabelMessage(Payload):
+    """The word of a person about one part. The newest message about a part counts."""
+
+    id: Uuid7 = Field(
+        default_factory=uuid7,
+        description="id of this message; a repeat has the same id, so a subscriber can drop repeats",
+    )
+    at: Time = Field(description="time at which the person said so")
+    by: Name = Field(description="name of the person")
+    word: Literal["good", "defect", "unsure"] | None = Field(
+        description="what the person says the part is; null: the person withdraws what was said about it before"
+    )
+    defect_class: Name | None = Field(
+        default=None, description="kind of the defect; null: the word is not `defect`, or no kind was given"
+    )
+    site: Name = Field(description="name of the plant")
+    line: Name = Field(description="name of the line")
+    station: Name = Field(description="name of the station that inspected the part")
+    verdict: Verdict = Field(description="the station's verdict on the part, unchanged")
+    picture_sha256: str = Field(
+        pattern="^[0-9a-f]{64}$", description="sha256 of the picture file that the person has seen"
+    )

@@ -10,58 +10,28 @@ from __future__ import annotations
 import argparse
 import inspect
 import json
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
-from pydantic import BaseModel
 
 from edge_inspect.edge.contract.command_guide import guide
-from edge_inspect.edge.contract.commands import (
-    COMMANDS,
-    BundleChange,
-    ChangeBundle,
-    Command,
-    GoShadow,
-    Pause,
-    Reply,
-    Resend,
-    Resume,
-    SequenceRange,
-    SetThreshold,
-    Snapshot,
-    ThresholdChange,
-    Trigger,
-)
+from edge_inspect.edge.contract.commands import COMMANDS, Command, Reply
+from edge_inspect.edge.contract.examples import examples
 from edge_inspect.edge.contract.fields import CONTRACT_VERSION
-from edge_inspect.edge.contract.health import (
-    CommandCounts,
-    DriftHealth,
-    EvidenceHealth,
-    FrameCounts,
-    Health,
-    LatencyPercentiles,
-    MqttHealth,
-    OutboxHealth,
-    PictureChangeHealth,
-    PictureHealth,
-    RefusalCounts,
-    RejectHealth,
-    ShadowHealth,
-    StageHealth,
-)
-from edge_inspect.edge.contract.messages import BundleReference, Defect, FrameSize, Message, Region, Status, Verdict
+from edge_inspect.edge.contract.health import Health
+from edge_inspect.edge.contract.messages import Defect, LabelMessage, Payload, Status, Verdict
 from edge_inspect.edge.contract.topics import TOPIC_ROOT
 from edge_inspect.edge.files import write_atomically
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
-_MESSAGES: dict[str, type[Message]] = {
+_MESSAGES: dict[str, type[Payload]] = {
     "verdict": Verdict,
     "defect": Defect,
     "status": Status,
     "health": Health,
     "reply": Reply,
+    "label": LabelMessage,
 }
 
 
@@ -81,6 +51,36 @@ CHANNELS = {
     "health": Channel("The condition of the station: counts, latency, faults and warnings.", 0, True),
     "command": Channel("Commands to the station.", 1, False, to_station=True),
     "reply": Channel("The answer to a command. Every command is answered.", 1, False),
+    "label": Channel(
+        "The word of a person about a part. The page (`edge-inspect page`) publishes it, not the station. The newest "
+        "message about a part counts.",
+        1,
+        False,
+    ),
+}
+
+
+class PictureChannel(NamedTuple):
+    """Use of a topic below which pictures are published, with QoS 0: one topic for each."""
+
+    summary: str
+    content_type: str
+    identity: str
+    """Meaning of the topic's last level."""
+
+
+PICTURE_CHANNELS = {
+    "image": PictureChannel(
+        "The picture that the command `snapshot` asked for, or, with the setting `pictures`, the frame of a part.",
+        "image/jpeg",
+        "id of the command `snapshot`, or of the part's verdict",
+    ),
+    "map": PictureChannel(
+        "With the setting `pictures`, the anomaly map of a part in the plane of its frame. Stretched over the frame it "
+        "lies in register. Grey levels: 0 is the score 0, 128 the threshold, 255 twice the threshold or more.",
+        "image/png",
+        "id of the part's verdict",
+    ),
 }
 
 
@@ -105,20 +105,23 @@ def asyncapi() -> dict[str, Any]:
             "first message.",
         },
         "defaultContentType": "application/json",
-        "channels": {name: _channel(name) for name in [*CHANNELS, "image"]},
+        "channels": {name: _channel(name) for name in [*CHANNELS, *PICTURE_CHANNELS]},
         "operations": {name: _operation(name, channel) for name, channel in CHANNELS.items()}
-        | {"image": _operation("image", Channel("The picture that the command snapshot asked for.", 0, False))},
-        "components": {"messages": {name: _message(name) for name in CHANNELS} | {"image": _image()}},
+        | {name: _operation(name, Channel(channel.summary, 0, False)) for name, channel in PICTURE_CHANNELS.items()},
+        "components": {
+            "messages": {name: _message(name) for name in CHANNELS}
+            | {name: _picture(name) for name in PICTURE_CHANNELS}
+        },
     }
 
 
 def _channel(name: str) -> dict[str, Any]:
     levels = {"site": "name of the plant", "line": "name of the line", "station": "name of the station on the line"}
-    if name == "image":
-        levels["id"] = "id of the command snapshot"
+    if name in PICTURE_CHANNELS:
+        levels["id"] = PICTURE_CHANNELS[name].identity
     address = f"{TOPIC_ROOT}/{{site}}/{{line}}/{{station}}/{name}"
     return {
-        "address": address + ("/{id}" if name == "image" else ""),
+        "address": address + ("/{id}" if name in PICTURE_CHANNELS else ""),
         "parameters": {level: {"description": text} for level, text in levels.items()},
         "messages": {name: {"$ref": f"#/components/messages/{name}"}},
     }
@@ -142,127 +145,9 @@ def _message(name: str) -> dict[str, Any]:
     }
 
 
-def _image() -> dict[str, Any]:
-    return {"name": "image", "contentType": "image/jpeg", "payload": {"type": "string", "format": "binary"}}
-
-
-def examples() -> dict[str, list[BaseModel]]:
-    """Return examples of each message, by the last level of its topic."""
-    head: dict[str, Any] = {"boot_id": "0b4c3a52-6b3f-4b8e-9f0e-3f6f2a7c1d55"}
-    at = datetime(2026, 11, 22, 14, 30, 5, 120_000, tzinfo=timezone.utc)
-    bundle = BundleReference(name="bottle-v3", digest="9f2c" * 16)
-    verdict = Verdict(
-        **head,
-        id=_id(1),
-        sequence=4711,
-        part_id="SN-000123",
-        captured_at=at,
-        decided_at=at.replace(microsecond=163_250),
-        ok=False,
-        score=0.8125,
-        threshold=0.51,
-        bundle=bundle,
-        precision="int8",
-        engine="openvino",
-        latency_ms=43.25,
-        frame=FrameSize(width=640, height=480),
-    )
-    region = Region(bbox=(212, 96, 40, 31), area_px=806, area_mm2=11.6, peak=0.8125, centroid=(231.5, 110.25))
-    health = Health(
-        **head,
-        id=_id(4),
-        sequence=4711,
-        at=at,
-        uptime_s=86_400.5,
-        frames=FrameCounts(inspected=4711, accepted=4689, rejected=22, dropped=0),
-        fps=9.98,
-        latency_ms=LatencyPercentiles(p50=42.1, p95=48.9, p99=61.0),
-        outbox=OutboxHealth(entries=0, bytes=0, dropped_verdicts=0, dropped_defects=0),
-        mqtt=MqttHealth(connected=True, reconnects=1),
-        commands=CommandCounts(done=3, refused=RefusalCounts(replayed=1)),
-        engine="openvino",
-        precision="int8",
-        bundle=bundle,
-        threshold=0.51,
-        stages={
-            "camera": StageHealth(state="working", seconds=0.03, progress=4712),
-            "engine": StageHealth(state="working", seconds=0.01, progress=4711),
-            "outbox": StageHealth(state="idle", seconds=0.06, progress=4711, reason="nothing to store"),
-        },
-        picture=PictureHealth(
-            level=52.1,
-            saturated=0.002,
-            sharpness=0.21,
-            changes=PictureChangeHealth(
-                light=-0.15, light_limit=0.1, focus=0.02, focus_limit=0.25, position=0.001, position_limit=0.05
-            ),
-        ),
-        drift=DriftHealth(shift=0.82, limit=0.55),
-        rejects=RejectHealth(share=0.09, usual=0.05, evidence=6.2, limit=13.8),
-        cause="light",
-        remedy="the picture is 15 % darker than before; check the lamp, the exposure, and light from other sources",
-        warnings=("light_changed", "score_drift"),
-        disk_free_bytes=21_474_836_480,
-        throttled=False,
-        temperature_c=58.5,
-        evidence=EvidenceHealth(saved=31, dropped=0, bytes=28_311_552),
-    )
-    return {
-        "verdict": [verdict],
-        "defect": [Defect.of(verdict, (region,))],
-        "status": [
-            Status(**head, id=_id(2), sequence=0, state="online", at=at, version="0.2.0"),
-            Status(**head, id=_id(3), sequence=4711, state="offline", at=at, reason="connection lost", version="0.2.0"),
-        ],
-        "health": [health],
-        "command": _commands(),
-        "reply": _replies(head, at),
-    }
-
-
-def _commands() -> list[BaseModel]:
-    return [
-        Trigger(id=_id(5), command="trigger", part_id="SN-000124", by="plc-1"),
-        Pause(id=_id(6), command="pause", by="hmi-2"),
-        Resume(id=_id(7), command="resume", by="hmi-2"),
-        SetThreshold(id=_id(8), command="threshold", value=0.55, by="hmi-2"),
-        Snapshot(id=_id(9), command="snapshot"),
-        Resend(id=_id(10), command="resend", from_sequence=4650, by="mes"),
-        ChangeBundle(id=_id(15), command="bundle", name="bottle-v4.zip", by="mes"),
-        ChangeBundle(id=_id(16), command="bundle", name=None, by="hmi-2"),
-        GoShadow(id=_id(18), command="shadow", parts=2000, by="hmi-2"),
-    ]
-
-
-def _replies(head: dict[str, Any], at: datetime) -> list[BaseModel]:
-    head = {**head, "sequence": 4711, "at": at}
-    change = ThresholdChange(before=0.51, after=0.55, bundle=0.51)
-    range_ = SequenceRange(first=4650, last=4711)
-    shadow = ShadowHealth(parts=0, wanted=2000, above=0)
-    bundles = BundleChange(
-        before=BundleReference(name="bottle-v3", digest="9f2c" * 16),
-        after=BundleReference(name="bottle-v4", digest="41d7" * 16),
-    )
-    return [
-        Reply(**head, id=_id(11), command_id=_id(5), command="trigger", done=True),
-        Reply(**head, id=_id(12), command_id=_id(8), command="threshold", done=True, threshold=change),
-        Reply(**head, id=_id(13), command_id=_id(10), command="resend", done=True, resend=range_),
-        Reply(**head, id=_id(17), command_id=_id(15), command="bundle", done=True, bundle=bundles),
-        Reply(**head, id=_id(19), command_id=_id(18), command="shadow", done=True, shadow=shadow),
-        Reply(
-            **head,
-            id=_id(14),
-            command_id=_id(6),
-            command="pause",
-            done=False,
-            refusal="replayed",
-            reason="its id was used before; give every command an id of its own",
-        ),
-    ]
-
-
-def _id(number: int) -> str:
-    return f"019f2b1c-7e40-7000-8000-{number:012x}"
+def _picture(name: str) -> dict[str, Any]:
+    content_type = PICTURE_CHANNELS[name].content_type
+    return {"name": name, "contentType": content_type, "payload": {"type": "string", "format": "binary"}}
 
 
 def documents() -> dict[str, str]:
@@ -296,6 +181,9 @@ def _readme() -> str:
             about = f"\n`{example.command}`: {inspect.getdoc(example)}\n" if isinstance(example, Command) else ""
             text = json.dumps(example.model_dump(mode="json"), indent=2, ensure_ascii=False)
             parts.append(f"{about}\n```json\n{text}\n```\n")
+    for name, pictures in PICTURE_CHANNELS.items():
+        parts.append(f"\n## `{name}/<id>` (QoS 0)\n\n{pictures.summary} Content: `{pictures.content_type}`. ")
+        parts.append(f"`<id>`: {pictures.identity}.\n")
     return "".join(parts)
 
 

@@ -62,10 +62,24 @@ class Topics:
         """Topic of the station's replies to commands; QoS 1."""
         return f"{self.prefix}/reply"
 
-    def image(self, verdict_id: str) -> str:
-        """Return the topic of the picture that belongs to a verdict; QoS 0."""
+    @property
+    def label(self) -> str:
+        """Topic of what people say about the station's parts; the page publishes it, QoS 1."""
+        return f"{self.prefix}/label"
+
+    def image(self, identity: str) -> str:
+        """Return the topic of the picture of a part, or of a snapshot; QoS 0.
+
+        Args:
+            identity: Id of the verdict, or of the command `snapshot`.
+        """
+        check_level("identity", identity)
+        return f"{self.prefix}/image/{identity}"
+
+    def map(self, verdict_id: str) -> str:
+        """Return the topic of the anomaly map that belongs to the picture of a part; QoS 0."""
         check_level("verdict_id", verdict_id)
-        return f"{self.prefix}/image/{verdict_id}"
+        return f"{self.prefix}/map/{verdict_id}"
 
 
 def check_level(name: str, level: str) -> None:

@@ -6,13 +6,14 @@ frame, and by the part's pose to the frame.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_inspect.edge.frame.pose import Pose
+from edge_inspect.edge.frame.pose import Matrix, Pose
 
 
 @dataclass(frozen=True)
@@ -81,23 +82,45 @@ class Placement:
         (left, top), (right, bottom) = self.to_aligned(x0, y0), self.to_aligned(x1, y1)
         return round(left), round(top), round(right), round(bottom)
 
-    def map_to_frame(self, values: NDArray[np.float32], width: int, height: int) -> NDArray[np.float32]:
-        """Return the canvas's map resampled to a frame of `width` x `height`; 0 where the network saw nothing."""
+    def map_to_frame(
+        self, values: NDArray[np.float32], width: int, height: int, step: tuple[float, float] = (1.0, 1.0)
+    ) -> NDArray[np.float32]:
+        """Return the canvas's map in the plane of the frame; 0 where the network saw nothing.
+
+        Args:
+            values: The map, (height, width) float32 of the canvas.
+            width: Width of the result in pixels.
+            height: Height of the result in pixels.
+            step: Frame pixels per pixel of the result, horizontally and vertically; (1, 1) means that the result has
+                the frame's resolution.
+        """
         x0, y0, x1, y1 = self.valid
         seen = values[y0:y1, x0:x1]
         left, top = self.to_aligned(x0, y0)
-        # Between pixel centres: canvas = (frame + 1/2 - left) / scale - 1/2.
+        across, down = step
+        # Between pixel centres: canvas = (step * (result + 1/2) - left) / scale - 1/2.
         matrix = np.array(
             [
-                [1 / self.scale_x, 0, (0.5 - left) / self.scale_x - 0.5],
-                [0, 1 / self.scale_y, (0.5 - top) / self.scale_y - 0.5],
+                [across / self.scale_x, 0, (0.5 * across - left) / self.scale_x - 0.5],
+                [0, down / self.scale_y, (0.5 * down - top) / self.scale_y - 0.5],
             ]
         )
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
         whole = cv2.warpAffine(seen, matrix, (width, height), flags=flags, borderMode=cv2.BORDER_REPLICATE)
         inside = np.zeros((height, width), np.float32)
         x0, y0, x1, y1 = self.seen
-        inside[y0:y1, x0:x1] = whole[y0:y1, x0:x1]
+        rows = slice(math.floor(y0 / down), math.ceil(y1 / down))
+        columns = slice(math.floor(x0 / across), math.ceil(x1 / across))
+        inside[rows, columns] = whole[rows, columns]
         if self.pose is not None and self.pose.moved:
-            inside = np.asarray(cv2.warpAffine(inside, self.pose.to_frame, (width, height)), np.float32)
+            inside = np.asarray(cv2.warpAffine(inside, _stepped(self.pose.to_frame, step), (width, height)), np.float32)
         return inside
+
+
+def _stepped(matrix: Matrix, step: tuple[float, float]) -> Matrix:
+    """Return a pose's matrix between two planes with `step` frame pixels per pixel; pixel centres on whole numbers."""
+    each = np.array(step)
+    # A pixel's centre in the frame is frame = step * (plane + 1/2) - 1/2.
+    offset = 0.5 * each - 0.5
+    turn = matrix[:, :2] * each / each[:, None]
+    return np.column_stack([turn, (matrix[:, :2] @ offset + matrix[:, 2] - offset) / each])

@@ -125,6 +125,9 @@ def _counted(health: Health) -> Iterator[Family]:
         yield _one("evidence_saved_total", "counter", "Pictures saved as evidence.", evidence.saved)
         yield _one("evidence_dropped_total", "counter", "Pictures that could not be saved.", evidence.dropped)
         yield _one("evidence_failing", "gauge", "1 while no evidence can be saved.", evidence.problem is not None)
+    if (pictures := health.pictures) is not None:
+        yield _one("pictures_published_total", "counter", "Pictures of parts published.", pictures.published)
+        yield _one("pictures_dropped_total", "counter", "Pictures of parts due but not published.", pictures.dropped)
 
 
 def _seen(health: Health) -> Iterator[Family]:

@@ -5,7 +5,7 @@ encodings.py        the encodings JSON and Sparkplug B: session and topics of ea
 reconnection.py     reconnects: MQTT version, logging of problems, pauses
 session.py          one connection from CONNECT to its end
 confirmation.py     confirms messages with QoS 0, which the broker does not acknowledge
-properties.py       the MQTT 5 properties of the contract's messages
+properties.py       QoS and MQTT 5 properties of the contract's messages
 connection.py       makes a client and sends its CONNECT
 tls.py              the TLS socket of a connection
 problem.py          the problem of a connection, and the meaning of reason codes
@@ -17,6 +17,8 @@ broker.py           what this process knows about a broker, over all connections
 drain.py            sends waiting messages, in order
 in_flight.py        messages that are not acknowledged yet
 notices.py          waiting statuses, health, replies and pictures
+pictures.py         publishes pictures of parts, over a connection of their own
+picture_choice.py   chooses the parts whose pictures are published
 resends.py          requests to send parts again
 suspicion.py        finds the message at which a broker ends the connection
 trial.py            a trial connection, for `edge-inspect check --connect`

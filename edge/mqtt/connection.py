@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Callable
+from typing import NamedTuple
 
 from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
@@ -22,15 +23,31 @@ from edge_inspect.edge.mqtt.tls import secure_context
 
 MQTT5 = MQTTProtocolVersion.MQTTv5
 MQTT311 = MQTTProtocolVersion.MQTTv311
-# Largest packet that the broker may send. Stations receive commands; the bridge receives verdicts and defects. A
-# command above the limit for commands is refused with a reply; a packet above this limit is dropped by the broker.
-_LARGEST_INCOMING = 2**18
+
+
+class Receiving(NamedTuple):
+    """What a client receives, and what the broker keeps for it.
+
+    Attributes:
+        largest: Largest packet that the broker may send, in bytes. The broker drops a larger one. Stations receive
+            commands, and the bridge receives verdicts and defects.
+        kept_s: Seconds for which the broker keeps the client's subscriptions, and messages with QoS 1, after the
+            connection has ended. With MQTT 3.1.1 the broker decides for how long. 0: it keeps nothing.
+    """
+
+    largest: int = 2**18
+    kept_s: int = 0
+
+
+RECEIVING = Receiving()
 
 # paho does not annotate it.
 _new_properties: Callable[[int], Properties] = Properties
 
 
-def new_client(name: str, protocol: MQTTProtocolVersion, settings: MqttSettings) -> Client:
+def new_client(
+    name: str, protocol: MQTTProtocolVersion, settings: MqttSettings, receiving: Receiving = RECEIVING
+) -> Client:
     """Return a client that is ready to connect.
 
     Raises:
@@ -40,7 +57,7 @@ def new_client(name: str, protocol: MQTTProtocolVersion, settings: MqttSettings)
         CallbackAPIVersion.VERSION2,
         client_id=name,
         protocol=protocol,
-        clean_session=None if protocol == MQTT5 else True,
+        clean_session=None if protocol == MQTT5 else not receiving.kept_s,
         reconnect_on_failure=False,
     )
     client.connect_timeout = settings.connect_timeout_s
@@ -57,7 +74,9 @@ def new_client(name: str, protocol: MQTTProtocolVersion, settings: MqttSettings)
     return client
 
 
-def connect(client: Client, protocol: MQTTProtocolVersion, settings: MqttSettings) -> None:
+def connect(
+    client: Client, protocol: MQTTProtocolVersion, settings: MqttSettings, receiving: Receiving = RECEIVING
+) -> None:
     """Send CONNECT.
 
     Raises:
@@ -66,8 +85,16 @@ def connect(client: Client, protocol: MQTTProtocolVersion, settings: MqttSetting
     try:
         if protocol == MQTT5:
             properties = _new_properties(PacketTypes.CONNECT)
-            properties.MaximumPacketSize = _LARGEST_INCOMING
-            client.connect(settings.host, settings.port, settings.keepalive_s, clean_start=True, properties=properties)
+            properties.MaximumPacketSize = receiving.largest
+            if receiving.kept_s:
+                properties.SessionExpiryInterval = receiving.kept_s
+            client.connect(
+                settings.host,
+                settings.port,
+                settings.keepalive_s,
+                clean_start=not receiving.kept_s,
+                properties=properties,
+            )
         else:
             client.connect(settings.host, settings.port, settings.keepalive_s)
     except (OSError, UnicodeError) as problem:

@@ -47,7 +47,7 @@ def opener(
         on_command: Called with each command; `None`: the station receives no commands.
         allowed: Commands that the station carries out.
     """
-    name = _client_id(topics, settings)
+    name = used_client_id(topics, settings)
     if settings.encoding == "sparkplug_b":
         # Sparkplug needs protobuf, which belongs to an extra and may not be installed.
         from edge_inspect.edge.mqtt.sparkplug.node import EdgeNode
@@ -64,8 +64,14 @@ def opener(
     return lambda terms, will: Session(name, terms, settings, LastWill(topics.status, will.to_json()), commands)
 
 
-def used_topics(topics: Topics, settings: MqttSettings) -> UsedTopics:
-    """Return the topics that a station publishes and subscribes to, in the encoding that the settings name."""
+def used_topics(topics: Topics, settings: MqttSettings, *, pictures: bool = False) -> UsedTopics:
+    """Return the topics that a station publishes and subscribes to, in the encoding that the settings name.
+
+    Args:
+        topics: Topics of the station.
+        settings: Settings of the connection.
+        pictures: Whether the station publishes pictures of parts.
+    """
     if settings.encoding == "sparkplug_b":
         from edge_inspect.edge.mqtt.sparkplug.node import NAMESPACE, EdgeNode
 
@@ -73,6 +79,8 @@ def used_topics(topics: Topics, settings: MqttSettings) -> UsedTopics:
         hosts = [f"{NAMESPACE}/STATE/{settings.primary_host}"] if settings.primary_host is not None else []
         return UsedTopics([node.topic(verb) for verb in ("NBIRTH", "NDATA", "NDEATH")], [node.topic("NCMD"), *hosts])
     publish = [topics.verdict, topics.defect, topics.status, topics.health, topics.reply, topics.image(uuid7())]
+    if pictures:
+        publish.append(topics.map(uuid7()))
     subscribe = [topics.command]
     if settings.home_assistant is not None:
         discovery = Discovery(topics, settings.home_assistant)
@@ -86,7 +94,8 @@ def client_id(topics: Topics) -> str:
     return f"edge-inspect-{topics.site}-{topics.line}-{topics.station}-{box_id()}"
 
 
-def _client_id(topics: Topics, settings: MqttSettings) -> str:
+def used_client_id(topics: Topics, settings: MqttSettings) -> str:
+    """Return the MQTT client id with which a station connects: the one of the settings, or the default."""
     if settings.client_id is None:
         return client_id(topics)
     return settings.client_id.format(site=topics.site, line=topics.line, station=topics.station)

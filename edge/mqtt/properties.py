@@ -1,4 +1,4 @@
-"""The MQTT 5 properties of the contract's messages."""
+"""How each kind of the contract's messages is sent: QoS, retained or not, and its MQTT 5 properties."""
 
 from __future__ import annotations
 
@@ -9,9 +9,23 @@ from paho.mqtt.properties import Properties
 
 from edge_inspect.edge.contract.fields import CONTRACT_VERSION
 
+DELIVERY = {
+    "verdict": (1, False),
+    "defect": (1, False),
+    "status": (1, True),
+    "reply": (1, False),
+    "health": (0, True),
+    "image": (0, False),
+    "map": (0, False),
+    "label": (1, False),
+}
+"""QoS of each kind of message, and whether it is retained."""
+
 # paho does not annotate these.
 _new_properties: Callable[[int], Properties] = Properties
 _pack: Callable[[Properties], bytes] = Properties.pack
+# Content types of the messages that are not JSON.
+_PICTURES = {"image": "image/jpeg", "map": "image/png"}
 
 
 class MessageProperties:
@@ -66,8 +80,8 @@ def will_properties(schema: str) -> Properties:
 
 
 def _describe(properties: Properties, schema: str) -> None:
-    if schema == "image":
-        properties.ContentType = "image/jpeg"
+    if schema in _PICTURES:
+        properties.ContentType = _PICTURES[schema]
         return
     properties.PayloadFormatIndicator = 1
     properties.ContentType = "application/json"

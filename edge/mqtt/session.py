@@ -20,12 +20,12 @@ from edge_inspect.edge.configuration.mqtt_settings import MqttSettings
 from edge_inspect.edge.contract.commands import ReturnAddress
 from edge_inspect.edge.mqtt.broker import VERSIONS, Terms
 from edge_inspect.edge.mqtt.confirmation import Confirmations
-from edge_inspect.edge.mqtt.connection import MQTT5, connect, new_client
+from edge_inspect.edge.mqtt.connection import MQTT5, RECEIVING, Receiving, connect, new_client
 from edge_inspect.edge.mqtt.failure import explain_silence
 from edge_inspect.edge.mqtt.in_flight import InFlight, Token
 from edge_inspect.edge.mqtt.limits import Limits
 from edge_inspect.edge.mqtt.problem import ConnectionProblem, describe_reason, refusal
-from edge_inspect.edge.mqtt.properties import MessageProperties, message_properties, will_properties
+from edge_inspect.edge.mqtt.properties import DELIVERY, MessageProperties, message_properties, will_properties
 
 log = logging.getLogger(__name__)
 
@@ -35,19 +35,9 @@ OnMessage = Callable[[bytes, bool, ReturnAddress | None], None]
 UNSUPPORTED_VERSION = 0x84
 # Not authorized, topic name invalid: all messages of this topic will be refused, but other topics may be accepted.
 _OF_A_TOPIC = {0x87, 0x90}
-# Fixed header, length of the topic, packet id.
-_PACKET_OVERHEAD = 1 + 4 + 2 + 2
+_PACKET_OVERHEAD = 1 + 4 + 2 + 2  # fixed header, length of the topic, packet id
 # Exceptions that paho raises, depending on its version, for bytes that are not a packet.
 _MALFORMED = (MQTTException, LookupError, ValueError, AssertionError, TypeError, struct.error)
-# QoS of each kind of message, and whether it is retained.
-_DELIVERY = {
-    "verdict": (1, False),
-    "defect": (1, False),
-    "status": (1, True),
-    "reply": (1, False),
-    "health": (0, True),
-    "image": (0, False),
-}
 
 
 class LastWill(NamedTuple):
@@ -68,6 +58,7 @@ class Session:
         settings: Settings of the connection.
         will: Last will; `None` for no will.
         subscriptions: Topics to subscribe to, each with the function that is called with its messages, inside `turn`.
+        receiving: Limits of what the client receives.
 
     Raises:
         ConnectionProblem: The connection cannot be made, or has ended; every method raises it.
@@ -80,6 +71,7 @@ class Session:
         settings: MqttSettings,
         will: LastWill | None,
         subscriptions: Mapping[str, OnMessage],
+        receiving: Receiving = RECEIVING,
     ) -> None:
         self.connected = False
         """Whether messages may be sent."""
@@ -99,7 +91,7 @@ class Session:
         self._handling = False
         self._problem: ConnectionProblem | None = None
         self._properties = MessageProperties(is_5=self._is_5, expiry_s=settings.message_expiry_s)
-        self._client = new_client(client_id, terms.protocol, settings)
+        self._client = new_client(client_id, terms.protocol, settings, receiving)
         self._confirmations = Confirmations(self._client, self.in_flight)
         self._client.on_connect = self._on_connect
         self._client.on_disconnect = self._on_disconnect
@@ -112,7 +104,7 @@ class Session:
             described = will_properties("status") if self._is_5 and will.of_contract else None
             retain = will.of_contract and terms.retain
             self._client.will_set(will.topic, will.payload, terms.qos, retain=retain, properties=described)
-        connect(self._client, terms.protocol, settings)
+        connect(self._client, terms.protocol, settings, receiving)
         connection = self._client.socket()
         if isinstance(connection, socket.socket):
             # Without this, a small packet such as a reply would wait until TCP has acknowledged the packet before it.
@@ -128,6 +120,11 @@ class Session:
     def subscribed(self) -> bool:
         """Whether the broker has confirmed every subscription, so that no later message is missed."""
         return self.connected and not self._subscribing
+
+    @property
+    def writing(self) -> bool:
+        """Whether bytes wait until the connection accepts them."""
+        return self._client.want_write()
 
     @property
     def free(self) -> int:
@@ -146,7 +143,7 @@ class Session:
 
         A reply is also sent to the return address `back`, with its correlation data.
         """
-        qos, retain = _DELIVERY[schema]
+        qos, retain = DELIVERY[schema]
         properties = None
         if back is not None and self._can_answer(back, topic, payload):
             properties = message_properties(schema, correlation=back.correlation)
@@ -318,11 +315,14 @@ class Session:
         self._confirmations.take(mid)
 
     def _on_message(self, client: Client, userdata: object, message: MQTTMessage) -> None:
+        # An exception while a message is handled is a bug, so `_read` must not treat it as the broker's mistake.
+        self._handling = True
+        self._take(message)
+        self._handling = False
+
+    def _take(self, message: MQTTMessage) -> None:
         if message.topic in self._subscriptions:
-            # An exception in this function is a bug, so `_read` must not treat it as the broker's mistake.
-            self._handling = True
             self._subscriptions[message.topic](bytes(message.payload), message.retain, _return_address(message))
-            self._handling = False
 
     def _on_publish(
         self, client: Client, userdata: object, mid: int, reason: ReasonCode, properties: Properties

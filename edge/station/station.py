@@ -22,6 +22,7 @@ from edge_inspect.edge.frame.images import Frame
 from edge_inspect.edge.health.picture import examine
 from edge_inspect.edge.health.report import StationReport
 from edge_inspect.edge.health.stage import Stage, StageName
+from edge_inspect.edge.mqtt.pictures import open_pictures
 from edge_inspect.edge.sinks.sink import open_sink
 from edge_inspect.edge.station.alarms import Alarms
 from edge_inspect.edge.station.box_resources import BoxResources
@@ -31,6 +32,7 @@ from edge_inspect.edge.station.command_admission import CommandAdmission
 from edge_inspect.edge.station.command_execution import CommandExecutor, CommandInbox, possible_commands
 from edge_inspect.edge.station.frame_requests import FrameRequests
 from edge_inspect.edge.station.part import InspectedPart, PartInProgress
+from edge_inspect.edge.station.part_keepers import PartKeepers
 from edge_inspect.edge.station.ring import FrameRing, WaitingFrame
 from edge_inspect.edge.station.shadow import Shadow
 from edge_inspect.edge.station.state import StationState
@@ -88,30 +90,22 @@ class Station:
         self._alarms = Alarms(self.state, box.outbox, self.ring)
         self._shadow = Shadow(box.shadow_file(station.name), station.name, station.shadow, self.state.note)
         self._trigger: TriggerThread | None = None
-        allow, max_age_s = settings.commands.allow, settings.commands.max_age_s
-        admission = CommandAdmission(allow, max_age_s, memory=box.command_memory(station.name))
+        commands = settings.commands
+        admission = CommandAdmission(commands.allow, commands.max_age_s, memory=box.command_memory(station.name))
         inbox, started = CommandInbox(), time.monotonic()
         # The sink is opened before the engine is built, so that subscribers see `starting` during that time.
-        allowed = possible_commands(settings.commands, station)
+        allowed = possible_commands(commands, station)
         status, degrade = self._status("starting"), self.state.degrade
         self._sink = open_sink(settings, self.name, box.outbox, status, inbox.receive, degrade, allowed=allowed)
+        self._keepers = PartKeepers(self.name, box.evidence, open_pictures(settings, station))
         try:
             self.bundles = StationBundles(settings, station, box, degrade)
             self._shadow.follow(self.bundles.current)
             self._commands = CommandExecutor(
-                settings.commands,
-                admission,
-                station,
-                box,
-                self._requests,
-                self.state,
-                self._shadow,
-                self.bundles,
-                self._sink,
+                commands, admission, station, box, self._requests, self.state, self._shadow, self.bundles, self._sink
             )
-            topics = Topics(settings.site, settings.line, station.name)
             self._health = StationHealth(
-                topics,
+                Topics(settings.site, settings.line, station.name),
                 box,
                 self._sink,
                 stages=self.stages,
@@ -119,12 +113,14 @@ class Station:
                 statistics=self._statistics,
                 bundles=self.bundles,
                 shadow=self._shadow,
+                pictures=self._keepers.pictures,
                 state=self.state,
                 commands=self._commands.counts,
                 started=started,
             )
             inbox.open(self._commands.receive)
         except BaseException:
+            self._keepers.close()
             self._sink.close()
             raise
 
@@ -253,6 +249,7 @@ class Station:
         self._camera.close(timeout / 4)
         while self.ring.take() is not None:  # there was no time to inspect them
             self._statistics.count_failed()
+        self._keepers.close()
         self.publish_health()
         self._sink.close(timeout * 3 / 4)
 
@@ -308,7 +305,7 @@ class Station:
         return InspectedPart(waiting.capture, loaded, decision, (time.monotonic() - waiting.since) * 1000), anomaly
 
     def _finish(self, part: InspectedPart, anomaly: AnomalyMap) -> bool:
-        """Store the verdict; return whether the frame is kept as evidence, so that it must not be overwritten."""
+        """Store the verdict; return whether the frame is kept for saving or publishing, and must not be overwritten."""
         engine, outbox = self.stages["engine"], self.stages["outbox"]
         engine.idle("its verdict is being stored")
         outbox.work()
@@ -325,18 +322,15 @@ class Station:
         engine.idle("its verdict is stored")
         self._statistics.count(verdict.ok, part.latency_ms)
         self.state.recover()
-        evidence = self._box.evidence
         try:
             part.bundle.watch.add(part.decision)
             sample = verdict.shadow and self._shadow.wants_frame
             if verdict.shadow:
                 self._shadow.take(verdict, examine(part.capture.frame))
-            return evidence is not None and evidence.offer(
-                self.name, verdict, part.decision.regions, part.capture.frame, anomaly, sample=sample
-            )
+            return self._keepers.offer(part, verdict, anomaly, sample=sample)
         except Exception:  # a bug of this program; the part has its verdict already
-            log.exception("%s: a part is missing in the statistics of scores, or in the evidence", self.name)
-            return evidence is not None
+            log.exception("%s: a part is missing in the statistics of scores, the evidence or the pictures", self.name)
+            return True
 
     def _store(self, part: InspectedPart) -> Verdict:
         self._shadow.follow(part.bundle)

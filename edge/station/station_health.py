@@ -18,6 +18,7 @@ from edge_inspect.edge.contract.health import (
 from edge_inspect.edge.contract.topics import Topics
 from edge_inspect.edge.health.report import StationReport
 from edge_inspect.edge.health.stage import Stage, StageName
+from edge_inspect.edge.mqtt.pictures import PicturePublisher
 from edge_inspect.edge.sinks.sink import Sink
 from edge_inspect.edge.station.box_resources import BoxResources
 from edge_inspect.edge.station.bundles import StationBundles
@@ -39,6 +40,7 @@ class StationHealth:
         statistics: Counts and latencies of parts.
         bundles: Bundles of the station; the one in force compares pictures and scores with its calibration.
         shadow: Shadow of the station.
+        pictures: Publishes pictures of parts; `None` if none are published.
         state: State of the station, for the report.
         commands: Returns the counts of the station's commands.
         started: Time at which the station was started, in seconds of `time.monotonic`.
@@ -58,6 +60,7 @@ class StationHealth:
         statistics: Statistics,
         bundles: StationBundles,
         shadow: Shadow,
+        pictures: PicturePublisher | None,
         state: StationState,
         commands: Callable[[], CommandCounts],
         started: float,
@@ -65,6 +68,7 @@ class StationHealth:
         self._topics, self._box, self._sink = topics, box, sink
         self._stages, self._ring, self._statistics = stages, ring, statistics
         self._bundles, self._shadow, self._state, self._commands = bundles, shadow, state, commands
+        self._pictures = pictures
         self._started = started
         self._changes: list[HealthWarning] = []
         self.published: Health | None = None
@@ -139,6 +143,7 @@ class StationHealth:
             "drift": loaded.watch.drift(),
             "rejects": loaded.watch.rejects(),
             "shadow": self._shadow.health(),
+            "pictures": None if self._pictures is None else self._pictures.health(),
             "cause": loaded.watch.cause(),
             "remedy": loaded.watch.remedy(),
         }

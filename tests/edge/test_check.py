@@ -53,6 +53,18 @@ def test_what_the_broker_does_not_allow_is_status_1(
     status, said = check("--connect", mqtt=at(broker.port))
     assert status == 1 and "may not publish to edge-inspect/v1/p/l/a/image/" in said and "Traceback" not in said
     assert said.count("may not") == 1
+    (tmp_path / "acl").write_text("topic write edge-inspect/v1/p/l/a/+\ntopic write edge-inspect/v1/p/l/a/image/+\n")
+    broker.stop()
+    broker.start()
+    assert check("--connect", mqtt=at(broker.port))[0] == 0
+    pictures = {
+        "name": "a",
+        "camera": f"folder:{tmp_path / 'parts'}",
+        "bundle": str(tmp_path / "flange"),
+        "pictures": {},
+    }
+    status, said = check("--connect", mqtt=at(broker.port), stations=[pictures])
+    assert status == 1 and said.count("may not") == 1 and "may not publish to edge-inspect/v1/p/l/a/map/" in said
     (tmp_path / "acl").write_text("topic read edge-inspect/#\n")
     broker.stop()
     broker.start()

@@ -22,7 +22,7 @@ def analyze(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([ANALYZE, *arguments, "--no-pager"], capture_output=True, text=True, check=False)
 
 
-UNITS = ["edge-inspect.service", "edge-inspect-bridge.service"]
+UNITS = ["edge-inspect.service", "edge-inspect-bridge.service", "edge-inspect-page.service"]
 
 
 @pytest.fixture(params=UNITS)
@@ -78,7 +78,8 @@ def test_make_installs_into_a_folder_and_uninstalls_all_but_the_configuration(tm
         assert "/opt/" not in each.read_text()
         documentation = next(line for line in each.read_text().splitlines() if line.startswith("Documentation=file://"))
         assert (destination / documentation.removeprefix("Documentation=file:///")).is_file()
-    assert (destination / "etc/edge-inspect/bridge.yaml").is_file()
+    for name in ("bridge.yaml", "page.yaml"):
+        assert (destination / "etc/edge-inspect" / name).is_file()
     config = destination / "etc/edge-inspect/config.yaml"
     config.write_text("site: kept\n")
     # What it installed is what runs; its dependencies are lent by this environment.

@@ -231,6 +231,33 @@ def test_plain_finds_masks_with_and_without_their_suffix(tmp_path: Path) -> None
     ]
 
 
+def test_plain_reads_defects_by_their_kind(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    category = plain(tmp_path)
+    for place in ("scratch/0.png", "bent lid/9.jpg", "good/0.jpg"):
+        picture(category.root / "defects" / place)
+    picture(category.root / "masks" / "scratch" / "0_mask.png", 255)
+    assert [entry for entry in found(category) if entry[0] != "good"] == [
+        ("bent lid", "defects/bent lid/9.jpg", None),
+        ("defect", "defects/0.jpg", "masks/0_mask.png"),
+        ("defect", "defects/1.jpg", "masks/1.bmp"),
+        ("defects/good", "defects/good/0.jpg", None),
+        ("scratch", "defects/scratch/0.png", "masks/scratch/0_mask.png"),
+    ]
+    assert "not searched" not in caplog.text
+    picture(category.root / "masks" / "dent" / "3.png", 255)
+    with pytest.raises(DataSetError, match=r"masks/dent/3.png: matches no image in .*defects/dent"):
+        category.test_images()
+
+
+def test_plain_with_kinds_of_defects_alone_can_test(tmp_path: Path) -> None:
+    category = plain(tmp_path)
+    for folder in ("defects", "masks"):
+        for path in (category.root / folder).iterdir():
+            path.unlink()
+    picture(category.root / "defects" / "scratch" / "0.png")
+    assert [entry[0] for entry in found(category)] == ["good", "good", "scratch"]
+
+
 def split_of(root: Path, names: list[str]) -> tuple[set[str], set[str]]:
     """The names that a plain folder of these good pictures trains and tests with."""
     for folder in ("good", "defects"):

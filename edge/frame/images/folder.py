@@ -6,7 +6,7 @@ import logging
 import os
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -71,13 +71,19 @@ def look_into(folder: Path) -> Listing:
     return Listing(sorted(images), passed_over, folders)
 
 
-def list_images(folder: Path) -> list[Path]:
+def list_images(folder: Path, *, names_folders: bool = True) -> list[Path]:
     """Return the pictures of a folder, without those in folders inside it, sorted by name. Log what was skipped.
+
+    Args:
+        folder: The folder.
+        names_folders: Whether the log names folders inside; a caller that lists them too turns this off.
 
     Raises:
         ImageError: The folder cannot be read.
     """
     listing = look_into(folder)
+    if not names_folders:
+        listing = replace(listing, folders=0)
     if listing.images and str(listing):
         warn_once(f"{clean(folder)}: {listing}")
     return listing.images

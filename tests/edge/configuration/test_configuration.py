@@ -16,6 +16,7 @@ from edge_inspect.edge.configuration.file import check_settings, load_settings
 from edge_inspect.edge.configuration.settings import Settings
 from edge_inspect.edge.errors import ConfigurationError
 from edge_inspect.edge.frame.images import write_image
+from edge_inspect.edge.sinks import SINKS
 
 Fields = dict[str, Any]
 
@@ -100,7 +101,7 @@ def test_unknown_keys_name_those_there_are(tmp_path: Path) -> None:
     wrong = good(sites="x", mqtt={"tls": {"ca": "ca.pem"}}, engine={"treads": 2}, stations=[station(nmae="a")])
     assert mistakes(tmp_path, wrong) == [
         "stations.0.nmae: unknown key; the keys are name, camera, bundle, precision, policy, trigger, queue, "
-        "mm_per_px, min_region_px, min_region_mm2, defect_share, shadow",
+        "mm_per_px, min_region_px, min_region_mm2, defect_share, shadow, pictures",
         "mqtt.tls.ca: unknown key; the keys are ca_file, certificate, key",
         "engine.treads: unknown key; the keys are name, threads, cache",
         "sites: unknown key; the keys are site, line, stations, bundles, sink, mqtt, outbox, commands, engine, "
@@ -256,6 +257,43 @@ mqtt: {}
 def test_what_would_fail_later_is_refused(tmp_path: Path, change: Fields, why: str) -> None:
     (said,) = mistakes(tmp_path, good(**change))
     assert said.startswith(why) and "secret" not in said
+
+
+@pytest.mark.parametrize("given", [{}, {"share": 1}, {"rejects": False, "share": 0.5}, {"per_second": 0.1}])
+def test_pictures_have_defaults(tmp_path: Path, given: Fields) -> None:
+    loaded = load(tmp_path, good(stations=[station(pictures=given), station(name="b")]))
+    expected = {"rejects": True, "share": 0.01, "per_second": 2, **given}
+    assert loaded.stations[0].pictures is not None and loaded.stations[0].pictures.model_dump() == expected
+    assert loaded.stations[1].pictures is None, "default: none are published"
+
+
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [
+        ({"rejects": False, "share": 0}, "stations.0.pictures: with rejects: false and share: 0 no picture is publ"),
+        ({"share": 1.5}, "stations.0.pictures.share: "),
+        ({"share": -0.1}, "stations.0.pictures.share: "),
+        ({"share": True}, "stations.0.pictures.share: must be a number, and true is not one"),
+        ({"per_second": 0}, "stations.0.pictures.per_second: "),
+        ({"per_second": float("inf")}, "stations.0.pictures.per_second: "),
+        ({"rejects": 3}, "stations.0.pictures.rejects: "),
+        ({"quality": 90}, "stations.0.pictures.quality: "),
+        ("rejects", "stations.0.pictures: "),
+    ],
+)
+def test_wrong_settings_of_pictures_are_refused(tmp_path: Path, given: Any, why: str) -> None:
+    (said,) = mistakes(tmp_path, good(stations=[station(pictures=given)]))
+    assert said.startswith(why), said
+
+
+def test_pictures_need_json_over_mqtt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stations = [station(), station(name="b", pictures={}), station(name="c", pictures={"share": 0.1})]
+    said = refused(tmp_path, good(stations=stations, mqtt={"encoding": "sparkplug_b"}))
+    assert "stations: b, c: pictures need JSON; set mqtt.encoding to json, or leave pictures out" in said
+    monkeypatch.setitem(SINKS, "lines", "line_sink:open_sink")
+    said = refused(tmp_path, good(stations=stations, sink="lines:/tmp/out"))
+    assert "stations: b, c: pictures are published by the sink mqtt only; set sink to mqtt, or leave" in said
+    assert load(tmp_path, good(sink="lines:/tmp/out")).stations[0].pictures is None
 
 
 @pytest.mark.parametrize("content", [b"", b"# nothing\n", b"- a\n- b\n", b"plant", b"3"])

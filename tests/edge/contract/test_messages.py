@@ -30,6 +30,7 @@ from edge_inspect.edge.contract.messages import (
     BundleReference,
     Defect,
     FrameSize,
+    LabelMessage,
     Region,
     Status,
     Verdict,
@@ -122,6 +123,37 @@ def test_a_payload_reads_back_as_the_same_message(message: Any) -> None:
     assert type(message).model_validate_json(message.to_json()) == message
 
 
+def label(**changes: Any) -> LabelMessage:
+    values: dict[str, Any] = {
+        "at": MOMENT,
+        "by": "maria",
+        "word": "good",
+        "site": "plant",
+        "line": "line 1",
+        "station": "über",
+        "verdict": verdict(),
+        "picture_sha256": "0a" * 32,
+    }
+    return LabelMessage(**{**values, **changes})
+
+
+@pytest.mark.parametrize("word", ["good", "defect", "unsure", None])
+def test_a_label_holds_the_word_and_the_whole_verdict(word: str | None) -> None:
+    said = label(word=word, defect_class="kratzer, tief" if word == "defect" else None)
+    payload = json.loads(said.to_json())
+    assert (payload["contract"], payload["word"], payload["by"]) == (1, word, "maria")
+    assert Verdict.model_validate(payload["verdict"]) == said.verdict
+    assert LabelMessage.model_validate_json(said.to_json()) == said
+
+
+@pytest.mark.parametrize(
+    "changes", [{"word": "bad"}, {"by": ""}, {"picture_sha256": "0A" * 32}, {"verdict": None}, {"picture": "x.jpg"}]
+)
+def test_a_label_that_the_contract_does_not_know_is_refused(changes: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError, match=next(iter(changes))):
+        label(**changes)
+
+
 def test_a_defect_has_the_verdicts_id_and_sequence() -> None:
     rejected = verdict(sequence=41)
     defect = Defect.of(rejected, (REGION,))
@@ -185,6 +217,11 @@ def test_topics() -> None:
         "reply",
     ]
     assert topics.image("7") == "edge-inspect/v1/plant/line 1/über/image/7"
+    assert topics.map("7") == "edge-inspect/v1/plant/line 1/über/map/7"
+    assert topics.label == "edge-inspect/v1/plant/line 1/über/label"
+    for level in (topics.image, topics.map):
+        with pytest.raises(ValueError, match="'7/8'"):
+            level("7/8")
 
 
 @pytest.mark.parametrize("bad", ["", "a/b", "a+", "#", "a\0", "\n", "\ud800", "x" * 65])
@@ -233,12 +270,13 @@ def test_uuid7_is_unique_between_threads() -> None:
 
 def test_schemas_name_every_field() -> None:
     schemas = json_schemas()
-    assert set(schemas) == {"verdict", "defect", "status", "health", "command", "reply"}
+    assert set(schemas) == {"verdict", "defect", "status", "health", "command", "reply", "label"}
     assert set(schemas["verdict"]["properties"]) == set(json.loads(verdict().to_json()))
     assert schemas["verdict"]["properties"]["captured_at"]["format"] == "date-time"
     messages = [schema for name, schema in schemas.items() if name != "command"]
     assert all(schema["additionalProperties"] is False for schema in messages)
-    assert all({"id", "boot_id", "sequence"} <= set(schema["required"]) for schema in messages)
+    of_stations = [schema for name, schema in schemas.items() if name not in ("command", "label")]
+    assert all({"id", "boot_id", "sequence"} <= set(schema["required"]) for schema in of_stations)
     # Every field is always there.
     assert set(schemas["health"]["required"]) == set(json.loads(health().to_json()))
 

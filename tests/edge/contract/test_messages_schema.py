@@ -11,13 +11,21 @@ import pytest
 import yaml
 
 from edge_inspect.edge.contract.commands import COMMANDS, VERBS, Reply
+from edge_inspect.edge.contract.examples import examples
 from edge_inspect.edge.contract.health import Health
-from edge_inspect.edge.contract.messages import Defect, Status, Verdict
-from edge_inspect.edge.contract.schema import CHANNELS, asyncapi, documents, examples, main
+from edge_inspect.edge.contract.messages import Defect, LabelMessage, Status, Verdict
+from edge_inspect.edge.contract.schema import CHANNELS, PICTURE_CHANNELS, asyncapi, documents, main
 from edge_inspect.edge.contract.topics import Topics
 
 FOLDER = Path(__file__).parents[3] / "docs" / "mqtt"
-MODELS: dict[str, Any] = {"verdict": Verdict, "defect": Defect, "status": Status, "health": Health, "reply": Reply}
+MODELS: dict[str, Any] = {
+    "verdict": Verdict,
+    "defect": Defect,
+    "status": Status,
+    "health": Health,
+    "reply": Reply,
+    "label": LabelMessage,
+}
 
 
 def parsed(name: str, text: str) -> Any:
@@ -75,7 +83,8 @@ def test_the_channels_are_the_topics_and_everything_they_refer_to_is_there() -> 
     document = asyncapi()
     topics = Topics("{site}", "{line}", "{station}")
     for name, channel in document["channels"].items():
-        assert channel["address"] == (topics.image("{id}") if name == "image" else getattr(topics, name))
+        address = getattr(topics, name)
+        assert channel["address"] == (address("{id}") if name in PICTURE_CHANNELS else address)
         assert channel["messages"][name]["$ref"] == f"#/components/messages/{name}"
         assert name in document["components"]["messages"]
         assert document["operations"][name]["channel"]["$ref"] == f"#/channels/{name}"

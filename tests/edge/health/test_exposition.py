@@ -12,9 +12,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from promtool import promtool
 
 from edge_inspect.edge import __version__
+from edge_inspect.edge.contract.examples import examples
 from edge_inspect.edge.contract.health import Health, HealthWarning
 from edge_inspect.edge.contract.messages import BundleReference, State
-from edge_inspect.edge.contract.schema import examples
 from edge_inspect.edge.contract.topics import Topics
 from edge_inspect.edge.errors import ConfigurationError
 from edge_inspect.edge.health.exposition import expose

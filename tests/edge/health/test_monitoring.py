@@ -11,8 +11,8 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 from promtool import promtool
 
+from edge_inspect.edge.contract.examples import examples
 from edge_inspect.edge.contract.health import Health
-from edge_inspect.edge.contract.schema import examples
 from edge_inspect.edge.contract.topics import Topics
 from edge_inspect.edge.health.exposition import expose
 from edge_inspect.edge.health.histogram import Histogram

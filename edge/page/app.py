@@ -1,0 +1,84 @@
+"""All services of the page, and the HTTP application that uses them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import FileResponse, Response
+from starlette.routing import BaseRoute, Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from edge_inspect.edge.labels.store import LabelStore
+from edge_inspect.edge.page import gate, live_routes, login_routes, review_routes
+from edge_inspect.edge.page.audit import AuditLog
+from edge_inspect.edge.page.bundle_folder import BundleFolder
+from edge_inspect.edge.page.command_sender import CommandSender
+from edge_inspect.edge.page.drawings import Drawings
+from edge_inspect.edge.page.event_stream import EventStream
+from edge_inspect.edge.page.guard import EXCEPTION_HANDLERS
+from edge_inspect.edge.page.line_view import LineView
+from edge_inspect.edge.page.part_store import PartStore
+from edge_inspect.edge.page.people import People
+from edge_inspect.edge.page.review import Review
+from edge_inspect.edge.page.settings import PageSettings
+
+STATIC = Path(__file__).parent / "static"
+"""Folder of the files that browsers load."""
+
+
+@dataclass
+class Page:
+    """All services of the page. Routes find it as `request.app.state.page`."""
+
+    settings: PageSettings
+    line: LineView
+    events: EventStream
+    commands: CommandSender
+    bundles: BundleFolder
+    drawings: Drawings
+    people: People
+    audit: AuditLog
+    labels: LabelStore
+    parts: PartStore
+    review: Review
+
+
+def make_app(page: Page) -> Starlette:
+    """Return the application.
+
+    Args:
+        page: The services that its routes use.
+    """
+    routes: list[BaseRoute] = [
+        Route("/", _index),
+        Route("/static/texts.json", _texts),
+        Mount("/static", _StaticFiles(directory=STATIC, check_dir=False)),
+        *login_routes.routes,
+        *live_routes.routes,
+        *review_routes.routes,
+    ]
+    app = Starlette(routes=routes, middleware=gate.middleware(page.people), exception_handlers=EXCEPTION_HANDLERS)
+    app.state.page = page
+    return app
+
+
+class _StaticFiles(StaticFiles):
+    """Static files that browsers ask for again at every start, so that an update of the page reaches them."""
+
+    def file_response(self, *arguments: object, **more: object) -> Response:
+        response = super().file_response(*arguments, **more)  # type: ignore[arg-type]
+        response.headers["Cache-Control"] = "no-cache"
+        return response
+
+
+async def _index(request: Request) -> Response:
+    return FileResponse(STATIC / "index.html", headers={"Cache-Control": "no-cache"})
+
+
+async def _texts(request: Request) -> Response:
+    settings: PageSettings = request.app.state.page.settings
+    file = settings.texts or STATIC / "texts.json"
+    return FileResponse(file, media_type="application/json", headers={"Cache-Control": "no-cache"})
