@@ -62,7 +62,8 @@ def _bar(total: int, label: str, unit: str, done: int) -> tqdm[None] | None:
         from tqdm import tqdm
     except ModuleNotFoundError:
         return None
-    return tqdm(total=total, initial=done, desc=label, unit=unit, dynamic_ncols=True)
+    bar: tqdm[None] = tqdm(total=total, initial=done, desc=label, unit=unit, dynamic_ncols=True)
+    return bar
 
 
 def tracked(items: Iterable[T], total: int, label: str, unit: str) -> Iterator[T]:

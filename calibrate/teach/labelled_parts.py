@@ -106,8 +106,10 @@ def read_parts(folder: Path, bits: int | None, station: str | None = None) -> La
     for digest in both:
         why = f"the same picture is labelled good ({clean(good[digest].id)}) and defect; label it anew"
         broken.append(Contradiction(defects[digest].id, why))
-    kept = ([part for digest, part in each.items() if digest not in both] for each in (good, defects))
-    found = LabelledParts(*kept, unsure, broken)
+    kept_good, kept_defects = (
+        [part for digest, part in each.items() if digest not in both] for each in (good, defects)
+    )
+    found = LabelledParts(kept_good, kept_defects, unsure, broken)
     if not found.all:
         where = "" if station is None else f" of {clean(station)}"
         raise UsageError(

@@ -19,7 +19,7 @@ from edge_inspect.calibrate.teach.labelled_parts import Contradiction, LabelledP
 from edge_inspect.calibrate.teach.threshold_rule import TaughtThreshold, taught_threshold
 from edge_inspect.calibrate.teach.written_bundle import write_signed
 from edge_inspect.edge.bundle.bundle import Bundle
-from edge_inspect.edge.bundle.manifest import GOLDEN, REPORT, TAUGHT, DefectsFound, FlawsFound, Thresholds
+from edge_inspect.edge.bundle.manifest import GOLDEN, PARENT, REPORT, TAUGHT, DefectsFound, FlawsFound, Thresholds
 from edge_inspect.edge.bundle.promise import promise_of
 from edge_inspect.edge.contract.fields import Precision
 from edge_inspect.edge.engines.opening import open_checked_engine
@@ -219,6 +219,7 @@ class _Making:
 
     def _manifest(self, out: Path, limits: Mapping[Precision, Thresholds], after: float) -> dict[str, Any]:
         decision = self._parent.manifest.decision
+        identity = {"name": self._parent.manifest.name, "digest": self._parent.digest}
         flaws = self._flaws(limits)
         defects = found_kinds(self._judged, after) or self._known_defects()
         if self._lesson.networks:
@@ -247,7 +248,7 @@ class _Making:
                 defects=defects,
             )
             .with_tolerance(tolerance)
-            .with_provenance({TAUGHT: self._provenance(after)})
+            .with_provenance({TAUGHT: self._provenance(after), PARENT: identity})
             .as_dict()
         )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from types import TracebackType
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,7 @@ from edge_inspect.edge.frame.images import Frame
 
 Floats = NDArray[np.float32]
 Bools = NDArray[np.bool_]
+Value = TypeVar("Value", np.float32, np.bool_)
 
 
 class Observation(NamedTuple):
@@ -85,7 +86,7 @@ class Probe:
             grid = vectors.shape[1:]
             seen.append(_most(looked_at[place], grid))
             weighted = maps[-1] if placement.weights is None else maps[-1] * placement.weights[place]
-            values.append(_most(np.where(looked_at[place], weighted, 0), grid))
+            values.append(_most(np.where(looked_at[place], weighted, np.float32(0)), grid))
         score = self._score(np.stack(maps), looked_at, placement.weights)
         together = ([np.concatenate(each) for each in bank] for bank in (directions, distances))
         return Observation(placement.found, score, np.concatenate(values), np.concatenate(seen), *together)
@@ -96,8 +97,9 @@ class Probe:
         return float(shown.max() if self._top == 1 else np.partition(shown, -self._top)[-self._top :].mean())
 
 
-def _most(plane: NDArray[np.generic], grid: Sequence[int]) -> NDArray[np.generic]:
+def _most(plane: NDArray[Value], grid: Sequence[int]) -> NDArray[Value]:
     """Return the largest value of a plane, (H, W), within each cell of a grid of (h, w) cells, as (h w,)."""
     height, width = grid
     cells = plane.reshape(height, plane.shape[0] // height, width, plane.shape[1] // width)
-    return cells.max(axis=(1, 3)).reshape(-1)
+    largest: NDArray[Value] = cells.max(axis=(1, 3)).reshape(-1)
+    return largest

@@ -37,6 +37,11 @@ Parts on disk, and what people say about them:
     memory_features.py    describes a picture as the memory of a bundle sees it
     picture_features.py   describes a picture by its colours and edges
 
+Teaching:
+    teaching.py           runs `calibrate teach` as a process, and keeps what came of it
+    teaching_routes.py    its routes
+    child_process.py      a process at low priority that ends with the page
+
 People and security:
     users.py              the users in their file, with roles
     user_command.py       `edge-inspect page-user`: changes the file of users

@@ -29,6 +29,7 @@ from edge_inspect.edge.page.people import People
 from edge_inspect.edge.page.review import Review
 from edge_inspect.edge.page.server import PageServer
 from edge_inspect.edge.page.settings import PageSettings
+from edge_inspect.edge.page.teaching import Teaching
 from edge_inspect.edge.signals import Signals
 from edge_inspect.edge.systemd import notify
 
@@ -73,18 +74,20 @@ def _open(settings: PageSettings, counters: CountersFile, stack: contextlib.Exit
     stack.callback(parts.close)
     likeness = Likeness(parts, settings.data, partial(find_bundle, settings.bundles))
     stack.callback(likeness.close)
+    events, bundles = EventStream(line), BundleFolder(settings.bundles)
     return Page(
         settings=settings,
         line=line,
-        events=EventStream(line),
+        events=events,
         commands=CommandSender(settings.mqtt),
-        bundles=BundleFolder(settings.bundles),
+        bundles=bundles,
         drawings=Drawings(),
         people=people,
         audit=audit,
         labels=labels,
         parts=parts,
         review=Review(parts, labels, audit, likeness),
+        teaching=Teaching(settings, labels, bundles, lambda job: events.send("teaching", {"job": job.as_dict()})),
     )
 
 
@@ -137,6 +140,7 @@ async def _run(page: Page, counters: CountersFile, signals: Signals) -> None:
         await server.stop()
     finally:
         sending.cancel()
+        await page.teaching.close()
         await asyncio.to_thread(feed.close)
         counters.save(line.counters())
 

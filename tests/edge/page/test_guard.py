@@ -41,7 +41,8 @@ REVIEW = {
     ("POST", "/api/labels/undo"): "operator",
     ("GET", "/api/labels/export"): "engineer",
 }
-PAGE = {**LOGIN, **LIVE, **REVIEW}
+TEACHING = {("GET", "/api/teaching"): "viewer", ("POST", "/api/teaching"): "engineer"}
+PAGE = {**LOGIN, **LIVE, **REVIEW, **TEACHING}
 """Every route of the page, and the least role that it needs."""
 FORGOT = Route("/api/forgot/{station}", say_hello, methods=["GET", "POST"])
 FORGOTTEN = {("GET", FORGOT.path): "viewer", ("POST", FORGOT.path): "viewer"}
