@@ -103,7 +103,22 @@ def check_credentials(settings: MqttSettings) -> tuple[list[str], list[str]]:
     if not mistakes and not unseen:
         # Each file is good by itself; certificate and key must also belong together.
         mistakes += _mistakes(tls_context, tls)
-    return mistakes, [f"{key}: {file} is not checked{credential_remedy(file)}" for key, file in unseen.items()]
+    return mistakes, [_say_unseen(key, file) for key, file in unseen.items()]
+
+
+def check_server_credentials(section: str, certificate: Path, key: Path) -> tuple[list[str], list[str]]:
+    """Check certificate and key of a server as the server would; see `server_tls_context`.
+
+    Returns:
+        All mistakes; and a sentence for each file that cannot be checked here, as for `check_credentials`.
+    """
+    files = {f"{section}.certificate": certificate, f"{section}.key": key}
+    unseen = [_say_unseen(name, file) for name, file in files.items() if _is_systemds(file)]
+    return ([] if unseen else _mistakes(server_tls_context, section, certificate, key)), unseen
+
+
+def _say_unseen(key: str, file: Path) -> str:
+    return f"{key}: {file} is not checked{credential_remedy(file)}"
 
 
 def _is_systemds(file: Path) -> bool:
