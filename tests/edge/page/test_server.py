@@ -1,153 +1,151 @@
-"""The HTTP server on a real socket, in the test's own event loop."""
+"""The server: TLS from files, and clients that send too slowly or nothing."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from bridge_parts import defect, verdict
+from certificates import Authority
 from mosquitto import free_port
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
-from starlette.routing import Route
+from page_client import PATIENCE, Browser
+from page_server import make_app, make_people, serving
 
 from edge_inspect.edge.errors import ConfigurationError
-from edge_inspect.edge.page import event_stream, http_connection
-from edge_inspect.edge.page.event_stream import EventStream
-from edge_inspect.edge.page.line_view import LineView, Received
+from edge_inspect.edge.page import http_connection
+from edge_inspect.edge.page.http_connection import HttpConnection
 from edge_inspect.edge.page.server import PageServer
-from edge_inspect.edge.page.settings import ListenSettings, PageSettings
+from edge_inspect.edge.page.settings import ListenSettings
 
-Work = Callable[[int, LineView, EventStream], Awaitable[None]]
+HEAD = b"GET /api/session HTTP/1.1\r\nHost: localhost\r\n"
 
 
-def serve(work: Work) -> None:
-    """Runs a test beside a server with the events of a line without a broker."""
+@pytest.fixture
+def port(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    monkeypatch.setattr(http_connection, "REQUEST_S", 0.5)
+    with serving(make_app(make_people(tmp_path)), http=HttpConnection) as server:
+        yield server.port
 
-    async def main() -> None:
-        line = LineView(PageSettings())
-        events = EventStream(line)
 
-        async def listen(request: Request) -> Response:
-            return events.response(lambda: True)
+def until_closed(connection: socket.socket) -> bytes:
+    received = b""
+    with contextlib.suppress(ConnectionResetError):
+        while piece := connection.recv(65536):
+            received += piece
+    return received
 
-        async def hello(request: Request) -> Response:
-            return PlainTextResponse("hello")
 
-        port = free_port()
-        server = PageServer(Starlette(routes=[Route("/events", listen), Route("/", hello)]), ListenSettings(port=port))
-        sending = asyncio.ensure_future(events.run())
+@pytest.mark.parametrize("sent", [b"", b"GET /api", HEAD, HEAD + b"X-A: b"])
+def test_a_client_that_sends_no_whole_request_is_cut_off(port: int, sent: bytes) -> None:
+    with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as connection:
+        connection.sendall(sent)
+        assert until_closed(connection) == b""
+
+
+def test_a_client_that_trickles_headers_is_cut_off(port: int) -> None:
+    """The attack is known as Slowloris: each header keeps the connection busy."""
+    with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as connection:
+        connection.sendall(HEAD)
+        with pytest.raises(OSError):
+            for i in range(1000):
+                connection.sendall(f"X-{i}: x\r\n".encode())
+                time.sleep(0.02)
+
+
+def test_the_second_request_of_a_connection_must_be_whole_as_well(port: int) -> None:
+    with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as connection:
+        connection.sendall(HEAD + b"\r\n")
+        assert connection.recv(65536).startswith(b"HTTP/1.1 200")
+        connection.sendall(HEAD)
+        until_closed(connection)
+
+
+def test_a_hundred_slow_clients_keep_nobody_out(port: int) -> None:
+    with contextlib.ExitStack() as stack:
+        for _ in range(100):
+            slow = stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=PATIENCE))
+            slow.sendall(HEAD)
+        assert Browser(port).log_in("otto").status == 200
+
+
+@contextlib.contextmanager
+def running(folder: Path, listen: ListenSettings) -> Iterator[None]:
+    """The page's own server in a thread, until the block ends."""
+    ready, end = threading.Event(), threading.Event()
+
+    async def serve() -> None:
+        server = PageServer(make_app(make_people(folder, tls=True)), listen)
         await server.start()
-        try:
-            await asyncio.wait_for(work(port, line, events), 60)
-        finally:
-            events.close()
-            await server.stop()
-            sending.cancel()
+        ready.set()
+        while not end.is_set():
+            await asyncio.sleep(0.01)
+        await server.stop()
 
-    asyncio.run(main())
+    thread = threading.Thread(target=asyncio.run, args=(serve(),), daemon=True)
+    thread.start()
+    try:
+        assert ready.wait(PATIENCE)
+        yield
+    finally:
+        end.set()
+        thread.join(PATIENCE)
 
 
-async def ask(port: int, request: bytes = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n") -> Any:
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    writer.write(request)
-    return reader, writer
+def test_tls_comes_from_files_and_old_versions_are_refused(tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    certificate = authority.make("page", "localhost", "127.0.0.1")
+    port = free_port()
+    with running(tmp_path, ListenSettings(port=port, certificate=certificate, key=certificate.with_suffix(".key"))):
+        context = ssl.create_default_context(cafile=str(authority.file))
+        browser = Browser(port, tls=context)
+        assert browser.log_in("otto").status == 200 and "__Host-session" in browser.cookies
+        old = ssl.create_default_context(cafile=str(authority.file))
+        old.set_ciphers("DEFAULT:@SECLEVEL=0")
+        with pytest.warns(DeprecationWarning):
+            old.minimum_version = old.maximum_version = ssl.TLSVersion.TLSv1_1
+        with pytest.raises(OSError):
+            Browser(port, tls=old).get("/api/session")
 
 
-def test_a_browser_that_reads_nothing_is_dropped_and_delays_nobody(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr(event_stream, "TICK_S", 0.001)
-    monkeypatch.setattr(event_stream, "_FAREWELL_S", 0.05)
-
-    async def work(port: int, line: LineView, events: EventStream) -> None:
-        reader, writer = await ask(port, b"GET /events HTTP/1.1\r\nHost: a\r\n\r\n")
-        stuck = await ask(port, b"GET /events HTTP/1.1\r\nHost: a\r\n\r\n")
-        stuck[1].transport.pause_reading()
-        seen = 0
-        while len(events) != 1 or seen < 400:
-            seen += 1
-            made = verdict(seen, ok=False, part_id=f"part {seen}!")
-            line.take([Received("plant/line1/a", defect(made, *[100] * 32))])
-            text = b""
-            while f'"part {seen}!"'.encode() not in text:
-                text = text[-300:] + await asyncio.wait_for(reader.read(1 << 20), 30)
-        await asyncio.sleep(0.2)  # longer than the farewell
-        for each in (writer, stuck[1]):
-            each.close()
-
-    serve(work)
-    assert "events behind and is disconnected" in caplog.text
-    assert "Traceback" not in caplog.text and "without completing" not in caplog.text
+def test_a_relative_name_is_a_credential_of_systemds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    authority = Authority(tmp_path)
+    authority.make("page", "localhost")
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+    port = free_port()
+    with running(tmp_path, ListenSettings(port=port, certificate=Path("page.pem"), key=Path("page.key"))):
+        browser = Browser(port, tls=ssl.create_default_context(cafile=str(authority.file)))
+        assert browser.get("/api/session").status == 200
 
 
 @pytest.mark.parametrize(
-    "sent", [b"", b"G", b"GET / HTTP/1.1\r\nHost: a\r\n", b"POST / HTTP/1.1\r\nX-A: " + b"b" * 999]
+    ("fault", "said"),
+    [
+        ("missing", "No such file"),
+        ("swapped", "are listen.certificate and listen.key swapped?"),
+        ("of another", "does not belong to listen.certificate"),
+        ("empty", "is empty"),
+        ("passphrase", "has a passphrase; write it without one"),
+    ],
 )
-def test_half_a_request_holds_no_connection_for_ever(monkeypatch: pytest.MonkeyPatch, sent: bytes) -> None:
-    monkeypatch.setattr(http_connection, "REQUEST_S", 0.3)
-
-    async def work(port: int, line: LineView, events: EventStream) -> None:
-        reader, writer = await ask(port, sent)
-        with contextlib.suppress(ConnectionResetError):
-            assert await reader.read() == b""
-        writer.close()
-        # Also as the second request of a connection.
-        reader, writer = await ask(port)
-        assert b"hello" in await reader.readuntil(b"hello")
-        writer.write(sent)
-        if sent:
-            with contextlib.suppress(ConnectionResetError):
-                assert await reader.read() == b""
-        writer.close()
-
-    serve(work)
-
-
-def test_an_answer_may_take_longer_than_its_request(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http_connection, "REQUEST_S", 0.2)
-    monkeypatch.setattr(event_stream, "KEEP_ALIVE_S", 0.5)
-
-    async def work(port: int, line: LineView, events: EventStream) -> None:
-        reader, writer = await ask(port, b"GET /events HTTP/1.1\r\nHost: a\r\n\r\n")
-        await asyncio.wait_for(reader.readuntil(b": alive"), 30)
-        writer.close()
-
-    serve(work)
-
-
-def test_what_is_no_http_is_answered_and_closed() -> None:
-    async def work(port: int, line: LineView, events: EventStream) -> None:
-        reader, writer = await ask(port, b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(200))
-        assert b"400" in await reader.read()
-        writer.close()
-
-    serve(work)
-
-
-@pytest.mark.parametrize("damage", ["missing", "no certificate", "another key"])
-def test_a_certificate_that_cannot_be_used_is_a_sentence(authority: Path, tmp_path: Path, damage: str) -> None:
-    certificate, key = authority / "box.pem", authority / "box.key"
-    if damage == "missing":
-        certificate = tmp_path / "page.pem"
-    elif damage == "no certificate":
-        certificate = tmp_path / "page.pem"
-        certificate.write_text("nonsense")
-    else:
-        key = authority / "broker.key"
-    settings = ListenSettings(host="127.0.0.1", port=free_port(), certificate=certificate, key=key)
-    with pytest.raises(ConfigurationError, match="listen: certificate .* cannot be used: .*; both must be PEM files"):
-        PageServer(Starlette(), settings)
-
-
-def test_a_taken_port_is_a_sentence() -> None:
-    async def work(port: int, line: LineView, events: EventStream) -> None:
-        with pytest.raises(ConfigurationError, match=f"cannot listen on 127.0.0.1:{port}: Address already in use"):
-            PageServer(Starlette(), ListenSettings(port=port))
-
-    serve(work)
+def test_files_that_cannot_be_used_are_named_with_the_remedy(tmp_path: Path, fault: str, said: str) -> None:
+    authority = Authority(tmp_path)
+    certificate = authority.make("page", "localhost", passphrase=b"secret" if fault == "passphrase" else b"")
+    key = certificate.with_suffix(".key")
+    if fault == "missing":
+        key = tmp_path / "nowhere.key"
+    elif fault == "swapped":
+        certificate, key = key, certificate
+    elif fault == "of another":
+        key = authority.make("other", "localhost").with_suffix(".key")
+    elif fault == "empty":
+        certificate.write_text("")
+    with pytest.raises(ConfigurationError, match=r"^listen\.(key|certificate): ") as found:
+        PageServer(make_app(make_people(tmp_path)), ListenSettings(port=free_port(), certificate=certificate, key=key))
+    assert said in str(found.value)
+    assert str(key) in str(found.value) or str(certificate) in str(found.value)
