@@ -17,16 +17,18 @@ from page_server import make_people, serving
 from edge_inspect.edge.contract.ids import uuid7
 from edge_inspect.edge.contract.messages import Verdict
 from edge_inspect.edge.labels.store import LabelStore
-from edge_inspect.edge.page.app import Page, make_app
+from edge_inspect.edge.page.app import make_app
 from edge_inspect.edge.page.bundle_folder import BundleFolder
 from edge_inspect.edge.page.command_sender import CommandSender
 from edge_inspect.edge.page.drawings import Drawings
 from edge_inspect.edge.page.event_stream import EventStream
 from edge_inspect.edge.page.likeness import Likeness
 from edge_inspect.edge.page.line_view import LineView, Received
+from edge_inspect.edge.page.page import Page
 from edge_inspect.edge.page.part_store import PartStore
 from edge_inspect.edge.page.review import Review
 from edge_inspect.edge.page.settings import PageSettings
+from edge_inspect.edge.page.teaching import Teaching
 
 
 class Line:
@@ -44,18 +46,20 @@ class Line:
         self.events: list[tuple[str, dict[str, Any]]] = []
         stream = EventStream(self.line)
         stream.send = lambda name, data: self.events.append((name, data))  # type: ignore[method-assign]
+        bundles = BundleFolder(None)
         self.page = Page(
             settings=settings,
             line=self.line,
             events=stream,
             commands=CommandSender(settings.mqtt),
-            bundles=BundleFolder(None),
+            bundles=bundles,
             drawings=Drawings(),
             people=people,
             audit=people.audit,
             labels=self.labels,
             parts=self.parts,
             review=Review(self.parts, self.labels, people.audit, self.likeness),
+            teaching=Teaching(settings, self.labels, bundles, lambda job: None),
         )
 
     def close(self) -> None:
