@@ -1,7 +1,7 @@
 """The command `calibrate`, which makes a bundle from a checkpoint: export, INT8, thresholds, verification.
 
 The command, and the bundle as a whole:
-    cli.py                `calibrate bundle`, `verify`, `show`, `diff`, `compile`, `threshold`, `keygen`, `sign`
+    cli.py                the command `calibrate` and its subcommands
     bundle_options.py     the options of `bundle`
     bundling.py           `bundle`, from the checkpoint to the written bundle
     pictures.py           the pictures that it is made from
@@ -33,4 +33,5 @@ Looking at a bundle, and the next one:
     torch_route.py        `compile --via torch-tensorrt`, for comparison
     signing.py            `keygen` and `sign`
     line/                 `threshold`: a bundle with thresholds from the line's own parts
+    teach/                `teach`: a bundle taught by parts that people have labelled
 """

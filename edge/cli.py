@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from edge_inspect.edge import __version__
 from edge_inspect.edge.cameras.registry import CAMERAS
 from edge_inspect.edge.engines.registry import DEFAULT, ENGINES
+from edge_inspect.edge.page.user_command import add_options as add_user_options
 from edge_inspect.edge.program import add_json_option, run_command, say, write_json
 from edge_inspect.edge.request_options import add_options, send
 from edge_inspect.edge.triggers import TRIGGERS
@@ -41,6 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     _add_command(commands.add_parser("command", help="send a command to a station and print its reply"))
     _add_bridge(commands.add_parser("bridge", help="serve the verdicts to a PLC over Modbus TCP"))
     _add_page(commands.add_parser("page", help="serve a page that shows stations live in browsers"))
+    add_user_options(commands.add_parser("page-user", help="add, change, list and remove the users of the page"))
     _add_doctor(commands.add_parser("doctor", help="list what is installed on this box and what is missing"))
     _add_selftest(commands.add_parser("selftest", help="test which precisions this box computes correctly"))
     _add_demo(commands.add_parser("demo", help="run the whole chain on a rendered production line"))

@@ -9,6 +9,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import uvicorn
@@ -23,7 +24,8 @@ from edge_inspect.edge.page.audit import AuditLog
 from edge_inspect.edge.page.guard import EXCEPTION_HANDLERS, require
 from edge_inspect.edge.page.passwords import PasswordHash
 from edge_inspect.edge.page.people import People
-from edge_inspect.edge.page.users import Role, User, write_users
+from edge_inspect.edge.page.roles import Role
+from edge_inspect.edge.page.users import User, write_users
 
 PASSWORDS = {"vera": "a viewer's password", "otto": "an operator's password", "emma": "an engineer's password"}
 """The password of each user."""
@@ -31,7 +33,8 @@ PASSWORDS = {"vera": "a viewer's password", "otto": "an operator's password", "e
 ROLES: dict[str, Role] = {"vera": "viewer", "otto": "operator", "emma": "engineer"}
 """The role of each user."""
 
-_HASHES = {name: PasswordHash.of(password) for name, password in PASSWORDS.items()}
+# Cheaper than the program makes them, because tests check many.
+_HASHES = {name: PasswordHash.of(password, log_n=8) for name, password in PASSWORDS.items()}
 
 
 def write_everybody(path: Path, *names: str) -> Path:
@@ -48,12 +51,14 @@ def make_people(folder: Path, **options: Any) -> People:
     return People(users, folder, AuditLog(folder / "audit.jsonl"), **options)
 
 
-def make_app(people: People, *more: BaseRoute) -> Starlette:
-    """An application with the login's routes and one for each role."""
-    routes = [*login_routes.routes(people), *more]
+def make_app(people: People, *more: BaseRoute, **options: float) -> Starlette:
+    """An application with the login's routes and one for each role; the options are the gate's."""
+    routes: list[BaseRoute] = [*login_routes.routes, *more]
     for role in ROLES.values():
         routes.append(Route(f"/api/{role}", _route(role), methods=["GET", "POST"]))
-    return Starlette(routes=routes, middleware=gate.middleware(people), exception_handlers=EXCEPTION_HANDLERS)
+    app = Starlette(routes=routes, middleware=gate.middleware(people, **options), exception_handlers=EXCEPTION_HANDLERS)
+    app.state.page = SimpleNamespace(people=people, audit=people.audit)
+    return app
 
 
 def static(folder: Path) -> Mount:
@@ -112,5 +117,6 @@ class Server:
 @contextlib.contextmanager
 def serving(app: Starlette, **options: Any) -> Iterator[Server]:
     """Yield the application's server."""
-    with Server(uvicorn.Config(app, log_config=None, lifespan="off", **options)) as server:
+    config = uvicorn.Config(app, log_config=None, lifespan="off", proxy_headers=False, **options)
+    with Server(config) as server:
         yield server

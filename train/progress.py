@@ -5,9 +5,10 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterable, Iterator
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from tqdm import tqdm
+if TYPE_CHECKING:
+    from tqdm import tqdm
 
 T = TypeVar("T")
 LINE_EVERY_S = 10.0
@@ -27,8 +28,7 @@ class Progress:
         self._label, self._unit, self._total = label, unit, total
         self._done, self._before = done, done
         self._started = self._said = time.monotonic()
-        terminal = sys.stderr.isatty()
-        self._bar = tqdm(total=total, initial=done, desc=label, unit=unit, dynamic_ncols=True) if terminal else None
+        self._bar = _bar(total, label, unit, done) if sys.stderr.isatty() else None
 
     def __enter__(self) -> Progress:
         return self
@@ -54,6 +54,16 @@ class Progress:
                 file=sys.stderr,
                 flush=True,
             )
+
+
+def _bar(total: int, label: str, unit: str, done: int) -> tqdm[None] | None:
+    """Return a bar; `None` on a box that teaches bundles, which has no tqdm."""
+    try:
+        from tqdm import tqdm
+    except ModuleNotFoundError:
+        return None
+    bar: tqdm[None] = tqdm(total=total, initial=done, desc=label, unit=unit, dynamic_ncols=True)
+    return bar
 
 
 def tracked(items: Iterable[T], total: int, label: str, unit: str) -> Iterator[T]:

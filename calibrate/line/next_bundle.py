@@ -16,7 +16,7 @@ from edge_inspect.calibrate.manifest import ManifestDraft
 from edge_inspect.calibrate.thresholds.confidence import percent
 from edge_inspect.calibrate.thresholds.threshold import TailFit, clopper_pearson, resolvable_rate, tail_threshold
 from edge_inspect.edge.bundle.bundle import Bundle, write_bundle
-from edge_inspect.edge.bundle.manifest import REPORT, THRESHOLD_SOURCE, FlawsFound, ScorePart, Thresholds
+from edge_inspect.edge.bundle.manifest import PARENT, REPORT, THRESHOLD_SOURCE, FlawsFound, ScorePart, Thresholds
 from edge_inspect.edge.contract.fields import Precision
 from edge_inspect.edge.errors import BundleError, UsageError
 from edge_inspect.edge.health.picture import PictureRange
@@ -87,9 +87,9 @@ def make_next(parent: Bundle, parts: LineParts, out: Path, *, bad_share: float, 
             false_reject_rate=fit.rate,
             held_out_images=fit.images,
             images_wanted=fit.images_wanted,
-            flaws=_recounted(parent, limits),
+            flaws=recounted(parent, limits),
         )
-        .with_provenance({THRESHOLD_SOURCE: source})
+        .with_provenance({THRESHOLD_SOURCE: source, PARENT: source["parent"]})
     )
     if pictures is not None:
         manifest = manifest.with_pictures(pictures)
@@ -141,7 +141,7 @@ def _limits(parent: Bundle, judged: Precision, fit: TailFit, seen: ScorePart) ->
     return limits
 
 
-def _recounted(parent: Bundle, limits: Mapping[Precision, Thresholds]) -> list[FlawsFound]:
+def recounted(parent: Bundle, limits: Mapping[Precision, Thresholds]) -> list[FlawsFound]:
     """Return how many of the flaws that the parent was tried with the new threshold finds; old parents had no flaws."""
     try:
         flaws = json.loads(parent.file(REPORT))["flaws"]

@@ -31,6 +31,12 @@ REPORT = "report/calibration.json"
 THRESHOLD_SOURCE = "threshold"
 """Key in the provenance of bundles whose threshold was made from a line's own parts, by `calibrate threshold`."""
 
+PARENT = "parent"
+"""Key in the provenance of bundles that were made from another bundle: name and digest of that bundle."""
+
+TAUGHT = "teach"
+"""Key in the provenance of bundles that were taught by labelled parts, by `calibrate teach`."""
+
 
 PRECISIONS: tuple[Precision, ...] = ("int8", "bf16", "fp16", "fp32")
 """The precisions, fastest first; from `bf16` on, each is more precise than the one before it."""

@@ -5,13 +5,16 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from edge_inspect.edge.bundle.manifest import DecisionPart, FlawsFound, Manifest
+from edge_inspect.edge.bundle.manifest import TAUGHT, DecisionPart, FlawsFound, Manifest
 from edge_inspect.edge.text import clean
 
 FEW_FOUND = 0.5
 """Share of the largest synthetic flaws that must be found; below it, there is a warning that most flaws pass."""
 
 GOOD_TO_BEGIN_WITH = 100
+
+ENOUGH_LABELLED = 10
+"""Number of labelled good parts from which on a promise about parts like them says anything."""
 
 
 @dataclass(frozen=True)
@@ -20,7 +23,8 @@ class Promise:
 
     Attributes:
         warning: A warning that most flaws pass, with the remedies; empty if most are found.
-        sentences: One sentence each on good parts, synthetic flaws and real defects, as far as they were measured.
+        sentences: What is known of good parts, parts like the labelled ones, synthetic flaws and real defects, as far
+            as it was measured.
     """
 
     warning: str
@@ -35,7 +39,7 @@ class Promise:
 def promise_of(manifest: Manifest) -> Promise:
     """Return what the threshold of a bundle's preferred precision does to parts."""
     decision = manifest.decision
-    said = [_good(manifest), _flaws(decision), _defects(decision)]
+    said = [_good(manifest), _taught(manifest), _flaws(decision), _defects(decision)]
     return Promise(_warning(manifest), [sentence for sentence in said if sentence])
 
 
@@ -53,6 +57,22 @@ def _good(manifest: Manifest) -> str:
     high = manifest.decision.thresholds[manifest.preferred].rate_high
     # A 90 % interval leaves 5 % beyond either end, so the upper end alone holds with even more certainty.
     return "" if high is None else f"Of good parts at most {in_100(high, up=True)} in 100 will be rejected (90 % sure)."
+
+
+def _taught(manifest: Manifest) -> str:
+    """Return what teaching promises; an empty text if the bundle was not taught."""
+    lesson = manifest.provenance.get(TAUGHT)
+    if not isinstance(lesson, dict):
+        return ""
+    try:
+        said = ["No part that the bundle before accepted is rejected."] if lesson["monotone"] else []
+        if lesson["scored"] >= ENOUGH_LABELLED:
+            high = in_100(lesson["still_rejected_high"], up=True)
+            like = f"like the {lesson['scored']} that people labelled"
+            said.append(f"Of good parts {like} at most {high} in 100 will be rejected (90 % sure).")
+    except (KeyError, TypeError, ValueError):  # written by a later release
+        return ""
+    return " ".join(said)
 
 
 def _flaws(decision: DecisionPart) -> str:

@@ -178,16 +178,24 @@ def _polar() -> tuple[Floats, Floats, Floats, Floats, Floats]:
     return column, f32(np.hypot(x, y) * 1.5), f32(np.cos(2 * angle)), f32(np.sin(2 * angle)), hub
 
 
-def random_look(rng: np.random.Generator, turn: float) -> Look:
-    """Return light, machining marks and sheen of a part that is turned by `turn` radians."""
+def random_look(rng: np.random.Generator, turn: float, finish: float = 1.0) -> Look:
+    """Return light, machining marks and sheen of a part that is turned by `turn` radians.
+
+    Args:
+        rng: Random generator.
+        turn: Angle in radians.
+        finish: Depth of the machining marks; 1 is usual.
+    """
     azimuth = rng.normal(0, 0.06) - turn
     c, s = np.cos(azimuth), np.sin(azimuth)
     light = np.array([c * _LIGHT[0] - s * _LIGHT[1], s * _LIGHT[0] + c * _LIGHT[1], _LIGHT[2]])
 
     column, row, cos2, sin2, hub = _polar()
-    texture = random_cut(noise_banks().brush, SIDE, SIDE, rng) * np.float32(rng.uniform(0.055, 0.085)) + np.float32(1)
+    marks = np.float32(finish * rng.uniform(0.055, 0.085))
+    texture = random_cut(noise_banks().brush, SIDE, SIDE, rng) * marks + np.float32(1)
     lathe = cv2.remap(random_cut(noise_banks().lathe, 200, 1025, rng), column, row, cv2.INTER_LINEAR)
-    texture[_ON_HUB] += (lathe * np.float32(rng.uniform(0.055, 0.085)) + 1 - texture[_ON_HUB]) * hub
+    marks = np.float32(finish * rng.uniform(0.055, 0.085))
+    texture[_ON_HUB] += (lathe * marks + 1 - texture[_ON_HUB]) * hub
 
     axis = np.arange(SIDE, dtype=np.float32) - HALF
     across = np.exp(-(((axis - rng.uniform(-90, 10)) / 105) ** 2)) * rng.uniform(0.26, 0.38)

@@ -75,13 +75,14 @@ class StreamPart:
     defect: str | None
 
 
-def render_part(seed: int, defect: str | None = None, lamp: float = 1.0) -> RenderedPart:
+def render_part(seed: int, defect: str | None = None, lamp: float = 1.0, finish: float = 1.0) -> RenderedPart:
     """Render part number `seed`; with a `defect`, the same part with that defect on it.
 
     Args:
         seed: 0 or more; decides everything, so the same seed gives the same bytes on the same OpenCV.
         defect: one of `DEFECTS`, or None for a good part.
         lamp: how bright the lamp is, above 0; 0.85 is one that has lost 15 % of its light.
+        finish: how deep the machining marks are, above 0; 2 is a lot that was machined twice as coarsely.
 
     Raises:
         ValueError: `defect` is not one of `DEFECTS`.
@@ -101,7 +102,7 @@ def render_part(seed: int, defect: str | None = None, lamp: float = 1.0) -> Rend
         seen = cv2.warpAffine(part, move, (side, side), borderValue=(0, 0, 0, outside))
         return list(cv2.split(cv2.GaussianBlur(seen, (3, 3), blur)))
 
-    look = random_look(rng, -np.deg2rad(degrees))
+    look = random_look(rng, -np.deg2rad(degrees), finish)
     good = shade(part_geometry(None), look)
     level, (fall_y, fall_x) = 255 * lamp * rng.uniform(0.92, 1.06), rng.normal(0, 0.05, 2)
     rows, columns = np.linspace(-fall_y, fall_y, HEIGHT), np.linspace(-fall_x, fall_x, WIDTH)

@@ -37,22 +37,26 @@ def credential_remedy(name: Path) -> str:
     return f"; a name without a folder is a credential of systemd's: LoadCredential={name}:FILE in the unit provides it"
 
 
-def read_password(file: Path) -> str:
+def read_password(file: Path, key: str = "mqtt.password_file") -> str:
     """Return the password in a file, without the line's end.
+
+    Args:
+        file: The file.
+        key: The setting or option that names the file, for messages.
 
     Raises:
         ConfigurationError: The file cannot be read, or contains no password. The message shows no part of it.
     """
-    data = _read("mqtt.password_file", file)
+    data = _read(key, file)
     try:
         password = data.decode("utf-8-sig").rstrip("\r\n")
     except UnicodeDecodeError:
         # The text of the error contains bytes of the password.
-        raise _mistake("mqtt.password_file", file, "is not UTF-8; save it as UTF-8") from None
+        raise _mistake(key, file, "is not UTF-8; save it as UTF-8") from None
     if not password:
-        raise _mistake("mqtt.password_file", file, "is empty; write the password into it, or leave the key out")
+        raise _mistake(key, file, "is empty; write the password into it, or leave the key out")
     if "\n" in password or len(data) > _LONGEST_PASSWORD:
-        raise _mistake("mqtt.password_file", file, "has more than one line of text; write only the password into it")
+        raise _mistake(key, file, "has more than one line of text; write only the password into it")
     return password
 
 

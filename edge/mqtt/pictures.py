@@ -120,7 +120,7 @@ class PicturePublisher:
         with self._lock:
             return PublishedPictures(published=self._published, dropped=self._dropped)
 
-    def close(self, timeout: float) -> None:
+    def close(self, timeout: float = 1.0) -> None:
         """Drop the pictures that wait, and end the thread and its connection within `timeout` seconds."""
         self._closing.set()
         self._wake()

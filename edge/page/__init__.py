@@ -37,14 +37,22 @@ Parts on disk, and what people say about them:
     memory_features.py    describes a picture as the memory of a bundle sees it
     picture_features.py   describes a picture by its colours and edges
 
+Teaching:
+    teaching.py           runs `calibrate teach` as a process, and keeps what came of it
+    teaching_routes.py    its routes
+    child_process.py      a process at low priority that ends with the page
+
 People and security:
     users.py              the users in their file, with roles
+    user_command.py       `edge-inspect page-user`: changes the file of users
+    roles.py              the roles: viewer, operator, engineer
     passwords.py          scrypt hashes of passwords
     sessions.py           sessions of people who have logged in
     login_limits.py       delays after wrong passwords
     people.py             users, sessions and limits together
     audit.py              the audit log: who did what
     guard.py              who asks, and whether that person may
+    proxies.py            proxies in front of the page, and what they forward
     gate.py               checks that every request and answer passes
     login_routes.py       the routes for logging in and out, and for the audit log
 """

@@ -12,7 +12,7 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from edge_inspect.edge.labels.store import LabelStore
-from edge_inspect.edge.page import gate, live_routes, login_routes, review_routes
+from edge_inspect.edge.page import gate, live_routes, login_routes, review_routes, teaching_routes
 from edge_inspect.edge.page.audit import AuditLog
 from edge_inspect.edge.page.bundle_folder import BundleFolder
 from edge_inspect.edge.page.command_sender import CommandSender
@@ -24,6 +24,7 @@ from edge_inspect.edge.page.part_store import PartStore
 from edge_inspect.edge.page.people import People
 from edge_inspect.edge.page.review import Review
 from edge_inspect.edge.page.settings import PageSettings
+from edge_inspect.edge.page.teaching import Teaching
 
 STATIC = Path(__file__).parent / "static"
 """Folder of the files that browsers load."""
@@ -44,6 +45,7 @@ class Page:
     labels: LabelStore
     parts: PartStore
     review: Review
+    teaching: Teaching
 
 
 def make_app(page: Page) -> Starlette:
@@ -56,9 +58,10 @@ def make_app(page: Page) -> Starlette:
         Route("/", _index),
         Route("/static/texts.json", _texts),
         Mount("/static", _StaticFiles(directory=STATIC, check_dir=False)),
-        *login_routes.routes(page.people),
+        *login_routes.routes,
         *live_routes.routes,
         *review_routes.routes,
+        *teaching_routes.routes,
     ]
     app = Starlette(routes=routes, middleware=gate.middleware(page.people), exception_handlers=EXCEPTION_HANDLERS)
     app.state.page = page

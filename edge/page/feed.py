@@ -98,6 +98,7 @@ class Feed:
             pause = self._reconnection.run_once(self._connect, self._serve)
             self._call(self._connected, False)
             self._closing.wait(pause)
+        self._wake_out.close()
 
     def _connect(self, terms: Terms) -> Session:
         return _FeedSession(self._client_id, terms, self._settings, self._receive)

@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import ExceptionHandler, Scope
 
 from edge_inspect.edge.errors import AuditError
-from edge_inspect.edge.page.users import ROLES, Role
+from edge_inspect.edge.page.roles import PURPOSES, ROLES, Role
 
 NOT_LOGGED_IN = "nobody is logged in, or the session has expired; log in"
 
@@ -19,11 +19,6 @@ _VISITOR = "edge_inspect.visitor"
 _ROUTER_TEXTS = {
     "Not Found": "there is nothing at this address; load the page again",
     "Method Not Allowed": "this address does not have this method",
-}
-_PURPOSES: dict[Role, str] = {
-    "viewer": "look at the stations",
-    "operator": "label parts and operate the stations",
-    "engineer": "change thresholds, bundles and teaching",
 }
 
 
@@ -43,14 +38,12 @@ class Visitor:
         address: Address of the browser; behind a trusted proxy, as the proxy says.
         token: Token of the session; `None` without one.
         csrf: CSRF token of the session; `None` without one.
-        secure: Whether the browser has an encrypted connection.
     """
 
     person: Person | None
     address: str
     token: str | None = None
     csrf: str | None = None
-    secure: bool = False
 
 
 def set_visitor(scope: Scope, visitor: Visitor) -> None:
@@ -82,7 +75,7 @@ def require(request: Request, role: Role = "viewer") -> Person:
         raise HTTPException(401, NOT_LOGGED_IN)
     if ROLES.index(person.role) < ROLES.index(role):
         raise HTTPException(
-            403, f"only a user with the role {role} may {_PURPOSES[role]}; {person.name} has the role {person.role}"
+            403, f"only a user with the role {role} may {PURPOSES[role]}; {person.name} has the role {person.role}"
         )
     return person
 

@@ -7,8 +7,6 @@ import logging
 import math
 from typing import Any
 
-import anyio
-from anyio import CapacityLimiter
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -18,99 +16,70 @@ from starlette.routing import Route
 from edge_inspect.edge import __version__
 from edge_inspect.edge.errors import AuditError
 from edge_inspect.edge.page.guard import Visitor, require, visitor_of
-from edge_inspect.edge.page.passwords import DECOY, LONGEST
-from edge_inspect.edge.page.people import People
+from edge_inspect.edge.page.login_limits import TooEarly
+from edge_inspect.edge.page.passwords import LONGEST
+from edge_inspect.edge.page.people import People, device_token
 from edge_inspect.edge.page.sessions import csrf_token
 from edge_inspect.edge.page.users import User
 
 _LOGGER = logging.getLogger(__name__)
-# Each check of a password needs 32 MiB and a core for some tenths of a second.
-_CHECKS_AT_ONCE = 1
-_CHECKS_THAT_WAIT = 8
+_DEVICE_S = 365 * 86400
 
 
-def routes(people: People) -> list[Route]:
-    """Return the routes for logging in and out, and for reading the audit log."""
-    login = _Login(people)
-
-    async def log_out(request: Request) -> Response:
-        return await _log_out(request, people)
-
-    async def read_session(request: Request) -> Response:
-        return _read_session(request, people)
-
-    async def read_audit(request: Request) -> Response:
-        return await _read_audit(request, people)
-
-    return [
-        Route("/api/login", login.answer, methods=["POST"]),
-        Route("/api/logout", log_out, methods=["POST"]),
-        Route("/api/session", read_session, methods=["GET"]),
-        Route("/api/audit", read_audit, methods=["GET"]),
-    ]
+def _people(request: Request) -> People:
+    people: People = request.app.state.page.people
+    return people
 
 
-class _Login:
-    """Answers logins, and examines only a few at a time."""
-
-    def __init__(self, people: People) -> None:
-        self._people = people
-        self._limiter: CapacityLimiter | None = None
-        self._waiting = 0
-
-    async def answer(self, request: Request) -> Response:
-        """Return the session of a person who has given the right password."""
-        people, visitor = self._people, visitor_of(request)
-        if people.proxies and not visitor.secure and request.headers.get("x-forwarded-proto") == "http":
-            raise HTTPException(
-                403, "the password would cross the network unencrypted; let the proxy answer over HTTPS only"
-            )
-        name, password = _credentials(await request.body())
-        if not len(people.users):
-            raise HTTPException(401, people.users.remedy())
-        self._refuse_early_attempts(name, visitor)
-        user = people.users.get(name)
-        if not await self._fits(user, password):
-            people.limits.note_wrong(name, visitor.address)
-            # A name that is not a user's may be a password that was typed into the wrong field.
-            await _record(people, user.name if user else "unknown", "login refused")
-            raise HTTPException(401, "the user name or the password is wrong")
-        assert user is not None
-        await _record(people, user.name, "login", role=user.role)
-        people.limits.note_right(name, visitor.address)
-        if visitor.token is not None:
-            people.sessions.end(visitor.token)
-        token = await run_in_threadpool(people.sessions.begin, user)
-        answer = JSONResponse({"user": user.name, "role": user.role, "csrf": csrf_token(token)})
-        answer.set_cookie(people.cookie, token, path="/", secure=people.secure, httponly=True, samesite="strict")
-        return answer
-
-    def _refuse_early_attempts(self, name: str, visitor: Visitor) -> None:
-        wait = math.ceil(self._people.limits.wait_s(name, visitor.address))
-        if wait > 0:
-            raise HTTPException(
-                429, f"too many wrong passwords; try again in {wait} seconds", headers={"Retry-After": str(wait)}
-            )
-        if self._waiting >= _CHECKS_THAT_WAIT:
-            raise HTTPException(
-                503, "too many people log in at the same time; try again in a few seconds", headers={"Retry-After": "3"}
-            )
-
-    async def _fits(self, user: User | None, password: str) -> bool:
-        """Return whether the password is this user's; it takes as long where there is no user."""
-        if self._limiter is None:
-            self._limiter = CapacityLimiter(_CHECKS_AT_ONCE)
-        self._waiting += 1
-        try:
-            known = user.password if user is not None else DECOY
-            fits = await anyio.to_thread.run_sync(known.fits, password, limiter=self._limiter)
-        finally:
-            self._waiting -= 1
-        return fits and user is not None
+async def _log_in(request: Request) -> Response:
+    people, visitor = _people(request), visitor_of(request)
+    if people.proxies and "x-forwarded-proto" in request.headers and request.scope["scheme"] != "https":
+        raise HTTPException(
+            403, "the password would cross the network unencrypted; let the proxy answer over HTTPS only"
+        )
+    name, password = _credentials(await request.body())
+    if not len(people.users):
+        raise HTTPException(401, people.users.remedy())
+    user = people.users.get(name)
+    place = people.place(request, user, visitor.address)
+    try:
+        with people.limits.one_attempt(name, place):
+            if not await people.fits(user, password):
+                people.limits.note_wrong(name, place)
+                # A name that is not a user's may be a password that was typed into the wrong field.
+                await _record(people, user.name if user else "unknown", "login refused")
+                raise HTTPException(401, "the user name or the password is wrong")
+    except TooEarly as early:
+        wait = math.ceil(early.wait_s)
+        raise HTTPException(
+            429, f"too many attempts to log in; try again in {wait} s", headers={"Retry-After": str(wait)}
+        ) from None
+    assert user is not None
+    await _record(people, user.name, "login", role=user.role)
+    people.limits.note_right(place)
+    return await _begin(people, user, visitor)
 
 
-async def _log_out(request: Request, people: People) -> Response:
-    person, visitor = require(request), visitor_of(request)
+async def _begin(people: People, user: User, visitor: Visitor) -> Response:
+    """Return the answer that opens a new session, and end the one that the browser had."""
+    if visitor.token is not None:
+        people.sessions.end(visitor.token)
+    token = await run_in_threadpool(people.sessions.begin, user)
+    answer = JSONResponse({"user": user.name, "role": user.role, "csrf": csrf_token(token)})
+    answer.set_cookie(people.cookie, token, secure=people.secure, httponly=True, samesite="strict")
+    answer.set_cookie(
+        people.device_cookie,
+        device_token(user),
+        max_age=_DEVICE_S,
+        secure=people.secure,
+        httponly=True,
+        samesite="strict",
+    )
+    return answer
+
+
+async def _log_out(request: Request) -> Response:
+    people, person, visitor = _people(request), require(request), visitor_of(request)
     if visitor.token is not None:
         # Leaving is never refused, not even if it cannot be recorded.
         await run_in_threadpool(people.sessions.end, visitor.token)
@@ -119,12 +88,12 @@ async def _log_out(request: Request, people: People) -> Response:
         except AuditError as error:
             _LOGGER.error("%s", error)
     answer = JSONResponse({})
-    answer.delete_cookie(people.cookie, path="/", secure=people.secure, httponly=True, samesite="strict")
+    answer.delete_cookie(people.cookie, secure=people.secure, httponly=True, samesite="strict")
     return answer
 
 
-def _read_session(request: Request, people: People) -> Response:
-    visitor = visitor_of(request)
+async def _read_session(request: Request) -> Response:
+    people, visitor = _people(request), visitor_of(request)
     person = visitor.person if visitor.token is not None else None
     return JSONResponse(
         {
@@ -138,12 +107,12 @@ def _read_session(request: Request, people: People) -> Response:
     )
 
 
-async def _read_audit(request: Request, people: People) -> Response:
+async def _read_audit(request: Request) -> Response:
     require(request, "engineer")
     text = request.query_params.get("limit", "100")
     if not (text.isascii() and text.isdigit() and 1 <= int(text[:6]) <= 1000 and len(text) <= 6):
         raise HTTPException(400, "limit must be a whole number from 1 to 1000")
-    return JSONResponse({"entries": await run_in_threadpool(people.audit.newest, int(text))})
+    return JSONResponse({"entries": await run_in_threadpool(_people(request).audit.newest, int(text))})
 
 
 async def _record(people: People, person: str, action: str, **details: Any) -> None:
@@ -161,3 +130,12 @@ def _credentials(body: bytes) -> tuple[str, str]:
     if len(password) > LONGEST:
         raise HTTPException(400, f"the password has more than {LONGEST} characters")
     return name[:256], password
+
+
+routes = [
+    Route("/api/login", _log_in, methods=["POST"]),
+    Route("/api/logout", _log_out, methods=["POST"]),
+    Route("/api/session", _read_session),
+    Route("/api/audit", _read_audit),
+]
+"""Routes for logging in and out, and for reading the audit log."""

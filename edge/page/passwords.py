@@ -45,10 +45,15 @@ class PasswordHash(NamedTuple):
     key: bytes
 
     @classmethod
-    def of(cls, password: str) -> PasswordHash:
-        """Return a new hash of a password, with a new salt."""
+    def of(cls, password: str, log_n: int = _LOG_N) -> PasswordHash:
+        """Return a new hash of a password, with a new salt.
+
+        Args:
+            password: The password.
+            log_n: Base-2 logarithm of scrypt's cost, at most 17. A smaller one makes guessing cheaper.
+        """
         salt = os.urandom(_SALT_BYTES)
-        return cls(_LOG_N, _R, _P, salt, _scrypt(password, _LOG_N, _R, _P, salt))
+        return cls(log_n, _R, _P, salt, _scrypt(password, log_n, _R, _P, salt))
 
     @classmethod
     def parse(cls, text: str) -> PasswordHash:

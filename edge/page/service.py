@@ -29,6 +29,7 @@ from edge_inspect.edge.page.people import People
 from edge_inspect.edge.page.review import Review
 from edge_inspect.edge.page.server import PageServer
 from edge_inspect.edge.page.settings import PageSettings
+from edge_inspect.edge.page.teaching import Teaching
 from edge_inspect.edge.signals import Signals
 from edge_inspect.edge.systemd import notify
 
@@ -73,18 +74,20 @@ def _open(settings: PageSettings, counters: CountersFile, stack: contextlib.Exit
     stack.callback(parts.close)
     likeness = Likeness(parts, settings.data, partial(find_bundle, settings.bundles))
     stack.callback(likeness.close)
+    events, bundles = EventStream(line), BundleFolder(settings.bundles)
     return Page(
         settings=settings,
         line=line,
-        events=EventStream(line),
+        events=events,
         commands=CommandSender(settings.mqtt),
-        bundles=BundleFolder(settings.bundles),
+        bundles=bundles,
         drawings=Drawings(),
         people=people,
         audit=audit,
         labels=labels,
         parts=parts,
         review=Review(parts, labels, audit, likeness),
+        teaching=Teaching(settings, labels, bundles, lambda job: events.send("teaching", {"job": job.as_dict()})),
     )
 
 
@@ -103,8 +106,6 @@ def _parts(settings: PageSettings, line: LineView, labels: LabelStore) -> PartSt
 
 def _people(settings: PageSettings, audit: AuditLog) -> People:
     listen = settings.listen
-    # A proxy on another computer may have any address; its configuration must keep everybody else from this port.
-    trusted = ("127.0.0.1", "::1") if listen.is_loopback else ("*",)
     return People(
         settings.users,
         settings.data,
@@ -113,7 +114,7 @@ def _people(settings: PageSettings, audit: AuditLog) -> People:
         display_without_login=settings.display_without_login,
         tls=listen.certificate is not None,
         loopback=listen.is_loopback,
-        proxies=trusted if listen.behind_proxy else (),
+        proxies=listen.proxies if listen.behind_proxy else (),
     )
 
 
@@ -139,6 +140,7 @@ async def _run(page: Page, counters: CountersFile, signals: Signals) -> None:
         await server.stop()
     finally:
         sending.cancel()
+        await page.teaching.close()
         await asyncio.to_thread(feed.close)
         counters.save(line.counters())
 

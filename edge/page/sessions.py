@@ -72,7 +72,7 @@ class Sessions:
         with self._lock:
             self._forget(lambda session: not self._is_alive(session))
             of_user = [key for key, session in self._open.items() if session.user == user.name]
-            for key in of_user[: len(of_user) - _MOST_OF_A_USER + 1]:
+            for key in of_user[: max(0, len(of_user) - _MOST_OF_A_USER + 1)]:
                 del self._open[key]
             while len(self._open) >= _MOST:
                 del self._open[next(iter(self._open))]

@@ -12,7 +12,7 @@ import threading
 import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Literal, NamedTuple, get_args
+from typing import Annotated, NamedTuple
 
 from pydantic import AfterValidator, Field, ValidationError, field_validator
 
@@ -22,10 +22,7 @@ from edge_inspect.edge.errors import ConfigurationError, YamlError
 from edge_inspect.edge.files import write_atomically
 from edge_inspect.edge.mqtt.credentials import credential_path
 from edge_inspect.edge.page.passwords import PasswordHash
-
-Role = Literal["viewer", "operator", "engineer"]
-ROLES: tuple[Role, ...] = get_args(Role)
-"""The roles. Each may do everything that the one before it may do."""
+from edge_inspect.edge.page.roles import Role
 
 DISPLAY = "display"
 """Name of the wall display, which has no user of its own."""

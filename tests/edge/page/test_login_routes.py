@@ -25,7 +25,8 @@ def test_a_user_logs_in_is_known_and_logs_out(port: int, name: str) -> None:
     answer = browser.log_in(name)
     assert answer.status == 200
     assert answer.json() == {"user": name, "role": ROLES[name], "csrf": browser.csrf}
-    cookie = answer.headers["Set-Cookie"]
+    cookie, device = answer.headers.get_all("Set-Cookie") or []
+    assert device.startswith("device=") and "HttpOnly" in device and "SameSite=strict" in device
     assert cookie.startswith("session=") and "HttpOnly" in cookie and "SameSite=strict" in cookie and "Path=/" in cookie
     assert "Secure" not in cookie and "Domain" not in cookie
     session = browser.get("/api/session").json()
@@ -162,4 +163,4 @@ def test_guessing_is_slowed_down_and_ends_with_the_delay(tmp_path: Path) -> None
             people.limits.note_wrong("otto", "127.0.0.1")
         answer = browser.log_in("otto")
         assert answer.status == 429 and int(answer.headers["Retry-After"]) > 0
-        assert json.loads(answer.body)["error"].startswith("too many wrong passwords")
+        assert json.loads(answer.body)["error"].startswith("too many attempts")

@@ -1,0 +1,16 @@
+"""The next bundle, taught by labelled parts: `calibrate teach`. It needs no torch, and onnx only for a memory.
+
+options.py           the options of the command, and what it prints
+labelled_parts.py    the labelled parts, from the store of labels or from a folder
+next_bundle.py       from the labelled parts to the next bundle
+memory.py            the memory grows by what labelled good parts show
+banks.py             the memory's prototypes in the ONNX of every precision
+probe.py             the float32 network, opened where the memory compares
+candidates.py        positions that the memory does not explain, and the prototypes chosen among them
+guard.py             keeps labelled defects visible
+threshold_rule.py    the threshold after teaching
+judgement.py         the labelled parts, judged before and afterwards
+golden_frames.py     the golden frames, with the maps of the new networks
+written_bundle.py    writes and signs the bundle
+description.py       what a bundle was taught, in words
+"""

@@ -1,0 +1,86 @@
+"""Labelled parts judged as a station would judge them, by the bundle before and after it was taught."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from typing import NamedTuple
+
+from edge_inspect.calibrate.teach.labelled_parts import LabelledPart, frame_of
+from edge_inspect.edge.bundle.bundle import Bundle
+from edge_inspect.edge.bundle.manifest import DefectsFound
+from edge_inspect.edge.contract.fields import Precision
+from edge_inspect.edge.engines.openvino import OpenVinoEngine
+
+
+class Judged(NamedTuple):
+    """A labelled part with its scores.
+
+    Attributes:
+        part: The part.
+        before: Score by the parent.
+        after: Score by the new bundle.
+        found: Whether the part was found in its picture; otherwise it is rejected unseen.
+    """
+
+    part: LabelledPart
+    before: float
+    after: float
+    found: bool
+
+
+class Changes(NamedTuple):
+    """Verdicts that the new bundle changes among the labelled parts.
+
+    Attributes:
+        parts: Number of labelled parts that were judged.
+        now_accepted: Ids of parts that were rejected before.
+        now_rejected: Ids of parts that were accepted before.
+    """
+
+    parts: int
+    now_accepted: list[str]
+    now_rejected: list[str]
+
+
+def judge(before: Bundle, after: Bundle, precision: Precision, parts: Sequence[LabelledPart]) -> list[Judged]:
+    """Return the scores of labelled parts by two bundles, on OpenVINO in one precision.
+
+    Args:
+        before: The parent.
+        after: The new bundle, or the parent again; then each part is scored once.
+        precision: Precision of both.
+        parts: The parts.
+
+    Raises:
+        EngineError: An engine cannot be built or failed.
+    """
+    judged = []
+    with ExitStack() as opened:
+        old = opened.enter_context(OpenVinoEngine(before, precision))
+        new = old if after is before else opened.enter_context(OpenVinoEngine(after, precision))
+        for part in parts:
+            frame = frame_of(part, before.fit.bits)
+            anomaly = old.infer(frame)
+            score, found = anomaly.score, anomaly.placement.found
+            judged.append(Judged(part, score, score if new is old else new.infer(frame).score, found))
+    return judged
+
+
+def changes(judged: Sequence[Judged], before: float, after: float) -> Changes:
+    """Return which verdicts change from one threshold to another, each for its own scores."""
+    seen = [each for each in judged if each.found]
+    accepted = [each.part.id for each in seen if each.before > before and each.after <= after]
+    rejected = [each.part.id for each in seen if each.before <= before and each.after > after]
+    return Changes(len(judged), accepted, rejected)
+
+
+def found_kinds(judged: Sequence[Judged], threshold: float) -> list[DefectsFound]:
+    """Return how many labelled defects of each kind a threshold finds, for the manifest."""
+    defects = [each for each in judged if each.part.word == "defect" and each.found]
+    kinds = sorted({each.part.kind or "defect" for each in defects})
+    scores = {kind: [each.after for each in defects if (each.part.kind or "defect") == kind] for kind in kinds}
+    return [
+        DefectsFound(kind=kind, images=len(each), found=sum(score > threshold for score in each))
+        for kind, each in scores.items()
+    ]

@@ -1,0 +1,221 @@
+"""A bundle's memory, extended by what labelled good parts show; labelled defects stay visible.
+
+Nothing is trained and no torch is needed: the float32 network gives the directions, numpy chooses the prototypes, and
+they are appended to the network of every precision.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from edge_inspect.calibrate.teach.banks import MULTIPLE, Addition, Bank, Floats, find_banks, grown, padded
+from edge_inspect.calibrate.teach.candidates import Candidates, Collector, choose
+from edge_inspect.calibrate.teach.guard import ROUNDS, Exhibit, exhibit_of, too_near
+from edge_inspect.calibrate.teach.labelled_parts import Contradiction, LabelledPart, LabelledParts, frame_of
+from edge_inspect.calibrate.teach.probe import Probe
+from edge_inspect.edge.bundle.bundle import Bundle
+from edge_inspect.edge.bundle.manifest import model_file
+from edge_inspect.edge.engines.openvino import OpenVinoEngine
+from edge_inspect.edge.errors import BundleError, UsageError
+
+SHARE = 0.25
+"""Largest number of new prototypes as a share of those present, unless another number is asked for."""
+BLOCKS = 5
+"""Number of blocks of the labelled good parts; each is scored by a memory that lacks its own block's prototypes."""
+
+Say = Callable[[str], None]
+
+
+class Grown(NamedTuple):
+    """A memory that has learned.
+
+    Attributes:
+        networks: ONNX file of each precision's file name.
+        before: Number of prototypes in each bank before.
+        after: Number afterwards.
+        scores: FP32's score of each good part by the memory that lacks the prototypes of its block, by id.
+        contradictions: Labelled parts that could not be learned as their label says.
+        lost: Ids of parts that were not found in their pictures.
+    """
+
+    networks: dict[str, bytes]
+    before: int
+    after: int
+    scores: dict[str, float]
+    contradictions: list[Contradiction]
+    lost: set[str]
+
+
+def banks_of(bundle: Bundle) -> list[Bank]:
+    """Return the banks of a bundle's memory; none if it has no memory."""
+    return find_banks(onnx.load_from_string(bundle.model("fp32")))
+
+
+def grow(parent: Bundle, banks: Sequence[Bank], parts: LabelledParts, most: int | None, say: Say) -> Grown:
+    """Extend the memory of a bundle.
+
+    Args:
+        parent: The bundle.
+        banks: Banks of its memory, at least one.
+        parts: The labelled parts.
+        most: Largest number of new prototypes in each bank; `None` takes a quarter of those present.
+        say: Called with each step.
+
+    Raises:
+        UsageError: `most` is below 1, or the part was found in no picture.
+        EngineError: A network cannot be run.
+        BundleError: A network keeps its prototypes in a form that this version does not know.
+    """
+    present = max(len(bank.prototypes) for bank in banks)
+    most = max(1, int(SHARE * present)) if most is None else most
+    if most < 1:
+        raise UsageError(f"--prototypes {most} must be at least 1")
+    growing = _Growing(parent, banks, parts, most)
+    say(f"{len(growing.good)} good parts and {len(parts.defects)} defects were compared with the memory")
+    contradictions = growing.protect(say)
+    networks = growing.networks(0, [model_file(precision) for precision in parent.manifest.precisions])
+    scores = growing.cross_fit()
+    added = growing.added(0)
+    say(f"memory: {present} prototypes in each bank, and {added} more from {len(growing.good)} good parts")
+    return Grown(networks, present, present + added, scores, contradictions, growing.lost)
+
+
+class _Growing:
+    """Chooses prototypes for the whole memory and for one that lacks each block, and makes networks with them.
+
+    Set 0 is the whole memory, and set 1 + b is the one that lacks block b.
+    """
+
+    def __init__(self, parent: Bundle, banks: Sequence[Bank], parts: LabelledParts, most: int) -> None:
+        self._parent, self._banks, self._parts = parent, banks, parts
+        present = max(len(bank.prototypes) for bank in banks)
+        # The last channels of an incomplete group would only be repetitions.
+        self._most = max(most - (present + most) % MULTIPLE, 0) or most
+        limits = parent.manifest.decision.thresholds["fp32"]
+        collector = Collector(len(parts.good), limits.pixel)
+        self.good: list[LabelledPart] = []
+        self._exhibits: list[Exhibit] = []
+        self.lost: set[str] = set()
+        with Probe(parent, banks) as probe:
+            for part in parts.good:
+                seen = probe.observe(frame_of(part, parent.fit.bits))
+                if seen.found:
+                    collector.add(len(self.good), seen)
+                    self.good.append(part)
+                else:
+                    self.lost.add(part.id)
+            for part in parts.defects:
+                seen = probe.observe(frame_of(part, parent.fit.bits))
+                exhibit = exhibit_of(part.id, seen, limits)
+                self._exhibits += [] if exhibit is None else [exhibit]
+                self.lost |= set() if seen.found else {part.id}
+        if not self.good:
+            raise UsageError(
+                "no part that is labelled good was found in its picture, so the memory can learn nothing; label good "
+                "parts, or give --what threshold"
+            )
+        self._candidates: Candidates = collector.candidates()
+        self._blocks = _blocks(len(self.good))
+        self._excluded = [np.zeros(len(self._candidates.part), bool) for _ in banks]
+        self._chosen = self._choose()
+
+    def added(self, number: int) -> int:
+        """Return the number of prototypes that a set adds to the bank that gets most, with repetitions."""
+        sizes = zip(self._banks, self._chosen, strict=True)
+        return max(len(padded(bank.prototypes[: len(each[number])], len(bank.prototypes))) for bank, each in sizes)
+
+    def networks(self, number: int, files: Sequence[str]) -> dict[str, bytes]:
+        """Return ONNX files of the parent with the prototypes of a set."""
+        found = self._candidates
+        additions = {
+            bank.node: Addition(
+                padded(found.directions[i][self._chosen[i][number]], len(bank.prototypes)), found.means[i]
+            )
+            for i, bank in enumerate(self._banks)
+        }
+        try:
+            return {name: grown(self._parent.file(name), additions) for name in dict.fromkeys(files)}
+        except ValueError as error:
+            raise BundleError(f"{self._parent.path}: the memory cannot be extended: {error}") from error
+
+    def protect(self, say: Say) -> list[Contradiction]:
+        """Exclude candidates that hide labelled defects, until all are kept; return what contradicts."""
+        excluded_for: dict[str, set[int]] = {}
+        strictness = dict.fromkeys((exhibit.id for exhibit in self._exhibits), 0)
+        protected: dict[str, NDArray[np.intp]] = {}
+        swallowed = self._swallowed()
+        while any(strictness[exhibit.id] <= ROUNDS for exhibit, _ in swallowed):
+            for exhibit, after in swallowed:
+                strongest = protected.setdefault(exhibit.id, exhibit.strongest(after))
+                for i, (chosen, vectors) in enumerate(zip(self._chosen, self._candidates.directions, strict=True)):
+                    near = too_near(exhibit, strongest, i, vectors, min(strictness[exhibit.id], ROUNDS))
+                    hiding = chosen[0][near[chosen[0]]]
+                    excluded_for.setdefault(exhibit.id, set()).update(self._candidates.part[hiding].tolist())
+                    self._excluded[i] |= near
+                strictness[exhibit.id] += 1
+            self._chosen = self._choose()
+            swallowed = self._swallowed()
+        lost = {exhibit.id for exhibit, _ in swallowed}
+        found = [self._contradiction(id_, goods, id_ in lost) for id_, goods in excluded_for.items()]
+        if found:
+            count = int(np.logical_or.reduce(self._excluded).sum())
+            say(f"{len(found)} labelled defects look like good parts; {count} positions of good parts were not learned")
+        return found
+
+    def cross_fit(self) -> dict[str, float]:
+        """Return FP32's score of each good part by the memory that lacks the prototypes of its block."""
+        scores = {}
+        for block in range(int(self._blocks.max()) + 1):
+            network = self.networks(1 + block, [model_file("fp32")])
+            with OpenVinoEngine(draft(self._parent, network), "fp32") as engine:
+                for number in np.flatnonzero(self._blocks == block).tolist():
+                    part = self.good[number]
+                    scores[part.id] = engine.infer(frame_of(part, self._parent.fit.bits)).score
+        return scores
+
+    def _choose(self) -> list[list[NDArray[np.intp]]]:
+        """Return the chosen candidates, for each bank and each set."""
+        found = self._candidates
+        sets = np.stack([np.ones(len(found.part), bool), *(self._blocks[found.part] != b for b in set(self._blocks))])
+        banks = zip(found.directions, found.distances, self._excluded, found.usual, strict=True)
+        return [
+            choose(vectors, distances, sets & ~excluded, self._most, near)
+            for vectors, distances, excluded, near in banks
+        ]
+
+    def _swallowed(self) -> list[tuple[Exhibit, Floats]]:
+        """Return the labelled defects that the grown memory does not show any more, with its map values of them."""
+        if not self._exhibits:
+            return []
+        parts, bits = {part.id: part for part in self._parts.defects}, self._parent.fit.bits
+        with Probe(draft(self._parent, self.networks(0, [model_file("fp32")])), self._banks) as probe:
+            after = [probe.observe(frame_of(parts[each.id], bits)).values for each in self._exhibits]
+        return [(each, values) for each, values in zip(self._exhibits, after, strict=True) if not each.is_kept(values)]
+
+    def _contradiction(self, id_: str, goods: set[int], lost: bool) -> Contradiction:
+        names = [self.good[number].id for number in sorted(goods)]
+        shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+        alike = (
+            f"this defect looks like what parts show that are labelled good ({shown})"
+            if names
+            else "this defect is weak"
+        )
+        if lost:
+            return Contradiction(id_, f"{alike}, and it may no longer be found; look at these labels again")
+        return Contradiction(id_, f"{alike}; what hides it was not learned; look at these labels again")
+
+
+def draft(parent: Bundle, files: Mapping[str, bytes]) -> Bundle:
+    """Return a bundle in memory: the parent with other files."""
+    contents = {name: files[name] if name in files else parent.file(name) for name in parent.manifest.files}
+    return Bundle(parent.path / "taught", parent.manifest, "", contents.__getitem__)
+
+
+def _blocks(count: int) -> NDArray[np.intp]:
+    """Return the block of each good part; parts that follow each other share a block, because they are alike."""
+    return np.arange(count) * min(BLOCKS, count) // count
