@@ -13,7 +13,7 @@ from edge_inspect.edge.contract.messages import Verdict
 from edge_inspect.edge.identity import keep_identity
 from edge_inspect.edge.labels.label import PartKey
 from edge_inspect.edge.labels.store import LabelStore
-from edge_inspect.edge.page.app import Page, make_app
+from edge_inspect.edge.page.app import make_app
 from edge_inspect.edge.page.audit import AuditLog
 from edge_inspect.edge.page.bundle_folder import BundleFolder, find_bundle
 from edge_inspect.edge.page.command_sender import CommandSender
@@ -24,6 +24,7 @@ from edge_inspect.edge.page.feed import Feed
 from edge_inspect.edge.page.label_publisher import LabelPublisher
 from edge_inspect.edge.page.likeness import Likeness
 from edge_inspect.edge.page.line_view import LineView, Received
+from edge_inspect.edge.page.page import Page
 from edge_inspect.edge.page.part_store import PartStore
 from edge_inspect.edge.page.people import People
 from edge_inspect.edge.page.review import Review
