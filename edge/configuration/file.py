@@ -232,7 +232,7 @@ def check_page_settings(path: Path, settings: PageSettings) -> list[str]:
     """
     mistakes, unseen = check_credentials(settings.mqtt)
     mistakes += _look_at_host("listen.host", settings.listen.host)
-    mistakes += _look_at_file("data", settings.data / "counters.json")
+    mistakes += _look_at_new_folder("data", settings.data)
     folders = [("bundles", settings.bundles)] + [(f"evidence.{i}", each) for i, each in enumerate(settings.evidence)]
     mistakes += [
         f"{key}: {folder} is no folder that this user may read; create it, or change its permissions"
@@ -285,10 +285,14 @@ def _look_at_folders(settings: Settings) -> list[str]:
     if bundles is not None and not os.path.isdir(bundles):
         mistakes.append(f"bundles.folder: {bundles} is no folder; create it, or name another")
     if settings.evidence is not None:
-        evidence = settings.evidence.folder.absolute()
-        there = next(path for path in (evidence, *evidence.parents) if os.path.exists(path))
-        if not (os.path.isdir(there) and os.access(there, os.W_OK | os.X_OK)):
-            mistakes.append(
-                f"evidence.folder: this user cannot create or write {evidence}; change the permissions, or name another"
-            )
+        mistakes += _look_at_new_folder("evidence.folder", settings.evidence.folder)
     return mistakes
+
+
+def _look_at_new_folder(key: str, folder: Path) -> list[str]:
+    """Return why a folder cannot be created or written; an empty list if it can."""
+    folder = folder.absolute()
+    there = next(path for path in (folder, *folder.parents) if os.path.exists(path))
+    if os.path.isdir(there) and os.access(there, os.W_OK | os.X_OK):
+        return []
+    return [f"{key}: this user cannot create or write {folder}; change the permissions, or name another"]

@@ -14,7 +14,8 @@ The process, and what it knows of the stations:
     pictures.py           the newest pictures and maps, in memory
 
 What browsers get and send:
-    app.py                all services of the page, and its HTTP application
+    page.py               all services of the page, as routes use them
+    app.py                the HTTP application
     server.py             the HTTP server
     http_connection.py    one browser's connection
     live_routes.py        the routes of the live view

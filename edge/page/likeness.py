@@ -80,6 +80,7 @@ class Likeness:
         self._by = _BY_PICTURE
         self._bundle: Path | None = None
         self._process: subprocess.Popen[str] | None = None
+        self._process_by = ""
         self._thread: threading.Thread | None = None
         self._closed = False
 
@@ -201,6 +202,8 @@ class Likeness:
             OSError, ValueError: The process has failed, or was ended.
         """
         with self._changed:
+            if self._process_by != by:  # it was started for what somebody asked before
+                self._end_process()
             process = self._process
         if process is None:
             process = self._open_process(by, bundle)
@@ -223,7 +226,7 @@ class Likeness:
         command = [sys.executable, "-m", "edge_inspect.edge.page.likeness_worker", *([str(bundle)] if bundle else [])]
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         with self._changed:
-            self._process = process
+            self._process, self._process_by = process, by
             if self._closed:
                 process.kill()
         used = json.loads(_pipes(process)[1].readline())["used"]

@@ -48,13 +48,10 @@ def _memory(path: Path) -> Describe | None:
     from edge_inspect.edge.page.memory_features import MemoryFeatures
 
     try:
-        bundle = open_bundle(path)
-        features, bits = MemoryFeatures(bundle), bundle.fit.bits
+        features = MemoryFeatures(open_bundle(path))
     except EdgeInspectError as error:
         print(error, file=sys.stderr, flush=True)
         return None
-    if bits is not None:
-        print(f"{path}: pictures of {bits} bits are compared by colours and edges", file=sys.stderr, flush=True)
     return (lambda frame, _region: features.describe(frame)) if features.banks else None
 
 

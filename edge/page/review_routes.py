@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
@@ -19,32 +19,25 @@ from edge_inspect.edge.errors import LabelError
 from edge_inspect.edge.labels.export import folder_names
 from edge_inspect.edge.labels.label import Label, PartKey
 from edge_inspect.edge.page.guard import require
+from edge_inspect.edge.page.page import page_of
 from edge_inspect.edge.page.part_filter import PartFilter
 from edge_inspect.edge.page.review import TooManySearches, UnknownPart, WrongLabel
 from edge_inspect.edge.text import clean
-
-if TYPE_CHECKING:
-    from edge_inspect.edge.page.app import Page
 
 _WORDS = ("good", "defect", "unsure", None)
 _MOST_SIMILAR = 24
 _LATER = {"Retry-After": "5"}
 
 
-def _page(request: Request) -> Page:
-    page: Page = request.app.state.page
-    return page
-
-
 async def _parts(request: Request) -> Response:
     require(request)
     wanted = _filter(request.query_params)
-    return JSONResponse(await run_in_threadpool(_page(request).review.matching, wanted))
+    return JSONResponse(await run_in_threadpool(page_of(request).review.matching, wanted))
 
 
 async def _classes(request: Request) -> Response:
     require(request)
-    return JSONResponse({"classes": await run_in_threadpool(_page(request).review.classes)})
+    return JSONResponse({"classes": await run_in_threadpool(page_of(request).review.classes)})
 
 
 async def _label(request: Request) -> Response:
@@ -54,7 +47,7 @@ async def _label(request: Request) -> Response:
         raise HTTPException(400, "word: send good, defect, unsure, or null to withdraw a label")
     if not isinstance(kind, str | None):
         raise HTTPException(400, "class: send text, or leave it out")
-    review = _page(request).review
+    review = page_of(request).review
     try:
         await run_in_threadpool(review.say, person.name, key, word, kind)
     except UnknownPart as error:
@@ -69,7 +62,7 @@ async def _label(request: Request) -> Response:
 async def _undo(request: Request) -> Response:
     person = require(request, "operator")
     try:
-        entry: Label | None = await run_in_threadpool(_page(request).review.undo, person.name)
+        entry: Label | None = await run_in_threadpool(page_of(request).review.undo, person.name)
     except LabelError as error:
         raise HTTPException(507, str(error)) from None
     if entry is None:
@@ -81,7 +74,7 @@ async def _undo(request: Request) -> Response:
 async def _scores(request: Request) -> Response:
     require(request)
     key = _station(request.query_params.get("station"))
-    page = _page(request)
+    page = page_of(request)
     station = page.line.station(key)
     in_force = None if station is None or station.bundle is None else station.bundle["digest"]
     found = await run_in_threadpool(page.review.scores, key, in_force)
@@ -93,7 +86,7 @@ async def _similar(request: Request) -> Response:
     require(request)
     key = _key(request.query_params.get("station"), request.query_params.get("id"))
     try:
-        found = await run_in_threadpool(_page(request).review.similar, key, _MOST_SIMILAR)
+        found = await run_in_threadpool(page_of(request).review.similar, key, _MOST_SIMILAR)
     except UnknownPart as error:
         raise HTTPException(404, str(error)) from None
     except TooManySearches:
@@ -106,7 +99,7 @@ async def _export(request: Request) -> Response:
     given = request.query_params.get("station")
     station = _station(given) if given else None
     try:
-        pieces = await run_in_threadpool(_page(request).review.export, person.name, station)
+        pieces = await run_in_threadpool(page_of(request).review.export, person.name, station)
     except LabelError as error:
         raise HTTPException(404, str(error)) from None
     name = "labels" if station is None else f"labels-{folder_names([station])[station]}"
@@ -117,7 +110,7 @@ async def _export(request: Request) -> Response:
 
 def _tell(request: Request, key: PartKey) -> dict[str, str | None] | None:
     """Let all browsers know what is said about a part now; return it."""
-    page = _page(request)
+    page = page_of(request)
     label = page.review.word(key)
     page.line.refresh_part(key.station, key.id)
     page.events.send("label", {"station": key.station, "id": key.id, "label": label})

@@ -58,7 +58,9 @@ class PageServer(uvicorn.Server):
                 f"listen: cannot listen on {settings.host}:{settings.port}: {error.strerror}; choose another port, or "
                 "an address of this box"
             ) from error
-        logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
+        log = logging.getLogger("uvicorn.error")
+        log.setLevel(logging.WARNING)
+        log.addFilter(_is_news)
         super().__init__(config)
         self._task: asyncio.Task[None] | None = None
 
@@ -81,3 +83,8 @@ class PageServer(uvicorn.Server):
     def capture_signals(self) -> Iterator[None]:
         """Leave signals to the service."""
         yield
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Return false for what uvicorn says when a browser is dropped, which `EventStream` has logged already."""
+    return "without completing response" not in record.getMessage()

@@ -13,7 +13,7 @@ from edge_inspect.edge.contract.messages import Verdict
 from edge_inspect.edge.identity import keep_identity
 from edge_inspect.edge.labels.label import PartKey
 from edge_inspect.edge.labels.store import LabelStore
-from edge_inspect.edge.page.app import Page, make_app
+from edge_inspect.edge.page.app import make_app
 from edge_inspect.edge.page.audit import AuditLog
 from edge_inspect.edge.page.bundle_folder import BundleFolder, find_bundle
 from edge_inspect.edge.page.command_sender import CommandSender
@@ -24,6 +24,7 @@ from edge_inspect.edge.page.feed import Feed
 from edge_inspect.edge.page.label_publisher import LabelPublisher
 from edge_inspect.edge.page.likeness import Likeness
 from edge_inspect.edge.page.line_view import LineView, Received
+from edge_inspect.edge.page.page import Page
 from edge_inspect.edge.page.part_store import PartStore
 from edge_inspect.edge.page.people import People
 from edge_inspect.edge.page.review import Review
@@ -134,7 +135,7 @@ async def _run(page: Page, counters: CountersFile, signals: Signals) -> None:
         await server.start()
         notify(READY=1)
         log.info("serving the page on %s", settings.listen.address)
-        await _until_stopped(line, counters, signals)
+        await _until_stopped(line, counters, signals, sending)
         notify(STOPPING=1)
         events.close()
         await server.stop()
@@ -156,10 +157,14 @@ def _take(page: Page, received: list[Received]) -> None:
             page.parts.receive(each.station, each.message)
 
 
-async def _until_stopped(line: LineView, counters: CountersFile, signals: Signals) -> None:
+async def _until_stopped(
+    line: LineView, counters: CountersFile, signals: Signals, sending: asyncio.Future[None]
+) -> None:
     clock, second_at = ClockWatch(), time.monotonic()
     while not signals.stop:
         await asyncio.sleep(_TICK_S)
+        if sending.done():
+            sending.result()  # raises what ended it, so that systemd starts the page again
         if time.monotonic() < second_at:
             continue
         second_at = time.monotonic() + _SECOND_S
