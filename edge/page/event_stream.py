@@ -22,7 +22,7 @@ TICK_S = 0.1
 KEEP_ALIVE_S = 15.0
 """Seconds after which a comment is sent, so that proxies and browsers see that the connection is alive."""
 # A browser that is further behind is dropped. It connects again by itself, and gets a snapshot then.
-_MOST_WAITING = 64
+_MOST_WAITING = 32
 _FAREWELL_S = 0.5
 
 

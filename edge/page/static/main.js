@@ -7,7 +7,7 @@ import { Line } from "./line.js";
 import { LoginForm } from "./login_form.js";
 import { LabelSender } from "./label_sender.js";
 import { LogView } from "./log_view.js";
-import { useToken } from "./requests.js";
+import { whenLoggedOut } from "./requests.js";
 import { ReviewView } from "./review_view.js";
 import { readRoute } from "./route.js";
 import { logOut, readSession, seesLine, session } from "./session.js";
@@ -63,7 +63,7 @@ function run() {
   });
   const banners = new Banners(element("banners"), line, stream, labels);
 
-  useToken("", () => {
+  whenLoggedOut(() => {
     // The session has ended: what is on the screen stays until somebody else opens a view.
     Object.assign(session, { user: null, role: null });
     location.hash = "#/login";
