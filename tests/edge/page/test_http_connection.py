@@ -61,7 +61,7 @@ def test_a_browser_that_reads_nothing_is_dropped_and_delays_nobody(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(event_stream, "TICK_S", 0.001)
-    monkeypatch.setattr(event_stream, "_FAREWELL_S", 0.05)
+    monkeypatch.setattr(event_stream, "FAREWELL_S", 0.05)
 
     async def work(port: int, line: LineView, events: EventStream) -> None:
         reader, writer = await ask(port, b"GET /events HTTP/1.1\r\nHost: a\r\n\r\n")
