@@ -169,9 +169,8 @@ class LabelStore:
             return dict(self._words)
 
     def word(self, key: PartKey) -> PresentWord | None:
-        """Return what was last said about a part; `None` if nothing was."""
-        with self._lock:
-            return self._words.get(key)
+        """Return what was last said about a part; `None` if nothing was. This never waits."""
+        return self._words.get(key)
 
     def of_part(self, key: PartKey) -> Label | None:
         """Return the newest entry on a part, which names its picture, even if it was withdrawn or taken back."""
@@ -257,12 +256,13 @@ class LabelStore:
         self.on_new()
 
     def _remember(self, label: Label) -> None:
-        self._words.pop(label.key, None)  # so that the newest word is the last one
         source: Label | None = label
         if label.undoes is not None:
             source = self._one(f"{_OF_PART} AND {_COUNTS} ORDER BY number DESC LIMIT 1", *_part(label))
         if source is not None and source.word is not None:
             self._words[label.key] = PresentWord(source.word, source.defect_class, source.by, source.at)
+        else:
+            self._words.pop(label.key, None)
 
     def _load_words(self) -> None:
         query = (

@@ -29,6 +29,7 @@ What browsers get and send:
 Parts on disk, and what people say about them:
     part_store.py         the parts on disk: evidence of this box, and pictures received over MQTT
     part_index.py         finds parts by verdict, score, area, time and label, in a SQLite file
+    cache_file.py         opens a SQLite file that may be deleted, such as the index of parts
     part_filter.py        the conditions by which parts are found
     evidence_listing.py   lists folders of evidence, as far as they have changed
     received_parts.py     brings the messages of a part together, and saves them with its picture

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import logging
-import os
 import sqlite3
 import subprocess
 import sys
@@ -20,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_inspect.edge.labels.label import PartKey
+from edge_inspect.edge.page.cache_file import open_cache
 from edge_inspect.edge.page.part_filter import PartFilter
 from edge_inspect.edge.page.part_index import IndexedPart
 from edge_inspect.edge.page.part_store import PartStore
@@ -259,13 +259,10 @@ class _Vectors:
 
     def __init__(self, path: Path) -> None:
         self._lock = threading.Lock()
-        try:
-            self._database = self._open(path)
-        except sqlite3.DatabaseError:
-            os.unlink(path)
-            self._database = self._open(path)
+        self._database = open_cache(path, self._open)
 
-    def _open(self, path: Path) -> sqlite3.Connection:
+    @staticmethod
+    def _open(path: Path) -> sqlite3.Connection:
         database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         try:
             database.execute("PRAGMA synchronous = OFF")  # what a power cut damages is made again

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import logging
-import os
 import sqlite3
 import threading
+import zlib
 from collections.abc import Iterable, Mapping
-from contextlib import closing, suppress
+from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,9 +14,8 @@ from edge_inspect.edge.evidence.saved_part import SavedPart
 from edge_inspect.edge.labels.label import PartKey
 from edge_inspect.edge.labels.store import PresentWord
 from edge_inspect.edge.outbox.file import transaction
+from edge_inspect.edge.page.cache_file import open_cache
 from edge_inspect.edge.page.part_filter import PartFilter
-
-log = logging.getLogger(__name__)
 
 _FORMAT = 1
 # The texts have a table of their own, so that counting parts does not read them.
@@ -28,7 +26,7 @@ CREATE TABLE parts (
     borderline INTEGER NOT NULL, found INTEGER NOT NULL, digest TEXT NOT NULL, precision TEXT NOT NULL,
     areas TEXT NOT NULL, PRIMARY KEY (station, id)) WITHOUT ROWID;
 CREATE TABLE texts (
-    station TEXT NOT NULL, id TEXT NOT NULL, saved TEXT NOT NULL, PRIMARY KEY (station, id)) WITHOUT ROWID;
+    station TEXT NOT NULL, id TEXT NOT NULL, saved BLOB NOT NULL, PRIMARY KEY (station, id)) WITHOUT ROWID;
 CREATE TRIGGER parts_gone AFTER DELETE ON parts BEGIN
     DELETE FROM texts WHERE station = old.station AND id = old.id;
 END;
@@ -43,7 +41,12 @@ CREATE TEMP TABLE words (
 """
 _FROM = "FROM parts LEFT JOIN words USING (station, id)"
 _WORD = "coalesce(words.word, 'unlabelled')"
-_INSERT = f"INTO parts VALUES ({', '.join('?' * 14)})"
+_COLUMNS = (
+    "station", "id", "folder", "received", "decided", "score", "threshold", "nearness", "rejected", "borderline",
+    "found", "digest", "precision", "areas",
+)  # fmt: skip
+_INSERT = f"INTO parts VALUES ({', '.join('?' * len(_COLUMNS))})"
+_REPLACE = ", ".join(f"{name} = excluded.{name}" for name in _COLUMNS[2:])
 GONE = ""
 """Folder of a part whose files were deleted, and that is kept because a person has labelled it."""
 
@@ -67,6 +70,18 @@ class IndexedPart(NamedTuple):
         return PartKey(self.station, self.saved.verdict.id)
 
 
+class PartPlace(NamedTuple):
+    """Where the files of a part are.
+
+    Attributes:
+        folder: The folder, in the layout of edge/evidence; `None` if the files were deleted.
+        found: Whether the part was found in its frame; otherwise its map means nothing.
+    """
+
+    folder: Path | None
+    found: bool
+
+
 class PartScore(NamedTuple):
     """The score of one part: what the threshold is compared with, and what a person said."""
 
@@ -84,19 +99,13 @@ class PartIndex:
         words: What people said about parts.
 
     Raises:
-        sqlite3.Error, OSError: The file cannot be written.
+        ConfigurationError: The file cannot be written.
     """
 
     def __init__(self, path: Path, words: Mapping[PartKey, PresentWord]) -> None:
         self._lock = threading.RLock()
-        try:
-            self._database = _open(path)
-        except sqlite3.DatabaseError as damage:
-            log.warning("%s: the index of parts is made again, because it cannot be used: %s", path, damage)
-            for suffix in ("", "-wal", "-shm"):
-                with suppress(FileNotFoundError):
-                    os.unlink(f"{path}{suffix}")
-            self._database = _open(path)
+        self._database = open_cache(path, _open)
+        self._lookup, self._lookup_lock = _connect(path), threading.Lock()
         self._database.execute(_WORDS)
         with self._lock, transaction(self._database):
             for key, word in words.items():
@@ -106,7 +115,8 @@ class PartIndex:
 
     def close(self) -> None:
         """Close the file."""
-        with self._lock:
+        with self._lock, self._lookup_lock:
+            self._lookup.close()
             self._database.close()
 
     def put(self, parts: Iterable[IndexedPart], *, received: bool = False) -> None:
@@ -119,8 +129,7 @@ class PartIndex:
         with self._lock, transaction(self._database):
             for part in parts:
                 changed = self._database.execute(
-                    f"INSERT {_INSERT} ON CONFLICT DO UPDATE SET folder = excluded.folder, "
-                    "received = excluded.received, areas = excluded.areas "
+                    f"INSERT {_INSERT} ON CONFLICT DO UPDATE SET {_REPLACE} "
                     f"WHERE parts.folder = '{GONE}' OR excluded.received <= parts.received",
                     _row(part, received),
                 )
@@ -164,11 +173,12 @@ class PartIndex:
         with self._lock:
             self._set_word(key, word)
 
-    def knows(self, key: PartKey) -> bool:
-        """Return whether a part is in the index."""
-        query = "SELECT 1 FROM parts WHERE station = ? AND id = ?"
-        with self._lock:
-            return self._database.execute(query, key).fetchone() is not None
+    def place(self, key: PartKey) -> PartPlace | None:
+        """Return where the files of a part are; `None` if it is not in the index. This never waits for a search."""
+        query = "SELECT folder, found FROM parts WHERE station = ? AND id = ?"
+        with self._lookup_lock:
+            row = self._lookup.execute(query, key).fetchone()
+        return None if row is None else PartPlace(_folder(row[0]), bool(row[1]))
 
     def find(self, key: PartKey) -> IndexedPart | None:
         """Return a part; `None` if it is not known."""
@@ -223,7 +233,7 @@ class PartIndex:
         return newest[2], [PartScore(score, word, bool(rejected), id) for score, word, rejected, id in rows]
 
     def _put_text(self, part: IndexedPart) -> None:
-        row = (*part.key, part.saved.model_dump_json())
+        row = (*part.key, zlib.compress(part.saved.model_dump_json().encode(), 1))
         self._database.execute("INSERT OR REPLACE INTO texts VALUES (?, ?, ?)", row)
 
     def _set_word(self, key: PartKey, word: PresentWord | None) -> None:
@@ -234,8 +244,12 @@ class PartIndex:
             self._database.execute("INSERT OR REPLACE INTO words VALUES (?, ?, ?, ?)", row)
 
 
+def _connect(path: Path) -> sqlite3.Connection:
+    return sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+
+
 def _open(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    connection = _connect(path)
     try:
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         if version not in (0, _FORMAT):
@@ -285,9 +299,13 @@ def _row(part: IndexedPart, received: bool) -> tuple[Any, ...]:
     )
 
 
-def _part(row: tuple[str, str, str]) -> IndexedPart:
+def _part(row: tuple[str, str, bytes]) -> IndexedPart:
     station, folder, saved = row
-    return IndexedPart(station, None if folder == GONE else Path(folder), SavedPart.model_validate_json(saved))
+    return IndexedPart(station, _folder(folder), SavedPart.model_validate_json(zlib.decompress(saved)))
+
+
+def _folder(text: str) -> Path | None:
+    return None if text == GONE else Path(text)
 
 
 def _conditions(wanted: PartFilter) -> tuple[str, list[Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -28,8 +29,9 @@ _BATCH = 200
 _INTERVAL_S = 1.0
 # Those who are told show few parts of a station.
 _MOST_TOLD = 24
-# Listing may take at most this share of the time of its thread: a folder of 100,000 files is listed less often.
+# Listing may take this share of the time of its thread: a folder of 100,000 files is listed less often.
 _SHARE = 0.05
+_LONGEST_INTERVAL_S = 10.0
 
 
 class PartStore:
@@ -62,7 +64,7 @@ class PartStore:
         self._received = ReceivedParts(received, received_bytes)
         self._index = PartIndex(folder / "parts.db", labels.words())
         self._listings: list[EvidenceListing] | None = None
-        self._nameless: list[tuple[Path, SavedPart]] = []
+        self._nameless: list[tuple[Path, str]] = []
         self._nameless_among: set[str] = set()
         self._problem: str | None = None
         self._refreshing = threading.Lock()
@@ -121,7 +123,7 @@ class PartStore:
 
     def has(self, key: PartKey, kind: Literal["picture", "map"]) -> bool:
         """Return whether the picture or the map of a part is on disk. Cheap for a part that is not."""
-        if not self._index.knows(key):
+        if self._index.place(key) is None:
             return False
         path = self.picture_path(key) if kind == "picture" else self._map_path(key)
         return path is not None and path.is_file()
@@ -133,8 +135,8 @@ class PartStore:
 
     def picture_path(self, key: PartKey) -> Path | None:
         """Return the file of a part's picture: of the evidence, or of its label; `None` if there is none."""
-        part = self.find(key)
-        path = None if part is None or part.folder is None else find_picture(part.folder, key.id)
+        place = self._index.place(key)
+        path = None if place is None or place.folder is None else find_picture(place.folder, key.id)
         if path is None and (label := self._labels.of_part(key)) is not None:
             path = self._labels.pictures / label.picture
         return path
@@ -147,23 +149,29 @@ class PartStore:
             if anomaly is not None:
                 levels = frame_map(anomaly, (verdict.frame.width, verdict.frame.height), verdict.threshold)
                 return bytes(cv2.imencode(".png", levels)[1].tobytes())
-        path = self._map_path(key, kept=True)
+        path = self._labelled_map(key)
         return None if path is None else _read(path)
 
-    def _map_path(self, key: PartKey, *, kept: bool = False) -> Path | None:
-        """Return the file of a part's map; with `kept`, only that of its label."""
-        part = None if kept else self.find(key)
-        if part is not None and part.folder is not None and part.saved.verdict.not_found is None:
-            path = part.folder / "maps" / f"{key.id}.png"
+    def _map_path(self, key: PartKey) -> Path | None:
+        """Return the file of a part's map: of the evidence, or of its label; `None` if there is none."""
+        place = self._index.place(key)
+        if place is not None and place.folder is not None and place.found:
+            path = place.folder / "maps" / f"{key.id}.png"
             if path.is_file():
                 return path
+        return self._labelled_map(key)
+
+    def _labelled_map(self, key: PartKey) -> Path | None:
         label = self._labels.of_part(key)
         return None if label is None or label.map is None else self._labels.pictures / label.map
 
     def labelled(self, label: Label) -> None:
         """Let the index follow a new entry in the label store."""
-        self._index.set_word(label.key, self._labels.word(label.key))
-        self._index.put_labelled([_left_of(label)])
+        try:
+            self._index.set_word(label.key, self._labels.word(label.key))
+            self._index.put_labelled([_left_of(label)])
+        except sqlite3.Error as problem:  # the label itself is stored, and the index will have it after a restart
+            log.error("the index of parts does not have the newest label: %s; free space on the disk", problem)
 
     def refresh(self) -> None:
         """Save what is complete, and list what has changed on the disk. The thread does so about once a second."""
@@ -188,18 +196,18 @@ class PartStore:
         for start in range(0, len(change.came), _BATCH):
             if self._closed:
                 return
-            found = []
-            for identity in change.came[start : start + _BATCH]:
-                if (saved := read_part(change.folder, identity)) is not None:
-                    found.append((change.folder, saved))
-            self._put(found, received=received)
+            self._put([(change.folder, id) for id in change.came[start : start + _BATCH]], received=received)
+            self._received.save()  # listing a large folder takes a while
 
-    def _put(self, found: Iterable[tuple[Path, SavedPart]], *, received: bool) -> None:
+    def _put(self, found: Iterable[tuple[Path, str]], *, received: bool) -> None:
         parts = []
-        for folder, saved in found:
+        for folder, identity in found:
+            saved = read_part(folder, identity)
+            if saved is None:
+                continue
             key = self._key(saved)
             if key is None:
-                self._nameless.append((folder, saved))
+                self._nameless.append((folder, identity))
             else:
                 parts.append(IndexedPart(key, folder, saved))
         self._index.put(parts, received=received)
@@ -229,7 +237,8 @@ class PartStore:
         while not self._closed:
             began = time.monotonic()
             self._refresh_safely()
-            self._wake.wait(max(_INTERVAL_S, (time.monotonic() - began) / _SHARE))
+            took = time.monotonic() - began
+            self._wake.wait(min(max(_INTERVAL_S, took / _SHARE), _LONGEST_INTERVAL_S))
         self._refresh_safely()
 
     def _refresh_safely(self) -> None:

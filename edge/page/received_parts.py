@@ -74,6 +74,11 @@ class ReceivedParts:
         self._bytes = 0
         self._problem: str | None = None
 
+    @property
+    def waiting_bytes(self) -> int:
+        """Bytes of all pictures and maps that wait in memory."""
+        return self._bytes
+
     def verdict(self, station: str, verdict: Verdict) -> None:
         """Remember a verdict, or a defect with its regions."""
         with self._lock:

@@ -180,9 +180,10 @@ class Review:
         if verdict is None:
             raise UnknownPart(f"part {key.id}: it is not on the disk, so it cannot be labelled; take another part")
         site, line, station = key.station.split("/")
-        place = {"site": site, "line": line, "station": station}
         try:
-            return Label(by=person, word=word, defect_class=defect_class, verdict=verdict, **place)
+            return Label(
+                by=person, word=word, defect_class=defect_class, site=site, line=line, station=station, verdict=verdict
+            )
         except ValidationError as problem:
             first = problem.errors(include_url=False)[0]
             raise WrongLabel(f"class: {first['msg'].removeprefix('Value error, ')}") from None

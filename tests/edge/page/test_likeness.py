@@ -10,6 +10,7 @@ from typing import Any
 import cv2
 import memory_bundle
 import numpy as np
+import psutil
 import pytest
 import small_bundle
 import tiny_bundle
@@ -192,20 +193,25 @@ def test_labelled_parts_are_compared_after_their_evidence_is_gone(line: Line) ->
     assert [part.key.id for part, _ in found.parts] == [old.id]
 
 
+def workers() -> list[psutil.Process]:
+    """The processes that describe pictures, which this one has started."""
+    children = psutil.Process().children()
+    return [each for each in children if any("likeness_worker" in word for word in each.cmdline())]
+
+
 def test_a_killed_process_costs_at_most_one_part(line: Line) -> None:
     parts = [line.add("stain", seed) for seed in range(3)]
     line.nearest(parts[0])
-    process = line.likeness._process  # noqa: SLF001
-    assert process is not None
+    (process,) = workers()
     assert os.getpriority(os.PRIO_PROCESS, process.pid) == 19
     process.kill()
-    process.wait()
     more = [line.add("scratch", seed) for seed in range(5, 8)]
     found = line.nearest(parts[0])
     assert len(found.parts) >= 4
     assert found.parts[0][0].key.id not in {each.id for each in more}
+    assert len(workers()) == 1
     line.likeness.close()
-    assert line.likeness._process is None  # noqa: SLF001
+    assert workers() == []
 
 
 def test_a_damaged_file_of_descriptions_is_made_again(line: Line) -> None:

@@ -17,11 +17,13 @@ from mosquitto import wait_until
 
 from edge_inspect.edge.contract.ids import uuid7
 from edge_inspect.edge.contract.messages import Defect, Verdict
+from edge_inspect.edge.errors import ConfigurationError
 from edge_inspect.edge.labels.label import PartKey
 from edge_inspect.edge.labels.store import LabelStore
 from edge_inspect.edge.page import evidence_listing
 from edge_inspect.edge.page.part_filter import PartFilter
 from edge_inspect.edge.page.part_store import PartStore
+from edge_inspect.edge.page.received_parts import ReceivedParts
 
 
 class Page:
@@ -238,6 +240,26 @@ def test_a_damaged_index_is_made_again(page: Page, damage: bytes) -> None:
     assert page.ids() == [each.id]
 
 
+def test_a_folder_that_cannot_be_written_is_said_with_the_remedy(page: Page) -> None:
+    page.parts.close()
+    (page.data / "parts.db").unlink()
+    (page.data / "parts.db").mkdir()
+    with pytest.raises(ConfigurationError, match=r"data: .*parts.db cannot be written: .*; free space"):
+        page.open()
+    (page.data / "parts.db").rmdir()
+    page.open()
+
+
+def test_evidence_replaces_what_somebody_published_under_its_id(page: Page) -> None:
+    true = verdict(1, 2.0)
+    page.parts.receive(KEY, true.model_copy(update={"score": 0.1, "reason": None}))
+    page.parts.receive_picture(KEY, true.id, picture(1, ".jpg"))
+    page.reopen()
+    assert page.ids(only="rejected") == []
+    save(page.evidence, true)
+    assert page.ids(only="rejected", score_min=2.0) == [true.id]
+
+
 def test_evidence_that_the_configuration_names_no_more_is_forgotten(page: Page) -> None:
     save(page.evidence, verdict(1))
     assert len(page.ids()) == 1
@@ -406,10 +428,13 @@ def test_evidence_stands_in_for_what_was_received(page: Page) -> None:
 
 def test_much_that_never_becomes_a_part_takes_little_memory(page: Page) -> None:
     data = b"\xff\xd8\xff" + bytes(2**20)
+    received = ReceivedParts(page.data / "received", 2**20)
     for _ in range(200):
-        page.parts.receive_picture(KEY, uuid7(), data)
-    received = page.parts._received  # noqa: SLF001
-    assert received._bytes <= 64 * 2**20  # noqa: SLF001
+        received.picture(KEY, uuid7(), data)
+    assert 2**25 < received.waiting_bytes <= 2**26
+    for number in range(5000):
+        received.verdict(KEY, verdict(number + 1))
+    assert received.waiting_bytes == 0
 
 
 def test_receiving_never_waits_for_the_disk(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
