@@ -45,8 +45,10 @@ def check_table(app: Starlette, table: Table) -> None:
     assert gone == [], f"{gone}: these routes are gone; take them out of the table"
 
 
-def check_roles(port: int, table: Table) -> None:
+def check_roles(port: int, table: Table, *, display: bool = False) -> None:
     """Fail if a route answers somebody who may not have it, or refuses somebody who may.
+
+    With `display`, everybody may look at what viewers may look at (`display_without_login`).
 
     Whoever may is not refused with 401 or 403; what else the answer is, the route's own tests check. Bodies are empty.
     """
@@ -60,6 +62,8 @@ def check_roles(port: int, table: Table) -> None:
     for (method, path), needed in sorted(table.items(), key=lambda entry: entry[0][1] == "/api/logout"):
         if path == "/api/login":
             continue
+        if display and (method, needed) == ("GET", "viewer"):
+            needed = EVERYBODY
         filled = "/".join(_FILLED if part.startswith("{") else part for part in path.split("/"))
         for role in ranks:
             answer = browsers[role].ask(method, filled, {} if method != "GET" else None)

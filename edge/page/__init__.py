@@ -1,6 +1,7 @@
 """The page: a subscriber that shows stations to people in their browsers, and lets them label, teach and command.
 
 The process, and what it knows of the stations:
+    page_command.py       `edge-inspect page`: its options, and what it runs
     service.py            starts and stops all of it
     settings.py           its configuration
     feed.py               its connection to the broker

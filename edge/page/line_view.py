@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 MOST_STATIONS = 256
 """Largest number of stations, because anybody who may publish can make up names."""
-PICTURE_BYTES = 48 * 2**20
+PICTURE_BYTES = 32 * 2**20
 """Largest size of all pictures and maps in memory, in bytes."""
 
 

@@ -69,11 +69,9 @@ async def _command(request: Request) -> Response:
     await _record(request, "command", key, **command.model_dump(mode="json", exclude={"contract", "by"}))
     try:
         reply = await page.commands.send(key, command)
-    except TooManyCommands:
-        raise HTTPException(503, "too many commands wait for their replies; try again in 10 s") from None
-    except CheckFailed as error:
+    except (TooManyCommands, CheckFailed) as error:
         await _record(request, "reply", key, command=verb, id=command.id, result=str(error))
-        raise HTTPException(504, str(error)) from None
+        raise HTTPException(504 if isinstance(error, CheckFailed) else 503, str(error)) from None
     result = "done" if reply.done else f"{reply.refusal}: {reply.reason}"
     await _record(request, "reply", key, command=verb, id=command.id, result=result)
     return JSONResponse({"reply": reply.model_dump(mode="json")})

@@ -41,7 +41,8 @@ class People:
         proxies: Addresses or networks of proxies, the only ones who may connect then; empty without a proxy.
 
     Raises:
-        ConfigurationError: The file of the users cannot be used, or a proxy's address is none.
+        ConfigurationError: The file of the users cannot be used.
+        ValueError: A proxy's address is none.
     """
 
     def __init__(

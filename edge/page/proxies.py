@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from starlette.types import Scope
-
-from edge_inspect.edge.errors import ConfigurationError
+if TYPE_CHECKING:
+    from starlette.types import Scope
 
 LOOPBACK = ("127.0.0.0/8", "::1")
 """Addresses of a proxy on this box."""
@@ -23,14 +23,14 @@ class Proxies:
         addresses: Addresses or networks, such as "192.0.2.7" or "192.0.2.0/24"; empty without a proxy.
 
     Raises:
-        ConfigurationError: A text is neither.
+        ValueError: A text is neither.
     """
 
     def __init__(self, addresses: Sequence[str] = ()) -> None:
         try:
             self._networks = [ipaddress.ip_network(address) for address in addresses]
         except ValueError as error:
-            raise ConfigurationError(f"proxies: {error}; write addresses such as 192.0.2.7 or 192.0.2.0/24") from error
+            raise ValueError(f"{error}; write addresses such as 192.0.2.7, or networks such as 192.0.2.0/24") from error
 
     def __bool__(self) -> bool:
         return bool(self._networks)

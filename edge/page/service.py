@@ -135,7 +135,7 @@ async def _run(page: Page, counters: CountersFile, signals: Signals) -> None:
         await server.start()
         notify(READY=1)
         log.info("serving the page on %s", settings.listen.address)
-        await _until_stopped(line, counters, signals)
+        await _until_stopped(line, counters, signals, sending)
         notify(STOPPING=1)
         events.close()
         await server.stop()
@@ -157,10 +157,14 @@ def _take(page: Page, received: list[Received]) -> None:
             page.parts.receive(each.station, each.message)
 
 
-async def _until_stopped(line: LineView, counters: CountersFile, signals: Signals) -> None:
+async def _until_stopped(
+    line: LineView, counters: CountersFile, signals: Signals, sending: asyncio.Future[None]
+) -> None:
     clock, second_at = ClockWatch(), time.monotonic()
     while not signals.stop:
         await asyncio.sleep(_TICK_S)
+        if sending.done():
+            sending.result()  # raises what ended it, so that systemd starts the page again
         if time.monotonic() < second_at:
             continue
         second_at = time.monotonic() + _SECOND_S

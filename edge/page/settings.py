@@ -132,7 +132,8 @@ class PageSettings(Section):
     )
     data: Path = Field(
         default=Path("/var/lib/edge-inspect-page"),
-        description="folder for the counters, labels, received pictures and the audit log; it must exist",
+        description="folder for the counters, labels, received pictures and the audit log; it is created if it is "
+        "missing",
     )
     received_bytes: int = Field(
         default=2 * 2**30,

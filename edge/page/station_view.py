@@ -112,8 +112,9 @@ class StationView:
             self._changed_fields.add("status")
         else:
             self._take_health(message)
-        # The broker publishes the last will in the name of a station that is gone.
-        if not retained and not (isinstance(message, Status) and message.state == "offline"):
+        # The broker publishes the last will in the name of a station that is gone. So a retained status shows that the
+        # station is there, or at least was when the broker was started; other retained messages may be old.
+        if message.state != "offline" if isinstance(message, Status) else not retained:
             self._heard_at = now
 
     def refresh_part(self, identity: str) -> bool:

@@ -2,11 +2,11 @@
 
     python tests/benchmarks/pictures.py [BUNDLE] [--frames 150] [--pairs 4] [--fps 10]
 
-Without BUNDLE one is made as in service.py. `edge-inspect run` inspects rendered frames of 640x480 pixels at `--fps` parts a
-second and publishes to a real broker: once without pictures, once with `pictures: {share: 1, per_second: 2}`, and so on
-in turn. The latency is `latency_ms` of the verdicts, from frame to verdict; the processor time is that of the whole
-process, with all its threads, from its first to its last verdict. Then one picture of each size is encoded many times.
-Writes results/pictures.csv and results/picture_sizes.csv.
+Without BUNDLE one is made as in service.py. `edge-inspect run` inspects rendered frames of 640x480 pixels and publishes
+to a real broker: once without pictures, once with `pictures: {share: 1, per_second: 2}`, and so on in turn. The latency
+is `latency_ms` of the verdicts, from frame to verdict; the processor time is that of the whole process, with all its
+threads, from its first to its last verdict. Then one picture of each size is encoded many times; `engine_thread_ms` is
+the copy of the map, `picture_thread_ms` the rest. Writes results/pictures.csv and results/picture_sizes.csv.
 """
 
 from __future__ import annotations

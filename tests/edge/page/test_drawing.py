@@ -54,7 +54,7 @@ def test_a_map_is_transparent_where_it_is_low_and_opaque_where_it_is_high() -> N
         jpeg()[:40],
         b"\xff\xd8" + b"\xff\xe0\xff\xff" * 4,
         # A picture of 65500 x 65500 pixels in a few bytes.
-        jpeg().replace(b"\x00\x30\x00\x40", b"\xff\xdc\xff\xdc"),
+        jpeg().replace(b"\x01\xe0\x02\x80", b"\xff\xdc\xff\xdc"),
     ],
 )
 def test_what_is_no_picture_is_refused(data: bytes) -> None:

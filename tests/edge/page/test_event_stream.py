@@ -106,7 +106,7 @@ def seen(browser: FakeBrowser) -> set[int]:
 
 def test_a_stuck_browser_is_dropped_and_delays_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(event_stream, "TICK_S", 0.001)
-    monkeypatch.setattr(event_stream, "_FAREWELL_S", 0.05)
+    monkeypatch.setattr(event_stream, "FAREWELL_S", 0.05)
 
     async def test(line: LineView, events: EventStream) -> None:
         stuck, well = FakeBrowser(events), FakeBrowser(events)

@@ -178,7 +178,7 @@ def test_a_broker_that_restarts_is_found_again(follow: Follow, broker: Broker) -
 def test_a_page_that_is_behind_lets_the_broker_wait(
     follow: Follow, station: Station, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(feed_module, "_MOST_WAITING", 5)
+    monkeypatch.setattr(feed_module, "MOST_WAITING", 5)
     followed = follow()
     held, release = threading.Event(), threading.Event()
     followed.loop.call_soon_threadsafe(lambda: (held.set(), release.wait(PATIENCE)))

@@ -175,6 +175,8 @@ def test_a_new_shift_begins_at_0_and_browsers_are_told(line: LineView, clock: Cl
     [
         (lambda line: take(line, health()), False),
         (lambda line: take(line, health(), retained=True), True),
+        (lambda line: take(line, status(), retained=True), False),
+        (lambda line: take(line, status("offline"), retained=True), True),
         (lambda line: take(line, status("offline")), True),
         (lambda line: (take(line, health()), take(line, status("offline"))), True),
         (lambda line: (take(line, health()), line.set_connected(False)), True),
