@@ -130,10 +130,10 @@ def test_the_pages_configuration_is_checked(check: Check, tmp_path: Path, broker
     status, said = check(
         "--page",
         data=str(tmp_path / "file" / "data"),
-        listen={"host": "192.0.2.1", "certificate": "page.pem", "key": str(tmp_path / "page.key")},
+        listen={"host": "192.0.2.1", "certificate": str(tmp_path / "page.pem"), "key": str(tmp_path / "page.key")},
         evidence=[str(tmp_path), str(tmp_path / "nowhere")],
         bundles=str(tmp_path / "nothing"),
-        signing_key="signing.pem",
+        signing_key=str(tmp_path / "signing.pem"),
         texts=str(tmp_path / "texts.json"),
         mqtt={"username": "a", "password_file": str(tmp_path / "password")},
     )
@@ -145,7 +145,17 @@ def test_the_pages_configuration_is_checked(check: Check, tmp_path: Path, broker
         "bundles",
         "evidence.1",
         "listen.certificate",
-        "listen.key",
     ):
         assert f"  {key}: " in said, (key, said)
     assert "  signing_key: " in said and "  texts: " in said and "evidence.0" not in said
+
+
+def test_topics_that_the_page_may_not_write_are_named(
+    check: Check, make_broker: Callable[..., Broker], tmp_path: Path
+) -> None:
+    (tmp_path / "acl").write_text("topic read edge-inspect/#\ntopic write edge-inspect/v1/p/l/a/command\n")
+    broker = make_broker(settings=f"allow_anonymous true\nacl_file {tmp_path / 'acl'}")
+    broker.start()
+    status, said = check("--page", "--connect", mqtt=at(broker.port), stations=["p/l/a", "q/+/+"])
+    assert status == 1 and "may not publish to edge-inspect/v1/p/l/a/label: Not authorized" in said
+    assert said.count("may not") == 1
