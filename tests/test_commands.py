@@ -90,7 +90,7 @@ CODE_OF_OTHERS = {
     "docs/tutorial.md": ["edge-inspect/v1/"],
 }
 """Indented blocks that are neither commands nor YAML: how they begin. docs/methods.md has formulas in them."""
-LANGUAGES = ("inline", "json", "yaml", "python", "mermaid")
+LANGUAGES = ("inline", "json", "yaml", "python", "mermaid", "nginx")
 """Code that is no command."""
 ROWS_OF_TABLES = ("dmdd", "stretch", "tile", "tails.py")
 """First words of code in docs/measurements.md that names options of a command without the command."""

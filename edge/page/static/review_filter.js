@@ -62,7 +62,12 @@ function labelled(name, field) {
 }
 
 function select(name, options, changed) {
-  const field = make("select", { id: `filter-${name}`, change: changed });
+  // After a choice with the mouse the keys belong to the parts again.
+  const choose = () => {
+    if (!field.matches(":focus-visible")) field.blur();
+    changed();
+  };
+  const field = make("select", { id: `filter-${name}`, change: choose });
   offer(field, options);
   return labelled(name, field);
 }

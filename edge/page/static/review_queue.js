@@ -18,6 +18,7 @@ export class ReviewQueue {
     this.more = false;
     this.counts = null;
     this.like = null; // the part whose similar ones are shown
+    this.pending = 0; // parts that are not compared with it yet
     this.problem = "";
   }
 
@@ -38,14 +39,18 @@ export class ReviewQueue {
     await this.#read(null, true);
   }
 
-  // Shows the parts that are most like the present one.
+  // Shows the parts that are most like the present one, or searches on where the server has not compared all yet.
   async loadSimilar() {
-    const { part } = this;
-    if (!part) return;
+    const part = this.like ?? this.part;
+    if (!part || this.loading) return;
+    const chosen = this.part.id;
     const query = new URLSearchParams({ station: part.station, id: part.id });
+    this.loading = true;
+    this.changed();
     await this.#try(async () => {
-      const { parts } = await ask(`review/similar?${query}`);
-      Object.assign(this, { parts: [part, ...parts.filter(({ id }) => id !== part.id)], at: 0, more: false, like: part });
+      const { parts, pending = 0 } = await ask(`review/similar?${query}`);
+      Object.assign(this, { parts: [part, ...parts.filter(({ id }) => id !== part.id)], at: 0, more: false, like: part, pending });
+      this.at = Math.max(0, this.parts.findIndex(({ id }) => id === chosen));
     });
   }
 

@@ -91,8 +91,8 @@ export class ReviewView {
 
   #note() {
     const { queue } = this;
-    if (queue.loading && !queue.parts.length) return say("loading");
-    if (queue.like) return say("review.similar_note", { part: partName(queue.like) });
+    if (queue.like) return say(queue.pending ? "review.similar_pending" : "review.similar_note", { part: partName(queue.like), count: queue.pending });
+    if (queue.loading) return say("loading");
     if (queue.finished && !queue.problem) return say(queue.parts.length ? "review.finished" : "review.empty");
     return "";
   }
@@ -145,7 +145,6 @@ export class ReviewView {
 
   press(event) {
     const key = event.key.toLowerCase();
-    if (event.target.matches("[role=listbox], summary")) return false;
     if (this.tab !== "parts") return false;
     if (this.picture.press(key)) return true;
     if (key === "arrowright" || key === "arrowdown") this.queue.goTo(this.queue.at + 1);
@@ -189,7 +188,9 @@ export class ReviewView {
   }
 
   async #readAgain() {
-    if (this.tab === "parts" && this.queue.finished && !this.queue.like && !document.hidden) await this.queue.loadMore();
+    if (this.tab !== "parts" || document.hidden) return;
+    if (this.queue.pending) await this.queue.loadSimilar();
+    else if (this.queue.finished && !this.queue.like) await this.queue.loadMore();
   }
 
   async #say(word) {
