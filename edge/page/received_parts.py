@@ -138,6 +138,8 @@ class ReceivedParts:
         try:
             if self._folder is None:
                 self._folder = EvidenceFolder(self._path, self._max_bytes, _KEEP_FREE_BYTES)
+            if key.id in self._folder:  # a repeat; what people have seen already stays as it is
+                return False
             day = f"{verdict.decided_at:%Y-%m-%d}"
             self._folder.add(day, folder_names([key.station])[key.station], key.id, files)
         except OSError as problem:

@@ -413,6 +413,16 @@ def test_received_pictures_are_bounded_and_the_oldest_go(page: Page) -> None:
     assert size <= 2**16
 
 
+def test_a_repeat_changes_nothing(page: Page) -> None:
+    each = verdict(1)
+    for seed in (1, 2):
+        page.parts.receive(KEY, each)
+        page.parts.receive_picture(KEY, each.id, picture(seed, ".jpg"))
+        page.reopen()
+    assert page.ids() == [each.id]
+    assert page.parts.picture(PartKey(KEY, each.id)) == picture(1, ".jpg")
+
+
 def test_evidence_stands_in_for_what_was_received(page: Page) -> None:
     each = verdict(1)
     page.parts.receive(KEY, each)

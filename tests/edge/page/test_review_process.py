@@ -11,7 +11,7 @@ import pytest
 from label_parts import picture
 from mosquitto import Broker, Subscriber, wait_until
 from page_client import Browser
-from page_parts import PATIENCE, Station
+from page_parts import PATIENCE, Station, listening
 
 from edge_inspect.edge.contract.messages import FrameSize, LabelMessage, Verdict
 
@@ -49,12 +49,11 @@ def test_received_parts_are_reviewed_and_nothing_said_is_lost(
     first = queue(otto)[0]
     assert (first["station"], first["id"], first["picture"], first["map"]) == (KEY, parts[-1].id, True, True)
     assert first["regions"]
-    with_page = page.listen()
     said = {"station": KEY, "id": parts[0].id, "word": "good"}
-    assert otto.post("/api/labels", said).status == 200
-    wait_until(lambda: any(name == "label" for name, _ in with_page.events), PATIENCE)
+    with listening(page.port) as other:
+        assert otto.post("/api/labels", said).status == 200
+        wait_until(lambda: any(name == "label" for name, _ in other.events), PATIENCE)
     wait_until(lambda: len(subscriber.payloads("label")) == 1, PATIENCE)
-    with_page.close()
 
     broker.stop()
     for each, word in ((parts[1], "defect"), (parts[2], "unsure")):
