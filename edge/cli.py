@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from edge_inspect.edge import __version__
 from edge_inspect.edge.cameras.registry import CAMERAS
+from edge_inspect.edge.demo.demo_options import add_demo_options
 from edge_inspect.edge.engines.registry import DEFAULT, ENGINES
 from edge_inspect.edge.page.page_command import add_options as add_page_options
 from edge_inspect.edge.page.user_command import add_options as add_user_options
@@ -44,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     add_user_options(commands.add_parser("page-user", help="add, change, list and remove the users of the page"))
     _add_doctor(commands.add_parser("doctor", help="list what is installed on this box and what is missing"))
     _add_selftest(commands.add_parser("selftest", help="test which precisions this box computes correctly"))
-    _add_demo(commands.add_parser("demo", help="run the whole chain on a rendered production line"))
+    add_demo_options(commands.add_parser("demo", help="run the whole chain on a rendered production line"))
     return run_command(parser, argv)
 
 
@@ -295,32 +296,6 @@ def _selftest(arguments: argparse.Namespace) -> None:
     if failed := ", ".join(f"{trial.precision} on {trial.engine}" for trial in trials if not trial.ok):
         raise CheckFailed(f"this box computes no maps, or wrong ones, in {failed}; it can run {good or 'nothing'}")
     say(f"this box can run {good}")
-
-
-def _add_demo(parser: argparse.ArgumentParser) -> None:
-    parser.description = (
-        "Runs the whole chain on this computer: renders a production line, trains on its good parts, calibrates a "
-        "bundle, starts a broker, inspects a stream of parts, and prints each verdict as a subscriber receives it. "
-        "Downloads nothing. Needs the extras [train] and [demo]."
-    )
-    parser.add_argument(
-        "--out",
-        type=Path,
-        default=Path("out/demo"),
-        metavar="DIR",
-        help="folder for all files (default out/demo); files of an earlier demo in it are deleted first",
-    )
-    parser.add_argument(
-        "--frames", type=int, default=120, metavar="N", help="number of parts in the stream (default 120, at least 10)"
-    )
-    parser.add_argument("--steps", type=int, default=120, metavar="N", help="training steps (default 120)")
-    parser.set_defaults(handler=_demo)
-
-
-def _demo(arguments: argparse.Namespace) -> None:
-    from edge_inspect.edge.demo.chain import run_demo
-
-    run_demo(arguments.out, arguments.frames, arguments.steps)
 
 
 if __name__ == "__main__":

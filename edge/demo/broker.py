@@ -45,7 +45,7 @@ def running_broker(log: Path = Path(os.devnull)) -> Iterator[tuple[str, int]]:
 
 
 def _start(folder: Path, said: BinaryIO, log: Path) -> tuple[subprocess.Popen[bytes], str, int]:
-    port = _free_port()
+    port = free_port()
     commands = dict(_commands(folder, port))
     if not commands:
         raise UsageError("the demo needs a broker: pip install 'edge-inspect[demo]', or apt-get install mosquitto")
@@ -78,7 +78,8 @@ def _commands(folder: Path, port: int) -> Iterator[tuple[str, list[str]]]:
         yield "amqtt", [sys.executable, "-m", __name__, str(port)]
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a TCP port of loopback that is free now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
