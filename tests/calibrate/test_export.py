@@ -47,9 +47,7 @@ def test_what_no_picture_changes_is_computed_at_export(exported: Callable[[str],
     assert constants <= read
 
 
-@pytest.mark.parametrize(
-    ("system", "teacher"), [("rd", SMALL), ("aand", "tf_efficientnet_lite0"), ("dmdd", "tf_efficientnet_lite0")]
-)
+@pytest.mark.parametrize(("system", "teacher"), [("rd", SMALL), ("aand", "tf_efficientnet_lite0"), ("dmdd", SMALL)])
 def test_a_student_of_half_width_gives_the_models_outputs(system: str, teacher: str) -> None:
     torch.manual_seed(0)
     model = system_of(system).build(Teacher(teacher), {"student_width": "half"}).eval()

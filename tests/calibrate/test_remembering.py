@@ -37,8 +37,10 @@ def remembering(name: str, grid: tuple[int, int] | None) -> Network:
     return model.eval()
 
 
-@pytest.mark.parametrize("grid", [None, (8, 8)])
-@pytest.mark.parametrize("name", SYSTEMS)
+@pytest.mark.parametrize(
+    ("name", "grid"),
+    [("memory", None), ("memory", (8, 8)), ("rd", None), ("rd", (8, 8)), ("aand", (8, 8)), ("dmdd", None)],
+)
 def test_the_graph_gives_the_models_map_and_takes_int8(name: str, grid: tuple[int, int] | None) -> None:
     model = remembering(name, grid)
     exported = to_onnx(model, Fit(64, 64))
@@ -58,3 +60,7 @@ def test_the_graph_gives_the_models_map_and_takes_int8(name: str, grid: tuple[in
     onnx.checker.check_model(int8, full_check=True)
     prototypes = [node for node in int8.graph.node if node.op_type == "ReduceMax"]
     assert len(prototypes) >= 2  # one a bank, and those of the system
+
+
+def test_every_system_is_tested_here() -> None:
+    assert list(SYSTEMS) == ["rd", "memory", "aand", "dmdd"]

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from moved_parts import Part, drawn, flanges
+from small_teacher import SMALL
 
 from edge_inspect.calibrate.cli import main as calibrate
 from edge_inspect.edge.bundle.bundle import open_bundle
@@ -37,9 +38,10 @@ def moved(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def run(moved: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def run(moved: Path, small_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("run") / "run"
     options = ["--model", "memory", "--memory", "20", "--align", "rigid", "--size", "96"]
+    options += ["--teacher", SMALL, "--teacher-weights", str(small_weights)]
     assert main(["fit", "--data", str(moved), "--out", str(out), *options]) == 0
     return out
 
