@@ -18,6 +18,9 @@ import sys
 from pathlib import Path
 
 import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
 from moved_parts import FLANGE, Part, drawn, flanges
 
 from edge_inspect.edge.bundle.bundle import open_bundle
