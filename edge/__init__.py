@@ -5,6 +5,7 @@ The command and what it runs:
     program.py          exit statuses, messages and JSON output of the three command-line programs
     dependencies.py     the package that each imported module belongs to, and the remedy if it does not load
     errors.py           the tree of errors that users see
+    long_running.py     the log and the end of the subcommands that run until a signal
     service.py          `run`: all stations of a box in one process
     check.py            `check`: checks a configuration and its broker without starting anything
     inspection.py       `image`: inspects image files without a service

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
-import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +11,7 @@ from typing import TYPE_CHECKING
 from edge_inspect.edge import __version__
 from edge_inspect.edge.cameras.registry import CAMERAS
 from edge_inspect.edge.engines.registry import DEFAULT, ENGINES
+from edge_inspect.edge.page.page_command import add_options as add_page_options
 from edge_inspect.edge.page.user_command import add_options as add_user_options
 from edge_inspect.edge.program import add_json_option, run_command, say, write_json
 from edge_inspect.edge.request_options import add_options, send
@@ -41,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     _add_bench(commands.add_parser("bench", help="measure how fast a bundle runs on this box"))
     _add_command(commands.add_parser("command", help="send a command to a station and print its reply"))
     _add_bridge(commands.add_parser("bridge", help="serve the verdicts to a PLC over Modbus TCP"))
-    _add_page(commands.add_parser("page", help="serve a page that shows stations live in browsers"))
+    add_page_options(commands.add_parser("page", help="serve a page that shows stations live in browsers"))
     add_user_options(commands.add_parser("page-user", help="add, change, list and remove the users of the page"))
     _add_doctor(commands.add_parser("doctor", help="list what is installed on this box and what is missing"))
     _add_selftest(commands.add_parser("selftest", help="test which precisions this box computes correctly"))
@@ -72,37 +71,12 @@ def _known_kinds() -> str:
 
 def _run(arguments: argparse.Namespace) -> None:
     from edge_inspect.edge.configuration.file import load_settings
+    from edge_inspect.edge.long_running import end_with_threads, start_log
     from edge_inspect.edge.service import run
 
-    _start_log(arguments.verbose)
+    start_log(verbose=arguments.verbose)
     run(load_settings(arguments.config), lambda: load_settings(arguments.config))
-    _end_with_threads()
-
-
-def _end_with_threads() -> None:
-    """End the process at once if a thread was left behind."""
-    import logging
-
-    if any(thread.daemon for thread in threading.enumerate()):
-        # A daemon thread that is still in native code, building an engine for example, would abort the process when
-        # Python shuts down.
-        logging.shutdown()
-        os._exit(0)
-
-
-def _start_log(verbose: bool) -> None:
-    import logging
-
-    from edge_inspect.edge.log_limit import LogLimit
-    from edge_inspect.edge.systemd import log_handler
-
-    handler = log_handler()
-    handler.addFilter(LogLimit())
-    logging.basicConfig(
-        level=logging.DEBUG if verbose else logging.INFO,
-        format="%(levelname)s %(name)s: %(message)s",
-        handlers=[handler],
-    )
+    end_with_threads()
 
 
 def _add_check(parser: argparse.ArgumentParser) -> None:
@@ -121,7 +95,7 @@ def _add_check(parser: argparse.ArgumentParser) -> None:
             action="store_const",
             dest="program",
             const=name,
-            help=f"FILE is a configuration of `edge-inspect {name}`",
+            help=f"FILE is a configuration of `edge-inspect {name}` (default: of `edge-inspect run`)",
         )
     parser.add_argument(
         "--connect",
@@ -261,43 +235,15 @@ def _bridge(arguments: argparse.Namespace) -> None:
     from edge_inspect.edge.bridge.service import run
     from edge_inspect.edge.bridge.settings import BridgeSettings
     from edge_inspect.edge.configuration.file import read_settings
+    from edge_inspect.edge.long_running import start_log
 
     settings = read_settings(arguments.config, BridgeSettings)
     if arguments.map:
         for number, name in enumerate(settings.stations):
             print(f"## {name.site}/{name.line}/{name.station}\n\n{document(number)}")
         return
-    _start_log(arguments.verbose)
+    start_log(verbose=arguments.verbose)
     run(settings)
-
-
-def _add_page(parser: argparse.ArgumentParser) -> None:
-    parser.description = (
-        "Serves a page that shows stations live in browsers: the last parts with their pictures, the counters of the "
-        "shift, health and alarms. People label parts on it, send commands to stations, and teach bundles, as their "
-        "role allows. Follows any number of stations over MQTT, in a process of its own. Needs the extra [page]; "
-        "docs/page.md says how to set it up. Ends on SIGTERM or Ctrl-C."
-    )
-    parser.epilog = (
-        "With the broker and the stations on this box, an empty mapping ({}) is a configuration: the page then "
-        "listens on http://127.0.0.1:8460 and keeps its files in /var/lib/edge-inspect-page."
-    )
-    parser.add_argument(
-        "--config", type=Path, required=True, metavar="FILE", help="configuration file of the page (YAML)"
-    )
-    parser.add_argument("--verbose", action="store_true", help="log at level DEBUG")
-    parser.set_defaults(handler=_page)
-
-
-def _page(arguments: argparse.Namespace) -> None:
-    from edge_inspect.edge.configuration.file import read_settings
-    from edge_inspect.edge.page.service import run
-    from edge_inspect.edge.page.settings import PageSettings
-
-    settings = read_settings(arguments.config, PageSettings)
-    _start_log(arguments.verbose)
-    run(settings)
-    _end_with_threads()
 
 
 def _add_doctor(parser: argparse.ArgumentParser) -> None:

@@ -40,7 +40,10 @@ class Browser:
         self.csrf: str | None = None
 
     def ask(self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None) -> Answer:
-        """Return the answer to a request; a body that is not bytes is sent as JSON."""
+        """Return the answer to a request.
+
+        A body that is not bytes is sent as JSON. A stream of events is not read.
+        """
         sent = dict(self.headers)
         if body is not None:
             sent["Content-Type"] = "application/json"
@@ -59,7 +62,8 @@ class Browser:
         try:
             connection.request(method, path, body, {name: value for name, value in sent.items() if value})
             got = connection.getresponse()
-            answer = Answer(got.status, got.headers, got.read())
+            endless = got.headers.get_content_type() == "text/event-stream"
+            answer = Answer(got.status, got.headers, b"" if endless else got.read())
         finally:
             connection.close()
         for line in got.headers.get_all("Set-Cookie") or []:

@@ -8,18 +8,22 @@ import json
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
 import yaml
 from bridge_parts import defect, verdict
-from mosquitto import free_port, wait_until
+from mosquitto import Broker, Subscriber, free_port, wait_until
+from page_client import Browser
 from page_server import write_everybody
 from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion
+from service_process import Process
 from station_parts import health, status
 
+from edge_inspect.edge.contract.commands import Reply, parse_command
+from edge_inspect.edge.contract.fields import utc_now
 from edge_inspect.edge.contract.messages import Message, Verdict
 from edge_inspect.edge.contract.topics import Topics
 
@@ -46,7 +50,7 @@ def write_page(folder: Path, broker_port: int, **more: Any) -> tuple[Path, int]:
     return path, port
 
 
-def jpeg(width: int = 64, height: int = 48, level: int = 128) -> bytes:
+def jpeg(width: int = 640, height: int = 480, level: int = 128) -> bytes:
     """A small picture."""
     return bytes(cv2.imencode(".jpg", np.full((height, width, 3), level, np.uint8))[1])
 
@@ -109,6 +113,37 @@ class Station:
         """Publishes a picture and a map of a part."""
         self._publisher.send(self.topics.image(identity), picture or jpeg(), qos=0)
         self._publisher.send(self.topics.map(identity), map or png(), qos=0)
+
+
+class Answering:
+    """Answers each command of a station: refuses `threshold`, says nothing to `resume`, and does all others."""
+
+    def __init__(self, broker: Broker, publisher: Publisher, station: Station) -> None:
+        self.commands: list[Any] = []
+        self._publisher, self._station = publisher, station
+        self._subscriber = Subscriber(broker.port, station.topics.command)
+        self._subscriber._client.on_message = lambda client, userdata, message: self._answer(message.payload)  # noqa: SLF001
+
+    def _answer(self, payload: bytes) -> None:
+        command = parse_command(payload)
+        self.commands.append(command)
+        if command.command == "resume":
+            return
+        refused = command.command == "threshold"
+        reply = Reply(
+            boot_id="b",
+            sequence=0,
+            command_id=command.id,
+            command=command.command,
+            at=utc_now(),
+            done=not refused,
+            refusal="impossible" if refused else None,
+            reason="9 is above the limit" if refused else None,
+        )
+        self._publisher.send_soon(self._station.topics.reply, reply.to_json())
+
+    def close(self) -> None:
+        self._subscriber.close()
 
 
 class Listener:
@@ -176,3 +211,33 @@ def listening(port: int) -> Iterator[Listener]:
         yield listener
     finally:
         listener.close()
+
+
+class RunningPage(NamedTuple):
+    """A page that runs, and where it can be reached."""
+
+    process: Process
+    port: int
+    config: Path
+
+    def listen(self) -> Listener:
+        return Listener(self.port)
+
+    def browser(self, user: str | None = None) -> Browser:
+        browser = Browser(self.port)
+        if user is not None:
+            assert browser.log_in(user).status == 200
+        return browser
+
+
+StartPage = Callable[..., RunningPage]
+
+
+def said_connected(port: int) -> bool | None:
+    """What the page says of its connection to the broker; `None` if it does not answer."""
+    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=5)) as connection:
+        try:
+            connection.request("GET", "/api/stations")
+            return b'"connected":true' in connection.getresponse().read()
+        except (OSError, http.client.HTTPException):
+            return None

@@ -51,12 +51,12 @@ def make_people(folder: Path, **options: Any) -> People:
     return People(users, folder, AuditLog(folder / "audit.jsonl"), **options)
 
 
-def make_app(people: People, *more: BaseRoute) -> Starlette:
-    """An application with the login's routes and one for each role."""
+def make_app(people: People, *more: BaseRoute, **options: float) -> Starlette:
+    """An application with the login's routes and one for each role; the options are the gate's."""
     routes: list[BaseRoute] = [*login_routes.routes, *more]
     for role in ROLES.values():
         routes.append(Route(f"/api/{role}", _route(role), methods=["GET", "POST"]))
-    app = Starlette(routes=routes, middleware=gate.middleware(people), exception_handlers=EXCEPTION_HANDLERS)
+    app = Starlette(routes=routes, middleware=gate.middleware(people, **options), exception_handlers=EXCEPTION_HANDLERS)
     app.state.page = SimpleNamespace(people=people, audit=people.audit)
     return app
 
@@ -117,5 +117,6 @@ class Server:
 @contextlib.contextmanager
 def serving(app: Starlette, **options: Any) -> Iterator[Server]:
     """Yield the application's server."""
-    with Server(uvicorn.Config(app, log_config=None, lifespan="off", **options)) as server:
+    config = uvicorn.Config(app, log_config=None, lifespan="off", proxy_headers=False, **options)
+    with Server(config) as server:
         yield server

@@ -76,18 +76,21 @@ ENDLESS = {
     "edge-train regions --no-browser DATA/bottle/good/001.png --out regions.yaml": "http://127.0.0.1",
     "edge-inspect run --config config.yaml": "station(s) online",
     "edge-inspect bridge --config bridge.yaml": "Modbus",
+    "edge-inspect page --config page.yaml": "serving the page",
     "mosquitto_sub -v -t 'edge-inspect/v1/#'": "edge-inspect/v1/plant1/line1/station1/verdict {",
 }
 """Commands that run until they are ended, and words that they say before."""
 
 CODE_OF_OTHERS = {
     "README.md": ['"image_auroc"'],
+    "docs/broker.md": ["user station1"],
     "docs/cameras.md": ["aravis:"],
     "docs/jetson.md": ["[Service]"],
+    "docs/page.md": ["<site>.<line>"],
     "docs/tutorial.md": ["edge-inspect/v1/"],
 }
 """Indented blocks that are neither commands nor YAML: how they begin. docs/methods.md has formulas in them."""
-LANGUAGES = ("inline", "json", "yaml", "python", "mermaid")
+LANGUAGES = ("inline", "json", "yaml", "python", "mermaid", "nginx")
 """Code that is no command."""
 ROWS_OF_TABLES = ("dmdd", "stretch", "tile", "tails.py")
 """First words of code in docs/measurements.md that names options of a command without the command."""
@@ -270,6 +273,8 @@ def shell(tmp_path: Path, broker: Broker) -> Iterator[Shell]:
     bridge["mqtt"] |= {"host": "127.0.0.1", "port": broker.port}
     bridge |= {"modbus": {"port": free_port()}, "state": "bridge.json"}
     (tmp_path / "bridge.yaml").write_text(yaml.safe_dump(bridge))
+    page = {"mqtt": bridge["mqtt"], "listen": {"port": free_port()}, "users": "page-users.yaml", "data": "page"}
+    (tmp_path / "page.yaml").write_text(yaml.safe_dump(page))
     opened = Shell(tmp_path, {**CHANGES, ":9273": f":{health}"}, broker.port)
     yield opened
     opened.close()

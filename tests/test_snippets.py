@@ -24,13 +24,18 @@ from edge_inspect.edge.configuration.settings import Settings
 from edge_inspect.edge.contract.health import Health
 from edge_inspect.edge.contract.messages import Defect, Status, Verdict
 from edge_inspect.edge.errors import ConfigurationError
+from edge_inspect.edge.page.settings import PageSettings
 from edge_inspect.train.area_files import read_areas
 
 SYSTEMD = ROOT / "systemd"
-SETTINGS: dict[str, type[BaseModel]] = {"config.yaml": Settings, "bridge.yaml": BridgeSettings}
+SETTINGS: dict[str, type[BaseModel]] = {
+    "config.yaml": Settings,
+    "bridge.yaml": BridgeSettings,
+    "page.yaml": PageSettings,
+}
 MESSAGES: dict[str, type[BaseModel]] = {"verdict": Verdict, "defect": Defect, "status": Status, "health": Health}
 PLACES: tuple[tuple[str | int, ...], ...] = (
-    *((), ("stations", 0), ("mqtt",), ("mqtt", "tls"), ("outbox",), ("evidence",), ("modbus",)),
+    *((), ("stations", 0), ("mqtt",), ("mqtt", "tls"), ("outbox",), ("evidence",), ("modbus",), ("listen",)),
     ("stations", 0, "shadow"),
 )
 """Where in a configuration a piece of it may belong."""
@@ -66,6 +71,8 @@ def put(base: Any, place: Place, piece: Any) -> Any:
     """The base with the piece at a place; `None` where the base has no such place."""
     if not place:
         return merged(base, piece)
+    if not isinstance(base, dict | list):
+        return None
     inside = base[place[0]] if isinstance(base, list) else base.get(place[0])
     if inside is None or (changed := put(inside, place[1:], piece)) is None:
         return None

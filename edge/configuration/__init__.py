@@ -1,10 +1,11 @@
 """The configuration: a YAML file becomes checked settings.
 
-yaml_file.py       the one reader of YAML
-host.py            checks the name or address of a host
-section.py         the base of all sections: rules that every key obeys
-mqtt_settings.py   the section mqtt: the broker, and how messages are encoded
+yaml_file.py         the one reader of YAML
+host.py              checks the name or address of a host
+section.py           the base of all sections: rules that every key obeys
+mqtt_settings.py     the section mqtt: the broker, and how messages are encoded
+outbox_settings.py   the section outbox: where messages wait for the broker
 picture_settings.py  the setting pictures of a station
-settings.py        all other sections, and the whole configuration
-file.py            reads a file into settings, and lists all of its mistakes in one message
+settings.py          all other sections, and the whole configuration
+file.py              reads a file into settings, and lists all of its mistakes in one message
 """

@@ -26,7 +26,14 @@ from edge_inspect.edge.errors import (
     UsageError,
     YamlError,
 )
-from edge_inspect.edge.mqtt.credentials import check_credentials, credential_path, credential_remedy
+from edge_inspect.edge.mqtt.credentials import (
+    check_credential,
+    check_credentials,
+    check_server_credentials,
+    credential_path,
+    credential_remedy,
+)
+from edge_inspect.edge.page.users import no_users, read_users
 from edge_inspect.edge.triggers import check_trigger
 
 if TYPE_CHECKING:
@@ -216,27 +223,36 @@ def check_bridge_settings(path: Path, settings: BridgeSettings) -> list[str]:
 
 
 def check_page_settings(path: Path, settings: PageSettings) -> list[str]:
-    """Check everything that the page's configuration names: its address, its files and folders, credentials.
+    """Check everything that the page's configuration names: its address, its files, folders and users, credentials.
 
     Returns:
-        The credentials that could not be checked, as for `check_settings`.
+        The credentials that could not be checked, as for `check_settings`; and a sentence if there are no users yet.
 
     Raises:
         ConfigurationError: Something is missing or cannot be used; the message lists all of it.
     """
     mistakes, unseen = check_credentials(settings.mqtt)
     mistakes += _look_at_host("listen.host", settings.listen.host)
-    mistakes += _look_at_file("data", settings.data / "counters.json")
+    mistakes += _look_at_new_folder("data", settings.data)
     folders = [("bundles", settings.bundles)] + [(f"evidence.{i}", each) for i, each in enumerate(settings.evidence)]
     mistakes += [
         f"{key}: {folder} is no folder that this user may read; create it, or change its permissions"
         for key, folder in folders
         if folder is not None and not (os.path.isdir(folder) and os.access(folder, os.R_OK | os.X_OK))
     ]
-    keys = {"listen.certificate": settings.listen.certificate, "listen.key": settings.listen.key}
-    for key, file in {**keys, "signing_key": settings.signing_key, "texts": settings.texts}.items():
-        if file is not None and not os.access(credential_path(file), os.R_OK):
-            mistakes.append(f"{key}: {file} is missing or cannot be read{credential_remedy(file)}")
+    if settings.listen.certificate is not None and settings.listen.key is not None:
+        of_server, more = check_server_credentials("listen", settings.listen.certificate, settings.listen.key)
+        mistakes, unseen = mistakes + of_server, unseen + more
+    if settings.signing_key is not None:
+        of_key, more = check_credential("signing_key", settings.signing_key)
+        mistakes, unseen = mistakes + of_key, unseen + more
+    if settings.texts is not None and not os.access(settings.texts, os.R_OK):
+        mistakes.append(f"texts: {settings.texts} is missing or cannot be read; copy it there, or name another")
+    try:
+        if not read_users(settings.users):
+            unseen.append(f"users: {no_users(settings.users)}")
+    except ConfigurationError as error:
+        mistakes.append(f"users: {error}")
     if mistakes:
         raise ConfigurationError(_list(path, mistakes))
     return unseen
@@ -272,10 +288,14 @@ def _look_at_folders(settings: Settings) -> list[str]:
     if bundles is not None and not os.path.isdir(bundles):
         mistakes.append(f"bundles.folder: {bundles} is no folder; create it, or name another")
     if settings.evidence is not None:
-        evidence = settings.evidence.folder.absolute()
-        there = next(path for path in (evidence, *evidence.parents) if os.path.exists(path))
-        if not (os.path.isdir(there) and os.access(there, os.W_OK | os.X_OK)):
-            mistakes.append(
-                f"evidence.folder: this user cannot create or write {evidence}; change the permissions, or name another"
-            )
+        mistakes += _look_at_new_folder("evidence.folder", settings.evidence.folder)
     return mistakes
+
+
+def _look_at_new_folder(key: str, folder: Path) -> list[str]:
+    """Return why a folder cannot be created or written; an empty list if it can."""
+    folder = folder.absolute()
+    there = next(path for path in (folder, *folder.parents) if os.path.exists(path))
+    if os.path.isdir(there) and os.access(there, os.W_OK | os.X_OK):
+        return []
+    return [f"{key}: this user cannot create or write {folder}; change the permissions, or name another"]

@@ -10,6 +10,7 @@ from pydantic import Field, field_validator, model_validator
 from edge_inspect.edge.cameras.opening import check_uri, parse_uri
 from edge_inspect.edge.cameras.registry import CAMERAS
 from edge_inspect.edge.configuration.mqtt_settings import MqttSettings
+from edge_inspect.edge.configuration.outbox_settings import MOST_BYTES, OutboxSettings
 from edge_inspect.edge.configuration.picture_settings import PictureSettings
 from edge_inspect.edge.configuration.section import Level, Section
 from edge_inspect.edge.contract.commands import Verb
@@ -17,48 +18,8 @@ from edge_inspect.edge.contract.fields import Precision
 from edge_inspect.edge.engines.name import EngineName
 from edge_inspect.edge.engines.registry import DEFAULT, ENGINES
 from edge_inspect.edge.errors import CameraError, TriggerError
-from edge_inspect.edge.outbox import WhenFull
 from edge_inspect.edge.sinks import SINKS, split_sink
 from edge_inspect.edge.triggers import TRIGGERS, parse_trigger
-
-_MOST_BYTES = 2**50
-
-
-class OutboxSettings(Section):
-    """The outbox: the file in which messages wait for the broker."""
-
-    path: Path = Field(
-        default=Path("/var/lib/edge-inspect/outbox.db"), description="SQLite file of the outbox; its folder must exist"
-    )
-    durability: Literal["normal", "full"] = Field(
-        default="normal",
-        description="normal: a crash of the process loses nothing, a power cut may lose the last verdicts; full: a "
-        "power cut loses nothing either, but each verdict is sent some milliseconds later, once it is on the disk",
-    )
-    max_bytes: int = Field(
-        default=256 * 2**20,
-        ge=2**16,
-        le=_MOST_BYTES,
-        description="largest total size of the waiting messages, in bytes; when_full says what is dropped beyond it",
-    )
-    max_age_s: float = Field(
-        default=7 * 86400.0,
-        ge=60,
-        le=1e9,
-        description="messages that have waited longer than this many seconds are dropped at the next verdict; only "
-        "time in which the service runs counts, and setting the clock has no effect",
-    )
-    when_full: WhenFull = Field(
-        default="drop_oldest",
-        description="what is dropped when max_bytes is reached; drop_oldest: the oldest verdicts, then the oldest "
-        "defects; drop_newest: the newest verdicts, then the newest defects",
-    )
-    history_bytes: int = Field(
-        default=64 * 2**20,
-        ge=0,
-        le=_MOST_BYTES,
-        description="how many bytes of delivered messages are kept for the command resend; 0: none are kept",
-    )
 
 
 class CommandSettings(Section):
@@ -145,14 +106,14 @@ class EvidenceSettings(Section):
     max_bytes: int = Field(
         default=4 * 2**30,
         ge=2**20,
-        le=_MOST_BYTES,
+        le=MOST_BYTES,
         description="largest size of the evidence of all stations together, in bytes; beyond it the oldest parts are "
         "deleted",
     )
     keep_free_bytes: int = Field(
         default=2**29,
         ge=0,
-        le=_MOST_BYTES,
+        le=MOST_BYTES,
         description="bytes that must stay free on the disk; nothing is saved if less would be left",
     )
     borderline: float = Field(

@@ -42,6 +42,10 @@ class EvidenceFolder:
             sort_after(next(reversed(self._parts)))
         self.bytes = sum(size for _, size in self._parts.values())
 
+    def __contains__(self, identity: str) -> bool:
+        """Return whether the folder holds files of a part."""
+        return identity in self._parts
+
     def add(self, day: str, station: str, identity: str, files: dict[str, bytes]) -> None:
         """Write the files of a part, all or none, and delete the oldest parts if they take too much space.
 

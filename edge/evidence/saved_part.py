@@ -66,6 +66,8 @@ class SavedPart(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    site: str | None = Field(default=None, description="null: saved by a release that did not write it")
+    line: str | None = Field(default=None, description="null: saved by a release that did not write it")
     station: str
     borderline: bool
     verdict: Verdict
@@ -85,6 +87,8 @@ class PartToSave(NamedTuple):
         frame: Frame of the part.
         anomaly: Anomaly map; its values are not shared with the engine.
         sample: Whether the part is saved regardless of its score.
+        site: Name of the plant.
+        line: Name of the line.
     """
 
     station: str
@@ -94,14 +98,18 @@ class PartToSave(NamedTuple):
     frame: Frame
     anomaly: AnomalyMap
     sample: bool = False
+    site: str | None = None
+    line: str | None = None
 
 
 def pack(part: PartToSave, format: Literal["png", "jpeg"]) -> dict[str, bytes]:
     """Return the files of a part, by their path inside the station's folder; the JSON file comes last."""
-    identity, values = part.verdict.id, part.anomaly.values
+    values = part.anomaly.values
     low, high = float(values.min()), float(values.max())
     levels = np.round((values - low) * (65535 / max(high - low, 1e-12))).astype(np.uint16)
     saved = SavedPart(
+        site=part.site,
+        line=part.line,
         station=part.station,
         borderline=part.borderline,
         verdict=part.verdict,
@@ -111,10 +119,22 @@ def pack(part: PartToSave, format: Literal["png", "jpeg"]) -> dict[str, bytes]:
     )
     # OpenCV's default for PNG is twice as fast as every setting that can be chosen.
     _, picture = cv2.imencode(SUFFIXES[format], part.frame, [] if format == "png" else _JPEG)
+    return files_of(saved, picture.tobytes(), SUFFIXES[format], levels)
+
+
+def files_of(saved: SavedPart, picture: bytes, suffix: str, levels: NDArray[np.uint16]) -> dict[str, bytes]:
+    """Return the files of a part, by their path inside the station's folder; the JSON file comes last.
+
+    Args:
+        saved: Content of the JSON file.
+        picture: Content of the picture's file.
+        suffix: Suffix of the picture's file, one of `SUFFIXES`.
+        levels: Values of the map, (height, width), on the scale that `saved.map` states.
+    """
+    identity, rejected = saved.verdict.id, saved.verdict.is_rejected
     _, map_ = cv2.imencode(".png", levels)
-    folder = "defects" if part.verdict.is_rejected else "good"
     return {
-        f"{folder}/{identity}{SUFFIXES[format]}": picture.tobytes(),
+        f"{'defects' if rejected else 'good'}/{identity}{suffix}": picture,
         f"maps/{identity}.png": map_.tobytes(),
         f"verdicts/{identity}.json": saved.model_dump_json(indent=1).encode() + b"\n",
     }

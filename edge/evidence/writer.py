@@ -25,10 +25,12 @@ class EvidenceWriter:
 
     Args:
         settings: Settings of the evidence.
+        site: Name of the plant; written to each part's file.
+        line: Name of the line; the same.
     """
 
-    def __init__(self, settings: EvidenceSettings) -> None:
-        self._settings = settings
+    def __init__(self, settings: EvidenceSettings, site: str | None = None, line: str | None = None) -> None:
+        self._settings, self._site, self._line = settings, site, line
         self._queue: queue.Queue[PartToSave | None] = queue.Queue(settings.queue)
         self._lock = threading.Lock()
         self._saved: Counter[str] = Counter()
@@ -66,7 +68,8 @@ class EvidenceWriter:
             self._drop(station)
             return False
         anomaly = replace(anomaly, values=anomaly.values.copy())
-        self._queue.put_nowait(PartToSave(station, verdict, regions, borderline, frame, anomaly, sample))
+        place = self._site, self._line
+        self._queue.put_nowait(PartToSave(station, verdict, regions, borderline, frame, anomaly, sample, *place))
         return True
 
     def health(self, station: str) -> EvidenceHealth:

@@ -7,7 +7,7 @@ import logging
 import os
 import sqlite3
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
@@ -62,11 +62,13 @@ class LabelStore:
     Attributes:
         folder: The folder.
         recovered_from: Path to which a damaged file was renamed; `None` if it was not damaged.
+        on_new: Called after each new entry, in the thread that made it.
     """
 
     def __init__(self, folder: Path, *, read_only: bool = False) -> None:
         self.folder = folder
         self.recovered_from: Path | None = None
+        self.on_new: Callable[[], None] = lambda: None
         self._path = folder / "labels.db"
         self._lock = threading.RLock()
         self._resources = ExitStack()
@@ -132,7 +134,7 @@ class LabelStore:
             LabelError: The entry cannot be written.
         """
         with self._lock:
-            taken = self._one(f"by = ? AND {_COUNTS} ORDER BY number DESC LIMIT 1", by)
+            taken = self.newest_of(by)
             if taken is None:
                 return None
             left = self._one(
@@ -143,6 +145,10 @@ class LabelStore:
             entry = Label(by=by, word=word, defect_class=kind, verdict=taken.verdict, undoes=taken.id, **files)
             self._insert(entry)
             return entry
+
+    def newest_of(self, by: str) -> Label | None:
+        """Return the label that `undo` would take back; `None` if the person has none that counts."""
+        return self._one(f"by = ? AND {_COUNTS} ORDER BY number DESC LIMIT 1", by)
 
     def current(self, station: str | None = None) -> list[Label]:
         """Return the newest label of each part that counts, oldest first; withdrawn parts are left out.
@@ -163,9 +169,8 @@ class LabelStore:
             return dict(self._words)
 
     def word(self, key: PartKey) -> PresentWord | None:
-        """Return what was last said about a part; `None` if nothing was."""
-        with self._lock:
-            return self._words.get(key)
+        """Return what was last said about a part; `None` if nothing was. This never waits."""
+        return self._words.get(key)
 
     def of_part(self, key: PartKey) -> Label | None:
         """Return the newest entry on a part, which names its picture, even if it was withdrawn or taken back."""
@@ -248,14 +253,16 @@ class LabelStore:
         except sqlite3.Error as problem:
             raise file.full(self._path, problem) from problem
         self._remember(label)
+        self.on_new()
 
     def _remember(self, label: Label) -> None:
-        self._words.pop(label.key, None)  # so that the newest word is the last one
         source: Label | None = label
         if label.undoes is not None:
             source = self._one(f"{_OF_PART} AND {_COUNTS} ORDER BY number DESC LIMIT 1", *_part(label))
         if source is not None and source.word is not None:
             self._words[label.key] = PresentWord(source.word, source.defect_class, source.by, source.at)
+        else:
+            self._words.pop(label.key, None)
 
     def _load_words(self) -> None:
         query = (

@@ -5,7 +5,7 @@ encodings.py        the encodings JSON and Sparkplug B: session and topics of ea
 reconnection.py     reconnects: MQTT version, logging of problems, pauses
 session.py          one connection from CONNECT to its end
 confirmation.py     confirms messages with QoS 0, which the broker does not acknowledge
-properties.py       the MQTT 5 properties of the contract's messages
+properties.py       QoS and MQTT 5 properties of the contract's messages
 connection.py       makes a client and sends its CONNECT
 tls.py              the TLS socket of a connection
 problem.py          the problem of a connection, and the meaning of reason codes

@@ -1,4 +1,4 @@
-"""Credentials for the broker: password, certificate, key and CA, each read from a file."""
+"""Credentials, each read from a file: those for the broker, and certificate and key of a server."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def tls_context(tls: TlsSettings) -> ssl.SSLContext:
     else:
         _trust(context, tls.ca_file)
     if tls.certificate is not None and tls.key is not None:
-        _load_certificate(context, tls.certificate, tls.key)
+        _load_certificate(context, "mqtt.tls", tls.certificate, tls.key)
     return context
 
 
@@ -103,7 +103,27 @@ def check_credentials(settings: MqttSettings) -> tuple[list[str], list[str]]:
     if not mistakes and not unseen:
         # Each file is good by itself; certificate and key must also belong together.
         mistakes += _mistakes(tls_context, tls)
-    return mistakes, [f"{key}: {file} is not checked{credential_remedy(file)}" for key, file in unseen.items()]
+    return mistakes, [_say_unseen(key, file) for key, file in unseen.items()]
+
+
+def check_server_credentials(section: str, certificate: Path, key: Path) -> tuple[list[str], list[str]]:
+    """Check certificate and key of a server as the server would; see `server_tls_context`.
+
+    Returns:
+        All mistakes; and a sentence for each file that cannot be checked here, as for `check_credentials`.
+    """
+    files = {f"{section}.certificate": certificate, f"{section}.key": key}
+    unseen = [_say_unseen(name, file) for name, file in files.items() if _is_systemds(file)]
+    return ([] if unseen else _mistakes(server_tls_context, section, certificate, key)), unseen
+
+
+def check_credential(key: str, file: Path) -> tuple[list[str], list[str]]:
+    """Check that one file can be read. Returns the same as `check_credentials`."""
+    return ([], [_say_unseen(key, file)]) if _is_systemds(file) else (_mistakes(_read, key, file), [])
+
+
+def _say_unseen(key: str, file: Path) -> str:
+    return f"{key}: {file} is not checked{credential_remedy(file)}"
 
 
 def _is_systemds(file: Path) -> bool:
@@ -123,7 +143,7 @@ def _look(key: str, file: Path) -> None:
     if key == "mqtt.password_file":
         read_password(file)
     elif key == "mqtt.tls.key":
-        _read_key(file)
+        _read_key(key, file)
     else:
         if key == "mqtt.tls.ca_file":
             _trust(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), file)
@@ -156,9 +176,26 @@ def _trust(context: ssl.SSLContext, file: Path) -> None:
         raise _mistake("mqtt.tls.ca_file", file, f"is damaged: {_reason(error)}; copy it again") from None
 
 
-def _load_certificate(context: ssl.SSLContext, certificate: Path, key: Path) -> None:
-    _read_pem("mqtt.tls.certificate", certificate, "CERTIFICATE", "x509")
-    _read_key(key)
+def server_tls_context(section: str, certificate: Path, key: Path) -> ssl.SSLContext:
+    """Return the context of a server that answers with TLS 1.2 or newer.
+
+    Args:
+        section: The section of the configuration with the keys `certificate` and `key`, for messages.
+        certificate: PEM file with the certificate and its chain.
+        key: PEM file with the certificate's private key, without a passphrase.
+
+    Raises:
+        ConfigurationError: A file cannot be read or used; the message names its key and says what to do.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    _load_certificate(context, section, certificate, key)
+    return context
+
+
+def _load_certificate(context: ssl.SSLContext, section: str, certificate: Path, key: Path) -> None:
+    _read_pem(f"{section}.certificate", certificate, "CERTIFICATE", "x509")
+    _read_key(f"{section}.key", key)
     try:
         # Without this argument, ssl would ask for a password on the terminal.
         context.load_cert_chain(credential_path(certificate), credential_path(key), password="")
@@ -166,17 +203,15 @@ def _load_certificate(context: ssl.SSLContext, certificate: Path, key: Path) -> 
         reason = _reason(error)
         if "MISMATCH" in reason:
             raise _mistake(
-                "mqtt.tls.key", key, f"does not belong to mqtt.tls.certificate {credential_path(certificate)}"
+                f"{section}.key", key, f"does not belong to {section}.certificate {credential_path(certificate)}"
             ) from None
-        raise _mistake("mqtt.tls.certificate", certificate, f"it or mqtt.tls.key cannot be used: {reason}") from None
+        raise _mistake(f"{section}.certificate", certificate, f"it or {section}.key cannot be used: {reason}") from None
 
 
-def _read_key(file: Path) -> None:
-    if b"ENCRYPTED" in _read_pem("mqtt.tls.key", file, "PRIVATE KEY", "pkey"):
+def _read_key(key: str, file: Path) -> None:
+    if b"ENCRYPTED" in _read_pem(key, file, "PRIVATE KEY", "pkey"):
         path = credential_path(file)
-        raise _mistake(
-            "mqtt.tls.key", file, f"has a passphrase; write it without one: openssl pkey -in {path} -out {path}.plain"
-        )
+        raise _mistake(key, file, f"has a passphrase; write it without one: openssl pkey -in {path} -out {path}.plain")
 
 
 def _read_pem(key: str, file: Path, wanted: str, command: str) -> bytes:
@@ -190,7 +225,8 @@ def _read_pem(key: str, file: Path, wanted: str, command: str) -> bytes:
         if "CERTIFICATE REQUEST" in found[0]:
             remedy = "; use the certificate that the CA has issued for the request"
         elif key != "mqtt.tls.ca_file":
-            remedy = "; are mqtt.tls.certificate and mqtt.tls.key swapped?"
+            section = key.rpartition(".")[0]
+            remedy = f"; are {section}.certificate and {section}.key swapped?"
         raise _mistake(key, file, f"contains {', '.join(dict.fromkeys(found))}, and no {wanted}{remedy}")
     if data.startswith(b"\x30"):
         path, kind = credential_path(file), "DER"

@@ -120,7 +120,7 @@ class PicturePublisher:
         with self._lock:
             return PublishedPictures(published=self._published, dropped=self._dropped)
 
-    def close(self, timeout: float) -> None:
+    def close(self, timeout: float = 1.0) -> None:
         """Drop the pictures that wait, and end the thread and its connection within `timeout` seconds."""
         self._closing.set()
         self._wake()
@@ -132,9 +132,9 @@ class PicturePublisher:
     def _accepts(self) -> bool:
         return self._connected and not self._closing.is_set() and time.monotonic() >= self._withheld_until
 
-    def _drop(self, parts: int = 1) -> None:
+    def _drop(self) -> None:
         with self._lock:
-            self._dropped += parts
+            self._dropped += 1
 
     def _wake(self) -> None:
         try:
@@ -171,12 +171,17 @@ class PicturePublisher:
 
     def _turn(self, session: Session) -> None:
         """Read and write; wait for that, unless another picture can be sent at once."""
+        self._note_written(session)
         may_send = self._connected and not self._writing and not self._waiting.empty()
         session.turn(self._wake_out, 0.0 if may_send else _TURN_S)
         with contextlib.suppress(BlockingIOError):
             self._wake_out.recv(4096)
         if session.in_flight.take_acknowledged():  # the connection has outlasted a picture
             self._endings = 0
+        self._note_written(session)
+
+    def _note_written(self, session: Session) -> None:
+        """Count a picture as published once the connection has taken all of it."""
         if self._writing and not session.writing:
             self._writing = False
             with self._lock:

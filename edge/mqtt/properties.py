@@ -1,4 +1,4 @@
-"""The MQTT 5 properties of the contract's messages."""
+"""How each kind of the contract's messages is sent: QoS, retained or not, and its MQTT 5 properties."""
 
 from __future__ import annotations
 
@@ -8,6 +8,18 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from edge_inspect.edge.contract.fields import CONTRACT_VERSION
+
+DELIVERY = {
+    "verdict": (1, False),
+    "defect": (1, False),
+    "status": (1, True),
+    "reply": (1, False),
+    "health": (0, True),
+    "image": (0, False),
+    "map": (0, False),
+    "label": (1, False),
+}
+"""QoS of each kind of message, and whether it is retained."""
 
 # paho does not annotate these.
 _new_properties: Callable[[int], Properties] = Properties

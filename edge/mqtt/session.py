@@ -25,7 +25,7 @@ from edge_inspect.edge.mqtt.failure import explain_silence
 from edge_inspect.edge.mqtt.in_flight import InFlight, Token
 from edge_inspect.edge.mqtt.limits import Limits
 from edge_inspect.edge.mqtt.problem import ConnectionProblem, describe_reason, refusal
-from edge_inspect.edge.mqtt.properties import MessageProperties, message_properties, will_properties
+from edge_inspect.edge.mqtt.properties import DELIVERY, MessageProperties, message_properties, will_properties
 
 log = logging.getLogger(__name__)
 
@@ -35,21 +35,9 @@ OnMessage = Callable[[bytes, bool, ReturnAddress | None], None]
 UNSUPPORTED_VERSION = 0x84
 # Not authorized, topic name invalid: all messages of this topic will be refused, but other topics may be accepted.
 _OF_A_TOPIC = {0x87, 0x90}
-# Fixed header, length of the topic, packet id.
-_PACKET_OVERHEAD = 1 + 4 + 2 + 2
+_PACKET_OVERHEAD = 1 + 4 + 2 + 2  # fixed header, length of the topic, packet id
 # Exceptions that paho raises, depending on its version, for bytes that are not a packet.
 _MALFORMED = (MQTTException, LookupError, ValueError, AssertionError, TypeError, struct.error)
-# QoS of each kind of message, and whether it is retained.
-_DELIVERY = {
-    "verdict": (1, False),
-    "defect": (1, False),
-    "status": (1, True),
-    "reply": (1, False),
-    "health": (0, True),
-    "image": (0, False),
-    "map": (0, False),
-    "label": (1, False),
-}
 
 
 class LastWill(NamedTuple):
@@ -155,7 +143,7 @@ class Session:
 
         A reply is also sent to the return address `back`, with its correlation data.
         """
-        qos, retain = _DELIVERY[schema]
+        qos, retain = DELIVERY[schema]
         properties = None
         if back is not None and self._can_answer(back, topic, payload):
             properties = message_properties(schema, correlation=back.correlation)

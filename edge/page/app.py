@@ -1,8 +1,7 @@
-"""All services of the page, and the HTTP application that uses them."""
+"""The HTTP application of the page."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from starlette.applications import Starlette
@@ -11,37 +10,13 @@ from starlette.responses import FileResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from edge_inspect.edge.labels.store import LabelStore
-from edge_inspect.edge.page import gate, live_routes, login_routes, teaching_routes
-from edge_inspect.edge.page.audit import AuditLog
-from edge_inspect.edge.page.bundle_folder import BundleFolder
-from edge_inspect.edge.page.command_sender import CommandSender
-from edge_inspect.edge.page.drawings import Drawings
-from edge_inspect.edge.page.event_stream import EventStream
+from edge_inspect.edge.page import gate, live_routes, login_routes, review_routes, teaching_routes
 from edge_inspect.edge.page.guard import EXCEPTION_HANDLERS
-from edge_inspect.edge.page.line_view import LineView
-from edge_inspect.edge.page.people import People
+from edge_inspect.edge.page.page import Page
 from edge_inspect.edge.page.settings import PageSettings
-from edge_inspect.edge.page.teaching import Teaching
 
 STATIC = Path(__file__).parent / "static"
 """Folder of the files that browsers load."""
-
-
-@dataclass
-class Page:
-    """All services of the page. Routes find it as `request.app.state.page`."""
-
-    settings: PageSettings
-    line: LineView
-    events: EventStream
-    commands: CommandSender
-    bundles: BundleFolder
-    drawings: Drawings
-    people: People
-    audit: AuditLog
-    labels: LabelStore
-    teaching: Teaching
 
 
 def make_app(page: Page) -> Starlette:
@@ -56,6 +31,7 @@ def make_app(page: Page) -> Starlette:
         Mount("/static", _StaticFiles(directory=STATIC, check_dir=False)),
         *login_routes.routes,
         *live_routes.routes,
+        *review_routes.routes,
         *teaching_routes.routes,
     ]
     app = Starlette(routes=routes, middleware=gate.middleware(page.people), exception_handlers=EXCEPTION_HANDLERS)

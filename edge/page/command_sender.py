@@ -23,7 +23,10 @@ _LONGEST_NAME = 64
 
 
 class TooManyCommands(Exception):
-    """As many commands as possible wait for a reply."""
+    """As many commands as possible wait for a reply. The text says so to the person who sends another."""
+
+    def __init__(self) -> None:
+        super().__init__("too many commands wait for their replies; the command was not sent; try again in 10 s")
 
 
 class CommandSender:

@@ -39,8 +39,8 @@ class CountersFile:
             self._write(_Content(stations=dict(self.stations)))
         except OSError as error:
             raise ConfigurationError(
-                f"data: {path} cannot be read or written: {error.strerror}; create its folder and make it writable for "
-                "the page's user, or set data to another folder"
+                f"data: {path} cannot be read or written: {error.strerror}; make its folder writable for the page's "
+                "user, or set data to another folder"
             ) from error
 
     def save(self, stations: Mapping[str, SavedShift]) -> None:

@@ -31,6 +31,27 @@ def rounded_width(width: int) -> int:
     return next((each for each in WIDTHS if each >= width), WIDTHS[-1])
 
 
+def to_jpeg(picture: bytes, width: int | None) -> bytes:
+    """Return a JPEG of a picture, which is JPEG, or PNG as evidence is.
+
+    Args:
+        picture: The picture's file.
+        width: Largest width in pixels; `None` keeps the width.
+
+    Raises:
+        CannotDraw: The picture is damaged or too large.
+    """
+    if picture.startswith(SIGNATURES["picture"]):
+        return picture if width is None else scale(picture, width)
+    own_width, own_height = png_size(picture)
+    _check_size(own_width, own_height)
+    drawn = _decode(picture, cv2.IMREAD_COLOR)
+    if width is not None and own_width > width:
+        height = max(1, round(own_height * width / own_width))
+        drawn = np.asarray(cv2.resize(drawn, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
+    return bytes(cv2.imencode(".jpg", drawn, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])[1])
+
+
 def scale(jpeg: bytes, width: int) -> bytes:
     """Return a JPEG at most `width` pixels wide; the same bytes if it is not wider.
 
@@ -40,8 +61,7 @@ def scale(jpeg: bytes, width: int) -> bytes:
     own_width, own_height = jpeg_size(jpeg)
     if own_width <= width:
         return jpeg
-    if max(own_width, own_height) > _LARGEST_SIDE:
-        raise CannotDraw(f"the picture has {own_width}x{own_height} pixels, and {_LARGEST_SIDE} a side are the limit")
+    _check_size(own_width, own_height)
     # libjpeg decodes at a half, a quarter or an eighth of the size in a fraction of the time.
     reductions = ((8, cv2.IMREAD_REDUCED_COLOR_8), (4, cv2.IMREAD_REDUCED_COLOR_4), (2, cv2.IMREAD_REDUCED_COLOR_2))
     flag = next((flag for by, flag in reductions if own_width >= by * width), cv2.IMREAD_COLOR)
@@ -73,7 +93,7 @@ def png_size(png: bytes) -> tuple[int, int]:
         CannotDraw: It is no PNG.
     """
     if not png.startswith(SIGNATURES["map"]) or png[12:16] != b"IHDR" or len(png) < 24:
-        raise CannotDraw("the map is no PNG")
+        raise CannotDraw("the file is no PNG, or is damaged")
     width, height = struct.unpack(">II", png[16:24])
     return width, height
 
@@ -96,6 +116,11 @@ def jpeg_size(jpeg: bytes) -> tuple[int, int]:
             break
         at += 2 + length
     raise CannotDraw("the picture is no JPEG, or is damaged")
+
+
+def _check_size(width: int, height: int) -> None:
+    if max(width, height) > _LARGEST_SIDE:
+        raise CannotDraw(f"the picture has {width}x{height} pixels, and {_LARGEST_SIDE} a side are the limit")
 
 
 def _decode(data: bytes, flag: int) -> NDArray[np.uint8]:

@@ -19,11 +19,12 @@ log = logging.getLogger(__name__)
 MOST_STREAMS = 200
 TICK_S = 0.1
 """Shortest time between two changes, in seconds."""
-KEEP_ALIVE_S = 15.0
+KEEP_ALIVE_S = 5.0
 """Seconds after which a comment is sent, so that proxies and browsers see that the connection is alive."""
 # A browser that is further behind is dropped. It connects again by itself, and gets a snapshot then.
-_MOST_WAITING = 64
-_FAREWELL_S = 0.5
+_MOST_WAITING = 32
+FAREWELL_S = 0.5
+"""Seconds in which the end of a response must be sent."""
 
 
 class TooManyStreams(Exception):
@@ -149,7 +150,7 @@ class _EventResponse(Response):
                 await asyncio.gather(*tasks, return_exceptions=True)
         # To a browser that reads nothing this cannot be sent.
         with contextlib.suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(send({"type": "http.response.body", "body": b"", "more_body": False}), _FAREWELL_S)
+            await asyncio.wait_for(send({"type": "http.response.body", "body": b"", "more_body": False}), FAREWELL_S)
 
     async def _send_all(self, listener: _Listener, send: Send) -> None:
         while True:

@@ -34,8 +34,8 @@ log = logging.getLogger(__name__)
 KEPT_S = 3600
 """Seconds for which the broker keeps verdicts for the page while it is not connected."""
 _TURN_S = 0.2
-# The event loop takes thousands of messages a second. If it is further behind, the broker has to wait.
-_MOST_WAITING = 2000
+MOST_WAITING = 2000
+"""Largest number of messages that wait for the event loop. If it is further behind, the broker has to wait."""
 _PAUSE_S = 0.01
 _PICTURES: dict[str, PictureKind] = {"image": "picture", "map": "map"}
 _LEVEL: TypeAdapter[str] = TypeAdapter(Level)
@@ -98,6 +98,7 @@ class Feed:
             pause = self._reconnection.run_once(self._connect, self._serve)
             self._call(self._connected, False)
             self._closing.wait(pause)
+        self._wake_out.close()
 
     def _connect(self, terms: Terms) -> Session:
         return _FeedSession(self._client_id, terms, self._settings, self._receive)
@@ -147,7 +148,7 @@ class Feed:
     def _key(self, text: str) -> str | None:
         """Return the key of a station that is shown; `None` for other stations and impossible names."""
         if text not in self._keys:
-            if len(self._keys) >= _MOST_WAITING:  # names that somebody makes up
+            if len(self._keys) >= MOST_WAITING:  # names that somebody makes up
                 self._keys.clear()
             try:
                 levels = [_LEVEL.validate_python(level) for level in text.split("/")]
@@ -159,7 +160,7 @@ class Feed:
         return self._keys[text]
 
     def _hand_over(self, received: Received) -> None:
-        while len(self._waiting) >= _MOST_WAITING and not self._closing.wait(_PAUSE_S):
+        while len(self._waiting) >= MOST_WAITING and not self._closing.wait(_PAUSE_S):
             pass
         with self._lock:
             self._waiting.append(received)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hmac
 import logging
+import re
 from collections.abc import Callable, Sequence
 from urllib.parse import urlsplit
 
@@ -18,22 +19,18 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from edge_inspect.edge.page.audit import caller_address
 from edge_inspect.edge.page.guard import NOT_LOGGED_IN, Visitor, answer_error, set_visitor
-from edge_inspect.edge.page.people import People
+from edge_inspect.edge.page.people import People, visitor_address
 from edge_inspect.edge.text import clean
 
 LARGEST_BODY = 2**16
 """Largest size of the body of a request, in bytes."""
 
-SESSION_CHECK_S = 10.0
-"""Seconds within which a stream of events ends after its session."""
-
-_BODY_TIMEOUT_S = 10.0
 _MOST_HEADERS, _LARGEST_HEADERS = 64, 2**14
 _LONGEST_TARGET = 4096
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _SAFE = ("GET", "HEAD")
 _WITHOUT_SESSION = ("/api/login", "/api/session")
 _LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
@@ -50,17 +47,22 @@ _HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
-    "Permissions-Policy": "camera=(), microphone=(), geolocation=(), payment=(), usb=(), serial=(), bluetooth=()",
+    "Permissions-Policy": "camera=(), microphone=(), geolocation=(), payment=(), usb=(), serial=()",
 }
 _HSTS = "max-age=31536000"
 
 
-def middleware(people: People) -> list[Middleware]:
-    """Return what stands before the routes, for the argument `middleware` of the application."""
-    gate = Middleware(Gate, people=people)
-    if not people.proxies:
-        return [gate]
-    return [Middleware(ProxyHeadersMiddleware, trusted_hosts=list(people.proxies)), gate]
+def middleware(people: People, *, body_s: float = 10.0, session_check_s: float = 10.0) -> list[Middleware]:
+    """Return what stands before the routes, for the argument `middleware` of the application.
+
+    The gate reads the headers of proxies itself, so the server must not (`proxy_headers=False` of uvicorn).
+
+    Args:
+        people: The people who may pass the gate.
+        body_s: Seconds within which the body of a request must arrive.
+        session_check_s: Seconds within which a stream of events ends after its session.
+    """
+    return [Middleware(Gate, people=people, body_s=body_s, session_check_s=session_check_s)]
 
 
 class Gate:
@@ -69,10 +71,13 @@ class Gate:
     Args:
         app: The application behind the gate.
         people: The people who may pass it.
+        body_s: Seconds within which the body of a request must arrive.
+        session_check_s: Seconds within which a stream of events ends after its session.
     """
 
-    def __init__(self, app: ASGIApp, people: People) -> None:
+    def __init__(self, app: ASGIApp, people: People, body_s: float, session_check_s: float) -> None:
         self._app, self._people = app, people
+        self._body_s, self._session_check_s = body_s, session_check_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or let the application answer it."""
@@ -97,10 +102,14 @@ class Gate:
     async def _pass(self, scope: Scope, receive: Receive, answer: _Answer) -> None:
         request = Request(scope)
         _check_size(scope)
+        if self._people.proxies:
+            if visitor_address(request) not in self._people.proxies:
+                raise HTTPException(403, "this page is behind a proxy; open it at the address of the proxy")
+            self._people.proxies.apply(scope)
         _check_path(scope["path"])
         host = request.headers.get("host", "")
         _check_host(host, self._people)
-        body = await _read_body(scope, request.headers, receive)
+        body = await _read_body(scope, request.headers, receive, self._body_s)
         visitor = self._people.visitor(request)
         if self._people.sessions.is_due:
             await run_in_threadpool(self._people.sessions.save)
@@ -108,10 +117,11 @@ class Gate:
         self._check_session(request, visitor)
         set_visitor(scope, visitor)
         caller_address.set(visitor.address)
-        await self._app(scope, _Replay(body, receive, lambda: self._people.is_current(visitor)), answer.send)
+        replay = _Replay(body, receive, lambda: self._people.is_current(visitor), self._session_check_s)
+        await self._app(scope, replay, answer.send)
 
     def _check_session(self, request: Request, visitor: Visitor) -> None:
-        path = request.url.path
+        path = str(request.scope["path"])
         if path == "/api/login":
             return
         if path.startswith("/api/") and path not in _WITHOUT_SESSION and visitor.person is None:
@@ -152,16 +162,16 @@ class _Replay:
     An application that waits for the browser to leave, as a stream of events does, so ends with the session as well.
     """
 
-    def __init__(self, body: bytes, receive: Receive, is_current: Callable[[], bool]) -> None:
+    def __init__(self, body: bytes, receive: Receive, is_current: Callable[[], bool], check_s: float) -> None:
         self._body: bytes | None = body
-        self._receive, self._is_current = receive, is_current
+        self._receive, self._is_current, self._check_s = receive, is_current, check_s
 
     async def __call__(self) -> Message:
         if self._body is not None:
             body, self._body = self._body, None
             return {"type": "http.request", "body": body, "more_body": False}
         while True:
-            with anyio.move_on_after(SESSION_CHECK_S):
+            with anyio.move_on_after(self._check_s):
                 return await self._receive()
             if not self._is_current():
                 return {"type": "http.disconnect"}
@@ -176,7 +186,7 @@ def _check_size(scope: Scope) -> None:
 
 
 def _check_path(path: str) -> None:
-    if "\\" in path or not path.isprintable() or any(part in (".", "..") for part in path.split("/")):
+    if _CONTROL.search(path) or any(part in (".", "..") for part in path.split("/")):
         raise HTTPException(400, "the path of the request holds '..' or a character that no path of this page has")
 
 
@@ -195,9 +205,11 @@ def _check_host(host: str, people: People) -> None:
         )
 
 
-async def _read_body(scope: Scope, headers: Headers, receive: Receive) -> bytes:
+async def _read_body(scope: Scope, headers: Headers, receive: Receive, longest_s: float) -> bytes:
     """Return the body of a request, which must be small, arrive soon, and be JSON."""
     length = headers.get("content-length")
+    if length is not None and "transfer-encoding" in headers:  # a proxy might find another end of the body
+        raise HTTPException(400, "the request has two lengths", {"Connection": "close"})
     has_body = "transfer-encoding" in headers or length not in (None, "0")
     largest = 0 if scope["method"] in _SAFE else LARGEST_BODY
     if length is not None and not (length.isascii() and length.isdigit() and int(length[:20]) <= largest):
@@ -208,7 +220,7 @@ async def _read_body(scope: Scope, headers: Headers, receive: Receive) -> bytes:
             raise HTTPException(415, "the body of a request must be application/json", {"Connection": "close"})
     body = bytearray()
     try:
-        with anyio.fail_after(_BODY_TIMEOUT_S):
+        with anyio.fail_after(longest_s):
             more = has_body
             while more:
                 message = await receive()
@@ -219,7 +231,7 @@ async def _read_body(scope: Scope, headers: Headers, receive: Receive) -> bytes:
                 if len(body) > largest:
                     raise HTTPException(413, f"the body of the request has more than {largest} bytes")
     except TimeoutError:
-        raise HTTPException(408, f"the body of the request did not arrive within {_BODY_TIMEOUT_S:g} s") from None
+        raise HTTPException(408, f"the body of the request did not arrive within {longest_s:g} s") from None
     return bytes(body)
 
 
@@ -253,6 +265,8 @@ def _place(url: str) -> tuple[str, str, int] | None:
         port = parts.port or _DEFAULT_PORTS.get(parts.scheme, 0)
     except ValueError:
         return None
-    if parts.scheme not in _DEFAULT_PORTS or not parts.hostname or parts.path or parts.query or parts.fragment:
+    if parts.scheme not in _DEFAULT_PORTS or not parts.hostname or "@" in parts.netloc:
+        return None
+    if parts.path or parts.query or parts.fragment:
         return None
     return parts.scheme, parts.hostname, port

@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 MOST_STATIONS = 256
 """Largest number of stations, because anybody who may publish can make up names."""
-PICTURE_BYTES = 48 * 2**20
+PICTURE_BYTES = 32 * 2**20
 """Largest size of all pictures and maps in memory, in bytes."""
 
 
@@ -128,6 +128,10 @@ class LineView:
     def station(self, key: str) -> StationView | None:
         """Return a station; `None` if it is unknown."""
         return self._stations.get(key)
+
+    def keys(self) -> list[str]:
+        """Return the keys of all stations; may be called from any thread."""
+        return list(self._stations)
 
     def counters(self) -> dict[str, SavedShift]:
         """Return the counters to keep, also those of stations that have not been heard since the start."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -15,14 +15,13 @@ from starlette.routing import Route
 from edge_inspect.edge.contract.commands import VERBS, Refused
 from edge_inspect.edge.contract.ids import UUID7_PATTERN_READ
 from edge_inspect.edge.errors import CheckFailed
+from edge_inspect.edge.labels.label import PartKey
 from edge_inspect.edge.page.command_sender import TooManyCommands
-from edge_inspect.edge.page.drawing import CannotDraw, colour_map, rounded_width, scale
+from edge_inspect.edge.page.drawing import CannotDraw, colour_map, rounded_width, to_jpeg
 from edge_inspect.edge.page.event_stream import TooManyStreams
 from edge_inspect.edge.page.guard import require, visitor_of
+from edge_inspect.edge.page.page import page_of
 from edge_inspect.edge.page.pictures import PictureKind, PictureName
-
-if TYPE_CHECKING:
-    from edge_inspect.edge.page.app import Page
 
 _OF_OPERATORS = ("pause", "resume", "trigger", "snapshot")
 """Commands that operators may send; the others are for engineers."""
@@ -31,27 +30,22 @@ _STATION = "{site}/{line}/{station}"
 _CACHED = {"Cache-Control": "private, max-age=86400, immutable"}
 
 
-def _page(request: Request) -> Page:
-    page: Page = request.app.state.page
-    return page
-
-
 def _station(request: Request) -> str:
     """Return the key of the station in the path; 404 if it is not shown."""
     key = "/".join(request.path_params[name] for name in ("site", "line", "station"))
-    if _page(request).line.station(key) is None:
+    if page_of(request).line.station(key) is None:
         raise HTTPException(404, "this station is not known; it is shown when it publishes its status")
     return key
 
 
 async def _stations(request: Request) -> Response:
     require(request)
-    return Response(_page(request).line.snapshot(), media_type="application/json")
+    return Response(page_of(request).line.snapshot(), media_type="application/json")
 
 
 async def _events(request: Request) -> Response:
     require(request)
-    page, visitor = _page(request), visitor_of(request)
+    page, visitor = page_of(request), visitor_of(request)
     try:
         return page.events.response(lambda: page.people.is_current(visitor))
     except TooManyStreams:
@@ -67,7 +61,7 @@ async def _command(request: Request) -> Response:
     if verb not in VERBS:
         raise HTTPException(400, f"command: send one of {', '.join(VERBS)}")
     person = require(request, "operator" if verb in _OF_OPERATORS else "engineer")
-    key, page = _station(request), _page(request)
+    key, page = _station(request), page_of(request)
     try:
         command = page.commands.make(fields, person.name)
     except Refused as error:
@@ -75,11 +69,9 @@ async def _command(request: Request) -> Response:
     await _record(request, "command", key, **command.model_dump(mode="json", exclude={"contract", "by"}))
     try:
         reply = await page.commands.send(key, command)
-    except TooManyCommands:
-        raise HTTPException(503, "too many commands wait for their replies; try again in 10 s") from None
-    except CheckFailed as error:
+    except (TooManyCommands, CheckFailed) as error:
         await _record(request, "reply", key, command=verb, id=command.id, result=str(error))
-        raise HTTPException(504, str(error)) from None
+        raise HTTPException(504 if isinstance(error, CheckFailed) else 503, str(error)) from None
     result = "done" if reply.done else f"{reply.refusal}: {reply.reason}"
     await _record(request, "reply", key, command=verb, id=command.id, result=result)
     return JSONResponse({"reply": reply.model_dump(mode="json")})
@@ -91,7 +83,7 @@ async def _record(request: Request, action: str, key: str, **details: Any) -> No
     Raises:
         AuditError: The log cannot be written.
     """
-    page, person = _page(request), require(request)
+    page, person = page_of(request), require(request)
     await asyncio.to_thread(lambda: page.audit.write(person.name, action, station=key, **details))
 
 
@@ -108,49 +100,59 @@ async def _read_fields(request: Request) -> dict[str, Any]:
 
 async def _bundles(request: Request) -> Response:
     require(request)
-    station = _page(request).line.station(_station(request))
+    station = page_of(request).line.station(_station(request))
     in_force = station.bundle if station is not None else None
-    listed = await asyncio.to_thread(_page(request).bundles.bundles)
+    listed = await asyncio.to_thread(page_of(request).bundles.bundles)
     digest = in_force["digest"] if in_force else None
     return JSONResponse({"bundles": [{**bundle, "in_use": bundle["digest"] == digest} for bundle in listed]})
 
 
 async def _picture(request: Request) -> Response:
-    name, original = await _find(request, "picture")
+    name, read = _find(request, "picture")
     try:
         wanted = int(request.query_params.get("width", "0"))
     except ValueError:
         raise HTTPException(400, "width: give a number of pixels, such as 640") from None
-    if wanted <= 0:
-        return Response(original, media_type="image/jpeg", headers=_CACHED)
-    width = rounded_width(wanted)
-    drawn = await _drawn(request, (*name, width), lambda: scale(original, width))
+    width = rounded_width(wanted) if wanted > 0 else None
+    drawn = await _drawn(request, (*name, width), lambda: to_jpeg(read(), width))
     return Response(drawn, media_type="image/jpeg", headers=_CACHED)
 
 
 async def _map(request: Request) -> Response:
-    name, original = await _find(request, "map")
-    drawn = await _drawn(request, (*name, "colours"), lambda: colour_map(original))
+    name, read = _find(request, "map")
+    drawn = await _drawn(request, (*name, "colours"), lambda: colour_map(read()))
     return Response(drawn, media_type="image/png", headers=_CACHED)
 
 
-async def _find(request: Request, kind: PictureKind) -> tuple[PictureName, bytes]:
-    """Return the picture or map that a path names, as it was received; 404 if there is none."""
+def _find(request: Request, kind: PictureKind) -> tuple[PictureName, Callable[[], bytes]]:
+    """Return the name of the picture or map in a path, and what reads it, from memory or else from the disk.
+
+    Stations that the page has not heard of since its start are found too, because their parts may be on the disk.
+    """
     require(request)
-    key, identity = _station(request), request.path_params["id"].lower()
-    found = None
-    name = PictureName(key, identity, kind)
-    if re.fullmatch(UUID7_PATTERN_READ, identity):
-        found = _page(request).line.pictures.get(name)
-    if found is None:
-        raise HTTPException(404, f"there is no {kind} of this part any more, or the station publishes none")
-    return name, found
+    key = "/".join(request.path_params[level] for level in ("site", "line", "station"))
+    identity, parts = request.path_params["id"].lower(), page_of(request).parts
+    name, gone = PictureName(key, identity, kind), f"there is no {kind} of this part any more, or nobody has sent one"
+    if not re.fullmatch(UUID7_PATTERN_READ, identity):
+        raise HTTPException(404, gone)
+    received = page_of(request).line.pictures.get(name)
+
+    def read() -> bytes:
+        found = received
+        if found is None:
+            of = PartKey(key, identity)
+            found = parts.picture(of) if kind == "picture" else parts.map(of)
+        if found is None:
+            raise CannotDraw(gone)
+        return found
+
+    return name, read
 
 
 async def _drawn(request: Request, name: tuple[object, ...], draw: Callable[[], bytes]) -> bytes:
     """Return what `draw` makes; browsers that ask for the same at the same time wait for one drawing."""
     try:
-        return await _page(request).drawings.get(name, draw)
+        return await page_of(request).drawings.get(name, draw)
     except CannotDraw as error:
         raise HTTPException(404, str(error)) from None
 

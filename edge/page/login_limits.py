@@ -9,6 +9,8 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from edge_inspect.edge.page.proxies import parse_address
+
 _FREE = 3
 _LONGEST_S = 300.0
 # A count is forgotten when nothing was wrong for this long.
@@ -119,12 +121,7 @@ class LoginLimits:
 
 def group(place: str) -> str:
     """Return what is counted as one address: a whole /64 of IPv6, because one computer has all of it."""
-    try:
-        address = ipaddress.ip_address(place)
-    except ValueError:
-        return place
+    address = parse_address(place)
     if isinstance(address, ipaddress.IPv6Address):
-        if address.ipv4_mapped is not None:
-            return str(address.ipv4_mapped)
         return str(ipaddress.ip_network((int(address) >> 64 << 64, 64)))
-    return str(address)
+    return str(address) if address is not None else place

@@ -33,7 +33,7 @@ def _people(request: Request) -> People:
 
 async def _log_in(request: Request) -> Response:
     people, visitor = _people(request), visitor_of(request)
-    if people.proxies and request.headers.get("x-forwarded-proto") == "http":
+    if people.proxies and "x-forwarded-proto" in request.headers and request.scope["scheme"] != "https":
         raise HTTPException(
             403, "the password would cross the network unencrypted; let the proxy answer over HTTPS only"
         )
@@ -63,7 +63,7 @@ async def _log_in(request: Request) -> Response:
 async def _begin(people: People, user: User, visitor: Visitor) -> Response:
     """Return the answer that opens a new session, and end the one that the browser had."""
     if visitor.token is not None:
-        people.sessions.end(visitor.token)
+        await run_in_threadpool(people.sessions.end, visitor.token)
     token = await run_in_threadpool(people.sessions.begin, user)
     answer = JSONResponse({"user": user.name, "role": user.role, "csrf": csrf_token(token)})
     answer.set_cookie(people.cookie, token, secure=people.secure, httponly=True, samesite="strict")

@@ -15,6 +15,7 @@ from edge_inspect.edge.page.audit import AuditLog
 from edge_inspect.edge.page.guard import Person, Visitor
 from edge_inspect.edge.page.login_limits import LoginLimits
 from edge_inspect.edge.page.passwords import DECOY
+from edge_inspect.edge.page.proxies import Proxies
 from edge_inspect.edge.page.sessions import Sessions, csrf_token
 from edge_inspect.edge.page.users import DISPLAY, User, Users
 
@@ -37,10 +38,11 @@ class People:
         display_without_login: Whether everybody may look at the page.
         tls: Whether the page itself listens with TLS.
         loopback: Whether the page listens on the loopback address only.
-        proxies: Addresses of proxies whose forwarded headers are believed; empty without a proxy.
+        proxies: Addresses or networks of proxies, the only ones who may connect then; empty without a proxy.
 
     Raises:
         ConfigurationError: The file of the users cannot be used.
+        ValueError: A proxy's address is none.
     """
 
     def __init__(
@@ -60,8 +62,8 @@ class People:
         self.limits = LoginLimits()
         self.audit = audit
         self.display_without_login = display_without_login
-        self.loopback, self.proxies = loopback, tuple(proxies)
-        self.secure = tls or bool(proxies)
+        self.loopback, self.proxies = loopback, Proxies(proxies)
+        self.secure = tls or bool(self.proxies)
         self._examiner: CapacityLimiter | None = None
 
     @property
@@ -76,15 +78,13 @@ class People:
 
     def visitor(self, request: Request) -> Visitor:
         """Return who sent a request."""
-        client = request.scope.get("client")
-        address = str(client[0]) if client else "unknown"
-        secure = request.scope.get("scheme") == "https"
+        address = visitor_address(request)
         token = request.cookies.get(self.cookie)
         user = self.sessions.find(token, self.users.get) if token else None
         if token is None or user is None:
             display = Person(DISPLAY, "viewer") if self.display_without_login else None
-            return Visitor(display, address, secure=secure)
-        return Visitor(Person(user.name, user.role), address, token, csrf_token(token), secure)
+            return Visitor(display, address)
+        return Visitor(Person(user.name, user.role), address, token, csrf_token(token))
 
     def place(self, request: Request, user: User | None, address: str) -> str:
         """Return what an attempt to log in is counted for: a browser that the user has used before, or an address.
@@ -115,6 +115,12 @@ class People:
     def close(self) -> None:
         """Save the sessions, so that a restart of the page logs nobody out."""
         self.sessions.save()
+
+
+def visitor_address(request: Request) -> str:
+    """Return the address that a request comes from."""
+    client = request.scope.get("client")
+    return str(client[0]) if client else "unknown"
 
 
 def device_token(user: User) -> str:

@@ -11,7 +11,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from edge_inspect.edge.errors import ConfigurationError
-from edge_inspect.edge.mqtt.credentials import credential_path
+from edge_inspect.edge.mqtt.credentials import server_tls_context
 from edge_inspect.edge.page.http_connection import HttpConnection, listen
 from edge_inspect.edge.page.settings import ListenSettings
 
@@ -32,7 +32,6 @@ class PageServer(uvicorn.Server):
     """
 
     def __init__(self, app: ASGIApp, settings: ListenSettings) -> None:
-        files = [str(credential_path(file)) if file else None for file in (settings.certificate, settings.key)]
         # The names of a proxy's headers are dealt with by the page's own gate.
         config = uvicorn.Config(
             app,
@@ -47,16 +46,11 @@ class PageServer(uvicorn.Server):
             timeout_keep_alive=_KEEP_ALIVE_S,
             timeout_graceful_shutdown=_STOP_S,
             limit_concurrency=_MOST_CONNECTIONS,
-            ssl_certfile=files[0],
-            ssl_keyfile=files[1],
         )
-        try:
-            config.load()
-        except OSError as error:  # ssl.SSLError is one
-            raise ConfigurationError(
-                f"listen: certificate {settings.certificate} and key {settings.key} cannot be used: {error}; both must "
-                "be PEM files that this user may read, the key without a passphrase"
-            ) from error
+        config.load()
+        if settings.certificate is not None and settings.key is not None:
+            # uvicorn would ask for a key's passphrase on the terminal, and says less about a file that cannot be used.
+            config.ssl = server_tls_context("listen", settings.certificate, settings.key)
         try:
             self._listener = listen(settings.host, settings.port)
         except OSError as error:
@@ -64,7 +58,9 @@ class PageServer(uvicorn.Server):
                 f"listen: cannot listen on {settings.host}:{settings.port}: {error.strerror}; choose another port, or "
                 "an address of this box"
             ) from error
-        logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
+        log = logging.getLogger("uvicorn.error")
+        log.setLevel(logging.WARNING)
+        log.addFilter(_is_news)
         super().__init__(config)
         self._task: asyncio.Task[None] | None = None
 
@@ -87,3 +83,8 @@ class PageServer(uvicorn.Server):
     def capture_signals(self) -> Iterator[None]:
         """Leave signals to the service."""
         yield
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Return false for what uvicorn says when a browser is dropped, which `EventStream` has logged already."""
+    return "without completing response" not in record.getMessage()

@@ -6,22 +6,28 @@ import asyncio
 import contextlib
 import logging
 import time
+from functools import partial
 
 from edge_inspect.edge.clock import ClockWatch
+from edge_inspect.edge.contract.messages import Verdict
 from edge_inspect.edge.identity import keep_identity
 from edge_inspect.edge.labels.label import PartKey
 from edge_inspect.edge.labels.store import LabelStore
-from edge_inspect.edge.page.app import Page, make_app
+from edge_inspect.edge.page.app import make_app
 from edge_inspect.edge.page.audit import AuditLog
-from edge_inspect.edge.page.bundle_folder import BundleFolder
+from edge_inspect.edge.page.bundle_folder import BundleFolder, find_bundle
 from edge_inspect.edge.page.command_sender import CommandSender
 from edge_inspect.edge.page.counters_file import CountersFile
 from edge_inspect.edge.page.drawings import Drawings
 from edge_inspect.edge.page.event_stream import EventStream
 from edge_inspect.edge.page.feed import Feed
 from edge_inspect.edge.page.label_publisher import LabelPublisher
-from edge_inspect.edge.page.line_view import LineView
+from edge_inspect.edge.page.likeness import Likeness
+from edge_inspect.edge.page.line_view import LineView, Received
+from edge_inspect.edge.page.page import Page
+from edge_inspect.edge.page.part_store import PartStore
 from edge_inspect.edge.page.people import People
+from edge_inspect.edge.page.review import Review
 from edge_inspect.edge.page.server import PageServer
 from edge_inspect.edge.page.settings import PageSettings
 from edge_inspect.edge.page.teaching import Teaching
@@ -65,6 +71,10 @@ def _open(settings: PageSettings, counters: CountersFile, stack: contextlib.Exit
     labels = stack.enter_context(LabelStore(settings.data / "labels"))
     line = LineView(settings, counters.stations)
     line.label_of = lambda station, identity: _word(labels, station, identity)
+    parts = _parts(settings, line, labels)
+    stack.callback(parts.close)
+    likeness = Likeness(parts, settings.data, partial(find_bundle, settings.bundles))
+    stack.callback(likeness.close)
     events, bundles = EventStream(line), BundleFolder(settings.bundles)
     return Page(
         settings=settings,
@@ -76,14 +86,27 @@ def _open(settings: PageSettings, counters: CountersFile, stack: contextlib.Exit
         people=people,
         audit=audit,
         labels=labels,
+        parts=parts,
+        review=Review(parts, labels, audit, likeness),
         teaching=Teaching(settings, labels, bundles, lambda job: events.send("teaching", {"job": job.as_dict()})),
     )
 
 
+def _parts(settings: PageSettings, line: LineView, labels: LabelStore) -> PartStore:
+    """Open the parts on disk, and let the live view know of their pictures."""
+    loop = asyncio.get_running_loop()
+
+    def found(keys: list[PartKey]) -> None:
+        for key in keys:
+            loop.call_soon_threadsafe(line.refresh_part, *key)
+
+    parts = PartStore(settings.evidence, settings.data, settings.received_bytes, labels, line.keys, found)
+    line.has_stored = lambda name: parts.has(PartKey(name.station, name.identity), name.kind)
+    return parts
+
+
 def _people(settings: PageSettings, audit: AuditLog) -> People:
     listen = settings.listen
-    # A proxy on another computer may have any address; its configuration must keep everybody else from this port.
-    trusted = ("127.0.0.1", "::1") if listen.is_loopback else ("*",)
     return People(
         settings.users,
         settings.data,
@@ -92,7 +115,7 @@ def _people(settings: PageSettings, audit: AuditLog) -> People:
         display_without_login=settings.display_without_login,
         tls=listen.certificate is not None,
         loopback=listen.is_loopback,
-        proxies=trusted if listen.behind_proxy else (),
+        proxies=listen.proxies if listen.behind_proxy else (),
     )
 
 
@@ -106,12 +129,13 @@ async def _run(page: Page, counters: CountersFile, signals: Signals) -> None:
     server = PageServer(make_app(page), settings.listen)
     sending = asyncio.ensure_future(events.run())
     publisher = LabelPublisher(page.labels)
-    feed = Feed(settings, asyncio.get_running_loop(), line.take, line.set_connected, publisher)
+    page.labels.on_new = publisher.wake
+    feed = Feed(settings, asyncio.get_running_loop(), partial(_take, page), line.set_connected, publisher)
     try:
         await server.start()
         notify(READY=1)
         log.info("serving the page on %s", settings.listen.address)
-        await _until_stopped(line, counters, signals)
+        await _until_stopped(line, counters, signals, sending)
         notify(STOPPING=1)
         events.close()
         await server.stop()
@@ -122,10 +146,25 @@ async def _run(page: Page, counters: CountersFile, signals: Signals) -> None:
         counters.save(line.counters())
 
 
-async def _until_stopped(line: LineView, counters: CountersFile, signals: Signals) -> None:
+def _take(page: Page, received: list[Received]) -> None:
+    """Let the live view and the parts on disk take what has come."""
+    page.line.take(received)
+    for each in received:
+        if each.picture is not None and isinstance(each.message, bytes):
+            keep = page.parts.receive_picture if each.picture.kind == "picture" else page.parts.receive_map
+            keep(each.station, each.picture.identity, each.message)
+        elif isinstance(each.message, Verdict):
+            page.parts.receive(each.station, each.message)
+
+
+async def _until_stopped(
+    line: LineView, counters: CountersFile, signals: Signals, sending: asyncio.Future[None]
+) -> None:
     clock, second_at = ClockWatch(), time.monotonic()
     while not signals.stop:
         await asyncio.sleep(_TICK_S)
+        if sending.done():
+            sending.result()  # raises what ended it, so that systemd starts the page again
         if time.monotonic() < second_at:
             continue
         second_at = time.monotonic() + _SECOND_S

@@ -13,6 +13,7 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 from edge_inspect.edge.configuration.mqtt_settings import MqttSettings, of_subscriber
 from edge_inspect.edge.configuration.section import Host, Level, Section
 from edge_inspect.edge.contract.topics import check_level
+from edge_inspect.edge.page.proxies import LOOPBACK
 
 ANY = "+"
 """Level of a pattern that stands for every name."""
@@ -34,6 +35,15 @@ def _clock_time(text: str) -> str:
     return text
 
 
+def _network(text: str) -> str:
+    try:
+        ipaddress.ip_network(text)
+    except ValueError as error:
+        raise ValueError(f"{error}; write an address or a network, such as 192.0.2.7 or 192.0.2.0/24") from error
+    return text
+
+
+Network = Annotated[str, AfterValidator(_network)]
 Pattern = Annotated[str, AfterValidator(_pattern)]
 ClockTime = Annotated[str, AfterValidator(_clock_time)]
 
@@ -51,8 +61,14 @@ class ListenSettings(Section):
     key: Path | None = Field(default=None, description="PEM file with the certificate's private key")
     behind_proxy: bool = Field(
         default=False,
-        description="true: a proxy on this box, or in front of it, does TLS and sets X-Forwarded-For and "
-        "X-Forwarded-Proto; the page trusts these headers, so nothing else may reach its port",
+        description="true: a proxy does TLS, sets X-Forwarded-For and X-Forwarded-Proto, and passes Host on; only the "
+        "proxies can then connect",
+    )
+    proxies: list[Network] = Field(
+        default=list(LOOPBACK),
+        min_length=1,
+        max_length=64,
+        description="addresses or networks of the proxies, such as 192.0.2.7 or 192.0.2.0/24; default: this box",
     )
 
     @property
@@ -72,12 +88,17 @@ class ListenSettings(Section):
     @model_validator(mode="after")
     def _passwords_are_not_sent_in_the_clear(self) -> ListenSettings:
         if (self.certificate is None) != (self.key is None):
-            raise ValueError("TLS needs both 'certificate' and 'key'; give both or neither")
+            raise ValueError("'certificate' and 'key' belong together; give both for TLS, or neither")
         if not self.is_loopback and self.certificate is None and not self.behind_proxy:
             raise ValueError(
                 f"host: {self.host} can be reached from other computers, and passwords would cross the network "
                 "unencrypted; give 'certificate' and 'key', or set behind_proxy: true if a proxy does TLS, or set "
                 "host: 127.0.0.1"
+            )
+        if self.behind_proxy and not self.is_loopback and self.proxies == list(LOOPBACK):
+            raise ValueError(
+                f"behind_proxy: the proxies are expected on this box only, but host: {self.host} is for others; name "
+                "the addresses of the proxies in 'proxies', or set host: 127.0.0.1"
             )
         return self
 
@@ -111,7 +132,8 @@ class PageSettings(Section):
     )
     data: Path = Field(
         default=Path("/var/lib/edge-inspect-page"),
-        description="folder for the counters, labels, received pictures and the audit log; it must exist",
+        description="folder for the counters, labels, received pictures and the audit log; it is created if it is "
+        "missing",
     )
     received_bytes: int = Field(
         default=2 * 2**30,

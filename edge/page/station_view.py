@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypedDict
 
 from edge_inspect.edge.contract.fields import format_time
 from edge_inspect.edge.contract.health import Health
-from edge_inspect.edge.contract.messages import Defect, Status, Verdict
+from edge_inspect.edge.contract.messages import Defect, Region, Status, Verdict
 from edge_inspect.edge.page.pictures import PictureKind
 from edge_inspect.edge.page.received_messages import ReceivedMessage
 from edge_inspect.edge.page.shift import Shift, ShiftCounts
@@ -40,6 +40,31 @@ class PartView(TypedDict):
     map: bool
     label: str | None
     bundle: str
+
+
+def view_part(verdict: Verdict, regions: Sequence[Region]) -> PartView:
+    """Return a part as browsers get it, as if it had neither picture, map nor label."""
+    return {
+        "id": verdict.id,
+        "sequence": verdict.sequence,
+        "part_id": verdict.part_id,
+        "decided_at": format_time(verdict.decided_at),
+        "ok": verdict.ok,
+        "rejected": not verdict.ok or verdict.is_rejected,
+        "shadow": verdict.shadow,
+        "score": verdict.score,
+        "threshold": verdict.threshold,
+        "reason": verdict.reason,
+        "not_found": verdict.not_found,
+        "area_name": verdict.area_name,
+        "latency_ms": verdict.latency_ms,
+        "frame": {"width": verdict.frame.width, "height": verdict.frame.height},
+        "regions": [region.model_dump(mode="json") for region in regions],
+        "picture": False,
+        "map": False,
+        "label": None,
+        "bundle": verdict.bundle.name,
+    }
 
 
 HasPicture = Callable[[str, PictureKind], bool]
@@ -87,8 +112,9 @@ class StationView:
             self._changed_fields.add("status")
         else:
             self._take_health(message)
-        # The broker publishes the last will in the name of a station that is gone.
-        if not retained and not (isinstance(message, Status) and message.state == "offline"):
+        # The broker publishes the last will in the name of a station that is gone. So a retained status shows that the
+        # station is there, or at least was when the broker was started; other retained messages may be old.
+        if message.state != "offline" if isinstance(message, Status) else not retained:
             self._heard_at = now
 
     def refresh_part(self, identity: str) -> bool:
@@ -150,36 +176,23 @@ class StationView:
         bundle: dict[str, str] | None = self._in_force["bundle"]
         return bundle
 
+    @property
+    def threshold(self) -> float | None:
+        """The threshold in force; `None` if it is unknown."""
+        threshold: float | None = self._in_force["threshold"]
+        return threshold
+
     def find(self, identity: str) -> PartView | None:
         """Return a part that is kept; `None` if it is not."""
         return self._parts.get(identity)
 
     def _take_part(self, verdict: Verdict) -> None:
-        rejected = not verdict.ok or verdict.is_rejected
         self.counts.add(verdict.sequence, verdict.id, verdict.decided_at, rejected=not verdict.ok)
         known = self._parts.get(verdict.id)
         regions = verdict.regions if isinstance(verdict, Defect) else ()
-        part: PartView = {
-            "id": verdict.id,
-            "sequence": verdict.sequence,
-            "part_id": verdict.part_id,
-            "decided_at": format_time(verdict.decided_at),
-            "ok": verdict.ok,
-            "rejected": rejected,
-            "shadow": verdict.shadow,
-            "score": verdict.score,
-            "threshold": verdict.threshold,
-            "reason": verdict.reason,
-            "not_found": verdict.not_found,
-            "area_name": verdict.area_name,
-            "latency_ms": verdict.latency_ms,
-            "frame": {"width": verdict.frame.width, "height": verdict.frame.height},
-            "regions": [region.model_dump(mode="json") for region in regions] or (known["regions"] if known else []),
-            "picture": False,
-            "map": False,
-            "label": None,
-            "bundle": verdict.bundle.name,
-        }
+        part = view_part(verdict, regions)
+        if known is not None and not regions:
+            part["regions"] = known["regions"]
         if known is None and not self._is_new(verdict.id):
             return
         self._look_for_more(part)

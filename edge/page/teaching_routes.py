@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -11,15 +10,13 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from edge_inspect.edge.page.guard import require
+from edge_inspect.edge.page.page import Page, page_of
 from edge_inspect.edge.page.teaching import WHAT, CannotTeach
-
-if TYPE_CHECKING:
-    from edge_inspect.edge.page.app import Page
 
 
 async def _show(request: Request) -> Response:
     require(request)
-    page, station = _page(request), request.query_params.get("station")
+    page, station = page_of(request), request.query_params.get("station")
     if station is None:
         raise HTTPException(400, "station: give the station, as site/line/station")
     in_force = _in_force(page, station)
@@ -36,7 +33,7 @@ async def _show(request: Request) -> Response:
 
 
 async def _start(request: Request) -> Response:
-    person, page = require(request, "engineer"), _page(request)
+    person, page = require(request, "engineer"), page_of(request)
     try:
         fields = await request.json()
     except (ValueError, RecursionError):
@@ -52,11 +49,6 @@ async def _start(request: Request) -> Response:
     except CannotTeach as error:
         raise HTTPException(409, str(error)) from None
     return JSONResponse({"job": job.as_dict()})
-
-
-def _page(request: Request) -> Page:
-    page: Page = request.app.state.page
-    return page
 
 
 def _in_force(page: Page, station: str) -> dict[str, str] | None:

@@ -127,6 +127,15 @@ def read_users(path: Path) -> list[User]:
     return [User(entry.name, entry.role, PasswordHash.parse(entry.password)) for entry in entries]
 
 
+def no_users(path: Path) -> str:
+    """Return what to do where the file has no users."""
+    path = credential_path(path)
+    return (
+        f"nobody can log in to the page, because {path} has no users; add the first one: "
+        f"edge-inspect page-user add NAME --role engineer --users {path}"
+    )
+
+
 def write_users(path: Path, users: Iterable[User]) -> None:
     """Write a file of users. It is there whole or not at all.
 
@@ -206,10 +215,7 @@ class Users:
 
     def remedy(self) -> str:
         """Return what to do where there are no users."""
-        return (
-            f"nobody can log in to the page, because {credential_path(self.path)} has no users; add the first one: "
-            f"edge-inspect page-user add NAME --role engineer --users {credential_path(self.path)}"
-        )
+        return no_users(self.path)
 
     def _state(self) -> tuple[int, ...] | None:
         try:

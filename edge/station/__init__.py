@@ -8,6 +8,7 @@ ring.py                the frames that wait for the engine
 bundles.py             the bundle in force, and its change between two parts
 loaded_bundle.py       a bundle with its engine, its threshold, and the watch over its calibration; shared engines
 part.py                a part: while the engine works on it, with its decision, and as messages
+part_keepers.py        where the frame of a part goes after its verdict: evidence and published pictures
 shadow.py              inspecting without rejecting, while scores are collected
 statistics.py          counts and latencies of parts
 state.py               the state that the status shows: starting, online, degraded or paused

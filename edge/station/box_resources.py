@@ -71,5 +71,5 @@ def open_box_resources(
         Machine(beside.parent, settings.outbox.max_bytes + settings.outbox.history_bytes),
         ClockWatch(),
         beside.with_suffix(""),
-        EvidenceWriter(settings.evidence) if settings.evidence else None,
+        EvidenceWriter(settings.evidence, settings.site, settings.line) if settings.evidence else None,
     )

@@ -32,6 +32,7 @@ from edge_inspect.edge.station.command_admission import CommandAdmission
 from edge_inspect.edge.station.command_execution import CommandExecutor, CommandInbox, possible_commands
 from edge_inspect.edge.station.frame_requests import FrameRequests
 from edge_inspect.edge.station.part import InspectedPart, PartInProgress
+from edge_inspect.edge.station.part_keepers import PartKeepers
 from edge_inspect.edge.station.ring import FrameRing, WaitingFrame
 from edge_inspect.edge.station.shadow import Shadow
 from edge_inspect.edge.station.state import StationState
@@ -45,8 +46,6 @@ log = logging.getLogger(__name__)
 
 FAILURES = 10
 """Number of failures in a row after which the engine is built again."""
-PICTURES_S = 1.0
-"""Time in seconds that the thread of the pictures has to end."""
 SLOW_FLUSH_S = 1.0
 """If the outbox has been flushing for longer, in seconds, a stored verdict does not count as progress of the disk."""
 
@@ -91,31 +90,22 @@ class Station:
         self._alarms = Alarms(self.state, box.outbox, self.ring)
         self._shadow = Shadow(box.shadow_file(station.name), station.name, station.shadow, self.state.note)
         self._trigger: TriggerThread | None = None
-        allow, max_age_s = settings.commands.allow, settings.commands.max_age_s
-        admission = CommandAdmission(allow, max_age_s, memory=box.command_memory(station.name))
+        commands = settings.commands
+        admission = CommandAdmission(commands.allow, commands.max_age_s, memory=box.command_memory(station.name))
         inbox, started = CommandInbox(), time.monotonic()
         # The sink is opened before the engine is built, so that subscribers see `starting` during that time.
-        allowed = possible_commands(settings.commands, station)
+        allowed = possible_commands(commands, station)
         status, degrade = self._status("starting"), self.state.degrade
         self._sink = open_sink(settings, self.name, box.outbox, status, inbox.receive, degrade, allowed=allowed)
-        self._pictures = open_pictures(settings, station)
+        self._keepers = PartKeepers(self.name, box.evidence, open_pictures(settings, station))
         try:
             self.bundles = StationBundles(settings, station, box, degrade)
             self._shadow.follow(self.bundles.current)
             self._commands = CommandExecutor(
-                settings.commands,
-                admission,
-                station,
-                box,
-                self._requests,
-                self.state,
-                self._shadow,
-                self.bundles,
-                self._sink,
+                commands, admission, station, box, self._requests, self.state, self._shadow, self.bundles, self._sink
             )
-            topics = Topics(settings.site, settings.line, station.name)
             self._health = StationHealth(
-                topics,
+                Topics(settings.site, settings.line, station.name),
                 box,
                 self._sink,
                 stages=self.stages,
@@ -123,14 +113,14 @@ class Station:
                 statistics=self._statistics,
                 bundles=self.bundles,
                 shadow=self._shadow,
-                pictures=self._pictures,
+                pictures=self._keepers.pictures,
                 state=self.state,
                 commands=self._commands.counts,
                 started=started,
             )
             inbox.open(self._commands.receive)
         except BaseException:
-            self._close_pictures()
+            self._keepers.close()
             self._sink.close()
             raise
 
@@ -259,7 +249,7 @@ class Station:
         self._camera.close(timeout / 4)
         while self.ring.take() is not None:  # there was no time to inspect them
             self._statistics.count_failed()
-        self._close_pictures()
+        self._keepers.close()
         self.publish_health()
         self._sink.close(timeout * 3 / 4)
 
@@ -332,24 +322,15 @@ class Station:
         engine.idle("its verdict is stored")
         self._statistics.count(verdict.ok, part.latency_ms)
         self.state.recover()
-        evidence, pictures, frame = self._box.evidence, self._pictures, part.capture.frame
         try:
             part.bundle.watch.add(part.decision)
             sample = verdict.shadow and self._shadow.wants_frame
             if verdict.shadow:
-                self._shadow.take(verdict, examine(frame))
-            published = pictures is not None and pictures.offer(verdict, frame, anomaly)
-            saved = evidence is not None and evidence.offer(
-                self.name, verdict, part.decision.regions, frame, anomaly, sample=sample
-            )
-            return published or saved
+                self._shadow.take(verdict, examine(part.capture.frame))
+            return self._keepers.offer(part, verdict, anomaly, sample=sample)
         except Exception:  # a bug of this program; the part has its verdict already
             log.exception("%s: a part is missing in the statistics of scores, the evidence or the pictures", self.name)
-            return evidence is not None or pictures is not None
-
-    def _close_pictures(self) -> None:
-        if self._pictures is not None:
-            self._pictures.close(PICTURES_S)
+            return True
 
     def _store(self, part: InspectedPart) -> Verdict:
         self._shadow.follow(part.bundle)

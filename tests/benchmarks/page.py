@@ -28,8 +28,8 @@ import psutil
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from bridge_parts import defect, verdict
-from mosquitto import Broker
-from page_parts import Listener, Publisher, Station, jpeg, png, write_page
+from mosquitto import Broker, wait_until
+from page_parts import Listener, Publisher, Station, jpeg, png, said_connected, write_page
 from table import RESULTS, processor, store
 
 TABLE = RESULTS / "page.csv"
@@ -99,7 +99,7 @@ def measure(count: int, rate: float, browsers: int, seconds: float, quiet: bool)
         stations = [Station(publisher, f"plant/line1/s{number}") for number in range(count)]
         for station in stations:
             station.begin()
-        wait_for(port)
+        wait_until(lambda: said_connected(port), 60, "the page starts")
         sent: dict[str, float] = {}
         came: dict[str, float] = {}
 
@@ -137,19 +137,6 @@ def measure(count: int, rate: float, browsers: int, seconds: float, quiet: bool)
         }
         print(row, flush=True)
         store(TABLE, row, ("stations", "rate", "browsers"))
-
-
-def wait_for(port: int) -> None:
-    """Waits until the page answers."""
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        with contextlib.suppress(OSError):
-            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
-            connection.request("GET", "/api/stations")
-            if b'"connected":true' in connection.getresponse().read():
-                return
-        time.sleep(0.1)
-    raise SystemExit("the page did not start")
 
 
 def main() -> None:

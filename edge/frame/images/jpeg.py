@@ -200,6 +200,16 @@ def _most_zeros(walk: _Walk, header: bytes) -> int:
     return (max(spans) + _LONGEST_CODE_BITS) // 8 + 1
 
 
+def size(data: bytes) -> tuple[int, int]:
+    """Return width and height of a JPEG as they are stored, without decoding it.
+
+    Raises:
+        Unreadable: It has no frame header.
+    """
+    height, width, _ = _shape(data)
+    return width, height
+
+
 def _shape(data: bytes) -> tuple[int, int, int]:
     """Return height, width and number of components from the frame's header."""
     place = 2

@@ -6,8 +6,8 @@ import { icon } from "./icons.js";
 import { say } from "./texts.js";
 
 export class Banners {
-  constructor(element, line, stream) {
-    Object.assign(this, { element, line, stream, pending: () => 0 });
+  constructor(element, line, stream, labels) {
+    Object.assign(this, { element, line, stream, labels });
   }
 
   render() {
@@ -18,8 +18,8 @@ export class Banners {
       const lost = Math.round((performance.now() - stream.lostAt) / 1000);
       texts.push(["server", say("banner.server", { duration: duration(lost), time: at(stream.lostAt) })]);
     } else if (!line.broker) texts.push(["broker", say("banner.broker", { time: at(line.heardAt) })]);
-    const count = this.pending();
-    if (count) texts.push(["pending", say("banner.pending", { count })]);
+    const count = this.labels.pending;
+    if (count && this.labels.delayed) texts.push(["pending", say("banner.pending", { count })]);
     document.body.classList.toggle("old", stream.lostAt !== null || !line.broker);
     renderEach(this.element, texts, ([key]) => key, makeBanner, ({ text }, [, said]) => setText(text, said));
   }

@@ -5,19 +5,27 @@ import { make } from "./elements.js";
 import { Header } from "./header.js";
 import { Line } from "./line.js";
 import { LoginForm } from "./login_form.js";
-import { useToken } from "./requests.js";
+import { LabelSender } from "./label_sender.js";
+import { LogView } from "./log_view.js";
+import { whenLoggedOut } from "./requests.js";
+import { ReviewView } from "./review_view.js";
 import { readRoute } from "./route.js";
 import { logOut, readSession, seesLine, session } from "./session.js";
 import { StationView } from "./station_view.js";
 import { StationsView } from "./stations_view.js";
 import { Stream } from "./stream.js";
+import { TeachingView } from "./teaching_view.js";
 import { loadTexts, say } from "./texts.js";
 
 const element = (id) => document.getElementById(id);
 const line = new Line();
+const labels = new LabelSender();
 const VIEWS = {
   "": { menu: "line", open: () => new StationsView(line) },
   station: { menu: "line", open: (key) => new StationView(line, key) },
+  review: { menu: "review", open: (key) => new ReviewView(line, labels, key) },
+  teaching: { menu: "teaching", open: (key) => new TeachingView(line, key) },
+  log: { menu: "log", open: () => new LogView(line) },
 };
 
 let view = null;
@@ -45,20 +53,24 @@ function run() {
   const stream = new Stream({
     snapshot: (event) => changed(() => line.replace(event)),
     change: (event) => changed(() => line.merge(event)),
-    label: (event) => changed(() => line.setLabel(event)),
+    label: (event) => changed(() => {
+      line.setLabel(event);
+      view?.setLabel?.(event.station, event.id, event.label);
+    }),
     teaching: (event) => changed(() => view?.showJob?.(event.job)),
     lost: () => changed(checkSession),
     found: () => changed(),
   });
-  const banners = new Banners(element("banners"), line, stream);
+  const banners = new Banners(element("banners"), line, stream, labels);
 
-  useToken("", () => {
+  whenLoggedOut(() => {
     // The session has ended: what is on the screen stays until somebody else opens a view.
     Object.assign(session, { user: null, role: null });
     location.hash = "#/login";
   });
   addEventListener("hashchange", show);
   addEventListener("keydown", press);
+  addEventListener("beforeunload", (event) => labels.pending && event.preventDefault());
   setInterval(changed, 1000); // ages
   show();
 
@@ -85,6 +97,7 @@ function run() {
       });
     } else {
       stream.start();
+      labels.resume();
       shown = VIEWS[name] ?? VIEWS[""];
       view = shown.open(rest);
     }

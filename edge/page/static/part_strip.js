@@ -8,7 +8,7 @@ import { pictureAddress } from "./requests.js";
 import { say, sayWord } from "./texts.js";
 
 const EACH = 300; // ms between two small pictures
-const LONGEST_NAME = 9;
+const LONGEST_NAME = 7;
 
 // Serial numbers differ at their end.
 function shortName({ part_id: id, sequence }) {

@@ -18,9 +18,13 @@ export class Refused extends Error {
 let csrf = "";
 let onLoggedOut = () => {};
 
-export function useToken(token, whenLoggedOut) {
+export function useToken(token) {
   csrf = token ?? "";
-  if (whenLoggedOut) onLoggedOut = whenLoggedOut;
+}
+
+// Calls `act` when the server says that the session has ended.
+export function whenLoggedOut(act) {
+  onLoggedOut = act;
 }
 
 // Returns the answer; throws Refused or Unreachable. With a `body` the request is a POST.

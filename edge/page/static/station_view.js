@@ -43,6 +43,7 @@ export class StationView {
     this.caption.append(this.captionVerdict.element, this.captionText, this.captionState, this.follow);
     this.all = make("button", { click: () => this.#filter(false), text: say("strip.all") });
     this.only = make("button", { click: () => this.#filter(true), text: say("strip.rejected") });
+    this.picture.tools.append(make("a", { class: "button", href: `#/review/${this.key.split("/").map(encodeURIComponent).join("/")}`, text: say("station.review") }));
     this.picture.tools.append(make("div", { class: "group", role: "group", "aria-label": say("strip.title") }, this.all, this.only));
     this.gone = make("p", { class: "panel", text: say("station.gone", { name: this.key }), hidden: true });
     this.body = make(

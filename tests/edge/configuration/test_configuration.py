@@ -101,7 +101,7 @@ def test_unknown_keys_name_those_there_are(tmp_path: Path) -> None:
     wrong = good(sites="x", mqtt={"tls": {"ca": "ca.pem"}}, engine={"treads": 2}, stations=[station(nmae="a")])
     assert mistakes(tmp_path, wrong) == [
         "stations.0.nmae: unknown key; the keys are name, camera, bundle, precision, policy, trigger, queue, "
-        "mm_per_px, min_region_px, min_region_mm2, defect_share, shadow",
+        "mm_per_px, min_region_px, min_region_mm2, defect_share, shadow, pictures",
         "mqtt.tls.ca: unknown key; the keys are ca_file, certificate, key",
         "engine.treads: unknown key; the keys are name, threads, cache",
         "sites: unknown key; the keys are site, line, stations, bundles, sink, mqtt, outbox, commands, engine, "

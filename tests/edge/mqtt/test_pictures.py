@@ -144,6 +144,14 @@ def test_pictures_are_neither_retained_nor_sent_with_more_than_qos_0(
     assert publisher.health().dropped == 0
 
 
+def test_parts_that_come_at_once_are_all_published(broker: Broker, subscriber: Subscriber, publish: Open) -> None:
+    publisher = publish(broker.port)
+    taken = [offer(publisher, noise((64, 48), seed)) for seed in range(4)]
+    assert None not in taken, "four may wait"
+    wait_until(lambda: len(arrived(subscriber, "map")) == 4, PATIENCE)
+    assert list(arrived(subscriber, "image")) == [each.id for each in taken if each is not None]
+
+
 def test_good_parts_beside_the_share_are_not_taken(broker: Broker, publish: Open) -> None:
     publisher = publish(broker.port)
     assert offer(publisher, noise(), score=0.2) is None
@@ -251,6 +259,8 @@ def test_a_frame_that_jpeg_cannot_hold_costs_its_picture_only(
 def test_the_map_may_change_once_its_part_is_queued(broker: Broker, subscriber: Subscriber, publish: Open) -> None:
     publisher, frame, said = publish(broker.port), noise(), verdict(0.9)
     anomaly = plain_map(frame, 0.75)
+    for seed in range(3):  # they keep the thread busy
+        assert offer(publisher, noise((3000, 2000), seed)) is not None
     assert publisher.offer(said, frame, anomaly)
     anomaly.values[:] = 0  # the engine's next map
     wait_until(lambda: said.id in arrived(subscriber, "map"), PATIENCE)
@@ -320,6 +330,8 @@ def test_a_station_publishes_each_rejected_part_unspoilt(
         frame = read_image(tmp_path / "frames" / f"{verdicts[identity]['part_id']}.png")
         assert np.abs(picture.astype(int) - frame).mean() < 4, "the frame was not overwritten before it was encoded"
     assert all(map_.shape == (96, 128) for map_ in arrived(subscriber, "map").values())
+    spares = iter(station.ring.spare, None)
+    assert len(list(spares)) <= 12 - published, "no buffer of a published frame is used again"
     expected = {"published": published, "dropped": 12 - published}
     wait_until(lambda: expected in [said["pictures"] for said in subscriber.payloads("health")], PATIENCE)
 
@@ -330,5 +342,6 @@ def test_by_default_a_station_publishes_no_picture(run: Callable[..., Station], 
     station.publish_health()
     wait_until(lambda: subscriber.payloads("health"), PATIENCE)
     assert subscriber.payloads("health")[-1]["pictures"] is None
+    assert station.ring.spare() is not None, "buffers are used again"
     assert not arrived(subscriber, "image") and not arrived(subscriber, "map")
     assert not any(thread.name.startswith("pictures-") for thread in threading.enumerate())
