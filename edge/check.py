@@ -87,14 +87,17 @@ def _check_bridge(path: Path, connect: bool) -> Iterator[str]:
 
 def _check_page(path: Path, connect: bool) -> Iterator[str]:
     from edge_inspect.edge.page.feed import topics
-    from edge_inspect.edge.page.settings import PageSettings
+    from edge_inspect.edge.page.settings import ANY, PageSettings
 
     settings = read_settings(path, PageSettings)
     unseen = check_page_settings(path, settings)
     yield f"{path}: good; {settings.listen.address}, broker {_place(settings.mqtt)}"
     yield from unseen
     if connect:
-        yield from _try(path, settings.mqtt, [], topics(settings), _COMMAND_BYTES)
+        # A pattern is no topic that can be written; only for stations with names can it be tried.
+        named = [Topics(*pattern.split("/")) for pattern in settings.stations if ANY not in pattern.split("/")]
+        publish = [topic for each in named for topic in (each.command, each.label)]
+        yield from _try(path, settings.mqtt, publish, topics(settings), _COMMAND_BYTES)
 
 
 def _try(path: Path, mqtt: MqttSettings, publish: list[str], subscribe: list[str], packet_bytes: int) -> Iterator[str]:

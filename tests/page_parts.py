@@ -220,6 +220,9 @@ class RunningPage(NamedTuple):
     port: int
     config: Path
 
+    def listen(self) -> Listener:
+        return Listener(self.port)
+
     def browser(self, user: str | None = None) -> Browser:
         browser = Browser(self.port)
         if user is not None:

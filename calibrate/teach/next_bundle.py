@@ -16,7 +16,7 @@ from edge_inspect.calibrate.line.next_bundle import recounted
 from edge_inspect.calibrate.manifest import ManifestDraft
 from edge_inspect.calibrate.teach.judgement import Changes, changes, found_kinds, judge
 from edge_inspect.calibrate.teach.labelled_parts import Contradiction, LabelledParts, frame_of
-from edge_inspect.calibrate.teach.threshold_rule import TaughtThreshold, taught_threshold
+from edge_inspect.calibrate.teach.threshold_rule import AIM, TaughtThreshold, taught_threshold
 from edge_inspect.calibrate.teach.written_bundle import write_signed
 from edge_inspect.edge.bundle.bundle import Bundle
 from edge_inspect.edge.bundle.manifest import GOLDEN, PARENT, REPORT, TAUGHT, DefectsFound, FlawsFound, Thresholds
@@ -171,12 +171,14 @@ class _Making:
         known = _learned(self._parent)
         shift = decision.thresholds[self._exact].image - decision.thresholds[self._here].image
         defects = [each.after + shift for each in judged if each.part.word == "defect" and each.found]
-        good = [
-            self._lesson.scores.get(each.part.id, each.after + shift)
-            for each in judged
-            if each.part.word == "good" and each.found and each.part.digest not in known
-        ]
-        return taught_threshold(decision, decision.thresholds[self._exact], good, defects)
+        wrong: list[float] = []
+        right: list[float] = []
+        for each in judged:
+            if each.part.word == "good" and each.found and each.part.digest not in known:
+                rejected = each.before > decision.thresholds[self._here].image
+                (wrong if rejected else right).append(self._lesson.scores.get(each.part.id, each.after + shift))
+        aim = AIM if self._lesson.networks else 0.0
+        return taught_threshold(decision, decision.thresholds[self._exact], wrong, right, defects, aim)
 
     def write(self, out: Path, key: Ed25519PrivateKey | None) -> Taught:
         limits = self._limits()
@@ -260,7 +262,7 @@ class _Making:
             "what": "memory" if self._lesson.networks else "threshold",
             "labels": _counts(self._parts),
             "prototypes": None if self._lesson.prototypes is None else list(self._lesson.prototypes),
-            "scored": self._rule.good,
+            "scored": self._rule.wrong,
             "above": self._rule.above,
             "still_rejected_high": high,
             "monotone": self._rule.image >= self._rule.before,

@@ -25,6 +25,7 @@ class Observation(NamedTuple):
 
     Attributes:
         found: Whether the part was found in the picture.
+        grid: Rows and columns of the positions of a tile.
         score: The picture's score.
         values: Largest value of the anomaly map within each position that is looked at, (P,); 0 elsewhere.
         seen: Whether anything at a position is looked at, (P,).
@@ -33,6 +34,7 @@ class Observation(NamedTuple):
     """
 
     found: bool
+    grid: tuple[int, int]
     score: float
     values: Floats
     seen: Bools
@@ -83,13 +85,13 @@ class Probe:
                 vectors = self._request.get_tensor(bank.directions).data[0]
                 directions[each].append(vectors.reshape(len(vectors), -1).T.copy())
                 distances[each].append(1 - self._request.get_tensor(bank.nearest).data.reshape(-1))
-            grid = vectors.shape[1:]
+            grid = (vectors.shape[1], vectors.shape[2])
             seen.append(_most(looked_at[place], grid))
             weighted = maps[-1] if placement.weights is None else maps[-1] * placement.weights[place]
             values.append(_most(np.where(looked_at[place], weighted, np.float32(0)), grid))
         score = self._score(np.stack(maps), looked_at, placement.weights)
         together = ([np.concatenate(each) for each in bank] for bank in (directions, distances))
-        return Observation(placement.found, score, np.concatenate(values), np.concatenate(seen), *together)
+        return Observation(placement.found, grid, score, np.concatenate(values), np.concatenate(seen), *together)
 
     def _score(self, maps: Floats, looked_at: Bools, weights: Floats | None) -> float:
         merged = self._fit.merge(maps) if len(maps) > 1 else maps[0]

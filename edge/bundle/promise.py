@@ -68,7 +68,7 @@ def _taught(manifest: Manifest) -> str:
         said = ["No part that the bundle before accepted is rejected."] if lesson["monotone"] else []
         if lesson["scored"] >= ENOUGH_LABELLED:
             high = in_100(lesson["still_rejected_high"], up=True)
-            like = f"like the {lesson['scored']} that people labelled"
+            like = f"like the {lesson['scored']} that were rejected and labelled good"
             said.append(f"Of good parts {like} at most {high} in 100 will be rejected (90 % sure).")
     except (KeyError, TypeError, ValueError):  # written by a later release
         return ""

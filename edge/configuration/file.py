@@ -27,6 +27,7 @@ from edge_inspect.edge.errors import (
     YamlError,
 )
 from edge_inspect.edge.mqtt.credentials import (
+    check_credential,
     check_credentials,
     check_server_credentials,
     credential_path,
@@ -242,9 +243,11 @@ def check_page_settings(path: Path, settings: PageSettings) -> list[str]:
     if settings.listen.certificate is not None and settings.listen.key is not None:
         of_server, more = check_server_credentials("listen", settings.listen.certificate, settings.listen.key)
         mistakes, unseen = mistakes + of_server, unseen + more
-    for key, file in {"signing_key": settings.signing_key, "texts": settings.texts}.items():
-        if file is not None and not os.access(credential_path(file), os.R_OK):
-            mistakes.append(f"{key}: {file} is missing or cannot be read{credential_remedy(file)}")
+    if settings.signing_key is not None:
+        of_key, more = check_credential("signing_key", settings.signing_key)
+        mistakes, unseen = mistakes + of_key, unseen + more
+    if settings.texts is not None and not os.access(settings.texts, os.R_OK):
+        mistakes.append(f"texts: {settings.texts} is missing or cannot be read; copy it there, or name another")
     try:
         if not read_users(settings.users):
             unseen.append(f"users: {no_users(settings.users)}")

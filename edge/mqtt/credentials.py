@@ -117,6 +117,11 @@ def check_server_credentials(section: str, certificate: Path, key: Path) -> tupl
     return ([] if unseen else _mistakes(server_tls_context, section, certificate, key)), unseen
 
 
+def check_credential(key: str, file: Path) -> tuple[list[str], list[str]]:
+    """Check that one file can be read. Returns the same as `check_credentials`."""
+    return ([], [_say_unseen(key, file)]) if _is_systemds(file) else (_mistakes(_read, key, file), [])
+
+
 def _say_unseen(key: str, file: Path) -> str:
     return f"{key}: {file} is not checked{credential_remedy(file)}"
 

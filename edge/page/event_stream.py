@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 MOST_STREAMS = 200
 TICK_S = 0.1
 """Shortest time between two changes, in seconds."""
-KEEP_ALIVE_S = 15.0
+KEEP_ALIVE_S = 5.0
 """Seconds after which a comment is sent, so that proxies and browsers see that the connection is alive."""
 # A browser that is further behind is dropped. It connects again by itself, and gets a snapshot then.
 _MOST_WAITING = 32

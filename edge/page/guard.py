@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import ExceptionHandler, Scope
 
 from edge_inspect.edge.errors import AuditError
-from edge_inspect.edge.page.roles import PURPOSES, ROLES, Role
+from edge_inspect.edge.page.roles import ROLES, Role
 
 NOT_LOGGED_IN = "nobody is logged in, or the session has expired; log in"
 
@@ -75,7 +75,9 @@ def require(request: Request, role: Role = "viewer") -> Person:
         raise HTTPException(401, NOT_LOGGED_IN)
     if ROLES.index(person.role) < ROLES.index(role):
         raise HTTPException(
-            403, f"only a user with the role {role} may {PURPOSES[role]}; {person.name} has the role {person.role}"
+            403,
+            f"this needs the role {role}, and {person.name} has the role {person.role}; on the box, `edge-inspect "
+            f"page-user role {person.name} {role}` changes it",
         )
     return person
 

@@ -63,7 +63,7 @@ async def _log_in(request: Request) -> Response:
 async def _begin(people: People, user: User, visitor: Visitor) -> Response:
     """Return the answer that opens a new session, and end the one that the browser had."""
     if visitor.token is not None:
-        people.sessions.end(visitor.token)
+        await run_in_threadpool(people.sessions.end, visitor.token)
     token = await run_in_threadpool(people.sessions.begin, user)
     answer = JSONResponse({"user": user.name, "role": user.role, "csrf": csrf_token(token)})
     answer.set_cookie(people.cookie, token, secure=people.secure, httponly=True, samesite="strict")

@@ -24,7 +24,7 @@ _MOST_OF_A_USER = 20
 _MOST = 2000
 _LARGEST_FILE = 4 * 2**20
 # The file is written at once when a session begins or ends, but for its last use only this often.
-_SAVE_EVERY_S = 60.0
+_SAVE_EVERY_S, _TRY_AGAIN_S = 60.0, 2.0
 # The clock of a box without a battery may be set by this much while the page runs.
 _CLOCK_STEP_S = 300.0
 _LOGGER = logging.getLogger(__name__)
@@ -116,7 +116,7 @@ class Sessions:
     @property
     def is_due(self) -> bool:
         """Whether `save` should be called, because a session has ended or was used for a while."""
-        return self._changed or not 0 <= self._now() - self._saved_at < _SAVE_EVERY_S
+        return not 0 <= self._now() - self._saved_at < (_TRY_AGAIN_S if self._changed else _SAVE_EVERY_S)
 
     def save(self) -> None:
         """Write the sessions to the file. If that fails, they stay in memory, and the next call tries again."""

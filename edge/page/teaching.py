@@ -27,6 +27,7 @@ from edge_inspect.edge.contract.ids import uuid7
 from edge_inspect.edge.errors import EdgeInspectError
 from edge_inspect.edge.files import write_atomically
 from edge_inspect.edge.labels.store import LabelStore
+from edge_inspect.edge.mqtt.credentials import credential_path
 from edge_inspect.edge.page.bundle_folder import BundleFolder
 from edge_inspect.edge.page.settings import PageSettings
 from edge_inspect.edge.text import clean
@@ -210,7 +211,7 @@ class Teaching:
         program = [sys.executable, "-m", "edge_inspect.calibrate.cli", "teach", str(bundle)]
         program += ["--labels", str(self._labels.folder), "--station", job.station, "--what", job.what]
         program += ["--out", str(settings.bundles / job.out), "--json", str(answer)]
-        program += ["--key", str(settings.signing_key)] if settings.signing_key is not None else []
+        program += ["--key", str(credential_path(settings.signing_key))] if settings.signing_key is not None else []
         return [sys.executable, "-m", "edge_inspect.edge.page.child_process", *program]
 
     def _find(self, in_force: dict[str, str]) -> str | None:

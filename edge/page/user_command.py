@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, cast
 
 from edge_inspect.edge.errors import UsageError
 from edge_inspect.edge.page.passwords import LONGEST, SHORTEST, PasswordHash, check_new_password
-from edge_inspect.edge.page.roles import PURPOSES, ROLES, Role
+from edge_inspect.edge.page.roles import ROLES, Role
 from edge_inspect.edge.program import add_json_option, say, write_json
 
 # What may not be installed is imported inside the functions, so that `--help` works on any box.
@@ -21,8 +21,9 @@ DEFAULT_FILE = Path("/etc/edge-inspect/page-users.yaml")
 """Where users are kept unless the configuration says otherwise."""
 
 
-_ROLE_HELP = "what the user may do. " + "; ".join(
-    f"{role}: {'also ' if i else ''}{PURPOSES[role]}" for i, role in enumerate(ROLES)
+_ROLE_HELP = (
+    "what the user may do. viewer: look at the stations; operator: also label parts, and pause, resume or trigger a "
+    "station; engineer: also change thresholds and bundles, teach, and read the audit log"
 )
 
 

@@ -27,7 +27,9 @@ def check(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Check:
         service = {"site": "p", "line": "l", "stations": [station], "outbox": {"path": str(tmp_path / "outbox.db")}}
         bridge = {"stations": [{"site": "p", "line": "l", "station": "a"}], "state": str(tmp_path / "state.json")}
         path = tmp_path / "config.yaml"
-        path.write_text(yaml.safe_dump((bridge if "--bridge" in options else service) | changes))
+        page = {"data": str(tmp_path / "page"), "users": str(tmp_path / "users.yaml")}
+        kind = bridge if "--bridge" in options else page if "--page" in options else service
+        path.write_text(yaml.safe_dump(kind | changes))
         status = main(["check", "--config", str(path), *options])
         return status, capsys.readouterr().err
 
@@ -118,3 +120,42 @@ def test_root_is_told_that_it_sees_more_than_the_service(check: Check, monkeypat
     assert "sudo -u root edge-inspect check --config " in check()[1]
     monkeypatch.setattr("edge_inspect.edge.check.SERVICE_USER", "nobody-of-this-name")
     assert "sudo -u" not in check()[1]
+
+
+def test_the_pages_configuration_is_checked(check: Check, tmp_path: Path, broker: Broker) -> None:
+    status, said = check("--page", "--connect", mqtt=at(broker.port))
+    assert status == 0 and "good; http://127.0.0.1:8460, broker 127.0.0.1" in said
+    assert not (tmp_path / "page").exists(), "nothing is started"
+    (tmp_path / "file").touch()
+    status, said = check(
+        "--page",
+        data=str(tmp_path / "file" / "data"),
+        listen={"host": "192.0.2.1", "certificate": str(tmp_path / "page.pem"), "key": str(tmp_path / "page.key")},
+        evidence=[str(tmp_path), str(tmp_path / "nowhere")],
+        bundles=str(tmp_path / "nothing"),
+        signing_key=str(tmp_path / "signing.pem"),
+        texts=str(tmp_path / "texts.json"),
+        mqtt={"username": "a", "password_file": str(tmp_path / "password")},
+    )
+    assert status == 2 and "Traceback" not in said
+    for key in (
+        "mqtt.password_file",
+        "listen.host",
+        "data",
+        "bundles",
+        "evidence.1",
+        "listen.certificate",
+    ):
+        assert f"  {key}: " in said, (key, said)
+    assert "  signing_key: " in said and "  texts: " in said and "evidence.0" not in said
+
+
+def test_topics_that_the_page_may_not_write_are_named(
+    check: Check, make_broker: Callable[..., Broker], tmp_path: Path
+) -> None:
+    (tmp_path / "acl").write_text("topic read edge-inspect/#\ntopic write edge-inspect/v1/p/l/a/command\n")
+    broker = make_broker(settings=f"allow_anonymous true\nacl_file {tmp_path / 'acl'}")
+    broker.start()
+    status, said = check("--page", "--connect", mqtt=at(broker.port), stations=["p/l/a", "q/+/+"])
+    assert status == 1 and "may not publish to edge-inspect/v1/p/l/a/label: Not authorized" in said
+    assert said.count("may not") == 1

@@ -36,7 +36,7 @@ def test_commands_are_sent_by_role_with_their_replies(
     assert vera.post(path, {"command": "pause"}).status == 403
     for refused in ("threshold", "shadow", "bundle", "resend"):
         answer = otto.post(path, {"command": refused})
-        assert answer.status == 403 and "only a user with the role engineer" in answer.error
+        assert answer.status == 403 and "this needs the role engineer" in answer.error
     assert answering.commands == []
 
     reply = otto.post(path, {"command": "pause"}).json()["reply"]

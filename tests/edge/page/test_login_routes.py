@@ -61,6 +61,8 @@ def test_a_token_from_before_the_login_is_not_the_session_after_it(port: int) ->
         ({"user": "otto' OR '1'='1", "password": "x"}, 401),
         ({"user": "otto\x00", "password": PASSWORDS["otto"]}, 401),
         ({"user": "otto", "password": ""}, 401),
+        ({"user": "\ud800", "password": "\udfff"}, 401),
+        ({"user": "otto", "password": "\ud800"}, 401),
         ({"user": "otto"}, 400),
         ({"user": ["otto"], "password": PASSWORDS["otto"]}, 400),
         ({"user": "otto", "password": None}, 400),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import pwd
 import string
 from pathlib import Path
 
@@ -40,6 +41,17 @@ def test_an_existing_file_keeps_the_group_that_may_read_it_and_a_link_stays(tmp_
     write_users(tmp_path / "link.yaml", [User("anna", "viewer", HASH)])
     assert file.stat().st_mode & 0o777 == 0o640 and (tmp_path / "link.yaml").is_symlink()
     assert [user.name for user in read_users(file)] == ["anna"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may give a file to a group")
+def test_a_file_that_root_makes_is_for_the_service_to_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    service = pwd.getpwuid(65534)
+    monkeypatch.setattr(pwd, "getpwnam", lambda name: service)
+    write_users(tmp_path / "users.yaml", [User("anna", "viewer", HASH)])
+    made = (tmp_path / "users.yaml").stat()
+    assert (made.st_uid, made.st_gid, made.st_mode & 0o777) == (0, service.pw_gid, 0o640)
+    write_users(tmp_path / "users.yaml", [])
+    assert (tmp_path / "users.yaml").stat().st_gid == service.pw_gid
 
 
 @pytest.mark.parametrize("text", ["", "users: []\n", "{}\n", "# nobody yet\n"])
