@@ -13,10 +13,10 @@ def describe_lesson(manifest: Manifest) -> str | None:
     try:
         labels, parent = lesson["labels"], lesson["parent"]
         said = (
-            f"by {labels['good']} parts labelled good and {labels['defect']} labelled defect, from {parent['name']} "
+            f"taught by {labels['good']} parts labelled good and {labels['defect']} labelled defect, from {parent['name']} "
             f"{parent['digest'][:16]}"
         )
         grown = lesson["prototypes"]
         return said if grown is None else f"{said}; memory of {grown[0]} prototypes a bank grew to {grown[1]}"
     except (KeyError, TypeError, IndexError):  # written by a later release
-        return "by labelled parts"
+        return "taught by labelled parts"
