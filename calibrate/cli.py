@@ -146,8 +146,7 @@ def _add_show(parser: argparse.ArgumentParser) -> None:
 
 
 def _show(arguments: argparse.Namespace) -> None:
-    from edge_inspect.calibrate.line.next_bundle import describe_source
-    from edge_inspect.calibrate.teach.description import describe_lesson
+    from edge_inspect.calibrate.teach.description import origins
     from edge_inspect.calibrate.thresholds.confidence import LEVEL, percent
     from edge_inspect.calibrate.verification import describe_signature
     from edge_inspect.edge.bundle.bundle import open_bundle
@@ -170,8 +169,8 @@ def _show(arguments: argparse.Namespace) -> None:
     print(f"  decided   {asked}" + (f"; {decision.images_wanted} would be enough" if few else ""))
     for sentence in promise.sentences:
         print(f"            {sentence}")
-    for source in filter(None, (describe_source(bundle), describe_lesson(manifest))):
-        print(f"            {source}")
+    for origin in origins(bundle):
+        print(f"            {origin}")
     for precision in manifest.precisions:
         limits = manifest.decision.thresholds[precision]
         size = manifest.files[model_file(precision)].bytes / 1e6
