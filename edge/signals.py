@@ -16,16 +16,20 @@ class Signals:
     A handler interrupts the main thread at any point, where that thread may hold the lock of an event, a queue or the
     log. So the handlers only set flags. A second SIGTERM or SIGINT ends the process at once.
 
+    Args:
+        reload: Whether SIGHUP asks for the configuration to be read again; otherwise it ends the process in order.
+
     Attributes:
-        stop: SIGTERM or SIGINT, once it has come; `None` before.
+        stop: The signal that ends the process, once it has come; `None` before.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, reload: bool = True) -> None:
+        self._hang_up_handler = self._hang_up if reload else self._stop
         self.stop: signal.Signals | None = None
         self._reload = False
 
     def __enter__(self) -> Signals:
-        handlers = {signal.SIGTERM: self._stop, signal.SIGINT: self._stop, signal.SIGHUP: self._hang_up}
+        handlers = {signal.SIGTERM: self._stop, signal.SIGINT: self._stop, signal.SIGHUP: self._hang_up_handler}
         self._before: dict[int, Any] = {number: signal.signal(number, handle) for number, handle in handlers.items()}
         return self
 

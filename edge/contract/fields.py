@@ -44,16 +44,16 @@ def utc_now() -> datetime:
     return datetime.now(timezone.utc)
 
 
-def _to_utc(moment: datetime) -> datetime:
+def _in_utc(moment: datetime) -> datetime:
     try:
         return moment.astimezone(timezone.utc)
-    except OverflowError:
-        raise ValueError("lies in UTC before the year 1 or after the year 9999") from None
+    except OverflowError as error:  # pydantic would let it pass, and readers of messages expect a ValueError
+        raise ValueError(f"{moment.isoformat()} lies outside the years 1 to 9999 in UTC") from error
 
 
 Time = Annotated[
     AwareDatetime,
-    AfterValidator(_to_utc),
+    AfterValidator(_in_utc),
     PlainSerializer(format_time, return_type=str),
     WithJsonSchema({"type": "string", "format": "date-time", "pattern": _TIME_PATTERN}),
 ]

@@ -5,6 +5,7 @@ chain.py          runs all steps of the demo
 line.py           renders frames of the production line, as a data set and as a stream
 flange.py         renders the part: its shape, its surface and the light on it
 defects.py        renders defects of a part, and their masks
+folder_lock.py    locks the folder of a demo
 broker.py         runs a broker on loopback
 stream.py         runs the service on a stream of parts
 subscriber.py     collects verdicts and defects from the broker

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from edge_inspect.edge.demo.folder_lock import locked
 from edge_inspect.edge.demo.line import CATEGORY, StreamPart, write_dataset, write_stream
 from edge_inspect.edge.demo.stream import BUNDLE, Delivery, inspect_stream
 from edge_inspect.edge.demo.summary import accuracy, promise, speed, write_sheet
@@ -72,7 +73,8 @@ def _clear(out: Path) -> None:
     if out.exists() and any(out.iterdir()):
         if not (out / MARKER).exists():
             raise UsageError(f"--out {out}: holds files that are not from a demo; give an empty or new folder")
-        shutil.rmtree(out)
+        with locked(out):
+            shutil.rmtree(out)
     out.mkdir(parents=True, exist_ok=True)
     (out / MARKER).touch()
 

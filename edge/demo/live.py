@@ -7,6 +7,7 @@ import os
 import secrets
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -21,6 +22,7 @@ import yaml
 from edge_inspect.edge.configuration.mqtt_settings import MqttSettings
 from edge_inspect.edge.contract.commands import VERBS
 from edge_inspect.edge.demo.broker import STOP_S, free_port, running_broker
+from edge_inspect.edge.demo.folder_lock import locked
 from edge_inspect.edge.demo.stream import BUNDLE, LINE, SITE
 from edge_inspect.edge.errors import CheckFailed, UsageError
 from edge_inspect.edge.program import say
@@ -41,17 +43,23 @@ def keep_running(out: Path, port: int) -> None:
         port: TCP port of the page on 127.0.0.1; 0 is any that is free.
 
     Raises:
-        UsageError: The folder holds no finished demo, or the packages of the page are missing.
+        UsageError: The folder holds no finished demo, or another line runs there; the port is taken; or the packages of
+            the page are missing.
         CheckFailed: A process does not start, or ended by itself.
     """
-    folder = _prepare(out)
-    port = port or free_port()
-    password = _add_user(folder / "page-users.yaml")
-    with Signals() as signals, contextlib.ExitStack() as stack:
+    if not is_finished(out):
+        raise UsageError(f"{out}: holds no finished demo; run `edge-inspect demo --out {out}` first")
+    _check_port(port)
+    # A terminal that is closed sends SIGHUP, and the line must not stay behind.
+    with Signals(reload=False) as signals, contextlib.ExitStack() as stack:
+        lock = stack.enter_context(locked(out))
+        folder = _prepare(out)
+        port = port or free_port()
+        password = _add_user(folder / "page-users.yaml")
         _, broker = stack.enter_context(running_broker(folder / "broker.log"))
         service, page = _service(out, folder, broker), _page(folder, broker, port)
         processes = {
-            name: stack.enter_context(_running(name, content, folder))
+            name: stack.enter_context(_running(name, content, folder, lock))
             for name, content in (("run", service), ("page", page))
         }
         _wait_until_served(port, processes, folder, signals)
@@ -71,10 +79,19 @@ def is_finished(out: Path) -> bool:
     return (out / BUNDLE / "manifest.yaml").is_file() and (out / "stream").is_dir() and (out / "summary.json").is_file()
 
 
+def _check_port(port: int) -> None:
+    """Refuse a port that is taken, because whoever listens there would be taken for the page."""
+    try:
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(("127.0.0.1", port))
+    except (OSError, OverflowError) as error:
+        why = error.strerror if isinstance(error, OSError) else "ports are numbers from 1 to 65535"
+        raise UsageError(f"--port {port}: {why}; give another port, or 0 for any that is free") from error
+
+
 def _prepare(out: Path) -> Path:
     """Return the folder of the live line, emptied, with a copy of the bundle that teaching may add bundles to."""
-    if not is_finished(out):
-        raise UsageError(f"{out}: holds no finished demo; run `edge-inspect demo --out {out}` first")
     folder = out / "live"
     if folder.exists():
         shutil.rmtree(folder)
@@ -133,7 +150,7 @@ def _mqtt(port: int) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def _running(name: str, configuration: dict[str, Any], folder: Path) -> Iterator[subprocess.Popen[bytes]]:
+def _running(name: str, configuration: dict[str, Any], folder: Path, lock: int) -> Iterator[subprocess.Popen[bytes]]:
     """Run a subcommand of edge-inspect with a configuration and a log in `folder`; end it at the end.
 
     It is in a session of its own, so that Ctrl-C reaches this process first, which then ends all in order.
@@ -142,7 +159,7 @@ def _running(name: str, configuration: dict[str, Any], folder: Path) -> Iterator
     config.write_text(yaml.safe_dump(configuration, sort_keys=False))
     command = [sys.executable, "-m", "edge_inspect.edge.cli", name, "--config", str(config)]
     with (folder / f"{name}.log").open("wb") as said:
-        process = subprocess.Popen(command, stdout=said, stderr=said, start_new_session=True)
+        process = subprocess.Popen(command, stdout=said, stderr=said, start_new_session=True, pass_fds=[lock])
         try:
             yield process
         finally:

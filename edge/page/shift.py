@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time as time_module
+from collections.abc import Callable, Sequence
 from datetime import datetime, time, timedelta
 from typing import Any, NamedTuple
 
@@ -11,12 +12,15 @@ from pydantic import BaseModel
 from edge_inspect.edge.bridge.intervals import Intervals
 from edge_inspect.edge.clock import is_possible
 from edge_inspect.edge.contract.fields import format_time
+from edge_inspect.edge.contract.ids import is_uuid7, uuid7_time
 from edge_inspect.edge.page.control_limits import control_limits
 
 # A gap as long as this is no loss of messages: the station has a new outbox, or another program counts there.
 _LONGEST_GAP = 1_000_000
 # Limits the memory that a station with wild sequence numbers can make the page use.
 _MOST_INTERVALS = 10_000
+# No two clocks of a plant differ by a day, unless one of them was never set; a message arrives within an hour.
+_AHEAD_S, _RECENT_S = 86_400, 3_600
 
 
 class Shift(NamedTuple):
@@ -47,6 +51,25 @@ def shift_at(now: datetime, times: Sequence[time]) -> Shift:
     return Shift(since, f"{begin:%H:%M}-{end:%H:%M}")
 
 
+def was_ahead(newest: str, identity: str, now: float) -> bool:
+    """Return whether the newest id was made by a clock that was ahead, and another id is of the present.
+
+    Ids of one outbox rise even if the clock is set back. So the other id comes from a new outbox, or from another
+    program, and it is the newer one.
+
+    Args:
+        newest: The highest id so far.
+        identity: The other id.
+        now: The present time, in seconds since 1970.
+    """
+    return is_yet_to_come(newest, now) and is_uuid7(identity) and abs(uuid7_time(identity) - now) < _RECENT_S
+
+
+def is_yet_to_come(identity: str, now: float) -> bool:
+    """Return whether the time in an id lies more than a day after `now`, in seconds since 1970."""
+    return is_uuid7(identity) and uuid7_time(identity) > now + _AHEAD_S
+
+
 class SavedShift(BaseModel):
     """The counters of a station, as they are kept over a restart of the page.
 
@@ -72,10 +95,11 @@ class ShiftCounts:
 
     Args:
         saved: The counters when the page ended.
+        now: Returns the present time, in seconds since 1970.
     """
 
-    def __init__(self, saved: SavedShift | None = None) -> None:
-        saved = saved or SavedShift()
+    def __init__(self, saved: SavedShift | None = None, now: Callable[[], float] = time_module.time) -> None:
+        saved, self._now = saved or SavedShift(), now
         self._since, self.inspected, self.rejected = saved.since, saved.inspected, saved.rejected
         self._first, self._seen, self._newest_id = saved.first, Intervals(saved.seen), saved.newest_id
 
@@ -100,13 +124,14 @@ class ShiftCounts:
         rise with the sequence numbers, whatever the clock is set to.
         """
         highest = self._seen.last() if len(self._seen) else self._first - 1
-        is_newest = identity > self._newest_id
+        ahead = was_ahead(self._newest_id, identity, self._now())
+        is_newest = ahead or identity > self._newest_id
         if not self._first or (is_newest and not 0 < sequence - highest <= _LONGEST_GAP):
             self._first, self._seen = sequence, Intervals()
         elif sequence < self._first or sequence in self._seen or len(self._seen) >= _MOST_INTERVALS:
             return False
         self._seen.add(sequence, sequence)
-        self._newest_id = max(identity, self._newest_id)
+        self._newest_id = identity if is_newest else self._newest_id
         # A box whose clock was never set would otherwise have no parts in any shift.
         if self._since is not None and decided_at < self._since and is_possible(decided_at.timestamp()):
             return False

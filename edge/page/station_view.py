@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from typing import Any, TypedDict
 
@@ -10,7 +11,7 @@ from edge_inspect.edge.contract.health import Health
 from edge_inspect.edge.contract.messages import Defect, Region, Status, Verdict
 from edge_inspect.edge.page.pictures import PictureKind
 from edge_inspect.edge.page.received_messages import ReceivedMessage
-from edge_inspect.edge.page.shift import Shift, ShiftCounts
+from edge_inspect.edge.page.shift import Shift, ShiftCounts, is_yet_to_come, was_ahead
 
 MOST_PARTS = 24
 """Number of parts that are kept of each station."""
@@ -193,6 +194,7 @@ class StationView:
         part = view_part(verdict, regions)
         if known is not None and not regions:
             part["regions"] = known["regions"]
+        self._forget_future(verdict.id)
         if known is None and not self._is_new(verdict.id):
             return
         self._look_for_more(part)
@@ -210,6 +212,13 @@ class StationView:
     def _is_new(self, identity: str) -> bool:
         """Return whether a part is newer than the oldest one that is kept. Ids rise with time."""
         return len(self._parts) < MOST_PARTS or identity > next(iter(self._parts))
+
+    def _forget_future(self, identity: str) -> None:
+        """Forget the parts that a clock dated ahead, if a part of the present comes; it would be old beside them."""
+        newest, now = next(reversed(self._parts), ""), time.time()
+        if was_ahead(newest, identity, now):
+            self._parts = {each: part for each, part in self._parts.items() if not is_yet_to_come(each, now)}
+            self._changed_parts &= self._parts.keys()
 
     def _keep_the_newest(self) -> None:
         ids = list(self._parts)

@@ -14,6 +14,7 @@ import json
 import logging
 import re
 import shutil
+import signal
 import sys
 from collections import Counter
 from collections.abc import Callable
@@ -185,8 +186,8 @@ class Teaching:
             assert process.stdout is not None, "it is a pipe"
             async for line in process.stdout:
                 self._say(job, line.decode(errors="replace"))
-            if await process.wait():
-                self._end(job, "failed", None)
+            if status := await process.wait():
+                self._end(job, "failed", _killed(-status) if status < 0 else None)  # otherwise it has said why
                 return
             job.result = json.loads(answer.read_bytes())
             job.bundle = job.out
@@ -241,6 +242,15 @@ class Teaching:
         if self._settings.bundles is not None:
             for folder in self._settings.bundles.glob(f".{glob_name(job.out)}.*"):
                 shutil.rmtree(folder, ignore_errors=True)
+
+
+def _killed(number: int) -> str:
+    """Return what to say of a program that a signal has ended, which says nothing itself."""
+    try:
+        name = signal.Signals(number).name
+    except ValueError:
+        name = f"signal {number}"
+    return f"{name} ended the program, as Linux does when memory runs out; see `journalctl -k`, and start it again"
 
 
 def glob_name(name: str) -> str:

@@ -95,11 +95,12 @@ class _UserFile(Section):
         return users
 
 
-def read_users(path: Path) -> list[User]:
+def read_users(path: Path, *, may_be_empty: bool = True) -> list[User]:
     """Return the users in a file; none if the file does not exist.
 
     Args:
         path: The file. A relative name is looked up in $CREDENTIALS_DIRECTORY if systemd sets it.
+        may_be_empty: Whether a file with nothing in it means that there are no users; otherwise it is a mistake.
 
     Raises:
         ConfigurationError: The file cannot be read, has mistakes, or others may read or write it. The message names the
@@ -115,6 +116,8 @@ def read_users(path: Path) -> list[User]:
         raise ConfigurationError(f"{path}: cannot be read: {error.strerror}{_readers(error)}") from error
     except YamlError as error:
         raise ConfigurationError(f"{path}: {error}") from error
+    if document.value is None and not may_be_empty:
+        raise ConfigurationError(f"{path}: is empty, as after a write that was cut off; write `users: []` for no users")
     try:
         entries = _UserFile.model_validate(document.value if document.value is not None else {}).users
     except ValidationError as error:
@@ -230,7 +233,8 @@ class Users:
             if state != self._seen:
                 self._seen = state
                 try:
-                    self._users = {user.name: user for user in read_users(self.path)}
+                    found = read_users(self.path, may_be_empty=not self._users)
+                    self._users = {user.name: user for user in found}
                     _LOGGER.info("%s: read again; %d users", credential_path(self.path), len(self._users))
                 except ConfigurationError as error:
                     _LOGGER.error("%s; the users that were read before stay in force", error)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -19,8 +21,11 @@ import pytest
 import tiny_bundle
 
 from edge_inspect.edge.cli import main
+from edge_inspect.edge.demo.chain import MARKER
+from edge_inspect.edge.demo.folder_lock import locked
 from edge_inspect.edge.demo.line import write_stream
 from edge_inspect.edge.demo.stream import BUNDLE
+from edge_inspect.edge.errors import UsageError
 
 pytest.importorskip("starlette")
 pytest.importorskip("amqtt")
@@ -50,7 +55,8 @@ def wait_for(done: Callable[[], Any], seconds: float = 90) -> Any:
     raise AssertionError("it did not happen in time")
 
 
-def test_the_line_keeps_running_until_ctrl_c(tmp_path: Path) -> None:
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGHUP])
+def test_the_line_keeps_running_until_ctrl_c(tmp_path: Path, ending: signal.Signals) -> None:
     demo = finished_demo(tmp_path / "demo")
     command = [sys.executable, "-m", "edge_inspect.edge.cli", "demo", "--page", "--port", "0", "--out", str(demo)]
     said = tmp_path / "said"
@@ -73,7 +79,7 @@ def test_the_line_keeps_running_until_ctrl_c(tmp_path: Path) -> None:
         )
         assert stations[0]["key"].startswith("demo/line1/station")
     finally:
-        process.send_signal(signal.SIGINT)
+        process.send_signal(ending)
         assert process.wait(60) == 0
     assert not [child for child in children if child.is_running() and child.status() != psutil.STATUS_ZOMBIE]
     assert password not in (demo / "live" / "page.log").read_text()
@@ -86,6 +92,45 @@ def test_a_process_that_ends_by_itself_ends_the_line(tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 1 and "Traceback" not in done.stderr
     assert re.search(r"edge-inspect run ended with status \d+: .*manifest", done.stderr), done.stderr
+
+
+def test_a_port_that_is_taken_is_refused_before_anything_starts(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    demo = finished_demo(tmp_path / "demo")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        assert main(["demo", "--page", "--port", port, "--out", str(demo)]) == 2
+    assert f"--port {port}: Address already in use; give another port" in capsys.readouterr().err
+    for port in ("70000", "-1"):
+        assert main(["demo", "--page", f"--port={port}", "--out", str(demo)]) == 2
+        assert f"--port {port}: ports are numbers from 1 to 65535" in capsys.readouterr().err
+    assert not (demo / "live").exists()
+
+
+def test_a_second_demo_leaves_the_files_of_a_line_that_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    demo = finished_demo(tmp_path / "demo")
+    (demo / MARKER).touch()
+    (demo / "live").mkdir()
+    with locked(demo):
+        assert main(["demo", "--page", "--port", "0", "--out", str(demo)]) == 2
+        assert f"process {os.getpid()}" in capsys.readouterr().err
+        assert main(["demo", "--out", str(demo)]) == 2
+        assert "runs a demo there; end it first" in capsys.readouterr().err
+    assert (demo / "live").exists() and (demo / "stream").exists()
+
+
+def test_a_process_that_was_left_behind_holds_the_folder(tmp_path: Path) -> None:
+    with locked(tmp_path) as lock:
+        left = subprocess.Popen(["sleep", "60"], pass_fds=[lock])
+    try:
+        with pytest.raises(UsageError, match=r"fuser -k .*\.lock"), locked(tmp_path):
+            pass
+    finally:
+        left.kill()
+        left.wait()
+    with locked(tmp_path):
+        pass
 
 
 def test_an_unfinished_demo_is_run_first(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -25,3 +25,9 @@ def test_a_handler_touches_nothing_that_has_a_lock(caplog: pytest.LogCaptureFixt
             signal.raise_signal(signal.SIGINT)
         assert ended.value.code == 128 + signal.SIGINT
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_a_closed_terminal_ends_a_program_that_reads_no_configuration_again() -> None:
+    with Signals(reload=False) as signals:
+        signal.raise_signal(signal.SIGHUP)
+        assert signals.stop is signal.SIGHUP and not signals.take_reload()

@@ -11,6 +11,7 @@ from certificates import Authority
 from page_parts import write_page
 
 from edge_inspect.edge.cli import main
+from edge_inspect.edge.page.app import STATIC
 
 Check = Callable[..., tuple[int, str]]
 
@@ -70,3 +71,34 @@ def test_certificate_and_key_are_loaded_as_the_page_would(tmp_path: Path, check:
     certificate, other = authority.make("page", "localhost"), authority.make("other", "localhost")
     status, said = check(listen={"certificate": str(certificate), "key": str(other.with_suffix(".key"))})
     assert status == 2 and "listen.key: " in said and "does not belong to listen.certificate" in said
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (None, "No such file or directory; copy it there"),
+        (b"", "is no JSON in UTF-8"),
+        (b'{"title": "\xe4"}', "is no JSON in UTF-8"),
+        (b"[" * 100_000, "is no JSON in UTF-8"),
+        (b'["title"]', "it is no mapping"),
+        (b'{"menu": {"line": 7}}', "menu.line must be a text in quotes"),
+        (b'{"menu": {"line": ["Linie"]}}', "menu.line must be a text in quotes"),
+        (b'{"language": "de_CH"}', "language: 'de_CH' is no language"),
+        (b'{"language": ""}', "language: '' is no language"),
+    ],
+)
+def test_texts_that_no_browser_can_show_are_a_mistake(
+    tmp_path: Path, check: Check, capsys: pytest.CaptureFixture[str], content: bytes | None, said: str
+) -> None:
+    file = tmp_path / "texts.json"
+    if content is not None:
+        file.write_bytes(content)
+    status, shown = check(texts=str(file))
+    assert status == 2 and f"texts: {file}" in shown and said in shown and "Traceback" not in shown
+    # The page itself does not start either.
+    assert main(["page", "--config", str(tmp_path / "page.yaml")]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_the_pages_own_texts_are_good(check: Check) -> None:
+    assert check(texts=str(STATIC / "texts.json"))[0] == 0

@@ -233,3 +233,12 @@ def test_a_part_decided_just_now_has_its_time(line: LineView) -> None:
     take(line, made)
     moment = datetime.fromisoformat(view(line)["parts"][0]["decided_at"].replace("Z", "+00:00"))
     assert abs(utc_now() - moment) < timedelta(minutes=5)
+
+
+def test_parts_of_the_present_are_shown_after_parts_that_a_clock_dated_ahead(line: LineView) -> None:
+    ahead = [verdict(number) for number in range(1, MOST_PARTS + 6)]
+    take(line, *(each.model_copy(update={"id": f"0e{each.id[2:]}"}) for each in ahead))
+    take(line, verdict(1), verdict(2))
+    assert [part["sequence"] for part in view(line)["parts"]] == [2, 1]
+    assert view(line)["shift"]["inspected"] == MOST_PARTS + 5 + 2
+    assert [part["sequence"] for part in changes(line)[KEY]["parts"]] == [2, 1]

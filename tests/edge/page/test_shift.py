@@ -115,6 +115,23 @@ def test_a_box_whose_clock_was_never_set_has_parts_all_the_same() -> None:
     assert made.inspected == 1
 
 
+@pytest.mark.parametrize("ahead", [timedelta(days=2), timedelta(days=400), timedelta(days=27_000)])
+def test_a_new_outbox_is_counted_after_a_clock_that_was_ahead(ahead: timedelta) -> None:
+    made = ShiftCounts(now=LATER.timestamp)
+    made.begin(SINCE)
+    present = round(LATER.timestamp() * 1000)
+    dated = [
+        (number, format_uuid7(present + round(ahead.total_seconds() * 1000) + number, 0)) for number in range(1, 9)
+    ]
+    for number, each in [*dated, *dated]:  # repeats are counted once all the same
+        made.add(number, each, LATER + ahead, rejected=False)
+    assert made.inspected == 8
+    again = ShiftCounts(SavedShift.model_validate_json(made.saved().model_dump_json()), now=LATER.timestamp)
+    for number in (1, 2, 2, 3):
+        again.add(number, format_uuid7(present + number, 0), LATER, rejected=False)
+    assert (again.inspected, again.missed) == (11, 0)
+
+
 def test_the_counters_survive() -> None:
     made = counts()
     add(made, 1, 2, 5)

@@ -247,6 +247,21 @@ def test_users_are_read_again_and_a_damaged_file_changes_nothing(
     assert users.get("otto") is None and len(users) == 0
 
 
+@pytest.mark.parametrize("left", ["", "\n", "# Users of the page.\n", "---\n", "null\n", "users:\n"])
+def test_a_file_whose_writing_was_cut_off_logs_nobody_out(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, left: str
+) -> None:
+    file = tmp_path / "users.yaml"
+    write_users(file, [User("anna", "viewer", HASH)])
+    users = Users(file)
+    write(file, left)
+    assert users.get("anna") is not None and str(file) in caplog.text
+    write(file, "users: []\n")
+    assert users.get("anna") is None
+    write(file, left)
+    assert users.get("anna") is None
+
+
 def test_a_name_without_folder_is_a_credential_of_systemds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
     write_users(tmp_path / "page-users", [User("anna", "viewer", HASH)])
