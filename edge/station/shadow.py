@@ -15,7 +15,7 @@ from typing import Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from edge_inspect.edge.bundle.manifest import THRESHOLD_SOURCE
+from edge_inspect.edge.bundle.manifest import TAUGHT, THRESHOLD_SOURCE
 from edge_inspect.edge.configuration.settings import ShadowSettings
 from edge_inspect.edge.contract.fields import Precision, Time, Uuid7, utc_now
 from edge_inspect.edge.contract.health import ShadowHealth
@@ -106,7 +106,7 @@ class Shadow:
     """The shadow of one station. Only the engine thread may call `take`; any thread may call the other methods.
 
     If the configuration asks for a shadow, each bundle has one, and only one, even over restarts. A bundle whose
-    threshold was made from the line's own parts has none, because it is the result of a shadow. While the file cannot
+    threshold was made from the line's own parts, or that was taught, has none: it knows the line. While the file cannot
     be written, the station still rejects nothing, and the parts still count towards the end of the shadow.
 
     Args:
@@ -142,7 +142,7 @@ class Shadow:
                 if goes_on and len(found.scores) < wanted:
                     self._wanted, self._parts = wanted, len(found.scores)
                     self._above = sum(each.score > loaded.decider.threshold for each in found.scores)
-            elif settings is not None and THRESHOLD_SOURCE not in loaded.bundle.manifest.provenance:
+            elif settings is not None and not {THRESHOLD_SOURCE, TAUGHT} & loaded.bundle.manifest.provenance.keys():
                 self._begin(settings.parts)
                 try:
                     self._write_start(settings.parts, "configuration")
