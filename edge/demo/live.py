@@ -45,6 +45,7 @@ def keep_running(out: Path, port: int) -> None:
         CheckFailed: A process does not start, or ended by itself.
     """
     folder = _prepare(out)
+    say("starting a broker, two stations and the page; this takes some seconds")
     port = port or free_port()
     password = _add_user(folder / "page-users.yaml")
     with Signals() as signals, contextlib.ExitStack() as stack:
@@ -58,7 +59,8 @@ def keep_running(out: Path, port: int) -> None:
         say(
             f"\nThe line is running. Watch it, label parts and teach it here: http://127.0.0.1:{port}/\n"
             f"Log in as {USER} with the password {password}\n"
-            f"Configurations, logs and evidence are in {folder}. Ctrl-C ends the line."
+            f"Configurations, logs and evidence are in {folder}. Ctrl-C ends the line; the next start begins "
+            "without its labels and taught bundles."
         )
         while signals.stop is None:
             time.sleep(_POLL_S)
