@@ -62,7 +62,7 @@ export class ReviewView {
       "div",
       { class: "review" },
       make("section", { class: "panel review-picture", "aria-label": say("review.part") }, this.picture.element, this.strip.element, this.note),
-      make("section", { class: "panel review-side", "aria-label": say("review.verdict") }, this.verdict.element, this.bar.element, this.facts, this.label.element, this.withdraw, this.problem, labelling, this.readOnly, this.similar, this.#buildKeys()),
+      make("section", { class: "panel review-side", "aria-label": say("review.verdict") }, this.verdict.element, this.bar.element, this.facts, this.label.element, this.problem, labelling, this.readOnly, this.withdraw, this.similar, this.#buildKeys()),
     );
     this.tabs = ["parts", "threshold"].map((name) => make("button", { click: () => this.#open(name), text: say(`review.${name}`) }));
     const head = make("div", { class: "review-head" }, make("h1", { class: "unseen", text: this.title }), make("div", { class: "group", role: "group", "aria-label": say("review.tabs") }, this.tabs), this.counts);
