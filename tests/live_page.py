@@ -73,15 +73,15 @@ class LivePage:
         made.begin()
         return made
 
-    def inspect(self, station: Station, *, ok: bool = True, picture: bool = True, **changes: Any) -> Verdict:
-        """Publish a part with its region, its picture and its map."""
+    def inspect(self, station: Station, *, ok: bool = True, picture: bytes | bool = True, **changes: Any) -> Verdict:
+        """Publish a part with its region, its picture (a rendered part, or the given JPEG) and its map."""
         station.sequence += 1
         made = verdict(station.sequence, ok=ok).model_copy(update=changes)
         station.say(made, "verdict")
         if not made.ok:
             station.say(Defect.of(made, (REGION.model_copy(update={"area_name": made.area_name}),)), "defect")
         if picture:
-            station.show(made.id, self.picture, png(320, 240))
+            station.show(made.id, self.picture if picture is True else picture, png(320, 240))
         return made
 
     @contextlib.contextmanager
@@ -203,3 +203,23 @@ def check_legible(page: Any) -> None:
         assert contrast["pairs"] >= 5
         assert not small, (width, small)
         assert overflow == 0, (width, overflow)
+
+
+def ask(page: Any, path: str) -> Any:
+    """The server's answer, as JSON, to what the page's own code could ask."""
+    return page.evaluate("async (path) => (await fetch(path)).json()", f"api/{path}")
+
+
+def open_queue(page: Any, live: LivePage, station: Station, count: int, **filters: str) -> None:
+    """Open the review of a station when the server has stored its parts; wait until the queue has so many."""
+
+    def are_listed() -> bool:
+        listed = ask(page, f"review?station={station.key}&word=all&only=all&limit=100")["parts"]
+        page.wait_for_timeout(100)
+        return len(listed) == station.sequence
+
+    wait_until(are_listed, PATIENCE / 1000, "the server has stored the parts")
+    page.goto(f"{live.address}#/review/{station.key}")
+    for name, value in filters.items():
+        page.locator(f"#filter-{name}").select_option(value)
+    page.locator(f".strip li:nth-child({count})").wait_for()

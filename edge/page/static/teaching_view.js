@@ -8,6 +8,7 @@ import { ask, pictureAddress, stationPath } from "./requests.js";
 import { say, sayWord } from "./texts.js";
 
 const KINDS = ["threshold", "memory"];
+const COUNT_AFTER = 500; // ms without a label
 const SHOWN = 8; // pictures of parts that are judged otherwise
 
 export class TeachingView {
@@ -105,6 +106,17 @@ export class TeachingView {
     else if (this.jobs[known].state === "running") this.jobs[known] = job; // an answer may arrive after the event of the end
     if (job.state !== "running") this.#readBundles();
     this.#renderJobs();
+  }
+
+  // A label was stored: the counts follow, once for many labels.
+  setLabel(station) {
+    if (station !== this.key) return;
+    clearTimeout(this.reading);
+    this.reading = setTimeout(() => this.#read(), COUNT_AFTER);
+  }
+
+  close() {
+    clearTimeout(this.reading);
   }
 
   #renderJobs() {

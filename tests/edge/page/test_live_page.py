@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import json
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from live_page import LivePage, check_legible, live_page, log_in
-from mosquitto import Subscriber
-from page_parts import Station
+from replier import Replier
 
-from edge_inspect.edge.contract.commands import Reply, ThresholdChange
-from edge_inspect.edge.contract.fields import utc_now
+from edge_inspect.edge.contract.commands import ThresholdChange
 from edge_inspect.edge.contract.health import RejectHealth, ShadowHealth, StageHealth
 
 HOSTILE = '<img src=x onerror="document.title=1">'
@@ -33,34 +29,6 @@ LOST = ("net::ERR",)
 def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LivePage]:
     with live_page(tmp_path_factory.mktemp("page")) as page:
         yield page
-
-
-class Replier:
-    """Answers a station's commands as the station would."""
-
-    def __init__(self, live: LivePage, station: Station, **answer: Any) -> None:
-        self._station, self._answer = station, answer
-        self._subscriber = Subscriber(live.broker.port, station.topics.command)
-        self.heard: list[dict[str, Any]] = []
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
-
-    def _run(self) -> None:
-        while not self._ended.wait(0.02):
-            for message in self._subscriber.messages[len(self.heard) :]:
-                command = json.loads(message.payload)
-                self.heard.append(command)
-                fields = {"command_id": command["id"], "command": command["command"], "done": True, **self._answer}
-                self._station.say(Reply(boot_id="b", sequence=0, at=utc_now(), **fields), "reply")
-
-    def __enter__(self) -> Replier:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._ended.set()
-        self._thread.join()
-        self._subscriber.close()
 
 
 def shows(page: Any, selector: str, text: str) -> None:
@@ -180,7 +148,7 @@ def test_names_with_markup_stay_text(live: LivePage) -> None:
 
 def test_a_command_is_confirmed_sent_and_its_reply_shown(live: LivePage) -> None:
     station = live.station("commands")
-    with live.seen_by("otto", f"#/station/{station.key}") as page, Replier(live, station) as replier:
+    with live.seen_by("otto", f"#/station/{station.key}") as page, Replier(live.broker.port, station) as replier:
         page.locator(".commands button", has_text="Pause").click()
         page.locator("dialog button", has_text="Cancel").click()
         page.locator(".commands button", has_text="Pause").click()
@@ -196,7 +164,10 @@ def test_a_command_is_confirmed_sent_and_its_reply_shown(live: LivePage) -> None
 def test_a_refusal_is_shown_with_its_reason(live: LivePage) -> None:
     station = live.station("refusing")
     answer = {"done": False, "refusal": "impossible", "reason": "this station's camera <b>triggers</b> itself"}
-    with live.seen_by("otto", f"#/station/{station.key}") as page, Replier(live, station, **answer):
+    with (
+        live.seen_by("otto", f"#/station/{station.key}") as page,
+        Replier(live.broker.port, station, lambda command: answer),
+    ):
         page.locator(".commands button", has_text="Trigger").click()
         shows(page, ".replies .tone-bad", "refused: this station's camera <b>triggers</b> itself")
 
@@ -204,7 +175,11 @@ def test_a_refusal_is_shown_with_its_reason(live: LivePage) -> None:
 def test_an_engineer_sets_the_threshold(live: LivePage) -> None:
     station = live.station("threshold")
     change = ThresholdChange(before=0.5, after=0.6, bundle=0.5)
-    with live.seen_by("emma", f"#/station/{station.key}") as page, Replier(live, station, threshold=change) as replier:
+    route, port = f"#/station/{station.key}", live.broker.port
+    with (
+        live.seen_by("emma", route) as page,
+        Replier(port, station, lambda command: {"threshold": change}) as replier,
+    ):
         page.locator(".commands summary").click()
         page.locator("#threshold-field").fill("much")
         page.keyboard.press("Enter")

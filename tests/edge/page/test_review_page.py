@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from live_page import LivePage, check_legible, live_page
+from live_page import LivePage, ask, check_legible, live_page, open_queue
 from mosquitto import Subscriber, wait_until
 from page_parts import Station
 
@@ -27,23 +27,6 @@ def inspect(live: LivePage, name: str, *scores: float) -> tuple[Station, list[st
     """A station that has published a part with a picture for each score; returns it and the ids."""
     station = live.station(name)
     return station, [live.inspect(station, ok=score <= 0.5, score=score).id for score in scores]
-
-
-def open_queue(page: Any, live: LivePage, station: Station, count: int, **filters: str) -> None:
-    """Open the review of a station when the server has stored its parts; wait until the queue has so many."""
-
-    def listed() -> int:
-        return len(ask(page, f"review?station={station.key}&word=all&only=all&limit=100")["parts"])
-
-    wait_until(lambda: listed() == station.sequence, 60)
-    page.goto(f"{live.address}#/review/{station.key}")
-    for name, value in filters.items():
-        page.locator(f"#filter-{name}").select_option(value)
-    page.locator(f".strip li:nth-child({count})").wait_for()
-
-
-def ask(page: Any, path: str) -> Any:
-    return page.evaluate("async (path) => (await fetch(path)).json()", f"api/{path}")
 
 
 def stored(page: Any, station: Station) -> dict[str, tuple[str, str | None]]:
@@ -259,6 +242,7 @@ def test_filters_and_similar_parts(live: LivePage) -> None:
         page.locator(".note", has_text="No part fits these filters").wait_for()
         page.locator("#filter-since").fill("")
         page.locator("#filter-score_min").fill("")
+        page.keyboard.press("Tab")
         page.locator("#filter-only").select_option("all")
         page.locator(".stepper", has_text="1 / 4").wait_for()
         page.locator(".stage").click()
@@ -285,6 +269,7 @@ def test_names_with_markup_stay_text(live: LivePage) -> None:
         page.goto(f"{live.address}#/review")
         page.locator("#filter-station").select_option(station.key)
         page.locator(".review-side .soft", has_text=HOSTILE).wait_for()
+        page.locator(".stage").click()
         page.keyboard.press("d")
         page.locator("dialog").wait_for()
         page.keyboard.type("<img src=x>")
