@@ -33,7 +33,7 @@ from edge_inspect.edge.mqtt.credentials import (
     credential_path,
     credential_remedy,
 )
-from edge_inspect.edge.page.translation import check_translation
+from edge_inspect.edge.page.texts import read_texts
 from edge_inspect.edge.page.users import no_users, read_users
 from edge_inspect.edge.triggers import check_trigger
 
@@ -247,11 +247,10 @@ def check_page_settings(path: Path, settings: PageSettings) -> list[str]:
     if settings.signing_key is not None:
         of_key, more = check_credential("signing_key", settings.signing_key)
         mistakes, unseen = mistakes + of_key, unseen + more
-    if settings.texts is not None:
-        try:
-            check_translation(settings.texts)
-        except ConfigurationError as error:
-            mistakes.append(str(error))
+    try:
+        read_texts(settings.texts)
+    except UsageError as error:
+        mistakes.append(f"texts: {error}")
     try:
         if not read_users(settings.users):
             unseen.append(f"users: {no_users(settings.users)}")

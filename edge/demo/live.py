@@ -54,6 +54,7 @@ def keep_running(out: Path, port: int) -> None:
     with Signals(reload=False) as signals, contextlib.ExitStack() as stack:
         lock = stack.enter_context(locked(out))
         folder = _prepare(out)
+        say("starting a broker, two stations and the page; this takes some seconds")
         port = port or free_port()
         password = _add_user(folder / "page-users.yaml")
         _, broker = stack.enter_context(running_broker(folder / "broker.log"))
@@ -66,7 +67,8 @@ def keep_running(out: Path, port: int) -> None:
         say(
             f"\nThe line is running. Watch it, label parts and teach it here: http://127.0.0.1:{port}/\n"
             f"Log in as {USER} with the password {password}\n"
-            f"Configurations, logs and evidence are in {folder}. Ctrl-C ends the line."
+            f"Configurations, logs and evidence are in {folder}. Ctrl-C ends the line; the next start begins "
+            "without its labels and taught bundles."
         )
         while signals.stop is None:
             time.sleep(_POLL_S)

@@ -19,8 +19,8 @@ What browsers get and send:
     app.py                the HTTP application
     server.py             the HTTP server
     http_connection.py    one browser's connection
+    texts.py              the visible texts: English, and a plant's translation of them
     live_routes.py        the routes of the live view
-    translation.py        checks the translated copy of the page's texts
     event_stream.py       sends changes to the browsers
     drawing.py            scales pictures, and colours maps
     drawings.py           keeps what was drawn, and draws it once

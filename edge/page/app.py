@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import FileResponse, Response
+from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
@@ -14,6 +15,7 @@ from edge_inspect.edge.page import gate, live_routes, login_routes, review_route
 from edge_inspect.edge.page.guard import EXCEPTION_HANDLERS
 from edge_inspect.edge.page.page import Page
 from edge_inspect.edge.page.settings import PageSettings
+from edge_inspect.edge.page.texts import served_texts
 
 STATIC = Path(__file__).parent / "static"
 """Folder of the files that browsers load."""
@@ -54,5 +56,5 @@ async def _index(request: Request) -> Response:
 
 async def _texts(request: Request) -> Response:
     settings: PageSettings = request.app.state.page.settings
-    file = settings.texts or STATIC / "texts.json"
-    return FileResponse(file, media_type="application/json", headers={"Cache-Control": "no-cache"})
+    texts = await run_in_threadpool(served_texts, settings.texts)
+    return JSONResponse(texts, headers={"Cache-Control": "no-cache"})

@@ -31,7 +31,6 @@ from edge_inspect.edge.page.review import Review
 from edge_inspect.edge.page.server import PageServer
 from edge_inspect.edge.page.settings import PageSettings
 from edge_inspect.edge.page.teaching import Teaching
-from edge_inspect.edge.page.translation import check_translation
 from edge_inspect.edge.signals import Signals
 from edge_inspect.edge.systemd import notify
 
@@ -47,8 +46,6 @@ def run(settings: PageSettings) -> None:
     Raises:
         ConfigurationError: A file or folder cannot be used, or the page cannot listen on its address.
     """
-    if settings.texts is not None:
-        check_translation(settings.texts)
     counters = CountersFile(settings.data / "counters.json")
     keep_identity(settings.data / "page")
     with Signals() as signals:

@@ -19,7 +19,7 @@ export class CommandReplies {
 
   // Asks first. `question` names the text, `values` what it says.
   async confirm(content, values = {}, question = content.command) {
-    const action = say(`command.${question}`);
+    const action = say(`agree.${question}`);
     if (!(await agrees(say(`confirm.${question}`, { station: this.key, ...values }), action))) return false;
     return this.send(content);
   }

@@ -15,6 +15,7 @@ export class LoginForm {
     const form = make(
       "form",
       { class: "panel login" },
+      make("p", { class: "soft", text: say("title") }),
       make("h1", { text: say("login.title") }),
       make("label", { for: "user", text: say("login.user") }),
       this.user,
@@ -42,7 +43,7 @@ export class LoginForm {
       await logIn(this.user.value.trim(), this.password.value);
       done();
     } catch (error) {
-      setText(this.problem, error.message);
+      setText(this.problem, error.status === 401 ? say("login.wrong") : error.message);
       this.password.value = "";
       this.password.focus();
     } finally {

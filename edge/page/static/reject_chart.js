@@ -1,4 +1,4 @@
-// The share of rejected parts in this shift, against its control limits.
+// The share of rejected parts in this shift, against its upper control limit.
 
 import { make, setAttribute, setHidden, setText } from "./elements.js";
 import { percent } from "./formats.js";
@@ -8,6 +8,7 @@ const SMALLEST_SCALE = 0.02; // the chart shows at least 0 to 2 %
 
 export class RejectChart {
   constructor() {
+    this.name = make("span", { class: "soft share-name", text: say("shift.card") });
     this.share = make("span", { class: "share" });
     this.word = make("span", { class: "share-word" });
     this.band = make("div", { class: "band" });
@@ -18,28 +19,28 @@ export class RejectChart {
     this.element = make(
       "div",
       { class: "rejects" },
+      this.name,
       make("div", { class: "share-line" }, this.share, this.word),
       this.chart,
       make("div", { class: "share-line" }, this.limits, this.counts),
     );
   }
 
-  render({ inspected, rejected, share, low, high }) {
+  render({ inspected, rejected, share, high }) {
     const known = share !== null && share !== undefined;
-    const limited = known && low !== null && high !== null;
-    const side = !limited ? "" : share > high ? "above" : share < low ? "below" : "within";
+    const limited = known && high !== null;
+    const side = !limited ? "" : share > high ? "above" : "within";
     setAttribute(this.element, "data-side", side);
     setText(this.share, known ? percent(share) : "–");
     setText(this.word, known ? (side ? say(`shift.${side}`) : "") : say("shift.none"));
     setText(this.counts, say("shift.counts", { rejected, inspected }));
-    setText(this.limits, limited ? say("shift.limits", { low: percent(low), high: percent(high) }) : "");
+    setText(this.limits, limited ? say("shift.limits", { high: percent(high) }) : "");
     setHidden(this.chart, !limited);
     if (!limited) return;
     const scale = Math.min(1, Math.max(SMALLEST_SCALE, 1.25 * high, 1.1 * share));
     const place = (value) => `${((100 * value) / scale).toFixed(2)}%`;
-    this.band.style.left = place(low);
-    this.band.style.width = place(high - low);
+    this.band.style.width = place(high);
     this.mark.style.left = place(share);
-    setAttribute(this.chart, "aria-label", say("shift.chart", { share: percent(share), low: percent(low), high: percent(high) }));
+    setAttribute(this.chart, "aria-label", say("shift.chart", { share: percent(share), high: percent(high) }));
   }
 }

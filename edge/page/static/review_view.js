@@ -49,6 +49,7 @@ export class ReviewView {
     const word = (name, key) => make("button", { class: `word word-${name}`, click: () => this.#say(name), "aria-keyshortcuts": key }, icon(WORD_ICONS[name]), make("span", { text: say(`label.${name}`) }), make("kbd", { text: key }));
     this.words = [word("good", "G"), word("defect", "D"), word("unsure", "U")];
     this.undo = make("button", { click: () => this.#undo(), "aria-keyshortcuts": "Z" }, icon("undo"), make("span", { text: say("review.undo") }), make("kbd", { text: "Z" }));
+    this.withdraw = make("button", { click: () => this.#withdraw(), text: say("review.withdraw") });
     this.similar = make("button", { click: () => this.#toggleSimilar(), "aria-keyshortcuts": "S" });
     this.previous = make("button", { click: () => this.queue.goTo(this.queue.at - 1), "aria-label": say("review.previous") }, icon("previous"));
     this.next = make("button", { click: () => this.queue.goTo(this.queue.at + 1), "aria-label": say("review.next") }, icon("next"));
@@ -61,7 +62,7 @@ export class ReviewView {
       "div",
       { class: "review" },
       make("section", { class: "panel review-picture", "aria-label": say("review.part") }, this.picture.element, this.strip.element, this.note),
-      make("section", { class: "panel review-side", "aria-label": say("review.verdict") }, this.verdict.element, this.bar.element, this.facts, this.label.element, this.problem, labelling, this.readOnly, this.similar, this.#buildKeys()),
+      make("section", { class: "panel review-side", "aria-label": say("review.verdict") }, this.verdict.element, this.bar.element, this.facts, this.label.element, this.problem, labelling, this.readOnly, this.withdraw, this.similar, this.#buildKeys()),
     );
     this.tabs = ["parts", "threshold"].map((name) => make("button", { click: () => this.#open(name), text: say(`review.${name}`) }));
     const head = make("div", { class: "review-head" }, make("h1", { class: "unseen", text: this.title }), make("div", { class: "group", role: "group", "aria-label": say("review.tabs") }, this.tabs), this.counts);
@@ -93,7 +94,10 @@ export class ReviewView {
     const { queue } = this;
     if (queue.like) return say(queue.pending ? "review.similar_pending" : "review.similar_note", { part: partName(queue.like), count: queue.pending });
     if (queue.loading) return say("loading");
-    if (queue.finished && !queue.problem) return say(queue.parts.length ? "review.finished" : "review.empty");
+    if (queue.problem) return "";
+    if (!queue.parts.length) return say("review.empty");
+    // A list of labelled parts alone was never to be worked through.
+    if (queue.finished && ["unlabelled", "all"].includes(queue.filter.word)) return say("review.finished");
     return "";
   }
 
@@ -102,6 +106,7 @@ export class ReviewView {
     for (const button of [...this.words, this.similar]) button.disabled = !part;
     setHidden(this.labelling, !may("operator"));
     setHidden(this.readOnly, may("operator"));
+    setHidden(this.withdraw, !may("operator") || !part?.label);
     setText(this.similar, this.queue.like ? say("review.back") : say("review.similar"));
     setText(this.position, this.queue.parts.length ? `${number(this.queue.at + 1)} / ${number(this.queue.parts.length)}${this.queue.more ? "+" : ""}` : "");
     this.picture.show(part?.station, part);
@@ -215,6 +220,12 @@ export class ReviewView {
     const content = { station: part.station, id: part.id, word, ...(defectClass ? { class: defectClass } : {}) };
     this.labels.add(content, part.label ?? null);
     this.queue.goToUnlabelled();
+  }
+
+  #withdraw() {
+    const { part } = this.queue;
+    this.#show("");
+    this.labels.add({ station: part.station, id: part.id, word: null }, part.label);
   }
 
   #undo() {

@@ -16,7 +16,8 @@ export class TeachingView {
     Object.assign(this, { line, key, title: say("menu.teaching"), jobs: [], bundles: [] });
     this.station = make("select", { id: "teaching-station", change: () => this.#choose(this.station.value) });
     this.labelled = make("p", { class: "summary" });
-    this.whyNot = make("p", { class: "problem" });
+    this.export = make("a", { class: "button", download: "", hidden: true, text: say("teaching.export") });
+    this.whyNot = make("p", { class: "note" });
     this.problem = make("p", { class: "problem", role: "alert" });
     this.replies = new CommandReplies();
     this.buttons = KINDS.map((what) => make("button", { class: "large", click: () => this.#teach(what), text: say(`teaching.start_${what}`) }));
@@ -30,7 +31,8 @@ export class TeachingView {
       { class: "view" },
       make("h1", { text: this.title }),
       make("div", { class: "filter" }, make("label", { for: "teaching-station", text: say("filter.station") }), this.station),
-      this.labelled,
+      make("p", { class: "soft", text: say("teaching.explanation") }),
+      make("div", { class: "review-head" }, this.labelled, this.export),
       this.whyNot,
       this.problem,
       make("div", { class: "choices" }, cards),
@@ -63,6 +65,8 @@ export class TeachingView {
       const answer = await ask(`teaching?${new URLSearchParams({ station: key })}`);
       if (key !== this.key) return;
       this.jobs = answer.jobs;
+      this.export.href = `api/labels/export?${new URLSearchParams({ station: key })}`;
+      setHidden(this.export, answer.labelled.good + answer.labelled.defect === 0);
       setText(this.labelled, say("teaching.labelled", { good: answer.labelled.good, defect: answer.labelled.defect, unsure: answer.labelled.unsure }));
       setText(this.whyNot, answer.possible ? "" : (answer.why_not ?? ""));
       this.possible = answer.possible;
@@ -152,8 +156,9 @@ class JobPanel {
     this.badge = new Badge("medium");
     this.facts = make("span", { class: "soft" });
     this.lines = make("ol", { class: "job-lines", role: "log" });
+    this.box = make("details", {}, make("summary", { text: say("teaching.lines") }), this.lines);
     this.result = make("div", { class: "job-result" });
-    this.element = make("li", { class: "panel" }, make("div", { class: "bundle-head" }, this.badge.element, this.facts), this.lines, this.result);
+    this.element = make("li", { class: "panel" }, make("div", { class: "bundle-head" }, this.badge.element, this.facts), this.box, this.result);
   }
 
   render({ station, what, by, at, state, lines, bundle, result }, line) {
@@ -162,6 +167,7 @@ class JobPanel {
     renderEach(this.lines, lines.map((text, index) => ({ text, index })), ({ index }) => index, () => ({ element: make("li") }), ({ element }, { text }) => setText(element, text));
     if (this.state === state) return;
     this.state = state;
+    this.box.open = state !== "done"; // its result then says the same in words
     this.result.replaceChildren(...(result ? resultOf(result, station) : []));
     if (state === "done" && bundle) this.result.append(make("button", { class: "primary large", click: () => this.load(bundle), text: say("teaching.load", { name: bundle }) }));
   }

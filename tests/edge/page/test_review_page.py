@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -103,6 +104,30 @@ def test_undo_takes_back_the_last_label_and_shows_its_part(live: LivePage) -> No
         page.locator(".strip-label", has_text="Good").wait_for()
 
 
+def test_a_label_is_withdrawn_and_the_labels_are_exported(live: LivePage) -> None:
+    station, ids = inspect(live, "withdrawn", 0.6, 0.7)
+    with live.seen_by("emma") as page:
+        open_queue(page, live, station, 2)
+        wait_for_part(page, ids[1])
+        withdraw = page.locator("button", has_text="Withdraw this label")
+        assert not withdraw.is_visible(), "there is no label yet"
+        page.keyboard.press("g")
+        wait_for_part(page, ids[0])
+        page.keyboard.press("u")
+        wait_until(lambda: len(stored(page, station)) == 2, 60)
+        withdraw.click()
+        wait_until(lambda: stored(page, station) == {ids[1]: ("good", None)}, 60)
+        withdraw.wait_for(state="hidden")
+        page.goto(f"{live.address}#/teaching")
+        page.locator("#teaching-station").select_option(station.key)
+        page.locator(".summary", has_text="1 good").wait_for()
+        with page.expect_download() as download:
+            page.locator("a", has_text="Export labels").click()
+        assert download.value.suggested_filename.startswith("labels-")
+        with zipfile.ZipFile(download.value.path()) as labels:
+            assert sum("/good/" in name for name in labels.namelist()) == 1
+
+
 def test_the_slider_shows_false_rejects_and_escapes_as_it_moves(live: LivePage) -> None:
     station, ids = inspect(live, "slider", 0.2, 0.3, 0.48, 0.52, 0.6, 0.8)
     with live.seen_by("otto") as page:
@@ -135,7 +160,7 @@ def test_the_slider_shows_false_rejects_and_escapes_as_it_moves(live: LivePage) 
         page.locator("#threshold-slider").focus()
         page.keyboard.press("Home")
         assert counts() == ["3", "0", "6"]
-        page.locator("button", has_text="Back to the one in force").click()
+        page.locator("button", has_text="Back to the present one").click()
         assert counts() == ["1", "1", "3"]
         page.locator(".mistakes img").first.wait_for()
         assert page.locator("button", has_text="Set on the station").count() == 1

@@ -77,8 +77,8 @@ def test_the_loop_is_closed_on_the_page(live: LivePage, bundle: Bundle, folder: 
         page.locator(".summary", has_text="12 good, 3 defects, 0 unsure").wait_for()
         page.locator(".bundles li", has_text="disc").locator("text=In use").wait_for()
         page.locator("button", has_text="Teach the memory").click()
-        page.locator(".jobs .badge", has_text="Teaching: Memory").wait_for()
-        page.locator(".jobs .badge", has_text="Done: Memory").wait_for(timeout=300_000)
+        page.locator(".jobs .badge", has_text="Teaching is in progress: Memory").wait_for()
+        page.locator(".jobs .badge", has_text="Teaching is done: Memory").wait_for(timeout=300_000)
         page.locator(".job-result", has_text="now accepted").wait_for()
         check_legible(page)
         name = page.locator(".bundles li strong", has_text="disc-").first.text_content()
@@ -100,5 +100,5 @@ def test_the_loop_is_closed_on_the_page(live: LivePage, bundle: Bundle, folder: 
 def test_what_cannot_be_taught_says_why(live: LivePage) -> None:
     station = live.station("unlabelled")
     with live.seen_by("emma", f"#/teaching/{station.key}") as page:
-        page.locator(".problem", has_text="label some parts first").wait_for()
+        page.locator(".note", has_text="label some parts first").wait_for()
         assert page.locator(".choice button:enabled").count() == 0
