@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -56,14 +56,13 @@ class Progress:
             )
 
 
-def _bar(total: int, label: str, unit: str, done: int) -> tqdm[None] | None:
+def _bar(total: int, label: str, unit: str, done: int) -> tqdm[NoReturn] | None:
     """Return a bar; `None` on a box that teaches bundles, which has no tqdm."""
     try:
         from tqdm import tqdm
     except ModuleNotFoundError:
         return None
-    bar: tqdm[None] = tqdm(total=total, initial=done, desc=label, unit=unit, dynamic_ncols=True)
-    return bar
+    return tqdm(total=total, initial=done, desc=label, unit=unit, dynamic_ncols=True)
 
 
 def tracked(items: Iterable[T], total: int, label: str, unit: str) -> Iterator[T]:
