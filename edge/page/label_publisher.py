@@ -58,8 +58,9 @@ class LabelPublisher:
             self._new.set()
 
     def _send(self, session: Session) -> None:
-        for label in self._store.unpublished(limit=session.free):
-            if label.id not in self._sent:
+        # Those that the broker refuses stay unpublished, and must not keep newer ones from being sent.
+        for label in self._store.unpublished(limit=len(self._sent) + session.free):
+            if label.id not in self._sent and session.free:
                 self._sent.add(label.id)
                 topic = Topics(label.site, label.line, label.station).label
                 session.send("label", topic, to_message(label).to_json(), ("label", label.id))
