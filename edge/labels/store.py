@@ -17,12 +17,12 @@ from pydantic import ValidationError
 
 from edge_inspect.edge.contract.fields import format_time
 from edge_inspect.edge.contract.ids import sort_after
-from edge_inspect.edge.contract.messages import Verdict
+from edge_inspect.edge.contract.messages import Verdict, Word
 from edge_inspect.edge.errors import LabelError
 from edge_inspect.edge.files import write_atomically
 from edge_inspect.edge.frame.images import jpeg, png
 from edge_inspect.edge.labels import file
-from edge_inspect.edge.labels.label import Label, PartKey, Word
+from edge_inspect.edge.labels.label import Label, PartKey
 from edge_inspect.edge.sqlite_file import transaction
 
 log = logging.getLogger(__name__)

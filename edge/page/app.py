@@ -12,8 +12,7 @@ from starlette.staticfiles import StaticFiles
 
 from edge_inspect.edge.page import gate, live_routes, login_routes, review_routes, teaching_routes
 from edge_inspect.edge.page.guard import EXCEPTION_HANDLERS
-from edge_inspect.edge.page.page import Page
-from edge_inspect.edge.page.settings import PageSettings
+from edge_inspect.edge.page.page import Page, page_of
 
 STATIC = Path(__file__).parent / "static"
 """Folder of the files that browsers load."""
@@ -53,6 +52,5 @@ async def _index(request: Request) -> Response:
 
 
 async def _texts(request: Request) -> Response:
-    settings: PageSettings = request.app.state.page.settings
-    file = settings.texts or STATIC / "texts.json"
+    file = page_of(request).settings.texts or STATIC / "texts.json"
     return FileResponse(file, media_type="application/json", headers={"Cache-Control": "no-cache"})

@@ -6,7 +6,8 @@ import asyncio
 import contextlib
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from typing import Any
 
 from starlette.responses import Response
@@ -39,8 +40,7 @@ def to_event(name: str, data: bytes) -> bytes:
 class _Listener:
     """What waits for one browser."""
 
-    def __init__(self, is_allowed: Callable[[], bool]) -> None:
-        self.is_allowed = is_allowed
+    def __init__(self) -> None:
         self.waiting: asyncio.Queue[bytes] = asyncio.Queue(_MOST_WAITING)
         self.ended = asyncio.Event()
 
@@ -68,29 +68,29 @@ class EventStream:
 
     async def run(self) -> None:
         """Send changes until this task is cancelled."""
-        async with _task(self._keep_alive()):
+        keeping_alive = asyncio.ensure_future(self._keep_alive())
+        try:
             while True:
                 await self._changed.wait()
                 self._changed.clear()
                 self._send(to_event("change", self._line.changes()))
                 await asyncio.sleep(TICK_S)
+        finally:
+            keeping_alive.cancel()
 
     def send(self, name: str, data: dict[str, Any]) -> None:
         """Send an event of another kind, such as `label` or `teaching`, to every browser at once."""
         self._send(to_event(name, json.dumps(data, allow_nan=False, separators=(",", ":")).encode()))
 
-    def response(self, is_allowed: Callable[[], bool]) -> Response:
-        """Return the response to a browser that begins to listen.
-
-        Args:
-            is_allowed: Returns whether the browser may still listen. It is asked every `KEEP_ALIVE_S` seconds.
+    def response(self) -> Response:
+        """Return the response to a browser that begins to listen. The page's gate ends it with the session.
 
         Raises:
             TooManyStreams: There are as many as possible.
         """
         if self._closed or len(self._listeners) >= self._most:
             raise TooManyStreams
-        return _EventResponse(self, is_allowed)
+        return _EventResponse(self._listen)
 
     def close(self) -> None:
         """End all responses, and accept no more."""
@@ -101,9 +101,6 @@ class EventStream:
     async def _keep_alive(self) -> None:
         while True:
             await asyncio.sleep(KEEP_ALIVE_S)
-            for listener in self._listeners:
-                if not listener.is_allowed():
-                    listener.ended.set()
             self._send(b": alive\n\n")
 
     def _send(self, event: bytes) -> None:
@@ -117,8 +114,8 @@ class EventStream:
                 listener.ended.set()
 
     @contextlib.contextmanager
-    def _listen(self, is_allowed: Callable[[], bool]) -> Any:
-        listener = _Listener(is_allowed)
+    def _listen(self) -> Iterator[_Listener]:
+        listener = _Listener()
         listener.waiting.put_nowait(b"retry: 1000\n\n" + to_event("snapshot", self._line.snapshot()))
         self._listeners.add(listener)
         try:
@@ -132,14 +129,14 @@ class _EventResponse(Response):
 
     media_type = "text/event-stream"
 
-    def __init__(self, stream: EventStream, is_allowed: Callable[[], bool]) -> None:
+    def __init__(self, listen: Callable[[], AbstractContextManager[_Listener]]) -> None:
         super().__init__(headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
         del self.headers["content-length"]
-        self._stream, self._is_allowed = stream, is_allowed
+        self._listen = listen
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-        with self._stream._listen(self._is_allowed) as listener:  # noqa: SLF001 (one class in two parts)
+        with self._listen() as listener:
             ways_to_end = [self._send_all(listener, send), _until_gone(receive), listener.ended.wait()]
             tasks = [asyncio.ensure_future(way) for way in ways_to_end]
             try:
@@ -161,13 +158,3 @@ class _EventResponse(Response):
 async def _until_gone(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
-
-
-@contextlib.asynccontextmanager
-async def _task(work: Any) -> Any:
-    """Run a coroutine beside the block, and cancel it after the block."""
-    task = asyncio.ensure_future(work)
-    try:
-        yield
-    finally:
-        task.cancel()
