@@ -267,9 +267,7 @@ def test_evidence_that_the_configuration_names_no_more_is_forgotten(page: Page) 
     assert page.ids() == []
 
 
-def test_two_thousand_parts_are_listed_without_opening_them_again(
-    page: Page, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_two_thousand_parts_are_listed_without_opening_them_again(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
     page.parts.close()
     folder = save(page.evidence, verdict(1))
     text = json.loads(next((folder / "verdicts").iterdir()).read_text())
