@@ -30,7 +30,7 @@ def add_teach(parser: argparse.ArgumentParser) -> None:
     )
     parser.epilog = (
         "Example: calibrate teach bundles/bottle --labels /var/lib/edge-inspect-page/labels --out bundles/bottle-2; "
-        "then load it with edge-inspect command bundle, which puts it on trial"
+        "then load it with edge-inspect command bundle NAME, which puts it on trial"
     )
     parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="the bundle to teach, a folder or a .zip")
     parser.add_argument(
