@@ -32,7 +32,6 @@ Looking at a bundle, and the next one:
     compiling.py          `compile`: engines for this box
     torch_route.py        `compile --via torch-tensorrt`, for comparison
     signing.py            `keygen` and `sign`
-    signing_options.py    the options of `keygen` and `sign`
     line/                 `threshold`: a bundle with thresholds from the line's own parts
     teach/                `teach`: a bundle taught by parts that people have labelled
 """

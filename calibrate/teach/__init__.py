@@ -3,7 +3,6 @@
 options.py           the options of the command, and what it prints
 labelled_parts.py    the labelled parts, from the store of labels or from a folder
 next_bundle.py       from the labelled parts to the next bundle
-taught.py            the result of teaching
 memory.py            the memory grows by what labelled good parts show
 banks.py             the memory's prototypes in the ONNX of every precision
 candidates.py        positions that the memory does not explain, and the prototypes chosen among them

@@ -70,11 +70,6 @@ class LabelledParts(NamedTuple):
         """Good parts and defects."""
         return [*self.good, *self.defects]
 
-    @property
-    def counts(self) -> dict[str, int]:
-        """Number of parts with each word."""
-        return {"good": len(self.good), "defect": len(self.defects), "unsure": self.unsure}
-
 
 def read_parts(folder: Path, bits: int | None, station: str | None = None) -> LabelledParts:
     """Return the labelled parts of a folder.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -14,24 +14,69 @@ from edge_inspect.calibrate.engines import engines_forgotten
 from edge_inspect.calibrate.golden import LEAST_TOLERANCE, MARGIN
 from edge_inspect.calibrate.line.next_bundle import recounted
 from edge_inspect.calibrate.manifest import ManifestDraft
-from edge_inspect.calibrate.teach.judgement import changes, found_kinds, judge
+from edge_inspect.calibrate.teach.judgement import Changes, changes, found_kinds, judge
 from edge_inspect.calibrate.teach.labelled_parts import Contradiction, LabelledParts, frame_of
-from edge_inspect.calibrate.teach.taught import Taught, What
 from edge_inspect.calibrate.teach.threshold_rule import AIM, TaughtThreshold, taught_threshold
 from edge_inspect.calibrate.teach.written_bundle import write_signed
 from edge_inspect.edge.bundle.bundle import Bundle
 from edge_inspect.edge.bundle.manifest import GOLDEN, PARENT, REPORT, TAUGHT, DefectsFound, FlawsFound, Thresholds
+from edge_inspect.edge.bundle.promise import promise_of
 from edge_inspect.edge.contract.fields import Precision
 from edge_inspect.edge.engines.opening import open_checked_engine
 from edge_inspect.edge.errors import BundleError, UsageError
 from edge_inspect.edge.text import clean
 
+What = Literal["threshold", "memory"]
 Say = Callable[[str], None]
 
 LESSON = "report/teaching.json"
 """File in the bundle with the labelled parts that it was taught by."""
 PAGE = "report/index.html"
 """The parent's report. A bundle with another memory does not keep it, because its figures are the parent's."""
+
+
+class Taught(NamedTuple):
+    """The result of teaching.
+
+    Attributes:
+        bundle: The new bundle.
+        what: What was taught.
+        precision: Precision of the thresholds and verdicts here: the one that a station would run on this machine.
+        before: Threshold of the parent in that precision.
+        after: Threshold of the new bundle.
+        prototypes: Number of prototypes in each bank before and afterwards; `None` without a memory.
+        labels: The labelled parts.
+        rule: How the threshold was found.
+        changes: Verdicts that change among the labelled parts.
+        contradictions: Labelled parts that could not be learned as their label says.
+    """
+
+    bundle: Bundle
+    what: What
+    precision: Precision
+    before: float
+    after: float
+    prototypes: tuple[int, int] | None
+    labels: LabelledParts
+    rule: TaughtThreshold
+    changes: Changes
+    contradictions: list[Contradiction]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the result as `--json` writes it."""
+        pair = None if self.prototypes is None else dict(zip(("before", "after"), self.prototypes, strict=True))
+        return {
+            "bundle": self.bundle.manifest.name,
+            "digest": self.bundle.digest,
+            "what": self.what,
+            "precision": self.precision,
+            "threshold": {"before": self.before, "after": self.after},
+            "prototypes": pair,
+            "labels": _counts(self.labels),
+            "changes": self.changes._asdict(),
+            "contradictions": [each.as_dict() for each in self.contradictions],
+            "promise": promise_of(self.bundle.manifest).lines,
+        }
 
 
 class _Lesson(NamedTuple):
@@ -215,7 +260,7 @@ class _Making:
         return {
             "parent": {"name": parent.manifest.name, "digest": parent.digest},
             "what": "memory" if self._lesson.networks else "threshold",
-            "labels": self._parts.counts,
+            "labels": _counts(self._parts),
             "prototypes": None if self._lesson.prototypes is None else list(self._lesson.prototypes),
             "scored": self._rule.wrong,
             "above": self._rule.above,
@@ -294,6 +339,10 @@ class _Making:
                     )
                 )
         return found
+
+
+def _counts(parts: LabelledParts) -> dict[str, int]:
+    return {"good": len(parts.good), "defect": len(parts.defects), "unsure": parts.unsure}
 
 
 def _learned(parent: Bundle) -> set[str]:
