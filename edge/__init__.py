@@ -58,6 +58,7 @@ The state of the box:
     threads.py          waits for the end of a thread, and leaves one behind that hangs
     log_limit.py        limits how often the same line is logged
     files.py            writes files completely or not at all
+    sqlite_file.py      what SQLite files share: one process writes, a change is whole, damage is found
     text.py             escapes characters in text from outside that cannot be shown
 """
 

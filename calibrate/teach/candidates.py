@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_inspect.calibrate.teach.probe import Observation
+from edge_inspect.edge.engines.memory_probe import Observation
 
 Floats = NDArray[np.float32]
 

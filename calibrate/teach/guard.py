@@ -18,8 +18,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_inspect.calibrate.teach.probe import Observation
 from edge_inspect.edge.bundle.manifest import Thresholds
+from edge_inspect.edge.engines.memory_probe import Observation
 
 Floats = NDArray[np.float32]
 

@@ -17,9 +17,9 @@ from edge_inspect.calibrate.teach.banks import MULTIPLE, Addition, Bank, Floats,
 from edge_inspect.calibrate.teach.candidates import Candidates, Collector, choose
 from edge_inspect.calibrate.teach.guard import ROUNDS, Exhibit, exhibit_of, too_near
 from edge_inspect.calibrate.teach.labelled_parts import Contradiction, LabelledPart, LabelledParts, frame_of
-from edge_inspect.calibrate.teach.probe import Probe
 from edge_inspect.edge.bundle.bundle import Bundle
 from edge_inspect.edge.bundle.manifest import model_file
+from edge_inspect.edge.engines.memory_probe import MemoryProbe
 from edge_inspect.edge.engines.openvino import OpenVinoEngine
 from edge_inspect.edge.errors import BundleError, UsageError
 
@@ -98,7 +98,7 @@ class _Growing:
         collector = Collector(len(parts.good), limits.pixel)
         self.good: list[LabelledPart] = []
         self._exhibits: list[Exhibit] = []
-        with Probe(parent, banks) as probe:
+        with MemoryProbe(parent, banks) as probe:
             for part in parts.good:
                 seen = probe.observe(frame_of(part, parent.fit.bits))
                 if seen.found:
@@ -187,7 +187,7 @@ class _Growing:
         if not self._exhibits:
             return []
         parts, bits = {part.id: part for part in self._parts.defects}, self._parent.fit.bits
-        with Probe(draft(self._parent, self.networks(0, [model_file("fp32")])), self._banks) as probe:
+        with MemoryProbe(draft(self._parent, self.networks(0, [model_file("fp32")])), self._banks) as probe:
             after = [probe.observe(frame_of(parts[each.id], bits)).values for each in self._exhibits]
         return [(each, values) for each, values in zip(self._exhibits, after, strict=True) if not each.is_kept(values)]
 

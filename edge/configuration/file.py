@@ -33,8 +33,6 @@ from edge_inspect.edge.mqtt.credentials import (
     credential_path,
     credential_remedy,
 )
-from edge_inspect.edge.page.texts import read_texts
-from edge_inspect.edge.page.users import no_users, read_users
 from edge_inspect.edge.triggers import check_trigger
 
 if TYPE_CHECKING:
@@ -232,6 +230,9 @@ def check_page_settings(path: Path, settings: PageSettings) -> list[str]:
     Raises:
         ConfigurationError: Something is missing or cannot be used; the message lists all of it.
     """
+    from edge_inspect.edge.page.texts import read_texts
+    from edge_inspect.edge.page.users import no_users, read_users
+
     mistakes, unseen = check_credentials(settings.mqtt)
     mistakes += _look_at_host("listen.host", settings.listen.host)
     mistakes += _look_at_new_folder("data", settings.data)

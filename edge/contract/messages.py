@@ -35,6 +35,8 @@ from edge_inspect.edge.contract.fields import (
 )
 from edge_inspect.edge.contract.ids import uuid7
 
+Word = Literal["good", "defect", "unsure"]
+"""What a person may say about a part."""
 State = Literal["starting", "online", "degraded", "paused", "stopping", "offline"]
 
 
@@ -208,7 +210,7 @@ class LabelMessage(Payload):
     )
     at: Time = Field(description="time at which the person said so")
     by: Name = Field(description="name of the person")
-    word: Literal["good", "defect", "unsure"] | None = Field(
+    word: Word | None = Field(
         description="what the person says the part is; null: the person withdraws what was said about it before"
     )
     defect_class: Name | None = Field(

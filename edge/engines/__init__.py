@@ -10,6 +10,7 @@ base.py            the steps that all engines share: fit, tiles, score, close
 opening.py         chooses, opens and checks an engine, and falls back to the next one if it fails
 golden.py          compares an engine's maps of the golden frames with the bundle's
 openvino.py        the engine for any processor
+memory_probe.py    the float32 network, opened where a memory compares
 openvino_sums.py   computes residual additions in INT8 inside convolutions, for OpenVINO on AMX
 tensorrt/          the engine for NVIDIA GPUs
 

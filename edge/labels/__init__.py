@@ -9,5 +9,5 @@
 label.py    one label: good, defect with a class, unsure, or withdrawn
 store.py    the history of all labels, the present word on each part, undo
 file.py     opens the SQLite file, locks it, and sets a damaged one aside
-export.py   writes labelled pictures as a folder or a zip in the layout that `edge-train` reads
+export.py   packs labelled pictures as a zip in the layout that `edge-train` reads
 """

@@ -1,9 +1,9 @@
-"""Writes labelled pictures as a folder or a zip, in the plain layout that `edge-train --data` reads.
+"""Packs labelled pictures as a zip, in the plain layout that `edge-train --data` reads.
 
-    DIR/<site>.<line>.<station>/good/<id>.jpg               parts that are good
-    DIR/<site>.<line>.<station>/defects/<id>.jpg            defects without a class
-    DIR/<site>.<line>.<station>/defects/<class>/<id>.jpg    defects of a class
-    DIR/<site>.<line>.<station>/labels.jsonl                the label of each picture: who, when, and the verdict
+    <site>.<line>.<station>/good/<id>.jpg               parts that are good
+    <site>.<line>.<station>/defects/<id>.jpg            defects without a class
+    <site>.<line>.<station>/defects/<class>/<id>.jpg    defects of a class
+    <site>.<line>.<station>/labels.jsonl                the label of each picture: who, when, and the verdict
 
 `<id>` is the id of the verdict. Parts that are labelled `unsure` are left out.
 """
@@ -20,8 +20,6 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from edge_inspect.edge.errors import LabelError
-from edge_inspect.edge.files import new_folder
 from edge_inspect.edge.labels.label import Label
 from edge_inspect.edge.text import clean
 
@@ -31,36 +29,10 @@ _LONGEST_NAME = 80  # bytes; a file system allows 255
 
 
 class ExportedFile(NamedTuple):
-    """One file of an export: its path below the export's folder, and its content."""
+    """One file of an export: its path in the zip, and its content."""
 
     path: str
     data: bytes
-
-
-def export_folder(labels: Iterable[Label], pictures: Path, out: Path) -> int:
-    """Write labelled pictures to a new folder, which appears whole or not at all; return the number of pictures.
-
-    Args:
-        labels: Labels with the present word of each part, as `LabelStore.current` returns them.
-        pictures: Folder of the store's pictures.
-        out: Folder to create.
-
-    Raises:
-        LabelError: The folder exists or cannot be written.
-    """
-    count = 0
-    try:
-        with new_folder(out) as folder:
-            for file in export_files(labels, pictures):
-                place = folder / file.path
-                place.parent.mkdir(parents=True, exist_ok=True)
-                place.write_bytes(file.data)
-                count += not file.path.endswith(".jsonl")
-    except OSError as problem:
-        raise LabelError(
-            f"{clean(out)}: {problem.strerror or problem}; name a new folder on a disk with room"
-        ) from problem
-    return count
 
 
 def export_zip(labels: Iterable[Label], pictures: Path) -> Iterator[bytes]:

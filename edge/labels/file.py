@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
 import sqlite3
 from contextlib import closing, suppress
-from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
 
+from edge_inspect.edge import sqlite_file
 from edge_inspect.edge.errors import LabelError
+from edge_inspect.edge.sqlite_file import check, is_damage, is_empty, set_aside
 
 log = logging.getLogger(__name__)
 
@@ -37,16 +36,6 @@ PRAGMA application_id = {_APPLICATION_ID};
 PRAGMA user_version = {_FORMAT};
 COMMIT;
 """
-# Python 3.10 does not report SQLite's error codes. Every other error than these is damage.
-_NOT_DAMAGE = {
-    "disk I/O error",
-    "database or disk is full",
-    "unable to open database file",
-    "attempt to write a readonly database",
-    "database is locked",
-    "locking protocol",
-    "access permission denied",
-}
 _WAIT_S = 5.0
 
 
@@ -58,21 +47,13 @@ def lock(path: Path) -> int:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        return sqlite_file.lock(path)
+    except sqlite_file.InUse as owner:
+        raise LabelError(
+            f"labels {path}: {owner} uses them; stop that process, or give each page its own folder of data"
+        ) from owner
     except OSError as problem:
         raise LabelError(f"labels {path}: {problem.strerror}; let this user write to {path.parent}") from problem
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as problem:
-        owner = os.read(descriptor, 32).decode(errors="replace").strip() or "unknown"
-        os.close(descriptor)
-        raise LabelError(
-            f"labels {path}: process {owner} uses them; stop that process, or give each page its own folder of data"
-        ) from problem
-    with suppress(OSError):  # the number is needed only for the message above
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
-    return descriptor
 
 
 def open_for_writing(path: Path) -> tuple[sqlite3.Connection, Path | None]:
@@ -87,9 +68,9 @@ def open_for_writing(path: Path) -> tuple[sqlite3.Connection, Path | None]:
     try:
         return _verified(path, create=True), None
     except (sqlite3.DatabaseError, UnicodeDecodeError) as damage:
-        if str(damage) in _NOT_DAMAGE:
+        if not is_damage(damage):
             raise LabelError(f"labels {path}: {damage}; {_remedy(path)}") from damage
-        aside = _set_aside(path)
+        aside = set_aside(path)
         connection = _verified(path, create=True)
         kept = _salvage(connection, aside)
         log.error(
@@ -130,10 +111,9 @@ def _remedy(path: Path) -> str:
 def _verified(path: Path, *, create: bool) -> sqlite3.Connection:
     connection = _connect(path, create=create)
     try:
-        schema = _schema(connection)
         (application,) = connection.execute("PRAGMA application_id").fetchone()
         (version,) = connection.execute("PRAGMA user_version").fetchone()
-        if create and not schema and application == 0:
+        if create and is_empty(connection) and application == 0:
             connection.executescript(_SCHEMA)
         elif application != _APPLICATION_ID:
             raise LabelError(f"labels {path}: this is the SQLite file of another program; name another folder")
@@ -143,7 +123,7 @@ def _verified(path: Path, *, create: bool) -> sqlite3.Connection:
                 "use the version of edge-inspect that wrote it"
             )
         else:
-            _check(connection, schema)
+            check(connection, _SCHEMA)
     except BaseException:
         connection.close()
         raise
@@ -160,29 +140,6 @@ def _connect(path: Path, *, create: bool) -> sqlite3.Connection:
     connection = sqlite3.connect(address, uri=True, isolation_level=None, check_same_thread=False, timeout=_WAIT_S)
     connection.execute("PRAGMA synchronous = FULL")
     return connection
-
-
-def _schema(connection: sqlite3.Connection) -> list[tuple[Any, ...]]:
-    query = "SELECT type, name, tbl_name, sql FROM sqlite_master WHERE name != 'sqlite_sequence' ORDER BY name"
-    return connection.execute(query).fetchall()
-
-
-def _check(connection: sqlite3.Connection, schema: list[tuple[Any, ...]]) -> None:
-    with closing(sqlite3.connect(":memory:", isolation_level=None)) as fresh:
-        fresh.executescript(_SCHEMA)
-        if schema != _schema(fresh):
-            raise sqlite3.DatabaseError("the tables were changed by another program")
-    (report,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
-    if report != "ok":
-        raise sqlite3.DatabaseError(report)
-
-
-def _set_aside(path: Path) -> Path:
-    aside = path.with_name(f"{path.name}.corrupt-{datetime.now(timezone.utc):%Y%m%dT%H%M%S.%fZ}")
-    for suffix in ("-wal", "-shm", ""):
-        with suppress(FileNotFoundError):
-            os.rename(f"{path}{suffix}", f"{aside}{suffix}")
-    return aside
 
 
 def _salvage(connection: sqlite3.Connection, damaged: Path) -> int:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import unicodedata
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from edge_inspect.edge.contract.fields import Time, Uuid7, utc_now
 from edge_inspect.edge.contract.ids import uuid7
-from edge_inspect.edge.contract.messages import Verdict
+from edge_inspect.edge.contract.messages import Verdict, Word
 from edge_inspect.edge.contract.topics import check_level
 from edge_inspect.edge.text import clean
 
-Word = Literal["good", "defect", "unsure"]
 LONGEST_CLASS = 64
 
 

@@ -17,16 +17,16 @@ from pydantic import ValidationError
 
 from edge_inspect.edge.contract.fields import format_time
 from edge_inspect.edge.contract.ids import sort_after
-from edge_inspect.edge.contract.messages import Verdict
+from edge_inspect.edge.contract.messages import Verdict, Word
 from edge_inspect.edge.errors import LabelError
 from edge_inspect.edge.files import write_atomically
+from edge_inspect.edge.frame.images import jpeg, png
 from edge_inspect.edge.labels import file
-from edge_inspect.edge.labels.label import Label, PartKey, Word
-from edge_inspect.edge.outbox.file import transaction
+from edge_inspect.edge.labels.label import Label, PartKey
+from edge_inspect.edge.sqlite_file import transaction
 
 log = logging.getLogger(__name__)
 
-_PNG, _JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
 # A label counts unless it is an undo, or an undo has taken it back.
 _COUNTS = "undoes IS NULL AND NOT EXISTS (SELECT 1 FROM labels AS later WHERE later.undoes = labels.id)"
 
@@ -111,13 +111,12 @@ class LabelStore:
         Raises:
             LabelError: The label cannot be written, or no picture of the part is known.
         """
+        if picture is not None:  # outside the lock, because the disk may be slow
+            digest = hashlib.sha256(picture).hexdigest()
+            files = {"picture": self._keep(picture, _suffix(picture)), "picture_sha256": digest}
+            label = label.model_copy(update={**files, "map": None if map is None else self._keep(map, ".map.png")})
         with self._lock:
-            if picture is None:
-                stored = self._with_last_picture(label)
-            else:
-                digest = hashlib.sha256(picture).hexdigest()
-                files = {"picture": self._keep(picture, _suffix(picture)), "picture_sha256": digest}
-                stored = label.model_copy(update={**files, "map": None if map is None else self._keep(map, ".map.png")})
+            stored = self._with_last_picture(label) if picture is None else label
             self._insert(stored)
             return stored
 
@@ -313,8 +312,8 @@ def _label(row: tuple[Any, ...]) -> Label:
 
 
 def _suffix(picture: bytes) -> str:
-    if picture.startswith(_PNG):
+    if picture.startswith(png.SIGNATURE):
         return ".png"
-    if picture.startswith(_JPEG):
+    if picture.startswith(jpeg.SIGNATURE):
         return ".jpg"
     raise LabelError("the picture is neither PNG nor JPEG; a part without a picture cannot be labelled")

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import fcntl
 import logging
-import os
 import sqlite3
-from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
-from datetime import datetime, timezone
+from contextlib import closing, suppress
 from pathlib import Path
 
+from edge_inspect.edge import sqlite_file
 from edge_inspect.edge.errors import OutboxError
 from edge_inspect.edge.outbox import Entry
 from edge_inspect.edge.outbox.fault import ERRNO_REMEDIES
+from edge_inspect.edge.sqlite_file import check, is_damage, is_empty, set_aside
 
 log = logging.getLogger(__name__)
 
@@ -43,17 +41,6 @@ PRAGMA application_id = {_APPLICATION_ID};
 PRAGMA user_version = {_FORMAT};
 COMMIT;
 """
-# Python 3.10 does not report SQLite's error codes. These are the texts of IOERR, FULL, CANTOPEN, READONLY, BUSY,
-# PROTOCOL and PERM.
-_NOT_DAMAGE = {
-    "disk I/O error",
-    "database or disk is full",
-    "unable to open database file",
-    "attempt to write a readonly database",
-    "database is locked",
-    "locking protocol",
-    "access permission denied",
-}
 # Longest waits for another program that holds the file: at the opening, and later, when a part waits only once.
 _OPENING_WAIT_S, _WAIT_MS = 5.0, 200
 # The column `topic` contains the entry's address. It keeps its old name so that files of earlier versions can be read.
@@ -71,24 +58,15 @@ def lock(path: Path) -> int:
             f"outbox {path}: there is no folder {path.parent}; make it, or set outbox.path to another file"
         )
     try:
-        descriptor = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        return sqlite_file.lock(path)
+    except sqlite_file.InUse as owner:
+        raise OutboxError(
+            f"outbox {path}: {owner} uses it; stop that process, or give each service its own outbox.path"
+        ) from owner
     except OSError as problem:
         rights = f"let this user write to {path.parent}, or change outbox.path"
         remedy = ERRNO_REMEDIES.get(problem.errno or 0, rights)
         raise OutboxError(f"outbox {path}: {problem.strerror}; {remedy}") from problem
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as problem:
-        owner = os.read(descriptor, 32).decode(errors="replace").strip() or "unknown"
-        os.close(descriptor)
-        raise OutboxError(
-            f"outbox {path}: process {owner} uses it; stop that process, or give each service its own outbox.path"
-        ) from problem
-    # The number is needed only for the message above. So a full disk must not prevent the start of the service.
-    with suppress(OSError):
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
-    return descriptor
 
 
 def connect(path: Path) -> sqlite3.Connection:
@@ -110,20 +88,6 @@ def set_patience(connection: sqlite3.Connection, *, waits: bool) -> None:
     connection.execute(f"PRAGMA busy_timeout = {_WAIT_MS if waits else 0}")
 
 
-@contextmanager
-def transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    """Run the block as one transaction: all of its changes are made, or none."""
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:
-            with suppress(sqlite3.Error):
-                connection.execute("ROLLBACK")
-        raise
-
-
 def open_file(path: Path) -> tuple[sqlite3.Connection, Path | None]:
     """Open or create the file. A damaged file is renamed, and a new one is created.
 
@@ -137,9 +101,9 @@ def open_file(path: Path) -> tuple[sqlite3.Connection, Path | None]:
     try:
         return _verified(path), None
     except (sqlite3.DatabaseError, UnicodeDecodeError) as damage:
-        if str(damage) in _NOT_DAMAGE:
+        if not is_damage(damage):
             raise
-        aside = _set_aside(path)
+        aside = set_aside(path)
         log.error(
             "outbox %s: the file is damaged (%s); it was renamed to %s and a new one was created", path, damage, aside
         )
@@ -189,10 +153,9 @@ def read_damaged(path: Path, damaged: Path) -> tuple[list[Entry], dict[str, int]
 def _verified(path: Path) -> sqlite3.Connection:
     connection = connect(path)
     try:
-        schema = _schema(connection)
         (application,) = connection.execute("PRAGMA application_id").fetchone()
         (version,) = connection.execute("PRAGMA user_version").fetchone()
-        if not schema and application == 0:
+        if is_empty(connection) and application == 0:
             connection.executescript(_SCHEMA)
         elif application != _APPLICATION_ID:
             raise OutboxError(
@@ -204,34 +167,16 @@ def _verified(path: Path) -> sqlite3.Connection:
                 "drain it with the version that made it, then delete it"
             )
         else:
-            _check(connection, schema)
+            _check(connection)
     except BaseException:
         connection.close()
         raise
     return connection
 
 
-def _schema(connection: sqlite3.Connection) -> list[tuple[object, ...]]:
-    return connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY name").fetchall()
-
-
-def _check(connection: sqlite3.Connection, schema: list[tuple[object, ...]]) -> None:
+def _check(connection: sqlite3.Connection) -> None:
     """Raise sqlite3.DatabaseError, as SQLite itself does, for every damage that would show later in a put."""
-    with closing(sqlite3.connect(":memory:", isolation_level=None)) as fresh:
-        fresh.executescript(_SCHEMA)
-        if schema != _schema(fresh):
-            raise sqlite3.DatabaseError("the tables were changed by another program")
-    (report,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
-    if report != "ok":
-        raise sqlite3.DatabaseError(report)
+    check(connection, _SCHEMA)
     for table, holds in _ROWS_HOLD.items():
         if connection.execute(f"SELECT 1 FROM {table} WHERE NOT ({holds}) LIMIT 1").fetchone():
             raise sqlite3.DatabaseError(f"a row of the table {table} contains impossible values")
-
-
-def _set_aside(path: Path) -> Path:
-    aside = path.with_name(f"{path.name}.corrupt-{datetime.now(timezone.utc):%Y%m%dT%H%M%S.%fZ}")
-    for suffix in ("-wal", "-shm", ""):
-        with suppress(FileNotFoundError):
-            os.rename(f"{path}{suffix}", f"{aside}{suffix}")
-    return aside

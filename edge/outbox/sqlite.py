@@ -30,15 +30,9 @@ from edge_inspect.edge.errors import OutboxError
 from edge_inspect.edge.outbox import KINDS, REFUSED, BoundedOutbox, Depth, Entry, WhenFull, statements
 from edge_inspect.edge.outbox.entry_queue import EntryQueue
 from edge_inspect.edge.outbox.fault import Fault, describe
-from edge_inspect.edge.outbox.file import (
-    connect,
-    lock,
-    open_file,
-    read_damaged,
-    set_patience,
-    transaction,
-)
+from edge_inspect.edge.outbox.file import connect, lock, open_file, read_damaged, set_patience
 from edge_inspect.edge.outbox.keeper import Checkpointer, Flusher
+from edge_inspect.edge.sqlite_file import transaction
 
 log = logging.getLogger(__name__)
 

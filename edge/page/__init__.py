@@ -20,6 +20,7 @@ What browsers get and send:
     server.py             the HTTP server
     http_connection.py    one browser's connection
     texts.py              the visible texts: English, and a plant's translation of them
+    request_fields.py     what browsers send: a JSON object, the station it is about
     live_routes.py        the routes of the live view
     event_stream.py       sends changes to the browsers
     drawing.py            scales pictures, and colours maps

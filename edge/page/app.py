@@ -13,8 +13,7 @@ from starlette.staticfiles import StaticFiles
 
 from edge_inspect.edge.page import gate, live_routes, login_routes, review_routes, teaching_routes
 from edge_inspect.edge.page.guard import EXCEPTION_HANDLERS
-from edge_inspect.edge.page.page import Page
-from edge_inspect.edge.page.settings import PageSettings
+from edge_inspect.edge.page.page import Page, page_of
 from edge_inspect.edge.page.texts import served_texts
 
 STATIC = Path(__file__).parent / "static"
@@ -55,6 +54,5 @@ async def _index(request: Request) -> Response:
 
 
 async def _texts(request: Request) -> Response:
-    settings: PageSettings = request.app.state.page.settings
-    texts = await run_in_threadpool(served_texts, settings.texts)
+    texts = await run_in_threadpool(served_texts, page_of(request).settings.texts)
     return JSONResponse(texts, headers={"Cache-Control": "no-cache"})

@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 import json
 import logging
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from typing import Any
 
 from starlette.responses import Response
@@ -66,26 +68,29 @@ class EventStream:
 
     async def run(self) -> None:
         """Send changes until this task is cancelled."""
-        async with _task(self._keep_alive()):
+        keeping_alive = asyncio.ensure_future(self._keep_alive())
+        try:
             while True:
                 await self._changed.wait()
                 self._changed.clear()
                 self._send(to_event("change", self._line.changes()))
                 await asyncio.sleep(TICK_S)
+        finally:
+            keeping_alive.cancel()
 
     def send(self, name: str, data: dict[str, Any]) -> None:
         """Send an event of another kind, such as `label` or `teaching`, to every browser at once."""
         self._send(to_event(name, json.dumps(data, allow_nan=False, separators=(",", ":")).encode()))
 
     def response(self) -> Response:
-        """Return the response to a browser that begins to listen. The gate ends it when the session ends.
+        """Return the response to a browser that begins to listen. The page's gate ends it with the session.
 
         Raises:
             TooManyStreams: There are as many as possible.
         """
         if self._closed or len(self._listeners) >= self._most:
             raise TooManyStreams
-        return _EventResponse(self)
+        return _EventResponse(self._listen)
 
     def close(self) -> None:
         """End all responses, and accept no more."""
@@ -109,7 +114,7 @@ class EventStream:
                 listener.ended.set()
 
     @contextlib.contextmanager
-    def _listen(self) -> Any:
+    def _listen(self) -> Iterator[_Listener]:
         listener = _Listener()
         listener.waiting.put_nowait(b"retry: 1000\n\n" + to_event("snapshot", self._line.snapshot()))
         self._listeners.add(listener)
@@ -124,14 +129,14 @@ class _EventResponse(Response):
 
     media_type = "text/event-stream"
 
-    def __init__(self, stream: EventStream) -> None:
+    def __init__(self, listen: Callable[[], AbstractContextManager[_Listener]]) -> None:
         super().__init__(headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
         del self.headers["content-length"]
-        self._stream = stream
+        self._listen = listen
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-        with self._stream._listen() as listener:  # noqa: SLF001 (one class in two parts)
+        with self._listen() as listener:
             ways_to_end = [self._send_all(listener, send), _until_gone(receive), listener.ended.wait()]
             tasks = [asyncio.ensure_future(way) for way in ways_to_end]
             try:
@@ -153,13 +158,3 @@ class _EventResponse(Response):
 async def _until_gone(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
-
-
-@contextlib.asynccontextmanager
-async def _task(work: Any) -> Any:
-    """Run a coroutine beside the block, and cancel it after the block."""
-    task = asyncio.ensure_future(work)
-    try:
-        yield
-    finally:
-        task.cancel()

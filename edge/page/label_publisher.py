@@ -6,7 +6,7 @@ import logging
 import threading
 
 from edge_inspect.edge.contract.messages import LabelMessage
-from edge_inspect.edge.contract.topics import Topics
+from edge_inspect.edge.contract.topics import TOPIC_ROOT, Topics
 from edge_inspect.edge.errors import LabelError
 from edge_inspect.edge.labels.label import Label
 from edge_inspect.edge.labels.store import LabelStore
@@ -47,19 +47,25 @@ class LabelPublisher:
             log.error("labels are not published now: %s", error)
 
     def _settle(self, session: Session) -> None:
-        for refused in session.in_flight.take_refused():
+        refused = session.in_flight.take_refused()
+        if refused:
             log.warning(
-                "the broker refuses a label: %s; let this user write the topic edge-inspect/v1/+/+/+/label", refused.why
+                "the broker refuses %d labels: %s; let this user write the topic %s/+/+/+/label",
+                len(refused),
+                refused[0].why,
+                TOPIC_ROOT,
             )
         done = [str(identity) for _, identity in session.in_flight.take_acknowledged()]
         if done:
             self._store.mark_published(done)
             self._sent.difference_update(done)
-            self._new.set()
+        if done or refused:
+            self._new.set()  # there is room for more
 
     def _send(self, session: Session) -> None:
-        for label in self._store.unpublished(limit=session.free):
-            if label.id not in self._sent:
+        # Those that the broker refuses stay unpublished, and must not keep newer ones from being sent.
+        for label in self._store.unpublished(limit=len(self._sent) + session.free):
+            if label.id not in self._sent and session.free:
                 self._sent.add(label.id)
                 topic = Topics(label.site, label.line, label.station).label
                 session.send("label", topic, to_message(label).to_json(), ("label", label.id))

@@ -38,6 +38,10 @@ _LONGEST_JOB_S = 60.0
 _IDLE_S = 20.0
 _MOST_VECTORS = 20_000
 _BY_PICTURE = "picture"
+_SCHEMA = """
+CREATE TABLE vectors (
+    id TEXT, station TEXT, by TEXT, vector BLOB, PRIMARY KEY (station, by, id)) WITHOUT ROWID;
+"""
 
 
 class SimilarParts(NamedTuple):
@@ -259,26 +263,9 @@ class _Vectors:
 
     def __init__(self, path: Path) -> None:
         self._lock = threading.Lock()
-        self._database = open_cache(path, self._open)
-
-    @staticmethod
-    def _open(path: Path) -> sqlite3.Connection:
-        database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-        try:
-            database.execute("PRAGMA synchronous = OFF")  # what a power cut damages is made again
-            database.execute(
-                "CREATE TABLE IF NOT EXISTS vectors (id TEXT, station TEXT, by TEXT, vector BLOB, "
-                "PRIMARY KEY (station, by, id)) WITHOUT ROWID"
-            )
-            (report,) = database.execute("PRAGMA quick_check(1)").fetchone()
-            if report != "ok":
-                raise sqlite3.DatabaseError(report)
-            oldest = f"SELECT id FROM vectors ORDER BY id DESC LIMIT 1 OFFSET {_MOST_VECTORS}"
-            database.execute(f"DELETE FROM vectors WHERE id <= ({oldest})")
-        except BaseException:
-            database.close()
-            raise
-        return database
+        self._database = open_cache(path, _SCHEMA)
+        oldest = f"SELECT id FROM vectors ORDER BY id DESC LIMIT 1 OFFSET {_MOST_VECTORS}"
+        self._database.execute(f"DELETE FROM vectors WHERE id <= ({oldest})")
 
     def close(self) -> None:
         with self._lock:

@@ -13,7 +13,7 @@ from edge_inspect.edge.contract.fields import format_time, utc_now
 from edge_inspect.edge.page.pictures import PictureKind, PictureMemory, PictureName
 from edge_inspect.edge.page.received_messages import ReceivedMessage
 from edge_inspect.edge.page.settings import ANY, PageSettings
-from edge_inspect.edge.page.shift import SavedShift, Shift, ShiftCounts, shift_at
+from edge_inspect.edge.page.shift import SavedShift, ShiftCounts, shift_at
 from edge_inspect.edge.page.station_view import StationView
 
 log = logging.getLogger(__name__)
@@ -136,11 +136,6 @@ class LineView:
     def counters(self) -> dict[str, SavedShift]:
         """Return the counters to keep, also those of stations that have not been heard since the start."""
         return self._saved | {key: station.counts.saved() for key, station in self._stations.items()}
-
-    @property
-    def shift(self) -> Shift:
-        """The present shift."""
-        return self._shift
 
     def _show(self, stations: Mapping[str, StationView], *, all_of_it: bool) -> bytes:
         shown = {

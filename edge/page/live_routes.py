@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import Callable
 from typing import Any
 
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -22,6 +22,7 @@ from edge_inspect.edge.page.event_stream import TooManyStreams
 from edge_inspect.edge.page.guard import require
 from edge_inspect.edge.page.page import page_of
 from edge_inspect.edge.page.pictures import PictureKind, PictureName
+from edge_inspect.edge.page.request_fields import known_station, read_object
 
 _OF_OPERATORS = ("pause", "resume", "trigger", "snapshot")
 """Commands that operators may send; the others are for engineers."""
@@ -30,12 +31,9 @@ _STATION = "{site}/{line}/{station}"
 _CACHED = {"Cache-Control": "private, max-age=86400, immutable"}
 
 
-def _station(request: Request) -> str:
-    """Return the key of the station in the path; 404 if it is not shown."""
-    key = "/".join(request.path_params[name] for name in ("site", "line", "station"))
-    if page_of(request).line.station(key) is None:
-        raise HTTPException(404, "this station is not known; it is shown when it publishes its status")
-    return key
+def _key(request: Request) -> str:
+    """Return the key of the station in the path."""
+    return "/".join(request.path_params[name] for name in ("site", "line", "station"))
 
 
 async def _stations(request: Request) -> Response:
@@ -55,12 +53,12 @@ async def _events(request: Request) -> Response:
 
 async def _command(request: Request) -> Response:
     require(request, "operator")
-    fields = await _read_fields(request)
+    fields = await read_object(request, '{"command": "pause"}')
     verb = fields.get("command")
     if verb not in VERBS:
         raise HTTPException(400, f"command: send one of {', '.join(VERBS)}")
     person = require(request, "operator" if verb in _OF_OPERATORS else "engineer")
-    key, page = _station(request), page_of(request)
+    key, page = known_station(request, _key(request)).key, page_of(request)
     try:
         command = page.commands.make(fields, person.name)
     except Refused as error:
@@ -83,25 +81,13 @@ async def _record(request: Request, action: str, key: str, **details: Any) -> No
         AuditError: The log cannot be written.
     """
     page, person = page_of(request), require(request)
-    await asyncio.to_thread(lambda: page.audit.write(person.name, action, station=key, **details))
-
-
-async def _read_fields(request: Request) -> dict[str, Any]:
-    """Return the JSON object that a request sends."""
-    try:
-        fields = await request.json()
-    except (ValueError, RecursionError):
-        fields = None
-    if not isinstance(fields, dict):
-        raise HTTPException(400, 'send a JSON object such as {"command": "pause"}')
-    return fields
+    await run_in_threadpool(page.audit.write, person.name, action, station=key, **details)
 
 
 async def _bundles(request: Request) -> Response:
     require(request)
-    station = page_of(request).line.station(_station(request))
-    in_force = station.bundle if station is not None else None
-    listed = await asyncio.to_thread(page_of(request).bundles.bundles)
+    in_force = known_station(request, _key(request)).bundle
+    listed = await run_in_threadpool(page_of(request).bundles.bundles)
     digest = in_force["digest"] if in_force else None
     return JSONResponse({"bundles": [{**bundle, "in_use": bundle["digest"] == digest} for bundle in listed]})
 
@@ -129,7 +115,7 @@ def _find(request: Request, kind: PictureKind) -> tuple[PictureName, Callable[[]
     Stations that the page has not heard of since its start are found too, because their parts may be on the disk.
     """
     require(request)
-    key = "/".join(request.path_params[level] for level in ("site", "line", "station"))
+    key = _key(request)
     identity, parts = request.path_params["id"].lower(), page_of(request).parts
     name, gone = PictureName(key, identity, kind), f"there is no {kind} of this part any more, or nobody has sent one"
     if not re.fullmatch(UUID7_PATTERN_READ, identity):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 from typing import Any
@@ -17,8 +16,10 @@ from edge_inspect.edge import __version__
 from edge_inspect.edge.errors import AuditError
 from edge_inspect.edge.page.guard import Visitor, require, visitor_of
 from edge_inspect.edge.page.login_limits import TooEarly
+from edge_inspect.edge.page.page import page_of
 from edge_inspect.edge.page.passwords import LONGEST
 from edge_inspect.edge.page.people import People, device_token
+from edge_inspect.edge.page.request_fields import read_object
 from edge_inspect.edge.page.sessions import csrf_token
 from edge_inspect.edge.page.users import User
 
@@ -26,18 +27,13 @@ _LOGGER = logging.getLogger(__name__)
 _DEVICE_S = 365 * 86400
 
 
-def _people(request: Request) -> People:
-    people: People = request.app.state.page.people
-    return people
-
-
 async def _log_in(request: Request) -> Response:
-    people, visitor = _people(request), visitor_of(request)
+    people, visitor = page_of(request).people, visitor_of(request)
     if people.proxies and "x-forwarded-proto" in request.headers and request.scope["scheme"] != "https":
         raise HTTPException(
             403, "the password would cross the network unencrypted; let the proxy answer over HTTPS only"
         )
-    name, password = _credentials(await request.body())
+    name, password = _credentials(await read_object(request, '{"user": NAME, "password": PASSWORD}'))
     if not len(people.users):
         raise HTTPException(401, people.users.remedy())
     user = people.users.get(name)
@@ -79,7 +75,7 @@ async def _begin(people: People, user: User, visitor: Visitor) -> Response:
 
 
 async def _log_out(request: Request) -> Response:
-    people, person, visitor = _people(request), require(request), visitor_of(request)
+    people, person, visitor = page_of(request).people, require(request), visitor_of(request)
     if visitor.token is not None:
         # Leaving is never refused, not even if it cannot be recorded.
         await run_in_threadpool(people.sessions.end, visitor.token)
@@ -93,7 +89,7 @@ async def _log_out(request: Request) -> Response:
 
 
 async def _read_session(request: Request) -> Response:
-    people, visitor = _people(request), visitor_of(request)
+    people, visitor = page_of(request).people, visitor_of(request)
     person = visitor.person if visitor.token is not None else None
     return JSONResponse(
         {
@@ -112,19 +108,15 @@ async def _read_audit(request: Request) -> Response:
     text = request.query_params.get("limit", "100")
     if not (text.isascii() and text.isdigit() and 1 <= int(text[:6]) <= 1000 and len(text) <= 6):
         raise HTTPException(400, "limit must be a whole number from 1 to 1000")
-    return JSONResponse({"entries": await run_in_threadpool(_people(request).audit.newest, int(text))})
+    return JSONResponse({"entries": await run_in_threadpool(page_of(request).people.audit.newest, int(text))})
 
 
 async def _record(people: People, person: str, action: str, **details: Any) -> None:
-    await run_in_threadpool(lambda: people.audit.write(person, action, **details))
+    await run_in_threadpool(people.audit.write, person, action, **details)
 
 
-def _credentials(body: bytes) -> tuple[str, str]:
-    try:
-        sent = json.loads(body)
-        name, password = sent["user"], sent["password"]
-    except (ValueError, TypeError, KeyError, RecursionError):
-        raise HTTPException(400, 'send JSON: {"user": NAME, "password": PASSWORD}') from None
+def _credentials(fields: dict[str, Any]) -> tuple[str, str]:
+    name, password = fields.get("user"), fields.get("password")
     if not (isinstance(name, str) and isinstance(password, str)):
         raise HTTPException(400, "user and password must be text")
     if len(password) > LONGEST:

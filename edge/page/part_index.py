@@ -6,20 +6,18 @@ import sqlite3
 import threading
 import zlib
 from collections.abc import Iterable, Mapping
-from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from edge_inspect.edge.evidence.saved_part import SavedPart
 from edge_inspect.edge.labels.label import PartKey
 from edge_inspect.edge.labels.store import PresentWord
-from edge_inspect.edge.outbox.file import transaction
 from edge_inspect.edge.page.cache_file import open_cache
 from edge_inspect.edge.page.part_filter import PartFilter
+from edge_inspect.edge.sqlite_file import transaction
 
-_FORMAT = 1
 # The texts have a table of their own, so that counting parts does not read them.
-_SCHEMA = f"""
+_SCHEMA = """
 CREATE TABLE parts (
     station TEXT NOT NULL, id TEXT NOT NULL, folder TEXT NOT NULL, received INTEGER NOT NULL, decided REAL NOT NULL,
     score REAL NOT NULL, threshold REAL NOT NULL, nearness REAL NOT NULL, rejected INTEGER NOT NULL,
@@ -32,7 +30,6 @@ CREATE TRIGGER parts_gone AFTER DELETE ON parts BEGIN
 END;
 CREATE INDEX parts_id ON parts (id);
 CREATE INDEX parts_folder ON parts (folder, id);
-PRAGMA user_version = {_FORMAT};
 """
 # What people said comes from the label store at each start, so it is not kept here.
 _WORDS = """
@@ -104,8 +101,9 @@ class PartIndex:
 
     def __init__(self, path: Path, words: Mapping[PartKey, PresentWord]) -> None:
         self._lock = threading.RLock()
-        self._database = open_cache(path, _open)
-        self._lookup, self._lookup_lock = _connect(path), threading.Lock()
+        self._database = open_cache(path, _SCHEMA)
+        self._lookup = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        self._lookup_lock = threading.Lock()
         self._database.execute(_WORDS)
         with self._lock, transaction(self._database):
             for key, word in words.items():
@@ -242,38 +240,6 @@ class PartIndex:
         else:
             row = (*key, word.word, word.defect_class)
             self._database.execute("INSERT OR REPLACE INTO words VALUES (?, ?, ?, ?)", row)
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    return sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-
-
-def _open(path: Path) -> sqlite3.Connection:
-    connection = _connect(path)
-    try:
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
-        if version not in (0, _FORMAT):
-            raise sqlite3.DatabaseError(f"it has format {version}")
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = OFF")  # a power cut costs no more than the time to make it again
-        connection.execute("PRAGMA temp_store = MEMORY")
-        if version == 0:
-            connection.executescript(f"BEGIN;{_SCHEMA}COMMIT;")
-        with closing(sqlite3.connect(":memory:")) as fresh:
-            fresh.executescript(_SCHEMA)
-            if _tables(connection) != _tables(fresh):
-                raise sqlite3.DatabaseError("its tables differ")
-        (report,) = connection.execute("PRAGMA quick_check(1)").fetchone()
-        if report != "ok":
-            raise sqlite3.DatabaseError(report)
-    except BaseException:
-        connection.close()
-        raise
-    return connection
-
-
-def _tables(connection: sqlite3.Connection) -> list[Any]:
-    return connection.execute("SELECT name, sql FROM sqlite_master ORDER BY name").fetchall()
 
 
 def _row(part: IndexedPart, received: bool) -> tuple[Any, ...]:

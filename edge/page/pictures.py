@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import Literal, NamedTuple
 
+from edge_inspect.edge.frame.images import jpeg, png
+
 PictureKind = Literal["picture", "map"]
-SIGNATURES: dict[PictureKind, bytes] = {"picture": b"\xff\xd8\xff", "map": b"\x89PNG\r\n\x1a\n"}
-"""First bytes of a JPEG and of a PNG."""
+_SIGNATURES: dict[PictureKind, bytes] = {"picture": jpeg.SIGNATURE, "map": png.SIGNATURE}
 LARGEST_BYTES: dict[PictureKind, int] = {"picture": 2**24, "map": 2**19}
 
 
@@ -21,7 +22,7 @@ class PictureName(NamedTuple):
 
 def is_picture(kind: PictureKind, data: bytes) -> bool:
     """Return whether a message has the size and the first bytes of a picture or of a map."""
-    return data.startswith(SIGNATURES[kind]) and len(data) <= LARGEST_BYTES[kind]
+    return data.startswith(_SIGNATURES[kind]) and len(data) <= LARGEST_BYTES[kind]
 
 
 class PictureMemory:

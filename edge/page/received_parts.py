@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import struct
 import threading
 import time
 from collections import OrderedDict
@@ -201,13 +200,10 @@ def _levels(data: bytes) -> NDArray[np.uint8]:
     Raises:
         Unreadable, ValueError: It is damaged, or no small grey picture.
     """
-    if not data.startswith(png.SIGNATURE) or len(data) < 26:
-        raise ValueError("its map is no PNG")
-    width, height, depth, colours = struct.unpack_from(">IIBB", data, 16)
-    if not (0 < width <= _LARGEST_MAP and 0 < height <= _LARGEST_MAP and (depth, colours) == (8, 0)):
-        raise ValueError(f"its map is no grey picture with 8 bits of at most {_LARGEST_MAP} x {_LARGEST_MAP} pixels")
+    if max(png.size(data)) > _LARGEST_MAP:
+        raise ValueError(f"its map has more than {_LARGEST_MAP} pixels a side")
     png.examine(data)
     levels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-    if levels is None or levels.shape != (height, width):
-        raise ValueError("its map cannot be decoded")
+    if levels is None or levels.ndim != 2 or levels.dtype != np.uint8:
+        raise ValueError("its map is no grey picture with 8 bits")
     return np.asarray(levels, np.uint8)

@@ -9,9 +9,10 @@ from typing import Any, NamedTuple
 from pydantic import ValidationError
 
 from edge_inspect.edge.contract.fields import format_time
-from edge_inspect.edge.errors import EdgeInspectError, LabelError
+from edge_inspect.edge.contract.messages import Word
+from edge_inspect.edge.errors import LabelError
 from edge_inspect.edge.labels.export import export_zip
-from edge_inspect.edge.labels.label import Label, PartKey, Word
+from edge_inspect.edge.labels.label import Label, PartKey
 from edge_inspect.edge.labels.store import LabelStore, PresentWord
 from edge_inspect.edge.page.audit import AuditLog
 from edge_inspect.edge.page.likeness import Likeness
@@ -25,15 +26,15 @@ MOST_SCORES = 5000
 _MOST_SEARCHES = 4
 
 
-class UnknownPart(EdgeInspectError):
+class UnknownPart(Exception):
     """A part is neither on disk nor labelled."""
 
 
-class WrongLabel(EdgeInspectError):
+class WrongLabel(Exception):
     """A label has an impossible class."""
 
 
-class TooManySearches(EdgeInspectError):
+class TooManySearches(Exception):
     """As many people as possible are searching for similar parts already."""
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
@@ -14,17 +14,19 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from edge_inspect.edge.contract.ids import UUID7_PATTERN_READ
-from edge_inspect.edge.contract.topics import check_level
+from edge_inspect.edge.contract.messages import Word
 from edge_inspect.edge.errors import LabelError
 from edge_inspect.edge.labels.export import folder_names
 from edge_inspect.edge.labels.label import Label, PartKey
 from edge_inspect.edge.page.guard import require
 from edge_inspect.edge.page.page import page_of
 from edge_inspect.edge.page.part_filter import PartFilter
+from edge_inspect.edge.page.request_fields import read_object, station_key
 from edge_inspect.edge.page.review import TooManySearches, UnknownPart, WrongLabel
 from edge_inspect.edge.text import clean
 
-_WORDS = ("good", "defect", "unsure", None)
+_WORDS = (*get_args(Word), None)
+_LABEL = '{"station": KEY, "id": ID, "word": "good"}'
 _MOST_SIMILAR = 24
 _LATER = {"Retry-After": "5"}
 
@@ -41,7 +43,7 @@ async def _classes(request: Request) -> Response:
 
 
 async def _label(request: Request) -> Response:
-    person, fields = require(request, "operator"), await _fields(request)
+    person, fields = require(request, "operator"), await read_object(request, _LABEL)
     key, word, kind = _key(fields.get("station"), fields.get("id")), fields.get("word", ""), fields.get("class")
     if word not in _WORDS:
         raise HTTPException(400, "word: send good, defect, unsure, or null to withdraw a label")
@@ -73,7 +75,7 @@ async def _undo(request: Request) -> Response:
 
 async def _scores(request: Request) -> Response:
     require(request)
-    key = _station(request.query_params.get("station"))
+    key = station_key(request.query_params.get("station"))
     page = page_of(request)
     station = page.line.station(key)
     in_force = None if station is None or station.bundle is None else station.bundle["digest"]
@@ -97,7 +99,7 @@ async def _similar(request: Request) -> Response:
 async def _export(request: Request) -> Response:
     person = require(request, "engineer")
     given = request.query_params.get("station")
-    station = _station(given) if given else None
+    station = station_key(given) if given else None
     try:
         pieces = await run_in_threadpool(page_of(request).review.export, person.name, station)
     except LabelError as error:
@@ -122,7 +124,7 @@ def _filter(given: Mapping[str, str]) -> PartFilter:
     # A browser may send a plus sign of a time zone as it is, and it arrives as a space.
     fields |= {name: fields[name].replace(" ", "+") for name in ("since", "until") if name in fields}
     if "station" in fields:
-        fields["station"] = _station(fields["station"])
+        fields["station"] = station_key(fields["station"])
     try:
         return PartFilter.model_validate(fields)
     except ValidationError as problem:
@@ -131,34 +133,11 @@ def _filter(given: Mapping[str, str]) -> PartFilter:
         raise HTTPException(400, f"{name}: {clean(first['msg'].removeprefix('Value error, '))}") from None
 
 
-def _station(text: Any) -> str:
-    """Return the key of a station; 400 if it is none."""
-    levels = text.split("/") if isinstance(text, str) else []
-    try:
-        if len(levels) != 3:
-            raise ValueError("station: send site/line/station")
-        for level in levels:
-            check_level("station", level)
-    except ValueError as problem:
-        raise HTTPException(400, clean(str(problem))) from None
-    return "/".join(levels)
-
-
 def _key(station: Any, identity: Any) -> PartKey:
     """Return the identity of a part; 400 if it is none."""
     if not isinstance(identity, str) or not re.fullmatch(UUID7_PATTERN_READ, identity):
         raise HTTPException(400, "id: send the id of a verdict")
-    return PartKey(_station(station), identity.lower())
-
-
-async def _fields(request: Request) -> dict[str, Any]:
-    try:
-        fields = await request.json()
-    except (ValueError, RecursionError):
-        fields = None
-    if not isinstance(fields, dict):
-        raise HTTPException(400, 'send a JSON object such as {"station": KEY, "id": ID, "word": "good"}')
-    return fields
+    return PartKey(station_key(station), identity.lower())
 
 
 routes = [

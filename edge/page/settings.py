@@ -13,7 +13,7 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 from edge_inspect.edge.configuration.mqtt_settings import MqttSettings, of_subscriber
 from edge_inspect.edge.configuration.section import Host, Level, Section
 from edge_inspect.edge.contract.topics import check_level
-from edge_inspect.edge.page.proxies import LOOPBACK
+from edge_inspect.edge.page.proxies import LOOPBACK, Proxies
 
 ANY = "+"
 """Level of a pattern that stands for every name."""
@@ -36,10 +36,7 @@ def _clock_time(text: str) -> str:
 
 
 def _network(text: str) -> str:
-    try:
-        ipaddress.ip_network(text)
-    except ValueError as error:
-        raise ValueError(f"{error}; write an address or a network, such as 192.0.2.7 or 192.0.2.0/24") from error
+    Proxies([text])
     return text
 
 

@@ -183,10 +183,6 @@ class StationView:
         threshold: float | None = self._in_force["threshold"]
         return threshold
 
-    def find(self, identity: str) -> PartView | None:
-        """Return a part that is kept; `None` if it is not."""
-        return self._parts.get(identity)
-
     def _take_part(self, verdict: Verdict) -> None:
         self.counts.add(verdict.sequence, verdict.id, verdict.decided_at, rejected=not verdict.ok)
         known = self._parts.get(verdict.id)

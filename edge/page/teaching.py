@@ -25,7 +25,6 @@ from pydantic import BaseModel, Field, ValidationError
 
 from edge_inspect.edge.contract.fields import Time, utc_now
 from edge_inspect.edge.contract.ids import uuid7
-from edge_inspect.edge.errors import EdgeInspectError
 from edge_inspect.edge.files import write_atomically
 from edge_inspect.edge.labels.store import LabelStore
 from edge_inspect.edge.mqtt.credentials import credential_path
@@ -36,6 +35,7 @@ from edge_inspect.edge.text import clean
 log = logging.getLogger(__name__)
 
 What = Literal["threshold", "memory"]
+State = Literal["running", "done", "failed"]
 WHAT: tuple[What, ...] = ("threshold", "memory")
 
 KEPT = 50
@@ -43,10 +43,11 @@ KEPT = 50
 MOST_LINES = 200
 LONGEST_LINE = 1000
 _END_S = 5.0
+_ENDED = "the page was ended while this job ran; start it again"
 _NUMBERED = re.compile(r"(.*?)-(\d{1,6})")
 
 
-class CannotTeach(EdgeInspectError):
+class CannotTeach(Exception):
     """A job cannot be started; the message says why and what to do."""
 
 
@@ -71,7 +72,7 @@ class Job(BaseModel):
     what: What
     by: str
     at: Time = Field(default_factory=utc_now)
-    state: Literal["running", "done", "failed"] = "running"
+    state: State = "running"
     lines: list[str] = []
     out: str
     bundle: str | None = None
@@ -102,8 +103,8 @@ class Teaching:
         self._starting = False
         for job in self._jobs:
             if job.state == "running":
-                self._remove_unfinished(job)
-                self._end(job, "failed", "the page was ended while this job ran; start it again")
+                self._clean_up(job)
+                job.state, job.lines = "failed", [*job.lines, _ENDED]
 
     def jobs(self, station: str | None = None) -> list[Job]:
         """Return the jobs, newest first; of one station, or of all."""
@@ -121,20 +122,11 @@ class Teaching:
             station: Key of the station.
             in_force: Name and digest of the station's bundle; `None` if it is not known.
         """
-        labelled = self.labelled(station)
-        if self._settings.bundles is None:
-            return "the page knows no folder of bundles; set `bundles` in its configuration"
-        if in_force is None:
-            return "the station has not said which bundle it uses; wait until it is online"
-        if not labelled["good"] and not labelled["defect"]:
-            return "no part of this station is labelled good or defect; label some parts first"
-        if self._starting or (self._task is not None and not self._task.done()):
-            return "another bundle is being taught; wait until that is done"
-        if self._find(in_force) is None:
-            return (
-                f"the station's bundle {clean(in_force['name'])} is not in {self._settings.bundles}; copy it there, "
-                "under the same name as on the station"
-            )
+        try:
+            self._check_idle()
+            self._choose_bundle(station, in_force)
+        except CannotTeach as error:
+            return str(error)
         return None
 
     async def start(self, station: str, what: What, by: str, in_force: dict[str, str] | None) -> Job:
@@ -143,22 +135,18 @@ class Teaching:
         Raises:
             CannotTeach: Nothing can be taught now.
         """
-        why = await asyncio.to_thread(self.why_not, station, in_force)
-        if why is None and what == "memory" and importlib.util.find_spec("onnx") is None:
-            why = "the package onnx is missing; install edge-inspect[page] on this box, or teach the threshold"
-        if why is None and self._starting:
-            why = "another bundle is being taught; wait until that is done"
-        if why is not None or in_force is None or self._settings.bundles is None:
-            raise CannotTeach(why or "the station has not said which bundle it uses; wait until it is online")
+        self._check_idle()
         self._starting = True
         try:
-            name = await asyncio.to_thread(self._find, in_force)
-            if name is None:
-                raise CannotTeach(f"the bundle {clean(in_force['name'])} is gone; copy it to the folder of bundles")
-            job = Job(station=station, what=what, by=by, out=next_name(self._settings.bundles, name))
+            bundle = await asyncio.to_thread(self._choose_bundle, station, in_force)
+            if what == "memory" and importlib.util.find_spec("onnx") is None:
+                raise CannotTeach(
+                    "the package onnx is missing; install edge-inspect[page] on this box, or teach the threshold"
+                )
+            job = Job(station=station, what=what, by=by, out=next_name(bundle.parent, bundle.name))
             self._jobs = [*self._jobs, job][-KEPT:]
-            self._save()
-            self._task = asyncio.create_task(self._run(job, self._settings.bundles / name))
+            await self._save()
+            self._task = asyncio.create_task(self._run(job, bundle))
         finally:
             self._starting = False
         self._changed(job)
@@ -171,40 +159,77 @@ class Teaching:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
 
-    async def _run(self, job: Job, bundle: Path) -> None:
-        assert self._settings.bundles is not None, "start has checked it"
-        answer = self._settings.data / f"teaching-{job.id}.json"
-        process = None
-        try:
-            process = await asyncio.create_subprocess_exec(
-                *self._command(job, bundle, answer),
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.STDOUT,
-                limit=1 << 20,
+    def _check_idle(self) -> None:
+        if self._starting or (self._task is not None and not self._task.done()):
+            raise CannotTeach("another bundle is being taught; wait until that is done")
+
+    def _choose_bundle(self, station: str, in_force: dict[str, str] | None) -> Path:
+        """Return the path of the bundle in force.
+
+        Raises:
+            CannotTeach: It is not at hand, or there are no labels to learn from.
+        """
+        folder, labelled = self._settings.bundles, self.labelled(station)
+        if folder is None:
+            raise CannotTeach("the page knows no folder of bundles; set `bundles` in its configuration")
+        if in_force is None:
+            raise CannotTeach("the station has not said which bundle it uses; wait until it is online")
+        if not labelled["good"] and not labelled["defect"]:
+            raise CannotTeach("no part of this station is labelled good or defect; label some parts first")
+        listed = self._bundles.bundles()
+        name = next((str(each["name"]) for each in listed if each["digest"] == in_force["digest"]), None)
+        if name is None:
+            raise CannotTeach(
+                f"the station's bundle {clean(in_force['name'])} is not in {folder}; copy it there, under the same "
+                "name as on the station"
             )
-            assert process.stdout is not None, "it is a pipe"
+        return folder / name
+
+    async def _run(self, job: Job, bundle: Path) -> None:
+        """Run a job to its end, also if the page ends meanwhile."""
+        answer = self._settings.data / f"teaching-{job.id}.json"
+        state, why = "failed", _ENDED  # type: State, str | None
+        try:
+            state, why = await self._teach(job, bundle, answer), None
+        except (OSError, ValueError) as error:
+            log.exception("teaching %s", job.id)
+            why = f"the program could not be run: {error}"
+        finally:
+            answer.unlink(missing_ok=True)
+            await asyncio.to_thread(self._clean_up, job)
+            job.state, job.lines = state, job.lines + ([] if why is None else [why])
+            await self._save()
+            self._changed(job)
+
+    async def _teach(self, job: Job, bundle: Path, answer: Path) -> State:
+        """Run the program, and note what it says.
+
+        Raises:
+            OSError: It cannot be started, or has written no answer.
+            ValueError: A line, or its answer, is not what it should be.
+        """
+        process = await asyncio.create_subprocess_exec(
+            *self._command(job, bundle, answer),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            limit=1 << 20,
+        )
+        assert process.stdout is not None, "it is a pipe"
+        try:
             async for line in process.stdout:
                 self._say(job, line.decode(errors="replace"))
             if status := await process.wait():
-                self._end(job, "failed", _killed(-status) if status < 0 else None)  # otherwise it has said why
-                return
-            job.result = json.loads(answer.read_bytes())
-            job.bundle = job.out
-            self._end(job, "done", None)
-        except asyncio.CancelledError:
-            self._end(job, "failed", "the page was ended while this job ran; start it again")
-            raise
-        except (OSError, ValueError) as error:
-            log.exception("teaching %s", job.id)
-            self._end(job, "failed", f"the program could not be run: {error}")
+                if status < 0:
+                    self._say(job, _killed(-status))  # otherwise it has said why
+                return "failed"
         finally:
-            if process is not None and process.returncode is None:
+            if process.returncode is None:
                 process.kill()
                 with contextlib.suppress(asyncio.TimeoutError):
                     await asyncio.wait_for(process.wait(), _END_S)
-            answer.unlink(missing_ok=True)
-            self._remove_unfinished(job)
+        job.result, job.bundle = json.loads(answer.read_bytes()), job.out
+        return "done"
 
     def _command(self, job: Job, bundle: Path, answer: Path) -> list[str]:
         settings = self._settings
@@ -215,30 +240,20 @@ class Teaching:
         program += ["--key", str(credential_path(settings.signing_key))] if settings.signing_key is not None else []
         return [sys.executable, "-m", "edge_inspect.edge.page.child_process", *program]
 
-    def _find(self, in_force: dict[str, str]) -> str | None:
-        """Return the name of the bundle in force in the folder of bundles; `None` if it is not there."""
-        listed = self._bundles.bundles()
-        return next((str(each["name"]) for each in listed if each["digest"] == in_force["digest"]), None)
-
     def _say(self, job: Job, line: str) -> None:
         if line.strip():
             job.lines = [*job.lines, clean(line.rstrip()[:LONGEST_LINE])][-MOST_LINES:]
             self._changed(job)
 
-    def _end(self, job: Job, state: Literal["done", "failed"], why: str | None) -> None:
-        job.state = state
-        job.lines += [] if why is None else [why]
-        self._save()
-        self._changed(job)
-
-    def _save(self) -> None:
-        jobs = [job.model_dump(mode="json") for job in self._jobs]
+    async def _save(self) -> None:
+        data = json.dumps([job.model_dump(mode="json") for job in self._jobs], ensure_ascii=False).encode()
         try:
-            write_atomically(self._file, json.dumps(jobs, ensure_ascii=False).encode())
+            await asyncio.to_thread(write_atomically, self._file, data)
         except OSError as error:
             log.error("teaching: %s cannot be written: %s; jobs are forgotten when the page ends", self._file, error)
 
-    def _remove_unfinished(self, job: Job) -> None:
+    def _clean_up(self, job: Job) -> None:
+        """Delete what a job has left of a bundle that it did not finish."""
         if self._settings.bundles is not None:
             for folder in self._settings.bundles.glob(f".{glob_name(job.out)}.*"):
                 shutil.rmtree(folder, ignore_errors=True)

@@ -29,6 +29,18 @@ def examine(data: bytes) -> Facts:
     return Facts(orientation=orientation)
 
 
+def size(data: bytes) -> tuple[int, int]:
+    """Return width and height of a PNG, without decoding it.
+
+    Raises:
+        Unreadable: It does not begin as a PNG does.
+    """
+    if not data.startswith(SIGNATURE) or len(data) < 24 or data[12:16] != b"IHDR":
+        raise damaged("it has no header of a PNG")
+    width, height = struct.unpack_from(">II", data, 16)
+    return width, height
+
+
 def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
     """Yield the kind and the content of each chunk up to IEND."""
     place = len(SIGNATURE)

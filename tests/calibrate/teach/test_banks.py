@@ -90,9 +90,9 @@ def test_every_form_of_int8_learns_as_fp32_does(tmp_path: Path, plan: Int8Plan, 
     bundle = taught_parts.write(tmp_path / "b", system=system, plan=plan)
     frame = taught_parts.part(300, "new")
     banks = find_banks(onnx.load_from_string(bundle.model("fp32")))
-    from edge_inspect.calibrate.teach.probe import Probe
+    from edge_inspect.edge.engines.memory_probe import MemoryProbe
 
-    with Probe(bundle, banks) as probe:
+    with MemoryProbe(bundle, banks) as probe:
         seen = probe.observe(frame)
     own = {
         bank.node: Addition(padded(vectors, len(bank.prototypes)), vectors.mean(axis=0))

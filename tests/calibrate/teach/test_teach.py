@@ -21,8 +21,8 @@ from edge_inspect.edge.bundle.bundle import Bundle, open_bundle
 from edge_inspect.edge.bundle.manifest import PARENT, TAUGHT
 from edge_inspect.edge.bundle.signature import read_public_key
 from edge_inspect.edge.contract.fields import utc_now
-from edge_inspect.edge.contract.messages import BundleReference, FrameSize, Verdict
-from edge_inspect.edge.labels.label import Label, Word
+from edge_inspect.edge.contract.messages import BundleReference, FrameSize, Verdict, Word
+from edge_inspect.edge.labels.label import Label
 from edge_inspect.edge.labels.store import LabelStore
 
 

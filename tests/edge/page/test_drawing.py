@@ -9,14 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from page_parts import jpeg, png
 
-from edge_inspect.edge.page.drawing import WIDTHS, CannotDraw, colour_map, jpeg_size, rounded_width, scale
+from edge_inspect.edge.frame.images.jpeg import size
+from edge_inspect.edge.page.drawing import WIDTHS, CannotDraw, colour_map, rounded_width, to_jpeg
 
 
 @pytest.mark.parametrize(("width", "height"), [(640, 480), (641, 333), (1920, 8), (3, 900), (2592, 1944)])
 def test_a_picture_is_scaled_in_proportion(width: int, height: int) -> None:
     original = jpeg(width, height, level=77)
-    assert jpeg_size(original) == (width, height)
-    small = scale(original, 160)
+    assert size(original) == (width, height)
+    small = to_jpeg(original, 160)
     drawn = cv2.imdecode(np.frombuffer(small, np.uint8), cv2.IMREAD_COLOR)
     assert drawn is not None
     assert drawn.shape[1] == min(width, 160)
@@ -25,7 +26,7 @@ def test_a_picture_is_scaled_in_proportion(width: int, height: int) -> None:
 
 
 def test_a_small_picture_stays_as_it_is() -> None:
-    assert scale(jpeg(100, 80), 160) == jpeg(100, 80)
+    assert to_jpeg(jpeg(100, 80), 160) == jpeg(100, 80)
 
 
 @pytest.mark.parametrize(("asked", "given"), [(1, 160), (160, 160), (161, 320), (2000, 2560), (99_999, 2560)])
@@ -59,7 +60,7 @@ def test_a_map_is_transparent_where_it_is_low_and_opaque_where_it_is_high() -> N
 )
 def test_what_is_no_picture_is_refused(data: bytes) -> None:
     with pytest.raises(CannotDraw):
-        scale(data, 16)
+        to_jpeg(data, 16)
 
 
 def test_a_map_that_would_fill_the_memory_is_refused() -> None:
@@ -74,6 +75,6 @@ def test_a_map_that_would_fill_the_memory_is_refused() -> None:
 
 @given(st.binary(max_size=64), st.integers(0, 60))
 def test_damaged_pictures_raise_nothing_else(tail: bytes, kept: int) -> None:
-    for data, draw in ((jpeg(400, 300), lambda data: scale(data, 160)), (png(), colour_map)):
+    for data, draw in ((jpeg(400, 300), lambda data: to_jpeg(data, 160)), (png(), colour_map)):
         with contextlib.suppress(CannotDraw):
             draw(data[: len(data) * kept // 60] + tail)

@@ -84,17 +84,19 @@ def test_a_browser_gets_everything_and_then_what_changes() -> None:
     run(test)
 
 
-def test_changes_are_gathered_and_all_browsers_get_the_same_bytes() -> None:
+def test_changes_are_gathered_and_all_browsers_get_the_same_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(event_stream, "TICK_S", 0.5)
+
     async def test(line: LineView, events: EventStream) -> None:
         browsers = [FakeBrowser(events) for _ in range(3)]
         await until(lambda: all(browser.events("snapshot") for browser in browsers))
-        for number in range(1, 51):
+        for number in range(1, 21):
             inspect(line, number)
-            await asyncio.sleep(0.004)
-        await until(lambda: all(seen(browser) == set(range(1, 51)) for browser in browsers))
+            await asyncio.sleep(0)
+        await until(lambda: all(seen(browser) == set(range(1, 21)) for browser in browsers))
         assert browsers[0].got[1:] == browsers[1].got[1:] == browsers[2].got[1:]
         assert browsers[0].got[1] is browsers[1].got[1], "serialised once"
-        assert len(browsers[0].events("change")) < 30
+        assert len(browsers[0].events("change")) < 10
 
     run(test)
 
@@ -145,12 +147,12 @@ def test_there_are_only_so_many_browsers() -> None:
     run(test, most=2)
 
 
-def test_a_quiet_line_sends_a_comment_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_comment_comes_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(event_stream, "KEEP_ALIVE_S", 0.01)
 
     async def test(line: LineView, events: EventStream) -> None:
         browser = FakeBrowser(events)
-        await until(lambda: browser.got.count(b": alive\n\n") == 3)
+        await until(lambda: browser.got.count(b": alive\n\n") > 2)
 
     run(test)
 

@@ -39,7 +39,7 @@ class Followed:
         self._thread.start()
         self.store = LabelStore(folder / "labels")
         self.labels = LabelPublisher(self.store)
-        chosen = PageSettings(mqtt=mqtt(broker.port), **settings)
+        chosen = PageSettings(**{"mqtt": mqtt(broker.port), **settings})
         self.feed = Feed(chosen, self.loop, self._take, self.connected.append, self.labels)
         self.wait(lambda: True in self.connected)
 
@@ -226,6 +226,24 @@ def test_labels_are_published_once_even_over_a_restart_of_the_broker(
     followed.wait(lambda: len(subscriber.payloads("label")) == 2)
     assert [each["word"] for each in subscriber.payloads("label")][-1] == "good"
     assert len({each["id"] for each in subscriber.payloads("label")}) == 2
+
+
+def test_labels_that_the_broker_refuses_do_not_keep_others_back(
+    make_broker: Callable[..., Broker], tmp_path: Path
+) -> None:
+    rights = tmp_path / "acl"
+    rights.write_text(f"topic read #\ntopic write {ROOT}/plant1/line1/open/label\n")
+    broker = make_broker(settings=f"allow_anonymous true\nacl_file {rights}")
+    broker.start()
+    followed = Followed(broker, tmp_path, mqtt=mqtt(broker.port, window=2))
+    try:
+        refused = [followed.store.add(label(), jpeg()).id for _ in range(5)]
+        followed.store.add(label(station="open"), jpeg())
+        followed.labels.wake()
+        followed.wait(lambda: len(followed.store.unpublished()) == 5)
+        assert [each.id for each in followed.store.unpublished()] == refused
+    finally:
+        followed.close()
 
 
 def test_the_topics_are_those_of_the_contract() -> None:

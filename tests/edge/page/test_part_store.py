@@ -267,15 +267,13 @@ def test_evidence_that_the_configuration_names_no_more_is_forgotten(page: Page) 
     assert page.ids() == []
 
 
-def test_twenty_thousand_parts_are_listed_without_opening_them_again(
-    page: Page, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_two_thousand_parts_are_listed_without_opening_them_again(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
     page.parts.close()
     folder = save(page.evidence, verdict(1))
     text = json.loads(next((folder / "verdicts").iterdir()).read_text())
     for path in folder.rglob("*.*"):
         path.unlink()
-    for _ in range(20_000):
+    for _ in range(2000):
         text["verdict"]["id"] = uuid7()
         with open(folder / "verdicts" / f"{text['verdict']['id']}.json", "w") as file:
             json.dump(text, file)
@@ -288,7 +286,7 @@ def test_twenty_thousand_parts_are_listed_without_opening_them_again(
 
     monkeypatch.setattr("edge_inspect.edge.page.part_store.read_part", counting)
     page.open()
-    assert len(opened) == 20_000
+    assert len(opened) == 2000
     listed: list[str] = []
     while more := page.ids(limit=200, after=listed[-1] if listed else None):
         listed += more
@@ -299,8 +297,8 @@ def test_twenty_thousand_parts_are_listed_without_opening_them_again(
     new = verdict(1)
     save(page.evidence, new)
     assert page.ids(limit=1) == [new.id]
-    assert opened[20_000:] == [new.id]
-    assert page.parts.counts(PartFilter())["unlabelled"] == 20_001
+    assert opened[2000:] == [new.id]
+    assert page.parts.counts(PartFilter())["unlabelled"] == 2001
 
 
 def test_a_folder_that_did_not_change_is_not_read_again(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:

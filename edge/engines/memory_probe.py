@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from types import TracebackType
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 import numpy as np
+import openvino as ov
 from numpy.typing import NDArray
 
-from edge_inspect.calibrate.teach.banks import Bank
 from edge_inspect.edge.bundle.bundle import Bundle
 from edge_inspect.edge.engines.openvino import compile_model, read_onnx, with_head
 from edge_inspect.edge.errors import EngineError
@@ -18,6 +18,29 @@ from edge_inspect.edge.frame.images import Frame
 Floats = NDArray[np.float32]
 Bools = NDArray[np.bool_]
 Value = TypeVar("Value", np.float32, np.bool_)
+
+
+_UNIT = 1e-3
+"""Largest deviation of a prototype's length from 1."""
+
+
+class Bank(Protocol):
+    """A bank of a memory, by its tensors in the float32 network."""
+
+    @property
+    def directions(self) -> str:
+        """Name of the tensor of unit vectors that are compared, (1, C, h, w)."""
+
+    @property
+    def nearest(self) -> str:
+        """Name of the tensor with the cosine of the nearest prototype, (1, 1, h, w)."""
+
+
+class FoundBank(NamedTuple):
+    """A bank that was found in a network; see `Bank`."""
+
+    directions: str
+    nearest: str
 
 
 class Observation(NamedTuple):
@@ -42,30 +65,30 @@ class Observation(NamedTuple):
     distances: list[Floats]
 
 
-class Probe:
+class MemoryProbe:
     """The float32 network of a bundle, with the tensors that its memory compares as further outputs.
 
     Args:
         bundle: The bundle.
-        banks: Banks of its memory.
+        banks: Banks of its memory, at least one.
+        threads: Number of processor threads; 0 means all.
 
     Raises:
         EngineError: OpenVINO cannot build the network.
     """
 
-    def __init__(self, bundle: Bundle, banks: Sequence[Bank]) -> None:
+    def __init__(self, bundle: Bundle, banks: Sequence[Bank], threads: int = 0) -> None:
         self._fit, self._top = bundle.fit, bundle.manifest.decision.top
         try:
             network = read_onnx(bundle, "fp32")
             model = with_head(network, bundle.manifest)
             model.add_outputs([name for bank in banks for name in (bank.directions, bank.nearest)])
-            self._request = compile_model(model).create_infer_request()
+            self._request = compile_model(model, threads).create_infer_request()
         except RuntimeError as error:
-            why = " ".join(str(error).split())
-            raise EngineError(f"{bundle.path}: OpenVINO cannot open the network at its memory: {why}") from error
+            raise _cannot_open(bundle, error) from error
         self._banks = banks
 
-    def __enter__(self) -> Probe:
+    def __enter__(self) -> MemoryProbe:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
@@ -97,6 +120,46 @@ class Probe:
         merged = self._fit.merge(maps) if len(maps) > 1 else maps[0]
         shown = (merged if weights is None else merged * weights)[looked_at]
         return float(shown.max() if self._top == 1 else np.partition(shown, -self._top)[-self._top :].mean())
+
+
+def find_banks(bundle: Bundle) -> list[FoundBank]:
+    """Return the banks of the memory in a bundle's float32 network; none if it has no memory.
+
+    A bank divides features by their length, computes the cosines with its prototypes by a 1x1 convolution, and takes
+    the largest over channels. `calibrate.teach.banks` finds the same in an ONNX file.
+
+    Raises:
+        EngineError: OpenVINO cannot read the network.
+        BundleError: The network is missing or damaged.
+    """
+    try:
+        network = read_onnx(bundle, "fp32")
+    except RuntimeError as error:
+        raise _cannot_open(bundle, error) from error
+    found = []
+    for node in network.get_ordered_ops():
+        if node.get_type_name() != "ReduceMax":
+            continue
+        convolution = node.input_value(0).get_node()
+        if convolution.get_type_name() != "Convolution":
+            continue
+        source, weights = convolution.input_value(0), convolution.input_value(1).get_node()
+        if source.get_node().get_type_name() == "Divide" and _holds_prototypes(weights):
+            found.append(FoundBank(source.get_any_name(), node.output(0).get_any_name()))
+    return found
+
+
+def _cannot_open(bundle: Bundle, error: RuntimeError) -> EngineError:
+    why = " ".join(str(error).split())
+    return EngineError(f"{bundle.path}: OpenVINO cannot open the network at its memory: {why}")
+
+
+def _holds_prototypes(node: ov.Node) -> bool:
+    """Return whether a node is the weights of a 1x1 convolution whose rows have unit length."""
+    if node.get_type_name() != "Constant" or list(node.shape[2:]) != [1, 1]:
+        return False
+    rows = node.get_data().reshape(node.shape[0], -1).astype(np.float32)
+    return bool(np.abs(np.linalg.norm(rows, axis=1) - 1).max() < _UNIT)
 
 
 def _most(plane: NDArray[Value], grid: Sequence[int]) -> NDArray[Value]:
