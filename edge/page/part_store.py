@@ -21,6 +21,7 @@ from edge_inspect.edge.page.evidence_listing import EvidenceListing, FolderChang
 from edge_inspect.edge.page.part_filter import PartFilter
 from edge_inspect.edge.page.part_index import IndexedPart, PartIndex, PartScore
 from edge_inspect.edge.page.received_parts import ReceivedParts, is_borderline
+from edge_inspect.edge.text import clean
 from edge_inspect.edge.threads import wait_for_end
 
 log = logging.getLogger(__name__)
@@ -117,7 +118,7 @@ class PartStore:
         """Return a part, even if it has only just arrived; this may wait for the disk."""
         found = self.find(key)
         if found is None:
-            self.refresh()
+            self._refresh_safely()
             found = self.find(key)
         return found
 
@@ -248,7 +249,13 @@ class PartStore:
         except Exception as problem:
             self._listings = None
             if str(problem) != self._problem:
-                log.exception("the parts on disk cannot be listed; free space on the disk of the page's folder of data")
+                of_disk = isinstance(problem, OSError | sqlite3.OperationalError)
+                log.error(
+                    "the parts on disk cannot be listed: %s; free space on the disk of the page's folder of data, and "
+                    "let the page's user write there",
+                    clean(str(problem)),
+                    exc_info=None if of_disk else problem,
+                )
             self._problem = str(problem)
         else:
             self._problem = None

@@ -250,6 +250,22 @@ def test_a_folder_that_cannot_be_written_is_said_with_the_remedy(page: Page) -> 
     page.open()
 
 
+def test_a_full_disk_is_said_once_without_a_traceback(page: Page, caplog: pytest.LogCaptureFixture) -> None:
+    database = page.parts._index._database  # noqa: SLF001 (a full disk cannot be made without it)
+    (pages,) = database.execute("PRAGMA page_count").fetchone()
+    database.execute(f"PRAGMA max_page_count = {pages}")
+    many = [verdict(number) for number in range(1, 60)]
+    for each in many:
+        save(page.evidence, each)
+    for each in many[:3]:
+        assert page.parts.fetch(PartKey(KEY, each.id)) is None
+    said = [record for record in caplog.records if "cannot be listed" in record.getMessage()]
+    assert len(said) == 1 and said[0].exc_info is None and "disk is full; free space" in said[0].getMessage()
+    database.execute("PRAGMA max_page_count = 100000")
+    for each in many:
+        assert page.parts.fetch(PartKey(KEY, each.id)) is not None
+
+
 def test_evidence_replaces_what_somebody_published_under_its_id(page: Page) -> None:
     true = verdict(1, 2.0)
     page.parts.receive(KEY, true.model_copy(update={"score": 0.1, "reason": None}))
