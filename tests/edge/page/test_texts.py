@@ -15,7 +15,7 @@ from edge_inspect.edge.page.texts import ENGLISH, read_texts, served_texts
     "given",
     [
         {"language": "de-DE", "menu": {"line": "Linie"}},
-        {"ago": "vor {duration}"},
+        {"ago": "il y a {duration}"},
         {"stations": {"running": {"one": "{count} běží", "few": "{count} běží", "other": "{count} běží"}}},
         {},
     ],
