@@ -33,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     _add_show(commands.add_parser("show", help="say what a bundle holds"))
     _add_diff(commands.add_parser("diff", help="say what changed between two bundles, and which verdicts change"))
     _add_threshold(commands.add_parser("threshold", help="make the next bundle, with thresholds from the line's parts"))
-    add_teach(commands.add_parser("teach", help="make the next bundle, taught by parts that people have labelled"))
+    add_teach(commands.add_parser("teach", help="make the next bundle, taught by labelled parts"))
     _add_keygen(commands.add_parser("keygen", help="make the keys that bundles are signed with"))
     _add_sign(commands.add_parser("sign", help="sign a bundle"))
     return run_command(parser, argv)
@@ -146,8 +146,7 @@ def _add_show(parser: argparse.ArgumentParser) -> None:
 
 
 def _show(arguments: argparse.Namespace) -> None:
-    from edge_inspect.calibrate.line.next_bundle import describe_source
-    from edge_inspect.calibrate.teach.description import describe_lesson
+    from edge_inspect.calibrate.teach.description import origins
     from edge_inspect.calibrate.thresholds.confidence import LEVEL, percent
     from edge_inspect.calibrate.verification import describe_signature
     from edge_inspect.edge.bundle.bundle import open_bundle
@@ -170,10 +169,8 @@ def _show(arguments: argparse.Namespace) -> None:
     print(f"  decided   {asked}" + (f"; {decision.images_wanted} would be enough" if few else ""))
     for sentence in promise.sentences:
         print(f"            {sentence}")
-    if source := describe_source(bundle):
-        print(f"            {source}")
-    if lesson := describe_lesson(manifest):
-        print(f"  taught    {lesson}")
+    for origin in origins(bundle):
+        print(f"            {origin}")
     for precision in manifest.precisions:
         limits = manifest.decision.thresholds[precision]
         size = manifest.files[model_file(precision)].bytes / 1e6

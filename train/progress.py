@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -56,13 +56,13 @@ class Progress:
             )
 
 
-def _bar(total: int, label: str, unit: str, done: int) -> tqdm[None] | None:
+def _bar(total: int, label: str, unit: str, done: int) -> tqdm[Any] | None:
     """Return a bar; `None` on a box that teaches bundles, which has no tqdm."""
     try:
         from tqdm import tqdm
     except ModuleNotFoundError:
         return None
-    bar: tqdm[None] = tqdm(total=total, initial=done, desc=label, unit=unit, dynamic_ncols=True)
+    bar: tqdm[Any] = tqdm(total=total, initial=done, desc=label, unit=unit, dynamic_ncols=True)
     return bar
 
 

@@ -12,5 +12,6 @@ threshold_rule.py    the threshold after teaching
 judgement.py         the labelled parts, judged before and afterwards
 golden_frames.py     the golden frames, with the maps of the new networks
 written_bundle.py    writes and signs the bundle
+result.py            the result, as --json writes it
 description.py       what a bundle was taught, in words
 """

@@ -40,7 +40,6 @@ class Grown(NamedTuple):
         after: Number afterwards.
         scores: FP32's score of each good part by the memory that lacks the prototypes of its block, by id.
         contradictions: Labelled parts that could not be learned as their label says.
-        lost: Ids of parts that were not found in their pictures.
     """
 
     networks: dict[str, bytes]
@@ -48,7 +47,6 @@ class Grown(NamedTuple):
     after: int
     scores: dict[str, float]
     contradictions: list[Contradiction]
-    lost: set[str]
 
 
 def banks_of(bundle: Bundle) -> list[Bank]:
@@ -82,7 +80,7 @@ def grow(parent: Bundle, banks: Sequence[Bank], parts: LabelledParts, most: int 
     scores = growing.cross_fit()
     added = growing.added(0)
     say(f"memory: {present} prototypes in each bank, and {added} more from {len(growing.good)} good parts")
-    return Grown(networks, present, present + added, scores, contradictions, growing.lost)
+    return Grown(networks, present, present + added, scores, contradictions)
 
 
 class _Growing:
@@ -100,20 +98,16 @@ class _Growing:
         collector = Collector(len(parts.good), limits.pixel)
         self.good: list[LabelledPart] = []
         self._exhibits: list[Exhibit] = []
-        self.lost: set[str] = set()
         with Probe(parent, banks) as probe:
             for part in parts.good:
                 seen = probe.observe(frame_of(part, parent.fit.bits))
                 if seen.found:
                     collector.add(len(self.good), seen)
                     self.good.append(part)
-                else:
-                    self.lost.add(part.id)
             for part in parts.defects:
                 seen = probe.observe(frame_of(part, parent.fit.bits))
                 exhibit = exhibit_of(part.id, seen, limits)
                 self._exhibits += [] if exhibit is None else [exhibit]
-                self.lost |= set() if seen.found else {part.id}
         if not self.good:
             raise UsageError(
                 "no part that is labelled good was found in its picture, so the memory can learn nothing; label good "

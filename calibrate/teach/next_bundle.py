@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -14,69 +14,24 @@ from edge_inspect.calibrate.engines import engines_forgotten
 from edge_inspect.calibrate.golden import LEAST_TOLERANCE, MARGIN
 from edge_inspect.calibrate.line.next_bundle import recounted
 from edge_inspect.calibrate.manifest import ManifestDraft
-from edge_inspect.calibrate.teach.judgement import Changes, changes, found_kinds, judge
+from edge_inspect.calibrate.teach.judgement import changes, found_kinds, judge
 from edge_inspect.calibrate.teach.labelled_parts import Contradiction, LabelledParts, frame_of
+from edge_inspect.calibrate.teach.result import Taught, What, counts
 from edge_inspect.calibrate.teach.threshold_rule import AIM, TaughtThreshold, taught_threshold
 from edge_inspect.calibrate.teach.written_bundle import write_signed
 from edge_inspect.edge.bundle.bundle import Bundle
 from edge_inspect.edge.bundle.manifest import GOLDEN, PARENT, REPORT, TAUGHT, DefectsFound, FlawsFound, Thresholds
-from edge_inspect.edge.bundle.promise import promise_of
 from edge_inspect.edge.contract.fields import Precision
 from edge_inspect.edge.engines.opening import open_checked_engine
 from edge_inspect.edge.errors import BundleError, UsageError
 from edge_inspect.edge.text import clean
 
-What = Literal["threshold", "memory"]
 Say = Callable[[str], None]
 
 LESSON = "report/teaching.json"
 """File in the bundle with the labelled parts that it was taught by."""
 PAGE = "report/index.html"
 """The parent's report. A bundle with another memory does not keep it, because its figures are the parent's."""
-
-
-class Taught(NamedTuple):
-    """The result of teaching.
-
-    Attributes:
-        bundle: The new bundle.
-        what: What was taught.
-        precision: Precision of the thresholds and verdicts here: the one that a station would run on this machine.
-        before: Threshold of the parent in that precision.
-        after: Threshold of the new bundle.
-        prototypes: Number of prototypes in each bank before and afterwards; `None` without a memory.
-        labels: The labelled parts.
-        rule: How the threshold was found.
-        changes: Verdicts that change among the labelled parts.
-        contradictions: Labelled parts that could not be learned as their label says.
-    """
-
-    bundle: Bundle
-    what: What
-    precision: Precision
-    before: float
-    after: float
-    prototypes: tuple[int, int] | None
-    labels: LabelledParts
-    rule: TaughtThreshold
-    changes: Changes
-    contradictions: list[Contradiction]
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the result as `--json` writes it."""
-        pair = None if self.prototypes is None else dict(zip(("before", "after"), self.prototypes, strict=True))
-        return {
-            "bundle": self.bundle.manifest.name,
-            "digest": self.bundle.digest,
-            "what": self.what,
-            "precision": self.precision,
-            "threshold": {"before": self.before, "after": self.after},
-            "prototypes": pair,
-            "labels": _counts(self.labels),
-            "changes": self.changes._asdict(),
-            "contradictions": [each.as_dict() for each in self.contradictions],
-            "promise": promise_of(self.bundle.manifest).lines,
-        }
 
 
 class _Lesson(NamedTuple):
@@ -86,14 +41,12 @@ class _Lesson(NamedTuple):
         networks: New ONNX files; none if only the threshold was taught.
         prototypes: See `Taught`.
         scores: Scores of labelled good parts by networks that have not learned from them.
-        lost: Ids of parts that were not found in their pictures.
         contradictions: See `Taught`.
     """
 
     networks: Mapping[str, bytes]
     prototypes: tuple[int, int] | None
     scores: Mapping[str, float]
-    lost: set[str]
     contradictions: list[Contradiction]
 
 
@@ -135,7 +88,7 @@ def teach(
 
 def _learn(parent: Bundle, parts: LabelledParts, what: What | None, prototypes: int | None, say: Say) -> _Lesson:
     """Extend the memory if that is asked for."""
-    nothing = _Lesson({}, None, {}, set(), [])
+    nothing = _Lesson({}, None, {}, [])
     if what == "threshold":
         return nothing
     # The memory needs onnx, which a box without the page does not have.
@@ -149,7 +102,7 @@ def _learn(parent: Bundle, parts: LabelledParts, what: What | None, prototypes: 
             raise UsageError("no part is labelled good, so the memory can learn nothing; label good parts")
         return nothing
     grown = grow(parent, banks, parts, prototypes, say)
-    return _Lesson(grown.networks, (grown.before, grown.after), grown.scores, grown.lost, grown.contradictions)
+    return _Lesson(grown.networks, (grown.before, grown.after), grown.scores, grown.contradictions)
 
 
 class _Making:
@@ -193,7 +146,7 @@ class _Making:
         changed = changes(self._judged, before, after)
         manifest = self._manifest(out, limits, after)
         bundle = write_signed(out, manifest, self._contents, key)
-        found = [*self._parts.contradictions, *self._lesson.contradictions, *self._limited(before, after)]
+        found = [*self._parts.contradictions, *self._lesson.contradictions, *self._limited(after)]
         what: What = "memory" if self._lesson.networks else "threshold"
         return Taught(
             bundle, what, self._here, before, after, self._lesson.prototypes, self._parts, self._rule, changed, found
@@ -250,21 +203,20 @@ class _Making:
                 defects=defects,
             )
             .with_tolerance(tolerance)
-            .with_provenance({TAUGHT: self._provenance(after), PARENT: identity})
+            .with_provenance({TAUGHT: self._provenance(), PARENT: identity})
             .as_dict()
         )
 
-    def _provenance(self, after: float) -> dict[str, Any]:
-        low, high = self._rule.still_rejected
+    def _provenance(self) -> dict[str, Any]:
         parent = self._parent
         return {
             "parent": {"name": parent.manifest.name, "digest": parent.digest},
             "what": "memory" if self._lesson.networks else "threshold",
-            "labels": _counts(self._parts),
+            "labels": counts(self._parts),
             "prototypes": None if self._lesson.prototypes is None else list(self._lesson.prototypes),
             "scored": self._rule.wrong,
             "above": self._rule.above,
-            "still_rejected_high": high,
+            "still_rejected_high": self._rule.still_rejected[1],
             "monotone": self._rule.image >= self._rule.before,
         }
 
@@ -315,7 +267,7 @@ class _Making:
             else self._parent.manifest.decision.defects
         )
 
-    def _limited(self, before: float, after: float) -> list[Contradiction]:
+    def _limited(self, after: float) -> list[Contradiction]:
         """Return good parts and defects that the new threshold still judges otherwise than people do."""
         found = []
         for each in self._judged:
@@ -339,10 +291,6 @@ class _Making:
                     )
                 )
         return found
-
-
-def _counts(parts: LabelledParts) -> dict[str, int]:
-    return {"good": len(parts.good), "defect": len(parts.defects), "unsure": parts.unsure}
 
 
 def _learned(parent: Bundle) -> set[str]:

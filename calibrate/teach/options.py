@@ -12,7 +12,7 @@ from edge_inspect.edge.program import add_json_option, say, write_json
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from edge_inspect.calibrate.teach.next_bundle import Taught
+    from edge_inspect.calibrate.teach.result import Taught
 
 SHOWN = 10
 """Number of parts that are named on the terminal; `--json` has all of them."""
@@ -30,7 +30,7 @@ def add_teach(parser: argparse.ArgumentParser) -> None:
     )
     parser.epilog = (
         "Example: calibrate teach bundles/bottle --labels /var/lib/edge-inspect-page/labels --out bundles/bottle-2; "
-        "then load it with edge-inspect request bundle, which puts it on trial"
+        "then load it on the station: edge-inspect command bundle bottle-2 --config config.yaml"
     )
     parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="the bundle to teach, a folder or a .zip")
     parser.add_argument(
