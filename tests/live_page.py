@@ -200,7 +200,7 @@ def check_legible(page: Any) -> None:
         settle(page)
         contrast, small, overflow = page.evaluate(CONTRAST), page.evaluate(TOO_SMALL), page.evaluate(OVERFLOW)
         assert not contrast["found"], contrast["found"]
-        assert contrast["pairs"] >= 5
+        assert contrast["pairs"] >= 3
         assert not small, (width, small)
         assert overflow == 0, (width, overflow)
 
@@ -216,7 +216,7 @@ def open_queue(page: Any, live: LivePage, station: Station, count: int, **filter
     def are_listed() -> bool:
         listed = ask(page, f"review?station={station.key}&word=all&only=all&limit=100")["parts"]
         page.wait_for_timeout(100)
-        return len(listed) == station.sequence
+        return len(listed) == min(station.sequence, 100)
 
     wait_until(are_listed, PATIENCE / 1000, "the server has stored the parts")
     page.goto(f"{live.address}#/review/{station.key}")

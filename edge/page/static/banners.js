@@ -22,6 +22,15 @@ export class Banners {
     if (count && this.labels.delayed) texts.push(["pending", say("banner.pending", { count })]);
     document.body.classList.toggle("old", stream.lostAt !== null || !line.broker);
     renderEach(this.element, texts, ([key]) => key, makeBanner, ({ text }, [, said]) => setText(text, said));
+    this.#announce(texts);
+  }
+
+  // A screen reader says a banner once, and not again each second as its age grows.
+  #announce(texts) {
+    const keys = texts.map(([key]) => key).join();
+    if (keys === this.announced) return;
+    this.announced = keys;
+    document.getElementById("announcements").textContent = texts.map(([, said]) => said).join(" ");
   }
 }
 

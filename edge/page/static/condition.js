@@ -3,7 +3,7 @@
 import { bytes, duration, number, percent } from "./formats.js";
 import { hasText, say, sayWord } from "./texts.js";
 
-// Returns {tone, icon, word, detail}: whether the line runs, and since when or why not.
+// Returns {tone, icon, word, detail}: whether the line runs, and since when or why not; `runs` where it inspects.
 export function conditionOf(station, line) {
   const { status, health } = station;
   if (!status) return { tone: "off", icon: "unsure", word: say("condition.unknown"), detail: say("condition.unknown_detail") };
@@ -23,11 +23,11 @@ export function conditionOf(station, line) {
   if (broken.length) return { tone: "bad", icon: "bad", word: say("condition.broken"), detail: say(`alarm.${broken[0][1].state}`, stageValues(broken[0])) };
   if (health?.shadow) {
     const { parts, wanted } = health.shadow;
-    return { tone: "info", icon: "shadow", word: say("condition.shadow"), detail: say("condition.shadow_detail", { parts, wanted }) };
+    return { runs: true, tone: "info", icon: "shadow", word: say("condition.shadow"), detail: say("condition.shadow_detail", { parts, wanted }) };
   }
   const pace = health ? say("condition.pace", { fps: number(health.fps, health.fps < 10 ? 1 : 0) }) : since;
-  if (status.state === "degraded") return { tone: "warn", icon: "warn", word: say("condition.online"), detail: say("condition.degraded_detail", { pace }) };
-  return { tone: "run", icon: "run", word: sayWord("condition", status.state), detail: pace };
+  if (status.state === "degraded") return { runs: true, tone: "warn", icon: "warn", word: say("condition.online"), detail: say("condition.degraded_detail", { pace }) };
+  return { runs: true, tone: "run", icon: "run", word: sayWord("condition", status.state), detail: pace };
 }
 
 function brokenStages(health) {

@@ -29,7 +29,8 @@ const VIEWS = {
 };
 
 let view = null;
-let shown = "";
+let shown = {};
+let wanted = "#/"; // where a person goes after the login
 let frame = 0;
 
 await start();
@@ -64,9 +65,8 @@ function run() {
   const banners = new Banners(element("banners"), line, stream, labels);
 
   whenLoggedOut(() => {
-    // The session has ended: what is on the screen stays until somebody else opens a view.
     Object.assign(session, { user: null, role: null });
-    location.hash = "#/login";
+    show();
   });
   addEventListener("hashchange", show);
   addEventListener("keydown", press);
@@ -88,14 +88,15 @@ function run() {
   function show() {
     const { name, rest } = readRoute();
     view?.close?.();
-    if (!seesLine() || name === "login") {
+    if (!session.user && (!seesLine() || name === "login")) {
       stream.stop();
       shown = { menu: "login" };
       view = new LoginForm(() => {
-        if (readRoute().name === "login") history.back();
+        if (readRoute().name === "login") location.replace(wanted);
         show();
       });
     } else {
+      if (name !== "login") wanted = location.hash || "#/";
       stream.start();
       labels.resume();
       shown = VIEWS[name] ?? VIEWS[""];

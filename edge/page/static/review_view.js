@@ -80,7 +80,7 @@ export class ReviewView {
     if (this.tab === "threshold") this.threshold.render();
     const { queue } = this;
     const { part, counts } = queue;
-    setText(this.counts, counts ? countsText(counts) : "");
+    setText(this.counts, counts && this.tab === "parts" ? countsText(counts) : "");
     setHidden(this.problem, !queue.problem && !this.problem.textContent);
     if (queue.problem) setText(this.problem, queue.problem);
     setText(this.note, this.#note());
@@ -193,7 +193,7 @@ export class ReviewView {
   }
 
   #readAgain() {
-    if (this.tab !== "parts" || document.hidden) return;
+    if (this.tab !== "parts" || document.hidden || this.labels.pending) return;
     if (this.queue.pending) this.queue.loadSimilar();
     else this.queue.loadNew();
   }

@@ -1,6 +1,11 @@
 // The part of the address behind the #: which view is shown.
 
-export const stationAddress = (key) => `#/station/${key.split("/").map(encodeURIComponent).join("/")}`;
+import { stationPath } from "./requests.js";
+
+// The address of a view of one station.
+export function stationAddress(key, view = "station") {
+  return `#/${view}/${stationPath(key)}`;
+}
 
 // Returns {name, rest}: the view, and what follows it; {name: "", rest: ""} is the line.
 export function readRoute() {

@@ -11,6 +11,7 @@ import { icon } from "./icons.js";
 import { PartPicture } from "./part_picture.js";
 import { PartStrip } from "./part_strip.js";
 import { RejectChart } from "./reject_chart.js";
+import { stationAddress } from "./route.js";
 import { ScoreBar, ScoreTrend } from "./score_chart.js";
 import { say } from "./texts.js";
 
@@ -43,7 +44,6 @@ export class StationView {
     this.caption.append(this.captionVerdict.element, this.captionText, this.captionState, this.follow);
     this.all = make("button", { click: () => this.#filter(false), text: say("strip.all") });
     this.only = make("button", { click: () => this.#filter(true), text: say("strip.rejected") });
-    this.picture.tools.append(make("a", { class: "button", href: `#/review/${this.key.split("/").map(encodeURIComponent).join("/")}`, text: say("station.review") }));
     this.picture.tools.append(make("div", { class: "group", role: "group", "aria-label": say("strip.title") }, this.all, this.only));
     this.gone = make("p", { class: "panel", text: say("station.gone", { name: this.key }), hidden: true });
     this.body = make(
@@ -66,7 +66,9 @@ export class StationView {
       ),
     );
     const back = make("a", { class: "back", href: "#/", title: say("station.back"), "aria-label": say("station.back") }, icon("previous"));
-    const head = make("div", { class: "station-head" }, back, make("h1", { text: this.title }), this.condition.element, this.detail);
+    const review = make("a", { class: "button", href: stationAddress(this.key, "review"), text: say("station.review") });
+    const condition = make("div", { role: "status" }, this.condition.element); // said when it changes
+    const head = make("div", { class: "station-head" }, back, make("h1", { text: this.title }), condition, this.detail, review);
     this.element = make("div", { class: "view" }, head, this.alarms.element, this.gone, this.body);
     this.#filter(false);
   }

@@ -37,7 +37,7 @@ export class StationsView {
 
   #summarise(stations) {
     if (!stations.length) return "";
-    const running = stations.filter((station) => ["run", "info"].includes(conditionOf(station, this.line).tone) || station.status?.state === "degraded").length;
+    const running = stations.filter((station) => conditionOf(station, this.line).runs).length;
     const alarmed = stations.filter((station) => alarmsOf(station).length).length;
     const said = [say("stations.running", { count: running })];
     if (running < stations.length) said.push(say("stations.not_running", { count: stations.length - running }));

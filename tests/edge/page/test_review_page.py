@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from live_page import LivePage, ask, check_legible, live_page, open_queue
+from live_page import LivePage, ask, check_legible, live_page, log_in, open_queue
 from mosquitto import Subscriber, wait_until
 from page_parts import Station
 
@@ -210,6 +210,18 @@ def test_what_is_said_outlives_the_page_in_the_browser(live: LivePage) -> None:
         wait_until(lambda: stored(page, station) == {ids[1]: ("good", None)}, 60)
 
 
+def test_what_is_said_when_the_session_has_ended_is_sent_after_the_login(live: LivePage) -> None:
+    station, ids = inspect(live, "expired", 0.6, 0.7)
+    with live.seen_by("otto", errors=("401",)) as page:
+        open_queue(page, live, station, 2)
+        wait_for_part(page, ids[1])
+        page.context.clear_cookies()
+        page.keyboard.press("g")
+        log_in(page, "otto")
+        page.locator(".review").wait_for()
+        wait_until(lambda: stored(page, station) == {ids[1]: ("good", None)}, 60)
+
+
 def test_a_label_that_is_refused_is_taken_back_with_the_reason(live: LivePage) -> None:
     station, ids = inspect(live, "refused", 0.6, 0.7)
     with live.seen_by("otto", errors=("404",)) as page:
@@ -296,7 +308,7 @@ def test_an_engineer_reads_the_log(live: LivePage) -> None:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_readable_and_touchable(live: LivePage, scheme: str) -> None:
-    station, _ = inspect(live, "legible", 0.3, 0.7, 0.8)
+    station, _ = inspect(live, f"legible-{scheme}", 0.3, 0.7, 0.8)
     with live.seen_by("emma", color_scheme=scheme) as page:
         open_queue(page, live, station, 1)
         page.locator(".keys summary").click()
