@@ -34,6 +34,13 @@ export class Line {
     this.#heard(change);
   }
 
+  // Stored parts that were rejected before this page was opened.
+  addRejects(key, stored) {
+    const station = this.stations.get(key);
+    const parts = stored.map((part) => ({ ...part, label: part.label?.word ?? null, bundle: part.bundle.name }));
+    if (station) station.rejects = mergeParts(station.rejects, parts);
+  }
+
   setLabel({ station, id, label }) {
     const known = this.stations.get(station);
     for (const part of known ? [...known.parts, ...known.rejects] : []) if (part.id === id) part.label = label?.word ?? null;

@@ -11,6 +11,7 @@ import { icon } from "./icons.js";
 import { PartPicture } from "./part_picture.js";
 import { PartStrip } from "./part_strip.js";
 import { RejectChart } from "./reject_chart.js";
+import { ask } from "./requests.js";
 import { stationAddress } from "./route.js";
 import { ScoreBar, ScoreTrend } from "./score_chart.js";
 import { say } from "./texts.js";
@@ -33,6 +34,14 @@ export class StationView {
     this.figures = new FigureTable();
     this.commands = new CommandPanel((id) => this.#showSnapshot(id));
     this.#build();
+    this.#readRejects();
+  }
+
+  // On a quick line the last reject is no longer among the newest parts. Without stored parts those that come suffice.
+  async #readRejects() {
+    const query = new URLSearchParams({ station: this.key, word: "all", only: "rejected", limit: 24 });
+    const { parts } = await ask(`review?${query}`).catch(() => ({ parts: [] }));
+    this.earlier = parts;
   }
 
   #build() {
@@ -78,6 +87,10 @@ export class StationView {
     setHidden(this.gone, station !== undefined || !this.line.loaded);
     setHidden(this.body, !station);
     if (!station) return;
+    if (this.earlier) {
+      this.line.addRejects(this.key, this.earlier);
+      this.earlier = null;
+    }
     const condition = conditionOf(station, this.line);
     this.condition.render(condition);
     setText(this.detail, condition.detail);

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from live_page import LivePage, check_legible, live_page, log_in
+from live_page import PATIENCE, LivePage, ask, check_legible, live_page, log_in
+from mosquitto import wait_until
 from replier import Replier
 
 from edge_inspect.edge.contract.commands import ThresholdChange
@@ -92,6 +93,21 @@ def test_a_part_that_is_chosen_stays_until_the_newest_is_asked_for(live: LivePag
         page.keyboard.press("ArrowRight")
         page.keyboard.press("ArrowRight")
         shows(page, ".caption", "second")
+
+
+def test_the_last_reject_is_known_after_many_good_parts(live: LivePage) -> None:
+    station = live.station("earlier")
+    live.inspect(station, ok=False, part_id="the bad one", area_name="rim")
+    for _ in range(30):
+        live.inspect(station, picture=False)
+    with live.seen_by("otto") as page:
+        stored = f"review?station={station.key}&word=all&only=all"
+        wait_until(lambda: ask(page, stored)["parts"], PATIENCE / 1000, "the server has stored the part")
+        page.goto(f"{live.address}#/station/{station.key}")
+        shows(page, ".part-panel:has-text('Last reject')", "the bad one")
+        shows(page, ".part-panel .why", "in rim")
+        page.locator("button", has_text="Show it").click()
+        page.locator(".stack .regions rect.line").wait_for()
 
 
 @pytest.mark.parametrize(
