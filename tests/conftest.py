@@ -1,8 +1,12 @@
-"""A small product, once a session: rendered parts, a checkpoint trained on them, and its bundle."""
+"""A small product, made once for all processes of a test run: rendered parts, a checkpoint of them, and its bundle."""
 
 from __future__ import annotations
 
+import fcntl
+import os
+import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,12 +22,39 @@ settings.register_profile("steady", derandomize=True)
 settings.load_profile("steady")
 
 
+MadeOnce = Callable[[str, Callable[[Path], object]], Path]
+
+
 @pytest.fixture(scope="session")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> MadeOnce:
+    """Gives the folder of a name, which the first process that asks for it fills; others wait for that. Only to read.
+
+    A session of pytest-xdist has several processes, each with session fixtures of its own.
+    """
+    root = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        root = root.parent
+    root = root / "made"
+    root.mkdir(exist_ok=True)
+
+    def make(name: str, fill: Callable[[Path], object]) -> Path:
+        folder, done = root / name, root / f"{name}.done"
+        with (root / f"{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not done.exists():
+                shutil.rmtree(folder, ignore_errors=True)  # another process may have failed on its way
+                folder.mkdir()
+                fill(folder)
+                done.touch()
+        return folder
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def data(made_once: MadeOnce) -> Path:
     """A folder of one category, `flange`: 16 good parts to learn from, 4 good and 4 defective ones to test with."""
-    folder = tmp_path_factory.mktemp("data")
-    write_dataset(folder, train_good=16, test_good=4, test_defects=1, seed=3)
-    return folder
+    return made_once("data", lambda folder: write_dataset(folder, train_good=16, test_good=4, test_defects=1, seed=3))
 
 
 @pytest.fixture(scope="session")
@@ -35,29 +66,34 @@ def small_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def run(data: Path, small_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def run(data: Path, small_weights: Path, made_once: MadeOnce) -> Path:
     """A checkpoint at 96x96 after six steps: of no use, but real."""
     from small_teacher import SMALL
 
     from edge_inspect.train.cli import main
 
-    out = tmp_path_factory.mktemp("runs") / "flange"
     options = ["--size", SIZE, "--fit", "crop", "--steps", "6", "--batch", "4", "--hold-out", "0.25", "--model", "rd"]
     options += ["--teacher", SMALL, "--teacher-weights", str(small_weights), "--memory", "off"]
-    assert main(["fit", "--data", str(data), "--category", CATEGORY, "--out", str(out), *options]) == 0
-    return out
+    asked = ["fit", "--data", str(data), "--category", CATEGORY, *options]
+
+    def fill(folder: Path) -> None:
+        assert main([*asked, "--out", str(folder / CATEGORY)]) == 0
+
+    return made_once("runs", fill) / CATEGORY
 
 
 @pytest.fixture(scope="session")
-def bundle_path(data: Path, run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def bundle_path(data: Path, run: Path, made_once: MadeOnce) -> Path:
     """The checkpoint's bundle."""
     from edge_inspect.calibrate.cli import main
 
-    out = tmp_path_factory.mktemp("bundles") / "flange"
     good = data / CATEGORY / "train" / "good"
-    options = ["--calibration-images", "8", "--search-seconds", "0"]
-    assert main(["bundle", str(run), "--good", str(good), "--out", str(out), *options]) == 0
-    return out
+    asked = ["bundle", str(run), "--good", str(good), "--calibration-images", "8", "--search-seconds", "0"]
+
+    def fill(folder: Path) -> None:
+        assert main([*asked, "--out", str(folder / CATEGORY)]) == 0
+
+    return made_once("bundles", fill) / CATEGORY
 
 
 @pytest.fixture(scope="session")

@@ -20,13 +20,14 @@ from edge_inspect.models.teacher import Teacher
 from edge_inspect.train.systems import SYSTEMS, system_of
 
 
-def remembering(name: str, grid: tuple[int, int] | None) -> Network:
+def remembering(name: str, options: dict[str, str], grid: tuple[int, int] | None) -> Network:
     """The system with a memory of random prototypes, judged by something usual at each position of a grid."""
     torch.manual_seed(3)
     teacher = Teacher(SMALL)
-    model = (
-        Memory(teacher, 12, grid) if name == Memory.name else Remembering(system_of(name).build(teacher, {}), 12, grid)
-    )
+    if name == Memory.name:
+        model: Memory | Remembering = Memory(teacher, 12, grid)
+    else:
+        model = Remembering(system_of(name).build(teacher, options), 12, grid)
     if isinstance(model.usual, Usual):
         model.usual.mean.copy_(torch.rand_like(model.usual.mean))
         model.usual.scale.copy_(0.5 + torch.rand_like(model.usual.scale))
@@ -38,11 +39,20 @@ def remembering(name: str, grid: tuple[int, int] | None) -> Network:
 
 
 @pytest.mark.parametrize(
-    ("name", "grid"),
-    [("memory", None), ("memory", (8, 8)), ("rd", None), ("rd", (8, 8)), ("aand", (8, 8)), ("dmdd", None)],
+    ("name", "options", "grid"),
+    [
+        ("memory", {}, None),
+        ("memory", {}, (8, 8)),
+        ("rd", {}, None),
+        ("rd", {}, (8, 8)),
+        ("aand", {}, (8, 8)),
+        ("dmdd", {"student_width": "half"}, None),
+    ],
 )
-def test_the_graph_gives_the_models_map_and_takes_int8(name: str, grid: tuple[int, int] | None) -> None:
-    model = remembering(name, grid)
+def test_the_graph_gives_the_models_map_and_takes_int8(
+    name: str, options: dict[str, str], grid: tuple[int, int] | None
+) -> None:
+    model = remembering(name, options, grid)
     exported = to_onnx(model, Fit(64, 64))
     image = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(5))
     with torch.inference_mode():
