@@ -117,6 +117,6 @@ class Server:
 @contextlib.contextmanager
 def serving(app: Starlette, **options: Any) -> Iterator[Server]:
     """Yield the application's server."""
-    config = uvicorn.Config(app, log_config=None, lifespan="off", proxy_headers=False, **options)
+    config = uvicorn.Config(app, log_config=None, lifespan="off", ws="none", proxy_headers=False, **options)
     with Server(config) as server:
         yield server

@@ -44,9 +44,16 @@ def utc_now() -> datetime:
     return datetime.now(timezone.utc)
 
 
+def _to_utc(moment: datetime) -> datetime:
+    try:
+        return moment.astimezone(timezone.utc)
+    except OverflowError:
+        raise ValueError("lies in UTC before the year 1 or after the year 9999") from None
+
+
 Time = Annotated[
     AwareDatetime,
-    AfterValidator(lambda moment: moment.astimezone(timezone.utc)),
+    AfterValidator(_to_utc),
     PlainSerializer(format_time, return_type=str),
     WithJsonSchema({"type": "string", "format": "date-time", "pattern": _TIME_PATTERN}),
 ]

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import json
 import logging
-from collections.abc import Callable
 from typing import Any
 
 from starlette.responses import Response
@@ -39,8 +38,7 @@ def to_event(name: str, data: bytes) -> bytes:
 class _Listener:
     """What waits for one browser."""
 
-    def __init__(self, is_allowed: Callable[[], bool]) -> None:
-        self.is_allowed = is_allowed
+    def __init__(self) -> None:
         self.waiting: asyncio.Queue[bytes] = asyncio.Queue(_MOST_WAITING)
         self.ended = asyncio.Event()
 
@@ -79,18 +77,15 @@ class EventStream:
         """Send an event of another kind, such as `label` or `teaching`, to every browser at once."""
         self._send(to_event(name, json.dumps(data, allow_nan=False, separators=(",", ":")).encode()))
 
-    def response(self, is_allowed: Callable[[], bool]) -> Response:
-        """Return the response to a browser that begins to listen.
-
-        Args:
-            is_allowed: Returns whether the browser may still listen. It is asked every `KEEP_ALIVE_S` seconds.
+    def response(self) -> Response:
+        """Return the response to a browser that begins to listen. The gate ends it when the session ends.
 
         Raises:
             TooManyStreams: There are as many as possible.
         """
         if self._closed or len(self._listeners) >= self._most:
             raise TooManyStreams
-        return _EventResponse(self, is_allowed)
+        return _EventResponse(self)
 
     def close(self) -> None:
         """End all responses, and accept no more."""
@@ -101,9 +96,6 @@ class EventStream:
     async def _keep_alive(self) -> None:
         while True:
             await asyncio.sleep(KEEP_ALIVE_S)
-            for listener in self._listeners:
-                if not listener.is_allowed():
-                    listener.ended.set()
             self._send(b": alive\n\n")
 
     def _send(self, event: bytes) -> None:
@@ -117,8 +109,8 @@ class EventStream:
                 listener.ended.set()
 
     @contextlib.contextmanager
-    def _listen(self, is_allowed: Callable[[], bool]) -> Any:
-        listener = _Listener(is_allowed)
+    def _listen(self) -> Any:
+        listener = _Listener()
         listener.waiting.put_nowait(b"retry: 1000\n\n" + to_event("snapshot", self._line.snapshot()))
         self._listeners.add(listener)
         try:
@@ -132,14 +124,14 @@ class _EventResponse(Response):
 
     media_type = "text/event-stream"
 
-    def __init__(self, stream: EventStream, is_allowed: Callable[[], bool]) -> None:
+    def __init__(self, stream: EventStream) -> None:
         super().__init__(headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
         del self.headers["content-length"]
-        self._stream, self._is_allowed = stream, is_allowed
+        self._stream = stream
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-        with self._stream._listen(self._is_allowed) as listener:  # noqa: SLF001 (one class in two parts)
+        with self._stream._listen() as listener:  # noqa: SLF001 (one class in two parts)
             ways_to_end = [self._send_all(listener, send), _until_gone(receive), listener.ended.wait()]
             tasks = [asyncio.ensure_future(way) for way in ways_to_end]
             try:

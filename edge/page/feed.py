@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import re
 import socket
@@ -126,6 +127,10 @@ class Feed:
         except UnreadableMessage as error:
             log.warning("%s: a message cannot be read and is skipped: %s", clean(topic), error)
             return
+        except Exception:
+            # The broker would send the message again with every new connection, so a bug must not end this one.
+            log.exception("%s: a message is skipped because of an error of the page", clean(topic))
+            return
         if received is not None:
             self._hand_over(received)
 
@@ -175,7 +180,7 @@ class Feed:
 
     def _call(self, function: Callable[..., Any], *arguments: Any) -> None:
         """Call a function in the event loop, unless that has ended."""
-        if not self._loop.is_closed():
+        with contextlib.suppress(RuntimeError):
             self._loop.call_soon_threadsafe(function, *arguments)
 
 

@@ -19,7 +19,7 @@ from edge_inspect.edge.labels.label import PartKey
 from edge_inspect.edge.page.command_sender import TooManyCommands
 from edge_inspect.edge.page.drawing import CannotDraw, colour_map, rounded_width, to_jpeg
 from edge_inspect.edge.page.event_stream import TooManyStreams
-from edge_inspect.edge.page.guard import require, visitor_of
+from edge_inspect.edge.page.guard import require
 from edge_inspect.edge.page.page import page_of
 from edge_inspect.edge.page.pictures import PictureKind, PictureName
 
@@ -45,9 +45,8 @@ async def _stations(request: Request) -> Response:
 
 async def _events(request: Request) -> Response:
     require(request)
-    page, visitor = page_of(request), visitor_of(request)
     try:
-        return page.events.response(lambda: page.people.is_current(visitor))
+        return page_of(request).events.response()
     except TooManyStreams:
         raise HTTPException(
             503, "too many browsers show the page at once; close some of them", {"Retry-After": "10"}

@@ -40,6 +40,11 @@ export function time(moment, now = new Date()) {
   return format(Intl.DateTimeFormat, today ? clock : { ...clock, month: "short", day: "numeric" }).format(date);
 }
 
+// The time of day without seconds.
+export function minute(moment) {
+  return format(Intl.DateTimeFormat, { hour: "2-digit", minute: "2-digit" }).format(new Date(moment));
+}
+
 export function duration(seconds) {
   const [value, unit] =
     seconds < 90 ? [seconds, "second"] : seconds < 5400 ? [seconds / 60, "minute"] : seconds < 172800 ? [seconds / 3600, "hour"] : [seconds / 86400, "day"];

@@ -26,7 +26,8 @@ export class Header {
       setAttribute(link, "aria-current", name === view ? "page" : null);
     }
     setText(this.clock, time(line.now, line.now));
-    setText(this.user, session.user ? `${session.user} (${say(`role.${session.role}`)})` : session.display ? say("display") : "");
+    setText(this.user, session.user ?? (session.display ? say("display") : ""));
+    setAttribute(this.user, "title", session.user && say(`role.${session.role}`));
     setHidden(this.out, !session.user);
     setHidden(this.in, Boolean(session.user) || view === "login");
   }

@@ -54,10 +54,16 @@ export class LogView {
 }
 
 function describe({ at, person, action, ...rest }) {
-  const details = Object.entries(rest)
-    .filter(([, value]) => value !== null && value !== "")
-    .map(([name, value]) => `${name}: ${typeof value === "object" ? JSON.stringify(value) : value}`)
-    .join(", ");
+  const details = listed(rest).join(", ");
   const cells = [person ?? "", sayWord("log.actions", action), details];
   return { at, cells, text: cells.join(" ") };
+}
+
+// Each detail with its name; those of an object follow one another.
+function listed(values) {
+  return Object.entries(values).flatMap(([name, value]) => {
+    if (value === null || value === "") return [];
+    if (Array.isArray(value) || typeof value !== "object") return [`${name}: ${value}`];
+    return listed(value);
+  });
 }

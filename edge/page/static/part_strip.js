@@ -8,7 +8,7 @@ import { pictureAddress } from "./requests.js";
 import { say, sayWord } from "./texts.js";
 
 const EACH = 300; // ms between two small pictures
-const LONGEST_NAME = 7;
+const LONGEST_NAME = 6;
 
 // Serial numbers differ at their end.
 function shortName({ part_id: id, sequence }) {
@@ -48,7 +48,13 @@ export class PartStrip {
   }
 
   scrollTo(id) {
-    this.list.renderedChildren?.get(id)?.element.scrollIntoView({ block: "nearest", inline: "nearest" });
+    const { element } = this.list.renderedChildren?.get(id) ?? {};
+    if (!element) return;
+    // Only the row scrolls: the rest of the page stays where it is.
+    const { left, right } = this.list.getBoundingClientRect();
+    const box = element.getBoundingClientRect();
+    if (box.left < left) this.list.scrollLeft -= left - box.left;
+    else if (box.right > right) this.list.scrollLeft += box.right - right;
   }
 
   close() {

@@ -3,6 +3,8 @@
 import { ask } from "./requests.js";
 
 const PAGE = 60; // parts that are read at once
+const MOST = 600; // parts that are kept
+const AROUND = 24; // parts before and behind the present one that are in sight
 const AHEAD = 12; // parts before the end at which more are read
 
 export class ReviewQueue {
@@ -16,6 +18,7 @@ export class ReviewQueue {
     this.parts = [];
     this.at = 0;
     this.more = false;
+    this.last = null; // the last part of the newest page
     this.counts = null;
     this.like = null; // the part whose similar ones are shown
     this.pending = 0; // parts that are not compared with it yet
@@ -30,60 +33,79 @@ export class ReviewQueue {
   async load(filter = this.filter) {
     this.filter = filter;
     this.#empty();
-    this.loading = true;
     await this.#read();
   }
 
-  // Looks for parts that came after the list was read, and keeps the place in it.
-  async loadMore() {
-    await this.#read(null, true);
+  // Puts parts that came after the list was read before it, and keeps the place in it.
+  async loadNew() {
+    if (this.loading || this.like) return;
+    const { finished } = this;
+    await this.#ask("review", { ...this.filter, limit: PAGE }, ({ parts, counts }) => {
+      const fresh = this.#unknown(parts);
+      if (this.parts.length) this.at += fresh.length;
+      this.parts.unshift(...fresh);
+      this.counts = counts;
+      if (finished) this.at = Math.max(0, this.parts.findIndex((part) => !part.label));
+      this.#forgetOldest();
+    });
   }
 
   // Shows the parts that are most like the present one, or searches on where the server has not compared all yet.
   async loadSimilar() {
     const part = this.like ?? this.part;
-    if (!part || this.loading) return;
-    const chosen = this.part.id;
-    const query = new URLSearchParams({ station: part.station, id: part.id });
+    if (!part) return;
     this.loading = true;
     this.changed();
-    await this.#try(async () => {
-      const { parts, pending = 0 } = await ask(`review/similar?${query}`);
-      Object.assign(this, { parts: [part, ...parts.filter(({ id }) => id !== part.id)], at: 0, more: false, like: part, pending });
+    await this.#ask("review/similar", { station: part.station, id: part.id }, ({ parts, pending = 0 }) => {
+      const chosen = this.like ? this.part?.id : part.id;
+      this.parts = [part, ...parts.filter(({ id }) => id !== part.id)];
+      Object.assign(this, { more: false, like: part, pending });
       this.at = Math.max(0, this.parts.findIndex(({ id }) => id === chosen));
     });
   }
 
-  async #read(after = null, quietly = false) {
-    const reading = (this.reading = {});
-    const query = new URLSearchParams({ ...this.filter, limit: PAGE, ...(after ? { after } : {}) });
-    await this.#try(async () => {
-      const { parts, more, counts } = await ask(`review?${query}`);
-      if (this.reading !== reading) return; // another filter was chosen meanwhile
-      const known = new Set(this.parts.map(({ id }) => id));
-      this.parts.push(...parts.filter(({ id }) => !known.has(id)));
-      Object.assign(this, { more, counts });
-      if (quietly && this.part?.label) this.#skipLabelled();
+  // Reads the next page of the list.
+  async #read() {
+    this.loading = true;
+    const place = this.last ? { after: this.last } : {};
+    await this.#ask("review", { ...this.filter, limit: PAGE, ...place }, ({ parts, more, counts }) => {
+      this.parts.push(...this.#unknown(parts));
+      Object.assign(this, { more, counts, last: parts.at(-1)?.id ?? this.last });
     });
   }
 
-  async #try(act) {
-    this.problem = "";
+  // Takes the answer to a question, unless another one was asked meanwhile.
+  async #ask(path, query, take) {
+    const asked = (this.asked = {});
+    let answer = null;
+    let problem = "";
     try {
-      await act();
+      answer = await ask(`${path}?${new URLSearchParams(query)}`);
     } catch (error) {
-      this.problem = error.message;
+      problem = error.message;
     }
+    if (this.asked !== asked) return;
+    this.problem = problem;
     this.loading = false;
+    if (answer) take(answer);
     this.changed();
+  }
+
+  #unknown(parts) {
+    const known = new Set(this.parts.map(({ id }) => id));
+    return parts.filter(({ id }) => !known.has(id));
+  }
+
+  // A page that is open for days does not keep all parts; those at the end are read again when they are asked for.
+  #forgetOldest() {
+    if (this.parts.length <= MOST || this.at > MOST - PAGE) return;
+    this.parts.length = MOST;
+    Object.assign(this, { more: true, last: this.parts.at(-1).id });
   }
 
   goTo(at) {
     this.at = Math.min(Math.max(at, 0), Math.max(this.parts.length - 1, 0));
-    if (this.more && !this.loading && this.at > this.parts.length - AHEAD) {
-      this.loading = true;
-      this.#read(this.parts.at(-1).id);
-    }
+    if (this.more && !this.loading && this.at > this.parts.length - AHEAD) this.#read();
     this.changed();
   }
 
@@ -102,13 +124,13 @@ export class ReviewQueue {
     this.goTo(this.at);
   }
 
-  #skipLabelled() {
-    const at = this.parts.findIndex((part) => !part.label);
-    if (at >= 0) this.at = at;
-  }
-
   get finished() {
     return !this.loading && !this.more && this.parts.every((part) => part.label);
+  }
+
+  // The parts around the present one.
+  get window() {
+    return this.parts.slice(Math.max(0, this.at - AROUND), this.at + AROUND);
   }
 
   // The next parts to look at, to be loaded before they are asked for.

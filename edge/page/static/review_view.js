@@ -17,7 +17,7 @@ import { say, sayWord } from "./texts.js";
 import { ThresholdPanel } from "./threshold_panel.js";
 
 const AHEAD = 2; // parts whose pictures are loaded before they are asked for
-const AGAIN = 5000; // ms after which a finished queue looks for new parts
+const AGAIN = 5000; // ms after which the queue looks for new parts
 
 export class ReviewView {
   constructor(line, labels, station) {
@@ -83,7 +83,7 @@ export class ReviewView {
     setHidden(this.problem, !queue.problem && !this.problem.textContent);
     if (queue.problem) setText(this.problem, queue.problem);
     setText(this.note, this.#note());
-    this.strip.render(queue.parts, part?.id, ({ station }) => station);
+    this.strip.render(queue.window, part?.id, ({ station }) => station);
     if (this.scrolled !== part?.id) this.strip.scrollTo((this.scrolled = part?.id));
     this.#renderPart(part);
     this.#renderRecent();
@@ -187,10 +187,10 @@ export class ReviewView {
     this.queue.load(query);
   }
 
-  async #readAgain() {
+  #readAgain() {
     if (this.tab !== "parts" || document.hidden) return;
-    if (this.queue.pending) await this.queue.loadSimilar();
-    else if (this.queue.finished && !this.queue.like) await this.queue.loadMore();
+    if (this.queue.pending) this.queue.loadSimilar();
+    else this.queue.loadNew();
   }
 
   async #say(word) {

@@ -6,7 +6,7 @@ import { CommandPanel } from "./command_panel.js";
 import { alarmsOf, conditionOf, partName, verdictOf } from "./condition.js";
 import { make, setAttribute, setHidden, setText } from "./elements.js";
 import { FigureTable } from "./figure_table.js";
-import { ago, time } from "./formats.js";
+import { ago, minute, time } from "./formats.js";
 import { icon } from "./icons.js";
 import { PartPicture } from "./part_picture.js";
 import { PartStrip } from "./part_strip.js";
@@ -82,7 +82,7 @@ export class StationView {
     this.alarms.render(alarmsOf(station));
     this.last.render(station.parts[0], this.line);
     this.reject.render(station.rejects[0], this.line);
-    setText(this.shiftTitle, say("shift.title", { since: station.shift?.since ? time(station.shift.since, this.line.now) : "–" }));
+    setText(this.shiftTitle, say("shift.title", { since: station.shift?.since ? minute(station.shift.since) : "–" }));
     this.rejects.render(station.shift);
     this.trend.render(station.parts);
     this.commands.render(station);

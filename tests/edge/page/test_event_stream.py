@@ -20,14 +20,14 @@ KEY = "plant/line1/a"
 class FakeBrowser:
     """One request for the events, as an ASGI server hands it to the application."""
 
-    def __init__(self, events: EventStream, *, allowed: Callable[[], bool] = lambda: True) -> None:
+    def __init__(self, events: EventStream) -> None:
         self.got: list[bytes] = []
         self.at: list[float] = []
         self.stuck = asyncio.Event()
         self.stuck.set()
         self.gone = asyncio.Event()
         self.complete = False
-        response = events.response(allowed)
+        response = events.response()
         self.task = asyncio.ensure_future(response({"type": "http"}, self._receive, self._send))
 
     def events(self, name: str) -> list[Any]:
@@ -145,16 +145,12 @@ def test_there_are_only_so_many_browsers() -> None:
     run(test, most=2)
 
 
-def test_whoever_may_not_listen_any_more_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_quiet_line_sends_a_comment_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(event_stream, "KEEP_ALIVE_S", 0.01)
 
     async def test(line: LineView, events: EventStream) -> None:
-        allowed = [True]
-        ended, well = FakeBrowser(events, allowed=lambda: allowed[0]), FakeBrowser(events)
-        await until(lambda: b": alive\n\n" in ended.got and b": alive\n\n" in well.got)
-        allowed[0] = False
-        await until(ended.task.done)
-        assert ended.complete and not well.task.done()
+        browser = FakeBrowser(events)
+        await until(lambda: browser.got.count(b": alive\n\n") == 3)
 
     run(test)
 
@@ -167,7 +163,7 @@ def test_closing_ends_every_response() -> None:
         await until(lambda: all(browser.task.done() for browser in browsers))
         assert all(browser.complete for browser in browsers)
         with pytest.raises(TooManyStreams):
-            events.response(lambda: True)
+            events.response()
 
     run(test)
 

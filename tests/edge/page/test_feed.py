@@ -133,6 +133,25 @@ def test_what_others_publish_on_these_topics_does_no_harm(
     assert followed.connected == [True]
 
 
+def test_a_bug_costs_only_the_message_that_it_came_with(
+    follow: Follow, station: Station, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    read = feed_module.read_message
+
+    def fails_at_2(kind: str, payload: bytes) -> Any:
+        message = read(kind, payload)
+        if message.sequence == 2:
+            raise ZeroDivisionError
+        return message
+
+    followed = follow()
+    monkeypatch.setattr(feed_module, "read_message", fails_at_2)
+    station.inspect(3)
+    followed.wait(lambda: 3 in followed.sequences())
+    assert [number for number in followed.sequences() if number] == [1, 3] and followed.connected == [True]
+    assert "is skipped because of an error of the page" in caplog.text and "ZeroDivisionError" in caplog.text
+
+
 def test_only_the_stations_of_the_configuration_come(follow: Follow, publisher: Publisher) -> None:
     followed = follow(stations=["plant/+/a", "plant/line2/b"])
     for key in ("plant/line1/b", "plant/line2/b", "plant/line9/a", "other/line1/a"):

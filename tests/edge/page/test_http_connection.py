@@ -32,7 +32,7 @@ def serve(work: Work) -> None:
         events = EventStream(line)
 
         async def listen(request: Request) -> Response:
-            return events.response(lambda: True)
+            return events.response()
 
         async def hello(request: Request) -> Response:
             return PlainTextResponse("hello")

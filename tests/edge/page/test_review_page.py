@@ -29,7 +29,12 @@ def inspect(live: LivePage, name: str, *scores: float) -> tuple[Station, list[st
 
 
 def open_queue(page: Any, live: LivePage, station: Station, count: int, **filters: str) -> None:
-    """Open the review of a station, and wait until the queue has so many parts."""
+    """Open the review of a station when the server has stored its parts; wait until the queue has so many."""
+
+    def listed() -> int:
+        return len(ask(page, f"review?station={station.key}&word=all&only=all&limit=100")["parts"])
+
+    wait_until(lambda: listed() == station.sequence, 60)
     page.goto(f"{live.address}#/review/{station.key}")
     for name, value in filters.items():
         page.locator(f"#filter-{name}").select_option(value)
