@@ -10,7 +10,7 @@ larger number of cosines can only raise the largest, so no distance from the mem
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -72,6 +72,18 @@ def find_banks(model: ModelProto) -> list[Bank]:
         if np.abs(np.linalg.norm(prototypes, axis=1) - 1).max() < UNIT:
             found.append(Bank(convolution.name, convolution.input[0], node.output[0], prototypes))
     return found
+
+
+def banks_in(network: bytes, banks: Sequence[Bank]) -> list[Bank]:
+    """Return the same banks as they are in the ONNX of another precision, which may read directions that are rounded.
+
+    Raises:
+        ValueError: The network lacks a convolution.
+    """
+    nodes = {node.name: node for node in onnx.load_from_string(network).graph.node}
+    if missing := [bank.node for bank in banks if bank.node not in nodes]:
+        raise ValueError(f"has no convolution {missing[0]}")
+    return [bank._replace(directions=nodes[bank.node].input[0]) for bank in banks]
 
 
 def grown(network: bytes, additions: Mapping[str, Addition]) -> bytes:

@@ -23,6 +23,7 @@ class Candidates(NamedTuple):
 
     Attributes:
         part: Number of the part that each belongs to, (N,).
+        place: Number of its position in that part, (N,).
         directions: Unit vectors of each bank, (N, C) each.
         distances: Distances from the nearest prototype of each bank, (N,) each.
         usual: Distance that explained positions usually have, for each bank.
@@ -30,6 +31,7 @@ class Candidates(NamedTuple):
     """
 
     part: NDArray[np.intp]
+    place: NDArray[np.intp]
     directions: list[Floats]
     distances: list[Floats]
     usual: list[float]
@@ -48,6 +50,7 @@ class Collector:
         self._each, self._level = max(16, MOST // max(1, parts)), level
         self._rng = np.random.default_rng(0)
         self._part: list[NDArray[np.intp]] = []
+        self._place: list[NDArray[np.intp]] = []
         self._directions: list[list[Floats]] = []
         self._distances: list[list[Floats]] = []
         self._explained: list[list[Floats]] = []
@@ -58,6 +61,7 @@ class Collector:
         odd = np.flatnonzero(seen.seen & (seen.values > self._level))
         odd = odd[np.argsort(-seen.values[odd], kind="stable")][: self._each]
         self._part.append(np.full(len(odd), part))
+        self._place.append(odd)
         self._directions.append([vectors[odd] for vectors in seen.directions])
         self._distances.append([distances[odd] for distances in seen.distances])
         fine = np.flatnonzero(seen.seen & (seen.values <= self._level))
@@ -70,6 +74,7 @@ class Collector:
         explained = _joined(self._explained)
         return Candidates(
             np.concatenate(self._part),
+            np.concatenate(self._place),
             _joined(self._directions),
             _joined(self._distances),
             [float(np.quantile(each, USUAL)) if len(each) else 0.0 for each in explained],

@@ -13,12 +13,13 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from edge_inspect.calibrate.teach.banks import MULTIPLE, Addition, Bank, Floats, find_banks, grown, padded
+from edge_inspect.calibrate.teach.banks import MULTIPLE, Addition, Bank, Floats, banks_in, find_banks, grown, padded
 from edge_inspect.calibrate.teach.candidates import Candidates, Collector, choose
 from edge_inspect.calibrate.teach.guard import ROUNDS, Exhibit, exhibit_of, too_near
 from edge_inspect.calibrate.teach.labelled_parts import Contradiction, LabelledPart, LabelledParts, frame_of
 from edge_inspect.edge.bundle.bundle import Bundle
 from edge_inspect.edge.bundle.manifest import model_file
+from edge_inspect.edge.contract.fields import Precision
 from edge_inspect.edge.engines.memory_probe import MemoryProbe
 from edge_inspect.edge.engines.openvino import OpenVinoEngine
 from edge_inspect.edge.errors import BundleError, UsageError
@@ -76,7 +77,7 @@ def grow(parent: Bundle, banks: Sequence[Bank], parts: LabelledParts, most: int 
     growing = _Growing(parent, banks, parts, most)
     say(f"{len(growing.good)} good parts and {len(parts.defects)} defects were compared with the memory")
     contradictions = growing.protect(say)
-    networks = growing.networks(0, [model_file(precision) for precision in parent.manifest.precisions])
+    networks = growing.networks(0, parent.manifest.precisions)
     scores = growing.cross_fit()
     added = growing.added(0)
     say(f"memory: {present} prototypes in each bank, and {added} more from {len(growing.good)} good parts")
@@ -123,19 +124,49 @@ class _Growing:
         sizes = zip(self._banks, self._chosen, strict=True)
         return max(len(padded(bank.prototypes[: len(each[number])], len(bank.prototypes))) for bank, each in sizes)
 
-    def networks(self, number: int, files: Sequence[str]) -> dict[str, bytes]:
+    def networks(self, number: int, precisions: Sequence[Precision]) -> dict[str, bytes]:
         """Return ONNX files of the parent with the prototypes of a set."""
-        found = self._candidates
-        additions = {
-            bank.node: Addition(
-                padded(found.directions[i][self._chosen[i][number]], len(bank.prototypes)), found.means[i]
-            )
-            for i, bank in enumerate(self._banks)
-        }
+        networks = {}
         try:
-            return {name: grown(self._parent.file(name), additions) for name in dict.fromkeys(files)}
+            for precision in precisions:
+                name, network = model_file(precision), self._parent.model(precision)
+                if name not in networks:
+                    chosen = [each[number] for each in self._chosen]
+                    additions = self._rounded(network, chosen) if precision == "int8" else self._exact(chosen)
+                    networks[name] = grown(network, additions)
         except ValueError as error:
             raise BundleError(f"{self._parent.path}: the memory cannot be extended: {error}") from error
+        return networks
+
+    def _exact(self, chosen: Sequence[NDArray[np.intp]]) -> dict[str, Addition]:
+        """Return the chosen directions as FP32 computes them."""
+        found = self._candidates
+        vectors = [directions[index] for directions, index in zip(found.directions, chosen, strict=True)]
+        return self._additions(vectors, found.means)
+
+    def _rounded(self, network: bytes, chosen: Sequence[NDArray[np.intp]]) -> dict[str, Addition]:
+        """Return the directions that INT8 computes at the chosen positions."""
+        found, bits = self._candidates, self._parent.fit.bits
+        vectors = [
+            np.zeros((len(index), bank.prototypes.shape[1]), np.float32)
+            for index, bank in zip(chosen, self._banks, strict=True)
+        ]
+        means = []
+        with MemoryProbe(self._parent, banks_in(network, self._banks), "int8") as probe:
+            for part in np.unique(found.part[np.concatenate(chosen)]).tolist():
+                seen = probe.observe(frame_of(self.good[part], bits))
+                means.append([directions[seen.seen].mean(axis=0) for directions in seen.directions])
+                for each, index, directions in zip(vectors, chosen, seen.directions, strict=True):
+                    own = found.part[index] == part
+                    each[own] = directions[found.place[index[own]]]
+        if not means:
+            return self._exact(chosen)
+        units = [each / np.maximum(np.linalg.norm(each, axis=1, keepdims=True), 1e-12) for each in vectors]
+        return self._additions(units, [np.mean(each, axis=0) for each in zip(*means, strict=True)])
+
+    def _additions(self, vectors: Sequence[Floats], means: Sequence[Floats]) -> dict[str, Addition]:
+        banks = zip(self._banks, vectors, means, strict=True)
+        return {bank.node: Addition(padded(each, len(bank.prototypes)), mean) for bank, each, mean in banks}
 
     def protect(self, say: Say) -> list[Contradiction]:
         """Exclude candidates that hide labelled defects, until all are kept; return what contradicts."""
@@ -165,7 +196,7 @@ class _Growing:
         """Return FP32's score of each good part by the memory that lacks the prototypes of its block."""
         scores = {}
         for block in range(int(self._blocks.max()) + 1):
-            network = self.networks(1 + block, [model_file("fp32")])
+            network = self.networks(1 + block, ["fp32"])
             with OpenVinoEngine(draft(self._parent, network), "fp32") as engine:
                 for number in np.flatnonzero(self._blocks == block).tolist():
                     part = self.good[number]
@@ -187,7 +218,7 @@ class _Growing:
         if not self._exhibits:
             return []
         parts, bits = {part.id: part for part in self._parts.defects}, self._parent.fit.bits
-        with MemoryProbe(draft(self._parent, self.networks(0, [model_file("fp32")])), self._banks) as probe:
+        with MemoryProbe(draft(self._parent, self.networks(0, ["fp32"])), self._banks) as probe:
             after = [probe.observe(frame_of(parts[each.id], bits)).values for each in self._exhibits]
         return [(each, values) for each, values in zip(self._exhibits, after, strict=True) if not each.is_kept(values)]
 

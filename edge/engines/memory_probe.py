@@ -1,4 +1,4 @@
-"""A bundle's float32 network, opened where the memory compares: directions and distances of each position."""
+"""A bundle's network, opened where the memory compares: directions and distances of each position."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ import openvino as ov
 from numpy.typing import NDArray
 
 from edge_inspect.edge.bundle.bundle import Bundle
+from edge_inspect.edge.contract.fields import Precision
 from edge_inspect.edge.engines.openvino import compile_model, read_onnx, with_head
+from edge_inspect.edge.engines.openvino_sums import fuses_sums, round_sums
 from edge_inspect.edge.errors import EngineError
 from edge_inspect.edge.frame.images import Frame
 
@@ -66,21 +68,24 @@ class Observation(NamedTuple):
 
 
 class MemoryProbe:
-    """The float32 network of a bundle, with the tensors that its memory compares as further outputs.
+    """The network of a bundle, with the tensors that its memory compares as further outputs.
 
     Args:
         bundle: The bundle.
-        banks: Banks of its memory, at least one.
+        banks: Banks of its memory, as they are in that precision; at least one.
+        precision: `fp32` or `int8`.
         threads: Number of processor threads; 0 means all.
 
     Raises:
         EngineError: OpenVINO cannot build the network.
     """
 
-    def __init__(self, bundle: Bundle, banks: Sequence[Bank], threads: int = 0) -> None:
+    def __init__(self, bundle: Bundle, banks: Sequence[Bank], precision: Precision = "fp32", threads: int = 0) -> None:
         self._fit, self._top = bundle.fit, bundle.manifest.decision.top
         try:
-            network = read_onnx(bundle, "fp32")
+            network = read_onnx(bundle, precision)
+            if precision == "int8" and fuses_sums():  # as the engine does
+                round_sums(network)
             model = with_head(network, bundle.manifest)
             model.add_outputs([name for bank in banks for name in (bank.directions, bank.nearest)])
             self._request = compile_model(model, threads).create_infer_request()
