@@ -29,7 +29,7 @@ class MemoryFeatures:
         banks = find_banks(bundle)
         self.banks = len(banks)
         if banks:
-            self._probe = MemoryProbe(bundle, banks, threads)
+            self._probe = MemoryProbe(bundle, banks, threads=threads)
 
     def describe(self, frame: Frame) -> NDArray[np.float32] | None:
         """Return the directions at the most unusual position, of all banks together, as a unit vector.
