@@ -1,4 +1,4 @@
-"""The tutorial's commands run as they are printed, one after the other: fewer pictures, no student, a small teacher."""
+"""The tutorial's commands run as they are printed, one after the other, with fewer pictures and no student."""
 
 from __future__ import annotations
 
@@ -7,29 +7,21 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import torch
 from document_shell import Shell
 from documents import ROOT, codes, commands
 from mosquitto import NO_MOSQUITTO, free_port, mosquitto_program
 
-from edge_inspect.models.teacher import Teacher
-
 TUTORIAL = ROOT / "docs" / "tutorial.md"
 NOT_RUN = ("pip ", "sudo ", "python3 -m venv")
 """Fetches packages, and needs root."""
-TEACHER = "test_efficientnet"
-"""The default one is trained with in tests/test_commands.py."""
 
 
 @pytest.fixture
 def shell(tmp_path: Path) -> Iterator[Shell]:
     port = free_port()
-    torch.manual_seed(0)
-    torch.save(Teacher(TEACHER).network.state_dict(), tmp_path / "teacher.pth")
-    smaller = f"--model memory --memory 50 --size 64 --teacher {TEACHER} --teacher-weights teacher.pth"
     changes = {
         "train_good=100": "train_good=24",
-        "edge-train fit ": f"edge-train fit {smaller} ",
+        "edge-train fit ": "edge-train fit --model memory --memory 50 --size 64 ",
         "calibrate bundle ": "calibrate bundle --calibration-images 8 --search-seconds 0 ",
         "mosquitto -p 1883": f"mosquitto -p {port}",
         "subscriber.py": f"subscriber.py localhost {port}",

@@ -341,7 +341,7 @@ def test_a_system_is_trained_and_becomes_a_bundle(copy: Path, tmp_path: Path) ->
     assert done.returncode == 0, done.stderr
     made = run(
         copy, "calibrate.cli", "bundle", str(tmp_path / "run"), "--good", str(tmp_path / "good"),
-        "--search-seconds", "0", "--out", str(tmp_path / "bundle"),
+        "--search-seconds", "0", "--calibration-images", "8", "--out", str(tmp_path / "bundle"),
     )  # fmt: skip
     assert made.returncode == 0, made.stderr
     shown = run(copy, "calibrate.cli", "show", str(tmp_path / "bundle"))
