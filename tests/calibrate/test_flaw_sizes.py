@@ -43,9 +43,9 @@ def test_flaws_of_each_size_are_judged_as_a_station_would(bundle: Bundle, data: 
     assert tuple(scores) == WIDTHS and all(FLAWS <= len(each) < FLAWS + 5 for each in scores.values())
     engine = open_engine(bundle, "fp32")
     own = [engine.infer(frame).score for frame in frames]
-    assert set(scores[0.1]).isdisjoint(scores[0.01]) and len(set(scores[0.1])) > FLAWS / 2, (
-        "each flaw has its own score"
-    )
+    # A flaw that the network does not see leaves the frame's own score.
+    assert len(set(scores[0.1]) & set(scores[0.01])) <= len(frames), "flaws of each size are drawn anew"
+    assert len(set(scores[0.1])) > FLAWS / 2, "each flaw has its own score"
     assert min(map(min, scores.values())) > 0.5 * min(own), "a small flaw leaves the part's own score"
     assert scores == score_flaws(bundle, "fp32", frames)
 
