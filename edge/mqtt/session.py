@@ -315,14 +315,15 @@ class Session:
         self._confirmations.take(mid)
 
     def _on_message(self, client: Client, userdata: object, message: MQTTMessage) -> None:
+        topic = message.topic  # raises if it is no text, which is the broker's mistake
         # An exception while a message is handled is a bug, so `_read` must not treat it as the broker's mistake.
         self._handling = True
-        self._take(message)
+        self._take(topic, message)
         self._handling = False
 
-    def _take(self, message: MQTTMessage) -> None:
-        if message.topic in self._subscriptions:
-            self._subscriptions[message.topic](bytes(message.payload), message.retain, _return_address(message))
+    def _take(self, topic: str, message: MQTTMessage) -> None:
+        if topic in self._subscriptions:
+            self._subscriptions[topic](bytes(message.payload), message.retain, _return_address(message))
 
     def _on_publish(
         self, client: Client, userdata: object, mid: int, reason: ReasonCode, properties: Properties

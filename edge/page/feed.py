@@ -199,5 +199,5 @@ class _FeedSession(Session):
         unused = dict.fromkeys(topics(settings), lambda payload, retained, back: None)
         super().__init__(client_id, terms, settings.mqtt, None, unused, receiving)
 
-    def _take(self, message: MQTTMessage) -> None:
-        self._receive(message.topic, bytes(message.payload), message.retain)
+    def _take(self, topic: str, message: MQTTMessage) -> None:
+        self._receive(topic, bytes(message.payload), message.retain)

@@ -19,7 +19,7 @@ def test_the_share_is_spread_evenly(share: float) -> None:
     chosen = [at for at in range(2000) if choice.wants(verdict(GOOD))]
     assert abs(len(chosen) - 2000 * share) <= 1
     gaps = [later - earlier for earlier, later in itertools.pairwise(chosen)]
-    assert max(gaps) <= 2 / share
+    assert max(gaps) <= 2 / share + 1  # blocks are whole numbers of parts
 
 
 def test_every_mould_of_a_line_is_seen() -> None:
