@@ -31,6 +31,8 @@ NOT_RUN = {
     "git clone": "needs the network",
     "make demo": "minutes of training; tests/edge/test_demo_chain.py runs the demo with less",
     "edge-inspect demo": "the same",
+    "edge-inspect page-user": "asks for a password on a terminal; tests/edge/page/test_user_command.py has one",
+    "edge-train fit --data FOLDER": "learns from labels that people have given",
     "make test": "runs all tests",
     "make lint": "looks at the whole repository",
     "make bench": "measures for minutes",
