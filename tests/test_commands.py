@@ -33,6 +33,7 @@ NOT_RUN = {
     "edge-inspect demo": "the same",
     "edge-inspect page-user": "asks for a password on a terminal; tests/edge/page/test_user_command.py has one",
     "edge-train fit --data FOLDER": "learns from labels that people have given",
+    "calibrate teach": "the same; tests/calibrate/teach/test_teach.py runs it",
     "make test": "runs all tests",
     "make lint": "looks at the whole repository",
     "make bench": "measures for minutes",
