@@ -3,15 +3,16 @@
     python tests/benchmarks/teach.py [--seeds 3]        writes results/teach.csv
     python tests/benchmarks/teach.py --table            prints it as Markdown
 
-A bundle (`edge-train fit --model memory` and `calibrate bundle`) is made from 120 good parts of the rendered line. Then a
-lot comes whose machining marks are deeper, and many good parts of it are rejected. Of these, 30 are labelled good, and in
-a second row 10 rejected defects of the lot are labelled too. `calibrate teach` makes the next bundle. Both bundles then
-judge parts of the old and the new lot that nobody has labelled, in the preferred precision.
+A bundle (`edge-train fit --model memory` and `calibrate bundle`) is made from 120 good parts of the rendered line.
+Then a lot comes whose machining marks are deeper, and many good parts of it are rejected. Of these, 30 are labelled
+good, and in a second row 10 rejected defects of the lot are labelled too. `calibrate teach` makes the next bundle.
+Both bundles then judge parts of the old and the new lot that nobody has labelled, in the preferred precision.
 
-On the new lot a bundle that rejects good parts "finds" defects that it does not see. So `shown` counts, beside the plain
-recall, only defects on parts that the first bundle accepts without the defect.
+On the new lot a bundle that rejects good parts "finds" defects that it does not see. So `shown` counts, beside the
+plain recall, only defects on parts that the first bundle accepts without the defect.
 
-Choices of `calibrate teach` were made by reasoning and on renderings of seeds 90 and 91; reported are seeds 0, 1 and 2.
+Choices of `calibrate teach` were made by reasoning and on renderings of seeds 90 and 91; reported are seeds 0, 1 and
+2.
 """
 
 from __future__ import annotations
