@@ -26,14 +26,16 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from table import RESULTS, Row, program, store
+from table import RESULTS, Row, store
 
+from edge_inspect.calibrate.cli import main as calibrate
 from edge_inspect.calibrate.teach.labelled_parts import read_parts
 from edge_inspect.calibrate.teach.next_bundle import teach
 from edge_inspect.edge.bundle.bundle import Bundle, open_bundle
 from edge_inspect.edge.demo.line import DEFECTS, render_part, save
 from edge_inspect.edge.engines.openvino import OpenVinoEngine
 from edge_inspect.edge.frame.images import read_image
+from edge_inspect.train.cli import main as edge_train
 
 TABLE = RESULTS / "teach.csv"
 KEY = ("seed", "labels")
@@ -63,8 +65,7 @@ def main() -> None:
     for seed in range(arguments.first, arguments.first + arguments.seeds):
         with tempfile.TemporaryDirectory() as folder:
             for row in measure(seed, (arguments.keep or Path(folder)) / str(seed)):
-                if arguments.keep is None:
-                    store(TABLE, row, KEY)
+                store(TABLE, row, KEY)
                 print(row, flush=True)
 
 
@@ -112,9 +113,9 @@ def _parent(seed: int, folder: Path) -> Bundle:
             save(good / f"{number:03}.png", render_part(_first(seed, 0) + number).frame)
         run = str(folder / "run")
         options = ["--data", str(folder / "data"), "--category", "flange", "--model", "memory", "--out", run]
-        program("edge_inspect.train.cli", "fit", *options, "--size", SIZE, "--seed", str(seed))
+        edge_train(["fit", *options, "--size", SIZE, "--seed", str(seed)])
         quick = ["--search-seconds", "0", "--calibration-images", "16"]
-        program("edge_inspect.calibrate.cli", "bundle", run, "--good", str(good), "--out", str(out), *quick)
+        calibrate(["bundle", run, "--good", str(good), "--out", str(out), *quick])
     return open_bundle(out)
 
 
