@@ -26,6 +26,11 @@ from edge_inspect.edge.errors import BundleError, UsageError
 
 SHARE = 0.25
 """Largest number of new prototypes as a share of those present, unless another number is asked for."""
+FEW = 0.1
+"""Share of wrongly rejected parts that few prototypes may leave rejected, by cross-fitting. Each further
+prototype makes defects a little less visible, so no more are taken than this needs."""
+TRIED = 40
+"""Most parts that decide how many prototypes are needed."""
 BLOCKS = 5
 """Number of blocks of the labelled good parts; each is scored by a memory that lacks its own block's prototypes."""
 
@@ -77,6 +82,7 @@ def grow(parent: Bundle, banks: Sequence[Bank], parts: LabelledParts, most: int 
     growing = _Growing(parent, banks, parts, most)
     say(f"{len(growing.good)} good parts and {len(parts.defects)} defects were compared with the memory")
     contradictions = growing.protect(say)
+    growing.take_few()
     networks = growing.networks(0, parent.manifest.precisions)
     scores = growing.cross_fit()
     added = growing.added(0)
@@ -98,12 +104,15 @@ class _Growing:
         limits = parent.manifest.decision.thresholds["fp32"]
         collector = Collector(len(parts.good), limits.pixel)
         self.good: list[LabelledPart] = []
+        self._wrong: list[int] = []
+        self._limit = limits.image
         self._exhibits: list[Exhibit] = []
         with MemoryProbe(parent, banks) as probe:
             for part in parts.good:
                 seen = probe.observe(frame_of(part, parent.fit.bits))
                 if seen.found:
                     collector.add(len(self.good), seen)
+                    self._wrong += [len(self.good)] if seen.score > limits.image else []
                     self.good.append(part)
             for part in parts.defects:
                 seen = probe.observe(frame_of(part, parent.fit.bits))
@@ -192,13 +201,33 @@ class _Growing:
             say(f"{len(found)} labelled defects look like good parts; {count} positions of good parts were not learned")
         return found
 
-    def cross_fit(self) -> dict[str, float]:
-        """Return FP32's score of each good part by the memory that lacks the prototypes of its block."""
-        scores = {}
-        for block in range(int(self._blocks.max()) + 1):
+    def take_few(self) -> None:
+        """Keep as few prototypes as take back nearly all parts that were wrongly rejected.
+
+        Prototypes are in the order in which k-centre chose them, so the first ones are the choice for fewer.
+        """
+        everything, rest = self._chosen, self._most % MULTIPLE
+        tried = self._wrong[:: max(1, len(self._wrong) // TRIED)]
+        counts = {self._most // part // MULTIPLE * MULTIPLE + rest for part in (8, 4, 2)}
+        for count in sorted(counts - {0}):
+            self._chosen = [[index[:count] for index in sets] for sets in everything]
+            scores = self.cross_fit(tried)
+            if sum(score > self._limit for score in scores.values()) <= FEW * len(tried):
+                return
+        self._chosen = everything
+
+    def cross_fit(self, numbers: Sequence[int] | None = None) -> dict[str, float]:
+        """Return FP32's score of good parts by the memory that lacks the prototypes of their block.
+
+        Args:
+            numbers: Numbers of the parts; `None` scores all.
+        """
+        scores: dict[str, float] = {}
+        wanted = np.arange(len(self.good)) if numbers is None else np.array(numbers, np.intp)
+        for block in np.unique(self._blocks[wanted]).tolist():
             network = self.networks(1 + block, ["fp32"])
             with OpenVinoEngine(draft(self._parent, network), "fp32") as engine:
-                for number in np.flatnonzero(self._blocks == block).tolist():
+                for number in wanted[self._blocks[wanted] == block].tolist():
                     part = self.good[number]
                     scores[part.id] = engine.infer(frame_of(part, self._parent.fit.bits)).score
         return scores
