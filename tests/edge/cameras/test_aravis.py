@@ -88,12 +88,12 @@ def test_a_camera_that_waits_for_its_line_is_idle_and_not_lost(gige: Gige, open_
 
 def test_frames_that_the_network_tears_are_counted(gige: Gige, open_soon: Open) -> None:
     camera = open_soon(gige("?size=512x512&timeout=20", lost_per_thousand=10))
-    lost = 0
     for _ in range(60):
         capture = camera.read(None)
         assert capture is not None
-        lost += capture.missed
-    assert lost > 0
+        if capture.missed:
+            break
+    assert capture.missed > 0
 
 
 @pytest.mark.parametrize("source", ["aravis"], indirect=True)

@@ -17,7 +17,7 @@ from edge_inspect.edge.cameras.opening import open_camera
 from edge_inspect.edge.contract.fields import utc_now
 from edge_inspect.edge.errors import CameraError, CameraLost
 
-KILLS = 3
+KILLS = 2
 
 
 @pytest.mark.parametrize("source", ["rtsp", "aravis", "video"], indirect=True)

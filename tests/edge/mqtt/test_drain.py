@@ -149,7 +149,7 @@ def test_other_clients_of_the_same_id_lose_nothing(broker: Broker, subscribe: Su
     with MemoryOutbox() as empty, MemoryOutbox() as other:
         twins = [Publisher(TOPICS, each, settings, status()) for each in (empty, other)]
         with Publisher(TOPICS, outbox, settings, status()) as publisher:
-            time.sleep(3)
+            wait_until(lambda: publisher.reconnects >= 10, PATIENCE)
             for twin in twins:
                 twin.close()
             wait_until(lambda: set(subscriber.sequences()) >= set(range(1, 101)), PATIENCE)
