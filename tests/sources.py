@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import shutil
 import signal
 import subprocess
@@ -82,6 +84,13 @@ class GigECamera(_Process):
     def __init__(self, options: str = "", *, lost_per_thousand: int = 0) -> None:
         super().__init__(self.PROGRAM, "-i", "127.0.0.1", "-s", "T1", "-r", str(lost_per_thousand))
         self.uri = f"aravis:127.0.0.1{options}"
+        # GigE Vision has one port, so a camera of another process would answer in place of a killed one.
+        self._alone = os.open(shutil.which(self.PROGRAM) or self.PROGRAM, os.O_RDONLY)
+        fcntl.flock(self._alone, fcntl.LOCK_EX)
+
+    def stop(self) -> None:
+        self.kill()
+        os.close(self._alone)
 
     @staticmethod
     def lacking() -> str:
