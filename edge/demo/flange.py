@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -38,6 +38,25 @@ class Geometry:
     albedo: Floats  # 0 in the holes, darker in corners that little light reaches
     through: Floats  # share of the belt that is visible: 1 beside the part, less in its shadow, little in the holes
     hub: Floats  # 1 where the part is turned on a lathe
+
+
+class Finish(NamedTuple):
+    """How the surface of a lot was finished; the defaults are the usual lot's.
+
+    Attributes:
+        marks: Depth of the machining marks.
+        grain: Depth of the grain that blasting leaves.
+        sheen: Brightness of the reflection that machining marks give.
+        tint: Factor of each colour: B, G, R.
+    """
+
+    marks: float = 1.0
+    grain: float = 0.0
+    sheen: float = 1.0
+    tint: tuple[float, float, float] = (1.0, 1.0, 1.0)
+
+
+USUAL_FINISH = Finish()
 
 
 @dataclass(frozen=True)
@@ -132,6 +151,7 @@ class Banks:
     cloud: Floats  # soft blots
     belt: Floats
     grain: Floats  # sensor noise, three channels; larger than a frame, as the belt is
+    blast: Floats  # small pits
 
 
 @cache
@@ -159,6 +179,7 @@ def noise_banks() -> Banks:
         cloud=cloud / cloud.std(),
         belt=f32(np.maximum(belt + 0.35 * dust, 0.03)),
         grain=rng.standard_normal((680, 840, 3), dtype=np.float32),
+        blast=noise(900, 900, 1.3, 1.3),
     )
 
 
@@ -178,24 +199,26 @@ def _polar() -> tuple[Floats, Floats, Floats, Floats, Floats]:
     return column, f32(np.hypot(x, y) * 1.5), f32(np.cos(2 * angle)), f32(np.sin(2 * angle)), hub
 
 
-def random_look(rng: np.random.Generator, turn: float, finish: float = 1.0) -> Look:
+def random_look(rng: np.random.Generator, turn: float, finish: Finish = USUAL_FINISH) -> Look:
     """Return light, machining marks and sheen of a part that is turned by `turn` radians.
 
     Args:
         rng: Random generator.
         turn: Angle in radians.
-        finish: Depth of the machining marks; 1 is usual.
+        finish: Finish of the part's lot.
     """
     azimuth = rng.normal(0, 0.06) - turn
     c, s = np.cos(azimuth), np.sin(azimuth)
     light = np.array([c * _LIGHT[0] - s * _LIGHT[1], s * _LIGHT[0] + c * _LIGHT[1], _LIGHT[2]])
 
     column, row, cos2, sin2, hub = _polar()
-    marks = np.float32(finish * rng.uniform(0.055, 0.085))
+    marks = np.float32(finish.marks * rng.uniform(0.055, 0.085))
     texture = random_cut(noise_banks().brush, SIDE, SIDE, rng) * marks + np.float32(1)
     lathe = cv2.remap(random_cut(noise_banks().lathe, 200, 1025, rng), column, row, cv2.INTER_LINEAR)
-    marks = np.float32(finish * rng.uniform(0.055, 0.085))
+    marks = np.float32(finish.marks * rng.uniform(0.055, 0.085))
     texture[_ON_HUB] += (lathe * marks + 1 - texture[_ON_HUB]) * hub
+    if finish.grain:
+        texture += random_cut(noise_banks().blast, SIDE, SIDE, rng) * np.float32(finish.grain)
 
     axis = np.arange(SIDE, dtype=np.float32) - HALF
     across = np.exp(-(((axis - rng.uniform(-90, 10)) / 105) ** 2)) * rng.uniform(0.26, 0.38)
@@ -205,7 +228,8 @@ def random_look(rng: np.random.Generator, turn: float, finish: float = 1.0) -> L
     lean = 2 * (rng.normal(-0.75, 0.07) - turn)
     bow = 0.5 + 0.5 * (cos2 * np.float32(np.cos(lean)) + sin2 * np.float32(np.sin(lean)))
     sheen[_ON_HUB] += (bow * bow * bow * np.float32(rng.uniform(0.48, 0.58)) - np.float32(0.1) - sheen[_ON_HUB]) * hub
-    return Look(light, texture, sheen, f32(f32([1.02, 1.0, 0.985]) + rng.normal(0, 0.006, 3)))
+    tint = f32(f32([1.02, 1.0, 0.985]) + rng.normal(0, 0.006, 3)) * f32(finish.tint)
+    return Look(light, texture, sheen * np.float32(finish.sheen), tint)
 
 
 def shade(geometry: Geometry, look: Look, change: Change | None = None) -> Floats:

@@ -16,7 +16,9 @@ import numpy as np
 from edge_inspect.edge.demo.defects import DEFECTS, PATCH, difference, noticeable
 from edge_inspect.edge.demo.flange import (
     HALF,
+    USUAL_FINISH,
     Bytes,
+    Finish,
     Floats,
     f32,
     noise_banks,
@@ -75,14 +77,14 @@ class StreamPart:
     defect: str | None
 
 
-def render_part(seed: int, defect: str | None = None, lamp: float = 1.0, finish: float = 1.0) -> RenderedPart:
+def render_part(seed: int, defect: str | None = None, lamp: float = 1.0, finish: Finish = USUAL_FINISH) -> RenderedPart:
     """Render part number `seed`; with a `defect`, the same part with that defect on it.
 
     Args:
         seed: 0 or more; decides everything, so the same seed gives the same bytes on the same OpenCV.
         defect: one of `DEFECTS`, or None for a good part.
         lamp: how bright the lamp is, above 0; 0.85 is one that has lost 15 % of its light.
-        finish: how deep the machining marks are, above 0; 2 is a lot that was machined twice as coarsely.
+        finish: finish of the part's lot.
 
     Raises:
         ValueError: `defect` is not one of `DEFECTS`.
