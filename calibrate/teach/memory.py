@@ -6,7 +6,7 @@ they are appended to the network of every precision.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -17,6 +17,7 @@ from edge_inspect.calibrate.teach.banks import MULTIPLE, Addition, Bank, Floats,
 from edge_inspect.calibrate.teach.candidates import Candidates, Collector, choose
 from edge_inspect.calibrate.teach.guard import ROUNDS, Exhibit, exhibit_of, too_near
 from edge_inspect.calibrate.teach.labelled_parts import Contradiction, LabelledPart, LabelledParts, frame_of
+from edge_inspect.calibrate.teach.threshold_rule import AIM
 from edge_inspect.edge.bundle.bundle import Bundle
 from edge_inspect.edge.bundle.manifest import model_file
 from edge_inspect.edge.contract.fields import Precision
@@ -178,43 +179,81 @@ class _Growing:
         return {bank.node: Addition(padded(each, len(bank.prototypes)), mean) for bank, each, mean in banks}
 
     def protect(self, say: Say) -> list[Contradiction]:
-        """Exclude candidates that hide labelled defects, until all are kept; return what contradicts."""
-        excluded_for: dict[str, set[int]] = {}
+        """Exclude candidates that hide labelled defects, until all are kept; return what contradicts.
+
+        A defect that looks like what many good parts show is not kept: these parts would all be rejected for it.
+        """
         strictness = dict.fromkeys((exhibit.id for exhibit in self._exhibits), 0)
         protected: dict[str, NDArray[np.intp]] = {}
+        hiding: dict[str, list[NDArray[np.bool_]]] = {}
+        shared: dict[str, int] = {}
         swallowed = self._swallowed()
         while any(strictness[exhibit.id] <= ROUNDS for exhibit, _ in swallowed):
             for exhibit, after in swallowed:
                 strongest = protected.setdefault(exhibit.id, exhibit.strongest(after))
-                for i, (chosen, vectors) in enumerate(zip(self._chosen, self._candidates.directions, strict=True)):
-                    near = too_near(exhibit, strongest, i, vectors, min(strictness[exhibit.id], ROUNDS))
-                    hiding = chosen[0][near[chosen[0]]]
-                    excluded_for.setdefault(exhibit.id, set()).update(self._candidates.part[hiding].tolist())
-                    self._excluded[i] |= near
+                stage = min(strictness[exhibit.id], ROUNDS)
+                hiding[exhibit.id] = [
+                    too_near(exhibit, strongest, i, vectors, stage)
+                    for i, vectors in enumerate(self._candidates.directions)
+                ]
                 strictness[exhibit.id] += 1
+            for id_, parts in self._too_dear(hiding).items():
+                del hiding[id_]
+                shared[id_] = parts
+                strictness[id_] = ROUNDS + 1
+            self._excluded = self._all_of(hiding.values())
             self._chosen = self._choose()
             swallowed = self._swallowed()
         lost = {exhibit.id for exhibit, _ in swallowed}
-        found = [self._contradiction(id_, goods, id_ in lost) for id_, goods in excluded_for.items()]
+        count = int(np.logical_or.reduce(self._excluded).sum())
+        found = [self._contradiction(id_, self._parts_of(near), id_ in lost) for id_, near in hiding.items()]
+        found += [self._shared(id_, parts) for id_, parts in shared.items() if id_ in lost]
         if found:
-            count = int(np.logical_or.reduce(self._excluded).sum())
             say(f"{len(found)} labelled defects look like good parts; {count} positions of good parts were not learned")
         return found
 
+    def _too_dear(self, hiding: Mapping[str, Sequence[NDArray[np.bool_]]]) -> dict[str, int]:
+        """Return the defects whose protection concerns too many good parts, with the number of these parts.
+
+        Those that concern the fewest come first, as long as all together concern no more than a fifth of the parts.
+        """
+        parts = {id_: self._parts_of(near) for id_, near in hiding.items()}
+        concerned: set[int] = set()
+        dear = {}
+        for id_ in sorted(parts, key=lambda id_: len(parts[id_])):
+            if len(concerned | parts[id_]) > max(1.0, AIM * len(self.good)):
+                dear[id_] = len(parts[id_])
+            else:
+                concerned |= parts[id_]
+        return dear
+
+    def _parts_of(self, near: Sequence[NDArray[np.bool_]]) -> set[int]:
+        """Return the numbers of the good parts that have any of these candidates."""
+        return set(self._candidates.part[np.logical_or.reduce(near)].tolist())
+
+    def _all_of(self, masks: Iterable[Sequence[NDArray[np.bool_]]]) -> list[NDArray[np.bool_]]:
+        """Return the candidates of each bank that are in any of the masks."""
+        found = [np.zeros(len(self._candidates.part), bool) for _ in self._banks]
+        for near in masks:
+            found = [one | other for one, other in zip(found, near, strict=True)]
+        return found
+
     def take_few(self) -> None:
-        """Keep as few prototypes as take back nearly all parts that were wrongly rejected.
+        """Keep as few prototypes as take back nearly all parts that were wrongly rejected, or as many as more would.
 
         Prototypes are in the order in which k-centre chose them, so the first ones are the choice for fewer.
         """
         everything, rest = self._chosen, self._most % MULTIPLE
         tried = self._wrong[:: max(1, len(self._wrong) // TRIED)]
-        counts = {self._most // part // MULTIPLE * MULTIPLE + rest for part in (8, 4, 2)}
+        counts = {self._most // part // MULTIPLE * MULTIPLE + rest for part in (8, 4, 2, 1)}
+        left: dict[int, int] = {}
         for count in sorted(counts - {0}):
             self._chosen = [[index[:count] for index in sets] for sets in everything]
-            scores = self.cross_fit(tried)
-            if sum(score > self._limit for score in scores.values()) <= FEW * len(tried):
-                return
-        self._chosen = everything
+            left[count] = sum(score > self._limit for score in self.cross_fit(tried).values())
+            if left[count] <= FEW * len(tried):
+                break
+        best = min(left, key=lambda count: (max(left[count], FEW * len(tried)), count), default=self._most)
+        self._chosen = [[index[:best] for index in sets] for sets in everything]
 
     def cross_fit(self, numbers: Sequence[int] | None = None) -> dict[str, float]:
         """Return FP32's score of good parts by the memory that lacks the prototypes of their block.
@@ -262,6 +301,10 @@ class _Growing:
         if lost:
             return Contradiction(id_, f"{alike}, and it may no longer be found; look at these labels again")
         return Contradiction(id_, f"{alike}; what hides it was not learned; look at these labels again")
+
+    def _shared(self, id_: str, parts: int) -> Contradiction:
+        many = f"{parts} of {len(self.good)} parts show that are labelled good"
+        return Contradiction(id_, f"this defect looks like what {many}, so it may no longer be found")
 
 
 def draft(parent: Bundle, files: Mapping[str, bytes]) -> Bundle:
