@@ -1,4 +1,4 @@
-"""The next bundle, taught by labelled parts: `calibrate teach`. It needs no torch, and onnx only for a memory.
+"""The next bundle, taught by labelled parts: `calibrate teach`. Only a student needs torch, and only a memory onnx.
 
 options.py           the options of the command, and what it prints
 labelled_parts.py    the labelled parts, from the store of labels or from a folder
@@ -8,6 +8,8 @@ banks.py             the memory's prototypes in the ONNX of every precision
 candidates.py        positions that the memory does not explain, and the prototypes chosen among them
 guard.py             keeps labelled defects visible
 threshold_rule.py    the threshold after teaching
+student.py           a student trained again, on a workstation
+lesson.py            the labelled parts, in a file inside the bundle
 judgement.py         the labelled parts, judged before and afterwards
 golden_frames.py     the golden frames, with the maps of the new networks
 written_bundle.py    writes and signs the bundle

@@ -16,6 +16,7 @@ from edge_inspect.calibrate.line.next_bundle import recounted
 from edge_inspect.calibrate.manifest import ManifestDraft
 from edge_inspect.calibrate.teach.judgement import changes, found_kinds, judge
 from edge_inspect.calibrate.teach.labelled_parts import Contradiction, LabelledParts, frame_of
+from edge_inspect.calibrate.teach.lesson import LESSON, learned_pictures, lesson_file
 from edge_inspect.calibrate.teach.result import Taught, What, counts
 from edge_inspect.calibrate.teach.threshold_rule import AIM, TaughtThreshold, taught_threshold
 from edge_inspect.calibrate.teach.written_bundle import write_signed
@@ -28,8 +29,6 @@ from edge_inspect.edge.text import clean
 
 Say = Callable[[str], None]
 
-LESSON = "report/teaching.json"
-"""File in the bundle with the labelled parts that it was taught by."""
 PAGE = "report/index.html"
 """The parent's report. A bundle with another memory does not keep it, because its figures are the parent's."""
 
@@ -121,7 +120,7 @@ class _Making:
 
     def _threshold(self) -> TaughtThreshold:
         decision, judged = self._parent.manifest.decision, self._judged
-        known = _learned(self._parent)
+        known = learned_pictures(self._parent)
         shift = decision.thresholds[self._exact].image - decision.thresholds[self._here].image
         defects = [each.after + shift for each in judged if each.part.word == "defect" and each.found]
         wrong: list[float] = []
@@ -148,9 +147,7 @@ class _Making:
         bundle = write_signed(out, manifest, self._contents, key)
         found = [*self._parts.contradictions, *self._lesson.contradictions, *self._limited(after)]
         what: What = "memory" if self._lesson.networks else "threshold"
-        return Taught(
-            bundle, what, self._here, before, after, self._lesson.prototypes, self._parts, self._rule, changed, found
-        )
+        return Taught(bundle, what, self._here, before, after, self._lesson.prototypes, self._parts, changed, found)
 
     def _limits(self) -> dict[Precision, Thresholds]:
         """Return the thresholds of each precision, as far apart as in the parent."""
@@ -183,7 +180,9 @@ class _Making:
 
             self._contents[GOLDEN] = golden_again(self._parent, self._draft)
             self._contents.pop(PAGE, None)
-        self._contents[LESSON] = json.dumps(self._lesson_file(), indent=1).encode()
+        fresh = [each.part.digest for each in self._judged if each.part.word == "good" and self._lesson.networks]
+        lesson = lesson_file(self._parent, self._here, self._judged, fresh)
+        self._contents[LESSON] = json.dumps(lesson, indent=1).encode()
         moved = self._rule.image - self._rule.before
         # A lower threshold is nearer to usual good parts, so maps may differ less; see `calibrate.golden.tolerances`.
         tolerance = {
@@ -218,26 +217,6 @@ class _Making:
             "above": self._rule.above,
             "still_rejected_high": self._rule.still_rejected[1],
             "monotone": self._rule.image >= self._rule.before,
-        }
-
-    def _lesson_file(self) -> dict[str, Any]:
-        judged = [
-            {
-                "id": each.part.id,
-                "label": each.part.word,
-                **({"kind": each.part.kind} if each.part.kind else {}),
-                "picture": each.part.digest,
-                "score_before": round(each.before, 6) if each.found else None,
-                "score_after": round(each.after, 6) if each.found else None,
-            }
-            for each in self._judged
-        ]
-        fresh = [each.part.digest for each in self._judged if each.part.word == "good" and self._lesson.networks]
-        return {
-            "parent": self._parent.digest,
-            "precision": self._here,
-            "parts": judged,
-            "learned": sorted({*_learned(self._parent), *fresh}),
         }
 
     def _flaws(self, limits: Mapping[Precision, Thresholds]) -> list[FlawsFound]:
@@ -291,16 +270,6 @@ class _Making:
                     )
                 )
         return found
-
-
-def _learned(parent: Bundle) -> set[str]:
-    """Return the digests of pictures that a bundle's memory has learned from labelled parts."""
-    if LESSON not in parent.manifest.files:
-        return set()
-    try:
-        return set(json.loads(parent.file(LESSON))["learned"])
-    except (ValueError, KeyError, TypeError):  # written by a later release
-        return set()
 
 
 def _moved(exact: Precision, own: Thresholds, image: float) -> str:

@@ -25,8 +25,9 @@ def add_teach(parser: argparse.ArgumentParser) -> None:
         "parts. A bundle with a memory learns what good parts look like that it rejected: their unusual places become "
         "further prototypes. What a labelled defect shows is never learned as good; where both look alike, the command "
         "names the parts. Then the threshold is set: no good part that passed before is rejected, unless the threshold "
-        "must be lowered to find a labelled defect. The command needs no torch and takes a minute for some hundred "
-        "parts. BUNDLE is not changed."
+        "must be lowered to find a labelled defect. This needs no torch and takes a minute for some hundred parts. "
+        "With --what student, on a workstation, the student is trained again with the labelled good parts. BUNDLE is "
+        "not changed."
     )
     parser.epilog = (
         "Example: calibrate teach bundles/bottle --labels /var/lib/edge-inspect-page/labels --out bundles/bottle-2; "
@@ -48,13 +49,30 @@ def add_teach(parser: argparse.ArgumentParser) -> None:
         "--what",
         choices=("threshold", "memory", "student"),
         help="what to teach. threshold: only the threshold. memory (default for a bundle with a memory): the memory "
-        "and the threshold. student: refused, with the commands that train the student anew on a workstation",
+        "and the threshold. student: trains the student again, from --run and --good",
     )
     parser.add_argument(
         "--prototypes",
         type=int,
         metavar="N",
         help="largest number of new prototypes in each of the memory's two banks (default a quarter of those present)",
+    )
+    student = parser.add_argument_group("with --what student, on a workstation with edge-inspect[train]")
+    student.add_argument(
+        "--run", type=Path, metavar="RUN", help="folder of the checkpoint that BUNDLE was made from; it is not changed"
+    )
+    student.add_argument(
+        "--good", type=Path, metavar="DIR", help="folder of the good images that this checkpoint was trained with"
+    )
+    student.add_argument(
+        "--new-run",
+        type=Path,
+        metavar="DIR",
+        help="folder of the new checkpoint (default: NEXT with -run at its end). If the command is interrupted, the "
+        "same command resumes from there",
+    )
+    student.add_argument(
+        "--teacher-weights", type=Path, metavar="FILE", help="weights of the teacher, if edge-train fit was given some"
     )
     parser.add_argument("--key", type=Path, metavar="FILE", help="private key to sign the new bundle with")
     parser.add_argument(
@@ -70,32 +88,49 @@ def add_teach(parser: argparse.ArgumentParser) -> None:
 def _teach(arguments: argparse.Namespace) -> None:
     from edge_inspect.calibrate.signing import read_passphrase, read_private_key
     from edge_inspect.calibrate.teach.labelled_parts import read_parts
-    from edge_inspect.calibrate.teach.next_bundle import teach
     from edge_inspect.edge.bundle.bundle import open_bundle
 
-    if arguments.what == "student":
-        raise UsageError(
-            "--what student: a student is trained on a workstation: export the labels from the page, add their good "
-            "parts to the pictures of good parts, then run edge-train fit --data DIR, and calibrate bundle"
-        )
-    if arguments.prototypes is not None and arguments.what == "threshold":
-        raise UsageError("--prototypes belongs to --what memory")
+    _check(arguments)
     passphrase = read_passphrase(arguments.passphrase_file) if arguments.passphrase_file else None
     key = read_private_key(arguments.key, passphrase) if arguments.key else None
     parent = open_bundle(arguments.bundle)
     parts = read_parts(arguments.labels, parent.fit.bits, arguments.station)
     say(f"{len(parts.good)} parts labelled good, {len(parts.defects)} labelled defect, {parts.unsure} unsure")
-    taught = teach(parent, parts, arguments.out, what=arguments.what, prototypes=arguments.prototypes, key=key, say=say)
+    if arguments.what == "student":
+        from edge_inspect.calibrate.teach.student import Retraining, teach_student
+
+        new_run = arguments.new_run or arguments.out.with_name(f"{arguments.out.name}-run")
+        again = Retraining(arguments.run, arguments.good, new_run, arguments.teacher_weights)
+        taught = teach_student(parent, parts, arguments.out, again, key=key, say=say)
+    else:
+        from edge_inspect.calibrate.teach.next_bundle import teach
+
+        what, prototypes = arguments.what, arguments.prototypes
+        taught = teach(parent, parts, arguments.out, what=what, prototypes=prototypes, key=key, say=say)
     for line in summary(taught, signed=key is not None):
         say(line)
     write_json(taught.as_dict(), arguments.json)
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    if arguments.prototypes is not None and arguments.what in ("threshold", "student"):
+        raise UsageError("--prototypes belongs to --what memory")
+    if arguments.what == "student" and not (arguments.run and arguments.good):
+        raise UsageError(
+            "--what student needs --run RUN, the checkpoint that BUNDLE was made from, and --good DIR, the good images "
+            "that it was trained with"
+        )
+    for name in ("run", "good", "new_run", "teacher_weights"):
+        if getattr(arguments, name) is not None and arguments.what != "student":
+            raise UsageError(f"--{name.replace('_', '-')} belongs to --what student")
 
 
 def summary(taught: Taught, *, signed: bool) -> list[str]:
     """Return what teaching changed, in lines for a person."""
     changes = taught.changes
     lines = [
-        f"threshold in {taught.precision}: {taught.before:.4f} before, {taught.after:.4f} now: {taught.rule.method}"
+        f"threshold in {taught.precision}: {taught.before:.4f} before, {taught.after:.4f} now: "
+        f"{taught.bundle.manifest.decision.method}"
     ]
     lines.append(
         f"of {changes.parts} labelled parts {len(changes.now_accepted)} are accepted that were rejected, and "

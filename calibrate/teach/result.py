@@ -6,12 +6,11 @@ from typing import Any, Literal, NamedTuple
 
 from edge_inspect.calibrate.teach.judgement import Changes
 from edge_inspect.calibrate.teach.labelled_parts import Contradiction, LabelledParts
-from edge_inspect.calibrate.teach.threshold_rule import TaughtThreshold
 from edge_inspect.edge.bundle.bundle import Bundle
 from edge_inspect.edge.bundle.promise import promise_of
 from edge_inspect.edge.contract.fields import Precision
 
-What = Literal["threshold", "memory"]
+What = Literal["threshold", "memory", "student"]
 
 
 class Taught(NamedTuple):
@@ -25,7 +24,6 @@ class Taught(NamedTuple):
         after: Threshold of the new bundle.
         prototypes: Number of prototypes in each bank before and afterwards; `None` without a memory.
         labels: The labelled parts.
-        rule: How the threshold was found.
         changes: Verdicts that change among the labelled parts.
         contradictions: Labelled parts that could not be learned as their label says.
     """
@@ -37,7 +35,6 @@ class Taught(NamedTuple):
     after: float
     prototypes: tuple[int, int] | None
     labels: LabelledParts
-    rule: TaughtThreshold
     changes: Changes
     contradictions: list[Contradiction]
 

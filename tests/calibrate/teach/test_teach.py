@@ -198,7 +198,10 @@ def test_show_and_diff_speak_of_it(
 @pytest.mark.parametrize(
     ("options", "why"),
     [
-        (["--what", "student"], "edge-train fit"),
+        (["--what", "student"], "needs --run RUN"),
+        (["--what", "student", "--run", "/nowhere"], "and --good DIR"),
+        (["--run", "/nowhere"], "--run belongs to --what student"),
+        (["--new-run", "/nowhere"], "--new-run belongs to --what student"),
         (["--labels", "/nowhere"], "no such folder"),
         (["--prototypes", "0"], "at least 1"),
         (["--prototypes", "5", "--what", "threshold"], "belongs to"),
