@@ -55,6 +55,7 @@ The state of the box:
     identity.py         an id that distinguishes this box from a copy of its disk
     clock.py            notices that the wall clock was set
     memory.py           the largest memory use of a process
+    child_process.py    a program that ends with the process that started it
     threads.py          waits for the end of a thread, and leaves one behind that hangs
     log_limit.py        limits how often the same line is logged
     files.py            writes files completely or not at all

@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from edge_inspect.edge.child_process import ends_with_parent
 from edge_inspect.edge.errors import CheckFailed, UsageError
 
 START_S = 15.0
@@ -50,7 +51,9 @@ def _start(folder: Path, said: BinaryIO, log: Path) -> tuple[subprocess.Popen[by
     if not commands:
         raise UsageError("the demo needs a broker: pip install 'edge-inspect[demo]', or apt-get install mosquitto")
     for name, command in commands.items():
-        process = subprocess.Popen(command, stdout=said, stderr=said)
+        # In a session of its own: Ctrl-C is for the demo, which ends the broker after those that publish.
+        command = ends_with_parent(command, signal.SIGTERM)
+        process = subprocess.Popen(command, stdout=said, stderr=said, start_new_session=True)
         if _listens(process, port):
             return process, name, port
         _stop(process)

@@ -19,6 +19,7 @@ from typing import Any
 
 import yaml
 
+from edge_inspect.edge.child_process import ends_with_parent
 from edge_inspect.edge.configuration.mqtt_settings import MqttSettings
 from edge_inspect.edge.contract.commands import VERBS
 from edge_inspect.edge.demo.broker import STOP_S, free_port, running_broker
@@ -155,12 +156,14 @@ def _mqtt(port: int) -> dict[str, Any]:
 def _running(name: str, configuration: dict[str, Any], folder: Path, lock: int) -> Iterator[subprocess.Popen[bytes]]:
     """Run a subcommand of edge-inspect with a configuration and a log in `folder`; end it at the end.
 
-    It is in a session of its own, so that Ctrl-C reaches this process first, which then ends all in order.
+    It is in a session of its own, so that Ctrl-C reaches this process first, which then ends all in order. If this
+    process is killed, it ends too.
     """
     config = folder / f"{name}.yaml"
     config.write_text(yaml.safe_dump(configuration, sort_keys=False))
     command = [sys.executable, "-m", "edge_inspect.edge.cli", name, "--config", str(config)]
     with (folder / f"{name}.log").open("wb") as said:
+        command = ends_with_parent(command, signal.SIGTERM)
         process = subprocess.Popen(command, stdout=said, stderr=said, start_new_session=True, pass_fds=[lock])
         try:
             yield process

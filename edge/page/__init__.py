@@ -45,7 +45,6 @@ Parts on disk, and what people say about them:
 Teaching:
     teaching.py           runs `calibrate teach` as a process, and keeps what came of it
     teaching_routes.py    its routes
-    child_process.py      a process at low priority that ends with the page
 
 People and security:
     users.py              the users in their file, with roles

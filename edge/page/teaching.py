@@ -23,6 +23,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field, ValidationError
 
+from edge_inspect.edge.child_process import ends_with_parent
 from edge_inspect.edge.contract.fields import Time, utc_now
 from edge_inspect.edge.contract.ids import uuid7
 from edge_inspect.edge.files import write_atomically
@@ -38,6 +39,8 @@ What = Literal["threshold", "memory"]
 State = Literal["running", "done", "failed"]
 WHAT: tuple[What, ...] = ("threshold", "memory")
 
+NICE = 10
+"""Nice value of the process that teaches; inspecting goes first."""
 KEPT = 50
 """Number of jobs that are kept."""
 MOST_LINES = 200
@@ -238,7 +241,7 @@ class Teaching:
         program += ["--labels", str(self._labels.folder), "--station", job.station, "--what", job.what]
         program += ["--out", str(settings.bundles / job.out), "--json", str(answer)]
         program += ["--key", str(credential_path(settings.signing_key))] if settings.signing_key is not None else []
-        return [sys.executable, "-m", "edge_inspect.edge.page.child_process", *program]
+        return ends_with_parent(program, signal.SIGKILL, nice=NICE)
 
     def _say(self, job: Job, line: str) -> None:
         if line.strip():

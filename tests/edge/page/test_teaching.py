@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -226,37 +224,3 @@ def test_a_job_that_the_pages_end_cut_off_has_failed(tmp_path: Path, labels: Lab
 def test_a_damaged_file_of_jobs_is_forgotten(tmp_path: Path, labels: LabelStore, text: str) -> None:
     (tmp_path / "teaching.json").write_text(text)
     assert Teaching(PageSettings(data=tmp_path), labels, BundleFolder(None), lambda job: None).jobs() == []
-
-
-@pytest.mark.parametrize("end", ["terminate", "kill"])
-def test_the_program_ends_with_the_page(tmp_path: Path, end: str) -> None:
-    mark = tmp_path / "pid"
-    child = f"import os, time; open({str(mark)!r}, 'w').write(f'{{os.getpid()}} {{os.nice(0)}}'); time.sleep(300)"
-    parent = (
-        "import subprocess, sys, time; subprocess.Popen([sys.executable, '-m', 'edge_inspect.edge.page.child_process', "
-        f"sys.executable, '-c', {child!r}]); time.sleep(300)"
-    )
-    process = subprocess.Popen([sys.executable, "-c", parent])
-    try:
-        wait(lambda: mark.exists() and len(mark.read_text().split()) == 2)
-        pid, nice = map(int, mark.read_text().split())
-        assert nice >= 10
-        getattr(process, end)()
-        process.wait()
-        wait(lambda: not running(pid))
-    finally:
-        process.kill()
-
-
-def running(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
-    except OSError:
-        return False
-
-
-def wait(until: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + HANG_S
-    while not until():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
