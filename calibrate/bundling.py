@@ -47,7 +47,7 @@ from edge_inspect.edge.contract.fields import Precision
 from edge_inspect.edge.errors import BundleError, CheckFailed, UsageError
 from edge_inspect.edge.frame.fit import Fit
 from edge_inspect.edge.frame.images import Frame, pixel_digest
-from edge_inspect.edge.health.picture import examine, picture_range
+from edge_inspect.edge.health.picture import MeasuredPixels, examine, picture_range
 from edge_inspect.models.network import Network
 from edge_inspect.train import checkpoint
 from edge_inspect.train.checkpoint import Checkpoint
@@ -274,6 +274,7 @@ def _manifest(
     good_images: int,
 ) -> ManifestDraft:
     measured, fits, chosen = decided.measured, decided.fits, networks.trials[0].recipe
+    pixels = MeasuredPixels.of(about.fit)
     provenance = {
         "measured": {name: _worth_of(name, decided.contest, networks) for name in measured if name != "fp16"},
         "good_images": good_images,
@@ -283,7 +284,7 @@ def _manifest(
     }
     return (
         draft_manifest(about, [*measured], request.out)
-        .with_pictures(picture_range([examine(frame) for frame in frames]))
+        .with_pictures(picture_range([examine(frame, pixels) for frame in frames]))
         .with_decision(
             {name: thresholds_of(m, fits[name], decided.scores_in(name)) for name, m in measured.items()},
             method=fits["fp32"].method,

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import zlib
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
+from edge_inspect.edge.frame.fit import Fit
 from edge_inspect.edge.frame.images import Frame
 
 PictureWarning = Literal["frozen", "dark", "overexposed", "out_of_focus"]
@@ -19,7 +22,7 @@ Measure = Literal["light", "focus", "position"]
 GRID = 8
 """Brightness and sameness are measured on every eighth pixel of every eighth row."""
 PATCH = 320
-"""Sharpness is measured on a square in the middle of the frame, with this side in pixels at most."""
+"""Sharpness is measured on a square in the middle of what is looked at, with this side in pixels at most."""
 SATURATED = 250
 IN_A_ROW = 10
 """Number of frames in a row before there is a warning, because a hand in front of the lens is no fault."""
@@ -88,17 +91,64 @@ class PictureFigures(NamedTuple):
     y: float
 
 
-def examine(frame: Frame) -> PictureFigures:
-    """Return the figures of a frame, (height, width, 3) uint8 BGR."""
+class MeasuredPixels:
+    """The pixels of frames that are measured: those that the bundle looks at.
+
+    Args:
+        looked_at: Whether each pixel is looked at, (height, width) bool.
+    """
+
+    def __init__(self, looked_at: NDArray[np.bool_]) -> None:
+        self.shape = looked_at.shape
+        mask = looked_at.astype(np.uint8)
+        grid = np.ascontiguousarray(mask[::GRID, ::GRID])
+        self.count = max(1, int(np.count_nonzero(grid)))
+        self.grid, self.grid_edges = _masks(grid)
+        x, y, width, height = cv2.boundingRect(mask)
+        self.corner = max(0, y + (height - PATCH) // 2), max(0, x + (width - PATCH) // 2)
+        top, left = self.corner
+        self.patch, self.patch_edges = _masks(np.ascontiguousarray(mask[top : top + PATCH, left : left + PATCH]))
+
+    @classmethod
+    def of(cls, fit: Fit) -> MeasuredPixels | None:
+        """Return the pixels that a fit looks at; `None` if these are all, or lie elsewhere in each frame."""
+        if fit.areas is None or fit.alignment is not None:
+            return None
+        return cls(fit.areas.looked_at())
+
+
+_Mask = NDArray[np.uint8] | None
+"""`None` is all pixels, which OpenCV measures faster."""
+
+
+def _masks(mask: NDArray[np.uint8]) -> tuple[_Mask, _Mask]:
+    """Return a mask, and its pixels whose neighbours are in it too, so that their Laplacian sees nothing else."""
+    if mask.all():
+        return None, None
+    return mask, np.asarray(cv2.erode(mask, np.ones((3, 3), np.uint8), borderValue=1), np.uint8)
+
+
+def examine(frame: Frame, measured: MeasuredPixels | None = None) -> PictureFigures:
+    """Return the figures of a frame, (height, width, 3) uint8 BGR.
+
+    Args:
+        frame: The frame.
+        measured: The pixels that are measured; `None`, or pixels of frames of another size, measures the whole frame.
+    """
+    if measured is None or measured.shape != frame.shape[:2]:
+        measured = _whole(*frame.shape[:2])
     grid = np.ascontiguousarray(frame[::GRID, ::GRID])
-    top, left = (max(0, (side - PATCH) // 2) for side in frame.shape[:2])
+    top, left = measured.corner
     patch = np.ascontiguousarray(frame[top : top + PATCH, left : left + PATCH, 1])
-    edges = cv2.meanStdDev(cv2.Laplacian(patch, cv2.CV_16S))[1].item()
-    contrast = cv2.meanStdDev(patch)[1].item()
-    x, y = _edge_centre(grid)
+    edges = cv2.meanStdDev(cv2.Laplacian(patch, cv2.CV_16S), mask=measured.patch_edges)[1].item()
+    contrast = cv2.meanStdDev(patch, mask=measured.patch)[1].item()
+    x, y = _edge_centre(grid, measured.grid_edges)
+    bright = grid >= SATURATED
+    if measured.grid is not None:
+        bright &= measured.grid.view(np.bool_)[..., None]
     return PictureFigures(
-        level=cv2.mean(grid)[1],
-        saturated=float(np.count_nonzero(grid >= SATURATED)) / grid.size,
+        level=cv2.mean(grid, mask=measured.grid)[1],
+        saturated=float(np.count_nonzero(bright)) / (3 * measured.count),
         sharpness=edges / contrast if contrast > 0 else 0.0,
         digest=zlib.crc32(grid.data),
         x=x,
@@ -106,9 +156,17 @@ def examine(frame: Frame) -> PictureFigures:
     )
 
 
-def _edge_centre(grid: Frame) -> tuple[float, float]:
+@functools.lru_cache(maxsize=16)
+def _whole(height: int, width: int) -> MeasuredPixels:
+    """Return all pixels of frames of this size."""
+    return MeasuredPixels(np.ones((height, width), bool))
+
+
+def _edge_centre(grid: Frame, inner: _Mask) -> tuple[float, float]:
     """Return the centre of the edges, weighted by the square of the Laplacian; the middle if there are no edges."""
     edges = cv2.Laplacian(np.ascontiguousarray(grid[..., 1]), cv2.CV_32F)
+    if inner is not None:
+        edges *= inner
     moments = cv2.moments(edges * edges)
     if moments["m00"] <= 0:
         return 0.5, 0.5

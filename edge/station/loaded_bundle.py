@@ -13,6 +13,7 @@ from edge_inspect.edge.engines.opening import best_engine, open_checked_engine
 from edge_inspect.edge.errors import EngineError
 from edge_inspect.edge.frame.images import Frame
 from edge_inspect.edge.health.calibration_watch import CalibrationWatch
+from edge_inspect.edge.health.picture import MeasuredPixels
 
 
 class LoadedBundle:
@@ -30,6 +31,7 @@ class LoadedBundle:
         decider: Turns maps into decisions, with the threshold in force.
         own_threshold: The threshold from the bundle, before a command changed it.
         watch: Compares pictures and scores with those of the calibration.
+        measured: Pixels of the frames that `watch` measures.
     """
 
     def __init__(self, bundle: Bundle, engine: Engine, station: StationSettings) -> None:
@@ -38,6 +40,7 @@ class LoadedBundle:
         self.decider = Decider(bundle, engine.precision, station.mm_per_px, station.min_area_px)
         self.own_threshold = self.decider.threshold
         self.watch = CalibrationWatch(bundle, engine.precision, station.defect_share)
+        self.measured = MeasuredPixels.of(bundle.fit)
 
     def inspect(self, frame: Frame) -> tuple[AnomalyMap, Decision]:
         """Return the anomaly map of a frame, valid until the engine's next frame, and the decision on it.

@@ -218,7 +218,8 @@ class Station:
     def see(self, capture: Capture, live: bool) -> None:
         """Examine a frame that has come. `CameraListener` describes this and the next three methods."""
         self._statistics.count_failed(capture.missed)
-        self.bundles.current.watch.see(examine(capture.frame), live=live)
+        loaded = self.bundles.current
+        loaded.watch.see(examine(capture.frame, loaded.measured), live=live)
 
     def show(self, snapshots: Iterable[str], frame: Frame | None, problem: str = "") -> None:
         """Answer snapshots with a frame, or with the reason why there is none."""
@@ -326,7 +327,7 @@ class Station:
             part.bundle.watch.add(part.decision)
             sample = verdict.shadow and self._shadow.wants_frame
             if verdict.shadow:
-                self._shadow.take(verdict, examine(part.capture.frame))
+                self._shadow.take(verdict, examine(part.capture.frame, part.bundle.measured))
             return self._keepers.offer(part, verdict, anomaly, sample=sample)
         except Exception:  # a bug of this program; the part has its verdict already
             log.exception("%s: a part is missing in the statistics of scores, the evidence or the pictures", self.name)
