@@ -1,4 +1,4 @@
-"""The shipped configurations of brokers (docs/examples/brokers), with addresses and folders of a test in place of theirs."""
+"""The shipped configurations of brokers (docs/examples/brokers), with the addresses and folders of a test."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ class Central(ShippedBroker):
 
 
 class StationBroker(ShippedBroker):
-    """The mosquitto beside the stations, whose bridge connects to a port of this machine as the user `bridge-berlin`."""
+    """The mosquitto beside the stations; its bridge connects to a port of this machine as the user `bridge-berlin`."""
 
     def __init__(self, folder: Path, central_port: int, restart_timeout: str = "1 1") -> None:
         lines = {

@@ -1,7 +1,4 @@
-"""An uplink that can be cut: a TCP proxy on loopback as a process of its own.
-
-python tests/uplink.py PORT TARGET
-"""
+"""An uplink that can be cut: a TCP proxy on loopback, which is a process of its own (uplink.py PORT TARGET ...)."""
 
 from __future__ import annotations
 
@@ -18,12 +15,12 @@ class Uplink:
     """A proxy to a port of this machine.
 
     Args:
-        target: Port of the broker at the other end.
+        targets: Ports of the brokers at the other end; each connection goes to the first that accepts it.
     """
 
-    def __init__(self, target: int) -> None:
+    def __init__(self, *targets: int) -> None:
         self.port = free_port()
-        self._command = [sys.executable, __file__, str(self.port), str(target)]
+        self._command = [sys.executable, __file__, str(self.port), *map(str, targets)]
         self._process: subprocess.Popen[str] | None = None
 
     def __enter__(self) -> Uplink:
@@ -60,20 +57,20 @@ async def _pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> Non
     sink.close()
 
 
-async def _pass(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, target: int) -> None:
-    try:
-        far_reader, far_writer = await asyncio.open_connection("127.0.0.1", target)
-    except OSError:
-        writer.close()
-        return
-    await asyncio.gather(_pump(reader, far_writer), _pump(far_reader, writer))
+async def _pass(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, targets: list[int]) -> None:
+    for target in targets:
+        with contextlib.suppress(OSError):
+            far_reader, far_writer = await asyncio.open_connection("127.0.0.1", target)
+            await asyncio.gather(_pump(reader, far_writer), _pump(far_reader, writer))
+            return
+    writer.close()
 
 
-async def _serve(port: int, target: int) -> None:
-    server = await asyncio.start_server(lambda reader, writer: _pass(reader, writer, target), "127.0.0.1", port)
+async def _serve(port: int, targets: list[int]) -> None:
+    server = await asyncio.start_server(lambda reader, writer: _pass(reader, writer, targets), "127.0.0.1", port)
     print("accepting", flush=True)
     await server.serve_forever()
 
 
 if __name__ == "__main__":
-    asyncio.run(_serve(int(sys.argv[1]), int(sys.argv[2])))
+    asyncio.run(_serve(int(sys.argv[1]), [int(port) for port in sys.argv[2:]]))

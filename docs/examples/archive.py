@@ -4,10 +4,10 @@
     python archive.py record FILE HOST [PORT] [--user NAME --password-file FILE] [--client-id NAME]
     python archive.py check FILE [--since TIME]
 
-`record` runs until SIGTERM or Ctrl-C. It acknowledges a message to the broker only after the message is on the disk, and
-the broker keeps its session. So a crash, a restart or an outage of the archive loses nothing that the broker has room
-for. `check` prints a line for each station, and exits with 1 if a verdict or the defect of a rejected part is missing.
-`--since 2026-11-30` checks the parts that were decided from then on.
+`record` runs until SIGTERM or Ctrl-C. It acknowledges a message to the broker only after the message is on the disk,
+and the broker keeps its session. So a crash, a restart or an outage of the archive loses nothing that the broker has
+room for. `check` prints a line for each station, and exits with 1 if a verdict or the defect of a rejected part is
+missing. `--since 2026-11-30` checks the parts that were decided from then on.
 """
 
 import argparse

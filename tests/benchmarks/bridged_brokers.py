@@ -2,15 +2,15 @@
 
     python tests/benchmarks/bridged_brokers.py [NAME ...] [--seconds 600] [--rate 50]
 
-A station publishes to its own broker (docs/examples/brokers/station.conf), whose bridge forwards over a TCP proxy to the
-central broker (central.conf). There docs/examples/archive.py records, and its check compares the sequence numbers with
-the last one that the station announced. Names, each a row of results/bridged_brokers.csv; all without any:
+A station publishes to its own broker (docs/examples/brokers/station.conf), whose bridge forwards over a TCP proxy to
+the central broker (central.conf). There docs/examples/archive.py records, and its check compares the sequence numbers
+with the last one that the station announced. Names, each a row of results/bridged_brokers.csv; all without any:
 
 killed    the proxy is killed: connections are closed, and new ones are refused
 silent    the proxy is stopped: connections stay open, and no byte passes (half-open)
 restart   killed, and the station's broker is stopped and started in the middle
-power     killed, and the station's broker is ended by SIGKILL in the middle; what it had not yet written to disk is asked
-          for with `resend` over the uplink
+power     killed, and the station's broker is ended by SIGKILL in the middle; what it had not yet written to disk is
+          asked for with `resend` over the uplink
 full      killed, and more messages than the bridge's queue holds, as fast as they can be published, whatever --rate is
 
 Exit status 1 if a verdict or a defect is missing at the centre at the end, except in `full`.
@@ -31,41 +31,23 @@ import psutil
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from bridge_parts import Line
 from broker_files import Archive, Central, StationBroker, secret
 from mosquitto import wait_until
+from real_line import RealLine
 from station_parts import mqtt
 from table import RESULTS, Row, processor, store
 from uplink import Uplink
 
 from edge_inspect.edge.contract.commands import Resend
-from edge_inspect.edge.contract.examples import examples
-from edge_inspect.edge.contract.fields import utc_now
-from edge_inspect.edge.contract.ids import uuid7, uuid7_of_now
+from edge_inspect.edge.contract.ids import uuid7_of_now
 from edge_inspect.edge.contract.topics import Topics
-from edge_inspect.edge.outbox import Outgoing
 from edge_inspect.edge.outbox.sqlite import SqliteOutbox
 from edge_inspect.edge.requester import Requester
 
 TABLE = RESULTS / "bridged_brokers.csv"
 HERE, THERE = Topics("plant1", "line1", "a"), Topics("berlin", "line1", "a")
 """The station's topics at its own broker, and at the central one."""
-(VERDICT,), (DEFECT,) = examples()["verdict"], examples()["defect"]
-BAD = 50
 PATIENCE = 300
-
-
-class RealLine(Line):
-    """A station whose messages have the size of real ones; every fiftieth part is rejected."""
-
-    def _messages(self, sequence: int, bad: int, part_id: str | None) -> list[Outgoing]:
-        rejected, now = sequence % BAD == 0, utc_now()
-        changes = {"id": uuid7(), "sequence": sequence, "captured_at": now, "decided_at": now}
-        verdict = VERDICT.model_copy(update={**changes, "ok": not rejected}).to_json()
-        found = [Outgoing(self._topics.verdict, verdict, "verdict")]
-        if rejected:
-            found.append(Outgoing(self._topics.defect, DEFECT.model_copy(update=changes).to_json(), "defect"))
-        return found
 
 
 class Plant:
