@@ -113,15 +113,28 @@ class Archive:
         self.process: subprocess.Popen[str] | None = None
 
     def __enter__(self) -> Archive:
-        self.process = subprocess.Popen(self._command, stdout=subprocess.PIPE, text=True)
-        assert self.process.stdout is not None
-        assert self.process.stdout.readline() == "recording\n"
+        self.start()
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Begin to record; return when it has subscribed."""
+        self.process = subprocess.Popen(self._command, stdout=subprocess.PIPE, text=True)
+        assert self.process.stdout is not None
+        assert self.process.stdout.readline() == "recording\n"
+
+    def stop(self) -> None:
+        """End it in order; the broker keeps its session."""
         if self.process is not None:
             with self.process:
                 self.process.terminate()
+            self.process = None
+
+    def size(self) -> int:
+        """Return the bytes of its file and of the file's log."""
+        return sum(path.stat().st_size for path in self.file.parent.glob(f"{self.file.name}*"))
 
     def check(self) -> subprocess.CompletedProcess[str]:
         """Run the check of what is recorded."""
