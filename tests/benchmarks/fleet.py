@@ -100,8 +100,8 @@ def measure(others: str, stations: int, rate: float, seconds: float) -> Row:
             watched["page"] = Watched(start_page(work, central, stack))
         load = Load(central.port, stations, rate, WARM_S, seconds)
         context = multiprocessing.get_context("spawn")
-        sent, heard = context.Queue(), context.Queue()
-        subscriber = context.Process(target=run_subscriber, args=(load, heard))
+        sent, heard, ended = context.Queue(), context.Queue(), context.Event()
+        subscriber = context.Process(target=run_subscriber, args=(load, ended, heard))
         subscriber.start()
         heard.get(timeout=60)
         generator = context.Process(target=run_stations, args=(load, sent))
@@ -117,6 +117,7 @@ def measure(others: str, stations: int, rate: float, seconds: float) -> Row:
             figures |= each.figures(name)
         done: dict[str, Any] = sent.get(timeout=120)
         stored = count(archive)
+        ended.set()
         received: dict[str, Any] = heard.get(timeout=300)
         late = np.array(received["latencies"])
         late = late[int(len(late) * WARM_S / (WARM_S + seconds)) :]

@@ -12,6 +12,7 @@ import socket
 import struct
 import time
 from multiprocessing.queues import Queue
+from multiprocessing.synchronize import Event
 from typing import Any, NamedTuple
 
 from real_line import BAD, DEFECT, HEALTH, STATUS, VERDICT
@@ -181,8 +182,8 @@ def run_stations(load: Load, results: Queue[dict[str, Any]]) -> None:
     asyncio.run(_run(load, results))
 
 
-def run_subscriber(load: Load, results: Queue[dict[str, Any]]) -> None:
-    """Receive all verdicts; put the latencies of those in the measured time, in milliseconds, into the queue."""
+def run_subscriber(load: Load, ended: Event, results: Queue[dict[str, Any]]) -> None:
+    """Receive verdicts until `ended` is set and none comes any more; put their latencies, in ms, into the queue."""
     connection = socket.create_connection(("127.0.0.1", load.port))
     connection.sendall(connect_packet("fleet-latency", "archive"))
     connection.sendall(_packet(0x82, b"\0\1" + _text("edge-inspect/v1/+/+/+/verdict") + b"\1"))
@@ -194,7 +195,9 @@ def run_subscriber(load: Load, results: Queue[dict[str, Any]]) -> None:
         try:
             more = connection.recv(1 << 18)
         except TimeoutError:
-            break
+            if ended.is_set():
+                break
+            continue
         if not more:
             break
         now, data, at, answers = time.time(), data + more, 0, []
