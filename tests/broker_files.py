@@ -91,7 +91,7 @@ class Central(ShippedBroker):
 class StationBroker(ShippedBroker):
     """The mosquitto beside the stations; its bridge connects to a port of this machine as the user `bridge-berlin`."""
 
-    def __init__(self, folder: Path, central_port: int, restart_timeout: str = "1 1") -> None:
+    def __init__(self, folder: Path, central_port: int, restart_timeout: str = "1 1", queue: int | None = None) -> None:
         lines = {
             "listener 1883 127.0.0.1": "listener @PORT 127.0.0.1",
             "address central.example:1883": f"address 127.0.0.1:{central_port}",
@@ -100,6 +100,8 @@ class StationBroker(ShippedBroker):
             # A test does not wait for the longest pause.
             "restart_timeout 1 30": f"restart_timeout {restart_timeout}",
         }
+        if queue is not None:
+            lines["max_queued_messages 250000"] = f"max_queued_messages {queue}"
         super().__init__(folder, "station.conf", lines)
 
 
