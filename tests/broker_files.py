@@ -40,8 +40,9 @@ class ShippedBroker:
         self.port = free_port()
         self.log = folder / "mosquitto.log"
         config = folder / name
-        places = {"persistence_location /var/lib/mosquitto/": f"persistence_location {folder}/"}
-        config.write_text("user root\n" + adapted(name, {**places, **changes}).replace("@PORT", str(self.port)))
+        # Debian's mosquitto.conf has these lines before it reads the shipped file.
+        debian = f"user root\npersistence true\npersistence_location {folder}/\n"
+        config.write_text(debian + adapted(name, changes).replace("@PORT", str(self.port)))
         self._command = [found, "-c", str(config)]
         self.process: subprocess.Popen[bytes] | None = None
 

@@ -104,6 +104,7 @@ def test_an_outage_of_the_uplink_loses_nothing_and_no_message_returns(
         settings = mqtt(central.port, username="page", password_file=secret(tmp_path, "page"))
         assert Requester(settings, THERE, again).ask(PATIENCE).done
 
+        wait_until(lambda: there.payloads("reply"), PATIENCE)
         # No topic of one side appears on the other, and no message came twice by a loop. The bridge may repeat those
         # that were on their way when the uplink was cut.
         assert {message.topic.split("/")[2] for message in here.messages} == {"plant1"}

@@ -11,7 +11,7 @@ silent    the proxy is stopped: connections stay open, and no byte passes (half-
 restart   killed, and the station's broker is stopped and started in the middle
 power     killed, and the station's broker is ended by SIGKILL in the middle; what it had not yet written to disk is
           asked for with `resend` over the uplink
-full      killed, and the bridge's queue, here limited to 5000 messages, overflows; what was dropped is asked for likewise
+full      killed, and the bridge's queue, here limited to 5000 messages, overflows; what was dropped is asked for
 
 Exit status 1 if a verdict or a defect is missing at the centre at the end.
 """
