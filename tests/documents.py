@@ -16,7 +16,7 @@ PROGRAMS = ("edge-inspect", "edge-train", "calibrate")
 TOOLS = (
     *("apt", "apt-get", "cp", "curl", "for", "git", "journalctl", "ls", "make", "mkdir", "mosquitto"),
     *("mosquitto_pub", "mosquitto_sub", "node", "npm", "pip", "pre-commit", "python", "python3", "ruff", "sudo"),
-    *("sudoedit", "sysctl", "systemctl", "systemd-analyze", "systemd-creds", "torchrun", "usermod"),
+    *("rabbitmqctl", "sudoedit", "sysctl", "systemctl", "systemd-analyze", "systemd-creds", "torchrun", "usermod"),
 )
 """Every other program that the documents call. Code that begins with one of these is a command."""
 

@@ -53,6 +53,7 @@ NOT_RUN = {
     "systemctl": "needs systemd as the first process; tests/systemd checks the units",
     "systemd-": "the same",
     "journalctl": "the same",
+    "python docs/examples/archive.py": "needs a central broker; tests/test_brokers.py runs it",
     "python tests/benchmarks": "measures for minutes, on pictures that the repository does not have",
     "python -m pytest tests/kernels": "needs an NVIDIA GPU",
 }
