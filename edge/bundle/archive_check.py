@@ -41,7 +41,7 @@ def check_archive(path: Path, largest: int) -> None:
             has: outside its folder, twice, a link, or encrypted.
         OSError: The file cannot be read.
     """
-    _check_end(path)
+    size = _check_end(path)
     try:
         with zipfile.ZipFile(path) as archive:
             entries = archive.infolist()
@@ -49,6 +49,8 @@ def check_archive(path: Path, largest: int) -> None:
         raise PullError(f"the file is a damaged .zip: {error}; pack the bundle again") from error
     names = Counter(str(PurePosixPath(entry.filename)).casefold() for entry in entries)
     for entry in entries:
+        if not 0 <= entry.header_offset < size:
+            raise PullError(f"the file is a damaged .zip: {entry.filename!r} is not in it; pack the bundle again")
         _check_entry(entry)
         if names[str(PurePosixPath(entry.filename)).casefold()] > 1:
             raise PullError(f"the .zip holds {entry.filename!r} twice; pack the bundle again")
@@ -60,8 +62,12 @@ def check_archive(path: Path, largest: int) -> None:
         )
 
 
-def _check_end(path: Path) -> None:
-    """Check the record at the end, because `zipfile` would read a directory of any size into memory."""
+def _check_end(path: Path) -> int:
+    """Check the record at the end, because `zipfile` would read a directory of any size into memory.
+
+    Returns:
+        Size of the file, in bytes.
+    """
     with path.open("rb") as file:
         size = file.seek(0, 2)
         file.seek(max(0, size - _END.size - _LONGEST_COMMENT - 20))
@@ -74,6 +80,7 @@ def _check_end(path: Path) -> None:
         raise PullError("the file is a ZIP64 archive, which a bundle needs not be; pack the bundle with zip -r")
     if entries > MOST_ENTRIES or directory > _LARGEST_DIRECTORY:
         raise PullError(f"the .zip has more than {MOST_ENTRIES} entries; pack only the bundle into it")
+    return size
 
 
 def _check_entry(entry: zipfile.ZipInfo) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import io
 import json
 import logging
 import re
@@ -11,7 +12,7 @@ import shutil
 import ssl
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple
 from urllib.parse import urljoin
 
 from edge_inspect.edge import __version__
@@ -23,12 +24,15 @@ from edge_inspect.edge.files import write_atomically
 
 log = logging.getLogger(__name__)
 
+PAUSE_S = 0.25
+"""Wait before the next request after one that broke off, in seconds; it doubles with each fruitless one."""
 _BLOCK = 1 << 18
 _ROOM_EVERY = 1 << 22
 _REDIRECTS, _MOST_REDIRECTS = (301, 302, 303, 307, 308), 5
 _LATER = (408, 425, 429)
 """Statuses below 500 that say that a later request may be answered."""
 _MOST_FRUITLESS = 5
+"""Number of requests in a row that may bring nothing."""
 _LONGEST_VALIDATOR = 512
 
 
@@ -99,7 +103,7 @@ class Download:
             if fruitless == _MOST_FRUITLESS:
                 raise PullError(f"{problem}, {fruitless} times in a row; check the server and send the command again")
             log.info("%s: %s; asking again", self._address, problem)
-            self._pace.wait(0.25 * 2**fruitless)
+            self._pace.wait(PAUSE_S * 2**fruitless)
 
     def discard(self) -> None:
         """Delete the part file, because it can be of no use."""
@@ -128,8 +132,10 @@ class Download:
 
     def _follow(self, address: WebAddress, location: str | None) -> WebAddress:
         """Return the address that a redirect leads to, if it lies under a prefix too."""
+        if not location:
+            raise PullError("the server redirects, but does not say where; give the URL of the file itself")
         try:
-            following = WebAddress.parse(urljoin(str(address), location or ""))
+            following = WebAddress.parse(urljoin(str(address), location))
         except ValueError as error:
             raise PullError(f"the server redirects to {location!r}, which {error}") from error
         if not self._settings.allow(following):
@@ -192,16 +198,17 @@ class Download:
                 if have >= room_at + _ROOM_EVERY:
                     self._check_room(0)
                     room_at = have
+                rest = memoryview(block)
                 with self._writing():
-                    file.write(block)
-                    file.flush()
+                    while rest:
+                        rest = rest[file.write(rest) :]
         if size is not None and have < size:
             raise _Broken(f"the connection broke off after {have} of {size} bytes")
 
-    def _open(self, have: int) -> BinaryIO:
-        """Open the part file to write on after its first bytes."""
+    def _open(self, have: int) -> io.FileIO:
+        """Open the part file to write on after its first bytes, without a buffer whose flush could fail later."""
         with self._writing():
-            file = self._part.open("ab")
+            file = self._part.open("ab", buffering=0)
             file.truncate(have)
         return file
 
