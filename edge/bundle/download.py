@@ -16,11 +16,12 @@ from typing import NamedTuple
 from urllib.parse import urljoin
 
 from edge_inspect.edge import __version__
-from edge_inspect.edge.bundle.patient_http import Pace, PatientConnection
+from edge_inspect.edge.bundle.patient_http import Pace, PatientConnection, explain
 from edge_inspect.edge.bundle.web_address import WebAddress
 from edge_inspect.edge.configuration.pull_settings import MB, PullSettings
 from edge_inspect.edge.errors import PullError
 from edge_inspect.edge.files import write_atomically
+from edge_inspect.edge.text import clean
 
 log = logging.getLogger(__name__)
 
@@ -93,12 +94,11 @@ class Download:
                 self._request()
                 return
             except ssl.SSLCertVerificationError as error:
-                raise PullError(
-                    f"the server's certificate is not accepted: {error.verify_message}; set bundles.pull.ca_file to "
-                    "the CA that issued it, or correct the server's name in the URL"
-                ) from error
-            except (_Broken, http.client.HTTPException, OSError) as error:
-                problem = _say(error)
+                raise PullError(explain(error)) from error
+            except OSError as error:
+                problem = explain(error)
+            except (_Broken, http.client.HTTPException) as error:
+                problem = str(error) or type(error).__name__
             fruitless = 0 if self._size() > before else fruitless + 1
             if fruitless == _MOST_FRUITLESS:
                 raise PullError(f"{problem}, {fruitless} times in a row; check the server and send the command again")
@@ -137,7 +137,7 @@ class Download:
         try:
             following = WebAddress.parse(urljoin(str(address), location))
         except ValueError as error:
-            raise PullError(f"the server redirects to {location!r}, which {error}") from error
+            raise PullError(f"the server redirects to {location[:200]!r}, which {error}") from error
         if not self._settings.allow(following):
             raise PullError(
                 f"the server redirects to {following}, which is under none of bundles.pull.prefixes; add its prefix "
@@ -146,15 +146,16 @@ class Download:
         return following
 
     def _take(self, response: http.client.HTTPResponse, beginning: _Beginning | None, have: int) -> None:
+        answers = f"the server answers {response.status} {clean(response.reason)[:80]}"
         if response.status >= 500 or response.status in _LATER:
-            raise _Broken(f"the server answers {response.status} {response.reason}")
+            raise _Broken(answers)
         if response.status == 416:
             self.discard()
             raise _Broken("the server has a shorter file than before")
         if response.status not in (200, 206):
-            raise PullError(f"the server answers {response.status} {response.reason}; correct the URL")
+            raise PullError(f"{answers}; correct the URL")
         if (coding := response.headers.get("Content-Encoding", "identity")) != "identity":
-            raise PullError(f"the server compresses the file ({coding}); let it send .zip files as they are")
+            raise PullError(f"the server compresses the file ({coding[:80]!r}); let it send .zip files as they are")
         if response.status == 200:
             have, size = 0, response.length
         else:
@@ -272,11 +273,3 @@ class Download:
 def note_of(part: Path) -> Path:
     """Return the file beside a part file that says of which file it is the beginning."""
     return part.with_name(part.name + ".json")
-
-
-def _say(error: Exception) -> str:
-    if isinstance(error, ssl.SSLError):
-        return f"TLS failed: {error.reason or error}"
-    if isinstance(error, OSError):
-        return f"the server cannot be reached: {error.strerror or error}"
-    return str(error) or type(error).__name__

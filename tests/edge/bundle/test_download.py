@@ -148,7 +148,7 @@ def test_a_file_that_is_shorter_than_it_says_is_refused(plant: Plant) -> None:
 
 def test_a_compressing_server_is_named(plant: Plant) -> None:
     plant.served.headers = {"Content-Encoding": "gzip"}
-    assert "compresses the file (gzip)" in plant.refused()
+    assert "compresses the file ('gzip')" in plant.refused()
 
 
 @pytest.mark.parametrize("block", [1, 64])
