@@ -19,6 +19,7 @@ from signed_bundle import SigningKey, pack
 from tiny_bundle import write
 
 from edge_inspect.edge.bundle.bundle import open_bundle
+from edge_inspect.edge.cli import main
 from edge_inspect.edge.contract.ids import uuid7_of_now
 from edge_inspect.edge.contract.topics import Topics
 from edge_inspect.edge.frame.images import write_image
@@ -47,7 +48,7 @@ class Plant:
         rng = np.random.default_rng(3)
         for i in range(5):
             write_image(work / "frames" / f"{i}.png", rng.integers(0, 256, (48, 80, 3), np.uint8))
-        self._config = write_settings(
+        self.config = write_settings(
             work,
             broker.port,
             {
@@ -75,7 +76,7 @@ class Plant:
 
     def start(self) -> None:
         seen = len(self.verdicts())
-        self.process: Process = self._launch(self._config)
+        self.process: Process = self._launch(self.config)
         wait_until(lambda: len(self.verdicts()) > seen + 3, PATIENCE)
 
     def verdicts(self) -> list[str]:
@@ -116,7 +117,9 @@ def plant(broker: Broker, subscriber: Subscriber, launch: Launch, tmp_path: Path
     server.close()
 
 
-def test_whatever_is_not_the_signed_bundle_is_refused_while_the_old_one_inspects(plant: Plant) -> None:
+def test_whatever_is_not_the_signed_bundle_is_refused_while_the_old_one_inspects(
+    plant: Plant, capsys: pytest.CaptureFixture[str]
+) -> None:
     files = sorted(plant.folder.iterdir())
     assert "is not signed, and a signature is required" in plant.refused("unsigned.zip")
     assert "is signed with key" in plant.refused("foreign.zip")
@@ -130,7 +133,10 @@ def test_whatever_is_not_the_signed_bundle_is_refused_while_the_old_one_inspects
     assert plant.command("bundle", name="v2", url=f"{plant.server.url}/bundles/v2.zip")["refusal"] == "malformed"
     assert sorted(path for path in plant.folder.iterdir() if path.name != ".fetching") == files
 
-    done = plant.command("bundle", **plant.fields("v2.zip"))
+    fields = plant.fields("v2.zip")
+    options = ["--digest", fields["digest"], "--url", fields["url"], "--config", str(plant.config)]
+    assert main(["command", "bundle", fields["name"], *options]) == 0
+    done = json.loads(capsys.readouterr().out)
     assert done["done"] and done["bundle"]["after"] == {"name": "v2", "digest": plant.digest}
     wait_until(lambda: plant.verdicts()[-1] == "v2", PATIENCE)
     stored = plant.folder / f"v2@{plant.digest[:16]}.zip"
