@@ -16,6 +16,7 @@ import pytest
 from certificates import Authority
 from file_server import FileServer
 from pull_parts import Plant
+from small_disk import small_disk
 
 from edge_inspect.edge.bundle import download
 from edge_inspect.edge.mqtt.credentials import client_tls_context
@@ -225,6 +226,22 @@ def test_a_disk_that_is_full_in_the_middle_is_named_and_gets_its_room_back(
     full_disk(2048)
     said = plant.refused(store)
     assert f"{plant.folder}: cannot be written: File too large; make room there" in said and not plant.parts()
+
+
+def test_a_disk_that_another_program_fills_meanwhile_is_named(plant: Plant) -> None:
+    plant.served.data, plant.served.pause_s, plant.served.block = os.urandom(900_000), 0.04, 16384
+    with small_disk(plant.folder, "1m") as mounted:
+        if not mounted:
+            pytest.skip("only root may mount a small disk")
+        said: list[str] = []
+        thread = threading.Thread(target=lambda: said.append(plant.refused()))
+        thread.start()
+        while not plant.parts():
+            time.sleep(0.01)
+        (plant.folder / ".other").write_bytes(bytes(400_000))
+        thread.join(60)
+        assert "cannot be written: No space left on device; make room there" in said[0] and not plant.parts()
+    assert "cannot be written" not in plant.refused(), "there is room below it"
 
 
 @pytest.fixture

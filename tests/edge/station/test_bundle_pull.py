@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import time
 import zipfile
@@ -16,6 +17,7 @@ from file_server import FileServer, Served
 from mosquitto import Broker, Subscriber, wait_until
 from service_process import PATIENCE, Commander, Launch, Process, write_settings
 from signed_bundle import SigningKey, pack
+from small_disk import small_disk
 from tiny_bundle import write
 
 from edge_inspect.edge.bundle.bundle import open_bundle
@@ -27,6 +29,8 @@ from edge_inspect.edge.frame.images import write_image
 
 class Plant:
     """A service with the bundle `v1`, and a server with `v2` and with what must be refused."""
+
+    on_small_disk = False
 
     def __init__(self, work: Path, server: FileServer, broker: Broker, subscriber: Subscriber, launch: Launch) -> None:
         self.server, self.subscriber, self._launch = server, subscriber, launch
@@ -44,6 +48,7 @@ class Plant:
         with zipfile.ZipFile(work / "a.zip", "a", zipfile.ZIP_DEFLATED) as archive:
             archive.writestr("v2/bomb", bytes(50_000_000))
         self._serve("bomb.zip", (work / "a.zip").read_bytes())
+        self._serve("large.zip", os.urandom(4_000_000)).chunked = True
         self._serve("moved.zip", b"").status, server.files["/bundles/moved.zip"].location = [302], "/private/v2.zip"
         rng = np.random.default_rng(3)
         for i in range(5):
@@ -113,7 +118,12 @@ class Plant:
 @pytest.fixture
 def plant(broker: Broker, subscriber: Subscriber, launch: Launch, tmp_path: Path) -> Iterator[Plant]:
     server = FileServer()
-    yield Plant(tmp_path, server, broker, subscriber, launch)
+    with small_disk(tmp_path / "bundles", "2m") as mounted:
+        made = Plant(tmp_path, server, broker, subscriber, launch)
+        made.on_small_disk = mounted
+        yield made
+        made.process.kill()
+        made.process.wait()
     server.close()
 
 
@@ -127,6 +137,8 @@ def test_whatever_is_not_the_signed_bundle_is_refused_while_the_old_one_inspects
     assert "it may be a zip bomb" in plant.refused("bomb.zip")
     assert "redirects to" in plant.refused("moved.zip")
     assert "answers 404" in plant.refused("none.zip")
+    if plant.on_small_disk:
+        assert "No space left on device; make room there" in plant.refused("large.zip")
     for url in (f"{plant.server.url}/private/v2.zip", f"{plant.server.url}/bundles/%2e%2e/private/v2.zip"):
         asked = len(plant.server.asked)
         assert "the url " in plant.refused("", url=url) and len(plant.server.asked) == asked
