@@ -45,7 +45,7 @@ class _Beginning(NamedTuple):
     """What an earlier response said of the file whose first bytes are in the part file.
 
     Attributes:
-        url: The URL of the command.
+        url: The URL of the command, without its query: a signature in it may be another one by the next command.
         validator: Its strong ETag, or its Last-Modified: the part file goes on only if it is still the same.
         size: Size of the whole file in bytes; `None` if unknown.
     """
@@ -66,6 +66,7 @@ class Download:
         pace: Deadline and lowest speed.
 
     Attributes:
+        part: The part file.
         resumed: Whether the file was put together from several responses.
     """
 
@@ -77,7 +78,7 @@ class Download:
         context: Callable[[], ssl.SSLContext],
         pace: Pace,
     ) -> None:
-        self._address, self._part, self._settings, self._context = address, part, settings, context
+        self._address, self.part, self._settings, self._context = address, part, settings, context
         self._pace, self._note = pace, note_of(part)
         self.resumed = False
 
@@ -102,13 +103,14 @@ class Download:
             fruitless = 0 if self._size() > before else fruitless + 1
             if fruitless == _MOST_FRUITLESS:
                 raise PullError(f"{problem}, {fruitless} times in a row; check the server and send the command again")
-            log.info("%s: %s; asking again", self._address, problem)
+            log.info("%s: %s; asking again", self._address.shown, problem)
             self._pace.wait(PAUSE_S * 2**fruitless)
 
     def discard(self) -> None:
         """Delete the part file, because it can be of no use."""
-        self._part.unlink(missing_ok=True)
-        self._note.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # whoever cannot delete it cannot write it either, and says so
+            self.part.unlink(missing_ok=True)
+            self._note.unlink(missing_ok=True)
 
     def _request(self) -> None:
         beginning = self._read_note()
@@ -140,8 +142,8 @@ class Download:
             raise PullError(f"the server redirects to {location[:200]!r}, which {error}") from error
         if not self._settings.allow(following):
             raise PullError(
-                f"the server redirects to {following}, which is under none of bundles.pull.prefixes; add its prefix "
-                "there if you trust that server, or give another URL"
+                f"the server redirects to {following.shown}, which is under none of bundles.pull.prefixes; add its "
+                "prefix there if you trust that server, or give another URL"
             )
         return following
 
@@ -209,7 +211,7 @@ class Download:
     def _open(self, have: int) -> io.FileIO:
         """Open the part file to write on after its first bytes, without a buffer whose flush could fail later."""
         with self._writing():
-            file = self._part.open("ab", buffering=0)
+            file = self.part.open("ab", buffering=0)
             file.truncate(have)
         return file
 
@@ -221,18 +223,18 @@ class Download:
         except OSError as error:
             self.discard()
             raise PullError(
-                f"{self._part.parent}: cannot be written: {error.strerror}; make room there, and let this user write"
+                f"{self.part.parent}: cannot be written: {error.strerror}; make room there, and let this user write"
             ) from error
 
     def _check_room(self, missing: int) -> None:
         keep = self._settings.keep_free_bytes
         with self._writing():
-            free = shutil.disk_usage(self._part.parent).free
+            free = shutil.disk_usage(self.part.parent).free
         if free - missing >= keep:
             return
         self.discard()
         raise PullError(
-            f"{self._part.parent}: the disk has {free / MB:.0f} MB free, {missing / MB:.0f} MB are still to come, and "
+            f"{self.part.parent}: the disk has {free / MB:.0f} MB free, {missing / MB:.0f} MB are still to come, and "
             f"{keep / MB:.0f} MB must stay free (bundles.pull.keep_free_mb); make room"
         )
 
@@ -245,7 +247,7 @@ class Download:
 
     def _size(self) -> int:
         try:
-            return self._part.stat().st_size
+            return self.part.stat().st_size
         except FileNotFoundError:
             return 0
 
@@ -257,17 +259,19 @@ class Download:
         except (OSError, ValueError, KeyError, TypeError):
             return None
         known = beginning.size is None or (isinstance(beginning.size, int) and self._size() <= beginning.size)
-        return beginning if known and beginning.url == str(self._address) else None
+        return beginning if known and beginning.url == self._address.shown else None
 
     def _write_note(self, response: http.client.HTTPResponse, size: int | None) -> None:
         etag, changed = response.headers.get("ETag", ""), response.headers.get("Last-Modified", "")
         validator = etag if etag.startswith('"') else changed
-        self._part.unlink(missing_ok=True)
-        if not validator or len(validator) > _LONGEST_VALIDATOR:  # then nobody can tell whether the file has changed
-            self._note.unlink(missing_ok=True)
-            return
         with self._writing():
-            write_atomically(self._note, json.dumps(_Beginning(str(self._address), validator, size)._asdict()).encode())
+            self.part.unlink(missing_ok=True)
+            self._note.unlink(missing_ok=True)
+        if not validator or len(validator) > _LONGEST_VALIDATOR:  # then nobody can tell whether the file has changed
+            return
+        beginning = _Beginning(self._address.shown, validator, size)
+        with self._writing():
+            write_atomically(self._note, json.dumps(beginning._asdict()).encode())
 
 
 def note_of(part: Path) -> Path:

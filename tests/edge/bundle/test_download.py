@@ -29,6 +29,18 @@ def in_haste(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(download, "PAUSE_S", 0.005)
 
 
+def test_a_signature_in_the_query_is_sent_and_neither_shown_nor_compared(
+    plant: Plant, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    plant.served.break_after, plant.served.status = [THIRD], [200, 404]
+    said = plant.refused(url=plant.url + "?X-Signature=secret1")
+    assert f"{plant.url}?...: the server answers 404" in said
+    assert plant.fetch(url=plant.url + "?X-Signature=secret2").digest == plant.made.digest
+    assert plant.server.asked[-1] == ("/bundles/flange.zip?X-Signature=secret2", f"bytes={THIRD}-")
+    assert "secret" not in said + caplog.text + "".join(path.read_text() for path in plant.parts())
+
+
 def test_a_broken_download_goes_on_from_there(plant: Plant) -> None:
     plant.served.break_after = [THIRD, 700]
     assert plant.fetch().digest == plant.made.digest
