@@ -172,6 +172,12 @@ def test_fetched_bundles_are_bounded_and_those_in_use_stay(plant: Plant) -> None
     assert len(plant.listed()) == 4
 
 
+def test_another_bundle_of_that_name_is_left_alone(plant: Plant) -> None:
+    other = small_bundle.write(plant.folder / "flange", false_reject_rate=0.002)
+    assert plant.fetch().digest == plant.made.digest
+    assert open_bundle(other.path).digest == other.digest and len(plant.listed()) == 2
+
+
 def test_another_file_of_that_name_is_not_overwritten(plant: Plant) -> None:
     taken = plant.folder / f"flänge-v1@{plant.made.digest[:16]}.zip"
     taken.write_bytes(b"mine")

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from box_parts import Line
 from file_server import FileServer, Served
 from mosquitto import Broker, Subscriber, wait_until
 from service_process import PATIENCE, Commander, Launch, Process, write_settings
@@ -21,10 +22,13 @@ from small_disk import small_disk
 from tiny_bundle import write
 
 from edge_inspect.edge.bundle.bundle import open_bundle
+from edge_inspect.edge.bundle.store import WantedBundle
 from edge_inspect.edge.cli import main
 from edge_inspect.edge.contract.ids import uuid7_of_now
 from edge_inspect.edge.contract.topics import Topics
 from edge_inspect.edge.frame.images import write_image
+from edge_inspect.edge.outbox.memory import MemoryOutbox
+from edge_inspect.edge.station.bundles import RequestedBy
 
 
 class Plant:
@@ -113,6 +117,44 @@ class Plant:
     def fetched(self) -> int:
         """Bytes of the bundle that is being fetched."""
         return sum(path.stat().st_size for path in self.folder.glob(".*.part"))
+
+
+def test_bundles_in_use_outlive_newer_ones(tmp_path: Path, outbox: MemoryOutbox) -> None:
+    key, folder, server = SigningKey(tmp_path), tmp_path / "bundles", FileServer()
+    digests = {}
+    for i, name in enumerate("abcdef"):
+        made = write(tmp_path / "made" / name, seed=40 + i)
+        digests[name] = made.digest
+        server.files[f"/{name}.zip"] = Served(pack(key.sign(made.path), tmp_path / f"{name}.zip"))
+    folder.mkdir()
+    configured = folder / f"a@{digests['a'][:16]}.zip"
+    configured.write_bytes(server.files["/a.zip"].data)
+    pull = {"prefixes": [server.url], "keep_free_mb": 0, "keep": 1}
+    line = Line(folder, tmp_path, outbox, configured.name, public_keys=[key.public], pull=pull)
+
+    def load(name: str) -> None:
+        before, wanted = len(line.answers), WantedBundle(name, digests[name], f"{server.url}/{name}.zip")
+        line.bundles.change(wanted, RequestedBy("hmi"), lambda *answer: line.answers.append(answer))
+
+        def answered() -> bool:
+            line.bundles.take_next()
+            return len(line.answers) > before
+
+        wait_until(answered, PATIENCE)
+        assert line.answers[-1][0] is None and line.name == name
+        for path in folder.glob("*.zip"):  # the clock of the box may stand still
+            os.utime(path, (0, 0))
+
+    for name in "bcdef":
+        load(name)
+    kept = {path.name[0] for path in folder.glob("*.zip")}
+    assert {"a", "d", "e", "f"} < kept, "configured, and the three that were in use when the last one came"
+    assert len(kept) == 5, "and one more"
+    asked = len(server.asked)
+    load("e")
+    load("a")
+    assert len(server.asked) == asked
+    server.close()
 
 
 @pytest.fixture
