@@ -143,6 +143,19 @@ class ChangeBundle(Command):
         max_length=256,
         description="name of a folder or .zip below `bundles.folder`; null rolls back to the previous bundle",
     )
+    digest: str | None = Field(
+        default=None,
+        pattern="^[0-9a-f]{64}$",
+        description="sha256 of the bundle's manifest; the station uses the bundle with this digest; null: the name "
+        "alone decides",
+    )
+    url: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=2048,
+        description="address from which the station downloads the bundle with this `digest` if `bundles.folder` does "
+        "not have it; null: no download",
+    )
 
 
 class GoShadow(Command):

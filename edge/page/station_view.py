@@ -9,8 +9,8 @@ from typing import Any, TypedDict
 from edge_inspect.edge.contract.fields import format_time
 from edge_inspect.edge.contract.health import Health
 from edge_inspect.edge.contract.messages import Defect, Region, Status, Verdict
+from edge_inspect.edge.contract.received_messages import ReceivedMessage
 from edge_inspect.edge.page.pictures import PictureKind
-from edge_inspect.edge.page.received_messages import ReceivedMessage
 from edge_inspect.edge.page.shift import Shift, ShiftCounts, is_yet_to_come, was_ahead
 
 MOST_PARTS = 24
