@@ -104,7 +104,7 @@ def send(arguments: argparse.Namespace) -> None:
             "Node Control/Command, see docs/sparkplug.md"
         )
     topics, command = _topics(arguments, settings), _command(arguments)
-    broker = broker_settings(arguments, settings and settings.mqtt)
+    broker = broker_settings(arguments, settings.mqtt if settings is not None else None)
     reply = Requester(broker, topics, command).ask(arguments.timeout)
     write_json(reply.model_dump(mode="json"), Path("-"))
     if not reply.done:

@@ -30,7 +30,6 @@ class FleetConnection:
     Args:
         settings: Settings of the connection.
         topics: Topics to subscribe to; they may have wildcards.
-        receive: Called with each message, inside `run`.
 
     Attributes:
         connected: Whether the broker has confirmed every subscription.
@@ -38,10 +37,11 @@ class FleetConnection:
         problem: The problem of the last connection; `None` if there was none since.
     """
 
-    def __init__(self, settings: MqttSettings, topics: list[str], receive: Receive) -> None:
-        self._settings, self._topics, self._receive = settings, topics, receive
+    def __init__(self, settings: MqttSettings, topics: list[str]) -> None:
+        self._settings, self._topics = settings, topics
         self._client_id = f"edge-inspect-fleet-{uuid7()[-12:]}"
         self._session: Session | None = None
+        self._receive: Receive = lambda topic, payload, retained: None
         self._step: Callable[[], bool] = lambda: True
         self._done = False
         self._bug: Exception | None = None
@@ -54,13 +54,14 @@ class FleetConnection:
         """The broker, for messages."""
         return f"broker {self._settings.host}:{self._settings.port}"
 
-    def run(self, step: Callable[[], bool]) -> None:
+    def run(self, receive: Receive, step: Callable[[], bool]) -> None:
         """Connect, and call a function again and again, also while there is no connection, until it returns true.
 
         Args:
+            receive: Called with each message.
             step: Called after each turn of the connection: at least ten times a second while there is one.
         """
-        self._step = step
+        self._receive, self._step = receive, step
         reconnection = Reconnection(self._settings, log, "The command goes on when the broker can be reached again")
         self._wake_in, self._wake_out = socket.socketpair()
         with self._wake_in, self._wake_out:

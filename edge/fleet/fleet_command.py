@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
-from typing import TYPE_CHECKING
 
-from edge_inspect.edge.broker_options import add_broker_options, broker_settings
+from edge_inspect.edge.fleet.rollout_options import add_rollout
+from edge_inspect.edge.fleet.station_options import add_stations, broker
 from edge_inspect.edge.program import add_json_option, write_json
-
-if TYPE_CHECKING:  # slow imports are inside the functions, so that `--help` is quick
-    from edge_inspect.edge.configuration.mqtt_settings import MqttSettings
 
 _LONGEST_WAIT_S = 3600.0
 
@@ -24,6 +20,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.epilog = "The stations of one line: edge-inspect fleet list --to 'plant1/line1/*'"
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_list(commands.add_parser("list", help="list stations with their bundles, rejects, drift and health"))
+    add_rollout(commands.add_parser("rollout", help="change the bundle of many stations in waves, and watch them"))
 
 
 def _add_list(parser: argparse.ArgumentParser) -> None:
@@ -33,7 +30,7 @@ def _add_list(parser: argparse.ArgumentParser) -> None:
         "upper control limit of what is usual; the drift of the scores, beside its limit; and its health with all "
         "alarms. A station that is offline or silent is shown so. Exit status 1 if no station was heard."
     )
-    _add_stations(parser)
+    add_stations(parser, "default: all stations")
     parser.add_argument(
         "--wait",
         type=float,
@@ -45,28 +42,6 @@ def _add_list(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(handler=_list)
 
 
-def _add_stations(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--to",
-        action="append",
-        default=[],
-        metavar="SELECTOR",
-        help="stations, as SITE/LINE/STATION; * stands for any characters of a name; the option may be repeated "
-        "(default: all stations)",
-    )
-    _add_broker(parser)
-
-
-def _add_broker(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--config",
-        type=Path,
-        metavar="FILE",
-        help="configuration of a service, a bridge or a page; its section mqtt names the broker",
-    )
-    add_broker_options(parser)
-
-
 def _list(arguments: argparse.Namespace) -> None:
     from edge_inspect.edge.errors import UsageError
     from edge_inspect.edge.fleet.listing import list_stations
@@ -75,13 +50,7 @@ def _list(arguments: argparse.Namespace) -> None:
 
     if not 0 < arguments.wait <= _LONGEST_WAIT_S:
         raise UsageError(f"--wait {arguments.wait:g}: give 0 to {_LONGEST_WAIT_S:g} seconds")
-    rows = list_stations(_broker(arguments), Selectors(arguments.to), arguments.wait)
+    rows = list_stations(broker(arguments), Selectors(arguments.to), arguments.wait)
     if str(arguments.json) != "-":
         print("\n".join(table(rows)))
     write_json({"stations": rows}, arguments.json)
-
-
-def _broker(arguments: argparse.Namespace) -> MqttSettings:
-    from edge_inspect.edge.fleet.broker_file import read_broker
-
-    return broker_settings(arguments, read_broker(arguments.config) if arguments.config else None)

@@ -27,14 +27,14 @@ def list_stations(settings: MqttSettings, selectors: Selectors, wait_s: float) -
         CheckFailed: The broker cannot be reached, or no station was heard.
     """
     stations = KnownStations(selectors)
-    connection = FleetConnection(settings, selectors.topics(("status", "health")), stations.read)
+    connection = FleetConnection(settings, selectors.topics(("status", "health")))
     started = time.monotonic()
 
     def step() -> bool:
         connection.check(started)
-        return connection.connected and is_complete(stations, connection.connected_at, wait_s)
+        return connection.connected and _is_complete(stations, connection.connected_at, wait_s)
 
-    connection.run(step)
+    connection.run(stations.read, step)
     rows = stations.rows()
     if not any(row["state"] for row in rows):
         raise CheckFailed(
@@ -44,14 +44,8 @@ def list_stations(settings: MqttSettings, selectors: Selectors, wait_s: float) -
     return rows
 
 
-def is_complete(stations: KnownStations, connected_at: float, wait_s: float) -> bool:
-    """Return whether all messages that the broker keeps have come.
-
-    Args:
-        stations: What has come so far.
-        connected_at: Time at which the broker confirmed the subscriptions, in seconds of `time.monotonic`.
-        wait_s: Longest time to wait for the first message, in seconds.
-    """
+def _is_complete(stations: KnownStations, connected_at: float, wait_s: float) -> bool:
+    """Return whether all messages that the broker keeps have come."""
     now = time.monotonic()
     if now - connected_at > wait_s:
         return True

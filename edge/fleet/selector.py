@@ -31,7 +31,9 @@ class Selectors:
         for text in self.texts:
             _check(text)
         self.named = tuple(text for text in self.texts if ANY not in text)
-        self._pattern = re.compile("|".join(map(_expression, self.texts)))
+        self._named = frozenset(self.named)
+        wild = [text for text in self.texts if ANY in text]
+        self._pattern = re.compile("|".join(map(_expression, wild))) if wild else None
 
     def matches(self, key: str) -> bool:
         """Return whether a station is chosen.
@@ -39,7 +41,7 @@ class Selectors:
         Args:
             key: The station, as site/line/station.
         """
-        return self._pattern.fullmatch(key) is not None
+        return key in self._named or (self._pattern is not None and self._pattern.fullmatch(key) is not None)
 
     def topics(self, kinds: Iterable[str]) -> list[str]:
         """Return the topics to subscribe to; their messages may also be of stations that are not chosen.

@@ -11,8 +11,8 @@ from edge_inspect.edge.mqtt.broker import Terms
 from edge_inspect.edge.mqtt.connection import RECEIVING, Receiving
 from edge_inspect.edge.mqtt.session import Session
 
-Receive = Callable[[str, bytes, bool], None]
-"""Called with the topic of a message, its payload, and whether the broker had retained it."""
+Receive = Callable[[str, bytes, bool], object]
+"""Called with the topic of a message, its payload, and whether the broker had retained it; the result is not used."""
 
 
 class PatternSession(Session):
