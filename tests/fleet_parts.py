@@ -30,13 +30,15 @@ def write_bundles(folder: Path, *, bad_share: float = 0.3) -> dict[str, Bundle]:
     """
     rng = np.random.default_rng(5)
     for i in range(FRAMES):
-        frame = rng.integers(15 * i, 4 + 25 * i, (48, 80, 3), np.uint8)
-        write_image(folder / "frames" / f"{i:02}.png", frame)
+        frame = rng.integers(60 + 10 * i, 80 + 17 * i, (48, 80, 3), np.uint8)
+        # A dark one, at which the bundle `breaks` fails.
+        write_image(folder / "frames" / f"{i:02}.png", frame if i else np.zeros_like(frame))
     made = {"old": tiny_bundle.write(folder / "bundles" / "old", threshold=NEVER)}
     with open_checked_engine(made["old"]) as engine:
         scores = sorted(engine.infer(read_image(path)).score for path in list_images(folder / "frames"))
     limit = FRAMES - round(bad_share * FRAMES)
     between = (scores[limit - 1] + scores[limit]) / 2
+    assert scores[limit - 1] < between < scores[limit], scores
     made["new"] = tiny_bundle.write(folder / "bundles" / "new", threshold=NEVER + 1)
     made["bad"] = tiny_bundle.write(folder / "bundles" / "bad", threshold=between)
     made["breaks"] = tiny_bundle.write(folder / "bundles" / "breaks", threshold=NEVER, fails_in_the_dark=True)

@@ -41,7 +41,11 @@ def add_rollout(parser: argparse.ArgumentParser) -> None:
         "--share", type=float, default=0.3, metavar="SHARE", help="share of stations in the second wave (default 0.3)"
     )
     waves.add_argument(
-        "--watch-parts", type=int, default=100, metavar="N", help="parts to watch at each station (default 100)"
+        "--watch-parts",
+        type=int,
+        default=100,
+        metavar="N",
+        help="parts to watch at each station, at least 10 (default 100)",
     )
     waves.add_argument(
         "--watch-seconds",
@@ -119,7 +123,7 @@ def _wanted(arguments: argparse.Namespace) -> Wanted:
     for name, low, high in (
         ("canary", 1, _MOST),
         ("share", 0, 1),
-        ("watch_parts", 1, _MOST),
+        ("watch_parts", 10, _MOST),
         ("watch_seconds", 1, _LONGEST_S),
         ("reply_seconds", 1, _LONGEST_S),
     ):

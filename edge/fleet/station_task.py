@@ -110,14 +110,13 @@ class StationTask:
         if health.bundle.digest == self._plan.digest:
             self._set("good", "it had the bundle already")
             return
-        self._record.set_station(
-            self.key,
+        self._send(
+            "sent",
             before=health.bundle,
             alarms=tuple(alarms_of(status, health)),
             degraded=status.state == "degraded",
             usual=usual_share(health),
         )
-        self._send("sent")
 
     def advance(self, *, back: bool) -> None:
         """Do what is due after the change was asked for.
@@ -223,10 +222,10 @@ class StationTask:
         self._set("stuck", detail)
         self._say(f"{self.key}: could not be rolled back: {detail}")
 
-    def _send(self, state: Literal["sent", "back_sent"]) -> None:
+    def _send(self, state: Literal["sent", "back_sent"], **changes: Any) -> None:
         """Record that the command for a state is sent, and send it."""
         identity = uuid7_of_now()
-        self._set(state, command_id=identity)
+        self._set(state, command_id=identity, **changes)
         what: dict[str, Any] = {"name": None}
         if state == "sent":
             what = {"name": self._plan.name, "digest": self._plan.digest, "url": self._plan.url}
