@@ -158,7 +158,7 @@ def _show(arguments: argparse.Namespace) -> None:
     if promise.warning:
         print(promise.warning)
     print(f"{manifest.name}: {manifest.model.system} for {manifest.model.category}, teacher {manifest.model.teacher}")
-    print(f"  made      {manifest.created}, digest {bundle.digest[:16]}")
+    print(f"  made      {manifest.created}, digest {bundle.digest}")
     print(f"  signed    {describe_signature(bundle)}")
     tiles = f" {fit.tiles[0]}x{fit.tiles[1]} to {fit.canvas[0]}x{fit.canvas[1]}" if fit.mode == "tile" else ""
     further = (", grey" if fit.grey else "") + (f", {fit.bits} of 16 bits" if fit.bits else "")

@@ -55,6 +55,8 @@ def check(path: Path, program: Program, *, connect: bool) -> Iterator[str]:
     yield from unseen
     keys = ", ".join(key.id for key in trusted_keys(settings))
     yield f"bundles are signed with {keys}" if keys else "bundles need no signature; bundles.public_keys asks for one"
+    if (pull := settings.bundles.pull) is not None:
+        yield f"bundles of at most {pull.largest_mb:g} MB are fetched from {', '.join(pull.prefixes)}"
     if connect and settings.sink == "mqtt":
         from edge_inspect.edge.mqtt.encodings import used_topics
 

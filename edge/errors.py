@@ -8,7 +8,8 @@
     ├── DataSetError           a folder of pictures does not have the expected layout
     ├── CheckpointError        a checkpoint or a weight file cannot be used
     ├── BundleError            a bundle is damaged, incomplete or of another format
-    │   └── SignatureError     a bundle must be signed, and its signature is missing or wrong
+    │   ├── SignatureError     a bundle must be signed, and its signature is missing or wrong
+    │   └── PullError          a bundle cannot be fetched from a web server
     ├── CameraError            a camera cannot be opened, or gives no frame
     │   ├── CameraLost         a camera is gone, and has to be opened again
     │   └── CameraIdle         no frame came before the timeout, but the camera is fine: it waits for its own trigger
@@ -73,6 +74,10 @@ class BundleError(EdgeInspectError):
 
 class SignatureError(BundleError):
     """A bundle's signature is missing, damaged, made with another key, or made for another manifest."""
+
+
+class PullError(BundleError):
+    """A bundle cannot be fetched from a web server, or what was fetched is not the bundle that was asked for."""
 
 
 class CameraError(EdgeInspectError):

@@ -14,6 +14,9 @@ if TYPE_CHECKING:  # slow imports are inside the functions, so that `--help` is 
     from edge_inspect.edge.contract.commands import AnyCommand
     from edge_inspect.edge.contract.topics import Topics
 
+_REPLY_S = 10.0
+_FETCHED_REPLY_S = 660.0
+"""Wait for the reply if the bundle may have to be fetched: as long as a station fetches by default, and a minute."""
 _VERBS = {
     "trigger": "take a frame of a part now; the station's trigger must be `command`",
     "pause": "stop taking frames",
@@ -34,7 +37,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "1: it was refused, or no reply came; 2: wrong options."
     )
     _add_shared(parser)
-    parser.set_defaults(by="edge-inspect command", timeout=10.0)
+    parser.set_defaults(by="edge-inspect command", timeout=None)
     # Options may stand before or after the command. After it they have no defaults, so that they do not overwrite the
     # options before it.
     after = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
@@ -58,6 +61,18 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     bundle = made["bundle"].add_mutually_exclusive_group(required=True)
     bundle.add_argument("name", nargs="?", metavar="NAME", help="name of a folder or .zip below bundles.folder")
     bundle.add_argument("--back", action="store_true", help="go back to the previous bundle")
+    made["bundle"].add_argument(
+        "--digest",
+        metavar="HEX",
+        help="sha256 of the bundle's manifest, as calibrate show prints it; the station uses the bundle with this "
+        "digest below bundles.folder, whatever its name",
+    )
+    made["bundle"].add_argument(
+        "--url",
+        metavar="URL",
+        help="URL of the bundle's .zip; a station that has no bundle with the digest fetches it, if the URL lies under "
+        "bundles.pull.prefixes of its configuration",
+    )
     made["shadow"].add_argument(
         "parts", type=int, metavar="PARTS", help="number of parts to collect; 0 ends shadow: reject parts again"
     )
@@ -78,7 +93,10 @@ def _add_shared(parser: argparse.ArgumentParser) -> None:
         "--by", metavar="NAME", help="name of the sender, for the station's records (default: edge-inspect command)"
     )
     parser.add_argument(
-        "--timeout", type=float, metavar="S", help="longest time to wait for the reply, in seconds (default: 10)"
+        "--timeout",
+        type=float,
+        metavar="S",
+        help=f"longest time to wait for the reply, in seconds (default: {_REPLY_S:g}; with --url {_FETCHED_REPLY_S:g})",
     )
 
 
@@ -95,8 +113,10 @@ def send(arguments: argparse.Namespace) -> None:
     from edge_inspect.edge.program import write_json
     from edge_inspect.edge.requester import Requester
 
-    if not 0 < arguments.timeout <= 3600:
-        raise UsageError(f"--timeout {arguments.timeout:g}: give 0 to 3600 seconds")
+    usual = _FETCHED_REPLY_S if getattr(arguments, "url", None) else _REPLY_S
+    timeout = usual if arguments.timeout is None else arguments.timeout
+    if not 0 < timeout <= 3600:
+        raise UsageError(f"--timeout {timeout:g}: give 0 to 3600 seconds")
     settings = load_settings(arguments.config) if arguments.config else None
     if settings is not None and settings.mqtt.encoding == "sparkplug_b":
         raise UsageError(
@@ -105,7 +125,7 @@ def send(arguments: argparse.Namespace) -> None:
         )
     topics, command = _topics(arguments, settings), _command(arguments)
     broker = broker_settings(arguments, settings.mqtt if settings is not None else None)
-    reply = Requester(broker, topics, command).ask(arguments.timeout)
+    reply = Requester(broker, topics, command).ask(timeout)
     write_json(reply.model_dump(mode="json"), Path("-"))
     if not reply.done:
         raise CheckFailed(f"refused: {reply.refusal}: {reply.reason}")
@@ -141,6 +161,9 @@ def _command(arguments: argparse.Namespace) -> AnyCommand:
     fields: dict[str, Any] = {"command": arguments.verb, "id": uuid7_of_now(), "by": arguments.by}
     for name in ("part_id", "from_sequence", "to_sequence", "name", "parts"):
         if hasattr(arguments, name):
+            fields[name] = getattr(arguments, name)
+    for name in ("digest", "url"):  # stations of earlier releases know no such fields
+        if getattr(arguments, name, None) is not None:
             fields[name] = getattr(arguments, name)
     if arguments.verb == "threshold":
         fields["value"] = None if arguments.value == "bundle" else _number(arguments.value)

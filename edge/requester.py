@@ -76,7 +76,8 @@ class Requester:
                 if time.monotonic() > self._deadline:
                     return True
                 session.turn(self._wake_out, _TURN_S)
-            topic, payload = self._topics.command, self._command.model_dump_json().encode()
+            # Without the fields that were not set, because stations of earlier releases refuse those they do not know.
+            topic, payload = self._topics.command, self._command.model_dump_json(exclude_unset=True).encode()
             if session.limit(len(topic.encode()) + len(payload), "command") is not None:
                 raise ConnectionProblem("its packet limit is too low for this command; raise it", slow=True)
             session.send_command(topic, payload)

@@ -14,4 +14,13 @@ A .zip of the folder is a bundle too. The code, in the order in which a bundle i
     manifest.py    reads and checks the manifest
     bundle.py      opens, checks and writes a bundle
     promise.py     says in sentences what the threshold does to parts
+
+The way of a bundle from a web server to the box:
+
+    store.py          the bundles in a folder of the box: found by name or digest, or fetched
+    search.py         finds bundles in a folder by their digest
+    web_address.py    a URL, and whether it lies under a configured prefix
+    patient_http.py   an HTTP connection that can be given up at any time
+    download.py       a file that is fetched into a part file, and resumed
+    archive_check.py  checks a .zip before anything in it is read
 """

@@ -6,12 +6,14 @@ import hashlib
 import io
 import zipfile
 import zlib
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
 from edge_inspect.edge.errors import BundleError
 from edge_inspect.edge.files import sha256, write_atomically
 
+_BLOCK = 1 << 20
 _DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError)
 """The errors that `zipfile` raises for a damaged archive."""
 
@@ -94,15 +96,14 @@ class Archive:
 
     def read(self, name: str) -> bytes:
         """See `Container`."""
-        try:
-            with zipfile.ZipFile(self._path) as opened:
-                return opened.read(self._entry(name))
-        except _DAMAGED as error:
-            raise BundleError(f"{self._path}: {name} is damaged: {error}; copy the bundle again") from error
+        return b"".join(self._blocks(name))
 
     def digest(self, name: str) -> str:
         """See `Container`."""
-        return hashlib.sha256(self.read(name)).hexdigest()
+        found = hashlib.sha256()
+        for block in self._blocks(name):
+            found.update(block)
+        return found.hexdigest()
 
     def write(self, name: str, data: bytes) -> None:
         """Add or replace a file. The archive is written anew; other files keep content, date and compression."""
@@ -117,6 +118,15 @@ class Archive:
         except _DAMAGED as error:
             raise BundleError(f"{self._path}: is damaged: {error}; copy the bundle again") from error
         write_atomically(self._path, content.getvalue(), mode=self._path.stat().st_mode & 0o777)
+
+    def _blocks(self, name: str) -> Iterator[bytes]:
+        """Yield a file in blocks. An entry that inflates to more than its header says never takes more memory."""
+        try:
+            with zipfile.ZipFile(self._path) as opened, opened.open(self._entry(name)) as entry:
+                while block := entry.read(_BLOCK):
+                    yield block
+        except _DAMAGED as error:
+            raise BundleError(f"{self._path}: {name} is damaged: {error}; copy the bundle again") from error
 
     def _entry(self, name: str) -> str:
         return str(self._top / name)

@@ -27,6 +27,7 @@ from edge_inspect.edge.errors import (
     YamlError,
 )
 from edge_inspect.edge.mqtt.credentials import (
+    check_ca_file,
     check_credential,
     check_credentials,
     check_server_credentials,
@@ -194,6 +195,9 @@ def check_settings(path: Path, settings: Settings) -> list[str]:
     mistakes += _look_at_folders(settings)
     of_broker, unseen = check_credentials(settings.mqtt)
     mistakes += of_broker
+    if settings.bundles.pull is not None and settings.bundles.pull.ca_file is not None:
+        of_servers, more = check_ca_file("bundles.pull.ca_file", settings.bundles.pull.ca_file)
+        mistakes, unseen = mistakes + of_servers, unseen + more
     if settings.engine.name is not None:
         try:
             engine_class(settings.engine.name).check_box()
@@ -291,6 +295,11 @@ def _look_at_folders(settings: Settings) -> list[str]:
     # os.path, because the methods of Path raise if a parent folder may not be read.
     if bundles is not None and not os.path.isdir(bundles):
         mistakes.append(f"bundles.folder: {bundles} is no folder; create it, or name another")
+    elif bundles is not None and settings.bundles.pull is not None and not os.access(bundles, os.W_OK | os.X_OK):
+        mistakes.append(
+            f"bundles.folder: this user cannot write {bundles}, and bundles.pull stores bundles there; change its "
+            "permissions, or leave pull out"
+        )
     if settings.evidence is not None:
         mistakes += _look_at_new_folder("evidence.folder", settings.evidence.folder)
     return mistakes

@@ -12,6 +12,7 @@ from edge_inspect.edge.cameras.registry import CAMERAS
 from edge_inspect.edge.configuration.mqtt_settings import MqttSettings
 from edge_inspect.edge.configuration.outbox_settings import MOST_BYTES, OutboxSettings
 from edge_inspect.edge.configuration.picture_settings import PictureSettings
+from edge_inspect.edge.configuration.pull_settings import PullSettings
 from edge_inspect.edge.configuration.section import Level, Section
 from edge_inspect.edge.contract.commands import Verb
 from edge_inspect.edge.contract.fields import Precision
@@ -97,6 +98,20 @@ class BundleSettings(Section):
     folder: Path | None = Field(
         default=None, description="the command bundle loads only bundles below this folder; default: none"
     )
+    pull: PullSettings | None = Field(
+        default=None,
+        description="web servers from which the command bundle may fetch bundles into folder; default: none",
+    )
+
+    @model_validator(mode="after")
+    def _pulled_bundles_are_signed(self) -> BundleSettings:
+        missing = [name for name in ("folder", "public_keys") if not getattr(self, name)]
+        if self.pull is not None and missing:
+            raise ValueError(
+                f"pull needs {' and '.join(missing)}: a fetched bundle is stored in bundles.folder, and must be signed "
+                "with one of bundles.public_keys; set them, or leave pull out"
+            )
+        return self
 
 
 class EvidenceSettings(Section):

@@ -59,6 +59,7 @@ def _whole(value: Any) -> Any:
 
 
 PartSequence = Annotated[int, Field(ge=1, le=2**53), BeforeValidator(_whole)]
+BundleDigest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 CommandId = Annotated[str, Field(pattern=UUID7_PATTERN_READ)]
 
 
@@ -135,27 +136,39 @@ class ChangeBundle(Command):
     """Use another bundle, from one part to the next. The reply comes when the new bundle is in use, or failed to load.
 
     The choice survives restarts, until the configuration names another bundle.
+
+    With `digest`, that digest decides which bundle is used, whatever its file is called. A station that has no such
+    bundle fetches it from `url`, which must lie under one of `bundles.pull.prefixes` of its configuration. A fetched
+    bundle must have that digest and be signed with a key that the station trusts.
     """
 
     command: Literal["bundle"]
     name: str | None = Field(
         min_length=1,
         max_length=256,
-        description="name of a folder or .zip below `bundles.folder`; null rolls back to the previous bundle",
+        description="name of a folder or .zip below `bundles.folder`; null rolls back to the previous bundle; with "
+        "`digest`, the name is only tried first",
     )
-    digest: str | None = Field(
+    digest: BundleDigest | None = Field(
         default=None,
-        pattern="^[0-9a-f]{64}$",
-        description="sha256 of the bundle's manifest; the station uses the bundle with this digest; null: the name "
-        "alone decides",
+        description="sha256 of the bundle's manifest, in lower case, as verdicts and `calibrate show` give it; a "
+        "bundle with this digest below `bundles.folder` is used; null: the name alone decides",
     )
     url: str | None = Field(
         default=None,
         min_length=1,
-        max_length=2048,
-        description="address from which the station downloads the bundle with this `digest` if `bundles.folder` does "
-        "not have it; null: no download",
+        max_length=1024,
+        description="http or https URL of the bundle's .zip, which is fetched if `bundles.folder` has no bundle with "
+        "`digest`; null: nothing is fetched",
     )
+
+    @model_validator(mode="after")
+    def _one_bundle_is_meant(self) -> ChangeBundle:
+        if self.name is None and (self.digest is not None or self.url is not None):
+            raise ValueError("name is null, which rolls back; leave digest and url out, or give the bundle's name")
+        if self.url is not None and self.digest is None:
+            raise ValueError("url needs the bundle's digest beside it; calibrate show BUNDLE prints it")
+        return self
 
 
 class GoShadow(Command):
@@ -316,9 +329,15 @@ def _explain(mistake: Any) -> str:
     if kind == "literal_error":
         return f"{where}: this station uses contract {CONTRACT_VERSION}; send {CONTRACT_VERSION}, or leave it out"
     if kind == "string_pattern_mismatch":
-        return f"{where}: {_explain_id(mistake['input'])}"
+        explain = _explain_digest if place[-1] == "digest" else _explain_id
+        return f"{where}: {explain(mistake['input'])}"
     said = mistake["msg"].removeprefix("Value error, ")
     return f"{where}: {said[0].lower()}{said[1:]}"
+
+
+def _explain_digest(text: str) -> str:
+    found = "has capital letters" if text.lower() != text else f"has {len(text)} characters"
+    return f"{found}; send the 64 digits 0-9 and a-f of the manifest's sha256, as calibrate show BUNDLE prints them"
 
 
 def _explain_id(text: str) -> str:

@@ -148,6 +148,14 @@ def _commands() -> list[BaseModel]:
         Resend(id=_id(10), command="resend", from_sequence=4650, by="mes"),
         ChangeBundle(id=_id(15), command="bundle", name="bottle-v4.zip", by="mes"),
         ChangeBundle(id=_id(16), command="bundle", name=None, by="hmi-2"),
+        ChangeBundle(
+            id=_id(21),
+            command="bundle",
+            name="bottle-v4",
+            digest="41d7" * 16,
+            url="https://central.example/bundles/bottle-v4.zip",
+            by="mes",
+        ),
         GoShadow(id=_id(18), command="shadow", parts=2000, by="hmi-2"),
     ]
 

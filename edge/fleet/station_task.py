@@ -58,6 +58,7 @@ class StationTask:
         self.problem: str | None = None
         self._reply: Reply | None = None
         self._sent_at, self._retry_at = float("-inf"), float("inf")
+        self._goes_back = self._repaired = False
         self._begun_at, self._is_due = time.monotonic(), False
         if self.entry.state == "stuck":  # it is tried once more
             self._set("watched")
@@ -129,6 +130,8 @@ class StationTask:
         elif self.entry.state == "back_sent":
             self._await_roll_back()
         elif self.is_changed and back:
+            if not self._goes_back:
+                self._goes_back, self._begun_at = True, time.monotonic()
             self._roll_back()
         elif self.is_changed:
             self._look()
@@ -189,15 +192,22 @@ class StationTask:
     def _roll_back(self) -> None:
         assert self.watch is not None
         health = self.known.health
-        # After an interruption, only a health that has come since then says which bundle is in force.
-        if self._sent_at == float("-inf") and not self.known.health_at > self._link.connected_at:
-            if self._waited > self._plan.reply_seconds:
-                self._stuck("it is silent")
-        elif not self.watch.is_in_force(health):
+        if not self.watch.is_in_force(health):
             self._set("back", self.watch.problem(self.known.status, health))
             self._say(f"{self.key}: not rolled back, because {self.entry.detail}")
-        else:
+        elif self._is_certain():
             self._send("back_sent")
+        elif self._waited > self._plan.reply_seconds:
+            self._stuck("it is silent")
+
+    def _is_certain(self) -> bool:
+        """Return whether the new bundle is surely in force: a roll-back of the former one would go too far.
+
+        During the first parts, a station may have gone back by itself, and it says so only by its next health.
+        """
+        if self.watch is not None and self.watch.parts >= ENOUGH:
+            return True
+        return self._has_new_health() and self.known.health_at > self._link.connected_at
 
     def _await_roll_back(self) -> None:
         reply, self._reply = self._reply, None
@@ -205,12 +215,16 @@ class StationTask:
         after = reply.bundle.after if reply is not None and reply.done and reply.bundle is not None else None
         if after is None and health is not None and health.bundle.digest != self._plan.digest:
             after = health.bundle  # its reply was lost
-        if after is not None:
-            is_before = before is not None and after.digest == before.digest
-            self._set("back", self.problem if is_before else f"it uses {_name(after)} now")
-            self._say(f"{self.key}: rolled back to {_name(after)}" + ("" if is_before else f", not to {_name(before)}"))
-        elif reply is not None and reply.refusal != "busy":
-            self._stuck(f"{reply.refusal}: {reply.reason}")
+        if after is not None and before is not None and after.digest == before.digest:
+            self._set("back", self.problem)
+            self._say(f"{self.key}: rolled back to {_name(after)}")
+        elif after is not None and not self._repaired:
+            # It had gone back by itself, at the same moment. The former bundle has to be named now.
+            self._repaired = True
+            self._send("back_sent")
+        elif after is not None or (reply is not None and reply.refusal != "busy"):
+            why = f"{reply.refusal}: {reply.reason}" if reply is not None and not reply.done else f"not {_name(before)}"
+            self._stuck(f"it uses {_name(after)} now, {why}" if after is not None else why)
         elif reply is not None:
             self._retry_at = time.monotonic() + RETRY_S
         elif self._waited > self._plan.reply_seconds:
@@ -229,6 +243,8 @@ class StationTask:
         what: dict[str, Any] = {"name": None}
         if state == "sent":
             what = {"name": self._plan.name, "digest": self._plan.digest, "url": self._plan.url}
+        elif self._repaired and self.entry.before is not None:
+            what = {"name": self.entry.before.name, "digest": self.entry.before.digest}
         command = ChangeBundle(command="bundle", id=identity, by=self._plan.by, **what)
         self._reply, self._retry_at, self._sent_at = None, float("inf"), time.monotonic()
         # Fields that have no value are left out, so that stations of earlier releases accept the roll-back.

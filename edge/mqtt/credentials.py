@@ -60,22 +60,36 @@ def read_password(file: Path, key: str = "mqtt.password_file") -> str:
     return password
 
 
-def tls_context(tls: TlsSettings) -> ssl.SSLContext:
-    """Return the context for a connection with TLS 1.2 or newer.
+def client_tls_context(key: str, ca_file: Path | None) -> ssl.SSLContext:
+    """Return the context for a client's connection with TLS 1.2 or newer, without a certificate of its own.
 
-    Every certificate in the CA file is trusted, also the broker's own certificate, or a CA below the root. All versions
+    Every certificate in the CA file is trusted, also the server's own certificate, or a CA below the root. All versions
     of Python check certificates alike here, although Python 3.13 is stricter by default.
 
+    Args:
+        key: The setting that names the file, for messages.
+        ca_file: PEM file with CAs; `None`: the CAs that the system trusts.
+
     Raises:
-        ConfigurationError: A file cannot be read or used; the message names its key and says what to do.
+        ConfigurationError: The file cannot be read or used; the message names the key and says what to do.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
-    if tls.ca_file is None:
+    if ca_file is None:
         context.load_default_certs()
     else:
-        _trust(context, tls.ca_file)
+        _trust(context, key, ca_file)
+    return context
+
+
+def tls_context(tls: TlsSettings) -> ssl.SSLContext:
+    """Return the context for a connection to the broker; see `client_tls_context`.
+
+    Raises:
+        ConfigurationError: A file cannot be read or used; the message names its key and says what to do.
+    """
+    context = client_tls_context("mqtt.tls.ca_file", tls.ca_file)
     if tls.certificate is not None and tls.key is not None:
         _load_certificate(context, "mqtt.tls", tls.certificate, tls.key)
     return context
@@ -117,6 +131,11 @@ def check_server_credentials(section: str, certificate: Path, key: Path) -> tupl
     return ([] if unseen else _mistakes(server_tls_context, section, certificate, key)), unseen
 
 
+def check_ca_file(key: str, file: Path) -> tuple[list[str], list[str]]:
+    """Check a file of CAs as a connection would. Returns the same as `check_credentials`."""
+    return ([], [_say_unseen(key, file)]) if _is_systemds(file) else (_mistakes(_look, key, file), [])
+
+
 def check_credential(key: str, file: Path) -> tuple[list[str], list[str]]:
     """Check that one file can be read. Returns the same as `check_credentials`."""
     return ([], [_say_unseen(key, file)]) if _is_systemds(file) else (_mistakes(_read, key, file), [])
@@ -145,8 +164,8 @@ def _look(key: str, file: Path) -> None:
     elif key == "mqtt.tls.key":
         _read_key(key, file)
     else:
-        if key == "mqtt.tls.ca_file":
-            _trust(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), file)
+        if key.endswith(".ca_file"):
+            _trust(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), key, file)
         else:
             _read_pem(key, file, "CERTIFICATE", "x509")
         # If the file has several CAs, some of them may have expired.
@@ -168,12 +187,12 @@ def read_certificates(key: str, file: Path) -> list[x509.Certificate]:
     return found
 
 
-def _trust(context: ssl.SSLContext, file: Path) -> None:
-    data = _read_pem("mqtt.tls.ca_file", file, "CERTIFICATE", "x509")
+def _trust(context: ssl.SSLContext, key: str, file: Path) -> None:
+    data = _read_pem(key, file, "CERTIFICATE", "x509")
     try:
         context.load_verify_locations(cadata=data.decode("ascii", "ignore"))
     except (ssl.SSLError, ValueError) as error:
-        raise _mistake("mqtt.tls.ca_file", file, f"is damaged: {_reason(error)}; copy it again") from None
+        raise _mistake(key, file, f"is damaged: {_reason(error)}; copy it again") from None
 
 
 def server_tls_context(section: str, certificate: Path, key: Path) -> ssl.SSLContext:
@@ -224,7 +243,7 @@ def _read_pem(key: str, file: Path, wanted: str, command: str) -> bytes:
         remedy = ""
         if "CERTIFICATE REQUEST" in found[0]:
             remedy = "; use the certificate that the CA has issued for the request"
-        elif key != "mqtt.tls.ca_file":
+        elif not key.endswith(".ca_file"):
             section = key.rpartition(".")[0]
             remedy = f"; are {section}.certificate and {section}.key swapped?"
         raise _mistake(key, file, f"contains {', '.join(dict.fromkeys(found))}, and no {wanted}{remedy}")

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from edge_inspect.edge.bundle.bundle import Bundle, open_bundle
-from edge_inspect.edge.bundle.container import open_container
-from edge_inspect.edge.bundle.manifest import MANIFEST
 from edge_inspect.edge.bundle.promise import promise_of
+from edge_inspect.edge.bundle.search import find_bundles
 from edge_inspect.edge.errors import BundleError
 from edge_inspect.edge.text import clean
 
@@ -96,12 +94,4 @@ def _parent(bundle: Bundle) -> dict[str, str] | None:
 
 def find_bundle(folder: Path | None, digest: str) -> Path | None:
     """Return the path of the bundle with a digest in a folder; `None` if there is none. The bundle is not checked."""
-    try:
-        entries = [] if folder is None else sorted(folder.iterdir())
-    except OSError:
-        return None
-    for path in entries:
-        with contextlib.suppress(OSError, KeyError, ValueError, BundleError):
-            if not path.name.startswith(".") and open_container(path, MANIFEST).digest(MANIFEST) == digest:
-                return path
-    return None
+    return None if folder is None else next(find_bundles(folder, digest), None)

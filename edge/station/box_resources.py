@@ -3,13 +3,16 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from edge_inspect.edge.bundle.signature import PublicKey
+from edge_inspect.edge.bundle.store import BundleStore
 from edge_inspect.edge.clock import ClockWatch
 from edge_inspect.edge.configuration.settings import Settings
 from edge_inspect.edge.evidence.writer import EvidenceWriter
 from edge_inspect.edge.health.machine import Machine
+from edge_inspect.edge.mqtt.credentials import client_tls_context
 from edge_inspect.edge.outbox import Outbox
 from edge_inspect.edge.station.change_records import BundleRecord, ThresholdRecord
 from edge_inspect.edge.station.command_admission import CommandMemory
@@ -28,6 +31,7 @@ class BoxResources:
         engines: One engine for each bundle and precision.
         thresholds: Record of the thresholds that commands have set.
         bundles: Record of the bundles that commands have loaded.
+        store: The bundles on the disk of the box, and the web servers that further ones are fetched from.
         machine: Temperature, throttling and disk of the box.
         clock: Notices when the box's clock is set.
         state: Beginning of the paths of all files in which stations keep their state.
@@ -41,6 +45,7 @@ class BoxResources:
     engines: SharedEngines
     thresholds: ThresholdRecord
     bundles: BundleRecord
+    store: BundleStore
     machine: Machine
     clock: ClockWatch
     state: Path
@@ -60,6 +65,8 @@ def open_box_resources(
 ) -> BoxResources:
     """Open the shared objects as the configuration says. All files except evidence lie beside the outbox."""
     beside = settings.outbox.path
+    record = BundleRecord(beside.with_suffix(".bundles.jsonl"))
+    ca_file = settings.bundles.pull.ca_file if settings.bundles.pull is not None else None
     return BoxResources(
         boot_id,
         outbox,
@@ -67,9 +74,28 @@ def open_box_resources(
         trusted,
         SharedEngines(settings.engine),
         ThresholdRecord(beside.with_suffix(".thresholds.jsonl")),
-        BundleRecord(beside.with_suffix(".bundles.jsonl")),
+        record,
+        BundleStore(
+            settings.bundles,
+            trusted,
+            partial(client_tls_context, "bundles.pull.ca_file", ca_file),
+            partial(_bundles_in_use, settings, record),
+        ),
         Machine(beside.parent, settings.outbox.max_bytes + settings.outbox.history_bytes),
         ClockWatch(),
         beside.with_suffix(""),
         EvidenceWriter(settings.evidence, settings.site, settings.line) if settings.evidence else None,
     )
+
+
+def _bundles_in_use(settings: Settings, record: BundleRecord) -> set[Path]:
+    """Return the paths of the bundles of all stations: in force, the one before it, and the configured one.
+
+    Raises:
+        OutboxError: The record cannot be read.
+    """
+    found = {station.bundle.absolute() for station in settings.stations}
+    for station in settings.stations:
+        if (last := record.last(station.name)) is not None:
+            found |= {last.configured, *(place.path for place in last.bundles[:2])}
+    return found

@@ -7,13 +7,15 @@ parts is rolled back automatically, and the previous bundle inspects that part.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from edge_inspect.edge.bundle.bundle import Bundle, open_bundle
+from edge_inspect.edge.bundle.store import WantedBundle
 from edge_inspect.edge.configuration.settings import Settings, StationSettings
 from edge_inspect.edge.contract.commands import BundleChange, Refused
 from edge_inspect.edge.contract.fields import utc_now
@@ -22,7 +24,7 @@ from edge_inspect.edge.engines import AnomalyMap
 from edge_inspect.edge.errors import BundleError, EdgeInspectError, EngineError
 from edge_inspect.edge.frame.images import Frame
 from edge_inspect.edge.station.box_resources import BoxResources
-from edge_inspect.edge.station.change_records import BundleEntry, BundlePlace
+from edge_inspect.edge.station.change_records import BundleEntry, BundlePlace, replace_failed
 from edge_inspect.edge.station.loaded_bundle import LoadedBundle
 
 log = logging.getLogger(__name__)
@@ -31,6 +33,9 @@ PROVEN_AFTER = 10
 """Number of parts that a new bundle must inspect before the engine of the previous bundle is given back."""
 KEPT = 8
 """Number of bundles that are remembered, so that each can be rolled back to the one before it."""
+
+ANSWER_S = 0.5
+"""Longest time that a stop waits for the reply to a command whose bundle is being fetched, in seconds."""
 
 
 class RequestedBy(NamedTuple):
@@ -66,12 +71,13 @@ class StationBundles:
     def __init__(
         self, settings: Settings, station: StationSettings, box: BoxResources, degrade: Callable[[str], None]
     ) -> None:
-        self._folder, self._factor = settings.bundles.folder, settings.commands.threshold_factor
+        self._factor = settings.commands.threshold_factor
         self._station, self._box, self._degrade = station, box, degrade
         self._configured = station.bundle.absolute()
         self._busy, self._lock = threading.Lock(), threading.Lock()
         self._next: tuple[LoadedBundle, threading.Event] | None = None
-        self._closed = False
+        self._closed = self._fetching = False
+        self._thread: threading.Thread | None = None
         self._before: LoadedBundle | None = None
         self._unproven = 0
         self._places, self.current = self._first()
@@ -148,54 +154,48 @@ class StationBundles:
         else:
             self._let_go(again)
 
-    def find(self, name: str) -> Path:
-        """Return the path of a bundle in `bundles.folder`.
-
-        Raises:
-            Refused: No such folder is configured, the name leads out of it, or it holds no bundle of that name.
-        """
-        if self._folder is None:
-            raise Refused("impossible", "bundles.folder is not configured; set it to the folder that holds bundles")
-        try:
-            folder = self._folder.resolve()
-            path = (folder / name).resolve()
-            there = path.is_relative_to(folder) and path != folder and path.exists()
-        except (OSError, ValueError, RuntimeError):  # the name is too long, holds a NUL, or is a circle of links
-            there = False
-        if not there:
-            raise Refused("impossible", f"bundles.folder holds no {name!r}; copy the bundle there")
-        return path
-
     def change(
-        self, path: Path | None, requested_by: RequestedBy, answer: Answer, *, configured: Path | None = None
+        self,
+        wanted: Path | WantedBundle | None,
+        requested_by: RequestedBy,
+        answer: Answer,
+        *,
+        configured: Path | None = None,
     ) -> None:
         """Begin to load a bundle in a thread of its own, and return at once.
 
         Args:
-            path: The bundle; `None` means the previous one.
+            wanted: The bundle, which is fetched if it is missing and has a URL; `None` means the previous one.
             requested_by: Sender of the request, for the record.
             answer: Called from the other thread when the bundle is in force, or when it cannot be.
             configured: The configured bundle, if a new configuration asks for the change. If that bundle is the same as
                 before, nothing changes, and a bundle that a command has loaded stays in force.
 
         Raises:
-            Refused: Another bundle is being loaded.
+            Refused: Another bundle is being loaded or fetched.
         """
         if not self._busy.acquire(blocking=False):
             raise Refused("busy", "another bundle is being loaded; try again when that command is answered")
-        arguments = (path, requested_by, answer, configured)
-        threading.Thread(target=self._change, args=arguments, name=f"bundle-{self._station.name}", daemon=True).start()
+        arguments = (wanted, requested_by, answer, configured)
+        name = f"bundle-{self._station.name}"
+        self._thread = threading.Thread(target=self._change, args=arguments, name=name, daemon=True)
+        self._thread.start()
 
     def close(self) -> None:
-        """Put no further bundle in force; a bundle that waits is refused."""
+        """Put no further bundle in force, and fetch none; a bundle that waits or is being fetched is refused."""
         self._closed = True
         if (waiting := self._next) is not None:
             waiting[1].set()
+        if self._fetching and self._thread is not None:
+            self._thread.join(ANSWER_S)
 
-    def _change(self, path: Path | None, requested_by: RequestedBy, answer: Answer, configured: Path | None) -> None:
+    def _change(
+        self, wanted: Path | WantedBundle | None, requested_by: RequestedBy, answer: Answer, configured: Path | None
+    ) -> None:
         refused = change = None
         try:
-            change = self._load(path, requested_by, configured)
+            with self._opened(wanted) as bundle:
+                change = self._load(bundle, requested_by, configured)
         except Refused as problem:
             refused = problem
         except (EdgeInspectError, OSError) as error:
@@ -204,17 +204,29 @@ class StationBundles:
             log.exception("%s: a bundle cannot be loaded", self._station.name)
             refused = Refused("impossible", f"bug in edge-inspect: {error!r}; its log has the traceback")
         finally:
+            self._fetching = False
             self._busy.release()
         answer(refused, change)
 
-    def _load(self, path: Path | None, requested_by: RequestedBy, configured: Path | None) -> BundleChange:
-        places, before = self._places, self.current.reference
-        if path is None:
+    @contextlib.contextmanager
+    def _opened(self, wanted: Path | WantedBundle | None) -> Iterator[Bundle | None]:
+        """Yield a bundle, opened and checked; `None` if none is wanted. A fetched bundle is kept during the block."""
+        if not isinstance(wanted, WantedBundle):
+            yield None if wanted is None else self._open(wanted)
+            return
+        known = [place.path for place in self._places if place.digest == wanted.digest]
+        self._fetching = True
+        with self._box.store.provide(wanted, known, lambda: self._closed) as bundle:
+            self._fetching = False
+            yield bundle
+
+    def _load(self, bundle: Bundle | None, requested_by: RequestedBy, configured: Path | None) -> BundleChange:
+        places, before, change = self._places, self.current.reference, "load"
+        if bundle is None:
             if len(places) < 2:
                 raise Refused("impossible", f"there is no bundle before {before.name}; load one by its name")
-            bundle, later = self._open_again(places[1]), places[1:]
+            bundle, later, change = self._open_again(places[1]), places[1:], "roll back"
         else:
-            bundle = self._open(path)
             if configured == self._configured and _place(bundle) in places:
                 return BundleChange(before=before, after=before)
             same = bundle.digest == before.digest
@@ -224,9 +236,7 @@ class StationBundles:
             with self._lock:
                 if self._places != places:
                     raise Refused("impossible", "the bundle in force has failed and was rolled back; try again")
-                self._remember(
-                    "roll back" if path is None else "load", later, requested_by, configured or self._configured
-                )
+                self._remember(change, later, requested_by, configured or self._configured)
         except BaseException:
             if loaded is not None:
                 self._let_go(loaded)
@@ -252,7 +262,7 @@ class StationBundles:
         log.error("%s: %s", self._station.name, problem)
         self.current, self._before = before, None
         with self._lock:
-            later = self._without(failed.digest, _place(before.bundle))
+            later = replace_failed(self._places, failed.digest, _place(before.bundle))
             try:
                 self._remember("failed", later, RequestedBy(), self._configured, str(error))
             except OSError as unwritten:
@@ -269,18 +279,6 @@ class StationBundles:
     def _let_go(self, loaded: LoadedBundle) -> None:
         """Give back the engine of a bundle that is no longer in force."""
         self._box.engines.give_back(loaded.engine)
-
-    def _without(self, failed: str, before: BundlePlace) -> tuple[BundlePlace, ...]:
-        """Return the remembered bundles, with the previous one in the place of the failed one.
-
-        A newer bundle that waits to be put in force stays first.
-        """
-        digests = [place.digest for place in self._places]
-        if failed not in digests:  # a command has already rolled it back
-            return self._places
-        at = digests.index(failed)
-        older = (place for place in self._places[at + 1 :] if place.digest not in (failed, before.digest))
-        return (*self._places[:at], before, *older)
 
     def _remember(
         self,

@@ -118,6 +118,24 @@ class BundlePlace(BaseModel):
     path: Path
 
 
+def replace_failed(places: tuple[BundlePlace, ...], failed: str, before: BundlePlace) -> tuple[BundlePlace, ...]:
+    """Return the remembered bundles with the previous one in the place of the failed one.
+
+    A newer bundle that waits to be put in force stays first.
+
+    Args:
+        places: The remembered bundles, newest first.
+        failed: Digest of the bundle that failed.
+        before: The bundle that was in force before it.
+    """
+    digests = [place.digest for place in places]
+    if failed not in digests:  # a command has already rolled it back
+        return places
+    at = digests.index(failed)
+    older = (place for place in places[at + 1 :] if place.digest not in (failed, before.digest))
+    return (*places[:at], before, *older)
+
+
 class BundleEntry(ChangeEntry):
     """A change of a station's bundle."""
 

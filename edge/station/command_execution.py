@@ -6,10 +6,12 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 
 import cv2
 
+from edge_inspect.edge.bundle.store import WantedBundle
 from edge_inspect.edge.configuration.settings import CommandSettings, StationSettings
 from edge_inspect.edge.contract.commands import (
     AnyCommand,
@@ -32,6 +34,7 @@ from edge_inspect.edge.contract.commands import (
 )
 from edge_inspect.edge.contract.fields import utc_now
 from edge_inspect.edge.contract.health import CommandCounts
+from edge_inspect.edge.errors import BundleError
 from edge_inspect.edge.frame.images import Frame
 from edge_inspect.edge.sinks.sink import OnCommand, Sink
 from edge_inspect.edge.station.box_resources import BoxResources
@@ -236,8 +239,15 @@ class CommandExecutor:
             with self._lock:
                 self._reply(sender, refused, {"bundle": change})
 
-        path = None if command.name is None else self._bundles.find(command.name)
-        self._bundles.change(path, RequestedBy(command.by, command.id), answer)
+        wanted: Path | WantedBundle | None = None
+        if command.name is not None and command.digest is not None:
+            wanted = WantedBundle(command.name, command.digest, command.url)
+        elif command.name is not None:
+            try:
+                wanted = self._box.store.find(command.name)
+            except BundleError as error:
+                raise Refused("impossible", str(error)) from error
+        self._bundles.change(wanted, RequestedBy(command.by, command.id), answer)
 
     def _go_shadow(self, command: GoShadow, sender: Sender) -> Fields:
         try:

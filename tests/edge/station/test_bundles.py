@@ -21,7 +21,7 @@ from edge_inspect.edge.contract.commands import Refused
 from edge_inspect.edge.contract.fields import utc_now
 from edge_inspect.edge.contract.ids import uuid7
 from edge_inspect.edge.engines import Engine
-from edge_inspect.edge.errors import EngineError
+from edge_inspect.edge.errors import BundleError, EngineError
 from edge_inspect.edge.outbox.memory import MemoryOutbox
 from edge_inspect.edge.station import loaded_bundle
 from edge_inspect.edge.station.bundles import PROVEN_AFTER, StationBundles
@@ -199,9 +199,9 @@ def test_a_name_leads_to_nothing_outside_the_folder(
     (folder / "out").symlink_to(tmp_path / "x")
     shutil.copytree(bundles / "a", folder / "line" / "a")
     line = Line(folder, tmp_path, outbox, "line/a")
-    with pytest.raises(Refused, match="holds no"):
-        line.bundles.find(name)
-    assert line.bundles.find("line/a") == folder / "line" / "a"
+    with pytest.raises(BundleError, match="holds no"):
+        line.box.store.find(name)
+    assert line.box.store.find("line/a") == folder / "line" / "a"
 
 
 def test_one_bundle_is_loaded_at_a_time(make: Callable[..., Line], monkeypatch: pytest.MonkeyPatch) -> None:
