@@ -49,8 +49,8 @@ def main() -> None:
     parser.add_argument("--fps", type=float, default=5)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name, fleet(Path(name), arguments) as plant:
-        for row in (plant.bad(), plant.interrupted(), plant.good()):
-            row = {"stations": arguments.stations, "processes": arguments.processes, "fps": arguments.fps, **row}
+        for run in (plant.bad, plant.interrupted, plant.good):
+            row = {"stations": arguments.stations, "processes": arguments.processes, "fps": arguments.fps, **run()}
             store(RESULTS / "fleet_rollout.csv", {**row, "processor": processor()}, ("stations", "fps", "rollout"))
             print(row)
 
