@@ -40,7 +40,7 @@ From a frame to a verdict, in this order:
     labels/             what people say about parts, kept for teaching and for training
 
 From the workstation to the station:
-    bundle/             network, thresholds, golden frames; opened, checked, signed
+    bundle/             network, thresholds, golden frames; opened, checked, signed, fetched
 
 The contract and the way to the broker:
     contract/           the messages and commands of the MQTT contract

@@ -17,6 +17,7 @@ from edge_inspect.edge.configuration.file import (
     trusted_keys,
 )
 from edge_inspect.edge.configuration.mqtt_settings import MqttSettings
+from edge_inspect.edge.configuration.pull_settings import PullSettings
 from edge_inspect.edge.contract.topics import Topics
 from edge_inspect.edge.errors import CheckFailed
 
@@ -34,11 +35,11 @@ def check(path: Path, program: Program, *, connect: bool) -> Iterator[str]:
     Args:
         path: The configuration file.
         program: The program whose configuration it is.
-        connect: Whether to connect to the broker too.
+        connect: Whether to connect to the broker, and to the servers of `bundles.pull`, too.
 
     Raises:
         ConfigurationError: Something is wrong or missing; the message lists all mistakes.
-        CheckFailed: The broker cannot be reached, or does not allow a topic that is needed.
+        CheckFailed: The broker or a server cannot be reached, or the broker does not allow a topic that is needed.
     """
     if os.geteuid() == 0 and _is_user(SERVICE_USER):
         yield (
@@ -57,6 +58,8 @@ def check(path: Path, program: Program, *, connect: bool) -> Iterator[str]:
     yield f"bundles are signed with {keys}" if keys else "bundles need no signature; bundles.public_keys asks for one"
     if (pull := settings.bundles.pull) is not None:
         yield f"bundles of at most {pull.largest_mb:g} MB are fetched from {', '.join(pull.prefixes)}"
+        if connect:
+            yield from _try_servers(path, pull)
     if connect and settings.sink == "mqtt":
         from edge_inspect.edge.mqtt.encodings import used_topics
 
@@ -69,6 +72,25 @@ def check(path: Path, program: Program, *, connect: bool) -> Iterator[str]:
         yield from _try(path, settings.mqtt, publish, subscribe, _STATION_BYTES)
     elif connect:
         yield f"sink {settings.sink}: only a broker can be checked before the service runs"
+
+
+def _try_servers(path: Path, pull: PullSettings) -> Iterator[str]:
+    """Connect to the servers from which bundles are fetched.
+
+    Raises:
+        CheckFailed: One of them cannot be reached.
+    """
+    from edge_inspect.edge.bundle.patient_http import try_server
+    from edge_inspect.edge.bundle.web_address import WebAddress
+    from edge_inspect.edge.mqtt.credentials import client_tls_context
+
+    for prefix in pull.prefixes:
+        address = WebAddress.parse_prefix(prefix)
+        secure = address.scheme == "https"
+        problem = try_server(address, client_tls_context("bundles.pull.ca_file", pull.ca_file) if secure else None)
+        if problem is not None:
+            raise CheckFailed(f"{path}: bundles.pull.prefixes: {prefix}: {problem}")
+        yield f"{prefix}: the server answers"
 
 
 def _check_bridge(path: Path, connect: bool) -> Iterator[str]:

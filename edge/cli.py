@@ -104,7 +104,8 @@ def _add_check(parser: argparse.ArgumentParser) -> None:
         "--connect",
         action="store_true",
         help="also connect to the broker, show what it announces, and test the topics that are needed; uses a client "
-        "id of its own, so running stations are not disturbed; exit status 1 if the broker refuses anything",
+        "id of its own, so running stations are not disturbed; connects to the servers of bundles.pull too; exit "
+        "status 1 if the broker refuses anything or a server cannot be reached",
     )
     parser.set_defaults(handler=_check)
 

@@ -32,6 +32,7 @@ NOT_RUN = {
     "make demo": "minutes of training; tests/edge/test_demo_chain.py runs the demo with less",
     "edge-inspect demo": "the same",
     "edge-inspect page-user": "asks for a password on a terminal; tests/edge/page/test_user_command.py has one",
+    "edge-inspect command bundle bottle --digest": "needs a web server; tests/edge/station/test_bundle_pull.py has one",
     "calibrate teach": "learns from labels that people have given; tests/calibrate/teach/test_teach.py runs it",
     "make test": "runs all tests",
     "make lint": "looks at the whole repository",

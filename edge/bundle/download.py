@@ -16,11 +16,12 @@ from typing import NamedTuple
 from urllib.parse import urljoin
 
 from edge_inspect.edge import __version__
-from edge_inspect.edge.bundle.patient_http import Pace, PatientConnection
+from edge_inspect.edge.bundle.patient_http import Pace, PatientConnection, explain
 from edge_inspect.edge.bundle.web_address import WebAddress
 from edge_inspect.edge.configuration.pull_settings import MB, PullSettings
 from edge_inspect.edge.errors import PullError
 from edge_inspect.edge.files import write_atomically
+from edge_inspect.edge.text import clean
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +45,7 @@ class _Beginning(NamedTuple):
     """What an earlier response said of the file whose first bytes are in the part file.
 
     Attributes:
-        url: The URL of the command.
+        url: The URL of the command, without its query: a signature in it may be another one by the next command.
         validator: Its strong ETag, or its Last-Modified: the part file goes on only if it is still the same.
         size: Size of the whole file in bytes; `None` if unknown.
     """
@@ -65,6 +66,7 @@ class Download:
         pace: Deadline and lowest speed.
 
     Attributes:
+        part: The part file.
         resumed: Whether the file was put together from several responses.
     """
 
@@ -76,7 +78,7 @@ class Download:
         context: Callable[[], ssl.SSLContext],
         pace: Pace,
     ) -> None:
-        self._address, self._part, self._settings, self._context = address, part, settings, context
+        self._address, self.part, self._settings, self._context = address, part, settings, context
         self._pace, self._note = pace, note_of(part)
         self.resumed = False
 
@@ -93,22 +95,22 @@ class Download:
                 self._request()
                 return
             except ssl.SSLCertVerificationError as error:
-                raise PullError(
-                    f"the server's certificate is not accepted: {error.verify_message}; set bundles.pull.ca_file to "
-                    "the CA that issued it, or correct the server's name in the URL"
-                ) from error
-            except (_Broken, http.client.HTTPException, OSError) as error:
-                problem = _say(error)
+                raise PullError(explain(error)) from error
+            except OSError as error:
+                problem = explain(error)
+            except (_Broken, http.client.HTTPException) as error:
+                problem = str(error) or type(error).__name__
             fruitless = 0 if self._size() > before else fruitless + 1
             if fruitless == _MOST_FRUITLESS:
                 raise PullError(f"{problem}, {fruitless} times in a row; check the server and send the command again")
-            log.info("%s: %s; asking again", self._address, problem)
+            log.info("%s: %s; asking again", self._address.shown, problem)
             self._pace.wait(PAUSE_S * 2**fruitless)
 
     def discard(self) -> None:
         """Delete the part file, because it can be of no use."""
-        self._part.unlink(missing_ok=True)
-        self._note.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # whoever cannot delete it cannot write it either, and says so
+            self.part.unlink(missing_ok=True)
+            self._note.unlink(missing_ok=True)
 
     def _request(self) -> None:
         beginning = self._read_note()
@@ -137,24 +139,25 @@ class Download:
         try:
             following = WebAddress.parse(urljoin(str(address), location))
         except ValueError as error:
-            raise PullError(f"the server redirects to {location!r}, which {error}") from error
+            raise PullError(f"the server redirects to {location[:200]!r}, which {error}") from error
         if not self._settings.allow(following):
             raise PullError(
-                f"the server redirects to {following}, which is under none of bundles.pull.prefixes; add its prefix "
-                "there if you trust that server, or give another URL"
+                f"the server redirects to {following.shown}, which is under none of bundles.pull.prefixes; add its "
+                "prefix there if you trust that server, or give another URL"
             )
         return following
 
     def _take(self, response: http.client.HTTPResponse, beginning: _Beginning | None, have: int) -> None:
+        answers = f"the server answers {response.status} {clean(response.reason)[:80]}"
         if response.status >= 500 or response.status in _LATER:
-            raise _Broken(f"the server answers {response.status} {response.reason}")
+            raise _Broken(answers)
         if response.status == 416:
             self.discard()
             raise _Broken("the server has a shorter file than before")
         if response.status not in (200, 206):
-            raise PullError(f"the server answers {response.status} {response.reason}; correct the URL")
+            raise PullError(f"{answers}; correct the URL")
         if (coding := response.headers.get("Content-Encoding", "identity")) != "identity":
-            raise PullError(f"the server compresses the file ({coding}); let it send .zip files as they are")
+            raise PullError(f"the server compresses the file ({coding[:80]!r}); let it send .zip files as they are")
         if response.status == 200:
             have, size = 0, response.length
         else:
@@ -208,7 +211,7 @@ class Download:
     def _open(self, have: int) -> io.FileIO:
         """Open the part file to write on after its first bytes, without a buffer whose flush could fail later."""
         with self._writing():
-            file = self._part.open("ab", buffering=0)
+            file = self.part.open("ab", buffering=0)
             file.truncate(have)
         return file
 
@@ -220,18 +223,18 @@ class Download:
         except OSError as error:
             self.discard()
             raise PullError(
-                f"{self._part.parent}: cannot be written: {error.strerror}; make room there, and let this user write"
+                f"{self.part.parent}: cannot be written: {error.strerror}; make room there, and let this user write"
             ) from error
 
     def _check_room(self, missing: int) -> None:
         keep = self._settings.keep_free_bytes
         with self._writing():
-            free = shutil.disk_usage(self._part.parent).free
+            free = shutil.disk_usage(self.part.parent).free
         if free - missing >= keep:
             return
         self.discard()
         raise PullError(
-            f"{self._part.parent}: the disk has {free / MB:.0f} MB free, {missing / MB:.0f} MB are still to come, and "
+            f"{self.part.parent}: the disk has {free / MB:.0f} MB free, {missing / MB:.0f} MB are still to come, and "
             f"{keep / MB:.0f} MB must stay free (bundles.pull.keep_free_mb); make room"
         )
 
@@ -244,7 +247,7 @@ class Download:
 
     def _size(self) -> int:
         try:
-            return self._part.stat().st_size
+            return self.part.stat().st_size
         except FileNotFoundError:
             return 0
 
@@ -256,27 +259,21 @@ class Download:
         except (OSError, ValueError, KeyError, TypeError):
             return None
         known = beginning.size is None or (isinstance(beginning.size, int) and self._size() <= beginning.size)
-        return beginning if known and beginning.url == str(self._address) else None
+        return beginning if known and beginning.url == self._address.shown else None
 
     def _write_note(self, response: http.client.HTTPResponse, size: int | None) -> None:
         etag, changed = response.headers.get("ETag", ""), response.headers.get("Last-Modified", "")
         validator = etag if etag.startswith('"') else changed
-        self._part.unlink(missing_ok=True)
-        if not validator or len(validator) > _LONGEST_VALIDATOR:  # then nobody can tell whether the file has changed
-            self._note.unlink(missing_ok=True)
-            return
         with self._writing():
-            write_atomically(self._note, json.dumps(_Beginning(str(self._address), validator, size)._asdict()).encode())
+            self.part.unlink(missing_ok=True)
+            self._note.unlink(missing_ok=True)
+        if not validator or len(validator) > _LONGEST_VALIDATOR:  # then nobody can tell whether the file has changed
+            return
+        beginning = _Beginning(self._address.shown, validator, size)
+        with self._writing():
+            write_atomically(self._note, json.dumps(beginning._asdict()).encode())
 
 
 def note_of(part: Path) -> Path:
     """Return the file beside a part file that says of which file it is the beginning."""
     return part.with_name(part.name + ".json")
-
-
-def _say(error: Exception) -> str:
-    if isinstance(error, ssl.SSLError):
-        return f"TLS failed: {error.reason or error}"
-    if isinstance(error, OSError):
-        return f"the server cannot be reached: {error.strerror or error}"
-    return str(error) or type(error).__name__

@@ -134,6 +134,28 @@ class PatientConnection:
         self._socket.close()
 
 
+def try_server(address: WebAddress, context: ssl.SSLContext | None) -> str | None:
+    """Connect to the server of an address; return why that fails, `None` if it answers. Nothing is requested."""
+    pace = Pace(2 * CONNECT_S, 0, CONNECT_S, lambda: False)
+    try:
+        PatientConnection(address, context, pace).close()
+    except OSError as error:
+        return explain(error)
+    return None
+
+
+def explain(error: OSError) -> str:
+    """Return why a server cannot be reached, with the remedy if its certificate is not accepted."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return (
+            f"the server's certificate is not accepted: {error.verify_message}; set bundles.pull.ca_file to the CA "
+            "that issued it, or correct the server's name in the URL"
+        )
+    if isinstance(error, ssl.SSLError):
+        return f"TLS failed: {error.reason or error}"
+    return f"the server cannot be reached: {error.strerror or error}"
+
+
 class _PatientSocket:
     """The part of a socket that `http.client` uses. `PatientConnection` closes the socket itself."""
 

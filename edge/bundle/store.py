@@ -29,6 +29,7 @@ from edge_inspect.edge.bundle.patient_http import Pace
 from edge_inspect.edge.bundle.search import find_bundles, manifest_digest
 from edge_inspect.edge.bundle.signature import PublicKey
 from edge_inspect.edge.bundle.web_address import WebAddress
+from edge_inspect.edge.configuration.pull_settings import PullSettings
 from edge_inspect.edge.configuration.settings import BundleSettings
 from edge_inspect.edge.errors import BundleError, PullError
 from edge_inspect.edge.files import sync_folder
@@ -124,19 +125,21 @@ class BundleStore:
 
     def _look_for(self, wanted: WantedBundle, known: Sequence[Path]) -> Bundle | None:
         """Return a bundle that is on the disk, undamaged; `None` if there is none."""
+        problem: BundleError | None = None
         for path in self._places(wanted, known):
             try:
                 bundle = open_bundle(path, self._trusted)
             except BundleError as error:
-                if wanted.url is None:
-                    raise
                 log.warning("%s; the bundle is looked for elsewhere", error)
+                problem = error
                 continue
             if bundle.digest == wanted.digest:
                 with contextlib.suppress(OSError):
                     if _FETCHED.fullmatch(path.name):
                         os.utime(path)  # so that it counts as used now
                 return bundle
+        if problem is not None and wanted.url is None:
+            raise problem
         return None
 
     def _places(self, wanted: WantedBundle, known: Sequence[Path]) -> Iterator[Path]:
@@ -167,7 +170,7 @@ class BundleStore:
             raise PullError(f"the url {error}") from error
         if not pull.allow(address):
             raise PullError(
-                f"the url {address} is under none of bundles.pull.prefixes ({', '.join(pull.prefixes)}); put the "
+                f"the url {address.shown} is under none of bundles.pull.prefixes ({', '.join(pull.prefixes)}); put the "
                 "bundle there, or add its prefix"
             )
         pace = Pace(pull.timeout_s, pull.slowest_kb_s * 1000, self._speed_window_s, stopped)
@@ -176,28 +179,31 @@ class BundleStore:
         try:
             with _locked(part.with_name(_LOCK), pace):
                 # Another station of this box may have fetched it meanwhile.
-                return self._look_for(wanted, []) or self._download(wanted, part, download, pace)
+                return self._look_for(wanted, []) or self._download(wanted, pull, download, pace)
         except PullError as error:
-            raise PullError(f"{address}: {error}") from error
+            raise PullError(f"{address.shown}: {error}") from error
         except OSError as error:
             raise PullError(f"{folder}: {error.strerror}; let this user write there") from error
 
-    def _download(self, wanted: WantedBundle, part: Path, download: Download, pace: Pace) -> Bundle:
+    def _download(self, wanted: WantedBundle, pull: PullSettings, download: Download, pace: Pace) -> Bundle:
+        part = download.part
         for left in _listed(part.parent, _PART):
             if left not in (part, note_of(part)):
                 left.unlink(missing_ok=True)
-        log.info("%s: is fetched for the bundle %s", wanted.url, wanted.digest[:16])
+        log.info("the bundle with the digest %s is fetched", wanted.digest[:16])
         while True:
             download.run()
             try:
-                name = self._check(part, wanted)
+                name = self._check(part, wanted.digest, pull.largest_bytes)
                 break
             except BundleError as error:
                 download.discard()
                 said = str(error).replace(str(part), "the bundle")
                 if not download.resumed:
                     raise PullError(said) from error
-                log.warning("%s: put together from several answers, it is not usable: %s", wanted.url, said)
+                log.warning(
+                    "a file that came in several parts is fetched once more, because it cannot be used: %s", said
+                )
                 download.resumed = False
         pace.check_time()
         path = _free_place(part.parent, name, wanted.digest)
@@ -207,33 +213,31 @@ class BundleStore:
         part.replace(path)
         download.discard()
         sync_folder(path.parent)
-        log.info("%s: fetched, and stored as %s", wanted.url, path)
-        self._delete_old(path)
+        log.info("the bundle with the digest %s was fetched, and is stored as %s", wanted.digest[:16], path)
+        self._delete_old(path, pull.keep)
         return open_bundle(path, self._trusted)
 
-    def _check(self, part: Path, wanted: WantedBundle) -> str:
+    def _check(self, part: Path, digest: str, largest: int) -> str:
         """Check a fetched file: its structure, its digest, its signature, and all its files. Return the bundle's name.
 
         Raises:
             BundleError: It is not the wanted bundle, or not signed with a trusted key.
         """
-        assert self._settings.pull is not None
-        check_archive(part, self._settings.pull.largest_bytes)
+        check_archive(part, largest)
         found = manifest_digest(part)
         if found is None:
             raise PullError("the .zip holds no bundle: manifest.yaml is missing or damaged; pack the bundle again")
-        if found != wanted.digest:
-            raise PullError(f"the .zip holds another bundle: its digest is {found}, and {wanted.digest} was asked for")
+        if found != digest:
+            raise PullError(f"the .zip holds another bundle: its digest is {found}, and {digest} was asked for")
         return open_bundle(part, self._trusted).manifest.name
 
-    def _delete_old(self, new: Path) -> None:
+    def _delete_old(self, new: Path, keep: int) -> None:
         """Delete the fetched bundles that were used longest ago, beyond the number that is kept."""
-        assert self._settings.pull is not None
         kept = {path.resolve() for path in self._in_use()} | {new}
         with self._lock:
             kept |= {path.resolve() for path, users in self._claimed.items() if users}
         others = [path for path in _listed(new.parent, _FETCHED) if path.is_file() and path not in kept]
-        for path in sorted(others, key=lambda each: -each.stat().st_mtime_ns)[self._settings.pull.keep :]:
+        for path in sorted(others, key=lambda each: -each.stat().st_mtime_ns)[keep:]:
             path.unlink(missing_ok=True)
             log.info("%s: deleted, because newer fetched bundles are kept (bundles.pull.keep)", path)
 

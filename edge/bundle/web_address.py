@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import unquote_to_bytes
 
 LONGEST = 1024
@@ -78,6 +78,11 @@ class WebAddress:
         place, folder = (self.scheme, self.host, self.port), (prefix.scheme, prefix.host, prefix.port)
         inside = self.segments[: len(prefix.segments)] == prefix.segments
         return place == folder and inside and len(self.segments) > len(prefix.segments)
+
+    @property
+    def shown(self) -> str:
+        """The URL without its query, which may hold a signature that nobody else should read."""
+        return str(replace(self, query="")) + ("?..." if self.query else "")
 
     def __str__(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host

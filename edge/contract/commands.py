@@ -39,7 +39,7 @@ from edge_inspect.edge.contract.ids import UUID7_PATTERN_READ
 from edge_inspect.edge.contract.messages import BundleReference, Message
 
 LARGEST_COMMAND = 4096
-"""Largest size of a command, in bytes. No command needs a fifth of it."""
+"""Largest size of a command, in bytes. No command needs half of it."""
 
 Verb = Literal["trigger", "pause", "resume", "threshold", "snapshot", "resend", "bundle", "shadow"]
 VERBS: tuple[Verb, ...] = get_args(Verb)

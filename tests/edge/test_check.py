@@ -7,7 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from certificates import Authority
+from file_server import FileServer
 from mosquitto import Broker, free_port
+from signed_bundle import SigningKey
 from small_bundle import write
 
 from edge_inspect.edge.cli import main
@@ -77,6 +80,32 @@ def test_what_the_broker_does_not_allow_is_status_1(
 def test_a_broker_that_is_away_is_status_1_with_the_reason(check: Check) -> None:
     status, said = check("--connect", mqtt=at(free_port()))
     assert status == 1 and "nothing listens at port" in said
+
+
+def test_the_servers_of_bundles_are_tried(check: Check, tmp_path: Path, broker: Broker) -> None:
+    key = SigningKey(tmp_path)
+    key.sign(tmp_path / "flange")
+    certificate = Authority(tmp_path).make("server", "127.0.0.1")
+    server = FileServer(certificate)
+    try:
+
+        def said(*options: str, **pull: Any) -> tuple[int, str]:
+            bundles = {"folder": str(tmp_path), "public_keys": [str(key.public)]}
+            pull = {"prefixes": [f"{server.url}/bundles/"], "ca_file": str(tmp_path / "ca.pem"), **pull}
+            return check(*options, mqtt=at(broker.port), bundles={**bundles, "pull": pull})
+
+        status, words = said("--connect")
+        assert status == 0 and f"{server.url}/bundles/: the server answers" in words
+        assert "bundles of at most 500 MB are fetched from" in words and not server.asked
+        Authority(tmp_path, "other", "another CA")
+        status, words = said("--connect", ca_file=str(tmp_path / "other.pem"))
+        assert status == 1 and "certificate is not accepted" in words and "set bundles.pull.ca_file" in words
+        status, words = said("--connect", prefixes=[f"https://127.0.0.1:{free_port()}/"])
+        assert status == 1 and "bundles.pull.prefixes: https://127.0.0.1" in words and "Connection refused" in words
+        status, words = said(ca_file=str(tmp_path / "none.pem"))
+        assert status == 2 and "\n  bundles.pull.ca_file: " in words and "No such file" in words
+    finally:
+        server.close()
 
 
 def test_without_connect_nothing_is_asked_of_the_broker(check: Check) -> None:

@@ -16,6 +16,7 @@ import pytest
 from certificates import Authority
 from file_server import FileServer
 from pull_parts import Plant
+from small_disk import small_disk
 
 from edge_inspect.edge.bundle import download
 from edge_inspect.edge.mqtt.credentials import client_tls_context
@@ -26,6 +27,18 @@ THIRD = 1500
 @pytest.fixture(autouse=True)
 def in_haste(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(download, "PAUSE_S", 0.005)
+
+
+def test_a_signature_in_the_query_is_sent_and_neither_shown_nor_compared(
+    plant: Plant, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    plant.served.break_after, plant.served.status = [THIRD], [200, 404]
+    said = plant.refused(url=plant.url + "?X-Signature=secret1")
+    assert f"{plant.url}?...: the server answers 404" in said
+    assert plant.fetch(url=plant.url + "?X-Signature=secret2").digest == plant.made.digest
+    assert plant.server.asked[-1] == ("/bundles/flange.zip?X-Signature=secret2", f"bytes={THIRD}-")
+    assert "secret" not in said + caplog.text + "".join(path.read_text() for path in plant.parts())
 
 
 def test_a_broken_download_goes_on_from_there(plant: Plant) -> None:
@@ -148,7 +161,7 @@ def test_a_file_that_is_shorter_than_it_says_is_refused(plant: Plant) -> None:
 
 def test_a_compressing_server_is_named(plant: Plant) -> None:
     plant.served.headers = {"Content-Encoding": "gzip"}
-    assert "compresses the file (gzip)" in plant.refused()
+    assert "compresses the file ('gzip')" in plant.refused()
 
 
 @pytest.mark.parametrize("block", [1, 64])
@@ -225,6 +238,22 @@ def test_a_disk_that_is_full_in_the_middle_is_named_and_gets_its_room_back(
     full_disk(2048)
     said = plant.refused(store)
     assert f"{plant.folder}: cannot be written: File too large; make room there" in said and not plant.parts()
+
+
+def test_a_disk_that_another_program_fills_meanwhile_is_named(plant: Plant) -> None:
+    plant.served.data, plant.served.pause_s, plant.served.block = os.urandom(900_000), 0.04, 16384
+    with small_disk(plant.folder, "1m") as mounted:
+        if not mounted:
+            pytest.skip("only root may mount a small disk")
+        said: list[str] = []
+        thread = threading.Thread(target=lambda: said.append(plant.refused()))
+        thread.start()
+        while not plant.parts():
+            time.sleep(0.01)
+        (plant.folder / ".other").write_bytes(bytes(400_000))
+        thread.join(60)
+        assert "cannot be written: No space left on device; make room there" in said[0] and not plant.parts()
+    assert "cannot be written" not in plant.refused(), "there is room below it"
 
 
 @pytest.fixture

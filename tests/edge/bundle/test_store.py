@@ -47,6 +47,22 @@ def test_a_damaged_copy_is_fetched_again(plant: Plant) -> None:
     assert plant.fetch().path.suffix == ".zip" and len(plant.asked) == 1
 
 
+def test_without_a_url_an_undamaged_copy_is_used_or_the_damage_is_named(plant: Plant) -> None:
+    for name in ("a", "b"):
+        shutil.copytree(plant.made.path, plant.folder / name)
+        (plant.folder / name / "model.fp32.onnx").write_bytes(b"damaged")
+    good = shutil.copytree(plant.made.path, plant.folder / "c")
+    wanted = WantedBundle("a", plant.made.digest, None)
+    with plant.store().provide(wanted, [], lambda: False) as bundle:
+        assert bundle.path == good
+    shutil.rmtree(good)
+    with (
+        pytest.raises(BundleError, match="model.fp32.onnx was changed"),
+        plant.store().provide(wanted, [], lambda: False),
+    ):
+        pass
+
+
 def test_without_a_url_the_bundle_must_be_there(plant: Plant) -> None:
     wanted = WantedBundle("flange", plant.made.digest, None)
     with (

@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from small_bundle import write
 
+from edge_inspect.edge.bundle.web_address import WebAddress
 from edge_inspect.edge.configuration.file import check_settings, load_settings
 from edge_inspect.edge.configuration.settings import Settings
 from edge_inspect.edge.errors import ConfigurationError
@@ -257,6 +258,43 @@ mqtt: {}
 def test_what_would_fail_later_is_refused(tmp_path: Path, change: Fields, why: str) -> None:
     (said,) = mistakes(tmp_path, good(**change))
     assert said.startswith(why) and "secret" not in said
+
+
+SIGNED = {"folder": "/bundles", "public_keys": ["/key.pub.pem"]}
+
+
+def pulling(*prefixes: str, **more: Any) -> Fields:
+    return good(bundles={**SIGNED, "pull": {"prefixes": list(prefixes), **more}})
+
+
+def test_bundles_may_be_fetched_from_folders_of_servers(tmp_path: Path) -> None:
+    pull = load(tmp_path, pulling("https://central.example/bundles/", "http://[::1]:8080")).bundles.pull
+    assert pull is not None and (pull.largest_bytes, pull.keep_free_bytes) == (500_000_000, 512_000_000)
+    for url, allowed in (("http://[::1]:8080/a.zip", True), ("https://central.example/a.zip", False)):
+        assert pull.allow(WebAddress.parse(url)) is allowed
+    assert load(tmp_path, good()).bundles.pull is None
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (good(bundles={"pull": {"prefixes": ["https://a/"]}}), "bundles: pull needs folder and public_keys: a fetched"),
+        (good(bundles={"folder": "/b", "pull": {"prefixes": ["https://a/"]}}), "bundles: pull needs public_keys: "),
+        (good(bundles={**SIGNED, "pull": {}}), "bundles.pull.prefixes: is missing (URLs of the folders"),
+        (pulling(), "bundles.pull.prefixes: "),
+        (pulling("central.example/bundles"), "bundles.pull.prefixes: 'central.example/bundles' does not begin with"),
+        (pulling("https://a/", "ftp://b/"), "bundles.pull.prefixes: 'ftp://b/' does not begin with http"),
+        (pulling("https://me:word@central.example/"), "bundles.pull.prefixes: "),
+        (pulling("https://central.example/?a=b"), "bundles.pull.prefixes: "),
+        (pulling("https://a/", largest_mb=0), "bundles.pull.largest_mb: "),
+        (pulling("https://a/", keep=0), "bundles.pull.keep: "),
+        (pulling("https://a/", timeout_s=True), "bundles.pull.timeout_s: must be a number"),
+        (pulling("https://a/", prefix="x"), "bundles.pull.prefix: unknown key; the keys are prefixes, ca_file"),
+    ],
+)
+def test_a_wrong_pull_is_refused_with_its_key(tmp_path: Path, content: Fields, why: str) -> None:
+    (said,) = mistakes(tmp_path, content)
+    assert said.startswith(why)
 
 
 @pytest.mark.parametrize("given", [{}, {"share": 1}, {"rejects": False, "share": 0.5}, {"per_second": 0.1}])

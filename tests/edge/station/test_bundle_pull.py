@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import time
 import zipfile
@@ -16,9 +17,11 @@ from file_server import FileServer, Served
 from mosquitto import Broker, Subscriber, wait_until
 from service_process import PATIENCE, Commander, Launch, Process, write_settings
 from signed_bundle import SigningKey, pack
+from small_disk import small_disk
 from tiny_bundle import write
 
 from edge_inspect.edge.bundle.bundle import open_bundle
+from edge_inspect.edge.cli import main
 from edge_inspect.edge.contract.ids import uuid7_of_now
 from edge_inspect.edge.contract.topics import Topics
 from edge_inspect.edge.frame.images import write_image
@@ -26,6 +29,8 @@ from edge_inspect.edge.frame.images import write_image
 
 class Plant:
     """A service with the bundle `v1`, and a server with `v2` and with what must be refused."""
+
+    on_small_disk = False
 
     def __init__(self, work: Path, server: FileServer, broker: Broker, subscriber: Subscriber, launch: Launch) -> None:
         self.server, self.subscriber, self._launch = server, subscriber, launch
@@ -43,11 +48,12 @@ class Plant:
         with zipfile.ZipFile(work / "a.zip", "a", zipfile.ZIP_DEFLATED) as archive:
             archive.writestr("v2/bomb", bytes(50_000_000))
         self._serve("bomb.zip", (work / "a.zip").read_bytes())
+        self._serve("large.zip", os.urandom(4_000_000)).chunked = True
         self._serve("moved.zip", b"").status, server.files["/bundles/moved.zip"].location = [302], "/private/v2.zip"
         rng = np.random.default_rng(3)
         for i in range(5):
             write_image(work / "frames" / f"{i}.png", rng.integers(0, 256, (48, 80, 3), np.uint8))
-        self._config = write_settings(
+        self.config = write_settings(
             work,
             broker.port,
             {
@@ -75,7 +81,7 @@ class Plant:
 
     def start(self) -> None:
         seen = len(self.verdicts())
-        self.process: Process = self._launch(self._config)
+        self.process: Process = self._launch(self.config)
         wait_until(lambda: len(self.verdicts()) > seen + 3, PATIENCE)
 
     def verdicts(self) -> list[str]:
@@ -112,11 +118,18 @@ class Plant:
 @pytest.fixture
 def plant(broker: Broker, subscriber: Subscriber, launch: Launch, tmp_path: Path) -> Iterator[Plant]:
     server = FileServer()
-    yield Plant(tmp_path, server, broker, subscriber, launch)
+    with small_disk(tmp_path / "bundles", "2m") as mounted:
+        made = Plant(tmp_path, server, broker, subscriber, launch)
+        made.on_small_disk = mounted
+        yield made
+        made.process.kill()
+        made.process.wait()
     server.close()
 
 
-def test_whatever_is_not_the_signed_bundle_is_refused_while_the_old_one_inspects(plant: Plant) -> None:
+def test_whatever_is_not_the_signed_bundle_is_refused_while_the_old_one_inspects(
+    plant: Plant, capsys: pytest.CaptureFixture[str]
+) -> None:
     files = sorted(plant.folder.iterdir())
     assert "is not signed, and a signature is required" in plant.refused("unsigned.zip")
     assert "is signed with key" in plant.refused("foreign.zip")
@@ -124,13 +137,18 @@ def test_whatever_is_not_the_signed_bundle_is_refused_while_the_old_one_inspects
     assert "it may be a zip bomb" in plant.refused("bomb.zip")
     assert "redirects to" in plant.refused("moved.zip")
     assert "answers 404" in plant.refused("none.zip")
+    if plant.on_small_disk:
+        assert "No space left on device; make room there" in plant.refused("large.zip")
     for url in (f"{plant.server.url}/private/v2.zip", f"{plant.server.url}/bundles/%2e%2e/private/v2.zip"):
         asked = len(plant.server.asked)
         assert "the url " in plant.refused("", url=url) and len(plant.server.asked) == asked
     assert plant.command("bundle", name="v2", url=f"{plant.server.url}/bundles/v2.zip")["refusal"] == "malformed"
     assert sorted(path for path in plant.folder.iterdir() if path.name != ".fetching") == files
 
-    done = plant.command("bundle", **plant.fields("v2.zip"))
+    fields = plant.fields("v2.zip")
+    options = ["--digest", fields["digest"], "--url", fields["url"], "--config", str(plant.config)]
+    assert main(["command", "bundle", fields["name"], *options]) == 0
+    done = json.loads(capsys.readouterr().out)
     assert done["done"] and done["bundle"]["after"] == {"name": "v2", "digest": plant.digest}
     wait_until(lambda: plant.verdicts()[-1] == "v2", PATIENCE)
     stored = plant.folder / f"v2@{plant.digest[:16]}.zip"
