@@ -10,7 +10,7 @@ from edge_inspect.edge.contract.fields import utc_now
 from edge_inspect.edge.contract.health import Health
 from edge_inspect.edge.contract.messages import Status, Verdict
 from edge_inspect.edge.contract.received_messages import KINDS, ReceivedMessage, UnreadableMessage, read_message
-from edge_inspect.edge.contract.topics import TOPIC_ROOT
+from edge_inspect.edge.contract.topics import TOPIC_ROOT, Topics
 from edge_inspect.edge.fleet.selector import Selectors
 from edge_inspect.edge.fleet.station_row import StationRow, station_row
 from edge_inspect.edge.text import clean
@@ -81,6 +81,8 @@ class KnownStations:
         key, kind = split_topic(topic)
         if not payload or kind not in KINDS or not self._selectors.matches(key):
             return None
+        if key not in self._stations and not _is_possible(key):
+            return None
         try:
             message = read_message(kind, payload)
         except UnreadableMessage as error:
@@ -95,6 +97,15 @@ class KnownStations:
     def rows(self) -> list[StationRow]:
         """Return a row for each station."""
         return [station_row(key, self[key].status, self[key].health, utc_now()) for key in self.keys]
+
+
+def _is_possible(key: str) -> bool:
+    """Return whether a station can have such names: anybody who may publish can make some up."""
+    try:
+        Topics(*key.split("/"))
+    except ValueError:
+        return False
+    return True
 
 
 def split_topic(topic: str) -> tuple[str, str]:

@@ -38,13 +38,19 @@ class Progress:
     def __init__(self, file: TextIO | None = None) -> None:
         self._file = file or sys.stdout
         self._live = self._file.isatty()
-        self._lines, self._drawn_at = 0, float("-inf")
+        self._lines, self._drawn_at, self._paused = 0, float("-inf"), False
 
     def say(self, text: str) -> None:
         """Print a line with the time."""
         self._clear()
         print(f"{time.strftime('%H:%M:%S')}  {clean(text)}", file=self._file, flush=True)
         self._drawn_at = float("-inf")
+
+    def say_paused(self, *, paused: bool) -> None:
+        """Print a line if the roll-out was paused, or goes on."""
+        if paused != self._paused:
+            self._paused = paused
+            self.say("paused; no further station is changed" if paused else "goes on")
 
     def show(self, rollout: Rollout) -> None:
         """Draw the table, if this is a terminal and the last one is old."""

@@ -16,6 +16,7 @@ from edge_inspect.edge.fleet.station_watch import ENOUGH
 
 KINDS = ("status", "health", "reply", "verdict")
 """Last levels of the topics that a roll-out listens to."""
+_EVERY_S = 0.1
 
 
 class Rollout:
@@ -55,7 +56,8 @@ class Rollout:
         """Take a message of a station."""
         key, kind = split_topic(topic)
         task = self.tasks.get(key)
-        if task is None or (kind == "verdict" and task.watch is None):
+        # Verdicts are most of the messages, and those of stations that are not watched are of no use.
+        if task is None or (kind == "verdict" and (task.watch is None or task.watch.is_complete)):
             return
         if kind == "reply":
             try:
@@ -75,7 +77,7 @@ class Rollout:
             OSError: The record cannot be written.
         """
         now = time.monotonic()
-        if not self._link.connected:
+        if not self._link.connected or now - self._stepped_at < _EVERY_S:
             return False
         if self._link.connected_at > self._stepped_at:
             for task in self.tasks.values():

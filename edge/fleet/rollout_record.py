@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -174,11 +173,6 @@ class RolloutRecord:
         if self._lock >= 0:
             os.close(self._lock)
             self._lock = -1
-
-    @property
-    def began(self) -> datetime:
-        """Time of the plan."""
-        return self.plan.at
 
     def _add(self, entry: StationEntry | RolloutEntry) -> None:
         with self.path.open("ab") as file:

@@ -116,7 +116,7 @@ def roll_out(settings: MqttSettings, record: RolloutRecord) -> None:
     with _logged(progress), Signals(reload=False) as signals:
         link = FleetConnection(settings, selectors.topics(KINDS))
         rollout = Rollout(record, KnownStations(selectors), link, progress.say)
-        with _pausing(rollout, progress):
+        with _pausing(rollout):
             link.run(rollout.receive, lambda: signals.stop is not None or _step(rollout, progress))
     if signals.stop is not None and not record.finished:
         say(f"left as it is; to go on: edge-inspect fleet rollout --resume {shlex.quote(str(record.path))}")
@@ -128,6 +128,7 @@ def roll_out(settings: MqttSettings, record: RolloutRecord) -> None:
 
 def _step(rollout: Rollout, progress: Progress) -> bool:
     is_over = rollout.step()
+    progress.say_paused(paused=rollout.paused)
     progress.show(rollout)
     return is_over
 
@@ -155,12 +156,11 @@ def _absence(row: StationRow) -> str | None:
 
 
 @contextlib.contextmanager
-def _pausing(rollout: Rollout, progress: Progress) -> Iterator[None]:
+def _pausing(rollout: Rollout) -> Iterator[None]:
     """Let SIGUSR1 pause the roll-out, or let it go on."""
 
     def toggle(number: int, frame: Any) -> None:
         rollout.paused = not rollout.paused
-        progress.say("paused; no further station is changed" if rollout.paused else "goes on")
 
     before = signal.signal(signal.SIGUSR1, toggle)
     try:

@@ -82,7 +82,8 @@ class StationWatch:
             return
         self._newest = verdict.sequence
         if verdict.bundle.digest != self._digest:
-            self._found = verdict.bundle
+            # Before the first part of the new bundle, it may be a part that was under way at the change.
+            self._found = verdict.bundle if self.parts else None
             return
         self.parts += 1
         self.rejected += verdict.is_rejected
@@ -100,9 +101,9 @@ class StationWatch:
 
     def is_in_force(self, health: Health | None) -> bool:
         """Return whether the station still uses the new bundle, as far as is known."""
-        if health is not None and self._is_later(health):
-            return health.bundle.digest == self._digest
-        return self._found is None
+        if self._found is not None:
+            return False
+        return health is None or not self._is_later(health) or health.bundle.digest == self._digest
 
     def problem(self, status: Status | None, health: Health | None) -> str | None:
         """Return what is wrong; `None` if nothing is.
@@ -114,7 +115,7 @@ class StationWatch:
         degraded = status is not None and status.state == "degraded" and self._is_later(status)
         reason = status.reason if status is not None and degraded else None
         if not self.is_in_force(health):
-            found = health.bundle if health is not None and self._is_later(health) else self._found
+            found = self._found or (health.bundle if health is not None else None)
             return self._not_in_force(found, reason)
         if self._too_many:
             return self._too_many

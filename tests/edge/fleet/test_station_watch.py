@@ -113,6 +113,16 @@ def test_a_part_of_the_former_bundle_shows_that_the_station_went_back() -> None:
     assert said == "it has gone back to same by itself: new failed and was rolled back"
 
 
+def test_a_part_that_was_under_way_at_the_change_says_nothing() -> None:
+    watch = watched([])
+    watch.take(verdict(101).model_copy(update={"bundle": OLD}))
+    assert watch.is_in_force(None) and watch.problem(None, None) is None
+    # A later part of the former bundle counts more than a health from before it.
+    watch.take(verdict(102).model_copy(update={"bundle": NEW}))
+    watch.take(verdict(103).model_copy(update={"bundle": OLD}))
+    assert not watch.is_in_force(later(health(), bundle=NEW))
+
+
 @pytest.mark.parametrize(
     ("rejects", "inspected", "usual"),
     [
