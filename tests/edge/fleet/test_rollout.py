@@ -21,6 +21,7 @@ from service_process import PATIENCE, Process
 from station_parts import health
 
 from edge_inspect.edge.cli import main
+from edge_inspect.edge.contract.fields import utc_now
 from edge_inspect.edge.contract.messages import BundleReference
 
 NAMES = ["s1", "s2", "s3"]
@@ -262,16 +263,24 @@ def test_a_reply_that_is_lost_is_found_in_the_health_and_a_busy_station_is_asked
     station = stations.make("a")
     new = BundleReference(name="new", digest=digest_of(fleet.folder, "new"))
 
+    loaded = health().model_copy(update={"bundle": new, "uptime_s": 900.0})
+
+    def go_on() -> None:
+        while not ended.wait(0.2):
+            station.inspect(2, bundle=new)
+            station.say(loaded.model_copy(update={"at": utc_now()}), "health", retain=True)
+
     def answer(heard: dict[str, Any]) -> dict[str, Any]:
         if len(replier.heard) == 1:
             return {"done": False, "refusal": "busy", "reason": "another bundle is being loaded"}
-        station.say(health().model_copy(update={"bundle": new, "uptime_s": 900.0}), "health", retain=True)
-        station.inspect(12, bundle=new)
-        station.say(health().model_copy(update={"bundle": new, "uptime_s": 900.0}), "health", retain=True)
+        inspecting.start()
         return {"command_id": "019f2b1c-7e40-7000-8000-0123456789ab"}
 
+    ended, inspecting = threading.Event(), threading.Thread(target=go_on)
     with Replier(stations.port, station, answer) as replier:
         assert main([*command, "--url", "https://central.example/bundles/new.zip"]) == 0
+        ended.set()
+        inspecting.join()
     assert [heard["url"] for heard in replier.heard] == ["https://central.example/bundles/new.zip"] * 2
     assert ", 0.0 % rejected" in capsys.readouterr().out
 
