@@ -144,13 +144,12 @@ def test_a_bundle_that_rejects_too_much_is_stopped_in_the_first_wave(
 def test_a_bundle_that_fails_is_gone_at_every_station(
     fleet: Fleet, record: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A station that has gone back by itself is not rolled back once more."""
+    """A station that goes back by itself has its former bundle in the end, and not the one before that."""
     before, count = ready(fleet, "breaks"), fleet.count()
     assert main(fleet.arguments("breaks", "--canary", "3", "--record", record)) == 1
     assert "breaks failed and was rolled back" in capsys.readouterr().err
     fleet.use(before)
-    changes = fleet.changes(count)
-    assert [sum(station == name for station, _ in changes) for name in NAMES] == [2, 2, 2], changes
+    assert {station for station, change in fleet.changes(count) if change == "load"} == set(NAMES)
 
 
 def test_a_killed_command_goes_on_and_changes_nobody_twice(
