@@ -8,7 +8,6 @@ from collections.abc import Callable
 from pydantic import ValidationError
 
 from edge_inspect.edge.contract.commands import Reply
-from edge_inspect.edge.contract.messages import Verdict
 from edge_inspect.edge.fleet.known_stations import KnownStations, split_topic
 from edge_inspect.edge.fleet.rollout_record import RolloutRecord
 from edge_inspect.edge.fleet.station_task import CommandLink, StationTask
@@ -66,8 +65,7 @@ class Rollout:
                 return
         elif (found := self._stations.read(topic, payload, retained)) is not None:
             task.known = self._stations[key]
-            if isinstance(found[1], Verdict):
-                task.take_verdict(found[1])
+            task.take(found[1])
 
     def step(self) -> bool:
         """Do what is due; return whether the roll-out has come to its end.

@@ -10,7 +10,8 @@ from typing import Any, Literal, Protocol
 from edge_inspect.edge.contract.commands import ChangeBundle, Reply
 from edge_inspect.edge.contract.health import Health
 from edge_inspect.edge.contract.ids import uuid7_of_now
-from edge_inspect.edge.contract.messages import BundleReference, Verdict
+from edge_inspect.edge.contract.messages import BundleReference, Status, Verdict
+from edge_inspect.edge.contract.received_messages import ReceivedMessage
 from edge_inspect.edge.contract.topics import Topics
 from edge_inspect.edge.fleet.known_stations import KnownStation
 from edge_inspect.edge.fleet.rollout_record import RolloutRecord, StationEntry
@@ -90,10 +91,12 @@ class StationTask:
         if reply.command_id == self.entry.command_id:
             self._reply = reply
 
-    def take_verdict(self, verdict: Verdict) -> None:
-        """Take a verdict of the station."""
-        if self.watch is not None:
-            self.watch.take(verdict)
+    def take(self, message: ReceivedMessage) -> None:
+        """Take a message of the station."""
+        if self.watch is not None and isinstance(message, Verdict):
+            self.watch.take(message)
+        elif self.watch is not None and isinstance(message, Status):
+            self.watch.note(message)
 
     def wait_longer(self, seconds: float) -> None:
         """Put off all time limits, because there was no connection for so long."""

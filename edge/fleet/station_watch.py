@@ -64,6 +64,7 @@ class StationWatch:
         self._newest = entry.sequence
         self._found: BundleReference | None = None
         self._too_many: str | None = None
+        self._degraded: Status | None = None
         self.parts = self.rejected = 0
 
     @property
@@ -90,6 +91,11 @@ class StationWatch:
         if self.parts in self._looks:
             self.look()
 
+    def note(self, status: Status) -> None:
+        """Remember that the station was degraded: it may be online again a moment later."""
+        if status.state == "degraded" and self._is_later(status):
+            self._degraded = status
+
     def look(self) -> None:
         """Test the rejects."""
         limits = control_limits(self._entry.usual, self.parts, self._outside)
@@ -112,8 +118,9 @@ class StationWatch:
             status: Last status of the station.
             health: Last health of the station.
         """
-        degraded = status is not None and status.state == "degraded" and self._is_later(status)
-        reason = status.reason if status is not None and degraded else None
+        if status is not None:
+            self.note(status)
+        reason = self._degraded.reason if self._degraded is not None else None
         if not self.is_in_force(health):
             found = self._found or (health.bundle if health is not None else None)
             return self._not_in_force(found, reason)
@@ -124,7 +131,7 @@ class StationWatch:
                 return "its service was started again"
             if new := [alarm for alarm in alarms_of(status, health) if self._is_new(alarm)]:
                 return f"it warns: {', '.join(new)}" + (f"; {health.remedy}" if health.remedy else "")
-        if degraded and not self._entry.degraded:
+        if self._degraded is not None and not self._entry.degraded:
             return f"it is degraded: {reason or 'it does not say why'}"
         return None
 
