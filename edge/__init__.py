@@ -15,6 +15,8 @@ The command and what it runs:
     selftest.py         `selftest`: tests whether this box computes correctly; selftest.zip is its bundle
     requester.py        `command`: sends one command and waits for its reply
     request_options.py  the options of `command`
+    broker_options.py   the options that say how `command` and `fleet` reach the broker
+    fleet/              `fleet`: lists the stations of a plant, and rolls bundles out to them in waves
     demo/               `demo`: the whole chain on a rendered production line
 
 The configuration:

@@ -12,6 +12,7 @@ from edge_inspect.edge import __version__
 from edge_inspect.edge.cameras.registry import CAMERAS
 from edge_inspect.edge.demo.demo_options import add_demo_options
 from edge_inspect.edge.engines.registry import DEFAULT, ENGINES
+from edge_inspect.edge.fleet.fleet_command import add_options as add_fleet_options
 from edge_inspect.edge.page.page_command import add_options as add_page_options
 from edge_inspect.edge.page.user_command import add_options as add_user_options
 from edge_inspect.edge.program import add_json_option, run_command, say, write_json
@@ -40,6 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     _add_review(commands.add_parser("review", help="draw a contact sheet of saved evidence"))
     _add_bench(commands.add_parser("bench", help="measure how fast a bundle runs on this box"))
     _add_command(commands.add_parser("command", help="send a command to a station and print its reply"))
+    add_fleet_options(commands.add_parser("fleet", help="list many stations, and change their bundles in waves"))
     _add_bridge(commands.add_parser("bridge", help="serve the verdicts to a PLC over Modbus TCP"))
     add_page_options(commands.add_parser("page", help="serve a page that shows stations live in browsers"))
     add_user_options(commands.add_parser("page-user", help="add, change, list and remove the users of the page"))

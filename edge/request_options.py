@@ -7,8 +7,9 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edge_inspect.edge.broker_options import add_broker_options, broker_settings
+
 if TYPE_CHECKING:  # slow imports are inside the functions, so that `--help` is quick
-    from edge_inspect.edge.configuration.mqtt_settings import MqttSettings
     from edge_inspect.edge.configuration.settings import Settings
     from edge_inspect.edge.contract.commands import AnyCommand
     from edge_inspect.edge.contract.topics import Topics
@@ -87,15 +88,7 @@ def _add_shared(parser: argparse.ArgumentParser) -> None:
     where.add_argument(
         "--station", metavar="NAME", help="name of the station (default: the only one in the configuration)"
     )
-    broker = parser.add_argument_group("broker (an option here overrides the configuration)")
-    broker.add_argument("--host", help="name or address of the broker (default: localhost)")
-    broker.add_argument("--port", type=int, help="TCP port of the broker (default: 1883; with TLS 8883)")
-    broker.add_argument("--username", metavar="NAME", help="user name at the broker")
-    broker.add_argument("--password-file", type=Path, metavar="FILE", help="file that contains the password")
-    broker.add_argument("--tls", action="store_true", help="use TLS with the CAs of the system")
-    broker.add_argument("--ca-file", type=Path, metavar="FILE", help="use TLS with this CA (PEM)")
-    broker.add_argument("--certificate", type=Path, metavar="FILE", help="client certificate for mutual TLS (PEM)")
-    broker.add_argument("--key", type=Path, metavar="FILE", help="private key of the client certificate (PEM)")
+    add_broker_options(parser)
     parser.add_argument(
         "--by", metavar="NAME", help="name of the sender, for the station's records (default: edge-inspect command)"
     )
@@ -130,7 +123,8 @@ def send(arguments: argparse.Namespace) -> None:
             f"{arguments.config}: its stations use Sparkplug B; let the Sparkplug host write the command to the metric "
             "Node Control/Command, see docs/sparkplug.md"
         )
-    topics, command, broker = _topics(arguments, settings), _command(arguments), _broker(arguments, settings)
+    topics, command = _topics(arguments, settings), _command(arguments)
+    broker = broker_settings(arguments, settings.mqtt if settings is not None else None)
     reply = Requester(broker, topics, command).ask(timeout)
     write_json(reply.model_dump(mode="json"), Path("-"))
     if not reply.done:
@@ -186,30 +180,3 @@ def _number(text: str) -> float:
         return float(text)
     except ValueError:
         raise UsageError(f"threshold {text!r}: give a number, or `bundle` for the bundle's threshold") from None
-
-
-def _broker(arguments: argparse.Namespace, settings: Settings | None) -> MqttSettings:
-    from pydantic import ValidationError
-
-    from edge_inspect.edge.configuration.mqtt_settings import MqttSettings
-    from edge_inspect.edge.errors import UsageError
-
-    fields = {} if settings is None else settings.mqtt.model_dump(exclude_unset=True)
-    for name in ("host", "port", "username", "password_file"):
-        if getattr(arguments, name) is not None:
-            fields[name] = getattr(arguments, name)
-    files = {name: getattr(arguments, name) for name in ("ca_file", "certificate", "key")}
-    given = {name: file for name, file in files.items() if file is not None}
-    if given or arguments.tls:
-        fields["tls"] = {**(fields.get("tls") or {}), **given}
-    try:
-        return MqttSettings(**fields)
-    except ValidationError as error:
-        raise UsageError("; ".join(_say(mistake) for mistake in error.errors())) from error
-
-
-def _say(mistake: Any) -> str:
-    """Return a sentence about one mistake in the broker's options; it begins with the option's name."""
-    said = mistake["msg"].removeprefix("Value error, ")
-    option = "--" + str(mistake["loc"][-1]).replace("_", "-") if mistake["loc"] else "broker"
-    return f"{option}: {said[0].lower()}{said[1:]}"

@@ -7,6 +7,7 @@ picture.py             measures the camera's pictures, and warns of frozen, dark
 picture_change.py      compares light, focus and position with the calibration
 drift.py               compares scores with those of the calibration
 rejects.py             a control chart of the share of rejects
+control_limits.py      between which shares of rejects a number of parts is as usual
 cause.py               the likely cause of a warning, and its remedy
 calibration_watch.py   compares pictures, scores and rejects of a station with the calibration, and words the warnings
 machine.py             temperature, throttling and disk of the box

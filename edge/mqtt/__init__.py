@@ -4,6 +4,7 @@ publisher.py        publishes one station's messages, from its start to its end
 encodings.py        the encodings JSON and Sparkplug B: session and topics of each
 reconnection.py     reconnects: MQTT version, logging of problems, pauses
 session.py          one connection from CONNECT to its end
+pattern_session.py  a session whose subscriptions have wildcards
 confirmation.py     confirms messages with QoS 0, which the broker does not acknowledge
 properties.py       QoS and MQTT 5 properties of the contract's messages
 connection.py       makes a client and sends its CONNECT

@@ -6,11 +6,9 @@ The process, and what it knows of the stations:
     settings.py           its configuration
     feed.py               its connection to the broker
     label_publisher.py    publishes labels
-    received_messages.py  reads the stations' messages, which anybody may have written
     line_view.py          all stations, as far as they are known, in memory
     station_view.py       one station: status, health, newest parts
     shift.py              when a shift begins, and what a station has done in it
-    control_limits.py     between which shares of rejects a shift is as usual
     counters_file.py      the file that keeps the counters of the shift over restarts
     pictures.py           the newest pictures and maps, in memory
 

@@ -11,21 +11,21 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from paho.mqtt.client import MQTTMessage
 from pydantic import TypeAdapter, ValidationError
 
 from edge_inspect.edge.configuration.section import Level
 from edge_inspect.edge.contract.ids import UUID7_PATTERN_READ
+from edge_inspect.edge.contract.received_messages import KINDS, UnreadableMessage, read_message
 from edge_inspect.edge.contract.topics import TOPIC_ROOT
 from edge_inspect.edge.identity import box_id
 from edge_inspect.edge.mqtt.broker import Terms
 from edge_inspect.edge.mqtt.connection import Receiving
+from edge_inspect.edge.mqtt.pattern_session import PatternSession
 from edge_inspect.edge.mqtt.reconnection import Reconnection
 from edge_inspect.edge.mqtt.session import Session
 from edge_inspect.edge.page.label_publisher import LabelPublisher
 from edge_inspect.edge.page.line_view import Received
 from edge_inspect.edge.page.pictures import LARGEST_BYTES, PictureKind, PictureName, is_picture
-from edge_inspect.edge.page.received_messages import KINDS, UnreadableMessage, read_message
 from edge_inspect.edge.page.settings import PageSettings
 from edge_inspect.edge.text import clean
 from edge_inspect.edge.threads import wait_for_end
@@ -102,7 +102,10 @@ class Feed:
         self._wake_out.close()
 
     def _connect(self, terms: Terms) -> Session:
-        return _FeedSession(self._client_id, terms, self._settings, self._receive)
+        receiving = Receiving(largest=LARGEST_BYTES["picture"] + 2**12, kept_s=KEPT_S)
+        return PatternSession(
+            self._client_id, terms, self._settings.mqtt, topics(self._settings), self._receive, receiving
+        )
 
     def _serve(self, session: Session) -> bool:
         said = False
@@ -182,22 +185,3 @@ class Feed:
         """Call a function in the event loop, unless that has ended."""
         with contextlib.suppress(RuntimeError):
             self._loop.call_soon_threadsafe(function, *arguments)
-
-
-class _FeedSession(Session):
-    """A session whose subscriptions have wildcards; one function gets all messages, with their topics."""
-
-    def __init__(
-        self,
-        client_id: str,
-        terms: Terms,
-        settings: PageSettings,
-        receive: Callable[[str, bytes, bool], None],
-    ) -> None:
-        self._receive = receive
-        receiving = Receiving(largest=LARGEST_BYTES["picture"] + 2**12, kept_s=KEPT_S)
-        unused = dict.fromkeys(topics(settings), lambda payload, retained, back: None)
-        super().__init__(client_id, terms, settings.mqtt, None, unused, receiving)
-
-    def _take(self, topic: str, message: MQTTMessage) -> None:
-        self._receive(topic, bytes(message.payload), message.retain)

@@ -10,8 +10,8 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from edge_inspect.edge.contract.fields import format_time, utc_now
+from edge_inspect.edge.contract.received_messages import ReceivedMessage
 from edge_inspect.edge.page.pictures import PictureKind, PictureMemory, PictureName
-from edge_inspect.edge.page.received_messages import ReceivedMessage
 from edge_inspect.edge.page.settings import ANY, PageSettings
 from edge_inspect.edge.page.shift import SavedShift, ShiftCounts, shift_at
 from edge_inspect.edge.page.station_view import StationView

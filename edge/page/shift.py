@@ -13,7 +13,7 @@ from edge_inspect.edge.bridge.intervals import Intervals
 from edge_inspect.edge.clock import is_possible
 from edge_inspect.edge.contract.fields import format_time
 from edge_inspect.edge.contract.ids import is_uuid7, uuid7_time
-from edge_inspect.edge.page.control_limits import control_limits
+from edge_inspect.edge.health.control_limits import control_limits
 
 # A gap as long as this is no loss of messages: the station has a new outbox, or another program counts there.
 _LONGEST_GAP = 1_000_000

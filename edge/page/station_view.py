@@ -9,8 +9,9 @@ from typing import Any, TypedDict
 from edge_inspect.edge.contract.fields import format_time
 from edge_inspect.edge.contract.health import Health
 from edge_inspect.edge.contract.messages import Defect, Region, Status, Verdict
+from edge_inspect.edge.contract.received_messages import ReceivedMessage
+from edge_inspect.edge.fleet.station_row import station_row
 from edge_inspect.edge.page.pictures import PictureKind
-from edge_inspect.edge.page.received_messages import ReceivedMessage
 from edge_inspect.edge.page.shift import Shift, ShiftCounts, is_yet_to_come, was_ahead
 
 MOST_PARTS = 24
@@ -88,8 +89,8 @@ class StationView:
         self.key = key
         self.counts = counts
         self._has_picture, self._label_of = has_picture, label_of
-        self._status: dict[str, Any] | None = None
-        self._health: dict[str, Any] | None = None
+        self._status: Status | None = None
+        self._health: Health | None = None
         self._usual: float | None = None
         self._in_force: dict[str, Any] = {"bundle": None, "threshold": None, "precision": None}
         self._parts: dict[str, PartView] = {}
@@ -109,7 +110,7 @@ class StationView:
         if isinstance(message, Verdict):
             self._take_part(message)
         elif isinstance(message, Status):
-            self._status = message.model_dump(mode="json")
+            self._status = message
             self._changed_fields.add("status")
         else:
             self._take_health(message)
@@ -137,7 +138,7 @@ class StationView:
             now: Seconds of the monotonic clock.
             connected: Whether the page is connected to the broker.
         """
-        offline = self._status is not None and self._status["state"] == "offline"
+        offline = self._status is not None and self._status.state == "offline"
         before, self.stale = self.stale, not connected or offline or now - self._heard_at > STALE_AFTER_S
         return self.stale != before
 
@@ -161,9 +162,11 @@ class StationView:
             "shift": self.counts.show(shift, self._usual),
         }
         if all_of_it or "status" in self._changed_fields:
-            view["status"] = self._status
+            view["status"] = self._status and self._status.model_dump(mode="json")
         if all_of_it or "health" in self._changed_fields:
-            view["health"] = self._health
+            view["health"] = self._health and self._health.model_dump(mode="json")
+        if all_of_it or self._changed_fields:
+            view["row"] = station_row(self.key, self._status, self._health)
         newest_first = reversed(self._parts.values())
         view["parts"] = [part for part in newest_first if all_of_it or part["id"] in self._changed_parts]
         if not all_of_it:
@@ -231,7 +234,7 @@ class StationView:
         part["label"] = self._label_of(part["id"])
 
     def _take_health(self, health: Health) -> None:
-        self._health = health.model_dump(mode="json")
+        self._health = health
         self._changed_fields.add("health")
         self._usual = health.rejects.usual if health.rejects else None
         self._in_force = {

@@ -4,6 +4,7 @@ import { AlarmList } from "./alarm_list.js";
 import { Badge } from "./badge.js";
 import { alarmsOf, conditionOf, verdictOf } from "./condition.js";
 import { make, renderEach, setAttribute, setHidden, setText } from "./elements.js";
+import { FleetTable } from "./fleet_table.js";
 import { ago } from "./formats.js";
 import { RejectChart } from "./reject_chart.js";
 import { stationAddress } from "./route.js";
@@ -17,8 +18,9 @@ export class StationsView {
     this.summary = make("p", { class: "summary" });
     this.alarms = new AlarmList(say("stations.attention"));
     this.cards = make("div", { class: "cards" });
+    this.fleet = new FleetTable(line);
     this.none = make("div", { class: "panel", hidden: true }, make("h2", { text: say("stations.none") }), make("p", { text: say("stations.none_detail") }));
-    this.element = make("div", { class: "view" }, make("h1", { class: "unseen", text: this.title }), this.summary, this.none, this.alarms.element, this.cards);
+    this.element = make("div", { class: "view" }, make("h1", { class: "unseen", text: this.title }), this.summary, this.none, this.alarms.element, this.cards, this.fleet.element);
   }
 
   render() {
@@ -33,6 +35,7 @@ export class StationsView {
       (station) => new StationCard(station),
       (card, station) => card.render(station, this.line, siteShown(stations)),
     );
+    this.fleet.render(stations);
   }
 
   #summarise(stations) {

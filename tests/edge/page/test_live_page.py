@@ -12,7 +12,8 @@ from mosquitto import wait_until
 from replier import Replier
 
 from edge_inspect.edge.contract.commands import ThresholdChange
-from edge_inspect.edge.contract.health import RejectHealth, ShadowHealth, StageHealth
+from edge_inspect.edge.contract.health import DriftHealth, FrameCounts, RejectHealth, ShadowHealth, StageHealth
+from edge_inspect.edge.contract.messages import BundleReference
 
 HOSTILE = '<img src=x onerror="document.title=1">'
 FAILED = StageHealth(state="failed", seconds=9, progress=1, reason="no frame")
@@ -327,3 +328,32 @@ def test_a_display_without_login_shows_and_cannot_act(tmp_path: Path, live: Live
             assert page.locator(".commands button").count() == 0
     finally:
         other.close()
+
+
+def test_the_fleet_as_a_table_that_is_sorted(live: LivePage) -> None:
+    counts = FrameCounts(inspected=900, accepted=900, rejected=0, dropped=0)
+    for name, share, drift in (("fleet-1", 0.04, 0.1), ("fleet-2", 0.3, -0.9), ("fleet-3", 0.02, 0.2)):
+        rejects = RejectHealth(share=share, usual=0.05, evidence=1, limit=9)
+        bundle = BundleReference(name=f"bundle of {name}", digest=f"{name[-1]}" * 64)
+        warnings = ("score_drift",) if abs(drift) > 0.5 else ()
+        changes = {"rejects": rejects, "bundle": bundle, "frames": counts, "drift": DriftHealth(shift=drift, limit=0.5)}
+        live.station(name).begin("online", warnings=warnings, **changes)
+    with live.seen_by("vera") as page:
+        shows(page, ".fleet tr:has-text('fleet-2')", "bundle of fleet-2")
+        cells = texts(page, ".fleet tbody tr:has-text('fleet-2') td")
+        assert cells[1:5] == ["bundle of fleet-2", "2" * 12, "fp32", "0.5000"]
+        assert cells[6].startswith("30.0% (limit ") and cells[7] == "-0.90 (limit 0.50)"
+        assert cells[8] == "Scores have moved"
+        assert page.locator(".fleet tbody tr:has-text('fleet-2') .noticeable").count() == 3
+        assert texts(page, ".fleet tbody tr:has-text('fleet-1') td")[8] == "Good"
+
+        def order() -> list[str]:
+            return [name for name in texts(page, ".fleet tbody th") if "fleet-" in name]
+
+        page.locator(".fleet th button", has_text="Rejects").click()
+        assert order() == [f"plant/line1/fleet-{n}" for n in (3, 1, 2)]
+        page.locator(".fleet th button", has_text="Rejects").click()
+        assert order() == [f"plant/line1/fleet-{n}" for n in (2, 1, 3)]
+        assert page.locator(".fleet [aria-sort=descending]").inner_text().startswith("Rejects")
+        page.locator(".fleet th button", has_text="Bundle").click()
+        assert order() == [f"plant/line1/fleet-{n}" for n in (1, 2, 3)]

@@ -20,16 +20,17 @@ class ControlLimits(NamedTuple):
 
 
 @functools.lru_cache(maxsize=1024)
-def control_limits(usual: float, parts: int) -> ControlLimits | None:
+def control_limits(usual: float, parts: int, outside: float = OUTSIDE) -> ControlLimits | None:
     """Return the exact binomial limits of a p chart; `None` before the first part.
 
     With X rejects among `parts`, each with probability `usual`, the limits are the smallest numbers of rejects k with
-    P(X <= k) >= 0.001 and P(X <= k) >= 0.999, as shares (Montgomery, Introduction to Statistical Quality Control,
-    chapter 7; the binomial quantiles stand for the normal ones, which are wrong for few parts).
+    P(X <= k) >= outside / 2 and P(X <= k) >= 1 - outside / 2, as shares (Montgomery, Introduction to Statistical
+    Quality Control, chapter 7; the binomial quantiles stand for the normal ones, which are wrong for few parts).
 
     Args:
         usual: Usual share of rejects, between 0 and 1, both excluded.
         parts: Number of parts in the shift.
+        outside: Probability that a usual shift lies outside the limits, half on each side, at least 1e-12.
     """
     if parts < 1:
         return None
@@ -47,5 +48,5 @@ def control_limits(usual: float, parts: int) -> ControlLimits | None:
     )
     # Sums of exp() of logarithms, because the probabilities themselves become too small for floats.
     total = np.cumsum(np.exp(start + np.concatenate(([0.0], np.cumsum(ratios)))))
-    low, high = np.searchsorted(total, (OUTSIDE / 2, 1 - OUTSIDE / 2))
+    low, high = np.searchsorted(total, (outside / 2, 1 - outside / 2))
     return ControlLimits((first + int(low)) / parts, min(first + int(high), parts) / parts)

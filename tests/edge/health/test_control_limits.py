@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binom
 
-from edge_inspect.edge.page.control_limits import OUTSIDE, control_limits
+from edge_inspect.edge.health.control_limits import OUTSIDE, control_limits
 
 
 @given(usual=st.floats(0.0005, 0.95), parts=st.one_of(st.integers(1, 60), st.integers(1, 300_000)))

@@ -12,7 +12,7 @@ from station_parts import health, status
 
 from edge_inspect.edge.contract.health import Health
 from edge_inspect.edge.contract.messages import Defect, Verdict
-from edge_inspect.edge.page.received_messages import KINDS, LARGEST_BYTES, UnreadableMessage, read_message
+from edge_inspect.edge.contract.received_messages import KINDS, LARGEST_BYTES, UnreadableMessage, read_message
 
 MESSAGES = {"verdict": verdict(3), "defect": defect(verdict(3, ok=False), 5), "status": status(), "health": health()}
 ANYTHING: st.SearchStrategy[Any] = st.recursive(
