@@ -79,8 +79,8 @@ def test_every_command_shows_what_it_is_for() -> None:
         assert parser.description or command.startswith("edge-inspect command "), command
 
 
-def options_of_benchmarks() -> set[str]:
-    sources = [*(ROOT / "tests" / "benchmarks").glob("*.py")]
+def options_of_scripts(folder: str) -> set[str]:
+    sources = (ROOT / folder).glob("*.py")
     return {option for path in sources for option in re.findall(r'"(--[a-z-]+)"', path.read_text(encoding="utf-8"))}
 
 
@@ -90,13 +90,14 @@ def known_options() -> set[str]:
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_every_option_that_a_document_names_is_there(document: Path) -> None:
-    known, measuring = known_options(), options_of_benchmarks()
+    known = known_options()
+    scripts = {folder: options_of_scripts(folder) for folder in ("tests/benchmarks", "docs/examples")}
+    told = scripts["tests/benchmarks"] if document.name == "measurements.md" else set()
     unknown = [
         f"{code}: {option}"
         for code in codes(document)
         for option in OPTION.findall(code.text)
-        if option not in known
-        and not (option in measuring and ("tests/benchmarks/" in code.text or document.name == "measurements.md"))
+        if option not in known | told.union(*(scripts[folder] for folder in scripts if folder in code.text))
     ]
     assert unknown == []
 
