@@ -12,6 +12,8 @@ from edge_inspect.edge.program import add_json_option, say, write_json
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
     from edge_inspect.calibrate.teach.result import Taught
 
 SHOWN = 10
@@ -32,6 +34,13 @@ def add_teach(parser: argparse.ArgumentParser) -> None:
         "Example: calibrate teach bundles/bottle --labels /var/lib/edge-inspect-page/labels --out bundles/bottle-2; "
         "then load it on the station: edge-inspect command bundle bottle-2 --config config.yaml"
     )
+    add_teaching_options(parser)
+    add_json_option(parser)
+    parser.set_defaults(handler=_teach)
+
+
+def add_teaching_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that `calibrate teach` and `calibrate propose` share."""
     parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="the bundle to teach, a folder or a .zip")
     parser.add_argument(
         "--labels",
@@ -63,12 +72,21 @@ def add_teach(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="file whose first line is the passphrase of the private key (default: no passphrase)",
     )
-    add_json_option(parser)
-    parser.set_defaults(handler=_teach)
+
+
+def key_of(arguments: argparse.Namespace) -> Ed25519PrivateKey | None:
+    """Return the private key that `--key` and `--passphrase-file` name; `None` without `--key`.
+
+    Raises:
+        UsageError: The key or the passphrase cannot be read, or they do not belong together.
+    """
+    from edge_inspect.calibrate.signing import read_passphrase, read_private_key
+
+    passphrase = read_passphrase(arguments.passphrase_file) if arguments.passphrase_file else None
+    return read_private_key(arguments.key, passphrase) if arguments.key else None
 
 
 def _teach(arguments: argparse.Namespace) -> None:
-    from edge_inspect.calibrate.signing import read_passphrase, read_private_key
     from edge_inspect.calibrate.teach.labelled_parts import read_parts
     from edge_inspect.calibrate.teach.next_bundle import teach
     from edge_inspect.edge.bundle.bundle import open_bundle
@@ -80,8 +98,7 @@ def _teach(arguments: argparse.Namespace) -> None:
         )
     if arguments.prototypes is not None and arguments.what == "threshold":
         raise UsageError("--prototypes belongs to --what memory")
-    passphrase = read_passphrase(arguments.passphrase_file) if arguments.passphrase_file else None
-    key = read_private_key(arguments.key, passphrase) if arguments.key else None
+    key = key_of(arguments)
     parent = open_bundle(arguments.bundle)
     parts = read_parts(arguments.labels, parent.fit.bits, arguments.station)
     say(f"{len(parts.good)} parts labelled good, {len(parts.defects)} labelled defect, {parts.unsure} unsure")
