@@ -34,6 +34,7 @@ def run_phases(
     history = saved.history if saved is not None else History()
     if saved is not None:
         model.load_state_dict(saved.model)
+        say(f"{state.label}: resumes from the save after {history.steps} steps")
     for phase in phases:
         done = history.done(phase)
         if done == phase.steps:

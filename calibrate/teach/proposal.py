@@ -31,9 +31,8 @@ class Counts(NamedTuple):
     missed: int
 
     def __str__(self) -> str:
-        return (
-            f"{self.false_rejects} of {self.good} good parts rejected, {self.missed} of {self.defects} defects missed"
-        )
+        rejected = f"{self.false_rejects} of {self.good} good parts rejected"
+        return f"{rejected}, {self.missed} of {self.defects} defects missed"
 
 
 class Proposal(NamedTuple):

@@ -40,10 +40,10 @@ class _Section(BaseModel):
 class Resources(_Section):
     """The share of a machine that one product's task reserves while it runs."""
 
-    num_cpus: float = Field(1.0, gt=0, description="number of processors; the task computes with as many threads")
-    num_gpus: float = Field(0.0, ge=0, description="number of GPUs; 0.25 lets four tasks share one GPU")
+    num_cpus: float = Field(default=1.0, gt=0, description="number of processors; as many threads compute")
+    num_gpus: float = Field(default=0.0, ge=0, description="number of GPUs; 0.25 lets four tasks share one GPU")
     memory: Annotated[int, BeforeValidator(_read_memory)] | None = Field(
-        None, gt=0, description="memory to reserve, in bytes or as a text like 4 GB"
+        default=None, gt=0, description="memory to reserve, in bytes or as a text like 4 GB"
     )
 
     @field_validator("num_cpus", "num_gpus")

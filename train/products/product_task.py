@@ -1,4 +1,4 @@
-"""The task of one product: fit, bundle, evaluate, judge, sign and pack; or teach. It runs on any machine of the cluster.
+"""The task of one product: fit, bundle, evaluate, judge, sign and pack; or teach. It runs on any machine.
 
 Every step is a process of its own. A step whose result is there already is not repeated, and an interrupted training
 resumes from its last save. So the same task may be started again at any time, on any machine.
@@ -290,7 +290,7 @@ def _device(options: Options) -> list[str]:
 
 
 def _environment(settings: ProductSettings) -> dict[str, str]:
-    """Return the environment of a step: as many threads as the task has processors, and no GPU that it does not have."""
+    """Return the environment of a step: a thread for each processor of the task, and a GPU only if the task has one."""
     threads = str(max(1, int(settings.resources.num_cpus)))
     environment = {**os.environ, "OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
     if not settings.resources.num_gpus:

@@ -30,8 +30,8 @@ def render(rows: Sequence[ProductRow], file: str, *, running: bool) -> str:
     tiles = [(str(states[state]), state) for state in ("running", "waiting", *_ENDED) if states[state]]
     title = f"{states['done'] + states['proposed'] + states['kept']} of {len(rows)} products finished"
     standing = (
-        "The command is running, and rewrites this page as it goes. If the time below stands still, it was interrupted; "
-        "the same command continues."
+        "The command is running, and rewrites this page as it goes. If the time above stands still, it was "
+        "interrupted; the same command continues."
         if running
         else "The command has ended."
     )

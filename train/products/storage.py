@@ -192,5 +192,5 @@ def _rank(name: str) -> tuple[bool, str]:
     return PurePosixPath(name).name in _LAST, name
 
 
-def _said(error: OSError) -> str:
-    return error.strerror or str(error) or type(error).__name__
+def _said(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
