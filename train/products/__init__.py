@@ -7,6 +7,7 @@ storage.py           data and results in a shared folder or behind a URL
 record.py            what was made of which data, so that it is not made again
 cluster.py           the tasks on the cluster
 product_task.py      the task of one product, step by step
+machine_folder.py    the folders of a task on its machine
 child_run.py         runs a step in a child process
 child.py             the child process, which ends with its parent
 judgement.py         test pictures, judged by the bundle as a station would

@@ -139,6 +139,8 @@ class Cluster:
         try:
             found: Outcome = ray.get(reference)
         except ray.exceptions.RayTaskError as error:
+            if "No module named 'edge_inspect'" in str(error):
+                return Outcome(None, "edge-inspect is not installed on a machine of the cluster; install it there")
             return Outcome(None, "the task failed; this is a bug", tuple(str(error).splitlines()[-12:]))
         except ray.exceptions.RayError as error:
             first = str(error).splitlines()[0]

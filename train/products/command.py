@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from edge_inspect.train.products.product_row import ProductRow
     from edge_inspect.train.products.product_task import Order
 
-_PAGE_S = 2.0
+_PAGE_S = 5.0
 """Shortest time between two versions of the page."""
 
 
@@ -76,8 +76,11 @@ def _products(arguments: argparse.Namespace) -> None:
         if waiting:
             cluster = opened.enter_context(Cluster(arguments.address, arguments.cpus, arguments.retries))
             resources = {order.name: order.settings.resources for order in waiting}
-            if mistakes := cluster.check(resources):
+            mistakes = cluster.check(resources)
+            if mistakes and arguments.address is None:
                 raise ConfigurationError("\n  ".join([f"{arguments.file}: nothing was started", *mistakes]))
+            for mistake in mistakes:  # a machine may join the cluster at any time
+                say(f"warning: {mistake}; the task waits until one has them")
             opened.enter_context(_terminated_as_interrupted())
             try:
                 cluster.run(waiting, followed.show, followed.end)

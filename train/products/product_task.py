@@ -6,24 +6,22 @@ resumes from its last save. So the same task may be started again at any time, o
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
+import hashlib
 import io
 import json
 import os
 import shutil
-import tempfile
 import time
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from edge_inspect.edge.bundle.bundle import open_bundle
 from edge_inspect.edge.bundle.manifest import MANIFEST
-from edge_inspect.edge.errors import UsageError
 from edge_inspect.train.products.child_run import StepFailed, run_child, tail_of
 from edge_inspect.train.products.command_lines import sign_words, words_of
+from edge_inspect.train.products.machine_folder import emptied, locked, own_folder
 from edge_inspect.train.products.product_file import Options, ProductSettings
 from edge_inspect.train.products.record import RECORD, SHORT, Made, data_place
 from edge_inspect.train.products.storage import Storage, is_url, joined
@@ -31,8 +29,6 @@ from edge_inspect.train.products.storage import Storage, is_url, joined
 TRAIN, CALIBRATE = "edge_inspect.train.cli", "edge_inspect.calibrate.cli"
 JUDGE = "edge_inspect.train.products.judgement"
 LOG, RUN, METRICS, JUDGED, PROPOSAL = "log.txt", "run", "metrics.json", "judged.json", "proposal.json"
-LOCK_S = 60.0
-"""Longest wait for a process of a lost worker that still holds the product's folder."""
 SYNC_S = 5.0
 """Seconds between two looks for changed files that go to a remote storage."""
 
@@ -71,6 +67,11 @@ class Order(NamedTuple):
         """Place of the product's files."""
         return joined(self.out, self.name, self.digest[:SHORT])
 
+    @property
+    def local_name(self) -> str:
+        """Name under which a machine keeps what it has fetched for the task, and results that go to a URL."""
+        return f"{self.bundle}-{hashlib.sha256(self.out.encode()).hexdigest()[:SHORT]}"
+
 
 class Task:
     """The work on one product in its folder.
@@ -100,8 +101,8 @@ class Task:
         if self._remote is not None:
             self._tell("fetch", None)
             self._remote.fetch(self._work)
-        with tempfile.TemporaryDirectory(prefix="edge-inspect-products-") as scratch:
-            made = self._teach() if self._settings.teach is not None else self._train(Path(scratch))
+        with emptied(own_folder() / f"{self._order.local_name}.fetched") as scratch:
+            made = self._teach() if self._settings.teach is not None else self._train(scratch)
         self._put()
         Storage(joined(self._order.out, self._order.name)).write(RECORD, made.model_dump_json(indent=2).encode())
         return made
@@ -244,13 +245,15 @@ def run_order(order: Order, tell: Tell) -> Made:
         EdgeInspectError: Data or results cannot be read or written.
     """
     remote = is_url(order.work)
-    work = _own_folder() / order.bundle if remote else Path(order.cwd, order.work)
-    work.mkdir(parents=True, exist_ok=True)
-    with _locked(work / ".lock") as lock:
-        made = Task(order, work, tell, lock).run()
-    if remote:
-        shutil.rmtree(work)
-    return made
+    if not remote:
+        work = Path(order.cwd, order.work)
+        work.mkdir(parents=True, exist_ok=True)
+        with locked(work / ".lock") as lock:
+            return Task(order, work, tell, lock).run()
+    own = own_folder()
+    # The storage may have more than what a lost worker left on this machine, so the folder begins empty.
+    with locked(own / f"{order.local_name}.lock") as lock, emptied(own / order.local_name) as work:
+        return Task(order, work, tell, lock).run()
 
 
 def zipped(bundle: Path) -> bytes:
@@ -296,33 +299,3 @@ def _environment(settings: ProductSettings) -> dict[str, str]:
     if not settings.resources.num_gpus:
         environment["CUDA_VISIBLE_DEVICES"] = ""
     return environment
-
-
-def _own_folder() -> Path:
-    """Return the folder of this machine where results lie until they are copied to a remote storage."""
-    folder = Path(tempfile.gettempdir(), f"edge-inspect-products-{os.getuid()}")
-    folder.mkdir(mode=0o700, exist_ok=True)
-    if folder.stat().st_uid != os.getuid():
-        raise UsageError(f"{folder}: belongs to another user; remove it, or set TMPDIR")
-    return folder
-
-
-@contextlib.contextmanager
-def _locked(path: Path) -> Iterator[int]:
-    """Lock a folder, so that no process of a lost worker works in it too."""
-    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-    try:
-        waited = time.monotonic()
-        while True:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() - waited > LOCK_S:
-                    raise UsageError(
-                        f"{path.parent}: another process works in this folder; end it, or wait for it"
-                    ) from None
-                time.sleep(0.2)
-        yield handle
-    finally:
-        os.close(handle)

@@ -73,7 +73,7 @@ class Storage:
         return found
 
     def fetch(self, folder: Path) -> None:
-        """Copy all files into a local folder; those that are there with the same size are kept.
+        """Copy all files into a local folder, those that make a folder complete last.
 
         Raises:
             DataSetError: They cannot be read.
@@ -81,11 +81,7 @@ class Storage:
         try:
             listed = self._listed() if self._remote else {}
             for name in sorted(listed, key=_rank):
-                target = folder / name
-                if target.is_file() and target.stat().st_size == listed[name].get("size"):
-                    continue
-                target.parent.mkdir(parents=True, exist_ok=True)
-                write_atomically(target, self._remote.cat_file(f"{self._root}/{name}"))
+                write_atomically(folder / name, self._remote.cat_file(f"{self._root}/{name}"))
         except OSError as error:
             raise DataSetError(f"{self.place}: cannot be read: {_said(error)}") from error
 
@@ -102,9 +98,13 @@ class Storage:
         try:
             for path in sorted(_visible(folder), key=lambda path: _rank(path.name)):
                 name = path.relative_to(folder).as_posix()
-                state = (path.stat().st_size, path.stat().st_mtime_ns)
-                if sent.get(name) != state:
-                    self.write(name, path.read_bytes())
+                try:
+                    state = (path.stat().st_size, path.stat().st_mtime_ns)
+                    content = path.read_bytes() if sent.get(name) != state else None
+                except FileNotFoundError:  # the step has removed it meanwhile
+                    continue
+                if content is not None:
+                    self.write(name, content)
                     sent[name] = state
         except OSError as error:
             raise UsageError(f"{self.place}: cannot be written: {_said(error)}") from error

@@ -24,7 +24,7 @@ from edge_inspect.train.products.product_file import ProductSettings
 from edge_inspect.train.products.product_task import JUDGED, METRICS, RUN, Order, run_order, zipped
 from edge_inspect.train.products.record import digest_of, read_record
 
-SMALLEST = {"model": "rd", "memory": "off", "teacher": "embedded", "size": 64, "batch": 4, "steps": 60}
+SMALLEST = {"model": "rd", "memory": "off", "teacher": "embedded", "size": 64, "batch": 4, "steps": 16}
 PATIENCE = 240.0
 
 
