@@ -7,11 +7,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from edge_inspect.calibrate.teach.propose_options import add_propose
-
 from edge_inspect.calibrate.bundle_options import add_bundle, rate
 from edge_inspect.calibrate.key_options import add_keygen, add_sign
 from edge_inspect.calibrate.teach.options import add_teach
+from edge_inspect.calibrate.teach.propose_options import add_propose
 from edge_inspect.edge import __version__
 from edge_inspect.edge.cli import PRECISIONS
 from edge_inspect.edge.engines.registry import ENGINES, EVERYWHERE

@@ -11,10 +11,9 @@ import json
 import sys
 from collections.abc import Sequence
 
-from edge_inspect.calibrate.teach.propose_options import add_propose, check_propose
-
 from edge_inspect.calibrate.bundle_options import add_bundle, request_of
 from edge_inspect.calibrate.key_options import add_sign, read_signing_key
+from edge_inspect.calibrate.teach.propose_options import add_propose, check_propose
 from edge_inspect.edge.errors import EdgeInspectError, UsageError
 
 
