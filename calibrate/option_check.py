@@ -6,7 +6,6 @@ to standard output; an empty text says that a command line would be accepted.
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from collections.abc import Sequence
@@ -14,14 +13,8 @@ from collections.abc import Sequence
 from edge_inspect.calibrate.bundle_options import add_bundle, request_of
 from edge_inspect.calibrate.key_options import add_sign, read_signing_key
 from edge_inspect.calibrate.teach.propose_options import add_propose, check_propose
-from edge_inspect.edge.errors import EdgeInspectError, UsageError
-
-
-class _Parser(argparse.ArgumentParser):
-    """A parser that raises an error instead of ending the program."""
-
-    def error(self, message: str) -> None:  # type: ignore[override]
-        raise UsageError(message)
+from edge_inspect.edge.errors import EdgeInspectError
+from edge_inspect.train.products.command_lines import RaisingParser
 
 
 def mistake_in(words: Sequence[str]) -> str:
@@ -29,7 +22,7 @@ def mistake_in(words: Sequence[str]) -> str:
 
     Files that the command only reads when it runs, such as the checkpoint, are not looked for. Keys are read.
     """
-    parser = _Parser(add_help=False, allow_abbrev=False)
+    parser = RaisingParser(add_help=False, allow_abbrev=False)
     command, *rest = words
     {"bundle": add_bundle, "sign": add_sign, "propose": add_propose}[command](parser)
     try:

@@ -6,16 +6,18 @@ import argparse
 import contextlib
 import io
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from edge_inspect.edge.errors import EdgeInspectError, UsageError
 from edge_inspect.train.products.product_file import Options, ProductSettings
 
 _OF_PRODUCT = {"data", "category", "out", "json", "help", "key", "passphrase-file", "labels", "evidence"}
 """Options that other keys of the product set."""
+FILES = ("good", "defects", "group", "ignore", "look", "teacher-weights", "textures")
+"""Options of `edge-train fit` and `calibrate bundle` that name a file or folder; its content is part of the digest."""
 CHECKER = "edge_inspect.calibrate.option_check"
 """Module that checks command lines of `calibrate`. It runs in a process of its own: train does not import calibrate."""
 
@@ -66,17 +68,18 @@ def sign_words(product: ProductSettings) -> list[str]:
     return [f"--key={product.sign.key}", *locked]
 
 
-class _Parser(argparse.ArgumentParser):
+class RaisingParser(argparse.ArgumentParser):
     """A parser that raises an error instead of ending the program."""
 
     def error(self, message: str) -> None:  # type: ignore[override]
+        """Raise the parser's message as an error."""
         raise UsageError(message)
 
 
 def _check_fit(words: Sequence[str]) -> list[str]:
     from edge_inspect.train.fit_options import add_options, add_systems, check_options
 
-    parser = _Parser(add_help=False, allow_abbrev=False)
+    parser = RaisingParser(add_help=False, allow_abbrev=False)
     add_options(parser)
     add_systems(parser)
     try:
@@ -97,10 +100,12 @@ def _ask_calibrate(lines: Sequence[Sequence[str]]) -> list[str]:
     return [str(each) for each in json.loads(done.stdout)]
 
 
-def file_of(value: str) -> Path | None:
-    """Return the file or folder that an option's value names; `None` if it names none."""
-    for text in (value, value.removeprefix("table:").rpartition(":")[0]):
-        with contextlib.suppress(OSError, ValueError):
-            if text and Path(text).exists():
-                return Path(text)
-    return None
+def files_of(options: Options) -> list[str]:
+    """Return the paths and URLs of the files and folders that options name."""
+    found = []
+    for name, value in sorted(options.items()):
+        if (known := name.replace("_", "-")) in FILES and isinstance(value, str):
+            table = re.fullmatch(r"table:(.+):[^:]*", value) if known == "group" else None
+            if known != "group" or table:
+                found.append(table[1] if table else value)
+    return found

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from edge_inspect.edge.labels.store import LabelStore
-from edge_inspect.train.products.command_lines import file_of
-from edge_inspect.train.products.product_file import Options, ProductSettings
+from edge_inspect.train.products.command_lines import files_of
+from edge_inspect.train.products.product_file import ProductSettings
 from edge_inspect.train.products.storage import Storage, is_url, joined
 
 RECORD = "record.json"
@@ -83,7 +82,7 @@ def digest_of(product: ProductSettings) -> str:
     else:
         assert product.data is not None
         parts.append(_files(data_place(product.data, product.category)))
-        parts += [_files(value) for value in _named((product.fit, product.bundle))]
+        parts += [_files(place) for place in (*files_of(product.fit), *files_of(product.bundle))]
     if product.sign is not None:
         parts.append(_files(str(product.sign.key)))
     return hashlib.sha256(json.dumps([options, parts], sort_keys=True).encode()).hexdigest()
@@ -92,13 +91,6 @@ def digest_of(product: ProductSettings) -> str:
 def data_place(data: str, category: str) -> str:
     """Return the folder of a category, or the data's own folder if `category` is a dot."""
     return data if category == "." else joined(data, category)
-
-
-def _named(sections: Iterable[Options]) -> list[str]:
-    """Return the files and folders that options name."""
-    values = [value for options in sections for _, value in sorted(options.items())]
-    texts = [str(each) for value in values for each in (value if isinstance(value, list) else [value])]
-    return [text if is_url(text) else str(path) for text in texts if is_url(text) or (path := file_of(text))]
 
 
 def _files(place: str) -> list[Any]:

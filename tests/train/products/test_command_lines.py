@@ -4,11 +4,14 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from program_parsers import arguments_of
 
+from edge_inspect.calibrate.bundle_options import add_bundle
 from edge_inspect.calibrate.signing import make_keys
-from edge_inspect.train.products.command_lines import check_products, words_of
+from edge_inspect.train.fit_options import add_options
+from edge_inspect.train.products.command_lines import FILES, RaisingParser, check_products, files_of, words_of
 from edge_inspect.train.products.product_file import ProductSettings
 
 
@@ -16,6 +19,7 @@ def product(**keys: Any) -> ProductSettings:
     return ProductSettings.model_validate({"data": "DATA", "out": "results", **keys})
 
 
+@settings(deadline=None)
 @given(st.text(min_size=1), st.integers(), st.booleans(), st.lists(st.text(), max_size=3))
 def test_words_give_a_parser_the_same_values(text: str, number: int, switch: bool, several: list[str]) -> None:
     parser = argparse.ArgumentParser()
@@ -27,6 +31,27 @@ def test_words_give_a_parser_the_same_values(text: str, number: int, switch: boo
     options = {"text": text, "whole_number": number, "switch": switch, "each": several, "never": None}
     found = parser.parse_args(words_of(options))
     assert vars(found) == options
+
+
+def test_the_options_that_name_files_are_known() -> None:
+    named = set()
+    for add in (add_options, add_bundle):
+        add(parser := RaisingParser())
+        named |= {
+            action.option_strings[0][2:]
+            for action in arguments_of(parser)
+            if action.type is Path and action.option_strings
+        }
+    assert named - {"data", "out"} == set(FILES) - {"group"}  # which may name a table
+    options = {
+        "look": "a.yaml",
+        "teacher_weights": "s3://b",
+        "model": "memory",
+        "group": "table:t.csv:lot",
+        "good": None,
+    }
+    assert files_of(options) == ["t.csv", "a.yaml", "s3://b"]
+    assert files_of({"group": "name:(.*)-"}) == []
 
 
 def test_every_mistake_of_every_product_is_found_before_anything_starts(tmp_path: Path) -> None:

@@ -95,7 +95,7 @@ VALUES = st.recursive(
 )
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.dictionaries(st.sampled_from(["out", "defaults", "products", "more"]), VALUES, max_size=4))
 def test_any_file_is_read_or_refused_with_its_name(tmp_path: Path, whole: dict[str, Any]) -> None:
     try:
