@@ -20,7 +20,10 @@ RETRIES = 3
 """How often a task is repeated whose worker or machine was lost. A product's own mistakes are never repeated."""
 OBJECT_STORE = 100 * 2**20
 """Bytes of Ray's store for objects; tasks exchange a few numbers only."""
+STARTS = 3
+"""How often Ray is started; it waits for its servers for 30 s, which a busy machine may exceed."""
 CANCEL_S = 10.0
+"""Longest wait for tasks that are asked to end, before they are ended by force."""
 _TELL_S = 0.5
 
 
@@ -58,22 +61,25 @@ class Cluster:
         os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
         import ray
 
-        quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
-        try:
-            if self._address is None:
-                ray.init(
-                    address="local",
-                    num_cpus=self._cpus,
-                    include_dashboard=False,
-                    object_store_memory=OBJECT_STORE,
-                    **quiet,
-                )
-            else:
-                ray.init(address=self._address, **quiet)
-        except (ConnectionError, ValueError, RuntimeError, TimeoutError) as error:
-            where = "on this machine" if self._address is None else f"at --address {self._address}"
-            raise UsageError(f"no Ray cluster {where}: {str(error).splitlines()[0]}; ray status shows one") from error
+        options: dict[str, Any] = {"address": self._address}
+        if self._address is None:
+            options = {"address": "local", "num_cpus": self._cpus, "include_dashboard": False}
+            options["object_store_memory"] = OBJECT_STORE
+        for left in reversed(range(STARTS if self._address is None else 1)):
+            try:
+                ray.init(**options, log_to_driver=False, logging_level=logging.ERROR)
+                break
+            except Exception as error:  # Ray raises no narrower one if a busy machine starts its servers too slowly
+                ray.shutdown()
+                if not left:
+                    raise UsageError(self._refusal(error)) from error
         return self
+
+    def _refusal(self, error: Exception) -> str:
+        said = str(error).splitlines()[0] if str(error) else type(error).__name__
+        if self._address is None:
+            return f"Ray could not be started on this machine: {said}; try again when the machine is less busy"
+        return f"--address {self._address}: no Ray cluster can be reached: {said}; start one there with ray start"
 
     def __exit__(self, *_: object) -> None:
         import ray

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import json
 import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +27,7 @@ from edge_inspect.train.products.product_task import JUDGED, METRICS, RUN, Order
 from edge_inspect.train.products.record import digest_of, read_record
 
 SMALLEST = {"model": "rd", "memory": "off", "teacher": "embedded", "size": 64, "batch": 4, "steps": 16}
-PATIENCE = 240.0
+PATIENCE = 420.0
 
 
 def training_in(folder: Path) -> psutil.Process | None:
@@ -37,8 +39,18 @@ def training_in(folder: Path) -> psutil.Process | None:
     return None
 
 
+@contextlib.contextmanager
+def ended(process: subprocess.Popen[str]) -> Iterator[None]:
+    """End a process if the block fails."""
+    try:
+        yield
+    except BaseException:
+        process.terminate()
+        raise
+
+
 @pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="needs ray, of the extra [ray]")
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 def test_a_killed_worker_costs_only_what_was_not_saved_and_mistakes_end_no_other_product(
     data: Path, tmp_path: Path, program: list[str]
 ) -> None:
@@ -57,7 +69,7 @@ def test_a_killed_worker_costs_only_what_was_not_saved_and_mistakes_end_no_other
     file = tmp_path / "products.yaml"
     file.write_text(yaml.safe_dump(whole))
     command = [*program, "edge_inspect.train.cli", "products", str(file), "--cpus", "1"]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as running:
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as running, ended(running):
         saved = "killed/*/run/resume.safetensors"
         wait_until(lambda: running.poll() is not None or list(results.glob(saved)), PATIENCE)
         assert running.poll() is None, running.communicate()
