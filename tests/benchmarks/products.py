@@ -122,10 +122,11 @@ class Nodes:
         self.file, self.out, self.name = write_file(root, name, arguments), root / name, name
 
     def run(self, kills: int) -> table.Row:
-        cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+        cluster = Cluster()
+        add_node(cluster, 0)
         try:
             for _ in range(2):
-                cluster.add_node(num_cpus=1, include_dashboard=False)
+                add_node(cluster, 1)
             begun = time.monotonic()
             with subprocess.Popen(command(self.file, "--address", cluster.address)) as running:
                 saved = [self._kill(running, cluster, number) for number in range(kills)]
@@ -151,12 +152,23 @@ class Nodes:
                 name = Path(product).parents[1].name
                 if state.exists() and (state.parents[1] / "log.txt").read_text().count("--- fit:") == 1:
                     kill_node(child)
-                    cluster.add_node(num_cpus=1, include_dashboard=False)
+                    add_node(cluster, 1)
                     with safetensors.safe_open(state, "pt") as file:
                         steps = json.loads(file.metadata()["state"])["history"]["steps"]
                     print(f"kill {number + 1}: {name} after {steps} saved steps", file=sys.stderr)
                     return name, int(steps)
             time.sleep(0.05)
+
+
+def add_node(cluster: Any, cpus: int) -> None:
+    """Start a node; Ray gives its servers 30 s, which a busy machine may exceed."""
+    for left in reversed(range(5)):
+        try:
+            cluster.add_node(num_cpus=cpus, include_dashboard=False)
+            return
+        except Exception:  # Ray raises no narrower one
+            if not left:
+                raise
 
 
 def trainings(out: Path) -> list[psutil.Process]:
