@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,6 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from edge_inspect.edge.configuration.file import read_settings
 from edge_inspect.edge.errors import ConfigurationError
+from edge_inspect.train.products.storage import is_url
 
 OptionValue = bool | int | float | str | list[bool | int | float | str] | None
 Options = dict[str, OptionValue]
@@ -155,6 +157,8 @@ def read_products(path: Path) -> dict[str, ProductSettings]:
     for name, product in whole.products.items():
         if (out := product.out or whole.out) is None:
             mistakes.append(f"products.{name}.out: is missing; give out at the top of the file")
+        elif not is_url(out):
+            out = os.path.abspath(out)  # tasks on other machines start in other folders
         if product.data is None and product.teach is None:
             mistakes.append(f"products.{name}.data: is missing (folder of categories, or its URL)")
         products[name] = product.model_copy(update={"out": out})

@@ -21,7 +21,12 @@ WHOLE: dict[str, Any] = {
     },
     "products": {
         "bottle": {"category": "bottle"},
-        "can": {"data": "s3://plant/can", "fit": {"steps": 20}, "resources": {"num_gpus": 0.25}, "out": "elsewhere"},
+        "can": {
+            "data": "s3://plant/can",
+            "fit": {"steps": 20},
+            "resources": {"num_gpus": 0.25},
+            "out": "s3://elsewhere",
+        },
         "lid": None,
     },
 }
@@ -44,9 +49,9 @@ def test_a_product_has_the_defaults_and_in_sections_key_by_key(tmp_path: Path) -
     found = read(tmp_path, WHOLE)
     assert [*found] == ["bottle", "can", "lid"]
     bottle, can, lid = found.values()
-    assert (bottle.data, bottle.category, bottle.out) == ("DATA", "bottle", "results")
+    assert (bottle.data, bottle.category, bottle.out) == ("DATA", "bottle", str(Path("results").absolute()))
     assert bottle.fit == lid.fit == {"model": "memory", "steps": 10}
-    assert (can.data, can.fit, can.out) == ("s3://plant/can", {"model": "memory", "steps": 20}, "elsewhere")
+    assert (can.data, can.fit, can.out) == ("s3://plant/can", {"model": "memory", "steps": 20}, "s3://elsewhere")
     assert can.resources.model_dump() == {"num_cpus": 2, "num_gpus": 0.25, "memory": 4_000_000_000}
     assert str(can.sign.key if can.sign else None) == "key.pem"
 
