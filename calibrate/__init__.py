@@ -3,6 +3,8 @@
 The command, and the bundle as a whole:
     cli.py                the command `calibrate` and its subcommands
     bundle_options.py     the options of `bundle`
+    key_options.py        the options of `keygen` and `sign`
+    option_check.py       checks command lines for `edge-train products`
     bundling.py           `bundle`, from the checkpoint to the written bundle
     pictures.py           the pictures that it is made from
     manifest.py           the manifest, completed step by step

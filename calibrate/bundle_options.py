@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edge_inspect.edge.program import say, seed
+
+if TYPE_CHECKING:
+    from edge_inspect.calibrate.bundling import Request
 
 
 def rate(text: str) -> float | None:
@@ -105,31 +109,27 @@ def add_bundle(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(handler=_bundle)
 
 
-def _bundle(arguments: argparse.Namespace) -> None:
-    from edge_inspect.calibrate.bundling import Request, make_bundle
+def request_of(arguments: argparse.Namespace) -> Request:
+    """Return what the parsed command line asks for."""
+    from edge_inspect.calibrate.bundling import Request
     from edge_inspect.calibrate.networks import Search
     from edge_inspect.calibrate.precisions.damage import Budget
 
-    bundle = make_bundle(
-        Request(
-            run=arguments.run,
-            good=arguments.good,
-            out=arguments.out,
-            defects=arguments.defects,
-            false_reject_rate=arguments.false_reject_rate,
-            calibration_images=arguments.calibration_images,
-            seed=arguments.seed,
-            search=Search(
-                Budget(
-                    arguments.budget_auroc,
-                    arguments.budget_aupro,
-                    arguments.budget_rank,
-                    arguments.budget_verdicts,
-                ),
-                arguments.search_seconds,
-                arguments.sensitivity,
-            ),
-        ),
-        say,
+    budget = Budget(arguments.budget_auroc, arguments.budget_aupro, arguments.budget_rank, arguments.budget_verdicts)
+    return Request(
+        run=arguments.run,
+        good=arguments.good,
+        out=arguments.out,
+        defects=arguments.defects,
+        false_reject_rate=arguments.false_reject_rate,
+        calibration_images=arguments.calibration_images,
+        seed=arguments.seed,
+        search=Search(budget, arguments.search_seconds, arguments.sensitivity),
     )
+
+
+def _bundle(arguments: argparse.Namespace) -> None:
+    from edge_inspect.calibrate.bundling import make_bundle
+
+    bundle = make_bundle(request_of(arguments), say)
     say(f"{bundle.path}: {', '.join(bundle.manifest.precisions)}; a station runs {bundle.manifest.preferred}")

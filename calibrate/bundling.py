@@ -101,7 +101,7 @@ def make_bundle(request: Request, say: Callable[[str], None]) -> Bundle:
 
 
 def _make_bundle(request: Request, say: Callable[[str], None]) -> Bundle:
-    _check(request)
+    check_request(request)
     good = list_good(request.good)
     defects = list_defects(request.defects) if request.defects is not None else {}
     about, model = checkpoint.load(request.run)
@@ -147,7 +147,13 @@ def _make_bundle(request: Request, say: Callable[[str], None]) -> Bundle:
     return bundle
 
 
-def _check(request: Request) -> None:
+def check_request(request: Request) -> None:
+    """Check the settings; pictures and checkpoint are not looked at.
+
+    Raises:
+        UsageError: A setting is out of range.
+        BundleError: `out` exists already.
+    """
     if request.false_reject_rate is not None and not 0 < request.false_reject_rate < 1:
         raise UsageError(f"--false-reject-rate {request.false_reject_rate} must lie between 0 and 1")
     if request.calibration_images < 1:

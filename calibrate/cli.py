@@ -8,7 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edge_inspect.calibrate.bundle_options import add_bundle, rate
+from edge_inspect.calibrate.key_options import add_keygen, add_sign
 from edge_inspect.calibrate.teach.options import add_teach
+from edge_inspect.calibrate.teach.propose_options import add_propose
 from edge_inspect.edge import __version__
 from edge_inspect.edge.cli import PRECISIONS
 from edge_inspect.edge.engines.registry import ENGINES, EVERYWHERE
@@ -34,8 +36,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     _add_diff(commands.add_parser("diff", help="say what changed between two bundles, and which verdicts change"))
     _add_threshold(commands.add_parser("threshold", help="make the next bundle, with thresholds from the line's parts"))
     add_teach(commands.add_parser("teach", help="make the next bundle, taught by labelled parts"))
-    _add_keygen(commands.add_parser("keygen", help="make the keys that bundles are signed with"))
-    _add_sign(commands.add_parser("sign", help="sign a bundle"))
+    add_propose(commands.add_parser("propose", help="teach, and keep the next bundle only if it is no worse"))
+    add_keygen(commands.add_parser("keygen", help="make the keys that bundles are signed with"))
+    add_sign(commands.add_parser("sign", help="sign a bundle"))
     return run_command(parser, argv)
 
 
@@ -284,66 +287,6 @@ def _threshold(arguments: argparse.Namespace) -> None:
         },
         arguments.json,
     )
-
-
-def _add_passphrase(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--passphrase-file",
-        type=Path,
-        metavar="FILE",
-        help="file whose first line is the passphrase that protects the private key (default: no passphrase)",
-    )
-
-
-def _add_keygen(parser: argparse.ArgumentParser) -> None:
-    parser.description = (
-        "Makes a pair of Ed25519 keys. The private key signs bundles. It stays where bundles are made, and only its "
-        "owner can read it. The public key goes to every box: with `bundles: {public_keys: [FILE]}` in its "
-        "configuration, a box accepts only bundles signed with the matching private key. Existing keys are never "
-        "overwritten."
-    )
-    parser.epilog = "Example: calibrate keygen --out keys; calibrate sign bundles/bottle --key keys/signing-key.pem"
-    parser.add_argument(
-        "--out",
-        type=Path,
-        required=True,
-        metavar="DIR|FILE",
-        help="folder for signing-key.pem and signing-key.pub.pem; or NAME.pem, and NAME.pub.pem is written beside it",
-    )
-    _add_passphrase(parser)
-    parser.set_defaults(handler=_keygen)
-
-
-def _keygen(arguments: argparse.Namespace) -> None:
-    from edge_inspect.calibrate.signing import make_keys, read_passphrase
-
-    pair = make_keys(arguments.out, read_passphrase(arguments.passphrase_file) if arguments.passphrase_file else None)
-    say(f"{pair.private}: private key {pair.id}; keep it here, and a copy of it in a safe place")
-    say(f"{pair.public}: public key {pair.id}; copy it to every box and name it in bundles.public_keys")
-
-
-def _add_sign(parser: argparse.ArgumentParser) -> None:
-    parser.description = (
-        "Signs a bundle, a folder or a .zip, after checking every file. The signature is written to manifest.sig "
-        "beside manifest.yaml. Signing again replaces it. Copies of the bundle, packed or unpacked, stay signed."
-    )
-    parser.epilog = "Example: calibrate sign bundles/bottle --key keys/signing-key.pem"
-    parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="bundle to sign, a folder or a .zip")
-    parser.add_argument("--key", type=Path, required=True, metavar="FILE", help="private key made by calibrate keygen")
-    _add_passphrase(parser)
-    parser.set_defaults(handler=_sign)
-
-
-def _sign(arguments: argparse.Namespace) -> None:
-    from edge_inspect.calibrate.signing import is_open_to_others, read_passphrase, read_private_key, sign_bundle
-    from edge_inspect.edge.bundle.signature import key_id
-
-    passphrase = read_passphrase(arguments.passphrase_file) if arguments.passphrase_file else None
-    key = read_private_key(arguments.key, passphrase)
-    if is_open_to_others(arguments.key):
-        say(f"warning: others may read {arguments.key}; chmod 600 {arguments.key}")
-    bundle = sign_bundle(arguments.bundle, key)
-    say(f"{bundle.path}: signed with key {key_id(key.public_key())}; calibrate verify --public-key FILE checks it")
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ EXTRAS = {
     **dict.fromkeys(("torch", "torchvision", "timm", "safetensors", "onnx", "onnxscript", "scipy", "tqdm"), "train"),
     "amqtt": "demo",
     **dict.fromkeys(("starlette", "uvicorn", "h11"), "page"),
+    **dict.fromkeys(("ray", "fsspec"), "ray"),
     "google": "sparkplug",
     "gpiod": "gpio",
     "harvesters": "genicam",

@@ -15,7 +15,7 @@ DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs
 PROGRAMS = ("edge-inspect", "edge-train", "calibrate")
 TOOLS = (
     *("apt", "apt-get", "cp", "curl", "for", "git", "journalctl", "ls", "make", "mkdir", "mosquitto"),
-    *("mosquitto_pub", "mosquitto_sub", "node", "npm", "pip", "pre-commit", "python", "python3", "ruff", "sudo"),
+    *("mosquitto_pub", "mosquitto_sub", "node", "npm", "pip", "pre-commit", "python", "python3", "ray", "ruff", "sudo"),
     *("rabbitmqctl", "sudoedit", "sysctl", "systemctl", "systemd-analyze", "systemd-creds", "torchrun", "usermod"),
 )
 """Every other program that the documents call. Code that begins with one of these is a command."""

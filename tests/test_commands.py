@@ -33,6 +33,8 @@ NOT_RUN = {
     "edge-inspect demo": "the same",
     "edge-inspect page-user": "asks for a password on a terminal; tests/edge/page/test_user_command.py has one",
     "edge-inspect command bundle bottle --digest": "needs a web server; tests/edge/station/test_bundle_pull.py has one",
+    "edge-train products": "trains many products; tests/train/products/test_products.py runs it",
+    "ray start": "starts servers that stay",
     "calibrate teach": "learns from labels that people have given; tests/calibrate/teach/test_teach.py runs it",
     "make test": "runs all tests",
     "make lint": "looks at the whole repository",
@@ -91,6 +93,7 @@ CODE_OF_OTHERS = {
     "docs/cameras.md": ["aravis:"],
     "docs/jetson.md": ["[Service]"],
     "docs/page.md": ["<site>.<line>"],
+    "docs/training.md": ["[Service]", "[Timer]"],
     "docs/tutorial.md": ["edge-inspect/v1/"],
 }
 """Indented blocks that are neither commands nor YAML: how they begin. docs/methods.md has formulas in them."""

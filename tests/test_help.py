@@ -24,6 +24,7 @@ OTHERS = {
     *("--wheel-dir", "--no-index", "--find-links", "--force-reinstall", "--no-deps"),  # of pip too
     *("--list-devices", "--list-formats-ext"),  # of v4l2-ctl
     "--now",  # of systemctl
+    "--head",  # of ray start
     "--card",  # of the tests in tests/kernels
 }
 """Options of other programs that the documents and messages name."""

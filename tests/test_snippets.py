@@ -26,6 +26,7 @@ from edge_inspect.edge.contract.messages import Defect, Status, Verdict
 from edge_inspect.edge.errors import ConfigurationError
 from edge_inspect.edge.page.settings import PageSettings
 from edge_inspect.train.area_files import read_areas
+from edge_inspect.train.products.product_file import read_products
 
 SYSTEMD = ROOT / "systemd"
 SETTINGS: dict[str, type[BaseModel]] = {
@@ -167,6 +168,10 @@ EACH_DOCUMENT = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: 
 def test_a_block_of_a_configuration_is_read(document: Path, tmp_path: Path) -> None:
     for block in blocks(document):
         if block.text.startswith(OF_PROMETHEUS):
+            continue
+        if block.text.startswith("out: "):
+            (tmp_path / "products.yaml").write_text(block.text)
+            assert read_products(tmp_path / "products.yaml")
             continue
         if "polygon:" in block.text:
             (tmp_path / "regions.yaml").write_text(block.text)

@@ -1,11 +1,13 @@
 """The command `edge-train`: data sets, training, metrics and reports.
 
 The command:
-    cli.py                `edge-train fit`, `evaluate`, `regions` and `teacher`
+    cli.py                `edge-train fit`, `evaluate`, `products`, `regions` and `teacher`
     fit_options.py        the options of `fit`
+    asked_fit.py          the fit that the options ask for
     launch.py             several categories, shared among processes
     device.py             the device that computes, and its precision
     progress.py           progress of long steps
+    products/             `products`: many products on a Ray cluster
 
 Pictures:
     layouts.py            how data sets are laid out on disk

@@ -13,6 +13,7 @@ from edge_inspect.edge.errors import CheckFailed, EdgeInspectError, UsageError
 from edge_inspect.edge.frame.fit_modes import DEPTHS
 from edge_inspect.edge.program import add_json_option, run_command, say, seed, write_json
 from edge_inspect.train.fit_options import LazyParser, add_options, add_systems, read_settings
+from edge_inspect.train.products.command import add_products
 
 # Modules that may not be installed are imported only inside the handlers, where run_command reports a missing one.
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     fit.set_defaults(handler=_fit)
     fit.later = add_systems
     _add_evaluate(commands.add_parser("evaluate", help="measure a checkpoint on a test split"))
+    add_products(commands.add_parser("products", help="train many products, and make their bundles, on a Ray cluster"))
     _add_regions(commands.add_parser("regions", help="draw where to look and what to ignore, in a browser"))
     _add_teacher(commands.add_parser("teacher", help="make the compact teacher that ships with the program"))
     return run_command(parser, argv)

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import re
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edge_inspect.edge.errors import UsageError
 from edge_inspect.edge.frame.fit_modes import DEPTHS, MODES, MOST_TILES, OVERLAP
-from edge_inspect.edge.program import say, seed
-from edge_inspect.train.place_options import add_place_options, learn_alignment, parse_box
+from edge_inspect.edge.program import seed
+from edge_inspect.train.place_options import NO_ALIGNMENT, add_place_options, learn_alignment
 
 # Modules that may not be installed are imported only inside the handlers, where run_command reports a missing one.
 if TYPE_CHECKING:
@@ -239,14 +237,42 @@ one of half width), where progress.html is. RUN itself then holds the system tha
     parser.add_argument(
         "--cache-gb", type=float, default=4.0, metavar="GB", help="memory for cached teacher features (default 4)"
     )
+    parser.add_argument(
+        "--save-seconds",
+        type=float,
+        default=60.0,
+        metavar="S",
+        help="seconds between saves, from which an interrupted training resumes (default 60)",
+    )
 
 
-def read_settings(arguments: argparse.Namespace, category: str, out: Path) -> TrainingSettings:
-    """Return the settings of one training that the command line asks for.
+def check_options(arguments: argparse.Namespace) -> None:
+    """Check the options as far as that needs neither pictures nor weights.
 
     Raises:
         UsageError: An option has a value that it cannot have.
     """
+    from edge_inspect.train.asked_fit import asked_fit
+    from edge_inspect.train.training import check_settings
+
+    if arguments.align == NO_ALIGNMENT:
+        learn_alignment(arguments, ".")  # without an alignment, this only checks the options
+    check_settings(read_settings(arguments, ".", arguments.out, asked_fit(arguments)))
+
+
+def read_settings(arguments: argparse.Namespace, category: str, out: Path, fit: Fit | None = None) -> TrainingSettings:
+    """Return the settings of one training that the command line asks for.
+
+    Args:
+        arguments: The parsed command line.
+        category: Product to train for.
+        out: Folder of the checkpoint.
+        fit: How frames are fitted; by default the options say so, with the training pictures.
+
+    Raises:
+        UsageError: An option has a value that it cannot have.
+    """
+    from edge_inspect.train.asked_fit import parse_fit
     from edge_inspect.train.augmentation import Augmentation
     from edge_inspect.train.launch import own_device
     from edge_inspect.train.settings import TrainingSettings
@@ -260,7 +286,7 @@ def read_settings(arguments: argparse.Namespace, category: str, out: Path) -> Tr
         memory=_parse_memory(arguments.memory),
         teacher=arguments.teacher,
         teacher_weights=arguments.teacher_weights,
-        fit=_parse_fit(arguments, category),
+        fit=parse_fit(arguments, category) if fit is None else fit,
         steps=arguments.steps,
         recipe=arguments.recipe,
         batch=arguments.batch,
@@ -275,6 +301,7 @@ def read_settings(arguments: argparse.Namespace, category: str, out: Path) -> Tr
         precision=arguments.precision,
         cache_gb=arguments.cache_gb,
         budget_ms=arguments.budget_ms,
+        save_seconds=arguments.save_seconds,
     )
 
 
@@ -289,46 +316,3 @@ def _parse_memory(text: str) -> int:
 def _system_options(arguments: argparse.Namespace) -> dict[str, str]:
     given = {name.removeprefix(OPTION): value for name, value in vars(arguments).items() if name.startswith(OPTION)}
     return {name: value for name, value in given.items() if value is not None}
-
-
-def _parse_fit(arguments: argparse.Namespace, category: str) -> Fit:
-    """Return the fit that was asked for; a size or tiles that were not named are taken from the training pictures."""
-    from edge_inspect.edge.frame.fit import Fit, parse_size
-    from edge_inspect.edge.frame.images import read_image
-    from edge_inspect.edge.frame.tiles import grid_for
-    from edge_inspect.edge.text import clean
-    from edge_inspect.train.area_files import read_areas
-    from edge_inspect.train.datasets import Category
-    from edge_inspect.train.input_size import SIDE, input_size
-
-    auto = arguments.size == "auto"
-    width, height = (SIDE, SIDE) if auto else parse_size(arguments.size)
-    overlap = OVERLAP if arguments.overlap is None else arguments.overlap
-    region, bits = parse_box("--region", arguments.region), arguments.bits
-    areas = read_areas(arguments.look, arguments.ignore)
-    if (alignment := learn_alignment(arguments, category)) is not None and region is None:
-        region = alignment.part  # beside the part lies what another pose brings into the frame
-    fit = Fit(width, height, arguments.fit, region, arguments.grey, overlap=overlap, bits=bits, areas=areas)
-    fit = replace(fit, alignment=alignment)
-    if fit.mode != "tile":
-        if arguments.tiles is not None or arguments.overlap is not None:
-            raise UsageError(f"--tiles and --overlap belong to --fit tile, not to --fit {fit.mode}")
-        if auto and fit.mode != "crop":
-            width, height = input_size(Category.open(arguments.data, category).train_images(), fit)
-            say(f"the network's input is {width}x{height} pixels; --size names another")
-        return replace(fit, width=width, height=height)
-    if arguments.tiles not in (None, "auto"):
-        return replace(fit, tiles=_parse_tiles(arguments.tiles))
-    first = Category.open(arguments.data, category).train_images()[0]
-    _, _, region_w, region_h = fit.region_of(read_image(first, fit.bits))
-    columns, rows = grid_for((region_w, region_h), (width, height), overlap)
-    seen = f"{region_w}x{region_h} pixels to inspect"
-    say(f"{columns}x{rows} tiles of {width}x{height}, as {clean(first.name)} has {seen}")
-    return replace(fit, tiles=(columns, rows))
-
-
-def _parse_tiles(text: str) -> tuple[int, int]:
-    match = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", text)
-    if match is None:
-        raise UsageError(f"--tiles {text}: is neither auto nor COLUMNSxROWS like 3x1")
-    return int(match[1]), int(match[2])

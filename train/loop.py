@@ -18,16 +18,23 @@ from edge_inspect.train.journal import History, Journal
 from edge_inspect.train.phase import DECAY, Phase, Schedule, settle
 from edge_inspect.train.progress import Progress
 from edge_inspect.train.resume import ResumeState
+from edge_inspect.train.settings import SAVE_SECONDS
 
-SAVE_EVERY_S = 60.0
 
-
-def run_phases(model: Network, phases: list[Phase], recipe: str, state: ResumeState, journal: Journal) -> History:
+def run_phases(
+    model: Network,
+    phases: list[Phase],
+    recipe: str,
+    state: ResumeState,
+    journal: Journal,
+    save_seconds: float = SAVE_SECONDS,
+) -> History:
     """Run the phases that are not finished, from where an interrupted training stopped; return the whole history."""
     saved = state.load()
     history = saved.history if saved is not None else History()
     if saved is not None:
         model.load_state_dict(saved.model)
+        say(f"{state.label}: resumes from the save after {history.steps} steps")
     for phase in phases:
         done = history.done(phase)
         if done == phase.steps:
@@ -45,7 +52,7 @@ def run_phases(model: Network, phases: list[Phase], recipe: str, state: ResumeSt
             saved.restore(optimizer)
         history.seconds += time.perf_counter() - started
         schedule = settle if recipe == DECAY else phase.schedule
-        _run_phase(model, phase, schedule, optimizer, history, state, journal)
+        _run_phase(model, phase, schedule, optimizer, history, state, journal, save_seconds)
     model.eval()
     return history
 
@@ -58,6 +65,7 @@ def _run_phase(
     history: History,
     state: ResumeState,
     journal: Journal,
+    save_seconds: float,
 ) -> None:
     material = phase.material
     losses = history.losses.setdefault(phase.name, [])
@@ -83,7 +91,7 @@ def _run_phase(
             history.seconds += time.perf_counter() - started
             history.waited += material.waited - waited
             progress.step(len(steps), f"loss {losses[-1]:.4f}")
-            if time.monotonic() - saved > SAVE_EVERY_S:
+            if time.monotonic() - saved > save_seconds:
                 state.save(model, optimizer, history)
                 journal.write(model, history)
                 saved = time.monotonic()

@@ -16,6 +16,8 @@ from edge_inspect.train.phase import DECAY
 AUTO = "auto"
 """The model that `train.auto` chooses."""
 
+SAVE_SECONDS = 60.0
+
 STUDENT = "rd"
 """The student that it may choose."""
 
@@ -48,6 +50,7 @@ class TrainingSettings:
         precision: `float32`, `bfloat16`, or `auto`: bfloat16 if the processor multiplies it in hardware.
         cache_gb: Memory for the teacher's features in gigabytes; if they need more, each step computes them anew.
         budget_ms: With the model `auto`: the most milliseconds that a picture may take on this box.
+        save_seconds: Seconds between saves, from which an interrupted training resumes.
     """
 
     data: Path
@@ -73,11 +76,12 @@ class TrainingSettings:
     precision: str = "auto"
     cache_gb: float = 4.0
     budget_ms: float | None = None
+    save_seconds: float = SAVE_SECONDS
 
     def decisive(self) -> dict[str, Any]:
         """Return the settings that decide the result, except the pictures, the teacher's weights and `options`."""
         fields = dataclasses.asdict(self)
-        for left_out in ("out", "data", "device", "cache_gb", "teacher_weights", "textures", "options"):
+        for left_out in ("out", "data", "device", "cache_gb", "teacher_weights", "textures", "options", "save_seconds"):
             fields.pop(left_out)
         fields["fit"] = self.fit.as_dict()
         if (alignment := self.fit.alignment) is not None:

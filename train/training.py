@@ -54,7 +54,7 @@ def fit(settings: TrainingSettings) -> Checkpoint:
         DataSetError: The pictures are missing.
         CheckpointError: The teacher's weights are missing.
     """
-    _check(settings)
+    check_settings(settings)
     if settings.model == AUTO:
         return fit_auto(settings, fit)
     system = system_of(settings.model)
@@ -153,7 +153,7 @@ def fit(settings: TrainingSettings) -> Checkpoint:
     )
     examples = Examples(held or learn_from, settings.fit, settings.foreground)
     journal = Journal(settings.out, about, phases, examples)
-    history = run_phases(model, phases, settings.recipe, state, journal)
+    history = run_phases(model, phases, settings.recipe, state, journal, settings.save_seconds)
     started = time.perf_counter()
     unseen = functools.cache(
         lambda: TrialPictures.load(held or learn_from, settings.fit, settings.foreground, learned=not held)
@@ -213,7 +213,12 @@ def _counting(fit: Fit, count: int) -> NDArray[np.bool_] | None:
     return np.resize(tiles, (count, *tiles.shape[1:]))
 
 
-def _check(settings: TrainingSettings) -> None:
+def check_settings(settings: TrainingSettings) -> None:
+    """Check the settings; pictures and weights are not looked at.
+
+    Raises:
+        UsageError: A setting cannot be used, or `out` holds a finished checkpoint or is a file.
+    """
     if (settings.out / checkpoint.DESCRIPTION).exists():
         raise UsageError(f"{settings.out}: holds a finished checkpoint; give another --out or remove it")
     if settings.out.exists() and not settings.out.is_dir():
@@ -232,6 +237,8 @@ def _check(settings: TrainingSettings) -> None:
         raise UsageError(f"--recipe {settings.recipe}: there are {', '.join(RECIPES)}")
     if (settings.steps is not None and settings.steps < 1) or settings.batch < 2:
         raise UsageError("--steps must be at least 1, and --batch at least 2 (BatchNorm needs two pictures)")
+    if not settings.save_seconds >= 0:
+        raise UsageError(f"--save-seconds {settings.save_seconds:g}: must be at least 0")
     if not 0 <= (settings.hold_out or 0) < 1 or not 0 < settings.learning_rate < float("inf"):
         raise UsageError("--hold-out must be at least 0 and below 1, and --learning-rate above 0 and finite")
 

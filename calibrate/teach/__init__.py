@@ -1,6 +1,10 @@
-"""The next bundle, taught by labelled parts: `calibrate teach`. Only a student needs torch, and only a memory onnx.
+"""The next bundle, taught by labelled parts: `calibrate teach` and `propose`.
+
+Only a student needs torch, and only a memory onnx.
 
 options.py           the options of the command, and what it prints
+propose_options.py   the options of `calibrate propose`, and what it runs
+proposal.py          the next bundle, kept only if it is no worse on the labelled parts
 labelled_parts.py    the labelled parts, from the store of labels or from a folder
 next_bundle.py       from the labelled parts to the next bundle
 memory.py            the memory grows by what labelled good parts show

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -14,6 +15,10 @@ from edge_inspect.edge.text import clean
 
 STORE = "labels.db"
 """File by which the folder of a label store is recognised."""
+
+
+class NoParts(UsageError):
+    """No part is labelled good or defect."""
 
 
 class LabelledPart(NamedTuple):
@@ -71,16 +76,20 @@ class LabelledParts(NamedTuple):
         return [*self.good, *self.defects]
 
 
-def read_parts(folder: Path, bits: int | None, station: str | None = None) -> LabelledParts:
+def read_parts(
+    folder: Path, bits: int | None, station: str | None = None, since: datetime | None = None
+) -> LabelledParts:
     """Return the labelled parts of a folder.
 
     Args:
         folder: Folder of a label store, or folder in the plain layout: good/, defects/, defects/KIND/.
         bits: See `read_image`.
         station: Only labels of this station, as site/line/station; `None`: labels of all stations.
+        since: Only labels given since then; `None`: all labels.
 
     Raises:
-        UsageError: The folder is neither, or no part in it is labelled good or defect.
+        NoParts: No part in the folder is labelled good or defect.
+        UsageError: The folder is neither, or is no label store although a station or a time is given.
         LabelError: The store cannot be read.
     """
     if not folder.is_dir():
@@ -89,9 +98,11 @@ def read_parts(folder: Path, bits: int | None, station: str | None = None) -> La
             "good/ and defects/"
         )
     if (folder / STORE).is_file():
-        listed, unsure = _of_store(folder, station)
+        listed, unsure = _of_store(folder, station, since)
     elif station is not None:
         raise UsageError(f"--station {clean(station)}: {clean(folder)} is no label store; leave --station out")
+    elif since is not None:
+        raise UsageError(f"--since: {clean(folder)} is no label store, which alone knows times; leave --since out")
     else:
         listed, unsure = _of_folders(folder), 0
     parts, broken = [], []
@@ -112,7 +123,8 @@ def read_parts(folder: Path, bits: int | None, station: str | None = None) -> La
     found = LabelledParts(kept_good, kept_defects, unsure, broken)
     if not found.all:
         where = "" if station is None else f" of {clean(station)}"
-        raise UsageError(
+        where += "" if since is None else f" since {since:%Y-%m-%d %H:%M} UTC"
+        raise NoParts(
             f"--labels {clean(folder)}: holds no part{where} that is labelled good or defect and whose picture can be "
             "used; label some parts first"
         )
@@ -135,9 +147,9 @@ def _distinct(parts: Sequence[LabelledPart]) -> dict[str, LabelledPart]:
 _Listed = list[tuple[str, Literal["good", "defect"], Path, str]]
 
 
-def _of_store(folder: Path, station: str | None) -> tuple[_Listed, int]:
+def _of_store(folder: Path, station: str | None, since: datetime | None) -> tuple[_Listed, int]:
     with LabelStore(folder, read_only=True) as store:
-        labels = store.current(station)
+        labels = [label for label in store.current(station) if since is None or label.at >= since]
         pictures = store.pictures
     listed: _Listed = []
     for label in labels:

@@ -33,6 +33,10 @@ PAGE = "report/index.html"
 """The parent's report. A bundle with another memory does not keep it, because its figures are the parent's."""
 
 
+class NothingLearned(UsageError):
+    """The labels change nothing: the bundle judges the parts as people do already."""
+
+
 class _Lesson(NamedTuple):
     """What was learned, before it is written.
 
@@ -72,7 +76,8 @@ def teach(
         say: Called with each step.
 
     Raises:
-        UsageError: The bundle has no memory, or the labels change nothing.
+        UsageError: The bundle has no memory.
+        NothingLearned: The labels change nothing.
         BundleError: `out` exists already, or cannot be written.
         EngineError: No engine reproduces the parent's golden frames here.
     """
@@ -138,7 +143,7 @@ class _Making:
         after = limits[self._here].image
         grew = self._lesson.prototypes is not None and self._lesson.prototypes[0] != self._lesson.prototypes[1]
         if not grew and after == before:
-            raise UsageError(
+            raise NothingLearned(
                 f"these labels change nothing: the threshold {before:.4g} suits them, and the memory knows what the "
                 "good parts show; label parts that were judged wrongly"
             )

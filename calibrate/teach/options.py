@@ -10,12 +10,21 @@ from edge_inspect.edge.errors import UsageError
 from edge_inspect.edge.program import add_json_option, say, write_json
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
     from edge_inspect.calibrate.teach.result import Taught
 
 SHOWN = 10
 """Number of parts that are named on the terminal; `--json` has all of them."""
+
+
+WHAT = {
+    "threshold": "threshold: only the threshold",
+    "memory": "memory (default for a bundle with a memory): the memory and the threshold",
+}
+STUDENT = {"student": "student: trains the student again, from --run and --good"}
 
 
 def add_teach(parser: argparse.ArgumentParser) -> None:
@@ -33,30 +42,7 @@ def add_teach(parser: argparse.ArgumentParser) -> None:
         "Example: calibrate teach bundles/bottle --labels /var/lib/edge-inspect-page/labels --out bundles/bottle-2; "
         "then load it on the station: edge-inspect command bundle bottle-2 --config config.yaml"
     )
-    parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="the bundle to teach, a folder or a .zip")
-    parser.add_argument(
-        "--labels",
-        type=Path,
-        required=True,
-        metavar="DIR",
-        help="folder of a page's labels; or a folder with good/, defects/ and defects/KIND/",
-    )
-    parser.add_argument(
-        "--station", metavar="SITE/LINE/STATION", help="only labels of this station (default: of all in the folder)"
-    )
-    parser.add_argument("--out", type=Path, required=True, metavar="NEXT", help="folder to create")
-    parser.add_argument(
-        "--what",
-        choices=("threshold", "memory", "student"),
-        help="what to teach. threshold: only the threshold. memory (default for a bundle with a memory): the memory "
-        "and the threshold. student: trains the student again, from --run and --good",
-    )
-    parser.add_argument(
-        "--prototypes",
-        type=int,
-        metavar="N",
-        help="largest number of new prototypes in each of the memory's two banks (default a quarter of those present)",
-    )
+    add_teaching_options(parser, STUDENT)
     student = parser.add_argument_group("with --what student, on a workstation with edge-inspect[train]")
     student.add_argument(
         "--run", type=Path, metavar="RUN", help="folder of the checkpoint that BUNDLE was made from; it is not changed"
@@ -74,6 +60,41 @@ def add_teach(parser: argparse.ArgumentParser) -> None:
     student.add_argument(
         "--teacher-weights", type=Path, metavar="FILE", help="weights of the teacher, if edge-train fit was given some"
     )
+    add_json_option(parser)
+    parser.set_defaults(handler=_teach)
+
+
+def add_teaching_options(parser: argparse.ArgumentParser, further: Mapping[str, str] | None = None) -> None:
+    """Add the options that `calibrate teach` and `calibrate propose` share.
+
+    Args:
+        parser: Parser of the command.
+        further: Further values of `--what`, with their explanations.
+    """
+    what = WHAT | dict(further or {})
+    parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="the bundle to teach, a folder or a .zip")
+    parser.add_argument(
+        "--labels",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="folder of a page's labels; or a folder with good/, defects/ and defects/KIND/",
+    )
+    parser.add_argument(
+        "--station", metavar="SITE/LINE/STATION", help="only labels of this station (default: of all in the folder)"
+    )
+    parser.add_argument("--out", type=Path, required=True, metavar="NEXT", help="folder to create")
+    parser.add_argument(
+        "--what",
+        choices=tuple(what),
+        help="what to teach. " + ". ".join(what.values()),
+    )
+    parser.add_argument(
+        "--prototypes",
+        type=int,
+        metavar="N",
+        help="largest number of new prototypes in each of the memory's two banks (default a quarter of those present)",
+    )
     parser.add_argument("--key", type=Path, metavar="FILE", help="private key to sign the new bundle with")
     parser.add_argument(
         "--passphrase-file",
@@ -81,18 +102,26 @@ def add_teach(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="file whose first line is the passphrase of the private key (default: no passphrase)",
     )
-    add_json_option(parser)
-    parser.set_defaults(handler=_teach)
+
+
+def key_of(arguments: argparse.Namespace) -> Ed25519PrivateKey | None:
+    """Return the private key that `--key` and `--passphrase-file` name; `None` without `--key`.
+
+    Raises:
+        UsageError: The key or the passphrase cannot be read, or they do not belong together.
+    """
+    from edge_inspect.calibrate.signing import read_passphrase, read_private_key
+
+    passphrase = read_passphrase(arguments.passphrase_file) if arguments.passphrase_file else None
+    return read_private_key(arguments.key, passphrase) if arguments.key else None
 
 
 def _teach(arguments: argparse.Namespace) -> None:
-    from edge_inspect.calibrate.signing import read_passphrase, read_private_key
     from edge_inspect.calibrate.teach.labelled_parts import read_parts
     from edge_inspect.edge.bundle.bundle import open_bundle
 
     _check(arguments)
-    passphrase = read_passphrase(arguments.passphrase_file) if arguments.passphrase_file else None
-    key = read_private_key(arguments.key, passphrase) if arguments.key else None
+    key = key_of(arguments)
     parent = open_bundle(arguments.bundle)
     parts = read_parts(arguments.labels, parent.fit.bits, arguments.station)
     say(f"{len(parts.good)} parts labelled good, {len(parts.defects)} labelled defect, {parts.unsure} unsure")

@@ -125,14 +125,16 @@ def _show(value: Any) -> str:
 
 def _model_at(model: type[BaseModel], location: tuple[Any, ...]) -> type[BaseModel] | None:
     """Return the settings model at a place in the file; `None` if the place is in no section."""
+    in_mapping = False
     for part in location:
-        if isinstance(part, int):
+        if isinstance(part, int) or in_mapping:  # an index, or a key that the user has chosen
+            in_mapping = False
             continue
         field = model.model_fields.get(part)
         inner = _model_in(field.annotation) if field else None
-        if inner is None:
+        if field is None or inner is None:
             return None
-        model = inner
+        model, in_mapping = inner, typing.get_origin(field.annotation) is dict
     return model
 
 

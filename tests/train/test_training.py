@@ -94,7 +94,7 @@ def losses_of(about: Checkpoint) -> list[float]:
 
 
 def interrupt_in_step(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
-    """Lets the next training be interrupted as by Ctrl-C in this step, and saves after each one before."""
+    """Lets the next training be interrupted as by Ctrl-C in this step."""
     done = 0
     step = loop.Progress.step
 
@@ -105,7 +105,6 @@ def interrupt_in_step(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
             raise KeyboardInterrupt
         step(self, count, note)
 
-    monkeypatch.setattr(loop, "SAVE_EVERY_S", -1.0)
     monkeypatch.setattr(loop.Progress, "step", counted)
 
 
@@ -113,7 +112,7 @@ def interrupted(settings: TrainingSettings, number: int) -> None:
     with pytest.MonkeyPatch.context() as monkeypatch:
         interrupt_in_step(monkeypatch, number)
         with pytest.raises(KeyboardInterrupt):
-            fit(settings)
+            fit(dataclasses.replace(settings, save_seconds=0.0))
 
 
 def test_two_runs_of_one_seed_are_identical(settings: Change, usual: TrainingSettings, whole: Checkpoint) -> None:
@@ -233,9 +232,8 @@ def test_maps_drawn_after_every_save_change_nothing(
         return draw(self, model)
 
     monkeypatch.setattr(Examples, "draw", counted)
-    monkeypatch.setattr(loop, "SAVE_EVERY_S", -1.0)
     monkeypatch.setattr(journal, "SHARE", 1e9)
-    fit(asked[1])
+    fit(dataclasses.replace(asked[1], save_seconds=0.0))
     assert drawn == 3  # after both steps of the last phase, and at the end
     assert tensors_of(asked[0].out) == tensors_of(asked[1].out)
 
@@ -384,18 +382,17 @@ def test_a_full_disk_is_said(settings: Change, monkeypatch: pytest.MonkeyPatch, 
     def full(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(loop, "SAVE_EVERY_S", -1.0)
     monkeypatch.setattr(module, "write_atomically", full)
     with pytest.raises(UsageError, match=r"--out .*: cannot be written: No space left on device; make room"):
-        fit(settings())
+        fit(settings(save_seconds=0.0))
 
 
-@pytest.mark.parametrize(("save_every_s", "kept"), [(-1.0, "1 steps are saved in"), (1e9, "nothing is saved yet")])
+@pytest.mark.parametrize(("save_seconds", "kept"), [(0.0, "1 steps are saved in"), (1e9, "nothing is saved yet")])
 def test_an_interrupted_training_says_what_is_saved(
     settings: Change,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
-    save_every_s: float,
+    save_seconds: float,
     kept: str,
 ) -> None:
     train_steps = loop.train_steps
@@ -407,10 +404,9 @@ def test_an_interrupted_training_says_what_is_saved(
             raise KeyboardInterrupt
         return train_steps(phase, optimizer, batches, steps, schedule)
 
-    monkeypatch.setattr(loop, "SAVE_EVERY_S", save_every_s)
     monkeypatch.setattr(loop, "train_steps", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        fit(settings())
+        fit(settings(save_seconds=save_seconds))
     assert kept in capsys.readouterr().err
 
 
