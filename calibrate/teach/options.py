@@ -31,12 +31,12 @@ def add_teach(parser: argparse.ArgumentParser) -> None:
     """Describe `calibrate teach` to its parser."""
     parser.description = (
         "Makes the next bundle from one that judged some parts wrongly, and from the labels that people gave those "
-        "parts. A bundle with a memory learns what good parts look like that it rejected: their unusual places become "
-        "further prototypes. What a labelled defect shows is never learned as good; where both look alike, the command "
-        "names the parts. Then the threshold is set: no good part that passed before is rejected, unless the threshold "
-        "must be lowered to find a labelled defect. This needs no torch and takes a minute for some hundred parts. "
-        "With --what student, on a workstation, the student is trained again with the labelled good parts. BUNDLE is "
-        "not changed."
+        "parts. A bundle with a memory learns what good parts look like that it rejected: their unusual places "
+        "become further prototypes. Labelled defects stay visible, unless they look like what more than a fifth of "
+        "the labelled good parts show; the command names such defects. Then the threshold is set: no good part "
+        "that passed before is rejected, unless the threshold must be lowered to find a labelled defect. This "
+        "needs no torch and takes a minute for some hundred parts. With --what student, on a workstation, the "
+        "student is trained again with the labelled good parts. BUNDLE is not changed."
     )
     parser.epilog = (
         "Example: calibrate teach bundles/bottle --labels /var/lib/edge-inspect-page/labels --out bundles/bottle-2; "
