@@ -33,6 +33,7 @@ NOT_RUN = {
     "edge-inspect demo": "the same",
     "edge-inspect page-user": "asks for a password on a terminal; tests/edge/page/test_user_command.py has one",
     "edge-inspect command bundle bottle --digest": "needs a web server; tests/edge/station/test_bundle_pull.py has one",
+    "edge-inspect fleet rollout": "changes the bundles of many stations; tests/edge/fleet/test_rollout.py runs it",
     "edge-train products": "trains many products; tests/train/products/test_products.py runs it",
     "ray start": "starts servers that stay",
     "calibrate teach": "learns from labels that people have given; tests/calibrate/teach/test_teach.py runs it",
@@ -282,7 +283,9 @@ def shell(tmp_path: Path, broker: Broker) -> Iterator[Shell]:
     (tmp_path / "bridge.yaml").write_text(yaml.safe_dump(bridge))
     page = {"mqtt": bridge["mqtt"], "listen": {"port": free_port()}, "users": "page-users.yaml", "data": "page"}
     (tmp_path / "page.yaml").write_text(yaml.safe_dump(page))
-    opened = Shell(tmp_path, {**CHANGES, ":9273": f":{health}"}, broker.port)
+    opened = Shell(
+        tmp_path, {**CHANGES, ":9273": f":{health}", "broker.example": f"127.0.0.1 --port {broker.port}"}, broker.port
+    )
     yield opened
     opened.close()
 
