@@ -8,6 +8,7 @@
     Resend        publish again the messages that a subscriber has missed
     ChangeBundle  use another bundle, or the previous one again
     GoShadow      reject nothing while scores are collected, or end that
+    Report        send a page of the log, or of the index of evidence
     Reply         the answer to a command
 
 A command is one JSON object on the station's topic `command`, not retained, with a new id. The broker's access list and
@@ -37,11 +38,12 @@ from edge_inspect.edge.contract.fields import CONTRACT_VERSION, ContractModel, R
 from edge_inspect.edge.contract.health import ShadowHealth
 from edge_inspect.edge.contract.ids import UUID7_PATTERN_READ
 from edge_inspect.edge.contract.messages import BundleReference, Message
+from edge_inspect.edge.contract.reports import Cursor, EvidencePage, Kind, LogPage
 
 LARGEST_COMMAND = 4096
 """Largest size of a command, in bytes. No command needs half of it."""
 
-Verb = Literal["trigger", "pause", "resume", "threshold", "snapshot", "resend", "bundle", "shadow"]
+Verb = Literal["trigger", "pause", "resume", "threshold", "snapshot", "resend", "bundle", "shadow", "report"]
 VERBS: tuple[Verb, ...] = get_args(Verb)
 Refusal = Literal["malformed", "oversized", "unauthorised", "expired", "replayed", "busy", "impossible"]
 """Kinds of refusal. `busy`: send the command again later; `impossible`: change what the reason names first."""
@@ -183,7 +185,21 @@ class GoShadow(Command):
     )
 
 
-AnyCommand = Trigger | Pause | Resume | SetThreshold | Snapshot | Resend | ChangeBundle | GoShadow
+class Report(Command):
+    """Send a page of the service's log, or of the station's index of evidence, in the reply. Nothing is changed.
+
+    A page has at most 200 lines or parts. The reply says where the next page begins. The log is that of the whole
+    service, so it also has the lines of the other stations of the box; its newest 2,000 lines are kept.
+    """
+
+    command: Literal["report"]
+    what: Kind = Field(description="log: lines of the service's log; evidence: the parts that are stored as evidence")
+    after: Cursor | None = Field(
+        default=None, description="`next` of the page before, unchanged; null: the oldest line or part comes first"
+    )
+
+
+AnyCommand = Trigger | Pause | Resume | SetThreshold | Snapshot | Resend | ChangeBundle | GoShadow | Report
 MODELS: dict[str, type[Command]] = {get_args(m.model_fields["command"].annotation)[0]: m for m in get_args(AnyCommand)}
 COMMANDS: TypeAdapter[AnyCommand] = TypeAdapter(Annotated[AnyCommand, Field(discriminator="command")])
 
@@ -235,6 +251,10 @@ class Reply(Message):
     bundle: BundleChange | None = Field(default=None, description="answer to `bundle`: the change")
     shadow: ShadowHealth | None = Field(
         default=None, description="answer to `shadow`: progress of the collection; null if parts are rejected again"
+    )
+    log: LogPage | None = Field(default=None, description="answer to `report` with `what: log`: a page of the log")
+    evidence: EvidencePage | None = Field(
+        default=None, description="answer to `report` with `what: evidence`: a page of the index of evidence"
     )
 
 
@@ -326,6 +346,8 @@ def _explain(mistake: Any) -> str:
         return f"{where}: unknown field; leave it out. {place[0]} has the fields {', '.join(model.model_fields)}"
     if kind == "missing" and field is not None:
         return f"{where}: is missing; add it ({field.description})"
+    if kind == "literal_error" and place[-1] == "what":
+        return f"{where}: send {context['expected']}"
     if kind == "literal_error":
         return f"{where}: this station uses contract {CONTRACT_VERSION}; send {CONTRACT_VERSION}, or leave it out"
     if kind == "string_pattern_mismatch":
