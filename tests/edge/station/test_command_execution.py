@@ -8,7 +8,7 @@ import logging
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import cv2
 import numpy as np
@@ -19,13 +19,14 @@ from outbox_parts import both
 from small_bundle import THRESHOLD
 from tiny_bundle import write
 
-from edge_inspect.edge.configuration.settings import Settings
+from edge_inspect.edge.configuration.settings import EvidenceSettings, Settings
 from edge_inspect.edge.contract.commands import VERBS, Reply, ReturnAddress
 from edge_inspect.edge.contract.fields import utc_now
 from edge_inspect.edge.contract.ids import uuid7
 from edge_inspect.edge.contract.reports import EvidencePage
 from edge_inspect.edge.engines import AnomalyMap
 from edge_inspect.edge.evidence.index import list_parts
+from edge_inspect.edge.evidence.writer import EvidenceWriter
 from edge_inspect.edge.frame.placement import Placement
 from edge_inspect.edge.log_ring import LogRing
 from edge_inspect.edge.outbox.memory import MemoryOutbox
@@ -372,15 +373,8 @@ def test_a_report_of_the_evidence(tmp_path: Path, outbox: MemoryOutbox) -> None:
     assert "set evidence.folder" in refused(bare.tell("report", what="evidence"))
     station = Station(tmp_path, outbox, allow=["report"])
     go = threading.Event()
-
-    class Folder:
-        """Evidence on a disk that answers when it may."""
-
-        @property
-        def path(self) -> Path:
-            return tmp_path / "evidence"
-
-    station.box = dataclasses.replace(station.box, evidence=cast(Any, Folder()))
+    writer = EvidenceWriter(EvidenceSettings(folder=tmp_path / "evidence"))
+    station.box = dataclasses.replace(station.box, evidence=writer)
     station.open()
     real = list_parts
 
@@ -398,3 +392,4 @@ def test_a_report_of_the_evidence(tmp_path: Path, outbox: MemoryOutbox) -> None:
     station.tell("report", what="evidence", after="../../x")
     wait_until(lambda: len(station.replies) == 3)
     assert "leave it out to begin" in refused(station.replies[-1])
+    writer.close(10)
