@@ -16,7 +16,7 @@ The command and what it runs:
     requester.py        `command`: sends one command and waits for its reply
     request_options.py  the options of `command`
     broker_options.py   the options that say how `command` and `fleet` reach the broker
-    fleet/              `fleet`: lists the stations of a plant, and rolls bundles out to them in waves
+    fleet/              `fleet`: lists the stations of a plant, and rolls bundles out to them in waves; fetches logs
     demo/               `demo`: the whole chain on a rendered production line
 
 The configuration:
@@ -60,6 +60,7 @@ The state of the box:
     child_process.py    a program that ends with the process that started it
     threads.py          waits for the end of a thread, and leaves one behind that hangs
     log_limit.py        limits how often the same line is logged
+    log_ring.py         the newest lines of the log, in memory
     files.py            writes files completely or not at all
     sqlite_file.py      what SQLite files share: one process writes, a change is whole, damage is found
     text.py             escapes characters in text from outside that cannot be shown

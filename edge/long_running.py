@@ -7,20 +7,22 @@ import os
 import threading
 
 from edge_inspect.edge.log_limit import LogLimit
+from edge_inspect.edge.log_ring import FORMAT, RING
 from edge_inspect.edge.systemd import log_handler
 
 
 def start_log(*, verbose: bool) -> None:
-    """Log to the journal if systemd has started the program, else to standard error.
+    """Log to the journal if systemd has started the program, else to standard error. The newest lines stay in memory.
 
     Args:
         verbose: Whether to log at level DEBUG instead of INFO.
     """
     handler = log_handler()
     handler.addFilter(LogLimit())
+    handler.addFilter(RING)
     logging.basicConfig(
         level=logging.DEBUG if verbose else logging.INFO,
-        format="%(levelname)s %(name)s: %(message)s",
+        format=FORMAT,
         handlers=[handler],
     )
 

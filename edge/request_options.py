@@ -26,6 +26,7 @@ _VERBS = {
     "resend": "publish delivered verdicts and defects again",
     "bundle": "use another bundle",
     "shadow": "inspect but reject nothing, and collect scores for a threshold",
+    "report": "send a page of the log, or of the index of evidence",
 }
 
 
@@ -75,6 +76,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     made["shadow"].add_argument(
         "parts", type=int, metavar="PARTS", help="number of parts to collect; 0 ends shadow: reject parts again"
+    )
+    made["report"].add_argument(
+        "what", choices=("log", "evidence"), help="log of the service, or parts in its evidence"
+    )
+    made["report"].add_argument(
+        "--after", metavar="CURSOR", help="`next` of the page before (default: begin with the oldest line or part)"
     )
 
 
@@ -159,7 +166,7 @@ def _command(arguments: argparse.Namespace) -> AnyCommand:
     from edge_inspect.edge.errors import UsageError
 
     fields: dict[str, Any] = {"command": arguments.verb, "id": uuid7_of_now(), "by": arguments.by}
-    for name in ("part_id", "from_sequence", "to_sequence", "name", "parts"):
+    for name in ("part_id", "from_sequence", "to_sequence", "name", "parts", "what", "after"):
         if hasattr(arguments, name):
             fields[name] = getattr(arguments, name)
     for name in ("digest", "url"):  # stations of earlier releases know no such fields

@@ -8,6 +8,7 @@
     Resend        publish again the messages that a subscriber has missed
     ChangeBundle  use another bundle, or the previous one again
     GoShadow      reject nothing while scores are collected, or end that
+    Report        send a page of the log, or of the index of evidence
     Reply         the answer to a command
 
 A command is one JSON object on the station's topic `command`, not retained, with a new id. The broker's access list and
@@ -19,7 +20,6 @@ number that is written like 7300.0.
 
 from __future__ import annotations
 
-import uuid
 from typing import Annotated, Any, Literal, NamedTuple, get_args
 
 from pydantic import (
@@ -33,15 +33,17 @@ from pydantic import (
     model_validator,
 )
 
+from edge_inspect.edge.contract.command_mistakes import explain
 from edge_inspect.edge.contract.fields import CONTRACT_VERSION, ContractModel, Reason, Time
 from edge_inspect.edge.contract.health import ShadowHealth
 from edge_inspect.edge.contract.ids import UUID7_PATTERN_READ
 from edge_inspect.edge.contract.messages import BundleReference, Message
+from edge_inspect.edge.contract.reports import Cursor, EvidencePage, Kind, LogPage
 
 LARGEST_COMMAND = 4096
 """Largest size of a command, in bytes. No command needs half of it."""
 
-Verb = Literal["trigger", "pause", "resume", "threshold", "snapshot", "resend", "bundle", "shadow"]
+Verb = Literal["trigger", "pause", "resume", "threshold", "snapshot", "resend", "bundle", "shadow", "report"]
 VERBS: tuple[Verb, ...] = get_args(Verb)
 Refusal = Literal["malformed", "oversized", "unauthorised", "expired", "replayed", "busy", "impossible"]
 """Kinds of refusal. `busy`: send the command again later; `impossible`: change what the reason names first."""
@@ -183,7 +185,21 @@ class GoShadow(Command):
     )
 
 
-AnyCommand = Trigger | Pause | Resume | SetThreshold | Snapshot | Resend | ChangeBundle | GoShadow
+class Report(Command):
+    """Send a page of the service's log, or of the station's index of evidence, in the reply. Nothing is changed.
+
+    A page has at most 200 lines or parts. The reply says where the next page begins. The log is that of the whole
+    service, so it also has the lines of the other stations of the box; its newest 2,000 lines are kept.
+    """
+
+    command: Literal["report"]
+    what: Kind = Field(description="log: lines of the service's log; evidence: the parts that are stored as evidence")
+    after: Cursor | None = Field(
+        default=None, description="`next` of the page before, unchanged; null: the oldest line or part comes first"
+    )
+
+
+AnyCommand = Trigger | Pause | Resume | SetThreshold | Snapshot | Resend | ChangeBundle | GoShadow | Report
 MODELS: dict[str, type[Command]] = {get_args(m.model_fields["command"].annotation)[0]: m for m in get_args(AnyCommand)}
 COMMANDS: TypeAdapter[AnyCommand] = TypeAdapter(Annotated[AnyCommand, Field(discriminator="command")])
 
@@ -235,6 +251,10 @@ class Reply(Message):
     bundle: BundleChange | None = Field(default=None, description="answer to `bundle`: the change")
     shadow: ShadowHealth | None = Field(
         default=None, description="answer to `shadow`: progress of the collection; null if parts are rejected again"
+    )
+    log: LogPage | None = Field(default=None, description="answer to `report` with `what: log`: a page of the log")
+    evidence: EvidencePage | None = Field(
+        default=None, description="answer to `report` with `what: evidence`: a page of the index of evidence"
     )
 
 
@@ -303,48 +323,5 @@ def parse_command(payload: bytes) -> AnyCommand:
     try:
         return COMMANDS.validate_json(payload, strict=True)
     except ValidationError as error:
-        said = "; ".join(_explain(mistake) for mistake in error.errors(include_url=False))
+        said = "; ".join(explain(mistake, MODELS) for mistake in error.errors(include_url=False))
         raise Refused("malformed", said[:1000]) from None
-
-
-_EXAMPLE = 'send an object like {"command": "pause", "id": "a new UUIDv7"}'
-
-
-def _explain(mistake: Any) -> str:
-    """Return a sentence that says what is wrong with a field and what to send instead."""
-    kind, place, context = mistake["type"], mistake["loc"], mistake.get("ctx", {})
-    where = ".".join(map(str, place)) or "payload"
-    model = MODELS.get(place[0]) if place else None
-    field = model.model_fields.get(str(place[1])) if model is not None and len(place) > 1 else None
-    if kind == "json_invalid":
-        return f"{where}: is not JSON ({context['error']}); {_EXAMPLE}"
-    if kind in ("union_tag_not_found", "model_attributes_type", "model_type", "dict_type"):
-        return f"{where}: has no field `command`; {_EXAMPLE}, with one of {', '.join(VERBS)}"
-    if kind == "union_tag_invalid":
-        return f"command: there is no command {context['tag'][:40]!r}; send one of {', '.join(VERBS)}"
-    if kind == "extra_forbidden" and model is not None:
-        return f"{where}: unknown field; leave it out. {place[0]} has the fields {', '.join(model.model_fields)}"
-    if kind == "missing" and field is not None:
-        return f"{where}: is missing; add it ({field.description})"
-    if kind == "literal_error":
-        return f"{where}: this station uses contract {CONTRACT_VERSION}; send {CONTRACT_VERSION}, or leave it out"
-    if kind == "string_pattern_mismatch":
-        explain = _explain_digest if place[-1] == "digest" else _explain_id
-        return f"{where}: {explain(mistake['input'])}"
-    said = mistake["msg"].removeprefix("Value error, ")
-    return f"{where}: {said[0].lower()}{said[1:]}"
-
-
-def _explain_digest(text: str) -> str:
-    found = "has capital letters" if text.lower() != text else f"has {len(text)} characters"
-    return f"{found}; send the 64 digits 0-9 and a-f of the manifest's sha256, as calibrate show BUNDLE prints them"
-
-
-def _explain_id(text: str) -> str:
-    try:
-        version = uuid.UUID(text).version if len(text) == 36 else None
-    except ValueError:
-        version = None
-    found = f"is a UUID of version {version}" if version else "is not a UUID like 019f2b1c-7e40-7000-8000-0123456789ab"
-    how = "`edge-inspect command` makes one, and docs/mqtt/README.md has a shell command that does"
-    return f"{found}; send a new UUIDv7, which contains the present time: {how}"

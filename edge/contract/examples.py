@@ -13,6 +13,7 @@ from edge_inspect.edge.contract.commands import (
     GoShadow,
     Pause,
     Reply,
+    Report,
     Resend,
     Resume,
     SequenceRange,
@@ -47,6 +48,7 @@ from edge_inspect.edge.contract.messages import (
     Status,
     Verdict,
 )
+from edge_inspect.edge.contract.reports import EvidencePage, EvidenceRow, LogLine, LogPage
 
 
 def examples() -> dict[str, list[BaseModel]]:
@@ -157,6 +159,8 @@ def _commands() -> list[BaseModel]:
             by="mes",
         ),
         GoShadow(id=_id(18), command="shadow", parts=2000, by="hmi-2"),
+        Report(id=_id(22), command="report", what="log", by="edge-inspect fleet"),
+        Report(id=_id(23), command="report", what="evidence", after="2026-11-21/" + _id(1), by="edge-inspect fleet"),
     ]
 
 
@@ -169,12 +173,31 @@ def _replies(head: dict[str, Any], at: datetime) -> list[BaseModel]:
         before=BundleReference(name="bottle-v3", digest="9f2c" * 16),
         after=BundleReference(name="bottle-v4", digest="41d7" * 16),
     )
+    line = LogLine(number=41, at=at, text="INFO edge_inspect.edge.service: 2 station(s) online")
+    files = (f"2026-11-22/station1/defects/{_id(1)}.png", f"2026-11-22/station1/verdicts/{_id(1)}.json")
+    part = EvidenceRow(id=_id(1), at=at, ok=False, score=0.8125, files=files)
     return [
         Reply(**head, id=_id(11), command_id=_id(5), command="trigger", done=True),
         Reply(**head, id=_id(12), command_id=_id(8), command="threshold", done=True, threshold=change),
         Reply(**head, id=_id(13), command_id=_id(10), command="resend", done=True, resend=range_),
         Reply(**head, id=_id(17), command_id=_id(15), command="bundle", done=True, bundle=bundles),
         Reply(**head, id=_id(19), command_id=_id(18), command="shadow", done=True, shadow=shadow),
+        Reply(
+            **head,
+            id=_id(24),
+            command_id=_id(22),
+            command="report",
+            done=True,
+            log=LogPage(lines=(line,), skipped=40, next="019f2b1c7e40/41"),
+        ),
+        Reply(
+            **head,
+            id=_id(25),
+            command_id=_id(23),
+            command="report",
+            done=True,
+            evidence=EvidencePage(parts=(part,), next=None),
+        ),
         Reply(
             **head,
             id=_id(14),

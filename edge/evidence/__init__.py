@@ -11,5 +11,6 @@
 writer.py       selects the parts to save, and saves them in a thread of its own
 saved_part.py   the files of one part: picture, map and verdict
 folder.py       the folder with the files of all parts, bounded in bytes
+index.py        lists the saved parts of a station, page by page
 review.py       draws a contact sheet of the saved parts
 """

@@ -60,8 +60,7 @@ class EvidenceFolder:
         if shutil.disk_usage(self._path).free < size + self._keep_free_bytes:
             said = f"less than evidence.keep_free_bytes ({self._keep_free_bytes}) would be left; free space on the disk"
             raise OSError(errno.ENOSPC, said, str(self._path))
-        # `.` and `..` cannot be names of folders.
-        folder = self._path / day / (f"_{station}" if station in (".", "..") else station)
+        folder = self._path / day / station_folder(station)
         try:
             for name, data in files.items():
                 write_atomically(folder / name, data)
@@ -95,6 +94,11 @@ class EvidenceFolder:
                         file.unlink(missing_ok=True)
                     elif is_uuid7(file.stem):
                         yield folder, file.stem, _blocks(file.stat().st_size)
+
+
+def station_folder(station: str) -> str:
+    """Return the name of a station's folder: `.` and `..` cannot be names of folders."""
+    return f"_{station}" if station in (".", "..") else station
 
 
 def _blocks(size: int) -> int:

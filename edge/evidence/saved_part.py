@@ -1,22 +1,28 @@
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from edge_inspect.edge.contract.messages import Region, Verdict
 from edge_inspect.edge.engines import AnomalyMap
+from edge_inspect.edge.files import read_file
 from edge_inspect.edge.frame.images import Frame
 from edge_inspect.edge.frame.placement import Placement
 from edge_inspect.edge.frame.pose import Pose
+from edge_inspect.edge.text import clean
+
+log = logging.getLogger(__name__)
 
 PICTURES = ("good", "defects")
 FOLDERS = (*PICTURES, "maps", "verdicts")
 SUFFIXES = {"png": ".png", "jpeg": ".jpg"}
+_LARGEST_BYTES = 2**20
 _JPEG = (cv2.IMWRITE_JPEG_QUALITY, 92)
 
 
@@ -144,6 +150,22 @@ def find_picture(folder: Path, identity: str) -> Path | None:
     """Return the picture of a part, in whichever folder the reviewer has put it; `None` if it is missing."""
     places = (folder / name / f"{identity}{suffix}" for name in PICTURES for suffix in SUFFIXES.values())
     return next((place for place in places if place.is_file()), None)
+
+
+def read_part(folder: Path, identity: str) -> SavedPart | None:
+    """Return a part of a station's folder; `None` if it was deleted or is damaged."""
+    path = folder / "verdicts" / f"{identity}.json"
+    try:
+        saved = SavedPart.model_validate_json(read_file(path, _LARGEST_BYTES))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValidationError) as problem:
+        log.warning("%s is left out: %s", clean(path), clean(str(problem).splitlines()[0]))
+        return None
+    if saved.verdict.id != identity:
+        log.warning("%s is left out: it holds the verdict of another part", clean(path))
+        return None
+    return saved
 
 
 def read_map(folder: Path, saved: SavedPart) -> AnomalyMap | None:

@@ -27,10 +27,14 @@ class EvidenceWriter:
         settings: Settings of the evidence.
         site: Name of the plant; written to each part's file.
         line: Name of the line; the same.
+
+    Attributes:
+        path: The folder of evidence.
     """
 
     def __init__(self, settings: EvidenceSettings, site: str | None = None, line: str | None = None) -> None:
         self._settings, self._site, self._line = settings, site, line
+        self.path = settings.folder
         self._queue: queue.Queue[PartToSave | None] = queue.Queue(settings.queue)
         self._lock = threading.Lock()
         self._saved: Counter[str] = Counter()

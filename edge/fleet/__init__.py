@@ -1,4 +1,4 @@
-"""`edge-inspect fleet`: lists the stations of a plant, and rolls bundles out to them in waves.
+"""`edge-inspect fleet`: lists the stations of a plant, rolls bundles out to them in waves, and fetches their logs.
 
 What all subcommands share:
     fleet_command.py    the subcommands, and `list`
@@ -22,4 +22,10 @@ What all subcommands share:
     station_watch.py    finds what is wrong with a station since its change
     rollout_record.py   the file from which a roll-out goes on
     progress.py         a live table on a terminal, lines elsewhere
+
+`fetch`:
+    fetch_options.py    its options
+    fetch.py            asks all stations, and says what came
+    station_fetch.py    asks one station for one page after another
+    station_files.py    the files that are written for a station
 """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from edge_inspect.edge.fleet.fetch_options import add_fetch
 from edge_inspect.edge.fleet.rollout_options import add_rollout
 from edge_inspect.edge.fleet.station_options import add_stations, broker
 from edge_inspect.edge.program import add_json_option, write_json
@@ -14,13 +15,14 @@ _LONGEST_WAIT_S = 3600.0
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the subcommands with their options."""
     parser.description = (
-        "Lists the stations of a plant, and changes their bundles in waves. Sees the stations by the status and the "
-        "health that the broker keeps, so it runs on any computer that reaches the broker."
+        "Lists the stations of a plant, changes their bundles in waves, and fetches their logs. Sees the stations by "
+        "the status and the health that the broker keeps, so it runs on any computer that reaches the broker."
     )
     parser.epilog = "The stations of one line: edge-inspect fleet list --to 'plant1/line1/*'"
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_list(commands.add_parser("list", help="list stations with their bundles, rejects, drift and health"))
     add_rollout(commands.add_parser("rollout", help="change the bundle of many stations in waves, and watch them"))
+    add_fetch(commands.add_parser("fetch", help="fetch the logs and the indices of evidence of many stations"))
 
 
 def _add_list(parser: argparse.ArgumentParser) -> None:

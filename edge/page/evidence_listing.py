@@ -9,16 +9,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from pydantic import ValidationError
-
 from edge_inspect.edge.contract.ids import is_uuid7
-from edge_inspect.edge.evidence.saved_part import SavedPart
-from edge_inspect.edge.files import read_file
 from edge_inspect.edge.text import clean
 
 log = logging.getLogger(__name__)
 
-_LARGEST_BYTES = 2**20
 # A change within this time of a listing may leave the folder's time as it was.
 _COARSE_NS = 3_000_000_000
 
@@ -78,22 +73,6 @@ class EvidenceListing:
             self._times[folder] = changed
         if found != before:
             yield FolderChange(folder, sorted(found - before, reverse=True), sorted(before - found))
-
-
-def read_part(folder: Path, identity: str) -> SavedPart | None:
-    """Return a part of a station's folder; `None` if it was deleted or is damaged."""
-    path = folder / "verdicts" / f"{identity}.json"
-    try:
-        saved = SavedPart.model_validate_json(read_file(path, _LARGEST_BYTES))
-    except FileNotFoundError:
-        return None
-    except (OSError, ValidationError) as problem:
-        log.warning("%s is left out: %s", clean(path), clean(str(problem).splitlines()[0]))
-        return None
-    if saved.verdict.id != identity:
-        log.warning("%s is left out: it holds the verdict of another part", clean(path))
-        return None
-    return saved
 
 
 def _folders(root: Path) -> Iterator[Path]:

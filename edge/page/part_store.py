@@ -13,11 +13,11 @@ from typing import Literal
 import cv2
 
 from edge_inspect.edge.contract.messages import Verdict
-from edge_inspect.edge.evidence.saved_part import SavedMap, SavedPart, find_picture, read_map
+from edge_inspect.edge.evidence.saved_part import SavedMap, SavedPart, find_picture, read_map, read_part
 from edge_inspect.edge.frame_map import frame_map
 from edge_inspect.edge.labels.label import Label, PartKey
 from edge_inspect.edge.labels.store import LabelStore
-from edge_inspect.edge.page.evidence_listing import EvidenceListing, FolderChange, read_part
+from edge_inspect.edge.page.evidence_listing import EvidenceListing, FolderChange
 from edge_inspect.edge.page.part_filter import PartFilter
 from edge_inspect.edge.page.part_index import IndexedPart, PartIndex, PartScore
 from edge_inspect.edge.page.received_parts import ReceivedParts, is_borderline

@@ -21,6 +21,7 @@ from edge_inspect.edge.contract.commands import (
     Pause,
     Refused,
     Reply,
+    Report,
     Resend,
     Resume,
     ReturnAddress,
@@ -35,7 +36,9 @@ from edge_inspect.edge.contract.commands import (
 from edge_inspect.edge.contract.fields import utc_now
 from edge_inspect.edge.contract.health import CommandCounts
 from edge_inspect.edge.errors import BundleError
+from edge_inspect.edge.evidence.index import list_parts
 from edge_inspect.edge.frame.images import Frame
+from edge_inspect.edge.log_ring import RING
 from edge_inspect.edge.sinks.sink import OnCommand, Sink
 from edge_inspect.edge.station.box_resources import BoxResources
 from edge_inspect.edge.station.bundles import RequestedBy, StationBundles
@@ -115,6 +118,7 @@ class CommandExecutor:
         self._requests, self._state, self._shadow, self._bundles, self._sink = requests, state, shadow, bundles, sink
         self._lock = threading.RLock()
         self._snapshots: dict[str, Sender] = {}
+        self._lists_evidence = False
         self._do: dict[type[AnyCommand], Callable[[Any, Sender], Fields | None]] = {
             Trigger: self._trigger,
             Pause: self._pause,
@@ -124,6 +128,7 @@ class CommandExecutor:
             Resend: self._resend,
             ChangeBundle: self._change_bundle,
             GoShadow: self._go_shadow,
+            Report: self._report,
         }
 
     def receive(self, payload: bytes, retained: bool, back: ReturnAddress | None = None) -> None:
@@ -138,9 +143,7 @@ class CommandExecutor:
                 except Refused as problem:
                     refused = problem
                 except Exception as error:  # a mistake of ours, which must not end the connection's thread
-                    log.exception("%s: command %s %s", self._station.name, command.command, command.id)
-                    refused = Refused("impossible", f"bug in edge-inspect: {error!r}; its log has the traceback")
-                    fields = {}
+                    refused, fields = self._bug(sender, error), {}
             if fields is not None:
                 self._reply(sender, refused, fields)
 
@@ -170,7 +173,9 @@ class CommandExecutor:
         self._admission.count(refused)
         name = self._station.name
         if refused is None:
-            log.info("%s: command %s %s: done", name, sender.command, sender.id)
+            # A fetch of many pages must not push other lines out of the log.
+            level = logging.DEBUG if sender.command == "report" else logging.INFO
+            log.log(level, "%s: command %s %s: done", name, sender.command, sender.id)
         else:
             log.warning("%s: command %s %s: %s: %r", name, sender.command, sender.id, refused.refusal, str(refused))
         reply = Reply(
@@ -277,3 +282,34 @@ class CommandExecutor:
         if not self._sink.resend(first, last):
             raise Refused("busy", "too many requests to resend wait; try again when they are done")
         return {"resend": SequenceRange(first=first, last=last)}
+
+    def _report(self, command: Report, sender: Sender) -> Fields | None:
+        if command.what == "log":
+            return {"log": RING.page(command.after)}
+        if self._box.evidence is None:
+            raise Refused("impossible", "this station stores no evidence; set evidence.folder in its configuration")
+        if self._lists_evidence:
+            raise Refused("busy", "another page of the evidence is being read; try again when that command is answered")
+        self._lists_evidence = True
+        # A disk may be slow, or hang, and messages must be delivered meanwhile.
+        arguments = (self._box.evidence.path, command.after, sender)
+        name = f"report-{self._station.name}"
+        threading.Thread(target=self._list_evidence, args=arguments, name=name, daemon=True).start()
+        return None
+
+    def _list_evidence(self, folder: Path, after: str | None, sender: Sender) -> None:
+        refused: Refused | None = None
+        fields: Fields = {}
+        try:
+            fields = {"evidence": list_parts(folder, self._station.name, after)}
+        except Refused as problem:
+            refused = problem
+        except Exception as error:  # a mistake of ours; the sender gets a reply all the same
+            refused = self._bug(sender, error)
+        with self._lock:
+            self._lists_evidence = False
+            self._reply(sender, refused, fields)
+
+    def _bug(self, sender: Sender, error: Exception) -> Refused:
+        log.exception("%s: command %s %s", self._station.name, sender.command, sender.id)
+        return Refused("impossible", f"bug in edge-inspect: {error!r}; its log has the traceback")

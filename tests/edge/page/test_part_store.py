@@ -18,9 +18,9 @@ from mosquitto import wait_until
 from edge_inspect.edge.contract.ids import uuid7
 from edge_inspect.edge.contract.messages import Defect, Verdict
 from edge_inspect.edge.errors import ConfigurationError
+from edge_inspect.edge.evidence import saved_part
 from edge_inspect.edge.labels.label import PartKey
 from edge_inspect.edge.labels.store import LabelStore
-from edge_inspect.edge.page import evidence_listing
 from edge_inspect.edge.page.part_filter import PartFilter
 from edge_inspect.edge.page.part_store import PartStore
 from edge_inspect.edge.page.received_parts import ReceivedParts
@@ -294,7 +294,7 @@ def test_two_thousand_parts_are_listed_without_opening_them_again(page: Page, mo
         with open(folder / "verdicts" / f"{text['verdict']['id']}.json", "w") as file:
             json.dump(text, file)
     opened: list[str] = []
-    read = evidence_listing.read_part
+    read = saved_part.read_part
 
     def counting(folder: Path, identity: str) -> Any:
         opened.append(identity)

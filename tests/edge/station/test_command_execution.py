@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import logging
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -12,16 +14,21 @@ import cv2
 import numpy as np
 import pytest
 from box_parts import make_box, make_settings
+from mosquitto import wait_until
 from outbox_parts import both
 from small_bundle import THRESHOLD
 from tiny_bundle import write
 
-from edge_inspect.edge.configuration.settings import Settings
+from edge_inspect.edge.configuration.settings import EvidenceSettings, Settings
 from edge_inspect.edge.contract.commands import VERBS, Reply, ReturnAddress
 from edge_inspect.edge.contract.fields import utc_now
 from edge_inspect.edge.contract.ids import uuid7
+from edge_inspect.edge.contract.reports import EvidencePage
 from edge_inspect.edge.engines import AnomalyMap
+from edge_inspect.edge.evidence.index import list_parts
+from edge_inspect.edge.evidence.writer import EvidenceWriter
 from edge_inspect.edge.frame.placement import Placement
+from edge_inspect.edge.log_ring import LogRing
 from edge_inspect.edge.outbox.memory import MemoryOutbox
 from edge_inspect.edge.station.bundles import StationBundles
 from edge_inspect.edge.station.change_records import KEPT, ThresholdEntry, ThresholdRecord
@@ -344,3 +351,45 @@ def test_the_record_is_bounded(tmp_path: Path) -> None:
     record.add(entry(0.9))
     assert len(path.read_text().splitlines()) == KEPT
     assert record.last("a", "d") == 0.9
+
+
+def test_a_report_of_the_log(make: Callable[..., Station], monkeypatch: pytest.MonkeyPatch) -> None:
+    ring = LogRing()
+    monkeypatch.setattr("edge_inspect.edge.station.command_execution.RING", ring)
+    ring.filter(logging.LogRecord("edge.x", logging.WARNING, "x.py", 1, "light \x1b failed", (), None))
+    station = make()
+    reply = station.tell("report", what="log")
+    assert reply is not None and reply.done and reply.log is not None and reply.evidence is None
+    assert [line.text for line in reply.log.lines] == [r"WARNING edge.x: light \x1b failed"] and reply.log.next is None
+    assert "leave it out to begin" in refused(station.tell("report", what="log", after="2026-11-30/x"))
+    for wrong in ({}, {"what": "evidences"}, {"what": None}, {"what": "log", "after": ""}, {"what": "log", "after": 1}):
+        assert refused(station.tell("report", **wrong), "malformed")
+    assert "send 'log' or 'evidence'" in refused(station.tell("report", what="all"), "malformed")
+    assert "does not allow report" in refused(make(allow=["pause"]).tell("report", what="log"), "unauthorised")
+
+
+def test_a_report_of_the_evidence(tmp_path: Path, outbox: MemoryOutbox) -> None:
+    bare = Station(tmp_path, outbox).open()
+    assert "set evidence.folder" in refused(bare.tell("report", what="evidence"))
+    station = Station(tmp_path, outbox, allow=["report"])
+    go = threading.Event()
+    writer = EvidenceWriter(EvidenceSettings(folder=tmp_path / "evidence"))
+    station.box = dataclasses.replace(station.box, evidence=writer)
+    station.open()
+    real = list_parts
+
+    def slow(*arguments: Any) -> EvidencePage:
+        assert go.wait(60)
+        return real(*arguments)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("edge_inspect.edge.station.command_execution.list_parts", slow)
+        assert station.tell("report", what="evidence") is None, "nothing else waits for the disk"
+        assert "another page" in refused(station.tell("report", what="evidence"), "busy")
+        go.set()
+        wait_until(lambda: len(station.replies) == 2)
+    assert station.replies[-1].done and station.replies[-1].evidence == EvidencePage(parts=(), next=None)
+    station.tell("report", what="evidence", after="../../x")
+    wait_until(lambda: len(station.replies) == 3)
+    assert "leave it out to begin" in refused(station.replies[-1])
+    writer.close(10)
