@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import sys
 import threading
@@ -313,7 +314,11 @@ def test_a_line_that_stands_still_proves_nothing(
         (["--watch-parts", "9"], "--watch-parts 9: give 10 to"),
         (["--watch-seconds", "inf"], "--watch-seconds inf"),
         (["--reply-seconds", "-1"], "--reply-seconds -1"),
-        (["--url", "ftp://a/b.zip"], "must begin with https://"),
+        (["--url", "ftp://a/b.zip"], "does not begin with http://"),
+        (["--url", "https://a/" + "b" * 2000], "write a URL of at most 1024"),
+        (["--url", "https://a/b c.zip"], "which a URL cannot have"),
+        (["--url", "https://A/b.zip"], "capital letters"),
+        (["--url", "https://a/bundles/"], "names a folder"),
         (["--by", "x" * 65], "--by: give a name"),
         (["--resume", "r.jsonl"], "give either BUNDLE"),
         (["--to", "a/b"], "write SITE/LINE/STATION"),
@@ -325,6 +330,29 @@ def test_wrong_use_is_said_in_a_line(
     assert main(["fleet", "rollout", str(fleet.folder / "bundles" / "new"), "--to", "a/b/c", *options]) == 2
     out, error = capsys.readouterr()
     assert said in error and "Traceback" not in error and not out
+
+
+@pytest.mark.parametrize("name", ["new\udcff", "new\n2", "new\x1b[31m"])
+def test_a_name_that_no_message_can_have_is_refused(
+    fleet: Fleet, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    copy = tmp_path / f"{name}.copy"
+    shutil.copytree(fleet.folder / "bundles" / "new", copy)
+    assert main(["fleet", "rollout", str(copy), "--to", "a/b/c"]) == 2
+    assert "give the bundle a plain name" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "options",
+    [["--dry-run"], ["--to", "a/b/c"], ["--url", "https://a/b.zip"], ["--watch-parts", "20"], ["--canary", "3"]],
+)
+def test_options_of_a_new_rollout_are_refused_with_a_record(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str]
+) -> None:
+    """Whoever adds `--dry-run` must not change a station."""
+    assert main(["fleet", "rollout", "--resume", str(tmp_path / "r.jsonl"), *options]) == 2
+    assert f"{options[0]} has no effect with --resume" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
 
 
 def test_what_is_missing_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
