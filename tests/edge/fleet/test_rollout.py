@@ -24,6 +24,8 @@ from station_parts import health
 from edge_inspect.edge.cli import main
 from edge_inspect.edge.contract.fields import utc_now
 from edge_inspect.edge.contract.messages import BundleReference
+from edge_inspect.edge.fleet.rollout_record import Plan, RolloutRecord
+from edge_inspect.edge.fleet.waves import plan_waves
 
 NAMES = ["s1", "s2", "s3"]
 
@@ -353,6 +355,29 @@ def test_options_of_a_new_rollout_are_refused_with_a_record(
     assert main(["fleet", "rollout", "--resume", str(tmp_path / "r.jsonl"), *options]) == 2
     assert f"{options[0]} has no effect with --resume" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+def test_another_broker_changes_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever forgets `--host` must not find all stations offline, and the roll-out stopped."""
+    monkeypatch.setattr("edge_inspect.edge.fleet.rollout.SILENT_AFTER_S", 1.0)
+    monkeypatch.setattr("edge_inspect.edge.fleet.station_task.SILENT_AFTER_S", 0.5)
+    path = tmp_path / "r.jsonl"
+    waves = plan_waves(["p/l/a", "p/l/b"], 1, 1.0)
+    times = {"watch_parts": 50, "watch_seconds": 1, "reply_seconds": 1}
+    RolloutRecord.create(
+        path, Plan(name="new", digest="0" * 64, url=None, by="me", to=("p/*/*",), waves=waves, **times)
+    ).close()
+    written = path.read_bytes()
+    broker = Broker(tmp_path)
+    broker.start()
+    try:
+        assert main(["fleet", "rollout", "--resume", str(path), "--port", str(broker.port)]) == 1
+    finally:
+        broker.stop()
+    assert "none of its 2 stations was heard within 1 s, and nothing was changed" in capsys.readouterr().err
+    assert path.read_bytes() == written
 
 
 def test_what_is_missing_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
