@@ -100,8 +100,8 @@ class Recorder:
             elif kind == "defect":
                 self._database.execute("INSERT OR IGNORE INTO defects VALUES (?, ?)", (part["id"], text))
             else:
-                row = (station, operator.index(part["sequence"]))
-                self._database.execute("INSERT OR REPLACE INTO announced VALUES (?, ?)", row)
+                number = operator.index(part["sequence"])
+                self._database.execute("INSERT OR REPLACE INTO announced VALUES (?, ?)", (station, number))
         except NOT_AS_AGREED as error:  # to fail would not help: the broker would send the message again and again
             print(f"{message.topic}: not stored, because it is not as the contract says: {error!r}", file=sys.stderr)
 

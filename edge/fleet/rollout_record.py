@@ -22,7 +22,7 @@ from edge_inspect.edge.sqlite_file import InUse, lock
 
 LARGEST_BYTES = 64 * 2**20
 
-StationState = Literal["waiting", "sent", "watched", "good", "refused", "back_sent", "back", "stuck"]
+StationState = Literal["waiting", "sent", "watched", "good", "refused", "back_sent", "back", "left", "stuck"]
 """State of a station in a roll-out.
 
     waiting    not changed yet
@@ -31,7 +31,8 @@ StationState = Literal["waiting", "sent", "watched", "good", "refused", "back_se
     good       watched for long enough
     refused    not changed
     back_sent  asked to roll back, and has not answered
-    back       has another bundle again, as a rule its former one
+    back       has its former bundle again
+    left       not rolled back, because somebody else has loaded another bundle
     stuck      cannot be rolled back
 """
 

@@ -146,7 +146,9 @@ def _end(record: RolloutRecord, said: str) -> None:
             f"edge-inspect fleet rollout --resume {shlex.quote(str(record.path))}, with the same options for the broker"
         )
     else:
-        raise CheckFailed(f"stopped: {record.stopped}; every changed station was rolled back")
+        left = [key for key, entry in record.stations.items() if entry.state == "left"]
+        but = f" but these, for which somebody else has loaded another bundle: {', '.join(left)}" if left else ""
+        raise CheckFailed(f"stopped: {record.stopped}; every changed station was rolled back{but}")
 
 
 def _absence(row: StationRow) -> str | None:

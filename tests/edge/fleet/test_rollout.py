@@ -287,6 +287,25 @@ def test_a_reply_that_is_lost_is_found_in_the_health_and_a_busy_station_is_asked
     assert ", 0.0 % rejected" in capsys.readouterr().out
 
 
+def test_a_bundle_that_somebody_else_has_loaded_stays(
+    fleet: Fleet, stations: Stations, command: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    station = stations.make("a")
+    new = BundleReference(name="new", digest=digest_of(fleet.folder, "new"))
+    other = BundleReference(name="other", digest="7" * 64)
+
+    def answer(heard: dict[str, Any]) -> dict[str, Any]:
+        threading.Timer(0.5, lambda: station.begin(bundle=other, uptime_s=900.0)).start()
+        return {"bundle": {"before": stations.old.model_dump(), "after": new.model_dump()}}
+
+    with Replier(stations.port, station, answer) as replier:
+        assert main(command) == 1
+    out, error = capsys.readouterr()
+    assert "plant/line2/a: it uses other now, which somebody else has loaded" in error
+    assert "but these, for which somebody else has loaded another bundle: plant/line2/a" in error
+    assert "plant/line2/a  not rolled back: it uses other now" in out and len(replier.heard) == 1
+
+
 def test_a_line_that_stands_still_proves_nothing(
     fleet: Fleet, stations: Stations, command: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
