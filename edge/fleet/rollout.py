@@ -75,7 +75,7 @@ class Rollout:
         Raises:
             CheckFailed: No station of the roll-out was heard at all.
             ConnectionProblem: The connection was lost.
-            OSError: The record cannot be written.
+            UsageError: The record cannot be written.
         """
         now = time.monotonic()
         if not self._link.connected or now - self._stepped_at < _EVERY_S or not self._is_heard(now):
