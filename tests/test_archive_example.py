@@ -72,3 +72,21 @@ def test_a_message_that_no_station_sends_is_skipped(
     record(tmp_path / "a.db", [verdict(1), (kind, payload), verdict(2), ("health", b'{"sequence": 2}')])
     assert "not stored" in capsys.readouterr().err
     assert check(tmp_path / "a.db", monkeypatch) == 0
+
+
+@pytest.mark.parametrize(
+    ("command", "file", "options", "said"),
+    [
+        ("check", "text", (), "text: file is not a database"),
+        ("record", "text", ("localhost",), "text: file is not a database"),
+        ("record", "new.db", ("localhost", "--user", "a", "--password-file", "none"), "none: No such file"),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_said_in_a_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str, file: str, options: tuple[str, ...], said: str
+) -> None:
+    (tmp_path / "text").write_text("no database " * 1000)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["archive.py", command, file, *options])
+    with pytest.raises(SystemExit, match=said):
+        ARCHIVE["main"]()

@@ -58,6 +58,9 @@ class Recorder:
         self._connection = 0
         self.ended = False
         client.on_connect, client.on_message = self._subscribe, self._keep
+        client.on_connect_fail = lambda *_: print(
+            "the broker cannot be reached; trying again", file=sys.stderr, flush=True
+        )
         client.on_subscribe = lambda *_: print("recording", flush=True)
 
     def _subscribe(self, client: mqtt.Client, userdata: Any, flags: Any, reason: Any, properties: Any) -> None:
@@ -190,7 +193,12 @@ def main() -> int:
     checking.add_argument("--since", default="", metavar="TIME", help="check parts decided from this time (UTC) on")
     checking.set_defaults(run=check)
     options = parser.parse_args()
-    result: int = options.run(options)
+    try:
+        result: int = options.run(options)
+    except OSError as error:
+        sys.exit(f"{error.filename}: {error.strerror}")
+    except sqlite3.DatabaseError as error:
+        sys.exit(f"{options.file}: {error}")
     return result
 
 
