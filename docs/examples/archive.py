@@ -12,6 +12,7 @@ missing. `--since 2026-11-30` checks the parts that were decided from then on.
 
 import argparse
 import json
+import operator
 import queue
 import signal
 import sqlite3
@@ -30,6 +31,15 @@ CREATE TABLE IF NOT EXISTS defects (id TEXT PRIMARY KEY, message TEXT) WITHOUT R
 CREATE TABLE IF NOT EXISTS announced (station TEXT PRIMARY KEY, sequence INTEGER) WITHOUT ROWID;
 """
 MOST_AT_ONCE = 5000
+NOT_AS_AGREED = (
+    ValueError,
+    KeyError,
+    TypeError,
+    OverflowError,
+    RecursionError,
+    sqlite3.ProgrammingError,
+    sqlite3.InterfaceError,
+)
 
 
 class Received(NamedTuple):
@@ -48,6 +58,9 @@ class Recorder:
         self._connection = 0
         self.ended = False
         client.on_connect, client.on_message = self._subscribe, self._keep
+        client.on_connect_fail = lambda *_: print(
+            "the broker cannot be reached; trying again", file=sys.stderr, flush=True
+        )
         client.on_subscribe = lambda *_: print("recording", flush=True)
 
     def _subscribe(self, client: mqtt.Client, userdata: Any, flags: Any, reason: Any, properties: Any) -> None:
@@ -71,25 +84,28 @@ class Recorder:
                 batch.append(self._received.get())
             with self._database:
                 for received in batch:
-                    self._store(received.message)
+                    self.store(received.message)
             for received in batch:
                 if received.message.qos and received.connection == self._connection:
                     self._client.ack(received.message.mid, received.message.qos)
 
-    def _store(self, message: mqtt.MQTTMessage) -> None:
+    def store(self, message: mqtt.MQTTMessage) -> None:
+        """Store one message; the caller ends the transaction."""
         root, kind = message.topic.rsplit("/", 1)
         station = root.removeprefix("edge-inspect/v1/")
         try:
             text = message.payload.decode()
             part = json.loads(text)
             if kind == "verdict":
-                row = (part["id"], station, part["sequence"], part["decided_at"], part["ok"], part["score"], text)
+                number = operator.index(part["sequence"])
+                row = (part["id"], station, number, part["decided_at"], part["ok"], part["score"], text)
                 self._database.execute("INSERT OR IGNORE INTO verdicts VALUES (?, ?, ?, ?, ?, ?, ?)", row)
             elif kind == "defect":
                 self._database.execute("INSERT OR IGNORE INTO defects VALUES (?, ?)", (part["id"], text))
             else:
-                self._database.execute("INSERT OR REPLACE INTO announced VALUES (?, ?)", (station, part["sequence"]))
-        except (ValueError, KeyError, TypeError, sqlite3.ProgrammingError, sqlite3.InterfaceError) as error:
+                number = operator.index(part["sequence"])
+                self._database.execute("INSERT OR REPLACE INTO announced VALUES (?, ?)", (station, number))
+        except NOT_AS_AGREED as error:  # to fail would not help: the broker would send the message again and again
             print(f"{message.topic}: not stored, because it is not as the contract says: {error!r}", file=sys.stderr)
 
 
@@ -143,8 +159,10 @@ def check_station(database: sqlite3.Connection, station: str, announced: int, si
         f"{chosen}) WHERE sequence > before + 1",
         (station, since),
     ).fetchall()
-    if announced > (last or 0):
-        gaps.append(((last or 0) + 1, announced))
+    # With --since, the newest part may be older than that.
+    (newest,) = database.execute("SELECT MAX(sequence) FROM verdicts WHERE station = ?", (station,)).fetchone()
+    if announced > (newest or 0):
+        gaps.append(((newest or 0) + 1, announced))
     (without_defect,) = database.execute(
         f"SELECT COUNT(*) {chosen} AND NOT ok AND id NOT IN (SELECT id FROM defects)", (station, since)
     ).fetchone()
@@ -175,7 +193,12 @@ def main() -> int:
     checking.add_argument("--since", default="", metavar="TIME", help="check parts decided from this time (UTC) on")
     checking.set_defaults(run=check)
     options = parser.parse_args()
-    result: int = options.run(options)
+    try:
+        result: int = options.run(options)
+    except OSError as error:
+        sys.exit(f"{error.filename}: {error.strerror}")
+    except sqlite3.DatabaseError as error:
+        sys.exit(f"{options.file}: {error}")
     return result
 
 

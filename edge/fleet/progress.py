@@ -23,6 +23,7 @@ _WORDS = {
     "refused": "not changed",
     "back_sent": "is rolled back now",
     "back": "rolled back",
+    "left": "not rolled back",
     "stuck": "could not be rolled back",
 }
 """Words for the states of a station."""

@@ -8,8 +8,10 @@ from collections.abc import Callable
 from pydantic import ValidationError
 
 from edge_inspect.edge.contract.commands import Reply
+from edge_inspect.edge.errors import CheckFailed
 from edge_inspect.edge.fleet.known_stations import KnownStations, split_topic
 from edge_inspect.edge.fleet.rollout_record import RolloutRecord
+from edge_inspect.edge.fleet.station_row import SILENT_AFTER_S
 from edge_inspect.edge.fleet.station_task import CommandLink, StationTask
 from edge_inspect.edge.fleet.station_watch import ENOUGH
 
@@ -71,11 +73,12 @@ class Rollout:
         """Do what is due; return whether the roll-out has come to its end.
 
         Raises:
+            CheckFailed: No station of the roll-out was heard at all.
             ConnectionProblem: The connection was lost.
-            OSError: The record cannot be written.
+            UsageError: The record cannot be written.
         """
         now = time.monotonic()
-        if not self._link.connected or now - self._stepped_at < _EVERY_S:
+        if not self._link.connected or now - self._stepped_at < _EVERY_S or not self._is_heard(now):
             return False
         if self._link.connected_at > self._stepped_at:
             for task in self.tasks.values():
@@ -85,6 +88,21 @@ class Rollout:
         for task in self.tasks.values():
             task.advance(back=stopped)
         return self._go_back() if stopped else self._go_on()
+
+    def _is_heard(self, now: float) -> bool:
+        """Return whether any station was heard. Else this may be another broker, and nothing is done.
+
+        Raises:
+            CheckFailed: None was heard for so long that even a broker that keeps nothing would have had something.
+        """
+        if any(task.known.status or task.known.health for task in self.tasks.values()):
+            return True
+        if now - self._link.connected_at > SILENT_AFTER_S:
+            raise CheckFailed(
+                f"{self.record.path}: none of its {len(self.tasks)} stations was heard within {SILENT_AFTER_S:g} s, "
+                "and nothing was changed; go on with --resume and the options of the broker that the stations use"
+            )
+        return False
 
     def _go_on(self) -> bool:
         """Stop, or change the stations of the present wave; return whether all stations are good."""

@@ -15,6 +15,11 @@ _LONGEST_S = 7 * 86_400.0
 _MOST = 1_000_000
 _LONGEST_NAME = 64
 _WAIT_S = 5.0
+_PLANNED = (
+    *("to", "url", "canary", "share", "watch_parts", "watch_seconds", "reply_seconds", "by"),
+    *("skip_offline", "dry_run"),
+)
+"""Options of a new roll-out."""
 
 
 def add_rollout(parser: argparse.ArgumentParser) -> None:
@@ -64,7 +69,7 @@ def add_rollout(parser: argparse.ArgumentParser) -> None:
     waves.add_argument("--skip-offline", action="store_true", help="leave out stations that are offline or silent")
     waves.add_argument("--dry-run", action="store_true", help="show the waves, and change nothing")
     _add_record(parser)
-    parser.set_defaults(handler=_roll_out)
+    parser.set_defaults(handler=lambda arguments: _roll_out(arguments, parser))
 
 
 def _add_record(parser: argparse.ArgumentParser) -> None:
@@ -86,7 +91,7 @@ def _add_record(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _roll_out(arguments: argparse.Namespace) -> None:
+def _roll_out(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
     from edge_inspect.edge.errors import UsageError
     from edge_inspect.edge.fleet.rollout_record import RolloutRecord
     from edge_inspect.edge.fleet.rollout_run import describe, make_plan, roll_out
@@ -96,6 +101,7 @@ def _roll_out(arguments: argparse.Namespace) -> None:
         raise UsageError("give either BUNDLE, to begin a roll-out, or --resume FILE, to go on with one")
     settings = broker(arguments)
     if arguments.resume is not None:
+        _check_resume(arguments, parser)
         record = RolloutRecord(arguments.resume)
     else:
         plan = make_plan(settings, _wanted(arguments))
@@ -115,8 +121,21 @@ def _roll_out(arguments: argparse.Namespace) -> None:
         record.close()
 
 
+def _check_resume(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
+    """Raise an error if an option is given that the record decides: it would have no effect."""
+    from edge_inspect.edge.errors import UsageError
+
+    for name in _PLANNED:
+        if getattr(arguments, name) != parser.get_default(name):
+            raise UsageError(
+                f"--{name.replace('_', '-')} has no effect with --resume, because the record holds the plan; leave the "
+                "option out, or begin a new roll-out"
+            )
+
+
 def _wanted(arguments: argparse.Namespace) -> Wanted:
     """Return the options of a new roll-out, checked."""
+    from edge_inspect.edge.bundle.web_address import WebAddress
     from edge_inspect.edge.errors import UsageError
     from edge_inspect.edge.fleet.rollout_run import Wanted
 
@@ -132,8 +151,15 @@ def _wanted(arguments: argparse.Namespace) -> Wanted:
             raise UsageError(f"--{name.replace('_', '-')} {value:g}: give {low:g} to {high:g}")
     if not arguments.to:
         raise UsageError("--to is missing; name the stations, such as --to 'plant1/line1/*'")
-    if arguments.url is not None and not arguments.url.startswith(("http://", "https://")):
-        raise UsageError(f"--url {arguments.url!r}: must begin with https:// or http://")
+    if arguments.url is not None:
+        try:
+            WebAddress.parse(arguments.url)
+        except ValueError as error:
+            raise UsageError(f"--url {arguments.url!r}: {error}") from error
+    if not arguments.bundle.resolve().name.isprintable():
+        raise UsageError(
+            f"{str(arguments.bundle)!r}: the name cannot be sent to stations; give the bundle a plain name"
+        )
     if not 1 <= len(arguments.by) <= _LONGEST_NAME:
         raise UsageError(f"--by: give a name of 1 to {_LONGEST_NAME} characters")
     return Wanted(

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
+from edge_inspect.edge.contract.commands import BundleDigest
 from edge_inspect.edge.contract.fields import Time, utc_now
 from edge_inspect.edge.contract.messages import BundleReference
 from edge_inspect.edge.errors import UsageError
@@ -22,7 +23,7 @@ from edge_inspect.edge.sqlite_file import InUse, lock
 
 LARGEST_BYTES = 64 * 2**20
 
-StationState = Literal["waiting", "sent", "watched", "good", "refused", "back_sent", "back", "stuck"]
+StationState = Literal["waiting", "sent", "watched", "good", "refused", "back_sent", "back", "left", "stuck"]
 """State of a station in a roll-out.
 
     waiting    not changed yet
@@ -31,7 +32,8 @@ StationState = Literal["waiting", "sent", "watched", "good", "refused", "back_se
     good       watched for long enough
     refused    not changed
     back_sent  asked to roll back, and has not answered
-    back       has another bundle again, as a rule its former one
+    back       has its former bundle again
+    left       not rolled back, because somebody else has loaded another bundle
     stuck      cannot be rolled back
 """
 
@@ -47,7 +49,7 @@ class Plan(_Line):
 
     kind: Literal["plan"] = "plan"
     name: str = Field(description="name of the bundle's file or folder")
-    digest: str = Field(description="digest of the bundle")
+    digest: BundleDigest = Field(description="digest of the bundle")
     url: str | None = Field(description="address from which stations download it")
     by: str = Field(description="name of the sender")
     to: tuple[str, ...] = Field(description="selectors of the stations")
@@ -143,7 +145,7 @@ class RolloutRecord:
         """Record the new state of a station, and return it when it is on the disk.
 
         Raises:
-            OSError: The file cannot be written.
+            UsageError: The file cannot be written.
         """
         entry = self.stations[station].model_copy(update={**changes, "at": utc_now()})
         self._add(entry)
@@ -154,7 +156,7 @@ class RolloutRecord:
         """Record that the roll-out is stopped, and that all changed stations are rolled back.
 
         Raises:
-            OSError: The file cannot be written.
+            UsageError: The file cannot be written.
         """
         self._add(RolloutEntry(state="stopped", reason=reason))
         self.stopped = reason
@@ -163,7 +165,7 @@ class RolloutRecord:
         """Record that the roll-out has come to its end.
 
         Raises:
-            OSError: The file cannot be written.
+            UsageError: The file cannot be written.
         """
         self._add(RolloutEntry(state="finished", reason=self.stopped))
         self.finished = True
@@ -175,11 +177,17 @@ class RolloutRecord:
             self._lock = -1
 
     def _add(self, entry: StationEntry | RolloutEntry) -> None:
-        with self.path.open("ab") as file:
-            # Begin on a new line, because a kill or a power cut may have left half a line.
-            file.write(b"\n" + entry.model_dump_json().encode() + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
+        try:
+            with self.path.open("ab") as file:
+                # Begin on a new line, because a kill or a power cut may have left half a line.
+                file.write(b"\n" + entry.model_dump_json().encode() + b"\n")
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise UsageError(
+                f"{self.path}: cannot be written: {error.strerror}; the roll-out is left as it is. Make room there, "
+                f"and go on with --resume {self.path}"
+            ) from error
 
     def _replay(self) -> tuple[Plan, dict[str, StationEntry], str | None, bool]:
         lines = self._lines()

@@ -105,7 +105,7 @@ def roll_out(settings: MqttSettings, record: RolloutRecord) -> None:
     SIGUSR1 pauses it, and a second one lets it go on. SIGTERM or Ctrl-C leaves it as it is.
 
     Raises:
-        CheckFailed: The roll-out was stopped and the stations were rolled back.
+        CheckFailed: The roll-out was stopped and the stations were rolled back, or no station was heard.
         KeyboardInterrupt: It was interrupted; it can go on from its record.
     """
     if record.finished:
@@ -119,7 +119,10 @@ def roll_out(settings: MqttSettings, record: RolloutRecord) -> None:
         with _pausing(rollout):
             link.run(rollout.receive, lambda: signals.stop is not None or _step(rollout, progress))
     if signals.stop is not None and not record.finished:
-        say(f"left as it is; to go on: edge-inspect fleet rollout --resume {shlex.quote(str(record.path))}")
+        path = shlex.quote(str(record.path))
+        say(
+            f"left as it is; to go on: edge-inspect fleet rollout --resume {path}, with the same options for the broker"
+        )
         raise KeyboardInterrupt
     for line in summary(rollout):
         print(line)
@@ -140,10 +143,12 @@ def _end(record: RolloutRecord, said: str) -> None:
     elif stuck:
         raise CheckFailed(
             f"stopped: {record.stopped}; not rolled back: {', '.join(stuck)}; to try these again: "
-            f"edge-inspect fleet rollout --resume {shlex.quote(str(record.path))}"
+            f"edge-inspect fleet rollout --resume {shlex.quote(str(record.path))}, with the same options for the broker"
         )
     else:
-        raise CheckFailed(f"stopped: {record.stopped}; every changed station was rolled back")
+        left = [key for key, entry in record.stations.items() if entry.state == "left"]
+        but = f" but these, for which somebody else has loaded another bundle: {', '.join(left)}" if left else ""
+        raise CheckFailed(f"stopped: {record.stopped}; every changed station was rolled back{but}")
 
 
 def _absence(row: StationRow) -> str | None:

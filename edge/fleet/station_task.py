@@ -196,7 +196,8 @@ class StationTask:
         assert self.watch is not None
         health = self.known.health
         if not self.watch.is_in_force(health):
-            self._set("back", self.watch.problem(self.known.status, health))
+            state = "left" if self.watch.is_replaced(health) else "back"
+            self._set(state, self.watch.problem(self.known.status, health))
             self._say(f"{self.key}: not rolled back, because {self.entry.detail}")
         elif self._is_certain():
             self._send("back_sent")

@@ -111,6 +111,11 @@ class StationWatch:
             return False
         return health is None or not self._is_later(health) or health.bundle.digest == self._digest
 
+    def is_replaced(self, health: Health | None) -> bool:
+        """Return whether neither the new bundle nor the former one is in force: somebody else has loaded another."""
+        found, before = self._found or (health.bundle if health is not None else None), self._entry.before
+        return not self.is_in_force(health) and (found is None or before is None or found.digest != before.digest)
+
     def problem(self, status: Status | None, health: Health | None) -> str | None:
         """Return what is wrong; `None` if nothing is.
 
@@ -122,8 +127,7 @@ class StationWatch:
             self.note(status)
         reason = self._degraded.reason if self._degraded is not None else None
         if not self.is_in_force(health):
-            found = self._found or (health.bundle if health is not None else None)
-            return self._not_in_force(found, reason)
+            return self._not_in_force(health, reason)
         if self._too_many:
             return self._too_many
         if health is not None and self._is_later(health):
@@ -146,8 +150,8 @@ class StationWatch:
     def _is_new(self, alarm: str) -> bool:
         return alarm not in self._entry.alarms and alarm not in _UNRELATED
 
-    def _not_in_force(self, found: BundleReference | None, reason: str | None) -> str:
-        before = self._entry.before
-        if found is None or before is None or found.digest != before.digest:
+    def _not_in_force(self, health: Health | None, reason: str | None) -> str:
+        found, before = self._found or (health.bundle if health is not None else None), self._entry.before
+        if self.is_replaced(health) or before is None:
             return f"it uses {found.name if found else 'another bundle'} now, which somebody else has loaded"
         return f"it has gone back to {before.name} by itself" + (f": {reason}" if reason else "")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import sys
 import threading
@@ -23,6 +24,8 @@ from station_parts import health
 from edge_inspect.edge.cli import main
 from edge_inspect.edge.contract.fields import utc_now
 from edge_inspect.edge.contract.messages import BundleReference
+from edge_inspect.edge.fleet.rollout_record import Plan, RolloutRecord
+from edge_inspect.edge.fleet.waves import plan_waves
 
 NAMES = ["s1", "s2", "s3"]
 
@@ -284,6 +287,25 @@ def test_a_reply_that_is_lost_is_found_in_the_health_and_a_busy_station_is_asked
     assert ", 0.0 % rejected" in capsys.readouterr().out
 
 
+def test_a_bundle_that_somebody_else_has_loaded_stays(
+    fleet: Fleet, stations: Stations, command: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    station = stations.make("a")
+    new = BundleReference(name="new", digest=digest_of(fleet.folder, "new"))
+    other = BundleReference(name="other", digest="7" * 64)
+
+    def answer(heard: dict[str, Any]) -> dict[str, Any]:
+        threading.Timer(0.5, lambda: station.begin(bundle=other, uptime_s=900.0)).start()
+        return {"bundle": {"before": stations.old.model_dump(), "after": new.model_dump()}}
+
+    with Replier(stations.port, station, answer) as replier:
+        assert main(command) == 1
+    out, error = capsys.readouterr()
+    assert "plant/line2/a: it uses other now, which somebody else has loaded" in error
+    assert "but these, for which somebody else has loaded another bundle: plant/line2/a" in error
+    assert "plant/line2/a  not rolled back: it uses other now" in out and len(replier.heard) == 1
+
+
 def test_a_line_that_stands_still_proves_nothing(
     fleet: Fleet, stations: Stations, command: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -313,7 +335,11 @@ def test_a_line_that_stands_still_proves_nothing(
         (["--watch-parts", "9"], "--watch-parts 9: give 10 to"),
         (["--watch-seconds", "inf"], "--watch-seconds inf"),
         (["--reply-seconds", "-1"], "--reply-seconds -1"),
-        (["--url", "ftp://a/b.zip"], "must begin with https://"),
+        (["--url", "ftp://a/b.zip"], "does not begin with http://"),
+        (["--url", "https://a/" + "b" * 2000], "write a URL of at most 1024"),
+        (["--url", "https://a/b c.zip"], "which a URL cannot have"),
+        (["--url", "https://A/b.zip"], "capital letters"),
+        (["--url", "https://a/bundles/"], "names a folder"),
         (["--by", "x" * 65], "--by: give a name"),
         (["--resume", "r.jsonl"], "give either BUNDLE"),
         (["--to", "a/b"], "write SITE/LINE/STATION"),
@@ -325,6 +351,52 @@ def test_wrong_use_is_said_in_a_line(
     assert main(["fleet", "rollout", str(fleet.folder / "bundles" / "new"), "--to", "a/b/c", *options]) == 2
     out, error = capsys.readouterr()
     assert said in error and "Traceback" not in error and not out
+
+
+@pytest.mark.parametrize("name", ["new\udcff", "new\n2", "new\x1b[31m"])
+def test_a_name_that_no_message_can_have_is_refused(
+    fleet: Fleet, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    copy = tmp_path / f"{name}.copy"
+    shutil.copytree(fleet.folder / "bundles" / "new", copy)
+    assert main(["fleet", "rollout", str(copy), "--to", "a/b/c"]) == 2
+    assert "give the bundle a plain name" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "options",
+    [["--dry-run"], ["--to", "a/b/c"], ["--url", "https://a/b.zip"], ["--watch-parts", "20"], ["--canary", "3"]],
+)
+def test_options_of_a_new_rollout_are_refused_with_a_record(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str]
+) -> None:
+    """Whoever adds `--dry-run` must not change a station."""
+    assert main(["fleet", "rollout", "--resume", str(tmp_path / "r.jsonl"), *options]) == 2
+    assert f"{options[0]} has no effect with --resume" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_another_broker_changes_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever forgets `--host` must not find all stations offline, and the roll-out stopped."""
+    monkeypatch.setattr("edge_inspect.edge.fleet.rollout.SILENT_AFTER_S", 1.0)
+    monkeypatch.setattr("edge_inspect.edge.fleet.station_task.SILENT_AFTER_S", 0.5)
+    path = tmp_path / "r.jsonl"
+    waves = plan_waves(["p/l/a", "p/l/b"], 1, 1.0)
+    times = {"watch_parts": 50, "watch_seconds": 1, "reply_seconds": 1}
+    RolloutRecord.create(
+        path, Plan(name="new", digest="0" * 64, url=None, by="me", to=("p/*/*",), waves=waves, **times)
+    ).close()
+    written = path.read_bytes()
+    broker = Broker(tmp_path)
+    broker.start()
+    try:
+        assert main(["fleet", "rollout", "--resume", str(path), "--port", str(broker.port)]) == 1
+    finally:
+        broker.stop()
+    assert "none of its 2 stations was heard within 1 s, and nothing was changed" in capsys.readouterr().err
+    assert path.read_bytes() == written
 
 
 def test_what_is_missing_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

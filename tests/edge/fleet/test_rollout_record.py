@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_inspect.edge.contract.messages import BundleReference
@@ -53,6 +53,7 @@ def test_what_was_recorded_is_there_again(tmp_path: Path) -> None:
     assert RolloutRecord(tmp_path / "r.jsonl").finished
 
 
+@settings(deadline=None)  # each line waits for the disk
 @given(st.data())
 def test_a_record_that_was_cut_off_loses_only_its_last_line(data: st.DataObject) -> None:
     with tempfile.TemporaryDirectory() as folder:
@@ -96,3 +97,22 @@ def test_a_record_that_cannot_be_written_or_read_is_named(tmp_path: Path) -> Non
         RolloutRecord(tmp_path / "none" / "r.jsonl")
     with pytest.raises(UsageError, match="cannot be read"):
         RolloutRecord(tmp_path / "missing.jsonl")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux")
+def test_a_full_disk_is_said(tmp_path: Path) -> None:
+    record = RolloutRecord.create(tmp_path / "r.jsonl", PLAN)
+    record.path = Path("/dev/full")
+    for act in (lambda: record.set_station("p/l/a", state="sent"), lambda: record.stop("why"), record.finish):
+        with pytest.raises(UsageError, match="/dev/full: cannot be written: No space left.*go on with --resume"):
+            act()
+    assert record.stations["p/l/a"].state == "waiting" and record.stopped is None and not record.finished
+    record.close()
+
+
+@pytest.mark.parametrize("digest", ["xyz", "0" * 63, "A" * 64])
+def test_a_plan_that_was_damaged_by_hand_is_refused(tmp_path: Path, digest: str) -> None:
+    line = PLAN.model_dump_json().replace(PLAN.digest, digest)
+    (tmp_path / "r.jsonl").write_text(line + "\n")
+    with pytest.raises(UsageError, match="is no record of a roll-out"):
+        RolloutRecord(tmp_path / "r.jsonl")
