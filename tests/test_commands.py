@@ -274,7 +274,7 @@ def shell(tmp_path: Path, broker: Broker) -> Iterator[Shell]:
     config["stations"][0]["shadow"] = {"parts": 2000, "frames": 200}
     config["mqtt"] |= {"host": "127.0.0.1", "port": broker.port}
     config["outbox"]["path"] = "outbox.db"
-    config["commands"] = {"allow": ["pause", "resume", "bundle", "shadow"]}
+    config["commands"] = {"allow": ["pause", "resume", "bundle", "shadow", "report"]}
     config |= {"bundles": {"folder": "bundles"}, "evidence": {"folder": "evidence"}, "health": {"http_port": health}}
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
     bridge: dict[str, Any] = yaml.safe_load((ROOT / "systemd" / "bridge.yaml").read_text())
