@@ -108,7 +108,8 @@ class Rollout:
         """Stop, or change the stations of the present wave; return whether all stations are good."""
         if (reason := self._mistake()) is not None:
             self.record.stop(reason)
-            self._say(f"stopped: {reason}; all changed stations are rolled back")
+            changed = any(task.is_changed for task in self.tasks)
+            self._say(f"stopped: {reason}" + ("; all changed stations are rolled back" if changed else ""))
             return False
         number = self.wave
         for wave in self._waves[self._wave : number]:

@@ -143,6 +143,10 @@ class StationTask:
         reply, self._reply = self._reply, None
         health = self._health_after_command()
         if reply is not None and reply.done:
+            # Somebody else may have changed the bundle after the last health.
+            before = None if reply.bundle is None else reply.bundle.before
+            if before is not None and before.digest != self._plan.digest:
+                self._set("sent", before=before)
             self._changed(reply.sequence, reply.at)
         elif health is not None and health.bundle.digest == self._plan.digest:  # its reply was lost
             self._changed(health.sequence, health.at)
