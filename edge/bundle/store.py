@@ -198,7 +198,7 @@ class BundleStore:
                 break
             except BundleError as error:
                 download.discard()
-                said = str(error).replace(str(part), "BUNDLE" if "calibrate sign" in str(error) else "the bundle")
+                said = str(error).replace(f"sign {part}", "sign BUNDLE").replace(str(part), "the bundle")
                 if not download.resumed:
                     raise PullError(said) from error
                 log.warning(

@@ -108,7 +108,7 @@ class Rollout:
         """Stop, or change the stations of the present wave; return whether all stations are good."""
         if (reason := self._mistake()) is not None:
             self.record.stop(reason)
-            changed = any(task.is_changed for task in self.tasks)
+            changed = any(task.is_changed for task in self.tasks.values())
             self._say(f"stopped: {reason}" + ("; all changed stations are rolled back" if changed else ""))
             return False
         number = self.wave
