@@ -94,6 +94,6 @@ def test_every_mistake_of_every_product_is_found_before_anything_starts(tmp_path
         "products.key.sign: ",
         "products.nokey.sign: ",
         "products.teach.teach: argument --since: 'yesterday' is neither a time",
-        "products.what.teach: --what student",
+        "products.what.teach: argument --what: invalid choice: 'student'",
     ):
         assert words in told
