@@ -11,7 +11,8 @@ from edge_inspect.train.products.storage import Storage, joined
 
 needs_s3 = pytest.mark.skipif(
     importlib.util.find_spec("moto") is None or importlib.util.find_spec("s3fs") is None,
-    reason="needs moto and s3fs, a server and a client of S3",
+    # They are not in [dev]: pip searches for minutes until it has releases of botocore that suit both.
+    reason="a server and a client of S3: pip install 'moto[server,s3]' s3fs",
 )
 FILES = {"good/1.png": b"one", "good/2.png": b"two", "defects/scratch/x.png": b"", "run/checkpoint.yaml": b"last"}
 
