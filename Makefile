@@ -49,9 +49,10 @@ demo: $(INSTALLED)
 
 # Three processes, each with one test file at a time, in the order of the folders: the longest files, of calibrate, come
 # first. xdist's own order has the files with fewest tests last, which are some of the longest. Most tests keep one core
-# busy, so one OpenMP thread each is enough; they wait a third of their time, so three processes keep two cores busy. A worker that dies is not replaced, because xdist would wait for ever for the
-# files that it had been given. Python writes its bytecode even where the machine's variables say no: the many programs
-# that tests start would all compile the project again.
+# busy, so one OpenMP thread each is enough; they wait a third of their time, so three processes keep two cores busy. A
+# worker that dies is not replaced, because xdist would wait for ever for the files that it had been given. Python
+# writes its bytecode even where the machine's variables say no: the many programs that tests start would all compile
+# the project again.
 test: $(INSTALLED)
 	@./requirements.sh test || echo "tests that need a missing package are skipped"
 	OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses 3 --max-worker-restart 0 \
