@@ -1,6 +1,6 @@
 """Becomes another program that ends with the process that started it, so that a killed parent leaves nothing running.
 
-    python -m edge_inspect.edge.child_process SIGNAL NICE PROGRAM ARGUMENT...
+    python -m edge_inspect.edge.child_process PARENT SIGNAL NICE PROGRAM ARGUMENT...
 
 Linux sends the signal when the parent ends, however it ends.
 """
@@ -17,24 +17,25 @@ _PR_SET_PDEATHSIG = 1
 
 
 def ends_with_parent(command: Sequence[str], end: signal.Signals, nice: int = 0) -> list[str]:
-    """Return the command of a program that gets a signal when the process that starts it ends.
+    """Return the command of a program that gets a signal when this process ends; this process has to start it.
 
     Args:
         command: Path of the program, and its arguments.
         end: The signal.
         nice: Number that is added to the program's nice value; above 0, it leaves the processor to others.
     """
-    return [sys.executable, "-m", "edge_inspect.edge.child_process", str(int(end)), str(nice), *command]
+    own = [sys.executable, "-m", "edge_inspect.edge.child_process"]
+    return [*own, str(os.getpid()), str(int(end)), str(nice), *command]
 
 
 def main() -> None:
     """Run the program that the command line names in place of this one."""
-    parent = os.getppid()
-    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, int(sys.argv[1]))
-    if os.getppid() != parent:  # the parent has ended meanwhile
+    parent, end, nice, *command = sys.argv[1:]
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, int(end))
+    if os.getppid() != int(parent):  # the parent ended before the line above
         return
-    os.nice(int(sys.argv[2]))
-    os.execv(sys.argv[3], sys.argv[3:])
+    os.nice(int(nice))
+    os.execv(command[0], command)
 
 
 if __name__ == "__main__":

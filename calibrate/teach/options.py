@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edge_inspect.calibrate.key_options import read_signing_key
 from edge_inspect.edge.errors import UsageError
 from edge_inspect.edge.program import add_json_option, say, write_json
 
@@ -35,7 +36,7 @@ def add_teach(parser: argparse.ArgumentParser) -> None:
         "become further prototypes. Labelled defects stay visible, unless they look like what more than a fifth of "
         "the labelled good parts show; the command names such defects. Then the threshold is set: no good part "
         "that passed before is rejected, unless the threshold must be lowered to find a labelled defect. This "
-        "needs no torch and takes a minute for some hundred parts. With --what student, on a workstation, the "
+        "needs no torch and takes one or two minutes for 500 parts. With --what student, on a workstation, the "
         "student is trained again with the labelled good parts. BUNDLE is not changed."
     )
     parser.epilog = (
@@ -105,15 +106,8 @@ def add_teaching_options(parser: argparse.ArgumentParser, further: Mapping[str, 
 
 
 def key_of(arguments: argparse.Namespace) -> Ed25519PrivateKey | None:
-    """Return the private key that `--key` and `--passphrase-file` name; `None` without `--key`.
-
-    Raises:
-        UsageError: The key or the passphrase cannot be read, or they do not belong together.
-    """
-    from edge_inspect.calibrate.signing import read_passphrase, read_private_key
-
-    passphrase = read_passphrase(arguments.passphrase_file) if arguments.passphrase_file else None
-    return read_private_key(arguments.key, passphrase) if arguments.key else None
+    """Return the private key that `--key` names; `None` without `--key`. Raises the same as `read_signing_key`."""
+    return read_signing_key(arguments) if arguments.key else None
 
 
 def _teach(arguments: argparse.Namespace) -> None:

@@ -62,7 +62,7 @@ class FleetConnection:
             step: Called after each turn of the connection: at least ten times a second while there is one.
         """
         self._receive, self._step = receive, step
-        reconnection = Reconnection(self._settings, log, "The roll-out goes on when the broker can be reached again")
+        reconnection = Reconnection(self._settings, log, "The command goes on when the broker can be reached again")
         self._wake_in, self._wake_out = socket.socketpair()
         with self._wake_in, self._wake_out:
             while not self._done:

@@ -27,11 +27,6 @@ def add_stations(parser: argparse.ArgumentParser, otherwise: str) -> None:
         help="stations, as SITE/LINE/STATION; * stands for any characters of a name; the option may be repeated "
         f"({otherwise})",
     )
-    add_broker(parser)
-
-
-def add_broker(parser: argparse.ArgumentParser) -> None:
-    """Add the options that name the broker."""
     parser.add_argument(
         "--config",
         type=Path,

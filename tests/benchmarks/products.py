@@ -175,7 +175,7 @@ def trainings(out: Path) -> list[psutil.Process]:
     found = []
     for process in psutil.process_iter(["cmdline"]):
         words = process.info["cmdline"] or []
-        if "edge_inspect.train.products.child" in words and "fit" in words and any(str(out) in word for word in words):
+        if "edge_inspect.train.cli" in words and "fit" in words and any(str(out) in word for word in words):
             found.append(process)
     return found
 

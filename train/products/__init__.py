@@ -9,7 +9,6 @@ cluster.py           the tasks on the cluster
 product_task.py      the task of one product, step by step
 machine_folder.py    the folders of a task on its machine
 child_run.py         runs a step in a child process
-child.py             the child process, which ends with its parent
 judgement.py         test pictures, judged by the bundle as a station would
 board.py             where tasks say how far they are
 product_row.py       one product in the tables

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-CHILD = "edge_inspect.train.products.child"
+from edge_inspect.edge.child_process import ends_with_parent
+
 POLL_S = 0.5
 TAIL_BYTES = 4096
 SHOWN = 8
@@ -44,7 +45,7 @@ def run_child(
     kept_open: int,
     tell: Callable[[float | None], None],
 ) -> int:
-    """Run a module's `main` in a child process until it ends; return its exit status.
+    """Run a module as a program in a child process until it ends; return its exit status.
 
     The child ends with this process, and is killed if this call is left by an exception.
 
@@ -63,7 +64,7 @@ def run_child(
         output.flush()
         begun = output.tell()
         child = subprocess.Popen(
-            [sys.executable, "-m", CHILD, str(os.getpid()), module, *words],
+            ends_with_parent([sys.executable, "-m", module, *words], signal.SIGKILL),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,

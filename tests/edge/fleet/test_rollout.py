@@ -181,7 +181,7 @@ def test_a_broker_that_restarts_holds_it_up_only(fleet: Fleet, record: str) -> N
         time.sleep(0.5)
         fleet.broker.start()
         assert command.wait(PATIENCE) == 0, command.said()
-    assert "The roll-out goes on when the broker can be reached again" in fleet.printed.read_text()
+    assert "The command goes on when the broker can be reached again" in fleet.printed.read_text()
     fleet.use("new")
     assert sorted(fleet.changes(count)) == [(name, "load") for name in NAMES]
 
