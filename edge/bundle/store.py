@@ -3,7 +3,7 @@
     NAME@DIGEST.zip       a fetched bundle: the name in its manifest, and the first 16 digits of its digest
     .DIGEST.part          the beginning of a bundle that is being fetched, or whose download broke off
     .DIGEST.part.json     the file that it is the beginning of
-    .fetching             the lock of whoever fetches; one bundle is fetched at a time
+    .fetching.lock        the lock of whoever fetches; one bundle is fetched at a time
 
 All other files belong to people, and are only read.
 """
@@ -11,7 +11,6 @@ All other files belong to people, and are only read.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import logging
 import os
 import re
@@ -33,6 +32,7 @@ from edge_inspect.edge.configuration.pull_settings import PullSettings
 from edge_inspect.edge.configuration.settings import BundleSettings
 from edge_inspect.edge.errors import BundleError, PullError
 from edge_inspect.edge.files import sync_folder
+from edge_inspect.edge.sqlite_file import InUse, lock
 
 log = logging.getLogger(__name__)
 
@@ -259,14 +259,13 @@ def _free_place(folder: Path, name: str, digest: str) -> Path:
 @contextlib.contextmanager
 def _locked(file: Path, pace: Pace) -> Iterator[None]:
     """Hold a lock that threads and processes share; wait for it as long as the pace allows."""
-    handle = os.open(file, os.O_RDWR | os.O_CREAT, 0o644)
+    while True:
+        try:
+            handle = lock(file)
+            break
+        except InUse:
+            pace.wait(_TURN_S)
     try:
-        while True:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                pace.wait(_TURN_S)
         yield
     finally:
         os.close(handle)

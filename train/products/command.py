@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import fcntl
 import os
 import signal
 import time
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from edge_inspect.edge.errors import CheckFailed, ConfigurationError, EdgeInspectError, UsageError
 from edge_inspect.edge.program import say
+from edge_inspect.edge.sqlite_file import InUse, lock
 
 if TYPE_CHECKING:
     from edge_inspect.train.products.board import Standing
@@ -207,14 +207,13 @@ def _only_command(out: str) -> Iterator[None]:
         return
     try:
         Path(out).mkdir(parents=True, exist_ok=True)
-        handle = os.open(Path(out, ".products.lock"), os.O_RDWR | os.O_CREAT, 0o644)
+        handle = lock(Path(out, ".products"))
+    except InUse as error:
+        raise UsageError(
+            f"out: {out}: edge-train products works there already, as {error}; wait for it, or end it"
+        ) from error
     except OSError as error:
         raise UsageError(f"out: {out}: cannot be written: {error.strerror}") from error
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        os.close(handle)
-        raise UsageError(f"out: {out}: another edge-train products works there; wait for it, or end it") from error
     try:
         yield
     finally:

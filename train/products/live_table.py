@@ -6,6 +6,7 @@ import shutil
 import sys
 from collections.abc import Sequence
 
+from edge_inspect.edge.fleet.row_table import columns
 from edge_inspect.edge.program import say
 from edge_inspect.train.products.product_row import NOTHING, TITLES, ProductRow
 
@@ -39,9 +40,7 @@ class LiveTable:
 
 def table_of(rows: Sequence[ProductRow]) -> list[str]:
     """Return the table as lines of equal columns."""
-    cells = [TITLES, *(row.cells for row in rows)]
-    widths = [max(len(each) for each in column) for column in zip(*cells, strict=True)]
-    return ["  ".join(each.ljust(width) for each, width in zip(row, widths, strict=True)).rstrip() for row in cells]
+    return columns([TITLES, *(row.cells for row in rows)])
 
 
 def line_of(row: ProductRow) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import shutil
 import tempfile
@@ -12,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from edge_inspect.edge.errors import UsageError
+from edge_inspect.edge.sqlite_file import InUse, lock
 
 LOCK_S = 60.0
 """Longest wait for a process of a lost worker that still holds the product's folder."""
@@ -39,20 +39,17 @@ def emptied(folder: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[int]:
-    """Lock a folder, so that no process of a lost worker works in it too."""
-    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    """Hold the lock `path`.lock, so that no process of a lost worker works in a folder too; yield its descriptor."""
+    waited = time.monotonic()
+    while True:
+        try:
+            handle = lock(path)
+            break
+        except InUse as error:
+            if time.monotonic() - waited > LOCK_S:
+                raise UsageError(f"{path.parent}: {error} works in this folder; end it, or wait for it") from None
+            time.sleep(0.2)
     try:
-        waited = time.monotonic()
-        while True:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() - waited > LOCK_S:
-                    raise UsageError(
-                        f"{path.parent}: another process works in this folder; end it, or wait for it"
-                    ) from None
-                time.sleep(0.2)
         yield handle
     finally:
         os.close(handle)

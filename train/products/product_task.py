@@ -248,11 +248,11 @@ def run_order(order: Order, tell: Tell) -> Made:
     if not remote:
         work = Path(order.cwd, order.work)
         work.mkdir(parents=True, exist_ok=True)
-        with locked(work / ".lock") as lock:
+        with locked(work / ".task") as lock:
             return Task(order, work, tell, lock).run()
     own = own_folder()
     # The storage may have more than what a lost worker left on this machine, so the folder begins empty.
-    with locked(own / f"{order.local_name}.lock") as lock, emptied(own / order.local_name) as work:
+    with locked(own / order.local_name) as lock, emptied(own / order.local_name) as work:
         return Task(order, work, tell, lock).run()
 
 

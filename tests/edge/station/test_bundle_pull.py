@@ -185,7 +185,7 @@ def test_whatever_is_not_the_signed_bundle_is_refused_while_the_old_one_inspects
         asked = len(plant.server.asked)
         assert "the url " in plant.refused("", url=url) and len(plant.server.asked) == asked
     assert plant.command("bundle", name="v2", url=f"{plant.server.url}/bundles/v2.zip")["refusal"] == "malformed"
-    assert sorted(path for path in plant.folder.iterdir() if path.name != ".fetching") == files
+    assert sorted(path for path in plant.folder.iterdir() if path.name != ".fetching.lock") == files
 
     fields = plant.fields("v2.zip")
     options = ["--digest", fields["digest"], "--url", fields["url"], "--config", str(plant.config)]
