@@ -12,7 +12,7 @@ from edge_inspect.edge.cameras.features import configure
 from edge_inspect.edge.cameras.feed import Feed
 from edge_inspect.edge.cameras.introspection import load
 from edge_inspect.edge.cameras.pixels import check_format, to_bgr
-from edge_inspect.edge.cameras.source import Shot
+from edge_inspect.edge.cameras.source import OPENING_S, Shot
 from edge_inspect.edge.cameras.triggered import TriggeredCamera
 from edge_inspect.edge.clock import StampAge
 from edge_inspect.edge.errors import CameraError, CameraIdle, CameraLost, ImageError
@@ -20,7 +20,7 @@ from edge_inspect.edge.frame.images import Frame
 
 BUFFERS = 8
 """Number of frames that can wait in the driver while the station is busy."""
-_LOOK_US = 200_000
+_LOOK_S = 0.2
 
 
 def open_aravis(address: Address) -> Camera:
@@ -52,6 +52,7 @@ class AravisSource:
 
     def __init__(self, address: Address, aravis: Any, glib: Any) -> None:
         self._name, self._timeout = address.shown, address.timeout
+        self._patience = self._timeout if address.trigger is not None else max(self._timeout, OPENING_S)
         self._aravis, self._error = aravis, glib.Error
         self._lost: list[bool] = []
         self._last: int | None = None
@@ -74,9 +75,11 @@ class AravisSource:
 
     def grab(self, buffer: Frame | None) -> Shot:
         """Return the next frame. Frames that lost packets are skipped; the next frame's number shows how many."""
-        until, torn = time.monotonic() + self._timeout, 0
+        patience, self._patience = self._patience, self._timeout
+        waited, torn = 0.0, 0
         while True:
-            taken = self._stream.timeout_pop_buffer(_LOOK_US)
+            began = time.monotonic()
+            taken = self._stream.timeout_pop_buffer(round(1e6 * _LOOK_S))
             if self._lost:
                 raise CameraLost(f"camera {self._name}: it no longer answers, or another program has taken it")
             if taken is not None:
@@ -86,8 +89,10 @@ class AravisSource:
                     torn += 1
                 finally:
                     self._stream.push_buffer(taken)
-            if time.monotonic() >= until:
-                raise CameraIdle(f"camera {self._name}: no frame for {self._timeout:g} s{_advise(torn)}")
+            # After the whole machine stood still, the clock has gone on, but the camera has had no time for a frame.
+            waited += min(time.monotonic() - began, _LOOK_S)
+            if waited >= patience:
+                raise CameraIdle(f"camera {self._name}: no frame for {patience:g} s{_advise(torn)}")
 
     def forget(self) -> None:
         """Drop the frames that are waiting; see `edge.cameras.triggered.TriggeredSource`."""

@@ -47,7 +47,9 @@ class Feed:
             if buffer is not None:
                 self._spare.append(buffer)
             patience = self._timeout if self._started else max(self._timeout, OPENING_S)
-            self._changed.wait_for(lambda: self._fresh(after) or self._problem, patience + GRACE_S)
+            # Two waits: if the machine stood still during the first, the second gives the source time for a frame.
+            for span_s in (patience, GRACE_S):
+                self._changed.wait_for(lambda: self._fresh(after) or self._problem, span_s)
             shot = self._newest
             if shot is None or not self._fresh(after):
                 if self._problem is None:

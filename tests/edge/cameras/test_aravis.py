@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import subprocess
 import time
 from collections.abc import Callable
 
@@ -32,6 +34,25 @@ def test_exposure_and_gain_reach_the_sensor(gige: Gige, open_soon: Open) -> None
         levels.append(float(capture.frame.mean()))
         camera.close()
     assert levels[0] < levels[1] < levels[2]
+
+
+def test_the_first_frame_may_take_longer_than_the_timeout(gige: Gige, open_soon: Open) -> None:
+    camera = open_soon(gige("?fps=1&size=64x64&timeout=0.1"))
+    assert camera.read(None) is not None
+    with pytest.raises(CameraLost, match="no frame for 0.1 s"):
+        for _ in range(5):
+            camera.read(None)
+
+
+def test_a_camera_is_kept_while_the_machine_stands_still(gige: Gige, open_soon: Open) -> None:
+    camera = open_soon(gige("?size=64x64&timeout=0.4"))
+    assert camera.read(None) is not None
+    # The fake camera ends the connection after 3 s without a sign of life.
+    pause = f"kill -STOP {os.getpid()}; sleep 2; kill -CONT {os.getpid()}"
+    with subprocess.Popen(["sh", "-c", pause]):
+        until = time.monotonic() + 3
+        while time.monotonic() < until:
+            assert camera.read(None) is not None
 
 
 def test_a_region_is_read(gige: Gige, open_soon: Open) -> None:
