@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from edge_inspect.edge.errors import UsageError
 from edge_inspect.edge.frame.alignment import MOST_TURN, Aligner, Alignment
+from edge_inspect.edge.frame.areas import Area
 from edge_inspect.edge.frame.fit_modes import AlignMode
 from edge_inspect.edge.frame.images import Frame
 from edge_inspect.edge.frame.pose import SEVERAL, UNCLEAR, Pose
@@ -39,8 +40,12 @@ LEAST_SHIFT, LEAST_TURN = 0.02, 2.0
 WIDEST_SHIFT = 0.4
 """Share of the frame within which the part is sought in the good pictures."""
 
+OUTLINE = "part"
+"""Name of the area that is looked at if nobody names one."""
+
 _ROUNDS = 2
 _MARGIN = 0.02  # share of the part's sides by which the rectangle found is larger
+_WHOLE = 0.75  # share of the rectangle's sides that what stands out must have to be the whole part
 _RARE = 0.02  # quantile of the good pictures' confidences that is taken for the lowest: one may be odd
 _FEWEST = 0.8  # share of the good pictures in which the part must be found
 
@@ -134,6 +139,29 @@ def part_of(picture: Frame) -> tuple[int, int, int, int]:
     aside, above = round(_MARGIN * width), round(_MARGIN * height)
     left, top = max(x - aside, 0), max(y - above, 0)
     return left, top, min(x + width + aside, columns) - left, min(y + height + above, rows) - top
+
+
+def part_outline(alignment: Alignment) -> Area | None:
+    """Return the outline of the part in the reference, or `None` if it does not stand out from the background there.
+
+    In every other pose another piece of the background lies beside the part, so it must not be judged. The outline is
+    convex and a little larger than the part: it holds the part's edges and a burr, and no dent in them is cut away.
+    """
+    x, y, width, height = alignment.part
+    box = np.zeros(alignment.reference.shape[:2], np.uint8)
+    box[y : y + height, x : x + width] = 1
+    mask = foreground_mask(alignment.reference)
+    if mask.all() or not (mask & box).any():
+        return None
+    hull = cv2.convexHull(cv2.findNonZero(mask & box))
+    _, _, across, down = cv2.boundingRect(hull)
+    if across < _WHOLE * width or down < _WHOLE * height:
+        return None
+    reach = round(_MARGIN * max(across, down))
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1,) * 2)
+    larger = cv2.dilate(cv2.fillConvexPoly(np.zeros_like(box), hull, 255), disc)
+    (ring,), _ = cv2.findContours(larger, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    return Area.model_validate({"name": OUTLINE, "rings": (tuple((int(px), int(py)) for px, py in ring[:, 0]),)})
 
 
 def _check(pictures: Sequence[Frame], others: Sequence[Frame]) -> None:

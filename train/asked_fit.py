@@ -6,7 +6,11 @@ import argparse
 import re
 from dataclasses import replace
 
+import cv2
+
 from edge_inspect.edge.errors import UsageError
+from edge_inspect.edge.frame.alignment import Alignment
+from edge_inspect.edge.frame.areas import Areas
 from edge_inspect.edge.frame.fit import Fit, parse_size
 from edge_inspect.edge.frame.fit_modes import OVERLAP
 from edge_inspect.edge.frame.images import read_image
@@ -44,8 +48,7 @@ def parse_fit(arguments: argparse.Namespace, category: str) -> Fit:
     """
     fit = asked_fit(arguments)
     if (alignment := learn_alignment(arguments, category)) is not None:
-        # Beside the part lies what another pose brings into the frame.
-        fit = replace(fit, alignment=alignment, region=fit.region or alignment.part)
+        fit = replace(_round_the_part(fit, alignment), alignment=alignment)
     if fit.mode != "tile":
         if arguments.size == "auto" and fit.mode != "crop":
             width, height = input_size(Category.open(arguments.data, category).train_images(), fit)
@@ -60,6 +63,31 @@ def parse_fit(arguments: argparse.Namespace, category: str) -> Fit:
     seen = f"{region_w}x{region_h} pixels to inspect"
     say(f"{columns}x{rows} tiles of {fit.width}x{fit.height}, as {clean(first.name)} has {seen}")
     return replace(fit, tiles=(columns, rows))
+
+
+def _round_the_part(fit: Fit, alignment: Alignment) -> Fit:
+    """Return the fit to the part alone, unless it names a region or areas to look at.
+
+    Beside the part lies what another pose brings into the frame.
+    """
+    from edge_inspect.train.alignment import part_outline
+
+    if fit.region is not None:
+        return fit
+    height, width = alignment.reference.shape[:2]
+    areas = fit.areas or Areas(size=(width, height))
+    if areas.look or areas.size != (width, height):
+        return replace(fit, region=alignment.part)
+    outline = part_outline(alignment)
+    if outline is None:
+        say(
+            "the part does not stand out from the background everywhere, so the rectangle round it is looked at; "
+            "--look names its outline"
+        )
+        return replace(fit, region=alignment.part)
+    say("only the part is looked at, by its outline; --look or --region names something else")
+    x, y, across, down = cv2.boundingRect(outline.mask(areas.size))
+    return replace(fit, region=(x, y, across, down), areas=areas.model_copy(update={"look": (outline,)}))
 
 
 def _parse_tiles(text: str) -> tuple[int, int]:

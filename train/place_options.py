@@ -37,7 +37,7 @@ def add_place_options(parser: argparse.ArgumentParser) -> None:
         default=NO_ALIGNMENT,
         help="for parts that do not lie still: find the part in every frame and bring it to one pose, before all else. "
         "shift: the part is only shifted; rigid: it is shifted and turned. A frame without the part is rejected as "
-        "not_found. Only the rectangle round the part is inspected, unless --region names another (default none)",
+        "not_found. Only the part is looked at, unless --look or --region says where (default none)",
     )
     parser.add_argument(
         "--align-part",

@@ -138,7 +138,9 @@ class Aligner:
         return self._finder.find(frame)
 
     def align(self, frame: Frame, pose: Pose, region: tuple[int, int, int, int] | None = None) -> Frame:
-        """Return the frame with the part where the reference has it; what was outside continues the frame's border.
+        """Return the frame with the part where the reference has it; what was outside the frame is the reference's.
+
+        So what the camera did not see looks as good as it should, and no edge of the frame is taken for a defect.
 
         Args:
             frame: (H, W, 3) uint8 BGR, of the reference's size.
@@ -156,10 +158,12 @@ class Aligner:
         matrix = pose.to_frame
         matrix[:, 2] += matrix[:, :2] @ (x, y)
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-        # OpenCV 5 moves four channels in half the time that it needs for three.
+        # OpenCV 5 moves four channels in half the time that it needs for three. The fourth says what the frame shows.
         four = cv2.cvtColor(frame, cv2.COLOR_BGR2BGRA)
-        four = cv2.warpAffine(four, matrix, (width, height), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+        four = cv2.warpAffine(four, matrix, (width, height), flags=flags, borderMode=cv2.BORDER_CONSTANT)
         three = np.asarray(cv2.cvtColor(four, cv2.COLOR_BGRA2BGR), np.uint8)
+        unseen = cv2.compare(cv2.extractChannel(four, 3), 255, cv2.CMP_LT)
+        cv2.copyTo(self.alignment.reference[y : y + height, x : x + width], unseen, three)
         if region is None:
             return three
         aligned = np.zeros_like(frame)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from moved_parts import Part, drawn, flanges
@@ -15,9 +17,12 @@ from edge_inspect.edge.bundle.bundle import open_bundle
 from edge_inspect.edge.cli import main as inspect
 from edge_inspect.edge.errors import CheckpointError
 from edge_inspect.edge.frame.alignment import ALIGNMENT_PICTURE
+from edge_inspect.edge.frame.fit import Fit
 from edge_inspect.edge.frame.images import write_image
 from edge_inspect.train import checkpoint
+from edge_inspect.train.asked_fit import parse_fit
 from edge_inspect.train.cli import main
+from edge_inspect.train.fit_options import add_options
 
 GOOD = 12
 
@@ -49,9 +54,37 @@ def run(moved: Path, small_weights: Path, tmp_path_factory: pytest.TempPathFacto
 def test_the_checkpoint_has_the_alignment_and_its_picture(run: Path) -> None:
     about, _ = checkpoint.load(run)
     alignment = about.fit.alignment
-    assert alignment is not None and alignment.mode == "rigid" and about.fit.region == alignment.part
+    assert alignment is not None and alignment.mode == "rigid"
     assert (run / ALIGNMENT_PICTURE).read_bytes() == alignment.png()
     assert len(about.trained_on) + len(about.held_out) == GOOD, "the empty frame is left out"
+
+
+def test_the_part_alone_is_looked_at(run: Path) -> None:
+    fit = checkpoint.load(run)[0].fit
+    assert fit.areas is not None and [area.name for area in fit.areas.look] == ["part"]
+    rows, columns = np.nonzero(fit.areas.looked_at())
+    assert fit.region == (columns.min(), rows.min(), np.ptp(columns) + 1, np.ptp(rows) + 1)
+    assert not fit.areas.looked_at()[fit.region[1], fit.region[0]], "the belt at the part's round corner is not"
+
+
+def test_what_is_named_is_looked_at(moved: Path, tmp_path: Path) -> None:
+    bore = tmp_path / "bore.png"
+    cv2.imwrite(str(bore), cv2.circle(np.zeros((480, 640), np.uint8), (320, 240), 50, 255, cv2.FILLED))
+    parser = argparse.ArgumentParser()
+    add_options(parser)
+
+    def fit(*options: str) -> Fit:
+        aligned = ["--data", str(moved), "--out", "run", "--align", "rigid", "--size", "96", *options]
+        return parse_fit(parser.parse_args(aligned), "")
+
+    region = fit("--region", "200,100,200,200")
+    assert region.region == (200, 100, 200, 200) and region.areas is None
+    look = fit("--look", str(bore))
+    assert look.alignment is not None and look.region == look.alignment.part
+    assert look.areas is not None and [area.name for area in look.areas.look] == ["bore"]
+    ignore = fit("--ignore", str(bore))
+    assert ignore.areas is not None and [area.name for area in ignore.areas.look] == ["part"]
+    assert [area.name for area in ignore.areas.ignore] == ["bore"]
 
 
 def test_a_checkpoint_without_its_picture_is_named(run: Path, tmp_path: Path) -> None:

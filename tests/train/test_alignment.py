@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 from moved_parts import BRACKET, FLANGE, MIDDLE, Frame, Part, bracket, drawn, errors, flanges
 
+from edge_inspect.edge.demo.flange import HALF, part_geometry
 from edge_inspect.edge.demo.line import HEIGHT, WIDTH, render_part
 from edge_inspect.edge.errors import UsageError
 from edge_inspect.edge.frame.alignment import Aligner, Alignment
-from edge_inspect.train.alignment import FIRST_CONFIDENCE, learnt_alignment, part_of
+from edge_inspect.train.alignment import FIRST_CONFIDENCE, learnt_alignment, part_of, part_outline
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +41,36 @@ def test_the_reference_lies_in_the_middle_of_the_good_parts(good: list[Frame], l
     assert all(pose.found for pose in poses)
     shifts = np.array([pose.shift for pose in poses])
     assert np.abs(np.median(shifts, axis=0)).max() < 4 and abs(np.median([pose.angle for pose in poses])) < 1.5
+
+
+@pytest.mark.parametrize("angle", [0.0, 20.0])
+def test_the_outline_holds_the_whole_part_and_little_else(angle: float) -> None:
+    reference = flanges(1, [Part(angle=angle)])
+    alignment = Alignment("rigid", reference, part_of(reference))
+    outline = part_outline(alignment)
+    assert outline is not None
+    inside = outline.mask((WIDTH, HEIGHT)) > 0
+    turn = cv2.getRotationMatrix2D((HALF - 0.5, HALF - 0.5), angle, 1.0)
+    turn[:, 2] += (WIDTH / 2 - HALF, HEIGHT / 2 - HALF)
+    metal = cv2.warpAffine(part_geometry(None).albedo, turn, (WIDTH, HEIGHT)) > 0.3
+    assert not (metal & ~inside).any()
+    solid = cv2.morphologyEx(metal.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((99, 99)))
+    assert not (inside & (cv2.dilate(solid, np.ones((51, 51))) == 0)).any()
+    assert inside[240, 320], "the belt seen through the bore belongs to the part: something may lie in it"
+
+
+def test_the_outline_of_a_faint_part_has_no_dents() -> None:
+    outline = part_outline(Alignment("rigid", bracket(1, Part()), BRACKET))
+    assert outline is not None
+    rows, columns = np.nonzero(bracket(1, Part()).astype(int).sum(2) - bracket(1).astype(int).sum(2) > 20)
+    assert (outline.mask((WIDTH, HEIGHT))[rows, columns] > 0).all()
+
+
+def test_what_does_not_stand_out_has_no_outline() -> None:
+    assert part_outline(Alignment("rigid", bracket(1, Part(), contrast=3), BRACKET)) is None
+    reference = flanges(1)
+    assert part_outline(Alignment("rigid", reference, (0, 0, 60, 60))) is None, "nothing is in the rectangle"
+    assert part_outline(Alignment("rigid", reference, (100, 20, 440, 440))) is None, "a half is not the part"
 
 
 def test_moved_parts_are_found_with_a_learnt_reference(good: list[Frame]) -> None:

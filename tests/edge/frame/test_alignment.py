@@ -90,6 +90,21 @@ def test_an_aligned_frame_looks_like_one_that_was_not_moved(flange: Aligner) -> 
         assert_found(still, aligned, Part())
 
 
+def test_what_the_frame_does_not_show_is_the_references(flange: Aligner) -> None:
+    reference = flange.alignment.reference
+    part = Part((60.0, 75.0), -15.0)
+    aligned = flange.align(flanges(5, [part]), part_pose := flange.find(flanges(5, [part])), FLANGE)
+    x, y, width, height = FLANGE
+    at = np.stack(np.meshgrid(np.arange(x, x + width), np.arange(y, y + height), [1.0]), axis=-1)[:, :, 0]
+    across, down = np.moveaxis(at @ part_pose.to_frame.T, -1, 0)
+    outside = (across < 0) | (across > 639) | (down < 0) | (down > 479)
+    inside = (across > 0.5) & (across < 638.5) & (down > 0.5) & (down < 478.5)
+    assert outside.any() and inside.mean() > 0.9
+    seen, wanted = aligned[y : y + height, x : x + width], reference[y : y + height, x : x + width]
+    assert (seen[outside] == wanted[outside]).all()
+    assert (seen[inside] != wanted[inside]).mean() > 0.5
+
+
 @pytest.mark.parametrize("region", [(140, 60, 360, 360), (0, 0, 640, 480), (600, 440, 40, 40)])
 def test_a_region_alone_is_aligned_as_the_whole_frame_is(flange: Aligner, region: tuple[int, int, int, int]) -> None:
     frame = flanges(3, (Part((50, -20), 7),))
