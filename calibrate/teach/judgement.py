@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import NamedTuple
 
-from edge_inspect.calibrate.teach.labelled_parts import LabelledPart, frame_of
+from edge_inspect.calibrate.teach.crew import look_at
+from edge_inspect.calibrate.teach.labelled_parts import LabelledPart
 from edge_inspect.edge.bundle.bundle import Bundle
 from edge_inspect.edge.bundle.manifest import DefectsFound
 from edge_inspect.edge.contract.fields import Precision
 from edge_inspect.edge.engines.openvino import OpenVinoEngine
+from edge_inspect.edge.frame.images import Frame
 
 
 class Judged(NamedTuple):
@@ -55,16 +57,24 @@ def judge(before: Bundle, after: Bundle, precision: Precision, parts: Sequence[L
     Raises:
         EngineError: An engine cannot be built or failed.
     """
-    judged = []
-    with ExitStack() as opened:
-        old = opened.enter_context(OpenVinoEngine(before, precision))
-        new = old if after is before else opened.enter_context(OpenVinoEngine(after, precision))
-        for part in parts:
-            frame = frame_of(part, before.fit.bits)
-            anomaly = old.infer(frame)
-            score, found = anomaly.score, anomaly.placement.found
-            judged.append(Judged(part, score, score if new is old else new.infer(frame).score, found))
-    return judged
+
+    @contextmanager
+    def both(threads: int) -> Iterator[tuple[OpenVinoEngine, OpenVinoEngine]]:
+        with OpenVinoEngine(before, precision, threads=threads) as old:
+            if after is before:
+                yield old, old
+            else:
+                with OpenVinoEngine(after, precision, threads=threads) as new:
+                    yield old, new
+
+    def look(engines: tuple[OpenVinoEngine, OpenVinoEngine], frame: Frame) -> tuple[float, float, bool]:
+        old, new = engines
+        anomaly = old.infer(frame)
+        score, found = anomaly.score, anomaly.placement.found
+        return score, score if new is old else new.infer(frame).score, found
+
+    seen = look_at(parts, before.fit.bits, both, look)
+    return [Judged(part, *scores) for part, scores in zip(parts, seen, strict=True)]
 
 
 def changes(judged: Sequence[Judged], before: float, after: float) -> Changes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -106,11 +107,16 @@ def read_parts(
     else:
         listed, unsure = _of_folders(folder), 0
     parts, broken = [], []
-    for id_, word, picture, kind in listed:
-        try:
-            parts.append(LabelledPart(id_, word, picture, pixel_digest(read_image(picture, bits)), kind))
-        except ImageError as error:
-            broken.append(Contradiction(id_, f"its picture cannot be read: {error}"))
+    pool = ThreadPoolExecutor(thread_name_prefix="read")
+    try:
+        digests = pool.map(lambda part: _digest(part[2], bits), listed)
+        for (id_, word, picture, kind), digest in zip(listed, digests, strict=True):
+            if isinstance(digest, ImageError):
+                broken.append(Contradiction(id_, f"its picture cannot be read: {digest}"))
+            else:
+                parts.append(LabelledPart(id_, word, picture, digest, kind))
+    finally:
+        pool.shutdown(cancel_futures=True)
     good = _distinct([part for part in parts if part.word == "good"])
     defects = _distinct([part for part in parts if part.word == "defect"])
     both = good.keys() & defects.keys()
@@ -134,6 +140,13 @@ def read_parts(
 def frame_of(part: LabelledPart, bits: int | None) -> Frame:
     """Return the picture of a part as a frame."""
     return read_image(part.picture, bits)
+
+
+def _digest(picture: Path, bits: int | None) -> str | ImageError:
+    try:
+        return pixel_digest(read_image(picture, bits))
+    except ImageError as error:
+        return error
 
 
 def _distinct(parts: Sequence[LabelledPart]) -> dict[str, LabelledPart]:

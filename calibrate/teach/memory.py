@@ -6,7 +6,8 @@ they are appended to the network of every precision.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -15,15 +16,17 @@ from numpy.typing import NDArray
 
 from edge_inspect.calibrate.teach.banks import MULTIPLE, Addition, Bank, Floats, banks_in, find_banks, grown, padded
 from edge_inspect.calibrate.teach.candidates import Candidates, Collector, choose
+from edge_inspect.calibrate.teach.crew import look_at
 from edge_inspect.calibrate.teach.guard import ROUNDS, Exhibit, exhibit_of, too_near
-from edge_inspect.calibrate.teach.labelled_parts import Contradiction, LabelledPart, LabelledParts, frame_of
+from edge_inspect.calibrate.teach.labelled_parts import Contradiction, LabelledPart, LabelledParts
 from edge_inspect.calibrate.teach.threshold_rule import AIM
 from edge_inspect.edge.bundle.bundle import Bundle
 from edge_inspect.edge.bundle.manifest import model_file
 from edge_inspect.edge.contract.fields import Precision
-from edge_inspect.edge.engines.memory_probe import MemoryProbe
+from edge_inspect.edge.engines.memory_probe import MemoryProbe, Observation
 from edge_inspect.edge.engines.openvino import OpenVinoEngine
 from edge_inspect.edge.errors import BundleError, UsageError
+from edge_inspect.edge.frame.images import Frame
 
 SHARE = 0.25
 """Largest number of new prototypes as a share of those present, unless another number is asked for."""
@@ -108,17 +111,14 @@ class _Growing:
         self._wrong: list[int] = []
         self._limit = limits.image
         self._exhibits: list[Exhibit] = []
-        with MemoryProbe(parent, banks) as probe:
-            for part in parts.good:
-                seen = probe.observe(frame_of(part, parent.fit.bits))
-                if seen.found:
-                    collector.add(len(self.good), seen)
-                    self._wrong += [len(self.good)] if seen.score > limits.image else []
-                    self.good.append(part)
-            for part in parts.defects:
-                seen = probe.observe(frame_of(part, parent.fit.bits))
+        for part, seen in zip(parts.all, self._observed(parent, banks, "fp32", parts.all), strict=True):
+            if part.word == "defect":
                 exhibit = exhibit_of(part.id, seen, limits)
                 self._exhibits += [] if exhibit is None else [exhibit]
+            elif seen.found:
+                collector.add(len(self.good), seen)
+                self._wrong += [len(self.good)] if seen.score > limits.image else []
+                self.good.append(part)
         if not self.good:
             raise UsageError(
                 "no part that is labelled good was found in its picture, so the memory can learn nothing; label good "
@@ -156,19 +156,19 @@ class _Growing:
 
     def _rounded(self, network: bytes, chosen: Sequence[NDArray[np.intp]]) -> dict[str, Addition]:
         """Return the directions that INT8 computes at the chosen positions."""
-        found, bits = self._candidates, self._parent.fit.bits
+        found, banks = self._candidates, banks_in(network, self._banks)
         vectors = [
             np.zeros((len(index), bank.prototypes.shape[1]), np.float32)
             for index, bank in zip(chosen, self._banks, strict=True)
         ]
         means = []
-        with MemoryProbe(self._parent, banks_in(network, self._banks), "int8") as probe:
-            for part in np.unique(found.part[np.concatenate(chosen)]).tolist():
-                seen = probe.observe(frame_of(self.good[part], bits))
-                means.append([directions[seen.seen].mean(axis=0) for directions in seen.directions])
-                for each, index, directions in zip(vectors, chosen, seen.directions, strict=True):
-                    own = found.part[index] == part
-                    each[own] = directions[found.place[index[own]]]
+        shown = np.unique(found.part[np.concatenate(chosen)]).tolist()
+        parts = [self.good[part] for part in shown]
+        for part, seen in zip(shown, self._observed(self._parent, banks, "int8", parts), strict=True):
+            means.append([directions[seen.seen].mean(axis=0) for directions in seen.directions])
+            for each, index, directions in zip(vectors, chosen, seen.directions, strict=True):
+                own = found.part[index] == part
+                each[own] = directions[found.place[index[own]]]
         if not means:
             return self._exact(chosen)
         units = [each / np.maximum(np.linalg.norm(each, axis=1, keepdims=True), 1e-12) for each in vectors]
@@ -264,11 +264,10 @@ class _Growing:
         scores: dict[str, float] = {}
         wanted = np.arange(len(self.good)) if numbers is None else np.array(numbers, np.intp)
         for block in np.unique(self._blocks[wanted]).tolist():
-            network = self.networks(1 + block, ["fp32"])
-            with OpenVinoEngine(draft(self._parent, network), "fp32") as engine:
-                for number in wanted[self._blocks[wanted] == block].tolist():
-                    part = self.good[number]
-                    scores[part.id] = engine.infer(frame_of(part, self._parent.fit.bits)).score
+            bundle = draft(self._parent, self.networks(1 + block, ["fp32"]))
+            parts = [self.good[number] for number in wanted[self._blocks[wanted] == block].tolist()]
+            found = look_at(parts, bundle.fit.bits, partial(_exact_engine, bundle), _score)
+            scores |= {part.id: score for part, score in zip(parts, found, strict=True)}
         return scores
 
     def _choose(self) -> list[list[NDArray[np.intp]]]:
@@ -285,10 +284,26 @@ class _Growing:
         """Return the labelled defects that the grown memory does not show any more, with its map values of them."""
         if not self._exhibits:
             return []
-        parts, bits = {part.id: part for part in self._parts.defects}, self._parent.fit.bits
-        with MemoryProbe(draft(self._parent, self.networks(0, ["fp32"])), self._banks) as probe:
-            after = [probe.observe(frame_of(parts[each.id], bits)).values for each in self._exhibits]
-        return [(each, values) for each, values in zip(self._exhibits, after, strict=True) if not each.is_kept(values)]
+        defects = {part.id: part for part in self._parts.defects}
+        grown_bundle = draft(self._parent, self.networks(0, ["fp32"]))
+        after = self._observed(grown_bundle, self._banks, "fp32", [defects[each.id] for each in self._exhibits])
+        return [
+            (each, seen.values)
+            for each, seen in zip(self._exhibits, after, strict=True)
+            if not each.is_kept(seen.values)
+        ]
+
+    @staticmethod
+    def _observed(
+        bundle: Bundle, banks: Sequence[Bank], precision: Precision, parts: Sequence[LabelledPart]
+    ) -> Iterator[Observation]:
+        """Yield what the memory of a bundle sees in parts, in their order."""
+        return look_at(
+            parts,
+            bundle.fit.bits,
+            lambda threads: MemoryProbe(bundle, banks, precision, threads),
+            MemoryProbe.observe,
+        )
 
     def _contradiction(self, id_: str, goods: set[int], lost: bool) -> Contradiction:
         names = [self.good[number].id for number in sorted(goods)]
@@ -305,6 +320,14 @@ class _Growing:
     def _shared(self, id_: str, parts: int) -> Contradiction:
         many = f"{parts} of {len(self.good)} parts show that are labelled good"
         return Contradiction(id_, f"this defect looks like what {many}, so it may no longer be found")
+
+
+def _exact_engine(bundle: Bundle, threads: int) -> OpenVinoEngine:
+    return OpenVinoEngine(bundle, "fp32", threads=threads)
+
+
+def _score(engine: OpenVinoEngine, frame: Frame) -> float:
+    return engine.infer(frame).score
 
 
 def draft(parent: Bundle, files: Mapping[str, bytes]) -> Bundle:
