@@ -9,7 +9,7 @@ labelled_parts.py    the labelled parts, from the store of labels or from a fold
 next_bundle.py       from the labelled parts to the next bundle
 memory.py            the memory grows by what labelled good parts show
 banks.py             the memory's prototypes in the ONNX of every precision
-crew.py              several engines that look at the pictures of labelled parts at once
+viewing.py           an engine views the pictures of labelled parts, while others are read
 candidates.py        positions that the memory does not explain, and the prototypes chosen among them
 guard.py             keeps labelled defects visible
 threshold_rule.py    the threshold after teaching

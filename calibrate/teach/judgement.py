@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
-from edge_inspect.calibrate.teach.crew import look_at
 from edge_inspect.calibrate.teach.labelled_parts import LabelledPart
+from edge_inspect.calibrate.teach.viewing import view
 from edge_inspect.edge.bundle.bundle import Bundle
 from edge_inspect.edge.bundle.manifest import DefectsFound
 from edge_inspect.edge.contract.fields import Precision
@@ -31,6 +31,18 @@ class Judged(NamedTuple):
     found: bool
 
 
+class Seen(NamedTuple):
+    """What a bundle sees in a part.
+
+    Attributes:
+        score: Its score.
+        found: Whether the part was found in its picture.
+    """
+
+    score: float
+    found: bool
+
+
 class Changes(NamedTuple):
     """Verdicts that the new bundle changes among the labelled parts.
 
@@ -45,7 +57,13 @@ class Changes(NamedTuple):
     now_rejected: list[str]
 
 
-def judge(before: Bundle, after: Bundle, precision: Precision, parts: Sequence[LabelledPart]) -> list[Judged]:
+def judge(
+    before: Bundle,
+    after: Bundle,
+    precision: Precision,
+    parts: Sequence[LabelledPart],
+    known: Mapping[str, Seen] = MappingProxyType({}),
+) -> list[Judged]:
     """Return the scores of labelled parts by two bundles, on OpenVINO in one precision.
 
     Args:
@@ -53,28 +71,23 @@ def judge(before: Bundle, after: Bundle, precision: Precision, parts: Sequence[L
         after: The new bundle, or the parent again; then each part is scored once.
         precision: Precision of both.
         parts: The parts.
+        known: What the parent sees in all these parts, by their ids, if that is known already.
 
     Raises:
         EngineError: An engine cannot be built or failed.
     """
 
-    @contextmanager
-    def both(threads: int) -> Iterator[tuple[OpenVinoEngine, OpenVinoEngine]]:
-        with OpenVinoEngine(before, precision, threads=threads) as old:
-            if after is before:
-                yield old, old
-            else:
-                with OpenVinoEngine(after, precision, threads=threads) as new:
-                    yield old, new
+    def seen_by(bundle: Bundle) -> Iterator[Seen]:
+        return view(parts, bundle.fit.bits, lambda: OpenVinoEngine(bundle, precision), _see)
 
-    def look(engines: tuple[OpenVinoEngine, OpenVinoEngine], frame: Frame) -> tuple[float, float, bool]:
-        old, new = engines
-        anomaly = old.infer(frame)
-        score, found = anomaly.score, anomaly.placement.found
-        return score, score if new is old else new.infer(frame).score, found
+    old = [known[part.id] for part in parts] if known else list(seen_by(before))
+    new = old if after is before else seen_by(after)
+    return [Judged(part, b.score, a.score, b.found) for part, b, a in zip(parts, old, new, strict=True)]
 
-    seen = look_at(parts, before.fit.bits, both, look)
-    return [Judged(part, *scores) for part, scores in zip(parts, seen, strict=True)]
+
+def _see(engine: OpenVinoEngine, frame: Frame) -> Seen:
+    anomaly = engine.infer(frame)
+    return Seen(anomaly.score, anomaly.placement.found)
 
 
 def changes(judged: Sequence[Judged], before: float, after: float) -> Changes:

@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 
 from edge_inspect.calibrate.teach.banks import MULTIPLE, Addition, Bank, Floats, banks_in, find_banks, grown, padded
 from edge_inspect.calibrate.teach.candidates import Candidates, Collector, choose
-from edge_inspect.calibrate.teach.crew import look_at
 from edge_inspect.calibrate.teach.guard import ROUNDS, Exhibit, exhibit_of, too_near
+from edge_inspect.calibrate.teach.judgement import Seen
 from edge_inspect.calibrate.teach.labelled_parts import Contradiction, LabelledPart, LabelledParts
 from edge_inspect.calibrate.teach.threshold_rule import AIM
+from edge_inspect.calibrate.teach.viewing import view
 from edge_inspect.edge.bundle.bundle import Bundle
 from edge_inspect.edge.bundle.manifest import model_file
 from edge_inspect.edge.contract.fields import Precision
@@ -49,6 +50,7 @@ class Grown(NamedTuple):
         before: Number of prototypes in each bank before.
         after: Number afterwards.
         scores: FP32's score of each good part by the memory that lacks the prototypes of its block, by id.
+        seen: What the parent sees in each part in FP32, by id.
         contradictions: Labelled parts that could not be learned as their label says.
     """
 
@@ -56,6 +58,7 @@ class Grown(NamedTuple):
     before: int
     after: int
     scores: dict[str, float]
+    seen: dict[str, Seen]
     contradictions: list[Contradiction]
 
 
@@ -91,7 +94,7 @@ def grow(parent: Bundle, banks: Sequence[Bank], parts: LabelledParts, most: int 
     scores = growing.cross_fit()
     added = growing.added(0)
     say(f"memory: {present} prototypes in each bank, and {added} more from {len(growing.good)} good parts")
-    return Grown(networks, present, present + added, scores, contradictions)
+    return Grown(networks, present, present + added, scores, growing.seen, contradictions)
 
 
 class _Growing:
@@ -108,10 +111,12 @@ class _Growing:
         limits = parent.manifest.decision.thresholds["fp32"]
         collector = Collector(len(parts.good), limits.pixel)
         self.good: list[LabelledPart] = []
+        self.seen: dict[str, Seen] = {}
         self._wrong: list[int] = []
         self._limit = limits.image
         self._exhibits: list[Exhibit] = []
         for part, seen in zip(parts.all, self._observed(parent, banks, "fp32", parts.all), strict=True):
+            self.seen[part.id] = Seen(seen.score, seen.found)
             if part.word == "defect":
                 exhibit = exhibit_of(part.id, seen, limits)
                 self._exhibits += [] if exhibit is None else [exhibit]
@@ -266,7 +271,7 @@ class _Growing:
         for block in np.unique(self._blocks[wanted]).tolist():
             bundle = draft(self._parent, self.networks(1 + block, ["fp32"]))
             parts = [self.good[number] for number in wanted[self._blocks[wanted] == block].tolist()]
-            found = look_at(parts, bundle.fit.bits, partial(_exact_engine, bundle), _score)
+            found = view(parts, bundle.fit.bits, partial(OpenVinoEngine, bundle, "fp32"), _score)
             scores |= {part.id: score for part, score in zip(parts, found, strict=True)}
         return scores
 
@@ -298,12 +303,7 @@ class _Growing:
         bundle: Bundle, banks: Sequence[Bank], precision: Precision, parts: Sequence[LabelledPart]
     ) -> Iterator[Observation]:
         """Yield what the memory of a bundle sees in parts, in their order."""
-        return look_at(
-            parts,
-            bundle.fit.bits,
-            lambda threads: MemoryProbe(bundle, banks, precision, threads),
-            MemoryProbe.observe,
-        )
+        return view(parts, bundle.fit.bits, partial(MemoryProbe, bundle, banks, precision), MemoryProbe.observe)
 
     def _contradiction(self, id_: str, goods: set[int], lost: bool) -> Contradiction:
         names = [self.good[number].id for number in sorted(goods)]
@@ -320,10 +320,6 @@ class _Growing:
     def _shared(self, id_: str, parts: int) -> Contradiction:
         many = f"{parts} of {len(self.good)} parts show that are labelled good"
         return Contradiction(id_, f"this defect looks like what {many}, so it may no longer be found")
-
-
-def _exact_engine(bundle: Bundle, threads: int) -> OpenVinoEngine:
-    return OpenVinoEngine(bundle, "fp32", threads=threads)
 
 
 def _score(engine: OpenVinoEngine, frame: Frame) -> float:

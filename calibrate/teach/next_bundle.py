@@ -14,7 +14,7 @@ from edge_inspect.calibrate.engines import engines_forgotten
 from edge_inspect.calibrate.golden import LEAST_TOLERANCE, MARGIN
 from edge_inspect.calibrate.line.next_bundle import recounted
 from edge_inspect.calibrate.manifest import ManifestDraft
-from edge_inspect.calibrate.teach.judgement import changes, found_kinds, judge
+from edge_inspect.calibrate.teach.judgement import Seen, changes, found_kinds, judge
 from edge_inspect.calibrate.teach.labelled_parts import Contradiction, LabelledParts, frame_of
 from edge_inspect.calibrate.teach.lesson import LESSON, learned_pictures, lesson_file
 from edge_inspect.calibrate.teach.result import Taught, What, counts
@@ -44,12 +44,14 @@ class _Lesson(NamedTuple):
         networks: New ONNX files; none if only the threshold was taught.
         prototypes: See `Taught`.
         scores: Scores of labelled good parts by networks that have not learned from them.
+        seen: What the parent sees in the labelled parts in FP32, by id, if that is known.
         contradictions: See `Taught`.
     """
 
     networks: Mapping[str, bytes]
     prototypes: tuple[int, int] | None
     scores: Mapping[str, float]
+    seen: Mapping[str, Seen]
     contradictions: list[Contradiction]
 
 
@@ -92,7 +94,7 @@ def teach(
 
 def _learn(parent: Bundle, parts: LabelledParts, what: What | None, prototypes: int | None, say: Say) -> _Lesson:
     """Extend the memory if that is asked for."""
-    nothing = _Lesson({}, None, {}, [])
+    nothing = _Lesson({}, None, {}, {}, [])
     if what == "threshold":
         return nothing
     # The memory needs onnx, which a box without the page does not have.
@@ -106,7 +108,7 @@ def _learn(parent: Bundle, parts: LabelledParts, what: What | None, prototypes: 
             raise UsageError("no part is labelled good, so the memory can learn nothing; label good parts")
         return nothing
     grown = grow(parent, banks, parts, prototypes, say)
-    return _Lesson(grown.networks, (grown.before, grown.after), grown.scores, grown.contradictions)
+    return _Lesson(grown.networks, (grown.before, grown.after), grown.scores, grown.seen, grown.contradictions)
 
 
 class _Making:
@@ -120,7 +122,8 @@ class _Making:
         contents = {name: parent.file(name) for name in parent.manifest.files} | dict(lesson.networks)
         self._contents = contents
         self._draft = Bundle(parent.path / "taught", parent.manifest, "", contents.__getitem__)
-        self._judged = judge(parent, self._draft if lesson.networks else parent, precision, parts.all)
+        seen = lesson.seen if precision == "fp32" else {}
+        self._judged = judge(parent, self._draft if lesson.networks else parent, precision, parts.all, seen)
         self._rule = self._threshold()
 
     def _threshold(self) -> TaughtThreshold:

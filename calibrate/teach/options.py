@@ -36,7 +36,7 @@ def add_teach(parser: argparse.ArgumentParser) -> None:
         "become further prototypes. Labelled defects stay visible, unless they look like what more than a fifth of "
         "the labelled good parts show; the command names such defects. Then the threshold is set: no good part "
         "that passed before is rejected, unless the threshold must be lowered to find a labelled defect. This "
-        "needs no torch and takes one or two minutes for 500 parts. With --what student, on a workstation, the "
+        "needs no torch and takes about a minute for 500 parts. With --what student, on a workstation, the "
         "student is trained again with the labelled good parts. BUNDLE is not changed."
     )
     parser.epilog = (
