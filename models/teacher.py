@@ -3,7 +3,6 @@ from __future__ import annotations
 import difflib
 from typing import Any
 
-import timm
 import torch
 from torch import Tensor, nn
 
@@ -44,6 +43,8 @@ class Teacher(nn.Module):
     """
 
     def __init__(self, name: str, *, pretrained: bool = False) -> None:
+        import timm  # here, because timm and its torchvision take three seconds, and options are read without them
+
         super().__init__()
         architecture = "resnet18" if name == EMBEDDED else name
         options = _EMBEDDED_ARCHITECTURE if name == EMBEDDED else {}
@@ -97,6 +98,8 @@ def pretrained_name(name: str) -> str:
     timm's own choice for an untagged ResNet changes with its version (`resnet18.a1_in1k` today). It differs from the
     weights that the papers use, and with it features and results.
     """
+    import timm
+
     documented = f"{name}.{TORCHVISION_V1}"
     return documented if "." not in name and timm.is_model_pretrained(documented) else name
 
@@ -129,5 +132,7 @@ def _not_a_cnn(name: str, reason: object) -> str:
 
 def suggestions(name: str) -> list[str]:
     """Return names of timm models like `name`, the embedded teacher first."""
+    import timm
+
     close = difflib.get_close_matches(name, timm.list_models(), n=4, cutoff=0.3)
     return [EMBEDDED, *(close or ["resnet18", "resnet34", "resnet50", "wide_resnet50_2"])]

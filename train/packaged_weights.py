@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-import timm
 import torch
 from torch import Tensor
 
@@ -85,6 +84,8 @@ def packaged_tensors(name: str) -> dict[str, Tensor]:
     Raises:
         CheckpointError: The package is not installed, or its file is not the known one.
     """
+    import timm  # here, as in models/teacher.py
+
     package = PACKAGES[name]
     path = weight_file(name)
     try:

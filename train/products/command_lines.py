@@ -10,6 +10,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 from edge_inspect.edge.errors import EdgeInspectError, UsageError
 from edge_inspect.train.products.product_file import Options, ProductSettings
@@ -45,7 +46,6 @@ def check_products(products: dict[str, ProductSettings]) -> list[str]:
                 if (known := option.replace("_", "-")) in _OF_PRODUCT or (section == "fit" and known == "good"):
                     mistakes.append(f"products.{name}.{section}.{option}: is set by the product's own keys; remove it")
         if product.teach is None:
-            mistakes += [f"products.{name}.fit: {said}" for said in _check_fit(words_of(product.fit))]
             good = [] if "good" in product.bundle else ["--good=."]
             asked.append((f"products.{name}.bundle", ["bundle", "RUN", *good, "--out=B", *words_of(product.bundle)]))
         else:
@@ -56,7 +56,12 @@ def check_products(products: dict[str, ProductSettings]) -> list[str]:
             asked.append((f"products.{name}.teach", words))
         if product.sign is not None:
             asked.append((f"products.{name}.sign", ["sign", "B", *sign_words(product)]))
-    answers = _ask_calibrate([words for _, words in asked])
+    with ThreadPoolExecutor(1) as pool:  # calibrate answers while the other options' check imports torch here
+        asking = pool.submit(_ask_calibrate, [words for _, words in asked])
+        for name, product in products.items():
+            if product.teach is None:
+                mistakes += [f"products.{name}.fit: {said}" for said in _check_fit(words_of(product.fit))]
+        answers = asking.result()
     return mistakes + [f"{where}: {said}" for (where, _), said in zip(asked, answers, strict=True) if said]
 
 
