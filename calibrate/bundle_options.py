@@ -105,6 +105,12 @@ def add_bundle(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="rank all layers of INT8 by the harm that each does, even if the budget holds, and however long it takes",
     )
+    parser.add_argument(
+        "--repeatable",
+        action="store_true",
+        help="let no clock decide, so that the same pictures give the same networks and thresholds on a busy machine: "
+        "forms of INT8 count as equally fast, and a search takes as long as it needs",
+    )
     parser.add_argument("--out", type=Path, required=True, metavar="BUNDLE", help="folder to create")
     parser.set_defaults(handler=_bundle)
 
@@ -124,7 +130,7 @@ def request_of(arguments: argparse.Namespace) -> Request:
         false_reject_rate=arguments.false_reject_rate,
         calibration_images=arguments.calibration_images,
         seed=arguments.seed,
-        search=Search(budget, arguments.search_seconds, arguments.sensitivity),
+        search=Search(budget, arguments.search_seconds, arguments.sensitivity, arguments.repeatable),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -30,11 +31,18 @@ class Search:
         budget: Loss that INT8 may have on validation.
         seconds: Longest time to search for layers to leave in float, in seconds, if INT8 is beyond the budget.
         sensitivity: Whether to rank all layers even if the budget holds, and however long it takes.
+        repeatable: Whether no clock may decide: forms of INT8 count as equally fast, and a search, unless `seconds` is
+            0, takes as long as it needs.
     """
 
     budget: Budget = Budget()
     seconds: float = 60.0
     sensitivity: bool = False
+    repeatable: bool = False
+
+    def time(self) -> SearchTime:
+        """Return the time that a search may take from now on."""
+        return SearchTime(math.inf if self.repeatable and self.seconds else self.seconds)
 
     def aim(self, validation: Validation) -> Budget:
         """Return the loss to aim at: the budget, with half of its `verdicts` where validation has pictures enough.
@@ -110,7 +118,7 @@ def make_networks(
 
 
 def _add_int8(networks: Networks, workbench: Workbench, search: Search, say: Say) -> None:
-    networks.trials, maps = try_recipes(workbench)
+    networks.trials, maps = try_recipes(workbench, timed=not search.repeatable)
     chosen = networks.trials[0]
     say(f"INT8: {chosen.recipe}; {chosen.damage}")
     aim = search.aim(workbench.validation)
@@ -118,11 +126,11 @@ def _add_int8(networks: Networks, workbench: Workbench, search: Search, say: Say
     if missed:
         say(f"INT8 is beyond {'the budget' if networks.broken else 'what is aimed at'}: {missed}")
     if search.sensitivity or (missed and _worth_a_search(workbench, search, say)):
-        allowed = SearchTime(search.seconds)
+        allowed = search.time()
         _rank(networks, workbench, None if search.sensitivity else allowed, say)
         if search.sensitivity:
-            allowed = SearchTime(search.seconds)  # a ranking that was asked for does not use up this time
-        if missed and (found := _release(networks, workbench, aim, allowed, say)):
+            allowed = search.time()  # a ranking that was asked for does not use up this time
+        if missed and (found := _release(networks, workbench, aim, allowed, search, say)):
             chosen, maps = found
     model = workbench.model(chosen.recipe)
     networks.add("int8", model, model, maps, chosen.damage)
@@ -154,10 +162,11 @@ def _rank(networks: Networks, workbench: Workbench, allowed: SearchTime | None, 
 
 
 def _release(
-    networks: Networks, workbench: Workbench, budget: Budget, allowed: SearchTime, say: Say
+    networks: Networks, workbench: Workbench, budget: Budget, allowed: SearchTime, search: Search, say: Say
 ) -> tuple[Trial, Maps] | None:
     """Try to bring INT8 within a budget by leaving layers in float; return its trial and maps if that works."""
-    released = release(workbench, networks.trials[0].recipe, networks.ranking, budget, allowed)
+    timed = not search.repeatable
+    released = release(workbench, networks.trials[0].recipe, networks.ranking, budget, allowed, timed=timed)
     if released is None:
         say("INT8 stays as it is: leaving layers in float did not help, however many were tried")
         return None

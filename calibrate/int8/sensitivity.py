@@ -102,13 +102,20 @@ def rank_layers(workbench: Workbench, recipe: Int8Recipe, allowed: SearchTime | 
 
 
 def release(
-    workbench: Workbench, recipe: Int8Recipe, ranking: Sequence[Layer], budget: Budget, allowed: SearchTime
+    workbench: Workbench,
+    recipe: Int8Recipe,
+    ranking: Sequence[Layer],
+    budget: Budget,
+    allowed: SearchTime,
+    *,
+    timed: bool = True,
 ) -> Trial | None:
     """Leave the most harmful layers in float, about as few as will do; return `None` if that does not help.
 
     First 4 and 16 layers are tried, because few mostly suffice; then the number is bisected, as if each further layer
     left in float always helped. The returned network was measured to keep the budget. The search ends at a network that
-    is still beyond the budget and no faster than FP32: more layers in float would make it slower still.
+    is still beyond the budget and no faster than FP32: more layers in float would make it slower still. Unless times
+    count (`timed`), it goes on.
     """
     fails, holds, found = 0, len(ranking), None
     steps = max(0, holds - 1).bit_length()
@@ -120,7 +127,7 @@ def release(
             progress.step()
             if not budget.broken(trial.damage):
                 holds, found = middle, trial
-            elif trial.latency_ms >= exact_ms:
+            elif timed and trial.latency_ms >= exact_ms:
                 break
             else:
                 fails = middle

@@ -160,12 +160,16 @@ class Workbench:
         return damage(self.validation, self.reference, maps)
 
 
-def try_recipes(workbench: Workbench) -> tuple[list[Trial], Maps]:
+def try_recipes(workbench: Workbench, *, timed: bool = True) -> tuple[list[Trial], Maps]:
     """Try forms of the network beside the best so far, then ways to clip; return the chosen one first, and its maps.
 
     Of the forms that are about as faithful as the best, the fastest is chosen; of equally fast ones, the one with most
     in INT8, which gains more on TensorRT. Ways to clip activations do not change the time, so the most faithful is
     chosen, on all pictures: on a few pictures, the choice would often be wrong.
+
+    Args:
+        workbench: Place where networks are made and measured.
+        timed: Whether times count. Otherwise all forms are taken to be equally fast.
     """
     best = workbench.candidate(Int8Recipe(Int8Plan(shortcuts=False)))
     forms: list[Trial] = []
@@ -176,7 +180,7 @@ def try_recipes(workbench: Workbench) -> tuple[list[Trial], Maps]:
         if len(made) == 1:  # not every network has the nodes in which forms differ
             continue
         field = [workbench.candidate(recipe) for recipe in tracked([*made.values()], len(made), "INT8 forms", "made")]
-        raced = best_first([trial for trial, _ in workbench.race(field, FEW)])
+        raced = best_first([trial for trial, _ in workbench.race(field, FEW)], timed=timed)
         forms = [*raced, *forms[1:]]
         best = next(each for each in field if each.recipe == raced[0].recipe)
     recipes = [dataclasses.replace(best.recipe, method=method) for method in METHODS]
@@ -201,17 +205,18 @@ def _heads(plan: Int8Plan) -> list[Int8Plan]:
     return [dataclasses.replace(plan, head=False)]
 
 
-def best_first(trials: Sequence[Trial]) -> list[Trial]:
+def best_first(trials: Sequence[Trial], *, timed: bool = True) -> list[Trial]:
     """Return trials of forms in the order of choice.
 
     First come the forms that do at most `SLACK` times the damage of the most faithful one, the fastest of them first.
     Equally fast ones are ordered by the number of places in INT8, most first. The other forms follow in the same order.
+    Unless times count, all are equally fast.
     """
     bound = SLACK * min(trial.damage.size for trial in trials)
     fastest = min(trial.latency_ms for trial in trials if trial.damage.size <= bound)
 
     def place(trial: Trial) -> tuple[float, ...]:
-        slower = trial.latency_ms > EVEN * fastest
+        slower = timed and trial.latency_ms > EVEN * fastest
         order = (trial.latency_ms,) if slower else (-trial.recipe.plan.places, trial.damage.size)
         return trial.damage.size > bound, slower, *order
 

@@ -120,6 +120,10 @@ def test_of_equally_fast_forms_that_with_most_in_int8_comes_first() -> None:
     even, slow, slower = trial(4.1, 1.1), trial(4.3, 1.0, head=False), trial(5.0, 0.9, deconvolutions=False)
     assert best_first([slower, unfaithful, slow, fast, even]) == [even, fast, slow, slower, unfaithful]
     assert best_first([slower, fast, slow]) == [fast, slow, slower]
+    everything = [slower, unfaithful, slow, fast, even]
+    clockless = [dataclasses.replace(each, latency_ms=1.0) for each in everything]
+    wanted = [each.recipe for each in best_first(clockless)]
+    assert [each.recipe for each in best_first(everything, timed=False)] == wanted
 
 
 def test_the_layer_that_int8_ruins_ranks_first_and_is_left_float(
