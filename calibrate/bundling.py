@@ -36,7 +36,6 @@ from edge_inspect.calibrate.pictures import (
     split_seen,
 )
 from edge_inspect.calibrate.precisions.contest import Contest, hold_contest
-from edge_inspect.calibrate.precisions.preference import EVEN
 from edge_inspect.calibrate.precisions.validation import Validation, draw_validation
 from edge_inspect.calibrate.precisions.verdicts import judge_defects
 from edge_inspect.calibrate.report.report import describe, render
@@ -219,13 +218,12 @@ def _draft_of_fitted(request: Request, about: Checkpoint, networks: Mapping[Prec
 
 
 def _add_bf16(networks: Networks, contest: Contest, say: Callable[[str], None]) -> None:
-    """Add BF16 if this processor has it, and if it keeps the budget and is faster than INT8 that does so too."""
+    """Add BF16 if this processor has it and it keeps the budget. A box may run it faster than INT8."""
     own = contest.own_default
     if own is None:
         return
     say(str(own))
-    faster = networks.broken or contest.latency_ms["int8"] > EVEN * own.latency_ms
-    if own.type == "bf16" and not own.broken and faster and contest.own_maps is not None:
+    if own.type == "bf16" and not own.broken and contest.own_maps is not None:
         file = networks.files["fp32"]
         networks.add("bf16", file, file, contest.own_maps, own.damage)
 
