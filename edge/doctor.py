@@ -134,7 +134,7 @@ def find_choices(record: Path) -> list[Finding]:
     try:
         entries = read_choices(record)
     except (OSError, ValueError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it is damaged; remove it, and the service measures again"
+        why = error.strerror if isinstance(error, OSError) else "it is damaged; remove it, and they are timed again"
         return [Finding("precision", False, f"{record}: cannot be read: {why}")]
     here = (EVERYWHERE, engine_class(EVERYWHERE).version(), describe())
     return [

@@ -35,7 +35,7 @@ class Choice(BaseModel):
         said = [f"{self.precision} takes {mine:.1f} ms a frame on this box"]
         said += [f"{name} takes {self.latency_ms[name]:.1f} ms" for name in others]
         if any(self.latency_ms[name] < mine for name in others):
-            said.append(f"{self.precision} comes first in the bundle's order, and the difference is too small to matter")
+            said.append(f"{self.precision} comes first in the bundle's order, and others are hardly faster")
         return "; ".join([*said, *(f"{name} cannot run: {reason}" for name, reason in self.against.items())])
 
 

@@ -62,7 +62,9 @@ def choose_once(
         return known.choice
     if known is not None and known.begun >= MOST_BEGUN:
         log.warning(
-            "%s: the process ended %d times while it timed the precisions; the bundle's order is used", name, known.begun
+            "%s: the process ended %d times while it timed the precisions; the bundle's order is used",
+            name,
+            known.begun,
         )
         return None
     record.begin(key, name)
