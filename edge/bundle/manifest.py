@@ -196,8 +196,8 @@ class Manifest(_Part):
     preferred: Precision = Field(description="fastest precision within the budget where the bundle was made")
     order: dict[EngineName, list[Precision]] | None = Field(
         default=None,
-        description="precisions that each engine tries, in turn; one that is beyond the budget is in no list; null: the "
-        "preferred one, then the more precise ones",
+        description="precisions that each engine tries, in turn; none is beyond the budget; null: the preferred one, "
+        "then the more precise ones",
     )
     provenance: dict[str, Any] = Field(description="origin of the bundle: checkpoint, data, quantization and versions")
     files: dict[str, FilePart] = Field(description="all files of the bundle but the manifest and its signature")

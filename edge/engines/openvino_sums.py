@@ -47,7 +47,7 @@ def round_sums(network: ov.Model) -> Sums:
     Returns:
         The additions that were changed, and those that were missed.
     """
-    rounded = missed = 0
+    changed = missed = 0
     for node in network.get_ordered_ops():
         summands = _data_inputs(node)
         if node.get_type_name() != "Add" or len(summands) < 2:
@@ -63,8 +63,8 @@ def round_sums(network: ov.Model) -> Sums:
             if i == convolution or summands[i].get_type_name() == "Interpolate":
                 rounded = ops.fake_quantize(node.input_value(i), low, high, low, high, _LEVELS)
                 node.input(i).replace_source_output(rounded.output(0))
-        rounded += 1
-    return Sums(rounded, missed)
+        changed += 1
+    return Sums(changed, missed)
 
 
 def _only_reader(addition: ov.Node) -> ov.Node | None:

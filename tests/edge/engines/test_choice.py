@@ -59,7 +59,5 @@ def test_where_none_runs_the_reasons_are_said() -> None:
         ),
     ],
 )
-def test_the_reason_has_the_times(
-    latency_ms: dict[Precision, float], against: dict[Precision, str], said: str
-) -> None:
+def test_the_reason_has_the_times(latency_ms: dict[Precision, float], against: dict[Precision, str], said: str) -> None:
     assert str(choose(INT8_FIRST, latency_ms, against)) == said

@@ -188,9 +188,7 @@ def test_the_record_is_bounded(record: Path) -> None:
     assert kept == [str(i) for i in range(5, KEPT + 5)]
 
 
-def test_doctor_lists_what_was_chosen_here(
-    slow_int8: Bundle, record: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_doctor_lists_what_was_chosen_here(slow_int8: Bundle, record: Path, caplog: pytest.LogCaptureFixture) -> None:
     assert find_choices(record) == []
     with caplog.at_level(logging.INFO):
         choices = ChoiceFile(record)
