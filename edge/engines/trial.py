@@ -123,8 +123,8 @@ def contenders(bundle: Bundle, engine: str) -> list[Precision]:
 def time_in_turns(engines: Sequence[Engine], frames: Sequence[Frame]) -> dict[Precision, float]:
     """Return the milliseconds that a frame takes in each engine's precision.
 
-    The engines take turns, so that a box that slows down meanwhile slows all of them. Of each engine's times the lower
-    quartile counts: whatever else the box does makes single frames slower, never faster.
+    The engines take turns, so that a box that slows down meanwhile slows all of them. Of each engine's times the tenth
+    percentile counts: whatever else the box does makes single frames slower, never faster.
 
     Args:
         engines: Engines of different precisions.
@@ -144,4 +144,4 @@ def time_in_turns(engines: Sequence[Engine], frames: Sequence[Frame]) -> dict[Pr
                     seconds[engine.precision].append(time.perf_counter() - started)
         if time.monotonic() > end:
             break
-    return {name: float(np.percentile(taken, 25)) * 1000 for name, taken in seconds.items()}
+    return {name: float(np.percentile(taken, 10)) * 1000 for name, taken in seconds.items()}
