@@ -48,8 +48,8 @@ def bench(
         choice = try_precisions(open_bundle(path), name or best_engine())
     started = time.perf_counter()
     bundle = open_bundle(path)
-    first = None if choice is None else choice.precision
-    with open_checked_engine(bundle, precision, first=first, engine=name) as engine:
+    chosen = None if choice is None else choice.precision
+    with open_checked_engine(bundle, precision, first=chosen, engine=name) as engine:
         decider = Decider(bundle, engine.precision)
         pictures = _pictures(size)
         engine.infer(pictures[0])
