@@ -12,7 +12,8 @@ import numpy as np
 from edge_inspect.edge.bundle.bundle import open_bundle
 from edge_inspect.edge.contract.fields import Precision
 from edge_inspect.edge.decision import Decider
-from edge_inspect.edge.engines.opening import open_checked_engine
+from edge_inspect.edge.engines.opening import best_engine, open_checked_engine
+from edge_inspect.edge.engines.trial import can_be_timed, try_precisions
 from edge_inspect.edge.frame.images import Frame
 from edge_inspect.edge.memory import peak_mb
 
@@ -32,7 +33,8 @@ def bench(
 
     Args:
         path: Path of the bundle.
-        precision: Precision to run; by default the first in the bundle's order for the engine.
+        precision: Precision to run; by default the one that a service would choose on this box, for which the bundle's
+            precisions are timed first. These then count in the peak memory, too.
         frames: Number of frames to time.
         size: Width and height of the frames.
         name: Name of the engine; by default the one that the service would use.
@@ -41,9 +43,13 @@ def bench(
         BundleError: The bundle is damaged.
         EngineError: No engine that reproduces the golden frames can be built.
     """
+    choice = None
+    if precision is None and can_be_timed(name or best_engine()):
+        choice = try_precisions(open_bundle(path), name or best_engine())
     started = time.perf_counter()
     bundle = open_bundle(path)
-    with open_checked_engine(bundle, precision, engine=name) as engine:
+    chosen = None if choice is None else choice.precision
+    with open_checked_engine(bundle, precision, first=chosen, engine=name) as engine:
         decider = Decider(bundle, engine.precision)
         pictures = _pictures(size)
         engine.infer(pictures[0])
@@ -66,6 +72,7 @@ def bench(
         "bundle": bundle.manifest.name,
         "engine": engine.name,
         "precision": engine.precision,
+        "precision_reason": None if choice is None else str(choice),
         "frame": f"{size[0]}x{size[1]}",
         "frames": frames,
         "raw_ms_p50": round(float(floor), 3),

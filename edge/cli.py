@@ -189,10 +189,15 @@ def _review(arguments: argparse.Namespace) -> None:
 def _add_bench(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Measures how fast a bundle runs on this box: the network alone (from its input to its output), and the whole "
-        "way from a frame in memory to the verdict with its regions."
+        "way from a frame in memory to the verdict with its regions. Without --precision, the precisions that the "
+        "bundle allows are timed first, and the one that the service would choose on this box is measured."
     )
     parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="bundle (folder or .zip)")
-    parser.add_argument("--precision", choices=PRECISIONS, help="default: the precision that the bundle prefers")
+    parser.add_argument(
+        "--precision",
+        choices=PRECISIONS,
+        help="default: with openvino the fastest on this box, else the one that the bundle prefers",
+    )
     parser.add_argument("--engine", choices=ENGINES, help=f"default: {DEFAULT}")
     parser.add_argument("--frames", type=int, default=200, metavar="N", help="number of frames to time (default 200)")
     parser.add_argument(
@@ -253,7 +258,9 @@ def _bridge(arguments: argparse.Namespace) -> None:
 def _add_doctor(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Lists what edge-inspect needs or can use: what is installed on this box, what is missing, and the command "
-        "that installs it. Python packages are imported as a test. Exit status 0 if every required item works, else 1."
+        "that installs it. Python packages are imported as a test. If the service has run, also lists the precisions "
+        "that it has chosen on this box, with the reason; the record of these is looked for beside the default outbox. "
+        "Exit status 0 if every required item works, else 1."
     )
     add_json_option(parser)
     parser.set_defaults(handler=_doctor)

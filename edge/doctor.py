@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 from edge_inspect.edge.cameras.registry import CAMERAS
 from edge_inspect.edge.dependencies import NEEDED, remedy
@@ -54,6 +55,7 @@ def examine() -> list[Finding]:
         *system,
         *needed,
         _engine(whole),
+        *(_choices() if whole else []),
         Finding("engines", True, ", ".join(f"{kind.name} ({kind.runs_on})" for kind in ENGINES.values())),
         *(finding for engine in ENGINES.values() for finding in engine.look()),
         Finding("cameras", True, ", ".join(f"{scheme}:" for scheme in CAMERAS)),
@@ -110,6 +112,36 @@ def _engine(whole: bool) -> Finding:
     return Finding(
         "engine", True, f"{name} is the engine that the service uses here; edge-inspect selftest checks it", True
     )
+
+
+def _choices() -> list[Finding]:
+    """Return the precisions that the service has chosen on this box, by the record beside the default outbox."""
+    from edge_inspect.edge.configuration.outbox_settings import OutboxSettings
+    from edge_inspect.edge.engines.choice_file import CHOICES
+
+    return find_choices(OutboxSettings().path.with_suffix(CHOICES))
+
+
+def find_choices(record: Path) -> list[Finding]:
+    """Return one finding for each bundle whose precision was chosen on this processor with this OpenVINO.
+
+    Args:
+        record: The record of a service; if it does not exist, there are no findings.
+    """
+    from edge_inspect.edge.engines.choice_file import read_choices
+    from edge_inspect.edge.processor import describe
+
+    try:
+        entries = read_choices(record)
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is damaged; remove it, and they are timed again"
+        return [Finding("precision", False, f"{record}: cannot be read: {why}")]
+    here = (EVERYWHERE, engine_class(EVERYWHERE).version(), describe())
+    return [
+        Finding("precision", True, f"{entry.name}: {entry.choice}")
+        for entry in entries
+        if entry.choice is not None and (entry.key.engine, entry.key.version, entry.key.processor) == here
+    ]
 
 
 def _sink(name: str, whole: bool) -> Finding:

@@ -17,10 +17,11 @@ from edge_inspect.edge.engines.openvino import OpenVinoEngine
 SIDE, SCALES, CHANNELS = 32, (16, 8), 4
 
 
-def network(step: float = 0.0, seed: int = 11, fails_in_the_dark: bool = False) -> bytes:
+def network(step: float = 0.0, seed: int = 11, fails_in_the_dark: bool = False, slow: bool = False) -> bytes:
     """Features of two scales, teacher and student, of a (1, 3, 32, 32) image; weights in multiples of `step`.
 
-    One that `fails_in_the_dark` takes the root of a brightness that is negative there.
+    One that `fails_in_the_dark` takes the root of a brightness that is negative there. A `slow` one also computes a
+    large convolution, of whose result it adds next to nothing.
     """
     rng = np.random.default_rng(seed)
     nodes, weights = [], []
@@ -45,6 +46,18 @@ def network(step: float = 0.0, seed: int = 11, fails_in_the_dark: bool = False) 
             helper.make_node("Sqrt", ["above"], ["root"]),
             helper.make_node("Mul", ["bright", "root"], ["teacher1"]),
         ]
+    if slow:
+        for name, shape in (("w_wide", (64, 3, 3, 3)), ("w_large", (256, 64, 3, 3))):
+            weights.append(numpy_helper.from_array(rng.normal(0, 0.1, shape).astype(np.float32), name))
+        weights.append(numpy_helper.from_array(np.full((1, 1, 1, 1), 1e-9, np.float32), "little"))
+        nodes[1].output[0] = nodes[2].input[0] = "quick"
+        nodes += [
+            helper.make_node("Conv", ["image", "w_wide"], ["wide"], pads=[1, 1, 1, 1]),
+            helper.make_node("Conv", ["wide", "w_large"], ["large"], pads=[1, 1, 1, 1]),
+            helper.make_node("ReduceMean", ["large"], ["mean_large"]),
+            helper.make_node("Mul", ["mean_large", "little"], ["next_to_nothing"]),
+            helper.make_node("Add", ["quick", "next_to_nothing"], ["teacher1"]),
+        ]
     shapes = {f"{side}{k + 1}": [1, CHANNELS, n, n] for side in ("teacher", "student") for k, n in enumerate(SCALES)}
     graph = helper.make_graph(
         nodes,
@@ -60,11 +73,16 @@ def network(step: float = 0.0, seed: int = 11, fails_in_the_dark: bool = False) 
 
 
 def write(
-    path: Path, tiles: tuple[int, int] = (1, 1), threshold: float = small_bundle.THRESHOLD, **network_: Any
+    path: Path,
+    tiles: tuple[int, int] = (1, 1),
+    threshold: float = small_bundle.THRESHOLD,
+    slow: str | None = None,
+    **network_: Any,
 ) -> Bundle:
     """Writes the bundle: int8 (coarse weights) and fp32, preferring int8; golden maps are of FP32 on OpenVINO.
 
-    Random frames score above the usual threshold; a station that rejects them all says so.
+    Random frames score above the usual threshold; a station that rejects them all says so. The network of the precision
+    `slow` has more to compute.
     """
     limits = {"image": threshold, "pixel": small_bundle.PIXEL}
     fields: dict[str, Any] = small_bundle.fields(thresholds={"fp32": limits, "int8": limits})
@@ -75,8 +93,8 @@ def write(
     names = [[f"{side}{k + 1}" for k in range(len(SCALES))] for side in ("teacher", "student")]
     fields["outputs"] = {"kind": "feature_pairs", "teacher": names[0], "student": names[1]}
     contents = {
-        "model.fp32.onnx": network(**network_),
-        "model.int8.onnx": network(1 / 256, **network_),
+        "model.fp32.onnx": network(slow=slow == "fp32", **network_),
+        "model.int8.onnx": network(1 / 256, slow=slow == "int8", **network_),
         GOLDEN: small_bundle.golden(),
     }
     engine = OpenVinoEngine(write_bundle(path.with_name(path.name + "-draft"), fields, contents), "fp32")

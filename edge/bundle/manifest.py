@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from edge_inspect.edge.configuration.yaml_file import parse_yaml
 from edge_inspect.edge.contract.fields import Precision
 from edge_inspect.edge.engines.name import EngineName
+from edge_inspect.edge.engines.registry import EVERYWHERE
 from edge_inspect.edge.errors import BundleError, UsageError, YamlError
 from edge_inspect.edge.frame.alignment import ALIGNMENT_PICTURE
 from edge_inspect.edge.frame.fit import Fit
@@ -192,10 +193,11 @@ class Manifest(_Part):
     decision: DecisionPart
     golden: GoldenPart
     precisions: list[Precision] = Field(min_length=1, description="precisions in the bundle, fastest first")
-    preferred: Precision = Field(description="precision that a station uses with OpenVINO unless configured otherwise")
+    preferred: Precision = Field(description="fastest precision within the budget where the bundle was made")
     order: dict[EngineName, list[Precision]] | None = Field(
         default=None,
-        description="precisions that each engine tries, in turn; null: the preferred one, then the more precise ones",
+        description="precisions that each engine tries, in turn; none is beyond the budget; null: the preferred one, "
+        "then the more precise ones",
     )
     provenance: dict[str, Any] = Field(description="origin of the bundle: checkpoint, data, quantization and versions")
     files: dict[str, FilePart] = Field(description="all files of the bundle but the manifest and its signature")
@@ -216,6 +218,13 @@ class Manifest(_Part):
             if not tried or len(set(tried)) < len(tried) or not set(tried) <= set(self.precisions):
                 raise ValueError(f"order: {engine} must name precisions of the bundle, each once")
         return self
+
+    @property
+    def allowed(self) -> list[Precision]:
+        """Precisions that may judge, fastest first. One that is beyond the budget is not in any engine's order."""
+        if self.order is None:
+            return self.order_of(EVERYWHERE)
+        return [name for name in self.precisions if any(name in tried for tried in self.order.values())]
 
     def order_of(self, engine: str) -> list[Precision]:
         """Return the precisions that an engine tries in turn if the configuration names none; at least one."""

@@ -51,6 +51,12 @@ class EngineSettings(Section):
     name: EngineName | None = Field(
         default=None, description=f"engine that runs the networks: {' or '.join(ENGINES)}; default: {DEFAULT}"
     )
+    precision: Literal["fastest", "preferred"] = Field(
+        default="fastest",
+        description="precision of stations that name none; fastest: with the engine openvino, the precisions that a "
+        "bundle allows are timed at its first start on this box, and the fastest runs from then on; preferred: the one "
+        "that the bundle prefers; it was the fastest where the bundle was made",
+    )
     threads: int = Field(default=0, ge=0, le=1024, description="number of processor threads to use; 0: all")
     cache: Path | None = Field(
         default=None,
@@ -170,7 +176,7 @@ class StationSettings(Section):
     )
     bundle: Path = Field(description="bundle of the product, a folder or a .zip")
     precision: Precision | None = Field(
-        default=None, description="precision in which the network runs; default: the one that the bundle prefers"
+        default=None, description="precision in which the network runs; default: as engine.precision says"
     )
     policy: Literal["latest", "every"] = Field(
         default="latest",

@@ -87,6 +87,7 @@ def examples() -> dict[str, list[BaseModel]]:
         commands=CommandCounts(done=3, refused=RefusalCounts(replayed=1)),
         engine="openvino",
         precision="int8",
+        precision_reason="int8 takes 4.1 ms a frame on this box; bf16 takes 6.4 ms; fp32 takes 11.9 ms",
         bundle=bundle,
         threshold=0.51,
         stages={

@@ -212,6 +212,11 @@ class Health(Message):
     commands: CommandCounts = CommandCounts()
     engine: Name = Field(description="engine that runs the network: openvino or tensorrt")
     precision: Precision
+    precision_reason: FreeText | None = Field(
+        default=None,
+        description="why the network runs in this precision: the times measured on this box, or the configuration; "
+        "null if an older version published the message",
+    )
     bundle: BundleReference
     threshold: float = Field(description="threshold in use: the bundle's, or one that a command has set")
     stages: dict[Literal["camera", "engine", "outbox"], StageHealth] = Field(default_factory=dict)

@@ -8,6 +8,9 @@ loading.py         imports the class of an engine when it is needed
 name.py            the type of an engine's name in configurations and manifests
 base.py            the steps that all engines share: fit, tiles, score, close
 opening.py         chooses, opens and checks an engine, and falls back to the next one if it fails
+trial.py           times the precisions of a bundle on this box
+choice.py          chooses the precision by these times
+choice_file.py     the record of the choices on this box
 golden.py          compares an engine's maps of the golden frames with the bundle's
 openvino.py        the engine for any processor
 memory_probe.py    the float32 network, opened where a memory compares
@@ -77,6 +80,10 @@ class Engine(Protocol):
     @classmethod
     def unsupported(cls, precision: Precision) -> str:
         """Return the reason why the engine cannot compute in a precision on this box; an empty text if it can."""
+
+    @classmethod
+    def version(cls) -> str:
+        """Return the version of the software that computes. Precisions are timed again when it changes."""
 
     @classmethod
     def load(cls, bundle: Bundle, precision: Precision, *, threads: int = 0, cache: Path | None = None) -> Engine:

@@ -33,8 +33,9 @@ class FittedEngine(ABC):
     """An engine that computes the map of one tile of the network's size at a time; see `edge.engines.Engine`.
 
     A subclass must have a `name` and `_maps`. It overrides the other methods if their defaults do not fit: `check_box`
-    and `unsupported` if not every box can run it, `load` if it needs more than bundle and precision, `_release` if it
-    holds resources, and `network_alone` if it can run its network without the steps around it.
+    and `unsupported` if not every box can run it, `version` if a library computes, `load` if it needs more than bundle
+    and precision, `_release` if it holds resources, and `network_alone` if it can run its network without the steps
+    around it.
 
     Args:
         bundle: The bundle.
@@ -60,6 +61,11 @@ class FittedEngine(ABC):
     @classmethod
     def unsupported(cls, precision: Precision) -> str:
         """Return an empty text, because the engine computes in every precision."""
+        return ""
+
+    @classmethod
+    def version(cls) -> str:
+        """Return an empty text, because no library computes whose version matters."""
         return ""
 
     @classmethod

@@ -69,15 +69,24 @@ def open_checked_engine(
     bundle: Bundle,
     precision: Precision | None = None,
     *,
+    first: Precision | None = None,
     engine: str | None = None,
     threads: int = 0,
     cache: Path | None = None,
 ) -> Engine:
-    """Open an engine that reproduces the golden frames. The arguments are those of `open_engine`.
+    """Open an engine that reproduces the golden frames.
 
     If an engine cannot be built or does not reproduce them, a warning is logged and the next candidate is tried.
-    Without `precision` the candidates are the precisions in the bundle's order for the engine. Without `engine` they
-    also include the other engines that this box can run, and the one that runs on every box comes last.
+    Without `precision` the candidates are `first` and the precisions in the bundle's order for the engine. Without
+    `engine` they also include the other engines that this box can run, and the one that runs on every box comes last.
+
+    Args:
+        bundle: The bundle.
+        precision: The only precision to run.
+        first: Precision to try first if `precision` is not given, such as the one that this box has chosen.
+        engine: Name of the engine in the registry; without one, all that this box can run.
+        threads: Number of processor threads to use; 0 means all. Engines for other devices ignore it.
+        cache: Folder for engines that are built on the box; without one, the engine chooses it.
 
     Raises:
         EngineError: No candidate reproduces the golden frames.
@@ -85,6 +94,8 @@ def open_checked_engine(
     """
     names = [engine] if engine else [*reversed(usable_engines())]
     candidates = [(name, each) for name in names for each in fall_back(bundle, precision, name)]
+    if first is not None and precision is None:
+        candidates = [(names[0], first), *(each for each in candidates if each != (names[0], first))]
     for (name, candidate), following in zip(candidates, candidates[1:], strict=False):
         try:
             return _checked(bundle, candidate, name, threads, cache)

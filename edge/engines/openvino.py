@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from io import BytesIO
 from pathlib import Path
@@ -14,9 +15,11 @@ from edge_inspect.edge.bundle.manifest import Manifest, MapOutput
 from edge_inspect.edge.contract.fields import Precision
 from edge_inspect.edge.discrepancy import EPSILON, head_matrix
 from edge_inspect.edge.engines.base import FittedEngine
-from edge_inspect.edge.engines.openvino_sums import fuses_sums, round_sums
+from edge_inspect.edge.engines.openvino_sums import Sums, fuses_sums, round_sums
 from edge_inspect.edge.errors import EngineError
 from edge_inspect.edge.frame.images import Frame
+
+log = logging.getLogger(__name__)
 
 CORE = ov.Core()
 """The only OpenVINO core of the process. It lives as long as the process.
@@ -56,7 +59,7 @@ class OpenVinoEngine(FittedEngine):
         try:
             network = read_onnx(bundle, precision)
             if precision == "int8" and fuses_sums():
-                round_sums(network)
+                _warn_of_missed(round_sums(network), bundle)
             model = with_head(network, bundle.manifest)
             self._request = compile_model(model, threads, computes).create_infer_request()
         except RuntimeError as error:
@@ -74,6 +77,11 @@ class OpenVinoEngine(FittedEngine):
         if precision != "bf16" or default_type() == "bf16":
             return ""
         return "bf16 needs a processor with bfloat16 instructions; this one has none"
+
+    @classmethod
+    def version(cls) -> str:
+        """Return the version of OpenVINO."""
+        return str(ov.__version__)
 
     @classmethod
     def load(
@@ -104,6 +112,18 @@ class OpenVinoEngine(FittedEngine):
         except RuntimeError as error:
             raise EngineError(f"OpenVINO failed on a frame: {error}") from error
         return self._output
+
+
+def _warn_of_missed(sums: Sums, bundle: Bundle) -> None:
+    if sums.missed:
+        log.warning(
+            "%s: OpenVINO %s builds %d of %d residual sums of the INT8 network in a form that this program does not "
+            "know; they are computed in float, which takes longer",
+            bundle.path,
+            ov.__version__,
+            sums.missed,
+            sums.missed + sums.rounded,
+        )
 
 
 def read_onnx(bundle: Bundle, precision: Precision) -> ov.Model:

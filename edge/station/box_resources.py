@@ -10,6 +10,7 @@ from edge_inspect.edge.bundle.signature import PublicKey
 from edge_inspect.edge.bundle.store import BundleStore
 from edge_inspect.edge.clock import ClockWatch
 from edge_inspect.edge.configuration.settings import Settings
+from edge_inspect.edge.engines.choice_file import CHOICES, ChoiceFile
 from edge_inspect.edge.evidence.writer import EvidenceWriter
 from edge_inspect.edge.health.machine import Machine
 from edge_inspect.edge.mqtt.credentials import client_tls_context
@@ -72,7 +73,7 @@ def open_box_resources(
         outbox,
         ready,
         trusted,
-        SharedEngines(settings.engine),
+        SharedEngines(settings.engine, ChoiceFile(beside.with_suffix(CHOICES))),
         ThresholdRecord(beside.with_suffix(".thresholds.jsonl")),
         record,
         BundleStore(

@@ -326,7 +326,9 @@ class StationBundles:
 
     def _make(self, bundle: Bundle) -> LoadedBundle:
         """Return the bundle with its engine, and with the threshold that a command has set for it."""
-        loaded = LoadedBundle(bundle, self._box.engines.open(bundle, self._station.precision), self._station)
+        engines, precision = self._box.engines, self._station.precision
+        engine = engines.open(bundle, precision)
+        loaded = LoadedBundle(bundle, engine, self._station, engines.why(bundle, precision, engine))
         value = self._box.thresholds.last(self._station.name, bundle.digest)
         low, high = loaded.threshold_bounds(self._factor)
         if value is not None and low <= value <= high:

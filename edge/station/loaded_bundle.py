@@ -9,7 +9,10 @@ from edge_inspect.edge.contract.fields import Precision
 from edge_inspect.edge.contract.messages import BundleReference
 from edge_inspect.edge.decision import Decider, Decision
 from edge_inspect.edge.engines import AnomalyMap, Engine
+from edge_inspect.edge.engines.choice import Choice
+from edge_inspect.edge.engines.choice_file import ChoiceFile
 from edge_inspect.edge.engines.opening import best_engine, open_checked_engine
+from edge_inspect.edge.engines.trial import can_be_timed, choose_once
 from edge_inspect.edge.errors import EngineError
 from edge_inspect.edge.frame.images import Frame
 from edge_inspect.edge.health.calibration_watch import CalibrationWatch
@@ -23,19 +26,21 @@ class LoadedBundle:
         bundle: The bundle.
         engine: An engine of that bundle; other stations may share it, but only the engine thread uses it.
         station: Settings of the station.
+        why: Reason why the engine computes in its precision, in words.
 
     Attributes:
         bundle: The bundle.
         reference: Name and digest of the bundle, as they appear in verdicts.
         engine: The engine.
+        why: Reason why the engine computes in its precision, in words.
         decider: Turns maps into decisions, with the threshold in force.
         own_threshold: The threshold from the bundle, before a command changed it.
         watch: Compares pictures and scores with those of the calibration.
         measured: Pixels of the frames that `watch` measures.
     """
 
-    def __init__(self, bundle: Bundle, engine: Engine, station: StationSettings) -> None:
-        self.bundle, self.engine = bundle, engine
+    def __init__(self, bundle: Bundle, engine: Engine, station: StationSettings, why: str = "") -> None:
+        self.bundle, self.engine, self.why = bundle, engine, why
         self.reference = BundleReference(name=bundle.manifest.name, digest=bundle.digest)
         self.decider = Decider(bundle, engine.precision, station.mm_per_px, station.min_area_px)
         self.own_threshold = self.decider.threshold
@@ -64,10 +69,13 @@ class SharedEngines:
 
     Args:
         settings: Settings of the engine.
+        record: Record of the precisions that this box has chosen; by default, one that ends with this object.
     """
 
-    def __init__(self, settings: EngineSettings) -> None:
+    def __init__(self, settings: EngineSettings, record: ChoiceFile | None = None) -> None:
         self._settings = settings
+        self._record = record or ChoiceFile()
+        self._choices: dict[str, Choice | None] = {}
         self._building, self._lock = threading.Lock(), threading.Lock()
         self._open: dict[tuple[str, Precision | None], Engine] = {}
         self._users: Counter[Engine] = Counter()
@@ -76,7 +84,8 @@ class SharedEngines:
     def open(self, bundle: Bundle, precision: Precision | None) -> Engine:
         """Return the shared engine of a bundle, or build one in this thread. Only one is built at a time.
 
-        The caller must pass the engine to `give_back` when it no longer uses it.
+        If no precision is asked for and the settings say so, this box chooses it: the first time that a bundle is
+        opened here, its precisions are timed. The caller must pass the engine to `give_back` when it no longer uses it.
 
         Raises:
             EngineError: No engine that reproduces the golden frames can be built.
@@ -84,13 +93,34 @@ class SharedEngines:
         """
         with self._building:
             engine = self._take(bundle, precision)
+            first = None
+            if engine is None and precision is None:
+                first = self._first(bundle)
+                engine = self._take(bundle, first)
             if engine is None:
                 settings = self._settings
                 engine = open_checked_engine(
-                    bundle, precision, engine=settings.name, threads=settings.threads, cache=settings.cache
+                    bundle, precision, first=first, engine=settings.name, threads=settings.threads, cache=settings.cache
                 )
                 self._keep(bundle, precision, engine)
             return engine
+
+    def why(self, bundle: Bundle, precision: Precision | None, engine: Engine) -> str:
+        """Return why an engine that `open` has returned computes in its precision, in words.
+
+        Args:
+            bundle: The bundle that was opened.
+            precision: The precision that was asked for.
+            engine: The engine.
+        """
+        if precision is not None:
+            return "the configuration names this precision"
+        choice = self._choices.get(bundle.digest)
+        if choice is None:
+            return "the first in the bundle's order that runs on this box"
+        if choice.precision != engine.precision:
+            return f"{choice.precision}, which this box has chosen before, cannot run; the log has the reason"
+        return str(choice)
 
     def give_back(self, engine: Engine) -> None:
         """Close an engine if no other station uses it; do nothing after `forget`."""
@@ -118,12 +148,19 @@ class SharedEngines:
         for engine in engines:
             engine.close()
 
+    def _first(self, bundle: Bundle) -> Precision:
+        """Return the precision to try first if none is asked for."""
+        settings = self._settings
+        name = settings.name or best_engine()
+        choice = None
+        if settings.precision == "fastest" and can_be_timed(name):
+            choice = choose_once(bundle, name, self._record, threads=settings.threads, cache=settings.cache)
+        self._choices[bundle.digest] = choice
+        return bundle.manifest.order_of(name)[0] if choice is None else choice.precision
+
     def _take(self, bundle: Bundle, precision: Precision | None) -> Engine | None:
-        wanted = [precision]
-        if precision is None:
-            wanted.append(bundle.manifest.order_of(self._settings.name or best_engine())[0])
         with self._lock:
-            engine = next((self._open[bundle.digest, p] for p in wanted if (bundle.digest, p) in self._open), None)
+            engine = self._open.get((bundle.digest, precision))
             if engine is not None:
                 self._users[engine] += 1
             return engine

@@ -136,6 +136,7 @@ class StationHealth:
             "commands": self._commands(),
             "engine": loaded.engine.name,
             "precision": loaded.engine.precision,
+            "precision_reason": loaded.why or None,
             "bundle": loaded.reference,
             "threshold": loaded.decider.threshold,
             "stages": {name: stage.health() for name, stage in self._stages.items()},

@@ -80,6 +80,24 @@ def test_every_frame_of_a_finite_source_becomes_a_verdict(
     assert health["frames"]["inspected"] == FRAMES and health["frames"]["dropped"] == 0
 
 
+def test_the_box_decides_once_in_which_precision_it_inspects(
+    broker: Broker, subscriber: Subscriber, configure: Configure, launch: Launch, tmp_path: Path
+) -> None:
+    slow = tiny_bundle.write(tmp_path / "slow", slow="int8")
+    assert slow.manifest.preferred == "int8"
+    said = []
+    for started in (1, 2):
+        service = launch(configure(broker.port, "?fps=40", {"engine": {"name": "openvino"}}, bundle=str(slow.path)))
+        assert service.wait(60) == 0
+        wait_until(lambda count=started * FRAMES: len(subscriber.payloads("verdict")) >= count, 30)
+        said.append(service.said())
+    assert {verdict["precision"] for verdict in subscriber.payloads("verdict")} == {"fp32"}
+    assert "fp32 takes" in said[0] and "fp32 takes" not in said[1]
+    reasons = {health["precision_reason"] for health in subscriber.payloads("health")}
+    (reason,) = reasons
+    assert reason.startswith("fp32 takes ") and "; int8 takes " in reason
+
+
 def test_where_a_key_is_configured_a_signed_bundle_runs(
     broker: Broker, subscriber: Subscriber, configure: Configure, launch: Launch, bundle_path: Path, tmp_path: Path
 ) -> None:

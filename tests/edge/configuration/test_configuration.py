@@ -104,7 +104,7 @@ def test_unknown_keys_name_those_there_are(tmp_path: Path) -> None:
         "stations.0.nmae: unknown key; the keys are name, camera, bundle, precision, policy, trigger, queue, "
         "mm_per_px, min_region_px, min_region_mm2, defect_share, shadow, pictures",
         "mqtt.tls.ca: unknown key; the keys are ca_file, certificate, key",
-        "engine.treads: unknown key; the keys are name, threads, cache",
+        "engine.treads: unknown key; the keys are name, precision, threads, cache",
         "sites: unknown key; the keys are site, line, stations, bundles, sink, mqtt, outbox, commands, engine, "
         "evidence, health, health_every_s",
     ]
