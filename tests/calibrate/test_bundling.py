@@ -139,6 +139,8 @@ def test_the_report_says_what_openvino_would_do_by_itself(bundle: Bundle) -> Non
     text = (bundle.path / "report" / "index.html").read_text(encoding="utf-8")
     told = json.loads((bundle.path / "report" / "calibration.json").read_text())["own_default"]
     assert (told is None) == (default_type() == "f32") == ("OpenVINO left to itself" not in text)
+    kept = told is not None and told["type"] == "bf16" and not told["broken"]
+    assert ("bf16" in bundle.manifest.precisions) == kept, "also where INT8 is faster here"
     if told is not None:
         assert told["type"] == default_type() and told["latency_ms"] > 0 and told["int8_latency_ms"] > 0
         assert 0 < told["damage"]["score_noise"] < 1
