@@ -21,7 +21,12 @@ OTHERS = {
     "--system-site-packages",  # of python -m venv
     "--nproc-per-node",  # of torchrun
     "--extra-index-url",  # of pip
-    *("--wheel-dir", "--no-index", "--find-links", "--force-reinstall", "--no-deps"),  # of pip too
+    *("--index-url", "--no-index", "--find-links", "--force-reinstall", "--no-deps"),  # of pip too
+    "--extract",  # of tar
+    "--format",  # of stat
+    *("--file", "--tag", "--build-arg"),  # of podman build
+    *("--detach", "--read-only", "--tmpfs", "--cap-drop", "--security-opt", "--restart", "--network", "--volume"),
+    *("--device", "--group-add", "--runtime", "--health-on-failure"),  # of podman run
     *("--list-devices", "--list-formats-ext"),  # of v4l2-ctl
     "--now",  # of systemctl
     "--head",  # of ray start
