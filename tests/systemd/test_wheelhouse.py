@@ -33,17 +33,16 @@ def house(tmp_path: Path) -> Path:
 
 def test_a_box_without_a_network_installs_from_it_and_inspects(house: Path, tmp_path: Path) -> None:
     root = OverlayRoot(tmp_path / "root")
-    binds = {house: "/box"}
+    isolated = {"PIP_CONFIG_FILE": "/dev/null", "PIP_FIND_LINKS": "", "PIP_RETRIES": "0"}
+    asked = root.run(f"{PYTHON} -m pip download --dest /tmp/none hatchling", network=False, **isolated)
+    assert asked.returncode != 0  # there is no index
     install = f"cd /box && make install PYTHON={PYTHON}"
-    done = root.run(install, network=False, binds=binds, PIP_NO_COMPILE="1")
+    done = root.run(install, network=False, binds={house: "/box"}, **isolated, PIP_NO_COMPILE="1")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "openvino  fp32" in done.stdout and "FAILED    openvino  fp32" not in done.stdout
+    assert "this box can run fp32 on openvino" in done.stderr
     assert (root / "/etc/edge-inspect/config.yaml").is_file()
     assert "\nedge-inspect:" in (root / "/etc/passwd").read_text()
     assert (root / "/opt/edge-inspect/share/doc/edge-inspect/docs/install.md").is_file()
-    # Without the wheels there would have been nothing to install.
-    without = root.run(f"{install} WHEELS=", network=False, binds=binds, PIP_RETRIES="0", PIP_NO_CACHE_DIR="1")
-    assert without.returncode != 0
 
 
 def download(folder: Path, python: str, machine: str, *wanted: str) -> subprocess.CompletedProcess[str]:
