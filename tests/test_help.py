@@ -25,8 +25,8 @@ OTHERS = {
     "--extract",  # of tar
     "--format",  # of stat
     *("--file", "--tag", "--build-arg"),  # of podman build
-    *("--detach", "--name", "--read-only", "--tmpfs", "--cap-drop", "--security-opt", "--restart", "--network", "--volume"),
-    *("--device", "--group-add", "--runtime", "--health-on-failure"),  # of podman run
+    *("--detach", "--name", "--read-only", "--tmpfs", "--cap-drop", "--security-opt", "--restart"),
+    *("--network", "--volume", "--device", "--group-add", "--runtime", "--health-on-failure"),  # of podman run
     *("--list-devices", "--list-formats-ext"),  # of v4l2-ctl
     "--now",  # of systemctl
     "--head",  # of ray start
