@@ -22,8 +22,7 @@ OTHERS = {
     "--nproc-per-node",  # of torchrun
     "--extra-index-url",  # of pip
     *("--index-url", "--no-index", "--find-links", "--force-reinstall", "--no-deps"),  # of pip too
-    "--extract",  # of tar
-    "--format",  # of stat
+    *("--extract", "--format", "--verify", "--dry-run"),  # of tar, stat, dpkg, pip
     *("--file", "--tag", "--build-arg"),  # of podman build
     *("--detach", "--name", "--read-only", "--tmpfs", "--cap-drop", "--security-opt", "--restart"),
     *("--network", "--volume", "--device", "--group-add", "--runtime", "--health-on-failure"),  # of podman run
