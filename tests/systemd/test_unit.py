@@ -11,6 +11,7 @@ import sysconfig
 from pathlib import Path
 
 import pytest
+from package_index import needs_package_index
 
 ROOT = Path(__file__).parents[2]
 ANALYZE = shutil.which("systemd-analyze")
@@ -67,8 +68,10 @@ def make(target: str, destination: Path, **variables: str) -> None:
 
 
 def test_make_installs_into_a_folder_and_uninstalls_all_but_the_configuration(tmp_path: Path) -> None:
+    needs_package_index()
     destination = tmp_path / "box"
-    variables = {"PREFIX": "/usr/lib/edge", "PYTHON": sys.executable, "PIP_OPTIONS": "--no-deps"}
+    base = os.path.realpath(sys.executable)
+    variables = {"PREFIX": "/usr/lib/edge", "PYTHON": sys.executable, "PIP_OPTIONS": "--no-deps", "BOX_PYTHON": base}
     make("install", destination, **variables)
     place = destination / "usr/lib/edge"
     unit = destination / "etc/systemd/system/edge-inspect.service"
@@ -91,9 +94,17 @@ def test_make_installs_into_a_folder_and_uninstalls_all_but_the_configuration(tm
     ]
     ran = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, cwd=tmp_path)
     assert ran.stdout.startswith("edge-inspect "), ran.stderr
-    assert str(destination) not in (place / "bin/edge-inspect").read_text()
-    make("install", destination, **variables)
+    make("install", destination, **{**variables, "BOX_PYTHON": "/usr/bin/python3.10"})
     assert config.read_text() == "site: kept\n"
+    assert (place / "bin/python3").readlink() == Path("/usr/bin/python3.10")
+    assert "home = /usr/bin\n" in (place / "pyvenv.cfg").read_text()
+    scripts = [path for path in (place / "bin").iterdir() if not path.is_symlink()]
+    texts = [path.read_text() for path in scripts if path.read_text().startswith("#!")]
+    assert len(texts) > 3 and all("/usr/lib/edge/bin/python" in text for text in texts)
+    # Neither the folder DESTDIR, nor the Python that made the environment, nor the repository is in any file.
+    builders = [str(destination), os.path.dirname(base), f"file://{ROOT}"]
+    naming = ["grep", "-rlF", *(f"--regexp={each}" for each in builders), str(destination)]
+    assert subprocess.run(naming, capture_output=True, text=True, check=False).stdout == ""
     make("uninstall", destination, PREFIX="/usr/lib/edge")
     assert not place.exists() and not any(each.exists() for each in units) and config.exists()
 
