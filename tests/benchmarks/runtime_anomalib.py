@@ -3,8 +3,9 @@
     VENV/bin/python tests/benchmarks/runtime_anomalib.py export OUT SIZE HEIGHT WIDTH
     VENV/bin/python tests/benchmarks/runtime_anomalib.py judge MODEL.xml FRAMES
 
-It is Reverse Distillation with ResNet-18. The model has learned nothing, which costs the same time. All is anomalib's default but the size of the input and the
-size of the frames, for which the model is exported: with a size left open it would be slower.
+It is Reverse Distillation with ResNet-18, which has learned nothing; that costs the same time. All is anomalib's
+default but the size of the input, and the size of the frames, for which the model is exported: with a size left open it
+would be slower.
 """
 
 from __future__ import annotations

@@ -235,7 +235,7 @@ def panel(title: str, lines: Mapping[str, Sequence[tuple[float, float]]], left: 
         parts.append(f'<line class="grid" x1="{left}" x2="{left + WIDTH}" y1="{at}" y2="{at}"/>')
         parts.append(f'<text x="{left - 6}" y="{at + 4}" text-anchor="end">{value:g}</text>')
     parts.append(f'<text x="{left + WIDTH / 2}" y="{top + HEIGHT + 34}" text-anchor="middle">{x.label}</text>')
-    for name, line in lines.items():
+    for name, line in ((name, line) for name, line in lines.items() if line):
         path = " ".join("{},{}".format(*place(*point)) for point in line)
         parts.append(f'<polyline points="{path}" stroke="{SYSTEMS[name]}"><title>{escape(name)}</title></polyline>')
     return "".join(parts)
