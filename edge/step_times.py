@@ -87,7 +87,7 @@ def _pass_part(loaded: LoadedBundle, path: Path, outbox: SqliteOutbox, clock: _C
         decision = decider.decide(anomaly)
     part = InspectedPart(Capture(frame, utc_now(), path.stem), loaded, decision, 0.0)
     with clock.step("message"):
-        messages = outgoing(part.verdict(NAME, 0), decision.regions, _address)
+        messages = outgoing(part.verdict(NAME, 1), decision.regions, _address)
     with clock.step("outbox"):
         outbox.put(NAME, lambda _: messages)
 

@@ -40,7 +40,10 @@ def export(out: Path, size: int, height: int, width: int) -> None:
 
 
 class Anomalib:
-    """One inferencer for each frame that is under way, because an inferencer judges one frame at a time."""
+    """One inferencer for each frame that is under way, because an inferencer judges one frame at a time.
+
+    It keeps a cache of compiled models in the folder where it runs, so that only its first start compiles.
+    """
 
     def __init__(self, model: Path) -> None:
         from anomalib.deploy import OpenVINOInferencer
@@ -49,9 +52,10 @@ class Anomalib:
         self._inferencers = [self._open()]
 
     def read(self, path: Path) -> Any:
-        from anomalib.data.utils import read_image
+        import numpy as np
+        from PIL import Image
 
-        return read_image(path)
+        return np.asarray(Image.open(path).convert("RGB"))  # as a camera would give it: its own reader gives floats
 
     def judge(self, frame: Any) -> bool:
         return self._judge(self._inferencers[0], frame)
