@@ -54,6 +54,9 @@ IN_FLIGHT, MOST = (1, 2, 4), (4,)
 MORE_FRAMES = 20
 SERVICE_TURNS = 4
 """How much longer verdicts of the service are counted than a turn lasts."""
+ANY_LOSS = ["--budget-auroc=100", "--budget-aupro=100", "--budget-rank=-1", "--budget-verdicts=100"]
+ANY_LOSS += ["--calibration-images=8", "--search-seconds=0"]
+"""Of a network that has learned nothing: no layer is left in float, and the fastest precision is preferred."""
 Turn = dict[str, Any]
 
 
@@ -111,13 +114,12 @@ def prepare(work: Path, anomalib: Path | None, sizes: Sequence[int]) -> None:
             # Uncompressed, so that the service's camera costs as little as it can.
             write_image(work / "line" / f"{path.stem}.ppm", read_image(path))
     good = str(data / CATEGORY / "train" / "good")
-    any_loss = ["--budget-auroc", "100", "--budget-aupro", "100", "--budget-rank", "-1"]
     for size in sizes:
         run = work / f"run-{size}"
         if not (bundle := bundle_of(work, "rd", size)).exists():
             made = [str(run), "--model", "rd", "--teacher", "resnet18", "--size", str(size)]
             subprocess.run([sys.executable, str(HERE / "untrained_run.py"), *made], check=True)
-            calibrate(run, good, bundle, any_loss)
+            calibrate(run, good, bundle, ANY_LOSS)
         if not (bundle := bundle_of(work, "memory", size)).exists():
             run = work / f"run-memory-{size}"
             fit = ["--data", str(data), "--category", CATEGORY, "--model", "memory", "--size", str(size)]
@@ -148,8 +150,9 @@ def commands(arguments: argparse.Namespace, size: int) -> dict[str, list[str]]:
     precisions = dict.fromkeys(("int8", "fp32", preferred))
     for kind in ("edge", "bare", "streams"):
         found |= {f"{kind} {precision}": [*ours, kind, str(rd), precision, frames] for precision in precisions}
-    found["default"] = [*ours, "edge", str(memory), "preferred", frames]
-    found["bare default"] = [*ours, "bare", str(memory), "preferred", frames]
+    if memory.exists():
+        found["default"] = [*ours, "edge", str(memory), "preferred", frames]
+        found["bare default"] = [*ours, "bare", str(memory), "preferred", frames]
     return found
 
 
