@@ -12,7 +12,7 @@ golden.py          compares an engine's maps of the golden frames with the bundl
 openvino.py        the engine for any processor
 memory_probe.py    the float32 network, opened where a memory compares
 openvino_sums.py   computes residual additions in INT8 inside convolutions, for OpenVINO on AMX
-openvino_layers.py reads the time of each kind of layer from OpenVINO
+openvino_times.py  reads the time of each kind of layer from OpenVINO
 tensorrt/          the engine for NVIDIA GPUs
 
 This file and registry.py import only the standard library at run time, because command lines and `doctor` read both.

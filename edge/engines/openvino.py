@@ -15,8 +15,8 @@ from edge_inspect.edge.contract.fields import Precision
 from edge_inspect.edge.discrepancy import EPSILON, head_matrix
 from edge_inspect.edge.engines import LayerTime
 from edge_inspect.edge.engines.base import FittedEngine
-from edge_inspect.edge.engines.openvino_layers import layer_names, layer_times, parts_around
 from edge_inspect.edge.engines.openvino_sums import fuses_sums, round_sums
+from edge_inspect.edge.engines.openvino_times import layer_names, layer_times, parts_around
 from edge_inspect.edge.errors import EngineError
 from edge_inspect.edge.frame.images import Frame
 
