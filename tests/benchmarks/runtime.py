@@ -52,7 +52,7 @@ MAIN_SIZE = 256
 PICTURES = 16
 IN_FLIGHT, MOST = (1, 2, 4), (4,)
 MORE_FRAMES = 20
-SERVICE_TURNS = 4
+SERVICE_TURNS = 5
 """How much longer verdicts of the service are counted than a turn lasts."""
 ANY_LOSS = ["--budget-auroc=100", "--budget-aupro=100", "--budget-rank=-1", "--budget-verdicts=100"]
 ANY_LOSS += ["--calibration-images=8", "--search-seconds=0"]
@@ -68,7 +68,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path("out/runtime"), help="models are kept here")
     parser.add_argument("--size", type=int, action="append", help=f"input size (default: {SIZES})")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=0.5, help="length of a turn")
+    parser.add_argument("--seconds", type=float, default=0.4, help="length of a turn (default 0.4)")
     parser.add_argument("--stations", type=int, nargs="*", default=[1, 2, 4, 8], help="how many; none: no service")
     arguments = parser.parse_args()
     arguments.work, sizes = arguments.work.absolute(), arguments.size or SIZES
