@@ -39,6 +39,8 @@ PANELS = {
     "peak memory, MB": "peak_mb",
 }
 """Panels of the picture and their columns."""
+WIDE = 10
+"""Range, as a ratio, above which an axis is logarithmic."""
 WIDTH, HEIGHT, GAP, TOP, LINE = 330, 220, 64, 40, 17
 STYLE = "text{font:12px sans-serif;fill:#222} .grid{stroke:#ddd} polyline{fill:none;stroke-width:2}"
 
@@ -214,13 +216,15 @@ def points(rows: Sequence[Row], system: str, column: str) -> list[tuple[float, f
 
 
 def panel(title: str, lines: Mapping[str, Sequence[tuple[float, float]]], left: int, top: int) -> str:
-    """One quantity: axes, both logarithmic, and a line for each system."""
+    """One quantity: axes, and a line for each system; the input size is logarithmic."""
     every = [point for line in lines.values() for point in line]
     if not every:
         return ""
     sizes = sorted({size for size, _ in every})
     x = Axis("input, pixels", sizes[0] / 1.05, sizes[-1] * 1.05, log=True)
-    y = Axis(title, min(v for _, v in every) / 1.2, max(v for _, v in every) * 1.2, log=True)
+    low, high = min(value for _, value in every), max(value for _, value in every)
+    log = high > WIDE * low  # otherwise a logarithmic axis has hardly a round value
+    y = Axis(title, low / 1.2 if log else 0.0, high * 1.2, log=log)
 
     def place(size: float, value: float) -> tuple[float, float]:
         return round(left + x.place(size) * WIDTH, 1), round(top + (1 - y.place(value)) * HEIGHT, 1)
