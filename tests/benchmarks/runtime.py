@@ -11,7 +11,7 @@ system, a memory. `measure` compares, each in a process of its own, which lives 
     anomalib               OpenVINOInferencer, frame in memory to pred_label
     edge PRECISION         frame in memory to the decision, with the regions of a rejected part: INT8, FP32, and the
                            precision that the bundle prefers if it is another one
-    default                the default system's bundle, in the precision that it prefers
+    default                the default system's bundle at 256, in the precision that it prefers
     bare PRECISION         the graph that the engine compiles, compiled in the same way: no engine can be faster
     bare default           the same of the default system's bundle
     streams PRECISION      the same graph, compiled for throughput
@@ -48,7 +48,7 @@ from edge_inspect.edge.frame.images import list_images, read_image, write_image
 HERE = Path(__file__).parent
 SIZES = (128, 192, 256, 384, 512)
 MAIN_SIZE = 256
-"""At this size the service runs."""
+"""At this size the service and the default system run."""
 PICTURES = 16
 IN_FLIGHT, MOST = (1, 2, 4), (4,)
 MORE_FRAMES = 20
@@ -120,8 +120,8 @@ def prepare(work: Path, anomalib: Path | None, sizes: Sequence[int]) -> None:
             made = [str(run), "--model", "rd", "--teacher", "resnet18", "--size", str(size)]
             subprocess.run([sys.executable, str(HERE / "untrained_run.py"), *made], check=True)
             calibrate(run, good, bundle, ANY_LOSS)
-        if not (bundle := bundle_of(work, "memory", size)).exists():
-            run = work / f"run-memory-{size}"
+        if size == MAIN_SIZE and not (bundle := bundle_of(work, "memory", size)).exists():
+            run = work / "run-memory"
             fit = ["--data", str(data), "--category", CATEGORY, "--model", "memory", "--size", str(size)]
             program("edge_inspect.train.cli", "fit", *fit, "--out", str(run))
             calibrate(run, good, bundle, [])
