@@ -10,6 +10,7 @@ The command and what it runs:
     check.py            `check`: checks a configuration and its broker without starting anything
     inspection.py       `image`: inspects image files without a service
     bench.py            `bench`: measures how fast a bundle runs on this box
+    step_times.py       `bench --profile`: measures each step from a picture's file to the outbox
     doctor.py           `doctor`: lists what is installed on this box and what is missing
     finding.py          one item that `doctor` has looked for
     selftest.py         `selftest`: tests whether this box computes correctly; selftest.zip is its bundle

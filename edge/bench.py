@@ -1,4 +1,4 @@
-"""Measure how fast a bundle is on this box, compared with its network alone."""
+"""Measure how fast a bundle is on this box, compared with its engine's compiled graph alone."""
 
 from __future__ import annotations
 
@@ -16,20 +16,27 @@ from edge_inspect.edge.engines.opening import best_engine, open_checked_engine
 from edge_inspect.edge.engines.trial import can_be_timed, try_precisions
 from edge_inspect.edge.frame.images import Frame
 from edge_inspect.edge.memory import peak_mb
+from edge_inspect.edge.step_times import step_times
 
 WARM_UP = 10
 """Number of frames before the measurement."""
 
 
 def bench(
-    path: Path, precision: Precision | None, frames: int, size: tuple[int, int], name: str | None = None
+    path: Path,
+    precision: Precision | None,
+    frames: int,
+    size: tuple[int, int],
+    name: str | None = None,
+    *,
+    profiled: bool = False,
 ) -> dict[str, Any]:
-    """Return the times of a bundle end to end and of its network alone.
+    """Return the times of a bundle end to end and of its engine's compiled graph alone.
 
-    Both are timed in turn, frame by frame, so that they meet the same conditions. The raw time is that of the compiled
-    network, whose input and outputs stay in place; no inspection can be faster. End to end begins with a frame in
-    memory and ends with the verdict and, if the frame is rejected, its regions. The frames are noise, which is as
-    unlike a good part as possible.
+    Both are timed in turn, frame by frame, so that they meet the same conditions. The raw time is that of what the
+    engine has compiled, whose input and outputs stay in place; no inspection can be faster. End to end begins with a
+    frame in memory and ends with the verdict and, if the frame is rejected, its regions. The frames are noise, which is
+    as unlike a good part as possible.
 
     Args:
         path: Path of the bundle.
@@ -38,6 +45,7 @@ def bench(
         frames: Number of frames to time.
         size: Width and height of the frames.
         name: Name of the engine; by default the one that the service would use.
+        profiled: Whether the result has `steps_ms` and `layers` too (edge/step_times.py).
 
     Raises:
         BundleError: The bundle is damaged.
@@ -66,6 +74,8 @@ def bench(
             whole(i)
             alone(i)
         times = np.array([(_seconds(whole, i), _seconds(alone, i)) for i in range(frames)]) * 1000
+        peak = peak_mb()
+        profile = step_times(bundle, engine, size, frames) if profiled else {}
     end_to_end, floor = np.median(times, axis=0)
     p50, p95, p99 = np.percentile(times[:, 0], (50, 95, 99))
     return {
@@ -82,7 +92,8 @@ def bench(
         "end_to_end_over_raw": round(float(end_to_end / floor), 4),
         "fps": round(1000 / float(p50), 2),
         "open_to_first_verdict_s": round(first, 3),
-        "peak_mb": peak_mb(),
+        "peak_mb": peak,
+        **profile,
     }
 
 

@@ -188,9 +188,11 @@ def _review(arguments: argparse.Namespace) -> None:
 
 def _add_bench(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Measures how fast a bundle runs on this box: the network alone (from its input to its output), and the whole "
-        "way from a frame in memory to the verdict with its regions. Without --precision, the precisions that the "
-        "bundle allows are timed first, and the one that the service would choose on this box is measured."
+        "Measures how fast a bundle runs on this box: what the engine has compiled alone (from its input to its "
+        "output), and the whole way from a frame in memory to the verdict with its regions. Without --precision, the "
+        "precisions that the bundle allows are timed first, and the one that the service would choose on this box is "
+        "measured. With --profile also each step: decoding, fit, engine by kind of layer, head, regions, message and "
+        "outbox."
     )
     parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="bundle (folder or .zip)")
     parser.add_argument(
@@ -202,6 +204,11 @@ def _add_bench(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--frames", type=int, default=200, metavar="N", help="number of frames to time (default 200)")
     parser.add_argument(
         "--size", default="640x480", metavar="WxH", help="size of the frames in pixels (default 640x480)"
+    )
+    parser.add_argument(
+        "--profile",
+        action="store_true",
+        help="time each step too, on the bundle's golden frames brought to --size, with every part rejected",
     )
     add_json_option(parser)
     parser.set_defaults(handler=_bench)
@@ -215,9 +222,18 @@ def _bench(arguments: argparse.Namespace) -> None:
     size = parse_size(arguments.size)
     if arguments.frames < 1 or min(size) < 1:
         raise UsageError(f"--frames {arguments.frames} and --size {arguments.size} must be at least 1")
-    result = bench(arguments.bundle, arguments.precision, arguments.frames, size, arguments.engine)
+    result = bench(
+        arguments.bundle, arguments.precision, arguments.frames, size, arguments.engine, profiled=arguments.profile
+    )
     for name, value in result.items():
-        say(f"{name:24} {value}")
+        if name == "steps_ms":
+            for step, ms in value.items():
+                say(f"{f'step {step}, ms':32} {'unknown' if ms is None else ms}")
+        elif name == "layers":
+            for layer in value:
+                say(f"{layer['part'] + ': ' + layer['kind']:32} {layer['ms']} ms in {layer['layers']} layer(s)")
+        else:
+            say(f"{name:24} {value}")
     write_json(result, arguments.json)
 
 

@@ -15,6 +15,7 @@ golden.py          compares an engine's maps of the golden frames with the bundl
 openvino.py        the engine for any processor
 memory_probe.py    the float32 network, opened where a memory compares
 openvino_sums.py   computes residual additions in INT8 inside convolutions, for OpenVINO on AMX
+openvino_times.py  reads the time of each kind of layer from OpenVINO
 tensorrt/          the engine for NVIDIA GPUs
 
 This file and registry.py import only the standard library at run time, because command lines and `doctor` read both.
@@ -23,7 +24,7 @@ This file and registry.py import only the standard library at run time, because 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,6 +55,23 @@ class AnomalyMap:
     values: NDArray[np.float32]
     placement: Placement
     score: float
+
+
+@dataclass(frozen=True)
+class LayerTime:
+    """Time that an engine spends in layers of one kind for one tile.
+
+    Attributes:
+        part: Where the layers are: `input` before the network, `network`, or `head` behind it.
+        kind: Kind of the layers and type in which they compute, in the engine's own words, such as `Convolution i8`.
+        layers: Number of layers.
+        ms: Their time together, in milliseconds.
+    """
+
+    part: Literal["input", "network", "head"]
+    kind: str
+    layers: int
+    ms: float
 
 
 class Engine(Protocol):
@@ -108,15 +126,27 @@ class Engine(Protocol):
         """
 
     def network_alone(self, bundle: Bundle) -> Callable[[], object]:
-        """Return a function that runs only the network, without the steps around it: `bench` compares with its time.
+        """Return a function that runs only what the engine has compiled: `bench` compares with its time.
 
-        The network runs on whatever its input holds.
+        It computes one tile, on whatever its input holds. No tile can take less time.
 
         Args:
             bundle: Bundle from which the engine was loaded.
 
         Raises:
             EngineError: It cannot be built.
+        """
+
+    def layer_times(self, bundle: Bundle, tile: Frame, runs: int) -> list[LayerTime]:
+        """Return the mean time of each kind of layer, longest first within a part; an empty list if it is unknown.
+
+        Args:
+            bundle: Bundle from which the engine was loaded.
+            tile: Picture of the size of the network's input, (height, width, 3) uint8.
+            runs: How often the tile is computed.
+
+        Raises:
+            EngineError: The engine failed.
         """
 
     def close(self) -> None:

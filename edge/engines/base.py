@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from edge_inspect.edge.bundle.bundle import Bundle
 from edge_inspect.edge.contract.fields import Precision
-from edge_inspect.edge.engines import AnomalyMap
+from edge_inspect.edge.engines import AnomalyMap, LayerTime
 from edge_inspect.edge.errors import DriftError, EngineError
 from edge_inspect.edge.frame.images import Frame
 from edge_inspect.edge.frame.placement import Placement
@@ -34,8 +34,8 @@ class FittedEngine(ABC):
 
     A subclass must have a `name` and `_maps`. It overrides the other methods if their defaults do not fit: `check_box`
     and `unsupported` if not every box can run it, `version` if a library computes, `load` if it needs more than bundle
-    and precision, `_release` if it holds resources, and `network_alone` if it can run its network without the steps
-    around it.
+    and precision, `_release` if it holds resources, `network_alone` if it can run its network without the steps
+    around it, and `layer_times` if its runtime tells how long each layer takes.
 
     Args:
         bundle: The bundle.
@@ -78,6 +78,10 @@ class FittedEngine(ABC):
         shape = (bundle.fit.height, bundle.fit.width, 3)
         tile: Frame = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
         return lambda: next(self._maps([tile]))
+
+    def layer_times(self, bundle: Bundle, tile: Frame, runs: int) -> list[LayerTime]:
+        """Return an empty list, because the runtime does not tell how long each layer takes."""
+        return []
 
     def close(self) -> None:
         """Release all resources. It may be called more than once. A closed engine raises an error if it is used."""

@@ -14,8 +14,10 @@ from edge_inspect.edge.bundle.bundle import Bundle
 from edge_inspect.edge.bundle.manifest import Manifest, MapOutput
 from edge_inspect.edge.contract.fields import Precision
 from edge_inspect.edge.discrepancy import EPSILON, head_matrix
+from edge_inspect.edge.engines import LayerTime
 from edge_inspect.edge.engines.base import FittedEngine
 from edge_inspect.edge.engines.openvino_sums import Sums, fuses_sums, round_sums
+from edge_inspect.edge.engines.openvino_times import layer_names, layer_times, parts_around
 from edge_inspect.edge.errors import EngineError
 from edge_inspect.edge.frame.images import Frame
 
@@ -53,15 +55,13 @@ class OpenVinoEngine(FittedEngine):
 
     def __init__(self, bundle: Bundle, precision: Precision, *, threads: int = 0, exact: bool = True) -> None:
         super().__init__(bundle, precision)
-        computes = None if not exact else "bf16" if precision == "bf16" else "f32"
+        self._threads = threads
+        self._computes = None if not exact else "bf16" if precision == "bf16" else "f32"
         if missing := self.unsupported(precision):
             raise EngineError(f"{bundle.path}: {missing}")
         try:
-            network = read_onnx(bundle, precision)
-            if precision == "int8" and fuses_sums():
-                _warn_of_missed(round_sums(network), bundle)
-            model = with_head(network, bundle.manifest)
-            self._request = compile_model(model, threads, computes).create_infer_request()
+            model = with_head(read_network(bundle, precision), bundle.manifest)
+            self._request = compile_model(model, threads, self._computes).create_infer_request()
         except RuntimeError as error:
             why = " ".join(str(error).split())
             raise EngineError(f"{bundle.path}: OpenVINO cannot build the {precision} model: {why}") from error
@@ -91,13 +91,22 @@ class OpenVinoEngine(FittedEngine):
         return cls(bundle, precision, threads=threads)
 
     def network_alone(self, bundle: Bundle) -> Callable[[], object]:
-        """Return a function that runs the bundle's ONNX as it is, on noise, and leaves its outputs where they are."""
-        computes = "bf16" if self.precision == "bf16" else "f32"
-        request = compile_model(read_onnx(bundle, self.precision), computes=computes).create_infer_request()
-        given = request.get_input_tensor().data
-        given[:] = np.random.default_rng(0).standard_normal(given.shape)
-        infer: Callable[[], object] = request.infer
+        """Return a function that runs the compiled graph with its head, on whatever the engine's input holds."""
+        infer: Callable[[], object] = self._request.infer
         return infer
+
+    def layer_times(self, bundle: Bundle, tile: Frame, runs: int) -> list[LayerTime]:
+        """Return the time of each kind of layer of a second copy of the graph, which notes times; see `Engine`."""
+        network = read_network(bundle, self.precision)
+        names = layer_names(network)
+        model = with_head(network, bundle.manifest)
+        parts = parts_around(model, names)
+        compiled = compile_model(model, self._threads, self._computes, profiled=True)
+        request = compiled.create_infer_request()
+        request.get_input_tensor().data[0] = tile
+        for _ in range(runs):
+            request.infer()
+        return layer_times(compiled.get_runtime_model(), parts)
 
     def _release(self) -> None:
         del self._request, self._input, self._output
@@ -132,20 +141,33 @@ def read_onnx(bundle: Bundle, precision: Precision) -> ov.Model:
     return CORE.read_model(str(path)) if path is not None else CORE.read_model(BytesIO(bundle.model(precision)))
 
 
+def read_network(bundle: Bundle, precision: Precision) -> ov.Model:
+    """Return the bundle's network as it is compiled: on processors that gain by it, INT8 adds inside convolutions."""
+    network = read_onnx(bundle, precision)
+    if precision == "int8" and fuses_sums():
+        _warn_of_missed(round_sums(network), bundle)
+    return network
+
+
 def default_type() -> str:
     """Return the type in which OpenVINO computes float networks here by default: `f32`, `bf16` or `f16`."""
     return str(CORE.get_property("CPU", "INFERENCE_PRECISION_HINT").get_type_name())
 
 
-def compile_model(model: ov.Model, threads: int = 0, computes: str | None = "f32") -> ov.CompiledModel:
+def compile_model(
+    model: ov.Model, threads: int = 0, computes: str | None = "f32", *, profiled: bool = False
+) -> ov.CompiledModel:
     """Return the model compiled for the CPU and the shortest latency of a single frame.
 
     Args:
         model: The network.
         threads: Number of processor threads; 0 means all.
         computes: Type in which layers that are not INT8 are computed, `f32` or `bf16`; without one, `default_type`.
+        profiled: Whether the model notes the time of every layer, which costs a little time itself.
     """
     options = {"PERFORMANCE_HINT": "LATENCY"}
+    if profiled:
+        options["PERF_COUNT"] = "YES"
     if computes is not None:
         options["INFERENCE_PRECISION_HINT"] = computes
     if threads:

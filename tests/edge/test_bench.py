@@ -7,6 +7,9 @@ import pytest
 import tiny_bundle
 
 from edge_inspect.edge.cli import main
+from edge_inspect.edge.engines.base import FittedEngine
+from edge_inspect.edge.engines.openvino import OpenVinoEngine
+from edge_inspect.edge.step_times import step_times
 
 
 def test_bench_says_its_floor_and_its_total(bundle_path: Path, tmp_path: Path) -> None:
@@ -28,6 +31,37 @@ def test_without_a_precision_bench_measures_the_one_that_the_box_chooses(tmp_pat
         assert result["precision"] == "fp32" and result["precision_reason"].startswith("fp32 takes ")
     else:
         assert result["precision_reason"] is None
+
+
+@pytest.mark.parametrize("tiles", [(1, 1), (2, 1)])
+def test_the_profile_has_every_step_and_the_layers_of_network_and_head(
+    tiles: tuple[int, int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, out = tmp_path / "tiny", tmp_path / "bench.json"
+    tiny_bundle.write(path, tiles=tiles)
+    command = ["bench", str(path), "--engine", "openvino", "--precision", "fp32", "--frames", "3", "--size", "96x64"]
+    assert main([*command, "--profile", "--json", str(out)]) == 0
+    result = json.loads(out.read_text())
+    steps, layers = result["steps_ms"], result["layers"]
+    assert list(steps) == ["decode", "fit", "engine", "head", "regions", "message", "outbox"]
+    assert steps["decode"] > 0 and steps["outbox"] > 0
+    # The tiny network has two convolutions a side; the head multiplies matrices.
+    of_network = [each for each in layers if each["part"] == "network" and each["kind"].startswith("Convolution")]
+    assert sum(each["layers"] for each in of_network) == 2 * len(tiny_bundle.SCALES)
+    assert {each["part"] for each in layers} == {"input", "network", "head"}
+    assert steps["head"] == pytest.approx(sum(each["ms"] for each in layers if each["part"] == "head"), abs=1e-3)
+    said = capsys.readouterr().err
+    assert "step outbox, ms" in said and f"{of_network[0]['layers']} layer(s)" in said
+
+
+def test_an_engine_that_knows_no_layers_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bundle = tiny_bundle.write(tmp_path / "tiny")
+    with OpenVinoEngine(bundle, "fp32") as engine:
+        monkeypatch.setattr(
+            engine, "layer_times", lambda bundle, tile, runs: FittedEngine.layer_times(engine, bundle, tile, runs)
+        )
+        result = step_times(bundle, engine, (80, 48), 2)
+    assert result["layers"] == [] and result["steps_ms"]["head"] is None and result["steps_ms"]["engine"] > 0
 
 
 def test_wrong_use_is_said(bundle_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
