@@ -118,12 +118,14 @@ def prepare(work: Path, anomalib: Path | None, sizes: Sequence[int]) -> None:
         run = work / f"run-{size}"
         if not (bundle := bundle_of(work, "rd", size)).exists():
             made = [str(run), "--model", "rd", "--teacher", "resnet18", "--size", str(size)]
-            subprocess.run([sys.executable, str(HERE / "untrained_run.py"), *made], check=True)
+            if not run.exists():
+                subprocess.run([sys.executable, str(HERE / "untrained_run.py"), *made], check=True)
             calibrate(run, good, bundle, ANY_LOSS)
         if size == MAIN_SIZE and not (bundle := bundle_of(work, "memory", size)).exists():
             run = work / "run-memory"
             fit = ["--data", str(data), "--category", CATEGORY, "--model", "memory", "--size", str(size)]
-            program("edge_inspect.train.cli", "fit", *fit, "--out", str(run))
+            if not run.exists():
+                program("edge_inspect.train.cli", "fit", *fit, "--out", str(run))
             calibrate(run, good, bundle, [])
         model = work / f"anomalib-{size}"
         if anomalib is not None and not model.exists():
