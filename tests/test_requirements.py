@@ -129,7 +129,7 @@ def test_an_extra_that_fails_takes_no_other_along(tmp_path: Path) -> None:
         return subprocess.run(command, capture_output=True, text=True, check=False)
 
     done = make("gpio,aravis,page")
-    assert done.returncode != 0 and "these extras" in done.stdout and done.stdout.endswith("above: aravis\n")
+    assert done.returncode != 0 and "these extras" in done.stdout and "above: aravis\n" in done.stdout
     assert [line.split()[-1] for line in asked.read_text().splitlines()] == [".[gpio]", ".[aravis]", ".[page]"]
     assert make("gpio,page").returncode == 0
     assert make("").returncode == 0

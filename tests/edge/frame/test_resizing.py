@@ -61,9 +61,12 @@ def test_a_halved_picture_is_the_mean_of_four_pixels_rounded_up() -> None:
     np.testing.assert_array_equal(resize(picture, 320, 240), (four + 2) // 4)
 
 
-def test_planes_of_float32_keep_every_pixel_that_has_a_part() -> None:
-    """A mask's pixel is 0 only where nothing of the frame's marked pixels is in it."""
-    plane = np.zeros((100, 90), np.float32)
-    plane[50, 45] = 1
-    marked = resize(plane, 64, 64) > 0
-    assert marked.sum() in (4, 6, 9) and resize(1 - plane, 64, 64).dtype == np.float32
+@pytest.mark.parametrize(("width", "height"), [(90, 100), (64, 333), (257, 49)])
+def test_a_plane_of_float32_marks_every_pixel_that_a_marked_one_can_change(width: int, height: int) -> None:
+    """`Fit.blind` relies on it: a pixel that is not looked at must not show through."""
+    x, y = width // 2, height // 3
+    black, plane = np.zeros((height, width, 3), np.uint8), np.zeros((height, width), np.float32)
+    white = black.copy()
+    white[y, x], plane[y, x] = 255, 1
+    changed = (resize(white, 64, 64) != resize(black, 64, 64)).any(axis=2)
+    assert changed.any() and (resize(plane, 64, 64) > 0)[changed].all()
