@@ -88,7 +88,7 @@ bench: $(INSTALLED)
 		--options '' --options '--model memory' --options '--model aand' --options '--model dmdd')
 	$(if $(DATA),$(BIN)/python tests/benchmarks/precision.py $(DATA) out/accuracy/runs/*)
 
-# A PATH with several of python3.10 to python3.13 has them all tested.
+# Every Python 3.10 to 3.13 that is in the path or that pyenv has installed is tested.
 versions: $(INSTALLED)
 	$(BIN)/python tests/benchmarks/versions.py
 

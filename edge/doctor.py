@@ -128,7 +128,9 @@ def _int8(whole: bool) -> Finding:
     detail = f"OpenVINO runs {fast} of the self-test's {all_of_them} convolutions as INT8"
     if 2 * fast >= all_of_them:
         return Finding("int8 layers", True, detail)
-    return Finding("int8 layers", False, f"{detail}, the others as float32; edge-inspect bench says which precision is fast")
+    return Finding(
+        "int8 layers", False, f"{detail}, the others as float32; edge-inspect bench says which precision is fast"
+    )
 
 
 def _sink(name: str, whole: bool) -> Finding:

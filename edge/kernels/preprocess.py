@@ -91,7 +91,7 @@ class PreprocessPlan:
 
 
 def _scales(size: tuple[int, int], target: tuple[int, int]) -> tuple[float, float]:
-    """Return the pixels of a picture per pixel of the resized one, horizontally and vertically, rounded as by OpenCV."""
+    """Return how many pixels of a picture one of the resized picture covers, across and down, as OpenCV rounds it."""
     return 1 / (target[0] / size[0]), 1 / (target[1] / size[1])
 
 

@@ -1,6 +1,6 @@
 """Run the self-test with the oldest and the newest allowed version of each package that a box needs, on every Python.
 
-    python tests/benchmarks/versions.py                  # on each of Python 3.10 to 3.13 that is in the path
+    python tests/benchmarks/versions.py                  # on each of Python 3.10 to 3.13 in the path or of pyenv
     python tests/benchmarks/versions.py --python /opt/python3.13/bin/python3
 
 For each Python, uv (extra [dev]) installs these sets of packages from wheels into an environment that is thrown away:
@@ -18,6 +18,7 @@ Writes results/versions.csv. Needs PyPI, and 1 GB in the temporary folder.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import re
@@ -59,6 +60,20 @@ def run(*command: str | Path) -> str:
     return done.stdout
 
 
+def pythons() -> list[str]:
+    """Return a program for each Python 3.10 to 3.13 that is in the path or that pyenv has installed."""
+    found = []
+    for name in (f"python3.{minor}" for minor in MINORS):
+        of_pyenv = sorted(Path.home().glob(f".pyenv/versions/{name[6:]}.*/bin/{name}"))
+        for program in [shutil.which(name), *map(str, of_pyenv)]:
+            with contextlib.suppress(Failed):  # pyenv puts programs into the path that only say where another one is
+                if program is not None:
+                    run(program, "-c", "")
+                    found.append(program)
+                    break
+    return found
+
+
 def uv(*arguments: str | Path) -> str:
     """Return what uv writes."""
     return run(sys.executable, "-m", "uv", "--quiet", *arguments)
@@ -66,7 +81,9 @@ def uv(*arguments: str | Path) -> str:
 
 def resolved(version: str, resolution: str) -> dict[str, str]:
     """Return the versions of the packages that uv would install on a Python such as `3.13`."""
-    said = uv("pip", "compile", ROOT / "pyproject.toml", "--python-version", version, "--resolution", resolution, *WHEELS)
+    said = uv(
+        "pip", "compile", ROOT / "pyproject.toml", "--python-version", version, "--resolution", resolution, *WHEELS
+    )
     return {name: found for name, found in re.findall(r"^([\w-]+)==(\S+)", said, re.MULTILINE) if name in PACKAGES}
 
 
@@ -88,7 +105,7 @@ def tried(wheel: Path, python: str, options: Sequence[str | Path]) -> Row:
 
 
 def take_an_opencv_that_loads(program: Path, version: str) -> None:
-    """Put opencv-python-headless in the place of an OpenCV that lacks libraries of a desktop, as `make install` does."""
+    """Put opencv-python-headless in the place of an OpenCV that lacks libraries of a desktop, as by `make install`."""
     try:
         run(program, "-c", "import cv2")
     except Failed:
@@ -113,7 +130,9 @@ def sets(wheel: Path, python: str) -> list[Row]:
 
     def add(name: str, *options: str | Path) -> Row:
         rows.append({"packages": name, **tried(wheel, python, options)})
-        print(f"{python}  {name:24}  {' '.join(f'{k} {v}' for k, v in rows[-1].items() if k != 'packages')}", flush=True)
+        print(
+            f"{python}  {name:24}  {' '.join(f'{k} {v}' for k, v in rows[-1].items() if k != 'packages')}", flush=True
+        )
         return rows[-1]
 
     newest = add("newest")
@@ -129,14 +148,15 @@ def main() -> int:
     """Test every set on every Python, and write the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--python", action="append", metavar="PROGRAM", help="a Python to test; repeatable")
-    parser.add_argument("--out", type=Path, default=RESULTS / "versions.csv", help="table to write (default: %(default)s)")
+    parser.add_argument(
+        "--out", type=Path, default=RESULTS / "versions.csv", help="table to write (default: %(default)s)"
+    )
     arguments = parser.parse_args()
-    here = arguments.python or [found for minor in MINORS if (found := shutil.which(f"python3.{minor}"))]
     rows: list[Row] = []
     with TemporaryDirectory(prefix="versions-wheel-") as folder:
         uv("build", "--wheel", "--out-dir", folder, ROOT)
         wheel = next(Path(folder).glob("*.whl"))
-        for python in here:
+        for python in arguments.python or pythons():
             version = run(python, "-c", "import platform; print(platform.python_version())").strip()
             rows += [{"python": version, **row} for row in sets(wheel, python)]
     ran = {".".join(str(row["python"]).split(".")[:2]) for row in rows}

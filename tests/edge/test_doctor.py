@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -73,6 +74,16 @@ print(json.dumps({f.what: [f.found, f.detail] for f in examine()}))
     assert not found["gstreamer"][0] and not found["aravis"][0]
     assert found["gpiod"][1].startswith("pip install 'edge-inspect[gpio]'")
     assert found["systemctl"] == [False, "the service needs systemd to start with the box"]
+
+
+def test_the_layers_that_run_as_int8_are_counted() -> None:
+    found = {finding.what: finding for finding in examine()}["int8 layers"]
+    counted = re.match(r"OpenVINO runs (\d+) of the self-test's (\d+) convolutions as INT8", found.detail)
+    assert counted is not None, found.detail
+    fast, all_of_them = map(int, counted.groups())
+    assert 0 <= fast <= all_of_them and all_of_them >= 30
+    assert found.found == (2 * fast >= all_of_them)
+    assert found.found or "edge-inspect bench" in found.detail
 
 
 def test_the_remedies_are_those_of_the_jetpack() -> None:

@@ -9,7 +9,6 @@ from pathlib import Path
 from edge_inspect.edge.errors import EngineError
 from edge_inspect.edge.finding import Finding, jetpack, look_for_package, look_for_program
 
-
 DRIVER = Path("/proc/driver/nvidia/version")
 DRIVER_FOR_CUDA_13 = 580
 """Oldest major version of NVIDIA's driver that runs programs for CUDA 13."""

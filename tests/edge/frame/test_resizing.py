@@ -35,7 +35,9 @@ def exactly(picture: NDArray[np.uint8], width: int, height: int) -> NDArray[np.u
 
 def test_pixels_are_those_of_every_other_box() -> None:
     """If this fails with a new OpenCV, bundles that were made with the old one no longer fit: see docs/bundles.md."""
-    assert {name: here for name, (here, _) in found().items()} == {name: wanted for name, (_, wanted) in found().items()}
+    assert {name: here for name, (here, _) in found().items()} == {
+        name: wanted for name, (_, wanted) in found().items()
+    }
 
 
 @given(sides, sides, sides, sides)
