@@ -1,9 +1,8 @@
 """Resizes pictures in steps, so that nothing small falls between the samples, to the same pixels on every box.
 
 OpenCV's INTER_LINEAR rounds differently on Arm and x86 (seen with OpenCV 5.0's wheels: 37 % of the pixels of a halved
-picture differ by one level), and a map computed from other pixels is another map. INTER_AREA at a scale of exactly one
-half, and INTER_LINEAR_EXACT, compute whole numbers that OpenCV defines to the last bit. tests/pixel_digests.py holds
-what they must be.
+picture differ by one level), and a map computed from other pixels is another map. INTER_LINEAR_EXACT computes whole
+numbers that OpenCV defines to the last bit. tests/pixel_digests.py holds what they must be.
 """
 
 from __future__ import annotations
@@ -31,11 +30,8 @@ def resize(image: Picture, width: int, height: int) -> Picture:
     """
     resized: Any = image
     for step in resize_steps((image.shape[1], image.shape[0]), (width, height)):
-        size = resized.shape[1::-1]
-        if size != step:
-            # Both give the same pixels at one half; INTER_AREA needs a fraction of the time there.
-            halved = size == (2 * step[0], 2 * step[1])
-            resized = cv2.resize(resized, step, interpolation=cv2.INTER_AREA if halved else cv2.INTER_LINEAR_EXACT)
+        if resized.shape[1::-1] != step:
+            resized = cv2.resize(resized, step, interpolation=cv2.INTER_LINEAR_EXACT)
     made: Picture = np.ascontiguousarray(resized)
     return made
 
