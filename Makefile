@@ -3,6 +3,9 @@
 #   make test       run every test that this machine can run; the others are skipped and say why
 #   make lint       run ruff, mypy and codespell
 #   make bench      run the benchmarks; writes tests/benchmarks/results/
+#   make versions   run the self-test with the oldest and the newest of each package that a box needs, on each Python here
+#   make arm64      as root: install and test the runtime on an emulated Arm processor (tests/arm64.sh)
+#   make constraints  write the newest versions that go together into constraints.txt
 #   make install    on a box, as root: install into /opt/edge-inspect, and add the service to systemd
 #   make uninstall  on a box, as root: remove the program and the service, but no configuration and no data
 #   make wheelhouse pack into dist/ all that `make install` needs on a box without internet
@@ -17,7 +20,8 @@ INSTALLED := $(VENV)/.installed
 DEVELOPED := .[train,demo,page,dev]
 
 # PIP_OPTIONS are passed to pip, such as the index of torch without CUDA (README).
-# For `make install`: EXTRAS=tensorrt,page also installs these extras; OPENCV=headless installs the OpenCV that needs no
+# CONSTRAINTS is the file of the versions to install; CONSTRAINTS= takes the newest that pyproject.toml allows.
+# For `make install`: EXTRAS=gpio,page also installs these extras; OPENCV=headless installs the OpenCV that needs no
 # libraries of a desktop. If there is a folder wheels/, as `make wheelhouse` makes it, packages come from there alone.
 # DESTDIR=DIR puts all files under DIR, for a box whose Python is BOX_PYTHON, creates no user and calls no systemctl.
 PREFIX ?= /opt/edge-inspect
@@ -27,6 +31,8 @@ UNITS := edge-inspect.service edge-inspect-bridge.service edge-inspect-page.serv
 UNIT_FOLDER := $(DESTINATION)/etc/systemd/system
 PLACE := $(DESTINATION)$(PREFIX)
 SHARE := $(PLACE)/share/edge-inspect
+LACKING := $(PLACE)/extras-not-installed
+COMMA := ,
 DOCUMENTS := $(PLACE)/share/doc/edge-inspect
 BOX_PYTHON ?= /usr/bin/python$(MINOR)
 WHEELS ?= $(wildcard wheels)
@@ -34,12 +40,14 @@ FROM_WHEELS := $(if $(WHEELS),--no-index --find-links $(abspath $(WHEELS)))
 # On a Jetson, OpenCV (with GStreamer) and TensorRT are packages of the system, which the environment must see.
 VENV_OPTIONS ?= $(if $(wildcard /etc/nv_tegra_release),--system-site-packages)
 PIP_OPTIONS ?=
+CONSTRAINTS ?= constraints.txt
+PINNED := $(if $(CONSTRAINTS),--constraint $(CONSTRAINTS))
 # opencv-python loads desktop libraries. If they are missing and could not be installed, opencv-python-headless replaces
 # it; a requirement cannot say "either of the two". Both own the same files, so the second one is installed anew.
 define HEADLESS_OPENCV
 $(1) -m pip uninstall --quiet --yes opencv-python && \
-	    $(1) -m pip install --quiet $(FROM_WHEELS) $(PIP_OPTIONS) --force-reinstall --no-deps opencv-python-headless && \
-	    $(1) -c 'import cv2'
+	    $(1) -m pip install --quiet $(FROM_WHEELS) $(PIP_OPTIONS) $(PINNED) --force-reinstall --no-deps \
+	        opencv-python-headless && $(1) -c 'import cv2'
 endef
 define WITH_OPENCV
 $(1) -c 'import cv2' 2> /dev/null || { echo "opencv-python does not load here; opencv-python-headless takes its place"; \
@@ -49,6 +57,15 @@ endef
 define TRIED_AGAIN
 for pause in $(if $(WHEELS),,10 30) 0; do $(1) && break; [ $$pause -ne 0 ] || exit 1; \
 	    echo "pip failed; another try in $$pause s"; sleep $$pause; done
+endef
+# Extras are installed one by one, so that one that fails takes neither the program nor the others along.
+define WITH_EXTRAS
+rm -f $(LACKING); for extra in $(subst $(COMMA), ,$(EXTRAS)); do \
+	    $(1) -m pip install --quiet $(FROM_WHEELS) $(PIP_OPTIONS) $(PINNED) $(if $(DESTDIR),--no-compile) ".[$$extra]" \
+	    || echo $$extra >> $(LACKING); done
+endef
+define SAY_LACKING
+test ! -e $(LACKING) || { echo "Everything is installed but these extras, for the reason above: $$(xargs < $(LACKING))"; exit 1; }
 endef
 # An environment names its own folder, in which DESTDIR has no place, and it has a link to the Python that made it. The
 # bytecode names its source too. direct_url.json names the folder of this Makefile.
@@ -75,7 +92,7 @@ DEB_ARCHITECTURE = $(shell dpkg --print-architecture)
 # Set where systemd runs, which it does not while the image of a disk is being built.
 BOOTED := $(wildcard /run/systemd/system)
 
-.PHONY: demo test lint bench install uninstall wheelhouse deb clean
+.PHONY: demo test lint bench versions arm64 constraints install uninstall wheelhouse deb clean
 
 demo: $(INSTALLED)
 	$(BIN)/edge-inspect demo --out out/demo
@@ -105,11 +122,25 @@ bench: $(INSTALLED)
 		--options '' --options '--model memory' --options '--model aand' --options '--model dmdd')
 	$(if $(DATA),$(BIN)/python tests/benchmarks/precision.py $(DATA) out/accuracy/runs/*)
 
-$(INSTALLED): pyproject.toml
+# Every Python 3.10 to 3.13 that is in the path or that pyenv has installed is tested.
+versions: $(INSTALLED)
+	$(BIN)/python tests/benchmarks/versions.py
+
+arm64: $(INSTALLED)
+	PYTHON=$(BIN)/python tests/arm64.sh out/arm64
+
+# The extras are those that a box may have from PyPI alone. Both OpenCVs are pinned: one may take the other's place.
+constraints: $(INSTALLED)
+	$(BIN)/uv pip compile pyproject.toml --quiet --upgrade --universal --python-version 3.10 --only-binary :all: \
+	    --extra page --extra sparkplug --extra gpio --extra genicam --no-annotate \
+	    --custom-compile-command 'make constraints' --output-file constraints.txt
+	headless="$$(sed -n 's/^opencv-python==/opencv-python-headless==/p' constraints.txt)"; echo "$$headless" >> constraints.txt
+
+$(INSTALLED): pyproject.toml constraints.txt
 	@PYTHON=$(PYTHON) ./requirements.sh run
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(call TRIED_AGAIN,$(BIN)/python -m pip install --quiet $(PIP_OPTIONS) --editable '$(DEVELOPED)')
+	$(call TRIED_AGAIN,$(BIN)/python -m pip install --quiet $(PIP_OPTIONS) $(PINNED) --editable '$(DEVELOPED)')
 	@$(call WITH_OPENCV,$(BIN)/python)
 	touch $@
 
@@ -119,8 +150,9 @@ install:
 	@PYTHON=$(PYTHON) ./requirements.sh run
 	$(if $(DESTDIR),rm -f $(PLACE)/bin/python*)
 	$(PYTHON) -m venv $(VENV_OPTIONS) $(PLACE)
-	$(call TRIED_AGAIN,$(PLACE)/bin/python -m pip install --quiet --upgrade $(FROM_WHEELS) $(PIP_OPTIONS) \
-	    $(if $(DESTDIR),--no-compile) '.$(if $(EXTRAS),[$(EXTRAS)])')
+	$(call TRIED_AGAIN,$(PLACE)/bin/python -m pip install --quiet --upgrade $(FROM_WHEELS) $(PIP_OPTIONS) $(PINNED) \
+	    $(if $(DESTDIR),--no-compile) .)
+	@$(call WITH_EXTRAS,$(PLACE)/bin/python)
 	@$(if $(filter headless,$(OPENCV)),$(call HEADLESS_OPENCV,$(PLACE)/bin/python),$(if \
 	    $(DESTDIR),:,$(call WITH_OPENCV,$(PLACE)/bin/python)))
 	$(if $(DESTDIR),$(FOR_THE_BOX))
@@ -139,6 +171,7 @@ ifeq ($(DESTDIR),)
 	    echo "The service does not use the precisions that failed above, and runs another one."; }
 	@echo "Edit /etc/edge-inspect/config.yaml, then start the service: systemctl enable --now edge-inspect"
 endif
+	@$(SAY_LACKING)
 
 uninstall:
 	@test -e $(PLACE)/pyvenv.cfg || { echo "PREFIX=$(PREFIX): nothing is installed there"; exit 1; }
@@ -161,7 +194,7 @@ wheelhouse:
 	mkdir $(HOUSE)
 	tar --extract --file $(HOUSE)-tools/edge_inspect-$(VERSION).tar.gz --directory $(HOUSE) --strip-components 1
 	$(call TRIED_AGAIN,$(HOUSE)-tools/bin/python systemd/download_wheels.py --python $(PYTHON_VERSION) \
-	    --machine $(ARCHITECTURE) --glibc $(GLIBC) --to $(HOUSE)/wheels -- $(PIP_OPTIONS) \
+	    --machine $(ARCHITECTURE) --glibc $(GLIBC) --to $(HOUSE)/wheels -- $(PIP_OPTIONS) $(PINNED) \
 	    '$(HOUSE)-tools/edge_inspect-$(VERSION)-py3-none-any.whl$(if $(EXTRAS),[$(EXTRAS)])' \
 	    opencv-python-headless $(BUILD_REQUIREMENTS))
 	tar --create --file $(HOUSE).tar --owner=0 --group=0 --directory $(DIST) $(notdir $(HOUSE))

@@ -3,7 +3,7 @@
     python -m edge_inspect.calibrate.selftest_bundle edge/selftest.zip
 
 The bundle is RD4AD in every precision, made like any other bundle. Its teacher, a random ResNet-18 of a few channels,
-is so narrow that the whole takes less than 300 kB. The student learns for a few steps on rendered parts, which takes
+is so narrow that the whole takes less than 400 kB. The student learns for a few steps on rendered parts, which takes
 half a minute. Weights are rounded to a few bits, so that they compress well. Its verdicts are worth nothing; its
 arithmetic is that of every bundle.
 """
@@ -50,7 +50,8 @@ from edge_inspect.train.training import fit
 
 WIDTHS = {"channels": (8, 8, 16, 16), "stem_type": "deep", "stem_width": 4}
 SIDE = 64
-PICTURE = (64, 48)
+PICTURE = (150, 110)
+"""Width and height of the pictures, which are halved once and then resized, so that the self-test sees other pixels."""
 GOOD = 48
 GOLDEN_FRAMES = 2
 MANTISSA_BITS = 2

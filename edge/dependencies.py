@@ -11,7 +11,7 @@ from edge_inspect.edge.errors import DependencyError, EdgeInspectError, UsageErr
 
 NEEDED = {
     "numpy": "numpy>=1.23",
-    "cv2": "opencv-python>=4.10",
+    "cv2": "opencv-python>=4.10.0.84",
     "simplejpeg": "simplejpeg>=1.8",
     "yaml": "pyyaml>=6.0.2",
     "paho": "paho-mqtt>=2.1",
@@ -80,7 +80,7 @@ def remedy(module: str, said: str) -> str:
     if module == "cv2" and ".so" in said:
         return f"OpenCV lacks libraries of a desktop: {OPENCV_LIBRARIES}, or {HEADLESS}"
     if module == "cv2" and re.search(r"multiarray|_ARRAY_API|compiled using NumPy 1", said):
-        return "OpenCV before 4.10 does not load beside numpy 2: pip install 'numpy<2', or a newer OpenCV"
+        return "OpenCV before 4.10.0.84 does not load beside numpy 2: pip install 'numpy<2', or a newer OpenCV"
     if ".so" in said:
         return f"install the library that the message names, or pip install --force-reinstall '{NEEDED[module]}'"
     return f"pip install '{NEEDED[module]}'"

@@ -56,6 +56,7 @@ def examine() -> list[Finding]:
         *needed,
         _engine(whole),
         *(_choices() if whole else []),
+        _int8(whole),
         Finding("engines", True, ", ".join(f"{kind.name} ({kind.runs_on})" for kind in ENGINES.values())),
         *(finding for engine in ENGINES.values() for finding in engine.look()),
         Finding("cameras", True, ", ".join(f"{scheme}:" for scheme in CAMERAS)),
@@ -142,6 +143,26 @@ def find_choices(record: Path) -> list[Finding]:
         for entry in entries
         if entry.choice is not None and (entry.key.engine, entry.key.version, entry.key.processor) == here
     ]
+
+
+def _int8(whole: bool) -> Finding:
+    """Count the layers that run as INT8. Instructions for INT8 do not say that OpenVINO has kernels that use them."""
+    if not whole:
+        return Finding("int8 layers", False, "not counted until the missing packages above are installed")
+    try:
+        from edge_inspect.edge.bundle.bundle import open_bundle
+        from edge_inspect.edge.engines.openvino_layers import int8_convolutions
+        from edge_inspect.edge.selftest import BUNDLE
+
+        fast, all_of_them = int8_convolutions(open_bundle(BUNDLE))
+    except Exception as error:  # a broken package can fail in any way
+        return Finding("int8 layers", False, f"cannot be counted: {error}")
+    detail = f"OpenVINO runs {fast} of the self-test's {all_of_them} convolutions as INT8"
+    if 2 * fast >= all_of_them:
+        return Finding("int8 layers", True, detail)
+    return Finding(
+        "int8 layers", False, f"{detail}, the others as float32; edge-inspect bench says which precision is fast"
+    )
 
 
 def _sink(name: str, whole: bool) -> Finding:

@@ -40,6 +40,9 @@ NOT_RUN = {
     "make test": "runs all tests",
     "make lint": "looks at the whole repository",
     "make bench": "measures for minutes",
+    "make versions": "installs packages into many environments, for minutes",
+    "make arm64": "emulates another processor for ten minutes, as root",
+    "make constraints": "asks PyPI for the newest versions",
     "make install": "writes to /opt as root; tests/systemd/test_unit.py installs below a folder",
     "make uninstall": "the same",
     "make wheelhouse": "downloads 120 MB; tests/systemd/test_wheelhouse.py runs it",
@@ -65,6 +68,7 @@ NOT_RUN = {
     "systemd-": "the same",
     "journalctl": "the same",
     "python docs/examples/archive.py": "needs a central broker; tests/test_brokers.py runs it",
+    "python tests/pixel_digests.py": "tests/edge/frame/test_resizing.py runs it",
     "python tests/benchmarks": "measures for minutes, on pictures that the repository does not have",
     "python -m pytest tests/kernels": "needs an NVIDIA GPU",
 }

@@ -114,3 +114,22 @@ def test_make_takes_the_headless_opencv_where_the_other_does_not_load(tmp_path: 
     steps = asked.read_text().splitlines() if asked.exists() else []
     assert ("takes its place" in done.stdout) is not loads
     assert [step.split()[2] for step in steps] == ([] if loads else ["uninstall", "install"])
+
+
+def test_an_extra_that_fails_takes_no_other_along(tmp_path: Path) -> None:
+    """With a Python that writes down what pip is asked to install, and fails for one extra."""
+    asked, python = tmp_path / "asked", tmp_path / "python"
+    python.write_text(f'#!/bin/sh\necho "$@" >> {asked}\ncase "$*" in *aravis*) exit 1;; esac\n')
+    python.chmod(0o755)
+    rules = f"extras:\n\t@$(call WITH_EXTRAS,{python})\n\t@$(SAY_LACKING)\n"
+    (tmp_path / "Makefile").write_text(f"include {SCRIPT.with_name('Makefile')}\n{rules}")
+
+    def make(extras: str) -> subprocess.CompletedProcess[str]:
+        command = ["make", "-C", str(tmp_path), "extras", f"EXTRAS={extras}", f"PREFIX={tmp_path}", "CONSTRAINTS="]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+
+    done = make("gpio,aravis,page")
+    assert done.returncode != 0 and "these extras" in done.stdout and "above: aravis\n" in done.stdout
+    assert [line.split()[-1] for line in asked.read_text().splitlines()] == [".[gpio]", ".[aravis]", ".[page]"]
+    assert make("gpio,page").returncode == 0
+    assert make("").returncode == 0

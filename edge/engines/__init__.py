@@ -15,6 +15,7 @@ golden.py          compares an engine's maps of the golden frames with the bundl
 openvino.py        the engine for any processor
 memory_probe.py    the float32 network, opened where a memory compares
 openvino_sums.py   computes residual additions in INT8 inside convolutions, for OpenVINO on AMX
+openvino_layers.py  counts the layers that OpenVINO computes as INT8 on this box
 openvino_times.py  reads the time of each kind of layer from OpenVINO
 tensorrt/          the engine for NVIDIA GPUs
 

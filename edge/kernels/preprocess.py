@@ -16,11 +16,14 @@ from edge_inspect.edge.kernels.launch import Launch, blocks, structure
 _BLOCK = (32, 8, 1)
 
 _PICTURE = structure([("pixels", "u8")] + [(name, "i4") for name in ("width", "height", "pitch", "grey")])
-_RESIZE = structure([("from", _PICTURE), ("to", "u8"), ("width", "i4"), ("height", "i4")])
+_RESIZE = structure(
+    [("from", _PICTURE), ("to", "u8"), ("width", "i4"), ("height", "i4"), ("scale_x", "f8"), ("scale_y", "f8")]
+)
 _PREPROCESS = structure(
     [("from", _PICTURE), ("to", "u8")]
     + [(name, "i4") for name in ("width", "height", "columns", "step_x", "step_y", "left", "top")]
-    + [("inner_width", "i4"), ("inner_height", "i4"), ("scale", "f4", (3,)), ("shift", "f4", (3,))]
+    + [("inner_width", "i4"), ("inner_height", "i4"), ("scale_x", "f8"), ("scale_y", "f8")]
+    + [("scale", "f4", (3,)), ("shift", "f4", (3,))]
     + [("blind", "u8"), ("canvas_width", "i4"), ("blank", "i4")]
 )
 
@@ -65,22 +68,31 @@ class PreprocessPlan:
             kind: Type of the network's input.
             blind: Address of `Fit.blind`, (canvas height, canvas width) bool; 0 if the fit has no areas.
         """
-        picture = (view, *self.view[2:], pitch, self.fit.grey)
+        size = self.view[2:]
+        picture = (view, *size, pitch, self.fit.grey)
         launches = []
         for step, address in zip(self.steps, between, strict=True):
             parameters = np.zeros(1, _RESIZE)
-            parameters[0] = (picture, address, *step)
+            parameters[0] = (picture, address, *step, *_scales(size, step))
             grid = blocks(step[0], _BLOCK[0]), blocks(step[1], _BLOCK[1]), 1
             launches.append(Launch("resize", grid, _BLOCK, parameters))
-            picture = (address, *step, 3 * step[0], self.fit.grey)
+            size = step
+            picture = (address, *size, 3 * size[0], self.fit.grey)
         fit, (x0, y0, x1, y1) = self.fit, self.placement.valid
         scale = 1 / (255 * np.array(std, np.float32))
         shift = -np.array(mean, np.float32) / np.array(std, np.float32)
         tiles = fit.width, fit.height, fit.grid.columns, fit.width - fit.grid.overlap, fit.height - fit.grid.overlap
         parameters = np.zeros(1, _PREPROCESS)
-        parameters[0] = (picture, to, *tiles, x0, y0, x1 - x0, y1 - y0, scale, shift, blind, fit.canvas[0], BLANK)
+        inner = x1 - x0, y1 - y0
+        placed = x0, y0, *inner, *_scales(size, inner)
+        parameters[0] = (picture, to, *tiles, *placed, scale, shift, blind, fit.canvas[0], BLANK)
         grid = blocks(fit.width, _BLOCK[0]), blocks(fit.height, _BLOCK[1]), fit.grid.count
         return [*launches, Launch(f"preprocess_{kind}", grid, _BLOCK, parameters)]
+
+
+def _scales(size: tuple[int, int], target: tuple[int, int]) -> tuple[float, float]:
+    """Return how many pixels of a picture one of the resized picture covers, across and down, as OpenCV rounds it."""
+    return 1 / (target[0] / size[0]), 1 / (target[1] / size[1])
 
 
 def plan(fit: Fit, width: int, height: int) -> PreprocessPlan:

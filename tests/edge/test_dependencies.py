@@ -33,7 +33,7 @@ def run(folder: Path, broken: dict[str, str], *command: str) -> subprocess.Compl
     [
         ("cv2", LIBRARY, "apt-get install libgl1 libglib2.0-0 libxcb1"),
         ("cv2", OLD_NUMPY, "pip install 'numpy<2'"),
-        ("cv2", NOT_THERE, "pip install 'opencv-python>=4.10'"),
+        ("cv2", NOT_THERE, "pip install 'opencv-python>=4.10.0.84'"),
         ("numpy", NOT_THERE, "pip install 'numpy>=1.23'"),
         ("openvino", "__version__ = '2024.6.0'", "cannot import name .*pip install 'openvino>=2025.0'"),
         ("openvino", "raise OSError('libtbb.so.12: cannot open shared object file')", "install the library"),

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 
 from edge_inspect.edge.cli import main
 from edge_inspect.edge.doctor import examine
-from edge_inspect.edge.engines.tensorrt.needs import pycuda_remedy, tensorrt_remedy, toolkit_remedy
+from edge_inspect.edge.engines.tensorrt.needs import driver, pycuda_remedy, tensorrt_remedy, toolkit_remedy
 
 
 def test_every_finding_says_what_is_there_or_what_brings_it() -> None:
@@ -49,7 +50,7 @@ def test_a_package_that_is_there_but_broken_is_missing(
     monkeypatch.syspath_prepend(tmp_path)
     found = {finding.what: finding for finding in examine()}["tensorrt"]
     assert not found.found
-    assert "pip install 'edge-inspect[tensorrt]'" in found.detail
+    assert "pip install 'edge-inspect[tensorrt-cu1" in found.detail
 
 
 def test_a_bare_box_gets_every_remedy(tmp_path: Path) -> None:
@@ -75,10 +76,38 @@ print(json.dumps({f.what: [f.found, f.detail] for f in examine()}))
     assert found["systemctl"] == [False, "the service needs systemd to start with the box"]
 
 
+def test_the_layers_that_run_as_int8_are_counted() -> None:
+    found = {finding.what: finding for finding in examine()}["int8 layers"]
+    counted = re.match(r"OpenVINO runs (\d+) of the self-test's (\d+) convolutions as INT8", found.detail)
+    assert counted is not None, found.detail
+    fast, all_of_them = map(int, counted.groups())
+    assert 0 <= fast <= all_of_them and all_of_them >= 30
+    assert found.found == (2 * fast >= all_of_them)
+    assert found.found or "edge-inspect bench" in found.detail
+
+
 def test_the_remedies_are_those_of_the_jetpack() -> None:
-    assert "python3-libnvinfer" in tensorrt_remedy(6) and "--system-site-packages" in tensorrt_remedy(7)
+    assert "python3-libnvinfer" in tensorrt_remedy(6, None) and "--system-site-packages" in tensorrt_remedy(7, 580)
     assert "cuda-toolkit-12-6" in toolkit_remedy(6) and "cuda-toolkit-13-0" in toolkit_remedy(7)
     assert "pip install pycuda " in pycuda_remedy(6) and "'pycuda>=2026.1'" in pycuda_remedy(7)
+
+
+@pytest.mark.parametrize(
+    ("module", "version", "extra"),
+    [
+        ("NVIDIA UNIX x86_64 Kernel Module  535.183.01  Sun May 12 19:39:15 UTC 2024", 535, "tensorrt-cu12"),
+        ("NVIDIA UNIX Open Kernel Module for x86_64  580.65.06  Release Build  (dvs-builder)", 580, "tensorrt-cu13"),
+        ("NVIDIA UNIX Open Kernel Module for aarch64  590.44.01  Release Build", 590, "tensorrt-cu13"),
+    ],
+)
+def test_the_driver_decides_for_which_cuda_tensorrt_must_be(
+    tmp_path: Path, module: str, version: int, extra: str
+) -> None:
+    path = tmp_path / "version"
+    path.write_text(f"NVRM version: {module}\nGCC version:  gcc version 12.2.0 (Debian 12.2.0-14)\n")
+    assert driver(path) == version
+    assert f"pip install 'edge-inspect[{extra}]'" in tensorrt_remedy(None, driver(path))
+    assert driver(tmp_path / "none") is None and "tensorrt-cu12" in tensorrt_remedy(None, None)
 
 
 def test_the_engine_that_the_service_would_run_is_said() -> None:

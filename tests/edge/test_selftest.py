@@ -28,7 +28,7 @@ def with_other_maps(path: Path, by: float, precisions: tuple[str, ...] = ("int8"
 
 
 def test_the_bundle_that_ships_is_small_and_every_precision_of_it_runs(capsys: pytest.CaptureFixture[str]) -> None:
-    assert selftest.BUNDLE.stat().st_size < 300_000
+    assert selftest.BUNDLE.stat().st_size < 400_000
     assert main(["selftest", "--json"]) == 0
     output = capsys.readouterr()
     trials = json.loads(output.out)["trials"]

@@ -9,24 +9,45 @@ from pathlib import Path
 from edge_inspect.edge.errors import EngineError
 from edge_inspect.edge.finding import Finding, jetpack, look_for_package, look_for_program
 
+DRIVER = Path("/proc/driver/nvidia/version")
+DRIVER_FOR_CUDA_13 = 580
+"""Oldest major version of NVIDIA's driver that runs programs for CUDA 13."""
+
 
 def look_for_tensorrt() -> list[Finding]:
     """Look for the GPU, for TensorRT, and for the tools that build engines and kernels."""
     release = jetpack()
     return [
         _gpu(),
-        look_for_package("tensorrt", tensorrt_remedy(release)),
+        look_for_package("tensorrt", tensorrt_remedy(release, driver())),
         look_for_package("onnx", "pip install onnx; only for INT8 with TensorRT before 10, as in JetPack 6.0"),
         _nvcc(release),
         look_for_package("pycuda", pycuda_remedy(release)),
     ]
 
 
-def tensorrt_remedy(jetpack: int | None) -> str:
-    """Return the command that installs TensorRT. A Jetson's own package needs a venv with the system's packages."""
-    if jetpack is None:
-        return "pip install 'edge-inspect[tensorrt]'; on a Jetson: sudo apt install python3-libnvinfer"
-    return "sudo apt install python3-libnvinfer, and a venv made with --system-site-packages; pip's is for servers"
+def driver(path: Path = DRIVER) -> int | None:
+    """Return the major version of NVIDIA's driver for servers and PCs, such as 580; `None` if there is none."""
+    found = re.search(r"Kernel Module.*?\s(\d+)\.\d+", path.read_text()) if path.is_file() else None
+    return int(found[1]) if found else None
+
+
+def tensorrt_remedy(jetpack: int | None, driver: int | None) -> str:
+    """Return the command that installs TensorRT. A Jetson's own package needs a venv with the system's packages.
+
+    Args:
+        jetpack: Major version of JetPack; `None` if the box is not a Jetson.
+        driver: Major version of NVIDIA's driver; `None` if it is unknown. It decides for which CUDA TensorRT must be.
+    """
+    if jetpack is not None:
+        return "sudo apt install python3-libnvinfer, and a venv made with --system-site-packages; pip's is for servers"
+    if driver is None:
+        return (
+            f"pip install 'edge-inspect[tensorrt-cu12]', or tensorrt-cu13 with an NVIDIA driver {DRIVER_FOR_CUDA_13} "
+            "or newer; on a Jetson: sudo apt install python3-libnvinfer"
+        )
+    cuda = 13 if driver >= DRIVER_FOR_CUDA_13 else 12
+    return f"pip install 'edge-inspect[tensorrt-cu{cuda}]', which the NVIDIA driver {driver} can run"
 
 
 def pycuda_remedy(jetpack: int | None) -> str:

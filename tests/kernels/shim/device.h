@@ -123,6 +123,12 @@ inline float __uint_as_float(unsigned bits) {
     return value;
 }
 
+// Each rounded by itself: no compiler may join them, as nvcc would join a product and a sum.
+inline double __dmul_rn(double a, double b) { return a * b; }
+inline double __dsub_rn(double a, double b) { return a - b; }
+inline int __double2int_rd(double value) { return static_cast<int>(std::floor(value)); }
+inline int __double2int_rn(double value) { return static_cast<int>(std::nearbyint(value)); }
+
 inline int __ffs(unsigned bits) { return __builtin_ffs(static_cast<int>(bits)); }
 inline int __popc(unsigned bits) { return __builtin_popcount(bits); }
 inline int max(int a, int b) { return a > b ? a : b; }
