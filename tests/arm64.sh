@@ -89,11 +89,12 @@ mqtt: {host: 127.0.0.1, port: 9}
 outbox: {path: /box/outbox.db}
 EOF
 guest python - <<EOF
-import cv2, os
+import os, cv2
+from pathlib import Path
 from edge_inspect.edge.bundle.bundle import open_bundle
+frame = open_bundle(Path("/box/selftest.zip")).golden()[0].frame
 os.mkdir("/box/frames")
 for i in range($FRAMES):
-    frame = next(iter(open_bundle("/box/selftest.zip").golden())).frame
     cv2.imwrite(f"/box/frames/{i:02}.png", frame)
 EOF
 guest edge-inspect run --config /box/config.yaml
