@@ -19,7 +19,8 @@ export QEMU_CPU=cortex-a76  # the default has SVE, which qemu 7.2 and OpenVINO d
 [ "$(id -u)" -eq 0 ] || { echo "needs root: sudo $0" >&2; exit 2; }
 
 leave() { for each in proc/cpuinfo proc sys dev; do ! mountpoint -q "$ROOT/$each" || umount "$ROOT/$each"; done; }
-guest() { chroot "$ROOT" /usr/bin/env -i PATH=/opt/edge-inspect/bin:/usr/bin:/bin HOME=/root OMP_NUM_THREADS=1 "$@"; }
+# QEMU_CPU is for qemu, which reads it where a guest program starts.
+guest() { chroot "$ROOT" /usr/bin/env -i QEMU_CPU="$QEMU_CPU" PATH=/opt/edge-inspect/bin:/usr/bin:/bin HOME=/root OMP_NUM_THREADS=1 "$@"; }
 step() { echo "== $(date +%T) $1"; }
 
 step "the emulator"
@@ -88,11 +89,12 @@ mqtt: {host: 127.0.0.1, port: 9}
 outbox: {path: /box/outbox.db}
 EOF
 guest python - <<EOF
-import cv2, os
+import os, cv2
+from pathlib import Path
 from edge_inspect.edge.bundle.bundle import open_bundle
+frame = open_bundle(Path("/box/selftest.zip")).golden()[0].frame
 os.mkdir("/box/frames")
 for i in range($FRAMES):
-    frame = next(iter(open_bundle("/box/selftest.zip").golden())).frame
     cv2.imwrite(f"/box/frames/{i:02}.png", frame)
 EOF
 guest edge-inspect run --config /box/config.yaml
