@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 
 from edge_inspect.edge.bundle.bundle import Bundle
 from edge_inspect.edge.contract.fields import Precision
-from edge_inspect.edge.engines.openvino import compile_model, read_onnx, with_head
-from edge_inspect.edge.engines.openvino_sums import fuses_sums, round_sums
+from edge_inspect.edge.engines.openvino import compile_model, read_network, read_onnx, with_head
 from edge_inspect.edge.errors import EngineError
 from edge_inspect.edge.frame.images import Frame
 
@@ -83,10 +82,7 @@ class MemoryProbe:
     def __init__(self, bundle: Bundle, banks: Sequence[Bank], precision: Precision = "fp32", threads: int = 0) -> None:
         self._fit, self._top = bundle.fit, bundle.manifest.decision.top
         try:
-            network = read_onnx(bundle, precision)
-            if precision == "int8" and fuses_sums():  # as the engine does
-                round_sums(network)
-            model = with_head(network, bundle.manifest)
+            model = with_head(read_network(bundle, precision), bundle.manifest)
             model.add_outputs([name for bank in banks for name in (bank.directions, bank.nearest)])
             self._request = compile_model(model, threads).create_infer_request()
         except RuntimeError as error:

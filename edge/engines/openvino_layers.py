@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from edge_inspect.edge.bundle.bundle import Bundle
-from edge_inspect.edge.engines.openvino import compile_model, read_onnx
+from edge_inspect.edge.engines.openvino import compile_model, read_network
 
 _CONVOLUTIONS = ("Convolution", "Deconvolution")
 
@@ -15,7 +15,7 @@ def int8_convolutions(bundle: Bundle) -> tuple[int, int]:
         BundleError: The bundle has no INT8 network.
         RuntimeError: OpenVINO cannot compile the network.
     """
-    compiled = compile_model(read_onnx(bundle, "int8"))
+    compiled = compile_model(read_network(bundle, "int8"))
     layers = [operation.get_rt_info() for operation in compiled.get_runtime_model().get_ops()]
     kinds = [str(layer["primitiveType"].value) for layer in layers if str(layer["layerType"].value) in _CONVOLUTIONS]
     # The kernel's name ends with the type in which it multiplies, such as brgconv_avx512_amx_i8.

@@ -75,6 +75,14 @@ def cell(name: str) -> Callable[[Row], str]:
     return show
 
 
+OF_PROCESS = {
+    "times anomalib's best": cell("fps_ratio"),
+    "processor s for 1,000": cell("cpu_s_per_1000"),
+    "peak, MB": cell("peak_mb"),
+    "of anomalib's": cell("peak_mb_ratio"),
+    "first verdict, s": cell("first_s"),
+    "of anomalib's ": cell("first_s_ratio"),
+}
 SHOWN = {
     "input": cell("size"),
     "system": cell("system"),
@@ -86,24 +94,14 @@ SHOWN = {
     "frames/s, 1 in flight": cell("fps_1"),
     "2": cell("fps_2"),
     "4": cell("fps_4"),
-    "times anomalib's best": cell("fps_ratio"),
-    "processor s for 1,000": cell("cpu_s_per_1000"),
-    "peak, MB": cell("peak_mb"),
-    "of anomalib's": cell("peak_mb_ratio"),
-    "first verdict, s": cell("first_s"),
-    "of anomalib's ": cell("first_s_ratio"),
+    **OF_PROCESS,
 }
 SHOWN_STATIONS = {
     "stations": cell("stations"),
     "precision": cell("precision"),
     "verdicts/s": cell("fps"),
     "of the floor's best": cell("of_floor"),
-    "times anomalib's best": cell("fps_ratio"),
-    "processor s for 1,000": cell("cpu_s_per_1000"),
-    "peak, MB": cell("peak_mb"),
-    "of anomalib's": cell("peak_mb_ratio"),
-    "first verdict, s": cell("first_s"),
-    "of anomalib's ": cell("first_s_ratio"),
+    **OF_PROCESS,
 }
 
 
@@ -242,4 +240,6 @@ def panel(title: str, lines: Mapping[str, Sequence[tuple[float, float]]], left: 
     for name, line in ((name, line) for name, line in lines.items() if line):
         path = " ".join("{},{}".format(*place(*point)) for point in line)
         parts.append(f'<polyline points="{path}" stroke="{SYSTEMS[name]}"><title>{escape(name)}</title></polyline>')
+        dots = (place(*point) for point in line)  # a single size has no line
+        parts += [f'<circle cx="{across}" cy="{down}" r="3" fill="{SYSTEMS[name]}"/>' for across, down in dots]
     return "".join(parts)
