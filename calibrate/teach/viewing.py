@@ -1,7 +1,7 @@
 """An engine views the pictures of labelled parts, while other threads read the next ones.
 
-Reading a picture takes about as long as inferring it. The engine has all cores: two engines with half of the cores each
-took half as long again.
+Reading a picture takes about as long as inferring it. The engine has all cores: two engines with one of two cores each
+took a third longer.
 """
 
 from __future__ import annotations
