@@ -13,7 +13,8 @@ from edge_inspect.edge.bundle.bundle import open_bundle
 from edge_inspect.edge.contract.fields import Precision
 from edge_inspect.edge.decision import Decider
 from edge_inspect.edge.engines.opening import best_engine, open_checked_engine
-from edge_inspect.edge.engines.trial import can_be_timed, try_precisions
+from edge_inspect.edge.engines.trial import can_be_timed
+from edge_inspect.edge.engines.trial_process import try_apart
 from edge_inspect.edge.frame.images import Frame
 from edge_inspect.edge.memory import peak_mb
 from edge_inspect.edge.step_times import step_times
@@ -53,7 +54,7 @@ def bench(
     """
     choice = None
     if precision is None and can_be_timed(name or best_engine()):
-        choice = try_precisions(open_bundle(path), name or best_engine())
+        choice = try_apart(open_bundle(path), name or best_engine())
     started = time.perf_counter()
     bundle = open_bundle(path)
     chosen = None if choice is None else choice.precision

@@ -77,15 +77,17 @@ def write(
     tiles: tuple[int, int] = (1, 1),
     threshold: float = small_bundle.THRESHOLD,
     slow: str | None = None,
+    tolerance: dict[str, float] | None = None,
     **network_: Any,
 ) -> Bundle:
     """Writes the bundle: int8 (coarse weights) and fp32, preferring int8; golden maps are of FP32 on OpenVINO.
 
     Random frames score above the usual threshold; a station that rejects them all says so. The network of the precision
-    `slow` has more to compute.
+    `slow` has more to compute. `tolerance` is that of the golden frames, for some precisions.
     """
     limits = {"image": threshold, "pixel": small_bundle.PIXEL}
     fields: dict[str, Any] = small_bundle.fields(thresholds={"fp32": limits, "int8": limits})
+    fields["golden"]["tolerance"] |= tolerance or {}
     if network_:
         fields["name"] = path.name
     mode = {"mode": "tile", "tiles": list(tiles), "overlap": 8} if tiles != (1, 1) else {"mode": "stretch"}

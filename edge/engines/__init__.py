@@ -9,12 +9,15 @@ name.py            the type of an engine's name in configurations and manifests
 base.py            the steps that all engines share: fit, tiles, score, close
 opening.py         chooses, opens and checks an engine, and falls back to the next one if it fails
 trial.py           times the precisions of a bundle on this box
+trial_process.py   runs that in a process of its own
+chosen_once.py     keeps the result, and repeats no trial that crashed
 choice.py          chooses the precision by these times
 choice_file.py     the record of the choices on this box
 golden.py          compares an engine's maps of the golden frames with the bundle's
 openvino.py        the engine for any processor
 memory_probe.py    the float32 network, opened where a memory compares
 openvino_sums.py   computes residual additions in INT8 inside convolutions, for OpenVINO on AMX
+openvino_cache.py  keeps networks that OpenVINO has compiled
 openvino_layers.py  counts the layers that OpenVINO computes as INT8 on this box
 openvino_times.py  reads the time of each kind of layer from OpenVINO
 tensorrt/          the engine for NVIDIA GPUs
@@ -112,7 +115,7 @@ class Engine(Protocol):
             bundle: The bundle.
             precision: The precision whose model runs.
             threads: Number of processor threads to use; 0 means all. Engines for other devices ignore it.
-            cache: Folder for engines that are built on the box; without one, the engine chooses it.
+            cache: Folder for what is compiled on the box; without one, the engine chooses it, or keeps nothing.
 
         Raises:
             EngineError: The engine cannot be built on this box.

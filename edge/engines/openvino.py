@@ -16,6 +16,7 @@ from edge_inspect.edge.contract.fields import Precision
 from edge_inspect.edge.discrepancy import EPSILON, head_matrix
 from edge_inspect.edge.engines import LayerTime
 from edge_inspect.edge.engines.base import FittedEngine
+from edge_inspect.edge.engines.openvino_cache import compiled_file, keep_compiled, read_compiled
 from edge_inspect.edge.engines.openvino_sums import Sums, fuses_sums, round_sums
 from edge_inspect.edge.engines.openvino_times import layer_names, layer_times, parts_around
 from edge_inspect.edge.errors import EngineError
@@ -45,6 +46,7 @@ class OpenVinoEngine(FittedEngine):
         threads: Number of processor threads; 0 means all.
         exact: Whether the precision decides the type of layers that are not INT8. If `False`, OpenVINO chooses it; that
             serves comparisons.
+        cache: Folder where the compiled network is kept for the next time; without one, it is not kept.
 
     Raises:
         EngineError: OpenVINO cannot read or compile the model, or `precision` is bf16 on a processor without it.
@@ -53,15 +55,17 @@ class OpenVinoEngine(FittedEngine):
 
     name = "openvino"
 
-    def __init__(self, bundle: Bundle, precision: Precision, *, threads: int = 0, exact: bool = True) -> None:
+    def __init__(
+        self, bundle: Bundle, precision: Precision, *, threads: int = 0, exact: bool = True, cache: Path | None = None
+    ) -> None:
         super().__init__(bundle, precision)
         self._threads = threads
         self._computes = None if not exact else "bf16" if precision == "bf16" else "f32"
         if missing := self.unsupported(precision):
             raise EngineError(f"{bundle.path}: {missing}")
+        kept = compiled_file(cache, bundle, precision, threads) if cache is not None and exact else None
         try:
-            model = with_head(read_network(bundle, precision), bundle.manifest)
-            self._request = compile_model(model, threads, self._computes).create_infer_request()
+            self._request = self._open(bundle, kept).create_infer_request()
         except RuntimeError as error:
             why = " ".join(str(error).split())
             raise EngineError(f"{bundle.path}: OpenVINO cannot build the {precision} model: {why}") from error
@@ -87,8 +91,8 @@ class OpenVinoEngine(FittedEngine):
     def load(
         cls, bundle: Bundle, precision: Precision, *, threads: int = 0, cache: Path | None = None
     ) -> OpenVinoEngine:
-        """Return an engine for one precision of a bundle; nothing is kept on disk."""
-        return cls(bundle, precision, threads=threads)
+        """Return an engine for one precision of a bundle; with `cache`, its compiled network is kept there."""
+        return cls(bundle, precision, threads=threads, cache=cache)
 
     def network_alone(self, bundle: Bundle) -> Callable[[], object]:
         """Return a function that runs the compiled graph with its head, on whatever the engine's input holds."""
@@ -107,6 +111,20 @@ class OpenVinoEngine(FittedEngine):
         for _ in range(runs):
             request.infer()
         return layer_times(compiled.get_runtime_model(), parts)
+
+    def _open(self, bundle: Bundle, kept: Path | None) -> ov.CompiledModel:
+        """Return the compiled network: the one that is kept, or one that is compiled now and kept."""
+        if kept is not None and (content := read_compiled(kept)) is not None:
+            try:
+                return CORE.import_model(content, "CPU", _options(self._threads, self._computes))
+            except RuntimeError as error:
+                why = " ".join(str(error).split())
+                log.warning("%s: OpenVINO cannot use it: %s; the network is compiled again", kept, why)
+        model = with_head(read_network(bundle, self.precision), bundle.manifest)
+        compiled = compile_model(model, self._threads, self._computes)
+        if kept is not None:
+            keep_compiled(kept, compiled.export_model().getvalue())
+        return compiled
 
     def _release(self) -> None:
         del self._request, self._input, self._output
@@ -165,14 +183,19 @@ def compile_model(
         computes: Type in which layers that are not INT8 are computed, `f32` or `bf16`; without one, `default_type`.
         profiled: Whether the model notes the time of every layer, which costs a little time itself.
     """
-    options = {"PERFORMANCE_HINT": "LATENCY"}
+    options = _options(threads, computes)
     if profiled:
         options["PERF_COUNT"] = "YES"
+    return CORE.compile_model(model, "CPU", options)
+
+
+def _options(threads: int, computes: str | None) -> dict[str, str]:
+    options = {"PERFORMANCE_HINT": "LATENCY"}
     if computes is not None:
         options["INFERENCE_PRECISION_HINT"] = computes
     if threads:
         options["INFERENCE_NUM_THREADS"] = str(threads)
-    return CORE.compile_model(model, "CPU", options)
+    return options
 
 
 def with_head(network: ov.Model, manifest: Manifest) -> ov.Model:

@@ -1,12 +1,10 @@
-"""Time the precisions of a bundle on this box, once for each bundle, processor and version of the engine."""
+"""Time the precisions of a bundle on this box."""
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
-from pathlib import Path
 
 import numpy as np
 
@@ -14,15 +12,10 @@ from edge_inspect.edge.bundle.bundle import Bundle
 from edge_inspect.edge.contract.fields import Precision
 from edge_inspect.edge.engines import Engine
 from edge_inspect.edge.engines.choice import Choice, choose
-from edge_inspect.edge.engines.choice_file import ChoiceFile, ChoiceKey
-from edge_inspect.edge.engines.loading import engine_class
 from edge_inspect.edge.engines.opening import open_checked_engine
 from edge_inspect.edge.engines.registry import ENGINES
 from edge_inspect.edge.errors import EngineError
 from edge_inspect.edge.frame.images import Frame
-from edge_inspect.edge.processor import describe
-
-log = logging.getLogger(__name__)
 
 TURNS, TURN = 8, 4
 """Turns that each precision gets, and frames of a turn. The first frame of a turn is not timed, because the caches hold
@@ -31,54 +24,13 @@ another engine's data."""
 MOST_S = 3.0
 """Seconds after which no further round of turns begins."""
 
-MOST_BEGUN = 2
-"""After as many trials that did not end, none is begun any more."""
-
 
 def can_be_timed(engine: str) -> bool:
     """Return whether an engine's precisions can be timed at a start; one that is built on the box takes minutes."""
     return not ENGINES[engine].built
 
 
-def choose_once(
-    bundle: Bundle, engine: str, record: ChoiceFile, *, threads: int = 0, cache: Path | None = None
-) -> Choice | None:
-    """Return this box's choice for a bundle: the recorded one, or the result of a trial now, which is recorded.
-
-    Args:
-        bundle: The bundle.
-        engine: Name of the engine; one that `can_be_timed`.
-        record: The record of this box's choices.
-        threads: Number of processor threads; 0 means all.
-        cache: Folder for engines that are built on the box.
-
-    Returns:
-        The choice; `None` if no precision can run, or if earlier trials have not ended. The log has the reason.
-    """
-    version = engine_class(engine).version()
-    key = ChoiceKey(bundle=bundle.digest, engine=engine, version=version, processor=describe(), threads=threads)
-    known, name = record.find(key), bundle.manifest.name
-    if known is not None and known.choice is not None:
-        return known.choice
-    if known is not None and known.begun >= MOST_BEGUN:
-        log.warning(
-            "%s: the process ended %d times while it timed the precisions; the bundle's order is used",
-            name,
-            known.begun,
-        )
-        return None
-    record.begin(key, name)
-    choice = None
-    try:
-        choice = try_precisions(bundle, engine, threads=threads, cache=cache)
-        log.info("%s: %s", name, choice)
-    except EngineError as error:
-        log.warning("%s: the precisions cannot be timed: %s", name, error)
-    record.end(key, choice)
-    return choice
-
-
-def try_precisions(bundle: Bundle, engine: str, *, threads: int = 0, cache: Path | None = None) -> Choice:
+def try_precisions(bundle: Bundle, engine: str, *, threads: int = 0) -> Choice:
     """Open every precision that the bundle allows, check the golden frames, time them in turns, and choose.
 
     It takes the time of opening them and at most about three seconds more; on a box that needs longer than that for
@@ -88,7 +40,6 @@ def try_precisions(bundle: Bundle, engine: str, *, threads: int = 0, cache: Path
         bundle: The bundle.
         engine: Name of the engine; one that `can_be_timed`.
         threads: Number of processor threads; 0 means all.
-        cache: Folder for engines that are built on the box.
 
     Raises:
         EngineError: No precision holds the golden frames, or an engine failed while it was timed.
@@ -101,7 +52,7 @@ def try_precisions(bundle: Bundle, engine: str, *, threads: int = 0, cache: Path
         engines: list[Engine] = []
         for precision in order:
             try:
-                checked = open_checked_engine(bundle, precision, engine=engine, threads=threads, cache=cache)
+                checked = open_checked_engine(bundle, precision, engine=engine, threads=threads)
             except EngineError as error:
                 against[precision] = str(error)
             else:

@@ -66,6 +66,9 @@ def open_box_resources(
 ) -> BoxResources:
     """Open the shared objects as the configuration says. All files except evidence lie beside the outbox."""
     beside = settings.outbox.path
+    engine = settings.engine
+    if engine.cache is None:
+        engine = engine.model_copy(update={"cache": beside.with_name("engines")})
     record = BundleRecord(beside.with_suffix(".bundles.jsonl"))
     ca_file = settings.bundles.pull.ca_file if settings.bundles.pull is not None else None
     return BoxResources(
@@ -73,7 +76,7 @@ def open_box_resources(
         outbox,
         ready,
         trusted,
-        SharedEngines(settings.engine, ChoiceFile(beside.with_suffix(CHOICES))),
+        SharedEngines(engine, ChoiceFile(beside.with_suffix(CHOICES))),
         ThresholdRecord(beside.with_suffix(".thresholds.jsonl")),
         record,
         BundleStore(

@@ -11,8 +11,9 @@ from edge_inspect.edge.decision import Decider, Decision
 from edge_inspect.edge.engines import AnomalyMap, Engine
 from edge_inspect.edge.engines.choice import Choice
 from edge_inspect.edge.engines.choice_file import ChoiceFile
+from edge_inspect.edge.engines.chosen_once import choose_once
 from edge_inspect.edge.engines.opening import best_engine, open_checked_engine
-from edge_inspect.edge.engines.trial import can_be_timed, choose_once
+from edge_inspect.edge.engines.trial import can_be_timed
 from edge_inspect.edge.errors import EngineError
 from edge_inspect.edge.frame.images import Frame
 from edge_inspect.edge.health.calibration_watch import CalibrationWatch

@@ -4,9 +4,10 @@
     python tests/benchmarks/runtime_worker.py bare BUNDLE int8 FRAMES
     python tests/benchmarks/runtime_worker.py streams BUNDLE int8 FRAMES
 
-`edge` does what a station does from a frame in memory to the decision, after it has checked the golden frames. `bare`
-is the graph that the engine compiles, compiled in the same way, on an input that stays in place: nothing that uses this
-engine can be faster. `streams` is the same graph, compiled for throughput.
+`edge` does what a station does from a frame in memory to the decision, after it has checked the golden frames; what it
+compiles at its first start is kept beside FRAMES, as a station keeps it. `bare` is the graph that the engine compiles,
+compiled in the same way, on an input that stays in place: nothing that uses this engine can be faster. `streams` is the
+same graph, compiled for throughput.
 """
 
 from __future__ import annotations
@@ -30,8 +31,8 @@ from edge_inspect.edge.frame.images import Frame, read_image
 class Edge:
     """A bundle as a station runs it, without the service around it."""
 
-    def __init__(self, bundle: Bundle, precision: Precision | None) -> None:
-        engine = open_checked_engine(bundle, precision, engine="openvino")
+    def __init__(self, bundle: Bundle, precision: Precision | None, cache: Path) -> None:
+        engine = open_checked_engine(bundle, precision, engine="openvino", cache=cache)
         assert isinstance(engine, FittedEngine)
         self._engine, self._decider = engine, Decider(bundle, engine.precision)
 
@@ -113,7 +114,7 @@ def main() -> None:
     def open_system() -> runtime_turns.System:
         bundle = open_bundle(Path(path))
         if kind == "edge":
-            return Edge(bundle, precision)
+            return Edge(bundle, precision, Path(frames).with_name("engines"))
         return Bare(bundle, precision, "LATENCY" if kind == "bare" else "THROUGHPUT")
 
     runtime_turns.work(open_system, sorted(Path(frames).glob("*.png")))

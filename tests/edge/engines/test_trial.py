@@ -1,9 +1,7 @@
-"""A box times the precisions of a bundle with real engines, once, and keeps what it has chosen."""
+"""A box times the precisions of a bundle with real engines."""
 
 from __future__ import annotations
 
-import logging
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,11 +9,8 @@ import tiny_bundle
 
 from edge_inspect.edge.bundle.bundle import Bundle
 from edge_inspect.edge.bundle.manifest import Manifest
-from edge_inspect.edge.doctor import find_choices
-from edge_inspect.edge.engines.choice import Choice
-from edge_inspect.edge.engines.choice_file import KEPT, ChoiceFile, ChoiceKey, read_choices
 from edge_inspect.edge.engines.openvino import default_type
-from edge_inspect.edge.engines.trial import MOST_BEGUN, can_be_timed, choose_once, contenders, try_precisions
+from edge_inspect.edge.engines.trial import can_be_timed, contenders, try_precisions
 from edge_inspect.edge.errors import EngineError
 
 NEITHER = {"int8": -1.0, "fp32": -1.0}
@@ -31,11 +26,6 @@ def slow_int8(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 @pytest.fixture(scope="module")
 def slow_fp32(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     return tiny_bundle.write(tmp_path_factory.mktemp("slow") / "fp32", slow="fp32")
-
-
-@pytest.fixture
-def record(tmp_path: Path) -> Path:
-    return tmp_path / "outbox.precisions.json"
 
 
 def changed(plain: Bundle, *, tolerance: dict[str, float] | None = None, **fields: Any) -> Bundle:
@@ -110,93 +100,3 @@ def test_bf16_is_timed_where_the_processor_has_it(slow_int8: Bundle) -> None:
 
 def test_a_gpu_engine_is_not_timed() -> None:
     assert can_be_timed("openvino") and not can_be_timed("tensorrt")
-
-
-def test_the_precisions_are_timed_once(slow_int8: Bundle, record: Path) -> None:
-    first = choose_once(slow_int8, "openvino", ChoiceFile(record))
-    assert first is not None and first.precision == "fp32"
-    (entry,) = read_choices(record)
-    assert (entry.choice, entry.name, entry.key.bundle) == (first, slow_int8.manifest.name, slow_int8.digest)
-    assert choose_once(slow_int8, "openvino", ChoiceFile(record)) == first
-    assert read_choices(record) == [entry]
-
-
-@pytest.mark.parametrize("other", ["bundle", "threads"])
-def test_they_are_timed_again_for_another(slow_int8: Bundle, slow_fp32: Bundle, record: Path, other: str) -> None:
-    choices = ChoiceFile(record)
-    choose_once(slow_int8, "openvino", choices)
-    bundle, threads = (slow_fp32, 0) if other == "bundle" else (slow_int8, 1)
-    choose_once(bundle, "openvino", choices, threads=threads)
-    first, second = read_choices(record)
-    assert first.choice is not None and second.choice is not None
-    assert first.key.model_copy(update={other: getattr(second.key, other)}) == second.key != first.key
-
-
-def test_a_trial_that_takes_the_process_down_is_not_repeated_for_ever(
-    slow_int8: Bundle, record: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    choose_once(slow_int8, "openvino", ChoiceFile(record))
-    key = read_choices(record)[0].key
-    record.unlink()
-    for _ in range(MOST_BEGUN - 1):
-        ChoiceFile(record).begin(key, "flange")
-    assert choose_once(slow_int8, "openvino", ChoiceFile(record)) is not None
-    record.unlink()
-    for _ in range(MOST_BEGUN):
-        ChoiceFile(record).begin(key, "flange")
-    assert choose_once(slow_int8, "openvino", ChoiceFile(record)) is None
-    assert f"the process ended {MOST_BEGUN} times while it timed the precisions" in caplog.text
-
-
-def test_where_nothing_runs_the_next_start_tries_again(
-    slow_fp32: Bundle, record: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    broken = changed(slow_fp32, tolerance=NEITHER)
-    for _ in range(MOST_BEGUN + 1):
-        assert choose_once(broken, "openvino", ChoiceFile(record)) is None
-    assert caplog.text.count("the precisions cannot be timed") == MOST_BEGUN + 1 and read_choices(record) == []
-
-
-@pytest.mark.parametrize("content", [b"", b"{", b'[{"key": 1}]', b"\xff" * 9])
-def test_a_damaged_record_is_written_anew(
-    slow_int8: Bundle, record: Path, content: bytes, caplog: pytest.LogCaptureFixture
-) -> None:
-    record.write_bytes(content)
-    (finding,) = find_choices(record)
-    assert not finding.found and "is damaged; remove it" in finding.detail
-    assert choose_once(slow_int8, "openvino", ChoiceFile(record)) is not None
-    assert "the precisions are timed again" in caplog.text and len(read_choices(record)) == 1
-
-
-def test_without_a_place_for_the_record_the_box_still_chooses(
-    slow_int8: Bundle, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    (tmp_path / "file").touch()
-    choices = ChoiceFile(tmp_path / "file" / "outbox.precisions.json")
-    choice = choose_once(slow_int8, "openvino", choices)
-    assert choice is not None and "the next start times the precisions again" in caplog.text
-    assert choose_once(slow_int8, "openvino", choices) == choice
-
-
-def test_the_record_is_bounded(record: Path) -> None:
-    choices = ChoiceFile(record)
-    for i in range(KEPT + 5):
-        key = ChoiceKey(bundle=str(i), engine="openvino", version="1", processor="p", threads=0)
-        choices.begin(key, "flange")
-        choices.end(key, Choice(precision="fp32", latency_ms={}, against={}))
-    kept = [entry.key.bundle for entry in read_choices(record)]
-    assert kept == [str(i) for i in range(5, KEPT + 5)]
-
-
-def test_doctor_lists_what_was_chosen_here(slow_int8: Bundle, record: Path, caplog: pytest.LogCaptureFixture) -> None:
-    assert find_choices(record) == []
-    with caplog.at_level(logging.INFO):
-        choices = ChoiceFile(record)
-        choice = choose_once(slow_int8, "openvino", choices)
-    assert f"{slow_int8.manifest.name}: fp32 takes" in caplog.text
-    elsewhere = read_choices(record)[0].key.model_copy(update={"processor": "another"})
-    choices.begin(elsewhere, "elsewhere")
-    choices.end(elsewhere, choice)
-    (finding,) = find_choices(record)
-    assert finding.found and finding.what == "precision" and not finding.needed
-    assert finding.detail == f"{slow_int8.manifest.name}: {choice}"

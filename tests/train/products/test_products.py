@@ -18,8 +18,9 @@ from edge_inspect.edge.bundle.bundle import open_bundle
 from edge_inspect.edge.bundle.signature import read_public_key
 from edge_inspect.edge.demo.line import CATEGORY
 from edge_inspect.train.cli import main
+from edge_inspect.train.products.child_run import StepFailed
 from edge_inspect.train.products.product_file import ProductSettings
-from edge_inspect.train.products.product_task import JUDGED, METRICS, RUN, Order, run_order, zipped
+from edge_inspect.train.products.product_task import JUDGED, LOG, METRICS, RUN, Order, run_order, zipped
 from edge_inspect.train.products.record import digest_of, read_record
 
 
@@ -82,6 +83,23 @@ def test_a_product_is_judged_signed_packed_and_not_made_again(
     assert "1 products, 1 of them done already" in said
     assert "flange: done, image AUROC 0.5000, recall" in said
     assert "1 of 1 products finished" in (results / "products.html").read_text()
+
+
+@pytest.mark.parametrize("repeatable", [None, False])
+def test_no_clock_decides_a_bundle_unless_the_file_asks_for_it(
+    data: Path, run: Path, tmp_path: Path, repeatable: bool | None
+) -> None:
+    good = tmp_path / "no-pictures"
+    good.mkdir()
+    (good / "note.txt").write_text("the step fails here, after its command line is logged")
+    chosen: dict[str, Any] = {"good": str(good), "repeatable": repeatable}
+    settings = {"data": str(data), "category": CATEGORY, "out": str(tmp_path / "results")}
+    order = order_of({**settings, "bundle": {name: value for name, value in chosen.items() if value is not None}})
+    shutil.copytree(run, Path(order.work, RUN))
+    with pytest.raises(StepFailed):
+        run_order(order, lambda state, left: None)
+    (started,) = [line for line in Path(order.work, LOG).read_text().splitlines() if line.startswith("--- bundle:")]
+    assert ("--repeatable" in started) == (repeatable is None)
 
 
 def test_the_digest_is_that_of_data_and_options(tmp_path: Path) -> None:

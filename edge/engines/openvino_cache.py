@@ -1,0 +1,87 @@
+"""Networks that OpenVINO has compiled on this box, kept on disk: they open in less time and memory than an ONNX.
+
+    CACHE/<precision>-<digest of the key>.openvino    the sha256 of the rest, and OpenVINO's own format
+
+The key is all that the compiled network depends on. A file is complete or absent, and the newest `KEPT` that were used
+stay. Only the service should be able to write to this folder.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import logging
+import os
+from pathlib import Path
+
+import numpy as np
+import openvino as ov
+
+from edge_inspect.edge.bundle.bundle import Bundle
+from edge_inspect.edge.contract.fields import Precision
+from edge_inspect.edge.files import write_atomically
+from edge_inspect.edge.processor import describe
+
+log = logging.getLogger(__name__)
+
+KEPT = 20
+"""Number of files that are kept; one has 10 to 100 MB."""
+
+SUFFIX = ".openvino"
+DIGEST_SIZE = hashlib.sha256().digest_size
+SOURCES = ("engines/openvino.py", "engines/openvino_sums.py", "discrepancy.py")
+"""Files of this program that decide what is compiled."""
+
+
+def compiled_file(folder: Path, bundle: Bundle, precision: Precision, threads: int) -> Path:
+    """Return the path of a bundle's compiled network, whether it exists or not.
+
+    Args:
+        folder: The cache.
+        bundle: The bundle.
+        precision: The precision whose model is compiled.
+        threads: Number of processor threads for which it is compiled; 0 means all.
+    """
+    key = [bundle.digest, precision, threads, ov.__version__, describe(), _program()]
+    return folder / f"{precision}-{hashlib.sha256(json.dumps(key).encode()).hexdigest()[:16]}{SUFFIX}"
+
+
+def read_compiled(path: Path) -> ov.Tensor | None:
+    """Return a compiled network; `None` if there is none, or if it is damaged, which is logged."""
+    try:
+        content = np.memmap(path, np.uint8, "r")  # read once, and never twice in memory
+        os.utime(path)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:  # ValueError: the file is empty
+        log.warning("%s: cannot be read: %s; the network is compiled again", path, error)
+        return None
+    network = content[DIGEST_SIZE:]
+    if hashlib.sha256(network.data).digest() != content[:DIGEST_SIZE].tobytes():
+        log.warning("%s: is damaged; the network is compiled again", path)
+        return None
+    return ov.Tensor(network)
+
+
+def keep_compiled(path: Path, network: bytes) -> None:
+    """Keep a compiled network, and delete those that have not been used for the longest time.
+
+    If it cannot be written, that is logged.
+    """
+    try:
+        write_atomically(path, hashlib.sha256(network).digest() + network)
+        stored = sorted(path.parent.glob(f"*{SUFFIX}"), key=lambda file: file.stat().st_mtime, reverse=True)
+        for file in stored[KEPT:]:
+            file.unlink(missing_ok=True)
+    except OSError as error:
+        log.warning(
+            "%s: the compiled network cannot be written: %s; the next start compiles it again", path, error.strerror
+        )
+
+
+@functools.cache
+def _program() -> str:
+    """Return a digest of the source of this program that decides what is compiled."""
+    edge = Path(__file__).parents[1]
+    return hashlib.sha256(b"".join((edge / name).read_bytes() for name in SOURCES)).hexdigest()
