@@ -75,8 +75,10 @@ def _known_kinds() -> str:
 def _run(arguments: argparse.Namespace) -> None:
     from edge_inspect.edge.configuration.file import load_settings
     from edge_inspect.edge.long_running import end_with_threads, start_log
+    from edge_inspect.edge.memory import use_few_arenas
     from edge_inspect.edge.service import run
 
+    use_few_arenas()
     start_log(verbose=arguments.verbose)
     run(load_settings(arguments.config), lambda: load_settings(arguments.config))
     end_with_threads()

@@ -1,7 +1,29 @@
+"""The memory of a process: how much it took at most, and how glibc keeps less of what was freed."""
+
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import resource
 from pathlib import Path
+
+_M_ARENA_MAX = -8
+_ARENAS = 2
+
+
+def use_few_arenas() -> None:
+    """Let all threads share two heaps of glibc instead of having one each; call it before threads start.
+
+    The heaps of a service's threads keep some 12 MB that were needed once. Another C library is left as it is.
+    """
+    with contextlib.suppress(AttributeError):
+        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, _ARENAS)
+
+
+def give_back_freed() -> None:
+    """Give memory that was freed back to the system, after a task that needed much of it for a moment."""
+    with contextlib.suppress(AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def peak_mb(pid: int | None = None) -> float:

@@ -16,7 +16,7 @@ from edge_inspect.edge.contract.fields import Precision
 from edge_inspect.edge.discrepancy import EPSILON, head_matrix
 from edge_inspect.edge.engines import LayerTime
 from edge_inspect.edge.engines.base import FittedEngine
-from edge_inspect.edge.engines.openvino_cache import compiled_file, keep_compiled, read_compiled
+from edge_inspect.edge.engines.openvino_cache import KeptNetwork, compiled_file, find_compiled, keep_compiled
 from edge_inspect.edge.engines.openvino_sums import Sums, fuses_sums, round_sums
 from edge_inspect.edge.engines.openvino_times import layer_names, layer_times, parts_around
 from edge_inspect.edge.errors import EngineError
@@ -63,9 +63,10 @@ class OpenVinoEngine(FittedEngine):
         self._computes = None if not exact else "bf16" if precision == "bf16" else "f32"
         if missing := self.unsupported(precision):
             raise EngineError(f"{bundle.path}: {missing}")
-        kept = compiled_file(cache, bundle, precision, threads) if cache is not None and exact else None
+        self._kept: KeptNetwork | None = None
+        file = compiled_file(cache, bundle, precision, threads) if cache is not None and exact else None
         try:
-            self._request = self._open(bundle, kept).create_infer_request()
+            self._request = self._open(bundle, file).create_infer_request()
         except RuntimeError as error:
             why = " ".join(str(error).split())
             raise EngineError(f"{bundle.path}: OpenVINO cannot build the {precision} model: {why}") from error
@@ -112,22 +113,27 @@ class OpenVinoEngine(FittedEngine):
             request.infer()
         return layer_times(compiled.get_runtime_model(), parts)
 
-    def _open(self, bundle: Bundle, kept: Path | None) -> ov.CompiledModel:
-        """Return the compiled network: the one that is kept, or one that is compiled now and kept."""
-        if kept is not None and (content := read_compiled(kept)) is not None:
+    def _open(self, bundle: Bundle, file: Path | None) -> ov.CompiledModel:
+        """Return the compiled network: from the file that keeps it, or compiled now and kept there."""
+        if file is not None and (kept := find_compiled(file)) is not None:
             try:
-                return CORE.import_model(content, "CPU", _options(self._threads, self._computes))
+                compiled = CORE.import_model(kept.tensor, "CPU", _options(self._threads, self._computes))
             except RuntimeError as error:
                 why = " ".join(str(error).split())
-                log.warning("%s: OpenVINO cannot use it: %s; the network is compiled again", kept, why)
+                log.warning("%s: OpenVINO cannot use it: %s; the network is compiled again", file, why)
+            else:
+                kept.release_pages()
+                self._kept = kept
+                return compiled
         model = with_head(read_network(bundle, self.precision), bundle.manifest)
         compiled = compile_model(model, self._threads, self._computes)
-        if kept is not None:
-            keep_compiled(kept, compiled.export_model().getvalue())
+        if file is not None:
+            keep_compiled(file, compiled.export_model().getvalue())
         return compiled
 
     def _release(self) -> None:
         del self._request, self._input, self._output
+        self._kept = None  # only now, because the request reads from it
 
     def _maps(self, tiles: Iterable[Frame]) -> Iterator[NDArray[np.float32]]:
         return map(self._infer_tile, tiles)

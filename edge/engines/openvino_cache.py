@@ -12,6 +12,7 @@ import functools
 import hashlib
 import json
 import logging
+import mmap
 import os
 from pathlib import Path
 
@@ -47,21 +48,47 @@ def compiled_file(folder: Path, bundle: Bundle, precision: Precision, threads: i
     return folder / f"{precision}-{hashlib.sha256(json.dumps(key).encode()).hexdigest()[:16]}{SUFFIX}"
 
 
-def read_compiled(path: Path) -> ov.Tensor | None:
-    """Return a compiled network; `None` if there is none, or if it is damaged, which is logged."""
-    try:
-        content = np.memmap(path, np.uint8, "r")  # read once, and never twice in memory
+class KeptNetwork:
+    """A compiled network that is mapped from its file.
+
+    OpenVINO reads constants from the mapping, so this object must live as long as what it has imported from it.
+
+    Args:
+        path: The file.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        OSError: It cannot be read.
+        ValueError: It is damaged.
+    """
+
+    def __init__(self, path: Path) -> None:
+        with path.open("rb") as file:
+            # Nothing is written to it. OpenVINO takes memory as it is only if it could be written to.
+            self._mapping = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
+        content = np.frombuffer(self._mapping, np.uint8)
+        if hashlib.sha256(content[DIGEST_SIZE:].data).digest() != content[:DIGEST_SIZE].tobytes():
+            raise ValueError("it is damaged")
+        self.tensor = ov.Tensor(content[DIGEST_SIZE:], shared_memory=True)
         os.utime(path)
+
+    def release_pages(self) -> None:
+        """Release the pages that are in memory; those that are needed again are read again.
+
+        OpenVINO reads most of them only once, when it packs the weights.
+        """
+        self._mapping.madvise(mmap.MADV_DONTNEED)
+
+
+def find_compiled(path: Path) -> KeptNetwork | None:
+    """Return a compiled network; `None` if there is none, or if it cannot be used, which is logged."""
+    try:
+        return KeptNetwork(path)
     except FileNotFoundError:
         return None
-    except (OSError, ValueError) as error:  # ValueError: the file is empty
-        log.warning("%s: cannot be read: %s; the network is compiled again", path, error)
+    except (OSError, ValueError) as error:  # ValueError also of an empty file
+        log.warning("%s: cannot be used: %s; the network is compiled again", path, error)
         return None
-    network = content[DIGEST_SIZE:]
-    if hashlib.sha256(network.data).digest() != content[:DIGEST_SIZE].tobytes():
-        log.warning("%s: is damaged; the network is compiled again", path)
-        return None
-    return ov.Tensor(network)
 
 
 def keep_compiled(path: Path, network: bytes) -> None:

@@ -8,13 +8,15 @@ import re
 import ssl
 from collections.abc import Callable
 from pathlib import Path
-
-from cryptography import x509
+from typing import TYPE_CHECKING
 
 from edge_inspect.edge.configuration.mqtt_settings import MqttSettings, TlsSettings
 from edge_inspect.edge.errors import ConfigurationError
 from edge_inspect.edge.files import read_file
 from edge_inspect.edge.mqtt.validity import date_problem
+
+if TYPE_CHECKING:
+    from cryptography import x509
 
 _LARGEST_FILE = 2**20
 # MQTT sends the length of a password in two bytes.
@@ -180,6 +182,8 @@ def read_certificates(key: str, file: Path) -> list[x509.Certificate]:
     Raises:
         ConfigurationError: The file cannot be read; the message begins with the key.
     """
+    from cryptography import x509
+
     found = []
     for pem in _CERTIFICATE.findall(_read(key, file)):
         with contextlib.suppress(ValueError):

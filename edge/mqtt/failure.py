@@ -6,13 +6,15 @@ import contextlib
 import errno
 import socket
 import ssl
-
-from cryptography import x509
+from typing import TYPE_CHECKING
 
 from edge_inspect.edge.configuration.mqtt_settings import MqttSettings
 from edge_inspect.edge.errors import ConfigurationError
 from edge_inspect.edge.mqtt.credentials import credential_path, read_certificates, tls_context
 from edge_inspect.edge.mqtt.validity import common_names, date_problem, names
+
+if TYPE_CHECKING:
+    from cryptography import x509
 
 _PROBE_S = 2.0
 # MQTT 3.1.1, a clean session, and an empty client id, so that the broker chooses one.
@@ -192,6 +194,8 @@ def _explain_address(problem: OSError | UnicodeError, settings: MqttSettings) ->
 
 def _certificate(settings: MqttSettings) -> x509.Certificate | None:
     """Return the broker's certificate without checking it; `None` if the broker does not show one."""
+    from cryptography import x509
+
     with contextlib.suppress(OSError, ValueError, ConfigurationError):
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT) if settings.tls is None else tls_context(settings.tls)
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE

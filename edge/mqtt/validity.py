@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from datetime import datetime, timezone
+from typing import TYPE_CHECKING
 
-from cryptography import x509
-from cryptography.x509.oid import ExtensionOID, NameOID
+if TYPE_CHECKING:  # cryptography takes 8 MB, which a box without TLS keeps
+    from cryptography import x509
 
 _NAMES_SHOWN = 5
 
@@ -25,6 +26,9 @@ def date_problem(certificate: x509.Certificate) -> str:
 
 def names(certificate: x509.Certificate) -> str:
     """Return the host names and addresses in a certificate."""
+    from cryptography import x509
+    from cryptography.x509.oid import ExtensionOID
+
     try:
         extension = certificate.extensions.get_extension_for_oid(ExtensionOID.SUBJECT_ALTERNATIVE_NAME)
         found = [str(name.value) for name in extension.value if isinstance(name, x509.DNSName | x509.IPAddress)]  # type: ignore[attr-defined]
@@ -37,6 +41,8 @@ def names(certificate: x509.Certificate) -> str:
 
 def common_names(name: x509.Name) -> list[str]:
     """Return the common names in a certificate's name."""
+    from cryptography.x509.oid import NameOID
+
     return [str(attribute.value) for attribute in name.get_attributes_for_oid(NameOID.COMMON_NAME)]
 
 

@@ -18,6 +18,7 @@ from edge_inspect.edge.errors import EngineError
 from edge_inspect.edge.frame.images import Frame
 from edge_inspect.edge.health.calibration_watch import CalibrationWatch
 from edge_inspect.edge.health.picture import MeasuredPixels
+from edge_inspect.edge.memory import give_back_freed
 
 
 class LoadedBundle:
@@ -104,6 +105,7 @@ class SharedEngines:
                     bundle, precision, first=first, engine=settings.name, threads=settings.threads, cache=settings.cache
                 )
                 self._keep(bundle, precision, engine)
+                give_back_freed()
             return engine
 
     def why(self, bundle: Bundle, precision: Precision | None, engine: Engine) -> str:

@@ -16,7 +16,7 @@ from edge_inspect.edge.engines import openvino
 from edge_inspect.edge.engines.choice_file import ChoiceFile
 from edge_inspect.edge.engines.chosen_once import choose_once
 from edge_inspect.edge.engines.openvino import OpenVinoEngine
-from edge_inspect.edge.engines.openvino_cache import KEPT, SUFFIX, compiled_file, keep_compiled, read_compiled
+from edge_inspect.edge.engines.openvino_cache import KEPT, SUFFIX, compiled_file, find_compiled, keep_compiled
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +65,7 @@ def test_a_damaged_file_is_compiled_again(
     file.write_bytes({"empty": b"", "shorter": content[:-1], "changed": bytes(changed), "another": another}[damage])
     assert all(np.array_equal(one, two) for one, two in zip(wanted, maps(bundle, "fp32", cache), strict=True))
     assert str(file) in caplog.text and "the network is compiled again" in caplog.text
-    assert read_compiled(file) is not None
+    assert find_compiled(file) is not None
 
 
 def test_where_nothing_can_be_written_the_engine_runs_all_the_same(
@@ -88,7 +88,7 @@ def test_those_that_were_not_used_for_the_longest_time_are_deleted(cache: Path) 
     for age, file in enumerate(reversed(files[:KEPT])):
         keep_compiled(file, b"network")
         os.utime(file, (1e9 - age, 1e9 - age))
-    assert read_compiled(files[0]) is not None, "which makes the oldest one the newest"
+    assert find_compiled(files[0]) is not None, "which makes the oldest one the newest"
     keep_compiled(files[-1], b"network")
     assert set(cache.iterdir()) == {files[0], *files[2:]}
 
