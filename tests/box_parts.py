@@ -10,8 +10,9 @@ from mosquitto import free_port, wait_until
 
 from edge_inspect.edge.configuration.file import trusted_keys
 from edge_inspect.edge.configuration.settings import Settings
-from edge_inspect.edge.contract.commands import BundleChange, Refused
+from edge_inspect.edge.contract.commands import Refused
 from edge_inspect.edge.contract.ids import uuid7
+from edge_inspect.edge.contract.replies import BundleChange
 from edge_inspect.edge.outbox import Outbox
 from edge_inspect.edge.station.box_resources import BoxResources, open_box_resources
 from edge_inspect.edge.station.bundles import RequestedBy, StationBundles

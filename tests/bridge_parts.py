@@ -30,9 +30,10 @@ from edge_inspect.edge.bridge.registers import (
 )
 from edge_inspect.edge.bridge.settings import BridgeSettings
 from edge_inspect.edge.bridge.station import BridgedStation, SavedStation
-from edge_inspect.edge.contract.commands import Reply, Resend, ReturnAddress, SequenceRange, parse_command
+from edge_inspect.edge.contract.commands import Resend, ReturnAddress, parse_command
 from edge_inspect.edge.contract.fields import utc_now
 from edge_inspect.edge.contract.messages import Defect, FrameSize, Region, Verdict
+from edge_inspect.edge.contract.replies import Reply, SequenceRange
 from edge_inspect.edge.contract.topics import Topics
 from edge_inspect.edge.mqtt.publisher import Publisher
 from edge_inspect.edge.outbox import Outbox, Outgoing

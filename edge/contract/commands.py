@@ -1,4 +1,4 @@
-"""The commands of the MQTT contract, version 1, and the reply that every one of them gets.
+"""The commands of the MQTT contract, version 1. edge/contract/replies.py has the reply that every one of them gets.
 
     Trigger       take a frame of a part now
     Pause         stop taking frames
@@ -9,7 +9,6 @@
     ChangeBundle  use another bundle, or the previous one again
     GoShadow      reject nothing while scores are collected, or end that
     Report        send a page of the log, or of the index of evidence
-    Reply         the answer to a command
 
 A command is one JSON object on the station's topic `command`, not retained, with a new id. The broker's access list and
 edge/station/command_admission.py decide whether it may be carried out.
@@ -34,11 +33,9 @@ from pydantic import (
 )
 
 from edge_inspect.edge.contract.command_mistakes import explain
-from edge_inspect.edge.contract.fields import CONTRACT_VERSION, ContractModel, Reason, Time
-from edge_inspect.edge.contract.health import ShadowHealth
+from edge_inspect.edge.contract.fields import CONTRACT_VERSION, ContractModel
 from edge_inspect.edge.contract.ids import UUID7_PATTERN_READ
-from edge_inspect.edge.contract.messages import BundleReference, Message
-from edge_inspect.edge.contract.reports import Cursor, EvidencePage, Kind, LogPage
+from edge_inspect.edge.contract.reports import Cursor, Kind
 
 LARGEST_COMMAND = 4096
 """Largest size of a command, in bytes. No command needs half of it."""
@@ -202,60 +199,6 @@ class Report(Command):
 AnyCommand = Trigger | Pause | Resume | SetThreshold | Snapshot | Resend | ChangeBundle | GoShadow | Report
 MODELS: dict[str, type[Command]] = {get_args(m.model_fields["command"].annotation)[0]: m for m in get_args(AnyCommand)}
 COMMANDS: TypeAdapter[AnyCommand] = TypeAdapter(Annotated[AnyCommand, Field(discriminator="command")])
-
-
-class ThresholdChange(ContractModel):
-    """The threshold before and after a change."""
-
-    before: float
-    after: float
-    bundle: float = Field(description="threshold that the bundle contains")
-
-
-class BundleChange(ContractModel):
-    """The bundle in use before and after a change."""
-
-    before: BundleReference
-    after: BundleReference
-
-
-class SequenceRange(ContractModel):
-    """The parts that are published again."""
-
-    first: PartSequence = Field(
-        description="sequence number of the first part; above `from_sequence` if the history begins later"
-    )
-    last: PartSequence = Field(description="sequence number of the last part")
-
-
-class Reply(Message):
-    """The answer to a command."""
-
-    command_id: CommandId | None = Field(
-        description="`id` of the command that is answered, as it was sent; null if the command had no readable id"
-    )
-    command: Verb | None = Field(description="the command that is answered; null if it could not be read")
-    at: Time = Field(description="time of the reply")
-    done: bool = Field(
-        description="true: the command was carried out; for a trigger: it was accepted, and the verdict follows"
-    )
-    refusal: Refusal | None = Field(
-        default=None, description="why the command was refused, in one word; null if it was carried out"
-    )
-    reason: Reason | None = Field(default=None, description="why the command was refused, and what to do about it")
-    threshold: ThresholdChange | None = Field(default=None, description="answer to `threshold`: the change")
-    resend: SequenceRange | None = Field(
-        default=None, description="answer to `resend`: the parts that are published again"
-    )
-    image: str | None = Field(default=None, description="answer to `snapshot`: topic of the picture")
-    bundle: BundleChange | None = Field(default=None, description="answer to `bundle`: the change")
-    shadow: ShadowHealth | None = Field(
-        default=None, description="answer to `shadow`: progress of the collection; null if parts are rejected again"
-    )
-    log: LogPage | None = Field(default=None, description="answer to `report` with `what: log`: a page of the log")
-    evidence: EvidencePage | None = Field(
-        default=None, description="answer to `report` with `what: evidence`: a page of the index of evidence"
-    )
 
 
 class Refused(Exception):

@@ -8,18 +8,14 @@ from typing import Any
 from pydantic import BaseModel
 
 from edge_inspect.edge.contract.commands import (
-    BundleChange,
     ChangeBundle,
     GoShadow,
     Pause,
-    Reply,
     Report,
     Resend,
     Resume,
-    SequenceRange,
     SetThreshold,
     Snapshot,
-    ThresholdChange,
     Trigger,
 )
 from edge_inspect.edge.contract.health import (
@@ -48,6 +44,7 @@ from edge_inspect.edge.contract.messages import (
     Status,
     Verdict,
 )
+from edge_inspect.edge.contract.replies import BundleChange, Reply, SequenceRange, ThresholdChange
 from edge_inspect.edge.contract.reports import EvidencePage, EvidenceRow, LogLine, LogPage
 
 

@@ -5,7 +5,7 @@
     Status        the state of the station; retained, and also the last will
     LabelMessage  the word of a person about one part; the page publishes it, not the station
 
-`Health` is in edge/contract/health.py, commands and replies are in edge/contract/commands.py. edge/contract/schema.py
+`Health` is in edge/contract/health.py, commands are in commands.py beside it, replies in replies.py. schema.py there
 writes all of them to docs/mqtt/. Payloads are JSON in UTF-8, times are RFC 3339 in UTC with microseconds, ids are
 UUIDv7. Within version 1 no field is renamed or changes its type. Every field of a message is always present; a field
 without a value is null.

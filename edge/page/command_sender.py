@@ -9,8 +9,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from edge_inspect.edge.configuration.mqtt_settings import MqttSettings
-from edge_inspect.edge.contract.commands import AnyCommand, Reply, parse_command
+from edge_inspect.edge.contract.commands import AnyCommand, parse_command
 from edge_inspect.edge.contract.ids import uuid7_of_now
+from edge_inspect.edge.contract.replies import Reply
 from edge_inspect.edge.contract.topics import Topics
 from edge_inspect.edge.requester import Requester
 

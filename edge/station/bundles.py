@@ -16,9 +16,11 @@ from typing import NamedTuple
 
 from edge_inspect.edge.bundle.bundle import Bundle, open_bundle
 from edge_inspect.edge.bundle.store import WantedBundle
-from edge_inspect.edge.configuration.settings import Settings, StationSettings
-from edge_inspect.edge.contract.commands import BundleChange, Refused
+from edge_inspect.edge.configuration.settings import Settings
+from edge_inspect.edge.configuration.station_settings import StationSettings
+from edge_inspect.edge.contract.commands import Refused
 from edge_inspect.edge.contract.fields import utc_now
+from edge_inspect.edge.contract.replies import BundleChange
 from edge_inspect.edge.decision import Decision
 from edge_inspect.edge.engines import AnomalyMap
 from edge_inspect.edge.errors import BundleError, EdgeInspectError, EngineError

@@ -12,29 +12,27 @@ from typing import Any
 import cv2
 
 from edge_inspect.edge.bundle.store import WantedBundle
-from edge_inspect.edge.configuration.settings import CommandSettings, StationSettings
+from edge_inspect.edge.configuration.settings import CommandSettings
+from edge_inspect.edge.configuration.station_settings import StationSettings
 from edge_inspect.edge.contract.commands import (
     AnyCommand,
-    BundleChange,
     ChangeBundle,
     GoShadow,
     Pause,
     Refused,
-    Reply,
     Report,
     Resend,
     Resume,
     ReturnAddress,
     Sender,
-    SequenceRange,
     SetThreshold,
     Snapshot,
-    ThresholdChange,
     Trigger,
     Verb,
 )
 from edge_inspect.edge.contract.fields import utc_now
 from edge_inspect.edge.contract.health import CommandCounts
+from edge_inspect.edge.contract.replies import BundleChange, Reply, SequenceRange, ThresholdChange
 from edge_inspect.edge.errors import BundleError
 from edge_inspect.edge.evidence.index import list_parts
 from edge_inspect.edge.frame.images import Frame

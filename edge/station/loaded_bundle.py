@@ -4,7 +4,8 @@ import threading
 from collections import Counter
 
 from edge_inspect.edge.bundle.bundle import Bundle
-from edge_inspect.edge.configuration.settings import EngineSettings, StationSettings
+from edge_inspect.edge.configuration.settings import EngineSettings
+from edge_inspect.edge.configuration.station_settings import StationSettings
 from edge_inspect.edge.contract.fields import Precision
 from edge_inspect.edge.contract.messages import BundleReference
 from edge_inspect.edge.decision import Decider, Decision

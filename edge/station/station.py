@@ -10,11 +10,13 @@ from pathlib import Path
 
 from edge_inspect.edge import __version__
 from edge_inspect.edge.cameras import Capture
-from edge_inspect.edge.configuration.settings import Settings, StationSettings
-from edge_inspect.edge.contract.commands import BundleChange, Refused
+from edge_inspect.edge.configuration.settings import Settings
+from edge_inspect.edge.configuration.station_settings import StationSettings
+from edge_inspect.edge.contract.commands import Refused
 from edge_inspect.edge.contract.fields import utc_now
 from edge_inspect.edge.contract.health import Health
 from edge_inspect.edge.contract.messages import State, Status, Verdict
+from edge_inspect.edge.contract.replies import BundleChange
 from edge_inspect.edge.contract.topics import Topics
 from edge_inspect.edge.engines import AnomalyMap, Engine
 from edge_inspect.edge.errors import EngineError

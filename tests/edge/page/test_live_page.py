@@ -11,9 +11,9 @@ from live_page import PATIENCE, LivePage, ask, check_legible, live_page, log_in
 from mosquitto import wait_until
 from replier import Replier
 
-from edge_inspect.edge.contract.commands import ThresholdChange
 from edge_inspect.edge.contract.health import DriftHealth, FrameCounts, RejectHealth, ShadowHealth, StageHealth
 from edge_inspect.edge.contract.messages import BundleReference
+from edge_inspect.edge.contract.replies import ThresholdChange
 
 HOSTILE = '<img src=x onerror="document.title=1">'
 FAILED = StageHealth(state="failed", seconds=9, progress=1, reason="no frame")

@@ -20,9 +20,10 @@ from small_bundle import THRESHOLD
 from tiny_bundle import write
 
 from edge_inspect.edge.configuration.settings import EvidenceSettings, Settings
-from edge_inspect.edge.contract.commands import VERBS, Reply, ReturnAddress
+from edge_inspect.edge.contract.commands import VERBS, ReturnAddress
 from edge_inspect.edge.contract.fields import utc_now
 from edge_inspect.edge.contract.ids import uuid7
+from edge_inspect.edge.contract.replies import Reply
 from edge_inspect.edge.contract.reports import EvidencePage
 from edge_inspect.edge.engines import AnomalyMap
 from edge_inspect.edge.evidence.index import list_parts
