@@ -7,6 +7,7 @@ camera_thread.py       reads frames from the camera into the ring
 ring.py                the frames that wait for the engine
 bundles.py             the bundle in force, and its change between two parts
 loaded_bundle.py       a bundle with its engine, its threshold, and the watch over its calibration; shared engines
+inspector.py           takes the frames that wait, has them inspected, and stores their verdicts
 part.py                a part: while the engine works on it, with its decision, and as messages
 part_keepers.py        where the frame of a part goes after its verdict: evidence and published pictures
 shadow.py              inspecting without rejecting, while scores are collected

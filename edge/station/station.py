@@ -15,11 +15,10 @@ from edge_inspect.edge.configuration.station_settings import StationSettings
 from edge_inspect.edge.contract.commands import Refused
 from edge_inspect.edge.contract.fields import utc_now
 from edge_inspect.edge.contract.health import Health
-from edge_inspect.edge.contract.messages import State, Status, Verdict
+from edge_inspect.edge.contract.messages import State, Status
 from edge_inspect.edge.contract.replies import BundleChange
 from edge_inspect.edge.contract.topics import Topics
-from edge_inspect.edge.engines import AnomalyMap, Engine
-from edge_inspect.edge.errors import EngineError
+from edge_inspect.edge.engines import Engine
 from edge_inspect.edge.frame.images import Frame
 from edge_inspect.edge.health.picture import examine
 from edge_inspect.edge.health.report import StationReport
@@ -33,14 +32,13 @@ from edge_inspect.edge.station.camera_thread import CameraThread
 from edge_inspect.edge.station.command_admission import CommandAdmission
 from edge_inspect.edge.station.command_execution import CommandExecutor, CommandInbox, possible_commands
 from edge_inspect.edge.station.frame_requests import FrameRequests
-from edge_inspect.edge.station.part import InspectedPart, PartInProgress
+from edge_inspect.edge.station.inspector import Inspector
 from edge_inspect.edge.station.part_keepers import PartKeepers
-from edge_inspect.edge.station.ring import FrameRing, WaitingFrame
+from edge_inspect.edge.station.ring import FrameRing
 from edge_inspect.edge.station.shadow import Shadow
 from edge_inspect.edge.station.state import StationState
 from edge_inspect.edge.station.station_health import StationHealth
 from edge_inspect.edge.station.statistics import Statistics
-from edge_inspect.edge.text import clean
 from edge_inspect.edge.triggers import parse_trigger, start_trigger
 from edge_inspect.edge.triggers.thread import TriggerThread
 
@@ -48,8 +46,6 @@ log = logging.getLogger(__name__)
 
 FAILURES = 10
 """Number of failures in a row after which the engine is built again."""
-SLOW_FLUSH_S = 1.0
-"""If the outbox has been flushing for longer, in seconds, a stored verdict does not count as progress of the disk."""
 
 
 class Station:
@@ -84,7 +80,7 @@ class Station:
         }
         self.ended = threading.Event()  # set when the camera gives no more frames
         self.ring = FrameRing(station.queue, station.policy, box.ready)
-        self._statistics, self._in_progress = Statistics(), PartInProgress()
+        self._statistics = Statistics()
         self._trigger_waits = parse_trigger(station.trigger)[0].can_wait
         self._requests = FrameRequests(triggered=station.trigger != "camera", waiting=station.queue)
         self._camera = CameraThread(self.name, station.camera, self._requests, self.ring, self.stages["camera"], self)
@@ -105,6 +101,18 @@ class Station:
             self._shadow.follow(self.bundles.current)
             self._commands = CommandExecutor(
                 commands, admission, station, box, self._requests, self.state, self._shadow, self.bundles, self._sink
+            )
+            self._inspector = Inspector(
+                self.name,
+                box,
+                stages=self.stages,
+                ring=self.ring,
+                bundles=self.bundles,
+                shadow=self._shadow,
+                keepers=self._keepers,
+                statistics=self._statistics,
+                state=self.state,
+                sink=self._sink,
             )
             self._health = StationHealth(
                 Topics(settings.site, settings.line, station.name),
@@ -149,35 +157,7 @@ class Station:
 
     def inspect_next(self) -> bool:
         """Inspect the oldest waiting frame; return false if no frame waits. Only the engine thread may call this."""
-        self.bundles.take_next()
-        stage = self.stages["engine"]
-        waiting = self.ring.take()
-        if waiting is None:
-            if stage.situation.doing != "failed":
-                stage.idle("no frame waits")
-            return False
-        stage.work()
-        self._in_progress.begin(waiting)
-        part, saved = None, False
-        try:
-            part, anomaly = self._inspect(waiting)
-        except Exception as error:
-            if self._in_progress.finish(waiting):
-                self._lose(error)
-        if part is not None:
-            saved = self._finish(part, anomaly)
-        if not saved:
-            self.ring.recycle(waiting.capture.frame)
-        return True
-
-    def _lose(self, error: Exception) -> None:
-        """Count a part that gets no verdict; after ten in a row the supervisor has the engine built again."""
-        problem = clean(str(error))
-        if not isinstance(error, EngineError):  # a bug of this program, which must cost only this part
-            log.exception("%s: a part gets no verdict", self.name)
-            problem = f"unexpected error: {error!r}; the log has the traceback"
-        self.stages["engine"].fail(problem)
-        self.miss(problem)
+        return self._inspector.inspect_next()
 
     def load_bundle(self, path: Path) -> None:
         """Begin to load the bundle that a new configuration names, and return at once.
@@ -214,8 +194,7 @@ class Station:
         """
         self.state.degrade("the engine hangs, or fails at every part; it is built again")
         self.bundles.rebuild()
-        self._statistics.count_failed(self._in_progress.abandon())
-        self.stages["engine"].idle("it was built again")
+        self._inspector.abandon()
 
     def see(self, capture: Capture, live: bool) -> None:
         """Examine a frame that has come. `CameraListener` describes this and the next three methods."""
@@ -299,46 +278,6 @@ class Station:
     def lost(self) -> int:
         """Number of frames and parts without a verdict since the start."""
         return self._statistics.frames(self.ring.dropped).dropped
-
-    def _inspect(self, waiting: WaitingFrame) -> tuple[InspectedPart | None, AnomalyMap]:
-        """Inspect a frame; the part is `None` if it was abandoned meanwhile, together with an engine that hung."""
-        loaded, anomaly, decision = self.bundles.inspect(waiting.capture.frame)
-        if not self._in_progress.finish(waiting):
-            return None, anomaly
-        return InspectedPart(waiting.capture, loaded, decision, (time.monotonic() - waiting.since) * 1000), anomaly
-
-    def _finish(self, part: InspectedPart, anomaly: AnomalyMap) -> bool:
-        """Store the verdict; return whether the frame is kept for saving or publishing, and must not be overwritten."""
-        engine, outbox = self.stages["engine"], self.stages["outbox"]
-        engine.idle("its verdict is being stored")
-        outbox.work()
-        try:
-            verdict = self._store(part)
-        except Exception as error:
-            outbox.idle("nothing to store")
-            self._lose(error)
-            return False
-        if self._outbox.flushing_s() < SLOW_FLUSH_S:
-            outbox.advance()
-            outbox.idle("nothing to store")
-        engine.advance()
-        engine.idle("its verdict is stored")
-        self._statistics.count(verdict.ok, part.latency_ms)
-        self.state.recover()
-        try:
-            part.bundle.watch.add(part.decision)
-            sample = verdict.shadow and self._shadow.wants_frame
-            if verdict.shadow:
-                self._shadow.take(verdict, examine(part.capture.frame, part.bundle.measured))
-            return self._keepers.offer(part, verdict, anomaly, sample=sample)
-        except Exception:  # a bug of this program; the part has its verdict already
-            log.exception("%s: a part is missing in the statistics of scores, the evidence or the pictures", self.name)
-            return True
-
-    def _store(self, part: InspectedPart) -> Verdict:
-        self._shadow.follow(part.bundle)
-        shadow, address = self._shadow.is_on, self._sink.address
-        return part.store(self._outbox, self.name, self._box.boot_id, shadow=shadow, address=address)
 
     def _status(self, state: State, reason: str | None = None) -> Status:
         sequence = self._outbox.sequence(self.name)
