@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from edge_inspect.edge.cameras.opening import check_uri
 from edge_inspect.edge.cameras.registry import CAMERAS
 from edge_inspect.edge.configuration.picture_settings import PictureSettings
+from edge_inspect.edge.configuration.recipe_settings import RecipeSettings
 from edge_inspect.edge.configuration.section import Level, Section
 from edge_inspect.edge.contract.fields import Precision
 from edge_inspect.edge.errors import CameraError, TriggerError
@@ -38,7 +39,22 @@ class StationSettings(Section):
         description=f"URI of the camera: {', '.join(f'{scheme}:' for scheme in CAMERAS)}; "
         "docs/cameras.md has the options"
     )
-    bundle: Path = Field(description="bundle of the product, a folder or a .zip")
+    bundle: Path = Field(
+        description="bundle of the product, a folder or a .zip; with recipes it is left out, and is that of the first"
+    )
+    recipes: list[RecipeSettings] = Field(
+        default_factory=list,
+        max_length=100,
+        description="products that the station can inspect, each with its bundle, instead of bundle; the first one is "
+        "in force until another is asked for; default: none",
+    )
+    recipe_memory_mb: float = Field(
+        default=1024.0,
+        ge=0,
+        le=1e9,
+        description="memory in MB that the engines of this station's recipes may take together; beyond it, the bundles "
+        "of recipes that were used longest ago are closed; the recipe in force stays open in any case",
+    )
     precision: Precision | None = Field(
         default=None, description="precision in which the network runs; default: as engine.precision says"
     )
@@ -84,10 +100,33 @@ class StationSettings(Section):
     )
 
     @property
+    def bundles(self) -> list[Path]:
+        """Paths of all bundles that the configuration of the station names."""
+        return [recipe.bundle for recipe in self.recipes] or [self.bundle]
+
+    @property
     def min_area_px(self) -> float:
         """Area in pixels of the frame below which a region is not listed."""
         scale = self.mm_per_px or 1.0
         return max(self.min_region_px or 0.0, (self.min_region_mm2 or 0.0) / scale**2)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _bundle_of_the_first_recipe(cls, fields: Any) -> Any:
+        recipes = fields.get("recipes") if isinstance(fields, dict) else None
+        first = recipes[0] if isinstance(recipes, list) and recipes else None
+        if not isinstance(first, dict) or "bundle" not in first:
+            return fields
+        if str(fields.get("bundle", first["bundle"])) != str(first["bundle"]):
+            raise ValueError("'recipes' name the bundles of this station; leave 'bundle' out")
+        return {**fields, "bundle": first["bundle"]}
+
+    @model_validator(mode="after")
+    def _recipes_differ(self) -> StationSettings:
+        names = [recipe.name for recipe in self.recipes]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"several 'recipes' are named {', '.join(twice)}; give each recipe its own name")
+        return self
 
     @model_validator(mode="after")
     def _square_millimetres_need_a_scale(self) -> StationSettings:

@@ -7,6 +7,7 @@
     Snapshot      publish a picture of what the camera sees
     Resend        publish again the messages that a subscriber has missed
     ChangeBundle  use another bundle, or the previous one again
+    ChangeRecipe  inspect another product: use the bundle of another recipe
     GoShadow      reject nothing while scores are collected, or end that
     Report        send a page of the log, or of the index of evidence
 
@@ -40,7 +41,7 @@ from edge_inspect.edge.contract.reports import Cursor, Kind
 LARGEST_COMMAND = 4096
 """Largest size of a command, in bytes. No command needs half of it."""
 
-Verb = Literal["trigger", "pause", "resume", "threshold", "snapshot", "resend", "bundle", "shadow", "report"]
+Verb = Literal["trigger", "pause", "resume", "threshold", "snapshot", "resend", "bundle", "recipe", "shadow", "report"]
 VERBS: tuple[Verb, ...] = get_args(Verb)
 Refusal = Literal["malformed", "oversized", "unauthorised", "expired", "replayed", "busy", "impossible"]
 """Kinds of refusal. `busy`: send the command again later; `impossible`: change what the reason names first."""
@@ -100,7 +101,10 @@ class Resume(Command):
 
 
 class SetThreshold(Command):
-    """Use another threshold. The change is recorded. It survives restarts, and ends when the bundle is changed."""
+    """Use another threshold. The change is recorded. It survives restarts, and ends when the bundle is changed.
+
+    In a station with recipes it belongs to the recipe in force.
+    """
 
     command: Literal["threshold"]
     value: float | None = Field(
@@ -134,7 +138,8 @@ class Resend(Command):
 class ChangeBundle(Command):
     """Use another bundle, from one part to the next. The reply comes when the new bundle is in use, or failed to load.
 
-    The choice survives restarts, until the configuration names another bundle.
+    The choice survives restarts, until the configuration names another bundle. In a station with recipes, this is the
+    bundle of the recipe in force.
 
     With `digest`, that digest decides which bundle is used, whatever its file is called. A station that has no such
     bundle fetches it from `url`, which must lie under one of `bundles.pull.prefixes` of its configuration. A fetched
@@ -170,6 +175,20 @@ class ChangeBundle(Command):
         return self
 
 
+class ChangeRecipe(Command):
+    """Inspect another product: parts from now on are judged by the bundle of this recipe. The choice survives restarts.
+
+    Parts that were triggered or taken before are still judged by the recipe before. The reply comes when the new recipe
+    is in force. If its bundle is open, that is at once. Otherwise the bundle is opened first, and the recipe before
+    stays in force until then, or for good if the bundle cannot be used.
+    """
+
+    command: Literal["recipe"]
+    name: str = Field(
+        min_length=1, max_length=64, description="name of a recipe in the station's configuration (`recipes`)"
+    )
+
+
 class GoShadow(Command):
     """Inspect and publish, but reject nothing, until the scores of `parts` parts are collected (shadow).
 
@@ -196,7 +215,9 @@ class Report(Command):
     )
 
 
-AnyCommand = Trigger | Pause | Resume | SetThreshold | Snapshot | Resend | ChangeBundle | GoShadow | Report
+AnyCommand = (
+    Trigger | Pause | Resume | SetThreshold | Snapshot | Resend | ChangeBundle | ChangeRecipe | GoShadow | Report
+)
 MODELS: dict[str, type[Command]] = {get_args(m.model_fields["command"].annotation)[0]: m for m in get_args(AnyCommand)}
 COMMANDS: TypeAdapter[AnyCommand] = TypeAdapter(Annotated[AnyCommand, Field(discriminator="command")])
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from edge_inspect.edge.contract.commands import CommandId, PartSequence, Refusal, Verb
-from edge_inspect.edge.contract.fields import ContractModel, Reason, Time
+from edge_inspect.edge.contract.fields import ContractModel, Name, Reason, Time
 from edge_inspect.edge.contract.health import ShadowHealth
 from edge_inspect.edge.contract.messages import BundleReference, Message
 from edge_inspect.edge.contract.reports import EvidencePage, LogPage
@@ -24,6 +24,13 @@ class BundleChange(ContractModel):
 
     before: BundleReference
     after: BundleReference
+
+
+class RecipeChange(ContractModel):
+    """The recipe in force before and after a change-over."""
+
+    before: Name
+    after: Name
 
 
 class SequenceRange(ContractModel):
@@ -56,6 +63,7 @@ class Reply(Message):
     )
     image: str | None = Field(default=None, description="answer to `snapshot`: topic of the picture")
     bundle: BundleChange | None = Field(default=None, description="answer to `bundle`: the change")
+    recipe: RecipeChange | None = Field(default=None, description="answer to `recipe`: the change")
     shadow: ShadowHealth | None = Field(
         default=None, description="answer to `shadow`: progress of the collection; null if parts are rejected again"
     )

@@ -13,11 +13,11 @@ from edge_inspect.edge.health.picture import examine
 from edge_inspect.edge.health.stage import Stage, StageName
 from edge_inspect.edge.sinks.sink import Sink
 from edge_inspect.edge.station.box_resources import BoxResources
-from edge_inspect.edge.station.bundles import StationBundles
 from edge_inspect.edge.station.part import InspectedPart, PartInProgress
 from edge_inspect.edge.station.part_keepers import PartKeepers
+from edge_inspect.edge.station.recipes import StationRecipes
 from edge_inspect.edge.station.ring import FrameRing, WaitingFrame
-from edge_inspect.edge.station.shadow import Shadow
+from edge_inspect.edge.station.shadows import StationShadows
 from edge_inspect.edge.station.state import StationState
 from edge_inspect.edge.station.statistics import Statistics
 from edge_inspect.edge.text import clean
@@ -36,8 +36,8 @@ class Inspector:
         box: The objects that all stations share.
         stages: Stages of the station, by name; `engine` and `outbox` are kept up to date for the watchdog.
         ring: Ring in which frames wait.
-        bundles: Bundles of the station.
-        shadow: Shadow of the station.
+        recipes: Recipes of the station, with their bundles.
+        shadows: Shadows of the station.
         keepers: Get the frames of parts after their verdicts.
         statistics: Counts the parts.
         state: State of the station, which a lost part degrades and a verdict recovers.
@@ -51,27 +51,32 @@ class Inspector:
         *,
         stages: Mapping[StageName, Stage],
         ring: FrameRing,
-        bundles: StationBundles,
-        shadow: Shadow,
+        recipes: StationRecipes,
+        shadows: StationShadows,
         keepers: PartKeepers,
         statistics: Statistics,
         state: StationState,
         sink: Sink,
     ) -> None:
         self._name, self._box, self._stages, self._ring = name, box, stages, ring
-        self._bundles, self._shadow, self._keepers = bundles, shadow, keepers
+        self._recipes, self._shadows, self._keepers = recipes, shadows, keepers
         self._statistics, self._state, self._sink = statistics, state, sink
         self._in_progress = PartInProgress()
 
     def inspect_next(self) -> bool:
-        """Inspect the oldest waiting frame; return false if no frame waits."""
-        self._bundles.take_next()
+        """Inspect the oldest waiting frame; return false if no frame waits, or if its bundle is still being opened."""
+        self._recipes.take_next(lambda: {waiting.capture.recipe for waiting in self._ring.waiting})
         stage = self._stages["engine"]
-        waiting = self._ring.take()
+        waiting = self._ring.take(lambda oldest: self._recipes.is_settled(oldest.capture.recipe))
         if waiting is None:
             if stage.situation.doing != "failed":
-                stage.idle("no frame waits")
+                stage.idle("no frame waits" if not self._ring.waiting else "the bundle of its recipe is being opened")
             return False
+        if (problem := self._recipes.problem(waiting.capture.recipe)) is not None:
+            # No failure of the engine: building it again would not help.
+            self._miss(problem)
+            self._ring.recycle(waiting.capture.frame)
+            return True
         stage.work()
         self._in_progress.begin(waiting)
         part, saved = None, False
@@ -98,12 +103,15 @@ class Inspector:
             log.exception("%s: a part gets no verdict", self._name)
             problem = f"unexpected error: {error!r}; the log has the traceback"
         self._stages["engine"].fail(problem)
+        self._miss(problem)
+
+    def _miss(self, problem: str) -> None:
         self._statistics.count_failed()
         self._state.degrade(problem)
 
     def _inspect(self, waiting: WaitingFrame) -> tuple[InspectedPart | None, AnomalyMap]:
         """Inspect a frame; the part is `None` if it was abandoned meanwhile, together with an engine that hung."""
-        loaded, anomaly, decision = self._bundles.inspect(waiting.capture.frame)
+        loaded, anomaly, decision = self._recipes.inspect(waiting.capture.recipe, waiting.capture.frame)
         if not self._in_progress.finish(waiting):
             return None, anomaly
         return InspectedPart(waiting.capture, loaded, decision, (time.monotonic() - waiting.since) * 1000), anomaly
@@ -113,8 +121,10 @@ class Inspector:
         engine, outbox = self._stages["engine"], self._stages["outbox"]
         engine.idle("its verdict is being stored")
         outbox.work()
+        shadow = self._shadows.of(part.capture.recipe)
         try:
-            verdict = self._store(part)
+            shadow.follow(part.bundle)
+            verdict = self._store(part, in_shadow=shadow.is_on)
         except Exception as error:
             outbox.idle("nothing to store")
             self._lose(error)
@@ -128,15 +138,14 @@ class Inspector:
         self._state.recover()
         try:
             part.bundle.watch.add(part.decision)
-            sample = verdict.shadow and self._shadow.wants_frame
+            sample = verdict.shadow and shadow.wants_frame
             if verdict.shadow:
-                self._shadow.take(verdict, examine(part.capture.frame, part.bundle.measured))
+                shadow.take(verdict, examine(part.capture.frame, part.bundle.measured))
             return self._keepers.offer(part, verdict, anomaly, sample=sample)
         except Exception:  # a bug of this program; the part has its verdict already
             log.exception("%s: a part is missing in the statistics of scores, the evidence or the pictures", self._name)
             return True
 
-    def _store(self, part: InspectedPart) -> Verdict:
-        self._shadow.follow(part.bundle)
-        shadow, address = self._shadow.is_on, self._sink.address
-        return part.store(self._box.outbox, self._name, self._box.boot_id, shadow=shadow, address=address)
+    def _store(self, part: InspectedPart, *, in_shadow: bool) -> Verdict:
+        box, address = self._box, self._sink.address
+        return part.store(box.outbox, self._name, box.boot_id, shadow=in_shadow, address=address)

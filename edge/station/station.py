@@ -27,15 +27,17 @@ from edge_inspect.edge.mqtt.pictures import open_pictures
 from edge_inspect.edge.sinks.sink import open_sink
 from edge_inspect.edge.station.alarms import Alarms
 from edge_inspect.edge.station.box_resources import BoxResources
-from edge_inspect.edge.station.bundles import RequestedBy, StationBundles
 from edge_inspect.edge.station.camera_thread import CameraThread
+from edge_inspect.edge.station.change_records import RequestedBy
 from edge_inspect.edge.station.command_admission import CommandAdmission
 from edge_inspect.edge.station.command_execution import CommandExecutor, CommandInbox, possible_commands
-from edge_inspect.edge.station.frame_requests import FrameRequests
+from edge_inspect.edge.station.frame_requests import FrameRequest, FrameRequests
 from edge_inspect.edge.station.inspector import Inspector
+from edge_inspect.edge.station.loaded_bundle import LoadedBundle
 from edge_inspect.edge.station.part_keepers import PartKeepers
+from edge_inspect.edge.station.recipes import RecipeListener, StationRecipes
 from edge_inspect.edge.station.ring import FrameRing
-from edge_inspect.edge.station.shadow import Shadow
+from edge_inspect.edge.station.shadows import StationShadows
 from edge_inspect.edge.station.state import StationState
 from edge_inspect.edge.station.station_health import StationHealth
 from edge_inspect.edge.station.statistics import Statistics
@@ -66,7 +68,7 @@ class Station:
         ended: Set when the camera gives no more frames.
         ring: The frames that wait for the engine.
         state: The state that the status shows, with faults and alarms.
-        bundles: The bundle in force, and its change.
+        recipes: The recipes with their bundles, and the change of both.
     """
 
     def __init__(self, settings: Settings, station: StationSettings, box: BoxResources) -> None:
@@ -86,29 +88,31 @@ class Station:
         self._camera = CameraThread(self.name, station.camera, self._requests, self.ring, self.stages["camera"], self)
         self.state = StationState(self.name, lambda *state: self._sink.set_status(self._status(*state)))
         self._alarms = Alarms(self.state, box.outbox, self.ring)
-        self._shadow = Shadow(box.shadow_file(station.name), station.name, station.shadow, self.state.note)
+        self._shadows = StationShadows(station, box, self.state.note)
         self._trigger: TriggerThread | None = None
         commands = settings.commands
         admission = CommandAdmission(commands.allow, commands.max_age_s, memory=box.command_memory(station.name))
         inbox, started = CommandInbox(), time.monotonic()
+        self._recipe: str | None = None
         # The sink is opened before the engine is built, so that subscribers see `starting` during that time.
         allowed = possible_commands(commands, station)
         status, degrade = self._status("starting"), self.state.degrade
         self._sink = open_sink(settings, self.name, box.outbox, status, inbox.receive, degrade, allowed=allowed)
         self._keepers = PartKeepers(self.name, box.evidence, open_pictures(settings, station))
         try:
-            self.bundles = StationBundles(settings, station, box, degrade)
-            self._shadow.follow(self.bundles.current)
+            listener = RecipeListener(degrade, self._follow, self._tell_recipe)
+            self.recipes = StationRecipes(settings, station, box, listener)
+            self._recipe = self.recipes.active
             self._commands = CommandExecutor(
-                commands, admission, station, box, self._requests, self.state, self._shadow, self.bundles, self._sink
+                commands, admission, station, box, self._requests, self.state, self._shadows, self.recipes, self._sink
             )
             self._inspector = Inspector(
                 self.name,
                 box,
                 stages=self.stages,
                 ring=self.ring,
-                bundles=self.bundles,
-                shadow=self._shadow,
+                recipes=self.recipes,
+                shadows=self._shadows,
                 keepers=self._keepers,
                 statistics=self._statistics,
                 state=self.state,
@@ -121,8 +125,8 @@ class Station:
                 stages=self.stages,
                 ring=self.ring,
                 statistics=self._statistics,
-                bundles=self.bundles,
-                shadow=self._shadow,
+                recipes=self.recipes,
+                shadows=self._shadows,
                 pictures=self._keepers.pictures,
                 state=self.state,
                 commands=self._commands.counts,
@@ -146,6 +150,7 @@ class Station:
         self._camera.start()
         trigger, name = self._station.trigger, f"trigger-{self.name}"
         self._trigger = start_trigger(trigger, self.request_part, self.state.degrade, name=name)
+        self.recipes.start()
 
     def confirm(self) -> None:
         """Record the configured bundle, now that all stations of the configuration have started.
@@ -153,7 +158,7 @@ class Station:
         Raises:
             OutboxError: The record of bundles cannot be read.
         """
-        self.bundles.confirm()
+        self.recipes.confirm()
 
     def inspect_next(self) -> bool:
         """Inspect the oldest waiting frame; return false if no frame waits. Only the engine thread may call this."""
@@ -172,7 +177,9 @@ class Station:
                 log.info("%s: inspects with %s, before with %s", self.name, change.after.name, change.before.name)
 
         try:
-            self.bundles.change(path.absolute(), RequestedBy("configuration"), answer, configured=path.absolute())
+            self.recipes.change_bundle(
+                path.absolute(), RequestedBy("configuration"), answer, configured=path.absolute()
+            )
         except Refused as refused:
             answer(refused, None)
 
@@ -182,25 +189,38 @@ class Station:
 
     @property
     def engine(self) -> Engine:
-        """The engine of the bundle in force."""
-        return self.bundles.current.engine
+        """The engine that inspects now, or did so last."""
+        return self.recipes.engine
 
-    def rebuild_engine(self) -> None:
-        """Leave the engine that hangs behind, with its current part, and use a new one. This may take minutes.
+    def uses(self, engine: Engine) -> bool:
+        """Return whether a bundle of this station uses an engine."""
+        return self.recipes.uses(engine)
+
+    def rebuild_engine(self, engine: Engine) -> None:
+        """Leave an engine that hangs behind, with its current part, and use a new one. This may take minutes.
 
         Raises:
             EngineError: No engine can be built.
             BundleError: The files of the bundle are missing or have changed.
         """
         self.state.degrade("the engine hangs, or fails at every part; it is built again")
-        self.bundles.rebuild()
+        self.recipes.rebuild(engine)
         self._inspector.abandon()
 
+    def choose_recipe(self, capture: Capture, request: FrameRequest) -> str | None:
+        """Return the recipe of a frame. `CameraListener` describes this and the next four methods."""
+        if self._requests.triggered and request.inspect:
+            return self.recipes.choose(capture.part_id, request.recipe)
+        # Clocks may be set, but not often between the picture and here.
+        age_s = max(0.0, (utc_now() - capture.captured_at).total_seconds())
+        in_force = self.recipes.in_force_at(time.monotonic() - age_s)
+        return self.recipes.choose(capture.part_id, in_force) if request.inspect else in_force
+
     def see(self, capture: Capture, live: bool) -> None:
-        """Examine a frame that has come. `CameraListener` describes this and the next three methods."""
+        """Examine a frame that has come."""
         self._statistics.count_failed(capture.missed)
-        loaded = self.bundles.current
-        loaded.watch.see(examine(capture.frame, loaded.measured), live=live)
+        if (loaded := self.recipes.bundle_of(capture.recipe)) is not None:
+            loaded.watch.see(examine(capture.frame, loaded.measured), live=live)
 
     def show(self, snapshots: Iterable[str], frame: Frame | None, problem: str = "") -> None:
         """Answer snapshots with a frame, or with the reason why there is none."""
@@ -227,7 +247,7 @@ class Station:
         self.stop()
         if self._trigger is not None:
             self._trigger.close()
-        self.bundles.close()
+        self.recipes.close()
         self._camera.close(timeout / 4)
         while self.ring.take() is not None:  # there was no time to inspect them
             self._statistics.count_failed()
@@ -242,7 +262,7 @@ class Station:
 
     @property
     def has_news(self) -> bool:
-        """Whether a warning about rejects, scores or pictures began or ended after the last published health."""
+        """Whether a warning about rejects, scores or pictures, or the recipe, has changed since the last health."""
         return self._health.has_news
 
     def publish_health(self) -> None:
@@ -265,7 +285,7 @@ class Station:
         if self.state.paused or self._requests.closed:
             return
         wait = self._station.policy == "every" and self._trigger_waits
-        if not self._requests.request_part(None, wait=wait) and not self._requests.closed:
+        if not self._requests.request_part(None, self.recipes.active, wait=wait) and not self._requests.closed:
             self._statistics.count_failed()
             self._alarms.let_pass()
 
@@ -279,8 +299,21 @@ class Station:
         """Number of frames and parts without a verdict since the start."""
         return self._statistics.frames(self.ring.dropped).dropped
 
+    def _follow(self, recipe: str | None, loaded: LoadedBundle) -> None:
+        self._shadows.of(recipe).follow(loaded)
+
+    def _tell_recipe(self) -> None:
+        self._recipe = self.recipes.active
+        self.state.repeat()
+
     def _status(self, state: State, reason: str | None = None) -> Status:
         sequence = self._outbox.sequence(self.name)
         return Status(
-            boot_id=self._box.boot_id, sequence=sequence, state=state, at=utc_now(), reason=reason, version=__version__
+            boot_id=self._box.boot_id,
+            sequence=sequence,
+            state=state,
+            at=utc_now(),
+            reason=reason,
+            recipe=self._recipe,
+            version=__version__,
         )

@@ -97,6 +97,7 @@ def test_a_verdict_is_what_the_contract_says() -> None:
         "score": 0.8,
         "threshold": 0.5,
         "bundle": {"name": "bottle-v3", "digest": "sha256:00"},
+        "recipe": None,
         "precision": "int8",
         "engine": "openvino",
         "latency_ms": 12.5,
