@@ -160,7 +160,8 @@ def running(work: Path, *, pattern: bool) -> Iterator[tuple[int, int]]:
             config = work / f"{program}.yaml"
             config.write_text(yaml.safe_dump(content))
             command = [sys.executable, "-m", "edge_inspect.edge.cli", program, "--config", str(config)]
-            started.append(subprocess.Popen(command))
+            with (work / f"{program}.log").open("wb") as log:
+                started.append(subprocess.Popen(command, stderr=log))
         try:
             yield port, modbus
         finally:
