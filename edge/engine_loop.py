@@ -87,7 +87,7 @@ class EngineLoop:
                     self._stop_stations()
                 if self._take_turns(mine):
                     self.ready.set()
-                elif ended:
+                elif self._stopping or (ended and not any(station.ring.waiting for station in self._stations)):
                     break
                 self.ready.wait()
         except BaseException as problem:

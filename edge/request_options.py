@@ -25,6 +25,7 @@ _VERBS = {
     "snapshot": "publish a picture of what the camera sees",
     "resend": "publish delivered verdicts and defects again",
     "bundle": "use another bundle",
+    "recipe": "inspect another product: use the bundle of another recipe",
     "shadow": "inspect but reject nothing, and collect scores for a threshold",
     "report": "send a page of the log, or of the index of evidence",
 }
@@ -74,6 +75,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="URL of the bundle's .zip; a station that has no bundle with the digest fetches it, if the URL lies under "
         "bundles.pull.prefixes of its configuration",
     )
+    made["recipe"].add_argument("name", metavar="NAME", help="name of a recipe in the station's configuration")
     made["shadow"].add_argument(
         "parts", type=int, metavar="PARTS", help="number of parts to collect; 0 ends shadow: reject parts again"
     )

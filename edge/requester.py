@@ -9,9 +9,10 @@ import time
 from pydantic import ValidationError
 
 from edge_inspect.edge.configuration.mqtt_settings import MqttSettings
-from edge_inspect.edge.contract.commands import AnyCommand, Reply, ReturnAddress
+from edge_inspect.edge.contract.commands import AnyCommand, ReturnAddress
 from edge_inspect.edge.contract.ids import uuid7
 from edge_inspect.edge.contract.messages import Status
+from edge_inspect.edge.contract.replies import Reply
 from edge_inspect.edge.contract.topics import Topics
 from edge_inspect.edge.errors import CheckFailed
 from edge_inspect.edge.mqtt.broker import Terms

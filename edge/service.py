@@ -193,7 +193,8 @@ class Service:
             same_keys = [key.id for key in trusted] == self._trusted  # the files may hold other keys now
             if not (same_keys and self._differs_in_bundles_alone(settings)):
                 for station in settings.stations:
-                    open_bundle(station.bundle, trusted)
+                    for path in station.bundles:
+                        open_bundle(path, trusted)
                     check_trigger(station.trigger)
                 log.info("the configuration has changed: the stations start anew with it")
                 return settings
@@ -201,7 +202,8 @@ class Service:
             log.error(NOT_TAKEN, error)
         else:
             for running, wanted in zip(self._stations, settings.stations, strict=True):
-                running.load_bundle(wanted.bundle)
+                if not wanted.recipes:
+                    running.load_bundle(wanted.bundle)
             self.settings = settings
         notify(READY=1)
         return None
@@ -222,10 +224,10 @@ class Service:
         hanging = station.engine
         with self._rebuilding:
             # Empty if the step for another station has already replaced this engine.
-            judging = [each for each in self._stations if each.engine is hanging]
+            judging = [each for each in self._stations if each.uses(hanging)]
             try:
                 for each in judging:
-                    each.rebuild_engine()
+                    each.rebuild_engine(hanging)
             except EdgeInspectError as error:
                 log.error("%s: the engine cannot be built again: %s", station.name, error)
                 return

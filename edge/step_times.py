@@ -16,7 +16,7 @@ import numpy as np
 
 from edge_inspect.edge.bundle.bundle import Bundle
 from edge_inspect.edge.cameras import Capture
-from edge_inspect.edge.configuration.settings import StationSettings
+from edge_inspect.edge.configuration.station_settings import StationSettings
 from edge_inspect.edge.contract.fields import utc_now
 from edge_inspect.edge.contract.topics import Topics
 from edge_inspect.edge.engines import Engine

@@ -10,17 +10,21 @@ from mosquitto import free_port, wait_until
 
 from edge_inspect.edge.configuration.file import trusted_keys
 from edge_inspect.edge.configuration.settings import Settings
-from edge_inspect.edge.contract.commands import BundleChange, Refused
+from edge_inspect.edge.contract.commands import Refused
 from edge_inspect.edge.contract.ids import uuid7
+from edge_inspect.edge.contract.replies import BundleChange
 from edge_inspect.edge.outbox import Outbox
 from edge_inspect.edge.station.box_resources import BoxResources, open_box_resources
-from edge_inspect.edge.station.bundles import RequestedBy, StationBundles
+from edge_inspect.edge.station.bundles import StationBundles
+from edge_inspect.edge.station.change_records import RequestedBy
 
 
 def make_settings(folder: Path, bundle: Path, *, names: str = "a", **more: Any) -> Settings:
     """Stations of one bundle; keys of a station and of the whole file may be given."""
-    keys = {"trigger", "precision", "policy", "camera", "queue", "pictures"}
+    keys = {"trigger", "precision", "policy", "camera", "queue", "pictures", "recipes", "recipe_memory_mb", "shadow"}
     station = {"camera": "folder:/x", "bundle": bundle, **{key: more.pop(key) for key in keys & more.keys()}}
+    if "recipes" in station:
+        del station["bundle"]
     return Settings(
         site="plant",
         line="line1",

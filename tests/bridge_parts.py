@@ -22,6 +22,9 @@ from edge_inspect.edge.bridge.registers import (
     FLAGS,
     NEWEST,
     PART_FIELDS,
+    RECIPE_ERRORS,
+    RECIPE_REQUESTED,
+    RECIPE_STATES,
     RING,
     SLOT,
     SLOTS,
@@ -30,9 +33,10 @@ from edge_inspect.edge.bridge.registers import (
 )
 from edge_inspect.edge.bridge.settings import BridgeSettings
 from edge_inspect.edge.bridge.station import BridgedStation, SavedStation
-from edge_inspect.edge.contract.commands import Reply, Resend, ReturnAddress, SequenceRange, parse_command
+from edge_inspect.edge.contract.commands import Resend, ReturnAddress, parse_command
 from edge_inspect.edge.contract.fields import utc_now
 from edge_inspect.edge.contract.messages import Defect, FrameSize, Region, Verdict
+from edge_inspect.edge.contract.replies import Reply, SequenceRange
 from edge_inspect.edge.contract.topics import Topics
 from edge_inspect.edge.mqtt.publisher import Publisher
 from edge_inspect.edge.outbox import Outbox, Outgoing
@@ -134,6 +138,11 @@ class Plc:
         registers = self._read(0, NEWEST + SLOT)
         return {**self._values(STATION_FIELDS, registers), **self._values(PART_FIELDS, registers[NEWEST:])}
 
+    def recipe(self) -> tuple[int, int, str, str]:
+        """The recipe that was asked for, the one in force, the state and the error."""
+        requested, active, state, error = self._read(RECIPE_REQUESTED, 4)
+        return requested, active, RECIPE_STATES[state], list(RECIPE_ERRORS)[error]
+
     def flags(self) -> set[str]:
         value = self.read()["flags"]
         return {name for at, name in enumerate(FLAGS) if value >> at & 1}
@@ -179,11 +188,13 @@ class Plc:
         }
 
 
-def settings(broker: int, folder: Path, stations: int = 1, **more: Any) -> BridgeSettings:
-    """The bridge's, for the stations a, b, c, ... of the tests' line."""
+def settings(broker: int, folder: Path, stations: int | list[Any] = 1, **more: Any) -> BridgeSettings:
+    """The bridge's, for the stations a, b, c, ... of the tests' line, or for those that are given."""
     modbus = {"port": free_port(), **more.pop("modbus", {})}
     fields = {
-        "stations": [{"site": "plant", "line": "line1", "station": "abcdefgh"[i]} for i in range(stations)],
+        "stations": stations
+        if isinstance(stations, list)
+        else [{"site": "plant", "line": "line1", "station": "abcdefgh"[i]} for i in range(stations)],
         "mqtt": {"host": "127.0.0.1", "port": broker, "backoff_cap_s": 0.2, **more.pop("mqtt", {})},
         "state": str(folder / "state.json"),
         **more,

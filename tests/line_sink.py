@@ -7,9 +7,10 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from edge_inspect.edge.contract.commands import Reply, ReturnAddress
+from edge_inspect.edge.contract.commands import ReturnAddress
 from edge_inspect.edge.contract.health import Health
 from edge_inspect.edge.contract.messages import Status
+from edge_inspect.edge.contract.replies import Reply
 from edge_inspect.edge.outbox import Kind
 from edge_inspect.edge.sinks.sink import SinkContext
 

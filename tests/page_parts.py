@@ -22,9 +22,10 @@ from paho.mqtt.enums import CallbackAPIVersion
 from service_process import Process
 from station_parts import health, status
 
-from edge_inspect.edge.contract.commands import Reply, parse_command
+from edge_inspect.edge.contract.commands import parse_command
 from edge_inspect.edge.contract.fields import utc_now
 from edge_inspect.edge.contract.messages import Message, Verdict
+from edge_inspect.edge.contract.replies import Reply
 from edge_inspect.edge.contract.topics import Topics
 
 PATIENCE = 30.0

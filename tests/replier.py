@@ -10,8 +10,8 @@ from typing import Any
 from mosquitto import Subscriber
 from page_parts import Station
 
-from edge_inspect.edge.contract.commands import Reply
 from edge_inspect.edge.contract.fields import utc_now
+from edge_inspect.edge.contract.replies import Reply
 
 
 class Replier:

@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 from mosquitto import Subscriber
 from station_parts import BUNDLE, TOPICS
 
-from edge_inspect.edge.contract.commands import Reply
 from edge_inspect.edge.contract.fields import utc_now
 from edge_inspect.edge.contract.ids import uuid7
 from edge_inspect.edge.contract.messages import Defect, FrameSize, Region, Verdict
+from edge_inspect.edge.contract.replies import Reply
 from edge_inspect.edge.mqtt.sparkplug.payload import Payload
 from edge_inspect.edge.outbox import Outbox, Outgoing
 

@@ -33,6 +33,8 @@ NOT_RUN = {
     "edge-inspect demo": "the same",
     "edge-inspect page-user": "asks for a password on a terminal; tests/edge/page/test_user_command.py has one",
     "edge-inspect command bundle bottle --digest": "needs a web server; tests/edge/station/test_bundle_pull.py has one",
+    "edge-inspect command recipe": "needs a station with recipes; tests/edge/station/test_recipe_change.py has one",
+    "edge-inspect command trigger": "needs a station with that trigger; the same test has one",
     "edge-inspect fleet rollout": "changes the bundles of many stations; tests/edge/fleet/test_rollout.py runs it",
     "edge-train products": "trains many products; tests/train/products/test_products.py runs it",
     "ray start": "starts servers that stay",

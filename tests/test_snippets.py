@@ -62,6 +62,8 @@ def whole(name: str) -> dict[str, Any]:
 def merged(base: Any, piece: Any) -> Any:
     """The base with what the piece has; the members of two lists are joined one by one."""
     if isinstance(base, dict) and isinstance(piece, dict):
+        if isinstance(piece.get("recipes"), list) and "camera" in base:  # they name the bundles of a station
+            base = {key: value for key, value in base.items() if key != "bundle"}
         return {**base, **{key: merged(base.get(key), value) for key, value in piece.items()}}
     if isinstance(base, list) and isinstance(piece, list) and all(isinstance(each, dict) for each in base):
         return [merged(base[i] if i < len(base) else None, each) for i, each in enumerate(piece)]

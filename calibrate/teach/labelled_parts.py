@@ -78,7 +78,11 @@ class LabelledParts(NamedTuple):
 
 
 def read_parts(
-    folder: Path, bits: int | None, station: str | None = None, since: datetime | None = None
+    folder: Path,
+    bits: int | None,
+    station: str | None = None,
+    since: datetime | None = None,
+    recipe: str | None = None,
 ) -> LabelledParts:
     """Return the labelled parts of a folder.
 
@@ -87,10 +91,11 @@ def read_parts(
         bits: See `read_image`.
         station: Only labels of this station, as site/line/station; `None`: labels of all stations.
         since: Only labels given since then; `None`: all labels.
+        recipe: Only labels of parts that this recipe of their station judged; `None`: of all parts.
 
     Raises:
         NoParts: No part in the folder is labelled good or defect.
-        UsageError: The folder is neither, or is no label store although a station or a time is given.
+        UsageError: The folder is neither, or is no label store although a station, a time or a recipe is given.
         LabelError: The store cannot be read.
     """
     if not folder.is_dir():
@@ -99,11 +104,13 @@ def read_parts(
             "good/ and defects/"
         )
     if (folder / STORE).is_file():
-        listed, unsure = _of_store(folder, station, since)
+        listed, unsure = _of_store(folder, station, since, recipe)
     elif station is not None:
         raise UsageError(f"--station {clean(station)}: {clean(folder)} is no label store; leave --station out")
     elif since is not None:
         raise UsageError(f"--since: {clean(folder)} is no label store, which alone knows times; leave --since out")
+    elif recipe is not None:
+        raise UsageError(f"--recipe {clean(recipe)}: {clean(folder)} is no label store; leave --recipe out")
     else:
         listed, unsure = _of_folders(folder), 0
     parts, broken = [], []
@@ -129,6 +136,7 @@ def read_parts(
     found = LabelledParts(kept_good, kept_defects, unsure, broken)
     if not found.all:
         where = "" if station is None else f" of {clean(station)}"
+        where += "" if recipe is None else f" of the recipe {clean(recipe)}"
         where += "" if since is None else f" since {since:%Y-%m-%d %H:%M} UTC"
         raise NoParts(
             f"--labels {clean(folder)}: holds no part{where} that is labelled good or defect and whose picture can be "
@@ -160,9 +168,13 @@ def _distinct(parts: Sequence[LabelledPart]) -> dict[str, LabelledPart]:
 _Listed = list[tuple[str, Literal["good", "defect"], Path, str]]
 
 
-def _of_store(folder: Path, station: str | None, since: datetime | None) -> tuple[_Listed, int]:
+def _of_store(folder: Path, station: str | None, since: datetime | None, recipe: str | None) -> tuple[_Listed, int]:
     with LabelStore(folder, read_only=True) as store:
-        labels = [label for label in store.current(station) if since is None or label.at >= since]
+        labels = [
+            label
+            for label in store.current(station)
+            if (since is None or label.at >= since) and recipe in (None, label.verdict.recipe)
+        ]
         pictures = store.pictures
     listed: _Listed = []
     for label in labels:

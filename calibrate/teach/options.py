@@ -84,6 +84,11 @@ def add_teaching_options(parser: argparse.ArgumentParser, further: Mapping[str, 
     parser.add_argument(
         "--station", metavar="SITE/LINE/STATION", help="only labels of this station (default: of all in the folder)"
     )
+    parser.add_argument(
+        "--recipe",
+        metavar="NAME",
+        help="only labels of parts that this recipe of the station judged (default: of all parts)",
+    )
     parser.add_argument("--out", type=Path, required=True, metavar="NEXT", help="folder to create")
     parser.add_argument(
         "--what",
@@ -117,7 +122,7 @@ def _teach(arguments: argparse.Namespace) -> None:
     _check(arguments)
     key = key_of(arguments)
     parent = open_bundle(arguments.bundle)
-    parts = read_parts(arguments.labels, parent.fit.bits, arguments.station)
+    parts = read_parts(arguments.labels, parent.fit.bits, arguments.station, recipe=arguments.recipe)
     say(f"{len(parts.good)} parts labelled good, {len(parts.defects)} labelled defect, {parts.unsure} unsure")
     if arguments.what == "student":
         from edge_inspect.calibrate.teach.student import Retraining, teach_student

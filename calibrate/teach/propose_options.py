@@ -88,7 +88,7 @@ def _propose(arguments: argparse.Namespace) -> None:
 
     check_propose(arguments)
     parent = open_bundle(arguments.bundle)
-    everything = read_parts(arguments.labels, parent.fit.bits, arguments.station)
+    everything = read_parts(arguments.labels, parent.fit.bits, arguments.station, recipe=arguments.recipe)
     say(f"{len(everything.good)} parts labelled good and {len(everything.defects)} labelled defect judge the bundles")
     proposal = propose(parent, everything.all, arguments.out, lambda folder: _next(arguments, parent, folder))
     write_json(proposal.as_dict(), arguments.json)
@@ -111,6 +111,6 @@ def _next(arguments: argparse.Namespace, parent: Bundle, folder: Path) -> Bundle
     from edge_inspect.calibrate.teach.labelled_parts import read_parts
     from edge_inspect.calibrate.teach.next_bundle import teach
 
-    learned = read_parts(arguments.labels, parent.fit.bits, arguments.station, arguments.since)
+    learned = read_parts(arguments.labels, parent.fit.bits, arguments.station, arguments.since, arguments.recipe)
     options = {"what": arguments.what, "prototypes": arguments.prototypes, "key": key_of(arguments)}
     return teach(parent, learned, folder, say=say, **options).bundle

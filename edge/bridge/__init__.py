@@ -6,6 +6,7 @@ subscriber.py         its connection to the broker
 received_messages.py  the fields that it reads of the stations' messages
 reorder_buffer.py     puts parts in order, drops repeats, notices gaps and a count that starts again at 1
 intervals.py          a set of sequence numbers, stored as intervals
+recipe_handshake.py   the change-over to another recipe that the PLC asks for
 resend_requests.py    asks the station to send missing parts again
 plc_parts.py          the parts as the PLC sees them: counters and the last 16 parts
 registers.py          the register map

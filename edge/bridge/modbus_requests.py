@@ -1,8 +1,8 @@
 """Answers to Modbus requests.
 
-Functions 3 and 4 read the same registers, functions 6 and 16 write the register `acknowledged`, and every other
-function is refused. The checks, their order and their exceptions follow the MODBUS Application Protocol Specification
-V1.1b3, sections 6 and 7.
+Functions 3 and 4 read the same registers, functions 6 and 16 write the registers `acknowledged` and `recipe_requested`,
+one at a time, and every other function is refused. The checks, their order and their exceptions follow the MODBUS
+Application Protocol Specification V1.1b3, sections 6 and 7.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import struct
 import time
 from collections.abc import Sequence
 
-from edge_inspect.edge.bridge.registers import ACKNOWLEDGED, BLOCK
+from edge_inspect.edge.bridge.registers import ACKNOWLEDGED, BLOCK, RECIPE_REQUESTED
 from edge_inspect.edge.bridge.station import BridgedStation
 
 log = logging.getLogger(__name__)
@@ -69,7 +69,7 @@ class ModbusRequests:
         return struct.pack(f">BB{count}H", request[0], 2 * count, *found[at : at + count])
 
     def _write_one(self, request: bytes) -> bytes:
-        self._acknowledge(*_unpack(">xHH", request))
+        self._write(*_unpack(">xHH", request))
         return request
 
     def _write_several(self, request: bytes) -> bytes:
@@ -78,16 +78,17 @@ class ModbusRequests:
         if not 1 <= count <= _MOST_WRITTEN or not size == len(data) == 2 * count:
             raise _Refusal(ILLEGAL_VALUE)
         if count > 1:
-            # `acknowledged` is the only register that can be written.
+            # The two registers that can be written are not neighbours.
             raise _Refusal(ILLEGAL_ADDRESS)
-        self._acknowledge(address, int.from_bytes(data, "big"))
+        self._write(address, int.from_bytes(data, "big"))
         return head[:5]
 
-    def _acknowledge(self, address: int, value: int) -> None:
+    def _write(self, address: int, value: int) -> None:
         number, offset = divmod(address, BLOCK)
-        if offset != ACKNOWLEDGED or number >= len(self._stations):
+        if offset not in (ACKNOWLEDGED, RECIPE_REQUESTED) or number >= len(self._stations):
             raise _Refusal(ILLEGAL_ADDRESS)
-        if not self._stations[number].acknowledge(value):
+        station = self._stations[number]
+        if not (station.acknowledge if offset == ACKNOWLEDGED else station.request_recipe)(value):
             raise _Refusal(ILLEGAL_VALUE)
 
 

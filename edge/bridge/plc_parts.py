@@ -28,6 +28,7 @@ class PlcPart(BaseModel):
     score: float
     threshold: float
     decided: float
+    recipe: int = 0
     part_id: str
 
     def values(self) -> Values:
@@ -51,6 +52,7 @@ class PlcPart(BaseModel):
             "threshold": self.threshold,
             "decided": decided,
             "decided_ms": decided_ms,
+            "recipe": self.recipe,
             "part_id": self.part_id,
         }
 
@@ -78,11 +80,15 @@ class PlcParts:
         tally: State when the bridge ended.
         classes: Classes of defects; a part gets the first one whose conditions it meets.
         acknowledge: Whether the PLC acknowledges parts.
+        recipes: Names of the recipes; the first one has the number 1.
     """
 
-    def __init__(self, tally: Tally, classes: Sequence[DefectClass], *, acknowledge: bool) -> None:
+    def __init__(
+        self, tally: Tally, classes: Sequence[DefectClass], *, acknowledge: bool, recipes: Sequence[str] = ()
+    ) -> None:
         self.tally = tally
         self._classes, self._acknowledge = classes, acknowledge
+        self._recipes = {name: number for number, name in enumerate(recipes, start=1)}
         self._waiting = deque(tally.waiting)
         if not acknowledge:
             self._fill_ring()
@@ -111,6 +117,7 @@ class PlcParts:
                 score=part.score,
                 threshold=part.threshold,
                 decided=part.decided_at.timestamp(),
+                recipe=self._recipes.get(part.recipe or "", 0),
                 part_id=part.part_id or "",
             )
         )

@@ -32,6 +32,7 @@ class ReceivedPart(ReceivedFields):
     decided_at: Time
     ok: bool
     shadow: bool = False
+    recipe: str | None = None
     score: float
     threshold: float
     reason: str | None = None
@@ -59,6 +60,13 @@ class ReceivedRejects(ReceivedFields):
     share: float = Field(ge=0, le=1)
 
 
+class ReceivedRecipe(ReceivedFields):
+    """The recipe in a health message."""
+
+    active: str
+    state: str
+
+
 class StatusOrHealth(ReceivedFields):
     """A status or health message. It shows that a station is alive, and the sequence number of its newest part."""
 
@@ -68,6 +76,7 @@ class StatusOrHealth(ReceivedFields):
     warnings: tuple[str, ...] | None = Field(default=None, description="only in health")
     cause: str | None = Field(default=None, description="only in health")
     rejects: ReceivedRejects | None = Field(default=None, description="only in health")
+    recipe: str | ReceivedRecipe | None = Field(default=None, description="in a status only the recipe's name")
 
 
 class ResentParts(ReceivedFields):
@@ -75,6 +84,12 @@ class ResentParts(ReceivedFields):
 
     first: int
     last: int
+
+
+class ReceivedRecipeChange(ReceivedFields):
+    """The recipe in force after a change-over."""
+
+    after: str
 
 
 class ReceivedReply(ReceivedFields):
@@ -85,3 +100,4 @@ class ReceivedReply(ReceivedFields):
     refusal: str | None = None
     reason: str | None = None
     resend: ResentParts | None = None
+    recipe: ReceivedRecipeChange | None = None

@@ -22,7 +22,8 @@ SLOT = 32
 RING = 16
 """Number of slots, and so of the last parts that can be read."""
 CLASSES = 8
-ACKNOWLEDGED = 22
+ACKNOWLEDGED, RECIPE_REQUESTED = 22, 74
+"""The registers that a PLC can write."""
 
 Kind = Literal["u16", "u32", "f32", "text"]
 _FORMATS = {"u16": ">H", "u32": ">I", "f32": ">f"}
@@ -69,6 +70,15 @@ WARNINGS = {
     "throttled": "the box runs slower because of heat or overcurrent",
 }
 CAUSES = ("none", "light", "focus", "position", "parts")
+RECIPE_STATES = ("none", "active", "changing", "failed")
+RECIPE_ERRORS = {
+    "none": "the last request was carried out, or none was made",
+    "impossible": "the station has no such recipe, or its bundle cannot be used; the station's log says why",
+    "not_allowed": "the station's `commands.allow` does not name `recipe`",
+    "busy": "the station was changing to another recipe all the time",
+    "no_answer": "the station or the broker cannot be reached, or no answer came for 30 s",
+    "other": "the station refused for another reason, which the bridge's log says; its clock may be wrong",
+}
 RESULTS = {"accept": 1, "reject": 2}
 PART_FLAGS = {
     "late": "a part with a higher `sequence` was shown earlier: count this part, but it is too late for an ejector",
@@ -118,6 +128,20 @@ STATION_FIELDS = (
         "cause", 72, "u16", "likely cause of a warning about rejects, scores or changed pictures, see `cause` below"
     ),
     RegisterField("rejecting", 73, "u16", "share of rejected parts among about the last 200, in thousandths"),
+    RegisterField(
+        "recipe_requested",
+        RECIPE_REQUESTED,
+        "u16",
+        "written by the PLC: number of the recipe that it wants; every write is a request; 0: none was made",
+    ),
+    RegisterField(
+        "recipe_active",
+        75,
+        "u16",
+        "number of the recipe in force; 0: unknown, or not one of the bridge's `recipes`",
+    ),
+    RegisterField("recipe_state", 76, "u16", "state of the change-over, see `recipe_state` below"),
+    RegisterField("recipe_error", 77, "u16", "why the last request failed, see `recipe_error` below"),
 )
 PART_FIELDS = (
     RegisterField(
@@ -132,6 +156,7 @@ PART_FIELDS = (
     RegisterField("threshold", 10, "f32", "the part is rejected if its score is above this"),
     RegisterField("decided", 12, "u32", "time of the decision: whole seconds since 1970, UTC"),
     RegisterField("decided_ms", 14, "u16", "time of the decision: milliseconds within the second"),
+    RegisterField("recipe", 15, "u16", "number of the recipe that judged the part; 0: none, or not one of `recipes`"),
     RegisterField(
         "part_id", 16, "text", "UTF-8, two bytes per register, the first one in the high byte, filled with zeros"
     ),

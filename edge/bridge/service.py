@@ -34,7 +34,8 @@ def run(settings: BridgeSettings) -> None:
     stations = {}
     for name in settings.stations:
         topics = Topics(name.site, name.line, name.station)
-        stations[topics.prefix] = BridgedStation(topics, settings, state_file.station(topics.prefix), state_file.starts)
+        saved = state_file.station(topics.prefix)
+        stations[topics.prefix] = BridgedStation(topics, settings, saved, state_file.starts, name.recipes)
 
     def save() -> None:
         state_file.save({prefix: station.saved() for prefix, station in stations.items()})

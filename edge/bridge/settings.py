@@ -20,6 +20,19 @@ class StationName(Section):
     site: Level
     line: Level
     station: Level
+    recipes: tuple[Level, ...] = Field(
+        default=(),
+        max_length=100,
+        description="names of the station's recipes, as in its own configuration; the PLC gets and asks for the first "
+        "as number 1; default: none, and the PLC cannot change the recipe",
+    )
+
+    @field_validator("recipes")
+    @classmethod
+    def _recipes_differ(cls, recipes: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(recipes)) < len(recipes):
+            raise ValueError("a recipe is named twice; name each once, because it has one number")
+        return recipes
 
 
 class DefectClass(Section):
@@ -70,7 +83,7 @@ class DefectClass(Section):
 
 
 class ModbusSettings(Section):
-    """The Modbus server. Modbus has no passwords: everyone who can connect to the port can read and acknowledge."""
+    """The Modbus server. Modbus has no passwords: everyone who can connect to the port may use it."""
 
     host: Host = Field(default="127.0.0.1", description="address to listen on: the box's address in the PLC's network")
     port: int = Field(
@@ -135,6 +148,6 @@ class BridgeSettings(Section):
     @field_validator("stations")
     @classmethod
     def _stations_differ(cls, stations: list[StationName]) -> list[StationName]:
-        if len(set(stations)) < len(stations):
+        if len({(each.site, each.line, each.station) for each in stations}) < len(stations):
             raise ValueError("a station is named twice; name each station once, because it has one block of registers")
         return stations

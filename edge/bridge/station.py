@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable, Sequence
 
 from pydantic import BaseModel
 
 from edge_inspect.edge.bridge.plc_parts import PlcParts, Tally
 from edge_inspect.edge.bridge.received_messages import ReceivedPart, ReceivedReply, StatusOrHealth
+from edge_inspect.edge.bridge.recipe_handshake import RecipeHandshake
 from edge_inspect.edge.bridge.registers import (
     BLOCK,
     CAUSES,
@@ -58,9 +60,15 @@ class BridgedStation:
         settings: The whole configuration of the bridge.
         saved: State of the station when the bridge ended.
         starts: Number of times that the bridge has started.
+        recipes: Names of the station's recipes; the first one has the number 1.
+
+    Attributes:
+        wake: Called when there is something to send; the connection to the broker sets it.
     """
 
-    def __init__(self, topics: Topics, settings: BridgeSettings, saved: SavedStation, starts: int) -> None:
+    def __init__(
+        self, topics: Topics, settings: BridgeSettings, saved: SavedStation, starts: int, recipes: Sequence[str] = ()
+    ) -> None:
         self.topics = topics
         self._name = f"{topics.site}/{topics.line}/{topics.station}"
         self._low_first = settings.modbus.word_order == "low_first"
@@ -69,7 +77,11 @@ class BridgedStation:
         self._starts = starts
         self._buffer = ReorderBuffer(saved.position, settings.hold_s)
         self._resend_requests = ResendRequests(self._name, self._buffer)
-        self._plc_parts = PlcParts(saved.tally, settings.defect_classes, acknowledge=self._acknowledges)
+        self._plc_parts = PlcParts(
+            saved.tally, settings.defect_classes, acknowledge=self._acknowledges, recipes=recipes
+        )
+        self._recipe = RecipeHandshake(self._name, recipes)
+        self.wake: Callable[[], None] = lambda: None
         self._lock = threading.Lock()
         self._connected = False
         self._state = "unknown"
@@ -116,8 +128,10 @@ class BridgedStation:
                 self._show(self._buffer.take(message, now))
             elif isinstance(message, ReceivedReply):
                 self._resend_requests.answer(message, now)
+                self._recipe.answer(message, now)
             else:
                 self._take_status_or_health(message, retained=retained)
+                self._recipe.take(message, now)
             # Neither shows that the station is alive: the broker publishes the last will, and a retained message may be
             # old.
             if not retained and self._state != "offline":
@@ -128,11 +142,12 @@ class BridgedStation:
         """Show the parts that have waited long enough to the PLC; call this every few milliseconds."""
         with self._lock:
             self._show(self._buffer.release(now))
+            self._recipe.watch(now, reachable=self._reachable)
 
     def ask(self, now: float) -> bytes | None:
-        """Return the next command `resend` for the station; `None` if there is nothing to send."""
+        """Return the next command `recipe` or `resend` for the station; `None` if there is nothing to send."""
         with self._lock:
-            return self._resend_requests.ask(now) if self._connected and self._state != "offline" else None
+            return (self._recipe.ask(now) or self._resend_requests.ask(now)) if self._reachable else None
 
     def beat(self) -> None:
         """Increase the heartbeat by one."""
@@ -153,6 +168,17 @@ class BridgedStation:
         with self._lock:
             return self._acknowledges and self._plc_parts.acknowledge(low_half)
 
+    def request_recipe(self, number: int) -> bool:
+        """Take the number that the PLC has written to `recipe_requested`.
+
+        Returns:
+            False: there is no recipe of this number.
+        """
+        with self._lock:
+            taken = self._recipe.request(number)
+        self.wake()
+        return taken
+
     def registers(self, now: float) -> list[int]:
         """Return the registers of the station's block as they are at `now`, in seconds of the monotonic clock."""
         with self._lock:
@@ -166,6 +192,10 @@ class BridgedStation:
             block[NEWEST : NEWEST + SLOT] = self._slots[newest : newest + SLOT]
             block[SLOTS : SLOTS + RING * SLOT] = self._slots
             return block
+
+    @property
+    def _reachable(self) -> bool:
+        return self._connected and self._state != "offline"
 
     def _values(self, now: float) -> Values:
         buffer, tally = self._buffer, self._plc_parts.tally
@@ -203,6 +233,7 @@ class BridgedStation:
             "overruns": tally.overruns,
             "acknowledged": tally.acknowledged,
             **self._health_values(),
+            **self._recipe.values(),
             **{f"class_{number}": count for number, count in enumerate(tally.classes)},
         }
 

@@ -1,7 +1,8 @@
-"""The bridge's connection to the broker: it receives the stations' messages and sends commands for missing parts."""
+"""The bridge's connection to the broker: it receives the stations' messages and sends them commands."""
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import logging
 import socket
@@ -45,6 +46,10 @@ class BridgeSubscriber:
         self._reconnection = Reconnection(settings, log, "The stale bits are set")
         self._closing = threading.Event()
         self._wake_in, self._wake_out = socket.socketpair()
+        self._wake_in.setblocking(False)
+        self._wake_out.setblocking(False)
+        for station in stations:
+            station.wake = self._wake
         self._thread = threading.Thread(target=self._run, name="mqtt", daemon=True)
         self._thread.start()
 
@@ -54,6 +59,11 @@ class BridgeSubscriber:
         self._wake_in.close()
         self._thread.join(2 * self._settings.connect_timeout_s)
         self._wake_out.close()
+
+    def _wake(self) -> None:
+        # If the socket is full, the thread wakes anyway; if it is closed, the bridge is ending.
+        with contextlib.suppress(OSError):
+            self._wake_in.send(b"\0")
 
     def _run(self) -> None:
         while not self._closing.is_set():
@@ -79,6 +89,8 @@ class BridgeSubscriber:
                 if (command := station.ask(time.monotonic())) is not None:
                     session.send_command(station.topics.command, command)
             session.turn(self._wake_out, _TURN_S)
+            with contextlib.suppress(BlockingIOError):
+                self._wake_out.recv(4096)
         return True
 
 

@@ -58,12 +58,14 @@ class Capture:
         frame: The picture.
         captured_at: Time at which it was taken, aware and in UTC, as close to the exposure as the source can tell.
         part_id: Id of the part that the frame shows, if the source knows it.
+        recipe: Name of the station's recipe by which the part is judged; a source does not know it.
         missed: Number of frames between the one read before and this one that the source lost or nobody read.
     """
 
     frame: Frame
     captured_at: datetime
     part_id: str | None = None
+    recipe: str | None = None
     missed: int = 0
 
 

@@ -180,12 +180,14 @@ def check_settings(path: Path, settings: Settings) -> list[str]:
     except ConfigurationError as error:
         mistakes += str(error).splitlines()
     for i, station in enumerate(settings.stations):
-        try:
-            bundle = open_bundle(station.bundle, trusted)
-            if station.precision is not None:
-                bundle.model(station.precision)
-        except BundleError as error:
-            mistakes.append(f"stations.{i}.bundle: {error}")
+        for n, place in enumerate(station.bundles):
+            try:
+                bundle = open_bundle(place, trusted)
+                if station.precision is not None:
+                    bundle.model(station.precision)
+            except BundleError as error:
+                key = f"recipes.{n}.bundle" if station.recipes else "bundle"
+                mistakes.append(f"stations.{i}.{key}: {error}")
         try:
             open_camera(station.camera).close()
         except CameraError as error:

@@ -7,20 +7,17 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from edge_inspect.edge.cameras.opening import check_uri, parse_uri
+from edge_inspect.edge.cameras.opening import parse_uri
 from edge_inspect.edge.cameras.registry import CAMERAS
 from edge_inspect.edge.configuration.mqtt_settings import MqttSettings
 from edge_inspect.edge.configuration.outbox_settings import MOST_BYTES, OutboxSettings
-from edge_inspect.edge.configuration.picture_settings import PictureSettings
 from edge_inspect.edge.configuration.pull_settings import PullSettings
 from edge_inspect.edge.configuration.section import Level, Section
+from edge_inspect.edge.configuration.station_settings import StationSettings
 from edge_inspect.edge.contract.commands import Verb
-from edge_inspect.edge.contract.fields import Precision
 from edge_inspect.edge.engines.name import EngineName
 from edge_inspect.edge.engines.registry import DEFAULT, ENGINES
-from edge_inspect.edge.errors import CameraError, TriggerError
 from edge_inspect.edge.sinks import SINKS, split_sink
-from edge_inspect.edge.triggers import TRIGGERS, parse_trigger
 
 
 class CommandSettings(Section):
@@ -150,106 +147,6 @@ class EvidenceSettings(Section):
     queue: int = Field(
         default=8, ge=1, le=256, description="number of frames that may wait for the disk; further frames are not saved"
     )
-
-
-class ShadowSettings(Section):
-    """The shadow: a station with a new bundle rejects nothing until it has collected the scores of its parts."""
-
-    parts: int = Field(
-        ge=1, le=1_000_000, description="number of parts that are inspected in shadow before any part is rejected"
-    )
-    frames: int = Field(
-        default=200,
-        ge=0,
-        le=100_000,
-        description="number of frames, spread evenly over these parts, that are saved if evidence is configured",
-    )
-
-
-class StationSettings(Section):
-    """A station: one camera, and the bundle that inspects its frames."""
-
-    name: Level = Field(description="name of the station, and the last level of its topics")
-    camera: str = Field(
-        description=f"URI of the camera: {', '.join(f'{scheme}:' for scheme in CAMERAS)}; "
-        "docs/cameras.md has the options"
-    )
-    bundle: Path = Field(description="bundle of the product, a folder or a .zip")
-    precision: Precision | None = Field(
-        default=None, description="precision in which the network runs; default: as engine.precision says"
-    )
-    policy: Literal["latest", "every"] = Field(
-        default="latest",
-        description="what happens when frames come faster than they are inspected; latest: the oldest waiting frame is "
-        "dropped and counted; every: no frame is dropped, camera and trigger wait",
-    )
-    trigger: str = Field(
-        default=TRIGGERS[0].form,
-        description=f"when a frame is taken: {'; '.join(f'{kind.form}: {kind.about}' for kind in TRIGGERS)}; "
-        "docs/cameras.md has the options",
-    )
-    queue: int = Field(
-        default=4, ge=1, le=256, description="number of frames that may wait for the engine, and of waiting triggers"
-    )
-    mm_per_px: float | None = Field(
-        default=None, ge=1e-6, le=1e6, description="size of a pixel of the frame on the part, in mm; adds areas in mm²"
-    )
-    min_region_px: float | None = Field(
-        default=None,
-        gt=0,
-        le=1e12,
-        description="regions of a rejected part with a smaller area than this are not listed, in pixels of the frame",
-    )
-    min_region_mm2: float | None = Field(
-        default=None, gt=0, le=1e12, description="as min_region_px, but in mm²; needs mm_per_px"
-    )
-    defect_share: float = Field(
-        default=0.02,
-        ge=0,
-        le=0.5,
-        description="share of bad parts that is normal on this line; more rejects than that raise a warning",
-    )
-    shadow: ShadowSettings | None = Field(
-        default=None,
-        description="begin with a new bundle in shadow: inspect, reject nothing, collect scores; default: no shadow",
-    )
-    pictures: PictureSettings | None = Field(
-        default=None,
-        description="publish pictures of rejected parts, and of a share of the others, with their anomaly maps; "
-        "default: none are published",
-    )
-
-    @property
-    def min_area_px(self) -> float:
-        """Area in pixels of the frame below which a region is not listed."""
-        scale = self.mm_per_px or 1.0
-        return max(self.min_region_px or 0.0, (self.min_region_mm2 or 0.0) / scale**2)
-
-    @model_validator(mode="after")
-    def _square_millimetres_need_a_scale(self) -> StationSettings:
-        if self.min_region_mm2 is not None and self.mm_per_px is None:
-            raise ValueError(
-                "'min_region_mm2' needs the size of a pixel; give 'mm_per_px' too, or 'min_region_px' instead"
-            )
-        return self
-
-    @field_validator("camera")
-    @classmethod
-    def _camera_is_known(cls, uri: str) -> str:
-        try:
-            check_uri(uri)
-        except CameraError as error:
-            raise ValueError(str(error)) from error
-        return uri
-
-    @field_validator("trigger")
-    @classmethod
-    def _trigger_is_known(cls, text: str) -> str:
-        try:
-            parse_trigger(text)
-        except TriggerError as error:
-            raise ValueError(str(error)) from error
-        return text
 
 
 class Settings(Section):

@@ -5,7 +5,8 @@ ids.py                UUIDs that sort by time
 topics.py             the topics of a station
 messages.py           verdict, defect, status, label
 health.py             health and its parts
-commands.py           the commands that a station obeys, and their replies
+commands.py           the commands that a station obeys
+replies.py            the reply to every command
 reports.py            pages of a station's log and of its index of evidence
 received_messages.py  reads messages of stations, which anybody may have written
 command_mistakes.py   what is wrong with a command, in a sentence with its remedy

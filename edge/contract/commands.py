@@ -1,4 +1,4 @@
-"""The commands of the MQTT contract, version 1, and the reply that every one of them gets.
+"""The commands of the MQTT contract, version 1. edge/contract/replies.py has the reply that every one of them gets.
 
     Trigger       take a frame of a part now
     Pause         stop taking frames
@@ -7,9 +7,9 @@
     Snapshot      publish a picture of what the camera sees
     Resend        publish again the messages that a subscriber has missed
     ChangeBundle  use another bundle, or the previous one again
+    ChangeRecipe  inspect another product: use the bundle of another recipe
     GoShadow      reject nothing while scores are collected, or end that
     Report        send a page of the log, or of the index of evidence
-    Reply         the answer to a command
 
 A command is one JSON object on the station's topic `command`, not retained, with a new id. The broker's access list and
 edge/station/command_admission.py decide whether it may be carried out.
@@ -34,16 +34,14 @@ from pydantic import (
 )
 
 from edge_inspect.edge.contract.command_mistakes import explain
-from edge_inspect.edge.contract.fields import CONTRACT_VERSION, ContractModel, Reason, Time
-from edge_inspect.edge.contract.health import ShadowHealth
+from edge_inspect.edge.contract.fields import CONTRACT_VERSION, ContractModel
 from edge_inspect.edge.contract.ids import UUID7_PATTERN_READ
-from edge_inspect.edge.contract.messages import BundleReference, Message
-from edge_inspect.edge.contract.reports import Cursor, EvidencePage, Kind, LogPage
+from edge_inspect.edge.contract.reports import Cursor, Kind
 
 LARGEST_COMMAND = 4096
 """Largest size of a command, in bytes. No command needs half of it."""
 
-Verb = Literal["trigger", "pause", "resume", "threshold", "snapshot", "resend", "bundle", "shadow", "report"]
+Verb = Literal["trigger", "pause", "resume", "threshold", "snapshot", "resend", "bundle", "recipe", "shadow", "report"]
 VERBS: tuple[Verb, ...] = get_args(Verb)
 Refusal = Literal["malformed", "oversized", "unauthorised", "expired", "replayed", "busy", "impossible"]
 """Kinds of refusal. `busy`: send the command again later; `impossible`: change what the reason names first."""
@@ -103,7 +101,10 @@ class Resume(Command):
 
 
 class SetThreshold(Command):
-    """Use another threshold. The change is recorded. It survives restarts, and ends when the bundle is changed."""
+    """Use another threshold. The change is recorded. It survives restarts, and ends when the bundle is changed.
+
+    In a station with recipes it belongs to the recipe in force.
+    """
 
     command: Literal["threshold"]
     value: float | None = Field(
@@ -137,7 +138,8 @@ class Resend(Command):
 class ChangeBundle(Command):
     """Use another bundle, from one part to the next. The reply comes when the new bundle is in use, or failed to load.
 
-    The choice survives restarts, until the configuration names another bundle.
+    The choice survives restarts, until the configuration names another bundle. In a station with recipes, this is the
+    bundle of the recipe in force.
 
     With `digest`, that digest decides which bundle is used, whatever its file is called. A station that has no such
     bundle fetches it from `url`, which must lie under one of `bundles.pull.prefixes` of its configuration. A fetched
@@ -173,6 +175,20 @@ class ChangeBundle(Command):
         return self
 
 
+class ChangeRecipe(Command):
+    """Inspect another product: parts from now on are judged by the bundle of this recipe. The choice survives restarts.
+
+    Parts that were triggered or taken before are still judged by the recipe before. The reply comes when the new recipe
+    is in force. If its bundle is open, that is at once. Otherwise the bundle is opened first, and the recipe before
+    stays in force until then, or for good if the bundle cannot be used.
+    """
+
+    command: Literal["recipe"]
+    name: str = Field(
+        min_length=1, max_length=64, description="name of a recipe in the station's configuration (`recipes`)"
+    )
+
+
 class GoShadow(Command):
     """Inspect and publish, but reject nothing, until the scores of `parts` parts are collected (shadow).
 
@@ -199,63 +215,11 @@ class Report(Command):
     )
 
 
-AnyCommand = Trigger | Pause | Resume | SetThreshold | Snapshot | Resend | ChangeBundle | GoShadow | Report
+AnyCommand = (
+    Trigger | Pause | Resume | SetThreshold | Snapshot | Resend | ChangeBundle | ChangeRecipe | GoShadow | Report
+)
 MODELS: dict[str, type[Command]] = {get_args(m.model_fields["command"].annotation)[0]: m for m in get_args(AnyCommand)}
 COMMANDS: TypeAdapter[AnyCommand] = TypeAdapter(Annotated[AnyCommand, Field(discriminator="command")])
-
-
-class ThresholdChange(ContractModel):
-    """The threshold before and after a change."""
-
-    before: float
-    after: float
-    bundle: float = Field(description="threshold that the bundle contains")
-
-
-class BundleChange(ContractModel):
-    """The bundle in use before and after a change."""
-
-    before: BundleReference
-    after: BundleReference
-
-
-class SequenceRange(ContractModel):
-    """The parts that are published again."""
-
-    first: PartSequence = Field(
-        description="sequence number of the first part; above `from_sequence` if the history begins later"
-    )
-    last: PartSequence = Field(description="sequence number of the last part")
-
-
-class Reply(Message):
-    """The answer to a command."""
-
-    command_id: CommandId | None = Field(
-        description="`id` of the command that is answered, as it was sent; null if the command had no readable id"
-    )
-    command: Verb | None = Field(description="the command that is answered; null if it could not be read")
-    at: Time = Field(description="time of the reply")
-    done: bool = Field(
-        description="true: the command was carried out; for a trigger: it was accepted, and the verdict follows"
-    )
-    refusal: Refusal | None = Field(
-        default=None, description="why the command was refused, in one word; null if it was carried out"
-    )
-    reason: Reason | None = Field(default=None, description="why the command was refused, and what to do about it")
-    threshold: ThresholdChange | None = Field(default=None, description="answer to `threshold`: the change")
-    resend: SequenceRange | None = Field(
-        default=None, description="answer to `resend`: the parts that are published again"
-    )
-    image: str | None = Field(default=None, description="answer to `snapshot`: topic of the picture")
-    bundle: BundleChange | None = Field(default=None, description="answer to `bundle`: the change")
-    shadow: ShadowHealth | None = Field(
-        default=None, description="answer to `shadow`: progress of the collection; null if parts are rejected again"
-    )
-    log: LogPage | None = Field(default=None, description="answer to `report` with `what: log`: a page of the log")
-    evidence: EvidencePage | None = Field(
-        default=None, description="answer to `report` with `what: evidence`: a page of the index of evidence"
-    )
 
 
 class Refused(Exception):

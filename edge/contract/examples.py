@@ -8,18 +8,15 @@ from typing import Any
 from pydantic import BaseModel
 
 from edge_inspect.edge.contract.commands import (
-    BundleChange,
     ChangeBundle,
+    ChangeRecipe,
     GoShadow,
     Pause,
-    Reply,
     Report,
     Resend,
     Resume,
-    SequenceRange,
     SetThreshold,
     Snapshot,
-    ThresholdChange,
     Trigger,
 )
 from edge_inspect.edge.contract.health import (
@@ -34,6 +31,7 @@ from edge_inspect.edge.contract.health import (
     PictureChangeHealth,
     PictureHealth,
     PublishedPictures,
+    RecipeHealth,
     RefusalCounts,
     RejectHealth,
     ShadowHealth,
@@ -48,6 +46,7 @@ from edge_inspect.edge.contract.messages import (
     Status,
     Verdict,
 )
+from edge_inspect.edge.contract.replies import BundleChange, RecipeChange, Reply, SequenceRange, ThresholdChange
 from edge_inspect.edge.contract.reports import EvidencePage, EvidenceRow, LogLine, LogPage
 
 
@@ -67,6 +66,7 @@ def examples() -> dict[str, list[BaseModel]]:
         score=0.8125,
         threshold=0.51,
         bundle=bundle,
+        recipe="bottle",
         precision="int8",
         engine="openvino",
         latency_ms=43.25,
@@ -89,6 +89,7 @@ def examples() -> dict[str, list[BaseModel]]:
         precision="int8",
         precision_reason="int8 takes 4.1 ms a frame on this box; bf16 takes 6.4 ms; fp32 takes 11.9 ms",
         bundle=bundle,
+        recipe=RecipeHealth(requested="jar", active="bottle", state="changing", names=("bottle", "jar")),
         threshold=0.51,
         stages={
             "camera": StageHealth(state="working", seconds=0.03, progress=4712),
@@ -118,7 +119,7 @@ def examples() -> dict[str, list[BaseModel]]:
         "verdict": [verdict],
         "defect": [Defect.of(verdict, (region,))],
         "status": [
-            Status(**head, id=_id(2), sequence=0, state="online", at=at, version="0.2.0"),
+            Status(**head, id=_id(2), sequence=0, state="online", at=at, recipe="bottle", version="0.2.0"),
             Status(**head, id=_id(3), sequence=4711, state="offline", at=at, reason="connection lost", version="0.2.0"),
         ],
         "health": [health],
@@ -159,6 +160,7 @@ def _commands() -> list[BaseModel]:
             url="https://central.example/bundles/bottle-v4.zip",
             by="mes",
         ),
+        ChangeRecipe(id=_id(26), command="recipe", name="jar", by="plc-1"),
         GoShadow(id=_id(18), command="shadow", parts=2000, by="hmi-2"),
         Report(id=_id(22), command="report", what="log", by="edge-inspect fleet"),
         Report(id=_id(23), command="report", what="evidence", after="2026-11-21/" + _id(1), by="edge-inspect fleet"),
@@ -174,6 +176,7 @@ def _replies(head: dict[str, Any], at: datetime) -> list[BaseModel]:
         before=BundleReference(name="bottle-v3", digest="9f2c" * 16),
         after=BundleReference(name="bottle-v4", digest="41d7" * 16),
     )
+    recipes = RecipeChange(before="bottle", after="jar")
     line = LogLine(number=41, at=at, text="INFO edge_inspect.edge.service: 2 station(s) online")
     files = (f"2026-11-22/station1/defects/{_id(1)}.png", f"2026-11-22/station1/verdicts/{_id(1)}.json")
     part = EvidenceRow(id=_id(1), at=at, ok=False, score=0.8125, files=files)
@@ -182,6 +185,7 @@ def _replies(head: dict[str, Any], at: datetime) -> list[BaseModel]:
         Reply(**head, id=_id(12), command_id=_id(8), command="threshold", done=True, threshold=change),
         Reply(**head, id=_id(13), command_id=_id(10), command="resend", done=True, resend=range_),
         Reply(**head, id=_id(17), command_id=_id(15), command="bundle", done=True, bundle=bundles),
+        Reply(**head, id=_id(27), command_id=_id(26), command="recipe", done=True, recipe=recipes),
         Reply(**head, id=_id(19), command_id=_id(18), command="shadow", done=True, shadow=shadow),
         Reply(
             **head,

@@ -41,6 +41,9 @@ Cause = Literal["light", "focus", "position", "parts"]
 """Likely reason why scores have changed, found in the pictures. `parts`: the pictures are unchanged."""
 
 
+RecipeState = Literal["active", "changing", "failed"]
+
+
 class FrameCounts(ContractModel):
     """Numbers of frames since the service started."""
 
@@ -199,6 +202,19 @@ class ShadowHealth(ContractModel):
     above: Count = Field(description="collected parts whose score is above the threshold")
 
 
+class RecipeHealth(ContractModel):
+    """The recipe of a station, and its last change-over."""
+
+    requested: Name = Field(description="name of the recipe that was asked for last")
+    active: Name = Field(description="name of the recipe in force")
+    state: RecipeState = Field(
+        description="active: the requested recipe is in force; changing: its bundle is being opened; failed: it cannot "
+        "be used, and another one stays in force"
+    )
+    error: Reason | None = Field(default=None, description="why the change-over failed; null: it did not")
+    names: tuple[Name, ...] = Field(description="names of all recipes, in the order of the station's configuration")
+
+
 class Health(Message):
     """Condition of the station: counts, latency, faults and warnings."""
 
@@ -218,6 +234,11 @@ class Health(Message):
         "null if an older version published the message",
     )
     bundle: BundleReference
+    recipe: RecipeHealth | None = Field(
+        default=None,
+        description="null if the station has no recipes; otherwise bundle, threshold and figures are those of the "
+        "recipe in force, and the warnings are those of all recipes that judged a part within the last minute",
+    )
     threshold: float = Field(description="threshold in use: the bundle's, or one that a command has set")
     stages: dict[Literal["camera", "engine", "outbox"], StageHealth] = Field(default_factory=dict)
     picture: PictureHealth | None = Field(default=None, description="null before the first frame")

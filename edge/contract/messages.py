@@ -5,7 +5,7 @@
     Status        the state of the station; retained, and also the last will
     LabelMessage  the word of a person about one part; the page publishes it, not the station
 
-`Health` is in edge/contract/health.py, commands and replies are in edge/contract/commands.py. edge/contract/schema.py
+`Health` is in edge/contract/health.py, commands are in commands.py beside it, replies in replies.py. schema.py there
 writes all of them to docs/mqtt/. Payloads are JSON in UTF-8, times are RFC 3339 in UTC with microseconds, ids are
 UUIDv7. Within version 1 no field is renamed or changes its type. Every field of a message is always present; a field
 without a value is null.
@@ -120,6 +120,9 @@ class Verdict(Message):
     score: float = Field(description="how unusual the part is")
     threshold: float = Field(description="a part with a score above this is rejected")
     bundle: BundleReference
+    recipe: Name | None = Field(
+        default=None, description="name of the recipe whose bundle decided; null: the station has no recipes"
+    )
     precision: Precision
     engine: Name = Field(description="engine that ran the network: openvino or tensorrt")
     latency_ms: float = Field(ge=0, description="time from the frame to the verdict, in milliseconds")
@@ -194,10 +197,14 @@ class Status(Message):
 
     state: State
     at: Time = Field(
-        description="time at which this state began; if the last will published `offline`: time at which the station "
-        "had connected"
+        description="time at which this state, or the recipe in force, began; if the last will published `offline`: "
+        "time at which the station had connected"
     )
     reason: Reason | None = Field(default=None, description="why the station is in this state; null: nothing to report")
+    recipe: Name | None = Field(
+        default=None,
+        description="name of the recipe in force; null: the station has no recipes, or has not started yet",
+    )
     version: Name = Field(description="version of edge-inspect on the box")
 
 

@@ -16,11 +16,12 @@ from typing import Any, NamedTuple
 import yaml
 
 from edge_inspect.edge.contract.command_guide import guide
-from edge_inspect.edge.contract.commands import COMMANDS, Command, Reply
+from edge_inspect.edge.contract.commands import COMMANDS, Command
 from edge_inspect.edge.contract.examples import examples
 from edge_inspect.edge.contract.fields import CONTRACT_VERSION
 from edge_inspect.edge.contract.health import Health
 from edge_inspect.edge.contract.messages import Defect, LabelMessage, Payload, Status, Verdict
+from edge_inspect.edge.contract.replies import Reply
 from edge_inspect.edge.contract.topics import TOPIC_ROOT
 from edge_inspect.edge.files import write_atomically
 

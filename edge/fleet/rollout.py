@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from pydantic import ValidationError
 
-from edge_inspect.edge.contract.commands import Reply
+from edge_inspect.edge.contract.replies import Reply
 from edge_inspect.edge.errors import CheckFailed
 from edge_inspect.edge.fleet.known_stations import KnownStations, split_topic
 from edge_inspect.edge.fleet.rollout_record import RolloutRecord

@@ -9,8 +9,9 @@ from typing import NamedTuple
 
 from pydantic import ValidationError
 
-from edge_inspect.edge.contract.commands import Reply, Report
+from edge_inspect.edge.contract.commands import Report
 from edge_inspect.edge.contract.ids import uuid7_of_now
+from edge_inspect.edge.contract.replies import Reply
 from edge_inspect.edge.contract.reports import EvidencePage, EvidenceRow, Kind, LogLine, LogPage
 from edge_inspect.edge.contract.topics import Topics
 from edge_inspect.edge.fleet.station_files import FILES, folder_of, write_evidence, write_log

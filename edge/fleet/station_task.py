@@ -7,11 +7,12 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any, Literal, Protocol
 
-from edge_inspect.edge.contract.commands import ChangeBundle, Reply
+from edge_inspect.edge.contract.commands import ChangeBundle
 from edge_inspect.edge.contract.health import Health
 from edge_inspect.edge.contract.ids import uuid7_of_now
 from edge_inspect.edge.contract.messages import BundleReference, Status, Verdict
 from edge_inspect.edge.contract.received_messages import ReceivedMessage
+from edge_inspect.edge.contract.replies import Reply
 from edge_inspect.edge.contract.topics import Topics
 from edge_inspect.edge.fleet.known_stations import KnownStation
 from edge_inspect.edge.fleet.rollout_record import RolloutRecord, StationEntry

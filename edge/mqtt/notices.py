@@ -6,10 +6,11 @@ import threading
 from collections.abc import Callable
 from typing import Literal, NamedTuple
 
-from edge_inspect.edge.contract.commands import Reply, ReturnAddress
+from edge_inspect.edge.contract.commands import ReturnAddress
 from edge_inspect.edge.contract.health import Health
 from edge_inspect.edge.contract.ids import uuid7
 from edge_inspect.edge.contract.messages import Status
+from edge_inspect.edge.contract.replies import Reply
 from edge_inspect.edge.contract.topics import Topics
 from edge_inspect.edge.mqtt.in_flight import Token
 

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from edge_inspect.edge.configuration.mqtt_settings import MqttSettings
 from edge_inspect.edge.configuration.picture_settings import PictureSettings
-from edge_inspect.edge.configuration.settings import Settings, StationSettings
+from edge_inspect.edge.configuration.settings import Settings
+from edge_inspect.edge.configuration.station_settings import StationSettings
 from edge_inspect.edge.contract.health import PublishedPictures
 from edge_inspect.edge.contract.messages import Verdict
 from edge_inspect.edge.contract.topics import Topics

@@ -16,11 +16,12 @@ import time
 from collections.abc import Callable, Collection
 
 from edge_inspect.edge.configuration.mqtt_settings import MqttSettings
-from edge_inspect.edge.contract.commands import Reply, ReturnAddress, Verb
+from edge_inspect.edge.contract.commands import ReturnAddress, Verb
 from edge_inspect.edge.contract.fields import utc_now
 from edge_inspect.edge.contract.health import Health
 from edge_inspect.edge.contract.ids import uuid7
 from edge_inspect.edge.contract.messages import State, Status
+from edge_inspect.edge.contract.replies import Reply
 from edge_inspect.edge.contract.topics import TOPIC_ROOT, Topics
 from edge_inspect.edge.mqtt.broker import Terms
 from edge_inspect.edge.mqtt.drain import Drain

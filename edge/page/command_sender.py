@@ -9,8 +9,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from edge_inspect.edge.configuration.mqtt_settings import MqttSettings
-from edge_inspect.edge.contract.commands import AnyCommand, Reply, parse_command
+from edge_inspect.edge.contract.commands import AnyCommand, parse_command
 from edge_inspect.edge.contract.ids import uuid7_of_now
+from edge_inspect.edge.contract.replies import Reply
 from edge_inspect.edge.contract.topics import Topics
 from edge_inspect.edge.requester import Requester
 
@@ -18,7 +19,7 @@ MOST_COMMANDS = 8
 """Largest number of commands that wait for a reply."""
 REPLY_S = 10.0
 BUNDLE_REPLY_S = 55.0
-"""Longest wait for the reply to `bundle`, which comes when the engine is built."""
+"""Longest wait for the reply to `bundle` or `recipe`, which may come only when the engine is built."""
 _LONGEST_NAME = 64
 
 
@@ -67,7 +68,7 @@ class CommandSender:
         """
         if self._waiting >= MOST_COMMANDS:
             raise TooManyCommands
-        wait_s = BUNDLE_REPLY_S if command.command == "bundle" else REPLY_S
+        wait_s = BUNDLE_REPLY_S if command.command in ("bundle", "recipe") else REPLY_S
         requester = Requester(self._settings, Topics(*key.split("/")), command)
         self._waiting += 1
         try:

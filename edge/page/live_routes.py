@@ -24,7 +24,7 @@ from edge_inspect.edge.page.page import page_of
 from edge_inspect.edge.page.pictures import PictureKind, PictureName
 from edge_inspect.edge.page.request_fields import known_station, read_object
 
-_OF_OPERATORS = ("pause", "resume", "trigger", "snapshot")
+_OF_OPERATORS = ("pause", "resume", "trigger", "snapshot", "recipe")
 """Commands that operators may send; the others are for engineers."""
 _STATION = "{site}/{line}/{station}"
 # A picture never changes, and its address contains the id of its part.

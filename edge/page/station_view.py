@@ -181,6 +181,11 @@ class StationView:
         return bundle
 
     @property
+    def recipe(self) -> str | None:
+        """The recipe in force; `None` if the station has none, or it is unknown."""
+        return self._health.recipe.active if self._health is not None and self._health.recipe is not None else None
+
+    @property
     def threshold(self) -> float | None:
         """The threshold in force; `None` if it is unknown."""
         threshold: float | None = self._in_force["threshold"]

@@ -60,6 +60,7 @@ class Job(BaseModel):
     Attributes:
         id: Id of the job.
         station: Key of the station whose bundle is taught, as site/line/station.
+        recipe: Recipe of the station whose bundle is taught; `None` if it has no recipes.
         what: What is taught.
         by: Name of the person.
         at: Time of the start.
@@ -72,6 +73,7 @@ class Job(BaseModel):
 
     id: str = Field(default_factory=uuid7)
     station: str
+    recipe: str | None = None
     what: What
     by: str
     at: Time = Field(default_factory=utc_now)
@@ -132,8 +134,10 @@ class Teaching:
             return str(error)
         return None
 
-    async def start(self, station: str, what: What, by: str, in_force: dict[str, str] | None) -> Job:
-        """Start a job and return it.
+    async def start(
+        self, station: str, what: What, by: str, in_force: dict[str, str] | None, recipe: str | None = None
+    ) -> Job:
+        """Start a job and return it; with a recipe, it learns only from parts that this recipe judged.
 
         Raises:
             CannotTeach: Nothing can be taught now.
@@ -146,7 +150,7 @@ class Teaching:
                 raise CannotTeach(
                     "the package onnx is missing; install edge-inspect[page] on this box, or teach the threshold"
                 )
-            job = Job(station=station, what=what, by=by, out=next_name(bundle.parent, bundle.name))
+            job = Job(station=station, recipe=recipe, what=what, by=by, out=next_name(bundle.parent, bundle.name))
             self._jobs = [*self._jobs, job][-KEPT:]
             await self._save()
             self._task = asyncio.create_task(self._run(job, bundle))
@@ -239,6 +243,7 @@ class Teaching:
         assert settings.bundles is not None, "start has checked it"
         program = [sys.executable, "-m", "edge_inspect.calibrate.cli", "teach", str(bundle)]
         program += ["--labels", str(self._labels.folder), "--station", job.station, "--what", job.what]
+        program += [] if job.recipe is None else ["--recipe", job.recipe]
         program += ["--out", str(settings.bundles / job.out), "--json", str(answer)]
         program += ["--key", str(credential_path(settings.signing_key))] if settings.signing_key is not None else []
         return ends_with_parent(program, signal.SIGKILL, nice=NICE)

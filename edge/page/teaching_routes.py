@@ -35,11 +35,12 @@ async def _start(request: Request) -> Response:
     station, what = station_key(fields.get("station")), fields.get("what")
     if what not in WHAT:
         raise HTTPException(400, f"what: send one of {', '.join(WHAT)}")
-    in_force = known_station(request, station).bundle
+    known = known_station(request, station)
+    in_force = known.bundle
     digest = None if in_force is None else in_force["digest"]
     await run_in_threadpool(page.audit.write, person.name, "teach", station=station, what=what, bundle=digest)
     try:
-        job = await page.teaching.start(station, what, person.name, in_force)
+        job = await page.teaching.start(station, what, person.name, in_force, known.recipe)
     except CannotTeach as error:
         raise HTTPException(409, str(error)) from None
     return JSONResponse({"job": job.as_dict()})

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from edge_inspect.edge.configuration.settings import Settings
-from edge_inspect.edge.contract.commands import Reply, ReturnAddress, Verb
+from edge_inspect.edge.contract.commands import ReturnAddress, Verb
 from edge_inspect.edge.contract.health import Health
 from edge_inspect.edge.contract.messages import Status
+from edge_inspect.edge.contract.replies import Reply
 from edge_inspect.edge.outbox import Kind, Outbox
 from edge_inspect.edge.sinks import load_sink, split_sink
 

@@ -15,7 +15,7 @@ from edge_inspect.edge.evidence.writer import EvidenceWriter
 from edge_inspect.edge.health.machine import Machine
 from edge_inspect.edge.mqtt.credentials import client_tls_context
 from edge_inspect.edge.outbox import Outbox
-from edge_inspect.edge.station.change_records import BundleRecord, ThresholdRecord
+from edge_inspect.edge.station.change_records import BundleRecord, RecipeRecord, ThresholdRecord
 from edge_inspect.edge.station.command_admission import CommandMemory
 from edge_inspect.edge.station.loaded_bundle import SharedEngines
 
@@ -32,6 +32,7 @@ class BoxResources:
         engines: One engine for each bundle and precision.
         thresholds: Record of the thresholds that commands have set.
         bundles: Record of the bundles that commands have loaded.
+        recipes: Record of the recipes that commands have put in force.
         store: The bundles on the disk of the box, and the web servers that further ones are fetched from.
         machine: Temperature, throttling and disk of the box.
         clock: Notices when the box's clock is set.
@@ -46,6 +47,7 @@ class BoxResources:
     engines: SharedEngines
     thresholds: ThresholdRecord
     bundles: BundleRecord
+    recipes: RecipeRecord
     store: BundleStore
     machine: Machine
     clock: ClockWatch
@@ -56,9 +58,10 @@ class BoxResources:
         """Open the file of the command ids that a station has accepted."""
         return CommandMemory(self.state.with_name(f"{self.state.name}.commands-{station}.txt"))
 
-    def shadow_file(self, station: str) -> Path:
-        """Return the file into which a station writes its scores in shadow."""
-        return self.state.with_name(f"{self.state.name}.shadow-{station}.jsonl")
+    def shadow_file(self, station: str, recipe: str | None = None) -> Path:
+        """Return the file into which a station writes its scores in shadow; each of its recipes has its own."""
+        name = station if recipe is None else f"{station}--{recipe}"
+        return self.state.with_name(f"{self.state.name}.shadow-{name}.jsonl")
 
 
 def open_box_resources(
@@ -79,6 +82,7 @@ def open_box_resources(
         SharedEngines(engine, ChoiceFile(beside.with_suffix(CHOICES))),
         ThresholdRecord(beside.with_suffix(".thresholds.jsonl")),
         record,
+        RecipeRecord(beside.with_suffix(".recipes.jsonl")),
         BundleStore(
             settings.bundles,
             trusted,
@@ -98,8 +102,10 @@ def _bundles_in_use(settings: Settings, record: BundleRecord) -> set[Path]:
     Raises:
         OutboxError: The record cannot be read.
     """
-    found = {station.bundle.absolute() for station in settings.stations}
+    found = {path.absolute() for station in settings.stations for path in station.bundles}
     for station in settings.stations:
-        if (last := record.last(station.name)) is not None:
-            found |= {last.configured, *(place.path for place in last.bundles[:2])}
+        recipes: list[str | None] = [each.name for each in station.recipes]
+        for recipe in recipes or [None]:
+            if (last := record.last(station.name, recipe)) is not None:
+                found |= {last.configured, *(place.path for place in last.bundles[:2])}
     return found

@@ -1,4 +1,4 @@
-"""The bundles of a station: the one in force inspects its parts, and is changed between two of them.
+"""The bundles of a station, or of one of its recipes: one is in force, and is changed between two parts.
 
 A new bundle is opened, and its engine is built and checked, in a thread of its own, while the bundle in force goes on
 inspecting. The engine thread then changes to the new bundle between two parts. A bundle that fails on one of its first
@@ -12,19 +12,21 @@ import logging
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 from edge_inspect.edge.bundle.bundle import Bundle, open_bundle
 from edge_inspect.edge.bundle.store import WantedBundle
-from edge_inspect.edge.configuration.settings import Settings, StationSettings
-from edge_inspect.edge.contract.commands import BundleChange, Refused
+from edge_inspect.edge.configuration.recipe_settings import RecipeSettings
+from edge_inspect.edge.configuration.settings import Settings
+from edge_inspect.edge.configuration.station_settings import StationSettings
+from edge_inspect.edge.contract.commands import Refused
 from edge_inspect.edge.contract.fields import utc_now
+from edge_inspect.edge.contract.replies import BundleChange
 from edge_inspect.edge.decision import Decision
 from edge_inspect.edge.engines import AnomalyMap
 from edge_inspect.edge.errors import BundleError, EdgeInspectError, EngineError
 from edge_inspect.edge.frame.images import Frame
 from edge_inspect.edge.station.box_resources import BoxResources
-from edge_inspect.edge.station.change_records import BundleEntry, BundlePlace, replace_failed
+from edge_inspect.edge.station.change_records import BundleEntry, BundlePlace, RequestedBy, replace_failed
 from edge_inspect.edge.station.loaded_bundle import LoadedBundle
 
 log = logging.getLogger(__name__)
@@ -36,13 +38,6 @@ KEPT = 8
 
 ANSWER_S = 0.5
 """Longest time that a stop waits for the reply to a command whose bundle is being fetched, in seconds."""
-
-
-class RequestedBy(NamedTuple):
-    """The sender of a request for another bundle, for the record."""
-
-    by: str | None = None
-    command_id: str | None = None
 
 
 Answer = Callable[[Refused | None, BundleChange | None], None]
@@ -58,6 +53,7 @@ class StationBundles:
         station: Settings of this station.
         box: The objects that all stations share.
         degrade: Called with the problem if the bundle in force is not the one that was asked for.
+        recipe: The recipe whose bundles these are; `None` if the station has no recipes.
 
     Raises:
         OutboxError: A record cannot be read.
@@ -69,11 +65,17 @@ class StationBundles:
     """
 
     def __init__(
-        self, settings: Settings, station: StationSettings, box: BoxResources, degrade: Callable[[str], None]
+        self,
+        settings: Settings,
+        station: StationSettings,
+        box: BoxResources,
+        degrade: Callable[[str], None],
+        recipe: RecipeSettings | None = None,
     ) -> None:
         self._factor = settings.commands.threshold_factor
         self._station, self._box, self._degrade = station, box, degrade
-        self._configured = station.bundle.absolute()
+        self._recipe = None if recipe is None else recipe.name
+        self._configured = (station if recipe is None else recipe).bundle.absolute()
         self._busy, self._lock = threading.Lock(), threading.Lock()
         self._next: tuple[LoadedBundle, threading.Event] | None = None
         self._closed = self._fetching = False
@@ -91,7 +93,7 @@ class StationBundles:
             OutboxError: The record cannot be read.
         """
         with self._lock:
-            last = self._box.bundles.last(self._station.name)
+            last = self._box.bundles.last(self._station.name, self._recipe)
             if last is None or last.configured == self._configured:
                 return
             try:
@@ -181,6 +183,17 @@ class StationBundles:
         self._thread = threading.Thread(target=self._change, args=arguments, name=name, daemon=True)
         self._thread.start()
 
+    @property
+    def is_changing(self) -> bool:
+        """Whether another bundle is being loaded or fetched."""
+        return self._busy.locked()
+
+    def release(self) -> None:
+        """Give back all engines; the object is not used afterwards. Only the engine thread may call this."""
+        for loaded in (self.current, self._before):
+            if loaded is not None:
+                self._let_go(loaded)
+
     def close(self) -> None:
         """Put no further bundle in force, and fetch none; a bundle that waits or is being fetched is refused."""
         self._closed = True
@@ -227,10 +240,10 @@ class StationBundles:
                 raise Refused("impossible", f"there is no bundle before {before.name}; load one by its name")
             bundle, later, change = self._open_again(places[1]), places[1:], "roll back"
         else:
-            if configured == self._configured and _place(bundle) in places:
+            if configured == self._configured and BundlePlace.of(bundle) in places:
                 return BundleChange(before=before, after=before)
             same = bundle.digest == before.digest
-            later = (_place(bundle), *places[same:])[:KEPT]
+            later = (BundlePlace.of(bundle), *places[same:])[:KEPT]
         loaded = self._make(bundle) if bundle.digest != before.digest else None
         try:
             with self._lock:
@@ -262,16 +275,12 @@ class StationBundles:
         log.error("%s: %s", self._station.name, problem)
         self.current, self._before = before, None
         with self._lock:
-            later = replace_failed(self._places, failed.digest, _place(before.bundle))
+            later = replace_failed(self._places, failed.digest, BundlePlace.of(before.bundle))
             try:
                 self._remember("failed", later, RequestedBy(), self._configured, str(error))
             except OSError as unwritten:
-                log.error(
-                    "%s: the roll-back cannot be recorded: %s; the next start will try %s again",
-                    self._station.name,
-                    unwritten,
-                    failed.name,
-                )
+                said = "%s: the roll-back cannot be recorded: %s; the next start will try %s again"
+                log.error(said, self._station.name, unwritten, failed.name)
                 self._places = later
         self._degrade(problem)
         self._let_go(wrong)
@@ -289,13 +298,13 @@ class StationBundles:
         reason: str | None = None,
     ) -> None:
         fields = {**requested_by._asdict(), "change": change, "bundles": places, "configured": configured}
-        fields["reason"] = reason
+        fields |= {"recipe": self._recipe, "reason": reason}
         self._box.bundles.add(BundleEntry(at=utc_now(), station=self._station.name, **fields))
         self._places, self._configured = places, configured
 
     def _first(self) -> tuple[tuple[BundlePlace, ...], LoadedBundle]:
         """Return the bundle that was in force last; if it cannot be loaded, an earlier one, or the configured one."""
-        last = self._box.bundles.last(self._station.name)
+        last = self._box.bundles.last(self._station.name, self._recipe)
         places = last.bundles if last is not None and last.configured == self._configured else ()
         for i, place in enumerate(places):
             # The configured bundle may have been replaced by another one at the same path, which is allowed.
@@ -308,9 +317,9 @@ class StationBundles:
                 continue
             if not configured:
                 log.info("%s: inspects with %s, which a command has loaded", self._station.name, place.path)
-            return (_place(bundle), *places[i + 1 :]), loaded
+            return (BundlePlace.of(bundle), *places[i + 1 :]), loaded
         bundle = self._open(self._configured)
-        return (_place(bundle),), self._make(bundle)
+        return (BundlePlace.of(bundle),), self._make(bundle)
 
     def _open_again(self, place: BundlePlace) -> Bundle:
         bundle = self._open(place.path)
@@ -329,18 +338,10 @@ class StationBundles:
         engines, precision = self._box.engines, self._station.precision
         engine = engines.open(bundle, precision)
         loaded = LoadedBundle(bundle, engine, self._station, engines.why(bundle, precision, engine))
-        value = self._box.thresholds.last(self._station.name, bundle.digest)
+        value = self._box.thresholds.last(self._station.name, bundle.digest, self._recipe)
         low, high = loaded.threshold_bounds(self._factor)
         if value is not None and low <= value <= high:
             loaded.decider.threshold = value
-            log.info(
-                "%s: uses the threshold %g, which a command has set; the bundle's own is %g",
-                self._station.name,
-                value,
-                loaded.own_threshold,
-            )
+            said = "%s: uses the threshold %g, which a command has set; the bundle's own is %g"
+            log.info(said, self._station.name, value, loaded.own_threshold)
         return loaded
-
-
-def _place(bundle: Bundle) -> BundlePlace:
-    return BundlePlace(name=bundle.manifest.name, digest=bundle.digest, path=bundle.path.absolute())

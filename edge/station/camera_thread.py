@@ -27,6 +27,9 @@ NO_MORE = "the camera gives no more frames"
 class CameraListener(Protocol):
     """Receives what the camera thread has to report, such as `edge.station.station.Station`."""
 
+    def choose_recipe(self, capture: Capture, request: FrameRequest) -> str | None:
+        """Return the recipe of a frame that has come; `None` if the station has no recipes."""
+
     def see(self, capture: Capture, live: bool) -> None:
         """Examine a frame that has come; `capture.missed` frames were lost before it."""
 
@@ -184,12 +187,13 @@ class CameraThread:
     def _take(self, capture: Capture, request: FrameRequest, live: bool) -> bool:
         """Show a frame, and put it into the ring if it shows a part; return whether more frames are wanted."""
         self._stage.advance()
+        if request.part_id is not None:
+            capture = replace(capture, part_id=request.part_id)
+        capture = replace(capture, recipe=self._listener.choose_recipe(capture, request))
         self._listener.see(capture, live)
         self._listener.show(request.snapshots, capture.frame)
         if not request.inspect:
             return True
-        if request.part_id is not None:
-            capture = replace(capture, part_id=request.part_id)
         with self._stage.idling("the ring is full"):
             return self._ring.offer(capture)
 

@@ -2,6 +2,7 @@
 
 OUTBOX.bundles.jsonl       the bundle in force of each station, with the bundles before it
 OUTBOX.thresholds.jsonl    the thresholds that commands have set
+OUTBOX.recipes.jsonl       the recipes that commands have put in force
 """
 
 from __future__ import annotations
@@ -11,10 +12,11 @@ import os
 import threading
 from collections import Counter
 from pathlib import Path
-from typing import Generic, Literal, TypeVar
+from typing import Generic, Literal, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from edge_inspect.edge.bundle.bundle import Bundle
 from edge_inspect.edge.contract.fields import Time
 from edge_inspect.edge.errors import OutboxError
 from edge_inspect.edge.files import write_atomically
@@ -22,7 +24,14 @@ from edge_inspect.edge.files import write_atomically
 log = logging.getLogger(__name__)
 
 KEPT = 1000
-"""Number of newest lines of each station that are always kept."""
+"""Number of newest lines of each station, and of each recipe of it, that are always kept."""
+
+
+class RequestedBy(NamedTuple):
+    """The sender of a request for another bundle or recipe, for the record."""
+
+    by: str | None = None
+    command_id: str | None = None
 
 
 class ChangeEntry(BaseModel):
@@ -32,8 +41,14 @@ class ChangeEntry(BaseModel):
 
     at: Time
     station: str
+    recipe: str | None = Field(default=None, description="recipe that it is about; null: the station has no recipes")
     by: str | None
     command_id: str | None
+
+    @property
+    def owner(self) -> tuple[str, str | None]:
+        """The station and the recipe of which this is an entry."""
+        return self.station, self.recipe
 
 
 E = TypeVar("E", bound=ChangeEntry)
@@ -44,7 +59,7 @@ class ChangeRecord(Generic[E]):
 
     Args:
         path: The file, created with the first entry. From time to time all but the newest `KEPT` lines of each station
-            are deleted.
+            and recipe are deleted.
         model: Model of one line.
 
     Attributes:
@@ -84,13 +99,13 @@ class ChangeRecord(Generic[E]):
                 os.fsync(file.fileno())
 
     def _newest(self, lines: list[bytes]) -> list[bytes]:
-        """Return the newest `KEPT` lines of each station, without lines that cannot be read."""
-        found: Counter[str] = Counter()
+        """Return the newest `KEPT` lines of each station and recipe, without lines that cannot be read."""
+        found: Counter[tuple[str, str | None]] = Counter()
         kept = []
         for line in reversed(lines):
             entry = self._parse(line)
-            if entry is not None and found[entry.station] < KEPT:
-                found[entry.station] += 1
+            if entry is not None and found[entry.owner] < KEPT:
+                found[entry.owner] += 1
                 kept.append(line)
         return kept[::-1]
 
@@ -116,6 +131,11 @@ class BundlePlace(BaseModel):
     name: str
     digest: str
     path: Path
+
+    @classmethod
+    def of(cls, bundle: Bundle) -> BundlePlace:
+        """Return the place of an opened bundle."""
+        return cls(name=bundle.manifest.name, digest=bundle.digest, path=bundle.path.absolute())
 
 
 def replace_failed(places: tuple[BundlePlace, ...], failed: str, before: BundlePlace) -> tuple[BundlePlace, ...]:
@@ -161,14 +181,13 @@ class BundleRecord(ChangeRecord[BundleEntry]):
     def __init__(self, path: Path) -> None:
         super().__init__(path, BundleEntry)
 
-    def last(self, station: str) -> BundleEntry | None:
-        """Return the last entry of a station; `None` if it has none.
+    def last(self, station: str, recipe: str | None = None) -> BundleEntry | None:
+        """Return the last entry of a station and a recipe of it; `None` if there is none.
 
         Raises:
             OutboxError: The file exists but cannot be read.
         """
-        found = self.entries(station)
-        return found[-1] if found else None
+        return next((entry for entry in reversed(self.entries(station)) if entry.recipe == recipe), None)
 
 
 class ThresholdEntry(ChangeEntry):
@@ -189,10 +208,42 @@ class ThresholdRecord(ChangeRecord[ThresholdEntry]):
     def __init__(self, path: Path) -> None:
         super().__init__(path, ThresholdEntry)
 
-    def last(self, station: str, bundle: str) -> float | None:
-        """Return the last threshold that was set for a station and a bundle; `None` if the bundle's own is in force.
+    def last(self, station: str, bundle: str, recipe: str | None = None) -> float | None:
+        """Return the last threshold of a station, a bundle and a recipe; `None` if the bundle's own is in force.
 
         Raises:
             OutboxError: The file exists but cannot be read.
         """
-        return next((entry.value for entry in reversed(self.entries(station)) if entry.bundle == bundle), None)
+        found = reversed(self.entries(station))
+        return next((entry.value for entry in found if (entry.bundle, entry.recipe) == (bundle, recipe)), None)
+
+
+class RecipeEntry(ChangeEntry):
+    """A change-over: `recipe` came into force."""
+
+    before: str = Field(description="recipe that was in force before")
+
+    @property
+    def owner(self) -> tuple[str, str | None]:
+        """The station, whose last entry counts, whichever its recipe."""
+        return self.station, None
+
+
+class RecipeRecord(ChangeRecord[RecipeEntry]):
+    """The record of the recipes that commands have put in force.
+
+    Args:
+        path: The file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, RecipeEntry)
+
+    def last(self, station: str) -> str | None:
+        """Return the recipe of a station that came into force last; `None` if none was ever asked for.
+
+        Raises:
+            OutboxError: The file exists but cannot be read.
+        """
+        found = self.entries(station)
+        return found[-1].recipe if found else None

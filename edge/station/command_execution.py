@@ -12,40 +12,39 @@ from typing import Any
 import cv2
 
 from edge_inspect.edge.bundle.store import WantedBundle
-from edge_inspect.edge.configuration.settings import CommandSettings, StationSettings
+from edge_inspect.edge.configuration.settings import CommandSettings
+from edge_inspect.edge.configuration.station_settings import StationSettings
 from edge_inspect.edge.contract.commands import (
     AnyCommand,
-    BundleChange,
     ChangeBundle,
+    ChangeRecipe,
     GoShadow,
     Pause,
     Refused,
-    Reply,
     Report,
     Resend,
     Resume,
     ReturnAddress,
     Sender,
-    SequenceRange,
     SetThreshold,
     Snapshot,
-    ThresholdChange,
     Trigger,
     Verb,
 )
 from edge_inspect.edge.contract.fields import utc_now
 from edge_inspect.edge.contract.health import CommandCounts
+from edge_inspect.edge.contract.replies import BundleChange, RecipeChange, Reply, SequenceRange, ThresholdChange
 from edge_inspect.edge.errors import BundleError
 from edge_inspect.edge.evidence.index import list_parts
 from edge_inspect.edge.frame.images import Frame
 from edge_inspect.edge.log_ring import RING
 from edge_inspect.edge.sinks.sink import OnCommand, Sink
 from edge_inspect.edge.station.box_resources import BoxResources
-from edge_inspect.edge.station.bundles import RequestedBy, StationBundles
-from edge_inspect.edge.station.change_records import ThresholdEntry
+from edge_inspect.edge.station.change_records import RequestedBy, ThresholdEntry
 from edge_inspect.edge.station.command_admission import CommandAdmission
 from edge_inspect.edge.station.frame_requests import FrameRequests
-from edge_inspect.edge.station.shadow import Shadow
+from edge_inspect.edge.station.recipes import StationRecipes
+from edge_inspect.edge.station.shadows import StationShadows
 from edge_inspect.edge.station.state import StationState
 
 log = logging.getLogger(__name__)
@@ -81,9 +80,12 @@ class CommandInbox:
 
 
 def possible_commands(settings: CommandSettings, station: StationSettings) -> list[Verb]:
-    """Return the allowed commands that this station can carry out; `trigger` only if its trigger is `command`."""
-    triggered = station.trigger == "command"
-    return [verb for verb in settings.allow if verb != "trigger" or triggered]
+    """Return the allowed commands that this station can carry out.
+
+    It can carry out `trigger` only if its trigger is `command`, and `recipe` only if it has recipes.
+    """
+    possible = {"trigger": station.trigger == "command", "recipe": bool(station.recipes)}
+    return [verb for verb in settings.allow if possible.get(verb, True)]
 
 
 class CommandExecutor:
@@ -97,8 +99,8 @@ class CommandExecutor:
         box: The objects that all stations share.
         requests: Requests for frames, which triggers, snapshots and pauses change.
         state: State of the station, which a pause changes.
-        shadow: Shadow of the station, which commands begin and end.
-        bundles: Bundles of the station; commands change the bundle and its threshold.
+        shadows: Shadows of the station; commands begin and end that of the recipe in force.
+        recipes: Recipes of the station; commands change the recipe in force, its bundle and its threshold.
         sink: Sink that sends replies.
     """
 
@@ -110,12 +112,12 @@ class CommandExecutor:
         box: BoxResources,
         requests: FrameRequests,
         state: StationState,
-        shadow: Shadow,
-        bundles: StationBundles,
+        shadows: StationShadows,
+        recipes: StationRecipes,
         sink: Sink,
     ) -> None:
         self._settings, self._admission, self._station, self._box = settings, admission, station, box
-        self._requests, self._state, self._shadow, self._bundles, self._sink = requests, state, shadow, bundles, sink
+        self._requests, self._state, self._shadows, self._recipes, self._sink = requests, state, shadows, recipes, sink
         self._lock = threading.RLock()
         self._snapshots: dict[str, Sender] = {}
         self._lists_evidence = False
@@ -127,6 +129,7 @@ class CommandExecutor:
             Snapshot: self._snapshot,
             Resend: self._resend,
             ChangeBundle: self._change_bundle,
+            ChangeRecipe: self._change_recipe,
             GoShadow: self._go_shadow,
             Report: self._report,
         }
@@ -196,7 +199,10 @@ class CommandExecutor:
             raise Refused("impossible", "this station has another trigger; set the station's trigger to command")
         if self._state.paused:
             raise Refused("impossible", "the station is paused; send resume first")
-        if not self._requests.request_part(command.part_id):
+        in_force = self._recipes.active
+        if (problem := self._recipes.problem(self._recipes.choose(command.part_id, in_force))) is not None:
+            raise Refused("impossible", f"no bundle can inspect this part: {problem}")
+        if not self._requests.request_part(command.part_id, in_force):
             raise Refused("busy", "triggers come faster than parts are inspected, or the camera gives no frames")
         return {}
 
@@ -211,7 +217,8 @@ class CommandExecutor:
         return {}
 
     def _set_threshold(self, command: SetThreshold, sender: Sender) -> Fields:
-        loaded = self._bundles.current
+        recipe, bundles = self._recipes.in_force
+        loaded = bundles.current
         low, high = loaded.threshold_bounds(self._settings.threshold_factor)
         before = loaded.decider.threshold
         after = loaded.own_threshold if command.value is None else command.value
@@ -224,6 +231,7 @@ class CommandExecutor:
         entry = ThresholdEntry(
             at=utc_now(),
             station=self._station.name,
+            recipe=recipe,
             bundle=loaded.reference.digest,
             before=before,
             value=command.value,
@@ -252,19 +260,28 @@ class CommandExecutor:
                 wanted = self._box.store.find(command.name)
             except BundleError as error:
                 raise Refused("impossible", str(error)) from error
-        self._bundles.change(wanted, RequestedBy(command.by, command.id), answer)
+        self._recipes.change_bundle(wanted, RequestedBy(command.by, command.id), answer)
+
+    def _change_recipe(self, command: ChangeRecipe, sender: Sender) -> Fields | None:
+        def answer(refused: Refused | None, change: RecipeChange | None) -> None:
+            with self._lock:
+                self._reply(sender, refused, {"recipe": change})
+
+        change = self._recipes.change(command.name, RequestedBy(command.by, command.id), answer)
+        return None if change is None else {"recipe": change}
 
     def _go_shadow(self, command: GoShadow, sender: Sender) -> Fields:
+        shadow = self._shadows.of(self._recipes.active)
         try:
             if command.parts:
-                self._shadow.begin(command.parts)
+                shadow.begin(command.parts)
             else:
-                self._shadow.end()
+                shadow.end()
         except OSError as error:
             raise Refused(
                 "impossible", f"the shadow is unchanged, because its file of scores cannot be written: {error}"
             ) from error
-        return {"shadow": self._shadow.health()}
+        return {"shadow": shadow.health()}
 
     def _snapshot(self, command: Snapshot, sender: Sender) -> None:
         if not self._requests.request_snapshot(command.id):

@@ -4,7 +4,9 @@ import threading
 from collections import Counter
 
 from edge_inspect.edge.bundle.bundle import Bundle
-from edge_inspect.edge.configuration.settings import EngineSettings, StationSettings
+from edge_inspect.edge.bundle.manifest import model_file
+from edge_inspect.edge.configuration.settings import EngineSettings
+from edge_inspect.edge.configuration.station_settings import StationSettings
 from edge_inspect.edge.contract.fields import Precision
 from edge_inspect.edge.contract.messages import BundleReference
 from edge_inspect.edge.decision import Decider, Decision
@@ -18,7 +20,7 @@ from edge_inspect.edge.errors import EngineError
 from edge_inspect.edge.frame.images import Frame
 from edge_inspect.edge.health.calibration_watch import CalibrationWatch
 from edge_inspect.edge.health.picture import MeasuredPixels
-from edge_inspect.edge.memory import give_back_freed
+from edge_inspect.edge.memory import give_back_freed, resident_bytes
 
 
 class LoadedBundle:
@@ -81,6 +83,7 @@ class SharedEngines:
         self._building, self._lock = threading.Lock(), threading.Lock()
         self._open: dict[tuple[str, Precision | None], Engine] = {}
         self._users: Counter[Engine] = Counter()
+        self._bytes: dict[tuple[str, Precision], int] = {}
         self._closed = False
 
     def open(self, bundle: Bundle, precision: Precision | None) -> Engine:
@@ -100,13 +103,22 @@ class SharedEngines:
                 first = self._first(bundle)
                 engine = self._take(bundle, first)
             if engine is None:
-                settings = self._settings
+                settings, before = self._settings, resident_bytes()
                 engine = open_checked_engine(
                     bundle, precision, first=first, engine=settings.name, threads=settings.threads, cache=settings.cache
                 )
                 self._keep(bundle, precision, engine)
                 give_back_freed()
+                self._measure(bundle, engine, resident_bytes() - before)
             return engine
+
+    def bytes_of(self, bundle: Bundle, engine: Engine) -> int:
+        """Return about how much memory an engine that `open` has returned takes, in bytes.
+
+        It is what the process grew by when the engine was opened, but no less than the size of its network: memory that
+        another engine has left may have been used again.
+        """
+        return self._bytes[bundle.digest, engine.precision]
 
     def why(self, bundle: Bundle, precision: Precision | None, engine: Engine) -> str:
         """Return why an engine that `open` has returned computes in its precision, in words.
@@ -160,6 +172,12 @@ class SharedEngines:
             choice = choose_once(bundle, name, self._record, threads=settings.threads, cache=settings.cache)
         self._choices[bundle.digest] = choice
         return bundle.manifest.order_of(name)[0] if choice is None else choice.precision
+
+    def _measure(self, bundle: Bundle, engine: Engine, grown: int) -> None:
+        key = bundle.digest, engine.precision
+        self._bytes[key] = max(
+            self._bytes.get(key, 0), grown, bundle.manifest.files[model_file(engine.precision)].bytes
+        )
 
     def _take(self, bundle: Bundle, precision: Precision | None) -> Engine | None:
         with self._lock:

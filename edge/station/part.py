@@ -46,6 +46,7 @@ class InspectedPart(NamedTuple):
             score=self.decision.score,
             threshold=self.decision.threshold,
             bundle=self.bundle.reference,
+            recipe=self.capture.recipe,
             precision=self.bundle.engine.precision,
             engine=self.bundle.engine.name,
             latency_ms=round(self.latency_ms, 3),

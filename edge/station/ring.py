@@ -3,6 +3,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from typing import Literal, NamedTuple
 
 from edge_inspect.edge.cameras import Capture
@@ -72,10 +73,10 @@ class FrameRing:
         self._ready.set()
         return True
 
-    def take(self) -> WaitingFrame | None:
-        """Take the oldest waiting frame out and return it; `None` if no frame waits."""
+    def take(self, may_go: Callable[[WaitingFrame], bool] = lambda waiting: True) -> WaitingFrame | None:
+        """Take the oldest waiting frame out and return it; `None` if no frame waits, or if it may not go yet."""
         with self._changed:
-            if not self._waiting:
+            if not self._waiting or not may_go(self._waiting[0]):
                 return None
             self._changed.notify_all()
             return self._waiting.popleft()

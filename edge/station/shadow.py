@@ -16,7 +16,7 @@ from typing import Literal, NamedTuple
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from edge_inspect.edge.bundle.manifest import TAUGHT, THRESHOLD_SOURCE
-from edge_inspect.edge.configuration.settings import ShadowSettings
+from edge_inspect.edge.configuration.station_settings import ShadowSettings
 from edge_inspect.edge.contract.fields import Precision, Time, Uuid7, utc_now
 from edge_inspect.edge.contract.health import ShadowHealth
 from edge_inspect.edge.contract.messages import BundleReference, Verdict

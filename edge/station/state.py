@@ -92,6 +92,12 @@ class StationState:
             self._paused = None
             self._tell()
 
+    def repeat(self) -> None:
+        """Publish the state again, because something else in the status has changed."""
+        with self._lock:
+            if self._said is not None:
+                self._say(*self._said)
+
     def _tell(self) -> None:
         state: State = "online"
         reason = self.problem

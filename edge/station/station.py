@@ -10,14 +10,15 @@ from pathlib import Path
 
 from edge_inspect.edge import __version__
 from edge_inspect.edge.cameras import Capture
-from edge_inspect.edge.configuration.settings import Settings, StationSettings
-from edge_inspect.edge.contract.commands import BundleChange, Refused
+from edge_inspect.edge.configuration.settings import Settings
+from edge_inspect.edge.configuration.station_settings import StationSettings
+from edge_inspect.edge.contract.commands import Refused
 from edge_inspect.edge.contract.fields import utc_now
 from edge_inspect.edge.contract.health import Health
-from edge_inspect.edge.contract.messages import State, Status, Verdict
+from edge_inspect.edge.contract.messages import State, Status
+from edge_inspect.edge.contract.replies import BundleChange
 from edge_inspect.edge.contract.topics import Topics
-from edge_inspect.edge.engines import AnomalyMap, Engine
-from edge_inspect.edge.errors import EngineError
+from edge_inspect.edge.engines import Engine
 from edge_inspect.edge.frame.images import Frame
 from edge_inspect.edge.health.picture import examine
 from edge_inspect.edge.health.report import StationReport
@@ -26,19 +27,20 @@ from edge_inspect.edge.mqtt.pictures import open_pictures
 from edge_inspect.edge.sinks.sink import open_sink
 from edge_inspect.edge.station.alarms import Alarms
 from edge_inspect.edge.station.box_resources import BoxResources
-from edge_inspect.edge.station.bundles import RequestedBy, StationBundles
 from edge_inspect.edge.station.camera_thread import CameraThread
+from edge_inspect.edge.station.change_records import RequestedBy
 from edge_inspect.edge.station.command_admission import CommandAdmission
 from edge_inspect.edge.station.command_execution import CommandExecutor, CommandInbox, possible_commands
-from edge_inspect.edge.station.frame_requests import FrameRequests
-from edge_inspect.edge.station.part import InspectedPart, PartInProgress
+from edge_inspect.edge.station.frame_requests import FrameRequest, FrameRequests
+from edge_inspect.edge.station.inspector import Inspector
+from edge_inspect.edge.station.loaded_bundle import LoadedBundle
 from edge_inspect.edge.station.part_keepers import PartKeepers
-from edge_inspect.edge.station.ring import FrameRing, WaitingFrame
-from edge_inspect.edge.station.shadow import Shadow
+from edge_inspect.edge.station.recipes import RecipeListener, StationRecipes
+from edge_inspect.edge.station.ring import FrameRing
+from edge_inspect.edge.station.shadows import StationShadows
 from edge_inspect.edge.station.state import StationState
 from edge_inspect.edge.station.station_health import StationHealth
 from edge_inspect.edge.station.statistics import Statistics
-from edge_inspect.edge.text import clean
 from edge_inspect.edge.triggers import parse_trigger, start_trigger
 from edge_inspect.edge.triggers.thread import TriggerThread
 
@@ -46,8 +48,6 @@ log = logging.getLogger(__name__)
 
 FAILURES = 10
 """Number of failures in a row after which the engine is built again."""
-SLOW_FLUSH_S = 1.0
-"""If the outbox has been flushing for longer, in seconds, a stored verdict does not count as progress of the disk."""
 
 
 class Station:
@@ -68,7 +68,7 @@ class Station:
         ended: Set when the camera gives no more frames.
         ring: The frames that wait for the engine.
         state: The state that the status shows, with faults and alarms.
-        bundles: The bundle in force, and its change.
+        recipes: The recipes with their bundles, and the change of both.
     """
 
     def __init__(self, settings: Settings, station: StationSettings, box: BoxResources) -> None:
@@ -82,27 +82,41 @@ class Station:
         }
         self.ended = threading.Event()  # set when the camera gives no more frames
         self.ring = FrameRing(station.queue, station.policy, box.ready)
-        self._statistics, self._in_progress = Statistics(), PartInProgress()
+        self._statistics = Statistics()
         self._trigger_waits = parse_trigger(station.trigger)[0].can_wait
         self._requests = FrameRequests(triggered=station.trigger != "camera", waiting=station.queue)
         self._camera = CameraThread(self.name, station.camera, self._requests, self.ring, self.stages["camera"], self)
         self.state = StationState(self.name, lambda *state: self._sink.set_status(self._status(*state)))
         self._alarms = Alarms(self.state, box.outbox, self.ring)
-        self._shadow = Shadow(box.shadow_file(station.name), station.name, station.shadow, self.state.note)
+        self._shadows = StationShadows(station, box, self.state.note)
         self._trigger: TriggerThread | None = None
         commands = settings.commands
         admission = CommandAdmission(commands.allow, commands.max_age_s, memory=box.command_memory(station.name))
         inbox, started = CommandInbox(), time.monotonic()
+        self._recipe: str | None = None
         # The sink is opened before the engine is built, so that subscribers see `starting` during that time.
         allowed = possible_commands(commands, station)
         status, degrade = self._status("starting"), self.state.degrade
         self._sink = open_sink(settings, self.name, box.outbox, status, inbox.receive, degrade, allowed=allowed)
         self._keepers = PartKeepers(self.name, box.evidence, open_pictures(settings, station))
         try:
-            self.bundles = StationBundles(settings, station, box, degrade)
-            self._shadow.follow(self.bundles.current)
+            listener = RecipeListener(degrade, self._follow, self._tell_recipe)
+            self.recipes = StationRecipes(settings, station, box, listener)
+            self._recipe = self.recipes.active
             self._commands = CommandExecutor(
-                commands, admission, station, box, self._requests, self.state, self._shadow, self.bundles, self._sink
+                commands, admission, station, box, self._requests, self.state, self._shadows, self.recipes, self._sink
+            )
+            self._inspector = Inspector(
+                self.name,
+                box,
+                stages=self.stages,
+                ring=self.ring,
+                recipes=self.recipes,
+                shadows=self._shadows,
+                keepers=self._keepers,
+                statistics=self._statistics,
+                state=self.state,
+                sink=self._sink,
             )
             self._health = StationHealth(
                 Topics(settings.site, settings.line, station.name),
@@ -111,8 +125,8 @@ class Station:
                 stages=self.stages,
                 ring=self.ring,
                 statistics=self._statistics,
-                bundles=self.bundles,
-                shadow=self._shadow,
+                recipes=self.recipes,
+                shadows=self._shadows,
                 pictures=self._keepers.pictures,
                 state=self.state,
                 commands=self._commands.counts,
@@ -136,6 +150,7 @@ class Station:
         self._camera.start()
         trigger, name = self._station.trigger, f"trigger-{self.name}"
         self._trigger = start_trigger(trigger, self.request_part, self.state.degrade, name=name)
+        self.recipes.start()
 
     def confirm(self) -> None:
         """Record the configured bundle, now that all stations of the configuration have started.
@@ -143,39 +158,11 @@ class Station:
         Raises:
             OutboxError: The record of bundles cannot be read.
         """
-        self.bundles.confirm()
+        self.recipes.confirm()
 
     def inspect_next(self) -> bool:
         """Inspect the oldest waiting frame; return false if no frame waits. Only the engine thread may call this."""
-        self.bundles.take_next()
-        stage = self.stages["engine"]
-        waiting = self.ring.take()
-        if waiting is None:
-            if stage.situation.doing != "failed":
-                stage.idle("no frame waits")
-            return False
-        stage.work()
-        self._in_progress.begin(waiting)
-        part, saved = None, False
-        try:
-            part, anomaly = self._inspect(waiting)
-        except Exception as error:
-            if self._in_progress.finish(waiting):
-                self._lose(error)
-        if part is not None:
-            saved = self._finish(part, anomaly)
-        if not saved:
-            self.ring.recycle(waiting.capture.frame)
-        return True
-
-    def _lose(self, error: Exception) -> None:
-        """Count a part that gets no verdict; after ten in a row the supervisor has the engine built again."""
-        problem = clean(str(error))
-        if not isinstance(error, EngineError):  # a bug of this program, which must cost only this part
-            log.exception("%s: a part gets no verdict", self.name)
-            problem = f"unexpected error: {error!r}; the log has the traceback"
-        self.stages["engine"].fail(problem)
-        self.miss(problem)
+        return self._inspector.inspect_next()
 
     def load_bundle(self, path: Path) -> None:
         """Begin to load the bundle that a new configuration names, and return at once.
@@ -190,7 +177,9 @@ class Station:
                 log.info("%s: inspects with %s, before with %s", self.name, change.after.name, change.before.name)
 
         try:
-            self.bundles.change(path.absolute(), RequestedBy("configuration"), answer, configured=path.absolute())
+            self.recipes.change_bundle(
+                path.absolute(), RequestedBy("configuration"), answer, configured=path.absolute()
+            )
         except Refused as refused:
             answer(refused, None)
 
@@ -200,26 +189,38 @@ class Station:
 
     @property
     def engine(self) -> Engine:
-        """The engine of the bundle in force."""
-        return self.bundles.current.engine
+        """The engine that inspects now, or did so last."""
+        return self.recipes.engine
 
-    def rebuild_engine(self) -> None:
-        """Leave the engine that hangs behind, with its current part, and use a new one. This may take minutes.
+    def uses(self, engine: Engine) -> bool:
+        """Return whether a bundle of this station uses an engine."""
+        return self.recipes.uses(engine)
+
+    def rebuild_engine(self, engine: Engine) -> None:
+        """Leave an engine that hangs behind, with its current part, and use a new one. This may take minutes.
 
         Raises:
             EngineError: No engine can be built.
             BundleError: The files of the bundle are missing or have changed.
         """
         self.state.degrade("the engine hangs, or fails at every part; it is built again")
-        self.bundles.rebuild()
-        self._statistics.count_failed(self._in_progress.abandon())
-        self.stages["engine"].idle("it was built again")
+        self.recipes.rebuild(engine)
+        self._inspector.abandon()
+
+    def choose_recipe(self, capture: Capture, request: FrameRequest) -> str | None:
+        """Return the recipe of a frame. `CameraListener` describes this and the next four methods."""
+        if self._requests.triggered and request.inspect:
+            return self.recipes.choose(capture.part_id, request.recipe)
+        # Clocks may be set, but not often between the picture and here.
+        age_s = max(0.0, (utc_now() - capture.captured_at).total_seconds())
+        in_force = self.recipes.in_force_at(time.monotonic() - age_s)
+        return self.recipes.choose(capture.part_id, in_force) if request.inspect else in_force
 
     def see(self, capture: Capture, live: bool) -> None:
-        """Examine a frame that has come. `CameraListener` describes this and the next three methods."""
+        """Examine a frame that has come."""
         self._statistics.count_failed(capture.missed)
-        loaded = self.bundles.current
-        loaded.watch.see(examine(capture.frame, loaded.measured), live=live)
+        if (loaded := self.recipes.bundle_of(capture.recipe)) is not None:
+            loaded.watch.see(examine(capture.frame, loaded.measured), live=live)
 
     def show(self, snapshots: Iterable[str], frame: Frame | None, problem: str = "") -> None:
         """Answer snapshots with a frame, or with the reason why there is none."""
@@ -246,7 +247,7 @@ class Station:
         self.stop()
         if self._trigger is not None:
             self._trigger.close()
-        self.bundles.close()
+        self.recipes.close()
         self._camera.close(timeout / 4)
         while self.ring.take() is not None:  # there was no time to inspect them
             self._statistics.count_failed()
@@ -261,7 +262,7 @@ class Station:
 
     @property
     def has_news(self) -> bool:
-        """Whether a warning about rejects, scores or pictures began or ended after the last published health."""
+        """Whether a warning about rejects, scores or pictures, or the recipe, has changed since the last health."""
         return self._health.has_news
 
     def publish_health(self) -> None:
@@ -284,7 +285,7 @@ class Station:
         if self.state.paused or self._requests.closed:
             return
         wait = self._station.policy == "every" and self._trigger_waits
-        if not self._requests.request_part(None, wait=wait) and not self._requests.closed:
+        if not self._requests.request_part(None, self.recipes.active, wait=wait) and not self._requests.closed:
             self._statistics.count_failed()
             self._alarms.let_pass()
 
@@ -298,48 +299,21 @@ class Station:
         """Number of frames and parts without a verdict since the start."""
         return self._statistics.frames(self.ring.dropped).dropped
 
-    def _inspect(self, waiting: WaitingFrame) -> tuple[InspectedPart | None, AnomalyMap]:
-        """Inspect a frame; the part is `None` if it was abandoned meanwhile, together with an engine that hung."""
-        loaded, anomaly, decision = self.bundles.inspect(waiting.capture.frame)
-        if not self._in_progress.finish(waiting):
-            return None, anomaly
-        return InspectedPart(waiting.capture, loaded, decision, (time.monotonic() - waiting.since) * 1000), anomaly
+    def _follow(self, recipe: str | None, loaded: LoadedBundle) -> None:
+        self._shadows.of(recipe).follow(loaded)
 
-    def _finish(self, part: InspectedPart, anomaly: AnomalyMap) -> bool:
-        """Store the verdict; return whether the frame is kept for saving or publishing, and must not be overwritten."""
-        engine, outbox = self.stages["engine"], self.stages["outbox"]
-        engine.idle("its verdict is being stored")
-        outbox.work()
-        try:
-            verdict = self._store(part)
-        except Exception as error:
-            outbox.idle("nothing to store")
-            self._lose(error)
-            return False
-        if self._outbox.flushing_s() < SLOW_FLUSH_S:
-            outbox.advance()
-            outbox.idle("nothing to store")
-        engine.advance()
-        engine.idle("its verdict is stored")
-        self._statistics.count(verdict.ok, part.latency_ms)
-        self.state.recover()
-        try:
-            part.bundle.watch.add(part.decision)
-            sample = verdict.shadow and self._shadow.wants_frame
-            if verdict.shadow:
-                self._shadow.take(verdict, examine(part.capture.frame, part.bundle.measured))
-            return self._keepers.offer(part, verdict, anomaly, sample=sample)
-        except Exception:  # a bug of this program; the part has its verdict already
-            log.exception("%s: a part is missing in the statistics of scores, the evidence or the pictures", self.name)
-            return True
-
-    def _store(self, part: InspectedPart) -> Verdict:
-        self._shadow.follow(part.bundle)
-        shadow, address = self._shadow.is_on, self._sink.address
-        return part.store(self._outbox, self.name, self._box.boot_id, shadow=shadow, address=address)
+    def _tell_recipe(self) -> None:
+        self._recipe = self.recipes.active
+        self.state.repeat()
 
     def _status(self, state: State, reason: str | None = None) -> Status:
         sequence = self._outbox.sequence(self.name)
         return Status(
-            boot_id=self._box.boot_id, sequence=sequence, state=state, at=utc_now(), reason=reason, version=__version__
+            boot_id=self._box.boot_id,
+            sequence=sequence,
+            state=state,
+            at=utc_now(),
+            reason=reason,
+            recipe=self._recipe,
+            version=__version__,
         )

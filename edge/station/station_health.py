@@ -14,6 +14,7 @@ from edge_inspect.edge.contract.health import (
     HealthWarning,
     MqttHealth,
     OutboxHealth,
+    RecipeHealth,
 )
 from edge_inspect.edge.contract.topics import Topics
 from edge_inspect.edge.health.report import StationReport
@@ -21,9 +22,9 @@ from edge_inspect.edge.health.stage import Stage, StageName
 from edge_inspect.edge.mqtt.pictures import PicturePublisher
 from edge_inspect.edge.sinks.sink import Sink
 from edge_inspect.edge.station.box_resources import BoxResources
-from edge_inspect.edge.station.bundles import StationBundles
+from edge_inspect.edge.station.recipes import StationRecipes
 from edge_inspect.edge.station.ring import FrameRing
-from edge_inspect.edge.station.shadow import Shadow
+from edge_inspect.edge.station.shadows import StationShadows
 from edge_inspect.edge.station.state import StationState
 from edge_inspect.edge.station.statistics import Statistics
 
@@ -38,8 +39,8 @@ class StationHealth:
         stages: Stages of the station, by name.
         ring: Ring in which frames wait.
         statistics: Counts and latencies of parts.
-        bundles: Bundles of the station; the one in force compares pictures and scores with its calibration.
-        shadow: Shadow of the station.
+        recipes: Recipes of the station; their bundles compare pictures and scores with their calibrations.
+        shadows: Shadows of the station.
         pictures: Publishes pictures of parts; `None` if none are published.
         state: State of the station, for the report.
         commands: Returns the counts of the station's commands.
@@ -58,8 +59,8 @@ class StationHealth:
         stages: Mapping[StageName, Stage],
         ring: FrameRing,
         statistics: Statistics,
-        bundles: StationBundles,
-        shadow: Shadow,
+        recipes: StationRecipes,
+        shadows: StationShadows,
         pictures: PicturePublisher | None,
         state: StationState,
         commands: Callable[[], CommandCounts],
@@ -67,24 +68,31 @@ class StationHealth:
     ) -> None:
         self._topics, self._box, self._sink = topics, box, sink
         self._stages, self._ring, self._statistics = stages, ring, statistics
-        self._bundles, self._shadow, self._state, self._commands = bundles, shadow, state, commands
+        self._recipes, self._shadows, self._state, self._commands = recipes, shadows, state, commands
         self._pictures = pictures
         self._started = started
-        self._changes: list[HealthWarning] = []
+        self._told = self._news()
         self.published: Health | None = None
 
     @property
     def has_news(self) -> bool:
-        """Whether a warning about rejects, scores or pictures began or ended after the last published health."""
-        return self._bundles.current.watch.changes() != self._changes
+        """Whether a warning about rejects, scores or pictures began or ended after the last published health.
+
+        The same holds for a change-over to another recipe.
+        """
+        return self._news() != self._told
 
     def publish(self) -> list[str]:
         """Publish the current health; return its warnings as sentences, the most important one first."""
-        watch = self._bundles.current.watch
-        self._changes = watch.changes()
-        self.published = self._collect(watch.warnings())
+        watches = self._recipes.watched()
+        self._told = self._news()
+        said = {warning: watch for watch in reversed(watches) for warning in watch.warnings()}
+        self.published = self._collect(list(dict.fromkeys(each for watch in watches for each in watch.warnings())))
         self._sink.publish_health(self.published)
-        return [watch.sentence(warning) for warning in self.published.warnings]
+        return [said.get(warning, watches[0]).sentence(warning) for warning in self.published.warnings]
+
+    def _news(self) -> tuple[RecipeHealth | None, set[HealthWarning]]:
+        return self._recipes.health(), {change for watch in self._recipes.watched() for change in watch.changes()}
 
     def report(self) -> StationReport:
         """Return the report for `/healthz` and `/metrics`: current figures of the station, last ones of the box.
@@ -122,7 +130,9 @@ class StationHealth:
 
     def _figures(self) -> dict[str, Any]:
         """Return the fields of the health that are in memory."""
-        loaded = self._bundles.current
+        active, bundles = self._recipes.in_force
+        loaded = bundles.current
+        changed = next((watch for watch in self._recipes.watched() if watch.changes()), loaded.watch)
         return {
             "uptime_s": time.monotonic() - self._started,
             "frames": self._statistics.frames(self._ring.dropped),
@@ -138,13 +148,14 @@ class StationHealth:
             "precision": loaded.engine.precision,
             "precision_reason": loaded.why or None,
             "bundle": loaded.reference,
+            "recipe": self._recipes.health(),
             "threshold": loaded.decider.threshold,
             "stages": {name: stage.health() for name, stage in self._stages.items()},
             "picture": loaded.watch.picture(),
             "drift": loaded.watch.drift(),
             "rejects": loaded.watch.rejects(),
-            "shadow": self._shadow.health(),
+            "shadow": self._shadows.of(active).health(),
             "pictures": None if self._pictures is None else self._pictures.health(),
-            "cause": loaded.watch.cause(),
-            "remedy": loaded.watch.remedy(),
+            "cause": changed.cause(),
+            "remedy": changed.remedy(),
         }

@@ -24,7 +24,7 @@ from edge_inspect.calibrate.line.next_bundle import make_next
 from edge_inspect.calibrate.line.parts import read_scores
 from edge_inspect.calibrate.thresholds.threshold import exceeded_at
 from edge_inspect.edge.bundle.bundle import Bundle, open_bundle
-from edge_inspect.edge.configuration.settings import ShadowSettings, StationSettings
+from edge_inspect.edge.configuration.station_settings import ShadowSettings, StationSettings
 from edge_inspect.edge.contract.fields import utc_now
 from edge_inspect.edge.contract.ids import uuid7
 from edge_inspect.edge.contract.messages import FrameSize, Verdict

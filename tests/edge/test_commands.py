@@ -12,9 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge_inspect.edge.contract.commands import LARGEST_COMMAND, VERBS, Refused, Reply, parse_command, read_sender
+from edge_inspect.edge.contract.commands import LARGEST_COMMAND, VERBS, Refused, parse_command, read_sender
 from edge_inspect.edge.contract.fields import utc_now
 from edge_inspect.edge.contract.ids import uuid7
+from edge_inspect.edge.contract.replies import Reply
 from edge_inspect.edge.station.command_admission import CommandAdmission, CommandMemory, Receipt
 
 NOW = 1_800_000_000.0

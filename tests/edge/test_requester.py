@@ -15,7 +15,7 @@ from service_process import PATIENCE, Launch, write_settings
 from station_parts import TOPICS, Subscribe, mqtt, status
 
 from edge_inspect.edge.cli import main
-from edge_inspect.edge.contract.commands import Reply
+from edge_inspect.edge.contract.replies import Reply
 from edge_inspect.edge.demo.line import write_stream
 from edge_inspect.edge.mqtt.publisher import Publisher
 from edge_inspect.edge.outbox.memory import MemoryOutbox

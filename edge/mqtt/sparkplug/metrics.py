@@ -16,9 +16,9 @@ from typing import Any
 
 from pydantic import AwareDatetime, BaseModel
 
-from edge_inspect.edge.contract.commands import Reply
 from edge_inspect.edge.contract.health import Health
 from edge_inspect.edge.contract.messages import Defect, Status, Verdict
+from edge_inspect.edge.contract.replies import Reply
 from edge_inspect.edge.mqtt.sparkplug.payload import DataType, Value
 
 MODELS: dict[str, type[BaseModel]] = {

@@ -26,6 +26,7 @@ export class CommandPanel {
     const paused = station.status?.state === "paused";
     setHidden(this.pause, paused);
     setHidden(this.resume, !paused);
+    this.#renderRecipes(station.health?.recipe);
     if (!may("engineer")) return;
     setHidden(this.endShadow, !station.health?.shadow);
     setAttribute(this.threshold.input, "placeholder", this.#threshold);
@@ -42,7 +43,29 @@ export class CommandPanel {
     this.pause = button("pause", () => this.replies.confirm({ command: "pause" }));
     this.resume = send("resume");
     const row = make("div", { class: "button-row" }, this.pause, this.resume, send("snapshot"), send("trigger"));
-    this.element.replaceChildren(row, ...(may("engineer") ? [this.#buildEngineer()] : []), this.replies.element);
+    this.element.replaceChildren(row, this.#buildRecipe(), ...(may("engineer") ? [this.#buildEngineer()] : []), this.replies.element);
+  }
+
+  #buildRecipe() {
+    this.others = undefined;
+    this.recipes = make("select", { id: "recipe-field" });
+    const label = make("label", { for: "recipe-field", text: say("command.recipe_label") });
+    this.recipe = make("form", { class: "field" }, label, this.recipes, make("button", { text: say("command.change_over") }));
+    this.recipe.addEventListener("submit", (event) => {
+      event.preventDefault();
+      const name = this.recipes.value;
+      if (name) this.replies.confirm({ command: "recipe", name }, { name, before: this.station.health.recipe.active });
+    });
+    return this.recipe;
+  }
+
+  // Offers the recipes that are not in force. The list is left alone while it is the same, because somebody may be choosing.
+  #renderRecipes(recipe) {
+    const others = (recipe?.names ?? []).filter((name) => name !== recipe.active);
+    setHidden(this.recipe, !others.length);
+    if (others.join("\n") === this.others) return;
+    this.others = others.join("\n");
+    this.recipes.replaceChildren(...others.map((name) => make("option", { value: name, text: name })));
   }
 
   #buildEngineer() {

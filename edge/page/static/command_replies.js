@@ -51,9 +51,10 @@ export class CommandReplies {
   }
 }
 
-function outcome({ command }, { threshold, bundle, shadow, resend }) {
+function outcome({ command }, { threshold, bundle, recipe, shadow, resend }) {
   if (threshold) return say("command.threshold_done", { before: score(threshold.before), after: score(threshold.after) });
   if (bundle) return say("command.bundle_done", { before: bundle.before.name, after: bundle.after.name });
+  if (recipe) return say("command.recipe_done", { before: recipe.before, after: recipe.after });
   if (resend) return say("command.resend_done", { first: String(resend.first), last: String(resend.last) });
   if (command === "shadow") return shadow ? say("command.shadow_done", { wanted: shadow.wanted }) : say("command.shadow_ended");
   return command === "trigger" ? say("command.trigger_done") : "";

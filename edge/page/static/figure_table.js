@@ -32,6 +32,7 @@ function figuresOf({ status, health, shift, bundle, threshold, precision }) {
   add("waiting", health?.outbox.entries, (count) => number(count), health?.outbox.entries > 100);
   add("inspected", shift?.inspected, (count) => number(count));
   add("threshold", threshold, score);
+  add("recipe", health?.recipe?.active ?? status?.recipe, (name) => name);
   add("bundle", bundle?.name, (name) => name);
   add("precision", precision, (name) => name);
   add("engine", health?.engine, (name) => name);

@@ -135,7 +135,7 @@ def test_a_picture_labelled_both_ways_is_left_out(
     assert [each["id"] for each in told["contradictions"]][0] == "defects/again.bmp"
 
 
-def store(folder: Path, station: str, words: dict[int, Word | None]) -> None:
+def store(folder: Path, station: str, words: dict[int, Word | None], recipe: str | None = None) -> None:
     """Writes labels of parts of the new lot, by their seeds."""
     with LabelStore(folder) as labels:
         for seed, word in words.items():
@@ -149,6 +149,7 @@ def store(folder: Path, station: str, words: dict[int, Word | None]) -> None:
                 score=9.0,
                 threshold=1.0,
                 bundle=BundleReference(name="memory-1", digest="d"),
+                recipe=recipe,
                 precision="fp32",
                 engine="openvino",
                 latency_ms=1.0,
@@ -172,6 +173,20 @@ def test_labels_come_from_the_store_of_a_page(bundle_of: Callable[[str], Bundle]
         ids = {label.verdict.id for label in labels.current("s/l/a") if label.word == "good"}
     assert set(told["changes"]["now_accepted"]) <= ids and len(told["changes"]["now_accepted"]) >= 8
     assert rejected(open_bundle(tmp_path / "next"), "new", defect=False) <= 0.2
+
+
+def test_labels_of_another_recipe_are_left_out(bundle_of: Callable[[str], Bundle], tmp_path: Path) -> None:
+    folder = tmp_path / "labels"
+    store(folder, "a", dict.fromkeys(range(300, 310), "good"), "disc")
+    store(folder, "a", {310: "good", 311: "defect", 312: "unsure"}, "flange")
+    store(folder, "a", {313: "good"})
+    for number, (recipe, expected) in enumerate([(["--recipe", "disc"], (10, 0, 0)), ([], (12, 1, 1))]):
+        answer = tmp_path / f"{number}.json"
+        arguments = (bundle_of("memory").path, "--labels", folder, "--out", tmp_path / f"next-{number}", *recipe)
+        assert run(*arguments, "--json", answer) == 0
+        assert json.loads(answer.read_text())["labels"] == dict(
+            zip(("good", "defect", "unsure"), expected, strict=True)
+        )
 
 
 def test_it_is_signed(bundle_of: Callable[[str], Bundle], labels: Path, tmp_path: Path) -> None:
@@ -206,6 +221,7 @@ def test_show_and_diff_speak_of_it(
         (["--prototypes", "0"], "at least 1"),
         (["--prototypes", "5", "--what", "threshold"], "belongs to"),
         (["--station", "a/b/c"], "no label store"),
+        (["--recipe", "disc"], "no label store"),
         (["--key", "/nowhere.pem"], "cannot be read"),
     ],
 )

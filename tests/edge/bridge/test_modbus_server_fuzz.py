@@ -16,6 +16,8 @@ from hypothesis import strategies as st
 from edge_inspect.edge.bridge.modbus_requests import ModbusRequests
 
 SHOWN = 10
+WRITABLE = (22, 74, 1022, 1074)
+"""Nothing else can be written; nor can these without `acknowledge: true` and `recipes`."""
 
 
 class Served(NamedTuple):
@@ -66,15 +68,16 @@ def model_answer(pdu: bytes, registers: list[int]) -> bytes:
             return bytes((function, len(words))) + words
         exception = 2 if len(pdu) == 5 and 0 < count < 126 else 3
     elif function == 6:
-        # Beside these two nothing can be written; they are not, without `acknowledge: true`.
-        exception = 3 if len(pdu) != 5 or numbers[0] in (22, 1022) else 2
+        exception = 3 if len(pdu) != 5 or numbers[0] in WRITABLE else 2
     else:
         well_formed = len(pdu) > 5 and 0 < numbers[1] < 124 and pdu[5] == 2 * numbers[1] == len(pdu) - 6
-        exception = 3 if not well_formed or (numbers[0] in (22, 1022) and numbers[1] == 1) else 2
+        exception = 3 if not well_formed or (numbers[0] in WRITABLE and numbers[1] == 1) else 2
     return bytes((function | 0x80, exception))
 
 
-ADDRESSES = st.one_of(st.sampled_from([0, 21, 22, 23, 999, 1000, 1022, 1999, 2000, 0xFFFF]), st.integers(0, 0xFFFF))
+ADDRESSES = st.one_of(
+    st.sampled_from([0, 21, 22, 23, 73, 74, 75, 999, 1000, 1022, 1074, 1999, 2000, 0xFFFF]), st.integers(0, 0xFFFF)
+)
 COUNTS = st.one_of(st.sampled_from([0, 1, 2, 72, 123, 124, 125, 126, 127, 0xFFFF]), st.integers(0, 0xFFFF))
 READS = st.builds(reading, ADDRESSES, COUNTS, st.sampled_from([3, 4]))
 WRITES = st.builds(lambda address, value: struct.pack(">BHH", 6, address, value), ADDRESSES, COUNTS)

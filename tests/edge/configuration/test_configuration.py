@@ -101,8 +101,8 @@ def test_every_mistake_is_said_at_once_with_its_key(tmp_path: Path) -> None:
 def test_unknown_keys_name_those_there_are(tmp_path: Path) -> None:
     wrong = good(sites="x", mqtt={"tls": {"ca": "ca.pem"}}, engine={"treads": 2}, stations=[station(nmae="a")])
     assert mistakes(tmp_path, wrong) == [
-        "stations.0.nmae: unknown key; the keys are name, camera, bundle, precision, policy, trigger, queue, "
-        "mm_per_px, min_region_px, min_region_mm2, defect_share, shadow, pictures",
+        "stations.0.nmae: unknown key; the keys are name, camera, bundle, recipes, recipe_memory_mb, precision, "
+        "policy, trigger, queue, mm_per_px, min_region_px, min_region_mm2, defect_share, shadow, pictures",
         "mqtt.tls.ca: unknown key; the keys are ca_file, certificate, key",
         "engine.treads: unknown key; the keys are name, precision, threads, cache",
         "sites: unknown key; the keys are site, line, stations, bundles, sink, mqtt, outbox, commands, engine, "
@@ -144,7 +144,8 @@ def test_what_is_missing_is_said_with_its_meaning(tmp_path: Path) -> None:
         "stations.0.name: is missing (name of the station, and the last level of its topics)",
         "stations.0.camera: is missing (URI of the camera: folder:, video:, v4l2:, rtsp:, rtsps:, gst:, "
         "aravis:, genicam:; docs/cameras.md has the options)",
-        "stations.0.bundle: is missing (bundle of the product, a folder or a .zip)",
+        "stations.0.bundle: is missing (bundle of the product, a folder or a .zip; with recipes it is left out, and is "
+        "that of the first)",
     ]
 
 

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from edge_inspect.edge.contract import ids
-from edge_inspect.edge.contract.commands import Reply
 from edge_inspect.edge.contract.fields import format_time
 from edge_inspect.edge.contract.health import (
     EvidenceHealth,
@@ -35,6 +34,7 @@ from edge_inspect.edge.contract.messages import (
     Status,
     Verdict,
 )
+from edge_inspect.edge.contract.replies import Reply
 from edge_inspect.edge.contract.schema import json_schemas
 from edge_inspect.edge.contract.topics import Topics
 from edge_inspect.edge.text import clean
@@ -97,6 +97,7 @@ def test_a_verdict_is_what_the_contract_says() -> None:
         "score": 0.8,
         "threshold": 0.5,
         "bundle": {"name": "bottle-v3", "digest": "sha256:00"},
+        "recipe": None,
         "precision": "int8",
         "engine": "openvino",
         "latency_ms": 12.5,

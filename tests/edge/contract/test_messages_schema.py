@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 import yaml
 
-from edge_inspect.edge.contract.commands import COMMANDS, VERBS, Reply
+from edge_inspect.edge.contract.commands import COMMANDS, VERBS
 from edge_inspect.edge.contract.examples import examples
 from edge_inspect.edge.contract.health import Health
 from edge_inspect.edge.contract.messages import Defect, LabelMessage, Status, Verdict
+from edge_inspect.edge.contract.replies import Reply
 from edge_inspect.edge.contract.schema import CHANNELS, PICTURE_CHANNELS, asyncapi, documents, main
 from edge_inspect.edge.contract.topics import Topics
 

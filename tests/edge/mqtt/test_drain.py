@@ -14,8 +14,8 @@ from mosquitto import Between, Broker, wait_until
 from sparkplug_parts import put_parts
 from station_parts import TOPICS, Subscribe, health, mqtt, put, status
 
-from edge_inspect.edge.contract.commands import Reply
 from edge_inspect.edge.contract.fields import utc_now
+from edge_inspect.edge.contract.replies import Reply
 from edge_inspect.edge.mqtt.publisher import Publisher
 from edge_inspect.edge.outbox.memory import MemoryOutbox
 

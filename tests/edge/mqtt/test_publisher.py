@@ -16,8 +16,8 @@ from mosquitto import Between, Broker, free_port, wait_until
 from paho.mqtt.enums import MQTTProtocolVersion
 from station_parts import TOPICS, Subscribe, health, mqtt, put, status
 
-from edge_inspect.edge.contract.commands import Reply
 from edge_inspect.edge.contract.fields import utc_now
+from edge_inspect.edge.contract.replies import Reply
 from edge_inspect.edge.contract.topics import Topics
 from edge_inspect.edge.mqtt.publisher import Publisher
 from edge_inspect.edge.outbox import Entry, Outgoing

@@ -11,9 +11,16 @@ from live_page import PATIENCE, LivePage, ask, check_legible, live_page, log_in
 from mosquitto import wait_until
 from replier import Replier
 
-from edge_inspect.edge.contract.commands import ThresholdChange
-from edge_inspect.edge.contract.health import DriftHealth, FrameCounts, RejectHealth, ShadowHealth, StageHealth
+from edge_inspect.edge.contract.health import (
+    DriftHealth,
+    FrameCounts,
+    RecipeHealth,
+    RejectHealth,
+    ShadowHealth,
+    StageHealth,
+)
 from edge_inspect.edge.contract.messages import BundleReference
+from edge_inspect.edge.contract.replies import RecipeChange, ThresholdChange
 
 HOSTILE = '<img src=x onerror="document.title=1">'
 FAILED = StageHealth(state="failed", seconds=9, progress=1, reason="no frame")
@@ -207,6 +214,29 @@ def test_an_engineer_sets_the_threshold(live: LivePage) -> None:
         page.locator("dialog .primary").click()
         shows(page, ".replies .tone-good", "from 0.5000 to 0.6000")
         assert [command["value"] for command in replier.heard] == [0.6]
+
+
+def test_an_operator_changes_the_recipe(live: LivePage) -> None:
+    station, names = live.station("recipes"), ("bottle", "jar", "box")
+    change = RecipeChange(before="bottle", after="jar")
+    with (
+        live.seen_by("otto", f"#/station/{station.key}") as page,
+        Replier(live.broker.port, station, lambda command: {"recipe": change}) as replier,
+    ):
+        page.locator(".commands button", has_text="Pause").wait_for()
+        assert not page.locator("#recipe-field").is_visible(), "the station has no recipes"
+        station.begin(recipe=RecipeHealth(requested="bottle", active="bottle", state="active", names=names))
+        page.locator("#recipe-field").wait_for()
+        assert texts(page, "#recipe-field option") == ["jar", "box"]
+        page.locator(".commands button", has_text="Change over").click()
+        shows(page, "dialog", "from bottle to jar")
+        page.locator("dialog .primary").click()
+        shows(page, ".replies .tone-good", "from bottle to jar")
+        assert [(command["command"], command["name"]) for command in replier.heard] == [("recipe", "jar")]
+        station.begin(recipe=RecipeHealth(requested="jar", active="jar", state="active", names=names))
+        page.locator("#recipe-field option", has_text="bottle").wait_for(state="attached")
+        assert texts(page, "#recipe-field option") == ["bottle", "box"]
+    station.begin()
 
 
 def test_two_browsers_see_the_same(live: LivePage) -> None:

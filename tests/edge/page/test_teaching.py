@@ -78,7 +78,7 @@ class Page:
         self.app = make_app(people, *teaching_routes.routes)
         self.teaching = Teaching(settings, labels, BundleFolder(bundles), lambda job: self.seen.append(job.as_dict()))
         reference = None if in_force is None else {"name": in_force.manifest.name, "digest": in_force.digest}
-        view = SimpleNamespace(bundle=reference)
+        self.view = view = SimpleNamespace(bundle=reference, recipe=None)
         self.app.state.page.teaching = self.teaching
         self.app.state.page.line = SimpleNamespace(station=lambda key: view if key == STATION else None)
         self.audit = people.audit
@@ -98,6 +98,19 @@ def ended(browser: Browser) -> dict[str, Any]:
             return job
         time.sleep(0.1)
     raise AssertionError("the job hangs")
+
+
+def test_a_job_learns_only_from_the_recipe_in_force(page: Page, labels: LabelStore) -> None:
+    label(labels, *range(300, 306))  # of parts without a recipe
+    page.view.recipe = "disc"
+    with serving(page.app) as server:
+        browser = Browser(server.port)
+        browser.log_in("emma")
+        assert (
+            browser.post("/api/teaching", {"station": STATION, "what": "threshold"}).json()["job"]["recipe"] == "disc"
+        )
+        job = ended(browser)
+    assert job["state"] == "failed" and "of the recipe disc that is labelled good or defect" in str(job["lines"])
 
 
 def test_a_job_makes_the_next_bundle(tmp_path: Path, page: Page, bundles: Path, labels: LabelStore) -> None:

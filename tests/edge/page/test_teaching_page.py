@@ -15,8 +15,8 @@ from page_parts import Station
 from replier import Replier
 
 from edge_inspect.edge.bundle.bundle import Bundle, open_bundle
-from edge_inspect.edge.contract.commands import BundleChange
 from edge_inspect.edge.contract.messages import BundleReference, FrameSize
+from edge_inspect.edge.contract.replies import BundleChange
 
 SIZE = FrameSize(width=taught_parts.WIDTH, height=taught_parts.HEIGHT)
 

@@ -28,7 +28,7 @@ from edge_inspect.edge.contract.ids import uuid7_of_now
 from edge_inspect.edge.contract.topics import Topics
 from edge_inspect.edge.frame.images import write_image
 from edge_inspect.edge.outbox.memory import MemoryOutbox
-from edge_inspect.edge.station.bundles import RequestedBy
+from edge_inspect.edge.station.change_records import RequestedBy
 
 
 class Plant:

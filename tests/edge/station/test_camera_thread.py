@@ -19,7 +19,7 @@ from edge_inspect.edge.frame.images import Frame, read_image, write_image
 from edge_inspect.edge.health.stage import Stage
 from edge_inspect.edge.station import camera_thread
 from edge_inspect.edge.station.camera_thread import CameraThread
-from edge_inspect.edge.station.frame_requests import FrameRequests
+from edge_inspect.edge.station.frame_requests import FrameRequest, FrameRequests
 from edge_inspect.edge.station.ring import FrameRing
 
 Answer = str | None | Exception
@@ -60,6 +60,9 @@ class Watcher:
         self.missed: list[tuple[str, int]] = []
         self.shown: list[tuple[str, str]] = []
         self.ended = threading.Event()
+
+    def choose_recipe(self, capture: Capture, request: FrameRequest) -> str | None:
+        return None
 
     def see(self, capture: Capture, live: bool) -> None:
         if capture.part_id == "odd":

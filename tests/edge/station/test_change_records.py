@@ -10,8 +10,7 @@ import pytest
 from box_parts import Line
 from mosquitto import wait_until
 
-from edge_inspect.edge.station.bundles import RequestedBy
-from edge_inspect.edge.station.change_records import KEPT, BundleRecord
+from edge_inspect.edge.station.change_records import KEPT, BundleRecord, RequestedBy
 
 
 def test_what_judges_is_remembered_until_the_configuration_changes(make: Callable[..., Line]) -> None:

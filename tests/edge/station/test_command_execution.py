@@ -20,9 +20,10 @@ from small_bundle import THRESHOLD
 from tiny_bundle import write
 
 from edge_inspect.edge.configuration.settings import EvidenceSettings, Settings
-from edge_inspect.edge.contract.commands import VERBS, Reply, ReturnAddress
+from edge_inspect.edge.contract.commands import VERBS, ReturnAddress
 from edge_inspect.edge.contract.fields import utc_now
 from edge_inspect.edge.contract.ids import uuid7
+from edge_inspect.edge.contract.replies import Reply
 from edge_inspect.edge.contract.reports import EvidencePage
 from edge_inspect.edge.engines import AnomalyMap
 from edge_inspect.edge.evidence.index import list_parts
@@ -30,12 +31,12 @@ from edge_inspect.edge.evidence.writer import EvidenceWriter
 from edge_inspect.edge.frame.placement import Placement
 from edge_inspect.edge.log_ring import LogRing
 from edge_inspect.edge.outbox.memory import MemoryOutbox
-from edge_inspect.edge.station.bundles import StationBundles
 from edge_inspect.edge.station.change_records import KEPT, ThresholdEntry, ThresholdRecord
 from edge_inspect.edge.station.command_admission import CommandAdmission
 from edge_inspect.edge.station.command_execution import CommandExecutor, CommandInbox, possible_commands
 from edge_inspect.edge.station.frame_requests import FrameRequest, FrameRequests
-from edge_inspect.edge.station.shadow import Shadow
+from edge_inspect.edge.station.recipes import RecipeListener, StationRecipes
+from edge_inspect.edge.station.shadows import StationShadows
 from edge_inspect.edge.station.state import StationState
 
 FRAME = np.full((24, 32, 3), 128, np.uint8)
@@ -61,15 +62,17 @@ class Station:
         self.box = make_box(self.settings, outbox)
         self.record = self.box.thresholds
         station = self.settings.stations[0]
-        self.shadow = Shadow(self.box.shadow_file(station.name), station.name, None, self.state.note)
+        self.shadows = StationShadows(station, self.box, self.state.note)
         self.admission = CommandAdmission(
             self.settings.commands.allow, self.settings.commands.max_age_s, memory=self.box.command_memory(station.name)
         )
         self.inbox = CommandInbox()
 
     def open(self) -> Station:
-        self.bundles = StationBundles(self.settings, self.settings.stations[0], self.box, self.state.degrade)
-        self.shadow.follow(self.bundles.current)
+        listener = RecipeListener(
+            self.state.degrade, lambda recipe, loaded: self.shadows.of(recipe).follow(loaded), self.state.repeat
+        )
+        self.recipes = StationRecipes(self.settings, self.settings.stations[0], self.box, listener)
         self.commands = CommandExecutor(
             self.settings.commands,
             self.admission,
@@ -77,8 +80,8 @@ class Station:
             self.box,
             self.requests,
             self.state,
-            self.shadow,
-            self.bundles,
+            self.shadows,
+            self.recipes,
             self,
         )
         self.inbox.open(self.commands.receive)
@@ -86,7 +89,7 @@ class Station:
 
     @property
     def threshold(self) -> float:
-        return self.bundles.current.decider.threshold
+        return self.recipes.current.decider.threshold
 
     def reply(self, reply: Reply, back: ReturnAddress | None = None) -> None:
         self.replies.append(reply)
@@ -209,9 +212,9 @@ def test_a_threshold_is_bounded_recorded_and_reversible(make: Callable[..., Stat
 def test_a_threshold_changes_the_verdict(make: Callable[..., Station]) -> None:
     station = make()
     anomaly = AnomalyMap(np.full((4, 4), 0.55, np.float32), Placement(1, 1, 0, 0, (0, 0, 4, 4)), 0.55)
-    assert not station.bundles.current.decider.decide(anomaly).ok
+    assert not station.recipes.current.decider.decide(anomaly).ok
     station.tell("threshold", value=0.6)
-    decision = station.bundles.current.decider.decide(anomaly)
+    decision = station.recipes.current.decider.decide(anomaly)
     assert (decision.ok, decision.threshold) == (True, 0.6)
 
 

@@ -17,7 +17,7 @@ from service_process import PATIENCE, Commander, Launch, write_settings
 
 from edge_inspect.edge.bundle.bundle import open_bundle
 from edge_inspect.edge.bundle.manifest import MANIFEST, THRESHOLD_SOURCE
-from edge_inspect.edge.configuration.settings import ShadowSettings, StationSettings
+from edge_inspect.edge.configuration.station_settings import ShadowSettings, StationSettings
 from edge_inspect.edge.contract.fields import utc_now
 from edge_inspect.edge.contract.ids import uuid7
 from edge_inspect.edge.contract.messages import FrameSize, Verdict

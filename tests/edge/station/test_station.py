@@ -128,7 +128,7 @@ def test_a_lost_camera_and_a_warning_that_lasts_are_each_said_once(
     settings = make_settings(tmp_path, bundles / "a", policy="every", camera=f"folder:{frames}?loop=true&fps=50")
     larger_than_any_disk = settings.outbox.model_copy(update={"max_bytes": 2**60})
     (station,), _ = run(settings.model_copy(update={"outbox": larger_than_any_disk}))
-    station.bundles.current.decider.threshold = 1e9  # many rejects would be said first
+    station.recipes.current.decider.threshold = 1e9  # many rejects would be said first
 
     def says_no_more(problem: str) -> None:
         wait_until(lambda: problem in str(problems(station)[-1:]), 60)
@@ -188,8 +188,8 @@ def test_a_part_that_is_left_behind_with_its_engine_is_counted_once(
         left = threading.Thread(target=station.inspect_next)
         left.start()
         assert begun.wait(60)
-        station.rebuild_engine()
-        station.rebuild_engine()  # nothing is in hand
+        station.rebuild_engine(hanging)
+        station.rebuild_engine(station.engine)  # nothing is in hand
         go.set()
         left.join(60)
         assert station.stages["engine"].situation.doing == "idle"

@@ -1,0 +1,151 @@
+"""The inspector of a station: takes the frames that wait, has them inspected, and stores their verdicts."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping
+
+from edge_inspect.edge.contract.messages import Verdict
+from edge_inspect.edge.engines import AnomalyMap
+from edge_inspect.edge.errors import EngineError
+from edge_inspect.edge.health.picture import examine
+from edge_inspect.edge.health.stage import Stage, StageName
+from edge_inspect.edge.sinks.sink import Sink
+from edge_inspect.edge.station.box_resources import BoxResources
+from edge_inspect.edge.station.part import InspectedPart, PartInProgress
+from edge_inspect.edge.station.part_keepers import PartKeepers
+from edge_inspect.edge.station.recipes import StationRecipes
+from edge_inspect.edge.station.ring import FrameRing, WaitingFrame
+from edge_inspect.edge.station.shadows import StationShadows
+from edge_inspect.edge.station.state import StationState
+from edge_inspect.edge.station.statistics import Statistics
+from edge_inspect.edge.text import clean
+
+log = logging.getLogger(__name__)
+
+SLOW_FLUSH_S = 1.0
+"""If the outbox has been flushing for longer, in seconds, a stored verdict does not count as progress of the disk."""
+
+
+class Inspector:
+    """Inspects the frames of a station. Only the engine thread may call `inspect_next`.
+
+    Args:
+        name: Name of the station.
+        box: The objects that all stations share.
+        stages: Stages of the station, by name; `engine` and `outbox` are kept up to date for the watchdog.
+        ring: Ring in which frames wait.
+        recipes: Recipes of the station, with their bundles.
+        shadows: Shadows of the station.
+        keepers: Get the frames of parts after their verdicts.
+        statistics: Counts the parts.
+        state: State of the station, which a lost part degrades and a verdict recovers.
+        sink: Sink whose addresses the stored messages get.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        box: BoxResources,
+        *,
+        stages: Mapping[StageName, Stage],
+        ring: FrameRing,
+        recipes: StationRecipes,
+        shadows: StationShadows,
+        keepers: PartKeepers,
+        statistics: Statistics,
+        state: StationState,
+        sink: Sink,
+    ) -> None:
+        self._name, self._box, self._stages, self._ring = name, box, stages, ring
+        self._recipes, self._shadows, self._keepers = recipes, shadows, keepers
+        self._statistics, self._state, self._sink = statistics, state, sink
+        self._in_progress = PartInProgress()
+
+    def inspect_next(self) -> bool:
+        """Inspect the oldest waiting frame; return false if no frame waits, or if its bundle is still being opened."""
+        self._recipes.take_next(lambda: {waiting.capture.recipe for waiting in self._ring.waiting})
+        stage = self._stages["engine"]
+        waiting = self._ring.take(lambda oldest: self._recipes.is_settled(oldest.capture.recipe))
+        if waiting is None:
+            if stage.situation.doing != "failed":
+                stage.idle("no frame waits" if not self._ring.waiting else "the bundle of its recipe is being opened")
+            return False
+        if (problem := self._recipes.problem(waiting.capture.recipe)) is not None:
+            # No failure of the engine: building it again would not help.
+            self._miss(problem)
+            self._ring.recycle(waiting.capture.frame)
+            return True
+        stage.work()
+        self._in_progress.begin(waiting)
+        part, saved = None, False
+        try:
+            part, anomaly = self._inspect(waiting)
+        except Exception as error:
+            if self._in_progress.finish(waiting):
+                self._lose(error)
+        if part is not None:
+            saved = self._finish(part, anomaly)
+        if not saved:
+            self._ring.recycle(waiting.capture.frame)
+        return True
+
+    def abandon(self) -> None:
+        """Give up the part in progress, together with an engine that hangs. Any thread may call this."""
+        self._statistics.count_failed(self._in_progress.abandon())
+        self._stages["engine"].idle("it was built again")
+
+    def _lose(self, error: Exception) -> None:
+        """Count a part that gets no verdict; after ten in a row the supervisor has the engine built again."""
+        problem = clean(str(error))
+        if not isinstance(error, EngineError):  # a bug of this program, which must cost only this part
+            log.exception("%s: a part gets no verdict", self._name)
+            problem = f"unexpected error: {error!r}; the log has the traceback"
+        self._stages["engine"].fail(problem)
+        self._miss(problem)
+
+    def _miss(self, problem: str) -> None:
+        self._statistics.count_failed()
+        self._state.degrade(problem)
+
+    def _inspect(self, waiting: WaitingFrame) -> tuple[InspectedPart | None, AnomalyMap]:
+        """Inspect a frame; the part is `None` if it was abandoned meanwhile, together with an engine that hung."""
+        loaded, anomaly, decision = self._recipes.inspect(waiting.capture.recipe, waiting.capture.frame)
+        if not self._in_progress.finish(waiting):
+            return None, anomaly
+        return InspectedPart(waiting.capture, loaded, decision, (time.monotonic() - waiting.since) * 1000), anomaly
+
+    def _finish(self, part: InspectedPart, anomaly: AnomalyMap) -> bool:
+        """Store the verdict; return whether the frame is kept for saving or publishing, and must not be overwritten."""
+        engine, outbox = self._stages["engine"], self._stages["outbox"]
+        engine.idle("its verdict is being stored")
+        outbox.work()
+        shadow = self._shadows.of(part.capture.recipe)
+        try:
+            shadow.follow(part.bundle)
+            verdict = self._store(part, in_shadow=shadow.is_on)
+        except Exception as error:
+            outbox.idle("nothing to store")
+            self._lose(error)
+            return False
+        if self._box.outbox.flushing_s() < SLOW_FLUSH_S:
+            outbox.advance()
+            outbox.idle("nothing to store")
+        engine.advance()
+        engine.idle("its verdict is stored")
+        self._statistics.count(verdict.ok, part.latency_ms)
+        self._state.recover()
+        try:
+            part.bundle.watch.add(part.decision)
+            sample = verdict.shadow and shadow.wants_frame
+            if verdict.shadow:
+                shadow.take(verdict, examine(part.capture.frame, part.bundle.measured))
+            return self._keepers.offer(part, verdict, anomaly, sample=sample)
+        except Exception:  # a bug of this program; the part has its verdict already
+            log.exception("%s: a part is missing in the statistics of scores, the evidence or the pictures", self._name)
+            return True
+
+    def _store(self, part: InspectedPart, *, in_shadow: bool) -> Verdict:
+        box, address = self._box, self._sink.address
+        return part.store(box.outbox, self._name, box.boot_id, shadow=in_shadow, address=address)
