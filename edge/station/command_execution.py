@@ -26,7 +26,6 @@ from edge_inspect.edge.contract.commands import (
     Resume,
     ReturnAddress,
     Sender,
-    SequenceRange,
     SetThreshold,
     Snapshot,
     ThresholdChange,
@@ -45,6 +44,7 @@ from edge_inspect.edge.station.bundles import RequestedBy, StationBundles
 from edge_inspect.edge.station.change_records import ThresholdEntry
 from edge_inspect.edge.station.command_admission import CommandAdmission
 from edge_inspect.edge.station.frame_requests import FrameRequests
+from edge_inspect.edge.station.resend import resend
 from edge_inspect.edge.station.shadow import Shadow
 from edge_inspect.edge.station.state import StationState
 
@@ -272,16 +272,7 @@ class CommandExecutor:
         self._snapshots[command.id] = sender
 
     def _resend(self, command: Resend, sender: Sender) -> Fields:
-        kept = self._box.outbox.history_range(self._station.name)
-        if kept is None:
-            raise Refused("impossible", "the history is empty; outbox.history_bytes sets how much it keeps")
-        first, last = max(command.from_sequence, kept[0]), min(command.to_sequence or kept[1], kept[1])
-        if first > last:
-            beyond = "later parts were not delivered yet" if first > kept[1] else "earlier parts are no longer kept"
-            raise Refused("impossible", f"the history holds parts {kept[0]} to {kept[1]}; {beyond}")
-        if not self._sink.resend(first, last):
-            raise Refused("busy", "too many requests to resend wait; try again when they are done")
-        return {"resend": SequenceRange(first=first, last=last)}
+        return {"resend": resend(command, self._box.outbox, self._station.name, self._sink)}
 
     def _report(self, command: Report, sender: Sender) -> Fields | None:
         if command.what == "log":

@@ -1,0 +1,49 @@
+"""Notices that the clock of a view's box was set forward, from how long its verdicts seem to be on their way."""
+
+from __future__ import annotations
+
+_DRIFT = 0.0005
+"""Largest drift between two clocks that NTP slews, in seconds a second."""
+_SETTLED_S = 5.0
+
+
+class ClockCheck:
+    """Compares the times that a box writes into verdicts with a clock that cannot be set.
+
+    The difference between arrival and decision is the time on the way, plus the difference of the two clocks. The time
+    on the way is often longer than usual, but never shorter than the shortest. So if the difference falls below its
+    lowest value by more than a tolerance, the box's clock was set forward. The lowest value is learned until it has not
+    fallen for 5 s, because the first verdicts may have waited in an outbox or at the broker. After that it follows the
+    drift of the clocks only.
+
+    Args:
+        tolerance_s: Smallest step that is noticed, in seconds.
+    """
+
+    def __init__(self, tolerance_s: float) -> None:
+        self._tolerance_s = tolerance_s
+        self._lowest = float("inf")
+        self._at = self._fell_at = 0.0
+        self._learned = False
+
+    def step(self, decided_at: float, now: float) -> float | None:
+        """Return by how many seconds the clock was set forward; `None` if that is not noticed.
+
+        Args:
+            decided_at: Time in the verdict, in seconds since 1970.
+            now: Arrival of the verdict, in seconds of the monotonic clock.
+        """
+        difference, drift = now - decided_at, _DRIFT * (now - self._at)
+        self._at = now
+        if not self._learned:
+            if difference < self._lowest - self._tolerance_s:
+                self._fell_at = now
+            self._learned = now >= self._fell_at + _SETTLED_S
+            self._lowest = min(self._lowest, difference)
+            return None
+        if difference < self._lowest - self._tolerance_s - drift:
+            fell = self._lowest - difference
+            self._lowest = difference
+            return fell
+        self._lowest = min(self._lowest + drift, max(difference, self._lowest - drift))
+        return None

@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from edge_inspect.edge.views.clock_check import ClockCheck
+
+
+def verdicts(
+    offset: float, begin: float, seconds: float, delays: list[float], drift: float = 0.0
+) -> list[tuple[float, float]]:
+    """Times of decision by the box's clock, and arrivals, which are in order; one verdict each 50 ms."""
+    times: list[tuple[float, float]] = []
+    arrival = begin
+    for number in range(int(seconds / 0.05)):
+        moment = begin + number * 0.05
+        arrival = max(arrival, moment + delays[number % len(delays)])
+        times.append((moment * (1 + drift) + offset, arrival))
+    return times
+
+
+def steps(check: ClockCheck, times: list[tuple[float, float]]) -> list[float]:
+    return [step for decided, now in times if (step := check.step(decided, now)) is not None]
+
+
+@pytest.fixture
+def delays() -> list[float]:
+    chance = random.Random(1)
+    return [0.002 + chance.expovariate(100) for _ in range(97)]
+
+
+def test_delays_and_drift_are_no_step(delays: list[float]) -> None:
+    for drift in (0.0, 0.0004, -0.0004):
+        check = ClockCheck(0.02)
+        assert steps(check, verdicts(1e9, 0.0, 600.0, [*delays, 1.0, 30.0], drift)) == []
+        # An hour without a part.
+        assert steps(check, verdicts(1e9, 4200.0, 10.0, delays, drift)) == []
+
+
+@pytest.mark.parametrize("step", [0.05, 0.5, 100.0])
+def test_a_step_forward_is_noticed_within_a_second(delays: list[float], step: float) -> None:
+    check = ClockCheck(0.02)
+    assert steps(check, verdicts(1e9, 0.0, 20.0, delays)) == []
+    found = steps(check, verdicts(1e9 + step, 20.0, 1.0, delays))
+    assert found[:1] == [pytest.approx(step, abs=0.021)]
+
+
+def test_a_backlog_at_the_start_is_no_step(delays: list[float]) -> None:
+    """A thousand verdicts that waited come within a second, then new ones."""
+    check = ClockCheck(0.02)
+    backlog = [(1e9 + number * 0.05, 50.0 + number * 0.001) for number in range(1000)]
+    assert steps(check, backlog) == []
+    assert steps(check, verdicts(1e9, 51.0, 20.0, delays)) == []
