@@ -162,9 +162,9 @@ class Verdict(Message):
     )
     views: tuple[ViewResult, ...] | None = Field(
         default=None,
-        description="results of the views of which this is the joint verdict, in the order of the configuration; score, "
-        "threshold, bundle, engine, precision and frame are those of the view that decided; null: the part is seen by "
-        "one station only",
+        description="results of the views of which this is the joint verdict, in the order of the configuration; "
+        "score, threshold, bundle, engine, precision and frame are those of the view that decided; null: the part is "
+        "seen by one station only",
     )
 
     @property

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-_DRIFT = 0.0005
-"""Largest drift between two clocks that NTP slews, in seconds a second."""
+_DRIFT = 0.001
+"""Largest drift between two clocks that NTP slews, each by half of this, in seconds a second."""
 _SETTLED_S = 5.0
+_RELEARN_S = 5.0
 
 
 class ClockCheck:
@@ -14,7 +15,8 @@ class ClockCheck:
     on the way is often longer than usual, but never shorter than the shortest. So if the difference falls below its
     lowest value by more than a tolerance, the box's clock was set forward. The lowest value is learned until it has not
     fallen for 5 s, because the first verdicts may have waited in an outbox or at the broker. After that it follows the
-    drift of the clocks only.
+    drift of the clocks only. After a pause of 5 s it is learned anew; so nothing is noticed on a line that is that slow,
+    where a step that could be taken for a missed trigger is so large that the station itself tells it in its health.
 
     Args:
         tolerance_s: Smallest step that is noticed, in seconds.
@@ -23,7 +25,7 @@ class ClockCheck:
     def __init__(self, tolerance_s: float) -> None:
         self._tolerance_s = tolerance_s
         self._lowest = float("inf")
-        self._at = self._fell_at = 0.0
+        self._at = self._fell_at = self._touched_at = 0.0
         self._learned = False
 
     def step(self, decided_at: float, now: float) -> float | None:
@@ -33,17 +35,23 @@ class ClockCheck:
             decided_at: Time in the verdict, in seconds since 1970.
             now: Arrival of the verdict, in seconds of the monotonic clock.
         """
-        difference, drift = now - decided_at, _DRIFT * (now - self._at)
+        difference, pause = now - decided_at, now - self._at
         self._at = now
+        if pause > _RELEARN_S:
+            self._learned, self._lowest = False, float("inf")
         if not self._learned:
             if difference < self._lowest - self._tolerance_s:
                 self._fell_at = now
             self._learned = now >= self._fell_at + _SETTLED_S
-            self._lowest = min(self._lowest, difference)
+            self._lowest, self._touched_at = min(self._lowest, difference), now
             return None
-        if difference < self._lowest - self._tolerance_s - drift:
-            fell = self._lowest - difference
-            self._lowest = difference
+        # How far the clocks may have drifted apart since a verdict came without delay.
+        drift = _DRIFT * (now - self._touched_at)
+        fell = self._lowest - difference
+        if fell > self._tolerance_s + drift:
+            self._lowest, self._touched_at = difference, now
             return fell
-        self._lowest = min(self._lowest + drift, max(difference, self._lowest - drift))
+        self._lowest = min(max(difference, self._lowest - drift), self._lowest + _DRIFT * pause)
+        if fell >= -self._tolerance_s / 4:
+            self._touched_at = now
         return None

@@ -199,8 +199,8 @@ class Joiner:
         if newest is None or at - newest.at > 2 * self._window_s:
             return None
         return (
-            f"it took a frame {at - newest.at:.6f} s after the one before, which is not more than twice the window: its "
-            "trigger bounces, its clock was set back, or the window is too large"
+            f"it took a frame {at - newest.at:.6f} s after the one before, which is not more than twice the window: "
+            "its trigger bounces, its clock was set back, or the window is too large"
         )
 
     def _look_at_clock(self, view: str, message: Verdict, now: float) -> None:

@@ -88,8 +88,8 @@ class ViewsSettings(Section):
     views: list[ViewSettings] = Field(min_length=2, max_length=16, description="the views of each part")
     match: Literal["part_id", "position"] = Field(
         default="part_id",
-        description="how the views of a part are found; part_id: by the id that came with the trigger; position: by the "
-        "time of the trigger",
+        description="how the views of a part are found; part_id: by the id that came with the trigger; position: by "
+        "the time of the trigger",
     )
     window_s: float | None = Field(
         default=None,

@@ -11,8 +11,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Makes one verdict of the verdicts of several stations that see the same part, and publishes it as a station "
         "of its own. The views of a part are found by part id, or by the time of the trigger. A rule says which views "
-        "reject a part; a part whose view is missing or late is rejected. Asks the stations to resend missing verdicts. "
-        "docs/views.md explains all of it. Ends on SIGTERM or Ctrl-C."
+        "reject a part; a part whose view is missing or late is rejected. Asks the stations to resend missing "
+        "verdicts. docs/views.md explains all of it. Ends on SIGTERM or Ctrl-C."
     )
     parser.epilog = (
         "Example of a configuration: {site: plant1, line: line1, station: joint, views: [{name: left, station: "

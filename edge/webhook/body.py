@@ -18,8 +18,8 @@ class BodyTemplate:
     """A template with `$name` or `${name}` for a field of the message, and `$$` for a dollar.
 
     The names are those of the verdict's fields, site, line and station of the topic, `bundle` for the bundle's name,
-    and `message` for the whole message. In JSON a field is filled in as JSON, a text with its quotes; in other bodies as
-    text, without control characters. A field without a value is null, or empty.
+    and `message` for the whole message. In JSON a field is filled in as JSON, a text with its quotes. In other bodies
+    it is filled in as text, without control characters. A field without a value is null, or empty.
 
     Args:
         text: The template; `None`: the message itself is the body.

@@ -38,8 +38,8 @@ def read_secret(key: str, file: Path) -> bytes:
             raise ConfigurationError(f"{key}: {file}: what follows {_PREFIX} is no base64: {error}") from error
     if len(secret) < _LEAST_BYTES:
         raise ConfigurationError(
-            f"{key}: {file}: the secret has {len(secret)} bytes; make one of at least {_LEAST_BYTES}, for example with: "
-            "openssl rand -base64 32"
+            f"{key}: {file}: the secret has {len(secret)} bytes; make one of at least {_LEAST_BYTES}, for example "
+            "with: openssl rand -base64 32"
         )
     return secret
 

@@ -9,8 +9,9 @@ from pathlib import Path
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the description and the options of `webhook` to its parser."""
     parser.description = (
-        "Subscribes to stations over MQTT and posts their verdicts or defects to web servers, as JSON or by a template, "
-        "signed, in order, and again until a server has taken them. Messages wait in an outbox on disk meanwhile. "
+        "Subscribes to stations over MQTT and posts their verdicts or defects to web servers, as JSON or by a "
+        "template, signed, in order, and again until a server has taken them. Messages wait in an outbox on disk "
+        "meanwhile. "
         "docs/webhook.md says what a server has to do. Ends on SIGTERM or Ctrl-C."
     )
     parser.epilog = (

@@ -33,8 +33,9 @@ def delays() -> list[float]:
 def test_delays_and_drift_are_no_step(delays: list[float]) -> None:
     for drift in (0.0, 0.0004, -0.0004):
         check = ClockCheck(0.02)
-        assert steps(check, verdicts(1e9, 0.0, 600.0, [*delays, 1.0, 30.0], drift)) == []
-        # An hour without a part.
+        assert steps(check, verdicts(1e9, 0.0, 600.0, [*delays, 1.0], drift)) == []
+        # Verdicts that waited for half a minute, and an hour without a part.
+        assert steps(check, verdicts(1e9, 600.0, 60.0, [30.0, *delays * 20], drift)) == []
         assert steps(check, verdicts(1e9, 4200.0, 10.0, delays, drift)) == []
 
 

@@ -191,16 +191,16 @@ def test_a_clock_that_a_box_has_set_puts_its_view_out_of_step(tmp_path: Path) ->
             both = zip(sent, topics, strict=True)
             line.work([heard(messages(one, where)[0]) for one, where in both], now, decide=True)
 
-        def beat(steps: int) -> None:
-            told = a_health().model_copy(update={"boot_id": "box1"})
+        def beat(steps: int, newest: int) -> None:
+            told = a_health().model_copy(update={"boot_id": "box1", "sequence": newest})
             told = told.model_copy(update={"clock": told.clock.model_copy(update={"steps": steps, "last_step_s": 3.0})})
             line.work([Heard(topics[1].health, told.to_json(), False)], 1.0, decide=True)
 
-        beat(2)
+        beat(2, 0)
         part(1, 1.0)
-        beat(2)
+        beat(2, 1)
         part(2, 1.1)
-        beat(3)
+        beat(3, 2)
         part(3, 1.2)
         part(4, 100.0)
         part(5, 100.1)

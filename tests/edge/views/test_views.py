@@ -70,7 +70,7 @@ def test_one_verdict_a_part_whatever_restarts(
 def test_verdicts_that_the_broker_dropped_are_sent_again(
     make_broker: Callable[..., Broker], subscribe: Callable[[int], Subscriber], start: Start, tmp_path: Path
 ) -> None:
-    broker = make_broker(settings="allow_anonymous true\nmax_queued_messages 30")
+    broker = make_broker(settings="allow_anonymous true\nmax_queued_messages 600")
     broker.start()
     subscriber, chosen = subscribe(broker.port), settings(broker.port, tmp_path, timeout_s=20.0)
     process, line = start(chosen), SeenLine(broker.port, 2, seed=1, missed=0.0)
@@ -78,12 +78,12 @@ def test_verdicts_that_the_broker_dropped_are_sent_again(
         line.run(5, 50.0, 0.0)
         wait_for(subscriber, line)
         process.end(signal.SIGKILL)
-        line.run(150, 1000.0, 0.0)
+        line.run(500, 2000.0, 0.0)
         wait_until(lambda: all(not one.outbox.depth().entries for one in line.stations), PATIENCE, "all are published")
         start(chosen)
         line.run(5, 50.0, 0.0)
         # The subscriber of this test has the same small queue.
-        wait_until(lambda: asked(line) and newest(subscriber) >= 160, PATIENCE, ALL_PARTS)
+        wait_until(lambda: asked(line) and newest(subscriber) >= 510, PATIENCE, ALL_PARTS)
         Commander(subscriber, "joint")("resend", from_sequence=1)
         wait_for(subscriber, line)
     finally:
