@@ -15,8 +15,8 @@ class ClockCheck:
     on the way is often longer than usual, but never shorter than the shortest. So if the difference falls below its
     lowest value by more than a tolerance, the box's clock was set forward. The lowest value is learned until it has not
     fallen for 5 s, because the first verdicts may have waited in an outbox or at the broker. After that it follows the
-    drift of the clocks only. After a pause of 5 s it is learned anew; so nothing is noticed on a line that is that slow,
-    where a step that could be taken for a missed trigger is so large that the station itself tells it in its health.
+    drift of the clocks only. After a pause of 5 s it is learned anew. So nothing is noticed on a line that is that
+    slow, where a step that could be taken for a missed trigger is so large that the station tells it in its health.
 
     Args:
         tolerance_s: Smallest step that is noticed, in seconds.
