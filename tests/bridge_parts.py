@@ -77,10 +77,13 @@ def part(sequence: int, *, ok: bool = True, boot_id: str = "b", regions: tuple[i
 class Line:
     """A station without camera and engine: a real outbox and publisher; carries out `resend` as a station does."""
 
+    boot_id = "b"
+
     def __init__(self, port: int, outbox: Outbox, topics: Topics = TOPICS, **settings: Any) -> None:
         self.outbox, self.topics = outbox, topics
         self.asked: list[Resend] = []
-        self.publisher = Publisher(topics, outbox, mqtt(port, **settings), status(), self._on_command)
+        now = status().model_copy(update={"boot_id": self.boot_id})
+        self.publisher = Publisher(topics, outbox, mqtt(port, **settings), now, self._on_command)
 
     def put(self, count: int, *, bad: int = 0, part_id: str | None = None) -> None:
         """Put parts; every `bad`-th is a defect of 100 px."""
@@ -107,7 +110,7 @@ class Line:
         done = first <= last and self.publisher.resend(first, last)
         self.publisher.reply(
             Reply(
-                boot_id="b",
+                boot_id=self.boot_id,
                 sequence=self.outbox.sequence(self.topics.station),
                 command_id=command.id,
                 command="resend",

@@ -59,13 +59,18 @@ def messages(verdict: Verdict, topics: Topics) -> list[Outgoing]:
 
 
 class ViewStation(Line):
-    """A station of a view, with a real outbox and publisher; it sends parts again when it is asked to."""
+    """A station of a view on a box of its own, with a real outbox and publisher; sends parts again when asked to."""
+
+    @property
+    def boot_id(self) -> str:  # type: ignore[override]
+        """Id of the box's boot."""
+        return f"box of {self.topics.station}"
 
     def see(self, *, ok: bool, part_id: str | None = None, at: float | None = None) -> None:
         """Inspect a part."""
 
         def make(sequence: int) -> list[Outgoing]:
-            return messages(seen(sequence, ok=ok, part_id=part_id, at=at), self.topics)
+            return messages(seen(sequence, ok=ok, part_id=part_id, at=at, boot_id=self.boot_id), self.topics)
 
         self.outbox.put(self.topics.station, make)
 
