@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+from collections import deque
+from statistics import median
+
+_COMPARED = 64
+_LEAST = 16
 _DRIFT = 0.001
 """Largest drift between two clocks that NTP slews, each by half of this, in seconds a second."""
-_SETTLED_S = 5.0
-_RELEARN_S = 5.0
 
 
 class ClockCheck:
     """Compares the times that a box writes into verdicts with a clock that cannot be set.
 
     The difference between arrival and decision is the time on the way, plus the difference of the two clocks. The time
-    on the way is often longer than usual, but never shorter than the shortest. So if the difference falls below its
-    lowest value by more than a tolerance, the box's clock was set forward. The lowest value is learned until it has not
-    fallen for 5 s, because the first verdicts may have waited in an outbox or at the broker. After that it follows the
-    drift of the clocks only. After a pause of 5 s it is learned anew. So nothing is noticed on a line that is that
-    slow, where a step that could be taken for a missed trigger is so large that the station tells it in its health.
+    on the way is often longer than usual, but hardly ever shorter than the shortest of the last 64. So if a difference
+    lies below these by more than a tolerance, the box's clock was set forward. Where delays vary, the tolerance is
+    larger: half of the last differences lie within it above the lowest one.
 
     Args:
         tolerance_s: Smallest step that is noticed, in seconds.
@@ -24,9 +25,8 @@ class ClockCheck:
 
     def __init__(self, tolerance_s: float) -> None:
         self._tolerance_s = tolerance_s
-        self._lowest = float("inf")
-        self._at = self._fell_at = self._touched_at = 0.0
-        self._learned = False
+        self._last: deque[float] = deque(maxlen=_COMPARED)
+        self._at = 0.0
 
     def step(self, decided_at: float, now: float) -> float | None:
         """Return by how many seconds the clock was set forward; `None` if that is not noticed.
@@ -35,23 +35,11 @@ class ClockCheck:
             decided_at: Time in the verdict, in seconds since 1970.
             now: Arrival of the verdict, in seconds of the monotonic clock.
         """
-        difference, pause = now - decided_at, now - self._at
+        difference, drift, last = now - decided_at, _DRIFT * (now - self._at), self._last
         self._at = now
-        if pause > _RELEARN_S:
-            self._learned, self._lowest = False, float("inf")
-        if not self._learned:
-            if difference < self._lowest - self._tolerance_s:
-                self._fell_at = now
-            self._learned = now >= self._fell_at + _SETTLED_S
-            self._lowest, self._touched_at = min(self._lowest, difference), now
-            return None
-        # How far the clocks may have drifted apart since a verdict came without delay.
-        drift = _DRIFT * (now - self._touched_at)
-        fell = self._lowest - difference
-        if fell > self._tolerance_s + drift:
-            self._lowest, self._touched_at = difference, now
-            return fell
-        self._lowest = min(max(difference, self._lowest - drift), self._lowest + _DRIFT * pause)
-        if fell >= -self._tolerance_s / 4:
-            self._touched_at = now
-        return None
+        fell = min(last) - difference if len(last) >= _LEAST else 0.0
+        is_step = fell > self._tolerance_s + drift and fell > median(last) - min(last) + drift
+        if is_step:
+            last.clear()
+        last.append(difference)
+        return fell if is_step else None

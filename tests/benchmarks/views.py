@@ -9,6 +9,7 @@ that a subscriber has received is compared with what the stations have said. Eac
 results/views.csv.
 
 late      parts rejected for a view that did come, but after the time-out of 2 s, because its station was restarted
+catch_up  parts a second that were seen while the joiner was away, once it is connected again
 latency   from the arrival of a part's first view to the joint verdict, in a run of its own without disturbances and
           missed triggers; it includes the random delays
 """
@@ -22,6 +23,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -141,6 +143,26 @@ def disturbed(views: int, options: argparse.Namespace, *, by_time: bool) -> Row:
     }
 
 
+def catch_up(views: int, options: argparse.Namespace, *, by_time: bool) -> Row:
+    """Parts that were seen while the joiner was away, and wait at the broker."""
+    with opened(views, by_time=by_time) as bench:
+        bench.kill()
+        line = SeenLine(bench.broker.port, views, options.seed, missed=0.0)
+        try:
+            line.run(options.parts, 1000.0, 0.0, by_time=by_time)
+            wait_until(lambda: not any(station.outbox.depth().entries for station in line.stations), PATIENCE_S)
+            bench.start()
+            began = time.monotonic()
+            bench.wait_for(options.parts)
+            took = time.monotonic() - began
+        finally:
+            line.close()
+        found = check(bench.verdicts(), line, bench.votes)
+        if found.mistakes or found.late or found.missing:
+            sys.exit(f"{found}")
+    return {"catch_up_parts_s": round(options.parts / took)}
+
+
 def calm(views: int, options: argparse.Namespace, *, by_time: bool) -> Row:
     """A line that nothing disturbs."""
     with opened(views, by_time=by_time) as bench:
@@ -172,6 +194,7 @@ def main() -> None:
             row: Row = {"views": views, "match": "position" if by_time else "part_id"}
             row |= disturbed(views, options, by_time=by_time)
             row |= calm(views, options, by_time=by_time)
+            row |= catch_up(views, options, by_time=by_time)
             row |= {"rate": options.rate, "processor": processor(), "note": options.note}
             print(row, flush=True)
             store(TABLE, row, ("views", "match"))

@@ -39,17 +39,27 @@ def test_delays_and_drift_are_no_step(delays: list[float]) -> None:
         assert steps(check, verdicts(1e9, 4200.0, 10.0, delays, drift)) == []
 
 
+def test_where_delays_vary_nothing_is_noticed_that_is_not_there() -> None:
+    chance = random.Random(2)
+    check = ClockCheck(0.01)
+    assert steps(check, verdicts(1e9, 0.0, 3600.0, [chance.uniform(0, 0.3) for _ in range(9973)])) == []
+    assert steps(check, verdicts(1e9 + 1, 3600.0, 1.0, [0.1])) != []
+
+
 @pytest.mark.parametrize("step", [0.05, 0.5, 100.0])
 def test_a_step_forward_is_noticed_within_a_second(delays: list[float], step: float) -> None:
     check = ClockCheck(0.02)
     assert steps(check, verdicts(1e9, 0.0, 20.0, delays)) == []
     found = steps(check, verdicts(1e9 + step, 20.0, 1.0, delays))
-    assert found[:1] == [pytest.approx(step, abs=0.021)]
+    assert found[:1] == [pytest.approx(step, abs=0.03)]
+    assert steps(check, verdicts(1e9 + step, 21.0, 20.0, delays)) == []
 
 
-def test_a_backlog_at_the_start_is_no_step(delays: list[float]) -> None:
+def test_a_backlog_is_no_step(delays: list[float]) -> None:
     """A thousand verdicts that waited come within a second, then new ones."""
-    check = ClockCheck(0.02)
-    backlog = [(1e9 + number * 0.05, 50.0 + number * 0.001) for number in range(1000)]
-    assert steps(check, backlog) == []
-    assert steps(check, verdicts(1e9, 51.0, 20.0, delays)) == []
+    for before in (0.0, 20.0):
+        check = ClockCheck(0.02)
+        assert steps(check, verdicts(1e9, -before, before, delays)) == []
+        backlog = [(1e9 + number * 0.05, 50.0 + number * 0.001) for number in range(1000)]
+        assert steps(check, backlog) == []
+        assert steps(check, verdicts(1e9, 51.0, 20.0, delays)) == []

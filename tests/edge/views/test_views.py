@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -98,6 +100,27 @@ def asked(line: SeenLine) -> int:
 
 def newest(subscriber: Subscriber) -> int:
     return max((each["sequence"] for each in joint(subscriber)), default=0)
+
+
+def test_a_file_that_fails_ends_the_joiner_and_nothing_is_lost(
+    broker: Broker, subscriber: Subscriber, start: Start, tmp_path: Path
+) -> None:
+    chosen = settings(broker.port, tmp_path, timeout_s=20.0)
+    process, line = start(chosen), SeenLine(broker.port, 2, seed=3, missed=0.0)
+    try:
+        line.run(5, 50.0, 0.0)
+        wait_for(subscriber, line)
+        with contextlib.closing(sqlite3.connect(chosen.store)) as other:
+            other.execute("ALTER TABLE received RENAME TO gone")
+        line.run(5, 50.0, 0.0)
+        assert process.wait(PATIENCE) == 2 and "cannot be written: no such table" in process.said()
+        with contextlib.closing(sqlite3.connect(chosen.store)) as other:
+            other.execute("ALTER TABLE gone RENAME TO received")
+        start(chosen)
+        wait_for(subscriber, line)
+    finally:
+        line.close()
+    assert check(joint(subscriber), line, 1).mistakes == []
 
 
 def test_everybody_takes_it_for_a_station(broker: Broker, subscriber: Subscriber, start: Start, tmp_path: Path) -> None:
