@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+import urllib.request
 from pathlib import Path
 from typing import Any
 
 import pytest
+from mosquitto import Broker, Subscriber, free_port, wait_until
+from service_process import PATIENCE, Process
 
 from edge_inspect.edge.contract.commands import VERBS, parse_command
 from edge_inspect.edge.contract.examples import examples
@@ -88,3 +91,33 @@ def test_a_command_is_one_that_a_station_takes() -> None:
     commands = [parse_command(json.dumps(each).encode()) for each in made]
     assert [command.command for command in commands] == ["pause", "snapshot"]
     assert len({command.id for command in commands}) == 2
+
+
+def test_node_red_runs_the_flow(tmp_path: Path, broker: Broker, subscriber: Subscriber) -> None:
+    if shutil.which("node-red") is None:
+        pytest.skip("no node-red to run the flow in: npm install -g node-red")
+    port = free_port()
+    flow = [
+        each | ({"port": str(broker.port)} if each["type"] == "mqtt-broker" else {})
+        | ({"console": True} if each["type"] == "debug" else {})
+        for each in FLOW
+    ]  # fmt: skip
+    (tmp_path / "flow.json").write_text(json.dumps(flow))
+    (tmp_path / "settings.js").write_text(f'module.exports = {{ uiHost: "127.0.0.1", uiPort: {port} }};')
+    command = ["node-red", "--userDir", str(tmp_path), str(tmp_path / "flow.json")]
+    with (tmp_path / "told").open("wb") as out, Process(command, tmp_path / "said", stdout=out):
+
+        def told() -> str:
+            return (tmp_path / "told").read_text(errors="replace")
+
+        wait_until(lambda: "Connected to broker" in told(), PATIENCE, "node-red is connected")
+        verdict = examples()["verdict"][0].to_json()  # type: ignore[attr-defined]
+        for _ in range(2):
+            subscriber.publish(STATION.verdict, verdict)
+        wait_until(lambda: "station1  SN-000123  rejected" in told(), PATIENCE, "the part is shown")
+        asked = urllib.request.Request(f"http://127.0.0.1:{port}/inject/ei-pause", data=b"{}", method="POST")
+        with urllib.request.urlopen(asked, timeout=PATIENCE):
+            pass
+        wait_until(lambda: subscriber.payloads("command"), PATIENCE, "the command is sent")
+        assert told().count("SN-000123") == 1
+    assert parse_command(json.dumps(subscriber.payloads("command")[0]).encode()).command == "pause"
