@@ -53,6 +53,7 @@ class SeenLine:
         delay_s: float,
         *,
         by_time: bool = False,
+        pitch_s: float | None = None,
         every: Callable[[int], object] = lambda count: None,
     ) -> None:
         """Send parts past the stations.
@@ -62,6 +63,7 @@ class SeenLine:
             rate: Parts a second.
             delay_s: Longest random delay of a verdict, in seconds; verdicts of one station stay in order.
             by_time: Whether the parts have no ids.
+            pitch_s: Time between two parts by the clocks of the boxes, in seconds; `None`: that of the rate.
             every: Called with the number of each event, between two events.
         """
         events: list[tuple[float, int, int]] = []
@@ -74,7 +76,7 @@ class SeenLine:
         begin, base = time.monotonic(), self._parts
         for count, (due, view, number) in enumerate(sorted(events)):
             time.sleep(max(0.0, begin + due - time.monotonic()))
-            self._see(view, base + number, (base + number) / rate, by_time=by_time)
+            self._see(view, base + number, (base + number) * (pitch_s or 1 / rate), by_time=by_time)
             if self._random.random() < 0.02:
                 station = self.stations[view]
                 newest = station.outbox.sequence(station.topics.station)

@@ -74,6 +74,7 @@ class JoinedLine:
         self.joiner = Joiner(
             {view.name: view.delay_s for view in settings.views},
             self._rule.views,
+            settings.match == "position",
             settings.window_s,
             settings.timeout_s,
             stored.state,

@@ -65,9 +65,9 @@ class Joiner:
     """Collects the views of each part until all that are required have come, or `timeout_s` is over. Not thread-safe.
 
     Parts are decided in order: matched by part id, in the order in which the first view of each arrived; matched by
-    position, in the order of their triggers. A part is decided later than its time-out only while a part before it
-    waits. Each verdict of a view belongs to exactly one part, and each part is decided once. A view that comes after
-    its part was decided changes nothing.
+    position, in the order of their triggers. No part waits for others longer than its own time-out. Each verdict of a
+    view belongs to exactly one part, and each part is decided once. A view that comes after its part was decided
+    changes nothing.
 
     Matched by position, the views of a part are found by the time of the trigger: the time at which the frame was taken
     minus the delay of the view. So a trigger that a station has missed costs only the part of that trigger, which is
@@ -81,8 +81,9 @@ class Joiner:
     Args:
         delays: Names of the views, each with the time from the part's trigger to its frame, in seconds.
         required: Views without which a part is not accepted.
-        window_s: Largest difference between the triggers of the views of one part, in seconds; `None`: views are
-            matched by part id.
+        by_position: Whether views are matched by position; otherwise by part id.
+        window_s: Largest difference between the triggers of the views of one part, in seconds. Matched by part id,
+            `None` means that ids are not used again.
         timeout_s: Longest time that a part waits for its views, in seconds from the arrival of the first one.
         state: State at the end of the last process.
         parts: Parts that were not finished then.
@@ -93,6 +94,7 @@ class Joiner:
         self,
         delays: Mapping[str, float],
         required: Iterable[str],
+        by_position: bool,
         window_s: float | None,
         timeout_s: float,
         state: JoinerState,
@@ -100,8 +102,8 @@ class Joiner:
         now: float = 0.0,
     ) -> None:
         self._delays, self._required = dict(delays), frozenset(required)
-        self._window_s, self._timeout_s = window_s, timeout_s
-        self._matching: Matching = ByPartId() if window_s is None else ByTime(window_s)
+        self._by_position, self._window_s, self._timeout_s = by_position, window_s or 0.0, timeout_s
+        self._matching: Matching = ByTime(self._window_s) if by_position else ByPartId(window_s)
         self.state = state
         self.late = 0
         """Number of verdicts that came after their part was decided."""
@@ -109,7 +111,7 @@ class Joiner:
         """Parts that have changed since their owner emptied this, by number; `None`: the part is finished."""
         self._open: list[Part] = []
         self._since: dict[int, float] = {}
-        self._clocks = {} if window_s is None else {view: ClockCheck(window_s) for view in self._delays}
+        self._clocks = {view: ClockCheck(self._window_s) for view in self._delays} if by_position else {}
         self._remembered: OrderedDict[int, Part] = OrderedDict()
         self._heard_at = now
         for part in sorted(parts, key=lambda each: each.number):
@@ -155,18 +157,24 @@ class Joiner:
 
     def release(self, now: float) -> list[Decided]:
         """Return the parts that can be decided, in order; call this every few milliseconds while views can be heard."""
-        decided = []
-        while self._open:
-            part = self._open[0]
+        decided: list[Decided] = []
+        left: list[Part] = []
+        for number, part in enumerate(self._open):
             waited = now - self._since[part.number]
             complete = self._required <= part.times.keys()
-            if not complete and part.problem is None and waited < self._timeout_s:
+            if waited < self._timeout_s and (left or not (complete or part.problem is not None)):
+                left.append(part)
+                if self._by_position:
+                    continue
+                # The parts behind it wait not longer than it does.
+                left += self._open[number + 1 :]
                 break
-            del self._open[0], self._since[part.number]
+            del self._since[part.number]
             self._look_at_step(part)
             # A copy, because the original loses what the views have said.
             decided.append(Decided(part.model_copy(), max(0.0, waited)))
             self._remember(part)
+        self._open = left
         return decided
 
     def wait_anew(self, now: float) -> None:
@@ -182,13 +190,13 @@ class Joiner:
         """
         boots = {newest.boot_id for newest in self.state.newest.values()}
         shares_clock = len(boots) == 1 and len(self.state.newest) == len(self._delays)
-        if self._window_s is not None and not shares_clock and view not in self.state.out_of_step:
+        if self._by_position and not shares_clock and view not in self.state.out_of_step:
             log.error("view %s is out of step, and all parts are rejected until the line pauses: %s", view, why)
             self.state.out_of_step[view] = why
 
     def _why_uncertain(self, view: str, message: Verdict, at: float) -> str | None:
         """Return why a verdict cannot be matched, whatever the other views say; `None` if it can."""
-        if self._window_s is None:
+        if not self._by_position:
             return "its verdict has no part id" if message.part_id is None else None
         newest = self.state.newest.get(view)
         if newest is not None and message.id < newest.id:
@@ -230,10 +238,10 @@ class Joiner:
 
     def _enter(self, part: Part, now: float) -> None:
         self._since[part.number] = now
-        if self._window_s is None:
-            self._open.append(part)
-        else:
+        if self._by_position:
             insort(self._open, part, key=lambda each: (each.at, each.number))
+        else:
+            self._open.append(part)
 
     def _add(self, part: Part, view: str, message: Verdict, at: float, now: float) -> None:
         part.times[view] = at

@@ -32,9 +32,14 @@ class ByPartId:
 
     So each view's n-th verdict of an id belongs to the n-th pass of that part, and a late view of an earlier pass is
     never taken for one of a later pass.
+
+    Args:
+        window_s: Largest difference between the triggers of two views in one pass, in seconds, where ids are used
+            again, as those of carriers are; `None`: ids are not used again, and clocks do not matter.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, window_s: float | None) -> None:
+        self._window_s = float("inf") if window_s is None else window_s
         self._parts: dict[str, list[Part]] = {}
 
     def add(self, part: Part) -> None:
@@ -54,7 +59,7 @@ class ByPartId:
     def find(self, view: str, part_id: str | None, at: float) -> list[Part]:
         """See `Matching.find`."""
         same = self._parts.get(part_id, ()) if part_id is not None else ()
-        return [part for part in same if view not in part.times][:1]
+        return [part for part in same if _lacks(part, view, at, self._window_s)][:1]
 
 
 class ByTime:
@@ -82,9 +87,14 @@ class ByTime:
         for part in self._parts[bisect_left(self._parts, (at - self._window_s, 0), key=_order) :]:
             if part.at > at + self._window_s:
                 break
-            if view not in part.times and all(abs(at - other) <= self._window_s for other in part.times.values()):
+            if _lacks(part, view, at, self._window_s):
                 found.append(part)
         return found
+
+
+def _lacks(part: Part, view: str, at: float, window_s: float) -> bool:
+    """Return whether a part lacks a view, and all of its triggers lie within the window of this one."""
+    return view not in part.times and all(abs(at - other) <= window_s for other in part.times.values())
 
 
 def _order(part: Part) -> tuple[float, int]:

@@ -26,7 +26,7 @@ class ViewSettings(Section):
         default=0.0,
         ge=-3600,
         le=3600,
-        description="time in seconds from the part's trigger to the frame of this view; only for match: position",
+        description="time in seconds from the part's trigger to the frame of this view; only with window_s",
     )
 
 
@@ -95,8 +95,9 @@ class ViewsSettings(Section):
         default=None,
         gt=0,
         le=3600,
-        description="largest difference in seconds between the triggers of the views of one part; must be less than "
-        "half of the shortest time between two parts; only for match: position",
+        description="largest difference in seconds between the triggers of the views of one part. With match: position "
+        "it must be less than half of the shortest time between two parts. With match: part_id it is needed only if "
+        "ids are used again, as those of carriers are; then it must be less than the time until the next use",
     )
     timeout_s: float = Field(
         default=2.0,
@@ -142,9 +143,11 @@ class ViewsSettings(Section):
         return self
 
     @model_validator(mode="after")
-    def _window_is_of_position(self) -> ViewsSettings:
-        if (self.match == "position") != (self.window_s is not None):
-            raise ValueError("'window_s' and 'match: position' belong together; give both or neither")
-        if self.match == "part_id" and any(view.delay_s for view in self.views):
-            raise ValueError("views: 'delay_s' is only for 'match: position'; leave it out")
+    def _window_is_given(self) -> ViewsSettings:
+        if self.match == "position" and self.window_s is None:
+            raise ValueError(
+                "'match: position' needs 'window_s', less than half of the shortest time between two parts"
+            )
+        if self.window_s is None and any(view.delay_s for view in self.views):
+            raise ValueError("views: 'delay_s' is used only with 'window_s'; leave it out")
         return self

@@ -43,6 +43,7 @@ class JointStation:
         self._started = time.monotonic()
         self._clock = ClockWatch()
         self._newest: Verdict | None = None
+        self._why_deaf: str | None = None
         self._without: str | None = None
         self._status = self._make_status("starting", "no connection to the views yet")
         self._admission = CommandAdmission(["resend"], _COMMAND_AGE_S)
@@ -65,8 +66,8 @@ class JointStation:
             why_deaf: Why a view cannot be heard now; `None` if all can.
         """
         self._clock.look()
-        reason = why_deaf or self._without
-        self._set_status("online" if reason is None else "degraded", reason)
+        self._why_deaf = why_deaf
+        self._show_status()
 
     def publish_health(self, of_view: Health | None) -> bool:
         """Publish health. A part that was rejected for a missing view degrades the status until then.
@@ -81,7 +82,9 @@ class JointStation:
         of = self._newest or of_view
         if of is None:
             return False
-        self._without = None
+        if self._without is not None:
+            self._show_status()
+            self._without = None
         depth, dropped, machine = self._outbox.depth(), self._outbox.dropped(), self._machine.look()
         self.publisher.publish_health(
             Health(
@@ -119,7 +122,9 @@ class JointStation:
         )
         return True
 
-    def _set_status(self, state: State, reason: str | None) -> None:
+    def _show_status(self) -> None:
+        reason = self._why_deaf or self._without
+        state: State = "online" if reason is None else "degraded"
         if (state, reason) == (self._status.state, self._status.reason):
             return
         self._status = self._make_status(state, reason)

@@ -149,7 +149,7 @@ def catch_up(views: int, options: argparse.Namespace, *, by_time: bool) -> Row:
         bench.kill()
         line = SeenLine(bench.broker.port, views, options.seed, missed=0.0)
         try:
-            line.run(options.parts, 1000.0, 0.0, by_time=by_time)
+            line.run(options.parts, 1000.0, 0.0, by_time=by_time, pitch_s=1 / options.rate)
             wait_until(lambda: not any(station.outbox.depth().entries for station in line.stations), PATIENCE_S)
             bench.start()
             began = time.monotonic()

@@ -24,7 +24,9 @@ def make(views: int = 2, window_s: float | None = None, required: list[str] | No
     names = [f"v{number}" for number in range(views)]
     state = more.pop("state", None) or JoinerState()
     assert isinstance(state, JoinerState)
-    return Joiner(dict.fromkeys(names, 0.0), required or names, window_s, TIMEOUT, state, **more)  # type: ignore[arg-type]
+    by_position = bool(more.pop("by_position", window_s is not None))
+    delays = dict.fromkeys(names, 0.0)
+    return Joiner(delays, required or names, by_position, window_s, TIMEOUT, state, **more)  # type: ignore[arg-type]
 
 
 @dataclass
@@ -132,12 +134,13 @@ def test_by_position_no_wrong_views_meet_and_each_part_is_decided_once(line: tup
         in_time = {e.view for e in events if e.part == number and e.arrival <= one.at}
         assert one.views.keys() == in_time and one.part.problem is None
         opened = min(e.arrival for e in events if e.part == number)
-        assert len(in_time) == views or one.at >= opened + TIMEOUT
-    # A part comes after a later one only if that one was decided before the first view of the part had arrived.
+        assert one.at <= opened + TIMEOUT and (len(in_time) == views or one.at == opened + TIMEOUT)
+    # A part comes after a later one only if that one could wait no longer, or was decided before the part was known.
+    begun = [min(e.arrival for e in events if e.part == number) for number in numbers]
     for i, one in enumerate(found):
-        for other in found[:i]:
+        for j, other in enumerate(found[:i]):
             if other.part.at > one.part.at:
-                assert min(e.arrival for e in events if e.part == numbers[i]) > other.at
+                assert begun[i] > other.at or other.at == begun[j] + TIMEOUT
 
 
 @given(lines(by_time=False), st.integers(0, 200))
@@ -192,6 +195,35 @@ def test_a_late_view_is_never_taken_for_one_of_the_next_pass() -> None:
     assert (joiner.late, joiner.release(TIMEOUT + 3)) == (1, [])
     joiner.take("v1", seen(2, part_id="A"), TIMEOUT + 4)
     assert [sorted(part.seen) for part, _ in joiner.release(TIMEOUT + 5)] == [["v0", "v1"]]
+
+
+def test_carriers_come_again_and_again() -> None:
+    """A view that missed one pass is right again in the next, and a view that is a pass late joins no other pass."""
+    joiner = make(2, 5.0, by_position=False)
+    found: list[list[int]] = []
+
+    def see(view: str, sequence: int, at: float, now: int) -> None:
+        joiner.take(view, seen(sequence, part_id="carrier", at=at), now)
+        found.extend(sorted(each.verdict.sequence for each in part.seen.values()) for part, _ in joiner.release(now))
+
+    see("v0", 1, 0.0, 0)
+    see("v0", 2, 60.0, 1000)  # v1 has missed the first pass
+    see("v1", 2, 61.0, 1010)
+    assert found == [[1], [2, 2]]
+    see("v0", 3, 120.0, 2000)
+    see("v1", 1, 1.0, 2010)  # the first pass, very late
+    see("v1", 3, 121.0, 2020)
+    assert (found, joiner.late) == ([[1], [2, 2], [3, 3]], 1)
+
+
+def test_a_wrong_clock_does_not_keep_a_part_waiting() -> None:
+    joiner = make(2, WINDOW)
+    feed(joiner, "v1", 1, 3600.0, 0, boot_id="other")
+    decided: list[tuple[int, float]] = []
+    for number in range(10):
+        feed(joiner, "v0", number + 1, 0.05 * number, 20 * number)
+        decided += [(number, part.at - BEGIN.timestamp()) for part, _ in joiner.release(20 * number)]
+    assert (math.ceil(TIMEOUT / 20), 3600.0) in decided
 
 
 def test_a_view_without_a_part_id_is_a_part_of_its_own_and_says_why() -> None:
@@ -332,7 +364,7 @@ def test_a_verdict_that_fits_two_parts_is_not_guessed() -> None:
 
 
 def test_a_delay_is_taken_off_the_time_of_the_frame() -> None:
-    joiner = Joiner({"v0": 0.0, "v1": 0.5}, ["v0", "v1"], WINDOW, TIMEOUT, JoinerState())
+    joiner = Joiner({"v0": 0.0, "v1": 0.5}, ["v0", "v1"], True, WINDOW, TIMEOUT, JoinerState())
     feed(joiner, "v0", 1, 0.0, 0)
     feed(joiner, "v0", 2, 0.1, 100)
     feed(joiner, "v1", 1, 0.501, 500)

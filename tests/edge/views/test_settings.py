@@ -37,9 +37,8 @@ def test_the_example_is_good_and_so_is_what_it_leaves_out(tmp_path: Path) -> Non
         (WHERE + "views: [{name: a, station: s1}, {name: b, station: j}]\n", "'j' is one of the views"),
         (WHERE + VIEWS + "rule: {views: [c]}\n", "there is no view 'c'; the views are a, b"),
         (WHERE + VIEWS + "rule: {reject: votes, votes: 3}\n", "3 votes, but only 2 view(s) decide"),
-        (WHERE + VIEWS + "match: position\n", "'window_s' and 'match: position' belong together"),
-        (WHERE + VIEWS + "window_s: 0.1\n", "'window_s' and 'match: position' belong together"),
-        (WHERE + "views: [{name: a, station: s1, delay_s: 1}, {name: b, station: s2}]\n", "only for 'match: position'"),
+        (WHERE + VIEWS + "match: position\n", "'match: position' needs 'window_s'"),
+        (WHERE + "views: [{name: a, station: s1, delay_s: 1}, {name: b, station: s2}]\n", "only with 'window_s'"),
         (WHERE + VIEWS + "mqtt: {encoding: sparkplug_b}\n", "the joiner of views reads only JSON"),
     ],
 )
