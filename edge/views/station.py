@@ -82,9 +82,10 @@ class JointStation:
         of = self._newest or of_view
         if of is None:
             return False
-        if self._without is not None:
+        if (shown := self._without) is not None:
             self._show_status()
-            self._without = None
+            # The other thread may have told of another part meanwhile.
+            self._without = None if self._without is shown else self._without
         depth, dropped, machine = self._outbox.depth(), self._outbox.dropped(), self._machine.look()
         self.publisher.publish_health(
             Health(

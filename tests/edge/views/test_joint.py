@@ -6,6 +6,7 @@ from views_parts import seen
 from edge_inspect.edge.bridge.received_messages import ReceivedPart
 from edge_inspect.edge.contract.messages import Defect, Verdict
 from edge_inspect.edge.contract.received_messages import read_message
+from edge_inspect.edge.page.station_view import view_part
 from edge_inspect.edge.views.joint import join
 from edge_inspect.edge.views.part import Part, SeenView
 from edge_inspect.edge.views.rule import Rule
@@ -49,6 +50,7 @@ def test_the_reason_names_the_view_that_is_missing() -> None:
     assert [(view.name, view.id, view.problem) for view in (found.views or ())[1:]] == [
         ("right", None, "no verdict within 2 s")
     ]
+    assert view_part(found, ())["wrong_views"] == ["right"] and view_part(seen(1), ())["wrong_views"] == []
 
 
 def test_a_view_that_does_not_decide_may_be_missing() -> None:
