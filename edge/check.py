@@ -145,7 +145,7 @@ def _check_webhook(path: Path, connect: bool) -> Iterator[str]:
             raise CheckFailed(f"{path}: target {target.name}: {target.url}: {problem}")
         yield f"target {target.name}: {'the server answers' if connect else 'its secret and its CAs can be read'}"
     if connect:
-        yield from _try(path, settings.mqtt, [settings.topics.status], topics(settings), _COMMAND_BYTES)
+        yield from _try(path, settings.mqtt, [], topics(settings), _COMMAND_BYTES)
 
 
 def _check_page(path: Path, connect: bool) -> Iterator[str]:

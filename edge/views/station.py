@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import logging
 import time
+from typing import Any
 
 from edge_inspect.edge import __version__
 from edge_inspect.edge.clock import ClockWatch
-from edge_inspect.edge.contract.commands import Refused, Reply, Resend, ReturnAddress, SequenceRange
+from edge_inspect.edge.contract.commands import AnyCommand, Refused, Reply, Report, Resend, ReturnAddress, Verb
 from edge_inspect.edge.contract.fields import utc_now
 from edge_inspect.edge.contract.health import ClockHealth, Health, MqttHealth, OutboxHealth
 from edge_inspect.edge.contract.messages import State, Status, Verdict
+from edge_inspect.edge.contract.reports import EvidencePage
 from edge_inspect.edge.contract.topics import Topics
 from edge_inspect.edge.health.machine import Machine
+from edge_inspect.edge.log_ring import RING
 from edge_inspect.edge.mqtt.publisher import Publisher
 from edge_inspect.edge.outbox import Outbox
 from edge_inspect.edge.station.command_admission import CommandAdmission
@@ -22,13 +25,15 @@ from edge_inspect.edge.views.settings import ViewsSettings
 
 log = logging.getLogger(__name__)
 
+_COMMANDS: tuple[Verb, ...] = ("resend", "report")
 _COMMAND_AGE_S = 60.0
 
 
 class JointStation:
     """Publishes the joint verdicts from the outbox, status and health. Every method may be called from any thread.
 
-    It carries out the command `resend`; all others belong to the stations of the views, and are refused.
+    It carries out the commands `resend` and `report`; all others belong to the stations of the views, and are refused.
+    It stores no evidence, so its index of evidence is empty.
 
     Args:
         settings: The whole configuration.
@@ -46,9 +51,9 @@ class JointStation:
         self._why_deaf: str | None = None
         self._without: str | None = None
         self._status = self._make_status("starting", "no connection to the views yet")
-        self._admission = CommandAdmission(["resend"], _COMMAND_AGE_S)
+        self._admission = CommandAdmission(_COMMANDS, _COMMAND_AGE_S)
         self.publisher = Publisher(
-            self._topics, outbox, settings.mqtt, self._status, self._on_command, allowed=["resend"]
+            self._topics, outbox, settings.mqtt, self._status, self._on_command, allowed=_COMMANDS
         )
 
     def count(self, verdict: Verdict) -> None:
@@ -143,10 +148,10 @@ class JointStation:
 
     def _on_command(self, payload: bytes, retained: bool, back: ReturnAddress | None) -> None:
         sender, command, refused = self._admission.receive(payload, retained=retained)
-        parts: SequenceRange | None = None
-        if isinstance(command, Resend):
+        fields: dict[str, Any] = {}
+        if command is not None:
             try:
-                parts = resend(command, self._outbox, self._topics.station, self.publisher)
+                fields = self._carry_out(command)
             except Refused as problem:
                 refused = problem
         self._admission.count(refused)
@@ -161,7 +166,19 @@ class JointStation:
                 done=refused is None,
                 refusal=refused.refusal if refused else None,
                 reason=str(refused) if refused else None,
-                resend=parts,
+                **fields,
             ),
             back,
         )
+
+    def _carry_out(self, command: AnyCommand) -> dict[str, Any]:
+        """Carry out a command, and return the fields that it adds to its reply.
+
+        Raises:
+            Refused: It cannot be carried out.
+        """
+        if isinstance(command, Resend):
+            return {"resend": resend(command, self._outbox, self._topics.station, self.publisher)}
+        if isinstance(command, Report) and command.what == "log":
+            return {"log": RING.page(command.after)}
+        return {"evidence": EvidencePage(parts=(), next=None)}

@@ -24,7 +24,7 @@ class DeadLetters:
     """
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self.path = path
         self._lock = threading.Lock()
 
     def add(self, target: str, topic: str, payload: bytes, why: str) -> None:
@@ -46,13 +46,11 @@ class DeadLetters:
         line = json.dumps(letter, ensure_ascii=False).encode() + b"\n"
         with self._lock:
             try:
-                if self._path.exists() and self._path.stat().st_size + len(line) > LARGEST_BYTES:
-                    os.replace(self._path, self._path.with_name(f"{self._path.name}.old"))
-                with self._path.open("ab") as file:
+                if self.path.exists() and self.path.stat().st_size + len(line) > LARGEST_BYTES:
+                    os.replace(self.path, self.path.with_name(f"{self.path.name}.old"))
+                with self.path.open("ab") as file:
                     file.write(line)
                     file.flush()
                     os.fsync(file.fileno())
             except OSError as error:
-                log.error(
-                    "%s: a refused message cannot be kept: %s; make room, or repair its rights", self._path, error
-                )
+                log.error("%s: a refused message cannot be kept: %s; make room, or repair its rights", self.path, error)

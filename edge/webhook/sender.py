@@ -53,6 +53,18 @@ class TargetSender:
         self._thread = threading.Thread(target=self._run, name=f"post-{target.name}", daemon=True)
         self._thread.start()
 
+    @property
+    def name(self) -> str:
+        """Name of the target."""
+        return self._target.name
+
+    @property
+    def trouble(self) -> str | None:
+        """What does not work now, or what was given up since the start; `None` if all was delivered."""
+        if self.problem is not None:
+            return self.problem
+        return f"{self.refused} message(s) refused, see {self._dead_letters.path}" if self.refused else None
+
     def close(self) -> None:
         """End the thread; messages that were not delivered stay in the outbox."""
         if self._closing.is_set():

@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from collections.abc import Sequence
 
-from edge_inspect.edge import __version__
-from edge_inspect.edge.contract.fields import utc_now
-from edge_inspect.edge.contract.messages import Status
-from edge_inspect.edge.identity import keep_identity, read_boot_id
-from edge_inspect.edge.mqtt.publisher import Publisher
+from edge_inspect.edge.contract.messages import State
+from edge_inspect.edge.contract.topics import Topics
+from edge_inspect.edge.health.histogram import Histogram
+from edge_inspect.edge.health.http import HealthServer
+from edge_inspect.edge.health.report import StationReport
+from edge_inspect.edge.identity import keep_identity
 from edge_inspect.edge.outbox.sqlite import SqliteOutbox
 from edge_inspect.edge.signals import Signals
 from edge_inspect.edge.systemd import notify
@@ -31,6 +31,7 @@ def run(settings: WebhookSettings) -> None:
 
     Raises:
         OutboxError: The outbox cannot be used.
+        ConfigurationError: The port of `health.http_port` is taken.
     """
     kept = settings.outbox
     with Signals() as signals, contextlib.ExitStack() as stack:
@@ -50,9 +51,12 @@ def run(settings: WebhookSettings) -> None:
         for target in settings.targets:
             senders.append(TargetSender(target, outbox, dead_letters))
             stack.callback(senders[-1].close)
-        status = _status("starting", None)
-        publisher = Publisher(settings.topics, outbox, settings.mqtt, status)
-        stack.callback(publisher.close)
+        if settings.health.http_port is not None:
+
+            def read() -> tuple[list[str], list[StationReport]]:
+                return [], [_report(settings.name, sender, outbox) for sender in senders]
+
+            stack.callback(HealthServer(settings.health.http_port, read).close)
         subscriber = WebhookSubscriber(settings, outbox)
         stack.callback(subscriber.close)
         notify(READY=1)
@@ -64,32 +68,13 @@ def run(settings: WebhookSettings) -> None:
                 continue
             beat_at = time.monotonic() + _BEAT_S
             outbox.retry()
-            reason = _reason(settings, senders, outbox)
-            state = "online" if reason is None else "degraded"
-            if (state, reason) != (status.state, status.reason):
-                status = _status(state, reason)
-                publisher.set_status(status)
-            notify(WATCHDOG=1, STATUS=reason or "delivering")
+            said = [f"{sender.name}: {sender.trouble}" for sender in senders if sender.trouble is not None]
+            notify(WATCHDOG=1, STATUS="; ".join(said) or "delivering")
         notify(STOPPING=1)
 
 
-def _reason(settings: WebhookSettings, senders: Sequence[TargetSender], outbox: SqliteOutbox) -> str | None:
-    """Return what does not work now, or what was given up since the start; `None` if all was delivered."""
-    said = [
-        f"target {target.name}: {sender.problem}"
-        for target, sender in zip(settings.targets, senders, strict=True)
-        if sender.problem is not None
-    ]
-    said += [
-        f"target {target.name}: {sender.refused} message(s) refused, see {settings.dead_letters}"
-        for target, sender in zip(settings.targets, senders, strict=True)
-        if sender.refused
-    ]
-    if outbox.problem is not None:
-        said.append(f"the outbox's file {outbox.problem}")
-    return "; ".join(said) or None
-
-
-def _status(state: str, reason: str | None) -> Status:
-    fields = {"boot_id": read_boot_id(), "sequence": 0, "state": state, "at": utc_now(), "reason": reason}
-    return Status.model_validate({**fields, "version": __version__})
+def _report(name: str, sender: TargetSender, outbox: SqliteOutbox) -> StationReport:
+    """Return the state of a target in the form of a station's, for `/healthz` and `/metrics`."""
+    trouble = sender.trouble or (f"the outbox's file {outbox.problem}" if outbox.problem is not None else None)
+    state: State = "online" if trouble is None else "degraded"
+    return StationReport(Topics("webhook", name, sender.name), state, trouble, Histogram().buckets(), None)

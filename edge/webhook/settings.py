@@ -123,15 +123,20 @@ class WebhookOutboxSettings(OutboxSettings):
     history_bytes: int = Field(default=0, ge=0, le=2**50, description="delivered messages are not kept")
 
 
+class WebhookHealthSettings(Section):
+    """The health of the webhook over HTTP."""
+
+    http_port: int | None = Field(
+        default=None, ge=1, le=65535, description="port on 127.0.0.1 for /healthz and /metrics; default: none"
+    )
+
+
 class WebhookSettings(Section):
     """The whole configuration file of the webhook."""
 
-    site: Level = Field(description="site in the topic of the webhook's status")
-    line: Level = Field(description="line in the topic of the webhook's status")
     name: Level = Field(
         default="webhook",
-        description="name of the webhook, in place of a station's name in the topic of its status; give two webhooks "
-        "two names",
+        description="name of the webhook, which is part of its MQTT client id; give two webhooks on one box two names",
     )
     stations: list[Pattern] = Field(
         min_length=1,
@@ -141,11 +146,7 @@ class WebhookSettings(Section):
     targets: list[TargetSettings] = Field(min_length=1, max_length=16, description="the web servers")
     mqtt: MqttSettings = Field(default_factory=MqttSettings)
     outbox: WebhookOutboxSettings = Field(default_factory=WebhookOutboxSettings)
-
-    @property
-    def topics(self) -> Topics:
-        """Topics of the webhook itself, of which it uses only `status`."""
-        return Topics(self.site, self.line, self.name)
+    health: WebhookHealthSettings = Field(default_factory=WebhookHealthSettings)
 
     @property
     def dead_letters(self) -> Path:

@@ -15,9 +15,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "docs/webhook.md says what a server has to do. Ends on SIGTERM or Ctrl-C."
     )
     parser.epilog = (
-        "Example of a configuration: {site: plant1, line: line1, stations: [plant1/+/+], targets: [{name: mes, url: "
-        "'https://mes.example/parts', secret_file: mes-secret}]}. Check it with: edge-inspect check --webhook --config "
-        "FILE"
+        "Example of a configuration: {stations: [plant1/+/+], targets: [{name: mes, url: 'https://mes.example/parts', "
+        "secret_file: mes-secret}]}. Check it with: edge-inspect check --webhook --config FILE"
     )
     parser.add_argument(
         "--config", type=Path, required=True, metavar="FILE", help="configuration file of the webhook (YAML)"

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
-from mosquitto import wait_until
+from mosquitto import free_port, wait_until
 from service_process import PATIENCE, Launch, Process
 from webhook_server import WebhookServer
 
@@ -36,17 +36,21 @@ Start = Callable[..., Process]
 
 
 @pytest.fixture
-def start(launch: Launch, tmp_path: Path) -> Start:
+def health_port() -> int:
+    return free_port()
+
+
+@pytest.fixture
+def start(launch: Launch, tmp_path: Path, health_port: int) -> Start:
     """Starts `edge-inspect webhook` for the stations of the line, and waits until it hears them."""
 
     def run(port: int, *targets: dict[str, Any]) -> Process:
         config = tmp_path / "webhook.yaml"
         fields = {
-            "site": "plant",
-            "line": "line1",
             "stations": ["plant/line1/+"],
             "targets": [{"backoff_cap_s": 0.5, **target} for target in targets],
             "mqtt": {"host": "127.0.0.1", "port": port, "backoff_cap_s": 0.2},
+            "health": {"http_port": health_port},
             "outbox": {"path": str(tmp_path / "webhook.db")},
         }
         config.write_text(yaml.safe_dump(fields))

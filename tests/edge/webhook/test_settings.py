@@ -12,7 +12,7 @@ from edge_inspect.edge.webhook.settings import WebhookSettings, address_of
 from edge_inspect.edge.webhook.signature import headers, read_secret
 
 EXAMPLE = Path(__file__).parents[3] / "systemd" / "webhook.yaml"
-WHERE = "site: p\nline: l\nstations: [p/+/+]\n"
+WHERE = "stations: [p/+/+]\n"
 
 
 def test_the_example_is_good_and_so_is_what_it_leaves_out(tmp_path: Path) -> None:
@@ -51,7 +51,7 @@ def test_mistakes_are_told(tmp_path: Path, target: str, said: str) -> None:
 def test_more_mistakes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "webhook.yaml"
     twice = "targets: [{name: a, url: 'http://b/c'}, {name: a, url: 'http://b/d'}]\n"
-    path.write_text(f"site: p\nline: l\nstations: [p/l, 'p/#/a']\n{twice}")
+    path.write_text(f"stations: [p/l, 'p/#/a']\n{twice}")
     assert main(["webhook", "--config", str(path)]) == 2
     said = capsys.readouterr().err
     assert "two targets have the same name" in said and "write site/line/station" in said and "'#'" in said

@@ -8,12 +8,14 @@ import hmac
 import json
 import signal
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from mosquitto import Broker, Subscriber, wait_until
+from mosquitto import Broker, wait_until
 from service_process import Process
 from views_parts import ViewStation
 from webhook_server import WebhookServer
@@ -42,9 +44,20 @@ def sequences(requests: list[dict[str, Any]]) -> list[int]:
     return list(dict.fromkeys(json.loads(each["body"])["sequence"] for each in requests))
 
 
-def reasons(subscriber: Subscriber) -> list[str]:
-    found = [json.loads(each.payload) for each in subscriber.messages if each.topic.endswith("/webhook/status")]
-    return [each["reason"] or "" for each in found]
+def troubles(health_port: int) -> dict[str, Any]:
+    """The trouble of each target, as `/healthz` tells it."""
+    status, answer = get(health_port)
+    assert (status == 200) == all(target["reason"] is None for target in answer["stations"].values())
+    return {name: target["reason"] for name, target in answer["stations"].items()}
+
+
+def get(health_port: int) -> tuple[int, dict[str, Any]]:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{health_port}/healthz", timeout=PATIENCE) as answer:
+            return answer.status, json.load(answer)
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, json.load(error)
 
 
 def test_verdicts_arrive_signed_as_they_are(
@@ -56,7 +69,12 @@ def test_verdicts_arrive_signed_as_they_are(
         station.see(ok=number != 3, part_id=f"Teil {number} ü")
     requests = server.wait_for(5)
     assert sequences(requests) == [1, 2, 3, 4, 5]
-    stored = {json.loads(each.payload)["id"]: each.payload for each in station.outbox.history("s0", 1, 5, 0, 100)}
+    wait_until(lambda: station.outbox.depth().entries == 0, PATIENCE, "the broker has acknowledged all")
+    stored = {
+        json.loads(each.payload)["id"]: each.payload
+        for each in station.outbox.history("s0", 1, 5, 0, 9)
+        if each.kind == "verdict"
+    }
     for each in requests:
         body, headers = each["body"].encode(), each["headers"]
         identity, moment = headers["webhook-id"], headers["webhook-timestamp"]
@@ -64,7 +82,7 @@ def test_verdicts_arrive_signed_as_they_are(
         assert headers["webhook-signature"] == "v1," + base64.b64encode(digest).decode()
         assert abs(int(moment) - time.time()) < PATIENCE and headers["idempotency-key"] == identity
         assert (each["path"], headers["content-type"], headers["x-plant"]) == ("/parts", "application/json", "one")
-        assert identity == json.loads(body)["id"] + "-verdict" and json.loads(body)["id"] in stored
+        assert identity == json.loads(body)["id"] + "-verdict" and stored[json.loads(body)["id"]] == body
 
 
 def test_only_what_is_wanted_goes_to_each_target(
@@ -91,7 +109,7 @@ def test_only_what_is_wanted_goes_to_each_target(
 
 @pytest.mark.parametrize("mode", ["500", "404", "429", "hang", "drop", "trickle", "garbage", "redirect"])
 def test_what_a_server_does_not_take_comes_again_in_order(
-    broker: Broker, station: ViewStation, server: WebhookServer, start: Start, subscriber: Subscriber, mode: str
+    broker: Broker, station: ViewStation, server: WebhookServer, start: Start, health_port: int, mode: str
 ) -> None:
     start(broker.port, at(server, timeout_s=1.0))
     station.see(ok=True)
@@ -100,18 +118,18 @@ def test_what_a_server_does_not_take_comes_again_in_order(
     for _ in range(3):
         station.see(ok=True)
     server.wait_tried(mode)
-    wait_until(lambda: any("target mes: " in each for each in reasons(subscriber)), PATIENCE, "the status says so")
+    wait_until(lambda: troubles(health_port)["mes"], PATIENCE, "its health says so")
+    if mode == "redirect":
+        assert "which is not followed: correct the target's url" in troubles(health_port)["mes"]
     server.set_mode("200")
     requests = server.wait_for(4)
     assert sequences(requests) == [1, 2, 3, 4]
     assert {each["path"] for each in server.requests("tried.jsonl")} == {"/parts"}
-    wait_until(lambda: reasons(subscriber)[-1] == "", PATIENCE, "all is well again")
-    if mode == "redirect":
-        assert any("which is not followed: correct the target's url" in each for each in reasons(subscriber))
+    wait_until(lambda: troubles(health_port) == {"mes": None}, PATIENCE, "all is well again")
 
 
 def test_a_refused_message_is_kept_and_told_and_does_not_block(
-    broker: Broker, station: ViewStation, server: WebhookServer, start: Start, subscriber: Subscriber, tmp_path: Path
+    broker: Broker, station: ViewStation, server: WebhookServer, start: Start, health_port: int, tmp_path: Path
 ) -> None:
     process = start(broker.port, at(server))
     server.set_mode("422")
@@ -124,7 +142,7 @@ def test_a_refused_message_is_kept_and_told_and_does_not_block(
     (letter,) = [json.loads(line) for line in kept.read_text().splitlines()]
     assert (letter["target"], json.loads(letter["message"])["sequence"]) == ("mes", 1)
     assert "it answers 422" in letter["why"] and "because" in letter["why"] and "\x1b" not in letter["why"]
-    wait_until(lambda: "1 message(s) refused" in reasons(subscriber)[-1], PATIENCE, "the status tells it")
+    assert troubles(health_port) == {"mes": f"1 message(s) refused, see {kept}"}
     assert "message 1 is given up: it answers 422" in process.said()
 
 
@@ -156,14 +174,14 @@ def test_tls_is_verified(
     station: ViewStation,
     make_server: Callable[..., WebhookServer],
     start: Start,
-    subscriber: Subscriber,
+    health_port: int,
     authority: Path,
 ) -> None:
     server = make_server(authority / "broker.pem", authority / "broker.key")
     target = {**at(server), "url": f"https://127.0.0.1:{server.port}/parts"}
     process = start(broker.port, target)
     station.see(ok=True)
-    wait_until(lambda: any("certificate is not accepted" in each for each in reasons(subscriber)), PATIENCE, "refused")
+    wait_until(lambda: "certificate is not accepted" in (troubles(health_port)["mes"] or ""), PATIENCE, "refused")
     assert server.requests("tried.jsonl") == [] and process.end() == 0
     start(broker.port, {**target, "ca_file": str(authority / "ca.pem")})
     assert sequences(server.wait_for(1)) == [1]
