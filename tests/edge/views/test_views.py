@@ -131,6 +131,8 @@ def test_everybody_takes_it_for_a_station(broker: Broker, subscriber: Subscriber
         wait_for(subscriber, line)
         told = Commander(subscriber, "joint")
         assert told("resend", from_sequence=3, to_sequence=4)["resend"] == {"first": 3, "last": 4}
+        assert any("joining 2 views" in line["text"] for line in told("report", what="log")["log"]["lines"])
+        assert told("report", what="evidence")["evidence"] == {"parts": [], "next": None}
         assert (reply := told("pause"))["refusal"] == "unauthorised" and "resend" in reply["reason"]
         wait_until(lambda: states(subscriber)[-1] == "online", PATIENCE, "no part lacks a view any more")
         wait_until(lambda: any(each.topic == JOINT.health for each in subscriber.messages), PATIENCE, "its health")
