@@ -127,6 +127,32 @@ def test_a_kill_at_any_step_loses_nothing_and_changes_nothing(
     assert {
         each["part_id"]: (each["ok"], {view["name"] for view in each["views"] if view["id"]}) for each in found
     } == expected
+    with ViewStore(chosen.store) as store:
+        assert store.stored.received == []
+        assert sorted(str(part.part_id) for part in store.stored.parts) == sorted(
+            part_id for part_id, (_, views) in expected.items() if len(views) < 2
+        )
+
+
+def test_a_verdict_that_waits_for_one_before_it_is_kept(tmp_path: Path) -> None:
+    chosen, outbox = configuration(1, tmp_path), MemoryOutbox()
+    (one, other) = (topics for _, topics in chosen.followed)
+
+    def work(*sent: tuple[int, Any], now: float) -> None:
+        with ViewStore(chosen.store) as store:
+            line = JoinedLine(chosen, outbox, store, "box", lambda verdict: None, now)
+            line.work([heard(messages(seen(n, part_id=f"P{n}"), where)[0]) for n, where in sent], now, decide=True)
+            line.work([], now + 1.0, decide=True)
+
+    def put_off(*sent: tuple[int, Any], now: float) -> None:
+        with ViewStore(chosen.store) as store:
+            line = JoinedLine(chosen, outbox, store, "box", lambda verdict: None, now)
+            line.work([heard(messages(seen(n, part_id=f"P{n}"), where)[0]) for n, where in sent], now, decide=True)
+
+    work((1, one), (1, other), now=0.0)
+    put_off((3, one), now=1.0)
+    work((2, other), (3, other), (2, one), now=2.0)
+    assert {each["part_id"]: each["ok"] for each in told(outbox)} == {"P1": True, "P2": True, "P3": True}
 
 
 def test_what_was_decided_reaches_an_outbox_that_forgot_it(tmp_path: Path) -> None:

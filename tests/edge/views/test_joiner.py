@@ -241,7 +241,11 @@ def test_views_that_need_not_come_are_not_waited_for() -> None:
     joiner.take("v1", seen(1, part_id="A"), 2)
     assert [sorted(part.seen) for part, _ in joiner.release(2)] == [["v0", "v1"]]
     joiner.take("v2", seen(1, part_id="A"), 3)
-    assert (joiner.late, joiner.waiting) == (1, 0)
+    # Nothing more can come of it, so it is forgotten.
+    assert (joiner.late, joiner.waiting, joiner.changed) == (1, 0, {1: None})
+    restored = make(3, required=["v1"], state=joiner.state)
+    restored.take("v2", seen(2, part_id="A"), 4)
+    assert (restored.late, restored.waiting) == (0, 1)
 
 
 def test_without_the_broker_no_view_is_late() -> None:
