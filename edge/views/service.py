@@ -27,6 +27,7 @@ def run(settings: ViewsSettings) -> None:
 
     Raises:
         OutboxError: The outbox or the joiner's own file cannot be used, or can no longer be written.
+        Exception: The thread that joins ended with an error, which is a mistake in the code.
     """
     kept = settings.outbox
     boot_id = read_boot_id()

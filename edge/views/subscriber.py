@@ -8,11 +8,11 @@ import threading
 import time
 
 from edge_inspect.edge.configuration.mqtt_settings import MqttSettings
-from edge_inspect.edge.errors import OutboxError
 from edge_inspect.edge.identity import box_id
 from edge_inspect.edge.mqtt.acknowledging_session import AcknowledgingSession
 from edge_inspect.edge.mqtt.broker import Terms
 from edge_inspect.edge.mqtt.connection import Receiving
+from edge_inspect.edge.mqtt.problem import ConnectionProblem
 from edge_inspect.edge.mqtt.reconnection import Reconnection
 from edge_inspect.edge.mqtt.session import Session
 from edge_inspect.edge.threads import wait_for_end
@@ -45,7 +45,7 @@ class ViewSubscriber:
         self._client_id = own or f"edge-inspect-views-{name}-{box_id()}"
         self._settings, self._line = settings, line
         self._reconnection = Reconnection(settings, log, "Verdicts of the views wait at the broker")
-        self.failure: OutboxError | None = None
+        self.failure: Exception | None = None
         self._connected = False
         self._closing = threading.Event()
         self._wake_in, self._wake_out = socket.socketpair()
@@ -89,8 +89,11 @@ class ViewSubscriber:
         try:
             while not self._closing.is_set():
                 self._turn(session)
-        except OutboxError as error:
-            log.critical("%s", error)
+        except ConnectionProblem:
+            raise
+        except Exception as error:
+            # What is in memory may be ahead of what is stored, so the next process begins again at what is stored.
+            log.critical("the work ends: %s", error)
             self.failure = error
         return True
 
