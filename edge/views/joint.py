@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from edge_inspect.edge.contract.fields import utc_now
 from edge_inspect.edge.contract.ids import uuid7
@@ -31,27 +32,21 @@ def join(
     missing = [name for name in rule.views if name not in seen]
     is_uncertain = part.problem is not None
     ok = shown.ok and not missing and not is_uncertain
-    verdict = Verdict(
-        boot_id=boot_id,
-        id=uuid7(),
-        sequence=sequence,
-        part_id=part.part_id,
-        captured_at=min(each.captured_at for each in verdicts.values()),
-        decided_at=utc_now(),
-        ok=ok,
-        shadow=ok and all(verdicts[name].shadow for name in rule.views),
-        score=shown.score,
-        threshold=shown.threshold,
-        bundle=shown.bundle,
-        precision=shown.precision,
-        engine=shown.engine,
-        latency_ms=round(max(each.latency_ms for each in verdicts.values()) + 1000 * waited_s, 3),
-        frame=shown.frame,
-        area_name=shown.area_name,
-        reason="view_unmatched" if is_uncertain else "view_missing" if missing else shown.reason,
-        not_found=shown.not_found,
-        views=tuple(_result(part, name, timeout_s) for name in names),
-    )
+    changes: dict[str, Any] = {
+        "boot_id": boot_id,
+        "id": uuid7(),
+        "sequence": sequence,
+        "part_id": part.part_id,
+        "captured_at": min(each.captured_at for each in verdicts.values()),
+        "decided_at": utc_now(),
+        "ok": ok,
+        "shadow": ok and all(verdicts[name].shadow for name in rule.views),
+        "latency_ms": round(max(each.latency_ms for each in verdicts.values()) + 1000 * waited_s, 3),
+        "reason": "view_unmatched" if is_uncertain else "view_missing" if missing else shown.reason,
+        "views": tuple(_result(part, name, timeout_s) for name in names),
+    }
+    # All other fields are those of the view that decided, also fields that the contract will get.
+    verdict = Verdict(**{name: getattr(shown, name) for name in Verdict.model_fields} | changes)
     if ok:
         return verdict
     count = sum(view.region_count for view in seen.values())
