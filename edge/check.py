@@ -1,4 +1,4 @@
-"""Check a configuration of the service, the bridge or the page, and its broker, for `edge-inspect check`."""
+"""Check a configuration of the service, or of a program beside it, and its broker, for `edge-inspect check`."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from edge_inspect.edge.configuration.file import (
     check_bridge_settings,
     check_page_settings,
     check_settings,
+    check_subscriber,
     load_settings,
     read_settings,
     trusted_keys,
@@ -25,7 +26,7 @@ SERVICE_USER = "edge-inspect"
 """User as whom the systemd unit runs the service."""
 # A verdict has about 600 bytes and health 1500; a defect with many regions has more. The bridge only sends `resend`.
 _STATION_BYTES, _COMMAND_BYTES = 2048, 512
-Program = Literal["run", "bridge", "page"]
+Program = Literal["run", "bridge", "views", "webhook", "page"]
 """The programs that have a configuration, by their subcommand."""
 
 
@@ -47,7 +48,8 @@ def check(path: Path, program: Program, *, connect: bool) -> Iterator[str]:
             f"edge-inspect check {'' if program == 'run' else f'--{program} '}--config {path}"
         )
     if program != "run":
-        yield from {"bridge": _check_bridge, "page": _check_page}[program](path, connect)
+        checks = {"bridge": _check_bridge, "views": _check_views, "webhook": _check_webhook, "page": _check_page}
+        yield from checks[program](path, connect)
         return
     settings = load_settings(path)
     unseen = check_settings(path, settings)
@@ -107,6 +109,43 @@ def _check_bridge(path: Path, connect: bool) -> Iterator[str]:
             topic for each in topics for topic in (each.verdict, each.defect, each.status, each.health, each.reply)
         ]
         yield from _try(path, settings.mqtt, [each.command for each in topics], heard, _COMMAND_BYTES)
+
+
+def _check_views(path: Path, connect: bool) -> Iterator[str]:
+    from edge_inspect.edge.mqtt.encodings import used_topics
+    from edge_inspect.edge.views.settings import ViewsSettings
+
+    settings = read_settings(path, ViewsSettings)
+    unseen = check_subscriber(path, settings.mqtt, {"outbox.path": settings.outbox.path})
+    yield f"{path}: good; {len(settings.views)} views, broker {_place(settings.mqtt)}"
+    yield from unseen
+    if connect:
+        followed = [topics for _, topics in settings.followed]
+        heard = [
+            topic for each in followed for topic in (each.verdict, each.defect, each.status, each.health, each.reply)
+        ]
+        own = used_topics(Topics(settings.site, settings.line, settings.station), settings.mqtt)
+        publish = [*own.publish, *(each.command for each in followed)]
+        yield from _try(path, settings.mqtt, publish, [*heard, *own.subscribe], _STATION_BYTES)
+
+
+def _check_webhook(path: Path, connect: bool) -> Iterator[str]:
+    from edge_inspect.edge.bundle.patient_http import try_server
+    from edge_inspect.edge.webhook.sender import read_files
+    from edge_inspect.edge.webhook.settings import WebhookSettings, address_of
+    from edge_inspect.edge.webhook.subscriber import topics
+
+    settings = read_settings(path, WebhookSettings)
+    unseen = check_subscriber(path, settings.mqtt, {"outbox.path": settings.outbox.path})
+    yield f"{path}: good; {len(settings.targets)} target(s), broker {_place(settings.mqtt)}"
+    yield from unseen
+    for target in settings.targets:
+        _, context = read_files(target)
+        if connect and (problem := try_server(address_of(target.url), context)) is not None:
+            raise CheckFailed(f"{path}: target {target.name}: {target.url}: {problem}")
+        yield f"target {target.name}: {'the server answers' if connect else 'its secret and its CAs can be read'}"
+    if connect:
+        yield from _try(path, settings.mqtt, [], topics(settings), _COMMAND_BYTES)
 
 
 def _check_page(path: Path, connect: bool) -> Iterator[str]:

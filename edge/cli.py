@@ -18,6 +18,8 @@ from edge_inspect.edge.page.user_command import add_options as add_user_options
 from edge_inspect.edge.program import add_json_option, run_command, say, write_json
 from edge_inspect.edge.request_options import add_options, send
 from edge_inspect.edge.triggers import TRIGGERS
+from edge_inspect.edge.views.views_command import add_options as add_views_options
+from edge_inspect.edge.webhook.webhook_command import add_options as add_webhook_options
 
 # Nothing here imports what may not be installed before a handler runs: run_command says what is missing.
 if TYPE_CHECKING:
@@ -43,6 +45,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     _add_command(commands.add_parser("command", help="send a command to a station and print its reply"))
     add_fleet_options(commands.add_parser("fleet", help="list many stations, change their bundles, fetch logs"))
     _add_bridge(commands.add_parser("bridge", help="serve the verdicts to a PLC over Modbus TCP"))
+    add_views_options(commands.add_parser("views", help="make one verdict of several stations that see the same part"))
+    add_webhook_options(commands.add_parser("webhook", help="post verdicts or defects to web servers"))
     add_page_options(commands.add_parser("page", help="serve a page that shows stations live in browsers"))
     add_user_options(commands.add_parser("page-user", help="add, change, list and remove the users of the page"))
     _add_doctor(commands.add_parser("doctor", help="list what is installed on this box and what is missing"))
@@ -94,7 +98,7 @@ def _add_check(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", type=Path, required=True, metavar="FILE", help="configuration file (YAML)")
     program = parser.add_mutually_exclusive_group()
     parser.set_defaults(program="run")
-    for name in ("bridge", "page"):
+    for name in ("bridge", "views", "webhook", "page"):
         program.add_argument(
             f"--{name}",
             action="store_const",

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ValidationError
 
+from edge_inspect.edge.contract.ids import uuid7
 from edge_inspect.edge.files import write_atomically
 
 log = logging.getLogger(__name__)
@@ -63,6 +64,14 @@ def keep_identity(state: Path, sys: Path = Path("/sys")) -> str:
             log.warning("identity %s: cannot be written: %s; the next start makes another id", path, error)
     _current = kept.id
     return _current
+
+
+def read_boot_id() -> str:
+    """Return the kernel's id of this boot, or a new id if the kernel has none."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return uuid7()
 
 
 def _read(path: Path) -> Identity | None:

@@ -8,19 +8,17 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from pathlib import Path
 
 from edge_inspect.edge.bundle.bundle import open_bundle
 from edge_inspect.edge.configuration.file import trusted_keys
 from edge_inspect.edge.configuration.settings import Settings
-from edge_inspect.edge.contract.ids import uuid7
 from edge_inspect.edge.engine_loop import EngineLoop
 from edge_inspect.edge.errors import EdgeInspectError
 from edge_inspect.edge.health.http import HealthServer
 from edge_inspect.edge.health.report import StationReport
 from edge_inspect.edge.health.supervisor import Supervisor
 from edge_inspect.edge.health.watchdog import Due, Step
-from edge_inspect.edge.identity import keep_identity
+from edge_inspect.edge.identity import keep_identity, read_boot_id
 from edge_inspect.edge.outbox.sqlite import SqliteOutbox
 from edge_inspect.edge.signals import Signals
 from edge_inspect.edge.station.box_resources import open_box_resources
@@ -250,11 +248,3 @@ class Service:
 
     def _read_health(self) -> tuple[list[str], list[StationReport]]:
         return self._supervisor.stuck, [station.report() for station in self._stations]
-
-
-def read_boot_id() -> str:
-    """Return the kernel's id of this boot, or a new id if the kernel has none."""
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    except OSError:
-        return uuid7()

@@ -81,38 +81,41 @@ def part(sequence: int, *, ok: bool = True, boot_id: str = "b", regions: tuple[i
 class Line:
     """A station without camera and engine: a real outbox and publisher; carries out `resend` as a station does."""
 
+    boot_id = "b"
+
     def __init__(self, port: int, outbox: Outbox, topics: Topics = TOPICS, **settings: Any) -> None:
-        self._outbox, self._topics = outbox, topics
+        self.outbox, self.topics = outbox, topics
         self.asked: list[Resend] = []
-        self.publisher = Publisher(topics, outbox, mqtt(port, **settings), status(), self._on_command)
+        now = status().model_copy(update={"boot_id": self.boot_id})
+        self.publisher = Publisher(topics, outbox, mqtt(port, **settings), now, self._on_command)
 
     def put(self, count: int, *, bad: int = 0, part_id: str | None = None) -> None:
         """Put parts; every `bad`-th is a defect of 100 px."""
         for _ in range(count):
-            self._outbox.put(self._topics.station, lambda sequence: self._messages(sequence, bad, part_id))
+            self.outbox.put(self.topics.station, lambda sequence: self._messages(sequence, bad, part_id))
 
     def health(self) -> None:
-        sequence = self._outbox.sequence(self._topics.station)
+        sequence = self.outbox.sequence(self.topics.station)
         self.publisher.publish_health(health().model_copy(update={"sequence": sequence}))
 
     def _messages(self, sequence: int, bad: int, part_id: str | None) -> list[Outgoing]:
         made = verdict(sequence, ok=not bad or sequence % bad != 0, part_id=part_id)
-        found = [Outgoing(self._topics.verdict, made.to_json(), "verdict")]
+        found = [Outgoing(self.topics.verdict, made.to_json(), "verdict")]
         if not made.ok:
-            found.append(Outgoing(self._topics.defect, defect(made, 100).to_json(), "defect"))
+            found.append(Outgoing(self.topics.defect, defect(made, 100).to_json(), "defect"))
         return found
 
     def _on_command(self, payload: bytes, retained: bool, back: ReturnAddress | None) -> None:
         command = parse_command(payload)
         assert isinstance(command, Resend) and not retained
         self.asked.append(command)
-        kept = self._outbox.history_range(self._topics.station) or (1, 0)
+        kept = self.outbox.history_range(self.topics.station) or (1, 0)
         first, last = max(command.from_sequence, kept[0]), min(command.to_sequence or kept[1], kept[1])
         done = first <= last and self.publisher.resend(first, last)
         self.publisher.reply(
             Reply(
-                boot_id="b",
-                sequence=self._outbox.sequence(self._topics.station),
+                boot_id=self.boot_id,
+                sequence=self.outbox.sequence(self.topics.station),
                 command_id=command.id,
                 command="resend",
                 at=utc_now(),

@@ -96,6 +96,8 @@ ENDLESS = {
     "edge-train regions --no-browser DATA/bottle/good/001.png --out regions.yaml": "http://127.0.0.1",
     "edge-inspect run --config config.yaml": "station(s) online",
     "edge-inspect bridge --config bridge.yaml": "Modbus",
+    "edge-inspect views --config views.yaml": "joining 2 views",
+    "edge-inspect webhook --config webhook.yaml": "posting messages",
     "edge-inspect page --config page.yaml": "serving the page",
     "mosquitto_sub -v -t 'edge-inspect/v1/#'": "edge-inspect/v1/plant1/line1/station1/verdict {",
 }
@@ -275,7 +277,7 @@ def broker(tmp_path: Path) -> Iterator[Broker]:
 
 @pytest.fixture
 def shell(tmp_path: Path, broker: Broker) -> Iterator[Shell]:
-    """A folder with pictures of good parts and the two configurations, those of systemd/ but for paths and ports."""
+    """A folder with pictures of good parts and configurations, those of systemd/ but for paths and ports."""
     write_dataset(tmp_path / "rendered", train_good=24, test_good=1, test_defects=1, seed=3)
     good = tmp_path / "rendered" / "flange" / "train" / "good"
     for folder in ("DATA/bottle/good", "photos", "line"):
@@ -296,6 +298,13 @@ def shell(tmp_path: Path, broker: Broker) -> Iterator[Shell]:
     (tmp_path / "bridge.yaml").write_text(yaml.safe_dump(bridge))
     page = {"mqtt": bridge["mqtt"], "listen": {"port": free_port()}, "users": "page-users.yaml", "data": "page"}
     (tmp_path / "page.yaml").write_text(yaml.safe_dump(page))
+    views: dict[str, Any] = yaml.safe_load((ROOT / "systemd" / "views.yaml").read_text())
+    views |= {"mqtt": bridge["mqtt"], "outbox": {"path": "views-outbox.db"}}
+    (tmp_path / "views.yaml").write_text(yaml.safe_dump(views))
+    webhook: dict[str, Any] = yaml.safe_load((ROOT / "systemd" / "webhook.yaml").read_text())
+    webhook |= {"mqtt": bridge["mqtt"], "outbox": {"path": "webhook-outbox.db"}}
+    webhook["targets"][0]["url"] = f"http://127.0.0.1:{broker.port}/"  # where something answers
+    (tmp_path / "webhook.yaml").write_text(yaml.safe_dump(webhook))
     opened = Shell(
         tmp_path, {**CHANGES, ":9273": f":{health}", "broker.example": f"127.0.0.1 --port {broker.port}"}, broker.port
     )

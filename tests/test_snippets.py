@@ -25,6 +25,8 @@ from edge_inspect.edge.contract.health import Health
 from edge_inspect.edge.contract.messages import Defect, Status, Verdict
 from edge_inspect.edge.errors import ConfigurationError
 from edge_inspect.edge.page.settings import PageSettings
+from edge_inspect.edge.views.settings import ViewsSettings
+from edge_inspect.edge.webhook.settings import WebhookSettings
 from edge_inspect.train.area_files import read_areas
 from edge_inspect.train.products.product_file import read_products
 
@@ -32,12 +34,15 @@ SYSTEMD = ROOT / "systemd"
 SETTINGS: dict[str, type[BaseModel]] = {
     "config.yaml": Settings,
     "bridge.yaml": BridgeSettings,
+    "views.yaml": ViewsSettings,
+    "webhook.yaml": WebhookSettings,
     "page.yaml": PageSettings,
 }
 MESSAGES: dict[str, type[BaseModel]] = {"verdict": Verdict, "defect": Defect, "status": Status, "health": Health}
 PLACES: tuple[tuple[str | int, ...], ...] = (
     *((), ("stations", 0), ("mqtt",), ("mqtt", "tls"), ("outbox",), ("evidence",), ("modbus",), ("listen",)),
     ("stations", 0, "shadow"),
+    ("targets", 0),
 )
 """Where in a configuration a piece of it may belong."""
 NO_SETTINGS = ("exposure: ExposureTime cannot be 5", "sink: NAME:WHERE")

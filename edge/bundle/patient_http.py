@@ -129,6 +129,18 @@ class PatientConnection:
         self._connection.request("GET", self._address.target, headers=headers)
         return self._connection.getresponse()
 
+    def post(self, headers: dict[str, str], body: bytes) -> http.client.HTTPResponse:
+        """Send a body, and return the response when its headers have come.
+
+        Raises:
+            OSError, http.client.HTTPException: The connection broke, or the answer is no HTTP.
+            PullError: As `get`.
+        """
+        self._socket.settimeout(CONNECT_S)  # a slow connection may take a while to accept the body
+        self._connection.request("POST", self._address.target, body=body, headers=headers)
+        self._socket.settimeout(_TURN_S)
+        return self._connection.getresponse()
+
     def close(self) -> None:
         """Close the connection."""
         self._socket.close()
@@ -144,11 +156,16 @@ def try_server(address: WebAddress, context: ssl.SSLContext | None) -> str | Non
     return None
 
 
-def explain(error: OSError) -> str:
-    """Return why a server cannot be reached, with the remedy if its certificate is not accepted."""
+def explain(error: OSError, ca_setting: str = "bundles.pull.ca_file") -> str:
+    """Return why a server cannot be reached, with the remedy if its certificate is not accepted.
+
+    Args:
+        error: The error.
+        ca_setting: The setting that names the CAs of the server's certificate.
+    """
     if isinstance(error, ssl.SSLCertVerificationError):
         return (
-            f"the server's certificate is not accepted: {error.verify_message}; set bundles.pull.ca_file to the CA "
+            f"the server's certificate is not accepted: {error.verify_message}; set {ca_setting} to the CA "
             "that issued it, or correct the server's name in the URL"
         )
     if isinstance(error, ssl.SSLError):

@@ -6,6 +6,7 @@ import os
 import socket
 import types
 import typing
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -14,6 +15,7 @@ from pydantic import BaseModel, ValidationError
 from edge_inspect.edge.bundle.bundle import open_bundle
 from edge_inspect.edge.bundle.signature import PublicKey, read_public_key
 from edge_inspect.edge.cameras.opening import open_camera
+from edge_inspect.edge.configuration.mqtt_settings import MqttSettings
 from edge_inspect.edge.configuration.settings import Settings
 from edge_inspect.edge.configuration.yaml_file import Document, read_yaml, show_place
 from edge_inspect.edge.engines.loading import engine_class
@@ -224,6 +226,22 @@ def check_bridge_settings(path: Path, settings: BridgeSettings) -> list[str]:
     mistakes, unseen = check_credentials(settings.mqtt)
     mistakes += _look_at_file("state", settings.state)
     mistakes += _look_at_host("modbus.host", settings.modbus.host)
+    if mistakes:
+        raise ConfigurationError(_list(path, mistakes))
+    return unseen
+
+
+def check_subscriber(path: Path, mqtt: MqttSettings, files: Mapping[str, Path]) -> list[str]:
+    """Check the credentials of a program that follows stations, and the files that it writes, by their keys.
+
+    Returns:
+        The credentials that could not be checked, as for `check_settings`.
+
+    Raises:
+        ConfigurationError: Something is missing or cannot be used; the message lists all of it.
+    """
+    mistakes, unseen = check_credentials(mqtt)
+    mistakes += [mistake for key, file in files.items() for mistake in _look_at_file(key, file)]
     if mistakes:
         raise ConfigurationError(_list(path, mistakes))
     return unseen

@@ -45,6 +45,7 @@ from edge_inspect.edge.contract.messages import (
     Region,
     Status,
     Verdict,
+    ViewResult,
 )
 from edge_inspect.edge.contract.replies import BundleChange, RecipeChange, Reply, SequenceRange, ThresholdChange
 from edge_inspect.edge.contract.reports import EvidencePage, EvidenceRow, LogLine, LogPage
@@ -116,7 +117,7 @@ def examples() -> dict[str, list[BaseModel]]:
         pictures=PublishedPictures(published=68, dropped=1),
     )
     return {
-        "verdict": [verdict],
+        "verdict": [verdict, _joint(verdict)],
         "defect": [Defect.of(verdict, (region,))],
         "status": [
             Status(**head, id=_id(2), sequence=0, state="online", at=at, recipe="bottle", version="0.2.0"),
@@ -213,6 +214,15 @@ def _replies(head: dict[str, Any], at: datetime) -> list[BaseModel]:
             reason="its id was used before; give every command an id of its own",
         ),
     ]
+
+
+def _joint(of: Verdict) -> Verdict:
+    """Return a joint verdict, of a part that one of two views has not seen in time."""
+    nothing = {"id": None, "sequence": None, "ok": None, "score": None, "threshold": None}
+    left = ViewResult(name="left", id=of.id, sequence=of.sequence, ok=of.ok, score=of.score, threshold=of.threshold)
+    right = ViewResult.model_validate({**nothing, "name": "right", "problem": "no verdict within 2 s"})
+    changes = {"id": _id(26), "sequence": 4702, "latency_ms": 2043.25, "reason": "view_missing"}
+    return of.model_copy(update={**changes, "views": (left, right)})
 
 
 def _id(number: int) -> str:

@@ -97,6 +97,24 @@ class Region(ContractModel):
         default=None,
         description="name of the area to look at that contains the peak; null: the bundle has no such areas",
     )
+    view: Name | None = Field(
+        default=None,
+        description="name of the view in whose frame the region lies; null: the part is seen by one station only",
+    )
+
+
+class ViewResult(ContractModel):
+    """The result of one view of a part that several stations see (`edge-inspect views`)."""
+
+    name: Name = Field(description="name of the view")
+    id: Uuid7 | None = Field(description="id of the view's verdict; null: the view is missing")
+    sequence: Count | None = Field(description="sequence number of the view's verdict; null: the view is missing")
+    ok: bool | None = Field(description="whether the view accepts the part; null: the view is missing")
+    score: float | None = Field(description="score of the view; null: the view is missing")
+    threshold: float | None = Field(description="threshold of the view; null: the view is missing")
+    problem: Reason | None = Field(
+        default=None, description="why the view is missing, or why it could not be matched; null: it was matched"
+    )
 
 
 class Verdict(Message):
@@ -133,21 +151,33 @@ class Verdict(Message):
         "threshold, or the bundle has no such areas",
     )
 
-    reason: Literal["defect", "not_found"] | None = Field(
+    reason: Literal["defect", "not_found", "view_missing", "view_unmatched"] | None = Field(
         default=None,
-        description="why the part is rejected, or would be if the station were not in shadow: defect, or not_found: "
-        "the part was not found in the frame, which was not judged; null: the part is good",
+        description="why the part is rejected, or would be if the station were not in shadow: defect; not_found: "
+        "the part was not found in the frame, which was not judged; view_missing: a view of the part did not come in "
+        "time; view_unmatched: it is uncertain which views belong to the part. `views` says which view; null: the part "
+        "is good",
     )
     not_found: NotFound | None = Field(
         default=None,
         description="how the part was not found: absent; unclear: too little of it is recognised; glare; outside: "
         "partly outside the frame, or shifted too far; turned too far; upside_down; several parts. The score is 0 then",
     )
+    views: tuple[ViewResult, ...] | None = Field(
+        default=None,
+        description="results of the views of which this is the joint verdict, in the order of the configuration; "
+        "score, threshold, bundle, engine, precision and frame are those of the view that decided; null: the part is "
+        "seen by one station only",
+    )
 
     @property
     def is_rejected(self) -> bool:
         """Whether the part is rejected, or would be if the station were not in shadow."""
-        return self.not_found is not None or self.score > self.threshold
+        return (
+            self.not_found is not None
+            or self.score > self.threshold
+            or self.reason in ("view_missing", "view_unmatched")
+        )
 
 
 LARGEST_REGIONS = 32

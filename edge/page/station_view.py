@@ -34,6 +34,7 @@ class PartView(TypedDict):
     threshold: float
     reason: str | None
     not_found: str | None
+    wrong_views: list[str]
     area_name: str | None
     latency_ms: float
     frame: dict[str, int]
@@ -58,6 +59,7 @@ def view_part(verdict: Verdict, regions: Sequence[Region]) -> PartView:
         "threshold": verdict.threshold,
         "reason": verdict.reason,
         "not_found": verdict.not_found,
+        "wrong_views": [view.name for view in verdict.views or () if view.problem is not None],
         "area_name": verdict.area_name,
         "latency_ms": verdict.latency_ms,
         "frame": {"width": verdict.frame.width, "height": verdict.frame.height},

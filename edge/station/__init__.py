@@ -22,5 +22,6 @@ alarms.py              problems that last while parts are inspected
 station_health.py      collects and publishes the health of the station
 command_admission.py   decides which commands are carried out; remembers their ids over restarts
 command_execution.py   carries out commands and replies
+resend.py              the command `resend`: which parts are published again
 change_records.py      records on disk the bundles and thresholds that commands have set
 """

@@ -33,7 +33,7 @@ from edge_inspect.edge.contract.commands import (
 )
 from edge_inspect.edge.contract.fields import utc_now
 from edge_inspect.edge.contract.health import CommandCounts
-from edge_inspect.edge.contract.replies import BundleChange, RecipeChange, Reply, SequenceRange, ThresholdChange
+from edge_inspect.edge.contract.replies import BundleChange, RecipeChange, Reply, ThresholdChange
 from edge_inspect.edge.errors import BundleError
 from edge_inspect.edge.evidence.index import list_parts
 from edge_inspect.edge.frame.images import Frame
@@ -44,6 +44,7 @@ from edge_inspect.edge.station.change_records import RequestedBy, ThresholdEntry
 from edge_inspect.edge.station.command_admission import CommandAdmission
 from edge_inspect.edge.station.frame_requests import FrameRequests
 from edge_inspect.edge.station.recipes import StationRecipes
+from edge_inspect.edge.station.resend import resend
 from edge_inspect.edge.station.shadows import StationShadows
 from edge_inspect.edge.station.state import StationState
 
@@ -289,16 +290,7 @@ class CommandExecutor:
         self._snapshots[command.id] = sender
 
     def _resend(self, command: Resend, sender: Sender) -> Fields:
-        kept = self._box.outbox.history_range(self._station.name)
-        if kept is None:
-            raise Refused("impossible", "the history is empty; outbox.history_bytes sets how much it keeps")
-        first, last = max(command.from_sequence, kept[0]), min(command.to_sequence or kept[1], kept[1])
-        if first > last:
-            beyond = "later parts were not delivered yet" if first > kept[1] else "earlier parts are no longer kept"
-            raise Refused("impossible", f"the history holds parts {kept[0]} to {kept[1]}; {beyond}")
-        if not self._sink.resend(first, last):
-            raise Refused("busy", "too many requests to resend wait; try again when they are done")
-        return {"resend": SequenceRange(first=first, last=last)}
+        return {"resend": resend(command, self._box.outbox, self._station.name, self._sink)}
 
     def _report(self, command: Report, sender: Sender) -> Fields | None:
         if command.what == "log":

@@ -9,7 +9,7 @@ from edge_inspect.edge.contract.fields import utc_now
 from edge_inspect.edge.contract.ids import uuid7
 from edge_inspect.edge.outbox import Outgoing
 
-(VERDICT,), (DEFECT,), (HEALTH,) = (examples()[kind] for kind in ("verdict", "defect", "health"))
+VERDICT, DEFECT, HEALTH = (examples()[kind][0] for kind in ("verdict", "defect", "health"))
 STATUS = examples()["status"][0]
 BAD = 50
 """Every fiftieth part is rejected."""

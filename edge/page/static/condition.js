@@ -107,11 +107,13 @@ function joined(title, detail) {
 
 // Returns {tone, icon, word, why} of a part.
 export function verdictOf(part) {
-  const why = part.not_found
-    ? sayWord("not_found", part.not_found)
-    : part.rejected && part.area_name
-      ? say("verdict.in_area", { area: part.area_name })
-      : "";
+  const why = part.wrong_views?.length
+    ? say("verdict.wrong_views", { views: part.wrong_views.join(", ") })
+    : part.not_found
+      ? sayWord("not_found", part.not_found)
+      : part.rejected && part.area_name
+        ? say("verdict.in_area", { area: part.area_name })
+        : "";
   if (!part.rejected) return { tone: "good", icon: "good", word: say("verdict.accepted"), why };
   if (part.shadow) return { tone: "info", icon: "shadow", word: say("verdict.shadow"), why };
   return { tone: "bad", icon: "bad", word: say(part.not_found ? "verdict.not_found" : "verdict.rejected"), why };

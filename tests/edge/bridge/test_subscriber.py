@@ -108,7 +108,7 @@ def test_a_broker_that_takes_no_command_still_gives_verdicts(
     missing = SequencePosition(first=1, next=5, missing=[(2, 3)], newest_id="z", boots={"b": 1})
     try:
         with following(settings(broker.port, tmp_path), SavedStation(position=missing)) as station:
-            wait_until(lambda: "did not answer; check that the broker lets the bridge write" in caplog.text, PATIENCE)
+            wait_until(lambda: "did not answer; check that the broker lets this program write" in caplog.text, PATIENCE)
             line.put(1)
             wait_until(lambda: parts(station) == 1, PATIENCE)
             assert flags(station) == {"gap"} and line.asked == []

@@ -105,6 +105,7 @@ def test_a_verdict_is_what_the_contract_says() -> None:
         "area_name": None,
         "reason": None,
         "not_found": None,
+        "views": None,
     }
     assert "ü".encode() in payload
 

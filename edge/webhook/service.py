@@ -1,0 +1,80 @@
+"""The webhook as a service: from its start until SIGTERM."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import time
+
+from edge_inspect.edge.contract.messages import State
+from edge_inspect.edge.contract.topics import Topics
+from edge_inspect.edge.health.histogram import Histogram
+from edge_inspect.edge.health.http import HealthServer
+from edge_inspect.edge.health.report import StationReport
+from edge_inspect.edge.identity import keep_identity
+from edge_inspect.edge.outbox.sqlite import SqliteOutbox
+from edge_inspect.edge.signals import Signals
+from edge_inspect.edge.systemd import notify
+from edge_inspect.edge.webhook.dead_letters import DeadLetters
+from edge_inspect.edge.webhook.sender import TargetSender
+from edge_inspect.edge.webhook.settings import WebhookSettings
+from edge_inspect.edge.webhook.subscriber import WebhookSubscriber
+
+log = logging.getLogger(__name__)
+
+_TICK_S = 0.1
+_BEAT_S = 1.0
+
+
+def run(settings: WebhookSettings) -> None:
+    """Post messages until SIGTERM or SIGINT.
+
+    Raises:
+        OutboxError: The outbox cannot be used.
+        ConfigurationError: The port of `health.http_port` is taken.
+    """
+    kept = settings.outbox
+    with Signals() as signals, contextlib.ExitStack() as stack:
+        outbox = stack.enter_context(
+            SqliteOutbox(
+                kept.path,
+                durability=kept.durability,
+                max_bytes=kept.max_bytes,
+                max_age_s=kept.max_age_s,
+                when_full=kept.when_full,
+                history_bytes=kept.history_bytes,
+            )
+        )
+        keep_identity(kept.path)
+        dead_letters = DeadLetters(settings.dead_letters)
+        senders = []
+        for target in settings.targets:
+            senders.append(TargetSender(target, outbox, dead_letters))
+            stack.callback(senders[-1].close)
+        if settings.health.http_port is not None:
+
+            def read() -> tuple[list[str], list[StationReport]]:
+                return [], [_report(settings.name, sender, outbox) for sender in senders]
+
+            stack.callback(HealthServer(settings.health.http_port, read).close)
+        subscriber = WebhookSubscriber(settings, outbox)
+        stack.callback(subscriber.close)
+        notify(READY=1)
+        log.info("posting messages of %s to %d target(s)", ", ".join(settings.stations), len(senders))
+        beat_at = 0.0
+        while signals.stop is None:
+            time.sleep(_TICK_S)
+            if time.monotonic() < beat_at:
+                continue
+            beat_at = time.monotonic() + _BEAT_S
+            outbox.retry()
+            said = [f"{sender.name}: {sender.trouble}" for sender in senders if sender.trouble is not None]
+            notify(WATCHDOG=1, STATUS="; ".join(said) or "delivering")
+        notify(STOPPING=1)
+
+
+def _report(name: str, sender: TargetSender, outbox: SqliteOutbox) -> StationReport:
+    """Return the state of a target in the form of a station's, for `/healthz` and `/metrics`."""
+    trouble = sender.trouble or (f"the outbox's file {outbox.problem}" if outbox.problem is not None else None)
+    state: State = "online" if trouble is None else "degraded"
+    return StationReport(Topics("webhook", name, sender.name), state, trouble, Histogram().buckets(), None)
