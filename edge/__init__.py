@@ -50,6 +50,7 @@ The contract and the way to the broker:
     mqtt/               the sink `mqtt`: publisher, session, connection; JSON and Sparkplug B
     bridge/             the receiving side: serves verdicts to a PLC as Modbus registers
     page/               the receiving side: shows the stations to people in their browsers
+    archive/            the receiving side: stores everything in PostgreSQL or SQLite
 
 The state of the box:
     health/             stages, pictures, scores, machine, watchdog, /metrics

@@ -95,6 +95,7 @@ ENDLESS = {
     "edge-inspect run --config config.yaml": "station(s) online",
     "edge-inspect bridge --config bridge.yaml": "Modbus",
     "edge-inspect page --config page.yaml": "serving the page",
+    "edge-inspect archive run --config archive.yaml": "storing what",
     "mosquitto_sub -v -t 'edge-inspect/v1/#'": "edge-inspect/v1/plant1/line1/station1/verdict {",
 }
 """Commands that run until they are ended, and words that they say before."""
@@ -109,7 +110,7 @@ CODE_OF_OTHERS = {
     "docs/tutorial.md": ["edge-inspect/v1/"],
 }
 """Indented blocks that are neither commands nor YAML: how they begin. docs/methods.md has formulas in them."""
-LANGUAGES = ("inline", "json", "yaml", "python", "mermaid", "nginx")
+LANGUAGES = ("inline", "json", "yaml", "python", "mermaid", "nginx", "sql")
 """Code that is no command."""
 ROWS_OF_TABLES = ("dmdd", "stretch", "tile", "tails.py")
 """First words of code in docs/measurements.md that names options of a command without the command."""
@@ -294,6 +295,8 @@ def shell(tmp_path: Path, broker: Broker) -> Iterator[Shell]:
     (tmp_path / "bridge.yaml").write_text(yaml.safe_dump(bridge))
     page = {"mqtt": bridge["mqtt"], "listen": {"port": free_port()}, "users": "page-users.yaml", "data": "page"}
     (tmp_path / "page.yaml").write_text(yaml.safe_dump(page))
+    archive = {"mqtt": bridge["mqtt"], "database": "sqlite:///archive.db", "data": "archive"}
+    (tmp_path / "archive.yaml").write_text(yaml.safe_dump(archive))
     opened = Shell(
         tmp_path, {**CHANGES, ":9273": f":{health}", "broker.example": f"127.0.0.1 --port {broker.port}"}, broker.port
     )

@@ -23,11 +23,9 @@ _ANSWER_S = 5.0
 _ATTEMPTS = 4
 _LONGEST_PAUSE_S = 30.0
 _NO_ANSWER = (
-    "the station did not answer; check that the broker lets the bridge write the station's topic command and read reply"
+    "the station did not answer; check that the broker lets the {} write the station's topic command and read reply"
 )
-_SENT_AGAIN = (
-    "the station agreed to send them; check that the broker lets the bridge read its topics verdict and defect"
-)
+_SENT_AGAIN = "the station agreed to send them; check that the broker lets the {} read its topics verdict and defect"
 
 
 @dataclass
@@ -53,10 +51,11 @@ class ResendRequests:
     Args:
         name: Name of the station for the log.
         buffer: Buffer that knows the missing parts.
+        by: Name of the program that asks, for the station's log.
     """
 
-    def __init__(self, name: str, buffer: ReorderBuffer) -> None:
-        self._name, self._buffer = name, buffer
+    def __init__(self, name: str, buffer: ReorderBuffer, by: str = "bridge") -> None:
+        self._name, self._buffer, self._by = name, buffer, by
         self._request: _Request | None = None
         self._attempts = 0
         self._for_announced = False
@@ -94,7 +93,7 @@ class ResendRequests:
         command_id = uuid7_of_now()
         self._request = _Request(*range_, command_id, self._count_missing(*range_), now)
         log.info("%s: parts %d to %d are missing; asking the station to send them again", self._name, *range_)
-        fields = {"contract": 1, "command": "resend", "id": command_id, "by": "bridge"}
+        fields = {"contract": 1, "command": "resend", "id": command_id, "by": self._by}
         return json.dumps({**fields, "from_sequence": range_[0], "to_sequence": range_[1]}).encode()
 
     def answer(self, reply: ReceivedReply, now: float) -> None:
@@ -150,7 +149,7 @@ class ResendRequests:
             self._progress = (self._buffer.highest, float("-inf"))
         if left:
             self._try_later(now)
-            why = _SENT_AGAIN if request.granted else _NO_ANSWER
+            why = (_SENT_AGAIN if request.granted else _NO_ANSWER).format(self._by)
             log.warning("%s: parts %d to %d did not come: %s", self._name, request.first, request.last, why)
             if request.granted and self._attempts >= _ATTEMPTS:
                 self._give_up(request.last, "the station does not have them any more", request.first)
