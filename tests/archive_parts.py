@@ -6,12 +6,14 @@ import contextlib
 import json
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
-from bridge_parts import defect, verdict
+from bridge_parts import Line, defect, verdict
 from mosquitto import wait_until
 from sqlalchemy import Engine, select, text
 from sqlalchemy.exc import SQLAlchemyError
@@ -24,12 +26,15 @@ from edge_inspect.edge.archive.received_messages import MODELS, ArchivedPart
 from edge_inspect.edge.archive.settings import ArchiveSettings
 from edge_inspect.edge.archive.tables import METADATA
 from edge_inspect.edge.archive.writer import StoredMessage, Writer
+from edge_inspect.edge.cli import main
 from edge_inspect.edge.contract.ids import format_uuid7
 from edge_inspect.edge.contract.messages import Payload, Verdict
 from edge_inspect.edge.contract.topics import Topics
 
 PATIENCE_S = 180.0
 STATION = "plant/line1/a"
+BAD = 10
+"""Every so many parts one is rejected."""
 NOON = datetime(2026, 11, 30, 12, tzinfo=timezone.utc)
 
 
@@ -87,12 +92,16 @@ class Fed:
 
     def give_raw(self, messages: Sequence[tuple[str, bytes]], station: str = STATION) -> None:
         """Write payloads of a station as one batch; each with the last level of its topic."""
-        if station not in self.stations:
-            self.stations[station] = FollowedStation(Topics(*station.split("/")), self.writer.saved(station))
-        followed, batch = self.stations[station], []
-        for kind, payload in messages:
+        self.give_all([(station, kind, payload) for kind, payload in messages])
+
+    def give_all(self, messages: Sequence[tuple[str, str, bytes]]) -> None:
+        """Write payloads as one batch; each with its station and the last level of its topic."""
+        batch = []
+        for station, kind, payload in messages:
+            if station not in self.stations:
+                self.stations[station] = FollowedStation(Topics(*station.split("/")), self.writer.saved(station))
             message = MODELS[kind].model_validate_json(payload)
-            changes = followed.take(message, 0.0) if isinstance(message, ArchivedPart) else []
+            changes = self.stations[station].take(message, 0.0) if isinstance(message, ArchivedPart) else []
             batch.append(StoredMessage(station, [*rows_of(message), *changes]))
         self.writer.write(batch, lambda key: self.stations[key].row())
 
@@ -163,3 +172,45 @@ def running(chosen: ArchiveSettings, folder: Path) -> Iterator[Archive]:
         yield archive
     finally:
         archive.kill()
+
+
+class Load(threading.Thread):
+    """Puts parts of a station until `close`, every tenth of them rejected.
+
+    Args:
+        line: The station.
+        rate: Parts a second.
+    """
+
+    def __init__(self, line: Line, rate: float = 200) -> None:
+        super().__init__(daemon=True)
+        self._line, self._rate, self._ended, self.parts = line, rate, threading.Event(), 0
+        self.start()
+
+    def run(self) -> None:
+        """Put what is due every 20 ms."""
+        began = time.monotonic()
+        while not self._ended.wait(0.02):
+            due = int((time.monotonic() - began) * self._rate) - self.parts
+            self._line.put(due, bad=BAD)
+            self.parts += due
+
+    def close(self) -> int:
+        """End; return how many parts were put."""
+        self._ended.set()
+        self.join()
+        return self.parts
+
+
+def stored(engine: Engine) -> int:
+    """How many parts are in the database; 0 where it is away."""
+    return value(engine, "SELECT COUNT(*) FROM verdicts") or 0
+
+
+def check_all(engine: Engine, archive: Archive, parts: int) -> None:
+    """Every part is there once with its defect, every one is counted once, and `archive check` agrees."""
+    wait_until(lambda: stored(engine) >= parts, PATIENCE_S, "all parts are stored")
+    wait_until(lambda: value(engine, "SELECT COUNT(*) FROM defects") == parts // BAD, PATIENCE_S, "and their defects")
+    assert [row["sequence"] for row in rows(engine, "verdicts")] == list(range(1, parts + 1))
+    assert value(engine, "SELECT SUM(parts) FROM counts") == parts
+    assert main(["archive", "check", "--config", str(archive.config)]) == 0

@@ -16,21 +16,19 @@ queries  the slowest answer of each query of the dashboard over all those days, 
 from __future__ import annotations
 
 import argparse
+import json
 import random
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
-from itertools import islice
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from archive_parts import Fed, opened, rows, running, settings, value
-from bridge_parts import Line, defect
-from bridge_parts import verdict as made_verdict
+from archive_parts import Fed, Load, opened, rows, running, settings, value
+from bridge_parts import Line, defect, verdict
 from grafana import queries
 from mosquitto import Broker, wait_until
 from postgresql import PostgreSQL
@@ -38,35 +36,15 @@ from sqlalchemy import text
 from table import RESULTS, Row, processor, store
 
 from edge_inspect.edge.archive.database import open_database
+from edge_inspect.edge.contract.fields import format_time
 from edge_inspect.edge.contract.ids import format_uuid7
 from edge_inspect.edge.outbox.sqlite import SqliteOutbox
 
 TABLE = RESULTS / "archive.csv"
 BEGIN = datetime(2026, 11, 1, tzinfo=timezone.utc)
 _AT_ONCE = 5000
-
-
-class Load(threading.Thread):
-    """Puts parts at a rate until `close`, every tenth of them rejected."""
-
-    def __init__(self, line: Line, rate: float) -> None:
-        super().__init__(daemon=True)
-        self._line, self._rate, self._ended, self.parts = line, rate, threading.Event(), 0
-        self.start()
-
-    def run(self) -> None:
-        """Put what is due every 20 ms."""
-        began = time.monotonic()
-        while not self._ended.wait(0.02):
-            due = int((time.monotonic() - began) * self._rate) - self.parts
-            self._line.put(due, bad=10)
-            self.parts += due
-
-    def close(self) -> int:
-        """End; return how many parts were put."""
-        self._ended.set()
-        self.join()
-        return self.parts
+Message = tuple[str, str, bytes]
+"""Key of the station, last level of the topic, payload."""
 
 
 def kills(work: Path, server: PostgreSQL, options: argparse.Namespace) -> Row:
@@ -107,40 +85,43 @@ def kills(work: Path, server: PostgreSQL, options: argparse.Namespace) -> Row:
     }
 
 
-def batches(options: argparse.Namespace) -> Iterator[tuple[str, list[tuple[str, bytes]]]]:
-    """Yield the messages of all days, 5,000 parts of one station at a time, each part at its time."""
+def batches(options: argparse.Namespace) -> Iterator[list[Message]]:
+    """Yield the messages of all days, 5,000 parts at a time; each part at its time, the stations in turn."""
     step = timedelta(days=options.days) / options.rows
     generator = random.Random(1)
-    sequences = [0] * options.stations
-    for batch in range(-(-options.rows // _AT_ONCE)):
-        station, messages = batch % options.stations, []
-        for at in range(batch * _AT_ONCE, min(options.rows, (batch + 1) * _AT_ONCE)):
-            sequences[station] += 1
-            moment, ok = BEGIN + at * step, generator.random() > 0.02
-            part = made_verdict(sequences[station], ok=ok, part_id=f"SN-{at}").model_copy(
-                update={
-                    "id": format_uuid7(round(moment.timestamp() * 1000), generator.getrandbits(74)),
-                    "captured_at": moment,
-                    "decided_at": moment,
-                    "score": generator.uniform(0, 0.5) if ok else generator.uniform(0.5, 1),
-                }
-            )
-            messages.append(("verdict", part.to_json()))
-            if not ok:
-                messages.append(("defect", defect(part, generator.randint(10, 500)).to_json()))
-        yield f"plant1/line1/station{station + 1}", messages
+    good, bad = verdict(1), defect(verdict(1, ok=False), 100)
+    shapes = {True: json.loads(good.to_json()), False: json.loads(bad.to_json())}
+    messages: list[Message] = []
+    for at in range(options.rows):
+        station, ok, moment = at % options.stations, generator.random() > 0.02, BEGIN + at * step
+        fields = shapes[ok] | {
+            "id": format_uuid7(round(moment.timestamp() * 1000), generator.getrandbits(74)),
+            "sequence": at // options.stations + 1,
+            "part_id": f"SN-{at}",
+            "captured_at": format_time(moment),
+            "decided_at": format_time(moment),
+            "score": generator.uniform(0, 0.5) if ok else generator.uniform(0.5, 1),
+        }
+        key = f"plant1/line1/station{station + 1}"
+        if not ok:
+            place = [generator.uniform(0, 640), generator.uniform(0, 480)]
+            fields["regions"] = [shapes[ok]["regions"][0] | {"centroid": place}]
+            messages.append((key, "defect", json.dumps(fields).encode()))
+            fields = {name: value for name, value in fields.items() if name in shapes[True]}
+        messages.append((key, "verdict", json.dumps(fields).encode()))
+        if (at + 1) % _AT_ONCE == 0 or at + 1 == options.rows:
+            yield messages
+            messages = []
 
 
 def insert(work: Path, server: PostgreSQL, options: argparse.Namespace) -> Row:
     """Messages become rows."""
     engine = opened(server.create("month"), work)
     fed, took = Fed(engine), 0.0
-    made = batches(options)
     # The messages are made outside the measured time: stations do that.
-    while some := list(islice(made, 10)):
+    for messages in batches(options):
         began = time.monotonic()
-        for station, messages in some:
-            fed.give_raw(messages, station)
+        fed.give_all(messages)
         took += time.monotonic() - began
     stored = fed.writer.inserted
     if stored["verdicts"] != options.rows:

@@ -8,10 +8,14 @@ from itertools import count
 from pathlib import Path
 
 import pytest
-from archive_parts import opened
+from archive_parts import opened, settings
+from bridge_parts import Line
 from mosquitto import Broker
 from postgresql import PostgreSQL
 from sqlalchemy import Engine
+
+from edge_inspect.edge.archive.database import open_database
+from edge_inspect.edge.outbox.sqlite import SqliteOutbox
 
 _NUMBERS = count(1)
 
@@ -55,3 +59,21 @@ def broker(tmp_path: Path) -> Iterator[Broker]:
     made.start()
     yield made
     made.stop()
+
+
+@pytest.fixture
+def line(tmp_path: Path, broker: Broker) -> Iterator[Line]:
+    """A station with a real outbox and a real connection, whose every tenth part is rejected."""
+    outbox = SqliteOutbox(tmp_path / "outbox.db")
+    made = Line(broker.port, outbox, window=64)
+    yield made
+    made.publisher.close()
+    outbox.close()
+
+
+@pytest.fixture
+def reader(database: str, tmp_path: Path) -> Iterator[Engine]:
+    """A connection of the tests to the same database."""
+    made = open_database(settings(database, tmp_path))
+    yield made
+    made.dispose()
