@@ -17,7 +17,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
-DEVELOPED := .[train,demo,page,archive,parquet,dev]
+DEVELOPED := .[train,demo,page,dev]
 
 # PIP_OPTIONS are passed to pip, such as the index of torch without CUDA (README).
 # CONSTRAINTS is the file of the versions to install; CONSTRAINTS= takes the newest that pyproject.toml allows.

@@ -40,7 +40,15 @@ def open_database(settings: ArchiveSettings) -> Engine:
         url = url.set(password=read_password(settings.password_file, "password_file"))
     # One connection writes; the reports of the commands use one each.
     chosen = {name: value for name, value in _LIBPQ.items() if name not in url.query}
-    return create_engine(url, connect_args=chosen, pool_size=2, max_overflow=2, pool_pre_ping=True)
+    engine = create_engine(url, connect_args=chosen, pool_size=2, max_overflow=2, pool_pre_ping=True)
+
+    @event.listens_for(engine, "connect")
+    def connected(connection: Any, record: object) -> None:
+        # Whoever locks a table for longer must not stop the archive without a word.
+        connection.execute("SET lock_timeout = '30s'")
+        connection.commit()
+
+    return engine
 
 
 def place_of(settings: ArchiveSettings) -> str:

@@ -49,6 +49,14 @@ class Month(NamedTuple):
         return f"{self.year:04}_{self.month:02}"
 
 
+_FIRST = Month(_FIRST_YEAR, 1)
+
+
+def is_before(identity: str, oldest: Month) -> bool:
+    """Return whether an id is from a month before `oldest`; one of an impossible time is not."""
+    return _FIRST.first_id <= identity < oldest.first_id
+
+
 def months_of(ids: Iterable[str]) -> set[Month]:
     """Return the months that have partitions of their own, of the times in these ids (UUIDv7)."""
     days = {int(uuid7_time(identity)) // 86_400 for identity in ids}
@@ -72,8 +80,8 @@ def partitions(connection: Connection) -> list[Month]:
     """Return the months that have partitions in PostgreSQL, in order."""
     found = connection.execute(
         text(
-            "SELECT substring(relname FROM '[0-9]{4}_[0-9]{2}$') FROM pg_class "
-            "JOIN pg_inherits ON inhrelid = pg_class.oid WHERE inhparent = 'verdicts'::regclass AND relname ~ '^verdicts_[0-9]{4}_[0-9]{2}$'"
+            "SELECT substring(relname FROM '[0-9]{4}_[0-9]{2}$') FROM pg_class JOIN pg_inherits ON inhrelid = oid "
+            "WHERE inhparent = 'verdicts'::regclass AND relname ~ '^verdicts_[0-9]{4}_[0-9]{2}$'"
         )
     ).scalars()
     return sorted(Month(*map(int, str(name).split("_"))) for name in found)
@@ -83,29 +91,33 @@ def delete_before(connection: Connection, oldest: Month) -> Iterator[str]:
     """Delete the parts of all months before `oldest`; yield what was deleted, for the log.
 
     PostgreSQL drops whole partitions, which takes milliseconds and gives the space back at once. SQLite deletes rows,
-    and uses their space again. Counts, labels, changes, states and commands stay.
+    and uses their space again. Parts of impossible times stay. Counts, labels, changes, states and commands stay.
 
     Args:
         connection: Connection; each piece of work is a transaction of its own.
         oldest: First month that is kept.
     """
     if connection.dialect.name == "postgresql":
-        with connection.begin():
-            old = [month for month in partitions(connection) if month < oldest]
-        for month in old:
-            with connection.begin():
-                for table in PARTITIONED:
-                    connection.execute(text(f"DROP TABLE IF EXISTS {table}_{month.suffix}"))
-            yield f"the parts of {month.year:04}-{month.month:02}"
+        yield from _drop_before(connection, oldest)
         return
     deleted = 0
     for parts in (METADATA.tables[name] for name in PARTITIONED):
-        while True:
+        is_old = (parts.c.id >= _FIRST.first_id) & (parts.c.id < oldest.first_id)
+        some = select(parts.c.id).where(is_old).limit(_AT_ONCE).scalar_subquery()
+        rows = _AT_ONCE
+        while rows:
             with connection.begin():
-                some = select(parts.c.id).where(parts.c.id < oldest.first_id).limit(_AT_ONCE).scalar_subquery()
                 rows = connection.execute(delete(parts).where(parts.c.id.in_(some))).rowcount
             deleted += rows if parts is verdicts else 0
-            if not rows:
-                break
     if deleted:
         yield f"{deleted} parts from before {oldest.year:04}-{oldest.month:02}"
+
+
+def _drop_before(connection: Connection, oldest: Month) -> Iterator[str]:
+    with connection.begin():
+        old = [month for month in partitions(connection) if month < oldest]
+    for month in old:
+        with connection.begin():
+            for table in PARTITIONED:
+                connection.execute(text(f"DROP TABLE IF EXISTS {table}_{month.suffix}"))
+        yield f"the parts of {month.year:04}-{month.month:02}"

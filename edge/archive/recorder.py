@@ -15,9 +15,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from edge_inspect.edge.archive.database import said
 from edge_inspect.edge.archive.followed_station import FollowedStation, SavedFollowing
-from edge_inspect.edge.archive.inbox import Inbox, Received, Waiting
+from edge_inspect.edge.archive.inbox import Inbox, Waiting
 from edge_inspect.edge.archive.message_rows import Row, rows_of
-from edge_inspect.edge.archive.months import Month, delete_before
+from edge_inspect.edge.archive.months import Month, delete_before, is_before
 from edge_inspect.edge.archive.pictures import PictureStore
 from edge_inspect.edge.archive.received_messages import MODELS, ArchivedPart, ArchivedReply, ArchivedStatus
 from edge_inspect.edge.archive.writer import DatabaseLost, StoredMessage, Writer
@@ -127,6 +127,8 @@ class Recorder:
         now = time.monotonic()
         if isinstance(message, ArchivedPart):
             rows += station.take(message, now)
+            if self._oldest is not None and is_before(message.id, self._oldest):
+                rows = []  # it would be deleted again, but would stay in the counts
         elif isinstance(message, ArchivedStatus):
             station.announce(message, retained=received.retained)
         elif isinstance(message, ArchivedReply):
@@ -152,6 +154,8 @@ class Recorder:
                 if self.problem is None:
                     log.warning("database %s: %s. The broker keeps what comes; trying again", self._place, error)
                 self.problem = str(error)
+                # Another server may be the one that takes rows now.
+                self._engine.dispose()
                 if self._closing.wait(pause):
                     return None
                 pause = min(_LONGEST_PAUSE_S, 2 * pause)
@@ -161,17 +165,23 @@ class Recorder:
                 self.problem = None
             return result
 
+    @property
+    def _oldest(self) -> Month | None:
+        """The first month whose parts are kept; `None` if all are."""
+        if self._keep_days is None:
+            return None
+        return Month.of(datetime.now(timezone.utc) - timedelta(days=self._keep_days))
+
     def _delete_old(self) -> None:
         """Delete parts that are too old, once an hour."""
-        if self._keep_days is None or time.monotonic() < self._delete_at:
+        if (oldest := self._oldest) is None or time.monotonic() < self._delete_at:
             return
         self._delete_at = time.monotonic() + _DELETE_EVERY_S
-        oldest = Month.of(datetime.now(timezone.utc) - timedelta(days=self._keep_days))
         try:
             with self._engine.connect() as connection:
                 if self._pictures is not None:
                     self._pictures.delete_before(connection, oldest)
                 for what in delete_before(connection, oldest):
-                    log.info("deleted because they are older than %d days: %s", self._keep_days, what)
+                    log.info("deleted, because keep_days is %d: %s", self._keep_days, what)
         except SQLAlchemyError as error:
             log.warning("database %s: what is too old could not be deleted: %s", self._place, said(error))

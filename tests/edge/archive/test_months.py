@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta, timezone
 
 import pytest
-from archive_parts import Fed, part, rows
+from archive_parts import STATION, Fed, part, rows
 from bridge_parts import defect
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from mosquitto import wait_until
 from sqlalchemy import Engine
 
-from edge_inspect.edge.archive.inbox import Inbox
+from edge_inspect.edge.archive.inbox import Inbox, Received
 from edge_inspect.edge.archive.months import Month, delete_before, months_of, partitions
 from edge_inspect.edge.archive.recorder import Recorder
 from edge_inspect.edge.contract.ids import format_uuid7
@@ -52,9 +52,13 @@ def test_whole_months_are_deleted_and_counts_are_kept(engine: Engine) -> None:
     if engine.dialect.name == "postgresql":
         with engine.connect() as connection:
             assert partitions(connection) == [Month(2026, 3), Month(2026, 5)]
-    # Old parts that a station sends again are stored again, and counted again, until the next hour.
-    Fed(engine).give(rejected(moments[0], 1))  # type: ignore[arg-type]
-    assert len(rows(engine, "verdicts")) == 3
+
+
+def test_a_part_of_an_impossible_time_is_never_too_old(engine: Engine) -> None:
+    Fed(engine).give(rejected(datetime(1990, 1, 1, tzinfo=timezone.utc), 1))  # type: ignore[arg-type]
+    with engine.connect() as connection:
+        assert list(delete_before(connection, Month(2026, 3))) == []
+    assert len(rows(engine, "verdicts")) == 1
 
 
 def test_the_recorder_deletes_what_is_too_old(engine: Engine) -> None:
@@ -63,5 +67,12 @@ def test_the_recorder_deletes_what_is_too_old(engine: Engine) -> None:
     inbox = Inbox()
     recorder = Recorder(engine, "here", inbox, 90, None)
     wait_until(lambda: len(rows(engine, "verdicts")) == 1, 60)
+    # A station sends the old part again. It is acknowledged, and neither stored nor counted a second time.
+    for message in (part(1, now - timedelta(days=200)), part(3, now)):
+        inbox.put(Received(1, message.sequence, STATION, "verdict", message.to_json(), False))
+    wait_until(lambda: len(rows(engine, "verdicts")) == 2, 60)
+    acknowledged = (inbox.next_stored(), inbox.next_stored())
+    assert [each.packet_id for each in acknowledged if each is not None] == [1, 3]
     recorder.close()
-    assert [row["sequence"] for row in rows(engine, "verdicts")] == [2]
+    assert [row["sequence"] for row in rows(engine, "verdicts")] == [2, 3]
+    assert sum(row["parts"] for row in rows(engine, "counts")) == 3
