@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, case, func, select
 
 from edge_inspect.edge.archive.completeness import StationCompleteness, check
+from edge_inspect.edge.archive.counts import INTERVAL_S
 from edge_inspect.edge.archive.listings import LISTINGS, commands_of, newest_labels, parts
 from edge_inspect.edge.archive.span import Span
 from edge_inspect.edge.archive.tables import bundles, counts, defects, regions, stations, verdicts
@@ -58,6 +59,25 @@ class StationFigures:
     def share(self) -> float | None:
         """Share of rejected parts; `None` without parts."""
         return self.rejected / self.parts if self.parts else None
+
+    def bars(self, most: int) -> tuple[int, list[tuple[int, int]]]:
+        """Return the timeline in equal steps from its first to its last interval.
+
+        Args:
+            most: Largest number of steps.
+
+        Returns:
+            Length of a step in minutes; parts and rejected parts of each step.
+        """
+        begin = min(self.timeline)
+        places = {moment: round((moment - begin).total_seconds()) // INTERVAL_S for moment in self.timeline}
+        intervals = max(places.values()) + 1
+        each = -(-intervals // most)
+        sums = [(0, 0)] * -(-intervals // each)
+        for moment, (inspected, rejected) in self.timeline.items():
+            before = sums[places[moment] // each]
+            sums[places[moment] // each] = (before[0] + inspected, before[1] + rejected)
+        return each * INTERVAL_S // 60, sums
 
 
 @dataclass(frozen=True)

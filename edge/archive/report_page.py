@@ -24,6 +24,7 @@ svg { max-width: 100%; height: auto } svg text { font-size: 11px; fill: #56636c 
 @media print { body { margin: 0; max-width: none; font-size: 11px } }
 """
 _GOOD, _BAD = "#8fa3b0", "#b3261e"
+_MOST_BARS = 96
 
 
 def write_page(figures: ReportFigures, made_at: datetime) -> str:
@@ -90,32 +91,25 @@ def _station(figures: StationFigures, local: Any) -> str:
 
 
 def _timeline(figures: StationFigures, local: Any) -> str:
-    """Return a chart of the parts by time: at most 96 bars, the rejected parts dark at their foot."""
-    moments = sorted(figures.timeline)
-    if not moments:
+    """Return a chart of the parts by time, the rejected parts red at the foot of each bar."""
+    if not figures.timeline:
         return ""
-    begin, span = moments[0].timestamp(), max(300.0, moments[-1].timestamp() + 300 - moments[0].timestamp())
-    bars = min(96, round(span / 300))
-    sums = [[0, 0] for _ in range(bars)]
-    for moment, (parts, rejected) in figures.timeline.items():
-        at = min(bars - 1, int((moment.timestamp() - begin) / span * bars))
-        sums[at][0] += parts
-        sums[at][1] += rejected
-    most = max(1, *(parts for parts, _ in sums))
+    minutes, bars = figures.bars(_MOST_BARS)
+    most, width = max(parts for parts, _ in bars), 860 / len(bars)
     drawn = []
-    for at, (parts, rejected) in enumerate(sums):
-        for number, colour in ((parts, _GOOD), (rejected, _BAD)):
+    for at, counted in enumerate(bars):
+        for number, colour in zip(counted, (_GOOD, _BAD), strict=True):
             height = 120 * number / most
-            x, width = at * 860 / bars, 860 / bars - 1
             drawn.append(
-                f'<rect x="{x:.1f}" y="{130 - height:.1f}" width="{width:.1f}" height="{height:.1f}" fill="{colour}"/>'
+                f'<rect x="{at * width:.1f}" y="{130 - height:.1f}" width="{width - 1:.1f}" height="{height:.1f}" '
+                f'fill="{colour}"/>'
             )
-    every = span / bars / 60
+    first, last = min(figures.timeline), max(figures.timeline)
     return (
         f'<figure><svg viewBox="0 0 860 150" width="860" role="img" aria-label="parts by time">{"".join(drawn)}'
-        f'<text x="0" y="146">{local(moments[0])[11:16]}</text><text x="860" y="146" text-anchor="end">'
-        f"{local(moments[-1])[11:16]}</text></svg><figcaption>Parts every {every:.3g} minutes, at most {most}; the "
-        "rejected ones are dark.</figcaption></figure>"
+        f'<text x="0" y="146">{local(first)[11:16]}</text><text x="860" y="146" text-anchor="end">'
+        f"{local(last)[11:16]}</text></svg><figcaption>Parts in {minutes} minutes each, at most {most}; the rejected "
+        "ones are red.</figcaption></figure>"
     )
 
 

@@ -40,11 +40,14 @@ def test_a_database_that_is_killed_under_load_costs_no_part(
         server.remove()
 
 
-def test_a_message_is_acknowledged_only_when_it_is_stored(broker: Broker, line: Line, tmp_path: Path) -> None:
+@pytest.mark.parametrize("protocol", ["5", "3.1.1"])
+def test_a_message_is_acknowledged_only_when_it_is_stored(
+    broker: Broker, line: Line, tmp_path: Path, protocol: str
+) -> None:
     server = PostgreSQL("fsync = off")
     try:
         server.start()
-        chosen = settings(server.create("parts"), tmp_path, broker.port)
+        chosen = settings(server.create("parts"), tmp_path, broker.port, mqtt={"protocol": protocol})
         with running(chosen, tmp_path) as archive:
             server.kill()
             line.put(50, bad=BAD)

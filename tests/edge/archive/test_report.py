@@ -13,7 +13,7 @@ from bridge_parts import defect
 from sqlalchemy import Engine
 from station_parts import status
 
-from edge_inspect.edge.archive.report_figures import read_figures
+from edge_inspect.edge.archive.report_figures import StationFigures, read_figures
 from edge_inspect.edge.archive.report_page import write_page
 from edge_inspect.edge.archive.span import Span, last_shift
 from edge_inspect.edge.cli import main
@@ -60,6 +60,15 @@ def test_the_figures_are_those_of_the_parts(filled: Engine) -> None:
     assert [(row.command, row.by_whom) for row in figures.commands] == [("pause", "hmi-2")]
     assert [row.state for row in figures.states] == ["paused"]
     assert {each.station: each.missing for each in figures.completeness} == {"plant/line1/a": 0, "plant/line1/b": 2}
+
+
+@pytest.mark.parametrize(
+    ("intervals", "minutes", "bars"),
+    [(1, 5, [1]), (96, 5, [1] * 96), (97, 10, [2] * 48 + [1]), (2000, 105, [21] * 95 + [5])],
+)
+def test_the_chart_has_equal_steps(intervals: int, minutes: int, bars: list[int]) -> None:
+    timeline = {NOON + timedelta(minutes=5 * at): (1, 0) for at in range(intervals)}
+    assert StationFigures("a", timeline=timeline).bars(96) == (minutes, [(parts, 0) for parts in bars])
 
 
 def test_the_page_needs_nothing_else_and_runs_nothing(filled: Engine) -> None:
